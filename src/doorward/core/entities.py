@@ -1,0 +1,125 @@
+"""The nouns that several rooms share: principals, applications, reasons, verdicts.
+
+Ids are opaque, prefixed and never reused: `ten_`, `per_`, `dev_`, `svc_`, `grp_`, `app_`, `crt_`,
+`aut_`, `inv_`, `evt_`, `gtw_`, each followed by 20 characters of `[a-z0-9]`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+from typing import NoReturn
+
+from doorward.core.errors import AccessDenied
+
+TENANT = "ten_default"
+"""The one tenant there is until the cloud setting makes more; every row carries it already."""
+
+
+class PrincipalKind(Enum):
+    """Who can hold a client certificate."""
+
+    PERSON = "person"
+    DEVICE = "device"
+    SERVICE = "service"
+
+    @property
+    def prefix(self) -> str:
+        """The id prefix of this kind."""
+        return {"person": "per", "device": "dev", "service": "svc"}[self.value]
+
+
+class PrincipalState(Enum):
+    """Whether a principal may use what it was granted. Removed ones are kept for the record."""
+
+    ACTIVE = "active"
+    SUSPENDED = "suspended"
+    REMOVED = "removed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Principal:
+    """A person, device or service of the directory, with the groups it is in (names, sorted)."""
+
+    id: str
+    tenant: str
+    kind: PrincipalKind
+    name: str
+    state: PrincipalState
+    groups: tuple[str, ...] = ()
+    display_name: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Application:
+    """One protected application; `id` outlives edits of the document that names it."""
+
+    id: str
+    tenant: str
+    name: str
+
+
+class Reason(Enum):
+    """Why a verdict came out as it did: a closed catalogue, good and bad words alike."""
+
+    CERTIFICATE_WELL_FORMED = "certificate-well-formed"
+    CERTIFICATE_MISSING = "certificate-missing"
+    CERTIFICATE_MALFORMED = "certificate-malformed"
+    ISSUER_KNOWN = "issuer-known"
+    ISSUER_UNKNOWN = "issuer-unknown"
+    CERTIFICATE_KNOWN = "certificate-known"
+    CERTIFICATE_UNKNOWN = "certificate-unknown"
+    CERTIFICATE_VALID = "certificate-valid"
+    CERTIFICATE_INTENDED = "certificate-intended"
+    CERTIFICATE_ON_HOLD = "certificate-on-hold"
+    CERTIFICATE_REVOKED = "certificate-revoked"
+    CERTIFICATE_IN_TIME = "certificate-in-time"
+    CERTIFICATE_EXPIRED = "certificate-expired"
+    CERTIFICATE_NOT_YET_VALID = "certificate-not-yet-valid"
+    PURPOSE_CLIENT = "purpose-client"
+    PURPOSE_WRONG = "purpose-wrong"
+    NAME_MATCHES = "name-matches"
+    NAME_MISMATCH = "name-mismatch"
+    PRINCIPAL_ACTIVE = "principal-active"
+    PRINCIPAL_UNKNOWN = "principal-unknown"
+    PRINCIPAL_SUSPENDED = "principal-suspended"
+    PRINCIPAL_REMOVED = "principal-removed"
+    APPLICATION_KNOWN = "application-known"
+    APPLICATION_UNKNOWN = "application-unknown"
+    RULE_ALLOWS = "rule-allows"
+    RULE_DENIES = "rule-denies"
+    NO_RULE_MATCHED = "no-rule-matched"
+    GRANTS_TOO_LARGE = "grants-too-large"
+    KNOWLEDGE_STALE = "knowledge-stale"
+
+
+class Outcome(Enum):
+    """A verdict is good, bad, or could not be reached; undetermined never lets anyone in."""
+
+    GOOD = "good"
+    BAD = "bad"
+    UNDETERMINED = "undetermined"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """A judgement with every reason for it, in the order of the steps, and the time judged at.
+
+    A verdict has no truth value: `if verdict:` raises, so that nobody can forget `undetermined`.
+    `evidence` holds (name, value) pairs that the steps looked at, for the record.
+    """
+
+    outcome: Outcome
+    reasons: tuple[Reason, ...]
+    judged_at: datetime
+    evidence: tuple[tuple[str, str], ...] = field(default=())
+
+    def __bool__(self) -> NoReturn:
+        raise TypeError("a Verdict has no truth value; compare .outcome or call .require()")
+
+    def require(self) -> None:
+        """Return when the outcome is good; raise `AccessDenied` with the reasons otherwise."""
+        if self.outcome is not Outcome.GOOD:
+            words = [reason.value for reason in self.reasons]
+            raise AccessDenied(f"refused: {', '.join(words)}", reasons=words)

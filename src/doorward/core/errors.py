@@ -1,0 +1,103 @@
+"""The error tree: what can go wrong, in words that are safe to show.
+
+Not here: HTTP status codes and exit codes. Each edge (web, command line, audit) renders these
+errors in one place of its own.
+
+    DoorwardError
+     +-- MalformedInput       bytes or text that do not parse
+     +-- RequestRefused       understood, but the rules say no
+     |    +-- NotFound        the thing named does not exist
+     +-- AccessDenied         a verdict that was required to be good was not
+     +-- ConfigurationError   settings or a policy document with faults, each located
+     +-- IntegrityError       stored evidence contradicts itself: stop, never repair silently
+     +-- Unavailable          a part is away or busy; retrying later may work
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class DoorwardError(Exception):
+    """Base of every error that Doorward raises on purpose.
+
+    Args:
+        code: stable kebab-case word; scripts and tests rely on it.
+        detail: one sentence, safe for the peer: no secret, no path of the server.
+        hint: what to do next, for the person who reads it.
+        context: values for the log and `--json`; safe for an operator, not always for a peer.
+    """
+
+    def __init__(self, code: str, detail: str, *, hint: str = "", **context: str | int) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail
+        self.hint = hint
+        self.context = context
+
+    def __str__(self) -> str:
+        return self.detail
+
+
+class MalformedInput(DoorwardError):
+    """Bytes or text that do not parse, within the stated limits."""
+
+
+class RequestRefused(DoorwardError):
+    """The request was understood and the rules refuse it."""
+
+
+class NotFound(RequestRefused):
+    """The thing that was named does not exist in this tenant."""
+
+
+class AccessDenied(DoorwardError):
+    """A verdict was required to be good and was not; `reasons` are the verdict's own words."""
+
+    def __init__(self, detail: str, *, reasons: Sequence[str], hint: str = "") -> None:
+        super().__init__("access-denied", detail, hint=hint)
+        self.reasons = tuple(reasons)
+
+
+class IntegrityError(DoorwardError):
+    """Stored evidence contradicts itself. Never repaired silently."""
+
+
+class Unavailable(DoorwardError):
+    """A part that is needed is away, busy or locked; the same call may work later."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """One fault of a configuration, located as well as it can be.
+
+    `line` and `column` count from 1; 0 means that the fault has no place in the text.
+    """
+
+    code: str
+    message: str
+    hint: str = ""
+    file: str = ""
+    line: int = 0
+    column: int = 0
+    key: str = ""
+
+    def __str__(self) -> str:
+        place = self.file or "document"
+        if self.line:
+            place += f":{self.line}:{self.column}"
+        text = f"{place}: {self.message}"
+        return f"{text} ({self.key})" if self.key else text
+
+
+class ConfigurationError(DoorwardError):
+    """Settings or a policy document with faults; all of them are listed, not the first only."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        if not faults:
+            raise ValueError("a ConfigurationError needs at least one fault")
+        self.faults = tuple(faults)
+        first = self.faults[0]
+        more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+        super().__init__(first.code, f"{first}{more}", hint=first.hint)

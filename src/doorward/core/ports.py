@@ -1,0 +1,92 @@
+"""The outside world as Protocols: time, randomness, keys.
+
+Floors 0 to 4 reach the world only through these; the real ones live in `runtime` and
+`storage.keystore`, the fakes in `tests/support`.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import Enum
+from typing import Protocol
+
+from cryptography.hazmat.primitives.asymmetric.ec import (
+    EllipticCurvePrivateKey,
+    EllipticCurvePublicKey,
+)
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
+
+PrivateKey = EllipticCurvePrivateKey | Ed25519PrivateKey | RSAPrivateKey
+"""A key that signs. A hardware token is a subclass whose `sign` calls the token."""
+
+PublicKey = EllipticCurvePublicKey | Ed25519PublicKey | RSAPublicKey
+
+
+class KeyKind(Enum):
+    """The kinds of key that Doorward makes and accepts."""
+
+    P256 = "p256"
+    P384 = "p384"
+    ED25519 = "ed25519"
+    RSA2048 = "rsa2048"
+    RSA3072 = "rsa3072"
+
+
+class Clock(Protocol):
+    """The time, as an argument that tests can turn."""
+
+    def now(self) -> datetime:
+        """Return the present moment, aware, in UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Return seconds that never go back; only differences mean anything."""
+        ...
+
+
+class RandomSource(Protocol):
+    """Unpredictable bytes."""
+
+    def token(self, length: int) -> bytes:
+        """Return `length` bytes fit for keys, serials and one-time tokens."""
+        ...
+
+
+class KeyFactory(Protocol):
+    """Where new private keys come from."""
+
+    def generate(self, kind: KeyKind) -> PrivateKey:
+        """Return a fresh private key of that kind."""
+        ...
+
+
+class KeyStore(Protocol):
+    """Private keys at rest, by name. Only `runtime.compose` may hold a real one.
+
+    Names are `[a-z0-9-]`, at most 80 characters, never reused for another key.
+    """
+
+    def load(self, name: str) -> PrivateKey:
+        """Return the key; raise `NotFound` where there is none, `IntegrityError` where it was altered."""
+        ...
+
+    def store(self, name: str, key: PrivateKey) -> None:
+        """Keep a key durably; raise `RequestRefused` (`key-exists`) where the name is taken."""
+        ...
+
+    def remove(self, name: str) -> None:
+        """Delete a key for good; raise `NotFound` where there is none."""
+        ...
+
+    def names(self) -> list[str]:
+        """Return the names of all keys, sorted."""
+        ...
+
+
+class Bell(Protocol):
+    """Tells followers of the change sequence that it moved, so that they need not wait for a poll."""
+
+    def ring(self) -> None:
+        """Wake the followers on this machine; never blocks, never raises, may be lost."""
+        ...
