@@ -1,0 +1,1 @@
+"""From a gateway plan to Envoy resources: plain dicts, content-hashed, no I/O."""

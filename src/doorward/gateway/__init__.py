@@ -1,0 +1,1 @@
+"""Floor 5: the running data plane: what the `doorward gateway` process does."""

@@ -1,0 +1,1 @@
+"""Floor 2: the maker of certificates, revocation lists and OCSP answers."""

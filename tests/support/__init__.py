@@ -1,0 +1,1 @@
+"""Fakes, a toy CA, ports and processes that the tests share."""
