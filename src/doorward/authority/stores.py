@@ -1,0 +1,368 @@
+"""The store Protocols of the use cases, and the unit of work that binds them to one transaction.
+
+Not here: SQL. `storage` implements these; `tests/support/memory_store.py` is the fake; one contract
+suite in `tests/contract` holds both to the same words.
+
+The law of the unit of work: a change of state, its number in the change sequence and its event
+are one transaction. It is durable when `change()` returns without an exception, and nothing of it
+is visible before. Followers are woken after the commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import Protocol
+
+from doorward.audit.events import Event
+from doorward.authority.records import (
+    AuthorityKind,
+    AuthorityRecord,
+    CertificateFilter,
+    CertificateRecord,
+    ChangeKind,
+    ChangeRecord,
+    CrlRecord,
+    GatewayRecord,
+    InvitationRecord,
+    OcspRecord,
+    OrderRecord,
+    RevisionRecord,
+    TenantRecord,
+)
+from doorward.core.certificate import CertificateState, RevocationReason
+from doorward.core.entities import Application, Principal, PrincipalKind, PrincipalState
+
+
+class TenantStore(Protocol):
+    """The tenant; one row for now."""
+
+    def get(self) -> TenantRecord | None:
+        """Return the tenant, or None before `doorward init`."""
+        ...
+
+    def add(self, tenant: TenantRecord) -> None:
+        """Add it; raise `RequestRefused` (`tenant-exists`) where there is one."""
+        ...
+
+
+class DirectoryStore(Protocol):
+    """Persons, devices, services and groups."""
+
+    def add(self, principal: Principal, created_at: datetime) -> None:
+        """Add one; raise `RequestRefused` (`name-taken`) where the name is in use (any kind, not removed)."""
+        ...
+
+    def get(self, principal_id: str) -> Principal | None:
+        """Return the principal with its groups."""
+        ...
+
+    def by_name(self, name: str) -> Principal | None:
+        """Return the principal of that name that is not removed; names are unique over all kinds."""
+        ...
+
+    def list(self, kind: PrincipalKind | None = None) -> list[Principal]:
+        """Return all that are not removed, sorted by name."""
+        ...
+
+    def set_state(self, principal_id: str, state: PrincipalState) -> None:
+        """Set the state; the use case checked that it may change so."""
+        ...
+
+    def add_group(self, name: str, group_id: str, created_at: datetime) -> None:
+        """Add a group; raise `RequestRefused` (`name-taken`) where it exists."""
+        ...
+
+    def groups(self) -> Mapping[str, int]:
+        """Return every group name with its number of members, sorted by name."""
+        ...
+
+    def add_member(self, group: str, principal_id: str) -> bool:
+        """Put a principal into a group; False where it was in it already; `NotFound` for an unknown group."""
+        ...
+
+    def remove_member(self, group: str, principal_id: str) -> bool:
+        """Take a principal out of a group; False where it was not in it; `NotFound` for an unknown group."""
+        ...
+
+
+class ApplicationStore(Protocol):
+    """Names of applications and their ids; an id is never reused, also when a name comes back."""
+
+    def list(self) -> list[Application]:
+        """Return the applications of the current revision, sorted by name."""
+        ...
+
+    def add(self, application: Application, created_at: datetime) -> None:
+        """Add one."""
+        ...
+
+    def remove(self, application_id: str, removed_at: datetime) -> None:
+        """Mark one as removed."""
+        ...
+
+
+class AuthorityStore(Protocol):
+    """Own authority certificates."""
+
+    def add(self, authority: AuthorityRecord) -> None:
+        """Add one and make it the current one of its kind."""
+        ...
+
+    def get(self, authority_id: str) -> AuthorityRecord | None:
+        """Return it."""
+        ...
+
+    def current(self, kind: AuthorityKind) -> AuthorityRecord | None:
+        """Return the current one of that kind."""
+        ...
+
+    def list(self) -> list[AuthorityRecord]:
+        """Return all, newest first."""
+        ...
+
+
+class CertificateStore(Protocol):
+    """The inventory."""
+
+    def add_intended(self, certificate: CertificateRecord) -> None:
+        """Record the intent, before the real key signs; raise `IntegrityError` on a duplicate serial."""
+        ...
+
+    def complete(self, certificate_id: str, *, sha256: str, der: bytes) -> None:
+        """Turn an intent into a valid certificate."""
+        ...
+
+    def get(self, certificate_id: str) -> CertificateRecord | None:
+        """Return it."""
+        ...
+
+    def by_sha256(self, sha256: str) -> CertificateRecord | None:
+        """Return the certificate with this digest: the look-up of every connection, by index."""
+        ...
+
+    def by_serial(self, authority_id: str, serial: int) -> CertificateRecord | None:
+        """Return the certificate of that issuer and serial."""
+        ...
+
+    def list(self, wanted: CertificateFilter) -> list[CertificateRecord]:
+        """Return those that match, in the order of their ids (creation), after `wanted.after_id`."""
+        ...
+
+    def find(self, prefix: str) -> list[CertificateRecord]:
+        """Return at most 2 whose id, serial (hex) or SHA-256 starts with `prefix` (at least 6 characters)."""
+        ...
+
+    def set_state(
+        self,
+        certificate_id: str,
+        state: CertificateState,
+        *,
+        reason: RevocationReason | None,
+        revoked_at: datetime | None,
+    ) -> None:
+        """Set the state; the use case checked the transition against `pki.lifecycle`."""
+        ...
+
+    def revoked(self, authority_id: str, not_after: datetime) -> Iterator[CertificateRecord]:
+        """Yield revoked and held certificates of an issuer that expire after `not_after`; `der` is empty."""
+        ...
+
+    def counts(self) -> Mapping[str, int]:
+        """Return the number of certificates by state."""
+        ...
+
+
+class InvitationStore(Protocol):
+    """One-time invitations."""
+
+    def add(self, invitation: InvitationRecord) -> None:
+        """Add one."""
+        ...
+
+    def by_token(self, token_sha256: str) -> InvitationRecord | None:
+        """Return the invitation of that token."""
+        ...
+
+    def claim(self, invitation_id: str, used_at: datetime) -> bool:
+        """Mark it used where it was unused; True for exactly one caller, ever (compare and set)."""
+        ...
+
+    def bind(self, invitation_id: str, certificate_id: str) -> None:
+        """Note which certificate came of it."""
+        ...
+
+
+class RevisionStore(Protocol):
+    """Numbered revisions of the policy document."""
+
+    def latest(self) -> RevisionRecord | None:
+        """Return the newest revision."""
+        ...
+
+    def get(self, number: int) -> RevisionRecord | None:
+        """Return that revision."""
+        ...
+
+    def add(self, revision: RevisionRecord) -> None:
+        """Add the next one; raise `RequestRefused` (`revision-conflict`) unless it is latest + 1."""
+        ...
+
+
+class ChangeStore(Protocol):
+    """The change sequence: without holes, in the order of the commits."""
+
+    def head(self) -> int:
+        """Return the newest number; 0 before the first."""
+        ...
+
+    def note(self, kind: ChangeKind, subject: str, at: datetime) -> int:
+        """Take the next number for this transaction's change."""
+        ...
+
+    def since(self, seq: int, limit: int = 1000) -> list[ChangeRecord]:
+        """Return the changes after `seq`, oldest first."""
+        ...
+
+
+class EventOutbox(Protocol):
+    """Events on their way into the tree; written in the transaction of what they tell."""
+
+    def add(self, event: Event) -> None:
+        """Queue one event, with a fresh salt for its personal data."""
+        ...
+
+    def waiting(self) -> int:
+        """Return how many wait for the sequencer."""
+        ...
+
+
+class GatewayStore(Protocol):
+    """The gateways and how far they have come."""
+
+    def save(self, gateway: GatewayRecord) -> None:
+        """Insert or update by id."""
+        ...
+
+    def confirm(self, gateway_id: str, seq: int, seen_at: datetime, status: str) -> None:
+        """Note that this gateway enforces everything up to `seq`."""
+        ...
+
+    def list(self) -> list[GatewayRecord]:
+        """Return all, sorted by name."""
+        ...
+
+    def remove(self, gateway_id: str) -> None:
+        """Forget a gateway that was stopped in order."""
+        ...
+
+
+class OrderStore(Protocol):
+    """Gateways' requests for server certificates."""
+
+    def add(self, order: OrderRecord) -> None:
+        """Add an open order."""
+        ...
+
+    def get(self, order_id: str) -> OrderRecord | None:
+        """Return it."""
+        ...
+
+    def open(self) -> list[OrderRecord]:
+        """Return the open ones, oldest first."""
+        ...
+
+    def fill(self, order_id: str, certificate_id: str) -> None:
+        """Mark it filled."""
+        ...
+
+    def refuse(self, order_id: str, why: str) -> None:
+        """Mark it refused."""
+        ...
+
+
+class StatusStore(Protocol):
+    """What the status listener hands out: revocation lists and pre-signed OCSP answers."""
+
+    def crl(self, authority_id: str) -> CrlRecord | None:
+        """Return the newest CRL of that authority."""
+        ...
+
+    def store_crl(self, crl: CrlRecord) -> None:
+        """Replace the CRL; raise `IntegrityError` unless its number grows."""
+        ...
+
+    def ocsp(self, certificate_id: str, hash_name: str) -> OcspRecord | None:
+        """Return the pre-signed answer."""
+        ...
+
+    def store_ocsp(self, answer: OcspRecord) -> None:
+        """Insert or replace the pre-signed answer."""
+        ...
+
+    def forget_ocsp(self, certificate_id: str) -> None:
+        """Drop the pre-signed answers of one certificate."""
+        ...
+
+
+class IngestStore(Protocol):
+    """How far each access log file of each gateway was read; moves in the transaction of its events."""
+
+    def position(self, gateway_id: str, file: str) -> int:
+        """Return the byte offset behind the last line taken; 0 for an unknown file."""
+        ...
+
+    def advance(self, gateway_id: str, file: str, expected: int, offset: int) -> None:
+        """Move from `expected` to `offset`; raise `IntegrityError` where another reader moved it."""
+        ...
+
+
+class Books(Protocol):
+    """All stores, bound to one transaction of one tenant."""
+
+    @property
+    def tenants(self) -> TenantStore: ...
+    @property
+    def directory(self) -> DirectoryStore: ...
+    @property
+    def applications(self) -> ApplicationStore: ...
+    @property
+    def authorities(self) -> AuthorityStore: ...
+    @property
+    def certificates(self) -> CertificateStore: ...
+    @property
+    def invitations(self) -> InvitationStore: ...
+    @property
+    def revisions(self) -> RevisionStore: ...
+    @property
+    def changes(self) -> ChangeStore: ...
+    @property
+    def outbox(self) -> EventOutbox: ...
+    @property
+    def gateways(self) -> GatewayStore: ...
+    @property
+    def orders(self) -> OrderStore: ...
+    @property
+    def status(self) -> StatusStore: ...
+    @property
+    def ingest(self) -> IngestStore: ...
+
+
+class UnitOfWork(Protocol):
+    """Opens transactions. Safe to share between threads; each `with` block has its own transaction."""
+
+    def read(self) -> AbstractContextManager[Books]:
+        """Open a consistent snapshot; writing through it raises."""
+        ...
+
+    def change(self) -> AbstractContextManager[Books]:
+        """Open a write transaction: committed durably at the end, undone on any exception.
+
+        Raises `Unavailable` (`store-busy`, `store-unavailable`) where the database cannot be had in time.
+        """
+        ...
+
+    def record(self, events: Sequence[Event]) -> None:
+        """Make events durable that change no state (decisions), in one transaction for the whole batch."""
+        ...
