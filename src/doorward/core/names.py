@@ -1,0 +1,201 @@
+"""Names: of principals and groups, of trust domains and hosts, and as certificates write them.
+
+Not here: whether a name belongs to somebody (verification.identity) and which names a kind of
+certificate may carry (pki.profiles). Names are never folded silently, DNS names excepted: where two
+spellings could mean one principal, one of them is refused with the mend.
+Standard: RFC 5280 sections 4.1.2.4 and 4.2.1.6, RFC 4514, RFC 1123 section 2.1, SPIFFE-ID section 2.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
+from doorward.core.entities import PrincipalKind
+from doorward.core.errors import MalformedInput
+
+COMMON_NAME_LIMIT = 64
+"""RFC 5280 appendix A, ub-common-name; ub-organization-name is the same."""
+
+_PRINCIPAL = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+_PRINTABLE = frozenset(chr(code) for code in range(0x21, 0x7F))
+_URI_SCHEME = "spiffe://"
+_URI_LIMIT = 2048  # SPIFFE-ID section 2.3
+_TEXT_LIMIT = 4096  # RFC 4514 text; no directory writes longer ones
+_HOST_LIMIT = 253  # RFC 1035 section 2.3.4: 255 octets on the wire
+_KINDS = {kind.value: kind for kind in PrincipalKind}
+
+
+def parse_principal_name(text: str) -> str:
+    """Return `text` when it is a principal's or group's name: `[a-z0-9][a-z0-9._-]{0,62}`.
+
+    Raises:
+        MalformedInput: `name-malformed`; upper case is refused, not folded, so that `Alice` in a
+            policy and `alice` in the directory can never be two things in one place and one in another.
+    """
+    if _PRINCIPAL.fullmatch(text):
+        return text
+    lower = text.lower()
+    hint = "use a-z, 0-9, '.', '_' and '-', at most 63 characters, beginning with a letter or digit"
+    if _PRINCIPAL.fullmatch(lower):
+        hint = f"names are lower case: write {lower}"
+    raise MalformedInput("name-malformed", "this is not a usable name", hint=hint)
+
+
+def parse_dns_name(text: str, *, wildcard: bool = False) -> str:
+    """Return a host name in lower case; with `wildcard`, `*.` may stand for the leftmost label.
+
+    International names are taken as A-labels (`xn--...`). A name whose last label is a number is
+    refused: clients read it as an IPv4 address (WHATWG URL section 3.5).
+
+    Raises:
+        MalformedInput: `dns-name-malformed`.
+    """
+    name = text.lower() if text.isascii() else ""
+    labels = name.split(".")
+    if wildcard and labels[0] == "*" and len(labels) >= 3:  # noqa: PLR2004 - never a whole top-level domain
+        labels = labels[1:]
+    fits = 0 < len(name) <= _HOST_LIMIT and all(_LABEL.fullmatch(label) for label in labels)
+    if not fits or labels[-1].isdigit():
+        hint = "write labels of a-z, 0-9 and '-', joined by dots, no dot at the end"
+        raise MalformedInput("dns-name-malformed", "this is not a DNS host name", hint=hint)
+    return name
+
+
+def parse_trust_domain(text: str) -> str:
+    """Return `text` when it is a trust domain: a DNS name already in lower case.
+
+    Raises:
+        MalformedInput: `trust-domain-malformed`.
+    """
+    try:
+        name = parse_dns_name(text)
+    except MalformedInput:
+        name = ""
+    if not text or name != text:
+        hint = "write a DNS name in lower case, such as corp.example"
+        raise MalformedInput("trust-domain-malformed", "this is not a trust domain", hint=hint)
+    return name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrincipalUri:
+    """`spiffe://<trust domain>/<kind>/<name>`: who a certificate is for, as its one URI SAN."""
+
+    trust_domain: str
+    kind: PrincipalKind
+    name: str
+
+    def __post_init__(self) -> None:
+        parse_trust_domain(self.trust_domain)
+        parse_principal_name(self.name)
+
+    def __str__(self) -> str:
+        return f"{_URI_SCHEME}{self.trust_domain}/{self.kind.value}/{self.name}"
+
+
+def render_principal_uri(trust_domain: str, kind: PrincipalKind, name: str) -> str:
+    """Return the URI of a principal; raise `MalformedInput` where a part breaks its rule."""
+    return str(PrincipalUri(trust_domain=trust_domain, kind=kind, name=name))
+
+
+def parse_principal_uri(text: str) -> PrincipalUri:
+    """Return the parts of a principal's URI; exact, no normalisation, no percent encoding.
+
+    Raises:
+        MalformedInput: `principal-uri-malformed`, for any other text.
+    """
+    rest = text.removeprefix(_URI_SCHEME)
+    parts = rest.split("/")
+    if len(text) <= _URI_LIMIT and rest != text and len(parts) == 3 and parts[1] in _KINDS:  # noqa: PLR2004
+        try:
+            return PrincipalUri(trust_domain=parts[0], kind=_KINDS[parts[1]], name=parts[2])
+        except MalformedInput:
+            pass  # one code for the whole URI: the caller asked about the URI, not its parts
+    raise MalformedInput("principal-uri-malformed", "this URI names no principal")
+
+
+def build_subject(common_name: str, organization: str = "") -> x509.Name:
+    """Return a subject of a common name and, before it, an organization where one is given.
+
+    Raises:
+        MalformedInput: `common-name-malformed` or `organization-malformed`: empty (common name),
+            longer than 64 characters or bytes of UTF-8, or not printable.
+    """
+    attributes = [(NameOID.COMMON_NAME, "common-name-malformed", common_name)]
+    if organization:
+        attributes.insert(0, (NameOID.ORGANIZATION_NAME, "organization-malformed", organization))
+    for _, code, value in attributes:
+        fits = 0 < _utf8_length(value) <= COMMON_NAME_LIMIT
+        if not fits or not value.isprintable() or value != value.strip():
+            hint = f"write 1 to {COMMON_NAME_LIMIT} bytes of printable text"
+            raise MalformedInput(code, "this name does not fit a certificate", hint=hint)
+    return x509.Name([x509.NameAttribute(oid, value) for oid, _, value in attributes])
+
+
+def _utf8_length(text: str) -> int:
+    """Return the length in UTF-8; lone surrogates count as characters (and are not printable)."""
+    return len(text.encode("utf-8", "surrogatepass"))
+
+
+def render_distinguished_name(name: x509.Name) -> str:
+    """Return the RFC 4514 text of a name, most specific part first, safe to print on one line."""
+    return _one_line(name.rfc4514_string())
+
+
+def parse_distinguished_name(text: str) -> x509.Name:
+    """Return the name that an RFC 4514 text writes; at most 4096 characters.
+
+    Raises:
+        MalformedInput: `distinguished-name-malformed`.
+    """
+    fault = MalformedInput(
+        "distinguished-name-malformed",
+        "this is not a distinguished name",
+        hint="write it like CN=Example Root,O=Example",
+    )
+    if not 0 < len(text) <= _TEXT_LIMIT:
+        raise fault
+    try:
+        return x509.Name.from_rfc4514_string(text)
+    except Exception as cause:  # a parser is total, whatever the library raises
+        raise fault from cause
+
+
+def render_general_name(general: x509.GeneralName) -> str:
+    """Return a general name with its type before it: `URI:`, `DNS:`, `IP:`, `email:`, `DN:`, `RID:`, `other:`.
+
+    Characters that could break a line or a list in a log are percent-encoded.
+    """
+    match general:
+        case x509.UniformResourceIdentifier(value=value):
+            text = f"URI:{value}"
+        case x509.DNSName(value=value):
+            text = f"DNS:{value}"
+        case x509.RFC822Name(value=value):
+            text = f"email:{value}"
+        case x509.IPAddress(value=address):
+            text = f"IP:{address}"
+        case x509.DirectoryName(value=name):
+            return f"DN:{render_distinguished_name(name)}"
+        case x509.RegisteredID(value=oid):
+            text = f"RID:{oid.dotted_string}"
+        case x509.OtherName(type_id=oid):
+            text = f"other:{oid.dotted_string}"
+        case _:
+            text = "other:unknown"
+    return "".join(char if char in _PRINTABLE else _percent(char) for char in text)
+
+
+def _one_line(text: str) -> str:
+    """Return `text` with everything that is not printable percent-encoded (spaces stay)."""
+    return "".join(char if char.isprintable() else _percent(char) for char in text)
+
+
+def _percent(char: str) -> str:
+    """Return the percent encoding of one character's UTF-8."""
+    return "".join(f"%{byte:02X}" for byte in char.encode("utf-8", "surrogatepass"))
