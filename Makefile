@@ -1,0 +1,42 @@
+# Every verb of a developer. `make demo` and `make test` set up what they need on a fresh Debian 12.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.ready
+
+.PHONY: demo up test lint prove bench docs setup clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo   set up, then play the story of the little bank once"
+	@echo "make up     set up, then run a door of your own in ./data"
+	@echo "make test   set up, then run the whole test suite"
+	@echo "make lint   style, types, import contracts, file sizes"
+	@echo "make prove  the long proofs: latencies over many tries, many generated policies"
+	@echo "make clean  remove what the above made"
+
+# The tools of Debian that the set-up and the tests call; skipped where they are there already.
+$(STAMP): pyproject.toml constraints.txt tools/setup.sh
+	@tools/setup.sh "$(PYTHON)" "$(VENV)"
+	@touch $@
+
+setup: $(STAMP)
+
+demo: $(STAMP)
+	$(BIN)/doorward demo --once
+
+up: $(STAMP)
+	$(BIN)/doorward up --data data
+
+test: $(STAMP)
+	@tools/debian.sh openssl curl nginx-light libnss3-tools iproute2
+	$(BIN)/python -m tools.checks test
+
+lint: $(STAMP)
+	$(BIN)/python -m tools.checks lint
+
+prove: $(STAMP)
+	$(BIN)/python -m tools.checks prove
+
+clean:
+	rm -rf $(VENV) .coverage .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,0 +1,130 @@
+"""Where everything lies below the data directory, and who may enter.
+
+    DATA/doorward.toml     settings of this installation
+    DATA/keys/             the encrypted key store; only the user who ran `init`
+    DATA/db/               the database
+    DATA/run/              locks, sockets, bells
+    DATA/gateway/keys/     the gateway's own TLS and assertion keys
+    DATA/gateway/xds/      what Envoy reads
+    DATA/gateway/envoy/    a folder for each run of Envoy: admin socket, logs
+
+Started by root, the parts that face the network run as an ordinary user (`runtime.privileges`):
+that user owns db, run and gateway; keys stay with root.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from doorward.core.errors import ConfigurationError, Fault, Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LONGEST_SOCKET_PATH = 107
+"""sun_path of unix(7) without its final zero byte."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The paths of one data directory."""
+
+    data: Path
+
+    @property
+    def settings_file(self) -> Path:
+        """Settings of this installation."""
+        return self.data / "doorward.toml"
+
+    @property
+    def keys(self) -> Path:
+        """The encrypted key store."""
+        return self.data / "keys"
+
+    @property
+    def database(self) -> Path:
+        """The SQLite file."""
+        return self.data / "db" / "doorward.db"
+
+    @property
+    def run(self) -> Path:
+        """Locks, sockets and bells."""
+        return self.data / "run"
+
+    @property
+    def enrol_socket(self) -> Path:
+        """Where `serve` answers what the gateway passes on from the enrolment host."""
+        return self.run / "enrol.sock"
+
+    @property
+    def authorizer_socket(self) -> Path:
+        """Where the gateway answers Envoy."""
+        return self.run / "authz.sock"
+
+    @property
+    def gateway(self) -> Path:
+        """The gateway's own folder."""
+        return self.data / "gateway"
+
+    def shared_folders(self) -> list[Path]:
+        """Return the folders that the ordinary user of the running parts owns, parents first."""
+        gateway = self.gateway
+        return [self.database.parent, self.run, gateway, gateway / "keys", gateway / "xds", gateway / "envoy"]
+
+    def create(self) -> None:
+        """Make every folder, closed to others; existing ones keep their content."""
+        longest = self.gateway / "envoy" / "000000" / "admin.sock"
+        if len(os.fsencode(longest.absolute())) > LONGEST_SOCKET_PATH:
+            raise ConfigurationError(
+                [
+                    Fault(
+                        code="data-path-too-long",
+                        message=f"the data directory's path leaves no room for sockets: {self.data}",
+                        hint="choose a shorter path with --data or DOORWARD_DATA (at most about 75 characters)",
+                        key="data",
+                    )
+                ]
+            )
+        for folder in (self.data, self.keys, *self.shared_folders()):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def hand_over(self, uid: int, gid: int) -> None:
+        """Give the shared folders, and what is in them, to the ordinary user; needs root.
+
+        The data directory itself becomes passable (0711), not readable; the key store stays closed.
+        """
+        self.data.chmod(0o711)
+        for folder in self.shared_folders():
+            for path in (folder, *folder.iterdir()):
+                os.chown(path, uid, gid, follow_symlinks=False)
+
+
+@contextmanager
+def only_one(layout: Layout, role: str) -> Iterator[None]:
+    """Hold the lock of a role for as long as the block runs.
+
+    Raises:
+        Unavailable: `already-running`, naming the process that holds it.
+    """
+    path = layout.run / f"{role}.lock"
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(descriptor, 32).decode("ascii", "replace").strip() or "unknown"
+            raise Unavailable(
+                "already-running",
+                f"`doorward {role}` runs already on {layout.data} (process {holder})",
+                hint="stop that process, or name another directory with --data or DOORWARD_DATA",
+            ) from None
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, f"{os.getpid()}\n".encode())
+        yield
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,33 @@
+#!/bin/sh
+# Install Debian packages that are missing; services are kept from starting meanwhile.
+# Usage: tools/debian.sh PACKAGE...   As an ordinary user it prints the one line to run instead.
+set -eu
+missing=""
+for package in "$@"; do
+  dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q '^install ok' || missing="$missing $package"
+done
+[ -n "$missing" ] || exit 0
+if ! command -v apt-get >/dev/null 2>&1; then
+  echo "note: this is not Debian; please install by your own means:$missing" >&2
+  exit 0
+fi
+if [ "$(id -u)" -ne 0 ]; then
+  echo "note: some programs are missing; tests that need them will be skipped. To install them, run:" >&2
+  echo "  sudo apt-get install -y --no-install-recommends$missing" >&2
+  exit 0
+fi
+policy=/usr/sbin/policy-rc.d
+made=""
+if [ ! -e "$policy" ]; then
+  printf '#!/bin/sh\nexit 101\n' >"$policy"
+  chmod 755 "$policy"
+  made=yes
+fi
+trap '[ -z "$made" ] || rm -f "$policy"' EXIT INT TERM
+export DEBIAN_FRONTEND=noninteractive
+echo "installing Debian packages:$missing" >&2
+# shellcheck disable=SC2086
+apt-get install -y -q --no-install-recommends $missing >/dev/null 2>&1 || {
+  apt-get update -q >/dev/null
+  apt-get install -y -q --no-install-recommends $missing >/dev/null
+}

@@ -1,0 +1,23 @@
+#!/bin/sh
+# Make the virtual environment and put Doorward and its pinned dependencies into it.
+# Usage: tools/setup.sh PYTHON VENV   (called by make)
+set -eu
+python=$1
+venv=$2
+"$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || {
+  echo "error: Python 3.11 to 3.13 is needed; name one with: make PYTHON=python3.12" >&2
+  exit 2
+}
+if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
+  "$(dirname "$0")/debian.sh" python3-venv
+fi
+[ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
+echo "installing Doorward and its dependencies into $venv" >&2
+PIP_DISABLE_PIP_VERSION_CHECK=1 "$venv/bin/python" -m pip install --quiet \
+  --constraint constraints.txt --editable . --group dev 2>/dev/null ||
+  # pip before 25.1 knows no dependency groups
+  {
+    PIP_DISABLE_PIP_VERSION_CHECK=1 "$venv/bin/python" -m pip install --quiet --constraint constraints.txt pip
+    PIP_DISABLE_PIP_VERSION_CHECK=1 "$venv/bin/python" -m pip install --quiet \
+      --constraint constraints.txt --editable . --group dev
+  }
