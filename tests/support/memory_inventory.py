@@ -1,0 +1,170 @@
+"""The state behind the fake of `UnitOfWork`, and the fake of its largest store, the inventory.
+
+The other stores and the unit of work are in `memory_store`.
+"""
+# ruff: noqa: D102 - the Protocols carry the docstrings
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from doorward.audit.events import Event
+from doorward.authority.records import (
+    AuthorityRecord,
+    CertificateFilter,
+    CertificateRecord,
+    ChangeRecord,
+    CrlRecord,
+    GatewayRecord,
+    InvitationRecord,
+    OcspRecord,
+    OrderRecord,
+    RevisionRecord,
+    TenantRecord,
+)
+from doorward.core.certificate import CertificateState, RevocationReason
+from doorward.core.entities import Application, Principal
+from doorward.core.errors import IntegrityError, NotFound, RequestRefused
+
+MIN_PREFIX = 6
+
+
+@dataclass
+class State:
+    """Everything that is kept; values are frozen, so a copy of the dicts is a copy of the state."""
+
+    tenants: dict[str, TenantRecord] = field(default_factory=dict)
+    principals: dict[str, Principal] = field(default_factory=dict)
+    groups: dict[str, str] = field(default_factory=dict)
+    members: dict[tuple[str, str], bool] = field(default_factory=dict)
+    applications: dict[str, tuple[Application, bool]] = field(default_factory=dict)
+    authorities: dict[str, AuthorityRecord] = field(default_factory=dict)
+    certificates: dict[str, CertificateRecord] = field(default_factory=dict)
+    invitations: dict[str, InvitationRecord] = field(default_factory=dict)
+    revisions: dict[int, RevisionRecord] = field(default_factory=dict)
+    changes: dict[int, ChangeRecord] = field(default_factory=dict)
+    events: dict[int, Event] = field(default_factory=dict)
+    gateways: dict[str, GatewayRecord] = field(default_factory=dict)
+    orders: dict[str, OrderRecord] = field(default_factory=dict)
+    crls: dict[str, CrlRecord] = field(default_factory=dict)
+    ocsp: dict[tuple[str, str], OcspRecord] = field(default_factory=dict)
+    positions: dict[tuple[str, str], int] = field(default_factory=dict)
+
+    def copy(self) -> State:
+        return State(**{name: dict(getattr(self, name)) for name in self.__dataclass_fields__})
+
+
+class Store:
+    """One store over the state of one transaction; `writable()` guards every write."""
+
+    def __init__(self, state: State, tenant: str, *, write: bool) -> None:
+        self.state = state
+        self.tenant = tenant
+        self.write = write
+
+    def writable(self, tenant: str | None = None) -> State:
+        if not self.write:
+            raise RuntimeError("a read transaction cannot write")
+        if tenant not in (None, self.tenant):
+            raise ValueError("the record is of another tenant than the transaction")
+        return self.state
+
+
+class MemoryCertificates(Store):
+    """The fake of `CertificateStore`."""
+
+    def add_intended(self, certificate: CertificateRecord) -> None:
+        kept = self.writable(certificate.tenant).certificates
+        for other in kept.values():
+            same_serial = (other.authority_id, other.serial) == (certificate.authority_id, certificate.serial)
+            if (
+                same_serial
+                or other.id == certificate.id
+                or (other.sha256 and other.sha256 == certificate.sha256)
+            ):
+                raise IntegrityError("certificate-duplicate", "this certificate was recorded before")
+        kept[certificate.id] = replace(certificate, state=CertificateState.INTENDED)
+
+    def complete(self, certificate_id: str, *, sha256: str, der: bytes) -> None:
+        kept = self._known(certificate_id)
+        if kept.state is not CertificateState.INTENDED:
+            raise IntegrityError("certificate-not-intended", "this certificate was completed before")
+        self.state.certificates[certificate_id] = replace(
+            kept, sha256=sha256, der=der, state=CertificateState.VALID
+        )
+
+    def get(self, certificate_id: str) -> CertificateRecord | None:
+        return self.state.certificates.get(certificate_id)
+
+    def by_sha256(self, sha256: str) -> CertificateRecord | None:
+        return next((c for c in self.state.certificates.values() if sha256 and c.sha256 == sha256), None)
+
+    def by_serial(self, authority_id: str, serial: int) -> CertificateRecord | None:
+        wanted = (authority_id, serial)
+        return next(
+            (c for c in self.state.certificates.values() if (c.authority_id, c.serial) == wanted), None
+        )
+
+    def list(self, wanted: CertificateFilter) -> list[CertificateRecord]:
+        kept = self.state.certificates
+        floor = None
+        if wanted.after_id:
+            if wanted.after_id not in kept:
+                raise NotFound("certificate-unknown", "there is no such certificate to go on from")
+            floor = (kept[wanted.after_id].created_at, wanted.after_id)
+        found = [
+            c
+            for c in sorted(kept.values(), key=lambda c: (c.created_at, c.id))
+            if (floor is None or (c.created_at, c.id) > floor)
+            and wanted.principal_id in (None, c.principal_id)
+            and wanted.state in (None, c.state)
+            and wanted.profile in (None, c.profile)
+            and (wanted.expires_before is None or c.not_after < wanted.expires_before)
+        ]
+        return found[: wanted.limit]
+
+    def find(self, prefix: str) -> builtins.list[CertificateRecord]:
+        if len(prefix) < MIN_PREFIX:
+            raise RequestRefused("prefix-too-short", f"give at least {MIN_PREFIX} characters")
+        text = prefix.lower()
+        number = text.lstrip("0")
+        found = [
+            c
+            for c in self.state.certificates.values()
+            if c.id.startswith(text)
+            or c.sha256.startswith(text)
+            or (number and f"{c.serial:x}".startswith(number))
+        ]
+        return sorted(found, key=lambda c: c.id)[:2]
+
+    def set_state(
+        self,
+        certificate_id: str,
+        state: CertificateState,
+        *,
+        reason: RevocationReason | None,
+        revoked_at: datetime | None,
+    ) -> None:
+        kept = self._known(certificate_id)
+        changed = replace(kept, state=state, reason=reason, revoked_at=revoked_at)
+        self.state.certificates[certificate_id] = changed
+
+    def revoked(self, authority_id: str, not_after: datetime) -> Iterator[CertificateRecord]:
+        listed = (CertificateState.REVOKED, CertificateState.ON_HOLD)
+        for c in list(self.state.certificates.values()):
+            if c.authority_id == authority_id and c.state in listed and c.not_after > not_after:
+                yield replace(c, der=b"")
+
+    def counts(self) -> Mapping[str, int]:
+        counts = {state.value: 0 for state in CertificateState}
+        for certificate in self.state.certificates.values():
+            counts[certificate.state.value] += 1
+        return counts
+
+    def _known(self, certificate_id: str) -> CertificateRecord:
+        if certificate_id not in self.writable().certificates:
+            raise NotFound("certificate-unknown", "there is no such certificate")
+        return self.state.certificates[certificate_id]

@@ -1,0 +1,384 @@
+"""The fake of `authority.stores.UnitOfWork`: every store in memory, with real transactions.
+
+A change works on a copy of the state that takes the old one's place at the end, so an exception
+leaves nothing behind and a reader keeps the snapshot it opened. `tests/contract` holds it to the
+same words as the SQL stores. For tests of use cases:
+
+- `work.events` are all events that became durable, in order;
+- `work.broken = Unavailable(...)` makes every following transaction fail that way.
+"""
+# ruff: noqa: D102 - the Protocols carry the docstrings
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime
+
+from doorward.audit.events import Event
+from doorward.authority.records import (
+    AuthorityKind,
+    AuthorityRecord,
+    ChangeKind,
+    ChangeRecord,
+    CrlRecord,
+    GatewayRecord,
+    InvitationRecord,
+    OcspRecord,
+    OrderRecord,
+    OrderState,
+    RevisionRecord,
+    TenantRecord,
+)
+from doorward.core.entities import TENANT, Application, Principal, PrincipalKind, PrincipalState
+from doorward.core.errors import DoorwardError, IntegrityError, NotFound, RequestRefused
+from doorward.core.ports import Bell
+from tests.support.memory_inventory import MemoryCertificates, State, Store
+from tests.support.ports import SilentBell
+
+
+class MemoryTenants(Store):
+    """The fake of `TenantStore`."""
+
+    def get(self) -> TenantRecord | None:
+        return self.state.tenants.get(self.tenant)
+
+    def add(self, tenant: TenantRecord) -> None:
+        state = self.writable(tenant.id)
+        if tenant.id in state.tenants:
+            raise RequestRefused("tenant-exists", "this data directory has a tenant already")
+        state.tenants[tenant.id] = tenant
+
+
+class MemoryDirectory(Store):
+    """The fake of `DirectoryStore`; groups are kept beside the principals."""
+
+    def add(self, principal: Principal, created_at: datetime) -> None:
+        state = self.writable(principal.tenant)
+        if self.by_name(principal.name) is not None:
+            raise RequestRefused("name-taken", f"the name {principal.name} is in use")
+        state.principals[principal.id] = replace(principal, groups=())
+        for group in principal.groups:
+            self.add_member(group, principal.id)
+
+    def get(self, principal_id: str) -> Principal | None:
+        found = self.state.principals.get(principal_id)
+        if found is None:
+            return None
+        return replace(found, groups=tuple(sorted(g for g, p in self.state.members if p == principal_id)))
+
+    def by_name(self, name: str) -> Principal | None:
+        for principal in self.state.principals.values():
+            if principal.name == name and principal.state is not PrincipalState.REMOVED:
+                return self.get(principal.id)
+        return None
+
+    def list(self, kind: PrincipalKind | None = None) -> list[Principal]:
+        wanted = [
+            self.get(principal.id)
+            for principal in self.state.principals.values()
+            if principal.state is not PrincipalState.REMOVED and kind in (None, principal.kind)
+        ]
+        return sorted((p for p in wanted if p is not None), key=lambda p: p.name)
+
+    def set_state(self, principal_id: str, state: PrincipalState) -> None:
+        principal = self._known(principal_id)
+        if state is not PrincipalState.REMOVED:
+            other = self.by_name(principal.name)
+            if other is not None and other.id != principal_id:
+                raise RequestRefused("name-taken", f"the name {principal.name} is in use")
+        self.state.principals[principal_id] = replace(principal, state=state)
+
+    def add_group(self, name: str, group_id: str, created_at: datetime) -> None:
+        if name in self.writable().groups:
+            raise RequestRefused("name-taken", f"the group {name} exists")
+        self.state.groups[name] = group_id
+
+    def groups(self) -> Mapping[str, int]:
+        gone = {p.id for p in self.state.principals.values() if p.state is PrincipalState.REMOVED}
+        counts = dict.fromkeys(sorted(self.state.groups), 0)
+        for group, principal_id in self.state.members:
+            counts[group] += principal_id not in gone
+        return counts
+
+    def add_member(self, group: str, principal_id: str) -> bool:
+        self._known(principal_id, group)
+        if (group, principal_id) in self.state.members:
+            return False
+        self.state.members[group, principal_id] = True
+        return True
+
+    def remove_member(self, group: str, principal_id: str) -> bool:
+        self._known(principal_id, group)
+        return self.state.members.pop((group, principal_id), False)
+
+    def _known(self, principal_id: str, group: str | None = None) -> Principal:
+        state = self.writable()
+        if group is not None and group not in state.groups:
+            raise NotFound("group-unknown", f"there is no group named {group}")
+        if principal_id not in state.principals:
+            raise NotFound("principal-unknown", "there is no such principal")
+        return state.principals[principal_id]
+
+
+class MemoryApplications(Store):
+    """The fake of `ApplicationStore`."""
+
+    def list(self) -> list[Application]:
+        found = [application for application, here in self.state.applications.values() if here]
+        return sorted(found, key=lambda application: application.name)
+
+    def add(self, application: Application, created_at: datetime) -> None:
+        state = self.writable(application.tenant)
+        if any(here.name == application.name for here in self.list()):
+            raise RequestRefused("name-taken", f"the application {application.name} exists")
+        state.applications[application.id] = (application, True)
+
+    def remove(self, application_id: str, removed_at: datetime) -> None:
+        application, here = self.writable().applications.get(application_id, (None, False))
+        if application is None or not here:
+            raise NotFound("application-unknown", "there is no such application")
+        self.state.applications[application_id] = (application, False)
+
+
+class MemoryAuthorities(Store):
+    """The fake of `AuthorityStore`."""
+
+    def add(self, authority: AuthorityRecord) -> None:
+        kept = self.writable(authority.tenant).authorities
+        for other in list(kept.values()):
+            if other.kind is authority.kind:
+                kept[other.id] = replace(other, current=False)
+        kept[authority.id] = replace(authority, current=True)
+
+    def get(self, authority_id: str) -> AuthorityRecord | None:
+        return self.state.authorities.get(authority_id)
+
+    def current(self, kind: AuthorityKind) -> AuthorityRecord | None:
+        return next((a for a in self.state.authorities.values() if a.kind is kind and a.current), None)
+
+    def list(self) -> list[AuthorityRecord]:
+        return sorted(self.state.authorities.values(), key=lambda a: (a.created_at, a.id), reverse=True)
+
+
+class MemoryInvitations(Store):
+    """The fake of `InvitationStore`."""
+
+    def add(self, invitation: InvitationRecord) -> None:
+        if self.by_token(invitation.token_sha256) is not None:
+            raise IntegrityError("invitation-duplicate", "this token was handed out before")
+        self.writable(invitation.tenant).invitations[invitation.id] = invitation
+
+    def by_token(self, token_sha256: str) -> InvitationRecord | None:
+        return next((i for i in self.state.invitations.values() if i.token_sha256 == token_sha256), None)
+
+    def claim(self, invitation_id: str, used_at: datetime) -> bool:
+        kept = self.writable().invitations.get(invitation_id)
+        if kept is None or kept.used_at is not None:
+            return False
+        self.state.invitations[invitation_id] = replace(kept, used_at=used_at)
+        return True
+
+    def bind(self, invitation_id: str, certificate_id: str) -> None:
+        kept = self.writable().invitations.get(invitation_id)
+        if kept is None:
+            raise NotFound("invitation-unknown", "there is no such invitation")
+        self.state.invitations[invitation_id] = replace(kept, certificate_id=certificate_id)
+
+
+class MemoryRevisions(Store):
+    """The fake of `RevisionStore`."""
+
+    def latest(self) -> RevisionRecord | None:
+        return self.state.revisions.get(len(self.state.revisions))
+
+    def get(self, number: int) -> RevisionRecord | None:
+        return self.state.revisions.get(number)
+
+    def add(self, revision: RevisionRecord) -> None:
+        kept = self.writable(revision.tenant).revisions
+        if revision.number != len(kept) + 1:
+            raise RequestRefused("revision-conflict", "someone else made a revision meanwhile")
+        kept[revision.number] = revision
+
+
+class MemoryChanges(Store):
+    """The fake of `ChangeStore`."""
+
+    def head(self) -> int:
+        return len(self.state.changes)
+
+    def note(self, kind: ChangeKind, subject: str, at: datetime) -> int:
+        kept = self.writable().changes
+        seq = len(kept) + 1
+        kept[seq] = ChangeRecord(seq=seq, tenant=self.tenant, kind=kind, subject=subject, at=at)
+        return seq
+
+    def since(self, seq: int, limit: int = 1000) -> list[ChangeRecord]:
+        return [change for number, change in self.state.changes.items() if number > seq][:limit]
+
+
+class MemoryOutbox(Store):
+    """The fake of `EventOutbox`; nobody empties it."""
+
+    def add(self, event: Event) -> None:
+        kept = self.writable().events
+        kept[len(kept)] = event
+
+    def waiting(self) -> int:
+        return len(self.state.events)
+
+
+class MemoryGateways(Store):
+    """The fake of `GatewayStore`."""
+
+    def save(self, gateway: GatewayRecord) -> None:
+        self.writable(gateway.tenant).gateways[gateway.id] = gateway
+
+    def confirm(self, gateway_id: str, seq: int, seen_at: datetime, status: str) -> None:
+        kept = self.writable().gateways.get(gateway_id)
+        if kept is None:
+            raise NotFound("gateway-unknown", "there is no such gateway")
+        changed = replace(kept, confirmed_seq=seq, seen_at=seen_at, status=status)
+        self.state.gateways[gateway_id] = changed
+
+    def list(self) -> list[GatewayRecord]:
+        return sorted(self.state.gateways.values(), key=lambda gateway: (gateway.name, gateway.id))
+
+    def remove(self, gateway_id: str) -> None:
+        self.writable().gateways.pop(gateway_id, None)
+
+
+class MemoryOrders(Store):
+    """The fake of `OrderStore`."""
+
+    def add(self, order: OrderRecord) -> None:
+        self.writable(order.tenant).orders[order.id] = replace(order, state=OrderState.OPEN)
+
+    def get(self, order_id: str) -> OrderRecord | None:
+        return self.state.orders.get(order_id)
+
+    def open(self) -> list[OrderRecord]:
+        found = [order for order in self.state.orders.values() if order.state is OrderState.OPEN]
+        return sorted(found, key=lambda order: (order.created_at, order.id))
+
+    def fill(self, order_id: str, certificate_id: str) -> None:
+        kept = self._open(order_id)
+        self.state.orders[order_id] = replace(kept, state=OrderState.FILLED, certificate_id=certificate_id)
+
+    def refuse(self, order_id: str, why: str) -> None:
+        kept = self._open(order_id)
+        self.state.orders[order_id] = replace(kept, state=OrderState.REFUSED, refusal=why)
+
+    def _open(self, order_id: str) -> OrderRecord:
+        kept = self.writable().orders.get(order_id)
+        if kept is None:
+            raise NotFound("order-unknown", "there is no such order")
+        if kept.state is not OrderState.OPEN:
+            raise RequestRefused("order-closed", "this order was answered before")
+        return kept
+
+
+class MemoryStatus(Store):
+    """The fake of `StatusStore`."""
+
+    def crl(self, authority_id: str) -> CrlRecord | None:
+        return self.state.crls.get(authority_id)
+
+    def store_crl(self, crl: CrlRecord) -> None:
+        kept = self.writable(crl.tenant).crls
+        if crl.authority_id in kept and kept[crl.authority_id].number >= crl.number:
+            raise IntegrityError("crl-number", "the number of a CRL must grow")
+        kept[crl.authority_id] = crl
+
+    def ocsp(self, certificate_id: str, hash_name: str) -> OcspRecord | None:
+        return self.state.ocsp.get((certificate_id, hash_name))
+
+    def store_ocsp(self, answer: OcspRecord) -> None:
+        self.writable().ocsp[answer.certificate_id, answer.hash_name] = answer
+
+    def forget_ocsp(self, certificate_id: str) -> None:
+        kept = self.writable().ocsp
+        for key in [key for key in kept if key[0] == certificate_id]:
+            del kept[key]
+
+
+class MemoryIngest(Store):
+    """The fake of `IngestStore`."""
+
+    def position(self, gateway_id: str, file: str) -> int:
+        return self.state.positions.get((gateway_id, file), 0)
+
+    def advance(self, gateway_id: str, file: str, expected: int, offset: int) -> None:
+        if self.position(gateway_id, file) != expected:
+            raise IntegrityError("ingest-moved", "another reader took these lines")
+        self.writable().positions[gateway_id, file] = offset
+
+
+class MemoryBooks:
+    """All stores over the state of one transaction."""
+
+    def __init__(self, state: State, tenant: str, *, write: bool) -> None:
+        self.tenants = MemoryTenants(state, tenant, write=write)
+        self.directory = MemoryDirectory(state, tenant, write=write)
+        self.applications = MemoryApplications(state, tenant, write=write)
+        self.authorities = MemoryAuthorities(state, tenant, write=write)
+        self.certificates = MemoryCertificates(state, tenant, write=write)
+        self.invitations = MemoryInvitations(state, tenant, write=write)
+        self.revisions = MemoryRevisions(state, tenant, write=write)
+        self.changes = MemoryChanges(state, tenant, write=write)
+        self.outbox = MemoryOutbox(state, tenant, write=write)
+        self.gateways = MemoryGateways(state, tenant, write=write)
+        self.orders = MemoryOrders(state, tenant, write=write)
+        self.status = MemoryStatus(state, tenant, write=write)
+        self.ingest = MemoryIngest(state, tenant, write=write)
+
+
+class MemoryUnitOfWork:
+    """The fake of `UnitOfWork`, for one tenant; one writer at a time."""
+
+    def __init__(self, bell: Bell | None = None, tenant: str = TENANT) -> None:
+        self.bell = bell if bell is not None else SilentBell()
+        self.tenant = tenant
+        self.broken: DoorwardError | None = None
+        self._state = State()
+        self._writer = threading.Lock()
+        self._inside = threading.local()
+
+    @property
+    def events(self) -> list[Event]:
+        """Every event that became durable, oldest first."""
+        return list(self._state.events.values())
+
+    @contextmanager
+    def read(self) -> Iterator[MemoryBooks]:
+        self._fail_where_told()
+        yield MemoryBooks(self._state, self.tenant, write=False)
+
+    @contextmanager
+    def change(self) -> Iterator[MemoryBooks]:
+        self._fail_where_told()
+        if getattr(self._inside, "change", False):
+            raise RuntimeError("a change within a change of the same thread would wait for itself")
+        with self._writer:
+            self._inside.change = True
+            try:
+                state = self._state.copy()
+                yield MemoryBooks(state, self.tenant, write=True)
+                moved = len(state.changes) > len(self._state.changes)
+                self._state = state
+            finally:
+                self._inside.change = False
+        if moved:
+            self.bell.ring()
+
+    def record(self, events: Sequence[Event]) -> None:
+        with self.change() as books:
+            for event in events:
+                books.outbox.add(event)
+
+    def _fail_where_told(self) -> None:
+        if self.broken is not None:
+            raise self.broken
