@@ -1,0 +1,115 @@
+"""A presented certificate, bytes to facts: total, within 16 KiB, trusting nothing.
+
+Not here: any judgement; a value only says what the certificate says of itself.
+Not checked: the signature, the chain, the dates, whether the names are anybody's.
+Standard: RFC 5280 sections 4.1 and 4.2.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+
+from doorward.core.certificate import CertificateFacts
+from doorward.core.errors import MalformedInput
+from doorward.core.names import render_distinguished_name, render_general_name
+
+CERTIFICATE_LIMIT = 16 * 1024
+"""Bytes of DER. The largest honest leaf (RSA 8192, a dozen names) is under 4 KiB; Envoy caps a
+handshake's certificates far higher, and what we parse before any check should stay small."""
+
+_CURVES = {"secp256r1": "p256", "secp384r1": "p384"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParsedCertificate:
+    """What the checker needs beyond the facts that it shares.
+
+    `issuer_der` is the issuer's name as encoded in the certificate; `uris` are its URI SANs, exactly
+    as written; `purposes` are dotted object identifiers, None where there is no extendedKeyUsage;
+    `signs` is whether keyUsage allows digital signatures (true where there is no keyUsage).
+    """
+
+    facts: CertificateFacts
+    issuer_der: bytes
+    uris: tuple[str, ...]
+    purposes: frozenset[str] | None
+    signs: bool
+    is_ca: bool
+
+
+def parse_certificate(der: bytes) -> ParsedCertificate:
+    """Return what a certificate says.
+
+    Args:
+        der: one X.509 v3 certificate in DER, at most 16 KiB, nothing after it.
+
+    Raises:
+        MalformedInput: `certificate-too-large` or `certificate-malformed`.
+
+    Standard: RFC 5280 sections 4.1 and 4.2; a second extension of one kind is refused (4.2).
+    """
+    if len(der) > CERTIFICATE_LIMIT:
+        limit = f"a certificate may have {CERTIFICATE_LIMIT} bytes"
+        raise MalformedInput("certificate-too-large", limit, size=len(der))
+    try:
+        certificate = x509.load_der_x509_certificate(der)
+        return _read(certificate, der)
+    except Exception as fault:  # a parser is total, whatever the library raises
+        raise MalformedInput("certificate-malformed", "this is not an X.509 v3 certificate") from fault
+
+
+def _read(certificate: x509.Certificate, der: bytes) -> ParsedCertificate:
+    """Return the facts; raise anything at all where the certificate is not what it should be."""
+    if certificate.version is not x509.Version.v3:
+        raise ValueError("not version 3")
+    names: tuple[x509.GeneralName, ...] = ()
+    purposes: frozenset[str] | None = None
+    signs, is_ca = True, False
+    for extension in certificate.extensions:
+        match extension.value:
+            case x509.SubjectAlternativeName() as alternative:
+                names = tuple(alternative)
+            case x509.ExtendedKeyUsage() as usages:
+                purposes = frozenset(usage.dotted_string for usage in usages)
+            case x509.KeyUsage(digital_signature=digital_signature):
+                signs = digital_signature
+            case x509.BasicConstraints(ca=ca):
+                is_ca = ca
+    facts = CertificateFacts(
+        sha256=hashlib.sha256(der).hexdigest(),
+        serial=certificate.serial_number,
+        issuer=render_distinguished_name(certificate.issuer),
+        subject=render_distinguished_name(certificate.subject),
+        san=tuple(render_general_name(name) for name in names),
+        not_before=certificate.not_valid_before_utc,
+        not_after=certificate.not_valid_after_utc,
+        key_kind=name_key_kind(certificate.public_key()),
+        der=der,
+    )
+    return ParsedCertificate(
+        facts=facts,
+        issuer_der=certificate.issuer.public_bytes(),
+        uris=tuple(name.value for name in names if isinstance(name, x509.UniformResourceIdentifier)),
+        purposes=purposes,
+        signs=signs,
+        is_ca=is_ca,
+    )
+
+
+def name_key_kind(key: object) -> str:
+    """Return `p256`, `p384`, `ed25519`, `rsa` with its bits, or `other`: a name, not a judgement."""
+    match key:
+        case EllipticCurvePublicKey(curve=curve):
+            return _CURVES.get(curve.name, "other")
+        case Ed25519PublicKey():
+            return "ed25519"
+        case RSAPublicKey(key_size=bits):
+            return f"rsa{bits}"
+        case _:
+            return "other"
