@@ -1,0 +1,291 @@
+"""The closed catalogue of events: every type, its public fields, its personal fields, its retention.
+
+Not here: the events themselves (`events`) and how they are written (`leaf`). A type that is not in
+this table cannot be recorded, and a field that is not in its row cannot either: what is public
+stays in the log for ever, so it is decided here and nowhere else.
+
+What is public and what is personal:
+    public    opaque ids, rule ids, digests, serial numbers, methods, status codes, reasons, names of
+              applications and groups, names of our own authorities: needed to read the log at all
+    personal  names of people and devices, subject and alternative names, network addresses, user
+              agents, request paths (`/patients/jane-doe`), login names, unreadable log lines: kept apart
+              under a commitment, erased one by one
+A name that nobody has proved is called `claimed_*`: a reader must never take it for an identity.
+
+Compatibility: a row may gain optional fields; nothing is renamed or removed, and no field moves
+from personal to public.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from types import MappingProxyType
+
+
+class EventType(Enum):
+    """Every kind of event, as `noun:past-verb`."""
+
+    AUTHORITY_CREATED = "authority:created"
+    AUTHORITY_ROOT_EXPORTED = "authority:root-exported"
+    AUTHORITY_ROOT_REMOVED = "authority:root-removed"
+    PRINCIPAL_CREATED = "principal:created"
+    PRINCIPAL_SUSPENDED = "principal:suspended"
+    PRINCIPAL_RESUMED = "principal:resumed"
+    PRINCIPAL_REMOVED = "principal:removed"
+    GROUP_CREATED = "group:created"
+    GROUP_MEMBER_ADDED = "group:member-added"
+    GROUP_MEMBER_REMOVED = "group:member-removed"
+    INVITATION_CREATED = "invitation:created"
+    INVITATION_REDEEMED = "invitation:redeemed"
+    INVITATION_REFUSED = "invitation:refused"
+    CERTIFICATE_INTENDED = "certificate:intended"
+    CERTIFICATE_ISSUED = "certificate:issued"
+    CERTIFICATE_REFUSED = "certificate:refused"
+    CERTIFICATE_RENEWED = "certificate:renewed"
+    CERTIFICATE_REVOKED = "certificate:revoked"
+    CERTIFICATE_HELD = "certificate:held"
+    CERTIFICATE_RELEASED = "certificate:released"
+    CRL_PUBLISHED = "crl:published"
+    POLICY_APPLIED = "policy:applied"
+    APPLICATION_CREATED = "application:created"
+    APPLICATION_REMOVED = "application:removed"
+    GATEWAY_STARTED = "gateway:started"
+    GATEWAY_STOPPED = "gateway:stopped"
+    GATEWAY_PUBLISHED = "gateway:published"
+    GATEWAY_ROLLED_BACK = "gateway:rolled-back"
+    ENVOY_STARTED = "envoy:started"
+    ENVOY_DIED = "envoy:died"
+    CONNECTION_ADMITTED = "connection:admitted"
+    CONNECTION_REFUSED = "connection:refused"
+    CONNECTION_CUT = "connection:cut"
+    REQUEST_ANSWERED = "request:answered"
+    HANDSHAKE_FAILED = "handshake:failed"
+    ACCESS_GAP = "access:gap"
+    ACCESS_MALFORMED = "access:malformed"
+
+
+class FieldKind(Enum):
+    """What a public field may hold; the narrow kinds keep prose, and so names, out of the public part."""
+
+    ID = "id"  # an opaque id such as crt_0123456789abcdefghij
+    TOKEN = "token"  # noqa: S105  # printable ASCII without spaces: words, digests, rule ids
+    MOMENT = "moment"  # an aware UTC datetime, kept as RFC 3339 text
+    TEXT = "text"  # one line of any text
+    INTEGER = "integer"  # within what a double holds exactly (RFC 8785)
+    FLAG = "flag"  # true or false
+    TOKENS = "tokens"  # a list of tokens, order kept
+
+
+class Retention(Enum):
+    """How long personal data of an event is kept; the durations are settings, one per class."""
+
+    OPERATION = "operation"
+    IDENTITY = "identity"
+    DECISION = "decision"
+    ACCESS = "access"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventSpec:
+    """One row of the catalogue.
+
+    `required` and `optional` are the public fields; `personal` are always optional, since they may
+    be unknown, and their values are text.
+    """
+
+    required: Mapping[str, FieldKind]
+    optional: Mapping[str, FieldKind]
+    personal: frozenset[str]
+    retention: Retention
+
+    def kind(self, field: str) -> FieldKind | None:
+        """Return the kind of a public field, or None where this type has no such field."""
+        return self.required.get(field) or self.optional.get(field)
+
+
+_FIELDS: Mapping[str, FieldKind] = MappingProxyType(
+    dict.fromkeys(
+        (
+            "application",
+            "authority",
+            "certificate",
+            "gateway",
+            "group",
+            "invitation",
+            "principal",
+            "replaces",
+        ),
+        FieldKind.ID,
+    )
+    | dict.fromkeys(
+        (
+            "claimed_serial",
+            "claimed_sha256",
+            "connection",
+            "key_kind",
+            "kind",
+            "means",
+            "method",
+            "profile",
+            "protocol",
+            "reason",
+            "request",
+            "response_flags",
+            "serial",
+            "sha256",
+            "tls_version",
+            "version",
+        ),
+        FieldKind.TOKEN,
+    )
+    | dict.fromkeys(("grants", "hosts", "reasons", "rules"), FieldKind.TOKENS)
+    | dict.fromkeys(
+        (
+            "deadline",
+            "expires_at",
+            "from_at",
+            "next_update",
+            "not_after",
+            "not_before",
+            "started_at",
+            "this_update",
+            "to_at",
+        ),
+        FieldKind.MOMENT,
+    )
+    | dict.fromkeys(("detail", "group_name", "name", "subject"), FieldKind.TEXT)
+    | dict.fromkeys(("adopted", "can_cut"), FieldKind.FLAG)
+    | dict.fromkeys(
+        (
+            "applications",
+            "bytes_received",
+            "bytes_sent",
+            "duration_ms",
+            "entries",
+            "epoch",
+            "exit_code",
+            "length",
+            "missed",
+            "number",
+            "offset",
+            "pid",
+            "revision",
+            "rules_count",
+            "shard",
+            "signal",
+            "status",
+            "to_revision",
+        ),
+        FieldKind.INTEGER,
+    )
+)
+"""One meaning and one kind per field name across all types, so that a reader learns each once."""
+
+ACTOR_FIELDS = frozenset({"actor_name", "source", "user_agent"})
+"""Personal fields about whoever acted, not about the principal that the event names."""
+
+
+def _spec(retention: Retention, required: str, optional: str = "", personal: str = "") -> EventSpec:
+    return EventSpec(
+        required=MappingProxyType({name: _FIELDS[name] for name in required.split()}),
+        optional=MappingProxyType({name: _FIELDS[name] for name in optional.split()}),
+        personal=ACTOR_FIELDS | frozenset(personal.split()),
+        retention=retention,
+    )
+
+
+_OPERATION, _IDENTITY = Retention.OPERATION, Retention.IDENTITY
+_DECISION, _ACCESS = Retention.DECISION, Retention.ACCESS
+_CLAIMED = "claimed_subject claimed_san claimed_issuer claimed_server_name"
+_CERTIFICATE = "authority serial sha256 profile key_kind not_before not_after"
+
+CATALOGUE: Mapping[EventType, EventSpec] = MappingProxyType(
+    {
+        EventType.AUTHORITY_CREATED: _spec(
+            _OPERATION, "authority kind sha256", "subject key_kind not_before not_after"
+        ),
+        EventType.AUTHORITY_ROOT_EXPORTED: _spec(_OPERATION, "authority", "sha256"),
+        EventType.AUTHORITY_ROOT_REMOVED: _spec(_OPERATION, "authority", "sha256"),
+        EventType.PRINCIPAL_CREATED: _spec(_IDENTITY, "principal kind", personal="name display_name"),
+        EventType.PRINCIPAL_SUSPENDED: _spec(_IDENTITY, "principal", "reason", "name"),
+        EventType.PRINCIPAL_RESUMED: _spec(_IDENTITY, "principal", "reason", "name"),
+        EventType.PRINCIPAL_REMOVED: _spec(_IDENTITY, "principal", "reason", "name"),
+        EventType.GROUP_CREATED: _spec(_IDENTITY, "group", "group_name"),
+        EventType.GROUP_MEMBER_ADDED: _spec(_IDENTITY, "group principal", "group_name", "name"),
+        EventType.GROUP_MEMBER_REMOVED: _spec(_IDENTITY, "group principal", "group_name", "name"),
+        EventType.INVITATION_CREATED: _spec(_IDENTITY, "invitation principal", "expires_at profile", "name"),
+        EventType.INVITATION_REDEEMED: _spec(_IDENTITY, "invitation principal", "certificate", "name"),
+        EventType.INVITATION_REFUSED: _spec(_IDENTITY, "reason", "invitation principal", "name"),
+        EventType.CERTIFICATE_INTENDED: _spec(
+            _IDENTITY, "certificate principal", _CERTIFICATE, "subject san name"
+        ),
+        EventType.CERTIFICATE_ISSUED: _spec(
+            _IDENTITY,
+            "certificate principal serial sha256",
+            "authority profile key_kind not_before not_after",
+            "subject san name",
+        ),
+        EventType.CERTIFICATE_REFUSED: _spec(
+            _IDENTITY, "reasons", "certificate principal authority profile key_kind", "subject san name"
+        ),
+        EventType.CERTIFICATE_RENEWED: _spec(
+            _IDENTITY, "certificate replaces principal", _CERTIFICATE, "subject san name"
+        ),
+        EventType.CERTIFICATE_REVOKED: _spec(
+            _IDENTITY, "certificate reason", "principal authority serial sha256", "subject san name"
+        ),
+        EventType.CERTIFICATE_HELD: _spec(
+            _IDENTITY, "certificate", "principal authority serial sha256 reason", "subject san name"
+        ),
+        EventType.CERTIFICATE_RELEASED: _spec(
+            _IDENTITY, "certificate", "principal authority serial sha256 reason", "subject san name"
+        ),
+        EventType.CRL_PUBLISHED: _spec(
+            _OPERATION, "authority number entries", "sha256 shard this_update next_update"
+        ),
+        EventType.POLICY_APPLIED: _spec(_OPERATION, "revision sha256", "applications rules_count"),
+        EventType.APPLICATION_CREATED: _spec(_OPERATION, "application name", "hosts revision"),
+        EventType.APPLICATION_REMOVED: _spec(_OPERATION, "application", "name revision"),
+        EventType.GATEWAY_STARTED: _spec(_OPERATION, "gateway", "version can_cut revision"),
+        EventType.GATEWAY_STOPPED: _spec(_OPERATION, "gateway", "reason"),
+        EventType.GATEWAY_PUBLISHED: _spec(_OPERATION, "gateway revision", "sha256"),
+        EventType.GATEWAY_ROLLED_BACK: _spec(
+            _OPERATION, "gateway revision reason", "to_revision sha256 detail"
+        ),
+        EventType.ENVOY_STARTED: _spec(_OPERATION, "gateway", "pid version epoch adopted"),
+        EventType.ENVOY_DIED: _spec(_OPERATION, "gateway", "pid exit_code signal epoch"),
+        EventType.CONNECTION_ADMITTED: _spec(
+            _DECISION,
+            "connection gateway application certificate principal",
+            "reasons grants deadline revision sha256",
+            "name",
+        ),
+        EventType.CONNECTION_REFUSED: _spec(
+            _DECISION,
+            "gateway reasons",
+            "connection application certificate principal revision claimed_sha256 claimed_serial",
+            f"name {_CLAIMED}",
+        ),
+        EventType.CONNECTION_CUT: _spec(
+            _DECISION, "connection gateway reason", "application certificate principal means revision", "name"
+        ),
+        EventType.REQUEST_ANSWERED: _spec(
+            _ACCESS,
+            "gateway method status",
+            "application connection certificate principal request rules protocol duration_ms bytes_sent "
+            "bytes_received started_at response_flags",
+            "name path",
+        ),
+        EventType.HANDSHAKE_FAILED: _spec(
+            _ACCESS,
+            "gateway reason",
+            "application connection detail tls_version claimed_sha256 claimed_serial started_at",
+            _CLAIMED,
+        ),
+        EventType.ACCESS_GAP: _spec(_ACCESS, "gateway reason from_at to_at", "missed offset"),
+        EventType.ACCESS_MALFORMED: _spec(_ACCESS, "gateway reason", "length sha256 offset", "line"),
+    }
+)
+"""Every event type with its row; total over `EventType`, which the tests hold."""
