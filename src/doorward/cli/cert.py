@@ -1,0 +1,160 @@
+"""`doorward cert`: the inventory of certificates, and what can happen to one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from doorward.authority.records import CertificateRecord
+from doorward.cli.command import Command, LazyGroup, State, actor
+from doorward.cli.confirming import confirmed
+from doorward.core.certificate import CertificateState, RevocationReason
+
+STATES = [state.value for state in CertificateState]
+REASONS = [reason.value for reason in RevocationReason if reason is not RevocationReason.CERTIFICATE_HOLD]
+
+
+def certificate_row(record: CertificateRecord) -> dict[str, Any]:
+    """Return what commands show of a certificate."""
+    return {
+        "id": record.id,
+        "subject": record.subject_name,
+        "profile": record.profile,
+        "state": record.state.value,
+        "not_before": record.not_before,
+        "not_after": record.not_after,
+        "serial": f"{record.serial:x}",
+        "sha256": record.sha256,
+        "principal": record.principal_id,
+        "reason": record.reason.value if record.reason else "",
+        "revoked_at": record.revoked_at,
+    }
+
+
+@click.group(cls=LazyGroup, lazy={"list": "cert:list_", "show": "cert:show", "revoke": "cert:revoke",
+                                  "hold": "cert:hold", "release": "cert:release", "renew": "cert:renew"})
+def cert() -> None:
+    """List, show, revoke, hold, release and renew certificates."""
+
+
+@click.command("list", cls=Command)
+@click.option("--of", "name", help="Only those of this person, device or service.")
+@click.option("--state", "wanted", type=click.Choice(STATES), help="Only those in this state.")
+@click.option("--after", default="", help="Go on after this certificate id.")
+@click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 1000), help="At most so many.")
+@click.pass_obj
+def list_(state: State, name: str | None, wanted: str | None, after: str, limit: int) -> None:
+    """List certificates, oldest first."""
+    from doorward.authority.directory import find_principal  # noqa: PLC0415  loaded when called
+    from doorward.authority.inventory import list_certificates  # noqa: PLC0415  as above
+    from doorward.authority.records import CertificateFilter  # noqa: PLC0415  as above
+
+    services = state.installation().services
+    records = list_certificates(
+        services,
+        CertificateFilter(
+            principal_id=find_principal(services, name).id if name else None,
+            state=CertificateState(wanted) if wanted else None,
+            after_id=after,
+            limit=limit,
+        ),
+    )
+    rows = [certificate_row(record) for record in records]
+    state.output.table(rows, ["id", "subject", "profile", "state", "not_after"], empty="no certificates")
+    if len(rows) == limit:
+        state.output.note(f"there may be more: doorward cert list --after {rows[-1]['id']}")
+
+
+@click.command("show", cls=Command)
+@click.argument("certificate")
+@click.option("--pem", is_flag=True, help="Print the certificate and its chain as PEM.")
+@click.pass_obj
+def show(state: State, certificate: str, pem: bool) -> None:
+    """Show one certificate, named by id, serial number or SHA-256 (or how one of them begins)."""
+    from doorward.authority.inventory import chain_of, find_certificate  # noqa: PLC0415  loaded when called
+    from doorward.cli.pem import as_pem  # noqa: PLC0415  as above
+
+    services = state.installation().services
+    record = find_certificate(services, certificate)
+    chain = as_pem(*chain_of(services, record.id))
+    if pem and not state.output.as_json:
+        click.echo(chain, nl=False)
+        return
+    row = certificate_row(record)
+    lines = [f"[bold]{row['subject']}[/bold]  {row['profile']}, {row['state']}"]
+    lines += [f"{key:<11} {value}" for key, value in row.items() if value and key not in {"subject", "profile", "state"}]
+    state.output.result({**row, "pem": chain}, *lines)
+
+
+@click.command("revoke", cls=Command)
+@click.argument("certificate")
+@click.option("--reason", type=click.Choice(REASONS), default="unspecified", show_default=True,
+              help="Why (RFC 5280 section 5.3.1).")
+@click.pass_obj
+def revoke(state: State, certificate: str, reason: str) -> None:
+    """Revoke a certificate for good; its live connections end at once."""
+    from doorward.authority import revocation  # noqa: PLC0415  loaded when called
+
+    _change(state, certificate, "revoked", lambda services, found: revocation.revoke(
+        services, found.id, RevocationReason(reason), actor=actor()))
+
+
+@click.command("hold", cls=Command)
+@click.argument("certificate")
+@click.pass_obj
+def hold(state: State, certificate: str) -> None:
+    """Suspend a certificate until it is released or revoked; its live connections end at once."""
+    from doorward.authority import revocation  # noqa: PLC0415  loaded when called
+
+    _change(state, certificate, "on hold", lambda services, found: revocation.hold(services, found.id, actor=actor()))
+
+
+@click.command("release", cls=Command)
+@click.argument("certificate")
+@click.pass_obj
+def release(state: State, certificate: str) -> None:
+    """Release a certificate from hold."""
+    from doorward.authority import revocation  # noqa: PLC0415  loaded when called
+
+    _change(state, certificate, "valid again",
+            lambda services, found: revocation.release(services, found.id, actor=actor()))
+
+
+@click.command("renew", cls=Command)
+@click.argument("certificate")
+@click.option("--csr", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=True,
+              help="The new certification request (PKCS#10, PEM or DER), made by the holder.")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the chain here.")
+@click.pass_obj
+def renew(state: State, certificate: str, csr: Path, out: Path | None) -> None:
+    """Issue the successor of a certificate to the same holder, for a request that the holder made."""
+    from doorward.authority.inventory import find_certificate  # noqa: PLC0415  loaded when called
+    from doorward.authority.issuing import renew as use_case  # noqa: PLC0415  as above
+    from doorward.cli.pem import as_pem, read_bounded  # noqa: PLC0415  as above
+
+    services = state.installation(keys=True).services
+    record = find_certificate(services, certificate)
+    issued = use_case(services, record.id, read_bounded(csr), actor=actor())
+    chain = as_pem(*issued.chain_der)
+    if out:
+        out.write_text(chain, encoding="ascii")
+    row = certificate_row(issued.record)
+    lines = [f"renewed {record.id} by [bold]{row['id']}[/bold], until {issued.record.not_after:%Y-%m-%d %H:%M}Z"]
+    state.output.result({**row, "pem": chain, "replaces": record.id}, *lines, *([] if out else [chain]))
+
+
+def _change(state: State, certificate: str, past: str, use_case: Any) -> None:
+    from doorward.authority.inventory import find_certificate  # noqa: PLC0415  loaded when called
+
+    services = state.installation(keys=True).services
+    record = find_certificate(services, certificate)
+    done = use_case(services, record)
+    seq = done if isinstance(done, int) else done.seq
+    value, line = confirmed(state, services, seq)
+    state.output.result(
+        {"certificate": record.id, "subject": record.subject_name, "state": past, "seq": seq, **value},
+        f"[bold]{record.subject_name}[/bold] {record.id} is {past}",
+        line,
+    )

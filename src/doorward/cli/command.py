@@ -1,0 +1,121 @@
+"""What every command has: `--json` and `--data`, settings, an actor, and errors rendered once.
+
+Commands are loaded when they are called: `doorward enroll` on a user's machine does not pay for
+importing the server.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from doorward.cli.output import Output
+from doorward.core.errors import DoorwardError
+
+
+class Command(click.Command):
+    """A command with `--json` and `--data`, whose errors are rendered by `Output`."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params.append(
+            click.Option(["--json", "as_json"], is_flag=True, help="Print one JSON document.", expose_value=False,
+                         callback=_remember, is_eager=True)
+        )
+        self.params.append(
+            click.Option(["--data"], type=click.Path(path_type=Path), expose_value=False, callback=_remember,
+                         metavar="DIR", help="Data directory (also DOORWARD_DATA).")
+        )
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; turn every error into words and an exit code."""
+        state = ctx.ensure_object(State)
+        try:
+            return super().invoke(ctx)
+        except DoorwardError as error:
+            sys.exit(state.output.error(error))
+        except (click.ClickException, click.exceptions.Exit, click.Abort, KeyboardInterrupt, BrokenPipeError):
+            raise
+        except Exception as error:  # noqa: BLE001  the last line of defence: never a stack trace to the user
+            sys.exit(state.output.internal(error))
+
+
+class State:
+    """What the options say, shared by all commands of one invocation."""
+
+    def __init__(self) -> None:
+        self.output = Output(as_json=False)
+        self.data: Path | None = None
+
+    def settings(self, **explicit: Any) -> Any:
+        """Return the settings (`runtime.settings.Settings`)."""
+        from doorward.runtime.settings import load_settings  # noqa: PLC0415  only server commands pay for pydantic
+
+        return load_settings(environ=os.environ, data=self.data, **explicit)
+
+    def installation(self, *, keys: bool = False) -> Any:
+        """Open the installation (`runtime.compose.Installation`); `keys` unlocks the key store."""
+        from doorward.runtime.compose import Installation  # noqa: PLC0415  only server commands pay for the database
+
+        installation = Installation(self.settings(), passphrase_prompt=ask_passphrase)
+        if keys:
+            installation.unlock()
+        return installation
+
+
+def ask_passphrase(prompt: str) -> str | None:
+    """Ask on the terminal; None where there is none."""
+    if not sys.stdin.isatty():
+        return None
+    answer: str = click.prompt(prompt, hide_input=True, err=True)
+    return answer
+
+
+def actor() -> str:
+    """Return who acts, for the record: the operating system's user."""
+    return f"os:{os.getuid()}"
+
+
+def _remember(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+    state = ctx.ensure_object(State)
+    if param.name == "as_json" and value:
+        state.output = Output(as_json=True)
+    elif param.name == "data" and value is not None:
+        state.data = value
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are asked for: name -> `module:attribute`."""
+
+    def __init__(self, *args: Any, lazy: dict[str, str] | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._lazy = lazy or {}
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  the signature is click's
+        """Return the names in the order they were declared: from first steps to daily work."""
+        return list(self._lazy)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  as above
+        """Import and return the command."""
+        if cmd_name not in self._lazy:
+            return None
+        module, _, attribute = self._lazy[cmd_name].partition(":")
+        command: click.Command = getattr(importlib.import_module(f"doorward.cli.{module}"), attribute)
+        return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        """Resolve a name; say what was probably meant when it is unknown."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            import difflib  # noqa: PLC0415  only on the way to an error
+
+            near = difflib.get_close_matches(args[0], self._lazy, n=1)
+            if near:
+                error.message += f" Did you mean {near[0]!r}?"
+            raise

@@ -1,0 +1,57 @@
+"""Waiting until the gateways enforce a change, and saying which do not."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from doorward.authority.gateways import Confirmation, confirmations
+from doorward.authority.services import Services
+from doorward.cli.command import State
+from doorward.core.errors import Unavailable
+
+PATIENCE_SECONDS = 5.0
+POLL_SECONDS = 0.005
+
+
+def await_gateways(services: Services, seq: int) -> tuple[list[Confirmation], float]:
+    """Wait until every gateway that is alive has confirmed `seq`.
+
+    Returns:
+        The state of every gateway, and the seconds that were waited.
+    """
+    begin = time.monotonic()
+    while True:
+        states = confirmations(services, seq)
+        waited = time.monotonic() - begin
+        if all(one.confirmed or not one.fresh for one in states) or waited > PATIENCE_SECONDS:
+            return states, waited
+        time.sleep(POLL_SECONDS)
+
+
+def confirmed(state: State, services: Services, seq: int) -> tuple[dict[str, Any], str]:
+    """Wait for the gateways; return the JSON part and the line for people.
+
+    Raises:
+        Unavailable: `gateways-behind` where a gateway that is alive did not confirm. The change itself
+            is stored and durable all the same, and the error says so.
+    """
+    states, waited = await_gateways(services, seq)
+    behind = [one.gateway.name for one in states if one.fresh and not one.confirmed]
+    away = [one.gateway.name for one in states if not one.fresh and not one.confirmed]
+    if behind:
+        raise Unavailable(
+            "gateways-behind",
+            f"the change is stored (number {seq}), but these gateways do not confirm it: {', '.join(behind)}",
+            hint="look at `doorward status`; a gateway that stays behind refuses new connections by itself",
+            seq=seq,
+        )
+    enforced = [one.gateway.name for one in states if one.confirmed]
+    value = {"confirmed_by": enforced, "away": away, "milliseconds": round(waited * 1000, 1)}
+    if not states:
+        return value, "[dim]no gateway is registered yet; it will follow when one starts[/dim]"
+    line = f"[dim]in force at {', '.join(enforced) or 'no gateway'}"
+    line += f" after {value['milliseconds']} ms[/dim]" if enforced else "[/dim]"
+    if away:
+        line += f" [yellow]away: {', '.join(away)} (admits nobody without knowing this)[/yellow]"
+    return value, line
