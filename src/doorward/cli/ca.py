@@ -1,0 +1,111 @@
+"""`doorward ca`: the own authority."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from doorward.authority.records import AuthorityRecord
+from doorward.cli.command import Command, LazyGroup, State, actor
+
+
+def _row(record: AuthorityRecord) -> dict[str, Any]:
+    from cryptography import x509  # noqa: PLC0415  loaded when called
+    from cryptography.hazmat.primitives import hashes  # noqa: PLC0415  as above
+
+    certificate = x509.load_der_x509_certificate(record.der)
+    return {
+        "kind": record.kind.value,
+        "subject": certificate.subject.rfc4514_string(),
+        "not_after": record.not_after,
+        "current": record.current,
+        "key": record.key_name,
+        "sha256": certificate.fingerprint(hashes.SHA256()).hex(),
+        "id": record.id,
+    }
+
+
+@click.group(cls=LazyGroup, lazy={"list": "ca:list_", "export": "ca:export", "remove-root-key": "ca:remove_root_key"})
+def ca() -> None:
+    """Show the authority; export and remove its root key."""
+
+
+@click.command("list", cls=Command)
+@click.pass_obj
+def list_(state: State) -> None:
+    """List the authority's certificates."""
+    from doorward.authority.inventory import list_authorities  # noqa: PLC0415  loaded when called
+
+    rows = [_row(one) for one in list_authorities(state.installation().services)]
+    state.output.table(rows, ["kind", "subject", "not_after", "key"], empty="no authority yet: doorward init")
+
+
+@click.command("export", cls=Command)
+@click.option("--root", "root_key", is_flag=True, help="Export the root's private key, encrypted, for safe keeping.")
+@click.option("--passphrase-file", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+              help="Passphrase for the exported key.")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write here; without it, to standard output.")
+@click.pass_obj
+def export(state: State, root_key: bool, passphrase_file: Path | None, out: Path | None) -> None:
+    """Print the root certificate and the issuing certificate (or the root's key, encrypted, with --root)."""
+    from doorward.authority.records import AuthorityKind  # noqa: PLC0415  loaded when called
+    from doorward.cli.pem import as_pem  # noqa: PLC0415  as above
+
+    if root_key:
+        text = _export_root(state, passphrase_file).decode("ascii")
+    else:
+        with state.installation().services.work.read() as books:
+            found = [books.authorities.current(kind) for kind in (AuthorityKind.ROOT, AuthorityKind.ISSUING)]
+        text = as_pem(*(one.der for one in found if one))
+    if out:
+        write_private(out, text)
+        state.output.result({"written": str(out)}, f"written to {out}")
+    elif state.output.as_json:
+        state.output.document({"pem": text})
+    else:
+        click.echo(text, nl=False)
+
+
+def _export_root(state: State, passphrase_file: Path | None) -> bytes:
+    from doorward.authority.founding import export_root  # noqa: PLC0415  loaded when called
+
+    installation = state.installation(keys=True)
+    passphrase = installation.read_passphrase(passphrase_file, "passphrase for the exported root key")
+    return export_root(installation.services, passphrase=passphrase, actor=actor())
+
+
+@click.command("remove-root-key", cls=Command)
+@click.option("--exported", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path),
+              help="The exported key; it is opened and compared before anything is removed.")
+@click.option("--passphrase-file", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+              help="Passphrase of the exported key.")
+@click.pass_obj
+def remove_root_key(state: State, exported: Path, passphrase_file: Path | None) -> None:
+    """Remove the root's private key from this machine, after its export was checked."""
+    from doorward.authority.founding import remove_root_key as use_case  # noqa: PLC0415  loaded when called
+    from doorward.cli.pem import read_bounded  # noqa: PLC0415  as above
+
+    installation = state.installation(keys=True)
+    passphrase = installation.read_passphrase(passphrase_file, "passphrase of the exported root key")
+    use_case(installation.services, exported=read_bounded(exported), passphrase=passphrase, actor=actor())
+    state.output.result(
+        {"removed": True}, "the root's key is no longer on this machine; keep the exported file and its passphrase apart"
+    )
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a new file that only its owner can read; an existing file is not touched (`FileExistsError`)."""
+    import os  # noqa: PLC0415  loaded when called
+
+    from doorward.core.errors import RequestRefused  # noqa: PLC0415  as above
+
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        raise RequestRefused("file-exists", f"{path} exists", hint="name a new file with --out") from None
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())

@@ -1,0 +1,175 @@
+"""`doorward apply|diff|export`, `app` and `policy`: the one document that says who may reach what."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from doorward.cli.command import Command, LazyGroup, State, actor
+from doorward.cli.confirming import confirmed
+from doorward.cli.output import REFUSED
+from doorward.cli.pem import read_bounded
+from doorward.core.entities import Outcome
+from doorward.core.errors import MalformedInput
+
+FILE = click.option(
+    "--file", "-f", "path", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path, allow_dash=True),
+    help="The document (YAML); - is standard input.",
+)
+
+
+def _read(path: Path) -> tuple[str, str]:
+    data = sys.stdin.buffer.read((1 << 20) + 1) if str(path) == "-" else read_bounded(path)
+    try:
+        return data.decode("utf-8"), "standard input" if str(path) == "-" else str(path)
+    except UnicodeDecodeError as error:
+        raise MalformedInput(
+            "document-not-utf8", f"{path} is not UTF-8 (byte {error.start})", hint="save it as UTF-8"
+        ) from None
+
+
+@click.command("apply", cls=Command)
+@FILE
+@click.option("--expect", type=int, help="Refuse unless this is the number of the revision in force.")
+@click.pass_obj
+def apply(state: State, path: Path, expect: int | None) -> None:
+    """Put a document into force as a new revision; faults are all listed and change nothing."""
+    from doorward.authority.policies import apply_document  # noqa: PLC0415  loaded when called
+
+    text, name = _read(path)
+    _applied(state, lambda services: apply_document(services, text, file=name, actor=actor(), expected_number=expect))
+
+
+def _applied(state: State, use_case: Any) -> None:
+    services = state.installation().services
+    done = use_case(services)
+    differences = [str(one) for one in done.differences]
+    findings = [str(one) for one in done.findings]
+    for text in findings:
+        state.output.note(f"note: {text}")
+    value = {"revision": done.revision.number, "changed": done.changed, "differences": differences, "findings": findings}
+    if not done.changed:
+        state.output.result(value, f"nothing changed; revision {done.revision.number} stays in force")
+        return
+    extra, line = confirmed(state, services, done.seq)
+    state.output.result(
+        {**value, "seq": done.seq, **extra},
+        *(f"  {_coloured(text)}" for text in differences),
+        f"revision [bold]{done.revision.number}[/bold] is in force",
+        line,
+    )
+
+
+def _coloured(line: str) -> str:
+    from rich.markup import escape  # noqa: PLC0415  loaded when called
+
+    colour = {"+": "green", "-": "red", "~": "yellow"}.get(line.lstrip()[:1])
+    return f"[{colour}]{escape(line)}[/{colour}]" if colour else escape(line)
+
+
+@click.command("diff", cls=Command)
+@FILE
+@click.pass_obj
+def diff(state: State, path: Path) -> None:
+    """Say what `apply` would change; exit code 1 where there is a difference."""
+    from doorward.authority.policies import diff_document  # noqa: PLC0415  loaded when called
+
+    text, name = _read(path)
+    differences = [str(one) for one in diff_document(state.installation().services, text, file=name)]
+    state.output.result(
+        {"differences": differences}, *([_coloured(one) for one in differences] or ["no difference"])
+    )
+    if differences:
+        sys.exit(REFUSED)
+
+
+@click.command("export", cls=Command)
+@click.pass_obj
+def export(state: State) -> None:
+    """Print the document in force, ready for `apply`."""
+    from doorward.authority.policies import export_document  # noqa: PLC0415  loaded when called
+
+    text = export_document(state.installation().services)
+    if state.output.as_json:
+        state.output.document({"document": text})
+    else:
+        click.echo(text, nl=False)
+
+
+@click.group(cls=LazyGroup, lazy={"add": "policy:app_add", "list": "policy:app_list"})
+def app() -> None:
+    """Manage applications (shortcuts that make revisions of the document)."""
+
+
+@click.command("add", cls=Command)
+@click.argument("name")
+@click.option("--host", "hosts", multiple=True, required=True, help="Host name that people use; repeatable.")
+@click.option("--upstream", required=True, help="Where the application listens: http://host:port or unix:///path.")
+@click.pass_obj
+def app_add(state: State, name: str, hosts: tuple[str, ...], upstream: str) -> None:
+    """Add an application; nobody may reach it until a rule allows it."""
+    from doorward.authority.policies import add_app  # noqa: PLC0415  loaded when called
+
+    _applied(state, lambda services: add_app(services, name, hosts=hosts, upstream=upstream, actor=actor()))
+
+
+@click.command("list", cls=Command)
+@click.pass_obj
+def app_list(state: State) -> None:
+    """List the applications in force."""
+    from doorward.authority.policies import current_document  # noqa: PLC0415  loaded when called
+
+    with state.installation().services.work.read() as books:
+        document, _ = current_document(books)
+        ids = {one.name: one.id for one in books.applications.list()}
+    rows = [
+        {"name": one.name, "hosts": list(one.hosts), "upstream": str(one.upstream), "rules": len(one.rules),
+         "id": ids.get(one.name, "")}
+        for one in document.apps
+    ]
+    state.output.table(rows, ["name", "hosts", "upstream", "rules"], empty="no applications; add one: doorward app add")
+
+
+@click.group(cls=LazyGroup, lazy={"check": "policy:check", "explain": "policy:explain"})
+def policy() -> None:
+    """Check a document, or explain a decision."""
+
+
+@click.command("check", cls=Command)
+@FILE
+@click.pass_obj
+def check(state: State, path: Path) -> None:
+    """Check a document without putting it into force: faults (exit code 2) and findings."""
+    from doorward.authority.policies import check_document  # noqa: PLC0415  loaded when called
+
+    text, name = _read(path)
+    findings = [str(one) for one in check_document(state.installation().services, text, file=name)]
+    state.output.result({"valid": True, "findings": findings}, *(f"note: {one}" for one in findings), "the document is valid")
+
+
+@click.command("explain", cls=Command)
+@click.option("--principal", required=True, help="Person, device or service.")
+@click.option("--app", "app_name", required=True, help="Application.")
+@click.argument("method")
+@click.argument("path")
+@click.pass_obj
+def explain(state: State, principal: str, app_name: str, method: str, path: str) -> None:
+    """Say for each rule whether it holds and why; exit code 1 where the request would be refused."""
+    from doorward.authority.policies import explain as use_case  # noqa: PLC0415  loaded when called
+
+    decision = use_case(state.installation().services, principal=principal, app=app_name, method=method, path=path)
+    good = decision.outcome is Outcome.GOOD
+    rules = [
+        {"rule": one.rule, "effect": one.effect.value, "holds": one.holds, "why": one.why} for one in decision.findings
+    ]
+    reasons = [reason.value for reason in decision.reasons]
+    lines = [f"{'[green]allowed[/green]' if good else '[red]refused[/red]'}  {method} {decision.path or path}"]
+    lines += [f"  {'[bold]●[/bold]' if one['holds'] else '○'} {one['effect']:<5} {one['rule']}: {one['why']}" for one in rules]
+    lines += [f"[dim]because: {', '.join(reasons)}[/dim]"]
+    value = {"allowed": good, "reasons": reasons, "determining": list(decision.determining), "path": decision.path}
+    state.output.result({**value, "rules": rules}, *lines)
+    if not good:
+        sys.exit(REFUSED)
