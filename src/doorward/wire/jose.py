@@ -1,0 +1,281 @@
+"""Signed assertions as compact JWS, their keys as JWK, and nothing that a peer can choose.
+
+Not here: what an assertion says (gateway) and session cookies. The algorithm is ES256 and stands in
+this file, not in the token: `alg` is compared, never obeyed. That stops `none`, RSA/HMAC confusion
+and keys carried in the header (`jwk`, `jku`, `x5u`): a header with any other member is refused.
+Standard: RFC 7515 (JWS), RFC 7517 (JWK), RFC 7518 section 3.4 (ES256), RFC 7519 (JWT),
+RFC 7638 (thumbprint), RFC 8725 (best practice: 3.1 algorithm, 3.9 audience, 3.11 explicit type).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, NoReturn
+
+from cryptography.hazmat.primitives.asymmetric.ec import (
+    SECP256R1,
+    EllipticCurvePrivateKey,
+    EllipticCurvePublicKey,
+)
+from joserfc import jws
+from joserfc.errors import JoseError
+from joserfc.jwk import ECKey
+
+from doorward.core.errors import MalformedInput, RequestRefused
+
+ALGORITHM = "ES256"
+ASSERTION_TYPE = "doorward-assertion+jwt"
+"""Explicit typing: a session cookie signed with the same kind of key is never taken for an assertion."""
+
+MAX_TOKEN_CHARACTERS = 8 * 1024
+"""Precedent: nginx and Envoy take header lines of about 8 KiB by default."""
+
+MAX_KEY_SET_CHARACTERS = 64 * 1024
+MAX_KEYS = 64
+"""Precedent: one key a gateway and one more while it changes; 64 leaves room for 32 gateways."""
+
+LEEWAY = timedelta(seconds=5)
+"""A gateway whose clock is further off than this refuses to start (DESIGN section 7)."""
+
+MAX_NUMERIC_DATE = 2**53
+"""RFC 7493 section 2.2: whole numbers beyond this do not survive every JSON parser; also `1e999`."""
+
+_JWK_MEMBERS = ("kty", "crv", "x", "y")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeySet:
+    """Public P-256 keys by their RFC 7638 thumbprint, which is also the `kid`."""
+
+    keys: Mapping[str, EllipticCurvePublicKey]
+
+
+def _malformed(detail: str) -> NoReturn:
+    raise MalformedInput("jose-malformed", detail) from None
+
+
+def _object(text: bytes | str, what: str) -> dict[str, Any]:
+    """Return one JSON object without duplicate names; `json` alone keeps the last of two silently."""
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        members = dict(pairs)
+        if len(members) != len(pairs):
+            raise ValueError("duplicate member")
+        return members
+
+    def no_constant(name: str) -> NoReturn:
+        raise ValueError(name)
+
+    try:
+        value = json.loads(text, object_pairs_hook=unique, parse_constant=no_constant)
+    except (ValueError, RecursionError):
+        _malformed(f"{what} is not JSON")
+    if not isinstance(value, dict):
+        _malformed(f"{what} is not a JSON object")
+    return value
+
+
+def _base64url(text: str, what: str) -> bytes:
+    """Decode base64url without padding, in its one spelling (RFC 7515 section 2)."""
+    try:
+        data = base64.b64decode(text.encode("ascii") + b"=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, UnicodeEncodeError):
+        _malformed(f"{what} is not base64url")
+    if base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii") != text:
+        _malformed(f"{what} is not base64url in its one spelling")
+    return data
+
+
+def thumbprint(key: EllipticCurvePublicKey) -> str:
+    """Return the RFC 7638 SHA-256 thumbprint of a P-256 key, base64url, 43 characters."""
+    return ECKey.import_key(_p256(key)).thumbprint()
+
+
+def _p256(key: EllipticCurvePublicKey) -> EllipticCurvePublicKey:
+    if key.curve.name != SECP256R1.name:
+        raise ValueError("ES256 takes P-256 keys only")
+    return key
+
+
+def render_jwk(key: EllipticCurvePublicKey) -> dict[str, str]:
+    """Return the public JWK of a P-256 key, with `kid` (thumbprint), `use` and `alg`.
+
+    Raises:
+        ValueError: the key is on another curve (a fault of the caller, not of a peer).
+
+    Standard: RFC 7517 section 4, RFC 7518 section 6.2.
+    """
+    members = ECKey.import_key(_p256(key)).as_dict(private=False)
+    public = {name: str(members[name]) for name in _JWK_MEMBERS}
+    return public | {"kid": thumbprint(key), "use": "sig", "alg": ALGORITHM}
+
+
+def parse_jwk(value: Mapping[str, object] | str) -> EllipticCurvePublicKey:
+    """Return the P-256 public key of a JWK, as JSON text (at most 65536 characters) or as its members.
+
+    Members that are not about the point are ignored, except a private one: who publishes `d` has
+    lost the key, and it is not used.
+
+    Raises:
+        MalformedInput: `jose-malformed`.
+
+    Standard: RFC 7517 section 4, RFC 7518 section 6.2.
+    """
+    if isinstance(value, str):
+        if len(value) > MAX_KEY_SET_CHARACTERS:
+            _malformed(f"a JWK is longer than {MAX_KEY_SET_CHARACTERS}")
+        value = _object(value, "a JWK")
+    if value.get("kty") != "EC" or value.get("crv") != "P-256" or "d" in value:
+        _malformed("a JWK is not a public P-256 key")
+    if value.get("use", "sig") != "sig" or value.get("alg", ALGORITHM) != ALGORITHM:
+        _malformed(f"a JWK is not for {ALGORITHM} signatures")
+    point: dict[str, str | list[str]] = {"kty": "EC", "crv": "P-256"}
+    for name in ("x", "y"):
+        coordinate = value.get(name)
+        if not isinstance(coordinate, str) or len(_base64url(coordinate[:64], "a coordinate")) != 32:  # noqa: PLR2004 - P-256 has 32 bytes
+            _malformed("a JWK coordinate has not 32 bytes")
+        point[name] = coordinate
+    try:
+        return ECKey.import_key(point).public_key
+    except (JoseError, ValueError):
+        _malformed("a JWK is not a point of P-256")
+
+
+def render_jwks(keys: Iterable[EllipticCurvePublicKey]) -> dict[str, list[dict[str, str]]]:
+    """Return the JWK set of the keys, each once, sorted by `kid` so that equal sets are equal text.
+
+    Standard: RFC 7517 section 5.
+    """
+    members = {thumbprint(key): render_jwk(key) for key in keys}
+    return {"keys": [members[kid] for kid in sorted(members)]}
+
+
+def parse_jwks(text: str) -> KeySet:
+    """Return the P-256 signing keys of a JWK set; keys of other kinds are passed over.
+
+    Args:
+        text: JSON, at most 65536 characters and 64 keys.
+
+    Returns:
+        The keys by thumbprint. The `kid` of the text is not believed, it is computed.
+
+    Raises:
+        MalformedInput: `jose-malformed`, also where a key says EC P-256 and is none.
+
+    Standard: RFC 7517 section 5 (unknown kinds are ignored).
+    """
+    if len(text) > MAX_KEY_SET_CHARACTERS:
+        _malformed(f"a JWK set is longer than {MAX_KEY_SET_CHARACTERS}")
+    listed = _object(text, "a JWK set").get("keys")
+    if not isinstance(listed, list) or len(listed) > MAX_KEYS:
+        _malformed(f"a JWK set has not 0 to {MAX_KEYS} keys")
+    keys: dict[str, EllipticCurvePublicKey] = {}
+    for member in listed:
+        if not isinstance(member, dict):
+            _malformed("a JWK is not a JSON object")
+        if member.get("crv") == "P-256" and member.get("use", "sig") == "sig":
+            key = parse_jwk(member)
+            keys[thumbprint(key)] = key
+    return KeySet(keys=keys)
+
+
+def sign_assertion(key: EllipticCurvePrivateKey, claims: Mapping[str, object]) -> str:
+    """Return the claims as a signed assertion.
+
+    Args:
+        key: a P-256 key; a hardware key is a subclass whose `sign` calls the token.
+        claims: JSON values; `aud` (text) and `exp` (seconds since 1970, whole) are required, because
+            a token without them is valid everywhere, for ever.
+
+    Returns:
+        A compact JWS, at most 8192 characters, with `typ` and the thumbprint as `kid`.
+
+    Raises:
+        ValueError: claims without `aud` or `exp`, a key of another curve, or a token that is too long.
+
+    Standard: RFC 7515 section 7.1, RFC 8725 sections 3.9 and 3.11.
+    """
+    if type(claims.get("aud")) is not str or type(claims.get("exp")) is not int:
+        raise ValueError("an assertion needs aud and exp")
+    header = {"alg": ALGORITHM, "typ": ASSERTION_TYPE, "kid": thumbprint(key.public_key())}
+    payload = json.dumps(claims, separators=(",", ":"), allow_nan=False)
+    token = jws.serialize_compact(header, payload, ECKey.import_key(key), algorithms=[ALGORITHM])
+    if len(token) > MAX_TOKEN_CHARACTERS:
+        raise ValueError(f"an assertion is longer than {MAX_TOKEN_CHARACTERS}")
+    return token
+
+
+def verify_assertion(token: str, jwks: KeySet, audience: str, now: datetime) -> dict[str, Any]:
+    """Return the claims of an assertion after every check; nothing is returned before the last.
+
+    1. size and form; 2. header: exactly `alg`, `typ`, `kid`, with our values; 3. a key of the set has
+    that thumbprint; 4. signature; 5. `aud` is this audience, alone; 6. `exp` is not past; 7. `iat`
+    and `nbf`, where present, are not in the future (5 s leeway each).
+
+    Args:
+        token: compact JWS, at most 8192 characters.
+        jwks: the keys of the gateways, from `parse_jwks`.
+        audience: the application that asks.
+        now: aware, UTC.
+
+    Returns:
+        The claims.
+
+    Raises:
+        MalformedInput: `jose-malformed`.
+        RequestRefused: `assertion-key-unknown`, `assertion-signature-wrong`,
+            `assertion-audience-wrong`, `assertion-expired`, `assertion-not-yet-valid`.
+
+    Standard: RFC 7515 section 5.2, RFC 7519 section 7.2, RFC 8725.
+    Not checked: `cnf`; whoever terminates TLS compares it.
+    """
+    # 1. size and form
+    if len(token) > MAX_TOKEN_CHARACTERS:
+        _malformed(f"an assertion is longer than {MAX_TOKEN_CHARACTERS}")
+    parts = token.split(".")
+    if len(parts) != 3:  # noqa: PLR2004 - header, payload, signature
+        _malformed("an assertion has not three parts")
+    payload = _base64url(parts[1], "the payload")
+    _base64url(parts[2], "the signature")
+    # 2. header
+    header = _object(_base64url(parts[0], "the header"), "the header")
+    kid = header.get("kid")
+    if not isinstance(kid, str) or header != {"alg": ALGORITHM, "typ": ASSERTION_TYPE, "kid": kid}:
+        _malformed("the header is not that of an assertion")
+    # 3. key
+    key = jwks.keys.get(kid)
+    if key is None:
+        raise RequestRefused("assertion-key-unknown", "no known gateway has signed this assertion")
+    # 4. signature
+    try:
+        jws.deserialize_compact(token, ECKey.import_key(key), algorithms=[ALGORITHM])
+    except (JoseError, ValueError):
+        raise RequestRefused("assertion-signature-wrong", "the signature does not verify") from None
+    claims = _object(payload, "the claims")
+    _check_claims(claims, audience, now.timestamp())
+    return claims
+
+
+def _check_claims(claims: Mapping[str, Any], audience: str, seconds: float) -> None:
+    """Steps 5 to 7 of `verify_assertion`."""
+    leeway = LEEWAY.total_seconds()
+    if claims.get("aud") != audience:
+        raise RequestRefused("assertion-audience-wrong", "the assertion is for another application")
+    if seconds >= _moment(claims, "exp") + leeway:
+        raise RequestRefused("assertion-expired", "the assertion has expired")
+    for name in ("iat", "nbf"):
+        if name in claims and seconds + leeway < _moment(claims, name):
+            raise RequestRefused("assertion-not-yet-valid", "the assertion is from the future")
+
+
+def _moment(claims: Mapping[str, Any], name: str) -> float:
+    """Return a NumericDate; `True` is a number to Python and none to JSON."""
+    value = claims.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > MAX_NUMERIC_DATE:
+        _malformed(f"the claim {name} is not a moment")
+    return value
