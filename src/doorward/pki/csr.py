@@ -1,0 +1,130 @@
+"""PKCS#10 intake and making: a certification request, its proof of possession, its key.
+
+Not here: whether the requester may have a certificate (authority.registration). The names in a request
+are hints: the profile and the directory decide what the certificate says.
+Standard: RFC 2986; RFC 7468 section 7 for the text form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.x509.oid import NameOID
+
+from doorward.core.errors import MalformedInput
+from doorward.core.names import build_subject, parse_dns_name
+from doorward.core.ports import PrivateKey, PublicKey
+from doorward.pki.keys import check_public_key, choose_hash
+
+CSR_LIMIT = 16 * 1024
+"""Bytes, either form. An RSA 8192 request with a dozen names has about 3 KiB."""
+
+_HASHES = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
+_BEGIN = b"-----BEGIN"
+_HINT_LIMIT = 100  # requested DNS names that are looked at; more is nobody's honest request
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CertificationRequest:
+    """A request whose signature proved possession of an acceptable key.
+
+    `common_name` and `dns_names` are hints by the requester, printable, lower-case names only;
+    what does not fit the name rules is left out.
+    """
+
+    public_key: PublicKey
+    key_kind: str
+    common_name: str
+    dns_names: tuple[str, ...]
+    der: bytes
+
+
+def parse_csr(data: bytes) -> CertificationRequest:
+    """Return a request from PEM or DER.
+
+    Args:
+        data: exactly one PKCS#10 request, at most 16 KiB.
+
+    Raises:
+        MalformedInput: `csr-empty`, `csr-too-large`, `csr-malformed`, `csr-hash-refused` (SHA-1 and
+            older), `csr-proof-invalid` (the signature is not by the key), `key-kind-refused`, `key-weak`.
+
+    Standard: RFC 2986 sections 3 and 4. Not checked: the challenge password (EST and SCEP read it).
+    """
+    if not data.strip():
+        raise MalformedInput("csr-empty", "there is no certification request here")
+    if len(data) > CSR_LIMIT:
+        raise MalformedInput("csr-too-large", f"a request may have {CSR_LIMIT} bytes", size=len(data))
+    try:
+        request = _load(data)
+        public_key = request.public_key()
+        names = _read_names(request)
+        digest = request.signature_hash_algorithm
+        der = request.public_bytes(serialization.Encoding.DER)
+    except Exception as fault:  # a parser is total, whatever the library raises
+        hint = "send one PKCS#10 request, PEM or DER"
+        raise MalformedInput("csr-malformed", "this is not a certification request", hint=hint) from fault
+    key, kind = check_public_key(public_key)
+    if digest is not None and not isinstance(digest, _HASHES):
+        hint = "sign the request with SHA-256"
+        raise MalformedInput("csr-hash-refused", f"{digest.name} no longer proves anything", hint=hint)
+    if not _is_proved(request):
+        raise MalformedInput("csr-proof-invalid", "the request is not signed by the key that it names")
+    common_name, dns_names = names
+    return CertificationRequest(
+        public_key=key, key_kind=kind, common_name=common_name, dns_names=dns_names, der=der
+    )
+
+
+def build_csr(key: PrivateKey, common_name: str, dns: Sequence[str] = ()) -> bytes:
+    """Return a request in PEM, signed by `key`.
+
+    Raises:
+        MalformedInput: `common-name-malformed`, `dns-name-malformed`.
+    """
+    builder = x509.CertificateSigningRequestBuilder().subject_name(build_subject(common_name))
+    if dns:
+        names = [x509.DNSName(parse_dns_name(name, wildcard=True)) for name in dns]
+        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+    return builder.sign(key, choose_hash(key)).public_bytes(serialization.Encoding.PEM)
+
+
+def _load(data: bytes) -> x509.CertificateSigningRequest:
+    """Return the one request in `data`; text around the PEM block is let through, a second block is not."""
+    if _BEGIN not in data:
+        return x509.load_der_x509_csr(data)
+    if data.count(_BEGIN) > 1:
+        raise ValueError("more than one PEM block")
+    return x509.load_pem_x509_csr(data)
+
+
+def _is_proved(request: x509.CertificateSigningRequest) -> bool:
+    """Return whether the signature is by the request's own key; what cannot be checked is not proved."""
+    try:
+        return request.is_signature_valid
+    except Exception:  # noqa: BLE001 - an algorithm that does not fit the key, in the library's many words
+        return False
+
+
+def _read_names(request: x509.CertificateSigningRequest) -> tuple[str, tuple[str, ...]]:
+    """Return the usable hints: the common name and the DNS names."""
+    common_name = ""
+    for attribute in request.subject.get_attributes_for_oid(NameOID.COMMON_NAME):
+        value = str(attribute.value)
+        common_name = value if value.isprintable() else ""
+    hosts: list[str] = []
+    for extension in request.extensions:
+        if isinstance(extension.value, x509.SubjectAlternativeName):
+            hosts = extension.value.get_values_for_type(x509.DNSName)[:_HINT_LIMIT]
+    return common_name, tuple(host for host in map(_as_host, hosts) if host)
+
+
+def _as_host(text: str) -> str:
+    """Return the DNS name in lower case, or nothing where it is none."""
+    try:
+        return parse_dns_name(text, wildcard=True)
+    except MalformedInput:
+        return ""

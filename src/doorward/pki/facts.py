@@ -1,0 +1,41 @@
+"""A certificate that we made or trust, to the facts that other rooms keep of it.
+
+Not for certificates that a peer presented: those are hostile input and go to verification.parsing.
+Standard: RFC 5280 section 4.1.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+
+from doorward.core.certificate import CertificateFacts
+from doorward.core.names import render_distinguished_name, render_general_name
+from doorward.pki.keys import check_public_key
+
+
+def describe_certificate(certificate: x509.Certificate) -> CertificateFacts:
+    """Return the facts of a certificate.
+
+    Raises:
+        MalformedInput: `key-kind-refused` or `key-weak`: a key that we would never have certified.
+    """
+    der = certificate.public_bytes(serialization.Encoding.DER)
+    names: tuple[x509.GeneralName, ...] = ()
+    for extension in certificate.extensions:
+        if isinstance(extension.value, x509.SubjectAlternativeName):
+            names = tuple(extension.value)
+    _, key_kind = check_public_key(certificate.public_key())
+    return CertificateFacts(
+        sha256=hashlib.sha256(der).hexdigest(),
+        serial=certificate.serial_number,
+        issuer=render_distinguished_name(certificate.issuer),
+        subject=render_distinguished_name(certificate.subject),
+        san=tuple(render_general_name(name) for name in names),
+        not_before=certificate.not_valid_before_utc,
+        not_after=certificate.not_valid_after_utc,
+        key_kind=key_kind,
+        der=der,
+    )

@@ -1,0 +1,117 @@
+"""Which public keys Doorward certifies: kinds, sizes and known weaknesses.
+
+Not here: making keys (core.ports.KeyFactory) and keeping them (storage.keystore).
+Kinds: ECDSA P-256 and P-384, Ed25519, RSA with 2048 to 8192 bits. Left out on purpose: P-521 (Envoy's
+BoringSSL does not offer it to clients), secp256k1, Ed448, DSA, and anything below 112 bits of strength.
+Standard: RFC 5280 section 4.1.2.7, NIST SP 800-57 part 1, FIPS 186-5 section 5.1.
+"""
+
+from __future__ import annotations
+
+import math
+
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric.ec import SECP384R1, EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+
+from doorward.core.errors import MalformedInput
+from doorward.core.ports import KeyKind, PublicKey
+
+_CURVES = {"secp256r1": "p256", "secp384r1": "p384"}
+_RSA_BITS = range(2048, 8192 + 1)  # 8192 caps the work of everyone who verifies (OpenSSL refuses > 16384)
+_EXPONENTS = range(65537, 1 << 32, 2)  # odd, FIPS 186-5 from below; BoringSSL refuses more than 33 bits
+_FERMAT_ROUNDS = 100  # the precedent is boulder's goodkey: primes closer than any honest generator makes them
+
+
+def _list_primes(limit: int) -> list[int]:
+    """Return the primes below `limit`."""
+    return [n for n in range(2, limit) if all(n % d for d in range(2, math.isqrt(n) + 1))]
+
+
+_SMALL_FACTORS = math.prod(
+    _list_primes(752)
+)  # boulder's goodkey and CA/Browser Forum 6.1.6 take the same bound
+# ROCA (CVE-2017-15361): moduli of the broken generator lie in the subgroup of 65537 modulo these primes.
+_ROCA_SUBGROUPS = {
+    prime: frozenset(pow(65537, power, prime) for power in range(prime)) for prime in _list_primes(168)[1:]
+}
+
+
+def check_public_key(key: object) -> tuple[PublicKey, str]:
+    """Return a key that may be certified, and its kind: `p256`, `p384`, `ed25519` or `rsa<bits>`.
+
+    Raises:
+        MalformedInput: `key-kind-refused` for another kind, `key-weak` for a weak one.
+
+    Not checked: lists of compromised keys.
+    """
+    match key:
+        case EllipticCurvePublicKey(curve=curve) if curve.name in _CURVES:
+            return key, _CURVES[curve.name]
+        case Ed25519PublicKey():
+            return key, "ed25519"
+        case RSAPublicKey():
+            numbers = key.public_numbers()
+            if weakness := find_rsa_weakness(numbers.n, numbers.e):
+                hint = "make a new key with openssl or with doorward enroll"
+                raise MalformedInput("key-weak", f"this RSA key is weak: {weakness}", hint=hint)
+            return key, f"rsa{key.key_size}"
+        case _:
+            hint = "use ECDSA P-256 or P-384, Ed25519, or RSA with 2048 to 8192 bits"
+            raise MalformedInput("key-kind-refused", "keys of this kind are not certified", hint=hint)
+
+
+def find_rsa_weakness(modulus: int, exponent: int) -> str:
+    """Return why an RSA key must not be used, in words; empty where nothing was found."""
+    if modulus.bit_length() not in _RSA_BITS:
+        return f"{modulus.bit_length()} bits"
+    if exponent not in _EXPONENTS:
+        return "its public exponent"
+    if math.gcd(modulus, _SMALL_FACTORS) != 1:
+        return "its modulus has a small factor"
+    if all(modulus % prime in members for prime, members in _ROCA_SUBGROUPS.items()):
+        return "it was made by a broken generator (ROCA, CVE-2017-15361)"
+    if _has_close_factors(modulus):
+        return "its prime factors are too close together"
+    return ""
+
+
+def _has_close_factors(modulus: int) -> bool:
+    """Fermat's factorisation, a few rounds (CVE-2022-26320)."""
+    root = math.isqrt(modulus)
+    for middle in range(root, root + _FERMAT_ROUNDS):
+        square = middle * middle - modulus
+        if square >= 0 and math.isqrt(square) ** 2 == square:
+            return True
+    return False
+
+
+def choose_hash(key: object) -> hashes.SHA256 | hashes.SHA384 | None:
+    """Return the hash that a key (public or private) signs with here; None for Ed25519, which brings its own."""
+    public = key.public_key() if hasattr(key, "public_key") else key
+    match public:
+        case Ed25519PublicKey():
+            return None
+        case EllipticCurvePublicKey(curve=SECP384R1()):
+            return hashes.SHA384()
+        case _:
+            return hashes.SHA256()
+
+
+def choose_lint_kind(issuer_key: PublicKey) -> KeyKind:
+    """Return the kind of throw-away key whose signatures look like `issuer_key`'s (see pki.minting)."""
+    match issuer_key:
+        case Ed25519PublicKey():
+            return KeyKind.ED25519
+        case EllipticCurvePublicKey(curve=SECP384R1()):
+            return KeyKind.P384
+        case EllipticCurvePublicKey():
+            return KeyKind.P256
+        case _:
+            return KeyKind.RSA2048
+
+
+def encode_public_key(key: PublicKey) -> bytes:
+    """Return the SubjectPublicKeyInfo in DER: two keys are one key when these bytes are equal."""
+    return key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)

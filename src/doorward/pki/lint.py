@@ -1,0 +1,310 @@
+"""Our own lint: may a certificate look like this? One function per rule, every fault reported.
+
+Stated apart from the builder on purpose: a fault in one must show in the other. pki.minting runs it on a
+certificate signed by a throw-away key, before the issuer's key sees anything.
+Not here: whether the holder may have it (authority.registration).
+Standard: RFC 5280 sections 4.1 and 4.2 and appendix A; each rule names its section.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+from cryptography import x509
+from cryptography.x509.oid import ExtensionOID, NameOID, ObjectIdentifier, SignatureAlgorithmOID
+
+from doorward.core.errors import MalformedInput
+from doorward.core.names import COMMON_NAME_LIMIT, parse_dns_name, parse_principal_uri
+from doorward.pki.keys import check_public_key
+from doorward.pki.profiles import BACKDATE, CertificateProfile, KeyUse, SanRule
+
+URL_LIMIT = 512
+"""Characters of a publication address; it is repeated in every certificate."""
+
+_SERIAL_BITS = range(64, 159 + 1)  # 64 bits: CA/Browser Forum 7.1; 159: twenty octets, the sign bit clear
+_EMAIL_LIMIT = 254  # RFC 5321 section 4.5.3.1.3, less the angle brackets
+_SUBJECT_KINDS = frozenset({NameOID.COMMON_NAME, NameOID.ORGANIZATION_NAME})
+_SIGNATURES = frozenset(
+    {
+        SignatureAlgorithmOID.ECDSA_WITH_SHA256,
+        SignatureAlgorithmOID.ECDSA_WITH_SHA384,
+        SignatureAlgorithmOID.ED25519,
+        SignatureAlgorithmOID.RSA_WITH_SHA256,
+    }
+)
+_CRITICAL = frozenset({ExtensionOID.BASIC_CONSTRAINTS, ExtensionOID.KEY_USAGE})
+_ALWAYS = _CRITICAL | {ExtensionOID.SUBJECT_KEY_IDENTIFIER}
+_PUBLICATION = frozenset({ExtensionOID.AUTHORITY_INFORMATION_ACCESS, ExtensionOID.CRL_DISTRIBUTION_POINTS})
+_OTHER_USES = ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement")
+
+_ExtensionT = TypeVar("_ExtensionT", bound=x509.ExtensionType)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LintFault:
+    """One rule that a certificate breaks: a stable code, and the section that asks for it."""
+
+    code: str
+    section: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LintedCertificate:
+    """What is linted: a certificate, under which profile, by which issuer (None: itself, a root)."""
+
+    certificate: x509.Certificate
+    profile: CertificateProfile
+    issuer: x509.Certificate | None
+
+
+def lint_certificate(
+    certificate: x509.Certificate, profile: CertificateProfile, issuer: x509.Certificate | None
+) -> tuple[LintFault, ...]:
+    """Return every fault of a certificate under its profile, in the order of the rules.
+
+    Args:
+        certificate: well-formed; its signature is not looked at.
+        profile: exactly what it may say.
+        issuer: the CA that will sign it; None for a root.
+
+    Standard: RFC 5280 sections 4.1, 4.2, 6.1.4 (k, l) and appendix A.
+    """
+    linted = LintedCertificate(certificate=certificate, profile=profile, issuer=issuer)
+    return tuple(fault for rule in _RULES for fault in rule(linted))
+
+
+_Faults = Iterator[LintFault]
+
+
+def _fault(code: str, section: str, message: str) -> LintFault:
+    return LintFault(code=code, section=section, message=message)
+
+
+def _find(certificate: x509.Certificate, kind: type[_ExtensionT]) -> _ExtensionT | None:
+    """Return the value of the extension of that kind, or None."""
+    try:
+        return certificate.extensions.get_extension_for_class(kind).value
+    except x509.ExtensionNotFound:
+        return None
+
+
+def _lint_serial(linted: LintedCertificate) -> _Faults:
+    """Positive, long enough to be unpredictable, at most 20 octets."""
+    serial = linted.certificate.serial_number
+    if serial <= 0 or serial.bit_length() not in _SERIAL_BITS:
+        yield _fault("serial", "4.1.2.2", "the serial number must be positive and have 64 to 159 bits")
+
+
+def _lint_signature(linted: LintedCertificate) -> _Faults:
+    """Only algorithms that nobody disputes."""
+    if linted.certificate.signature_algorithm_oid not in _SIGNATURES:
+        yield _fault("signature-algorithm", "4.1.1.2", "the signature algorithm is not one of ours")
+
+
+def _lint_issuer(linted: LintedCertificate) -> _Faults:
+    """The issuer's name as encoded there, an issuer that is a CA, and a path that may be this long."""
+    certificate, issuer = linted.certificate, linted.issuer
+    name = certificate.subject if issuer is None else issuer.subject
+    if certificate.issuer.public_bytes() != name.public_bytes():
+        yield _fault("issuer-name", "4.1.2.4", "the issuer's name is not the issuing certificate's subject")
+    if issuer is None:
+        if not linted.profile.is_ca:
+            yield _fault("issuer-missing", "4.1.2.4", "only a root may be self-signed")
+        return
+    constraints = _find(issuer, x509.BasicConstraints)
+    usage = _find(issuer, x509.KeyUsage)
+    if constraints is None or not constraints.ca or usage is None or not usage.key_cert_sign:
+        yield _fault("issuer-not-ca", "4.2.1.9", "the issuing certificate is not a CA's")
+    elif linted.profile.is_ca and constraints.path_length == 0:
+        yield _fault("issuer-path-length", "4.2.1.9", "the issuing CA may not certify another CA")
+
+
+def _lint_dates(linted: LintedCertificate) -> _Faults:
+    """Begins before it ends, no longer than the profile's longest, within the issuer's dates."""
+    certificate, issuer = linted.certificate, linted.issuer
+    begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    if begin >= end or end - begin > linted.profile.longest + BACKDATE:
+        yield _fault("lifetime", "4.1.2.5", "the certificate must begin before it ends, within its profile")
+    if issuer is not None and not issuer.not_valid_before_utc <= begin <= end <= issuer.not_valid_after_utc:
+        yield _fault("outlives-issuer", "4.1.2.5", "the dates must lie within the issuer's")
+
+
+def _lint_subject(linted: LintedCertificate) -> _Faults:
+    """One common name, at most one organization, nothing else, printable, within the upper bounds."""
+    attributes = list(linted.certificate.subject)
+    kinds = [attribute.oid for attribute in attributes]
+    once = len(kinds) == len(set(kinds)) and set(kinds) <= _SUBJECT_KINDS
+    if NameOID.COMMON_NAME not in kinds or not once:
+        yield _fault("subject", "4.1.2.6", "the subject must be a common name, an organization at most")
+    for attribute in attributes:
+        value = str(attribute.value)
+        if not 0 < len(value) <= COMMON_NAME_LIMIT or not value.isprintable():
+            yield _fault("subject-length", "A.1", "a name must have 1 to 64 printable characters")
+
+
+def _lint_key(linted: LintedCertificate) -> _Faults:
+    """A kind and strength that Doorward certifies."""
+    try:
+        check_public_key(linted.certificate.public_key())
+    except MalformedInput as fault:
+        yield _fault(fault.code, "4.1.2.7", fault.detail)
+
+
+def _lint_extensions(linted: LintedCertificate) -> _Faults:
+    """Exactly the extensions of the profile, each with its criticality."""
+    profile = linted.profile
+    wanted: set[ObjectIdentifier] = set(_ALWAYS)
+    if profile.extended_key_usage:
+        wanted.add(ExtensionOID.EXTENDED_KEY_USAGE)
+    if profile.names is not SanRule.NONE:
+        wanted.add(ExtensionOID.SUBJECT_ALTERNATIVE_NAME)
+    if profile.no_check:
+        wanted.add(ExtensionOID.OCSP_NO_CHECK)
+    if linted.issuer is not None:
+        wanted.add(ExtensionOID.AUTHORITY_KEY_IDENTIFIER)
+    present = {extension.oid for extension in linted.certificate.extensions}
+    allowed = wanted | _PUBLICATION if linted.issuer is not None and not profile.no_check else wanted
+    for oid in sorted(wanted - present, key=lambda oid: oid.dotted_string):
+        yield _fault("extension-missing", "4.2", f"the extension {oid.dotted_string} is missing")
+    for oid in sorted(present - allowed, key=lambda oid: oid.dotted_string):
+        yield _fault("extension-unexpected", "4.2", f"the extension {oid.dotted_string} does not belong here")
+    for extension in linted.certificate.extensions:
+        if extension.critical is not (extension.oid in _CRITICAL):
+            text = f"the criticality of {extension.oid.dotted_string} is wrong"
+            yield _fault("extension-criticality", "4.2", text)
+
+
+def _lint_constraints(linted: LintedCertificate) -> _Faults:
+    """The CA bit and the path length of the profile."""
+    constraints = _find(linted.certificate, x509.BasicConstraints)
+    wanted = (linted.profile.is_ca, linted.profile.path_length)
+    if constraints is not None and (constraints.ca, constraints.path_length) != wanted:
+        yield _fault("basic-constraints", "4.2.1.9", "the CA bit or the path length is not the profile's")
+
+
+def _lint_key_usage(linted: LintedCertificate) -> _Faults:
+    """Exactly the bits of the profile."""
+    usage = _find(linted.certificate, x509.KeyUsage)
+    if usage is None:
+        return
+    bits = {use for use in KeyUse if getattr(usage, use.value)}
+    if bits != linted.profile.key_usage or any(getattr(usage, use) for use in _OTHER_USES):
+        yield _fault("key-usage", "4.2.1.3", "the key usage is not the profile's")
+
+
+def _lint_purposes(linted: LintedCertificate) -> _Faults:
+    """Exactly the extended key usages of the profile."""
+    usages = _find(linted.certificate, x509.ExtendedKeyUsage)
+    if usages is not None and tuple(usages) != linted.profile.extended_key_usage:
+        yield _fault("extended-key-usage", "4.2.1.12", "the extended key usage is not the profile's")
+
+
+def _lint_key_identifiers(linted: LintedCertificate) -> _Faults:
+    """The subject key identifier is the key's; the authority's is the issuer's subject key identifier."""
+    certificate, issuer = linted.certificate, linted.issuer
+    own = _find(certificate, x509.SubjectKeyIdentifier)
+    if own is not None and own != x509.SubjectKeyIdentifier.from_public_key(certificate.public_key()):
+        yield _fault("subject-key-identifier", "4.2.1.2", "the subject key identifier is not the key's")
+    if issuer is None:
+        return
+    authority = _find(certificate, x509.AuthorityKeyIdentifier)
+    above = _find(issuer, x509.SubjectKeyIdentifier)
+    if above is None or (authority is not None and authority.key_identifier != above.digest):
+        text = "the authority key identifier is not the issuer's"
+        yield _fault("authority-key-identifier", "4.2.1.1", text)
+
+
+def _lint_names(linted: LintedCertificate) -> _Faults:
+    """Only the kinds of name that the profile carries, each by its own rule."""
+    names = _find(linted.certificate, x509.SubjectAlternativeName)
+    if names is None or linted.profile.names is SanRule.NONE:
+        return
+    if linted.profile.names is SanRule.HOSTS:
+        good = bool(list(names)) and all(_is_host(name) for name in names)
+    else:
+        rest = [name for name in names if not _names_principal(name, linted.profile)]
+        good = len(list(names)) - len(rest) == 1
+        email = linted.profile.names is SanRule.PRINCIPAL_AND_EMAIL
+        good = good and all(email and _is_email(name) for name in rest)
+    if not good:
+        yield _fault("alternative-name", "4.2.1.6", "the alternative names are not the profile's")
+
+
+def _names_principal(name: x509.GeneralName, profile: CertificateProfile) -> bool:
+    """Return whether a name is the URI of a principal of the profile's kind."""
+    if not isinstance(name, x509.UniformResourceIdentifier):
+        return False
+    try:
+        return parse_principal_uri(name.value).kind is profile.kind
+    except MalformedInput:
+        return False
+
+
+def _is_email(name: x509.GeneralName) -> bool:
+    """Return whether a name is a mailbox `local@host` in plain ASCII without anything to quote."""
+    if not isinstance(name, x509.RFC822Name) or len(name.value) > _EMAIL_LIMIT:
+        return False
+    local, _, host = name.value.partition("@")
+    plain = local.isascii() and all(char.isalnum() or char in "._+-" for char in local)
+    return bool(local) and plain and _is_host(x509.DNSName(host))
+
+
+def _is_host(name: x509.GeneralName) -> bool:
+    """Return whether a name is a DNS name (a leftmost wildcard is let through) or one address."""
+    match name:
+        case x509.DNSName(value=value):
+            try:
+                return parse_dns_name(value, wildcard=True) == value
+            except MalformedInput:
+                return False
+        case x509.IPAddress(value=value):
+            return isinstance(value, IPv4Address | IPv6Address)
+        case _:
+            return False
+
+
+def _lint_addresses(linted: LintedCertificate) -> _Faults:
+    """Publication addresses are plain http(s) URLs that a relying party can fetch."""
+    addresses: list[x509.GeneralName] = []
+    access = _find(linted.certificate, x509.AuthorityInformationAccess)
+    points = _find(linted.certificate, x509.CRLDistributionPoints)
+    addresses += [description.access_location for description in access or ()]
+    for point in points or ():
+        addresses += point.full_name or [x509.DNSName("")]
+    if not all(_is_url(address) for address in addresses):
+        yield _fault("publication-address", "4.2.1.13", "a publication address is not an http(s) URL")
+
+
+def _is_url(name: x509.GeneralName) -> bool:
+    """Return whether a name is an absolute http(s) URL of printable ASCII, without user and fragment."""
+    if not isinstance(name, x509.UniformResourceIdentifier) or len(name.value) > URL_LIMIT:
+        return False
+    try:
+        url = urlsplit(name.value)
+        port_fits = url.port is None or url.port > 0
+    except ValueError:
+        return False
+    plain = name.value.isprintable() and not set(name.value) & set(' "<>\\^`{|}#@')
+    return plain and port_fits and url.scheme in {"http", "https"} and bool(url.hostname)
+
+
+_RULES: tuple[Callable[[LintedCertificate], _Faults], ...] = (
+    _lint_serial,
+    _lint_signature,
+    _lint_issuer,
+    _lint_dates,
+    _lint_subject,
+    _lint_key,
+    _lint_extensions,
+    _lint_constraints,
+    _lint_key_usage,
+    _lint_purposes,
+    _lint_key_identifiers,
+    _lint_names,
+    _lint_addresses,
+)

@@ -1,0 +1,211 @@
+"""Certificate profiles: what each kind of certificate may say, and for how long.
+
+Not here: who may have one (authority.registration), building (pki.minting), judging (pki.lint).
+
+| profile        | for                        | extended key usage | names (SAN)      | default / longest |
+|----------------|----------------------------|--------------------|------------------|-------------------|
+| person         | people, in a browser       | clientAuth         | 1 URI, e-mail    | 90 d / 398 d      |
+| device         | machines and things        | clientAuth         | 1 URI            | 365 d / 825 d     |
+| service        | programs that call         | clientAuth         | 1 URI            | 90 d / 398 d      |
+| server         | our own listeners          | serverAuth         | DNS, IP          | 30 d / 398 d      |
+| ocsp-responder | signs OCSP for one CA      | OCSPSigning        | none             | 30 d / 90 d       |
+| root, issuing  | CAs (issuing: pathlen 0)   | none               | none             | 10 y / 25 y, 5 y / 10 y |
+
+A service gets clientAuth only: its one URI name is worth nothing to a TLS client, and a program that
+also listens takes a `server` certificate of its own. No certificate outlives its issuer.
+Standard: RFC 5280 sections 4.1.2.5, 4.2.1.3, 4.2.1.6, 4.2.1.9 and 4.2.1.12; RFC 6960 section 4.2.2.2.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import Enum
+
+from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID, ObjectIdentifier
+
+from doorward.core.entities import PrincipalKind
+from doorward.core.errors import NotFound, RequestRefused
+
+BACKDATE = timedelta(minutes=5)
+"""How far notBefore lies in the past: clocks of clients and partners may lag that much (boulder: 1 h)."""
+
+_DAY = timedelta(days=1)
+
+
+class KeyUse(Enum):
+    """The bits of keyUsage that our profiles set; values are the library's words."""
+
+    DIGITAL_SIGNATURE = "digital_signature"
+    KEY_CERT_SIGN = "key_cert_sign"
+    CRL_SIGN = "crl_sign"
+
+
+class SanRule(Enum):
+    """Which subject alternative names a profile carries."""
+
+    PRINCIPAL = "principal"  # exactly one URI that names a principal of the profile's kind
+    PRINCIPAL_AND_EMAIL = "principal-and-email"
+    HOSTS = "hosts"  # one or more DNS names and addresses
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CertificateProfile:
+    """One kind of certificate.
+
+    `kind` is the kind of principal that it names, None where it names none; `path_length` matters
+    for CAs only, None is no limit; `lifetime` is the default and `longest` the limit for askers.
+    """
+
+    name: str
+    key_usage: frozenset[KeyUse]
+    extended_key_usage: tuple[ObjectIdentifier, ...]
+    names: SanRule
+    lifetime: timedelta
+    longest: timedelta
+    kind: PrincipalKind | None = None
+    is_ca: bool = False
+    path_length: int | None = None
+    no_check: bool = False
+
+    def __post_init__(self) -> None:
+        if not timedelta(0) < self.lifetime <= self.longest:
+            raise ValueError("a profile's default lifetime must lie within its longest")
+
+
+_SIGN = frozenset({KeyUse.DIGITAL_SIGNATURE})
+_CA_USE = frozenset({KeyUse.KEY_CERT_SIGN, KeyUse.CRL_SIGN})
+
+PERSON = CertificateProfile(
+    name="person",
+    kind=PrincipalKind.PERSON,
+    key_usage=_SIGN,
+    extended_key_usage=(ExtendedKeyUsageOID.CLIENT_AUTH,),
+    names=SanRule.PRINCIPAL_AND_EMAIL,
+    lifetime=90 * _DAY,
+    longest=398 * _DAY,
+)
+DEVICE = CertificateProfile(
+    name="device",
+    kind=PrincipalKind.DEVICE,
+    key_usage=_SIGN,
+    extended_key_usage=(ExtendedKeyUsageOID.CLIENT_AUTH,),
+    names=SanRule.PRINCIPAL,
+    lifetime=365 * _DAY,
+    longest=825 * _DAY,
+)
+SERVICE = CertificateProfile(
+    name="service",
+    kind=PrincipalKind.SERVICE,
+    key_usage=_SIGN,
+    extended_key_usage=(ExtendedKeyUsageOID.CLIENT_AUTH,),
+    names=SanRule.PRINCIPAL,
+    lifetime=90 * _DAY,
+    longest=398 * _DAY,
+)
+SERVER = CertificateProfile(
+    name="server",
+    key_usage=_SIGN,
+    extended_key_usage=(ExtendedKeyUsageOID.SERVER_AUTH,),
+    names=SanRule.HOSTS,
+    lifetime=30 * _DAY,
+    longest=398 * _DAY,
+)
+OCSP_RESPONDER = CertificateProfile(
+    name="ocsp-responder",
+    key_usage=_SIGN,
+    extended_key_usage=(ExtendedKeyUsageOID.OCSP_SIGNING,),
+    names=SanRule.NONE,
+    lifetime=30 * _DAY,  # short, because id-pkix-ocsp-nocheck means that it cannot be revoked
+    longest=90 * _DAY,
+    no_check=True,
+)
+ROOT = CertificateProfile(
+    name="root",
+    key_usage=_CA_USE,
+    extended_key_usage=(),
+    names=SanRule.NONE,
+    lifetime=3652 * _DAY,
+    longest=9131 * _DAY,
+    is_ca=True,
+)
+ISSUING = CertificateProfile(
+    name="issuing",
+    key_usage=_CA_USE,
+    extended_key_usage=(),
+    names=SanRule.NONE,
+    lifetime=1826 * _DAY,
+    longest=3652 * _DAY,
+    is_ca=True,
+    path_length=0,
+)
+
+PROFILES = {
+    profile.name: profile for profile in (PERSON, DEVICE, SERVICE, SERVER, OCSP_RESPONDER, ROOT, ISSUING)
+}
+_BY_KIND = {PrincipalKind.PERSON: PERSON, PrincipalKind.DEVICE: DEVICE, PrincipalKind.SERVICE: SERVICE}
+
+
+def find_profile(name: str) -> CertificateProfile:
+    """Return the profile of that name; raise `NotFound` (`profile-unknown`)."""
+    if name not in PROFILES:
+        raise NotFound("profile-unknown", f"there is no certificate profile named {name[:64]}")
+    return PROFILES[name]
+
+
+def profile_for(kind: PrincipalKind) -> CertificateProfile:
+    """Return the profile of the client certificates of that kind of principal."""
+    return _BY_KIND[kind]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Validity:
+    """The dates of a certificate, aware, UTC, whole seconds, both included (RFC 5280 4.1.2.5)."""
+
+    not_before: datetime
+    not_after: datetime
+
+    def __post_init__(self) -> None:
+        for moment in (self.not_before, self.not_after):
+            if moment.tzinfo is not UTC or moment.microsecond:
+                raise ValueError("validity dates are UTC and in whole seconds")
+        if self.not_before >= self.not_after:
+            raise ValueError("a certificate must begin before it ends")
+
+
+def choose_validity(
+    profile: CertificateProfile,
+    now: datetime,
+    *,
+    issuer: x509.Certificate | None = None,
+    lifetime: timedelta | None = None,
+) -> Validity:
+    """Return the dates of a new certificate: from five minutes ago, never beyond its issuer's.
+
+    Args:
+        profile: gives the default and the longest lifetime.
+        now: aware, UTC.
+        issuer: the CA that will sign; None for a root.
+        lifetime: how long from now; the profile's default where None.
+
+    Raises:
+        RequestRefused: `lifetime-refused` (not positive, or above the profile's longest),
+            `issuer-expired`, `issuer-not-yet-valid`.
+    """
+    wanted = profile.lifetime if lifetime is None else lifetime
+    if not timedelta(seconds=1) <= wanted <= profile.longest:
+        hint = f"ask for at most {profile.longest.days} days"
+        code = "lifetime-refused"
+        raise RequestRefused(code, f"a {profile.name} certificate cannot last that long or short", hint=hint)
+    present = now.astimezone(UTC).replace(microsecond=0)
+    not_before, not_after = present - BACKDATE, present + wanted
+    if issuer is not None:
+        if issuer.not_valid_after_utc <= present:
+            raise RequestRefused("issuer-expired", "the issuing CA's own certificate has expired")
+        if issuer.not_valid_before_utc > present:
+            raise RequestRefused("issuer-not-yet-valid", "the issuing CA's certificate is not valid yet")
+        not_before = max(not_before, issuer.not_valid_before_utc)
+        not_after = min(not_after, issuer.not_valid_after_utc)
+    return Validity(not_before=not_before, not_after=not_after)
