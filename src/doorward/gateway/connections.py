@@ -1,0 +1,388 @@
+"""The registry of live connections: which kernel socket belongs to whom, and until when.
+
+Not here: the decision itself (authorizer, `authority.access`), ending a connection (cutter) and
+comparing with the kernel (reconciler).
+
+How a change is never lost between look-up and admission:
+1. `begin` registers the connection as *pending*, before anything is looked up;
+2. the authorizer reads the change sequence, then looks up and judges;
+3. a follower of changes calls `note_change(sequence, touched)` first, then walks the registry;
+4. `admit(connection, judged_at=sequence)` is refused when a later change that may touch this
+   connection has been noted.
+So a change is either seen by the judgement, or meets the connection in the registry, or makes
+`admit` answer False, and the connection is judged again.
+
+A connection that must end is *condemned* before the cutter tries: it leaves the indexes at once and
+the reconciler cuts it again each second until the kernel no longer knows it.
+"""
+
+from __future__ import annotations
+
+import heapq
+import threading
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from doorward.core.entities import Principal
+from doorward.core.errors import RequestRefused
+from doorward.gateway.endpoints import V4_BYTES, Endpoint
+from doorward.gateway.journal import Journal, JournalEntry
+from doorward.policy.decision import ConnectionAuthority
+
+MAX_TOTAL = 100_000
+"""Twice the stampede that DESIGN names; about 150 MB of this process."""
+
+MAX_PER_SOURCE = 4_096
+"""A large office behind one address has some thousands of connections; one machine has few."""
+
+_REMEMBERED_CHANGES = 1_024
+"""Changes whose scope is remembered; a judgement older than all of them is refused."""
+
+_RETRY = timedelta(seconds=1)
+_V6_NETWORK_BYTES = 8  # a host owns its whole /64 (RFC 4291 section 2.5.4)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PendingConnection:
+    """A connection that is being judged. `epoch` is the run of Envoy that accepted it."""
+
+    cookie: int
+    connection_id: str
+    epoch: int
+    local: Endpoint
+    remote: Endpoint
+    application_id: str
+    began_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveConnection:
+    """An admitted connection.
+
+    Args:
+        cookie: the kernel's name of the socket.
+        connection_id: Envoy's id, unique within `epoch`.
+        certificate_id: `crt_…`, or empty where the certificate is in no inventory.
+        sha256: hex digest of the leaf; empty where none was presented.
+        principal_id: empty where the certificate names nobody we know.
+        principal: None also for connections adopted from the journal.
+        authority: what the policy gave it; None for adopted ones, which cannot be compared with a
+            new policy: any change that touches them ends them.
+        class_token: equal tokens mean equal evidence, so that one evaluation serves all of a class.
+        deadline: when it must end, UTC.
+    """
+
+    cookie: int
+    connection_id: str
+    epoch: int
+    local: Endpoint
+    remote: Endpoint
+    application_id: str
+    certificate_id: str
+    sha256: str
+    principal_id: str
+    principal: Principal | None
+    revision: int
+    grants: tuple[str, ...]
+    authority: ConnectionAuthority | None
+    deadline: datetime
+    admitted_at: datetime
+    class_token: str = ""
+    adopted: bool = False
+
+
+class Connections:
+    """The registry; every method may be called from any thread.
+
+    Args:
+        journal: where connections are written down; None keeps them in memory only. Its entries are
+            adopted.
+        sequence: the change sequence that this process has followed so far.
+        max_total: how many connections may be held, pending ones included.
+        max_per_source: the same for one IPv4 address or one IPv6 /64. Behind a balancer all
+            connections have one source: set it as high as the total there.
+    """
+
+    def __init__(
+        self,
+        journal: Journal | None = None,
+        *,
+        sequence: int = 0,
+        max_total: int = MAX_TOTAL,
+        max_per_source: int = MAX_PER_SOURCE,
+    ) -> None:
+        self._lock = threading.Lock()
+        self._journal = journal
+        self._sequence = sequence
+        self._changes: deque[tuple[int, frozenset[str] | None]] = deque(maxlen=_REMEMBERED_CHANGES)
+        self._horizon = sequence  # every change after this one is in `_changes`
+        self._max_total = max_total
+        self._max_per_source = max_per_source
+        self._pending: dict[int, PendingConnection] = {}
+        self._live: dict[int, LiveConnection] = {}
+        self._condemned: dict[int, LiveConnection] = {}
+        self._sources: dict[bytes, int] = {}
+        self._by_certificate: dict[str, set[int]] = {}
+        self._by_fingerprint: dict[str, set[int]] = {}
+        self._by_principal: dict[str, set[int]] = {}
+        self._by_application: dict[str, set[int]] = {}
+        self._deadlines: list[tuple[datetime, int]] = []
+        for entry in journal.adopted if journal else ():
+            self._insert(_adopt(entry))
+
+    # judging
+
+    def begin(self, pending: PendingConnection) -> None:
+        """Register a connection before it is judged; one known already is judged anew.
+
+        Raises:
+            RequestRefused: `connections-exhausted`, `connections-per-source-exhausted`, or
+                `connection-condemned` for one that is about to be cut.
+        """
+        with self._lock:
+            if pending.cookie in self._condemned:
+                raise RequestRefused("connection-condemned", "this connection is being ended")
+            self._remove(pending.cookie)
+            source = _source(pending.remote)
+            if len(self._pending) + len(self._live) >= self._max_total:
+                raise RequestRefused("connections-exhausted", "this gateway holds all connections it may")
+            if self._sources.get(source, 0) >= self._max_per_source:
+                raise RequestRefused(
+                    "connections-per-source-exhausted", "this address holds all connections it may"
+                )
+            self._pending[pending.cookie] = pending
+            self._sources[source] = self._sources.get(source, 0) + 1
+
+    def admit(self, connection: LiveConnection, *, judged_at: int) -> bool:
+        """Make a pending connection live.
+
+        Args:
+            connection: with the cookie of a pending one.
+            judged_at: the change sequence read before the look-ups that the judgement rests on.
+
+        Returns:
+            False when it must be judged again (a change that may touch it came meanwhile) or is no
+            longer wanted (it was condemned or forgotten): `is_pending` tells them apart.
+
+        Raises:
+            Unavailable: the journal cannot be written; the connection stays pending.
+        """
+        with self._lock:
+            if connection.cookie not in self._pending or self._outdated(connection, judged_at):
+                return False
+            if self._journal:
+                self._journal.add(_entry(connection))
+            self._remove_pending(connection.cookie)
+            self._insert(connection)
+            return True
+
+    def refuse(self, cookie: int) -> None:
+        """Forget a pending connection that was refused; Envoy ends it."""
+        with self._lock:
+            self._remove_pending(cookie)
+
+    def is_pending(self, cookie: int) -> bool:
+        """Return whether this connection is still waiting for its judgement."""
+        with self._lock:
+            return cookie in self._pending
+
+    # following changes
+
+    def note_change(self, sequence: int, touched: frozenset[str] | None = None) -> None:
+        """Take note of a change *before* walking the registry for it.
+
+        Args:
+            sequence: the number of the change; they come in ascending order.
+            touched: ids of the certificates, principals and applications that it may touch; None
+                stands for all. Issuing a thousand certificates a second must not make every
+                admission fail.
+        """
+        with self._lock:
+            if len(self._changes) == _REMEMBERED_CHANGES:
+                self._horizon = self._changes[0][0]
+            self._changes.append((sequence, touched))
+            self._sequence = max(self._sequence, sequence)
+
+    @property
+    def sequence(self) -> int:
+        """The last change noted."""
+        with self._lock:
+            return self._sequence
+
+    def replace(self, connection: LiveConnection) -> bool:
+        """Put a newer value in the place of a live one; False when it is live no longer."""
+        with self._lock:
+            if connection.cookie not in self._live:
+                return False
+            if self._journal:
+                self._journal.add(_entry(connection))
+            self._remove_live(connection.cookie)
+            self._insert(connection)
+            return True
+
+    def condemn(self, cookie: int) -> LiveConnection | None:
+        """Take a connection's authority away: it leaves the indexes and is cut until it is gone.
+
+        Returns:
+            The connection, for the cutter; None when it was not live (a pending one is dropped, so
+            that its `admit` fails).
+        """
+        with self._lock:
+            self._remove_pending(cookie)
+            connection = self._remove_live(cookie)
+            if connection is not None:
+                self._condemned[cookie] = connection
+            return connection
+
+    def forget(self, cookie: int) -> LiveConnection | None:
+        """Drop a connection that is gone, or was cut for certain; return it if it was live."""
+        with self._lock:
+            return self._remove(cookie)
+
+    # looking
+
+    def get(self, cookie: int) -> LiveConnection | None:
+        """Return the live connection of this cookie."""
+        with self._lock:
+            return self._live.get(cookie)
+
+    def all(self) -> tuple[LiveConnection, ...]:
+        """Return every live connection."""
+        with self._lock:
+            return tuple(self._live.values())
+
+    def pending(self) -> tuple[PendingConnection, ...]:
+        """Return every connection that is being judged."""
+        with self._lock:
+            return tuple(self._pending.values())
+
+    def condemned(self) -> tuple[LiveConnection, ...]:
+        """Return connections that must end and of which nobody said yet that they did."""
+        with self._lock:
+            return tuple(self._condemned.values())
+
+    def of_certificate(self, certificate_id: str) -> tuple[LiveConnection, ...]:
+        """Return the live connections of one certificate of the inventory."""
+        return self._of(self._by_certificate, certificate_id)
+
+    def of_fingerprint(self, sha256: str) -> tuple[LiveConnection, ...]:
+        """Return the live connections of one certificate by hex digest, in the inventory or not."""
+        return self._of(self._by_fingerprint, sha256)
+
+    def of_principal(self, principal_id: str) -> tuple[LiveConnection, ...]:
+        """Return the live connections of one person, device or service."""
+        return self._of(self._by_principal, principal_id)
+
+    def of_application(self, application_id: str) -> tuple[LiveConnection, ...]:
+        """Return the live connections to one application."""
+        return self._of(self._by_application, application_id)
+
+    def due(self, now: datetime) -> tuple[LiveConnection, ...]:
+        """Return the connections whose deadline has come, earliest first.
+
+        They come again a second later until they are condemned or forgotten.
+        """
+        with self._lock:
+            found: dict[int, LiveConnection] = {}
+            while self._deadlines and self._deadlines[0][0] <= now:
+                _, cookie = heapq.heappop(self._deadlines)
+                connection = self._live.get(cookie)
+                if connection is not None and connection.deadline <= now:
+                    found[cookie] = connection
+            for cookie in found:
+                heapq.heappush(self._deadlines, (now + _RETRY, cookie))
+            return tuple(found.values())
+
+    def next_deadline(self) -> datetime | None:
+        """Return when `due` should be asked next at the latest, None where nothing has a deadline."""
+        with self._lock:
+            return self._deadlines[0][0] if self._deadlines else None
+
+    def __len__(self) -> int:
+        """Return how many connections are held, pending ones included."""
+        with self._lock:
+            return len(self._pending) + len(self._live)
+
+    # inside the lock
+
+    def _outdated(self, connection: LiveConnection, judged_at: int) -> bool:
+        if judged_at >= self._sequence:
+            return False
+        if judged_at < self._horizon:
+            return True
+        ids = {connection.certificate_id, connection.principal_id, connection.application_id}
+        return any(
+            touched is None or not ids.isdisjoint(touched)
+            for sequence, touched in self._changes
+            if sequence > judged_at
+        )
+
+    def _of(self, index: dict[str, set[int]], key: str) -> tuple[LiveConnection, ...]:
+        with self._lock:
+            return tuple(self._live[cookie] for cookie in index.get(key, ()))
+
+    def _indexes(self, connection: LiveConnection) -> Iterable[tuple[dict[str, set[int]], str]]:
+        return (
+            (self._by_certificate, connection.certificate_id),
+            (self._by_fingerprint, connection.sha256),
+            (self._by_principal, connection.principal_id),
+            (self._by_application, connection.application_id),
+        )
+
+    def _insert(self, connection: LiveConnection) -> None:
+        self._live[connection.cookie] = connection
+        source = _source(connection.remote)
+        self._sources[source] = self._sources.get(source, 0) + 1
+        for index, key in self._indexes(connection):
+            index.setdefault(key, set()).add(connection.cookie)
+        heapq.heappush(self._deadlines, (connection.deadline, connection.cookie))
+        # Entries of ended connections stay in the heap until their time; bound what that can cost.
+        if len(self._deadlines) > 1024 + 4 * len(self._live):
+            self._deadlines = [(one.deadline, cookie) for cookie, one in self._live.items()]
+            heapq.heapify(self._deadlines)
+
+    def _remove(self, cookie: int) -> LiveConnection | None:
+        self._condemned.pop(cookie, None)
+        self._remove_pending(cookie)
+        connection = self._remove_live(cookie)
+        if self._journal:
+            self._journal.end(cookie)
+        return connection
+
+    def _remove_pending(self, cookie: int) -> None:
+        pending = self._pending.pop(cookie, None)
+        if pending is not None:
+            self._release(pending.remote)
+
+    def _remove_live(self, cookie: int) -> LiveConnection | None:
+        connection = self._live.pop(cookie, None)
+        if connection is None:
+            return None
+        self._release(connection.remote)
+        for index, key in self._indexes(connection):
+            cookies = index[key]
+            cookies.discard(cookie)
+            if not cookies:
+                del index[key]
+        return connection
+
+    def _release(self, remote: Endpoint) -> None:
+        source = _source(remote)
+        self._sources[source] -= 1
+        if not self._sources[source]:
+            del self._sources[source]
+
+
+def _source(remote: Endpoint) -> bytes:
+    return remote.address if len(remote.address) == V4_BYTES else remote.address[:_V6_NETWORK_BYTES]
+
+
+def _entry(connection: LiveConnection) -> JournalEntry:
+    return JournalEntry(**{name: getattr(connection, name) for name in JournalEntry.__slots__})
+
+
+def _adopt(entry: JournalEntry) -> LiveConnection:
+    fields = {name: getattr(entry, name) for name in JournalEntry.__slots__}
+    return LiveConnection(principal=None, grants=(), authority=None, adopted=True, **fields)
