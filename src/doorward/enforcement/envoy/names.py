@@ -1,0 +1,73 @@
+"""The words that Envoy, the authorizer and the log reader share: keys, headers, field names.
+
+Not here: any value of them. The authorizer answers with the METADATA words, the listener copies
+them into connection filter state under the STATE words, routes and logs read only the latter.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from types import MappingProxyType
+
+METADATA_NAMESPACE = "envoy.filters.network.ext_authz"
+"""Where Envoy keeps the authorizer's `dynamic_metadata`, whatever the filter is called."""
+
+
+class Fact(Enum):
+    """What the authorizer says of one connection; every value is a string, and all are always sent.
+
+    A missing key would reach an application as the header value `-`; nested values as JSON.
+    Values are printable ASCII: CR, LF or NUL would turn every request into a 503.
+    """
+
+    JUDGED = "judged"  # "1", and nothing else counts
+    GRANTS = "grants"  # ",id,id,token,": policy.decision.render_grants, class token included; at most 4 KiB
+    PRINCIPAL = "principal"  # the Doorward-Principal header: kind/name, percent-encoded
+    PRINCIPAL_ID = "principal_id"  # per_…, dev_…, svc_…; only for the log
+    CERTIFICATE = "certificate"  # crt_…
+    CLIENT_CERT = "client_cert"  # RFC 9440 section 2.2: :base64 of the DER:
+    ASSERTION = "assertion"  # ES256 JWT
+    DECISION = "decision"  # evt_… of the decision that admitted the connection
+
+    @property
+    def state_key(self) -> str:
+        """The key of this fact in connection filter state."""
+        return f"doorward.{self.value}"
+
+
+JUDGED = "1"
+"""The only value of `Fact.JUDGED` under which a request can pass."""
+
+IDENTITY_HEADERS = MappingProxyType(
+    {
+        "client-cert": Fact.CLIENT_CERT,
+        "doorward-principal": Fact.PRINCIPAL,
+        "doorward-certificate": Fact.CERTIFICATE,
+        "doorward-assertion": Fact.ASSERTION,
+    }
+)
+"""The headers that an application may believe, and the fact that each carries."""
+
+
+class Asked(Enum):
+    """gRPC metadata keys of the authorizer's call: what Envoy and the kernel know of the connection."""
+
+    APPLICATION = "x-doorward-application"  # the application's id, a constant of the chain, never from SNI
+    CONNECTION = "x-doorward-connection"  # Envoy's connection id
+    REMOTE = "x-doorward-remote"  # address:port as the kernel sees it
+    LOCAL = "x-doorward-local"
+    CHAIN = "x-doorward-chain"  # SHA-256 of each certificate of the client's chain, leaf first
+
+
+AUTHORIZER_CLUSTER = "doorward_authorizer"
+ENROL_CHAIN = "doorward_enrol"
+"""Name of the filter chain, route table and cluster of the open enrolment door."""
+
+TRUST_SECRET = "trust"  # noqa: S105 - the name of the SDS resource with the issuing authorities
+LISTENER = "door"
+
+DENY_FILTER = "doorward.deny"
+ALLOW_FILTER = "doorward.allow"
+
+LOG_KIND_REQUEST = "request"
+LOG_KIND_HANDSHAKE = "handshake"

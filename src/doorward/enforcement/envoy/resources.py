@@ -1,0 +1,121 @@
+"""All Envoy resources of one plan, as files with their versions, and as one static rendering.
+
+Not here: writing them anywhere (gateway.publisher). The static rendering is made *from* the
+published dicts, so that what `envoy --mode validate` has seen is what gets published: validation
+does not open the files that a dynamic configuration names (measured).
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+from doorward.enforcement.envoy.bootstrap import build_base
+from doorward.enforcement.envoy.clusters import build_clusters
+from doorward.enforcement.envoy.listener import build_listener
+from doorward.enforcement.envoy.routes import build_route_tables
+from doorward.enforcement.envoy.tls import build_secrets
+from doorward.enforcement.plan import GatewayPlan
+
+Resource = dict[str, Any]
+
+_ENVOY = "type.googleapis.com/envoy"
+
+
+class Stage(IntEnum):
+    """The kinds of file in the order of publishing: whoever refers comes after what it refers to."""
+
+    SDS = 1
+    CDS = 2
+    RDS = 3
+    LDS = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResourceFile:
+    """One file that Envoy watches; `version` is the hash of its resources, `name` its path below `xds`."""
+
+    name: str
+    stage: Stage
+    version: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resources:
+    """The whole dynamic configuration of one gateway; `base` is the part that is fixed at start."""
+
+    secrets: Mapping[str, Resource]
+    clusters: tuple[Resource, ...]
+    routes: Mapping[str, Resource]
+    listeners: tuple[Resource, ...]
+    base: Resource
+
+    @property
+    def version(self) -> str:
+        """The hash of all files together."""
+        return hashlib.sha256("".join(one.name + one.version for one in self.files()).encode()).hexdigest()[:32]
+
+    def files(self) -> tuple[ResourceFile, ...]:
+        """Return every file, in the order of publishing."""
+        return (
+            *(render_file(f"sds/{name}.json", Stage.SDS, (one,)) for name, one in self.secrets.items()),
+            render_file("cds.json", Stage.CDS, self.clusters),
+            *(render_file(f"rds/{name}.json", Stage.RDS, (one,)) for name, one in self.routes.items()),
+            render_file("lds.json", Stage.LDS, self.listeners),
+        )
+
+
+def build_resources(plan: GatewayPlan) -> Resources:
+    """Compile a plan; equal plans give byte-equal files."""
+    return Resources(
+        secrets=build_secrets(plan),
+        clusters=build_clusters(plan),
+        routes=build_route_tables(plan),
+        listeners=(build_listener(plan),),
+        base=build_base(plan.paths, plan.limits),
+    )
+
+
+def render_file(name: str, stage: Stage, resources: tuple[Resource, ...]) -> ResourceFile:
+    """Return the discovery file of some resources; Envoy shows its version as `version_text`."""
+    version = hashlib.sha256(_canonical(resources)).hexdigest()[:32]
+    content = _canonical({"version_info": version, "resources": resources})
+    return ResourceFile(name=name, stage=stage, version=version, content=content)
+
+
+def static_rendering(resources: Resources) -> Resource:
+    """Return one bootstrap with everything inlined, for `envoy --mode validate`.
+
+    References become what they refer to: secrets and route tables. Nothing else changes.
+    """
+    whole = copy.deepcopy(resources.base)
+    static = whole["static_resources"]
+    static["secrets"] = [_untyped(one) for one in resources.secrets.values()]
+    static["clusters"] += [_untyped(one) for one in resources.clusters]
+    static["listeners"] = [_inlined(_untyped(one), resources.routes) for one in resources.listeners]
+    return whole
+
+
+def _inlined(value: Any, routes: Mapping[str, Resource]) -> Any:
+    if isinstance(value, list):
+        return [_inlined(one, routes) for one in value]
+    if not isinstance(value, dict):
+        return value
+    out = {key: _inlined(one, routes) for key, one in value.items() if key not in {"sds_config", "rds"}}
+    if "rds" in value:
+        out["route_config"] = _untyped(routes[value["rds"]["route_config_name"]])
+    return out
+
+
+def _untyped(resource: Resource) -> Resource:
+    return {key: value for key, value in resource.items() if key != "@type"}
+
+
+def _canonical(value: Any) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()

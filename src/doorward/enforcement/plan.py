@@ -1,0 +1,274 @@
+"""What a gateway shall enforce, in Doorward's own words: doors, rules, trust, limits.
+
+Not here: how Envoy says it (`envoy/`), and who holds which id (policy.decision). A plan is a pure
+value: equal plans give byte-equal configuration.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from types import MappingProxyType
+
+from doorward.policy.decision import connection_id
+from doorward.policy.model import AppPolicy, Document, Effect, Residual, Upstream
+
+LONGEST_SOCKET_PATH = 107
+"""sun_path of unix(7) without its final zero byte; Envoy refuses longer ones."""
+
+ENROL_LIFETIME = timedelta(seconds=8)
+"""Hard end of a connection of the enrolment door: the reconciler cuts unknown sockets after 10 s."""
+
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,128}")
+_ID = re.compile(r"[a-z0-9_]{1,64}")
+_METHOD = re.compile(r"[A-Z]{1,16}")
+_OPEN_PATH = re.compile(r"(/[A-Za-z0-9._~-]{1,128})+(/\*)?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SocketAddress:
+    """Where the door listens: an IP address without brackets and a port, 1 to 65535."""
+
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerCertificate:
+    """A server certificate by reference: PEM files of the chain (leaf first) and of its key.
+
+    A new certificate has new paths: Envoy reads the files again only when the paths change, and a
+    pair that changes under one name could be read half old, half new.
+    """
+
+    name: str
+    chain_path: str
+    key_path: str
+
+    def __post_init__(self) -> None:
+        _require(_NAME.fullmatch(self.name), "a server certificate needs a plain name")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleTerm:
+    """One rule as the door enforces it: whoever holds an accepted id is within it, for its residual.
+
+    `accepted` begins with `id`; the rest are class tokens of connections judged before a policy edit
+    that count as holding it (`transition.aliases_for`).
+    """
+
+    id: str
+    effect: Effect
+    residual: Residual
+    accepted: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        _require(self.accepted and self.accepted[0] == self.id, "a rule accepts its own id first")
+        _require(all(_ID.fullmatch(one) for one in self.accepted), "ids are of [a-z0-9_]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Door:
+    """One protected application: one filter chain, one route table, one cluster."""
+
+    id: str
+    name: str
+    hosts: tuple[str, ...]
+    upstream: Upstream
+    rules: tuple[RuleTerm, ...]
+    certificate: ServerCertificate
+
+    def __post_init__(self) -> None:
+        _require(_ID.fullmatch(self.id), "an application's id is of [a-z0-9_]")
+        _require(self.hosts, "an application without a host cannot be reached")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenRoute:
+    """One request that anybody may send to the enrolment door.
+
+    `path` is exact; a final `/*` stands for one segment of `[A-Za-z0-9._~-]`, at most 128 characters.
+    """
+
+    method: str
+    path: str
+
+    def __post_init__(self) -> None:
+        _require(_METHOD.fullmatch(self.method), "an open route names one method")
+        _require(_OPEN_PATH.fullmatch(self.path), "an open route is exact, or ends in one open segment")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnrolmentDoor:
+    """The one host that asks for no client certificate; it leads to `serve`'s enrolment socket only."""
+
+    host: str
+    socket: str
+    certificate: ServerCertificate
+    routes: tuple[OpenRoute, ...]
+
+    def __post_init__(self) -> None:
+        check_socket_path(self.socket)
+        _require(self.routes, "an enrolment door without routes admits nothing")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunPaths:
+    """Where the data plane finds its surroundings, all absolute: sockets, the log, what Envoy watches."""
+
+    authorizer_socket: str
+    log_file: str
+    xds: str
+
+    def __post_init__(self) -> None:
+        check_socket_path(self.authorizer_socket)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Bounds of the door: counts, sizes, times. Every one is written out, none is left to a default."""
+
+    connections: int = 20_000
+    connections_per_door: int = 10_000
+    enrol_connections: int = 200
+    header_kilobytes: int = 32
+    header_count: int = 100
+    streams_per_connection: int = 100
+    buffer_bytes: int = 32_768  # 40 undecided connections held 44 MiB without it (measured)
+    enrol_body_bytes: int = 32_768  # a CSR with a 4096-bit key is under 3 KiB
+    handshake: timedelta = timedelta(seconds=5)
+    authorizer: timedelta = timedelta(seconds=5)  # an answer is held back while a policy is published
+    request_headers: timedelta = timedelta(seconds=10)
+    idle: timedelta = timedelta(minutes=5)
+    stream_idle: timedelta = timedelta(minutes=5)
+    connection_lifetime: timedelta = timedelta(hours=12)
+    upstream_connect: timedelta = timedelta(seconds=3)
+
+    def __post_init__(self) -> None:
+        for field in self.__dataclass_fields__:
+            value = getattr(self, field)
+            _require(value > (timedelta() if isinstance(value, timedelta) else 0), f"{field} must be positive")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayPlan:
+    """Everything that one gateway's data plane shall be.
+
+    Args:
+        listen: at least one address; all serve the same doors.
+        trust: PEM of each issuing authority; their names go into CertificateRequest, and only
+            certificates signed directly by one of them finish a handshake.
+        doors: the applications, sorted by id.
+        enrol: the enrolment door, or None where this gateway has none.
+        paths: where the surroundings are.
+        limits: counts, sizes, times.
+    """
+
+    listen: tuple[SocketAddress, ...]
+    trust: tuple[str, ...]
+    doors: tuple[Door, ...]
+    paths: RunPaths
+    enrol: EnrolmentDoor | None = None
+    limits: Limits = Limits()
+
+    def __post_init__(self) -> None:
+        _require(self.listen, "a gateway listens somewhere")
+        _require(self.trust, "a door that trusts no authority would not check the handshake")
+        ids = [door.id for door in self.doors]
+        _require(ids == sorted(set(ids)), "doors are sorted by id, each once")
+        hosts = [host for door in self.doors for host in door.hosts]
+        hosts += [self.enrol.host] if self.enrol else []
+        _require(len(hosts) == len(set(hosts)), "two doors share a host")
+
+    @property
+    def certificates(self) -> tuple[ServerCertificate, ...]:
+        """Every server certificate once, sorted by name."""
+        every = {door.certificate for door in self.doors}
+        if self.enrol:
+            every.add(self.enrol.certificate)
+        return tuple(sorted(every, key=lambda one: one.name))
+
+
+def build_plan(
+    document: Document,
+    *,
+    tenant: str,
+    application_ids: Mapping[str, str],
+    certificates: Mapping[str, ServerCertificate],
+    aliases: Mapping[str, frozenset[str]] = MappingProxyType({}),
+    listen: Sequence[SocketAddress],
+    trust: Sequence[str],
+    paths: RunPaths,
+    enrol: EnrolmentDoor | None = None,
+    limits: Limits = Limits(),
+) -> GatewayPlan:
+    """Compile a policy document into what a gateway enforces.
+
+    Args:
+        document: the whole policy.
+        tenant: the tenant's id.
+        application_ids: application name to id (`app_…`).
+        certificates: application name to its server certificate. An application without one is left
+            out: it cannot be reached before its certificate is there.
+        aliases: new rule id to the class tokens that count as holding it.
+        listen: where to listen.
+        trust: PEM of each issuing authority.
+        paths: where the surroundings are.
+        enrol: the enrolment door, if any.
+        limits: counts, sizes, times.
+
+    Returns:
+        The plan; equal arguments give an equal plan.
+
+    Raises:
+        KeyError: an application of the document has no id.
+    """
+    doors = [
+        build_door(app, tenant, application_ids[app.name], certificates[app.name], aliases)
+        for app in document.apps
+        if app.name in certificates
+    ]
+    return GatewayPlan(
+        listen=tuple(listen),
+        trust=tuple(sorted(set(trust))),
+        doors=tuple(sorted(doors, key=lambda door: door.id)),
+        enrol=enrol,
+        paths=paths,
+        limits=limits,
+    )
+
+
+def build_door(
+    app: AppPolicy,
+    tenant: str,
+    application_id: str,
+    certificate: ServerCertificate,
+    aliases: Mapping[str, frozenset[str]] = MappingProxyType({}),
+) -> Door:
+    """Compile one application; rules keep the order of the document."""
+    terms = []
+    for rule in app.rules:
+        one = connection_id(tenant, application_id, rule.effect, rule.selector)
+        accepted = (one, *sorted(aliases.get(one, frozenset())))
+        terms.append(RuleTerm(id=one, effect=rule.effect, residual=rule.residual, accepted=accepted))
+    return Door(
+        id=application_id,
+        name=app.name,
+        hosts=tuple(sorted(app.hosts)),
+        upstream=app.upstream,
+        rules=tuple(terms),
+        certificate=certificate,
+    )
+
+
+def check_socket_path(path: str) -> None:
+    """Raise ValueError unless `path` is absolute and short enough for a unix socket."""
+    _require(path.startswith("/"), "a socket's path is absolute")
+    _require(len(path.encode()) <= LONGEST_SOCKET_PATH, f"a socket's path has at most {LONGEST_SOCKET_PATH} bytes")
+
+
+def _require(condition: object, message: str) -> None:
+    if not condition:
+        raise ValueError(message)
