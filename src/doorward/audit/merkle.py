@@ -1,0 +1,256 @@
+"""The Merkle tree: hashes, growing, inclusion and consistency proofs, and their verifiers.
+
+Not here: where hashes are stored (`log.EventStore`) and who signs the root (`note`).
+
+A subtree is *complete* when it has `2**level` leaves; it is named by its place (level, number), its
+leaves begin at `number * 2**level`, and its hash never changes again. Complete subtrees are all that
+is stored: any root and any proof is a fold over at most 64 of them for each of its hashes.
+
+    size 7:   level 2    (2,0)                    The *peaks* of a tree are the complete subtrees that
+              level 1    (1,0) (1,1) (1,2)        cover it, largest first; one for each bit of the size:
+              level 0    0  1  2  3  4  5  6      here (2,0), (1,2), (0,6).
+
+Verifiers are total: any input gives True or False.
+
+Standard: RFC 9162 section 2.1 (the same tree as RFC 6962), SHA-256.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from hashlib import sha256
+from typing import NamedTuple, Protocol
+
+from doorward.core.errors import RequestRefused
+
+HASH_BYTES = 32
+EMPTY_ROOT = sha256().digest()
+"""RFC 9162 section 2.1.1: the hash of an empty tree is the hash of nothing."""
+MAX_SIZE = 2**63 - 1
+"""Leaves; what SQL integers and Go's int64 hold."""
+
+Place = tuple[int, int]
+"""(level, number) of a complete subtree."""
+
+
+class NodeSource(Protocol):
+    """Where the hashes of complete subtrees come from; one call for each proof."""
+
+    def __call__(self, places: Sequence[Place], /) -> Sequence[bytes]:
+        """Return the 32-byte hashes at these places, in this order."""
+        ...
+
+
+class NodeRun(NamedTuple):
+    """Complete subtrees side by side on one level: the first has number `start`."""
+
+    level: int
+    start: int
+    hashes: list[bytes]
+
+
+def leaf_hash(data: bytes) -> bytes:
+    """Return the hash of a leaf; the zero byte keeps leaves and nodes apart (second preimages)."""
+    return sha256(b"\x00" + data).digest()
+
+
+def node_hash(left: bytes, right: bytes) -> bytes:
+    """Return the hash of an inner node over two child hashes of 32 bytes."""
+    return sha256(b"\x01" + left + right).digest()
+
+
+def peak_places(size: int) -> list[Place]:
+    """Return the places of the peaks of a tree with `size` leaves, largest first; empty for 0."""
+    return _cover(0, size)
+
+
+def root_hash(size: int, source: NodeSource) -> bytes:
+    """Return the root over the first `size` leaves from stored hashes."""
+    return _fold(source(peak_places(size))) if size else EMPTY_ROOT
+
+
+class Accumulator:
+    """A tree that grows at its right edge and remembers its peaks only.
+
+    Appending n leaves makes at most n + 64 node hashes. Not safe for use by two threads.
+    """
+
+    def __init__(self, size: int = 0, peaks: Iterable[bytes] = ()) -> None:
+        """Take up a tree of `size` leaves; `peaks` are the hashes at `peak_places(size)`, in order."""
+        self.size = size
+        self._peaks = {
+            level: peak for (level, _), peak in zip(peak_places(size), peaks, strict=True)
+        }  # by level; a level has a peak exactly where the size has a bit
+
+    def extend(self, hashes: Sequence[bytes]) -> list[NodeRun]:
+        """Append leaf hashes; return the inner nodes (level 1 and more) that this completed."""
+        runs: list[NodeRun] = []
+        level, start, row = 0, self.size, list(hashes)
+        self.size += len(row)
+        while row:
+            if level:
+                runs.append(NodeRun(level, start, row))
+            if start & 1:
+                row = [self._peaks.pop(level), *row]  # the peak waits for its right sibling
+            if len(row) & 1:
+                self._peaks[level] = row[-1]
+            pairs = zip(row[::2], row[1::2], strict=False)  # an odd last one has just become a peak
+            row = [sha256(b"\x01" + left + right).digest() for left, right in pairs]
+            level, start = level + 1, start >> 1
+        return runs
+
+    def root(self) -> bytes:
+        """Return the root over all leaves so far."""
+        return (
+            _fold([self._peaks[level] for level in sorted(self._peaks, reverse=True)])
+            if self.size
+            else EMPTY_ROOT
+        )
+
+
+def inclusion_proof(number: int, size: int, source: NodeSource) -> list[bytes]:
+    """Return the audit path of leaf `number` (from 0) in the tree of the first `size` leaves.
+
+    Returns:
+        At most 63 hashes, the leaf's sibling first.
+
+    Raises:
+        RequestRefused: `proof-out-of-range`.
+
+    Standard: RFC 9162 section 2.1.3.1.
+    """
+    if not 0 <= number < size:
+        raise RequestRefused("proof-out-of-range", f"there is no leaf {number} in a tree of {size}")
+    spans: list[Place] = []
+    start, end = 0, size
+    while end - start > 1:
+        middle = start + _split(end - start)
+        if number < middle:
+            spans.append((middle, end))
+            end = middle
+        else:
+            spans.append((start, middle))
+            start = middle
+    return _resolve(spans[::-1], source)
+
+
+def consistency_proof(old_size: int, size: int, source: NodeSource) -> list[bytes]:
+    """Return the proof that the first `size` leaves begin with the first `old_size` leaves.
+
+    Returns:
+        At most 64 hashes; none where the sizes are equal or the older tree is empty.
+
+    Raises:
+        RequestRefused: `proof-out-of-range`.
+
+    Standard: RFC 9162 section 2.1.4.1.
+    """
+    if not 0 <= old_size <= size:
+        raise RequestRefused("proof-out-of-range", f"no tree of {size} leaves grew from one of {old_size}")
+    spans: list[Place] = []
+    start, end = 0, size
+    while old_size not in (0, end):
+        middle = start + _split(end - start)
+        if old_size <= middle:
+            spans.append((middle, end))
+            end = middle
+        else:
+            spans.append((start, middle))
+            start = middle
+    if start:  # the verifier knows the old root itself, so it is sent only where it is not the old tree
+        spans.append((start, end))
+    return _resolve(spans[::-1], source)
+
+
+def verify_inclusion(leaf: bytes, number: int, size: int, proof: Sequence[bytes], root: bytes) -> bool:
+    """Tell whether a leaf hash is at `number` in the tree of `size` leaves with this root.
+
+    Standard: RFC 9162 section 2.1.3.2; the comments give its steps.
+    """
+    if not 0 <= number < size <= MAX_SIZE or not _all_hashes([leaf, root, *proof]):  # 1
+        return False
+    first, last, result = number, size - 1, leaf  # 2, 3
+    for step in proof:  # 4
+        if last == 0:
+            return False
+        if first & 1 or first == last:
+            result = node_hash(step, result)
+            while not first & 1 and first:
+                first, last = first >> 1, last >> 1
+        else:
+            result = node_hash(result, step)
+        first, last = first >> 1, last >> 1
+    return last == 0 and result == root  # 5
+
+
+def verify_consistency(
+    old_size: int, old_root: bytes, size: int, root: bytes, proof: Sequence[bytes]
+) -> bool:
+    """Tell whether the tree of `size` leaves with `root` only added to that of `old_size` with `old_root`.
+
+    An empty older tree is consistent with every tree, where its root is the empty root and the proof
+    is empty; the RFC leaves that case out.
+
+    Standard: RFC 9162 section 2.1.4.2; the comments give its steps.
+    """
+    if not 0 <= old_size <= size <= MAX_SIZE or not _all_hashes([old_root, root, *proof]):
+        return False
+    if old_size in (0, size):
+        return not proof and old_root == (root if old_size else EMPTY_ROOT)
+    if not proof:  # 1
+        return False
+    path = list(proof)
+    if old_size & (old_size - 1) == 0:  # 2
+        path.insert(0, old_root)
+    first, last = old_size - 1, size - 1  # 3
+    while first & 1:  # 4
+        first, last = first >> 1, last >> 1
+    old_result = result = path[0]  # 5
+    for step in path[1:]:  # 6
+        if last == 0:
+            return False
+        if first & 1 or first == last:
+            old_result, result = node_hash(step, old_result), node_hash(step, result)
+            while not first & 1 and first:
+                first, last = first >> 1, last >> 1
+        else:
+            result = node_hash(result, step)
+        first, last = first >> 1, last >> 1
+    return last == 0 and old_result == old_root and result == root  # 7
+
+
+def _all_hashes(values: Sequence[object]) -> bool:
+    return all(isinstance(value, bytes) and len(value) == HASH_BYTES for value in values)
+
+
+def _split(size: int) -> int:
+    """Return the largest power of two below `size` (at least 2): where RFC 9162 parts a tree."""
+    return 1 << (size - 1).bit_length() - 1
+
+
+def _cover(start: int, end: int) -> list[Place]:
+    """Return the complete subtrees that make up the leaves [start, end), left to right.
+
+    `start` is a multiple of the largest power of two that fits, as it is for every subtree of a tree.
+    """
+    places: list[Place] = []
+    while start < end:
+        level = (end - start).bit_length() - 1
+        places.append((level, start >> level))
+        start += 1 << level
+    return places
+
+
+def _fold(hashes: Sequence[bytes]) -> bytes:
+    """Return the hash over neighbouring subtrees, largest first: right to left."""
+    *rest, result = hashes
+    for left in reversed(rest):
+        result = node_hash(left, result)
+    return result
+
+
+def _resolve(spans: Sequence[Place], source: NodeSource) -> list[bytes]:
+    """Return the hash of each span [start, end) with one call of the source."""
+    covers = [_cover(start, end) for start, end in spans]
+    hashes = iter(source([place for cover in covers for place in cover]))
+    return [_fold([next(hashes) for _ in cover]) for cover in covers]
