@@ -1,20 +1,66 @@
-"""PDP: may this connection be, and what may it do?"""
+"""PDP: may this connection be, and what may it do?
+
+The steps of a decision, all on one snapshot of the database, whose number it carries:
+1. the inventory is asked for the SHA-256 of what was presented, and the directory for its principal;
+2. the certificate is judged (verification.verifier), every reason kept;
+3. the application is found in the current revision of the policy document;
+4. where the certificate is good, the connection part of every rule is judged (policy.decision);
+5. the outcome is good only if the certificate is good, the application known and some request could
+   pass; the deadline is the certificate's end or the lifetime, whichever comes first.
+6. The event is built; whoever asked makes it durable *before* it answers Envoy.
+
+Not here: the live connections (gateway) and what a single request may do: Envoy enforces the grants.
+Not checked: that the peer holds the private key (TLS did), and whether the change sequence moved after
+`seq` (the gateway's registry compares).
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from doorward.audit.events import Event
-from doorward.authority.records import CertificateRecord
+from cryptography import x509
+
+from doorward.audit.events import Event, EventType, printable
+from doorward.authority.journal import write_event
+from doorward.authority.policies import current_document
+from doorward.authority.records import AuthorityKind, CertificateRecord, ChangeKind
 from doorward.authority.services import Services
-from doorward.core.entities import Principal, Verdict
-from doorward.policy.decision import ConnectionAuthority
+from doorward.authority.standing import require_tenant
+from doorward.authority.stores import Books
+from doorward.core.entities import TENANT, Outcome, Principal, Reason, Verdict
+from doorward.policy.decision import ConnectionAuthority, admits, authority_of
+from doorward.policy.model import AppPolicy
+from doorward.verification.verifier import (
+    CertificateJudgement,
+    Knowledge,
+    KnownCertificate,
+    KnownIssuer,
+    Presented,
+    judge_certificate,
+)
+
+_LOOK_BACK = 200
+"""Changes that are looked through before the common ground is simply read anew."""
+
+_GROUND_CHANGES = frozenset({ChangeKind.AUTHORITY, ChangeKind.APPLICATION, ChangeKind.POLICY})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccessRequest:
-    """What a gateway asks about a new connection; `presented` is the leaf in DER, None where none came."""
+    """What a gateway asks about a new connection.
+
+    Args:
+        presented: the peer's leaf certificate in DER, None where it showed none.
+        application_id: the application of the filter chain (`app_…`), never a name the peer sent.
+        source_address: the peer's address as the kernel sees it.
+        now: aware, UTC.
+        lifetime: how long a connection may last at most.
+        gateway_id: who asks (`gtw_…`).
+        connection_id: the gateway's name for the connection: printable ASCII without spaces.
+    """
 
     presented: bytes | None
     application_id: str
@@ -22,7 +68,7 @@ class AccessRequest:
     now: datetime
     lifetime: timedelta
     gateway_id: str
-    connection_id: str = ""
+    connection_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,12 +81,18 @@ class ConnectionFacts:
     opened_at: datetime
     lifetime: timedelta
     gateway_id: str
-    connection_id: str = ""
+    connection_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccessDecision:
-    """`verdict` GOOD admits; `deadline` is `now` where it does not."""
+    """What may be, why, until when, and as of which change.
+
+    `verdict.outcome` GOOD admits; any other refuses: then `grants` is empty, `authority` None unless
+    the rules were reached, and `deadline` is the moment of judgement. `principal` is set only where
+    the certificate is good; `certificate` whenever it is in the inventory. `event` is
+    `connection:admitted` or `connection:refused`.
+    """
 
     verdict: Verdict
     principal: Principal | None
@@ -53,14 +105,241 @@ class AccessDecision:
     event: Event
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ground:
+    """What all connections have in common, as of one number of the change sequence."""
+
+    seq: int
+    trust_domain: str
+    issuers: Mapping[bytes, KnownIssuer]
+    issuer_sha256: Mapping[str, str]
+    apps: Mapping[str, AppPolicy]
+    revision: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Finding:
+    """What one snapshot says about one connection."""
+
+    verdict: Verdict
+    judgement: CertificateJudgement
+    record: CertificateRecord | None
+    authority: ConnectionAuthority | None
+    ground: _Ground
+
+
 class AccessDecider:
-    """The PDP; safe to share between threads."""
+    """The PDP; safe to share between threads.
+
+    Issuers and the parsed document are kept from decision to decision and read anew when a change
+    of theirs was noted. Whoever restores a database under a running process restarts the process.
+    """
 
     def __init__(self, services: Services) -> None:
-        raise NotImplementedError
+        self._services = services
+        self._ground: _Ground | None = None
 
     def decide(self, request: AccessRequest) -> AccessDecision:
-        raise NotImplementedError
+        """Judge a new connection.
+
+        Raises:
+            NotFound: `not-founded`.
+            Unavailable: the database cannot be read; the caller refuses (fail closed).
+        """
+        sha256 = hashlib.sha256(request.presented).hexdigest() if request.presented is not None else ""
+        with self._services.work.read() as books:
+            record = books.certificates.by_sha256(sha256) if sha256 else None
+            finding = self._judge(books, record, request.presented, request.application_id, request.now)
+        return self._conclude(finding, request, request.now)
 
     def reassess(self, facts: ConnectionFacts, now: datetime) -> AccessDecision:
-        raise NotImplementedError
+        """Judge a live connection again; its event tells the same and is recorded only where it is news."""
+        return next(iter(self.reassess_all((facts,), now)))
+
+    def reassess_all(self, connections: Iterable[ConnectionFacts], now: datetime) -> list[AccessDecision]:
+        """Judge many live connections again on one snapshot, in the order given."""
+        decisions = []
+        with self._services.work.read() as books:
+            for facts in connections:
+                record = books.certificates.by_sha256(facts.certificate_sha256)
+                presented = record.der if record is not None else None
+                finding = self._judge(books, record, presented, facts.application_id, now)
+                request = AccessRequest(
+                    presented=presented,
+                    application_id=facts.application_id,
+                    source_address=facts.source_address,
+                    now=facts.opened_at,
+                    lifetime=facts.lifetime,
+                    gateway_id=facts.gateway_id,
+                    connection_id=facts.connection_id,
+                )
+                decisions.append(self._conclude(finding, request, now))
+        return decisions
+
+    def _judge(
+        self,
+        books: Books,
+        record: CertificateRecord | None,
+        presented: bytes | None,
+        application_id: str,
+        now: datetime,
+    ) -> _Finding:
+        """Steps 1 to 5, less the deadline."""
+        ground = self._current_ground(books)
+        # 1. what we know of it
+        principal = books.directory.get(record.principal_id) if record and record.principal_id else None
+        knowledge = Knowledge(
+            certificate=_known(record, ground) if record else None,
+            principal=principal,
+            issuers=ground.issuers,
+            trust_domain=ground.trust_domain,
+        )
+        # 2. the certificate
+        judgement = judge_certificate(Presented(der=presented), knowledge, now)
+        reasons = list(judgement.verdict.reasons)
+        outcome = judgement.verdict.outcome
+        # 3. the application
+        app = ground.apps.get(application_id)
+        reasons.append(Reason.APPLICATION_UNKNOWN if app is None else Reason.APPLICATION_KNOWN)
+        # 4. the rules, 5. the outcome
+        authority = None
+        if app is None:
+            outcome = Outcome.BAD
+        elif outcome is Outcome.GOOD and judgement.principal is not None:
+            authority = authority_of(app, TENANT, application_id, judgement.principal)
+            admission = admits(authority)
+            outcome = admission.outcome
+            reasons += admission.reasons
+        verdict = Verdict(
+            outcome=outcome,
+            reasons=tuple(dict.fromkeys(reasons)),
+            judged_at=now,
+            evidence=(*judgement.verdict.evidence, ("revision", str(ground.revision))),
+        )
+        return _Finding(
+            verdict=verdict, judgement=judgement, record=record, authority=authority, ground=ground
+        )
+
+    def _conclude(self, finding: _Finding, request: AccessRequest, now: datetime) -> AccessDecision:
+        """The deadline, and step 6."""
+        admitted = finding.verdict.outcome is Outcome.GOOD
+        deadline = now
+        if admitted and finding.record is not None:
+            deadline = min(finding.record.not_after, request.now + request.lifetime)
+        grants = finding.authority.grants if admitted and finding.authority is not None else ()
+        write = self._write_admitted if admitted else self._write_refused
+        return AccessDecision(
+            verdict=finding.verdict,
+            principal=finding.judgement.principal,
+            certificate=finding.record,
+            grants=grants,
+            authority=finding.authority,
+            revision=finding.ground.revision,
+            deadline=deadline,
+            seq=finding.ground.seq,
+            event=write(finding, request, now, deadline, grants),
+        )
+
+    def _write_admitted(
+        self, finding: _Finding, request: AccessRequest, now: datetime, deadline: datetime, grants: tuple[str, ...]
+    ) -> Event:
+        record, principal = finding.record, finding.judgement.principal
+        return write_event(
+            self._services,
+            EventType.CONNECTION_ADMITTED,
+            actor=principal.id if principal else "system",
+            at=now,
+            data={
+                "connection": request.connection_id,
+                "gateway": request.gateway_id,
+                "application": request.application_id,
+                "certificate": record.id if record else "",
+                "principal": principal.id if principal else "",
+                "reasons": [reason.value for reason in finding.verdict.reasons],
+                "grants": list(grants),
+                "deadline": deadline,
+                "revision": finding.ground.revision,
+                "sha256": record.sha256 if record else "",
+            },
+            personal={
+                "source": printable(request.source_address),
+                "name": principal.name if principal else "",
+            },
+        )
+
+    def _write_refused(
+        self, finding: _Finding, request: AccessRequest, now: datetime, deadline: datetime, grants: tuple[str, ...]
+    ) -> Event:
+        """What the peer claimed goes under `claimed_*`: nobody has proved it."""
+        del deadline, grants
+        facts, record = finding.judgement.facts, finding.record
+        data: dict[str, str | int | list[str]] = {
+            "gateway": request.gateway_id,
+            "connection": request.connection_id,
+            "application": request.application_id if request.application_id in finding.ground.apps else "",
+            "reasons": [reason.value for reason in finding.verdict.reasons],
+            "revision": finding.ground.revision,
+            "certificate": record.id if record else "",
+            "principal": record.principal_id if record else "",
+        }
+        personal = {"source": printable(request.source_address)}
+        if request.presented is not None:
+            data["claimed_sha256"] = hashlib.sha256(request.presented).hexdigest()
+        if facts is not None:
+            data["claimed_serial"] = f"{facts.serial:x}"
+            personal["claimed_subject"] = printable(facts.subject)
+            personal["claimed_issuer"] = printable(facts.issuer)
+            personal["claimed_san"] = printable(", ".join(facts.san))
+        actor = record.principal_id if record and record.principal_id else "system"
+        return write_event(
+            self._services, EventType.CONNECTION_REFUSED, actor=actor, at=now, data=data, personal=personal
+        )
+
+    def _current_ground(self, books: Books) -> _Ground:
+        """Return the ground as of this snapshot; what is kept is used only where nothing of it changed."""
+        kept, seq = self._ground, books.changes.head()
+        if kept is not None and kept.seq == seq:
+            return kept
+        if kept is not None and kept.seq < seq:
+            changes = books.changes.since(kept.seq, limit=_LOOK_BACK)
+            reached = bool(changes) and changes[-1].seq == seq
+            if reached and not any(one.kind in _GROUND_CHANGES for one in changes):
+                self._ground = replace(kept, seq=seq)
+                return self._ground
+        # Two threads may both read it, and an older ground may replace a newer one: it costs another
+        # reading, never a wrong answer, because a ground is used for its own number only.
+        self._ground = ground = _load_ground(books, seq)
+        return ground
+
+
+def _load_ground(books: Books, seq: int) -> _Ground:
+    tenant = require_tenant(books)
+    document, revision = current_document(books)
+    by_name = {app.name: app for app in document.apps}
+    issuers, digests = {}, {}
+    for authority in books.authorities.list():
+        if authority.kind is AuthorityKind.ISSUING:
+            name = x509.load_der_x509_certificate(authority.der).subject.public_bytes()
+            digests[authority.id] = hashlib.sha256(authority.der).hexdigest()
+            issuers[name] = KnownIssuer(sha256=digests[authority.id], id=authority.id)
+    return _Ground(
+        seq=seq,
+        trust_domain=tenant.trust_domain,
+        issuers=issuers,
+        issuer_sha256=digests,
+        apps={one.id: by_name[one.name] for one in books.applications.list() if one.name in by_name},
+        revision=revision,
+    )
+
+
+def _known(record: CertificateRecord, ground: _Ground) -> KnownCertificate:
+    """Return the row as the checker reads it."""
+    return KnownCertificate(
+        sha256=record.sha256,
+        state=record.state,
+        principal_id=record.principal_id,
+        profile=record.profile,
+        not_before=record.not_before,
+        not_after=record.not_after,
+        issuer_sha256=ground.issuer_sha256.get(record.authority_id, ""),
+    )

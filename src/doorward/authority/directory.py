@@ -1,12 +1,45 @@
-"""Persons, devices, services and groups."""
+"""Persons, devices and services, and the groups they are in.
+
+A name belongs to one principal at a time, over all kinds; a removed principal is kept for the record
+and its name may be given to another, which is another principal with another id.
+
+    ACTIVE --suspend--> SUSPENDED --resume--> ACTIVE
+    ACTIVE, SUSPENDED --remove--> REMOVED (for good; its certificates are revoked)
+
+A group exists from its first use. A misspelt group gives nobody anything (rules name groups
+exactly), and `.notes` says that it was created, so that the slip is seen at once.
+
+Not here: what a principal may reach (policies), its certificates (issuing, revocation).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import base64
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
 
+from doorward.audit.events import Event, EventType
 from doorward.authority.done import Done
+from doorward.authority.journal import write_event
+from doorward.authority.records import CertificateFilter, ChangeKind
+from doorward.authority.revocation import StatusSigner, revoke_within
 from doorward.authority.services import Services
-from doorward.core.entities import Principal, PrincipalKind
+from doorward.authority.standing import require_tenant
+from doorward.authority.stores import Books
+from doorward.core.certificate import CertificateState, RevocationReason
+from doorward.core.entities import TENANT, Principal, PrincipalKind, PrincipalState
+from doorward.core.errors import MalformedInput, NotFound, RequestRefused
+from doorward.core.names import parse_principal_name
+
+DISPLAY_NAME_LIMIT = 128
+"""Characters; long enough for the names people have, short enough for a line on a screen."""
+
+GROUPS_LIMIT = 256
+"""Groups that one command may name; an honest person is in a few dozen."""
+
+_PAGE = 500
 
 
 def add_principal(
@@ -18,42 +51,286 @@ def add_principal(
     groups: Sequence[str] = (),
     actor: str,
 ) -> Done[Principal]:
-    """Add one; groups that do not exist are created, said in `.notes`."""
-    raise NotImplementedError
+    """Add a principal to the directory, active, and to groups.
+
+    Args:
+        kind: what it is; it cannot be changed later.
+        name: `[a-z0-9][a-z0-9._-]{0,62}`; part of its certificates, so it cannot be changed either.
+        display_name: for screens, at most 128 printable characters.
+        groups: names; those that do not exist are created, said in `.notes`.
+        actor: who acts.
+
+    Raises:
+        MalformedInput: `name-malformed`, `display-name-malformed`, `too-many-groups`.
+        RequestRefused: `name-taken`.
+        NotFound: `not-founded`.
+    """
+    parse_principal_name(name)
+    _check_display_name(display_name)
+    wanted = _parse_groups(groups)
+    now = services.clock.now()
+    with services.work.change() as books:
+        require_tenant(books)
+        _refuse_taken_name(books, name)
+        principal = Principal(
+            id=services.new_id(kind.prefix),
+            tenant=TENANT,
+            kind=kind,
+            name=name,
+            state=PrincipalState.ACTIVE,
+            display_name=display_name,
+        )
+        books.directory.add(principal, now)
+        event = write_event(
+            services,
+            EventType.PRINCIPAL_CREATED,
+            actor=actor,
+            at=now,
+            data={"principal": principal.id, "kind": kind.value},
+            personal={"name": name, "display_name": display_name},
+        )
+        books.outbox.add(event)
+        notes = []
+        for group in wanted:
+            notes += _put_into_group(services, books, group, principal, actor=actor, now=now)
+        seq = books.changes.note(ChangeKind.PRINCIPAL, principal.id, now)
+    return Done(value=replace(principal, groups=wanted), seq=seq, notes=tuple(notes))
 
 
 def suspend(services: Services, name: str, *, kind: PrincipalKind | None = None, actor: str) -> Done[Principal]:
-    raise NotImplementedError
+    """Take away everything a principal may do, until it is resumed; its certificates stay as they are.
+
+    Raises:
+        NotFound: `principal-unknown`.
+        RequestRefused: `principal-kind` where `kind` is given and it is another.
+    """
+    return _set_state(services, name, kind, PrincipalState.SUSPENDED, EventType.PRINCIPAL_SUSPENDED, actor)
 
 
 def resume(services: Services, name: str, *, kind: PrincipalKind | None = None, actor: str) -> Done[Principal]:
-    raise NotImplementedError
+    """Give back what suspending took; raises as `suspend` does."""
+    return _set_state(services, name, kind, PrincipalState.ACTIVE, EventType.PRINCIPAL_RESUMED, actor)
 
 
 def remove(services: Services, name: str, *, kind: PrincipalKind | None = None, actor: str) -> Done[Principal]:
-    """Remove one and revoke its certificates (cessation-of-operation)."""
-    raise NotImplementedError
+    """Remove a principal for good and revoke its certificates (cessation-of-operation), in one transaction.
+
+    Raises:
+        NotFound: `principal-unknown`.
+        RequestRefused: `principal-kind`.
+    """
+    now = services.clock.now()
+    signer = StatusSigner(services)
+    with services.work.change() as books:
+        principal = _require_principal(books, name, kind)
+        books.directory.set_state(principal.id, PrincipalState.REMOVED)
+        books.outbox.add(_state_event(services, EventType.PRINCIPAL_REMOVED, principal, actor, now))
+        count = 0
+        for certificate_id in _list_live_certificates(books, principal.id):
+            reason = RevocationReason.CESSATION_OF_OPERATION
+            revoke_within(services, books, signer, certificate_id, reason, actor=actor, now=now)
+            count += 1
+        seq = books.changes.note(ChangeKind.PRINCIPAL, principal.id, now)
+    notes = (f"{count} certificate{'s were' if count != 1 else ' was'} revoked",) if count else ()
+    return Done(value=replace(principal, state=PrincipalState.REMOVED), seq=seq, notes=notes)
 
 
 def create_group(services: Services, group: str, *, actor: str) -> Done[str]:
-    raise NotImplementedError
+    """Create an empty group; raise `RequestRefused` (`name-taken`) where it exists."""
+    parse_principal_name(group)
+    now = services.clock.now()
+    with services.work.change() as books:
+        require_tenant(books)
+        _create_group(services, books, group, actor=actor, now=now)
+        seq = books.changes.note(ChangeKind.PRINCIPAL, group_id(group), now)
+    return Done(value=group, seq=seq)
 
 
 def add_member(services: Services, group: str, name: str, *, actor: str) -> Done[Principal]:
-    raise NotImplementedError
+    """Put a principal into a group, which is created where it does not exist.
+
+    Raises:
+        MalformedInput: `name-malformed` (of the group).
+        NotFound: `principal-unknown`.
+    """
+    parse_principal_name(group)
+    now = services.clock.now()
+    with services.work.change() as books:
+        principal = _require_principal(books, name)
+        if group in principal.groups:
+            note = f"{name} was in {group} already"
+            return Done(value=principal, seq=books.changes.head(), notes=(note,))
+        notes = _put_into_group(services, books, group, principal, actor=actor, now=now)
+        seq = books.changes.note(ChangeKind.PRINCIPAL, principal.id, now)
+    groups = tuple(sorted({*principal.groups, group}))
+    return Done(value=replace(principal, groups=groups), seq=seq, notes=tuple(notes))
 
 
 def remove_member(services: Services, group: str, name: str, *, actor: str) -> Done[Principal]:
-    raise NotImplementedError
+    """Take a principal out of a group.
+
+    Raises:
+        MalformedInput: `name-malformed` (of the group).
+        NotFound: `principal-unknown`, `group-unknown`.
+    """
+    parse_principal_name(group)
+    now = services.clock.now()
+    with services.work.change() as books:
+        principal = _require_principal(books, name)
+        if not books.directory.remove_member(group, principal.id):
+            note = f"{name} was not in {group}"
+            return Done(value=principal, seq=books.changes.head(), notes=(note,))
+        removed = EventType.GROUP_MEMBER_REMOVED
+        books.outbox.add(_member_event(services, removed, group, principal, actor=actor, now=now))
+        seq = books.changes.note(ChangeKind.PRINCIPAL, principal.id, now)
+    groups = tuple(one for one in principal.groups if one != group)
+    return Done(value=replace(principal, groups=groups), seq=seq)
 
 
 def find_principal(services: Services, name: str, *, kind: PrincipalKind | None = None) -> Principal:
-    raise NotImplementedError
+    """Return the principal of that name; raise `NotFound` or `RequestRefused` (`principal-kind`)."""
+    with services.work.read() as books:
+        return _require_principal(books, name, kind)
 
 
 def list_principals(services: Services, kind: PrincipalKind | None = None) -> list[Principal]:
-    raise NotImplementedError
+    """Return all that are not removed, sorted by name."""
+    with services.work.read() as books:
+        return books.directory.list(kind)
 
 
 def list_groups(services: Services) -> Mapping[str, int]:
-    raise NotImplementedError
+    """Return every group with its number of members, sorted by name."""
+    with services.work.read() as books:
+        return books.directory.groups()
+
+
+def group_id(group: str) -> str:
+    """Return the id of a group: a digest of its name, since groups are neither renamed nor removed."""
+    digest = hashlib.sha256(f"{TENANT}\n{group}".encode()).digest()
+    return "grp_" + base64.b32encode(digest).decode("ascii").lower()[:20]
+
+
+def _check_display_name(text: str) -> None:
+    if len(text) > DISPLAY_NAME_LIMIT or not text.isprintable() or text != text.strip():
+        raise MalformedInput(
+            "display-name-malformed",
+            "this display name cannot be shown safely",
+            hint=f"write at most {DISPLAY_NAME_LIMIT} printable characters, no space at either end",
+        )
+
+
+def _parse_groups(groups: Sequence[str]) -> tuple[str, ...]:
+    """Return the names once each, sorted."""
+    if len(groups) > GROUPS_LIMIT:
+        raise MalformedInput("too-many-groups", f"a principal is put into {GROUPS_LIMIT} groups at most at once")
+    return tuple(sorted({parse_principal_name(group) for group in groups}))
+
+
+def _refuse_taken_name(books: Books, name: str) -> None:
+    """Say whose the name is; the store holds the same law for two who come at once."""
+    other = books.directory.by_name(name)
+    if other is not None:
+        raise RequestRefused(
+            "name-taken",
+            f"there is a {other.kind.value} named {name}",
+            hint="names are unique over persons, devices and services: choose another, or remove that one",
+        )
+
+
+def _require_principal(books: Books, name: str, kind: PrincipalKind | None = None) -> Principal:
+    """Return the principal of that name; `kind` is what the asker takes it for."""
+    require_tenant(books)
+    principal = books.directory.by_name(name)
+    if principal is None:
+        word = kind.value if kind else "person"
+        raise NotFound(
+            "principal-unknown",
+            f"there is no {kind.value if kind else 'person, device or service'} named {name[:64]}",
+            hint=f"`doorward {word} list` shows who there is, `doorward {word} add` adds one",
+        )
+    if kind not in (None, principal.kind):
+        found = principal.kind.value
+        raise RequestRefused(
+            "principal-kind", f"{name} is a {found}", hint=f"use the command `doorward {found} ...`"
+        )
+    return principal
+
+
+def _set_state(
+    services: Services,
+    name: str,
+    kind: PrincipalKind | None,
+    state: PrincipalState,
+    happened: EventType,
+    actor: str,
+) -> Done[Principal]:
+    """Move between active and suspended; both directions are always allowed, so a repeat changes nothing."""
+    now = services.clock.now()
+    with services.work.change() as books:
+        principal = _require_principal(books, name, kind)
+        if principal.state is state:
+            note = f"{name} was {state.value} already"
+            return Done(value=principal, seq=books.changes.head(), notes=(note,))
+        books.directory.set_state(principal.id, state)
+        books.outbox.add(_state_event(services, happened, principal, actor, now))
+        seq = books.changes.note(ChangeKind.PRINCIPAL, principal.id, now)
+    return Done(value=replace(principal, state=state), seq=seq)
+
+
+def _create_group(services: Services, books: Books, group: str, *, actor: str, now: datetime) -> None:
+    books.directory.add_group(group, group_id(group), now)
+    data = {"group": group_id(group), "group_name": group}
+    books.outbox.add(write_event(services, EventType.GROUP_CREATED, actor=actor, at=now, data=data))
+
+
+def _put_into_group(
+    services: Services, books: Books, group: str, principal: Principal, *, actor: str, now: datetime
+) -> list[str]:
+    """Make the group where it does not exist, put the principal into it, and return what to tell."""
+    notes = []
+    try:
+        books.directory.add_member(group, principal.id)
+    except NotFound:
+        _create_group(services, books, group, actor=actor, now=now)
+        books.directory.add_member(group, principal.id)
+        notes.append(f"the group {group} did not exist and was created")
+    added = EventType.GROUP_MEMBER_ADDED
+    books.outbox.add(_member_event(services, added, group, principal, actor=actor, now=now))
+    return notes
+
+
+def _list_live_certificates(books: Books, principal_id: str) -> Iterator[str]:
+    """Yield the ids of a principal's certificates that are valid or held."""
+    wanted = CertificateFilter(principal_id=principal_id, limit=_PAGE)
+    while page := books.certificates.list(wanted):
+        for record in page:
+            if record.state in (CertificateState.VALID, CertificateState.ON_HOLD):
+                yield record.id
+        wanted = replace(wanted, after_id=page[-1].id)
+
+
+def _state_event(
+    services: Services, happened: EventType, principal: Principal, actor: str, now: datetime
+) -> Event:
+    return write_event(
+        services,
+        happened,
+        actor=actor,
+        at=now,
+        data={"principal": principal.id},
+        personal={"name": principal.name},
+    )
+
+
+def _member_event(
+    services: Services, happened: EventType, group: str, principal: Principal, *, actor: str, now: datetime
+) -> Event:
+    return write_event(
+        services,
+        happened,
+        actor=actor,
+        at=now,
+        data={"group": group_id(group), "group_name": group, "principal": principal.id},
+        personal={"name": principal.name},
+    )

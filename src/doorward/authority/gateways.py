@@ -1,17 +1,47 @@
-"""Gateways, their confirmations, and their orders for server certificates."""
+"""The gateways: how far each has followed the changes, and their orders for server certificates.
+
+Not here: filling an order (issuing), what a gateway does with a change (gateway), and the event
+`gateway:started`, which the gateway records itself, since it alone knows what it can do.
+
+An order: OPEN --issue_server--> FILLED or REFUSED; a newer order of the same gateway and purpose
+replaces an open one, because a gateway that starts again has a new key.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
-from doorward.authority.records import GatewayRecord, OrderRecord
+from doorward.authority.inventory import require_certificate
+from doorward.authority.records import ChangeKind, GatewayRecord, OrderRecord, OrderState
 from doorward.authority.services import Services
+from doorward.authority.standing import issuing_chain, require_tenant
+from doorward.authority.stores import Books
+from doorward.core.entities import TENANT
+from doorward.core.errors import MalformedInput, NotFound
+from doorward.core.names import parse_dns_name, parse_principal_name
+from doorward.pki.csr import parse_csr
+
+FRESH_WITHIN = timedelta(seconds=15)
+"""A gateway that was not heard of for three times its longest staleness (5 s) counts as away."""
+
+HOSTS_LIMIT = 100
+"""Host names of one certificate; the precedent is the public CAs' limit."""
+
+JWK_LIMIT = 4096
+STATUS_LIMIT = 4096
+
+_PURPOSE = re.compile(r"[a-z0-9][a-z0-9_.:-]{0,62}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Confirmation:
-    """Whether one gateway enforces everything up to a number; `fresh` = it was heard of lately."""
+    """Whether one gateway enforces everything up to a number; `fresh` is whether it was heard of lately.
+
+    A gateway that is neither confirmed nor fresh is away: by DESIGN 2 it refuses new connections itself.
+    """
 
     gateway: GatewayRecord
     confirmed: bool
@@ -20,7 +50,7 @@ class Confirmation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderStatus:
-    """An order, and once it is filled the chain: leaf first, without the root."""
+    """An order, and once it is filled the chain: DER, leaf first, without the root."""
 
     order: OrderRecord
     chain_der: tuple[bytes, ...]
@@ -29,32 +59,137 @@ class OrderStatus:
 def register_gateway(
     services: Services, *, name: str, assertion_jwk: str, actor: str, gateway_id: str = ""
 ) -> GatewayRecord:
-    """Add a gateway, or update it where `gateway_id` (kept from its last start) is given."""
-    raise NotImplementedError
+    """Add a gateway, or update it.
+
+    Args:
+        name: `[a-z0-9][a-z0-9._-]{0,62}`, for people.
+        assertion_jwk: the public key of its assertions, JSON, at most 4096 characters.
+        actor: who acts.
+        gateway_id: what an earlier start was given; a gateway of the same name is taken over too.
+
+    Raises:
+        MalformedInput: `name-malformed`, `jwk-too-large`.
+        NotFound: `not-founded`.
+    """
+    del actor  # the gateway's own `gateway:started` names who started it
+    parse_principal_name(name)
+    if len(assertion_jwk) > JWK_LIMIT:
+        raise MalformedInput("jwk-too-large", f"a gateway's public key has at most {JWK_LIMIT} characters")
+    with services.work.change() as books:
+        require_tenant(books)
+        known = next((one for one in books.gateways.list() if gateway_id == one.id or name == one.name), None)
+        gateway = GatewayRecord(
+            id=known.id if known else services.new_id("gtw"),
+            tenant=TENANT,
+            name=name,
+            confirmed_seq=known.confirmed_seq if known else 0,
+            seen_at=services.clock.now(),
+            status="starting",
+            assertion_jwk=assertion_jwk,
+        )
+        books.gateways.save(gateway)
+    return gateway
 
 
 def confirm(services: Services, gateway_id: str, seq: int, status: str) -> None:
-    raise NotImplementedError
+    """Note that a gateway enforces everything up to `seq`; `status` is its own JSON, at most 4096 characters.
+
+    Raises:
+        MalformedInput: `status-too-large`.
+    """
+    if len(status) > STATUS_LIMIT:
+        raise MalformedInput("status-too-large", f"a gateway's status has at most {STATUS_LIMIT} characters")
+    with services.work.change() as books:
+        books.gateways.confirm(gateway_id, seq, services.clock.now(), status)
 
 
 def deregister_gateway(services: Services, gateway_id: str, *, actor: str) -> None:
-    raise NotImplementedError
+    """Forget a gateway that was stopped in order, so that nobody waits for it."""
+    del actor  # the gateway's own `gateway:stopped` names who stopped it
+    with services.work.change() as books:
+        books.gateways.remove(gateway_id)
 
 
 def confirmations(services: Services, seq: int) -> list[Confirmation]:
-    raise NotImplementedError
+    """Return for every gateway, sorted by name, whether it enforces everything up to `seq`."""
+    now = services.clock.now()
+    with services.work.read() as books:
+        return [
+            Confirmation(
+                gateway=one, confirmed=one.confirmed_seq >= seq, fresh=now - one.seen_at <= FRESH_WITHIN
+            )
+            for one in books.gateways.list()
+        ]
 
 
 def place_order(
     services: Services, gateway_id: str, purpose: str, hosts: Sequence[str], csr: bytes
 ) -> OrderRecord:
-    """Ask for a server certificate; the same open order is not placed twice."""
-    raise NotImplementedError
+    """Ask for a server certificate; the issuing side is woken by the change and fills it.
+
+    Args:
+        gateway_id: who asks; it must be registered.
+        purpose: what the certificate is for, a word of the gateway's own (`[a-z0-9_.:-]`, 63 characters).
+        hosts: 1 to 100 DNS names; which ones are allowed is judged when the order is filled.
+        csr: PKCS#10, PEM or DER, at most 16 KiB.
+
+    Returns:
+        The open order; the same one where the very same was placed before and is still open.
+
+    Raises:
+        MalformedInput: `purpose-malformed`, `hosts-malformed`, `dns-name-malformed`, and those of `parse_csr`.
+        NotFound: `gateway-unknown`.
+    """
+    if not _PURPOSE.fullmatch(purpose):
+        raise MalformedInput("purpose-malformed", "the purpose of an order is one short word")
+    if not 0 < len(hosts) <= HOSTS_LIMIT:
+        raise MalformedInput("hosts-malformed", f"an order names 1 to {HOSTS_LIMIT} hosts")
+    names = tuple(sorted({parse_dns_name(host, wildcard=True) for host in hosts}))
+    request = parse_csr(csr)
+    now = services.clock.now()
+    with services.work.change() as books:
+        if all(one.id != gateway_id for one in books.gateways.list()):
+            raise NotFound("gateway-unknown", "this gateway is not registered", hint="start the gateway again")
+        for open_order in books.orders.open():
+            if (open_order.gateway_id, open_order.purpose) != (gateway_id, purpose):
+                continue
+            if (open_order.hosts, open_order.csr) == (names, request.der):
+                return open_order
+            books.orders.refuse(open_order.id, "replaced by a newer order")
+        order = OrderRecord(
+            id=services.new_id("ord"),
+            tenant=TENANT,
+            gateway_id=gateway_id,
+            purpose=purpose,
+            hosts=names,
+            csr=request.der,
+            state=OrderState.OPEN,
+            created_at=now,
+        )
+        books.orders.add(order)
+        books.changes.note(ChangeKind.ORDER, order.id, now)
+    return order
 
 
 def open_orders(services: Services) -> list[OrderRecord]:
-    raise NotImplementedError
+    """Return the open orders, oldest first."""
+    with services.work.read() as books:
+        return books.orders.open()
 
 
 def order_status(services: Services, order_id: str) -> OrderStatus:
-    raise NotImplementedError
+    """Return where an order stands; raise `NotFound` (`order-unknown`)."""
+    with services.work.read() as books:
+        order = require_order(books, order_id)
+        if order.state is not OrderState.FILLED:
+            return OrderStatus(order=order, chain_der=())
+        record = require_certificate(books, order.certificate_id)
+        return OrderStatus(order=order, chain_der=(record.der, *issuing_chain(books, record.authority_id)))
+
+
+def require_order(books: Books, order_id: str) -> OrderRecord:
+    """Return the order; raise `NotFound` (`order-unknown`)."""
+    order = books.orders.get(order_id)
+    if order is None:
+        raise NotFound("order-unknown", "there is no such order", hint="place the order again")
+    return order

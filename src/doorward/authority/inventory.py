@@ -1,35 +1,98 @@
-"""The inventory of certificates: find, list, count."""
+"""The inventory of certificates and authorities: find, list, count. Reads only.
+
+Not here: what may be done with a certificate that was found (revocation, issuing).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from doorward.authority.records import AuthorityRecord, CertificateFilter, CertificateRecord
+from doorward.authority.records import AuthorityKind, AuthorityRecord, CertificateFilter, CertificateRecord
 from doorward.authority.services import Services
+from doorward.authority.standing import issuing_chain, require_authority
+from doorward.authority.stores import Books
+from doorward.core.errors import NotFound, RequestRefused
+
+SHORTEST_PREFIX = 6
+"""Characters; git's default short hash has 7, and what is shorter is a typing error more often."""
 
 
 def find_certificate(services: Services, text: str) -> CertificateRecord:
-    """Find by id, serial (hex, colons allowed) or SHA-256, each also by a prefix of at least 6 characters."""
-    raise NotImplementedError
+    """Return the one certificate that a person means.
+
+    Args:
+        text: its id, serial (hex) or SHA-256, whole or the first 6 characters or more; colons,
+            spaces and upper case, as other tools print them, are let through.
+
+    Raises:
+        RequestRefused: `certificate-text-too-short`, `certificate-ambiguous`.
+        NotFound: `certificate-unknown`.
+    """
+    prefix = "".join(text.lower().split()).replace(":", "")
+    if len(prefix) < SHORTEST_PREFIX:
+        raise RequestRefused(
+            "certificate-text-too-short",
+            f"{SHORTEST_PREFIX} characters at least are needed to name a certificate",
+            hint="give more of its id, serial or SHA-256; `doorward cert list` shows them",
+        )
+    with services.work.read() as books:
+        found = books.certificates.find(prefix)
+        if len(found) > 1:
+            # A whole id, serial or digest is never ambiguous, even where a longer one begins alike.
+            found = [one for one in found if prefix in (one.id, f"{one.serial:x}", one.sha256)] or found
+    if not found:
+        raise NotFound(
+            "certificate-unknown",
+            f"no certificate has an id, serial or SHA-256 that begins with {prefix[:64]}",
+            hint="`doorward cert list` shows all of them",
+        )
+    if len(found) > 1:
+        raise RequestRefused(
+            "certificate-ambiguous",
+            f"more than one certificate begins with {prefix[:64]}, such as {found[0].id} and {found[1].id}",
+            hint="give more characters",
+        )
+    return found[0]
+
+
+def require_certificate(books: Books, certificate_id: str) -> CertificateRecord:
+    """Return the certificate of that id; raise `NotFound` (`certificate-unknown`)."""
+    record = books.certificates.get(certificate_id)
+    if record is None:
+        raise NotFound(
+            "certificate-unknown",
+            f"there is no certificate {certificate_id[:64]}",
+            hint="`doorward cert list` shows all of them",
+        )
+    return record
 
 
 def list_certificates(services: Services, wanted: CertificateFilter) -> list[CertificateRecord]:
-    raise NotImplementedError
+    """Return one page of certificates, oldest first."""
+    with services.work.read() as books:
+        return books.certificates.list(wanted)
 
 
 def certificate_counts(services: Services) -> Mapping[str, int]:
-    raise NotImplementedError
+    """Return the number of certificates by state."""
+    with services.work.read() as books:
+        return books.certificates.counts()
 
 
 def chain_of(services: Services, certificate_id: str) -> tuple[bytes, ...]:
-    """Return DER certificates, leaf first, without the root."""
-    raise NotImplementedError
+    """Return DER certificates, leaf first, without the root; raise `NotFound` (`certificate-unknown`)."""
+    with services.work.read() as books:
+        record = require_certificate(books, certificate_id)
+        return (record.der, *issuing_chain(books, record.authority_id))
 
 
 def list_authorities(services: Services) -> list[AuthorityRecord]:
-    raise NotImplementedError
+    """Return all own authority certificates, newest first."""
+    with services.work.read() as books:
+        return books.authorities.list()
 
 
 def root_certificate(services: Services) -> AuthorityRecord:
-    """Return the current root; `NotFound` (`not-founded`) before the founding."""
-    raise NotImplementedError
+    """Return the current root; raise `NotFound` (`not-founded`) before the founding."""
+    with services.work.read() as books:
+        return require_authority(books, AuthorityKind.ROOT)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 from doorward.authority.stores import UnitOfWork
 from doorward.core.ports import Clock, KeyFactory, KeyStore, RandomSource
@@ -12,13 +13,19 @@ _ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """The ports of the use cases. `keys` is None in a process that must not sign (the gateway)."""
+    """The ports of the use cases. `keys` is None in a process that must not sign (the gateway).
+
+    `crl_lifetime` and `ocsp_lifetime` lie between thisUpdate and nextUpdate of what is published:
+    how long a relying party may rely on what it has (RFC 5280 section 5.1.2.5, RFC 6960 section 4.2.2.1).
+    """
 
     work: UnitOfWork
     clock: Clock
     random: RandomSource
     factory: KeyFactory
     keys: KeyStore | None = None
+    crl_lifetime: timedelta = timedelta(hours=24)
+    ocsp_lifetime: timedelta = timedelta(hours=12)
 
     def new_id(self, prefix: str) -> str:
         """Return a fresh opaque id: the prefix, `_`, and 20 characters (100 bits) of `[a-z2-7]`."""

@@ -1,16 +1,48 @@
-"""One-time invitations: a link becomes a certificate, once."""
+"""One-time invitations: a link becomes a certificate, once.
+
+A token is 256 random bits in base64url. Only its SHA-256 is kept: whoever reads the database
+cannot redeem anything. A plain hash is right here, since there is nothing to guess in 256 bits.
+
+The life of an invitation: open --redeem--> used (by exactly one caller, ever); open --time--> expired.
+- The request is parsed before the token is looked at, and the registration rules are asked before it
+  is claimed: a malformed request or a refusal does not use it up.
+- The claim (compare and set) is in the transaction that records the intent to issue. Of two callers
+  one wins; a certificate without a claim, or two for one claim, cannot be.
+- After a crash between intent and signature the invitation is used and its certificate stays an
+  intent that is never valid: nobody got in, and the operator invites again.
+
+To the peer every refusal of a token is one word, `invitation-invalid`: it learns nothing about
+which tokens exist. The event tells the operator which it was.
+
+Not here: the link around the token (web, cli), who may invite (whoever can write the database).
+"""
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import re
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from doorward.authority.issuing import Issued
+from doorward.audit.events import EventType, printable
+from doorward.authority.directory import find_principal
+from doorward.authority.issuing import Issued, issue
+from doorward.authority.journal import write_event
 from doorward.authority.records import InvitationRecord
 from doorward.authority.services import Services
+from doorward.core.entities import TENANT, Principal, PrincipalState
+from doorward.core.errors import RequestRefused
+from doorward.pki.csr import parse_csr
+from doorward.pki.profiles import profile_for
 
 DEFAULT_LIFETIME = timedelta(hours=24)
 LONGEST_LIFETIME = timedelta(days=7)
+"""A link lies in mailboxes and chats: what is not used within a week is forgotten or found by another."""
+
+TOKEN_BYTES = 32
+
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,13 +52,62 @@ class Invitation:
     token: str
     record: InvitationRecord
 
+    def __repr__(self) -> str:
+        # What is printed ends in logs; the token must not.
+        return f"Invitation(record={self.record.id})"
+
 
 def invite(
     services: Services, principal_name: str, *, lifetime: timedelta = DEFAULT_LIFETIME, actor: str
 ) -> Invitation:
-    raise NotImplementedError
+    """Make an invitation for an active principal.
 
+    Args:
+        principal_name: who may redeem it.
+        lifetime: more than nothing, at most 7 days.
+        actor: who invites.
 
-def redeem(services: Services, token: str, csr: bytes, *, source_address: str = "") -> Issued:
-    """Turn a token and a CSR (DER or PEM) into a certificate; `RequestRefused` `invitation-invalid` otherwise."""
-    raise NotImplementedError
+    Raises:
+        NotFound: `principal-unknown`.
+        RequestRefused: `principal-suspended`, `lifetime-refused`.
+    """
+    if not timedelta(0) < lifetime <= LONGEST_LIFETIME:
+        raise RequestRefused(
+            "lifetime-refused",
+            "an invitation cannot be open that long or short",
+            hint=f"choose at most {LONGEST_LIFETIME.days} days",
+        )
+    principal = find_principal(services, principal_name)
+    if principal.state is not PrincipalState.ACTIVE:
+        raise RequestRefused(
+            "principal-suspended",
+            f"{principal.name} is suspended",
+            hint=f"`doorward {principal.kind.value} resume {principal.name}` comes first",
+        )
+    now = services.clock.now()
+    token = base64.urlsafe_b64encode(services.random.token(TOKEN_BYTES)).rstrip(b"=").decode("ascii")
+    record = InvitationRecord(
+        id=services.new_id("inv"),
+        tenant=TENANT,
+        principal_id=principal.id,
+        token_sha256=hash_token(token),
+        created_at=now,
+        expires_at=now + lifetime,
+    )
+    with services.work.change() as books:
+        books.invitations.add(record)
+        event = write_event(
+            services,
+            EventType.INVITATION_CREATED,
+            actor=actor,
+            at=now,
+            data={
+                "invitation": record.id,
+                "principal": principal.id,
+                "expires_at": record.expires_at,
+                "profile": profile_for(principal.kind).name,
+            },
+            personal={"name": principal.name},
+        )
+        books.outbox.add(event)
+    return Invitation(token=token, record=record)
