@@ -1,0 +1,64 @@
+"""What must stand before anything else can be done: the tenant, its authorities, their keys.
+
+Not here: making them (founding). Each function returns the thing or refuses with the next step.
+"""
+
+from __future__ import annotations
+
+from doorward.authority.records import AuthorityKind, AuthorityRecord, TenantRecord
+from doorward.authority.services import Services
+from doorward.authority.stores import Books
+from doorward.core.errors import NotFound, Unavailable
+from doorward.core.ports import KeyStore, PrivateKey
+
+
+def require_tenant(books: Books) -> TenantRecord:
+    """Return the tenant; raise `NotFound` (`not-founded`) before the founding."""
+    tenant = books.tenants.get()
+    if tenant is None:
+        raise NotFound(
+            "not-founded", "there is no authority here yet", hint="run `doorward init`, or `doorward up`"
+        )
+    return tenant
+
+
+def require_authority(books: Books, kind: AuthorityKind) -> AuthorityRecord:
+    """Return the current authority certificate of a kind; raise `NotFound` (`not-founded`)."""
+    require_tenant(books)
+    authority = books.authorities.current(kind)
+    if authority is None:
+        raise NotFound(
+            "not-founded",
+            f"there is no {kind.value} certificate",
+            hint="restore the database from a backup: the founding makes all of them at once",
+        )
+    return authority
+
+
+def require_keys(services: Services) -> KeyStore:
+    """Return the key store; raise `Unavailable` (`keys-unavailable`) in a process that may not sign."""
+    if services.keys is None:
+        raise Unavailable(
+            "keys-unavailable",
+            "this process has no access to the signing keys",
+            hint="run it where `doorward serve` runs, with the key store's passphrase",
+        )
+    return services.keys
+
+
+def load_key(services: Services, authority: AuthorityRecord) -> PrivateKey:
+    """Return the private key of an authority certificate.
+
+    Raises:
+        Unavailable: `keys-unavailable`.
+        NotFound: the key is not in the store (the root's, after it was removed).
+    """
+    return require_keys(services).load(authority.key_name)
+
+
+def issuing_chain(books: Books, authority_id: str) -> tuple[bytes, ...]:
+    """Return the DER of the authority certificates that a leaf's holder presents: without the root."""
+    authority = books.authorities.get(authority_id)
+    if authority is None or authority.kind is AuthorityKind.ROOT:
+        return ()
+    return (authority.der,)
