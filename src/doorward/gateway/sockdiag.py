@@ -83,12 +83,13 @@ class SocketFacts:
     uid: int
 
 
-class DestroyOutcome(Enum):
+class CutOutcome(Enum):
     """How an attempt to end a socket came out."""
 
     CUT = "cut"
     GONE = "gone"
     NOT_PERMITTED = "not-permitted"
+    MISSED = "missed"  # alive, but in no process that we may reach
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +186,7 @@ def _take(
     sockets.append(facts)
 
 
-def destroy(facts: SocketFacts) -> DestroyOutcome:
+def destroy(facts: SocketFacts) -> CutOutcome:
     """End exactly this connection at once: the peer sees a reset, the owner an error.
 
     Args:
@@ -206,11 +207,11 @@ def destroy(facts: SocketFacts) -> DestroyOutcome:
         _ask(_SOCK_DESTROY, _REQUEST | _ACK, _query(facts.local, facts.remote, facts.cookie))
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.ESTALE):
-            return DestroyOutcome.GONE
+            return CutOutcome.GONE
         if error.errno in (errno.EPERM, errno.EACCES, errno.EOPNOTSUPP, errno.EINVAL):
-            return DestroyOutcome.NOT_PERMITTED
+            return CutOutcome.NOT_PERMITTED
         raise _unavailable(error) from error
-    return DestroyOutcome.CUT
+    return CutOutcome.CUT
 
 
 def _query(local: Endpoint, remote: Endpoint, cookie: int) -> bytes:
