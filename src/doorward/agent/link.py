@@ -1,0 +1,141 @@
+"""The one-time link that turns into a certificate: its text, both ways.
+
+    https://enroll.corp.example:8443/join#token=<base64url>&sha256=<hex of the root certificate>
+
+Not here: what is done with it (agent.client) and where tokens come from (enrolment.invitation).
+Token and pin stand in the fragment, which no browser, previewer or proxy ever sends: opening the
+link cannot spend it, and no log on the way holds it (docs/design/0003).
+Standard: RFC 3986 sections 3.2.2 and 3.5, RFC 6761 section 6.3 (`.localhost`).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass, field
+from typing import NoReturn
+
+from doorward.core.errors import MalformedInput
+
+MAX_LINK_CHARACTERS = 1024
+"""Precedent: a host name has at most 253 characters; chat programs cut links at 2000 and more."""
+
+DEFAULT_PORT = 443
+HIGHEST_PORT = 65535
+JOIN_PATH = "/join"
+
+_LINK = re.compile(
+    r"https://(?P<host>\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9.-]{1,253})(?::(?P<port>[0-9]{1,5}))?/join#(?P<fragment>.*)"
+)
+_LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)")
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{22,128}")
+_PIN = re.compile(r"[0-9a-f]{64}")
+_QUOTE = "copy the whole link and put it in single quotes: the shell treats & and # as its own"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """A one-time link.
+
+    `host` is a lower-case DNS name, or an IP address without brackets; `token` is the one-time secret
+    and is not shown by `repr`; `root_sha256` is the lower-case hex SHA-256 of the root certificate.
+    """
+
+    host: str
+    port: int
+    token: str = field(repr=False)
+    root_sha256: str
+
+    def __post_init__(self) -> None:
+        if not _is_host(self.host) or not 0 < self.port <= HIGHEST_PORT:
+            raise MalformedInput("link-malformed", "the link names no host and port that can be reached")
+        if not _TOKEN.fullmatch(self.token):
+            raise MalformedInput("link-malformed", "the link's token is damaged", hint=_QUOTE)
+        if not _PIN.fullmatch(self.root_sha256):
+            raise MalformedInput("link-malformed", "the link's SHA-256 is damaged", hint=_QUOTE)
+
+    @property
+    def authority(self) -> str:
+        """Host and port as they stand in a URL and in a Host field; the default port is left out."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == DEFAULT_PORT else f"{host}:{self.port}"
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the host is this machine: `localhost`, a name below it, or a loopback address."""
+        if self.host == "localhost" or self.host.endswith(".localhost"):
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+
+def _is_host(host: str) -> bool:
+    """Say whether this is a DNS name (letters, digits, hyphens) or an IP address in normal form."""
+    try:
+        return str(ipaddress.ip_address(host)) == host
+    except ValueError:
+        pass
+    labels = host.split(".")
+    # A name whose last label is a number would be read as an IPv4 address by some resolvers
+    # (WHATWG URL, "ends in a number"): 127.1 must not mean different machines to different programs.
+    return len(host) <= 253 and all(map(_LABEL.fullmatch, labels)) and not labels[-1].isdigit()  # noqa: PLR2004 - RFC 1035
+
+
+def render_link(link: Link) -> str:
+    """Return the link as text; a secret, to be shown to one person and written to no log.
+
+    Standard: RFC 3986 section 5.3.
+    """
+    return f"https://{link.authority}{JOIN_PATH}#token={link.token}&sha256={link.root_sha256}"
+
+
+def parse_link(text: str) -> Link:
+    """Return the link of a text that somebody copied from a message.
+
+    Args:
+        text: at most 1024 characters; white space around it is ignored, inside it is a fault.
+
+    Returns:
+        The link, host and pin in lower case.
+
+    Raises:
+        MalformedInput: `link-malformed`, with a hint that names the usual slip. The text itself is
+            in no message: it may hold the secret.
+
+    Standard: RFC 3986.
+    """
+    text = text.strip()
+    if len(text) > MAX_LINK_CHARACTERS:
+        _refuse("this is too long for a one-time link")
+    found = _LINK.fullmatch(text)
+    if not found:
+        _refuse_form(text)
+    members: dict[str, str] = {}
+    for member in found["fragment"].split("&"):
+        name, equals, value = member.partition("=")
+        if not equals or name not in ("token", "sha256") or name in members:
+            _refuse("the part of the link after # is damaged", _QUOTE)
+        members[name] = value
+    if len(members) != 2:  # noqa: PLR2004 - token and sha256
+        _refuse("the link is cut short after #", _QUOTE)
+    return Link(
+        host=found["host"].strip("[]").lower(),
+        port=int(found["port"] or DEFAULT_PORT),
+        token=members["token"],
+        root_sha256=members["sha256"].lower(),
+    )
+
+
+def _refuse(detail: str, hint: str = "ask for a new link: doorward invite NAME") -> NoReturn:
+    raise MalformedInput("link-malformed", detail, hint=hint)
+
+
+def _refuse_form(text: str) -> NoReturn:
+    """Name the usual slip of a text that is not of the form of a link."""
+    if text.startswith("http://"):
+        _refuse("a one-time link starts with https://")
+    if text.startswith("https://") and "#" not in text:
+        _refuse("the link has no part after #, which holds the one-time token", _QUOTE)
+    _refuse("this is not a one-time link; it looks like https://enroll.example/join#token=…&sha256=…")
