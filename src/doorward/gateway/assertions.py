@@ -1,0 +1,68 @@
+"""The signed assertion that an application receives: who is calling, bound to the certificate.
+
+Not here: the JWS itself (wire.jose) and the header (enforcement). An assertion lives as long as its
+connection may: it is sent with each request of that connection and can be verified offline with
+the keys at `/jwks.json` of the status listener.
+
+Standard: RFC 7519; RFC 8705 section 3.1 (`cnf` with `x5t#S256`).
+"""
+
+from __future__ import annotations
+
+import base64
+import threading
+from collections import OrderedDict
+from datetime import datetime
+
+from doorward.core.entities import Principal
+from doorward.core.ports import PrivateKey
+from doorward.wire.jose import sign_assertion
+
+CACHED = 10_000
+"""Assertions kept: about 10 MB; a miss costs one signature (22 us)."""
+
+
+class AssertionSigner:
+    """Signs assertions with the gateway's ES256 key; equal ones come from a bounded cache."""
+
+    def __init__(self, key: PrivateKey, *, issuer: str) -> None:
+        self._key = key
+        self._issuer = issuer
+        self._lock = threading.Lock()
+        self._cache: OrderedDict[tuple[str, str, str, datetime], str] = OrderedDict()
+
+    def sign(self, principal: Principal, sha256: str, audience: str, now: datetime, deadline: datetime) -> str:
+        """Return a compact JWS.
+
+        Args:
+            principal: who holds the certificate.
+            sha256: hex digest of the certificate.
+            audience: name of the application; no other must accept the assertion.
+            now: time of issue, UTC.
+            deadline: end of the connection, UTC; the assertion never outlives it.
+        """
+        place = (principal.id, sha256, audience, deadline)
+        with self._lock:
+            found = self._cache.get(place)
+            if found is not None:
+                self._cache.move_to_end(place)
+                return found
+        thumbprint = base64.urlsafe_b64encode(bytes.fromhex(sha256)).rstrip(b"=").decode("ascii")
+        token = sign_assertion(
+            self._key,
+            {
+                "iss": self._issuer,
+                "sub": principal.name,
+                "aud": audience,
+                "iat": int(now.timestamp()),
+                "exp": int(deadline.timestamp()),
+                "cnf": {"x5t#S256": thumbprint},
+                "kind": principal.kind.value,
+                "principal_id": principal.id,
+            },
+        )
+        with self._lock:
+            self._cache[place] = token
+            while len(self._cache) > CACHED:
+                self._cache.popitem(last=False)
+        return token

@@ -1,0 +1,248 @@
+"""The authorizer: the one question that Envoy asks per connection, answered yes or no.
+
+Not here: the judgement (`authority.access`) and the gRPC server around it (`authorizer_server`).
+
+The steps:
+1. which application and which kernel socket: from the call's metadata, which only our own
+   configuration writes, never from SNI or announced addresses;
+2. the socket must be alive: what cannot be named by its cookie could not be cut later;
+3. register it as pending, so that a change from now on meets it;
+4. our knowledge must be fresh (DESIGN 2);
+5. judge; a judgement by a newer policy than Envoy enforces waits for Envoy (`PolicyGate`);
+6. admit it to the registry, which fails if anything changed since the judgement: judge again;
+7. make the decision durable, before it takes effect;
+8. answer.
+Every way out that is not step 8 is a refusal, also an exception.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+import urllib.parse
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+
+from doorward.audit.events import Event
+from doorward.authority.access import AccessDecider, AccessDecision, AccessRequest
+from doorward.core.entities import Outcome, Reason
+from doorward.core.errors import DoorwardError, MalformedInput
+from doorward.core.ports import Clock
+from doorward.enforcement.envoy.names import JUDGED, Asked, Fact
+from doorward.enforcement.transition import class_token
+from doorward.gateway.assertions import AssertionSigner
+from doorward.gateway.connections import Connections, LiveConnection, PendingConnection
+from doorward.gateway.endpoints import Endpoint, parse_endpoint
+from doorward.gateway.gate import PolicyGate
+from doorward.gateway.sockdiag import SocketFacts, TcpState
+from doorward.policy.decision import GRANTS_LIMIT_BYTES, render_grants
+from doorward.wire.client_cert import render_client_cert
+from doorward.wire.header_text import encode_header_text
+
+ATTEMPTS = 5
+"""Judgements of one connection before it is refused: each further one needs a change in between."""
+
+GATE_SECONDS = 3.0
+"""Longest wait for Envoy to enforce a new policy; publishing takes about 0.15 s. Envoy gives us 5 s."""
+
+LARGEST_CERTIFICATE = 64 * 1024
+"""Of URL-encoded PEM; a leaf with a 8192-bit RSA key is under 8 KiB."""
+
+_PEM = re.compile(r"\A\s*-----BEGIN CERTIFICATE-----\s*([A-Za-z0-9+/=\s]+?)\s*-----END CERTIFICATE-----\s*\Z")
+_APPLICATION = re.compile(r"app_[a-z0-9]{1,40}")
+_CONNECTION = re.compile(r"[0-9]{1,20}")
+
+_log = structlog.get_logger("doorward.authorizer")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What goes back to Envoy: `facts` is None for a refusal; `reasons` is for our log, not for the peer."""
+
+    facts: Mapping[str, str] | None
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What the authorizer needs of the gateway that it works in.
+
+    `find` asks the kernel for a connection; `record` returns when an event is durable; `fresh` says
+    whether the change sequence was confirmed lately; `epoch` is the present run of Envoy;
+    `application_name` gives the audience of assertions.
+    """
+
+    gateway_id: str
+    tenant: str
+    lifetime: timedelta
+    find: Callable[[Endpoint, Endpoint], SocketFacts | None]
+    record: Callable[[Event], None]
+    fresh: Callable[[], bool]
+    epoch: Callable[[], int]
+    application_name: Callable[[str], str]
+
+
+class Authorizer:
+    """Answers one connection at a time; safe to call from many threads."""
+
+    def __init__(
+        self,
+        surroundings: Surroundings,
+        decider: AccessDecider,
+        connections: Connections,
+        gate: PolicyGate,
+        signer: AssertionSigner,
+        clock: Clock,
+    ) -> None:
+        self._around = surroundings
+        self._decider = decider
+        self._connections = connections
+        self._gate = gate
+        self._signer = signer
+        self._clock = clock
+
+    def check(self, certificate: str, metadata: Mapping[str, str]) -> Answer:
+        """Judge one connection.
+
+        Args:
+            certificate: the leaf as Envoy sends it, URL-encoded PEM; empty where none was presented.
+            metadata: the call's metadata (`enforcement.envoy.names.Asked`).
+
+        Returns:
+            The answer; this never raises.
+        """
+        pending: PendingConnection | None = None
+        try:
+            pending = self._identify(metadata)
+            self._connections.begin(pending)
+            return self._judge(pending, certificate)
+        except DoorwardError as error:
+            _log.warning("connection refused", code=error.code, detail=error.detail)
+            return self._refuse(pending, error.code)
+        except Exception:  # fail closed, whatever happened, and keep serving
+            _log.exception("the authorizer failed; the connection is refused")
+            return self._refuse(pending, "internal-error")
+
+    def _identify(self, metadata: Mapping[str, str]) -> PendingConnection:
+        application = metadata.get(Asked.APPLICATION.value, "")
+        connection = metadata.get(Asked.CONNECTION.value, "")
+        if not _APPLICATION.fullmatch(application) or not _CONNECTION.fullmatch(connection):
+            raise MalformedInput("check-malformed", "the call names no application or no connection")
+        local = parse_endpoint(metadata.get(Asked.LOCAL.value, ""))
+        remote = parse_endpoint(metadata.get(Asked.REMOTE.value, ""))
+        facts = self._around.find(local, remote)
+        if facts is None or facts.state is not TcpState.ESTABLISHED:
+            raise MalformedInput("connection-gone", "the connection is no longer open")
+        return PendingConnection(
+            cookie=facts.cookie,
+            connection_id=connection,
+            epoch=self._around.epoch(),
+            local=local,
+            remote=remote,
+            application_id=application,
+            began_at=self._clock.now(),
+        )
+
+    def _judge(self, pending: PendingConnection, certificate: str) -> Answer:
+        request = AccessRequest(
+            presented=decode_certificate(certificate),
+            application_id=pending.application_id,
+            source_address=pending.remote.host,
+            now=pending.began_at,
+            lifetime=self._around.lifetime,
+            gateway_id=self._around.gateway_id,
+            connection_id=pending.connection_id,
+        )
+        for _ in range(ATTEMPTS):
+            if not self._around.fresh():
+                return self._refuse(pending, Reason.KNOWLEDGE_STALE.value)
+            decision = self._decider.decide(request)
+            if decision.verdict.outcome is not Outcome.GOOD:
+                self._around.record(decision.event)
+                return self._refuse(pending, *(reason.value for reason in decision.verdict.reasons))
+            if not self._gate.wait(decision.revision, GATE_SECONDS):
+                continue
+            live, facts = self._admitted(pending, decision)
+            if self._connections.admit(live, judged_at=decision.seq):
+                self._around.record(decision.event)
+                return Answer(facts=facts, reasons=())
+            if not self._connections.is_pending(pending.cookie):
+                return self._refuse(pending, "connection-gone")
+        return self._refuse(pending, Reason.KNOWLEDGE_STALE.value)
+
+    def _admitted(
+        self, pending: PendingConnection, decision: AccessDecision
+    ) -> tuple[LiveConnection, dict[str, str]]:
+        principal, record, authority = decision.principal, decision.certificate, decision.authority
+        if principal is None or record is None or authority is None:
+            raise MalformedInput("decision-incomplete", "an admitting decision lacks its subject")
+        deadline = whole_minute(decision.deadline, pending.began_at)
+        token = class_token(self._around.tenant, pending.application_id, decision.revision, decision.grants)
+        live = LiveConnection(
+            cookie=pending.cookie,
+            connection_id=pending.connection_id,
+            epoch=pending.epoch,
+            local=pending.local,
+            remote=pending.remote,
+            application_id=pending.application_id,
+            certificate_id=record.id,
+            sha256=record.sha256,
+            principal_id=principal.id,
+            principal=principal,
+            revision=decision.revision,
+            grants=decision.grants,
+            authority=authority,
+            deadline=deadline,
+            admitted_at=pending.began_at,
+            class_token=token,
+        )
+        grants = render_grants((*decision.grants, token))
+        if len(grants) > GRANTS_LIMIT_BYTES:
+            raise MalformedInput(Reason.GRANTS_TOO_LARGE.value, "the connection would hold too many grants")
+        audience = self._around.application_name(pending.application_id)
+        facts = {
+            Fact.JUDGED: JUDGED,
+            Fact.GRANTS: grants,
+            Fact.PRINCIPAL: encode_header_text(f"{principal.kind.value}/{principal.name}"),
+            Fact.PRINCIPAL_ID: principal.id,
+            Fact.CERTIFICATE: record.id,
+            Fact.CLIENT_CERT: render_client_cert(record.der),
+            Fact.ASSERTION: self._signer.sign(principal, record.sha256, audience, pending.began_at, deadline),
+            Fact.DECISION: decision.event.id,
+        }
+        return live, {fact.value: value for fact, value in facts.items()}
+
+    def _refuse(self, pending: PendingConnection | None, *reasons: str) -> Answer:
+        if pending is not None:
+            # Also takes back an admission whose record could not be made durable.
+            self._connections.forget(pending.cookie)
+        return Answer(facts=None, reasons=reasons)
+
+
+def decode_certificate(text: str) -> bytes | None:
+    """Return the DER of a URL-encoded PEM certificate, None for an empty text.
+
+    Anything else that does not decode gives bytes that are no certificate, so that the verifier
+    says `certificate-malformed` and the refusal is on record.
+    """
+    if not text:
+        return None
+    if len(text) > LARGEST_CERTIFICATE:
+        return b""
+    match = _PEM.match(urllib.parse.unquote(text, errors="replace"))
+    if match is None:
+        return b""
+    try:
+        return base64.b64decode("".join(match.group(1).split()), validate=True)
+    except binascii.Error:
+        return b""
+
+
+def whole_minute(deadline: datetime, now: datetime) -> datetime:
+    """Round a deadline down to the minute, so that assertions of one minute are shared; never to the past."""
+    rounded = deadline.replace(second=0, microsecond=0)
+    return rounded if rounded > now + timedelta(minutes=1) else deadline.replace(microsecond=0)

@@ -1,0 +1,89 @@
+"""The gRPC server around the authorizer: Envoy's `envoy.service.auth.v3.Authorization/Check`.
+
+Not here: any judgement. The socket is a file that only the gateway's own user may open. The number
+of calls at once is capped: what comes above is refused by gRPC itself, and Envoy fails closed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import grpc
+
+from doorward.core.errors import Unavailable
+from doorward.gateway.authorizer import Authorizer
+from doorward.gateway.ext_authz_pb2 import CheckRequest, CheckResponse
+
+SERVICE = "envoy.service.auth.v3.Authorization"
+WORKERS = 16
+PENDING = 2_000
+"""Calls held at once; at 1,400 a second the last one waits under the two seconds that clients bear."""
+
+OK, PERMISSION_DENIED = 0, 7
+
+
+class AuthorizerServer:
+    """Listens on a unix socket until `stop`.
+
+    Args:
+        authorizer: answers each call.
+        socket: path of the unix socket; a left-over one is replaced.
+    """
+
+    def __init__(self, authorizer: Authorizer, socket: Path) -> None:
+        self._socket = socket
+        self._server = grpc.server(
+            ThreadPoolExecutor(WORKERS, thread_name_prefix="authorizer"),
+            maximum_concurrent_rpcs=PENDING,
+            options=(("grpc.so_reuseport", 0),),
+        )
+        handler = grpc.unary_unary_rpc_method_handler(
+            _answer_with(authorizer),
+            request_deserializer=CheckRequest.FromString,
+            response_serializer=CheckResponse.SerializeToString,
+        )
+        self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, {"Check": handler}),))
+
+    def start(self) -> None:
+        """Listen.
+
+        Raises:
+            Unavailable: `authorizer-socket` where the socket cannot be made.
+        """
+        self._socket.unlink(missing_ok=True)
+        before = os.umask(0o177)  # the socket is born with mode 0600: no moment in which others may connect
+        try:
+            self._server.add_insecure_port(f"unix:{self._socket}")
+            self._server.start()
+        except RuntimeError as error:
+            raise Unavailable(
+                "authorizer-socket", f"the authorizer cannot listen on {self._socket}: {error}",
+                hint="is the directory there and writable for the gateway's user?",
+            ) from error
+        finally:
+            os.umask(before)
+
+    def stop(self, grace_seconds: float = 1.0) -> None:
+        """Finish what is being answered, then close; later calls are refused."""
+        self._server.stop(grace_seconds).wait()
+        self._socket.unlink(missing_ok=True)
+
+
+def _answer_with(authorizer: Authorizer) -> Callable[[CheckRequest, Any], CheckResponse]:
+    def check(request: CheckRequest, context: Any) -> CheckResponse:
+        metadata = {key: value for key, value in context.invocation_metadata() if isinstance(value, str)}
+        answer = authorizer.check(request.attributes.source.certificate, metadata)
+        response = CheckResponse()
+        if answer.facts is None:
+            response.status.code = PERMISSION_DENIED
+            return response
+        response.status.code = OK
+        for name, value in answer.facts.items():
+            response.dynamic_metadata.fields[name].string_value = value
+        return response
+
+    return check
