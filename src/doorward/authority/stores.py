@@ -146,10 +146,6 @@ class CertificateStore(Protocol):
         """Return the certificate of that issuer and serial."""
         ...
 
-    def list(self, wanted: CertificateFilter) -> list[CertificateRecord]:
-        """Return those that match, in the order of their ids (creation), after `wanted.after_id`."""
-        ...
-
     def find(self, prefix: str) -> list[CertificateRecord]:
         """Return at most 2 whose id, serial (hex) or SHA-256 starts with `prefix` (at least 6 characters)."""
         ...
@@ -171,6 +167,10 @@ class CertificateStore(Protocol):
 
     def counts(self) -> Mapping[str, int]:
         """Return the number of certificates by state."""
+        ...
+
+    def list(self, wanted: CertificateFilter) -> list[CertificateRecord]:
+        """Return those that match, in the order of their ids (creation), after `wanted.after_id`."""
         ...
 
 

@@ -14,6 +14,8 @@ import threading
 from collections import OrderedDict
 from datetime import datetime
 
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+
 from doorward.core.entities import Principal
 from doorward.core.ports import PrivateKey
 from doorward.wire.jose import sign_assertion
@@ -25,13 +27,15 @@ CACHED = 10_000
 class AssertionSigner:
     """Signs assertions with the gateway's ES256 key; equal ones come from a bounded cache."""
 
-    def __init__(self, key: PrivateKey, *, issuer: str) -> None:
+    def __init__(self, key: EllipticCurvePrivateKey, *, issuer: str) -> None:
         self._key = key
         self._issuer = issuer
         self._lock = threading.Lock()
         self._cache: OrderedDict[tuple[str, str, str, datetime], str] = OrderedDict()
 
-    def sign(self, principal: Principal, sha256: str, audience: str, now: datetime, deadline: datetime) -> str:
+    def sign(
+        self, principal: Principal, sha256: str, audience: str, now: datetime, deadline: datetime
+    ) -> str:
         """Return a compact JWS.
 
         Args:

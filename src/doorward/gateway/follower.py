@@ -1,0 +1,210 @@
+"""The follower: reads the change sequence and ends whatever lost its authority, within milliseconds.
+
+Not here: judging (`authority.access`, `policy.decision`), cutting (ending), publishing a new policy
+(publishing). The steps for each batch of changes:
+1. note the newest number in the registry, so that no older judgement is admitted any more;
+2. find the live connections that the changes may concern;
+3. judge them anew; end at once those that lost anything;
+4. keep what the others may do now; those that gained something which the grants in their filter
+   state cannot show are ended one by one, paced, so that they come back with new ones;
+5. hand a new policy to publishing, and confirm the number once it is in force.
+A follower that cannot read the sequence makes the gateway stale: `fresh` turns False and the
+authorizer refuses new connections.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import timedelta
+
+import structlog
+
+from doorward.authority.access import AccessDecider, AccessDecision, ConnectionFacts
+from doorward.authority.policies import current_document
+from doorward.authority.records import ChangeKind, ChangeRecord
+from doorward.authority.services import Services
+from doorward.core.entities import TENANT, Outcome
+from doorward.core.errors import DoorwardError
+from doorward.gateway.connections import Connections, LiveConnection
+from doorward.gateway.ending import Ending, EndReason
+from doorward.policy.decision import authority_of, lost_authority
+from doorward.policy.model import AppPolicy
+
+POLL_SECONDS = 0.05
+BATCH = 1000
+PACE_PER_TICK = 5
+"""Connections ended per poll because they gained something: at most 100 a second."""
+
+_POLICY = frozenset({ChangeKind.POLICY, ChangeKind.APPLICATION, ChangeKind.AUTHORITY})
+
+_log = structlog.get_logger("doorward.follower")
+
+
+class Follower:
+    """Follows the change sequence for one gateway, in one thread that calls `step` again and again.
+
+    Args:
+        services: the use cases' ports.
+        decider: judges connections.
+        connections: the registry.
+        ending: ends connections.
+        publish: takes a policy number in hand: called with the change number that asks for it.
+        order_changed: called when an order for a server certificate moved.
+        confirm: tells the control plane that everything up to a number is enforced.
+        max_staleness: how long the sequence may go unread.
+        lifetime: of connections, for judging them again.
+        gateway_id: this gateway.
+    """
+
+    def __init__(
+        self,
+        services: Services,
+        decider: AccessDecider,
+        connections: Connections,
+        ending: Ending,
+        *,
+        publish: Callable[[int], None],
+        order_changed: Callable[[], None],
+        confirm: Callable[[int], None],
+        max_staleness: timedelta,
+        lifetime: timedelta,
+        gateway_id: str,
+    ) -> None:
+        self._services = services
+        self._decider = decider
+        self._connections = connections
+        self._ending = ending
+        self._publish = publish
+        self._order_changed = order_changed
+        self._confirm = confirm
+        self._max_staleness = max_staleness.total_seconds()
+        self._lifetime = lifetime
+        self._gateway_id = gateway_id
+        self._seq = connections.sequence
+        self._read_at: float | None = None
+        self._gained: deque[LiveConnection] = deque()
+
+    @property
+    def seq(self) -> int:
+        """The number up to which this follower has acted."""
+        return self._seq
+
+    def fresh(self) -> bool:
+        """Return whether the sequence was read within `max_staleness`."""
+        read_at = self._read_at
+        return read_at is not None and self._services.clock.monotonic() - read_at <= self._max_staleness
+
+    def run(self, wait: Callable[[float], bool], stop: threading.Event) -> None:
+        """Step until `stop` is set; `wait` returns early when the doorbell rang."""
+        while not stop.is_set():
+            try:
+                while self.step():
+                    pass
+            except DoorwardError as error:
+                _log.error("the change sequence cannot be followed", code=error.code, detail=error.detail)
+            except Exception:  # stay alive and turn stale: a follower that died silently would be worse
+                _log.exception("the follower failed on a change; it will be tried again")
+            wait(POLL_SECONDS)
+
+    def step(self) -> bool:
+        """Act on the next batch of changes; return True where there may be more."""
+        began = self._services.clock.monotonic()
+        with self._services.work.read() as books:
+            changes = books.changes.since(self._seq, BATCH)
+        if not changes:
+            self._read_at = began
+            self._end_some_gained()
+            return False
+        self._act(changes)
+        self._read_at = began
+        self._seq = changes[-1].seq
+        self._confirm(self._seq)
+        return len(changes) == BATCH
+
+    def _act(self, changes: Sequence[ChangeRecord]) -> None:
+        newest = changes[-1].seq
+        # 1. from here on no judgement made before these changes is admitted
+        self._connections.note_change(newest)
+        kinds = {change.kind for change in changes}
+        # 2. and 3. whoever is concerned by name
+        self._reassess(self._concerned(changes))
+        # ... and everybody, where the rules themselves changed; judged from memory, they are many
+        if kinds & _POLICY:
+            self._compare_with_policy()
+            self._publish(newest)  # 5.
+        if ChangeKind.ORDER in kinds:
+            self._order_changed()
+
+    def _concerned(self, changes: Sequence[ChangeRecord]) -> list[LiveConnection]:
+        found: dict[int, LiveConnection] = {}
+        for change in changes:
+            if change.kind is ChangeKind.CERTIFICATE:
+                held = self._connections.of_certificate(change.subject)
+            elif change.kind is ChangeKind.PRINCIPAL:
+                held = self._connections.of_principal(change.subject)
+            else:
+                continue
+            found.update((one.cookie, one) for one in held)
+        return list(found.values())
+
+    def _reassess(self, connections: Sequence[LiveConnection]) -> None:
+        if not connections:
+            return
+        facts = [self._facts(one) for one in connections]
+        decisions = self._decider.reassess_all(facts, self._services.clock.now())
+        lost = [one for one, now in zip(connections, decisions, strict=True) if has_lost(one, now)]
+        self._ending.end(lost, EndReason.AUTHORITY_WITHDRAWN)
+        ended = {one.cookie for one in lost}
+        for one, now in zip(connections, decisions, strict=True):
+            if one.cookie in ended:
+                continue
+            self._connections.replace(replace(one, principal=now.principal, authority=now.authority))
+            if set(now.grants) != set(one.grants):  # 4.
+                self._gained.append(one)
+
+    def _compare_with_policy(self) -> None:
+        with self._services.work.read() as books:
+            document, _ = current_document(books)
+            by_name = {app.name: app for app in document.apps}
+            apps = {one.id: by_name[one.name] for one in books.applications.list() if one.name in by_name}
+        connections = self._connections.all()
+        lost = [one for one in connections if self._policy_took(one, apps.get(one.application_id))]
+        self._ending.end(lost, EndReason.AUTHORITY_WITHDRAWN)
+        ended = {one.cookie for one in lost}
+        for one in connections:
+            app = apps.get(one.application_id)
+            if one.cookie not in ended and app is not None and one.principal is not None:
+                authority = authority_of(app, TENANT, one.application_id, one.principal)
+                self._connections.replace(replace(one, authority=authority))
+
+    @staticmethod
+    def _policy_took(one: LiveConnection, app: AppPolicy | None) -> bool:
+        if app is None or one.principal is None or one.authority is None:
+            return True  # the application is gone, or an adopted connection cannot be compared
+        return lost_authority(one.authority, authority_of(app, TENANT, one.application_id, one.principal))
+
+    def _end_some_gained(self) -> None:
+        batch = [self._gained.popleft() for _ in range(min(PACE_PER_TICK, len(self._gained)))]
+        if batch:
+            self._ending.end(batch, EndReason.AUTHORITY_CHANGED)
+
+    def _facts(self, one: LiveConnection) -> ConnectionFacts:
+        return ConnectionFacts(
+            certificate_sha256=one.sha256,
+            application_id=one.application_id,
+            source_address=one.remote.host,
+            opened_at=one.admitted_at,
+            lifetime=self._lifetime,
+            gateway_id=self._gateway_id,
+            connection_id=one.connection_id,
+        )
+
+
+def has_lost(one: LiveConnection, now: AccessDecision) -> bool:
+    """Return whether a connection may no longer do everything that it might before."""
+    if now.verdict.outcome is not Outcome.GOOD or one.authority is None or now.authority is None:
+        return True
+    return lost_authority(one.authority, now.authority)
