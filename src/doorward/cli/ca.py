@@ -27,7 +27,9 @@ def _row(record: AuthorityRecord) -> dict[str, Any]:
     }
 
 
-@click.group(cls=LazyGroup, lazy={"list": "ca:list_", "export": "ca:export", "remove-root-key": "ca:remove_root_key"})
+@click.group(
+    cls=LazyGroup, lazy={"list": "ca:list_", "export": "ca:export", "remove-root-key": "ca:remove_root_key"}
+)
 def ca() -> None:
     """Show the authority; export and remove its root key."""
 
@@ -43,10 +45,19 @@ def list_(state: State) -> None:
 
 
 @click.command("export", cls=Command)
-@click.option("--root", "root_key", is_flag=True, help="Export the root's private key, encrypted, for safe keeping.")
-@click.option("--passphrase-file", type=click.Path(exists=True, dir_okay=False, path_type=Path),
-              help="Passphrase for the exported key.")
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write here; without it, to standard output.")
+@click.option(
+    "--root", "root_key", is_flag=True, help="Export the root's private key, encrypted, for safe keeping."
+)
+@click.option(
+    "--passphrase-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Passphrase for the exported key.",
+)
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write here; without it, to standard output.",
+)
 @click.pass_obj
 def export(state: State, root_key: bool, passphrase_file: Path | None, out: Path | None) -> None:
     """Print the root certificate and the issuing certificate (or the root's key, encrypted, with --root)."""
@@ -77,10 +88,17 @@ def _export_root(state: State, passphrase_file: Path | None) -> bytes:
 
 
 @click.command("remove-root-key", cls=Command)
-@click.option("--exported", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path),
-              help="The exported key; it is opened and compared before anything is removed.")
-@click.option("--passphrase-file", type=click.Path(exists=True, dir_okay=False, path_type=Path),
-              help="Passphrase of the exported key.")
+@click.option(
+    "--exported",
+    required=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The exported key; it is opened and compared before anything is removed.",
+)
+@click.option(
+    "--passphrase-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Passphrase of the exported key.",
+)
 @click.pass_obj
 def remove_root_key(state: State, exported: Path, passphrase_file: Path | None) -> None:
     """Remove the root's private key from this machine, after its export was checked."""
@@ -91,7 +109,8 @@ def remove_root_key(state: State, exported: Path, passphrase_file: Path | None) 
     passphrase = installation.read_passphrase(passphrase_file, "passphrase of the exported root key")
     use_case(installation.services, exported=read_bounded(exported), passphrase=passphrase, actor=actor())
     state.output.result(
-        {"removed": True}, "the root's key is no longer on this machine; keep the exported file and its passphrase apart"
+        {"removed": True},
+        "the root's key is no longer on this machine; keep the exported file and its passphrase apart",
     )
 
 

@@ -33,8 +33,17 @@ def certificate_row(record: CertificateRecord) -> dict[str, Any]:
     }
 
 
-@click.group(cls=LazyGroup, lazy={"list": "cert:list_", "show": "cert:show", "revoke": "cert:revoke",
-                                  "hold": "cert:hold", "release": "cert:release", "renew": "cert:renew"})
+@click.group(
+    cls=LazyGroup,
+    lazy={
+        "list": "cert:list_",
+        "show": "cert:show",
+        "revoke": "cert:revoke",
+        "hold": "cert:hold",
+        "release": "cert:release",
+        "renew": "cert:renew",
+    },
+)
 def cert() -> None:
     """List, show, revoke, hold, release and renew certificates."""
 
@@ -43,7 +52,9 @@ def cert() -> None:
 @click.option("--of", "name", help="Only those of this person, device or service.")
 @click.option("--state", "wanted", type=click.Choice(STATES), help="Only those in this state.")
 @click.option("--after", default="", help="Go on after this certificate id.")
-@click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 1000), help="At most so many.")
+@click.option(
+    "--limit", default=100, show_default=True, type=click.IntRange(1, 1000), help="At most so many."
+)
 @click.pass_obj
 def list_(state: State, name: str | None, wanted: str | None, after: str, limit: int) -> None:
     """List certificates, oldest first."""
@@ -84,21 +95,36 @@ def show(state: State, certificate: str, pem: bool) -> None:
         return
     row = certificate_row(record)
     lines = [f"[bold]{row['subject']}[/bold]  {row['profile']}, {row['state']}"]
-    lines += [f"{key:<11} {value}" for key, value in row.items() if value and key not in {"subject", "profile", "state"}]
+    lines += [
+        f"{key:<11} {value}"
+        for key, value in row.items()
+        if value and key not in {"subject", "profile", "state"}
+    ]
     state.output.result({**row, "pem": chain}, *lines)
 
 
 @click.command("revoke", cls=Command)
 @click.argument("certificate")
-@click.option("--reason", type=click.Choice(REASONS), default="unspecified", show_default=True,
-              help="Why (RFC 5280 section 5.3.1).")
+@click.option(
+    "--reason",
+    type=click.Choice(REASONS),
+    default="unspecified",
+    show_default=True,
+    help="Why (RFC 5280 section 5.3.1).",
+)
 @click.pass_obj
 def revoke(state: State, certificate: str, reason: str) -> None:
     """Revoke a certificate for good; its live connections end at once."""
     from doorward.authority import revocation  # noqa: PLC0415  loaded when called
 
-    _change(state, certificate, "revoked", lambda services, found: revocation.revoke(
-        services, found.id, RevocationReason(reason), actor=actor()))
+    _change(
+        state,
+        certificate,
+        "revoked",
+        lambda services, found: revocation.revoke(
+            services, found.id, RevocationReason(reason), actor=actor()
+        ),
+    )
 
 
 @click.command("hold", cls=Command)
@@ -108,7 +134,12 @@ def hold(state: State, certificate: str) -> None:
     """Suspend a certificate until it is released or revoked; its live connections end at once."""
     from doorward.authority import revocation  # noqa: PLC0415  loaded when called
 
-    _change(state, certificate, "on hold", lambda services, found: revocation.hold(services, found.id, actor=actor()))
+    _change(
+        state,
+        certificate,
+        "on hold",
+        lambda services, found: revocation.hold(services, found.id, actor=actor()),
+    )
 
 
 @click.command("release", cls=Command)
@@ -118,14 +149,22 @@ def release(state: State, certificate: str) -> None:
     """Release a certificate from hold."""
     from doorward.authority import revocation  # noqa: PLC0415  loaded when called
 
-    _change(state, certificate, "valid again",
-            lambda services, found: revocation.release(services, found.id, actor=actor()))
+    _change(
+        state,
+        certificate,
+        "valid again",
+        lambda services, found: revocation.release(services, found.id, actor=actor()),
+    )
 
 
 @click.command("renew", cls=Command)
 @click.argument("certificate")
-@click.option("--csr", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=True,
-              help="The new certification request (PKCS#10, PEM or DER), made by the holder.")
+@click.option(
+    "--csr",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    required=True,
+    help="The new certification request (PKCS#10, PEM or DER), made by the holder.",
+)
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the chain here.")
 @click.pass_obj
 def renew(state: State, certificate: str, csr: Path, out: Path | None) -> None:
@@ -141,7 +180,9 @@ def renew(state: State, certificate: str, csr: Path, out: Path | None) -> None:
     if out:
         out.write_text(chain, encoding="ascii")
     row = certificate_row(issued.record)
-    lines = [f"renewed {record.id} by [bold]{row['id']}[/bold], until {issued.record.not_after:%Y-%m-%d %H:%M}Z"]
+    lines = [
+        f"renewed {record.id} by [bold]{row['id']}[/bold], until {issued.record.not_after:%Y-%m-%d %H:%M}Z"
+    ]
     state.output.result({**row, "pem": chain, "replaces": record.id}, *lines, *([] if out else [chain]))
 
 

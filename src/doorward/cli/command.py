@@ -24,12 +24,24 @@ class Command(click.Command):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.params.append(
-            click.Option(["--json", "as_json"], is_flag=True, help="Print one JSON document.", expose_value=False,
-                         callback=_remember, is_eager=True)
+            click.Option(
+                ["--json", "as_json"],
+                is_flag=True,
+                help="Print one JSON document.",
+                expose_value=False,
+                callback=_remember,
+                is_eager=True,
+            )
         )
         self.params.append(
-            click.Option(["--data"], type=click.Path(path_type=Path), expose_value=False, callback=_remember,
-                         metavar="DIR", help="Data directory (also DOORWARD_DATA).")
+            click.Option(
+                ["--data"],
+                type=click.Path(path_type=Path),
+                expose_value=False,
+                callback=_remember,
+                metavar="DIR",
+                help="Data directory (also DOORWARD_DATA).",
+            )
         )
 
     def invoke(self, ctx: click.Context) -> Any:

@@ -70,7 +70,9 @@ def _kind_group(kind: PrincipalKind) -> click.Group:
 
         rows = [_row(one) for one in list_principals(state.installation().services, kind)]
         state.output.table(
-            rows, ["name", "state", "groups", "display_name"], empty=f"no {word}s; add one: doorward {word} add NAME"
+            rows,
+            ["name", "state", "groups", "display_name"],
+            empty=f"no {word}s; add one: doorward {word} add NAME",
         )
 
     @group.command("show", cls=Command, help=f"Show one {word} and its certificates.")
@@ -89,12 +91,17 @@ def _kind_group(kind: PrincipalKind) -> click.Group:
         lines = [f"[bold]{principal.name}[/bold]  {word}, {principal.state.value}", f"id      {principal.id}"]
         lines += [f"groups  {', '.join(principal.groups) or '-'}"]
         lines += [
-            f"cert    {one.id}  {one.state.value}  until {one.not_after:%Y-%m-%d %H:%M}Z" for one in certificates
+            f"cert    {one.id}  {one.state.value}  until {one.not_after:%Y-%m-%d %H:%M}Z"
+            for one in certificates
         ]
         state.output.result(value, *lines)
 
     for verb, past, text in (
-        ("suspend", "suspended", f"Take every right from a {word} until it is resumed; live connections end."),
+        (
+            "suspend",
+            "suspended",
+            f"Take every right from a {word} until it is resumed; live connections end.",
+        ),
         ("resume", "resumed", f"Give a suspended {word} its rights back."),
         ("remove", "removed", f"Remove a {word} for good and revoke its certificates."),
     ):
@@ -125,8 +132,15 @@ device = _kind_group(PrincipalKind.DEVICE)
 service = _kind_group(PrincipalKind.SERVICE)
 
 
-@click.group(cls=LazyGroup, lazy={"create": "directory:create", "add": "directory:join", "remove": "directory:leave",
-                                  "list": "directory:groups"})
+@click.group(
+    cls=LazyGroup,
+    lazy={
+        "create": "directory:create",
+        "add": "directory:join",
+        "remove": "directory:leave",
+        "list": "directory:groups",
+    },
+)
 def group() -> None:
     """Manage groups."""
 
@@ -148,7 +162,10 @@ def groups(state: State) -> None:
     """List the groups."""
     from doorward.authority.directory import list_groups  # noqa: PLC0415  loaded when called
 
-    rows = [{"group": name, "members": count} for name, count in list_groups(state.installation().services).items()]
+    rows = [
+        {"group": name, "members": count}
+        for name, count in list_groups(state.installation().services).items()
+    ]
     state.output.table(rows, ["group", "members"], empty="no groups; create one: doorward group create NAME")
 
 

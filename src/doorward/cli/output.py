@@ -61,7 +61,9 @@ class Output:
 
     def document(self, value: Mapping[str, Any] | Sequence[Any]) -> None:
         """Print one JSON document."""
-        click.echo(json.dumps(value, default=_plain, ensure_ascii=False, indent=2 if sys.stdout.isatty() else None))
+        click.echo(
+            json.dumps(value, default=_plain, ensure_ascii=False, indent=2 if sys.stdout.isatty() else None)
+        )
 
     def result(self, value: Mapping[str, Any], *lines: str) -> None:
         """Print a result: the value as JSON, or the lines (rich markup) for people."""
@@ -100,7 +102,11 @@ class Output:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415  slow import
 
         with Progress(
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=self.err
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=self.err,
         ) as bar:
             task = bar.add_task(what, total=None)
             yield lambda done, total: bar.update(task, completed=done, total=total)

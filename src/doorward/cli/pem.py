@@ -24,5 +24,7 @@ def read_bounded(path: Path, limit: int = LARGEST_FILE) -> bytes:
     with path.open("rb") as file:
         data = file.read(limit + 1)
     if len(data) > limit:
-        raise MalformedInput("file-too-large", f"{path} has more than {limit} bytes", hint="is it the right file?")
+        raise MalformedInput(
+            "file-too-large", f"{path} has more than {limit} bytes", hint="is it the right file?"
+        )
     return data

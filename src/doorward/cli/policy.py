@@ -16,7 +16,11 @@ from doorward.core.entities import Outcome
 from doorward.core.errors import MalformedInput
 
 FILE = click.option(
-    "--file", "-f", "path", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path, allow_dash=True),
+    "--file",
+    "-f",
+    "path",
+    required=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path, allow_dash=True),
     help="The document (YAML); - is standard input.",
 )
 
@@ -40,7 +44,10 @@ def apply(state: State, path: Path, expect: int | None) -> None:
     from doorward.authority.policies import apply_document  # noqa: PLC0415  loaded when called
 
     text, name = _read(path)
-    _applied(state, lambda services: apply_document(services, text, file=name, actor=actor(), expected_number=expect))
+    _applied(
+        state,
+        lambda services: apply_document(services, text, file=name, actor=actor(), expected_number=expect),
+    )
 
 
 def _applied(state: State, use_case: Any) -> None:
@@ -50,7 +57,12 @@ def _applied(state: State, use_case: Any) -> None:
     findings = [str(one) for one in done.findings]
     for text in findings:
         state.output.note(f"note: {text}")
-    value = {"revision": done.revision.number, "changed": done.changed, "differences": differences, "findings": findings}
+    value = {
+        "revision": done.revision.number,
+        "changed": done.changed,
+        "differences": differences,
+        "findings": findings,
+    }
     if not done.changed:
         state.output.result(value, f"nothing changed; revision {done.revision.number} stays in force")
         return
@@ -107,7 +119,9 @@ def app() -> None:
 @click.command("add", cls=Command)
 @click.argument("name")
 @click.option("--host", "hosts", multiple=True, required=True, help="Host name that people use; repeatable.")
-@click.option("--upstream", required=True, help="Where the application listens: http://host:port or unix:///path.")
+@click.option(
+    "--upstream", required=True, help="Where the application listens: http://host:port or unix:///path."
+)
 @click.pass_obj
 def app_add(state: State, name: str, hosts: tuple[str, ...], upstream: str) -> None:
     """Add an application; nobody may reach it until a rule allows it."""
@@ -126,11 +140,18 @@ def app_list(state: State) -> None:
         document, _ = current_document(books)
         ids = {one.name: one.id for one in books.applications.list()}
     rows = [
-        {"name": one.name, "hosts": list(one.hosts), "upstream": str(one.upstream), "rules": len(one.rules),
-         "id": ids.get(one.name, "")}
+        {
+            "name": one.name,
+            "hosts": list(one.hosts),
+            "upstream": str(one.upstream),
+            "rules": len(one.rules),
+            "id": ids.get(one.name, ""),
+        }
         for one in document.apps
     ]
-    state.output.table(rows, ["name", "hosts", "upstream", "rules"], empty="no applications; add one: doorward app add")
+    state.output.table(
+        rows, ["name", "hosts", "upstream", "rules"], empty="no applications; add one: doorward app add"
+    )
 
 
 @click.group(cls=LazyGroup, lazy={"check": "policy:check", "explain": "policy:explain"})
@@ -147,7 +168,9 @@ def check(state: State, path: Path) -> None:
 
     text, name = _read(path)
     findings = [str(one) for one in check_document(state.installation().services, text, file=name)]
-    state.output.result({"valid": True, "findings": findings}, *(f"note: {one}" for one in findings), "the document is valid")
+    state.output.result(
+        {"valid": True, "findings": findings}, *(f"note: {one}" for one in findings), "the document is valid"
+    )
 
 
 @click.command("explain", cls=Command)
@@ -160,16 +183,29 @@ def explain(state: State, principal: str, app_name: str, method: str, path: str)
     """Say for each rule whether it holds and why; exit code 1 where the request would be refused."""
     from doorward.authority.policies import explain as use_case  # noqa: PLC0415  loaded when called
 
-    decision = use_case(state.installation().services, principal=principal, app=app_name, method=method, path=path)
+    decision = use_case(
+        state.installation().services, principal=principal, app=app_name, method=method, path=path
+    )
     good = decision.outcome is Outcome.GOOD
     rules = [
-        {"rule": one.rule, "effect": one.effect.value, "holds": one.holds, "why": one.why} for one in decision.findings
+        {"rule": one.rule, "effect": one.effect.value, "holds": one.holds, "why": one.why}
+        for one in decision.findings
     ]
     reasons = [reason.value for reason in decision.reasons]
-    lines = [f"{'[green]allowed[/green]' if good else '[red]refused[/red]'}  {method} {decision.path or path}"]
-    lines += [f"  {'[bold]●[/bold]' if one['holds'] else '○'} {one['effect']:<5} {one['rule']}: {one['why']}" for one in rules]
+    lines = [
+        f"{'[green]allowed[/green]' if good else '[red]refused[/red]'}  {method} {decision.path or path}"
+    ]
+    lines += [
+        f"  {'[bold]●[/bold]' if one['holds'] else '○'} {one['effect']:<5} {one['rule']}: {one['why']}"
+        for one in rules
+    ]
     lines += [f"[dim]because: {', '.join(reasons)}[/dim]"]
-    value = {"allowed": good, "reasons": reasons, "determining": list(decision.determining), "path": decision.path}
+    value = {
+        "allowed": good,
+        "reasons": reasons,
+        "determining": list(decision.determining),
+        "path": decision.path,
+    }
     state.output.result({**value, "rules": rules}, *lines)
     if not good:
         sys.exit(REFUSED)

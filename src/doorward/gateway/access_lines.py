@@ -1,0 +1,166 @@
+"""One line of Envoy's access log -> one audit event, or nothing, or the news that it cannot be read.
+
+Not here: reading the file (ingest), what Envoy writes (enforcement.envoy.logs). Total: any bytes
+give a result. Whatever an unverified certificate said of itself stays *claimed*.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from doorward.audit.events import EventType, printable
+from doorward.enforcement.envoy.names import ENROL_CHAIN, LOG_KIND_HANDSHAKE, LOG_KIND_REQUEST
+
+LONGEST_LINE = 64 * 1024
+"""Bytes; Envoy's line with every field at its limit is under 16 KiB."""
+
+SHOWN_OF_MALFORMED = 1024
+"""Characters of an unreadable line that are kept (as personal data)."""
+
+_ID = re.compile(r"[a-z]{3}_[a-z0-9]{1,40}")
+_TOKEN = re.compile(r"[!-~]{1,256}")
+_HEX = re.compile(r"[0-9a-f]{1,64}")
+_TLS_REASON = re.compile(r"OPENSSL_internal:([A-Z0-9_ ]+)")
+_LARGEST = 2**53 - 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessLine:
+    """What becomes of a line: the parts of an event, still without its envelope."""
+
+    type: EventType
+    data: dict[str, str | int | datetime | list[str]]
+    personal: dict[str, str] = field(default_factory=dict)
+    actor: str = "system"
+
+
+def parse_access_line(line: bytes, gateway_id: str) -> AccessLine | None:
+    """Return the event of a line.
+
+    Args:
+        line: without its line feed.
+        gateway_id: whose Envoy wrote it.
+
+    Returns:
+        The event's parts; None for a line that tells nothing (a connection of the listener log
+        whose handshake went well: its decision and its requests are on record already).
+    """
+    try:
+        if len(line) > LONGEST_LINE:
+            raise ValueError("too long")
+        value = json.loads(line)
+        kind = value["kind"]
+        if kind == LOG_KIND_REQUEST:
+            return _request(value, gateway_id)
+        if kind == LOG_KIND_HANDSHAKE:
+            return _handshake(value, gateway_id)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        pass
+    return malformed(line, gateway_id, "line-unreadable")
+
+
+def malformed(line: bytes, gateway_id: str, reason: str) -> AccessLine:
+    """Return the event that a line could not be read."""
+    shown = printable(line[:SHOWN_OF_MALFORMED].decode("utf-8", "replace"))
+    return AccessLine(
+        type=EventType.ACCESS_MALFORMED,
+        data={"gateway": gateway_id, "reason": reason, "length": len(line), "sha256": hashlib.sha256(line).hexdigest()},
+        personal={"line": shown} if shown else {},
+    )
+
+
+def _request(value: dict[str, Any], gateway_id: str) -> AccessLine:
+    data: dict[str, Any] = {
+        "gateway": gateway_id,
+        "method": _token(value.get("method")) or "UNREADABLE",
+        "status": _number(value.get("status")) or 0,
+    }
+    application = value.get("application")
+    _put(data, "application", _id(application))
+    for name in ("principal", "certificate"):
+        _put(data, name, _id(value.get(name)))
+    for name in ("connection", "request", "protocol"):
+        _put(data, name, _token(value.get(name)))
+    for name in ("duration_ms", "bytes_sent", "bytes_received"):
+        _put(data, name, _number(value.get(name)))
+    rule = _token(value.get("rule"))
+    _put(data, "rules", [rule] if rule else None)
+    _put(data, "response_flags", _token(value.get("flags")))
+    _put(data, "started_at", _moment(value.get("time")))
+    personal = {"source": _host(value.get("remote"))}
+    if application != ENROL_CHAIN:
+        personal["path"] = _text(value.get("path"))
+    actor = data.get("principal") or "system"
+    return AccessLine(type=EventType.REQUEST_ANSWERED, data=data, personal=_filled(personal), actor=actor)
+
+
+def _handshake(value: dict[str, Any], gateway_id: str) -> AccessLine | None:
+    failure = _text(value.get("failure"))
+    flags = _text(value.get("flags"))
+    if not failure and "NR" not in flags.split(","):
+        return None
+    found = _TLS_REASON.search(failure)
+    reason = found.group(1).strip().lower().replace("_", "-").replace(" ", "-") if found else "handshake-failed"
+    if not failure:
+        reason = "server-name-unknown"
+    data: dict[str, Any] = {"gateway": gateway_id, "reason": reason}
+    _put(data, "application", _id(value.get("application")))
+    _put(data, "connection", _token(value.get("connection")))
+    _put(data, "detail", failure or None)
+    _put(data, "tls_version", _token(value.get("tls")))
+    sha256 = _text(value.get("claimed_sha256")).lower()
+    _put(data, "claimed_sha256", sha256 if _HEX.fullmatch(sha256) else None)
+    _put(data, "claimed_serial", _token(value.get("claimed_serial")))
+    _put(data, "started_at", _moment(value.get("time")))
+    personal = {
+        "source": _host(value.get("remote")),
+        "claimed_subject": _text(value.get("claimed_subject")),
+        "claimed_issuer": _text(value.get("claimed_issuer")),
+        "claimed_san": _text(value.get("claimed_uri")),
+        "claimed_server_name": _text(value.get("server_name")),
+    }
+    return AccessLine(type=EventType.HANDSHAKE_FAILED, data=data, personal=_filled(personal))
+
+
+def _put(data: dict[str, Any], name: str, value: object) -> None:
+    if value is not None and value != "":
+        data[name] = value
+
+
+def _filled(values: dict[str, str]) -> dict[str, str]:
+    return {name: value for name, value in values.items() if value}
+
+
+def _text(value: object) -> str:
+    # Envoy writes what it does not know as null in JSON, and as "-" inside text.
+    return "" if value is None or value == "-" else printable(str(value)[:1024])
+
+
+def _token(value: object) -> str | None:
+    text = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+    return text if _TOKEN.fullmatch(text) and text != "-" else None
+
+
+def _id(value: object) -> str | None:
+    return value if isinstance(value, str) and _ID.fullmatch(value) else None
+
+
+def _number(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _LARGEST else None
+
+
+def _moment(value: object) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(str(value))
+    except ValueError:
+        return None
+    return moment.astimezone(UTC) if moment.tzinfo else None
+
+
+def _host(value: object) -> str:
+    return _text(value).rpartition(":")[0].strip("[]")
