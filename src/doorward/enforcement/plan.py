@@ -27,6 +27,19 @@ _METHOD = re.compile(r"[A-Z]{1,16}")
 _OPEN_PATH = re.compile(r"(/[A-Za-z0-9._~-]{1,128})+(/\*)?")
 
 
+def check_socket_path(path: str) -> None:
+    """Raise ValueError unless `path` is absolute and short enough for a unix socket."""
+    _require(path.startswith("/"), "a socket's path is absolute")
+    _require(
+        len(path.encode()) <= LONGEST_SOCKET_PATH, f"a socket's path has at most {LONGEST_SOCKET_PATH} bytes"
+    )
+
+
+def _require(condition: object, message: str) -> None:
+    if not condition:
+        raise ValueError(message)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SocketAddress:
     """Where the door listens: an IP address without brackets and a port, 1 to 65535."""
@@ -89,7 +102,7 @@ class Door:
 class OpenRoute:
     """One request that anybody may send to the enrolment door.
 
-    `path` is exact; a final `/*` stands for one segment of `[A-Za-z0-9._~-]`, at most 128 characters.
+    `path` is exact; a final `/*` stands for one segment of `[A-Za-z0-9._~-]`.
     """
 
     method: str
@@ -149,7 +162,9 @@ class Limits:
     def __post_init__(self) -> None:
         for field in self.__dataclass_fields__:
             value = getattr(self, field)
-            _require(value > (timedelta() if isinstance(value, timedelta) else 0), f"{field} must be positive")
+            _require(
+                value > (timedelta() if isinstance(value, timedelta) else 0), f"{field} must be positive"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -261,14 +276,3 @@ def build_door(
         rules=tuple(terms),
         certificate=certificate,
     )
-
-
-def check_socket_path(path: str) -> None:
-    """Raise ValueError unless `path` is absolute and short enough for a unix socket."""
-    _require(path.startswith("/"), "a socket's path is absolute")
-    _require(len(path.encode()) <= LONGEST_SOCKET_PATH, f"a socket's path has at most {LONGEST_SOCKET_PATH} bytes")
-
-
-def _require(condition: object, message: str) -> None:
-    if not condition:
-        raise ValueError(message)

@@ -59,7 +59,9 @@ class Resources:
     @property
     def version(self) -> str:
         """The hash of all files together."""
-        return hashlib.sha256("".join(one.name + one.version for one in self.files()).encode()).hexdigest()[:32]
+        return hashlib.sha256("".join(one.name + one.version for one in self.files()).encode()).hexdigest()[
+            :32
+        ]
 
     def files(self) -> tuple[ResourceFile, ...]:
         """Return every file, in the order of publishing."""

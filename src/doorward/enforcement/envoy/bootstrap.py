@@ -1,0 +1,66 @@
+"""What Envoy is started with: its name, its admin socket, which files it watches, its global limits.
+
+Not here: the watched files (`resources`) and the command line (gateway.supervisor). Start with
+`--reject-unknown-dynamic-fields` (a typing error must not drop a control), `--drain-time-s` and
+`--file-flush-interval-msec 50` (DESIGN 2.7).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from doorward.enforcement.envoy.clusters import build_authorizer
+from doorward.enforcement.envoy.extension import build_extension
+from doorward.enforcement.plan import Limits, RunPaths, check_socket_path
+
+ADMIN_MODE = 0o600
+"""The admin interface has no login: only the file system keeps others out."""
+
+REGEX_PROGRAM_SIZE = 4096
+"""RE2 instructions that one expression may have; Envoy's default of 100 is about one path pattern long.
+
+RE2 takes time linear in the path whatever the expression, so that this bounds memory, not attacks.
+"""
+
+
+def build_bootstrap(*, node: str, admin_socket: str, paths: RunPaths, limits: Limits) -> dict[str, Any]:
+    """Return the bootstrap of a gateway whose listeners and clusters come from watched files.
+
+    Args:
+        node: the gateway's name.
+        admin_socket: absolute path of the admin socket of this run, at most 107 bytes.
+        paths: the same as in the plan.
+        limits: the same as in the plan.
+
+    Raises:
+        ValueError: the admin socket's path cannot be a socket.
+    """
+    check_socket_path(admin_socket)
+    return {
+        **build_base(paths, limits),
+        "node": {"id": node, "cluster": "doorward"},
+        "admin": {"address": {"pipe": {"path": admin_socket, "mode": ADMIN_MODE}}},
+        "dynamic_resources": {
+            "lds_config": _watched(f"{paths.xds}/lds.json"),
+            "cds_config": _watched(f"{paths.xds}/cds.json"),
+        },
+    }
+
+
+def build_base(paths: RunPaths, limits: Limits) -> dict[str, Any]:
+    """Return what a running and a validating Envoy have in common."""
+    monitor = build_extension(
+        "envoy.resource_monitors.global_downstream_max_connections",
+        "extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
+        max_active_downstream_connections=limits.connections,
+    )
+    runtime = {"re2.max_program_size.error_level": REGEX_PROGRAM_SIZE}
+    return {
+        "layered_runtime": {"layers": [{"name": "doorward", "static_layer": runtime}]},
+        "overload_manager": {"resource_monitors": [monitor]},
+        "static_resources": {"clusters": [build_authorizer(paths, limits)]},
+    }
+
+
+def _watched(path: str) -> dict[str, Any]:
+    return {"path_config_source": {"path": path}, "resource_api_version": "V3"}

@@ -1,0 +1,26 @@
+"""Envoy's spelling of an extension with its typed configuration, and of durations.
+
+Standard: google.protobuf.Any and Duration in proto3 JSON.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+
+def build_typed(kind: str, **config: Any) -> dict[str, Any]:
+    """Return a typed value; `kind` is the message name below `envoy.`."""
+    return {"@type": f"type.googleapis.com/envoy.{kind}", **config}
+
+
+def build_extension(name: str, kind: str, **config: Any) -> dict[str, Any]:
+    """Return a named extension with its typed configuration."""
+    return {"name": name, "typed_config": build_typed(kind, **config)}
+
+
+def render_duration(span: timedelta) -> str:
+    """Return a duration as proto3 JSON writes it, to the microsecond."""
+    micros = span // timedelta(microseconds=1)
+    text = f"{micros // 1_000_000}.{micros % 1_000_000:06d}".rstrip("0").rstrip(".")
+    return f"{text}s"

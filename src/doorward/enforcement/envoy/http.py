@@ -1,0 +1,115 @@
+"""The HTTP connection managers: of a protected door, and of the enrolment door.
+
+Not here: routes (`routes`), rules (`rules`), headers (`headers`), refusals in words (`replies`).
+Standard: RFC 9110, RFC 9112, RFC 9113.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from doorward.enforcement.envoy.extension import build_extension, render_duration
+from doorward.enforcement.envoy.headers import build_early_mutations
+from doorward.enforcement.envoy.logs import build_enrol_log, build_request_log
+from doorward.enforcement.envoy.names import ENROL_CHAIN
+from doorward.enforcement.envoy.replies import build_local_replies
+from doorward.enforcement.envoy.rules import build_filters
+from doorward.enforcement.plan import ENROL_LIFETIME, Door, Limits, RunPaths
+
+DRAIN = timedelta(seconds=1)
+"""How long a client may ignore `Connection: close`; Envoy cuts one second after that."""
+
+ENROL_GENTLE = ENROL_LIFETIME - DRAIN - timedelta(seconds=1)
+
+_STREAM_WINDOW_BYTES = 65_536
+_CONNECTION_WINDOW_BYTES = 1 << 20
+
+
+def build_http(door: Door, paths: RunPaths, limits: Limits) -> dict[str, Any]:
+    """Return the HTTP filter of a protected door."""
+    config = _manager(door.id, paths, limits)
+    config["http_filters"] = [*build_filters(), _router()]
+    config["access_log"] = [build_request_log(paths.log_file, door.id)]
+    config["local_reply_config"] = build_local_replies(door.name)
+    config["upgrade_configs"] = [{"upgrade_type": "websocket"}]
+    config["forward_client_cert_details"] = "SANITIZE_SET"
+    config["set_current_client_cert_details"] = {"uri": True}
+    return _http_filter(config)
+
+
+def build_enrol_http(paths: RunPaths, limits: Limits) -> dict[str, Any]:
+    """Return the HTTP filter of the enrolment door: small requests, short connections."""
+    config = _manager(ENROL_CHAIN, paths, limits)
+    buffer = build_extension(
+        "doorward.body",
+        "extensions.filters.http.buffer.v3.Buffer",
+        max_request_bytes=limits.enrol_body_bytes,
+    )
+    config["http_filters"] = [buffer, _router()]
+    config["access_log"] = [build_enrol_log(paths.log_file)]
+    config["local_reply_config"] = build_local_replies("enrolment")
+    config["forward_client_cert_details"] = "SANITIZE"
+    config["request_timeout"] = render_duration(ENROL_GENTLE)
+    config["stream_idle_timeout"] = render_duration(ENROL_GENTLE)
+    common = config["common_http_protocol_options"]
+    common["max_connection_duration"] = common["idle_timeout"] = render_duration(ENROL_GENTLE)
+    return _http_filter(config)
+
+
+def _manager(name: str, paths: RunPaths, limits: Limits) -> dict[str, Any]:
+    """Return what both have in common: strict parsing, one meaning per path, explicit limits."""
+    source = {"path_config_source": {"path": f"{paths.xds}/rds/{name}.json"}, "resource_api_version": "V3"}
+    return {
+        "stat_prefix": name,
+        "codec_type": "AUTO",
+        "rds": {"route_config_name": name, "config_source": source},
+        # One meaning per path, the one that policy.paths predicts.
+        "normalize_path": True,
+        "merge_slashes": True,
+        "path_with_escaped_slashes_action": "REJECT_REQUEST",
+        # The peer of the socket is the client; what it says of where it comes from is removed.
+        "use_remote_address": True,
+        "xff_num_trusted_hops": 0,
+        "internal_address_config": {"unix_sockets": False},
+        "early_header_mutation_extensions": build_early_mutations(),
+        "generate_request_id": True,
+        "preserve_external_request_id": False,
+        "server_header_transformation": "PASS_THROUGH",
+        "max_request_headers_kb": limits.header_kilobytes,
+        "request_headers_timeout": render_duration(limits.request_headers),
+        "request_timeout": "0s",
+        "stream_idle_timeout": render_duration(limits.stream_idle),
+        "drain_timeout": render_duration(DRAIN),
+        "delayed_close_timeout": "1s",
+        "stream_error_on_invalid_http_message": False,
+        "common_http_protocol_options": {
+            "idle_timeout": render_duration(limits.idle),
+            "max_connection_duration": render_duration(limits.connection_lifetime),
+            "max_headers_count": limits.header_count,
+            # Doorward_Principal and Doorward-Principal are one header to CGI and WSGI.
+            "headers_with_underscores_action": "REJECT_REQUEST",
+        },
+        "http_protocol_options": {"accept_http_10": False, "allow_chunked_length": False},
+        "http2_protocol_options": {
+            "max_concurrent_streams": limits.streams_per_connection,
+            "initial_stream_window_size": _STREAM_WINDOW_BYTES,
+            "initial_connection_window_size": _CONNECTION_WINDOW_BYTES,
+            # An invalid message ends the connection, not its stream only.
+            "override_stream_error_on_invalid_http_message": False,
+        },
+    }
+
+
+def _router() -> dict[str, Any]:
+    return build_extension(
+        "envoy.filters.http.router", "extensions.filters.http.router.v3.Router", suppress_envoy_headers=True
+    )
+
+
+def _http_filter(config: dict[str, Any]) -> dict[str, Any]:
+    return build_extension(
+        "doorward.http",
+        "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        **config,
+    )

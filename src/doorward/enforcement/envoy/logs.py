@@ -1,0 +1,92 @@
+"""What Envoy writes down: one JSON line for each request, one for each handshake that failed.
+
+Not here: reading it (gateway.ingest). Query strings are never logged, the enrolment door's paths
+neither: they may carry tokens. What an unverified certificate says of itself is called claimed.
+Both kinds share one file, so that their order is the order of happening.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from doorward.enforcement.envoy.extension import build_extension
+from doorward.enforcement.envoy.names import (
+    ENROL_CHAIN,
+    LOG_KIND_HANDSHAKE,
+    LOG_KIND_REQUEST,
+    Fact,
+)
+
+HTTP_RBAC = "envoy.filters.http.rbac"
+PATH_LIMIT = 1024
+
+_COMMON = {
+    "time": "%START_TIME%",
+    "connection": "%CONNECTION_ID%",
+    "remote": "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS%",
+    "tls": "%DOWNSTREAM_TLS_VERSION%",
+    "flags": "%RESPONSE_FLAGS%",
+    "duration_ms": "%DURATION%",
+    "bytes_received": "%BYTES_RECEIVED%",
+    "bytes_sent": "%BYTES_SENT%",
+}
+_REQUEST = {
+    "method": "%REQ(:METHOD):32%",
+    "host": "%REQ(:AUTHORITY):255%",
+    "protocol": "%PROTOCOL%",
+    "status": "%RESPONSE_CODE%",
+    "detail": "%RESPONSE_CODE_DETAILS%",
+    "upstream_failure": "%UPSTREAM_TRANSPORT_FAILURE_REASON%",
+    "request": "%REQ(X-REQUEST-ID):64%",
+}
+_IDENTITY = {
+    "principal": Fact.PRINCIPAL_ID,
+    "certificate": Fact.CERTIFICATE,
+    "decision": Fact.DECISION,
+    "judged": Fact.JUDGED,
+}
+_CLAIMED = {
+    "server_name": "%REQUESTED_SERVER_NAME%",
+    "application": "%FILTER_CHAIN_NAME%",
+    "failure": "%DOWNSTREAM_TRANSPORT_FAILURE_REASON%",
+    "termination": "%CONNECTION_TERMINATION_DETAILS%",
+    "claimed_sha256": "%DOWNSTREAM_PEER_FINGERPRINT_256%",
+    "claimed_serial": "%DOWNSTREAM_PEER_SERIAL%",
+    "claimed_subject": "%DOWNSTREAM_PEER_SUBJECT%",
+    "claimed_issuer": "%DOWNSTREAM_PEER_ISSUER%",
+    "claimed_uri": "%DOWNSTREAM_PEER_URI_SAN%",
+}
+
+
+def build_request_log(path: str, application_id: str) -> dict[str, Any]:
+    """Return the log of a protected door's requests."""
+    fields = {
+        **_COMMON,
+        **_REQUEST,
+        **{name: f"%FILTER_STATE({fact.state_key}:PLAIN)%" for name, fact in _IDENTITY.items()},
+        "kind": LOG_KIND_REQUEST,
+        "application": application_id,
+        "path": f"%PATH(NQ:PATH):{PATH_LIMIT}%",
+        "sha256": "%DOWNSTREAM_PEER_FINGERPRINT_256%",
+        "rule": f"%DYNAMIC_METADATA({HTTP_RBAC}:enforced_effective_policy_id)%",
+    }
+    return _file_log(path, fields)
+
+
+def build_enrol_log(path: str) -> dict[str, Any]:
+    """Return the log of the enrolment door: no path, no identity."""
+    return _file_log(path, {**_COMMON, **_REQUEST, "kind": LOG_KIND_REQUEST, "application": ENROL_CHAIN})
+
+
+def build_handshake_log(path: str) -> dict[str, Any]:
+    """Return the listener's log: the only place where failed handshakes appear."""
+    return _file_log(path, {**_COMMON, **_CLAIMED, "kind": LOG_KIND_HANDSHAKE})
+
+
+def _file_log(path: str, fields: dict[str, str]) -> dict[str, Any]:
+    return build_extension(
+        "envoy.access_loggers.file",
+        "extensions.access_loggers.file.v3.FileAccessLog",
+        path=path,
+        log_format={"json_format": dict(sorted(fields.items()))},
+    )

@@ -1,0 +1,69 @@
+"""What a refused person or program reads: short, in plain words, naming the application and no rule.
+
+Standard: RFC 9457 (problem details, for whoever asks for JSON).
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import Any
+
+WORDS = MappingProxyType(
+    {
+        400: "This request is malformed or its path is ambiguous, so it was not passed on to {name}.",
+        403: "You are known here, but you may not do this in {name}.",
+        404: "There is nothing here.",
+        413: "This request is too large for {name}.",
+        421: "This connection was made for {name}; open another one for this host.",
+        503: "{name} does not answer. It may be back shortly.",
+        504: "{name} took too long to answer.",
+    }
+)
+"""Status code to sentence; `{name}` is the application's name."""
+
+OTHERWISE = "The door of {name} could not pass this request on."
+
+_REQUEST_ID = "%REQ(X-REQUEST-ID):64%"
+
+
+def build_local_replies(name: str) -> dict[str, Any]:
+    """Return the replies of one door that Envoy gives itself; an application's own pass unchanged."""
+    mappers = []
+    for status, words in WORDS.items():
+        sentence = words.format(name=name)
+        mappers.append(_mapper([_status_is(status), _asks_for_json()], _problem(sentence)))
+        mappers.append(_mapper([_status_is(status)], _text(sentence)))
+    return {"mappers": mappers, "body_format": _text(OTHERWISE.format(name=name))}
+
+
+def _mapper(filters: list[dict[str, Any]], body: dict[str, Any]) -> dict[str, Any]:
+    one = filters[0] if len(filters) == 1 else {"and_filter": {"filters": filters}}
+    return {"filter": one, "body_format_override": body}
+
+
+def _status_is(status: int) -> dict[str, Any]:
+    comparison = {"op": "EQ", "value": {"default_value": status, "runtime_key": "doorward.unused"}}
+    return {"status_code_filter": {"comparison": comparison}}
+
+
+def _asks_for_json() -> dict[str, Any]:
+    return {"header_filter": {"header": {"name": "accept", "string_match": {"contains": "json"}}}}
+
+
+def _problem(sentence: str) -> dict[str, Any]:
+    fields = {
+        "type": "about:blank",
+        "status": "%RESPONSE_CODE%",
+        "detail": _escaped(sentence),
+        "request": _REQUEST_ID,
+    }
+    return {"json_format": fields, "content_type": "application/problem+json"}
+
+
+def _text(sentence: str) -> dict[str, Any]:
+    body = f"{_escaped(sentence)}\n\nStatus %RESPONSE_CODE%, request {_REQUEST_ID}\n"
+    return {"text_format_source": {"inline_string": body}, "content_type": "text/plain; charset=utf-8"}
+
+
+def _escaped(sentence: str) -> str:
+    return sentence.replace("%", "%%")

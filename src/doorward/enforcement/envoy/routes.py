@@ -1,0 +1,130 @@
+"""Route tables: one an application, so that a policy edit touches neither chain nor neighbour.
+
+Every route states its slice of the rules; a route without one inherits the filters' base, which
+refuses everything. The order is the defence: ambiguous paths, reserved paths, then slices.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from doorward.enforcement.envoy.extension import build_typed
+from doorward.enforcement.envoy.headers import LEAKING_HEADERS, build_route_headers
+from doorward.enforcement.envoy.names import ENROL_CHAIN
+from doorward.enforcement.envoy.rules import build_open_slice, build_slice
+from doorward.enforcement.plan import Door, EnrolmentDoor, GatewayPlan, OpenRoute, RuleTerm
+from doorward.policy.paths import REFUSED_PATH_REGEXES, PathPattern
+
+RESERVED_PREFIX = "/_doorward"
+"""Paths of every application that belong to the door; nothing of them reaches an upstream."""
+
+MAX_SLICES = 64
+"""Routes are tried in order, and a rule for every path is repeated in each: both grow with this."""
+
+_SEGMENT = "[A-Za-z0-9._~-]+"
+
+
+def build_route_tables(plan: GatewayPlan) -> dict[str, dict[str, Any]]:
+    """Return every route table of a plan by name: the application's id, or the enrolment chain."""
+    tables = {door.id: build_door_table(door) for door in plan.doors}
+    if plan.enrol:
+        tables[ENROL_CHAIN] = build_enrol_table(plan.enrol)
+    return dict(sorted(tables.items()))
+
+
+def build_door_table(door: Door) -> dict[str, Any]:
+    """Return the route table of one application."""
+    routes = [_refusal({"safe_regex": {"regex": regex}}, 400) for regex in REFUSED_PATH_REGEXES]
+    routes.append(_refusal({"path_separated_prefix": RESERVED_PREFIX}, 404))
+    routes += [_forward(match, door.id, build_slice(rules)) for match, rules in slice_rules(door.rules)]
+    return _table(door.id, door.hosts, routes, build_open_slice(), build_route_headers())
+
+
+def build_enrol_table(door: EnrolmentDoor) -> dict[str, Any]:
+    """Return the route table of the enrolment door: what is not listed is not there."""
+    routes = [_forward(_open_match(route), ENROL_CHAIN, {}) for route in door.routes]
+    routes.append({"match": {"prefix": "/"}, "direct_response": {"status": 404}})
+    headers = {"response_headers_to_remove": list(LEAKING_HEADERS)}
+    return _table(ENROL_CHAIN, (door.host,), routes, {}, headers)
+
+
+def slice_rules(rules: Sequence[RuleTerm]) -> list[tuple[dict[str, Any], tuple[RuleTerm, ...]]]:
+    """Divide rules by the first segment of their paths.
+
+    Returns:
+        Route match and rules, in the order in which routes are tried. A route has every rule that
+        could hold for a path that gets there, and the last one takes every path.
+    """
+    counts = Counter(segment for rule in rules for segment in _first_segments(rule) if segment)
+    kept = sorted(segment for segment, _ in sorted(counts.items(), key=_most_first)[:MAX_SLICES])
+    slices = []
+    for segment in kept:
+        inside = tuple(rule for rule in rules if _first_segments(rule) & {segment, None})
+        slices.append(({"path_separated_prefix": f"/{segment}"}, inside))
+    rest = tuple(rule for rule in rules if not _first_segments(rule) <= set(kept))
+    return [*slices, ({"prefix": "/"}, rest)]
+
+
+def _most_first(item: tuple[str, int]) -> tuple[int, str]:
+    return -item[1], item[0]
+
+
+def _first_segments(rule: RuleTerm) -> set[str | None]:
+    """Return the literal first segments of a rule's paths; None stands for any segment, "" for none."""
+    return {_first_segment(pattern) for pattern in rule.residual.paths}
+
+
+def _first_segment(pattern: PathPattern) -> str | None:
+    segment = pattern.text.split("/")[1]
+    return None if "*" in segment else segment
+
+
+def _forward(match: dict[str, Any], cluster: str, rules: dict[str, Any]) -> dict[str, Any]:
+    # No overall time limit: it would end downloads, event streams and WebSockets. Idle ones end.
+    return {"match": match, "route": {"cluster": cluster, "timeout": "0s"}, "typed_per_filter_config": rules}
+
+
+def _refusal(match: dict[str, Any], status: int) -> dict[str, Any]:
+    return {
+        "match": match,
+        "direct_response": {"status": status},
+        "typed_per_filter_config": build_open_slice(),
+    }
+
+
+def _open_match(route: OpenRoute) -> dict[str, Any]:
+    method = {"name": ":method", "string_match": {"exact": route.method}}
+    if not route.path.endswith("/*"):
+        return {"path": route.path, "headers": [method]}
+    regex = re.escape(route.path[:-1]) + _SEGMENT
+    return {"safe_regex": {"regex": regex}, "headers": [method]}
+
+
+def _table(
+    name: str,
+    hosts: tuple[str, ...],
+    routes: list[dict[str, Any]],
+    refusal_slice: dict[str, Any],
+    headers: dict[str, Any],
+) -> dict[str, Any]:
+    """Return a table for these hosts. Any other host of the same connection is misdirected (RFC 9110
+    section 15.5.20): HTTP/2 coalescing and fronting must not cross from one application to another.
+    """
+    misdirected = {
+        "match": {"prefix": "/"},
+        "direct_response": {"status": 421},
+        "typed_per_filter_config": refusal_slice,
+    }
+    return build_typed(
+        "config.route.v3.RouteConfiguration",
+        name=name,
+        ignore_port_in_host_matching=True,
+        virtual_hosts=[
+            {"name": name, "domains": list(hosts), "routes": routes},
+            {"name": "misdirected", "domains": ["*"], "routes": [misdirected]},
+        ],
+        **headers,
+    )
