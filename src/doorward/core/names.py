@@ -188,11 +188,15 @@ def render_general_name(general: x509.GeneralName) -> str:
             text = f"other:{oid.dotted_string}"
         case _:
             text = "other:unknown"
+    if text.isascii() and text.isprintable() and " " not in text:
+        return text  # nearly all; this runs once per connection
     return "".join(char if char in _PRINTABLE else _percent(char) for char in text)
 
 
 def _one_line(text: str) -> str:
     """Return `text` with everything that is not printable percent-encoded (spaces stay)."""
+    if text.isprintable():
+        return text
     return "".join(char if char.isprintable() else _percent(char) for char in text)
 
 

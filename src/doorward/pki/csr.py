@@ -17,7 +17,7 @@ from cryptography.x509.oid import NameOID
 from doorward.core.errors import MalformedInput
 from doorward.core.names import build_subject, parse_dns_name
 from doorward.core.ports import PrivateKey, PublicKey
-from doorward.pki.keys import check_public_key, choose_hash
+from doorward.pki.keys import check_public_key, choose_builder_hash
 
 CSR_LIMIT = 16 * 1024
 """Bytes, either form. An RSA 8192 request with a dozen names has about 3 KiB."""
@@ -89,7 +89,7 @@ def build_csr(key: PrivateKey, common_name: str, dns: Sequence[str] = ()) -> byt
     if dns:
         names = [x509.DNSName(parse_dns_name(name, wildcard=True)) for name in dns]
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
-    return builder.sign(key, choose_hash(key)).public_bytes(serialization.Encoding.PEM)
+    return builder.sign(key, choose_builder_hash(key)).public_bytes(serialization.Encoding.PEM)
 
 
 def _load(data: bytes) -> x509.CertificateSigningRequest:

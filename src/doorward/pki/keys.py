@@ -11,12 +11,16 @@ from __future__ import annotations
 import math
 
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric.ec import SECP384R1, EllipticCurvePublicKey
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ec import (
+    SECP384R1,
+    EllipticCurvePrivateKey,
+    EllipticCurvePublicKey,
+)
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from doorward.core.errors import MalformedInput
-from doorward.core.ports import KeyKind, PublicKey
+from doorward.core.ports import KeyKind, PrivateKey, PublicKey
 
 _CURVES = {"secp256r1": "p256", "secp384r1": "p384"}
 _RSA_BITS = range(2048, 8192 + 1)  # 8192 caps the work of everyone who verifies (OpenSSL refuses > 16384)
@@ -87,16 +91,18 @@ def _has_close_factors(modulus: int) -> bool:
     return False
 
 
-def choose_hash(key: object) -> hashes.SHA256 | hashes.SHA384 | None:
-    """Return the hash that a key (public or private) signs with here; None for Ed25519, which brings its own."""
-    public = key.public_key() if hasattr(key, "public_key") else key
-    match public:
-        case Ed25519PublicKey():
-            return None
-        case EllipticCurvePublicKey(curve=SECP384R1()):
+def choose_hash(key: PrivateKey | PublicKey) -> hashes.SHA256 | hashes.SHA384:
+    """Return the hash that an ECDSA or RSA key signs with here: as strong as the curve (RFC 5758)."""
+    match key:
+        case EllipticCurvePrivateKey(curve=SECP384R1()) | EllipticCurvePublicKey(curve=SECP384R1()):
             return hashes.SHA384()
         case _:
             return hashes.SHA256()
+
+
+def choose_builder_hash(key: PrivateKey) -> hashes.SHA256 | hashes.SHA384 | None:
+    """Return the hash for the library's builders, which want None for Ed25519."""
+    return None if isinstance(key, Ed25519PrivateKey) else choose_hash(key)
 
 
 def choose_lint_kind(issuer_key: PublicKey) -> KeyKind:
@@ -115,3 +121,15 @@ def choose_lint_kind(issuer_key: PublicKey) -> KeyKind:
 def encode_public_key(key: PublicKey) -> bytes:
     """Return the SubjectPublicKeyInfo in DER: two keys are one key when these bytes are equal."""
     return key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+
+
+def encode_key_bits(key: PublicKey) -> bytes:
+    """Return what the subjectPublicKey BIT STRING holds: what OCSP hashes as the issuer's key."""
+    match key:
+        case Ed25519PublicKey():
+            return key.public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
+        case EllipticCurvePublicKey():
+            form = serialization.PublicFormat.UncompressedPoint
+            return key.public_bytes(serialization.Encoding.X962, form)
+        case _:
+            return key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.PKCS1)

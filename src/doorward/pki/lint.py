@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 from typing import TypeVar
 from urllib.parse import urlsplit
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.x509.oid import ExtensionOID, NameOID, ObjectIdentifier, SignatureAlgorithmOID
 
 from doorward.core.errors import MalformedInput
@@ -55,9 +57,10 @@ class LintFault:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LintedCertificate:
-    """What is linted: a certificate, under which profile, by which issuer (None: itself, a root)."""
+    """What is linted: a certificate and its key, under which profile, by which issuer (None: a root)."""
 
     certificate: x509.Certificate
+    key: CertificatePublicKeyTypes
     profile: CertificateProfile
     issuer: x509.Certificate | None
 
@@ -74,7 +77,8 @@ def lint_certificate(
 
     Standard: RFC 5280 sections 4.1, 4.2, 6.1.4 (k, l) and appendix A.
     """
-    linted = LintedCertificate(certificate=certificate, profile=profile, issuer=issuer)
+    key = certificate.public_key()
+    linted = LintedCertificate(certificate=certificate, key=key, profile=profile, issuer=issuer)
     return tuple(fault for rule in _RULES for fault in rule(linted))
 
 
@@ -150,7 +154,7 @@ def _lint_subject(linted: LintedCertificate) -> _Faults:
 def _lint_key(linted: LintedCertificate) -> _Faults:
     """A kind and strength that Doorward certifies."""
     try:
-        check_public_key(linted.certificate.public_key())
+        check_public_key(linted.key)
     except MalformedInput as fault:
         yield _fault(fault.code, "4.1.2.7", fault.detail)
 
@@ -208,7 +212,7 @@ def _lint_key_identifiers(linted: LintedCertificate) -> _Faults:
     """The subject key identifier is the key's; the authority's is the issuer's subject key identifier."""
     certificate, issuer = linted.certificate, linted.issuer
     own = _find(certificate, x509.SubjectKeyIdentifier)
-    if own is not None and own != x509.SubjectKeyIdentifier.from_public_key(certificate.public_key()):
+    if own is not None and own != x509.SubjectKeyIdentifier.from_public_key(linted.key):
         yield _fault("subject-key-identifier", "4.2.1.2", "the subject key identifier is not the key's")
     if issuer is None:
         return
@@ -280,6 +284,7 @@ def _lint_addresses(linted: LintedCertificate) -> _Faults:
         yield _fault("publication-address", "4.2.1.13", "a publication address is not an http(s) URL")
 
 
+@lru_cache(maxsize=256)  # the same few addresses in every certificate of an issuer
 def _is_url(name: x509.GeneralName) -> bool:
     """Return whether a name is an absolute http(s) URL of printable ASCII, without user and fragment."""
     if not isinstance(name, x509.UniformResourceIdentifier) or len(name.value) > URL_LIMIT:

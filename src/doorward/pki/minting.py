@@ -1,9 +1,9 @@
 """The only code that makes certificates: prepare (build and lint), then sign.
 
 `prepare` builds the certificate, signs it with a throw-away key whose signatures look like the issuer's,
-and runs pki.lint on that. `sign` takes only what `prepare` returned, signs the same bytes with the
-issuer's key and compares. So the issuer's key never sees a certificate that lint refuses, and the record
-of intent can be stored between the two steps.
+and runs pki.lint on that. `sign` takes only what `prepare` returned and has the issuer's key sign those
+very bytes: the linted to-be-signed part is not built a second time, so nothing can differ. The issuer's
+key never sees a certificate that lint refuses, and the record of intent is stored between the two steps.
 
 Not here: who may have a certificate (authority.registration), storing intent and result, the keys.
 Only authority.issuing may import this module.
@@ -14,18 +14,19 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import lru_cache
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 from cryptography.x509.oid import AuthorityInformationAccessOID
 
 from doorward.core.certificate import CertificateFacts
-from doorward.core.errors import IntegrityError, RequestRefused
+from doorward.core.errors import RequestRefused
 from doorward.core.ports import PrivateKey, PublicKey, RandomSource
 from doorward.pki.facts import describe_certificate
-from doorward.pki.keys import check_public_key, choose_hash, encode_public_key
+from doorward.pki.keys import check_public_key, choose_builder_hash, encode_public_key
 from doorward.pki.lint import lint_certificate
 from doorward.pki.profiles import ISSUING, ROOT, CertificateProfile, KeyUse, Validity
+from doorward.pki.signing import encode_algorithm, sign_structure
 
 _SERIAL_OCTETS = 16
 
@@ -54,7 +55,7 @@ class MintingRequest:
         validity: see pki.profiles.choose_validity.
         serial: see new_serial; recorded by the caller, so that it is never used twice.
         issuer: the signing CA's certificate; None for a root.
-        urls: left out of roots and of OCSP responders.
+        urls: empty for roots and OCSP responders.
     """
 
     profile: CertificateProfile
@@ -75,6 +76,8 @@ class PreparedCertificate:
     """
 
     request: MintingRequest
+    issuer_key: PublicKey
+    key_kind: str
     tbs: bytes
 
     @property
@@ -115,45 +118,46 @@ def prepare(request: MintingRequest, lint_key: PrivateKey) -> PreparedCertificat
         What `sign` accepts.
 
     Raises:
-        RequestRefused: `certificate-refused`, `faults` in its context listing every broken rule;
-            `lint-key-refused` where the throw-away key is the issuer's own key.
+        RequestRefused: `certificate-refused`, with `faults` in its context: the code of every broken rule;
+            `lint-key-refused` where the throw-away key is the issuer's own or signs in another way.
+        MalformedInput: `key-kind-refused` or `key-weak`, for the holder's key or the issuer's.
     """
-    issuer_public = request.public_key if request.issuer is None else request.issuer.public_key()
-    issuer_key, _ = check_public_key(issuer_public)
-    if encode_public_key(issuer_key) == encode_public_key(lint_key.public_key()):
-        raise RequestRefused("lint-key-refused", "the issuer's own key must not sign before lint")
+    _, key_kind = check_public_key(request.public_key)
+    issuer_key = request.public_key if request.issuer is None else _find_issuer_key(request.issuer)
+    lint_public = lint_key.public_key()
+    own = encode_public_key(issuer_key) == encode_public_key(lint_public)
+    if own or encode_algorithm(issuer_key) != encode_algorithm(lint_public):
+        raise RequestRefused("lint-key-refused", "lint wants a throw-away key that signs like the issuer's")
     try:
-        linted = _build(request).sign(lint_key, choose_hash(lint_key))
-    except (ValueError, TypeError) as fault:
+        linted = _build(request).sign(lint_key, choose_builder_hash(lint_key))
+    except (ValueError, TypeError, x509.ExtensionNotFound) as fault:
         raise RequestRefused("certificate-refused", f"no certificate can say this: {fault}") from fault
     faults = lint_certificate(linted, request.profile, request.issuer)
     if faults:
         detail = "; ".join(fault.message for fault in faults)
         codes = " ".join(fault.code for fault in faults)
         raise RequestRefused("certificate-refused", f"the certificate breaks a rule: {detail}", faults=codes)
-    return PreparedCertificate(request=request, tbs=linted.tbs_certificate_bytes)
+    tbs = linted.tbs_certificate_bytes
+    return PreparedCertificate(request=request, issuer_key=issuer_key, key_kind=key_kind, tbs=tbs)
 
 
 def sign(prepared: PreparedCertificate, issuer_key: PrivateKey) -> MintedCertificate:
-    """Sign what was prepared with the issuer's key.
+    """Sign what was prepared, byte for byte, with the issuer's key.
 
     Raises:
         IntegrityError: `issuer-key-mismatch` (the key is not the issuer certificate's; nothing was signed),
-            `signed-other-than-linted` (the bytes differ: discard), `signature-broken` (a faulty token).
+            `signature-broken` (a faulty token).
     """
-    request = prepared.request
-    expected = request.public_key if request.issuer is None else request.issuer.public_key()
-    if encode_public_key(issuer_key.public_key()) != encode_public_key(check_public_key(expected)[0]):
-        raise IntegrityError("issuer-key-mismatch", "the signing key is not the issuer certificate's key")
-    certificate = _build(request).sign(issuer_key, choose_hash(issuer_key))
-    if certificate.tbs_certificate_bytes != prepared.tbs:
-        raise IntegrityError("signed-other-than-linted", "the signed certificate is not the linted one")
-    try:
-        certificate.verify_directly_issued_by(request.issuer or certificate)
-    except InvalidSignature as fault:
-        raise IntegrityError("signature-broken", "the signature does not verify") from fault
-    facts = describe_certificate(certificate)
-    return MintedCertificate(der=facts.der, facts=facts, certificate=certificate)
+    der = sign_structure(prepared.tbs, issuer_key, prepared.issuer_key)
+    certificate = x509.load_der_x509_certificate(der)
+    facts = describe_certificate(certificate, prepared.key_kind)
+    return MintedCertificate(der=der, facts=facts, certificate=certificate)
+
+
+@lru_cache(maxsize=64)
+def _find_issuer_key(issuer: x509.Certificate) -> PublicKey:
+    """Return the issuer's public key, checked."""
+    return check_public_key(issuer.public_key())[0]
 
 
 def mint_root(
@@ -209,25 +213,33 @@ def _build(request: MintingRequest) -> x509.CertificateBuilder:
 
 def _list_extensions(request: MintingRequest) -> list[tuple[x509.ExtensionType, bool]]:
     """Return the extensions of a certificate with their criticality, in a fixed order."""
-    profile, issuer = request.profile, request.issuer
+    own: list[tuple[x509.ExtensionType, bool]] = [
+        (x509.SubjectKeyIdentifier.from_public_key(request.public_key), False)
+    ]
+    if request.san:
+        own.append((x509.SubjectAlternativeName(request.san), False))
+    return [*_list_shared(request.profile, request.issuer, request.urls), *own]
+
+
+@lru_cache(maxsize=64)  # one entry per issuer and profile; building them anew takes a fifth of `prepare`
+def _list_shared(
+    profile: CertificateProfile, issuer: x509.Certificate | None, urls: PublicationUrls
+) -> tuple[tuple[x509.ExtensionType, bool], ...]:
+    """Return the extensions that all certificates of one profile and issuer have in common."""
     extensions: list[tuple[x509.ExtensionType, bool]] = [
         (x509.BasicConstraints(ca=profile.is_ca, path_length=profile.path_length), True),
         (_build_key_usage(profile), True),
     ]
     if profile.extended_key_usage:
         extensions.append((x509.ExtendedKeyUsage(profile.extended_key_usage), False))
-    if request.san:
-        extensions.append((x509.SubjectAlternativeName(request.san), False))
-    extensions.append((x509.SubjectKeyIdentifier.from_public_key(request.public_key), False))
     if issuer is not None:
         above = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
         authority = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(above)
         extensions.append((authority, False))
-        if not profile.no_check:
-            extensions += _list_pointers(request.urls)
+        extensions += _list_pointers(urls)
     if profile.no_check:
         extensions.append((x509.OCSPNoCheck(), False))
-    return extensions
+    return tuple(extensions)
 
 
 def _list_pointers(urls: PublicationUrls) -> list[tuple[x509.ExtensionType, bool]]:

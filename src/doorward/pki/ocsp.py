@@ -1,0 +1,322 @@
+"""OCSP: requests read, answers signed or pre-signed, failures named.
+
+Not here: the status itself (the caller brings it), HTTP, caching. Own DER for answers, because the
+library stamps `producedAt` with a clock of its own; requests are read by the library.
+Standard: RFC 6960 sections 4.1 and 4.2, RFC 5019 section 2 (one certificate per request; a foreign
+issuer is answered `unauthorized`), RFC 9654 section 2.1 (nonce lengths).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import Enum
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import serialization
+from cryptography.x509 import ocsp
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from doorward.core.certificate import CertificateState, RevocationReason
+from doorward.core.errors import IntegrityError, MalformedInput, RequestRefused
+from doorward.core.ports import PrivateKey, PublicKey
+from doorward.pki.der import (
+    NULL,
+    encode,
+    encode_enumerated,
+    encode_explicit,
+    encode_extension,
+    encode_generalized_time,
+    encode_integer,
+    encode_octets,
+    encode_oid,
+    encode_sequence,
+)
+from doorward.pki.keys import check_public_key, encode_key_bits, encode_public_key
+from doorward.pki.signing import sign_answer
+
+REQUEST_LIMIT = 8 * 1024
+"""Bytes. An unsigned request has about 100; a signed one with its chain some thousand."""
+
+_NONCE_LENGTHS = range(1, 128 + 1)  # RFC 9654: 0 and more than 128 octets MUST be refused
+_SERIAL_BITS = 160  # twenty octets; longer serials are nobody's
+_BASIC = encode_oid("1.3.6.1.5.5.7.48.1.1")
+_NONCE = "1.3.6.1.5.5.7.48.1.2"
+_SHA1 = "sha1"
+_SHA256 = "sha256"
+_HASH_ALGORITHMS = {
+    _SHA1: encode_sequence(encode_oid("1.3.14.3.2.26"), NULL),  # what clients send; no secret rests on it
+    _SHA256: encode_sequence(encode_oid("2.16.840.1.101.3.4.2.1"), NULL),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OcspQuestion:
+    """What a request asks: one certificate by its issuer's hashes and its serial, and a nonce."""
+
+    hash_name: str
+    issuer_name_hash: bytes
+    issuer_key_hash: bytes
+    serial: int
+    nonce: bytes | None
+
+
+class OcspFailure(Enum):
+    """RFC 6960 section 4.2.1: answers without a signature; the value is the number on the wire."""
+
+    MALFORMED_REQUEST = 1
+    INTERNAL_ERROR = 2
+    TRY_LATER = 3
+    UNAUTHORIZED = 6
+
+
+class OcspWord(Enum):
+    """RFC 6960 section 2.2: what an answer can say of a certificate."""
+
+    GOOD = "good"
+    REVOKED = "revoked"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OcspStatus:
+    """The status of one certificate; a revoked one, and only that, has a time and a reason."""
+
+    word: OcspWord
+    revoked_at: datetime | None = None
+    reason: RevocationReason | None = None
+
+    def __post_init__(self) -> None:
+        complete = self.revoked_at is not None and self.reason is not None
+        empty = self.revoked_at is None and self.reason is None
+        if not (complete if self.word is OcspWord.REVOKED else empty):
+            raise ValueError("a revoked certificate, and no other, has a time and a reason")
+
+
+def describe_status(
+    state: CertificateState | None, revoked_at: datetime | None, reason: RevocationReason | None
+) -> OcspStatus:
+    """Return what OCSP says of a certificate of ours in that state; None is one that we do not know.
+
+    A hold is revoked with certificate-hold. What was intended and never issued is unknown: nobody may
+    take it for good.
+    """
+    match state:
+        case CertificateState.VALID:
+            return OcspStatus(word=OcspWord.GOOD)
+        case CertificateState.REVOKED | CertificateState.ON_HOLD:
+            return OcspStatus(word=OcspWord.REVOKED, revoked_at=revoked_at, reason=reason)
+        case _:
+            return OcspStatus(word=OcspWord.UNKNOWN)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpdateWindow:
+    """The times of an answer, UTC: produced, right since, asked again by."""
+
+    produced_at: datetime
+    this_update: datetime
+    next_update: datetime
+
+    def __post_init__(self) -> None:
+        if not self.this_update <= self.produced_at < self.next_update:
+            raise ValueError("an answer is produced between this update and the next")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OcspResponder:
+    """Who answers for one issuing CA; made by `build_responder`.
+
+    `ids` are the (hash name, issuer name hash, issuer key hash) under which clients ask for it.
+    """
+
+    ids: frozenset[tuple[str, bytes, bytes]]
+    responder_id: bytes
+    certificates: bytes
+    public_key: PublicKey
+    key: PrivateKey
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PresignedResponses:
+    """One answer for each way of naming the certificate, without nonce."""
+
+    sha1: bytes
+    sha256: bytes
+
+
+def build_responder(
+    issuer: x509.Certificate, key: PrivateKey, delegate: x509.Certificate | None = None
+) -> OcspResponder:
+    """Return the responder for an issuing CA.
+
+    Args:
+        issuer: the CA whose certificates are asked about.
+        key: signs the answers: the delegate's, or the issuer's own where there is none.
+        delegate: a certificate by that CA with the purpose OCSPSigning.
+
+    Raises:
+        RequestRefused: `ocsp-delegate-refused`: not by this CA, or not for OCSP.
+        IntegrityError: `responder-key-mismatch`: the key is not the signing certificate's.
+
+    Standard: RFC 6960 section 4.2.2.2.
+    """
+    signer = issuer
+    certificates = b""
+    if delegate is not None:
+        _check_delegate(delegate, issuer)
+        signer = delegate
+        der = delegate.public_bytes(serialization.Encoding.DER)
+        certificates = encode_explicit(0, encode_sequence(der))
+    public, _ = check_public_key(signer.public_key())
+    if encode_public_key(public) != encode_public_key(key.public_key()):
+        raise IntegrityError("responder-key-mismatch", "the key is not the OCSP signer's")
+    name = issuer.subject.public_bytes()
+    bits = encode_key_bits(check_public_key(issuer.public_key())[0])
+    return OcspResponder(
+        ids=frozenset((word, _digest(word, name), _digest(word, bits)) for word in _HASH_ALGORITHMS),
+        responder_id=encode_explicit(2, encode_octets(_digest(_SHA1, encode_key_bits(public)))),
+        certificates=certificates,
+        public_key=public,
+        key=key,
+    )
+
+
+def parse_ocsp_request(data: bytes) -> OcspQuestion:
+    """Return what a request asks.
+
+    Args:
+        data: one OCSPRequest for one certificate in DER, at most 8 KiB. Its signature, if any, is not
+            looked at: everybody may ask.
+
+    Raises:
+        MalformedInput: `ocsp-request-too-large`, `ocsp-request-malformed`, `ocsp-nonce-refused`,
+            `ocsp-extension-refused` (a critical one that we do not know).
+
+    Standard: RFC 6960 section 4.1.1, RFC 9654 section 2.1.
+    """
+    if len(data) > REQUEST_LIMIT:
+        raise MalformedInput(
+            "ocsp-request-too-large", f"a request may have {REQUEST_LIMIT} bytes", size=len(data)
+        )
+    try:
+        request = ocsp.load_der_ocsp_request(data)
+        question = OcspQuestion(
+            hash_name=request.hash_algorithm.name,
+            issuer_name_hash=request.issuer_name_hash,
+            issuer_key_hash=request.issuer_key_hash,
+            serial=request.serial_number,
+            nonce=None,
+        )
+        extensions = list(request.extensions)
+    except Exception as fault:  # a parser is total, whatever the library raises
+        raise MalformedInput(
+            "ocsp-request-malformed", "this is not an OCSP request for one certificate"
+        ) from fault
+    if not 0 <= question.serial < 1 << _SERIAL_BITS:
+        raise MalformedInput("ocsp-request-malformed", "no certificate has this serial number")
+    return replace(question, nonce=_read_nonce(extensions))
+
+
+def sign_response(
+    question: OcspQuestion, status: OcspStatus, *, responder: OcspResponder, window: UpdateWindow
+) -> bytes:
+    """Return a signed answer in DER, with the request's nonce where it had one.
+
+    Raises:
+        RequestRefused: `ocsp-unauthorized`: the certificate is not by the responder's CA, whatever the
+            status says. Answer `OcspFailure.UNAUTHORIZED`.
+
+    Standard: RFC 6960 section 4.2.1, RFC 5019 section 2.2.
+    """
+    asked = (question.hash_name, question.issuer_name_hash, question.issuer_key_hash)
+    if asked not in responder.ids:
+        raise RequestRefused("ocsp-unauthorized", "this responder does not answer for that issuer")
+    return _sign(question, status, responder, window)
+
+
+def presign_responses(
+    serial: int, status: OcspStatus, *, responder: OcspResponder, window: UpdateWindow
+) -> PresignedResponses:
+    """Return the answers for one certificate to clients that send no nonce, in DER."""
+    signed: dict[str, bytes] = {}
+    for word, name_hash, key_hash in responder.ids:
+        question = OcspQuestion(
+            hash_name=word, issuer_name_hash=name_hash, issuer_key_hash=key_hash, serial=serial, nonce=None
+        )
+        signed[word] = _sign(question, status, responder, window)
+    return PresignedResponses(sha1=signed[_SHA1], sha256=signed[_SHA256])
+
+
+def render_failure(failure: OcspFailure) -> bytes:
+    """Return an unsigned answer in DER that names a failure."""
+    return encode_sequence(encode_enumerated(failure.value))
+
+
+def _check_delegate(delegate: x509.Certificate, issuer: x509.Certificate) -> None:
+    """Refuse a delegate that clients would refuse: not by this CA, or not made for OCSP."""
+    try:
+        delegate.verify_directly_issued_by(issuer)
+        purposes = delegate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+        delegated = ExtendedKeyUsageOID.OCSP_SIGNING in purposes
+    except (InvalidSignature, ValueError, TypeError, x509.ExtensionNotFound):
+        delegated = False
+    if not delegated:
+        detail = "the certificate was not issued by this CA for OCSP"
+        raise RequestRefused("ocsp-delegate-refused", detail)
+
+
+def _digest(word: str, data: bytes) -> bytes:
+    """Return a hash that only names something (RFC 6960 says SHA-1; no secret rests on it)."""
+    return hashlib.new(word, data, usedforsecurity=False).digest()
+
+
+def _read_nonce(extensions: list[x509.Extension[x509.ExtensionType]]) -> bytes | None:
+    """Return the nonce; refuse lengths that the standard refuses, and unknown critical extensions."""
+    nonce: bytes | None = None
+    for extension in extensions:
+        if isinstance(extension.value, x509.OCSPNonce):
+            nonce = extension.value.nonce
+            if len(nonce) not in _NONCE_LENGTHS:
+                raise MalformedInput("ocsp-nonce-refused", "a nonce has 1 to 128 octets")
+        elif extension.critical:
+            raise MalformedInput("ocsp-extension-refused", "the request has an unknown critical extension")
+    return nonce
+
+
+def _sign(
+    question: OcspQuestion, status: OcspStatus, responder: OcspResponder, window: UpdateWindow
+) -> bytes:
+    """Return OCSPResponse { successful, BasicOCSPResponse }."""
+    certificate_id = encode_sequence(
+        _HASH_ALGORITHMS[question.hash_name],
+        encode_octets(question.issuer_name_hash),
+        encode_octets(question.issuer_key_hash),
+        encode_integer(question.serial),
+    )
+    single = encode_sequence(
+        certificate_id,
+        _encode_status(status),
+        encode_generalized_time(window.this_update),
+        encode_explicit(0, encode_generalized_time(window.next_update)),
+    )
+    fields = [responder.responder_id, encode_generalized_time(window.produced_at), encode_sequence(single)]
+    if question.nonce is not None:
+        extension = encode_extension(_NONCE, encode_octets(question.nonce))
+        fields.append(encode_explicit(1, encode_sequence(extension)))
+    body = encode_sequence(*fields)
+    basic = sign_answer(body, responder.key, responder.public_key, responder.certificates)
+    answer = encode_sequence(_BASIC, encode_octets(basic))
+    return encode_sequence(encode_enumerated(0), encode_explicit(0, answer))
+
+
+def _encode_status(status: OcspStatus) -> bytes:
+    """Return CertStatus; `unspecified` is said by silence, as in a CRL."""
+    if status.revoked_at is None or status.reason is None:
+        return encode(0x80 if status.word is OcspWord.GOOD else 0x82)
+    reason = b""
+    if status.reason is not RevocationReason.UNSPECIFIED:
+        reason = encode_explicit(0, encode_enumerated(status.reason.code))
+    return encode(0xA1, encode_generalized_time(status.revoked_at), reason)

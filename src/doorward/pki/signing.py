@@ -1,0 +1,87 @@
+"""Signatures over DER structures: the algorithm for a key, and the signed whole.
+
+Not here: what is signed (minting, crl, ocsp) and where keys are kept.
+Standard: RFC 5280 section 4.1.1, RFC 5758 section 3.2, RFC 8410 section 3, RFC 4055 section 5.
+"""
+
+from __future__ import annotations
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, padding
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey, EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from doorward.core.errors import IntegrityError
+from doorward.core.ports import PrivateKey, PublicKey
+from doorward.pki.der import NULL, encode_bits, encode_oid, encode_sequence
+from doorward.pki.keys import choose_hash, encode_public_key
+
+_ECDSA_SHA256 = encode_sequence(encode_oid("1.2.840.10045.4.3.2"))
+_ECDSA_SHA384 = encode_sequence(encode_oid("1.2.840.10045.4.3.3"))
+_ED25519 = encode_sequence(encode_oid("1.3.101.112"))
+_RSA_SHA256 = encode_sequence(encode_oid("1.2.840.113549.1.1.11"), NULL)
+
+
+def encode_algorithm(key: PublicKey) -> bytes:
+    """Return the AlgorithmIdentifier of the signatures that this key makes here."""
+    match key:
+        case Ed25519PublicKey():
+            return _ED25519
+        case EllipticCurvePublicKey():
+            return _ECDSA_SHA384 if isinstance(choose_hash(key), hashes.SHA384) else _ECDSA_SHA256
+        case _:
+            return _RSA_SHA256
+
+
+def sign_structure(body: bytes, key: PrivateKey, expected: PublicKey) -> bytes:
+    """Return SEQUENCE { body, signatureAlgorithm, signature }, the signature verified.
+
+    Args:
+        body: the to-be-signed part, DER; its own algorithm field, if any, is the caller's business.
+        key: signs.
+        expected: the public key that the signer's certificate holds.
+
+    Raises:
+        IntegrityError: `issuer-key-mismatch` (nothing was signed), `signature-broken`: a faulty token or
+            memory; a wrong RSA signature would give the key away, so it must not leave.
+    """
+    if encode_public_key(key.public_key()) != encode_public_key(expected):
+        raise IntegrityError("issuer-key-mismatch", "the signing key is not the issuer certificate's key")
+    signature = _sign(body, key)
+    try:
+        _verify(signature, body, expected)
+    except InvalidSignature as fault:
+        raise IntegrityError("signature-broken", "the signature does not verify") from fault
+    return encode_sequence(body, encode_algorithm(expected), encode_bits(signature))
+
+
+def sign_answer(body: bytes, key: PrivateKey, public: PublicKey, trailer: bytes) -> bytes:
+    """Return SEQUENCE { body, signatureAlgorithm, signature, trailer } without looking back.
+
+    For OCSP answers only: they are many, live for minutes, and the caller has compared the keys once;
+    verifying each would cost three times what signing does.
+    """
+    return encode_sequence(body, encode_algorithm(public), encode_bits(_sign(body, key)), trailer)
+
+
+def _sign(body: bytes, key: PrivateKey) -> bytes:
+    """Return the raw signature."""
+    match key:
+        case Ed25519PrivateKey():
+            return key.sign(body)
+        case EllipticCurvePrivateKey():
+            return key.sign(body, ec.ECDSA(choose_hash(key)))
+        case _:
+            return key.sign(body, padding.PKCS1v15(), hashes.SHA256())
+
+
+def _verify(signature: bytes, body: bytes, key: PublicKey) -> None:
+    """Return if the raw signature is by `key`; raise `InvalidSignature` otherwise."""
+    match key:
+        case Ed25519PublicKey():
+            key.verify(signature, body)
+        case EllipticCurvePublicKey():
+            key.verify(signature, body, ec.ECDSA(choose_hash(key)))
+        case _:
+            key.verify(signature, body, padding.PKCS1v15(), hashes.SHA256())
