@@ -1,0 +1,164 @@
+"""From one policy to the next while connections live: who may stay, and which ids stand in for new ones.
+
+Not here: cutting, and comparing what two policies allow (policy.decision.lost_authority).
+
+What a connection may do is decided by the ids in its filter state, which nobody can change. An
+edited rule gets a new id, which no live connection holds. So each connection also carries a *class
+token* among its grants: the hash of tenant, application, policy revision and its sorted ids. All
+live connections of one class hold the same evidence; where every one of them deserves a new id, the
+new configuration accepts the class token in place of that id: an *alias*.
+
+Why this is sound:
+- a new connection never holds an old token: the revision is hashed, and aliases are made only for
+  classes of older revisions than the one being published;
+- an alias speaks for the whole class, so one member that does not deserve the id prevents it;
+- aliases are computed anew at each publication, from the connections that live then;
+- whoever holds an id of the new policy without deserving it is *overreaching* and must be gone
+  before that policy is published, even if it lost nothing: the next edit of that rule would give it
+  what it never had.
+
+The order of a transition, which the caller keeps:
+1. end whoever lost authority (`lost_authority`) or is overreaching, and see that they are gone;
+2. `aliases_for` every connection that Envoy may still carry, those that resist their end included;
+3. publish the plan with these aliases;
+4. end `short` ones next (they deserve more than they can show), `carried` ones gently, within
+   ten minutes, so that aliases do not pile up.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from doorward.policy.decision import ID_LENGTH, connection_id
+from doorward.policy.model import AppPolicy
+
+MAX_ALIASES = 32
+"""Class tokens that one id accepts; each is one more substring search per request on that rule."""
+
+NO_ALIASES: Mapping[str, frozenset[str]] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldConnection:
+    """A live connection as a transition sees it.
+
+    Args:
+        key: whatever the caller knows it by.
+        application_id: the application that it was admitted to.
+        revision: the policy revision under which it was judged.
+        grants: the ids that it was given then, without the class token.
+        deserved: the ids that it would be given now: `ConnectionAuthority.grants` of the policy to
+            come; empty where it deserves nothing, or where that is not known.
+    """
+
+    key: int
+    application_id: str
+    revision: int
+    grants: frozenset[str]
+    deserved: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """Which connections stand how towards a policy and its aliases; the three sets are disjoint.
+
+    Args:
+        overreaching: hold an id of the policy that they do not deserve: they must be gone before it
+            is published.
+        short: deserve an id that they cannot show: refused there until they connect anew.
+        carried: deserve exactly what they can show, some of it only by alias.
+    """
+
+    overreaching: frozenset[int]
+    short: frozenset[int]
+    carried: frozenset[int]
+
+
+def class_token(tenant: str, application_id: str, revision: int, grants: Iterable[str]) -> str:
+    """Return the token that all connections of one class carry as one more id in their grants.
+
+    Args:
+        tenant: the tenant's id.
+        application_id: the application's id.
+        revision: the policy revision judged under; never reused.
+        grants: the ids given, without any token.
+
+    Returns:
+        `t` and 20 characters of `[a-z2-7]`: no rule's id begins with `t`.
+    """
+    parts = json.dumps([tenant, application_id, revision, sorted(set(grants))], separators=(",", ":"))
+    digest = hashlib.sha256(parts.encode()).digest()
+    return "t" + base64.b32encode(digest).decode("ascii").lower()[: ID_LENGTH - 1]
+
+
+def rule_ids(app: AppPolicy, tenant: str, application_id: str) -> frozenset[str]:
+    """Return every id that the rules of an application ask for."""
+    return frozenset(connection_id(tenant, application_id, rule.effect, rule.selector) for rule in app.rules)
+
+
+def aliases_for(
+    live: Iterable[HeldConnection], *, tenant: str, revision: int
+) -> Mapping[str, frozenset[str]]:
+    """Return, for each id of the policy to come, the class tokens that count as holding it.
+
+    Args:
+        live: every connection that Envoy may still carry, judged against the policy to come.
+        tenant: the tenant's id.
+        revision: the revision to be published.
+
+    Returns:
+        At most `MAX_ALIASES` tokens for each id, those of the largest classes.
+    """
+    members: Counter[str] = Counter()
+    lacking: dict[str, frozenset[str]] = {}
+    for one in live:
+        if one.revision >= revision:
+            continue  # a class that new connections may still join
+        token = class_token(tenant, one.application_id, one.revision, one.grants)
+        members[token] += 1
+        deserved = one.deserved - one.grants
+        lacking[token] = lacking.get(token, deserved) & deserved
+    tokens: dict[str, list[str]] = {}
+    for token in sorted(members, key=lambda one: (-members[one], one)):
+        for lacked in lacking[token]:
+            tokens.setdefault(lacked, []).append(token)
+    return {one: frozenset(found[:MAX_ALIASES]) for one, found in sorted(tokens.items())}
+
+
+def standing_of(
+    live: Iterable[HeldConnection],
+    *,
+    tenant: str,
+    ids: Mapping[str, frozenset[str]],
+    aliases: Mapping[str, frozenset[str]] = NO_ALIASES,
+) -> Standing:
+    """Compare what each connection can show with what it deserves.
+
+    Args:
+        live: the connections, judged against one policy.
+        tenant: the tenant's id.
+        ids: application id to `rule_ids` of that policy; an application that is not in it is gone.
+        aliases: those that are, or will be, in force with that policy.
+    """
+    overreaching, short, carried = set(), set(), set()
+    for one in live:
+        if one.application_id not in ids:
+            overreaching.add(one.key)
+            continue
+        token = class_token(tenant, one.application_id, one.revision, one.grants)
+        asked = ids[one.application_id]
+        by_alias = {rule for rule in asked if token in aliases.get(rule, ())} - one.grants
+        shown = (one.grants & asked) | by_alias
+        if not shown <= one.deserved:
+            overreaching.add(one.key)
+        elif not one.deserved <= shown:
+            short.add(one.key)
+        elif by_alias:
+            carried.add(one.key)
+    return Standing(overreaching=frozenset(overreaching), short=frozenset(short), carried=frozenset(carried))
