@@ -91,18 +91,14 @@ class Retention(Enum):
 class EventSpec:
     """One row of the catalogue.
 
-    `required` and `optional` are the public fields; `personal` are always optional, since they may
-    be unknown, and their values are text.
+    `fields` are the public fields with their kinds, `required` those that must be there; `personal`
+    fields are always optional, since they may be unknown, and their values are text.
     """
 
-    required: Mapping[str, FieldKind]
-    optional: Mapping[str, FieldKind]
+    fields: Mapping[str, FieldKind]
+    required: frozenset[str]
     personal: frozenset[str]
     retention: Retention
-
-    def kind(self, field: str) -> FieldKind | None:
-        """Return the kind of a public field, or None where this type has no such field."""
-        return self.required.get(field) or self.optional.get(field)
 
 
 _FIELDS: Mapping[str, FieldKind] = MappingProxyType(
@@ -189,8 +185,8 @@ ACTOR_FIELDS = frozenset({"actor_name", "source", "user_agent"})
 
 def _spec(retention: Retention, required: str, optional: str = "", personal: str = "") -> EventSpec:
     return EventSpec(
-        required=MappingProxyType({name: _FIELDS[name] for name in required.split()}),
-        optional=MappingProxyType({name: _FIELDS[name] for name in optional.split()}),
+        fields=MappingProxyType({name: _FIELDS[name] for name in f"{required} {optional}".split()}),
+        required=frozenset(required.split()),
         personal=ACTOR_FIELDS | frozenset(personal.split()),
         retention=retention,
     )

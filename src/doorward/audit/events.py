@@ -2,31 +2,37 @@
 
 Not here: how an event is written and committed to (`leaf`), and where it is kept (`log`).
 
-An `Event` that exists is valid: known type, all required fields, no unknown field, every value
-within the stated limits, no control character (a forged line break in a log is the oldest trick),
-no lone surrogate (it has no UTF-8 form, so it has no canonical leaf).
+An `Event` that exists is valid: known type, all required fields, no unknown field, every value of
+its kind and within the stated limits (`values`).
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from types import MappingProxyType
-from typing import TypeGuard
 
 from doorward.audit.catalogue import ACTOR_FIELDS, CATALOGUE, EventSpec, EventType, FieldKind, Retention
+from doorward.audit.values import (
+    ACTOR,
+    ID,
+    INVALID,
+    MAX_STRING,
+    Value,
+    line_length,
+    printable,
+    render_moment,
+    value_length,
+)
 from doorward.core.errors import MalformedInput
 
 __all__ = [
     "ACTOR_FIELDS",
     "CATALOGUE",
     "MAX_FIELDS",
-    "MAX_ITEMS",
     "MAX_PERSONAL_CHARACTERS",
     "MAX_PUBLIC_CHARACTERS",
-    "MAX_STRING",
     "Event",
     "EventSpec",
     "EventType",
@@ -38,27 +44,12 @@ __all__ = [
     "render_moment",
 ]
 
-Value = str | int | bool | tuple[str, ...]
-"""What a public field holds once the event is built."""
-
 MAX_FIELDS = 32
 """Fields of one event, public and personal together; the widest row of the catalogue has 22."""
-MAX_STRING = 2048
-"""Characters of one string; Envoy's request headers are capped at 60 KiB, a path in practice at 2,048."""
-MAX_ITEMS = 256
-"""Items of one list; grants are capped at 4 KiB on the wire, which is fewer ids than this."""
 MAX_PUBLIC_CHARACTERS = 8192
 """Characters of all public values together: with four bytes a character a leaf stays under 64 KiB."""
 MAX_PERSONAL_CHARACTERS = 16384
 """Characters of all personal values together: what one export line must be able to carry."""
-MAX_INTEGER = 2**53 - 1
-"""RFC 8785 section 3.2.2.3: beyond this a number is not the same in every JSON implementation."""
-
-_ID = re.compile(r"[a-z]{3}_[a-z0-9]{1,40}", re.ASCII)
-_ACTOR = re.compile(r"[a-z]{3}_[a-z0-9]{1,40}|os:[0-9]{1,10}|system", re.ASCII)
-_TOKEN = re.compile(r"[!-~]{1,256}", re.ASCII)
-_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-_ESCAPED = re.compile(_UNSAFE.pattern[:-1] + r"\\]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,20 +78,18 @@ class Event:
     personal: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
+        _check_envelope(self)
+        data, personal = dict(self.data), dict(self.personal)  # copied, so that nobody changes them
         spec = CATALOGUE[self.type]
-        _check_envelope(self.id, self.at, self.tenant, self.actor)
-        data, personal = dict(self.data), dict(self.personal)
         if len(data) + len(personal) > MAX_FIELDS:
             raise _malformed(self.type, "event", f"has more than {MAX_FIELDS} fields")
-        for name in spec.required:
-            if name not in data:
-                raise _malformed(self.type, name, "is required")
-        _check_size(self.type, "data", sum(_check_public(self.type, spec, *item) for item in data.items()))
-        _check_size(
-            self.type, "personal", sum(_check_personal(self.type, spec, *item) for item in personal.items())
-        )
-        object.__setattr__(self, "data", MappingProxyType(data))
-        object.__setattr__(self, "personal", MappingProxyType(personal))
+        for name in spec.required - data.keys():
+            raise _malformed(self.type, name, "is required")
+        _check_public(self.type, spec, data)
+        _check_personal(self.type, spec, personal)
+        # Sorted, so that leaf and openings come out in one order.
+        object.__setattr__(self, "data", MappingProxyType(dict(sorted(data.items()))))
+        object.__setattr__(self, "personal", MappingProxyType(dict(sorted(personal.items()))))
 
     @property
     def retention(self) -> Retention:
@@ -159,104 +148,49 @@ def build_event(
     )
 
 
-def render_moment(moment: datetime) -> str:
-    """Return an aware UTC datetime as RFC 3339 text with microseconds and `Z`: one moment, one text.
-
-    Raises:
-        MalformedInput: `event-malformed` where the datetime is naive or not UTC.
-    """
-    if moment.utcoffset() != timedelta(0):
-        raise MalformedInput("event-malformed", "a moment of an event must be aware and in UTC")
-    return moment.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
-
-
-def printable(text: str, limit: int = MAX_STRING) -> str:
-    r"""Return hostile text in a form that a personal or TEXT field accepts.
-
-    Control characters, direction overrides, lone surrogates and the backslash itself become
-    `\xNN` or `\uNNNN`, so that two different texts never look the same; what is longer than
-    `limit` characters (at least 1) ends in an ellipsis.
-    """
-    safe = _ESCAPED.sub(_escape, text[: limit + 1])
-    return safe if len(safe) <= limit else safe[: limit - 1] + "\u2026"
-
-
-def _escape(match: re.Match[str]) -> str:
-    code = ord(match[0])
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"  # noqa: PLR2004  # one byte, two digits
-
-
-def _malformed(event: EventType, name: str, problem: str) -> MalformedInput:
+def _malformed(event: EventType, name: object, problem: str) -> MalformedInput:
     # The value is not repeated: it may be personal, and errors end up in logs.
+    shown = printable(str(name), 64)
     return MalformedInput(
-        "event-malformed", f"{event.value}: {name} {problem}", event=event.value, field=name
+        "event-malformed", f"{event.value}: {shown} {problem}", event=event.value, field=shown
     )
 
 
-def _check_envelope(event_id: str, at: datetime, tenant: str, actor: str) -> None:
-    render_moment(at)
-    for name, value, pattern in (("id", event_id, _ID), ("tenant", tenant, _ID), ("actor", actor, _ACTOR)):
+def _check_envelope(event: Event) -> None:
+    if not isinstance(event.type, EventType):
+        raise MalformedInput("event-malformed", "the event's type is not in the catalogue", field="type")
+    render_moment(event.at)
+    for name, value, pattern in (
+        ("id", event.id, ID),
+        ("tenant", event.tenant, ID),
+        ("actor", event.actor, ACTOR),
+    ):
         if not isinstance(value, str) or not pattern.fullmatch(value):
             raise MalformedInput("event-malformed", f"the event's {name} is not an opaque id", field=name)
 
 
-def _check_size(event: EventType, part: str, characters: int) -> None:
-    limit = MAX_PUBLIC_CHARACTERS if part == "data" else MAX_PERSONAL_CHARACTERS
-    if characters > limit:
-        raise _malformed(event, part, f"is longer than {limit} characters together")
+def _check_public(event: EventType, spec: EventSpec, data: Mapping[str, object]) -> None:
+    characters = 0
+    for name, value in data.items():
+        kind = spec.fields.get(name)
+        if kind is None:
+            raise _malformed(event, name, "is not a public field of this type")
+        length = value_length(kind, value)
+        if length == INVALID:
+            raise _malformed(event, name, f"is not a valid {kind.value}")
+        characters += length
+    if characters > MAX_PUBLIC_CHARACTERS:
+        raise _malformed(event, "data", f"is longer than {MAX_PUBLIC_CHARACTERS} characters together")
 
 
-def _check_public(event: EventType, spec: EventSpec, name: str, value: object) -> int:
-    """Return the length of a public value in characters, or raise."""
-    kind = spec.kind(name)
-    if kind is None:
-        raise _malformed(event, printable(str(name), 64), "is not a public field of this type")
-    length = public_length(kind, value)
-    if length is None:
-        raise _malformed(event, name, f"is not a valid {kind.value}")
-    return length
-
-
-def public_length(kind: FieldKind, value: object) -> int | None:
-    """Return how many characters a public value takes, or None where it is not of that kind."""
-    match kind:
-        case FieldKind.FLAG:
-            return 5 if type(value) is bool else None
-        case FieldKind.INTEGER:
-            # type() and not isinstance: a bool is an int, and 1 and true are two different leaves.
-            return 16 if type(value) is int and abs(value) <= MAX_INTEGER else None
-        case FieldKind.TOKENS:
-            if not isinstance(value, tuple) or len(value) > MAX_ITEMS:
-                return None
-            if not all(isinstance(item, str) and _TOKEN.fullmatch(item) for item in value):
-                return None
-            return sum(map(len, value))
-        case FieldKind.TEXT:
-            return len(value) if _is_line(value) else None
-        case FieldKind.MOMENT:
-            return len(value) if isinstance(value, str) and _is_moment(value) else None
-        case FieldKind.ID | FieldKind.TOKEN:
-            return len(value) if isinstance(value, str) and _PATTERNS[kind].fullmatch(value) else None
-
-
-_PATTERNS = {FieldKind.ID: _ID, FieldKind.TOKEN: _TOKEN}
-
-
-def _is_moment(text: str) -> bool:
-    try:
-        return render_moment(datetime.fromisoformat(text)) == text
-    except (ValueError, MalformedInput):
-        return False
-
-
-def _check_personal(event: EventType, spec: EventSpec, name: str, value: object) -> int:
-    """Return the length of a personal value in characters, or raise."""
-    if name not in spec.personal:
-        raise _malformed(event, printable(str(name), 64), "is not a personal field of this type")
-    if not _is_line(value):
-        raise _malformed(event, name, f"is not one line of at most {MAX_STRING} characters")
-    return len(value)
-
-
-def _is_line(value: object) -> TypeGuard[str]:
-    return isinstance(value, str) and len(value) <= MAX_STRING and not _UNSAFE.search(value)
+def _check_personal(event: EventType, spec: EventSpec, personal: Mapping[str, object]) -> None:
+    characters = 0
+    for name, value in personal.items():
+        if name not in spec.personal:
+            raise _malformed(event, name, "is not a personal field of this type")
+        length = line_length(value)
+        if length == INVALID:
+            raise _malformed(event, name, f"is not one line of at most {MAX_STRING} characters")
+        characters += length
+    if characters > MAX_PERSONAL_CHARACTERS:
+        raise _malformed(event, "personal", f"is longer than {MAX_PERSONAL_CHARACTERS} characters together")

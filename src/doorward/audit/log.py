@@ -23,8 +23,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from doorward.audit.events import Retention
 from doorward.audit.leaf import Opening, SealedEvent
+from doorward.audit.merkle import Accumulator, leaf_hash, peak_places, root_hash
+from doorward.audit.note import (
+    Checkpoint,
+    VerifierKey,
+    open_checkpoint,
+    render_checkpoint,
+    sign_note,
+    verifier_key,
+)
+from doorward.core.errors import DoorwardError, IntegrityError
 
 
 class StoredLeaf(NamedTuple):
@@ -149,3 +161,97 @@ class EventStore(Outbox, Protocol):
     def erase_before(self, retention: Retention, before: datetime) -> int:
         """Delete the openings of a retention class whose events are older; return how many."""
         ...
+
+
+def sequence(store: EventStore, limit: int) -> int:
+    """Move the oldest events of the outbox into the tree.
+
+    Args:
+        store: inside one transaction, which the caller commits, under the sequencer's lock.
+        limit: events at most; what is left comes next time.
+
+    Returns:
+        How many were moved.
+
+    Raises:
+        IntegrityError: what the store found broken; nothing may be committed then.
+
+    Standard: RFC 9162 section 2.1.
+    """
+    batch = store.pending(limit)
+    if not batch:
+        return 0
+    size = store.tree_size()
+    tree = Accumulator(size, store.nodes(peak_places(size)))
+    hashes = [leaf_hash(event.leaf) for event in batch]
+    runs = tree.extend(hashes)
+    store.append(
+        [
+            StoredLeaf(number, event.event_id, event.leaf, digest)
+            for number, (event, digest) in enumerate(zip(batch, hashes, strict=True), start=size)
+        ],
+        [
+            StoredNode(run.level, number, digest)
+            for run in runs
+            for number, digest in enumerate(run.hashes, start=run.start)
+        ],
+    )
+    store.forget_pending([event.outbox_id for event in batch])
+    return len(batch)
+
+
+def sign_checkpoint(
+    store: EventStore,
+    signer: Ed25519PrivateKey,
+    origin: str,
+    now: datetime,
+) -> str | None:
+    """Sign the head of the tree where it has grown since the last checkpoint.
+
+    1. The last checkpoint must verify under this key: a log keeps its key, a new key is a new log.
+    2. The tree must begin with what that checkpoint covers: a log that signs two heads which
+       contradict each other destroys every proof that it ever gave.
+    3. The head is signed and stored.
+
+    Args:
+        store: inside one transaction, under the sequencer's lock.
+        signer: the log's private key.
+        origin: the log's name, which is the name of its key, such as `corp.example/audit`.
+        now: aware, UTC; kept beside the checkpoint, not in it.
+
+    Returns:
+        The signed note, or None where nothing is new.
+
+    Raises:
+        IntegrityError: `checkpoint-foreign`, `log-truncated`, `log-rewritten`: stop and investigate.
+        MalformedInput: `key-malformed` for an origin that cannot name a key.
+
+    Standard: C2SP tlog-checkpoint, "Signatures".
+    """
+    size = store.tree_size()
+    latest = store.latest_checkpoint()
+    if latest is not None:
+        last = _open_own(latest, verifier_key(origin, signer.public_key()))  # 1
+        if last.size > size:
+            raise IntegrityError("log-truncated", f"the log had {last.size} leaves and has {size}")
+        if root_hash(last.size, store.nodes) != last.root:  # 2
+            raise IntegrityError(
+                "log-rewritten", f"the first {last.size} leaves are not those that were signed"
+            )
+        if last.size == size:
+            return None
+    elif size == 0:
+        return None
+    head = Checkpoint(origin=origin, size=size, root=root_hash(size, store.nodes))
+    text = sign_note(render_checkpoint(head), signer, origin)  # 3
+    store.store_checkpoint(text, size, now)
+    return text
+
+
+def _open_own(text: str, key: VerifierKey) -> Checkpoint:
+    try:
+        return open_checkpoint(text, [key])
+    except DoorwardError as error:
+        raise IntegrityError(
+            "checkpoint-foreign", "the last checkpoint was not signed by this log"
+        ) from error

@@ -1,0 +1,190 @@
+"""Exports: the log as a file of JSON lines, and checking such a file with nothing but itself.
+
+Not here: the checks that a log and an export share (`judging`).
+
+    line 1  {"checkpoint":"<signed note>","doorward-audit-export":1,"size":N,"verifier_key":"…"}
+    line n  {"hash":"<hex>","leaf":{…},"number":0,"open":{"source":["203.0.113.9","<salt hex>"]}}
+
+Every line is canonical JSON, so the leaf's bytes are the text between `"leaf":` and `,"number"`, and
+no two readers see two contents in one line. `open` holds the personal values that the exporter was
+allowed to hand out. The checkpoint is the latest one, or empty; leaves may go on after it.
+
+The key in the header is there to be read, never to be trusted: whoever made the file chose it.
+The checker is total: whatever the bytes are, they end up as faults of the report.
+
+Standard: RFC 8785 (lines), RFC 9162 section 2.1, C2SP tlog-checkpoint.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from typing import Any, BinaryIO
+
+from doorward.audit.judging import LogJudge
+from doorward.audit.leaf import Opening, parse_canonical, render_canonical
+from doorward.audit.log import EventStore
+from doorward.audit.merkle import leaf_hash
+from doorward.audit.note import parse_verifier_key
+from doorward.audit.report import LogFaultCode, VerificationReport
+from doorward.core.errors import IntegrityError, MalformedInput
+
+FORMAT = "doorward-audit-export"
+VERSION = 1
+MAX_LINE_BYTES = 262_144
+"""A leaf of 64 KiB and 16,384 characters of personal values with their salts fit twice."""
+BLOCK = 4096
+"""Leaves that are read, and hashes that are held, before the tree takes them."""
+_SALT = re.compile(r"[0-9a-f]{64}", re.ASCII)
+
+
+def render_export(store: EventStore, verifier_key: str, *, personal: bool = False) -> Iterator[bytes]:
+    """Yield the lines of an export, each with its newline, holding one block in memory at a time.
+
+    Args:
+        store: inside one transaction that sees one state.
+        verifier_key: the log's verifier key, for the header.
+        personal: hand out the personal values that are still there, with their salts.
+
+    Raises:
+        IntegrityError: `leaf-malformed` where a stored leaf holds a line break: it would forge lines.
+    """
+    size = store.tree_size()
+    header = {
+        "checkpoint": store.latest_checkpoint() or "",
+        FORMAT: VERSION,
+        "size": size,
+        "verifier_key": verifier_key,
+    }
+    yield render_canonical(header) + b"\n"
+    for start in range(0, size, BLOCK):
+        end = min(start + BLOCK, size)
+        opened: defaultdict[int, dict[str, list[str]]] = defaultdict(dict)
+        for number, opening in store.openings(start, end) if personal else ():
+            opened[number][opening.field] = [opening.value, opening.salt.hex()]
+        for row in store.leaves(start, end):
+            if b"\n" in row.leaf:
+                raise IntegrityError("leaf-malformed", f"leaf {row.number} holds a line break")
+            openings = render_canonical(opened[row.number])
+            yield b'{"hash":"%b","leaf":%b,"number":%d,"open":%b}\n' % (
+                row.hash.hex().encode(),
+                row.leaf,
+                row.number,
+                openings,
+            )
+
+
+def read_lines(stream: BinaryIO) -> Iterator[bytes]:
+    """Yield the lines of a file; a line that is too long comes in pieces, each of them malformed."""
+    while line := stream.readline(MAX_LINE_BYTES + 1):
+        yield line
+
+
+def verify_export(
+    lines: Iterable[bytes], *, checkpoint: str | None = None, verifier_key: str | None = None
+) -> VerificationReport:
+    """Check an export.
+
+    Args:
+        lines: the lines, of any content; of a file, take `read_lines(file)`.
+        checkpoint: a signed note that the caller kept elsewhere.
+        verifier_key: the log's verifier key as the caller kept it; without it no signature is checked
+            and the export only agrees with itself.
+
+    Returns:
+        The report, for any bytes.
+
+    Raises:
+        MalformedInput: `key-malformed`: the caller's key is not one.
+
+    Standard: as in the module docstring.
+    Not checked: that leaves follow the catalogue of events.
+    """
+    judge = LogJudge(None if verifier_key is None else parse_verifier_key(verifier_key))
+    if checkpoint is not None:
+        judge.anchor("given", checkpoint)
+    remaining = iter(lines)
+    size = _check_header(judge, next(remaining, b""))
+    hashes: list[bytes] = []
+    expected = 0
+    for place, line in enumerate(remaining, start=2):
+        digest, number = _check_line(judge, place, line, expected)
+        hashes.append(digest)
+        expected = number + 1
+        if len(hashes) == BLOCK:
+            judge.extend(hashes)
+            hashes.clear()
+    judge.extend(hashes)
+    if size is not None and size != judge.size:
+        message = f"the export is of {size} leaves and has {judge.size}"
+        judge.fault(LogFaultCode.LOG_TRUNCATED, message)
+    return judge.report()
+
+
+def _check_header(judge: LogJudge, line: bytes) -> int | None:
+    """Return the number of leaves that the header announces, or None where there is no header."""
+    try:
+        header = _parse_line(line, {"checkpoint": str, FORMAT: int, "size": int, "verifier_key": str})
+    except MalformedInput as error:
+        judge.fault(LogFaultCode.EXPORT_MALFORMED, f"line 1: {error.detail}", line=1)
+        return None
+    if header[FORMAT] != VERSION:
+        judge.fault(LogFaultCode.EXPORT_MALFORMED, f"line 1: not an export of version {VERSION}", line=1)
+    if header["checkpoint"]:
+        judge.anchor("exported", str(header["checkpoint"]))
+    return int(header["size"])
+
+
+def _check_line(judge: LogJudge, place: int, line: bytes, expected: int) -> tuple[bytes, int]:
+    """Return the hash of a line's leaf and its number; a malformed line counts as the expected leaf."""
+    try:
+        fields = _parse_line(line, {"hash": str, "leaf": dict, "number": int, "open": dict})
+        openings = _parse_openings(fields["open"])
+    except MalformedInput as error:
+        judge.fault(
+            LogFaultCode.EXPORT_MALFORMED, f"line {place}: {error.detail}", number=expected, line=place
+        )
+        return leaf_hash(line), expected
+    leaf, number = render_canonical(fields["leaf"]), fields["number"]
+    digest = leaf_hash(leaf)
+    if number != expected:
+        message = f"line {place}: leaf {expected} was to come, leaf {number} came"
+        judge.fault(LogFaultCode.LEAF_MISSING, message, number=expected, line=place)
+    if digest.hex() != fields["hash"]:
+        message = f"line {place}: leaf {number} was altered"
+        judge.fault(LogFaultCode.LEAF_ALTERED, message, number=number, leaf=leaf, line=place)
+    judge.personal(number, leaf, openings)
+    return digest, number
+
+
+def _parse_line(line: bytes, form: dict[str, type]) -> dict[str, Any]:
+    """Return the fields of a canonical line that has exactly these fields of these types.
+
+    Raises:
+        MalformedInput: `export-malformed`, `json-malformed`.
+    """
+    text = line.removesuffix(b"\n")
+    fields = parse_canonical(text, MAX_LINE_BYTES)
+    if not isinstance(fields, dict) or fields.keys() != form.keys():
+        raise MalformedInput("export-malformed", "not the fields of an export's line")
+    # type() and not isinstance: a bool is an int in Python and is none in JSON.
+    if any(type(fields[name]) is not kind for name, kind in form.items()):
+        raise MalformedInput("export-malformed", "a field of the line is of the wrong type")
+    try:
+        if render_canonical(fields) == text:
+            return fields
+    except (UnicodeEncodeError, RecursionError):
+        pass  # a lone surrogate written as an escape; an array nested just less than the parser bears
+    raise MalformedInput("export-malformed", "the line is not in canonical form")
+
+
+def _parse_openings(fields: dict[str, object]) -> list[Opening]:
+    openings = []
+    for name, pair in fields.items():
+        match pair:
+            case [str() as value, str() as salt] if _SALT.fullmatch(salt):
+                openings.append(Opening(field=name, value=value, salt=bytes.fromhex(salt), subject=""))
+            case _:
+                raise MalformedInput("export-malformed", "a personal value is not a pair of value and salt")
+    return openings

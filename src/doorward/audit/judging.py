@@ -1,0 +1,163 @@
+"""The judge of a log: takes its leaves in order and collects everything that is wrong with them.
+
+Not here: where the leaves come from (`verifying` reads the store, `export` reads a file) and the
+faults that only one of the two can see. A judge is used once.
+
+Standard: RFC 9162 section 2.1; C2SP tlog-checkpoint.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from doorward.audit.leaf import Opening, count_commitments, opens_leaf
+from doorward.audit.merkle import Accumulator, NodeRun
+from doorward.audit.note import Checkpoint, VerifierKey, open_checkpoint, parse_checkpoint, parse_note
+from doorward.audit.report import MAX_FAULTS, LogFault, LogFaultCode, VerificationReport
+from doorward.audit.values import printable
+from doorward.core.errors import DoorwardError
+
+_TYPE = re.compile(rb'"type":"([a-z-]{1,64}:[a-z-]{1,64})"')
+_EVENT_ID = re.compile(rb'"id":"([a-z0-9_]{1,64})"')
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Anchor:
+    """A checkpoint to hold the log against, and where it came from."""
+
+    source: str
+    checkpoint: Checkpoint
+
+
+class LogJudge:
+    """Takes leaves in order and collects what is wrong with them: the steps that store and export share."""
+
+    def __init__(self, key: VerifierKey | None) -> None:
+        self.faults: list[LogFault] = []
+        self.faults_omitted = 0
+        self.opened = 0
+        self.redacted = 0
+        self._key = key
+        self._anchors: list[Anchor] = []
+        self._tree = Accumulator()
+        self._anchored_size = 0
+
+    @property
+    def size(self) -> int:
+        """Leaves taken so far."""
+        return self._tree.size
+
+    def fault(
+        self,
+        code: LogFaultCode,
+        message: str,
+        *,
+        number: int | None = None,
+        leaf: bytes = b"",
+        event_id: str = "",
+        field: str = "",
+        line: int | None = None,
+    ) -> None:
+        """Note a fault; `leaf` gives the id and type where it still can."""
+        if len(self.faults) >= MAX_FAULTS:
+            self.faults_omitted += 1
+            return
+        event_type, event_id = describe_leaf(leaf, event_id)
+        of_event = f" ({event_type} {event_id})" if event_id else ""
+        self.faults.append(
+            LogFault(
+                code=code,
+                message=message + of_event,
+                number=number,
+                event_id=event_id,
+                event_type=event_type,
+                field=field,
+                line=line,
+            )
+        )
+
+    def anchor(self, source: str, text: str) -> None:
+        """Add a checkpoint (step 1), before the first leaf; a bad one is a fault."""
+        try:
+            if self._key is None:
+                checkpoint = parse_checkpoint(parse_note(text).unverified_text)
+            else:
+                checkpoint = open_checkpoint(text, [self._key])
+        except DoorwardError as error:
+            self.fault(LogFaultCode.CHECKPOINT_INVALID, f"the {source} checkpoint: {error.detail}")
+            return
+        if self._anchors and self._anchors[0].checkpoint.origin != checkpoint.origin:
+            self.fault(LogFaultCode.CHECKPOINT_FOREIGN, f"the {source} checkpoint is of another log")
+            return
+        self._anchors.append(Anchor(source=source, checkpoint=checkpoint))
+        if checkpoint.size == 0:
+            self._compare_roots()
+
+    def extend(self, hashes: Sequence[bytes]) -> list[NodeRun]:
+        """Take the next leaf hashes, stopping at each anchor's size to compare the root (step 5)."""
+        runs: list[NodeRun] = []
+        stops = sorted({anchor.checkpoint.size for anchor in self._anchors})
+        for stop in [*stops, self.size + len(hashes)]:
+            room = stop - self.size
+            if 0 < room <= len(hashes):
+                runs += self._tree.extend(hashes[:room])
+                hashes = hashes[room:]
+                self._compare_roots()
+        return runs
+
+    def personal(self, number: int, leaf: bytes, openings: Iterable[Opening]) -> None:
+        """Hold the personal values of one leaf against their commitments (step 6)."""
+        left = count_commitments(leaf)
+        for opening in openings:
+            if opens_leaf(leaf, opening.field, opening.value, opening.salt):
+                self.opened += 1
+                left -= 1
+            else:
+                field = printable(opening.field, 64)  # an export may call it anything
+                message = f"leaf {number}: the value of {field} is not what was committed to"
+                self.fault(LogFaultCode.PERSONAL_ALTERED, message, number=number, leaf=leaf, field=field)
+        self.redacted += max(left, 0)
+
+    def report(self) -> VerificationReport:
+        """Finish: checkpoints beyond the end are truncation."""
+        for anchor in self._anchors:
+            if anchor.checkpoint.size > self.size:
+                self.fault(
+                    LogFaultCode.LOG_TRUNCATED,
+                    f"the {anchor.source} checkpoint covers {anchor.checkpoint.size} leaves, "
+                    f"the log has {self.size}",
+                )
+        return VerificationReport(
+            origin=self._anchors[0].checkpoint.origin if self._anchors else "",
+            size=self.size,
+            root=self._tree.root(),
+            anchored_size=self._anchored_size,
+            signature_verified=self._key is not None and bool(self._anchors),
+            opened=self.opened,
+            redacted=self.redacted,
+            faults=tuple(self.faults),
+            faults_omitted=self.faults_omitted,
+        )
+
+    def _compare_roots(self) -> None:
+        for anchor in self._anchors:
+            if anchor.checkpoint.size != self.size:
+                continue
+            if anchor.checkpoint.root == self._tree.root():
+                self._anchored_size = self.size
+            else:
+                self.fault(
+                    LogFaultCode.ROOT_MISMATCH,
+                    f"the first {self.size} leaves are not those of the {anchor.source} checkpoint",
+                )
+
+
+def describe_leaf(leaf: bytes, event_id: str = "") -> tuple[str, str]:
+    """Return (event type, event id) as far as a leaf, perhaps an altered one, still tells them."""
+    event_type, own_id = _TYPE.search(leaf), _EVENT_ID.search(leaf)
+    return (
+        event_type[1].decode() if event_type else "",
+        printable(event_id, 64) or (own_id[1].decode() if own_id else ""),
+    )

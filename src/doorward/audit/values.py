@@ -1,0 +1,119 @@
+"""What one field of an event may hold: limits, forms, and how hostile text is made fit.
+
+Not here: which fields an event has (`catalogue`).
+
+No control character: a forged line break is the oldest trick against a log. No direction override:
+it shows a reader another text. No lone surrogate: it has no UTF-8 form, so it has no canonical leaf.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from types import MappingProxyType
+
+from doorward.audit.catalogue import FieldKind
+from doorward.core.errors import MalformedInput
+
+Value = str | int | bool | tuple[str, ...]
+"""What a public field holds once the event is built."""
+
+MAX_STRING = 2048
+"""Characters of one string; browsers and proxies keep paths below it, and what is longer is cut."""
+MAX_ITEMS = 256
+"""Items of one list; grants are capped at 4 KiB on the wire, which is fewer ids than this."""
+MAX_INTEGER = 2**53 - 1
+"""RFC 8785 section 3.2.2.3: beyond this a number is not the same in every JSON implementation."""
+
+ID = re.compile(r"[a-z]{3}_[a-z0-9]{1,40}", re.ASCII)
+ACTOR = re.compile(r"[a-z]{3}_[a-z0-9]{1,40}|os:[0-9]{1,10}|system", re.ASCII)
+_TOKEN = re.compile(r"[!-~]{1,256}", re.ASCII)
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_ESCAPED = re.compile(_UNSAFE.pattern[:-1] + r"\\]")
+INVALID = -1
+
+
+def value_length(kind: FieldKind, value: object) -> int:
+    """Return how many characters a public value takes, or `INVALID` where it is not of that kind."""
+    return _LENGTHS[kind](value)
+
+
+def line_length(value: object) -> int:
+    """Return the length of one line of text within the limits, or `INVALID`."""
+    if isinstance(value, str) and len(value) <= MAX_STRING and not _UNSAFE.search(value):
+        return len(value)
+    return INVALID
+
+
+def render_moment(moment: datetime) -> str:
+    """Return an aware UTC datetime as RFC 3339 text with microseconds and `Z`: one moment, one text.
+
+    Raises:
+        MalformedInput: `event-malformed` where the datetime is naive or not UTC.
+    """
+    if moment.utcoffset() != timedelta(0):
+        raise MalformedInput("event-malformed", "a moment of an event must be aware and in UTC")
+    return moment.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+
+
+def printable(text: str, limit: int = MAX_STRING) -> str:
+    r"""Return hostile text in a form that a personal or TEXT field accepts.
+
+    Control characters, direction overrides, lone surrogates and the backslash itself become
+    `\xNN` or `\uNNNN`, so that two different texts never look the same; what is longer than
+    `limit` characters (at least 1) ends in an ellipsis.
+    """
+    safe = _ESCAPED.sub(_escape, text[: limit + 1])
+    return safe if len(safe) <= limit else safe[: limit - 1] + "\u2026"
+
+
+def _escape(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"  # noqa: PLR2004  # one byte, two digits
+
+
+def _id_length(value: object) -> int:
+    return len(value) if isinstance(value, str) and ID.fullmatch(value) else INVALID
+
+
+def _token_length(value: object) -> int:
+    return len(value) if isinstance(value, str) and _TOKEN.fullmatch(value) else INVALID
+
+
+def _tokens_length(value: object) -> int:
+    if not isinstance(value, tuple) or len(value) > MAX_ITEMS:
+        return INVALID
+    lengths = [_token_length(item) for item in value]
+    return INVALID if INVALID in lengths else sum(lengths)
+
+
+def _moment_length(value: object) -> int:
+    try:
+        if isinstance(value, str) and render_moment(datetime.fromisoformat(value)) == value:
+            return len(value)
+    except (ValueError, MalformedInput):
+        pass  # not a time, or not UTC
+    return INVALID
+
+
+def _integer_length(value: object) -> int:
+    # type() and not isinstance: a bool is an int, and 1 and true are two different leaves.
+    return 16 if type(value) is int and abs(value) <= MAX_INTEGER else INVALID
+
+
+def _flag_length(value: object) -> int:
+    return 5 if type(value) is bool else INVALID
+
+
+_LENGTHS: Mapping[FieldKind, Callable[[object], int]] = MappingProxyType(
+    {
+        FieldKind.ID: _id_length,
+        FieldKind.TOKEN: _token_length,
+        FieldKind.MOMENT: _moment_length,
+        FieldKind.TEXT: line_length,
+        FieldKind.INTEGER: _integer_length,
+        FieldKind.FLAG: _flag_length,
+        FieldKind.TOKENS: _tokens_length,
+    }
+)
