@@ -1,0 +1,121 @@
+"""`doorward audit`: the record that nobody can quietly rewrite."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import click
+
+from doorward.cli.command import Command, LazyGroup, State
+from doorward.cli.output import INTEGRITY
+from doorward.cli.pem import read_bounded
+from doorward.core.errors import MalformedInput
+
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.group(cls=LazyGroup, lazy={"tail": "audit:tail", "verify": "audit:verify", "export": "audit:export",
+                                  "key": "audit:key"})
+def audit() -> None:
+    """Read, verify and export the evidence."""
+
+
+@click.command("tail", cls=Command)
+@click.option("--lines", "-n", default=20, show_default=True, type=click.IntRange(0, 10_000), help="Begin so far back.")
+@click.option("--follow", "-f", is_flag=True, help="Go on with what comes, until Ctrl-C.")
+@click.pass_obj
+def tail(state: State, lines: int, follow: bool) -> None:
+    """Print events as JSON lines, oldest first."""
+    from doorward.runtime.evidence import Evidence  # noqa: PLC0415  loaded when called
+
+    evidence = Evidence(state.installation())
+    position = max(0, evidence.size() - lines)
+    try:
+        while True:
+            for line in evidence.events(position):
+                click.echo(json.dumps(line, ensure_ascii=False, separators=(",", ":")))
+                position += 1
+            if not follow:
+                return
+            sys.stdout.flush()
+            time.sleep(0.2)
+    except KeyboardInterrupt:
+        return
+
+
+@click.command("verify", cls=Command)
+@click.argument("export_file", type=FILE, required=False)
+@click.option("--checkpoint", type=FILE, help="A checkpoint kept from earlier: the log must continue it.")
+@click.option("--key", "key_file", type=FILE, help="The verifier key of the log (one line); needed for an export.")
+@click.pass_obj
+def verify(state: State, export_file: Path | None, checkpoint: Path | None, key_file: Path | None) -> None:
+    """Verify the log of this installation, or an export alone; exit code 4 names what was altered."""
+    from doorward.runtime import evidence  # noqa: PLC0415  loaded when called
+
+    note = _text(checkpoint)
+    key = (_text(key_file) or "").strip() or None
+    with state.output.progress("verifying") as progress:
+        if export_file:
+            report = evidence.verify_file(export_file, checkpoint=note, key=key, progress=progress)
+        else:
+            report = evidence.Evidence(state.installation()).verify(checkpoint=note, key=key, progress=progress)
+    value = evidence.report_value(report)
+    if not value["faults"]:
+        lines = [f"[green]✓[/green] {value['size']} events verified", f"[dim]root {value['root']}[/dim]"]
+        lines += [f"[dim]note: {text}[/dim]" for text in value["notes"]]
+        state.output.result({**value, "verified": True}, *lines)
+        return
+    lines = [f"[red]✗[/red] {fault}" for fault in value["faults"]]
+    lines += ["[dim]→ keep a copy of the database as it is, and compare with the last export or backup[/dim]"]
+    state.output.result({**value, "verified": False}, *lines)
+    sys.exit(INTEGRITY)
+
+
+def _text(path: Path | None) -> str | None:
+    if path is None:
+        return None
+    try:
+        return read_bounded(path).decode("utf-8")
+    except UnicodeDecodeError:
+        raise MalformedInput("file-not-text", f"{path} is not text", hint="is it the right file?") from None
+
+
+@click.command("export", cls=Command)
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write here; without it, to standard output.")
+@click.option("--checkpoint-out", type=click.Path(dir_okay=False, path_type=Path),
+              help="Also write the newest checkpoint here; keep it elsewhere, it is what later rewriting is measured by.")
+@click.pass_obj
+def export(state: State, out: Path | None, checkpoint_out: Path | None) -> None:
+    """Export the log, to be verified anywhere with its checkpoint and the verifier key."""
+    from doorward.runtime.evidence import Evidence  # noqa: PLC0415  loaded when called
+
+    evidence = Evidence(state.installation())
+    if out is None:
+        for line in evidence.export():
+            click.echo(line)
+        return
+    draft = out.with_name(out.name + ".part")
+    with draft.open("w", encoding="utf-8") as file, state.output.progress("exporting") as progress:
+        count, total = 0, evidence.size()
+        for count, line in enumerate(evidence.export(), start=1):  # noqa: B007  counted for the result
+            file.write(line + "\n")
+            if count % 1000 == 0:
+                progress(count, total)
+    draft.replace(out)
+    note = evidence.checkpoint()
+    if checkpoint_out and note:
+        checkpoint_out.write_text(note, encoding="utf-8")
+    state.output.result({"written": str(out), "lines": count, "checkpoint": note}, f"wrote {count} lines to {out}")
+
+
+@click.command("key", cls=Command)
+@click.pass_obj
+def key(state: State) -> None:
+    """Print the verifier key of the log: give it to auditors."""
+    from doorward.runtime.evidence import Evidence  # noqa: PLC0415  loaded when called
+
+    text = Evidence(state.installation()).verifier_key()
+    state.output.result({"key": text}, text)

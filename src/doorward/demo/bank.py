@@ -1,0 +1,94 @@
+"""The little bank: an application that knows nothing of certificates, and trusts its door.
+
+Not here: any check of who is calling. It answers on loopback, in a thread of this process, and
+counts every byte-carrying call, so that the story can tell that a refused client never reached it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+TICK_SECONDS = 0.05
+BALANCES = {"alice": {"7": "1,204.50 EUR", "8": "88.00 EUR"}, "carol": {"12": "50,310.00 EUR"}}
+
+
+class Bank:
+    """The application and how often it was reached."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.app = Starlette(
+            routes=[
+                Route("/", self._home),
+                Route("/accounts", self._accounts),
+                Route("/accounts/{number}", self._account),
+                Route("/transfers", self._transfer, methods=["POST"]),
+                Route("/whoami", self._whoami),
+                WebSocketRoute("/accounts/live", self._live),
+            ]
+        )
+
+    async def _home(self, request: Request) -> Response:
+        self.calls += 1
+        name = _name(request)
+        return HTMLResponse(f"<!doctype html><title>Little Bank</title><h1>Good morning, {name}.</h1>")
+
+    async def _accounts(self, request: Request) -> Response:
+        self.calls += 1
+        return JSONResponse({"holder": _name(request), "accounts": BALANCES.get(_name(request), {})})
+
+    async def _account(self, request: Request) -> Response:
+        self.calls += 1
+        number = request.path_params["number"]
+        return JSONResponse({"account": number, "balance": BALANCES.get(_name(request), {}).get(number, "-")})
+
+    async def _transfer(self, request: Request) -> Response:
+        self.calls += 1
+        return JSONResponse({"transferred_by": _name(request)}, status_code=201)
+
+    async def _whoami(self, request: Request) -> Response:
+        self.calls += 1
+        return JSONResponse(dict(request.headers.items()))
+
+    async def _live(self, websocket: WebSocket) -> None:
+        self.calls += 1
+        await websocket.accept()
+        with contextlib.suppress(WebSocketDisconnect, asyncio.CancelledError):
+            tick = 0
+            while True:
+                await websocket.send_json({"tick": tick, "rate": f"1.{tick % 100:02d}"})
+                tick += 1
+                await asyncio.sleep(TICK_SECONDS)
+
+
+def _name(request: Request) -> str:
+    return str(request.headers.get("doorward-principal", "nobody")).rpartition("/")[2]
+
+
+@contextlib.contextmanager
+def open_bank() -> Iterator[tuple[Bank, int]]:
+    """Serve a bank on a free loopback port as long as the block runs; yields it and its port."""
+    bank = Bank()
+    listener = socket.create_server(("127.0.0.1", 0))
+    config: dict[str, Any] = {"log_level": "critical", "lifespan": "off", "ws": "websockets-sansio"}
+    server = uvicorn.Server(uvicorn.Config(bank.app, timeout_graceful_shutdown=1, **config))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="bank", daemon=True)
+    thread.start()
+    try:
+        yield bank, int(listener.getsockname()[1])
+    finally:
+        server.should_exit = True
+        thread.join(5)
+        listener.close()

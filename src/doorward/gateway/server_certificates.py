@@ -1,0 +1,149 @@
+"""The gateway's own TLS server certificates: ordered, fetched, renewed before they end.
+
+Not here: issuing (the issuing side fills orders) and showing them to Envoy (publishing). The key of
+each certificate is made here and never leaves this machine. Every certificate has a folder of its
+own, named after its order, so that Envoy never reads half of an old pair and half of a new one:
+
+    keys/<purpose>/<order id>/key.pem      made first
+    keys/<purpose>/<order id>/chain.pem    there once the order is filled
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from pathlib import Path
+
+import structlog
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from doorward.authority.gateways import order_status, place_order
+from doorward.authority.records import OrderState
+from doorward.authority.services import Services
+from doorward.core.errors import DoorwardError
+from doorward.core.ports import KeyKind
+from doorward.enforcement.plan import ServerCertificate
+from doorward.pki.csr import build_csr
+
+RETRY_SECONDS = 30.0
+"""After an order was refused; the hosts may have left the document in between."""
+
+_RENEW_WITH_LEFT = 1 / 3
+_log = structlog.get_logger("doorward.certificates")
+
+
+class ServerCertificates:
+    """Keeps one valid certificate for each purpose; used by one thread.
+
+    Args:
+        services: the use cases' ports.
+        gateway_id: who orders.
+        folder: where keys and chains are kept, mode 0700.
+    """
+
+    def __init__(self, services: Services, gateway_id: str, folder: Path) -> None:
+        self._services = services
+        self._gateway_id = gateway_id
+        self._folder = folder
+        self._retry_at: dict[str, float] = {}
+
+    def ensure(self, wanted: Mapping[str, tuple[str, ...]]) -> dict[str, ServerCertificate]:
+        """Return the usable certificate of each purpose; order what is missing or will end soon.
+
+        Args:
+            wanted: purpose (`[a-z0-9_.:-]`) to the host names that its certificate must have.
+
+        Returns:
+            Only the purposes that have a certificate now; the others follow when their order is filled.
+        """
+        ready = {}
+        for purpose, hosts in wanted.items():
+            try:
+                found = self._ensure_one(purpose, tuple(sorted(hosts)))
+            except DoorwardError as error:
+                _log.error("a server certificate cannot be had", purpose=purpose, code=error.code, detail=error.detail)
+                self._retry_at[purpose] = self._services.clock.monotonic() + RETRY_SECONDS
+                found = None
+            if found is not None:
+                ready[purpose] = found
+        return ready
+
+    def forget_others(self, purposes: Iterable[str]) -> None:
+        """Delete keys and chains of purposes that are no longer wanted."""
+        kept = set(purposes)
+        for folder in self._folder.iterdir():
+            if folder.is_dir() and folder.name not in kept:
+                shutil.rmtree(folder)
+
+    def _ensure_one(self, purpose: str, hosts: tuple[str, ...]) -> ServerCertificate | None:
+        now = self._services.clock.now()
+        usable: tuple[datetime, datetime, Path] | None = None
+        waiting = False
+        for folder in self._orders(purpose):
+            chain = folder / "chain.pem"
+            if not chain.exists() and not self._collect(folder):
+                waiting = waiting or (folder / "key.pem").exists()
+                continue
+            leaf = x509.load_pem_x509_certificate(chain.read_bytes())
+            begin, end = leaf.not_valid_before_utc, leaf.not_valid_after_utc
+            if _hosts(leaf) != hosts or end <= now:
+                shutil.rmtree(folder)
+            elif usable is None or end > usable[1]:
+                usable = (begin, end, folder)
+        if usable is None or usable[1] - now < (usable[1] - usable[0]) * _RENEW_WITH_LEFT:
+            if not waiting and self._services.clock.monotonic() >= self._retry_at.get(purpose, 0.0):
+                self._order(purpose, hosts)
+        if usable is None:
+            return None
+        folder = usable[2]
+        return ServerCertificate(
+            name=f"{purpose}-{folder.name}", chain_path=str(folder / "chain.pem"), key_path=str(folder / "key.pem")
+        )
+
+    def _orders(self, purpose: str) -> list[Path]:
+        base = self._folder / purpose
+        return sorted(path for path in base.iterdir() if path.is_dir()) if base.is_dir() else []
+
+    def _order(self, purpose: str, hosts: tuple[str, ...]) -> None:
+        key = self._services.factory.generate(KeyKind.P256)
+        order = place_order(
+            self._services, self._gateway_id, purpose, hosts, build_csr(key, hosts[0], dns=hosts)
+        )
+        folder = self._folder / purpose / order.id
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        descriptor = os.open(folder / "key.pem", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(pem)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def _collect(self, folder: Path) -> bool:
+        """Write the chain of a filled order; drop an order that was refused or lost its key."""
+        try:
+            status = order_status(self._services, folder.name)
+        except DoorwardError:
+            shutil.rmtree(folder)
+            return False
+        if status.order.state is OrderState.OPEN and (folder / "key.pem").exists():
+            return False
+        if status.order.state is not OrderState.FILLED:
+            _log.error("an order for a server certificate was refused", why=status.order.refusal)
+            self._retry_at[folder.parent.name] = self._services.clock.monotonic() + RETRY_SECONDS
+            shutil.rmtree(folder)
+            return False
+        pem = b"".join(
+            x509.load_der_x509_certificate(der).public_bytes(Encoding.PEM) for der in status.chain_der
+        )
+        draft = folder / "chain.new"
+        draft.write_bytes(pem)
+        draft.replace(folder / "chain.pem")
+        return True
+
+
+def _hosts(leaf: x509.Certificate) -> tuple[str, ...]:
+    names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return tuple(sorted(names.get_values_for_type(x509.DNSName)))
