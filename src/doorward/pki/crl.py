@@ -138,19 +138,19 @@ def _encode_reason(reason: RevocationReason) -> bytes:
 
 def _encode_entries(entries: Iterable[tuple[int, datetime, RevocationReason]]) -> bytes:
     """Return the entries, joined; written out for speed, as this loop is the whole cost of a large list."""
-    reasons = {reason: _encode_reason(reason) for reason in RevocationReason}
+    reasons = {reason.value: _encode_reason(reason) for reason in RevocationReason}
+    two = [b"%02d" % number for number in range(100)]  # joining these is twice as fast as formatting
     encoded: list[bytes] = []
     for serial, at, reason in entries:
         size = serial.bit_length() // 8 + 1
         if serial < 0 or size > _INTEGER_OCTETS:
             raise RequestRefused("crl-refused", "a serial number must be positive, at most 20 octets")
         if at.year < _UTC_TIME_UNTIL:
-            time = b"\x17\x0d%02d%02d%02d%02d%02d%02dZ" % (
-                at.year % 100, at.month, at.day, at.hour, at.minute, at.second,
-            )  # fmt: skip
+            day = (b"\x17\x0d", two[at.year % 100], two[at.month], two[at.day])
+            time = b"".join((*day, two[at.hour], two[at.minute], two[at.second], b"Z"))
         else:
             time = encode_generalized_time(at)
-        extensions = reasons[reason]
+        extensions = reasons[reason.value]
         # Both lengths fit one octet: 2 + 20 + 17 + 14 is below 128.
         length = 2 + size + len(time) + len(extensions)
         encoded.append(b"\x30%c\x02%c%b%b%b" % (length, size, serial.to_bytes(size), time, extensions))
