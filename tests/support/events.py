@@ -1,0 +1,150 @@
+"""The fake of `audit.log.EventStore`, and events to fill it with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from doorward.audit.events import Event, EventType, Retention, build_event
+from doorward.audit.leaf import Opening, SealedEvent, seal_event
+from doorward.audit.log import Pending, StoredLeaf, StoredNode
+from doorward.core.entities import TENANT
+from doorward.core.errors import IntegrityError
+from tests.support.ports import NOON, FakeRandom
+
+GATEWAY = "gtw_0123456789abcdefghij"
+ALICE = "per_alice00000000000000"
+BOB = "per_bob0000000000000000"
+
+
+@dataclass(kw_only=True)
+class KeptOpening:
+    """One row of the personal data."""
+
+    event_id: str
+    tenant: str
+    opening: Opening
+    retention: Retention
+    at: datetime
+
+
+@dataclass
+class MemoryEventStore:
+    """Lists and dicts; tests that play the owner of the database change them at will."""
+
+    outbox: list[Pending] = field(default_factory=list)
+    rows: list[StoredLeaf] = field(default_factory=list)
+    inner: dict[tuple[int, int], bytes] = field(default_factory=dict)
+    kept: list[KeptOpening] = field(default_factory=list)
+    checkpoints: list[tuple[int, str, datetime]] = field(default_factory=list)
+    recorded: set[str] = field(default_factory=set)
+    size: int | None = None
+
+    def record(self, sealed: SealedEvent) -> None:
+        if sealed.id in self.recorded:
+            raise IntegrityError("event-duplicate", f"event {sealed.id} was recorded before")
+        self.recorded.add(sealed.id)
+        self.outbox.append(Pending(outbox_id=len(self.recorded), event_id=sealed.id, leaf=sealed.leaf))
+        self.kept += [
+            KeptOpening(
+                event_id=sealed.id,
+                tenant=sealed.tenant,
+                opening=opening,
+                retention=sealed.retention,
+                at=sealed.at,
+            )
+            for opening in sealed.openings
+        ]
+
+    def pending(self, limit: int) -> list[Pending]:
+        return sorted(self.outbox, key=lambda event: event.outbox_id)[:limit]
+
+    def tree_size(self) -> int:
+        return len(self.rows) if self.size is None else self.size
+
+    def nodes(self, places: Sequence[tuple[int, int]]) -> list[bytes]:
+        return [self._node(level, number) for level, number in places]
+
+    def _node(self, level: int, number: int) -> bytes:
+        if level == 0 and number < len(self.rows):
+            return self.rows[number].hash
+        if (level, number) not in self.inner:
+            raise IntegrityError("node-missing", f"node {number} of level {level} is not there")
+        return self.inner[level, number]
+
+    def append(self, leaves: Sequence[StoredLeaf], nodes: Sequence[StoredNode]) -> None:
+        known = {row.event_id for row in self.rows}
+        for leaf in leaves:
+            if leaf.number != len(self.rows):
+                raise IntegrityError("leaf-out-of-order", f"leaf {leaf.number} is not the next one")
+            if leaf.event_id in known:
+                raise IntegrityError("event-duplicate", f"event {leaf.event_id} is a leaf already")
+            known.add(leaf.event_id)
+            self.rows.append(leaf)
+        self.inner |= {(node.level, node.number): node.hash for node in nodes}
+
+    def forget_pending(self, outbox_ids: Sequence[int]) -> None:
+        self.outbox = [event for event in self.outbox if event.outbox_id not in set(outbox_ids)]
+
+    def latest_checkpoint(self) -> str | None:
+        return max(self.checkpoints)[1] if self.checkpoints else None
+
+    def store_checkpoint(self, text: str, size: int, at: datetime) -> None:
+        self.checkpoints.append((size, text, at))
+
+    def leaves(self, start: int, end: int) -> Iterator[StoredLeaf]:
+        return (row for row in self.rows if start <= row.number < end)
+
+    def node_range(self, level: int, start: int, end: int) -> Iterator[StoredNode]:
+        for number in range(start, end):
+            if (level, number) in self.inner:
+                yield StoredNode(level, number, self.inner[level, number])
+
+    def openings(self, start: int, end: int) -> Iterator[tuple[int, Opening]]:
+        numbers = {row.event_id: row.number for row in self.rows[start:end]}
+        found = [(numbers[row.event_id], row.opening) for row in self.kept if row.event_id in numbers]
+        return iter(sorted(found, key=lambda pair: (pair[0], pair[1].field)))
+
+    def erase_subject(self, tenant: str, subject: str) -> int:
+        return self._erase(
+            [row for row in self.kept if (row.tenant, row.opening.subject) == (tenant, subject)]
+        )
+
+    def erase_before(self, retention: Retention, before: datetime) -> int:
+        return self._erase([row for row in self.kept if row.retention is retention and row.at < before])
+
+    def _erase(self, rows: list[KeptOpening]) -> int:
+        self.kept = [row for row in self.kept if row not in rows]
+        return len(rows)
+
+
+def request_answered(number: int, *, principal: str = ALICE, **personal: str) -> Event:
+    """An access event; `number` makes its id and its time."""
+    return build_event(
+        id=f"evt_{number:020d}",
+        type=EventType.REQUEST_ANSWERED,
+        at=NOON + timedelta(seconds=number),
+        tenant=TENANT,
+        actor=principal,
+        data={"gateway": GATEWAY, "method": "GET", "status": 200, "principal": principal},
+        personal=personal or {"source": "203.0.113.9", "path": f"/accounts/{number}"},
+    )
+
+
+def principal_suspended(number: int, *, actor: str = ALICE, principal: str = BOB) -> Event:
+    """A change that one person made to another: its personal data is about two people."""
+    return build_event(
+        id=f"evt_{number:020d}",
+        type=EventType.PRINCIPAL_SUSPENDED,
+        at=NOON + timedelta(seconds=number),
+        tenant=TENANT,
+        actor=actor,
+        data={"principal": principal, "reason": "left"},
+        personal={"actor_name": "alice", "name": "bob"},
+    )
+
+
+def seal(event: Event) -> SealedEvent:
+    """Seal an event under a salt that follows from its id, so that tests repeat."""
+    return seal_event(event, FakeRandom(event.id).token(32))
