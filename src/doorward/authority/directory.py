@@ -24,7 +24,7 @@ from doorward.audit.events import Event, EventType
 from doorward.authority.done import Done
 from doorward.authority.journal import write_event
 from doorward.authority.records import CertificateFilter, ChangeKind
-from doorward.authority.revocation import StatusSigner, revoke_within
+from doorward.authority.revocation import revoke_within, signer_if_any
 from doorward.authority.services import Services
 from doorward.authority.standing import require_tenant
 from doorward.authority.stores import Books
@@ -120,11 +120,11 @@ def remove(services: Services, name: str, *, kind: PrincipalKind | None = None, 
         RequestRefused: `principal-kind`.
     """
     now = services.clock.now()
-    signer = StatusSigner(services)
     with services.work.change() as books:
         principal = _require_principal(books, name, kind)
         books.directory.set_state(principal.id, PrincipalState.REMOVED)
         books.outbox.add(_state_event(services, EventType.PRINCIPAL_REMOVED, principal, actor, now))
+        signer = signer_if_any(services, books)
         count = 0
         for certificate_id in _list_live_certificates(books, principal.id):
             reason = RevocationReason.CESSATION_OF_OPERATION

@@ -1,30 +1,329 @@
-"""The founding of an authority: root, issuing authority, OCSP responder; and the root key's leave."""
+"""The founding of an authority: root, issuing authority, OCSP responder; and the root key's leave.
+
+    root-N (10 years) --signs--> issuing-N (5 years) --signs--> ocsp-N (30 days, renewed by itself)
+
+The keys are stored first, then all rows are one transaction. After a crash in between there are keys
+that no row names; they signed nothing that anybody saw. They are left alone and the next founding
+takes the next free numbers: a founding that deleted keys which no row names would destroy an
+authority whose database is merely elsewhere (a wrong path, a restore that is still to come).
+
+The root's key is needed again only to make another issuing authority. `export_root` hands it out under
+a passphrase; `remove_root_key` deletes it, and wants to see that export and open it first: no flag
+that says "was exported" can know whether the file can still be read.
+
+Not here: the certificates themselves (issuing), settings, where the keys lie.
+Standard: RFC 5280 section 3.2; RFC 6960 section 4.2.2.2; PKCS#8 (RFC 5958) with PBES2 (RFC 8018).
+"""
 
 from __future__ import annotations
 
+from datetime import datetime
+
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+
+from doorward.audit.events import EventType
 from doorward.authority.done import Done
-from doorward.authority.records import AuthorityRecord, TenantRecord
+from doorward.authority.issuing import certify_issuing, certify_responder, certify_root
+from doorward.authority.journal import write_event
+from doorward.authority.publication import parse_status_url, publication_addresses
+from doorward.authority.records import AuthorityKind, AuthorityRecord, ChangeKind, TenantRecord
 from doorward.authority.services import Services
+from doorward.authority.standing import load_key, require_authority, require_keys
+from doorward.authority.stores import Books
+from doorward.core.certificate import CertificateFacts
+from doorward.core.entities import TENANT
+from doorward.core.errors import NotFound, RequestRefused
+from doorward.core.names import COMMON_NAME_LIMIT, parse_trust_domain
+from doorward.core.ports import KeyKind, KeyStore, PrivateKey
+from doorward.pki.keys import encode_public_key
+
+SHORTEST_PASSPHRASE = 12
+"""Characters for the exported root; NIST SP 800-63B asks for 8 where attempts are throttled, and those
+on a file are not."""
+
+_EXPORT_LIMIT = 64 * 1024
 
 
 def found(services: Services, *, trust_domain: str, status_url: str, actor: str) -> TenantRecord:
-    raise NotImplementedError
+    """Found the authority: make its keys and certificates and record them.
+
+    Args:
+        trust_domain: a DNS name in lower case; part of every certificate, it cannot be changed.
+        status_url: the public address of CRL, OCSP and AIA, http or https; baked into certificates.
+        actor: who acts.
+
+    Raises:
+        RequestRefused: `already-founded`.
+        MalformedInput: `trust-domain-malformed`, `status-url-malformed`.
+        Unavailable: `keys-unavailable`.
+    """
+    parse_trust_domain(trust_domain)
+    address = parse_status_url(status_url)
+    keys = require_keys(services)
+    with services.work.change() as books:
+        if books.tenants.get() is not None:
+            raise RequestRefused(
+                "already-founded",
+                "there is an authority here already",
+                hint="to begin anew, name another data directory with --data or DOORWARD_DATA",
+            )
+        now = services.clock.now()
+        tenant = TenantRecord(id=TENANT, trust_domain=trust_domain, status_url=address, created_at=now)
+        books.tenants.add(tenant)
+        _found_within(services, books, keys, tenant, actor=actor)
+    return tenant
 
 
 def responder_due(services: Services) -> bool:
-    """Say whether the OCSP responder's certificate should be renewed now (two thirds of its life are over)."""
-    raise NotImplementedError
+    """Say whether the OCSP responder's certificate should be renewed now: two thirds of its life are over."""
+    with services.work.read() as books:
+        responder = require_authority(books, AuthorityKind.OCSP_RESPONDER)
+    third = (responder.not_after - responder.created_at) / 3
+    return services.clock.now() >= responder.not_after - third
 
 
 def renew_responder(services: Services, *, actor: str) -> Done[AuthorityRecord]:
-    raise NotImplementedError
+    """Make a new key and certificate for the OCSP responder, and drop the keys of expired ones.
+
+    Answers signed by the old responder stay good until their nextUpdate: they carry its certificate.
+
+    Raises:
+        NotFound: `not-founded`.
+        Unavailable: `keys-unavailable`.
+    """
+    keys = require_keys(services)
+    now = services.clock.now()
+    with services.work.change() as books:
+        issuing = require_authority(books, AuthorityKind.ISSUING)
+        issuer = x509.load_der_x509_certificate(issuing.der)
+        name = books.tenants.get()
+        responder = _add_responder(
+            services,
+            books,
+            keys,
+            trust_domain=name.trust_domain if name else "",
+            issuer=issuer,
+            issuer_key=load_key(services, issuing),
+            actor=actor,
+            now=now,
+        )
+        expired = [one for one in books.authorities.list() if _is_spent(one, now)]
+        seq = books.changes.note(ChangeKind.AUTHORITY, responder.id, now)
+    held = set(keys.names())
+    for one in expired:
+        if one.key_name in held:
+            keys.remove(one.key_name)
+    return Done(value=responder, seq=seq)
 
 
 def export_root(services: Services, *, passphrase: bytes, actor: str) -> bytes:
-    """Return the root's private key as encrypted PKCS#8 in PEM."""
-    raise NotImplementedError
+    """Return the root's private key as encrypted PKCS#8 in PEM.
+
+    Args:
+        passphrase: at least 12 bytes; it is not kept anywhere.
+        actor: who acts.
+
+    Raises:
+        RequestRefused: `passphrase-too-short`.
+        NotFound: `not-founded`, or the key was removed before.
+        Unavailable: `keys-unavailable`.
+    """
+    if len(passphrase) < SHORTEST_PASSPHRASE:
+        raise RequestRefused(
+            "passphrase-too-short",
+            f"the exported root needs a passphrase of {SHORTEST_PASSPHRASE} characters or more",
+            hint="several random words are easy to keep on paper",
+        )
+    with services.work.read() as books:
+        root = require_authority(books, AuthorityKind.ROOT)
+    key = _load_root_key(services, root)
+    pem = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.BestAvailableEncryption(passphrase),
+    )
+    # The record first: a root that left without a trace is what an auditor fears most.
+    event = write_event(
+        services, EventType.AUTHORITY_ROOT_EXPORTED, actor=actor, data={"authority": root.id}
+    )
+    services.work.record([event])
+    return pem
 
 
 def remove_root_key(services: Services, *, exported: bytes, passphrase: bytes, actor: str) -> None:
-    """Delete the root's private key; the export and its passphrase prove that it is kept elsewhere."""
-    raise NotImplementedError
+    """Delete the root's private key; the export and its passphrase prove that it is kept elsewhere.
+
+    Args:
+        exported: what `export_root` returned, at most 64 KiB.
+        passphrase: what opens it.
+        actor: who acts.
+
+    Raises:
+        RequestRefused: `export-unreadable`, `export-of-another-key`.
+        NotFound: `not-founded`, or the key was removed before.
+        Unavailable: `keys-unavailable`.
+    """
+    with services.work.read() as books:
+        root = require_authority(books, AuthorityKind.ROOT)
+    _load_root_key(services, root)
+    certified = x509.load_der_x509_certificate(root.der).public_key()
+    if _read_exported(exported, passphrase) != certified.public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    ):
+        raise RequestRefused(
+            "export-of-another-key",
+            "this export holds another key than the current root's",
+            hint="export it again: doorward ca export --root",
+        )
+    event = write_event(services, EventType.AUTHORITY_ROOT_REMOVED, actor=actor, data={"authority": root.id})
+    services.work.record([event])
+    require_keys(services).remove(root.key_name)
+
+
+def _found_within(
+    services: Services, books: Books, keys: KeyStore, tenant: TenantRecord, *, actor: str
+) -> None:
+    """Make and add the three certificates, each signed by the one before."""
+    now, domain = tenant.created_at, tenant.trust_domain
+    root_name, root_key = _new_key(services, keys, "root")
+    minted = certify_root(services, common_name=_title(domain, "Root", root_name), key=root_key, now=now)
+    root = _record(services, AuthorityKind.ROOT, minted.facts, root_name, now)
+    _add(services, books, root, minted.facts, actor=actor)
+
+    issuing_name, issuing_key = _new_key(services, keys, "issuing")
+    signed = certify_issuing(
+        services,
+        common_name=_title(domain, "Issuing", issuing_name),
+        public_key=issuing_key.public_key(),
+        root=minted.certificate,
+        root_key=root_key,
+        certificate_url=publication_addresses(tenant.status_url, root.id).certificate,
+        now=now,
+    )
+    issuing = _record(services, AuthorityKind.ISSUING, signed.facts, issuing_name, now)
+    _add(services, books, issuing, signed.facts, actor=actor)
+
+    _add_responder(
+        services,
+        books,
+        keys,
+        trust_domain=domain,
+        issuer=signed.certificate,
+        issuer_key=issuing_key,
+        actor=actor,
+        now=now,
+    )
+    books.changes.note(ChangeKind.AUTHORITY, issuing.id, now)
+
+
+def _add_responder(
+    services: Services,
+    books: Books,
+    keys: KeyStore,
+    *,
+    trust_domain: str,
+    issuer: x509.Certificate,
+    issuer_key: PrivateKey,
+    actor: str,
+    now: datetime,
+) -> AuthorityRecord:
+    name, key = _new_key(services, keys, "ocsp")
+    minted = certify_responder(
+        services,
+        common_name=_title(trust_domain, "OCSP", name),
+        public_key=key.public_key(),
+        issuer=issuer,
+        issuer_key=issuer_key,
+        now=now,
+    )
+    responder = _record(services, AuthorityKind.OCSP_RESPONDER, minted.facts, name, now)
+    _add(services, books, responder, minted.facts, actor=actor)
+    return responder
+
+
+def _new_key(services: Services, keys: KeyStore, word: str) -> tuple[str, PrivateKey]:
+    """Make and store a key under the next number that was never used."""
+    taken = [int(name.removeprefix(f"{word}-")) for name in keys.names() if _is_numbered(name, word)]
+    name = f"{word}-{max(taken, default=0) + 1}"
+    key = services.factory.generate(KeyKind.P256)
+    keys.store(name, key)
+    return name, key
+
+
+def _is_numbered(name: str, word: str) -> bool:
+    return name.startswith(f"{word}-") and name.removeprefix(f"{word}-").isdigit()
+
+
+def _title(trust_domain: str, word: str, key_name: str) -> str:
+    """Return the common name: for people, and unlike any other of this authority's (RFC 5280 4.1.2.6)."""
+    tail = f" {word} {key_name.rpartition('-')[2]}"
+    return trust_domain[: COMMON_NAME_LIMIT - len(tail)].rstrip(".-") + tail
+
+
+def _record(
+    services: Services, kind: AuthorityKind, facts: CertificateFacts, key_name: str, now: datetime
+) -> AuthorityRecord:
+    return AuthorityRecord(
+        id=services.new_id("aut"),
+        tenant=TENANT,
+        kind=kind,
+        der=facts.der,
+        key_name=key_name,
+        created_at=now,
+        not_after=facts.not_after,
+        current=True,
+    )
+
+
+def _add(
+    services: Services, books: Books, authority: AuthorityRecord, facts: CertificateFacts, *, actor: str
+) -> None:
+    books.authorities.add(authority)
+    event = write_event(
+        services,
+        EventType.AUTHORITY_CREATED,
+        actor=actor,
+        at=authority.created_at,
+        data={
+            "authority": authority.id,
+            "kind": authority.kind.value,
+            "sha256": facts.sha256,
+            "subject": facts.subject,
+            "key_kind": facts.key_kind,
+            "not_before": facts.not_before,
+            "not_after": facts.not_after,
+        },
+    )
+    books.outbox.add(event)
+
+
+def _is_spent(authority: AuthorityRecord, now: datetime) -> bool:
+    return (
+        authority.kind is AuthorityKind.OCSP_RESPONDER and not authority.current and authority.not_after < now
+    )
+
+
+def _load_root_key(services: Services, root: AuthorityRecord) -> PrivateKey:
+    if root.key_name not in require_keys(services).names():
+        raise NotFound(
+            "root-key-removed",
+            "the root's key is not on this machine: it was removed after its export",
+            hint="use the exported file",
+        )
+    return load_key(services, root)
+
+
+def _read_exported(exported: bytes, passphrase: bytes) -> bytes:
+    """Return the public key (SubjectPublicKeyInfo, DER) of an exported private key."""
+    try:
+        if len(exported) > _EXPORT_LIMIT:
+            raise ValueError("too large")
+        key = serialization.load_pem_private_key(exported, passphrase)
+    except Exception as fault:  # a parser is total, whatever the library raises
+        raise RequestRefused(
+            "export-unreadable",
+            "this is not an exported root key, or the passphrase does not open it",
+            hint="the key stays where it is; export it again: doorward ca export --root",
+        ) from fault
+    return encode_public_key(key.public_key())  # type: ignore[arg-type]  # compared only, whatever its kind

@@ -1,3 +1,84 @@
-"""RA: may this requester have this certificate?"""
+"""RA: may this requester have this certificate?
+
+Not here: what the certificate will say (pki.profiles), making it (issuing). Each function returns what
+was asked for, or refuses with a reason and the next step. They run on the books of a transaction, so
+that what they found still holds when the intent is recorded.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from doorward.authority.inventory import require_certificate
+from doorward.authority.policies import current_document
+from doorward.authority.records import CertificateRecord, TenantRecord
+from doorward.authority.stores import Books
+from doorward.core.certificate import CertificateState
+from doorward.core.entities import TENANT, Principal, PrincipalState
+from doorward.core.errors import NotFound, RequestRefused
+
+SERVICE_HOSTS = ("enroll", "portal")
+"""Hosts of our own below the trust domain (DESIGN 2.8)."""
+
+
+def require_active(books: Books, principal_id: str) -> Principal:
+    """Return the principal as the directory has it now.
+
+    Raises:
+        NotFound: `principal-unknown` (or of another tenant).
+        RequestRefused: `principal-suspended`, `principal-removed`.
+    """
+    principal = books.directory.get(principal_id)
+    if principal is None or principal.tenant != TENANT:
+        raise NotFound("principal-unknown", "there is no such person, device or service")
+    if principal.state is not PrincipalState.ACTIVE:
+        state = principal.state.value
+        raise RequestRefused(
+            f"principal-{state}",
+            f"{principal.name} is {state}: no certificate is issued",
+            hint=f"an administrator can lift this: doorward {principal.kind.value} "
+            f"{'resume' if principal.state is PrincipalState.SUSPENDED else 'add'} {principal.name}",
+        )
+    return principal
+
+
+def require_renewable(books: Books, certificate_id: str, now: datetime) -> CertificateRecord:
+    """Return a certificate that may have a successor: a principal's own, valid and in time.
+
+    Raises:
+        NotFound: `certificate-unknown`.
+        RequestRefused: `certificate-not-renewable`, with the reason in words. A revoked or held
+            certificate proves nothing any more, and after expiry nobody watched over its key.
+    """
+    record = require_certificate(books, certificate_id)
+    why = ""
+    if not record.principal_id:
+        why = "it belongs to a server: gateways renew theirs by themselves"
+    elif record.state is not CertificateState.VALID:
+        why = f"its state is {record.state.value}"
+    elif now > record.not_after:
+        why = "it has expired"
+    if why:
+        hint = f"invite its holder anew: doorward invite {record.subject_name}" if record.principal_id else ""
+        raise RequestRefused("certificate-not-renewable", f"{record.id} cannot be renewed: {why}", hint=hint)
+    return record
+
+
+def require_hosts(books: Books, tenant: TenantRecord, hosts: Sequence[str]) -> None:
+    """Accept the hosts of an order when each belongs to an application of the document or is our own.
+
+    Raises:
+        RequestRefused: `host-not-ours`, naming the first that does not. A gateway that was broken into
+            must not get a certificate for any name it likes.
+    """
+    document, _ = current_document(books)
+    ours = {f"{label}.{tenant.trust_domain}" for label in SERVICE_HOSTS}
+    ours.update(host for app in document.apps for host in app.hosts)
+    for host in hosts:
+        if host not in ours:
+            raise RequestRefused(
+                "host-not-ours",
+                f"no application has the host {host}",
+                hint="add the application first: doorward app add, or doorward apply -f FILE",
+            )

@@ -4,24 +4,24 @@ A token is 256 random bits in base64url. Only its SHA-256 is kept: whoever reads
 cannot redeem anything. A plain hash is right here, since there is nothing to guess in 256 bits.
 
 The life of an invitation: open --redeem--> used (by exactly one caller, ever); open --time--> expired.
-- The request is parsed before the token is looked at, and the registration rules are asked before it
-  is claimed: a malformed request or a refusal does not use it up.
+- The request is parsed and the registration rules are asked before the token is claimed: a malformed
+  request or a refusal does not use it up.
 - The claim (compare and set) is in the transaction that records the intent to issue. Of two callers
   one wins; a certificate without a claim, or two for one claim, cannot be.
 - After a crash between intent and signature the invitation is used and its certificate stays an
   intent that is never valid: nobody got in, and the operator invites again.
 
-To the peer every refusal of a token is one word, `invitation-invalid`: it learns nothing about
-which tokens exist. The event tells the operator which it was.
+To the peer every refusal of a token is one word, `invitation-invalid`, after the same work: it learns
+nothing about which tokens exist. The event tells the operator which it was.
 
-Not here: the link around the token (web, cli), who may invite (whoever can write the database).
+Not here: the link around the token (web, cli), who may invite (whoever can write the database), and
+how many may try in a second (web).
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
-import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -42,7 +42,8 @@ LONGEST_LIFETIME = timedelta(days=7)
 
 TOKEN_BYTES = 32
 
-_TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
+TOKEN_LIMIT = 256
+"""Characters that are looked at; what is longer cannot be one of ours."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,3 +112,77 @@ def invite(
         )
         books.outbox.add(event)
     return Invitation(token=token, record=record)
+
+
+def redeem(services: Services, token: str, csr: bytes, *, source_address: str = "") -> Issued:
+    """Turn a token and a request into a certificate, once.
+
+    Args:
+        token: from the link.
+        csr: PKCS#10, PEM or DER, at most 16 KiB; only its key counts.
+        source_address: whose request it is, for the record.
+
+    Returns:
+        The certificate, durably recorded.
+
+    Raises:
+        RequestRefused: `invitation-invalid` for a token that is unknown, used or expired;
+            `principal-suspended`, `principal-removed`; `certificate-refused`.
+        MalformedInput: as `pki.csr.parse_csr`; the token can be used again.
+        Unavailable: nothing was issued; the token can be used again unless its claim was stored.
+    """
+    now = services.clock.now()
+    with services.work.read() as books:
+        invitation = books.invitations.by_token(hash_token(token))
+        principal = books.directory.get(invitation.principal_id) if invitation else None
+    why = _find_fault(invitation, principal, now)
+    if why or invitation is None or principal is None:
+        raise _refuse(services, why, invitation, principal, source_address)
+    try:
+        return issue(services, principal, csr, actor=invitation.id, invitation_id=invitation.id)
+    except RequestRefused as refusal:
+        if refusal.code != "invitation-invalid":
+            raise
+        # Somebody else claimed it between our look and our claim.
+        raise _refuse(services, "invitation-used", invitation, principal, source_address) from refusal
+
+
+def hash_token(token: str) -> str:
+    """Return what is kept of a token: its SHA-256, lower-case hex."""
+    return hashlib.sha256(token[:TOKEN_LIMIT].encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _find_fault(invitation: InvitationRecord | None, principal: Principal | None, now: datetime) -> str:
+    """Return why a token cannot be redeemed, in a word for the record; empty where it can."""
+    if invitation is None or principal is None:
+        return "invitation-unknown"
+    if invitation.used_at is not None:
+        return "invitation-used"
+    return "invitation-expired" if now >= invitation.expires_at else ""
+
+
+def _refuse(
+    services: Services,
+    why: str,
+    invitation: InvitationRecord | None,
+    principal: Principal | None,
+    source_address: str,
+) -> RequestRefused:
+    """Record the reason and return the one error that every peer gets."""
+    event = write_event(
+        services,
+        EventType.INVITATION_REFUSED,
+        actor=invitation.id if invitation else "system",
+        data={
+            "reason": why,
+            "invitation": invitation.id if invitation else "",
+            "principal": principal.id if principal else "",
+        },
+        personal={"name": principal.name if principal else "", "source": printable(source_address)},
+    )
+    services.work.record([event])
+    return RequestRefused(
+        "invitation-invalid",
+        "this invitation cannot be used: it is unknown, used or expired",
+        hint="ask whoever invited you for a new one",
+    )
