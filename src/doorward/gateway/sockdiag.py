@@ -150,12 +150,31 @@ def dump(listeners: Sequence[Endpoint], *, skip: Container[int] = frozenset()) -
     try:
         for family in families:
             query = _QUERY.pack(family, socket.IPPROTO_TCP, 0, 0, _CARRYING_MASK)
-            identity = _IDENTITY.pack(_PORT.pack(port), b"\0\0", b"", b"", 0, 0xFFFF_FFFF, 0xFFFF_FFFF)
-            for answer in _list(query + identity):
+            for answer in _list(query + _wildcard(port)):
                 _take(answer, wanted, skip, cookies, sockets)
     except OSError as error:
         raise _unavailable(error) from error
     return Census(frozenset(cookies), tuple(sockets))
+
+
+def dump_listeners(port: int) -> list[SocketFacts]:
+    """List the sockets that listen on a port, whoever holds them; for messages, never for cutting.
+
+    Raises:
+        Unavailable: the kernel cannot be asked (`sockdiag-unavailable`).
+    """
+    found: list[SocketFacts] = []
+    try:
+        for family in (socket.AF_INET, socket.AF_INET6):
+            query = _QUERY.pack(family, socket.IPPROTO_TCP, 0, 0, 1 << TcpState.LISTEN)
+            found += map(_facts, _list(query + _wildcard(port)))
+    except OSError as error:
+        raise _unavailable(error) from error
+    return found
+
+
+def _wildcard(port: int) -> bytes:
+    return _IDENTITY.pack(_PORT.pack(port), b"", b"", b"", 0, 0xFFFF_FFFF, 0xFFFF_FFFF)
 
 
 def _take(

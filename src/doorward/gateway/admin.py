@@ -1,0 +1,125 @@
+"""A small client of Envoy's admin interface over its unix socket.
+
+Not here: what the figures mean (publisher, supervisor). The socket has mode 0600 and no login: who
+may open it may stop the door.
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import re
+import socket
+from pathlib import Path
+from urllib.parse import quote
+
+from doorward.core.errors import ConfigurationError, Fault, Unavailable
+
+LONGEST_SOCKET_PATH = 107
+"""`sun_path` of unix(7) has 108 bytes, the last is zero."""
+
+_MAX_ANSWER_BYTES = 16 << 20  # all statistics of a thousand applications are about 4 MB
+_STATISTIC = re.compile(r"([^\s:][^:\n]*(?::[^: \n][^:\n]*)*): (\d{1,20})\Z")
+
+
+def check_socket_path(path: Path) -> None:
+    """Raise `ConfigurationError` when a unix socket cannot have this path, because it is too long."""
+    if len(os.fsencode(path.absolute())) > LONGEST_SOCKET_PATH:
+        raise ConfigurationError(
+            [
+                Fault(
+                    code="socket-path-too-long",
+                    message=f"no unix socket can have so long a path: {path}",
+                    hint="choose a shorter data directory with --data or DOORWARD_DATA",
+                    key="data",
+                )
+            ]
+        )
+
+
+def parse_statistics(text: str) -> dict[str, int]:
+    """Return counters and gauges of Envoy's `name: value` lines; other lines are left out.
+
+    Histograms and text readouts have no whole number and are among the others.
+    """
+    found = (_STATISTIC.match(line.strip()) for line in text.splitlines())
+    return {match.group(1): int(match.group(2)) for match in found if match}
+
+
+class AdminClient:
+    """Asks one Envoy; every call opens a connection of its own and may be made from any thread.
+
+    Args:
+        path: the unix socket, at most 107 bytes long.
+        timeout_seconds: for connecting, and for each read.
+    """
+
+    def __init__(self, path: Path, *, timeout_seconds: float = 2.0) -> None:
+        check_socket_path(path)
+        self._path = str(path.absolute())
+        self._timeout = timeout_seconds
+
+    def is_ready(self) -> bool:
+        """Return whether Envoy is LIVE; False also while nobody answers."""
+        try:
+            return self._ask("GET", "/ready")[0] == http.client.OK
+        except Unavailable:
+            return False
+
+    def statistics(self, pattern: str = "") -> dict[str, int]:
+        """Return counters and gauges by name.
+
+        Args:
+            pattern: a regular expression (RE2) that a name must contain; empty means all.
+
+        Raises:
+            Unavailable: Envoy does not answer or refuses (`envoy-admin-unavailable`).
+        """
+        query = f"?filter={quote(pattern, safe='')}" if pattern else ""
+        return parse_statistics(self._require("GET", f"/stats{query}").decode("utf-8", "replace"))
+
+    def stop_listening(self) -> None:
+        """Close the listening sockets at once, so that a successor can bind; connections go on."""
+        self._require("POST", "/drain_listeners")
+
+    def begin_drain(self) -> None:
+        """Ask clients to leave (`Connection: close`, GOAWAY) over `--drain-time-s`, without exiting."""
+        self._require("POST", "/drain_listeners?graceful&skip_exit")
+
+    def reopen_logs(self) -> None:
+        """Open all log files anew, after they were renamed."""
+        self._require("POST", "/reopen_logs")
+
+    def _require(self, method: str, target: str) -> bytes:
+        status, body = self._ask(method, target)
+        if status != http.client.OK:
+            raise Unavailable(
+                "envoy-admin-unavailable", f"Envoy's admin interface answered {status} to {target}"
+            )
+        return body
+
+    def _ask(self, method: str, target: str) -> tuple[int, bytes]:
+        connection = _UnixConnection(self._path, self._timeout)
+        try:
+            # An empty body makes http.client send the Content-Length that Envoy wants on a POST.
+            connection.request(method, target, body=b"" if method == "POST" else None)
+            answer = connection.getresponse()
+            body = answer.read(_MAX_ANSWER_BYTES)
+        except (OSError, http.client.HTTPException) as error:
+            raise Unavailable("envoy-admin-unavailable", "Envoy's admin interface does not answer") from error
+        finally:
+            connection.close()
+        return answer.status, body
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    """HTTP over a unix socket; the host name is only a header."""
+
+    def __init__(self, path: str, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)

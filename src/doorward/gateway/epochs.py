@@ -1,0 +1,86 @@
+"""The runs of Envoy on disk: their numbers, their folders, and how long a replaced one may still go on.
+
+Not here: the processes (supervisor).
+
+    FOLDER/epoch              the last number given
+    FOLDER/000007/admin.sock  the admin interface of that run
+    FOLDER/000007/envoy.log   and stderr.log: what it said
+    FOLDER/000007/run.json    while it runs: process, epoch, and the end of its drain, if it drains
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+
+KEPT = 8
+"""Folders of ended runs that are kept for whoever looks for a reason."""
+
+_NOTE = "run.json"
+
+
+def new_epoch(folder: Path) -> tuple[int, Path]:
+    """Make the folder of the next run, mode 0700, and remove those of runs long ended.
+
+    Numbers are never given twice, also when folders were removed by hand: the registry of live
+    connections names runs by them.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    counter = folder / "epoch"
+    last = _read_number(counter)
+    runs = sorted(one for one in folder.iterdir() if epoch_of(one) is not None)
+    epoch = max([last, *(epoch_of(one) or 0 for one in runs)]) + 1
+    _write(counter, f"{epoch}\n")
+    for old in runs[:-KEPT]:
+        if not (old / _NOTE).exists():
+            shutil.rmtree(old, ignore_errors=True)
+    path = folder / f"{epoch:06}"
+    path.mkdir(mode=0o700)
+    return epoch, path
+
+
+def epoch_of(folder: Path) -> int | None:
+    """Return the number of a run's folder, None for any other path."""
+    name = folder.name
+    return int(name) if name.isascii() and name.isdigit() and len(name) <= 18 else None  # noqa: PLR2004
+
+
+def note_run(folder: Path, pid: int, ends_at: datetime | None) -> None:
+    """Write down that a run goes on, and until when if it drains: our restarts do not lengthen that.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    until = ends_at.timestamp() if ends_at else None
+    _write(folder / _NOTE, json.dumps({"pid": pid, "epoch": epoch_of(folder), "ends_at": until}) + "\n")
+
+
+def noted_end(folder: Path) -> datetime | None:
+    """Return when the drain of this run shall end, None where nothing (readable) says so."""
+    try:
+        noted = json.loads((folder / _NOTE).read_text(encoding="ascii"))["ends_at"]
+        return None if noted is None else datetime.fromtimestamp(float(noted), UTC)
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
+        return None
+
+
+def forget_run(folder: Path) -> None:
+    """Write down that a run has ended; its folder stays for a while."""
+    (folder / _NOTE).unlink(missing_ok=True)
+
+
+def _read_number(file: Path) -> int:
+    try:
+        return max(0, int(file.read_text(encoding="ascii")))
+    except (FileNotFoundError, ValueError):
+        return 0
+
+
+def _write(file: Path, text: str) -> None:
+    fresh = file.with_name(file.name + ".new")
+    fresh.write_text(text, encoding="ascii")
+    fresh.replace(file)

@@ -1,0 +1,198 @@
+"""One process by a handle that outlives its number, and where to find the processes of Envoy.
+
+Not here: when to start or end one (supervisor).
+Standard: Linux pidfd_open(2), pidfd_send_signal(2), proc(5).
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import pairwise
+from pathlib import Path
+from typing import Protocol
+
+from doorward.gateway import sockdiag
+from doorward.gateway.endpoints import Endpoint
+from doorward.gateway.pidfd import open_process
+
+_MAX_COMMAND_BYTES = 1 << 16
+
+
+class Process(Protocol):
+    """A running process, named by a handle: a number alone could be another process by now."""
+
+    @property
+    def pid(self) -> int:
+        """Its number."""
+        ...
+
+    def has_ended(self) -> bool:
+        """Return whether it has ended."""
+        ...
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for its end; return whether it came."""
+        ...
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal to exactly this process; nothing happens when it has ended."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the handle; the process goes on."""
+        ...
+
+
+class Child:
+    """A process that we started. Its number is safe until it is reaped, which happens here."""
+
+    def __init__(self, child: subprocess.Popen[bytes]) -> None:
+        self._child = child
+
+    @property
+    def pid(self) -> int:
+        """Its number."""
+        return self._child.pid
+
+    @property
+    def status(self) -> int | None:
+        """The exit code, or minus the signal that ended it; None while it runs."""
+        return self._child.poll()
+
+    def has_ended(self) -> bool:
+        """Return whether it has ended."""
+        return self._child.poll() is not None
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for its end; return whether it came."""
+        with suppress(subprocess.TimeoutExpired):
+            self._child.wait(max(0.0, seconds))
+        return self.has_ended()
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal; nothing happens when it has ended."""
+        self._child.send_signal(number)
+
+    def close(self) -> None:
+        """Let go of it: an Envoy that goes on without us is meant to."""
+        if self._child.returncode is None:
+            self._child.returncode = 0  # or its destructor would warn of a child that still runs
+
+
+class Orphan:
+    """A process that an earlier run of ours started.
+
+    Raises:
+        OSError: there is no such process (ESRCH), or the kernel cannot name it (ENOSYS).
+    """
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self._descriptor = open_process(pid)
+
+    def has_ended(self) -> bool:
+        """Return whether it has ended, reaped by its parent or not."""
+        return self.wait(0)
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for its end; return whether it came."""
+        if self._descriptor < 0:
+            return True
+        poll = select.poll()
+        poll.register(self._descriptor, select.POLLIN)
+        return bool(poll.poll(max(0.0, seconds) * 1000))
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal to exactly this process; nothing happens when it has ended."""
+        if self._descriptor >= 0:
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._descriptor, number)
+
+    def close(self) -> None:
+        """Let go of the handle; the process goes on."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+def end_process(process: Process, grace_seconds: float) -> None:
+    """Ask a process to end, and after the grace make it end; return when it has."""
+    process.send(signal.SIGTERM)
+    if not process.wait(grace_seconds):
+        process.send(signal.SIGKILL)
+        process.wait(grace_seconds)
+
+
+def boot_id() -> str:
+    """Return the kernel's id of this boot, empty where there is none."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
+def find_by_argument(name: str, folder: Path) -> Iterator[tuple[Orphan, Path]]:
+    """Find our processes that were started with `name` followed by a path below `folder`.
+
+    The command line is read after the handle was taken, so the handle is of that very process. Only
+    processes of the same user count: another user's command line proves nothing.
+
+    Yields:
+        The process and the path; the caller closes the process.
+    """
+    wanted, root = name.encode(), os.fsencode(folder) + b"/"
+    try:
+        numbers = [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]  # noqa: PTH208 - names only
+    except OSError:
+        return
+    for pid in numbers:
+        if not _is_candidate(pid, wanted, root):  # cheap, and without a handle for every process
+            continue
+        try:
+            process = Orphan(pid)
+        except OSError:
+            continue
+        path = _argument(pid, wanted, root)
+        if path is None or process.has_ended():
+            process.close()
+        else:
+            yield process, path
+
+
+def _is_candidate(pid: int, wanted: bytes, root: bytes) -> bool:
+    return pid != os.getpid() and _argument(pid, wanted, root) is not None
+
+
+def _argument(pid: int, wanted: bytes, root: bytes) -> Path | None:
+    try:
+        if os.stat(f"/proc/{pid}").st_uid != os.geteuid():  # noqa: PTH116 - called for every process
+            return None
+        with Path(f"/proc/{pid}/cmdline").open("rb") as file:
+            words = file.read(_MAX_COMMAND_BYTES).split(b"\0")
+    except OSError:
+        return None
+    for word, following in pairwise(words):
+        if word == wanted and following.startswith(root):
+            return Path(os.fsdecode(following))
+    return None
+
+
+def holder_of(listener: Endpoint) -> str:
+    """Return who listens there, as `nginx (process 812)`; empty where that cannot be seen.
+
+    Without root only processes of the same user can be looked into.
+    """
+    inodes = {f"socket:[{facts.inode}]" for facts in sockdiag.dump_listeners(listener.port)}
+    if not inodes:
+        return ""
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError):
+                if any(os.readlink(one) in inodes for one in (entry / "fd").iterdir()):  # noqa: PTH115
+                    return f"{(entry / 'comm').read_text().strip()} (process {entry.name})"
+    return ""

