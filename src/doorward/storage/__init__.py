@@ -1,1 +1,8 @@
-"""Floor 5: SQL and key material behind the Protocols of the floors below."""
+"""Floor 5: SQL and key material behind the Protocols of the floors below.
+
+database      files, connections, transactions; the only place that knows SQLite
+schema        every table; `migrations` brings a file to it
+unit_of_work  `authority.stores.UnitOfWork` over `repositories`
+event_store   `audit.log.EventStore`
+keystore      `core.ports.KeyStore`: encrypted files
+"""

@@ -1,0 +1,164 @@
+"""The database: its file, its connections, its transactions. The only module that knows SQLite.
+
+Not here: tables (`schema`), statements (`repositories`), several changes in one commit (`writing`).
+
+Two pools over one file, shared with other processes:
+    readers   up to `readers` connections, `query_only`; each transaction is one WAL snapshot
+    writer    one connection; transactions begin IMMEDIATE, so whoever holds it can always commit
+
+A commit is durable when it returns: WAL with synchronous=FULL syncs the log at every commit. A
+PostgreSQL URL would add a second way to make the two pools; callers see `Connection` only.
+Standard: https://www.sqlite.org/wal.html and /pragma.html.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from urllib.parse import quote
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.pool import QueuePool
+
+from doorward.core.errors import ConfigurationError, Fault
+from doorward.storage.faults import translated
+
+BUSY_TIMEOUT = timedelta(seconds=5)
+"""How long to wait for another writer: `max_staleness` of the gateways is 5 s, so nobody gains by waiting longer."""
+READERS = 8
+"""Connections that read at the same time; each holds a file and a page cache of at most 8 MB."""
+
+_PRAGMAS = (
+    "PRAGMA journal_mode = WAL",  # readers never wait for the writer
+    "PRAGMA synchronous = FULL",  # a commit that returned survives a power cut
+    "PRAGMA foreign_keys = ON",
+    "PRAGMA trusted_schema = OFF",  # a doctored file must not run functions through its views
+    "PRAGMA cell_size_check = ON",  # find a damaged page before it is copied
+    "PRAGMA temp_store = MEMORY",  # sorting needs no second place that may be full
+    "PRAGMA cache_size = -8000",  # KiB
+)
+
+
+class Database:
+    """One database. Safe to share between threads; not to be used after a fork.
+
+    Args:
+        url: `sqlite:////absolute/path`; other databases are refused.
+        busy_timeout: how long a transaction waits for its turn.
+        readers: how many read transactions may be open at the same time.
+
+    Raises:
+        ConfigurationError: `database-unsupported`.
+    """
+
+    def __init__(self, url: str, *, busy_timeout: timedelta = BUSY_TIMEOUT, readers: int = READERS) -> None:
+        self.path = _path(url)
+        self.busy_timeout = busy_timeout
+        self._readers = self._engine(begin="BEGIN", size=readers, query_only=True)
+        self._writer = self._engine(begin="BEGIN IMMEDIATE", size=1, query_only=False)
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Open a read transaction: one snapshot, taken by its first statement.
+
+        Raises:
+            Unavailable: `store-busy`, `store-missing`, `store-unavailable`.
+            IntegrityError: `store-damaged`.
+        """
+        with translated(), self._readers.connect() as connection:
+            connection.begin()
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """Open the write transaction: committed at the end of the block, undone on any exception.
+
+        Raises:
+            Unavailable: as `read`, and `store-full`, `store-read-only`.
+            IntegrityError: `store-damaged`, `store-contradiction`.
+        """
+        with translated(), self._writer.connect() as connection, connection.begin():
+            yield connection
+
+    def create(self) -> None:
+        """Make the file, and its directory where it is missing, for this user alone; keep what is there.
+
+        SQLite gives its -wal and -shm files the mode and, where root opens them, the owner of this file.
+        """
+        with translated():
+            try:
+                self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            except OSError as error:
+                raise sqlite3.OperationalError(error.strerror) from error
+
+    def close(self) -> None:
+        """Close every connection; the last one of all processes folds the write-ahead log into the file."""
+        self._readers.dispose()
+        self._writer.dispose()
+
+    def _engine(self, *, begin: str, size: int, query_only: bool) -> Engine:
+        engine = create_engine(
+            "sqlite://",
+            creator=lambda: self._connect(query_only=query_only),
+            poolclass=QueuePool,
+            pool_size=size,
+            max_overflow=0,
+            pool_timeout=self.busy_timeout.total_seconds(),
+            pool_use_lifo=True,
+        )
+
+        @event.listens_for(engine, "begin")
+        def _begin(connection: Connection) -> None:
+            connection.exec_driver_sql(begin)
+
+        return engine
+
+    def _connect(self, *, query_only: bool) -> sqlite3.Connection:
+        # mode=rw: whoever names a wrong directory must not get an empty database that knows no revocation
+        connection = sqlite3.connect(
+            f"file:{quote(str(self.path))}?mode=rw",
+            uri=True,
+            timeout=self.busy_timeout.total_seconds(),
+            isolation_level=None,  # we say BEGIN ourselves
+            check_same_thread=False,  # the pool hands a connection to one thread at a time
+        )
+        try:
+            for pragma in _PRAGMAS:
+                connection.execute(pragma)
+            if query_only:
+                connection.execute("PRAGMA query_only = ON")
+        except sqlite3.Error:
+            connection.close()
+            raise
+        return connection
+
+
+def sqlite_url(path: Path) -> str:
+    """Return the URL of a database file."""
+    return f"sqlite:///{quote(str(path.absolute()))}"
+
+
+def _path(url: str) -> Path:
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        parsed = None
+    if parsed is None or parsed.get_backend_name() != "sqlite" or not (parsed.database or "").startswith("/"):
+        raise ConfigurationError(
+            [
+                Fault(
+                    code="database-unsupported",
+                    message="the database is not a SQLite file with an absolute path",
+                    hint="write it as sqlite:////var/lib/doorward/db/doorward.db",
+                    key="database",
+                )
+            ]
+        )
+    return Path(str(parsed.database))

@@ -1,0 +1,260 @@
+"""The audit log at rest: `audit.log.EventStore` over SQL, and the transactions that it works in.
+
+Not here: the tree and its checkpoints (`audit`). Leaves move from `log_outbox` to `log_leaves`;
+what opens their commitments lies in `log_openings` from the first moment and is all that erasure
+touches. The lock that keeps two sequencers apart is the write transaction itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+
+from sqlalchemy import bindparam, delete, func, insert, select, tuple_
+
+from doorward.audit.events import Retention
+from doorward.audit.leaf import Opening, SealedEvent
+from doorward.audit.log import Pending, StoredLeaf, StoredNode
+from doorward.core.entities import TENANT
+from doorward.core.errors import IntegrityError
+from doorward.storage.database import Database
+from doorward.storage.schema import log_checkpoints, log_leaves, log_nodes, log_openings, log_outbox
+from doorward.storage.transaction import CURRENT_TENANT, Transaction, insert_new
+
+_CHUNK = 400
+"""Values in one IN list; SQLite and PostgreSQL both take thousands, a plan for few is made faster."""
+
+_ADD_PENDING = insert_new(log_outbox)
+_ADD_OPENING = insert(log_openings)
+_ADD_LEAF = insert_new(log_leaves)
+_ADD_NODE = insert(log_nodes)
+_ADD_CHECKPOINT = insert_new(log_checkpoints)
+
+_IS_LEAF = (
+    select(log_leaves.c.event_id)
+    .where(log_leaves.c.event_id.in_(bindparam("event_ids", expanding=True)))
+    .limit(1)
+)
+_PENDING = (
+    select(log_outbox.c.id, log_outbox.c.event_id, log_outbox.c.leaf)
+    .where(log_outbox.c.tenant == CURRENT_TENANT)
+    .order_by(log_outbox.c.id)
+    .limit(bindparam("at_most"))
+)
+_WAITING = select(func.count()).select_from(log_outbox).where(log_outbox.c.tenant == CURRENT_TENANT)
+_FORGET = delete(log_outbox).where(log_outbox.c.id == bindparam("of"))
+
+_HIGHEST = select(func.max(log_leaves.c.number)).where(log_leaves.c.tenant == CURRENT_TENANT)
+_HASHES = select(log_leaves.c.number, log_leaves.c.hash).where(
+    log_leaves.c.tenant == CURRENT_TENANT, log_leaves.c.number.in_(bindparam("numbers", expanding=True))
+)
+_NODES = select(log_nodes.c.level, log_nodes.c.number, log_nodes.c.hash).where(
+    log_nodes.c.tenant == CURRENT_TENANT,
+    tuple_(log_nodes.c.level, log_nodes.c.number).in_(bindparam("places", expanding=True)),
+)
+_LEAVES = (
+    select(log_leaves.c.number, log_leaves.c.event_id, log_leaves.c.leaf, log_leaves.c.hash)
+    .where(
+        log_leaves.c.tenant == CURRENT_TENANT,
+        log_leaves.c.number >= bindparam("start"),
+        log_leaves.c.number < bindparam("end"),
+    )
+    .order_by(log_leaves.c.number)
+)
+_NODE_RANGE = (
+    select(log_nodes.c.level, log_nodes.c.number, log_nodes.c.hash)
+    .where(
+        log_nodes.c.tenant == CURRENT_TENANT,
+        log_nodes.c.level == bindparam("level"),
+        log_nodes.c.number >= bindparam("start"),
+        log_nodes.c.number < bindparam("end"),
+    )
+    .order_by(log_nodes.c.number)
+)
+_LATEST_CHECKPOINT = (
+    select(log_checkpoints.c.text)
+    .where(log_checkpoints.c.tenant == CURRENT_TENANT)
+    .order_by(log_checkpoints.c.size.desc())
+    .limit(1)
+)
+
+_O = log_openings.c
+_OPENINGS = (
+    select(log_leaves.c.number, _O.field, _O.value, _O.salt, _O.subject)
+    .select_from(log_leaves.join(log_openings, log_leaves.c.event_id == _O.event_id))
+    .where(
+        log_leaves.c.tenant == CURRENT_TENANT,
+        log_leaves.c.number >= bindparam("start"),
+        log_leaves.c.number < bindparam("end"),
+    )
+    .order_by(log_leaves.c.number, _O.field)
+)
+_ERASE_SUBJECT = delete(log_openings).where(_O.tenant == bindparam("of"), _O.subject == bindparam("about"))
+_ERASE_BEFORE = delete(log_openings).where(
+    _O.tenant == CURRENT_TENANT, _O.retention == bindparam("kept_for"), _O.at < bindparam("before")
+)
+
+
+class SqlEventStore:
+    """`audit.log.EventStore` of one tenant inside one transaction."""
+
+    def __init__(self, transaction: Transaction) -> None:
+        self._transaction = transaction
+
+    def record(self, sealed: SealedEvent) -> None:
+        """Keep the leaf in the outbox and the openings at their final place."""
+        self.record_all([sealed])
+
+    def record_all(self, events: Sequence[SealedEvent]) -> None:
+        """Do what `record` does for many events at once.
+
+        Raises:
+            IntegrityError: `event-duplicate`; the transaction must not be committed then.
+        """
+        for event in events:
+            self._transaction.require_writable(event.tenant)
+        for start in range(0, len(events), _CHUNK):
+            self._refuse_leaves([event.id for event in events[start : start + _CHUNK]])
+        tenant = self._transaction.tenant
+        added = self._transaction.write_many(
+            _ADD_PENDING, [{"tenant": tenant, "event_id": event.id, "leaf": event.leaf} for event in events]
+        )
+        if added != len(events):
+            raise _duplicate()
+        self._transaction.write_many(
+            _ADD_OPENING,
+            [
+                {
+                    "tenant": tenant,
+                    "event_id": event.id,
+                    "field": opening.field,
+                    "subject": opening.subject,
+                    "retention": event.retention,
+                    "at": event.at,
+                    "salt": opening.salt,
+                    "value": opening.value,
+                }
+                for event in events
+                for opening in event.openings
+            ],
+        )
+
+    def waiting(self) -> int:
+        """Return how many events wait in the outbox."""
+        return int(self._transaction.value(_WAITING))
+
+    def pending(self, limit: int) -> list[Pending]:
+        """Return at most `limit` events of the outbox, oldest first."""
+        rows = self._transaction.rows(_PENDING, at_most=limit)
+        return [Pending(outbox_id=row[0], event_id=row[1], leaf=row[2]) for row in rows]
+
+    def tree_size(self) -> int:
+        """Return the number of leaves; they are numbered from 0 without holes."""
+        highest = self._transaction.value(_HIGHEST)
+        return 0 if highest is None else int(highest) + 1
+
+    def nodes(self, places: Sequence[tuple[int, int]]) -> list[bytes]:
+        """Return the hashes at (level, number) places, in the order asked."""
+        found: dict[tuple[int, int], bytes] = {}
+        leaves = [number for level, number in places if level == 0]
+        inner = [place for place in places if place[0] > 0]
+        for start in range(0, len(leaves), _CHUNK):
+            rows = self._transaction.rows(_HASHES, numbers=leaves[start : start + _CHUNK])
+            found.update({(0, row[0]): row[1] for row in rows})
+        for start in range(0, len(inner), _CHUNK):
+            rows = self._transaction.rows(_NODES, places=inner[start : start + _CHUNK])
+            found.update({(row[0], row[1]): row[2] for row in rows})
+        missing = [place for place in places if place not in found]
+        if missing:
+            level, number = missing[0]
+            raise IntegrityError("node-missing", f"the log lacks node {number} of level {level}")
+        return [found[place] for place in places]
+
+    def append(self, leaves: Sequence[StoredLeaf], nodes: Sequence[StoredNode]) -> None:
+        """Add leaves and the nodes that they completed."""
+        size = self.tree_size()
+        if [leaf.number for leaf in leaves] != list(range(size, size + len(leaves))):
+            raise IntegrityError("leaf-out-of-order", f"the next leaf of the log has the number {size}")
+        tenant = self._transaction.tenant
+        added = self._transaction.write_many(
+            _ADD_LEAF,
+            [
+                {"tenant": tenant, "number": number, "event_id": event_id, "leaf": leaf, "hash": digest}
+                for number, event_id, leaf, digest in leaves
+            ],
+        )
+        if added != len(leaves):
+            raise _duplicate()
+        self._transaction.write_many(
+            _ADD_NODE,
+            [
+                {"tenant": tenant, "level": level, "number": number, "hash": digest}
+                for level, number, digest in nodes
+            ],
+        )
+
+    def forget_pending(self, outbox_ids: Sequence[int]) -> None:
+        """Remove these from the outbox; the openings stay."""
+        self._transaction.write_many(_FORGET, [{"of": number} for number in outbox_ids])
+
+    def latest_checkpoint(self) -> str | None:
+        """Return the text of the checkpoint with the largest size."""
+        text: str | None = self._transaction.value(_LATEST_CHECKPOINT)
+        return text
+
+    def store_checkpoint(self, text: str, size: int, at: datetime) -> None:
+        """Keep a signed checkpoint; a second one of the same size is refused, it may contradict the first."""
+        if not self._transaction.write(_ADD_CHECKPOINT, size=size, text=text, at=at):
+            raise IntegrityError("checkpoint-duplicate", f"the log has a checkpoint of size {size} already")
+
+    def leaves(self, start: int, end: int) -> Iterator[StoredLeaf]:
+        """Yield the leaves of the range by number, without loading all."""
+        for row in self._transaction.stream(_LEAVES, start=start, end=end):
+            yield StoredLeaf(*row)
+
+    def node_range(self, level: int, start: int, end: int) -> Iterator[StoredNode]:
+        """Yield the stored nodes of one level by number."""
+        for row in self._transaction.stream(_NODE_RANGE, level=level, start=start, end=end):
+            yield StoredNode(*row)
+
+    def openings(self, start: int, end: int) -> Iterator[tuple[int, Opening]]:
+        """Yield (leaf number, opening) by number, then by field name."""
+        for number, name, value, salt, subject in self._transaction.stream(_OPENINGS, start=start, end=end):
+            yield number, Opening(field=name, value=value, salt=salt, subject=subject)
+
+    def erase_subject(self, tenant: str, subject: str) -> int:
+        """Delete every opening about this id."""
+        return self._transaction.write(_ERASE_SUBJECT, of=tenant, about=subject)
+
+    def erase_before(self, retention: Retention, before: datetime) -> int:
+        """Delete the openings of a retention class whose events are older."""
+        return self._transaction.write(_ERASE_BEFORE, kept_for=retention, before=before)
+
+    def _refuse_leaves(self, event_ids: Sequence[str]) -> None:
+        if self._transaction.rows(_IS_LEAF, event_ids=event_ids):
+            raise _duplicate()
+
+
+class SqlEventLog:
+    """Opens transactions on the audit log of one tenant, for the sequencer, the verifier and erasure."""
+
+    def __init__(self, database: Database, *, tenant: str = TENANT) -> None:
+        self._database = database
+        self._tenant = tenant
+
+    @contextmanager
+    def read(self) -> Iterator[SqlEventStore]:
+        """Open a snapshot of the log; writing through it raises."""
+        with self._database.read() as connection:
+            yield SqlEventStore(Transaction(connection, self._tenant, writable=False))
+
+    @contextmanager
+    def change(self) -> Iterator[SqlEventStore]:
+        """Open the write transaction: committed durably at the end, undone on any exception."""
+        with self._database.write() as connection:
+            yield SqlEventStore(Transaction(connection, self._tenant, writable=True))
+
+
+def _duplicate() -> IntegrityError:
+    return IntegrityError("event-duplicate", "an event with this id was recorded before")

@@ -1,0 +1,112 @@
+"""What the database driver raised, in words of ours: busy, full, read-only, missing, damaged.
+
+Not here: refusals that are part of a store's contract (`name-taken`); the stores raise those.
+Whatever arrives here ended the transaction: nothing of it was kept.
+Standard: SQLite result codes, https://www.sqlite.org/rescode.html.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from sqlalchemy import exc
+
+from doorward.core.errors import DoorwardError, IntegrityError, Unavailable
+
+_PRIMARY = 0xFF
+"""The low byte of an extended result code is the primary one."""
+
+
+class _Answer(NamedTuple):
+    kind: type[DoorwardError]
+    code: str
+    detail: str
+    hint: str
+
+
+_BUSY = _Answer(
+    Unavailable,
+    "store-busy",
+    "the database is busy with somebody else's change",
+    "try again; if it stays so, look for a process that hangs in the middle of a change",
+)
+_UNKNOWN = _Answer(
+    Unavailable,
+    "store-unavailable",
+    "the database cannot be used",
+    "look at the file's directory: does it exist, and may this user write there?",
+)
+_CONTRADICTION = _Answer(
+    IntegrityError,
+    "store-contradiction",
+    "the database refused a record that contradicts what it holds",
+    "this is a fault of the program: keep the database as it is and report it",
+)
+_DAMAGED = _Answer(
+    IntegrityError,
+    "store-damaged",
+    "the database file is damaged or is no database",
+    "stop every Doorward process, keep a copy of the file, and restore the last backup",
+)
+_ANSWERS = {
+    sqlite3.SQLITE_BUSY: _BUSY,
+    sqlite3.SQLITE_LOCKED: _BUSY,
+    sqlite3.SQLITE_CONSTRAINT: _CONTRADICTION,
+    sqlite3.SQLITE_CORRUPT: _DAMAGED,
+    sqlite3.SQLITE_NOTADB: _DAMAGED,
+    sqlite3.SQLITE_FULL: _Answer(
+        Unavailable,
+        "store-full",
+        "there is no room left for the database",
+        "make room on the file system of the data directory; nothing was half-written",
+    ),
+    sqlite3.SQLITE_READONLY: _Answer(
+        Unavailable,
+        "store-read-only",
+        "the database cannot be written",
+        "is the file system mounted read-only, or does the file belong to another user?",
+    ),
+    sqlite3.SQLITE_CANTOPEN: _Answer(
+        Unavailable,
+        "store-missing",
+        "there is no database that this user can open",
+        "run `doorward init`, or name the right directory with --data or DOORWARD_DATA",
+    ),
+}
+
+
+def translate(error: sqlite3.Error | exc.SQLAlchemyError) -> DoorwardError:
+    """Return the error of ours that says what the driver's error means.
+
+    Args:
+        error: from the driver, or wrapped by SQLAlchemy.
+
+    Returns:
+        `Unavailable` where trying later may help, `IntegrityError` where it cannot; the driver's own
+        symbol is in the context, its message (which may quote values) is not.
+    """
+    if isinstance(error, exc.TimeoutError):  # every connection of the pool is in use
+        return _build(_BUSY, "pool-timeout")
+    cause = error.orig if isinstance(error, exc.DBAPIError) else error
+    number = getattr(cause, "sqlite_errorcode", None)
+    if number is None:
+        return _build(_UNKNOWN, type(cause).__name__)
+    answer = _ANSWERS.get(number & _PRIMARY, _UNKNOWN)
+    return _build(answer, str(getattr(cause, "sqlite_errorname", number)))
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Run a block in which the driver's errors leave as ours, without the SQL and its values."""
+    try:
+        yield
+    except (sqlite3.Error, exc.SQLAlchemyError) as error:
+        # `from None`: SQLAlchemy's message repeats the statement and its parameters.
+        raise translate(error) from None
+
+
+def _build(answer: _Answer, symbol: str) -> DoorwardError:
+    return answer.kind(answer.code, answer.detail, hint=answer.hint, driver=symbol)

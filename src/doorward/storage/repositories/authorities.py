@@ -1,0 +1,160 @@
+"""Own authority certificates, and what the status listener hands out for them.
+
+Not here: making CRLs and OCSP answers (`pki`, `authority.status`).
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import bindparam, delete, false, insert, select, update
+
+from doorward.authority.records import AuthorityKind, AuthorityRecord, CrlRecord, OcspRecord
+from doorward.core.errors import IntegrityError
+from doorward.storage.schema import authorities, crls, ocsp_answers
+from doorward.storage.transaction import CURRENT_TENANT, AnyRow, Transaction, insert_new, insert_or_replace
+
+_ALL = select(authorities).where(authorities.c.tenant == CURRENT_TENANT)
+_LIST = _ALL.order_by(authorities.c.created_at.desc(), authorities.c.id.desc())
+_GET = _ALL.where(authorities.c.id == bindparam("id"))
+_CURRENT = _ALL.where(authorities.c.kind == bindparam("kind"), authorities.c.current)
+_RETIRE = (
+    update(authorities)
+    .where(authorities.c.tenant == CURRENT_TENANT, authorities.c.kind == bindparam("of"))
+    .values(current=false())
+)
+_ADD = insert(authorities)
+
+_CRL = select(crls).where(crls.c.tenant == CURRENT_TENANT, crls.c.authority_id == bindparam("authority_id"))
+_ADD_CRL = insert_new(crls)
+_REPLACE_CRL = (
+    update(crls)
+    .where(
+        crls.c.tenant == CURRENT_TENANT,
+        crls.c.authority_id == bindparam("of"),
+        crls.c.number < bindparam("number"),
+    )
+    .values(
+        {name: bindparam(name) for name in ("number", "der", "this_update", "next_update", "through_seq")}
+    )
+)
+
+_OCSP = select(ocsp_answers).where(
+    ocsp_answers.c.tenant == CURRENT_TENANT,
+    ocsp_answers.c.certificate_id == bindparam("certificate_id"),
+    ocsp_answers.c.hash_name == bindparam("hash_name"),
+)
+_STORE_OCSP = insert_or_replace(ocsp_answers, ["certificate_id", "hash_name"])
+_FORGET_OCSP = delete(ocsp_answers).where(
+    ocsp_answers.c.tenant == CURRENT_TENANT, ocsp_answers.c.certificate_id == bindparam("of")
+)
+
+
+class SqlAuthorities:
+    """`authority.stores.AuthorityStore`."""
+
+    def __init__(self, transaction: Transaction) -> None:
+        self._transaction = transaction
+
+    def add(self, authority: AuthorityRecord) -> None:
+        """Add one and make it the current one of its kind."""
+        self._transaction.require_writable(authority.tenant)
+        self._transaction.write(_RETIRE, of=authority.kind)
+        self._transaction.write(
+            _ADD,
+            id=authority.id,
+            kind=authority.kind,
+            der=authority.der,
+            key_name=authority.key_name,
+            created_at=authority.created_at,
+            not_after=authority.not_after,
+            current=True,
+        )
+
+    def get(self, authority_id: str) -> AuthorityRecord | None:
+        """Return it."""
+        return _authority(self._transaction.row(_GET, id=authority_id))
+
+    def current(self, kind: AuthorityKind) -> AuthorityRecord | None:
+        """Return the current one of that kind."""
+        return _authority(self._transaction.row(_CURRENT, kind=kind))
+
+    def list(self) -> list[AuthorityRecord]:
+        """Return all, newest first."""
+        return [found for row in self._transaction.rows(_LIST) if (found := _authority(row)) is not None]
+
+
+class SqlStatus:
+    """`authority.stores.StatusStore`."""
+
+    def __init__(self, transaction: Transaction) -> None:
+        self._transaction = transaction
+
+    def crl(self, authority_id: str) -> CrlRecord | None:
+        """Return the newest CRL of that authority."""
+        row = self._transaction.row(_CRL, authority_id=authority_id)
+        if row is None:
+            return None
+        return CrlRecord(
+            authority_id=row.authority_id,
+            tenant=row.tenant,
+            number=row.number,
+            der=row.der,
+            this_update=row.this_update,
+            next_update=row.next_update,
+            through_seq=row.through_seq,
+        )
+
+    def store_crl(self, crl: CrlRecord) -> None:
+        """Replace the CRL where its number grows: one statement compares and sets."""
+        self._transaction.require_writable(crl.tenant)
+        values = {
+            "number": crl.number,
+            "der": crl.der,
+            "this_update": crl.this_update,
+            "next_update": crl.next_update,
+            "through_seq": crl.through_seq,
+        }
+        if self._transaction.write(_REPLACE_CRL, of=crl.authority_id, **values):
+            return
+        if not self._transaction.write(_ADD_CRL, authority_id=crl.authority_id, **values):
+            raise IntegrityError("crl-number", "the number of a CRL must grow")
+
+    def ocsp(self, certificate_id: str, hash_name: str) -> OcspRecord | None:
+        """Return the pre-signed answer."""
+        row = self._transaction.row(_OCSP, certificate_id=certificate_id, hash_name=hash_name)
+        if row is None:
+            return None
+        return OcspRecord(
+            certificate_id=row.certificate_id,
+            hash_name=row.hash_name,
+            der=row.der,
+            next_update=row.next_update,
+        )
+
+    def store_ocsp(self, answer: OcspRecord) -> None:
+        """Insert or replace the pre-signed answer."""
+        self._transaction.write(
+            _STORE_OCSP,
+            certificate_id=answer.certificate_id,
+            hash_name=answer.hash_name,
+            der=answer.der,
+            next_update=answer.next_update,
+        )
+
+    def forget_ocsp(self, certificate_id: str) -> None:
+        """Drop the pre-signed answers of one certificate."""
+        self._transaction.write(_FORGET_OCSP, of=certificate_id)
+
+
+def _authority(row: AnyRow | None) -> AuthorityRecord | None:
+    if row is None:
+        return None
+    return AuthorityRecord(
+        id=row.id,
+        tenant=row.tenant,
+        kind=row.kind,
+        der=row.der,
+        key_name=row.key_name,
+        created_at=row.created_at,
+        not_after=row.not_after,
+        current=row.current,
+    )

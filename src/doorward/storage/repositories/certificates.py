@@ -1,0 +1,258 @@
+"""The inventory of certificates, and the one-time invitations that lead to them.
+
+Not here: which transitions are allowed (`pki.lifecycle`).
+"""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Text,
+    bindparam,
+    func,
+    literal,
+    or_,
+    select,
+    tuple_,
+    type_coerce,
+    update,
+)
+
+from doorward.authority.records import CertificateFilter, CertificateRecord, InvitationRecord
+from doorward.core.certificate import CertificateState, RevocationReason
+from doorward.core.errors import IntegrityError, NotFound, RequestRefused
+from doorward.storage.schema import certificates, invitations
+from doorward.storage.transaction import CURRENT_TENANT, AnyRow, Transaction, insert_new
+
+MIN_PREFIX = 6
+"""Characters of an id, serial or digest that a person must type: fewer find by chance."""
+
+_C = certificates.c
+_ALL = select(certificates).where(_C.tenant == CURRENT_TENANT)
+_GET = _ALL.where(_C.id == bindparam("id"))
+_BY_SHA256 = _ALL.where(_C.sha256 == bindparam("sha256"))
+_BY_SERIAL = _ALL.where(_C.serial == bindparam("serial"), _C.authority_id == bindparam("authority_id"))
+_IN_ORDER = _ALL.order_by(_C.created_at, _C.id)
+_PLACE = select(_C.created_at).where(_C.tenant == CURRENT_TENANT, _C.id == bindparam("id"))
+_ADD = insert_new(certificates)
+_OF = (_C.tenant == CURRENT_TENANT, _C.id == bindparam("of"))
+_COMPLETE = (
+    update(certificates)
+    .where(*_OF, _C.state == CertificateState.INTENDED)
+    .values(state=CertificateState.VALID, sha256=bindparam("sha256"), der=bindparam("der"))
+)
+_SET_STATE = (
+    update(certificates)
+    .where(*_OF)
+    .values({name: bindparam(name) for name in ("state", "reason", "revoked_at")})
+)
+_REVOKED = select(*[column for column in _C if column.name != "der"]).where(
+    _C.tenant == CURRENT_TENANT,
+    _C.state.in_([CertificateState.REVOKED, CertificateState.ON_HOLD]),
+    _C.not_after > bindparam("not_after"),
+    _C.authority_id == bindparam("authority_id"),
+)
+_COUNTS = select(_C.state, func.count()).where(_C.tenant == CURRENT_TENANT).group_by(_C.state)
+
+_I = invitations.c
+_ADD_INVITATION = insert_new(invitations)
+_BY_TOKEN = select(invitations).where(_I.tenant == CURRENT_TENANT, _I.token_sha256 == bindparam("token"))
+_INVITATION = (_I.tenant == CURRENT_TENANT, _I.id == bindparam("of"))
+_CLAIM = update(invitations).where(*_INVITATION, _I.used_at.is_(None)).values(used_at=bindparam("used_at"))
+_BIND = update(invitations).where(*_INVITATION).values(certificate_id=bindparam("certificate_id"))
+
+
+class SqlCertificates:
+    """`authority.stores.CertificateStore`."""
+
+    def __init__(self, transaction: Transaction) -> None:
+        self._transaction = transaction
+
+    def add_intended(self, certificate: CertificateRecord) -> None:
+        """Record the intent; the unique keys refuse a second certificate of the same serial."""
+        self._transaction.require_writable(certificate.tenant)
+        added = self._transaction.write(
+            _ADD,
+            id=certificate.id,
+            authority_id=certificate.authority_id,
+            serial=certificate.serial,
+            sha256=certificate.sha256 or None,
+            profile=certificate.profile,
+            state=CertificateState.INTENDED,
+            not_before=certificate.not_before,
+            not_after=certificate.not_after,
+            created_at=certificate.created_at,
+            principal_id=certificate.principal_id,
+            subject_name=certificate.subject_name,
+            reason=certificate.reason,
+            revoked_at=certificate.revoked_at,
+            replaces=certificate.replaces,
+            der=certificate.der,
+        )
+        if not added:
+            raise IntegrityError("certificate-duplicate", "this certificate was recorded before")
+
+    def complete(self, certificate_id: str, *, sha256: str, der: bytes) -> None:
+        """Turn an intent into a valid certificate; compare and set, so it happens once."""
+        if self._transaction.write(_COMPLETE, of=certificate_id, sha256=sha256, der=der):
+            return
+        if self.get(certificate_id) is None:
+            raise _unknown()
+        raise IntegrityError("certificate-not-intended", "this certificate was completed before")
+
+    def get(self, certificate_id: str) -> CertificateRecord | None:
+        """Return it."""
+        return _record_or_none(self._transaction.row(_GET, id=certificate_id))
+
+    def by_sha256(self, sha256: str) -> CertificateRecord | None:
+        """Return the certificate with this digest: the look-up of every connection."""
+        return _record_or_none(self._transaction.row(_BY_SHA256, sha256=sha256))
+
+    def by_serial(self, authority_id: str, serial: int) -> CertificateRecord | None:
+        """Return the certificate of that issuer and serial."""
+        row = self._transaction.row(_BY_SERIAL, authority_id=authority_id, serial=serial)
+        return _record_or_none(row)
+
+    def list(self, wanted: CertificateFilter) -> list[CertificateRecord]:
+        """Return those that match, in the order of their creation, after `wanted.after_id`."""
+        statement = _IN_ORDER.limit(wanted.limit)
+        if wanted.after_id:
+            place = self._transaction.value(_PLACE, id=wanted.after_id)
+            if place is None:
+                raise NotFound("certificate-unknown", "there is no such certificate to go on from")
+            key = tuple_(_C.created_at, _C.id)
+            statement = statement.where(key > tuple_(literal(place, _C.created_at.type), wanted.after_id))
+        if wanted.principal_id is not None:
+            statement = statement.where(_C.principal_id == wanted.principal_id)
+        if wanted.state is not None:
+            statement = statement.where(_C.state == wanted.state)
+        if wanted.profile is not None:
+            statement = statement.where(_C.profile == wanted.profile)
+        if wanted.expires_before is not None:
+            statement = statement.where(_C.not_after < wanted.expires_before)
+        return [_record(row, row.der) for row in self._transaction.rows(statement)]
+
+    def find(self, prefix: str) -> builtins.list[CertificateRecord]:
+        """Return at most 2 whose id, serial (hex) or SHA-256 starts with `prefix`."""
+        if len(prefix) < MIN_PREFIX:
+            raise RequestRefused("prefix-too-short", f"give at least {MIN_PREFIX} characters")
+        if not prefix.isascii():  # no id, serial or digest has such a character
+            return []
+        text = prefix.lower()
+        matches = [_starts_with(_C.id, text), _starts_with(_C.sha256, text)]
+        if number := text.lstrip("0"):  # openssl prints a zero before an odd number of digits
+            matches.append(_starts_with(type_coerce(_C.serial, Text), number))
+        statement = _ALL.where(or_(*matches)).order_by(_C.id).limit(2)
+        return [_record(row, row.der) for row in self._transaction.rows(statement)]
+
+    def set_state(
+        self,
+        certificate_id: str,
+        state: CertificateState,
+        *,
+        reason: RevocationReason | None,
+        revoked_at: datetime | None,
+    ) -> None:
+        """Set the state."""
+        values = {"of": certificate_id, "state": state, "reason": reason, "revoked_at": revoked_at}
+        if not self._transaction.write(_SET_STATE, **values):
+            raise _unknown()
+
+    def revoked(self, authority_id: str, not_after: datetime) -> Iterator[CertificateRecord]:
+        """Yield revoked and held certificates of an issuer that expire after `not_after`; `der` is empty."""
+        for row in self._transaction.stream(_REVOKED, authority_id=authority_id, not_after=not_after):
+            yield _record(row, b"")
+
+    def counts(self) -> Mapping[str, int]:
+        """Return the number of certificates by state, zero included."""
+        counts = {state.value: 0 for state in CertificateState}
+        counts.update({row[0].value: row[1] for row in self._transaction.rows(_COUNTS)})
+        return counts
+
+
+class SqlInvitations:
+    """`authority.stores.InvitationStore`."""
+
+    def __init__(self, transaction: Transaction) -> None:
+        self._transaction = transaction
+
+    def add(self, invitation: InvitationRecord) -> None:
+        """Add one."""
+        self._transaction.require_writable(invitation.tenant)
+        added = self._transaction.write(
+            _ADD_INVITATION,
+            id=invitation.id,
+            principal_id=invitation.principal_id,
+            token_sha256=invitation.token_sha256,
+            created_at=invitation.created_at,
+            expires_at=invitation.expires_at,
+            used_at=invitation.used_at,
+            certificate_id=invitation.certificate_id,
+        )
+        if not added:
+            raise IntegrityError("invitation-duplicate", "this token was handed out before")
+
+    def by_token(self, token_sha256: str) -> InvitationRecord | None:
+        """Return the invitation of that token."""
+        row = self._transaction.row(_BY_TOKEN, token=token_sha256)
+        if row is None:
+            return None
+        return InvitationRecord(
+            id=row.id,
+            tenant=row.tenant,
+            principal_id=row.principal_id,
+            token_sha256=row.token_sha256,
+            created_at=row.created_at,
+            expires_at=row.expires_at,
+            used_at=row.used_at,
+            certificate_id=row.certificate_id,
+        )
+
+    def claim(self, invitation_id: str, used_at: datetime) -> bool:
+        """Mark it used where it was unused: one statement compares and sets, so exactly one caller wins."""
+        return self._transaction.write(_CLAIM, of=invitation_id, used_at=used_at) == 1
+
+    def bind(self, invitation_id: str, certificate_id: str) -> None:
+        """Note which certificate came of it."""
+        if not self._transaction.write(_BIND, of=invitation_id, certificate_id=certificate_id):
+            raise NotFound("invitation-unknown", "there is no such invitation")
+
+
+def _record_or_none(row: AnyRow | None) -> CertificateRecord | None:
+    return None if row is None else _record(row, row.der)
+
+
+def _record(row: AnyRow, der: bytes) -> CertificateRecord:
+    return CertificateRecord(
+        id=row.id,
+        tenant=row.tenant,
+        authority_id=row.authority_id,
+        serial=row.serial,
+        sha256=row.sha256 or "",
+        profile=row.profile,
+        state=row.state,
+        not_before=row.not_before,
+        not_after=row.not_after,
+        der=der,
+        created_at=row.created_at,
+        principal_id=row.principal_id,
+        subject_name=row.subject_name,
+        reason=row.reason,
+        revoked_at=row.revoked_at,
+        replaces=row.replaces,
+    )
+
+
+def _starts_with(column: ColumnElement[Any], prefix: str) -> ColumnElement[bool]:
+    """Return the condition as a range, which an index answers; LIKE would need escapes and a scan."""
+    end = prefix[:-1] + chr(ord(prefix[-1]) + 1)
+    return (column >= prefix) & (column < end)
+
+
+def _unknown() -> NotFound:
+    return NotFound("certificate-unknown", "there is no such certificate")

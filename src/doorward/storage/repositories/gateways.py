@@ -1,0 +1,182 @@
+"""Gateways: how far they have come, what they ask for, and how far their access logs were read.
+
+Not here: what a gateway does with its knowledge (`gateway`).
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import bindparam, delete, insert, select, update
+
+from doorward.authority.records import GatewayRecord, OrderRecord, OrderState
+from doorward.core.errors import IntegrityError, NotFound, RequestRefused
+from doorward.storage.schema import gateways, ingest_positions, orders
+from doorward.storage.transaction import CURRENT_TENANT, AnyRow, Transaction, insert_new, insert_or_replace
+
+_SAVE = insert_or_replace(gateways, ["id"])
+_CONFIRM = (
+    update(gateways)
+    .where(gateways.c.tenant == CURRENT_TENANT, gateways.c.id == bindparam("of"))
+    .values({name: bindparam(name) for name in ("confirmed_seq", "seen_at", "status")})
+)
+_LIST = select(gateways).where(gateways.c.tenant == CURRENT_TENANT).order_by(gateways.c.name, gateways.c.id)
+_REMOVE = delete(gateways).where(gateways.c.tenant == CURRENT_TENANT, gateways.c.id == bindparam("of"))
+
+_ADD_ORDER = insert(orders)
+_ORDERS = select(orders).where(orders.c.tenant == CURRENT_TENANT)
+_ORDER = _ORDERS.where(orders.c.id == bindparam("id"))
+_OPEN = _ORDERS.where(orders.c.state == OrderState.OPEN).order_by(orders.c.created_at, orders.c.id)
+_ANSWER = (
+    update(orders)
+    .where(
+        orders.c.tenant == CURRENT_TENANT, orders.c.id == bindparam("of"), orders.c.state == OrderState.OPEN
+    )
+    .values({name: bindparam(name) for name in ("state", "certificate_id", "refusal")})
+)
+
+_P = ingest_positions.c
+_POSITION = select(_P.position).where(
+    _P.tenant == CURRENT_TENANT, _P.gateway_id == bindparam("gateway_id"), _P.file == bindparam("file")
+)
+_START = insert_new(ingest_positions)
+_ADVANCE = (
+    update(ingest_positions)
+    .where(
+        _P.tenant == CURRENT_TENANT,
+        _P.gateway_id == bindparam("of"),
+        _P.file == bindparam("in_file"),
+        _P.position == bindparam("expected"),
+    )
+    .values(position=bindparam("position"))
+)
+
+
+class SqlGateways:
+    """`authority.stores.GatewayStore`."""
+
+    def __init__(self, transaction: Transaction) -> None:
+        self._transaction = transaction
+
+    def save(self, gateway: GatewayRecord) -> None:
+        """Insert or update by id."""
+        self._transaction.require_writable(gateway.tenant)
+        self._transaction.write(
+            _SAVE,
+            id=gateway.id,
+            name=gateway.name,
+            confirmed_seq=gateway.confirmed_seq,
+            seen_at=gateway.seen_at,
+            status=gateway.status,
+            assertion_jwk=gateway.assertion_jwk,
+        )
+
+    def confirm(self, gateway_id: str, seq: int, seen_at: datetime, status: str) -> None:
+        """Note that this gateway enforces everything up to `seq`."""
+        if not self._transaction.write(
+            _CONFIRM, of=gateway_id, confirmed_seq=seq, seen_at=seen_at, status=status
+        ):
+            raise NotFound("gateway-unknown", "there is no such gateway")
+
+    def list(self) -> list[GatewayRecord]:
+        """Return all, sorted by name."""
+        return [
+            GatewayRecord(
+                id=row.id,
+                tenant=row.tenant,
+                name=row.name,
+                confirmed_seq=row.confirmed_seq,
+                seen_at=row.seen_at,
+                status=row.status,
+                assertion_jwk=row.assertion_jwk,
+            )
+            for row in self._transaction.rows(_LIST)
+        ]
+
+    def remove(self, gateway_id: str) -> None:
+        """Forget a gateway that was stopped in order."""
+        self._transaction.write(_REMOVE, of=gateway_id)
+
+
+class SqlOrders:
+    """`authority.stores.OrderStore`."""
+
+    def __init__(self, transaction: Transaction) -> None:
+        self._transaction = transaction
+
+    def add(self, order: OrderRecord) -> None:
+        """Add an open order."""
+        self._transaction.require_writable(order.tenant)
+        self._transaction.write(
+            _ADD_ORDER,
+            id=order.id,
+            gateway_id=order.gateway_id,
+            purpose=order.purpose,
+            hosts=order.hosts,
+            csr=order.csr,
+            state=OrderState.OPEN,
+            created_at=order.created_at,
+            certificate_id=order.certificate_id,
+            refusal=order.refusal,
+        )
+
+    def get(self, order_id: str) -> OrderRecord | None:
+        """Return it."""
+        row = self._transaction.row(_ORDER, id=order_id)
+        return None if row is None else _order(row)
+
+    def open(self) -> list[OrderRecord]:
+        """Return the open ones, oldest first."""
+        return [_order(row) for row in self._transaction.rows(_OPEN)]
+
+    def fill(self, order_id: str, certificate_id: str) -> None:
+        """Mark it filled."""
+        self._answer(order_id, OrderState.FILLED, certificate_id=certificate_id, refusal="")
+
+    def refuse(self, order_id: str, why: str) -> None:
+        """Mark it refused."""
+        self._answer(order_id, OrderState.REFUSED, certificate_id="", refusal=why)
+
+    def _answer(self, order_id: str, state: OrderState, **values: str) -> None:
+        if self._transaction.write(_ANSWER, of=order_id, state=state, **values):
+            return
+        if self.get(order_id) is None:
+            raise NotFound("order-unknown", "there is no such order")
+        raise RequestRefused("order-closed", "this order was answered before")
+
+
+class SqlIngest:
+    """`authority.stores.IngestStore`."""
+
+    def __init__(self, transaction: Transaction) -> None:
+        self._transaction = transaction
+
+    def position(self, gateway_id: str, file: str) -> int:
+        """Return the byte offset behind the last line taken; 0 for an unknown file."""
+        return int(self._transaction.value(_POSITION, gateway_id=gateway_id, file=file) or 0)
+
+    def advance(self, gateway_id: str, file: str, expected: int, offset: int) -> None:
+        """Move from `expected` to `offset`, so that no line becomes two events."""
+        values = {"of": gateway_id, "in_file": file, "expected": expected, "position": offset}
+        if self._transaction.write(_ADVANCE, **values):
+            return
+        if expected == 0 and self._transaction.write(
+            _START, gateway_id=gateway_id, file=file, position=offset
+        ):
+            return
+        raise IntegrityError("ingest-moved", "another reader took these lines")
+
+
+def _order(row: AnyRow) -> OrderRecord:
+    return OrderRecord(
+        id=row.id,
+        tenant=row.tenant,
+        gateway_id=row.gateway_id,
+        purpose=row.purpose,
+        hosts=row.hosts,
+        csr=row.csr,
+        state=row.state,
+        created_at=row.created_at,
+        certificate_id=row.certificate_id,
+        refusal=row.refusal,
+    )

@@ -1,0 +1,318 @@
+"""Every table, as SQLAlchemy Core metadata; every row carries its tenant.
+
+Not here: how a file comes to this schema (`migrations`; a test holds the two together), queries
+(`repositories`, `event_store`). Column types are explained in `types`.
+
+Nothing here is SQLite's alone. A PostgreSQL database is to be made with collation "C", because
+prefix look-ups compare text by code point. Check constraints hold the closed lists that decide about
+access; lists that grow with the program (kinds of changes) are held by `Word` alone. Rows are joined by opaque ids that are never reused and
+hardly ever deleted, so foreign keys stand only where a missing row would change a decision: groups.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+from doorward.audit.events import Retention
+from doorward.authority.records import AuthorityKind, ChangeKind, OrderState
+from doorward.core.certificate import CertificateState, RevocationReason
+from doorward.core.entities import PrincipalKind, PrincipalState
+from doorward.storage.types import Moment, Serial, Word, Words, only
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+_COUNTED = BigInteger().with_variant(Integer, "sqlite")
+"""A number that the database hands out; SQLite does so for INTEGER only, which is 64 bits wide there."""
+
+
+def _tenant() -> Column[str]:
+    return Column("tenant", Text, nullable=False)
+
+
+tenants = Table(
+    "tenants",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("trust_domain", Text, nullable=False),
+    Column("status_url", Text, nullable=False),
+    Column("created_at", Moment, nullable=False),
+)
+
+principals = Table(
+    "principals",
+    metadata,
+    Column("id", Text, primary_key=True),
+    _tenant(),
+    Column("kind", Word(PrincipalKind), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("state", Word(PrincipalState), nullable=False),
+    Column("display_name", Text, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    only("kind", PrincipalKind),
+    only("state", PrincipalState),
+)
+Index(
+    "uq_principals_name_in_use",
+    principals.c.tenant,
+    principals.c.name,
+    unique=True,
+    sqlite_where=text("state <> 'removed'"),
+    postgresql_where=text("state <> 'removed'"),
+)
+
+groups = Table(
+    "groups",
+    metadata,
+    Column("id", Text, primary_key=True),
+    _tenant(),
+    Column("name", Text, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    UniqueConstraint("tenant", "name"),
+)
+
+group_members = Table(
+    "group_members",
+    metadata,
+    # principal first: the groups of one principal are part of every look-up of the hot path
+    Column("principal_id", Text, ForeignKey("principals.id"), primary_key=True),
+    Column("group_id", Text, ForeignKey("groups.id"), primary_key=True, index=True),
+    _tenant(),
+)
+
+applications = Table(
+    "applications",
+    metadata,
+    Column("id", Text, primary_key=True),
+    _tenant(),
+    Column("name", Text, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("removed_at", Moment),
+)
+Index(
+    "uq_applications_name_in_use",
+    applications.c.tenant,
+    applications.c.name,
+    unique=True,
+    sqlite_where=text("removed_at IS NULL"),
+    postgresql_where=text("removed_at IS NULL"),
+)
+
+authorities = Table(
+    "authorities",
+    metadata,
+    Column("id", Text, primary_key=True),
+    _tenant(),
+    Column("kind", Word(AuthorityKind), nullable=False),
+    Column("der", LargeBinary, nullable=False),
+    Column("key_name", Text, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("not_after", Moment, nullable=False),
+    Column("current", Boolean, nullable=False),
+)
+
+certificates = Table(
+    "certificates",
+    metadata,
+    Column("id", Text, primary_key=True),
+    _tenant(),
+    Column("authority_id", Text, nullable=False),
+    Column("serial", Serial, nullable=False),
+    Column("sha256", Text, unique=True),  # NULL where an intent has no digest yet
+    Column("profile", Text, nullable=False),
+    Column("state", Word(CertificateState), nullable=False),
+    Column("not_before", Moment, nullable=False),
+    Column("not_after", Moment, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("principal_id", Text, nullable=False, index=True),
+    Column("subject_name", Text, nullable=False),
+    Column("reason", Word(RevocationReason)),
+    Column("revoked_at", Moment),
+    Column("replaces", Text, nullable=False),
+    Column("der", LargeBinary, nullable=False),
+    # serial first: one index answers (authority, serial) and the prefix that a person typed
+    UniqueConstraint("serial", "authority_id"),
+    only("state", CertificateState),
+    only("reason", RevocationReason),
+)
+Index("ix_certificates_created", certificates.c.tenant, certificates.c.created_at, certificates.c.id)
+Index("ix_certificates_ending", certificates.c.tenant, certificates.c.state, certificates.c.not_after)
+
+invitations = Table(
+    "invitations",
+    metadata,
+    Column("id", Text, primary_key=True),
+    _tenant(),
+    Column("principal_id", Text, nullable=False),
+    Column("token_sha256", Text, nullable=False, unique=True),
+    Column("created_at", Moment, nullable=False),
+    Column("expires_at", Moment, nullable=False),
+    Column("used_at", Moment),
+    Column("certificate_id", Text, nullable=False),
+)
+
+revisions = Table(
+    "revisions",
+    metadata,
+    Column("tenant", Text, primary_key=True),
+    Column("number", BigInteger, primary_key=True),
+    Column("document", Text, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    CheckConstraint("number >= 1", name="number_positive"),
+)
+
+change_counters = Table(
+    "change_counters",
+    metadata,
+    Column("tenant", Text, primary_key=True),
+    Column("value", BigInteger, nullable=False),
+)
+
+changes = Table(
+    "changes",
+    metadata,
+    Column("tenant", Text, primary_key=True),
+    Column("seq", BigInteger, primary_key=True),
+    Column("kind", Word(ChangeKind), nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("at", Moment, nullable=False),
+)
+
+gateways = Table(
+    "gateways",
+    metadata,
+    Column("id", Text, primary_key=True),
+    _tenant(),
+    Column("name", Text, nullable=False),
+    Column("confirmed_seq", BigInteger, nullable=False),
+    Column("seen_at", Moment, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("assertion_jwk", Text, nullable=False),
+)
+
+orders = Table(
+    "orders",
+    metadata,
+    Column("id", Text, primary_key=True),
+    _tenant(),
+    Column("gateway_id", Text, nullable=False),
+    Column("purpose", Text, nullable=False),
+    Column("hosts", Words, nullable=False),
+    Column("csr", LargeBinary, nullable=False),
+    Column("state", Word(OrderState), nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("certificate_id", Text, nullable=False),
+    Column("refusal", Text, nullable=False),
+    only("state", OrderState),
+)
+Index("ix_orders_state", orders.c.tenant, orders.c.state)
+
+crls = Table(
+    "crls",
+    metadata,
+    Column("authority_id", Text, primary_key=True),
+    _tenant(),
+    Column("number", BigInteger, nullable=False),
+    Column("der", LargeBinary, nullable=False),
+    Column("this_update", Moment, nullable=False),
+    Column("next_update", Moment, nullable=False),
+    Column("through_seq", BigInteger, nullable=False),
+)
+
+ocsp_answers = Table(
+    "ocsp_answers",
+    metadata,
+    Column("certificate_id", Text, primary_key=True),
+    Column("hash_name", Text, primary_key=True),
+    _tenant(),
+    Column("der", LargeBinary, nullable=False),
+    Column("next_update", Moment, nullable=False),
+)
+
+ingest_positions = Table(
+    "ingest_positions",
+    metadata,
+    Column("gateway_id", Text, primary_key=True),
+    Column("file", Text, primary_key=True),
+    _tenant(),
+    Column("position", BigInteger, nullable=False),
+    CheckConstraint("position >= 0", name="position_positive"),
+)
+
+log_outbox = Table(
+    "log_outbox",
+    metadata,
+    Column("id", _COUNTED, primary_key=True),
+    _tenant(),
+    Column("event_id", Text, nullable=False, unique=True),
+    Column("leaf", LargeBinary, nullable=False),
+)
+
+log_leaves = Table(
+    "log_leaves",
+    metadata,
+    Column("tenant", Text, primary_key=True),
+    Column("number", BigInteger, primary_key=True),
+    Column("event_id", Text, nullable=False, unique=True),
+    Column("leaf", LargeBinary, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+)
+
+log_nodes = Table(
+    "log_nodes",
+    metadata,
+    Column("tenant", Text, primary_key=True),
+    Column("level", Integer, primary_key=True),
+    Column("number", BigInteger, primary_key=True),
+    Column("hash", LargeBinary, nullable=False),
+    CheckConstraint("level >= 1", name="level_positive"),
+    sqlite_with_rowid=False,
+)
+
+log_openings = Table(
+    "log_openings",
+    metadata,
+    Column("event_id", Text, primary_key=True),
+    Column("field", Text, primary_key=True),
+    _tenant(),
+    Column("subject", Text, nullable=False),
+    Column("retention", Word(Retention), nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("salt", LargeBinary, nullable=False),
+    Column("value", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+Index("ix_log_openings_subject", log_openings.c.tenant, log_openings.c.subject)
+Index("ix_log_openings_at", log_openings.c.tenant, log_openings.c.retention, log_openings.c.at)
+
+log_checkpoints = Table(
+    "log_checkpoints",
+    metadata,
+    Column("tenant", Text, primary_key=True),
+    Column("size", BigInteger, primary_key=True),
+    Column("text", Text, nullable=False),
+    Column("at", Moment, nullable=False),
+)

@@ -1,0 +1,102 @@
+"""One open transaction of one tenant, as the repositories see it.
+
+Not here: opening and ending it (`database`, `unit_of_work`). Statements are built once, at import,
+with named parameters: SQLAlchemy then finds their compiled form by identity (23 µs instead of 90).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
+
+from sqlalchemy import Connection, Insert, Row, Table, bindparam
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.sql import ColumnElement, Executable
+
+AnyRow: TypeAlias = Row[*tuple[Any, ...]]
+"""A row whose columns the statement knows and the type checker does not."""
+
+_STREAM_ROWS = 1000
+"""Rows fetched at a time where a result may have a million."""
+
+CURRENT_TENANT: ColumnElement[str] = bindparam("tenant")
+"""Stands for the tenant of the transaction in every statement."""
+
+_INSERTS: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+
+
+class Transaction:
+    """A connection with its tenant. `moved` tells whether the change sequence got a number here."""
+
+    __slots__ = ("_connection", "_writable", "moved", "tenant")
+
+    def __init__(self, connection: Connection, tenant: str, *, writable: bool) -> None:
+        self._connection = connection
+        self._writable = writable
+        self.tenant = tenant
+        self.moved = False
+
+    def row(self, statement: Executable, **values: Any) -> AnyRow | None:
+        """Return the only row, or None."""
+        values["tenant"] = self.tenant
+        return self._connection.execute(statement, values).one_or_none()
+
+    def rows(self, statement: Executable, **values: Any) -> Sequence[AnyRow]:
+        """Return all rows."""
+        values["tenant"] = self.tenant
+        return self._connection.execute(statement, values).all()
+
+    def stream(self, statement: Executable, **values: Any) -> Iterator[AnyRow]:
+        """Yield the rows without loading all of them."""
+        values["tenant"] = self.tenant
+        result = self._connection.execution_options(yield_per=_STREAM_ROWS).execute(statement, values)
+        yield from result
+
+    def value(self, statement: Executable, **values: Any) -> Any:
+        """Return the first column of the only row, or None; the statement may write and return."""
+        values["tenant"] = self.tenant
+        return self._connection.execute(statement, values).scalar_one_or_none()
+
+    def write(self, statement: Executable, **values: Any) -> int:
+        """Run a statement that writes; return how many rows it touched."""
+        self.require_writable()
+        values["tenant"] = self.tenant
+        return self._connection.execute(statement, values).rowcount
+
+    def write_many(self, statement: Executable, rows: Sequence[Mapping[str, Any]]) -> int:
+        """Run a statement for many rows of values, tenant included; return how many rows it touched."""
+        self.require_writable()
+        return self._connection.execute(statement, rows).rowcount if rows else 0
+
+    def require_writable(self, tenant: str | None = None) -> None:
+        """Raise on a write through a read transaction, or of a record of another tenant: faults of the caller."""
+        if not self._writable:
+            raise RuntimeError("a read transaction cannot write")
+        if tenant is not None and tenant != self.tenant:
+            raise ValueError("the record is of another tenant than the transaction")
+
+
+def insert_new(table: Table, *, dialect: str = "sqlite") -> Insert:
+    """Return an insert that touches no row where any unique key is taken.
+
+    The caller looks at the number of rows: a refused insert must not end the transaction, and on
+    PostgreSQL a violated constraint does.
+    """
+    statement: Insert = _INSERTS[dialect](table).on_conflict_do_nothing()
+    return statement
+
+
+def insert_or_replace(
+    table: Table,
+    keys: Sequence[str],
+    *,
+    set_: Mapping[str, ColumnElement[Any]] | None = None,
+    dialect: str = "sqlite",
+) -> Insert:
+    """Return an insert that updates the row with the same keys: with `set_`, or with every new value."""
+    statement = _INSERTS[dialect](table)
+    new = {
+        column.name: statement.excluded[column.name] for column in table.columns if column.name not in keys
+    }
+    upsert: Insert = statement.on_conflict_do_update(index_elements=list(keys), set_=set_ or new)
+    return upsert

@@ -1,0 +1,97 @@
+"""Column types: how the values of the records lie in a row, the same on SQLite and PostgreSQL.
+
+Not here: the tables (`schema`).
+
+    Moment   aware UTC datetime    BIGINT, microseconds since 1970: exact, sorts, no time zone to lose
+    Serial   positive integer      lower-case hex text without leading zeros: 20 octets fit no SQL integer
+    Word     enum member           its kebab word, held to the closed list by a check constraint
+    Words    tuple of texts        JSON list
+"""
+
+# ruff: noqa: ARG002 - the dialect is an argument of SQLAlchemy; these types are alike on all of them
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from enum import Enum
+from typing import Any
+
+from sqlalchemy import BigInteger, CheckConstraint, Dialect, Text
+from sqlalchemy.types import TypeDecorator
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+class Moment(TypeDecorator[datetime]):
+    """A moment in UTC as microseconds since 1970."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
+        """Return the microseconds; a naive datetime is refused by the subtraction."""
+        return None if value is None else (value - _EPOCH) // _MICROSECOND
+
+    def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:
+        """Return the aware datetime."""
+        return None if value is None else _EPOCH + timedelta(microseconds=value)
+
+
+class Serial(TypeDecorator[int]):
+    """A certificate's serial number as hex text."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: int | None, dialect: Dialect) -> str | None:
+        """Return the hex digits; RFC 5280 section 4.1.2.2 knows positive numbers only."""
+        if value is not None and value <= 0:
+            raise ValueError("a serial number is positive")
+        return None if value is None else f"{value:x}"
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> int | None:
+        """Return the number."""
+        return None if value is None else int(value, 16)
+
+
+class Word(TypeDecorator[Enum]):
+    """A member of a closed enum as its word."""
+
+    impl = Text
+    cache_ok = True
+
+    def __init__(self, kind: type[Enum]) -> None:
+        super().__init__()
+        self.kind = kind
+        self._members: dict[Any, Enum] = {member.value: member for member in kind}
+
+    def process_bind_param(self, value: Enum | None, dialect: Dialect) -> str | None:
+        """Return the word."""
+        return None if value is None else str(value.value)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Enum | None:
+        """Return the member; the check constraint keeps other words out."""
+        return None if value is None else self._members[value]
+
+
+class Words(TypeDecorator[tuple[str, ...]]):
+    """A tuple of texts as a JSON list."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: tuple[str, ...] | None, dialect: Dialect) -> str | None:
+        """Return the list as JSON."""
+        return None if value is None else json.dumps(value, ensure_ascii=False)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> tuple[str, ...] | None:
+        """Return the tuple."""
+        return None if value is None else tuple(json.loads(value))
+
+
+def only(column: str, kind: type[Enum]) -> CheckConstraint:
+    """Return the check that a column holds words of the enum only; NULL passes where the column allows it."""
+    words = ", ".join(f"'{member.value}'" for member in kind)
+    return CheckConstraint(f"{column} IN ({words})", name=f"{column}_known")

@@ -1,0 +1,168 @@
+"""`authority.stores.UnitOfWork` over SQL: one transaction, all stores, and the bell after the commit.
+
+Not here: the stores (`repositories`, `event_store`), the database's ways (`database`).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from doorward.audit.events import Event
+from doorward.audit.leaf import SALT_BYTES, seal_event
+from doorward.core.entities import TENANT
+from doorward.core.ports import Bell, RandomSource
+from doorward.storage.database import Database
+from doorward.storage.event_store import SqlEventStore
+from doorward.storage.repositories.authorities import SqlAuthorities, SqlStatus
+from doorward.storage.repositories.certificates import SqlCertificates, SqlInvitations
+from doorward.storage.repositories.directory import SqlDirectory, SqlTenants
+from doorward.storage.repositories.gateways import SqlGateways, SqlIngest, SqlOrders
+from doorward.storage.repositories.policies import SqlApplications, SqlChanges, SqlRevisions
+from doorward.storage.transaction import Transaction
+
+
+class SqlOutbox:
+    """`authority.stores.EventOutbox`: seals each event under a salt that is used once and kept nowhere."""
+
+    def __init__(self, transaction: Transaction, random: RandomSource) -> None:
+        self._store = SqlEventStore(transaction)
+        self._random = random
+
+    def add(self, event: Event) -> None:
+        """Queue one event."""
+        self.add_all([event])
+
+    def add_all(self, events: Sequence[Event]) -> None:
+        """Queue many events."""
+        self._store.record_all([seal_event(event, self._random.token(SALT_BYTES)) for event in events])
+
+    def waiting(self) -> int:
+        """Return how many wait for the sequencer."""
+        return self._store.waiting()
+
+
+class SqlBooks:
+    """`authority.stores.Books`; the stores hold nothing, so each is made when it is asked for."""
+
+    def __init__(self, transaction: Transaction, random: RandomSource) -> None:
+        self._transaction = transaction
+        self._random = random
+
+    @property
+    def tenants(self) -> SqlTenants:
+        """The tenant."""
+        return SqlTenants(self._transaction)
+
+    @property
+    def directory(self) -> SqlDirectory:
+        """Persons, devices, services, groups."""
+        return SqlDirectory(self._transaction)
+
+    @property
+    def applications(self) -> SqlApplications:
+        """Names of applications."""
+        return SqlApplications(self._transaction)
+
+    @property
+    def authorities(self) -> SqlAuthorities:
+        """Own authority certificates."""
+        return SqlAuthorities(self._transaction)
+
+    @property
+    def certificates(self) -> SqlCertificates:
+        """The inventory."""
+        return SqlCertificates(self._transaction)
+
+    @property
+    def invitations(self) -> SqlInvitations:
+        """One-time invitations."""
+        return SqlInvitations(self._transaction)
+
+    @property
+    def revisions(self) -> SqlRevisions:
+        """Revisions of the policy document."""
+        return SqlRevisions(self._transaction)
+
+    @property
+    def changes(self) -> SqlChanges:
+        """The change sequence."""
+        return SqlChanges(self._transaction)
+
+    @property
+    def outbox(self) -> SqlOutbox:
+        """Events on their way into the tree."""
+        return SqlOutbox(self._transaction, self._random)
+
+    @property
+    def gateways(self) -> SqlGateways:
+        """The gateways."""
+        return SqlGateways(self._transaction)
+
+    @property
+    def orders(self) -> SqlOrders:
+        """Requests for server certificates."""
+        return SqlOrders(self._transaction)
+
+    @property
+    def status(self) -> SqlStatus:
+        """Revocation lists and OCSP answers."""
+        return SqlStatus(self._transaction)
+
+    @property
+    def ingest(self) -> SqlIngest:
+        """Positions in access logs."""
+        return SqlIngest(self._transaction)
+
+
+class SqlUnitOfWork:
+    """Opens transactions on the books of one tenant. Safe to share between threads.
+
+    Args:
+        database: migrated to this version's schema.
+        random: where the salts of events come from.
+        bell: rung after each commit that moved the change sequence.
+        tenant: the id of the tenant.
+    """
+
+    def __init__(self, database: Database, *, random: RandomSource, bell: Bell, tenant: str = TENANT) -> None:
+        self._database = database
+        self._random = random
+        self._bell = bell
+        self._tenant = tenant
+        self._inside = threading.local()
+
+    @contextmanager
+    def read(self) -> Iterator[SqlBooks]:
+        """Open a consistent snapshot, taken by its first look-up; writing through it raises."""
+        with self._database.read() as connection:
+            yield SqlBooks(Transaction(connection, self._tenant, writable=False), self._random)
+
+    @contextmanager
+    def change(self) -> Iterator[SqlBooks]:
+        """Open a write transaction: committed durably at the end, undone on any exception.
+
+        Raises:
+            RuntimeError: this thread is inside a change already and would wait for itself.
+            Unavailable: `store-busy`, `store-full` and the others of `faults`: nothing was changed.
+            IntegrityError: `store-damaged`, `store-contradiction`.
+        """
+        if getattr(self._inside, "change", False):
+            raise RuntimeError("a change within a change of the same thread would wait for itself")
+        self._inside.change = True
+        try:
+            with self._database.write() as connection:
+                transaction = Transaction(connection, self._tenant, writable=True)
+                yield SqlBooks(transaction, self._random)
+        finally:
+            self._inside.change = False
+        if transaction.moved:
+            self._bell.ring()
+
+    def record(self, events: Sequence[Event]) -> None:
+        """Make events durable that change no state, in one transaction; nobody is woken."""
+        if not events:
+            return
+        with self.change() as books:
+            books.outbox.add_all(events)
