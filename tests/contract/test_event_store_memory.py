@@ -12,4 +12,5 @@ class TestMemoryEventStore(EventStoreContract):
 
     @pytest.fixture
     def store(self) -> MemoryEventStore:
+        """An empty store."""
         return MemoryEventStore()

@@ -87,6 +87,11 @@ class Retention(Enum):
     ACCESS = "access"
 
 
+ACTOR_FIELDS = frozenset({"actor_name", "source", "user_agent"})
+"""Personal fields that every type has."""
+_BY_ADMINISTRATORS = frozenset({Retention.OPERATION, Retention.IDENTITY})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventSpec:
     """One row of the catalogue.
@@ -99,6 +104,15 @@ class EventSpec:
     required: frozenset[str]
     personal: frozenset[str]
     retention: Retention
+
+    @property
+    def about_actor(self) -> frozenset[str]:
+        """The personal fields that are about whoever acted, not about the principal that is named.
+
+        An administrator's own address is the administrator's. Of a connection or a request, `source`
+        is the caller's, even where the gateway is the one that acts (it cuts, it refuses).
+        """
+        return ACTOR_FIELDS if self.retention in _BY_ADMINISTRATORS else frozenset({"actor_name"})
 
 
 _FIELDS: Mapping[str, FieldKind] = MappingProxyType(
@@ -178,9 +192,6 @@ _FIELDS: Mapping[str, FieldKind] = MappingProxyType(
     )
 )
 """One meaning and one kind per field name across all types, so that a reader learns each once."""
-
-ACTOR_FIELDS = frozenset({"actor_name", "source", "user_agent"})
-"""Personal fields about whoever acted, not about the principal that the event names."""
 
 
 def _spec(retention: Retention, required: str, optional: str = "", personal: str = "") -> EventSpec:

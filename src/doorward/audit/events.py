@@ -97,9 +97,11 @@ class Event:
         return CATALOGUE[self.type].retention
 
     def subject_of(self, name: str) -> str:
-        """Return the id that a personal field is about: the actor, or the principal that was acted on."""
+        """Return the id that a personal field is about: the actor, or the principal that is named."""
         principal = self.data.get("principal")
-        return self.actor if name in ACTOR_FIELDS or not isinstance(principal, str) else principal
+        if name in CATALOGUE[self.type].about_actor or not isinstance(principal, str):
+            return self.actor
+        return principal
 
 
 def build_event(
