@@ -1,0 +1,214 @@
+"""Names of principals, hosts and certificates."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+
+import pytest
+from cryptography import x509
+from cryptography.x509.oid import NameOID, ObjectIdentifier
+
+from doorward.core import names
+from doorward.core.entities import PrincipalKind
+from doorward.core.errors import MalformedInput
+from doorward.core.names import PrincipalUri
+
+
+def code_of(function, *arguments, **keywords) -> str:
+    """The code of the refusal that a call ends with."""
+    with pytest.raises(MalformedInput) as caught:
+        function(*arguments, **keywords)
+    return caught.value.code
+
+
+@pytest.mark.parametrize("text", ["a", "0", "alice", "alice.smith-2_b", "a" * 63, "a..b", "x-"])
+def test_principal_names_that_fit_come_back_as_they_are(text):
+    """A name within the rule is returned unchanged."""
+    assert names.parse_principal_name(text) == text
+
+
+@pytest.mark.parametrize(
+    "text", ["", ".", "..", "-a", "_a", "a" * 64, "al ice", "a/b", "é", "alice\n", "a%62"]
+)
+def test_principal_names_that_do_not_fit_are_refused(text):
+    """A name that could be taken for something else is malformed."""
+    assert code_of(names.parse_principal_name, text) == "name-malformed"
+
+
+def test_upper_case_is_refused_with_the_mend():
+    """Upper case is not folded silently: the hint gives the lower-case name."""
+    with pytest.raises(MalformedInput) as caught:
+        names.parse_principal_name("Alice")
+    assert "write alice" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("corp.example", "corp.example"),
+        ("LocalHost", "localhost"),
+        ("xn--bcher-kva.example", "xn--bcher-kva.example"),
+        ("a-1.b2", "a-1.b2"),
+        (".".join(["a" * 63] * 3 + ["b" * 61]), ".".join(["a" * 63] * 3 + ["b" * 61])),
+    ],
+)
+def test_dns_names_are_folded_to_lower_case(text, name):
+    """DNS does not tell cases apart, so host names are folded."""
+    assert names.parse_dns_name(text) == name
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        ".",
+        "a.",
+        ".a",
+        "a..b",
+        "-a.b",
+        "a-.b",
+        "a_b.example",
+        "a" * 64,
+        ".".join(["a" * 63] * 4),
+        "bücher.example",
+        "\u212aelvin.example",  # KELVIN SIGN folds to an ASCII k
+        "127.0.0.1",
+        "a.1",
+        "*.corp.example",
+        "a b",
+        "a\n",
+    ],
+)
+def test_what_is_no_host_name_is_refused(text):
+    """Numbers in the last label, empty labels and foreign characters are malformed."""
+    assert code_of(names.parse_dns_name, text) == "dns-name-malformed"
+
+
+def test_a_wildcard_stands_for_one_leftmost_label_below_two_others():
+    """`*.corp.example` is let through where asked for; `*.example` and others are not."""
+    assert names.parse_dns_name("*.Corp.example", wildcard=True) == "*.corp.example"
+    for text in ("*.example", "*", "a.*.example", "*a.corp.example", "*.*.corp.example"):
+        assert code_of(names.parse_dns_name, text, wildcard=True) == "dns-name-malformed"
+
+
+def test_a_trust_domain_is_written_in_lower_case():
+    """A trust domain is compared byte for byte, so only the folded spelling is one."""
+    assert names.parse_trust_domain("corp.example") == "corp.example"
+    for text in ("", "Corp.example", "corp.example/", "1.2.3.4", "corp.example:443"):
+        assert code_of(names.parse_trust_domain, text) == "trust-domain-malformed"
+
+
+def test_a_principal_uri_round_trips():
+    """What is rendered parses back to the same parts."""
+    text = names.render_principal_uri("corp.example", PrincipalKind.DEVICE, "cam-7")
+    assert text == "spiffe://corp.example/device/cam-7"
+    uri = names.parse_principal_uri(text)
+    assert uri == PrincipalUri(trust_domain="corp.example", kind=PrincipalKind.DEVICE, name="cam-7")
+    assert str(uri) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "spiffe://",
+        "spiffe://corp.example",
+        "spiffe://corp.example/person",
+        "spiffe://corp.example/person/",
+        "spiffe://corp.example/person/alice/",
+        "spiffe://corp.example/person/alice?x=1",
+        "spiffe://corp.example/person/alice#x",
+        "spiffe://corp.example/person/%61lice",
+        "spiffe://corp.example/person/Alice",
+        "spiffe://corp.example/person/..",
+        "spiffe://corp.example//alice",
+        "spiffe://corp.example/robot/alice",
+        "spiffe://corp.example/Person/alice",
+        "spiffe://Corp.example/person/alice",
+        "spiffe://corp.example:443/person/alice",
+        "spiffe://a@corp.example/person/alice",
+        "SPIFFE://corp.example/person/alice",
+        "https://corp.example/person/alice",
+        "corp.example/person/alice",
+        " spiffe://corp.example/person/alice",
+        "spiffe://corp.example/person/alice\n",
+        "spiffe://corp.example/person/" + "a" * 2048,
+    ],
+)
+def test_anything_else_names_no_principal(text):
+    """A principal's URI has one spelling."""
+    assert code_of(names.parse_principal_uri, text) == "principal-uri-malformed"
+
+
+def test_an_impossible_principal_uri_cannot_be_made():
+    """The constructor refuses parts that break their rules."""
+    assert code_of(names.render_principal_uri, "Corp", PrincipalKind.PERSON, "a") == "trust-domain-malformed"
+    assert code_of(names.render_principal_uri, "corp", PrincipalKind.PERSON, "A") == "name-malformed"
+
+
+def test_a_subject_is_a_common_name_after_an_organization():
+    """The organization, where given, stands before the common name; RFC 4514 text reverses them."""
+    assert names.render_distinguished_name(names.build_subject("alice")) == "CN=alice"
+    subject = names.build_subject("Root 1", "Example, Inc.")
+    assert names.render_distinguished_name(subject) == r"CN=Root 1,O=Example\, Inc."
+
+
+@pytest.mark.parametrize("text", ["", "a" * 65, "é" * 33, "a\nb", " a", "a ", "\ud800"])
+def test_a_common_name_that_no_certificate_can_hold_is_refused(text):
+    """Empty, too long and unprintable names are malformed before they reach a certificate."""
+    assert code_of(names.build_subject, text) == "common-name-malformed"
+
+
+def test_an_organization_follows_the_same_rule():
+    """A name in the organization gets a code of its own."""
+    assert code_of(names.build_subject, "a", "x" * 65) == "organization-malformed"
+
+
+def test_distinguished_names_parse_from_text():
+    """RFC 4514 text gives back the name it was rendered from."""
+    name = x509.Name(
+        [
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "E, x"),
+            x509.NameAttribute(NameOID.COMMON_NAME, "Root"),
+        ]
+    )
+    assert names.parse_distinguished_name(names.render_distinguished_name(name)) == name
+
+
+@pytest.mark.parametrize("text", ["", "x", "CN", "=x", "CN=a,", "CN=" + "a" * 5000, "1.2=#zz"])
+def test_text_that_is_no_distinguished_name_is_refused(text):
+    """Other text is malformed, whatever the library makes of it."""
+    assert code_of(names.parse_distinguished_name, text) == "distinguished-name-malformed"
+
+
+def test_a_name_cannot_break_the_line_of_a_log():
+    """Control characters of a certificate's names are percent-encoded in text."""
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a\nb")])
+    assert names.render_distinguished_name(name) == "CN=a%0Ab"
+    assert names.render_general_name(x509.DNSName("a\nb, URI:x")) == "DNS:a%0Ab,%20URI:x"
+
+
+@pytest.mark.parametrize(
+    ("general", "text"),
+    [
+        (x509.UniformResourceIdentifier("spiffe://a/person/b"), "URI:spiffe://a/person/b"),
+        (x509.DNSName("a.example"), "DNS:a.example"),
+        (x509.RFC822Name("a@b.example"), "email:a@b.example"),
+        (x509.IPAddress(ip_address("2001:db8::1")), "IP:2001:db8::1"),
+        (x509.DirectoryName(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a b")])), "DN:CN=a b"),
+        (x509.RegisteredID(ObjectIdentifier("1.2.3")), "RID:1.2.3"),
+        (x509.OtherName(ObjectIdentifier("1.2.3"), b"\x05\x00"), "other:1.2.3"),
+    ],
+)
+def test_general_names_are_rendered_with_their_type(general, text):
+    """Two names of different types never render alike."""
+    assert names.render_general_name(general) == text
+
+
+def test_a_general_name_of_a_kind_to_come_is_still_text():
+    """Rendering is total: a class that the library may add gets a neutral word."""
+
+    class Novel(x509.GeneralName):
+        value = None
+
+    assert names.render_general_name(Novel()) == "other:unknown"

@@ -1,0 +1,21 @@
+"""The Protocols of the outside world and their fakes."""
+
+from __future__ import annotations
+
+from tests.support.ports import FakeClock, FakeRandom, MemoryKeyStore, PlainKeys, SilentBell
+
+from doorward.core import ports
+
+
+def test_the_fakes_satisfy_the_protocols():
+    """A fake that drifts from its Protocol fails here, and in the type checker."""
+    clock: ports.Clock = FakeClock()
+    random: ports.RandomSource = FakeRandom()
+    keys: ports.KeyFactory = PlainKeys()
+    store: ports.KeyStore = MemoryKeyStore()
+    bell: ports.Bell = SilentBell()
+    store.store("a", keys.generate(ports.KeyKind.P256))
+    bell.ring()
+    assert store.names() == ["a"]
+    assert clock.now().tzinfo is not None
+    assert len(random.token(16)) == 16
