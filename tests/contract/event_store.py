@@ -147,6 +147,13 @@ class EventStoreContract:
         store.store_checkpoint("three\n3\n—\n", 3, NOON)
         assert store.latest_checkpoint() == "two\n20\n—\n"
 
+    def test_there_is_one_checkpoint_for_each_size(self, store: EventStore) -> None:
+        """A second checkpoint of the same size is refused: it may contradict the first."""
+        store.store_checkpoint("one\n5\n—\n", 5, NOON)
+        with pytest.raises(IntegrityError) as caught:
+            store.store_checkpoint("two\n5\n—\n", 5, NOON)
+        assert caught.value.code == "checkpoint-duplicate"
+
     def test_openings_are_filed_under_their_leaf(self, store: EventStore) -> None:
         """Openings come back whole with the number of their leaf, by number and field; the outbox's do not."""
         sealed = [seal(request_answered(number)) for number in range(3)]

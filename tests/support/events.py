@@ -92,6 +92,8 @@ class MemoryEventStore:
         return max(self.checkpoints)[1] if self.checkpoints else None
 
     def store_checkpoint(self, text: str, size: int, at: datetime) -> None:
+        if any(size == kept for kept, _, _ in self.checkpoints):
+            raise IntegrityError("checkpoint-duplicate", f"there is a checkpoint of {size} leaves already")
         self.checkpoints.append((size, text, at))
 
     def leaves(self, start: int, end: int) -> Iterator[StoredLeaf]:

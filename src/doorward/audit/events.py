@@ -31,7 +31,6 @@ __all__ = [
     "ACTOR_FIELDS",
     "CATALOGUE",
     "MAX_FIELDS",
-    "MAX_PERSONAL_CHARACTERS",
     "MAX_PUBLIC_CHARACTERS",
     "Event",
     "EventSpec",
@@ -48,8 +47,6 @@ MAX_FIELDS = 32
 """Fields of one event, public and personal together; the widest row of the catalogue has 22."""
 MAX_PUBLIC_CHARACTERS = 8192
 """Characters of all public values together: with four bytes a character a leaf stays under 64 KiB."""
-MAX_PERSONAL_CHARACTERS = 16384
-"""Characters of all personal values together: what one export line must be able to carry."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,13 +183,9 @@ def _check_public(event: EventType, spec: EventSpec, data: Mapping[str, object])
 
 
 def _check_personal(event: EventType, spec: EventSpec, personal: Mapping[str, object]) -> None:
-    characters = 0
+    # No limit for all together: eight fields at most, and what a hostile peer claims must fit.
     for name, value in personal.items():
         if name not in spec.personal:
             raise _malformed(event, name, "is not a personal field of this type")
-        length = line_length(value)
-        if length == INVALID:
+        if line_length(value) == INVALID:
             raise _malformed(event, name, f"is not one line of at most {MAX_STRING} characters")
-        characters += length
-    if characters > MAX_PERSONAL_CHARACTERS:
-        raise _malformed(event, "personal", f"is longer than {MAX_PERSONAL_CHARACTERS} characters together")

@@ -33,7 +33,7 @@ from doorward.core.errors import IntegrityError, MalformedInput
 FORMAT = "doorward-audit-export"
 VERSION = 1
 MAX_LINE_BYTES = 262_144
-"""A leaf of 64 KiB and 16,384 characters of personal values with their salts fit twice."""
+"""A leaf of 64 KiB and eight personal values of 2,048 characters, four bytes each, fit in half of it."""
 BLOCK = 4096
 """Leaves that are read, and hashes that are held, before the tree takes them."""
 _SALT = re.compile(r"[0-9a-f]{64}", re.ASCII)

@@ -135,7 +135,11 @@ class EventStore(Outbox, Protocol):
         ...
 
     def store_checkpoint(self, text: str, size: int, at: datetime) -> None:
-        """Keep a signed checkpoint; all are kept, one per size."""
+        """Keep a signed checkpoint; all are kept, one per size.
+
+        Raises:
+            IntegrityError: `checkpoint-duplicate` where there is one of this size: it may contradict.
+        """
         ...
 
     # -- the verifier and the exporter ---------------------------------------------------------

@@ -1,0 +1,74 @@
+"""The catalogue of events is closed, total and consistent with itself."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from doorward.audit.catalogue import ACTOR_FIELDS, CATALOGUE, EventType, FieldKind, Retention
+
+
+def test_every_type_has_a_row() -> None:
+    """A type without a row could not be recorded, a row without a type could not be named."""
+    assert set(CATALOGUE) == set(EventType)
+
+
+@pytest.mark.parametrize("event", EventType)
+def test_types_are_kebab_words(event: EventType) -> None:
+    """Types read `noun:past-verb`."""
+    assert re.fullmatch(r"[a-z]+:[a-z]+(-[a-z]+)*", event.value)
+
+
+@pytest.mark.parametrize("event", EventType)
+def test_no_field_is_public_and_personal(event: EventType) -> None:
+    """A personal field of a type is never also public in it, and the required fields are fields."""
+    spec = CATALOGUE[event]
+    assert spec.required <= spec.fields.keys()
+    assert not spec.personal & spec.fields.keys() - {"name"}
+    assert spec.personal >= ACTOR_FIELDS
+
+
+def test_a_name_is_public_for_applications_only() -> None:
+    """`name` is the application's in two types and a person's, hence personal, everywhere else."""
+    public = {event for event, spec in CATALOGUE.items() if "name" in spec.fields}
+    assert public == {EventType.APPLICATION_CREATED, EventType.APPLICATION_REMOVED}
+    assert not any("name" in CATALOGUE[event].personal for event in public)
+
+
+@pytest.mark.parametrize(
+    "field", ["source", "user_agent", "path", "san", "display_name", "actor_name", "line", "claimed_subject"]
+)
+def test_what_tells_of_people_is_nowhere_public(field: str) -> None:
+    """Addresses, names, paths and unread lines are public in no type."""
+    assert not any(field in spec.fields for spec in CATALOGUE.values())
+
+
+def test_unproved_identities_are_called_claimed() -> None:
+    """A failed handshake proves nothing, so it has no principal, certificate, subject or name."""
+    spec = CATALOGUE[EventType.HANDSHAKE_FAILED]
+    fields = spec.fields.keys() | spec.personal
+    assert not fields & {"principal", "certificate", "subject", "san", "name", "sha256", "serial"}
+    assert {"claimed_sha256", "claimed_subject", "claimed_san"} <= fields
+
+
+@pytest.mark.parametrize(
+    ("event", "about_actor"),
+    [
+        (EventType.PRINCIPAL_SUSPENDED, ACTOR_FIELDS),
+        (EventType.GATEWAY_STOPPED, ACTOR_FIELDS),
+        (EventType.CONNECTION_CUT, frozenset({"actor_name"})),
+        (EventType.REQUEST_ANSWERED, frozenset({"actor_name"})),
+    ],
+)
+def test_whose_address_it_is(event: EventType, about_actor: frozenset[str]) -> None:
+    """An administrator's address is the administrator's; a connection's is the caller's."""
+    assert CATALOGUE[event].about_actor == about_actor
+
+
+def test_the_widest_event_fits() -> None:
+    """No row has more fields than an event may have."""
+    assert max(len(spec.fields) + len(spec.personal) for spec in CATALOGUE.values()) <= 32
+    assert max(len(spec.personal) for spec in CATALOGUE.values()) == 8
+    assert {spec.retention for spec in CATALOGUE.values()} == set(Retention)
+    assert {kind for spec in CATALOGUE.values() for kind in spec.fields.values()} == set(FieldKind)
