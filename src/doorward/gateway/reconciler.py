@@ -1,0 +1,196 @@
+"""The reconciler: each second the registry and the kernel are made to agree.
+
+Not here: judging connections, and recording the cuts of live ones (ending).
+
+1. Live connections whose deadline has come are ended.
+2. A registered connection that the kernel no longer knows is forgotten. The kernel's listing may miss
+   one, so absence is confirmed by a look-up first.
+3. A condemned connection that still exists is cut again.
+4. A socket that is not registered for longer than 10 s is cut: an idle TLS connection that never
+   spoke (Envoy asks at the first byte only), a cut or a registration that was missed.
+
+Connections of the enrolment host share the port, and nobody is asked about them: they present no
+certificate. They are told apart by nothing but their short life: their filter chain ends them gently
+within 8 s (`enforcement.plan.ENROL_LIFETIME`), so none is a stranger for 10 s unless it is stuck, and
+then the cut is right. So "unknown for longer than 10 s" has one meaning for every socket on the port,
+and no list of exceptions could be abused to stay.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from doorward.core.errors import DoorwardError
+from doorward.core.ports import Clock
+from doorward.gateway import sockdiag
+from doorward.gateway.connections import Connections, LiveConnection
+from doorward.gateway.cutter import CutResult, Cutter
+from doorward.gateway.endpoints import Endpoint
+from doorward.gateway.sockdiag import CARRYING, Census, SocketFacts
+
+GRACE_SECONDS = 10.0
+"""How long a socket may be unknown: a handshake (5 s) and an answer of the authorizer (5 s)."""
+
+PERIOD_SECONDS = 1.0
+_SHORTEST_WAIT = 0.01
+
+_log = structlog.get_logger("doorward.reconciler")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Actions:
+    """What one comparison asks for.
+
+    Args:
+        missing: cookies registered or condemned and not listed; absence is still to be confirmed.
+        again: condemned sockets that still exist.
+        strangers: sockets unknown for longer than the grace.
+        first_seen: since when each unknown socket is known to exist, for the next comparison.
+    """
+
+    missing: tuple[int, ...]
+    again: tuple[SocketFacts, ...]
+    strangers: tuple[SocketFacts, ...]
+    first_seen: Mapping[int, float]
+
+
+def reconcile(
+    registered: Collection[int],
+    condemned: Collection[int],
+    census: Census,
+    first_seen: Mapping[int, float],
+    now: float,
+    *,
+    grace_seconds: float = GRACE_SECONDS,
+) -> Actions:
+    """Compare the registry, as it was *before* the listing, with the listing.
+
+    Args:
+        registered: cookies of the live connections. Pending ones are not among them: a judgement
+            that never ends is no admission.
+        condemned: cookies of connections that must end.
+        census: the sockets of the listeners; those registered may be skipped in it.
+        first_seen: as the last comparison gave it; monotonic seconds.
+        now: monotonic seconds.
+        grace_seconds: how long a socket may be unknown.
+    """
+    again: list[SocketFacts] = []
+    strangers: list[SocketFacts] = []
+    seen: dict[int, float] = {}
+    for facts in census.sockets:
+        if facts.cookie in registered:
+            continue
+        if facts.cookie in condemned:
+            again.append(facts)
+            continue
+        since = seen[facts.cookie] = first_seen.get(facts.cookie, now)
+        if now - since > grace_seconds:
+            strangers.append(facts)
+    return Actions(
+        missing=tuple(cookie for cookie in (*registered, *condemned) if cookie not in census.cookies),
+        again=tuple(again),
+        strangers=tuple(strangers),
+        first_seen=seen,
+    )
+
+
+class Reconciler:
+    """Makes registry and kernel agree; `run` is for a thread of its own.
+
+    Args:
+        connections: the registry.
+        cutter: ends sockets.
+        listeners: where Envoy listens now, and where draining ones did.
+        clock: for deadlines and the grace.
+        end_due: ends connections whose deadline has come, and records it.
+        on_stranger: told of each unknown socket that was cut (or could not be), to record it.
+    """
+
+    def __init__(
+        self,
+        connections: Connections,
+        cutter: Cutter,
+        *,
+        listeners: Callable[[], Sequence[Endpoint]],
+        clock: Clock,
+        end_due: Callable[[Sequence[LiveConnection]], object],
+        on_stranger: Callable[[SocketFacts, CutResult], None] = lambda _facts, _result: None,
+    ) -> None:
+        self._connections = connections
+        self._cutter = cutter
+        self._listeners = listeners
+        self._clock = clock
+        self._end_due = end_due
+        self._on_stranger = on_stranger
+        self._first_seen: Mapping[int, float] = {}
+        self._trouble = ""
+
+    def trouble(self) -> str:
+        """Return why registry and kernel could not be compared, for `status`; empty where all is well."""
+        return self._trouble
+
+    def run(self, stop: threading.Event) -> None:
+        """Reconcile each second, and end connections at their deadlines in between, until `stop` is set."""
+        due_at = self._clock.monotonic()
+        while not stop.wait(self._pause(due_at)):
+            try:
+                self.end_due()
+                if self._clock.monotonic() >= due_at:
+                    due_at = self._clock.monotonic() + PERIOD_SECONDS
+                    self.step()
+                    self._trouble = ""
+            except DoorwardError as error:
+                self._trouble = error.detail
+                _log.error("reconciler-failed", code=error.code, detail=error.detail)
+            except Exception:  # noqa: BLE001 - deadlines depend on this thread: it must not end
+                self._trouble = "internal error, see the log"
+                _log.exception("reconciler-failed")
+
+    def end_due(self) -> None:
+        """End live connections whose deadline has come."""
+        due = self._connections.due(self._clock.now())
+        if due:
+            self._end_due(due)
+
+    def step(self) -> Actions:
+        """Compare once and act; return what was found.
+
+        Raises:
+            Unavailable: the kernel cannot be asked.
+        """
+        # The registry first: what is registered after this look is in no list and harms nobody.
+        live = {one.cookie: one for one in self._connections.all()}
+        condemned = {one.cookie: one for one in self._connections.condemned()}
+        census = sockdiag.dump(self._listeners(), skip=live)
+        actions = reconcile(live, condemned, census, self._first_seen, self._clock.monotonic())
+        self._first_seen = actions.first_seen
+        for cookie in actions.missing:
+            if not _exists(live.get(cookie) or condemned[cookie]):
+                self._connections.forget(cookie)
+        for result in self._cutter.cut_many(actions.again):
+            if result.ended:
+                self._connections.forget(result.cookie)
+        self._cut_strangers(actions.strangers)
+        return actions
+
+    def _cut_strangers(self, strangers: Sequence[SocketFacts]) -> None:
+        # Between the listing and now the authorizer may have admitted one that took long.
+        unknown = [facts for facts in strangers if self._connections.get(facts.cookie) is None]
+        for facts, result in zip(unknown, self._cutter.cut_many(unknown), strict=True):
+            self._on_stranger(facts, result)
+
+    def _pause(self, due_at: float) -> float:
+        pause = due_at - self._clock.monotonic()
+        deadline = self._connections.next_deadline()
+        if deadline is not None:
+            pause = min(pause, (deadline - self._clock.now()).total_seconds())
+        return min(PERIOD_SECONDS, max(_SHORTEST_WAIT, pause))
+
+
+def _exists(connection: LiveConnection) -> bool:
+    facts = sockdiag.find(connection.local, connection.remote)
+    return facts is not None and facts.cookie == connection.cookie and facts.state in CARRYING

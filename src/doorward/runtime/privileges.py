@@ -1,0 +1,254 @@
+"""Giving up root: the running parts keep what they need and nothing else.
+
+Not here: which user and which folders (settings, layout).
+Standard: Linux capabilities(7), prctl(2), proc(5).
+
+Of root's powers the gateway keeps CAP_NET_ADMIN, to end connections by `SOCK_DESTROY`, and nothing
+that a child would inherit. Envoy, its child, starts with no capability at all, or with
+CAP_NET_BIND_SERVICE alone where the door listens below port 1024. Nobody can get any of it back: the
+bounding set is emptied, no_new_privs is set, root's special treatment is switched off and locked.
+
+The gateway is also made non-dumpable: Envoy, which faces the network under the same user id, may
+neither trace it nor read its memory, where the keys are. (Envoy itself stays dumpable, so that its
+sockets can be copied where CAP_NET_ADMIN is missing.)
+
+What lies where the ordinary user cannot go, such as an interpreter below /root, must be loaded or
+opened before: see `preload` and `open_program`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import os
+import pwd
+import resource
+import stat
+import struct
+import sys
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+
+from doorward.core.errors import ConfigurationError, Fault
+
+_PR_SET_DUMPABLE = 4
+_PR_SET_KEEPCAPS = 8
+_PR_CAPBSET_READ = 23
+_PR_CAPBSET_DROP = 24
+_PR_SET_SECUREBITS = 28
+_PR_SET_NO_NEW_PRIVS = 38
+_PR_CAP_AMBIENT = 47
+_PR_CAP_AMBIENT_RAISE = 2
+_PR_CAP_AMBIENT_CLEAR_ALL = 4
+_SECBIT_NOROOT_LOCKED = 0b11  # SECBIT_NOROOT and its lock: uid 0 gets nothing on exec any more
+_CAPABILITY_VERSION = 0x2008_0522  # _LINUX_CAPABILITY_VERSION_3: two words of 32 bits
+_HIGHEST_CAPABILITY = 63
+_FALLBACK_USER = "nobody"
+
+
+class Capability(IntEnum):
+    """The capabilities that Doorward ever keeps, by their numbers in `linux/capability.h`."""
+
+    NET_BIND_SERVICE = 10
+    NET_ADMIN = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """An ordinary user of this machine."""
+
+    name: str
+    uid: int
+    gid: int
+    groups: tuple[int, ...] = ()
+
+
+def choose_account(wanted: str, *, required: bool = False) -> Account:
+    """Return the user that the running parts become.
+
+    Args:
+        wanted: its name; where it does not exist, `nobody` is taken instead.
+        required: the name was set by somebody, so a missing user is a fault.
+
+    Raises:
+        ConfigurationError: no such user, or it is root.
+    """
+    for name in (wanted,) if required else (wanted, _FALLBACK_USER):
+        try:
+            entry = pwd.getpwnam(name)
+        except KeyError:
+            continue
+        if entry.pw_uid == 0:
+            raise _fault("user-is-root", f"{name} is root", "name an ordinary user in the setting `user`")
+        groups = tuple(sorted(set(os.getgrouplist(name, entry.pw_gid))))
+        return Account(name=name, uid=entry.pw_uid, gid=entry.pw_gid, groups=groups)
+    raise _fault(
+        "user-unknown",
+        f"there is no user {wanted} on this machine",
+        f"useradd --system --no-create-home --shell /usr/sbin/nologin {wanted}",
+    )
+
+
+def needs_bind_service(ports: Iterable[int]) -> bool:
+    """Return whether an ordinary user may not listen on one of these ports without a capability."""
+    try:
+        first_free = int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        first_free = 1024
+    return any(0 < port < first_free for port in ports)
+
+
+def drop(
+    account: Account,
+    *,
+    keep: frozenset[Capability] = frozenset({Capability.NET_ADMIN}),
+    hand_down: frozenset[Capability] = frozenset(),
+) -> None:
+    """Become an ordinary user for good.
+
+    Capabilities belong to a thread, so this must happen while there is only one; threads and
+    children that start later have what is left.
+
+    Args:
+        account: whom to become.
+        keep: what this process keeps, as far as it has it now: a container may lack CAP_NET_ADMIN.
+        hand_down: what its children get. The process keeps it too, for the kernel lets it copy
+            sockets only from a child whose capabilities are among its own.
+
+    Raises:
+        ConfigurationError: we are not root, or threads run already.
+        OSError: the kernel refuses; nothing may go on after that.
+    """
+    if os.geteuid() != 0:
+        raise _fault("not-root", "only root can become another user", "start as root, or as that user")
+    if sys.platform != "linux":
+        os.setgroups(account.groups)
+        os.setgid(account.gid)
+        os.setuid(account.uid)
+        return
+    if len(os.listdir("/proc/self/task")) != 1:  # noqa: PTH208 - a count only
+        raise _fault(
+            "threads-running", "privileges are dropped before threads start", "report this as a defect"
+        )
+    kept = (keep | hand_down) & effective()
+    inherited = hand_down & kept
+    with suppress(PermissionError):  # a container without CAP_SETPCAP: no_new_privs does it there
+        _prctl(_PR_SET_SECUREBITS, _SECBIT_NOROOT_LOCKED)
+        for number in range(_HIGHEST_CAPABILITY + 1):
+            if number not in inherited and _has_in_bounding_set(number):
+                _prctl(_PR_CAPBSET_DROP, number)
+    _prctl(_PR_SET_KEEPCAPS, 1)
+    os.setgroups(account.groups)
+    os.setresgid(account.gid, account.gid, account.gid)
+    os.setresuid(account.uid, account.uid, account.uid)
+    _prctl(_PR_SET_KEEPCAPS, 0)
+    _capset(effective=kept, permitted=kept, inheritable=inherited)
+    _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL)
+    for capability in inherited:
+        _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, capability)
+    harden()
+    if os.getresuid() != (account.uid,) * 3 or os.getresgid() != (account.gid,) * 3 or effective() != kept:
+        raise OSError("privileges were not dropped")  # never go on with more than was meant
+
+
+def harden() -> None:
+    """Rule out new privileges, tracing by other processes of this user, and core dumps with keys in them.
+
+    For every start, as root or not; children inherit the first and the last.
+    """
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":
+        _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+        _prctl(_PR_SET_DUMPABLE, 0)
+
+
+def raise_file_limit() -> int:
+    """Allow as many open files as the system lets us, for 50,000 connections; return how many."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
+
+
+def preload(modules: Sequence[str]) -> None:
+    """Import modules that are needed later and may lie where the ordinary user cannot go.
+
+    Raises:
+        ConfigurationError: one is not installed (`module-missing`).
+    """
+    for name in modules:
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            raise _fault(
+                "module-missing", f"{name} cannot be imported: {error}", "reinstall doorward"
+            ) from None
+
+
+def open_program(path: Path) -> int:
+    """Open a program, so that it can be started later though its path cannot be reached any more.
+
+    The descriptor stays open for as long as the program may be started again.
+
+    Raises:
+        ConfigurationError: it cannot be opened or others may not execute it (`program-unusable`).
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise _fault("program-unusable", f"{path}: {error.strerror}", "reinstall the package") from None
+    anybody = stat.S_IROTH | stat.S_IXOTH
+    if os.geteuid() == 0 and os.fstat(descriptor).st_mode & anybody != anybody:
+        # Unreadable programs run non-dumpable, and their sockets could not be copied.
+        os.close(descriptor)
+        raise _fault("program-unusable", f"others may not run {path}", f"chmod a+rx {path}")
+    return descriptor
+
+
+def effective() -> frozenset[Capability]:
+    """Return which of our capabilities this thread has in effect."""
+    try:
+        status = Path("/proc/thread-self/status").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return frozenset()
+    words = dict(line.split(":\t", 1) for line in status.splitlines() if line.startswith("CapEff:\t"))
+    bits = int(words.get("CapEff", "0"), 16)
+    return frozenset(one for one in Capability if bits >> one & 1)
+
+
+def _has_in_bounding_set(number: int) -> bool:
+    return bool(_libc().prctl(_PR_CAPBSET_READ, number, 0, 0, 0) == 1)  # -1 for numbers not in use
+
+
+def _capset(
+    *,
+    effective: frozenset[Capability],
+    permitted: frozenset[Capability],
+    inheritable: frozenset[Capability],
+) -> None:
+    sets = [sum(1 << one for one in capabilities) for capabilities in (effective, permitted, inheritable)]
+    header = struct.pack("=Ii", _CAPABILITY_VERSION, 0)
+    data = struct.pack("=6I", *(bits & 0xFFFF_FFFF for bits in sets), *(bits >> 32 for bits in sets))
+    if _libc().capset(header, data) != 0:
+        _raise_errno("capset")
+
+
+def _prctl(option: int, *arguments: int) -> None:
+    words = [ctypes.c_ulong(value) for value in (*arguments, 0, 0, 0, 0)[:4]]
+    if _libc().prctl(ctypes.c_int(option), *words) != 0:
+        _raise_errno(f"prctl {option}")
+
+
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def _raise_errno(what: str) -> None:
+    code = ctypes.get_errno()
+    raise OSError(code, f"{what}: {os.strerror(code)}")
+
+
+def _fault(code: str, message: str, hint: str) -> ConfigurationError:
+    return ConfigurationError([Fault(code=code, message=message, hint=hint, key="user")])
