@@ -23,26 +23,26 @@ RE2 takes time linear in the path whatever the expression, so that this bounds m
 """
 
 
-def build_bootstrap(*, node: str, admin_socket: str, paths: RunPaths, limits: Limits) -> dict[str, Any]:
+def build_bootstrap(base: dict[str, Any], *, node: str, admin_socket: str, xds: str) -> dict[str, Any]:
     """Return the bootstrap of a gateway whose listeners and clusters come from watched files.
 
     Args:
+        base: `Resources.base`.
         node: the gateway's name.
         admin_socket: absolute path of the admin socket of this run, at most 107 bytes.
-        paths: the same as in the plan.
-        limits: the same as in the plan.
+        xds: the watched folder, the same as in the plan.
 
     Raises:
         ValueError: the admin socket's path cannot be a socket.
     """
     check_socket_path(admin_socket)
     return {
-        **build_base(paths, limits),
+        **base,
         "node": {"id": node, "cluster": "doorward"},
         "admin": {"address": {"pipe": {"path": admin_socket, "mode": ADMIN_MODE}}},
         "dynamic_resources": {
-            "lds_config": _watched(f"{paths.xds}/lds.json"),
-            "cds_config": _watched(f"{paths.xds}/cds.json"),
+            "lds_config": _watched(f"{xds}/lds.json"),
+            "cds_config": _watched(f"{xds}/cds.json"),
         },
     }
 

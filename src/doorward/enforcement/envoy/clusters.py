@@ -33,7 +33,7 @@ def build_clusters(plan: GatewayPlan) -> tuple[dict[str, Any], ...]:
 
 def build_upstream(name: str, upstream: HttpUpstream | UnixUpstream, limits: Limits) -> dict[str, Any]:
     """Return the cluster of one upstream; a DNS name is looked up again and again, an address is not."""
-    http1 = {"explicit_http_config": {"http_protocol_options": {}}}
+    http1: dict[str, Any] = {"explicit_http_config": {"http_protocol_options": {}}}
     cluster = _cluster(name, upstream, limits, http1)
     if isinstance(upstream, HttpUpstream) and not _is_address(upstream.host):
         del cluster["type"]

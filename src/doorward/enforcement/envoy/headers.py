@@ -31,6 +31,8 @@ CLAIMING_HEADERS = (
     "x-http-method",
     "x-http-method-override",
     "x-method-override",
+    # the name of this request in our record: a client could give one name to many
+    "x-request-id",
     # CVE-2016-5385: CGI applications read it as HTTP_PROXY
     "proxy",
 )

@@ -71,7 +71,12 @@ def _manager(name: str, paths: RunPaths, limits: Limits) -> dict[str, Any]:
         # The peer of the socket is the client; what it says of where it comes from is removed.
         "use_remote_address": True,
         "xff_num_trusted_hops": 0,
-        "internal_address_config": {"unix_sockets": False},
+        # Without a range of its own Envoy trusts X-Envoy-* and X-Request-Id of private addresses
+        # (measured); no peer has the broadcast address.
+        "internal_address_config": {
+            "unix_sockets": False,
+            "cidr_ranges": [{"address_prefix": "255.255.255.255", "prefix_len": 32}],
+        },
         "early_header_mutation_extensions": build_early_mutations(),
         "generate_request_id": True,
         "preserve_external_request_id": False,

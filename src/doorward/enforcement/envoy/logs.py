@@ -11,13 +11,15 @@ from typing import Any
 
 from doorward.enforcement.envoy.extension import build_extension
 from doorward.enforcement.envoy.names import (
+    ALLOW_STATISTICS,
+    DENY_STATISTICS,
     ENROL_CHAIN,
     LOG_KIND_HANDSHAKE,
     LOG_KIND_REQUEST,
     Fact,
 )
 
-HTTP_RBAC = "envoy.filters.http.rbac"
+_HTTP_RBAC = "envoy.filters.http.rbac"
 PATH_LIMIT = 1024
 
 _COMMON = {
@@ -45,6 +47,11 @@ _IDENTITY = {
     "decision": Fact.DECISION,
     "judged": Fact.JUDGED,
 }
+_RULES = {
+    "rule": f"{ALLOW_STATISTICS}enforced_effective_policy_id",
+    "allowed": f"{ALLOW_STATISTICS}enforced_engine_result",
+    "cleared": f"{DENY_STATISTICS}enforced_engine_result",
+}
 _CLAIMED = {
     "server_name": "%REQUESTED_SERVER_NAME%",
     "application": "%FILTER_CHAIN_NAME%",
@@ -59,16 +66,20 @@ _CLAIMED = {
 
 
 def build_request_log(path: str, application_id: str) -> dict[str, Any]:
-    """Return the log of a protected door's requests."""
+    """Return the log of a protected door's requests.
+
+    `rule` is the id of the allow rule that let the request through; `cleared` and `allowed` are how
+    the two halves came out (`allowed`, `denied`, or null where a half was not asked).
+    """
     fields = {
         **_COMMON,
         **_REQUEST,
         **{name: f"%FILTER_STATE({fact.state_key}:PLAIN)%" for name, fact in _IDENTITY.items()},
+        **{name: f"%DYNAMIC_METADATA({_HTTP_RBAC}:{key})%" for name, key in _RULES.items()},
         "kind": LOG_KIND_REQUEST,
         "application": application_id,
         "path": f"%PATH(NQ:PATH):{PATH_LIMIT}%",
         "sha256": "%DOWNSTREAM_PEER_FINGERPRINT_256%",
-        "rule": f"%DYNAMIC_METADATA({HTTP_RBAC}:enforced_effective_policy_id)%",
     }
     return _file_log(path, fields)
 
@@ -79,8 +90,18 @@ def build_enrol_log(path: str) -> dict[str, Any]:
 
 
 def build_handshake_log(path: str) -> dict[str, Any]:
-    """Return the listener's log: the only place where failed handshakes appear."""
-    return _file_log(path, {**_COMMON, **_CLAIMED, "kind": LOG_KIND_HANDSHAKE})
+    """Return the listener's log, the only place where failed handshakes and unknown names appear.
+
+    A connection that the authorizer refused is not in it: that decision is on record already.
+    """
+    failed = build_extension(
+        "envoy.access_loggers.extension_filters.cel",
+        "extensions.access_loggers.filters.cel.v3.ExpressionFilter",
+        expression="connection.transport_failure_reason != '' && response.flags == 0",
+    )
+    unknown_name = {"response_flag_filter": {"flags": ["NR"]}}
+    log = _file_log(path, {**_COMMON, **_CLAIMED, "kind": LOG_KIND_HANDSHAKE})
+    return {"filter": {"or_filter": {"filters": [unknown_name, {"extension_filter": failed}]}}, **log}
 
 
 def _file_log(path: str, fields: dict[str, str]) -> dict[str, Any]:

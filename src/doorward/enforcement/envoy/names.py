@@ -68,6 +68,9 @@ LISTENER = "door"
 
 DENY_FILTER = "doorward.deny"
 ALLOW_FILTER = "doorward.allow"
+DENY_STATISTICS = "deny_"
+ALLOW_STATISTICS = "allow_"
+"""What the filters' results are prefixed with in metadata, so that neither overwrites the other's."""
 
 LOG_KIND_REQUEST = "request"
 LOG_KIND_HANDSHAKE = "handshake"

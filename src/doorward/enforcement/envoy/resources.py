@@ -18,13 +18,12 @@ from typing import Any
 from doorward.enforcement.envoy.bootstrap import build_base
 from doorward.enforcement.envoy.clusters import build_clusters
 from doorward.enforcement.envoy.listener import build_listener
+from doorward.enforcement.envoy.names import ENROL_CHAIN
 from doorward.enforcement.envoy.routes import build_route_tables
 from doorward.enforcement.envoy.tls import build_secrets
 from doorward.enforcement.plan import GatewayPlan
 
 Resource = dict[str, Any]
-
-_ENVOY = "type.googleapis.com/envoy"
 
 
 class Stage(IntEnum):
@@ -62,6 +61,11 @@ class Resources:
         return hashlib.sha256("".join(one.name + one.version for one in self.files()).encode()).hexdigest()[
             :32
         ]
+
+    @property
+    def applications(self) -> frozenset[str]:
+        """The ids of the applications that have a door."""
+        return frozenset(self.routes) - {ENROL_CHAIN}
 
     def files(self) -> tuple[ResourceFile, ...]:
         """Return every file, in the order of publishing."""

@@ -110,8 +110,10 @@ def _table(
     refusal_slice: dict[str, Any],
     headers: dict[str, Any],
 ) -> dict[str, Any]:
-    """Return a table for these hosts. Any other host of the same connection is misdirected (RFC 9110
-    section 15.5.20): HTTP/2 coalescing and fronting must not cross from one application to another.
+    """Return a table for these hosts; any other host of the same connection is misdirected.
+
+    HTTP/2 coalescing and fronting must not cross from one application to another.
+    Standard: RFC 9110 section 15.5.20.
     """
     misdirected = {
         "match": {"prefix": "/"},

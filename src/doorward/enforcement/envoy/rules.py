@@ -15,16 +15,24 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from doorward.enforcement.envoy.extension import build_extension, build_typed
-from doorward.enforcement.envoy.names import ALLOW_FILTER, DENY_FILTER, JUDGED, Fact
+from doorward.enforcement.envoy.names import (
+    ALLOW_FILTER,
+    ALLOW_STATISTICS,
+    DENY_FILTER,
+    DENY_STATISTICS,
+    JUDGED,
+    Fact,
+)
 from doorward.enforcement.plan import RuleTerm
 from doorward.policy.model import Effect, Residual
-from doorward.policy.paths import Exact, Form, PathPattern, Prefix
+from doorward.policy.paths import Exact, Form, Prefix
 
 Matcher = dict[str, Any]
 
 CLEARED = "cleared"
 """Name of the one policy of the deny filter."""
-ANYBODY = "anybody"
+NO_RULE = "no-rule"
+"""Name of the policy of answers that rest on no rule: fixed refusals."""
 
 _ANY: Matcher = {"any": True}
 
@@ -32,8 +40,13 @@ _ANY: Matcher = {"any": True}
 def build_filters() -> list[dict[str, Any]]:
     """Return both filters as every connection manager has them: without a slice they refuse everything."""
     return [
-        build_extension(name, "extensions.filters.http.rbac.v3.RBAC", rules=_rules({}))
-        for name in (DENY_FILTER, ALLOW_FILTER)
+        build_extension(
+            name,
+            "extensions.filters.http.rbac.v3.RBAC",
+            rules=_rules({}),
+            rules_stat_prefix=prefix,
+        )
+        for name, prefix in ((DENY_FILTER, DENY_STATISTICS), (ALLOW_FILTER, ALLOW_STATISTICS))
     ]
 
 
@@ -44,14 +57,14 @@ def build_slice(rules: Sequence[RuleTerm]) -> dict[str, Any]:
     return {
         DENY_FILTER: _per_route({CLEARED: _policy([_all_of([_judged(), *map(_cleared, denies)])])}),
         ALLOW_FILTER: _per_route(
-            {one: _policy(_granted(allows, one)) for one in {rule.id for rule in allows}}
+            {one: _policy(_granted(allows, one)) for one in sorted({rule.id for rule in allows})}
         ),
     }
 
 
 def build_open_slice() -> dict[str, Any]:
     """Return the slice of a route that answers everybody: fixed refusals and the enrolment door."""
-    return {name: _per_route({ANYBODY: _policy([_ANY])}) for name in (DENY_FILTER, ALLOW_FILTER)}
+    return {name: _per_route({NO_RULE: _policy([_ANY])}) for name in (DENY_FILTER, ALLOW_FILTER)}
 
 
 def _granted(allows: Iterable[RuleTerm], one: str) -> list[Matcher]:
