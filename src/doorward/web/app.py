@@ -1,0 +1,38 @@
+"""The web surfaces as ASGI applications, each with the same edge.
+
+Not here: sockets (serving) and routes (status, enrolment).
+"""
+
+from __future__ import annotations
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.routing import Route
+
+from doorward.authority.services import Services
+from doorward.web.edge import Edge, answer_http_error
+from doorward.web.enrolment import EnrolmentSurface
+from doorward.web.pool import UseCasePool
+from doorward.web.status import StatusSurface
+
+
+def build_status_app(services: Services, pool: UseCasePool) -> Starlette:
+    """Return the application of the status listener; it needs no signing keys but the OCSP responder's."""
+    return _build(StatusSurface(services, pool).routes())
+
+
+def build_enrolment_app(services: Services, pool: UseCasePool, *, origin: str) -> Starlette:
+    """Return the application behind `enroll.<domain>`; `origin` is its public address, no slash at the end."""
+    return _build(EnrolmentSurface(services, pool, origin=origin).routes())
+
+
+def _build(routes: list[Route]) -> Starlette:
+    app = Starlette(
+        routes=routes,
+        middleware=[Middleware(Edge)],
+        exception_handlers={HTTPException: answer_http_error},
+    )
+    # A redirect to the path with or without a slash would repeat the Host field in a Location field.
+    app.router.redirect_slashes = False
+    return app

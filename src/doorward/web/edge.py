@@ -1,0 +1,118 @@
+"""The edge of every web surface: what holds for each request, whatever its route.
+
+1. No exception leaves: each becomes a problem document (problems). 2. Protective header fields on
+every answer. 3. A request whose body was not read to its end closes its connection, so that an unread
+body can neither hold the connection open nor be taken for the next request (request smuggling).
+
+Not here: routes, and what a client may send per connection (protocol).
+Standard: RFC 9110 section 9.3.1 (content in GET has no meaning), RFC 9112 section 9.3.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from doorward.core.errors import DoorwardError, MalformedInput, Unavailable
+from doorward.web.problems import note_incident, render_http_error, render_internal, render_problem
+
+BODY_SECONDS = 10.0
+"""Precedent: nginx's client_body_timeout is 60 s between two reads; here it is for the whole body."""
+
+_ALWAYS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+
+class Edge:
+    """ASGI middleware around a whole application."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, and answer in the application's place where it fails."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        exchange = _Exchange(scope, receive, send)
+        try:
+            await self.app(scope, exchange.receive, exchange.send)
+        except ClientDisconnect:
+            pass
+        except Exception as error:  # noqa: BLE001 - the last line of defence: never a stack trace to the peer
+            if exchange.started:
+                incident = note_incident(error)
+                raise ConnectionAbortedError(f"the answer broke off, incident {incident}") from None
+            response = render_problem(error) if isinstance(error, DoorwardError) else render_internal(error)
+            await response(scope, exchange.receive, exchange.send)
+
+
+class _Exchange:
+    """One request and its answer, watched."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = Headers(scope=scope)
+        self._receive, self._send = receive, send
+        self._unread = "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
+        self.started = False
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        if message["type"] == "http.request" and not message.get("more_body", False):
+            self._unread = False
+        return message
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.started = True
+            headers = MutableHeaders(scope=message)
+            for name, value in _ALWAYS.items():
+                headers.setdefault(name, value)
+            if self._unread:
+                headers["Connection"] = "close"
+        await self._send(message)
+
+
+async def read_body(request: Request, limit: int) -> bytes:
+    """Return the body of a request, within a size and a time.
+
+    Args:
+        request: whose body nobody has read yet.
+        limit: bytes; what is announced longer is refused unread.
+
+    Raises:
+        MalformedInput: `body-too-large`.
+        Unavailable: `request-too-slow` after 10 seconds.
+    """
+    announced = request.headers.get("content-length", "0")
+    if announced.isdigit() and int(announced[:12]) > limit:
+        raise _too_large(limit)
+    body = bytearray()
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > limit:
+                    raise _too_large(limit)
+    except TimeoutError:
+        raise Unavailable("request-too-slow", "the request did not arrive in time") from None
+    return bytes(body)
+
+
+def _too_large(limit: int) -> MalformedInput:
+    return MalformedInput("body-too-large", f"the body of this request may have {limit} bytes")
+
+
+async def answer_http_error(_request: Request, error: Exception) -> Response:
+    """Render the router's own refusals; Starlette calls it for `HTTPException` only."""
+    assert isinstance(error, HTTPException)
+    return render_http_error(error)

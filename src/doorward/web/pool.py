@@ -1,0 +1,60 @@
+"""The bounded pool of threads in which the web surfaces call use cases.
+
+Not here: any use case. Use cases are synchronous; called on the event loop, one slow transaction
+would stop every other answer. The queue is bounded too: a stampede is told to come back, it does
+not pile up in memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from doorward.core.errors import Unavailable
+
+T = TypeVar("T")
+
+DEFAULT_WORKERS = 8
+DEFAULT_WAITING = 256
+"""Precedent: at 300 issuances a second (DESIGN section 6) this queue is worked off within a second."""
+
+
+class UseCasePool:
+    """Runs synchronous calls in at most `workers` threads, with at most `waiting` calls behind them.
+
+    Safe to share between servers in several threads.
+    """
+
+    def __init__(self, *, workers: int = DEFAULT_WORKERS, waiting: int = DEFAULT_WAITING) -> None:
+        self._places = threading.BoundedSemaphore(workers + waiting)
+        self._threads = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="use-case")
+
+    async def run(self, call: Callable[[], T]) -> T:
+        """Return what the call returns, or raise what it raises.
+
+        A call that has begun goes on to its end also when the peer hangs up: a certificate that is
+        being recorded is recorded.
+
+        Raises:
+            Unavailable: `server-busy` where all places are taken.
+        """
+        if not self._places.acquire(blocking=False):
+            raise Unavailable(
+                "server-busy", "too many requests are waiting", hint="try again in a few seconds"
+            )
+        try:
+            future = self._threads.submit(call)
+        except RuntimeError:  # close() was called
+            self._places.release()
+            raise Unavailable(
+                "server-stopping", "the server is being stopped", hint="try again soon"
+            ) from None
+        future.add_done_callback(lambda _: self._places.release())
+        return await asyncio.wrap_future(future)
+
+    def close(self) -> None:
+        """Finish what has begun, drop what waits, and take nothing more."""
+        self._threads.shutdown(wait=True, cancel_futures=True)

@@ -1,0 +1,97 @@
+"""What one connection may do before a request reaches an application: limits in time and size.
+
+uvicorn's parser (httptools) takes header fields without end, and its server waits without end for
+the rest of a request and for a peer that does not read. Each is a way to hold memory and connections
+with next to no traffic ("slowloris"); here each has a limit.
+
+Not here: limits on bodies (edge.read_body) and on the number of connections (serving).
+Standard: RFC 9112 section 9.5 (a server should close what is idle), RFC 6585 section 5 (431).
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+HEAD_SECONDS = 10.0
+"""Precedent: Apache's RequestReadTimeout gives a head 20 to 40 s, HAProxy's guide 5 to 10 s."""
+
+STALL_SECONDS = 30.0
+"""Precedent: nginx's send_timeout is 60 s."""
+
+MAX_HEAD_BYTES = 16 * 1024
+"""Precedent: nginx takes 4 lines of 8 KiB, Apache lines of 8 KiB."""
+
+_TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+
+
+class GuardedProtocol(HttpToolsProtocol):
+    """HTTP/1.1 with a deadline and a size for each request head, and a deadline for a stalled answer."""
+
+    _head_timer: asyncio.TimerHandle | None = None
+    _stall_timer: asyncio.TimerHandle | None = None
+    _in_head = False
+    _head_bytes = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to wait for the first head."""
+        super().connection_made(transport)
+        self._await_head()
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes; end the connection where a head grows too large."""
+        super().data_received(data)
+        if self.transport.is_closing():
+            return
+        # uvicorn stops its idle timer at any bytes, also at line breaks that begin no request.
+        if self._in_head or self.cycle is None or self.cycle.response_complete:
+            self._await_head()
+        self._head_bytes += len(data) if self._in_head else 0
+        if self._head_bytes > MAX_HEAD_BYTES:
+            self.transport.write(_TOO_LARGE)
+            self.transport.close()
+
+    def on_message_begin(self) -> None:
+        """Note that a head has begun."""
+        self._in_head, self._head_bytes = True, 0
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """Note that the head is whole: the application has its own limits from here on."""
+        self._in_head, self._head_bytes = False, 0
+        _cancel(self._head_timer)
+        self._head_timer = None
+        super().on_headers_complete()
+
+    def pause_writing(self) -> None:
+        """Begin to wait for a peer that does not read."""
+        super().pause_writing()
+        self._stall_timer = self.loop.call_later(STALL_SECONDS, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """Note that the peer reads again."""
+        _cancel(self._stall_timer)
+        self._stall_timer = None
+        super().resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop all timers."""
+        _cancel(self._head_timer)
+        self._head_timer = None
+        _cancel(self._stall_timer)
+        self._stall_timer = None
+        super().connection_lost(exc)
+
+    def _await_head(self) -> None:
+        if self._head_timer is None:
+            self._head_timer = self.loop.call_later(HEAD_SECONDS, self._too_slow)
+
+    def _too_slow(self) -> None:
+        self._head_timer = None
+        self.transport.abort()
+
+
+def _cancel(timer: asyncio.TimerHandle | None) -> None:
+    if timer is not None:
+        timer.cancel()

@@ -1,0 +1,188 @@
+"""Runs an ASGI application on a TCP address or a unix socket: start, refuse clearly, stop gently.
+
+Not here: applications (app). TLS ends in the gateway; nothing here has a certificate.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import stat
+import threading
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from doorward.core.errors import ConfigurationError, Fault, Unavailable
+from doorward.web.protocol import GuardedProtocol
+
+MAX_CONNECTIONS = 1024
+"""Precedent: nginx's worker_connections is 512 or 768 in packages."""
+
+BACKLOG = 512
+GRACE_SECONDS = 10
+START_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TcpAddress:
+    """An address and a port; port 0 takes a free one. `host` is an IP address or a name, no brackets."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SocketPath:
+    """A unix socket and who may connect to it, as file mode (default: the owner only)."""
+
+    path: Path
+    mode: int = 0o600
+
+    def __str__(self) -> str:
+        return f"unix:{self.path}"
+
+
+class WebServer:
+    """One application on one address, in a thread of its own.
+
+    `start()` returns when connections are taken; `stop()` when the last answer is out or the grace
+    is over. The address is bound by `start()`, so that a port in use is an error and not a log line.
+    """
+
+    def __init__(self, app: ASGIApp, address: TcpAddress | SocketPath, *, name: str) -> None:
+        self.name = name
+        self.address = address
+        self._socket: socket.socket | None = None
+        self._inode = 0
+        self._uvicorn = uvicorn.Server(_config(app))
+        self._thread = threading.Thread(target=self._run, name=f"web-{name}", daemon=True)
+
+    def start(self) -> None:
+        """Bind, and take connections.
+
+        Raises:
+            Unavailable: `address-in-use`.
+            ConfigurationError: `listen-impossible` for an address that is not of this machine, a port
+                that needs privileges, a path that cannot be a socket.
+        """
+        try:
+            self._socket = self._bind()
+        except OSError as error:
+            raise _explain(error, self.name, self.address) from None
+        if isinstance(self.address, TcpAddress):
+            self.address = TcpAddress(host=self.address.host, port=self._socket.getsockname()[1])
+        self._thread.start()
+        self._wait_until_started()
+
+    def stop(self) -> None:
+        """Take no more connections, let open answers finish, remove the socket's file."""
+        self._uvicorn.should_exit = True
+        if self._thread.is_alive():
+            self._thread.join(GRACE_SECONDS + 2.0)
+        if isinstance(self.address, SocketPath) and self._inode:
+            with suppress(OSError):  # another server may have put its own there meanwhile
+                if self.address.path.stat().st_ino == self._inode:
+                    self.address.path.unlink()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the server's thread lives."""
+        return self._thread.is_alive()
+
+    def _run(self) -> None:
+        assert self._socket is not None
+        self._uvicorn.run(sockets=[self._socket])
+
+    def _wait_until_started(self) -> None:
+        pause = threading.Event()
+        for _ in range(int(START_SECONDS / 0.01)):
+            if self._uvicorn.started:
+                return
+            if not self._thread.is_alive():
+                break
+            pause.wait(0.01)
+        self.stop()
+        raise Unavailable("server-not-started", f"the {self.name} server did not start", hint="see the log")
+
+    def _bind(self) -> socket.socket:
+        if isinstance(self.address, SocketPath):
+            return self._bind_path(self.address)
+        family, kind, protocol, _, where = socket.getaddrinfo(
+            self.address.host, self.address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(where)
+        except OSError:
+            listener.close()
+            raise
+        return listener
+
+    def _bind_path(self, address: SocketPath) -> socket.socket:
+        _remove_stale(address.path)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        before = os.umask(0o177)  # between bind and chmod nobody else may connect
+        try:
+            listener.bind(str(address.path))
+        except OSError:
+            listener.close()
+            raise
+        finally:
+            os.umask(before)
+        address.path.chmod(address.mode)
+        self._inode = address.path.stat().st_ino
+        return listener
+
+
+def _config(app: ASGIApp) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http=GuardedProtocol,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        limit_concurrency=MAX_CONNECTIONS,
+        backlog=BACKLOG,
+        timeout_keep_alive=15,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
+
+
+def _remove_stale(path: Path) -> None:
+    """Remove a socket that nobody listens on, left by a server that died; leave everything else alone."""
+    try:
+        if not stat.S_ISSOCK(path.lstat().st_mode):
+            raise FileExistsError(errno.EEXIST, "there is a file that is no socket", str(path))
+    except FileNotFoundError:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1.0)
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink()
+            return
+    raise OSError(errno.EADDRINUSE, "another server listens there")
+
+
+def _explain(error: OSError, name: str, address: TcpAddress | SocketPath) -> Unavailable | ConfigurationError:
+    """Return the error of ours for a failed bind."""
+    if error.errno == errno.EADDRINUSE:
+        hint = "stop the other program, or choose another address in the settings"
+        return Unavailable("address-in-use", f"{address} ({name}) is in use already", hint=hint)
+    why = error.strerror or str(error)
+    hint = "ports below 1024 need privileges" if error.errno == errno.EACCES else "choose another address"
+    fault = Fault(code="listen-impossible", message=f"cannot listen on {address} ({name}): {why}", hint=hint)
+    return ConfigurationError([fault])

@@ -1,0 +1,252 @@
+"""The status surface: what relying parties fetch to judge our certificates.
+
+    GET  /crl/<authority>.crl    the newest revocation list, DER (the CRL address in certificates)
+    GET  /ca/<authority>.cer     an authority's certificate, DER (the AIA address)
+    GET  /root.pem               the root certificate, PEM
+    POST /ocsp, GET /ocsp/<b64>  OCSP
+    GET  /jwks.json              the gateways' public assertion keys
+    GET  /healthz, /readyz       this process lives; it can do its work
+
+Public by nature and without secrets; nothing here can make anything be signed except an OCSP answer.
+Not here: signing and freshness (authority.status).
+Standard: RFC 5280 sections 4.2.1.13 and 4.2.2.1, RFC 6960 appendix A, RFC 5019 sections 5 and 6.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import re
+from collections.abc import AsyncIterator, Iterator
+from datetime import datetime, timedelta
+from email.utils import format_datetime
+from urllib.parse import unquote
+
+import structlog
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509 import ocsp
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from doorward.authority.inventory import root_certificate
+from doorward.authority.publication import AUTHORITY_PATH, CRL_PATH, OCSP_PATH
+from doorward.authority.services import Services
+from doorward.authority.status import answer_ocsp, authority_certificate, current_crl
+from doorward.core.errors import DoorwardError, MalformedInput, NotFound
+from doorward.web.edge import read_body
+from doorward.web.pool import UseCasePool
+from doorward.wire.jose import parse_jwk, render_jwks
+
+_log = structlog.get_logger("doorward.web.status")
+
+MAX_OCSP_REQUEST_BYTES = 4 * 1024
+"""Precedent: RFC 5019 section 5 makes requests for one certificate, under 255 bytes in a GET."""
+
+CRL_MAX_AGE = timedelta(minutes=1)
+"""Caches may hide a revocation for this long, and take 60 times less traffic for it."""
+
+OCSP_MAX_AGE = timedelta(minutes=5)
+STABLE_MAX_AGE = timedelta(hours=1)
+"""For what does not change under its address (authority certificates) or rarely (keys, the root)."""
+
+_CHUNK = 64 * 1024
+_AUTHORITY_ID = re.compile(r"aut_[a-z0-9]{20}")
+_CRL_TYPE, _CERTIFICATE_TYPE = "application/pkix-crl", "application/pkix-cert"
+_OCSP_REQUEST_TYPE, _OCSP_RESPONSE_TYPE = "application/ocsp-request", "application/ocsp-response"
+_PEM_TYPE = "application/x-pem-file"
+
+
+class StatusSurface:
+    """The routes of the status listener over one set of services."""
+
+    def __init__(self, services: Services, pool: UseCasePool) -> None:
+        self._services = services
+        self._pool = pool
+
+    def routes(self) -> list[Route]:
+        """Return the routes; every GET answers HEAD too."""
+        return [
+            Route(CRL_PATH, self.crl),
+            Route(AUTHORITY_PATH, self.certificate),
+            Route("/root.pem", self.root),
+            Route(OCSP_PATH, self.ocsp_post, methods=["POST"]),
+            Route(OCSP_PATH + "/{request:path}", self.ocsp_get),
+            Route("/jwks.json", self.jwks),
+            Route("/healthz", self.health),
+            Route("/readyz", self.readiness),
+        ]
+
+    async def crl(self, request: Request) -> Response:
+        """Answer with the newest revocation list of an authority."""
+        authority = _authority_id(request)
+        record = await self._pool.run(lambda: current_crl(self._services, authority))
+        if record is None:
+            raise NotFound("crl-unknown", "there is no revocation list of this authority")
+        age = min(CRL_MAX_AGE, record.next_update - self._services.clock.now())
+        headers = _caching(record.der, age, since=record.this_update, until=record.next_update)
+        if _is_known(request, headers):
+            return Response(status_code=304, headers=headers)
+        headers["Content-Length"] = str(len(record.der))
+        return StreamingResponse(_chunks(record.der), media_type=_CRL_TYPE, headers=headers)
+
+    async def certificate(self, request: Request) -> Response:
+        """Answer with an authority's certificate."""
+        authority = _authority_id(request)
+        der = await self._pool.run(lambda: authority_certificate(self._services, authority))
+        return _stable(request, der, _CERTIFICATE_TYPE)
+
+    async def root(self, request: Request) -> Response:
+        """Answer with the root certificate, as text."""
+        return _stable(request, await self._pool.run(lambda: root_pem(self._services)), _PEM_TYPE)
+
+    async def ocsp_post(self, request: Request) -> Response:
+        """Answer an OCSP request in a body (RFC 6960 appendix A.1)."""
+        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _OCSP_REQUEST_TYPE:
+            raise MalformedInput("media-type-wrong", f"an OCSP request has the type {_OCSP_REQUEST_TYPE}")
+        body = await read_body(request, MAX_OCSP_REQUEST_BYTES)
+        return await self._ocsp(request, body, cacheable=False)
+
+    async def ocsp_get(self, request: Request) -> Response:
+        """Answer an OCSP request in the path: base64 of the DER, URL-encoded or not."""
+        return await self._ocsp(request, decode_ocsp_path(request.scope["raw_path"]), cacheable=True)
+
+    async def _ocsp(self, request: Request, body: bytes, *, cacheable: bool) -> Response:
+        """Answer; bytes that are no request get OCSP's own `malformedRequest`, as RFC 6960 2.3 wants."""
+        der = await self._pool.run(lambda: answer_ocsp(self._services, body))
+        headers = (
+            ocsp_caching(der, self._services.clock.now()) if cacheable else {"Cache-Control": "no-store"}
+        )
+        if _is_known(request, headers):
+            return Response(status_code=304, headers=headers)
+        return Response(der, media_type=_OCSP_RESPONSE_TYPE, headers=headers)
+
+    async def jwks(self, request: Request) -> Response:
+        """Answer with the public keys under which gateways sign assertions (RFC 7517 section 5)."""
+        keys = await self._pool.run(self._read_keys)
+        document = JSONResponse(keys, media_type="application/jwk-set+json")
+        return _stable(request, bytes(document.body), "application/jwk-set+json", max_age=OCSP_MAX_AGE)
+
+    def _read_keys(self) -> dict[str, list[dict[str, str]]]:
+        with self._services.work.read() as books:
+            gateways = books.gateways.list()
+        keys = []
+        for gateway in gateways:
+            try:
+                keys.append(parse_jwk(gateway.assertion_jwk))
+            except MalformedInput:
+                _log.warning("assertion-key-malformed", gateway=gateway.id)
+        return render_jwks(keys)
+
+    async def health(self, _request: Request) -> Response:
+        """Say that this process answers; nothing is looked at, so that a slow database restarts nobody."""
+        return PlainTextResponse("ok\n", headers={"Cache-Control": "no-store"})
+
+    async def readiness(self, _request: Request) -> Response:
+        """Say whether status can be served: the database answers, an authority stands, its CRL is fresh."""
+        faults = await self._pool.run(self._find_faults)
+        return JSONResponse(
+            {"ready": not faults, "faults": faults},
+            status_code=503 if faults else 200,
+            headers={"Cache-Control": "no-store"},
+        )
+
+    def _find_faults(self) -> list[str]:
+        """Return the codes of what is wrong; no detail, this page is public."""
+        try:
+            root_certificate(self._services)
+            crl = current_crl(self._services)
+        except DoorwardError as error:
+            return [error.code]
+        if crl is None:
+            return ["crl-missing"]
+        return ["crl-stale"] if crl.next_update <= self._services.clock.now() else []
+
+
+def root_pem(services: Services) -> bytes:
+    """Return the root certificate in PEM; raises `NotFound` (`not-founded`)."""
+    return x509.load_der_x509_certificate(root_certificate(services).der).public_bytes(Encoding.PEM)
+
+
+def decode_ocsp_path(raw_path: bytes) -> bytes:
+    """Return the request of a GET path; empty, and so malformed, where it is not base64.
+
+    Clients differ: some encode `/`, `+` and `=` as RFC 6960 appendix A.1 says, some do not. The raw path
+    is taken, because a decoded one cannot tell `%2F` from `/` nor keep `//`.
+    """
+    if len(raw_path) > 4 * MAX_OCSP_REQUEST_BYTES:
+        return b""
+    text = unquote(raw_path.decode("latin-1").removeprefix(OCSP_PATH + "/"))
+    try:
+        return base64.b64decode((text + "=" * (-len(text) % 4)).encode("ascii"), validate=True)
+    except (binascii.Error, UnicodeEncodeError):
+        return b""
+
+
+def ocsp_caching(der: bytes, now: datetime) -> dict[str, str]:
+    """Return the caching header fields of an OCSP response: none may keep an error or a nonce.
+
+    Standard: RFC 5019 section 6.2.
+    """
+    response = ocsp.load_der_ocsp_response(der)
+    if response.response_status is not ocsp.OCSPResponseStatus.SUCCESSFUL or _has_nonce(response):
+        return {"Cache-Control": "no-store"}
+    single = next(iter(response.responses))
+    until = single.next_update_utc
+    if until is None or until <= now:
+        return {"Cache-Control": "no-store"}
+    return _caching(der, min(OCSP_MAX_AGE, until - now), since=single.this_update_utc, until=until)
+
+
+def _has_nonce(response: ocsp.OCSPResponse) -> bool:
+    return any(isinstance(extension.value, x509.OCSPNonce) for extension in response.extensions)
+
+
+def _caching(body: bytes, age: timedelta, *, since: datetime, until: datetime) -> dict[str, str]:
+    """Return the caching header fields of something that is replaced at `until` or before."""
+    seconds = max(0, int(age.total_seconds()))
+    return {
+        "Cache-Control": f"public, max-age={seconds}, no-transform, must-revalidate",
+        "ETag": _tag(body),
+        "Last-Modified": format_datetime(since, usegmt=True),
+        "Expires": format_datetime(until, usegmt=True),
+    }
+
+
+def _stable(request: Request, body: bytes, media_type: str, max_age: timedelta = STABLE_MAX_AGE) -> Response:
+    age = int(max_age.total_seconds())
+    headers = {"Cache-Control": f"public, max-age={age}", "ETag": _tag(body)}
+    if _is_known(request, headers):
+        return Response(status_code=304, headers=headers)
+    return Response(body, media_type=media_type, headers=headers)
+
+
+def _tag(body: bytes) -> str:
+    return f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+
+
+def _is_known(request: Request, headers: dict[str, str]) -> bool:
+    """Say whether the client has this very version (RFC 9110 section 13.1.2)."""
+    tags = {tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")}
+    return request.method in ("GET", "HEAD") and headers.get("ETag", "") in tags
+
+
+def _authority_id(request: Request) -> str:
+    """Return the id in the path; what cannot be one is not asked of the database."""
+    text: str = request.path_params["authority_id"]
+    if not _AUTHORITY_ID.fullmatch(text):
+        raise NotFound("authority-unknown", "there is no such authority")
+    return text
+
+
+async def _chunks(body: bytes) -> AsyncIterator[bytes]:
+    """Yield a large body bit by bit: 49 MB of CRL must not be copied for every slow client."""
+    for part in _parts(memoryview(body)):
+        yield bytes(part)
+
+
+def _parts(view: memoryview) -> Iterator[memoryview]:
+    for start in range(0, len(view), _CHUNK):
+        yield view[start : start + _CHUNK]
