@@ -46,7 +46,7 @@ class State:
     invitations: dict[str, InvitationRecord] = field(default_factory=dict)
     revisions: dict[int, RevisionRecord] = field(default_factory=dict)
     changes: dict[int, ChangeRecord] = field(default_factory=dict)
-    events: dict[int, Event] = field(default_factory=dict)
+    events: dict[str, Event] = field(default_factory=dict)
     gateways: dict[str, GatewayRecord] = field(default_factory=dict)
     orders: dict[str, OrderRecord] = field(default_factory=dict)
     crls: dict[str, CrlRecord] = field(default_factory=dict)

@@ -224,8 +224,10 @@ class MemoryOutbox(Store):
     """The fake of `EventOutbox`; nobody empties it."""
 
     def add(self, event: Event) -> None:
-        kept = self.writable().events
-        kept[len(kept)] = event
+        kept = self.writable(event.tenant).events
+        if event.id in kept:
+            raise IntegrityError("event-duplicate", "an event with this id was recorded before")
+        kept[event.id] = event
 
     def waiting(self) -> int:
         return len(self.state.events)

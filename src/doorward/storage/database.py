@@ -112,6 +112,7 @@ class Database:
             max_overflow=0,
             pool_timeout=self.busy_timeout.total_seconds(),
             pool_use_lifo=True,
+            hide_parameters=True,  # an error must not carry a token or a name into a log
         )
 
         @event.listens_for(engine, "begin")

@@ -205,7 +205,7 @@ class SqlEventStore:
 
     def store_checkpoint(self, text: str, size: int, at: datetime) -> None:
         """Keep a signed checkpoint; a second one of the same size is refused, it may contradict the first."""
-        if not self._transaction.write(_ADD_CHECKPOINT, size=size, text=text, at=at):
+        if not self._transaction.add(_ADD_CHECKPOINT, size=size, text=text, at=at):
             raise IntegrityError("checkpoint-duplicate", f"the log has a checkpoint of size {size} already")
 
     def leaves(self, start: int, end: int) -> Iterator[StoredLeaf]:

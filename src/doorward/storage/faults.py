@@ -78,7 +78,7 @@ _ANSWERS = {
 }
 
 
-def translate(error: sqlite3.Error | exc.SQLAlchemyError) -> DoorwardError:
+def translate(error: sqlite3.Error | exc.DBAPIError | exc.TimeoutError) -> DoorwardError:
     """Return the error of ours that says what the driver's error means.
 
     Args:
@@ -86,7 +86,7 @@ def translate(error: sqlite3.Error | exc.SQLAlchemyError) -> DoorwardError:
 
     Returns:
         `Unavailable` where trying later may help, `IntegrityError` where it cannot; the driver's own
-        symbol is in the context, its message (which may quote values) is not.
+        symbol is in the context, its message is not.
     """
     if isinstance(error, exc.TimeoutError):  # every connection of the pool is in use
         return _build(_BUSY, "pool-timeout")
@@ -100,12 +100,11 @@ def translate(error: sqlite3.Error | exc.SQLAlchemyError) -> DoorwardError:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Run a block in which the driver's errors leave as ours, without the SQL and its values."""
+    """Run a block in which the driver's errors leave as ours; the engines keep values out of the cause."""
     try:
         yield
-    except (sqlite3.Error, exc.SQLAlchemyError) as error:
-        # `from None`: SQLAlchemy's message repeats the statement and its parameters.
-        raise translate(error) from None
+    except (sqlite3.Error, exc.DBAPIError, exc.TimeoutError) as error:
+        raise translate(error) from error
 
 
 def _build(answer: _Answer, symbol: str) -> DoorwardError:

@@ -19,7 +19,7 @@ AnyRow: TypeAlias = Row[*tuple[Any, ...]]
 _STREAM_ROWS = 1000
 """Rows fetched at a time where a result may have a million."""
 
-CURRENT_TENANT: ColumnElement[str] = bindparam("tenant")
+CURRENT_TENANT: ColumnElement[str] = bindparam("this_tenant")
 """Stands for the tenant of the transaction in every statement."""
 
 _INSERTS: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
@@ -38,29 +38,38 @@ class Transaction:
 
     def row(self, statement: Executable, **values: Any) -> AnyRow | None:
         """Return the only row, or None."""
-        values["tenant"] = self.tenant
+        values["this_tenant"] = self.tenant
         return self._connection.execute(statement, values).one_or_none()
 
     def rows(self, statement: Executable, **values: Any) -> Sequence[AnyRow]:
         """Return all rows."""
-        values["tenant"] = self.tenant
+        values["this_tenant"] = self.tenant
         return self._connection.execute(statement, values).all()
 
     def stream(self, statement: Executable, **values: Any) -> Iterator[AnyRow]:
         """Yield the rows without loading all of them."""
-        values["tenant"] = self.tenant
-        result = self._connection.execution_options(yield_per=_STREAM_ROWS).execute(statement, values)
-        yield from result
+        values["this_tenant"] = self.tenant
+        options = {"yield_per": _STREAM_ROWS}
+        yield from self._connection.execute(statement, values, execution_options=options)
 
     def value(self, statement: Executable, **values: Any) -> Any:
-        """Return the first column of the only row, or None; the statement may write and return."""
-        values["tenant"] = self.tenant
+        """Return the first column of the only row, or None."""
+        values["this_tenant"] = self.tenant
         return self._connection.execute(statement, values).scalar_one_or_none()
 
-    def write(self, statement: Executable, **values: Any) -> int:
-        """Run a statement that writes; return how many rows it touched."""
+    def add(self, statement: Executable, **values: Any) -> int:
+        """Run an insert of one row of this tenant; return how many rows it touched."""
+        return self.write_many(statement, [values | {"tenant": self.tenant}])
+
+    def add_returning(self, statement: Executable, **values: Any) -> Any:
+        """Run an insert of one row of this tenant; return the value that it returns."""
         self.require_writable()
-        values["tenant"] = self.tenant
+        return self._connection.execute(statement, values | {"tenant": self.tenant}).scalar_one()
+
+    def write(self, statement: Executable, **values: Any) -> int:
+        """Run an update or a delete; return how many rows it touched."""
+        self.require_writable()
+        values["this_tenant"] = self.tenant
         return self._connection.execute(statement, values).rowcount
 
     def write_many(self, statement: Executable, rows: Sequence[Mapping[str, Any]]) -> int:

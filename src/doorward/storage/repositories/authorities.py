@@ -58,7 +58,7 @@ class SqlAuthorities:
         """Add one and make it the current one of its kind."""
         self._transaction.require_writable(authority.tenant)
         self._transaction.write(_RETIRE, of=authority.kind)
-        self._transaction.write(
+        self._transaction.add(
             _ADD,
             id=authority.id,
             kind=authority.kind,
@@ -115,7 +115,7 @@ class SqlStatus:
         }
         if self._transaction.write(_REPLACE_CRL, of=crl.authority_id, **values):
             return
-        if not self._transaction.write(_ADD_CRL, authority_id=crl.authority_id, **values):
+        if not self._transaction.add(_ADD_CRL, authority_id=crl.authority_id, **values):
             raise IntegrityError("crl-number", "the number of a CRL must grow")
 
     def ocsp(self, certificate_id: str, hash_name: str) -> OcspRecord | None:
@@ -132,7 +132,7 @@ class SqlStatus:
 
     def store_ocsp(self, answer: OcspRecord) -> None:
         """Insert or replace the pre-signed answer."""
-        self._transaction.write(
+        self._transaction.add(
             _STORE_OCSP,
             certificate_id=answer.certificate_id,
             hash_name=answer.hash_name,

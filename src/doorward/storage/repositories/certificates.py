@@ -76,7 +76,7 @@ class SqlCertificates:
     def add_intended(self, certificate: CertificateRecord) -> None:
         """Record the intent; the unique keys refuse a second certificate of the same serial."""
         self._transaction.require_writable(certificate.tenant)
-        added = self._transaction.write(
+        added = self._transaction.add(
             _ADD,
             id=certificate.id,
             authority_id=certificate.authority_id,
@@ -184,7 +184,7 @@ class SqlInvitations:
     def add(self, invitation: InvitationRecord) -> None:
         """Add one."""
         self._transaction.require_writable(invitation.tenant)
-        added = self._transaction.write(
+        added = self._transaction.add(
             _ADD_INVITATION,
             id=invitation.id,
             principal_id=invitation.principal_id,

@@ -92,13 +92,13 @@ class SqlTenants:
     def add(self, tenant: TenantRecord) -> None:
         """Add it."""
         self._transaction.require_writable(tenant.id)
-        added = self._transaction.write(
-            _ADD_TENANT,
-            id=tenant.id,
-            trust_domain=tenant.trust_domain,
-            status_url=tenant.status_url,
-            created_at=tenant.created_at,
-        )
+        row = {
+            "id": tenant.id,
+            "trust_domain": tenant.trust_domain,
+            "status_url": tenant.status_url,
+            "created_at": tenant.created_at,
+        }
+        added = self._transaction.write_many(_ADD_TENANT, [row])
         if not added:
             raise RequestRefused("tenant-exists", "this data directory has a tenant already")
 
@@ -112,7 +112,7 @@ class SqlDirectory:
     def add(self, principal: Principal, created_at: datetime) -> None:
         """Add one, and put it into its groups."""
         self._transaction.require_writable(principal.tenant)
-        added = self._transaction.write(
+        added = self._transaction.add(
             _ADD,
             id=principal.id,
             kind=principal.kind,
@@ -153,7 +153,7 @@ class SqlDirectory:
 
     def add_group(self, name: str, group_id: str, created_at: datetime) -> None:
         """Add a group."""
-        if not self._transaction.write(_ADD_GROUP, id=group_id, name=name, created_at=created_at):
+        if not self._transaction.add(_ADD_GROUP, id=group_id, name=name, created_at=created_at):
             raise RequestRefused("name-taken", f"the group {name} exists")
 
     def groups(self) -> Mapping[str, int]:
@@ -163,7 +163,7 @@ class SqlDirectory:
     def add_member(self, group: str, principal_id: str) -> bool:
         """Put a principal into a group."""
         group_id = self._known(group, principal_id)
-        return self._transaction.write(_ADD_MEMBER, principal_id=principal_id, group_id=group_id) == 1
+        return self._transaction.add(_ADD_MEMBER, principal_id=principal_id, group_id=group_id) == 1
 
     def remove_member(self, group: str, principal_id: str) -> bool:
         """Take a principal out of a group."""

@@ -61,7 +61,7 @@ class SqlGateways:
     def save(self, gateway: GatewayRecord) -> None:
         """Insert or update by id."""
         self._transaction.require_writable(gateway.tenant)
-        self._transaction.write(
+        self._transaction.add(
             _SAVE,
             id=gateway.id,
             name=gateway.name,
@@ -107,7 +107,7 @@ class SqlOrders:
     def add(self, order: OrderRecord) -> None:
         """Add an open order."""
         self._transaction.require_writable(order.tenant)
-        self._transaction.write(
+        self._transaction.add(
             _ADD_ORDER,
             id=order.id,
             gateway_id=order.gateway_id,
@@ -160,7 +160,7 @@ class SqlIngest:
         values = {"of": gateway_id, "in_file": file, "expected": expected, "position": offset}
         if self._transaction.write(_ADVANCE, **values):
             return
-        if expected == 0 and self._transaction.write(
+        if expected == 0 and self._transaction.add(
             _START, gateway_id=gateway_id, file=file, position=offset
         ):
             return

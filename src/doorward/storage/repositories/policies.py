@@ -66,7 +66,7 @@ class SqlApplications:
     def add(self, application: Application, created_at: datetime) -> None:
         """Add one; raise `RequestRefused` (`name-taken`) where the name is in use."""
         self._transaction.require_writable(application.tenant)
-        added = self._transaction.write(
+        added = self._transaction.add(
             _ADD_APPLICATION,
             id=application.id,
             name=application.name,
@@ -100,7 +100,7 @@ class SqlRevisions:
         """Add the next one; the primary key settles a race."""
         self._transaction.require_writable(revision.tenant)
         follows = revision.number == self._transaction.value(_HIGHEST) + 1
-        added = follows and self._transaction.write(
+        added = follows and self._transaction.add(
             _ADD_REVISION,
             number=revision.number,
             document=revision.document,
@@ -129,8 +129,8 @@ class SqlChanges:
     def note(self, kind: ChangeKind, subject: str, at: datetime) -> int:
         """Take the next number for this transaction's change."""
         self._transaction.require_writable()
-        seq = int(self._transaction.value(_NEXT, value=1))
-        self._transaction.write(_ADD_CHANGE, seq=seq, kind=kind, subject=subject, at=at)
+        seq = int(self._transaction.add_returning(_NEXT, value=1))
+        self._transaction.add(_ADD_CHANGE, seq=seq, kind=kind, subject=subject, at=at)
         self._transaction.moved = True
         return seq
 

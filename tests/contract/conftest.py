@@ -1,0 +1,30 @@
+"""The storages that the contract suites run on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.support.memory_store import MemoryUnitOfWork
+from tests.support.ports import SilentBell
+from tests.support.sql_store import sqlite_database, sqlite_work
+
+from doorward.authority.stores import UnitOfWork
+
+
+@pytest.fixture
+def bell() -> SilentBell:
+    """A bell that counts."""
+    return SilentBell()
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def work(request: pytest.FixtureRequest, tmp_path: Path, bell: SilentBell) -> Iterator[UnitOfWork]:
+    """An empty unit of work of each kind."""
+    if request.param == "memory":
+        yield MemoryUnitOfWork(bell)
+        return
+    database = sqlite_database(tmp_path)
+    yield sqlite_work(database, bell=bell)
+    database.close()

@@ -1,0 +1,307 @@
+"""The contract of `CertificateStore`, `InvitationStore`, `AuthorityStore` and `StatusStore`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from tests.support.ports import NOON
+from tests.support.records import YEAR, authority, certificate, crl, digest, invitation, ocsp, opaque
+
+from doorward.authority.records import AuthorityKind, CertificateFilter
+from doorward.authority.stores import UnitOfWork
+from doorward.core.certificate import CertificateState, RevocationReason
+from doorward.core.errors import IntegrityError, NotFound, RequestRefused
+
+ISSUER = opaque("aut", "issuing")
+BIGGEST = 2**159 - 1
+"""The largest serial number of 20 octets that is positive."""
+
+
+@pytest.fixture
+def stock(work: UnitOfWork) -> UnitOfWork:
+    """Certificates 1 to 5: intended, valid, held, revoked, and revoked but expiring soon."""
+    with work.change() as books:
+        for number in range(1, 6):
+            changed = {"not_after": NOON + timedelta(days=1)} if number == 5 else {}
+            books.certificates.add_intended(certificate(number, **changed))
+        for number in range(2, 6):
+            books.certificates.complete(f"crt_{number:020d}", sha256=digest(f"{number}"), der=b"%d" % number)
+        for number, state, reason in (
+            (3, CertificateState.ON_HOLD, RevocationReason.CERTIFICATE_HOLD),
+            (4, CertificateState.REVOKED, RevocationReason.KEY_COMPROMISE),
+            (5, CertificateState.REVOKED, RevocationReason.SUPERSEDED),
+        ):
+            books.certificates.set_state(f"crt_{number:020d}", state, reason=reason, revoked_at=NOON)
+    return work
+
+
+def test_an_intent_comes_back_whole(work: UnitOfWork) -> None:
+    """Every field of an intent is kept, and it is intended whatever the value said."""
+    made = certificate(
+        1,
+        serial=BIGGEST,
+        state=CertificateState.VALID,
+        replaces="crt_other",
+        not_after=NOON + timedelta(microseconds=1),
+    )
+    with work.change() as books:
+        books.certificates.add_intended(made)
+        expected = replace(made, state=CertificateState.INTENDED)
+        assert books.certificates.get(made.id) == expected
+        assert books.certificates.by_sha256(made.sha256) == expected
+        assert books.certificates.by_serial(ISSUER, BIGGEST) == expected
+
+
+def test_unknown_certificates_are_none(stock: UnitOfWork) -> None:
+    """A look-up that finds nothing says so; the empty digest finds nothing either."""
+    with stock.read() as books:
+        assert books.certificates.get("crt_nobody") is None
+        assert books.certificates.by_sha256(digest("nobody")) is None
+        assert books.certificates.by_sha256("") is None
+        assert books.certificates.by_serial(ISSUER, 1) is None
+        assert books.certificates.by_serial("aut_other", certificate(1).serial) is None
+
+
+def test_several_intents_may_lack_a_digest(work: UnitOfWork) -> None:
+    """The digest is unique only where there is one."""
+    with work.change() as books:
+        for number in (1, 2):
+            books.certificates.add_intended(certificate(number, sha256=""))
+        found = books.certificates.get(certificate(2).id)
+        assert found is not None
+        assert found.sha256 == ""
+        assert books.certificates.by_sha256("") is None
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        certificate(9, serial=certificate(1).serial),
+        certificate(9, sha256=certificate(1).sha256),
+        certificate(9, id=certificate(1).id),
+    ],
+    ids=["serial", "sha256", "id"],
+)
+def test_no_certificate_is_recorded_twice(stock: UnitOfWork, again: object) -> None:
+    """A serial number of the same issuer, a digest or an id that was used is an integrity error."""
+    with pytest.raises(IntegrityError) as caught, stock.change() as books:
+        books.certificates.add_intended(again)  # type: ignore[arg-type]
+    assert caught.value.code == "certificate-duplicate"
+
+
+def test_two_issuers_may_use_one_serial(stock: UnitOfWork) -> None:
+    """A serial number is unique per issuer only (RFC 5280 section 4.1.2.2)."""
+    twin = certificate(9, serial=certificate(1).serial, authority_id="aut_other")
+    with stock.change() as books:
+        books.certificates.add_intended(twin)
+        assert books.certificates.by_serial("aut_other", twin.serial) == twin
+
+
+def test_an_intent_is_completed_once(stock: UnitOfWork) -> None:
+    """Completing makes the certificate valid under its own digest; a second time is an error."""
+    with stock.change() as books:
+        found = books.certificates.by_sha256(digest("2"))
+        assert found is not None
+        assert (found.state, found.der) == (CertificateState.VALID, b"2")
+        assert books.certificates.by_sha256(certificate(2).sha256) is None
+        with pytest.raises(IntegrityError) as caught:
+            books.certificates.complete(certificate(2).id, sha256=digest("x"), der=b"x")
+        assert caught.value.code == "certificate-not-intended"
+        with pytest.raises(NotFound):
+            books.certificates.complete("crt_nobody", sha256=digest("y"), der=b"y")
+
+
+def test_a_state_carries_reason_and_date(stock: UnitOfWork) -> None:
+    """Setting a state sets reason and date, also back to none."""
+    with stock.change() as books:
+        held = books.certificates.get(certificate(3).id)
+        assert held is not None
+        assert (held.state, held.reason, held.revoked_at) == (
+            CertificateState.ON_HOLD,
+            RevocationReason.CERTIFICATE_HOLD,
+            NOON,
+        )
+        books.certificates.set_state(held.id, CertificateState.VALID, reason=None, revoked_at=None)
+        released = books.certificates.get(held.id)
+        assert released == replace(held, state=CertificateState.VALID, reason=None, revoked_at=None)
+        with pytest.raises(NotFound):
+            books.certificates.set_state("crt_nobody", CertificateState.VALID, reason=None, revoked_at=None)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "numbers"),
+    [
+        (CertificateFilter(), [1, 2, 3, 4, 5]),
+        (CertificateFilter(limit=2), [1, 2]),
+        (CertificateFilter(after_id=certificate(2).id, limit=2), [3, 4]),
+        (CertificateFilter(after_id=certificate(5).id), []),
+        (CertificateFilter(state=CertificateState.REVOKED), [4, 5]),
+        (CertificateFilter(expires_before=NOON + timedelta(days=2)), [5]),
+        (CertificateFilter(expires_before=NOON + timedelta(days=1)), []),
+        (CertificateFilter(profile="person", principal_id=opaque("per", "alice")), [1, 2, 3, 4, 5]),
+        (CertificateFilter(profile="device"), []),
+        (CertificateFilter(principal_id=opaque("per", "bob")), []),
+    ],
+)
+def test_the_list_is_filtered(stock: UnitOfWork, wanted: CertificateFilter, numbers: list[int]) -> None:
+    """The list holds what matches every part of the filter, oldest first, page after page."""
+    with stock.read() as books:
+        found = books.certificates.list(wanted)
+    assert [one.id for one in found] == [certificate(number).id for number in numbers]
+
+
+def test_a_page_goes_on_from_a_known_certificate(stock: UnitOfWork) -> None:
+    """A page after an unknown id is refused instead of starting anew."""
+    with stock.read() as books, pytest.raises(NotFound):
+        books.certificates.list(CertificateFilter(after_id="crt_nobody"))
+
+
+def test_the_list_is_in_the_order_of_creation(work: UnitOfWork) -> None:
+    """Ids are random, so creation time comes first and the id only parts equals."""
+    late = certificate(1, created_at=NOON + timedelta(hours=1))
+    with work.change() as books:
+        for made in (late, certificate(3, created_at=NOON), certificate(2, created_at=NOON)):
+            books.certificates.add_intended(made)
+        found = books.certificates.list(CertificateFilter())
+        assert [one.id[-1] for one in found] == ["2", "3", "1"]
+        rest = books.certificates.list(CertificateFilter(after_id=found[1].id))
+        assert rest == [late]
+
+
+def test_a_prefix_finds_by_id_serial_and_digest(stock: UnitOfWork) -> None:
+    """Six characters of id, serial or SHA-256, in any case, find one; a common prefix finds two, no more."""
+    known = certificate(2)
+    with stock.read() as books:
+        for prefix in (
+            known.id,
+            f"{known.serial:x}",
+            f"{known.serial:X}",
+            f"0{known.serial:x}",
+            digest("2")[:6],
+            digest("2").upper(),
+        ):
+            assert [one.id for one in books.certificates.find(prefix)] == [known.id]
+        assert [one.id for one in books.certificates.find("crt_00")] == [
+            certificate(1).id,
+            certificate(2).id,
+        ]
+        for prefix in ("crt_zzzzzz", "%_____", "öäüöäü", "000000", "\x7f" * 6):
+            assert books.certificates.find(prefix) == []
+
+
+def test_a_short_prefix_is_refused(stock: UnitOfWork) -> None:
+    """Five characters would find by chance."""
+    with stock.read() as books, pytest.raises(RequestRefused) as caught:
+        books.certificates.find("crt_0")
+    assert caught.value.code == "prefix-too-short"
+
+
+def test_the_revoked_are_listed_for_the_crl(stock: UnitOfWork) -> None:
+    """Revoked and held certificates that have not expired come without DER, those of one issuer only."""
+    with stock.read() as books:
+        found = list(books.certificates.revoked(ISSUER, NOON + timedelta(days=1)))
+        assert sorted(one.id for one in found) == [certificate(3).id, certificate(4).id]
+        assert {one.der for one in found} == {b""}
+        assert {one.reason for one in found} == {
+            RevocationReason.CERTIFICATE_HOLD,
+            RevocationReason.KEY_COMPROMISE,
+        }
+        assert len(list(books.certificates.revoked(ISSUER, NOON))) == 3
+        assert list(books.certificates.revoked("aut_other", NOON)) == []
+
+
+def test_certificates_are_counted_by_state(stock: UnitOfWork) -> None:
+    """Every state has a count, also where it is zero."""
+    with stock.read() as books:
+        assert books.certificates.counts() == {"intended": 1, "valid": 1, "on-hold": 1, "revoked": 2}
+
+
+def test_counts_of_nothing_are_zero(work: UnitOfWork) -> None:
+    """An empty inventory counts zero in every state."""
+    with work.read() as books:
+        assert books.certificates.counts() == dict.fromkeys(("intended", "valid", "on-hold", "revoked"), 0)
+
+
+def test_an_invitation_is_claimed_once(work: UnitOfWork) -> None:
+    """The first claim wins and is remembered; the second and an unknown one lose."""
+    made = invitation("one")
+    with work.change() as books:
+        books.invitations.add(made)
+        assert books.invitations.by_token(made.token_sha256) == made
+        assert books.invitations.by_token(digest("other")) is None
+        assert books.invitations.claim(made.id, NOON)
+        assert not books.invitations.claim(made.id, NOON + timedelta(hours=1))
+        assert not books.invitations.claim("inv_nobody", NOON)
+        books.invitations.bind(made.id, "crt_one")
+        assert books.invitations.by_token(made.token_sha256) == replace(
+            made, used_at=NOON, certificate_id="crt_one"
+        )
+
+
+def test_a_claim_that_is_undone_is_free_again(work: UnitOfWork) -> None:
+    """A claim lives and dies with its transaction."""
+    made = invitation("one")
+    with work.change() as books:
+        books.invitations.add(made)
+    with pytest.raises(KeyError), work.change() as books:  # noqa: PT012  # the block is the point
+        assert books.invitations.claim(made.id, NOON)
+        raise KeyError
+    with work.change() as books:
+        assert books.invitations.claim(made.id, NOON)
+
+
+def test_invitations_are_told_apart(work: UnitOfWork) -> None:
+    """A token is handed out once, and an unknown invitation cannot be bound."""
+    with work.change() as books:
+        books.invitations.add(invitation("one"))
+        with pytest.raises(IntegrityError) as caught:
+            books.invitations.add(invitation("two", token_sha256=digest("one")))
+        assert caught.value.code == "invitation-duplicate"
+        with pytest.raises(NotFound):
+            books.invitations.bind("inv_nobody", "crt_one")
+
+
+def test_the_newest_authority_of_a_kind_is_the_current_one(work: UnitOfWork) -> None:
+    """Adding one retires the others of its kind, and only those."""
+    root = authority("root", AuthorityKind.ROOT)
+    old, new = authority("old"), authority("new", current=False, created_at=NOON + YEAR)
+    with work.change() as books:
+        assert books.authorities.current(AuthorityKind.ISSUING) is None
+        for made in (root, old, new):
+            books.authorities.add(made)
+    with work.read() as books:
+        assert books.authorities.current(AuthorityKind.ROOT) == root
+        assert books.authorities.current(AuthorityKind.ISSUING) == replace(new, current=True)
+        assert books.authorities.get(old.id) == replace(old, current=False)
+        assert books.authorities.get("aut_nobody") is None
+        assert {one.id for one in books.authorities.list()} == {root.id, old.id, new.id}
+        assert books.authorities.list()[0].id == new.id
+
+
+def test_the_number_of_a_crl_grows(work: UnitOfWork) -> None:
+    """The newest CRL replaces the last; the same or a smaller number is an integrity error."""
+    with work.change() as books:
+        assert books.status.crl(ISSUER) is None
+        for number in (1, 5):
+            books.status.store_crl(crl(number))
+            assert books.status.crl(ISSUER) == crl(number)
+        for number in (5, 4):
+            with pytest.raises(IntegrityError) as caught:
+                books.status.store_crl(crl(number, der=b"other"))
+            assert caught.value.code == "crl-number"
+        books.status.store_crl(crl(2, authority_id="aut_other"))
+        assert books.status.crl(ISSUER) == crl(5)
+
+
+def test_ocsp_answers_are_replaced_and_forgotten(work: UnitOfWork) -> None:
+    """There is one answer per certificate and hash; forgetting drops those of one certificate."""
+    with work.change() as books:
+        for answer in (ocsp(1), ocsp(1, "sha1"), ocsp(2), ocsp(1, der=b"revoked")):
+            books.status.store_ocsp(answer)
+        assert books.status.ocsp(ocsp(1).certificate_id, "sha256") == ocsp(1, der=b"revoked")
+        books.status.forget_ocsp(ocsp(1).certificate_id)
+        assert books.status.ocsp(ocsp(1).certificate_id, "sha256") is None
+        assert books.status.ocsp(ocsp(1).certificate_id, "sha1") is None
+        assert books.status.ocsp(ocsp(2).certificate_id, "sha256") == ocsp(2)

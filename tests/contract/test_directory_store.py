@@ -1,0 +1,182 @@
+"""The contract of `TenantStore`, `DirectoryStore` and `ApplicationStore`."""
+
+from __future__ import annotations
+
+import pytest
+from tests.support.ports import NOON
+from tests.support.records import opaque, principal, tenant
+
+from doorward.authority.stores import UnitOfWork
+from doorward.core.entities import TENANT, Application, PrincipalKind, PrincipalState
+from doorward.core.errors import NotFound, RequestRefused
+
+ALICE = principal("alice", display_name="Alice Ä. 李")
+BOB = principal("bob")
+LAMP = principal("lamp", PrincipalKind.DEVICE)
+
+
+@pytest.fixture
+def town(work: UnitOfWork) -> UnitOfWork:
+    """Two people, a device and two groups."""
+    with work.change() as books:
+        for one in (BOB, ALICE, LAMP):
+            books.directory.add(one, NOON)
+        for group in ("tellers", "managers"):
+            books.directory.add_group(group, opaque("grp", group), NOON)
+    return work
+
+
+def test_there_is_one_tenant(work: UnitOfWork) -> None:
+    """The tenant is None before it was added, comes back whole, and cannot be added twice."""
+    with work.change() as books:
+        assert books.tenants.get() is None
+        books.tenants.add(tenant())
+        assert books.tenants.get() == tenant()
+        with pytest.raises(RequestRefused) as caught:
+            books.tenants.add(tenant())
+        assert caught.value.code == "tenant-exists"
+    with work.read() as books:
+        assert books.tenants.get() == tenant()
+
+
+def test_principals_come_back_by_id_and_name(town: UnitOfWork) -> None:
+    """A principal is found by id and by name with every field; unknown ones are None."""
+    with town.read() as books:
+        assert books.directory.get(ALICE.id) == ALICE
+        assert books.directory.by_name("alice") == ALICE
+        assert books.directory.get("per_nobody") is None
+        assert books.directory.by_name("nobody") is None
+
+
+def test_the_list_is_sorted_and_by_kind(town: UnitOfWork) -> None:
+    """All principals come sorted by name, or those of one kind."""
+    with town.read() as books:
+        assert books.directory.list() == [ALICE, BOB, LAMP]
+        assert books.directory.list(PrincipalKind.DEVICE) == [LAMP]
+        assert books.directory.list(PrincipalKind.SERVICE) == []
+
+
+def test_a_name_is_unique_over_all_kinds(town: UnitOfWork) -> None:
+    """A device cannot take the name of a person: rules speak of names."""
+    with town.change() as books, pytest.raises(RequestRefused) as caught:
+        books.directory.add(principal("alice", PrincipalKind.DEVICE), NOON)
+    assert caught.value.code == "name-taken"
+
+
+def test_a_removed_name_is_free_again(town: UnitOfWork) -> None:
+    """A removed principal is kept by id, vanishes from names and list, and frees its name for another id."""
+    heir = principal("alice", id=opaque("per", "another alice"))
+    with town.change() as books:
+        books.directory.set_state(ALICE.id, PrincipalState.REMOVED)
+        assert books.directory.by_name("alice") is None
+        assert books.directory.list() == [BOB, LAMP]
+        kept = books.directory.get(ALICE.id)
+        assert kept is not None
+        assert kept.state is PrincipalState.REMOVED
+        books.directory.add(heir, NOON)
+        assert books.directory.by_name("alice") == heir
+
+
+def test_a_removed_principal_cannot_come_back_under_a_taken_name(town: UnitOfWork) -> None:
+    """Two principals in use never share a name, whatever the order of states."""
+    with town.change() as books:
+        books.directory.set_state(ALICE.id, PrincipalState.REMOVED)
+        books.directory.add(principal("alice", id=opaque("per", "another alice")), NOON)
+        with pytest.raises(RequestRefused) as caught:
+            books.directory.set_state(ALICE.id, PrincipalState.ACTIVE)
+        assert caught.value.code == "name-taken"
+
+
+def test_states_change(town: UnitOfWork) -> None:
+    """A suspended principal stays in names and list and can be active again; an unknown one is an error."""
+    with town.change() as books:
+        for state in (PrincipalState.SUSPENDED, PrincipalState.ACTIVE):
+            books.directory.set_state(BOB.id, state)
+            found = books.directory.by_name("bob")
+            assert found is not None
+            assert found.state is state
+        with pytest.raises(NotFound):
+            books.directory.set_state("per_nobody", PrincipalState.SUSPENDED)
+
+
+def test_groups_have_members(town: UnitOfWork) -> None:
+    """Membership shows in the principal, sorted, and in the count of the group."""
+    with town.change() as books:
+        assert books.directory.add_member("tellers", ALICE.id)
+        assert books.directory.add_member("managers", ALICE.id)
+        assert books.directory.add_member("tellers", LAMP.id)
+        assert not books.directory.add_member("tellers", ALICE.id)
+    with town.read() as books:
+        alice = books.directory.get(ALICE.id)
+        assert alice is not None
+        assert alice.groups == ("managers", "tellers")
+        assert [one.groups for one in books.directory.list()] == [("managers", "tellers"), (), ("tellers",)]
+        assert list(books.directory.groups().items()) == [("managers", 1), ("tellers", 2)]
+
+
+def test_members_leave(town: UnitOfWork) -> None:
+    """A member that leaves is gone from the group; leaving twice is told."""
+    with town.change() as books:
+        books.directory.add_member("tellers", ALICE.id)
+        assert books.directory.remove_member("tellers", ALICE.id)
+        assert not books.directory.remove_member("tellers", ALICE.id)
+        found = books.directory.get(ALICE.id)
+        assert found is not None
+        assert found.groups == ()
+
+
+def test_removed_principals_do_not_count_as_members(town: UnitOfWork) -> None:
+    """The count of a group tells who can use it."""
+    with town.change() as books:
+        books.directory.add_member("tellers", ALICE.id)
+        books.directory.set_state(ALICE.id, PrincipalState.REMOVED)
+        assert books.directory.groups() == {"managers": 0, "tellers": 0}
+
+
+def test_a_group_name_is_taken_once(town: UnitOfWork) -> None:
+    """A second group of a name is refused."""
+    with town.change() as books, pytest.raises(RequestRefused) as caught:
+        books.directory.add_group("tellers", opaque("grp", "other"), NOON)
+    assert caught.value.code == "name-taken"
+
+
+@pytest.mark.parametrize(
+    ("group", "who", "code"),
+    [("nobody", ALICE.id, "group-unknown"), ("tellers", "per_nobody", "principal-unknown")],
+)
+def test_membership_needs_both_sides(town: UnitOfWork, group: str, who: str, code: str) -> None:
+    """An unknown group or principal is an error, for joining and for leaving."""
+    with town.change() as books:
+        for act in (books.directory.add_member, books.directory.remove_member):
+            with pytest.raises(NotFound) as caught:
+                act(group, who)
+            assert caught.value.code == code
+
+
+def test_a_new_principal_may_bring_its_groups(town: UnitOfWork) -> None:
+    """Groups of the value that is added are joined; an unknown one refuses the whole."""
+    carol = principal("carol", groups=("managers", "tellers"))
+    with town.change() as books:
+        books.directory.add(carol, NOON)
+        assert books.directory.get(carol.id) == carol
+    with pytest.raises(NotFound), town.change() as books:
+        books.directory.add(principal("dave", groups=("nobody",)), NOON)
+    with town.read() as books:
+        assert books.directory.by_name("dave") is None
+
+
+def test_application_ids_are_never_reused(work: UnitOfWork) -> None:
+    """A name that comes back gets another id; the list shows the present ones, sorted by name."""
+    first, second = (Application(id=opaque("app", one), tenant=TENANT, name="payments") for one in "ab")
+    zoo = Application(id=opaque("app", "zoo"), tenant=TENANT, name="zoo")
+    with work.change() as books:
+        books.applications.add(zoo, NOON)
+        books.applications.add(first, NOON)
+        with pytest.raises(RequestRefused) as caught:
+            books.applications.add(second, NOON)
+        assert caught.value.code == "name-taken"
+        books.applications.remove(first.id, NOON)
+        books.applications.add(second, NOON)
+        assert books.applications.list() == [second, zoo]
+        with pytest.raises(NotFound):
+            books.applications.remove(first.id, NOON)

@@ -1,0 +1,45 @@
+"""Real SQLite databases for tests: migrated once in this process, then copied."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from datetime import timedelta
+from functools import cache
+from pathlib import Path
+
+from doorward.core.ports import Bell
+from doorward.storage.database import Database, sqlite_url
+from doorward.storage.migrations import migrate
+from doorward.storage.unit_of_work import SqlUnitOfWork
+from tests.support.ports import FakeRandom, SilentBell
+
+PATIENCE = timedelta(milliseconds=300)
+"""How long the databases of tests wait for another writer."""
+
+
+@cache
+def template() -> bytes:
+    """The bytes of an empty migrated database."""
+    folder = Path(tempfile.mkdtemp(prefix="doorward-template-"))
+    try:
+        database = Database(sqlite_url(folder / "template.db"))
+        migrate(database)
+        database.close()
+        return (folder / "template.db").read_bytes()
+    finally:
+        shutil.rmtree(folder)
+
+
+def sqlite_database(folder: Path, *, busy_timeout: timedelta = PATIENCE, readers: int = 8) -> Database:
+    """Return an empty migrated database in that folder, or the one that is there."""
+    path = folder / "doorward.db"
+    if not path.exists():
+        path.write_bytes(template())
+        path.chmod(0o600)
+    return Database(sqlite_url(path), busy_timeout=busy_timeout, readers=readers)
+
+
+def sqlite_work(database: Database, *, bell: Bell | None = None, seed: str = "seed") -> SqlUnitOfWork:
+    """Return the unit of work over it, with repeatable salts."""
+    return SqlUnitOfWork(database, random=FakeRandom(seed), bell=bell if bell is not None else SilentBell())
