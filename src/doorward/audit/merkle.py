@@ -166,6 +166,7 @@ def verify_inclusion(leaf: bytes, number: int, size: int, proof: Sequence[bytes]
     """Tell whether a leaf hash is at `number` in the tree of `size` leaves with this root.
 
     Standard: RFC 9162 section 2.1.3.2; the comments give its steps.
+    Not checked: that the root is of a tree of that size; take both from one signed checkpoint.
     """
     if not 0 <= number < size <= MAX_SIZE or not _all_hashes([leaf, root, *proof]):  # 1
         return False
@@ -192,6 +193,7 @@ def verify_consistency(
     is empty; the RFC leaves that case out.
 
     Standard: RFC 9162 section 2.1.4.2; the comments give its steps.
+    Not checked: that the roots are of trees of these sizes; take them from signed checkpoints.
     """
     if not 0 <= old_size <= size <= MAX_SIZE or not _all_hashes([old_root, root, *proof]):
         return False
