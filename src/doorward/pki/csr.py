@@ -59,24 +59,12 @@ def parse_csr(data: bytes) -> CertificationRequest:
     if len(data) > CSR_LIMIT:
         raise MalformedInput("csr-too-large", f"a request may have {CSR_LIMIT} bytes", size=len(data))
     try:
-        request = _load(data)
-        public_key = request.public_key()
-        names = _read_names(request)
-        digest = request.signature_hash_algorithm
-        der = request.public_bytes(serialization.Encoding.DER)
+        return _read(_load(data))
+    except MalformedInput:
+        raise
     except Exception as fault:  # a parser is total, whatever the library raises
         hint = "send one PKCS#10 request, PEM or DER"
         raise MalformedInput("csr-malformed", "this is not a certification request", hint=hint) from fault
-    key, kind = check_public_key(public_key)
-    if digest is not None and not isinstance(digest, _HASHES):
-        hint = "sign the request with SHA-256"
-        raise MalformedInput("csr-hash-refused", f"{digest.name} no longer proves anything", hint=hint)
-    if not _is_proved(request):
-        raise MalformedInput("csr-proof-invalid", "the request is not signed by the key that it names")
-    common_name, dns_names = names
-    return CertificationRequest(
-        public_key=key, key_kind=kind, common_name=common_name, dns_names=dns_names, der=der
-    )
 
 
 def build_csr(key: PrivateKey, common_name: str, dns: Sequence[str] = ()) -> bytes:
@@ -101,12 +89,20 @@ def _load(data: bytes) -> x509.CertificateSigningRequest:
     return x509.load_pem_x509_csr(data)
 
 
-def _is_proved(request: x509.CertificateSigningRequest) -> bool:
-    """Return whether the signature is by the request's own key; what cannot be checked is not proved."""
-    try:
-        return request.is_signature_valid
-    except Exception:  # noqa: BLE001 - an algorithm that does not fit the key, in the library's many words
-        return False
+def _read(request: x509.CertificateSigningRequest) -> CertificationRequest:
+    """Return a request once its key and its proof are good; raise anything at all otherwise."""
+    key, kind = check_public_key(request.public_key())  # first: verifying with a huge key is work for us
+    digest = request.signature_hash_algorithm
+    if digest is not None and not isinstance(digest, _HASHES):
+        hint = "sign the request with SHA-256"
+        raise MalformedInput("csr-hash-refused", f"{digest.name} no longer proves anything", hint=hint)
+    if not request.is_signature_valid:
+        raise MalformedInput("csr-proof-invalid", "the request is not signed by the key that it names")
+    common_name, dns_names = _read_names(request)
+    der = request.public_bytes(serialization.Encoding.DER)
+    return CertificationRequest(
+        public_key=key, key_kind=kind, common_name=common_name, dns_names=dns_names, der=der
+    )
 
 
 def _read_names(request: x509.CertificateSigningRequest) -> tuple[str, tuple[str, ...]]:

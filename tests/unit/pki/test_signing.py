@@ -1,0 +1,69 @@
+"""Signed structures and the guards around the signature."""
+
+from __future__ import annotations
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ed25519
+from tests.support.toy_ca import cached_key
+
+from doorward.core.errors import IntegrityError
+from doorward.core.ports import KeyKind
+from doorward.pki.signing import encode_algorithm, sign_answer, sign_structure
+
+BODY = b"\x30\x00"
+
+
+class FaultyToken(ed25519.Ed25519PrivateKey):
+    """A token whose public half is right and whose signatures are not."""
+
+    def __init__(self, honest):
+        self.honest = honest
+
+    def public_key(self):
+        return self.honest.public_key()
+
+    def sign(self, data):
+        good = self.honest.sign(data)
+        return good[:-1] + bytes((good[-1] ^ 1,))
+
+    def private_bytes(self, *arguments):
+        raise NotImplementedError
+
+    def private_bytes_raw(self):
+        raise NotImplementedError
+
+    def __copy__(self):
+        return self
+
+    def __deepcopy__(self, memo):
+        return self
+
+
+@pytest.mark.parametrize("kind", list(KeyKind))
+def test_a_structure_is_body_algorithm_signature(kind):
+    """The signed whole begins with the body, then the algorithm of the key."""
+    key = cached_key(kind)
+    signed = sign_structure(BODY, key, key.public_key())
+    assert BODY + encode_algorithm(key.public_key()) in signed
+    assert signed[0] == 0x30
+
+
+def test_another_key_than_the_issuers_signs_nothing():
+    """A key that is not the certificate's is refused before it is used."""
+    with pytest.raises(IntegrityError) as caught:
+        sign_structure(BODY, cached_key(number=1), cached_key(number=2).public_key())
+    assert caught.value.code == "issuer-key-mismatch"
+
+
+def test_a_broken_signature_does_not_leave():
+    """A faulty token or memory fault is found before anybody sees the signature."""
+    token = FaultyToken(ed25519.Ed25519PrivateKey.generate())
+    with pytest.raises(IntegrityError) as caught:
+        sign_structure(BODY, token, token.public_key())
+    assert caught.value.code == "signature-broken"
+
+
+def test_an_answer_carries_its_trailer():
+    """The certificates of an OCSP answer follow the signature."""
+    key = cached_key()
+    assert sign_answer(BODY, key, key.public_key(), b"\xa0\x02\x30\x00").endswith(b"\xa0\x02\x30\x00")
