@@ -9,6 +9,9 @@ from pathlib import Path
 
 import click
 
+from rich.markup import escape
+
+from doorward.audit.report import VerificationReport
 from doorward.cli.command import Command, LazyGroup, State
 from doorward.cli.output import INTEGRITY
 from doorward.cli.pem import read_bounded
@@ -59,19 +62,28 @@ def verify(state: State, export_file: Path | None, checkpoint: Path | None, key_
     key = (_text(key_file) or "").strip() or None
     with state.output.progress("verifying") as progress:
         if export_file:
-            report = evidence.verify_file(export_file, checkpoint=note, key=key, progress=progress)
+            report = evidence.verify_file(export_file, checkpoint=note, key=key)
         else:
             report = evidence.Evidence(state.installation()).verify(checkpoint=note, key=key, progress=progress)
     value = evidence.report_value(report)
-    if not value["faults"]:
-        lines = [f"[green]✓[/green] {value['size']} events verified", f"[dim]root {value['root']}[/dim]"]
-        lines += [f"[dim]note: {text}[/dim]" for text in value["notes"]]
-        state.output.result({**value, "verified": True}, *lines)
+    if not report.faults:
+        state.output.result({"verified": True, **value}, *_good(report))
         return
-    lines = [f"[red]✗[/red] {fault}" for fault in value["faults"]]
-    lines += ["[dim]→ keep a copy of the database as it is, and compare with the last export or backup[/dim]"]
-    state.output.result({**value, "verified": False}, *lines)
+    lines = [f"[red]✗[/red] {escape(str(fault))}" for fault in report.faults]
+    lines += ["[dim]→ keep the database as it is, and compare it with the last export or backup[/dim]"]
+    state.output.result({"verified": False, **value}, *lines)
     sys.exit(INTEGRITY)
+
+
+def _good(report: VerificationReport) -> list[str]:
+    lines = [f"[green]✓[/green] {report.size} events verified", f"[dim]root {report.root.hex()}[/dim]"]
+    if not report.signature_verified:
+        lines.append("[yellow]no signature was checked: give --checkpoint and --key, kept from earlier[/yellow]")
+    elif report.anchored_size < report.size:
+        lines.append(f"[dim]the newest checkpoint vouches for the first {report.anchored_size}[/dim]")
+    if report.redacted:
+        lines.append(f"[dim]{report.redacted} personal values are redacted; their commitments stand[/dim]")
+    return lines
 
 
 def _text(path: Path | None) -> str | None:
@@ -87,28 +99,33 @@ def _text(path: Path | None) -> str | None:
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write here; without it, to standard output.")
 @click.option("--checkpoint-out", type=click.Path(dir_okay=False, path_type=Path),
               help="Also write the newest checkpoint here; keep it elsewhere, it is what later rewriting is measured by.")
+@click.option("--personal", is_flag=True, help="With the personal data that is still kept.")
 @click.pass_obj
-def export(state: State, out: Path | None, checkpoint_out: Path | None) -> None:
+def export(state: State, out: Path | None, checkpoint_out: Path | None, personal: bool) -> None:
     """Export the log, to be verified anywhere with its checkpoint and the verifier key."""
     from doorward.runtime.evidence import Evidence  # noqa: PLC0415  loaded when called
 
     evidence = Evidence(state.installation())
+    lines = evidence.export(personal=personal)
     if out is None:
-        for line in evidence.export():
-            click.echo(line)
+        for line in lines:
+            sys.stdout.buffer.write(line)
         return
     draft = out.with_name(out.name + ".part")
-    with draft.open("w", encoding="utf-8") as file, state.output.progress("exporting") as progress:
-        count, total = 0, evidence.size()
-        for count, line in enumerate(evidence.export(), start=1):  # noqa: B007  counted for the result
-            file.write(line + "\n")
+    count, total = 0, evidence.size()
+    with draft.open("wb") as file, state.output.progress("exporting") as progress:
+        for line in lines:
+            file.write(line)
+            count += 1
             if count % 1000 == 0:
                 progress(count, total)
     draft.replace(out)
     note = evidence.checkpoint()
     if checkpoint_out and note:
         checkpoint_out.write_text(note, encoding="utf-8")
-    state.output.result({"written": str(out), "lines": count, "checkpoint": note}, f"wrote {count} lines to {out}")
+    state.output.result(
+        {"written": str(out), "events": count - 1, "checkpoint": note}, f"wrote {count - 1} events to {out}"
+    )
 
 
 @click.command("key", cls=Command)

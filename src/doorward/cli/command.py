@@ -129,5 +129,5 @@ class LazyGroup(click.Group):
 
             near = difflib.get_close_matches(args[0], self._lazy, n=1)
             if near:
-                error.message += f" Did you mean {near[0]!r}?"
+                raise click.UsageError(f"{error.message} Did you mean {near[0]!r}?", ctx) from None
             raise

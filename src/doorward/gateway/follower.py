@@ -53,7 +53,7 @@ class Follower:
         ending: ends connections.
         publish: takes a policy number in hand: called with the change number that asks for it.
         order_changed: called when an order for a server certificate moved.
-        confirm: tells the control plane that everything up to a number is enforced.
+        confirm: called after each batch, to tell the control plane how far we are.
         max_staleness: how long the sequence may go unread.
         lifetime: of connections, for judging them again.
         gateway_id: this gateway.
@@ -68,7 +68,7 @@ class Follower:
         *,
         publish: Callable[[int], None],
         order_changed: Callable[[], None],
-        confirm: Callable[[int], None],
+        confirm: Callable[[], None],
         max_staleness: timedelta,
         lifetime: timedelta,
         gateway_id: str,
@@ -121,7 +121,7 @@ class Follower:
         self._act(changes)
         self._read_at = began
         self._seq = changes[-1].seq
-        self._confirm(self._seq)
+        self._confirm()
         return len(changes) == BATCH
 
     def _act(self, changes: Sequence[ChangeRecord]) -> None:

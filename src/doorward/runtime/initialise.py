@@ -14,7 +14,7 @@ from pathlib import Path
 
 from doorward.authority.records import TenantRecord
 from doorward.core.errors import ConfigurationError, Fault, RequestRefused
-from doorward.core.names import check_trust_domain
+from doorward.core.names import parse_trust_domain
 from doorward.core.ports import RandomSource
 from doorward.runtime.compose import Installation
 from doorward.runtime.settings import Settings
@@ -65,7 +65,7 @@ def initialise(settings: Settings, random: RandomSource, *, actor: str) -> Initi
                 )
             ]
         )
-    check_trust_domain(settings.trust_domain)
+    parse_trust_domain(settings.trust_domain)
     installation = Installation(settings)
     if installation.is_founded():
         raise RequestRefused(

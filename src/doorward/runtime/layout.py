@@ -1,15 +1,16 @@
 """Where everything lies below the data directory, and who may enter.
 
     DATA/doorward.toml     settings of this installation
-    DATA/keys/             the encrypted key store; only the user who ran `init`
+    DATA/log.key           the verifier key of the evidence; public
+    DATA/keys/             the encrypted key store; its passphrase lies elsewhere
     DATA/db/               the database
     DATA/run/              locks, sockets, bells
     DATA/gateway/keys/     the gateway's own TLS and assertion keys
     DATA/gateway/xds/      what Envoy reads
     DATA/gateway/envoy/    a folder for each run of Envoy: admin socket, logs
 
-Started by root, the parts that face the network run as an ordinary user (`runtime.privileges`):
-that user owns db, run and gateway; keys stay with root.
+Started by root, the running parts become an ordinary user (`runtime.privileges`), who owns all
+folders; `serve` unlocks the key store first, and the passphrase file stays root's own.
 """
 
 from __future__ import annotations
@@ -52,6 +53,11 @@ class Layout:
         return self.data / "db" / "doorward.db"
 
     @property
+    def log_key(self) -> Path:
+        """The verifier key of the log: public, one line."""
+        return self.data / "log.key"
+
+    @property
     def run(self) -> Path:
         """Locks, sockets and bells."""
         return self.data / "run"
@@ -74,7 +80,7 @@ class Layout:
     def shared_folders(self) -> list[Path]:
         """Return the folders that the ordinary user of the running parts owns, parents first."""
         gateway = self.gateway
-        return [self.database.parent, self.run, gateway, gateway / "keys", gateway / "xds", gateway / "envoy"]
+        return [self.keys, self.database.parent, self.run, gateway, gateway / "keys", gateway / "xds", gateway / "envoy"]
 
     def create(self) -> None:
         """Make every folder, closed to others; existing ones keep their content."""
@@ -90,13 +96,13 @@ class Layout:
                     )
                 ]
             )
-        for folder in (self.data, self.keys, *self.shared_folders()):
+        for folder in (self.data, *self.shared_folders()):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def hand_over(self, uid: int, gid: int) -> None:
         """Give the shared folders, and what is in them, to the ordinary user; needs root.
 
-        The data directory itself becomes passable (0711), not readable; the key store stays closed.
+        The data directory itself stays root's and becomes passable (0711), not readable.
         """
         self.data.chmod(0o711)
         for folder in self.shared_folders():

@@ -1,0 +1,126 @@
+"""`doorward up|init|serve|gateway`: starting an installation."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+import click
+
+from doorward.cli.command import Command, State, actor
+
+_DEFAULT_DOMAIN = "doorward.localhost"
+
+TRUST_DOMAIN = click.option("--trust-domain", help="Domain of all names in certificates, such as corp.example.")
+LISTEN = click.option("--listen", help="Where the door listens, address:port.")
+STATUS_LISTEN = click.option("--status-listen", help="Where CRL, OCSP and CA certificates are served, address:port.")
+STATUS_URL = click.option("--status-url", help="Public address of the status listener, baked into certificates.")
+
+
+@click.command("init", cls=Command)
+@TRUST_DOMAIN
+@LISTEN
+@STATUS_LISTEN
+@STATUS_URL
+@click.pass_obj
+def init(state: State, /, **explicit: str | None) -> None:
+    """Make a new installation: data directory, keys, authority."""
+    done = _initialise(state, explicit)
+    state.output.result(
+        {"data": str(done.settings.data), "trust_domain": done.tenant.trust_domain,
+         "passphrase_file": str(done.passphrase_file)},
+        *_told(done),
+        "[dim]next:[/dim] doorward up",
+    )
+
+
+def _initialise(state: State, explicit: dict[str, str | None]) -> Any:
+    from doorward.runtime.initialise import initialise  # noqa: PLC0415  loaded when called
+    from doorward.runtime.world import SystemRandom  # noqa: PLC0415  as above
+
+    renamed = {"gateway_listen" if name == "listen" else name: value for name, value in explicit.items()}
+    return initialise(state.settings(**renamed), SystemRandom(), actor=actor())
+
+
+def _told(done: Any) -> list[str]:
+    return [
+        f"[green]✓[/green] an authority for [bold]{done.tenant.trust_domain}[/bold] in {done.settings.data}",
+        f"  the passphrase of its keys is in [bold]{done.passphrase_file}[/bold]"
+        + (" (made now)" if done.passphrase_made else ""),
+        "  [dim]back up both, apart from each other; then export and remove the root's key: doorward ca export --root[/dim]",
+    ]
+
+
+@click.command("serve", cls=Command)
+@click.pass_obj
+def serve(state: State) -> None:
+    """Run the authority: CRL, OCSP, enrolment, evidence. Part of `up`."""
+    from doorward.runtime.roles import say_ready, stopping  # noqa: PLC0415  loaded when called
+    from doorward.runtime.serve import run_serve  # noqa: PLC0415  as above
+
+    installation = _role(state, "serve")
+    with stopping() as stop:
+        run_serve(installation, stop, started=say_ready)
+
+
+@click.command("gateway", cls=Command)
+@click.pass_obj
+def gateway(state: State) -> None:
+    """Run the door: Envoy, and the decisions about each connection. Part of `up`."""
+    from doorward.runtime.gateway import run_gateway  # noqa: PLC0415  loaded when called
+    from doorward.runtime.roles import say_ready, stopping  # noqa: PLC0415  as above
+
+    installation = _role(state, "gateway")
+    with stopping() as stop:
+        run_gateway(installation, stop, started=lambda _gateway: say_ready())
+
+
+def _role(state: State, role: str) -> Any:
+    from doorward.runtime.layout import only_one  # noqa: PLC0415  loaded when called
+    from doorward.runtime.logging import configure_logging  # noqa: PLC0415  as above
+
+    installation = state.installation()
+    configure_logging(installation.settings.log_level, role=role)
+    installation.tenant()
+    click.get_current_context().with_resource(only_one(installation.layout, role))
+    return installation
+
+
+@click.command("up", cls=Command)
+@TRUST_DOMAIN
+@LISTEN
+@STATUS_LISTEN
+@STATUS_URL
+@click.pass_obj
+def up(state: State, /, **explicit: str | None) -> None:
+    """Run everything on this machine, in the foreground; makes an installation on the first start."""
+    from doorward.runtime.layout import only_one  # noqa: PLC0415  loaded when called
+    from doorward.runtime.logging import configure_logging  # noqa: PLC0415  as above
+    from doorward.runtime.roles import stopping  # noqa: PLC0415  as above
+    from doorward.runtime.up import Up  # noqa: PLC0415  as above
+
+    out = state.output
+    installation = state.installation()
+    if not installation.is_founded():
+        if not installation.settings.trust_domain:
+            explicit["trust_domain"] = explicit.get("trust_domain") or _DEFAULT_DOMAIN
+        done = _initialise(state, explicit)
+        for line in _told(done):
+            out.err.print(line)
+        installation = state.installation()
+    settings = installation.settings
+    configure_logging(settings.log_level, role="up")
+    with only_one(installation.layout, "up"), stopping() as stop:
+        parent = Up(settings)
+        parent.start()
+        try:
+            out.result(
+                {"listening": settings.gateway_listen, "status": settings.status_listen, "pid": os.getpid()},
+                f"[green]✓[/green] the door is open on [bold]{settings.gateway_listen}[/bold]; "
+                f"status on http://{settings.status_listen}; Ctrl-C closes it",
+            )
+            sys.stdout.flush()
+            parent.watch(stop, restarted=lambda role: out.note(f"`doorward {role}` was started again"))
+        finally:
+            parent.end()

@@ -1,0 +1,39 @@
+"""`doorward status`: is every part well, what is wrong, what to do."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+from rich.markup import escape
+
+from doorward.cli.command import Command, State
+from doorward.cli.output import UNAVAILABLE
+
+
+@click.command("status", cls=Command)
+@click.pass_obj
+def status(state: State) -> None:
+    """Say whether every part is well, what is wrong, and what to do; exit code 3 where something is wrong."""
+    from doorward.runtime.condition import examine  # noqa: PLC0415  loaded when called
+
+    installation = state.installation()
+    parts = examine(installation, datetime.now(UTC))
+    value = {"well": all(not part.trouble for part in parts), "parts": [_value(part) for part in parts]}
+    lines = []
+    for part in parts:
+        mark = "[red]✗[/red]" if part.trouble else "[green]✓[/green]"
+        lines.append(f"{mark} [bold]{part.name:<12}[/bold] {escape(part.text)}")
+        lines += [f"    [red]{escape(text)}[/red]" for text in part.trouble]
+        lines += [f"    [dim]→ {escape(text)}[/dim]" for text in part.hints]
+    state.output.result(value, *lines)
+    if not value["well"]:
+        sys.exit(UNAVAILABLE)
+
+
+def _value(part: Any) -> dict[str, Any]:
+    return {"name": part.name, "text": part.text, "trouble": list(part.trouble), "hints": list(part.hints),
+            **json.loads(json.dumps(part.facts, default=str))}

@@ -1,0 +1,285 @@
+"""The gateway as a whole: what `doorward gateway` runs, put together from the parts of this room.
+
+Not here: settings, privileges and the database (runtime). The order of the start:
+1. registry and its journal, then the supervisor's knowledge of Envoys that an earlier run left;
+2. the authorizer listens, still refusing: nothing is known to be fresh;
+3. files are compiled, Envoy starts (or replaces the one that drains);
+4. the follower turns the authorizer fresh; publishing, reconciling and ingestion begin.
+The order of the stop is the reverse; Envoy ends with us when we are asked to stop, and lives on when
+we die.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import structlog
+
+from doorward import __version__
+from doorward.audit.events import Event, EventType
+from doorward.authority.access import AccessDecider
+from doorward.authority.gateways import confirm, deregister_gateway, register_gateway
+from doorward.authority.journal import write_event
+from doorward.authority.services import Services
+from doorward.core.entities import TENANT
+from doorward.core.errors import DoorwardError
+from doorward.gateway.assertions import AssertionSigner
+from doorward.gateway.authorizer import Authorizer, Surroundings
+from doorward.gateway.authorizer_server import AuthorizerServer
+from doorward.gateway.connections import Connections
+from doorward.gateway.cutter import Cutter, Mechanism
+from doorward.gateway.ending import Ending, EndReason
+from doorward.gateway.endpoints import Endpoint
+from doorward.gateway.follower import Follower
+from doorward.gateway.gate import PolicyGate
+from doorward.gateway.ingest import Ingest
+from doorward.gateway.journal import Journal
+from doorward.gateway.keys import load_assertion_key
+from doorward.gateway.publishing import DoorSettings, Publishing
+from doorward.gateway.reconciler import Reconciler
+from doorward.gateway.server_certificates import ServerCertificates
+from doorward.gateway.sockdiag import find
+from doorward.gateway.supervisor import EnvoyOptions, Supervisor
+from doorward.gateway.validation import Validator
+from doorward.wire.jose import render_jwk
+
+HEARTBEAT_SECONDS = 1.0
+
+_log = structlog.get_logger("doorward.gateway")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayOptions:
+    """What a gateway is told.
+
+    Args:
+        name: its name among the gateways.
+        issuer: `iss` of its assertions.
+        folder: keys, Envoy's runs, the access log; this user's own.
+        door: listeners, sockets, limits.
+        envoy: how Envoy is run.
+        listeners: where Envoy will listen, as the kernel sees it.
+        max_staleness: how old its knowledge may be.
+        lifetime: of a connection.
+        boot_id: the kernel's; the journal of another boot is worthless.
+        mechanism: how connections are cut; None tries which works.
+    """
+
+    name: str
+    issuer: str
+    folder: Path
+    door: DoorSettings
+    envoy: EnvoyOptions
+    listeners: tuple[Endpoint, ...]
+    max_staleness: timedelta
+    lifetime: timedelta
+    boot_id: str
+    mechanism: Mechanism | None = None
+
+
+class Gateway:
+    """One gateway; `start`, then `stop`.
+
+    Args:
+        services: the use cases' ports, without keys.
+        options: what it is told.
+        record: makes one event durable before it returns (group commit).
+        wait: sleeps at most some seconds, less when the doorbell rings.
+    """
+
+    def __init__(
+        self,
+        services: Services,
+        options: GatewayOptions,
+        *,
+        record: Callable[[Event], None],
+        wait: Callable[[float], bool],
+    ) -> None:
+        self._services = services
+        self._options = options
+        self._wait = wait
+        self._stop = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self._confirmed = -1
+        self._confirming = threading.Lock()
+        key = load_assertion_key(options.folder / "keys" / "assertion.pem", services.factory)
+        record_of_us = register_gateway(
+            services, name=options.name, assertion_jwk=json.dumps(render_jwk(key.public_key())), actor="system"
+        )
+        self.id = record_of_us.id
+        self._missed_since = record_of_us.confirmed_seq
+        self.connections = Connections(
+            Journal(options.folder / "connections.journal", boot_id=options.boot_id), sequence=self._head()
+        )
+        self.supervisor = Supervisor(
+            options.envoy,
+            prepare=self._prepare,
+            clock=services.clock,
+            listeners=lambda: options.listeners,
+            may_drain=lambda pid: self.cutter.reaches(pid),
+            on_started=self._envoy_started,
+            on_died=self._envoy_died,
+        )
+        self.cutter = Cutter(self.supervisor.envoy_pids, clock=services.clock, mechanism=options.mechanism)
+        self._ending = ending = Ending(services, self.id, self.connections, self.cutter)
+        gate = PolicyGate()
+        certificates = ServerCertificates(services, self.id, options.folder / "keys" / "server")
+        self.publishing = Publishing(
+            services, self.id, self.connections, ending, certificates, gate, options.door,
+            validator=Validator(options.envoy.binary, folder=options.folder),
+            admin=lambda: running.admin if (running := self.supervisor.running) else None,
+            published=self._settle,
+        )
+        decider = AccessDecider(services)
+        self.follower = Follower(
+            services, decider, self.connections, ending,
+            publish=self.publishing.request,
+            order_changed=self.publishing.order_changed,
+            confirm=self._settle,
+            max_staleness=options.max_staleness,
+            lifetime=options.lifetime,
+            gateway_id=self.id,
+        )
+        self.ingest = Ingest(services, self.id, options.folder / "log", self._reopen_logs)
+        self._reconciler = Reconciler(
+            self.connections, self.cutter,
+            listeners=lambda: options.listeners,
+            clock=services.clock,
+            end_due=lambda due: ending.end(due, EndReason.DEADLINE),
+        )
+        surroundings = Surroundings(
+            gateway_id=self.id,
+            tenant=TENANT,
+            lifetime=options.lifetime,
+            find=find,
+            record=record,
+            fresh=self.follower.fresh,
+            epoch=lambda: running.epoch if (running := self.supervisor.running) else 0,
+            application_name=self.publishing.application_name,
+        )
+        signer = AssertionSigner(key, issuer=options.issuer)
+        authorizer = Authorizer(surroundings, decider, self.connections, gate, signer, services.clock)
+        self._server = AuthorizerServer(authorizer, Path(options.door.authorizer_socket))
+
+    def start(self) -> None:
+        """Open the door.
+
+        Raises:
+            Unavailable: Envoy would not start (port in use …), or no server certificate came.
+            DoorwardError: whatever else prevents it; nothing of ours is left running.
+        """
+        try:
+            self._server.start()
+            self.supervisor.start()
+        except BaseException:
+            self.stop()
+            raise
+        self._end_adopted_if_missed()
+        self.publishing.request(self._head())
+        for name, work in (
+            ("follower", lambda: self.follower.run(self._wait, self._stop)),
+            ("publishing", lambda: self.publishing.run(self._stop)),
+            ("reconciler", lambda: self._reconciler.run(self._stop)),
+            ("ingest", lambda: self.ingest.run(self._stop)),
+            ("heartbeat", self._beat),
+        ):
+            thread = threading.Thread(target=work, name=name, daemon=True)
+            thread.start()
+            self._threads.append(thread)
+        self._record(EventType.GATEWAY_STARTED, {
+            "version": __version__, "can_cut": self.cutter.mechanism is not Mechanism.NONE})
+        _log.info("the door is open", listen=[str(one) for one in self._options.listeners],
+                  cuts_by=self.cutter.mechanism.value)
+
+    def stop(self) -> None:
+        """Close the door, end every connection, take the last lines of the access log."""
+        self._stop.set()
+        self.publishing.wake()
+        self.supervisor.stop()
+        self._server.stop()
+        for thread in self._threads:
+            thread.join(5)
+        if self._threads:
+            try:
+                self.ingest.finish(writers=False)
+                self._record(EventType.GATEWAY_STOPPED, {"reason": "stopped"})
+                deregister_gateway(self._services, self.id, actor="system")
+            except DoorwardError as error:
+                _log.error("the stop could not be recorded", code=error.code)
+
+    def trouble(self) -> list[str]:
+        """Return what is wrong, a sentence each; empty where all is well."""
+        found = [self.supervisor.trouble(), self.publishing.trouble(), self.cutter.trouble(), self._reconciler.trouble()]
+        if not self.follower.fresh():
+            found.append("the change sequence is not readable: new connections are refused")
+        return [one for one in found if one]
+
+    def _prepare(self, _epoch: int, folder: Path) -> Path:
+        """Before an Envoy starts: a log file and configuration files of its own."""
+        (self._options.folder / "log").mkdir(mode=0o700, exist_ok=True)
+        self.ingest.rotate()
+        return self.publishing.prepare(folder, self._stop)
+
+    def _end_adopted_if_missed(self) -> None:
+        """End what an earlier run admitted where something changed while nobody followed."""
+        if self.connections.sequence > self._missed_since:
+            adopted = [one for one in self.connections.all() if one.adopted]
+            self._ending.end(adopted, EndReason.AUTHORITY_CHANGED)
+
+    def _settle(self) -> None:
+        """Confirm what is enforced: acted on by the follower, and published where a policy was in it."""
+        with self._confirming:
+            behind = self.publishing.pending()
+            reached = self.follower.seq if behind is None else min(self.follower.seq, behind - 1)
+            if reached > self._confirmed:
+                self._confirmed = reached
+                confirm(self._services, self.id, reached, self._status())
+
+    def _beat(self) -> None:
+        while not self._stop.wait(HEARTBEAT_SECONDS):
+            try:
+                with self._confirming:
+                    if self.follower.fresh():
+                        confirm(self._services, self.id, self._confirmed, self._status())
+                self.ingest.finish(writers=bool(self.supervisor.draining))
+            except (DoorwardError, OSError) as error:
+                _log.error("the heartbeat failed", why=str(error))
+
+    def _status(self) -> str:
+        trouble = [one[:200] for one in self.trouble()]
+        return json.dumps({
+            "connections": len(self.connections),
+            "cuts_by": self.cutter.mechanism.value,
+            "listen": [str(one) for one in self._options.listeners],
+            "envoys": len(self.supervisor.envoy_pids()),
+            "trouble": trouble,
+        })
+
+    def _envoy_started(self, pid: int, epoch: int) -> None:
+        self._record(EventType.ENVOY_STARTED, {"pid": pid, "epoch": epoch, "adopted": False})
+
+    def _envoy_died(self, pid: int, epoch: int, status: int) -> None:
+        how = {"signal": -status} if status < 0 else {"exit_code": status}
+        now = self._services.clock.now()
+        self._record(EventType.ENVOY_DIED, {"pid": pid, "epoch": epoch, **how})
+        # Envoy writes its log every 50 ms: what it answered in its last moment may be missing.
+        self.ingest.note_gap(now - timedelta(milliseconds=500), now, "envoy-died")
+
+    def _reopen_logs(self) -> None:
+        running = self.supervisor.running
+        if running is not None:
+            running.admin.reopen_logs()
+
+    def _head(self) -> int:
+        with self._services.work.read() as books:
+            return books.changes.head()
+
+    def _record(self, kind: EventType, data: dict[str, str | int]) -> None:
+        event = write_event(self._services, kind, actor="system", data={"gateway": self.id, **data})
+        self._services.work.record([event])
+

@@ -1,0 +1,55 @@
+"""The gateway's own assertion key: ES256, made at the first start, kept in a file of this user alone.
+
+Not here: TLS server keys (server_certificates) and issuing keys, which a gateway never sees. Losing
+this key is harmless: the next start makes another, and applications read the new one from `/jwks.json`.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+
+from doorward.core.errors import IntegrityError
+from doorward.core.ports import KeyFactory, KeyKind
+
+
+def load_assertion_key(path: Path, factory: KeyFactory) -> EllipticCurvePrivateKey:
+    """Return the key in `path`; make one where there is none.
+
+    Raises:
+        IntegrityError: `assertion-key-damaged` where the file holds something else.
+    """
+    if not path.exists():
+        _make(path, factory)
+    try:
+        key = load_pem_private_key(path.read_bytes(), password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        key = None
+    if not isinstance(key, EllipticCurvePrivateKey):
+        raise IntegrityError(
+            "assertion-key-damaged", f"{path} holds no P-256 key",
+            hint="move the file away: the next start makes a new key",
+        )
+    return key
+
+
+def _make(path: Path, factory: KeyFactory) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    pem = factory.generate(KeyKind.P256).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    draft = path.with_suffix(".new")
+    draft.unlink(missing_ok=True)
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(pem)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)

@@ -1,0 +1,392 @@
+"""Publishing: from the newest policy and the live connections to what Envoy enforces.
+
+Not here: compiling (enforcement), writing and confirming files (publisher). One thread does this,
+apart from the follower, so that a revocation never waits for Envoy.
+
+The steps of a publication (the order of `enforcement.transition`):
+1. read policy, applications and authorities as of one number of the change sequence;
+2. have a server certificate for each door, and order those that are missing;
+3. end whoever holds an id of the new policy that it does not deserve;
+4. compile, with aliases for connections that lost nothing but whose ids changed;
+5. publish, and open the gate for judgements by this revision;
+6. end, paced, whoever deserves more than it can show; and, later, whoever lives by an alias.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import structlog
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from doorward.audit.events import EventType
+from doorward.authority.journal import write_event
+from doorward.authority.policies import current_document
+from doorward.authority.records import AuthorityKind
+from doorward.authority.services import Services
+from doorward.core.entities import TENANT
+from doorward.core.errors import DoorwardError, Unavailable
+from doorward.enforcement.envoy.resources import Resources, build_resources
+from doorward.enforcement.plan import (
+    EnrolmentDoor,
+    Limits,
+    OpenRoute,
+    RunPaths,
+    ServerCertificate,
+    SocketAddress,
+    build_plan,
+)
+from doorward.enforcement.transition import HeldConnection, aliases_for, rule_ids, standing_of
+from doorward.gateway.connections import Connections, LiveConnection
+from doorward.gateway.ending import Ending, EndReason
+from doorward.gateway.gate import PolicyGate
+from doorward.gateway.publisher import Admin, Publisher
+from doorward.gateway.server_certificates import ServerCertificates
+from doorward.gateway.validation import Validator
+from doorward.policy.model import Document
+
+ENROL_PURPOSE = "enrol"
+PATIENCE_SECONDS = 3.0
+"""How long a publication waits for ordered certificates before it goes on with the doors that have one."""
+
+CARRIED_LIFETIME = timedelta(minutes=10)
+"""How long a connection may live by an alias (DESIGN 2.1(5))."""
+
+RETRY_SECONDS = 2.0
+CHECK_SECONDS = 60.0
+
+_log = structlog.get_logger("doorward.publishing")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DoorSettings:
+    """What a gateway's own settings add to the policy.
+
+    `enrol_routes` are what the enrolment host lets anybody send; `enrol_socket` is where `serve` answers.
+    """
+
+    listen: tuple[SocketAddress, ...]
+    authorizer_socket: str
+    enrol_socket: str
+    enrol_routes: tuple[OpenRoute, ...]
+    log_file: str
+    limits: Limits = Limits()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ground:
+    """What a publication rests on, as of one number of the change sequence."""
+
+    seq: int
+    revision: int
+    document: Document
+    ids: Mapping[str, str]
+    trust_domain: str
+    trust: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Compiled:
+    """What is to be published; `complete` says whether every door has its certificate."""
+
+    resources: Resources
+    applications: frozenset[str]
+    complete: bool
+
+
+class Publishing:
+    """Publishes for one gateway.
+
+    Args:
+        services: the use cases' ports.
+        gateway_id: this gateway.
+        connections: the registry.
+        ending: ends connections.
+        certificates: the gateway's server certificates.
+        gate: opened with each publication.
+        settings: listeners, sockets, limits.
+        validator: asks the real Envoy whether it would take a configuration.
+        admin: the admin interface of the running Envoy, None while none runs.
+        published: called when a publication is in force.
+    """
+
+    def __init__(
+        self,
+        services: Services,
+        gateway_id: str,
+        connections: Connections,
+        ending: Ending,
+        certificates: ServerCertificates,
+        gate: PolicyGate,
+        settings: DoorSettings,
+        *,
+        validator: Validator,
+        admin: Callable[[], Admin | None],
+        published: Callable[[], None],
+    ) -> None:
+        self._services = services
+        self._gateway_id = gateway_id
+        self._connections = connections
+        self._ending = ending
+        self._certificates = certificates
+        self._gate = gate
+        self._settings = settings
+        self._validator = validator
+        self._admin = admin
+        self._published = published
+        self._xds = Path()
+        self._condition = threading.Condition()
+        self._publisher: Publisher | None = None
+        self._wanted = 0
+        self._done = 0
+        self._certificates_moved = False
+        self._names: Mapping[str, str] = {}
+        self._carried: dict[int, float] = {}
+        self._trouble = ""
+
+    # what others ask and say
+
+    def request(self, seq: int) -> None:
+        """Ask for a publication of everything up to a change number; returns at once."""
+        with self._condition:
+            self._wanted = max(self._wanted, seq)
+            self._condition.notify_all()
+
+    def order_changed(self) -> None:
+        """Say that an order for a server certificate moved."""
+        with self._condition:
+            self._certificates_moved = True
+            self._condition.notify_all()
+
+    def pending(self) -> int | None:
+        """Return the change number that is being published, None where all is in force."""
+        with self._condition:
+            return self._wanted if self._wanted > self._done else None
+
+    def application_name(self, application_id: str) -> str:
+        """Return the name of an application of the published policy."""
+        return self._names[application_id]
+
+    def trouble(self) -> str:
+        """Return why the newest policy is not in force, in a sentence; empty where it is."""
+        with self._condition:
+            return self._trouble
+
+    # the work
+
+    def prepare(self, folder: Path, stop: threading.Event) -> Path:
+        """Make the files of a fresh Envoy in its own folder; return its bootstrap.
+
+        An Envoy that drains keeps the files it has: connections that live on there lost nothing, and
+        those that lose something are cut, whatever its rules say. Waits for the first certificate.
+
+        Raises:
+            Unavailable: `no-server-certificate` where none came before `stop` was set.
+        """
+        self._xds = folder / "xds"
+        publisher = Publisher(self._xds, validator=self._validator, clock=self._services.clock)
+        said = False
+        while (compiled := self._compile(ground := self._read_ground())) is None:
+            if not said:
+                _log.warning("waiting for the first server certificate", hint="is `doorward serve` running?")
+                said = True
+            if stop.wait(0.1):
+                raise Unavailable(
+                    "no-server-certificate",
+                    "no server certificate was issued to this gateway",
+                    hint="start `doorward serve` on the same data",
+                )
+        bootstrap = publisher.prepare(compiled.resources, node=self._gateway_id, folder=folder)
+        with self._condition:
+            self._publisher = publisher
+        self._finished(ground, compiled)
+        return bootstrap
+
+    def run(self, stop: threading.Event) -> None:
+        """Publish whenever something asks for it, until `stop` is set."""
+        pause = CHECK_SECONDS
+        while True:
+            with self._condition:
+                self._condition.wait_for(
+                    lambda: stop.is_set() or self._wanted > self._done or self._certificates_moved, pause
+                )
+                self._certificates_moved = False
+            if stop.is_set():
+                return
+            pause = self._publish_once()
+
+    def wake(self) -> None:
+        """Make `run` look at its stop flag."""
+        with self._condition:
+            self._condition.notify_all()
+
+    def _publish_once(self) -> float:
+        """Publish; return how long to wait before the next look where nothing asks for one."""
+        publisher = self._publisher
+        if publisher is None:
+            return RETRY_SECONDS
+        try:
+            ground = self._read_ground()
+            self._end_overreaching(ground)
+            compiled = self._compile(ground)
+            if compiled is None:
+                return RETRY_SECONDS
+            published = publisher.publish(compiled.resources, self._admin())
+            publisher.repair(self._admin())
+        except DoorwardError as error:
+            self._failed(error)
+            return RETRY_SECONDS
+        except Exception:  # the thread must live: the old configuration stays in force meanwhile
+            _log.exception("publishing failed")
+            return RETRY_SECONDS
+        if published.changed:
+            _log.info("published", revision=ground.revision, milliseconds=round(published.seconds * 1000))
+            self._record(EventType.GATEWAY_PUBLISHED, {"revision": ground.revision, "sha256": published.version})
+        self._finished(ground, compiled)
+        self._end_short(ground)
+        return CHECK_SECONDS if compiled.complete else RETRY_SECONDS
+
+    def _finished(self, ground: _Ground, compiled: _Compiled) -> None:
+        names = {one: name for name, one in ground.ids.items()}
+        with self._condition:
+            self._names = names
+            self._done = max(self._done, ground.seq)
+            self._trouble = ""
+        self._gate.open(ground.revision, compiled.applications)
+        self._published()
+
+    def _failed(self, error: DoorwardError) -> None:
+        _log.error("the policy could not be published; the old one stays in force",
+                   code=error.code, detail=error.detail)
+        with self._condition:
+            repeated, self._trouble = self._trouble == error.detail, error.detail
+        if not repeated:
+            self._record(EventType.GATEWAY_ROLLED_BACK, {
+                "revision": max(0, self._gate.revision), "reason": error.code, "detail": error.detail[:500]})
+
+    def _record(self, kind: EventType, data: dict[str, str | int]) -> None:
+        try:
+            self._services.work.record([
+                write_event(self._services, kind, actor="system", data={"gateway": self._gateway_id, **data})
+            ])
+        except DoorwardError as error:
+            _log.error("a publication could not be recorded", code=error.code)
+
+    # the steps
+
+    def _read_ground(self) -> _Ground:
+        """Step 1."""
+        with self._services.work.read() as books:
+            tenant = books.tenants.get()
+            if tenant is None:
+                raise Unavailable("not-founded", "this installation is not initialised", hint="run: doorward init")
+            document, revision = current_document(books)
+            return _Ground(
+                seq=books.changes.head(),
+                revision=revision,
+                document=document,
+                ids={one.name: one.id for one in books.applications.list()},
+                trust_domain=tenant.trust_domain,
+                trust=tuple(
+                    x509.load_der_x509_certificate(one.der).public_bytes(Encoding.PEM).decode("ascii")
+                    for one in books.authorities.list()
+                    if one.kind is AuthorityKind.ISSUING
+                ),
+            )
+
+    def _compile(self, ground: _Ground) -> _Compiled | None:
+        """Steps 2 and 4; None while there is not a single certificate."""
+        enrol_host = f"enroll.{ground.trust_domain}"
+        wanted: dict[str, tuple[str, ...]] = {ENROL_PURPOSE: (enrol_host,)}
+        wanted |= {ground.ids[app.name]: app.hosts for app in ground.document.apps}
+        ready = self._await_certificates(wanted)
+        if not ready:
+            return None
+        self._certificates.forget_others(wanted)
+        aliases = aliases_for(self._held(), tenant=TENANT, revision=ground.revision)
+        enrol = None
+        if ENROL_PURPOSE in ready:
+            enrol = EnrolmentDoor(
+                host=enrol_host,
+                socket=self._settings.enrol_socket,
+                certificate=ready[ENROL_PURPOSE],
+                routes=self._settings.enrol_routes,
+            )
+        by_id = {one: name for name, one in ground.ids.items()}
+        plan = build_plan(
+            ground.document,
+            tenant=TENANT,
+            application_ids=ground.ids,
+            certificates={by_id[one]: found for one, found in ready.items() if one in by_id},
+            aliases=aliases,
+            listen=self._settings.listen,
+            trust=ground.trust,
+            paths=RunPaths(
+                authorizer_socket=self._settings.authorizer_socket,
+                log_file=self._settings.log_file,
+                xds=str(self._xds),
+            ),
+            enrol=enrol,
+            limits=self._settings.limits,
+        )
+        return _Compiled(
+            resources=build_resources(plan),
+            applications=frozenset(door.id for door in plan.doors),
+            complete=len(ready) == len(wanted),
+        )
+
+    def _await_certificates(self, wanted: Mapping[str, tuple[str, ...]]) -> dict[str, ServerCertificate]:
+        """Step 2."""
+        limit = self._services.clock.monotonic() + PATIENCE_SECONDS
+        while True:
+            ready = self._certificates.ensure(wanted)
+            left = limit - self._services.clock.monotonic()
+            if len(ready) == len(wanted) or left <= 0:
+                return ready
+            with self._condition:
+                self._condition.wait_for(lambda: self._certificates_moved, min(left, 0.05))
+                self._certificates_moved = False
+
+    def _held(self) -> list[HeldConnection]:
+        return [_held(one) for one in (*self._connections.all(), *self._connections.condemned())]
+
+    def _end_overreaching(self, ground: _Ground) -> None:
+        """Step 3."""
+        ids = self._rule_ids(ground)
+        standing = standing_of(self._held(), tenant=TENANT, ids=ids)
+        self._end(standing.overreaching, EndReason.AUTHORITY_WITHDRAWN)
+
+    def _rule_ids(self, ground: _Ground) -> dict[str, frozenset[str]]:
+        return {
+            ground.ids[app.name]: rule_ids(app, TENANT, ground.ids[app.name]) for app in ground.document.apps
+        }
+
+    def _end(self, keys: frozenset[int], reason: EndReason) -> None:
+        found = (self._connections.get(key) for key in keys)
+        self._ending.end([one for one in found if one is not None], reason)
+
+    def _end_short(self, ground: _Ground) -> None:
+        """Step 6."""
+        held = self._held()
+        aliases = aliases_for(held, tenant=TENANT, revision=ground.revision)
+        standing = standing_of(held, tenant=TENANT, ids=self._rule_ids(ground), aliases=aliases)
+        self._end(standing.short, EndReason.AUTHORITY_CHANGED)
+        now = self._services.clock.monotonic()
+        self._carried = {key: self._carried.get(key, now) for key in standing.carried}
+        over = {key for key, since in self._carried.items() if now - since > CARRIED_LIFETIME.total_seconds()}
+        self._end(frozenset(over), EndReason.AUTHORITY_CHANGED)
+
+
+def _held(one: LiveConnection) -> HeldConnection:
+    return HeldConnection(
+        key=one.cookie,
+        application_id=one.application_id,
+        revision=one.revision,
+        grants=frozenset(one.grants),
+        deserved=frozenset(one.authority.grants) if one.authority is not None else frozenset(),
+    )

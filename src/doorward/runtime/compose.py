@@ -1,0 +1,222 @@
+"""Putting the parts together: the one place that knows all of them, and may hold the key store.
+
+Not here: what any part does. An `Installation` is one data directory, opened; the roles and the
+command line take from it what they need.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from doorward.agent.link import DEFAULT_PORT, Link, render_link
+from doorward.audit.note import render_verifier_key, verifier_key
+from doorward.authority.founding import found
+from doorward.authority.inventory import root_certificate
+from doorward.authority.records import TenantRecord
+from doorward.authority.services import Services
+from doorward.core.errors import IntegrityError, NotFound, Unavailable
+from doorward.core.ports import KeyKind, KeyStore
+from doorward.runtime.doorbell import FolderBell
+from doorward.runtime.layout import Layout
+from doorward.runtime.privileges import choose_account
+from doorward.runtime.roles import is_root
+from doorward.runtime.settings import Settings
+from doorward.runtime.world import SoftwareKeys, SystemClock, SystemRandom
+from doorward.storage.database import Database, sqlite_url
+from doorward.storage.event_store import SqlEventLog
+from doorward.storage.keystore import FileKeyStore
+from doorward.storage.passphrase import read_passphrase
+from doorward.storage.schema_versions import migrate, require_current
+from doorward.storage.unit_of_work import SqlUnitOfWork
+
+LOG_KEY = "log-1"
+Prompt = Callable[[str], str | None]
+
+
+class Installation:
+    """One data directory.
+
+    Args:
+        settings: as read; nothing is opened before it is asked for.
+        passphrase_prompt: asks a person for the passphrase where no file is named; None never asks.
+    """
+
+    def __init__(self, settings: Settings, *, passphrase_prompt: Prompt | None = None) -> None:
+        self.settings = settings
+        self.layout = Layout(settings.data)
+        self._prompt = passphrase_prompt
+        self._keys: KeyStore | None = None
+        self.bell = FolderBell(self.layout.run)
+
+    @cached_property
+    def database(self) -> Database:
+        """The database, of this version's schema.
+
+        Raises:
+            Unavailable: `not-initialised` where there is none.
+        """
+        if not self.layout.database.exists():
+            raise _not_initialised(self.settings.data)
+        database = Database(sqlite_url(self.layout.database))
+        require_current(database)
+        return database
+
+    @cached_property
+    def event_log(self) -> SqlEventLog:
+        """The evidence."""
+        return SqlEventLog(self.database)
+
+    @property
+    def services(self) -> Services:
+        """The ports of the use cases; with keys once `unlock` was called."""
+        return Services(
+            work=self._work,
+            clock=SystemClock(),
+            random=SystemRandom(),
+            factory=SoftwareKeys(),
+            keys=self._keys,
+        )
+
+    @cached_property
+    def _work(self) -> SqlUnitOfWork:
+        return SqlUnitOfWork(self.database, random=SystemRandom(), bell=self.bell)
+
+    # founding
+
+    def is_founded(self) -> bool:
+        """Return whether `init` has come to its end here."""
+        if not self.layout.database.exists():
+            return False
+        database = Database(sqlite_url(self.layout.database))
+        try:
+            migrate(database)
+            work = SqlUnitOfWork(database, random=SystemRandom(), bell=self.bell)
+            with work.read() as books:
+                return books.tenants.get() is not None
+        finally:
+            database.close()
+
+    def found(self, *, actor: str) -> TenantRecord:
+        """Make key store, database and authority; what an interrupted run left is used."""
+        passphrase = self.read_passphrase(self.settings.passphrase_file, "passphrase for the key store")
+        if not FileKeyStore.exists(self.layout.keys):
+            FileKeyStore.create(self.layout.keys, passphrase)
+        self._keys = FileKeyStore.open(self.layout.keys, passphrase)
+        fresh = Database(sqlite_url(self.layout.database))
+        fresh.create()
+        migrate(fresh)
+        fresh.close()
+        if LOG_KEY not in self._keys.names():
+            self._keys.store(LOG_KEY, SoftwareKeys().generate(KeyKind.ED25519))
+        tenant = found(
+            self.services,
+            trust_domain=self.settings.trust_domain,
+            status_url=self.settings.public_status_url,
+            actor=actor,
+        )
+        self.layout.log_key.write_text(self._verifier_key(tenant) + "\n", encoding="ascii")
+        return tenant
+
+    def hand_over(self) -> None:
+        """Started by root: give the folders to the ordinary user of the running parts."""
+        if is_root():
+            account = choose_account(self.settings.user)
+            self.layout.hand_over(account.uid, account.gid)
+
+    # keys
+
+    def unlock(self) -> None:
+        """Open the key store.
+
+        Raises:
+            Unavailable: `not-initialised`, or no passphrase can be had.
+            RequestRefused: `passphrase-wrong`.
+        """
+        if self._keys is None:
+            if not FileKeyStore.exists(self.layout.keys):
+                raise _not_initialised(self.settings.data)
+            passphrase = self.read_passphrase(self.settings.passphrase_file, "passphrase of the key store")
+            self._keys = FileKeyStore.open(self.layout.keys, passphrase)
+
+    def read_passphrase(self, file: Path | None, question: str) -> bytes:
+        """Read a passphrase from a file, a systemd credential, or a person."""
+        return read_passphrase(file, prompt=(lambda: self._prompt(question)) if self._prompt else None)
+
+    def log_key(self) -> Ed25519PrivateKey:
+        """Return the key that signs checkpoints; the key store must be unlocked."""
+        if self._keys is None:
+            raise Unavailable("keys-locked", "the key store is locked")
+        key = self._keys.load(LOG_KEY)
+        if not isinstance(key, Ed25519PrivateKey):
+            raise IntegrityError("log-key-foreign", f"the key {LOG_KEY} is not an Ed25519 key")
+        return key
+
+    def log_origin(self) -> str:
+        """Return the name of the log."""
+        return log_origin(self.tenant())
+
+    def log_verifier_key(self) -> str:
+        """Return the verifier key of the log, as it was written down when the installation was founded."""
+        try:
+            return self.layout.log_key.read_text(encoding="ascii").strip()
+        except OSError:
+            raise NotFound(
+                "log-key-missing", f"{self.layout.log_key} cannot be read",
+                hint="give the verifier key that you kept: doorward audit verify --key FILE",
+            ) from None
+
+    def _verifier_key(self, tenant: TenantRecord) -> str:
+        return render_verifier_key(verifier_key(log_origin(tenant), self.log_key().public_key()))
+
+    # what people are told
+
+    def tenant(self) -> TenantRecord:
+        """Return the tenant.
+
+        Raises:
+            Unavailable: `not-initialised`.
+        """
+        with self._work.read() as books:
+            tenant = books.tenants.get()
+        if tenant is None:
+            raise _not_initialised(self.settings.data)
+        return tenant
+
+    def enrolment_origin(self) -> str:
+        """Return the address of the enrolment host as people see it."""
+        host, port = self._enrolment_place()
+        return f"https://{host}" + ("" if port == DEFAULT_PORT else f":{port}")
+
+    def enrolment_link(self, token: str) -> str:
+        """Return the one-time link of an invitation: address, token, and the pin of the root."""
+        host, port = self._enrolment_place()
+        pin = hashlib.sha256(root_certificate(self.services).der).hexdigest()
+        return render_link(Link(host=host, port=port, token=token, root_sha256=pin))
+
+    def _enrolment_place(self) -> tuple[str, int]:
+        return f"enroll.{self.tenant().trust_domain}", self.settings.public_port
+
+    def close(self) -> None:
+        """Close the database; it is opened again when it is asked for."""
+        if "database" in self.__dict__:
+            self.database.close()
+        for name in ("database", "event_log", "_work"):
+            self.__dict__.pop(name, None)
+
+
+def log_origin(tenant: TenantRecord) -> str:
+    """Return the name of a tenant's log, which is the name of its key."""
+    return f"{tenant.trust_domain}/audit"
+
+
+def _not_initialised(data: Path) -> Unavailable:
+    return Unavailable(
+        "not-initialised",
+        f"there is no installation in {data}",
+        hint="make one with `doorward init`, or name the right directory with --data or DOORWARD_DATA",
+    )

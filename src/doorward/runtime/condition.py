@@ -1,0 +1,142 @@
+"""The condition of an installation, part by part, for `doorward status`.
+
+Not here: mending anything. Each part says what it is, what is wrong, and what to do about it.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from doorward.authority.gateways import confirmations
+from doorward.authority.inventory import certificate_counts, list_authorities
+from doorward.authority.records import AuthorityKind
+from doorward.runtime.compose import Installation
+
+SOON = timedelta(days=60)
+LEAST_FREE_BYTES = 512 * 1024 * 1024
+MOST_WAITING = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One part: a line for people, what is wrong (sentences), what to do, and facts for `--json`."""
+
+    name: str
+    text: str
+    trouble: tuple[str, ...] = ()
+    hints: tuple[str, ...] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+def examine(installation: Installation, now: datetime) -> list[Part]:
+    """Look at every part.
+
+    Raises:
+        Unavailable: `not-initialised`.
+    """
+    return [
+        _authority(installation, now),
+        _inventory(installation),
+        _evidence(installation),
+        _serve(installation),
+        *_gateways(installation),
+        _disk(installation),
+    ]
+
+
+def _authority(installation: Installation, now: datetime) -> Part:
+    tenant = installation.tenant()
+    current = [one for one in list_authorities(installation.services) if one.current]
+    trouble, hints = [], []
+    for one in current:
+        left = one.not_after - now
+        # The responder's certificate is short-lived and renewed by `serve`; only its end is news.
+        if left < (timedelta(0) if one.kind is AuthorityKind.OCSP_RESPONDER else SOON):
+            trouble.append(f"the {one.kind.value} certificate ends {one.not_after:%Y-%m-%d}")
+            hints.append("`doorward serve` renews the responder; a root or issuing authority needs a successor")
+    return Part(
+        name="authority", text=f"{tenant.trust_domain}, status at {tenant.status_url}",
+        trouble=tuple(trouble), hints=tuple(hints), facts={"trust_domain": tenant.trust_domain},
+    )
+
+
+def _inventory(installation: Installation) -> Part:
+    counts = dict(certificate_counts(installation.services))
+    shown = ", ".join(f"{count} {state}" for state, count in counts.items() if count) or "no certificates yet"
+    return Part(name="inventory", text=shown, facts={"certificates": counts})
+
+
+def _evidence(installation: Installation) -> Part:
+    with installation.event_log.read() as store:
+        size, waiting = store.tree_size(), store.waiting()
+    trouble = (f"{waiting} events wait to be sequenced",) if waiting > MOST_WAITING else ()
+    return Part(
+        name="evidence", text=f"{size} events in the log, {waiting} waiting",
+        trouble=trouble, hints=("is `doorward serve` running?",) if trouble else (),
+        facts={"events": size, "waiting": waiting},
+    )
+
+
+def _serve(installation: Installation) -> Part:
+    url = f"http://{installation.settings.status_listen}/healthz"
+    try:
+        with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310  our own setting, http only
+            well = answer.status == 200  # noqa: PLR2004  OK
+    except (OSError, urllib.error.URLError, ValueError):
+        well = False
+    if well:
+        return Part(name="serve", text=f"answers on {installation.settings.status_listen}", facts={"answers": True})
+    return Part(
+        name="serve", text=f"nothing answers on {installation.settings.status_listen}", facts={"answers": False},
+        trouble=("no certificate can be issued, and CRL and OCSP are not served",),
+        hints=("start it: doorward up",),
+    )
+
+
+def _gateways(installation: Installation) -> list[Part]:
+    with installation.services.work.read() as books:
+        head = books.changes.head()
+    parts = []
+    for one in confirmations(installation.services, head):
+        said = _parse(one.gateway.status)
+        trouble = [str(text) for text in said.get("trouble", [])]
+        hints = []
+        if not one.fresh:
+            trouble.append(f"not heard of since {one.gateway.seen_at:%Y-%m-%d %H:%M:%S}Z")
+            hints.append("start it: doorward up")
+        elif not one.confirmed:
+            trouble.append(f"enforces change {one.gateway.confirmed_seq} of {head}")
+            hints.append("wait a second and look again; it refuses new connections while it is behind")
+        text = f"{one.gateway.name}: {said.get('connections', 0)} connections on {', '.join(said.get('listen', []))}"
+        text += f", cuts by {said.get('cuts_by', '?')}"
+        parts.append(Part(name="gateway", text=text, trouble=tuple(trouble), hints=tuple(hints),
+                          facts={"gateway": one.gateway.name, **said}))
+    if parts:
+        return parts
+    return [Part(name="gateway", text="no gateway was ever started", trouble=("there is no door",),
+                 hints=("start it: doorward up",))]
+
+
+def _parse(text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _disk(installation: Installation) -> Part:
+    usage = shutil.disk_usage(installation.settings.data)
+    low = usage.free < LEAST_FREE_BYTES
+    return Part(
+        name="disk", text=f"{usage.free // 2**20} MiB free", facts={"free_bytes": usage.free},
+        trouble=("the disk is nearly full: decisions that cannot be recorded are refused",) if low else (),
+        hints=(f"make room below {installation.settings.data}",) if low else (),
+    )

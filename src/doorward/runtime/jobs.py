@@ -1,0 +1,64 @@
+"""What `doorward serve` does by itself: sequence events, sign checkpoints, fill orders, keep the status fresh.
+
+Not here: any rule about when something is due (the use cases say so). Each job runs in a thread of
+its own and survives its own failures: it says what went wrong and tries again.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from doorward.core.errors import DoorwardError
+
+_log = structlog.get_logger("doorward.jobs")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One kind of work.
+
+    `work` returns True where there is more to do at once; `wait` sleeps between two looks, at most
+    that many seconds, and may return early (a doorbell).
+    """
+
+    name: str
+    work: Callable[[], bool]
+    seconds: float
+    wait: Callable[[float], object]
+
+
+class Jobs:
+    """Runs jobs until `stop`."""
+
+    def __init__(self, jobs: list[Job], stop: threading.Event) -> None:
+        self._stop = stop
+        self._threads = [
+            threading.Thread(target=self._run, args=(job,), name=f"job-{job.name}", daemon=True) for job in jobs
+        ]
+
+    def start(self) -> None:
+        """Start every job."""
+        for thread in self._threads:
+            thread.start()
+
+    def join(self, timeout_seconds: float) -> None:
+        """Wait for the jobs to end, after `stop` was set."""
+        for thread in self._threads:
+            thread.join(timeout_seconds)
+
+    def _run(self, job: Job) -> None:
+        while not self._stop.is_set():
+            try:
+                while job.work() and not self._stop.is_set():
+                    pass
+            except DoorwardError as error:
+                _log.error("a job failed and will be tried again", job=job.name, code=error.code, detail=error.detail)
+                self._stop.wait(1.0)
+            except Exception:  # a job must not die of one bad moment
+                _log.exception("a job failed and will be tried again", job=job.name)
+                self._stop.wait(1.0)
+            job.wait(job.seconds)

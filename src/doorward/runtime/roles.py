@@ -1,0 +1,83 @@
+"""What the roles have in common: signals, giving up root, and saying that they are ready."""
+
+from __future__ import annotations
+
+import os
+import pkgutil
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import doorward
+from doorward.runtime.privileges import Capability, choose_account, drop, harden, preload
+
+_LATER = (
+    "concurrent.futures.thread",
+    "encodings.ascii",
+    "encodings.idna",
+    "encodings.latin_1",
+    "encodings.unicode_escape",
+    "grpc._cython.cygrpc",
+    "http.client",
+    "sqlalchemy.dialects.sqlite.pysqlite",
+    "sqlalchemy.pool.impl",
+    "stringprep",
+    "uvicorn.loops.asyncio",
+    "uvicorn.loops.auto",
+    "uvicorn.protocols.http.h11_impl",
+)
+"""Modules that libraries import when they are first used; the ordinary user may not reach them then."""
+
+_NOT_OURS = ("doorward.cli", "doorward.demo", "doorward.storage.migrations")
+
+
+def is_root() -> bool:
+    """Return whether this process runs as root."""
+    return os.geteuid() == 0
+
+
+def preload_all() -> None:
+    """Import all that a role may need later, before it becomes a user who cannot read it."""
+    names = [
+        found.name
+        for found in pkgutil.walk_packages(doorward.__path__, "doorward.", onerror=lambda _name: None)
+        if not found.name.startswith(_NOT_OURS)
+    ]
+    preload([*names, *_LATER])
+
+
+def become_ordinary(wanted: str, *, keep: frozenset[Capability], hand_down: frozenset[Capability]) -> None:
+    """Give up root for good where we have it; harden this process in any case."""
+    if not is_root():
+        harden()
+        return
+    preload_all()
+    drop(choose_account(wanted), keep=keep, hand_down=hand_down)
+
+
+@contextmanager
+def stopping() -> Iterator[threading.Event]:
+    """Yield an event that SIGTERM and SIGINT set; the second signal ends the process at once."""
+    stop = threading.Event()
+
+    def on_signal(number: int, _frame: object) -> None:
+        if stop.is_set():
+            os._exit(128 + number)
+        stop.set()
+
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def say_ready() -> None:
+    """Tell whoever started us that we are ready: one line on the descriptor in DOORWARD_READY_FD."""
+    descriptor = os.environ.pop("DOORWARD_READY_FD", "")
+    if descriptor.isdigit():
+        os.write(int(descriptor), b"ready\n")
+        os.close(int(descriptor))
+

@@ -1,0 +1,158 @@
+"""`doorward serve`: the authority's side of a running installation.
+
+It signs: the status listener (CRL, OCSP, AIA), the enrolment surface behind the gateway, and the jobs
+that sequence events, sign checkpoints, fill gateways' orders and keep revocation data fresh.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import structlog
+
+from doorward.audit.log import sequence, sign_checkpoint
+from doorward.authority.founding import renew_responder, responder_due
+from doorward.authority.gateways import open_orders
+from doorward.authority.issuing import issue_server
+from doorward.authority.revocation import crl_due, publish_crl
+from doorward.authority.status import refresh_ocsp
+from doorward.core.errors import DoorwardError
+from doorward.runtime.compose import Installation
+from doorward.runtime.doorbell import HungBell
+from doorward.runtime.jobs import Job, Jobs
+from doorward.runtime.roles import become_ordinary
+from doorward.runtime.settings import split_listen
+from doorward.web.app import build_enrolment_app, build_status_app
+from doorward.web.pool import UseCasePool
+from doorward.web.serving import SocketPath, TcpAddress, WebServer
+
+SYSTEM = "system"
+SEQUENCED_AT_ONCE = 1000
+CHECKPOINT_SECONDS = 5.0
+
+_log = structlog.get_logger("doorward.serve")
+
+
+class Serve:
+    """One running `doorward serve`; `start`, then `stop`."""
+
+    def __init__(self, installation: Installation) -> None:
+        self._installation = installation
+        self._services = installation.services
+        self._stop = threading.Event()
+        self._pool = UseCasePool()
+        settings, layout = installation.settings, installation.layout
+        host, port = split_listen(settings.status_listen)
+        self.status = WebServer(
+            build_status_app(self._services, self._pool), TcpAddress(host=host, port=port), name="status"
+        )
+        self._enrolment = WebServer(
+            build_enrolment_app(self._services, self._pool, origin=installation.enrolment_origin()),
+            SocketPath(path=layout.enrol_socket),
+            name="enrolment",
+        )
+        self._bell = HungBell(layout.run, "serve")
+        self._jobs = Jobs(self._list_jobs(), self._stop)
+        self._ocsp_page = ""
+
+    def start(self) -> None:
+        """Listen, and begin the jobs.
+
+        Raises:
+            Unavailable: an address is in use; nothing is left running.
+        """
+        try:
+            self.status.start()
+            self._enrolment.start()
+        except DoorwardError:
+            self.stop()
+            raise
+        self._jobs.start()
+        _log.info("serving", status=str(self.status.address))
+
+    def stop(self) -> None:
+        """Stop listening, finish the jobs, sequence and sign what is left."""
+        self._stop.set()
+        self._installation.bell.ring()
+        for server in (self._enrolment, self.status):
+            server.stop()
+        self._jobs.join(5.0)
+        self._pool.close()
+        self._bell.close()
+        try:
+            while self._sequence():
+                pass
+            self._sign_checkpoint()
+        except DoorwardError as error:
+            _log.error("the last events could not be sequenced", code=error.code)
+
+    def _list_jobs(self) -> list[Job]:
+        return [
+            Job(name="sequence", work=self._sequence, seconds=0.05, wait=self._stop.wait),
+            Job(name="checkpoint", work=self._sign_checkpoint, seconds=CHECKPOINT_SECONDS, wait=self._stop.wait),
+            Job(name="orders", work=self._on_change, seconds=0.05, wait=self._bell.wait),
+            Job(name="crl", work=self._publish_crl, seconds=0.5, wait=self._stop.wait),
+            Job(name="ocsp", work=self._refresh_ocsp, seconds=60.0, wait=self._stop.wait),
+            Job(name="responder", work=self._renew_responder, seconds=600.0, wait=self._stop.wait),
+        ]
+
+    def _sequence(self) -> bool:
+        with self._installation.event_log.read() as store:
+            if not store.waiting():
+                return False
+        with self._installation.event_log.change() as store:
+            return sequence(store, SEQUENCED_AT_ONCE) == SEQUENCED_AT_ONCE
+
+    def _sign_checkpoint(self) -> bool:
+        with self._installation.event_log.change() as store:
+            sign_checkpoint(
+                store, self._installation.log_key(), self._installation.log_origin(), self._services.clock.now()
+            )
+        return False
+
+    def _on_change(self) -> bool:
+        for order in open_orders(self._services):
+            _quietly(lambda: issue_server(self._services, order.id, actor=SYSTEM), "an order was refused")  # noqa: B023  called at once
+        return False
+
+    def _publish_crl(self) -> bool:
+        if crl_due(self._services, self._services.clock.now()):
+            publish_crl(self._services)
+        return False
+
+    def _refresh_ocsp(self) -> bool:
+        done = refresh_ocsp(self._services, after_id=self._ocsp_page)
+        self._ocsp_page = done.next_after_id
+        return bool(done.next_after_id)
+
+    def _renew_responder(self) -> bool:
+        if responder_due(self._services):
+            renew_responder(self._services, actor=SYSTEM)
+        return False
+
+
+def _quietly(work: Callable[[], object], failed: str) -> None:
+    try:
+        work()
+    except DoorwardError as error:
+        _log.warning(failed, code=error.code, detail=error.detail)
+
+
+def run_serve(installation: Installation, stop: threading.Event, *, started: Callable[[], None]) -> None:
+    """Serve until `stop` is set; started by root, give up everything that root may do first.
+
+    The key store is unlocked before: the file with its passphrase stays root's own.
+    """
+    installation.unlock()
+    installation.tenant()
+    installation.hand_over()
+    installation.close()
+    become_ordinary(installation.settings.user, keep=frozenset(), hand_down=frozenset())
+    serve = Serve(installation)
+    serve.start()
+    started()
+    try:
+        stop.wait()
+    finally:
+        serve.stop()
