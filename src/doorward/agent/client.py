@@ -1,0 +1,218 @@
+"""Enrolment on the user's machine: a one-time link becomes a key, a certificate and files.
+
+The steps:
+1. the key is made here and stored, before anything is asked of anybody;
+2. the root certificate is fetched over a connection that proves nothing, and compared with the link's
+   SHA-256; nothing secret is sent on that connection;
+3. a new connection: the server proves its name by exactly that root, and gets token and request;
+4. what comes back is checked (credential) and kept at once;
+5. the files are written (store).
+Each run that is cut off can be repeated with the same command. The key never leaves the machine.
+
+Not here: renewal. Standard: RFC 2986 (request), RFC 6750 section 2.1 (token), RFC 9457 (refusals).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from doorward.agent.credential import Credential, parse_credential, parse_root
+from doorward.agent.link import Link
+from doorward.agent.pkcs12 import Pkcs12Form, check_password, make_password, render_pkcs12
+from doorward.agent.store import CERTIFICATE, CHAIN, KEY, ROOT, IdentityFolder
+from doorward.agent.transport import REQUEST_SECONDS, Answer, fetch, pinned_context, unverified_context
+from doorward.core.errors import DoorwardError, MalformedInput, RequestRefused, Unavailable
+from doorward.core.ports import Clock, KeyFactory, KeyKind, PrivateKey, RandomSource
+from doorward.pki.csr import build_csr
+
+CHAIN_TYPE = "application/pem-certificate-chain"
+_CODE = re.compile(r"[a-z][a-z0-9-]{0,63}")
+_MAX_SENTENCE = 300
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Enrolled:
+    """An identity that is on this machine now.
+
+    `p12_password` is the password that was made for the `.p12` file, to be shown once and kept
+    nowhere; empty where the caller chose it. `previous` is where older files went, if there were any.
+    """
+
+    credential: Credential
+    directory: Path
+    p12: Path
+    p12_form: Pkcs12Form
+    p12_password: str = field(repr=False)
+    previous: Path | None
+
+    @property
+    def key(self) -> Path:
+        """The private key's file."""
+        return self.directory / KEY
+
+    @property
+    def certificate(self) -> Path:
+        """The certificate's file."""
+        return self.directory / CERTIFICATE
+
+    @property
+    def chain(self) -> Path:
+        """The file of certificate and issuer."""
+        return self.directory / CHAIN
+
+    @property
+    def root(self) -> Path:
+        """The root certificate's file."""
+        return self.directory / ROOT
+
+
+def enroll(
+    link: Link,
+    *,
+    out: Path,
+    clock: Clock,
+    random: RandomSource,
+    factory: KeyFactory,
+    key_kind: KeyKind = KeyKind.P256,
+    p12_form: Pkcs12Form = Pkcs12Form.MODERN,
+    p12_password: str = "",
+    force: bool = False,
+    seconds: float = REQUEST_SECONDS,
+) -> Enrolled:
+    """Turn a one-time link into an identity in a folder.
+
+    Args:
+        link: from `parse_link`.
+        out: the folder; made where it is missing (mode 0700).
+        clock: for the dates of the certificate.
+        random: for the password of the `.p12` file.
+        factory: makes the private key.
+        key_kind: its kind; Windows and macOS import P-256, P-384 and RSA.
+        p12_form: how the `.p12` file is encoded; `choose_form(sys.platform)` knows this machine.
+        p12_password: its password; empty makes one.
+        force: set an identity aside that is in the folder already.
+        seconds: for each of the two requests.
+
+    Raises:
+        RequestRefused: `identity-exists`, `root-not-pinned`, `server-not-trusted`, what
+            `parse_credential` refuses, and what the server refuses by its own code
+            (`invitation-invalid`, …).
+        Unavailable: `server-unreachable`, `server-too-slow`, and the server's own.
+        MalformedInput: answers that are none.
+        ConfigurationError: `folder-unusable`. IntegrityError: `key-exposed`, `key-damaged`.
+    """
+    password = check_password(p12_password) if p12_password else make_password(random)
+    folder = IdentityFolder(out)
+    # 1. the key
+    key = folder.begin(lambda: factory.generate(key_kind), force=force)
+    credential = _take_up(folder, link, key, clock)
+    if credential is None:
+        # 2. the root
+        root = fetch_root(link, seconds)
+        # 3. the request
+        answer = request_certificate(link, root, key, seconds)
+        # 4. the checks
+        credential = parse_credential(answer, key, root, clock.now())
+        folder.keep(ROOT, root.public_bytes(Encoding.PEM))
+        folder.keep(CHAIN, _pem(credential))
+    # 5. the files
+    p12_name = f"{credential.name}.p12"
+    p12 = render_pkcs12(
+        key,
+        credential.certificate,
+        credential.issuers,
+        name=credential.name,
+        password=password,
+        form=p12_form,
+    )
+    previous = folder.finish({p12_name: p12, CERTIFICATE: credential.certificate.public_bytes(Encoding.PEM)})
+    return Enrolled(
+        credential=credential,
+        directory=out,
+        p12=out / p12_name,
+        p12_form=p12_form,
+        p12_password="" if p12_password else password,
+        previous=previous,
+    )
+
+
+def fetch_root(link: Link, seconds: float = REQUEST_SECONDS) -> x509.Certificate:
+    """Return the root certificate that the link pins; the connection itself proves nothing.
+
+    Raises:
+        RequestRefused: `root-not-pinned`. MalformedInput: `root-malformed`. Unavailable: no answer.
+    """
+    answer = fetch(link, "GET", "/root.pem", unverified_context(), seconds=seconds)
+    if answer.status != 200:  # noqa: PLR2004 - OK
+        raise read_problem(answer, link)
+    return parse_root(answer.body, link.root_sha256)
+
+
+def request_certificate(
+    link: Link, root: x509.Certificate, key: PrivateKey, seconds: float = REQUEST_SECONDS
+) -> bytes:
+    """Return the PEM chain that the server gives for the token and a request of that key.
+
+    Raises:
+        RequestRefused, Unavailable, MalformedInput: as the server says, or without a proper answer.
+    """
+    # The name in a request is a hint that the server does not follow; so none is told.
+    body = build_csr(key, "enrolment")
+    headers = {
+        "Authorization": f"Bearer {link.token}",
+        "Content-Type": "application/pkcs10",
+        "Accept": CHAIN_TYPE,
+    }
+    context = pinned_context(root.public_bytes(Encoding.PEM).decode("ascii"))
+    answer = fetch(link, "POST", "/v1/certificates", context, headers=headers, body=body, seconds=seconds)
+    if answer.status not in (200, 201) or answer.media_type != CHAIN_TYPE:
+        raise read_problem(answer, link)
+    return answer.body
+
+
+def read_problem(answer: Answer, link: Link) -> DoorwardError:
+    """Return the server's refusal as an error; its words are made safe for a terminal.
+
+    Standard: RFC 9457 section 3.
+    """
+    try:
+        members = json.loads(answer.body) if answer.media_type == "application/problem+json" else None
+    except (ValueError, RecursionError):
+        members = None
+    code = members.get("code") if isinstance(members, dict) else None
+    if not isinstance(members, dict) or not isinstance(code, str) or not _CODE.fullmatch(code):
+        hint = "check that the link is whole; a proxy may be in the way"
+        detail = f"{link.authority} does not answer as an enrolment server does (status {answer.status})"
+        return MalformedInput("server-answer-malformed", detail, hint=hint)
+    detail, hint = _sentence(members.get("detail")), _sentence(members.get("hint"))
+    # 429 and 5xx may be otherwise in a while; everything else is an answer.
+    kind = Unavailable if answer.status == 429 or answer.status >= 500 else RequestRefused  # noqa: PLR2004
+    return kind(code, detail or "the server refused", hint=hint)
+
+
+def _take_up(folder: IdentityFolder, link: Link, key: PrivateKey, clock: Clock) -> Credential | None:
+    """Return what an earlier run received and could not install, where it is whole and of this authority."""
+    received = folder.received()
+    if not {ROOT, CHAIN} <= received.keys():
+        return None
+    try:
+        root = parse_root(received[ROOT], link.root_sha256)
+        return parse_credential(received[CHAIN], key, root, clock.now())
+    except (MalformedInput, RequestRefused):
+        return None
+
+
+def _pem(credential: Credential) -> bytes:
+    return b"".join(one.public_bytes(Encoding.PEM) for one in (credential.certificate, *credential.issuers))
+
+
+def _sentence(value: object) -> str:
+    """Return a sentence of a peer without control characters: they could repaint the user's terminal."""
+    text = value if isinstance(value, str) else ""
+    return "".join(character for character in text if character.isprintable())[:_MAX_SENTENCE]

@@ -1,0 +1,145 @@
+"""What comes back from an enrolment, and every check before it is kept.
+
+Not here: fetching (client) and storing (store). The server proved that it belongs to the link's
+authority; these checks find its mistakes, and a certificate that was meant for another key.
+Standard: RFC 8555 section 9.1 (PEM chain), RFC 5280 sections 4.2.1.12 and 6.1.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
+
+from doorward.core.errors import MalformedInput, RequestRefused
+from doorward.core.ports import PrivateKey, PublicKey
+
+MAX_CHAIN = 5
+"""Leaf, and more intermediates than any authority of ours has."""
+
+CLOCK_SKEW = timedelta(minutes=5)
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+_PEM = re.compile(rb"-----BEGIN CERTIFICATE-----\s[A-Za-z0-9+/=\s]{1,24000}-----END CERTIFICATE-----")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credential:
+    """A checked certificate, the issuers between it and the root, and the root."""
+
+    certificate: x509.Certificate
+    issuers: tuple[x509.Certificate, ...]
+    root: x509.Certificate
+
+    @property
+    def name(self) -> str:
+        """The holder's name, fit for a file name; a server does not choose paths on this machine."""
+        names = self.certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+        text = str(names[0].value) if names else ""
+        return text if _NAME.fullmatch(text) else "identity"
+
+
+def parse_root(data: bytes, sha256: str) -> x509.Certificate:
+    """Return the root certificate of an answer, when it is the one that the link pinned.
+
+    Args:
+        data: PEM; exactly one certificate. A second one would be trusted by whoever loads the file
+            as it came, while only the first was compared.
+        sha256: lower-case hex of the DER.
+
+    Raises:
+        MalformedInput: `root-malformed`.
+        RequestRefused: `root-not-pinned`.
+    """
+    roots = _parse_pem(data, "root-malformed", "the root certificate")
+    if len(roots) != 1:
+        raise MalformedInput("root-malformed", "the server sent more than one root certificate")
+    found = hashlib.sha256(roots[0].public_bytes(Encoding.DER)).hexdigest()
+    if not hmac.compare_digest(found, sha256):
+        raise RequestRefused(
+            "root-not-pinned",
+            "the server's root certificate is not the one in your link",
+            hint="somebody may be listening in; use another network, or ask for a new link",
+        )
+    return roots[0]
+
+
+def parse_credential(data: bytes, key: PrivateKey, root: x509.Certificate, now: datetime) -> Credential:
+    """Return the certificate of an answer after every check.
+
+    1. PEM, leaf first, at most 5; 2. the leaf's key is ours; 3. it is in time; 4. it is for clients;
+    5. it chains to the root.
+
+    Args:
+        data: PEM chain without the root.
+        key: the key that was made here.
+        root: the pinned root.
+        now: aware, UTC.
+
+    Raises:
+        MalformedInput: `chain-malformed`.
+        RequestRefused: `certificate-of-another-key`, `certificate-out-of-time`,
+            `certificate-not-for-clients`, `certificate-not-trusted`.
+
+    Standard: RFC 5280 section 6.1. Not checked: revocation; it is seconds old.
+    """
+    # 1. form
+    leaf, *issuers = _parse_pem(data, "chain-malformed", "the certificate")
+    # 2. key
+    if _key_bits(leaf.public_key()) != _key_bits(key.public_key()):
+        raise _refused("certificate-of-another-key", "the certificate is for another key than yours")
+    # 3. time
+    if now < leaf.not_valid_before_utc - CLOCK_SKEW or now >= leaf.not_valid_after_utc:
+        raise _refused(
+            "certificate-out-of-time",
+            f"the certificate is valid from {leaf.not_valid_before_utc:%Y-%m-%d %H:%M} UTC, and here it is "
+            f"{now:%Y-%m-%d %H:%M} UTC",
+            hint="set the clock of this machine",
+        )
+    # 4. purpose
+    try:
+        usage = leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError):
+        usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
+    if ExtendedKeyUsageOID.CLIENT_AUTH not in usage:
+        raise _refused("certificate-not-for-clients", "the certificate is not one for clients")
+    # 5. chain
+    moment = max(now, leaf.not_valid_before_utc)
+    verifier = (
+        PolicyBuilder().store(Store([root])).time(moment).max_chain_depth(MAX_CHAIN).build_client_verifier()
+    )
+    try:
+        verifier.verify(leaf, issuers)
+    except VerificationError:
+        raise _refused(
+            "certificate-not-trusted", "the certificate is not by the authority of your link"
+        ) from None
+    return Credential(certificate=leaf, issuers=tuple(issuers), root=root)
+
+
+def _parse_pem(data: bytes, code: str, what: str) -> list[x509.Certificate]:
+    blocks = _PEM.findall(data)
+    if not 1 <= len(blocks) <= MAX_CHAIN or data.count(b"-----BEGIN") != len(blocks):
+        raise MalformedInput(code, f"the server did not send {what}")
+    try:
+        return [x509.load_pem_x509_certificate(block) for block in blocks]
+    except ValueError:
+        raise MalformedInput(code, f"{what} that the server sent cannot be read") from None
+
+
+def _key_bits(key: object) -> bytes:
+    if not isinstance(key, PublicKey):
+        return b""
+    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def _refused(
+    code: str, detail: str, hint: str = "ask your administrator; nothing was installed"
+) -> RequestRefused:
+    return RequestRefused(code, detail, hint=hint)

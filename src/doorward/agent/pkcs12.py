@@ -1,0 +1,113 @@
+"""The `.p12` file that browsers and operating systems import: its two encodings and its password.
+
+Not here: where it is written (store). What is known of importers (November 2026; docs/how-to):
+
+| importer                                  | modern              | legacy |
+|-------------------------------------------|---------------------|--------|
+| Windows 10 1709, 11, Server 2019 and later| yes                 | yes    |
+| Windows Server 2016 and older             | no                  | yes    |
+| Firefox, Chromium on Linux (NSS)          | yes                 | yes    |
+| macOS 14 and older, iOS of that time      | no                  | yes    |
+| macOS 26                                  | only told the format| yes    |
+| Android 12 and older                      | no                  | yes    |
+| Java 8u301, 11.0.12, 16 and later         | yes                 | yes    |
+| OpenSSL 3 (FIPS provider: modern only)    | yes                 | yes    |
+
+So modern is the default, and legacy where the agent itself runs on macOS. What is old in the legacy
+form (3DES, a MAC with SHA-1) is no weakness under a password of 120 random bits, which is what the
+agent makes; a password that somebody chose deserves the modern form.
+Standard: RFC 7292; RFC 8018 section 6.2 (PBES2); RFC 9579 (PBMAC1) is not used, importers lack it.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from enum import Enum
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import KeySerializationEncryption, PrivateFormat, pkcs12
+
+from doorward.core.errors import RequestRefused
+from doorward.core.ports import PrivateKey, RandomSource
+
+ROUNDS = 100_000
+"""Precedent: Java's keytool takes 10,000 and OpenSSL 2,048; NSS refuses more than 600,000."""
+
+SHORTEST_PASSWORD = 12
+LONGEST_PASSWORD = 64
+"""Some importers cut at 32 characters; the password made here has 27."""
+
+
+class Pkcs12Form(Enum):
+    """How a `.p12` is encoded."""
+
+    MODERN = "modern"
+    LEGACY = "legacy"
+
+
+def choose_form(platform: str) -> Pkcs12Form:
+    """Return the form for the machine itself; `platform` is `sys.platform`."""
+    return Pkcs12Form.LEGACY if platform == "darwin" else Pkcs12Form.MODERN
+
+
+def make_password(random: RandomSource) -> str:
+    """Return 120 random bits as four groups of six, of letters and digits that are hard to confuse."""
+    text = base64.b32encode(random.token(15)).decode("ascii").lower()
+    return "-".join(text[start : start + 6] for start in range(0, 24, 6))
+
+
+def check_password(password: str) -> str:
+    """Return a password that was chosen, where it can protect a file and every importer can take it.
+
+    Raises:
+        RequestRefused: `p12-password-refused`: shorter than 12 or longer than 64 characters, or not
+            visible ASCII, whose encoding importers disagree about.
+    """
+    visible = all("!" <= character <= "~" or character == " " for character in password)
+    if not SHORTEST_PASSWORD <= len(password) <= LONGEST_PASSWORD or not visible:
+        raise RequestRefused(
+            "p12-password-refused",
+            f"the password of the .p12 file needs {SHORTEST_PASSWORD} to {LONGEST_PASSWORD} ASCII characters",
+            hint="leave it out, and one is made for you",
+        )
+    return password
+
+
+def render_pkcs12(
+    key: PrivateKey,
+    certificate: x509.Certificate,
+    issuers: Sequence[x509.Certificate],
+    *,
+    name: str,
+    password: str,
+    form: Pkcs12Form,
+) -> bytes:
+    """Return key, certificate and issuers as one encrypted file.
+
+    Args:
+        key: the certificate's private key.
+        certificate: the leaf.
+        issuers: the intermediates that a server needs. Not the root: a file that is opened to import
+            a certificate should not offer to trust an authority as well.
+        name: what importers show.
+        password: ASCII.
+        form: which encoding.
+
+    Standard: RFC 7292 section 4.
+    """
+    return pkcs12.serialize_key_and_certificates(
+        name.encode("utf-8"), key, certificate, issuers or None, _encryption(password, form)
+    )
+
+
+def _encryption(password: str, form: Pkcs12Form) -> KeySerializationEncryption:
+    builder = PrivateFormat.PKCS12.encryption_builder().kdf_rounds(ROUNDS)
+    if form is Pkcs12Form.LEGACY:
+        builder = builder.key_cert_algorithm(pkcs12.PBES.PBESv1SHA1And3KeyTripleDESCBC)
+        builder = builder.hmac_hash(hashes.SHA1())  # noqa: S303 - what old importers can check
+    else:
+        builder = builder.key_cert_algorithm(pkcs12.PBES.PBESv2SHA256AndAES256CBC)
+        builder = builder.hmac_hash(hashes.SHA256())
+    return builder.build(password.encode("ascii"))

@@ -1,0 +1,123 @@
+"""The checks of what comes back from an enrolment."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from cryptography import x509
+from tests.support.ports import NOON, PlainKeys
+from tests.support.toy_ca import SERVER, Issued, KeyKind, ToyCA
+
+from doorward.agent.credential import parse_credential, parse_root
+from doorward.core.errors import DoorwardError, MalformedInput, RequestRefused
+
+ROOT = ToyCA.create()
+ISSUING = ROOT.issuing()
+KEY = PlainKeys().generate(KeyKind.P256)
+
+
+def chain(leaf: Issued, *issuers: ToyCA) -> bytes:
+    """Return PEM, leaf first."""
+    return leaf.pem + b"".join(issuer.pem for issuer in issuers)
+
+
+def refusal(call: Callable[[], object]) -> str:
+    """Return the code with which something is refused."""
+    with pytest.raises(DoorwardError) as caught:
+        call()
+    assert isinstance(caught.value, MalformedInput | RequestRefused)
+    return caught.value.code
+
+
+def judge(data: bytes, root: x509.Certificate = ROOT.certificate, **later: float) -> str:
+    """Return the code with which a chain is refused."""
+    return refusal(lambda: parse_credential(data, KEY, root, NOON + timedelta(**later)))
+
+
+@pytest.mark.parametrize("kind", [KeyKind.P256, KeyKind.P384, KeyKind.RSA3072, KeyKind.ED25519])
+def test_a_certificate_of_our_key_by_our_root_is_taken(kind: KeyKind) -> None:
+    """Root -> issuing -> leaf of our key, in time, for clients: taken, with its name and issuer."""
+    key = PlainKeys().generate(kind)
+    leaf = ISSUING.leaf("alice", key=key)
+    found = parse_credential(chain(leaf, ISSUING), key, ROOT.certificate, NOON)
+    assert (found.certificate, found.issuers) == (leaf.certificate, (ISSUING.certificate,))
+    assert found.name == "alice"
+
+
+def test_text_around_the_blocks_is_let_through() -> None:
+    """Servers write comments between PEM blocks (RFC 7468 section 5.2)."""
+    data = b"subject=alice\r\n" + chain(ISSUING.leaf(key=KEY), ISSUING).replace(b"\n", b"\r\n")
+    assert parse_credential(data, KEY, ROOT.certificate, NOON).name == "alice"
+
+
+@pytest.mark.parametrize("name", ["../../etc/passwd", "Alice", "a/b", "-", "a" * 64])
+def test_a_server_chooses_no_path_on_this_machine(name: str) -> None:
+    """A name that is not one of ours does not become a file name."""
+    leaf = ISSUING.leaf(name, uris=("spiffe://corp.example/person/a",), key=KEY)
+    assert parse_credential(chain(leaf, ISSUING), KEY, ROOT.certificate, NOON).name == "identity"
+
+
+def test_a_certificate_of_another_key_is_refused() -> None:
+    """A certificate that somebody else holds the key of is worthless here."""
+    assert judge(chain(ISSUING.leaf(), ISSUING)) == "certificate-of-another-key"
+
+
+def test_a_certificate_by_another_authority_is_refused() -> None:
+    """Same names, other keys: the chain must end in the pinned root."""
+    other = ToyCA.create().issuing()
+    leaf = other.leaf(key=KEY)
+    assert judge(chain(leaf, other)) == "certificate-not-trusted"
+    assert judge(chain(leaf, ISSUING)) == "certificate-not-trusted"
+    assert judge(chain(ISSUING.leaf(key=KEY))) == "certificate-not-trusted"
+
+
+@pytest.mark.parametrize("usage", [None, (SERVER,)])
+def test_a_certificate_that_is_not_for_clients_is_refused(usage: tuple[x509.ObjectIdentifier] | None) -> None:
+    """Without clientAuth, or without any extended key usage, no browser would offer it."""
+    leaf = ISSUING.leaf(key=KEY, extended_key_usage=usage)
+    assert judge(chain(leaf, ISSUING)) == "certificate-not-for-clients"
+
+
+def test_a_certificate_out_of_its_time_is_refused() -> None:
+    """Expired, or from a future further than the clocks' skew of five minutes."""
+    data = chain(ISSUING.leaf(key=KEY), ISSUING)
+    assert judge(data, days=90) == "certificate-out-of-time"
+    assert judge(data, hours=-1, minutes=-6) == "certificate-out-of-time"
+    parse_credential(data, KEY, ROOT.certificate, NOON - timedelta(hours=1, minutes=4))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+        b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
+        b"-----BEGIN CERTIFICATE-----\n" + b"A" * 30000 + b"\n-----END CERTIFICATE-----\n",
+        ISSUING.pem * 6,
+        ISSUING.pem + b"-----BEGIN CERTIFICATE-----\n",
+    ],
+)
+def test_what_is_no_chain_is_malformed(data: bytes) -> None:
+    """One to five certificates, and nothing that only begins to be one."""
+    assert judge(data) == "chain-malformed"
+
+
+def test_the_pinned_root_is_taken() -> None:
+    """The SHA-256 of the DER is what a link pins."""
+    pin = hashlib.sha256(ROOT.der).hexdigest()
+    assert parse_root(ROOT.pem, pin) == ROOT.certificate
+
+
+def test_another_root_is_refused() -> None:
+    """A root by somebody in the middle does not have the link's SHA-256."""
+    pin = hashlib.sha256(ROOT.der).hexdigest()
+    assert refusal(lambda: parse_root(ToyCA.create().pem, pin)) == "root-not-pinned"
+
+
+def test_a_second_root_behind_the_pinned_one_is_refused() -> None:
+    """A file of two roots would pass the comparison by its first and trust by its second."""
+    pin = hashlib.sha256(ROOT.der).hexdigest()
+    assert refusal(lambda: parse_root(ROOT.pem + ToyCA.create().pem, pin)) == "root-malformed"
