@@ -1,0 +1,197 @@
+"""The policy document as frozen values: applications, rules, selectors, residuals.
+
+Not here: reading YAML (`document`), judging (`decision`), path patterns themselves (`paths`).
+
+A rule has two halves. The *selector* is its connection part: what the certificate's holder alone
+decides, judged once per connection. The *residual* is what is left for each request: method and
+path. A rule holds for a request when both halves do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+
+from doorward.core.entities import Principal, PrincipalKind
+from doorward.policy.normalisation import NormalisedPath
+from doorward.policy.paths import EVERY_PATH, PathPattern
+
+
+class Effect(Enum):
+    """What a rule does where it holds; a deny that holds overrides every allow."""
+
+    ALLOW = "allow"
+    DENY = "deny"
+
+
+class OnRefusal(Enum):
+    """How a refused connection learns of it (DESIGN 2.3): by the TLS alert."""
+
+    ALERT = "alert"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpUpstream:
+    """An application that is reached in plain HTTP over TCP.
+
+    `host` is a lower-case DNS name or an IP address without brackets; `port` is 1 to 65535.
+    """
+
+    host: str
+    port: int
+
+    @property
+    def url(self) -> str:
+        """The upstream as the document writes it."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnixUpstream:
+    """An application that is reached in plain HTTP over a unix socket; `path` is absolute."""
+
+    path: str
+
+    @property
+    def url(self) -> str:
+        """The upstream as the document writes it."""
+        return f"unix://{self.path}"
+
+
+Upstream = HttpUpstream | UnixUpstream
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selector:
+    """The connection part of a rule: AND across the keys, OR inside each; empty keys say nothing.
+
+    Names are the directory's names, compared exactly.
+
+    Raises:
+        ValueError: nothing is selected, or no principal could ever be selected.
+    """
+
+    persons: frozenset[str] = frozenset()
+    devices: frozenset[str] = frozenset()
+    services: frozenset[str] = frozenset()
+    groups: frozenset[str] = frozenset()
+    kinds: frozenset[PrincipalKind] = frozenset()
+
+    def __post_init__(self) -> None:
+        if not (self.persons or self.devices or self.services or self.groups or self.kinds):
+            raise ValueError("a selector that names nobody would select everybody")
+        if not self.possible_kinds:
+            raise ValueError("nobody is a person, a device and a service at once")
+
+    @property
+    def possible_kinds(self) -> frozenset[PrincipalKind]:
+        """The kinds of principal that this selector can select at all."""
+        kinds = self.kinds or frozenset(PrincipalKind)
+        for kind, names in self.named:
+            if names:
+                kinds &= {kind}
+        return kinds
+
+    @property
+    def named(self) -> tuple[tuple[PrincipalKind, frozenset[str]], ...]:
+        """The keys that name single principals, each with the kind that it implies."""
+        return (
+            (PrincipalKind.PERSON, self.persons),
+            (PrincipalKind.DEVICE, self.devices),
+            (PrincipalKind.SERVICE, self.services),
+        )
+
+    def holds(self, principal: Principal) -> bool:
+        """Say whether this principal is selected; its state is not looked at."""
+        return not self.missed_by(principal)
+
+    def missed_by(self, principal: Principal) -> str:
+        """Return in words why this principal is not selected, or nothing where it is."""
+        if self.kinds and principal.kind not in self.kinds:
+            return (
+                f"{principal.name} is a {principal.kind.value}, not {_list(one.value for one in self.kinds)}"
+            )
+        if self.groups and self.groups.isdisjoint(principal.groups):
+            return f"{principal.name} is not in {_list(self.groups)}"
+        for kind, names in self.named:
+            if names and not (principal.kind is kind and principal.name in names):
+                return f"{principal.kind.value} {principal.name} is not {kind.value} {_list(names)}"
+        return ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Residual:
+    """The request part of a rule: `methods` (None = any, case-sensitive) and `paths` (any of them)."""
+
+    methods: frozenset[str] | None = None
+    paths: tuple[PathPattern, ...] = (EVERY_PATH,)
+
+    def __post_init__(self) -> None:
+        if self.methods is not None and not self.methods:
+            raise ValueError("a residual without methods never holds")
+        if not self.paths:
+            raise ValueError("a residual without paths never holds")
+
+    def matches(self, method: str, path: NormalisedPath) -> bool:
+        """Say whether a request, its path normalised, is within this residual."""
+        return self.matches_method(method) and self.matches_path(path)
+
+    def matches_method(self, method: str) -> bool:
+        """Say whether the method is within this residual."""
+        return self.methods is None or method in self.methods
+
+    def matches_path(self, path: NormalisedPath) -> bool:
+        """Say whether the normalised path is within this residual."""
+        return any(pattern.matches(path) for pattern in self.paths)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """One rule of one application; `name` is unique inside it."""
+
+    name: str
+    effect: Effect
+    selector: Selector
+    residual: Residual = Residual()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppPolicy:
+    """One application of the document: where it is, and who may reach what of it."""
+
+    name: str
+    hosts: tuple[str, ...]
+    upstream: Upstream
+    on_refusal: OnRefusal = OnRefusal.ALERT
+    rules: tuple[Rule, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.hosts:
+            raise ValueError("an application without a host cannot be reached")
+        if len({rule.name for rule in self.rules}) != len(self.rules):
+            raise ValueError("two rules share a name")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """One whole policy document."""
+
+    trust_domain: str
+    apps: tuple[AppPolicy, ...] = ()
+
+    def __post_init__(self) -> None:
+        hosts = [host for app in self.apps for host in app.hosts]
+        if len(set(hosts)) != len(hosts):
+            raise ValueError("two applications share a host")
+        if len({app.name for app in self.apps}) != len(self.apps):
+            raise ValueError("two applications share a name")
+
+    def app(self, name: str) -> AppPolicy | None:
+        """Return the application of that name, or None."""
+        return next((app for app in self.apps if app.name == name), None)
+
+
+def _list(words: Iterable[str]) -> str:
+    return " or ".join(sorted(words))
