@@ -52,6 +52,7 @@ class ToyAuthorizer:
     delay_seconds: float = 0.0
 
     def check(self, request: ext_authz_pb2.CheckRequest, context: grpc.ServicerContext) -> object:
+        """Answer one question."""
         asked = {str(key): str(value) for key, value in context.invocation_metadata() or ()}
         self.asked.append(asked)
         self.requests.append(request)

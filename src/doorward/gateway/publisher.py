@@ -1,0 +1,284 @@
+"""The publisher: checks a configuration with the real Envoy, writes it, sees it in force, or rolls back.
+
+Not here: what to publish (enforcement) and when (publishing). The steps:
+1. `envoy --mode validate` on the static rendering; a refusal changes nothing;
+2. write the files whose content changed, each by temporary file, fsync and rename (Envoy watches
+   for renames; a file written in place would be read half), what is referred to before what refers
+   to it: secrets, clusters, routes, listeners; clusters that go away stay until nothing names them;
+3. wait, stage by stage, until Envoy's own counters confirm each file;
+4. remove what nothing names any more;
+5. on a rejection or when time is over, put the former files back in reverse order.
+A running Envoy keeps its configuration whatever happens here: a rejected file leaves the old one
+in force.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from doorward.core.errors import Unavailable
+from doorward.core.ports import Clock
+from doorward.enforcement.envoy.bootstrap import build_bootstrap
+from doorward.enforcement.envoy.resources import (
+    Resource,
+    ResourceFile,
+    Resources,
+    Stage,
+    render_file,
+    static_rendering,
+)
+from doorward.gateway.validation import Validator
+from doorward.gateway.xds_folder import XdsFolder, write_whole
+
+CONFIRM_SECONDS = 2.0
+"""How long Envoy may take for all files; 0.1 s is usual, and the authorizer holds answers for 3 s."""
+
+POLL_SECONDS = 0.002
+
+_WARMING = "listener_manager.total_listeners_warming"
+_MOST_NAMED = 50  # the expression goes into a URL, which Envoy takes up to 60 KiB
+_COUNTERS = ("update_success", "update_rejected", "update_failure")
+
+
+class Admin(Protocol):
+    """What the publisher asks of a running Envoy; `gateway.admin.AdminClient` has it."""
+
+    def statistics(self, pattern: str = "") -> Mapping[str, int]:
+        """Return counters and gauges whose name contains `pattern` (RE2)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """What a publication did: the version in force, the files that changed, and how long it took."""
+
+    version: str
+    changed: tuple[str, ...]
+    seconds: float
+
+
+class Publisher:
+    """Publishes into one folder; every method may be called from any thread, one works at a time.
+
+    Args:
+        xds: the watched folder; the same as in the plans.
+        validator: asks the real Envoy whether it would take a configuration.
+        clock: for time limits.
+        wait: sleeps so many seconds.
+    """
+
+    def __init__(
+        self, xds: Path, *, validator: Validator, clock: Clock, wait: Callable[[float], None] = time.sleep
+    ) -> None:
+        self._folder = XdsFolder(xds)
+        self._validator = validator
+        self._clock = clock
+        self._wait = wait
+        self._lock = threading.Lock()
+        self._files: dict[str, ResourceFile] = {}
+        self._clusters: tuple[Resource, ...] = ()
+
+    def prepare(self, resources: Resources, *, node: str, folder: Path) -> Path:
+        """Write everything for an Envoy that is about to start, its bootstrap included.
+
+        Args:
+            resources: what it shall enforce.
+            node: the gateway's name.
+            folder: the run's own folder: bootstrap and admin socket are put there.
+
+        Returns:
+            The bootstrap's path.
+
+        Raises:
+            ConfigurationError: Envoy would refuse it (`envoy-refused-configuration`).
+            Unavailable: it cannot be checked or written (`envoy-check-failed`, `xds-not-written`).
+        """
+        with self._lock:
+            self._validator.check(static_rendering(resources))
+            self._folder.write(resources.files())
+            self._folder.remove(self._folder.names() - {one.name for one in resources.files()})
+            self._remember(resources)
+            bootstrap = build_bootstrap(
+                resources.base, node=node, admin_socket=str(folder / "admin.sock"), xds=str(self._folder.path)
+            )
+            path = folder / "bootstrap.json"
+            write_whole(path, json.dumps(bootstrap, indent=1).encode())
+            return path
+
+    def publish(self, resources: Resources, admin: Admin | None) -> Published:
+        """Bring resources into force, or leave everything as it was.
+
+        Args:
+            resources: what shall be enforced.
+            admin: of the running Envoy; None where none runs: then nothing can be confirmed, and the
+                next start reads the files.
+
+        Returns:
+            What was done; no file is touched where nothing changed.
+
+        Raises:
+            ConfigurationError: Envoy would refuse it (`envoy-refused-configuration`); nothing was written.
+            Unavailable: it could not be checked or written (`envoy-check-failed`), or Envoy did not
+                take it, and the former configuration is in force again (`gateway:rolled-back`).
+        """
+        with self._lock:
+            began = self._clock.monotonic()
+            files = resources.files()
+            changed = [one for one in files if self._files.get(one.name) != one]
+            gone = set(self._files) - {one.name for one in files}
+            if changed or gone:
+                self._validator.check(static_rendering(resources))
+                self._bring_into_force(resources, changed, gone, admin)
+            return Published(
+                version=resources.version,
+                changed=(*(one.name for one in changed), *sorted(gone)),
+                seconds=self._clock.monotonic() - began,
+            )
+
+    def repair(self, admin: Admin | None) -> tuple[str, ...]:
+        """Put back every file that is not what was published; return their names.
+
+        Envoy refuses garbage, but takes a valid configuration from whoever can write the folder, and
+        would start on whatever lies there.
+
+        Raises:
+            Unavailable: a file could not be put back, or Envoy did not confirm it (`xds-not-repaired`).
+        """
+        with self._lock:
+            broken = [one for one in self._files.values() if not self._folder.holds(one)]
+            limit = self._clock.monotonic() + CONFIRM_SECONDS
+            for stage in Stage:
+                batch = [one for one in broken if one.stage is stage]
+                if not self._exchange(batch, batch, admin, limit):
+                    raise Unavailable(
+                        "xds-not-repaired",
+                        "files that Envoy reads were altered, and it did not take them back",
+                    )
+            return tuple(one.name for one in broken)
+
+    # steps 2 to 5
+
+    def _bring_into_force(
+        self, resources: Resources, changed: Sequence[ResourceFile], gone: set[str], admin: Admin | None
+    ) -> None:
+        try:
+            fault = self._advance(resources, changed, admin)
+        except Unavailable as error:  # the disk is full, or Envoy is gone
+            fault = error.detail
+        if fault:
+            self._folder.remove({one.name for one in changed} - set(self._files))
+            raise self._roll_back(admin, fault)
+        self._folder.remove(gone)
+        self._remember(resources)
+
+    def _advance(self, resources: Resources, changed: Sequence[ResourceFile], admin: Admin | None) -> str:
+        """Write and confirm stage by stage; return what went wrong, or nothing."""
+        limit = self._clock.monotonic() + CONFIRM_SECONDS
+        late: list[ResourceFile] = []  # Envoy reads a new secret or table only when a listener names it
+        for stage in Stage:
+            batch = [self._with_old_clusters(one, resources) for one in changed if one.stage is stage]
+            known = [one for one in batch if one.name in self._files]
+            late += [one for one in batch if one not in known]
+            awaited = known + late if stage is Stage.LDS else known
+            if not self._exchange(batch, awaited, admin, limit):
+                return f"Envoy did not take {', '.join(one.name for one in awaited)}"
+        final = [one for one in changed if one.stage is Stage.CDS and not self._folder.holds(one)]
+        if not self._exchange(final, final, admin, limit):
+            return "Envoy did not take the removal of clusters"
+        return ""
+
+    def _with_old_clusters(self, file: ResourceFile, resources: Resources) -> ResourceFile:
+        """Keep clusters that go away until no route names them: requests meanwhile would get 503."""
+        if file.stage is not Stage.CDS:
+            return file
+        names = {one["name"] for one in resources.clusters}
+        leaving = tuple(one for one in self._clusters if one["name"] not in names)
+        return render_file(file.name, file.stage, (*resources.clusters, *leaving)) if leaving else file
+
+    def _roll_back(self, admin: Admin | None, fault: str) -> Unavailable:
+        """Put the remembered files back, referring ones first; return the error that says so."""
+        limit = self._clock.monotonic() + CONFIRM_SECONDS
+        confirmed = True
+        for stage in reversed(Stage):
+            batch = [one for one in self._in(stage) if not self._folder.holds(one)]
+            try:
+                confirmed = self._exchange(batch, batch, admin, limit) and confirmed
+            except Unavailable:
+                confirmed = False
+                with suppress(Unavailable):
+                    self._folder.write(batch)
+        if confirmed:
+            outcome = "the former configuration is in force"
+        elif all(self._folder.holds(one) for one in self._files.values()):
+            outcome = "the former configuration is written, but not confirmed"
+        else:
+            outcome = "the former files could not be put back; Envoy keeps what it has in memory"
+        return Unavailable(
+            "gateway:rolled-back",
+            f"{fault}; {outcome}",
+            hint="it is tried again; Envoy's own log says why it refused",
+        )
+
+    def _in(self, stage: Stage) -> list[ResourceFile]:
+        return [one for one in self._files.values() if one.stage is stage]
+
+    def _exchange(
+        self,
+        batch: Sequence[ResourceFile],
+        awaited: Sequence[ResourceFile],
+        admin: Admin | None,
+        limit: float,
+    ) -> bool:
+        """Write files and wait until Envoy has taken the awaited ones; False when it refuses or is late."""
+        if not batch and not awaited:
+            return True
+        if admin is None:
+            self._folder.write(batch)
+            return True
+        pattern = _statistics_of(awaited)
+        before = admin.statistics(pattern)
+        self._folder.write(batch)
+        while True:
+            now = admin.statistics(pattern)
+            grown = [{key: _grown(before, now, one, key) for key in _COUNTERS} for one in awaited]
+            if any(one["update_rejected"] or one["update_failure"] for one in grown):
+                return False
+            if all(one["update_success"] for one in grown) and not now.get(_WARMING, 0):
+                return True
+            if self._clock.monotonic() > limit:
+                return False
+            self._wait(POLL_SECONDS)
+
+    def _remember(self, resources: Resources) -> None:
+        self._files = {one.name: one for one in resources.files()}
+        self._clusters = resources.clusters
+
+
+def _statistics_of(files: Sequence[ResourceFile]) -> str:
+    """Return an expression for the counters of these files; of all files where it would get too long."""
+    prefixes = "|".join(re.escape(_prefix(one)) for one in files)
+    names = f"({prefixes})" if len(files) <= _MOST_NAMED else ""
+    return f"{names}\\.({'|'.join(_COUNTERS)})$|{re.escape(_WARMING)}"
+
+
+def _prefix(file: ResourceFile) -> str:
+    name = Path(file.name).stem
+    return {
+        Stage.SDS: f"sds.{name}",
+        Stage.CDS: "cluster_manager.cds",
+        Stage.RDS: f"http.{name}.rds.{name}",
+        Stage.LDS: "listener_manager.lds",
+    }[file.stage]
+
+
+def _grown(before: Mapping[str, int], now: Mapping[str, int], file: ResourceFile, counter: str) -> bool:
+    name = f"{_prefix(file)}.{counter}"
+    return now.get(name, 0) > before.get(name, 0)

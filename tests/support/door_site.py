@@ -1,0 +1,284 @@
+"""A small site behind a compiled door: authorities, certificates, an upstream that echoes, a client.
+
+Everything is real (TLS, Envoy, HTTP) except the authorizer, which says what a test tells it.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import ssl
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from doorward.core.ports import KeyKind
+from doorward.enforcement.envoy.resources import Resources, build_resources
+from doorward.enforcement.plan import (
+    EnrolmentDoor,
+    GatewayPlan,
+    Limits,
+    OpenRoute,
+    RunPaths,
+    ServerCertificate,
+    SocketAddress,
+    build_plan,
+)
+from doorward.policy.decision import connection_id
+from doorward.policy.model import AppPolicy, Document, Effect, HttpUpstream, Residual, Rule, Selector
+from doorward.policy.paths import PathPattern
+from tests.support.envoy_process import free_port
+from tests.support.toy_ca import Issued, ToyCA
+
+TENANT = "ten_default"
+HOSTS = ("pay.test", "other.test", "new.test", "enroll.test")
+IDS = {"pay": "app_pay", "other": "app_other", "new": "app_new"}
+
+
+def allow(name: str, group: str, *paths: str, methods: Sequence[str] | None = None) -> Rule:
+    """An allow rule for a group."""
+    return _rule(name, Effect.ALLOW, group, paths, methods)
+
+
+def deny(name: str, group: str, *paths: str, methods: Sequence[str] | None = None) -> Rule:
+    """A deny rule for a group."""
+    return _rule(name, Effect.DENY, group, paths, methods)
+
+
+def _rule(name: str, effect: Effect, group: str, paths: Sequence[str], methods: Sequence[str] | None) -> Rule:
+    residual = Residual(
+        methods=frozenset(methods) if methods is not None else None,
+        paths=tuple(PathPattern(one) for one in paths or ("/**",)),
+    )
+    return Rule(name=name, effect=effect, selector=Selector(groups=frozenset({group})), residual=residual)
+
+
+def id_of(app: str, rule: Rule) -> str:
+    """The id of a rule's selector in an application of the site."""
+    return connection_id(TENANT, IDS[app], rule.effect, rule.selector)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An HTTP answer; `seen` is the request as the echoing upstream saw it, or empty."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: str
+    seen: Mapping[str, Any] = field(default_factory=dict)
+
+
+class _Echo(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server_version = "Echo/1"
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("do_"):
+            return self._answer
+        raise AttributeError(name)
+
+    def _answer(self) -> None:
+        length = int(self.headers.get("content-length") or 0)
+        seen = {
+            "method": self.command,
+            "path": self.path,
+            "headers": [[name.lower(), value] for name, value in self.headers.items()],
+            "length": len(self.rfile.read(length)),
+        }
+        body = json.dumps(seen).encode()
+        self.send_response(200)
+        self.send_header("content-length", str(len(body)))
+        self.send_header("x-powered-by", "echo")
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def echo_upstream() -> Iterator[int]:
+    """Serve an upstream that answers with what it was asked; gives its port."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Echo)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+class DoorSite:
+    """Authorities, certificates and plans below one folder."""
+
+    def __init__(self, folder: Path, upstream_port: int) -> None:
+        self.folder = folder
+        self.xds = folder / "xds"
+        self.port = free_port()
+        self.upstream = HttpUpstream(host="127.0.0.1", port=upstream_port)
+        self.now = datetime.now(UTC)
+        root = ToyCA.create(not_before=self._past, not_after=self._future)
+        self.issuing = root.issuing(not_before=self._past, not_after=self._future)
+        self.stranger = ToyCA.create("Stranger", not_before=self._past, not_after=self._future)
+        (folder / "root.pem").write_bytes(root.pem)
+        self.paths = RunPaths(
+            authorizer_socket=str(folder / "authz.sock"),
+            log_file=str(folder / "access.log"),
+            xds=str(self.xds),
+        )
+        self.certificate = self.server_certificate("server-1")
+        for kind in KeyKind:
+            self.client_certificate(kind.value, key_kind=kind)
+        self.client_certificate("expired", not_before=self.now - timedelta(days=3), not_after=self._past)
+        self.client_certificate("stranger", by=self.stranger)
+
+    @property
+    def _past(self) -> datetime:
+        return self.now - timedelta(days=1)
+
+    @property
+    def _future(self) -> datetime:
+        return self.now + timedelta(days=30)
+
+    def server_certificate(self, name: str, hosts: Sequence[str] = HOSTS) -> ServerCertificate:
+        """Make a server certificate in files of its own."""
+        issued = self.issuing.server(*hosts, not_before=self._past, not_after=self._future)
+        chain, key = self._store(name, issued, self.issuing)
+        return ServerCertificate(name=name, chain_path=chain, key_path=key)
+
+    def client_certificate(self, name: str, *, by: ToyCA | None = None, **options: Any) -> None:
+        """Make a client certificate that requests can name."""
+        ca = by or self.issuing
+        dates = {"not_before": self._past, "not_after": self._future}
+        self._store(name, ca.leaf("alice", **{**dates, **options}), ca)
+
+    def _store(self, name: str, issued: Issued, ca: ToyCA) -> tuple[str, str]:
+        chain, key = self.folder / f"{name}.pem", self.folder / f"{name}.key"
+        chain.write_bytes(issued.pem + ca.pem)
+        key.write_bytes(issued.key_pem)
+        return str(chain), str(key)
+
+    def plan(
+        self,
+        apps: Mapping[str, Sequence[Rule]],
+        *,
+        aliases: Mapping[str, frozenset[str]] | None = None,
+        certificate: ServerCertificate | None = None,
+        limits: Limits | None = None,
+        listen_host: str = "127.0.0.1",
+    ) -> GatewayPlan:
+        """Plan these applications (`<name>.test` each) and the enrolment door."""
+        used = certificate or self.certificate
+        document = Document(
+            trust_domain="corp.example",
+            apps=tuple(
+                AppPolicy(name=name, hosts=(f"{name}.test",), upstream=self.upstream, rules=tuple(rules))
+                for name, rules in apps.items()
+            ),
+        )
+        return build_plan(
+            document,
+            tenant=TENANT,
+            application_ids=IDS,
+            certificates=dict.fromkeys(apps, used),
+            aliases=aliases or {},
+            listen=[SocketAddress(host=listen_host, port=self.port)],
+            trust=[self.issuing.pem.decode()],
+            paths=self.paths,
+            enrol=EnrolmentDoor(
+                host="enroll.test",
+                socket=str(self.folder / "enrol.sock"),
+                certificate=used,
+                routes=(OpenRoute(method="POST", path="/enrol"), OpenRoute(method="GET", path="/i/*")),
+            ),
+            limits=limits or Limits(),
+        )
+
+    def resources(self, apps: Mapping[str, Sequence[Rule]], **options: Any) -> Resources:
+        """Compile these applications."""
+        return build_resources(self.plan(apps, **options))
+
+    def tls(self, certificate: str | None, version: ssl.TLSVersion | None = None) -> ssl.SSLContext:
+        """A client's TLS context with one of the site's certificates, or none."""
+        context = ssl.create_default_context(cafile=str(self.folder / "root.pem"))
+        if certificate:
+            context.load_cert_chain(self.folder / f"{certificate}.pem", self.folder / f"{certificate}.key")
+        if version:
+            context.minimum_version = context.maximum_version = version
+        return context
+
+    def connect(
+        self, host: str, certificate: str | None = "p256", version: ssl.TLSVersion | None = None
+    ) -> ssl.SSLSocket:
+        """Open a connection to one of the doors; the caller closes it."""
+        plain = socket.create_connection(("127.0.0.1", self.port), timeout=5)
+        try:
+            return self.tls(certificate, version).wrap_socket(plain, server_hostname=host)
+        except BaseException:
+            plain.close()
+            raise
+
+    def alert(
+        self, host: str, certificate: str | None = "p256", version: ssl.TLSVersion | None = None
+    ) -> str:
+        """Shake hands, send nothing; return the alert that came, or nothing."""
+        try:
+            with self.connect(host, certificate, version) as connection:
+                connection.settimeout(0.3)
+                connection.recv(1)
+        except TimeoutError:
+            return ""
+        except ssl.SSLError as error:
+            return error.reason or "closed"
+        except ConnectionResetError:
+            return "reset"
+        return "closed"
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        host: str = "pay.test",
+        headers: Sequence[tuple[str, str]] = (),
+        certificate: str | None = "p256",
+        sni: str = "",
+        body: bytes = b"",
+        over: ssl.SSLSocket | None = None,
+    ) -> Answer:
+        """Send one request, on a connection of its own unless one is given."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port)
+        connection.sock = over or self.connect(sni or host, certificate)
+        connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
+        connection.putheader("Host", host)
+        if body:
+            connection.putheader("Content-Length", str(len(body)))
+        for name, value in headers:
+            connection.putheader(name, value)
+        connection.endheaders(body or None)
+        answer = connection.getresponse()
+        text = answer.read().decode()
+        if over is None:
+            connection.close()
+        from_upstream = "x-request-id" not in answer.headers and text.startswith('{"method"')
+        return Answer(
+            status=answer.status,
+            headers={name.lower(): value for name, value in answer.getheaders()},
+            body=text,
+            seen=json.loads(text) if from_upstream else {},
+        )
+
+    def log_lines(self) -> list[dict[str, Any]]:
+        """The access log so far."""
+        text = (self.folder / "access.log").read_text()
+        return [json.loads(line) for line in text.splitlines()]
