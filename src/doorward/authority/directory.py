@@ -121,7 +121,7 @@ def remove(services: Services, name: str, *, kind: PrincipalKind | None = None, 
     """
     now = services.clock.now()
     with services.work.change() as books:
-        principal = _require_principal(books, name, kind)
+        principal = require_principal(books, name, kind)
         books.directory.set_state(principal.id, PrincipalState.REMOVED)
         books.outbox.add(_state_event(services, EventType.PRINCIPAL_REMOVED, principal, actor, now))
         signer = signer_if_any(services, books)
@@ -156,7 +156,7 @@ def add_member(services: Services, group: str, name: str, *, actor: str) -> Done
     parse_principal_name(group)
     now = services.clock.now()
     with services.work.change() as books:
-        principal = _require_principal(books, name)
+        principal = require_principal(books, name)
         if group in principal.groups:
             note = f"{name} was in {group} already"
             return Done(value=principal, seq=books.changes.head(), notes=(note,))
@@ -176,7 +176,7 @@ def remove_member(services: Services, group: str, name: str, *, actor: str) -> D
     parse_principal_name(group)
     now = services.clock.now()
     with services.work.change() as books:
-        principal = _require_principal(books, name)
+        principal = require_principal(books, name)
         if not books.directory.remove_member(group, principal.id):
             note = f"{name} was not in {group}"
             return Done(value=principal, seq=books.changes.head(), notes=(note,))
@@ -190,7 +190,7 @@ def remove_member(services: Services, group: str, name: str, *, actor: str) -> D
 def find_principal(services: Services, name: str, *, kind: PrincipalKind | None = None) -> Principal:
     """Return the principal of that name; raise `NotFound` or `RequestRefused` (`principal-kind`)."""
     with services.work.read() as books:
-        return _require_principal(books, name, kind)
+        return require_principal(books, name, kind)
 
 
 def list_principals(services: Services, kind: PrincipalKind | None = None) -> list[Principal]:
@@ -238,7 +238,7 @@ def _refuse_taken_name(books: Books, name: str) -> None:
         )
 
 
-def _require_principal(books: Books, name: str, kind: PrincipalKind | None = None) -> Principal:
+def require_principal(books: Books, name: str, kind: PrincipalKind | None = None) -> Principal:
     """Return the principal of that name; `kind` is what the asker takes it for."""
     require_tenant(books)
     principal = books.directory.by_name(name)
@@ -268,7 +268,7 @@ def _set_state(
     """Move between active and suspended; both directions are always allowed, so a repeat changes nothing."""
     now = services.clock.now()
     with services.work.change() as books:
-        principal = _require_principal(books, name, kind)
+        principal = require_principal(books, name, kind)
         if principal.state is state:
             note = f"{name} was {state.value} already"
             return Done(value=principal, seq=books.changes.head(), notes=(note,))

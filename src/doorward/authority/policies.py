@@ -1,51 +1,295 @@
-"""The policy document and its revisions."""
+"""The policy document and its numbered revisions: apply, compare, export, explain.
+
+One document says who may reach what; every shortcut (`add_app`) makes a revision of it. Applying
+the same meaning again makes none. An application keeps its id for as long as its name is in the
+document; a name that comes back after it was removed is another application with another id, so that
+no old grant can speak for it.
+
+Not here: reading YAML (policy.document), judging (policy.decision), publishing to Envoy (gateway,
+which follows the change).
+"""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from doorward.authority.records import RevisionRecord
+from doorward.audit.events import EventType
+from doorward.authority.directory import require_principal
+from doorward.authority.journal import write_event
+from doorward.authority.records import ChangeKind, RevisionRecord, TenantRecord
 from doorward.authority.services import Services
+from doorward.authority.standing import require_tenant
 from doorward.authority.stores import Books
-from doorward.policy.decision import Decision
+from doorward.core.entities import TENANT, Application
+from doorward.core.errors import ConfigurationError, Fault, IntegrityError, NotFound, RequestRefused
+from doorward.policy.analysis import Difference, Finding, check_names, diff_documents
+from doorward.policy.decision import Decision, Request, decide
+from doorward.policy.document import append_app, parse_document, render_document
 from doorward.policy.model import Document
+
+OWN_LABELS = ("enroll", "portal")
+"""Our own hosts below the trust domain (DESIGN 2.8); an application there would catch people's links."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Applied:
-    """`changed` is False where the document says what the current revision says already."""
+    """A document in force: since when, as which revision, what it changed, what a person should look at.
+
+    `changed` is False where it means what the revision in force means already: then no revision was
+    made. `str()` of a difference or finding is a line for people.
+    """
 
     revision: RevisionRecord
     seq: int
     changed: bool
-    differences: tuple[Any, ...]  # of policy.analysis
-    findings: tuple[Any, ...]  # of policy.analysis (warnings)
+    differences: tuple[Difference, ...]
+    findings: tuple[Finding, ...]
 
 
 def apply_document(
     services: Services, text: str, *, file: str, actor: str, expected_number: int | None = None
 ) -> Applied:
-    raise NotImplementedError
+    """Put a document into force as the next revision.
+
+    Args:
+        text: YAML.
+        file: its name, for error messages.
+        actor: who acts.
+        expected_number: refuse unless this is the number of the revision in force (0 before the first):
+            two people who edit at once must not overwrite each other.
+
+    Raises:
+        ConfigurationError: every fault of the document; nothing was changed.
+        RequestRefused: `revision-conflict`.
+        NotFound: `not-founded`.
+    """
+    document = parse_document(text, file=file)
+    return _apply(services, document, text, file=file, actor=actor, expected_number=expected_number)
 
 
-def diff_document(services: Services, text: str, *, file: str) -> tuple[Any, ...]:
-    raise NotImplementedError
+def check_document(services: Services, text: str, *, file: str) -> tuple[Finding, ...]:
+    """Return what a person should look at in a document; raise as `apply_document` does, changing nothing."""
+    document = parse_document(text, file=file)
+    with services.work.read() as books:
+        _check_fit(require_tenant(books), document, file=file)
+        return _find(books, document)
+
+
+def diff_document(services: Services, text: str, *, file: str) -> tuple[Difference, ...]:
+    """Return what applying a document would change; raises as `apply_document` does."""
+    document = parse_document(text, file=file)
+    with services.work.read() as books:
+        _check_fit(require_tenant(books), document, file=file)
+        current, _ = current_document(books)
+    return tuple(diff_documents(current, document))
 
 
 def export_document(services: Services) -> str:
-    raise NotImplementedError
+    """Return the document in force as it was applied; before the first, the empty one."""
+    with services.work.read() as books:
+        latest = books.revisions.latest()
+        return latest.document if latest else render_document(_empty(require_tenant(books)))
 
 
 def current_document(books: Books) -> tuple[Document, int]:
-    """Return the document and its number; the empty document and 0 before the first revision."""
-    raise NotImplementedError
+    """Return the document in force and its number; the empty document and 0 before the first revision.
+
+    Raises:
+        NotFound: `not-founded`.
+        IntegrityError: `revision-unreadable`: what is stored was checked when it was stored.
+    """
+    latest = books.revisions.latest()
+    if latest is None:
+        return _empty(require_tenant(books)), 0
+    try:
+        return parse_document(latest.document, file=f"revision {latest.number}"), latest.number
+    except ConfigurationError as fault:
+        raise IntegrityError(
+            "revision-unreadable",
+            f"revision {latest.number} of the policy document cannot be read any more: {fault}",
+            hint="apply the document anew from your own copy",
+        ) from fault
 
 
 def add_app(services: Services, name: str, *, hosts: Sequence[str], upstream: str, actor: str) -> Applied:
-    raise NotImplementedError
+    """Add an application without rules: nobody may reach it until a rule allows it.
+
+    Raises:
+        RequestRefused: `app-exists`; `revision-conflict` where somebody applied a document meanwhile.
+        ConfigurationError: faults of the name, the hosts or the upstream.
+    """
+    with services.work.read() as books:
+        require_tenant(books)
+        document, number = current_document(books)
+        latest = books.revisions.latest()
+        text = latest.document if latest else render_document(document)
+    if document.app(name) is not None:
+        raise RequestRefused(
+            "app-exists",
+            f"there is an application named {name}",
+            hint="change it in the document: doorward export, edit, doorward apply -f FILE",
+        )
+    changed = append_app(text, name, hosts=hosts, upstream=upstream)
+    return apply_document(services, changed, file="document", actor=actor, expected_number=number)
 
 
 def explain(services: Services, *, principal: str, app: str, method: str, path: str) -> Decision:
-    raise NotImplementedError
+    """Judge one request of one principal by the revision in force, and say how every rule came out.
+
+    Args:
+        principal: name of a person, device or service.
+        app: name of an application.
+        method: HTTP method, case-sensitive.
+        path: as a client would send it, a query allowed.
+
+    Raises:
+        NotFound: `principal-unknown`, `app-unknown`.
+    """
+    with services.work.read() as books:
+        who = require_principal(books, principal)
+        document, _ = current_document(books)
+        policy = document.app(app)
+        ids = {one.name: one.id for one in books.applications.list()}
+    if policy is None or app not in ids:
+        raise NotFound(
+            "app-unknown",
+            f"there is no application named {app[:64]}",
+            hint="`doorward app list` shows them, `doorward app add` adds one",
+        )
+    return decide(policy, TENANT, ids[app], who, Request(method=method, raw_path=path))
+
+
+def _apply(
+    services: Services,
+    document: Document,
+    text: str,
+    *,
+    file: str,
+    actor: str,
+    expected_number: int | None,
+) -> Applied:
+    now = services.clock.now()
+    with services.work.change() as books:
+        _check_fit(require_tenant(books), document, file=file)
+        current, number = current_document(books)
+        if expected_number not in (None, number):
+            raise RequestRefused(
+                "revision-conflict",
+                f"revision {number} is in force, not {expected_number}",
+                hint="look at `doorward diff`, then apply again",
+            )
+        findings = _find(books, document)
+        latest = books.revisions.latest()
+        if latest is not None and document == current:
+            return Applied(
+                revision=latest, seq=books.changes.head(), changed=False, differences=(), findings=findings
+            )
+        revision = RevisionRecord(
+            number=number + 1,
+            tenant=TENANT,
+            document=text,
+            sha256=hashlib.sha256(text.encode()).hexdigest(),
+            actor=actor,
+            created_at=now,
+        )
+        books.revisions.add(revision)
+        _follow_applications(services, books, document, revision)
+        event = write_event(
+            services,
+            EventType.POLICY_APPLIED,
+            actor=actor,
+            at=now,
+            data={
+                "revision": revision.number,
+                "sha256": revision.sha256,
+                "applications": len(document.apps),
+                "rules_count": sum(len(app.rules) for app in document.apps),
+            },
+        )
+        books.outbox.add(event)
+        seq = books.changes.note(ChangeKind.POLICY, str(revision.number), now)
+    return Applied(
+        revision=revision,
+        seq=seq,
+        changed=True,
+        differences=tuple(diff_documents(current, document)),
+        findings=findings,
+    )
+
+
+def _find(books: Books, document: Document) -> tuple[Finding, ...]:
+    """Return what a person should look at, such as names that the directory does not know (yet)."""
+    people = books.directory.list()
+    return tuple(check_names(document, principals=people, groups=books.directory.groups()))
+
+
+def _empty(tenant: TenantRecord) -> Document:
+    return Document(trust_domain=tenant.trust_domain)
+
+
+def _check_fit(tenant: TenantRecord, document: Document, *, file: str) -> None:
+    """Refuse what no document of this tenant may say, all faults at once."""
+    faults = []
+    if document.trust_domain != tenant.trust_domain:
+        faults.append(
+            Fault(
+                code="trust-domain-other",
+                message=f"this authority's trust domain is {tenant.trust_domain}, not {document.trust_domain}",
+                hint=f"write trust_domain: {tenant.trust_domain}",
+                file=file,
+                key="trust_domain",
+            )
+        )
+    own = {f"{label}.{tenant.trust_domain}" for label in OWN_LABELS}
+    for app in document.apps:
+        faults += [
+            Fault(
+                code="host-reserved",
+                message=f"{host} is Doorward's own host",
+                hint="choose another host for the application",
+                file=file,
+                key=f"apps.{app.name}.hosts",
+            )
+            for host in app.hosts
+            if host in own
+        ]
+    if faults:
+        raise ConfigurationError(faults)
+
+
+def _follow_applications(
+    services: Services, books: Books, document: Document, revision: RevisionRecord
+) -> None:
+    """Give new names an id, and take the id from names that are gone."""
+    known = {one.name: one for one in books.applications.list()}
+    named = {app.name: app for app in document.apps}
+    for name in sorted(known.keys() - named.keys()):
+        books.applications.remove(known[name].id, revision.created_at)
+        _note_application(services, books, EventType.APPLICATION_REMOVED, known[name], revision, hosts=())
+    for name in sorted(named.keys() - known.keys()):
+        application = Application(id=services.new_id("app"), tenant=TENANT, name=name)
+        books.applications.add(application, revision.created_at)
+        created = EventType.APPLICATION_CREATED
+        _note_application(services, books, created, application, revision, hosts=named[name].hosts)
+
+
+def _note_application(
+    services: Services,
+    books: Books,
+    happened: EventType,
+    application: Application,
+    revision: RevisionRecord,
+    *,
+    hosts: tuple[str, ...],
+) -> None:
+    data = {
+        "application": application.id,
+        "name": application.name,
+        "hosts": hosts,
+        "revision": revision.number,
+    }
+    at = revision.created_at
+    books.outbox.add(write_event(services, happened, actor=revision.actor, at=at, data=data))
+    books.changes.note(ChangeKind.APPLICATION, application.id, at)

@@ -1,0 +1,162 @@
+"""A founded authority on the memory store, with people, groups and a document: for everybody's tests.
+
+    world = found_world()
+    alice = world.issue("alice")                     # a certificate, with its key
+    world.decide(alice.der, "payments")              # what a gateway would be told
+
+`PEOPLE` says who is in which group, `DOCUMENT` what they may do. Time stands still at `NOON` until
+`world.clock.turn(...)`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from doorward.audit.events import Event, EventType
+from doorward.authority import access, directory, founding, gateways, issuing, policies
+from doorward.authority.records import CertificateRecord, GatewayRecord
+from doorward.authority.services import Services
+from doorward.core.entities import Principal, PrincipalKind
+from doorward.core.ports import KeyKind, PrivateKey
+from doorward.pki.csr import build_csr
+from tests.support.memory_store import MemoryUnitOfWork
+from tests.support.ports import FakeClock, FakeRandom, MemoryKeyStore, PlainKeys
+
+OPERATOR = "os:1000"
+TRUST_DOMAIN = "corp.example"
+STATUS_URL = "http://pki.corp.example"
+
+PEOPLE: tuple[tuple[PrincipalKind, str, tuple[str, ...]], ...] = (
+    (PrincipalKind.PERSON, "alice", ("tellers",)),
+    (PrincipalKind.PERSON, "bob", ("tellers", "contractors")),
+    (PrincipalKind.PERSON, "carol", ()),
+    (PrincipalKind.DEVICE, "sensor-1", ("sensors",)),
+    (PrincipalKind.SERVICE, "ledger", ("services",)),
+)
+
+DOCUMENT = """\
+trust_domain: corp.example
+apps:
+  payments:
+    hosts: [payments.corp.example]
+    upstream: http://127.0.0.1:9000
+    rules:
+      - name: tellers read accounts
+        allow: {groups: [tellers]}
+        to: {methods: [GET, HEAD], paths: ["/accounts/**"]}
+      - name: no contractors in reports
+        deny: {groups: [contractors]}
+        to: {paths: ["/accounts/reports/**"]}
+  sensors:
+    hosts: [sensors.corp.example, telemetry.corp.example]
+    upstream: http://127.0.0.1:9001
+    rules:
+      - name: sensors report
+        allow: {groups: [sensors]}
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Held:
+    """A certificate with its private key, as its holder has it."""
+
+    record: CertificateRecord
+    chain_der: tuple[bytes, ...]
+    key: PrivateKey
+
+    @property
+    def der(self) -> bytes:
+        return self.record.der
+
+
+@dataclass(kw_only=True)
+class World:
+    """The services of a founded authority and the fakes behind them."""
+
+    services: Services
+    work: MemoryUnitOfWork
+    clock: FakeClock
+    keys: MemoryKeyStore
+    held: list[Held] = field(default_factory=list)
+
+    def principal(self, name: str) -> Principal:
+        return directory.find_principal(self.services, name)
+
+    def csr(self, name: str = "whoever", key: PrivateKey | None = None) -> bytes:
+        """A request in PEM for a key of its own."""
+        return build_csr(key or PlainKeys().generate(KeyKind.P256), name)
+
+    def issue(self, name: str, **options: str) -> Held:
+        """A certificate of that principal."""
+        key = PlainKeys().generate(KeyKind.P256)
+        request = build_csr(key, name)
+        issued = issuing.issue(self.services, self.principal(name), request, actor=OPERATOR, **options)
+        held = Held(record=issued.record, chain_der=issued.chain_der, key=key)
+        self.held.append(held)
+        return held
+
+    def certificate(self, held: Held) -> CertificateRecord:
+        """The row of the inventory as it is now."""
+        with self.work.read() as books:
+            record = books.certificates.get(held.record.id)
+        assert record is not None
+        return record
+
+    def application_id(self, name: str) -> str:
+        with self.work.read() as books:
+            return next(one.id for one in books.applications.list() if one.name == name)
+
+    def gateway(self, name: str = "gateway-1") -> GatewayRecord:
+        """A registered gateway."""
+        return gateways.register_gateway(self.services, name=name, assertion_jwk="{}", actor=OPERATOR)
+
+    def request(self, der: bytes | None, app: str = "payments", **changes: object) -> access.AccessRequest:
+        """What a gateway asks about a connection; `app` is a name, `changes` replace fields."""
+        fields: dict[str, object] = {
+            "presented": der,
+            "application_id": self.application_id(app) if "application_id" not in changes else "",
+            "source_address": "192.0.2.7",
+            "now": self.clock.now(),
+            "lifetime": timedelta(hours=12),
+            "gateway_id": "gtw_" + "a" * 20,
+            "connection_id": "42",
+            **changes,
+        }
+        return access.AccessRequest(**fields)  # type: ignore[arg-type]  # keywords are passed through
+
+    def decide(self, der: bytes | None, app: str = "payments", **changes: object) -> access.AccessDecision:
+        """A decision by a decider that knows nothing yet."""
+        return access.AccessDecider(self.services).decide(self.request(der, app, **changes))
+
+    def events(self, kind: EventType) -> list[Event]:
+        """The durable events of one type, oldest first."""
+        return [event for event in self.work.events if event.type is kind]
+
+    def head(self) -> int:
+        """The newest number of the change sequence."""
+        with self.work.read() as books:
+            return books.changes.head()
+
+
+def empty_world() -> World:
+    """Services over empty stores: nothing is founded."""
+    work, clock, keys = MemoryUnitOfWork(), FakeClock(), MemoryKeyStore()
+    services = Services(work=work, clock=clock, random=FakeRandom(), factory=PlainKeys(), keys=keys)
+    return World(services=services, work=work, clock=clock, keys=keys)
+
+
+def found_world(
+    *,
+    trust_domain: str = TRUST_DOMAIN,
+    people: tuple[tuple[PrincipalKind, str, tuple[str, ...]], ...] = PEOPLE,
+    document: str = DOCUMENT,
+) -> World:
+    """A founded authority with people and a document in force; empty `document` leaves it out."""
+    world = empty_world()
+    founding.found(world.services, trust_domain=trust_domain, status_url=STATUS_URL, actor=OPERATOR)
+    for kind, name, groups in people:
+        directory.add_principal(world.services, kind, name, groups=groups, actor=OPERATOR)
+    if document:
+        policies.apply_document(world.services, document, file="test.yaml", actor=OPERATOR)
+    return world

@@ -1,0 +1,106 @@
+"""The inventory: finding one certificate, lists and counts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from doorward.authority import inventory
+from doorward.authority.records import AuthorityKind, CertificateFilter
+from doorward.core.errors import NotFound, RequestRefused
+from tests.support.world import empty_world, found_world
+
+
+@pytest.fixture
+def world():
+    return found_world(document="")
+
+
+def spaced(text):
+    return ":".join(text[i : i + 2] for i in range(0, len(text), 2)).upper()
+
+
+def test_found_by_every_name_that_it_has(world):
+    """Id, serial and SHA-256, whole or begun, with colons or upper case, name the certificate."""
+    record = world.issue("alice").record
+    world.issue("bob")
+    serial = f"{record.serial:x}"
+    for text in (record.id, record.id[:12], serial, serial[:10], spaced(serial), record.sha256, spaced(record.sha256)):
+        assert inventory.find_certificate(world.services, f" {text} ").id == record.id
+
+
+def test_too_short_is_refused(world):
+    """Less than six characters name nothing."""
+    with pytest.raises(RequestRefused) as refusal:
+        inventory.find_certificate(world.services, "crt_a")
+    assert refusal.value.code == "certificate-text-too-short"
+    assert refusal.value.hint
+
+
+def test_unknown_is_refused(world):
+    """A text that no certificate begins with is said to be unknown."""
+    with pytest.raises(NotFound) as refusal:
+        inventory.find_certificate(world.services, "ffffffffffff")
+    assert refusal.value.code == "certificate-unknown"
+
+
+def test_ambiguous_is_refused_with_both(world):
+    """Where two certificates begin alike, both are named and neither is taken."""
+    record = world.issue("alice").record
+    twin = replace(record, id=record.id[:20] + "zzzz", serial=7, sha256="e" * 64)
+    with world.work.change() as books:
+        books.certificates.add_intended(twin)
+    with pytest.raises(RequestRefused) as refusal:
+        inventory.find_certificate(world.services, record.id[:16])
+    assert refusal.value.code == "certificate-ambiguous"
+    assert record.id in refusal.value.detail
+    assert twin.id in refusal.value.detail
+
+
+def test_whole_serial_is_not_ambiguous(world):
+    """A whole serial means its certificate, even where a longer one begins with it."""
+    record = world.issue("alice").record
+    longer = replace(record, id="crt_" + "z" * 20, serial=record.serial * 16 + 5, sha256="e" * 64)
+    with world.work.change() as books:
+        books.certificates.add_intended(longer)
+    assert inventory.find_certificate(world.services, f"{record.serial:x}").id == record.id
+
+
+def test_lists_and_counts(world):
+    """Lists are filtered, counts are by state."""
+    alice = world.issue("alice").record
+    world.issue("bob")
+    wanted = CertificateFilter(principal_id=alice.principal_id)
+    assert [one.id for one in inventory.list_certificates(world.services, wanted)] == [alice.id]
+    assert inventory.certificate_counts(world.services)["valid"] == 2
+
+
+def test_chain_is_leaf_first_without_the_root(world):
+    """A chain is what a TLS peer sends: the leaf and the issuing authority."""
+    held = world.issue("alice")
+    chain = inventory.chain_of(world.services, held.record.id)
+    assert chain == held.chain_der
+    with world.work.read() as books:
+        assert chain[1] == books.authorities.current(AuthorityKind.ISSUING).der
+    with pytest.raises(NotFound):
+        inventory.chain_of(world.services, "crt_nothing")
+
+
+def test_chain_below_a_root_is_the_leaf_alone(world):
+    """A certificate that a root signed itself has nothing between."""
+    record = world.issue("alice").record
+    root = inventory.root_certificate(world.services)
+    direct = replace(record, id="crt_" + "z" * 20, authority_id=root.id, serial=7, sha256="e" * 64)
+    with world.work.change() as books:
+        books.certificates.add_intended(direct)
+    assert inventory.chain_of(world.services, direct.id) == (direct.der,)
+
+
+def test_authorities(world):
+    """The own authorities are listed, the root by name; before the founding there is none."""
+    assert {one.kind for one in inventory.list_authorities(world.services)} == set(AuthorityKind)
+    assert inventory.root_certificate(world.services).kind is AuthorityKind.ROOT
+    with pytest.raises(NotFound) as refusal:
+        inventory.root_certificate(empty_world().services)
+    assert refusal.value.code == "not-founded"

@@ -1,0 +1,350 @@
+"""Issuing: no certificate without its record, no record without its rules."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from cryptography import x509
+from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID
+
+from doorward.audit.events import EventType
+from doorward.authority import directory, gateways, issuing, revocation
+from doorward.authority.records import AuthorityKind, CertificateFilter, OrderState
+from doorward.core.certificate import CertificateState, RevocationReason
+from doorward.core.errors import MalformedInput, NotFound, RequestRefused, Unavailable
+from doorward.core.ports import KeyKind
+from doorward.pki.csr import build_csr
+from tests.support.ports import NOON, PlainKeys
+from tests.support.world import OPERATOR, empty_world, found_world
+
+
+@pytest.fixture
+def world():
+    return found_world()
+
+
+def load(record):
+    return x509.load_der_x509_certificate(record.der)
+
+
+def intents(world):
+    with world.work.read() as books:
+        return books.certificates.list(CertificateFilter(state=CertificateState.INTENDED))
+
+
+class Interrupted(Exception):
+    """Stands for the death of the process at a chosen moment."""
+
+
+def die_at(world, number):
+    """Make the `number`-th write transaction from now on die before its commit."""
+    real, count = world.work.change, iter(range(1, 1000))
+
+    def change():
+        if next(count) == number:
+            raise Interrupted
+        return real()
+
+    world.work.change = change
+
+
+def test_client_certificate_says_what_the_directory_says(world):
+    """Names come from the directory, whatever the request asked for; the key is the request's."""
+    key = PlainKeys().generate(KeyKind.P256)
+    csr = build_csr(key, "root", dns=["evil.example"])
+    issued = issuing.issue(world.services, world.principal("alice"), csr, actor=OPERATOR)
+    certificate = load(issued.record)
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert [name.value for name in names] == ["spiffe://corp.example/person/alice"]
+    assert certificate.subject.rfc4514_string() == "CN=alice"
+    assert certificate.public_key() == key.public_key()
+    purposes = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    assert list(purposes) == [ExtendedKeyUsageOID.CLIENT_AUTH]
+
+
+@pytest.mark.parametrize(("name", "profile", "days"), [("alice", "person", 90), ("sensor-1", "device", 365), ("ledger", "service", 90)])
+def test_profile_follows_the_kind(world, name, profile, days):
+    """Each kind of principal has its profile and lifetime."""
+    record = world.issue(name).record
+    assert record.profile == profile
+    assert record.not_after == NOON + timedelta(days=days)
+
+
+def test_certificate_points_to_where_its_status_is(world):
+    """CRL, OCSP and issuer addresses are those of the issuing authority."""
+    held = world.issue("alice")
+    certificate = load(held.record)
+    access = certificate.extensions.get_extension_for_class(x509.AuthorityInformationAccess).value
+    urls = {one.access_method: one.access_location.value for one in access}
+    authority = held.record.authority_id
+    assert urls[AuthorityInformationAccessOID.OCSP] == "http://pki.corp.example/ocsp"
+    assert urls[AuthorityInformationAccessOID.CA_ISSUERS] == f"http://pki.corp.example/ca/{authority}.cer"
+    points = certificate.extensions.get_extension_for_class(x509.CRLDistributionPoints).value
+    assert points[0].full_name[0].value == f"http://pki.corp.example/crl/{authority}.crl"
+
+
+def test_chain_verifies_up_to_the_root(world):
+    """What is handed out is leaf and issuing authority; the root signs the latter."""
+    held = world.issue("alice")
+    leaf, issuer = map(x509.load_der_x509_certificate, held.chain_der)
+    leaf.verify_directly_issued_by(issuer)
+    with world.work.read() as books:
+        root = x509.load_der_x509_certificate(books.authorities.current(AuthorityKind.ROOT).der)
+    issuer.verify_directly_issued_by(root)
+
+
+def test_record_events_change_and_answers(world):
+    """A certificate is in the inventory, intended and issued in the log, a change, with its OCSP answers."""
+    before = world.head()
+    issued = issuing.issue(world.services, world.principal("alice"), world.csr(), actor=OPERATOR)
+    record = issued.record
+    with world.work.read() as books:
+        assert books.certificates.by_sha256(record.sha256) == record
+        assert all(books.status.ocsp(record.id, name) for name in ("sha1", "sha256"))
+    assert record.state is CertificateState.VALID
+    assert issued.seq == world.head() == before + 1
+    intended = world.events(EventType.CERTIFICATE_INTENDED)[-1]
+    event = world.events(EventType.CERTIFICATE_ISSUED)[-1]
+    assert intended.data["certificate"] == event.data["certificate"] == record.id
+    assert event.data["sha256"] == record.sha256
+    assert event.data["serial"] == f"{record.serial:x}"
+    assert event.personal["san"] == "URI:spiffe://corp.example/person/alice"
+    assert "sha256" not in intended.data
+
+
+def test_death_before_the_intent_leaves_nothing(world):
+    """Without the first transaction nothing was signed and nothing is left."""
+    principal, csr = world.principal("alice"), world.csr()
+    die_at(world, 1)
+    with pytest.raises(Interrupted):
+        issuing.issue(world.services, principal, csr, actor=OPERATOR)
+    assert intents(world) == []
+    assert world.events(EventType.CERTIFICATE_INTENDED) == []
+
+
+def test_death_after_the_intent_leaves_an_intent_that_is_never_valid(world):
+    """Between the transactions only the intent is left: its serial is taken, the certificate unknown."""
+    principal, csr = world.principal("alice"), world.csr()
+    die_at(world, 2)
+    with pytest.raises(Interrupted):
+        issuing.issue(world.services, principal, csr, actor=OPERATOR)
+    (intent,) = intents(world)
+    assert world.events(EventType.CERTIFICATE_ISSUED) == []
+    with pytest.raises(ValueError):
+        load(intent)  # what is kept is what would have been signed, not a certificate
+    with pytest.raises(RequestRefused) as refusal:
+        revocation.revoke(world.services, intent.id, RevocationReason.UNSPECIFIED, OPERATOR)
+    assert refusal.value.code == "transition-refused"
+
+
+@pytest.mark.parametrize(
+    ("state", "code"), [(directory.suspend, "principal-suspended"), (directory.remove, "principal-removed")]
+)
+def test_inactive_principal_gets_none(world, state, code):
+    """Who is suspended or removed gets no certificate, and the refusal is an event."""
+    principal = world.principal("alice")
+    state(world.services, "alice", actor=OPERATOR)
+    with pytest.raises(RequestRefused) as refusal:
+        issuing.issue(world.services, principal, world.csr(), actor=OPERATOR)
+    assert refusal.value.code == code
+    event = world.events(EventType.CERTIFICATE_REFUSED)[-1]
+    assert event.data["reasons"] == (code,)
+    assert event.data["principal"] == principal.id
+
+
+def test_unknown_principal_gets_none(world):
+    """A principal that is not in the directory gets no certificate."""
+    stranger = replace(world.principal("alice"), id="per_" + "z" * 20)
+    with pytest.raises(NotFound) as refusal:
+        issuing.issue(world.services, stranger, world.csr(), actor=OPERATOR)
+    assert refusal.value.code == "principal-unknown"
+
+
+def test_principal_removed_while_signing_gets_none(world):
+    """A removal between the two transactions wins: the certificate never becomes valid."""
+    principal, csr = world.principal("alice"), world.csr()
+    real, count = world.work.change, iter(range(100))
+
+    def change():
+        if next(count) == 1:
+            directory.remove(world.services, "alice", actor=OPERATOR)
+        return real()
+
+    world.work.change = change
+    with pytest.raises(RequestRefused) as refusal:
+        issuing.issue(world.services, principal, csr, actor=OPERATOR)
+    assert refusal.value.code == "principal-removed"
+    assert len(intents(world)) == 1
+    assert world.events(EventType.CERTIFICATE_ISSUED) == []
+
+
+@pytest.mark.parametrize("csr", [b"", b"nonsense", b"x" * 20_000])
+def test_malformed_request_is_refused_as_an_event(world, csr):
+    """Bytes that are no request give our error and an event."""
+    with pytest.raises(MalformedInput):
+        issuing.issue(world.services, world.principal("alice"), csr, actor=OPERATOR)
+    assert world.events(EventType.CERTIFICATE_REFUSED)[-1].data["reasons"][0].startswith("csr-")
+
+
+def test_no_certificate_without_keys(world):
+    """A process without the key store issues nothing and says what is missing."""
+    services = replace(world.services, keys=None)
+    with pytest.raises(Unavailable) as refusal:
+        issuing.issue(services, world.principal("alice"), world.csr(), actor=OPERATOR)
+    assert refusal.value.code == "keys-unavailable"
+    assert intents(world) == []
+
+
+def test_no_certificate_before_the_founding(world):
+    """There is no issuing before there is an authority."""
+    stranger = world.principal("alice")
+    with pytest.raises(NotFound) as refusal:
+        issuing.issue(empty_world().services, stranger, world.csr(), actor=OPERATOR)
+    assert refusal.value.code in ("not-founded", "principal-unknown")
+
+
+def test_renewal_leaves_both_valid(world):
+    """The successor names its predecessor, and the old certificate stays valid until it is revoked."""
+    old = world.issue("alice")
+    world.clock.turn(days=60)
+    issued = issuing.renew(world.services, old.record.id, world.csr(), actor=OPERATOR)
+    assert issued.record.replaces == old.record.id
+    assert issued.record.principal_id == old.record.principal_id
+    assert issued.record.not_after == NOON + timedelta(days=150)
+    assert world.certificate(old).state is CertificateState.VALID
+    event = world.events(EventType.CERTIFICATE_RENEWED)[-1]
+    assert (event.data["certificate"], event.data["replaces"]) == (issued.record.id, old.record.id)
+    assert len(world.events(EventType.CERTIFICATE_ISSUED)) == 2
+
+
+def test_what_proves_nothing_is_not_renewed(world):
+    """Revoked, held and expired certificates have no successor, as an event each."""
+    revoked, held, expired = world.issue("alice"), world.issue("alice"), world.issue("alice")
+    revocation.revoke(world.services, revoked.record.id, RevocationReason.SUPERSEDED, OPERATOR)
+    revocation.hold(world.services, held.record.id, OPERATOR)
+    world.clock.turn(days=91)
+    for one in (revoked, held, expired):
+        with pytest.raises(RequestRefused) as refusal:
+            issuing.renew(world.services, one.record.id, world.csr(), actor=OPERATOR)
+        assert refusal.value.code == "certificate-not-renewable"
+        assert "doorward invite alice" in refusal.value.hint
+    assert len(world.events(EventType.CERTIFICATE_REFUSED)) == 3
+    with pytest.raises(NotFound):
+        issuing.renew(world.services, "crt_nothing", world.csr(), actor=OPERATOR)
+
+
+def test_certificate_revoked_while_renewing_has_no_successor(world):
+    """A revocation between look and intent wins."""
+    old, csr = world.issue("alice"), world.csr()
+    real, count = world.work.change, iter(range(100))
+
+    def change():
+        if next(count) == 0:
+            revocation.revoke(world.services, old.record.id, RevocationReason.KEY_COMPROMISE, OPERATOR)
+        return real()
+
+    world.work.change = change
+    with pytest.raises(RequestRefused) as refusal:
+        issuing.renew(world.services, old.record.id, csr, actor=OPERATOR)
+    assert refusal.value.code == "certificate-not-renewable"
+    assert intents(world) == []
+
+
+def place(world, *hosts, purpose="applications"):
+    gateway = world.gateway()
+    return gateways.place_order(world.services, gateway.id, purpose, hosts, world.csr())
+
+
+def test_order_is_filled_with_a_server_certificate(world):
+    """A gateway gets a certificate for the hosts of the document and for our own two."""
+    hosts = ("payments.corp.example", "enroll.corp.example", "portal.corp.example")
+    order = place(world, *hosts)
+    issued = issuing.issue_server(world.services, order.id, actor="system")
+    certificate = load(issued.record)
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert set(names.get_values_for_type(x509.DNSName)) == set(hosts)
+    purposes = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    assert list(purposes) == [ExtendedKeyUsageOID.SERVER_AUTH]
+    status = gateways.order_status(world.services, order.id)
+    assert status.order.state is OrderState.FILLED
+    assert status.chain_der == issued.chain_der
+    assert gateways.open_orders(world.services) == []
+    assert issued.record.principal_id == ""
+    assert world.events(EventType.CERTIFICATE_ISSUED)[-1].data["principal"] == order.gateway_id
+
+
+def test_long_host_is_cut_in_the_common_name_only(world):
+    """A host that is longer than a common name may be is whole in the SAN, which is what counts."""
+    host = ".".join(["a" * 30] * 3) + ".example"
+    from doorward.authority import policies
+    from tests.support.world import DOCUMENT
+
+    policies.apply_document(
+        world.services, DOCUMENT.replace("payments.corp.example", host), file="x.yaml", actor=OPERATOR
+    )
+    issued = issuing.issue_server(world.services, place(world, host).id, actor="system")
+    names = load(issued.record).extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert names.get_values_for_type(x509.DNSName) == [host]
+
+
+def test_foreign_host_is_refused_and_the_order_says_so(world):
+    """A gateway that was broken into gets no certificate for somebody else's name."""
+    order = place(world, "payments.corp.example", "www.bank.example")
+    before = world.head()
+    with pytest.raises(RequestRefused) as refusal:
+        issuing.issue_server(world.services, order.id, actor="system")
+    assert refusal.value.code == "host-not-ours"
+    assert "www.bank.example" in refusal.value.detail
+    status = gateways.order_status(world.services, order.id)
+    assert status.order.state is OrderState.REFUSED
+    assert "www.bank.example" in status.order.refusal
+    assert world.head() == before + 1
+    assert world.events(EventType.CERTIFICATE_REFUSED)[-1].data["reasons"] == ("host-not-ours",)
+
+
+def test_order_is_filled_once(world):
+    """An order that is filled is not filled again, and stays filled."""
+    order = place(world, "payments.corp.example")
+    issuing.issue_server(world.services, order.id, actor="system")
+    with pytest.raises(RequestRefused) as refusal:
+        issuing.issue_server(world.services, order.id, actor="system")
+    assert refusal.value.code == "order-not-open"
+    assert gateways.order_status(world.services, order.id).order.state is OrderState.FILLED
+    with pytest.raises(NotFound):
+        issuing.issue_server(world.services, "ord_nothing", actor="system")
+
+
+def test_two_who_fill_one_order_make_one_certificate(world):
+    """Of two processes that fill an order at once, the later one's certificate never becomes valid."""
+    order = place(world, "payments.corp.example")
+    real, count = world.work.change, iter(range(100))
+
+    def change():
+        if next(count) == 1:
+            issuing.issue_server(world.services, order.id, actor="system")
+        return real()
+
+    world.work.change = change
+    with pytest.raises(RequestRefused) as refusal:
+        issuing.issue_server(world.services, order.id, actor="system")
+    assert refusal.value.code == "order-not-open"
+    assert gateways.order_status(world.services, order.id).order.state is OrderState.FILLED
+    assert len(intents(world)) == 1
+
+
+def test_server_certificate_is_not_renewed_by_hand(world):
+    """Gateways place an order instead."""
+    issued = issuing.issue_server(world.services, place(world, "payments.corp.example").id, actor="system")
+    with pytest.raises(RequestRefused) as refusal:
+        issuing.renew(world.services, issued.record.id, world.csr(), actor=OPERATOR)
+    assert refusal.value.code == "certificate-not-renewable"
+
+
+def test_order_stays_open_where_the_keys_are_away(world):
+    """A fault of ours is no refusal: the order waits."""
+    order = place(world, "payments.corp.example")
+    with pytest.raises(Unavailable):
+        issuing.issue_server(replace(world.services, keys=None), order.id, actor="system")
+    assert gateways.order_status(world.services, order.id).order.state is OrderState.OPEN

@@ -1,0 +1,249 @@
+"""Revoke, hold, release; the revocation list."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from cryptography import x509
+from cryptography.x509 import ocsp
+
+from doorward.audit.events import EventType
+from doorward.authority import revocation, status
+from doorward.authority.records import AuthorityKind, ChangeKind
+from doorward.core.certificate import CertificateState, RevocationReason
+from doorward.core.errors import NotFound, RequestRefused, Unavailable
+from tests.support.ports import NOON
+from tests.support.world import OPERATOR, empty_world, found_world
+
+COMPROMISE = RevocationReason.KEY_COMPROMISE
+
+
+@pytest.fixture
+def world():
+    return found_world(document="")
+
+
+def told(world, held, hash_name="sha1"):
+    """What the answer made ahead says."""
+    with world.work.read() as books:
+        answer = books.status.ocsp(held.record.id, hash_name)
+    return None if answer is None else ocsp.load_der_ocsp_response(answer.der)
+
+
+def listed(crl):
+    return {one.serial_number for one in x509.load_der_x509_crl(crl.der)}
+
+
+def test_revocation_is_state_answer_event_and_change_at_once(world):
+    """Revoking sets the state, replaces both OCSP answers, and is an event and a number, in one transaction."""
+    held = world.issue("alice")
+    assert told(world, held).certificate_status is ocsp.OCSPCertStatus.GOOD
+    world.clock.turn(hours=1)
+    seq = revocation.revoke(world.services, held.record.id, COMPROMISE, OPERATOR)
+    record = world.certificate(held)
+    assert (record.state, record.reason) == (CertificateState.REVOKED, COMPROMISE)
+    assert record.revoked_at == NOON + timedelta(hours=1)
+    for name in ("sha1", "sha256"):
+        answer = told(world, held, name)
+        assert answer.certificate_status is ocsp.OCSPCertStatus.REVOKED
+        assert answer.revocation_reason is x509.ReasonFlags.key_compromise
+    assert seq == world.head()
+    with world.work.read() as books:
+        (change,) = books.changes.since(seq - 1)
+    assert (change.kind, change.subject) == (ChangeKind.CERTIFICATE, held.record.id)
+    event = world.events(EventType.CERTIFICATE_REVOKED)[-1]
+    assert event.data["reason"] == "key-compromise"
+    assert event.data["principal"] == record.principal_id
+
+
+def test_failed_transaction_changes_nothing(world):
+    """Where the event cannot be stored, the certificate stays as it was."""
+    held = world.issue("alice")
+    world.work.broken = Unavailable("store-unavailable", "away")
+    with pytest.raises(Unavailable):
+        revocation.revoke(world.services, held.record.id, COMPROMISE, OPERATOR)
+    world.work.broken = None
+    assert world.certificate(held).state is CertificateState.VALID
+
+
+def test_revocation_is_final(world):
+    """Nothing leads out of revoked."""
+    held = world.issue("alice")
+    revocation.revoke(world.services, held.record.id, COMPROMISE, OPERATOR)
+    before = world.work.events
+    for step in (
+        lambda: revocation.revoke(world.services, held.record.id, COMPROMISE, OPERATOR),
+        lambda: revocation.hold(world.services, held.record.id, OPERATOR),
+        lambda: revocation.release(world.services, held.record.id, OPERATOR),
+    ):
+        with pytest.raises(RequestRefused) as refusal:
+            step()
+        assert refusal.value.code == "transition-refused"
+    assert world.work.events == before
+
+
+def test_hold_and_release(world):
+    """A held certificate is revoked for the world with certificate-hold, and good again after release."""
+    held = world.issue("alice")
+    assert revocation.hold(world.services, held.record.id, OPERATOR) == world.head()
+    assert world.certificate(held).state is CertificateState.ON_HOLD
+    assert told(world, held).revocation_reason is x509.ReasonFlags.certificate_hold
+    assert revocation.release(world.services, held.record.id, OPERATOR) == world.head()
+    record = world.certificate(held)
+    assert (record.state, record.reason, record.revoked_at) == (CertificateState.VALID, None, None)
+    assert told(world, held).certificate_status is ocsp.OCSPCertStatus.GOOD
+    assert world.events(EventType.CERTIFICATE_HELD)[-1].data["reason"] == "certificate-hold"
+    assert "reason" not in world.events(EventType.CERTIFICATE_RELEASED)[-1].data
+
+
+def test_revocation_after_hold_counts_from_the_hold(world):
+    """It has been refused since the hold, and the list says so."""
+    held = world.issue("alice")
+    revocation.hold(world.services, held.record.id, OPERATOR)
+    world.clock.turn(hours=5)
+    revocation.revoke(world.services, held.record.id, COMPROMISE, OPERATOR)
+    assert world.certificate(held).revoked_at == NOON
+
+
+@pytest.mark.parametrize("reason", [RevocationReason.CERTIFICATE_HOLD, RevocationReason.CA_COMPROMISE, RevocationReason.AA_COMPROMISE])
+def test_reason_that_does_not_fit_is_refused(world, reason):
+    """A hold is not a revocation, and a leaf is no authority."""
+    held = world.issue("alice")
+    with pytest.raises(RequestRefused) as refusal:
+        revocation.revoke(world.services, held.record.id, reason, OPERATOR)
+    assert refusal.value.code == "reason-refused"
+
+
+def test_unknown_certificate(world):
+    """Steps on what does not exist are refused."""
+    for step in (
+        lambda: revocation.revoke(world.services, "crt_nothing", COMPROMISE, OPERATOR),
+        lambda: revocation.hold(world.services, "crt_nothing", OPERATOR),
+        lambda: revocation.release(world.services, "crt_nothing", OPERATOR),
+    ):
+        with pytest.raises(NotFound) as refusal:
+            step()
+        assert refusal.value.code == "certificate-unknown"
+
+
+def test_revocation_needs_no_key(world):
+    """Without the responder's key the certificate is revoked and its old answers are gone."""
+    held = world.issue("alice")
+    revocation.revoke(replace(world.services, keys=None), held.record.id, COMPROMISE, OPERATOR)
+    assert world.certificate(held).state is CertificateState.REVOKED
+    assert told(world, held) is None
+
+
+def test_certificate_of_an_older_authority_gets_no_answer(world):
+    """The current responder does not answer for another issuing authority."""
+    held = world.issue("alice")
+    with world.work.change() as books:
+        signer = revocation.signer_if_any(world.services, books)
+    assert signer.sign(replace(held.record, authority_id="aut_other"), NOON) == ()
+
+
+def test_list_holds_what_is_revoked_or_held(world):
+    """The list names revoked and held certificates, is signed by the issuing authority, and is an event."""
+    revoked, held, good = world.issue("alice"), world.issue("bob"), world.issue("carol")
+    revocation.revoke(world.services, revoked.record.id, COMPROMISE, OPERATOR)
+    revocation.hold(world.services, held.record.id, OPERATOR)
+    crl = revocation.publish_crl(world.services)
+    assert listed(crl) == {revoked.record.serial, held.record.serial}
+    assert good.record.serial not in listed(crl)
+    parsed = x509.load_der_x509_crl(crl.der)
+    with world.work.read() as books:
+        issuing = x509.load_der_x509_certificate(books.authorities.current(AuthorityKind.ISSUING).der)
+    assert parsed.is_signature_valid(issuing.public_key())
+    assert (crl.this_update, crl.next_update) == (NOON, NOON + timedelta(hours=24))
+    assert crl.through_seq == world.head()
+    event = world.events(EventType.CRL_PUBLISHED)[-1]
+    assert (event.data["number"], event.data["entries"]) == (1, 2)
+    assert status.current_crl(world.services) == crl
+
+
+def test_numbers_grow_and_released_ones_leave(world):
+    """Each list has the next number; a released certificate is not on it any more."""
+    held = world.issue("bob")
+    revocation.hold(world.services, held.record.id, OPERATOR)
+    assert listed(revocation.publish_crl(world.services)) == {held.record.serial}
+    revocation.release(world.services, held.record.id, OPERATOR)
+    second = revocation.publish_crl(world.services)
+    assert (second.number, listed(second)) == (2, set())
+
+
+def test_expired_certificate_is_on_one_more_list(world):
+    """What expired since the last list is on the next one, once (RFC 5280 section 3.3)."""
+    held = world.issue("alice")
+    revocation.revoke(world.services, held.record.id, COMPROMISE, OPERATOR)
+    world.clock.turn(days=89)
+    revocation.publish_crl(world.services)
+    world.clock.turn(days=2)
+    assert listed(revocation.publish_crl(world.services)) == {held.record.serial}
+    world.clock.turn(days=1)
+    assert listed(revocation.publish_crl(world.services)) == set()
+
+
+def test_slower_of_two_publishers_takes_the_others_list(world):
+    """Two processes never make two lists with one number."""
+    real, count = world.work.change, iter(range(100))
+
+    def change():
+        if next(count) == 0:
+            revocation.publish_crl(world.services)
+        return real()
+
+    world.work.change = change
+    crl = revocation.publish_crl(world.services)
+    assert crl.number == 1
+    assert len(world.events(EventType.CRL_PUBLISHED)) == 1
+
+
+def test_list_is_due_at_first_then_after_half_its_time(world):
+    """There is always a list that is good for half its time."""
+    assert revocation.crl_due(world.services, NOON)
+    revocation.publish_crl(world.services)
+    assert not revocation.crl_due(world.services, NOON + timedelta(hours=11))
+    assert revocation.crl_due(world.services, NOON + timedelta(hours=12))
+
+
+@pytest.mark.parametrize("step", [revocation.hold, revocation.release])
+def test_list_is_due_soon_after_a_change(world, step):
+    """A revocation, hold or release makes a list due, yet not more often than every ten seconds."""
+    held = world.issue("alice")
+    if step is revocation.release:
+        revocation.hold(world.services, held.record.id, OPERATOR)
+    world.clock.turn(seconds=1)
+    crl = revocation.publish_crl(world.services)
+    world.clock.turn(seconds=1)
+    step(world.services, held.record.id, OPERATOR)
+    assert not revocation.crl_due(world.services, crl.this_update + timedelta(seconds=9))
+    assert revocation.crl_due(world.services, crl.this_update + timedelta(seconds=10))
+
+
+def test_other_changes_make_no_list_due(world):
+    """New people and new certificates are no news for the list; very many changes are not looked through."""
+    revocation.publish_crl(world.services)
+    world.clock.turn(seconds=60)
+    world.issue("alice")
+    world.gateway()
+    assert not revocation.crl_due(world.services, world.clock.now())
+    with world.work.change() as books:
+        for _ in range(1000):
+            books.changes.note(ChangeKind.PRINCIPAL, "per_x", world.clock.now())
+    assert revocation.crl_due(world.services, world.clock.now())
+
+
+def test_list_before_the_founding():
+    """Without an authority there is no list."""
+    with pytest.raises(NotFound):
+        revocation.publish_crl(empty_world().services)
+    with pytest.raises(NotFound):
+        revocation.crl_due(empty_world().services, NOON)
+
+
+def test_list_needs_the_issuing_key(world):
+    """A process without keys publishes nothing."""
+    with pytest.raises(Unavailable):
+        revocation.publish_crl(replace(world.services, keys=None))
