@@ -15,9 +15,10 @@ from doorward.pki.csr import CSR_LIMIT, build_csr, parse_csr
 from doorward.pki.der import encode_bits, encode_sequence
 
 
-def request_by(
-    key, *, digest=hashes.SHA256(), names=("alice",), extensions=()
-) -> x509.CertificateSigningRequest:
+SHA256 = hashes.SHA256()
+
+
+def request_by(key, *, digest=SHA256, names=("alice",), extensions=()) -> x509.CertificateSigningRequest:
     """A request as some client might make it."""
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name) for name in names])
     builder = x509.CertificateSigningRequestBuilder().subject_name(subject)

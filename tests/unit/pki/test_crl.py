@@ -1,0 +1,134 @@
+"""CRLs, read back by the library."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from cryptography import x509
+from tests.support.ports import NOON
+from tests.support.toy_ca import ToyCA, cached_key
+
+from doorward.core.certificate import RevocationReason
+from doorward.core.errors import IntegrityError, RequestRefused
+from doorward.core.ports import KeyKind
+from doorward.pki.crl import CrlEntry, build_crl, sign_crl
+
+CA = ToyCA.create("Crl Root")
+WEEK = NOON + timedelta(days=7)
+
+
+def make(entries=(), *, ca=CA, number=1, this_update=NOON, next_update=WEEK, **options):
+    """A signed CRL, parsed by the library."""
+    unsigned = build_crl(
+        ca.certificate, entries, number=number, this_update=this_update, next_update=next_update, **options
+    )
+    return x509.load_der_x509_crl(sign_crl(unsigned, ca.key))
+
+
+def test_an_empty_list_is_a_list():
+    """No entries at all: the sequence is absent, and the list still verifies."""
+    crl = make()
+    assert len(crl) == 0
+    assert crl.is_signature_valid(CA.key.public_key())
+    assert crl.issuer == CA.certificate.subject
+
+
+@pytest.mark.parametrize("reason", list(RevocationReason))
+def test_entries_come_back_with_time_and_reason(reason):
+    """Every reason is written; unspecified is written by leaving it out."""
+    at = NOON - timedelta(days=3, seconds=7)
+    [entry] = make([CrlEntry(serial=1 << 126, revoked_at=at, reason=reason)])
+    assert entry.serial_number == 1 << 126
+    assert entry.revocation_date_utc == at
+    if reason is RevocationReason.UNSPECIFIED:
+        assert len(entry.extensions) == 0
+    else:
+        written = entry.extensions.get_extension_for_class(x509.CRLReason).value.reason
+        assert written.name.replace("_", "-") == reason.value
+
+
+def test_dates_and_number_are_those_given():
+    """thisUpdate, nextUpdate and the CRL number come back; 2050 changes the time type."""
+    late = datetime(2050, 2, 3, 4, 5, 6, tzinfo=UTC)
+    entry = CrlEntry(serial=1, revoked_at=late, reason=RevocationReason.SUPERSEDED)
+    crl = make([entry], number=(1 << 159) - 1, next_update=late)
+    assert (crl.last_update_utc, crl.next_update_utc) == (NOON, late)
+    assert crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number == (1 << 159) - 1
+    assert next(iter(crl)).revocation_date_utc == late
+
+
+def test_the_issuer_is_found_by_its_key():
+    """The authority key identifier is the CA's subject key identifier."""
+    authority = make().extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value
+    own = CA.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    assert authority.key_identifier == own.digest
+
+
+def test_a_shard_names_its_distribution_point():
+    """The scope is a critical extension, so nobody takes a shard for the whole; a full list has none."""
+    url = "http://pki.corp.example/crl/1/7.crl"
+    extension = make(distribution_point=url).extensions.get_extension_for_class(x509.IssuingDistributionPoint)
+    assert extension.critical
+    assert [name.value for name in extension.value.full_name] == [url]
+    with pytest.raises(x509.ExtensionNotFound):
+        make().extensions.get_extension_for_class(x509.IssuingDistributionPoint)
+
+
+@pytest.mark.parametrize("kind", [KeyKind.P384, KeyKind.ED25519, KeyKind.RSA2048])
+def test_every_kind_of_ca_key_signs_lists(kind):
+    """The signature verifies with the CA's key."""
+    ca = ToyCA.create(key_kind=kind)
+    assert make(ca=ca).is_signature_valid(ca.key.public_key())
+
+
+@pytest.mark.parametrize("size", [1, 127, 128, 255, 1 << 16, (1 << 159) - 1])
+def test_serials_of_all_lengths(size):
+    """From one octet to twenty."""
+    entry = CrlEntry(serial=size, revoked_at=NOON, reason=RevocationReason.UNSPECIFIED)
+    assert make([entry]).get_revoked_certificate_by_serial_number(size) is not None
+
+
+@pytest.mark.parametrize("serial", [-1, 1 << 159, 1 << 400])
+def test_impossible_serials_are_refused(serial):
+    """Negative or longer than twenty octets: the inventory is wrong, and no list is made of it."""
+    with pytest.raises(RequestRefused) as caught:
+        make([CrlEntry(serial=serial, revoked_at=NOON, reason=RevocationReason.UNSPECIFIED)])
+    assert caught.value.code == "crl-refused"
+
+
+@pytest.mark.parametrize(
+    "options", [{"number": -1}, {"number": 1 << 159}, {"next_update": NOON}, {"this_update": WEEK}]
+)
+def test_impossible_lists_are_refused(options):
+    """Numbers have at most twenty octets, and the next update comes after this one."""
+    with pytest.raises(RequestRefused) as caught:
+        make(**options)
+    assert caught.value.code == "crl-refused"
+
+
+def test_only_a_ca_with_crl_sign_lists():
+    """A certificate without key usage, or without cRLSign in it, cannot be the issuer of a list."""
+    bare = CA.leaf()
+    usage = CA.leaf(is_ca=True)
+    for issued in (bare, usage):
+        with pytest.raises(RequestRefused) as caught:
+            make(ca=ToyCA(issued.certificate, issued.key))
+        assert caught.value.code == "crl-issuer-refused"
+    with pytest.raises(RequestRefused):
+        make(ca=ToyCA(_bare_certificate(), CA.key))
+
+
+def _bare_certificate() -> x509.Certificate:
+    """A certificate without any extension."""
+    name = CA.certificate.subject
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).serial_number(1)
+    builder = builder.not_valid_before(NOON).not_valid_after(WEEK).public_key(CA.key.public_key())
+    return builder.sign(CA.key, CA.certificate.signature_hash_algorithm)
+
+
+def test_another_key_signs_no_list():
+    """Only the issuer's key may sign."""
+    unsigned = build_crl(CA.certificate, (), number=1, this_update=NOON, next_update=WEEK)
+    with pytest.raises(IntegrityError):
+        sign_crl(unsigned, cached_key(number=3))
