@@ -5,7 +5,8 @@ Standard: Linux pidfd_getfd(2), 5.6 and later; connect(2) on AF_UNSPEC.
 
 The copy is ended by `connect()` to AF_UNSPEC, not by `shutdown()`. Shutdown sends a FIN, lets the
 process read what had arrived and leaves it to decide; disconnecting drops what is unread, sends a
-reset and gives the process an error, exactly as `SOCK_DESTROY` does.
+reset and gives the process an error. It is even stricter than `SOCK_DESTROY`, which leaves bytes that
+had arrived before to be read.
 
 The kernel allows this to a caller with the same user id whose capabilities include the target's,
 where Yama (`ptrace_scope` 1) also wants the caller to be an ancestor, and seccomp profiles of some

@@ -208,6 +208,8 @@ def _take(
 def destroy(facts: SocketFacts) -> CutOutcome:
     """End exactly this connection at once: the peer sees a reset, the owner an error.
 
+    The owner may still read bytes that had arrived before; its answer to them goes nowhere.
+
     Args:
         facts: from `find` or `dump`; its cookie must be real and its state one of `CARRYING`.
 

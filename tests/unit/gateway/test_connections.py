@@ -1,0 +1,235 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from tests.support.ports import NOON
+from tests.unit.gateway.live import live, pending
+
+from doorward.core.errors import RequestRefused, Unavailable
+from doorward.gateway.connections import Connections
+from doorward.gateway.journal import Journal
+
+
+def admitted(registry: Connections, cookie: int, **changed: object) -> None:
+    """Announce and admit one connection."""
+    connection = live(cookie, **changed)  # type: ignore[arg-type]
+    registry.begin(pending(cookie, remote=str(connection.remote)))
+    assert registry.admit(connection, judged_at=registry.sequence)
+
+
+def test_a_connection_is_found_by_whoever_it_belongs_to() -> None:
+    """Certificate, fingerprint, principal and application each lead to the connection, and to no other."""
+    registry = Connections()
+    admitted(registry, 1)
+    admitted(registry, 2, certificate_id="crt_b", sha256="bb", principal_id="per_b", application_id="app_b")
+    for found in (
+        registry.of_certificate("crt_b"),
+        registry.of_fingerprint("bb"),
+        registry.of_principal("per_b"),
+        registry.of_application("app_b"),
+    ):
+        assert [one.cookie for one in found] == [2]
+    assert registry.of_certificate("crt_c") == ()
+    assert [one.cookie for one in registry.all()] == [1, 2]
+    assert len(registry) == 2
+
+
+def test_pending_is_not_live() -> None:
+    """A connection that is being judged is in no index, counts towards the limits, and can be refused."""
+    registry = Connections()
+    registry.begin(pending(1))
+    assert registry.is_pending(1)
+    assert [one.cookie for one in registry.pending()] == [1]
+    assert registry.all() == ()
+    assert registry.get(1) is None
+    assert len(registry) == 1
+    registry.refuse(1)
+    assert not registry.is_pending(1)
+    assert len(registry) == 0
+
+
+def test_only_pending_connections_are_admitted() -> None:
+    """A connection that was never announced, or was forgotten meanwhile, is not admitted."""
+    registry = Connections()
+    assert not registry.admit(live(1), judged_at=0)
+    registry.begin(pending(1))
+    registry.forget(1)
+    assert not registry.admit(live(1), judged_at=0)
+
+
+def test_a_change_between_look_up_and_admission_is_not_lost() -> None:
+    """A judgement that rests on what was known before a change does not admit."""
+    registry = Connections(sequence=7)
+    registry.begin(pending(1))
+    registry.note_change(8)
+    assert not registry.admit(live(1), judged_at=7)
+    assert registry.is_pending(1)
+    assert registry.admit(live(1), judged_at=8)
+
+
+@pytest.mark.parametrize("touched", ["crt_a", "per_a", "app_a"])
+def test_a_change_that_touches_the_connection_asks_for_a_new_judgement(touched: str) -> None:
+    """A change of the connection's own certificate, principal or application outdates its judgement."""
+    registry = Connections(sequence=7)
+    registry.begin(pending(1))
+    registry.note_change(8, frozenset({touched}))
+    assert not registry.admit(live(1), judged_at=7)
+
+
+def test_changes_of_others_do_not_delay_admission() -> None:
+    """A thousand certificates issued a second make no admission fail."""
+    registry = Connections(sequence=7)
+    registry.begin(pending(1))
+    for number in range(8, 500):
+        registry.note_change(number, frozenset({f"crt_{number}x"}))
+    assert registry.admit(live(1), judged_at=7)
+
+
+def test_a_judgement_older_than_memory_is_refused() -> None:
+    """Where the scope of a change is remembered no longer, the judgement is taken as outdated."""
+    registry = Connections(sequence=7)
+    registry.begin(pending(1))
+    for number in range(8, 8 + 1025):
+        registry.note_change(number, frozenset({"crt_other"}))
+    assert not registry.admit(live(1), judged_at=7)
+    assert registry.admit(live(1), judged_at=8)
+
+
+def test_condemned_connections_lose_everything_at_once() -> None:
+    """A condemned connection leaves every index and waits for its cut; a pending one is not admitted any more."""
+    registry = Connections()
+    admitted(registry, 1)
+    registry.begin(pending(2))
+    assert registry.condemn(1) is not None
+    assert registry.condemn(1) is None
+    assert registry.condemn(2) is None
+    assert registry.of_certificate("crt_a") == ()
+    assert [one.cookie for one in registry.condemned()] == [1]
+    assert not registry.admit(live(2), judged_at=0)
+    with pytest.raises(RequestRefused) as caught:
+        registry.begin(pending(1))
+    assert caught.value.code == "connection-condemned"
+    registry.forget(1)
+    assert registry.condemned() == ()
+
+
+def test_asking_again_takes_back_the_first_answer() -> None:
+    """A live connection that is announced again has no authority until it is admitted again."""
+    registry = Connections()
+    admitted(registry, 1)
+    registry.begin(pending(1))
+    assert registry.all() == ()
+    assert len(registry) == 1
+
+
+def test_replacing_keeps_the_indexes_true() -> None:
+    """After a new judgement the connection is found under its new facts only, and a gone one is not revived."""
+    registry = Connections()
+    admitted(registry, 1)
+    assert registry.replace(live(1, principal_id="per_z", grants=("g2",)))
+    assert registry.of_principal("per_a") == ()
+    assert registry.of_principal("per_z")[0].grants == ("g2",)
+    registry.condemn(1)
+    assert not registry.replace(live(1))
+
+
+def test_deadlines_come_in_order_until_obeyed() -> None:
+    """What is due is given earliest first, again after a second, and no more once it is gone."""
+    registry = Connections()
+    assert registry.next_deadline() is None
+    admitted(registry, 1, deadline=NOON + timedelta(minutes=2))
+    admitted(registry, 2, deadline=NOON + timedelta(minutes=1))
+    assert registry.next_deadline() == NOON + timedelta(minutes=1)
+    assert registry.due(NOON) == ()
+    late = NOON + timedelta(minutes=5)
+    assert [one.cookie for one in registry.due(late)] == [2, 1]
+    assert registry.due(late) == ()
+    assert [one.cookie for one in registry.due(late + timedelta(seconds=1))] == [1, 2]
+    registry.condemn(1)
+    registry.forget(2)
+    assert registry.due(late + timedelta(minutes=1)) == ()
+
+
+def test_a_moved_deadline_holds() -> None:
+    """A connection whose deadline was put off is not due at the old one."""
+    registry = Connections()
+    admitted(registry, 1, deadline=NOON + timedelta(minutes=1))
+    registry.replace(live(1, deadline=NOON + timedelta(minutes=9)))
+    assert registry.due(NOON + timedelta(minutes=2)) == ()
+    assert [one.cookie for one in registry.due(NOON + timedelta(minutes=9))] == [1]
+
+
+def test_deadlines_of_the_dead_are_cleared_away() -> None:
+    """Short connections with far deadlines do not fill the memory."""
+    registry = Connections()
+    for cookie in range(1, 5000):
+        admitted(registry, cookie)
+        registry.forget(cookie)
+    assert len(registry._deadlines) < 1100
+
+
+def test_the_total_is_capped() -> None:
+    """Beyond the total no connection is registered, and an ended one makes room."""
+    registry = Connections(max_total=2)
+    admitted(registry, 1)
+    registry.begin(pending(2))
+    with pytest.raises(RequestRefused) as caught:
+        registry.begin(pending(3))
+    assert caught.value.code == "connections-exhausted"
+    registry.forget(1)
+    registry.begin(pending(3))
+
+
+@pytest.mark.parametrize(
+    ("mine", "also_mine", "anothers"),
+    [
+        ("198.51.100.7:1", "198.51.100.7:2", "198.51.100.8:1"),
+        ("[2001:db8::1]:1", "[2001:db8::2:2]:1", "[2001:db8:0:1::1]:1"),
+    ],
+)
+def test_one_source_is_capped(mine: str, also_mine: str, anothers: str) -> None:
+    """One IPv4 address, or one IPv6 /64, cannot take the room of all others."""
+    registry = Connections(max_per_source=1)
+    registry.begin(pending(1, remote=mine))
+    with pytest.raises(RequestRefused) as caught:
+        registry.begin(pending(2, remote=also_mine))
+    assert caught.value.code == "connections-per-source-exhausted"
+    registry.begin(pending(3, remote=anothers))
+    registry.refuse(1)
+    registry.begin(pending(2, remote=also_mine))
+
+
+def test_a_restarted_gateway_knows_what_is_still_connected(tmp_path: Path) -> None:
+    """Adopted connections are found and end at their deadline; they have no authority to compare."""
+    first = Connections(Journal(tmp_path / "journal", boot_id="boot"))
+    admitted(first, 1)
+    admitted(first, 2)
+    admitted(first, 3)
+    first.forget(2)
+    first.condemn(3)
+    second = Connections(Journal(tmp_path / "journal", boot_id="boot"))
+    [one, also] = second.of_certificate("crt_a")
+    assert one == replace(live(1), adopted=True, grants=())
+    assert also.cookie == 3, "its cut was not confirmed, so it may still be there"
+    assert [due.cookie for due in second.due(NOON + timedelta(hours=2))] == [1, 3]
+    second.forget(1)
+    third = Connections(Journal(tmp_path / "journal", boot_id="boot"))
+    assert [one.cookie for one in third.all()] == [3]
+
+
+def test_what_cannot_be_written_down_is_not_admitted(tmp_path: Path) -> None:
+    """A connection that a restarted gateway could not know stays pending; ending needs no disk."""
+    journal = Journal(tmp_path / "journal", boot_id="boot")
+    registry = Connections(journal)
+    admitted(registry, 1)
+    registry.begin(pending(2))
+    journal.close()
+    with pytest.raises(Unavailable):
+        registry.admit(live(2), judged_at=0)
+    assert registry.is_pending(2)
+    with pytest.raises(Unavailable):
+        registry.replace(live(1))
+    assert registry.forget(1) is not None

@@ -1,0 +1,56 @@
+import shutil
+from datetime import timedelta
+from pathlib import Path
+
+from tests.support.ports import NOON
+
+from doorward.gateway.epochs import KEPT, epoch_of, forget_run, new_epoch, note_run, noted_end
+
+
+def test_numbers_are_never_given_twice(tmp_path: Path) -> None:
+    """Neither removed folders nor a lost counter bring a number back while the other is there."""
+    assert new_epoch(tmp_path) == (1, tmp_path / "000001")
+    shutil.rmtree(tmp_path / "000001")
+    assert new_epoch(tmp_path)[0] == 2
+    (tmp_path / "epoch").unlink()
+    assert new_epoch(tmp_path)[0] == 3
+    (tmp_path / "epoch").write_text("nonsense")
+    assert new_epoch(tmp_path)[0] == 4
+
+
+def test_folders_are_closed_to_others(tmp_path: Path) -> None:
+    """The admin socket has no login: its folder is the owner's alone."""
+    assert new_epoch(tmp_path)[1].stat().st_mode & 0o777 == 0o700
+
+
+def test_old_folders_go_and_those_in_use_stay(tmp_path: Path) -> None:
+    """Some folders of ended runs are kept; one whose Envoy still drains is never removed."""
+    _, first = new_epoch(tmp_path)
+    note_run(first, 99, NOON)
+    for _ in range(KEPT + 5):
+        new_epoch(tmp_path)
+    assert first.exists()
+    forget_run(first)
+    new_epoch(tmp_path)
+    assert not first.exists()
+    assert len([one for one in tmp_path.iterdir() if epoch_of(one)]) == KEPT + 1
+
+
+def test_the_end_of_a_drain_is_remembered(tmp_path: Path) -> None:
+    """What was noted is read again; no note, or a spoilt one, is none."""
+    assert noted_end(tmp_path) is None
+    note_run(tmp_path, 5, None)
+    assert noted_end(tmp_path) is None
+    note_run(tmp_path, 5, NOON + timedelta(seconds=3))
+    assert noted_end(tmp_path) == NOON + timedelta(seconds=3)
+    for spoilt in ("", "[]", "{}", '{"ends_at": "x"}', '{"ends_at": 1e300}'):
+        (tmp_path / "run.json").write_text(spoilt)
+        assert noted_end(tmp_path) is None
+    forget_run(tmp_path)
+    forget_run(tmp_path)
+
+
+def test_other_folders_are_no_runs() -> None:
+    """Only names of digits are numbers of runs."""
+    assert epoch_of(Path("/x/000012")) == 12
+    assert [epoch_of(Path("/x") / name) for name in ("epoch", "-1", "１", "9" * 30)] == [None] * 4  # noqa: RUF001

@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.support.ports import NOON
+
+from doorward.core.errors import MalformedInput, Unavailable
+from doorward.gateway import journal as module
+from doorward.gateway.endpoints import parse_endpoint
+from doorward.gateway.journal import Journal, JournalEntry, parse_line, render_entry
+
+ENTRY = JournalEntry(
+    cookie=7,
+    connection_id="c7",
+    epoch=2,
+    local=parse_endpoint("[::1]:443"),
+    remote=parse_endpoint("192.0.2.9:5000"),
+    sha256="aa",
+    certificate_id="crt_a",
+    principal_id="per_a",
+    application_id="app_a",
+    class_token="t",
+    revision=4,
+    deadline=NOON,
+    admitted_at=NOON,
+)
+
+
+def test_lines_come_back() -> None:
+    """An entry is read as it was written, and so is the end of a connection."""
+    assert parse_line(render_entry(ENTRY)) == ENTRY
+    assert parse_line(b'{"ended":7}\n') == 7
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"",
+        b"[]",
+        b"1",
+        b'{"ended":"7"}',
+        b'{"ended":-1}',
+        b'{"ended":true}',
+        b"[" * 4000,
+        b'{"cookie":1}',
+        render_entry(ENTRY)[:-9],
+        render_entry(ENTRY).replace(b'"aa"', b"5"),
+        render_entry(ENTRY).replace(b"192.0.2.9", b"192.0.2.999"),
+        render_entry(ENTRY).replace(str(NOON.timestamp()).encode(), b"1e300"),
+        b" " * 5000,
+        b"\xff",
+    ],
+)
+def test_any_other_line_is_malformed(line: bytes) -> None:
+    """A line that is none of ours raises MalformedInput and nothing else."""
+    with pytest.raises(MalformedInput):
+        parse_line(line)
+
+
+def test_a_torn_last_line_is_borne(tmp_path: Path) -> None:
+    """A line that our death cut in two spoils only itself."""
+    path = tmp_path / "journal"
+    journal = Journal(path, boot_id="boot")
+    journal.add(ENTRY)
+    journal.add(replace(ENTRY, cookie=8))
+    journal.close()
+    path.write_bytes(path.read_bytes()[:-20])
+    assert [one.cookie for one in Journal(path, boot_id="boot").adopted] == [7]
+
+
+def test_another_boot_begins_anew(tmp_path: Path) -> None:
+    """Cookies of another boot name other sockets: such a journal is dropped."""
+    journal = Journal(tmp_path / "journal", boot_id="boot")
+    journal.add(ENTRY)
+    assert Journal(tmp_path / "journal", boot_id="next").adopted == ()
+
+
+def test_only_the_owner_reads_it(tmp_path: Path) -> None:
+    """Who is connected is nobody else's business, also where an old file was open to all."""
+    path = tmp_path / "journal"
+    path.write_bytes(b"")
+    path.chmod(0o666)
+    Journal(path, boot_id="boot").close()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_opening_compacts(tmp_path: Path) -> None:
+    """Only live connections are left in the file after a restart."""
+    path = tmp_path / "journal"
+    journal = Journal(path, boot_id="boot")
+    for cookie in range(50):
+        journal.add(replace(ENTRY, cookie=cookie))
+        journal.end(cookie)
+    journal.add(ENTRY)
+    journal.end(999)
+    journal.close()
+    Journal(path, boot_id="boot").close()
+    assert len(path.read_bytes().splitlines()) == 2
+
+
+def test_a_long_life_does_not_fill_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file is written anew when most of it tells of connections that ended."""
+    monkeypatch.setattr(module, "_DEAD_LINES", 10)
+    path = tmp_path / "journal"
+    journal = Journal(path, boot_id="boot")
+    journal.add(ENTRY)
+    for cookie in range(100, 200):
+        journal.add(replace(ENTRY, cookie=cookie))
+        journal.end(cookie)
+    assert len(path.read_bytes().splitlines()) < 30
+    journal.close()
+    assert [one.cookie for one in Journal(path, boot_id="boot").adopted] == [7]
+
+
+def test_half_a_line_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A write that fails in the middle is an error, and the next line does not suffer from it."""
+    path = tmp_path / "journal"
+    journal = Journal(path, boot_id="boot")
+    real = os.write
+    monkeypatch.setattr(os, "write", lambda file, data: real(file, data[:40]))
+    with pytest.raises(Unavailable) as caught:
+        journal.add(ENTRY)
+    assert caught.value.code == "journal-unavailable"
+    monkeypatch.setattr(os, "write", real)
+    journal.add(replace(ENTRY, cookie=8))
+    journal.close()
+    assert [one.cookie for one in Journal(path, boot_id="boot").adopted] == [8]
+
+
+def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
+    """A journal that cannot be opened is said at once."""
+    with pytest.raises(Unavailable):
+        Journal(tmp_path / "absent" / "journal", boot_id="boot")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(Unavailable):
+        Journal(tmp_path / "folder", boot_id="boot")

@@ -1,0 +1,140 @@
+"""The parts that need no kernel; what the kernel answers is tested in integration."""
+
+import errno
+import struct
+
+import pytest
+
+from doorward.core.errors import Unavailable
+from doorward.gateway import sockdiag
+from doorward.gateway.endpoints import Endpoint, parse_endpoint
+from doorward.gateway.sockdiag import CutOutcome, SocketFacts, TcpState
+
+LOCAL, REMOTE = parse_endpoint("192.0.2.1:443"), parse_endpoint("198.51.100.7:5000")
+
+
+def facts(
+    *, cookie: int = 5, state: TcpState = TcpState.ESTABLISHED, remote: Endpoint = REMOTE
+) -> SocketFacts:
+    """Facts of one connection."""
+    return SocketFacts(cookie, 1, state, LOCAL, remote, 0)
+
+
+def answer(family: int, state: int, source: bytes, target: bytes, *, inode: int = 9) -> bytes:
+    """What the kernel would say, as bytes."""
+    ports = struct.pack("!HH", 443, 5000)
+    identity = ports + source.ljust(16, b"\0") + target.ljust(16, b"\0") + struct.pack("=III", 4, 7, 1)
+    return struct.pack("=BBBB", family, state, 0, 0) + identity + struct.pack("=IIIII", 0, 0, 0, 33, inode)
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        facts(cookie=0),
+        facts(cookie=0xFFFF_FFFF_FFFF_FFFF),
+        facts(state=TcpState.LISTEN),
+        facts(state=TcpState.TIME_WAIT),
+        facts(remote=Endpoint(b"\0\0\0\0", 0)),
+    ],
+)
+def test_only_a_live_connection_may_be_destroyed(named: SocketFacts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No wildcard cookie, no listener and no address without a peer ever reaches the kernel."""
+    monkeypatch.setattr(sockdiag, "_ask", lambda *_: pytest.fail("the kernel was asked"))
+    with pytest.raises(ValueError, match="named by its cookie"):
+        sockdiag.destroy(named)
+
+
+@pytest.mark.parametrize(
+    ("number", "outcome"),
+    [
+        (errno.ENOENT, CutOutcome.GONE),
+        (errno.ESTALE, CutOutcome.GONE),
+        (errno.EPERM, CutOutcome.NOT_PERMITTED),
+        (errno.EOPNOTSUPP, CutOutcome.NOT_PERMITTED),
+    ],
+)
+def test_what_the_kernel_refuses(number: int, outcome: CutOutcome, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each refusal of the kernel has its outcome."""
+
+    def refuse(*_: object) -> bytes:
+        raise OSError(number, "no")
+
+    monkeypatch.setattr(sockdiag, "_ask", refuse)
+    assert sockdiag.destroy(facts()) is outcome
+
+
+def test_a_kernel_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any other error is Unavailable, for looking, listing and destroying."""
+
+    def refuse(*_: object) -> bytes:
+        raise OSError(errno.ENOBUFS, "no")
+
+    monkeypatch.setattr(sockdiag, "_ask", refuse)
+    monkeypatch.setattr(sockdiag, "_list", refuse)
+    for act in (
+        lambda: sockdiag.find(LOCAL, REMOTE),
+        lambda: sockdiag.dump([LOCAL]),
+        lambda: sockdiag.dump_listeners(443),
+        lambda: sockdiag.destroy(facts()),
+    ):
+        with pytest.raises(Unavailable) as caught:
+            act()
+        assert caught.value.code == "sockdiag-unavailable"
+
+
+def test_answers_are_read() -> None:
+    """Families, mapped addresses, scopes, cookies of 64 bits and unknown states are understood."""
+    four = sockdiag._facts(answer(2, 1, b"\xc0\0\2\1", b"\xc6\x33\x64\7"))
+    assert four == SocketFacts((1 << 32) | 7, 9, TcpState.ESTABLISHED, LOCAL, REMOTE, 33)
+    mapped = b"\0" * 10 + b"\xff\xff"
+    assert sockdiag._facts(answer(10, 1, mapped + b"\xc0\0\2\1", mapped + b"\xc6\x33\x64\7")) == four
+    six = sockdiag._facts(answer(10, 99, b"\xfe\x80" + b"\0" * 14, b"\xfe\x80" + b"\0" * 13 + b"\1"))
+    assert (six.state, six.local.scope, str(six.remote)) == (TcpState.CLOSE, 4, "[fe80::1%4]:5000")
+
+
+@pytest.mark.parametrize("data", [b"\1" * 16, struct.pack("=IHHII", 8, 3, 0, 1, 0) + b"x" * 8])
+def test_messages_that_lie_about_their_length(data: bytes) -> None:
+    """A message that claims more or less than there is, is an error and never read past."""
+    with pytest.raises(OSError, match="cut short"):
+        list(sockdiag._messages(data))
+
+
+def test_short_entries_are_refused() -> None:
+    """An entry too short for its fields is an error."""
+    with pytest.raises(OSError, match="cut short"):
+        sockdiag._facts(b"\2\1")
+    with pytest.raises(OSError, match="cut short"):
+        sockdiag._take(b"\2\1", {443: {b""}}, frozenset(), set(), [])
+    with pytest.raises(OSError, match="Bad message"):
+        sockdiag._raise_refusal(b"")
+
+
+@pytest.mark.parametrize(
+    ("listener", "state", "inode", "taken"),
+    [
+        ("192.0.2.1:443", 1, 9, True),
+        ("0.0.0.0:443", 1, 9, True),
+        ("[::]:443", 1, 9, True),
+        ("192.0.2.2:443", 1, 9, False),
+        ("192.0.2.1:444", 1, 9, False),
+        ("192.0.2.1:443", 1, 0, True),
+        ("192.0.2.1:443", 4, 0, False),
+        ("192.0.2.1:443", 8, 9, True),
+    ],
+)
+def test_whose_sockets_are_listed(
+    listener: str, state: int, inode: int, *, taken: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only sockets of the listener itself count: not of another address on the port, nor orphans."""
+    found = answer(2, state, b"\xc0\0\2\1", b"\xc6\x33\x64\7", inode=inode)
+    monkeypatch.setattr(sockdiag, "_list", lambda query: [found] if query[0] == 2 else [])
+    census = sockdiag.dump([parse_endpoint(listener)])
+    assert (len(census.sockets), len(census.cookies)) == ((1, 1) if taken else (0, 0))
+    skipped = sockdiag.dump([parse_endpoint(listener)], skip={(1 << 32) | 7})
+    assert skipped.sockets == ()
+
+
+def test_no_listeners_no_question(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without listeners the kernel is not asked, and nothing can be taken for ours."""
+    monkeypatch.setattr(sockdiag, "_list", lambda _: pytest.fail("the kernel was asked"))
+    assert sockdiag.dump([]).cookies == frozenset()
