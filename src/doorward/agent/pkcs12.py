@@ -16,7 +16,7 @@ Not here: where it is written (store). What is known of importers (November 2026
 So modern is the default, and legacy where the agent itself runs on macOS. What is old in the legacy
 form (3DES, a MAC with SHA-1) is no weakness under a password of 120 random bits, which is what the
 agent makes; a password that somebody chose deserves the modern form.
-Standard: RFC 7292; RFC 8018 section 6.2 (PBES2); RFC 9579 (PBMAC1) is not used, importers lack it.
+Standard: RFC 7292; RFC 8018 section 6.2 (PBES2); RFC 9879 (PBMAC1) is not used: most importers lack it.
 """
 
 from __future__ import annotations
