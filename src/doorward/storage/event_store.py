@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 
-from sqlalchemy import bindparam, delete, func, insert, select, tuple_
+from sqlalchemy import LargeBinary, Text, bindparam, delete, exists, func, insert, select, tuple_
 
 from doorward.audit.events import Retention
 from doorward.audit.leaf import Opening, SealedEvent
@@ -19,31 +19,37 @@ from doorward.audit.log import Pending, StoredLeaf, StoredNode
 from doorward.core.entities import TENANT
 from doorward.core.errors import IntegrityError
 from doorward.storage.database import Database
+from doorward.storage.prepared import Prepared
 from doorward.storage.schema import log_checkpoints, log_leaves, log_nodes, log_openings, log_outbox
 from doorward.storage.transaction import CURRENT_TENANT, Transaction, insert_new
+from doorward.storage.types import to_microseconds
 
 _CHUNK = 400
 """Values in one IN list; SQLite and PostgreSQL both take thousands, a plan for few is made faster."""
 
-_ADD_PENDING = insert_new(log_outbox)
-_ADD_OPENING = insert(log_openings)
-_ADD_LEAF = insert_new(log_leaves)
-_ADD_NODE = insert(log_nodes)
+# Touches no row where the event is in the outbox or a leaf already; the caller counts.
+_ADD_PENDING = Prepared(
+    insert_new(log_outbox).from_select(
+        ["tenant", "event_id", "leaf"],
+        select(
+            bindparam("of", type_=Text), bindparam("event", type_=Text), bindparam("bytes", type_=LargeBinary)
+        ).where(~exists().where(log_leaves.c.event_id == bindparam("event"))),
+        include_defaults=False,
+    )
+)
+_ADD_OPENING = Prepared(insert(log_openings), log_openings.columns.keys())
+_ADD_LEAF = Prepared(insert_new(log_leaves), log_leaves.columns.keys())
+_ADD_NODE = Prepared(insert(log_nodes), log_nodes.columns.keys())
 _ADD_CHECKPOINT = insert_new(log_checkpoints)
 
-_IS_LEAF = (
-    select(log_leaves.c.event_id)
-    .where(log_leaves.c.event_id.in_(bindparam("event_ids", expanding=True)))
-    .limit(1)
-)
-_PENDING = (
+_PENDING = Prepared(
     select(log_outbox.c.id, log_outbox.c.event_id, log_outbox.c.leaf)
     .where(log_outbox.c.tenant == CURRENT_TENANT)
     .order_by(log_outbox.c.id)
     .limit(bindparam("at_most"))
 )
 _WAITING = select(func.count()).select_from(log_outbox).where(log_outbox.c.tenant == CURRENT_TENANT)
-_FORGET = delete(log_outbox).where(log_outbox.c.id == bindparam("of"))
+_FORGET = Prepared(delete(log_outbox).where(log_outbox.c.id == bindparam("of")))
 
 _HIGHEST = select(func.max(log_leaves.c.number)).where(log_leaves.c.tenant == CURRENT_TENANT)
 _HASHES = select(log_leaves.c.number, log_leaves.c.hash).where(
@@ -53,7 +59,7 @@ _NODES = select(log_nodes.c.level, log_nodes.c.number, log_nodes.c.hash).where(
     log_nodes.c.tenant == CURRENT_TENANT,
     tuple_(log_nodes.c.level, log_nodes.c.number).in_(bindparam("places", expanding=True)),
 )
-_LEAVES = (
+_LEAVES = Prepared(
     select(log_leaves.c.number, log_leaves.c.event_id, log_leaves.c.leaf, log_leaves.c.hash)
     .where(
         log_leaves.c.tenant == CURRENT_TENANT,
@@ -62,7 +68,7 @@ _LEAVES = (
     )
     .order_by(log_leaves.c.number)
 )
-_NODE_RANGE = (
+_NODE_RANGE = Prepared(
     select(log_nodes.c.level, log_nodes.c.number, log_nodes.c.hash)
     .where(
         log_nodes.c.tenant == CURRENT_TENANT,
@@ -80,7 +86,7 @@ _LATEST_CHECKPOINT = (
 )
 
 _O = log_openings.c
-_OPENINGS = (
+_OPENINGS = Prepared(
     select(log_leaves.c.number, _O.field, _O.value, _O.salt, _O.subject)
     .select_from(log_leaves.join(log_openings, log_leaves.c.event_id == _O.event_id))
     .where(
@@ -114,15 +120,13 @@ class SqlEventStore:
         """
         for event in events:
             self._transaction.require_writable(event.tenant)
-        for start in range(0, len(events), _CHUNK):
-            self._refuse_leaves([event.id for event in events[start : start + _CHUNK]])
         tenant = self._transaction.tenant
-        added = self._transaction.write_many(
-            _ADD_PENDING, [{"tenant": tenant, "event_id": event.id, "leaf": event.leaf} for event in events]
+        added = self._transaction.driver_write(
+            _ADD_PENDING, [{"of": tenant, "event": event.id, "bytes": event.leaf} for event in events]
         )
         if added != len(events):
             raise _duplicate()
-        self._transaction.write_many(
+        self._transaction.driver_write(
             _ADD_OPENING,
             [
                 {
@@ -130,12 +134,13 @@ class SqlEventStore:
                     "event_id": event.id,
                     "field": opening.field,
                     "subject": opening.subject,
-                    "retention": event.retention,
-                    "at": event.at,
+                    "retention": event.retention.value,
+                    "at": at,
                     "salt": opening.salt,
                     "value": opening.value,
                 }
                 for event in events
+                for at in (to_microseconds(event.at),)
                 for opening in event.openings
             ],
         )
@@ -146,8 +151,10 @@ class SqlEventStore:
 
     def pending(self, limit: int) -> list[Pending]:
         """Return at most `limit` events of the outbox, oldest first."""
-        rows = self._transaction.rows(_PENDING, at_most=limit)
-        return [Pending(outbox_id=row[0], event_id=row[1], leaf=row[2]) for row in rows]
+        return [
+            Pending(outbox_id=number, event_id=event_id, leaf=leaf)
+            for number, event_id, leaf in self._transaction.driver_rows(_PENDING, at_most=limit)
+        ]
 
     def tree_size(self) -> int:
         """Return the number of leaves; they are numbered from 0 without holes."""
@@ -177,7 +184,7 @@ class SqlEventStore:
         if [leaf.number for leaf in leaves] != list(range(size, size + len(leaves))):
             raise IntegrityError("leaf-out-of-order", f"the next leaf of the log has the number {size}")
         tenant = self._transaction.tenant
-        added = self._transaction.write_many(
+        added = self._transaction.driver_write(
             _ADD_LEAF,
             [
                 {"tenant": tenant, "number": number, "event_id": event_id, "leaf": leaf, "hash": digest}
@@ -186,7 +193,7 @@ class SqlEventStore:
         )
         if added != len(leaves):
             raise _duplicate()
-        self._transaction.write_many(
+        self._transaction.driver_write(
             _ADD_NODE,
             [
                 {"tenant": tenant, "level": level, "number": number, "hash": digest}
@@ -196,7 +203,7 @@ class SqlEventStore:
 
     def forget_pending(self, outbox_ids: Sequence[int]) -> None:
         """Remove these from the outbox; the openings stay."""
-        self._transaction.write_many(_FORGET, [{"of": number} for number in outbox_ids])
+        self._transaction.driver_write(_FORGET, [{"of": number} for number in outbox_ids])
 
     def latest_checkpoint(self) -> str | None:
         """Return the text of the checkpoint with the largest size."""
@@ -210,17 +217,19 @@ class SqlEventStore:
 
     def leaves(self, start: int, end: int) -> Iterator[StoredLeaf]:
         """Yield the leaves of the range by number, without loading all."""
-        for row in self._transaction.stream(_LEAVES, start=start, end=end):
+        for row in self._transaction.driver_rows(_LEAVES, start=start, end=end):
             yield StoredLeaf(*row)
 
     def node_range(self, level: int, start: int, end: int) -> Iterator[StoredNode]:
         """Yield the stored nodes of one level by number."""
-        for row in self._transaction.stream(_NODE_RANGE, level=level, start=start, end=end):
+        for row in self._transaction.driver_rows(_NODE_RANGE, level=level, start=start, end=end):
             yield StoredNode(*row)
 
     def openings(self, start: int, end: int) -> Iterator[tuple[int, Opening]]:
         """Yield (leaf number, opening) by number, then by field name."""
-        for number, name, value, salt, subject in self._transaction.stream(_OPENINGS, start=start, end=end):
+        for number, name, value, salt, subject in self._transaction.driver_rows(
+            _OPENINGS, start=start, end=end
+        ):
             yield number, Opening(field=name, value=value, salt=salt, subject=subject)
 
     def erase_subject(self, tenant: str, subject: str) -> int:
@@ -230,10 +239,6 @@ class SqlEventStore:
     def erase_before(self, retention: Retention, before: datetime) -> int:
         """Delete the openings of a retention class whose events are older."""
         return self._transaction.write(_ERASE_BEFORE, kept_for=retention, before=before)
-
-    def _refuse_leaves(self, event_ids: Sequence[str]) -> None:
-        if self._transaction.rows(_IS_LEAF, event_ids=event_ids):
-            raise _duplicate()
 
 
 class SqlEventLog:

@@ -6,18 +6,17 @@ with named parameters: SQLAlchemy then finds their compiled form by identity (23
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from sqlalchemy import Connection, Insert, Row, Table, bindparam
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql import ColumnElement, Executable
 
+from doorward.storage.prepared import DriverRow, Prepared
+
 AnyRow: TypeAlias = Row[*tuple[Any, ...]]
 """A row whose columns the statement knows and the type checker does not."""
-
-_STREAM_ROWS = 1000
-"""Rows fetched at a time where a result may have a million."""
 
 CURRENT_TENANT: ColumnElement[str] = bindparam("this_tenant")
 """Stands for the tenant of the transaction in every statement."""
@@ -46,12 +45,6 @@ class Transaction:
         values["this_tenant"] = self.tenant
         return self._connection.execute(statement, values).all()
 
-    def stream(self, statement: Executable, **values: Any) -> Iterator[AnyRow]:
-        """Yield the rows without loading all of them."""
-        values["this_tenant"] = self.tenant
-        options = {"yield_per": _STREAM_ROWS}
-        yield from self._connection.execute(statement, values, execution_options=options)
-
     def value(self, statement: Executable, **values: Any) -> Any:
         """Return the first column of the only row, or None."""
         values["this_tenant"] = self.tenant
@@ -76,6 +69,21 @@ class Transaction:
         """Run a statement for many rows of values, tenant included; return how many rows it touched."""
         self.require_writable()
         return self._connection.execute(statement, rows).rowcount if rows else 0
+
+    def driver_row(self, prepared: Prepared, **values: Any) -> DriverRow | None:
+        """Return the first row of a prepared look-up, as the driver gives it, or None."""
+        values["this_tenant"] = self.tenant
+        return prepared.row(self._connection, values)
+
+    def driver_rows(self, prepared: Prepared, **values: Any) -> Iterator[DriverRow]:
+        """Yield the rows of a prepared query, as the driver gives them, without loading all."""
+        values["this_tenant"] = self.tenant
+        return prepared.rows(self._connection, values)
+
+    def driver_write(self, prepared: Prepared, rows: Iterable[Mapping[str, Any]]) -> int:
+        """Run a prepared statement for many rows of values as the driver takes them, tenant included."""
+        self.require_writable()
+        return prepared.run_many(self._connection, rows)
 
     def require_writable(self, tenant: str | None = None) -> None:
         """Raise on a write through a read transaction, or of a record of another tenant: faults of the caller."""

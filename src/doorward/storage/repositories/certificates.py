@@ -16,6 +16,7 @@ from sqlalchemy import (
     bindparam,
     func,
     literal,
+    literal_column,
     or_,
     select,
     tuple_,
@@ -26,16 +27,21 @@ from sqlalchemy import (
 from doorward.authority.records import CertificateFilter, CertificateRecord, InvitationRecord
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.errors import IntegrityError, NotFound, RequestRefused
+from doorward.storage.prepared import DriverRow, Prepared
 from doorward.storage.schema import certificates, invitations
 from doorward.storage.transaction import CURRENT_TENANT, AnyRow, Transaction, insert_new
+from doorward.storage.types import from_microseconds, to_microseconds
 
 MIN_PREFIX = 6
 """Characters of an id, serial or digest that a person must type: fewer find by chance."""
 
+_STATES = {state.value: state for state in CertificateState}
+_REASONS = {reason.value: reason for reason in RevocationReason}
+
 _C = certificates.c
 _ALL = select(certificates).where(_C.tenant == CURRENT_TENANT)
 _GET = _ALL.where(_C.id == bindparam("id"))
-_BY_SHA256 = _ALL.where(_C.sha256 == bindparam("sha256"))
+_BY_SHA256 = Prepared(_ALL.where(_C.sha256 == bindparam("sha256")))
 _BY_SERIAL = _ALL.where(_C.serial == bindparam("serial"), _C.authority_id == bindparam("authority_id"))
 _IN_ORDER = _ALL.order_by(_C.created_at, _C.id)
 _PLACE = select(_C.created_at).where(_C.tenant == CURRENT_TENANT, _C.id == bindparam("id"))
@@ -51,11 +57,13 @@ _SET_STATE = (
     .where(*_OF)
     .values({name: bindparam(name) for name in ("state", "reason", "revoked_at")})
 )
-_REVOKED = select(*[column for column in _C if column.name != "der"]).where(
-    _C.tenant == CURRENT_TENANT,
-    _C.state.in_([CertificateState.REVOKED, CertificateState.ON_HOLD]),
-    _C.not_after > bindparam("not_after"),
-    _C.authority_id == bindparam("authority_id"),
+_REVOKED = Prepared(
+    select(*_C.values()[:-1]).where(
+        _C.tenant == CURRENT_TENANT,
+        or_(_C.state == literal_column("'revoked'"), _C.state == literal_column("'on-hold'")),
+        _C.not_after > bindparam("not_after"),
+        _C.authority_id == bindparam("authority_id"),
+    )
 )
 _COUNTS = select(_C.state, func.count()).where(_C.tenant == CURRENT_TENANT).group_by(_C.state)
 
@@ -111,7 +119,8 @@ class SqlCertificates:
 
     def by_sha256(self, sha256: str) -> CertificateRecord | None:
         """Return the certificate with this digest: the look-up of every connection."""
-        return _record_or_none(self._transaction.row(_BY_SHA256, sha256=sha256))
+        row = self._transaction.driver_row(_BY_SHA256, sha256=sha256)
+        return None if row is None else _record_of_driver(row)
 
     def by_serial(self, authority_id: str, serial: int) -> CertificateRecord | None:
         """Return the certificate of that issuer and serial."""
@@ -165,8 +174,9 @@ class SqlCertificates:
 
     def revoked(self, authority_id: str, not_after: datetime) -> Iterator[CertificateRecord]:
         """Yield revoked and held certificates of an issuer that expire after `not_after`; `der` is empty."""
-        for row in self._transaction.stream(_REVOKED, authority_id=authority_id, not_after=not_after):
-            yield _record(row, b"")
+        values = {"authority_id": authority_id, "not_after": to_microseconds(not_after)}
+        rows = self._transaction.driver_rows(_REVOKED, **values)
+        return (_record_of_driver((*row, b"")) for row in rows)
 
     def counts(self) -> Mapping[str, int]:
         """Return the number of certificates by state, zero included."""
@@ -221,6 +231,46 @@ class SqlInvitations:
         """Note which certificate came of it."""
         if not self._transaction.write(_BIND, of=invitation_id, certificate_id=certificate_id):
             raise NotFound("invitation-unknown", "there is no such invitation")
+
+
+def _record_of_driver(row: DriverRow) -> CertificateRecord:
+    # In the order of the table's columns.
+    (
+        id_,
+        tenant,
+        authority_id,
+        serial,
+        sha256,
+        profile,
+        state,
+        not_before,
+        not_after,
+        created_at,
+        principal_id,
+        subject_name,
+        reason,
+        revoked_at,
+        replaces,
+        der,
+    ) = row
+    return CertificateRecord(
+        id=id_,
+        tenant=tenant,
+        authority_id=authority_id,
+        serial=int(serial, 16),
+        sha256=sha256 or "",
+        profile=profile,
+        state=_STATES[state],
+        not_before=from_microseconds(not_before),
+        not_after=from_microseconds(not_after),
+        der=der,
+        created_at=from_microseconds(created_at),
+        principal_id=principal_id,
+        subject_name=subject_name,
+        reason=None if reason is None else _REASONS[reason],
+        revoked_at=None if revoked_at is None else from_microseconds(revoked_at),
+        replaces=replaces,
+    )
 
 
 def _record_or_none(row: AnyRow | None) -> CertificateRecord | None:

@@ -14,10 +14,13 @@ from sqlalchemy import bindparam, delete, func, select, update
 from doorward.authority.records import TenantRecord
 from doorward.core.entities import Principal, PrincipalKind, PrincipalState
 from doorward.core.errors import NotFound, RequestRefused
+from doorward.storage.prepared import Prepared
 from doorward.storage.schema import group_members, groups, principals, tenants
 from doorward.storage.transaction import CURRENT_TENANT, AnyRow, Transaction, insert_new
 
 _REMOVED = PrincipalState.REMOVED
+_KINDS = {kind.value: kind for kind in PrincipalKind}
+_STATES = {state.value: state for state in PrincipalState}
 
 _TENANT = select(tenants).where(tenants.c.id == CURRENT_TENANT)
 _ADD_TENANT = insert_new(tenants)
@@ -37,7 +40,7 @@ _PRINCIPALS = (
     .select_from(principals.outerjoin(group_members).outerjoin(groups))
     .where(principals.c.tenant == CURRENT_TENANT)
 )
-_BY_ID = _PRINCIPALS.where(principals.c.id == bindparam("id")).order_by(groups.c.name)
+_BY_ID = Prepared(_PRINCIPALS.where(principals.c.id == bindparam("id")).order_by(groups.c.name))
 _BY_NAME = _PRINCIPALS.where(principals.c.name == bindparam("name"), principals.c.state != _REMOVED).order_by(
     groups.c.name
 )
@@ -128,7 +131,19 @@ class SqlDirectory:
 
     def get(self, principal_id: str) -> Principal | None:
         """Return the principal with its groups."""
-        return _first(self._transaction.rows(_BY_ID, id=principal_id))
+        rows = list(self._transaction.driver_rows(_BY_ID, id=principal_id))
+        if not rows:
+            return None
+        _, tenant, kind, name, state, display_name, _ = rows[0]
+        return Principal(
+            id=principal_id,
+            tenant=tenant,
+            kind=_KINDS[kind],
+            name=name,
+            state=_STATES[state],
+            groups=tuple(row[-1] for row in rows if row[-1] is not None),
+            display_name=display_name,
+        )
 
     def by_name(self, name: str) -> Principal | None:
         """Return the principal of that name that is not removed."""

@@ -160,9 +160,7 @@ class SqlIngest:
         values = {"of": gateway_id, "in_file": file, "expected": expected, "position": offset}
         if self._transaction.write(_ADVANCE, **values):
             return
-        if expected == 0 and self._transaction.add(
-            _START, gateway_id=gateway_id, file=file, position=offset
-        ):
+        if expected == 0 and self._transaction.add(_START, gateway_id=gateway_id, file=file, position=offset):
             return
         raise IntegrityError("ingest-moved", "another reader took these lines")
 

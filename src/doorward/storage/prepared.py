@@ -1,0 +1,95 @@
+"""A statement that is compiled once and run by the driver itself, for the few paths that are hot.
+
+Not here: which paths those are (the look-ups of every connection, the event log), and conversion:
+values go in and come out as the driver has them, so the caller converts (`types`). Measured on
+SQLite: Core costs 25 µs a statement and 9 µs a row of a batch more than this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection
+from sqlalchemy.sql import ClauseElement
+
+DriverRow = tuple[Any, ...]
+"""A row as the driver gives it, in the order of the statement's columns."""
+
+_BATCH = 1000
+"""Rows fetched at a time where a result may have a million."""
+
+
+class _Text(NamedTuple):
+    sql: str
+    names: tuple[str, ...] | None  # by place (SQLite), or None for by name (PostgreSQL)
+    fixed: Mapping[str, Any]  # values that the statement itself holds, such as the offset of a limit
+
+    def arrange(self, values: Mapping[str, Any]) -> Any:
+        if self.fixed:
+            values = {**self.fixed, **values}
+        return values if self.names is None else [values[name] for name in self.names]
+
+
+class Prepared:
+    """A Core statement with its text, compiled at the first use of each dialect.
+
+    Args:
+        statement: with named parameters; nothing in it may expand (no IN list), and what it holds
+            fixed must be as the driver takes it.
+        columns: the columns that an insert sets; None for every other statement.
+    """
+
+    def __init__(self, statement: ClauseElement, columns: Iterable[str] | None = None) -> None:
+        self._statement = statement
+        self._columns = None if columns is None else list(columns)
+        self._texts: dict[str, _Text] = {}
+
+    def row(self, connection: Connection, values: Mapping[str, Any]) -> DriverRow | None:
+        """Return the first row, or None."""
+        text = self._text(connection)
+        cursor = _cursor(connection)
+        try:
+            cursor.execute(text.sql, text.arrange(values))
+            found: DriverRow | None = cursor.fetchone()
+            return found
+        finally:
+            cursor.close()
+
+    def rows(self, connection: Connection, values: Mapping[str, Any]) -> Iterator[DriverRow]:
+        """Yield every row, without loading all of them."""
+        text = self._text(connection)
+        cursor = _cursor(connection)
+        try:
+            cursor.execute(text.sql, text.arrange(values))
+            while batch := cursor.fetchmany(_BATCH):
+                yield from batch
+        finally:
+            cursor.close()
+
+    def run_many(self, connection: Connection, rows: Iterable[Mapping[str, Any]]) -> int:
+        """Run once for each row of values; return how many rows of the database were touched."""
+        text = self._text(connection)
+        cursor = _cursor(connection)
+        try:
+            cursor.executemany(text.sql, [text.arrange(row) for row in rows])
+            return max(0, int(cursor.rowcount))  # -1 where there was nothing to run
+        finally:
+            cursor.close()
+
+    def _text(self, connection: Connection) -> _Text:
+        dialect = connection.dialect
+        known = self._texts.get(dialect.name)
+        if known is None:
+            compiled: Any = self._statement.compile(dialect=dialect, column_keys=self._columns)
+            known = self._texts[dialect.name] = _Text(
+                sql=str(compiled),
+                names=tuple(compiled.positiontup) if compiled.positional else None,
+                fixed={name: value for name, value in compiled.params.items() if value is not None},
+            )
+        return known
+
+
+def _cursor(connection: Connection) -> Any:
+    driver: Any = connection.connection.driver_connection
+    return driver.cursor()
