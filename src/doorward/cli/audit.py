@@ -14,20 +14,24 @@ from rich.markup import escape
 from doorward.audit.report import VerificationReport
 from doorward.cli.command import Command, LazyGroup, State
 from doorward.cli.output import INTEGRITY
-from doorward.cli.pem import read_bounded
+from doorward.runtime.pem import read_bounded
 from doorward.core.errors import MalformedInput
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
-@click.group(cls=LazyGroup, lazy={"tail": "audit:tail", "verify": "audit:verify", "export": "audit:export",
-                                  "key": "audit:key"})
+@click.group(
+    cls=LazyGroup,
+    lazy={"tail": "audit:tail", "verify": "audit:verify", "export": "audit:export", "key": "audit:key"},
+)
 def audit() -> None:
     """Read, verify and export the evidence."""
 
 
 @click.command("tail", cls=Command)
-@click.option("--lines", "-n", default=20, show_default=True, type=click.IntRange(0, 10_000), help="Begin so far back.")
+@click.option(
+    "--lines", "-n", default=20, show_default=True, type=click.IntRange(0, 10_000), help="Begin so far back."
+)
 @click.option("--follow", "-f", is_flag=True, help="Go on with what comes, until Ctrl-C.")
 @click.pass_obj
 def tail(state: State, lines: int, follow: bool) -> None:
@@ -52,7 +56,9 @@ def tail(state: State, lines: int, follow: bool) -> None:
 @click.command("verify", cls=Command)
 @click.argument("export_file", type=FILE, required=False)
 @click.option("--checkpoint", type=FILE, help="A checkpoint kept from earlier: the log must continue it.")
-@click.option("--key", "key_file", type=FILE, help="The verifier key of the log (one line); needed for an export.")
+@click.option(
+    "--key", "key_file", type=FILE, help="The verifier key of the log (one line); needed for an export."
+)
 @click.pass_obj
 def verify(state: State, export_file: Path | None, checkpoint: Path | None, key_file: Path | None) -> None:
     """Verify the log of this installation, or an export alone; exit code 4 names what was altered."""
@@ -64,7 +70,9 @@ def verify(state: State, export_file: Path | None, checkpoint: Path | None, key_
         if export_file:
             report = evidence.verify_file(export_file, checkpoint=note, key=key)
         else:
-            report = evidence.Evidence(state.installation()).verify(checkpoint=note, key=key, progress=progress)
+            report = evidence.Evidence(state.installation()).verify(
+                checkpoint=note, key=key, progress=progress
+            )
     value = evidence.report_value(report)
     if not report.faults:
         state.output.result({"verified": True, **value}, *_good(report))
@@ -78,7 +86,9 @@ def verify(state: State, export_file: Path | None, checkpoint: Path | None, key_
 def _good(report: VerificationReport) -> list[str]:
     lines = [f"[green]✓[/green] {report.size} events verified", f"[dim]root {report.root.hex()}[/dim]"]
     if not report.signature_verified:
-        lines.append("[yellow]no signature was checked: give --checkpoint and --key, kept from earlier[/yellow]")
+        lines.append(
+            "[yellow]no signature was checked: give --checkpoint and --key, kept from earlier[/yellow]"
+        )
     elif report.anchored_size < report.size:
         lines.append(f"[dim]the newest checkpoint vouches for the first {report.anchored_size}[/dim]")
     if report.redacted:
@@ -96,9 +106,16 @@ def _text(path: Path | None) -> str | None:
 
 
 @click.command("export", cls=Command)
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write here; without it, to standard output.")
-@click.option("--checkpoint-out", type=click.Path(dir_okay=False, path_type=Path),
-              help="Also write the newest checkpoint here; keep it elsewhere, it is what later rewriting is measured by.")
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write here; without it, to standard output.",
+)
+@click.option(
+    "--checkpoint-out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Also write the newest checkpoint here; keep it elsewhere, it is what later rewriting is measured by.",
+)
 @click.option("--personal", is_flag=True, help="With the personal data that is still kept.")
 @click.pass_obj
 def export(state: State, out: Path | None, checkpoint_out: Path | None, personal: bool) -> None:

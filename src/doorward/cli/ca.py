@@ -62,7 +62,7 @@ def list_(state: State) -> None:
 def export(state: State, root_key: bool, passphrase_file: Path | None, out: Path | None) -> None:
     """Print the root certificate and the issuing certificate (or the root's key, encrypted, with --root)."""
     from doorward.authority.records import AuthorityKind  # noqa: PLC0415  loaded when called
-    from doorward.cli.pem import as_pem  # noqa: PLC0415  as above
+    from doorward.runtime.pem import as_pem  # noqa: PLC0415  as above
 
     if root_key:
         text = _export_root(state, passphrase_file).decode("ascii")
@@ -103,7 +103,7 @@ def _export_root(state: State, passphrase_file: Path | None) -> bytes:
 def remove_root_key(state: State, exported: Path, passphrase_file: Path | None) -> None:
     """Remove the root's private key from this machine, after its export was checked."""
     from doorward.authority.founding import remove_root_key as use_case  # noqa: PLC0415  loaded when called
-    from doorward.cli.pem import read_bounded  # noqa: PLC0415  as above
+    from doorward.runtime.pem import read_bounded  # noqa: PLC0415  as above
 
     installation = state.installation(keys=True)
     passphrase = installation.read_passphrase(passphrase_file, "passphrase of the exported root key")

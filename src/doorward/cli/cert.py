@@ -85,7 +85,7 @@ def list_(state: State, name: str | None, wanted: str | None, after: str, limit:
 def show(state: State, certificate: str, pem: bool) -> None:
     """Show one certificate, named by id, serial number or SHA-256 (or how one of them begins)."""
     from doorward.authority.inventory import chain_of, find_certificate  # noqa: PLC0415  loaded when called
-    from doorward.cli.pem import as_pem  # noqa: PLC0415  as above
+    from doorward.runtime.pem import as_pem  # noqa: PLC0415  as above
 
     services = state.installation().services
     record = find_certificate(services, certificate)
@@ -171,7 +171,7 @@ def renew(state: State, certificate: str, csr: Path, out: Path | None) -> None:
     """Issue the successor of a certificate to the same holder, for a request that the holder made."""
     from doorward.authority.inventory import find_certificate  # noqa: PLC0415  loaded when called
     from doorward.authority.issuing import renew as use_case  # noqa: PLC0415  as above
-    from doorward.cli.pem import as_pem, read_bounded  # noqa: PLC0415  as above
+    from doorward.runtime.pem import as_pem, read_bounded  # noqa: PLC0415  as above
 
     services = state.installation(keys=True).services
     record = find_certificate(services, certificate)

@@ -1,32 +1,13 @@
-"""Waiting until the gateways enforce a change, and saying which do not."""
+"""Saying which gateways enforce a change, and which do not."""
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
-from doorward.authority.gateways import Confirmation, confirmations
 from doorward.authority.services import Services
 from doorward.cli.command import State
 from doorward.core.errors import Unavailable
-
-PATIENCE_SECONDS = 5.0
-POLL_SECONDS = 0.005
-
-
-def await_gateways(services: Services, seq: int) -> tuple[list[Confirmation], float]:
-    """Wait until every gateway that is alive has confirmed `seq`.
-
-    Returns:
-        The state of every gateway, and the seconds that were waited.
-    """
-    begin = time.monotonic()
-    while True:
-        states = confirmations(services, seq)
-        waited = time.monotonic() - begin
-        if all(one.confirmed or not one.fresh for one in states) or waited > PATIENCE_SECONDS:
-            return states, waited
-        time.sleep(POLL_SECONDS)
+from doorward.runtime.confirming import await_gateways
 
 
 def confirmed(state: State, services: Services, seq: int) -> tuple[dict[str, Any], str]:

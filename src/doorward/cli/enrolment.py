@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,7 +15,9 @@ from doorward.core.ports import KeyKind
 
 @click.command("invite", cls=Command)
 @click.argument("name", shell_complete=names_of(None))
-@click.option("--hours", type=click.IntRange(1, 168), default=24, show_default=True, help="How long the link works.")
+@click.option(
+    "--hours", type=click.IntRange(1, 168), default=24, show_default=True, help="How long the link works."
+)
 @click.pass_obj
 def invite(state: State, name: str, hours: int) -> None:
     """Print a one-time link with which NAME gets a certificate."""
@@ -24,7 +27,12 @@ def invite(state: State, name: str, hours: int) -> None:
     invitation = use_case(installation.services, name, lifetime=timedelta(hours=hours), actor=actor())
     link = installation.enrolment_link(invitation.token)
     state.output.result(
-        {"name": name, "link": link, "command": f"doorward enroll '{link}'", "expires_at": invitation.record.expires_at},
+        {
+            "name": name,
+            "link": link,
+            "command": f"doorward enroll '{link}'",
+            "expires_at": invitation.record.expires_at,
+        },
         f"A one-time link for [bold]{name}[/bold], good until {invitation.record.expires_at:%Y-%m-%d %H:%M}Z:",
         "",
         f"  {link}",
@@ -39,15 +47,51 @@ def invite(state: State, name: str, hours: int) -> None:
 
 @click.command("enroll", cls=Command)
 @click.argument("link")
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=Path("doorward-certificate"),
-              show_default=True, help="Folder for key, certificate and PKCS#12 file.")
-@click.option("--key", "kind", type=click.Choice([kind.value for kind in KeyKind]), default="p256", show_default=True,
-              help="Kind of key to make.")
-@click.option("--force", is_flag=True, help="Replace what is in the folder.")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("doorward-certificate"),
+    show_default=True,
+    help="Folder for key, certificate and PKCS#12 file.",
+)
+@click.option(
+    "--key",
+    "kind",
+    type=click.Choice([kind.value for kind in KeyKind]),
+    default="p256",
+    show_default=True,
+    help="Kind of key to make.",
+)
+@click.option(
+    "--p12-legacy", is_flag=True, help="Encode the PKCS#12 file for old systems (weaker encryption)."
+)
+@click.option("--force", is_flag=True, help="Set aside what is in the folder.")
 @click.pass_obj
-def enroll(state: State, link: str, out: Path, kind: str, force: bool) -> None:
+def enroll(state: State, link: str, out: Path, kind: str, p12_legacy: bool, force: bool) -> None:
     """Make a key here, and get its certificate with a one-time LINK."""
-    from doorward.runtime.enrolling import enroll as run  # noqa: PLC0415  loaded when called
+    from doorward.agent.pkcs12 import Pkcs12Form, choose_form  # noqa: PLC0415  loaded when called
+    from doorward.runtime.enrolling import enroll as run  # noqa: PLC0415  as above
 
-    done = run(link, out=out, kind=KeyKind(kind), force=force)
-    state.output.result(done.value, *done.lines)
+    form = Pkcs12Form.LEGACY if p12_legacy else choose_form(sys.platform)
+    done = run(link, out=out, kind=KeyKind(kind), form=form, force=force)
+    certificate = done.credential.certificate
+    value = {
+        "name": done.credential.name,
+        "key": str(done.key),
+        "certificate": str(done.certificate),
+        "chain": str(done.chain),
+        "root": str(done.root),
+        "p12": str(done.p12),
+        "p12_password": done.p12_password,
+        "not_after": certificate.not_valid_after_utc,
+        "previous": str(done.previous or ""),
+    }
+    state.output.result(
+        value,
+        f"[green]✓[/green] a certificate for [bold]{done.credential.name}[/bold], "
+        f"until {certificate.not_valid_after_utc:%Y-%m-%d %H:%M}Z",
+        f"  for programs: {done.chain} with the key {done.key}",
+        f"  for browsers: import {done.p12}",
+        f"  its password, shown only now: [bold]{done.p12_password}[/bold]",
+        *([f"  [dim]what was there before is in {done.previous}[/dim]"] if done.previous else []),
+    )

@@ -11,7 +11,7 @@ import click
 from doorward.cli.command import Command, LazyGroup, State, actor
 from doorward.cli.confirming import confirmed
 from doorward.cli.output import REFUSED
-from doorward.cli.pem import read_bounded
+from doorward.runtime.pem import read_bounded
 from doorward.core.entities import Outcome
 from doorward.core.errors import MalformedInput
 

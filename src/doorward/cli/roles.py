@@ -12,10 +12,16 @@ from doorward.cli.command import Command, State, actor
 
 _DEFAULT_DOMAIN = "doorward.localhost"
 
-TRUST_DOMAIN = click.option("--trust-domain", help="Domain of all names in certificates, such as corp.example.")
+TRUST_DOMAIN = click.option(
+    "--trust-domain", help="Domain of all names in certificates, such as corp.example."
+)
 LISTEN = click.option("--listen", help="Where the door listens, address:port.")
-STATUS_LISTEN = click.option("--status-listen", help="Where CRL, OCSP and CA certificates are served, address:port.")
-STATUS_URL = click.option("--status-url", help="Public address of the status listener, baked into certificates.")
+STATUS_LISTEN = click.option(
+    "--status-listen", help="Where CRL, OCSP and CA certificates are served, address:port."
+)
+STATUS_URL = click.option(
+    "--status-url", help="Public address of the status listener, baked into certificates."
+)
 
 
 @click.command("init", cls=Command)
@@ -28,8 +34,11 @@ def init(state: State, /, **explicit: str | None) -> None:
     """Make a new installation: data directory, keys, authority."""
     done = _initialise(state, explicit)
     state.output.result(
-        {"data": str(done.settings.data), "trust_domain": done.tenant.trust_domain,
-         "passphrase_file": str(done.passphrase_file)},
+        {
+            "data": str(done.settings.data),
+            "trust_domain": done.tenant.trust_domain,
+            "passphrase_file": str(done.passphrase_file),
+        },
         *_told(done),
         "[dim]next:[/dim] doorward up",
     )

@@ -35,5 +35,10 @@ def status(state: State) -> None:
 
 
 def _value(part: Any) -> dict[str, Any]:
-    return {"name": part.name, "text": part.text, "trouble": list(part.trouble), "hints": list(part.hints),
-            **json.loads(json.dumps(part.facts, default=str))}
+    return {
+        "name": part.name,
+        "text": part.text,
+        "trouble": list(part.trouble),
+        "hints": list(part.hints),
+        **json.loads(json.dumps(part.facts, default=str)),
+    }

@@ -64,12 +64,16 @@ class Visitor:
             plain.close()
             raise
 
-    def get(self, path: str, *, keep: bool = False, method: str = "GET", headers: dict[str, str] | None = None) -> Outcome:
+    def get(
+        self, path: str, *, keep: bool = False, method: str = "GET", headers: dict[str, str] | None = None
+    ) -> Outcome:
         """Send one request; with `keep`, on the connection of the last one, and keep it open."""
         connection = self._kept if keep else None
         try:
             if connection is None:
-                connection = http.client.HTTPSConnection(self.door.host, self.door.port, timeout=TIMEOUT_SECONDS)
+                connection = http.client.HTTPSConnection(
+                    self.door.host, self.door.port, timeout=TIMEOUT_SECONDS
+                )
                 connection.sock = self.socket()
             connection.request(method, path, headers=headers or {})
             response = connection.getresponse()
@@ -88,11 +92,22 @@ class Visitor:
             body = json.loads(text)
         return Outcome(status=response.status, body=body)
 
+    def kept_socket(self) -> ssl.SSLSocket:
+        """Return the socket of the kept connection."""
+        if self._kept is None or not isinstance(self._kept.sock, ssl.SSLSocket):
+            raise ConnectionError("no connection is kept open")
+        return self._kept.sock
+
     def live(self, path: str) -> ClientConnection:
         """Open a WebSocket."""
         return connect(
-            f"wss://{self.door.host}:{self.door.port}{path}", sock=self.socket(), ping_interval=None,
-            open_timeout=TIMEOUT_SECONDS, close_timeout=0.2, server_hostname=None, ssl=None,
+            f"wss://{self.door.host}:{self.door.port}{path}",
+            sock=self.socket(),
+            ping_interval=None,
+            open_timeout=TIMEOUT_SECONDS,
+            close_timeout=0.2,
+            server_hostname=None,
+            ssl=None,
         )
 
     def close(self) -> None:
@@ -105,7 +120,12 @@ class Visitor:
 def words_of(error: BaseException) -> str:
     """Return the TLS alert or the kind of failure, in the words that a reader of RFC 8446 knows."""
     if isinstance(error, ssl.SSLError) and error.reason:
-        return error.reason.lower().replace("tlsv1_alert_", "").replace("tlsv13_alert_", "").replace("sslv3_alert_", "")
+        return (
+            error.reason.lower()
+            .replace("tlsv1_alert_", "")
+            .replace("tlsv13_alert_", "")
+            .replace("sslv3_alert_", "")
+        )
     if isinstance(error, ConnectionResetError | BrokenPipeError | http.client.RemoteDisconnected):
         return "connection closed"
     return type(error).__name__

@@ -69,7 +69,12 @@ def malformed(line: bytes, gateway_id: str, reason: str) -> AccessLine:
     shown = printable(line[:SHOWN_OF_MALFORMED].decode("utf-8", "replace"))
     return AccessLine(
         type=EventType.ACCESS_MALFORMED,
-        data={"gateway": gateway_id, "reason": reason, "length": len(line), "sha256": hashlib.sha256(line).hexdigest()},
+        data={
+            "gateway": gateway_id,
+            "reason": reason,
+            "length": len(line),
+            "sha256": hashlib.sha256(line).hexdigest(),
+        },
         personal={"line": shown} if shown else {},
     )
 
@@ -105,7 +110,9 @@ def _handshake(value: dict[str, Any], gateway_id: str) -> AccessLine | None:
     if not failure and "NR" not in flags.split(","):
         return None
     found = _TLS_REASON.search(failure)
-    reason = found.group(1).strip().lower().replace("_", "-").replace(" ", "-") if found else "handshake-failed"
+    reason = (
+        found.group(1).strip().lower().replace("_", "-").replace(" ", "-") if found else "handshake-failed"
+    )
     if not failure:
         reason = "server-name-unknown"
     data: dict[str, Any] = {"gateway": gateway_id, "reason": reason}
@@ -151,7 +158,9 @@ def _id(value: object) -> str | None:
 
 
 def _number(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _LARGEST else None
+    return (
+        value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _LARGEST else None
+    )
 
 
 def _moment(value: object) -> datetime | None:

@@ -109,7 +109,10 @@ class Gateway:
         self._confirming = threading.Lock()
         key = load_assertion_key(options.folder / "keys" / "assertion.pem", services.factory)
         record_of_us = register_gateway(
-            services, name=options.name, assertion_jwk=json.dumps(render_jwk(key.public_key())), actor="system"
+            services,
+            name=options.name,
+            assertion_jwk=json.dumps(render_jwk(key.public_key())),
+            actor="system",
         )
         self.id = record_of_us.id
         self._missed_since = record_of_us.confirmed_seq
@@ -130,14 +133,23 @@ class Gateway:
         gate = PolicyGate()
         certificates = ServerCertificates(services, self.id, options.folder / "keys" / "server")
         self.publishing = Publishing(
-            services, self.id, self.connections, ending, certificates, gate, options.door,
+            services,
+            self.id,
+            self.connections,
+            ending,
+            certificates,
+            gate,
+            options.door,
             validator=Validator(options.envoy.binary, folder=options.folder),
             admin=lambda: running.admin if (running := self.supervisor.running) else None,
             published=self._settle,
         )
         decider = AccessDecider(services)
         self.follower = Follower(
-            services, decider, self.connections, ending,
+            services,
+            decider,
+            self.connections,
+            ending,
             publish=self.publishing.request,
             order_changed=self.publishing.order_changed,
             confirm=self._settle,
@@ -147,7 +159,8 @@ class Gateway:
         )
         self.ingest = Ingest(services, self.id, options.folder / "log", self._reopen_logs)
         self._reconciler = Reconciler(
-            self.connections, self.cutter,
+            self.connections,
+            self.cutter,
             listeners=lambda: options.listeners,
             clock=services.clock,
             end_due=lambda due: ending.end(due, EndReason.DEADLINE),
@@ -191,10 +204,15 @@ class Gateway:
             thread = threading.Thread(target=work, name=name, daemon=True)
             thread.start()
             self._threads.append(thread)
-        self._record(EventType.GATEWAY_STARTED, {
-            "version": __version__, "can_cut": self.cutter.mechanism is not Mechanism.NONE})
-        _log.info("the door is open", listen=[str(one) for one in self._options.listeners],
-                  cuts_by=self.cutter.mechanism.value)
+        self._record(
+            EventType.GATEWAY_STARTED,
+            {"version": __version__, "can_cut": self.cutter.mechanism is not Mechanism.NONE},
+        )
+        _log.info(
+            "the door is open",
+            listen=[str(one) for one in self._options.listeners],
+            cuts_by=self.cutter.mechanism.value,
+        )
 
     def stop(self) -> None:
         """Close the door, end every connection, take the last lines of the access log."""
@@ -214,7 +232,12 @@ class Gateway:
 
     def trouble(self) -> list[str]:
         """Return what is wrong, a sentence each; empty where all is well."""
-        found = [self.supervisor.trouble(), self.publishing.trouble(), self.cutter.trouble(), self._reconciler.trouble()]
+        found = [
+            self.supervisor.trouble(),
+            self.publishing.trouble(),
+            self.cutter.trouble(),
+            self._reconciler.trouble(),
+        ]
         if not self.follower.fresh():
             found.append("the change sequence is not readable: new connections are refused")
         return [one for one in found if one]
@@ -252,13 +275,15 @@ class Gateway:
 
     def _status(self) -> str:
         trouble = [one[:200] for one in self.trouble()]
-        return json.dumps({
-            "connections": len(self.connections),
-            "cuts_by": self.cutter.mechanism.value,
-            "listen": [str(one) for one in self._options.listeners],
-            "envoys": len(self.supervisor.envoy_pids()),
-            "trouble": trouble,
-        })
+        return json.dumps(
+            {
+                "connections": len(self.connections),
+                "cuts_by": self.cutter.mechanism.value,
+                "listen": [str(one) for one in self._options.listeners],
+                "envoys": len(self.supervisor.envoy_pids()),
+                "trouble": trouble,
+            }
+        )
 
     def _envoy_started(self, pid: int, epoch: int) -> None:
         self._record(EventType.ENVOY_STARTED, {"pid": pid, "epoch": epoch, "adopted": False})
@@ -282,4 +307,3 @@ class Gateway:
     def _record(self, kind: EventType, data: dict[str, str | int]) -> None:
         event = write_event(self._services, kind, actor="system", data={"gateway": self.id, **data})
         self._services.work.record([event])
-

@@ -166,7 +166,9 @@ class Ingest:
             # The catalogue refused what a peer made Envoy write; the line must not stop all others.
             raw = repr((line.data, line.personal)).encode()
             spare = malformed(raw, self._gateway_id, error.code)
-            event = write_event(self._services, spare.type, actor="system", data=spare.data, personal=spare.personal)
+            event = write_event(
+                self._services, spare.type, actor="system", data=spare.data, personal=spare.personal
+            )
         books.outbox.add(event)
 
     def _rotate_when_large(self) -> None:

@@ -36,7 +36,8 @@ def load_assertion_key(path: Path, factory: KeyFactory) -> EllipticCurvePrivateK
         key = None
     if not isinstance(key, EllipticCurvePrivateKey):
         raise IntegrityError(
-            "assertion-key-damaged", f"{path} holds no P-256 key",
+            "assertion-key-damaged",
+            f"{path} holds no P-256 key",
             hint="move the file away: the next start makes a new key",
         )
     return key

@@ -246,7 +246,9 @@ class Publishing:
             return RETRY_SECONDS
         if published.changed:
             _log.info("published", revision=ground.revision, milliseconds=round(published.seconds * 1000))
-            self._record(EventType.GATEWAY_PUBLISHED, {"revision": ground.revision, "sha256": published.version})
+            self._record(
+                EventType.GATEWAY_PUBLISHED, {"revision": ground.revision, "sha256": published.version}
+            )
         self._finished(ground, compiled)
         self._end_short(ground)
         return CHECK_SECONDS if compiled.complete else RETRY_SECONDS
@@ -261,19 +263,28 @@ class Publishing:
         self._published()
 
     def _failed(self, error: DoorwardError) -> None:
-        _log.error("the policy could not be published; the old one stays in force",
-                   code=error.code, detail=error.detail)
+        _log.error(
+            "the policy could not be published; the old one stays in force",
+            code=error.code,
+            detail=error.detail,
+        )
         with self._condition:
             repeated, self._trouble = self._trouble == error.detail, error.detail
         if not repeated:
-            self._record(EventType.GATEWAY_ROLLED_BACK, {
-                "revision": max(0, self._gate.revision), "reason": error.code, "detail": error.detail[:500]})
+            self._record(
+                EventType.GATEWAY_ROLLED_BACK,
+                {"revision": max(0, self._gate.revision), "reason": error.code, "detail": error.detail[:500]},
+            )
 
     def _record(self, kind: EventType, data: dict[str, str | int]) -> None:
         try:
-            self._services.work.record([
-                write_event(self._services, kind, actor="system", data={"gateway": self._gateway_id, **data})
-            ])
+            self._services.work.record(
+                [
+                    write_event(
+                        self._services, kind, actor="system", data={"gateway": self._gateway_id, **data}
+                    )
+                ]
+            )
         except DoorwardError as error:
             _log.error("a publication could not be recorded", code=error.code)
 
@@ -284,7 +295,9 @@ class Publishing:
         with self._services.work.read() as books:
             tenant = books.tenants.get()
             if tenant is None:
-                raise Unavailable("not-founded", "this installation is not initialised", hint="run: doorward init")
+                raise Unavailable(
+                    "not-founded", "this installation is not initialised", hint="run: doorward init"
+                )
             document, revision = current_document(books)
             return _Ground(
                 seq=books.changes.head(),

@@ -64,7 +64,12 @@ class ServerCertificates:
             try:
                 found = self._ensure_one(purpose, tuple(sorted(hosts)))
             except DoorwardError as error:
-                _log.error("a server certificate cannot be had", purpose=purpose, code=error.code, detail=error.detail)
+                _log.error(
+                    "a server certificate cannot be had",
+                    purpose=purpose,
+                    code=error.code,
+                    detail=error.detail,
+                )
                 self._retry_at[purpose] = self._services.clock.monotonic() + RETRY_SECONDS
                 found = None
             if found is not None:
@@ -100,7 +105,9 @@ class ServerCertificates:
             return None
         folder = usable[2]
         return ServerCertificate(
-            name=f"{purpose}-{folder.name}", chain_path=str(folder / "chain.pem"), key_path=str(folder / "key.pem")
+            name=f"{purpose}-{folder.name}",
+            chain_path=str(folder / "chain.pem"),
+            key_path=str(folder / "key.pem"),
         )
 
     def _orders(self, purpose: str) -> list[Path]:

@@ -166,7 +166,8 @@ class Installation:
             return self.layout.log_key.read_text(encoding="ascii").strip()
         except OSError:
             raise NotFound(
-                "log-key-missing", f"{self.layout.log_key} cannot be read",
+                "log-key-missing",
+                f"{self.layout.log_key} cannot be read",
                 hint="give the verifier key that you kept: doorward audit verify --key FILE",
             ) from None
 

@@ -60,10 +60,15 @@ def _authority(installation: Installation, now: datetime) -> Part:
         # The responder's certificate is short-lived and renewed by `serve`; only its end is news.
         if left < (timedelta(0) if one.kind is AuthorityKind.OCSP_RESPONDER else SOON):
             trouble.append(f"the {one.kind.value} certificate ends {one.not_after:%Y-%m-%d}")
-            hints.append("`doorward serve` renews the responder; a root or issuing authority needs a successor")
+            hints.append(
+                "`doorward serve` renews the responder; a root or issuing authority needs a successor"
+            )
     return Part(
-        name="authority", text=f"{tenant.trust_domain}, status at {tenant.status_url}",
-        trouble=tuple(trouble), hints=tuple(hints), facts={"trust_domain": tenant.trust_domain},
+        name="authority",
+        text=f"{tenant.trust_domain}, status at {tenant.status_url}",
+        trouble=tuple(trouble),
+        hints=tuple(hints),
+        facts={"trust_domain": tenant.trust_domain},
     )
 
 
@@ -78,8 +83,10 @@ def _evidence(installation: Installation) -> Part:
         size, waiting = store.tree_size(), store.waiting()
     trouble = (f"{waiting} events wait to be sequenced",) if waiting > MOST_WAITING else ()
     return Part(
-        name="evidence", text=f"{size} events in the log, {waiting} waiting",
-        trouble=trouble, hints=("is `doorward serve` running?",) if trouble else (),
+        name="evidence",
+        text=f"{size} events in the log, {waiting} waiting",
+        trouble=trouble,
+        hints=("is `doorward serve` running?",) if trouble else (),
         facts={"events": size, "waiting": waiting},
     )
 
@@ -92,9 +99,13 @@ def _serve(installation: Installation) -> Part:
     except (OSError, urllib.error.URLError, ValueError):
         well = False
     if well:
-        return Part(name="serve", text=f"answers on {installation.settings.status_listen}", facts={"answers": True})
+        return Part(
+            name="serve", text=f"answers on {installation.settings.status_listen}", facts={"answers": True}
+        )
     return Part(
-        name="serve", text=f"nothing answers on {installation.settings.status_listen}", facts={"answers": False},
+        name="serve",
+        text=f"nothing answers on {installation.settings.status_listen}",
+        facts={"answers": False},
         trouble=("no certificate can be issued, and CRL and OCSP are not served",),
         hints=("start it: doorward up",),
     )
@@ -116,12 +127,25 @@ def _gateways(installation: Installation) -> list[Part]:
             hints.append("wait a second and look again; it refuses new connections while it is behind")
         text = f"{one.gateway.name}: {said.get('connections', 0)} connections on {', '.join(said.get('listen', []))}"
         text += f", cuts by {said.get('cuts_by', '?')}"
-        parts.append(Part(name="gateway", text=text, trouble=tuple(trouble), hints=tuple(hints),
-                          facts={"gateway": one.gateway.name, **said}))
+        parts.append(
+            Part(
+                name="gateway",
+                text=text,
+                trouble=tuple(trouble),
+                hints=tuple(hints),
+                facts={"gateway": one.gateway.name, **said},
+            )
+        )
     if parts:
         return parts
-    return [Part(name="gateway", text="no gateway was ever started", trouble=("there is no door",),
-                 hints=("start it: doorward up",))]
+    return [
+        Part(
+            name="gateway",
+            text="no gateway was ever started",
+            trouble=("there is no door",),
+            hints=("start it: doorward up",),
+        )
+    ]
 
 
 def _parse(text: str) -> dict[str, Any]:
@@ -136,7 +160,9 @@ def _disk(installation: Installation) -> Part:
     usage = shutil.disk_usage(installation.settings.data)
     low = usage.free < LEAST_FREE_BYTES
     return Part(
-        name="disk", text=f"{usage.free // 2**20} MiB free", facts={"free_bytes": usage.free},
+        name="disk",
+        text=f"{usage.free // 2**20} MiB free",
+        facts={"free_bytes": usage.free},
         trouble=("the disk is nearly full: decisions that cannot be recorded are refused",) if low else (),
         hints=(f"make room below {installation.settings.data}",) if low else (),
     )

@@ -57,8 +57,9 @@ class Evidence:
         with self._log.read() as store:
             return store.latest_checkpoint()
 
-    def verify(self, *, checkpoint: str | None = None, key: str | None = None,
-               progress: Progress | None = None) -> VerificationReport:
+    def verify(
+        self, *, checkpoint: str | None = None, key: str | None = None, progress: Progress | None = None
+    ) -> VerificationReport:
         """Verify the log at rest; without `key`, by the key that this installation was founded with."""
         with self._log.read() as store:
             return verify_log(
@@ -89,8 +90,12 @@ def report_value(report: VerificationReport) -> dict[str, Any]:
         "redacted": report.redacted,
         "faults": [
             {
-                "code": fault.code.value, "message": fault.message, "number": fault.number,
-                "event_id": fault.event_id, "event_type": fault.event_type, "field": fault.field,
+                "code": fault.code.value,
+                "message": fault.message,
+                "number": fault.number,
+                "event_id": fault.event_id,
+                "event_type": fault.event_type,
+                "field": fault.field,
             }
             for fault in report.faults
         ],

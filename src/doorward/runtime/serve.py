@@ -90,7 +90,12 @@ class Serve:
     def _list_jobs(self) -> list[Job]:
         return [
             Job(name="sequence", work=self._sequence, seconds=0.05, wait=self._stop.wait),
-            Job(name="checkpoint", work=self._sign_checkpoint, seconds=CHECKPOINT_SECONDS, wait=self._stop.wait),
+            Job(
+                name="checkpoint",
+                work=self._sign_checkpoint,
+                seconds=CHECKPOINT_SECONDS,
+                wait=self._stop.wait,
+            ),
             Job(name="orders", work=self._on_change, seconds=0.05, wait=self._bell.wait),
             Job(name="crl", work=self._publish_crl, seconds=0.5, wait=self._stop.wait),
             Job(name="ocsp", work=self._refresh_ocsp, seconds=60.0, wait=self._stop.wait),
@@ -107,7 +112,10 @@ class Serve:
     def _sign_checkpoint(self) -> bool:
         with self._installation.event_log.change() as store:
             sign_checkpoint(
-                store, self._installation.log_key(), self._installation.log_origin(), self._services.clock.now()
+                store,
+                self._installation.log_key(),
+                self._installation.log_origin(),
+                self._services.clock.now(),
             )
         return False
 

@@ -12,8 +12,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import structlog
 
@@ -39,10 +40,16 @@ class _Child:
 
 
 class Up:
-    """The parent; `start`, `watch` until `stop` is set, then `end`."""
+    """The parent; `start`, `watch` until `stop` is set, then `end`.
 
-    def __init__(self, settings: Settings) -> None:
+    Args:
+        settings: of the installation; the children read its settings file.
+        environment: variables for the children beside our own.
+    """
+
+    def __init__(self, settings: Settings, *, environment: Mapping[str, str] = MappingProxyType({})) -> None:
         self._settings = settings
+        self._environment = environment
         self._children: dict[str, _Child] = {}
 
     def start(self) -> None:
@@ -89,7 +96,9 @@ class Up:
             child.failures += 1
             pause = 0.0 if child.failures == 1 else min(LONGEST_PAUSE_SECONDS, 0.5 * 2**child.failures)
             child.retry_at = now + pause
-            _log.error("a part ended and is started again", part=child.role, status=status, pause_seconds=pause)
+            _log.error(
+                "a part ended and is started again", part=child.role, status=status, pause_seconds=pause
+            )
         if now >= child.retry_at:
             child.process, ready = self._launch(child.role)
             os.close(ready)
@@ -103,7 +112,8 @@ class Up:
         with os.fdopen(ready, "rb") as pipe:
             if pipe.readline() != b"ready\n":
                 raise Unavailable(
-                    "role-failed", f"`doorward {role}` did not start (status {process.wait(GRACE_SECONDS)})",
+                    "role-failed",
+                    f"`doorward {role}` did not start (status {process.wait(GRACE_SECONDS)})",
                     hint="it said why just above",
                 )
         return child
@@ -113,7 +123,7 @@ class Up:
         try:
             process = subprocess.Popen(  # noqa: S603  our own program and arguments
                 [sys.executable, "-m", "doorward.cli", role, "--data", str(self._settings.data)],
-                env={**os.environ, "DOORWARD_READY_FD": str(writing)},
+                env={**os.environ, **self._environment, "DOORWARD_READY_FD": str(writing)},
                 stdin=subprocess.DEVNULL,
                 pass_fds=(writing,),
                 start_new_session=True,

@@ -1,0 +1,64 @@
+"""`doorward demo`: a complete working example."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import click
+from rich.markup import escape
+
+from doorward.cli.command import Command, State
+from doorward.cli.output import REFUSED
+
+
+@click.command("demo", cls=Command)
+@click.option("--once", is_flag=True, help="Play the story, compare it with what has to happen, and exit.")
+@click.option(
+    "--keep", type=click.Path(file_okay=False, path_type=Path), help="Keep everything in this folder."
+)
+@click.option("--port", type=click.IntRange(1, 65535), help="Port of the door; otherwise a free one.")
+@click.pass_obj
+def demo(state: State, once: bool, keep: Path | None, port: int | None) -> None:
+    """A little bank behind the door. Without --once it stays up, and prints commands to try."""
+    from doorward.demo.scenery import HOST, scenery, workplace  # noqa: PLC0415  loaded when called
+    from doorward.demo.story import play  # noqa: PLC0415  as above
+    from doorward.demo.telling import Teller  # noqa: PLC0415  as above
+    from doorward.demo.trying import commands_to_try  # noqa: PLC0415  as above
+    from doorward.runtime.logging import configure_logging  # noqa: PLC0415  as above
+    from doorward.runtime.roles import stopping  # noqa: PLC0415  as above
+
+    configure_logging("error", role="demo")
+    began = time.monotonic()
+    tell = Teller(None if state.output.as_json else state.output.out)
+    tell.title(
+        "A little bank, and who may enter", f"https://{HOST}, on this machine only; everything is real"
+    )
+    with workplace(keep) as folder, stopping() as stop:
+        preparing = tell.preparing("founding an authority, opening the door, enrolling alice, bob and carol")
+        preparing.__enter__()
+        with scenery(folder, port=port) as scene:
+            preparing.__exit__(None, None, None)
+            if once:
+                play(scene, tell)
+            else:
+                _invite_to_try(state, commands_to_try(scene))
+                scene.up.watch(
+                    stop, restarted=lambda role: state.output.note(f"`doorward {role}` was started again")
+                )
+    if once:
+        tell.end(time.monotonic() - began)
+        if state.output.as_json:
+            state.output.document(tell.value())
+        if not tell.well:
+            sys.exit(REFUSED)
+
+
+def _invite_to_try(state: State, commands: list[tuple[str, str]]) -> None:
+    value = {"commands": [{"shows": what, "command": command} for what, command in commands]}
+    lines = [line for what, command in commands for line in (f"[dim]# {what}[/dim]", f"{escape(command)}\n")]
+    state.output.result(
+        value, "The door is open. In another terminal:\n", *lines, "[dim]Ctrl-C closes the door.[/dim]"
+    )
+    sys.stdout.flush()

@@ -1,0 +1,153 @@
+"""The scenery: a complete Doorward of its own, a bank behind it, and three people with certificates.
+
+Everything is real: the same programs, the same database, the same links that any installation uses.
+Data are temporary and ports free unless told otherwise; nothing outside the given folder is touched.
+"""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from doorward.authority.directory import add_principal, create_group
+from doorward.authority.inventory import root_certificate
+from doorward.authority.policies import apply_document
+from doorward.runtime.pem import as_pem
+from doorward.core.entities import PrincipalKind
+from doorward.demo.bank import Bank, open_bank
+from doorward.demo.clients import Door, Visitor
+from doorward.enrolment.invitation import invite
+from doorward.runtime.compose import Installation
+from doorward.runtime.confirming import await_gateways
+from doorward.runtime.enrolling import enroll
+from doorward.runtime.initialise import initialise
+from doorward.runtime.settings import Settings
+from doorward.runtime.up import Up
+from doorward.runtime.world import SystemRandom
+
+DOMAIN = "doorward.localhost"
+HOST = f"bank.{DOMAIN}"
+ACTOR = "system"
+
+DOCUMENT = """\
+trust_domain: {domain}
+apps:
+  bank:
+    hosts: [{host}]
+    upstream: http://127.0.0.1:{port}
+    rules:
+      - name: customers use their accounts
+        allow: {{groups: [customers]}}
+        to: {{methods: [GET, HEAD], paths: ["/", "/accounts/**", "/whoami"]}}
+      - name: visitors see the front page
+        allow: {{groups: [visitors]}}
+        to: {{methods: [GET, HEAD], paths: ["/"]}}
+"""
+
+DENY = """\
+      - name: account 8 is frozen
+        deny: {persons: [alice]}
+        to: {paths: ["/accounts/8"]}
+"""
+
+PEOPLE = {"alice": "customers", "carol": "customers", "bob": "visitors"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenery:
+    """What the story plays on."""
+
+    installation: Installation
+    bank: Bank
+    door: Door
+    folder: Path
+    document: str
+    visitors: dict[str, Visitor]
+    up: Up
+
+    def credential(self, name: str) -> Path:
+        """Return the folder with a person's key and certificate."""
+        return self.folder / "people" / name
+
+
+def free_port() -> int:
+    """Return a port on loopback that is free now."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+@contextmanager
+def workplace(data: Path | None) -> Iterator[Path]:
+    """Yield a folder for the demo; a temporary one is removed afterwards, a named one stays."""
+    if data is not None:
+        data.mkdir(mode=0o755, parents=True, exist_ok=True)
+        yield data.absolute()
+        return
+    folder = Path(tempfile.mkdtemp(prefix="doorward-"))
+    folder.chmod(0o711)  # started by root, the running parts are an ordinary user who must pass
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def scenery(folder: Path, *, port: int | None) -> Iterator[Scenery]:
+    """Build everything, and take it down at the end."""
+    door_port = port or free_port()
+    settings = Settings(
+        data=folder / "data",
+        trust_domain=DOMAIN,
+        gateway_listen=f"127.0.0.1:{door_port}",
+        gateway_workers=1,
+        status_listen=f"127.0.0.1:{free_port()}",
+        passphrase_file=folder / "passphrase",
+        log_level="error",
+    )
+    with open_bank() as (bank, bank_port):
+        installation = Installation(settings)
+        if not installation.is_founded():
+            settings = initialise(settings, SystemRandom(), actor=ACTOR).settings
+            installation = Installation(settings)
+        up = Up(settings, environment={"DOORWARD_LOG_LEVEL": "error"})
+        up.start()
+        try:
+            document = DOCUMENT.format(domain=DOMAIN, host=HOST, port=bank_port)
+            yield _furnish(installation, folder, bank, document, up, door_port)
+        finally:
+            up.end()
+            installation.close()
+
+
+def _furnish(
+    installation: Installation, folder: Path, bank: Bank, document: str, up: Up, port: int
+) -> Scenery:
+    services = installation.services
+    applied = apply_document(services, document, file="the demo's document", actor=ACTOR)
+    for group in sorted(set(PEOPLE.values())):
+        create_group(services, group, actor=ACTOR)
+    root = folder / "root.pem"
+    root.write_text(as_pem(root_certificate(services).der), encoding="ascii")
+    door = Door(host=HOST, port=port, root=root)
+    visitors = {}
+    for name, group in PEOPLE.items():
+        add_principal(services, PrincipalKind.PERSON, name, groups=[group], actor=ACTOR)
+        token = invite(services, name, lifetime=timedelta(hours=1), actor=ACTOR).token
+        done = enroll(installation.enrolment_link(token), out=folder / "people" / name)
+        visitors[name] = Visitor(door=door, certificate=done.chain, key=done.key)
+    await_gateways(services, applied.seq)
+    return Scenery(
+        installation=installation,
+        bank=bank,
+        door=door,
+        folder=folder,
+        document=document,
+        visitors=visitors,
+        up=up,
+    )

@@ -1,0 +1,229 @@
+"""The story: what a door must do, done for real and compared with what had to happen.
+
+Each scene is one function; a scene that goes wrong is told as wrong and the story goes on, so that
+one look shows everything. Times are from the moment of commit, as the database has it, to the moment
+in which the client saw the end.
+"""
+
+from __future__ import annotations
+
+import select
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime
+from typing import Any
+
+from websockets.sync.client import ClientConnection
+
+from doorward.authority.inventory import list_certificates
+from doorward.authority.policies import apply_document, explain
+from doorward.authority.records import CertificateFilter
+from doorward.authority.revocation import revoke
+from doorward.core.certificate import CertificateState, RevocationReason
+from doorward.demo.clients import Outcome, Visitor, ended_within
+from doorward.demo.scenery import ACTOR, DENY, Scenery
+from doorward.demo.strangers import make_stranger
+from doorward.demo.tampering import alter_one_byte
+from doorward.demo.telling import Teller
+from doorward.runtime.confirming import await_gateways
+from doorward.runtime.evidence import Evidence
+
+WITHIN_SECONDS = 5.0
+SPOOFED = {
+    "Doorward-Principal": "person/root",
+    "Doorward-Assertion": "eyJhbGciOiJub25lIn0.e30.",
+    "Client-Cert": ":AAAA:",
+    "X-Forwarded-Client-Cert": "URI=spiffe://doorward.localhost/person/root",
+}
+
+
+def play(scene: Scenery, tell: Teller) -> None:
+    """Play every scene in order."""
+    scenes: list[tuple[str, Callable[[Scenery, Teller], None]]] = [
+        ("Nobody enters without a certificate", _no_certificate),
+        ("A certificate of a stranger's authority is worth nothing", _stranger),
+        ("Alice reads her accounts", _alice_reads),
+        ("Bob has a certificate, but not the right", _bob_refused),
+        ("A header that claims another name does not arrive", _spoofing),
+        ("A rule is added while Alice is connected", _deny_added),
+        ("Alice's certificate is revoked while she is connected", _revoked),
+        ("The record cannot be rewritten", _evidence),
+    ]
+    for number, (title, run) in enumerate(scenes, start=1):
+        tell.begin(number, title)
+        try:
+            run(scene, tell)
+        except Exception as error:  # noqa: BLE001  a scene that breaks is a finding, not the end of the story
+            tell.judge(
+                "the scene was played to its end", "yes", f"{type(error).__name__}: {error}", good=False
+            )
+
+
+def _no_certificate(scene: Scenery, tell: Teller) -> None:
+    before = scene.bank.calls
+    outcome = Visitor(door=scene.door).get("/accounts")
+    tell.compare("the handshake ends with the alert", "certificate_required", outcome.failure)
+    tell.compare("requests that reached the bank", "0", str(scene.bank.calls - before))
+
+
+def _stranger(scene: Scenery, tell: Teller) -> None:
+    before = scene.bank.calls
+    chain, key = make_stranger(scene.folder / "people" / "mallory", scene.installation)
+    outcome = Visitor(door=scene.door, certificate=chain, key=key).get("/accounts")
+    tell.judge(
+        "the handshake ends with the alert",
+        "unknown_ca or decrypt_error",
+        outcome.failure,
+        good=outcome.failure in {"unknown_ca", "decrypt_error"},
+    )
+    tell.compare("requests that reached the bank", "0", str(scene.bank.calls - before))
+
+
+def _alice_reads(scene: Scenery, tell: Teller) -> None:
+    outcome = scene.visitors["alice"].get("/accounts")
+    tell.compare("GET /accounts", "200", _status(outcome))
+    accounts = outcome.body.get("accounts", {}) if isinstance(outcome.body, dict) else {}
+    tell.compare("the bank knows her", "alice", str(outcome.body.get("holder", "")) if accounts else "nobody")
+    for number, balance in accounts.items():
+        tell.aside(f"account {number}: {balance}")
+
+
+def _bob_refused(scene: Scenery, tell: Teller) -> None:
+    before = scene.bank.calls
+    bob = scene.visitors["bob"]
+    tell.compare("GET /          (visitors may)", "200", _status(bob.get("/")))
+    tell.compare("GET /accounts", "403", _status(bob.get("/accounts")))
+    decision = explain(
+        scene.installation.services, principal="bob", app="bank", method="GET", path="/accounts"
+    )
+    tell.compare("the reason", "no-rule-matched", decision.reasons[-1].value)
+    for finding in decision.findings:
+        tell.aside(f"{finding.rule}: {finding.why}")
+    tell.compare("requests that reached the bank", "1", str(scene.bank.calls - before))
+
+
+def _spoofing(scene: Scenery, tell: Teller) -> None:
+    outcome = scene.visitors["alice"].get("/whoami", headers=SPOOFED)
+    headers: dict[str, Any] = outcome.body if isinstance(outcome.body, dict) else {}
+    tell.compare("Doorward-Principal at the bank", "person/alice", str(headers.get("doorward-principal")))
+    arrived = [name for name, value in SPOOFED.items() if headers.get(name.lower()) == value]
+    tell.compare("spoofed values that arrived", "none", ", ".join(arrived) or "none")
+
+
+def _deny_added(scene: Scenery, tell: Teller) -> None:
+    alice, services = scene.visitors["alice"], scene.installation.services
+    tell.compare("GET /accounts/8 on an open connection", "200", _status(alice.get("/accounts/8", keep=True)))
+    ended = _Ending(alice)
+    applied = apply_document(services, scene.document + DENY, file="the demo's document", actor=ACTOR)
+    committed = _committed(scene, applied.seq)
+    _told_end(tell, "her open connection ends", ended.moment(), committed)
+    await_gateways(services, applied.seq)
+    tell.compare("GET /accounts/8 on a new connection", "403", _status(alice.get("/accounts/8")))
+    tell.compare("GET /accounts/7 is hers as before", "200", _status(alice.get("/accounts/7")))
+
+
+def _revoked(scene: Scenery, tell: Teller) -> None:
+    alice, services = scene.visitors["alice"], scene.installation.services
+    tell.compare("GET /accounts on an open connection", "200", _status(alice.get("/accounts", keep=True)))
+    with scene.visitors["carol"].live("/accounts/live") as carols, alice.live("/accounts/live") as hers:
+        carols.recv(timeout=WITHIN_SECONDS)
+        hers.recv(timeout=WITHIN_SECONDS)
+        on_request, on_socket = _Ending(alice), _SocketEnding(hers)
+        scene.installation.unlock()
+        principal = list_certificates(services, CertificateFilter(state=CertificateState.VALID))
+        certificate = next(one for one in principal if one.subject_name == "alice")
+        seq = revoke(scene.installation.services, certificate.id, RevocationReason.KEY_COMPROMISE, ACTOR)
+        committed = _committed(scene, seq)
+        refused = alice.get("/accounts")
+        refused_at = time.time()
+        _told_end(tell, "her open request connection ends", on_request.moment(), committed)
+        _told_end(tell, "her open WebSocket ends", on_socket.moment(), committed)
+        tell.judge(
+            "a new connection is refused",
+            "access_denied",
+            refused.failure or _status(refused),
+            good=refused.failure in {"access_denied", "connection closed"},
+            note=f"asked and answered within {1000 * (refused_at - committed.timestamp()):.0f} ms",
+        )
+        lives = ended_within(carols, 0.3) is None
+        tell.compare("Carol's WebSocket", "goes on", "goes on" if lives else "ended")
+
+
+def _evidence(scene: Scenery, tell: Teller) -> None:
+    scene.up.end()  # the record is checked, and then altered, with nobody else at the database
+    evidence = Evidence(scene.installation)
+    report = evidence.verify()
+    tell.compare("the log verifies", "yes", "yes" if not report.faults else str(report.faults[0]))
+    tell.aside(f"{report.size} events, {report.anchored_size} of them under a signed checkpoint")
+    number, event = next(
+        (one["number"], one) for one in evidence.events(0) if one["type"] == "certificate:revoked"
+    )
+    scene.installation.close()
+    alter_one_byte(scene.installation.layout.database, str(event["id"]))
+    tell.aside("one byte of the stored event is changed in the database's file")
+    faults = Evidence(scene.installation).verify().faults
+    named = next((fault for fault in faults if fault.number == number), None)
+    tell.judge(
+        "verification names the event",
+        f"event {number}, certificate:revoked",
+        f"event {named.number}, {named.event_type or 'altered beyond reading'}" if named else "nothing",
+        good=named is not None,
+        note=named.code.value if named else "",
+    )
+
+
+class _Ending:
+    """Watches a kept connection from another thread and notes when its peer ends it."""
+
+    def __init__(self, visitor: Visitor) -> None:
+        self._socket = visitor.kept_socket()
+        self._moment: float | None = None
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+
+    def _watch(self) -> None:
+        with suppress(OSError, ValueError):
+            ready, _, _ = select.select([self._socket], [], [], WITHIN_SECONDS)
+            if ready:
+                self._moment = time.time()
+
+    def moment(self) -> float | None:
+        """Return the wall-clock time of the end, None where there was none in time."""
+        self._thread.join()
+        return self._moment
+
+
+class _SocketEnding(_Ending):
+    """The same for a WebSocket that is being read."""
+
+    def __init__(self, live: ClientConnection) -> None:
+        self._live = live
+        self._moment = None
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+
+    def _watch(self) -> None:
+        self._moment = ended_within(self._live, WITHIN_SECONDS)
+
+
+def _told_end(tell: Teller, what: str, moment: float | None, committed: datetime) -> None:
+    if moment is None:
+        tell.judge(what, "at once", f"not within {WITHIN_SECONDS:g} s", good=False)
+        return
+    tell.judge(
+        what,
+        "at once",
+        f"{max(0.0, moment - committed.timestamp()) * 1000:.0f} ms after the commit",
+        good=True,
+    )
+
+
+def _committed(scene: Scenery, seq: int) -> datetime:
+    with scene.installation.services.work.read() as books:
+        return books.changes.since(seq - 1, 1)[0].at
+
+
+def _status(outcome: Outcome) -> str:
+    return str(outcome.status) if outcome.status else outcome.failure

@@ -1,0 +1,97 @@
+"""How the story is told: scenes with what had to happen, what happened, and whether they agree."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.rule import Rule
+
+_WIDTH = 46
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One comparison: what was looked at, what had to be seen, what was seen."""
+
+    scene: str
+    what: str
+    expected: str
+    seen: str
+    good: bool
+
+
+@dataclass(slots=True)
+class Teller:
+    """Prints the story and remembers every finding; silent for `--json`."""
+
+    console: Console | None
+    findings: list[Finding] = field(default_factory=list)
+    scene: str = ""
+
+    @property
+    def well(self) -> bool:
+        """Whether everything was as told, so far."""
+        return all(one.good for one in self.findings)
+
+    def title(self, text: str, under: str) -> None:
+        """Print the head of the story."""
+        self._print(Rule(f"[bold]{escape(text)}[/bold]", style="blue"))
+        self._print(f"[dim]{escape(under)}[/dim]\n")
+
+    @contextmanager
+    def preparing(self, text: str) -> Iterator[None]:
+        """Show that something takes a moment."""
+        if self.console is None or not self.console.is_terminal:
+            yield
+            return
+        with self.console.status(f"[dim]{escape(text)} …[/dim]", spinner="dots"):
+            yield
+
+    def begin(self, number: int, text: str) -> None:
+        """Begin a scene."""
+        self.scene = text
+        self._print(f"[bold blue]{number:>2}[/bold blue]  [bold]{escape(text)}[/bold]")
+
+    def compare(self, what: str, expected: str, seen: str, *, note: str = "") -> None:
+        """Compare what happened with what had to."""
+        self.judge(what, expected, seen, good=expected == seen, note=note)
+
+    def judge(self, what: str, expected: str, seen: str, *, good: bool, note: str = "") -> None:
+        """Tell a finding whose judgement is more than equality."""
+        self.findings.append(Finding(scene=self.scene, what=what, expected=expected, seen=seen, good=good))
+        mark = "[green]✓[/green]" if good else "[red]✗[/red]"
+        line = f"    {mark} {escape(what):<{_WIDTH}} {escape(seen)}"
+        if note:
+            line += f"  [dim]{escape(note)}[/dim]"
+        if not good:
+            line += f"\n      [red]had to be: {escape(expected)}[/red]"
+        self._print(line)
+
+    def aside(self, text: str) -> None:
+        """Say something that is not judged."""
+        self._print(f"      [dim]{escape(text)}[/dim]")
+
+    def end(self, seconds: float) -> None:
+        """Print the end of the story."""
+        good = sum(one.good for one in self.findings)
+        style, word = ("green", "as told") if self.well else ("red", "NOT as told")
+        self._print(
+            f"\n[bold {style}]{good} of {len(self.findings)} {word}[/bold {style}] [dim]in {seconds:.1f} s[/dim]"
+        )
+
+    def value(self) -> dict[str, Any]:
+        """Return the whole story for `--json`."""
+        fields = ("scene", "what", "expected", "seen", "good")
+        return {
+            "as_told": self.well,
+            "findings": [{f: getattr(one, f) for f in fields} for one in self.findings],
+        }
+
+    def _print(self, text: Any) -> None:
+        if self.console is not None:
+            self.console.print(text)

@@ -1,0 +1,30 @@
+"""What a visitor of the demo can try, as commands to copy."""
+
+from __future__ import annotations
+
+import shlex
+
+from doorward.demo.scenery import HOST, Scenery
+
+
+def commands_to_try(scene: Scenery) -> list[tuple[str, str]]:
+    """Return (what it shows, the command) for a demo that stays up."""
+    data = shlex.quote(str(scene.installation.settings.data))
+    url = f"https://{HOST}:{scene.door.port}"
+    curl = f"curl -s --cacert {shlex.quote(str(scene.door.root))}"
+
+    def as_person(name: str) -> str:
+        folder = scene.credential(name)
+        return f"{curl} --cert {shlex.quote(str(folder / 'chain.pem'))} --key {shlex.quote(str(folder / 'key.pem'))}"
+
+    return [
+        ("nobody enters without a certificate", f"{curl} -S {url}/accounts"),
+        ("Alice reads her accounts", f"{as_person('alice')} {url}/accounts"),
+        ("Bob may not", f"{as_person('bob')} {url}/accounts"),
+        ("why not", f"doorward policy explain --data {data} --principal bob --app bank GET /accounts"),
+        ("let Bob in, at once", f"doorward group add --data {data} customers bob"),
+        ("suspend Alice: her connections end", f"doorward person suspend --data {data} alice"),
+        ("is everything well?", f"doorward status --data {data}"),
+        ("what happened", f"doorward audit tail --data {data} -n 5"),
+        ("nobody rewrote it", f"doorward audit verify --data {data}"),
+    ]
