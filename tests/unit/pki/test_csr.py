@@ -14,7 +14,6 @@ from doorward.core.ports import KeyKind
 from doorward.pki.csr import CSR_LIMIT, build_csr, parse_csr
 from doorward.pki.der import encode_bits, encode_sequence
 
-
 SHA256 = hashes.SHA256()
 
 

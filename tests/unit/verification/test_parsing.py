@@ -1,0 +1,105 @@
+"""Presented certificates, read without trust."""
+
+from __future__ import annotations
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import dsa, ec
+from cryptography.x509.oid import NameOID
+from tests.support.ports import NOON
+from tests.support.toy_ca import CLIENT, ToyCA, cached_key
+
+from doorward.core.errors import MalformedInput
+from doorward.core.ports import KeyKind
+from doorward.pki.der import encode_sequence
+from doorward.verification.parsing import CERTIFICATE_LIMIT, name_key_kind, parse_certificate
+
+_DER = serialization.Encoding.DER
+CA = ToyCA.create("Parse Root")
+
+
+def code_of(der: bytes) -> str:
+    """The code that a certificate is refused with."""
+    with pytest.raises(MalformedInput) as caught:
+        parse_certificate(der)
+    return caught.value.code
+
+
+def test_facts_and_what_the_checker_needs():
+    """Digest, names, dates, key kind, issuer in DER, URIs and purposes."""
+    leaf = CA.leaf("alice", serial=5, emails=("a@corp.example",))
+    parsed = parse_certificate(leaf.der)
+    assert (parsed.facts.sha256, parsed.facts.serial, parsed.facts.der) == (leaf.sha256, 5, leaf.der)
+    assert (parsed.facts.issuer, parsed.facts.subject) == ("CN=Parse Root", "CN=alice")
+    assert parsed.facts.san == ("URI:spiffe://corp.example/person/alice", "email:a@corp.example")
+    assert parsed.uris == ("spiffe://corp.example/person/alice",)
+    assert parsed.issuer_der == CA.certificate.subject.public_bytes()
+    assert parsed.purposes == {CLIENT.dotted_string}
+    assert parsed.signs
+    assert not parsed.is_ca
+    assert parsed.facts.not_before < NOON < parsed.facts.not_after
+
+
+def test_what_is_absent_is_told_apart():
+    """No extendedKeyUsage is None, no SAN is empty, a CA is a CA."""
+    parsed = parse_certificate(CA.der)
+    assert parsed.purposes is None
+    assert parsed.uris == ()
+    assert parsed.is_ca
+    assert not parsed.signs
+
+
+@pytest.mark.parametrize(
+    ("key", "word"),
+    [(cached_key(kind), kind.value) for kind in KeyKind]
+    + [(ec.generate_private_key(ec.SECP521R1()), "other"), (dsa.generate_private_key(1024), "other")],
+)
+def test_keys_are_named_not_judged(key, word):
+    """Any kind of key has a word; the inventory decides about the certificate."""
+    assert name_key_kind(key.public_key()) == word
+
+
+@pytest.mark.parametrize("der", [b"", b"\x30\x00", b"-----BEGIN CERTIFICATE-----", bytes(100)])
+def test_other_bytes_are_malformed(der):
+    """Whatever is no certificate is refused with one code."""
+    assert code_of(der) == "certificate-malformed"
+
+
+def test_bytes_after_the_certificate_are_malformed():
+    """One certificate has one encoding: a tail would change the digest and nothing else."""
+    assert code_of(CA.leaf().der + b"\x00") == "certificate-malformed"
+
+
+def test_the_size_is_limited():
+    """16 KiB and not a byte more are looked at."""
+    assert code_of(bytes(CERTIFICATE_LIMIT)) == "certificate-malformed"
+    assert code_of(bytes(CERTIFICATE_LIMIT + 1)) == "certificate-too-large"
+
+
+def test_version_1_is_malformed():
+    """A certificate without extensions says nothing that could be checked."""
+    assert code_of(_make_version_1()) == "certificate-malformed"
+
+
+def _make_version_1() -> bytes:
+    """A version 1 certificate: the version field cut out, no extensions."""
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "x")])
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).serial_number(7)
+    builder = builder.not_valid_before(NOON).not_valid_after(NOON.replace(year=2030))
+    signed = builder.public_key(cached_key().public_key()).sign(cached_key(), hashes.SHA256())
+    version = bytes.fromhex("a003020102")
+    fields = signed.tbs_certificate_bytes.partition(version)[2]
+    body = signed.public_bytes(_DER).partition(signed.tbs_certificate_bytes)[2]
+    der = encode_sequence(encode_sequence(fields), body)
+    assert x509.load_der_x509_certificate(der).version is x509.Version.v1
+    return der
+
+
+def test_a_second_extension_of_a_kind_is_malformed():
+    """Two subjectAltNames could name two people: RFC 5280 section 4.2 forbids them."""
+    der = CA.leaf("alice", dns=("a.example",)).der
+    # The keyUsage identifier (2.5.29.15) becomes a second subjectAltName (2.5.29.17).
+    twice = der.replace(bytes.fromhex("0603551d0f"), bytes.fromhex("0603551d11"))
+    assert twice != der
+    assert code_of(twice) == "certificate-malformed"
