@@ -1,0 +1,307 @@
+"""The PDP: who is let in, what for, until when, and every reason where not."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import timedelta
+
+import pytest
+
+from doorward.audit.events import EventType
+from doorward.authority import access, directory, issuing, gateways, policies, revocation
+from doorward.authority.records import ChangeKind
+from doorward.core.certificate import RevocationReason
+from doorward.core.entities import Outcome, Reason
+from doorward.core.errors import NotFound, Unavailable
+from tests.support.ports import NOON
+from tests.support.toy_ca import ToyCA
+from tests.support.world import DOCUMENT, OPERATOR, TRUST_DOMAIN, empty_world, found_world
+
+
+@pytest.fixture
+def world():
+    return found_world()
+
+
+def facts(world, held, app="payments", **changes):
+    fields = {
+        "certificate_sha256": held.record.sha256,
+        "application_id": world.application_id(app),
+        "source_address": "192.0.2.7",
+        "opened_at": NOON,
+        "lifetime": timedelta(hours=12),
+        "gateway_id": "gtw_" + "a" * 20,
+        "connection_id": "42",
+        **changes,
+    }
+    return access.ConnectionFacts(**fields)
+
+
+def assert_refused(decision, *reasons):
+    assert decision.verdict.outcome is Outcome.BAD
+    assert set(reasons) <= set(decision.verdict.reasons)
+    assert decision.grants == ()
+    assert decision.deadline == decision.verdict.judged_at
+    assert decision.event.type is EventType.CONNECTION_REFUSED
+
+
+def test_teller_is_admitted(world):
+    """A good certificate and an allow rule admit: grants, principal, deadline, revision, number."""
+    held = world.issue("alice")
+    decision = world.decide(held.der)
+    assert decision.verdict.outcome is Outcome.GOOD
+    assert decision.principal == world.principal("alice")
+    assert decision.certificate == world.certificate(held)
+    assert decision.grants == decision.authority.grants != ()
+    assert (decision.revision, decision.seq) == (1, world.head())
+    assert decision.deadline == NOON + timedelta(hours=12)
+    assert decision.verdict.reasons[-3:] == (
+        Reason.PRINCIPAL_ACTIVE, Reason.APPLICATION_KNOWN, Reason.RULE_ALLOWS,
+    )  # fmt: skip
+    assert len(set(decision.verdict.reasons)) == len(decision.verdict.reasons)
+
+
+def test_admission_is_an_event(world):
+    """What the caller makes durable says who, with what, where, why and until when."""
+    held = world.issue("alice")
+    event = world.decide(held.der).event
+    assert event.type is EventType.CONNECTION_ADMITTED
+    assert event.actor == event.data["principal"] == held.record.principal_id
+    assert event.data["certificate"] == held.record.id
+    assert event.data["application"] == world.application_id("payments")
+    assert event.data["connection"] == "42"
+    assert event.data["revision"] == 1
+    assert "rule-allows" in event.data["reasons"]
+    assert dict(event.personal) == {"source": "192.0.2.7", "name": "alice"}
+
+
+def test_deadline_is_the_certificates_end_where_that_is_sooner(world):
+    """No connection outlives its certificate."""
+    held = world.issue("alice")
+    world.clock.turn(days=89, hours=20)
+    assert world.decide(held.der).deadline == held.record.not_after
+
+
+def test_certificate_that_nobody_issued_is_refused(world):
+    """A forged certificate gives every reason, and its words go under `claimed_*` only."""
+    forged = ToyCA.create().leaf("alice")
+    decision = world.decide(forged.der)
+    assert_refused(decision, Reason.ISSUER_UNKNOWN, Reason.CERTIFICATE_UNKNOWN, Reason.NAME_MISMATCH)
+    assert Reason.APPLICATION_KNOWN in decision.verdict.reasons
+    assert (decision.principal, decision.certificate, decision.authority) == (None, None, None)
+    event = decision.event
+    assert event.actor == "system"
+    assert event.data["claimed_sha256"] == forged.sha256
+    assert event.personal["claimed_subject"] == "CN=alice"
+    assert event.personal["claimed_san"] == f"URI:spiffe://{TRUST_DOMAIN}/person/alice"
+    assert "name" not in event.personal
+    assert "principal" not in event.data
+
+
+def test_no_certificate_and_no_certificate_at_all(world):
+    """Nothing presented, and bytes that are none, are refused with their own reasons."""
+    missing, nonsense = world.decide(None), world.decide(b"nonsense")
+    assert_refused(missing, Reason.CERTIFICATE_MISSING)
+    assert_refused(nonsense, Reason.CERTIFICATE_MALFORMED)
+    assert "claimed_sha256" not in missing.event.data
+    assert nonsense.event.data["claimed_sha256"] == hashlib.sha256(b"nonsense").hexdigest()
+    assert "claimed_serial" not in nonsense.event.data
+
+
+def test_authority_certificate_is_no_client_certificate(world):
+    """Our own issuing certificate, which anybody has, opens nothing."""
+    assert_refused(world.decide(world.issue("alice").chain_der[1]), Reason.CERTIFICATE_UNKNOWN)
+
+
+def test_server_certificate_is_no_client_certificate(world):
+    """A gateway's own certificate is in the inventory and still opens nothing."""
+    gateway = world.gateway()
+    order = gateways.place_order(world.services, gateway.id, "apps", ["payments.corp.example"], world.csr())
+    issued = issuing.issue_server(world.services, order.id, actor="system")
+    decision = world.decide(issued.record.der)
+    assert_refused(decision, Reason.PURPOSE_WRONG, Reason.PRINCIPAL_UNKNOWN)
+    assert decision.event.actor == "system"
+
+
+def test_withdrawn_certificates_are_refused(world):
+    """Revoked, held and expired certificates are refused with their reason; the holder is named in the event."""
+    revoked, held, expired = world.issue("alice"), world.issue("alice"), world.issue("alice")
+    revocation.revoke(world.services, revoked.record.id, RevocationReason.KEY_COMPROMISE, OPERATOR)
+    revocation.hold(world.services, held.record.id, OPERATOR)
+    decision = world.decide(revoked.der)
+    assert_refused(decision, Reason.CERTIFICATE_REVOKED)
+    assert decision.event.data["certificate"] == revoked.record.id
+    assert decision.event.actor == revoked.record.principal_id
+    assert_refused(world.decide(held.der), Reason.CERTIFICATE_ON_HOLD)
+    world.clock.turn(days=91)
+    assert_refused(world.decide(expired.der), Reason.CERTIFICATE_EXPIRED)
+
+
+def test_intent_opens_nothing(world):
+    """The bytes of an intent are no certificate and vouch for none."""
+    from dataclasses import replace
+
+    held = world.issue("alice")
+    with world.work.change() as books:
+        books.certificates.add_intended(
+            replace(held.record, id="crt_" + "z" * 20, serial=7, sha256=hashlib.sha256(b"intent").hexdigest())
+        )
+    assert_refused(world.decide(b"intent"), Reason.CERTIFICATE_MALFORMED)
+
+
+def test_suspended_and_removed_principals_are_refused(world):
+    """The account's state counts at once."""
+    held = world.issue("alice")
+    directory.suspend(world.services, "alice", actor=OPERATOR)
+    assert_refused(world.decide(held.der), Reason.PRINCIPAL_SUSPENDED)
+    directory.remove(world.services, "alice", actor=OPERATOR)
+    assert_refused(world.decide(held.der), Reason.PRINCIPAL_REMOVED, Reason.CERTIFICATE_REVOKED)
+
+
+def test_nothing_matched_is_refused(world):
+    """A good certificate without a rule is refused, with the authority that was judged."""
+    decision = world.decide(world.issue("carol").der)
+    assert_refused(decision, Reason.CERTIFICATE_VALID, Reason.NO_RULE_MATCHED)
+    assert decision.principal is not None
+    assert decision.authority is not None
+
+
+def test_each_application_has_its_own_rules(world):
+    """What opens one application does not open another."""
+    held = world.issue("alice")
+    assert_refused(world.decide(held.der, "sensors"), Reason.NO_RULE_MATCHED)
+    assert world.decide(world.issue("sensor-1").der, "sensors").verdict.outcome is Outcome.GOOD
+
+
+def test_unknown_application_is_refused(world):
+    """An application that is not in the document opens to nobody, and is not named in the event."""
+    decision = world.decide(world.issue("alice").der, application_id="app_" + "z" * 20)
+    assert_refused(decision, Reason.APPLICATION_UNKNOWN)
+    assert decision.authority is None
+    assert "application" not in decision.event.data
+
+
+def test_denied_part_gives_no_clearance(world):
+    """A contractor among the tellers is admitted without the clearance of the deny rule."""
+    teller, contractor = world.decide(world.issue("alice").der), world.decide(world.issue("bob").der)
+    assert contractor.verdict.outcome is Outcome.GOOD
+    assert set(contractor.grants) < set(teller.grants)
+
+
+def test_hostile_words_are_made_printable(world):
+    """What a peer claims cannot break a line of the record."""
+    forged = ToyCA.create().leaf("a\\b")
+    event = world.decide(forged.der, source_address="bad\naddress").event
+    assert event.personal["source"] == "bad\\x0aaddress"
+
+
+def test_decider_follows_the_changes(world):
+    """A decider that lives on sees new applications, rules, groups and revocations at the next decision."""
+    decider = access.AccessDecider(world.services)
+    alice, carol = world.issue("alice"), world.issue("carol")
+
+    def outcome(held, app="payments"):
+        decision = decider.decide(world.request(held.der, app))
+        assert decision.seq == world.head()
+        return decision.verdict.outcome
+
+    assert (outcome(alice), outcome(carol)) == (Outcome.GOOD, Outcome.BAD)
+    directory.add_member(world.services, "tellers", "carol", actor=OPERATOR)
+    assert outcome(carol) is Outcome.GOOD
+    policies.apply_document(
+        world.services, DOCUMENT.replace("allow: {groups: [tellers]}", "allow: {groups: [auditors]}"),
+        file="x.yaml", actor=OPERATOR,
+    )  # fmt: skip
+    assert outcome(carol) is Outcome.BAD
+    assert decider.decide(world.request(alice.der)).revision == 2
+    policies.apply_document(world.services, DOCUMENT, file="x.yaml", actor=OPERATOR)
+    assert outcome(carol) is Outcome.GOOD
+    revocation.revoke(world.services, carol.record.id, RevocationReason.SUPERSEDED, OPERATOR)
+    assert outcome(carol) is Outcome.BAD
+
+
+def test_decider_reads_the_document_only_when_it_changed(world, monkeypatch):
+    """Certificates and people come and go without the document being parsed again."""
+    readings = []
+    real = access.current_document
+
+    def counted(books):
+        readings.append(1)
+        return real(books)
+
+    monkeypatch.setattr(access, "current_document", counted)
+    decider = access.AccessDecider(world.services)
+    held = world.issue("alice")
+    for _ in range(3):
+        decider.decide(world.request(held.der))
+        world.issue("bob")
+    assert len(readings) == 1
+    with world.work.change() as books:
+        for _ in range(300):
+            books.changes.note(ChangeKind.PRINCIPAL, "per_x", NOON)
+    decider.decide(world.request(held.der))
+    assert len(readings) == 2  # too many changes to look through
+
+
+def test_older_snapshot_is_judged_by_itself(world):
+    """A thread whose snapshot is older than what is kept reads its own ground."""
+    decider = access.AccessDecider(world.services)
+    held = world.issue("alice")
+    snapshot = world.work.read()
+    with snapshot as books:
+        before = books.changes.head()
+        policies.apply_document(world.services, DOCUMENT + "\n", file="x", actor=OPERATOR)
+        directory.suspend(world.services, "bob", actor=OPERATOR)
+        decider.decide(world.request(held.der))
+        ground = decider._current_ground(books)
+    assert ground.seq == before
+
+
+def test_live_connection_is_judged_again(world):
+    """A reassessment says the same for as long as nothing changed, and what was lost where it did."""
+    decider = access.AccessDecider(world.services)
+    held = world.issue("alice")
+    first = decider.decide(world.request(held.der))
+    world.clock.turn(hours=1)
+    again = decider.reassess(facts(world, held), world.clock.now())
+    assert again.verdict.outcome is Outcome.GOOD
+    assert (again.grants, again.deadline) == (first.grants, first.deadline)
+    directory.remove_member(world.services, "tellers", "alice", actor=OPERATOR)
+    lost = decider.reassess(facts(world, held), world.clock.now())
+    assert_refused(lost, Reason.NO_RULE_MATCHED)
+    assert lost.seq == world.head()
+
+
+def test_many_connections_are_judged_on_one_snapshot(world):
+    """The follower judges all its connections in one reading, in the order given."""
+    decider = access.AccessDecider(world.services)
+    held = [world.issue(name) for name in ("alice", "carol", "bob")]
+    revocation.revoke(world.services, held[2].record.id, RevocationReason.SUPERSEDED, OPERATOR)
+    decisions = decider.reassess_all([facts(world, one) for one in held], NOON)
+    assert [one.verdict.outcome for one in decisions] == [Outcome.GOOD, Outcome.BAD, Outcome.BAD]
+    assert len({one.seq for one in decisions}) == 1
+
+
+def test_connection_of_an_unknown_certificate_is_refused(world):
+    """A connection that the registry remembers and the inventory does not is over."""
+    decider = access.AccessDecider(world.services)
+    held = world.issue("alice")
+    lost = decider.reassess(facts(world, held, certificate_sha256="0" * 64), NOON)
+    assert_refused(lost, Reason.CERTIFICATE_MISSING)
+
+
+def test_database_that_is_away_decides_nothing(world):
+    """Without the database there is no decision: the error goes to the caller, who refuses."""
+    held = world.issue("alice")
+    request = world.request(held.der)
+    world.work.broken = Unavailable("store-unavailable", "away")
+    with pytest.raises(Unavailable):
+        access.AccessDecider(world.services).decide(request)
+
+
+def test_nothing_is_decided_before_the_founding():
+    """Without an authority there is nothing to judge by."""
+    world = empty_world()
+    request = world.request(b"x", application_id="app_" + "z" * 20)
+    with pytest.raises(NotFound):
+        access.AccessDecider(world.services).decide(request)

@@ -1,0 +1,132 @@
+"""Gateways: registration, confirmations, orders."""
+
+from __future__ import annotations
+
+import pytest
+
+from doorward.authority import gateways
+from doorward.authority.records import ChangeKind, OrderState
+from doorward.core.errors import MalformedInput, NotFound
+from tests.support.world import OPERATOR, empty_world, found_world
+
+
+@pytest.fixture
+def world():
+    return found_world()
+
+
+def register(world, **changes):
+    arguments = {"name": "gateway-1", "assertion_jwk": "{}", "actor": OPERATOR, **changes}
+    return gateways.register_gateway(world.services, **arguments)
+
+
+def test_gateway_is_registered_and_starts_again(world):
+    """A gateway keeps its id and what it confirmed over a restart, by id or by name."""
+    first = register(world)
+    assert first.id.startswith("gtw_")
+    gateways.confirm(world.services, first.id, 7, "well")
+    again = register(world, gateway_id=first.id, name="gateway-one", assertion_jwk='{"kty":"EC"}')
+    assert (again.id, again.name, again.confirmed_seq) == (first.id, "gateway-one", 7)
+    assert register(world, name="gateway-one").id == first.id
+    other = register(world, name="gateway-2")
+    assert other.id != first.id
+    assert [one.gateway.name for one in gateways.confirmations(world.services, 0)] == ["gateway-2", "gateway-one"]
+
+
+@pytest.mark.parametrize(
+    ("change", "code"), [({"name": "Gateway 1"}, "name-malformed"), ({"assertion_jwk": "x" * 4097}, "jwk-too-large")]
+)
+def test_bad_registration_is_refused(world, change, code):
+    """Names are names, and a public key is not a novel."""
+    with pytest.raises(MalformedInput) as refusal:
+        register(world, **change)
+    assert refusal.value.code == code
+
+
+def test_registration_needs_an_authority():
+    """No gateway before the founding."""
+    with pytest.raises(NotFound) as refusal:
+        register(empty_world())
+    assert refusal.value.code == "not-founded"
+
+
+def test_confirmations_tell_who_follows(world):
+    """Confirmed means up to that number; fresh means heard of within fifteen seconds."""
+    first, second = register(world), register(world, name="gateway-2")
+    gateways.confirm(world.services, first.id, 5, "well")
+    world.clock.turn(seconds=16)
+    gateways.confirm(world.services, second.id, 4, "well")
+    states = [(one.gateway.id, one.confirmed, one.fresh) for one in gateways.confirmations(world.services, 5)]
+    assert states == [(first.id, True, False), (second.id, False, True)]
+    assert all(one.confirmed for one in gateways.confirmations(world.services, 4))
+
+
+def test_status_has_a_limit(world):
+    """A gateway's status cannot fill the database."""
+    gateway = register(world)
+    with pytest.raises(MalformedInput) as refusal:
+        gateways.confirm(world.services, gateway.id, 5, "x" * 4097)
+    assert refusal.value.code == "status-too-large"
+
+
+def test_stopped_gateway_is_forgotten(world):
+    """Nobody waits for a gateway that was stopped in order."""
+    gateway = register(world)
+    gateways.deregister_gateway(world.services, gateway.id, actor=OPERATOR)
+    assert gateways.confirmations(world.services, 0) == []
+
+
+def test_order_is_placed_once(world):
+    """The very same order is one order; it is a change, so that the issuing side wakes."""
+    gateway, csr = register(world), world.csr()
+    order = gateways.place_order(world.services, gateway.id, "apps", ["B.example", "a.example", "a.example"], csr)
+    assert order.hosts == ("a.example", "b.example")
+    assert gateways.place_order(world.services, gateway.id, "apps", ["a.example", "b.example"], csr) == order
+    assert gateways.open_orders(world.services) == [order]
+    with world.work.read() as books:
+        (change,) = books.changes.since(books.changes.head() - 1)
+    assert (change.kind, change.subject) == (ChangeKind.ORDER, order.id)
+    status = gateways.order_status(world.services, order.id)
+    assert (status.order, status.chain_der) == (order, ())
+
+
+def test_newer_order_replaces_the_open_one(world):
+    """A gateway that started again has a new key; the old order is refused, another purpose's stays."""
+    gateway = register(world)
+    old = gateways.place_order(world.services, gateway.id, "apps", ["a.example"], world.csr())
+    kept = gateways.place_order(world.services, gateway.id, "portal", ["a.example"], world.csr())
+    new = gateways.place_order(world.services, gateway.id, "apps", ["a.example"], world.csr())
+    assert {one.id for one in gateways.open_orders(world.services)} == {kept.id, new.id}
+    refused = gateways.order_status(world.services, old.id).order
+    assert (refused.state, refused.refusal) == (OrderState.REFUSED, "replaced by a newer order")
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"purpose": ""}, "purpose-malformed"),
+        ({"purpose": "two words"}, "purpose-malformed"),
+        ({"hosts": []}, "hosts-malformed"),
+        ({"hosts": ["a.example"] * 101}, "hosts-malformed"),
+        ({"hosts": ["a b"]}, "dns-name-malformed"),
+        ({"csr": b"nonsense"}, "csr-malformed"),
+    ],
+)
+def test_bad_order_is_refused(world, change, code):
+    """What could never be filled is refused when it is placed."""
+    gateway = register(world)
+    arguments = {"purpose": "apps", "hosts": ["a.example"], "csr": world.csr(), **change}
+    with pytest.raises(MalformedInput) as refusal:
+        gateways.place_order(world.services, gateway.id, **arguments)
+    assert refusal.value.code == code
+    assert gateways.open_orders(world.services) == []
+
+
+def test_order_of_a_stranger_is_refused(world):
+    """Only a registered gateway may order."""
+    with pytest.raises(NotFound) as refusal:
+        gateways.place_order(world.services, "gtw_nobody", "apps", ["a.example"], world.csr())
+    assert refusal.value.code == "gateway-unknown"
+    with pytest.raises(NotFound) as refusal:
+        gateways.order_status(world.services, "ord_nothing")
+    assert refusal.value.code == "order-unknown"

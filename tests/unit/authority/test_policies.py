@@ -1,0 +1,226 @@
+"""The policy document and its revisions."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from doorward.audit.events import EventType
+from doorward.authority import directory, policies
+from doorward.authority.records import ChangeKind
+from doorward.core.entities import Outcome, Reason
+from doorward.core.errors import ConfigurationError, IntegrityError, NotFound, RequestRefused
+from tests.support.world import DOCUMENT, OPERATOR, TRUST_DOMAIN, empty_world, found_world
+
+
+@pytest.fixture
+def world():
+    return found_world(document="")
+
+
+def apply(world, text=DOCUMENT, **options):
+    return policies.apply_document(world.services, text, file="apps.yaml", actor=OPERATOR, **options)
+
+
+def ids(world):
+    with world.work.read() as books:
+        return {one.name: one.id for one in books.applications.list()}
+
+
+def test_first_document_is_revision_one(world):
+    """Applying stores the text, gives every application an id, and is events and changes."""
+    done = apply(world)
+    assert (done.revision.number, done.changed, done.seq) == (1, True, world.head())
+    assert done.revision.document == DOCUMENT
+    assert done.differences
+    assert set(ids(world)) == {"payments", "sensors"}
+    event = world.events(EventType.POLICY_APPLIED)[-1]
+    assert dict(event.data) == {
+        "revision": 1, "sha256": done.revision.sha256, "applications": 2, "rules_count": 3,
+    }  # fmt: skip
+    created = world.events(EventType.APPLICATION_CREATED)
+    assert [one.data["name"] for one in created] == ["payments", "sensors"]
+    with world.work.read() as books:
+        assert books.changes.since(done.seq - 1)[0].kind is ChangeKind.POLICY
+
+
+def test_same_meaning_makes_no_revision(world):
+    """Applying again what is in force, in other words or not, changes nothing."""
+    first = apply(world)
+    before = world.work.events
+    again = apply(world, "# a comment\n" + DOCUMENT)
+    assert (again.changed, again.revision, again.seq) == (False, first.revision, first.seq)
+    assert again.differences == ()
+    assert world.work.events == before
+
+
+def test_empty_document_can_be_the_first(world):
+    """The first revision is one, even where it allows nothing."""
+    done = apply(world, f"trust_domain: {TRUST_DOMAIN}\napps: {{}}\n")
+    assert (done.changed, done.revision.number) == (True, 1)
+
+
+def test_ids_outlive_edits_and_not_removal(world):
+    """An application keeps its id by its name; a name that comes back is another application."""
+    apply(world)
+    first = ids(world)
+    apply(world, DOCUMENT.replace("127.0.0.1:9000", "127.0.0.1:9999"))
+    assert ids(world) == first
+    without = DOCUMENT.partition("  sensors:")[0]
+    apply(world, without)
+    assert ids(world) == {"payments": first["payments"]}
+    assert world.events(EventType.APPLICATION_REMOVED)[-1].data["application"] == first["sensors"]
+    apply(world)
+    assert ids(world)["payments"] == first["payments"]
+    assert ids(world)["sensors"] != first["sensors"]
+
+
+def test_expected_number_guards_against_overwriting(world):
+    """Who edits an old revision is told, and nothing changes."""
+    apply(world, expected_number=0)
+    with pytest.raises(RequestRefused) as refusal:
+        apply(world, DOCUMENT.replace("GET", "PUT"), expected_number=0)
+    assert refusal.value.code == "revision-conflict"
+    assert "revision 1" in refusal.value.detail
+    assert apply(world, DOCUMENT.replace("GET", "PUT"), expected_number=1).revision.number == 2
+
+
+def test_unreadable_document_changes_nothing(world):
+    """Faults are raised before anything is stored."""
+    apply(world)
+    before = world.head()
+    with pytest.raises(ConfigurationError):
+        apply(world, "apps: [")
+    assert world.head() == before
+
+
+def test_foreign_trust_domain_and_own_hosts_are_faults(world):
+    """All faults are listed: another authority's document, and hosts that are Doorward's own."""
+    text = DOCUMENT.replace("trust_domain: corp.example", "trust_domain: other.example")
+    text = text.replace("payments.corp.example", "enroll.corp.example")
+    for use_case in (apply, lambda w, t: policies.check_document(w.services, t, file="apps.yaml"),
+                     lambda w, t: policies.diff_document(w.services, t, file="apps.yaml")):  # fmt: skip
+        with pytest.raises(ConfigurationError) as refusal:
+            use_case(world, text)
+        assert [fault.code for fault in refusal.value.faults] == ["trust-domain-other", "host-reserved"]
+        assert {fault.file for fault in refusal.value.faults} == {"apps.yaml"}
+
+
+def test_difference_is_told_and_nothing_done(world):
+    """`diff` says what `apply` would change, and changes nothing."""
+    apply(world)
+    before = world.head()
+    assert policies.diff_document(world.services, DOCUMENT, file="apps.yaml") == ()
+    assert policies.diff_document(world.services, DOCUMENT.replace("GET", "PUT"), file="apps.yaml")
+    assert world.head() == before
+
+
+def test_unknown_names_are_findings(world):
+    """A group that nobody is in may be a typing error: it is pointed out, not refused."""
+    text = DOCUMENT.replace("allow: {groups: [tellers]}", "allow: {groups: [telers]}")
+    assert any("telers" in str(one) for one in apply(world, text).findings)
+    assert any("telers" in str(one) for one in policies.check_document(world.services, text, file="a.yaml"))
+
+
+def test_export_is_what_was_applied(world):
+    """The text comes back as it was, comments and all; before the first there is an empty document."""
+    empty = policies.export_document(world.services)
+    apply(world, empty)
+    text = "# ours\n" + DOCUMENT
+    apply(world, text)
+    assert policies.export_document(world.services) == text
+
+
+def test_stored_document_that_cannot_be_read_stops_everything(world):
+    """What is stored was checked: where it does not parse any more, nothing goes on with a guess."""
+    revision = apply(world).revision
+    with world.work.change() as books:
+        books.revisions.add(replace(revision, number=2, document="apps: ["))
+    with world.work.read() as books, pytest.raises(IntegrityError) as refusal:
+        policies.current_document(books)
+    assert refusal.value.code == "revision-unreadable"
+
+
+def test_app_is_added_without_rules(world):
+    """The shortcut makes a revision of the same document; nobody may reach the application yet."""
+    apply(world)
+    done = policies.add_app(
+        world.services, "wiki", hosts=["wiki.corp.example"], upstream="http://127.0.0.1:9002", actor=OPERATOR
+    )
+    assert (done.revision.number, done.changed) == (2, True)
+    assert set(ids(world)) == {"payments", "sensors", "wiki"}
+    with world.work.read() as books:
+        document, _ = policies.current_document(books)
+    assert document.app("wiki").rules == ()
+    assert document.app("wiki").hosts == ("wiki.corp.example",)
+
+
+def test_app_can_be_the_first(world):
+    """The shortcut works before any document was applied."""
+    done = policies.add_app(
+        world.services, "wiki", hosts=["wiki.corp.example"], upstream="http://127.0.0.1:9002", actor=OPERATOR
+    )
+    assert done.revision.number == 1
+
+
+def test_app_is_added_once(world):
+    """A name that is there is not touched."""
+    apply(world)
+    with pytest.raises(RequestRefused) as refusal:
+        policies.add_app(world.services, "payments", hosts=["x.example"], upstream="http://127.0.0.1:1", actor=OPERATOR)
+    assert refusal.value.code == "app-exists"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"hosts": ["payments.corp.example"]}, {"hosts": ["portal.corp.example"]}, {"hosts": []}, {"upstream": "ftp://x"}],
+)
+def test_app_with_faults_is_refused(world, change):
+    """A host that is taken or ours, no host, and an upstream that is none are refused."""
+    apply(world)
+    arguments = {"hosts": ["wiki.corp.example"], "upstream": "http://127.0.0.1:9002", **change}
+    with pytest.raises(ConfigurationError):
+        policies.add_app(world.services, "wiki", actor=OPERATOR, **arguments)
+    assert set(ids(world)) == {"payments", "sensors"}
+
+
+def test_explain_judges_by_what_is_in_force(world):
+    """An explanation is the judge's own answer for that person, application and request."""
+    apply(world)
+    ask = lambda name, path: policies.explain(  # noqa: E731
+        world.services, principal=name, app="payments", method="GET", path=path
+    )
+    good = ask("alice", "/accounts/7")
+    assert (good.outcome, good.reasons[-1]) == (Outcome.GOOD, Reason.RULE_ALLOWS)
+    assert ask("bob", "/accounts/reports/7").reasons[-1] is Reason.RULE_DENIES
+    assert ask("carol", "/accounts/7").reasons[-1] is Reason.NO_RULE_MATCHED
+    directory.suspend(world.services, "alice", actor=OPERATOR)
+    assert ask("alice", "/accounts/7").reasons == (Reason.PRINCIPAL_SUSPENDED,)
+
+
+def test_explain_needs_known_names(world):
+    """A name that nobody has and an application that is not there are said."""
+    apply(world)
+    with pytest.raises(NotFound) as refusal:
+        policies.explain(world.services, principal="nobody", app="payments", method="GET", path="/")
+    assert refusal.value.code == "principal-unknown"
+    with pytest.raises(NotFound) as refusal:
+        policies.explain(world.services, principal="alice", app="wiki", method="GET", path="/")
+    assert refusal.value.code == "app-unknown"
+
+
+def test_nothing_before_the_founding():
+    """There is no document before there is an authority."""
+    services = empty_world().services
+    for use_case in (
+        lambda: policies.apply_document(services, DOCUMENT, file="x", actor=OPERATOR),
+        lambda: policies.export_document(services),
+        lambda: policies.diff_document(services, DOCUMENT, file="x"),
+        lambda: policies.check_document(services, DOCUMENT, file="x"),
+        lambda: policies.add_app(services, "a", hosts=["a.example"], upstream="http://127.0.0.1:1", actor=OPERATOR),
+        lambda: policies.explain(services, principal="a", app="a", method="GET", path="/"),
+    ):
+        with pytest.raises(NotFound) as refusal:
+            use_case()
+        assert refusal.value.code == "not-founded"

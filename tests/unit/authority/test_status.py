@@ -1,0 +1,260 @@
+"""What relying parties ask: OCSP, the list, authority certificates."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509 import ocsp
+
+from doorward.authority import founding, revocation, status
+from doorward.authority.answers import replace_answers
+from doorward.authority.records import AuthorityKind
+from doorward.core.certificate import RevocationReason
+from doorward.core.errors import IntegrityError, NotFound, Unavailable
+from tests.support.ports import NOON
+from tests.support.toy_ca import ToyCA
+from tests.support.world import OPERATOR, empty_world, found_world
+
+GOOD, REVOKED, UNKNOWN = ocsp.OCSPCertStatus.GOOD, ocsp.OCSPCertStatus.REVOKED, ocsp.OCSPCertStatus.UNKNOWN
+DONE = ocsp.OCSPResponseStatus.SUCCESSFUL
+NONCE = b"0123456789abcdef"
+
+
+@pytest.fixture
+def world():
+    return found_world(document="")
+
+
+def issuer_of(world):
+    with world.work.read() as books:
+        return x509.load_der_x509_certificate(books.authorities.current(AuthorityKind.ISSUING).der)
+
+
+def question(certificate, issuer, *, nonce=None, algorithm=hashes.SHA1):
+    builder = ocsp.OCSPRequestBuilder().add_certificate(certificate, issuer, algorithm())
+    if nonce is not None:
+        builder = builder.add_extension(x509.OCSPNonce(nonce), critical=False)
+    return builder.build().public_bytes(Encoding.DER)
+
+
+def ask(world, held, **options):
+    leaf = x509.load_der_x509_certificate(held.der)
+    services = options.pop("services", world.services)
+    return ocsp.load_der_ocsp_response(
+        status.answer_ocsp(services, question(leaf, issuer_of(world), **options))
+    )
+
+
+@pytest.mark.parametrize("algorithm", [hashes.SHA1, hashes.SHA256])
+def test_answer_made_ahead_is_given(world, algorithm):
+    """Without a nonce the stored answer comes out, byte for byte, signed by the delegated responder."""
+    held = world.issue("alice")
+    world.clock.turn(hours=1)
+    answer = ask(world, held, algorithm=algorithm)
+    assert (answer.response_status, answer.certificate_status) == (DONE, GOOD)
+    assert answer.this_update_utc == NOON
+    (delegate,) = answer.certificates
+    delegate.verify_directly_issued_by(issuer_of(world))
+    key = delegate.public_key()
+    from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
+
+    key.verify(answer.signature, answer.tbs_response_bytes, ECDSA(hashes.SHA256()))
+
+
+def test_nonce_is_answered_live(world):
+    """A nonce comes back in an answer that was signed for it."""
+    held = world.issue("alice")
+    world.clock.turn(hours=1)
+    answer = ask(world, held, nonce=NONCE)
+    assert answer.certificate_status is GOOD
+    assert answer.extensions.get_extension_for_class(x509.OCSPNonce).value.nonce == NONCE
+    assert answer.this_update_utc == NOON + timedelta(hours=1)
+
+
+def test_revoked_is_told_at_once(world):
+    """From the revocation on both kinds of answer say revoked."""
+    held = world.issue("alice")
+    revocation.revoke(world.services, held.record.id, RevocationReason.SUPERSEDED, OPERATOR)
+    for nonce in (None, NONCE):
+        answer = ask(world, held, nonce=nonce)
+        assert answer.certificate_status is REVOKED
+        assert answer.revocation_reason is x509.ReasonFlags.superseded
+
+
+def test_stale_answer_is_not_given(world):
+    """An answer whose time is over is signed anew."""
+    held = world.issue("alice")
+    world.clock.turn(hours=12)
+    assert ask(world, held).this_update_utc == NOON + timedelta(hours=12)
+
+
+def test_missing_answer_is_signed(world):
+    """A certificate without an answer made ahead is answered live."""
+    held = world.issue("alice")
+    with world.work.change() as books:
+        replace_answers(books, held.record.id, ())
+    assert ask(world, held).certificate_status is GOOD
+
+
+def test_serial_that_was_never_issued_is_unknown(world):
+    """Our issuer, a serial of nobody: unknown, which is not good."""
+    issuer = issuer_of(world)
+    request = ocsp.OCSPRequestBuilder().add_certificate_by_hash(
+        *_hashes(question(x509.load_der_x509_certificate(world.issue("alice").der), issuer)), 4711, hashes.SHA1()
+    )
+    answer = ocsp.load_der_ocsp_response(
+        status.answer_ocsp(world.services, request.build().public_bytes(Encoding.DER))
+    )
+    assert answer.certificate_status is UNKNOWN
+
+
+def _hashes(der):
+    request = ocsp.load_der_ocsp_request(der)
+    return request.issuer_name_hash, request.issuer_key_hash
+
+
+def test_intent_is_unknown(world):
+    """What was never issued is never good."""
+    held = world.issue("alice")
+    intent = replace(held.record, id="crt_" + "z" * 20, serial=4711, sha256="e" * 64)
+    with world.work.change() as books:
+        books.certificates.add_intended(intent)
+    issuer = issuer_of(world)
+    request = ocsp.OCSPRequestBuilder().add_certificate_by_hash(
+        *_hashes(question(x509.load_der_x509_certificate(held.der), issuer)), 4711, hashes.SHA1()
+    )
+    answer = ocsp.load_der_ocsp_response(
+        status.answer_ocsp(world.services, request.build().public_bytes(Encoding.DER))
+    )
+    assert answer.certificate_status is UNKNOWN
+
+
+def test_foreign_issuer_is_unauthorized(world):
+    """We do not speak for other authorities (RFC 5019 section 2.2.3)."""
+    toy = ToyCA.create()
+    leaf = toy.leaf("alice").certificate
+    answer = ocsp.load_der_ocsp_response(status.answer_ocsp(world.services, question(leaf, toy.certificate)))
+    assert answer.response_status is ocsp.OCSPResponseStatus.UNAUTHORIZED
+
+
+@pytest.mark.parametrize("request_bytes", [b"", b"nonsense", b"0" * 9000])
+def test_bad_bytes_are_malformed(world, request_bytes):
+    """Any bytes get an answer; those that do not parse get malformedRequest."""
+    answer = ocsp.load_der_ocsp_response(status.answer_ocsp(world.services, request_bytes))
+    assert answer.response_status is ocsp.OCSPResponseStatus.MALFORMED_REQUEST
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (Unavailable("store-busy", "busy"), ocsp.OCSPResponseStatus.TRY_LATER),
+        (IntegrityError("broken", "broken"), ocsp.OCSPResponseStatus.INTERNAL_ERROR),
+    ],
+)
+def test_own_faults_are_said_in_the_protocols_words(world, fault, said):
+    """A database that is away is tryLater, a contradiction is internalError; nothing is raised."""
+    held = world.issue("alice")
+    request = question(x509.load_der_x509_certificate(held.der), issuer_of(world))
+    world.work.broken = fault
+    assert ocsp.load_der_ocsp_response(status.answer_ocsp(world.services, request)).response_status is said
+
+
+def test_without_keys_what_was_made_ahead_is_given(world):
+    """A process without the key store gives stored answers, also for a nonce, and signs none."""
+    held = world.issue("alice")
+    services = replace(world.services, keys=None)
+    assert ask(world, held, services=services).certificate_status is GOOD
+    answer = ask(world, held, services=services, nonce=NONCE)
+    assert (answer.certificate_status, answer.this_update_utc) == (GOOD, NOON)
+    world.clock.turn(hours=13)
+    assert ask(world, held, services=services).response_status is ocsp.OCSPResponseStatus.UNAUTHORIZED
+
+
+def test_older_issuing_authority_is_not_answered_live(world):
+    """The current responder is delegated by the current authority only."""
+    held = world.issue("alice")
+    issuer = issuer_of(world)
+    other = found_world(document="", people=())
+    with other.work.read() as books:
+        newer = books.authorities.current(AuthorityKind.ISSUING)
+        responder = books.authorities.current(AuthorityKind.OCSP_RESPONDER)
+    with world.work.change() as books:
+        books.authorities.add(replace(newer, id="aut_" + "y" * 20, key_name="issuing-2"))
+        books.authorities.add(replace(responder, id="aut_" + "z" * 20, key_name="ocsp-2"))
+    world.keys.store("ocsp-2", other.keys.load("ocsp-1"))
+    request = question(x509.load_der_x509_certificate(held.der), issuer, nonce=NONCE)
+    answer = ocsp.load_der_ocsp_response(status.answer_ocsp(world.services, request))
+    assert answer.response_status is DONE
+    assert answer.this_update_utc == NOON  # made ahead, while that authority was the current one
+
+
+def test_refresh_signs_what_is_half_over(world):
+    """Answers are signed anew after half their time, in pages, each certificate once."""
+    held = [world.issue(name) for name in ("alice", "bob", "carol")]
+    assert status.refresh_ocsp(world.services).signed == 0
+    world.clock.turn(hours=6)
+    first = status.refresh_ocsp(world.services, limit=2)
+    assert (first.looked_at, first.signed) == (2, 2)
+    assert first.next_after_id
+    second = status.refresh_ocsp(world.services, limit=2, after_id=first.next_after_id)
+    assert (second.looked_at, second.signed, second.next_after_id) == (1, 1, "")
+    assert all(ask(world, one).this_update_utc == NOON + timedelta(hours=6) for one in held)
+    assert status.refresh_ocsp(world.services).signed == 0
+
+
+def test_refresh_leaves_out_expired_certificates_and_intents(world):
+    """Nobody asks about what has expired, and an intent has no answer."""
+    held = world.issue("alice")
+    with world.work.change() as books:
+        books.certificates.add_intended(replace(held.record, id="crt_" + "z" * 20, serial=7, sha256="e" * 64))
+    world.clock.turn(days=100)
+    page = status.refresh_ocsp(world.services)
+    assert (page.looked_at, page.signed) == (2, 0)
+
+
+def test_refresh_uses_the_renewed_responder(world):
+    """After a renewal new answers carry the new responder's certificate."""
+    held = world.issue("alice")
+    world.clock.turn(days=21)
+    founding.renew_responder(world.services, actor="system")
+    status.refresh_ocsp(world.services)
+    with world.work.read() as books:
+        responder = books.authorities.current(AuthorityKind.OCSP_RESPONDER)
+    assert ask(world, held).certificates[0] == x509.load_der_x509_certificate(responder.der)
+
+
+def test_refresh_tells_what_was_revoked_meanwhile(world):
+    """A revocation between look and signature is what the new answer says."""
+    held = world.issue("alice")
+    world.clock.turn(hours=6)
+    real, count = world.work.change, iter(range(100))
+
+    def change():
+        if next(count) == 0:
+            revocation.revoke(world.services, held.record.id, RevocationReason.SUPERSEDED, OPERATOR)
+        return real()
+
+    world.work.change = change
+    status.refresh_ocsp(world.services)
+    assert ask(world, held).certificate_status is REVOKED
+
+
+def test_list_and_certificates_are_handed_out(world):
+    """The newest list by authority, authority certificates by id."""
+    assert status.current_crl(world.services) is None
+    crl = revocation.publish_crl(world.services)
+    assert status.current_crl(world.services, crl.authority_id) == crl
+    assert status.current_crl(world.services, "aut_other") is None
+    assert x509.load_der_x509_certificate(
+        status.authority_certificate(world.services, crl.authority_id)
+    ) == issuer_of(world)
+    with pytest.raises(NotFound) as refusal:
+        status.authority_certificate(world.services, "aut_other")
+    assert refusal.value.code == "authority-unknown"
+    with pytest.raises(NotFound):
+        status.current_crl(empty_world().services)

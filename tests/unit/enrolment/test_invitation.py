@@ -1,0 +1,233 @@
+"""One-time invitations: one link, one certificate."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from datetime import timedelta
+
+import pytest
+from cryptography import x509
+
+from doorward.audit.events import EventType
+from doorward.authority import directory
+from doorward.authority.records import CertificateFilter
+from doorward.core.certificate import CertificateState
+from doorward.core.errors import MalformedInput, NotFound, RequestRefused, Unavailable
+from doorward.enrolment import invitation
+from tests.support.ports import NOON
+from tests.support.world import OPERATOR, found_world
+
+
+@pytest.fixture
+def world():
+    return found_world(document="")
+
+
+def invite(world, name="alice", **options):
+    return invitation.invite(world.services, name, actor=OPERATOR, **options)
+
+
+def redeem(world, token, csr=None):
+    return invitation.redeem(world.services, token, csr or world.csr(), source_address="192.0.2.9")
+
+
+def stored(world, invited):
+    with world.work.read() as books:
+        return books.invitations.by_token(invited.record.token_sha256)
+
+
+def assert_invalid(world, token, why):
+    with pytest.raises(RequestRefused) as refusal:
+        redeem(world, token)
+    assert refusal.value.code == "invitation-invalid"
+    event = world.events(EventType.INVITATION_REFUSED)[-1]
+    assert event.data["reason"] == why
+    assert event.personal["source"] == "192.0.2.9"
+    return refusal.value, event
+
+
+def certificates(world, name="alice"):
+    with world.work.read() as books:
+        return books.certificates.list(CertificateFilter(principal_id=books.directory.by_name(name).id))
+
+
+def test_token_is_kept_as_a_digest_only(world):
+    """256 random bits go to the inviter; the database keeps their SHA-256 and nothing prints them."""
+    invited = invite(world)
+    assert len(base64.urlsafe_b64decode(invited.token + "=")) == 32
+    record = stored(world, invited)
+    assert record == invited.record
+    assert record.token_sha256 == hashlib.sha256(invited.token.encode()).hexdigest()
+    everything = repr((world.work._state, world.work.events, invited))
+    assert invited.token not in everything
+
+
+def test_invitation_is_an_event(world):
+    """Who invited whom until when is in the record."""
+    invited = invite(world)
+    event = world.events(EventType.INVITATION_CREATED)[-1]
+    assert event.actor == OPERATOR
+    assert event.data["invitation"] == invited.record.id
+    assert event.data["principal"] == invited.record.principal_id
+    assert event.data["profile"] == "person"
+    assert invited.record.expires_at == NOON + timedelta(hours=24)
+
+
+@pytest.mark.parametrize("lifetime", [timedelta(0), timedelta(seconds=-1), timedelta(days=7, seconds=1)])
+def test_lifetime_has_limits(world, lifetime):
+    """An invitation is open for at most seven days."""
+    with pytest.raises(RequestRefused) as refusal:
+        invite(world, lifetime=lifetime)
+    assert refusal.value.code == "lifetime-refused"
+    assert invite(world, lifetime=timedelta(days=7)).record.expires_at == NOON + timedelta(days=7)
+
+
+def test_only_active_principals_are_invited(world):
+    """Nobody unknown and nobody suspended is invited."""
+    with pytest.raises(NotFound) as unknown:
+        invite(world, "nobody")
+    assert unknown.value.code == "principal-unknown"
+    directory.suspend(world.services, "alice", actor=OPERATOR)
+    with pytest.raises(RequestRefused) as suspended:
+        invite(world)
+    assert suspended.value.code == "principal-suspended"
+    assert "doorward person resume alice" in suspended.value.hint
+
+
+def test_link_becomes_a_certificate(world):
+    """Redeeming gives the invited principal's certificate, and the invitation says which."""
+    invited = invite(world)
+    issued = redeem(world, invited.token)
+    certificate = x509.load_der_x509_certificate(issued.chain_der[0])
+    assert certificate.subject.rfc4514_string() == "CN=alice"
+    assert issued.record.state is CertificateState.VALID
+    record = stored(world, invited)
+    assert (record.used_at, record.certificate_id) == (NOON, issued.record.id)
+    event = world.events(EventType.INVITATION_REDEEMED)[-1]
+    assert event.actor == event.data["invitation"] == invited.record.id
+    assert event.data["certificate"] == issued.record.id
+
+
+def test_link_works_once(world):
+    """A used token is refused, and makes no second certificate."""
+    invited = invite(world)
+    redeem(world, invited.token)
+    _, event = assert_invalid(world, invited.token, "invitation-used")
+    assert event.data["invitation"] == invited.record.id
+    assert len(certificates(world)) == 1
+
+
+def test_link_expires(world):
+    """From its end on a token is refused."""
+    invited = invite(world)
+    world.clock.turn(hours=24)
+    assert_invalid(world, invited.token, "invitation-expired")
+    assert stored(world, invited).used_at is None
+
+
+@pytest.mark.parametrize("token", ["", "A" * 43, "A" * 100_000, "\ud800", "zwölf", "a b"])
+def test_unknown_tokens_are_refused(world, token):
+    """Any text that is no token of ours is refused, whatever it is."""
+    _, event = assert_invalid(world, token, "invitation-unknown")
+    assert event.actor == "system"
+
+
+def test_every_fault_looks_the_same(world):
+    """The peer cannot tell unknown, used and expired apart; the operator can."""
+    used, expired = invite(world), invite(world, lifetime=timedelta(minutes=1))
+    redeem(world, used.token)
+    world.clock.turn(minutes=1)
+    words = {
+        (error.code, error.detail, error.hint, tuple(error.context))
+        for error, _ in (
+            assert_invalid(world, "A" * 43, "invitation-unknown"),
+            assert_invalid(world, used.token, "invitation-used"),
+            assert_invalid(world, expired.token, "invitation-expired"),
+        )
+    }
+    assert len(words) == 1
+
+
+@pytest.mark.parametrize("csr", [b"nonsense", b"x" * 20_000])
+def test_malformed_request_does_not_burn_the_token(world, csr):
+    """A request that does not parse can be sent again."""
+    invited = invite(world)
+    with pytest.raises(MalformedInput):
+        redeem(world, invited.token, csr)
+    assert stored(world, invited).used_at is None
+    assert redeem(world, invited.token).record.state is CertificateState.VALID
+
+
+def test_suspended_principal_keeps_the_token(world):
+    """A refusal by the rules does not use the invitation up."""
+    invited = invite(world)
+    directory.suspend(world.services, "alice", actor=OPERATOR)
+    with pytest.raises(RequestRefused) as refusal:
+        redeem(world, invited.token)
+    assert refusal.value.code == "principal-suspended"
+    assert stored(world, invited).used_at is None
+    directory.resume(world.services, "alice", actor=OPERATOR)
+    assert redeem(world, invited.token)
+
+
+def test_removed_principal_has_no_invitation_left(world):
+    """The invitation of somebody who was removed opens nothing, not even for a successor of that name."""
+    invited = invite(world)
+    directory.remove(world.services, "alice", actor=OPERATOR)
+    from doorward.core.entities import PrincipalKind
+
+    directory.add_principal(world.services, PrincipalKind.PERSON, "alice", actor=OPERATOR)
+    with pytest.raises(RequestRefused) as refusal:
+        redeem(world, invited.token)
+    assert refusal.value.code == "principal-removed"
+    assert certificates(world) == []
+
+
+def test_one_of_two_simultaneous_attempts_wins(world):
+    """Two who redeem one token at once: one certificate, and the loser hears what everybody hears."""
+    invited = invite(world)
+    real, count, winners = world.work.change, iter(range(100)), []
+
+    def change():
+        if next(count) == 0:
+            winners.append(redeem(world, invited.token))
+        return real()
+
+    world.work.change = change
+    assert_invalid(world, invited.token, "invitation-used")
+    assert [one.id for one in certificates(world)] == [winners[0].record.id]
+
+
+class Interrupted(Exception):
+    """Stands for the death of the process."""
+
+
+@pytest.mark.parametrize(("moment", "used", "rows"), [(1, False, 0), (2, True, 1)])
+def test_death_while_redeeming_makes_no_certificate(world, moment, used, rows):
+    """Before the claim the token is as good as new; after it, it is used and its intent never valid."""
+    invited = invite(world)
+    real, count = world.work.change, iter(range(1, 100))
+
+    def change():
+        if next(count) == moment:
+            raise Interrupted
+        return real()
+
+    world.work.change = change
+    with pytest.raises(Interrupted):
+        redeem(world, invited.token)
+    assert (stored(world, invited).used_at is not None) is used
+    kept = certificates(world)
+    assert len(kept) == rows
+    assert all(one.state is CertificateState.INTENDED for one in kept)
+
+
+def test_database_that_is_away_uses_nothing_up(world):
+    """Where the database cannot be read, the token stays as it is."""
+    invited = invite(world)
+    world.work.broken = Unavailable("store-unavailable", "away")
+    with pytest.raises(Unavailable):
+        redeem(world, invited.token)
+    world.work.broken = None
+    assert stored(world, invited).used_at is None
