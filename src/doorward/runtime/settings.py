@@ -43,40 +43,40 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     data: Path = Field(description="Directory of the database, the keys and the gateway's files.")
-    trust_domain: str = Field("", description="Domain of all names in certificates; fixed by `init`.")
-    gateway_listen: Listen = Field("0.0.0.0:8443", description="Where the door listens.")
+    trust_domain: str = Field(default="", description="Domain of all names in certificates; fixed by `init`.")
+    gateway_listen: Listen = Field(default="0.0.0.0:8443", description="Where the door listens.")
     gateway_public_port: int = Field(
-        0, ge=0, le=HIGHEST_PORT, description="Port that people see in links; 0 is the gateway's own port."
+        default=0, ge=0, le=HIGHEST_PORT, description="Port that people see in links; 0 is the gateway's own port."
     )
-    gateway_name: str = Field("gateway-1", description="Name of this gateway in status and records.")
-    gateway_workers: int = Field(2, ge=1, le=256, description="Envoy's worker threads.")
+    gateway_name: str = Field(default="gateway-1", description="Name of this gateway in status and records.")
+    gateway_workers: int = Field(default=2, ge=1, le=256, description="Envoy's worker threads.")
     status_listen: Listen = Field(
-        "127.0.0.1:8480", description="Where CRL, OCSP and CA certificates are served."
+        default="127.0.0.1:8480", description="Where CRL, OCSP and CA certificates are served."
     )
     status_url: str = Field(
-        "",
+        default="",
         description="Public address of the status listener, baked into certificates; empty is http://status_listen.",
     )
     passphrase_file: Path | None = Field(
-        None, description="File with the passphrase of the key store; readable by its owner only."
+        default=None, description="File with the passphrase of the key store; readable by its owner only."
     )
-    user: str = Field("doorward", description="Ordinary user of the running parts when started by root.")
+    user: str = Field(default="doorward", description="Ordinary user of the running parts when started by root.")
     max_staleness: timedelta = Field(
-        timedelta(seconds=5),
+        default=timedelta(seconds=5),
         description="How old a gateway's knowledge may be before it refuses new connections.",
     )
     connection_lifetime: timedelta = Field(
-        timedelta(hours=12),
+        default=timedelta(hours=12),
         description="Longest life of one connection; the certificate's end may come first.",
     )
     drain_time: timedelta = Field(
-        timedelta(seconds=30), description="How long connections of a replaced Envoy may go on."
+        default=timedelta(seconds=30), description="How long connections of a replaced Envoy may go on."
     )
     crl_lifetime: timedelta = Field(
-        timedelta(hours=24), description="Time between a CRL's thisUpdate and nextUpdate."
+        default=timedelta(hours=24), description="Time between a CRL's thisUpdate and nextUpdate."
     )
-    ocsp_lifetime: timedelta = Field(timedelta(hours=12), description="The same for OCSP answers.")
-    log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="Detail of the log.")
+    ocsp_lifetime: timedelta = Field(default=timedelta(hours=12), description="The same for OCSP answers.")
+    log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$", description="Detail of the log.")
 
     @property
     def public_status_url(self) -> str:

@@ -1,0 +1,1 @@
+"""What the verbs of make call: not part of the package."""

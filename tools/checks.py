@@ -1,0 +1,89 @@
+"""The checks behind `make test`, `make lint` and `make prove`; each prints what it runs.
+
+    python -m tools.checks test     the whole suite with coverage, and the gates of HOUSE section 6
+    python -m tools.checks lint     style, types, import contracts, file sizes
+    python -m tools.checks prove    the long proofs
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+LONGEST_FILE = 500
+PURE = ("core", "wire", "pki", "verification", "policy", "audit")
+REST_PERCENT = 90
+PROCESSES = "2"
+
+
+def run(*command: str, **environment: str) -> bool:
+    """Run a command of this virtual environment; return whether it went well."""
+    print(f"$ {' '.join(command)}", flush=True)
+    program = Path(sys.executable).parent / command[0]
+    return subprocess.run(
+        [str(program), *command[1:]], cwd=ROOT, env={**os.environ, **environment}, check=False
+    ).returncode == 0
+
+
+def test() -> bool:
+    """Run the suite: the pure floors first, by unit and property tests alone; then everything else."""
+    run("coverage", "erase")
+    pure = run("pytest", "tests/unit", "tests/property", "-n", PROCESSES, "--cov", "--cov-report=", "-q")
+    paths = ",".join(f"src/doorward/{room}/*" for room in PURE)
+    pure_covered = run("coverage", "report", "--include", paths, "--fail-under=100", "--skip-covered")
+    rest = run(
+        "pytest", "tests", "--ignore=tests/unit", "--ignore=tests/property", "-n", PROCESSES, "--dist", "loadgroup",
+        "--cov", "--cov-append", "--cov-report=", "-q",
+    )
+    rest_covered = run("coverage", "report", f"--fail-under={REST_PERCENT}", "--skip-covered")
+    return report({"unit and property tests": pure, "coverage of the pure floors": pure_covered,
+                   "all other tests": rest, "coverage": rest_covered})
+
+
+def lint() -> bool:
+    """Check style, types, contracts and sizes."""
+    return report({
+        "ruff": run("ruff", "check", "."),
+        "format": run("ruff", "format", "--check", "."),
+        "types": run("mypy"),
+        "contracts": run("lint-imports"),
+        "file sizes": sizes(),
+    })
+
+
+def prove() -> bool:
+    """Run the long proofs."""
+    return report({"proofs": run("pytest", "tests/prove", "-q", "-s")})
+
+
+def sizes() -> bool:
+    """Say which source files are too long."""
+    files = subprocess.run(["git", "ls-files", "*.py"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    good = True
+    for name in files.split():
+        path = ROOT / name
+        if "_pb2" in name or not path.exists():
+            continue
+        lines = len(path.read_text(encoding="utf-8").splitlines())
+        if lines > LONGEST_FILE:
+            print(f"{name}: {lines} lines, at most {LONGEST_FILE}: make it a folder")
+            good = False
+    return good
+
+
+def report(results: dict[str, bool]) -> bool:
+    """Print a line for each check."""
+    print()
+    for name, good in results.items():
+        print(f"{'ok    ' if good else 'FAILED'} {name}")
+    return all(results.values())
+
+
+if __name__ == "__main__":
+    verbs = {"test": test, "lint": lint, "prove": prove}
+    if len(sys.argv) != 2 or sys.argv[1] not in verbs:
+        sys.exit(__doc__)
+    sys.exit(0 if verbs[sys.argv[1]]() else 1)
