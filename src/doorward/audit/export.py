@@ -118,7 +118,7 @@ def verify_export(
     judge.extend(hashes)
     if size is not None and size != judge.size:
         message = f"the export is of {size} leaves and has {judge.size}"
-        judge.fault(LogFaultCode.LOG_TRUNCATED, message)
+        judge.fault_overall(LogFaultCode.LOG_TRUNCATED, message)
     return judge.report()
 
 

@@ -36,6 +36,7 @@ class LogJudge:
 
     def __init__(self, key: VerifierKey | None) -> None:
         self.faults: list[LogFault] = []
+        self._overall: list[LogFault] = []
         self.faults_omitted = 0
         self.opened = 0
         self.redacted = 0
@@ -77,6 +78,10 @@ class LogJudge:
                 line=line,
             )
         )
+
+    def fault_overall(self, code: LogFaultCode, message: str) -> None:
+        """Note a fault of the log as a whole: listed after those with a place, and never crowded out."""
+        self._overall.append(LogFault(code=code, message=message))
 
     def anchor(self, source: str, text: str) -> None:
         """Add a checkpoint (step 1), before the first leaf; a bad one is a fault."""
@@ -124,7 +129,7 @@ class LogJudge:
         """Finish: checkpoints beyond the end are truncation."""
         for anchor in self._anchors:
             if anchor.checkpoint.size > self.size:
-                self.fault(
+                self.fault_overall(
                     LogFaultCode.LOG_TRUNCATED,
                     f"the {anchor.source} checkpoint covers {anchor.checkpoint.size} leaves, "
                     f"the log has {self.size}",
@@ -137,7 +142,7 @@ class LogJudge:
             signature_verified=self._key is not None and bool(self._anchors),
             opened=self.opened,
             redacted=self.redacted,
-            faults=tuple(self.faults),
+            faults=(*self.faults, *self._overall),
             faults_omitted=self.faults_omitted,
         )
 
@@ -148,7 +153,7 @@ class LogJudge:
             if anchor.checkpoint.root == self._tree.root():
                 self._anchored_size = self.size
             else:
-                self.fault(
+                self.fault_overall(
                     LogFaultCode.ROOT_MISMATCH,
                     f"the first {self.size} leaves are not those of the {anchor.source} checkpoint",
                 )

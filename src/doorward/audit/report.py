@@ -13,7 +13,7 @@ from typing import NoReturn
 from doorward.core.errors import IntegrityError
 
 MAX_FAULTS = 100
-"""Faults that are listed; a log that is altered throughout would list itself."""
+"""Faults with a place that are listed; a log that is altered throughout would list itself."""
 
 
 class LogFaultCode(Enum):
@@ -64,8 +64,8 @@ class VerificationReport:
         signature_verified: every checkpoint used was verified with a key that the caller gave.
         opened: personal values that agreed with their commitments.
         redacted: commitments whose value is no longer (or not) there.
-        faults: at most 100.
-        faults_omitted: further ones, counted only.
+        faults: at most 100 with a place in the log, then those of the log as a whole.
+        faults_omitted: further ones with a place, counted only.
     """
 
     origin: str

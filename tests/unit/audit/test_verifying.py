@@ -1,0 +1,316 @@
+"""Checking the log: each test plays the owner of the database and does one thing to it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from tests.contract.event_store import ORIGIN, SIGNER, VERIFIER, fill
+from tests.support.events import ALICE, MemoryEventStore, request_answered, seal
+from tests.support.ports import NOON
+
+from doorward.audit import verifying
+from doorward.audit.log import StoredLeaf, sign_checkpoint
+from doorward.audit.merkle import EMPTY_ROOT, leaf_hash
+from doorward.audit.note import Checkpoint, render_checkpoint, sign_note
+from doorward.audit.report import LogFaultCode, VerificationReport
+from doorward.audit.verifying import verify_log
+from doorward.core.entities import TENANT
+from doorward.core.errors import MalformedInput
+
+
+@pytest.fixture
+def store() -> MemoryEventStore:
+    """A log of 11 leaves, signed at 7 and at 11."""
+    store = MemoryEventStore()
+    fill(store, 7)
+    sign_checkpoint(store, SIGNER, ORIGIN, NOON)
+    fill(store, 4, first=7)
+    sign_checkpoint(store, SIGNER, ORIGIN, NOON)
+    return store
+
+
+def rewrite(store: MemoryEventStore, number: int, *, with_hash: bool) -> StoredLeaf:
+    """Change the status of one leaf, and its stored hash or not."""
+    row = store.rows[number]
+    leaf = row.leaf.replace(b'"status":200', b'"status":403')
+    store.rows[number] = StoredLeaf(number, row.event_id, leaf, leaf_hash(leaf) if with_hash else row.hash)
+    return store.rows[number]
+
+
+def codes(report: VerificationReport) -> list[LogFaultCode]:
+    """The codes of the faults, in order."""
+    return [fault.code for fault in report.faults]
+
+
+def head(size: int, root: bytes, *, origin: str = ORIGIN, signer: Ed25519PrivateKey = SIGNER) -> str:
+    """A signed checkpoint of anything."""
+    return sign_note(render_checkpoint(Checkpoint(origin=origin, size=size, root=root)), signer, origin)
+
+
+def test_a_sound_log(store: MemoryEventStore) -> None:
+    """An untouched log has no fault, and the report says what that rests on."""
+    report = verify_log(store, verifier_key=VERIFIER)
+    assert report.faults == ()
+    assert (report.origin, report.size, report.anchored_size) == (ORIGIN, 11, 11)
+    assert (report.signature_verified, report.opened, report.redacted) == (True, 22, 0)
+
+
+def test_without_a_key_no_signature_is_claimed(store: MemoryEventStore) -> None:
+    """The log agrees with itself, and the report says that no signature was checked."""
+    report = verify_log(store)
+    assert report.faults == ()
+    assert report.signature_verified is False
+
+
+def test_an_empty_log() -> None:
+    """An empty log has no fault, no anchor, and the empty root."""
+    report = verify_log(MemoryEventStore(), verifier_key=VERIFIER)
+    assert report.faults == ()
+    assert (report.origin, report.size, report.anchored_size, report.root) == ("", 0, 0, EMPTY_ROOT)
+    assert report.signature_verified is False
+
+
+def test_leaves_after_the_checkpoint_are_not_anchored(store: MemoryEventStore) -> None:
+    """What came after the last checkpoint is counted, and vouched for by nobody."""
+    fill(store, 2, first=11)
+    report = verify_log(store, verifier_key=VERIFIER)
+    assert report.faults == ()
+    assert (report.size, report.anchored_size) == (13, 11)
+
+
+def test_an_earlier_checkpoint_holds(store: MemoryEventStore) -> None:
+    """A checkpoint that the caller kept is compared at its own size."""
+    report = verify_log(store, checkpoint=store.checkpoints[0][1], verifier_key=VERIFIER)
+    assert report.faults == ()
+    assert report.anchored_size == 11
+
+
+@pytest.mark.parametrize("number", [0, 5, 10])
+def test_an_altered_leaf_is_named(store: MemoryEventStore, number: int) -> None:
+    """A leaf whose bytes changed is named by number, event id and type, and the roots no longer hold."""
+    row = rewrite(store, number, with_hash=False)
+    report = verify_log(store, verifier_key=VERIFIER)
+    fault = report.faults[0]
+    assert (fault.code, fault.number) == (LogFaultCode.LEAF_ALTERED, number)
+    assert (fault.event_id, fault.event_type) == (row.event_id, "request:answered")
+    assert row.event_id in str(fault)
+    assert codes(report)[1:] == [LogFaultCode.ROOT_MISMATCH]
+
+
+def test_an_altered_leaf_that_is_no_json_is_named(store: MemoryEventStore) -> None:
+    """Where the bytes no longer tell the type, the row still tells the event."""
+    row = store.rows[3]
+    store.rows[3] = StoredLeaf(3, row.event_id, b"\xff\x00", row.hash)
+    fault = verify_log(store).faults[0]
+    assert (fault.code, fault.event_id, fault.event_type) == (LogFaultCode.LEAF_ALTERED, row.event_id, "")
+
+
+@pytest.mark.parametrize(("number", "pair"), [(4, (4, 5)), (5, (4, 5)), (0, (0, 1))])
+def test_a_leaf_rewritten_with_its_hash_is_placed(
+    store: MemoryEventStore, number: int, pair: tuple[int, int]
+) -> None:
+    """A leaf that was rewritten together with its hash is found by the node above, which names both."""
+    rewrite(store, number, with_hash=True)
+    report = verify_log(store, verifier_key=VERIFIER)
+    assert codes(report) == [LogFaultCode.NODE_ALTERED, LogFaultCode.ROOT_MISMATCH]
+    assert report.faults[0].number == pair[0]
+    for member in pair:
+        assert store.rows[member].event_id in report.faults[0].message
+
+
+def test_a_last_leaf_rewritten_with_its_hash_fails_the_root(store: MemoryEventStore) -> None:
+    """Under the last leaf of an odd log there is no node, but there is the root."""
+    rewrite(store, 10, with_hash=True)
+    assert codes(verify_log(store)) == [LogFaultCode.ROOT_MISMATCH]
+
+
+def test_a_log_rewritten_whole_fails_the_checkpoint(store: MemoryEventStore) -> None:
+    """Leaves, hashes and nodes made anew agree with each other, but not with what was signed."""
+    rewritten = MemoryEventStore(checkpoints=store.checkpoints)
+    fill(rewritten, 11, first=100)
+    report = verify_log(rewritten, checkpoint=store.checkpoints[0][1], verifier_key=VERIFIER)
+    assert codes(report) == [LogFaultCode.ROOT_MISMATCH, LogFaultCode.ROOT_MISMATCH]
+    assert "given" in report.faults[0].message
+    assert report.anchored_size == 0
+
+
+def test_a_log_rewritten_after_the_given_checkpoint_is_anchored_up_to_it(store: MemoryEventStore) -> None:
+    """What an earlier checkpoint covers stays vouched for, though the rest was rewritten."""
+    rewritten = MemoryEventStore(checkpoints=store.checkpoints)
+    fill(rewritten, 7)
+    fill(rewritten, 4, first=100)
+    report = verify_log(rewritten, checkpoint=store.checkpoints[0][1], verifier_key=VERIFIER)
+    assert codes(report) == [LogFaultCode.ROOT_MISMATCH]
+    assert report.anchored_size == 7
+
+
+def test_a_truncated_log_fails_its_checkpoint(store: MemoryEventStore) -> None:
+    """A log cut to 9 leaves is shorter than what was signed."""
+    del store.rows[9:]
+    report = verify_log(store, verifier_key=VERIFIER)
+    assert codes(report) == [LogFaultCode.LOG_TRUNCATED]
+    assert "covers 11 leaves, the log has 9" in report.faults[0].message
+
+
+def test_a_log_truncated_with_its_checkpoints_fails_the_kept_one(store: MemoryEventStore) -> None:
+    """Where the owner removes the later checkpoints too, the caller's own still tells."""
+    kept = store.checkpoints.pop()[1]
+    del store.rows[7:]
+    assert verify_log(store, verifier_key=VERIFIER).faults == ()
+    assert codes(verify_log(store, checkpoint=kept, verifier_key=VERIFIER)) == [LogFaultCode.LOG_TRUNCATED]
+
+
+def test_an_emptied_log_fails_its_checkpoint(store: MemoryEventStore) -> None:
+    """A log without any leaf is truncation, not a new log."""
+    store.rows.clear()
+    assert codes(verify_log(store)) == [LogFaultCode.LOG_TRUNCATED]
+
+
+def test_a_missing_leaf_is_named(store: MemoryEventStore) -> None:
+    """A row that was deleted from the middle is named by its number, and the others stay in step."""
+    store.size = 11
+    del store.rows[4]
+    report = verify_log(store, verifier_key=VERIFIER)
+    assert codes(report) == [LogFaultCode.LEAF_MISSING, LogFaultCode.ROOT_MISMATCH]
+    assert (report.faults[0].number, report.size) == (4, 11)
+
+
+def test_a_missing_node_is_named(store: MemoryEventStore) -> None:
+    """A stored node that is gone would stop the log later; it is a fault now."""
+    del store.inner[1, 2]
+    report = verify_log(store, verifier_key=VERIFIER)
+    assert codes(report) == [LogFaultCode.NODE_ALTERED]
+    assert report.faults[0].number == 4
+
+
+def test_an_altered_upper_node_is_placed(store: MemoryEventStore) -> None:
+    """A rewritten hash higher up is placed over the leaves that it covers."""
+    store.inner[2, 1] = bytes(32)
+    report = verify_log(store, verifier_key=VERIFIER)
+    assert codes(report) == [LogFaultCode.NODE_ALTERED]
+    assert "leaves 4 to 7" in report.faults[0].message
+
+
+def test_a_mislabelled_leaf_is_named(store: MemoryEventStore) -> None:
+    """A leaf filed under the id of another event would mislead every look-up."""
+    row = store.rows[3]
+    store.rows[3] = row._replace(event_id="evt_somebodyelse")
+    report = verify_log(store, verifier_key=VERIFIER, personal=False)
+    assert codes(report) == [LogFaultCode.LEAF_MISLABELLED]
+    assert report.faults[0].event_id == row.event_id
+
+
+def test_altered_personal_data_is_named(store: MemoryEventStore) -> None:
+    """A personal value that is not what was committed to is named with its leaf and field."""
+    kept = next(row for row in store.kept if row.event_id == store.rows[2].event_id)
+    kept.opening = replace(kept.opening, value="198.51.100.1")
+    report = verify_log(store, verifier_key=VERIFIER)
+    assert codes(report) == [LogFaultCode.PERSONAL_ALTERED]
+    fault = report.faults[0]
+    assert (fault.number, fault.field, fault.event_id) == (2, kept.opening.field, store.rows[2].event_id)
+    assert "198.51.100.1" not in str(fault)
+    assert (report.opened, report.redacted) == (21, 1)
+
+
+def test_erased_personal_data_is_redacted(store: MemoryEventStore) -> None:
+    """Erasure is no fault: the proofs hold and the commitments count as redacted."""
+    store.erase_subject(TENANT, ALICE)
+    report = verify_log(store, verifier_key=VERIFIER)
+    assert report.faults == ()
+    assert (report.opened, report.redacted) == (0, 22)
+
+
+def test_personal_data_can_be_left_aside(store: MemoryEventStore) -> None:
+    """Without the personal part nothing is opened and nothing is counted."""
+    report = verify_log(store, verifier_key=VERIFIER, personal=False)
+    assert (report.opened, report.redacted) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "code"),
+    [
+        ("", LogFaultCode.CHECKPOINT_INVALID),
+        ("corp.example/audit\n11\n", LogFaultCode.CHECKPOINT_INVALID),
+        (head(11, bytes(32)), LogFaultCode.ROOT_MISMATCH),
+        (head(0, bytes(32)), LogFaultCode.ROOT_MISMATCH),
+        (head(12, bytes(32)), LogFaultCode.LOG_TRUNCATED),
+        (
+            head(11, bytes(32), signer=Ed25519PrivateKey.from_private_bytes(bytes(32))),
+            LogFaultCode.CHECKPOINT_INVALID,
+        ),
+        (head(11, bytes(32), origin="corp.example/other"), LogFaultCode.CHECKPOINT_INVALID),
+    ],
+)
+def test_a_bad_checkpoint_is_a_fault(store: MemoryEventStore, checkpoint: str, code: LogFaultCode) -> None:
+    """A given checkpoint that is malformed, forged, foreign or contradicted is a fault of the report."""
+    assert codes(verify_log(store, checkpoint=checkpoint, verifier_key=VERIFIER)) == [code]
+
+
+def test_the_checkpoint_of_an_empty_log_holds(store: MemoryEventStore) -> None:
+    """Every log begins with nothing."""
+    report = verify_log(store, checkpoint=head(0, EMPTY_ROOT), verifier_key=VERIFIER)
+    assert report.faults == ()
+
+
+def test_a_checkpoint_of_another_log_is_a_fault(store: MemoryEventStore) -> None:
+    """Without a key, the two checkpoints must at least be of one log."""
+    report = verify_log(store, checkpoint=head(0, EMPTY_ROOT, origin="corp.example/other"))
+    assert codes(report) == [LogFaultCode.CHECKPOINT_FOREIGN]
+
+
+def test_a_forged_stored_checkpoint_is_a_fault(store: MemoryEventStore) -> None:
+    """A checkpoint in the database that the log's key did not sign is a fault."""
+    forger = Ed25519PrivateKey.from_private_bytes(bytes(32))
+    store.checkpoints = [(11, head(11, bytes(32), signer=forger), NOON)]
+    report = verify_log(store, verifier_key=VERIFIER)
+    assert codes(report) == [LogFaultCode.CHECKPOINT_INVALID]
+    assert report.signature_verified is False
+
+
+def test_a_bad_key_is_the_caller_s_fault(store: MemoryEventStore) -> None:
+    """A verifier key that is none is refused at once: it is not a property of the log."""
+    with pytest.raises(MalformedInput):
+        verify_log(store, verifier_key="corp.example/audit")
+
+
+def test_blocks_and_progress(store: MemoryEventStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The log is read in blocks, faults are placed across them, and each block is reported."""
+    monkeypatch.setattr(verifying, "BLOCK", 3)
+    rewrite(store, 2, with_hash=True)
+    done: list[tuple[int, int]] = []
+    report = verify_log(
+        store,
+        checkpoint=store.checkpoints[0][1],
+        verifier_key=VERIFIER,
+        progress=lambda *step: done.append(step),
+    )
+    assert done == [(3, 11), (6, 11), (9, 11), (11, 11)]
+    assert codes(report) == [
+        LogFaultCode.NODE_ALTERED,
+        LogFaultCode.ROOT_MISMATCH,
+        LogFaultCode.ROOT_MISMATCH,
+    ]
+    assert report.faults[0].number == 2
+
+
+def test_a_log_altered_throughout_lists_a_hundred_faults() -> None:
+    """The list of faults is limited, the count is not, and the root that failed is never left out."""
+    store = MemoryEventStore()
+    fill(store, 120)
+    sign_checkpoint(store, SIGNER, ORIGIN, NOON)
+    for number in range(120):
+        rewrite(store, number, with_hash=False)
+    report = verify_log(store)
+    assert (len(report.faults), report.faults_omitted) == (101, 20)
+    assert report.faults[-1].code is LogFaultCode.ROOT_MISMATCH
+
+
+def test_one_personal_value_more_than_committed(store: MemoryEventStore) -> None:
+    """A personal value without a commitment in its leaf is a fault, and not a negative count."""
+    extra = seal(request_answered(2, user_agent="curl"))
+    store.kept[0].opening = extra.openings[0]
+    report = verify_log(store, verifier_key=VERIFIER)
+    assert codes(report) == [LogFaultCode.PERSONAL_ALTERED]
+    assert report.redacted == 1
