@@ -1,0 +1,160 @@
+"""What holds for every request."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route
+from starlette.testclient import TestClient
+from starlette.types import Message, Receive, Scope, Send
+
+from doorward.core.errors import RequestRefused, Unavailable
+from doorward.web import edge
+from doorward.web.edge import Edge, read_body
+
+
+async def refuse(_request: Request) -> Response:
+    """Refuse with an error of ours."""
+    raise RequestRefused("no-way", "no")
+
+
+async def crash(_request: Request) -> Response:
+    """Fail as a programming error does."""
+    raise KeyError("token")
+
+
+async def break_off(_request: Request) -> Response:
+    """Fail after the answer has begun."""
+
+    async def parts() -> AsyncIterator[bytes]:
+        yield b"half"
+        raise KeyError("token")
+
+    return StreamingResponse(parts())
+
+
+async def echo(request: Request) -> Response:
+    """Answer with the body."""
+    return PlainTextResponse(await read_body(request, 10))
+
+
+async def framed(_request: Request) -> Response:
+    """Answer with a policy of its own."""
+    return PlainTextResponse("", headers={"Content-Security-Policy": "default-src 'self'"})
+
+
+@pytest.fixture
+def client() -> Iterator[TestClient]:
+    """A client of a small application behind the edge."""
+    routes = [
+        Route("/refuse", refuse, methods=["GET", "POST"]),
+        Route("/crash", crash),
+        Route("/break", break_off),
+        Route("/echo", echo, methods=["POST"]),
+        Route("/framed", framed),
+    ]
+    with TestClient(Starlette(routes=routes, middleware=[Middleware(Edge)])) as running:
+        yield running
+
+
+def test_errors_of_ours_become_problem_documents(client: TestClient) -> None:
+    """The use case's code reaches the client."""
+    assert client.get("/refuse").json()["code"] == "no-way"
+
+
+def test_unexpected_errors_do_not_leave_the_edge(client: TestClient) -> None:
+    """A programming error is a 500 without a trace of itself."""
+    answer = client.get("/crash")
+    assert (answer.status_code, answer.json()["code"]) == (500, "internal-error")
+    assert "KeyError" not in answer.text
+
+
+def test_an_answer_that_broke_off_breaks_the_connection(client: TestClient) -> None:
+    """Half an answer is not passed off as a whole one, and the secret in the error is not in the next one."""
+    with pytest.raises(ConnectionAbortedError, match="incident") as caught:
+        client.get("/break")
+    assert caught.value.__suppress_context__
+
+
+@pytest.mark.parametrize("path", ["/refuse", "/crash", "/framed"])
+def test_every_answer_carries_the_protective_fields(client: TestClient, path: str) -> None:
+    """Answers cannot be sniffed, framed or referred from; a route may tighten its own policy."""
+    headers = client.get(path).headers
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["referrer-policy"] == "no-referrer"
+    assert headers["cross-origin-resource-policy"] == "same-origin"
+    own = "default-src 'self'" if path == "/framed" else "default-src 'none'; frame-ancestors 'none'"
+    assert headers["content-security-policy"].startswith(own)
+
+
+def test_a_body_within_the_limit_is_read(client: TestClient) -> None:
+    """Ten bytes are taken, and the connection may live on."""
+    answer = client.post("/echo", content=b"0123456789")
+    assert answer.text == "0123456789"
+    assert "connection" not in answer.headers
+
+
+def test_a_body_that_is_announced_too_long_is_not_read(client: TestClient) -> None:
+    """The connection closes, so that the unread rest is not taken for the next request."""
+    answer = client.post("/echo", content=b"0123456789a")
+    assert (answer.status_code, answer.json()["code"]) == (413, "body-too-large")
+    assert answer.headers["connection"] == "close"
+
+
+def test_a_body_without_announced_length_is_cut_at_the_limit(client: TestClient) -> None:
+    """Chunked bodies are counted as they come."""
+    answer = client.post("/echo", content=iter([b"01234", b"56789", b"a"]))
+    assert (answer.status_code, answer.json()["code"]) == (413, "body-too-large")
+
+
+def test_a_refusal_before_the_body_was_read_closes_the_connection(client: TestClient) -> None:
+    """Whoever is refused by the head does not get its body read."""
+    assert client.post("/refuse", content=b"x").headers["connection"] == "close"
+    assert "connection" not in client.post("/refuse").headers
+
+
+def test_a_body_that_does_not_arrive_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time for a body ends, however little of it is missing."""
+    monkeypatch.setattr(edge, "BODY_SECONDS", 0.0)
+
+    async def never() -> Message:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    with pytest.raises(Unavailable) as caught:
+        asyncio.run(read_body(Request({"type": "http", "headers": [], "method": "POST"}, never), 10))
+    assert caught.value.code == "request-too-slow"
+
+
+def test_a_client_that_hangs_up_leaves_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A peer that goes away in the middle of its body is no error of ours."""
+    sent: list[Message] = []
+
+    async def gone() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await read_body(Request(scope, receive), 10)
+
+    asyncio.run(Edge(app)({"type": "http", "headers": [], "method": "POST"}, gone, send))
+    assert sent == []
+
+
+def test_what_is_not_http_is_passed_on() -> None:
+    """The edge has no opinion on the life cycle messages of a server."""
+    seen: list[str] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append(scope["type"])
+
+    asyncio.run(Edge(app)({"type": "lifespan"}, None, None))  # type: ignore[arg-type]  # not called
+    assert seen == ["lifespan"]

@@ -1,0 +1,85 @@
+"""The bounded pool of use cases."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from doorward.core.errors import MalformedInput, Unavailable
+from doorward.web.pool import UseCasePool
+
+
+@pytest.fixture
+def pool() -> Iterator[UseCasePool]:
+    """One worker, one waiting place."""
+    small = UseCasePool(workers=1, waiting=1)
+    yield small
+    small.close()
+
+
+def test_results_and_errors_come_through(pool: UseCasePool) -> None:
+    """A call's value is returned, its error raised, in a thread that is not the loop's."""
+
+    def fail() -> None:
+        raise MalformedInput("x", "y")
+
+    async def story() -> str:
+        with pytest.raises(MalformedInput):
+            await pool.run(fail)
+        return await pool.run(lambda: threading.current_thread().name)
+
+    assert asyncio.run(story()).startswith("use-case")
+
+
+def test_more_calls_than_places_are_told_to_come_back(pool: UseCasePool) -> None:
+    """One runs, one waits, the third is refused at once; the place is free again afterwards."""
+    release = threading.Event()
+
+    async def story() -> None:
+        first = asyncio.create_task(pool.run(release.wait))
+        second = asyncio.create_task(pool.run(release.wait))
+        await asyncio.sleep(0)
+        with pytest.raises(Unavailable) as caught:
+            await pool.run(release.wait)
+        assert caught.value.code == "server-busy"
+        release.set()
+        assert await first
+        assert await second
+        assert await pool.run(release.wait)
+
+    asyncio.run(story())
+
+
+def test_a_call_goes_on_when_nobody_waits_for_it(pool: UseCasePool) -> None:
+    """A peer that hangs up does not stop what has begun, and gives its place back in the end."""
+    began, release, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def work() -> None:
+        began.set()
+        release.wait()
+        ended.set()
+
+    async def story() -> None:
+        task = asyncio.create_task(pool.run(work))
+        await asyncio.to_thread(began.wait)
+        waiting = asyncio.create_task(pool.run(lambda: None))
+        await asyncio.sleep(0)
+        task.cancel()
+        waiting.cancel()
+        await asyncio.gather(task, waiting, return_exceptions=True)
+        release.set()
+        assert await pool.run(ended.is_set)
+
+    asyncio.run(story())
+
+
+def test_a_closed_pool_refuses(pool: UseCasePool) -> None:
+    """After close() calls are refused as unavailable, each time."""
+    pool.close()
+    for _ in range(3):
+        with pytest.raises(Unavailable) as caught:
+            asyncio.run(pool.run(lambda: None))
+        assert caught.value.code == "server-stopping"
