@@ -26,7 +26,7 @@ from doorward.audit.judging import LogJudge
 from doorward.audit.leaf import Opening, parse_canonical, render_canonical
 from doorward.audit.log import EventStore
 from doorward.audit.merkle import leaf_hash
-from doorward.audit.note import parse_verifier_key
+from doorward.audit.note import VerifierKey, parse_verifier_key, render_verifier_key
 from doorward.audit.report import LogFaultCode, VerificationReport
 from doorward.core.errors import IntegrityError, MalformedInput
 
@@ -101,11 +101,12 @@ def verify_export(
     Standard: as in the module docstring.
     Not checked: that leaves follow the catalogue of events.
     """
-    judge = LogJudge(None if verifier_key is None else parse_verifier_key(verifier_key))
+    key = None if verifier_key is None else parse_verifier_key(verifier_key)
+    judge = LogJudge(key)
     if checkpoint is not None:
         judge.anchor("given", checkpoint)
     remaining = iter(lines)
-    size = _check_header(judge, next(remaining, b""))
+    size = _check_header(judge, key, next(remaining, b""))
     hashes: list[bytes] = []
     expected = 0
     for place, line in enumerate(remaining, start=2):
@@ -122,7 +123,7 @@ def verify_export(
     return judge.report()
 
 
-def _check_header(judge: LogJudge, line: bytes) -> int | None:
+def _check_header(judge: LogJudge, key: VerifierKey | None, line: bytes) -> int | None:
     """Return the number of leaves that the header announces, or None where there is no header."""
     try:
         header = _parse_line(line, {"checkpoint": str, FORMAT: int, "size": int, "verifier_key": str})
@@ -131,6 +132,10 @@ def _check_header(judge: LogJudge, line: bytes) -> int | None:
         return None
     if header[FORMAT] != VERSION:
         judge.fault(LogFaultCode.EXPORT_MALFORMED, f"line 1: not an export of version {VERSION}", line=1)
+    if key is not None and header["verifier_key"] != render_verifier_key(key):
+        judge.fault_overall(
+            LogFaultCode.CHECKPOINT_FOREIGN, "the export names another key than the one given"
+        )
     if header["checkpoint"]:
         judge.anchor("exported", str(header["checkpoint"]))
     return int(header["size"])

@@ -205,6 +205,13 @@ def test_a_forged_checkpoint_is_a_fault(lines: list[bytes]) -> None:
     assert report.signature_verified is False
 
 
+def test_an_export_under_another_key_is_a_fault(lines: list[bytes]) -> None:
+    """A header that names another key than the caller's is of another log, or was altered."""
+    lines[0] = change(lines[0], lambda fields: fields.update(verifier_key="corp.example/audit+0+"))
+    assert codes(verify_export(lines, verifier_key=VERIFIER)) == [LogFaultCode.CHECKPOINT_FOREIGN]
+    assert verify_export(lines).faults == ()
+
+
 @pytest.mark.parametrize(
     "header",
     [
@@ -218,7 +225,7 @@ def test_a_forged_checkpoint_is_a_fault(lines: list[bytes]) -> None:
         b'{"checkpoint":"","doorward-audit-export":1,"size":true,"verifier_key":""}',
         b'{"checkpoint":"","doorward-audit-export":1,"size":"9","verifier_key":""}',
         b'{"checkpoint":null,"doorward-audit-export":1,"size":9,"verifier_key":""}',
-        b'{"checkpoint":"","doorward-audit-export":2,"size":9,"verifier_key":""}',
+        b'{"checkpoint":"","doorward-audit-export":2,"size":9,"verifier_key":"%b"}' % VERIFIER.encode(),
         b'{"checkpoint":"", "doorward-audit-export":1,"size":9,"verifier_key":""}',
         b'{"checkpoint":"","doorward-audit-export":1,"size":9,"verifier_key":"\\ud800"}',
         b'{"checkpoint":"","checkpoint":"","doorward-audit-export":1,"size":9,"verifier_key":""}',
