@@ -67,6 +67,7 @@ class Held:
 
     @property
     def der(self) -> bytes:
+        """The leaf."""
         return self.record.der
 
 
@@ -81,6 +82,7 @@ class World:
     held: list[Held] = field(default_factory=list)
 
     def principal(self, name: str) -> Principal:
+        """The principal as the directory has it now."""
         return directory.find_principal(self.services, name)
 
     def csr(self, name: str = "whoever", key: PrivateKey | None = None) -> bytes:
@@ -104,6 +106,7 @@ class World:
         return record
 
     def application_id(self, name: str) -> str:
+        """The id of an application of the document."""
         with self.work.read() as books:
             return next(one.id for one in books.applications.list() if one.name == name)
 

@@ -227,7 +227,10 @@ class AccessDecider:
         if admitted and finding.record is not None:
             deadline = min(finding.record.not_after, request.now + request.lifetime)
         grants = finding.authority.grants if admitted and finding.authority is not None else ()
-        write = self._write_admitted if admitted else self._write_refused
+        if admitted:
+            event = self._write_admitted(finding, request, now, deadline, grants)
+        else:
+            event = self._write_refused(finding, request, now)
         return AccessDecision(
             verdict=finding.verdict,
             principal=finding.judgement.principal,
@@ -237,11 +240,16 @@ class AccessDecider:
             revision=finding.ground.revision,
             deadline=deadline,
             seq=finding.ground.seq,
-            event=write(finding, request, now, deadline, grants),
+            event=event,
         )
 
     def _write_admitted(
-        self, finding: _Finding, request: AccessRequest, now: datetime, deadline: datetime, grants: tuple[str, ...]
+        self,
+        finding: _Finding,
+        request: AccessRequest,
+        now: datetime,
+        deadline: datetime,
+        grants: tuple[str, ...],
     ) -> Event:
         record, principal = finding.record, finding.judgement.principal
         return write_event(
@@ -267,11 +275,8 @@ class AccessDecider:
             },
         )
 
-    def _write_refused(
-        self, finding: _Finding, request: AccessRequest, now: datetime, deadline: datetime, grants: tuple[str, ...]
-    ) -> Event:
+    def _write_refused(self, finding: _Finding, request: AccessRequest, now: datetime) -> Event:
         """What the peer claimed goes under `claimed_*`: nobody has proved it."""
-        del deadline, grants
         facts, record = finding.judgement.facts, finding.record
         data: dict[str, str | int | list[str]] = {
             "gateway": request.gateway_id,

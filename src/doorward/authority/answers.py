@@ -86,9 +86,9 @@ def replace_answers(books: Books, certificate_id: str, answers: Sequence[OcspRec
 def find_issuer(books: Books, hash_name: str, name_hash: bytes, key_hash: bytes) -> AuthorityRecord | None:
     """Return the issuing authority that a request's CertID means."""
     for authority in books.authorities.list():
-        if authority.kind is AuthorityKind.ISSUING:
-            if (hash_name, name_hash, key_hash) in _list_ids(authority.der):
-                return authority
+        asked = (hash_name, name_hash, key_hash)
+        if authority.kind is AuthorityKind.ISSUING and asked in _list_ids(authority.der):
+            return authority
     return None
 
 
@@ -106,10 +106,7 @@ def _list_ids(der: bytes) -> frozenset[tuple[str, bytes, bytes]]:
     certificate = x509.load_der_x509_certificate(der)
     name = certificate.subject.public_bytes()
     bits = encode_key_bits(check_public_key(certificate.public_key())[0])
-    return frozenset(
-        (word, _digest(word, name), _digest(word, bits))
-        for word in HASH_NAMES
-    )
+    return frozenset((word, _digest(word, name), _digest(word, bits)) for word in HASH_NAMES)
 
 
 def _digest(word: str, data: bytes) -> bytes:

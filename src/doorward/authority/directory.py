@@ -54,6 +54,7 @@ def add_principal(
     """Add a principal to the directory, active, and to groups.
 
     Args:
+        services: the ports of this process.
         kind: what it is; it cannot be changed later.
         name: `[a-z0-9][a-z0-9._-]{0,62}`; part of its certificates, so it cannot be changed either.
         display_name: for screens, at most 128 printable characters.
@@ -97,22 +98,30 @@ def add_principal(
     return Done(value=replace(principal, groups=wanted), seq=seq, notes=tuple(notes))
 
 
-def suspend(services: Services, name: str, *, kind: PrincipalKind | None = None, actor: str) -> Done[Principal]:
+def suspend(
+    services: Services, name: str, *, kind: PrincipalKind | None = None, actor: str
+) -> Done[Principal]:
     """Take away everything a principal may do, until it is resumed; its certificates stay as they are.
 
     Raises:
         NotFound: `principal-unknown`.
         RequestRefused: `principal-kind` where `kind` is given and it is another.
     """
-    return _set_state(services, name, kind, PrincipalState.SUSPENDED, EventType.PRINCIPAL_SUSPENDED, actor)
+    return _set_state(
+        services, name, kind, PrincipalState.SUSPENDED, EventType.PRINCIPAL_SUSPENDED, actor=actor
+    )
 
 
-def resume(services: Services, name: str, *, kind: PrincipalKind | None = None, actor: str) -> Done[Principal]:
+def resume(
+    services: Services, name: str, *, kind: PrincipalKind | None = None, actor: str
+) -> Done[Principal]:
     """Give back what suspending took; raises as `suspend` does."""
-    return _set_state(services, name, kind, PrincipalState.ACTIVE, EventType.PRINCIPAL_RESUMED, actor)
+    return _set_state(services, name, kind, PrincipalState.ACTIVE, EventType.PRINCIPAL_RESUMED, actor=actor)
 
 
-def remove(services: Services, name: str, *, kind: PrincipalKind | None = None, actor: str) -> Done[Principal]:
+def remove(
+    services: Services, name: str, *, kind: PrincipalKind | None = None, actor: str
+) -> Done[Principal]:
     """Remove a principal for good and revoke its certificates (cessation-of-operation), in one transaction.
 
     Raises:
@@ -223,7 +232,9 @@ def _check_display_name(text: str) -> None:
 def _parse_groups(groups: Sequence[str]) -> tuple[str, ...]:
     """Return the names once each, sorted."""
     if len(groups) > GROUPS_LIMIT:
-        raise MalformedInput("too-many-groups", f"a principal is put into {GROUPS_LIMIT} groups at most at once")
+        raise MalformedInput(
+            "too-many-groups", f"a principal is put into {GROUPS_LIMIT} groups at most at once"
+        )
     return tuple(sorted({parse_principal_name(group) for group in groups}))
 
 
@@ -263,6 +274,7 @@ def _set_state(
     kind: PrincipalKind | None,
     state: PrincipalState,
     happened: EventType,
+    *,
     actor: str,
 ) -> Done[Principal]:
     """Move between active and suspended; both directions are always allowed, so a repeat changes nothing."""

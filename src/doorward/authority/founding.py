@@ -49,6 +49,7 @@ def found(services: Services, *, trust_domain: str, status_url: str, actor: str)
     """Found the authority: make its keys and certificates and record them.
 
     Args:
+        services: the ports of this process.
         trust_domain: a DNS name in lower case; part of every certificate, it cannot be changed.
         status_url: the public address of CRL, OCSP and AIA, http or https; baked into certificates.
         actor: who acts.
@@ -121,6 +122,7 @@ def export_root(services: Services, *, passphrase: bytes, actor: str) -> bytes:
     """Return the root's private key as encrypted PKCS#8 in PEM.
 
     Args:
+        services: the ports of this process.
         passphrase: at least 12 bytes; it is not kept anywhere.
         actor: who acts.
 
@@ -144,9 +146,7 @@ def export_root(services: Services, *, passphrase: bytes, actor: str) -> bytes:
         serialization.BestAvailableEncryption(passphrase),
     )
     # The record first: a root that left without a trace is what an auditor fears most.
-    event = write_event(
-        services, EventType.AUTHORITY_ROOT_EXPORTED, actor=actor, data={"authority": root.id}
-    )
+    event = write_event(services, EventType.AUTHORITY_ROOT_EXPORTED, actor=actor, data={"authority": root.id})
     services.work.record([event])
     return pem
 
@@ -155,6 +155,7 @@ def remove_root_key(services: Services, *, exported: bytes, passphrase: bytes, a
     """Delete the root's private key; the export and its passphrase prove that it is kept elsewhere.
 
     Args:
+        services: the ports of this process.
         exported: what `export_root` returned, at most 64 KiB.
         passphrase: what opens it.
         actor: who acts.
@@ -317,9 +318,7 @@ def _load_root_key(services: Services, root: AuthorityRecord) -> PrivateKey:
 def _read_exported(exported: bytes, passphrase: bytes) -> bytes:
     """Return the public key (SubjectPublicKeyInfo, DER) of an exported private key."""
     try:
-        if len(exported) > _EXPORT_LIMIT:
-            raise ValueError("too large")
-        key = serialization.load_pem_private_key(exported, passphrase)
+        key = serialization.load_pem_private_key(exported[:_EXPORT_LIMIT], passphrase)
     except Exception as fault:  # a parser is total, whatever the library raises
         raise RequestRefused(
             "export-unreadable",

@@ -62,6 +62,7 @@ def register_gateway(
     """Add a gateway, or update it.
 
     Args:
+        services: the ports of this process.
         name: `[a-z0-9][a-z0-9._-]{0,62}`, for people.
         assertion_jwk: the public key of its assertions, JSON, at most 4096 characters.
         actor: who acts.
@@ -128,6 +129,7 @@ def place_order(
     """Ask for a server certificate; the issuing side is woken by the change and fills it.
 
     Args:
+        services: the ports of this process.
         gateway_id: who asks; it must be registered.
         purpose: what the certificate is for, a word of the gateway's own (`[a-z0-9_.:-]`, 63 characters).
         hosts: 1 to 100 DNS names; which ones are allowed is judged when the order is filled.
@@ -149,7 +151,9 @@ def place_order(
     now = services.clock.now()
     with services.work.change() as books:
         if all(one.id != gateway_id for one in books.gateways.list()):
-            raise NotFound("gateway-unknown", "this gateway is not registered", hint="start the gateway again")
+            raise NotFound(
+                "gateway-unknown", "this gateway is not registered", hint="start the gateway again"
+            )
         for open_order in books.orders.open():
             if (open_order.gateway_id, open_order.purpose) != (gateway_id, purpose):
                 continue

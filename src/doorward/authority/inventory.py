@@ -21,6 +21,7 @@ def find_certificate(services: Services, text: str) -> CertificateRecord:
     """Return the one certificate that a person means.
 
     Args:
+        services: the ports of this process.
         text: its id, serial (hex) or SHA-256, whole or the first 6 characters or more; colons,
             spaces and upper case, as other tools print them, are let through.
 

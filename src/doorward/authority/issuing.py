@@ -121,6 +121,7 @@ def issue(
     """Issue a client certificate to a principal.
 
     Args:
+        services: the ports of this process.
         principal: who it is for; its state is read anew.
         csr: PKCS#10, PEM or DER, at most 16 KiB; only its key counts, the names are the directory's.
         actor: who acts.
@@ -137,7 +138,6 @@ def issue(
         NotFound: `not-founded`, `principal-unknown`.
         Unavailable: `keys-unavailable`, or the database is away: nothing was issued.
     """
-
     return _issue_client(
         services,
         principal.id,
@@ -193,13 +193,17 @@ def issue_server(services: Services, order_id: str, *, actor: str) -> Issued:
         books.changes.note(ChangeKind.ORDER, order_id, drafted.record.created_at)
 
     try:
-        return _issue(services, draft, intend, settle, actor=actor, holder=order.gateway_id, name=order.hosts[0])
+        return _issue(
+            services, draft, intend, settle, actor=actor, holder=order.gateway_id, name=order.hosts[0]
+        )
     except (MalformedInput, RequestRefused) as refusal:
         _refuse_order(services, order_id, refusal)
         raise
 
 
-def certify_root(services: Services, *, common_name: str, key: PrivateKey, now: datetime) -> MintedCertificate:
+def certify_root(
+    services: Services, *, common_name: str, key: PrivateKey, now: datetime
+) -> MintedCertificate:
     """Make a self-signed root for the founding; it is recorded by the caller, in its transaction."""
     return mint_root(
         subject=build_subject(common_name),

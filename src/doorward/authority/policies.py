@@ -54,6 +54,7 @@ def apply_document(
     """Put a document into force as the next revision.
 
     Args:
+        services: the ports of this process.
         text: YAML.
         file: its name, for error messages.
         actor: who acts.
@@ -139,6 +140,7 @@ def explain(services: Services, *, principal: str, app: str, method: str, path: 
     """Judge one request of one principal by the revision in force, and say how every rule came out.
 
     Args:
+        services: the ports of this process.
         principal: name of a person, device or service.
         app: name of an application.
         method: HTTP method, case-sensitive.
@@ -284,7 +286,7 @@ def _note_application(
     *,
     hosts: tuple[str, ...],
 ) -> None:
-    data = {
+    data: dict[str, str | int | tuple[str, ...]] = {
         "application": application.id,
         "name": application.name,
         "hosts": hosts,

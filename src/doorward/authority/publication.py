@@ -60,7 +60,9 @@ def parse_status_url(text: str) -> str:
         parts = urlsplit("")
     plain = url.isascii() and url.isprintable() and not any(char in url for char in ' "<>\\^`{|}')
     bare = not (parts.query or parts.fragment or "@" in parts.netloc or "?" in url or "#" in url)
-    if not (plain and bare and parts.scheme in ("http", "https") and parts.hostname and len(url) <= URL_LIMIT):
+    if not (
+        plain and bare and parts.scheme in ("http", "https") and parts.hostname and len(url) <= URL_LIMIT
+    ):
         raise MalformedInput(
             "status-url-malformed",
             "this is not a usable public address for CRL and OCSP",

@@ -36,7 +36,7 @@ from doorward.pki.lifecycle import LifecycleStep, check_transition
 CRL_PAUSE = timedelta(seconds=10)
 """The shortest time between two CRLs: a list of 1,000,000 entries takes 1 to 2 seconds of one core."""
 
-_LOOK_BACK = 1000
+_LOOK_BACK = 200
 """Changes that are looked through for a revocation before a new list is simply made."""
 
 _EVENTS = {
@@ -76,7 +76,9 @@ def release(services: Services, certificate_id: str, actor: str) -> int:
     """Make a held certificate valid again; returns and raises as `revoke` does."""
     with services.work.change() as books:
         signer, now = signer_if_any(services, books), services.clock.now()
-        return _take_step(services, books, signer, certificate_id, LifecycleStep.RELEASE, actor=actor, now=now)
+        return _take_step(
+            services, books, signer, certificate_id, LifecycleStep.RELEASE, actor=actor, now=now
+        )
 
 
 def revoke_within(

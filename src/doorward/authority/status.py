@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from doorward.authority.answers import AnswerSigner, find_issuer, load_signer, replace_answers
+from doorward.authority.inventory import require_certificate
 from doorward.authority.records import (
     AuthorityKind,
     AuthorityRecord,
@@ -54,6 +55,7 @@ def answer_ocsp(services: Services, request: bytes) -> bytes:
     """Return a DER OCSPResponse for any bytes; it never raises for what a peer sends.
 
     Args:
+        services: the ports of this process.
         request: a DER OCSPRequest, at most 8 KiB.
 
     Standard: RFC 6960 sections 2.1 to 2.3.
@@ -92,6 +94,7 @@ def refresh_ocsp(services: Services, *, limit: int = 500, after_id: str = "") ->
     """Sign anew the answers of one page of certificates whose time is more than half over.
 
     Args:
+        services: the ports of this process.
         limit: certificates that are looked at; one transaction.
         after_id: the last page's `next_after_id`; empty begins anew.
 
@@ -108,9 +111,8 @@ def refresh_ocsp(services: Services, *, limit: int = 500, after_id: str = "") ->
         with services.work.change() as books:
             for certificate_id in due:
                 # Read again: a revocation since must not be answered with what was true before.
-                record = books.certificates.get(certificate_id)
-                if record is not None:
-                    replace_answers(books, certificate_id, signer.sign(record, now))
+                record = require_certificate(books, certificate_id)
+                replace_answers(books, certificate_id, signer.sign(record, now))
     return Refreshed(
         looked_at=len(page), signed=len(due), next_after_id=page[-1].id if len(page) == limit else ""
     )

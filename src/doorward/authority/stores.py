@@ -7,6 +7,7 @@ The law of the unit of work: a change of state, its number in the change sequenc
 are one transaction. It is durable when `change()` returns without an exception, and nothing of it
 is visible before. Followers are woken after the commit.
 """
+# ruff: noqa: D102 - the properties of Books are documented by the stores they give
 
 from __future__ import annotations
 

@@ -33,7 +33,6 @@ from doorward.authority.records import InvitationRecord
 from doorward.authority.services import Services
 from doorward.core.entities import TENANT, Principal, PrincipalState
 from doorward.core.errors import RequestRefused
-from doorward.pki.csr import parse_csr
 from doorward.pki.profiles import profile_for
 
 DEFAULT_LIFETIME = timedelta(hours=24)
@@ -64,6 +63,7 @@ def invite(
     """Make an invitation for an active principal.
 
     Args:
+        services: the ports of this process.
         principal_name: who may redeem it.
         lifetime: more than nothing, at most 7 days.
         actor: who invites.
@@ -118,6 +118,7 @@ def redeem(services: Services, token: str, csr: bytes, *, source_address: str = 
     """Turn a token and a request into a certificate, once.
 
     Args:
+        services: the ports of this process.
         token: from the link.
         csr: PKCS#10, PEM or DER, at most 16 KiB; only its key counts.
         source_address: whose request it is, for the record.

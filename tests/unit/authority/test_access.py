@@ -6,24 +6,26 @@ import hashlib
 from datetime import timedelta
 
 import pytest
-
-from doorward.audit.events import EventType
-from doorward.authority import access, directory, issuing, gateways, policies, revocation
-from doorward.authority.records import ChangeKind
-from doorward.core.certificate import RevocationReason
-from doorward.core.entities import Outcome, Reason
-from doorward.core.errors import NotFound, Unavailable
 from tests.support.ports import NOON
 from tests.support.toy_ca import ToyCA
 from tests.support.world import DOCUMENT, OPERATOR, TRUST_DOMAIN, empty_world, found_world
 
+from doorward.audit.events import EventType
+from doorward.authority import access, directory, gateways, issuing, policies, revocation
+from doorward.authority.records import ChangeKind
+from doorward.core.certificate import RevocationReason
+from doorward.core.entities import Outcome, Reason
+from doorward.core.errors import NotFound, Unavailable
+
 
 @pytest.fixture
 def world():
+    """A founded authority."""
     return found_world()
 
 
 def facts(world, held, app="payments", **changes):
+    """What a gateway keeps of a connection."""
     fields = {
         "certificate_sha256": held.record.sha256,
         "application_id": world.application_id(app),
@@ -38,6 +40,7 @@ def facts(world, held, app="payments", **changes):
 
 
 def assert_refused(decision, *reasons):
+    """Assert a refusal with at least these reasons."""
     assert decision.verdict.outcome is Outcome.BAD
     assert set(reasons) <= set(decision.verdict.reasons)
     assert decision.grants == ()

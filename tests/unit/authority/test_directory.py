@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from tests.support.world import OPERATOR, empty_world, found_world
 
 from doorward.audit.events import EventType
 from doorward.authority import directory
@@ -10,24 +11,33 @@ from doorward.authority.records import AuthorityKind, ChangeKind
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.entities import PrincipalKind, PrincipalState
 from doorward.core.errors import MalformedInput, NotFound, RequestRefused
-from tests.support.world import OPERATOR, empty_world, found_world
 
 PERSON = PrincipalKind.PERSON
 
 
 @pytest.fixture
 def world():
+    """A founded authority."""
     return found_world(document="")
 
 
 def test_added_principal_is_active_and_recorded(world):
     """A new person is active, in its groups, an event without its name in public, and a change."""
     done = directory.add_principal(
-        world.services, PERSON, "dora", display_name="Dora Döring", groups=["tellers", "tellers"], actor=OPERATOR
+        world.services,
+        PERSON,
+        "dora",
+        display_name="Dora Döring",
+        groups=["tellers", "tellers"],
+        actor=OPERATOR,
     )
     found = directory.find_principal(world.services, "dora")
     assert done.value == found
-    assert (found.state, found.groups, found.display_name) == (PrincipalState.ACTIVE, ("tellers",), "Dora Döring")
+    assert (found.state, found.groups, found.display_name) == (
+        PrincipalState.ACTIVE,
+        ("tellers",),
+        "Dora Döring",
+    )
     assert found.id.startswith("per_")
     assert done.notes == ()
     assert done.seq == world.head()
@@ -99,7 +109,11 @@ def test_suspend_and_resume(world):
     resumed = directory.resume(world.services, "alice", kind=PERSON, actor=OPERATOR)
     assert resumed.seq == suspended.seq + 1
     assert directory.find_principal(world.services, "alice").state is PrincipalState.ACTIVE
-    assert len(world.events(EventType.PRINCIPAL_SUSPENDED)) == len(world.events(EventType.PRINCIPAL_RESUMED)) == 1
+    assert (
+        len(world.events(EventType.PRINCIPAL_SUSPENDED))
+        == len(world.events(EventType.PRINCIPAL_RESUMED))
+        == 1
+    )
 
 
 def test_repeated_suspension_changes_nothing(world):
@@ -231,5 +245,7 @@ def test_lists_are_sorted_by_name(world):
     """Lists are in the order people look things up in."""
     names = [one.name for one in directory.list_principals(world.services)]
     assert names == sorted(names)
-    assert [one.name for one in directory.list_principals(world.services, PrincipalKind.DEVICE)] == ["sensor-1"]
+    assert [one.name for one in directory.list_principals(world.services, PrincipalKind.DEVICE)] == [
+        "sensor-1"
+    ]
     assert list(directory.list_groups(world.services)) == ["contractors", "sensors", "services", "tellers"]

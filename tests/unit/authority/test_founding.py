@@ -9,18 +9,19 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
+from tests.support.ports import NOON
+from tests.support.world import OPERATOR, STATUS_URL, empty_world, found_world
 
 from doorward.audit.events import EventType
 from doorward.authority import founding
 from doorward.authority.records import AuthorityKind
 from doorward.core.errors import MalformedInput, NotFound, RequestRefused, Unavailable
-from tests.support.ports import NOON
-from tests.support.world import OPERATOR, STATUS_URL, empty_world, found_world
 
 PASSPHRASE = b"correct horse battery"
 
 
 def authority(world, kind):
+    """The current authority certificate of a kind, as row and as certificate."""
     with world.work.read() as books:
         record = books.authorities.current(kind)
     assert record is not None
@@ -127,11 +128,17 @@ def test_founding_that_fails_leaves_no_row():
 
     with pytest.raises(Unavailable):
         founding.found(
-            replace(world.services, keys=full), trust_domain="corp.example", status_url=STATUS_URL, actor=OPERATOR
+            replace(world.services, keys=full),
+            trust_domain="corp.example",
+            status_url=STATUS_URL,
+            actor=OPERATOR,
         )
     assert world.work.events == []
     founding.found(
-        replace(world.services, keys=world.keys), trust_domain="corp.example", status_url=STATUS_URL, actor=OPERATOR
+        replace(world.services, keys=world.keys),
+        trust_domain="corp.example",
+        status_url=STATUS_URL,
+        actor=OPERATOR,
     )
     assert authority(world, AuthorityKind.ROOT)[0].key_name == "root-1"
 
@@ -163,7 +170,10 @@ def test_founding_needs_keys():
     world = empty_world()
     with pytest.raises(Unavailable) as refusal:
         founding.found(
-            replace(world.services, keys=None), trust_domain="corp.example", status_url=STATUS_URL, actor=OPERATOR
+            replace(world.services, keys=None),
+            trust_domain="corp.example",
+            status_url=STATUS_URL,
+            actor=OPERATOR,
         )
     assert refusal.value.code == "keys-unavailable"
 
@@ -265,7 +275,10 @@ def test_root_key_stays_without_a_readable_export(exported, passphrase):
     good = founding.export_root(world.services, passphrase=PASSPHRASE, actor=OPERATOR)
     with pytest.raises(RequestRefused) as refusal:
         founding.remove_root_key(
-            world.services, exported=good if exported is None else exported, passphrase=passphrase, actor=OPERATOR
+            world.services,
+            exported=good if exported is None else exported,
+            passphrase=passphrase,
+            actor=OPERATOR,
         )
     assert refusal.value.code == "export-unreadable"
     assert "root-1" in world.keys.names()

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import pytest
+from tests.support.world import OPERATOR, empty_world, found_world
 
 from doorward.authority import gateways
 from doorward.authority.records import ChangeKind, OrderState
 from doorward.core.errors import MalformedInput, NotFound
-from tests.support.world import OPERATOR, empty_world, found_world
 
 
 @pytest.fixture
 def world():
+    """A founded authority."""
     return found_world()
 
 
 def register(world, **changes):
+    """Register a gateway; `changes` replace arguments."""
     arguments = {"name": "gateway-1", "assertion_jwk": "{}", "actor": OPERATOR, **changes}
     return gateways.register_gateway(world.services, **arguments)
 
@@ -30,11 +32,15 @@ def test_gateway_is_registered_and_starts_again(world):
     assert register(world, name="gateway-one").id == first.id
     other = register(world, name="gateway-2")
     assert other.id != first.id
-    assert [one.gateway.name for one in gateways.confirmations(world.services, 0)] == ["gateway-2", "gateway-one"]
+    assert [one.gateway.name for one in gateways.confirmations(world.services, 0)] == [
+        "gateway-2",
+        "gateway-one",
+    ]
 
 
 @pytest.mark.parametrize(
-    ("change", "code"), [({"name": "Gateway 1"}, "name-malformed"), ({"assertion_jwk": "x" * 4097}, "jwk-too-large")]
+    ("change", "code"),
+    [({"name": "Gateway 1"}, "name-malformed"), ({"assertion_jwk": "x" * 4097}, "jwk-too-large")],
 )
 def test_bad_registration_is_refused(world, change, code):
     """Names are names, and a public key is not a novel."""
@@ -79,7 +85,9 @@ def test_stopped_gateway_is_forgotten(world):
 def test_order_is_placed_once(world):
     """The very same order is one order; it is a change, so that the issuing side wakes."""
     gateway, csr = register(world), world.csr()
-    order = gateways.place_order(world.services, gateway.id, "apps", ["B.example", "a.example", "a.example"], csr)
+    order = gateways.place_order(
+        world.services, gateway.id, "apps", ["B.example", "a.example", "a.example"], csr
+    )
     assert order.hosts == ("a.example", "b.example")
     assert gateways.place_order(world.services, gateway.id, "apps", ["a.example", "b.example"], csr) == order
     assert gateways.open_orders(world.services) == [order]

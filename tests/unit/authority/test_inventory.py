@@ -5,19 +5,21 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from tests.support.world import empty_world, found_world
 
 from doorward.authority import inventory
 from doorward.authority.records import AuthorityKind, CertificateFilter
 from doorward.core.errors import NotFound, RequestRefused
-from tests.support.world import empty_world, found_world
 
 
 @pytest.fixture
 def world():
+    """A founded authority."""
     return found_world(document="")
 
 
 def spaced(text):
+    """Hex as other tools print it."""
     return ":".join(text[i : i + 2] for i in range(0, len(text), 2)).upper()
 
 
@@ -26,7 +28,15 @@ def test_found_by_every_name_that_it_has(world):
     record = world.issue("alice").record
     world.issue("bob")
     serial = f"{record.serial:x}"
-    for text in (record.id, record.id[:12], serial, serial[:10], spaced(serial), record.sha256, spaced(record.sha256)):
+    for text in (
+        record.id,
+        record.id[:12],
+        serial,
+        serial[:10],
+        spaced(serial),
+        record.sha256,
+        spaced(record.sha256),
+    ):
         assert inventory.find_certificate(world.services, f" {text} ").id == record.id
 
 

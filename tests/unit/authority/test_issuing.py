@@ -8,6 +8,8 @@ from datetime import timedelta
 import pytest
 from cryptography import x509
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID
+from tests.support.ports import NOON, PlainKeys
+from tests.support.world import OPERATOR, empty_world, found_world
 
 from doorward.audit.events import EventType
 from doorward.authority import directory, gateways, issuing, revocation
@@ -16,25 +18,26 @@ from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.errors import MalformedInput, NotFound, RequestRefused, Unavailable
 from doorward.core.ports import KeyKind
 from doorward.pki.csr import build_csr
-from tests.support.ports import NOON, PlainKeys
-from tests.support.world import OPERATOR, empty_world, found_world
 
 
 @pytest.fixture
 def world():
+    """A founded authority."""
     return found_world()
 
 
 def load(record):
+    """The certificate of a row."""
     return x509.load_der_x509_certificate(record.der)
 
 
 def intents(world):
+    """The rows that are only intended."""
     with world.work.read() as books:
         return books.certificates.list(CertificateFilter(state=CertificateState.INTENDED))
 
 
-class Interrupted(Exception):
+class ProcessDiedError(Exception):
     """Stands for the death of the process at a chosen moment."""
 
 
@@ -44,7 +47,7 @@ def die_at(world, number):
 
     def change():
         if next(count) == number:
-            raise Interrupted
+            raise ProcessDiedError
         return real()
 
     world.work.change = change
@@ -64,7 +67,10 @@ def test_client_certificate_says_what_the_directory_says(world):
     assert list(purposes) == [ExtendedKeyUsageOID.CLIENT_AUTH]
 
 
-@pytest.mark.parametrize(("name", "profile", "days"), [("alice", "person", 90), ("sensor-1", "device", 365), ("ledger", "service", 90)])
+@pytest.mark.parametrize(
+    ("name", "profile", "days"),
+    [("alice", "person", 90), ("sensor-1", "device", 365), ("ledger", "service", 90)],
+)
 def test_profile_follows_the_kind(world, name, profile, days):
     """Each kind of principal has its profile and lifetime."""
     record = world.issue(name).record
@@ -118,7 +124,7 @@ def test_death_before_the_intent_leaves_nothing(world):
     """Without the first transaction nothing was signed and nothing is left."""
     principal, csr = world.principal("alice"), world.csr()
     die_at(world, 1)
-    with pytest.raises(Interrupted):
+    with pytest.raises(ProcessDiedError):
         issuing.issue(world.services, principal, csr, actor=OPERATOR)
     assert intents(world) == []
     assert world.events(EventType.CERTIFICATE_INTENDED) == []
@@ -128,7 +134,7 @@ def test_death_after_the_intent_leaves_an_intent_that_is_never_valid(world):
     """Between the transactions only the intent is left: its serial is taken, the certificate unknown."""
     principal, csr = world.principal("alice"), world.csr()
     die_at(world, 2)
-    with pytest.raises(Interrupted):
+    with pytest.raises(ProcessDiedError):
         issuing.issue(world.services, principal, csr, actor=OPERATOR)
     (intent,) = intents(world)
     assert world.events(EventType.CERTIFICATE_ISSUED) == []
@@ -253,6 +259,7 @@ def test_certificate_revoked_while_renewing_has_no_successor(world):
 
 
 def place(world, *hosts, purpose="applications"):
+    """Place an order for hosts."""
     gateway = world.gateway()
     return gateways.place_order(world.services, gateway.id, purpose, hosts, world.csr())
 
@@ -278,8 +285,9 @@ def test_order_is_filled_with_a_server_certificate(world):
 def test_long_host_is_cut_in_the_common_name_only(world):
     """A host that is longer than a common name may be is whole in the SAN, which is what counts."""
     host = ".".join(["a" * 30] * 3) + ".example"
-    from doorward.authority import policies
     from tests.support.world import DOCUMENT
+
+    from doorward.authority import policies
 
     policies.apply_document(
         world.services, DOCUMENT.replace("payments.corp.example", host), file="x.yaml", actor=OPERATOR

@@ -5,25 +5,28 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from tests.support.world import DOCUMENT, OPERATOR, TRUST_DOMAIN, empty_world, found_world
 
 from doorward.audit.events import EventType
 from doorward.authority import directory, policies
 from doorward.authority.records import ChangeKind
 from doorward.core.entities import Outcome, Reason
 from doorward.core.errors import ConfigurationError, IntegrityError, NotFound, RequestRefused
-from tests.support.world import DOCUMENT, OPERATOR, TRUST_DOMAIN, empty_world, found_world
 
 
 @pytest.fixture
 def world():
+    """A founded authority."""
     return found_world(document="")
 
 
 def apply(world, text=DOCUMENT, **options):
+    """Apply a document."""
     return policies.apply_document(world.services, text, file="apps.yaml", actor=OPERATOR, **options)
 
 
 def ids(world):
+    """The applications' ids by name."""
     with world.work.read() as books:
         return {one.name: one.id for one in books.applications.list()}
 
@@ -168,13 +171,20 @@ def test_app_is_added_once(world):
     """A name that is there is not touched."""
     apply(world)
     with pytest.raises(RequestRefused) as refusal:
-        policies.add_app(world.services, "payments", hosts=["x.example"], upstream="http://127.0.0.1:1", actor=OPERATOR)
+        policies.add_app(
+            world.services, "payments", hosts=["x.example"], upstream="http://127.0.0.1:1", actor=OPERATOR
+        )
     assert refusal.value.code == "app-exists"
 
 
 @pytest.mark.parametrize(
     "change",
-    [{"hosts": ["payments.corp.example"]}, {"hosts": ["portal.corp.example"]}, {"hosts": []}, {"upstream": "ftp://x"}],
+    [
+        {"hosts": ["payments.corp.example"]},
+        {"hosts": ["portal.corp.example"]},
+        {"hosts": []},
+        {"upstream": "ftp://x"},
+    ],
 )
 def test_app_with_faults_is_refused(world, change):
     """A host that is taken or ours, no host, and an upstream that is none are refused."""
@@ -218,7 +228,9 @@ def test_nothing_before_the_founding():
         lambda: policies.export_document(services),
         lambda: policies.diff_document(services, DOCUMENT, file="x"),
         lambda: policies.check_document(services, DOCUMENT, file="x"),
-        lambda: policies.add_app(services, "a", hosts=["a.example"], upstream="http://127.0.0.1:1", actor=OPERATOR),
+        lambda: policies.add_app(
+            services, "a", hosts=["a.example"], upstream="http://127.0.0.1:1", actor=OPERATOR
+        ),
         lambda: policies.explain(services, principal="a", app="a", method="GET", path="/"),
     ):
         with pytest.raises(NotFound) as refusal:

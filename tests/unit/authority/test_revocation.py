@@ -8,20 +8,21 @@ from datetime import timedelta
 import pytest
 from cryptography import x509
 from cryptography.x509 import ocsp
+from tests.support.ports import NOON
+from tests.support.world import OPERATOR, empty_world, found_world
 
 from doorward.audit.events import EventType
 from doorward.authority import revocation, status
 from doorward.authority.records import AuthorityKind, ChangeKind
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.errors import NotFound, RequestRefused, Unavailable
-from tests.support.ports import NOON
-from tests.support.world import OPERATOR, empty_world, found_world
 
 COMPROMISE = RevocationReason.KEY_COMPROMISE
 
 
 @pytest.fixture
 def world():
+    """A founded authority."""
     return found_world(document="")
 
 
@@ -33,6 +34,7 @@ def told(world, held, hash_name="sha1"):
 
 
 def listed(crl):
+    """The serial numbers on a list."""
     return {one.serial_number for one in x509.load_der_x509_crl(crl.der)}
 
 
@@ -107,7 +109,10 @@ def test_revocation_after_hold_counts_from_the_hold(world):
     assert world.certificate(held).revoked_at == NOON
 
 
-@pytest.mark.parametrize("reason", [RevocationReason.CERTIFICATE_HOLD, RevocationReason.CA_COMPROMISE, RevocationReason.AA_COMPROMISE])
+@pytest.mark.parametrize(
+    "reason",
+    [RevocationReason.CERTIFICATE_HOLD, RevocationReason.CA_COMPROMISE, RevocationReason.AA_COMPROMISE],
+)
 def test_reason_that_does_not_fit_is_refused(world, reason):
     """A hold is not a revocation, and a leaf is no authority."""
     held = world.issue("alice")

@@ -10,15 +10,15 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
+from tests.support.ports import NOON
+from tests.support.toy_ca import ToyCA
+from tests.support.world import OPERATOR, empty_world, found_world
 
 from doorward.authority import founding, revocation, status
 from doorward.authority.answers import replace_answers
 from doorward.authority.records import AuthorityKind
 from doorward.core.certificate import RevocationReason
 from doorward.core.errors import IntegrityError, NotFound, Unavailable
-from tests.support.ports import NOON
-from tests.support.toy_ca import ToyCA
-from tests.support.world import OPERATOR, empty_world, found_world
 
 GOOD, REVOKED, UNKNOWN = ocsp.OCSPCertStatus.GOOD, ocsp.OCSPCertStatus.REVOKED, ocsp.OCSPCertStatus.UNKNOWN
 DONE = ocsp.OCSPResponseStatus.SUCCESSFUL
@@ -27,15 +27,18 @@ NONCE = b"0123456789abcdef"
 
 @pytest.fixture
 def world():
+    """A founded authority."""
     return found_world(document="")
 
 
 def issuer_of(world):
+    """The current issuing authority's certificate."""
     with world.work.read() as books:
         return x509.load_der_x509_certificate(books.authorities.current(AuthorityKind.ISSUING).der)
 
 
 def question(certificate, issuer, *, nonce=None, algorithm=hashes.SHA1):
+    """An OCSP request in DER."""
     builder = ocsp.OCSPRequestBuilder().add_certificate(certificate, issuer, algorithm())
     if nonce is not None:
         builder = builder.add_extension(x509.OCSPNonce(nonce), critical=False)
@@ -43,6 +46,7 @@ def question(certificate, issuer, *, nonce=None, algorithm=hashes.SHA1):
 
 
 def ask(world, held, **options):
+    """The parsed answer about a certificate."""
     leaf = x509.load_der_x509_certificate(held.der)
     services = options.pop("services", world.services)
     return ocsp.load_der_ocsp_response(
@@ -105,7 +109,9 @@ def test_serial_that_was_never_issued_is_unknown(world):
     """Our issuer, a serial of nobody: unknown, which is not good."""
     issuer = issuer_of(world)
     request = ocsp.OCSPRequestBuilder().add_certificate_by_hash(
-        *_hashes(question(x509.load_der_x509_certificate(world.issue("alice").der), issuer)), 4711, hashes.SHA1()
+        *_hashes(question(x509.load_der_x509_certificate(world.issue("alice").der), issuer)),
+        4711,
+        hashes.SHA1(),
     )
     answer = ocsp.load_der_ocsp_response(
         status.answer_ocsp(world.services, request.build().public_bytes(Encoding.DER))

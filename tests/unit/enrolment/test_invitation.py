@@ -8,6 +8,8 @@ from datetime import timedelta
 
 import pytest
 from cryptography import x509
+from tests.support.ports import NOON
+from tests.support.world import OPERATOR, found_world
 
 from doorward.audit.events import EventType
 from doorward.authority import directory
@@ -15,29 +17,32 @@ from doorward.authority.records import CertificateFilter
 from doorward.core.certificate import CertificateState
 from doorward.core.errors import MalformedInput, NotFound, RequestRefused, Unavailable
 from doorward.enrolment import invitation
-from tests.support.ports import NOON
-from tests.support.world import OPERATOR, found_world
 
 
 @pytest.fixture
 def world():
+    """A founded authority."""
     return found_world(document="")
 
 
 def invite(world, name="alice", **options):
+    """Invite somebody."""
     return invitation.invite(world.services, name, actor=OPERATOR, **options)
 
 
 def redeem(world, token, csr=None):
+    """Redeem a token from a fixed address."""
     return invitation.redeem(world.services, token, csr or world.csr(), source_address="192.0.2.9")
 
 
 def stored(world, invited):
+    """The invitation as it is now."""
     with world.work.read() as books:
         return books.invitations.by_token(invited.record.token_sha256)
 
 
 def assert_invalid(world, token, why):
+    """Assert the one refusal, and return it with its event."""
     with pytest.raises(RequestRefused) as refusal:
         redeem(world, token)
     assert refusal.value.code == "invitation-invalid"
@@ -48,6 +53,7 @@ def assert_invalid(world, token, why):
 
 
 def certificates(world, name="alice"):
+    """All rows of somebody's certificates."""
     with world.work.read() as books:
         return books.certificates.list(CertificateFilter(principal_id=books.directory.by_name(name).id))
 
@@ -199,7 +205,7 @@ def test_one_of_two_simultaneous_attempts_wins(world):
     assert [one.id for one in certificates(world)] == [winners[0].record.id]
 
 
-class Interrupted(Exception):
+class ProcessDiedError(Exception):
     """Stands for the death of the process."""
 
 
@@ -211,11 +217,11 @@ def test_death_while_redeeming_makes_no_certificate(world, moment, used, rows):
 
     def change():
         if next(count) == moment:
-            raise Interrupted
+            raise ProcessDiedError
         return real()
 
     world.work.change = change
-    with pytest.raises(Interrupted):
+    with pytest.raises(ProcessDiedError):
         redeem(world, invited.token)
     assert (stored(world, invited).used_at is not None) is used
     kept = certificates(world)

@@ -1,0 +1,24 @@
+"""What must stand before anything else can be done."""
+
+from __future__ import annotations
+
+import pytest
+
+from doorward.authority.records import AuthorityKind, TenantRecord
+from doorward.authority.standing import require_authority
+from doorward.core.entities import TENANT
+from doorward.core.errors import NotFound
+from tests.support.ports import NOON
+from tests.support.world import empty_world
+
+
+def test_half_an_authority_is_none():
+    """A tenant without its certificates is a damaged database: nothing is made up, the way back is said."""
+    world = empty_world()
+    tenant = TenantRecord(id=TENANT, trust_domain="corp.example", status_url="http://x.example", created_at=NOON)
+    with world.work.change() as books:
+        books.tenants.add(tenant)
+    with world.work.read() as books, pytest.raises(NotFound) as refusal:
+        require_authority(books, AuthorityKind.ISSUING)
+    assert refusal.value.code == "not-founded"
+    assert "backup" in refusal.value.hint
