@@ -10,7 +10,7 @@ from pathlib import Path
 
 from doorward.core.ports import Bell
 from doorward.storage.database import Database, sqlite_url
-from doorward.storage.migrations import migrate
+from doorward.storage.schema_versions import migrate
 from doorward.storage.unit_of_work import SqlUnitOfWork
 from tests.support.ports import FakeRandom, SilentBell
 

@@ -1,0 +1,306 @@
+"""Private keys at rest: one encrypted file for each key, under one passphrase (`core.ports.KeyStore`).
+
+Not here: where the passphrase comes from (`passphrase`), keys in hardware. Only `runtime.compose`
+may import this module; the rest of the program sees the Protocol.
+
+    DIR/keystore.json   version, store id, scrypt's parameters and salt, and a verifier of the passphrase
+    DIR/NAME.key        magic line, nonce, AES-256-GCM of the PKCS#8 DER
+
+    scrypt(passphrase, salt) -> 64 bytes = encryption key || check key
+    verifier = HMAC-SHA-256(check key, header without the verifier)
+    associated data of a key = magic, store id, name: a file that was renamed, or that comes from
+    another store, does not open
+
+What this stops: reading the keys from a backup, a stolen disk or another account. What it does not:
+whoever is this user or root while the program runs.
+Standard: RFC 7914 (scrypt), NIST SP 800-38D (GCM), RFC 5958 (PKCS#8).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import hmac
+import json
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_der_private_key,
+)
+
+from doorward.core.errors import IntegrityError, NotFound, RequestRefused, Unavailable
+from doorward.core.ports import PrivateKey
+from doorward.storage.files import read_limited, sync_folder, write_durably
+from doorward.storage.passphrase import check_strength
+from doorward.storage.pkcs8 import encrypt_pkcs8
+
+SCRYPT_N, SCRYPT_R, SCRYPT_P = 2**17, 8, 1
+"""OWASP's first choice for scrypt (2023): 128 MB and a third of a second for each guess."""
+SALT_BYTES = 16
+NONCE_BYTES = 12
+KEY_BYTES = 32
+MAX_NAME = 80
+MAX_FILE = 64 * 1024
+"""An RSA key of 16,384 bits is below 10 KB; nothing that we wrote is larger than this."""
+
+HEADER = "keystore.json"
+SUFFIX = ".key"
+_VERSION = 1
+_MAGIC = b"doorward-key-v1\n"
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]*", re.ASCII)
+_HEX = re.compile(r"(?:[0-9a-f]{2})+", re.ASCII)
+
+
+class FileKeyStore:
+    """An open key store. Made by `open`; safe to share between threads and processes."""
+
+    def __init__(self, folder: Path, store_id: str, key: bytes) -> None:
+        self._folder = folder
+        self._store_id = store_id
+        self._cipher = AESGCM(key)
+
+    @classmethod
+    def exists(cls, folder: Path) -> bool:
+        """Tell whether there is a key store in this directory.
+
+        Raises:
+            Unavailable: `keystore-unreadable`: this user may not look.
+        """
+        try:
+            return (folder / HEADER).exists()
+        except OSError as error:
+            raise _unreadable(folder, error) from error
+
+    @classmethod
+    def create(cls, folder: Path, passphrase: bytes) -> None:
+        """Make an empty key store, closed to everybody else.
+
+        Args:
+            folder: made where it is missing, mode 0700.
+            passphrase: at least `passphrase.MIN_BYTES` bytes.
+
+        Raises:
+            RequestRefused: `keystore-exists`, `passphrase-short`, `keystore-open-to-others`.
+        """
+        check_strength(passphrase)
+        header = {
+            "version": _VERSION,
+            "store": os.urandom(SALT_BYTES).hex(),
+            "kdf": {"name": "scrypt", "n": SCRYPT_N, "r": SCRYPT_R, "p": SCRYPT_P},
+            "salt": os.urandom(SALT_BYTES).hex(),
+        }
+        _, check = _derive(passphrase, bytes.fromhex(str(header["salt"])))
+        header["verifier"] = _verifier(header, check)
+        with _locked(folder):
+            _check_closed(folder)
+            if cls.exists(folder):  # another header would make every key unreadable
+                raise RequestRefused("keystore-exists", "there is a key store in this directory already")
+            write_durably(folder / HEADER, json.dumps(header, indent=2).encode() + b"\n")
+
+    @classmethod
+    def open(cls, folder: Path, passphrase: bytes) -> FileKeyStore:
+        """Open a key store; takes a third of a second and 128 MB, on purpose.
+
+        Raises:
+            NotFound: `keystore-missing`.
+            RequestRefused: `passphrase-wrong`, `keystore-open-to-others`.
+            IntegrityError: `keystore-damaged`: the header is not what this program writes.
+            Unavailable: `keystore-unreadable`.
+        """
+        header = _parse_header(_read(folder / HEADER, NotFound("keystore-missing", "there is no key store")))
+        _check_closed(folder)
+        key, check = _derive(passphrase, bytes.fromhex(header["salt"]))
+        if not hmac.compare_digest(_verifier(header, check), header["verifier"]):
+            raise RequestRefused(
+                "passphrase-wrong",
+                "the passphrase does not open the key store",
+                hint="is it the passphrase file of this data directory? `init` said where it wrote it",
+            )
+        return cls(folder, header["store"], key)
+
+    def load(self, name: str) -> PrivateKey:
+        """Return the key.
+
+        Raises:
+            NotFound: `key-unknown`.
+            IntegrityError: `key-damaged`, naming the file.
+            RequestRefused: `key-name-invalid`.
+        """
+        path = self._path(name)
+        data = _read(path, NotFound("key-unknown", f"there is no key named {name}"))
+        magic, rest = data[: len(_MAGIC)], data[len(_MAGIC) :]
+        if magic != _MAGIC:
+            raise _damaged("key-damaged", path)
+        nonce, sealed = rest[:NONCE_BYTES], rest[NONCE_BYTES:]
+        try:
+            key = load_der_private_key(self._cipher.decrypt(nonce, sealed, self._label(name)), None)
+        except (InvalidTag, ValueError, TypeError, UnsupportedAlgorithm) as error:
+            raise _damaged("key-damaged", path) from error
+        if not isinstance(key, EllipticCurvePrivateKey | Ed25519PrivateKey | RSAPrivateKey):
+            raise _damaged("key-damaged", path)
+        return key
+
+    def store(self, name: str, key: PrivateKey) -> None:
+        """Keep a key durably: on disk, with its directory entry, when this returns.
+
+        Raises:
+            RequestRefused: `key-exists`, `key-name-invalid`.
+            Unavailable: `keystore-unwritable`: nothing was stored.
+        """
+        path = self._path(name)
+        plain = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+        # From the system and not from a port: a repeated nonce gives the keys away.
+        nonce = os.urandom(NONCE_BYTES)
+        sealed = self._cipher.encrypt(nonce, plain, self._label(name))
+        with _locked(self._folder):
+            if path.exists():
+                raise RequestRefused("key-exists", f"a key named {name} exists")
+            write_durably(path, _MAGIC + nonce + sealed)
+
+    def remove(self, name: str) -> None:
+        """Delete a key for good; copies of the file, in backups for instance, are another matter.
+
+        Raises:
+            NotFound: `key-unknown`.
+            RequestRefused: `key-name-invalid`.
+        """
+        path = self._path(name)
+        with _locked(self._folder):
+            try:
+                path.unlink()
+            except FileNotFoundError:
+                raise NotFound("key-unknown", f"there is no key named {name}") from None
+            sync_folder(self._folder)
+
+    def names(self) -> list[str]:
+        """Return the names of all keys, sorted."""
+        stems = [path.name.removesuffix(SUFFIX) for path in self._folder.glob(f"*{SUFFIX}")]
+        return sorted(name for name in stems if _NAME.fullmatch(name))
+
+    def export_pkcs8(self, name: str, passphrase: bytes) -> bytes:
+        """Return the key as encrypted PEM, to be kept offline.
+
+        Args:
+            name: of the key.
+            passphrase: of the export; at least `passphrase.MIN_BYTES` bytes.
+
+        Raises:
+            RequestRefused: `passphrase-short`; and what `load` raises.
+
+        Standard: RFC 8018 (PBES2), RFC 7468 section 11.
+        """
+        check_strength(passphrase)
+        plain = self.load(name).private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+        return encrypt_pkcs8(plain, passphrase)
+
+    def _path(self, name: str) -> Path:
+        # The closed alphabet is what keeps `../` and `/` out of the file name.
+        if len(name) > MAX_NAME or not _NAME.fullmatch(name):
+            raise RequestRefused(
+                "key-name-invalid", f"a key's name is [a-z0-9-], at most {MAX_NAME} characters"
+            )
+        return self._folder / f"{name}{SUFFIX}"
+
+    def _label(self, name: str) -> bytes:
+        return b"\x00".join([_MAGIC, self._store_id.encode(), name.encode()])
+
+
+def _derive(passphrase: bytes, salt: bytes) -> tuple[bytes, bytes]:
+    kdf = Scrypt(salt=salt, length=2 * KEY_BYTES, n=SCRYPT_N, r=SCRYPT_R, p=SCRYPT_P)
+    keys = kdf.derive(passphrase)
+    return keys[:KEY_BYTES], keys[KEY_BYTES:]
+
+
+def _verifier(header: dict[str, Any], check: bytes) -> str:
+    covered = {name: value for name, value in header.items() if name != "verifier"}
+    text = json.dumps(covered, sort_keys=True, separators=(",", ":"))
+    return hmac.new(check, text.encode(), hashlib.sha256).hexdigest()
+
+
+def _parse_header(data: bytes) -> dict[str, Any]:
+    # Version 1 has these parameters and no others: a header that asks for less is an attack.
+    try:
+        header = json.loads(data)
+        expected = {"name": "scrypt", "n": SCRYPT_N, "r": SCRYPT_R, "p": SCRYPT_P}
+        fits = (
+            header.keys() == {"version", "store", "kdf", "salt", "verifier"}
+            and header["version"] == _VERSION
+            and header["kdf"] == expected
+            and all(_HEX.fullmatch(header[name]) for name in ("store", "salt", "verifier"))
+        )
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise _damaged("keystore-damaged", Path(HEADER)) from error
+    if not fits:
+        raise _damaged("keystore-damaged", Path(HEADER))
+    checked: dict[str, Any] = header
+    return checked
+
+
+def _read(path: Path, missing: NotFound) -> bytes:
+    try:
+        return read_limited(path, MAX_FILE)
+    except FileNotFoundError:
+        raise missing from None
+    except ValueError as error:  # longer than the limit
+        raise _damaged("key-damaged", path) from error
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _check_closed(folder: Path) -> None:
+    if folder.stat().st_mode & 0o077:
+        raise RequestRefused(
+            "keystore-open-to-others",
+            "other users may enter the directory of the key store",
+            hint=f"close it: chmod 700 {folder}",
+        )
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold the directory's lock: two processes never write one name."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise Unavailable(
+            "keystore-unwritable",
+            f"the key store cannot be written: {error.strerror}",
+            hint="is there room on the disk, and does the directory belong to this user?",
+        ) from error
+
+
+def _unreadable(path: Path, error: OSError) -> Unavailable:
+    return Unavailable(
+        "keystore-unreadable",
+        f"{path.name} of the key store cannot be read: {error.strerror}",
+        hint="the key store belongs to the user who ran `doorward init`",
+    )
+
+
+def _damaged(code: str, path: Path) -> IntegrityError:
+    return IntegrityError(
+        code,
+        f"{path.name} of the key store is not what was written there",
+        hint="restore this file from the last backup; nothing else opens it",
+        file=path.name,
+    )
