@@ -145,7 +145,8 @@ class Installation:
 
     def read_passphrase(self, file: Path | None, question: str) -> bytes:
         """Read a passphrase from a file, a systemd credential, or a person."""
-        return read_passphrase(file, prompt=(lambda: self._prompt(question)) if self._prompt else None)
+        ask = self._prompt
+        return read_passphrase(file, prompt=None if ask is None else lambda: ask(question))
 
     def log_key(self) -> Ed25519PrivateKey:
         """Return the key that signs checkpoints; the key store must be unlocked."""

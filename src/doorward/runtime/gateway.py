@@ -8,6 +8,7 @@ from pathlib import Path
 
 from doorward.core.errors import ConfigurationError, Fault
 from doorward.enforcement.plan import Limits, OpenRoute, SocketAddress
+from doorward.gateway.cutter import Mechanism
 from doorward.gateway.door import Gateway, GatewayOptions
 from doorward.gateway.endpoints import parse_endpoint
 from doorward.gateway.publishing import DoorSettings
@@ -35,7 +36,7 @@ def run_gateway(
     """Keep the door until `stop` is set; started by root, become an ordinary user first."""
     settings, layout = installation.settings, installation.layout
     installation.tenant()
-    host, port = split_listen(settings.gateway_listen)
+    _, port = split_listen(settings.gateway_listen)
     if not port:
         raise ConfigurationError(
             [
@@ -59,7 +60,7 @@ def run_gateway(
     committer.start()
     gateway = Gateway(
         services,
-        _options(installation, host, port, binary),
+        build_options(installation, binary),
         record=committer.record,
         wait=bell.wait,
     )
@@ -73,8 +74,18 @@ def run_gateway(
         bell.close()
 
 
-def _options(installation: Installation, host: str, port: int, binary: Path | int) -> GatewayOptions:
+def build_options(
+    installation: Installation, binary: Path | int, *, mechanism: Mechanism | None = None
+) -> GatewayOptions:
+    """Return what the gateway of an installation is told.
+
+    Args:
+        installation: an initialised one.
+        binary: Envoy's path, or a descriptor of the opened program.
+        mechanism: forces how connections are cut; None tries which works.
+    """
     settings, layout = installation.settings, installation.layout
+    host, port = split_listen(settings.gateway_listen)
     shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     return GatewayOptions(
         name=settings.gateway_name,
@@ -98,6 +109,7 @@ def _options(installation: Installation, host: str, port: int, binary: Path | in
         max_staleness=settings.max_staleness,
         lifetime=settings.connection_lifetime,
         boot_id=Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip(),
+        mechanism=mechanism,
     )
 
 

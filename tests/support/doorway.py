@@ -1,0 +1,302 @@
+"""A whole Doorward in this process, on a real database and a real Envoy, for integration tests.
+
+`open_doorway` founds an installation in a folder, runs the authority's side (`Serve`) and the
+gateway's side (`Gateway`) in threads, and an application behind the door that echoes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import shutil
+import socket
+import ssl
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from doorward.authority.directory import add_member, add_principal, create_group, list_groups
+from doorward.authority.inventory import root_certificate
+from doorward.authority.policies import apply_document
+from doorward.authority.services import Services
+from doorward.core.entities import PrincipalKind
+from doorward.core.ports import KeyKind
+from doorward.enrolment.invitation import invite
+from doorward.gateway import publishing
+from doorward.gateway.cutter import Mechanism
+from doorward.gateway.door import Gateway
+from doorward.runtime.compose import Installation
+from doorward.runtime.confirming import await_gateways
+from doorward.runtime.doorbell import HungBell
+from doorward.runtime.enrolling import enroll
+from doorward.runtime.gateway import build_options, envoy_binary
+from doorward.runtime.initialise import initialise
+from doorward.runtime.pem import as_pem
+from doorward.runtime.serve import Serve
+from doorward.runtime.settings import Settings
+from doorward.runtime.world import SystemRandom
+from doorward.storage.group_commit import GroupCommitter
+from tests.support.upstream import Upstream, running_upstream
+
+DOMAIN = "test.localhost"
+ACTOR = "os:0"
+TIMEOUT_SECONDS = 5.0
+
+
+def free_port() -> int:
+    """Return a loopback port that is free now."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """PEM files of a certificate chain and its key."""
+
+    chain: Path
+    key: Path
+
+
+@dataclass(slots=True, kw_only=True)
+class Doorway:
+    """What a test holds."""
+
+    folder: Path
+    installation: Installation
+    gateway: Gateway
+    upstream: Upstream
+    port: int
+    root: Path
+    identities: dict[str, Identity] = field(default_factory=dict)
+
+    @property
+    def services(self) -> Services:
+        """The use cases' ports, with keys."""
+        return self.installation.services
+
+    def host(self, app: str) -> str:
+        """Return an application's host name."""
+        return f"{app}.{DOMAIN}"
+
+    def apply(self, rules: str, *, app: str = "app") -> int:
+        """Put a document with one application into force: `rules` is YAML, a list; return the change number."""
+        return self.apply_document(
+            f"trust_domain: {DOMAIN}\napps:\n  {app}:\n    hosts: [{self.host(app)}]\n"
+            f"    upstream: http://127.0.0.1:{self.upstream.port}\n    rules:\n"
+            + "".join(f"      {line}\n" for line in rules.strip().splitlines())
+        )
+
+    def apply_document(self, text: str) -> int:
+        """Put a document into force and wait for the gateway."""
+        applied = apply_document(self.services, text, file="test.yaml", actor=ACTOR)
+        self.settle(applied.seq)
+        return applied.seq
+
+    def settle(self, seq: int) -> None:
+        """Wait until the gateway enforces a change."""
+        states, _ = await_gateways(self.services, seq)
+        assert all(one.confirmed for one in states), [one.gateway.status for one in states]
+
+    def person(
+        self, name: str, *groups: str, kind: PrincipalKind = PrincipalKind.PERSON, key: KeyKind = KeyKind.P256
+    ) -> Identity:
+        """Add a principal, and enrol it through the door with a one-time link."""
+        known = list_groups(self.services)
+        for group in groups:
+            if group not in known:
+                create_group(self.services, group, actor=ACTOR)
+        add_principal(self.services, kind, name, actor=ACTOR)
+        for group in groups:
+            add_member(self.services, group, name, actor=ACTOR)
+        return self.enrol(name, key=key)
+
+    def enrol(self, name: str, *, key: KeyKind = KeyKind.P256) -> Identity:
+        """Enrol an existing principal (once more)."""
+        token = invite(self.services, name, lifetime=timedelta(hours=1), actor=ACTOR).token
+        out = self.folder / "people" / f"{name}-{len(self.identities)}"
+        done = enroll(self.installation.enrolment_link(token), out=out, kind=key)
+        identity = Identity(chain=done.chain, key=done.key)
+        self.identities[name] = identity
+        return identity
+
+    def certificate_of(self, name: str) -> str:
+        """Return the id of the newest certificate of a principal."""
+        from cryptography import x509
+        from cryptography.hazmat.primitives import hashes
+
+        leaf = x509.load_pem_x509_certificate(self.identities[name].chain.read_bytes())
+        with self.services.work.read() as books:
+            found = books.certificates.by_sha256(leaf.fingerprint(hashes.SHA256()).hex())
+        assert found is not None
+        return found.id
+
+    def context(self, identity: Identity | None, *, tls: ssl.TLSVersion | None = None) -> ssl.SSLContext:
+        """Return a client's TLS context."""
+        context = ssl.create_default_context(cafile=str(self.root))
+        if identity is not None:
+            context.load_cert_chain(identity.chain, identity.key)
+        if tls is not None:
+            context.minimum_version = context.maximum_version = tls
+        return context
+
+    def connect(
+        self, identity: Identity | None, *, app: str = "app", tls: ssl.TLSVersion | None = None
+    ) -> ssl.SSLSocket:
+        """Open a TLS connection to an application's host on loopback."""
+        plain = socket.create_connection(("127.0.0.1", self.port), TIMEOUT_SECONDS)
+        try:
+            return self.context(identity, tls=tls).wrap_socket(plain, server_hostname=self.host(app))
+        except BaseException:
+            plain.close()
+            raise
+
+    @contextlib.contextmanager
+    def session(self, identity: Identity | None, *, app: str = "app") -> Iterator[Session]:
+        """Open one connection for several requests."""
+        with self.connect(identity, app=app) as secure:
+            yield Session(secure, self.host(app), self.port)
+
+    def get(self, identity: Identity | None, path: str, *, app: str = "app", **more: Any) -> Reply:
+        """Send one request on a connection of its own."""
+        with self.session(identity, app=app) as session:
+            return session.request("GET", path, **more)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """An answer: status, headers in lower case, body bytes."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        """Return the body as JSON."""
+        return json.loads(self.body)
+
+    def upstream_headers(self) -> dict[str, str]:
+        """Return the headers that the application received."""
+        return dict(self.json()["headers"])
+
+
+class Session:
+    """Requests on one connection, with any path as it is."""
+
+    def __init__(self, secure: ssl.SSLSocket, host: str, port: int) -> None:
+        self.socket = secure
+        self._connection = http.client.HTTPConnection(host, port)
+        self._connection.sock = secure
+        # The standard library would refuse odd paths before the door sees them.
+        self._connection._validate_path = lambda _url: None  # type: ignore[attr-defined]
+
+    def request(
+        self, method: str, path: str, *, headers: Mapping[str, str] | None = None, body: bytes | None = None
+    ) -> Reply:
+        """Send one request and read the answer."""
+        self._connection.request(method, path, body=body, headers=dict(headers or {}))
+        response = self._connection.getresponse()
+        return Reply(
+            status=response.status,
+            headers={name.lower(): value for name, value in response.getheaders()},
+            body=response.read(),
+        )
+
+
+@contextlib.contextmanager
+def short_folder() -> Iterator[Path]:
+    """Yield a folder whose path is short enough for sockets below it."""
+    folder = Path(tempfile.mkdtemp(prefix="dw-", dir="/tmp"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def open_doorway(
+    *,
+    mechanism: Mechanism | None = None,
+    settings: Mapping[str, Any] | None = None,
+    wrap_resources: Callable[[Any], Any] | None = None,
+) -> Iterator[Doorway]:
+    """Open a door in this process.
+
+    Args:
+        mechanism: how connections are cut; None tries which works.
+        settings: settings that differ from the tests' own.
+        wrap_resources: changes the compiled Envoy resources before they are published, to show that
+            an attack succeeds where a field is missing.
+    """
+    with short_folder() as folder, running_upstream() as upstream:
+        made = Settings(
+            **{
+                "data": folder / "data",
+                "trust_domain": DOMAIN,
+                "gateway_listen": f"127.0.0.1:{free_port()}",
+                "gateway_workers": 1,
+                "status_listen": f"127.0.0.1:{free_port()}",
+                "passphrase_file": folder / "passphrase",
+                "user": "nobody",
+                **(settings or {}),
+            }
+        )
+        initialise(made, SystemRandom(), actor=ACTOR)
+        installation = Installation(made.model_copy(update={"passphrase_file": folder / "passphrase"}))
+        installation.unlock()
+        serve = Serve(installation)
+        serve.start()
+        try:
+            with _running_gateway(installation, mechanism, wrap_resources) as gateway:
+                root = folder / "root.pem"
+                root.write_text(as_pem(root_certificate(installation.services).der), encoding="ascii")
+                port = int(made.gateway_listen.rpartition(":")[2])
+                yield Doorway(
+                    folder=folder, installation=installation, gateway=gateway, upstream=upstream, port=port, root=root
+                )
+        finally:
+            serve.stop()
+            installation.close()
+
+
+@contextlib.contextmanager
+def _running_gateway(
+    installation: Installation, mechanism: Mechanism | None, wrap_resources: Callable[[Any], Any] | None
+) -> Iterator[Gateway]:
+    bell = HungBell(installation.layout.run, "gateway-1")
+    committer = GroupCommitter(installation.services.work)
+    committer.start()
+    options = build_options(installation, envoy_binary(), mechanism=mechanism)
+    gateway = Gateway(installation.services, options, record=committer.record, wait=bell.wait)
+    compile_plan = publishing.build_resources
+    if wrap_resources is not None:
+        publishing.build_resources = lambda plan: wrap_resources(compile_plan(plan))
+    try:
+        gateway.start()
+        yield gateway
+    finally:
+        publishing.build_resources = compile_plan
+        gateway.stop()
+        committer.stop()
+        bell.close()
+
+
+def eventually(check: Callable[[], bool], seconds: float = 5.0) -> bool:
+    """Return True as soon as `check` does, False when the time is over."""
+    limit = time.monotonic() + seconds
+    while time.monotonic() < limit:
+        if check():
+            return True
+        threading.Event().wait(0.01)
+    return check()
+
+
+def is_root() -> bool:
+    """Return whether the tests run as root."""
+    return os.geteuid() == 0
