@@ -38,6 +38,7 @@ class LittleDoor:
         self.port = port
         self.host = host
         self.upstream_port = upstream_port
+        self.clients: list[socket.socket] = []
         now = datetime.now(UTC)
         ca = ToyCA.create(not_before=now - timedelta(days=1))
         dates = {"not_before": now - timedelta(hours=1), "not_after": now + timedelta(days=1)}
@@ -96,7 +97,14 @@ class LittleDoor:
         context.load_cert_chain(self.folder / "alice.crt", self.folder / "alice.key")
         plain = socket.create_connection((address, self.port), timeout=5)
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return context.wrap_socket(plain, server_hostname=name)
+        client = context.wrap_socket(plain, server_hostname=name)
+        self.clients.append(client)
+        return client
+
+    def close_clients(self) -> None:
+        """Close whatever `connect` gave out."""
+        while self.clients:
+            self.clients.pop().close()
 
     def _chain(self, name: str, network_filter: dict[str, Any]) -> dict[str, Any]:
         tls = {

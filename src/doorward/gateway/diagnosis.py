@@ -102,7 +102,8 @@ def last_words(file: Path) -> str:
             lines = stream.read(_TAIL_BYTES).decode("utf-8", "replace").splitlines()
     except OSError:
         return ""
-    return next((line.strip() for line in reversed(lines) if line.strip()), "")[:_LONGEST_WORDS]
+    # Envoy sprinkles spaces into some messages on purpose, so that nobody parses them.
+    return next((" ".join(line.split()) for line in reversed(lines) if line.strip()), "")[:_LONGEST_WORDS]
 
 
 def _signal_name(number: int) -> str:

@@ -269,24 +269,34 @@ def _facts(answer: bytes) -> SocketFacts:
     )
 
 
+class _Wire:
+    """A netlink socket to the kernel, closed when its thread ends."""
+
+    def __init__(self) -> None:
+        if not hasattr(socket, "AF_NETLINK"):
+            raise OSError(errno.EAFNOSUPPORT, "this operating system has no netlink")
+        self.owner = os.getpid()
+        self.socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_SOCK_DIAG)
+        self.socket.connect((0, 0))  # to the kernel: no other process can send to us then
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+
+    def __del__(self) -> None:
+        if hasattr(self, "socket"):
+            self.socket.close()
+
+
 class _Channel(threading.local):
-    """One netlink socket per thread: look-ups run beside each other and need no lock."""
+    """One wire per thread: look-ups run beside each other and need no lock."""
 
     def __init__(self) -> None:
         self.sequence = 0
-        self.owner = 0
-        self.socket: socket.socket | None = None
+        self.wire: _Wire | None = None
 
     def open(self) -> socket.socket:
         # A forked child must not read the answers to its parent's questions.
-        if self.socket is None or self.owner != os.getpid():
-            if not hasattr(socket, "AF_NETLINK"):
-                raise OSError(errno.EAFNOSUPPORT, "this operating system has no netlink")
-            self.socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_SOCK_DIAG)
-            self.socket.connect((0, 0))  # to the kernel: no other process can send to us then
-            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
-            self.owner = os.getpid()
-        return self.socket
+        if self.wire is None or self.wire.owner != os.getpid():
+            self.wire = _Wire()
+        return self.wire.socket
 
 
 _channel = _Channel()

@@ -42,7 +42,7 @@ _log = structlog.get_logger("doorward.supervisor")
 LOG_ARGUMENT = "--log-path"
 _TICK_SECONDS = 0.1
 _READY_SECONDS = 0.02
-_GRACE_SECONDS = 5.0  # from SIGTERM to SIGKILL; Envoy needs 0.03 s
+_GRACE_SECONDS = 2.0  # from SIGTERM to SIGKILL; Envoy needs 0.03 s
 _SETTLED_SECONDS = 10.0  # who lived so long is started again without delay
 _FIRST_DELAY, _LONGEST_DELAY = 0.25, 30.0  # seconds; doubled at each failure
 
@@ -272,8 +272,7 @@ class Supervisor:
         try:
             if not self._may_drain(run.pid):
                 raise Unavailable("envoy-unreachable", "its connections could not be cut")
-            with suppress(Unavailable):
-                run.admin.begin_drain()
+            run.admin.begin_drain()
             run.admin.stop_listening()
         except DoorwardError as error:
             _log.warning("envoy-ended-at-once", pid=run.pid, epoch=run.epoch, why=error.detail)

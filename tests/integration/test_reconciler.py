@@ -1,0 +1,202 @@
+"""Registry and kernel are made to agree, on real sockets."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import pytest
+from tests.support.little_door import ends_of
+from tests.support.ports import FakeClock
+from tests.unit.gateway.live import live
+
+from doorward.gateway import sockdiag
+from doorward.gateway.connections import Connections, LiveConnection, PendingConnection
+from doorward.gateway.cutter import Cutter, Mechanism
+from doorward.gateway.reconciler import Reconciler
+from doorward.gateway.sockdiag import Census, CutOutcome
+
+
+@dataclass
+class Place:
+    """A listener of this process, the registry, and the reconciler between them."""
+
+    listener: socket.socket
+    clock: FakeClock
+    registry: Connections
+    reconciler: Reconciler
+    due: list[LiveConnection] = field(default_factory=list)
+    strangers: list[CutOutcome] = field(default_factory=list)
+    sockets: list[socket.socket] = field(default_factory=list)
+
+    def connect(self) -> socket.socket:
+        """A connection to the listener, accepted."""
+        peer = socket.create_connection(self.listener.getsockname(), timeout=1)
+        self.sockets += [peer, self.listener.accept()[0]]
+        return peer
+
+    def admit(self, peer: socket.socket, deadline: timedelta = timedelta(hours=1)) -> int:
+        """Register a connection and return its cookie."""
+        local, remote = ends_of(peer)
+        facts = sockdiag.find(local, remote)
+        assert facts is not None
+        now = self.clock.now()
+        self.registry.begin(
+            PendingConnection(
+                cookie=facts.cookie,
+                connection_id="1",
+                epoch=1,
+                local=local,
+                remote=remote,
+                application_id="app_a",
+                began_at=now,
+            )
+        )
+        connection = live(facts.cookie, remote=str(remote), local=local, deadline=now + deadline)
+        assert self.registry.admit(connection, judged_at=0)
+        return facts.cookie
+
+
+@pytest.fixture
+def place() -> Iterator[Place]:
+    """A place whose clock is turned by hand; everything is closed afterwards."""
+    clock = FakeClock()
+    registry = Connections()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        cutter = Cutter(lambda: [os.getpid()], clock=clock, mechanism=Mechanism.PIDFD)
+        host, port = listener.getsockname()
+        reconciler = Reconciler(
+            registry,
+            cutter,
+            listeners=lambda: [sockdiag.Endpoint(socket.inet_aton(host), port)],
+            clock=clock,
+            end_due=lambda due: made.due.extend(due),  # noqa: PLW0108 - `made` comes later
+            on_stranger=lambda _facts, result: made.strangers.append(result.outcome),
+        )
+        made = Place(listener, clock, registry, reconciler)
+        yield made
+        for one in made.sockets:
+            one.close()
+
+
+def is_reset(peer: socket.socket) -> bool:
+    """Whether the connection was cut."""
+    peer.settimeout(0.2)
+    try:
+        peer.recv(1)
+    except ConnectionResetError:
+        return True
+    except TimeoutError:
+        pass
+    return False
+
+
+def test_idle_connections_that_never_spoke_are_cut(place: Place) -> None:
+    """Who is unknown for longer than ten seconds is cut; who is registered stays."""
+    silent, known = place.connect(), place.connect()
+    place.admit(known)
+    for _ in range(3):
+        place.reconciler.step()
+        place.clock.turn(seconds=5)
+    assert not is_reset(silent)
+    place.reconciler.step()
+    assert is_reset(silent)
+    assert not is_reset(known)
+    assert place.strangers == [CutOutcome.CUT]
+
+
+def test_a_judgement_that_never_ends_is_no_admission(place: Place) -> None:
+    """A connection that is pending for longer than ten seconds is cut too."""
+    peer = place.connect()
+    cookie = place.admit(peer)
+    place.registry.begin(
+        PendingConnection(
+            cookie=cookie,
+            connection_id="1",
+            epoch=1,
+            local=ends_of(peer)[0],
+            remote=ends_of(peer)[1],
+            application_id="app_a",
+            began_at=place.clock.now(),
+        )
+    )
+    place.reconciler.step()
+    place.clock.turn(seconds=11)
+    place.reconciler.step()
+    assert is_reset(peer)
+
+
+def test_what_has_ended_is_forgotten(place: Place) -> None:
+    """A registered connection that the kernel knows no longer leaves the registry."""
+    peer = place.connect()
+    cookie = place.admit(peer)
+    place.reconciler.step()
+    assert place.registry.get(cookie) is not None
+    for one in place.sockets:
+        one.close()
+    place.reconciler.step()
+    assert place.registry.get(cookie) is None
+    assert len(place.registry) == 0
+
+
+def test_a_gap_in_the_listing_forgets_nobody(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel's listing may miss a connection: it is looked up before it is believed to be gone."""
+    cookie = place.admit(place.connect())
+    condemned = place.admit(place.connect())
+    place.registry.condemn(condemned)
+    monkeypatch.setattr(sockdiag, "dump", lambda *_, **__: Census(frozenset(), ()))
+    place.reconciler.step()
+    assert place.registry.get(cookie) is not None
+    assert [one.cookie for one in place.registry.condemned()] == [condemned]
+
+
+def test_a_missed_cut_is_repeated_at_once(place: Place) -> None:
+    """A condemned connection that still exists is cut at the next comparison, without grace."""
+    peer = place.connect()
+    place.registry.condemn(place.admit(peer))
+    place.reconciler.step()
+    assert is_reset(peer)
+    assert place.registry.condemned() == ()
+
+
+def test_deadlines_are_handed_on(place: Place) -> None:
+    """Connections whose time has come are given to whoever ends and records them."""
+    cookie = place.admit(place.connect(), timedelta(seconds=30))
+    place.reconciler.end_due()
+    assert place.due == []
+    place.clock.turn(seconds=30)
+    place.reconciler.end_due()
+    assert [one.cookie for one in place.due] == [cookie]
+
+
+def test_the_loop_runs_on_after_a_failure(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error of any kind is said for status and does not end the thread."""
+    calls = threading.Semaphore(0)
+    errors = [OSError("one"), sockdiag._unavailable(OSError(1, "two"))]
+
+    def fail() -> None:
+        calls.release()
+        if errors:
+            raise errors.pop(0)
+
+    monkeypatch.setattr(place.reconciler, "step", fail)
+    stop = threading.Event()
+    thread = threading.Thread(target=place.reconciler.run, args=(stop,))
+    thread.start()
+    seen = set()
+    try:
+        for _ in range(3):
+            assert calls.acquire(timeout=5)
+            time.sleep(0.05)
+            seen.add(place.reconciler.trouble())
+            place.clock.turn(seconds=1)
+    finally:
+        stop.set()
+        thread.join(5)
+    assert not thread.is_alive()
+    assert seen == {"internal error, see the log", "the kernel does not answer questions about sockets", ""}

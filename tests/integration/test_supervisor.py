@@ -1,0 +1,329 @@
+"""Envoy is started, watched, replaced and taken over, and goes on when we do not."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from tests.support.little_door import LittleDoor, ask, echo_server, echoes, free_port, web_socket
+
+from doorward.core.errors import ConfigurationError, DoorwardError, Unavailable
+from doorward.gateway.admin import AdminClient
+from doorward.gateway.process import find_by_argument
+from doorward.gateway.supervisor import LOG_ARGUMENT, EnvoyOptions, Supervisor, locate_envoy
+from doorward.runtime.world import SystemClock
+
+
+class House:
+    """One folder and one door, supervised any number of times."""
+
+    def __init__(self, folder: Path, upstream: int) -> None:
+        self.folder = folder
+        self.door = LittleDoor(folder, port=free_port(), upstream_port=upstream)
+        self.made: list[Supervisor] = []
+        self.started: list[int] = []
+        self.died: list[tuple[int, int]] = []
+
+    def supervisor(self, *, drain_seconds: int = 30, **changed: object) -> Supervisor:
+        """Another supervisor of this folder."""
+        options = EnvoyOptions(
+            folder=self.folder / "envoy", binary=locate_envoy(), concurrency=1, drain_seconds=drain_seconds
+        )
+        arguments: dict[str, object] = {
+            "prepare": self.door.prepare,
+            "clock": SystemClock(),
+            "listeners": lambda: [self.door.listener],
+            "on_started": lambda _pid, epoch: self.started.append(epoch),
+            "on_died": lambda _pid, epoch, status: self.died.append((epoch, status)),
+        }
+        one = Supervisor(options, **{**arguments, **changed})  # type: ignore[arg-type]
+        self.made.append(one)
+        return one
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    """A house whose every Envoy is ended afterwards."""
+    with echo_server() as upstream:
+        made = House(tmp_path, upstream)
+        try:
+            yield made
+        finally:
+            made.door.close_clients()
+            for one in made.made:
+                one.stop()
+            for process, _ in find_by_argument(LOG_ARGUMENT, tmp_path / "envoy"):
+                process.send(signal.SIGKILL)
+                process.close()
+
+
+def soon(condition: Callable[[], object], seconds: float = 5.0) -> float:
+    """Wait until a condition holds; return how long it took."""
+    started = time.monotonic()
+    while not condition():
+        assert time.monotonic() - started < seconds, "it did not happen in time"
+        time.sleep(0.01)
+    return time.monotonic() - started
+
+
+def answers(house: House) -> bool:
+    """Whether the door lets a new connection in."""
+    with suppress(OSError):
+        return b"200" in ask(house.door.connect())
+    return False
+
+
+def test_envoy_is_started_and_ended(house: House) -> None:
+    """Start returns when Envoy serves; stop leaves neither process nor listener."""
+    supervisor = house.supervisor()
+    run = supervisor.start()
+    assert answers(house)
+    assert run.admin.is_ready()
+    assert run.admin.statistics("^listener_manager.total_listeners_active$") == {
+        "listener_manager.total_listeners_active": 1
+    }
+    assert (supervisor.envoy_pids(), supervisor.trouble(), house.started) == ([run.pid], "", [1])
+    assert supervisor.running is run
+    with pytest.raises(ValueError, match="once"):
+        supervisor.start()
+    supervisor.stop()
+    assert supervisor.envoy_pids() == []
+    assert run.process.has_ended()
+    assert not answers(house)
+    assert not run.admin.is_ready()
+    with pytest.raises(Unavailable):
+        run.admin.statistics()
+
+
+def test_a_killed_envoy_is_back_within_a_second(house: House) -> None:
+    """A dead Envoy is replaced in a new epoch, and its end is told with its status."""
+    supervisor = house.supervisor()
+    run = supervisor.start()
+    os.kill(run.pid, signal.SIGKILL)
+    assert soon(lambda: supervisor.running not in (None, run) and answers(house)) < 1
+    assert house.died == [(1, -signal.SIGKILL)]
+    assert house.started == [1, 2]
+    assert supervisor.trouble() == ""
+
+
+def test_one_that_keeps_dying_is_started_less_and_less_often(house: House) -> None:
+    """Attempts grow apart, status says why, and a mended cause ends it."""
+    broken = threading.Event()
+
+    def prepare(epoch: int, folder: Path) -> Path:
+        path = house.door.prepare(epoch, folder)
+        if broken.is_set():
+            path.write_text('{"nonsense": 1}')
+        return path
+
+    supervisor = house.supervisor(prepare=prepare)
+    run = supervisor.start()
+    broken.set()
+    os.kill(run.pid, signal.SIGKILL)
+    time.sleep(2.2)
+    attempts = len(list((house.folder / "envoy").glob("0*"))) - 1
+    assert 1 <= attempts <= 4
+    assert "no such field" in supervisor.trouble()
+    broken.clear()
+    soon(lambda: supervisor.running and answers(house))
+    assert supervisor.trouble() == ""
+
+
+def test_connections_outlive_a_restart_of_the_gateway_and_end_with_the_drain(house: House) -> None:
+    """The next gateway frees the port for a fresh Envoy; old streams go on until the drain time is over."""
+    first = house.supervisor()
+    run = first.start()
+    stream = house.door.connect()
+    web_socket(stream)
+    first.detach()
+    assert first.envoy_pids() == []
+    second = house.supervisor(drain_seconds=2)
+    fresh = second.start()
+    assert fresh.epoch == 2
+    assert second.envoy_pids() == [fresh.pid, run.pid]
+    assert [one.epoch for one in second.draining] == [1]
+    assert echoes(stream)
+    assert answers(house)
+    assert soon(lambda: len(second.envoy_pids()) == 1) > 1
+    assert stream.recv(1) == b""
+    assert answers(house)
+
+
+def test_restarts_do_not_lengthen_a_drain(house: House) -> None:
+    """A second restart during a drain keeps the end that the first one set."""
+    first = house.supervisor()
+    first.start()
+    first.detach()
+    second = house.supervisor(drain_seconds=60)
+    second.start()
+    ends_at = second.draining[0].ends_at
+    assert ends_at is not None
+    second.detach()
+    third = house.supervisor(drain_seconds=600)
+    third.start()
+    assert {one.epoch: one.ends_at for one in third.draining}[1] == ends_at
+
+
+def test_an_old_envoy_that_cannot_be_cut_may_not_drain(house: House) -> None:
+    """Connections that we could not end if we had to, are ended at once."""
+    first = house.supervisor()
+    first.start()
+    stream = house.door.connect()
+    web_socket(stream)
+    first.detach()
+    second = house.supervisor(may_drain=lambda _pid: False)
+    second.start()
+    assert second.draining == ()
+    assert stream.recv(1) == b""
+    assert answers(house)
+
+
+def test_an_old_envoy_that_does_not_answer_is_ended(house: House) -> None:
+    """A hung Envoy cannot keep the port."""
+    first = house.supervisor()
+    run = first.start()
+    first.detach()
+    os.kill(run.pid, signal.SIGSTOP)
+    second = house.supervisor()
+    second.start()
+    assert second.draining == ()
+    assert answers(house)
+
+
+def test_replacing_keeps_streams_and_serves_new_connections(house: House) -> None:
+    """A fresh Envoy takes over while streams of the old one go on."""
+    supervisor = house.supervisor()
+    run = supervisor.start()
+    stream = house.door.connect()
+    web_socket(stream)
+    fresh = supervisor.replace()
+    assert supervisor.running is fresh
+    assert supervisor.draining == (run,)
+    assert echoes(stream)
+    assert answers(house)
+    supervisor.stop()
+    assert stream.recv(1) == b""
+
+
+def test_our_death_does_not_end_envoy(house: House) -> None:
+    """Envoy is in a session of its own: kill -9, and a Ctrl-C for the whole group, leave it alone."""
+    script = (
+        "import sys, signal, threading; from pathlib import Path\n"
+        "from doorward.gateway.supervisor import *; from doorward.runtime.world import SystemClock\n"
+        "options = EnvoyOptions(folder=Path(sys.argv[1]), binary=locate_envoy(), concurrency=1)\n"
+        "Supervisor(options, prepare=lambda *_: Path(sys.argv[2]), clock=SystemClock()).start()\n"
+        "print('ready', flush=True); threading.Event().wait()\n"
+    )
+    folder = house.folder / "envoy"
+    folder.mkdir()
+    config = house.folder / "bootstrap.json"
+    config.write_text(json.dumps(house.door.bootstrap(folder / "000001" / "admin.sock")))
+    for number in (signal.SIGINT, signal.SIGKILL):
+        config.write_text(
+            config.read_text().replace("000001", "000002") if number == signal.SIGKILL else config.read_text()
+        )
+        with subprocess.Popen(
+            [sys.executable, "-c", script, str(folder), str(config)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+            start_new_session=True,
+        ) as gateway:
+            assert gateway.stdout is not None
+            assert gateway.stdout.readline() == b"ready\n"
+            os.killpg(gateway.pid, number)
+        assert gateway.returncode != 0
+        assert answers(house)
+
+
+def test_a_port_in_use_is_said_with_its_holder(house: House) -> None:
+    """The error names the port, who holds it and what to do."""
+    with socket.create_server(("127.0.0.1", house.door.port)), pytest.raises(Unavailable) as caught:
+        house.supervisor().start()
+    assert caught.value.code == "port-in-use"
+    assert f"(process {os.getpid()})" in caught.value.detail
+    assert caught.value.hint
+
+
+def test_an_address_that_is_not_ours_is_said(house: House) -> None:
+    """A foreign address is told apart from a port in use."""
+    house.door.host = "192.0.2.199"
+    with pytest.raises(Unavailable) as caught:
+        house.supervisor().start()
+    assert caught.value.code == "address-unknown"
+
+
+def test_envoys_own_words_are_passed_on(house: House) -> None:
+    """Where Envoy refuses its configuration, its last line is in the error."""
+    path = house.folder / "bad.json"
+    path.write_text('{"nonsense": 1}')
+    with pytest.raises(Unavailable) as caught:
+        house.supervisor(prepare=lambda *_: path).start()
+    assert caught.value.code == "envoy-would-not-start"
+    assert "no such field" in caught.value.detail
+
+
+def test_one_that_never_becomes_ready_is_ended(house: House) -> None:
+    """An Envoy without its admin socket is not waited for for ever, and not left behind."""
+    path = house.folder / "mute.json"
+    path.write_text("{}")
+    supervisor = house.supervisor(prepare=lambda *_: path)
+    supervisor._options = EnvoyOptions(
+        folder=house.folder / "envoy", binary=locate_envoy(), concurrency=1, start_seconds=0.5
+    )
+    with pytest.raises(Unavailable) as caught:
+        supervisor.start()
+    assert "not ready" in caught.value.detail
+    assert supervisor.envoy_pids() == []
+    assert list(find_by_argument(LOG_ARGUMENT, house.folder / "envoy")) == []
+
+
+def test_a_program_that_cannot_run(house: House) -> None:
+    """A binary of another machine is a clear error."""
+    program = house.folder / "envoy.bin"
+    program.write_bytes(b"\x7fELF nonsense")
+    program.chmod(0o755)
+    supervisor = house.supervisor()
+    supervisor._options = EnvoyOptions(folder=house.folder / "envoy", binary=program)
+    with pytest.raises(Unavailable) as caught:
+        supervisor.start()
+    assert "cannot be executed" in caught.value.detail
+
+
+def test_faults_of_the_configuration_are_not_hidden(house: House) -> None:
+    """What `prepare` refuses comes out as it is; a path too long for a socket is a fault, too."""
+
+    def refuse(*_: object) -> Path:
+        raise DoorwardError("plan-empty", "there is nothing to publish")
+
+    with pytest.raises(DoorwardError, match="nothing to publish"):
+        house.supervisor(prepare=refuse).start()
+    with pytest.raises(ConfigurationError):
+        AdminClient(house.folder / ("x" * 120))
+
+
+def test_logs_are_opened_anew(house: House) -> None:
+    """After a rename Envoy writes into a new file when it is told."""
+    run = house.supervisor().start()
+    log = run.folder / "envoy.log"
+    log.rename(run.folder / "envoy.log.1")
+    run.admin.reopen_logs()
+    soon(log.exists)
+
+
+def test_secrets_of_our_environment_stay_with_us(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Envoy faces the network: it does not get our environment."""
+    monkeypatch.setenv("DOORWARD_PASSPHRASE_FILE", "/secret")
+    run = house.supervisor().start()
+    names = {one.split(b"=")[0] for one in Path(f"/proc/{run.pid}/environ").read_bytes().split(b"\0")}
+    assert names <= {b"", b"PATH", b"TZ", b"TZDIR"}
