@@ -33,7 +33,7 @@ from doorward.enforcement.plan import (
 from doorward.policy.decision import connection_id
 from doorward.policy.model import AppPolicy, Document, Effect, HttpUpstream, Residual, Rule, Selector
 from doorward.policy.paths import PathPattern
-from tests.support.envoy_process import free_port
+from tests.support.envoy_process import RunningEnvoy, ToyAuthorizer, free_port, running_envoy, write_resources
 from tests.support.toy_ca import Issued, ToyCA
 
 TENANT = "ten_default"
@@ -84,6 +84,9 @@ class _Echo(BaseHTTPRequestHandler):
         raise AttributeError(name)
 
     def _answer(self) -> None:
+        if self.headers.get("upgrade"):
+            self._switch()
+            return
         length = int(self.headers.get("content-length") or 0)
         seen = {
             "method": self.command,
@@ -98,6 +101,17 @@ class _Echo(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
+
+    def _switch(self) -> None:
+        """Switch protocols, tell which Connection field was seen, and echo bytes."""
+        self.send_response(101)
+        self.send_header("upgrade", self.headers["upgrade"])
+        self.send_header("connection", "upgrade")
+        self.send_header("x-seen-connection", self.headers.get("connection", ""))
+        self.end_headers()
+        self.close_connection = True
+        while data := self.connection.recv(4096):
+            self.connection.sendall(data)
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
@@ -156,11 +170,11 @@ class DoorSite:
         chain, key = self._store(name, issued, self.issuing)
         return ServerCertificate(name=name, chain_path=chain, key_path=key)
 
-    def client_certificate(self, name: str, *, by: ToyCA | None = None, **options: Any) -> None:
+    def client_certificate(self, stem: str, *, by: ToyCA | None = None, **options: Any) -> None:
         """Make a client certificate that requests can name."""
         ca = by or self.issuing
         dates = {"not_before": self._past, "not_after": self._future}
-        self._store(name, ca.leaf("alice", **{**dates, **options}), ca)
+        self._store(stem, ca.leaf(**{"name": "alice", **dates, **options}), ca)
 
     def _store(self, name: str, issued: Issued, ca: ToyCA) -> tuple[str, str]:
         chain, key = self.folder / f"{name}.pem", self.folder / f"{name}.key"
@@ -218,12 +232,19 @@ class DoorSite:
         return context
 
     def connect(
-        self, host: str, certificate: str | None = "p256", version: ssl.TLSVersion | None = None
+        self,
+        host: str,
+        certificate: str | None = "p256",
+        version: ssl.TLSVersion | None = None,
+        *,
+        context: ssl.SSLContext | None = None,
+        session: ssl.SSLSession | None = None,
     ) -> ssl.SSLSocket:
         """Open a connection to one of the doors; the caller closes it."""
         plain = socket.create_connection(("127.0.0.1", self.port), timeout=5)
         try:
-            return self.tls(certificate, version).wrap_socket(plain, server_hostname=host)
+            used = context or self.tls(certificate, version)
+            return used.wrap_socket(plain, server_hostname=host, session=session)
         except BaseException:
             plain.close()
             raise
@@ -259,26 +280,63 @@ class DoorSite:
         """Send one request, on a connection of its own unless one is given."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port)
         connection.sock = over or self.connect(sni or host, certificate)
-        connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
-        connection.putheader("Host", host)
-        if body:
-            connection.putheader("Content-Length", str(len(body)))
-        for name, value in headers:
-            connection.putheader(name, value)
-        connection.endheaders(body or None)
-        answer = connection.getresponse()
-        text = answer.read().decode()
-        if over is None:
-            connection.close()
-        from_upstream = "x-request-id" not in answer.headers and text.startswith('{"method"')
+        try:
+            connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
+            connection.putheader("Host", host)
+            if body:
+                connection.putheader("Content-Length", str(len(body)))
+            for name, value in headers:
+                connection.putheader(name, value)
+            connection.endheaders(body or None)
+            answer = connection.getresponse()
+            text = answer.read().decode()
+        finally:
+            if over is None:
+                connection.close()
         return Answer(
             status=answer.status,
             headers={name.lower(): value for name, value in answer.getheaders()},
             body=text,
-            seen=json.loads(text) if from_upstream else {},
+            seen=json.loads(text) if text.startswith('{"method"') else {},
         )
 
     def log_lines(self) -> list[dict[str, Any]]:
         """The access log so far."""
         text = (self.folder / "access.log").read_text()
         return [json.loads(line) for line in text.splitlines()]
+
+
+READ = allow("tellers read", "tellers", "/accounts/**", methods=("GET", "HEAD"))
+SEND = allow("tellers send", "tellers", "/transfers", "/x/*/y", methods=("POST",))
+LOOK = allow("auditors look", "auditors", "/**", methods=("GET",))
+CLOSED = deny("no contractors", "contractors", "/accounts/secret/**")
+APPS: Mapping[str, tuple[Rule, ...]] = {
+    "pay": (READ, SEND, LOOK, CLOSED),
+    "other": (allow("all", "tellers"),),
+}
+TELLER = id_of("pay", READ)
+AUDITOR = id_of("pay", LOOK)
+CLEARED = id_of("pay", CLOSED)
+
+
+@dataclass
+class Door:
+    """A running door and the hands on it."""
+
+    site: DoorSite
+    authorizer: ToyAuthorizer
+    envoy: RunningEnvoy
+
+
+@contextmanager
+def standing_door(folder: Path, apps: Mapping[str, Sequence[Rule]] = APPS, **options: Any) -> Iterator[Door]:
+    """Compile, write, start: a door in front of an echoing upstream, as long as the block runs."""
+    with echo_upstream() as port:
+        site = DoorSite(folder, port)
+        resources = site.resources(apps, **options)
+        write_resources(resources, site.xds)
+        with (
+            ToyAuthorizer().serving(folder / "authz.sock") as authorizer,
+            running_envoy(resources, site.xds, folder) as envoy,
+        ):
+            yield Door(site, authorizer, envoy)

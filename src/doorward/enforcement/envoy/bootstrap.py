@@ -12,15 +12,10 @@ from typing import Any
 from doorward.enforcement.envoy.clusters import build_authorizer
 from doorward.enforcement.envoy.extension import build_extension
 from doorward.enforcement.plan import Limits, RunPaths, check_socket_path
+from doorward.policy.normalisation import RE2_PROGRAM_LIMIT
 
 ADMIN_MODE = 0o600
 """The admin interface has no login: only the file system keeps others out."""
-
-REGEX_PROGRAM_SIZE = 4096
-"""RE2 instructions that one expression may have; Envoy's default of 100 is about one path pattern long.
-
-RE2 takes time linear in the path whatever the expression, so that this bounds memory, not attacks.
-"""
 
 
 def build_bootstrap(base: dict[str, Any], *, node: str, admin_socket: str, xds: str) -> dict[str, Any]:
@@ -54,7 +49,9 @@ def build_base(paths: RunPaths, limits: Limits) -> dict[str, Any]:
         "extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
         max_active_downstream_connections=limits.connections,
     )
-    runtime = {"re2.max_program_size.error_level": REGEX_PROGRAM_SIZE}
+    # Envoy's default is about one path pattern long. RE2 takes time linear in the path whatever the
+    # expression, so that this bounds memory, not attacks.
+    runtime = {"re2.max_program_size.error_level": RE2_PROGRAM_LIMIT}
     return {
         "layered_runtime": {"layers": [{"name": "doorward", "static_layer": runtime}]},
         "overload_manager": {"resource_monitors": [monitor]},

@@ -16,7 +16,8 @@ from doorward.enforcement.envoy.headers import LEAKING_HEADERS, build_route_head
 from doorward.enforcement.envoy.names import ENROL_CHAIN
 from doorward.enforcement.envoy.rules import build_open_slice, build_slice
 from doorward.enforcement.plan import Door, EnrolmentDoor, GatewayPlan, OpenRoute, RuleTerm
-from doorward.policy.paths import REFUSED_PATH_REGEXES, PathPattern
+from doorward.policy.normalisation import REFUSED_PATH_REGEX
+from doorward.policy.paths import PathPattern
 
 RESERVED_PREFIX = "/_doorward"
 """Paths of every application that belong to the door; nothing of them reaches an upstream."""
@@ -25,6 +26,16 @@ MAX_SLICES = 64
 """Routes are tried in order, and a rule for every path is repeated in each: both grow with this."""
 
 _SEGMENT = "[A-Za-z0-9._~-]+"
+_STRIKES_OFF = {
+    "name": "connection",
+    "string_match": {
+        "safe_regex": {"regex": "(?i)(?:keep-alive[ \t]*,[ \t]*)?upgrade(?:[ \t]*,[ \t]*keep-alive)?"}
+    },
+    "invert_match": True,
+}
+"""An upgrade whose Connection field names more: a proxy behind the door would remove those headers,
+our identity headers among them (RFC 9110 section 7.6.1). Envoy drops the field of other requests."""
+_ONE_SPELLING = re.compile(_SEGMENT)
 
 
 def build_route_tables(plan: GatewayPlan) -> dict[str, dict[str, Any]]:
@@ -37,8 +48,11 @@ def build_route_tables(plan: GatewayPlan) -> dict[str, dict[str, Any]]:
 
 def build_door_table(door: Door) -> dict[str, Any]:
     """Return the route table of one application."""
-    routes = [_refusal({"safe_regex": {"regex": regex}}, 400) for regex in REFUSED_PATH_REGEXES]
-    routes.append(_refusal({"path_separated_prefix": RESERVED_PREFIX}, 404))
+    routes = [
+        _refusal({"safe_regex": {"regex": REFUSED_PATH_REGEX}}, 400),
+        _refusal({"prefix": "/", "headers": [_STRIKES_OFF]}, 400),
+        _refusal({"path_separated_prefix": RESERVED_PREFIX}, 404),
+    ]
     routes += [_forward(match, door.id, build_slice(rules)) for match, rules in slice_rules(door.rules)]
     return _table(door.id, door.hosts, routes, build_open_slice(), build_route_headers())
 
@@ -78,8 +92,11 @@ def _first_segments(rule: RuleTerm) -> set[str | None]:
 
 
 def _first_segment(pattern: PathPattern) -> str | None:
-    segment = pattern.text.split("/")[1]
-    return None if "*" in segment else segment
+    if not pattern.segments:
+        return None if pattern.tail else ""
+    segment = pattern.segments[0]
+    # A character with two spellings (`@` and `%40`) would need two routes: it gets the general one.
+    return segment if segment and _ONE_SPELLING.fullmatch(segment) else None
 
 
 def _forward(match: dict[str, Any], cluster: str, rules: dict[str, Any]) -> dict[str, Any]:

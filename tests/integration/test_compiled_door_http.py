@@ -1,0 +1,307 @@
+"""The compiled door in a real Envoy: what applications hear, what refused ones read, what is logged."""
+
+from __future__ import annotations
+
+import ssl
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import h2.config
+import h2.connection
+import h2.events
+import pytest
+from tests.support.door_site import APPS, CLEARED, TELLER, Door, standing_door
+from tests.support.envoy_process import facts_of
+
+from doorward.enforcement.envoy.names import Fact
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
+    """One Envoy for all tests of this file."""
+    with standing_door(tmp_path_factory.mktemp("door"), APPS) as door:
+        yield door
+
+
+@pytest.fixture
+def door(running: Door) -> Door:
+    """The door with a teller in front of it."""
+    running.authorizer.answers = {}
+    running.authorizer.facts = facts_of(TELLER, CLEARED)
+    return running
+
+
+class TestHeaders:
+    """What an application hears."""
+
+    SPOOFED = (
+        ("Client-Cert", ":forged:"),
+        ("Client-Cert-Chain", ":forged:"),
+        ("Doorward-Principal", "person/root"),
+        ("Doorward-Assertion", "forged"),
+        ("Doorward-Anything", "forged"),
+        ("X-Doorward-Application", "forged"),
+        ("X-Forwarded-Client-Cert", "URI=spiffe://corp.example/person/root"),
+        ("X-Forwarded-For", "203.0.113.9"),
+        ("X-Forwarded-Host", "forged"),
+        ("X-Forwarded-User", "forged"),
+        ("Forwarded", "for=203.0.113.9"),
+        ("X-Real-IP", "203.0.113.9"),
+        ("X-Original-URL", "/forged"),
+        ("X-Rewrite-URL", "/forged"),
+        ("X-HTTP-Method-Override", "DELETE"),
+        ("X-Envoy-Max-Retries", "99"),
+        ("X-Envoy-Original-Path", "/forged"),
+        ("X-Request-Id", "forged"),
+        ("Remote-User", "forged"),
+        ("Proxy", "forged"),
+    )
+
+    def test_the_application_hears_who_calls(self, door: Door) -> None:
+        """Certificate, principal and assertion reach the application exactly once, from the authorizer."""
+        seen = door.site.ask("GET", "/accounts/7").seen["headers"]
+        expected = {
+            "client-cert": ":Y2VydA==:",
+            "doorward-principal": "person/alice",
+            "doorward-certificate": "crt_alice",
+            "doorward-assertion": "aaa.bbb.ccc",
+        }
+        for name, value in expected.items():
+            assert [found for header, found in seen if header == name] == [value]
+
+    def test_a_client_cannot_say_who_it_is(self, door: Door) -> None:
+        """No header with which a client could lie about itself or its request gets through."""
+        seen = door.site.ask("GET", "/accounts/7", headers=self.SPOOFED).seen["headers"]
+        assert not [
+            value for _, value in seen if "forged" in value or "203.0.113.9" in value or "root" in value
+        ]
+        assert not {"x-http-method-override", "x-envoy-max-retries"} & {name for name, _ in seen}
+
+    @pytest.mark.parametrize("fact", [Fact.CLIENT_CERT, Fact.PRINCIPAL, Fact.ASSERTION, Fact.CERTIFICATE])
+    def test_an_empty_fact_lets_no_spoof_through(self, door: Door, fact: Fact) -> None:
+        """Where the authorizer's value is empty the client's own header does not take its place."""
+        door.authorizer.facts = facts_of(TELLER, CLEARED, **{fact.value: ""})
+        seen = door.site.ask("GET", "/accounts/7", headers=self.SPOOFED).seen["headers"]
+        assert not [value for _, value in seen if "forged" in value or "root" in value]
+
+    def test_underscores_in_header_names_are_refused(self, door: Door) -> None:
+        """Doorward_Principal, one with Doorward-Principal to CGI and WSGI, is refused."""
+        assert (
+            door.site.ask("GET", "/accounts/7", headers=[("Doorward_Principal", "person/root")]).status == 400
+        )
+
+    def test_identity_cannot_be_struck_off_by_connection_options(self, door: Door) -> None:
+        """Naming an identity header in Connection does not remove it on the way (RFC 9110 7.6.1)."""
+        headers = [("Connection", "Doorward-Principal, Client-Cert")]
+        seen = dict(door.site.ask("GET", "/accounts/7", headers=headers).seen["headers"])
+        assert seen["doorward-principal"] == "person/alice"
+        assert "doorward" not in seen.get("connection", "").lower()
+
+    def test_answers_do_not_tell_what_runs_here(self, door: Door) -> None:
+        """Server software is named neither by the application's answers nor by the door's own."""
+        for path in ("/accounts/7", "/elsewhere"):
+            headers = door.site.ask("GET", path).headers
+            assert not {"server", "x-powered-by", "x-envoy-upstream-service-time"} & set(headers)
+
+
+class TestRefusals:
+    """What a refused one reads."""
+
+    def test_a_refusal_names_the_application_and_no_rule(self, door: Door) -> None:
+        """The text is for people, says which application, and hides which rule or filter spoke."""
+        answer = door.site.ask("GET", "/elsewhere")
+        assert "pay" in answer.body
+        assert "rbac" not in answer.body.lower()
+        assert answer.headers["content-type"].startswith("text/plain")
+
+    def test_a_program_gets_problem_details(self, door: Door) -> None:
+        """Whoever accepts JSON gets RFC 9457 problem details with the request's name."""
+        answer = door.site.ask("GET", "/elsewhere", headers=[("Accept", "application/json")])
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert '"status":403' in answer.body
+
+    def test_an_applications_own_refusal_passes_unchanged(self, door: Door) -> None:
+        """Only the door's own answers are reworded."""
+        assert door.site.ask("GET", "/accounts/7").body.startswith('{"method"')
+
+
+class TestLog:
+    """What is written down."""
+
+    def test_requests_are_logged_without_query_and_with_identity(self, door: Door) -> None:
+        """A line names who, what and by which rule, and never a query string."""
+        door.site.ask("GET", "/accounts/logged?token=secret")
+        line = _await_line(door, lambda one: one.get("path") == "/accounts/logged")
+        assert line["kind"] == "request"
+        assert line["application"] == "app_pay"
+        assert line["principal"] == "per_alice"
+        assert line["certificate"] == "crt_alice"
+        assert line["decision"] == "evt_decision"
+        assert line["rule"] == TELLER
+        assert line["status"] == 200
+        assert "secret" not in str(line)
+
+    def test_a_refused_request_tells_which_half_refused(self, door: Door) -> None:
+        """No allow rule, or no clearance: the line tells them apart."""
+        door.site.ask("GET", "/nothing/allows")
+        line = _await_line(door, lambda one: one.get("path") == "/nothing/allows")
+        assert (line["cleared"], line["allowed"], line["rule"]) == ("allowed", "denied", None)
+        door.authorizer.facts = facts_of(TELLER)
+        door.site.ask("GET", "/accounts/secret/denied")
+        line = _await_line(door, lambda one: one.get("path") == "/accounts/secret/denied")
+        assert (line["cleared"], line["allowed"]) == ("denied", None)
+
+    def test_failed_handshakes_are_logged_as_claims(self, door: Door) -> None:
+        """Who failed is logged with the reason, under names that say it is only claimed."""
+        door.site.alert("pay.test", "stranger")
+        line = _await_line(door, lambda one: one.get("claimed_issuer") == "CN=Stranger")
+        assert line["kind"] == "handshake"
+        assert "CERTIFICATE_VERIFY_FAILED" in line["failure"]
+        assert line["claimed_subject"] == "CN=alice"
+
+    def test_good_connections_are_not_logged_as_handshakes(self, door: Door) -> None:
+        """The listener's log holds failures only: requests and decisions are on record already."""
+        door.site.ask("GET", "/accounts/7")
+        time.sleep(0.1)
+        assert all(
+            one["failure"] or one["flags"] == "NR"
+            for one in door.site.log_lines()
+            if one["kind"] == "handshake"
+        )
+
+    def test_the_enrolment_door_logs_no_path(self, door: Door) -> None:
+        """A one-time token in a path never reaches the log."""
+        door.site.ask("GET", "/i/one-time-token", host="enroll.test", certificate=None)
+        _await_line(door, lambda one: one["application"] == "doorward_enrol")
+        assert "one-time-token" not in (door.site.folder / "access.log").read_text()
+
+    def test_quotes_do_not_break_a_line(self, door: Door) -> None:
+        """Whatever a certificate claims stays inside its JSON string."""
+        door.site.client_certificate("quoting", by=door.site.stranger, name='"},{"kind":"request')
+        door.site.alert("pay.test", "quoting")
+        line = _await_line(door, lambda one: '"},{' in str(one.get("claimed_subject")).replace("\\", ""))
+        assert line["kind"] == "handshake"
+
+
+class TestProtocols:
+    """HTTP/2 and upgrades."""
+
+    @pytest.mark.parametrize(
+        ("authority", "path", "status"),
+        [
+            ("pay.test", "/accounts/7", "200"),
+            ("pay.test", "/else", "403"),
+            ("other.test", "/accounts/7", "421"),
+        ],
+    )
+    def test_http2_is_under_the_same_rules(self, door: Door, authority: str, path: str, status: str) -> None:
+        """HTTP/2 requests meet the same rules, and coalesced ones for another host are misdirected."""
+        context = door.site.tls("p256")
+        context.set_alpn_protocols(["h2"])
+        with door.site.connect("pay.test", context=context) as connection:
+            fields = {":method": "GET", ":scheme": "https", ":authority": authority, ":path": path}
+            assert _exchange_h2(connection, *fields.items())[":status"] == status
+
+    def test_an_invalid_http2_message_ends_the_connection(self, door: Door) -> None:
+        """Request smuggling by forbidden HTTP/2 fields costs the whole connection."""
+        context = door.site.tls("p256")
+        context.set_alpn_protocols(["h2"])
+        with door.site.connect("pay.test", context=context) as connection:
+            fields = {":method": "GET", ":scheme": "https", ":authority": "pay.test", ":path": "/accounts/7"}
+            answer = _exchange_h2(connection, *fields.items(), ("transfer-encoding", "chunked"))
+        assert "ended" in answer
+
+    def test_a_websocket_passes_where_a_rule_allows_it(self, door: Door) -> None:
+        """An upgrade is a GET under the rules; afterwards bytes flow both ways."""
+        with door.site.connect("pay.test") as connection:
+            head = _upgrade(connection, "/accounts/feed")
+            assert head.startswith("HTTP/1.1 101")
+            connection.sendall(b"ping")
+            assert connection.recv(16) == b"ping"
+        with door.site.connect("pay.test") as connection:
+            assert _upgrade(connection, "/elsewhere").startswith("HTTP/1.1 403")
+
+    @pytest.mark.parametrize(
+        ("field", "status"),
+        [
+            ("Upgrade", 101),
+            ("keep-alive, Upgrade", 101),
+            ("Upgrade, Doorward-Principal", 400),
+            ("Client-Cert,upgrade", 400),
+            ("upgrade, x-forwarded-for", 400),
+        ],
+    )
+    def test_an_upgrade_cannot_strike_off_identity(self, door: Door, field: str, status: int) -> None:
+        """What Connection names a proxy behind the door would remove: of an upgrade it names nothing else."""
+        with door.site.connect("pay.test") as connection:
+            head = _upgrade(connection, "/accounts/feed", connection_field=field)
+        assert head.startswith(f"HTTP/1.1 {status}")
+
+    def test_other_upgrades_are_refused(self, door: Door) -> None:
+        """Only WebSocket may leave HTTP."""
+        with door.site.connect("pay.test") as connection:
+            assert _upgrade(connection, "/accounts/feed", protocol="telnet").startswith("HTTP/1.1 403")
+
+    def test_cleartext_http2_is_no_way_past_the_rules(self, door: Door) -> None:
+        """An upgrade to h2c is ignored, and the application never hears of it."""
+        fields = [
+            ("Connection", "Upgrade, HTTP2-Settings"),
+            ("Upgrade", "h2c"),
+            ("HTTP2-Settings", "AAMAAABk"),
+        ]
+        answer = door.site.ask("GET", "/accounts/7", headers=fields)
+        assert answer.status == 200
+        assert not {"upgrade", "connection", "http2-settings"} & {name for name, _ in answer.seen["headers"]}
+
+
+def _exchange_h2(connection: ssl.SSLSocket, *headers: tuple[str, str]) -> dict[str, str]:
+    """Send one request by HTTP/2 and return the answer's headers, or what ended the connection."""
+    machine = h2.connection.H2Connection(
+        h2.config.H2Configuration(validate_outbound_headers=False, normalize_outbound_headers=False)
+    )
+    machine.initiate_connection()
+    machine.send_headers(1, list(headers), end_stream=True)
+    while True:
+        connection.sendall(machine.data_to_send())
+        data = connection.recv(65536)
+        if not data:
+            return {"ended": "closed"}
+        for event in machine.receive_data(data):
+            if isinstance(event, h2.events.ResponseReceived):
+                return {name.decode(): value.decode() for name, value in event.headers}
+            if isinstance(event, h2.events.ConnectionTerminated | h2.events.StreamReset):
+                return {"ended": str(event.error_code)}
+
+
+def _upgrade(
+    connection: ssl.SSLSocket,
+    path: str,
+    *,
+    protocol: str = "websocket",
+    connection_field: str = "Upgrade",
+) -> str:
+    """Ask for another protocol; return the head of the answer."""
+    fields = {
+        "Host": "pay.test",
+        "Connection": connection_field,
+        "Upgrade": protocol,
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+    }
+    lines = [f"GET {path} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items())]
+    connection.sendall("\r\n".join([*lines, "", ""]).encode())
+    head = b""
+    while b"\r\n\r\n" not in head:
+        head += connection.recv(4096)
+    return head.decode()
+
+
+def _await_line(door: Door, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline:
+        found = [one for one in door.site.log_lines() if wanted(one)]
+        if found:
+            return found[-1]
+        time.sleep(0.02)
+    raise AssertionError(door.site.log_lines()[-3:])

@@ -1,0 +1,150 @@
+"""The compiled door in a real Envoy: bounds of time, size and number, and the open enrolment door."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import timedelta
+
+import pytest
+from tests.support.door_site import APPS, CLEARED, TELLER, Door, DoorSite, standing_door
+from tests.support.envoy_process import ToyAuthorizer, facts_of, running_envoy, write_resources
+
+from doorward.enforcement.plan import Limits
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
+    """One Envoy for all tests of this file."""
+    with standing_door(tmp_path_factory.mktemp("door"), APPS) as door:
+        yield door
+
+
+@pytest.fixture
+def door(running: Door) -> Door:
+    """The door with a teller in front of it."""
+    running.authorizer.answers = {}
+    running.authorizer.facts = facts_of(TELLER, CLEARED)
+    return running
+
+
+@pytest.fixture(scope="module")
+def tight(tmp_path_factory: pytest.TempPathFactory, running: Door) -> Iterator[DoorSite]:
+    """A door of its own with tight limits."""
+    folder = tmp_path_factory.mktemp("tight")
+    site = DoorSite(folder, running.site.upstream.port)
+    second = timedelta(seconds=1)
+    limits = Limits(connections_per_door=3, handshake=second, request_headers=second, idle=second)
+    resources = site.resources(APPS, limits=limits)
+    write_resources(resources, site.xds)
+    facts = facts_of(TELLER, CLEARED)
+    with (
+        ToyAuthorizer(facts).serving(folder / "authz.sock"),
+        running_envoy(resources, site.xds, folder),
+    ):
+        yield site
+
+
+class TestLimits:
+    """Bounds of time, size and number."""
+
+    def test_a_silent_connection_is_cut(self, tight: DoorSite) -> None:
+        """Who connects and says nothing is cut when the time for the handshake is over."""
+        with socket.create_connection(("127.0.0.1", tight.port), timeout=5) as connection:
+            assert _seconds_until_closed(connection) < 2
+
+    def test_a_stalled_handshake_is_cut(self, tight: DoorSite) -> None:
+        """Who stops after the ClientHello is cut when the time for the handshake is over."""
+        outgoing = ssl.MemoryBIO()
+        stalled = tight.tls("p256").wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname="pay.test")
+        with pytest.raises(ssl.SSLWantReadError):
+            stalled.do_handshake()
+        with socket.create_connection(("127.0.0.1", tight.port), timeout=5) as connection:
+            connection.sendall(outgoing.read())
+            assert _seconds_until_closed(connection) < 2
+
+    def test_slow_headers_are_cut(self, tight: DoorSite) -> None:
+        """Who drips its headers is told so and cut."""
+        with tight.connect("pay.test") as connection:
+            connection.sendall(b"GET /accounts/7 HTTP/1.1\r\nHost: pay.test\r\n")
+            assert b" 408 " in connection.recv(4096)
+
+    def test_an_idle_connection_is_cut(self, tight: DoorSite) -> None:
+        """A connection without requests ends."""
+        with tight.connect("pay.test") as connection:
+            assert tight.ask("GET", "/accounts/7", over=connection).status == 200
+            assert _seconds_until_closed(connection) < 4
+
+    def test_a_door_has_a_limit_of_connections(self, tight: DoorSite) -> None:
+        """One application's crowd cannot take every connection; the next one is closed."""
+        time.sleep(1.2)  # those of earlier tests have ended by now
+        with (
+            tight.connect("pay.test") as one,
+            tight.connect("pay.test") as two,
+            tight.connect("pay.test") as three,
+        ):
+            for connection in (one, two, three):
+                assert tight.ask("GET", "/accounts/7", over=connection).status == 200
+            assert tight.alert("pay.test") in {"closed", "reset", "UNEXPECTED_EOF_WHILE_READING"}
+
+    def test_large_headers_are_refused(self, door: Door) -> None:
+        """Headers have a size and a number."""
+        assert door.site.ask("GET", "/accounts/7", headers=[("X-Big", "x" * 33_000)]).status == 431
+        many = [(f"X-{number}", "x") for number in range(120)]
+        assert door.site.ask("GET", "/accounts/7", headers=many).status == 431
+
+
+class TestEnrolment:
+    """The open door."""
+
+    def test_it_asks_for_no_certificate_and_serves_listed_requests_only(self, door: Door) -> None:
+        """Listed requests go to the enrolment socket (503 here: nobody listens), everything else is 404."""
+        ask = door.site.ask
+        host = "enroll.test"
+        assert ask("POST", "/enrol", host=host, certificate=None, body=b"x").status == 503
+        assert ask("GET", "/i/abc-DEF_1", host=host, certificate=None).status == 503
+        for method, path in [
+            ("GET", "/enrol"),
+            ("POST", "/enrol/"),
+            ("POST", "/Enrol"),
+            ("GET", "/i/"),
+            ("GET", "/i/a/b"),
+            ("GET", "/"),
+            ("GET", "/accounts/7"),
+        ]:
+            assert ask(method, path, host=host, certificate=None).status == 404
+
+    def test_it_leads_to_no_application(self, door: Door) -> None:
+        """Another Host on the enrolment connection is misdirected."""
+        assert (
+            door.site.ask("GET", "/accounts/7", host="pay.test", sni="enroll.test", certificate=None).status
+            == 421
+        )
+
+    def test_large_bodies_are_refused(self, door: Door) -> None:
+        """No request of the open door may fill memory."""
+        answer = door.site.ask("POST", "/enrol", host="enroll.test", certificate=None, body=b"x" * 40_000)
+        assert answer.status == 413
+
+    def test_its_connections_end_within_eight_seconds(self, door: Door) -> None:
+        """A client that holds an enrolment connection is cut before the reconciler would."""
+        began = time.monotonic()
+        with door.site.connect("enroll.test", None) as connection:
+            connection.settimeout(12)
+            assert door.site.ask("GET", "/", host="enroll.test", over=connection).status == 404
+            with suppress(ssl.SSLError, ConnectionResetError):
+                assert connection.recv(1) == b""
+        assert time.monotonic() - began < 8.5
+
+
+def _seconds_until_closed(connection: socket.socket) -> float:
+    began = time.monotonic()
+    try:
+        while connection.recv(4096):
+            pass
+    except OSError:
+        pass
+    return time.monotonic() - began
