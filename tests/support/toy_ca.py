@@ -44,18 +44,22 @@ class Issued(NamedTuple):
 
     @property
     def der(self) -> bytes:
+        """The certificate in DER."""
         return self.certificate.public_bytes(serialization.Encoding.DER)
 
     @property
     def pem(self) -> bytes:
+        """The certificate in PEM."""
         return pem_of(self.certificate)
 
     @property
     def key_pem(self) -> bytes:
+        """The private key in PEM, not encrypted."""
         return key_pem_of(self.key)
 
     @property
     def sha256(self) -> str:
+        """The lower-case hex digest of the DER."""
         return hashlib.sha256(self.der).hexdigest()
 
 
@@ -103,7 +107,7 @@ class ToyCA:
         """A self-signed root with a key of its own."""
         key = _KEYS.generate(key_kind)
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        builder = _builder(subject, subject, key.public_key(), not_before, not_after)
+        builder = _builder(subject, subject, key.public_key(), (not_before, not_after))
         builder = _with_ca_extensions(builder, path_length)
         return cls(builder.sign(key, signing_hash(key)), key)
 
@@ -116,14 +120,17 @@ class ToyCA:
 
     @property
     def der(self) -> bytes:
+        """The certificate in DER."""
         return self.certificate.public_bytes(serialization.Encoding.DER)
 
     @property
     def pem(self) -> bytes:
+        """The certificate in PEM."""
         return pem_of(self.certificate)
 
     @property
     def key_pem(self) -> bytes:
+        """The private key in PEM, not encrypted."""
         return key_pem_of(self.key)
 
     @property
@@ -143,7 +150,7 @@ class ToyCA:
         """A subordinate CA signed by this one."""
         key = _KEYS.generate(key_kind)
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        builder = _builder(subject, self.certificate.subject, key.public_key(), not_before, not_after)
+        builder = _builder(subject, self.certificate.subject, key.public_key(), (not_before, not_after))
         builder = _with_ca_extensions(builder, path_length).add_extension(
             self._authority_key(), critical=False
         )
@@ -172,18 +179,15 @@ class ToyCA:
     ) -> Issued:
         """An end-entity certificate and its key.
 
-        Args:
-            name: common name, and the last part of the URI SAN.
-            uris: URI SANs; None makes `spiffe://<trust_domain>/<kind>/<name>`, `()` leaves it out.
-            extended_key_usage: object identifiers; None leaves the extension out.
-            is_ca: claim to be a CA in basicConstraints.
-            self_signed: sign with the leaf's own key while still naming this CA as issuer.
-            extra: more extensions, each with its criticality.
+        `name` is the common name and the last part of the URI SAN; `uris` replaces that URI (`()` leaves
+        it out); `extended_key_usage=None` leaves the extension out; `is_ca` claims to be a CA;
+        `self_signed` signs with the leaf's own key while still naming this CA as issuer; `extra` holds
+        more extensions, each with its criticality.
         """
         leaf_key = key or _KEYS.generate(key_kind)
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         builder = _builder(
-            subject, self.certificate.subject, leaf_key.public_key(), not_before, not_after, serial
+            subject, self.certificate.subject, leaf_key.public_key(), (not_before, not_after), serial
         )
         builder = builder.add_extension(x509.BasicConstraints(ca=is_ca, path_length=None), critical=True)
         builder = builder.add_extension(_usage(digital_signature=True, key_cert_sign=is_ca), critical=True)
@@ -229,12 +233,11 @@ def _builder(
     subject: x509.Name,
     issuer: x509.Name,
     public_key: object,
-    not_before: datetime,
-    not_after: datetime,
+    dates: tuple[datetime, datetime],
     serial: int | None = None,
 ) -> x509.CertificateBuilder:
     builder = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer)
-    builder = builder.not_valid_before(not_before).not_valid_after(not_after)
+    builder = builder.not_valid_before(dates[0]).not_valid_after(dates[1])
     builder = builder.serial_number(next(_SERIALS) if serial is None else serial)
     builder = builder.public_key(public_key)  # type: ignore[arg-type]  # any key the library knows
     identifier = x509.SubjectKeyIdentifier.from_public_key(public_key)  # type: ignore[arg-type]

@@ -20,16 +20,20 @@ class FaultyToken(ed25519.Ed25519PrivateKey):
         self.honest = honest
 
     def public_key(self):
+        """The honest one."""
         return self.honest.public_key()
 
     def sign(self, data):
+        """A signature with one bit turned."""
         good = self.honest.sign(data)
         return good[:-1] + bytes((good[-1] ^ 1,))
 
     def private_bytes(self, *arguments):
+        """A token gives nothing away."""
         raise NotImplementedError
 
     def private_bytes_raw(self):
+        """A token gives nothing away."""
         raise NotImplementedError
 
     def __copy__(self):
