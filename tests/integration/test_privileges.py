@@ -1,0 +1,196 @@
+"""Started by root, the gateway keeps one power and Envoy none."""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.little_door import echo_server, free_port
+
+from doorward.core.errors import ConfigurationError
+from doorward.runtime import privileges
+from doorward.runtime.privileges import Capability
+
+ROOT = Path(__file__).parents[2]
+NET_ADMIN, BIND = 1 << Capability.NET_ADMIN, 1 << Capability.NET_BIND_SERVICE
+as_root = pytest.mark.skipif(
+    os.geteuid() != 0 and not os.environ.get("CI"), reason="giving up root needs root; CI runs this as root"
+)
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder that an ordinary user can reach, which pytest's own is not."""
+    with tempfile.TemporaryDirectory(prefix="dw", dir="/tmp") as name:
+        yield Path(name)
+
+
+def dropped(folder: Path, port: int, keep: str) -> dict[str, Any]:
+    """Run the gateway's part in a process of its own and return its report."""
+    with echo_server() as upstream:
+        done = subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "tests.integration.dropped_gateway",
+                str(folder),
+                str(port),
+                str(upstream),
+                keep,
+            ],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr
+    report: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return report
+
+
+def sets(words: dict[str, str]) -> dict[str, int]:
+    """The capability sets of a process, by name."""
+    return {name: int(value, 16) for name, value in words.items() if name.startswith("Cap")}
+
+
+def low_port() -> int:
+    """A free port that only the privileged may listen on."""
+    for port in range(600, 1000):
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    pytest.fail("every port from 600 to 999 is in use")
+
+
+@as_root
+def test_root_is_given_up_but_for_one_power(folder: Path) -> None:
+    """The gateway is an ordinary user with CAP_NET_ADMIN alone; Envoy is that user with nothing."""
+    report = dropped(folder, free_port(), "admin")
+    uid = report["account"][1]
+    assert report["account"][0] == "nobody"
+    assert uid == pwd.getpwnam("nobody").pw_uid != 0
+    for words in report["own"], report["envoy"]:
+        assert words["Uid"] == " ".join([str(uid)] * 4)
+        assert words["Gid"].split()[0] != "0"
+        assert "0" not in words["Groups"].split()
+        assert words["NoNewPrivs"] == "1"
+    assert sets(report["own"]) == {
+        "CapInh": 0,
+        "CapPrm": NET_ADMIN,
+        "CapEff": NET_ADMIN,
+        "CapBnd": 0,
+        "CapAmb": 0,
+    }
+    assert set(sets(report["envoy"]).values()) == {0}
+    assert (report["mechanism"], report["trouble"]) == ("sock-destroy", "")
+    assert report["restarted"], "the binary can be started again though its path is out of reach"
+    assert not report["dumpable"], "Envoy, of the same user, must not read the gateway's memory"
+    assert report["core_limit"] == [0, 0]
+    # Copying needs no capability and works as well: Envoy is dumpable and has none that we lack.
+    assert report["cuts"] == [["cut", True], ["cut", True]]
+
+
+@as_root
+def test_without_any_power_sockets_are_copied(folder: Path) -> None:
+    """Where CAP_NET_ADMIN is missing the cutter finds the other way by itself."""
+    report = dropped(folder, free_port(), "nothing")
+    assert set(sets(report["own"]).values()) == {0}
+    assert (report["mechanism"], report["trouble"]) == ("pidfd", "")
+    assert report["cuts"] == [["not-permitted", True], ["cut", True]]
+
+
+@as_root
+@pytest.mark.parametrize("keep", ["admin", "nothing"])
+def test_low_ports_cost_one_power(folder: Path, keep: str) -> None:
+    """For a port below 1024 Envoy gets CAP_NET_BIND_SERVICE, never CAP_NET_ADMIN, and can still be cut."""
+    report = dropped(folder, low_port(), keep)
+    assert report["low"]
+    kept = BIND | (NET_ADMIN if keep == "admin" else 0)
+    assert sets(report["own"])["CapEff"] == kept
+    assert sets(report["envoy"]) == dict.fromkeys(("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"), BIND)
+    assert report["mechanism"] == ("sock-destroy" if keep == "admin" else "pidfd")
+    assert report["cuts"][1] == ["cut", True]
+
+
+@as_root
+@pytest.mark.parametrize(
+    ("before", "code"),
+    [
+        (
+            "import threading; threading.Thread(target=threading.Event().wait, daemon=True).start()",
+            "threads-running",
+        ),
+        ("os.setuid(account.uid)", "not-root"),
+    ],
+)
+def test_dropping_too_late_is_refused(before: str, code: str) -> None:
+    """Another thread would keep root's powers: then nothing is dropped and the start fails."""
+    script = (
+        "import os; from doorward.runtime.privileges import *; account = choose_account('nobody')\n"
+        f"{before}\n"
+        "try: drop(account)\n"
+        "except Exception as error: print(error.code)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.stdout.strip() == code, done.stderr
+
+
+def test_a_user_that_was_asked_for_must_exist() -> None:
+    """A missing user is a fault where somebody set it, and `nobody` where it is the default."""
+    with pytest.raises(ConfigurationError) as caught:
+        privileges.choose_account("doorward-absent", required=True)
+    assert caught.value.code == "user-unknown"
+    assert privileges.choose_account("doorward-absent").name == "nobody"
+
+
+def test_root_is_no_ordinary_user() -> None:
+    """Dropping to root is refused."""
+    with pytest.raises(ConfigurationError) as caught:
+        privileges.choose_account("root")
+    assert caught.value.code == "user-is-root"
+
+
+def test_programs_and_modules_that_are_missing(folder: Path) -> None:
+    """What could not be had after the drop is said before it."""
+    with pytest.raises(ConfigurationError) as caught:
+        privileges.open_program(folder / "absent")
+    assert caught.value.code == "program-unusable"
+    with pytest.raises(ConfigurationError) as caught:
+        privileges.preload(["json", "doorward.absent"])
+    assert caught.value.code == "module-missing"
+
+
+@as_root
+def test_a_program_that_others_may_not_run(folder: Path) -> None:
+    """The ordinary user could not start it: said before the drop."""
+    program = folder / "envoy"
+    program.write_bytes(b"")
+    program.chmod(0o700)
+    with pytest.raises(ConfigurationError) as caught:
+        privileges.open_program(program)
+    assert "chmod a+rx" in caught.value.hint
+
+
+def test_which_ports_need_a_power() -> None:
+    """The kernel's own limit decides; port 0 is none."""
+    limit = int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text())
+    assert not privileges.needs_bind_service([limit, 8443, 0])
+    assert privileges.needs_bind_service([limit - 1]) == (limit > 1)
