@@ -12,7 +12,7 @@ from tests.support.ports import NOON
 from tests.support.world import OPERATOR, empty_world, found_world
 
 from doorward.audit.events import EventType
-from doorward.authority import revocation, status
+from doorward.authority import directory, revocation, status
 from doorward.authority.records import AuthorityKind, ChangeKind
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.errors import NotFound, RequestRefused, Unavailable
@@ -232,7 +232,7 @@ def test_other_changes_make_no_list_due(world):
     revocation.publish_crl(world.services)
     world.clock.turn(seconds=60)
     world.issue("alice")
-    world.gateway()
+    directory.suspend(world.services, "bob", actor=OPERATOR)
     assert not revocation.crl_due(world.services, world.clock.now())
     with world.work.change() as books:
         for _ in range(1000):

@@ -1,0 +1,86 @@
+"""The certificates of an own authority: root, issuing authority, OCSP responder.
+
+Not here: their keys and their records (founding), which records no intent before the key signs, because
+until the founding's one transaction commits there is no authority that anybody could trust.
+Standard: RFC 5280 section 4.2.1.9; RFC 6960 section 4.2.2.2.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from cryptography import x509
+
+from doorward.authority.services import Services
+from doorward.core.names import build_subject
+from doorward.core.ports import PrivateKey, PublicKey
+from doorward.pki.keys import choose_lint_kind
+from doorward.pki.minting import (
+    MintedCertificate,
+    MintingRequest,
+    PublicationUrls,
+    mint_issuing,
+    mint_root,
+    new_serial,
+    prepare,
+    sign,
+)
+from doorward.pki.profiles import ISSUING, OCSP_RESPONDER, ROOT, choose_validity
+
+
+def certify_root(
+    services: Services, *, common_name: str, key: PrivateKey, now: datetime
+) -> MintedCertificate:
+    """Make a self-signed root for the founding; it is recorded by the caller, in its transaction."""
+    return mint_root(
+        subject=build_subject(common_name),
+        key=key,
+        validity=choose_validity(ROOT, now),
+        serial=new_serial(services.random),
+        lint_key=services.factory.generate(choose_lint_kind(key.public_key())),
+    )
+
+
+def certify_issuing(
+    services: Services,
+    *,
+    common_name: str,
+    public_key: PublicKey,
+    root: x509.Certificate,
+    root_key: PrivateKey,
+    certificate_url: str,
+    now: datetime,
+) -> MintedCertificate:
+    """Make an issuing authority's certificate, signed by the root; `certificate_url` is the root's address."""
+    return mint_issuing(
+        subject=build_subject(common_name),
+        public_key=public_key,
+        validity=choose_validity(ISSUING, now, issuer=root),
+        serial=new_serial(services.random),
+        issuer=root,
+        issuer_key=root_key,
+        lint_key=services.factory.generate(choose_lint_kind(root_key.public_key())),
+        urls=PublicationUrls(ca_issuers=certificate_url),
+    )
+
+
+def certify_responder(
+    services: Services,
+    *,
+    common_name: str,
+    public_key: PublicKey,
+    issuer: x509.Certificate,
+    issuer_key: PrivateKey,
+    now: datetime,
+) -> MintedCertificate:
+    """Make the certificate of a delegated OCSP responder (RFC 6960 section 4.2.2.2)."""
+    request = MintingRequest(
+        profile=OCSP_RESPONDER,
+        subject=build_subject(common_name),
+        public_key=public_key,
+        validity=choose_validity(OCSP_RESPONDER, now, issuer=issuer),
+        serial=new_serial(services.random),
+        issuer=issuer,
+    )
+    lint_key = services.factory.generate(choose_lint_kind(issuer_key.public_key()))
+    return sign(prepare(request, lint_key), issuer_key)

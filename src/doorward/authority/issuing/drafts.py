@@ -1,0 +1,206 @@
+"""A certificate on its way: what will be signed, the row of its intent, the events that tell of it.
+
+Not here: the order of the steps (certificates) and the rules (registration).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from cryptography import x509
+
+from doorward.audit.events import Event, EventType, printable
+from doorward.authority.answers import AnswerSigner, load_signer
+from doorward.authority.journal import write_event
+from doorward.authority.publication import publication_addresses
+from doorward.authority.records import (
+    AuthorityKind,
+    AuthorityRecord,
+    CertificateRecord,
+    OrderRecord,
+    TenantRecord,
+)
+from doorward.authority.services import Services
+from doorward.authority.standing import load_key, require_authority, require_tenant
+from doorward.authority.stores import Books
+from doorward.core.certificate import CertificateFacts, CertificateState
+from doorward.core.entities import TENANT, Principal
+from doorward.core.errors import DoorwardError
+from doorward.core.names import COMMON_NAME_LIMIT, build_subject, render_principal_uri
+from doorward.core.ports import PrivateKey
+from doorward.pki.csr import CertificationRequest
+from doorward.pki.keys import choose_lint_kind
+from doorward.pki.minting import MintingRequest, PreparedCertificate, PublicationUrls, new_serial, prepare
+from doorward.pki.profiles import SERVER, CertificateProfile, choose_validity, profile_for
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Press:
+    """What signing needs, from one snapshot: the authority, its certificate and key, the addresses."""
+
+    tenant: TenantRecord
+    authority: AuthorityRecord
+    certificate: x509.Certificate
+    key: PrivateKey
+    lint_key: PrivateKey
+    signer: AnswerSigner
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """One certificate on its way: `holder` is the principal or gateway that events name."""
+
+    press: Press
+    prepared: PreparedCertificate
+    record: CertificateRecord
+    holder: str
+    key_kind: str
+    actor: str
+
+
+def load_press(services: Services, books: Books) -> Press:
+    """Return what signing needs; raise `NotFound` (`not-founded`) or `Unavailable` (`keys-unavailable`)."""
+    tenant = require_tenant(books)
+    authority = require_authority(books, AuthorityKind.ISSUING)
+    key = load_key(services, authority)
+    return Press(
+        tenant=tenant,
+        authority=authority,
+        certificate=x509.load_der_x509_certificate(authority.der),
+        key=key,
+        lint_key=services.factory.generate(choose_lint_kind(key.public_key())),
+        signer=load_signer(services, books),
+    )
+
+
+def draft_client(
+    services: Services,
+    press: Press,
+    principal: Principal,
+    request: CertificationRequest,
+    *,
+    actor: str,
+    replaces: str,
+) -> Draft:
+    """Prepare a principal's certificate: the directory's name, the request's key."""
+    uri = render_principal_uri(press.tenant.trust_domain, principal.kind, principal.name)
+    return _draft(
+        services,
+        press,
+        profile_for(principal.kind),
+        request,
+        common_name=principal.name,
+        san=(x509.UniformResourceIdentifier(uri),),
+        actor=actor,
+        holder=principal.id,
+        principal_id=principal.id,
+        replaces=replaces,
+    )
+
+
+def draft_server(
+    services: Services, press: Press, order: OrderRecord, request: CertificationRequest, *, actor: str
+) -> Draft:
+    """Prepare a certificate for the hosts of an order."""
+    # The common name is for people; clients look at the SAN alone (RFC 9525), so a long host may be cut.
+    return _draft(
+        services,
+        press,
+        SERVER,
+        request,
+        common_name=order.hosts[0][:COMMON_NAME_LIMIT],
+        san=tuple(x509.DNSName(host) for host in order.hosts),
+        actor=actor,
+        holder=order.gateway_id,
+    )
+
+
+def _draft(
+    services: Services,
+    press: Press,
+    profile: CertificateProfile,
+    request: CertificationRequest,
+    *,
+    common_name: str,
+    san: tuple[x509.GeneralName, ...],
+    actor: str,
+    holder: str,
+    principal_id: str = "",
+    replaces: str = "",
+) -> Draft:
+    """Step 2. The row of an intent holds the bytes that will be signed, and their digest."""
+    now = services.clock.now()
+    addresses = publication_addresses(press.tenant.status_url, press.authority.id)
+    validity = choose_validity(profile, now, issuer=press.certificate)
+    serial = new_serial(services.random)
+    prepared = prepare(
+        MintingRequest(
+            profile=profile,
+            subject=build_subject(common_name),
+            public_key=request.public_key,
+            validity=validity,
+            serial=serial,
+            issuer=press.certificate,
+            san=san,
+            urls=PublicationUrls(crl=addresses.crl, ocsp=addresses.ocsp, ca_issuers=addresses.certificate),
+        ),
+        press.lint_key,
+    )
+    record = CertificateRecord(
+        id=services.new_id("crt"),
+        tenant=TENANT,
+        authority_id=press.authority.id,
+        serial=serial,
+        sha256=prepared.tbs_sha256,
+        profile=profile.name,
+        state=CertificateState.INTENDED,
+        not_before=validity.not_before,
+        not_after=validity.not_after,
+        der=prepared.tbs,
+        created_at=now,
+        principal_id=principal_id,
+        subject_name=common_name,
+        replaces=replaces,
+    )
+    return Draft(
+        press=press, prepared=prepared, record=record, holder=holder, key_kind=request.key_kind, actor=actor
+    )
+
+
+def write_draft_event(
+    services: Services, kind: EventType, drafted: Draft, *, facts: CertificateFacts | None = None
+) -> Event:
+    """Return an event about a certificate on its way; `facts` are there once it is signed."""
+    record = drafted.record
+    data: dict[str, str | datetime] = {
+        "certificate": record.id,
+        "principal": drafted.holder,
+        "authority": record.authority_id,
+        "serial": f"{record.serial:x}",
+        "profile": record.profile,
+        "key_kind": drafted.key_kind,
+        "not_before": record.not_before,
+        "not_after": record.not_after,
+    }
+    personal = {"name": printable(record.subject_name)}
+    if facts is not None:
+        data["sha256"] = facts.sha256
+        personal["subject"] = printable(facts.subject)
+        personal["san"] = printable(", ".join(facts.san))
+    if kind is EventType.CERTIFICATE_RENEWED:
+        data["replaces"] = record.replaces
+    return write_event(services, kind, actor=drafted.actor, data=data, personal=personal)
+
+
+def write_refusal_event(
+    services: Services, refusal: DoorwardError, *, actor: str, holder: str, name: str
+) -> Event:
+    """Return the event of a refusal; `holder` is the principal's or gateway's id."""
+    return write_event(
+        services,
+        EventType.CERTIFICATE_REFUSED,
+        actor=actor,
+        data={"reasons": [refusal.code], "principal": holder},
+        personal={"name": printable(name)},
+    )
