@@ -13,11 +13,7 @@ if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
 fi
 [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
 echo "installing Doorward and its dependencies into $venv" >&2
-PIP_DISABLE_PIP_VERSION_CHECK=1 "$venv/bin/python" -m pip install --quiet \
-  --constraint constraints.txt --editable . --group dev 2>/dev/null ||
-  # pip before 25.1 knows no dependency groups
-  {
-    PIP_DISABLE_PIP_VERSION_CHECK=1 "$venv/bin/python" -m pip install --quiet --constraint constraints.txt pip
-    PIP_DISABLE_PIP_VERSION_CHECK=1 "$venv/bin/python" -m pip install --quiet \
-      --constraint constraints.txt --editable . --group dev
-  }
+# Every dependency by name, version and hash; then Doorward itself, which brings none.
+pip="$venv/bin/python -m pip --disable-pip-version-check install --quiet --no-deps"
+$pip --require-hashes --requirement constraints.txt
+$pip --no-build-isolation --editable .

@@ -33,7 +33,7 @@ from doorward.cli.command import LazyGroup
         "audit": "audit:audit",
         "completion": "completion:completion",
     },
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     epilog="Every command takes --json. First steps: doorward demo",
 )
 @click.version_option(__version__, prog_name="doorward")
