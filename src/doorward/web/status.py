@@ -230,7 +230,7 @@ def _tag(body: bytes) -> str:
 def _is_known(request: Request, headers: dict[str, str]) -> bool:
     """Say whether the client has this very version (RFC 9110 section 13.1.2)."""
     tags = {tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")}
-    return request.method in ("GET", "HEAD") and headers.get("ETag", "") in tags
+    return request.method in ("GET", "HEAD") and "ETag" in headers and headers["ETag"] in tags
 
 
 def _authority_id(request: Request) -> str:

@@ -1,0 +1,269 @@
+"""The status surface over a founded authority: CRL, OCSP, authority certificates, keys, health."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from datetime import timedelta
+from urllib.parse import quote
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509 import ocsp
+from starlette.testclient import TestClient
+from structlog.testing import capture_logs
+from tests.support.ports import NOON
+from tests.support.world import OPERATOR, Held, World, empty_world, found_world
+
+from doorward.authority import gateways, revocation
+from doorward.authority.inventory import root_certificate
+from doorward.authority.records import AuthorityKind
+from doorward.core.certificate import RevocationReason
+from doorward.web.app import build_status_app
+from doorward.web.pool import UseCasePool
+from doorward.web.status import MAX_OCSP_REQUEST_BYTES, decode_ocsp_path, ocsp_caching
+from doorward.wire.jose import parse_jwks, render_jwk
+
+OCSP_TYPE = {"content-type": "application/ocsp-request"}
+
+
+@pytest.fixture
+def world() -> World:
+    """A founded authority that has published its first list."""
+    founded = found_world()
+    revocation.publish_crl(founded.services)
+    return founded
+
+
+@pytest.fixture
+def pool() -> Iterator[UseCasePool]:
+    """A small pool."""
+    small = UseCasePool(workers=2)
+    yield small
+    small.close()
+
+
+@pytest.fixture
+def client(world: World, pool: UseCasePool) -> TestClient:
+    """A client of the status surface; errors of the application are answers."""
+    return TestClient(build_status_app(world.services, pool))
+
+
+def authority(world: World, kind: AuthorityKind = AuthorityKind.ISSUING) -> tuple[str, bytes]:
+    """Return id and DER of the current authority of a kind."""
+    with world.work.read() as books:
+        record = books.authorities.current(kind)
+    assert record is not None
+    return record.id, record.der
+
+
+def question(world: World, held: Held, *, nonce: bytes = b"") -> bytes:
+    """Return an OCSP request about a certificate."""
+    issuer = x509.load_der_x509_certificate(authority(world)[1])
+    leaf = x509.load_der_x509_certificate(held.der)
+    builder = ocsp.OCSPRequestBuilder().add_certificate(leaf, issuer, hashes.SHA1())
+    if nonce:
+        builder = builder.add_extension(x509.OCSPNonce(nonce), critical=False)
+    return builder.build().public_bytes(Encoding.DER)
+
+
+def test_the_revocation_list_of_an_authority_is_served_for_a_minute(world: World, client: TestClient) -> None:
+    """The newest list, in DER, with caching fields that end before the list does."""
+    crl_id, issuing = authority(world)
+    answer = client.get(f"/crl/{crl_id}.crl")
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/pkix-crl")
+    crl = x509.load_der_x509_crl(answer.content)
+    assert crl.is_signature_valid(x509.load_der_x509_certificate(issuing).public_key())  # type: ignore[arg-type]
+    assert answer.headers["cache-control"] == "public, max-age=60, no-transform, must-revalidate"
+    assert answer.headers["last-modified"] == "Mon, 23 Nov 2026 12:00:00 GMT"
+    assert int(answer.headers["content-length"]) == len(answer.content)
+    again = client.get(f"/crl/{crl_id}.crl", headers={"if-none-match": answer.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    head = client.head(f"/crl/{crl_id}.crl")
+    assert (head.status_code, head.headers["etag"], head.content) == (200, answer.headers["etag"], b"")
+
+
+def test_a_list_near_its_end_is_cached_no_longer_than_that(world: World, client: TestClient) -> None:
+    """No cache keeps a list past its nextUpdate."""
+    crl_id, _ = authority(world)
+    with world.work.read() as books:
+        record = books.status.crl(crl_id)
+    assert record is not None
+    world.clock.present = record.next_update - timedelta(seconds=7)
+    assert "max-age=7," in client.get(f"/crl/{crl_id}.crl").headers["cache-control"]
+    world.clock.turn(hours=1)
+    assert "max-age=0," in client.get(f"/crl/{crl_id}.crl").headers["cache-control"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/crl/aut_{0}.crl", "/ca/aut_{0}.cer", "/crl/x.crl", "/ca/..%2f.cer", "/other"]
+)
+def test_what_is_not_there_is_a_problem_document(client: TestClient, path: str) -> None:
+    """Unknown and impossible ids are 404 alike."""
+    answer = client.get(path.format("a" * 20))
+    assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
+
+
+@pytest.mark.parametrize("kind", [AuthorityKind.ROOT, AuthorityKind.ISSUING])
+def test_authority_certificates_are_served_in_der(
+    world: World, client: TestClient, kind: AuthorityKind
+) -> None:
+    """What AIA points to is the certificate that signed (RFC 5280 section 4.2.2.1)."""
+    authority_id, der = authority(world, kind)
+    answer = client.get(f"/ca/{authority_id}.cer")
+    assert (answer.headers["content-type"], answer.content) == ("application/pkix-cert", der)
+    assert (
+        client.get(f"/ca/{authority_id}.cer", headers={"if-none-match": answer.headers["etag"]}).status_code
+        == 304
+    )
+
+
+def test_the_addresses_in_certificates_are_served(world: World, client: TestClient) -> None:
+    """CRL, OCSP and AIA as they stand in a fresh certificate lead to the right answers."""
+    leaf = x509.load_der_x509_certificate(world.issue("alice").der)
+    points = leaf.extensions.get_extension_for_class(x509.CRLDistributionPoints).value
+    access = leaf.extensions.get_extension_for_class(x509.AuthorityInformationAccess).value
+    names = points[0].full_name
+    assert names is not None
+    urls = [names[0].value] + [one.access_location.value for one in access]
+    assert len(urls) == 3
+    for url in urls:
+        path = url.removeprefix("http://pki.corp.example")
+        assert client.get(path).status_code == (405 if path == "/ocsp" else 200)
+
+
+def test_the_root_is_served_as_text(world: World, client: TestClient) -> None:
+    """/root.pem is the current root."""
+    answer = client.get("/root.pem")
+    assert (
+        x509.load_pem_x509_certificate(answer.content).public_bytes(Encoding.DER)
+        == root_certificate(world.services).der
+    )
+
+
+def ask(client: TestClient, request: bytes) -> ocsp.OCSPResponse:
+    """POST an OCSP request."""
+    answer = client.post("/ocsp", content=request, headers=OCSP_TYPE)
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/ocsp-response")
+    assert answer.headers["cache-control"] == "no-store"
+    return ocsp.load_der_ocsp_response(answer.content)
+
+
+def test_ocsp_by_post_follows_a_revocation_at_once(world: World, client: TestClient) -> None:
+    """Good, then revoked, in the very next answer."""
+    held = world.issue("alice")
+    assert (
+        next(iter(ask(client, question(world, held)).responses)).certificate_status
+        is ocsp.OCSPCertStatus.GOOD
+    )
+    revocation.revoke(world.services, held.record.id, RevocationReason.KEY_COMPROMISE, OPERATOR)
+    assert (
+        next(iter(ask(client, question(world, held)).responses)).certificate_status
+        is ocsp.OCSPCertStatus.REVOKED
+    )
+
+
+@pytest.mark.parametrize(
+    "encode", [lambda text: quote(text, safe=""), lambda text: text, lambda text: text.rstrip("=")]
+)
+def test_ocsp_by_get_is_cacheable(world: World, client: TestClient, encode: object) -> None:
+    """However a client writes base64 into the path, the answer comes with RFC 5019 caching fields."""
+    request = question(world, world.issue("alice"))
+    path = "/ocsp/" + encode(base64.b64encode(request).decode())  # type: ignore[operator]
+    answer = client.get(path)
+    assert ocsp.load_der_ocsp_response(answer.content).response_status is ocsp.OCSPResponseStatus.SUCCESSFUL
+    assert answer.headers["cache-control"] == "public, max-age=300, no-transform, must-revalidate"
+    assert "last-modified" in answer.headers
+    assert "expires" in answer.headers
+    assert client.get(path, headers={"if-none-match": answer.headers["etag"]}).status_code == 304
+
+
+def test_an_answer_with_a_nonce_or_an_error_is_not_cached(world: World, client: TestClient) -> None:
+    """A nonce is for one asker; an error may be over in a moment."""
+    request = question(world, world.issue("alice"), nonce=b"n" * 32)
+    answer = client.get("/ocsp/" + quote(base64.b64encode(request).decode(), safe=""))
+    assert answer.headers["cache-control"] == "no-store"
+    wrong = client.get("/ocsp/AAAA")
+    assert (
+        ocsp.load_der_ocsp_response(wrong.content).response_status
+        is ocsp.OCSPResponseStatus.MALFORMED_REQUEST
+    )
+    assert wrong.headers["cache-control"] == "no-store"
+
+
+def test_an_answer_that_is_over_or_has_no_end_is_not_cached(world: World, client: TestClient) -> None:
+    """Caching fields never promise more than the answer does."""
+    der = client.post("/ocsp", content=question(world, world.issue("alice")), headers=OCSP_TYPE).content
+    assert ocsp_caching(der, NOON + timedelta(days=30)) == {"Cache-Control": "no-store"}
+
+
+def test_ocsp_requests_have_a_type_and_a_size(client: TestClient) -> None:
+    """Other types are 415, larger ones 413, in a POST."""
+    assert client.post("/ocsp", content=b"x").status_code == 415
+    long = b"x" * (MAX_OCSP_REQUEST_BYTES + 1)
+    assert client.post("/ocsp", content=long, headers=OCSP_TYPE).status_code == 413
+
+
+@pytest.mark.parametrize(
+    ("path", "request_bytes"),
+    [
+        (b"/ocsp/AAAA", b"\0\0\0"),
+        (b"/ocsp/%2Bw%3D%3D", b"\xfb"),
+        (b"/ocsp/+/+/", b"\xfb\xff\xbf"),
+        (b"/ocsp/%2B//A", b"\xfb\xff\xc0"),
+        (b"/ocsp/\xff", b""),
+        (b"/ocsp/%FF", b""),
+        (b"/ocsp/A", b""),
+        (b"/ocsp/" + b"A" * 20000, b""),
+    ],
+)
+def test_get_paths_are_total(path: bytes, request_bytes: bytes) -> None:
+    """Any path gives bytes; what is not base64 gives none."""
+    assert decode_ocsp_path(path) == request_bytes
+
+
+def test_the_keys_of_the_gateways_are_public(world: World, client: TestClient) -> None:
+    """/jwks.json has each gateway's assertion key; one that is none is passed over and logged."""
+    import json
+
+    key = ec.generate_private_key(ec.SECP256R1()).public_key()
+    gateways.register_gateway(
+        world.services, name="one", assertion_jwk=json.dumps(render_jwk(key)), actor=OPERATOR
+    )
+    world.gateway("two")
+    with capture_logs() as logs:
+        answer = client.get("/jwks.json")
+    assert answer.headers["content-type"] == "application/jwk-set+json"
+    assert [one.public_numbers() for one in parse_jwks(answer.text).keys.values()] == [key.public_numbers()]
+    assert [entry["event"] for entry in logs] == ["assertion-key-malformed"]
+
+
+def test_health_says_that_the_process_answers() -> None:
+    """/healthz needs nothing but the process."""
+    pool = UseCasePool(workers=1)
+    pool.close()
+    answer = TestClient(build_status_app(empty_world().services, pool)).get("/healthz")
+    assert (answer.status_code, answer.text) == (200, "ok\n")
+
+
+def test_readiness_needs_an_authority_and_a_fresh_list(
+    world: World, client: TestClient, pool: UseCasePool
+) -> None:
+    """/readyz names what is missing by its code, and nothing more."""
+    assert client.get("/readyz").json() == {"ready": True, "faults": []}
+    world.clock.turn(days=30)
+    stale = client.get("/readyz")
+    assert (stale.status_code, stale.json()["faults"]) == (503, ["crl-stale"])
+    nothing = TestClient(build_status_app(empty_world().services, pool)).get("/readyz")
+    assert (nothing.status_code, nothing.json()["faults"]) == (503, ["not-founded"])
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/root.pem", "/jwks.json"])
+def test_only_reading_is_allowed(client: TestClient, path: str) -> None:
+    """Other methods are refused with the list of those that work."""
+    answer = client.post(path)
+    assert (answer.status_code, answer.json()["code"]) == (405, "method-wrong")
+    assert "GET" in answer.headers["allow"]
