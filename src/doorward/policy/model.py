@@ -9,9 +9,11 @@ path. A rule holds for a request when both halves do.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
+from typing import NamedTuple
 
 from doorward.core.entities import Principal, PrincipalKind
 from doorward.policy.normalisation import NormalisedPath
@@ -29,6 +31,13 @@ class OnRefusal(Enum):
     """How a refused connection learns of it (DESIGN 2.3): by the TLS alert."""
 
     ALERT = "alert"
+
+
+class Term(NamedTuple):
+    """One atom of authority: a method (`*` = any) on the paths of one pattern."""
+
+    method: str
+    pattern: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +78,8 @@ class Selector:
 
     Names are the directory's names, compared exactly.
 
+    `text` is the same for equal selectors and for no others.
+
     Raises:
         ValueError: nothing is selected, or no principal could ever be selected.
     """
@@ -78,8 +89,12 @@ class Selector:
     services: frozenset[str] = frozenset()
     groups: frozenset[str] = frozenset()
     kinds: frozenset[PrincipalKind] = frozenset()
+    text: str = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
+        keys = (self.persons, self.devices, self.services, self.groups, {kind.value for kind in self.kinds})
+        text = json.dumps([sorted(names) for names in keys], separators=(",", ":"))
+        object.__setattr__(self, "text", text)
         if not (self.persons or self.devices or self.services or self.groups or self.kinds):
             raise ValueError("a selector that names nobody would select everybody")
         if not self.possible_kinds:
@@ -123,16 +138,23 @@ class Selector:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Residual:
-    """The request part of a rule: `methods` (None = any, case-sensitive) and `paths` (any of them)."""
+    """The request part of a rule: `methods` (None = any, case-sensitive) and `paths` (any of them).
+
+    `terms` are its atoms: each method with each pattern.
+    """
 
     methods: frozenset[str] | None = None
     paths: tuple[PathPattern, ...] = (EVERY_PATH,)
+    terms: frozenset[Term] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.methods is not None and not self.methods:
             raise ValueError("a residual without methods never holds")
         if not self.paths:
             raise ValueError("a residual without paths never holds")
+        methods = ("*",) if self.methods is None else self.methods
+        terms = frozenset(Term(method, pattern.text) for method in methods for pattern in self.paths)
+        object.__setattr__(self, "terms", terms)
 
     def matches(self, method: str, path: NormalisedPath) -> bool:
         """Say whether a request, its path normalised, is within this residual."""

@@ -15,7 +15,7 @@ Measured against Envoy 1.40 with `normalize_path`, `merge_slashes` and
 
 What is left may still mean different things to the gateway and to the application behind it; a rule
 about `/admin` must not be passed by another spelling of it. The gateway therefore answers 400,
-before any rule, where `REFUSED_PATH_REGEX` matches; `normalise` refuses the same paths:
+before any rule, where one of `REFUSED_PATH_REGEXES` matches; `normalise` refuses the same paths:
 - a semicolon, raw or escaped: Java servers cut `;parameters` out of the path, others do not;
 - bad or double escapes, escaped control characters, and escapes that are not UTF-8: decoders differ;
 - an escaped character that needs no escape, `//`, a dot segment: step 4 and 5 leave none behind
@@ -82,11 +82,11 @@ _BAD_REST = (
     ),
 )
 
-REFUSED_PATH_REGEX = f"(?:[^/].*)?|(?:{'|'.join(_GOOD_TOKENS)})*(?:{'|'.join(_BAD_REST)})"
-"""RE2, matches a whole normalised path (without query) that the gateway must answer with 400."""
+REFUSED_PATH_REGEXES = (f"(?:[^/].*)?|(?:{'|'.join(_GOOD_TOKENS)})*(?:{'|'.join(_BAD_REST)})",)
+"""RE2; each matches whole normalised paths (without query) that the gateway must answer with 400."""
 
-RE2_PROGRAM_LIMIT = 20000
-"""`re2.max_program_size.error_level` that the generated configuration needs; Envoy's default is 100."""
+RE2_PROGRAM_LIMIT = 4096
+"""`re2.max_program_size.error_level` that our expressions need; Envoy's default is 100 and refuses them."""
 
 
 class PathFault(Enum):
@@ -151,7 +151,7 @@ def normalise(raw_path: str | bytes) -> NormalisedPath | PathRefused:
 
 
 def fault_of(path: str) -> PathFault | None:
-    """Say why a path that Envoy has normalised is refused all the same; `REFUSED_PATH_REGEX` in words."""
+    """Say why a path that Envoy has normalised is refused all the same; `REFUSED_PATH_REGEXES` in words."""
     if not path.startswith("/"):
         return PathFault.NOT_ABSOLUTE
     if re.search(f"[^%{_PLAIN}]", path):

@@ -23,7 +23,19 @@ from functools import lru_cache
 from urllib.parse import quote, unquote
 
 from doorward.core.errors import MalformedInput
-from doorward.policy.normalisation import NormalisedPath, fault_of
+from doorward.policy.normalisation import REFUSED_PATH_REGEXES, NormalisedPath, fault_of
+
+__all__ = [
+    "EVERY_PATH",
+    "PATTERN_LIMIT",
+    "REFUSED_PATH_REGEXES",
+    "Exact",
+    "Form",
+    "PathPattern",
+    "Prefix",
+    "Regex",
+    "pattern_of",
+]
 
 PATTERN_LIMIT = 512
 """Characters; more than any router of the field writes, and it bounds the size of the expressions."""
@@ -95,6 +107,26 @@ class PathPattern:
         return all(
             want is None or want == have for want, have in zip(self.segments, other.segments, strict=False)
         )
+
+    def overlaps(self, other: PathPattern) -> bool:
+        """Say whether some path is within both patterns."""
+        extra = len(other.segments) - len(self.segments)
+        if (extra > 0 and not self.tail) or (extra < 0 and not other.tail):
+            return False
+        pairs = zip(self.segments, other.segments, strict=False)
+        return all(mine is None or theirs is None or mine == theirs for mine, theirs in pairs)
+
+    @property
+    def first_literal(self) -> str | None:
+        """The first segment as every matching request spells it.
+
+        Empty where only `/` itself matches; None where it is no literal, or has more than one
+        spelling: whoever divides rules by their first segment must then keep the rule everywhere.
+        """
+        if not self.segments:
+            return None if self.tail else ""
+        first = self.segments[0]
+        return first if first is not None and _is_unreserved(first) else None
 
     def forms(self) -> tuple[Form, ...]:
         """Return matchers of normalised paths; a path is within this pattern where any of them matches."""

@@ -1,0 +1,223 @@
+"""What a person should look at before a document takes effect: odd rules, unknown names, differences.
+
+Not here: faults (`document` refuses those) and single decisions (`decision.decide` says for each rule
+whether it held and why). Findings are advice: the document is legal and does what it says.
+
+The order of rules means nothing, because a deny overrides every allow. A rule is *idle* where another
+rule makes it meaningless; only what is certain from the document alone is reported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from enum import Enum
+
+from doorward.core.entities import Principal, PrincipalKind
+from doorward.policy.faults import suggest
+from doorward.policy.model import AppPolicy, Document, Effect, Residual, Rule, Selector
+from doorward.policy.paths import PathPattern
+from doorward.policy.rendering import render_rule
+
+KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"})
+"""RFC 9110 section 9 and RFC 5789, less CONNECT."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """Something legal that is probably not meant; `rule` is empty where it is about the application."""
+
+    code: str
+    app: str
+    rule: str
+    message: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        place = f"{self.app}, {self.rule!r}" if self.rule else self.app
+        return f"{place}: {self.message}" + (f" ({self.hint})" if self.hint else "")
+
+
+class Change(Enum):
+    """What became of a part of a document; the value is its sign in front of a line."""
+
+    ADDED = "+"
+    REMOVED = "-"
+    CHANGED = "~"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """One part that differs; `before` or `after` is empty where the part is not there."""
+
+    change: Change
+    key: str
+    before: str = ""
+    after: str = ""
+
+    def __str__(self) -> str:
+        parts = [part for part in (self.before, self.after) if part]
+        return f"{self.change.value} {self.key}" + (f": {' -> '.join(parts)}" if parts else "")
+
+
+def check_names(
+    document: Document, *, principals: Iterable[Principal], groups: Collection[str]
+) -> list[Finding]:
+    """Return everything that `lint_document` finds, and names that the directory does not know.
+
+    An unknown name is legal: whoever gets it later has what the rule says.
+
+    Args:
+        document: the document.
+        principals: all of the directory that are not removed.
+        groups: the names of all groups of the directory.
+    """
+    known: dict[PrincipalKind, set[str]] = {kind: set() for kind in PrincipalKind}
+    for principal in principals:
+        known[principal.kind].add(principal.name)
+    findings = lint_document(document)
+    for app in document.apps:
+        for rule in app.rules:
+            wanted = [("group", rule.selector.groups, groups)]
+            wanted += [(kind.value, names, known[kind]) for kind, names in rule.selector.named]
+            findings += [
+                Finding(
+                    code=f"{noun}-unknown",
+                    app=app.name,
+                    rule=rule.name,
+                    message=f"the directory has no {noun} {name}",
+                    hint=_nearest(name, have)
+                    or f"doorward {noun} add {name}" + (" MEMBER" if noun == "group" else ""),
+                )
+                for noun, names, have in wanted
+                for name in sorted(names - set(have))
+            ]
+    return findings
+
+
+def lint_document(document: Document) -> list[Finding]:
+    """Return what is odd in a document by itself, in its order."""
+    return [finding for app in document.apps for finding in _lint_app(app)]
+
+
+def diff_documents(old: Document | None, new: Document) -> list[Difference]:
+    """Return what applying `new` in place of `old` changes; empty exactly where they are equal.
+
+    Args:
+        old: the document in force; None before the first.
+        new: the document to come.
+    """
+    if old == new:
+        return []
+    found = list(_diff_apps(old, new))
+    if old is None or old.trust_domain != new.trust_domain:
+        found.insert(0, _changed("trust_domain", old.trust_domain if old else "", new.trust_domain))
+    return found or [Difference(change=Change.CHANGED, key="document", after="the order of its entries")]
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    near = suggest(name, known)
+    return near if near.startswith("did you mean") else ""
+
+
+def _lint_app(app: AppPolicy) -> Iterator[Finding]:
+    allows = [rule for rule in app.rules if rule.effect is Effect.ALLOW]
+    denies = [rule for rule in app.rules if rule.effect is Effect.DENY]
+    if not allows:
+        hint = "add a rule with `allow`"
+        yield Finding(code="app-closed", app=app.name, rule="", message="no rule allows anybody", hint=hint)
+    for at, rule in enumerate(app.rules):
+        for code, message, hint in _problems(rule, app.rules[:at], app.rules[at + 1 :], allows, denies):
+            yield Finding(code=code, app=app.name, rule=rule.name, message=message, hint=hint)
+
+
+def _problems(
+    rule: Rule, before: tuple[Rule, ...], after: tuple[Rule, ...], allows: list[Rule], denies: list[Rule]
+) -> Iterator[tuple[str, str, str]]:
+    """Yield code, message and hint of each oddity of one rule."""
+    same = [one for one in before if one.effect is rule.effect and _covers(one, rule)]
+    same += [
+        one for one in after if one.effect is rule.effect and _covers(one, rule) and not _covers(rule, one)
+    ]
+    if same:
+        yield "rule-redundant", f"rule {same[0].name!r} says all of it already", "remove one of them"
+    if rule.effect is Effect.ALLOW:
+        overruled = [one for one in denies if _covers(one, rule)]
+        if overruled:
+            yield (
+                "rule-overruled",
+                f"rule {overruled[0].name!r} denies all of it",
+                "a deny overrides every allow",
+            )
+    elif allows and not any(_may_meet(rule, one) for one in allows):
+        yield "deny-idle", "no rule allows any of what this denies", "what nothing allows is refused anyway"
+    for method in sorted((rule.residual.methods or frozenset()) - KNOWN_METHODS):
+        yield "method-unusual", f"{method} is no common method", _nearest(method, KNOWN_METHODS)
+
+
+def _covers(wide: Rule, narrow: Rule) -> bool:
+    """Say whether everything that the narrow rule is about is within the wide one, for certain."""
+    return _selects_all_of(wide.selector, narrow.selector) and all(
+        _within(method, pattern, wide.residual)
+        for method in narrow.residual.methods or ("*",)
+        for pattern in narrow.residual.paths
+    )
+
+
+def _within(method: str, pattern: PathPattern, wide: Residual) -> bool:
+    return (wide.methods is None or method in wide.methods) and any(one.covers(pattern) for one in wide.paths)
+
+
+def _selects_all_of(wide: Selector, narrow: Selector) -> bool:
+    if wide.kinds and not narrow.possible_kinds <= wide.kinds:
+        return False
+    pairs = [(wide.groups, narrow.groups)]
+    pairs += [(mine, theirs) for (_, mine), (_, theirs) in zip(wide.named, narrow.named, strict=True)]
+    return all(theirs and theirs <= mine for mine, theirs in pairs if mine)
+
+
+def _may_meet(one: Rule, other: Rule) -> bool:
+    """Say whether some request of some principal might be within both."""
+    mine, theirs = one.residual.methods, other.residual.methods
+    if mine is not None and theirs is not None and mine.isdisjoint(theirs):
+        return False
+    if not any(a.overlaps(b) for a in one.residual.paths for b in other.residual.paths):
+        return False
+    names = dict(one.selector.named), dict(other.selector.named)
+    return any(
+        not names[0][kind] or not names[1][kind] or names[0][kind] & names[1][kind]
+        for kind in one.selector.possible_kinds & other.selector.possible_kinds
+    )
+
+
+def _diff_apps(old: Document | None, new: Document) -> Iterator[Difference]:
+    before = {app.name: app for app in old.apps} if old else {}
+    after = {app.name: app for app in new.apps}
+    for name in [*before, *(name for name in after if name not in before)]:
+        yield from _diff_app(f"apps.{name}", before.get(name), after.get(name))
+
+
+def _diff_app(key: str, old: AppPolicy | None, new: AppPolicy | None) -> Iterator[Difference]:
+    """Yield the differences of one application; at least one of the two is there."""
+    if new is None:
+        yield Difference(change=Change.REMOVED, key=key)
+        return
+    if old is None:
+        yield Difference(change=Change.ADDED, key=key)
+    before = _facts(old) if old else {}
+    after = _facts(new)
+    for part in [*before, *(part for part in after if part not in before)]:
+        if before.get(part) != after.get(part):
+            yield _changed(f"{key}.{part}", before.get(part, ""), after.get(part, ""))
+
+
+def _facts(app: AppPolicy) -> dict[str, str]:
+    """Return the parts of an application by key, each as one line."""
+    rules = {f"rules.{rule.name}": render_rule(rule) for rule in app.rules}
+    hosts = ", ".join(sorted(app.hosts))
+    return {"hosts": hosts, "upstream": app.upstream.url, "on_refusal": app.on_refusal.value, **rules}
+
+
+def _changed(key: str, before: str, after: str) -> Difference:
+    change = Change.CHANGED if before and after else Change.ADDED if after else Change.REMOVED
+    return Difference(change=change, key=key, before=before, after=after)

@@ -1,0 +1,343 @@
+"""The meaning of a policy document: a YAML tree into frozen values, with every fault at its place.
+
+Not here: YAML itself (`yaml_tree`), the entry point (`document`), advice on what is legal but odd
+(`analysis`).
+
+What DESIGN section 4 promises and this version has not built is refused with `not-built-yet`: an
+ignored condition would let in whom its author keeps out.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+
+from doorward.core.entities import PrincipalKind
+from doorward.core.errors import MalformedInput
+from doorward.core.names import parse_dns_name, parse_principal_name, parse_trust_domain
+from doorward.policy.faults import FaultList, suggest
+from doorward.policy.model import (
+    AppPolicy,
+    Document,
+    Effect,
+    HttpUpstream,
+    OnRefusal,
+    Residual,
+    Rule,
+    Selector,
+    UnixUpstream,
+    Upstream,
+)
+from doorward.policy.paths import EVERY_PATH, PathPattern
+from doorward.policy.yaml_tree import Node, Scalar, Sequence
+
+RESERVED_LABELS = ("enroll", "portal")
+"""Hosts of ours below the trust domain (DESIGN 2.8): an application there would catch people's links."""
+
+SOCKET_PATH_LIMIT = 107
+"""sun_path of unix(7) without its final zero byte."""
+
+_APP_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+_METHOD = re.compile(r"[A-Z][A-Z0-9_-]{0,31}")
+_HTTP = re.compile(r"http://(\[[^\[\]/]*\]|[^\[\]:/@?#]+)(?::([0-9]{1,5}))?")
+_RULE_NAME_LIMIT = 128
+_UNBUILT_RULE = {
+    "when": "leave it out, or say the same with groups",
+    "require": "leave it out; a second factor cannot be asked for yet",
+    "mode": "leave it out; every rule is enforced",
+}
+_SELECTORS = ("persons", "devices", "services", "groups", "kind")
+
+
+class DocumentReader:
+    """Reads one tree; `faults` lists what is wrong, and what could not be read is left out."""
+
+    def __init__(self, file: str) -> None:
+        self.faults = FaultList(file)
+        self._hosts: dict[str, tuple[str, int]] = {}
+        self._trust_domain = ""
+
+    def read(self, root: Node) -> Document | None:
+        """Return the document; None where it has faults."""
+        top = self.faults.mapping(root, "", ("trust_domain", "apps"))
+        self._trust_domain = self._read_trust_domain(root, top.get("trust_domain"))
+        apps = [
+            app
+            for name, node in (self._optional_entries(top["apps"], "apps") if "apps" in top else [])
+            if (app := self._read_app(name, node))
+        ]
+        return None if self.faults.faults else Document(trust_domain=self._trust_domain, apps=tuple(apps))
+
+    def _optional_entries(self, node: Node, key: str) -> list[tuple[Scalar, Node]]:
+        absent = isinstance(node, Scalar) and not node.given
+        return [] if absent else self.faults.entries(node, key)
+
+    def _read_trust_domain(self, root: Node, node: Node | None) -> str:
+        if node is None:
+            hint = "write `trust_domain: ` and the domain that `doorward init` was given"
+            self.faults.add(root, "missing-key", "there is no `trust_domain`", key="trust_domain", hint=hint)
+            return ""
+        text = self.faults.text(node, "trust_domain")
+        try:
+            return parse_trust_domain(text.value) if text else ""
+        except MalformedInput as error:
+            self.faults.add_malformed(node, error, key="trust_domain")
+            return ""
+
+    def _read_app(self, name: Scalar, node: Node) -> AppPolicy | None:
+        key = f"apps.{name.value}"
+        if not _APP_NAME.fullmatch(name.value):
+            hint = "use a-z, 0-9 and '-', at most 63 characters, beginning with a letter or digit"
+            self.faults.add(
+                name, "app-name-malformed", "this is not a usable application name", key=key, hint=hint
+            )
+        found = self.faults.mapping(node, key, ("hosts", "upstream", "on_refusal", "rules"))
+        for needed in ("hosts", "upstream"):
+            if needed not in found:
+                self.faults.add(name, "missing-key", f"application {name.value!r} has no `{needed}`", key=key)
+        hosts = self._read_hosts(found["hosts"], f"{key}.hosts", name.value) if "hosts" in found else ()
+        upstream = self._read_upstream(found["upstream"], f"{key}.upstream") if "upstream" in found else None
+        if "on_refusal" in found:
+            self._check_on_refusal(found["on_refusal"], f"{key}.on_refusal")
+        rules = self._read_rules(found["rules"], f"{key}.rules") if "rules" in found else ()
+        if self.faults.faults or upstream is None:
+            return None
+        return AppPolicy(name=name.value, hosts=hosts, upstream=upstream, rules=rules)
+
+    def _read_hosts(self, node: Node, key: str, app: str) -> tuple[str, ...]:
+        hosts = []
+        for text in self.faults.texts(node, key):
+            problem = self._problem_of_host(text.value)
+            if problem:
+                code, message, hint = problem
+                self.faults.add(text, code, f"{text.value!r}: {message}", key=key, hint=hint)
+            elif text.value in self._hosts:
+                other, line = self._hosts[text.value]
+                message = f"host {text.value} is taken by application {other!r} in line {line}"
+                self.faults.add(text, "host-taken", message, key=key, hint="a host leads to one application")
+            else:
+                self._hosts[text.value] = app, text.line
+                hosts.append(text.value)
+        return tuple(hosts)
+
+    def _problem_of_host(self, host: str) -> tuple[str, str, str] | None:
+        """Say what is wrong with a host: code, message, mend."""
+        if "*" in host:
+            return "host-malformed", "wildcards are not hosts", "list each host"
+        if ":" in host:
+            return "host-malformed", "a host has no port here", "the port is the gateway's: leave it out"
+        try:
+            name = parse_dns_name(host)
+        except MalformedInput as error:
+            return "host-malformed", error.detail, error.hint
+        if name != host:
+            return "host-malformed", "hosts are lower case", f"write {name}"
+        if self._trust_domain and host in {f"{label}.{self._trust_domain}" for label in RESERVED_LABELS}:
+            return "host-reserved", "this is Doorward's own host", "choose another host for the application"
+        return None
+
+    def _read_upstream(self, node: Node, key: str) -> Upstream | None:
+        text = self.faults.text(node, key)
+        if text is None:
+            return None
+        try:
+            return parse_upstream(text.value)
+        except MalformedInput as error:
+            self.faults.add_malformed(node, error, key=key)
+            return None
+
+    def _check_on_refusal(self, node: Node, key: str) -> None:
+        text = self.faults.text(node, key)
+        if text is None or text.value == OnRefusal.ALERT.value:
+            return
+        if text.value == "page":
+            message = "`on_refusal: page` is not built yet"
+            self.faults.add(node, "not-built-yet", message, key=key, hint="write alert, or leave it out")
+        else:
+            message = f"{text.value!r} is no way to refuse"
+            self.faults.add(node, "unknown-value", message, key=key, hint="write alert, or leave it out")
+
+    def _read_rules(self, node: Node, key: str) -> tuple[Rule, ...]:
+        if isinstance(node, Scalar) and not node.given:
+            return ()
+        if not isinstance(node, Sequence):
+            hint = "write each rule as an entry that begins with `- `"
+            self.faults.add(node, "wrong-type", "a list of rules belongs here", key=key, hint=hint)
+            return ()
+        rules = []
+        names: dict[str, int] = {}
+        for at, item in enumerate(node.items):
+            rule = self._read_rule(item, f"{key}[{at}]", generated_name(at))
+            if rule is None:
+                continue
+            if rule.name in names:
+                message = f"rule {rule.name!r} stands in line {names[rule.name]} already"
+                hint = "give each rule of an application a name of its own"
+                self.faults.add(item, "rule-name-taken", message, key=f"{key}[{at}]", hint=hint)
+            names.setdefault(rule.name, item.line)
+            rules.append(rule)
+        return () if self.faults.faults else tuple(rules)
+
+    def _read_rule(self, node: Node, key: str, default_name: str) -> Rule | None:
+        found = self.faults.mapping(node, key, ("name", "allow", "deny", "to"), _UNBUILT_RULE)
+        name = self._read_rule_name(found["name"], f"{key}.name") if "name" in found else default_name
+        effects = [effect for effect in Effect if effect.value in found]
+        if len(effects) != 1:
+            message = "a rule says either `allow` or `deny`"
+            hint = "make two rules of it" if effects else "write `allow: {groups: [...]}`"
+            self.faults.add(node, "rule-effect", message, key=key, hint=hint)
+            return None
+        word = effects[0].value
+        selector = self._read_selector(found[word], f"{key}.{word}")
+        residual = self._read_residual(found["to"], f"{key}.to") if "to" in found else Residual()
+        if selector is None or residual is None:
+            return None
+        return Rule(name=name, effect=effects[0], selector=selector, residual=residual)
+
+    def _read_rule_name(self, node: Node, key: str) -> str:
+        text = self.faults.text(node, key)
+        name = text.value if text else ""
+        if text and (len(name) > _RULE_NAME_LIMIT or not name.isprintable() or name != name.strip()):
+            message = "this is not a usable rule name"
+            hint = f"write one line of printable text, at most {_RULE_NAME_LIMIT} characters"
+            self.faults.add(node, "rule-name-malformed", message, key=key, hint=hint)
+        return name
+
+    def _read_selector(self, node: Node, key: str) -> Selector | None:
+        found = self.faults.mapping(node, key, _SELECTORS)
+        names = {
+            word: self._read_names(found[word], f"{key}.{word}")
+            for word in ("persons", "devices", "services", "groups")
+            if word in found
+        }
+        kinds = self._read_kinds(found["kind"], f"{key}.kind") if "kind" in found else frozenset()
+        if not found:
+            hint = "name persons, devices, services, groups or kind; everybody is `kind: [person, device, service]`"
+            self.faults.add(
+                node, "selector-empty", "this rule selects nobody in particular", key=key, hint=hint
+            )
+        if not kinds and not any(names.values()):
+            return None
+        try:
+            return Selector(**names, kinds=kinds)
+        except ValueError as error:
+            hint = "all keys of a rule must hold for one principal at once: make a rule for each kind"
+            self.faults.add(node, "selector-impossible", f"this can never hold: {error}", key=key, hint=hint)
+            return None
+
+    def _read_names(self, node: Node, key: str) -> frozenset[str]:
+        names = set()
+        for text in self.faults.texts(node, key):
+            try:
+                names.add(parse_principal_name(text.value))
+            except MalformedInput as error:
+                self.faults.add_malformed(text, error, key=key)
+        return frozenset(names)
+
+    def _read_kinds(self, node: Node, key: str) -> frozenset[PrincipalKind]:
+        known = {kind.value: kind for kind in PrincipalKind}
+        kinds = set()
+        for text in self.faults.texts(node, key):
+            if text.value in known:
+                kinds.add(known[text.value])
+            else:
+                message = f"there is no kind {text.value!r}"
+                self.faults.add(text, "unknown-value", message, key=key, hint=suggest(text.value, known))
+        return frozenset(kinds)
+
+    def _read_residual(self, node: Node, key: str) -> Residual | None:
+        found = self.faults.mapping(node, key, ("methods", "paths"))
+        if not found:
+            hint = "name methods or paths; leave `to` out for every request"
+            self.faults.add(node, "residual-empty", "`to` names nothing", key=key, hint=hint)
+            return None
+        methods = self._read_methods(found["methods"], f"{key}.methods") if "methods" in found else None
+        paths = self._read_paths(found["paths"], f"{key}.paths") if "paths" in found else (EVERY_PATH,)
+        if (methods is not None and not methods) or not paths:
+            return None
+        return Residual(methods=methods, paths=paths)
+
+    def _read_methods(self, node: Node, key: str) -> frozenset[str]:
+        methods = set()
+        for text in self.faults.texts(node, key):
+            if text.value == "CONNECT":
+                message, hint = "rules about CONNECT are not built yet", "leave it out; it is refused"
+                self.faults.add(text, "not-built-yet", message, key=key, hint=hint)
+            elif _METHOD.fullmatch(text.value):
+                methods.add(text.value)
+            else:
+                hint = (
+                    f"write {text.value.upper()}"
+                    if _METHOD.fullmatch(text.value.upper())
+                    else (
+                        "leave `methods` out for every method"
+                        if text.value == "*"
+                        else "write GET, HEAD, POST and so on"
+                    )
+                )
+                message = f"{text.value!r} is not a method"
+                self.faults.add(text, "method-malformed", message, key=key, hint=hint)
+        return frozenset(methods)
+
+    def _read_paths(self, node: Node, key: str) -> tuple[PathPattern, ...]:
+        patterns = []
+        for text in self.faults.texts(node, key):
+            try:
+                patterns.append(PathPattern(text.value))
+            except MalformedInput as error:
+                self.faults.add_malformed(text, error, key=key)
+        return tuple(patterns)
+
+
+def generated_name(at: int) -> str:
+    """Return the name of a rule that has none, by its place counted from 0."""
+    return f"rule {at + 1}"
+
+
+def parse_upstream(text: str) -> Upstream:
+    """Return the upstream that `http://host:port` or `unix:///path` names.
+
+    Raises:
+        MalformedInput: `upstream-malformed`, or `not-built-yet` for what will exist one day.
+    """
+    scheme, separator, rest = text.partition("://")
+    if separator and scheme in ("tcp", "https"):
+        message = f"{scheme}:// upstreams are not built yet"
+        hint = "write http://host:port or unix:///path/to/socket"
+        raise MalformedInput("not-built-yet", message, hint=hint)
+    if scheme == "unix" and separator:
+        return _unix_upstream(rest)
+    match = _HTTP.fullmatch(text)
+    port = int(match[2] or 80) if match else 0
+    host = _upstream_host(match[1]) if match else ""
+    if not host or not 0 < port <= 65535:  # noqa: PLR2004 - the largest port there is
+        message = "this is not an upstream"
+        hint = "write http://host:port without a path, or unix:///path/to/socket"
+        raise MalformedInput("upstream-malformed", message, hint=hint)
+    return HttpUpstream(host=host, port=port)
+
+
+def _unix_upstream(path: str) -> UnixUpstream:
+    fits = path.startswith("/") and len(path) <= SOCKET_PATH_LIMIT
+    if not fits or not path.isascii() or not path.isprintable() or path.endswith("/"):
+        message = "this is not the path of a unix socket"
+        hint = f"write unix:///absolute/path, at most {SOCKET_PATH_LIMIT} printable ASCII characters"
+        raise MalformedInput("upstream-malformed", message, hint=hint)
+    return UnixUpstream(path=path)
+
+
+def _upstream_host(text: str) -> str:
+    """Return an address in its shortest form or a DNS name in lower case; empty where it is neither."""
+    if text.startswith("["):
+        try:
+            return "" if "%" in text else str(ipaddress.IPv6Address(text[1:-1]))
+        except ValueError:
+            return ""
+    try:
+        return str(ipaddress.IPv4Address(text))
+    except ValueError:
+        pass
+    try:
+        return parse_dns_name(text)
+    except MalformedInput:
+        return ""

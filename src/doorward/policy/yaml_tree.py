@@ -1,0 +1,177 @@
+"""YAML text as a tree of scalars, sequences and mappings, each with its place in the text.
+
+Not here: what the tree means (`document`). Every scalar is text: `yes`, `0x1F` and `2026-01-01` are
+what was written, so that no name ever turns into a boolean, a number or a date.
+
+A small part of YAML on purpose: one document, no tags (they make objects), no anchors and aliases (a
+kilobyte of them unfolds into gigabytes), no directives. The text has at most 1 MiB and is nested at
+most 16 deep; it is read as a stream of events, so that neither limit is ever exceeded.
+
+Standard: YAML 1.2.2 chapters 3 and 7 (parse to serialization tree).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.events import (
+    AliasEvent,
+    DocumentStartEvent,
+    MappingEndEvent,
+    MappingStartEvent,
+    ScalarEvent,
+    SequenceEndEvent,
+    SequenceStartEvent,
+)
+
+from doorward.core.errors import ConfigurationError, Fault
+
+TEXT_LIMIT_BYTES = 1024 * 1024
+"""Ten thousand rules; the largest policy files that peers publish are a tenth of it."""
+
+DEPTH_LIMIT = 16
+"""The deepest value of a document is 7 deep."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scalar:
+    """Text; `given` is False where nothing stands (`key:` and no value). Places count from 1."""
+
+    value: str
+    given: bool
+    line: int
+    column: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sequence:
+    """A list of nodes."""
+
+    items: tuple[Node, ...]
+    line: int
+    column: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mapping:
+    """Keys with their nodes in the order of the text; keys may repeat. `end_line` is where it is over."""
+
+    entries: tuple[tuple[Scalar, Node], ...]
+    line: int
+    column: int
+    end_line: int
+    is_flow: bool
+
+
+Node = Scalar | Sequence | Mapping
+
+
+def parse_tree(text: str, *, file: str) -> Node:
+    """Parse one YAML document.
+
+    Args:
+        text: at most 1 MiB in UTF-8.
+        file: its name, for faults.
+
+    Returns:
+        The root; an absent scalar where the text is empty.
+
+    Raises:
+        ConfigurationError: one fault: the first place that is not YAML, or not this part of it.
+    """
+    if len(text) > TEXT_LIMIT_BYTES or len(text.encode("utf-8", "surrogatepass")) > TEXT_LIMIT_BYTES:
+        raise _error(file, "document-too-large", f"the document has more than {TEXT_LIMIT_BYTES} bytes")
+    try:
+        return _Composer(YAML(typ="safe", pure=True).parse(text), file).compose()
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        message = f"this is not YAML: {error.problem or error.context}"
+        raise _error(file, "yaml-syntax", message, mark) from error
+    # The scanner lets errors of its own building blocks through: chr() of an escape, int() of a directive.
+    except (YAMLError, ValueError, OverflowError) as error:
+        message = "this is not YAML: a character or an escape that no document may hold"
+        raise _error(file, "yaml-syntax", message) from error
+
+
+def _error(file: str, code: str, message: str, mark: Any = None, hint: str = "") -> ConfigurationError:
+    line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
+    return ConfigurationError(
+        [Fault(code=code, message=message, hint=hint, file=file, line=line, column=column)]
+    )
+
+
+class _Composer:
+    """Events into nodes; refuses what is not wanted at the event that brings it."""
+
+    def __init__(self, events: Iterator[Any], file: str) -> None:
+        self._events = events
+        self._file = file
+
+    def compose(self) -> Node:
+        root: Node | None = None
+        for event in self._events:
+            if isinstance(event, DocumentStartEvent):
+                self._check_start(event, first=root is None)
+            elif isinstance(event, AliasEvent | ScalarEvent | SequenceStartEvent | MappingStartEvent):
+                root = self._node(event, 1)
+        return root or Scalar(value="", given=False, line=1, column=1)
+
+    def _check_start(self, event: Any, *, first: bool) -> None:
+        if not first:
+            raise self._unsupported(
+                event, "a second document", "keep everything in one document, without ---"
+            )
+        if event.version or event.tags:
+            raise self._unsupported(event, "a directive", "leave out the lines that begin with %")
+
+    def _node(self, event: Any, depth: int) -> Node:
+        if depth > DEPTH_LIMIT:
+            message = f"the document is nested more than {DEPTH_LIMIT} deep"
+            raise _error(self._file, "document-too-deep", message, event.start_mark)
+        if isinstance(event, AliasEvent) or event.anchor:
+            raise self._unsupported(event, "anchors and aliases", "write the value out in each place")
+        if event.tag:
+            raise self._unsupported(event, "tags", "leave out the word that begins with !")
+        line, column = event.start_mark.line + 1, event.start_mark.column + 1
+        if isinstance(event, ScalarEvent):
+            given = bool(event.value or event.style)
+            return Scalar(value=event.value, given=given, line=line, column=column)
+        if isinstance(event, SequenceStartEvent):
+            items = tuple(self._node(one, depth + 1) for one in self._until(SequenceEndEvent))
+            return Sequence(items=items, line=line, column=column)
+        return self._mapping(event, depth)
+
+    def _mapping(self, event: Any, depth: int) -> Mapping:
+        entries: list[tuple[Scalar, Node]] = []
+        end = event
+        for one in self._events:
+            if isinstance(one, MappingEndEvent):
+                end = one
+                break
+            key = self._node(one, depth + 1)
+            if not isinstance(key, Scalar):
+                raise self._unsupported(
+                    one, "a list or mapping as a key", "write a plain word before the colon"
+                )
+            entries.append((key, self._node(next(self._events), depth + 1)))
+        return Mapping(
+            entries=tuple(entries),
+            line=event.start_mark.line + 1,
+            column=event.start_mark.column + 1,
+            end_line=end.end_mark.line + 1,
+            is_flow=bool(event.flow_style),
+        )
+
+    def _until(self, end: type) -> Iterator[Any]:
+        for event in self._events:
+            if isinstance(event, end):
+                return
+            yield event
+
+    def _unsupported(self, event: Any, what: str, hint: str) -> ConfigurationError:
+        message = f"{what} cannot be used here"
+        return _error(self._file, "yaml-unsupported", message, event.start_mark, hint)
