@@ -1,0 +1,79 @@
+"""The gateway's parsers are total, and what they accept comes back."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import UTC, datetime
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from doorward.core.errors import MalformedInput
+from doorward.gateway.admin import parse_statistics
+from doorward.gateway.endpoints import Endpoint, parse_endpoint, shorten
+from doorward.gateway.journal import JournalEntry, parse_journal, parse_line, render_entry
+
+endpoints = st.one_of(
+    st.builds(Endpoint, st.binary(min_size=4, max_size=4), st.integers(0, 65535)),
+    st.builds(
+        Endpoint,
+        st.binary(min_size=16, max_size=16).filter(lambda address: shorten(address) == address),
+        st.integers(0, 65535),
+        st.integers(0, 0xFFFF_FFFF),
+    ),
+)
+words = st.text(st.characters(codec="ascii"), max_size=80)
+moments = st.integers(0, 2**33).map(lambda seconds: datetime.fromtimestamp(seconds, UTC))
+entries = st.builds(
+    JournalEntry,
+    cookie=st.integers(0, 2**64 - 1),
+    connection_id=words,
+    epoch=st.integers(0, 2**40),
+    local=endpoints,
+    remote=endpoints,
+    sha256=words,
+    certificate_id=words,
+    principal_id=words,
+    application_id=words,
+    class_token=words,
+    revision=st.integers(0, 2**40),
+    deadline=moments,
+    admitted_at=moments,
+)
+
+
+@given(endpoints)
+def test_every_endpoint_comes_back(endpoint: Endpoint) -> None:
+    """An endpoint's text gives the endpoint."""
+    assert parse_endpoint(str(endpoint)) == endpoint
+
+
+@given(st.text(max_size=100) | st.from_regex(r"\[?[0-9a-f:.%]{0,60}\]?:[0-9]{0,6}"))
+def test_any_text_is_an_endpoint_or_malformed(text: str) -> None:
+    """Any text gives an endpoint or MalformedInput."""
+    with suppress(MalformedInput):
+        parse_endpoint(text)
+
+
+@given(entries)
+def test_every_entry_comes_back(entry: JournalEntry) -> None:
+    """A line of the journal gives its entry."""
+    assert parse_line(render_entry(entry)) == entry
+
+
+@given(st.binary(max_size=200), entries, st.data())
+def test_any_bytes_are_a_line_or_malformed(noise: bytes, entry: JournalEntry, data: st.DataObject) -> None:
+    """Any bytes, also a damaged line, give a value or MalformedInput, and never spoil a whole journal."""
+    line = bytearray(render_entry(entry))
+    place = data.draw(st.integers(0, len(line) - 1))
+    line[place : place + 3] = noise[:3]
+    for one in (noise, bytes(line)):
+        with suppress(MalformedInput):
+            parse_line(one)
+        assert isinstance(parse_journal([b'{"journal":1,"boot":"b"}\n', one], "b"), dict)
+
+
+@given(st.text(max_size=300))
+def test_any_text_has_statistics(text: str) -> None:
+    """Any text gives a table of whole numbers."""
+    assert all(value >= 0 for value in parse_statistics(text).values())
