@@ -223,7 +223,10 @@ def _apply(
 
 def _find(books: Books, document: Document) -> tuple[Finding, ...]:
     """Return what a person should look at, such as names that the directory does not know (yet)."""
-    people = books.directory.list()
+    selectors = [rule.selector for app in document.apps for rule in app.rules]
+    names = {name for selector in selectors for _, named in selector.named for name in named}
+    # Only who is named is looked up: the directory may hold a million devices.
+    people = [one for one in map(books.directory.by_name, sorted(names)) if one is not None]
     return tuple(check_names(document, principals=people, groups=books.directory.groups()))
 
 

@@ -126,6 +126,14 @@ def test_unknown_names_are_findings(world):
     assert any("telers" in str(one) for one in policies.check_document(world.services, text, file="a.yaml"))
 
 
+def test_only_names_that_nobody_has_are_findings(world):
+    """A person of the directory is no finding; a device's name where a person is meant is one."""
+    text = DOCUMENT.replace("allow: {groups: [tellers]}", "allow: {persons: [alice, sensor-1]}")
+    found = [str(one) for one in policies.check_document(world.services, text, file="a.yaml")]
+    assert any("sensor-1" in one for one in found)
+    assert not any("alice" in one for one in found)
+
+
 def test_export_is_what_was_applied(world):
     """The text comes back as it was, comments and all; before the first there is an empty document."""
     empty = policies.export_document(world.services)

@@ -15,7 +15,9 @@ from doorward.core.errors import NotFound
 def test_half_an_authority_is_none():
     """A tenant without its certificates is a damaged database: nothing is made up, the way back is said."""
     world = empty_world()
-    tenant = TenantRecord(id=TENANT, trust_domain="corp.example", status_url="http://x.example", created_at=NOON)
+    tenant = TenantRecord(
+        id=TENANT, trust_domain="corp.example", status_url="http://x.example", created_at=NOON
+    )
     with world.work.change() as books:
         books.tenants.add(tenant)
     with world.work.read() as books, pytest.raises(NotFound) as refusal:
