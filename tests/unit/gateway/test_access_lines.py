@@ -1,0 +1,144 @@
+"""What becomes of one line of Envoy's access log."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from doorward.audit.events import EventType, build_event
+from doorward.gateway.access_lines import LONGEST_LINE, AccessLine, parse_access_line
+from tests.support.ports import NOON
+
+GATEWAY = "gtw_aaaaaaaaaaaaaaaaaaaa"
+APP = "app_bbbbbbbbbbbbbbbbbbbb"
+REQUEST = {
+    "kind": "request", "time": "2026-11-23T12:00:00.123Z", "connection": "17", "remote": "192.0.2.7:55000",
+    "application": APP, "method": "GET", "path": "/accounts/7", "status": 200, "flags": "-", "duration_ms": 3,
+    "bytes_sent": 120, "bytes_received": 0, "principal": "per_cccccccccccccccccccc",
+    "certificate": "crt_dddddddddddddddddddd", "rule": "gabc", "request": "4f1c", "protocol": "HTTP/1.1",
+}
+HANDSHAKE = {
+    "kind": "handshake", "time": "2026-11-23T12:00:00Z", "connection": "18", "remote": "[2001:db8::1]:5000",
+    "application": APP, "flags": "-", "tls": "-", "server_name": "bank.test",
+    "failure": "TLS_error:|268435581:SSL routines:OPENSSL_internal:CERTIFICATE_VERIFY_FAILED:TLS_error_end",
+    "claimed_sha256": "ab" * 32, "claimed_serial": "0a0b", "claimed_subject": "CN=alice", "claimed_issuer": "CN=x",
+    "claimed_uri": "spiffe://corp.example/person/alice",
+}
+
+
+def _parse(value: dict[str, Any]) -> AccessLine | None:
+    return parse_access_line(json.dumps(value).encode(), GATEWAY)
+
+
+def _fits(line: AccessLine) -> None:
+    build_event(
+        id="evt_aaaaaaaaaaaaaaaaaaaa", type=line.type, at=NOON, tenant="ten_default", actor=line.actor,
+        data=line.data, personal=line.personal,
+    )
+
+
+def test_a_request_becomes_an_event_of_its_principal() -> None:
+    """A request line names method, status, rule and principal; address and path are personal."""
+    line = _parse(REQUEST)
+    assert line is not None
+    assert line.type is EventType.REQUEST_ANSWERED
+    assert line.actor == "per_cccccccccccccccccccc"
+    assert line.data["status"] == 200
+    assert line.data["rules"] == ["gabc"]
+    assert line.personal == {"source": "192.0.2.7", "path": "/accounts/7"}
+    _fits(line)
+
+
+def test_what_is_unknown_is_left_out() -> None:
+    """Dashes and nulls of Envoy, and ids that are none, do not reach the event."""
+    line = _parse({**REQUEST, "principal": "-", "certificate": None, "rule": "-", "duration_ms": "x", "time": "now",
+                   "status": None, "method": None, "remote": None})
+    assert line is not None
+    assert line.actor == "system"
+    assert line.data["status"] == 0
+    assert line.data["method"] == "UNREADABLE"
+    assert "principal" not in line.data
+    assert "started_at" not in line.data
+    assert "source" not in line.personal
+    _fits(line)
+
+
+def test_a_moment_without_zone_is_left_out() -> None:
+    """A time that does not say its zone is no moment."""
+    line = _parse({**REQUEST, "time": "2026-11-23T12:00:00"})
+    assert line is not None
+    assert "started_at" not in line.data
+
+
+def test_the_enrolment_door_keeps_no_path() -> None:
+    """What somebody asked at the enrolment host is not kept by path."""
+    line = _parse({**REQUEST, "application": "doorward_enrol"})
+    assert line is not None
+    assert "path" not in line.personal
+    assert "application" not in line.data
+
+
+def test_a_failed_handshake_is_labelled_as_claimed() -> None:
+    """The identity in a failed handshake is kept under names that say that nobody proved it."""
+    line = _parse(HANDSHAKE)
+    assert line is not None
+    assert line.type is EventType.HANDSHAKE_FAILED
+    assert line.data["reason"] == "certificate-verify-failed"
+    assert line.personal["claimed_subject"] == "CN=alice"
+    assert line.personal["source"] == "2001:db8::1"
+    assert not {name for name in (*line.data, *line.personal) if name in {"principal", "subject", "name"}}
+    _fits(line)
+
+
+def test_an_unknown_server_name_is_a_failed_handshake() -> None:
+    """A connection that found no chain has no TLS failure, but is on record."""
+    line = _parse({**HANDSHAKE, "failure": None, "flags": "NR"})
+    assert line is not None
+    assert line.data["reason"] == "server-name-unknown"
+
+
+def test_a_failure_without_a_name_is_on_record() -> None:
+    """A failure in other words than BoringSSL's keeps its words as detail."""
+    line = _parse({**HANDSHAKE, "failure": "peer went away", "claimed_sha256": "?"})
+    assert line is not None
+    assert line.data["reason"] == "handshake-failed"
+    assert "claimed_sha256" not in line.data
+    _fits(line)
+
+
+def test_a_good_handshake_is_not_told_twice() -> None:
+    """A connection whose handshake went well is on record by its decision already."""
+    assert _parse({**HANDSHAKE, "failure": "-", "flags": "-"}) is None
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"", b"{", b"[]", b"17", b'{"kind": "other"}', b'{"kind": []}', b"\xff\xfe", b"[" * 5000, b"x" * (LONGEST_LINE + 1)],
+)
+def test_an_unreadable_line_is_news_and_not_an_error(line: bytes) -> None:
+    """Whatever stands in the file, the result is an event."""
+    found = parse_access_line(line, GATEWAY)
+    assert found is not None
+    assert found.type is EventType.ACCESS_MALFORMED
+    assert found.data["length"] == len(line)
+    _fits(found)
+
+
+@given(
+    st.fixed_dictionaries(
+        {"kind": st.sampled_from(["request", "handshake"])},
+        optional={
+            name: st.one_of(st.none(), st.text(), st.integers(), st.booleans(), st.lists(st.text(), max_size=2))
+            for name in (set(REQUEST) | set(HANDSHAKE)) - {"kind"}
+        },
+    )
+)
+def test_any_value_in_any_field_fits_the_catalogue(value: dict[str, Any]) -> None:
+    """No value that a peer can make Envoy write makes an event that cannot be recorded."""
+    line = _parse(value)
+    if line is not None:
+        _fits(line)
