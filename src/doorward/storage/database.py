@@ -1,6 +1,6 @@
 """The database: its file, its connections, its transactions. The only module that knows SQLite.
 
-Not here: tables (`schema`), statements (`repositories`), several changes in one commit (`writing`).
+Not here: tables (`schema`), statements (`repositories`), who writes when (`writing`, `turns`).
 
 Two pools over one file, shared with other processes:
     readers   up to `readers` connections, `query_only`; each transaction is one WAL snapshot
@@ -29,11 +29,13 @@ from sqlalchemy.pool import QueuePool
 
 from doorward.core.errors import ConfigurationError, Fault
 from doorward.storage.faults import translated
+from doorward.storage.turns import Turns
+from doorward.storage.writing import Writer
 
 BUSY_TIMEOUT = timedelta(seconds=5)
 """How long to wait for another writer: `max_staleness` of the gateways is 5 s, so nobody gains by waiting longer."""
-READERS = 8
-"""Connections that read at the same time; each holds a file and a page cache of at most 8 MB."""
+READERS = 16
+"""Connections that read at the same time; each holds a file and a page cache of at most 4 MB."""
 
 _PRAGMAS = (
     "PRAGMA journal_mode = WAL",  # readers never wait for the writer
@@ -42,7 +44,7 @@ _PRAGMAS = (
     "PRAGMA trusted_schema = OFF",  # a doctored file must not run functions through its views
     "PRAGMA cell_size_check = ON",  # find a damaged page before it is copied
     "PRAGMA temp_store = MEMORY",  # sorting needs no second place that may be full
-    "PRAGMA cache_size = -8000",  # KiB
+    "PRAGMA cache_size = -4000",  # KiB; the kernel caches the rest
 )
 
 
@@ -61,8 +63,10 @@ class Database:
     def __init__(self, url: str, *, busy_timeout: timedelta = BUSY_TIMEOUT, readers: int = READERS) -> None:
         self.path = _path(url)
         self.busy_timeout = busy_timeout
+        self._turns = Turns(self.path)
         self._readers = self._engine(begin="BEGIN", size=readers, query_only=True)
-        self._writer = self._engine(begin="BEGIN IMMEDIATE", size=1, query_only=False)
+        self._writers = self._engine(begin="BEGIN IMMEDIATE", size=1, query_only=False)
+        self._writer = Writer(self._writers, self._turns, busy_timeout)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -78,13 +82,13 @@ class Database:
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """Open the write transaction: committed at the end of the block, undone on any exception.
+        """Open a change: durable when the block has ended, undone on any exception; see `writing`.
 
         Raises:
             Unavailable: as `read`, and `store-full`, `store-read-only`.
             IntegrityError: `store-damaged`, `store-contradiction`.
         """
-        with translated(), self._writer.connect() as connection, connection.begin():
+        with translated(), self._writer.transaction() as connection:
             yield connection
 
     def create(self) -> None:
@@ -95,14 +99,19 @@ class Database:
         with translated():
             try:
                 self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+                # Only where it is new: closing a second descriptor of an open database would drop the
+                # locks that SQLite holds in this process (https://www.sqlite.org/howtocorrupt.html, 2.2).
+                os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+            except FileExistsError:
+                return
             except OSError as error:
                 raise sqlite3.OperationalError(error.strerror) from error
 
     def close(self) -> None:
         """Close every connection; the last one of all processes folds the write-ahead log into the file."""
         self._readers.dispose()
-        self._writer.dispose()
+        self._writers.dispose()
+        self._turns.close()
 
     def _engine(self, *, begin: str, size: int, query_only: bool) -> Engine:
         engine = create_engine(

@@ -1,0 +1,199 @@
+"""The one write connection of a process: its threads stand in line, and share commits where they wait.
+
+Not here: other processes (`turns`), what is written. A synced commit costs as much as ten small
+changes, so whoever ends a change while others stand in line leaves the transaction open for the
+next one, and waits; the last one commits for all:
+
+    1. take the turn, first come, first served
+    2. open the transaction, or join the one that the last one left open
+    3. a savepoint; the change; on an exception back to the savepoint, so that only this change is undone
+    4. others in line, and neither `MAX_MEMBERS` nor `MAX_SECONDS` reached: hand on; else commit
+    5. return once the commit that holds this change is durable, or raise what it raised
+
+A change may see what was not yet committed when it began; both are committed by one commit or
+neither is, so nobody ever acts on a change that is lost. Readers see committed changes only.
+Standard: https://www.sqlite.org/lang_savepoint.html.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Engine, RootTransaction
+
+from doorward.core.errors import Unavailable
+from doorward.storage.turns import Turns
+
+MAX_MEMBERS = 64
+"""Changes in one commit: by then a change pays less than 2 % of it."""
+MAX_SECONDS = 0.01
+"""How long a transaction takes in new changes: other processes wait for as long."""
+
+
+class _Group:
+    """One open transaction and the changes in it; `fault` is why it will not be committed."""
+
+    def __init__(self, connection: Connection, transaction: RootTransaction, held: ExitStack) -> None:
+        self.connection = connection
+        self.driver: Any = connection.connection.driver_connection
+        self.transaction = transaction
+        self.held = held
+        self.began = time.monotonic()
+        self.members = 0
+        self.ending = False
+        self.fault: BaseException | None = None
+        self.done = threading.Event()
+
+
+class Writer:
+    """Hands out the write connection. Safe to share between threads.
+
+    Args:
+        engine: begins its transactions with BEGIN IMMEDIATE.
+        turns: the queue between processes.
+        patience: how long one waits for the turn, and then for the commit.
+    """
+
+    def __init__(self, engine: Engine, turns: Turns, patience: timedelta) -> None:
+        self._engine = engine
+        self._turns = turns
+        self._patience = patience
+        self._lock = threading.Lock()
+        self._line: deque[threading.Event] = deque()
+        self._taken = False
+        self._group: _Group | None = None
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """Open a change: durable when the block has ended, undone on any exception.
+
+        The block must not wait for another thread that writes.
+
+        Raises:
+            Unavailable: `store-busy`, `store-missing`, `store-read-only`.
+            sqlite3.Error, DBAPIError: as the driver raises them.
+        """
+        self._take_turn()  # 1
+        try:
+            group = self._join()  # 2
+        except BaseException:
+            self._pass_on()
+            raise
+        try:
+            yield group.connection  # 3
+            group.driver.execute("RELEASE change")  # fails where SQLite has undone the whole on its own
+            group.members += 1
+        except BaseException as error:
+            _undo(group, error)
+            self._leave(group)
+            raise
+        self._leave(group)  # 4
+        self._await(group)  # 5
+
+    def _take_turn(self) -> None:
+        with self._lock:
+            if not self._taken:
+                self._taken = True
+                return
+            called = threading.Event()
+            self._line.append(called)
+        try:
+            called.wait(self._patience.total_seconds())
+        except BaseException:  # the person at the keyboard
+            if not self._step_out(called):
+                self._leave_unused()
+            raise
+        if self._step_out(called):
+            raise _busy()
+
+    def _step_out(self, called: threading.Event) -> bool:
+        """Leave the line; False where the turn has come already."""
+        with self._lock:
+            if called.is_set():
+                return False
+            self._line.remove(called)
+            return True
+
+    def _leave_unused(self) -> None:
+        group = self._group
+        if group is None:
+            self._pass_on()
+        else:
+            self._leave(group)
+
+    def _join(self) -> _Group:
+        group = self._group
+        if group is None:
+            with ExitStack() as stack:
+                connection = stack.enter_context(self._engine.connect())
+                stack.enter_context(self._turns.taken(self._patience))
+                group = _Group(connection, connection.begin(), stack.pop_all())
+            self._group = group
+        group.driver.execute("SAVEPOINT change")
+        return group
+
+    def _leave(self, group: _Group) -> None:
+        with self._lock:
+            room = group.members < MAX_MEMBERS and time.monotonic() - group.began < MAX_SECONDS
+            if self._line and room and group.fault is None:
+                self._line.popleft().set()
+                return
+            group.ending = True
+            self._group = None
+        self._end(group)
+
+    def _end(self, group: _Group) -> None:
+        try:
+            with group.held:
+                if group.fault is None and group.members:
+                    group.transaction.commit()
+                else:
+                    group.transaction.rollback()
+        except Exception as error:  # noqa: BLE001  # every member raises it
+            group.fault = group.fault or error
+        except BaseException:
+            group.fault = group.fault or Unavailable("store-interrupted", "the commit was interrupted")
+            raise
+        finally:
+            group.done.set()
+            self._pass_on()
+
+    def _await(self, group: _Group) -> None:
+        if not group.done.wait(self._patience.total_seconds()):
+            with self._lock:
+                if not group.ending:  # somebody's block hangs: he shall not commit this for us later
+                    group.fault = group.fault or _busy()
+                    raise _busy()
+            group.done.wait()
+        if group.fault is not None:
+            raise group.fault
+
+    def _pass_on(self) -> None:
+        with self._lock:
+            if self._line:
+                self._line.popleft().set()
+            else:
+                self._taken = False
+
+
+def _undo(group: _Group, error: BaseException) -> None:
+    """Go back to where this change began; where SQLite has undone the whole, the others' changes are gone too."""
+    try:
+        group.driver.execute("ROLLBACK TO change")
+        group.driver.execute("RELEASE change")
+    except Exception:  # noqa: BLE001  # the reason is what came first
+        group.fault = group.fault or error
+
+
+def _busy() -> Unavailable:
+    return Unavailable(
+        "store-busy",
+        "the database is busy with somebody else's change",
+        hint="try again; if it stays so, look for a process that hangs in the middle of a change",
+    )
