@@ -63,7 +63,7 @@ def play(scene: Scenery, tell: Teller) -> None:
 
 def _no_certificate(scene: Scenery, tell: Teller) -> None:
     before = scene.bank.calls
-    outcome = Visitor(door=scene.door).get("/accounts")
+    outcome = Visitor(door=scene.door).knock("/accounts")
     tell.compare("the handshake ends with the alert", "certificate_required", outcome.failure)
     tell.compare("requests that reached the bank", "0", str(scene.bank.calls - before))
 
@@ -71,7 +71,7 @@ def _no_certificate(scene: Scenery, tell: Teller) -> None:
 def _stranger(scene: Scenery, tell: Teller) -> None:
     before = scene.bank.calls
     chain, key = make_stranger(scene.folder / "people" / "mallory", scene.installation)
-    outcome = Visitor(door=scene.door, certificate=chain, key=key).get("/accounts")
+    outcome = Visitor(door=scene.door, certificate=chain, key=key).knock("/accounts")
     tell.judge(
         "the handshake ends with the alert",
         "unknown_ca or decrypt_error",
@@ -122,6 +122,7 @@ def _deny_added(scene: Scenery, tell: Teller) -> None:
     await_gateways(services, applied.seq)
     tell.compare("GET /accounts/8 on a new connection", "403", _status(alice.get("/accounts/8")))
     tell.compare("GET /accounts/7 is hers as before", "200", _status(alice.get("/accounts/7")))
+    alice.close()
 
 
 def _revoked(scene: Scenery, tell: Teller) -> None:

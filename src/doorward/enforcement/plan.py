@@ -24,7 +24,7 @@ ENROL_LIFETIME = timedelta(seconds=8)
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 _ID = re.compile(r"[a-z0-9_]{1,64}")
 _METHOD = re.compile(r"[A-Z]{1,16}")
-_OPEN_PATH = re.compile(r"(/[A-Za-z0-9._~-]{1,128})+(/\*)?")
+_OPEN_PATH = re.compile(r"/|(/[A-Za-z0-9._~-]{1,128})+(/\*)?")
 
 
 def check_socket_path(path: str) -> None:
