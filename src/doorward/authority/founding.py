@@ -20,10 +20,10 @@ from __future__ import annotations
 from datetime import datetime
 
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
 
 from doorward.audit.events import EventType
 from doorward.authority.done import Done
+from doorward.authority.exported_key import encrypt_private_key, open_exported_key
 from doorward.authority.issuing import certify_issuing, certify_responder, certify_root
 from doorward.authority.journal import write_event
 from doorward.authority.publication import parse_status_url, publication_addresses
@@ -33,16 +33,14 @@ from doorward.authority.standing import load_key, require_authority, require_key
 from doorward.authority.stores import Books
 from doorward.core.certificate import CertificateFacts
 from doorward.core.entities import TENANT
-from doorward.core.errors import NotFound, RequestRefused
+from doorward.core.errors import MalformedInput, NotFound, RequestRefused
 from doorward.core.names import COMMON_NAME_LIMIT, parse_trust_domain
 from doorward.core.ports import KeyKind, KeyStore, PrivateKey
-from doorward.pki.keys import encode_public_key
+from doorward.pki.keys import check_public_key, encode_public_key
 
 SHORTEST_PASSPHRASE = 12
 """Characters for the exported root; NIST SP 800-63B asks for 8 where attempts are throttled, and those
 on a file are not."""
-
-_EXPORT_LIMIT = 64 * 1024
 
 
 def found(services: Services, *, trust_domain: str, status_url: str, actor: str) -> TenantRecord:
@@ -140,11 +138,7 @@ def export_root(services: Services, *, passphrase: bytes, actor: str) -> bytes:
     with services.work.read() as books:
         root = require_authority(books, AuthorityKind.ROOT)
     key = _load_root_key(services, root)
-    pem = key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.BestAvailableEncryption(passphrase),
-    )
+    pem = encrypt_private_key(key, passphrase, services.random)
     # The record first: a root that left without a trace is what an auditor fears most.
     event = write_event(services, EventType.AUTHORITY_ROOT_EXPORTED, actor=actor, data={"authority": root.id})
     services.work.record([event])
@@ -168,10 +162,16 @@ def remove_root_key(services: Services, *, exported: bytes, passphrase: bytes, a
     with services.work.read() as books:
         root = require_authority(books, AuthorityKind.ROOT)
     _load_root_key(services, root)
-    certified = x509.load_der_x509_certificate(root.der).public_key()
-    if _read_exported(exported, passphrase) != certified.public_bytes(
-        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-    ):
+    try:
+        exported_key = open_exported_key(exported, passphrase)
+    except MalformedInput as fault:
+        raise RequestRefused(
+            fault.code,
+            fault.detail,
+            hint="the key stays where it is; export it again: doorward ca export --root",
+        ) from fault
+    certified, _ = check_public_key(x509.load_der_x509_certificate(root.der).public_key())
+    if encode_public_key(exported_key) != encode_public_key(certified):
         raise RequestRefused(
             "export-of-another-key",
             "this export holds another key than the current root's",
@@ -313,16 +313,3 @@ def _load_root_key(services: Services, root: AuthorityRecord) -> PrivateKey:
             hint="use the exported file",
         )
     return load_key(services, root)
-
-
-def _read_exported(exported: bytes, passphrase: bytes) -> bytes:
-    """Return the public key (SubjectPublicKeyInfo, DER) of an exported private key."""
-    try:
-        key = serialization.load_pem_private_key(exported[:_EXPORT_LIMIT], passphrase)
-    except Exception as fault:  # a parser is total, whatever the library raises
-        raise RequestRefused(
-            "export-unreadable",
-            "this is not an exported root key, or the passphrase does not open it",
-            hint="the key stays where it is; export it again: doorward ca export --root",
-        ) from fault
-    return encode_public_key(key.public_key())  # type: ignore[arg-type]  # compared only, whatever its kind

@@ -6,9 +6,6 @@ import hashlib
 from datetime import timedelta
 
 import pytest
-from tests.support.ports import NOON
-from tests.support.toy_ca import ToyCA
-from tests.support.world import DOCUMENT, OPERATOR, TRUST_DOMAIN, empty_world, found_world
 
 from doorward.audit.events import EventType
 from doorward.authority import access, directory, gateways, issuing, policies, revocation
@@ -16,6 +13,9 @@ from doorward.authority.records import ChangeKind
 from doorward.core.certificate import RevocationReason
 from doorward.core.entities import Outcome, Reason
 from doorward.core.errors import NotFound, Unavailable
+from tests.support.ports import NOON
+from tests.support.toy_ca import ToyCA
+from tests.support.world import DOCUMENT, OPERATOR, TRUST_DOMAIN, empty_world, found_world
 
 
 @pytest.fixture

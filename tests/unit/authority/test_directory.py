@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from tests.support.world import OPERATOR, empty_world, found_world
 
 from doorward.audit.events import EventType
 from doorward.authority import directory
@@ -11,6 +10,7 @@ from doorward.authority.records import AuthorityKind, ChangeKind
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.entities import PrincipalKind, PrincipalState
 from doorward.core.errors import MalformedInput, NotFound, RequestRefused
+from tests.support.world import OPERATOR, empty_world, found_world
 
 PERSON = PrincipalKind.PERSON
 

@@ -9,13 +9,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
-from tests.support.ports import NOON
-from tests.support.world import OPERATOR, STATUS_URL, empty_world, found_world
 
 from doorward.audit.events import EventType
 from doorward.authority import founding
 from doorward.authority.records import AuthorityKind
 from doorward.core.errors import MalformedInput, NotFound, RequestRefused, Unavailable
+from tests.support.ports import NOON
+from tests.support.world import OPERATOR, STATUS_URL, empty_world, found_world
 
 PASSPHRASE = b"correct horse battery"
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from tests.support.world import OPERATOR, empty_world, found_world
 
 from doorward.authority import gateways
 from doorward.authority.records import ChangeKind, OrderState
 from doorward.core.errors import MalformedInput, NotFound
+from tests.support.world import OPERATOR, empty_world, found_world
 
 
 @pytest.fixture

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from tests.support.world import empty_world, found_world
 
 from doorward.authority import inventory
 from doorward.authority.records import AuthorityKind, CertificateFilter
 from doorward.core.errors import NotFound, RequestRefused
+from tests.support.world import empty_world, found_world
 
 
 @pytest.fixture

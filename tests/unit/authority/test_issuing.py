@@ -8,8 +8,6 @@ from datetime import timedelta
 import pytest
 from cryptography import x509
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID
-from tests.support.ports import NOON, PlainKeys
-from tests.support.world import OPERATOR, empty_world, found_world
 
 from doorward.audit.events import EventType
 from doorward.authority import directory, gateways, issuing, revocation
@@ -18,6 +16,8 @@ from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.errors import MalformedInput, NotFound, RequestRefused, Unavailable
 from doorward.core.ports import KeyKind
 from doorward.pki.csr import build_csr
+from tests.support.ports import NOON, PlainKeys
+from tests.support.world import OPERATOR, empty_world, found_world
 
 
 @pytest.fixture
@@ -285,9 +285,8 @@ def test_order_is_filled_with_a_server_certificate(world):
 def test_long_host_is_cut_in_the_common_name_only(world):
     """A host that is longer than a common name may be is whole in the SAN, which is what counts."""
     host = ".".join(["a" * 30] * 3) + ".example"
-    from tests.support.world import DOCUMENT
-
     from doorward.authority import policies
+    from tests.support.world import DOCUMENT
 
     policies.apply_document(
         world.services, DOCUMENT.replace("payments.corp.example", host), file="x.yaml", actor=OPERATOR

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from tests.support.world import DOCUMENT, OPERATOR, TRUST_DOMAIN, empty_world, found_world
 
 from doorward.audit.events import EventType
 from doorward.authority import directory, policies
 from doorward.authority.records import ChangeKind
 from doorward.core.entities import Outcome, Reason
 from doorward.core.errors import ConfigurationError, IntegrityError, NotFound, RequestRefused
+from tests.support.world import DOCUMENT, OPERATOR, TRUST_DOMAIN, empty_world, found_world
 
 
 @pytest.fixture

@@ -8,14 +8,14 @@ from datetime import timedelta
 import pytest
 from cryptography import x509
 from cryptography.x509 import ocsp
-from tests.support.ports import NOON
-from tests.support.world import OPERATOR, empty_world, found_world
 
 from doorward.audit.events import EventType
 from doorward.authority import directory, revocation, status
 from doorward.authority.records import AuthorityKind, ChangeKind
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.errors import NotFound, RequestRefused, Unavailable
+from tests.support.ports import NOON
+from tests.support.world import OPERATOR, empty_world, found_world
 
 COMPROMISE = RevocationReason.KEY_COMPROMISE
 

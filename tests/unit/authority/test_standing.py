@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from tests.support.ports import NOON
-from tests.support.world import empty_world
 
 from doorward.authority.records import AuthorityKind, TenantRecord
 from doorward.authority.standing import require_authority
 from doorward.core.entities import TENANT
 from doorward.core.errors import NotFound
+from tests.support.ports import NOON
+from tests.support.world import empty_world
 
 
 def test_half_an_authority_is_none():

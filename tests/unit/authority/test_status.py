@@ -10,15 +10,15 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
-from tests.support.ports import NOON
-from tests.support.toy_ca import ToyCA
-from tests.support.world import OPERATOR, empty_world, found_world
 
 from doorward.authority import founding, revocation, status
 from doorward.authority.answers import replace_answers
 from doorward.authority.records import AuthorityKind
 from doorward.core.certificate import RevocationReason
 from doorward.core.errors import IntegrityError, NotFound, Unavailable
+from tests.support.ports import NOON
+from tests.support.toy_ca import ToyCA
+from tests.support.world import OPERATOR, empty_world, found_world
 
 GOOD, REVOKED, UNKNOWN = ocsp.OCSPCertStatus.GOOD, ocsp.OCSPCertStatus.REVOKED, ocsp.OCSPCertStatus.UNKNOWN
 DONE = ocsp.OCSPResponseStatus.SUCCESSFUL

@@ -8,8 +8,6 @@ from datetime import timedelta
 
 import pytest
 from cryptography import x509
-from tests.support.ports import NOON
-from tests.support.world import OPERATOR, found_world
 
 from doorward.audit.events import EventType
 from doorward.authority import directory
@@ -17,6 +15,8 @@ from doorward.authority.records import CertificateFilter
 from doorward.core.certificate import CertificateState
 from doorward.core.errors import MalformedInput, NotFound, RequestRefused, Unavailable
 from doorward.enrolment import invitation
+from tests.support.ports import NOON
+from tests.support.world import OPERATOR, found_world
 
 
 @pytest.fixture

@@ -1,0 +1,78 @@
+"""A private key as encrypted PEM for keeping offline, and the way back.
+
+Not here: which key may leave (founding). `cryptography` writes the same structure with 2,048 rounds of
+PBKDF2, a number of the year 2000, and cannot be told another; who finds the file of a root has all the
+time of the world.
+Standard: RFC 8018 sections 6.2 and A.4 (PBES2: PBKDF2 with HMAC-SHA-256, AES-256-CBC), RFC 5958
+section 3, RFC 7468 section 11.
+"""
+
+from __future__ import annotations
+
+import base64
+import textwrap
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.algorithms import AES256
+from cryptography.hazmat.primitives.ciphers.modes import CBC
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
+from cryptography.hazmat.primitives.padding import PKCS7
+
+from doorward.core.errors import MalformedInput
+from doorward.core.ports import PrivateKey, PublicKey, RandomSource
+from doorward.pki.der import NULL, encode_integer, encode_octets, encode_oid, encode_sequence
+from doorward.pki.keys import check_public_key
+
+ROUNDS = 600_000
+"""OWASP (2023) for PBKDF2 with HMAC-SHA-256."""
+
+EXPORT_LIMIT = 64 * 1024
+"""Bytes of PEM; an RSA key of 16,384 bits is below 13 KB."""
+
+_PBES2, _PBKDF2 = encode_oid("1.2.840.113549.1.5.13"), encode_oid("1.2.840.113549.1.5.12")
+_HMAC_SHA256 = encode_sequence(encode_oid("1.2.840.113549.2.9"), NULL)
+_AES256_CBC = encode_oid("2.16.840.1.101.3.4.1.42")
+_BLOCK = 16
+
+
+def encrypt_private_key(key: PrivateKey, passphrase: bytes, random: RandomSource) -> bytes:
+    """Return a private key as PKCS#8 in PEM, encrypted.
+
+    Args:
+        key: any that the library can write; a hardware token's cannot leave it.
+        passphrase: its strength is the caller's business.
+        random: gives salt and initialisation vector.
+    """
+    plain = key.private_bytes(
+        serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    salt, vector = random.token(_BLOCK), random.token(_BLOCK)
+    derived = PBKDF2HMAC(algorithm=SHA256(), length=32, salt=salt, iterations=ROUNDS).derive(passphrase)
+    padder = PKCS7(_BLOCK * 8).padder()
+    encryptor = Cipher(AES256(derived), CBC(vector)).encryptor()
+    sealed = encryptor.update(padder.update(plain) + padder.finalize()) + encryptor.finalize()
+    parameters = encode_sequence(encode_octets(salt), encode_integer(ROUNDS), _HMAC_SHA256)
+    scheme = encode_sequence(
+        encode_sequence(_PBKDF2, parameters), encode_sequence(_AES256_CBC, encode_octets(vector))
+    )
+    der = encode_sequence(encode_sequence(_PBES2, scheme), encode_octets(sealed))
+    lines = textwrap.wrap(base64.b64encode(der).decode("ascii"), 64)
+    label = "ENCRYPTED PRIVATE KEY"
+    return "\n".join([f"-----BEGIN {label}-----", *lines, f"-----END {label}-----", ""]).encode("ascii")
+
+
+def open_exported_key(exported: bytes, passphrase: bytes) -> PublicKey:
+    """Return the public key of an encrypted private key in PEM.
+
+    Raises:
+        MalformedInput: `export-unreadable`: larger than 64 KiB, no such key, or another passphrase.
+    """
+    try:
+        key = serialization.load_pem_private_key(exported[:EXPORT_LIMIT], passphrase)
+        return check_public_key(key.public_key())[0]
+    except Exception as fault:  # a parser is total, whatever the library raises
+        raise MalformedInput(
+            "export-unreadable", "this is no exported key, or the passphrase does not open it"
+        ) from fault
