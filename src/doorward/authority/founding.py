@@ -29,7 +29,7 @@ from doorward.authority.journal import write_event
 from doorward.authority.publication import parse_status_url, publication_addresses
 from doorward.authority.records import AuthorityKind, AuthorityRecord, ChangeKind, TenantRecord
 from doorward.authority.services import Services
-from doorward.authority.standing import load_key, require_authority, require_keys
+from doorward.authority.standing import load_key, require_authority, require_keys, require_tenant
 from doorward.authority.stores import Books
 from doorward.core.certificate import CertificateFacts
 from doorward.core.entities import TENANT
@@ -77,15 +77,16 @@ def found(services: Services, *, trust_domain: str, status_url: str, actor: str)
 def responder_due(services: Services) -> bool:
     """Say whether the OCSP responder's certificate should be renewed now: two thirds of its life are over."""
     with services.work.read() as books:
-        responder = require_authority(books, AuthorityKind.OCSP_RESPONDER)
-    third = (responder.not_after - responder.created_at) / 3
-    return services.clock.now() >= responder.not_after - third
+        return _is_due(require_authority(books, AuthorityKind.OCSP_RESPONDER), services.clock.now())
 
 
 def renew_responder(services: Services, *, actor: str) -> Done[AuthorityRecord]:
-    """Make a new key and certificate for the OCSP responder, and drop the keys of expired ones.
+    """Make a new key and certificate for the OCSP responder where they are due; drop the keys of expired ones.
 
     Answers signed by the old responder stay good until their nextUpdate: they carry its certificate.
+
+    Returns:
+        The responder from now on: the present one where another process was quicker.
 
     Raises:
         NotFound: `not-founded`.
@@ -94,15 +95,17 @@ def renew_responder(services: Services, *, actor: str) -> Done[AuthorityRecord]:
     keys = require_keys(services)
     now = services.clock.now()
     with services.work.change() as books:
+        tenant = require_tenant(books)
+        present = require_authority(books, AuthorityKind.OCSP_RESPONDER)
+        if not _is_due(present, now):
+            return Done(value=present, seq=books.changes.head(), notes=("the responder is not due yet",))
         issuing = require_authority(books, AuthorityKind.ISSUING)
-        issuer = x509.load_der_x509_certificate(issuing.der)
-        name = books.tenants.get()
         responder = _add_responder(
             services,
             books,
             keys,
-            trust_domain=name.trust_domain if name else "",
-            issuer=issuer,
+            trust_domain=tenant.trust_domain,
+            issuer=x509.load_der_x509_certificate(issuing.der),
             issuer_key=load_key(services, issuing),
             actor=actor,
             now=now,
@@ -297,6 +300,10 @@ def _add(
         },
     )
     books.outbox.add(event)
+
+
+def _is_due(responder: AuthorityRecord, now: datetime) -> bool:
+    return now >= responder.not_after - (responder.not_after - responder.created_at) / 3
 
 
 def _is_spent(authority: AuthorityRecord, now: datetime) -> bool:

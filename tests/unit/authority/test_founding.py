@@ -202,6 +202,16 @@ def test_renewed_responder_has_a_new_key():
     assert "ocsp-1" in world.keys.names()
 
 
+def test_responder_that_is_not_due_stays():
+    """Of two processes that renew at once one does; the other is given what is there."""
+    world = found_world(people=(), document="")
+    world.clock.turn(days=21)
+    first = founding.renew_responder(world.services, actor="system")
+    second = founding.renew_responder(world.services, actor="system")
+    assert (second.value, second.seq) == (first.value, first.seq)
+    assert world.keys.names() == ["issuing-1", "ocsp-1", "ocsp-2", "root-1"]
+
+
 def test_key_of_an_expired_responder_is_dropped():
     """A responder's key goes when its certificate has expired; renewing again does not trip over it."""
     world = found_world(people=(), document="")
