@@ -1,0 +1,20 @@
+"""A person with an invitation reaches the application; what it learns comes from the door."""
+
+from __future__ import annotations
+
+from doorward.core.ports import KeyKind
+from tests.support.doorway import open_doorway
+
+
+def test_from_invitation_to_application() -> None:
+    """A link becomes a certificate, the certificate a connection, and the application learns who it is."""
+    with open_doorway() as door:
+        door.apply('- {allow: {groups: [staff]}, to: {paths: ["/reports/**"]}}')
+        alice = door.person("alice", "staff")
+        bob = door.person("bob", "staff", key=KeyKind.ED25519)
+        reply = door.get(alice, "/reports/7?year=2026")
+        assert reply.status == 200
+        assert reply.json()["path"] == "/reports/7"
+        assert reply.upstream_headers()["doorward-principal"] == "person/alice"
+        assert door.get(bob, "/reports/7").status == 200
+        assert door.get(alice, "/other").status == 403
