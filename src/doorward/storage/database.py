@@ -27,7 +27,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import QueuePool
 
-from doorward.core.errors import ConfigurationError, Fault
+from doorward.core.errors import ConfigurationError, Fault, Unavailable
 from doorward.storage.faults import translated
 from doorward.storage.turns import Turns
 from doorward.storage.writing import Writer
@@ -95,17 +95,23 @@ class Database:
         """Make the file, and its directory where it is missing, for this user alone; keep what is there.
 
         SQLite gives its -wal and -shm files the mode and, where root opens them, the owner of this file.
+
+        Raises:
+            Unavailable: `store-unavailable`.
         """
-        with translated():
-            try:
-                self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                # Only where it is new: closing a second descriptor of an open database would drop the
-                # locks that SQLite holds in this process (https://www.sqlite.org/howtocorrupt.html, 2.2).
-                os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-            except FileExistsError:
+        try:
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if self.path.exists():
+                # Closing a second descriptor of an open database would drop the locks that SQLite holds
+                # in this process: https://www.sqlite.org/howtocorrupt.html, section 2.2.
                 return
-            except OSError as error:
-                raise sqlite3.OperationalError(error.strerror) from error
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        except OSError as error:
+            raise Unavailable(
+                "store-unavailable",
+                f"the database cannot be made: {error.strerror}",
+                hint="look at the file's directory: does it exist, and may this user write there?",
+            ) from error
 
     def close(self) -> None:
         """Close every connection; the last one of all processes folds the write-ahead log into the file."""

@@ -21,7 +21,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import timedelta
 from typing import Any
 
@@ -151,10 +151,7 @@ class Writer:
     def _end(self, group: _Group) -> None:
         try:
             with group.held:
-                if group.fault is None and group.members:
-                    group.transaction.commit()
-                else:
-                    group.transaction.rollback()
+                _finish(group)
         except Exception as error:  # noqa: BLE001  # every member raises it
             group.fault = group.fault or error
         except BaseException:
@@ -180,6 +177,19 @@ class Writer:
                 self._line.popleft().set()
             else:
                 self._taken = False
+
+
+def _finish(group: _Group) -> None:
+    """Commit where there is something to keep; a refused commit must not stay open on the connection."""
+    try:
+        if group.fault is None and group.members:
+            group.transaction.commit()
+        else:
+            group.transaction.rollback()
+    except BaseException:
+        with suppress(Exception):
+            group.driver.rollback()
+        raise
 
 
 def _undo(group: _Group, error: BaseException) -> None:

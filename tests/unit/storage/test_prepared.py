@@ -1,0 +1,52 @@
+"""Statements that run on the driver."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection, bindparam, insert, select
+from sqlalchemy.dialects import postgresql
+
+from doorward.storage.prepared import Prepared
+from doorward.storage.schema import change_counters
+from tests.support.sql_store import sqlite_database
+
+ADD = Prepared(insert(change_counters), change_counters.columns.keys())
+GET = Prepared(select(change_counters.c.value).where(change_counters.c.tenant == bindparam("tenant")))
+ALL = Prepared(select(change_counters.c.value).order_by(change_counters.c.value).limit(bindparam("most")))
+
+
+@pytest.fixture
+def connection(tmp_path: Path) -> Iterator[Connection]:
+    """An open change."""
+    database = sqlite_database(tmp_path)
+    with database.write() as connection:
+        yield connection
+    database.close()
+
+
+def test_rows_go_in_and_come_out(connection: Connection) -> None:
+    """Many rows are written and counted, one or all are read, none is None."""
+    rows = [{"tenant": f"ten_{number:04}", "value": number} for number in range(1200)]
+    assert ADD.run_many(connection, rows) == 1200
+    assert GET.row(connection, {"tenant": "ten_0007"}) == (7,)
+    assert GET.row(connection, {"tenant": "ten_none"}) is None
+    assert list(ALL.rows(connection, {"most": 5000})) == [(number,) for number in range(1200)]
+
+
+def test_nothing_to_write_is_nothing_written(connection: Connection) -> None:
+    """An empty batch touches no row."""
+    assert ADD.run_many(connection, []) == 0
+
+
+def test_parameters_go_by_name_where_the_driver_wants_names() -> None:
+    """PostgreSQL's driver takes a mapping, which holds the statement's own values as well."""
+
+    class Stub:
+        dialect = postgresql.dialect(paramstyle="pyformat")
+
+    text = ALL._text(Stub())  # type: ignore[arg-type]
+    assert "%(most)s" in text.sql
+    assert text.arrange({"most": 3}) == {"most": 3}

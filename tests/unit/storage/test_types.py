@@ -1,0 +1,84 @@
+"""Column types keep values exactly."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy.dialects import sqlite
+
+from doorward.core.certificate import CertificateState
+from doorward.storage.types import Moment, Serial, Word, Words, from_microseconds, only, to_microseconds
+from tests.support.ports import NOON
+
+DIALECT = sqlite.dialect()
+MOMENTS = st.datetimes(min_value=datetime(1900, 1, 1), max_value=datetime(9999, 12, 31)).map(  # noqa: DTZ001
+    lambda naive: naive.replace(tzinfo=UTC)
+)
+
+
+@given(MOMENTS)
+def test_a_moment_is_kept_to_the_microsecond(moment: datetime) -> None:
+    """Any moment in UTC comes back as it was, and earlier ones are smaller numbers."""
+    number = Moment().process_bind_param(moment, DIALECT)
+    assert number is not None
+    assert Moment().process_result_value(number, DIALECT) == moment
+    assert to_microseconds(moment) < to_microseconds(moment + timedelta(microseconds=1)) == number + 1
+
+
+def test_a_moment_of_another_zone_is_the_same_moment() -> None:
+    """The zone is lost, the moment is not."""
+    berlin = NOON.astimezone(timezone(timedelta(hours=1)))
+    assert from_microseconds(to_microseconds(berlin)) == NOON
+
+
+def test_a_naive_moment_is_refused() -> None:
+    """A moment without a zone means another time on another machine."""
+    with pytest.raises(TypeError):
+        Moment().process_bind_param(NOON.replace(tzinfo=None), DIALECT)
+
+
+@given(st.integers(min_value=1, max_value=2**160 - 1))
+def test_a_serial_is_kept_as_hex(number: int) -> None:
+    """Any serial number of 20 octets comes back, which no SQL integer could hold."""
+    text = Serial().process_bind_param(number, DIALECT)
+    assert text == f"{number:x}"
+    assert Serial().process_result_value(text, DIALECT) == number
+
+
+@pytest.mark.parametrize("number", [0, -1])
+def test_a_serial_is_positive(number: int) -> None:
+    """RFC 5280 section 4.1.2.2 knows no other."""
+    with pytest.raises(ValueError, match="positive"):
+        Serial().process_bind_param(number, DIALECT)
+
+
+def test_a_word_is_a_member() -> None:
+    """An enum member is its word in the row, and an unknown word is not a member."""
+    kind = Word(CertificateState)
+    assert kind.process_bind_param(CertificateState.ON_HOLD, DIALECT) == "on-hold"
+    assert kind.process_result_value("on-hold", DIALECT) is CertificateState.ON_HOLD
+    with pytest.raises(KeyError):
+        kind.process_result_value("lost", DIALECT)
+
+
+@given(st.lists(st.text()).map(tuple))
+def test_words_are_a_list(words: tuple[str, ...]) -> None:
+    """A tuple of any texts comes back."""
+    assert Words().process_result_value(Words().process_bind_param(words, DIALECT), DIALECT) == words
+
+
+@pytest.mark.parametrize("kind", [Moment(), Serial(), Word(CertificateState), Words()])
+def test_nothing_is_nothing(kind: Moment) -> None:
+    """NULL is None both ways."""
+    assert kind.process_bind_param(None, DIALECT) is None
+    assert kind.process_result_value(None, DIALECT) is None
+
+
+def test_a_check_lists_every_word() -> None:
+    """The check constraint names the words of the enum, all of them."""
+    assert str(only("state", CertificateState).sqltext) == (
+        "state IN ('intended', 'valid', 'on-hold', 'revoked')"
+    )
