@@ -112,8 +112,9 @@ def test_a_leaf_is_read_back() -> None:
 
 def test_values_of_every_kind_are_read_back() -> None:
     """Lists become tuples again; text, numbers and flags stay what they are."""
-    leaf = parse_leaf(altered(data={"a": ["x", "y"], "b": True, "c": -5, "d": "é"}))
-    assert leaf.data == {"a": ("x", "y"), "b": True, "c": -5, "d": "é"}
+    longest = "é" * 2048
+    leaf = parse_leaf(altered(data={"a": ["x", "y"], "b": True, "c": -5, "d": longest, "e": 2**53 - 1}))
+    assert leaf.data == {"a": ("x", "y"), "b": True, "c": -5, "d": longest, "e": 2**53 - 1}
 
 
 def test_a_type_of_the_future_is_read() -> None:
