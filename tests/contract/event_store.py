@@ -10,8 +10,6 @@ from datetime import timedelta
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from tests.support.events import ALICE, BOB, principal_suspended, request_answered, seal
-from tests.support.ports import NOON
 
 from doorward.audit.events import Retention
 from doorward.audit.leaf import Opening, parse_leaf
@@ -28,6 +26,8 @@ from doorward.audit.note import render_verifier_key, verifier_key
 from doorward.audit.verifying import verify_log
 from doorward.core.entities import TENANT
 from doorward.core.errors import IntegrityError
+from tests.support.events import ALICE, BOB, principal_suspended, request_answered, seal
+from tests.support.ports import NOON
 
 ORIGIN = "corp.example/audit"
 SIGNER = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from tests.contract.event_store import EventStoreContract
 from tests.support.events import MemoryEventStore
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.contract.event_store import ORIGIN, SIGNER, VERIFIER, fill
-from tests.support.events import MemoryEventStore
-from tests.support.ports import NOON
 
 from doorward.audit.export import render_export, verify_export
 from doorward.audit.log import sign_checkpoint
+from tests.contract.event_store import ORIGIN, SIGNER, VERIFIER, fill
+from tests.support.events import MemoryEventStore
+from tests.support.ports import NOON
 
 STORE = MemoryEventStore()
 fill(STORE, 6)

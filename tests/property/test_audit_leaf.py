@@ -6,13 +6,13 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support.events import ALICE, request_answered, seal
-from tests.support.ports import NOON
 
 from doorward.audit.events import CATALOGUE, Event, EventType, FieldKind, build_event, printable
 from doorward.audit.leaf import check_personal, count_commitments, opens_leaf, parse_leaf, seal_event
 from doorward.audit.values import INVALID, MAX_INTEGER, line_length
 from doorward.core.errors import MalformedInput
+from tests.support.events import ALICE, request_answered, seal
+from tests.support.ports import NOON
 
 tokens = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=20)
 lines = st.text(max_size=40).map(printable)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from hypothesis import example, given
 from hypothesis import strategies as st
-from tests.contract.event_store import ORIGIN, SIGNER, VERIFIER
 
 from doorward.audit.note import (
     Checkpoint,
@@ -18,6 +17,7 @@ from doorward.audit.note import (
     verify_note,
 )
 from doorward.core.errors import DoorwardError, MalformedInput
+from tests.contract.event_store import ORIGIN, SIGNER, VERIFIER
 
 KEY = parse_verifier_key(VERIFIER)
 NOTE = sign_note(render_checkpoint(Checkpoint(origin=ORIGIN, size=7, root=bytes(32))), SIGNER, ORIGIN)

@@ -6,8 +6,6 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from tests.support.events import ALICE, BOB, principal_suspended, request_answered
-from tests.support.ports import NOON
 
 from doorward.audit.events import (
     CATALOGUE,
@@ -20,6 +18,8 @@ from doorward.audit.events import (
 from doorward.audit.values import MAX_STRING
 from doorward.core.entities import TENANT
 from doorward.core.errors import MalformedInput
+from tests.support.events import ALICE, BOB, principal_suspended, request_answered
+from tests.support.ports import NOON
 
 
 def make(**changes: Any) -> Event:

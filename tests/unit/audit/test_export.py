@@ -7,9 +7,6 @@ import json
 from collections.abc import Callable
 
 import pytest
-from tests.contract.event_store import ORIGIN, SIGNER, VERIFIER, fill
-from tests.support.events import ALICE, MemoryEventStore
-from tests.support.ports import NOON
 
 from doorward.audit import export
 from doorward.audit.export import MAX_LINE_BYTES, read_lines, render_export, verify_export
@@ -19,6 +16,9 @@ from doorward.audit.merkle import EMPTY_ROOT, leaf_hash
 from doorward.audit.report import LogFaultCode, VerificationReport
 from doorward.core.entities import TENANT
 from doorward.core.errors import IntegrityError, MalformedInput
+from tests.contract.event_store import ORIGIN, SIGNER, VERIFIER, fill
+from tests.support.events import ALICE, MemoryEventStore
+from tests.support.ports import NOON
 
 
 @pytest.fixture

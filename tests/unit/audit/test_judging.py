@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from tests.support.events import request_answered, seal
 
 from doorward.audit.judging import LogJudge, describe_leaf
 from doorward.audit.report import LogFaultCode
+from tests.support.events import request_answered, seal
 
 SEALED = seal(request_answered(1))
 

@@ -8,7 +8,6 @@ import json
 from dataclasses import replace
 
 import pytest
-from tests.support.events import ALICE, request_answered, seal
 
 from doorward.audit.events import EventType, Retention
 from doorward.audit.leaf import (
@@ -25,6 +24,7 @@ from doorward.audit.leaf import (
     seal_event,
 )
 from doorward.core.errors import MalformedInput
+from tests.support.events import ALICE, request_answered, seal
 
 SALT = bytes(range(32))
 EVENT = request_answered(7, source="203.0.113.9", path="/patients/Zoë")

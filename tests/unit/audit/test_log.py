@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from tests.contract.event_store import ORIGIN, SIGNER, fill
-from tests.support.events import MemoryEventStore, request_answered, seal
-from tests.support.ports import NOON
 
 from doorward.audit.log import sequence, sign_checkpoint
 from doorward.audit.merkle import Accumulator, leaf_hash
@@ -18,6 +15,9 @@ from doorward.audit.note import (
     verifier_key,
 )
 from doorward.core.errors import IntegrityError, MalformedInput
+from tests.contract.event_store import ORIGIN, SIGNER, fill
+from tests.support.events import MemoryEventStore, request_answered, seal
+from tests.support.ports import NOON
 
 KEY = verifier_key(ORIGIN, SIGNER.public_key())
 

@@ -6,9 +6,6 @@ from dataclasses import replace
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from tests.contract.event_store import ORIGIN, SIGNER, VERIFIER, fill
-from tests.support.events import ALICE, MemoryEventStore, request_answered, seal
-from tests.support.ports import NOON
 
 from doorward.audit import verifying
 from doorward.audit.log import StoredLeaf, sign_checkpoint
@@ -18,6 +15,9 @@ from doorward.audit.report import LogFaultCode, VerificationReport
 from doorward.audit.verifying import verify_log
 from doorward.core.entities import TENANT
 from doorward.core.errors import MalformedInput
+from tests.contract.event_store import ORIGIN, SIGNER, VERIFIER, fill
+from tests.support.events import ALICE, MemoryEventStore, request_answered, seal
+from tests.support.ports import NOON
 
 
 @pytest.fixture
