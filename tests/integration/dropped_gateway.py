@@ -11,14 +11,13 @@ import resource
 import sys
 from pathlib import Path
 
-from tests.support.little_door import LittleDoor, ask, echoes, ends_of, web_socket
-
 from doorward.gateway import sockdiag
 from doorward.gateway.cutter import Cutter, Mechanism
 from doorward.gateway.supervisor import EnvoyOptions, Supervisor, locate_envoy
 from doorward.runtime import privileges
 from doorward.runtime.privileges import Capability
 from doorward.runtime.world import SystemClock
+from tests.support.little_door import LittleDoor, ask, echoes, ends_of, web_socket
 
 
 def words_of(pid: int | str) -> dict[str, str]:

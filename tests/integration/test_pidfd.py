@@ -12,13 +12,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.little_door import ends_of
 
 from doorward.gateway import cutter, pidfd, sockdiag
 from doorward.gateway.cutter import Cutter, Mechanism
 from doorward.gateway.process import Child, Orphan, end_process, find_by_argument
 from doorward.gateway.sockdiag import CutOutcome, SocketFacts
 from doorward.runtime.world import SystemClock
+from tests.support.little_door import ends_of
 
 ABSENT = 2**22 + 7
 """Above the largest process number of Linux."""

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.little_door import echo_server, free_port
 
 from doorward.core.errors import ConfigurationError
 from doorward.runtime import privileges
 from doorward.runtime.privileges import Capability
+from tests.support.little_door import echo_server, free_port
 
 ROOT = Path(__file__).parents[2]
 NET_ADMIN, BIND = 1 << Capability.NET_ADMIN, 1 << Capability.NET_BIND_SERVICE

@@ -11,15 +11,15 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 import pytest
-from tests.support.little_door import ends_of
-from tests.support.ports import FakeClock
-from tests.unit.gateway.live import live
 
 from doorward.gateway import sockdiag
 from doorward.gateway.connections import Connections, LiveConnection, PendingConnection
 from doorward.gateway.cutter import Cutter, Mechanism
 from doorward.gateway.reconciler import Reconciler
 from doorward.gateway.sockdiag import Census, CutOutcome
+from tests.support.little_door import ends_of
+from tests.support.ports import FakeClock
+from tests.unit.gateway.live import live
 
 
 @dataclass

@@ -15,13 +15,13 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from tests.support.little_door import LittleDoor, ask, echo_server, echoes, free_port, web_socket
 
 from doorward.core.errors import ConfigurationError, DoorwardError, Unavailable
 from doorward.gateway.admin import AdminClient
 from doorward.gateway.process import find_by_argument
 from doorward.gateway.supervisor import LOG_ARGUMENT, EnvoyOptions, Supervisor, locate_envoy
 from doorward.runtime.world import SystemClock
+from tests.support.little_door import LittleDoor, ask, echo_server, echoes, free_port, web_socket
 
 
 class House:

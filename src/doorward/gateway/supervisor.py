@@ -42,6 +42,7 @@ _log = structlog.get_logger("doorward.supervisor")
 LOG_ARGUMENT = "--log-path"
 _TICK_SECONDS = 0.1
 _READY_SECONDS = 0.02
+_RELEASE_SECONDS = 3.0  # usual are some milliseconds
 _GRACE_SECONDS = 2.0  # from SIGTERM to SIGKILL; Envoy needs 0.03 s
 _SETTLED_SECONDS = 10.0  # who lived so long is started again without delay
 _FIRST_DELAY, _LONGEST_DELAY = 0.25, 30.0  # seconds; doubled at each failure
@@ -196,7 +197,7 @@ class Supervisor:
             return run
 
     def replace(self) -> EnvoyRun:
-        """Start a fresh Envoy in a new epoch; the present one drains. New connections wait about 0.2 s.
+        """Start a fresh Envoy in a new epoch; the present one drains. For about 0.1 s nobody listens.
 
         Raises:
             Unavailable: the fresh one would not start; it is tried again with growing delays.
@@ -237,7 +238,7 @@ class Supervisor:
         return run
 
     def _launch_one(self) -> EnvoyRun:
-        check_free(self._listeners())
+        self._wait_until_free()
         epoch, folder = new_epoch(self._options.folder)
         config = self._prepare(epoch, folder)
         check_socket_path(folder / "admin.sock")  # said before Envoy says it in its own words
@@ -251,6 +252,19 @@ class Supervisor:
             self._end(run)
             raise
         return run
+
+    def _wait_until_free(self) -> None:
+        """Wait until Envoy can listen: one that was told to stop does so when its workers come to it."""
+        patience = self._clock.monotonic() + (_RELEASE_SECONDS if self.draining else 0.0)
+        while True:
+            try:
+                check_free(self._listeners())
+            except Unavailable:
+                if self._clock.monotonic() >= patience:
+                    raise
+                self._stopping.wait(_READY_SECONDS)
+            else:
+                return
 
     def _wait_until_live(self, run: EnvoyRun, child: Child) -> None:
         patience = self._clock.monotonic() + self._options.start_seconds

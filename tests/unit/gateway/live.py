@@ -5,10 +5,9 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from tests.support.ports import NOON
-
 from doorward.gateway.connections import LiveConnection, PendingConnection
 from doorward.gateway.endpoints import parse_endpoint
+from tests.support.ports import NOON
 
 LOCAL = parse_endpoint("192.0.2.1:443")
 

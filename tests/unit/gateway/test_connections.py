@@ -5,12 +5,12 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from tests.support.ports import NOON
-from tests.unit.gateway.live import live, pending
 
 from doorward.core.errors import RequestRefused, Unavailable
 from doorward.gateway.connections import Connections
 from doorward.gateway.journal import Journal
+from tests.support.ports import NOON
+from tests.unit.gateway.live import live, pending
 
 
 def admitted(registry: Connections, cookie: int, **changed: object) -> None:

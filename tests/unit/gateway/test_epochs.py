@@ -2,9 +2,8 @@ import shutil
 from datetime import timedelta
 from pathlib import Path
 
-from tests.support.ports import NOON
-
 from doorward.gateway.epochs import KEPT, epoch_of, forget_run, new_epoch, note_run, noted_end
+from tests.support.ports import NOON
 
 
 def test_numbers_are_never_given_twice(tmp_path: Path) -> None:

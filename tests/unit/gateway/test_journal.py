@@ -6,12 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.support.ports import NOON
 
 from doorward.core.errors import MalformedInput, Unavailable
 from doorward.gateway import journal as module
 from doorward.gateway.endpoints import parse_endpoint
 from doorward.gateway.journal import Journal, JournalEntry, parse_line, render_entry
+from tests.support.ports import NOON
 
 ENTRY = JournalEntry(
     cookie=7,
