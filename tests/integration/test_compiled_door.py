@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.door_site import APPS, AUDITOR, CLEARED, TELLER, Door, DoorSite, id_of, standing_door
-from tests.support.envoy_process import ToyAuthorizer, facts_of, running_envoy, write_resources
 
 from doorward.enforcement.envoy.names import Fact
+from tests.support.door_site import APPS, AUDITOR, CLEARED, TELLER, Door, DoorSite, id_of, standing_door
+from tests.support.envoy_process import ToyAuthorizer, facts_of, running_envoy, write_resources
 
 
 @pytest.fixture(scope="module")

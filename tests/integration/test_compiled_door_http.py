@@ -11,10 +11,10 @@ import h2.config
 import h2.connection
 import h2.events
 import pytest
-from tests.support.door_site import APPS, CLEARED, TELLER, Door, standing_door
-from tests.support.envoy_process import facts_of
 
 from doorward.enforcement.envoy.names import Fact
+from tests.support.door_site import APPS, CLEARED, TELLER, Door, standing_door
+from tests.support.envoy_process import facts_of
 
 
 @pytest.fixture(scope="module")

@@ -10,10 +10,10 @@ from contextlib import suppress
 from datetime import timedelta
 
 import pytest
-from tests.support.door_site import APPS, CLEARED, TELLER, Door, DoorSite, standing_door
-from tests.support.envoy_process import ToyAuthorizer, facts_of, running_envoy, write_resources
 
 from doorward.enforcement.plan import Limits
+from tests.support.door_site import APPS, CLEARED, TELLER, Door, DoorSite, standing_door
+from tests.support.envoy_process import ToyAuthorizer, facts_of, running_envoy, write_resources
 
 
 @pytest.fixture(scope="module")

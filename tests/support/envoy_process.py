@@ -120,15 +120,20 @@ def write_resources(resources: Resources, xds: Path) -> None:
 @contextmanager
 def running_envoy(resources: Resources, xds: Path, folder: Path) -> Iterator[RunningEnvoy]:
     """Start Envoy on files that are there already; wait until it is live; end it afterwards."""
-    admin_socket = folder / "admin.sock"
-    config = build_bootstrap(resources.base, node="test", admin_socket=str(admin_socket), xds=str(xds))
-    (folder / "bootstrap.json").write_text(json.dumps(config))
+    config = build_bootstrap(resources.base, node="test", admin_socket=f"{folder}/admin.sock", xds=str(xds))
+    bootstrap = folder / "bootstrap.json"
+    bootstrap.write_text(json.dumps(config))
+    with launched_envoy(bootstrap, folder) as envoy:
+        yield envoy
+
+
+@contextmanager
+def launched_envoy(bootstrap: Path, folder: Path) -> Iterator[RunningEnvoy]:
+    """Start Envoy on a bootstrap whose admin socket is `folder/admin.sock`, as long as the block runs."""
     log = folder / "envoy.log"
     with log.open("wb") as output:
-        process = subprocess.Popen(
-            [ENVOY, "-c", str(folder / "bootstrap.json"), *FLAGS], stdout=output, stderr=output
-        )
-    admin = AdminClient(admin_socket)
+        process = subprocess.Popen([ENVOY, "-c", str(bootstrap), *FLAGS], stdout=output, stderr=output)
+    admin = AdminClient(folder / "admin.sock")
     try:
         deadline = time.monotonic() + 10
         while not admin.is_ready():

@@ -5,7 +5,7 @@ Not here: what to publish (enforcement) and when (publishing). The steps:
 2. write the files whose content changed, each by temporary file, fsync and rename (Envoy watches
    for renames; a file written in place would be read half), what is referred to before what refers
    to it: secrets, clusters, routes, listeners; clusters that go away stay until nothing names them;
-3. wait, stage by stage, until Envoy's own counters confirm each file;
+3. wait, stage by stage, until Envoy's own figures show each file in force;
 4. remove what nothing names any more;
 5. on a rejection or when time is over, put the former files back in reverse order.
 A running Envoy keeps its configuration whatever happens here: a rejected file leaves the old one
@@ -35,6 +35,7 @@ from doorward.enforcement.envoy.resources import (
     render_file,
     static_rendering,
 )
+from doorward.enforcement.envoy.version import version_gauge
 from doorward.gateway.validation import Validator
 from doorward.gateway.xds_folder import XdsFolder, write_whole
 
@@ -45,7 +46,7 @@ POLL_SECONDS = 0.002
 
 _WARMING = "listener_manager.total_listeners_warming"
 _MOST_NAMED = 50  # the expression goes into a URL, which Envoy takes up to 60 KiB
-_COUNTERS = ("update_success", "update_rejected", "update_failure")
+_REFUSALS = ("update_rejected", "update_failure")
 
 
 class Admin(Protocol):
@@ -237,7 +238,11 @@ class Publisher:
         admin: Admin | None,
         limit: float,
     ) -> bool:
-        """Write files and wait until Envoy has taken the awaited ones; False when it refuses or is late."""
+        """Write files and wait until Envoy has the awaited ones in force.
+
+        Returns:
+            False when it refuses one, or when time is over.
+        """
         if not batch and not awaited:
             return True
         if admin is None:
@@ -248,10 +253,9 @@ class Publisher:
         self._folder.write(batch)
         while True:
             now = admin.statistics(pattern)
-            grown = [{key: _grown(before, now, one, key) for key in _COUNTERS} for one in awaited]
-            if any(one["update_rejected"] or one["update_failure"] for one in grown):
+            if any(_refused(one, before, now) for one in awaited):
                 return False
-            if all(one["update_success"] for one in grown) and not now.get(_WARMING, 0):
+            if all(_in_force(one, now) for one in awaited) and not now.get(_WARMING, 0):
                 return True
             if self._clock.monotonic() > limit:
                 return False
@@ -266,7 +270,7 @@ def _statistics_of(files: Sequence[ResourceFile]) -> str:
     """Return an expression for the counters of these files; of all files where it would get too long."""
     prefixes = "|".join(re.escape(_prefix(one)) for one in files)
     names = f"({prefixes})" if len(files) <= _MOST_NAMED else ""
-    return f"{names}\\.({'|'.join(_COUNTERS)})$|{re.escape(_WARMING)}"
+    return f"{names}\\.(version|{'|'.join(_REFUSALS)})$|{re.escape(_WARMING)}"
 
 
 def _prefix(file: ResourceFile) -> str:
@@ -279,6 +283,10 @@ def _prefix(file: ResourceFile) -> str:
     }[file.stage]
 
 
-def _grown(before: Mapping[str, int], now: Mapping[str, int], file: ResourceFile, counter: str) -> bool:
-    name = f"{_prefix(file)}.{counter}"
-    return now.get(name, 0) > before.get(name, 0)
+def _in_force(file: ResourceFile, now: Mapping[str, int]) -> bool:
+    return now.get(f"{_prefix(file)}.version") == version_gauge(file.version)
+
+
+def _refused(file: ResourceFile, before: Mapping[str, int], now: Mapping[str, int]) -> bool:
+    names = (f"{_prefix(file)}.{one}" for one in _REFUSALS)
+    return any(now.get(name, 0) > before.get(name, 0) for name in names)

@@ -21,7 +21,10 @@ CHECK_SECONDS = 20.0
 """The check takes 0.05 s; twenty are for a machine that is swapping."""
 
 _LONGEST_MESSAGE = 500
-_CAUSE = re.compile(r"(?:error initializing configuration '[^']*':|Unable to parse|Protobuf message)\s*(.+)")
+_CAUSES = (
+    re.compile(r"constraint validation failed \((.+)\)$"),  # after the whole resource, in text
+    re.compile(r"error initializing configuration '[^']*': (.+)$"),
+)
 
 
 class Validator:
@@ -84,6 +87,9 @@ class Validator:
 
 def explain(output: str) -> str:
     """Return the cause out of what Envoy printed, one line of at most 500 characters."""
-    found = _CAUSE.search(output)
-    text = found.group(1) if found else " ".join(output.split())
+    text = " ".join(output.split())
+    for pattern in _CAUSES:
+        found = pattern.search(text)
+        if found:
+            return found.group(1)[:_LONGEST_MESSAGE]
     return text[:_LONGEST_MESSAGE] or "Envoy refused the configuration without a word"

@@ -27,6 +27,7 @@ class XdsFolder:
         Raises:
             Unavailable: `xds-not-written`.
         """
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         for one in files:
             write_whole(self.path / one.name, one.content)
 

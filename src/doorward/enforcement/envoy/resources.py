@@ -8,7 +8,6 @@ does not open the files that a dynamic configuration names (measured).
 from __future__ import annotations
 
 import copy
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from doorward.enforcement.envoy.listener import build_listener
 from doorward.enforcement.envoy.names import ENROL_CHAIN
 from doorward.enforcement.envoy.routes import build_route_tables
 from doorward.enforcement.envoy.tls import build_secrets
+from doorward.enforcement.envoy.version import version_of
 from doorward.enforcement.plan import GatewayPlan
 
 Resource = dict[str, Any]
@@ -58,9 +58,7 @@ class Resources:
     @property
     def version(self) -> str:
         """The hash of all files together."""
-        return hashlib.sha256("".join(one.name + one.version for one in self.files()).encode()).hexdigest()[
-            :32
-        ]
+        return version_of("".join(f"{one.name} {one.version}\n" for one in self.files()).encode())
 
     @property
     def applications(self) -> frozenset[str]:
@@ -89,8 +87,8 @@ def build_resources(plan: GatewayPlan) -> Resources:
 
 
 def render_file(name: str, stage: Stage, resources: tuple[Resource, ...]) -> ResourceFile:
-    """Return the discovery file of some resources; Envoy shows its version as `version_text`."""
-    version = hashlib.sha256(_canonical(resources)).hexdigest()[:32]
+    """Return the discovery file of some resources; Envoy shows its version (`version_gauge`)."""
+    version = version_of(_canonical(resources))
     content = _canonical({"version_info": version, "resources": resources})
     return ResourceFile(name=name, stage=stage, version=version, content=content)
 

@@ -16,7 +16,7 @@ from doorward.enforcement.envoy.headers import LEAKING_HEADERS, build_route_head
 from doorward.enforcement.envoy.names import ENROL_CHAIN
 from doorward.enforcement.envoy.rules import build_open_slice, build_slice
 from doorward.enforcement.plan import Door, EnrolmentDoor, GatewayPlan, OpenRoute, RuleTerm
-from doorward.policy.normalisation import REFUSED_PATH_REGEX
+from doorward.policy.normalisation import REFUSED_PATH_REGEXES
 from doorward.policy.paths import PathPattern
 
 RESERVED_PREFIX = "/_doorward"
@@ -49,7 +49,7 @@ def build_route_tables(plan: GatewayPlan) -> dict[str, dict[str, Any]]:
 def build_door_table(door: Door) -> dict[str, Any]:
     """Return the route table of one application."""
     routes = [
-        _refusal({"safe_regex": {"regex": REFUSED_PATH_REGEX}}, 400),
+        *(_refusal({"safe_regex": {"regex": regex}}, 400) for regex in REFUSED_PATH_REGEXES),
         _refusal({"prefix": "/", "headers": [_STRIKES_OFF]}, 400),
         _refusal({"path_separated_prefix": RESERVED_PREFIX}, 404),
     ]
