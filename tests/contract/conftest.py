@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from doorward.authority.stores import UnitOfWork
 from tests.support.memory_store import MemoryUnitOfWork
 from tests.support.ports import SilentBell
 from tests.support.sql_store import sqlite_database, sqlite_work
-
-from doorward.authority.stores import UnitOfWork
 
 
 @pytest.fixture

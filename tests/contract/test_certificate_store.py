@@ -6,13 +6,13 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from tests.support.ports import NOON
-from tests.support.records import YEAR, authority, certificate, crl, digest, invitation, ocsp, opaque
 
 from doorward.authority.records import AuthorityKind, CertificateFilter
 from doorward.authority.stores import UnitOfWork
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.errors import IntegrityError, NotFound, RequestRefused
+from tests.support.ports import NOON
+from tests.support.records import YEAR, authority, certificate, crl, digest, invitation, ocsp, opaque
 
 ISSUER = opaque("aut", "issuing")
 BIGGEST = 2**159 - 1

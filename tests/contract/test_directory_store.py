@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from tests.support.ports import NOON
-from tests.support.records import opaque, principal, tenant
 
 from doorward.authority.stores import UnitOfWork
 from doorward.core.entities import TENANT, Application, PrincipalKind, PrincipalState
 from doorward.core.errors import NotFound, RequestRefused
+from tests.support.ports import NOON
+from tests.support.records import opaque, principal, tenant
 
 ALICE = principal("alice", display_name="Alice Ä. 李")
 BOB = principal("bob")

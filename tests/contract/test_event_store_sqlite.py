@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.contract.event_store import EventStoreContract
-from tests.support.sql_store import sqlite_database
 
 from doorward.storage.event_store import SqlEventLog, SqlEventStore
+from tests.contract.event_store import EventStoreContract
+from tests.support.sql_store import sqlite_database
 
 
 class TestSqliteEventStore(EventStoreContract):

@@ -6,12 +6,12 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from tests.support.ports import NOON
-from tests.support.records import gateway, order
 
 from doorward.authority.records import OrderState
 from doorward.authority.stores import UnitOfWork
 from doorward.core.errors import IntegrityError, NotFound, RequestRefused
+from tests.support.ports import NOON
+from tests.support.records import gateway, order
 
 FILE = "access-000001.log"
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import threading
 
 import pytest
-from tests.support.ports import NOON
-from tests.support.records import revision
 
 from doorward.authority.records import ChangeKind, ChangeRecord
 from doorward.authority.stores import UnitOfWork
 from doorward.core.entities import TENANT
 from doorward.core.errors import RequestRefused
+from tests.support.ports import NOON
+from tests.support.records import revision
 
 
 def test_revisions_are_numbered_without_holes(work: UnitOfWork) -> None:

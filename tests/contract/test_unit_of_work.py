@@ -6,6 +6,11 @@ import threading
 from dataclasses import replace
 
 import pytest
+
+from doorward.authority.records import ChangeKind
+from doorward.authority.stores import UnitOfWork
+from doorward.core.entities import Application
+from doorward.core.errors import IntegrityError
 from tests.support.events import request_answered
 from tests.support.ports import NOON, SilentBell
 from tests.support.records import (
@@ -19,11 +24,6 @@ from tests.support.records import (
     revision,
     tenant,
 )
-
-from doorward.authority.records import ChangeKind
-from doorward.authority.stores import UnitOfWork
-from doorward.core.entities import Application
-from doorward.core.errors import IntegrityError
 
 ALICE = principal("alice")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -36,21 +36,28 @@ class Town:
         with self.database.write() as connection:
             connection.execute(ADD, {"name": name})
 
-    def queue(self, name: str, work: object = None) -> threading.Thread:
+    def queue(self, name: str, work: Callable[[], None] | None = None) -> threading.Thread:
         """Start a thread that does the work, and return once it stands in line."""
-
-        def run() -> None:
-            try:
-                work() if callable(work) else self.add(name)
-            except BaseException as error:  # noqa: BLE001  # the test looks at it
-                self.errors[name] = error
-
         waiting = len(self.database._writer._line)
+        thread = self._start(lambda: self._run(name, work or (lambda: self.add(name))))
+        while len(self.database._writer._line) == waiting and thread.is_alive():
+            pass
+        return thread
+
+    def queue_free(self, name: str, work: Callable[[], None]) -> None:
+        """Start a thread that does the work, and return at once."""
+        self._start(lambda: self._run(name, work))
+
+    def _run(self, name: str, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except BaseException as error:  # noqa: BLE001  # the test looks at it
+            self.errors[name] = error
+
+    def _start(self, run: Callable[[], None]) -> threading.Thread:
         thread = threading.Thread(target=run)
         self.threads.append(thread)
         thread.start()
-        while len(self.database._writer._line) == waiting and thread.is_alive():
-            pass
         return thread
 
     def join(self) -> None:
@@ -256,3 +263,77 @@ def test_a_database_that_cannot_be_opened_does_not_block_the_line(tmp_path: Path
         with pytest.raises(Unavailable) as caught, database.write():
             pass
         assert caught.value.code == "store-missing"
+
+
+class InterruptedWait(threading.Event):
+    """An event whose waiting ends as the person at the keyboard ends it."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Raise what Ctrl-C raises."""
+        raise KeyboardInterrupt
+
+
+def test_who_is_interrupted_in_line_leaves_it(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C while waiting for the turn changes nothing and holds up nobody."""
+    with town.database.write() as connection:
+        connection.execute(ADD, {"name": "a"})
+        with monkeypatch.context() as patch:
+            patch.setattr("doorward.storage.writing.threading.Event", InterruptedWait)
+            with pytest.raises(KeyboardInterrupt):
+                town.database._writer._take_turn()
+    town.add("c")
+    assert town.names() == ["a", "c"]
+
+
+@pytest.mark.parametrize("seconds", [0, 60], ids=["free", "shared"])
+def test_who_is_interrupted_as_the_turn_comes_hands_it_on(
+    town: Town, monkeypatch: pytest.MonkeyPatch, seconds: int
+) -> None:
+    """Where the turn had come already, it goes to the next, and what others left open is committed."""
+    monkeypatch.setattr("doorward.storage.writing.MAX_SECONDS", seconds)
+    queued, go_on = threading.Event(), threading.Event()
+
+    class CalledThenInterrupted(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            queued.set()
+            assert super().wait(20)
+            raise KeyboardInterrupt
+
+    def interrupted() -> None:
+        monkeypatch.setattr("doorward.storage.writing.threading.Event", CalledThenInterrupted)
+        town.database._writer._take_turn()
+
+    def first() -> None:
+        with town.database.write() as connection:
+            connection.execute(ADD, {"name": "a"})
+            go_on.set()
+            assert queued.wait(20)
+
+    town.queue_free("a", first)
+    assert go_on.wait(20)
+    town.queue_free("b", interrupted)
+    town.join()
+    monkeypatch.undo()
+    assert {name: type(error) for name, error in town.errors.items()} == {"b": KeyboardInterrupt}
+    town.add("c")
+    assert town.names() == ["a", "c"]
+
+
+def test_an_interrupted_commit_is_told_to_the_others(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where Ctrl-C hits the commit, nobody in it is told that his change was kept."""
+    monkeypatch.setattr("doorward.storage.writing.MAX_SECONDS", 60)
+
+    def interrupt(connection: Connection) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(Unavailable) as caught, town.database.write() as connection:  # noqa: PT012  # the block is the point
+        connection.execute(ADD, {"name": "a"})
+        event.listen(town.database._writers, "commit", interrupt)
+        town.queue("b")
+    town.join()
+    event.remove(town.database._writers, "commit", interrupt)
+    assert caught.value.code == "store-interrupted"
+    assert isinstance(town.errors["b"], KeyboardInterrupt)
+    assert town.names() == []
+    town.add("c")
+    assert town.names() == ["c"]

@@ -1,0 +1,277 @@
+"""Encrypted keys in files. One store is opened for the whole module: opening is slow on purpose."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, x25519
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+
+from doorward.core.errors import DoorwardError, IntegrityError, NotFound, RequestRefused, Unavailable
+from doorward.core.ports import KeyKind, PrivateKey
+from doorward.storage.keystore import HEADER, FileKeyStore
+from tests.support.ports import PlainKeys
+
+PASSPHRASE = b"correct horse battery staple"
+
+
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory: pytest.TempPathFactory) -> FileKeyStore:
+    """A store that was made once and opened once."""
+    folder = tmp_path_factory.mktemp("store") / "keys"
+    FileKeyStore.create(folder, PASSPHRASE)
+    return FileKeyStore.open(folder, PASSPHRASE)
+
+
+@pytest.fixture
+def store(opened: FileKeyStore, tmp_path: Path) -> FileKeyStore:
+    """A copy of it of the test's own."""
+    shutil.copytree(opened._folder, tmp_path / "keys")
+    copy = FileKeyStore.__new__(FileKeyStore)
+    copy._folder, copy._store_id, copy._cipher = tmp_path / "keys", opened._store_id, opened._cipher
+    return copy
+
+
+def plain(key: PrivateKey) -> bytes:
+    """The key's own bytes, to compare."""
+    return key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+
+
+@pytest.mark.parametrize("kind", KeyKind)
+def test_every_kind_of_key_comes_back(store: FileKeyStore, kind: KeyKind) -> None:
+    """What was stored is what is loaded, of the same type."""
+    key = PlainKeys().generate(kind)
+    store.store("one", key)
+    assert plain(store.load("one")) == plain(key)
+    assert type(store.load("one")) is type(key)
+
+
+def test_a_store_is_opened_by_its_passphrase_only(store: FileKeyStore) -> None:
+    """A second opening finds the same keys; another passphrase is refused in words that help."""
+    key = PlainKeys().generate(KeyKind.ED25519)
+    store.store("root", key)
+    assert plain(FileKeyStore.open(store._folder, PASSPHRASE).load("root")) == plain(key)
+    with pytest.raises(RequestRefused) as caught:
+        FileKeyStore.open(store._folder, PASSPHRASE + b"!")
+    assert caught.value.code == "passphrase-wrong"
+    assert caught.value.hint
+
+
+def test_nothing_of_the_key_is_on_the_disk(store: FileKeyStore) -> None:
+    """No file holds the plain key or the passphrase, and every file is closed to others."""
+    key = PlainKeys().generate(KeyKind.ED25519)
+    store.store("root", key)
+    for path in store._folder.iterdir():
+        data = path.read_bytes()
+        assert plain(key)[-32:] not in data
+        assert PASSPHRASE not in data
+        assert path.stat().st_mode & 0o777 == 0o600
+    assert store._folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_the_same_key_is_sealed_anew_each_time(store: FileKeyStore) -> None:
+    """Two files of one key differ: nonces are never repeated."""
+    key = PlainKeys().generate(KeyKind.ED25519)
+    store.store("one", key)
+    first = (store._folder / "one.key").read_bytes()
+    store.remove("one")
+    store.store("one", key)
+    assert (store._folder / "one.key").read_bytes() != first
+
+
+@pytest.mark.parametrize("place", [0, 5, 16, 27, 28, 40, -1])
+def test_an_altered_file_is_found(store: FileKeyStore, place: int) -> None:
+    """A changed byte anywhere (magic, nonce, key, tag) is an integrity error that names the file."""
+    store.store("one", PlainKeys().generate(KeyKind.P256))
+    path = store._folder / "one.key"
+    data = bytearray(path.read_bytes())
+    data[place] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(IntegrityError) as caught:
+        store.load("one")
+    assert (caught.value.code, caught.value.context) == ("key-damaged", {"file": "one.key"})
+
+
+@pytest.mark.parametrize("size", [0, 10, 16, 20, 44, 64 * 1024 + 1])
+def test_a_file_of_another_length_is_found(store: FileKeyStore, size: int) -> None:
+    """A cut, empty or huge file is an integrity error too."""
+    store.store("one", PlainKeys().generate(KeyKind.P256))
+    path = store._folder / "one.key"
+    path.write_bytes(path.read_bytes().ljust(size, b"\x00")[:size])
+    with pytest.raises(IntegrityError):
+        store.load("one")
+
+
+def test_a_key_under_another_name_does_not_open(store: FileKeyStore) -> None:
+    """Whoever swaps two files does not make the root key sign as another."""
+    store.store("root", PlainKeys().generate(KeyKind.P256))
+    shutil.copy(store._folder / "root.key", store._folder / "issuing.key")
+    with pytest.raises(IntegrityError):
+        store.load("issuing")
+
+
+def test_a_key_of_another_store_does_not_open(store: FileKeyStore, tmp_path: Path) -> None:
+    """A file from another store is refused, under the same passphrase as well."""
+    FileKeyStore.create(tmp_path / "other", PASSPHRASE)
+    other = FileKeyStore.open(tmp_path / "other", PASSPHRASE)
+    other.store("root", PlainKeys().generate(KeyKind.P256))
+    shutil.copy(tmp_path / "other" / "root.key", store._folder / "root.key")
+    with pytest.raises(IntegrityError):
+        store.load("root")
+
+
+def test_a_key_that_does_not_sign_is_refused(store: FileKeyStore) -> None:
+    """A file of ours with a key of another kind is not handed out."""
+    store.store("one", x25519.X25519PrivateKey.generate())  # type: ignore[arg-type]
+    with pytest.raises(IntegrityError):
+        store.load("one")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", ".", "..", "../root", "a/b", "/etc/passwd", "Root", "a.b", "-a", "a\n", "ä", "a" * 81, "a\x00"],
+)
+def test_names_cannot_leave_the_directory(store: FileKeyStore, name: str) -> None:
+    """A name outside of the closed alphabet is refused for every purpose."""
+    key = PlainKeys().generate(KeyKind.ED25519)
+    for act in (
+        lambda: store.load(name),
+        lambda: store.store(name, key),
+        lambda: store.remove(name),
+        lambda: store.export_pkcs8(name, PASSPHRASE),
+    ):
+        with pytest.raises(RequestRefused) as caught:
+            act()
+        assert caught.value.code == "key-name-invalid"
+    assert store.names() == []
+
+
+def test_the_longest_name_will_do(store: FileKeyStore) -> None:
+    """Eighty characters are allowed."""
+    store.store("a" * 80, PlainKeys().generate(KeyKind.ED25519))
+    assert store.names() == ["a" * 80]
+
+
+def test_names_are_those_of_keys(store: FileKeyStore) -> None:
+    """Other files in the directory, and what a crash left, are no keys."""
+    for name in (".one.key.new", "Notes.key", "readme.txt"):
+        (store._folder / name).write_bytes(b"")
+    store.store("one", PlainKeys().generate(KeyKind.ED25519))
+    assert store.names() == ["one"]
+
+
+def test_a_store_is_made_once(store: FileKeyStore) -> None:
+    """A second header would make every key unreadable, so it is refused."""
+    before = (store._folder / HEADER).read_bytes()
+    with pytest.raises(RequestRefused) as caught:
+        FileKeyStore.create(store._folder, PASSPHRASE)
+    assert caught.value.code == "keystore-exists"
+    assert (store._folder / HEADER).read_bytes() == before
+
+
+def test_a_short_passphrase_makes_no_store(tmp_path: Path) -> None:
+    """A passphrase below the limit is refused before anything is written."""
+    with pytest.raises(RequestRefused) as caught:
+        FileKeyStore.create(tmp_path / "keys", b"fourteen bytes")
+    assert caught.value.code == "passphrase-short"
+    assert not (tmp_path / "keys").exists()
+
+
+@pytest.mark.parametrize("mode", [0o750, 0o701, 0o777])
+def test_an_open_directory_is_refused(store: FileKeyStore, mode: int) -> None:
+    """Where others may enter, neither making nor opening goes on; the mend is told."""
+    store._folder.chmod(mode)
+    with pytest.raises(RequestRefused) as caught:
+        FileKeyStore.open(store._folder, PASSPHRASE)
+    assert caught.value.code == "keystore-open-to-others"
+    assert "chmod 700" in caught.value.hint
+    (store._folder / HEADER).unlink()
+    with pytest.raises(RequestRefused):
+        FileKeyStore.create(store._folder, PASSPHRASE)
+
+
+def test_no_store_is_not_found(tmp_path: Path) -> None:
+    """A directory without a header holds no store."""
+    assert not FileKeyStore.exists(tmp_path)
+    with pytest.raises(NotFound) as caught:
+        FileKeyStore.open(tmp_path, PASSPHRASE)
+    assert caught.value.code == "keystore-missing"
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"version": 2},
+        {"kdf": {"name": "scrypt", "n": 2, "r": 8, "p": 1}},
+        {"kdf": {"name": "pbkdf2", "n": 2**17, "r": 8, "p": 1}},
+        {"kdf": None},
+        {"salt": ""},
+        {"salt": "zz"},
+        {"verifier": 7},
+        {"more": 1},
+    ],
+)
+def test_a_header_that_asks_for_less_is_refused(store: FileKeyStore, changed: dict[str, object]) -> None:
+    """Weaker parameters, another version or another form are damage, not options."""
+    path = store._folder / HEADER
+    path.write_text(json.dumps(json.loads(path.read_text()) | changed))
+    with pytest.raises(IntegrityError) as caught:
+        FileKeyStore.open(store._folder, PASSPHRASE)
+    assert caught.value.code == "keystore-damaged"
+
+
+@pytest.mark.parametrize("data", [b"", b"[]", b"{", b"\xff", b"null", b"[" * 60000, b"x" * 70000])
+def test_a_header_that_is_none_is_refused(store: FileKeyStore, data: bytes) -> None:
+    """Any other content of the header is an error of ours."""
+    (store._folder / HEADER).write_bytes(data)
+    with pytest.raises(IntegrityError):
+        FileKeyStore.open(store._folder, PASSPHRASE)
+
+
+def test_a_header_of_another_store_does_not_open_this_one(store: FileKeyStore) -> None:
+    """The verifier covers the store's id."""
+    path = store._folder / HEADER
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"store": "00" * 16}))
+    with pytest.raises(RequestRefused) as caught:
+        FileKeyStore.open(store._folder, PASSPHRASE)
+    assert caught.value.code == "passphrase-wrong"
+
+
+def test_an_export_opens_with_its_own_passphrase(store: FileKeyStore) -> None:
+    """The export is PEM that opens with the passphrase of the export, which has to be long enough."""
+    key = PlainKeys().generate(KeyKind.P384)
+    store.store("root", key)
+    pem = store.export_pkcs8("root", b"another passphrase")
+    assert pem.startswith(b"-----BEGIN ENCRYPTED PRIVATE KEY-----\n")
+    loaded = load_pem_private_key(pem, b"another passphrase")
+    assert isinstance(loaded, ec.EllipticCurvePrivateKey)
+    assert plain(loaded) == plain(key)
+    with pytest.raises(ValueError, match="password"):
+        load_pem_private_key(pem, PASSPHRASE)
+    with pytest.raises(RequestRefused):
+        store.export_pkcs8("root", b"short")
+    with pytest.raises(NotFound):
+        store.export_pkcs8("none", PASSPHRASE)
+
+
+def test_a_disk_that_refuses_is_told(store: FileKeyStore) -> None:
+    """What the operating system refuses is one of our errors, and nothing was stored or removed."""
+    (store._folder / ".one.key.new").mkdir()
+    with pytest.raises(Unavailable) as caught:
+        store.store("one", PlainKeys().generate(KeyKind.ED25519))
+    assert caught.value.code == "keystore-unwritable"
+    (store._folder / "two.key").mkdir()
+    unreadable: list[DoorwardError] = []
+    for act in (lambda: store.load("two"), lambda: FileKeyStore.exists(store._folder / ("x" * 300))):
+        with pytest.raises(Unavailable) as refused:
+            act()
+        unreadable.append(refused.value)
+    assert {error.code for error in unreadable} == {"keystore-unreadable"}
