@@ -121,7 +121,8 @@ def fetch(
             connection.sock = secure
             common = {"Host": place.authority, "User-Agent": "doorward-agent", "Connection": "close"}
             connection.request(method, path, body=body, headers={**common, **(headers or {})})
-            return _read(connection.getresponse(), place, alarm)
+            with connection.getresponse() as response:
+                return _read(response, place, alarm)
     except ssl.SSLCertVerificationError as error:
         raise _not_trusted(place, error) from None
     except (OSError, http.client.HTTPException, ValueError) as error:
@@ -129,7 +130,7 @@ def fetch(
             detail = f"{place.authority} did not answer in time"
             raise Unavailable("server-too-slow", detail, hint="try again in a minute") from None
         if isinstance(error, OSError):
-            raise _unreachable(place, error) from None
+            raise _unreachable(place, error, broke_off=alarm.connected) from None
         raise MalformedInput("server-answer-malformed", f"{place.authority} does not speak HTTP") from None
     finally:
         alarm.cancel()
@@ -141,6 +142,7 @@ class _Alarm:
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
         self.rang = False
+        self.connected = False
         self._socket: socket.socket | None = None
         self._timer = threading.Timer(seconds, self._ring)
         self._timer.daemon = True
@@ -171,6 +173,7 @@ def _secure(raw: socket.socket, place: Place, context: ssl.SSLContext, alarm: _A
     except BaseException:
         secure.close()
         raise
+    alarm.connected = True
     return secure
 
 
@@ -233,11 +236,11 @@ def _await_tunnel(raw: socket.socket) -> None:
         raise OSError("the proxy refused the connection")
 
 
-def _unreachable(place: Place, error: OSError) -> Unavailable:
+def _unreachable(place: Place, error: OSError, *, broke_off: bool) -> Unavailable:
     why = error.strerror or str(error) or type(error).__name__
     return Unavailable(
         "server-unreachable",
-        f"{place.authority} cannot be reached: {why}",
+        f"{place.authority} broke off: {why}" if broke_off else f"{place.authority} cannot be reached: {why}",
         hint="check the network (VPN, proxy), and that the link is for this network",
     )
 
