@@ -46,7 +46,9 @@ class AuthorizerServer:
             request_deserializer=CheckRequest.FromString,
             response_serializer=CheckResponse.SerializeToString,
         )
-        self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, {"Check": handler}),))
+        self._server.add_generic_rpc_handlers(
+            (grpc.method_handlers_generic_handler(SERVICE, {"Check": handler}),)
+        )
 
     def start(self) -> None:
         """Listen.
@@ -61,7 +63,8 @@ class AuthorizerServer:
             self._server.start()
         except RuntimeError as error:
             raise Unavailable(
-                "authorizer-socket", f"the authorizer cannot listen on {self._socket}: {error}",
+                "authorizer-socket",
+                f"the authorizer cannot listen on {self._socket}: {error}",
                 hint="is the directory there and writable for the gateway's user?",
             ) from error
         finally:
