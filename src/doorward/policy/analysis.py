@@ -215,7 +215,7 @@ def _facts(app: AppPolicy) -> dict[str, str]:
     """Return the parts of an application by key, each as one line."""
     rules = {f"rules.{rule.name}": render_rule(rule) for rule in app.rules}
     hosts = ", ".join(sorted(app.hosts))
-    return {"hosts": hosts, "upstream": app.upstream.url, "on_refusal": app.on_refusal.value, **rules}
+    return {"hosts": hosts, "upstream": app.upstream.url, **rules}
 
 
 def _changed(key: str, before: str, after: str) -> Difference:

@@ -147,7 +147,9 @@ def lost_authority(old: ConnectionAuthority, new: ConnectionAuthority) -> bool:
 
     Conservative: a loss is never missed, but a rewording that no term covers counts as one.
     """
-    return not _all_covered(old.allowed, by=new.allowed) or not _all_covered(new.denied, by=old.denied)
+    # A deny that met nothing allowed before takes nothing away.
+    biting = frozenset(one for one in new.denied if any(_terms_meet(one, other) for other in old.allowed))
+    return not _all_covered(old.allowed, by=new.allowed) or not _all_covered(biting, by=old.denied)
 
 
 def admits(authority: ConnectionAuthority) -> Admission:
@@ -285,6 +287,11 @@ def _all_covered(terms: frozenset[Term], *, by: frozenset[Term]) -> bool:
 
 def _term_covers(wide: Term, narrow: Term) -> bool:
     return wide.method in ("*", narrow.method) and pattern_of(wide.pattern).covers(pattern_of(narrow.pattern))
+
+
+def _terms_meet(one: Term, other: Term) -> bool:
+    methods_meet = "*" in (one.method, other.method) or one.method == other.method
+    return methods_meet and pattern_of(one.pattern).overlaps(pattern_of(other.pattern))
 
 
 def _unasked(rule: Rule, principal: Principal, why: str) -> RuleFinding:

@@ -112,6 +112,6 @@ class FaultList:
 
 def suggest(word: str, known: Iterable[str]) -> str:
     """Return the mend for an unknown word: the nearest known one, or all of them."""
-    choices = sorted(known)
+    choices = {choice.lower(): choice for choice in sorted(known)}
     near = difflib.get_close_matches(word[:64].lower(), choices, n=1)
-    return f"did you mean {near[0]}?" if near else f"known here: {', '.join(choices)}"
+    return f"did you mean {choices[near[0]]}?" if near else f"known here: {', '.join(choices.values())}"

@@ -318,8 +318,7 @@ def parse_upstream(text: str) -> Upstream:
 
 
 def _unix_upstream(path: str) -> UnixUpstream:
-    fits = path.startswith("/") and len(path) <= SOCKET_PATH_LIMIT
-    if not fits or not path.isascii() or not path.isprintable() or path.endswith("/"):
+    if len(path) > SOCKET_PATH_LIMIT or not re.fullmatch("/[!-~]*[!-.0-~]", path):
         message = "this is not the path of a unix socket"
         hint = f"write unix:///absolute/path, at most {SOCKET_PATH_LIMIT} printable ASCII characters"
         raise MalformedInput("upstream-malformed", message, hint=hint)

@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 
-from doorward.policy.model import AppPolicy, Document, OnRefusal, Rule
+from doorward.policy.model import AppPolicy, Document, Rule
 from doorward.policy.paths import EVERY_PATH
 from doorward.policy.reading import generated_name
 
@@ -26,8 +26,6 @@ def render_document(document: Document) -> str:
         lines.append("apps:")
     for app in document.apps:
         lines += render_app(app.name, app.hosts, app.upstream.url)
-        if app.on_refusal is not OnRefusal.ALERT:
-            lines.append(f"    on_refusal: {app.on_refusal.value}")
         lines += _render_rules(app)
     return "\n".join(lines) + "\n"
 

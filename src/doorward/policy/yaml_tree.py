@@ -13,7 +13,7 @@ Standard: YAML 1.2.2 chapters 3 and 7 (parse to serialization tree).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -147,22 +147,23 @@ class _Composer:
 
     def _mapping(self, event: Any, depth: int) -> Mapping:
         entries: list[tuple[Scalar, Node]] = []
-        end = event
-        for one in self._events:
-            if isinstance(one, MappingEndEvent):
-                end = one
-                break
+        while not isinstance(one := next(self._events), MappingEndEvent):
             key = self._node(one, depth + 1)
             if not isinstance(key, Scalar):
                 raise self._unsupported(
                     one, "a list or mapping as a key", "write a plain word before the colon"
                 )
-            entries.append((key, self._node(next(self._events), depth + 1)))
+            value = self._node(next(self._events), depth + 1)
+            if isinstance(value, Scalar) and not value.given:
+                value = replace(
+                    value, line=key.line, column=key.column
+                )  # else it is where the next key begins
+            entries.append((key, value))
         return Mapping(
             entries=tuple(entries),
             line=event.start_mark.line + 1,
             column=event.start_mark.column + 1,
-            end_line=end.end_mark.line + 1,
+            end_line=one.end_mark.line + 1,
             is_flow=bool(event.flow_style),
         )
 

@@ -1,0 +1,73 @@
+"""The one judge: rules and grants agree, lost authority is never missed, nothing allowed is turned away."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from doorward.core.entities import Outcome, Principal, PrincipalState
+from doorward.policy.decision import (
+    Request,
+    admits,
+    authority_of,
+    decide,
+    decide_by_grants,
+    lost_authority,
+)
+from doorward.policy.model import AppPolicy, Effect
+from tests.support.policies import APP_ID, TENANT, apps, principals, requests
+
+
+def good(app: AppPolicy, principal: Principal, request: Request) -> bool:
+    """Whether the rules let a request through."""
+    return decide(app, TENANT, APP_ID, principal, request).outcome is Outcome.GOOD
+
+
+@given(apps, principals, requests)
+@settings(max_examples=1000)
+def test_rules_and_grants_agree(app: AppPolicy, principal: Principal, request: Request) -> None:
+    """Judging by rules, and by the equation on grants and residuals, is the same for every input."""
+    grants = authority_of(app, TENANT, APP_ID, principal).grants
+    by_grants = decide_by_grants(app, TENANT, APP_ID, grants, request)
+    assert by_grants is decide(app, TENANT, APP_ID, principal, request).outcome
+
+
+@given(apps, principals, requests)
+@settings(max_examples=500)
+def test_what_is_allowed_is_admitted(app: AppPolicy, principal: Principal, request: Request) -> None:
+    """A connection is never refused that has a request to make; nobody without standing has one."""
+    if good(app, principal, request):
+        assert admits(authority_of(app, TENANT, APP_ID, principal)).outcome is Outcome.GOOD
+        assert principal.state is PrincipalState.ACTIVE
+        assert principal.tenant == TENANT
+
+
+@given(apps, apps, principals, principals, requests)
+@settings(max_examples=1000)
+def test_loss_is_never_missed(
+    old: AppPolicy, new: AppPolicy, before: Principal, after: Principal, request: Request
+) -> None:
+    """Where anything allowed before is refused now, authority was lost."""
+    then = authority_of(old, TENANT, APP_ID, before)
+    now = authority_of(new, TENANT, APP_ID, after)
+    assert not lost_authority(then, then)
+    if good(old, before, request) and not good(new, after, request):
+        assert lost_authority(then, now)
+
+
+@given(apps, principals, requests)
+@settings(max_examples=500)
+def test_findings_explain_the_outcome(app: AppPolicy, principal: Principal, request: Request) -> None:
+    """Every rule has a finding, and the determining ones are those that hold and decide."""
+    decision = decide(app, TENANT, APP_ID, principal, request)
+    assert [one.rule for one in decision.findings] == [rule.name for rule in app.rules]
+    assert all(one.why for one in decision.findings)
+    holding = {one.rule: one.effect for one in decision.findings if one.holds}
+    wanted = Effect.ALLOW if decision.outcome is Outcome.GOOD else Effect.DENY
+    assert set(decision.determining) == {rule for rule, effect in holding.items() if effect is wanted}
+
+
+@given(apps, requests, st.lists(st.text(alphabet="gc2345abc", min_size=21, max_size=21), max_size=3))
+def test_unknown_grants_do_nothing(app: AppPolicy, request: Request, grants: list[str]) -> None:
+    """Made-up ids let nobody in."""
+    assert decide_by_grants(app, TENANT, APP_ID, grants, request) is Outcome.BAD

@@ -1,0 +1,130 @@
+"""Generated documents, principals and requests that meet often enough to be worth comparing."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+
+from doorward.core.entities import Principal, PrincipalKind, PrincipalState
+from doorward.policy.decision import Request
+from doorward.policy.model import (
+    AppPolicy,
+    Document,
+    Effect,
+    HttpUpstream,
+    Residual,
+    Rule,
+    Selector,
+    UnixUpstream,
+)
+from doorward.policy.paths import EVERY_PATH, PathPattern
+
+TENANT, APP_ID = "ten_default", "app_1"
+
+_names = st.frozensets(st.sampled_from(["a", "b", "c"]), max_size=2)
+_kinds = st.frozensets(st.sampled_from(list(PrincipalKind)), max_size=2)
+
+
+def _selector(named: dict[str, frozenset[str]], kinds: frozenset[PrincipalKind]) -> Selector | None:
+    try:
+        return Selector(**named, kinds=kinds)
+    except ValueError:
+        return None  # nobody, or nobody possible
+
+
+selectors = st.builds(
+    _selector,
+    st.one_of(
+        st.fixed_dictionaries({"groups": _names}),
+        st.fixed_dictionaries({"groups": _names, "persons": _names}),
+        st.fixed_dictionaries({"devices": _names}),
+        st.fixed_dictionaries({"services": _names}),
+    ),
+    _kinds,
+).filter(bool)
+
+patterns = st.sampled_from(
+    ["/", "/**", "/*", "/a", "/a/**", "/a/*", "/*/b", "/a/b", "/a@b/**", "/%C3%A9", "/%2A"]
+).map(PathPattern)
+
+methods = st.sampled_from(["GET", "HEAD", "POST", "DELETE"])
+
+residuals = st.builds(
+    Residual,
+    methods=st.none() | st.frozensets(methods, min_size=1, max_size=2),
+    paths=st.just((EVERY_PATH,)) | st.lists(patterns, min_size=1, max_size=3, unique=True).map(tuple),
+)
+
+rule_names = st.text(alphabet=st.characters(codec="utf-8"), min_size=1, max_size=12).filter(
+    lambda text: text.isprintable() and text == text.strip()
+)
+
+rules = st.builds(
+    Rule, name=rule_names, effect=st.sampled_from(Effect), selector=selectors, residual=residuals
+)
+
+upstreams = st.sampled_from(
+    [
+        HttpUpstream(host="127.0.0.1", port=9000),
+        HttpUpstream(host="2001:db8::1", port=1),
+        HttpUpstream(host="app.internal", port=65535),
+        UnixUpstream(path="/run/app.sock"),
+        UnixUpstream(path="/run/a'b\"#{x}.sock"),
+    ]
+)
+
+
+def _app(name: str, hosts: list[str], upstream: HttpUpstream | UnixUpstream, some: list[Rule]) -> AppPolicy:
+    return AppPolicy(name=name, hosts=tuple(hosts), upstream=upstream, rules=tuple(some))
+
+
+_rule_lists = st.lists(rules, max_size=5, unique_by=lambda rule: rule.name)
+
+apps = st.builds(_app, st.just("app"), st.just(["app.test"]), upstreams, _rule_lists)
+
+
+def _document(names: list[str], upstream: HttpUpstream | UnixUpstream, some: list[list[Rule]]) -> Document:
+    made = [
+        _app(name, [f"{name}.test", f"{name}.example"], upstream, rule_list)
+        for name, rule_list in zip(names, some, strict=False)
+    ]
+    return Document(trust_domain="corp.example", apps=tuple(made))
+
+
+documents = st.builds(
+    _document,
+    st.lists(st.sampled_from(["a", "pay", "0", "no", "x-1", "true"]), max_size=3, unique=True),
+    upstreams,
+    st.lists(_rule_lists, min_size=3, max_size=3),
+)
+
+principals = st.builds(
+    Principal,
+    id=st.just("per_1"),
+    tenant=st.sampled_from([TENANT, TENANT, TENANT, "ten_other"]),
+    kind=st.sampled_from(PrincipalKind),
+    name=st.sampled_from(["a", "b", "c"]),
+    state=st.sampled_from([PrincipalState.ACTIVE, PrincipalState.ACTIVE, *PrincipalState]),
+    groups=_names.map(lambda names: tuple(sorted(names))),
+)
+
+raw_paths = st.sampled_from(
+    [
+        "/",
+        "/a",
+        "/a/",
+        "/a/b",
+        "/a/c/d",
+        "/%61/b",
+        "/b/../a",
+        "/A",
+        "/a%40b/c",
+        "/a@b",
+        "/é",
+        "/*",
+        "/a;b",
+        "/a%2fb",
+        "*",
+    ]
+)
+
+requests = st.builds(Request, method=methods, raw_path=raw_paths)

@@ -1,0 +1,245 @@
+"""policy.decision: who may reach what, by connection and by request."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from doorward.core.entities import Outcome, Principal, PrincipalKind, PrincipalState, Reason
+from doorward.policy.decision import (
+    GRANTS_LIMIT_BYTES,
+    ConnectionAuthority,
+    Request,
+    admits,
+    authority_of,
+    connection_id,
+    decide,
+    decide_by_grants,
+    grants_fit,
+    lost_authority,
+    render_grants,
+)
+from doorward.policy.model import AppPolicy, Effect, HttpUpstream, Residual, Rule, Selector, Term
+from doorward.policy.normalisation import PathFault, PathRefused
+from doorward.policy.paths import PathPattern
+
+TENANT, APP_ID = "ten_1", "app_1"
+
+
+def rule(effect: Effect, group: str, *paths: str, methods: str = "") -> Rule:
+    """A rule about a group, named after what it says."""
+    return Rule(
+        name=f"{effect.value} {group} {' '.join(paths)}".strip(),
+        effect=effect,
+        selector=Selector(groups=frozenset({group})),
+        residual=Residual(
+            methods=frozenset(methods.split()) or None,
+            paths=tuple(PathPattern(one) for one in paths or ["/**"]),
+        ),
+    )
+
+
+def app(*rules: Rule) -> AppPolicy:
+    """An application with these rules."""
+    return AppPolicy(
+        name="pay", hosts=("pay.test",), upstream=HttpUpstream(host="127.0.0.1", port=9000), rules=rules
+    )
+
+
+def person(*groups: str, state: PrincipalState = PrincipalState.ACTIVE, tenant: str = TENANT) -> Principal:
+    """A person in these groups."""
+    kind = PrincipalKind.PERSON
+    return Principal(id="per_1", tenant=tenant, kind=kind, name="alice", state=state, groups=groups)
+
+
+def authority(policy: AppPolicy, *groups: str) -> ConnectionAuthority:
+    """What a person in these groups may do."""
+    return authority_of(policy, TENANT, APP_ID, person(*groups))
+
+
+READ = rule(Effect.ALLOW, "tellers", "/accounts/**", methods="GET HEAD")
+ALL = rule(Effect.ALLOW, "admins")
+NO_REPORTS = rule(Effect.DENY, "contractors", "/accounts/reports/**")
+POLICY = app(READ, ALL, NO_REPORTS)
+
+
+def test_ids_are_never_shared() -> None:
+    """Tenant, application, effect and selector each make another id; the same four make the same one."""
+    selector = Selector(groups=frozenset({"x"}))
+    calls = [
+        ("ten_1", "app_1", Effect.ALLOW, selector),
+        ("ten_2", "app_1", Effect.ALLOW, selector),
+        ("ten_1", "app_2", Effect.ALLOW, selector),
+        ("ten_1", "app_1", Effect.DENY, selector),
+        ("ten_1", "app_1", Effect.ALLOW, Selector(persons=frozenset({"x"}))),
+    ]
+    ids = [connection_id(*call) for call in calls]
+    assert len(set(ids)) == len(ids)
+    assert connection_id("ten_1", "app_1", Effect.ALLOW, Selector(groups=frozenset({"x"}))) == ids[0]
+    assert {one[0] for one in ids} == {"g", "c"}
+    assert all(len(one) == 21 and one.isalnum() and one == one.lower() for one in ids)
+
+
+def test_grants_are_only_positive_evidence() -> None:
+    """Who is selected by an allow holds its grant; who is NOT selected by a deny holds its clearance."""
+    ids = {one.name: connection_id(TENANT, APP_ID, one.effect, one.selector) for one in POLICY.rules}
+    assert set(authority(POLICY, "tellers").grants) == {ids[READ.name], ids[NO_REPORTS.name]}
+    assert set(authority(POLICY, "tellers", "contractors").grants) == {ids[READ.name]}
+    assert set(authority(POLICY).grants) == {ids[NO_REPORTS.name]}
+    assert list(authority(POLICY, "tellers").grants) == sorted(authority(POLICY, "tellers").grants)
+
+
+@pytest.mark.parametrize(
+    ("who", "standing"),
+    [
+        (person("tellers", state=PrincipalState.SUSPENDED), Reason.PRINCIPAL_SUSPENDED),
+        (person("tellers", state=PrincipalState.REMOVED), Reason.PRINCIPAL_REMOVED),
+        (person("tellers", tenant="ten_2"), Reason.PRINCIPAL_UNKNOWN),
+    ],
+)
+def test_no_authority_without_standing(who: Principal, standing: Reason) -> None:
+    """Who is not an active principal of this tenant has no grant, not even a clearance."""
+    found = authority_of(POLICY, TENANT, APP_ID, who)
+    assert (found.grants, found.allowed, found.denied) == ((), frozenset(), frozenset())
+    assert admits(found).outcome is Outcome.BAD
+    assert admits(found).reasons == (standing,)
+    decision = decide(POLICY, TENANT, APP_ID, who, Request(method="GET", raw_path="/accounts/7"))
+    assert decision.outcome is Outcome.BAD
+    assert decision.reasons == (standing,)
+    assert {one.why for one in decision.findings} == {f"not asked: {standing.value}"}
+
+
+def test_admission() -> None:
+    """A connection is worth keeping where some allowed term is not denied; the reasons say why not."""
+    active = Reason.PRINCIPAL_ACTIVE
+    denied = app(READ, rule(Effect.DENY, "tellers"))
+    for policy, groups, outcome, reasons in (
+        (POLICY, ["tellers"], Outcome.GOOD, (active, Reason.RULE_ALLOWS)),
+        (POLICY, ["tellers", "contractors"], Outcome.GOOD, (active, Reason.RULE_ALLOWS)),
+        (POLICY, [], Outcome.BAD, (active, Reason.NO_RULE_MATCHED)),
+        (POLICY, ["contractors"], Outcome.BAD, (active, Reason.NO_RULE_MATCHED, Reason.RULE_DENIES)),
+        (denied, ["tellers"], Outcome.BAD, (active, Reason.RULE_DENIES)),
+        (app(), ["tellers"], Outcome.BAD, (active, Reason.NO_RULE_MATCHED)),
+    ):
+        admission = admits(authority(policy, *groups))
+        assert (admission.outcome, admission.reasons) == (outcome, reasons)
+
+
+def test_grants_are_limited() -> None:
+    """Grants that do not fit into what Envoy can look through are refused, never cut short."""
+    many = app(*(rule(Effect.ALLOW, f"g{at}") for at in range(200)))
+    groups = [f"g{at}" for at in range(200)]
+    held = authority(many, *groups)
+    assert admits(held).reasons[-1] is Reason.GRANTS_TOO_LARGE
+    request = Request(method="GET", raw_path="/")
+    decision = decide(many, TENANT, APP_ID, person(*groups), request)
+    assert decision.reasons[-1] is Reason.GRANTS_TOO_LARGE
+    assert decide_by_grants(many, TENANT, APP_ID, held.grants, request) is Outcome.BAD
+    fitting = authority(many, *groups[:185]).grants
+    assert grants_fit(fitting)
+    assert len(render_grants([*fitting, "t" * 21])) <= GRANTS_LIMIT_BYTES
+    assert not grants_fit(authority(many, *groups[:186]).grants)
+
+
+def test_grants_are_delimited_on_both_sides() -> None:
+    """No id can hide inside another's: each stands between commas, and no grants match none."""
+    assert render_grants(["ga", "gb"]) == ",ga,gb,"
+    assert render_grants([]) == ","
+
+
+@pytest.mark.parametrize(
+    ("groups", "method", "path", "reason", "determining"),
+    [
+        (["tellers"], "GET", "/accounts/7", Reason.RULE_ALLOWS, (READ.name,)),
+        (["tellers", "admins"], "GET", "/accounts/7", Reason.RULE_ALLOWS, (READ.name, ALL.name)),
+        (["tellers"], "POST", "/accounts/7", Reason.NO_RULE_MATCHED, ()),
+        (["tellers"], "GET", "/transfers", Reason.NO_RULE_MATCHED, ()),
+        (["tellers"], "GET", "/accounts/%2e%2e/transfers", Reason.NO_RULE_MATCHED, ()),
+        (["tellers", "contractors"], "GET", "/accounts/reports/q1", Reason.RULE_DENIES, (NO_REPORTS.name,)),
+        (["tellers", "contractors"], "GET", "/accounts/%72eports", Reason.RULE_DENIES, (NO_REPORTS.name,)),
+        (["contractors"], "GET", "/accounts/7", Reason.NO_RULE_MATCHED, ()),
+        ([], "GET", "/accounts/7", Reason.NO_RULE_MATCHED, ()),
+    ],
+)
+def test_decisions(
+    groups: list[str], method: str, path: str, reason: Reason, determining: tuple[str, ...]
+) -> None:
+    """Deny overrides allow, nothing matched is deny, and the determining rules are named."""
+    request = Request(method=method, raw_path=path)
+    decision = decide(POLICY, TENANT, APP_ID, person(*groups), request)
+    good = reason is Reason.RULE_ALLOWS
+    assert decision.outcome is (Outcome.GOOD if good else Outcome.BAD)
+    assert decision.reasons == (Reason.PRINCIPAL_ACTIVE, reason)
+    assert decision.determining == determining
+    grants = authority(POLICY, *groups).grants
+    assert decide_by_grants(POLICY, TENANT, APP_ID, grants, request) is decision.outcome
+
+
+def test_every_rule_says_why() -> None:
+    """Each rule is listed with whether it was selected, whether it held, and why in words."""
+    request = Request(method="POST", raw_path="/accounts/7?x=1")
+    decision = decide(POLICY, TENANT, APP_ID, person("tellers", "contractors"), request)
+    assert decision.path == "/accounts/7"
+    assert [(one.rule, one.selected, one.holds) for one in decision.findings] == [
+        (READ.name, True, False),
+        (ALL.name, False, False),
+        (NO_REPORTS.name, True, False),
+    ]
+    assert [one.why for one in decision.findings] == [
+        "method POST is not among GET, HEAD",
+        "alice is not in admins",
+        "path /accounts/7 is not within /accounts/reports/**",
+    ]
+    held = decide(POLICY, TENANT, APP_ID, person("admins"), request).findings[1]
+    assert (held.holds, held.why) == (True, "alice is selected, POST /accounts/7 is within the rule")
+
+
+def test_ambiguous_paths_reach_no_rule() -> None:
+    """A path without one clear meaning is refused even to those who may do everything."""
+    request = Request(method="GET", raw_path="/a;b")
+    decision = decide(POLICY, TENANT, APP_ID, person("admins"), request)
+    assert decision.outcome is Outcome.BAD
+    assert decision.path_refused == PathRefused(PathFault.FORBIDDEN_CHARACTER)
+    assert decision.findings[1].selected
+    assert decision.findings[1].why == "not asked: path-forbidden-character"
+    grants = authority(POLICY, "admins").grants
+    assert decide_by_grants(POLICY, TENANT, APP_ID, grants, request) is Outcome.BAD
+
+
+def test_old_grants_know_no_new_deny() -> None:
+    """A connection that was judged before a deny rule came lacks its clearance and is refused."""
+    before = app(ALL)
+    grants = authority(before, "admins").grants
+    request = Request(method="GET", raw_path="/a")
+    assert decide_by_grants(before, TENANT, APP_ID, grants, request) is Outcome.GOOD
+    after = app(ALL, rule(Effect.DENY, "contractors"))
+    assert decide_by_grants(after, TENANT, APP_ID, grants, request) is Outcome.BAD
+
+
+def test_lost_authority() -> None:
+    """Whoever lost a term or met a new deny lost something; whoever has as much or more did not."""
+    wide = authority(app(ALL), "admins")
+    read = authority(app(READ), "tellers")
+    reports = replace(read, denied=frozenset({Term("*", "/accounts/reports/**")}))
+    everything_denied = replace(read, denied=frozenset({Term("*", "/**")}))
+    assert not lost_authority(read, read)
+    assert not lost_authority(read, wide)
+    assert lost_authority(wide, read)
+    assert lost_authority(read, reports)
+    assert not lost_authority(reports, read)
+    assert lost_authority(reports, everything_denied)
+    assert not lost_authority(everything_denied, reports)
+    elsewhere = replace(read, denied=frozenset({Term("*", "/transfers"), Term("POST", "/accounts/**")}))
+    assert not lost_authority(read, elsewhere)
+    nothing = authority(app(ALL))
+    assert lost_authority(read, nothing)
+    assert not lost_authority(nothing, read)
+
+
+def test_methods_are_covered_by_any_method() -> None:
+    """`*` covers each method, and no method covers `*`."""
+    anything = replace(authority(app(ALL), "admins"), allowed=frozenset({Term("*", "/a")}))
+    reading = replace(anything, allowed=frozenset({Term("GET", "/a")}))
+    assert lost_authority(anything, reading)
+    assert not lost_authority(reading, anything)

@@ -1,0 +1,119 @@
+"""policy.model: impossible values cannot be made, and selectors say whom they select."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from doorward.core.entities import Principal, PrincipalKind, PrincipalState
+from doorward.policy.model import (
+    AppPolicy,
+    Document,
+    Effect,
+    HttpUpstream,
+    Residual,
+    Rule,
+    Selector,
+    Term,
+    UnixUpstream,
+)
+from doorward.policy.normalisation import NormalisedPath
+from doorward.policy.paths import PathPattern
+
+ALICE = Principal(
+    id="per_1",
+    tenant="ten_1",
+    kind=PrincipalKind.PERSON,
+    name="alice",
+    state=PrincipalState.ACTIVE,
+    groups=("tellers",),
+)
+UPSTREAM = HttpUpstream(host="127.0.0.1", port=9000)
+RULE = Rule(name="r", effect=Effect.ALLOW, selector=Selector(groups=frozenset({"tellers"})))
+APP = AppPolicy(name="pay", hosts=("pay.test",), upstream=UPSTREAM, rules=(RULE,))
+
+
+def test_upstreams_as_written() -> None:
+    """An upstream renders as the document writes it, IPv6 in brackets."""
+    assert UPSTREAM.url == "http://127.0.0.1:9000"
+    assert HttpUpstream(host="::1", port=80).url == "http://[::1]:80"
+    assert UnixUpstream(path="/run/pay.sock").url == "unix:///run/pay.sock"
+
+
+@pytest.mark.parametrize(
+    ("selector", "why"),
+    [
+        (Selector(persons=frozenset({"alice", "bob"})), ""),
+        (Selector(groups=frozenset({"tellers"}), kinds=frozenset({PrincipalKind.PERSON})), ""),
+        (Selector(persons=frozenset({"bob"})), "person alice is not person bob"),
+        (Selector(devices=frozenset({"alice"})), "person alice is not device alice"),
+        (Selector(groups=frozenset({"b", "a"})), "alice is not in a or b"),
+        (Selector(kinds=frozenset({PrincipalKind.DEVICE})), "alice is a person, not device"),
+        (
+            Selector(persons=frozenset({"alice"}), groups=frozenset({"ops"})),
+            "alice is not in ops",
+        ),
+    ],
+)
+def test_selection(selector: Selector, why: str) -> None:
+    """Every key must hold, any entry of a key suffices, and the reason names the key that does not."""
+    assert selector.missed_by(ALICE) == why
+    assert selector.holds(ALICE) is (why == "")
+
+
+def test_impossible_selectors() -> None:
+    """A selector of nobody in particular, or of nobody at all, cannot be made."""
+    with pytest.raises(ValueError, match="everybody"):
+        Selector()
+    with pytest.raises(ValueError, match="at once"):
+        Selector(persons=frozenset({"a"}), devices=frozenset({"b"}))
+    with pytest.raises(ValueError, match="at once"):
+        Selector(persons=frozenset({"a"}), kinds=frozenset({PrincipalKind.DEVICE}))
+
+
+def test_selector_text_tells_keys_apart() -> None:
+    """The same name under another key is another selector, and order does not matter."""
+    names = frozenset({"x", "y"})
+    texts = {Selector(**{key: names}).text for key in ("persons", "devices", "services", "groups")}
+    assert len(texts) == 4
+    assert Selector(groups=frozenset(["y", "x"])).text == Selector(groups=names).text
+
+
+def test_residual() -> None:
+    """A residual holds where method and path do; without methods, any method does."""
+    here = NormalisedPath("/a", ("a",))
+    one = Residual(methods=frozenset({"GET"}), paths=(PathPattern("/b"), PathPattern("/a")))
+    assert one.matches("GET", here)
+    assert not one.matches("get", here)
+    assert not one.matches("GET", NormalisedPath("/c", ("c",)))
+    assert Residual().matches("ANY", here)
+    assert one.terms == {Term("GET", "/a"), Term("GET", "/b")}
+    assert Residual().terms == {Term("*", "/**")}
+
+
+def test_impossible_residuals() -> None:
+    """A residual that never holds cannot be made."""
+    with pytest.raises(ValueError, match="methods"):
+        Residual(methods=frozenset())
+    with pytest.raises(ValueError, match="paths"):
+        Residual(paths=())
+
+
+def test_impossible_documents() -> None:
+    """Hosts and names cannot be shared, and an application cannot be without a host."""
+    with pytest.raises(ValueError, match="host"):
+        replace(APP, hosts=())
+    with pytest.raises(ValueError, match="share a name"):
+        replace(APP, rules=(RULE, RULE))
+    with pytest.raises(ValueError, match="share a host"):
+        Document(trust_domain="a.test", apps=(APP, replace(APP, name="other")))
+    with pytest.raises(ValueError, match="share a name"):
+        Document(trust_domain="a.test", apps=(APP, replace(APP, hosts=("other.test",))))
+
+
+def test_application_by_name() -> None:
+    """A document gives an application by its name, or None."""
+    document = Document(trust_domain="a.test", apps=(APP,))
+    assert document.app("pay") is APP
+    assert document.app("other") is None
