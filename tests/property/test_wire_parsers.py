@@ -8,12 +8,12 @@ import json
 from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support.ports import NOON
 
 from doorward.core.errors import MalformedInput, RequestRefused
 from doorward.wire import jose
 from doorward.wire.client_cert import parse_client_cert, render_client_cert
 from doorward.wire.header_text import decode_header_text, encode_header_text
+from tests.support.ports import NOON
 
 KEY = ec.generate_private_key(ec.SECP256R1())
 KEYS = jose.parse_jwks(json.dumps(jose.render_jwks([KEY.public_key()])))

@@ -7,11 +7,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests.support.ports import FakeRandom
-from tests.support.toy_ca import Issued, ToyCA
 
 from doorward.agent.pkcs12 import Pkcs12Form, make_password, render_pkcs12
 from doorward.core.ports import KeyKind
+from tests.support.ports import FakeRandom
+from tests.support.toy_ca import Issued, ToyCA
 
 PASSWORD = make_password(FakeRandom())
 KINDS = [KeyKind.P256, KeyKind.P384, KeyKind.RSA3072]

@@ -6,12 +6,12 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.support.ports import FakeClock, FakeRandom, PlainKeys
 
 from doorward.agent.client import enroll, read_problem
 from doorward.agent.link import Link
 from doorward.agent.transport import Answer
 from doorward.core.errors import MalformedInput, RequestRefused, Unavailable
+from tests.support.ports import FakeClock, FakeRandom, PlainKeys
 
 LINK = Link(host="enroll.corp.example", port=443, token="A" * 43, root_sha256="0" * 64)
 PROBLEM = "application/problem+json"

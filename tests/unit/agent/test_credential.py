@@ -8,11 +8,11 @@ from datetime import timedelta
 
 import pytest
 from cryptography import x509
-from tests.support.ports import NOON, PlainKeys
-from tests.support.toy_ca import SERVER, Issued, KeyKind, ToyCA
 
 from doorward.agent.credential import parse_credential, parse_root
 from doorward.core.errors import DoorwardError, MalformedInput, RequestRefused
+from tests.support.ports import NOON, PlainKeys
+from tests.support.toy_ca import SERVER, Issued, KeyKind, ToyCA
 
 ROOT = ToyCA.create()
 ISSUING = ROOT.issuing()

@@ -6,11 +6,11 @@ import re
 
 import pytest
 from cryptography.hazmat.primitives.serialization import pkcs12
-from tests.support.ports import FakeRandom
-from tests.support.toy_ca import ToyCA
 
 from doorward.agent.pkcs12 import Pkcs12Form, check_password, choose_form, make_password, render_pkcs12
 from doorward.core.errors import RequestRefused
+from tests.support.ports import FakeRandom
+from tests.support.toy_ca import ToyCA
 
 
 @pytest.mark.parametrize("form", Pkcs12Form)

@@ -6,11 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
-from tests.support.ports import PlainKeys
 
 from doorward.agent.store import CERTIFICATE, CHAIN, KEY, ROOT, IdentityFolder
 from doorward.core.errors import ConfigurationError, IntegrityError, RequestRefused
 from doorward.core.ports import KeyKind, PrivateKey
+from tests.support.ports import PlainKeys
 
 FILES = {ROOT: b"root", CHAIN: b"chain", "alice.p12": b"p12", CERTIFICATE: b"certificate"}
 

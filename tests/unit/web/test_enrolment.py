@@ -13,7 +13,6 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from httpx2 import Response
 from starlette.testclient import TestClient
 from structlog.testing import capture_logs
-from tests.support.world import OPERATOR, World, empty_world, found_world
 
 from doorward.audit.events import EventType
 from doorward.authority import directory
@@ -22,6 +21,7 @@ from doorward.enrolment.invitation import invite
 from doorward.web import throttle
 from doorward.web.app import build_enrolment_app
 from doorward.web.pool import UseCasePool
+from tests.support.world import OPERATOR, World, empty_world, found_world
 
 ORIGIN = "https://enroll.corp.example:8443"
 HOW_TO = Path(__file__).parents[3] / "docs/how-to/enrol-with-openssl-and-curl.md"

@@ -15,8 +15,6 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 from starlette.testclient import TestClient
 from structlog.testing import capture_logs
-from tests.support.ports import NOON
-from tests.support.world import OPERATOR, Held, World, empty_world, found_world
 
 from doorward.authority import gateways, revocation
 from doorward.authority.inventory import root_certificate
@@ -26,6 +24,8 @@ from doorward.web.app import build_status_app
 from doorward.web.pool import UseCasePool
 from doorward.web.status import MAX_OCSP_REQUEST_BYTES, decode_ocsp_path, ocsp_caching
 from doorward.wire.jose import parse_jwks, render_jwk
+from tests.support.ports import NOON
+from tests.support.world import OPERATOR, Held, World, empty_world, found_world
 
 OCSP_TYPE = {"content-type": "application/ocsp-request"}
 

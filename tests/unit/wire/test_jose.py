@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, utils
-from tests.support.ports import NOON
 
 from doorward.core.errors import MalformedInput, RequestRefused
 from doorward.wire import jose
+from tests.support.ports import NOON
 
 KEY = ec.generate_private_key(ec.SECP256R1())
 KEYS = jose.parse_jwks(json.dumps(jose.render_jwks([KEY.public_key()])))
