@@ -1,12 +1,17 @@
-"""Real SQLite databases for tests: migrated once in this process, then copied."""
+"""Real SQLite databases for tests: migrated once in this process, then copied; and processes that share one."""
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 import tempfile
+import textwrap
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from doorward.core.ports import Bell
 from doorward.storage.database import Database, sqlite_url
@@ -43,3 +48,28 @@ def sqlite_database(folder: Path, *, busy_timeout: timedelta = PATIENCE, readers
 def sqlite_work(database: Database, *, bell: Bell | None = None, seed: str = "seed") -> SqlUnitOfWork:
     """Return the unit of work over it, with repeatable salts."""
     return SqlUnitOfWork(database, random=FakeRandom(seed), bell=bell if bell is not None else SilentBell())
+
+
+def child(folder: Path, code: str, *arguments: str, **options: Any) -> subprocess.Popen[str]:
+    """Start a process of its own on the database in `folder`; `code` finds it as `database` and `work`."""
+    script = f"""
+import sys, time
+from datetime import timedelta
+from pathlib import Path
+from doorward.authority.records import ChangeKind
+from doorward.storage.schema_versions import migrate
+from tests.support.events import request_answered
+from tests.support.ports import NOON
+from tests.support.records import certificate, invitation, principal
+from tests.support.sql_store import sqlite_database, sqlite_work
+database = sqlite_database(Path({str(folder)!r}), busy_timeout=timedelta(seconds=20))
+work = sqlite_work(database, seed=str(time.monotonic()))
+"""
+    root = Path(__file__).parents[2]
+    return subprocess.Popen(  # our own interpreter and our own text
+        [sys.executable, "-c", script + textwrap.dedent(code), *arguments],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": f"{root / 'src'}:{root}"},
+        **options,
+    )

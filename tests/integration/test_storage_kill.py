@@ -1,0 +1,89 @@
+"""A writer that is killed loses nothing that it committed, and leaves nothing half-written."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from tests.support.ports import NOON
+from tests.support.records import opaque, principal
+from tests.support.sql_store import child, sqlite_database, sqlite_work
+
+WRITER = """
+number = 0
+while True:
+    number += 1
+    with work.change() as books:
+        books.directory.add(principal(f"{sys.argv[0]}-{time.monotonic_ns()}"), NOON)
+        seq = books.changes.note(ChangeKind.PRINCIPAL, "per_one", NOON)
+        books.outbox.add(request_answered(seq))
+    print(seq, flush=True)
+"""
+MANY = """
+import threading
+def write(name):
+    while True:
+        with work.change() as books:
+            books.directory.add(principal(f"{name}-{time.monotonic_ns()}"), NOON)
+            seq = books.changes.note(ChangeKind.PRINCIPAL, "per_one", NOON)
+            books.outbox.add(request_answered(seq))
+        sys.stdout.write(f"{seq}\\n"); sys.stdout.flush()
+for name in range(6):
+    threading.Thread(target=write, args=(name,), daemon=True).start()
+threading.Event().wait()
+"""
+HALF = """
+with work.change() as books:
+    for number in range(2000):
+        books.certificates.add_intended(certificate(number))
+    books.changes.note(ChangeKind.CERTIFICATE, "crt_one", NOON)
+    print("inside", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("code", [WRITER, MANY], ids=["one-by-one", "shared-commits"])
+def test_what_was_acknowledged_is_there(tmp_path: Path, code: str) -> None:
+    """After kill -9 every acknowledged change is there whole, with its number and its event, without holes."""
+    database = sqlite_database(tmp_path)
+    work = sqlite_work(database)
+    for turn in range(1, 4):
+        process = child(tmp_path, code)
+        assert process.stdout is not None
+        told = [int(process.stdout.readline()) for _ in range(25 * turn)]
+        os.kill(process.pid, signal.SIGKILL)
+        told += [int(line) for line in process.stdout.read().split("\n")[:-1]]
+        process.wait()
+        process.stdout.close()
+        with work.read() as books:
+            head = books.changes.head()
+            assert head >= max(told)
+            assert [change.seq for change in books.changes.since(0, 100_000)] == list(range(1, head + 1))
+            assert len(books.directory.list()) == head
+            assert books.outbox.waiting() == head
+    database.close()
+    checked = sqlite3.connect(tmp_path / "doorward.db").execute("PRAGMA integrity_check").fetchall()
+    assert checked == [("ok",)]
+
+
+def test_what_was_not_committed_is_not_there(tmp_path: Path) -> None:
+    """A process killed in the middle of a change leaves nothing of it, and the next one writes at once."""
+    database = sqlite_database(tmp_path)
+    work = sqlite_work(database)
+    process = child(tmp_path, HALF)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "inside\n"
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+    with work.change() as books:
+        assert books.certificates.counts()["intended"] == 0
+        assert books.changes.head() == 0
+        books.directory.add(principal("alice"), NOON)
+    with work.read() as books:
+        assert books.directory.get(opaque("per", "alice")) is not None
+    database.close()

@@ -1,0 +1,92 @@
+"""Root's command line and the ordinary user's service share one database."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.ports import NOON
+from tests.support.records import principal
+from tests.support.sql_store import child, sqlite_database, sqlite_work
+
+NOBODY = 65534
+BECOME = f"""
+import os
+scratch = sqlite_database(Path(sys.argv[1]))  # loads, as root, what nobody else may read of this interpreter
+with sqlite_work(scratch).change() as books:
+    books.directory.add(principal("scratch"), NOON)
+scratch.close()
+os.setgroups([])
+os.setgid({NOBODY})
+os.setuid({NOBODY})
+"""
+SERVICE = """
+with work.change() as books:
+    books.directory.add(principal("bob"), NOON)
+print("written", flush=True)
+"""
+
+
+@pytest.fixture
+def crossroads() -> Iterator[Path]:
+    """A directory that every user may pass; pytest's own are closed."""
+    folder = Path(tempfile.mkdtemp(prefix="doorward-"))
+    folder.chmod(0o711)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has an ordinary user to meet")
+def test_root_does_not_shut_the_service_out(crossroads: Path) -> None:
+    """What root's process makes beside the database belongs to its owner, who goes on writing."""
+    folder = crossroads / "db"
+    folder.mkdir(mode=0o700)
+    sqlite_database(folder).close()
+    os.chown(folder, NOBODY, NOBODY)
+    os.chown(folder / "doorward.db", NOBODY, NOBODY)
+    scratch = crossroads / "scratch"
+    scratch.mkdir()
+
+    database = sqlite_database(folder)
+    work = sqlite_work(database)
+    with work.change() as books:
+        books.directory.add(principal("alice"), NOON)
+    owners = {path.name: path.stat().st_uid for path in folder.iterdir()}
+    assert {"doorward.db-wal", "doorward.db-shm", "doorward.db-next", "doorward.db-now"} <= owners.keys()
+    assert set(owners.values()) == {NOBODY}
+
+    process = child(folder, BECOME + SERVICE, str(scratch))
+    assert process.communicate(timeout=60)[0] == "written\n"
+    with work.read() as books:
+        assert [one.name for one in books.directory.list()] == ["alice", "bob"]
+    database.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has an ordinary user to meet")
+def test_a_foreign_user_is_shut_out(crossroads: Path) -> None:
+    """Another user than the owner can open nothing, and is told so in our words."""
+    folder = crossroads / "db"
+    folder.mkdir(mode=0o755)
+    database = sqlite_database(folder)
+    with sqlite_work(database).change() as books:
+        books.directory.add(principal("alice"), NOON)
+    scratch = crossroads / "scratch"
+    scratch.mkdir()
+    code = """
+    from doorward.core.errors import Unavailable
+    for way in (work.read, work.change):
+        try:
+            with way() as books:
+                books.directory.list()
+        except Unavailable as error:
+            print(error.code)
+    """
+    process = child(folder, BECOME + textwrap.dedent(code), str(scratch))
+    assert process.communicate(timeout=60)[0].split() == ["store-missing"] * 2
+    database.close()
