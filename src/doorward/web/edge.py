@@ -49,6 +49,8 @@ class Edge:
         except ClientDisconnect:
             pass
         except Exception as error:  # noqa: BLE001 - the last line of defence: never a stack trace to the peer
+            if exchange.peer_is_gone:
+                return
             if exchange.started:
                 incident = note_incident(error)
                 raise ConnectionAbortedError(f"the answer broke off, incident {incident}") from None
@@ -64,6 +66,7 @@ class _Exchange:
         self._receive, self._send = receive, send
         self._unread = "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
         self.started = False
+        self.peer_is_gone = False
 
     async def receive(self) -> Message:
         message = await self._receive()
@@ -79,7 +82,12 @@ class _Exchange:
                 headers.setdefault(name, value)
             if self._unread:
                 headers["Connection"] = "close"
-        await self._send(message)
+        try:
+            await self._send(message)
+        except Exception:
+            # Writing fails for one reason: nobody is there any more. That is no incident.
+            self.peer_is_gone = True
+            raise
 
 
 async def read_body(request: Request, limit: int) -> bytes:

@@ -13,6 +13,7 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 from starlette.types import Message, Receive, Scope, Send
+from structlog.testing import capture_logs
 
 from doorward.core.errors import RequestRefused, Unavailable
 from doorward.web import edge
@@ -147,6 +148,18 @@ def test_a_client_that_hangs_up_leaves_no_trace(monkeypatch: pytest.MonkeyPatch)
 
     asyncio.run(Edge(app)({"type": "http", "headers": [], "method": "POST"}, gone, send))
     assert sent == []
+
+
+def test_a_peer_that_does_not_wait_for_its_answer_is_no_incident() -> None:
+    """Where the server cannot write any more, nothing is logged and nothing is raised."""
+
+    async def send(_message: Message) -> None:
+        raise RuntimeError("the transport is closed")
+
+    scope = {"type": "http", "headers": [], "method": "GET", "path": "/"}
+    with capture_logs() as logs:
+        asyncio.run(Edge(PlainTextResponse("hello"))(scope, None, send))  # type: ignore[arg-type]  # not called
+    assert logs == []
 
 
 def test_what_is_not_http_is_passed_on() -> None:
