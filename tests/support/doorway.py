@@ -151,6 +151,8 @@ class Doorway:
     ) -> ssl.SSLSocket:
         """Open a TLS connection to an application's host on loopback."""
         plain = socket.create_connection(("127.0.0.1", self.port), TIMEOUT_SECONDS)
+        # Without it the request waits for the acknowledgement of the handshake's end: 40 ms.
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             return self.context(identity, tls=tls).wrap_socket(plain, server_hostname=self.host(app))
         except BaseException:
