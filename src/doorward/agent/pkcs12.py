@@ -1,6 +1,6 @@
 """The `.p12` file that browsers and operating systems import: its two encodings and its password.
 
-Not here: where it is written (store). What is known of importers (November 2026; docs/how-to):
+Not here: where it is written (store). What is known of importers (November 2026; sources: docs/how-to/import-your-certificate.md):
 
 | importer                                  | modern              | legacy |
 |-------------------------------------------|---------------------|--------|
