@@ -11,14 +11,13 @@ The steps:
 5. judge; a judgement by a newer policy than Envoy enforces waits for Envoy (`PolicyGate`);
 6. admit it to the registry, which fails if anything changed since the judgement: judge again;
 7. make the decision durable, before it takes effect;
-8. answer.
+8. answer, unless a change ended the connection meanwhile.
 Every way out that is not step 8 is a refusal, also an exception.
 """
 
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 import urllib.parse
 from collections.abc import Callable, Mapping
@@ -52,7 +51,7 @@ GATE_SECONDS = 3.0
 LARGEST_CERTIFICATE = 64 * 1024
 """Of URL-encoded PEM; a leaf with a 8192-bit RSA key is under 8 KiB."""
 
-_PEM = re.compile(r"\A\s*-----BEGIN CERTIFICATE-----\s*([A-Za-z0-9+/=\s]+?)\s*-----END CERTIFICATE-----\s*\Z")
+_BEGIN, _END = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
 _APPLICATION = re.compile(r"app_[a-z0-9]{1,40}")
 _CONNECTION = re.compile(r"[0-9]{1,20}")
 
@@ -93,6 +92,7 @@ class Authorizer:
         self,
         surroundings: Surroundings,
         decider: AccessDecider,
+        *,
         connections: Connections,
         gate: PolicyGate,
         signer: AssertionSigner,
@@ -123,7 +123,7 @@ class Authorizer:
         except DoorwardError as error:
             _log.warning("connection refused", code=error.code, detail=error.detail)
             return self._refuse(pending, error.code)
-        except Exception:  # fail closed, whatever happened, and keep serving
+        except Exception:  # noqa: BLE001  fail closed, whatever happened, and keep serving
             _log.exception("the authorizer failed; the connection is refused")
             return self._refuse(pending, "internal-error")
 
@@ -165,10 +165,14 @@ class Authorizer:
                 self._around.record(decision.event)
                 return self._refuse(pending, *(reason.value for reason in decision.verdict.reasons))
             if not self._gate.wait(decision.revision, GATE_SECONDS):
+                if self._gate.revision < decision.revision:
+                    break  # Envoy gives us no time for another wait
                 continue
             live, facts = self._admitted(pending, decision)
             if self._connections.admit(live, judged_at=decision.seq):
                 self._around.record(decision.event)
+                if self._connections.get(pending.cookie) is None:
+                    return self._refuse(pending, "connection-gone")
                 return Answer(facts=facts, reasons=())
             if not self._connections.is_pending(pending.cookie):
                 return self._refuse(pending, "connection-gone")
@@ -218,8 +222,11 @@ class Authorizer:
 
     def _refuse(self, pending: PendingConnection | None, *reasons: str) -> Answer:
         if pending is not None:
-            # Also takes back an admission whose record could not be made durable.
-            self._connections.forget(pending.cookie)
+            self._connections.refuse(pending.cookie)
+            # Take back an admission whose record could not be made durable. One that is condemned
+            # is neither pending nor live: it stays condemned until it is cut.
+            if self._connections.get(pending.cookie) is not None:
+                self._connections.forget(pending.cookie)
         return Answer(facts=None, reasons=reasons)
 
 
@@ -233,12 +240,12 @@ def decode_certificate(text: str) -> bytes | None:
         return None
     if len(text) > LARGEST_CERTIFICATE:
         return b""
-    match = _PEM.match(urllib.parse.unquote(text, errors="replace"))
-    if match is None:
+    pem = urllib.parse.unquote(text, errors="replace").strip()
+    if not pem.startswith(_BEGIN) or not pem.endswith(_END):
         return b""
     try:
-        return base64.b64decode("".join(match.group(1).split()), validate=True)
-    except binascii.Error:
+        return base64.b64decode("".join(pem[len(_BEGIN) : -len(_END)].split()), validate=True)
+    except ValueError:  # also for what is not ASCII
         return b""
 
 

@@ -176,7 +176,14 @@ class Gateway:
             application_name=self.publishing.application_name,
         )
         signer = AssertionSigner(key, issuer=options.issuer)
-        authorizer = Authorizer(surroundings, decider, self.connections, gate, signer, services.clock)
+        authorizer = Authorizer(
+            surroundings,
+            decider,
+            connections=self.connections,
+            gate=gate,
+            signer=signer,
+            clock=services.clock,
+        )
         self._server = AuthorizerServer(authorizer, Path(options.door.authorizer_socket))
 
     def start(self) -> None:
