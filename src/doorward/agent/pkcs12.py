@@ -1,6 +1,7 @@
 """The `.p12` file that browsers and operating systems import: its two encodings and its password.
 
-Not here: where it is written (store). What is known of importers (November 2026; sources: docs/how-to/import-your-certificate.md):
+Not here: where it is written (store). What is known of importers in November 2026, with its sources in
+docs/how-to/import-your-certificate.md:
 
 | importer                                  | modern              | legacy |
 |-------------------------------------------|---------------------|--------|
@@ -10,8 +11,7 @@ Not here: where it is written (store). What is known of importers (November 2026
 | macOS 14 and older, iOS of that time      | no                  | yes    |
 | macOS 26                                  | only told the format| yes    |
 | Android 12 and older                      | no                  | yes    |
-| Java 8u301, 11.0.12, 16 and later         | yes                 | yes    |
-| OpenSSL 3 (FIPS provider: modern only)    | yes                 | yes    |
+| Java 16 and later, OpenSSL 3              | yes                 | yes    |
 
 So modern is the default, and legacy where the agent itself runs on macOS. What is old in the legacy
 form (3DES, a MAC with SHA-1) is no weakness under a password of 120 random bits, which is what the
