@@ -35,9 +35,10 @@ ASSERTION_TYPE = "doorward-assertion+jwt"
 MAX_TOKEN_CHARACTERS = 8 * 1024
 """Precedent: nginx and Envoy take header lines of about 8 KiB by default."""
 
-MAX_KEY_SET_CHARACTERS = 64 * 1024
-MAX_KEYS = 64
-"""Precedent: one key a gateway and one more while it changes; 64 leaves room for 32 gateways."""
+MAX_JWK_CHARACTERS = 4 * 1024
+MAX_KEY_SET_CHARACTERS = 256 * 1024
+MAX_KEYS = 512
+"""One key a gateway, and one more while it changes: room for 256 gateways."""
 
 LEEWAY = timedelta(seconds=5)
 """A gateway whose clock is further off than this refuses to start (DESIGN section 7)."""
@@ -116,7 +117,7 @@ def render_jwk(key: EllipticCurvePublicKey) -> dict[str, str]:
 
 
 def parse_jwk(value: Mapping[str, object] | str) -> EllipticCurvePublicKey:
-    """Return the P-256 public key of a JWK, as JSON text (at most 65536 characters) or as its members.
+    """Return the P-256 public key of a JWK, as JSON text (at most 4096 characters) or as its members.
 
     Members that are not about the point are ignored, except a private one: who publishes `d` has
     lost the key, and it is not used.
@@ -127,8 +128,8 @@ def parse_jwk(value: Mapping[str, object] | str) -> EllipticCurvePublicKey:
     Standard: RFC 7517 section 4, RFC 7518 section 6.2.
     """
     if isinstance(value, str):
-        if len(value) > MAX_KEY_SET_CHARACTERS:
-            _malformed(f"a JWK is longer than {MAX_KEY_SET_CHARACTERS}")
+        if len(value) > MAX_JWK_CHARACTERS:
+            _malformed(f"a JWK is longer than {MAX_JWK_CHARACTERS}")
         value = _object(value, "a JWK")
     if value.get("kty") != "EC" or value.get("crv") != "P-256" or "d" in value:
         _malformed("a JWK is not a public P-256 key")
@@ -159,7 +160,7 @@ def parse_jwks(text: str) -> KeySet:
     """Return the P-256 signing keys of a JWK set; keys of other kinds are passed over.
 
     Args:
-        text: JSON, at most 65536 characters and 64 keys.
+        text: JSON, at most 262144 characters and 512 keys.
 
     Returns:
         The keys by thumbprint. The `kid` of the text is not believed, it is computed.
