@@ -33,8 +33,6 @@ def build_http(door: Door, paths: RunPaths, limits: Limits) -> dict[str, Any]:
     config["access_log"] = [build_request_log(paths.log_file, door.id)]
     config["local_reply_config"] = build_local_replies(door.name)
     config["upgrade_configs"] = [{"upgrade_type": "websocket"}]
-    config["forward_client_cert_details"] = "SANITIZE_SET"
-    config["set_current_client_cert_details"] = {"uri": True}
     return _http_filter(config)
 
 
@@ -49,7 +47,6 @@ def build_enrol_http(paths: RunPaths, limits: Limits) -> dict[str, Any]:
     config["http_filters"] = [buffer, _router()]
     config["access_log"] = [build_enrol_log(paths.log_file)]
     config["local_reply_config"] = build_local_replies("enrolment")
-    config["forward_client_cert_details"] = "SANITIZE"
     config["request_timeout"] = render_duration(ENROL_GENTLE)
     config["stream_idle_timeout"] = render_duration(ENROL_GENTLE)
     common = config["common_http_protocol_options"]
@@ -71,6 +68,7 @@ def _manager(name: str, paths: RunPaths, limits: Limits) -> dict[str, Any]:
         # The peer of the socket is the client; what it says of where it comes from is removed.
         "use_remote_address": True,
         "xff_num_trusted_hops": 0,
+        "forward_client_cert_details": "SANITIZE",
         # Without a range of its own Envoy trusts X-Envoy-* and X-Request-Id of private addresses
         # (measured); no peer has the broadcast address.
         "internal_address_config": {

@@ -69,14 +69,14 @@ def build_open_slice() -> dict[str, Any]:
 
 def _granted(allows: Iterable[RuleTerm], one: str) -> list[Matcher]:
     """Rules with one id differ in what they allow, not in whom: one policy, several principals."""
-    return [_all_of([_holds(rule.accepted), *_within(rule.residual)]) for rule in allows if rule.id == one]
+    return [_all_of([*_within(rule.residual), _holds(rule.accepted)]) for rule in allows if rule.id == one]
 
 
 def _cleared(rule: RuleTerm) -> Matcher:
     within = _within(rule.residual)
     if not within:
         return _holds(rule.accepted)
-    return _any_of([_holds(rule.accepted), {"not_id": _all_of(within)}])
+    return _any_of([{"not_id": _all_of(within)}, _holds(rule.accepted)])
 
 
 def _judged() -> Matcher:
@@ -95,12 +95,11 @@ def _state(fact: Fact, match: Matcher) -> Matcher:
 def _within(residual: Residual) -> list[Matcher]:
     """Return the conditions of a residual, all of which must hold; none where every request is within."""
     conditions = []
-    if residual.methods is not None:
-        methods = sorted(residual.methods)
-        conditions.append(_any_of([_method(one) for one in methods]))
     forms = [form for pattern in residual.paths for form in pattern.forms()]
     if Prefix("/") not in forms:
         conditions.append(_any_of([_path(form) for form in forms]))
+    if residual.methods is not None:
+        conditions.append(_any_of([_method(one) for one in sorted(residual.methods)]))
     return conditions
 
 
