@@ -148,11 +148,3 @@ def test_cover_and_overlap(one: PathPattern, other: PathPattern, path: Normalise
     if one.matches(path) and other.matches(path):
         assert one.overlaps(other)
         assert other.overlaps(one)
-
-
-@given(patterns, clean_paths)
-@settings(max_examples=500)
-def test_first_literal_is_spelt_alike(pattern: PathPattern, path: NormalisedPath) -> None:
-    """Every path within a pattern begins with its first literal, where it says that it has one."""
-    if pattern.first_literal is not None and pattern.matches(path):
-        assert path.text.split("/")[1] == pattern.first_literal

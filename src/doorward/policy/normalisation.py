@@ -199,7 +199,7 @@ def _canonicalise(path: bytes) -> bytes | None:
     has its percent sign escaped, so that nothing is ever unescaped twice.
     """
     out = bytearray()
-    broken = -9  # where in `out` the last broken escape began
+    broken = -9  # where in `out` the last broken escape began; out of date, it points at no percent sign
     at = 0
     while at < len(path):
         byte = path[at]
@@ -208,7 +208,6 @@ def _canonicalise(path: bytes) -> bytes | None:
         if dots and out.endswith(b"/"):
             if dots[1]:
                 _climb(out)
-                broken = broken if broken < len(out) else -9
             at = dots.end()
         elif escape and escape[1] == b"00":
             return None

@@ -116,18 +116,6 @@ class PathPattern:
         pairs = zip(self.segments, other.segments, strict=False)
         return all(mine is None or theirs is None or mine == theirs for mine, theirs in pairs)
 
-    @property
-    def first_literal(self) -> str | None:
-        """The first segment as every matching request spells it.
-
-        Empty where only `/` itself matches; None where it is no literal, or has more than one
-        spelling: whoever divides rules by their first segment must then keep the rule everywhere.
-        """
-        if not self.segments:
-            return None if self.tail else ""
-        first = self.segments[0]
-        return first if first is not None and _is_unreserved(first) else None
-
     def forms(self) -> tuple[Form, ...]:
         """Return matchers of normalised paths; a path is within this pattern where any of them matches."""
         if not self.segments:

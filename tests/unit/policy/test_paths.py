@@ -127,15 +127,6 @@ def test_overlaps() -> None:
         assert PathPattern(other).overlaps(PathPattern(one)) is meets
 
 
-@pytest.mark.parametrize(
-    ("pattern", "first"),
-    [("/", ""), ("/**", None), ("/a/b", "a"), ("/*/b", None), ("/a@b/**", None), ("/%2A", None)],
-)
-def test_first_literal(pattern: str, first: str | None) -> None:
-    """A first segment counts as literal only where every matching request spells it alike."""
-    assert PathPattern(pattern).first_literal == first
-
-
 def test_patterns_are_values() -> None:
     """Patterns of the same text are equal, and the widest one is there to be shared."""
     assert PathPattern("/**") == EVERY_PATH
