@@ -17,7 +17,6 @@ from datetime import datetime
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
 from doorward.core.entities import Principal
-from doorward.core.ports import PrivateKey
 from doorward.wire.jose import sign_assertion
 
 CACHED = 10_000

@@ -17,7 +17,7 @@ from doorward.authority.journal import write_event
 from doorward.authority.services import Services
 from doorward.core.errors import DoorwardError
 from doorward.gateway.connections import Connections, LiveConnection
-from doorward.gateway.cutter import Cutter, CutResult
+from doorward.gateway.cutter import CutResult, Cutter
 
 _log = structlog.get_logger("doorward.cutter")
 

@@ -2,7 +2,8 @@
 
 Not here: judging (`authority.access`, `policy.decision`), cutting (ending), publishing a new policy
 (publishing). The steps for each batch of changes:
-1. note the newest number in the registry, so that no older judgement is admitted any more;
+1. note the newest number in the registry, with whom it may concern, so that no older judgement of
+   theirs is admitted any more;
 2. find the live connections that the changes may concern;
 3. judge them anew; end at once those that lost anything;
 4. keep what the others may do now; those that gained something which the grants in their filter
@@ -15,7 +16,6 @@ authorizer refuses new connections.
 from __future__ import annotations
 
 import threading
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -39,6 +39,8 @@ PACE_PER_TICK = 5
 """Connections ended per poll because they gained something: at most 100 a second."""
 
 _POLICY = frozenset({ChangeKind.POLICY, ChangeKind.APPLICATION, ChangeKind.AUTHORITY})
+_NAMING = frozenset({ChangeKind.CERTIFICATE, ChangeKind.PRINCIPAL, ChangeKind.ORDER})
+"""Changes that concern nobody but their subject."""
 
 _log = structlog.get_logger("doorward.follower")
 
@@ -85,7 +87,8 @@ class Follower:
         self._gateway_id = gateway_id
         self._seq = connections.sequence
         self._read_at: float | None = None
-        self._gained: deque[LiveConnection] = deque()
+        self._gained: dict[int, LiveConnection] = {}
+        self._paced_until = 0.0
 
     @property
     def seq(self) -> int:
@@ -105,7 +108,7 @@ class Follower:
                     pass
             except DoorwardError as error:
                 _log.error("the change sequence cannot be followed", code=error.code, detail=error.detail)
-            except Exception:  # stay alive and turn stale: a follower that died silently would be worse
+            except Exception:  # noqa: BLE001  stay alive and turn stale: a follower that died silently would be worse
                 _log.exception("the follower failed on a change; it will be tried again")
             wait(POLL_SECONDS)
 
@@ -114,20 +117,19 @@ class Follower:
         began = self._services.clock.monotonic()
         with self._services.work.read() as books:
             changes = books.changes.since(self._seq, BATCH)
-        if not changes:
-            self._read_at = began
-            self._end_some_gained()
-            return False
-        self._act(changes)
+        if changes:
+            self._act(changes)
+            self._seq = changes[-1].seq
         self._read_at = began
-        self._seq = changes[-1].seq
-        self._confirm()
+        self._end_some_gained(began)
+        if changes:
+            self._confirm()
         return len(changes) == BATCH
 
     def _act(self, changes: Sequence[ChangeRecord]) -> None:
         newest = changes[-1].seq
         # 1. from here on no judgement made before these changes is admitted
-        self._connections.note_change(newest)
+        self._connections.note_change(newest, concerned_by(changes))
         kinds = {change.kind for change in changes}
         # 2. and 3. whoever is concerned by name
         self._reassess(self._concerned(changes))
@@ -162,8 +164,9 @@ class Follower:
             if one.cookie in ended:
                 continue
             self._connections.replace(replace(one, principal=now.principal, authority=now.authority))
+            self._gained.pop(one.cookie, None)
             if set(now.grants) != set(one.grants):  # 4.
-                self._gained.append(one)
+                self._gained[one.cookie] = one
 
     def _compare_with_policy(self) -> None:
         with self._services.work.read() as books:
@@ -186,10 +189,12 @@ class Follower:
             return True  # the application is gone, or an adopted connection cannot be compared
         return lost_authority(one.authority, authority_of(app, TENANT, one.application_id, one.principal))
 
-    def _end_some_gained(self) -> None:
-        batch = [self._gained.popleft() for _ in range(min(PACE_PER_TICK, len(self._gained)))]
-        if batch:
-            self._ending.end(batch, EndReason.AUTHORITY_CHANGED)
+    def _end_some_gained(self, now: float) -> None:
+        if not self._gained or now < self._paced_until:
+            return
+        self._paced_until = now + POLL_SECONDS
+        batch = [self._gained.pop(cookie) for cookie in list(self._gained)[:PACE_PER_TICK]]
+        self._ending.end(batch, EndReason.AUTHORITY_CHANGED)
 
     def _facts(self, one: LiveConnection) -> ConnectionFacts:
         return ConnectionFacts(
@@ -201,6 +206,13 @@ class Follower:
             gateway_id=self._gateway_id,
             connection_id=one.connection_id,
         )
+
+
+def concerned_by(changes: Sequence[ChangeRecord]) -> frozenset[str] | None:
+    """Return the ids that these changes may concern; None stands for everybody."""
+    if any(change.kind not in _NAMING for change in changes):
+        return None
+    return frozenset(change.subject for change in changes)
 
 
 def has_lost(one: LiveConnection, now: AccessDecision) -> bool:

@@ -16,7 +16,6 @@ class PolicyGate:
     def __init__(self) -> None:
         self._condition = threading.Condition()
         self._revision = -1
-        self._applications: frozenset[str] = frozenset()
 
     @property
     def revision(self) -> int:
@@ -24,17 +23,11 @@ class PolicyGate:
         with self._condition:
             return self._revision
 
-    def open(self, revision: int, applications: frozenset[str]) -> None:
-        """Note that Envoy enforces this revision for these applications, and let the waiting ones go on."""
+    def open(self, revision: int) -> None:
+        """Note that Envoy enforces this revision, and let the waiting ones go on."""
         with self._condition:
             self._revision = revision
-            self._applications = applications
             self._condition.notify_all()
-
-    def serves(self, application_id: str) -> bool:
-        """Return whether the confirmed revision holds this application."""
-        with self._condition:
-            return application_id in self._applications
 
     def wait(self, revision: int, timeout_seconds: float) -> bool:
         """Return True once exactly this revision is in force; False when the time is over or it was passed."""

@@ -95,7 +95,6 @@ class _Compiled:
     """What is to be published; `complete` says whether every door has its certificate."""
 
     resources: Resources
-    applications: frozenset[str]
     complete: bool
 
 
@@ -259,7 +258,7 @@ class Publishing:
             self._names = names
             self._done = max(self._done, ground.seq)
             self._trouble = ""
-        self._gate.open(ground.revision, compiled.applications)
+        self._gate.open(ground.revision)
         self._published()
 
     def _failed(self, error: DoorwardError) -> None:
@@ -349,7 +348,6 @@ class Publishing:
         )
         return _Compiled(
             resources=build_resources(plan),
-            applications=frozenset(door.id for door in plan.doors),
             complete=len(ready) == len(wanted),
         )
 

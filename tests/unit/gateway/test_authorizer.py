@@ -135,7 +135,7 @@ def place() -> Place:
     """A world with one open socket, its policy in force."""
     world = found_world()
     gate = PolicyGate()
-    gate.open(1, frozenset())
+    gate.open(1)
     facts = SocketFacts(COOKIE, 9, TcpState.ESTABLISHED, LOCAL, REMOTE, 0)
     return Place(
         world=world,
@@ -336,7 +336,7 @@ def test_too_many_grants_are_refused(place: Place) -> None:
         f"    upstream: http://127.0.0.1:9000\n    rules:\n{rules}"
     )
     policies.apply_document(place.world.services, text, file="many.yaml", actor="os:1000")
-    place.gate.open(2, frozenset())
+    place.gate.open(2)
     refused(place, place.check(place.world.issue("alice")), "grants-too-large")
 
 
@@ -430,7 +430,7 @@ def test_a_judgement_by_a_policy_that_was_passed_is_repeated(place: Place) -> No
             "groups: [tellers]", "groups: [nobody]"
         )
         policies.apply_document(place.world.services, narrowed, file="narrow.yaml", actor="os:1000")
-        place.gate.open(2, frozenset())
+        place.gate.open(2)
 
     place.decider.afterwards = iter([narrow])
     refused(place, place.check(alice), "no-rule-matched")
@@ -441,7 +441,7 @@ def test_the_answer_waits_for_envoy(place: Place, monkeypatch: pytest.MonkeyPatc
     """A connection judged by a policy that is being published is answered once it is in force."""
     monkeypatch.setattr(module, "GATE_SECONDS", 10.0)
     place.gate = PolicyGate()
-    opener = threading.Thread(target=lambda: place.gate.open(1, frozenset()))
+    opener = threading.Thread(target=lambda: place.gate.open(1))
     place.decider.afterwards = iter([opener.start])
     assert place.check(place.world.issue("alice")).facts is not None
     opener.join()

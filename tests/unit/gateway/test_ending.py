@@ -1,0 +1,100 @@
+"""Ending connections: taken from the registry, cut, recorded, and what a failure leaves behind."""
+
+from __future__ import annotations
+
+import pytest
+
+from doorward.audit.events import EventType
+from doorward.core.errors import Unavailable
+from doorward.gateway.connections import Connections
+from doorward.gateway.ending import Ending, EndReason
+from tests.support.cutting import FakeCutter
+from tests.support.world import World, empty_world
+from tests.unit.gateway.live import live, pending
+
+GATEWAY = "gtw_" + "a" * 20
+APP, CERTIFICATE, PERSON = "app_" + "b" * 20, "crt_" + "c" * 20, "per_" + "d" * 20
+
+
+@pytest.fixture
+def world() -> World:
+    """Empty stores that events can go to."""
+    return empty_world()
+
+
+def registry(*cookies: int) -> Connections:
+    """A registry with these connections."""
+    made = Connections()
+    for cookie in cookies:
+        made.begin(pending(cookie))
+        known = {"application_id": APP, "certificate_id": CERTIFICATE, "principal_id": PERSON}
+        assert made.admit(live(cookie, **known), judged_at=0)
+    return made
+
+
+def test_what_is_ended_is_forgotten_and_on_record(world: World) -> None:
+    """An ended connection leaves the registry; its event says whose it was, why and by which means."""
+    connections, cutter = registry(1, 2), FakeCutter()
+    ending = Ending(world.services, GATEWAY, connections, cutter)  # type: ignore[arg-type]
+    one = connections.get(1)
+    assert one is not None
+    results = ending.end([one], EndReason.DEADLINE)
+    assert [(result.cookie, result.ended) for result in results] == [(1, True)]
+    assert [left.cookie for left in connections.all()] == [2]
+    assert connections.condemned() == ()
+    (event,) = world.events(EventType.CONNECTION_CUT)
+    assert event.data == {
+        "connection": "c1",
+        "gateway": GATEWAY,
+        "reason": "deadline",
+        "application": APP,
+        "certificate": CERTIFICATE,
+        "principal": PERSON,
+        "means": "pidfd:cut",
+        "revision": 3,
+    }
+
+
+def test_authority_is_gone_before_the_cut(world: World) -> None:
+    """When the cutter is called the connection is in no index any more: a cut that hangs gives nothing."""
+    connections, cutter = registry(1), FakeCutter()
+    seen: list[tuple[int, int]] = []
+    cutter.before = lambda: seen.append((len(connections.all()), len(connections.condemned())))
+    Ending(world.services, GATEWAY, connections, cutter).end(  # type: ignore[arg-type]
+        connections.all(), EndReason.AUTHORITY_WITHDRAWN
+    )
+    assert seen == [(0, 1)]
+
+
+def test_what_resists_stays_condemned(world: World) -> None:
+    """A cut that fails is on record as such, and the connection waits for the reconciler."""
+    connections, cutter = registry(1, 2), FakeCutter()
+    cutter.resisting = {2}
+    ending = Ending(world.services, GATEWAY, connections, cutter)  # type: ignore[arg-type]
+    ending.end(connections.all(), EndReason.AUTHORITY_WITHDRAWN)
+    assert [one.cookie for one in connections.condemned()] == [2]
+    means = [event.data["means"] for event in world.events(EventType.CONNECTION_CUT)]
+    assert means == ["pidfd:cut", "pidfd:missed"]
+
+
+def test_what_is_no_longer_live_is_left_out(world: World) -> None:
+    """Who left by itself is neither cut nor recorded."""
+    connections, cutter = registry(1, 2), FakeCutter()
+    known = connections.all()
+    connections.forget(1)
+    ending = Ending(world.services, GATEWAY, connections, cutter)  # type: ignore[arg-type]
+    assert [result.cookie for result in ending.end(known, EndReason.DEADLINE)] == [2]
+    assert ending.end(known, EndReason.DEADLINE) == []
+    assert cutter.batches == [[2]]
+    assert len(world.events(EventType.CONNECTION_CUT)) == 1
+
+
+def test_a_record_that_fails_does_not_undo_the_cut(world: World) -> None:
+    """Withdrawals are enforced also where they cannot be recorded."""
+    connections, cutter = registry(1), FakeCutter()
+    world.work.broken = Unavailable("database-unavailable", "the disk is full")
+    ending = Ending(world.services, GATEWAY, connections, cutter)  # type: ignore[arg-type]
+    results = ending.end(connections.all(), EndReason.AUTHORITY_WITHDRAWN)
+    assert results[0].ended
+    assert cutter.cut == [1]
+    assert connections.all() == ()
