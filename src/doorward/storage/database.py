@@ -44,6 +44,7 @@ _PRAGMAS = (
     "PRAGMA trusted_schema = OFF",  # a doctored file must not run functions through its views
     "PRAGMA cell_size_check = ON",  # find a damaged page before it is copied
     "PRAGMA temp_store = MEMORY",  # sorting needs no second place that may be full
+    "PRAGMA journal_size_limit = 67108864",  # a log that grew under a long reader gives its room back
     "PRAGMA cache_size = -4000",  # KiB; the kernel caches the rest
 )
 

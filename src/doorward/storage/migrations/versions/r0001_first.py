@@ -130,7 +130,18 @@ def _create_inventory() -> None:
     )
     op.create_index("ix_certificates_created", "certificates", ["tenant", "created_at", "id"], unique=False)
     op.create_index("ix_certificates_ending", "certificates", ["tenant", "state", "not_after"], unique=False)
-    op.create_index(op.f("ix_certificates_principal_id"), "certificates", ["principal_id"], unique=False)
+    op.create_index(
+        "ix_certificates_principal",
+        "certificates",
+        ["tenant", "principal_id", "created_at", "id"],
+        unique=False,
+    )
+    op.create_index(
+        "ix_certificates_profile", "certificates", ["tenant", "profile", "created_at", "id"], unique=False
+    )
+    op.create_index(
+        "ix_certificates_state", "certificates", ["tenant", "state", "created_at", "id"], unique=False
+    )
     op.create_table(
         "crls",
         sa.Column("authority_id", sa.Text(), nullable=False),
