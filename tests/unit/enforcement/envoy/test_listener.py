@@ -1,0 +1,96 @@
+"""The listener and its chains: order, limits, and the one question."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from doorward.enforcement.envoy.listener import build_listener
+from doorward.enforcement.envoy.names import JUDGED, Asked, Fact
+from doorward.enforcement.plan import SocketAddress
+from tests.unit.enforcement.plans import every, small_plan
+
+LISTENER = build_listener(small_plan())
+CHAINS = {one["name"]: one for one in LISTENER["filter_chains"]}
+
+
+def config_of(chain: str, position: int) -> dict[str, Any]:
+    """The configuration of one filter of a chain."""
+    found: dict[str, Any] = CHAINS[chain]["filters"][position]["typed_config"]
+    return found
+
+
+def test_chains_are_chosen_by_name_over_tls_only() -> None:
+    """There is no chain for an unknown name, and none for plain text."""
+    assert set(CHAINS) == {"app_pay", "app_web", "doorward_enrol"}
+    for one in CHAINS.values():
+        assert one["filter_chain_match"]["transport_protocol"] == "tls"
+        assert len(one["filter_chain_match"]["server_names"]) == 1
+    assert "default_filter_chain" not in LISTENER
+
+
+def test_the_order_of_a_protected_chain() -> None:
+    """Limit, question, copy, HTTP: nothing is read as HTTP before the answer."""
+    names = [one["name"] for one in CHAINS["app_pay"]["filters"]]
+    assert names == ["doorward.connections", "doorward.authorizer", "doorward.facts", "doorward.http"]
+    assert [one["name"] for one in CHAINS["doorward_enrol"]["filters"]] == [
+        "doorward.connections",
+        "doorward.http",
+    ]
+
+
+def test_the_authorizer_fails_closed() -> None:
+    """No answer is a refusal, with the alert that says so, within a stated time."""
+    config = config_of("app_pay", 1)
+    assert config["failure_mode_allow"] is False
+    assert config["send_tls_alert_on_denial"] is True
+    assert config["include_peer_certificate"] is True
+    assert config["grpc_service"]["timeout"] == "5s"
+    assert config["grpc_service"]["envoy_grpc"]["max_receive_message_length"] == 65536
+
+
+def test_the_application_is_a_constant_of_its_chain() -> None:
+    """It comes neither from SNI nor from a header, so no client can name another one."""
+    for chain in ("app_pay", "app_web"):
+        sent = {one["key"]: one["value"] for one in config_of(chain, 1)["grpc_service"]["initial_metadata"]}
+        assert sent[Asked.APPLICATION.value] == chain
+        assert set(sent) == {one.value for one in Asked}
+        assert sent[Asked.REMOTE.value] == "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS%"
+
+
+def test_every_fact_is_copied_under_its_key() -> None:
+    """Native matchers read filter state, which no client can write."""
+    copied = {
+        one["object_key"]: one["format_string"]["text_format_source"]["inline_string"]
+        for one in config_of("app_pay", 2)["on_downstream_data"]
+    }
+    assert copied == {
+        fact.state_key: f"%DYNAMIC_METADATA(envoy.filters.network.ext_authz:{fact.value})%" for fact in Fact
+    }
+    assert JUDGED == "1"
+
+
+def test_limits_are_stated() -> None:
+    """Buffers before a decision, connections, handshakes: nothing is left to a default."""
+    assert LISTENER["enable_reuse_port"] is False
+    assert LISTENER["per_connection_buffer_limit_bytes"] == 32768
+    assert LISTENER["listener_filters_timeout"] == "5s"
+    assert LISTENER["continue_on_listener_filters_timeout"] is False
+    assert all(one["transport_socket_connect_timeout"] == "5s" for one in CHAINS.values())
+    limits = small_plan().limits
+    assert config_of("app_pay", 0)["max_connections"] == limits.connections_per_door
+    assert config_of("doorward_enrol", 0)["max_connections"] == limits.enrol_connections
+
+
+def test_further_addresses_share_the_chains() -> None:
+    """A gateway may listen on several addresses; they are one listener."""
+    two = (SocketAddress(host="127.0.0.1", port=8443), SocketAddress(host="::1", port=8443))
+    listener = build_listener(small_plan(listen=two))
+    assert listener["additional_addresses"] == [
+        {"address": {"socket_address": {"address": "::1", "port_value": 8443}}}
+    ]
+    assert LISTENER["additional_addresses"] == []
+
+
+def test_nothing_fails_open() -> None:
+    """No filter of any chain has a switch that lets through on failure."""
+    assert not any(every(LISTENER, "failure_mode_allow"))

@@ -1,0 +1,130 @@
+"""Route tables: what comes before the rules, and how rules are divided among routes."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+
+from doorward.enforcement.envoy.routes import (
+    MAX_SLICES,
+    build_door_table,
+    build_enrol_table,
+    build_route_tables,
+    slice_rules,
+)
+from doorward.enforcement.plan import build_door
+from doorward.policy.model import AppPolicy
+from doorward.policy.normalisation import REFUSED_PATH_REGEXES, NormalisedPath, normalise
+from tests.support.policies import APP_ID, TENANT, apps, raw_paths
+from tests.unit.enforcement.envoy.test_rules import state_of
+from tests.unit.enforcement.plans import CERTIFICATE, door, small_plan, term
+from tests.unit.enforcement.rbac import FORWARDED, answer_of
+
+
+def matches_of(*rules: object) -> list[tuple[str, list[str]]]:
+    """The routes of some rules: match text, and the ids of their slice."""
+    return [
+        (next(iter(match.values())), [rule.id for rule in inside]) for match, inside in slice_rules(rules)
+    ]
+
+
+def test_rules_go_to_the_route_of_their_first_segment() -> None:
+    """A request meets the rules that could concern it, and no others."""
+    rules = [term("ga", "/a/**"), term("gb", "/b/x", "/a"), term("gall", "/**"), term("groot", "/")]
+    assert matches_of(*rules) == [
+        ("/a", ["ga", "gb", "gall"]),
+        ("/b", ["gb", "gall"]),
+        ("/", ["gall", "groot"]),
+    ]
+
+
+def test_wildcards_and_second_spellings_are_in_every_slice() -> None:
+    """`*` may be any segment; `@` may arrive as `%40`: neither has a route of its own."""
+    rules = [term("ga", "/a"), term("gstar", "/*/x"), term("gat", "/a@b/**"), term("gstarlit", "/%2A")]
+    assert matches_of(*rules) == [
+        ("/a", ["ga", "gstar", "gat", "gstarlit"]),
+        ("/", ["gstar", "gat", "gstarlit"]),
+    ]
+
+
+def test_the_number_of_slices_is_bounded() -> None:
+    """Beyond the limit the rarest first segments share the last route, and lose no rule."""
+    rules = [term(f"g{number}", f"/s{number}") for number in range(MAX_SLICES + 10)]
+    rules.append(term("gtwice", f"/s{MAX_SLICES + 9}"))
+    slices = matches_of(*rules)
+    assert len(slices) == MAX_SLICES + 1
+    assert (f"/s{MAX_SLICES + 9}", [f"g{MAX_SLICES + 9}", "gtwice"]) in slices
+    assert len(slices[-1][1]) == 10
+
+
+@settings(max_examples=200, deadline=None)
+@given(apps, raw_paths)
+def test_no_rule_is_lost_by_slicing(app: AppPolicy, raw: str) -> None:
+    """The first route that takes a path has every rule that holds there."""
+    path = normalise(raw)
+    if not isinstance(path, NormalisedPath):
+        return
+    terms = build_door(app, TENANT, APP_ID, CERTIFICATE).rules
+    for match, inside in slice_rules(terms):
+        prefix = match.get("path_separated_prefix", "")
+        if path.text == prefix or path.text.startswith(prefix + "/"):
+            wanted = [rule for rule in terms if rule.residual.matches_path(path)]
+            assert [rule for rule in inside if rule in wanted] == wanted
+            return
+    raise AssertionError("no route took the path")
+
+
+@pytest.mark.parametrize("path", ["/a;b", "/a%3Bb", "*", "", "/%41", "/a//b", "/%ff", "/a/../b"])
+def test_ambiguous_paths_are_refused_before_rules(path: str) -> None:
+    """Whatever the connection may do, such a path gets 400."""
+    table = build_door_table(door(term("g")))
+    assert answer_of(table, "pay.test", "GET", path, state_of("g"))[0] == 400
+
+
+@pytest.mark.parametrize("path", ["/_doorward", "/_doorward/", "/_doorward/callback"])
+def test_reserved_paths_are_refused_before_rules(path: str) -> None:
+    """They belong to the door."""
+    table = build_door_table(door(term("g")))
+    assert answer_of(table, "pay.test", "GET", path, state_of("g"))[0] == 404
+    assert answer_of(table, "pay.test", "GET", "/_doorwards", state_of("g"))[0] == FORWARDED
+
+
+def test_another_host_is_misdirected() -> None:
+    """421 whatever the connection holds."""
+    table = build_door_table(door(term("g")))
+    assert answer_of(table, "web.test", "GET", "/", state_of("g"))[0] == 421
+    assert table["ignore_port_in_host_matching"] is True
+
+
+def test_an_upgrade_that_names_other_headers_is_refused() -> None:
+    """The route stands before all that could forward it."""
+    routes = build_door_table(door(term("g")))["virtual_hosts"][0]["routes"]
+    position = len(REFUSED_PATH_REGEXES)
+    assert routes[position]["match"]["headers"][0]["name"] == "connection"
+    assert routes[position]["direct_response"] == {"status": 400}
+
+
+def test_the_enrolment_table_forwards_listed_requests_only() -> None:
+    """Method and path are exact; everything else is not there."""
+    plan = small_plan()
+    assert plan.enrol is not None
+    routes = build_enrol_table(plan.enrol)["virtual_hosts"][0]["routes"]
+    assert [("route" in one, next(iter(one["match"].items()))) for one in routes] == [
+        (True, ("path", "/enrol")),
+        (True, ("safe_regex", {"regex": "/i/[A-Za-z0-9._~-]+"})),
+        (False, ("prefix", "/")),
+    ]
+    assert all(one["match"]["headers"][0]["name"] == ":method" for one in routes[:2])
+    assert routes[-1]["direct_response"] == {"status": 404}
+
+
+def test_every_door_has_a_table_of_its_own() -> None:
+    """Named by the application's id."""
+    assert list(build_route_tables(small_plan())) == ["app_pay", "app_web", "doorward_enrol"]
+
+
+def test_no_time_limit_ends_streams() -> None:
+    """Envoy's default of 15 seconds would end downloads, event streams and WebSockets."""
+    for table in build_route_tables(small_plan()).values():
+        for host in table["virtual_hosts"]:
+            assert all(one["route"]["timeout"] == "0s" for one in host["routes"] if "route" in one)

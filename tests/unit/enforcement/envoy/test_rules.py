@@ -1,0 +1,125 @@
+"""Compiled rules say what the judge says, and never test for the absence of an id."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+
+from doorward.core.entities import Outcome, Principal
+from doorward.enforcement.envoy.names import ALLOW_FILTER, DENY_FILTER, JUDGED, Fact
+from doorward.enforcement.envoy.resources import static_rendering
+from doorward.enforcement.envoy.routes import build_door_table
+from doorward.enforcement.envoy.rules import build_filters, build_open_slice, build_slice
+from doorward.enforcement.plan import build_door
+from doorward.policy.decision import Request, authority_of, decide_by_grants, render_grants
+from doorward.policy.model import AppPolicy, Effect
+from doorward.policy.normalisation import PathRefused, normalise
+from tests.support.policies import APP_ID, TENANT, apps, principals, requests
+from tests.unit.enforcement.plans import CERTIFICATE, door, every, small_plan, term
+from tests.unit.enforcement.rbac import FORWARDED, answer_of
+from tests.unit.enforcement.test_resources import compiled
+
+
+def state_of(*ids: str, judged: str = JUDGED) -> dict[str, str]:
+    """Filter state of a connection with these grants."""
+    return {Fact.GRANTS.state_key: render_grants(ids), Fact.JUDGED.state_key: judged}
+
+
+@settings(max_examples=400, deadline=None)
+@given(apps, principals, requests)
+def test_the_compiled_table_decides_as_the_judge_does(
+    app: AppPolicy, principal: Principal, request: Request
+) -> None:
+    """`OR (grant AND residual) AND (clearance OR NOT residual)`, for every policy, person and request."""
+    grants = authority_of(app, TENANT, APP_ID, principal).grants
+    table = build_door_table(build_door(app, TENANT, APP_ID, CERTIFICATE))
+    path = normalise(request.raw_path)
+    if isinstance(path, PathRefused):
+        return
+    status, _ = answer_of(table, "app.test", request.method, path.text, state_of(*grants))
+    expected = decide_by_grants(app, TENANT, APP_ID, grants, request)
+    assert (status == FORWARDED) is (expected is Outcome.GOOD)
+
+
+@settings(max_examples=100, deadline=None)
+@given(apps, principals, requests)
+def test_nothing_passes_unjudged(app: AppPolicy, principal: Principal, request: Request) -> None:
+    """Grants without the word that the connection was judged open nothing."""
+    grants = authority_of(app, TENANT, APP_ID, principal).grants
+    table = build_door_table(build_door(app, TENANT, APP_ID, CERTIFICATE))
+    for judged in ("", "0", "-", "11"):
+        state = state_of(*grants, judged=judged)
+        assert answer_of(table, "app.test", request.method, "/a/b", state)[0] != FORWARDED
+    assert answer_of(table, "app.test", request.method, "/a/b", {})[0] != FORWARDED
+
+
+@settings(max_examples=100, deadline=None)
+@given(apps)
+def test_no_id_is_ever_negated(app: AppPolicy) -> None:
+    """Absence of an id proves nothing: a connection may be older than the rule."""
+    table = build_door_table(build_door(app, TENANT, APP_ID, CERTIFICATE))
+    for negated in every(table, "not_id"):
+        assert not list(every(negated, "filter_state"))
+    assert not list(every(table, "not_rule"))
+
+
+def test_the_policy_that_let_a_request_through_is_the_rules_id() -> None:
+    """The access log names the deciding rule by its id."""
+    table = build_door_table(door(term("gread", "/a/**"), term("gsend", "/b", methods=("POST",))))
+    assert answer_of(table, "pay.test", "GET", "/a/x", state_of("gread", "gsend")) == (FORWARDED, "gread")
+    assert answer_of(table, "pay.test", "POST", "/b", state_of("gread", "gsend")) == (FORWARDED, "gsend")
+    assert answer_of(table, "pay.test", "GET", "/b", state_of("gread", "gsend")) == (403, "")
+
+
+def test_rules_of_one_id_are_one_policy() -> None:
+    """They differ in what they allow, not in whom."""
+    built = build_slice([term("gsame", "/a"), term("gsame", "/b"), term("gother", "/c")])
+    assert set(built[ALLOW_FILTER]["rbac"]["rules"]["policies"]) == {"gsame", "gother"}
+
+
+def test_aliases_count_as_the_id_for_both_effects() -> None:
+    """A class token stands for a grant, and for a clearance."""
+    rules = [term("gnew", aliases=("told",)), term("cnew", "/a", effect=Effect.DENY, aliases=("told",))]
+    table = build_door_table(door(*rules))
+    assert answer_of(table, "pay.test", "GET", "/a", state_of("told")) == (FORWARDED, "gnew")
+    assert answer_of(table, "pay.test", "GET", "/a", state_of("gnew"))[0] == 403
+    assert answer_of(table, "pay.test", "GET", "/a", state_of("tother"))[0] == 403
+
+
+def test_a_deny_of_everything_needs_its_clearance_everywhere() -> None:
+    """A deny rule without paths and methods has no residual that could fail to hold."""
+    table = build_door_table(door(term("g"), term("c", effect=Effect.DENY)))
+    assert answer_of(table, "pay.test", "GET", "/x", state_of("g"))[0] == 403
+    assert answer_of(table, "pay.test", "GET", "/x", state_of("g", "c"))[0] == FORWARDED
+
+
+def test_ids_are_delimited_on_both_sides() -> None:
+    """No id can hide inside another one."""
+    for match in every(build_slice([term("g", aliases=("t",)), term("c", effect=Effect.DENY)]), "contains"):
+        assert match.startswith(",")
+        assert match.endswith(",")
+
+
+def test_without_a_slice_the_filters_refuse_everything() -> None:
+    """The base configuration is the default deny: an empty one would allow everything (measured)."""
+    deny, allow = build_filters()
+    assert (deny["name"], allow["name"]) == (DENY_FILTER, ALLOW_FILTER)
+    for one in (deny, allow):
+        assert one["typed_config"]["rules"] == {"action": "ALLOW", "policies": {}}
+
+
+def test_every_route_of_a_protected_door_states_its_slice() -> None:
+    """Also refusals: the default deny would turn a 421 into a 403."""
+    rendering = static_rendering(compiled(small_plan(enrol=None)))
+    for table in every(rendering, "route_config"):
+        for host in table["virtual_hosts"]:
+            for route in host["routes"]:
+                assert set(route["typed_per_filter_config"]) == {DENY_FILTER, ALLOW_FILTER}
+
+
+def test_only_fixed_answers_are_open() -> None:
+    """A route that forwards never has the open slice."""
+    for table in every(static_rendering(compiled(small_plan(enrol=None))), "route_config"):
+        for host in table["virtual_hosts"]:
+            for route in host["routes"]:
+                is_open = route["typed_per_filter_config"] == build_open_slice()
+                assert is_open is ("direct_response" in route)

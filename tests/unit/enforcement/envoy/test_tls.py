@@ -1,0 +1,69 @@
+"""TLS at the door: every switch that a hole would open without."""
+
+from __future__ import annotations
+
+from doorward.enforcement.envoy.tls import build_client_tls, build_open_tls, build_secrets
+from tests.unit.enforcement.plans import CERTIFICATE, PATHS, every, small_plan
+
+CLIENT = build_client_tls(PATHS, CERTIFICATE)["typed_config"]
+OPEN = build_open_tls(PATHS, CERTIFICATE)["typed_config"]
+
+
+def test_a_protected_door_demands_a_certificate() -> None:
+    """No certificate, no handshake; the anchors come by SDS, so that rotation drains nothing."""
+    assert CLIENT["require_client_certificate"] is True
+    reference = CLIENT["common_tls_context"]["validation_context_sds_secret_config"]
+    assert reference["name"] == "trust"
+    assert reference["sds_config"]["path_config_source"]["path"] == "/run/dw/xds/sds/trust.json"
+
+
+def test_the_open_door_asks_for_none() -> None:
+    """It neither demands nor validates, and so believes nothing."""
+    assert OPEN["require_client_certificate"] is False
+    assert "validation_context_sds_secret_config" not in OPEN["common_tls_context"]
+
+
+def test_no_session_is_resumed() -> None:
+    """A resumed session skips validation; the first switch alone leaves TLS 1.2's cache on."""
+    for one in (CLIENT, OPEN):
+        assert one["disable_stateless_session_resumption"] is True
+        assert one["disable_stateful_session_resumption"] is True
+
+
+def test_versions_suites_and_signatures_are_stated() -> None:
+    """TLS 1.2 and 1.3, forward secrecy and AEAD only, Ed25519 included."""
+    for one in (CLIENT, OPEN):
+        context = one["common_tls_context"]
+        params = context["tls_params"]
+        assert params["tls_minimum_protocol_version"] == "TLSv1_2"
+        assert params["tls_maximum_protocol_version"] == "TLSv1_3"
+        assert all(
+            suite.startswith("ECDHE-") and ("GCM" in suite or "POLY1305" in suite)
+            for suite in params["cipher_suites"]
+        )
+        assert "ed25519" in params["signature_algorithms"]
+        assert not [name for name in params["signature_algorithms"] if "sha1" in name]
+        assert context["alpn_protocols"] == ["h2", "http/1.1"]
+
+
+def test_trust_is_strict() -> None:
+    """Chains are verified, expired certificates refused, and no sub-authority stands between."""
+    context = build_secrets(small_plan())["trust"]["validation_context"]
+    assert context["trust_chain_verification"] == "VERIFY_TRUST_CHAIN"
+    assert context["allow_expired_certificate"] is False
+    assert context["max_verify_depth"] == 1
+    assert context["trusted_ca"]["inline_string"] == small_plan().trust[0]
+
+
+def test_keys_are_named_never_copied() -> None:
+    """A published file says where a key is, and never holds one."""
+    secrets = build_secrets(small_plan())
+    assert secrets["pay-1"]["tls_certificate"]["private_key"] == {"filename": "/run/dw/pay.key"}
+    assert "PRIVATE KEY" not in str(secrets)
+
+
+def test_unverified_certificates_are_accepted_nowhere() -> None:
+    """ACCEPT_UNTRUSTED has no word in the compiler."""
+    assert not [
+        one for one in every(build_secrets(small_plan()), "trust_chain_verification") if "ACCEPT" in one
+    ]

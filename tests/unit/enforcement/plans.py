@@ -1,0 +1,87 @@
+"""Small plans for the tests of this folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from doorward.enforcement.plan import (
+    Door,
+    EnrolmentDoor,
+    GatewayPlan,
+    OpenRoute,
+    RuleTerm,
+    RunPaths,
+    ServerCertificate,
+    SocketAddress,
+)
+from doorward.policy.model import Effect, HttpUpstream, Residual, UnixUpstream, Upstream
+from doorward.policy.paths import PathPattern
+
+UPSTREAM = HttpUpstream(host="127.0.0.1", port=9000)
+PATHS = RunPaths(authorizer_socket="/run/dw/authz.sock", log_file="/run/dw/access.log", xds="/run/dw/xds")
+CERTIFICATE = ServerCertificate(name="pay-1", chain_path="/run/dw/pay.pem", key_path="/run/dw/pay.key")
+
+
+def term(
+    id_: str,
+    *paths: str,
+    effect: Effect = Effect.ALLOW,
+    methods: Sequence[str] | None = None,
+    aliases: Sequence[str] = (),
+) -> RuleTerm:
+    """One rule term; no paths are every path."""
+    residual = Residual(
+        methods=frozenset(methods) if methods else None,
+        paths=tuple(PathPattern(one) for one in paths or ("/**",)),
+    )
+    return RuleTerm(id=id_, effect=effect, residual=residual, accepted=(id_, *aliases))
+
+
+def door(
+    *rules: RuleTerm,
+    id_: str = "app_pay",
+    name: str = "pay",
+    upstream: Upstream = UPSTREAM,
+) -> Door:
+    """One door."""
+    return Door(
+        id=id_, name=name, hosts=(f"{name}.test",), upstream=upstream, rules=rules, certificate=CERTIFICATE
+    )
+
+
+def small_plan(**changed: Any) -> GatewayPlan:
+    """Two doors and the enrolment door."""
+    first = door(
+        term("gread", "/accounts/**", methods=("GET", "HEAD")),
+        term("gsend", "/transfers", "/x/*/y", methods=("POST",), aliases=("told",)),
+        term("cclosed", "/accounts/secret/**", effect=Effect.DENY),
+    )
+    second = door(term("gall"), id_="app_web", name="web", upstream=UnixUpstream(path="/run/web.sock"))
+    values: dict[str, Any] = {
+        "listen": (SocketAddress(host="127.0.0.1", port=8443),),
+        "trust": ("-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n",),
+        "doors": (first, second),
+        "enrol": EnrolmentDoor(
+            host="enroll.test",
+            socket="/run/dw/enrol.sock",
+            certificate=ServerCertificate(
+                name="enrol-1", chain_path="/run/dw/e.pem", key_path="/run/dw/e.key"
+            ),
+            routes=(OpenRoute(method="POST", path="/enrol"), OpenRoute(method="GET", path="/i/*")),
+        ),
+        "paths": PATHS,
+    }
+    return GatewayPlan(**{**values, **changed})
+
+
+def every(value: Any, key: str) -> Iterator[Any]:
+    """Every value that stands under a key, however deep."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            if name == key:
+                yield inner
+            yield from every(inner, key)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from every(inner, key)

@@ -1,0 +1,107 @@
+"""Reads a compiled route table as Envoy does, for tests of the rules: first matching route, then both filters.
+
+Not a full Envoy: it knows exactly the words that the compiler uses and fails on any other. That it
+reads them right is proved by the same comparison against a real Envoy (integration).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from doorward.enforcement.envoy.names import ALLOW_FILTER, DENY_FILTER
+
+FORWARDED = 200
+
+
+def answer_of(
+    table: Mapping[str, Any], host: str, method: str, path: str, state: Mapping[str, str]
+) -> tuple[int, str]:
+    """Return the status that a request gets, and the policy that let it through.
+
+    Args:
+        table: a RouteConfiguration.
+        host: of the request, without a port.
+        method: of the request.
+        path: of the request, normalised, without query.
+        state: connection filter state.
+    """
+    virtual_host = next(
+        (one for one in table["virtual_hosts"] if host in one["domains"]), table["virtual_hosts"][-1]
+    )
+    for route in virtual_host["routes"]:
+        if _route_matches(route["match"], method, path):
+            return _answer_of_route(route, method, path, state)
+    return 403, ""
+
+
+def _answer_of_route(
+    route: Mapping[str, Any], method: str, path: str, state: Mapping[str, str]
+) -> tuple[int, str]:
+    passed = ""
+    for name in (DENY_FILTER, ALLOW_FILTER):
+        rules = route["typed_per_filter_config"][name]["rbac"]["rules"]
+        assert rules["action"] == "ALLOW"
+        passed = next(
+            (
+                policy
+                for policy, content in sorted(rules["policies"].items())
+                if any(_holds(one, method, path, state) for one in content["principals"])
+            ),
+            "",
+        )
+        if not passed:
+            return 403, ""
+    return route.get("direct_response", {}).get("status", FORWARDED), passed
+
+
+def _route_matches(match: Mapping[str, Any], method: str, path: str) -> bool:
+    words = {"method": method}
+    if any(not _header_matches(one, words) for one in match.get("headers", ())):
+        return False
+    if "path_separated_prefix" in match:
+        prefix = match["path_separated_prefix"]
+        return path == prefix or path.startswith(prefix + "/")
+    return _string_matches({key: value for key, value in match.items() if key != "headers"}, path)
+
+
+def _header_matches(header: Mapping[str, Any], words: Mapping[str, str]) -> bool:
+    value = words.get(header["name"].removeprefix(":"))
+    if value is None:
+        return False
+    return _string_matches(header["string_match"], value) is not header.get("invert_match", False)
+
+
+def _string_matches(match: Mapping[str, Any], text: str) -> bool:
+    ((kind, wanted),) = match.items()
+    match kind:
+        case "exact" | "path":
+            return bool(text == wanted)
+        case "prefix":
+            return text.startswith(wanted)
+        case "contains":
+            return wanted in text
+        case "safe_regex":
+            return re.fullmatch(wanted["regex"], text) is not None
+    raise AssertionError(kind)
+
+
+def _holds(principal: Mapping[str, Any], method: str, path: str, state: Mapping[str, str]) -> bool:
+    ((kind, content),) = principal.items()
+    match kind:
+        case "any":
+            return bool(content)
+        case "and_ids":
+            return all(_holds(one, method, path, state) for one in content["ids"])
+        case "or_ids":
+            return any(_holds(one, method, path, state) for one in content["ids"])
+        case "not_id":
+            return not _holds(content, method, path, state)
+        case "filter_state":
+            return content["key"] in state and _string_matches(content["string_match"], state[content["key"]])
+        case "url_path":
+            return _string_matches(content["path"], path)
+        case "header":
+            return _header_matches(content, {"method": method})
+    raise AssertionError(kind)

@@ -1,0 +1,169 @@
+"""The plan: what it refuses to be, and how a document becomes one."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from doorward.core.entities import PrincipalKind
+from doorward.enforcement.plan import (
+    EnrolmentDoor,
+    GatewayPlan,
+    Limits,
+    OpenRoute,
+    RuleTerm,
+    RunPaths,
+    ServerCertificate,
+    SocketAddress,
+    build_plan,
+    check_socket_path,
+)
+from doorward.policy.decision import connection_id
+from doorward.policy.model import AppPolicy, Document, Effect, HttpUpstream, Residual, Rule, Selector
+from tests.unit.enforcement.plans import CERTIFICATE, PATHS, door, small_plan, term
+
+STAFF = Selector(groups=frozenset({"staff"}))
+PEOPLE = Selector(kinds=frozenset({PrincipalKind.PERSON}))
+UPSTREAM = HttpUpstream(host="127.0.0.1", port=9000)
+DOCUMENT = Document(
+    trust_domain="corp.example",
+    apps=(
+        AppPolicy(
+            name="web",
+            hosts=("www.test", "web.test"),
+            upstream=UPSTREAM,
+            rules=(
+                Rule(name="second", effect=Effect.DENY, selector=PEOPLE),
+                Rule(name="first", effect=Effect.ALLOW, selector=STAFF),
+            ),
+        ),
+        AppPolicy(name="pay", hosts=("pay.test",), upstream=UPSTREAM),
+    ),
+)
+IDS = {"web": "app_web", "pay": "app_pay"}
+
+
+def plan_of(**changed: Any) -> GatewayPlan:
+    """Compile the document, with some arguments changed."""
+    values: dict[str, Any] = {
+        "tenant": "ten_default",
+        "application_ids": IDS,
+        "certificates": dict.fromkeys(IDS, CERTIFICATE),
+        "listen": [SocketAddress(host="127.0.0.1", port=8443)],
+        "trust": ["B", "A", "B"],
+        "paths": PATHS,
+    }
+    return build_plan(DOCUMENT, **{**values, **changed})
+
+
+def test_doors_hosts_and_authorities_are_sorted() -> None:
+    """Equal documents give equal plans, however they were written."""
+    plan = plan_of()
+    assert [one.id for one in plan.doors] == ["app_pay", "app_web"]
+    assert plan.doors[1].hosts == ("web.test", "www.test")
+    assert plan.trust == ("A", "B")
+
+
+def test_rules_carry_the_ids_that_the_judge_grants() -> None:
+    """The door asks for the very ids that policy.decision hands out, rules in the document's order."""
+    deny, allow = plan_of().doors[1].rules
+    assert deny.id == connection_id("ten_default", "app_web", Effect.DENY, PEOPLE)
+    assert allow.accepted == (connection_id("ten_default", "app_web", Effect.ALLOW, STAFF),)
+
+
+def test_aliases_are_accepted_after_the_rules_own_id() -> None:
+    """Class tokens join the id that they stand for, and no other."""
+    one = connection_id("ten_default", "app_web", Effect.ALLOW, STAFF)
+    deny, allow = plan_of(aliases={one: frozenset({"tb", "ta"})}).doors[1].rules
+    assert allow.accepted == (one, "ta", "tb")
+    assert deny.accepted == (deny.id,)
+
+
+def test_an_application_without_a_certificate_waits() -> None:
+    """No door stands open before it can prove who it is."""
+    assert [one.id for one in plan_of(certificates={"web": CERTIFICATE}).doors] == ["app_web"]
+
+
+def test_certificates_are_listed_once() -> None:
+    """A certificate that several doors share is one secret."""
+    assert [one.name for one in small_plan().certificates] == ["enrol-1", "pay-1"]
+    assert [one.name for one in small_plan(enrol=None).certificates] == ["pay-1"]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"listen": ()},
+        {"trust": ()},
+        {"doors": (door(id_="app_b"), door(id_="app_a", name="other"))},
+        {"doors": (door(id_="app_a"), door(id_="app_a", name="other"))},
+        {"doors": (door(id_="app_a"), door(id_="app_b"))},
+        {"doors": (door(name="enroll"),)},
+    ],
+)
+def test_an_impossible_plan_is_refused(changed: dict[str, Any]) -> None:
+    """No listener, no trust, disorder, or one host for two doors: refused when made."""
+    with pytest.raises(ValueError, match=r"\w"):
+        small_plan(**changed)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("get", "/enrol"),
+        ("", "/enrol"),
+        ("GET", ""),
+        ("GET", "enrol"),
+        ("GET", "/a/"),
+        ("GET", "/a/**"),
+        ("GET", "/*/b"),
+        ("GET", "/a b"),
+        ("GET", "/%2e"),
+        ("GET", "/*"),
+    ],
+)
+def test_an_open_route_is_narrow(method: str, path: str) -> None:
+    """What anybody may send is one method and one path, with at most one open segment at its end."""
+    with pytest.raises(ValueError, match="open route"):
+        OpenRoute(method=method, path=path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "values"),
+    [
+        (RuleTerm, {"id": "g", "effect": Effect.ALLOW, "residual": Residual(), "accepted": ()}),
+        (RuleTerm, {"id": "g", "effect": Effect.ALLOW, "residual": Residual(), "accepted": ("t", "g")}),
+        (RuleTerm, {"id": "g,", "effect": Effect.ALLOW, "residual": Residual(), "accepted": ("g,",)}),
+        (ServerCertificate, {"name": "a/b", "chain_path": "/c", "key_path": "/k"}),
+        (EnrolmentDoor, {"host": "e", "socket": "/s", "certificate": CERTIFICATE, "routes": ()}),
+        (RunPaths, {"authorizer_socket": "relative", "log_file": "/l", "xds": "/x"}),
+        (Limits, {"connections": 0}),
+        (Limits, {"handshake": timedelta()}),
+    ],
+)
+def test_impossible_parts_are_refused(kind: Any, values: dict[str, Any]) -> None:
+    """Constructors refuse what the compiler would otherwise have to check."""
+    with pytest.raises(ValueError, match=r"\w"):
+        kind(**values)
+
+
+def test_a_door_has_a_host_and_a_plain_id() -> None:
+    """An id is also a file name and a part of expressions."""
+    for changed in ({"hosts": ()}, {"id": "../x"}):
+        values = {"id": "app_a", "name": "a", "hosts": ("a.test",), "upstream": UPSTREAM, "rules": ()}
+        with pytest.raises(ValueError, match=r"\w"):
+            type(door())(**{**values, "certificate": CERTIFICATE, **changed})
+
+
+def test_socket_paths_have_a_length() -> None:
+    """108 bytes do not fit into sun_path together with its final zero."""
+    check_socket_path("/" + "a" * 106)
+    with pytest.raises(ValueError, match="107"):
+        check_socket_path("/" + "ä" * 54)
+
+
+def test_a_term_keeps_what_it_was_given() -> None:
+    """The helper of these tests makes what it says."""
+    assert term("g", "/a", methods=("GET",)).residual.methods == frozenset({"GET"})

@@ -1,0 +1,164 @@
+"""All resources of a plan: deterministic, hashed, complete, and as the golden file says."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from doorward.enforcement.envoy.bootstrap import build_bootstrap
+from doorward.enforcement.envoy.resources import Resources, Stage, build_resources, static_rendering
+from doorward.enforcement.envoy.version import version_gauge, version_of
+from doorward.enforcement.plan import GatewayPlan
+from tests.unit.enforcement.plans import door, every, small_plan, term
+
+GOLDEN = Path(__file__).parent / "golden" / "small_plan.json"
+
+
+def compiled(plan: GatewayPlan | None = None) -> Resources:
+    """Compile a plan, the small one by default."""
+    return build_resources(plan or small_plan())
+
+
+def test_the_rendering_is_the_golden_one() -> None:
+    """A change of what Envoy is told is a change of this file, to be read by a person.
+
+    Write it anew with DOORWARD_WRITE_GOLDEN=1.
+    """
+    plan = small_plan(doors=small_plan().doors[:1])
+    rendering = json.dumps(static_rendering(compiled(plan)), indent=1, sort_keys=True) + "\n"
+    if os.environ.get("DOORWARD_WRITE_GOLDEN"):
+        GOLDEN.parent.mkdir(exist_ok=True)
+        GOLDEN.write_text(rendering)
+    assert rendering == GOLDEN.read_text()
+
+
+def test_equal_plans_give_equal_bytes() -> None:
+    """Only what changed is published."""
+    assert compiled().files() == compiled().files()
+    assert compiled().version == compiled().version
+
+
+def test_an_edit_of_rules_changes_one_file() -> None:
+    """Neither chain nor neighbour hears of it."""
+    plan = small_plan()
+    edited = replace(plan.doors[0], rules=(term("gother"),))
+    before, after = compiled(), compiled(replace(plan, doors=(edited, plan.doors[1])))
+    changed = [new.name for old, new in zip(before.files(), after.files(), strict=True) if old != new]
+    assert changed == ["rds/app_pay.json"]
+    assert before.version != after.version
+
+
+def test_a_new_certificate_or_authority_changes_secrets_only() -> None:
+    """Renewal and rotation drain nothing."""
+    plan = small_plan()
+    renewed = replace(plan.doors[0].certificate, chain_path="/run/dw/pay-2.pem")
+    doors = tuple(replace(one, certificate=renewed) for one in plan.doors)
+    for changed, file in (({"doors": doors}, "sds/pay-1.json"), ({"trust": ("other",)}, "sds/trust.json")):
+        after = compiled(small_plan(**changed)).files()
+        assert [new.name for old, new in zip(compiled().files(), after, strict=True) if old != new] == [file]
+
+
+def test_files_come_in_the_order_of_publishing() -> None:
+    """Whoever refers comes after what it refers to."""
+    stages = [one.stage for one in compiled().files()]
+    assert stages == sorted(stages)
+    assert {one.name for one in compiled().files()} == {
+        "sds/trust.json",
+        "sds/enrol-1.json",
+        "sds/pay-1.json",
+        "cds.json",
+        "rds/app_pay.json",
+        "rds/app_web.json",
+        "rds/doorward_enrol.json",
+        "lds.json",
+    }
+    assert Stage.SDS < Stage.CDS < Stage.RDS < Stage.LDS
+
+
+def test_a_file_says_its_version_and_types() -> None:
+    """What Envoy's file source reads: version, resources, a type for each."""
+    for one in compiled().files():
+        content = json.loads(one.content)
+        assert content["version_info"] == one.version
+        assert all(
+            resource["@type"].startswith("type.googleapis.com/envoy.") for resource in content["resources"]
+        )
+
+
+def test_the_static_rendering_refers_to_nothing_outside() -> None:
+    """What validation sees is everything: no file is left unopened."""
+    rendering = static_rendering(compiled())
+    for key in ("rds", "sds_config", "path_config_source", "dynamic_resources"):
+        assert not list(every(rendering, key))
+    names = {one["name"] for one in rendering["static_resources"]["secrets"]}
+    referred = {
+        one["name"] for configs in every(rendering, "tls_certificate_sds_secret_configs") for one in configs
+    }
+    assert referred | {"trust"} == names
+
+
+def test_rendering_does_not_touch_what_is_published() -> None:
+    """The rendering is a copy: compiling twice around it gives the same."""
+    resources = compiled()
+    before = resources.files()
+    static_rendering(resources)
+    assert resources.files() == before
+
+
+def test_applications_are_those_with_a_door() -> None:
+    """The enrolment door is not one."""
+    assert compiled().applications == {"app_pay", "app_web"}
+
+
+def test_the_bootstrap_watches_and_closes_its_admin_socket() -> None:
+    """Nobody but the owner may talk to the admin interface, which has no login."""
+    bootstrap = build_bootstrap(compiled().base, node="gw-1", admin_socket="/run/a.sock", xds="/run/dw/xds")
+    assert bootstrap["admin"]["address"]["pipe"] == {"path": "/run/a.sock", "mode": 0o600}
+    assert (
+        bootstrap["dynamic_resources"]["lds_config"]["path_config_source"]["path"] == "/run/dw/xds/lds.json"
+    )
+    monitor = bootstrap["overload_manager"]["resource_monitors"][0]["typed_config"]
+    assert monitor["max_active_downstream_connections"] == small_plan().limits.connections
+    with pytest.raises(ValueError, match="107"):
+        build_bootstrap(compiled().base, node="gw", admin_socket="/" + "a" * 107, xds="/x")
+
+
+def test_no_quic_anywhere() -> None:
+    """Over QUIC Envoy does not ask per connection: the compiler has no word for it."""
+    text = json.dumps(static_rendering(compiled())).lower()
+    assert "quic" not in text
+    assert "http3" not in text
+    assert '"udp' not in text
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("", 0xEF46DB3751D8E999),
+        ("a", 0xD24EC4F1A98C6E5B),
+        ("abc", 0x44BC2CF5AD770999),
+        ("xxhash", 0x32DD38952C4BC720),
+        ("abcdefghijklmnopqrstuvwxyz", 0xCFE1F278FA89835C),
+    ],
+)
+def test_version_gauges_are_xxh64(text: str, number: int) -> None:
+    """The published test vectors of the algorithm; Envoy itself is compared in the integration tests."""
+    assert version_gauge(text) == number
+
+
+def test_versions_are_short_hashes() -> None:
+    """Equal content has an equal version; a long text has no gauge."""
+    assert version_of(b"x") == version_of(b"x") != version_of(b"y")
+    assert len(version_of(b"x")) == 24
+    with pytest.raises(ValueError, match="short"):
+        version_gauge("x" * 32)
+
+
+def test_a_plan_without_enrolment_has_no_open_door() -> None:
+    """Nothing of it is left."""
+    text = json.dumps(static_rendering(compiled(small_plan(enrol=None, doors=(door(term("g")),)))))
+    assert "enrol" not in text

@@ -1,0 +1,190 @@
+"""From policy to policy: aliases are sound, and nobody keeps an id that it does not deserve."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from doorward.core.entities import Principal, PrincipalKind, PrincipalState
+from doorward.enforcement.transition import (
+    MAX_ALIASES,
+    HeldConnection,
+    aliases_for,
+    class_token,
+    rule_ids,
+    standing_of,
+)
+from doorward.policy.decision import authority_of
+from doorward.policy.model import AppPolicy, Effect, HttpUpstream, Rule, Selector
+
+TENANT, APP = "ten_default", "app_pay"
+
+
+def held(
+    key: int, grants: Sequence[str], deserved: Sequence[str], *, revision: int = 1, app: str = APP
+) -> HeldConnection:
+    """A live connection, judged under revision 1 unless said otherwise."""
+    return HeldConnection(
+        key=key,
+        application_id=app,
+        revision=revision,
+        grants=frozenset(grants),
+        deserved=frozenset(deserved),
+    )
+
+
+def token(*grants: str, revision: int = 1) -> str:
+    """The token of a class of the one application."""
+    return class_token(TENANT, APP, revision, grants)
+
+
+def test_a_class_is_tenant_application_revision_and_grants() -> None:
+    """Whatever tells two classes apart gives another token; the order of grants does not."""
+    same = class_token(TENANT, APP, 1, ["a", "b"])
+    assert same == class_token(TENANT, APP, 1, ("b", "a", "a"))
+    others = [
+        class_token("ten_other", APP, 1, ["a", "b"]),
+        class_token(TENANT, "app_other", 1, ["a", "b"]),
+        class_token(TENANT, APP, 2, ["a", "b"]),
+        class_token(TENANT, APP, 1, ["a"]),
+        class_token(TENANT, APP, 1, ["a,b"]),
+    ]
+    assert len({same, *others}) == 6
+    assert same.startswith("t")
+    assert len(same) == 21
+
+
+def test_a_class_that_deserves_a_new_id_gets_an_alias() -> None:
+    """All members deserve it: their token stands for it."""
+    live = [held(1, ["gold"], ["gnew"]), held(2, ["gold"], ["gnew", "gmore"])]
+    assert aliases_for(live, tenant=TENANT, revision=2) == {"gnew": frozenset({token("gold")})}
+
+
+def test_one_unworthy_member_prevents_an_alias() -> None:
+    """A token speaks for the whole class, so that nobody slips through with the others."""
+    live = [held(1, ["gold"], ["gnew"]), held(2, ["gold"], [])]
+    assert aliases_for(live, tenant=TENANT, revision=2) == {}
+
+
+def test_a_class_that_can_still_grow_gets_no_alias() -> None:
+    """New connections of the present revision carry its tokens: they never stand for anything."""
+    live = [held(1, ["gold"], ["gold", "gnew"], revision=2), held(2, ["gold"], ["gnew"], revision=3)]
+    assert aliases_for(live, tenant=TENANT, revision=2) == {}
+
+
+def test_ids_that_are_held_need_no_alias() -> None:
+    """An alias is only for what the connection lacks."""
+    assert aliases_for([held(1, ["ga"], ["ga"])], tenant=TENANT, revision=2) == {}
+
+
+def test_aliases_are_limited_and_the_largest_classes_come_first() -> None:
+    """Each alias costs every request of that rule a search."""
+    live = [held(number, [f"g{number}"], ["gnew"]) for number in range(MAX_ALIASES + 5)]
+    crowd = [held(100 + number, ["gcrowd"], ["gnew"]) for number in range(3)]
+    found = aliases_for([*live, *crowd], tenant=TENANT, revision=2)["gnew"]
+    assert len(found) == MAX_ALIASES
+    assert token("gcrowd") in found
+
+
+def test_an_undeserved_id_is_overreaching_only_while_a_rule_asks_for_it() -> None:
+    """What no rule asks for opens nothing; it must be gone before one asks again."""
+    live = [held(1, ["ga", "gb"], ["ga"])]
+    assert not standing_of(live, tenant=TENANT, ids={APP: frozenset({"ga"})}).overreaching
+    assert standing_of(live, tenant=TENANT, ids={APP: frozenset({"ga", "gb"})}).overreaching == {1}
+
+
+def test_an_undeserved_alias_is_overreaching_too() -> None:
+    """Who loses the group that an alias stood for may not go on by the alias."""
+    live = [held(1, ["gold"], [])]
+    aliases = {"gnew": frozenset({token("gold")})}
+    ids = {APP: frozenset({"gnew"})}
+    assert standing_of(live, tenant=TENANT, ids=ids, aliases=aliases).overreaching == {1}
+
+
+def test_short_and_carried_are_told_apart() -> None:
+    """One shows all it deserves by alias, another deserves more than it shows, a third just stays."""
+    live = [held(1, ["gold"], ["gnew"]), held(2, ["gx"], ["gnew"]), held(3, ["gkept"], ["gkept"])]
+    ids = {APP: frozenset({"gnew", "gkept"})}
+    standing = standing_of(live, tenant=TENANT, ids=ids, aliases={"gnew": frozenset({token("gold")})})
+    assert (standing.overreaching, standing.short, standing.carried) == (set(), {2}, {1})
+
+
+def test_connections_of_a_removed_application_must_go() -> None:
+    """Where there is no application there is nothing to deserve."""
+    assert standing_of([held(1, [], [])], tenant=TENANT, ids={}).overreaching == {1}
+
+
+def test_rule_ids_are_those_of_the_judge() -> None:
+    """Every rule's id is listed, denies included."""
+    app = policy([(Effect.ALLOW, {"a"}), (Effect.DENY, {"b"})])
+    assert {one[0] for one in rule_ids(app, TENANT, APP)} == {"g", "c"}
+
+
+GROUPS = ("a", "b", "c", "d")
+rules = st.lists(
+    st.tuples(st.sampled_from(list(Effect)), st.frozensets(st.sampled_from(GROUPS), min_size=1)), max_size=4
+)
+memberships = st.lists(st.frozensets(st.sampled_from(GROUPS)), min_size=1, max_size=6)
+
+
+def policy(selectors: Sequence[tuple[Effect, set[str] | frozenset[str]]]) -> AppPolicy:
+    """An application with a rule for each effect and set of groups."""
+    return AppPolicy(
+        name="pay",
+        hosts=("pay.test",),
+        upstream=HttpUpstream(host="127.0.0.1", port=1),
+        rules=tuple(
+            Rule(name=str(number), effect=effect, selector=Selector(groups=frozenset(groups)))
+            for number, (effect, groups) in enumerate(selectors)
+        ),
+    )
+
+
+def ids_of(app: AppPolicy, groups: frozenset[str]) -> frozenset[str]:
+    """What somebody in these groups deserves."""
+    person = Principal(
+        id="per_x",
+        tenant=TENANT,
+        kind=PrincipalKind.PERSON,
+        name="x",
+        state=PrincipalState.ACTIVE,
+        groups=tuple(sorted(groups)),
+    )
+    return frozenset(authority_of(app, TENANT, APP, person).grants)
+
+
+@settings(max_examples=150)
+@given(st.lists(st.tuples(rules, memberships), min_size=2, max_size=5))
+def test_no_connection_ever_shows_an_id_that_it_does_not_deserve(
+    story: list[tuple[list[tuple[Effect, frozenset[str]]], list[frozenset[str]]]],
+) -> None:
+    """Through edits and changes of groups, by the order of steps that the module states.
+
+    Each chapter of a story is a new policy with new groups for the people of the live connections,
+    which then are joined by one new connection per person.
+    """
+    live: list[tuple[int, int, frozenset[str]]] = []  # person, revision, grants
+    for revision, (selectors, groups) in enumerate(story):
+        app = policy(selectors)
+        ids = {APP: rule_ids(app, TENANT, APP)}
+
+        def stand(connections: list[tuple[int, int, frozenset[str]]]) -> list[HeldConnection]:
+            return [
+                HeldConnection(
+                    key=key,
+                    application_id=APP,
+                    revision=one[1],
+                    grants=one[2],
+                    deserved=ids_of(app, groups[one[0] % len(groups)]),  # noqa: B023
+                )
+                for key, one in enumerate(connections)
+            ]
+
+        gone = standing_of(stand(live), tenant=TENANT, ids=ids).overreaching
+        live = [one for key, one in enumerate(live) if key not in gone]
+        aliases = aliases_for(stand(live), tenant=TENANT, revision=revision)
+        live += [(person, revision, ids_of(app, mine)) for person, mine in enumerate(groups)]
+        standing = standing_of(stand(live), tenant=TENANT, ids=ids, aliases=aliases)
+        assert not standing.overreaching
