@@ -1,0 +1,120 @@
+"""docs/reference/commands.md: every command with its options, from click."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import click
+
+from doorward.cli.__main__ import main
+from tools.reference.examples import EXAMPLES, EXITS, SECTIONS
+from tools.reference.markdown import render_table
+
+HEAD = """\
+# Commands
+
+<!-- Made by `python -m tools.reference` from the program itself. Do not edit. -->
+
+Names, options and exit codes are relied on by scripts. They change only with a decision record.
+
+## For every command
+
+| option | meaning |
+| --- | --- |
+| `--json` | Print one JSON document on standard output, also for errors. `audit tail` prints one document a line in any case. |
+| `--data DIR` | The data directory. The variable `DOORWARD_DATA` does the same. |
+| `-h`, `--help` | Say what the command does. |
+
+Results go to standard output, everything else to standard error. `doorward --version` prints the version.
+
+| exit code | meaning |
+| --- | --- |
+| 0 | done |
+| 1 | understood and refused |
+| 2 | not understood: usage, settings, or a document with faults |
+| 3 | unavailable: a part that is needed is away or busy; trying later may help |
+| 4 | integrity: stored evidence contradicts itself; nothing is repaired silently |
+| 70 | a fault of the program; run it again with `DOORWARD_DEBUG=1` to see more |
+
+The codes of errors are in [errors.md](errors.md).
+"""
+
+EVERYWHERE = frozenset({"as_json", "data", "help"})
+
+
+def render_commands() -> str:
+    """Return the page.
+
+    Raises:
+        KeyError: a command has no example.
+    """
+    parts = [HEAD]
+    begun: set[str] = set()
+    for path, command in walk(main, ()):
+        if path[0] in SECTIONS and path[0] not in begun:
+            parts.append(f"## {SECTIONS[path[0]]}\n")
+        begun.add(path[0])
+        parts.append(_render_command(path, command))
+    return "\n".join(parts)
+
+
+def walk(group: click.Group, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """Yield every command below a group with its words, in the order of the help."""
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        if isinstance(command, click.Group):
+            yield from walk(command, (*path, name))
+        elif command is not None:
+            yield (*path, name), command
+
+
+def _render_command(path: tuple[str, ...], command: click.Command) -> str:
+    words = " ".join(path)
+    lines = [f"### doorward {words}", "", (command.help or "").strip(), ""]
+    lines += ["```sh", EXAMPLES[words], "```", ""]
+    rows = [_row(one) for one in command.params if one.name not in EVERYWHERE]
+    if rows:
+        lines += [render_table(("argument or option", "meaning", "default"), rows)]
+    if words in EXITS:
+        lines += [f"Exit codes: {EXITS[words]}", ""]
+    return "\n".join(lines)
+
+
+def _row(parameter: click.Parameter) -> tuple[str, str, str]:
+    if isinstance(parameter, click.Argument):
+        name = f"`{parameter.make_metavar(click.Context(click.Command('x')))}`"
+        return name, _argument_meaning(parameter), ""
+    if not isinstance(parameter, click.Option):
+        raise TypeError(parameter)
+    names = ", ".join(f"`{one}`" for one in (*parameter.opts, *parameter.secondary_opts))
+    meaning = parameter.help or ""
+    if isinstance(parameter.type, click.Choice):
+        meaning += f" One of {', '.join(f'`{one}`' for one in parameter.type.choices)}."
+    if isinstance(parameter.type, click.IntRange):
+        meaning += f" From {parameter.type.min} to {parameter.type.max}."
+    return names, meaning, _default(parameter)
+
+
+def _default(option: click.Option) -> str:
+    if option.required:
+        return "required"
+    if option.is_flag or option.multiple or option.default in (None, "") or callable(option.default):
+        return ""
+    value = str(option.default)
+    return f"`{value}`" if value and "UNSET" not in value.upper() else ""
+
+
+def _argument_meaning(argument: click.Argument) -> str:
+    meanings = {
+        "name": "The name: `[a-z0-9][a-z0-9._-]{0,62}`; of an application `[a-z0-9][a-z0-9-]{0,62}`.",
+        "group": "The group's name.",
+        "member": "Name of a person, device or service.",
+        "certificate": "Id, serial number or SHA-256, or how one of them begins (6 characters or more).",
+        "link": "The one-time link, in single quotes.",
+        "method": "HTTP method, such as `GET`.",
+        "path": "Path as a client would send it.",
+        "export_file": "An export to verify. Without it, the log of this installation is verified.",
+        "shell": "`bash`, `zsh` or `fish`.",
+    }
+    return meanings[argument.name or ""]

@@ -1,0 +1,91 @@
+"""docs/reference/settings.md: every setting, from the one class that holds them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from doorward.runtime.initialise import WRITTEN
+from doorward.runtime.settings import Settings
+from tools.reference.markdown import render_table
+
+HEAD = """\
+# Settings
+
+<!-- Made by `python -m tools.reference` from the program itself. Do not edit. -->
+
+Doorward reads its settings once, when a command starts, from three places. The first that names a setting wins:
+
+1. options of the command line (`--data`, `--listen`, …);
+2. variables of the environment, `DOORWARD_` and the name in capitals;
+3. the file `doorward.toml` in the data directory.
+
+Every setting has a default that is safe. An unknown key in the file is an error that names the file and the key; an unknown variable is ignored.
+Secrets are never values of settings: a setting names the file that holds them.
+
+`doorward init` (and the first `doorward up`) writes `doorward.toml`: `trust_domain`, `passphrase_file`, and of the
+following what differs from its default: {written}. It never overwrites an existing file.
+
+"""
+
+AFTER = """\
+
+Durations are ISO 8601 (`PT5S`, `PT12H`, `P1D`) or `HH:MM:SS`. In the file a plain number means seconds.
+An address to listen on is `address:port`; an IPv6 address stands in brackets, `[::]:8443`.
+
+`trust_domain` and the address in `status_url` are baked into certificates. Changing them later in the file changes
+nothing in what was issued, so choose them before the first start: `http://127.0.0.1:8480`, which is what the default comes
+to, can be reached by nobody else.
+
+## Where the data are
+
+| who starts Doorward | data directory | passphrase file |
+| --- | --- | --- |
+| root | `/var/lib/doorward` | `/etc/doorward/NAME-MARK.passphrase` |
+| anybody else | `$XDG_DATA_HOME/doorward`, else `~/.local/share/doorward` | `$XDG_CONFIG_HOME/doorward/NAME-MARK.passphrase`, else `~/.config/doorward/…` |
+
+NAME is the last part of the data directory's path; MARK are eight characters that stand for the whole path.
+The passphrase file lies outside the data directory on purpose: a copy of one is not a copy of both.
+
+## Other variables
+
+| variable | meaning |
+| --- | --- |
+| `DOORWARD_DEBUG` | Set to anything: an internal error prints its stack trace. It may hold secrets. |
+| `CREDENTIALS_DIRECTORY` | Set by systemd. The file `doorward-passphrase` in it is the passphrase where no `passphrase_file` is set. |
+| `DOORWARD_READY_FD` | Set by `doorward up` for its children: the descriptor on which a role says that it is ready. |
+"""
+
+
+def render_settings() -> str:
+    """Return the page."""
+    written = ", ".join(f"`{name}`" for name in WRITTEN if name != "trust_domain")
+    rows = [
+        (f"`{name}`", f"`DOORWARD_{name.upper()}`", _default(name, field.default), field.description or "")
+        for name, field in Settings.model_fields.items()
+    ]
+    return (
+        HEAD.format(written=written)
+        + render_table(("setting", "variable", "default", "meaning"), rows)
+        + AFTER
+    )
+
+
+def _default(name: str, value: Any) -> str:
+    if name == "data":
+        return "see below"
+    if name == "passphrase_file":
+        return "none; `init` makes one, see below"
+    if isinstance(value, timedelta):
+        return f"`{_duration(value)}`"
+    if value == "":
+        return "empty"
+    return f"`{value}`" if not isinstance(value, Path) else f"`{value.as_posix()}`"
+
+
+def _duration(span: timedelta) -> str:
+    seconds = int(span.total_seconds())
+    if seconds % 3600 == 0:
+        return f"PT{seconds // 3600}H"
+    return f"PT{seconds}S"
