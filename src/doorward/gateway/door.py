@@ -124,7 +124,7 @@ class Gateway:
             prepare=self._prepare,
             clock=services.clock,
             listeners=lambda: options.listeners,
-            may_drain=lambda pid: self.cutter.reaches(pid),
+            may_drain=lambda pid: self.cutter.reaches(pid),  # noqa: PLW0108  the cutter is made below
             on_started=self._envoy_started,
             on_died=self._envoy_died,
         )
@@ -231,11 +231,13 @@ class Gateway:
             thread.join(5)
         if self._threads:
             try:
-                self.ingest.finish(writers=False)
+                # No file may stay: the next start is another gateway, which would take it once more.
+                self.ingest.rotate()
+                self.ingest.finish(writers=False, final=True)
                 self._record(EventType.GATEWAY_STOPPED, {"reason": "stopped"})
                 deregister_gateway(self._services, self.id, actor="system")
-            except DoorwardError as error:
-                _log.error("the stop could not be recorded", code=error.code)
+            except (DoorwardError, OSError) as error:
+                _log.error("the stop could not be recorded", why=str(error))
 
     def trouble(self) -> list[str]:
         """Return what is wrong, a sentence each; empty where all is well."""
@@ -244,6 +246,7 @@ class Gateway:
             self.publishing.trouble(),
             self.cutter.trouble(),
             self._reconciler.trouble(),
+            self.ingest.trouble(),
         ]
         if not self.follower.fresh():
             found.append("the change sequence is not readable: new connections are refused")
@@ -279,6 +282,8 @@ class Gateway:
                 self.ingest.finish(writers=bool(self.supervisor.draining))
             except (DoorwardError, OSError) as error:
                 _log.error("the heartbeat failed", why=str(error))
+            except Exception:  # noqa: BLE001  without a heartbeat everybody would think that we are away
+                _log.exception("the heartbeat failed")
 
     def _status(self) -> str:
         trouble = [one[:200] for one in self.trouble()]

@@ -5,11 +5,13 @@ queues its events, so a crash between the two is impossible: a line is either ta
 
 Files: Envoy appends to `access.log`. At each start of an Envoy, and when the file has grown large,
 it is renamed to `access-<number>.log`; a draining Envoy goes on writing into the renamed one. The
-position is kept under the name that the file has, or will have, once renamed.
+position is kept under the name that the file has, or will have, once renamed. A number is never used
+twice, also when the file is long deleted: what was taken of one file must not be left out of another.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 from collections.abc import Callable
@@ -22,15 +24,21 @@ from doorward.audit.events import EventType
 from doorward.authority.journal import write_event
 from doorward.authority.services import Services
 from doorward.authority.stores import Books
-from doorward.core.errors import DoorwardError
+from doorward.core.errors import DoorwardError, IntegrityError
 from doorward.gateway.access_lines import LONGEST_LINE, AccessLine, malformed, parse_access_line
+from doorward.gateway.xds_folder import write_whole
 
 LIVE = "access.log"
+COUNTER = "access.next"
 POLL_SECONDS = 0.05
 BATCH_BYTES = 256 * 1024
 ROTATE_BYTES = 64 * 1024 * 1024
 
+SETTLE_SECONDS = 2.0
+"""How long a renamed file is left alone: Envoy flushes every 0.05 s, and opens the new one at a flush."""
+
 _ROTATED = re.compile(r"access-([0-9]{1,12})\.log")
+_NUMBER = re.compile(r"[0-9]{1,12}")
 _log = structlog.get_logger("doorward.ingest")
 
 
@@ -50,21 +58,40 @@ class Ingest:
         self._folder = folder
         self._reopen = reopen
         self._lock = threading.Lock()
+        self._renamed_at = -SETTLE_SECONDS
+        self._reopen_due = False
+        self._trouble = ""
+
+    def trouble(self) -> str:
+        """Return why the access log is not being taken in, in a sentence; empty where it is."""
+        return self._trouble
 
     def run(self, stop: threading.Event) -> None:
         """Take what is there, again and again, until `stop` is set; then once more."""
         while True:
             last = stop.wait(POLL_SECONDS)
-            try:
-                while self.take():
-                    pass
-                self._rotate_when_large()
-            except DoorwardError as error:
-                _log.error("the access log cannot be taken in; it waits in its file", code=error.code)
-            except OSError as error:
-                _log.error("the access log cannot be read", why=error.strerror)
+            self._say(self._look())
             if last:
                 return
+
+    def _look(self) -> str:
+        try:
+            while self.take():
+                pass
+            self._rotate_when_large()
+        except DoorwardError as error:
+            return f"the access log waits in its file: {error.detail}"
+        except OSError as error:
+            return f"the access log cannot be read: {error.strerror}"
+        except Exception:  # noqa: BLE001  this thread must not end: the log would go missing silently
+            _log.exception("taking in the access log failed; it is tried again")
+            return "the access log waits in its file: an internal error, see the log"
+        return ""
+
+    def _say(self, trouble: str) -> None:
+        if trouble and trouble != self._trouble:
+            _log.error(trouble)
+        self._trouble = trouble
 
     def take(self) -> bool:
         """Take the next lines of every file, oldest file first; return True where there may be more."""
@@ -80,17 +107,19 @@ class Ingest:
             live = self._folder / LIVE
             if live.exists():
                 live.rename(self._folder / self._next_name())
+                self._next_name()
+                self._renamed_at = self._services.clock.monotonic()
 
-    def finish(self, *, writers: bool) -> None:
-        """Close renamed files to which nobody writes any more: a torn last line is put on record.
+    def finish(self, *, writers: bool, final: bool = False) -> None:
+        """Delete renamed files to which nobody writes any more; a torn last line is put on record.
 
         Args:
             writers: whether a draining Envoy may still write into one of them.
+            final: no Envoy is left, so that a file renamed just now is complete as well.
         """
-        if writers:
+        since = self._services.clock.monotonic() - self._renamed_at
+        if not final and (writers or self._reopen_due or since < SETTLE_SECONDS):
             return
-        while self.take():
-            pass
         with self._lock:
             for path, name in self._files():
                 if path.name != LIVE:
@@ -117,18 +146,22 @@ class Ingest:
         return [int(match.group(1)) for match in found if match]
 
     def _next_name(self) -> str:
-        # Names are never reused, also after old files were deleted: the position would be theirs.
-        counter = self._folder / "access.next"
-        least = int(counter.read_text()) if counter.exists() else 1
+        """Return the name that the live file will have, and keep its number for good."""
+        counter = self._folder / COUNTER
+        least = _read_number(counter)
         number = max([least, *(one + 1 for one in self._rotated())])
         if number != least or not counter.exists():
-            counter.write_text(str(number))
+            write_whole(counter, str(number).encode())
         return f"access-{number}.log"
 
     def _take_from(self, path: Path, name: str) -> bool:
         with self._services.work.read() as books:
             position = books.ingest.position(self._gateway_id, name)
         with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            if size < position:
+                self._give_up(name, position, size)
+                return False
             file.seek(position)
             data = file.read(BATCH_BYTES)
         end = data.rfind(b"\n") + 1
@@ -141,7 +174,18 @@ class Ingest:
         self._keep([one for one in events if one], name, position, position + end)
         return len(data) == BATCH_BYTES
 
+    def _give_up(self, name: str, position: int, size: int) -> None:
+        """Go on at the end of a file that somebody cut short: what is left of it was taken before."""
+        now = self._services.clock.now()
+        gap = AccessLine(
+            type=EventType.ACCESS_GAP,
+            data={"gateway": self._gateway_id, "reason": "log-shrunk", "from_at": now, "to_at": now},
+        )
+        self._keep([gap], name, position, size)
+
     def _close(self, path: Path, name: str) -> None:
+        while self._take_from(path, name):
+            pass
         with self._services.work.read() as books:
             position = books.ingest.position(self._gateway_id, name)
         with path.open("rb") as file:
@@ -149,6 +193,7 @@ class Ingest:
             rest = file.read(LONGEST_LINE + 1)
         if rest:
             self._keep([malformed(rest, self._gateway_id, "line-torn")], name, position, position + len(rest))
+        self._next_name()  # its number stays used up when the file is gone
         path.unlink()
 
     def _keep(self, lines: list[AccessLine], name: str, position: int, end: int) -> None:
@@ -174,5 +219,23 @@ class Ingest:
     def _rotate_when_large(self) -> None:
         live = self._folder / LIVE
         if live.exists() and live.stat().st_size > ROTATE_BYTES:
+            self._reopen_due = True  # until Envoy was told, it writes into the renamed file
             self.rotate()
+        if self._reopen_due:
             self._reopen()
+            self._renamed_at = self._services.clock.monotonic()
+            self._reopen_due = False
+
+
+def _read_number(counter: Path) -> int:
+    try:
+        text = counter.read_text(encoding="ascii", errors="replace").strip()
+    except FileNotFoundError:
+        return 1
+    if not _NUMBER.fullmatch(text):
+        raise IntegrityError(
+            "access-counter-damaged",
+            f"{counter} holds no number",
+            hint="write a number into it that is larger than that of any access-N.log before",
+        )
+    return int(text)

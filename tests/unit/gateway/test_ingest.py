@@ -1,0 +1,476 @@
+"""The access log taken in: in order, never twice, with every gap on record."""
+
+# ruff: noqa: D102 - small stand-ins whose names say it
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from doorward.audit.events import EventType
+from doorward.core.errors import IntegrityError, Unavailable
+from doorward.gateway import ingest as module
+from doorward.gateway.access_lines import LONGEST_LINE
+from doorward.gateway.ingest import COUNTER, LIVE, SETTLE_SECONDS, Ingest
+from tests.support.memory_store import MemoryBooks, MemoryUnitOfWork
+from tests.support.ports import NOON
+from tests.support.world import World, empty_world
+
+GATEWAY = "gtw_" + "a" * 20
+
+
+def line(number: int, **changed: object) -> str:
+    """A line of Envoy's log about request number so and so."""
+    value = {
+        "kind": "request",
+        "method": "GET",
+        "status": 200,
+        "request": f"r{number}",
+        "path": f"/{number}",
+        "remote": "192.0.2.7:1000",
+        **changed,
+    }
+    return json.dumps(value) + "\n"
+
+
+@dataclass
+class Log:
+    """A folder with Envoy's log, and the reader of it."""
+
+    world: World
+    folder: Path
+    reopened: list[int] = field(default_factory=list)
+    reopen_fails: bool = False
+    ingest: Ingest = None  # type: ignore[assignment]
+
+    def start(self) -> Ingest:
+        """Start anew, as after a crash: nothing but the files and the store is known."""
+        self.ingest = Ingest(self.world.services, GATEWAY, self.folder, self.reopen)
+        return self.ingest
+
+    def reopen(self) -> None:
+        if self.reopen_fails:
+            raise Unavailable("envoy-admin", "Envoy does not answer")
+        self.reopened.append(1)
+
+    def write(self, text: str, name: str = LIVE) -> None:
+        with (self.folder / name).open("a", encoding="utf-8") as file:
+            file.write(text)
+
+    def take(self) -> None:
+        while self.ingest.take():
+            pass
+
+    def settle(self) -> None:
+        self.world.clock.turn(seconds=SETTLE_SECONDS)
+
+    def taken(self) -> list[str]:
+        """Which requests are on record, oldest first."""
+        return [str(one.data["request"]) for one in self.world.events(EventType.REQUEST_ANSWERED)]
+
+    def unreadable(self) -> list[str]:
+        return [str(one.data["reason"]) for one in self.world.events(EventType.ACCESS_MALFORMED)]
+
+    def names(self) -> list[str]:
+        return sorted(one.name for one in self.folder.iterdir() if one.name != COUNTER)
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Log:
+    """An empty log."""
+    made = Log(empty_world(), tmp_path)
+    made.start()
+    return made
+
+
+# in order, never twice
+
+
+def test_lines_become_events_in_their_order(log: Log) -> None:
+    """Every line is one event, in the order of the file."""
+    log.write("".join(line(number) for number in range(5)))
+    log.take()
+    log.write(line(5))
+    log.take()
+    assert log.taken() == [f"r{number}" for number in range(6)]
+
+
+def test_nothing_is_taken_twice(log: Log) -> None:
+    """Looking again, also after a restart, takes nothing that was taken."""
+    log.write(line(1) + line(2))
+    log.take()
+    log.take()
+    log.start()
+    log.write(line(3))
+    log.take()
+    assert log.taken() == ["r1", "r2", "r3"]
+
+
+@pytest.mark.parametrize("place", ["before the commit", "at the commit"])
+def test_a_crash_takes_a_line_wholly_or_not_at_all(log: Log, place: str) -> None:
+    """Position and events are one transaction: whatever fails in it, the next start takes each line once."""
+    log.write(line(1) + line(2))
+    log.world.services = _crashing(log.world, place)
+    log.start()
+    with pytest.raises(RuntimeError):
+        log.take()
+    assert log.taken() == []
+    log.take()
+    assert log.taken() == ["r1", "r2"]
+
+
+def _crashing(world: World, place: str) -> object:
+    from dataclasses import replace
+
+    return replace(world.services, work=_CrashingOnce(world.work, place))
+
+
+class _CrashingOnce:
+    """The store, whose first change fails: in its middle, or as it is to be committed."""
+
+    def __init__(self, work: MemoryUnitOfWork, place: str) -> None:
+        self._work = work
+        self._place = place
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._work, name)
+
+    @contextmanager
+    def change(self) -> Iterator[MemoryBooks]:
+        with self._work.change() as books:
+            if self._place == "before the commit":
+                self._place = ""
+                books.outbox = _Failing(books.outbox)  # type: ignore[assignment]
+            yield books
+            if self._place == "at the commit":
+                self._place = ""
+                raise RuntimeError("killed")
+
+
+class _Failing:
+    def __init__(self, outbox: object) -> None:
+        self._outbox = outbox
+        self._left = 1
+
+    def add(self, event: object) -> None:
+        if not self._left:
+            raise RuntimeError("killed")
+        self._left -= 1
+        self._outbox.add(event)  # type: ignore[attr-defined]
+
+
+def test_two_readers_do_not_take_the_same_line(log: Log) -> None:
+    """A second reader of the same log that lost the race is told, and nothing is doubled."""
+    log.write(line(1))
+    other = Ingest(log.world.services, GATEWAY, log.folder, lambda: None)
+    with log.world.work.change() as books:
+        books.ingest.advance(GATEWAY, "access-1.log", 0, 3)
+    with pytest.raises(IntegrityError):
+        other._keep([], "access-1.log", 0, 10)
+
+
+def test_long_files_are_taken_in_batches(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file larger than a batch is taken to its end, each line whole."""
+    monkeypatch.setattr(module, "BATCH_BYTES", 300)
+    log.write("".join(line(number) for number in range(20)))
+    assert log.ingest.take() is True
+    log.take()
+    assert log.taken() == [f"r{number}" for number in range(20)]
+    assert log.unreadable() == []
+
+
+# lines that are not whole
+
+
+def test_a_line_without_its_end_waits(log: Log) -> None:
+    """What Envoy has half written is taken once it is whole."""
+    whole = line(1)
+    log.write(whole[:20])
+    log.take()
+    assert log.taken() == []
+    log.write(whole[20:] + line(2)[:5])
+    log.take()
+    assert log.taken() == ["r1"]
+    assert log.unreadable() == []
+
+
+def test_a_torn_last_line_is_on_record(log: Log) -> None:
+    """Where nobody will ever finish a line, it is recorded as torn, and its file goes."""
+    log.write(line(1) + line(2)[:20])
+    log.ingest.rotate()
+    log.settle()
+    log.ingest.finish(writers=False)
+    assert log.taken() == ["r1"]
+    assert log.unreadable() == ["line-torn"]
+    assert log.names() == []
+
+
+def test_a_line_of_any_length_is_got_past(log: Log) -> None:
+    """A line longer than any of Envoy's is recorded as unreadable, and does not hold up what follows."""
+    log.write("x" * (LONGEST_LINE + 1))
+    log.take()
+    assert log.unreadable() == ["line-unreadable"]
+    log.write("y" * 10 + "\n" + line(1))
+    log.take()
+    assert log.taken() == ["r1"]
+
+
+def test_garbage_does_not_stop_what_follows(log: Log) -> None:
+    """Lines that are no JSON, or say what no event may say, are recorded as unreadable one by one."""
+    log.write(
+        "garbage\n\n" + line(1) + line(2, request="r2", application="app_" + "a" * 40) + "[]\n" + line(3)
+    )
+    log.take()
+    assert log.taken() == ["r1", "r2", "r3"]
+    assert log.unreadable() == ["line-unreadable", "line-unreadable"]
+
+
+def test_what_the_catalogue_refuses_is_kept_as_unreadable(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line whose event would be refused is recorded as such; its neighbours are taken."""
+    parse = module.parse_access_line
+
+    def generous(text: bytes, gateway_id: str) -> object:
+        found = parse(text, gateway_id)
+        if b'"r2"' in text and found:
+            found.data["status"] = "two hundred"
+        return found
+
+    monkeypatch.setattr(module, "parse_access_line", generous)
+    log.write(line(1) + line(2) + line(3))
+    log.take()
+    assert log.taken() == ["r1", "r3"]
+    assert len(log.unreadable()) == 1
+
+
+def test_connections_that_went_well_are_no_events(log: Log) -> None:
+    """A line of the listener log without a failure is passed over."""
+    log.write(json.dumps({"kind": "handshake", "failure": "-", "flags": "-"}) + "\n" + line(1))
+    log.take()
+    assert log.taken() == ["r1"]
+    assert log.unreadable() == []
+
+
+# files
+
+
+def test_a_renamed_file_goes_on_where_it_was(log: Log) -> None:
+    """Renaming loses and doubles nothing, also where a draining Envoy goes on writing into the old file."""
+    log.write(line(1))
+    log.take()
+    log.ingest.rotate()
+    log.write(line(2), "access-1.log")
+    log.write(line(3))
+    log.take()
+    assert log.taken() == ["r1", "r2", "r3"]
+    log.write(line(4), "access-1.log")
+    log.write(line(5))
+    log.take()
+    assert log.taken() == ["r1", "r2", "r3", "r4", "r5"]
+
+
+def test_files_are_taken_oldest_first(log: Log) -> None:
+    """Ten renamed files are taken in the order of their numbers, not of their spelling."""
+    for number in range(12):
+        log.write(line(number))
+        log.ingest.rotate()
+    log.take()
+    assert log.taken() == [f"r{number}" for number in range(12)]
+
+
+def test_only_finished_files_are_deleted(log: Log) -> None:
+    """The live file stays, and so does a renamed one while a draining Envoy may write into it."""
+    log.write(line(1))
+    log.ingest.rotate()
+    log.write(line(2))
+    log.settle()
+    log.ingest.finish(writers=True)
+    assert log.names() == ["access-1.log", LIVE]
+    log.ingest.finish(writers=False)
+    assert log.names() == [LIVE]
+    assert log.taken() == ["r1"]
+
+
+def test_a_file_renamed_just_now_is_left_alone(log: Log) -> None:
+    """Envoy may write into a renamed file for a moment: it is deleted later, or when no Envoy is left."""
+    log.write(line(1))
+    log.ingest.rotate()
+    log.ingest.finish(writers=False)
+    assert log.names() == ["access-1.log"]
+    log.write(line(2), "access-1.log")
+    log.ingest.finish(writers=False, final=True)
+    assert log.names() == []
+    assert log.taken() == ["r1", "r2"]
+
+
+def test_rotating_nothing_is_harmless(log: Log) -> None:
+    """Before Envoy wrote anything there is nothing to rename."""
+    log.ingest.rotate()
+    log.ingest.finish(writers=False)
+    log.take()
+    assert log.names() == []
+
+
+def test_a_number_is_never_used_again(log: Log) -> None:
+    """The file after a deleted one has another number, so that nothing of it counts as taken already."""
+    for number in range(4):
+        log.write(line(number) + line(number + 100) * number)
+        log.take()
+        log.ingest.rotate()
+        log.settle()
+        log.ingest.finish(writers=False)
+        assert log.names() == []
+        log.start()
+    assert [one for one in log.taken() if int(one[1:]) < 100] == ["r0", "r1", "r2", "r3"]
+
+
+def test_a_crash_between_renaming_and_counting_uses_no_number_again(log: Log) -> None:
+    """Where the counter lags behind the files, the files count."""
+    log.write(line(1))
+    log.take()
+    (log.folder / LIVE).rename(log.folder / "access-1.log")
+    assert (log.folder / COUNTER).read_text() == "1"
+    log.start()
+    log.ingest.finish(writers=False, final=True)
+    assert log.names() == []
+    log.write(line(2))
+    log.take()
+    assert log.taken() == ["r1", "r2"]
+
+
+def test_a_file_cut_short_is_a_gap(log: Log) -> None:
+    """Who truncates the log makes a gap that is on record, doubles nothing and stops nothing."""
+    log.write(line(1) + line(2))
+    log.take()
+    (log.folder / LIVE).write_text(line(1))
+    log.take()
+    assert [one.data["reason"] for one in log.world.events(EventType.ACCESS_GAP)] == ["log-shrunk"]
+    log.write(line(3))
+    log.take()
+    assert log.taken() == ["r1", "r2", "r3"]
+
+
+@pytest.mark.parametrize("content", ["", "garbage", "-1", "1\n2", "9" * 13])
+def test_a_damaged_counter_stops_and_says_so(log: Log, content: str) -> None:
+    """Without its counter the log waits: guessing a number could lose lines or take them twice."""
+    (log.folder / COUNTER).write_text(content)
+    log.write(line(1))
+    with pytest.raises(IntegrityError) as caught:
+        log.take()
+    assert caught.value.code == "access-counter-damaged"
+    assert log.taken() == []
+    (log.folder / COUNTER).write_text("7\n")
+    log.take()
+    assert log.taken() == ["r1"]
+
+
+def test_other_files_are_none_of_ours(log: Log) -> None:
+    """Whatever else lies in the folder is neither read nor deleted."""
+    for name in ("access-x.log", "access-1.log.gz", "notes"):
+        log.write("garbage\n", name)
+    log.take()
+    log.ingest.finish(writers=False, final=True)
+    assert log.unreadable() == []
+    assert len(log.names()) == 3
+
+
+# the thread
+
+
+def run(log: Log, looks: int = 1) -> None:
+    """Let the thread's loop look so many times."""
+    stop = _CountingStop(looks)
+    log.ingest.run(stop)
+
+
+class _CountingStop(threading.Event):
+    """A flag that is set after some looks, and never waits."""
+
+    def __init__(self, looks: int) -> None:
+        super().__init__()
+        self._looks = looks
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self._looks -= 1
+        return self._looks <= 0
+
+
+def test_a_last_look_is_taken_after_the_stop(log: Log) -> None:
+    """What Envoy wrote before it ended is taken when the thread is told to stop."""
+    log.write(line(1))
+    run(log)
+    assert log.taken() == ["r1"]
+    assert log.ingest.trouble() == ""
+
+
+def test_a_large_file_is_renamed_and_envoy_told(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that grew large is renamed once, and Envoy opens a new one."""
+    monkeypatch.setattr(module, "ROTATE_BYTES", 10)
+    log.write(line(1))
+    run(log, 3)
+    assert log.names() == ["access-1.log"]
+    assert log.reopened == [1]
+    log.settle()
+    log.ingest.finish(writers=False)
+    assert log.names() == []
+
+
+def test_an_envoy_that_was_not_told_keeps_its_file(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While Envoy could not be told to open a new file, it writes into the renamed one, which stays."""
+    monkeypatch.setattr(module, "ROTATE_BYTES", 10)
+    log.reopen_fails = True
+    log.write(line(1))
+    run(log)
+    log.settle()
+    log.ingest.finish(writers=False)
+    assert log.names() == ["access-1.log"]
+    assert "Envoy does not answer" in log.ingest.trouble()
+    log.write(line(2), "access-1.log")
+    log.reopen_fails = False
+    run(log)
+    log.ingest.finish(writers=False)
+    assert log.names() == ["access-1.log"]
+    log.settle()
+    log.ingest.finish(writers=False)
+    assert log.names() == []
+    assert log.taken() == ["r1", "r2"]
+    assert log.ingest.trouble() == ""
+
+
+@pytest.mark.parametrize("how", ["store", "disk", "defect"])
+def test_the_thread_survives_and_says_what_is_wrong(
+    log: Log, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither a store that is away, nor an unreadable file, nor a defect ends the thread; status says it."""
+    log.write(line(1))
+    with monkeypatch.context() as patch:
+        if how == "store":
+            log.world.work.broken = Unavailable("database-unavailable", "the disk is full")
+        elif how == "disk":
+            (log.folder / "access-1.log").mkdir()
+        else:
+            patch.setattr(module, "parse_access_line", lambda *_: 1 / 0)
+        run(log, 2)
+        assert log.ingest.trouble()
+        assert log.taken() == []
+    log.world.work.broken = None
+    if how == "disk":
+        (log.folder / "access-1.log").rmdir()
+    run(log)
+    assert log.taken() == ["r1"]
+    assert log.ingest.trouble() == ""
+
+
+def test_a_gap_is_on_record(log: Log) -> None:
+    """The interval in which requests may be missing is an event with its reason."""
+    log.ingest.note_gap(NOON - timedelta(seconds=1), NOON, "envoy-died")
+    (event,) = log.world.events(EventType.ACCESS_GAP)
+    assert event.data["reason"] == "envoy-died"
+    assert event.data["gateway"] == GATEWAY
+    assert (event.data["from_at"], event.data["to_at"]) != (None, None)
