@@ -10,6 +10,8 @@ from __future__ import annotations
 import http.client
 import random
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 
@@ -81,17 +83,28 @@ def _ask(door: Doorway, caller: Caller, method: str, path: str) -> tuple[str, st
             reply = caller.session.request(method, path)
         except (OSError, http.client.HTTPException):
             if caller.session is not None:
-                caller.session.socket.close()
+                caller.session.close()
             caller.session = None
             if attempt == "new":
                 return "refused connection", ""
             continue
         seen = reply.json()["path"] if reply.status == 200 and method != "HEAD" else ""
         if reply.headers.get("connection") == "close":
-            caller.session.socket.close()
+            caller.session.close()
             caller.session = None
         return str(reply.status), seen
     raise AssertionError("unreachable")
+
+
+@contextmanager
+def closing_all(callers: list[Caller]) -> Iterator[None]:
+    """Close every kept connection at the end, whatever happened."""
+    try:
+        yield
+    finally:
+        for caller in callers:
+            if caller.session is not None:
+                caller.session.close()
 
 
 def _expect(app: AppPolicy, application_id: str, caller: Caller, method: str, path: str) -> tuple[str, str]:
@@ -120,19 +133,20 @@ def test_the_door_answers_as_the_judge_decides() -> None:
                 principal = books.directory.by_name(name)
             assert principal is not None
             callers.append(Caller(principal=principal, identity=identity))
-        for _ in range(POLICIES):
-            kept = sum(caller.session is not None for caller in callers)
-            door.apply_document(_document(dice, door.upstream.port))
-            with door.services.work.read() as books:
-                document, revision = current_document(books)
-                application_id = books.applications.list()[0].id
-            survived += kept
-            for _ in range(REQUESTS_PER_POLICY):
-                caller, method, path = dice.choice(callers), dice.choice(METHODS), dice.choice(PATHS)
-                expected = _expect(document.apps[0], application_id, caller, method, path)
-                seen = _ask(door, caller, method, path)
-                assert seen == expected, (revision, caller.principal.name, method, path)
-                counted[seen[0]] += 1
+        with closing_all(callers):
+            for _ in range(POLICIES):
+                kept = sum(caller.session is not None for caller in callers)
+                door.apply_document(_document(dice, door.upstream.port))
+                with door.services.work.read() as books:
+                    document, revision = current_document(books)
+                    application_id = books.applications.list()[0].id
+                survived += kept
+                for _ in range(REQUESTS_PER_POLICY):
+                    caller, method, path = dice.choice(callers), dice.choice(METHODS), dice.choice(PATHS)
+                    expected = _expect(document.apps[0], application_id, caller, method, path)
+                    seen = _ask(door, caller, method, path)
+                    assert seen == expected, (revision, caller.principal.name, method, path)
+                    counted[seen[0]] += 1
     assert sum(counted.values()) >= 3000
     assert min(counted[one] for one in ("200", "400", "403", "refused connection")) > 100, counted
     assert survived > POLICIES

@@ -120,7 +120,8 @@ class Doorway:
     def enrol(self, name: str, *, key: KeyKind = KeyKind.P256) -> Identity:
         """Enrol an existing principal (once more)."""
         token = invite(self.services, name, lifetime=timedelta(hours=1), actor=ACTOR).token
-        out = self.folder / "people" / f"{name}-{len(self.identities)}"
+        people = self.folder / "people"
+        out = people / f"{name}-{len(list(people.glob('*')))}"
         done = enroll(self.installation.enrolment_link(token), out=out, kind=key)
         identity = Identity(chain=done.chain, key=done.key)
         self.identities[name] = identity
@@ -162,8 +163,11 @@ class Doorway:
     @contextlib.contextmanager
     def session(self, identity: Identity | None, *, app: str = "app") -> Iterator[Session]:
         """Open one connection for several requests."""
-        with self.connect(identity, app=app) as secure:
-            yield Session(secure, self.host(app), self.port)
+        session = Session(self.connect(identity, app=app), self.host(app), self.port)
+        try:
+            yield session
+        finally:
+            session.close()
 
     def get(self, identity: Identity | None, path: str, *, app: str = "app", **more: Any) -> Reply:
         """Send one request on a connection of its own."""
@@ -195,20 +199,26 @@ class Session:
         self.socket = secure
         self._connection = http.client.HTTPConnection(host, port)
         self._connection.sock = secure
+        self._connection.auto_open = 0  # never fall back to a connection of its own, without TLS
         # The standard library would refuse odd paths before the door sees them.
         self._connection._validate_path = lambda _url: None  # type: ignore[attr-defined]
+
+    def close(self) -> None:
+        """Close the connection, also where an answer was left half read."""
+        self._connection.close()
+        self.socket.close()
 
     def request(
         self, method: str, path: str, *, headers: Mapping[str, str] | None = None, body: bytes | None = None
     ) -> Reply:
         """Send one request and read the answer."""
         self._connection.request(method, path, body=body, headers=dict(headers or {}))
-        response = self._connection.getresponse()
-        return Reply(
-            status=response.status,
-            headers={name.lower(): value for name, value in response.getheaders()},
-            body=response.read(),
-        )
+        with self._connection.getresponse() as response:
+            return Reply(
+                status=response.status,
+                headers={name.lower(): value for name, value in response.getheaders()},
+                body=response.read(),
+            )
 
 
 @contextlib.contextmanager
