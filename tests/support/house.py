@@ -1,0 +1,213 @@
+"""A whole Doorward as people run it: the processes of `doorward up`, for tests that kill, starve or time them.
+
+with open_house() as house:
+    alice = house.person("alice", "staff")      # everything that a `Doorway` has
+    os.kill(house.pid("gateway"), signal.SIGKILL)
+    house.wait_for_pid("gateway")               # `up` starts another
+
+Not here: a door within the test's own process (doorway), whose figures share an interpreter with the clients.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from doorward.authority.inventory import root_certificate
+from doorward.runtime.compose import Installation
+from doorward.runtime.initialise import initialise
+from doorward.runtime.pem import as_pem
+from doorward.runtime.settings import Settings
+from doorward.runtime.world import SystemRandom
+from tests.support.doorway import ACTOR, DOMAIN, Doorway, eventually, free_port, short_folder
+from tests.support.upstream import running_upstream
+
+ROOT = Path(__file__).parents[2]
+WITHOUT_NET_ADMIN = ("setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin")
+"""Root's programs get every capability of the bounding set: a process started by this cannot get that one."""
+
+START_SECONDS = 40.0
+STOP_SECONDS = 30.0
+
+
+@dataclass(slots=True, kw_only=True)
+class House(Doorway):
+    """A `Doorway` whose parts are processes. `gateway` of the base is not there: it is another process's."""
+
+    data: Path
+    prefix: tuple[str, ...] = ()
+    environment: dict[str, str] = field(default_factory=dict)
+    parent: subprocess.Popen[bytes] | None = None
+    log: Path = Path()
+
+    def start(self) -> None:
+        """Run `doorward up` and return when it says that the door is open."""
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("DOORWARD_")}
+        with self.log.open("ab") as log:
+            self.parent = subprocess.Popen(
+                [*self.prefix, sys.executable, "-m", "doorward.cli", "up", "--data", str(self.data)],
+                env={**environment, "PYTHONPATH": str(ROOT / "src"), **self.environment},
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                start_new_session=True,
+            )
+        _expect_line(self.parent, START_SECONDS, self.log)
+
+    def stop(self) -> int:
+        """Ask `doorward up` to end, as systemd does; return its exit status."""
+        assert self.parent is not None
+        self.parent.send_signal(signal.SIGTERM)
+        try:
+            return self.parent.wait(STOP_SECONDS)
+        finally:
+            self.clear()
+
+    def clear(self) -> None:
+        """End whatever is left of this house, by its own process ids."""
+        if self.parent is None:
+            return
+        if self.parent.poll() is None:
+            self.parent.kill()
+        for pid in self.processes():
+            _end(pid)
+        self.parent.wait(5)
+        assert self.parent.stdout is not None
+        self.parent.stdout.close()
+        self.parent = None
+
+    def processes(self) -> dict[int, list[str]]:
+        """Return every process whose command line names this house's data: process id and words."""
+        return {
+            pid: words
+            for pid, words in _command_lines()
+            if pid != os.getpid() and any(str(self.data) in one for one in words)
+        }
+
+    def pid(self, part: str) -> int:
+        """Return the process of `serve`, `gateway`, or the newest `envoy`; 0 where there is none."""
+        if part == "envoy":
+            found = [(words[words.index("--log-path") + 1], pid) for pid, words in self.envoys().items()]
+            return max(found)[1] if found else 0
+        return next((pid for pid, words in self.processes().items() if part in words), 0)
+
+    def envoys(self) -> dict[int, list[str]]:
+        """Return every Envoy of this house, those that drain included."""
+        return {pid: words for pid, words in self.processes().items() if "--log-path" in words}
+
+    def wait_for_pid(self, part: str, *, other_than: int = 0, seconds: float = 10.0) -> int:
+        """Wait until a part runs, as another process than before; return its id."""
+        assert eventually(lambda: self.pid(part) not in (0, other_than), seconds), self.words()
+        return self.pid(part)
+
+    def gateway_status(self) -> str:
+        """Return what the gateway said of itself last, JSON."""
+        with self.services.work.read() as books:
+            return books.gateways.list()[0].status
+
+    def words(self) -> str:
+        """Return the end of what the processes said."""
+        return self.log.read_text(errors="replace")[-4000:]
+
+
+@contextmanager
+def open_house(
+    *,
+    without_net_admin: bool = False,
+    settings: dict[str, Any] | None = None,
+    environment: dict[str, str] | None = None,
+    started: bool = True,
+) -> Iterator[House]:
+    """Found an installation, run `doorward up` on it, and end all of it at the end.
+
+    Args:
+        without_net_admin: start it so that no process of it can have CAP_NET_ADMIN.
+        settings: settings that differ from the tests' own; they are written to the installation's file.
+        environment: more variables for the processes.
+        started: whether it runs already.
+    """
+    with short_folder() as folder, running_upstream() as upstream:
+        folder.chmod(0o711)  # the parts become an ordinary user, who must pass
+        made = Settings(
+            **{
+                "data": folder / "data",
+                "trust_domain": DOMAIN,
+                "gateway_listen": f"127.0.0.1:{free_port()}",
+                "status_listen": f"127.0.0.1:{free_port()}",
+                "passphrase_file": folder / "passphrase",
+                "user": "nobody",
+                **(settings or {}),
+            }
+        )
+        initialise(made, SystemRandom(), actor=ACTOR)
+        installation = Installation(made)
+        installation.unlock()
+        root = folder / "root.pem"
+        root.write_text(as_pem(root_certificate(installation.services).der), encoding="ascii")
+        house = House(
+            folder=folder,
+            installation=installation,
+            gateway=None,  # type: ignore[arg-type]
+            upstream=upstream,
+            port=int(made.gateway_listen.rpartition(":")[2]),
+            root=root,
+            data=folder / "data",
+            prefix=WITHOUT_NET_ADMIN if without_net_admin and os.geteuid() == 0 else (),
+            environment={"DOORWARD_GATEWAY_WORKERS": "1", **(environment or {})},
+            log=folder / "up.log",
+        )
+        try:
+            if started:
+                house.start()
+            yield house
+        finally:
+            house.clear()
+            installation.close()
+
+
+def _command_lines() -> Iterator[tuple[int, Sequence[str]]]:
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                words = (entry / "cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            yield int(entry.name), [os.fsdecode(one) for one in words]
+
+
+def _expect_line(process: subprocess.Popen[bytes], seconds: float, log: Path) -> None:
+    """Wait for the first line on standard output."""
+    assert process.stdout is not None
+    timer = threading.Timer(seconds, process.kill)
+    timer.start()
+    try:
+        line = _first_line(process.stdout)
+    finally:
+        timer.cancel()
+    assert line, log.read_text(errors="replace")[-4000:]
+
+
+def _first_line(stream: IO[bytes]) -> bytes:
+    return stream.readline()
+
+
+def _end(pid: int) -> None:
+    try:
+        descriptor = os.pidfd_open(pid)
+    except OSError:
+        return
+    try:
+        signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+    except OSError:
+        pass
+    finally:
+        os.close(descriptor)

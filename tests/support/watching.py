@@ -1,0 +1,194 @@
+"""People at the door who write down what they get and when: one connection used again and again, an open
+WebSocket, and new connections one after the other. Each works in a thread of its own until it is stopped.
+
+Times are seconds of the machine's clock (`time.time`), so that they compare with `ChangeRecord.at`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from tests.support.doorway import Doorway, Identity, eventually
+
+PAUSE_SECONDS = 0.002
+_UPGRADE = (
+    "GET /live HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """Something that came through the door: when it was asked for, when its last byte arrived, and what it was."""
+
+    began: float
+    arrived: float
+    status: int
+
+
+class Watcher:
+    """The thread; `good` is what came through, `ended` when the connection ended (0 while it lives)."""
+
+    def __init__(self, door: Doorway, identity: Identity, *, app: str = "app", path: str = "/x") -> None:
+        self.door = door
+        self.path = path
+        self.app = app
+        self.context = door.context(identity)
+        self.good: list[Sighting] = []
+        self.ended = 0.0
+        self.why = ""
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, _type: type[BaseException] | None, _value: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join(10)
+
+    def is_well(self, count: int = 3) -> bool:
+        """Whether so many things came through, and the connection lives."""
+        return len(self.good) >= count and not self.ended
+
+    def last_after(self, moment: float) -> float:
+        """Return how many seconds after a moment the last thing came through, or the end was seen; 0 where before."""
+        last = max([self.ended, *(one.arrived for one in self.good[-5:])])
+        return max(0.0, last - moment)
+
+    def longest_gap(self) -> float:
+        """Return the longest time between two things, seconds."""
+        times = [one.arrived for one in self.good]
+        return max((later - earlier for earlier, later in zip(times, times[1:], strict=False)), default=0.0)
+
+    def _run(self) -> None:
+        try:
+            self._watch()
+        except (OSError, http.client.HTTPException, ssl.SSLError) as error:
+            self.why = f"{type(error).__name__}: {error}"
+        except EOFError:
+            self.why = "closed"
+        if not self._stop.is_set():
+            self.ended = time.time()
+
+    def _watch(self) -> None:
+        raise NotImplementedError
+
+    def _connect(self) -> ssl.SSLSocket:
+        plain = socket.create_connection(("127.0.0.1", self.door.port), 10)
+        try:
+            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return self.context.wrap_socket(plain, server_hostname=self.door.host(self.app))
+        except BaseException:
+            plain.close()
+            raise
+
+
+class LiveRequests(Watcher):
+    """One kept connection, a request after the other; anything but 200 ends it."""
+
+    def _watch(self) -> None:
+        with self._connect() as secure:
+            connection = http.client.HTTPConnection(self.door.host(self.app), self.door.port)
+            connection.sock = secure
+            while not self._stop.is_set():
+                began = time.time()
+                connection.request("GET", self.path)
+                answer = connection.getresponse()
+                answer.read()
+                if answer.status != 200:
+                    raise http.client.HTTPException(f"status {answer.status}")
+                self.good.append(Sighting(began, time.time(), answer.status))
+                if answer.will_close:
+                    raise EOFError
+                self._stop.wait(PAUSE_SECONDS)
+
+
+class LiveStream(Watcher):
+    """One open WebSocket on which the application counts; a number left out ends it."""
+
+    def _watch(self) -> None:
+        with self._connect() as secure, secure.makefile("rb") as stream:
+            secure.sendall(_UPGRADE.format(host=self.door.host(self.app)).encode())
+            status = stream.readline()
+            if b" 101 " not in status:
+                raise http.client.HTTPException(status.decode("latin-1").strip())
+            while stream.readline().strip():
+                pass
+            expected = 0
+            while not self._stop.is_set():
+                head = stream.read(2)
+                if len(head) < 2:
+                    raise EOFError
+                if head[0] != 0x81:
+                    raise http.client.HTTPException(f"frame {head.hex()}")
+                tick = int(stream.read(head[1] & 0x7F))
+                if tick != expected:
+                    raise http.client.HTTPException(f"tick {tick} came instead of {expected}")
+                expected += 1
+                now = time.time()
+                self.good.append(Sighting(now, now, 101))
+
+
+class NewConnections(Watcher):
+    """A new connection for each request; those that were refused are counted, and go on being tried."""
+
+    def __init__(
+        self,
+        door: Doorway,
+        identity: Identity,
+        *,
+        app: str = "app",
+        path: str = "/x",
+        pause: float = PAUSE_SECONDS,
+    ) -> None:
+        super().__init__(door, identity, app=app, path=path)
+        self.refused: list[Sighting] = []
+        self.odd: list[Sighting] = []
+        self._pause = pause
+
+    def longest_wait(self) -> float:
+        """Return how long the slowest of the admitted ones took from its first byte to its last, seconds."""
+        return max((one.arrived - one.began for one in self.good), default=0.0)
+
+    def _watch(self) -> None:
+        while not self._stop.is_set():
+            began = time.time()
+            status = 0
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                status = self._ask_once()
+            kept = {0: self.refused, 200: self.good}.get(status, self.odd)
+            kept.append(Sighting(began, time.time(), status))
+            self._stop.wait(self._pause)
+
+    def _ask_once(self) -> int:
+        with self._connect() as secure:
+            connection = http.client.HTTPConnection(self.door.host(self.app), self.door.port)
+            connection.sock = secure
+            connection.request("GET", self.path, headers={"Connection": "close"})
+            answer = connection.getresponse()
+            answer.read()
+            return answer.status
+
+
+@contextlib.contextmanager
+def watching(*watchers: Watcher) -> Iterator[None]:
+    """Let them all watch, and wait until each of them got something."""
+    with contextlib.ExitStack() as stack:
+        for one in watchers:
+            stack.enter_context(one)
+        for one in watchers:
+            assert eventually(one.is_well, 10), f"{type(one).__name__}: {one.why}"
+        yield

@@ -1,0 +1,187 @@
+"""Authority is withdrawn while its holder uses it in three ways, and bystanders go on: tries, figures, a table.
+
+Each try: a person has a kept connection with requests, an open WebSocket and a loop of new connections;
+then one change is committed. Measured is, from the commit time (`ChangeRecord.at`), the last moment at
+which anything came through or at which the end was seen.
+"""
+
+from __future__ import annotations
+
+import random
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from doorward.authority.directory import add_member, remove_member, resume, suspend
+from doorward.authority.policies import apply_document
+from doorward.authority.revocation import revoke
+from doorward.core.certificate import RevocationReason
+from tests.support.doorway import ACTOR, DOMAIN, Doorway, Identity, eventually
+from tests.support.watching import LiveRequests, LiveStream, NewConnections, Watcher, watching
+
+GOAL_SECONDS = 0.1
+LIMIT_SECONDS = 1.0
+PATIENCE_SECONDS = 5.0
+AFTERWARDS_SECONDS = 0.15
+"""How long the loop of new connections goes on after everything has ended: one that slips in must be seen."""
+
+KINDS = ("revoke", "suspend", "group taken away", "deny added")
+TARGETS = ("new connection", "live request", "open WebSocket")
+
+
+@dataclass(slots=True)
+class Figures:
+    """What the tries of one kind gave: seconds since the commit time, by target; and how bystanders fared."""
+
+    kind: str
+    seconds: dict[str, list[float]] = field(default_factory=lambda: {one: [] for one in TARGETS})
+    committed: list[float] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+    requests: int = 0
+    ticks: int = 0
+    longest_gap: float = 0.0
+    longest_wait: float = 0.0
+
+    def worst(self) -> float:
+        """Return the worst of all targets."""
+        return max(max(values) for values in self.seconds.values())
+
+    def lines(self) -> Iterator[str]:
+        """Yield the rows of the table."""
+        for target, values in self.seconds.items():
+            missed = sum(value > GOAL_SECONDS for value in values)
+            yield (
+                f"{self.kind:18}{target:16}{len(values):4}{_ms(statistics.median(values))}{_ms(max(values))}"
+                f"{missed:8}"
+            )
+        yield (
+            f"{'':18}commit returned {len(self.committed):4}{_ms(statistics.median(self.committed))}"
+            f"{_ms(max(self.committed))}"
+        )
+        yield (
+            f"{'':18}bystanders: {self.requests} requests, {self.ticks} ticks, longest gap{_ms(self.longest_gap)}, "
+            f"longest wait of a new connection{_ms(self.longest_wait)}"
+        )
+
+
+HEADING = f"{'withdrawn by':18}{'seen by':16}{'n':>4}{'median':>9}{'worst':>9}{'>100 ms':>8}   (ms since the commit time)"
+
+
+class Scene:
+    """The people and the policy; `try_once` withdraws from `victim`, and gives back afterwards."""
+
+    def __init__(self, door: Doorway) -> None:
+        self.door = door
+        self._apply("")
+        self.victim = door.person("victim", "staff")
+        self.others = [door.person(f"bystander-{number}", "staff") for number in range(2)]
+
+    def try_once(self, kind: str, figures: Figures) -> None:
+        """One try: the victim works in three ways, one change is committed, and the ends are awaited."""
+        requests = LiveRequests(self.door, self.victim)
+        stream = LiveStream(self.door, self.victim)
+        news = [NewConnections(self.door, self.victim) for _ in range(2)]
+        with watching(requests, stream, *news):
+            time.sleep(random.random() * 0.05)
+            seq = self._withdraw(kind)
+            committed = time.time()
+            at = self._committed_at(seq)
+            figures.committed.append(committed - at)
+            ended = eventually(lambda: bool(requests.ended and stream.ended), PATIENCE_SECONDS)
+            eventually(lambda: all(one.refused and one.refused[-1].began > committed for one in news))
+            time.sleep(AFTERWARDS_SECONDS)
+        if not ended:
+            figures.faults.append("a connection did not end")
+        if any(one.odd for one in news):
+            figures.faults.append(f"odd answers: {[one.odd[0] for one in news if one.odd]}")
+        figures.seconds["new connection"].append(max(one.last_after(at) for one in news))
+        figures.seconds["live request"].append(requests.last_after(at) if ended else PATIENCE_SECONDS)
+        figures.seconds["open WebSocket"].append(stream.last_after(at) if ended else PATIENCE_SECONDS)
+        self._give_back(kind)
+
+    def _withdraw(self, kind: str) -> int:
+        services = self.door.services
+        if kind == "revoke":
+            return revoke(
+                services, self.door.certificate_of("victim"), RevocationReason.KEY_COMPROMISE, ACTOR
+            )
+        if kind == "suspend":
+            return suspend(services, "victim", actor=ACTOR).seq
+        if kind == "group taken away":
+            return remove_member(services, "staff", "victim", actor=ACTOR).seq
+        return apply_document(services, self._document(_DENY), file="test.yaml", actor=ACTOR).seq
+
+    def _give_back(self, kind: str) -> None:
+        services = self.door.services
+        seq = 0
+        if kind == "revoke":
+            self.victim = self.door.enrol("victim")
+        elif kind == "suspend":
+            seq = resume(services, "victim", actor=ACTOR).seq
+        elif kind == "group taken away":
+            seq = add_member(services, "staff", "victim", actor=ACTOR).seq
+        elif kind == "deny added":
+            seq = self._apply("")
+        self.door.settle(seq)
+
+    def _apply(self, more: str) -> int:
+        return self.door.apply_document(self._document(more))
+
+    def _document(self, more: str) -> str:
+        return (
+            f"trust_domain: {DOMAIN}\napps:\n  app:\n    hosts: [{self.door.host('app')}]\n"
+            f"    upstream: http://127.0.0.1:{self.door.upstream.port}\n    rules:\n"
+            f"      - {{allow: {{groups: [staff]}}}}\n{more}"
+        )
+
+    def _committed_at(self, seq: int) -> float:
+        with self.door.services.work.read() as books:
+            changes = books.changes.since(0, 1_000_000)
+        return next(one.at.timestamp() for one in changes if one.seq == seq)
+
+
+_DENY = "      - {deny: {persons: [victim]}}\n"
+
+
+def measure(scene: Scene, kind: str, tries: int, *, said: Callable[[str], None] = print) -> Figures:
+    """Try one kind so many times while bystanders go on, and print its rows."""
+    figures = Figures(kind)
+    with _bystanders(scene.door, scene.others[0], figures):
+        for number in range(tries):
+            if number == tries // 2:  # somebody who came in between, with newer ids, is a bystander too
+                with _bystanders(scene.door, scene.others[1], figures):
+                    scene.try_once(kind, figures)
+            else:
+                scene.try_once(kind, figures)
+    for line in figures.lines():
+        said(line)
+    return figures
+
+
+@contextmanager
+def _bystanders(door: Doorway, identity: Identity, figures: Figures) -> Iterator[None]:
+    """Watch a person to whom nothing is done; whatever befalls them is a fault."""
+    requests, stream = LiveRequests(door, identity), LiveStream(door, identity)
+    news = NewConnections(door, identity, pause=0.02)
+    watchers: tuple[Watcher, ...] = (requests, stream)
+    with watching(*watchers, news):
+        yield
+        counts = [len(one.good) for one in watchers]
+        eventually(lambda: all(len(one.good) > count for one, count in zip(watchers, counts, strict=True)), 2)
+    figures.faults += [
+        f"a bystander's {type(one).__name__} ended: {one.why}" for one in watchers if one.ended
+    ]
+    if news.refused or news.odd:
+        figures.faults.append(
+            f"{len(news.refused) + len(news.odd)} new connections of a bystander were refused"
+        )
+    figures.requests += len(requests.good)
+    figures.ticks += len(stream.good)
+    figures.longest_gap = max(figures.longest_gap, *(one.longest_gap() for one in watchers))
+    figures.longest_wait = max(figures.longest_wait, news.longest_wait())
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1000:9.1f}"
