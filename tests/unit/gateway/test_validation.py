@@ -18,8 +18,10 @@ REFUSED = LINE + "error initializing configuration '/run/check.json': "
             REFUSED + 'goo.gle/debugstr\nname: "a"\nroutes {\n}\nProto constraint validation failed '
             "(RouteConfigurationValidationError.VirtualHosts[0]: embedded message failed validation | "
             "caused by VirtualHostValidationError.Domains: value must contain at least 1 item(s))\n",
-            "RouteConfigurationValidationError.VirtualHosts[0]: embedded message failed validation | "
-            "caused by VirtualHostValidationError.Domains: value must contain at least 1 item(s)",
+            (
+                "RouteConfigurationValidationError.VirtualHosts[0]: embedded message failed validation | "
+                "caused by VirtualHostValidationError.Domains: value must contain at least 1 item(s)"
+            ),
         ),
         ("Segmentation fault\n", "Segmentation fault"),
         ("", "Envoy refused the configuration without a word"),

@@ -146,4 +146,7 @@ def _facts() -> dict[str, Any]:
 
 
 def _address(where: SocketAddress) -> dict[str, Any]:
-    return {"socket_address": {"address": where.host, "port_value": where.port}}
+    address: dict[str, Any] = {"address": where.host, "port_value": where.port}
+    if where.host == "::":
+        address["ipv4_compat"] = True  # every address means IPv4 too
+    return {"socket_address": address}

@@ -91,6 +91,13 @@ def test_further_addresses_share_the_chains() -> None:
     assert LISTENER["additional_addresses"] == []
 
 
+def test_every_address_means_both_families() -> None:
+    """`[::]` takes IPv4 clients as well, as administrators expect."""
+    listener = build_listener(small_plan(listen=(SocketAddress(host="::", port=8443),)))
+    assert listener["address"]["socket_address"]["ipv4_compat"] is True
+    assert "ipv4_compat" not in LISTENER["address"]["socket_address"]
+
+
 def test_nothing_fails_open() -> None:
     """No filter of any chain has a switch that lets through on failure."""
     assert not any(every(LISTENER, "failure_mode_allow"))
