@@ -1,8 +1,8 @@
 """The checks behind `make test`, `make lint` and `make prove`; each prints what it runs.
 
-    python -m tools.checks test     the whole suite with coverage, and the gates of HOUSE section 6
-    python -m tools.checks lint     style, types, import contracts, file sizes
-    python -m tools.checks prove    the long proofs
+python -m tools.checks test     the whole suite with coverage, and the gates of HOUSE section 6
+python -m tools.checks lint     style, types, import contracts, file sizes
+python -m tools.checks prove    the long proofs
 """
 
 from __future__ import annotations
@@ -23,9 +23,12 @@ def run(*command: str, **environment: str) -> bool:
     """Run a command of this virtual environment; return whether it went well."""
     print(f"$ {' '.join(command)}", flush=True)
     program = Path(sys.executable).parent / command[0]
-    return subprocess.run(
-        [str(program), *command[1:]], cwd=ROOT, env={**os.environ, **environment}, check=False
-    ).returncode == 0
+    return (
+        subprocess.run(
+            [str(program), *command[1:]], cwd=ROOT, env={**os.environ, **environment}, check=False
+        ).returncode
+        == 0
+    )
 
 
 def test() -> bool:
@@ -35,23 +38,41 @@ def test() -> bool:
     paths = ",".join(f"src/doorward/{room}/*" for room in PURE)
     pure_covered = run("coverage", "report", "--include", paths, "--fail-under=100", "--skip-covered")
     rest = run(
-        "pytest", "tests", "--ignore=tests/unit", "--ignore=tests/property", "-n", PROCESSES, "--dist", "loadgroup",
-        "--cov", "--cov-append", "--cov-report=", "-q",
+        "pytest",
+        "tests",
+        "--ignore=tests/unit",
+        "--ignore=tests/property",
+        "-n",
+        PROCESSES,
+        "--dist",
+        "loadgroup",
+        "--cov",
+        "--cov-append",
+        "--cov-report=",
+        "-q",
     )
     rest_covered = run("coverage", "report", f"--fail-under={REST_PERCENT}", "--skip-covered")
-    return report({"unit and property tests": pure, "coverage of the pure floors": pure_covered,
-                   "all other tests": rest, "coverage": rest_covered})
+    return report(
+        {
+            "unit and property tests": pure,
+            "coverage of the pure floors": pure_covered,
+            "all other tests": rest,
+            "coverage": rest_covered,
+        }
+    )
 
 
 def lint() -> bool:
     """Check style, types, contracts and sizes."""
-    return report({
-        "ruff": run("ruff", "check", "."),
-        "format": run("ruff", "format", "--check", "."),
-        "types": run("mypy"),
-        "contracts": run("lint-imports"),
-        "file sizes": sizes(),
-    })
+    return report(
+        {
+            "ruff": run("ruff", "check", "."),
+            "format": run("ruff", "format", "--check", "."),
+            "types": run("mypy"),
+            "contracts": run("lint-imports"),
+            "file sizes": sizes(),
+        }
+    )
 
 
 def prove() -> bool:
@@ -61,7 +82,9 @@ def prove() -> bool:
 
 def sizes() -> bool:
     """Say which source files are too long."""
-    files = subprocess.run(["git", "ls-files", "*.py"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    files = subprocess.run(
+        ["git", "ls-files", "*.py"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
     good = True
     for name in files.split():
         path = ROOT / name

@@ -14,8 +14,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-
-
 from doorward.authority.policies import current_document
 from doorward.core.entities import TENANT, Outcome, Principal, PrincipalKind
 from doorward.policy.decision import Request, admits, authority_of, decide
@@ -33,18 +31,84 @@ PEOPLE: dict[str, tuple[PrincipalKind, tuple[str, ...]]] = {
     "eve": (PrincipalKind.PERSON, ("green", "blue")),
 }
 SELECTORS = (
-    "{groups: [red]}", "{groups: [blue]}", "{groups: [green, red]}", "{kind: person}", "{kind: [device, service]}",
-    "{persons: [ann]}", "{persons: [cat, eve]}", "{devices: [dev-1]}", "{kind: person, groups: [blue]}",
+    "{groups: [red]}",
+    "{groups: [blue]}",
+    "{groups: [green, red]}",
+    "{kind: person}",
+    "{kind: [device, service]}",
+    "{persons: [ann]}",
+    "{persons: [cat, eve]}",
+    "{devices: [dev-1]}",
+    "{kind: person, groups: [blue]}",
     "{services: [svc-1]}",
 )
-PATTERNS = ("/**", "/a/**", "/a/*/b", "/a", "/a/b", "/*", "/admin/**", "/A/**", "/a/*/**", "/a.b/**", "/x%20y")
+PATTERNS = (
+    "/**",
+    "/a/**",
+    "/a/*/b",
+    "/a",
+    "/a/b",
+    "/*",
+    "/admin/**",
+    "/A/**",
+    "/a/*/**",
+    "/a.b/**",
+    "/x%20y",
+)
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE")
 PATHS = (
-    "/", "/a", "/a/", "/a/b", "/a/x/b", "/a/x/y/b", "/a//b", "//a", "/a/./b", "/a/../admin/x", "/b/../a", "/admin",
-    "/admin/", "/admin/x", "/ADMIN/x", "/%61dmin/x", "/a%2fb", "/a%2Fb", "/a\\b", "/a%5cb", "/a/%2e%2e/admin",
-    "/a/..%2fadmin", "/..", "/../a", "/a/b/..", "/a?x=/admin", "/a/b?q=1&p=%2f", "/a%00b", "/a%zz", "/a;x=1/b",
-    "/a.b/c", "/aXb/c", "/x%20y", "/x%20y/z", "/%7Ea", "/~a", "/a/%2E/b", "/a/b%2e%2e", "/A/b", "/*", "/**",
-    "/a/*/b", "/a/b/c/d/e/f", "/a///b///", "/.", "/a/...", "/%41/b", "/a%3Fb", "/a%23b", "/caf%C3%A9", "/a+b", "/a,b",
+    "/",
+    "/a",
+    "/a/",
+    "/a/b",
+    "/a/x/b",
+    "/a/x/y/b",
+    "/a//b",
+    "//a",
+    "/a/./b",
+    "/a/../admin/x",
+    "/b/../a",
+    "/admin",
+    "/admin/",
+    "/admin/x",
+    "/ADMIN/x",
+    "/%61dmin/x",
+    "/a%2fb",
+    "/a%2Fb",
+    "/a\\b",
+    "/a%5cb",
+    "/a/%2e%2e/admin",
+    "/a/..%2fadmin",
+    "/..",
+    "/../a",
+    "/a/b/..",
+    "/a?x=/admin",
+    "/a/b?q=1&p=%2f",
+    "/a%00b",
+    "/a%zz",
+    "/a;x=1/b",
+    "/a.b/c",
+    "/aXb/c",
+    "/x%20y",
+    "/x%20y/z",
+    "/%7Ea",
+    "/~a",
+    "/a/%2E/b",
+    "/a/b%2e%2e",
+    "/A/b",
+    "/*",
+    "/**",
+    "/a/*/b",
+    "/a/b/c/d/e/f",
+    "/a///b///",
+    "/.",
+    "/a/...",
+    "/%41/b",
+    "/a%3Fb",
+    "/a%23b",
+    "/caf%C3%A9",
+    "/a+b",
+    "/a,b",
 )
 
 
@@ -65,7 +129,9 @@ def _document(dice: random.Random, port: int) -> str:
         if dice.random() < 0.5:
             to.append(f"methods: [{', '.join(dice.sample(METHODS, dice.randint(1, 3)))}]")
         if dice.random() < 0.8:
-            to.append("paths: [" + ", ".join(f'"{one}"' for one in dice.sample(PATTERNS, dice.randint(1, 3))) + "]")
+            to.append(
+                "paths: [" + ", ".join(f'"{one}"' for one in dice.sample(PATTERNS, dice.randint(1, 3))) + "]"
+            )
         tail = f", to: {{{', '.join(to)}}}" if to else ""
         rules.append(f"      - {{name: rule {number}, {effect}: {dice.choice(SELECTORS)}{tail}}}")
     return (

@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 from cryptography import x509
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support.toy_ca import ToyCA
 
 from doorward.core.certificate import RevocationReason
 from doorward.pki.crl import build_crl, sign_crl
+from tests.support.toy_ca import ToyCA
 
 CA = ToyCA.create("Property Root")
 MOMENTS = st.datetimes(datetime(1950, 1, 1), datetime(2120, 1, 1)).map(  # noqa: DTZ001 - made aware here

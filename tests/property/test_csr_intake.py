@@ -5,11 +5,11 @@ from __future__ import annotations
 from cryptography import x509
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support.toy_ca import cached_key
 
 from doorward.core.errors import MalformedInput
 from doorward.core.ports import KeyKind
 from doorward.pki.csr import build_csr, parse_csr
+from tests.support.toy_ca import cached_key
 
 REQUESTS = [
     parse_csr(build_csr(cached_key(kind), "alice", ["a.corp.example"])).der

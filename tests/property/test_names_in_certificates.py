@@ -8,8 +8,6 @@ from cryptography import x509
 from cryptography.x509.oid import ExtensionOID, ObjectIdentifier
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support.ports import NOON
-from tests.support.toy_ca import TRUST_DOMAIN, ToyCA
 
 from doorward.core.certificate import CertificateState
 from doorward.core.entities import TENANT, Outcome, Principal, PrincipalKind, PrincipalState, Reason
@@ -23,6 +21,8 @@ from doorward.verification.verifier import (
     Presented,
     judge_certificate,
 )
+from tests.support.ports import NOON
+from tests.support.toy_ca import TRUST_DOMAIN, ToyCA
 
 CA = ToyCA.create("Property Root")
 ALICE = Principal(

@@ -9,8 +9,6 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509 import ocsp
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support.ports import NOON
-from tests.support.toy_ca import ToyCA
 
 from doorward.core.certificate import RevocationReason
 from doorward.core.errors import MalformedInput
@@ -23,6 +21,8 @@ from doorward.pki.ocsp import (
     presign_responses,
     sign_response,
 )
+from tests.support.ports import NOON
+from tests.support.toy_ca import ToyCA
 
 CA = ToyCA.create("Property Root")
 LEAF = CA.leaf()

@@ -8,11 +8,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from cryptography import x509
-from tests.support.toy_ca import ToyCA
 
 from doorward.core.certificate import RevocationReason
 from doorward.core.ports import KeyKind
 from doorward.pki.crl import CrlEntry, build_crl, sign_crl
+from tests.support.toy_ca import ToyCA
 
 OPENSSL = shutil.which("openssl")
 pytestmark = pytest.mark.skipif(OPENSSL is None, reason="the openssl command is not here")

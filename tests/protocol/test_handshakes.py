@@ -36,7 +36,9 @@ def door() -> Iterator[Doorway]:
             opened.person(f"good-{kind.value}", "staff", key=kind)
         opened.person("revoked", "staff")
         opened.person("held", "staff")
-        seq = revoke(opened.services, opened.certificate_of("revoked"), RevocationReason.KEY_COMPROMISE, ACTOR)
+        seq = revoke(
+            opened.services, opened.certificate_of("revoked"), RevocationReason.KEY_COMPROMISE, ACTOR
+        )
         seq = max(seq, hold(opened.services, opened.certificate_of("held"), ACTOR))
         opened.settle(seq)
         yield opened
@@ -48,21 +50,30 @@ def _other_key() -> ec.EllipticCurvePrivateKey:
 
 CASES: dict[str, tuple[Callable[[Doorway], Identity | None], dict[str, int]]] = {
     "no certificate": (lambda _: None, {"1.2": 40, "1.3": 116}),
-    "another authority": (lambda d: forge(d, "good-p256", signer=_other_key(), issuer=STRANGER), {"1.2": 48, "1.3": 48}),
+    "another authority": (
+        lambda d: forge(d, "good-p256", signer=_other_key(), issuer=STRANGER),
+        {"1.2": 48, "1.3": 48},
+    ),
     "expired": (
-        lambda d: forge(d, "good-p256", begins=timedelta(days=-3), ends=timedelta(days=-1)), {"1.2": 45, "1.3": 45}
+        lambda d: forge(d, "good-p256", begins=timedelta(days=-3), ends=timedelta(days=-1)),
+        {"1.2": 45, "1.3": 45},
     ),
     "not yet valid": (
-        lambda d: forge(d, "good-p256", begins=timedelta(days=1), ends=timedelta(days=2)), {"1.2": 45, "1.3": 45}
+        lambda d: forge(d, "good-p256", begins=timedelta(days=1), ends=timedelta(days=2)),
+        {"1.2": 45, "1.3": 45},
     ),
     "wrong extended key usage": (
-        lambda d: forge(d, "good-p256", purpose=ExtendedKeyUsageOID.SERVER_AUTH), {"1.2": 43, "1.3": 43}
+        lambda d: forge(d, "good-p256", purpose=ExtendedKeyUsageOID.SERVER_AUTH),
+        {"1.2": 43, "1.3": 43},
     ),
     # BoringSSL finds the issuer by name and fails at the signature: decrypt_error.
     "our name, another key": (lambda d: forge(d, "good-p256", signer=_other_key()), {"1.2": 51, "1.3": 51}),
     "revoked": (lambda d: d.identities["revoked"], {"1.2": ACCESS_DENIED, "1.3": ACCESS_DENIED}),
     "on hold": (lambda d: d.identities["held"], {"1.2": ACCESS_DENIED, "1.3": ACCESS_DENIED}),
-    "unknown to the inventory": (lambda d: forge(d, "good-p256"), {"1.2": ACCESS_DENIED, "1.3": ACCESS_DENIED}),
+    "unknown to the inventory": (
+        lambda d: forge(d, "good-p256"),
+        {"1.2": ACCESS_DENIED, "1.3": ACCESS_DENIED},
+    ),
 }
 
 

@@ -9,8 +9,6 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from tests.support.ports import FakeRandom
-from tests.support.toy_ca import cached_key, key_pem_of, pem_of
 
 from doorward.core.entities import PrincipalKind
 from doorward.core.names import build_subject, render_principal_uri
@@ -28,6 +26,8 @@ from doorward.pki.minting import (
     sign,
 )
 from doorward.pki.profiles import ISSUING, OCSP_RESPONDER, PERSON, ROOT, SERVER, choose_validity
+from tests.support.ports import FakeRandom
+from tests.support.toy_ca import cached_key, key_pem_of, pem_of
 
 OPENSSL = shutil.which("openssl")
 pytestmark = pytest.mark.skipif(OPENSSL is None, reason="the openssl command is not here")

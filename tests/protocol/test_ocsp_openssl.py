@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from cryptography.x509.oid import ExtendedKeyUsageOID
-from tests.support.toy_ca import ToyCA
 
 from doorward.core.certificate import RevocationReason
 from doorward.core.ports import KeyKind
@@ -23,6 +22,7 @@ from doorward.pki.ocsp import (
     render_failure,
     sign_response,
 )
+from tests.support.toy_ca import ToyCA
 
 OPENSSL = shutil.which("openssl")
 pytestmark = pytest.mark.skipif(OPENSSL is None, reason="the openssl command is not here")

@@ -270,7 +270,12 @@ def open_doorway(
                 root.write_text(as_pem(root_certificate(installation.services).der), encoding="ascii")
                 port = int(made.gateway_listen.rpartition(":")[2])
                 yield Doorway(
-                    folder=folder, installation=installation, gateway=gateway, upstream=upstream, port=port, root=root
+                    folder=folder,
+                    installation=installation,
+                    gateway=gateway,
+                    upstream=upstream,
+                    port=port,
+                    root=root,
                 )
         finally:
             serve.stop()

@@ -38,7 +38,9 @@ class Upstream:
             {
                 "method": request.method,
                 "path": request.scope["raw_path"].decode("latin-1"),
-                "headers": [[name.decode("latin-1"), value.decode("latin-1")] for name, value in request.headers.raw],
+                "headers": [
+                    [name.decode("latin-1"), value.decode("latin-1")] for name, value in request.headers.raw
+                ],
             }
         )
 
@@ -61,7 +63,11 @@ def running_upstream() -> Iterator[Upstream]:
     upstream.port = int(listener.getsockname()[1])
     server = uvicorn.Server(
         uvicorn.Config(
-            upstream.app, log_level="critical", lifespan="off", ws="websockets-sansio", timeout_graceful_shutdown=1
+            upstream.app,
+            log_level="critical",
+            lifespan="off",
+            ws="websockets-sansio",
+            timeout_graceful_shutdown=1,
         )
     )
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)

@@ -13,8 +13,15 @@ from tests.support.doorway import Doorway, Identity
 
 ALERT = re.compile(r"alert number (\d+)")
 _PYTHON_ALERTS = {
-    "HANDSHAKE_FAILURE": 40, "UNSUPPORTED_CERTIFICATE": 43, "CERTIFICATE_REVOKED": 44, "CERTIFICATE_EXPIRED": 45,
-    "CERTIFICATE_UNKNOWN": 46, "UNKNOWN_CA": 48, "ACCESS_DENIED": 49, "DECRYPT_ERROR": 51, "CERTIFICATE_REQUIRED": 116,
+    "HANDSHAKE_FAILURE": 40,
+    "UNSUPPORTED_CERTIFICATE": 43,
+    "CERTIFICATE_REVOKED": 44,
+    "CERTIFICATE_EXPIRED": 45,
+    "CERTIFICATE_UNKNOWN": 46,
+    "UNKNOWN_CA": 48,
+    "ACCESS_DENIED": 49,
+    "DECRYPT_ERROR": 51,
+    "CERTIFICATE_REQUIRED": 116,
 }
 VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
@@ -34,7 +41,9 @@ def knock_with_python(door: Doorway, identity: Identity | None, version: str) ->
     try:
         with door.connect(identity, tls=VERSIONS[version]) as secure:
             if not select.select([secure], [], [], 0.5)[0]:
-                secure.sendall(f"GET / HTTP/1.1\r\nHost: {door.host('app')}\r\nConnection: close\r\n\r\n".encode())
+                secure.sendall(
+                    f"GET / HTTP/1.1\r\nHost: {door.host('app')}\r\nConnection: close\r\n\r\n".encode()
+                )
             while piece := secure.recv(65536):
                 data += piece
     except ssl.SSLError as error:
@@ -49,12 +58,23 @@ def knock_with_python(door: Doorway, identity: Identity | None, version: str) ->
 def knock_with_openssl(door: Doorway, identity: Identity | None, version: str) -> Met:
     """The same with `openssl s_client`."""
     command = [
-        "openssl", "s_client", "-connect", f"127.0.0.1:{door.port}", "-servername", door.host("app"), "-quiet",
-        "-CAfile", str(door.root), "-verify_return_error", "-tls1_2" if version == "1.2" else "-tls1_3",
+        "openssl",
+        "s_client",
+        "-connect",
+        f"127.0.0.1:{door.port}",
+        "-servername",
+        door.host("app"),
+        "-quiet",
+        "-CAfile",
+        str(door.root),
+        "-verify_return_error",
+        "-tls1_2" if version == "1.2" else "-tls1_3",
     ]
     if identity is not None:
         command += ["-cert", str(identity.chain), "-key", str(identity.key)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as client:
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as client:
         time.sleep(0.5)  # the alert of TLS 1.3 comes after the handshake: listen before speaking
         request = f"GET / HTTP/1.1\r\nHost: {door.host('app')}\r\nConnection: close\r\n\r\n".encode()
         try:
@@ -70,8 +90,18 @@ def knock_with_curl(door: Doorway, identity: Identity | None, version: str) -> M
     """The same with curl, which speaks at once and so may miss the alert of TLS 1.3."""
     host = door.host("app")
     command = [
-        "curl", "-sS", "--max-time", "10", "--cacert", str(door.root), "--resolve", f"{host}:{door.port}:127.0.0.1",
-        f"--tlsv{version}", "--tls-max", version, f"https://{host}:{door.port}/",
+        "curl",
+        "-sS",
+        "--max-time",
+        "10",
+        "--cacert",
+        str(door.root),
+        "--resolve",
+        f"{host}:{door.port}:127.0.0.1",
+        f"--tlsv{version}",
+        "--tls-max",
+        version,
+        f"https://{host}:{door.port}/",
     ]
     if identity is not None:
         command += ["--cert", str(identity.chain), "--key", str(identity.key)]

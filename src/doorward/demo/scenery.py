@@ -18,7 +18,6 @@ from pathlib import Path
 from doorward.authority.directory import add_principal, create_group
 from doorward.authority.inventory import root_certificate
 from doorward.authority.policies import apply_document
-from doorward.runtime.pem import as_pem
 from doorward.core.entities import PrincipalKind
 from doorward.demo.bank import Bank, open_bank
 from doorward.demo.clients import Door, Visitor
@@ -27,6 +26,7 @@ from doorward.runtime.compose import Installation
 from doorward.runtime.confirming import await_gateways
 from doorward.runtime.enrolling import enroll
 from doorward.runtime.initialise import initialise
+from doorward.runtime.pem import as_pem
 from doorward.runtime.settings import Settings
 from doorward.runtime.up import Up
 from doorward.runtime.world import SystemRandom
@@ -119,22 +119,20 @@ def scenery(folder: Path, *, port: int | None) -> Iterator[Scenery]:
         up.start()
         try:
             document = DOCUMENT.format(domain=DOMAIN, host=HOST, port=bank_port)
-            yield _furnish(installation, folder, bank, document, up, door_port)
+            yield _furnish(installation, folder, bank, document, up)
         finally:
             up.end()
             installation.close()
 
 
-def _furnish(
-    installation: Installation, folder: Path, bank: Bank, document: str, up: Up, port: int
-) -> Scenery:
+def _furnish(installation: Installation, folder: Path, bank: Bank, document: str, up: Up) -> Scenery:
     services = installation.services
     applied = apply_document(services, document, file="the demo's document", actor=ACTOR)
     for group in sorted(set(PEOPLE.values())):
         create_group(services, group, actor=ACTOR)
     root = folder / "root.pem"
     root.write_text(as_pem(root_certificate(services).der), encoding="ascii")
-    door = Door(host=HOST, port=port, root=root)
+    door = Door(host=HOST, port=installation.settings.public_port, root=root)
     visitors = {}
     for name, group in PEOPLE.items():
         add_principal(services, PrincipalKind.PERSON, name, groups=[group], actor=ACTOR)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from tests.support.ports import NOON
 
 from doorward.core.entities import Outcome, PrincipalKind, Reason, Verdict
 from doorward.core.errors import AccessDenied
+from tests.support.ports import NOON
 
 
 def test_a_verdict_has_no_truth_value():

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from tests.support.ports import FakeClock, FakeRandom, MemoryKeyStore, PlainKeys, SilentBell
-
 from doorward.core import ports
+from tests.support.ports import FakeClock, FakeRandom, MemoryKeyStore, PlainKeys, SilentBell
 
 
 def test_the_fakes_satisfy_the_protocols():

@@ -6,13 +6,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from cryptography import x509
-from tests.support.ports import NOON
-from tests.support.toy_ca import ToyCA, cached_key
 
 from doorward.core.certificate import RevocationReason
 from doorward.core.errors import IntegrityError, RequestRefused
 from doorward.core.ports import KeyKind
 from doorward.pki.crl import CrlEntry, build_crl, sign_crl
+from tests.support.ports import NOON
+from tests.support.toy_ca import ToyCA, cached_key
 
 CA = ToyCA.create("Crl Root")
 WEEK = NOON + timedelta(days=7)

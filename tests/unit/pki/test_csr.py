@@ -7,12 +7,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, rsa
 from cryptography.x509.oid import NameOID
-from tests.support.toy_ca import cached_key
 
 from doorward.core.errors import MalformedInput
 from doorward.core.ports import KeyKind
 from doorward.pki.csr import CSR_LIMIT, build_csr, parse_csr
 from doorward.pki.der import encode_bits, encode_sequence
+from tests.support.toy_ca import cached_key
 
 SHA256 = hashes.SHA256()
 

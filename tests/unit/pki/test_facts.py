@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
-from tests.support.ports import NOON
-from tests.support.toy_ca import ToyCA
 
 from doorward.core.errors import MalformedInput
 from doorward.core.ports import KeyKind
 from doorward.pki.facts import describe_certificate
+from tests.support.ports import NOON
+from tests.support.toy_ca import ToyCA
 
 
 def test_facts_are_what_the_certificate_says():

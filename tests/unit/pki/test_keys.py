@@ -8,11 +8,11 @@ import math
 import pytest
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa, x25519
-from tests.support.toy_ca import cached_key
 
 from doorward.core.errors import MalformedInput
 from doorward.core.ports import KeyKind
 from doorward.pki import keys
+from tests.support.toy_ca import cached_key
 
 SMALL = [n for n in range(2, 752) if all(n % d for d in range(2, n))]
 

@@ -16,12 +16,12 @@ from cryptography.x509.oid import (
     NameOID,
     ObjectIdentifier,
 )
-from tests.support.ports import NOON
-from tests.support.toy_ca import ToyCA, cached_key
 
 from doorward.core.ports import KeyKind
 from doorward.pki.lint import URL_LIMIT, lint_certificate
 from doorward.pki.profiles import BACKDATE, DEVICE, ISSUING, OCSP_RESPONDER, PERSON, ROOT, SERVER
+from tests.support.ports import NOON
+from tests.support.toy_ca import ToyCA, cached_key
 
 CA = ToyCA.create("Lint Root")
 BELOW = CA.issuing("Lint Issuing")

@@ -8,8 +8,6 @@ from datetime import timedelta
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
-from tests.support.ports import NOON, FakeRandom
-from tests.support.toy_ca import ToyCA, cached_key
 
 from doorward.core.entities import PrincipalKind
 from doorward.core.errors import IntegrityError, MalformedInput, RequestRefused
@@ -34,6 +32,8 @@ from doorward.pki.profiles import (
     SERVER,
     choose_validity,
 )
+from tests.support.ports import NOON, FakeRandom
+from tests.support.toy_ca import ToyCA, cached_key
 
 RANDOM = FakeRandom()
 URLS = PublicationUrls(

@@ -10,8 +10,6 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding
 from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID, ObjectIdentifier
-from tests.support.ports import NOON
-from tests.support.toy_ca import ToyCA, cached_key
 
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.errors import IntegrityError, MalformedInput, RequestRefused
@@ -30,6 +28,8 @@ from doorward.pki.ocsp import (
     render_failure,
     sign_response,
 )
+from tests.support.ports import NOON
+from tests.support.toy_ca import ToyCA, cached_key
 
 CA = ToyCA.create("Ocsp Root").issuing("Ocsp Issuing")
 LEAF = CA.leaf("alice")

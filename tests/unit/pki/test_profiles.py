@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from tests.support.ports import NOON
-from tests.support.toy_ca import ToyCA
 
 from doorward.core.entities import PrincipalKind
 from doorward.core.errors import NotFound, RequestRefused
 from doorward.pki import profiles
 from doorward.pki.profiles import BACKDATE, PERSON, PROFILES, ROOT, SanRule, Validity, choose_validity
+from tests.support.ports import NOON
+from tests.support.toy_ca import ToyCA
 
 YEARS = timedelta(days=3650)
 

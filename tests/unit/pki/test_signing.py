@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
-from tests.support.toy_ca import cached_key
 
 from doorward.core.errors import IntegrityError
 from doorward.core.ports import KeyKind
 from doorward.pki.signing import encode_algorithm, sign_answer, sign_structure
+from tests.support.toy_ca import cached_key
 
 BODY = b"\x30\x00"
 

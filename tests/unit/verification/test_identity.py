@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from tests.support.toy_ca import TRUST_DOMAIN
 
 from doorward.core.entities import TENANT, Principal, PrincipalKind, PrincipalState
 from doorward.core.names import PrincipalUri
 from doorward.verification.identity import find_principal_uri, is_named
+from tests.support.toy_ca import TRUST_DOMAIN
 
 ALICE = Principal(
     id="per_alice", tenant=TENANT, kind=PrincipalKind.PERSON, name="alice", state=PrincipalState.ACTIVE

@@ -7,13 +7,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import dsa, ec
 from cryptography.x509.oid import NameOID
-from tests.support.ports import NOON
-from tests.support.toy_ca import CLIENT, ToyCA, cached_key
 
 from doorward.core.errors import MalformedInput
 from doorward.core.ports import KeyKind
 from doorward.pki.der import encode_sequence
 from doorward.verification.parsing import CERTIFICATE_LIMIT, name_key_kind, parse_certificate
+from tests.support.ports import NOON
+from tests.support.toy_ca import CLIENT, ToyCA, cached_key
 
 _DER = serialization.Encoding.DER
 CA = ToyCA.create("Parse Root")

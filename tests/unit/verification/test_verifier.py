@@ -7,8 +7,6 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from cryptography import x509
-from tests.support.ports import NOON
-from tests.support.toy_ca import ANY_USE, CLIENT, SERVER, TRUST_DOMAIN, Issued, ToyCA
 
 from doorward.core.certificate import CertificateState
 from doorward.core.entities import TENANT, Outcome, Principal, PrincipalKind, PrincipalState, Reason
@@ -21,6 +19,8 @@ from doorward.verification.verifier import (
     Presented,
     judge_certificate,
 )
+from tests.support.ports import NOON
+from tests.support.toy_ca import ANY_USE, CLIENT, SERVER, TRUST_DOMAIN, Issued, ToyCA
 
 CA = ToyCA.create("Door Root").issuing("Door Issuing")
 ALICE = Principal(
