@@ -18,12 +18,18 @@ from pathlib import Path
 
 import structlog
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 from doorward.authority.gateways import order_status, place_order
 from doorward.authority.records import OrderState
 from doorward.authority.services import Services
-from doorward.core.errors import DoorwardError
+from doorward.core.errors import DoorwardError, NotFound
 from doorward.core.ports import KeyKind
 from doorward.enforcement.plan import ServerCertificate
 from doorward.pki.csr import build_csr
@@ -59,22 +65,10 @@ class ServerCertificates:
         Returns:
             Only the purposes that have a certificate now; the others follow when their order is filled.
         """
-        ready = {}
-        for purpose, hosts in wanted.items():
-            try:
-                found = self._ensure_one(purpose, tuple(sorted(hosts)))
-            except DoorwardError as error:
-                _log.error(
-                    "a server certificate cannot be had",
-                    purpose=purpose,
-                    code=error.code,
-                    detail=error.detail,
-                )
-                self._retry_at[purpose] = self._services.clock.monotonic() + RETRY_SECONDS
-                found = None
-            if found is not None:
-                ready[purpose] = found
-        return ready
+        found = {
+            purpose: self._ensure_one(purpose, tuple(sorted(hosts))) for purpose, hosts in wanted.items()
+        }
+        return {purpose: one for purpose, one in found.items() if one is not None}
 
     def forget_others(self, purposes: Iterable[str]) -> None:
         """Delete keys and chains of purposes that are no longer wanted."""
@@ -88,19 +82,23 @@ class ServerCertificates:
         usable: tuple[datetime, datetime, Path] | None = None
         waiting = False
         for folder in self._orders(purpose):
-            chain = folder / "chain.pem"
-            if not chain.exists() and not self._collect(folder):
-                waiting = waiting or (folder / "key.pem").exists()
+            if not (folder / "chain.pem").exists() and not self._collect(folder):
+                waiting = waiting or folder.exists()
                 continue
-            leaf = x509.load_pem_x509_certificate(chain.read_bytes())
+            leaf = _read_pair(folder)
+            if leaf is None:
+                _log.error(
+                    "a server certificate or its key is damaged and is ordered anew", order=folder.name
+                )
+                shutil.rmtree(folder)
+                continue
             begin, end = leaf.not_valid_before_utc, leaf.not_valid_after_utc
             if _hosts(leaf) != hosts or end <= now:
                 shutil.rmtree(folder)
             elif usable is None or end > usable[1]:
                 usable = (begin, end, folder)
-        if usable is None or usable[1] - now < (usable[1] - usable[0]) * _RENEW_WITH_LEFT:
-            if not waiting and self._services.clock.monotonic() >= self._retry_at.get(purpose, 0.0):
-                self._order(purpose, hosts)
+        if not waiting and (usable is None or usable[1] - now < (usable[1] - usable[0]) * _RENEW_WITH_LEFT):
+            self._try_order(purpose, hosts)
         if usable is None:
             return None
         folder = usable[2]
@@ -113,6 +111,21 @@ class ServerCertificates:
     def _orders(self, purpose: str) -> list[Path]:
         base = self._folder / purpose
         return sorted(path for path in base.iterdir() if path.is_dir()) if base.is_dir() else []
+
+    def _try_order(self, purpose: str, hosts: tuple[str, ...]) -> None:
+        """Order; what cannot be ordered now is tried again later, and a certificate that is there still serves."""
+        if self._services.clock.monotonic() < self._retry_at.get(purpose, 0.0):
+            return
+        try:
+            self._order(purpose, hosts)
+        except DoorwardError as error:
+            _log.error(
+                "a server certificate cannot be ordered",
+                purpose=purpose,
+                code=error.code,
+                detail=error.detail,
+            )
+            self._retry_at[purpose] = self._services.clock.monotonic() + RETRY_SECONDS
 
     def _order(self, purpose: str, hosts: tuple[str, ...]) -> None:
         key = self._services.factory.generate(KeyKind.P256)
@@ -129,13 +142,19 @@ class ServerCertificates:
             os.fsync(file.fileno())
 
     def _collect(self, folder: Path) -> bool:
-        """Write the chain of a filled order; drop an order that was refused or lost its key."""
+        """Write the chain of a filled order; drop an order that was refused, is unknown, or lost its key."""
         try:
             status = order_status(self._services, folder.name)
-        except DoorwardError:
+        except NotFound:
             shutil.rmtree(folder)
             return False
-        if status.order.state is OrderState.OPEN and (folder / "key.pem").exists():
+        except DoorwardError as error:  # the store is away: the key must not be lost for that
+            _log.error("an order for a server certificate cannot be looked up", code=error.code)
+            return False
+        if not (folder / "key.pem").exists():  # a crash came between the order and its key
+            shutil.rmtree(folder)
+            return False
+        if status.order.state is OrderState.OPEN:
             return False
         if status.order.state is not OrderState.FILLED:
             _log.error("an order for a server certificate was refused", why=status.order.refusal)
@@ -149,6 +168,16 @@ class ServerCertificates:
         draft.write_bytes(pem)
         draft.replace(folder / "chain.pem")
         return True
+
+
+def _read_pair(folder: Path) -> x509.Certificate | None:
+    """Return the leaf, None where the files are not a certificate and its own key."""
+    try:
+        leaf = x509.load_pem_x509_certificate((folder / "chain.pem").read_bytes())
+        key = load_pem_private_key((folder / "key.pem").read_bytes(), password=None)
+        return leaf if leaf.public_key() == key.public_key() else None
+    except (OSError, ValueError, TypeError, UnsupportedAlgorithm):
+        return None
 
 
 def _hosts(leaf: x509.Certificate) -> tuple[str, ...]:

@@ -1,0 +1,287 @@
+"""The gateway's server certificates: ordered, collected, renewed, replaced; never half of a pair."""
+
+from __future__ import annotations
+
+import stat
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from doorward.authority.gateways import open_orders, order_status
+from doorward.authority.issuing import issue_server
+from doorward.authority.records import GatewayRecord, OrderState
+from doorward.core.errors import RequestRefused, Unavailable
+from doorward.core.ports import KeyKind
+from doorward.enforcement.plan import ServerCertificate
+from doorward.gateway.server_certificates import RETRY_SECONDS, ServerCertificates
+from tests.support.ports import PlainKeys
+from tests.support.toy_ca import key_pem_of
+from tests.support.world import OPERATOR, World, found_world
+
+PAYMENTS = ("payments.corp.example",)
+SENSORS = ("telemetry.corp.example", "sensors.corp.example")
+
+
+@dataclass
+class Site:
+    """The certificates of one gateway, and the issuing side in reach."""
+
+    world: World
+    gateway: GatewayRecord
+    folder: Path
+    certificates: ServerCertificates
+
+    def ensure(self, *hosts: str, purpose: str = "payments") -> ServerCertificate | None:
+        """What there is for one purpose now."""
+        return self.certificates.ensure({purpose: hosts or PAYMENTS}).get(purpose)
+
+    def fill(self) -> int:
+        """Let the issuing side answer every open order; return how many there were."""
+        orders = open_orders(self.world.services)
+        for order in orders:
+            try:
+                issue_server(self.world.services, order.id, actor=OPERATOR)
+            except RequestRefused:
+                continue
+        return len(orders)
+
+    def have(self, *hosts: str) -> ServerCertificate:
+        """Order, fill and collect."""
+        self.ensure(*hosts)
+        self.fill()
+        found = self.ensure(*hosts)
+        assert found is not None
+        return found
+
+    def orders(self, purpose: str = "payments") -> list[Path]:
+        """The folders of a purpose."""
+        base = self.folder / purpose
+        return sorted(base.iterdir()) if base.exists() else []
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    """A founded world and a registered gateway."""
+    world = found_world()
+    gateway = world.gateway()
+    folder = tmp_path / "server"
+    return Site(world, gateway, folder, ServerCertificates(world.services, gateway.id, folder))
+
+
+def leaf_of(certificate: ServerCertificate) -> x509.Certificate:
+    """The leaf of a certificate by reference."""
+    return x509.load_pem_x509_certificate(Path(certificate.chain_path).read_bytes())
+
+
+def test_a_certificate_is_ordered_and_collected(site: Site) -> None:
+    """The first asking orders, and once the order is filled the pair is there, made for its hosts."""
+    assert site.ensure(*SENSORS) is None
+    assert site.fill() == 1
+    found = site.ensure(*SENSORS)
+    assert found is not None
+    names = leaf_of(found).extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert sorted(names.get_values_for_type(x509.DNSName)) == sorted(SENSORS)
+    chain = x509.load_pem_x509_certificates(Path(found.chain_path).read_bytes())
+    assert len(chain) == 2
+    key = load_pem_private_key(Path(found.key_path).read_bytes(), password=None)
+    assert key.public_key() == leaf_of(found).public_key()
+
+
+def test_keys_are_closed_to_others(site: Site) -> None:
+    """The key and its folder are for this user alone."""
+    found = site.have()
+    assert stat.S_IMODE(Path(found.key_path).stat().st_mode) == 0o600
+    assert stat.S_IMODE(Path(found.key_path).parent.stat().st_mode) == 0o700
+
+
+def test_only_one_order_is_open(site: Site) -> None:
+    """Asking again while the order is open does not order again."""
+    for _ in range(3):
+        assert site.ensure() is None
+    assert len(open_orders(site.world.services)) == 1
+    assert len(site.orders()) == 1
+
+
+def test_a_certificate_in_hand_is_not_ordered_again(site: Site) -> None:
+    """As long as it is good for long enough the same certificate serves, also after a restart."""
+    first = site.have()
+    again = ServerCertificates(site.world.services, site.gateway.id, site.folder)
+    assert again.ensure({"payments": PAYMENTS}) == {"payments": first}
+    assert open_orders(site.world.services) == []
+
+
+def test_every_purpose_has_its_own(site: Site) -> None:
+    """Purposes wait for nobody: the one that is filled is there, the other follows."""
+    site.certificates.ensure({"payments": PAYMENTS})
+    site.fill()
+    wanted = {"payments": PAYMENTS, "sensors": SENSORS}
+    assert set(site.certificates.ensure(wanted)) == {"payments"}
+    site.fill()
+    assert set(site.certificates.ensure(wanted)) == {"payments", "sensors"}
+
+
+# renewal
+
+
+def test_it_is_renewed_before_it_ends(site: Site) -> None:
+    """With a third of its life left a new one is ordered; the old one serves until that is there."""
+    first = site.have()
+    leaf = leaf_of(first)
+    life = leaf.not_valid_after_utc - leaf.not_valid_before_utc
+    site.world.clock.present = leaf.not_valid_after_utc - life / 3
+    assert site.ensure() == first
+    assert site.fill() == 0
+    site.world.clock.turn(seconds=1)
+    assert site.ensure() == first
+    assert site.fill() == 1
+    second = site.ensure()
+    assert second is not None
+    assert second != first
+    assert second.key_path != first.key_path
+    assert leaf_of(second).not_valid_after_utc > leaf.not_valid_after_utc
+
+
+def test_an_expired_one_is_deleted(site: Site) -> None:
+    """A certificate that has ended serves nobody, and its key goes."""
+    first = site.have()
+    site.world.clock.present = leaf_of(first).not_valid_after_utc
+    assert site.ensure() is None
+    assert not Path(first.key_path).exists()
+    assert len(open_orders(site.world.services)) == 1
+
+
+def test_other_hosts_need_another_certificate(site: Site) -> None:
+    """When the hosts change, the old certificate is not shown for the new ones."""
+    site.have()
+    assert site.ensure(*SENSORS) is None
+    assert site.fill() == 1
+    assert site.ensure(*SENSORS) is not None
+    assert len(site.orders()) == 1
+
+
+# what goes wrong
+
+
+def test_a_refused_order_is_tried_again_later(site: Site) -> None:
+    """After a refusal nothing is ordered for a while, then once more."""
+    assert site.ensure("evil.example") is None
+    assert site.fill() == 1
+    assert site.ensure("evil.example") is None
+    assert site.orders() == []
+    site.world.clock.turn(seconds=RETRY_SECONDS - 1)
+    assert site.ensure("evil.example") is None
+    assert site.fill() == 0
+    site.world.clock.turn(seconds=1)
+    site.ensure("evil.example")
+    assert site.fill() == 1
+
+
+def test_hosts_that_no_order_can_name_are_borne(site: Site) -> None:
+    """What cannot be ordered is said in the log and holds up no other purpose."""
+    found = site.certificates.ensure({"bad": ("not a host",), "payments": PAYMENTS})
+    assert found == {}
+    assert len(open_orders(site.world.services)) == 1
+
+
+def test_a_store_that_is_away_takes_no_certificate(site: Site) -> None:
+    """While the store cannot be written the certificate that is there serves, also when it should be renewed."""
+    first = site.have()
+    leaf = leaf_of(first)
+    site.world.clock.present = leaf.not_valid_after_utc - timedelta(minutes=1)
+    site.world.work.broken = Unavailable("database-unavailable", "the disk is full")
+    assert site.ensure() == first
+    site.world.work.broken = None
+    site.world.clock.turn(seconds=RETRY_SECONDS)
+    assert site.ensure() == first
+    assert site.fill() == 1
+
+
+def test_a_store_that_is_away_loses_no_key(site: Site) -> None:
+    """An order that cannot be looked up keeps its key, so that its certificate is of use later."""
+    site.ensure()
+    (folder,) = site.orders()
+    site.world.work.broken = Unavailable("database-unavailable", "locked")
+    assert site.ensure() is None
+    site.world.work.broken = None
+    assert site.orders() == [folder]
+    assert site.fill() == 1
+    assert site.ensure() is not None
+
+
+def test_an_order_that_lost_its_key_is_placed_anew(site: Site) -> None:
+    """A crash between order and key leaves a folder without a key: it goes, and a new order is placed at once."""
+    site.ensure()
+    (folder,) = site.orders()
+    (folder / "key.pem").unlink()
+    site.fill()
+    assert site.ensure() is None
+    assert not folder.exists()
+    assert site.fill() == 1
+    assert site.ensure() is not None
+
+
+def test_an_order_that_nobody_knows_is_dropped(site: Site) -> None:
+    """After a restore of the database the folder of an unknown order goes."""
+    (site.folder / "payments" / ("ord_" + "z" * 20)).mkdir(parents=True)
+    assert site.ensure() is None
+    assert len(site.orders()) == 1
+    site.fill()
+    assert site.ensure() is not None
+
+
+@pytest.mark.parametrize("name", ["chain.pem", "key.pem"])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"garbage", b"\xff" * 50, b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", None],
+)
+def test_a_damaged_pair_is_ordered_anew(site: Site, name: str, content: bytes | None) -> None:
+    """Garbage in one of the files, or its absence, costs one order, and is never shown to Envoy."""
+    first = site.have()
+    path = Path(first.chain_path).with_name(name)
+    if content is None:
+        path.unlink()
+    else:
+        path.write_bytes(content)
+    if content is None and name == "chain.pem":
+        assert site.ensure() == first  # it is collected again
+        return
+    assert site.ensure() is None
+    assert site.fill() == 1
+    second = site.ensure()
+    assert second is not None
+    assert second != first
+
+
+def test_a_key_of_another_pair_is_refused(site: Site) -> None:
+    """A certificate beside a key that is not its own is never shown to Envoy."""
+    first = site.have()
+    Path(first.key_path).write_bytes(key_pem_of(PlainKeys().generate(KeyKind.P256)))
+    assert site.ensure() is None
+    assert site.fill() == 1
+
+
+def test_half_a_chain_is_never_there(site: Site) -> None:
+    """A chain that a crash left half written is not taken for one."""
+    site.ensure()
+    (folder,) = site.orders()
+    (folder / "chain.new").write_text("-----BEGIN CERT")
+    site.fill()
+    found = site.ensure()
+    assert found is not None
+    assert leaf_of(found)
+    assert not (folder / "chain.new").exists()
+    assert order_status(site.world.services, folder.name).order.state is OrderState.FILLED
+
+
+def test_what_is_no_longer_wanted_is_forgotten(site: Site) -> None:
+    """Keys of applications that are gone are deleted, those of the others stay."""
+    site.certificates.ensure({"payments": PAYMENTS, "sensors": SENSORS})
+    site.fill()
+    site.certificates.ensure({"payments": PAYMENTS, "sensors": SENSORS})
+    (site.folder / "note").write_text("not a folder")
+    site.certificates.forget_others(["payments"])
+    assert sorted(one.name for one in site.folder.iterdir()) == ["note", "payments"]
