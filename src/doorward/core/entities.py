@@ -90,6 +90,7 @@ class Reason(Enum):
     RULE_ALLOWS = "rule-allows"
     RULE_DENIES = "rule-denies"
     NO_RULE_MATCHED = "no-rule-matched"
+    PATH_AMBIGUOUS = "path-ambiguous"
     GRANTS_TOO_LARGE = "grants-too-large"
     KNOWLEDGE_STALE = "knowledge-stale"
 

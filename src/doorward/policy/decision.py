@@ -201,7 +201,7 @@ def decide(
         return _refusal(app, principal, authority.standing, Reason.GRANTS_TOO_LARGE)
     path = normalise(request.raw_path)
     if isinstance(path, PathRefused):
-        return _refusal(app, principal, authority.standing, Reason.NO_RULE_MATCHED, path)
+        return _refusal(app, principal, authority.standing, Reason.PATH_AMBIGUOUS, path)
     findings = tuple(_request_finding(rule, principal, request.method, path) for rule in app.rules)
     outcome, reason, determining = _combine(findings)
     return Decision(
