@@ -153,6 +153,10 @@ class Database:
                 connection.execute(pragma)
             if query_only:
                 connection.execute("PRAGMA query_only = ON")
+            else:
+                connection.execute(
+                    "PRAGMA cache_size = -32000"
+                )  # KiB: indexes of random ids touch many pages
         except sqlite3.Error:
             connection.close()
             raise
