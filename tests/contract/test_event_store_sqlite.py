@@ -9,6 +9,7 @@ import pytest
 
 from doorward.storage.event_store import SqlEventLog, SqlEventStore
 from tests.contract.event_store import EventStoreContract
+from tests.support.events import request_answered, seal
 from tests.support.sql_store import sqlite_database
 
 
@@ -22,3 +23,16 @@ class TestSqliteEventStore(EventStoreContract):
         with SqlEventLog(database).change() as store:
             yield store
         database.close()
+
+
+def test_the_log_is_changed_durably_and_read_without_writing(tmp_path: Path) -> None:
+    """What a change of the log committed is seen by a reader, who cannot write."""
+    database = sqlite_database(tmp_path)
+    log = SqlEventLog(database)
+    with log.change() as store:
+        store.record(seal(request_answered(1)))
+    with log.read() as store:
+        assert len(store.pending(10)) == 1
+        with pytest.raises(RuntimeError, match="cannot write"):
+            store.record(seal(request_answered(2)))
+    database.close()
