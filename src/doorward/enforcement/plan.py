@@ -179,6 +179,7 @@ class GatewayPlan:
         enrol: the enrolment door, or None where this gateway has none.
         paths: where the surroundings are.
         limits: counts, sizes, times.
+        epoch: the run of Envoy that this is for, told to the authorizer.
     """
 
     listen: tuple[SocketAddress, ...]
@@ -187,6 +188,7 @@ class GatewayPlan:
     paths: RunPaths
     enrol: EnrolmentDoor | None = None
     limits: Limits = Limits()
+    epoch: int = 0
 
     def __post_init__(self) -> None:
         _require(self.listen, "a gateway listens somewhere")
@@ -218,6 +220,7 @@ def build_plan(
     paths: RunPaths,
     enrol: EnrolmentDoor | None = None,
     limits: Limits = Limits(),
+    epoch: int = 0,
 ) -> GatewayPlan:
     """Compile a policy document into what a gateway enforces.
 
@@ -233,6 +236,7 @@ def build_plan(
         paths: where the surroundings are.
         enrol: the enrolment door, if any.
         limits: counts, sizes, times.
+        epoch: the run of Envoy that this is for.
 
     Returns:
         The plan; equal arguments give an equal plan.
@@ -252,6 +256,7 @@ def build_plan(
         enrol=enrol,
         paths=paths,
         limits=limits,
+        epoch=epoch,
     )
 
 

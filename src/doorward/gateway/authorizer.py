@@ -3,8 +3,9 @@
 Not here: the judgement (`authority.access`) and the gRPC server around it (`authorizer_server`).
 
 The steps:
-1. which application and which kernel socket: from the call's metadata, which only our own
-   configuration writes, never from SNI or announced addresses;
+1. which application, which run of Envoy and which kernel socket: from the call's metadata, which
+   only our own configuration writes, never from SNI or announced addresses. Another run than the
+   present one enforces an older policy: its connections are not admitted any more;
 2. the socket must be alive: what cannot be named by its cookie could not be cut later;
 3. register it as pending, so that a change from now on meets it;
 4. our knowledge must be fresh (DESIGN 2);
@@ -29,7 +30,7 @@ import structlog
 from doorward.audit.events import Event
 from doorward.authority.access import AccessDecider, AccessDecision, AccessRequest
 from doorward.core.entities import Outcome, Reason
-from doorward.core.errors import DoorwardError, MalformedInput
+from doorward.core.errors import DoorwardError, MalformedInput, RequestRefused
 from doorward.core.ports import Clock
 from doorward.enforcement.envoy.names import JUDGED, Asked, Fact
 from doorward.enforcement.transition import class_token
@@ -132,6 +133,9 @@ class Authorizer:
         connection = metadata.get(Asked.CONNECTION.value, "")
         if not _APPLICATION.fullmatch(application) or not _CONNECTION.fullmatch(connection):
             raise MalformedInput("check-malformed", "the call names no application or no connection")
+        epoch = self._around.epoch()
+        if metadata.get(Asked.EPOCH.value) != str(epoch):
+            raise RequestRefused("envoy-replaced", "the connection is one of an Envoy that was replaced")
         local = parse_endpoint(metadata.get(Asked.LOCAL.value, ""))
         remote = parse_endpoint(metadata.get(Asked.REMOTE.value, ""))
         facts = self._around.find(local, remote)
@@ -140,7 +144,7 @@ class Authorizer:
         return PendingConnection(
             cookie=facts.cookie,
             connection_id=connection,
-            epoch=self._around.epoch(),
+            epoch=epoch,
             local=local,
             remote=remote,
             application_id=application,

@@ -172,7 +172,7 @@ class Gateway:
             find=find,
             record=record,
             fresh=self.follower.fresh,
-            epoch=lambda: running.epoch if (running := self.supervisor.running) else 0,
+            epoch=lambda: self.supervisor.epoch,
             application_name=self.publishing.application_name,
         )
         signer = AssertionSigner(key, issuer=options.issuer)

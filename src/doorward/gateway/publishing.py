@@ -44,6 +44,7 @@ from doorward.enforcement.plan import (
 from doorward.enforcement.transition import HeldConnection, aliases_for, rule_ids, standing_of
 from doorward.gateway.connections import Connections, LiveConnection
 from doorward.gateway.ending import Ending, EndReason
+from doorward.gateway.epochs import epoch_of
 from doorward.gateway.gate import PolicyGate
 from doorward.gateway.publisher import Admin, Publisher
 from doorward.gateway.server_certificates import ServerCertificates
@@ -139,6 +140,7 @@ class Publishing:
         self._admin = admin
         self._published = published
         self._xds = Path()
+        self._epoch = 0
         self._condition = threading.Condition()
         self._publisher: Publisher | None = None
         self._wanted = 0
@@ -187,7 +189,7 @@ class Publishing:
         Raises:
             Unavailable: `no-server-certificate` where none came before `stop` was set.
         """
-        self._xds = folder / "xds"
+        self._xds, self._epoch = folder / "xds", epoch_of(folder) or 0
         publisher = Publisher(self._xds, validator=self._validator, clock=self._services.clock)
         said = False
         while (compiled := self._compile(ground := self._read_ground())) is None:
@@ -345,6 +347,7 @@ class Publishing:
             ),
             enrol=enrol,
             limits=self._settings.limits,
+            epoch=self._epoch,
         )
         return _Compiled(
             resources=build_resources(plan),

@@ -162,6 +162,11 @@ class Supervisor:
         return next((run for run in self._runs if run.phase is Phase.RUNNING), None)
 
     @property
+    def epoch(self) -> int:
+        """The number of the Envoy that takes new connections, or is about to; 0 while there is none."""
+        return next((run.epoch for run in self._runs if run.phase is not Phase.DRAINING), 0)
+
+    @property
     def draining(self) -> tuple[EnvoyRun, ...]:
         """Replaced Envoys whose connections still go on."""
         return tuple(run for run in self._runs if run.phase is Phase.DRAINING)

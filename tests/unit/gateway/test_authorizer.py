@@ -114,6 +114,7 @@ class Place:
         values = {
             Asked.APPLICATION: self.world.application_id("payments"),
             Asked.CONNECTION: "42",
+            Asked.EPOCH: "3",
             Asked.LOCAL: str(LOCAL),
             Asked.REMOTE: str(REMOTE),
         }
@@ -250,7 +251,14 @@ def test_a_garbled_call_is_refused(place: Place, name: str, value: str) -> None:
     assert place.decider.judgements == []
 
 
-@pytest.mark.parametrize("missing", ["APPLICATION", "CONNECTION", "LOCAL", "REMOTE"])
+@pytest.mark.parametrize("epoch", ["2", "4", "03", ""])
+def test_a_connection_of_a_replaced_envoy_is_refused(place: Place, epoch: str) -> None:
+    """An Envoy that drains enforces an older policy than this one would be judged by: it admits nobody new."""
+    refused(place, place.check(place.world.issue("alice"), EPOCH=epoch), "envoy-replaced")
+    assert place.decider.judgements == []
+
+
+@pytest.mark.parametrize("missing", ["APPLICATION", "CONNECTION", "LOCAL", "REMOTE", "EPOCH"])
 def test_missing_metadata_is_refused(place: Place, missing: str) -> None:
     """No key of the metadata may be absent."""
     metadata = place.metadata()

@@ -60,7 +60,7 @@ def build_listener(plan: GatewayPlan) -> dict[str, Any]:
 def _door_chain(plan: GatewayPlan, door: Door) -> dict[str, Any]:
     filters = [
         _connection_limit(door.id, plan.limits.connections_per_door),
-        _authorizer(door.id, plan.limits),
+        _authorizer(door.id, plan),
         _facts(),
         build_http(door, plan.paths, plan.limits),
     ]
@@ -100,12 +100,13 @@ def _connection_limit(name: str, most: int) -> dict[str, Any]:
     )
 
 
-def _authorizer(application_id: str, limits: Limits) -> dict[str, Any]:
+def _authorizer(application_id: str, plan: GatewayPlan) -> dict[str, Any]:
     asked = {
         Asked.APPLICATION: application_id,
         Asked.CONNECTION: "%CONNECTION_ID%",
         Asked.REMOTE: "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS%",
         Asked.LOCAL: "%DOWNSTREAM_DIRECT_LOCAL_ADDRESS%",
+        Asked.EPOCH: str(plan.epoch),
         Asked.CHAIN: "%DOWNSTREAM_PEER_CHAIN_FINGERPRINTS_256%",
     }
     return build_extension(
@@ -119,7 +120,7 @@ def _authorizer(application_id: str, limits: Limits) -> dict[str, Any]:
         send_tls_alert_on_denial=True,
         grpc_service={
             "envoy_grpc": {"cluster_name": AUTHORIZER_CLUSTER, "max_receive_message_length": ANSWER_BYTES},
-            "timeout": render_duration(limits.authorizer),
+            "timeout": render_duration(plan.limits.authorizer),
             "initial_metadata": [{"key": key.value, "value": value} for key, value in asked.items()],
         },
     )

@@ -56,6 +56,7 @@ class Asked(Enum):
     CONNECTION = "x-doorward-connection"  # Envoy's connection id
     REMOTE = "x-doorward-remote"  # address:port as the kernel sees it
     LOCAL = "x-doorward-local"
+    EPOCH = "x-doorward-epoch"  # the run of Envoy, a constant: one that drains enforces an older policy
     CHAIN = "x-doorward-chain"  # SHA-256 of each certificate of the client's chain, leaf first
 
 

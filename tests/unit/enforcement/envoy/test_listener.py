@@ -9,7 +9,7 @@ from doorward.enforcement.envoy.names import JUDGED, Asked, Fact
 from doorward.enforcement.plan import SocketAddress
 from tests.unit.enforcement.plans import every, small_plan
 
-LISTENER = build_listener(small_plan())
+LISTENER = build_listener(small_plan(epoch=7))
 CHAINS = {one["name"]: one for one in LISTENER["filter_chains"]}
 
 
@@ -54,6 +54,7 @@ def test_the_application_is_a_constant_of_its_chain() -> None:
         sent = {one["key"]: one["value"] for one in config_of(chain, 1)["grpc_service"]["initial_metadata"]}
         assert sent[Asked.APPLICATION.value] == chain
         assert set(sent) == {one.value for one in Asked}
+        assert sent[Asked.EPOCH.value] == "7"
         assert sent[Asked.REMOTE.value] == "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS%"
 
 
