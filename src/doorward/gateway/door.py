@@ -135,11 +135,11 @@ class Gateway:
         self.publishing = Publishing(
             services,
             self.id,
-            self.connections,
-            ending,
-            certificates,
-            gate,
             options.door,
+            connections=self.connections,
+            ending=ending,
+            certificates=certificates,
+            gate=gate,
             validator=Validator(options.envoy.binary, folder=options.folder),
             admin=lambda: running.admin if (running := self.supervisor.running) else None,
             published=self._settle,
@@ -269,9 +269,13 @@ class Gateway:
         with self._confirming:
             behind = self.publishing.pending()
             reached = self.follower.seq if behind is None else min(self.follower.seq, behind - 1)
-            if reached > self._confirmed:
-                self._confirmed = reached
+            if reached <= self._confirmed:
+                return
+            self._confirmed = reached
+            try:
                 confirm(self._services, self.id, reached, self._status())
+            except DoorwardError as error:  # the heartbeat repeats it; whoever called has work to do
+                _log.error("a confirmation failed", code=error.code)
 
     def _beat(self) -> None:
         while not self._stop.wait(HEARTBEAT_SECONDS):

@@ -8,15 +8,15 @@ The steps of a publication (the order of `enforcement.transition`):
 2. have a server certificate for each door, and order those that are missing;
 3. end whoever holds an id of the new policy that it does not deserve;
 4. compile, with aliases for connections that lost nothing but whose ids changed;
-5. publish, and open the gate for judgements by this revision;
-6. end, paced, whoever deserves more than it can show; and, later, whoever lives by an alias.
+5. publish, and open the gate for judgements by this revision; only then delete keys that nothing names;
+6. end whoever deserves more than it can show; and, later, whoever lives by an alias.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
@@ -24,11 +24,12 @@ import structlog
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from doorward.audit.events import EventType
+from doorward.audit.events import EventType, printable
 from doorward.authority.journal import write_event
 from doorward.authority.policies import current_document
 from doorward.authority.records import AuthorityKind
 from doorward.authority.services import Services
+from doorward.authority.standing import require_tenant
 from doorward.core.entities import TENANT
 from doorward.core.errors import DoorwardError, Unavailable
 from doorward.enforcement.envoy.resources import Resources, build_resources
@@ -52,8 +53,10 @@ from doorward.gateway.validation import Validator
 from doorward.policy.model import Document
 
 ENROL_PURPOSE = "enrol"
-PATIENCE_SECONDS = 3.0
-"""How long a publication waits for ordered certificates before it goes on with the doors that have one."""
+PATIENCE_SECONDS = 1.5
+"""How long a publication waits for ordered certificates before it goes on with the doors that have one.
+
+Usual are 0.1 s. New connections wait meanwhile, and the authorizer holds their answers for 3 s."""
 
 CARRIED_LIFETIME = timedelta(minutes=10)
 """How long a connection may live by an alias (DESIGN 2.1(5))."""
@@ -76,7 +79,7 @@ class DoorSettings:
     enrol_socket: str
     enrol_routes: tuple[OpenRoute, ...]
     log_file: str
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,10 +96,11 @@ class _Ground:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Compiled:
-    """What is to be published; `complete` says whether every door has its certificate."""
+    """What is to be published; `purposes` have or wait for a certificate, `missing` ones have none yet."""
 
     resources: Resources
-    complete: bool
+    purposes: frozenset[str]
+    missing: tuple[str, ...]
 
 
 class Publishing:
@@ -105,11 +109,11 @@ class Publishing:
     Args:
         services: the use cases' ports.
         gateway_id: this gateway.
+        settings: listeners, sockets, limits.
         connections: the registry.
         ending: ends connections.
         certificates: the gateway's server certificates.
         gate: opened with each publication.
-        settings: listeners, sockets, limits.
         validator: asks the real Envoy whether it would take a configuration.
         admin: the admin interface of the running Envoy, None while none runs.
         published: called when a publication is in force.
@@ -119,12 +123,12 @@ class Publishing:
         self,
         services: Services,
         gateway_id: str,
+        settings: DoorSettings,
+        *,
         connections: Connections,
         ending: Ending,
         certificates: ServerCertificates,
         gate: PolicyGate,
-        settings: DoorSettings,
-        *,
         validator: Validator,
         admin: Callable[[], Admin | None],
         published: Callable[[], None],
@@ -139,12 +143,13 @@ class Publishing:
         self._validator = validator
         self._admin = admin
         self._published = published
+        self._working = threading.Lock()  # `prepare` and `step` come from different threads
         self._xds = Path()
         self._epoch = 0
-        self._condition = threading.Condition()
         self._publisher: Publisher | None = None
-        self._wanted = 0
-        self._done = 0
+        self._condition = threading.Condition()
+        self._asked: tuple[int, ...] = ()
+        self._tried = 0
         self._certificates_moved = False
         self._names: Mapping[str, str] = {}
         self._carried: dict[int, float] = {}
@@ -155,7 +160,7 @@ class Publishing:
     def request(self, seq: int) -> None:
         """Ask for a publication of everything up to a change number; returns at once."""
         with self._condition:
-            self._wanted = max(self._wanted, seq)
+            self._asked = (*self._asked, seq)
             self._condition.notify_all()
 
     def order_changed(self) -> None:
@@ -165,9 +170,9 @@ class Publishing:
             self._condition.notify_all()
 
     def pending(self) -> int | None:
-        """Return the change number that is being published, None where all is in force."""
+        """Return the oldest change number that is asked for and not in force, None where all is."""
         with self._condition:
-            return self._wanted if self._wanted > self._done else None
+            return min(self._asked, default=None)
 
     def application_name(self, application_id: str) -> str:
         """Return the name of an application of the published policy."""
@@ -189,62 +194,67 @@ class Publishing:
         Raises:
             Unavailable: `no-server-certificate` where none came before `stop` was set.
         """
-        self._xds, self._epoch = folder / "xds", epoch_of(folder) or 0
-        publisher = Publisher(self._xds, validator=self._validator, clock=self._services.clock)
-        said = False
-        while (compiled := self._compile(ground := self._read_ground())) is None:
-            if not said:
-                _log.warning("waiting for the first server certificate", hint="is `doorward serve` running?")
-                said = True
-            if stop.wait(0.1):
-                raise Unavailable(
-                    "no-server-certificate",
-                    "no server certificate was issued to this gateway",
-                    hint="start `doorward serve` on the same data",
-                )
-        bootstrap = publisher.prepare(compiled.resources, node=self._gateway_id, folder=folder)
-        with self._condition:
+        with self._working:
+            self._xds, self._epoch = folder / "xds", epoch_of(folder) or 0
+            publisher = Publisher(self._xds, validator=self._validator, clock=self._services.clock)
+            said = False
+            while (compiled := self._compile(ground := self._read_ground())) is None:
+                if not said:
+                    _log.warning(
+                        "waiting for the first server certificate", hint="is `doorward serve` running?"
+                    )
+                    said = True
+                if stop.wait(0.1):
+                    raise _no_certificate()
+            bootstrap = publisher.prepare(compiled.resources, node=self._gateway_id, folder=folder)
             self._publisher = publisher
-        self._finished(ground, compiled)
-        return bootstrap
+            self._finished(ground, compiled)
+            return bootstrap
 
     def run(self, stop: threading.Event) -> None:
         """Publish whenever something asks for it, until `stop` is set."""
         pause = CHECK_SECONDS
         while True:
             with self._condition:
-                self._condition.wait_for(
-                    lambda: stop.is_set() or self._wanted > self._done or self._certificates_moved, pause
-                )
+                self._condition.wait_for(lambda: stop.is_set() or self._is_due(), pause)
                 self._certificates_moved = False
+                self._tried = max(self._asked, default=0)
             if stop.is_set():
                 return
-            pause = self._publish_once()
+            pause = self.step()
+
+    def _is_due(self) -> bool:
+        # What failed is not tried again before its pause: a policy that Envoy refuses would else be
+        # tried as fast as this machine can.
+        return self._certificates_moved or max(self._asked, default=0) > self._tried
 
     def wake(self) -> None:
         """Make `run` look at its stop flag."""
         with self._condition:
             self._condition.notify_all()
 
-    def _publish_once(self) -> float:
-        """Publish; return how long to wait before the next look where nothing asks for one."""
-        publisher = self._publisher
-        if publisher is None:
+    def step(self) -> float:
+        """Publish what is newest; return how many seconds to wait where nothing asks for the next look."""
+        with self._working:
+            try:
+                return self._publish()
+            except DoorwardError as error:
+                self._failed(error)
+            except Exception:  # noqa: BLE001  the thread must live: the old configuration stays in force
+                _log.exception("publishing failed")
+                self._failed(Unavailable("internal-error", "publishing failed, and the log says how"))
             return RETRY_SECONDS
-        try:
-            ground = self._read_ground()
-            self._end_overreaching(ground)
-            compiled = self._compile(ground)
-            if compiled is None:
-                return RETRY_SECONDS
-            published = publisher.publish(compiled.resources, self._admin())
-            publisher.repair(self._admin())
-        except DoorwardError as error:
-            self._failed(error)
-            return RETRY_SECONDS
-        except Exception:  # the thread must live: the old configuration stays in force meanwhile
-            _log.exception("publishing failed")
-            return RETRY_SECONDS
+
+    def _publish(self) -> float:
+        if self._publisher is None:
+            return RETRY_SECONDS  # no Envoy was prepared yet
+        ground = self._read_ground()
+        self._end_overreaching(ground)
+        compiled = self._compile(ground)
+        if compiled is None:
+            raise _no_certificate()
+        published = self._publisher.publish(compiled.resources, self._admin())
+        self._publisher.repair(self._admin())
         if published.changed:
             _log.info("published", revision=ground.revision, milliseconds=round(published.seconds * 1000))
             self._record(
@@ -252,14 +262,16 @@ class Publishing:
             )
         self._finished(ground, compiled)
         self._end_short(ground)
-        return CHECK_SECONDS if compiled.complete else RETRY_SECONDS
+        return RETRY_SECONDS if compiled.missing else CHECK_SECONDS
 
     def _finished(self, ground: _Ground, compiled: _Compiled) -> None:
+        self._certificates.forget_others(compiled.purposes)
         names = {one: name for name, one in ground.ids.items()}
+        lacking = ", ".join(names.get(one, one) for one in compiled.missing)
         with self._condition:
             self._names = names
-            self._done = max(self._done, ground.seq)
-            self._trouble = ""
+            self._asked = tuple(seq for seq in self._asked if seq > ground.seq)
+            self._trouble = f"no server certificate was issued yet for: {lacking}" if lacking else ""
         self._gate.open(ground.revision)
         self._published()
 
@@ -274,7 +286,11 @@ class Publishing:
         if not repeated:
             self._record(
                 EventType.GATEWAY_ROLLED_BACK,
-                {"revision": max(0, self._gate.revision), "reason": error.code, "detail": error.detail[:500]},
+                {
+                    "revision": max(0, self._gate.revision),
+                    "reason": error.code,
+                    "detail": printable(error.detail[:500]),
+                },
             )
 
     def _record(self, kind: EventType, data: dict[str, str | int]) -> None:
@@ -294,11 +310,7 @@ class Publishing:
     def _read_ground(self) -> _Ground:
         """Step 1."""
         with self._services.work.read() as books:
-            tenant = books.tenants.get()
-            if tenant is None:
-                raise Unavailable(
-                    "not-founded", "this installation is not initialised", hint="run: doorward init"
-                )
+            tenant = require_tenant(books)
             document, revision = current_document(books)
             return _Ground(
                 seq=books.changes.head(),
@@ -321,7 +333,6 @@ class Publishing:
         ready = self._await_certificates(wanted)
         if not ready:
             return None
-        self._certificates.forget_others(wanted)
         aliases = aliases_for(self._held(), tenant=TENANT, revision=ground.revision)
         enrol = None
         if ENROL_PURPOSE in ready:
@@ -351,7 +362,8 @@ class Publishing:
         )
         return _Compiled(
             resources=build_resources(plan),
-            complete=len(ready) == len(wanted),
+            purposes=frozenset(wanted),
+            missing=tuple(sorted(wanted.keys() - ready.keys())),
         )
 
     def _await_certificates(self, wanted: Mapping[str, tuple[str, ...]]) -> dict[str, ServerCertificate]:
@@ -394,6 +406,14 @@ class Publishing:
         self._carried = {key: self._carried.get(key, now) for key in standing.carried}
         over = {key for key, since in self._carried.items() if now - since > CARRIED_LIFETIME.total_seconds()}
         self._end(frozenset(over), EndReason.AUTHORITY_CHANGED)
+
+
+def _no_certificate() -> Unavailable:
+    return Unavailable(
+        "no-server-certificate",
+        "no server certificate was issued to this gateway",
+        hint="start `doorward serve` on the same data",
+    )
 
 
 def _held(one: LiveConnection) -> HeldConnection:

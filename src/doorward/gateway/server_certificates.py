@@ -75,7 +75,7 @@ class ServerCertificates:
         kept = set(purposes)
         for folder in self._folder.iterdir():
             if folder.is_dir() and folder.name not in kept:
-                shutil.rmtree(folder)
+                shutil.rmtree(folder, ignore_errors=True)
 
     def _ensure_one(self, purpose: str, hosts: tuple[str, ...]) -> ServerCertificate | None:
         now = self._services.clock.now()
