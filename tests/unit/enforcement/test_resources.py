@@ -127,6 +127,13 @@ def test_the_bootstrap_watches_and_closes_its_admin_socket() -> None:
         build_bootstrap(compiled().base, node="gw", admin_socket="/" + "a" * 107, xds="/x")
 
 
+def test_a_thread_that_hangs_ends_envoy() -> None:
+    """Envoy's watchdogs kill by default nothing: then nobody would notice that a door answers no more."""
+    watchdogs = compiled().base["watchdogs"]
+    assert set(watchdogs) == {"main_thread_watchdog", "worker_watchdog"}
+    assert all(one["kill_timeout"] == "10s" for one in watchdogs.values())
+
+
 def test_no_quic_anywhere() -> None:
     """Over QUIC Envoy does not ask per connection: the compiler has no word for it."""
     text = json.dumps(static_rendering(compiled())).lower()

@@ -17,6 +17,12 @@ from doorward.policy.normalisation import RE2_PROGRAM_LIMIT
 ADMIN_MODE = 0o600
 """The admin interface has no login: only the file system keeps others out."""
 
+HUNG = "10s"
+"""A thread that does nothing for so long hangs: Envoy ends itself, and the supervisor starts another.
+
+Connections would wait for ever otherwise. No honest work of one thread takes a tenth of it.
+"""
+
 
 def build_bootstrap(base: dict[str, Any], *, node: str, admin_socket: str, xds: str) -> dict[str, Any]:
     """Return the bootstrap of a gateway whose listeners and clusters come from watched files.
@@ -52,7 +58,9 @@ def build_base(paths: RunPaths, limits: Limits) -> dict[str, Any]:
     # Envoy's default is about one path pattern long. RE2 takes time linear in the path whatever the
     # expression, so that this bounds memory, not attacks.
     runtime = {"re2.max_program_size.error_level": RE2_PROGRAM_LIMIT}
+    watchdog = {"kill_timeout": HUNG, "max_kill_timeout_jitter": "1s"}
     return {
+        "watchdogs": {"main_thread_watchdog": watchdog, "worker_watchdog": watchdog},
         "layered_runtime": {"layers": [{"name": "doorward", "static_layer": runtime}]},
         "overload_manager": {"resource_monitors": [monitor]},
         "static_resources": {"clusters": [build_authorizer(paths, limits)]},
