@@ -1,0 +1,53 @@
+"""What all posture tests share: one site of certificates, one witness, and doors that live for a module."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from tests.posture.witness import Witness, standing_witness
+from tests.support.attacks import Edit, Grounds, OpenDoor
+from tests.support.door_site import CLEARED, TELLER, DoorSite
+from tests.support.envoy_process import facts_of
+
+
+@pytest.fixture(scope="session")
+def witness() -> Iterator[Witness]:
+    """The application behind every door."""
+    with standing_witness() as one:
+        yield one
+
+
+@pytest.fixture(scope="session")
+def grounds(witness: Witness, tmp_path_factory: pytest.TempPathFactory) -> Grounds:
+    """Authorities and certificates, made once."""
+    folder = tmp_path_factory.mktemp("p")
+    (folder / "site").mkdir()
+    return Grounds(DoorSite(folder / "site", witness.port), witness.port, folder)
+
+
+@pytest.fixture(scope="module")
+def kept(grounds: Grounds) -> Iterator[Callable[..., OpenDoor]]:
+    """Open doors that stay until the module ends; the same arguments give the same door."""
+    doors: dict[str, OpenDoor] = {}
+    with ExitStack() as stack:
+
+        def give(*edits: Edit, name: str = "", **options: Any) -> OpenDoor:
+            place = name or str([one.says for one in edits])
+            if place not in doors:
+                doors[place] = stack.enter_context(grounds.open(*edits, **options))
+            return doors[place]
+
+        yield give
+
+
+@pytest.fixture
+def door(kept: Callable[..., OpenDoor]) -> OpenDoor:
+    """The door as compiled, with a teller in front of it."""
+    one = kept()
+    one.authorizer.answers, one.authorizer.delay_seconds = {}, 0.0
+    one.authorizer.facts = facts_of(TELLER, CLEARED)
+    return one

@@ -1,0 +1,271 @@
+"""ENVOY.md section 10, rows on metadata and grants: what an answer of the authorizer can open.
+
+Whatever it looks like, only whole, delimited ids in a string, together with the word that the
+certificate was judged, open anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+import pytest
+
+from doorward.enforcement.envoy.names import Asked, Fact
+from doorward.gateway import ext_authz_pb2
+from tests.posture.witness import Witness
+from tests.support.attacks import AUTHORIZER, CHAINS, OpenDoor, changed, without
+from tests.support.door_site import AUDITOR, CLEARED, TELLER
+from tests.support.envoy_process import ToyAuthorizer, facts_of
+
+pytestmark = pytest.mark.xdist_group("posture-grants")
+
+Kept = Callable[..., OpenDoor]
+
+FACTS = (*CHAINS, "filters", "doorward.facts", "typed_config", "on_downstream_data")
+PAY = ("routes", "app_pay", "virtual_hosts", "app_pay", "routes", "*")
+SLICES = (*PAY, "typed_per_filter_config", "*", "rbac", "rules")
+OPEN = {
+    "action": "ALLOW",
+    "policies": {"any": {"permissions": [{"any": True}], "principals": [{"any": True}]}},
+}
+NO_RULES = changed(*SLICES, to=lambda _old: OPEN)
+"""What is left when rules do not ask for grants: for showing that they are what refuses."""
+
+
+class Answers(ToyAuthorizer):
+    """An authorizer whose answer is built by a function of the test."""
+
+    build: Callable[[Any], None] | None = None
+
+    def check(self, request: ext_authz_pb2.CheckRequest, context: grpc.ServicerContext) -> object:
+        """Answer as told; the answer begins as OK with the facts of a teller."""
+        if self.build is None:
+            return super().check(request, context)
+        answer = ext_authz_pb2.CheckResponse()
+        for key, value in facts_of(TELLER, CLEARED).items():
+            answer.dynamic_metadata.fields[key].string_value = value
+        self.build(answer)
+        return answer
+
+
+@pytest.fixture(scope="module")
+def odd(kept: Kept) -> OpenDoor:
+    """A door whose authorizer answers oddly."""
+    return kept(name="odd", authorizer=Answers())
+
+
+@pytest.fixture(scope="module")
+def open_rules(kept: Kept) -> OpenDoor:
+    """The same without rules that ask for grants."""
+    return kept(NO_RULES, name="odd and open", authorizer=Answers())
+
+
+KINDS = {"number": 0, "bool": True, "null": None, "empty": ""}
+
+
+@pytest.mark.parametrize("fact", [Fact.GRANTS, Fact.JUDGED], ids=["grants", "judged"])
+@pytest.mark.parametrize("kind", [*KINDS, "absent"])
+def test_a_fact_of_another_kind_opens_nothing(
+    odd: OpenDoor, open_rules: OpenDoor, witness: Witness, kind: str, fact: Fact
+) -> None:
+    """Numbers, truth values, nulls, empty and missing facts are 403, and nothing reaches the upstream."""
+
+    def build(answer: Any) -> None:
+        if kind == "absent":
+            del answer.dynamic_metadata.fields[fact.value]
+        else:
+            answer.dynamic_metadata.update({fact.value: KINDS[kind]})
+
+    odd.authorizer.build = open_rules.authorizer.build = build  # type: ignore[attr-defined]
+    mark = len(witness.requests)
+    assert odd.site.ask("GET", "/accounts/7").status == 403
+    assert witness.since(mark) == []
+    assert open_rules.site.ask("GET", "/accounts/7").status == 200
+
+
+@pytest.mark.parametrize("kind", ["list", "struct"])
+def test_nested_grants_open_nothing(odd: OpenDoor, open_rules: OpenDoor, kind: str) -> None:
+    """A list or an object of ids is JSON text to Envoy: its ids are not what rules look for."""
+
+    def build(answer: Any) -> None:
+        ids = [TELLER, CLEARED]
+        answer.dynamic_metadata.update({"grants": ids if kind == "list" else dict.fromkeys(ids, True)})
+
+    odd.authorizer.build = open_rules.authorizer.build = build  # type: ignore[attr-defined]
+    assert odd.site.ask("GET", "/accounts/7").status == 403
+    assert open_rules.site.ask("GET", "/accounts/7").status == 200
+
+
+@pytest.mark.parametrize("what", ["no metadata", "empty answer"])
+def test_an_answer_without_metadata_opens_nothing(odd: OpenDoor, open_rules: OpenDoor, what: str) -> None:
+    """OK and nothing else, also as zero bytes on the wire, is 403."""
+
+    def build(answer: Any) -> None:
+        answer.Clear()
+        if what == "no metadata":
+            answer.status.SetInParent()
+
+    odd.authorizer.build = open_rules.authorizer.build = build  # type: ignore[attr-defined]
+    assert odd.site.ask("GET", "/accounts/7").status == 403
+    assert open_rules.site.ask("GET", "/accounts/7").status == 200
+
+
+@pytest.mark.parametrize(
+    "text",
+    [f",%REQ(X-GRANTS)%,{CLEARED},", "%DYNAMIC_METADATA(a:b)%", f"%REQ(X-GRANTS?:AUTHORITY)%,{CLEARED},"],
+)
+def test_formatters_in_an_answer_are_not_expanded(odd: OpenDoor, text: str) -> None:
+    """A client cannot bring its own grants in a header by way of the authorizer's text."""
+
+    def build(answer: Any) -> None:
+        answer.dynamic_metadata.fields[Fact.GRANTS.value].string_value = text
+
+    odd.authorizer.build = build  # type: ignore[attr-defined]
+    headers = [("X-Grants", f",{TELLER},")]
+    assert odd.site.ask("GET", "/accounts/7", headers=headers).status == 403
+
+
+def test_grants_from_a_header_would_open_everything(kept: Kept) -> None:
+    """Taken from the request instead of the connection, grants are whatever the client says."""
+    manager = (*CHAINS, "filters", "doorward.http", "typed_config", "http_filters")
+
+    def from_request(filters: list[Any]) -> list[Any]:
+        return [_facts_of_request(), *filters]
+
+    door = kept(changed(*manager, to=from_request), without(*FACTS, 1), name="from header")
+    door.authorizer.facts = facts_of()
+    headers = [("X-Grants", f",{TELLER},{CLEARED},")]
+    assert door.site.ask("GET", "/accounts/7").status == 403
+    assert door.site.ask("GET", "/accounts/7", headers=headers).status == 200
+
+
+def _facts_of_request() -> dict[str, Any]:
+    value = {
+        "object_key": "doorward.grants",
+        "factory_key": "envoy.string",
+        "format_string": {"text_format_source": {"inline_string": "%REQ(X-GRANTS)%"}},
+    }
+    kind = "type.googleapis.com/envoy.extensions.filters.http.set_filter_state.v3.Config"
+    return {"name": "from-request", "typed_config": {"@type": kind, "on_request_headers": [value]}}
+
+
+class TestWholeIds:
+    """Ids are delimited on both sides."""
+
+    WHOLE = changed(
+        *(*PAY, "typed_per_filter_config", "*", "rbac", "rules", "policies"),
+        to=lambda old: _undelimited(old),  # noqa: PLW0108 - defined below
+    )
+
+    @pytest.mark.parametrize("wrong", [f"x{TELLER}", f"{TELLER}x", f"{TELLER}{CLEARED}"])
+    def test_an_id_inside_another_opens_nothing(self, door: OpenDoor, wrong: str) -> None:
+        """A grant that only contains the id is another grant."""
+        door.authorizer.facts = facts_of(wrong, CLEARED)
+        assert door.site.ask("GET", "/accounts/7").status == 403
+
+    def test_without_the_delimiters_it_would(self, kept: Kept) -> None:
+        """Without the commas in the matcher a longer id counts as a shorter one."""
+        door = kept(self.WHOLE, name="undelimited")
+        door.authorizer.facts = facts_of(f"x{TELLER}", CLEARED)
+        assert door.site.ask("GET", "/accounts/7").status == 200
+
+
+def _undelimited(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: one.strip(",") if key == "contains" else _undelimited(one) for key, one in value.items()}
+    return [_undelimited(one) for one in value] if isinstance(value, list) else value
+
+
+class TestJudged:
+    """Section 10, row "self-made CA in page mode": identity counts only where the certificate was judged."""
+
+    JUDGED = (*PAY, "typed_per_filter_config", "doorward.deny", "rbac", "rules", "policies")
+
+    @pytest.mark.parametrize("said", ["0", "", "-", "true", "11", " 1"])
+    def test_grants_without_the_word_open_nothing(self, door: OpenDoor, witness: Witness, said: str) -> None:
+        """Whatever else the authorizer says, `judged` must be 1."""
+        mark = len(witness.requests)
+        door.authorizer.facts = facts_of(TELLER, AUDITOR, CLEARED, judged=said)
+        assert door.site.ask("GET", "/accounts/7").status == 403
+        assert door.site.ask("GET", "/elsewhere").status == 403
+        assert witness.since(mark) == []
+
+    def test_without_that_matcher_they_do(self, kept: Kept, witness: Witness) -> None:
+        """Without it an unjudged connection reaches the application with the identity that it claims."""
+        mark = len(witness.requests)
+        door = kept(changed(*self.JUDGED, to=lambda _old: OPEN["policies"]), name="unjudged")
+        door.authorizer.facts = facts_of(TELLER, AUDITOR, CLEARED, judged="0")
+        assert door.site.ask("GET", "/accounts/7").status == 200
+        assert witness.since(mark)[0].all_of("doorward-principal") == ["person/alice"]
+
+
+class TestAsked:
+    """Section 10, row "initial_metadata": what the authorizer is asked about comes from the configuration."""
+
+    METADATA = (*AUTHORIZER, "grpc_service", "initial_metadata")
+
+    def test_the_application_is_a_constant_of_the_chain(self, door: OpenDoor) -> None:
+        """Server name in capitals, another Host: the application stays the chain's."""
+        context = door.site.tls("p256")
+        context.check_hostname = False
+        with door.site.connect("PAY.test", context=context) as connection:
+            door.site.ask("GET", "/accounts/7", over=connection, host="other.test")
+        assert door.authorizer.asked[-1][Asked.APPLICATION.value] == "app_pay"
+
+    def test_taken_from_the_server_name_it_is_the_clients_word(self, kept: Kept) -> None:
+        """With %REQUESTED_SERVER_NAME% in its place the client writes what the authorizer is asked."""
+        to = [{"key": Asked.APPLICATION.value, "value": "%REQUESTED_SERVER_NAME%"}]
+        match = ("filter_chain_match", "server_names")
+        wild = changed(*CHAINS[:-1], "app_pay", *match, to=["pay.test", "*.pay.test"])
+        door = kept(changed(*self.METADATA, to=to), wild, name="sni")
+        context = door.site.tls("p256")
+        context.check_hostname = False
+        with door.site.connect("app-other.pay.test", context=context) as connection:
+            door.site.ask("GET", "/accounts/7", over=connection)
+        assert door.authorizer.asked[-1][Asked.APPLICATION.value] == "app-other.pay.test"
+
+
+def test_a_client_cannot_send_the_authorizers_metadata(door: OpenDoor) -> None:
+    """Headers of the same names as the call's metadata change nothing of the question."""
+    headers = [(one.value, "app_other") for one in Asked]
+    assert door.site.ask("GET", "/accounts/7", headers=headers).status == 200
+    assert door.authorizer.asked[-1][Asked.APPLICATION.value] == "app_pay"
+
+
+def test_slow_answers_let_nothing_pass_before(kept: Kept, witness: Witness) -> None:
+    """No request reaches the application before the answer, allowed or refused; without the filter it does."""
+    door = kept(name="slow")
+    try:
+        door.authorizer.delay_seconds = 0.6
+        for facts, arrives in ((facts_of(TELLER, CLEARED), 1), (None, 0)):
+            door.authorizer.facts = facts
+            mark = len(witness.requests)
+            with door.connect() as connection:
+                request = b"GET /accounts/7 HTTP/1.1\r\nHost: pay.test\r\n\r\n"
+                connection.sendall(request)
+                connection.settimeout(0.3)
+                with pytest.raises(TimeoutError):
+                    connection.recv(1)
+                assert witness.since(mark) == []
+                connection.settimeout(3)
+                if arrives:
+                    assert connection.recv(4096).startswith(b"HTTP/1.1 200")
+                else:
+                    with pytest.raises(OSError, match=r"ACCESS_DENIED|reset"):
+                        connection.recv(4096)
+            assert len(witness.since(mark)) == arrives
+    finally:
+        door.authorizer.delay_seconds = 0.0
+    unasked = kept(without(*CHAINS, "filters", "doorward.authorizer"), NO_RULES, name="unasked")
+    mark = len(witness.requests)
+    assert unasked.site.ask("GET", "/accounts/7").status == 200
+    assert unasked.authorizer.asked == []
+    assert len(witness.since(mark)) == 1
+
+
+def test_without_the_authorizers_filter_rules_still_refuse(kept: Kept) -> None:
+    """A chain that lost the filter asks nobody, so nobody holds grants, so all is 403."""
+    door = kept(without(*CHAINS, "filters", "doorward.authorizer"), name="unasked, with rules")
+    assert door.site.ask("GET", "/accounts/7").status == 403

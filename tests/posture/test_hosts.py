@@ -1,0 +1,123 @@
+"""ENVOY.md section 6, item 12, and section 10, row "SNI of one application with Host of another".
+
+A connection is made for one application. HTTP/2 coalescing, domain fronting and forged Host fields
+reach no other one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.posture.witness import Witness
+from tests.support.attacks import H2Client, OpenDoor, changed, exchange, statuses, without
+from tests.support.door_site import APPS, AUDITOR, CLEARED, TELLER, allow, id_of
+from tests.support.envoy_process import facts_of
+
+pytestmark = pytest.mark.xdist_group("posture-hosts")
+
+Kept = Callable[..., OpenDoor]
+
+OTHER = id_of("other", APPS["other"][0])
+EVERYTHING = facts_of(TELLER, AUDITOR, CLEARED, OTHER)
+TABLE = ("routes", "app_pay", "virtual_hosts")
+MISDIRECTED = without(*TABLE, "misdirected")
+ANY_HOST = changed(*TABLE, "app_pay", "domains", to=["*"])
+HOSTS = ["other.test", "enroll.test", "pay.test.", "127.0.0.1", "x.pay.test", "PAY.test@other.test", ""]
+
+
+def ask(door: OpenDoor, host: str, path: str = "/accounts/7", *, h2: bool) -> int:
+    """Ask for another host on a connection made for pay.test."""
+    with door.connect(h2=h2) as connection:
+        if h2:
+            return H2Client(connection).ask(path, authority=host).status
+        came = exchange(connection, f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode(), answers=1)
+        return (statuses(came) or [0])[0]
+
+
+@pytest.fixture
+def entitled(door: OpenDoor) -> OpenDoor:
+    """A connection that holds the ids of both applications: only the host stands between."""
+    door.authorizer.facts = EVERYTHING
+    return door
+
+
+@pytest.mark.parametrize("h2", [False, True], ids=["http1", "http2"])
+@pytest.mark.parametrize("host", HOSTS)
+def test_another_host_is_misdirected(entitled: OpenDoor, witness: Witness, host: str, *, h2: bool) -> None:
+    """Whatever the connection holds, a request for another host reaches no application."""
+    mark = len(witness.requests)
+    # 0: the connection ends; 400: no host at all, or none that a host could be
+    assert ask(entitled, host, h2=h2) in ({0, 400, 421} if host in {"", "PAY.test@other.test"} else {421})
+    assert witness.since(mark) == []
+
+
+@pytest.mark.parametrize("h2", [False, True], ids=["http1", "http2"])
+def test_without_the_misdirecting_host_it_is_served(kept: Kept, witness: Witness, *, h2: bool) -> None:
+    """With a route table for every host, pay's connection asks its upstream in another's name."""
+    door = kept(MISDIRECTED, ANY_HOST)
+    door.authorizer.facts = EVERYTHING
+    mark = len(witness.requests)
+    assert ask(door, "other.test", h2=h2) == 200
+    assert witness.since(mark)[0].all_of("host") == ["other.test"]
+
+
+def _shared(*, ids: bool) -> Any:
+    """Return what turns pay's table into one for both applications, with equal ids where wanted."""
+
+    def merge(table: dict[str, Any]) -> dict[str, Any]:
+        routes = next(one for one in table["virtual_hosts"] if one["name"] == "app_pay")["routes"]
+        text = repr(routes).replace("'app_pay'", "'app_other'")
+        other = {"name": "app_other", "domains": ["other.test"], "routes": eval(text)}  # our own text
+        first, *rest = table["virtual_hosts"]
+        hosts = [first, other if ids else _closed(other), *rest]
+        return {**table, "virtual_hosts": hosts}
+
+    def _closed(host: dict[str, Any]) -> dict[str, Any]:
+        text = repr(host)
+        for one in (TELLER, AUDITOR, CLEARED):
+            text = text.replace(one, one[::-1])
+        return dict(eval(text))
+
+    return changed("routes", "app_pay", to=merge)
+
+
+def test_ids_of_each_application_hold_where_tables_are_shared(kept: Kept, witness: Witness) -> None:
+    """With one table for both applications, ids that differ still refuse; equal ids would not."""
+    mark = len(witness.requests)
+    for ids, status in ((False, 403), (True, 200)):
+        door = kept(_shared(ids=ids), name=f"shared {ids}")
+        door.authorizer.facts = facts_of(TELLER, AUDITOR, CLEARED)
+        assert ask(door, "other.test", h2=True) == status
+    assert len(witness.since(mark)) == 1
+
+
+def test_equal_rules_of_two_applications_have_different_ids() -> None:
+    """Ids are hashed over the application: `_shared(ids=True)` is a policy that cannot be compiled."""
+    rule = allow("same", "tellers")
+    assert id_of("pay", rule) != id_of("other", rule)
+
+
+@pytest.mark.parametrize("name", ["nobody.test", "pay.test.evil.test", "127.0.0.1"])
+def test_an_unknown_server_name_is_closed(door: OpenDoor, name: str) -> None:
+    """No chain serves a name that no application has, also where the connection would be entitled."""
+    assert door.site.alert(name) in {"reset", "closed", "UNEXPECTED_EOF_WHILE_READING"}
+
+
+def test_without_the_chains_match_it_is_served(kept: Kept) -> None:
+    """A chain without `filter_chain_match.server_names` takes every name."""
+    chains = ("listeners", "door", "filter_chains")
+    door = kept(
+        without(*chains, "app_other"),
+        without(*chains, "doorward_enrol"),
+        without(*chains, "app_pay", "filter_chain_match", "server_names"),
+        without("routes", "app_other"),
+        without("routes", "doorward_enrol"),
+    )
+    context = door.site.tls("p256")
+    context.check_hostname = False
+    door.authorizer.facts = facts_of(TELLER, CLEARED)
+    with door.site.connect("nobody.test", context=context) as connection:
+        assert door.site.ask("GET", "/accounts/7", over=connection).status == 200

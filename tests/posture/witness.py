@@ -1,0 +1,105 @@
+"""An application behind the door that writes down every request as its bytes came, and echoes it.
+
+It reads HTTP/1.1 as lax servers do: whatever it takes for a request is on record, so a smuggled one is.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Witnessed:
+    """One request: target and fields as sent."""
+
+    method: str
+    target: str
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+    def all_of(self, name: str) -> list[str]:
+        """Return every value of a header field."""
+        return [value for found, value in self.headers if found == name]
+
+
+@dataclass
+class Witness:
+    """What arrived, in order; `blind_to` names framing fields that this server does not know."""
+
+    port: int = 0
+    requests: list[Witnessed] = field(default_factory=list)
+    connections: int = 0
+    blind_to: frozenset[str] = frozenset()
+
+    def since(self, mark: int) -> list[Witnessed]:
+        """Return what arrived after `len(requests)` was `mark`."""
+        return self.requests[mark:]
+
+    def targets(self, mark: int = 0) -> list[str]:
+        """Return the targets of what arrived."""
+        return [one.target for one in self.requests[mark:]]
+
+
+@contextmanager
+def standing_witness() -> Iterator[Witness]:
+    """Listen on a port of loopback for as long as the block runs."""
+    listener = socket.create_server(("127.0.0.1", 0), backlog=256)
+    witness = Witness(port=listener.getsockname()[1])
+
+    def accept() -> None:
+        with suppress(OSError):
+            while True:
+                peer, _ = listener.accept()
+                witness.connections += 1
+                threading.Thread(target=_serve, args=(peer, witness), daemon=True).start()
+
+    thread = threading.Thread(target=accept, daemon=True)
+    thread.start()
+    try:
+        yield witness
+    finally:
+        with suppress(OSError):
+            listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        thread.join(2)
+
+
+def _serve(peer: socket.socket, witness: Witness) -> None:
+    with peer, suppress(OSError, ValueError, EOFError), peer.makefile("rb") as stream:
+        while line := stream.readline():
+            if line.strip():
+                _answer(peer, stream, line, witness)
+
+
+def _answer(peer: socket.socket, stream: object, line: bytes, witness: Witness) -> None:
+    read = stream.readline  # type: ignore[attr-defined]
+    method, _, rest = line.decode("latin-1").strip().partition(" ")
+    headers = []
+    while (text := read().decode("latin-1").strip("\r\n")) != "":
+        name, _, value = text.partition(":")
+        headers.append((name.strip().lower(), value.strip()))
+    known = {name: value for name, value in headers if name not in witness.blind_to}
+    body = b""
+    if known.get("transfer-encoding", "").lower() == "chunked":
+        while size := int(read().strip() or b"0", 16):
+            body += stream.read(size)  # type: ignore[attr-defined]
+            read()
+        read()
+    elif length := int(known.get("content-length", "0")):
+        body = stream.read(length)  # type: ignore[attr-defined]
+    request = Witnessed(method, rest.rpartition(" ")[0], tuple(headers), body)
+    witness.requests.append(request)
+    if "upgrade" in known:
+        peer.sendall(b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n")
+        while data := peer.recv(4096):
+            peer.sendall(data)
+        raise EOFError
+    seen = {"method": method, "path": request.target, "headers": headers, "length": len(body)}
+    text = json.dumps(seen).encode()
+    head = b"HTTP/1.1 200 OK\r\nx-powered-by: witness\r\ncontent-length: %d\r\n\r\n" % len(text)
+    peer.sendall(head + (b"" if method == "HEAD" else text))
