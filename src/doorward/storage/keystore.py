@@ -46,7 +46,6 @@ from doorward.core.errors import IntegrityError, NotFound, RequestRefused, Unava
 from doorward.core.ports import PrivateKey
 from doorward.storage.files import read_limited, sync_folder, write_durably
 from doorward.storage.passphrase import check_strength
-from doorward.storage.pkcs8 import encrypt_pkcs8
 
 SCRYPT_N, SCRYPT_R, SCRYPT_P = 2**17, 8, 1
 """OWASP's first choice for scrypt (2023): 128 MB and a third of a second for each guess."""
@@ -72,6 +71,7 @@ class FileKeyStore:
         self._folder = folder
         self._store_id = store_id
         self._cipher = AESGCM(key)
+        self._opened: dict[str, tuple[bytes, PrivateKey]] = {}
 
     @classmethod
     def exists(cls, folder: Path) -> bool:
@@ -142,6 +142,9 @@ class FileKeyStore:
         """
         path = self._path(name)
         data = _read(path, NotFound("key-unknown", f"there is no key named {name}"))
+        opened = self._opened.get(name)
+        if opened is not None and opened[0] == data:
+            return opened[1]  # the very same bytes: what they hold was decrypted and parsed before
         magic, rest = data[: len(_MAGIC)], data[len(_MAGIC) :]
         if magic != _MAGIC:
             raise _damaged("key-damaged", path)
@@ -152,6 +155,7 @@ class FileKeyStore:
             raise _damaged("key-damaged", path) from error
         if not isinstance(key, EllipticCurvePrivateKey | Ed25519PrivateKey | RSAPrivateKey):
             raise _damaged("key-damaged", path)
+        self._opened[name] = (data, key)
         return key
 
     def store(self, name: str, key: PrivateKey) -> None:
@@ -179,6 +183,7 @@ class FileKeyStore:
             RequestRefused: `key-name-invalid`.
         """
         path = self._path(name)
+        self._opened.pop(name, None)
         with _locked(self._folder):
             try:
                 path.unlink()
@@ -190,22 +195,6 @@ class FileKeyStore:
         """Return the names of all keys, sorted."""
         stems = [path.name.removesuffix(SUFFIX) for path in self._folder.glob(f"*{SUFFIX}")]
         return sorted(name for name in stems if _NAME.fullmatch(name))
-
-    def export_pkcs8(self, name: str, passphrase: bytes) -> bytes:
-        """Return the key as encrypted PEM, to be kept offline.
-
-        Args:
-            name: of the key.
-            passphrase: of the export; at least `passphrase.MIN_BYTES` bytes.
-
-        Raises:
-            RequestRefused: `passphrase-short`; and what `load` raises.
-
-        Standard: RFC 8018 (PBES2), RFC 7468 section 11.
-        """
-        check_strength(passphrase)
-        plain = self.load(name).private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
-        return encrypt_pkcs8(plain, passphrase)
 
     def _path(self, name: str) -> Path:
         # The closed alphabet is what keeps `../` and `/` out of the file name.

@@ -30,7 +30,7 @@ def test_found_by_every_name_that_it_has(world):
     serial = f"{record.serial:x}"
     for text in (
         record.id,
-        record.id[:12],
+        record.id[:20],
         serial,
         serial[:10],
         spaced(serial),
@@ -58,11 +58,11 @@ def test_unknown_is_refused(world):
 def test_ambiguous_is_refused_with_both(world):
     """Where two certificates begin alike, both are named and neither is taken."""
     record = world.issue("alice").record
-    twin = replace(record, id=record.id[:20] + "zzzz", serial=7, sha256="e" * 64)
+    twin = replace(record, id=record.id[:22] + "zz", serial=7, sha256="e" * 64)
     with world.work.change() as books:
         books.certificates.add_intended(twin)
     with pytest.raises(RequestRefused) as refusal:
-        inventory.find_certificate(world.services, record.id[:16])
+        inventory.find_certificate(world.services, record.id[:20])
     assert refusal.value.code == "certificate-ambiguous"
     assert record.id in refusal.value.detail
     assert twin.id in refusal.value.detail

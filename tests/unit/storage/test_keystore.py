@@ -7,12 +7,11 @@ import shutil
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec, x25519
+from cryptography.hazmat.primitives.asymmetric import x25519
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
-    load_pem_private_key,
 )
 
 from doorward.core.errors import DoorwardError, IntegrityError, NotFound, RequestRefused, Unavailable
@@ -37,6 +36,7 @@ def store(opened: FileKeyStore, tmp_path: Path) -> FileKeyStore:
     shutil.copytree(opened._folder, tmp_path / "keys")
     copy = FileKeyStore.__new__(FileKeyStore)
     copy._folder, copy._store_id, copy._cipher = tmp_path / "keys", opened._store_id, opened._cipher
+    copy._opened = {}
     return copy
 
 
@@ -146,7 +146,6 @@ def test_names_cannot_leave_the_directory(store: FileKeyStore, name: str) -> Non
         lambda: store.load(name),
         lambda: store.store(name, key),
         lambda: store.remove(name),
-        lambda: store.export_pkcs8(name, PASSPHRASE),
     ):
         with pytest.raises(RequestRefused) as caught:
             act()
@@ -245,21 +244,17 @@ def test_a_header_of_another_store_does_not_open_this_one(store: FileKeyStore) -
     assert caught.value.code == "passphrase-wrong"
 
 
-def test_an_export_opens_with_its_own_passphrase(store: FileKeyStore) -> None:
-    """The export is PEM that opens with the passphrase of the export, which has to be long enough."""
-    key = PlainKeys().generate(KeyKind.P384)
-    store.store("root", key)
-    pem = store.export_pkcs8("root", b"another passphrase")
-    assert pem.startswith(b"-----BEGIN ENCRYPTED PRIVATE KEY-----\n")
-    loaded = load_pem_private_key(pem, b"another passphrase")
-    assert isinstance(loaded, ec.EllipticCurvePrivateKey)
-    assert plain(loaded) == plain(key)
-    with pytest.raises(ValueError, match="password"):
-        load_pem_private_key(pem, PASSPHRASE)
-    with pytest.raises(RequestRefused):
-        store.export_pkcs8("root", b"short")
+def test_a_key_that_was_loaded_is_parsed_once(store: FileKeyStore) -> None:
+    """The same bytes give the same object; an altered or removed file is noticed all the same."""
+    store.store("one", PlainKeys().generate(KeyKind.P256))
+    assert store.load("one") is store.load("one")
+    path = store._folder / "one.key"
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    with pytest.raises(IntegrityError):
+        store.load("one")
+    path.unlink()
     with pytest.raises(NotFound):
-        store.export_pkcs8("none", PASSPHRASE)
+        store.load("one")
 
 
 def test_a_disk_that_refuses_is_told(store: FileKeyStore) -> None:

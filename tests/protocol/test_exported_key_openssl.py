@@ -9,11 +9,10 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from doorward.authority.exported_key import encrypt_private_key
 from doorward.core.ports import KeyKind
-from doorward.storage.keystore import FileKeyStore
-from tests.support.ports import PlainKeys
+from tests.support.ports import FakeRandom, PlainKeys
 
-PASSPHRASE = b"correct horse battery staple"
 OFFLINE = "another passphrase"
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is the judge")
@@ -21,13 +20,10 @@ pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl
 
 @pytest.mark.parametrize("kind", [KeyKind.P256, KeyKind.ED25519, KeyKind.RSA3072])
 def test_openssl_opens_an_export(tmp_path: Path, kind: KeyKind) -> None:
-    """The exported key opens under its passphrase and is the key that was stored; another one fails."""
-    FileKeyStore.create(tmp_path / "keys", PASSPHRASE)
-    store = FileKeyStore.open(tmp_path / "keys", PASSPHRASE)
+    """The exported key opens under its passphrase and is the key that was exported; another one fails."""
     key = PlainKeys().generate(kind)
-    store.store("root", key)
     file = tmp_path / "root.pem"
-    file.write_bytes(store.export_pkcs8("root", OFFLINE.encode()))
+    file.write_bytes(encrypt_private_key(key, OFFLINE.encode(), FakeRandom()))
     command = ["openssl", "pkey", "-in", str(file), "-pubout", "-outform", "DER", "-passin"]
     opened = subprocess.run([*command, f"pass:{OFFLINE}"], check=True, capture_output=True)
     assert opened.stdout == key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
