@@ -18,6 +18,8 @@ Why this is sound:
   what it never had.
 
 The order of a transition, which the caller keeps:
+0. from here on admit no connection that was judged under an older revision: it could join a class
+   after its members were counted;
 1. end whoever lost authority (`lost_authority`) or is overreaching, and see that they are gone;
 2. `aliases_for` every connection that Envoy may still carry, those that resist their end included;
 3. publish the plan with these aliases;
