@@ -249,7 +249,7 @@ def test_a_key_that_was_loaded_is_parsed_once(store: FileKeyStore) -> None:
     store.store("one", PlainKeys().generate(KeyKind.P256))
     assert store.load("one") is store.load("one")
     path = store._folder / "one.key"
-    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    path.write_bytes(path.read_bytes()[:-1] + bytes([path.read_bytes()[-1] ^ 1]))
     with pytest.raises(IntegrityError):
         store.load("one")
     path.unlink()
