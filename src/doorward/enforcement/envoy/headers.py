@@ -48,7 +48,7 @@ LEAKING_HEADERS = ("server", "x-powered-by", "x-envoy-upstream-service-time")
 
 def build_early_mutations() -> list[dict[str, Any]]:
     """Return the mutation that runs before anything else looks at a request."""
-    # One expression costs a request a third of what a matcher for each name does (measured).
+    # One expression looks at each header once; a matcher for each name would look once for every name.
     prefixes = "|".join(re.escape(one) for one in CLAIMING_PREFIXES)
     names = "|".join(re.escape(one) for one in CLAIMING_HEADERS)
     matcher = {"safe_regex": {"regex": f"(?:{prefixes}).*|{names}"}}
