@@ -29,7 +29,7 @@ up: $(STAMP)
 	$(BIN)/doorward up --data data
 
 test: $(STAMP)
-	@tools/debian.sh openssl curl nginx-light libnss3-tools iproute2
+	@tools/debian.sh openssl:openssl curl:curl pk12util:libnss3-tools
 	$(BIN)/python -m tools.checks test
 
 lint: $(STAMP)

@@ -1,10 +1,11 @@
 #!/bin/sh
 # Install Debian packages that are missing; services are kept from starting meanwhile.
-# Usage: tools/debian.sh PACKAGE...   As an ordinary user it prints the one line to run instead.
+# Usage: tools/debian.sh PROGRAM:PACKAGE...   A package is wanted where its program is not on the path.
+# As an ordinary user it prints the one line to run instead.
 set -eu
 missing=""
-for package in "$@"; do
-  dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q '^install ok' || missing="$missing $package"
+for pair in "$@"; do
+  command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing ${pair#*:}"
 done
 [ -n "$missing" ] || exit 0
 if ! command -v apt-get >/dev/null 2>&1; then

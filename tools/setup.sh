@@ -9,7 +9,7 @@ venv=$2
   exit 2
 }
 if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
-  "$(dirname "$0")/debian.sh" python3-venv
+  "$(dirname "$0")/debian.sh" ensurepip-of-python:python3-venv
 fi
 [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
 echo "installing Doorward and its dependencies into $venv" >&2

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import ssl
 import subprocess
 from collections.abc import Iterator
@@ -22,9 +21,7 @@ from tests.support.toy_ca import ToyCA
 HOW_TO = Path(__file__).parents[2] / "docs/how-to/enrol-with-openssl-and-curl.md"
 SCRIPT = re.findall(r"```sh\n(.*?)\n```", HOW_TO.read_text("utf-8"), re.DOTALL)[0]
 
-pytestmark = pytest.mark.skipif(
-    not (shutil.which("curl") and shutil.which("openssl")), reason="curl or openssl is not installed"
-)
+pytestmark = pytest.mark.needs("openssl", "curl")
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from doorward.core.entities import PrincipalKind
 from doorward.enrolment.invitation import invite
 from tests.support.doorway import ACTOR, DOMAIN, Doorway, Identity, eventually, open_doorway
 
-pytestmark = pytest.mark.xdist_group("enrol-through-the-door")
+pytestmark = [pytest.mark.xdist_group("enrol-through-the-door"), pytest.mark.needs("openssl", "curl")]
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,9 +19,7 @@ from doorward.web.serving import TcpAddress, WebServer
 from tests.support.enrol_door import real_time_world
 from tests.support.world import OPERATOR, Held, World
 
-pytestmark = pytest.mark.skipif(
-    not (shutil.which("curl") and shutil.which("openssl")), reason="curl or openssl is not installed"
-)
+pytestmark = pytest.mark.needs("openssl", "curl")
 
 
 @dataclass(frozen=True, kw_only=True)

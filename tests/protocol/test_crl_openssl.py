@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from datetime import UTC, datetime, timedelta
 
@@ -14,8 +13,7 @@ from doorward.core.ports import KeyKind
 from doorward.pki.crl import CrlEntry, build_crl, sign_crl
 from tests.support.toy_ca import ToyCA
 
-OPENSSL = shutil.which("openssl")
-pytestmark = pytest.mark.skipif(OPENSSL is None, reason="the openssl command is not here")
+pytestmark = pytest.mark.needs("openssl")
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 URL = "http://pki.corp.example/crl/1.crl"
 KINDS = [KeyKind.P256, KeyKind.P384, KeyKind.ED25519, KeyKind.RSA2048]
@@ -24,7 +22,7 @@ KINDS = [KeyKind.P256, KeyKind.P384, KeyKind.ED25519, KeyKind.RSA2048]
 def run(*arguments: str) -> subprocess.CompletedProcess:
     """Run openssl; both outputs in `stdout`."""
     return subprocess.run(
-        [str(OPENSSL), *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=30, check=False
+        ["openssl", *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=30, check=False
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from tests.support.ports import FakeRandom, PlainKeys
 
 OFFLINE = "another passphrase"
 
-pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is the judge")
+pytestmark = pytest.mark.needs("openssl")
 
 
 @pytest.mark.parametrize("kind", [KeyKind.P256, KeyKind.ED25519, KeyKind.RSA3072])

@@ -24,7 +24,7 @@ from tests.support.wire_clients import CLIENTS
 ACCESS_DENIED = 49
 STRANGER = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Stranger CA")])
 
-pytestmark = pytest.mark.xdist_group("handshakes")
+pytestmark = [pytest.mark.xdist_group("handshakes"), pytest.mark.needs("openssl", "curl")]
 
 
 @pytest.fixture(scope="module")

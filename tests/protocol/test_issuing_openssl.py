@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from datetime import UTC, datetime, timedelta
 
@@ -29,8 +28,7 @@ from doorward.pki.profiles import ISSUING, OCSP_RESPONDER, PERSON, ROOT, SERVER,
 from tests.support.ports import FakeRandom
 from tests.support.toy_ca import cached_key, key_pem_of, pem_of
 
-OPENSSL = shutil.which("openssl")
-pytestmark = pytest.mark.skipif(OPENSSL is None, reason="the openssl command is not here")
+pytestmark = pytest.mark.needs("openssl")
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 RANDOM = FakeRandom("openssl")
 URLS = PublicationUrls(
@@ -44,7 +42,7 @@ KINDS = [KeyKind.P256, KeyKind.P384, KeyKind.ED25519, KeyKind.RSA2048]
 def run(*arguments: str, standard_input: bytes = b"") -> subprocess.CompletedProcess:
     """Run openssl; both outputs in `stdout`."""
     return subprocess.run(
-        [str(OPENSSL), *arguments],
+        ["openssl", *arguments],
         input=standard_input,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

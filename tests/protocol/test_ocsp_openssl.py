@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from datetime import UTC, datetime, timedelta
 
@@ -24,8 +23,7 @@ from doorward.pki.ocsp import (
 )
 from tests.support.toy_ca import ToyCA
 
-OPENSSL = shutil.which("openssl")
-pytestmark = pytest.mark.skipif(OPENSSL is None, reason="the openssl command is not here")
+pytestmark = pytest.mark.needs("openssl")
 NOW = datetime.now(UTC).replace(microsecond=0)  # openssl ocsp judges freshness by the real clock
 WINDOW = UpdateWindow(produced_at=NOW, this_update=NOW, next_update=NOW + timedelta(hours=1))
 REVOKED = OcspStatus(
@@ -42,7 +40,7 @@ KINDS = [KeyKind.P256, KeyKind.P384, KeyKind.ED25519, KeyKind.RSA2048]
 def run(*arguments: str) -> subprocess.CompletedProcess:
     """Run openssl; both outputs in `stdout`."""
     return subprocess.run(
-        [str(OPENSSL), *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=30, check=False
+        ["openssl", *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=30, check=False
     )
 
 

@@ -31,12 +31,6 @@ def run(*command: str | Path, **environment: str) -> str:
     return done.stdout + done.stderr
 
 
-def need(program: str) -> None:
-    """Skip where a judge is not installed."""
-    if shutil.which(program) is None:
-        pytest.skip(f"{program} is not installed")
-
-
 def write(folder: Path, form: Pkcs12Form, kind: KeyKind = KeyKind.P256) -> tuple[Path, Issued]:
     """Write alice.p12 and return it with what is inside."""
     issuing = ToyCA.create().issuing()
@@ -51,9 +45,9 @@ def write(folder: Path, form: Pkcs12Form, kind: KeyKind = KeyKind.P256) -> tuple
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("form", Pkcs12Form)
+@pytest.mark.needs("openssl")
 def test_openssl_reads_key_and_chain(tmp_path: Path, form: Pkcs12Form, kind: KeyKind) -> None:
     """Openssl pkcs12, without its legacy provider, finds the key and both certificates."""
-    need("openssl")
     path, leaf = write(tmp_path, form, kind)
     text = run("openssl", "pkcs12", "-in", path, "-passin", f"pass:{PASSWORD}", "-noenc")
     assert text.count("BEGIN CERTIFICATE") == 2
@@ -68,6 +62,7 @@ def test_openssl_reads_key_and_chain(tmp_path: Path, form: Pkcs12Form, kind: Key
         (Pkcs12Form.LEGACY, "pbeWithSHA1And3-KeyTripleDES-CBC, Iteration 100000", "sha1"),
     ],
 )
+@pytest.mark.needs("openssl")
 def test_each_form_is_what_its_importers_know(
     tmp_path: Path, form: Pkcs12Form, cipher: str, mac: str
 ) -> None:
@@ -75,7 +70,6 @@ def test_each_form_is_what_its_importers_know(
 
     A MAC salt of 16 bytes is said to have kept macOS from importing.
     """
-    need("openssl")
     path, _ = write(tmp_path, form)
     text = run("openssl", "pkcs12", "-in", path, "-passin", f"pass:{PASSWORD}", "-info", "-noout")
     assert text.count(cipher) == 2, text
@@ -85,9 +79,9 @@ def test_each_form_is_what_its_importers_know(
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("form", Pkcs12Form)
+@pytest.mark.needs("pk12util")
 def test_nss_imports_key_and_chain(tmp_path: Path, form: Pkcs12Form, kind: KeyKind) -> None:
     """pk12util puts alice's key and certificate into a database as Firefox and Chromium have it."""
-    need("pk12util")
     path, _ = write(tmp_path, form, kind)
     database = tmp_path / "nss"
     database.mkdir()
@@ -101,9 +95,11 @@ def test_nss_imports_key_and_chain(tmp_path: Path, form: Pkcs12Form, kind: KeyKi
 
 
 @pytest.mark.parametrize("form", Pkcs12Form)
+@pytest.mark.skipif(
+    shutil.which("keytool") is None, reason="keytool is not installed: a further judge where Java is"
+)
 def test_java_reads_the_key_entry(tmp_path: Path, form: Pkcs12Form) -> None:
     """Keytool finds one private key entry with a chain of two."""
-    need("keytool")
     path, _ = write(tmp_path, form)
     text = run("keytool", "-list", "-v", "-storetype", "PKCS12", "-keystore", path, "-storepass", PASSWORD)
     assert "PrivateKeyEntry" in text

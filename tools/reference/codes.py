@@ -59,7 +59,7 @@ def _codes_of(tree: ast.Module) -> Iterator[str]:
             yield from _literals([one.value for one in node.keywords if one.arg == "code"])
         elif isinstance(node, ast.Assign) and any(_name_of(one) == "code" for one in node.targets):
             yield from _literals([node.value])
-        elif isinstance(node, ast.Return) and isinstance(node.value, ast.Tuple) and len(node.value.elts) == 3:  # noqa: PLR2004  (code, message, mend)
+        elif isinstance(node, ast.Return) and isinstance(node.value, ast.Tuple) and len(node.value.elts) == 3:
             yield from _literals(node.value.elts[:1])
 
 
