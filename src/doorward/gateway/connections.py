@@ -214,8 +214,12 @@ class Connections:
     def replace(self, connection: LiveConnection) -> bool:
         """Put a newer value in the place of a live one; False when it is live no longer."""
         with self._lock:
-            if connection.cookie not in self._live:
+            known = self._live.get(connection.cookie)
+            if known is None:
                 return False
+            if _entry(known) == _entry(connection):  # only its authority is another: nothing to write down
+                self._live[connection.cookie] = connection
+                return True
             if self._journal:
                 self._journal.add(_entry(connection))
             self._remove_live(connection.cookie)
@@ -234,6 +238,8 @@ class Connections:
             connection = self._remove_live(cookie)
             if connection is not None:
                 self._condemned[cookie] = connection
+                if self._journal:  # who starts after us must not adopt it
+                    self._journal.end(cookie)
             return connection
 
     def forget(self, cookie: int) -> LiveConnection | None:

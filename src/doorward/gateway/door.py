@@ -4,7 +4,8 @@ Not here: settings, privileges and the database (runtime). The order of the star
 1. registry and its journal, then the supervisor's knowledge of Envoys that an earlier run left;
 2. the authorizer listens, still refusing: nothing is known to be fresh;
 3. files are compiled, Envoy starts (or replaces the one that drains);
-4. the follower turns the authorizer fresh; publishing, reconciling and ingestion begin.
+4. the follower turns the authorizer fresh; publishing, reconciling and ingestion begin; only now may
+   anything be confirmed: Envoy runs, and what changed while nobody followed is enforced.
 The order of the stop is the reverse; Envoy ends with us when we are asked to stop, and lives on when
 we die.
 """
@@ -12,6 +13,7 @@ we die.
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -107,6 +109,7 @@ class Gateway:
         self._threads: list[threading.Thread] = []
         self._confirmed = -1
         self._confirming = threading.Lock()
+        self._news = threading.Event()  # something to record or to confirm
         key = load_assertion_key(options.folder / "keys" / "assertion.pem", services.factory)
         record_of_us = register_gateway(
             services,
@@ -129,7 +132,7 @@ class Gateway:
             on_died=self._envoy_died,
         )
         self.cutter = Cutter(self.supervisor.envoy_pids, clock=services.clock, mechanism=options.mechanism)
-        self._ending = ending = Ending(services, self.id, self.connections, self.cutter)
+        self._ending = ending = Ending(services, self.id, self.connections, self.cutter, later=self._news.set)
         gate = PolicyGate()
         certificates = ServerCertificates(services, self.id, options.folder / "keys" / "server")
         self.publishing = Publishing(
@@ -142,7 +145,7 @@ class Gateway:
             gate=gate,
             validator=Validator(options.envoy.binary, folder=options.folder),
             admin=lambda: running.admin if (running := self.supervisor.running) else None,
-            published=self._settle,
+            published=self._news.set,
         )
         decider = AccessDecider(services)
         self.follower = Follower(
@@ -152,7 +155,7 @@ class Gateway:
             ending,
             publish=self.publishing.request,
             order_changed=self.publishing.order_changed,
-            confirm=self._settle,
+            confirm=self._news.set,
             max_staleness=options.max_staleness,
             lifetime=options.lifetime,
             gateway_id=self.id,
@@ -164,6 +167,7 @@ class Gateway:
             listeners=lambda: options.listeners,
             clock=services.clock,
             end_due=lambda due: ending.end(due, EndReason.DEADLINE),
+            on_stranger=ending.note_stranger,
         )
         surroundings = Surroundings(
             gateway_id=self.id,
@@ -199,13 +203,13 @@ class Gateway:
         except BaseException:
             self.stop()
             raise
-        self._end_adopted_if_missed()
         self.publishing.request(self._head())
         for name, work in (
             ("follower", lambda: self.follower.run(self._wait, self._stop)),
             ("publishing", lambda: self.publishing.run(self._stop)),
             ("reconciler", lambda: self._reconciler.run(self._stop)),
             ("ingest", lambda: self.ingest.run(self._stop)),
+            ("settling", self._settle_on_news),
             ("heartbeat", self._beat),
         ):
             thread = threading.Thread(target=work, name=name, daemon=True)
@@ -224,6 +228,7 @@ class Gateway:
     def stop(self) -> None:
         """Close the door, end every connection, take the last lines of the access log."""
         self._stop.set()
+        self._news.set()
         self.publishing.wake()
         self.supervisor.stop()
         self._server.stop()
@@ -231,6 +236,7 @@ class Gateway:
             thread.join(5)
         if self._threads:
             try:
+                self._ending.record()
                 # No file may stay: the next start is another gateway, which would take it once more.
                 self.ingest.rotate()
                 self.ingest.finish(writers=False, final=True)
@@ -254,35 +260,47 @@ class Gateway:
 
     def _prepare(self, _epoch: int, folder: Path) -> Path:
         """Before an Envoy starts: a log file and configuration files of its own."""
+        self._end_adopted_if_missed()
         (self._options.folder / "log").mkdir(mode=0o700, exist_ok=True)
         self.ingest.rotate()
         return self.publishing.prepare(folder, self._stop)
 
     def _end_adopted_if_missed(self) -> None:
-        """End what an earlier run admitted where something changed while nobody followed."""
+        """End what an earlier run admitted where something changed while nobody followed; once."""
         if self.connections.sequence > self._missed_since:
+            self._missed_since = sys.maxsize
             adopted = [one for one in self.connections.all() if one.adopted]
             self._ending.end(adopted, EndReason.AUTHORITY_CHANGED)
 
-    def _settle(self) -> None:
+    def _settle_on_news(self) -> None:
+        """Record and confirm apart from the follower: the next withdrawal must not wait for a disk."""
+        while not self._stop.is_set():
+            self._news.wait()
+            self._news.clear()
+            try:
+                self._settle()
+            except Exception:  # noqa: BLE001  the heartbeat settles too, only later
+                _log.exception("settling failed")
+
+    def _settle(self, *, beat: bool = False) -> None:
         """Confirm what is enforced: acted on by the follower, and published where a policy was in it."""
         with self._confirming:
+            self._ending.record()
+            # In this order: a change is asked to be published before the follower has gone past it.
+            reached = self.follower.seq
             behind = self.publishing.pending()
-            reached = self.follower.seq if behind is None else min(self.follower.seq, behind - 1)
-            if reached <= self._confirmed:
-                return
-            self._confirmed = reached
-            try:
-                confirm(self._services, self.id, reached, self._status())
-            except DoorwardError as error:  # the heartbeat repeats it; whoever called has work to do
-                _log.error("a confirmation failed", code=error.code)
+            reached = max(self._confirmed, reached if behind is None else min(reached, behind - 1))
+            if reached > self._confirmed or beat:
+                self._confirmed = reached
+                try:
+                    confirm(self._services, self.id, reached, self._status())
+                except DoorwardError as error:  # the next heartbeat repeats it
+                    _log.error("a confirmation failed", code=error.code)
 
     def _beat(self) -> None:
         while not self._stop.wait(HEARTBEAT_SECONDS):
             try:
-                with self._confirming:
-                    if self.follower.fresh():
-                        confirm(self._services, self.id, self._confirmed, self._status())
+                self._settle(beat=self.follower.fresh())
                 self.ingest.finish(writers=bool(self.supervisor.draining))
             except (DoorwardError, OSError) as error:
                 _log.error("the heartbeat failed", why=str(error))

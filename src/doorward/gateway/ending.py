@@ -1,13 +1,15 @@
 """Ending connections on purpose: condemn, cut, and put it on record.
 
 Not here: who must end (follower, deadlines, reconciler) and the mechanism (cutter). Withdrawals go
-first and at once; the record follows within the same call, because a cut that waits for the disk
-would leave the door open meanwhile. A cut that fails stays condemned, and the reconciler repeats it.
+first and at once; the record follows, because a cut that waits for the disk would leave the door open
+meanwhile. A cut that fails stays condemned, and the reconciler repeats it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
 from enum import Enum
 
 import structlog
@@ -15,9 +17,10 @@ import structlog
 from doorward.audit.events import Event, EventType
 from doorward.authority.journal import write_event
 from doorward.authority.services import Services
-from doorward.core.errors import DoorwardError
+from doorward.core.errors import DoorwardError, Unavailable
 from doorward.gateway.connections import Connections, LiveConnection
 from doorward.gateway.cutter import CutResult, Cutter
+from doorward.gateway.sockdiag import SocketFacts
 
 _log = structlog.get_logger("doorward.cutter")
 
@@ -28,16 +31,41 @@ class EndReason(Enum):
     AUTHORITY_WITHDRAWN = "authority-withdrawn"
     AUTHORITY_CHANGED = "authority-changed"
     DEADLINE = "deadline"
+    UNKNOWN = "unknown-connection"
+
+
+MOST_UNRECORDED = 20_000
+"""Events that wait while nothing can be recorded; about 20 MB."""
 
 
 class Ending:
-    """Ends live connections of one gateway; safe between threads."""
+    """Ends live connections of one gateway; safe between threads.
 
-    def __init__(self, services: Services, gateway_id: str, connections: Connections, cutter: Cutter) -> None:
+    Args:
+        services: the use cases' ports.
+        gateway_id: this gateway.
+        connections: the registry.
+        cutter: ends sockets.
+        later: called when there is something to `record`, which another thread does then; None
+            records before `end` returns.
+    """
+
+    def __init__(
+        self,
+        services: Services,
+        gateway_id: str,
+        connections: Connections,
+        cutter: Cutter,
+        *,
+        later: Callable[[], None] | None = None,
+    ) -> None:
         self._services = services
         self._gateway_id = gateway_id
         self._connections = connections
         self._cutter = cutter
+        self._later = later or self.record
+        self._recording = threading.Lock()
+        self._unrecorded: deque[Event] = deque()
 
     def end(self, wanted: Sequence[LiveConnection], reason: EndReason) -> list[CutResult]:
         """End these connections at once; those that are no longer live are left out."""
@@ -52,13 +80,43 @@ class Ending:
                 _log.error(
                     "a connection could not be cut and will be tried again", outcome=result.outcome.value
                 )
-        self._record(
-            [
-                self._event(connection, reason, result)
-                for connection, result in zip(condemned, results, strict=True)
-            ]
-        )
+        for connection, result in zip(condemned, results, strict=True):
+            self._unrecorded.append(self._event(connection, reason, result))
+        self._later()
         return results
+
+    def note_stranger(self, facts: SocketFacts, result: CutResult) -> None:
+        """Put on record that a socket was cut which belongs to no admitted connection."""
+        self._unrecorded.append(
+            write_event(
+                self._services,
+                EventType.CONNECTION_CUT,
+                actor="system",
+                data={
+                    "connection": f"socket-{facts.cookie}",  # Envoy's own number is not known
+                    "gateway": self._gateway_id,
+                    "reason": EndReason.UNKNOWN.value,
+                    "means": _means(result),
+                },
+                personal={"source": facts.remote.host},
+            )
+        )
+        self._later()
+
+    def record(self) -> None:
+        """Make durable what was ended since the last call; what cannot be recorded waits for the next."""
+        with self._recording:
+            events = list(self._unrecorded)
+            done = len(events)
+            try:
+                self._services.work.record(events)
+            except DoorwardError as error:
+                # The withdrawal was enforced; what is missing is its record.
+                _log.error("cut connections could not be recorded", code=error.code, count=done)
+                if isinstance(error, Unavailable):
+                    done -= MOST_UNRECORDED
+            for _ in range(done):
+                self._unrecorded.popleft()
 
     def _event(self, connection: LiveConnection, reason: EndReason, result: CutResult) -> Event:
         return write_event(
@@ -72,15 +130,12 @@ class Ending:
                 "application": connection.application_id,
                 "certificate": connection.certificate_id,
                 "principal": connection.principal_id,
-                "means": f"{result.mechanism.value}:{result.outcome.value}",
+                "means": _means(result),
                 "revision": connection.revision,
             },
             personal={"source": connection.remote.host},
         )
 
-    def _record(self, events: list[Event]) -> None:
-        try:
-            self._services.work.record(events)
-        except DoorwardError as error:
-            # The withdrawal was enforced; what is missing is its record, and the log of the process has it.
-            _log.error("cut connections could not be recorded", code=error.code, count=len(events))
+
+def _means(result: CutResult) -> str:
+    return f"{result.mechanism.value}:{result.outcome.value}"

@@ -5,12 +5,16 @@ from __future__ import annotations
 import pytest
 
 from doorward.audit.events import EventType
-from doorward.core.errors import Unavailable
+from doorward.core.errors import IntegrityError, Unavailable
+from doorward.gateway import ending as module
 from doorward.gateway.connections import Connections
+from doorward.gateway.cutter import CutResult, Mechanism
 from doorward.gateway.ending import Ending, EndReason
+from doorward.gateway.endpoints import parse_endpoint
+from doorward.gateway.sockdiag import CutOutcome, SocketFacts, TcpState
 from tests.support.cutting import FakeCutter
 from tests.support.world import World, empty_world
-from tests.unit.gateway.live import live, pending
+from tests.unit.gateway.live import LOCAL, live, pending
 
 GATEWAY = "gtw_" + "a" * 20
 APP, CERTIFICATE, PERSON = "app_" + "b" * 20, "crt_" + "c" * 20, "per_" + "d" * 20
@@ -98,3 +102,57 @@ def test_a_record_that_fails_does_not_undo_the_cut(world: World) -> None:
     assert results[0].ended
     assert cutter.cut == [1]
     assert connections.all() == ()
+
+
+def test_the_record_can_wait(world: World) -> None:
+    """Where somebody records later, the cut waits for no disk, and nothing is recorded twice."""
+    connections, cutter = registry(1, 2), FakeCutter()
+    calls: list[int] = []
+    ending = Ending(world.services, GATEWAY, connections, cutter, later=lambda: calls.append(1))  # type: ignore[arg-type]
+    for one in connections.all():
+        ending.end([one], EndReason.AUTHORITY_WITHDRAWN)
+    assert (cutter.cut, len(calls)) == ([1, 2], 2)
+    assert world.events(EventType.CONNECTION_CUT) == []
+    ending.record()
+    ending.record()
+    assert [event.data["connection"] for event in world.events(EventType.CONNECTION_CUT)] == ["c1", "c2"]
+
+
+def test_what_cannot_be_recorded_waits(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Events of cuts are kept while the database is away, the newest ones, within a limit."""
+    monkeypatch.setattr(module, "MOST_UNRECORDED", 2)
+    connections, cutter = registry(1, 2, 3), FakeCutter()
+    ending = Ending(world.services, GATEWAY, connections, cutter)  # type: ignore[arg-type]
+    world.work.broken = Unavailable("database-unavailable", "the disk is full")
+    ending.end(connections.all(), EndReason.AUTHORITY_WITHDRAWN)
+    world.work.broken = None
+    ending.record()
+    assert [event.data["connection"] for event in world.events(EventType.CONNECTION_CUT)] == ["c2", "c3"]
+
+
+def test_what_the_database_refuses_does_not_block_the_others(world: World) -> None:
+    """An event that can never be recorded is given up; its cut is in the log of the process."""
+    connections, cutter = registry(1, 2), FakeCutter()
+    ending = Ending(world.services, GATEWAY, connections, cutter)  # type: ignore[arg-type]
+    first, second = connections.all()
+    world.work.broken = IntegrityError("store-contradiction", "twice")
+    ending.end([first], EndReason.AUTHORITY_WITHDRAWN)
+    world.work.broken = None
+    ending.end([second], EndReason.AUTHORITY_WITHDRAWN)
+    assert [event.data["connection"] for event in world.events(EventType.CONNECTION_CUT)] == ["c2"]
+
+
+def test_a_stranger_is_on_record(world: World) -> None:
+    """A socket that belongs to nobody leaves an event when it is cut, with its address as personal data."""
+    ending = Ending(world.services, GATEWAY, registry(), FakeCutter())  # type: ignore[arg-type]
+    facts = SocketFacts(77, 9, TcpState.ESTABLISHED, LOCAL, parse_endpoint("198.51.100.7:4000"), 0)
+    result = CutResult(cookie=77, mechanism=Mechanism.SOCK_DESTROY, outcome=CutOutcome.CUT, seconds=0.001)
+    ending.note_stranger(facts, result)
+    (event,) = world.events(EventType.CONNECTION_CUT)
+    assert event.data == {
+        "connection": "socket-77",
+        "gateway": GATEWAY,
+        "reason": "unknown-connection",
+        "means": "sock-destroy:cut",
+    }
+    assert event.personal == {"source": "198.51.100.7"}

@@ -310,6 +310,38 @@ def test_an_order_wakes_publishing_and_concerns_nobody(scene: Scene) -> None:
     assert scene.connections.admit(live(50), judged_at=before)
 
 
+def test_a_policy_is_published_by_its_own_number(scene: Scene) -> None:
+    """Other changes of the same batch do not hide that an older one is not in force yet."""
+    first = scene.apply(DOCUMENT.replace("methods: [GET, HEAD]", "methods: [GET, HEAD, POST]"))
+    directory.suspend(scene.world.services, "carol", actor=ACTOR)
+    second = scene.apply(DOCUMENT)
+    directory.resume(scene.world.services, "carol", actor=ACTOR)
+    scene.follow()
+    assert scene.published == [first, second]
+
+
+def test_many_connections_of_one_person_all_end(scene: Scene) -> None:
+    """What one judgement finds holds for every connection of the same certificate, application and address."""
+    held = scene.enter("alice", 10)
+    for cookie in range(11, 20):
+        enter(scene.world, scene.connections, held, cookie)
+    directory.suspend(scene.world.services, "alice", actor=ACTOR)
+    scene.follow()
+    assert sorted(scene.cutter.cut) == [1, *range(10, 20)]
+
+
+def test_every_connection_is_compared_with_a_policy(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever loses is ended, whichever part of the registry is compared first."""
+    monkeypatch.setattr(module, "COMPARED_AT_ONCE", 2)
+    held = scene.enter("bob", 10)
+    for cookie in range(11, 15):
+        enter(scene.world, scene.connections, held, cookie)
+    scene.apply(DOCUMENT.replace("allow: {groups: [tellers]}", "allow: {groups: [clerks]}"))
+    scene.follow()
+    assert sorted(scene.cutter.cut) == [1, 2, *range(10, 15)]
+    assert scene.left() == [3]
+
+
 def test_every_batch_is_confirmed(scene: Scene) -> None:
     """After each batch the control plane is told, with the number already advanced."""
     seq = directory.suspend(scene.world.services, "carol", actor=ACTOR).seq
