@@ -8,14 +8,13 @@ import time
 from pathlib import Path
 
 import click
-
 from rich.markup import escape
 
 from doorward.audit.report import VerificationReport
 from doorward.cli.command import Command, LazyGroup, State
 from doorward.cli.output import INTEGRITY
-from doorward.runtime.pem import read_bounded
 from doorward.core.errors import MalformedInput
+from doorward.runtime.pem import read_bounded
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -141,7 +140,8 @@ def export(state: State, out: Path | None, checkpoint_out: Path | None, personal
     if checkpoint_out and note:
         checkpoint_out.write_text(note, encoding="utf-8")
     state.output.result(
-        {"written": str(out), "events": count - 1, "checkpoint": note}, f"wrote {count - 1} events to {out}"
+        {"written": str(out), "events": count - 1, "checkpoint": note},
+        f"wrote {count - 1} events to {escape(str(out))}",
     )
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from rich.markup import escape
 
 from doorward.authority.records import AuthorityRecord
 from doorward.cli.command import Command, LazyGroup, State, actor
@@ -72,7 +73,7 @@ def export(state: State, root_key: bool, passphrase_file: Path | None, out: Path
         text = as_pem(*(one.der for one in found if one))
     if out:
         write_private(out, text)
-        state.output.result({"written": str(out)}, f"written to {out}")
+        state.output.result({"written": str(out)}, f"written to {escape(str(out))}")
     elif state.output.as_json:
         state.output.document({"pem": text})
     else:

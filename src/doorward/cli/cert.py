@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import click
+from rich.markup import escape
 
 from doorward.authority.records import CertificateRecord
 from doorward.cli.command import Command, LazyGroup, State, actor
+from doorward.cli.completion import complete_principal
 from doorward.cli.confirming import confirmed
 from doorward.core.certificate import CertificateState, RevocationReason
 
@@ -49,7 +51,9 @@ def cert() -> None:
 
 
 @click.command("list", cls=Command)
-@click.option("--of", "name", help="Only those of this person, device or service.")
+@click.option(
+    "--of", "name", shell_complete=complete_principal(), help="Only those of this person, device or service."
+)
 @click.option("--state", "wanted", type=click.Choice(STATES), help="Only those in this state.")
 @click.option("--after", default="", help="Go on after this certificate id.")
 @click.option(
@@ -96,7 +100,7 @@ def show(state: State, certificate: str, pem: bool) -> None:
     row = certificate_row(record)
     lines = [f"[bold]{row['subject']}[/bold]  {row['profile']}, {row['state']}"]
     lines += [
-        f"{key:<11} {value}"
+        f"{key:<11} {escape(str(value))}"
         for key, value in row.items()
         if value and key not in {"subject", "profile", "state"}
     ]
@@ -193,7 +197,7 @@ def _change(state: State, certificate: str, past: str, use_case: Any) -> None:
     record = find_certificate(services, certificate)
     done = use_case(services, record)
     seq = done if isinstance(done, int) else done.seq
-    value, line = confirmed(state, services, seq)
+    value, line = confirmed(services, seq)
     state.output.result(
         {"certificate": record.id, "subject": record.subject_name, "state": past, "seq": seq, **value},
         f"[bold]{record.subject_name}[/bold] {record.id} is {past}",

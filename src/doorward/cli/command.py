@@ -9,13 +9,14 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from doorward.cli.output import Output
-from doorward.core.errors import DoorwardError
+from doorward.cli.output import DONE, REFUSED, Output
+from doorward.core.errors import DoorwardError, Unavailable
 
 
 class Command(click.Command):
@@ -51,8 +52,10 @@ class Command(click.Command):
             return super().invoke(ctx)
         except DoorwardError as error:
             sys.exit(state.output.error(error))
-        except (click.ClickException, click.exceptions.Exit, click.Abort, KeyboardInterrupt, BrokenPipeError):
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
+        except OSError as error:  # a file that was named, or the disk: no defect of ours
+            sys.exit(state.output.error(_file_error(error)))
         except Exception as error:  # noqa: BLE001  the last line of defence: never a stack trace to the user
             sys.exit(state.output.internal(error))
 
@@ -93,6 +96,26 @@ def actor() -> str:
     return f"os:{os.getuid()}"
 
 
+def _usage_value(error: click.ClickException) -> dict[str, Any]:
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context else "doorward"
+    missing = isinstance(error, click.exceptions.NoArgsIsHelpError)  # its message is the whole help
+    return {
+        "code": "usage-error",
+        "detail": "a command is missing" if missing else error.format_message(),
+        "hint": f"see {path} --help",
+    }
+
+
+def _file_error(error: OSError) -> Unavailable:
+    place = f"{error.filename}: " if error.filename else ""
+    return Unavailable(
+        "file-unusable",
+        f"{place}{error.strerror or type(error).__name__}",
+        hint="look at the path, at who may use it, and at the room on the disk",
+    )
+
+
 def _remember(ctx: click.Context, param: click.Parameter, value: Any) -> None:
     state = ctx.ensure_object(State)
     if param.name == "as_json" and value:
@@ -119,6 +142,37 @@ class LazyGroup(click.Group):
         module, _, attribute = self._lazy[cmd_name].partition(":")
         command: click.Command = getattr(importlib.import_module(f"doorward.cli.{module}"), attribute)
         return command
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,  # noqa: FBT002  click's signature
+        **extra: Any,
+    ) -> Any:
+        """Run the command line; with `--json` a usage error is one JSON document as well."""
+        given = list(sys.argv[1:] if args is None else args)
+        if not standalone_mode:
+            return super().main(given, prog_name, complete_var, standalone_mode=False, **extra)
+        as_json = "--json" in (given[: given.index("--")] if "--" in given else given)
+        try:
+            status = super().main(given, prog_name, complete_var, standalone_mode=False, **extra)
+        except click.ClickException as error:
+            if as_json:
+                Output(as_json=True).document({"error": _usage_value(error)})
+            else:
+                error.show()
+            sys.exit(error.exit_code)
+        except click.Abort:
+            if as_json:
+                Output(as_json=True).document(
+                    {"error": {"code": "aborted", "detail": "it was interrupted", "hint": ""}}
+                )
+            else:
+                click.echo("Aborted!", err=True)
+            sys.exit(REFUSED)
+        sys.exit(status if isinstance(status, int) else DONE)
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         """Resolve a name; say what was probably meant when it is unknown."""

@@ -1,11 +1,21 @@
-"""`doorward completion`: tab completion for bash, zsh and fish."""
+"""`doorward completion`: tab completion for bash, zsh and fish; and the names that it knows.
+
+Commands and options are click's own knowledge. Names come from the installation that the line speaks
+of; a completion that fails completes nothing.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Iterable
 
 import click
 from click.shell_completion import get_completion_class
 
+from doorward.authority.services import Services
 from doorward.cli.command import Command, State
+from doorward.core.entities import PrincipalKind
+
+Completer = Callable[[click.Context, click.Parameter, str], list[str]]
 
 HOW = {
     "bash": "doorward completion bash > ~/.local/share/bash-completion/completions/doorward",
@@ -30,3 +40,42 @@ def completion(ctx: click.Context, shell: str) -> None:
     click.echo(script)
     if state.output.out.is_terminal:
         state.output.note(f"to keep it: {HOW[shell]}")
+
+
+def complete_principal(kind: PrincipalKind | None = None) -> Completer:
+    """Return a completion function for the names of one kind of principal, or of all."""
+
+    def names(services: Services) -> Iterable[str]:
+        from doorward.authority.directory import list_principals  # noqa: PLC0415  completion must start quickly
+
+        return (one.name for one in list_principals(services, kind))
+
+    return _completer(names)
+
+
+def _groups(services: Services) -> Iterable[str]:
+    from doorward.authority.directory import list_groups  # noqa: PLC0415  as above
+
+    return list_groups(services)
+
+
+def _apps(services: Services) -> Iterable[str]:
+    from doorward.authority.policies import current_document  # noqa: PLC0415  as above
+
+    with services.work.read() as books:
+        return [one.name for one in current_document(books)[0].apps]
+
+
+def _completer(names: Callable[[Services], Iterable[str]]) -> Completer:
+    def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001  click's
+        try:
+            installation = ctx.ensure_object(State).installation()
+            return [name for name in names(installation.services) if name.startswith(incomplete)]
+        except Exception:  # noqa: BLE001  a completion that fails completes nothing
+            return []
+
+    return complete
+
+
+complete_group = _completer(_groups)
+complete_app = _completer(_apps)

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from doorward.authority.services import Services
-from doorward.cli.command import State
 from doorward.core.errors import Unavailable
 from doorward.runtime.confirming import await_gateways
 
 
-def confirmed(state: State, services: Services, seq: int) -> tuple[dict[str, Any], str]:
+def confirmed(services: Services, seq: int) -> tuple[dict[str, Any], str]:
     """Wait for the gateways; return the JSON part and the line for people.
 
     Raises:

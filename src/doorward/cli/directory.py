@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from doorward.cli.command import Command, LazyGroup, State, actor
+from doorward.cli.completion import complete_group, complete_principal
 from doorward.cli.confirming import confirmed
 from doorward.core.entities import Principal, PrincipalKind
 
@@ -22,21 +23,6 @@ def _row(principal: Principal) -> dict[str, Any]:
     }
 
 
-def names_of(kind: PrincipalKind | None) -> Any:
-    """Return a completion function for the names of one kind."""
-
-    def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001  click's
-        from doorward.authority.directory import list_principals  # noqa: PLC0415  completion must stay quick to start
-
-        try:
-            services = ctx.ensure_object(State).installation().services
-            return [one.name for one in list_principals(services, kind) if one.name.startswith(incomplete)]
-        except Exception:  # noqa: BLE001  a completion that fails completes nothing
-            return []
-
-    return complete
-
-
 def _kind_group(kind: PrincipalKind) -> click.Group:
     """Build the commands of one kind of principal; the three kinds differ in nothing but the word."""
     word = kind.value
@@ -47,7 +33,14 @@ def _kind_group(kind: PrincipalKind) -> click.Group:
 
     @group.command("add", cls=Command, help=f"Add a {word} to the directory.")
     @click.argument("name")
-    @click.option("--group", "-g", "groups", multiple=True, help="Put it into this group; repeatable.")
+    @click.option(
+        "--group",
+        "-g",
+        "groups",
+        multiple=True,
+        shell_complete=complete_group,
+        help="Put it into this group; repeatable.",
+    )
     @click.option("--display-name", default="", help="The name on screens.")
     @click.pass_obj
     def add(state: State, name: str, groups: tuple[str, ...], display_name: str) -> None:
@@ -76,7 +69,7 @@ def _kind_group(kind: PrincipalKind) -> click.Group:
         )
 
     @group.command("show", cls=Command, help=f"Show one {word} and its certificates.")
-    @click.argument("name", shell_complete=names_of(kind))
+    @click.argument("name", shell_complete=complete_principal(kind))
     @click.pass_obj
     def show(state: State, name: str) -> None:
         from doorward.authority.directory import find_principal  # noqa: PLC0415  loaded when called
@@ -111,7 +104,7 @@ def _kind_group(kind: PrincipalKind) -> click.Group:
 
 def _state_command(kind: PrincipalKind, verb: str, past: str, text: str) -> click.Command:
     @click.command(verb, cls=Command, help=text)
-    @click.argument("name", shell_complete=names_of(kind))
+    @click.argument("name", shell_complete=complete_principal(kind))
     @click.pass_obj
     def command(state: State, name: str) -> None:
         from doorward.authority import directory  # noqa: PLC0415  loaded when called
@@ -119,7 +112,7 @@ def _state_command(kind: PrincipalKind, verb: str, past: str, text: str) -> clic
         # Removing revokes certificates, and their OCSP answers are signed anew in the same transaction.
         installation = state.installation(keys=verb == "remove")
         done = getattr(directory, verb)(installation.services, name, kind=kind, actor=actor())
-        value, line = confirmed(state, installation.services, done.seq)
+        value, line = confirmed(installation.services, done.seq)
         state.output.result(
             {**_row(done.value), "seq": done.seq, **value}, f"{past} {kind.value} [bold]{name}[/bold]", line
         )
@@ -171,8 +164,8 @@ def groups(state: State) -> None:
 
 def _membership(verb: str, past: str, text: str) -> click.Command:
     @click.command(verb, cls=Command, help=text)
-    @click.argument("group")
-    @click.argument("member", shell_complete=names_of(None))
+    @click.argument("group", shell_complete=complete_group)
+    @click.argument("member", shell_complete=complete_principal())
     @click.pass_obj
     def command(state: State, group: str, member: str) -> None:
         from doorward.authority.directory import add_member, remove_member  # noqa: PLC0415  loaded when called
@@ -180,7 +173,7 @@ def _membership(verb: str, past: str, text: str) -> click.Command:
         services = state.installation().services
         use_case = add_member if verb == "add" else remove_member
         done = use_case(services, group, member, actor=actor())
-        value, line = confirmed(state, services, done.seq)
+        value, line = confirmed(services, done.seq)
         state.output.result(
             {**_row(done.value), "group": group, "seq": done.seq, **value}, f"{member} {past} {group}", line
         )

@@ -7,14 +7,15 @@ from datetime import timedelta
 from pathlib import Path
 
 import click
+from rich.markup import escape
 
 from doorward.cli.command import Command, State, actor
-from doorward.cli.directory import names_of
+from doorward.cli.completion import complete_principal
 from doorward.core.ports import KeyKind
 
 
 @click.command("invite", cls=Command)
-@click.argument("name", shell_complete=names_of(None))
+@click.argument("name", shell_complete=complete_principal())
 @click.option(
     "--hours", type=click.IntRange(1, 168), default=24, show_default=True, help="How long the link works."
 )
@@ -67,7 +68,7 @@ def invite(state: State, name: str, hours: int) -> None:
 )
 @click.option("--force", is_flag=True, help="Set aside what is in the folder.")
 @click.pass_obj
-def enroll(state: State, link: str, out: Path, kind: str, p12_legacy: bool, force: bool) -> None:
+def enroll(state: State, /, link: str, *, out: Path, kind: str, p12_legacy: bool, force: bool) -> None:
     """Make a key here, and get its certificate with a one-time LINK."""
     from doorward.agent.pkcs12 import Pkcs12Form, choose_form  # noqa: PLC0415  loaded when called
     from doorward.runtime.enrolling import enroll as run  # noqa: PLC0415  as above
@@ -90,8 +91,12 @@ def enroll(state: State, link: str, out: Path, kind: str, p12_legacy: bool, forc
         value,
         f"[green]✓[/green] a certificate for [bold]{done.credential.name}[/bold], "
         f"until {certificate.not_valid_after_utc:%Y-%m-%d %H:%M}Z",
-        f"  for programs: {done.chain} with the key {done.key}",
-        f"  for browsers: import {done.p12}",
-        f"  its password, shown only now: [bold]{done.p12_password}[/bold]",
-        *([f"  [dim]what was there before is in {done.previous}[/dim]"] if done.previous else []),
+        f"  for programs: {escape(str(done.chain))} with the key {escape(str(done.key))}",
+        f"  for browsers: import {escape(str(done.p12))}",
+        f"  its password, shown only now: [bold]{escape(done.p12_password)}[/bold]",
+        *(
+            [f"  [dim]what was there before is in {escape(str(done.previous))}[/dim]"]
+            if done.previous
+            else []
+        ),
     )

@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import click
+from rich.markup import escape
 
 from doorward.cli.command import Command, LazyGroup, State, actor
+from doorward.cli.completion import complete_app, complete_principal
 from doorward.cli.confirming import confirmed
 from doorward.cli.output import REFUSED
-from doorward.runtime.pem import read_bounded
 from doorward.core.entities import Outcome
 from doorward.core.errors import MalformedInput
+from doorward.runtime.pem import read_bounded
 
 FILE = click.option(
     "--file",
@@ -66,7 +68,7 @@ def _applied(state: State, use_case: Any) -> None:
     if not done.changed:
         state.output.result(value, f"nothing changed; revision {done.revision.number} stays in force")
         return
-    extra, line = confirmed(state, services, done.seq)
+    extra, line = confirmed(services, done.seq)
     state.output.result(
         {**value, "seq": done.seq, **extra},
         *(f"  {_coloured(text)}" for text in differences),
@@ -76,8 +78,6 @@ def _applied(state: State, use_case: Any) -> None:
 
 
 def _coloured(line: str) -> str:
-    from rich.markup import escape  # noqa: PLC0415  loaded when called
-
     colour = {"+": "green", "-": "red", "~": "yellow"}.get(line.lstrip()[:1])
     return f"[{colour}]{escape(line)}[/{colour}]" if colour else escape(line)
 
@@ -169,13 +169,17 @@ def check(state: State, path: Path) -> None:
     text, name = _read(path)
     findings = [str(one) for one in check_document(state.installation().services, text, file=name)]
     state.output.result(
-        {"valid": True, "findings": findings}, *(f"note: {one}" for one in findings), "the document is valid"
+        {"valid": True, "findings": findings},
+        *(f"note: {escape(one)}" for one in findings),
+        "the document is valid",
     )
 
 
 @click.command("explain", cls=Command)
-@click.option("--principal", required=True, help="Person, device or service.")
-@click.option("--app", "app_name", required=True, help="Application.")
+@click.option(
+    "--principal", required=True, shell_complete=complete_principal(), help="Person, device or service."
+)
+@click.option("--app", "app_name", required=True, shell_complete=complete_app, help="Application.")
 @click.argument("method")
 @click.argument("path")
 @click.pass_obj
@@ -193,12 +197,11 @@ def explain(state: State, principal: str, app_name: str, method: str, path: str)
     ]
     reasons = [reason.value for reason in decision.reasons]
     lines = [
-        f"{'[green]allowed[/green]' if good else '[red]refused[/red]'}  {method} {decision.path or path}"
+        f"{'[green]allowed[/green]' if good else '[red]refused[/red]'}  {escape(f'{method} {decision.path or path}')}"
     ]
-    lines += [
-        f"  {'[bold]●[/bold]' if one['holds'] else '○'} {one['effect']:<5} {one['rule']}: {one['why']}"
-        for one in rules
-    ]
+    for one in rules:
+        mark, words = "[bold]●[/bold]" if one["holds"] else "○", f"{one['rule']}: {one['why']}"
+        lines.append(f"  {mark} {one['effect']:<5} {escape(words)}")
     lines += [f"[dim]because: {', '.join(reasons)}[/dim]"]
     value = {
         "allowed": good,

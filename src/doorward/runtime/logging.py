@@ -1,6 +1,7 @@
 """Logging at the edges: JSON lines, or readable lines on a terminal; to standard error.
 
-Never logged, by the code that calls this: keys, tokens, links, codes, whole headers.
+Never logged, by the code that calls this: keys, tokens, links, codes, whole headers. Traces of
+exceptions are logged without the values of local variables, which may be any of these.
 """
 
 from __future__ import annotations
@@ -20,9 +21,14 @@ def configure_logging(level: str, *, role: str) -> None:
     """
     terminal = sys.stderr.isatty()
     renderer: structlog.types.Processor = (
-        structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer(sort_keys=True)
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+        if terminal
+        else structlog.processors.JSONRenderer(sort_keys=True)
     )
-    errors: list[structlog.types.Processor] = [] if terminal else [structlog.processors.dict_tracebacks]
+    traces = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+    errors: list[structlog.types.Processor] = (
+        [] if terminal else [structlog.processors.ExceptionRenderer(traces)]
+    )
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,

@@ -6,8 +6,8 @@ import os
 import pkgutil
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 import doorward
 from doorward.runtime.privileges import Capability, choose_account, drop, harden, preload
@@ -29,6 +29,7 @@ _LATER = (
 )
 """Modules that libraries import when they are first used; the ordinary user may not reach them then."""
 
+READY_VARIABLE = "DOORWARD_READY_FD"
 _NOT_OURS = ("doorward.cli", "doorward.demo", "doorward.storage.migrations")
 
 
@@ -57,12 +58,17 @@ def become_ordinary(wanted: str, *, keep: frozenset[Capability], hand_down: froz
 
 
 @contextmanager
-def stopping() -> Iterator[threading.Event]:
-    """Yield an event that SIGTERM and SIGINT set; the second signal ends the process at once."""
+def stopping(at_once: Callable[[], None] = lambda: None) -> Iterator[threading.Event]:
+    """Yield an event that SIGTERM and SIGINT set; the second signal ends the process at once.
+
+    Args:
+        at_once: called before that end.
+    """
     stop = threading.Event()
 
     def on_signal(number: int, _frame: object) -> None:
         if stop.is_set():
+            at_once()
             os._exit(128 + number)
         stop.set()
 
@@ -76,7 +82,8 @@ def stopping() -> Iterator[threading.Event]:
 
 def say_ready() -> None:
     """Tell whoever started us that we are ready: one line on the descriptor in DOORWARD_READY_FD."""
-    descriptor = os.environ.pop("DOORWARD_READY_FD", "")
-    if descriptor.isdigit():
-        os.write(int(descriptor), b"ready\n")
-        os.close(int(descriptor))
+    descriptor = os.environ.pop(READY_VARIABLE, "")
+    if descriptor.isascii() and descriptor.isdigit():
+        with suppress(OSError):  # whoever started us may be gone, and the door opens all the same
+            os.write(int(descriptor), b"ready\n")
+            os.close(int(descriptor))

@@ -1,29 +1,49 @@
 """The settings: one frozen value, read once from TOML and `DOORWARD_*`.
 
-The environment wins over the file. Every field has a safe default; secrets are file references.
-Nothing below floor 6 sees this value: `runtime.compose` hands each part what it needs.
+The environment wins over the file; a variable that is empty counts as not set. Every field has a safe
+default; secrets are file references. Nothing below floor 6 sees this value: `runtime.compose` hands
+each part what it needs.
 """
 
 from __future__ import annotations
 
+import difflib
 import os
+import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from doorward.core.errors import ConfigurationError, Fault
+from doorward.authority.publication import parse_status_url
+from doorward.core.errors import ConfigurationError, DoorwardError, Fault
+from doorward.core.names import parse_principal_name, parse_trust_domain
 
 HIGHEST_PORT = 65535
+LONGEST_STALENESS = timedelta(seconds=5)
+"""A gateway that was not heard of for 15 s counts as one that admits nobody (`authority.gateways`)."""
+
+_PREFIX = "DOORWARD_"
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?) ?([smhd]?)", re.ASCII)
+_PORT = re.compile(r"[0-9]{1,5}", re.ASCII)
+_NEAR = 0.85
 
 
 def parse_listen(text: str) -> str:
     """Check `address:port` (an IPv6 address in brackets) and return it."""
-    address, colon, port = text.rpartition(":")
-    if not colon or not address or not port.isdigit() or not 0 <= int(port) <= HIGHEST_PORT:
+    host, _, port = text.rpartition(":")
+    try:
+        bracketed = host.startswith("[") and host.endswith("]")
+        version = ip_address(host[1:-1] if bracketed else host).version
+        good = (version == 6) is bracketed and _PORT.fullmatch(port) and 1 <= int(port) <= HIGHEST_PORT  # noqa: PLR2004
+    except ValueError:
+        good = False
+    if not good:
         raise ValueError("write it as address:port, for instance 127.0.0.1:8443 or [::]:8443")
     return text
 
@@ -34,49 +54,100 @@ def split_listen(text: str) -> tuple[str, int]:
     return address.strip("[]"), int(port)
 
 
+def parse_duration(value: Any) -> timedelta:
+    """Return a duration written as seconds (`5`, `0.5`) or with a unit (`5s`, `30m`, `12h`, `7d`)."""
+    if isinstance(value, timedelta):
+        return value
+    found = None if isinstance(value, bool) else _DURATION.fullmatch(str(value))
+    if not found:
+        raise ValueError("write it as a number and a unit, for instance 5s, 30m, 12h or 7d")
+    try:
+        return timedelta(**{_UNITS[found.group(2) or "s"]: float(found.group(1))})
+    except OverflowError:
+        raise ValueError("it is too long") from None
+
+
+def _checked(parse: Callable[[str], object]) -> AfterValidator:
+    """Return a validator that takes what `parse` takes, and an empty text."""
+
+    def check(text: str) -> str:
+        try:
+            if text:
+                parse(text)
+        except DoorwardError as error:
+            raise ValueError("; ".join(filter(None, (error.detail, error.hint)))) from None
+        return text
+
+    return AfterValidator(check)
+
+
 Listen = Annotated[str, AfterValidator(parse_listen)]
+Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
 
 
 class Settings(BaseModel):
-    """Everything that can be set. The docstring under each field is its documentation."""
+    """Everything that can be set; the description of each field is its documentation."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     data: Path = Field(description="Directory of the database, the keys and the gateway's files.")
-    trust_domain: str = Field(default="", description="Domain of all names in certificates; fixed by `init`.")
+    trust_domain: Annotated[str, _checked(parse_trust_domain)] = Field(
+        default="", description="Domain of all names in certificates; fixed by `init`."
+    )
     gateway_listen: Listen = Field(default="0.0.0.0:8443", description="Where the door listens.")
     gateway_public_port: int = Field(
-        default=0, ge=0, le=HIGHEST_PORT, description="Port that people see in links; 0 is the gateway's own port."
+        default=0,
+        ge=0,
+        le=HIGHEST_PORT,
+        description="Port that people see in links; 0 is the gateway's own port.",
     )
-    gateway_name: str = Field(default="gateway-1", description="Name of this gateway in status and records.")
+    gateway_name: Annotated[str, _checked(parse_principal_name)] = Field(
+        default="gateway-1", min_length=1, description="Name of this gateway in status and records."
+    )
     gateway_workers: int = Field(default=2, ge=1, le=256, description="Envoy's worker threads.")
     status_listen: Listen = Field(
         default="127.0.0.1:8480", description="Where CRL, OCSP and CA certificates are served."
     )
-    status_url: str = Field(
+    status_url: Annotated[str, _checked(parse_status_url)] = Field(
         default="",
         description="Public address of the status listener, baked into certificates; empty is http://status_listen.",
     )
     passphrase_file: Path | None = Field(
         default=None, description="File with the passphrase of the key store; readable by its owner only."
     )
-    user: str = Field(default="doorward", description="Ordinary user of the running parts when started by root.")
-    max_staleness: timedelta = Field(
-        default=timedelta(seconds=5),
+    user: str = Field(
+        default="doorward",
+        min_length=1,
+        description="Ordinary user of the running parts when started by root.",
+    )
+    max_staleness: Duration = Field(
+        default=LONGEST_STALENESS,
+        gt=timedelta(0),
+        le=LONGEST_STALENESS,
         description="How old a gateway's knowledge may be before it refuses new connections.",
     )
-    connection_lifetime: timedelta = Field(
+    connection_lifetime: Duration = Field(
         default=timedelta(hours=12),
+        ge=timedelta(minutes=1),
         description="Longest life of one connection; the certificate's end may come first.",
     )
-    drain_time: timedelta = Field(
-        default=timedelta(seconds=30), description="How long connections of a replaced Envoy may go on."
+    drain_time: Duration = Field(
+        default=timedelta(seconds=30),
+        ge=timedelta(0),
+        le=timedelta(hours=1),
+        description="How long connections of a replaced Envoy may go on.",
     )
-    crl_lifetime: timedelta = Field(
-        default=timedelta(hours=24), description="Time between a CRL's thisUpdate and nextUpdate."
+    crl_lifetime: Duration = Field(
+        default=timedelta(hours=24),
+        ge=timedelta(minutes=1),
+        description="Time between a CRL's thisUpdate and nextUpdate.",
     )
-    ocsp_lifetime: timedelta = Field(default=timedelta(hours=12), description="The same for OCSP answers.")
-    log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$", description="Detail of the log.")
+    ocsp_lifetime: Duration = Field(
+        default=timedelta(hours=12), ge=timedelta(minutes=1), description="The same for OCSP answers."
+    )
+    log_level: str = Field(
+        default="info", pattern="^(debug|info|warning|error)$", description="Detail of the log."
+    )
 
     @property
     def public_status_url(self) -> str:
@@ -89,11 +160,11 @@ class Settings(BaseModel):
         return self.gateway_public_port or split_listen(self.gateway_listen)[1]
 
 
-def default_data() -> Path:
+def default_data(environ: Mapping[str, str]) -> Path:
     """Return the data directory of this user where none is named."""
     if os.geteuid() == 0:
         return Path("/var/lib/doorward")
-    base = os.environ.get("XDG_DATA_HOME")
+    base = environ.get("XDG_DATA_HOME")
     return Path(base) / "doorward" if base else Path.home() / ".local" / "share" / "doorward"
 
 
@@ -103,33 +174,41 @@ def load_settings(*, environ: Mapping[str, str], data: Path | None = None, **exp
     Raises:
         ConfigurationError: with every fault, its file or variable, and what to write instead.
     """
-    folder = data or (Path(environ["DOORWARD_DATA"]) if environ.get("DOORWARD_DATA") else default_data())
-    folder = folder.absolute()
+    named = environ.get(f"{_PREFIX}DATA")
+    folder = (data or (Path(named) if named else default_data(environ))).absolute()
     file = folder / "doorward.toml"
-    values: dict[str, Any] = {"data": folder}
+    values: dict[str, Any] = {}
     origin: dict[str, str] = {}
-    for key, value in _read_file(file).items():
-        values[key] = value
-        origin[key] = str(file)
-    for name, value in environ.items():
-        if name.startswith("DOORWARD_") and name.removeprefix("DOORWARD_").lower() in Settings.model_fields:
-            key = name.removeprefix("DOORWARD_").lower()
-            if key != "data":
-                values[key] = value
-                origin[key] = name
-    values.update({key: value for key, value in explicit.items() if value is not None})
+    for source, given in (
+        *((str(file), one) for one in read_settings_file(file).items()),
+        *((f"{_PREFIX}{key.upper()}", (key, text)) for key, text in _from_environment(environ).items()),
+        *(("arguments", one) for one in explicit.items() if one[1] is not None),
+    ):
+        values[given[0]] = given[1]
+        origin[given[0]] = source
+    faults = _misspelt(environ)
+    if "data" in values:
+        faults.append(_no_such_setting("data", origin["data"], "name it with --data or DOORWARD_DATA"))
     try:
-        return Settings(**values)
+        settings = Settings(**{**values, "data": folder})
     except ValidationError as error:
-        raise ConfigurationError([_fault(one, origin) for one in error.errors()]) from None
+        faults += [_fault(one, origin) for one in error.errors()]
+    if faults:
+        raise ConfigurationError(faults)
+    return settings
 
 
-def _read_file(file: Path) -> dict[str, Any]:
+def read_settings_file(file: Path) -> dict[str, Any]:
+    """Return what a settings file says, unchecked; nothing where there is none.
+
+    Raises:
+        ConfigurationError: `settings-unreadable`.
+    """
     try:
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         why = error.strerror if isinstance(error, OSError) else str(error)
         raise ConfigurationError(
             [
@@ -143,18 +222,43 @@ def _read_file(file: Path) -> dict[str, Any]:
         ) from None
 
 
+def _from_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    keys = (key for key in Settings.model_fields if key != "data")
+    return {key: text for key in keys if (text := environ.get(f"{_PREFIX}{key.upper()}"))}
+
+
+def _misspelt(environ: Mapping[str, str]) -> list[Fault]:
+    """Return a fault for each variable that looks like a setting and is none.
+
+    Others are left alone: containers are given variables such as DOORWARD_PORT by their surroundings.
+    """
+    names = [f"{_PREFIX}{key.upper()}" for key in Settings.model_fields]
+    faults = []
+    for name in sorted(environ):
+        if name.startswith(_PREFIX) and name not in names:
+            near = difflib.get_close_matches(name, names, n=1, cutoff=_NEAR)
+            if near:
+                faults.append(_no_such_setting("", name, f"did you mean {near[0]}?"))
+    return faults
+
+
 def _fault(error: Any, origin: Mapping[str, str]) -> Fault:
     key = ".".join(str(part) for part in error["loc"])
+    place = origin.get(key, "arguments")
     if error["type"] == "extra_forbidden":
-        message, hint = (
-            "there is no such setting",
-            f"settings are: {', '.join(sorted(Settings.model_fields))}",
-        )
-    else:
-        message, hint = (
-            str(error["msg"]).removeprefix("Value error, "),
-            f"the value was {str(error['input'])[:80]!r}",
-        )
+        near = difflib.get_close_matches(key, Settings.model_fields, n=1)
+        known = ", ".join(sorted(one for one in Settings.model_fields if one != "data"))
+        return _no_such_setting(key, place, f"did you mean {near[0]}?" if near else f"settings are: {known}")
     return Fault(
-        code="setting-invalid", message=message, hint=hint, file=origin.get(key, "arguments"), key=key
+        code="setting-invalid",
+        message=str(error["msg"]).removeprefix("Value error, "),
+        hint=f"the value was {str(error['input'])[:80]!r}",
+        file=place,
+        key=key,
+    )
+
+
+def _no_such_setting(key: str, place: str, hint: str) -> Fault:
+    return Fault(
+        code="setting-unknown", message="there is no such setting here", hint=hint, file=place, key=key
     )

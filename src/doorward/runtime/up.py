@@ -1,12 +1,13 @@
 """`doorward up`: a small parent that runs and restarts `serve` and `gateway` on this machine.
 
-Not here: anything that the two do. A child that ends is started again within a second, with growing
-pauses while it keeps failing; a child that cannot start because of its settings ends `up` as well.
+Not here: anything that the two do. One that does not come up at the start ends `up` as well; one that
+ends later is started again within a second, with growing pauses while it keeps failing.
 """
 
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from types import MappingProxyType
 import structlog
 
 from doorward.core.errors import Unavailable
+from doorward.runtime.roles import READY_VARIABLE
 from doorward.runtime.settings import Settings
 
 ROLES = ("serve", "gateway")
@@ -26,6 +28,7 @@ READY_SECONDS = 30.0
 GRACE_SECONDS = 12.0
 SETTLED_SECONDS = 10.0
 LONGEST_PAUSE_SECONDS = 10.0
+_TICK_SECONDS = 0.1
 
 _log = structlog.get_logger("doorward.up")
 
@@ -52,30 +55,53 @@ class Up:
         self._environment = environment
         self._children: dict[str, _Child] = {}
 
-    def start(self) -> None:
-        """Start both roles and wait until they are ready.
+    def pids(self) -> dict[str, int]:
+        """Return the process of each role."""
+        return {role: child.process.pid for role, child in self._children.items()}
+
+    def start(self, stop: threading.Event | None = None) -> bool:
+        """Start both roles, one after the other, and wait until they are ready.
+
+        Args:
+            stop: where it is set meanwhile, whatever was started is ended again.
+
+        Returns:
+            Whether they are ready; False where `stop` was set.
 
         Raises:
-            Unavailable: `role-failed` where one ended before it was ready; its own words went to
-                standard error.
+            Unavailable: `role-failed` where one ended before it was ready, `role-not-ready` where one
+                took too long; its own words went to standard error.
         """
+        stop = stop or threading.Event()
         try:
             for role in ROLES:
-                self._children[role] = self._spawn(role)
+                reading, writing = os.pipe()
+                try:
+                    child = self._children[role] = _Child(role, self._launch(role, writing), time.monotonic())
+                    os.close(writing)
+                    writing = -1
+                    ready = _await_ready(child, reading, stop)
+                finally:
+                    os.close(reading)
+                    if writing >= 0:
+                        os.close(writing)
+                if not ready:
+                    self.end()
+                    return False
         except BaseException:
             self.end()
             raise
+        return True
 
     def watch(self, stop: threading.Event, *, restarted: Callable[[str], None]) -> None:
         """Start children again that end, until `stop` is set."""
-        while not stop.wait(0.1):
+        while not stop.wait(_TICK_SECONDS):
             for child in self._children.values():
                 status = child.process.poll()
-                if status is None:
-                    if time.monotonic() - child.began > SETTLED_SECONDS:
-                        child.failures = 0
-                    continue
-                self._again(child, status, restarted)
+                if status is not None:
+                    self._again(child, status, restarted)
+                elif time.monotonic() - child.began > SETTLED_SECONDS:
+                    child.failures = 0
 
     def end(self) -> None:
         """Ask the children to stop, gateway first, and wait for them."""
@@ -90,44 +116,68 @@ class Up:
                 child.process.kill()
                 child.process.wait()
 
+    def abandon(self) -> None:
+        """Ask every child to stop and wait for none: for whoever cannot wait either."""
+        for child in self._children.values():
+            child.process.send_signal(signal.SIGTERM)
+
     def _again(self, child: _Child, status: int, restarted: Callable[[str], None]) -> None:
         now = time.monotonic()
         if not child.retry_at:
             child.failures += 1
-            pause = 0.0 if child.failures == 1 else min(LONGEST_PAUSE_SECONDS, 0.5 * 2**child.failures)
+            pause = pause_after(child.failures)
             child.retry_at = now + pause
             _log.error(
                 "a part ended and is started again", part=child.role, status=status, pause_seconds=pause
             )
-        if now >= child.retry_at:
-            child.process, ready = self._launch(child.role)
-            os.close(ready)
-            child.began, child.retry_at = now, 0.0
-            restarted(child.role)
-
-    def _spawn(self, role: str) -> _Child:
-        process, ready = self._launch(role)
-        child = _Child(role=role, process=process, began=time.monotonic())
-        self._children[role] = child
-        with os.fdopen(ready, "rb") as pipe:
-            if pipe.readline() != b"ready\n":
-                raise Unavailable(
-                    "role-failed",
-                    f"`doorward {role}` did not start (status {process.wait(GRACE_SECONDS)})",
-                    hint="it said why just above",
-                )
-        return child
-
-    def _launch(self, role: str) -> tuple[subprocess.Popen[bytes], int]:
-        reading, writing = os.pipe()
+        if now < child.retry_at:
+            return
+        child.began, child.retry_at = now, 0.0
         try:
-            process = subprocess.Popen(  # noqa: S603  our own program and arguments
-                [sys.executable, "-m", "doorward.cli", role, "--data", str(self._settings.data)],
-                env={**os.environ, **self._environment, "DOORWARD_READY_FD": str(writing)},
-                stdin=subprocess.DEVNULL,
-                pass_fds=(writing,),
-                start_new_session=True,
+            child.process = self._launch(child.role)
+        except OSError as error:  # no memory, no processes: later there may be
+            _log.error("a part cannot be started", part=child.role, why=error.strerror)
+            return
+        restarted(child.role)
+
+    def _launch(self, role: str, ready: int | None = None) -> subprocess.Popen[bytes]:
+        environment = {**os.environ, **self._environment}
+        environment.pop(READY_VARIABLE, None)
+        if ready is not None:
+            environment[READY_VARIABLE] = str(ready)
+        return subprocess.Popen(  # noqa: S603  our own program and arguments
+            [sys.executable, "-m", "doorward.cli", role, "--data", str(self._settings.data)],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            pass_fds=() if ready is None else (ready,),
+            start_new_session=True,
+        )
+
+
+def pause_after(failures: int) -> float:
+    """Return the seconds to wait before a part that failed so often in a row is started again."""
+    return 0.0 if failures <= 1 else min(LONGEST_PAUSE_SECONDS, 0.5 * 2.0 ** min(failures, 16))
+
+
+def _await_ready(child: _Child, pipe: int, stop: threading.Event) -> bool:
+    limit = time.monotonic() + READY_SECONDS
+    while not select.select([pipe], [], [], _TICK_SECONDS)[0]:
+        if stop.is_set():
+            return False
+        if time.monotonic() > limit:
+            raise Unavailable(
+                "role-not-ready",
+                f"`doorward {child.role}` was not ready after {READY_SECONDS:g} seconds",
+                hint="its log, just above, says what it waits for",
             )
-        finally:
-            os.close(writing)
-        return process, reading
+    if os.read(pipe, 6) == b"ready\n":
+        return True
+    try:
+        status = str(child.process.wait(GRACE_SECONDS))
+    except subprocess.TimeoutExpired:
+        status = "unknown"
+    raise Unavailable(
+        "role-failed",
+        f"`doorward {child.role}` did not start (status {status})",
+        hint="it said why just above",
+    )
