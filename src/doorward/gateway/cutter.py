@@ -23,7 +23,7 @@ from doorward.core.errors import DoorwardError
 from doorward.core.ports import Clock
 from doorward.gateway import pidfd, sockdiag
 from doorward.gateway.endpoints import Endpoint, parse_endpoint
-from doorward.gateway.sockdiag import CutOutcome, SocketFacts
+from doorward.gateway.sockdiag import CutOutcome, SocketFacts, TcpState
 
 _BATCH = 256
 """Connections looked up together before they are ended: the look-ups must not be old by then."""
@@ -175,6 +175,8 @@ class Cutter:
                 facts = _look_up(connection)
                 if isinstance(facts, CutOutcome):
                     outcomes[connection.cookie] = facts
+                elif not facts.inode and facts.state is not TcpState.ESTABLISHED:
+                    outcomes[connection.cookie] = CutOutcome.GONE  # Envoy has closed it, the kernel flushes
                 else:
                     present.append(facts)
             outcomes.update(pidfd.end_connections(self._envoy_pids(), present))

@@ -255,13 +255,13 @@ class Publishing:
             raise _no_certificate()
         published = self._publisher.publish(compiled.resources, self._admin())
         self._publisher.repair(self._admin())
-        if published.changed:
+        self._finished(ground, compiled)
+        self._end_short(ground)
+        if published.changed:  # last: new connections wait for the gate, not for this record
             _log.info("published", revision=ground.revision, milliseconds=round(published.seconds * 1000))
             self._record(
                 EventType.GATEWAY_PUBLISHED, {"revision": ground.revision, "sha256": published.version}
             )
-        self._finished(ground, compiled)
-        self._end_short(ground)
         return RETRY_SECONDS if compiled.missing else CHECK_SECONDS
 
     def _finished(self, ground: _Ground, compiled: _Compiled) -> None:

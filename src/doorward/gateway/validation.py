@@ -70,6 +70,8 @@ class Validator:
             "-c",
             str(path),
             "--disable-hot-restart",
+            "--concurrency",  # without it Envoy prepares for as many workers as the machine has cores
+            "1",
             "--log-level",
             "critical",
         ]
