@@ -225,6 +225,7 @@ class Session:
 def short_folder() -> Iterator[Path]:
     """Yield a folder whose path is short enough for sockets below it."""
     folder = Path(tempfile.mkdtemp(prefix="dw-", dir="/tmp"))
+    folder.chmod(0o711)  # as root, the running parts become a user who must pass
     try:
         yield folder
     finally:

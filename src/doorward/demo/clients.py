@@ -85,7 +85,8 @@ class Visitor:
         except (OSError, http.client.HTTPException) as error:
             if connection is not None:
                 connection.close()
-            self._kept = None
+            if connection is self._kept:
+                self._kept = None
             return Outcome(failure=words_of(error))
         if keep:
             self._kept = connection

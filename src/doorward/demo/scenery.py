@@ -6,6 +6,7 @@ Data are temporary and ports free unless told otherwise; nothing outside the giv
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import socket
 import tempfile
@@ -119,7 +120,11 @@ def scenery(folder: Path, *, port: int | None) -> Iterator[Scenery]:
         up.start()
         try:
             document = DOCUMENT.format(domain=DOMAIN, host=HOST, port=bank_port)
-            yield _furnish(installation, folder, bank, document, up)
+            scene = _furnish(installation, folder, bank, document, up)
+            with contextlib.ExitStack() as leaving:
+                for visitor in scene.visitors.values():
+                    leaving.callback(visitor.close)
+                yield scene
         finally:
             up.end()
             installation.close()

@@ -16,8 +16,13 @@ from doorward.runtime.compose import Installation
 from doorward.runtime.world import SystemClock, SystemRandom
 
 
-def make_stranger(folder: Path, installation: Installation) -> tuple[Path, Path]:
-    """Make a certificate that says "alice", signed by a key that is not ours under our issuer's name.
+def make_stranger(folder: Path, installation: Installation, *, same_name: bool) -> tuple[Path, Path]:
+    """Make a certificate that says "alice", signed by a key that is not ours.
+
+    Args:
+        folder: where to put it.
+        installation: whose issuing authority's name is used, where `same_name` is set.
+        same_name: whether her authority calls itself like ours.
 
     Returns:
         The PEM files of the certificate and its key.
@@ -25,14 +30,15 @@ def make_stranger(folder: Path, installation: Installation) -> tuple[Path, Path]
     with installation.services.work.read() as books:
         issuing = books.authorities.current(AuthorityKind.ISSUING)
     assert issuing is not None
-    issuer = x509.load_der_x509_certificate(issuing.der)
+    ours = x509.load_der_x509_certificate(issuing.der).subject
+    hers = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Mallory's authority")])
     their_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     now = SystemClock().now()
     identity = x509.UniformResourceIdentifier("spiffe://doorward.localhost/person/alice")
     certificate = (
         x509.CertificateBuilder()
         .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "alice")]))
-        .issuer_name(issuer.subject)
+        .issuer_name(ours if same_name else hers)
         .public_key(key.public_key())
         .serial_number(int.from_bytes(SystemRandom().token(16)) >> 1)
         .not_valid_before(now - timedelta(minutes=5))

@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.rule import Rule
 
-_WIDTH = 46
+_WIDTH = 42
+"""Columns of what was looked at; with what was seen a line fits into 80."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +42,7 @@ class Teller:
     def title(self, text: str, under: str) -> None:
         """Print the head of the story."""
         self._print(Rule(f"[bold]{escape(text)}[/bold]", style="blue"))
-        self._print(f"[dim]{escape(under)}[/dim]\n")
+        self._print(f"[dim]{escape(under)}[/dim]")
 
     @contextmanager
     def preparing(self, text: str) -> Iterator[None]:
@@ -52,10 +53,11 @@ class Teller:
         with self.console.status(f"[dim]{escape(text)} …[/dim]", spinner="dots"):
             yield
 
-    def begin(self, number: int, text: str) -> None:
-        """Begin a scene."""
+    def begin(self, number: int, text: str, why: str) -> None:
+        """Begin a scene: its title, and in a sentence what makes it come out as it must."""
         self.scene = text
-        self._print(f"[bold blue]{number:>2}[/bold blue]  [bold]{escape(text)}[/bold]")
+        self._print(f"\n[bold blue]{number:>2}[/bold blue]  [bold]{escape(text)}[/bold]")
+        self._print(f"    [dim]{escape(why)}[/dim]")
 
     def compare(self, what: str, expected: str, seen: str, *, note: str = "") -> None:
         """Compare what happened with what had to."""
@@ -67,7 +69,7 @@ class Teller:
         mark = "[green]✓[/green]" if good else "[red]✗[/red]"
         line = f"    {mark} {escape(what):<{_WIDTH}} {escape(seen)}"
         if note:
-            line += f"  [dim]{escape(note)}[/dim]"
+            line += f"\n      [dim]{escape(note)}[/dim]"
         if not good:
             line += f"\n      [red]had to be: {escape(expected)}[/red]"
         self._print(line)

@@ -18,6 +18,7 @@ from __future__ import annotations
 import fcntl
 import os
 import stat
+import stat
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,7 +124,23 @@ class Layout:
         """Give the shared folders, and what is in them, to the ordinary user; needs root.
 
         The data directory itself stays root's and becomes passable (0711), not readable.
+
+        Raises:
+            ConfigurationError: `data-unreachable` where that user may not pass a folder above it.
         """
+        for folder in self.data.absolute().parents:
+            facts = folder.stat()
+            if not _may_pass(facts, uid, gid):
+                raise ConfigurationError(
+                    [
+                        Fault(
+                            code="data-unreachable",
+                            message=f"user {uid} of the running parts may not enter {folder}",
+                            hint=f"choose another place with --data, or let others pass: chmod o+x {folder}",
+                            key="data",
+                        )
+                    ]
+                )
         self.data.chmod(0o711)
         for folder in self.shared_folders():
             for path in (folder, *folder.iterdir()):
@@ -165,3 +182,11 @@ def only_one(layout: Layout, role: str) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def _may_pass(facts: os.stat_result, uid: int, gid: int) -> bool:
+    if facts.st_uid == uid:
+        return bool(facts.st_mode & stat.S_IXUSR)
+    if facts.st_gid == gid:
+        return bool(facts.st_mode & stat.S_IXGRP)
+    return bool(facts.st_mode & stat.S_IXOTH)

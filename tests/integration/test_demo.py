@@ -1,0 +1,85 @@
+"""The demo plays its story on real processes, and says so when it does not come out as told."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from doorward.cli.__main__ import main
+from doorward.core.errors import NotFound
+from doorward.demo import story
+from doorward.demo.tampering import alter_one_byte
+from tests.support.doorway import free_port, short_folder
+
+pytestmark = pytest.mark.xdist_group("demo")
+
+
+def test_the_story_comes_out_as_told() -> None:
+    """`doorward demo --once --json` plays every scene, all as told, and exits 0."""
+    result = CliRunner().invoke(main, ["demo", "--once", "--json"])
+    told = json.loads(result.stdout)
+    assert [one for one in told["findings"] if not one["good"]] == []
+    assert result.exit_code == 0
+    assert len({one["scene"] for one in told["findings"]}) == len(story.SCENES)
+
+
+def test_a_story_that_comes_out_otherwise_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A scene that differs, and one that breaks, are told as such, and the exit code is 1."""
+
+    def differs(_scene: Any, tell: Any) -> None:
+        tell.compare("the bank's door", "closed", "open")
+
+    def breaks(_scene: Any, _tell: Any) -> None:
+        raise RuntimeError("the scenery fell over")
+
+    monkeypatch.setattr(story, "SCENES", (("One", "because", differs), ("Two", "because", breaks)))
+    result = CliRunner().invoke(main, ["demo", "--once"])
+    assert result.exit_code == 1
+    assert "had to be: closed" in result.stdout
+    assert "the scenery fell over" in result.stdout
+
+
+def test_without_once_it_stays_up_and_offers_commands() -> None:
+    """The demo stays up until it is asked to stop, and leaves nothing running or lying about."""
+    with short_folder() as folder:
+        command = [
+            sys.executable,
+            "-m",
+            "doorward.cli",
+            "demo",
+            "--keep",
+            str(folder / "kept"),
+            "--port",
+            str(free_port()),
+        ]
+        environment = {**os.environ, "PYTHONPATH": "src"}
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+            lines = []
+            limit = time.monotonic() + 60
+            while time.monotonic() < limit and not any("Ctrl-C" in line for line in lines):
+                lines.append(process.stdout.readline())  # type: ignore[union-attr]
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=30)
+        text = "".join(lines)
+        assert "curl -s --cacert" in text
+        assert "doorward person suspend" in text
+        left = subprocess.run(["pgrep", "-f", str(folder)], capture_output=True, check=False)
+        assert left.stdout == b""
+        assert (folder / "kept" / "data" / "db" / "doorward.db").exists()
+
+
+def test_an_event_that_is_not_stored_cannot_be_altered(tmp_path: Path) -> None:
+    """The tampering names its failure instead of pretending."""
+    file = tmp_path / "doorward.db"
+    file.write_bytes(b"nothing of the kind")
+    with pytest.raises(NotFound):
+        alter_one_byte(file, "evt_aaaaaaaaaaaaaaaaaaaa")
