@@ -1,4 +1,4 @@
-"""The tutorial's commands do what it says."""
+"""The commands of the tutorial, and of how-to pages that can be played, do what the pages say."""
 
 from __future__ import annotations
 
@@ -14,3 +14,10 @@ from tests.support.walkthrough import ROOT, play_page
 def test_the_tutorial_is_as_told() -> None:
     """Every command of the tutorial runs in order and prints what the page shows."""
     play_page(ROOT / "docs" / "tutorial.md", first="export PATH")
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="the page looks at the export with openssl")
+def test_keeping_the_root_offline_is_as_told() -> None:
+    """Every command of the how-to runs in order and prints what the page shows."""
+    page = ROOT / "docs" / "how-to" / "keep-the-root-offline.md"
+    play_page(page, first="openssl rand", before="doorward init --trust-domain corp.localhost")

@@ -29,7 +29,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-
 ROOT = Path(__file__).resolve().parent.parent.parent
 READY_SECONDS = 60.0
 BLOCK_SECONDS = 120.0
@@ -121,17 +120,19 @@ def read_blocks(page: Path) -> list[Block]:
     ]
 
 
-def play_page(page: Path, *, first: str) -> None:
+def play_page(page: Path, *, first: str, before: str = "") -> None:
     """Play a page from the first shell block that holds some text; fail where the page is not true.
 
     Args:
         page: the Markdown file.
         first: text of the block with which to begin.
+        before: commands that make what the page takes for granted.
     """
     blocks = read_blocks(page)
     start = next(at for at, block in enumerate(blocks) if block.kind.startswith("sh") and first in block.text)
     with open_walk() as walk:
-        printed = ""
+        printed, well = walk.play(walk.translate(before) or ":")
+        assert well, printed
         output: Path | None = None
         for block in blocks[start:]:
             place = f"{page.name}, line {block.line}"
