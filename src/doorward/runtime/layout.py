@@ -18,7 +18,6 @@ from __future__ import annotations
 import fcntl
 import os
 import stat
-import stat
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,0 +1,88 @@
+"""Jobs: each in its thread, none ends of a bad moment, all end when told."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from doorward.core.errors import Unavailable
+from doorward.runtime.jobs import Job, Jobs
+
+
+class Impatient(threading.Event):
+    """A flag whose waiting takes no time; it notes for how long it was to wait."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waited: list[float | None] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Note it, and return at once."""
+        self.waited.append(timeout)
+        return self.is_set()
+
+
+def run(work: Callable[[], bool], stop: Impatient, wait: Callable[[float], object] = lambda _: None) -> None:
+    """Run one job until it is stopped."""
+    jobs = Jobs([Job(name="test", work=work, seconds=0.25, wait=wait)], stop)
+    jobs.start()
+    jobs.join(10)
+    assert stop.is_set()
+
+
+def test_a_job_goes_on_as_long_as_there_is_work() -> None:
+    """Work that says there is more is done again at once; then the job waits its time."""
+    stop, story = Impatient(), []
+    answers = iter([True, True, False])
+
+    def work() -> bool:
+        story.append("work")
+        return next(answers)
+
+    def wait(seconds: float) -> None:
+        story.append(f"wait {seconds}")
+        stop.set()
+
+    run(work, stop, wait)
+    assert story == ["work", "work", "work", "wait 0.25"]
+
+
+def test_a_job_survives_what_goes_wrong() -> None:
+    """Neither an error that was foreseen nor a defect ends it: it pauses and tries again."""
+    stop = Impatient()
+    troubles: list[Exception | None] = [
+        Unavailable("database-unavailable", "away"),
+        RuntimeError("defect"),
+        None,
+    ]
+    done: list[int] = []
+
+    def work() -> bool:
+        trouble = troubles.pop(0)
+        if trouble:
+            raise trouble
+        done.append(1)
+        stop.set()
+        return True
+
+    run(work, stop)
+    assert done == [1]
+    assert stop.waited == [1.0, 1.0]
+
+
+def test_a_job_with_endless_work_stops() -> None:
+    """Being told to stop counts between two pieces of work too."""
+    stop, count = Impatient(), iter(range(100))
+
+    def work() -> bool:
+        if next(count) == 5:
+            stop.set()
+        return True
+
+    run(work, stop)
+    assert next(count) == 6
+
+
+def test_jobs_that_were_never_started_can_be_waited_for() -> None:
+    """Where the start failed there is nothing to wait for, and no error hides the reason."""
+    Jobs([Job(name="test", work=lambda: False, seconds=1.0, wait=lambda _: None)], threading.Event()).join(1)
