@@ -43,11 +43,11 @@ from doorward.policy.decision import GRANTS_LIMIT_BYTES, render_grants
 from doorward.wire.client_cert import render_client_cert
 from doorward.wire.header_text import encode_header_text
 
-ATTEMPTS = 5
+ATTEMPTS = 20
 """Judgements of one connection before it is refused: each further one needs a change in between."""
 
 GATE_SECONDS = 3.0
-"""Longest wait for Envoy to enforce a new policy; publishing takes about 0.15 s. Envoy gives us 5 s."""
+"""Longest wait, in all, for Envoy to enforce new policies; each takes about 0.15 s. Envoy gives us 5 s."""
 
 LARGEST_CERTIFICATE = 64 * 1024
 """Of URL-encoded PEM; a leaf with a 8192-bit RSA key is under 8 KiB."""
@@ -161,6 +161,7 @@ class Authorizer:
             gateway_id=self._around.gateway_id,
             connection_id=pending.connection_id,
         )
+        patience = self._clock.monotonic() + GATE_SECONDS
         for _ in range(ATTEMPTS):
             if not self._around.fresh():
                 return self._refuse(pending, Reason.KNOWLEDGE_STALE.value)
@@ -168,7 +169,7 @@ class Authorizer:
             if decision.verdict.outcome is not Outcome.GOOD:
                 self._around.record(decision.event)
                 return self._refuse(pending, *(reason.value for reason in decision.verdict.reasons))
-            if not self._gate.wait(decision.revision, GATE_SECONDS):
+            if not self._gate.wait(decision.revision, max(0.0, patience - self._clock.monotonic())):
                 if self._gate.revision < decision.revision:
                     break  # Envoy gives us no time for another wait
                 continue

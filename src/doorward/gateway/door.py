@@ -146,6 +146,7 @@ class Gateway:
             validator=Validator(options.envoy.binary, folder=options.folder),
             admin=lambda: running.admin if (running := self.supervisor.running) else None,
             published=self._news.set,
+            followed=lambda: self.follower.seq,
         )
         decider = AccessDecider(services)
         self.follower = Follower(

@@ -4,7 +4,9 @@ Not here: compiling (enforcement), writing and confirming files (publisher). One
 apart from the follower, so that a revocation never waits for Envoy.
 
 The steps of a publication (the order of `enforcement.transition`):
-1. read policy, applications and authorities as of one number of the change sequence;
+1. read policy, applications and authorities as of one number of the change sequence, and wait until
+   the follower has acted on it: connections that lost something are gone, nobody is admitted by an
+   older judgement any more, and of every live connection it is known who it is now;
 2. have a server certificate for each door, and order those that are missing;
 3. end whoever holds an id of the new policy that it does not deserve;
 4. compile, with aliases for connections that lost nothing but whose ids changed;
@@ -50,7 +52,8 @@ from doorward.gateway.gate import PolicyGate
 from doorward.gateway.publisher import Admin, Publisher
 from doorward.gateway.server_certificates import ServerCertificates
 from doorward.gateway.validation import Validator
-from doorward.policy.model import Document
+from doorward.policy.decision import authority_of
+from doorward.policy.model import AppPolicy, Document
 
 ENROL_PURPOSE = "enrol"
 PATIENCE_SECONDS = 1.5
@@ -61,6 +64,10 @@ Usual are 0.1 s. New connections wait meanwhile, and the authorizer holds their 
 CARRIED_LIFETIME = timedelta(minutes=10)
 """How long a connection may live by an alias (DESIGN 2.1(5))."""
 
+FOLLOWER_SECONDS = 1.0
+"""How long the follower may need for what is to be published; some milliseconds are usual."""
+
+POLL_SECONDS = 0.002
 RETRY_SECONDS = 2.0
 CHECK_SECONDS = 60.0
 
@@ -99,6 +106,7 @@ class _Compiled:
     """What is to be published; `purposes` have or wait for a certificate, `missing` ones have none yet."""
 
     resources: Resources
+    aliases: Mapping[str, frozenset[str]]
     purposes: frozenset[str]
     missing: tuple[str, ...]
 
@@ -117,6 +125,7 @@ class Publishing:
         validator: asks the real Envoy whether it would take a configuration.
         admin: the admin interface of the running Envoy, None while none runs.
         published: called when a publication is in force.
+        followed: the number of the change sequence that the follower has acted on.
     """
 
     def __init__(
@@ -132,6 +141,7 @@ class Publishing:
         validator: Validator,
         admin: Callable[[], Admin | None],
         published: Callable[[], None],
+        followed: Callable[[], int],
     ) -> None:
         self._services = services
         self._gateway_id = gateway_id
@@ -143,6 +153,7 @@ class Publishing:
         self._validator = validator
         self._admin = admin
         self._published = published
+        self._followed = followed
         self._working = threading.Lock()  # `prepare` and `step` come from different threads
         self._xds = Path()
         self._epoch = 0
@@ -249,6 +260,7 @@ class Publishing:
         if self._publisher is None:
             return RETRY_SECONDS  # no Envoy was prepared yet
         ground = self._read_ground()
+        self._await_follower(ground.seq)
         self._end_overreaching(ground)
         compiled = self._compile(ground)
         if compiled is None:
@@ -256,7 +268,7 @@ class Publishing:
         published = self._publisher.publish(compiled.resources, self._admin())
         self._publisher.repair(self._admin())
         self._finished(ground, compiled)
-        self._end_short(ground)
+        self._end_short(ground, compiled.aliases)
         if published.changed:  # last: new connections wait for the gate, not for this record
             _log.info("published", revision=ground.revision, milliseconds=round(published.seconds * 1000))
             self._record(
@@ -325,6 +337,14 @@ class Publishing:
                 ),
             )
 
+    def _await_follower(self, seq: int) -> None:
+        limit = self._services.clock.monotonic() + FOLLOWER_SECONDS
+        while self._followed() < seq:
+            if self._services.clock.monotonic() > limit:
+                raise Unavailable("follower-behind", "live connections were not yet compared with the policy")
+            with self._condition:
+                self._condition.wait(POLL_SECONDS)
+
     def _compile(self, ground: _Ground) -> _Compiled | None:
         """Steps 2 and 4; None while there is not a single certificate."""
         enrol_host = f"enroll.{ground.trust_domain}"
@@ -333,7 +353,7 @@ class Publishing:
         ready = self._await_certificates(wanted)
         if not ready:
             return None
-        aliases = aliases_for(self._held(), tenant=TENANT, revision=ground.revision)
+        aliases = aliases_for(self._held(ground), tenant=TENANT, revision=ground.revision)
         enrol = None
         if ENROL_PURPOSE in ready:
             enrol = EnrolmentDoor(
@@ -362,6 +382,7 @@ class Publishing:
         )
         return _Compiled(
             resources=build_resources(plan),
+            aliases=aliases,
             purposes=frozenset(wanted),
             missing=tuple(sorted(wanted.keys() - ready.keys())),
         )
@@ -378,13 +399,18 @@ class Publishing:
                 self._condition.wait_for(lambda: self._certificates_moved, min(left, 0.05))
                 self._certificates_moved = False
 
-    def _held(self) -> list[HeldConnection]:
-        return [_held(one) for one in (*self._connections.all(), *self._connections.condemned())]
+    def _held(self, ground: _Ground) -> list[HeldConnection]:
+        """Return what each connection holds, and what it deserves by this very policy.
+
+        What the registry keeps may be compared with another one already: changes can follow closely.
+        """
+        apps = {ground.ids[app.name]: app for app in ground.document.apps}
+        held = [_held(one, apps.get(one.application_id)) for one in self._connections.all()]
+        return held + [_held(one, None) for one in self._connections.condemned()]  # these deserve nothing
 
     def _end_overreaching(self, ground: _Ground) -> None:
         """Step 3."""
-        ids = self._rule_ids(ground)
-        standing = standing_of(self._held(), tenant=TENANT, ids=ids)
+        standing = standing_of(self._held(ground), tenant=TENANT, ids=self._rule_ids(ground))
         self._end(standing.overreaching, EndReason.AUTHORITY_WITHDRAWN)
 
     def _rule_ids(self, ground: _Ground) -> dict[str, frozenset[str]]:
@@ -396,11 +422,10 @@ class Publishing:
         found = (self._connections.get(key) for key in keys)
         self._ending.end([one for one in found if one is not None], reason)
 
-    def _end_short(self, ground: _Ground) -> None:
-        """Step 6."""
-        held = self._held()
-        aliases = aliases_for(held, tenant=TENANT, revision=ground.revision)
-        standing = standing_of(held, tenant=TENANT, ids=self._rule_ids(ground), aliases=aliases)
+    def _end_short(self, ground: _Ground, aliases: Mapping[str, frozenset[str]]) -> None:
+        """Step 6; `aliases` are those in force."""
+        ids = self._rule_ids(ground)
+        standing = standing_of(self._held(ground), tenant=TENANT, ids=ids, aliases=aliases)
         self._end(standing.short, EndReason.AUTHORITY_CHANGED)
         now = self._services.clock.monotonic()
         self._carried = {key: self._carried.get(key, now) for key in standing.carried}
@@ -416,11 +441,14 @@ def _no_certificate() -> Unavailable:
     )
 
 
-def _held(one: LiveConnection) -> HeldConnection:
+def _held(one: LiveConnection, app: AppPolicy | None) -> HeldConnection:
+    deserved: tuple[str, ...] = ()
+    if app is not None and one.principal is not None:
+        deserved = authority_of(app, TENANT, one.application_id, one.principal).grants
     return HeldConnection(
         key=one.cookie,
         application_id=one.application_id,
         revision=one.revision,
         grants=frozenset(one.grants),
-        deserved=frozenset(one.authority.grants) if one.authority is not None else frozenset(),
+        deserved=frozenset(deserved),
     )

@@ -53,6 +53,7 @@ class Site:
     envoy: FakeEnvoy | None = None
     story: list[str] = field(default_factory=list)
     publishing: Publishing = None  # type: ignore[assignment]
+    followed: int | None = None
 
     def apply(self, text: str) -> int:
         return policies.apply_document(self.world.services, text, file="test.yaml", actor=OPERATOR).seq
@@ -151,6 +152,7 @@ def make_site(world: World, folder: Path) -> Site:
         validator=validator,  # type: ignore[arg-type]
         admin=lambda: site.envoy,
         published=lambda: site.story.append(f"published {gate.revision}"),
+        followed=lambda: site.world.head() if site.followed is None else site.followed,
     )
     cutter.before = lambda: site.story.append("cut")
     validator.before = lambda: site.story.append("checked")
@@ -374,6 +376,33 @@ def test_who_could_not_be_cut_counts_until_it_is_gone(site: Site) -> None:
     site.judge_again(1)
     site.publishing.step()
     assert one.class_token not in site.files()[f"rds/{one.application_id}.json"].decode()
+
+
+def test_what_is_deserved_is_judged_by_the_policy_that_is_published(site: Site) -> None:
+    """Where policies follow closely the registry may know another one: nobody is cut or left without for that."""
+    site.enter("alice", 1)
+    one = site.connections.get(1)
+    assert one is not None
+    site.apply(DOCUMENT.replace("deny: {groups: [contractors]}", "deny: {groups: [contractors, guests]}"))
+    site.publishing.step()
+    assert site.cutter.cut == []
+    assert one.class_token in _accepted(site)
+
+
+def test_nothing_is_published_before_the_follower_has_acted(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Aliases are counted over connections that were all compared with this policy, or not at all."""
+    monkeypatch.setattr(module, "FOLLOWER_SECONDS", -1.0)
+    site.followed = site.world.head()
+    site.apply(DOCUMENT.replace("methods: [GET, HEAD]", "methods: [GET]"))
+    before = site.files()
+    assert site.publishing.step() == RETRY_SECONDS
+    assert site.files() == before
+    assert "compared" in site.publishing.trouble()
+    site.followed = site.world.head()
+    assert site.publishing.step() == CHECK_SECONDS
+    assert site.publishing.trouble() == ""
 
 
 # failures
