@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from doorward.gateway.cutter import Mechanism
 from tests.posture.witness import Witness, standing_witness
 from tests.support.attacks import Edit, Grounds, OpenDoor
 from tests.support.door_site import CLEARED, TELLER, DoorSite
+from tests.support.doorway import Doorway, open_doorway
 from tests.support.envoy_process import facts_of
 
 
@@ -51,3 +54,32 @@ def door(kept: Callable[..., OpenDoor]) -> OpenDoor:
     one.authorizer.answers, one.authorizer.delay_seconds = {}, 0.0
     one.authorizer.facts = facts_of(TELLER, CLEARED)
     return one
+
+
+RULES = """
+- name: staff read
+  allow: {groups: [staff]}
+  to: {methods: [GET, HEAD, POST], paths: ["/**"]}
+- name: nobody reads secrets
+  deny: {groups: [interns]}
+  to: {paths: ["/secret/**"]}
+"""
+
+
+@pytest.fixture(scope="session")
+def living() -> Iterator[Doorway]:
+    """A whole Doorward with alice and bob of the staff; its files share one group of workers."""
+    with open_doorway(settings={"max_staleness": timedelta(seconds=1)}) as doorway:
+        doorway.apply(RULES)
+        for name in ("alice", "bob"):
+            doorway.person(name, "staff")
+        yield doorway
+
+
+@pytest.fixture(scope="session")
+def uncut() -> Iterator[Doorway]:
+    """The same without a way to cut connections."""
+    with open_doorway(mechanism=Mechanism.NONE) as doorway:
+        doorway.apply(RULES)
+        doorway.person("alice", "staff")
+        yield doorway

@@ -361,6 +361,10 @@ class H2Client:
             self._machine.send_data(stream, body, end_stream=True)
         return self._receive(stream)
 
+    def most_streams(self) -> int:
+        """Return how many streams the peer lets one connection have; known after the first answer."""
+        return int(self._machine.remote_settings.max_concurrent_streams)
+
     def _receive(self, stream: int) -> Heard:
         status, headers, body = 0, {}, b""
         self._socket.settimeout(_TIMEOUT_SECONDS)

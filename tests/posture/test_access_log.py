@@ -1,0 +1,161 @@
+"""ENVOY.md section 6, item 14; section 10, row "Access log": what is written down, and when it is on disk."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from doorward.audit.events import EventType
+from doorward.gateway.access_lines import parse_access_line
+from tests.support.attacks import LISTENER, Grounds, OpenDoor, changed, command_of
+from tests.support.door_site import APPS
+
+pytestmark = pytest.mark.xdist_group("posture-access-log")
+
+Kept = Callable[..., OpenDoor]
+
+FLUSH = "--file-flush-interval-msec"
+REQUESTS = 20
+LOG = (*LISTENER, "access_log", 0, "typed_config", "log_format", "json_format")
+
+
+class TestFlushing:
+    """Envoy writes its log every 10 s by default: whoever kills it erases what it answered."""
+
+    def test_lines_are_there_before_a_kill(self, grounds: Grounds) -> None:
+        """Requests answered a tenth of a second before `kill -9` are in the file, every one."""
+        assert self._left_after_a_kill(grounds, drop=()) == REQUESTS
+
+    def test_without_the_flag_they_are_lost(self, grounds: Grounds) -> None:
+        """Without the flag all but the first of the same requests are gone."""
+        assert self._left_after_a_kill(grounds, drop=(FLUSH,)) <= 1
+
+    def test_the_flag_says_fifty_milliseconds(self, door: OpenDoor) -> None:
+        """DESIGN 2.7: at most the flush interval may be lost."""
+        command = command_of(door.envoy.process.pid)
+        assert command[command.index(FLUSH) + 1] == "50"
+
+    @staticmethod
+    def _left_after_a_kill(grounds: Grounds, drop: tuple[str, ...]) -> int:
+        with grounds.open(drop_flags=drop) as door:
+            with door.connect() as connection:
+                for _ in range(REQUESTS):
+                    assert door.site.ask("GET", "/accounts/7", over=connection).status == 200
+                time.sleep(0.15)
+                door.envoy.process.send_signal(signal.SIGKILL)
+                door.envoy.process.wait(5)
+            return len([one for one in door.site.log_lines() if one["kind"] == "request"])
+
+
+def test_a_full_device_stops_no_request_and_is_counted(kept: Kept) -> None:
+    """Log to a full device: requests go on, and `filesystem.write_failed`, which is to be watched, grows."""
+    http = ("listeners", "door", "filter_chains", "app_pay", "filters", "doorward.http", "typed_config")
+    door = kept(changed(*http, "access_log", 0, "typed_config", "path", to="/dev/full"))
+    for _ in range(5):
+        assert door.site.ask("GET", "/accounts/7").status == 200
+    deadline = time.monotonic() + 3
+    name = "filesystem.write_failed"
+    while door.envoy.admin.statistics(name).get(name, 0) == 0:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+class TestClaims:
+    """Item 14: the log of a failed handshake carries the identity that an unverified certificate claims."""
+
+    def test_it_is_called_claimed(self, door: OpenDoor) -> None:
+        """Only fields that say so hold what the certificate said of itself."""
+        line = self._failed(door)
+        carrying = {name for name, value in line.items() if "alice" in str(value)}
+        assert carrying == {"claimed_subject", "claimed_uri"}
+
+    def test_the_event_says_so_too(self, door: OpenDoor) -> None:
+        """The event names nobody as its actor, and keeps the claim under its name."""
+        event = parse_access_line(json.dumps(self._failed(door)).encode(), "gwy_1")
+        assert event is not None
+        assert event.type is EventType.HANDSHAKE_FAILED
+        assert event.actor == "system"
+        assert "alice" not in str(event.data)
+        assert {name for name, value in event.personal.items() if "alice" in value} == {
+            "claimed_subject",
+            "claimed_san",
+        }
+
+    def test_under_another_name_it_would_read_as_identity(self, kept: Kept) -> None:
+        """With the fields renamed, a stranger's handshake line names a principal: alice."""
+
+        def rename(fields: dict[str, Any]) -> dict[str, Any]:
+            return {
+                name.replace("claimed_subject", "principal"): value
+                for name, value in fields.items()
+                if name != "claimed_uri"
+            }
+
+        line = self._failed(kept(changed(*LOG, to=rename)), "principal")
+        assert line["principal"] == "CN=alice"
+
+    @staticmethod
+    def _failed(door: OpenDoor, field: str = "claimed_subject") -> dict[str, Any]:
+        """Knock with the certificate of a stranger's authority that says alice; return the log line."""
+        door.site.alert("pay.test", "stranger")
+        deadline = time.monotonic() + 5
+        while True:
+            lines = [one for one in door.site.log_lines() if one["kind"] == "handshake" and one.get(field)]
+            if lines:
+                return dict(lines[-1])
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+
+class TestLines:
+    """A client writes no line of its own, and no secret."""
+
+    @pytest.mark.parametrize(
+        ("path", "headers"),
+        [
+            ('/accounts/"},{"kind":"request","principal":"per_root"}', []),
+            ("/accounts/7", [("X-Request-Id", '"}\n{"kind":"request"}')]),
+        ],
+    )
+    def test_no_request_forges_a_line(
+        self, door: OpenDoor, path: str, headers: list[tuple[str, str]]
+    ) -> None:
+        """Whatever a request holds, its line is one JSON object of its own kind and person."""
+        for name, value in headers:
+            with pytest.raises(ValueError, match="Invalid header"):
+                door.site.ask("GET", path, headers=[(name, value)])
+        door.site.ask("GET", path)
+        time.sleep(0.2)
+        assert all(one.get("principal") in {None, "per_alice"} for one in door.site.log_lines())
+
+    def test_no_query_is_logged(self, door: OpenDoor, kept: Kept) -> None:
+        """Query strings never are; with `PATH(WQ:PATH)` in its place they would be."""
+        http = ("listeners", "door", "filter_chains", "app_pay", "filters", "doorward.http", "typed_config")
+        place = (*http, "access_log", 0, "typed_config", "log_format", "json_format", "path")
+        open_door = kept(changed(*place, to="%REQ(:PATH)%"))
+        for one, logged in ((door, False), (open_door, True)):
+            one.site.ask("GET", "/accounts/7?token=s3cr3t")
+            time.sleep(0.2)
+            assert ("s3cr3t" in (one.site.folder / "access.log").read_text()) is logged
+
+    def test_no_log_names_a_secret_field(self, grounds: Grounds) -> None:
+        """No format holds credentials: no Authorization, cookie, assertion or client certificate."""
+        resources = grounds.site.resources(APPS)
+        for listener in resources.listeners:
+            logs = [value for key, value in _values(listener) if key == "json_format" and "kind" in value]
+            assert len(logs) == 4  # the listener, two applications, enrolment
+            for log in logs:
+                text = str(log).lower()
+                for word in ("authorization", "cookie", "assertion", "client_cert", "grants", "wq:"):
+                    assert word not in text
+
+
+def _values(tree: Any) -> list[tuple[str, Any]]:
+    from tests.support.attacks import every_value
+
+    return list(every_value(tree))

@@ -1,0 +1,306 @@
+"""DESIGN 7 and ENVOY.md section 10: whatever breaks, new connections are refused and open ones go on."""
+
+from __future__ import annotations
+
+import sqlite3
+import ssl
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from typing import Any
+
+import grpc
+import pytest
+
+from doorward.authority.directory import add_member, create_group
+from doorward.enforcement.plan import Limits
+from doorward.gateway import authorizer as authorizer_module
+from doorward.gateway import authorizer_server, ext_authz_pb2
+from doorward.policy import decision as decision_module
+from tests.posture.conftest import RULES
+from tests.posture.test_grants import NO_RULES
+from tests.posture.witness import Witness
+from tests.support.attacks import AUTHORIZER, Grounds, OpenDoor, changed, exchange, statuses
+from tests.support.door_site import CLEARED, TELLER
+from tests.support.doorway import ACTOR, Doorway, eventually
+from tests.support.envoy_process import ToyAuthorizer, facts_of
+
+pytestmark = pytest.mark.xdist_group("posture-living")
+
+Kept = Callable[..., OpenDoor]
+
+ALLOWING = changed(*AUTHORIZER, "failure_mode_allow", to=True)
+HASTY = Limits(authorizer=timedelta(seconds=0.4))
+REQUEST = b"GET /accounts/7 HTTP/1.1\r\nHost: pay.test\r\n\r\n"
+LIVE = b"GET /live HTTP/1.1\r\nHost: app.test.localhost\r\n\r\n"
+
+
+class Broken(ToyAuthorizer):
+    """An authorizer that breaks in the way it is told."""
+
+    way = "well"
+
+    def check(self, request: ext_authz_pb2.CheckRequest, context: grpc.ServicerContext) -> object:
+        """Answer, or not."""
+        if self.way == "error":
+            context.abort(grpc.StatusCode.INTERNAL, "broken")
+        if self.way == "unavailable":
+            context.abort(grpc.StatusCode.UNAVAILABLE, "broken")
+        if self.way == "exception":
+            raise RuntimeError("broken")
+        if self.way == "slow":
+            self.delay_seconds = 0.9
+        if self.way == "unknown status":
+            answer = ext_authz_pb2.CheckResponse()
+            answer.status.code = 9999
+            return answer
+        if self.way == "refusing with facts":
+            answer = ext_authz_pb2.CheckResponse()
+            answer.status.code = 7
+            answer.dynamic_metadata.update(facts_of(TELLER, CLEARED))
+            return answer
+        if self.way == "garbage":
+            return _Garbage()
+        if self.way == "huge":
+            self.facts = facts_of(TELLER, CLEARED, x="x" * 100_000)
+        return super().check(request, context)
+
+
+class _Garbage:
+    """Serialises to bytes that are no CheckResponse."""
+
+    def SerializeToString(self) -> bytes:  # noqa: N802 - protobuf's name
+        return b"\xff\xff\xff\xff garbage"
+
+
+class _Serving(Broken):
+    """The same, with a serializer that takes anything."""
+
+    @contextmanager
+    def serving(self, path: Any) -> Iterator[_Serving]:
+        """Serve on a unix socket."""
+        from concurrent.futures import ThreadPoolExecutor
+
+        server = grpc.server(ThreadPoolExecutor(4))
+        handler = grpc.unary_unary_rpc_method_handler(
+            self.check,
+            request_deserializer=ext_authz_pb2.CheckRequest.FromString,
+            response_serializer=lambda answer: answer.SerializeToString(),
+        )
+        service = grpc.method_handlers_generic_handler(authorizer_server.SERVICE, {"Check": handler})
+        server.add_generic_rpc_handlers((service,))
+        server.add_insecure_port(f"unix:{path}")
+        server.start()
+        self.stop = lambda: server.stop(0).wait()
+        try:
+            yield self
+        finally:
+            server.stop(0).wait()
+
+
+WAYS = [
+    "error",
+    "unavailable",
+    "exception",
+    "slow",
+    "unknown status",
+    "garbage",
+    "huge",
+    "refusing with facts",
+]
+DECIDED = {"unknown status", "refusing with facts"}
+"""These are answers: no failure mode concerns them."""
+
+
+def opened(door: OpenDoor) -> int:
+    """Return the status that a new connection's first request gets; 0 where the connection ends."""
+    try:
+        return door.site.ask("GET", "/accounts/7").status
+    except (OSError, ssl.SSLError):
+        return 0
+
+
+class TestAuthorizer:
+    """The authorizer is away, or answers what is no answer."""
+
+    @pytest.mark.parametrize("way", WAYS)
+    def test_no_answer_is_no(self, kept: Kept, witness: Witness, way: str) -> None:
+        """The connection ends, nothing reaches the application, and an open connection goes on."""
+        door = kept(name="broken", authorizer=_Serving(facts_of(TELLER, CLEARED)), limits=HASTY)
+        self._mend(door)
+        with door.connect() as before:
+            assert statuses(exchange(before, REQUEST, answers=1)) == [200]
+            door.authorizer.way = way  # type: ignore[attr-defined]
+            mark = len(witness.requests)
+            assert opened(door) == 0
+            assert witness.since(mark) == []
+            assert statuses(exchange(before, REQUEST, answers=1)) == [200]
+
+    @pytest.mark.parametrize("way", WAYS)
+    def test_with_failure_mode_allow_rules_still_refuse(self, kept: Kept, way: str) -> None:
+        """With the field turned round the connection goes on, holds nothing, and gets 403."""
+        door = kept(ALLOWING, authorizer=_Serving(facts_of(TELLER, CLEARED)), limits=HASTY)
+        self._mend(door)
+        door.authorizer.way = way  # type: ignore[attr-defined]
+        assert opened(door) == (0 if way in DECIDED else 403)
+
+    @pytest.mark.parametrize("way", sorted(set(WAYS) - DECIDED))
+    def test_without_both_everybody_is_let_in(self, kept: Kept, way: str) -> None:
+        """Failing open, and rules that ask for no grants: whoever breaks the authorizer is in."""
+        door = kept(
+            ALLOWING, NO_RULES, name="open", authorizer=_Serving(facts_of(TELLER, CLEARED)), limits=HASTY
+        )
+        self._mend(door)
+        door.authorizer.way = way  # type: ignore[attr-defined]
+        assert opened(door) == 200
+
+    def test_no_authorizer_at_all(self, grounds: Grounds) -> None:
+        """When its socket is gone, new connections end and open ones go on."""
+        with grounds.open(authorizer=_Serving(facts_of(TELLER, CLEARED))) as door, door.connect() as before:
+            assert statuses(exchange(before, REQUEST, answers=1)) == [200]
+            door.authorizer.stop()  # type: ignore[attr-defined]
+            assert opened(door) == 0
+            assert statuses(exchange(before, REQUEST, answers=1)) == [200]
+
+    def test_no_authorizer_from_the_start(self, grounds: Grounds) -> None:
+        """With nobody at the socket nobody gets in; failing open and without rules, everybody does."""
+        for edits, status in (((), 0), ((ALLOWING,), 403), ((ALLOWING, NO_RULES), 200)):
+            with grounds.open(*edits, serve=False) as door:
+                assert opened(door) == status
+
+    @staticmethod
+    def _mend(door: OpenDoor) -> None:
+        door.authorizer.way = "well"  # type: ignore[attr-defined]
+        door.authorizer.facts, door.authorizer.delay_seconds = facts_of(TELLER, CLEARED), 0.0
+
+
+class TestStore:
+    """The database of a whole Doorward breaks while it runs."""
+
+    @pytest.mark.parametrize("table", ["certificates", "principals", "changes", "log_outbox"])
+    def test_unreadable(self, living: Doorway, table: str) -> None:
+        """A table that cannot be used refuses new connections, at once or when knowledge is stale."""
+        with self._line(living) as before:
+            with self._without(living, table):
+                assert eventually(lambda: not self._gets_in(living), 3.0)
+                assert statuses(exchange(before, LIVE, answers=1)) == [200]
+            assert eventually(lambda: self._gets_in(living))
+            assert statuses(exchange(before, LIVE, answers=1)) == [200]
+
+    def test_a_decision_that_cannot_be_recorded_is_not_taken(self, living: Doorway) -> None:
+        """Where no event can be written nobody is admitted, open connections go on."""
+        with self._line(living) as before:
+            with self._locked(living):
+                assert not self._gets_in(living)
+                assert statuses(exchange(before, LIVE, answers=1)) == [200]
+            assert eventually(lambda: self._gets_in(living))
+
+    def test_without_waiting_for_the_record_it_would_be(self, uncut: Doorway) -> None:
+        """With an authorizer that does not wait, the same locked database lets everybody in unrecorded."""
+        authorizer = _authorizer_of(uncut)
+        around = authorizer._around
+        unrecorded = {name: getattr(around, name) for name in around.__dataclass_fields__}
+        authorizer._around = type(around)(**{**unrecorded, "record": lambda _event: None})
+        try:
+            with self._locked(uncut):
+                assert self._gets_in(uncut)
+        finally:
+            authorizer._around = around
+
+    def test_stale_knowledge(self, living: Doorway, uncut: Doorway) -> None:
+        """A gateway that cannot follow changes refuses; one that calls itself fresh would admit."""
+        authorizer = _authorizer_of(uncut)
+        around = authorizer._around
+        with self._without(uncut, "changes"):
+            assert eventually(lambda: not uncut.gateway.follower.fresh(), 8.0)
+            assert not self._gets_in(uncut)
+        fields = {name: getattr(around, name) for name in around.__dataclass_fields__}
+        authorizer._around = type(around)(**{**fields, "fresh": lambda: False})
+        try:
+            assert not self._gets_in(uncut)
+        finally:
+            authorizer._around = around
+        assert eventually(lambda: self._gets_in(uncut), 8.0)
+
+    @contextmanager
+    def _line(self, doorway: Doorway) -> Iterator[ssl.SSLSocket]:
+        with doorway.connect(doorway.identities["alice"]) as connection:
+            assert statuses(exchange(connection, LIVE, answers=1)) == [200]
+            yield connection
+
+    @contextmanager
+    def _without(self, doorway: Doorway, table: str) -> Iterator[None]:
+        self._execute(doorway, f"ALTER TABLE {table} RENAME TO away")
+        try:
+            yield
+        finally:
+            self._execute(doorway, f"ALTER TABLE away RENAME TO {table}")
+
+    @contextmanager
+    def _locked(self, doorway: Doorway) -> Iterator[None]:
+        connection = sqlite3.connect(doorway.installation.layout.database, isolation_level=None, timeout=10)
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            yield
+        finally:
+            connection.close()
+
+    @staticmethod
+    def _execute(doorway: Doorway, statement: str) -> None:
+        connection = sqlite3.connect(doorway.installation.layout.database, isolation_level=None, timeout=10)
+        try:
+            connection.execute("PRAGMA legacy_alter_table=ON")
+            connection.execute(statement)
+        finally:
+            connection.close()
+
+    @staticmethod
+    def _gets_in(doorway: Doorway) -> bool:
+        try:
+            return doorway.get(doorway.identities["alice"], "/x").status == 200
+        except OSError:
+            return False
+
+
+class TestGrantsLimit:
+    """ENVOY.md section 10, row "Grants of 25 KiB": grants are capped at 4 KiB."""
+
+    def test_too_many_grants_refuse(self, uncut: Doorway, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A person whom two hundred rules name is refused; with a larger cap let in, at a price per request."""
+        groups = [f"g{number}" for number in range(200)]
+        services = uncut.services
+        rules = "\n".join(
+            f"- {{name: r{number}, allow: {{groups: [{group}]}}, to: {{paths: ['/p{number}']}}}}"
+            for number, group in enumerate(groups)
+        )
+        for group in groups:
+            create_group(services, group, actor=ACTOR)
+            add_member(services, group, "alice", actor=ACTOR)
+        try:
+            uncut.apply(RULES + rules)
+            with pytest.raises(OSError, match=r"ACCESS_DENIED|EOF|reset"):
+                uncut.get(uncut.identities["alice"], "/x")
+            for module in (authorizer_module, decision_module):
+                monkeypatch.setattr(module, "GRANTS_LIMIT_BYTES", 1 << 20)
+            assert uncut.get(uncut.identities["alice"], "/x").status == 200
+        finally:
+            uncut.apply(RULES)
+
+
+def _authorizer_of(doorway: Doorway) -> Any:
+    """Return the authorizer inside a running gateway."""
+    handlers = doorway.gateway._server._server._state.generic_handlers
+    for handler in handlers:
+        found = _closed_over(handler)
+        if found is not None:
+            return found
+    raise AssertionError("the gateway has no authorizer")
+
+
+def _closed_over(handler: Any) -> Any:
+    for method in handler._method_handlers.values():
+        for cell in method.unary_unary.__closure__ or ():
+            with suppress(ValueError):
+                if isinstance(cell.cell_contents, authorizer_module.Authorizer):
+                    return cell.cell_contents
+    return None
