@@ -1,13 +1,13 @@
-"""People at the door who write down what they get and when: one connection used again and again, an open
-WebSocket, and new connections one after the other. Each works in a thread of its own until it is stopped.
+"""People at the door who write down what they get and when, each in a thread of its own until it is stopped.
 
-Times are seconds of the machine's clock (`time.time`), so that they compare with `ChangeRecord.at`.
+One uses a connection again and again, one listens to an open WebSocket, one makes new connections. Times are seconds of the machine's clock (`time.time`), so that they compare with `ChangeRecord.at`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import http.client
+import itertools
 import socket
 import ssl
 import threading
@@ -71,7 +71,7 @@ class Watcher:
     def longest_gap(self) -> float:
         """Return the longest time between two things, seconds."""
         times = [one.arrived for one in self.good]
-        return max((later - earlier for earlier, later in zip(times, times[1:], strict=False)), default=0.0)
+        return max((later - earlier for earlier, later in itertools.pairwise(times)), default=0.0)
 
     def _run(self) -> None:
         try:
@@ -103,6 +103,7 @@ class LiveRequests(Watcher):
         with self._connect() as secure:
             connection = http.client.HTTPConnection(self.door.host(self.app), self.door.port)
             connection.sock = secure
+            connection.auto_open = 0  # never a second connection, without TLS
             while not self._stop.is_set():
                 began = time.time()
                 connection.request("GET", self.path)

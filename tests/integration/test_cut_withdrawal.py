@@ -1,0 +1,61 @@
+"""Whoever loses authority is cut at once, by each mechanism, and bystanders go on: three tries of each kind.
+
+The long form, with figures of real processes, is tests/prove/test_withdrawal.py.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from doorward.gateway.cutter import Mechanism
+from doorward.gateway.sockdiag import dump_listeners
+from tests.support.doorway import is_root, open_doorway
+from tests.support.withdrawal import HEADING, KINDS, LIMIT_SECONDS, Scene, measure
+
+TRIES = 3
+MECHANISMS = (Mechanism.SOCK_DESTROY, Mechanism.PIDFD)
+
+
+@pytest.mark.parametrize("mechanism", MECHANISMS, ids=lambda one: one.value)
+def test_withdrawn_and_cut(mechanism: Mechanism) -> None:
+    """New connection, live request and open WebSocket end within a second of the commit; others feel nothing."""
+    if mechanism is Mechanism.SOCK_DESTROY and not is_root():
+        pytest.skip("CAP_NET_ADMIN needs root")
+    with open_doorway(mechanism=mechanism) as door:
+        scene = Scene(door)
+        print(f"\n{HEADING}")
+        for kind in KINDS:
+            figures = measure(scene, kind, TRIES)
+            assert figures.faults == [], kind
+            assert figures.worst() <= LIMIT_SECONDS, kind
+
+
+@pytest.mark.parametrize("mechanism", MECHANISMS, ids=lambda one: one.value)
+def test_a_connection_that_has_just_closed(mechanism: Mechanism) -> None:
+    """Cutting what closes at that very moment neither ends the listener nor anybody else's connection.
+
+    A look-up of a connection that is gone answers with the listener: ending that would shut the door.
+    """
+    if mechanism is Mechanism.SOCK_DESTROY and not is_root():
+        pytest.skip("CAP_NET_ADMIN needs root")
+    with open_doorway(mechanism=mechanism) as door:
+        door.apply("- {allow: {groups: [staff]}}")
+        victim, other = door.person("victim", "staff"), door.person("other", "staff")
+        cutter = door.gateway.cutter
+        with door.session(other) as kept:
+            assert kept.request("GET", "/").status == 200
+            listeners = {(one.cookie, one.inode) for one in dump_listeners(door.port)}
+            for _ in range(20):
+                with door.session(victim) as session, ThreadPoolExecutor(1) as another:
+                    assert session.request("GET", "/").status == 200
+                    port = session.socket.getsockname()[1]
+                    (live,) = [one for one in door.gateway.connections.all() if one.remote.port == port]
+                    meanwhile = another.submit(lambda one=live: [cutter.cut(one) for _ in range(20)])
+                    session.close()
+                results = [*meanwhile.result(), cutter.cut(live)]
+                assert results[-1].ended, results
+            assert {(one.cookie, one.inode) for one in dump_listeners(door.port)} == listeners
+            assert kept.request("GET", "/").status == 200
+        assert door.get(victim, "/").status == 200
