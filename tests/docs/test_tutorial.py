@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
-
 import pytest
 
 from tests.support.walkthrough import ROOT, play_page
 
 
 @pytest.mark.xdist_group("walkthrough")
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="the tutorial makes a request with openssl")
+@pytest.mark.needs("openssl", "curl")
 def test_the_tutorial_is_as_told() -> None:
     """Every command of the tutorial runs in order and prints what the page shows."""
     play_page(ROOT / "docs" / "tutorial.md", first="export PATH")
 
 
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="the page looks at the export with openssl")
+@pytest.mark.needs("openssl")
 def test_keeping_the_root_offline_is_as_told() -> None:
     """Every command of the how-to runs in order and prints what the page shows."""
     page = ROOT / "docs" / "how-to" / "keep-the-root-offline.md"
