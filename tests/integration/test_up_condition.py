@@ -1,0 +1,223 @@
+"""The condition of an installation: what is wrong, in words, with what to do about it."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import threading
+from collections import namedtuple
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from doorward.authority.directory import add_principal
+from doorward.authority.gateways import confirm, register_gateway
+from doorward.core.entities import PrincipalKind
+from doorward.core.errors import Unavailable
+from doorward.runtime import condition, confirming
+from doorward.runtime.compose import Installation
+from doorward.runtime.condition import Part, examine
+from doorward.runtime.confirming import await_gateways
+from doorward.runtime.initialise import initialise
+from doorward.runtime.serve import Serve
+from doorward.runtime.settings import Settings
+from doorward.storage import keystore
+from tests.support.doorway import free_port, open_doorway, short_folder
+from tests.support.ports import FakeRandom
+
+ACTOR = "os:0"
+Usage = namedtuple("Usage", "total used free")  # noqa: PYI024  as the standard library has it
+
+
+@pytest.fixture(autouse=True)
+def quick_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a guess at the passphrase costs is not what is tested here."""
+    monkeypatch.setattr(keystore, "SCRYPT_N", 2**10)
+
+
+@pytest.fixture
+def installation() -> Iterator[Installation]:
+    """A founded installation in which nothing runs."""
+    with short_folder() as folder:
+        settings = Settings(
+            data=folder / "data",
+            trust_domain="corp.example",
+            status_listen=f"127.0.0.1:{free_port()}",
+            passphrase_file=folder / "passphrase",
+            user="nobody",
+        )
+        made = Installation(initialise(settings, FakeRandom(), actor=ACTOR).settings)
+        made.unlock()
+        yield made
+        made.close()
+
+
+def part(installation: Installation, name: str, *, after: timedelta = timedelta()) -> Part:
+    """One part of the condition, as it will be after some time."""
+    return next(one for one in examine(installation, datetime.now(UTC) + after) if one.name == name)
+
+
+def test_a_running_door_is_well() -> None:
+    """Where everything runs no part is in trouble, and each says what it is."""
+    with open_doorway() as door:
+        door.apply("- {allow: {groups: [staff]}}")
+        door.person("alice", "staff")
+        parts = examine(door.installation, datetime.now(UTC))
+        assert [one.name for one in parts] == [
+            "authority", "inventory", "evidence", "serve", "gateway", "disk"
+        ]  # fmt: skip
+        assert [one.trouble for one in parts] == [()] * len(parts)
+        assert all(one.text for one in parts)
+        gateway = parts[4]
+        assert gateway.facts["gateway"] == "gateway-1"
+        assert str(door.port) in gateway.text
+
+
+def test_nothing_runs_yet(installation: Installation) -> None:
+    """What does not run is named, with the command that starts it."""
+    for name in ("serve", "gateway"):
+        found = part(installation, name)
+        assert found.trouble
+        assert "doorward up" in found.hints[0]
+    assert part(installation, "inventory").text == "no certificates yet"
+    assert part(installation, "authority").trouble == ()
+
+
+def test_no_installation() -> None:
+    """Where there is none, that is the one answer."""
+    with short_folder() as folder, pytest.raises(Unavailable) as caught:
+        examine(Installation(Settings(data=folder)), datetime.now(UTC))
+    assert caught.value.code == "not-initialised"
+
+
+def test_an_authority_that_ends_soon(installation: Installation) -> None:
+    """The end of the issuing authority is news sixty days before; the responder's only when it is past."""
+    assert part(installation, "authority", after=timedelta(days=29)).trouble == ()
+    assert len(part(installation, "authority", after=timedelta(days=40)).trouble) == 1
+    ends = part(installation, "authority", after=timedelta(days=5 * 365 - 30)).trouble
+    assert any(text.startswith("the issuing certificate ends") for text in ends)
+    assert part(installation, "authority", after=timedelta(days=5 * 365 - 30)).hints
+
+
+def test_a_gateway_that_was_not_heard_of(installation: Installation) -> None:
+    """A gateway that went silent is in trouble, one that lags says how far."""
+    services = installation.services
+    gateway = register_gateway(services, name="gw", assertion_jwk="{}", actor=ACTOR)
+    add_principal(services, PrincipalKind.PERSON, "alice", actor=ACTOR)
+    behind = part(installation, "gateway")
+    assert "enforces change 0 of" in behind.trouble[0]
+    with services.work.read() as books:
+        head = books.changes.head()
+    confirm(services, gateway.id, head, '{"trouble": ["the disk is full"], "connections": 3}')
+    troubled = part(installation, "gateway")
+    assert troubled.trouble == ("the disk is full",)
+    assert "3 connections" in troubled.text
+    for odd in ("no json", "[]", ""):
+        confirm(services, gateway.id, head, odd)
+        assert part(installation, "gateway").trouble == ()
+
+
+def test_a_silent_gateway(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gateway that went silent is named with the time it was heard of last."""
+    register_gateway(installation.services, name="gw", assertion_jwk="{}", actor=ACTOR)
+    monkeypatch.setattr("doorward.authority.gateways.FRESH_WITHIN", timedelta(seconds=-1))
+    silent = part(installation, "gateway")
+    assert "not heard of since" in silent.trouble[0]
+    assert silent.hints == ("start it: doorward up",)
+
+
+def test_a_full_disk(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that is nearly full is said before it is full."""
+    assert part(installation, "disk").facts["free_bytes"] > 0
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: Usage(100, 90, 10))
+    found = part(installation, "disk")
+    assert found.trouble
+    assert str(installation.settings.data) in found.hints[0]
+
+
+def test_events_that_wait(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Events that nobody sequences are said."""
+    assert part(installation, "evidence").trouble == ()
+    monkeypatch.setattr(condition, "MOST_WAITING", 0)
+    found = part(installation, "evidence")
+    assert "wait to be sequenced" in found.trouble[0]
+    assert found.hints
+
+
+def test_the_environments_proxy_is_not_asked(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A proxy in the environment does not hide that this machine's listener answers."""
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{free_port()}")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    serve = Serve(installation)
+    serve.start()
+    try:
+        assert part(installation, "serve").trouble == ()
+    finally:
+        serve.stop()
+
+
+@pytest.mark.parametrize("answer", [b"", b"garbage\r\n\r\n", b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n"])
+def test_something_else_on_the_port(installation: Installation, answer: bytes) -> None:
+    """Another program on the status port is not taken for us, whatever it says."""
+    with stranger(installation, answer):
+        assert part(installation, "serve").trouble
+
+
+@contextmanager
+def stranger(installation: Installation, answer: bytes) -> Iterator[None]:
+    """Somebody else on the status port, who gives one answer."""
+    port = int(installation.settings.status_listen.rpartition(":")[2])
+    with socket.create_server(("127.0.0.1", port)) as listener:
+
+        def speak() -> None:
+            peer, _ = listener.accept()
+            with peer:
+                peer.recv(1000)
+                peer.sendall(answer)
+
+        thread = threading.Thread(target=speak)
+        thread.start()
+        yield
+        thread.join(5)
+
+
+# waiting for gateways
+
+
+def test_nobody_is_waited_for_where_there_is_nobody(installation: Installation) -> None:
+    """Without gateways a change is in force for all there are."""
+    states, waited = await_gateways(installation.services, 99)
+    assert states == []
+    assert waited < 1
+
+
+def test_a_gateway_that_lives_is_waited_for(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A gateway that lives is waited for until it confirmed, and no longer than the patience."""
+    services = installation.services
+    gateway = register_gateway(services, name="gw", assertion_jwk="{}", actor=ACTOR)
+    confirmer = threading.Thread(target=lambda: confirm(services, gateway.id, 7, "{}"))
+    confirmer.start()
+    states, _ = await_gateways(services, 7)
+    confirmer.join()
+    assert [one.confirmed for one in states] == [True]
+    monkeypatch.setattr(confirming, "PATIENCE_SECONDS", 0.0)
+    states, _ = await_gateways(services, 8)
+    assert [(one.confirmed, one.fresh) for one in states] == [(False, True)]
+
+
+def test_a_gateway_that_is_away_is_not_waited_for(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A gateway that admits nobody holds up nobody."""
+    register_gateway(installation.services, name="gw", assertion_jwk="{}", actor=ACTOR)
+    monkeypatch.setattr("doorward.authority.gateways.FRESH_WITHIN", timedelta(seconds=-1))
+    states, waited = await_gateways(installation.services, 5)
+    assert [(one.confirmed, one.fresh) for one in states] == [(False, False)]
+    assert waited < 1

@@ -1,0 +1,257 @@
+"""`doorward serve` in this process: its jobs, its start and its end."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import urllib.request
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+
+from doorward.authority.directory import add_principal
+from doorward.authority.gateways import order_status, place_order, register_gateway
+from doorward.authority.issuing import issue
+from doorward.authority.records import AuthorityKind, OrderState
+from doorward.authority.revocation import revoke
+from doorward.core.certificate import RevocationReason
+from doorward.core.entities import PrincipalKind
+from doorward.core.errors import Unavailable
+from doorward.core.ports import KeyKind
+from doorward.pki.csr import build_csr
+from doorward.runtime import evidence as room
+from doorward.runtime import serve as module
+from doorward.runtime.compose import Installation
+from doorward.runtime.evidence import Evidence
+from doorward.runtime.initialise import initialise
+from doorward.runtime.serve import Serve
+from doorward.runtime.settings import Settings
+from doorward.runtime.world import SoftwareKeys
+from doorward.storage import keystore
+from tests.support.doorway import eventually, free_port, short_folder
+from tests.support.ports import FakeRandom
+
+ACTOR = "os:0"
+
+
+@pytest.fixture(autouse=True)
+def quick_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a guess at the passphrase costs is not what is tested here."""
+    monkeypatch.setattr(keystore, "SCRYPT_N", 2**10)
+
+
+@pytest.fixture
+def installation() -> Iterator[Installation]:
+    """A founded installation, unlocked."""
+    with short_folder() as folder:
+        settings = Settings(
+            data=folder / "data",
+            trust_domain="corp.example",
+            status_listen=f"127.0.0.1:{free_port()}",
+            passphrase_file=folder / "passphrase",
+            user="nobody",
+        )
+        made = Installation(initialise(settings, FakeRandom(), actor=ACTOR).settings)
+        made.unlock()
+        yield made
+        made.close()
+
+
+def get(installation: Installation, path: str) -> bytes:
+    """What the status listener answers."""
+    url = f"http://{installation.settings.status_listen}{path}"
+    with urllib.request.urlopen(url, timeout=5) as answer:
+        return bytes(answer.read())
+
+
+def test_serving_and_its_end(installation: Installation) -> None:
+    """While it serves it answers; afterwards nothing listens, no socket is left, and the log is signed."""
+    serve = Serve(installation)
+    serve.start()
+    assert get(installation, "/healthz")
+    assert installation.layout.enrol_socket.exists()
+    serve.stop()
+    with pytest.raises(OSError, match="refused"):
+        get(installation, "/healthz")
+    assert not installation.layout.enrol_socket.exists()
+    assert list(installation.layout.run.glob("*.bell")) == []
+    evidence = Evidence(installation)
+    assert evidence.checkpoint() is not None
+    report = evidence.verify()
+    assert report.faults == ()
+    assert report.signature_verified
+    assert report.anchored_size == report.size == evidence.size() > 0
+
+
+def test_orders_are_filled_at_once(installation: Installation) -> None:
+    """An order that a gateway places is filled within a moment; one that may not be is refused, and says so."""
+    services = installation.services
+    gateway = register_gateway(services, name="gateway-1", assertion_jwk="{}", actor=ACTOR)
+    serve = Serve(installation)
+    serve.start()
+    try:
+        key = SoftwareKeys().generate(KeyKind.P256)
+        hosts = ("enroll.corp.example",)
+        good = place_order(services, gateway.id, "enrol", hosts, build_csr(key, hosts[0], dns=hosts))
+        evil = place_order(
+            services,
+            gateway.id,
+            "evil",
+            ("evil.example",),
+            build_csr(key, "evil.example", dns=("evil.example",)),
+        )
+        assert eventually(lambda: order_status(services, good.id).order.state is OrderState.FILLED)
+        assert eventually(lambda: order_status(services, evil.id).order.state is OrderState.REFUSED)
+    finally:
+        serve.stop()
+
+
+def test_revocations_reach_the_list(installation: Installation) -> None:
+    """A revocation is in the published list within a moment."""
+    services = installation.services
+    alice = add_principal(services, PrincipalKind.PERSON, "alice", actor=ACTOR).value
+    key = SoftwareKeys().generate(KeyKind.P256)
+    issued = issue(services, alice, build_csr(key, "alice"), actor=ACTOR)
+    with services.work.read() as books:
+        issuing = books.authorities.current(AuthorityKind.ISSUING)
+    assert issuing is not None
+    serve = Serve(installation)
+    serve.start()
+    try:
+        path = f"/crl/{issuing.id}.crl"
+        revoke(services, issued.record.id, RevocationReason.KEY_COMPROMISE, actor=ACTOR)
+
+        def listed() -> bool:
+            try:
+                crl = x509.load_der_x509_crl(get(installation, path))
+            except OSError:  # not found: the first list is being made
+                return False
+            return crl.get_revoked_certificate_by_serial_number(issued.record.serial) is not None
+
+        assert eventually(listed, 15)
+    finally:
+        serve.stop()
+
+
+def test_the_responder_is_renewed_when_it_is_due(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only a responder that is due is renewed."""
+    renewed: list[int] = []
+    due = iter([False, True])
+    monkeypatch.setattr(module, "responder_due", lambda _services: next(due))
+    monkeypatch.setattr(module, "renew_responder", lambda _services, actor: renewed.append(len(actor)))
+    serve = Serve(installation)
+    assert serve._renew_responder() is False
+    assert renewed == []
+    assert serve._renew_responder() is False
+    assert len(renewed) == 1
+    serve.stop()
+
+
+@pytest.mark.parametrize("which", ["status", "enrolment"])
+def test_an_address_in_use_is_a_clear_error(installation: Installation, which: str) -> None:
+    """Where it cannot listen it says so, and leaves nothing running; once the place is free it serves."""
+    if which == "status":
+        blocker = _Listener(int(installation.settings.status_listen.rpartition(":")[2]))
+        serve = Serve(installation)
+        with pytest.raises(Unavailable) as caught:
+            serve.start()
+        assert caught.value.code == "address-in-use"
+        assert caught.value.hint
+        blocker.close()
+    else:
+        first = Serve(installation)
+        first.start()
+        other = Installation(
+            installation.settings.model_copy(update={"status_listen": f"127.0.0.1:{free_port()}"})
+        )
+        other.unlock()
+        with pytest.raises(Unavailable):
+            Serve(other).start()
+        assert not _answers(other)
+        first.stop()
+        other.close()
+    names = {thread.name for thread in threading.enumerate()}
+    assert not [name for name in names if name.startswith(("job-", "web-"))]
+    again = Serve(installation)
+    again.start()
+    again.stop()
+
+
+def _answers(installation: Installation) -> bool:
+    try:
+        return bool(get(installation, "/healthz"))
+    except OSError:
+        return False
+
+
+class _Listener:
+    """Somebody else on a port."""
+
+    def __init__(self, port: int) -> None:
+        self._socket = socket.create_server(("127.0.0.1", port))
+
+    def close(self) -> None:
+        """Free it."""
+        self._socket.close()
+
+
+def test_a_last_signature_that_fails_is_borne(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A database that is away at the end does not keep the process from ending."""
+    serve = Serve(installation)
+    serve.start()
+
+    def away(*_: object) -> None:
+        raise Unavailable("database-unavailable", "away")
+
+    monkeypatch.setattr(module, "sign_checkpoint", away)
+    serve.stop()
+    assert not installation.layout.enrol_socket.exists()
+
+
+def test_evidence_can_be_read_verified_and_exported(installation: Installation, tmp_path: Path) -> None:
+    """What is recorded is read with its personal data, exported, and verified from the export alone."""
+    add_principal(installation.services, PrincipalKind.PERSON, "alice", actor=ACTOR)
+    serve = Serve(installation)
+    serve.start()
+    serve.stop()
+    evidence = Evidence(installation)
+    events = list(evidence.events(0))
+    assert [event["number"] for event in events] == list(range(evidence.size()))
+    created = next(event for event in events if event["type"] == "principal:created")
+    assert created["personal"]["name"] == "alice"
+    assert list(evidence.events(evidence.size())) == []
+    file = tmp_path / "export.jsonl"
+    file.write_bytes(b"".join(evidence.export()))
+    report = room.verify_file(file, checkpoint=evidence.checkpoint(), key=evidence.verifier_key())
+    assert report.faults == ()
+    assert report.size == evidence.size()
+    value = room.report_value(report)
+    assert value["signature_verified"] is True
+    assert value["faults"] == []
+    data = file.read_bytes()
+    file.write_bytes(data.replace(b"principal:created", b"principal:removed", 1))
+    altered = room.report_value(room.verify_file(file, checkpoint=None, key=None))
+    assert altered["faults"]
+    assert set(altered["faults"][0]) == {"code", "message", "number", "event_id", "event_type", "field"}
+
+
+def test_ocsp_answers_are_kept_fresh(installation: Installation) -> None:
+    """The answers of issued certificates are signed ahead, page by page."""
+    services = installation.services
+    alice = add_principal(services, PrincipalKind.PERSON, "alice", actor=ACTOR).value
+    issued = issue(services, alice, build_csr(SoftwareKeys().generate(KeyKind.P256), "alice"), actor=ACTOR)
+    serve = Serve(installation)
+    while serve._refresh_ocsp():
+        pass
+    with services.work.read() as books:
+        answer = books.status.ocsp(issued.record.id, "sha1")
+    assert answer is not None
+    assert answer.next_update > datetime.now(UTC) + timedelta(hours=11)
+    serve.stop()
