@@ -10,6 +10,8 @@ from tools.reference.codes import find_codes
 PAGE = (ROOT / "docs" / "reference" / "errors.md").read_text(encoding="utf-8")
 
 ELSEWHERE = {
+    "aborted",  # cli.command says these two itself
+    "usage-error",
     "common-name-malformed",  # core.names makes it from two words
     "internal-error",
     "method-wrong",  # the router's refusals have their codes in web.problems

@@ -6,8 +6,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from annotated_types import Ge, Le
+
 from doorward.runtime.initialise import WRITTEN
-from doorward.runtime.settings import Settings
+from doorward.runtime.settings import HIGHEST_PORT, Settings
 from tools.reference.markdown import render_table
 
 HEAD = """\
@@ -21,8 +23,9 @@ Doorward reads its settings once, when a command starts, from three places. The 
 2. variables of the environment, `DOORWARD_` and the name in capitals;
 3. the file `doorward.toml` in the data directory.
 
-Every setting has a default that is safe. An unknown key in the file is an error that names the file and the key; an unknown variable is ignored.
-Secrets are never values of settings: a setting names the file that holds them.
+Every setting has a default that is safe. An unknown key in the file is an error that names the file and the key, and
+so is a variable that looks like a setting and is none; other variables are left alone, and an empty one counts as not
+set. Secrets are never values of settings: a setting names the file that holds them.
 
 `doorward init` (and the first `doorward up`) writes `doorward.toml`: `trust_domain`, `passphrase_file`, and of the
 following what differs from its default: {written}. It never overwrites an existing file.
@@ -31,12 +34,12 @@ following what differs from its default: {written}. It never overwrites an exist
 
 AFTER = """\
 
-Durations are ISO 8601 (`PT5S`, `PT12H`, `P1D`) or `HH:MM:SS`. In the file a plain number means seconds.
+A duration is a number and a unit: `5s`, `30m`, `12h`, `7d`. A number alone means seconds.
 An address to listen on is `address:port`; an IPv6 address stands in brackets, `[::]:8443`.
 
 `trust_domain` and the address in `status_url` are baked into certificates. Changing them later in the file changes
 nothing in what was issued, so choose them before the first start: `http://127.0.0.1:8480`, which is what the default comes
-to, can be reached by nobody else.
+to, can be reached from this machine only.
 
 ## Where the data are
 
@@ -62,7 +65,12 @@ def render_settings() -> str:
     """Return the page."""
     written = ", ".join(f"`{name}`" for name in WRITTEN if name != "trust_domain")
     rows = [
-        (f"`{name}`", f"`DOORWARD_{name.upper()}`", _default(name, field.default), field.description or "")
+        (
+            f"`{name}`",
+            f"`DOORWARD_{name.upper()}`",
+            _default(name, field.default),
+            f"{field.description or ''} {_bounds(field.metadata)}".strip(),
+        )
         for name, field in Settings.model_fields.items()
     ]
     return (
@@ -84,8 +92,22 @@ def _default(name: str, value: Any) -> str:
     return f"`{value}`" if not isinstance(value, Path) else f"`{value.as_posix()}`"
 
 
+def _bounds(metadata: list[Any]) -> str:
+    """Return the limits of a value in words; empty where there are none worth saying."""
+    least = next((one.ge for one in metadata if isinstance(one, Ge)), None)
+    most = next((one.le for one in metadata if isinstance(one, Le)), None)
+    words = [f"at least {_plain(least)}"] if least not in (None, timedelta(0), 0) else []
+    words += [f"at most {_plain(most)}"] if most not in (None, HIGHEST_PORT) else []
+    return f"{', '.join(words).capitalize()}." if words else ""
+
+
+def _plain(value: Any) -> str:
+    return _duration(value) if isinstance(value, timedelta) else str(value)
+
+
 def _duration(span: timedelta) -> str:
     seconds = int(span.total_seconds())
-    if seconds % 3600 == 0:
-        return f"PT{seconds // 3600}H"
-    return f"PT{seconds}S"
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds and seconds % size == 0:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
