@@ -6,7 +6,7 @@ import os
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from datetime import timedelta
 from pathlib import Path
@@ -76,11 +76,11 @@ def test_undecided_connections_hold_little(kept: Kept) -> None:
 
 
 @pytest.fixture
-def tight(kept: Kept) -> Iterator[OpenDoor]:
+def tight(kept: Kept) -> OpenDoor:
     """A door with limits that a test can reach."""
     door = kept(name="tight", limits=TIGHT)
     door.authorizer.facts = facts_of(TELLER, CLEARED)
-    yield door
+    return door
 
 
 LOOSE: dict[str, Edit] = {

@@ -73,11 +73,14 @@ class TestRevocation:
 
     def test_open_connections_end(self, living: Doorway, withdrawal: str) -> None:
         """The kept connection and the WebSocket end, another person's go on."""
-        with open_lines(living, "alice") as hers, open_lines(living, "bob") as his:
-            with withdrawn(living, "alice", withdrawal):
-                assert all(has_ended(one, 2.0) for one in hers)
-                assert statuses(exchange(his[0], REQUEST + b"\r\n", answers=1)) == [200]
-                assert his[1].recv(16)
+        with (
+            open_lines(living, "bob") as his,
+            open_lines(living, "alice") as hers,
+            withdrawn(living, "alice", withdrawal),
+        ):
+            assert all(has_ended(one, 2.0) for one in hers)
+            assert statuses(exchange(his[0], REQUEST + b"\r\n", answers=1)) == [200]
+            assert his[1].recv(16)
 
     def test_without_the_cutter_they_go_on(self, uncut: Doorway, withdrawal: str) -> None:
         """Without it both carry data for as long as their owner likes, though new ones are refused."""

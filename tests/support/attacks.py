@@ -427,9 +427,8 @@ def _whole_answers(came: bytes) -> int:
 
 
 def statuses(came: bytes) -> list[int]:
-    """Return the status codes of the HTTP/1.1 answers in some bytes."""
-    lines = came.split(b"HTTP/1.1 ")[1:]
-    return [int(line[:3]) for line in lines]
+    """Return the status codes of the HTTP/1 answers in some bytes."""
+    return [int(code) for code in re.findall(rb"HTTP/1\.[01] (\d{3})", came)]
 
 
 def has_ended(connection: socket.socket, seconds: float = 1.0) -> bool:

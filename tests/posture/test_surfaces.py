@@ -1,0 +1,221 @@
+"""Every route of every surface: who may send what to it, and that nothing else is there.
+
+The enrolment host is the one door without a client certificate; the status listener is public. Both
+have a list of routes here: a route that is added needs a line, and a reason to be open.
+"""
+
+from __future__ import annotations
+
+import http.client
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from starlette.routing import Route
+
+from doorward.enforcement.plan import OpenRoute
+from doorward.runtime.gateway import ENROL_ROUTES
+from doorward.web.app import build_enrolment_app, build_status_app
+from doorward.web.pool import UseCasePool
+from tests.support.attacks import OpenDoor, changed, without
+from tests.support.doorway import Doorway
+
+pytestmark = pytest.mark.xdist_group("posture-living")
+
+Kept = Callable[..., OpenDoor]
+
+ENROLMENT = {
+    ("GET", "/"): "a page for people; says nothing of anybody",
+    ("GET", "/join"): "the same; the link's token stays in the fragment",
+    ("GET", "/static/{name}"): "the page's style, read at the start",
+    ("GET", "/root.pem"): "public; compared with the link's SHA-256",
+    ("POST", "/v1/certificates"): "needs a one-time token",
+}
+STATUS = {
+    ("GET", "/crl/{authority_id}.crl"): "RFC 5280: public",
+    ("GET", "/ca/{authority_id}.cer"): "RFC 5280 4.2.2.1: public",
+    ("GET", "/root.pem"): "public",
+    ("POST", "/ocsp"): "RFC 6960: public",
+    ("GET", "/ocsp/{request:path}"): "RFC 6960: public",
+    ("GET", "/jwks.json"): "public keys",
+    ("GET", "/healthz"): "one word",
+    ("GET", "/readyz"): "one word",
+}
+METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "PROPFIND")
+PATHS = (
+    "/", "/join", "/root.pem", "/static/x.css", "/v1/certificates", "/v1/certificates/", "/v1", "/v1/people",
+    "/api/v1/principals", "/console", "/admin", "/metrics", "/docs", "/openapi.json", "/_doorward/callback",
+    "/static/../v1/certificates", "/static/%2e%2e/x", "/ocsp", "/crl/x.crl", "/healthz", "/.env", "/server_info",
+)  # fmt: skip
+
+
+def routes_of(app: Any) -> set[tuple[str, str]]:
+    """Return method and path of every route; HEAD goes with GET."""
+    found = set()
+    for route in app.routes:
+        assert isinstance(route, Route), route
+        found |= {(method, route.path) for method in route.methods or ()}
+    return found - {("HEAD", path) for _, path in found}
+
+
+class TestLists:
+    """The applications have exactly the routes that are listed."""
+
+    def test_enrolment(self, living: Doorway) -> None:
+        """Five routes, each with its reason."""
+        app = build_enrolment_app(living.services, UseCasePool(), origin="https://enroll.test")
+        assert routes_of(app) == set(ENROLMENT)
+
+    def test_status(self, living: Doorway) -> None:
+        """Eight routes, each public by nature; none changes anything."""
+        assert routes_of(build_status_app(living.services, UseCasePool())) == set(STATUS)
+
+    def test_the_door_passes_on_the_same(self) -> None:
+        """What the gateway lets through is what the surface has: no route more."""
+        listed = {(method, path.replace("{name}", "*")) for method, path in ENROLMENT}
+        assert {(one.method, one.path) for one in ENROL_ROUTES} == listed
+
+    @pytest.mark.parametrize("path", ["/v1/*/x", "v1", "/a b", "/**", "/a/**", "/a?b", "/a%2fb", ""])
+    def test_an_open_route_cannot_be_wide(self, path: str) -> None:
+        """An open route is exact, or one open segment at its end below a fixed one."""
+        with pytest.raises(ValueError, match="open route"):
+            OpenRoute(method="GET", path=path)
+
+
+def ask(doorway: Doorway, method: str, path: str, **options: Any) -> tuple[int, bytes]:
+    """Ask the enrolment host without a certificate."""
+    with doorway.session(None, app="enroll") as session:
+        reply = session.request(method, path, **options)
+        return reply.status, reply.body
+
+
+class TestEnrolmentDoor:
+    """Through the real door, without a client certificate."""
+
+    @pytest.mark.parametrize("method", METHODS)
+    def test_what_is_not_listed_is_not_there(self, living: Doorway, method: str) -> None:
+        """Of every method and path only the listed ones are answered by more than 404."""
+        listed = {
+            (one.method, one.path.replace("*", "x.css")) for one in ENROL_ROUTES if one.method == method
+        }
+        answered = set()
+        with living.session(None, app="enroll") as session:
+            for path in PATHS:
+                reply = session.request(method, path)
+                if reply.status not in {400, 404, 405, 501}:
+                    answered.add((method, path))
+        same = {("POST", "/static/../v1/certificates")}  # normalised, it is a listed one
+        assert answered <= listed | same
+
+    @pytest.mark.parametrize(
+        "authorization",
+        [None, "Bearer ", "Bearer x", "Basic eDp5", f"Bearer {'a' * 43}", f"bearer {'a' * 43}"],
+    )
+    def test_no_token_no_certificate(self, living: Doorway, authorization: str | None) -> None:
+        """Without a good token a CSR becomes nothing, and no new certificate is in the inventory."""
+        before = self._count(living)
+        headers = {"Content-Type": "application/pkcs10"}
+        if authorization is not None:
+            headers["Authorization"] = authorization
+        status, _ = ask(living, "POST", "/v1/certificates", headers=headers, body=b"x")
+        assert status in {400, 401, 403, 429}
+        assert self._count(living) == before
+
+    @staticmethod
+    def _count(doorway: Doorway) -> int:
+        from doorward.authority.inventory import certificate_counts
+
+        return sum(certificate_counts(doorway.services).values())
+
+    def test_its_connections_reach_no_application(self, living: Doorway) -> None:
+        """Another Host on the open connection is 421, with any header that claims an identity."""
+        for host in (living.host("app"), "other.test"):
+            headers = {"Host": host, "Doorward-Principal": "person/alice", "Client-Cert": ":AAAA:"}
+            assert ask(living, "GET", "/x", headers=headers)[0] == 421
+
+    def test_each_field_of_its_routes_holds(self, kept: Kept, door: OpenDoor) -> None:
+        """Method and end of path are matched; without the matchers more reaches the socket (503: nobody there)."""
+        place = ("routes", "doorward_enrol", "virtual_hosts", "doorward_enrol", "routes")
+        loose = kept(
+            without(*place, "*", "match", "headers"),
+            changed(*place, 1, "match", "safe_regex", "regex", to="/i/.*"),
+        )
+        for one, status in ((door, 404), (loose, 503)):
+            assert one.site.ask("DELETE", "/enrol", host="enroll.test", certificate=None).status == status
+            assert one.site.ask("GET", "/i/a/../../b/c", host="enroll.test", certificate=None).status == 404
+            assert one.site.ask("GET", "/i/a/b", host="enroll.test", certificate=None).status == status
+
+    def test_a_visitors_address_is_the_doors_word(self, living: Doorway) -> None:
+        """The throttle counts the kernel's address: a forged X-Forwarded-For does not change who fails."""
+        statuses = []
+        for number in range(40):
+            headers = {
+                "Content-Type": "application/pkcs10",
+                "Authorization": f"Bearer {number:043d}",
+                "X-Forwarded-For": f"203.0.113.{number}",
+            }
+            statuses.append(ask(living, "POST", "/v1/certificates", headers=headers, body=_CSR)[0])
+            if statuses[-1] == 429:
+                break
+        assert statuses[-1] == 429, statuses
+
+
+_CSR = b"-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n-----END CERTIFICATE REQUEST-----\n"
+
+
+class TestStatusListener:
+    """Public, and without power."""
+
+    def test_nothing_else_is_there_and_nothing_changes(self, living: Doorway) -> None:
+        """Every method on every path changes no state, and unlisted paths are 404 or 405."""
+        host, _, port = living.installation.settings.status_listen.rpartition(":")
+        with living.services.work.read() as books:
+            before = books.changes.head()
+        listed = {"/root.pem", "/ocsp", "/healthz"}
+        for method in METHODS:
+            for path in (*PATHS, "/readyz", "/jwks.json"):
+                connection = http.client.HTTPConnection(host, int(port), timeout=5)
+                connection.request(method, path, body=b"x" if method in {"POST", "PUT", "PATCH"} else None)
+                status = connection.getresponse().status
+                connection.close()
+                if path not in listed | {"/readyz", "/jwks.json"} or method not in {"GET", "HEAD", "POST"}:
+                    assert status in {400, 404, 405, 501}, (method, path, status)
+        with living.services.work.read() as books:
+            assert books.changes.head() == before
+
+
+class TestSockets:
+    """Inner surfaces are files of one user."""
+
+    def test_modes(self, living: Doorway) -> None:
+        """The authorizer, the enrolment surface and Envoy's admin interface open for their owner only."""
+        layout = living.installation.layout
+        running = living.gateway.supervisor.running
+        assert running is not None
+        for path in (layout.authorizer_socket, layout.enrol_socket, running.folder / "admin.sock"):
+            assert path.stat().st_mode & 0o777 == 0o600, path
+            assert path.parent.stat().st_mode & 0o077 == 0, path
+
+    def test_the_admin_interface_is_no_port(self, living: Doorway) -> None:
+        """Envoy listens on one port, the door's: its admin interface, which has no login, on none."""
+        running = living.gateway.supervisor.running
+        assert running is not None
+        assert _listening(running.pid) == {living.port}
+
+
+def _listening(pid: int) -> set[int]:
+    from pathlib import Path
+
+    held = set()
+    for one in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            held.add(str(one.readlink()))
+        except OSError:
+            continue
+    ports = set()
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A" and f"socket:[{fields[9]}]" in held:
+                ports.add(int(fields[1].rpartition(":")[2], 16))
+    return ports
