@@ -1,5 +1,5 @@
 """The fake of `audit.log.EventStore`, and events to fill it with."""
-# ruff: noqa: D102  # the Protocol documents the methods
+# the Protocol documents the methods
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 The other stores and the unit of work are in `memory_store`.
 """
-# ruff: noqa: D102 - the Protocols carry the docstrings
 
 from __future__ import annotations
 

@@ -7,7 +7,6 @@ same words as the SQL stores. For tests of use cases:
 - `work.events` are all events that became durable, in order;
 - `work.broken = Unavailable(...)` makes every following transaction fail that way.
 """
-# ruff: noqa: D102 - the Protocols carry the docstrings
 
 from __future__ import annotations
 
