@@ -173,6 +173,8 @@ def _membership(verb: str, past: str, text: str) -> click.Command:
         services = state.installation().services
         use_case = add_member if verb == "add" else remove_member
         done = use_case(services, group, member, actor=actor())
+        for note in done.notes:
+            state.output.note(note)
         value, line = confirmed(services, done.seq)
         state.output.result(
             {**_row(done.value), "group": group, "seq": done.seq, **value}, f"{member} {past} {group}", line
