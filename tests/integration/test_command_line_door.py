@@ -1,0 +1,143 @@
+"""Commands at a door that stands: changes are confirmed, enrolment works, status is well."""
+
+from __future__ import annotations
+
+import json
+import stat
+from collections.abc import Iterator
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from cryptography.hazmat.primitives.serialization import pkcs12
+
+from doorward.cli.__main__ import main
+from tests.support.doorway import Doorway, Identity, Session, open_doorway
+
+
+@pytest.fixture(scope="module")
+def door() -> Iterator[Doorway]:
+    """A door with an application for staff."""
+    with open_doorway() as made:
+        made.apply('- {allow: {groups: [staff]}, to: {paths: ["/reports/**"]}}')
+        yield made
+
+
+def run(door: Doorway, *words: str) -> Result:
+    """Run a command on the door's installation."""
+    settings = door.installation.settings
+    environ = {
+        "DOORWARD_DATA": str(settings.data),
+        "DOORWARD_PASSPHRASE_FILE": str(settings.passphrase_file),
+        "DOORWARD_GATEWAY_LISTEN": settings.gateway_listen,
+        "DOORWARD_STATUS_LISTEN": settings.status_listen,
+    }
+    return CliRunner(env=environ).invoke(main, words)
+
+
+def do(door: Doorway, *words: str, code: int = 0) -> Any:
+    """Run a command with --json; return its document."""
+    result = run(door, *words, "--json")
+    assert result.exit_code == code, (words, result.output, result.exception)
+    return json.loads(result.stdout.splitlines()[-1])  # the door's own log shares this process's output
+
+
+def enrolled(door: Doorway, name: str, *more: str) -> tuple[Path, dict[str, Any]]:
+    """Add and invite somebody, and enrol with the link; return the folder and what was said."""
+    do(door, "person", "add", name, "--group", "staff")
+    out = door.folder / f"of-{name}"
+    return out, do(door, "enroll", do(door, "invite", name)["link"], "--out", str(out), *more)
+
+
+def test_status_is_well(door: Doorway) -> None:
+    """Where everything runs status exits 0 and names no trouble."""
+    value = do(door, "status")
+    assert value["well"] is True
+    assert run(door, "status").exit_code == 0
+    assert "✗" not in run(door, "status").output
+
+
+def test_a_link_becomes_a_certificate(door: Doorway) -> None:
+    """Enrolling writes key, chain and PKCS#12 file, closed to others; the password is said once and opens it."""
+    out, value = enrolled(door, "ada")
+    assert value["name"] == "ada"
+    for name in ("key", "chain", "certificate", "root", "p12"):
+        assert Path(value[name]).parent == out
+    assert stat.S_IMODE(Path(value["key"]).stat().st_mode) == 0o600
+    bundle = pkcs12.load_pkcs12(Path(value["p12"]).read_bytes(), value["p12_password"].encode())
+    assert bundle.cert is not None
+    with door.session(_identity(value)) as session:
+        assert session.request("GET", "/reports/1").status == 200
+
+
+def _identity(value: dict[str, Any]) -> Identity:
+    return Identity(chain=Path(value["chain"]), key=Path(value["key"]))
+
+
+def test_a_link_works_once(door: Doorway) -> None:
+    """A link that was used is refused, and what was enrolled stays as it is."""
+    do(door, "person", "add", "bea", "--group", "staff")
+    link = do(door, "invite", "bea")["link"]
+    out = door.folder / "of-bea"
+    do(door, "enroll", link, "--out", str(out))
+    before = {path: path.read_bytes() for path in out.iterdir()}
+    again = run(door, "enroll", link, "--out", str(out), "--json")
+    assert again.exit_code == 1
+    assert json.loads(again.stdout)["error"]["code"]
+    other = door.folder / "of-bea-2"
+    assert run(door, "enroll", link, "--out", str(other), "--json").exit_code == 1
+    assert not (other / "key.pem").exists()
+    assert {path: path.read_bytes() for path in out.iterdir()} == before
+
+
+def test_enrolling_again_keeps_what_was_there(door: Doorway) -> None:
+    """With --force the earlier certificate is set aside and named."""
+    out, first = enrolled(door, "cyd", "--key", "ed25519")
+    link = do(door, "invite", "cyd")["link"]
+    refused = run(door, "enroll", link, "--out", str(out))
+    assert refused.exit_code == 1
+    result = run(door, "enroll", link, "--out", str(out), "--force", "--p12-legacy")
+    assert result.exit_code == 0, result.output
+    assert "what was there before" in result.output
+    assert Path(first["key"]).exists()
+
+
+def test_a_revocation_returns_when_it_is_enforced(door: Doorway) -> None:
+    """`cert revoke` names the gateway that confirmed; by then the live connection has ended."""
+    _, value = enrolled(door, "dot")
+    certificate = do(door, "cert", "list", "--of", "dot")[0]["id"]
+    with door.session(_identity(value)) as session:
+        assert session.request("GET", "/reports/1").status == 200
+        revoked = do(door, "cert", "revoke", certificate, "--reason", "key-compromise")
+        assert revoked["confirmed_by"] == ["gateway-1"]
+        assert revoked["away"] == []
+        session.socket.settimeout(2)
+        assert _status_of(session) != 200
+
+
+def _status_of(session: Session) -> int:
+    try:
+        return session.request("GET", "/reports/1").status
+    except (OSError, HTTPException):
+        return 0
+
+
+def test_a_change_says_how_long_it_took(door: Doorway) -> None:
+    """For people the line names the gateway and the milliseconds."""
+    do(door, "person", "add", "eve", "--group", "staff")
+    text = run(door, "person", "suspend", "eve").output
+    assert "in force at gateway-1 after" in text
+    assert "ms" in text
+
+
+def test_a_policy_is_in_force_when_apply_returns(door: Doorway, tmp_path: Path) -> None:
+    """After `apply` a request that the new document allows is answered."""
+    _, value = enrolled(door, "fay")
+    text = run(door, "export").stdout.replace('paths: ["/reports/**"]', 'paths: ["/reports/**", "/more"]')
+    assert "/more" in text
+    (tmp_path / "p.yaml").write_text(text)
+    applied = do(door, "apply", "-f", str(tmp_path / "p.yaml"))
+    assert applied["confirmed_by"] == ["gateway-1"]
+    assert door.get(_identity(value), "/more").status == 200

@@ -1,0 +1,134 @@
+"""The command line as a program: its executable, its signals, its streams, its exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.doorway import eventually, free_port, short_folder
+
+PROGRAM = Path(sys.executable).parent / "doorward"
+COMMAND = [str(PROGRAM)] if PROGRAM.exists() else [sys.executable, "-m", "doorward.cli"]
+ROOT = Path(__file__).parents[2]
+
+
+def environment(folder: Path, **more: str) -> dict[str, str]:
+    """The environment of the program, with an installation of its own."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("DOORWARD_")}
+    return {
+        **kept,
+        "PYTHONPATH": str(ROOT / "src"),
+        "DOORWARD_DATA": str(folder / "data"),
+        "DOORWARD_PASSPHRASE_FILE": str(folder / "passphrase"),
+        "DOORWARD_GATEWAY_LISTEN": f"127.0.0.1:{free_port()}",
+        "DOORWARD_STATUS_LISTEN": f"127.0.0.1:{free_port()}",
+        "DOORWARD_USER": "nobody",
+        **more,
+    }
+
+
+def run(folder: Path, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """Run the program to its end."""
+    return subprocess.run(
+        [*COMMAND, *words],
+        env=environment(folder, **more),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+@pytest.fixture(scope="module")
+def folder() -> Iterator[Path]:
+    """An installation."""
+    with short_folder() as made:
+        made.chmod(0o711)
+        done = run(made, "init", "--trust-domain", "corp.example", "--json")
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["trust_domain"] == "corp.example"
+        yield made
+
+
+def test_the_version() -> None:
+    """The program says what it is."""
+    done = subprocess.run([*COMMAND, "--version"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert done.stdout.startswith("doorward")
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["person", "list"], 0),
+        (["person", "show", "nobody"], 1),
+        (["person", "shw"], 2),
+        (["person", "add", "No Name"], 2),
+        (["status"], 3),
+        (["audit", "export", "--out", "/nowhere/x"], 3),
+    ],
+)
+def test_exit_codes(folder: Path, words: list[str], code: int) -> None:
+    """The class of an error is the exit code of the program; with --json there is one document."""
+    plain, document = run(folder, *words), run(folder, *words, "--json")
+    assert plain.returncode == document.returncode == code, plain.stderr
+    json.loads(document.stdout)
+    assert "Traceback" not in plain.stderr + document.stderr
+    if code not in {0, 3}:
+        assert plain.stdout == ""
+
+
+def test_a_broken_pipe_is_quiet(folder: Path) -> None:
+    """A reader that goes away ends the program without a trace."""
+    for name in ("one", "two", "three"):
+        assert run(folder, "group", "create", name).returncode == 0
+    shell = f"{' '.join(COMMAND)} ca export --json | head -c 10; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(
+        ["bash", "-c", shell],
+        env=environment(folder),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr
+    assert len(done.stdout) == 10
+
+
+def test_following_the_log_until_ctrl_c(folder: Path) -> None:
+    """`audit tail --follow` goes on with what comes, and ends quietly at Ctrl-C."""
+    with subprocess.Popen(
+        [*COMMAND, "audit", "tail", "--follow", "-n", "0"],
+        env=environment(folder),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as tail:
+        # Nobody sequences while `serve` is down, so nothing comes; it must live until it is told to end.
+        assert not eventually(lambda: tail.poll() is not None, 2.0)
+        tail.send_signal(signal.SIGINT)
+        out, err = tail.communicate(timeout=20)
+        assert tail.returncode == 0
+        assert (out, err) == ("", "")
+
+
+def test_the_demo_is_as_told() -> None:
+    """The story of the little bank plays through; with --json it is one document."""
+    done = subprocess.run(
+        [*COMMAND, "demo", "--once", "--json"],
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    assert json.loads(done.stdout)
