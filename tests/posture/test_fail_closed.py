@@ -20,7 +20,7 @@ from doorward.policy import decision as decision_module
 from tests.posture.conftest import RULES
 from tests.posture.test_grants import NO_RULES
 from tests.posture.witness import Witness
-from tests.support.attacks import AUTHORIZER, Grounds, OpenDoor, changed, exchange, statuses
+from tests.support.attacks import AUTHORIZER, Grounds, OpenDoor, changed, exchange, has_ended, statuses
 from tests.support.door_site import CLEARED, TELLER
 from tests.support.doorway import ACTOR, Doorway, eventually
 from tests.support.envoy_process import ToyAuthorizer, facts_of
@@ -260,6 +260,32 @@ class TestStore:
             return doorway.get(doorway.identities["alice"], "/x").status == 200
         except OSError:
             return False
+
+
+class TestEmptyPolicy:
+    """A whole Doorward under a policy that says nothing."""
+
+    def test_no_rule_no_access(self, living: Doorway) -> None:
+        """An application without rules admits nobody, not even past the handshake."""
+        try:
+            living.apply("[]")
+            with pytest.raises(OSError, match=r"ACCESS_DENIED|EOF|reset"):
+                living.get(living.identities["alice"], "/x")
+        finally:
+            living.apply(RULES)
+        assert living.get(living.identities["alice"], "/x").status == 200
+
+    def test_no_application_no_door(self, living: Doorway) -> None:
+        """Without applications the name is not even answered, and who was inside is out."""
+        with living.connect(living.identities["alice"]) as before:
+            assert statuses(exchange(before, LIVE, answers=1)) == [200]
+            try:
+                living.apply_document("trust_domain: test.localhost\napps: {}\n")
+                assert has_ended(before)
+                with pytest.raises(OSError, match=r"EOF|reset"):
+                    living.get(living.identities["alice"], "/x")
+            finally:
+                living.apply(RULES)
 
 
 class TestGrantsLimit:

@@ -6,7 +6,9 @@ certificate was judged, open anything.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -14,6 +16,8 @@ import pytest
 
 from doorward.enforcement.envoy.names import Asked, Fact
 from doorward.gateway import ext_authz_pb2
+from doorward.gateway.authorizer import Answer
+from doorward.gateway.authorizer_server import AuthorizerServer
 from tests.posture.witness import Witness
 from tests.support.attacks import AUTHORIZER, CHAINS, OpenDoor, changed, without
 from tests.support.door_site import AUDITOR, CLEARED, TELLER
@@ -201,6 +205,46 @@ class TestJudged:
         assert witness.since(mark)[0].all_of("doorward-principal") == ["person/alice"]
 
 
+class _OurServer(ToyAuthorizer):
+    """The gateway's own gRPC server around answers that a test makes."""
+
+    @contextmanager
+    def serving(self, path: Path) -> Iterator[ToyAuthorizer]:
+        """Serve on a unix socket for as long as the block runs."""
+        server = AuthorizerServer(self, path)  # type: ignore[arg-type] - it asks for `check` only
+        server.start()
+        try:
+            yield self
+        finally:
+            server.stop(0)
+
+    def check(self, *_question: object) -> Answer:  # type: ignore[override] - as `Authorizer.check`
+        """Answer with the facts of the test."""
+        return Answer(facts=self.facts, reasons=())
+
+
+@pytest.mark.parametrize("fact", Fact, ids=lambda fact: fact.value)
+@pytest.mark.parametrize("value", [None, ""], ids=["missing", "empty"])
+def test_an_incomplete_answer_never_leaves_the_gateway(
+    kept: Kept, door: OpenDoor, fact: Fact, value: str | None
+) -> None:
+    """Our server refuses where a fact is missing; passed on, the application hears `-` for a name."""
+    complete = facts_of(TELLER, CLEARED)
+    facts = {name: one for name, one in complete.items() if name != fact.value}
+    if value is not None:
+        facts[fact.value] = value
+    ours = kept(name="our server", authorizer=_OurServer())
+    ours.authorizer.facts = complete
+    assert ours.site.ask("GET", "/accounts/7").status == 200
+    ours.authorizer.facts = facts
+    with pytest.raises(OSError, match=r"ACCESS_DENIED|reset|EOF"):
+        ours.site.ask("GET", "/accounts/7")
+    if fact is Fact.PRINCIPAL and value is None:
+        door.authorizer.facts = facts
+        heard = dict(door.site.ask("GET", "/accounts/7").seen["headers"])
+        assert heard["doorward-principal"] == "-"
+
+
 class TestAsked:
     """Section 10, row "initial_metadata": what the authorizer is asked about comes from the configuration."""
 
@@ -213,6 +257,13 @@ class TestAsked:
         with door.site.connect("PAY.test", context=context) as connection:
             door.site.ask("GET", "/accounts/7", over=connection, host="other.test")
         assert door.authorizer.asked[-1][Asked.APPLICATION.value] == "app_pay"
+
+    def test_the_whole_chain_is_named_though_only_the_leaf_comes(self, door: OpenDoor) -> None:
+        """Row "CheckRequest carries only the leaf": the fingerprints of the rest are in the metadata."""
+        assert door.site.ask("GET", "/accounts/7").status == 200
+        leaf = door.authorizer.requests[-1].attributes.source.certificate
+        assert leaf.count("BEGIN%20CERTIFICATE") == 1
+        assert len(door.authorizer.asked[-1][Asked.CHAIN.value].split(",")) == 2
 
     def test_taken_from_the_server_name_it_is_the_clients_word(self, kept: Kept) -> None:
         """With %REQUESTED_SERVER_NAME% in its place the client writes what the authorizer is asked."""

@@ -1,0 +1,82 @@
+"""ENVOY.md section 10, row "next=%REQ(:PATH)%": what a request says does not come back in what it reads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.support.attacks import HTTP, Grounds, OpenDoor, changed, every_value, exchange, without
+from tests.support.door_site import APPS
+
+pytestmark = pytest.mark.xdist_group("posture-replies")
+
+Kept = Callable[..., OpenDoor]
+
+MARK = "<script>alert(1)</script>"
+REFUSED = "/nothing/%3Cscript%3Ealert(1)%3C/script%3E?next=https://evil.test&a=%22,%22status%22:200"
+
+
+def refusal(door: OpenDoor, *more: str) -> str:
+    """Return the whole answer to a refused request full of text of its own."""
+    lines = [f"GET {REFUSED} HTTP/1.1", "Host: pay.test", f"Referer: {MARK}", f"User-Agent: {MARK}", *more]
+    with door.connect() as connection:
+        came = exchange(connection, "\r\n".join([*lines, "", ""]).encode(), answers=1)
+    assert came.startswith(b"HTTP/1.1 403")
+    return came.decode()
+
+
+@pytest.mark.parametrize("accept", ["text/html", "application/json", MARK])
+def test_a_refusal_reflects_nothing(door: OpenDoor, accept: str) -> None:
+    """Neither path, query nor headers come back, as text, markup, JSON or header."""
+    text = refusal(door, f"Accept: {accept}", 'X-Request-Id: "},{')
+    for word in ("script", "evil.test", "next=", '"},{', "nothing"):
+        assert word not in text
+
+
+def test_with_the_path_in_it_it_would(kept: Kept) -> None:
+    """With %REQ(:PATH)% in the text, which a redirect to a login needs, the client writes part of the answer."""
+
+    def with_path(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {
+                key: f"{one} %REQ(:PATH)%" if key == "inline_string" else with_path(one)
+                for key, one in value.items()
+            }
+        return [with_path(one) for one in value] if isinstance(value, list) else value
+
+    text = refusal(kept(changed(*HTTP, "local_reply_config", to=with_path)))
+    assert "next=https://evil.test" in text
+
+
+def test_problem_details_are_valid_json_whatever_was_asked(door: OpenDoor) -> None:
+    """The JSON form cannot be broken out of."""
+    text = refusal(door, "Accept: application/json", 'X-Request-Id: "},{')
+    value = json.loads(text.partition("\r\n\r\n")[2])
+    assert value["status"] == 403
+    assert set(value) == {"type", "status", "detail", "request"}
+
+
+def test_no_reply_holds_anything_of_the_request(grounds: Grounds) -> None:
+    """Of all formatters in replies only the status and the door's own name of the request are used."""
+    for listener in grounds.site.resources(APPS).listeners:
+        for key, value in every_value(listener):
+            if key == "local_reply_config":
+                text = json.dumps(value).replace("%RESPONSE_CODE%", "").replace("%REQ(X-REQUEST-ID):64%", "")
+                assert "%" not in text
+
+
+def test_answers_name_no_software(door: OpenDoor, kept: Kept) -> None:
+    """Headers that name what runs behind the door are removed; without the field they are shown."""
+    assert "x-powered-by" not in door.site.ask("GET", "/accounts/7").headers
+    telling = kept(without("routes", "*", "response_headers_to_remove"))
+    assert telling.site.ask("GET", "/accounts/7").headers["x-powered-by"] == "witness"
+
+
+def test_no_cookie_no_session_no_redirect_is_made_yet(grounds: Grounds) -> None:
+    """Section 10, rows on `jwt_authn`: nothing of a second factor is compiled; who adds it adds its posture."""
+    text = repr(grounds.site.resources(APPS))
+    for word in ("jwt_authn", "set-cookie", "redirect", "cookie"):
+        assert word not in text.lower()
