@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.ready
 
-.PHONY: demo up test lint prove bench docs setup clean
+.PHONY: help demo up test lint prove docs setup clean
 .DEFAULT_GOAL := help
 
 help:
@@ -13,6 +13,7 @@ help:
 	@echo "make test   set up, then run the whole test suite"
 	@echo "make lint   style, types, import contracts, file sizes"
 	@echo "make prove  the long proofs: latencies over many tries, many generated policies"
+	@echo "make docs   write the generated reference pages anew"
 	@echo "make clean  remove what the above made"
 
 # The tools of Debian that the set-up and the tests call; skipped where they are there already.
@@ -37,6 +38,9 @@ lint: $(STAMP)
 
 prove: $(STAMP)
 	$(BIN)/python -m tools.checks prove
+
+docs: $(STAMP)
+	$(BIN)/python -m tools.reference
 
 clean:
 	rm -rf $(VENV) .coverage .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -194,3 +194,32 @@ def test_which_ports_need_a_power() -> None:
     limit = int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text())
     assert not privileges.needs_bind_service([limit, 8443, 0])
     assert privileges.needs_bind_service([limit - 1]) == (limit > 1)
+
+
+@as_root
+def test_an_ordinary_user_passes_no_capability_on() -> None:
+    """Started with an ambient capability, as systemd grants them, the gateway keeps it and no child gets it."""
+    script = """
+import json, subprocess
+from doorward.runtime.privileges import Capability, choose_account, drop, shed
+def capabilities(path):
+    text = open(path).read() if path else subprocess.run(["cat", "/proc/self/status"], capture_output=True, text=True).stdout
+    return {line.split()[0][:-1]: int(line.split()[1], 16) for line in text.splitlines() if line.startswith("Cap")}
+admin = frozenset({Capability.NET_ADMIN})
+drop(choose_account("nobody"), keep=admin, hand_down=admin)
+before = capabilities("")
+shed(keep=admin, hand_down=frozenset())
+print(json.dumps([before, capabilities("/proc/thread-self/status"), capabilities("")]))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+    before, own, child = json.loads(done.stdout)
+    assert before["CapEff"] == NET_ADMIN  # what the test would find without the protection
+    assert own["CapEff"] == NET_ADMIN
+    assert child["CapEff"] == child["CapAmb"] == child["CapInh"] == 0

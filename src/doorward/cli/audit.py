@@ -128,15 +128,17 @@ def export(state: State, out: Path | None, checkpoint_out: Path | None, personal
             sys.stdout.buffer.write(line)
         return
     draft = out.with_name(out.name + ".part")
-    count, total = 0, evidence.size()
+    count, total, note = 0, evidence.size(), ""
     with draft.open("wb") as file, state.output.progress("exporting") as progress:
         for line in lines:
+            if not count:
+                # The checkpoint of the same snapshot: one that was signed meanwhile covers more.
+                note = json.loads(line)["checkpoint"]
             file.write(line)
             count += 1
             if count % 1000 == 0:
                 progress(count, total)
     draft.replace(out)
-    note = evidence.checkpoint()
     if checkpoint_out and note:
         checkpoint_out.write_text(note, encoding="utf-8")
     state.output.result(

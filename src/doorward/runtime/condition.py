@@ -142,7 +142,7 @@ def _gateways(installation: Installation) -> list[Part]:
     return [
         Part(
             name="gateway",
-            text="no gateway was ever started",
+            text="no gateway is running",
             trouble=("there is no door",),
             hints=("start it: doorward up",),
         )

@@ -145,13 +145,28 @@ def drop(
     os.setresgid(account.gid, account.gid, account.gid)
     os.setresuid(account.uid, account.uid, account.uid)
     _prctl(_PR_SET_KEEPCAPS, 0)
+    _hold(kept, inherited)
+    harden()
+    if os.getresuid() != (account.uid,) * 3 or os.getresgid() != (account.gid,) * 3 or effective() != kept:
+        raise OSError("privileges were not dropped")  # never go on with more than was meant
+
+
+def shed(*, keep: frozenset[Capability], hand_down: frozenset[Capability]) -> None:
+    """Started as an ordinary user: give up every capability but these, as systemd's AmbientCapabilities= grants them.
+
+    Arguments as in `drop`. Without this, children would inherit whatever is ambient.
+    """
+    if sys.platform == "linux":
+        kept = (keep | hand_down) & effective()
+        _hold(kept, hand_down & kept)
+    harden()
+
+
+def _hold(kept: frozenset[Capability], inherited: frozenset[Capability]) -> None:
     _capset(effective=kept, permitted=kept, inheritable=inherited)
     _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL)
     for capability in inherited:
         _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, capability)
-    harden()
-    if os.getresuid() != (account.uid,) * 3 or os.getresgid() != (account.gid,) * 3 or effective() != kept:
-        raise OSError("privileges were not dropped")  # never go on with more than was meant
 
 
 def harden() -> None:

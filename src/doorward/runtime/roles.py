@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 import doorward
-from doorward.runtime.privileges import Capability, choose_account, drop, harden, preload
+from doorward.runtime.privileges import Capability, choose_account, drop, preload, shed
 
 _LATER = (
     "concurrent.futures.thread",
@@ -49,9 +49,9 @@ def preload_all() -> None:
 
 
 def become_ordinary(wanted: str, *, keep: frozenset[Capability], hand_down: frozenset[Capability]) -> None:
-    """Give up root for good where we have it; harden this process in any case."""
+    """Give up root for good where we have it, and every capability but the named ones in any case."""
     if not is_root():
-        harden()
+        shed(keep=keep, hand_down=hand_down)
         return
     preload_all()
     drop(choose_account(wanted), keep=keep, hand_down=hand_down)
