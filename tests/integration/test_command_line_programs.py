@@ -118,17 +118,3 @@ def test_following_the_log_until_ctrl_c(folder: Path) -> None:
         out, err = tail.communicate(timeout=20)
         assert tail.returncode == 0
         assert (out, err) == ("", "")
-
-
-def test_the_demo_is_as_told() -> None:
-    """The story of the little bank plays through; with --json it is one document."""
-    done = subprocess.run(
-        [*COMMAND, "demo", "--once", "--json"],
-        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
-        capture_output=True,
-        text=True,
-        timeout=180,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-    assert json.loads(done.stdout)

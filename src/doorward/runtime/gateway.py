@@ -51,6 +51,7 @@ def run_gateway(
         build_options(installation, binary),
         record=committer.record,
         wait=bell.wait,
+        stop=stop,
     )
     try:
         gateway.start()

@@ -1,0 +1,433 @@
+"""`doorward up`: both parts run, come back when they are killed, and end together."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from doorward.audit.events import EventType
+from doorward.core.errors import Unavailable
+from doorward.runtime import up as module
+from doorward.runtime.evidence import Evidence
+from doorward.runtime.settings import Settings
+from doorward.runtime.up import LONGEST_PAUSE_SECONDS, Up, pause_after
+from tests.support.doorway import eventually, free_port, short_folder
+from tests.support.house import House, open_house
+
+ROOT = Path(__file__).parents[2]
+DOORWARD = [sys.executable, "-m", "doorward.cli"]
+
+
+def run(house: House, *words: str, seconds: float = 60) -> subprocess.CompletedProcess[str]:
+    """Run a command on the house's installation."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("DOORWARD_")}
+    return subprocess.run(
+        [*DOORWARD, *words, "--data", str(house.data)],
+        env={**environment, "PYTHONPATH": str(ROOT / "src"), "DOORWARD_GATEWAY_WORKERS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def events_of(house: House) -> list[str]:
+    """The types of all events, oldest first."""
+    return [str(event["type"]) for event in Evidence(house.installation).events(0)]
+
+
+@pytest.fixture(scope="module")
+def house() -> Iterator[House]:
+    """A house that stands for several tests."""
+    with open_house() as made:
+        made.apply("- {allow: {groups: [staff]}}")
+        made.person("alice", "staff")
+        yield made
+
+
+def answers(house: House) -> bool:
+    """Whether alice is let in."""
+    with contextlib.suppress(OSError):
+        return house.get(house.identities["alice"], "/x").status == 200
+    return False
+
+
+def test_a_second_up_on_the_same_data(house: House) -> None:
+    """A second `up` is refused, names the process of the first, and disturbs nothing."""
+    done = run(house, "up", "--json")
+    assert done.returncode == 3
+    error = json.loads(done.stdout)["error"]
+    assert error["code"] == "already-running"
+    assert house.parent is not None
+    assert f"process {house.parent.pid}" in error["detail"]
+    assert answers(house)
+
+
+@pytest.mark.parametrize("role", ["serve", "gateway"])
+def test_a_second_part_on_the_same_data(house: House, role: str) -> None:
+    """Nor can a part run twice."""
+    done = run(house, role, "--json")
+    assert done.returncode == 3
+    error = json.loads(done.stdout)["error"]
+    assert error["code"] == "already-running"
+    assert f"process {house.pid(role)}" in error["detail"]
+    assert answers(house)
+
+
+@pytest.mark.parametrize("part", ["serve", "gateway", "envoy"])
+def test_a_part_that_is_killed_comes_back(house: House, part: str) -> None:
+    """A part that is killed is started again at once, and the door opens again."""
+    before = house.wait_for_pid(part)
+    os.kill(before, signal.SIGKILL)
+    house.wait_for_pid(part, other_than=before)
+    assert eventually(lambda: answers(house), 15), house.words()
+    url = f"http://{house.installation.settings.status_listen}/healthz"
+    assert eventually(lambda: _fetched(url), 15)
+    assert house.parent is not None
+    assert house.parent.poll() is None
+    if part != "envoy":
+        assert f'"part": "{part}"' in house.words()
+
+
+def _fetched(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+def test_an_orderly_end_loses_nothing_and_doubles_nothing() -> None:
+    """The gateway ends first; every request is on record once, also after the next start."""
+    with open_house() as house:
+        house.apply("- {allow: {groups: [staff]}}")
+        alice = house.person("alice", "staff")
+        for number in range(5):
+            assert house.get(alice, f"/before/{number}").status == 200
+        assert house.stop() == 0
+        assert house.processes() == {}
+        first = events_of(house)
+        assert EventType.GATEWAY_STOPPED.value in first[-4:]
+        assert _requests(house, "/before/") == 5
+        assert list((house.data / "gateway" / "log").glob("*.log")) == []
+        with house.installation.event_log.read() as store:
+            assert store.waiting() == 0
+        assert Evidence(house.installation).verify().faults == ()
+        house.start()
+        assert house.get(alice, "/after/1").status == 200
+        assert house.stop() == 0
+        assert _requests(house, "/before/") == 5
+        assert _requests(house, "/after/") == 1
+
+
+def _requests(house: House, path: str) -> int:
+    return sum(
+        str(event["personal"].get("path", "")).startswith(path)
+        for event in Evidence(house.installation).events(0)
+        if event["type"] == EventType.REQUEST_ANSWERED.value
+    )
+
+
+def test_everything_from_nothing() -> None:
+    """On an empty directory `up` makes an installation, opens the door, and ends at SIGTERM with 0."""
+    with short_folder() as folder:
+        folder.chmod(0o711)
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("DOORWARD_")}
+        settings = {
+            "PYTHONPATH": str(ROOT / "src"),
+            "DOORWARD_PASSPHRASE_FILE": str(folder / "passphrase"),
+            "DOORWARD_USER": "nobody",
+        }
+        listen, status = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
+        words = [
+            "up",
+            "--data",
+            str(folder / "data"),
+            "--listen",
+            listen,
+            "--status-listen",
+            status,
+            "--json",
+        ]
+        with subprocess.Popen(
+            [*DOORWARD, *words],
+            env=environment | settings,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as parent:
+            assert parent.stdout is not None
+            value = json.loads(parent.stdout.readline())
+            assert (value["listening"], value["status"], value["pid"]) == (listen, status, parent.pid)
+            socket.create_connection(("127.0.0.1", int(listen.rpartition(":")[2])), 5).close()
+            assert _fetched(f"http://{status}/healthz")
+            parent.send_signal(signal.SIGTERM)
+            out, err = parent.communicate(timeout=40)
+            assert parent.returncode == 0, err
+            assert out == ""
+            assert "doorward.localhost" in err
+
+
+# options for an installation that exists
+
+
+def test_options_count_for_an_installation_that_exists() -> None:
+    """Where to listen may be said at each start; what certificates say may not."""
+    with open_house(started=False) as house:
+        other = f"127.0.0.1:{free_port()}"
+        refused = run(house, "up", "--trust-domain", "other.example", "--json")
+        assert refused.returncode == 1
+        assert json.loads(refused.stdout)["error"]["code"] == "already-initialised"
+        assert house.processes() == {}
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("DOORWARD_")}
+        with subprocess.Popen(
+            [*DOORWARD, "up", "--data", str(house.data), "--listen", other, "--json"],
+            env={**environment, "PYTHONPATH": str(ROOT / "src")},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        ) as parent:
+            assert parent.stdout is not None
+            assert json.loads(parent.stdout.readline())["listening"] == other
+            socket.create_connection(("127.0.0.1", int(other.rpartition(":")[2])), 5).close()
+            parent.send_signal(signal.SIGINT)
+            assert parent.wait(40) == 0
+
+
+@pytest.mark.parametrize("which", ["gateway_listen", "status_listen"])
+def test_a_port_in_use_is_a_clear_error(which: str) -> None:
+    """Where a port is taken `up` exits 3, names address and remedy, and leaves nothing running."""
+    with open_house(started=False) as house:
+        address = str(getattr(house.installation.settings, which))
+        with socket.create_server(("127.0.0.1", int(address.rpartition(":")[2]))):
+            done = run(house, "up", "--json")
+        assert done.returncode == 3
+        assert json.loads(done.stdout)["error"]["code"] == "role-failed"
+        assert address in done.stderr
+        assert "→" in done.stderr
+        assert "Traceback" not in done.stderr
+        assert house.processes() == {}
+        house.start()
+        assert house.stop() == 0
+
+
+def test_a_gateway_without_serve_can_be_stopped() -> None:
+    """A gateway that waits for its first certificate ends when it is told to, and says what it lacked."""
+    with open_house(started=False) as house:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("DOORWARD_")}
+        with subprocess.Popen(
+            [*DOORWARD, "gateway", "--data", str(house.data)],
+            env={**environment, "PYTHONPATH": str(ROOT / "src")},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as gateway:
+            assert gateway.stderr is not None
+            assert any("waiting for the first server certificate" in line for line in gateway.stderr)
+            gateway.send_signal(signal.SIGTERM)
+            _, err = gateway.communicate(timeout=20)
+        assert gateway.returncode == 3
+        assert "doorward serve" in err
+
+
+# the parent alone, with stand-ins for its children
+
+SCRIPT = """\
+#!/bin/bash
+# called as: python -m doorward.cli ROLE --data DIR
+role=$3
+echo "$role started" >> {story}
+trap 'echo "$role ended" >> {story}; exit 0' TERM
+{work}
+while true; do sleep 0.05; done
+"""
+READY = '[ -n "$DOORWARD_READY_FD" ] && echo ready >&$DOORWARD_READY_FD'
+
+
+class Stage:
+    """A parent whose children are a script."""
+
+    def __init__(self, folder: Path, work: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.story = folder / "story"
+        program = folder / "program"
+        program.write_text(SCRIPT.format(story=self.story, work=work))
+        program.chmod(0o755)
+        monkeypatch.setattr(module.sys, "executable", str(program))
+        self.up = Up(Settings(data=folder))
+
+    def told(self) -> list[str]:
+        """What the children noted."""
+        return self.story.read_text().splitlines() if self.story.exists() else []
+
+
+def test_the_gateway_ends_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Started in one order, ended in the other: what the gateway records last is still sequenced."""
+    stage = Stage(tmp_path, READY, monkeypatch)
+    assert stage.up.start()
+    stage.up.end()
+    assert stage.told() == ["serve started", "gateway started", "gateway ended", "serve ended"]
+    stage.up.end()
+
+
+def test_a_child_that_fails_at_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A child that ends before it is ready is reported with its status, and the other one is ended."""
+    stage = Stage(tmp_path, f'[ "$role" = gateway ] && exit 5; {READY}', monkeypatch)
+    with pytest.raises(Unavailable) as caught:
+        stage.up.start()
+    assert caught.value.code == "role-failed"
+    assert "`doorward gateway`" in caught.value.detail
+    assert "status 5" in caught.value.detail
+    assert stage.told()[-1] == "serve ended"
+
+
+def test_a_child_that_hangs_at_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A child that never gets ready is reported after its time, and ended."""
+    monkeypatch.setattr(module, "READY_SECONDS", 0.3)
+    stage = Stage(tmp_path, ":", monkeypatch)
+    with pytest.raises(Unavailable) as caught:
+        stage.up.start()
+    assert caught.value.code == "role-not-ready"
+    assert stage.told() == ["serve started", "serve ended"]
+
+
+def test_a_start_can_be_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Being told to stop while a child starts ends the start at once."""
+    stage, stop = Stage(tmp_path, ":", monkeypatch), threading.Event()
+    timer = threading.Timer(0.3, stop.set)
+    timer.start()
+    began = time.monotonic()
+    assert stage.up.start(stop) is False
+    assert time.monotonic() - began < 5
+    assert stage.told() == ["serve started", "serve ended"]
+
+
+def test_a_child_that_does_not_end_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who ignores the request to end is killed after the grace."""
+    monkeypatch.setattr(module, "GRACE_SECONDS", 0.3)
+    stage = Stage(tmp_path, f'trap "" TERM; {READY}', monkeypatch)
+    assert stage.up.start()
+    pids = stage.up.pids()
+    stage.up.end()
+    for pid in pids.values():
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+def test_ended_children_are_started_again_with_pauses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A child that keeps ending is started again, the first time at once, then with growing pauses."""
+    stage = Stage(tmp_path, f'{READY}; [ "$role" = gateway ] && {{ sleep 0.3; exit 1; }}', monkeypatch)
+    assert stage.up.start()
+    stop, again = threading.Event(), []
+
+    def restarted(role: str) -> None:
+        again.append((role, time.monotonic()))
+        if len(again) == 3:
+            stop.set()
+
+    began = time.monotonic()
+    stage.up.watch(stop, restarted=restarted)
+    stage.up.end()
+    assert [role for role, _ in again] == ["gateway"] * 3
+    assert again[0][1] - began < 1.5
+    assert again[1][1] - again[0][1] > pause_after(2)
+    assert stage.told().count("serve started") == 1
+
+
+def test_pauses_grow_and_end() -> None:
+    """The first restart is at once; the pauses double up to a limit, however often it failed."""
+    assert [pause_after(number) for number in (1, 2, 3, 4)] == [0.0, 2.0, 4.0, 8.0]
+    assert pause_after(5) == pause_after(10_000) == LONGEST_PAUSE_SECONDS
+
+
+def test_a_machine_without_processes_is_borne(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A child that cannot be started for want of memory is tried again; the other one goes on."""
+    stage = Stage(tmp_path, READY, monkeypatch)
+    assert stage.up.start()
+    stop, refusals, again = threading.Event(), [OSError(11, "Resource temporarily unavailable")], []
+    real = subprocess.Popen
+
+    def popen(*args: object, **options: object) -> object:
+        if refusals:
+            raise refusals.pop()
+        return real(*args, **options)  # type: ignore[call-overload]
+
+    def restarted(role: str) -> None:
+        again.append(role)
+        stop.set()
+
+    os.kill(stage.up.pids()["serve"], signal.SIGKILL)
+    monkeypatch.setattr(module, "pause_after", lambda _failures: 0.0)
+    monkeypatch.setattr(module.subprocess, "Popen", popen)
+    stage.up.watch(stop, restarted=restarted)
+    stage.up.end()
+    assert again == ["serve"]
+    assert refusals == []
+
+
+def test_children_can_be_abandoned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever cannot wait asks all of them to end, and waits for none."""
+    stage = Stage(tmp_path, READY, monkeypatch)
+    assert stage.up.start()
+    stage.up.abandon()
+    assert eventually(lambda: sorted(stage.told()[2:]) == ["gateway ended", "serve ended"])
+    stage.up.end()
+
+
+def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
+    """The first signal asks, the second one ends the process with its number."""
+    script = (
+        "import time\nfrom doorward.runtime.roles import stopping\n"
+        "with stopping(at_once=lambda: print('abandoned', flush=True)) as stop:\n"
+        "    print('ready', flush=True)\n    stop.wait()\n    print('asked', flush=True)\n    time.sleep(60)\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.stdout.readline() == "asked\n"
+        process.send_signal(signal.SIGINT)
+        assert process.stdout.readline() == "abandoned\n"
+        assert process.wait(10) == 128 + signal.SIGINT
+
+
+def test_saying_that_it_is_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Readiness is one line on the descriptor that was named, once; whatever else stands there is borne."""
+    from doorward.runtime.roles import READY_VARIABLE, say_ready
+
+    reading, writing = os.pipe()
+    monkeypatch.setenv(READY_VARIABLE, str(writing))
+    say_ready()
+    say_ready()
+    assert os.read(reading, 100) == b"ready\n"
+    assert READY_VARIABLE not in os.environ
+    os.close(reading)
+    for odd in ("", "x", "-1", "999999", "²"):
+        monkeypatch.setenv(READY_VARIABLE, odd)
+        say_ready()
+    reading, writing = os.pipe()
+    os.close(reading)
+    monkeypatch.setenv(READY_VARIABLE, str(writing))
+    say_ready()
