@@ -92,6 +92,8 @@ class Gateway:
         options: what it is told.
         record: makes one event durable before it returns (group commit).
         wait: sleeps at most some seconds, less when the doorbell rings.
+        stop: ends the start as well where it is set, which may wait for a certificate; one of its own
+            where None.
     """
 
     def __init__(
@@ -101,11 +103,12 @@ class Gateway:
         *,
         record: Callable[[Event], None],
         wait: Callable[[float], bool],
+        stop: threading.Event | None = None,
     ) -> None:
         self._services = services
         self._options = options
         self._wait = wait
-        self._stop = threading.Event()
+        self._stop = stop or threading.Event()
         self._threads: list[threading.Thread] = []
         self._confirmed = -1
         self._confirming = threading.Lock()
@@ -272,6 +275,7 @@ class Gateway:
             self._missed_since = sys.maxsize
             adopted = [one for one in self.connections.all() if one.adopted]
             self._ending.end(adopted, EndReason.AUTHORITY_CHANGED)
+            self._ending.record()  # the thread that does it later runs only once the door is open
 
     def _settle_on_news(self) -> None:
         """Record and confirm apart from the follower: the next withdrawal must not wait for a disk."""
