@@ -21,8 +21,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from doorward.audit.events import EventType
 from doorward.authority.inventory import root_certificate
 from doorward.runtime.compose import Installation
+from doorward.runtime.evidence import Evidence
 from doorward.runtime.initialise import initialise
 from doorward.runtime.pem import as_pem
 from doorward.runtime.settings import Settings
@@ -104,6 +106,11 @@ class House(Doorway):
         """Return every Envoy of this house, those that drain included."""
         return {pid: words for pid, words in self.processes().items() if "--log-path" in words}
 
+    def envoy_folder(self) -> Path:
+        """Return the folder of the newest Envoy's run."""
+        words = self.processes()[self.pid("envoy")]
+        return Path(words[words.index("--log-path") + 1]).parent
+
     def wait_for_pid(self, part: str, *, other_than: int = 0, seconds: float = 10.0) -> int:
         """Wait until a part runs, as another process than before; return its id."""
         assert eventually(lambda: self.pid(part) not in (0, other_than), seconds), self.words()
@@ -113,6 +120,17 @@ class House(Doorway):
         """Return what the gateway said of itself last, JSON."""
         with self.services.work.read() as books:
             return books.gateways.list()[0].status
+
+    def events(self, *kinds: EventType) -> list[dict[str, Any]]:
+        """Return the events of these kinds (all without any), once nothing waits to be sequenced."""
+        evidence = Evidence(self.installation)
+        assert eventually(self._all_sequenced, 10), self.words()
+        wanted = {kind.value for kind in kinds}
+        return [one for one in evidence.events(0) if not wanted or one["type"] in wanted]
+
+    def _all_sequenced(self) -> bool:
+        with self.installation.event_log.read() as store:
+            return not store.waiting()
 
     def words(self) -> str:
         """Return the end of what the processes said."""

@@ -28,15 +28,19 @@ _UPGRADE = (
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """Something that came through the door: when it was asked for, when its last byte arrived, and what it was."""
+    """Something that was asked of the door: when, when the last byte of the answer arrived, and what it was."""
 
     began: float
     arrived: float
     status: int
+    path: str
 
 
 class Watcher:
-    """The thread; `good` is what came through, `ended` when the connection ended (0 while it lives)."""
+    """The thread; `good` is what came through, `ended` when the connection ended (0 while it lives).
+
+    A path that ends with a slash gets a number for each request, so that each can be found in the record.
+    """
 
     def __init__(self, door: Doorway, identity: Identity, *, app: str = "app", path: str = "/x") -> None:
         self.door = door
@@ -44,6 +48,7 @@ class Watcher:
         self.app = app
         self.context = door.context(identity)
         self.good: list[Sighting] = []
+        self._numbers = itertools.count()
         self.ended = 0.0
         self.why = ""
         self._stop = threading.Event()
@@ -86,6 +91,9 @@ class Watcher:
     def _watch(self) -> None:
         raise NotImplementedError
 
+    def _next_path(self) -> str:
+        return f"{self.path}{next(self._numbers)}" if self.path.endswith("/") else self.path
+
     def _connect(self) -> ssl.SSLSocket:
         plain = socket.create_connection(("127.0.0.1", self.door.port), 10)
         try:
@@ -105,13 +113,13 @@ class LiveRequests(Watcher):
             connection.sock = secure
             connection.auto_open = 0  # never a second connection, without TLS
             while not self._stop.is_set():
-                began = time.time()
-                connection.request("GET", self.path)
+                began, path = time.time(), self._next_path()
+                connection.request("GET", path)
                 answer = connection.getresponse()
                 answer.read()
                 if answer.status != 200:
                     raise http.client.HTTPException(f"status {answer.status}")
-                self.good.append(Sighting(began, time.time(), answer.status))
+                self.good.append(Sighting(began, time.time(), answer.status, path))
                 if answer.will_close:
                     raise EOFError
                 self._stop.wait(PAUSE_SECONDS)
@@ -140,7 +148,7 @@ class LiveStream(Watcher):
                     raise http.client.HTTPException(f"tick {tick} came instead of {expected}")
                 expected += 1
                 now = time.time()
-                self.good.append(Sighting(now, now, 101))
+                self.good.append(Sighting(now, now, 101, self.path))
 
 
 class NewConnections(Watcher):
@@ -166,19 +174,19 @@ class NewConnections(Watcher):
 
     def _watch(self) -> None:
         while not self._stop.is_set():
-            began = time.time()
+            began, path = time.time(), self._next_path()
             status = 0
             with contextlib.suppress(OSError, http.client.HTTPException):
-                status = self._ask_once()
+                status = self._ask_once(path)
             kept = {0: self.refused, 200: self.good}.get(status, self.odd)
-            kept.append(Sighting(began, time.time(), status))
+            kept.append(Sighting(began, time.time(), status, path))
             self._stop.wait(self._pause)
 
-    def _ask_once(self) -> int:
+    def _ask_once(self, path: str) -> int:
         with self._connect() as secure:
             connection = http.client.HTTPConnection(self.door.host(self.app), self.door.port)
             connection.sock = secure
-            connection.request("GET", self.path, headers={"Connection": "close"})
+            connection.request("GET", path, headers={"Connection": "close"})
             answer = connection.getresponse()
             answer.read()
             return answer.status

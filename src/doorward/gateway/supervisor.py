@@ -44,6 +44,8 @@ _TICK_SECONDS = 0.1
 _READY_SECONDS = 0.02
 _RELEASE_SECONDS = 3.0  # usual are some milliseconds
 _GRACE_SECONDS = 2.0  # from SIGTERM to SIGKILL; Envoy needs 0.03 s
+_ASK_SECONDS = 2.0  # between two looks whether it still answers
+_HUNG_SECONDS = 15.0  # without an answer: its own watchdogs ended it after 10, if they could
 _SETTLED_SECONDS = 10.0  # who lived so long is started again without delay
 _FIRST_DELAY, _LONGEST_DELAY = 0.25, 30.0  # seconds; doubled at each failure
 
@@ -108,6 +110,7 @@ class EnvoyRun:
         self.started = started
         self.admin = AdminClient(folder / "admin.sock")
         self.phase = Phase.STARTING
+        self.answered = started
         self.ends_at: datetime | None = None
 
 
@@ -153,6 +156,7 @@ class Supervisor:
         self._trouble = ""
         self._failures = 0
         self._retry_at = 0.0
+        self._ask_at = 0.0
         self._stopping = threading.Event()
         self._watcher: threading.Thread | None = None
 
@@ -238,7 +242,7 @@ class Supervisor:
             self._put_off()
             _log.error("envoy-would-not-start", code=error.code, detail=error.detail, hint=error.hint)
             raise error from problem
-        run.phase, self._trouble = Phase.RUNNING, ""
+        run.phase, self._trouble, run.answered = Phase.RUNNING, "", self._clock.monotonic()
         self._on_started(run.pid, run.epoch)
         return run
 
@@ -325,9 +329,23 @@ class Supervisor:
             run_now = self.running
             if run_now is not None and run_now.process.has_ended():
                 self._mourn(run_now)
+            elif run_now is not None:
+                self._see_that_it_answers(run_now)
             if self.running is None and self._clock.monotonic() >= self._retry_at:
                 with suppress(DoorwardError):  # said by _launch, and tried again
                     self._launch()
+
+    def _see_that_it_answers(self, run: EnvoyRun) -> None:
+        """End an Envoy that hangs as a whole, stopped or starved, which no watchdog within it can see."""
+        now = self._clock.monotonic()
+        if now < self._ask_at:
+            return
+        if run.admin.is_ready():
+            run.answered = now
+        elif now - run.answered > _HUNG_SECONDS:
+            _log.error("envoy-hangs", pid=run.pid, epoch=run.epoch, seconds=round(now - run.answered))
+            run.process.send(signal.SIGKILL)
+        self._ask_at = self._clock.monotonic() + _ASK_SECONDS
 
     def _mourn(self, run: EnvoyRun) -> None:
         status = (run.process.status if isinstance(run.process, Child) else None) or 0
