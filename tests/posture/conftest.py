@@ -32,19 +32,29 @@ def grounds(witness: Witness, tmp_path_factory: pytest.TempPathFactory) -> Groun
     return Grounds(DoorSite(folder / "site", witness.port), witness.port, folder)
 
 
+MOST_KEPT = 5
+"""Each Envoy takes some inotify instances, of which a user has 128 by default."""
+
+
 @pytest.fixture(scope="module")
 def kept(grounds: Grounds) -> Iterator[Callable[..., OpenDoor]]:
-    """Open doors that stay until the module ends; the same arguments give the same door."""
-    doors: dict[str, OpenDoor] = {}
-    with ExitStack() as stack:
+    """Open doors that stay while they are used; the same arguments give the same door."""
+    doors: dict[str, tuple[OpenDoor, ExitStack]] = {}
 
-        def give(*edits: Edit, name: str = "", **options: Any) -> OpenDoor:
-            place = name or str([one.says for one in edits])
-            if place not in doors:
-                doors[place] = stack.enter_context(grounds.open(*edits, **options))
-            return doors[place]
+    def give(*edits: Edit, name: str = "", **options: Any) -> OpenDoor:
+        place = name or str([one.says for one in edits])
+        if place in doors:
+            doors[place] = doors.pop(place)  # the latest used stands last
+            return doors[place][0]
+        while len(doors) >= MOST_KEPT:
+            doors.pop(next(iter(doors)))[1].close()
+        stack = ExitStack()
+        doors[place] = (stack.enter_context(grounds.open(*edits, **options)), stack)
+        return doors[place][0]
 
-        yield give
+    yield give
+    for _, stack in doors.values():
+        stack.close()
 
 
 @pytest.fixture

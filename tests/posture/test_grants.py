@@ -54,13 +54,13 @@ class Answers(ToyAuthorizer):
         return answer
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def odd(kept: Kept) -> OpenDoor:
     """A door whose authorizer answers oddly."""
     return kept(name="odd", authorizer=Answers())
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def open_rules(kept: Kept) -> OpenDoor:
     """The same without rules that ask for grants."""
     return kept(NO_RULES, name="odd and open", authorizer=Answers())
