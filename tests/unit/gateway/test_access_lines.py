@@ -16,16 +16,38 @@ from tests.support.ports import NOON
 GATEWAY = "gtw_aaaaaaaaaaaaaaaaaaaa"
 APP = "app_bbbbbbbbbbbbbbbbbbbb"
 REQUEST = {
-    "kind": "request", "time": "2026-11-23T12:00:00.123Z", "connection": "17", "remote": "192.0.2.7:55000",
-    "application": APP, "method": "GET", "path": "/accounts/7", "status": 200, "flags": "-", "duration_ms": 3,
-    "bytes_sent": 120, "bytes_received": 0, "principal": "per_cccccccccccccccccccc",
-    "certificate": "crt_dddddddddddddddddddd", "rule": "gabc", "request": "4f1c", "protocol": "HTTP/1.1",
+    "kind": "request",
+    "time": "2026-11-23T12:00:00.123Z",
+    "connection": "17",
+    "remote": "192.0.2.7:55000",
+    "application": APP,
+    "method": "GET",
+    "path": "/accounts/7",
+    "status": 200,
+    "flags": "-",
+    "duration_ms": 3,
+    "bytes_sent": 120,
+    "bytes_received": 0,
+    "principal": "per_cccccccccccccccccccc",
+    "certificate": "crt_dddddddddddddddddddd",
+    "rule": "gabc",
+    "request": "4f1c",
+    "protocol": "HTTP/1.1",
 }
 HANDSHAKE = {
-    "kind": "handshake", "time": "2026-11-23T12:00:00Z", "connection": "18", "remote": "[2001:db8::1]:5000",
-    "application": APP, "flags": "-", "tls": "-", "server_name": "bank.test",
+    "kind": "handshake",
+    "time": "2026-11-23T12:00:00Z",
+    "connection": "18",
+    "remote": "[2001:db8::1]:5000",
+    "application": APP,
+    "flags": "-",
+    "tls": "-",
+    "server_name": "bank.test",
     "failure": "TLS_error:|268435581:SSL routines:OPENSSL_internal:CERTIFICATE_VERIFY_FAILED:TLS_error_end",
-    "claimed_sha256": "ab" * 32, "claimed_serial": "0a0b", "claimed_subject": "CN=alice", "claimed_issuer": "CN=x",
+    "claimed_sha256": "ab" * 32,
+    "claimed_serial": "0a0b",
+    "claimed_subject": "CN=alice",
+    "claimed_issuer": "CN=x",
     "claimed_uri": "spiffe://corp.example/person/alice",
 }
 
@@ -36,8 +58,13 @@ def _parse(value: dict[str, Any]) -> AccessLine | None:
 
 def _fits(line: AccessLine) -> None:
     build_event(
-        id="evt_aaaaaaaaaaaaaaaaaaaa", type=line.type, at=NOON, tenant="ten_default", actor=line.actor,
-        data=line.data, personal=line.personal,
+        id="evt_aaaaaaaaaaaaaaaaaaaa",
+        type=line.type,
+        at=NOON,
+        tenant="ten_default",
+        actor=line.actor,
+        data=line.data,
+        personal=line.personal,
     )
 
 
@@ -55,8 +82,19 @@ def test_a_request_becomes_an_event_of_its_principal() -> None:
 
 def test_what_is_unknown_is_left_out() -> None:
     """Dashes and nulls of Envoy, and ids that are none, do not reach the event."""
-    line = _parse({**REQUEST, "principal": "-", "certificate": None, "rule": "-", "duration_ms": "x", "time": "now",
-                   "status": None, "method": None, "remote": None})
+    line = _parse(
+        {
+            **REQUEST,
+            "principal": "-",
+            "certificate": None,
+            "rule": "-",
+            "duration_ms": "x",
+            "time": "now",
+            "status": None,
+            "method": None,
+            "remote": None,
+        }
+    )
     assert line is not None
     assert line.actor == "system"
     assert line.data["status"] == 0
@@ -117,7 +155,17 @@ def test_a_good_handshake_is_not_told_twice() -> None:
 
 @pytest.mark.parametrize(
     "line",
-    [b"", b"{", b"[]", b"17", b'{"kind": "other"}', b'{"kind": []}', b"\xff\xfe", b"[" * 5000, b"x" * (LONGEST_LINE + 1)],
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"17",
+        b'{"kind": "other"}',
+        b'{"kind": []}',
+        b"\xff\xfe",
+        b"[" * 5000,
+        b"x" * (LONGEST_LINE + 1),
+    ],
 )
 def test_an_unreadable_line_is_news_and_not_an_error(line: bytes) -> None:
     """Whatever stands in the file, the result is an event."""
@@ -132,7 +180,9 @@ def test_an_unreadable_line_is_news_and_not_an_error(line: bytes) -> None:
     st.fixed_dictionaries(
         {"kind": st.sampled_from(["request", "handshake"])},
         optional={
-            name: st.one_of(st.none(), st.text(), st.integers(), st.booleans(), st.lists(st.text(), max_size=2))
+            name: st.one_of(
+                st.none(), st.text(), st.integers(), st.booleans(), st.lists(st.text(), max_size=2)
+            )
             for name in (set(REQUEST) | set(HANDSHAKE)) - {"kind"}
         },
     )

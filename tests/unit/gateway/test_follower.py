@@ -1,7 +1,5 @@
 """The follower over a founded world: who is ended by which change, who is not, and what a failure leaves."""
 
-# ruff: noqa: D102 - small stand-ins whose names say it
-
 from __future__ import annotations
 
 import threading

@@ -1,7 +1,5 @@
 """The access log taken in: in order, never twice, with every gap on record."""
 
-# ruff: noqa: D102 - small stand-ins whose names say it
-
 from __future__ import annotations
 
 import json

@@ -1,0 +1,132 @@
+"""The command line: what every command has in common."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+
+import click
+
+from doorward.cli.__main__ import main
+from tests.integration.command_line.conftest import DOCUMENT, Site
+from tests.support.doorway import short_folder
+
+
+def leaves(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[str]:
+    """Every command."""
+    for name, found in (
+        (name, group.get_command(click.Context(group), name))
+        for name in group.list_commands(click.Context(group))
+    ):
+        if isinstance(found, click.Group):
+            yield from leaves(found, (*path, name))
+        else:
+            yield " ".join((*path, name))
+
+
+ELSEWHERE = {"up", "serve", "gateway", "demo", "enroll"}
+"""Commands that run for long or need a door; tested with one."""
+
+
+def words_for(site: Site) -> dict[str, list[str]]:
+    """Words with which each command succeeds on the site, in an order in which all do."""
+    first, second, third = (site.certificate("alice") for _ in range(3))
+    policy = site.file("again.yaml", DOCUMENT)
+    key = site.file("root-passphrase", "several random words")
+    os.chmod(key, 0o600)  # noqa: PTH101
+    exported = str(site.folder / "root.pem")
+    table: dict[str, list[str]] = {
+        "status": [],
+        "apply": ["-f", policy],
+        "diff": ["-f", policy],
+        "export": [],
+        "app add": ["wiki", "--host", "wiki.corp.example", "--upstream", "http://127.0.0.1:9001"],
+        "app list": [],
+        "policy check": ["-f", policy],
+        "policy explain": ["--principal", "alice", "--app", "payments", "GET", "/accounts/7"],
+        "group create": ["more"],
+        "group add": ["more", "alice"],
+        "group list": [],
+        "group remove": ["more", "alice"],
+        "invite": ["alice"],
+        "cert list": [],
+        "cert show": [first],
+        "cert revoke": [first, "--reason", "key-compromise"],
+        "cert hold": [second],
+        "cert release": [second],
+        "cert renew": [third, "--csr", site.csr("alice")],
+        "ca list": [],
+        "ca export": ["--root", "--passphrase-file", key, "--out", exported],
+        "ca remove-root-key": ["--exported", exported, "--passphrase-file", key],
+        "audit tail": [],
+        "audit verify": [],
+        "audit export": ["--out", str(site.folder / "log.jsonl")],
+        "audit key": [],
+        "completion": ["bash"],
+    }
+    for kind in ("person", "device", "service"):
+        name = f"{kind}-1"
+        table |= {f"{kind} {verb}": [name] for verb in ("add", "show", "suspend", "resume", "remove")}
+        table[f"{kind} list"] = []
+    return table
+
+
+def test_every_command_prints_one_document(site: Site) -> None:
+    """Each command succeeds with --json on standard output, and nothing else is there."""
+    table = words_for(site)
+    assert set(table) | ELSEWHERE | {"init"} == set(leaves(main))
+    for command, words in table.items():
+        result = site.run(*command.split(), *words, "--json")
+        expected = 3 if command == "status" else 0
+        assert result.exit_code == expected, (command, result.output, result.exception)
+        if command == "audit tail":
+            assert all(isinstance(json.loads(line), dict) for line in result.stdout.splitlines())
+            continue
+        json.loads(result.stdout)
+        assert result.stdout.count("\n") == 1, command
+
+
+def test_every_command_speaks_to_people(site: Site) -> None:
+    """Each command says something without --json, and no JSON."""
+    for command, words in words_for(site).items():
+        text = site.say(*command.split(), *words, code=3 if command == "status" else 0)
+        if command not in {"audit tail", "diff", "completion"}:
+            assert text.strip(), command
+        assert '"error"' not in text
+
+
+def test_every_command_without_an_installation() -> None:
+    """Where there is no installation each command says so in one document, exits 3, and makes nothing."""
+    with short_folder() as folder:
+        site = Site(folder)
+        there = site.file("there", "x")
+        for command in sorted(set(leaves(main)) - ELSEWHERE - {"init", "completion"} | {"serve", "gateway"}):
+            words = {
+                "apply": ["-f", site.file("p.yaml", DOCUMENT)],
+                "diff": ["-f", site.file("p.yaml", DOCUMENT)],
+                "policy check": ["-f", site.file("p.yaml", DOCUMENT)],
+                "policy explain": ["--principal", "a", "--app", "b", "GET", "/"],
+                "app add": ["a", "--host", "a.corp.example", "--upstream", "http://127.0.0.1:1"],
+                "cert renew": ["crt_x", "--csr", there],
+                "group add": ["g", "a"],
+                "group remove": ["g", "a"],
+                "ca remove-root-key": ["--exported", there, "--passphrase-file", there],
+            }.get(command)
+            if words is None:
+                takes = any(
+                    isinstance(one, click.Argument) and one.required for one in _command(command).params
+                )
+                words = ["x"] if takes else []
+            error = site.do(*command.split(), *words, code=3)
+            assert error["code"] == "not-initialised", command
+            assert "doorward init" in error["hint"]
+        assert not site.data.exists()
+
+
+def _command(name: str) -> click.Command:
+    found: click.Command = main
+    for word in name.split():
+        assert isinstance(found, click.Group)
+        found = found.get_command(click.Context(found), word)  # type: ignore[assignment]
+    return found

@@ -1,0 +1,199 @@
+"""The command line: invitations, the authority, the evidence, status, settings and completion."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+
+import pytest
+from click.shell_completion import BashComplete
+from cryptography import x509
+
+from doorward.cli.__main__ import main
+from doorward.runtime.serve import Serve
+from tests.integration.command_line.conftest import Site
+
+# invitations
+
+
+def test_an_invitation_is_a_link(site: Site) -> None:
+    """The link carries address, token and pin; the words for people hold the command to run."""
+    value = site.do("invite", "alice", "--hours", "2")
+    assert value["link"].startswith("https://enroll.corp.example:8443/")
+    assert "#" in value["link"]
+    assert value["link"] in value["command"]
+    text = site.say("invite", "alice")
+    assert "doorward enroll '" in text
+    assert site.do("invite", "nobody", code=1)["code"] == "principal-unknown"
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "",
+        "x",
+        "https://enroll.corp.example",
+        "https://enroll.corp.example/join#" + "a" * 5000,
+        "file:///etc/passwd",
+    ],
+)
+def test_a_link_that_is_none(site: Site, link: str) -> None:
+    """Enrolling with anything but a link is a usage error, and makes no file."""
+    out = site.folder / "mine"
+    assert site.do("enroll", link, "--out", str(out), code=2)["code"]
+    assert not out.exists()
+
+
+# the authority
+
+
+def test_the_authority_is_exported(site: Site) -> None:
+    """Certificates go to standard output or into a new file that is nobody else's; an old one is not touched."""
+    pem = site.run("ca", "export").stdout
+    assert len(x509.load_pem_x509_certificates(pem.encode())) == 2
+    assert site.do("ca", "export")["pem"] == pem
+    out = site.folder / "ca.pem"
+    assert site.do("ca", "export", "--out", str(out))["written"] == str(out)
+    assert out.read_text() == pem
+    assert stat.S_IMODE(out.stat().st_mode) == 0o600
+    assert site.do("ca", "export", "--out", str(out), code=1)["code"] == "file-exists"
+    assert "written to" in site.say("ca", "export", "--out", str(site.folder / "odd [x] [bold].pem"))
+    assert {row["kind"] for row in site.do("ca", "list")} == {"root", "issuing", "ocsp-responder"}
+    assert "corp.example" in site.say("ca", "list")
+    assert site.do("ca", "export", "--out", "/nowhere/ca.pem", code=3)["code"] == "file-unusable"
+
+
+def test_the_roots_key_leaves_only_after_its_export(site: Site) -> None:
+    """The root's key is exported encrypted, compared, and only then removed."""
+    secret = site.file("words", "several random words\n")
+    other = site.file("other", "quite other random words\n")
+    for path in (secret, other):
+        os.chmod(path, 0o600)  # noqa: PTH101
+    out = site.folder / "root.pem"
+    assert "ENCRYPTED" in site.run("ca", "export", "--root", "--passphrase-file", secret).stdout
+    site.do("ca", "export", "--root", "--passphrase-file", secret, "--out", str(out))
+    remove = ["ca", "remove-root-key", "--exported", str(out), "--passphrase-file"]
+    assert site.do(*remove, other, code=1)["code"]
+    assert site.do(*remove, secret) == {"removed": True}
+    assert site.do("ca", "export", "--root", "--passphrase-file", secret, code=1)["code"]
+    assert site.do("cert", "show", site.certificate("alice"))["state"] == "valid"
+
+
+# the evidence
+
+
+def test_the_record_is_read_verified_and_exported(site: Site) -> None:
+    """Events are printed as lines, the log verifies, an export verifies alone, and tampering exits 4."""
+    installation = site.opened()
+    serve = Serve(installation)
+    serve.stop()
+    installation.close()
+    lines = [json.loads(line) for line in site.run("audit", "tail", "-n", "3").stdout.splitlines()]
+    assert len(lines) == 3
+    assert lines[-1]["number"] == lines[0]["number"] + 2
+    assert site.run("audit", "tail", "-n", "0").stdout == ""
+    report = site.do("audit", "verify")
+    assert (report["verified"], report["signature_verified"], report["faults"]) == (True, True, [])
+    assert "events verified" in site.say("audit", "verify")
+    export, note, key = (site.folder / name for name in ("log.jsonl", "checkpoint", "log.key"))
+    value = site.do("audit", "export", "--out", str(export), "--checkpoint-out", str(note))
+    assert value["events"] == report["size"]
+    key.write_text(site.do("audit", "key")["key"] + "\n")
+    assert site.run("audit", "export").stdout_bytes == export.read_bytes()
+    alone = ["audit", "verify", str(export), "--checkpoint", str(note), "--key", str(key)]
+    assert site.do(*alone)["verified"] is True
+    assert "no signature was checked" in site.say("audit", "verify", str(export))
+    export.write_bytes(export.read_bytes().replace(b"principal:created", b"principal:removed", 1))
+    broken = site.run(*alone, "--json")
+    assert broken.exit_code == 4
+    assert json.loads(broken.stdout)["faults"]
+    text = site.say(*alone, code=4)
+    assert "✗" in text
+    assert "principal:removed" in text or "leaf" in text
+
+
+def test_files_that_are_no_evidence(site: Site) -> None:
+    """Garbage in the files that verification is given is a clear error."""
+    site.opened().close()
+    garbage = site.file("garbage", b"\xff\xfe" * 100)
+    assert site.do("audit", "verify", "--checkpoint", garbage, code=2)["code"] == "file-not-text"
+    result = site.run("audit", "verify", garbage, "--json")
+    assert result.exit_code in {2, 4}
+    json.loads(result.stdout)
+    assert site.do("audit", "verify", "--key", site.file("key", "no key"), code=2)["code"]
+    (site.data / "log.key").unlink()
+    assert site.do("audit", "key", code=1)["code"] == "log-key-missing"
+
+
+def test_an_export_that_fails_leaves_no_file(site: Site) -> None:
+    """Where the place cannot be written nothing of the name is there."""
+    assert site.do("audit", "export", "--out", "/nowhere/log", code=3)["code"] == "file-unusable"
+
+
+# status
+
+
+def test_status_says_what_to_do(site: Site) -> None:
+    """Where nothing runs status says so part by part and exits 3."""
+    result = site.run("status", "--json")
+    assert result.exit_code == 3
+    value = json.loads(result.stdout)
+    assert value["well"] is False
+    parts = {one["name"]: one for one in value["parts"]}
+    assert parts["serve"]["trouble"]
+    assert parts["authority"]["trouble"] == []
+    text = site.say("status", code=3)
+    assert "✗" in text
+    assert "✓" in text
+    assert "doorward up" in text
+
+
+# settings
+
+
+def test_broken_settings_stop_every_command(site: Site) -> None:
+    """A settings file with faults is an error that names file and key; --data leads elsewhere."""
+    (site.data / "doorward.toml").write_text('gateway_listen = "nonsense"\nnothing = 1\n')
+    error = site.do("person", "list", code=2)
+    assert {fault["key"] for fault in error["faults"]} == {"gateway_listen", "nothing"}
+    assert str(site.data / "doorward.toml") in site.say("person", "list", code=2)
+    other = site.do("person", "list", "--data", str(site.folder / "other"), code=3)
+    assert other["code"] == "not-initialised"
+
+
+def test_a_wrong_passphrase_is_refused(site: Site) -> None:
+    """Commands that sign need the passphrase; those that do not work without it."""
+    one = site.certificate("alice")
+    (site.folder / "passphrase").write_text("quite another passphrase\n")
+    assert site.do("cert", "revoke", one, code=1)["code"] == "passphrase-wrong"
+    assert site.do("cert", "show", one)["state"] == "valid"
+    (site.folder / "passphrase").chmod(0o644)
+    assert site.do("cert", "revoke", one, code=1)["code"] == "passphrase-file-open"
+    (site.folder / "passphrase").unlink()
+    assert site.do("cert", "revoke", one, code=3)["code"] == "passphrase-unreadable"
+
+
+# completion
+
+
+def test_names_are_completed(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tab key knows people by kind, groups and applications, of the installation that the line names."""
+    site.do("person", "add", "alan")
+    site.do("device", "add", "alarm")
+    monkeypatch.delenv("DOORWARD_DATA", raising=False)
+
+    def completed(*words: str) -> set[str]:
+        words = (*words[:2], "--data", str(site.data), *words[2:])
+        monkeypatch.setenv("COMP_WORDS", " ".join(("doorward", *words)))
+        monkeypatch.setenv("COMP_CWORD", str(len(words)))
+        complete = BashComplete(main, {}, "doorward", "_DOORWARD_COMPLETE")
+        return {one.split(",", 1)[1] for one in complete.complete().splitlines()}
+
+    assert completed("person", "show", "al") == {"alice", "alan"}
+    assert completed("device", "suspend", "al") == {"alarm"}
+    assert completed("cert", "list", "--of", "al") == {"alice", "alan", "alarm"}
+    assert completed("group", "add", "te") == {"tellers"}
+    assert completed("group", "add", "tellers", "ala") == {"alan", "alarm"}
+    assert completed("person", "add", "x", "--group", "t") == {"tellers"}
+    assert completed("policy", "explain", "--app", "pay") == {"payments"}

@@ -1,0 +1,198 @@
+"""The command line: the first start, the directory, certificates and the policy."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+import pytest
+from cryptography import x509
+
+from doorward.authority.gateways import register_gateway
+from doorward.runtime import confirming
+from doorward.runtime.settings import load_settings
+from tests.integration.command_line.conftest import DOCUMENT, Site
+from tests.support.doorway import short_folder
+
+# the first start
+
+
+def test_init_says_what_it_made(site: Site) -> None:
+    """The first start names the data, the domain and the passphrase file; a second one is refused."""
+    with short_folder() as folder:
+        fresh = Site(folder)
+        value = fresh.do("init", "--trust-domain", "other.example", "--listen", "127.0.0.1:9443")
+        assert value == {
+            "data": str(fresh.data),
+            "trust_domain": "other.example",
+            "passphrase_file": str(folder / "passphrase"),
+        }
+        assert load_settings(environ={}, data=fresh.data).gateway_listen == "127.0.0.1:9443"
+        assert fresh.do("init", "--trust-domain", "other.example", code=1)["code"] == "already-initialised"
+        assert "already" in fresh.say("init", "--trust-domain", "other.example", code=1)
+    with short_folder() as folder:
+        fresh = Site(folder)
+        assert fresh.do("init", code=2)["faults"][0]["key"] == "trust_domain"
+        assert not fresh.data.exists()
+        assert fresh.do("init", "--trust-domain", "No Domain", code=2)["faults"][0]["key"] == "trust_domain"
+        assert "made now" in fresh.say("init", "--trust-domain", "corp.example")
+
+
+# the directory
+
+
+def test_people_and_groups(site: Site) -> None:
+    """People are added, shown, put into groups and removed; each error has its exit code."""
+    shown = site.do("person", "show", "alice")
+    assert (shown["name"], shown["state"], shown["groups"]) == ("alice", "active", ["tellers"])
+    assert shown["certificates"] == []
+    certificate = site.certificate("alice")
+    assert site.do("person", "show", "alice")["certificates"][0]["id"] == certificate
+    assert certificate in site.say("person", "show", "alice")
+    assert site.do("person", "add", "alice", code=1)["code"] == "name-taken"
+    assert site.do("person", "add", "No Name", code=2)["code"] == "name-malformed"
+    assert site.do("person", "show", "nobody", code=1)["code"] == "principal-unknown"
+    assert site.do("device", "show", "alice", code=1)["code"] == "principal-kind"
+    assert site.do("device", "list") == []
+    assert "no devices" in site.say("device", "list")
+    assert [row["name"] for row in site.do("person", "list")] == ["alice"]
+    assert "alice" in site.say("person", "list")
+    assert site.do("group", "list") == [{"group": "tellers", "members": 1}]
+    assert site.do("group", "remove", "nowhere", "alice", code=1)["code"] == "group-unknown"
+    assert site.do("person", "suspend", "alice")["state"] == "suspended"
+    assert site.do("person", "resume", "alice")["state"] == "active"
+    removed = site.do("person", "remove", "alice")
+    assert (removed["state"], removed["confirmed_by"]) == ("removed", [])
+    assert site.do("cert", "show", certificate)["state"] == "revoked"
+
+
+def test_a_new_group_is_mentioned(site: Site) -> None:
+    """A group that a slip of the pen created is said, on standard error only."""
+    result = site.run("person", "add", "bob", "--group", "telers")
+    assert "telers" in result.stderr
+    assert "was created" in result.stderr
+    assert "was created" in site.run("group", "add", "tellrs", "bob").stderr
+    assert site.run("person", "add", "carol", "--group", "tllers", "--json").stderr == ""
+
+
+# certificates
+
+
+def test_the_life_of_a_certificate(site: Site) -> None:
+    """A certificate is found, held, released, renewed and revoked; what cannot be is refused."""
+    one = site.certificate("alice")
+    assert [row["id"] for row in site.do("cert", "list")] == [one]
+    assert [row["id"] for row in site.do("cert", "list", "--of", "alice", "--state", "valid")] == [one]
+    assert site.do("cert", "list", "--state", "revoked") == []
+    assert site.do("cert", "list", "--of", "nobody", code=1)["code"] == "principal-unknown"
+    assert site.do("cert", "list", "--after", one) == []
+    shown = site.do("cert", "show", one)
+    assert x509.load_pem_x509_certificates(shown["pem"].encode())
+    assert "BEGIN CERTIFICATE" in site.say("cert", "show", one, "--pem")
+    assert site.do("cert", "show", shown["sha256"][:12])["id"] == one
+    assert site.do("cert", "hold", one)["state"] == "on hold"
+    assert site.do("cert", "hold", one, code=1)["code"] == "transition-refused"
+    assert site.do("cert", "release", one)["state"] == "valid again"
+    out = site.folder / "chain.pem"
+    renewed = site.do("cert", "renew", one, "--csr", site.csr("alice"), "--out", str(out))
+    assert (renewed["replaces"], renewed["principal"]) == (one, shown["principal"])
+    assert out.read_text() == renewed["pem"]
+    assert "renewed" in site.say("cert", "renew", one, "--csr", site.csr("alice"), "--out", str(out))
+    assert "BEGIN CERTIFICATE" in site.say("cert", "renew", one, "--csr", site.csr("alice"))
+    revoked = site.do("cert", "revoke", one, "--reason", "key-compromise")
+    assert (revoked["state"], revoked["confirmed_by"], revoked["away"]) == ("revoked", [], [])
+    assert site.do("cert", "revoke", one, code=1)["code"] == "transition-refused"
+    assert site.do("cert", "show", one)["reason"] == "key-compromise"
+    assert site.do("cert", "show", "crt_nothing", code=1)["code"] == "certificate-unknown"
+
+
+def test_gateways_that_do_not_confirm(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gateway that lives and does not confirm is an error that says the change is stored; one away is named."""
+    monkeypatch.setattr(confirming, "PATIENCE_SECONDS", 0.0)
+    one, two = site.certificate("alice"), site.certificate("alice")
+    installation = site.opened()
+    register_gateway(installation.services, name="gw-1", assertion_jwk="{}", actor="os:0")
+    installation.close()
+    error = site.do("cert", "revoke", one, code=3)
+    assert error["code"] == "gateways-behind"
+    assert "gw-1" in error["detail"]
+    assert error["seq"] > 0
+    assert site.do("cert", "show", one)["state"] == "revoked"
+    monkeypatch.setattr("doorward.authority.gateways.FRESH_WITHIN", timedelta(days=-1))
+    value = site.do("cert", "revoke", two)
+    assert (value["confirmed_by"], value["away"]) == ([], ["gw-1"])
+    assert "away: gw-1" in site.say("person", "suspend", "alice")
+
+
+# the policy
+
+
+def test_the_document_comes_and_goes(site: Site) -> None:
+    """A document is compared, applied, exported; the same one again is no change."""
+    assert site.do("export")["document"] == DOCUMENT
+    assert site.run("export").stdout == DOCUMENT
+    assert site.do("diff", "-f", "-", stdin=DOCUMENT)["differences"] == []
+    assert "no difference" in site.run("diff", "-f", "-", stdin=DOCUMENT).stdout
+    again = site.do("apply", "-f", "-", stdin=DOCUMENT)
+    assert (again["changed"], again["revision"]) == (False, 1)
+    other = DOCUMENT.replace("[GET]", "[GET, HEAD]")
+    path = site.file("other.yaml", other)
+    assert site.do("diff", "-f", path, code=1)["differences"]
+    assert "~" in site.say("diff", "-f", path, code=1) or "+" in site.say("diff", "-f", path, code=1)
+    assert site.do("apply", "-f", path, "--expect", "7", code=1)["code"] == "revision-conflict"
+    value = site.do("apply", "-f", path, "--expect", "1")
+    assert (value["changed"], value["revision"]) == (True, 2)
+    assert value["seq"] > again["revision"]
+    assert site.do("export")["document"] == other
+    assert "revision 3" in site.say("apply", "-f", site.file("p.yaml", DOCUMENT))
+    assert "nothing changed" in site.say("apply", "-f", site.file("p.yaml", DOCUMENT))
+
+
+def test_faults_of_a_document_change_nothing(site: Site) -> None:
+    """Every fault is listed with its line, the exit code is 2, and the old document stays."""
+    path = site.file("bad.yaml", DOCUMENT.replace("groups", "gruops").replace("[GET]", "[get it]"))
+    for command in ("apply", "diff", "policy check"):
+        error = site.do(*command.split(), "-f", path, code=2)
+        assert len(error["faults"]) == 3
+        assert all(fault["line"] > 0 and fault["file"] == path for fault in error["faults"])
+        text = site.say(*command.split(), "-f", path, code=2)
+        assert f"{path}:8:" in text
+        assert "→" in text
+    assert site.do("export")["document"] == DOCUMENT
+
+
+def test_findings_are_notes(site: Site) -> None:
+    """Names that the directory does not know are notes, not errors."""
+    path = site.file("p.yaml", DOCUMENT.replace("[tellers]", "[tellers, nobody-yet]"))
+    assert any("nobody-yet" in one for one in site.do("policy", "check", "-f", path)["findings"])
+    assert "nobody-yet" in site.say("policy", "check", "-f", path)
+    result = site.run("apply", "-f", path)
+    assert "nobody-yet" in result.stderr
+
+
+def test_a_decision_is_explained(site: Site) -> None:
+    """Each rule says whether it holds and why; a refusal exits 1; odd paths and names break nothing."""
+    words = ["policy", "explain", "--principal", "alice", "--app", "payments"]
+    good = site.do(*words, "GET", "/accounts/7")
+    assert (good["allowed"], good["path"]) == (True, "/accounts/7")
+    assert good["rules"][0]["holds"] is True
+    refused = site.run(*words, "GET", "/other", "--json")
+    assert refused.exit_code == 1
+    assert json.loads(refused.stdout)["allowed"] is False
+    assert "tellers [/b] read" in site.say(*words, "GET", "/accounts/7")
+    assert "[/dim]" in site.say(*words, "GET", "/a[/dim]%2f..", code=1)
+    assert site.do("policy", "explain", "--principal", "x", "--app", "payments", "GET", "/", code=1)["code"]
+    assert site.do(*words[:-1], "nothing", "GET", "/", code=1)["code"] == "app-unknown"
+
+
+def test_applications(site: Site) -> None:
+    """An application is added to the document; a second one of its name is refused."""
+    value = site.do("app", "add", "wiki", "--host", "wiki.corp.example", "--upstream", "http://127.0.0.1:1")
+    assert value["changed"] is True
+    assert [row["name"] for row in site.do("app", "list")] == ["payments", "wiki"]
+    assert "wiki.corp.example" in site.say("app", "list")
+    again = ["app", "add", "wiki", "--host", "w.corp.example", "--upstream", "http://127.0.0.1:1"]
+    assert site.do(*again, code=1)["code"] == "app-exists"
+    assert site.do("app", "add", "x", "--host", "x.corp.example", "--upstream", "gopher://x", code=2)[
+        "faults"
+    ]

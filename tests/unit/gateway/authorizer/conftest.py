@@ -1,0 +1,149 @@
+"""The authorizer over a founded world: what it answers, and each way in which it refuses."""
+
+from __future__ import annotations
+
+import urllib.parse
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from doorward.audit.events import Event
+from doorward.authority.access import AccessDecider, AccessDecision, AccessRequest
+from doorward.core.errors import DoorwardError
+from doorward.core.ports import KeyKind
+from doorward.enforcement.envoy.names import Asked
+from doorward.gateway import authorizer as module
+from doorward.gateway.assertions import AssertionSigner
+from doorward.gateway.authorizer import (
+    Answer,
+    Authorizer,
+    Surroundings,
+)
+from doorward.gateway.connections import Connections
+from doorward.gateway.endpoints import Endpoint, parse_endpoint
+from doorward.gateway.gate import PolicyGate
+from doorward.gateway.sockdiag import SocketFacts, TcpState
+from tests.support.ports import PlainKeys
+from tests.support.world import Held, World, found_world
+from tests.unit.gateway.live import LOCAL
+
+REMOTE = parse_endpoint("198.51.100.7:40000")
+COOKIE = 77
+GATEWAY = "gtw_" + "a" * 20
+KEY = PlainKeys().generate(KeyKind.P256)
+
+
+class Interrupted:
+    """The real decider, and what happens in the world right after each of its judgements."""
+
+    def __init__(self, decider: AccessDecider) -> None:
+        self._decider = decider
+        self.afterwards: Iterator[Callable[[], object]] = iter(())
+        self.judgements: list[AccessDecision] = []
+
+    def decide(self, request: AccessRequest) -> AccessDecision:
+        decision = self._decider.decide(request)
+        self.judgements.append(decision)
+        next(self.afterwards, lambda: None)()
+        return decision
+
+
+@dataclass
+class Place:
+    """An authorizer, with everything around it in reach."""
+
+    world: World
+    connections: Connections
+    gate: PolicyGate
+    decider: Interrupted
+    sockets: dict[tuple[Endpoint, Endpoint], SocketFacts]
+    recorded: list[Event] = field(default_factory=list)
+    record_fails: DoorwardError | None = None
+    record_does: Callable[[], object] = lambda: None
+    is_fresh: bool = True
+
+    def authorizer(self) -> Authorizer:
+        around = Surroundings(
+            gateway_id=GATEWAY,
+            tenant="ten_default",
+            lifetime=timedelta(hours=12),
+            find=lambda local, remote: self.sockets.get((local, remote)),
+            record=self.record,
+            fresh=lambda: self.is_fresh,
+            epoch=lambda: 3,
+            application_name=self.name_of,
+        )
+        signer = AssertionSigner(KEY, issuer="https://corp.example/gateway-1")
+        return Authorizer(
+            around,
+            self.decider,
+            connections=self.connections,
+            gate=self.gate,
+            signer=signer,
+            clock=self.world.clock,
+        )
+
+    def record(self, event: Event) -> None:
+        if self.record_fails:
+            raise self.record_fails
+        self.record_does()
+        self.recorded.append(event)
+
+    def name_of(self, application_id: str) -> str:
+        with self.world.work.read() as books:
+            return next(one.name for one in books.applications.list() if one.id == application_id)
+
+    def metadata(self, **changed: str) -> dict[str, str]:
+        values = {
+            Asked.APPLICATION: self.world.application_id("payments"),
+            Asked.CONNECTION: "42",
+            Asked.EPOCH: "3",
+            Asked.LOCAL: str(LOCAL),
+            Asked.REMOTE: str(REMOTE),
+        }
+        named = {asked.value: text for asked, text in values.items()}
+        return named | {Asked[name].value: text for name, text in changed.items()}
+
+    def check(self, held: Held | None, **changed: str) -> Answer:
+        return self.authorizer().check(url_pem(held.der) if held else "", self.metadata(**changed))
+
+
+def url_pem(der: bytes) -> str:
+    """A certificate as Envoy sends it."""
+    pem = x509.load_der_x509_certificate(der).public_bytes(Encoding.PEM).decode()
+    return urllib.parse.quote(pem, safe="")
+
+
+@pytest.fixture
+def place() -> Place:
+    """A world with one open socket, its policy in force."""
+    world = found_world()
+    gate = PolicyGate()
+    gate.open(1)
+    facts = SocketFacts(COOKIE, 9, TcpState.ESTABLISHED, LOCAL, REMOTE, 0)
+    return Place(
+        world=world,
+        connections=Connections(sequence=world.head()),
+        gate=gate,
+        decider=Interrupted(AccessDecider(world.services)),
+        sockets={(LOCAL, REMOTE): facts},
+    )
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for Envoy in these tests."""
+    monkeypatch.setattr(module, "GATE_SECONDS", 0.0)
+
+
+def refused(place: Place, answer: Answer, *reasons: str) -> None:
+    """The answer is a refusal for these reasons, carries nothing, and leaves no trace in the registry."""
+    assert answer.facts is None
+    for reason in reasons:
+        assert reason in answer.reasons
+    assert len(place.connections) == 0
+    assert place.connections.get(COOKIE) is None

@@ -1,0 +1,168 @@
+"""Publishing over a founded world: the order of a transition, what waits for it, and what a failure leaves."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+
+from doorward.audit.events import EventType
+from doorward.authority import policies
+from doorward.authority.gateways import open_orders
+from doorward.authority.issuing import issue_server
+from doorward.core.entities import TENANT
+from doorward.enforcement.plan import OpenRoute, SocketAddress
+from doorward.gateway import publishing as module
+from doorward.gateway.connections import Connections
+from doorward.gateway.ending import Ending
+from doorward.gateway.gate import PolicyGate
+from doorward.gateway.publishing import (
+    ENROL_PURPOSE,
+    DoorSettings,
+    Publishing,
+)
+from doorward.gateway.server_certificates import ServerCertificates
+from doorward.policy.decision import authority_of
+from tests.support.cutting import FakeCutter
+from tests.support.fake_envoy import FakeEnvoy, FakeValidator
+from tests.support.world import OPERATOR, World, found_world
+from tests.unit.gateway.standing import enter
+
+READ = "      - name: tellers read accounts\n        allow: {groups: [tellers]}\n"
+
+
+@dataclass
+class Site:
+    """A publishing side with everything around it in reach."""
+
+    world: World
+    folder: Path
+    connections: Connections
+    cutter: FakeCutter
+    validator: FakeValidator
+    gate: PolicyGate
+    certificates: ServerCertificates
+    envoy: FakeEnvoy | None = None
+    story: list[str] = field(default_factory=list)
+    publishing: Publishing = None  # type: ignore[assignment]
+    followed: int | None = None
+
+    def apply(self, text: str) -> int:
+        return policies.apply_document(self.world.services, text, file="test.yaml", actor=OPERATOR).seq
+
+    def wanted(self) -> dict[str, tuple[str, ...]]:
+        with self.world.work.read() as books:
+            document, _ = policies.current_document(books)
+            ids = {one.name: one.id for one in books.applications.list()}
+        return {ENROL_PURPOSE: ("enroll.corp.example",)} | {ids[one.name]: one.hosts for one in document.apps}
+
+    def stock(self, *leaving_out: str) -> None:
+        """Have every certificate that the policy needs, except for some applications."""
+        left = {self.world.application_id(one) for one in leaving_out}
+        wanted = {purpose: hosts for purpose, hosts in self.wanted().items() if purpose not in left}
+        self.certificates.ensure(wanted)
+        self.fill()
+
+    def fill(self) -> None:
+        for order in open_orders(self.world.services):
+            issue_server(self.world.services, order.id, actor=OPERATOR)
+
+    def prepare(self) -> Path:
+        run = self.folder / "run"
+        run.mkdir(exist_ok=True)
+        bootstrap = self.publishing.prepare(run, threading.Event())
+        self.envoy = FakeEnvoy(run / "xds")
+        self.story.clear()
+        self.validator.checked.clear()
+        return bootstrap
+
+    def enter(self, name: str, cookie: int, app: str = "payments") -> None:
+        enter(self.world, self.connections, self.world.issue(name), cookie, app=app)
+
+    def judge_again(self, cookie: int) -> None:
+        """What the follower does with a connection when something changed: its authority is as of now."""
+        one = self.connections.get(cookie)
+        assert one is not None
+        with self.world.work.read() as books:
+            document, _ = policies.current_document(books)
+            names = {found.id: found.name for found in books.applications.list()}
+        assert one.principal is not None
+        principal = self.world.principal(one.principal.name)
+        app = document.app(names[one.application_id])
+        assert app is not None
+        authority = authority_of(app, TENANT, one.application_id, principal)
+        self.connections.replace(replace(one, principal=principal, authority=authority))
+
+    def publish(self, text: str) -> float:
+        """Apply a document, judge every connection again, and publish."""
+        self.apply(text)
+        self.stock()
+        for one in self.connections.all():
+            self.judge_again(one.cookie)
+        return self.publishing.step()
+
+    def doors(self) -> set[str]:
+        """The applications that Envoy has a door for."""
+        assert self.envoy is not None
+        return {one.stem for one in (self.envoy.xds / "rds").iterdir()} - {"doorward_enrol"}
+
+    def files(self) -> dict[str, bytes]:
+        assert self.envoy is not None
+        return {
+            str(one.relative_to(self.envoy.xds)): one.read_bytes() for one in self.envoy.xds.rglob("*.json")
+        }
+
+    def events(self, kind: EventType) -> list[dict[str, object]]:
+        return [dict(event.data) for event in self.world.events(kind)]
+
+
+def make_site(world: World, folder: Path) -> Site:
+    """A publishing side over a world, with nothing published."""
+    gateway = world.gateway()
+    connections, cutter, validator, gate = (
+        Connections(sequence=world.head()),
+        FakeCutter(),
+        FakeValidator(),
+        PolicyGate(),
+    )
+    certificates = ServerCertificates(world.services, gateway.id, folder / "keys")
+    site = Site(world, folder, connections, cutter, validator, gate, certificates)
+    site.publishing = Publishing(
+        world.services,
+        gateway.id,
+        DoorSettings(
+            listen=(SocketAddress(host="127.0.0.1", port=8443),),
+            authorizer_socket="/run/authz.sock",
+            enrol_socket="/run/enrol.sock",
+            enrol_routes=(OpenRoute(method="GET", path="/"),),
+            log_file=str(folder / "access.log"),
+        ),
+        connections=connections,
+        ending=Ending(world.services, gateway.id, connections, cutter),  # type: ignore[arg-type]
+        certificates=certificates,
+        gate=gate,
+        validator=validator,  # type: ignore[arg-type]
+        admin=lambda: site.envoy,
+        published=lambda: site.story.append(f"published {gate.revision}"),
+        followed=lambda: site.world.head() if site.followed is None else site.followed,
+    )
+    cutter.before = lambda: site.story.append("cut")
+    validator.before = lambda: site.story.append("checked")
+    return site
+
+
+@pytest.fixture(autouse=True)
+def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for certificates in these tests."""
+    monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.0)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    """The founded world's policy in force, every certificate there."""
+    made = make_site(found_world(), tmp_path)
+    made.stock()
+    made.prepare()
+    return made

@@ -1,0 +1,263 @@
+"""Publishing: what a failure leaves, how certificates are waited for, and the thread that does it."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+
+import pytest
+
+from doorward.audit.events import EventType
+from doorward.core.errors import DoorwardError, Unavailable
+from doorward.gateway import publishing as module
+from doorward.gateway.publishing import (
+    CHECK_SECONDS,
+    ENROL_PURPOSE,
+    RETRY_SECONDS,
+)
+from tests.support.world import DOCUMENT, found_world
+from tests.unit.gateway.publishing.conftest import Site, make_site
+
+# failures
+
+
+def test_a_refused_configuration_changes_nothing(site: Site) -> None:
+    """What Envoy would refuse leaves every file, the gate and the connections as they were, and is said."""
+    site.enter("alice", 1)
+    before = site.files()
+    site.validator.refusal = "an odd thing"
+    site.apply(DOCUMENT.replace("methods: [GET, HEAD]", "methods: [GET, HEAD, POST]"))
+    assert site.publishing.step() == RETRY_SECONDS
+    assert site.files() == before
+    assert site.gate.revision == 1
+    assert "an odd thing" in site.publishing.trouble()
+    assert site.story == ["checked"]
+    assert site.events(EventType.GATEWAY_PUBLISHED) == []
+
+
+def test_a_failure_is_recorded_once(site: Site) -> None:
+    """Trying again and failing the same way is no news; another failure is."""
+    site.validator.refusal = "an odd thing\nin two lines"
+    site.apply(DOCUMENT.replace("methods: [GET, HEAD]", "methods: [GET, HEAD, POST]"))
+    site.publishing.step()
+    site.publishing.step()
+    (event,) = site.events(EventType.GATEWAY_ROLLED_BACK)
+    assert (event["revision"], event["reason"]) == (1, "envoy-refused-configuration")
+    site.validator.refusal = "another thing"
+    site.publishing.step()
+    assert len(site.events(EventType.GATEWAY_ROLLED_BACK)) == 2
+    site.validator.refusal = ""
+    site.publishing.step()
+    assert site.publishing.trouble() == ""
+    assert site.gate.revision == 2
+
+
+def test_what_envoy_rejects_is_rolled_back(site: Site) -> None:
+    """Where the running Envoy does not take what it would have taken, the former files are put back."""
+    assert site.envoy is not None
+    site.envoy.statistics()
+    before = site.files()
+    site.envoy.rejecting = True
+    site.apply(DOCUMENT.replace("methods: [GET, HEAD]", "methods: [GET, HEAD, POST]"))
+    assert site.publishing.step() == RETRY_SECONDS
+    assert site.files() == before
+    assert site.gate.revision == 1
+    (event,) = site.events(EventType.GATEWAY_ROLLED_BACK)
+    assert event["reason"] == "gateway:rolled-back"
+    site.envoy.rejecting = False
+    assert site.publishing.step() == CHECK_SECONDS
+    assert site.gate.revision == 2
+
+
+def test_a_store_that_is_away_changes_nothing(site: Site) -> None:
+    """Without the store nothing is published, and the thread goes on."""
+    site.world.work.broken = Unavailable("database-unavailable", "the disk is gone")
+    assert site.publishing.step() == RETRY_SECONDS
+    assert site.publishing.trouble() == "the disk is gone"
+    site.world.work.broken = None
+    assert site.publishing.step() == CHECK_SECONDS
+    assert site.publishing.trouble() == ""
+
+
+def test_a_defect_is_borne_and_said(site: Site) -> None:
+    """An exception that nobody expected leaves the old configuration in force, and status says so."""
+
+    def defect() -> None:
+        raise RuntimeError("a defect")
+
+    before = site.files()
+    site.validator.before = defect
+    site.apply(DOCUMENT.replace("methods: [GET, HEAD]", "methods: [GET, HEAD, POST]"))
+    assert site.publishing.step() == RETRY_SECONDS
+    assert site.files() == before
+    assert site.gate.revision == 1
+    assert site.publishing.trouble()
+
+
+def test_a_listener_that_fails_does_not_end_the_thread(site: Site) -> None:
+    """Whoever is told of a publication and fails at it takes nothing else down."""
+
+    def fail() -> None:
+        raise Unavailable("database-unavailable", "locked")
+
+    site.publishing._published = fail
+    site.apply(DOCUMENT.replace("methods: [GET, HEAD]", "methods: [GET, HEAD, POST]"))
+    assert site.publishing.step() == RETRY_SECONDS
+    assert site.gate.revision == 2
+
+
+def test_a_record_that_fails_holds_up_nothing(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A publication comes into force also where its event cannot be recorded."""
+
+    def full(_events: object) -> None:
+        raise Unavailable("database-unavailable", "the disk is full")
+
+    monkeypatch.setattr(site.world.work, "record", full)
+    site.apply(DOCUMENT.replace("methods: [GET, HEAD]", "methods: [GET, HEAD, POST]"))
+    assert site.publishing.step() == CHECK_SECONDS
+    assert site.gate.revision == 2
+
+
+# certificates
+
+
+def test_a_door_without_a_certificate_is_left_out_until_it_comes(tmp_path: Path) -> None:
+    """Doors that have a certificate open at once; the others follow, and status names them meanwhile."""
+    site = make_site(found_world(), tmp_path)
+    site.stock("sensors")
+    site.prepare()
+    payments, sensors = (site.world.application_id(name) for name in ("payments", "sensors"))
+    assert site.doors() == {payments}
+    assert "sensors" in site.publishing.trouble()
+    assert site.publishing.step() == RETRY_SECONDS
+    site.fill()
+    assert site.publishing.step() == CHECK_SECONDS
+    assert site.doors() == {payments, sensors}
+    assert site.publishing.trouble() == ""
+
+
+def test_the_enrolment_door_may_come_later_too(tmp_path: Path) -> None:
+    """Applications do not wait for the enrolment host's certificate."""
+    site = make_site(found_world(), tmp_path)
+    payments = site.world.application_id("payments")
+    site.certificates.ensure({payments: ("payments.corp.example",)})
+    site.fill()
+    site.prepare()
+    assert site.envoy is not None
+    assert not (site.envoy.xds / "rds" / "doorward_enrol.json").exists()
+    assert ENROL_PURPOSE in site.publishing.trouble()
+    site.fill()
+    site.publishing.step()
+    assert (site.envoy.xds / "rds" / "doorward_enrol.json").exists()
+
+
+def test_without_any_certificate_no_envoy_starts(tmp_path: Path) -> None:
+    """Where nobody issues, preparing waits, and gives up when it is told to stop."""
+    site = make_site(found_world(), tmp_path)
+    stop = threading.Event()
+    stop.set()
+    with pytest.raises(DoorwardError) as caught:
+        site.publishing.prepare(tmp_path / "run", stop)
+    assert caught.value.code == "no-server-certificate"
+    assert "doorward serve" in caught.value.hint
+
+
+def test_the_first_certificate_is_waited_for(tmp_path: Path) -> None:
+    """Preparing goes on as soon as the first certificate is there."""
+    site = make_site(found_world(), tmp_path)
+
+    class Issuing(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            del timeout
+            site.fill()
+            return False
+
+    (tmp_path / "run").mkdir()
+    assert site.publishing.prepare(tmp_path / "run", Issuing()).exists()
+
+
+def test_ordered_certificates_are_waited_for(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A publication waits a moment for the certificates that it ordered, and has them in it."""
+    monkeypatch.setattr(module, "PATIENCE_SECONDS", 1.0)
+    ensure = site.certificates.ensure
+
+    def issuing(wanted: dict[str, tuple[str, ...]]) -> object:
+        ready = ensure(wanted)
+        site.fill()
+        site.publishing.order_changed()
+        return ready
+
+    monkeypatch.setattr(site.certificates, "ensure", issuing)
+    more = "  more:\n    hosts: [more.corp.example]\n    upstream: http://127.0.0.1:9002\n    rules:\n"
+    site.apply(f"{DOCUMENT}{more}      - allow: {{groups: [tellers]}}\n")
+    assert site.publishing.step() == CHECK_SECONDS
+    assert site.world.application_id("more") in site.doors()
+
+
+def test_losing_every_certificate_is_said(site: Site) -> None:
+    """Where no certificate is left the old configuration stays, and status says what is missing."""
+    before = site.files()
+    for folder in (site.folder / "keys").iterdir():
+        for order in folder.iterdir():
+            (order / "chain.pem").write_text("garbage")
+    assert site.publishing.step() == RETRY_SECONDS
+    assert site.files() == before
+    assert "certificate" in site.publishing.trouble()
+    site.fill()
+    assert site.publishing.step() == CHECK_SECONDS
+
+
+def test_keys_are_deleted_only_when_nothing_names_them(site: Site) -> None:
+    """The key of an application that is removed stays until the policy without it is in force."""
+    sensors = site.world.application_id("sensors")
+    site.apply(DOCUMENT.split("  sensors:\n    hosts")[0])
+    site.validator.refusal = "no"
+    site.publishing.step()
+    assert (site.folder / "keys" / sensors).exists()
+    site.validator.refusal = ""
+    site.publishing.step()
+    assert not (site.folder / "keys" / sensors).exists()
+
+
+# the thread
+
+
+def test_the_thread_publishes_what_is_asked_for_and_stops(site: Site) -> None:
+    """A request wakes the thread; being told to stop ends it."""
+    stop = threading.Event()
+    published = threading.Event()
+    site.publishing._published = published.set
+    worker = threading.Thread(target=site.publishing.run, args=(stop,))
+    worker.start()
+    site.publishing.request(
+        site.apply(DOCUMENT.replace("methods: [GET, HEAD]", "methods: [GET, HEAD, POST]"))
+    )
+    assert published.wait(10)
+    published.clear()
+    site.publishing.order_changed()
+    assert published.wait(10)
+    stop.set()
+    site.publishing.wake()
+    worker.join(10)
+    assert not worker.is_alive()
+    assert site.gate.revision == 2
+
+
+def test_what_failed_waits_for_its_time(site: Site) -> None:
+    """A policy that Envoy refuses is not tried again at once, but something newer is."""
+    site.validator.refusal = "no"
+    site.publishing.request(site.apply(DOCUMENT.replace("methods: [GET, HEAD]", "methods: [GET]")))
+    stop = threading.Event()
+    site.validator.before = stop.set
+    site.publishing.run(stop)
+    assert site.publishing.pending() is not None
+    assert not site.publishing._is_due()
+    site.publishing.request(site.world.head() + 1)
+    assert site.publishing._is_due()
+
+
+def test_the_bootstrap_names_the_run(site: Site) -> None:
+    """Every run of Envoy has its own folder for what it reads."""
+    bootstrap = json.loads(site.prepare().read_text())
+    assert str(site.folder / "run" / "xds") in json.dumps(bootstrap)

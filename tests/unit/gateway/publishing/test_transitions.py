@@ -1,0 +1,250 @@
+"""Publishing: what is in force, which numbers wait, and the order of a transition."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from doorward.audit.events import EventType
+from doorward.authority import directory
+from doorward.core.entities import PrincipalKind
+from doorward.gateway import publishing as module
+from doorward.gateway.publishing import (
+    CARRIED_LIFETIME,
+    CHECK_SECONDS,
+    RETRY_SECONDS,
+)
+from tests.support.world import DOCUMENT, OPERATOR, found_world
+from tests.unit.gateway.publishing.conftest import READ, Site, make_site
+
+# what is in force
+
+
+def test_a_fresh_envoy_gets_the_newest_policy(site: Site) -> None:
+    """Preparing writes every file, opens the gate for the newest revision, and knows the names."""
+    payments, sensors = (site.world.application_id(name) for name in ("payments", "sensors"))
+    assert site.doors() == {payments, sensors}
+    assert site.gate.revision == 1
+    assert site.publishing.application_name(payments) == "payments"
+    assert site.publishing.trouble() == ""
+
+
+def test_a_new_policy_comes_into_force(site: Site) -> None:
+    """A step brings the newest revision into force, records it, and then opens the gate."""
+    site.apply(DOCUMENT.replace("methods: [GET, HEAD]", "methods: [GET, HEAD, POST]"))
+    assert site.publishing.step() == CHECK_SECONDS
+    assert site.story == ["checked", "published 2"]
+    (event,) = site.events(EventType.GATEWAY_PUBLISHED)
+    assert event["revision"] == 2
+
+
+def test_the_gate_opens_only_when_envoy_has_confirmed(site: Site) -> None:
+    """While the configuration is checked and written the gate stands at the old revision."""
+    seen: list[int] = []
+    site.validator.before = lambda: seen.append(site.gate.revision)
+    site.apply(DOCUMENT.replace("methods: [GET, HEAD]", "methods: [GET, HEAD, POST]"))
+    site.publishing.step()
+    assert seen == [1]
+    assert site.gate.revision == 2
+
+
+def test_nothing_new_is_not_published(site: Site) -> None:
+    """A look without news touches no file and records nothing."""
+    before = site.files()
+    assert site.publishing.step() == CHECK_SECONDS
+    assert site.validator.checked == []
+    assert site.files() == before
+    assert site.events(EventType.GATEWAY_PUBLISHED) == []
+
+
+def test_before_an_envoy_was_prepared_nothing_is_published(tmp_path: Path) -> None:
+    """A request that comes before the first Envoy waits for it."""
+    site = make_site(found_world(), tmp_path)
+    site.publishing.request(5)
+    assert site.publishing.step() == RETRY_SECONDS
+    assert site.publishing.pending() == 5
+
+
+def test_an_altered_file_is_put_back(site: Site) -> None:
+    """Whoever alters a published file does not change what Envoy enforces for long."""
+    assert site.envoy is not None
+    before = site.files()
+    (site.envoy.xds / "lds.json").write_bytes(b'{"version_info": "x", "resources": []}')
+    (site.envoy.xds / "cds.json").unlink()
+    site.publishing.step()
+    assert site.files() == before
+
+
+# which numbers are in force
+
+
+def test_a_number_is_pending_until_its_policy_is_in_force(site: Site) -> None:
+    """What was asked for is pending, and is not any more after the publication."""
+    assert site.publishing.pending() is None
+    seq = site.apply(DOCUMENT.replace("methods: [GET, HEAD]", "methods: [GET]"))
+    site.publishing.request(seq)
+    assert site.publishing.pending() == seq
+    site.publishing.step()
+    assert site.publishing.pending() is None
+
+
+def test_the_oldest_number_is_pending(site: Site) -> None:
+    """While two policies wait, the older one is what nothing beyond may be confirmed for."""
+    first = site.apply(DOCUMENT.replace("methods: [GET, HEAD]", "methods: [GET]"))
+    site.publishing.request(first)
+    second = site.apply(DOCUMENT)
+    site.publishing.request(second)
+    assert site.publishing.pending() == first
+    site.publishing.step()
+    assert site.publishing.pending() is None
+
+
+def test_a_failed_publication_stays_pending(site: Site) -> None:
+    """What could not be published is not confirmed by anything that is asked for later."""
+    first = site.apply(DOCUMENT.replace("methods: [GET, HEAD]", "methods: [GET]"))
+    site.publishing.request(first)
+    site.validator.refusal = "no"
+    site.publishing.step()
+    site.publishing.request(first + 5)
+    assert site.publishing.pending() == first
+
+
+def test_a_request_from_the_future_stays_pending(site: Site) -> None:
+    """A number beyond what the publication rested on waits for the next one."""
+    ahead = site.world.head() + 1
+    site.publishing.request(ahead)
+    site.publishing.step()
+    assert site.publishing.pending() == ahead
+
+
+# the order of a transition
+
+
+def test_the_overreaching_are_ended_before_anything_is_published(site: Site) -> None:
+    """Who holds an id that it does not deserve is gone before a policy gives that id more."""
+    text = DOCUMENT.replace(
+        READ,
+        '      - name: also\n        allow: {groups: [clerks]}\n        to: {methods: [GET], paths: ["/accounts/**"]}\n'
+        + READ,
+    )
+    site.publish(text)
+    directory.create_group(site.world.services, "clerks", actor=OPERATOR)
+    directory.add_member(site.world.services, "clerks", "alice", actor=OPERATOR)
+    site.enter("alice", 1)
+    site.enter("bob", 2)
+    directory.remove_member(site.world.services, "clerks", "alice", actor=OPERATOR)
+    site.judge_again(1)
+    site.story.clear()
+    site.publish(text.replace('methods: [GET], paths: ["/accounts/**"]', 'paths: ["/vault/**"]'))
+    assert site.cutter.cut == [1]
+    assert site.story == ["cut", "checked", "published 3"]
+    reasons = [one["reason"] for one in site.events(EventType.CONNECTION_CUT)]
+    assert reasons == ["authority-withdrawn"]
+
+
+def test_who_lost_nothing_goes_on_by_an_alias(site: Site) -> None:
+    """Where only an id changed, Envoy accepts the connection's class in its place; nobody is cut."""
+    site.enter("alice", 1)
+    one = site.connections.get(1)
+    assert one is not None
+    site.publish(DOCUMENT.replace("allow: {groups: [tellers]}", "allow: {groups: [tellers, clerks]}"))
+    assert site.cutter.cut == []
+    routes = site.files()[f"rds/{one.application_id}.json"].decode()
+    assert one.class_token in routes
+
+
+def test_an_alias_is_for_a_while(site: Site) -> None:
+    """A connection that lives by an alias is ended gently when its time is over, not before."""
+    site.enter("alice", 1)
+    site.publish(DOCUMENT.replace("allow: {groups: [tellers]}", "allow: {groups: [tellers, clerks]}"))
+    site.world.clock.turn(seconds=CARRIED_LIFETIME.total_seconds())
+    site.publishing.step()
+    assert site.cutter.cut == []
+    site.world.clock.turn(seconds=1)
+    site.publishing.step()
+    assert site.cutter.cut == [1]
+    assert [one["reason"] for one in site.events(EventType.CONNECTION_CUT)] == ["authority-changed"]
+    site.publishing.step()
+    assert "t" not in {found[0] for found in _accepted(site)}
+
+
+def _accepted(site: Site) -> set[str]:
+    """The ids that the payments door asks for."""
+    text = site.files()[f"rds/{site.world.application_id('payments')}.json"].decode()
+    return set(re.findall(r",([gct][a-z2-7]{20}),", text))
+
+
+def test_who_deserves_more_than_it_shows_is_ended_after(site: Site) -> None:
+    """One of a class that deserves more comes back for it; the others of its class go on."""
+    directory.add_principal(
+        site.world.services, PrincipalKind.PERSON, "dave", groups=("tellers",), actor=OPERATOR
+    )
+    site.enter("alice", 1)
+    site.enter("dave", 2)
+    site.story.clear()
+    site.publish(
+        DOCUMENT.replace(
+            READ, "      - name: own\n        allow: {persons: [alice]}\n        to: {paths: [/own]}\n" + READ
+        )
+    )
+    assert site.cutter.cut == [1]
+    assert site.story == ["checked", "published 2", "cut"]
+
+
+def test_connections_of_an_application_that_is_gone_are_ended_first(site: Site) -> None:
+    """Nobody stays connected to an application that the policy does not name any more."""
+    site.enter("sensor-1", 3, "sensors")
+    sensors = site.world.application_id("sensors")
+    site.apply(DOCUMENT.split("  sensors:\n    hosts")[0])
+    site.publishing.step()
+    assert site.cutter.cut == [3]
+    assert site.story[0] == "cut"
+    assert sensors not in site.doors()
+
+
+def test_who_could_not_be_cut_counts_until_it_is_gone(site: Site) -> None:
+    """A condemned connection that resists is still there: no alias may be made that it would pass by."""
+    site.enter("alice", 1)
+    directory.add_principal(
+        site.world.services, PrincipalKind.PERSON, "dave", groups=("tellers",), actor=OPERATOR
+    )
+    site.enter("dave", 2)
+    site.connections.condemn(2)
+    directory.remove_member(site.world.services, "tellers", "dave", actor=OPERATOR)
+    one = site.connections.get(1)
+    assert one is not None
+    condemned = site.connections.condemned()
+    assert [found.class_token for found in condemned] == [one.class_token]
+    site.apply(DOCUMENT.replace("allow: {groups: [tellers]}", "allow: {groups: [tellers, clerks]}"))
+    site.judge_again(1)
+    site.publishing.step()
+    assert one.class_token not in site.files()[f"rds/{one.application_id}.json"].decode()
+
+
+def test_what_is_deserved_is_judged_by_the_policy_that_is_published(site: Site) -> None:
+    """Where policies follow closely the registry may know another one: nobody is cut or left without for that."""
+    site.enter("alice", 1)
+    one = site.connections.get(1)
+    assert one is not None
+    site.apply(DOCUMENT.replace("deny: {groups: [contractors]}", "deny: {groups: [contractors, guests]}"))
+    site.publishing.step()
+    assert site.cutter.cut == []
+    assert one.class_token in _accepted(site)
+
+
+def test_nothing_is_published_before_the_follower_has_acted(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Aliases are counted over connections that were all compared with this policy, or not at all."""
+    monkeypatch.setattr(module, "FOLLOWER_SECONDS", -1.0)
+    site.followed = site.world.head()
+    site.apply(DOCUMENT.replace("methods: [GET, HEAD]", "methods: [GET]"))
+    before = site.files()
+    assert site.publishing.step() == RETRY_SECONDS
+    assert site.files() == before
+    assert "compared" in site.publishing.trouble()
+    site.followed = site.world.head()
+    assert site.publishing.step() == CHECK_SECONDS
+    assert site.publishing.trouble() == ""
