@@ -50,9 +50,9 @@ def parse_access_line(line: bytes, gateway_id: str) -> AccessLine | None:
         The event's parts; None for a line that tells nothing (a connection of the listener log
         whose handshake went well: its decision and its requests are on record already).
     """
+    if len(line) > LONGEST_LINE:
+        return malformed(line, gateway_id, "line-unreadable")
     try:
-        if len(line) > LONGEST_LINE:
-            raise ValueError("too long")
         value = json.loads(line)
         kind = value["kind"]
         if kind == LOG_KIND_REQUEST:
