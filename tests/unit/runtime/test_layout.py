@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,27 +14,34 @@ from doorward.core.errors import ConfigurationError
 from doorward.runtime.layout import LONGEST_SOCKET_PATH, Layout
 
 
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder whose path is short enough for sockets below it."""
+    with tempfile.TemporaryDirectory(prefix="dw-") as made:
+        yield Path(made)
+
+
 def mode(path: Path) -> int:
     """The permission bits."""
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def test_every_folder_is_made_and_closed(tmp_path: Path) -> None:
+def test_every_folder_is_made_and_closed(folder: Path) -> None:
     """All folders are there afterwards, and no other user may enter any of them."""
-    layout = Layout(tmp_path / "data")
+    layout = Layout(folder / "data")
     before = os.umask(0)
     try:
         layout.create()
     finally:
         os.umask(before)
-    for folder in (layout.data, *layout.shared_folders()):
-        assert folder.is_dir()
-        assert mode(folder) == 0o700
+    for one in (layout.data, *layout.shared_folders()):
+        assert one.is_dir()
+        assert mode(one) == 0o700
 
 
-def test_what_is_there_is_kept_and_closed(tmp_path: Path) -> None:
+def test_what_is_there_is_kept_and_closed(folder: Path) -> None:
     """Making it again keeps every file, and closes folders of ours that stood open."""
-    layout = Layout(tmp_path / "data")
+    layout = Layout(folder / "data")
     layout.create()
     (layout.keys / "root.key").write_text("secret")
     layout.keys.chmod(0o755)
@@ -43,21 +52,21 @@ def test_what_is_there_is_kept_and_closed(tmp_path: Path) -> None:
     assert mode(layout.gateway / "keys") == 0o700
 
 
-def test_files_lie_where_the_folders_are(tmp_path: Path) -> None:
+def test_files_lie_where_the_folders_are(folder: Path) -> None:
     """Every path is below the data directory, the sockets and the database in folders that are made."""
-    layout = Layout(tmp_path)
+    layout = Layout(folder)
     folders = layout.shared_folders()
     assert layout.database.parent in folders
     assert layout.enrol_socket.parent == layout.authorizer_socket.parent == layout.run
     assert layout.run in folders
-    assert layout.log_key.parent == layout.settings_file.parent == tmp_path
+    assert layout.log_key.parent == layout.settings_file.parent == folder
 
 
-def test_a_path_too_long_for_sockets_is_refused(tmp_path: Path) -> None:
+def test_a_path_too_long_for_sockets_is_refused(folder: Path) -> None:
     """A path that leaves no room for the admin socket is refused before anything is made."""
     room = LONGEST_SOCKET_PATH - len("/gateway/envoy/000000/admin.sock")
     assert room == 75
-    long = tmp_path / ("x" * (room - len(str(tmp_path)) - 1))
+    long = folder / ("x" * (room - len(str(folder)) - 1))
     assert len(str(long)) == room
     Layout(long).create()
     longer = long.with_name(long.name + "y")
@@ -68,29 +77,43 @@ def test_a_path_too_long_for_sockets_is_refused(tmp_path: Path) -> None:
     assert not longer.exists()
 
 
-def test_length_is_counted_in_bytes(tmp_path: Path) -> None:
+def test_length_is_counted_in_bytes(folder: Path) -> None:
     """A path of few characters may be one of many bytes."""
     with pytest.raises(ConfigurationError) as caught:
-        Layout(tmp_path / ("ä" * 40)).create()
+        Layout(folder / ("ä" * 40)).create()
     assert caught.value.code == "data-path-too-long"
 
 
 @pytest.mark.parametrize("place", ["data", "data/keys", "data/gateway"])
-def test_a_file_in_the_way_is_a_clear_error(tmp_path: Path, place: str) -> None:
+def test_a_file_in_the_way_is_a_clear_error(folder: Path, place: str) -> None:
     """A file where a folder belongs is named, not a trace."""
-    path = tmp_path / place
+    path = folder / place
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("in the way")
     with pytest.raises(ConfigurationError) as caught:
-        Layout(tmp_path / "data").create()
+        Layout(folder / "data").create()
     assert caught.value.code == "data-unusable"
     assert str(path) in caught.value.detail
     assert path.read_text() == "in the way"
 
 
-def test_a_place_where_nothing_can_be_made(tmp_path: Path) -> None:
+def test_a_place_where_nothing_can_be_made(folder: Path) -> None:
     """A directory that cannot be made is a clear error."""
     with pytest.raises(ConfigurationError) as caught:
         Layout(Path("/proc/doorward")).create()
     assert caught.value.code == "data-unusable"
     assert caught.value.hint
+
+
+def test_what_the_ordinary_user_cannot_reach_is_not_handed_over(folder: Path) -> None:
+    """A folder above that lets nobody pass is named before anything changes hands."""
+    closed = folder / "closed"
+    closed.mkdir(mode=0o700)
+    layout = Layout(closed / "data")
+    layout.create()
+    folder.chmod(0o711)
+    with pytest.raises(ConfigurationError) as caught:
+        layout.hand_over(61_234, 61_234)
+    assert caught.value.code == "data-unreachable"
+    assert str(closed) in caught.value.detail
+    assert layout.keys.stat().st_uid == os.geteuid()

@@ -1,0 +1,180 @@
+"""A gateway in this process: what happens when its start, its log or its heartbeat meets trouble."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from doorward.audit.events import EventType
+from doorward.core.errors import Unavailable
+from doorward.gateway import door as module
+from doorward.gateway import ingest
+from doorward.gateway.door import Gateway
+from doorward.runtime.evidence import Evidence
+from doorward.runtime.gateway import build_options, envoy_binary
+from doorward.storage.group_commit import GroupCommitter
+from tests.support.doorway import Doorway, eventually, open_doorway
+
+RULES = '- {allow: {groups: [staff]}, to: {paths: ["/reports/**"]}}'
+
+
+@pytest.fixture
+def door() -> Iterator[Doorway]:
+    """A door with alice, who may read reports."""
+    with open_doorway() as made:
+        made.apply(RULES)
+        made.person("alice", "staff")
+        yield made
+
+
+def events(door: Doorway, kind: EventType) -> list[dict[str, Any]]:
+    """The events of one type, once everything is in the log."""
+
+    def waiting() -> int:
+        with door.installation.event_log.read() as store:
+            return store.waiting()
+
+    assert eventually(lambda: waiting() == 0)
+    return [event for event in Evidence(door.installation).events(0) if event["type"] == kind.value]
+
+
+def test_every_request_is_recorded_once_while_the_log_is_renamed(
+    door: Doorway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However often the log is renamed under a running Envoy, no request is lost and none is doubled."""
+    monkeypatch.setattr(ingest, "ROTATE_BYTES", 2_000)
+    monkeypatch.setattr(ingest, "SETTLE_SECONDS", 0.5)
+    with door.session(door.identities["alice"]) as session:
+        for number in range(300):
+            assert session.request("GET", f"/reports/{number}").status == 200
+
+    def paths() -> Counter[str]:
+        found = events(door, EventType.REQUEST_ANSWERED)
+        return Counter(str(one["personal"].get("path", "")) for one in found)
+
+    wanted = Counter(f"/reports/{number}" for number in range(300))
+    assert eventually(lambda: not wanted - paths(), 15), wanted - paths()
+    folder = door.installation.layout.gateway / "log"
+    assert int((folder / ingest.COUNTER).read_text()) > 3
+    assert eventually(lambda: len(list(folder.glob("access-*.log"))) == 0, 15)
+    assert all(count == 1 for path, count in paths().items() if path in wanted)
+    assert events(door, EventType.ACCESS_MALFORMED) == []
+
+
+def test_the_death_of_envoy_is_a_gap_on_record(door: Doorway) -> None:
+    """When Envoy is killed the record says so and names the interval; the door opens again."""
+    running = door.gateway.supervisor.running
+    assert running is not None
+    assert door.get(door.identities["alice"], "/reports/1").status == 200
+    os.kill(running.pid, signal.SIGKILL)
+    assert eventually(lambda: _let_in(door), 15)
+    (died,) = events(door, EventType.ENVOY_DIED)
+    assert (died["data"]["pid"], died["data"]["signal"]) == (running.pid, signal.SIGKILL)
+    (gap,) = events(door, EventType.ACCESS_GAP)
+    assert gap["data"]["reason"] == "envoy-died"
+    assert gap["data"]["from_at"] < gap["data"]["to_at"]
+    assert len(events(door, EventType.ENVOY_STARTED)) == 2
+
+
+def _let_in(door: Doorway) -> bool:
+    try:
+        return door.get(door.identities["alice"], "/reports/1").status == 200
+    except OSError:
+        return False
+
+
+def test_a_confirmation_that_fails_is_repeated(door: Doorway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The change is enforced at once, and the heartbeat confirms it when the database is back."""
+    real, failures = module.confirm, [1, 1]
+
+    def failing(*args: Any) -> None:
+        if failures:
+            failures.pop()
+            raise Unavailable("database-unavailable", "locked")
+        real(*args)
+
+    monkeypatch.setattr(module, "confirm", failing)
+    door.apply('- {allow: {groups: [staff]}, to: {paths: ["/more/**"]}}')
+    assert failures == []
+    assert door.get(door.identities["alice"], "/more/1").status == 200
+
+
+@pytest.mark.parametrize("trouble", [OSError(28, "No space left on device"), RuntimeError("a defect")])
+def test_the_heart_goes_on_beating(
+    door: Doorway, trouble: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A heartbeat that fails, foreseen or not, is followed by the next one."""
+    beats: list[int] = []
+
+    def failing(**_: object) -> None:
+        beats.append(1)
+        raise trouble
+
+    monkeypatch.setattr(door.gateway.ingest, "finish", failing)
+    assert eventually(lambda: len(beats) >= 2, 10)
+    assert door.gateway.trouble() == []
+
+
+def test_a_port_in_use_leaves_nothing_running(door: Doorway) -> None:
+    """A second gateway on the same port says which and what to do, and leaves neither Envoy nor socket."""
+    installation = door.installation
+    other = type(installation)(
+        installation.settings.model_copy(update={"gateway_name": "gateway-2"}), passphrase_prompt=None
+    )
+    options = build_options(other, envoy_binary())
+    folder = door.folder / "second"
+    folder.mkdir()
+    committer = GroupCommitter(other.services.work)
+    committer.start()
+    gateway = Gateway(
+        other.services,
+        _moved(options, str(folder)),
+        record=committer.record,
+        wait=lambda _seconds: False,
+    )
+    with pytest.raises(Unavailable) as caught:
+        gateway.start()
+    committer.stop()
+    assert caught.value.code == "port-in-use"
+    assert str(door.port) in caught.value.detail
+    assert caught.value.hint
+    assert gateway.supervisor.envoy_pids() == []
+    assert list(folder.glob("*.sock")) == []
+    assert _let_in(door)
+    other.close()
+
+
+def _moved(options: Any, folder: str) -> Any:
+    """The same gateway, with its files and sockets elsewhere."""
+    return replace(
+        options,
+        folder=Path(folder),
+        door=replace(
+            options.door, authorizer_socket=f"{folder}/authz.sock", log_file=f"{folder}/log/access.log"
+        ),
+        envoy=replace(options.envoy, folder=Path(folder) / "envoy"),
+    )
+
+
+def test_a_stop_that_cannot_be_recorded_is_a_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the database is gone at the end, Envoy ends all the same."""
+
+    def gone(*_: object, **__: object) -> None:
+        raise Unavailable("database-unavailable", "gone")
+
+    with open_doorway() as door:
+        running = door.gateway.supervisor.running
+        assert running is not None
+        monkeypatch.setattr(module, "deregister_gateway", gone)
+        monkeypatch.setattr(door.gateway, "_record", gone)
+    with pytest.raises(OSError, match="refused"), socket.create_connection(("127.0.0.1", door.port), 1):
+        pass
+    assert door.gateway.supervisor.envoy_pids() == []
