@@ -4,7 +4,7 @@ cutter = FakeCutter()
 cutter.resisting = {7}          # cookie 7 does not end
 cutter.cut                      # cookies in the order they were ended, batch by batch
 """
-# ruff: noqa: D102 - the real one carries the docstrings
+
 
 from __future__ import annotations
 
