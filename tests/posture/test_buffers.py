@@ -46,12 +46,17 @@ def held_bytes(door: OpenDoor) -> int:
     try:
         with ExitStack() as stack:
             connections = [stack.enter_context(door.connect()) for _ in range(UNDECIDED)]
-            for connection in connections:
-                Thread(target=_pour, args=(connection,), daemon=True).start()
+            threads = [Thread(target=_pour, args=(one,), daemon=True) for one in connections]
+            for thread in threads:
+                thread.start()
             limit = time.monotonic() + 1.5
             while time.monotonic() < limit:
                 most = max(most, _resident(door) - before)
                 time.sleep(0.05)
+            for connection, thread in zip(connections, threads, strict=True):
+                with suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
+                thread.join(5)  # or it would write into whatever has the same number next
             return most
     finally:
         door.authorizer.delay_seconds = 0.0
