@@ -35,6 +35,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 
 from doorward.policy.decision import ID_LENGTH, connection_id
@@ -99,6 +100,12 @@ def class_token(tenant: str, application_id: str, revision: int, grants: Iterabl
     return "t" + base64.b32encode(digest).decode("ascii").lower()[: ID_LENGTH - 1]
 
 
+@lru_cache(maxsize=4096)
+def _token_of(tenant: str, application_id: str, revision: int, grants: frozenset[str]) -> str:
+    """The same, remembered: ten thousand connections are of a few classes."""
+    return class_token(tenant, application_id, revision, grants)
+
+
 def rule_ids(app: AppPolicy, tenant: str, application_id: str) -> frozenset[str]:
     """Return every id that the rules of an application ask for."""
     return frozenset(connection_id(tenant, application_id, rule.effect, rule.selector) for rule in app.rules)
@@ -122,7 +129,7 @@ def aliases_for(
     for one in live:
         if one.revision >= revision:
             continue  # a class that new connections may still join
-        token = class_token(tenant, one.application_id, one.revision, one.grants)
+        token = _token_of(tenant, one.application_id, one.revision, one.grants)
         members[token] += 1
         deserved = one.deserved - one.grants
         lacking[token] = lacking.get(token, deserved) & deserved
@@ -153,7 +160,7 @@ def standing_of(
         if one.application_id not in ids:
             overreaching.add(one.key)
             continue
-        token = class_token(tenant, one.application_id, one.revision, one.grants)
+        token = _token_of(tenant, one.application_id, one.revision, one.grants)
         asked = ids[one.application_id]
         by_alias = {rule for rule in asked if token in aliases.get(rule, ())} - one.grants
         shown = (one.grants & asked) | by_alias

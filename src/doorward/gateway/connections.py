@@ -217,7 +217,7 @@ class Connections:
             known = self._live.get(connection.cookie)
             if known is None:
                 return False
-            if _entry(known) == _entry(connection):  # only its authority is another: nothing to write down
+            if _same_entry(known, connection):  # only its authority is another: nothing to write down
                 self._live[connection.cookie] = connection
                 return True
             if self._journal:
@@ -387,6 +387,10 @@ def _source(remote: Endpoint) -> bytes:
 
 def _entry(connection: LiveConnection) -> JournalEntry:
     return JournalEntry(**{name: getattr(connection, name) for name in JournalEntry.__slots__})
+
+
+def _same_entry(one: LiveConnection, other: LiveConnection) -> bool:
+    return all(getattr(one, name) == getattr(other, name) for name in JournalEntry.__slots__)
 
 
 def _adopt(entry: JournalEntry) -> LiveConnection:

@@ -16,7 +16,7 @@ authorizer refuses new connections.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -26,12 +26,12 @@ from doorward.authority.access import AccessDecider, AccessDecision, ConnectionF
 from doorward.authority.policies import current_document
 from doorward.authority.records import ChangeKind, ChangeRecord
 from doorward.authority.services import Services
-from doorward.core.entities import TENANT, Outcome
+from doorward.core.entities import Outcome
 from doorward.core.errors import DoorwardError
+from doorward.gateway.authorities import Authorities
 from doorward.gateway.connections import Connections, LiveConnection
 from doorward.gateway.ending import Ending, EndReason
-from doorward.policy.decision import ConnectionAuthority, authority_of, lost_authority
-from doorward.policy.model import AppPolicy
+from doorward.policy.decision import ConnectionAuthority, lost_authority
 
 POLL_SECONDS = 0.05
 BATCH = 1000
@@ -39,7 +39,7 @@ PACE_PER_TICK = 5
 """Connections ended per poll because they gained something: at most 100 a second."""
 
 COMPARED_AT_ONCE = 500
-"""Connections compared with a new policy before those of them that lost are ended: about 10 ms."""
+"""Connections compared with a new policy before those of them that lost are ended: some milliseconds."""
 
 _POLICY = frozenset({ChangeKind.POLICY, ChangeKind.APPLICATION, ChangeKind.AUTHORITY})
 _NAMING = frozenset({ChangeKind.CERTIFICATE, ChangeKind.PRINCIPAL, ChangeKind.ORDER})
@@ -179,21 +179,20 @@ class Follower:
     def _compare_with_policy(self) -> None:
         with self._services.work.read() as books:
             document, _ = current_document(books)
-            by_name = {app.name: app for app in document.apps}
-            apps = {one.id: by_name[one.name] for one in books.applications.list() if one.name in by_name}
+            authorities = Authorities(document, {one.name: one.id for one in books.applications.list()})
         connections = self._connections.all()
-        kept: list[LiveConnection] = []
+        kept: list[tuple[LiveConnection, ConnectionAuthority]] = []
         for start in range(0, len(connections), COMPARED_AT_ONCE):
             lost = []
             for one in connections[start : start + COMPARED_AT_ONCE]:
-                authority = _authority_in(apps, one)
+                authority = authorities.of(one)
                 if one.authority is None or authority is None or lost_authority(one.authority, authority):
                     lost.append(one)
                 else:
-                    kept.append(replace(one, authority=authority))
+                    kept.append((one, authority))
             self._ending.end(lost, EndReason.AUTHORITY_WITHDRAWN)
-        for one in kept:
-            self._connections.replace(one)
+        for one, authority in kept:
+            self._connections.replace(replace(one, authority=authority))
 
     def _end_some_gained(self, now: float) -> None:
         if not self._gained or now < self._paced_until:
@@ -212,14 +211,6 @@ class Follower:
             gateway_id=self._gateway_id,
             connection_id=one.connection_id,
         )
-
-
-def _authority_in(apps: Mapping[str, AppPolicy], one: LiveConnection) -> ConnectionAuthority | None:
-    """Return what a policy gives; None where the application is gone, or for an adopted connection."""
-    app = apps.get(one.application_id)
-    if app is None or one.principal is None:
-        return None
-    return authority_of(app, TENANT, one.application_id, one.principal)
 
 
 def concerned_by(changes: Sequence[ChangeRecord]) -> frozenset[str] | None:

@@ -45,6 +45,7 @@ from doorward.enforcement.plan import (
     build_plan,
 )
 from doorward.enforcement.transition import HeldConnection, aliases_for, rule_ids, standing_of
+from doorward.gateway.authorities import Authorities
 from doorward.gateway.connections import Connections, LiveConnection
 from doorward.gateway.ending import Ending, EndReason
 from doorward.gateway.epochs import epoch_of
@@ -52,8 +53,8 @@ from doorward.gateway.gate import PolicyGate
 from doorward.gateway.publisher import Admin, Publisher
 from doorward.gateway.server_certificates import ServerCertificates
 from doorward.gateway.validation import Validator
-from doorward.policy.decision import authority_of
-from doorward.policy.model import AppPolicy, Document
+from doorward.policy.decision import ConnectionAuthority
+from doorward.policy.model import Document
 
 ENROL_PURPOSE = "enrol"
 PATIENCE_SECONDS = 1.5
@@ -404,8 +405,8 @@ class Publishing:
 
         What the registry keeps may be compared with another one already: changes can follow closely.
         """
-        apps = {ground.ids[app.name]: app for app in ground.document.apps}
-        held = [_held(one, apps.get(one.application_id)) for one in self._connections.all()]
+        authorities = Authorities(ground.document, ground.ids)
+        held = [_held(one, authorities.of(one)) for one in self._connections.all()]
         return held + [_held(one, None) for one in self._connections.condemned()]  # these deserve nothing
 
     def _end_overreaching(self, ground: _Ground) -> None:
@@ -441,14 +442,11 @@ def _no_certificate() -> Unavailable:
     )
 
 
-def _held(one: LiveConnection, app: AppPolicy | None) -> HeldConnection:
-    deserved: tuple[str, ...] = ()
-    if app is not None and one.principal is not None:
-        deserved = authority_of(app, TENANT, one.application_id, one.principal).grants
+def _held(one: LiveConnection, authority: ConnectionAuthority | None) -> HeldConnection:
     return HeldConnection(
         key=one.cookie,
         application_id=one.application_id,
         revision=one.revision,
         grants=frozenset(one.grants),
-        deserved=frozenset(deserved),
+        deserved=frozenset(authority.grants) if authority is not None else frozenset(),
     )

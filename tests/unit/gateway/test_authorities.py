@@ -1,0 +1,77 @@
+"""What live connections may do by one policy: the same as each judged alone, however they are alike."""
+
+from __future__ import annotations
+
+import dataclasses
+from itertools import product
+
+from doorward.core.entities import TENANT, Principal, PrincipalKind, PrincipalState
+from doorward.gateway.authorities import Authorities
+from doorward.policy.decision import authority_of
+from doorward.policy.document import parse_document
+from doorward.policy.model import Selector
+from tests.unit.gateway.live import live
+
+DOCUMENT = parse_document(
+    """\
+trust_domain: corp.example
+apps:
+  payments:
+    hosts: [payments.corp.example]
+    upstream: http://127.0.0.1:9000
+    rules:
+      - {name: a, allow: {groups: [tellers]}, to: {paths: ["/a/**"]}}
+      - {name: b, allow: {persons: [alice]}, to: {paths: ["/b/**"]}}
+      - {name: c, allow: {devices: [bob]}, to: {paths: ["/c/**"]}}
+      - {name: d, deny: {kind: [device, service]}, to: {paths: ["/a/d/**"]}}
+      - {name: e, deny: {groups: [contractors], persons: [dave]}}
+""",
+    file="test.yaml",
+)
+APP = "app_" + "a" * 20
+
+
+def test_alike_or_not_each_gets_its_own() -> None:
+    """Over every mixture of name, kind, state, tenant and groups: what is remembered is what would be judged."""
+    authorities = Authorities(DOCUMENT, {"payments": APP})
+    names = ("alice", "bob", "carol", "dave", "erin")
+    groups = ((), ("tellers",), ("contractors",), ("contractors", "tellers"))
+    mixtures = product(names, PrincipalKind, PrincipalState, (TENANT, "ten_other"), groups)
+    for cookie, (name, kind, state, tenant, member_of) in enumerate(mixtures):
+        who = Principal(
+            id=f"per_{cookie}", tenant=tenant, kind=kind, name=name, state=state, groups=member_of
+        )
+        one = live(cookie, application_id=APP, principal=who)
+        assert authorities.of(one) == authority_of(DOCUMENT.apps[0], TENANT, APP, who), who
+
+
+def test_who_cannot_be_compared_gets_nothing() -> None:
+    """An adopted connection, and one to an application that is gone, have no authority that is known."""
+    authorities = Authorities(DOCUMENT, {"payments": APP})
+    alice = Principal(
+        id="per_a", tenant=TENANT, kind=PrincipalKind.PERSON, name="alice", state=PrincipalState.ACTIVE
+    )
+    assert authorities.of(live(1, application_id=APP)) is None
+    assert authorities.of(live(1, application_id="app_gone", principal=alice)) is None
+    assert Authorities(DOCUMENT, {}).of(live(1, application_id=APP, principal=alice)) is None
+
+
+def test_nothing_of_a_principal_is_overlooked() -> None:
+    """A new field of principals or selectors must be thought of where authorities are shared."""
+    assert {one.name for one in dataclasses.fields(Principal)} == {
+        "id",
+        "tenant",
+        "kind",
+        "name",
+        "state",
+        "groups",
+        "display_name",
+    }
+    assert {one.name for one in dataclasses.fields(Selector)} == {
+        "persons",
+        "devices",
+        "services",
+        "groups",
+        "kinds",
+        "text",
+    }
