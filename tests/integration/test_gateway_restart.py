@@ -1,0 +1,91 @@
+"""A gateway or an Envoy is replaced while people are connected: who goes on, who is refused, who can still be cut.
+
+The long form, with every process and ten deaths in a row, is tests/prove/test_restarts.py.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import pytest
+
+from doorward.audit.events import EventType
+from doorward.authority.directory import suspend
+from doorward.authority.revocation import revoke
+from doorward.core.certificate import RevocationReason
+from doorward.gateway import supervisor
+from tests.support.accounts import compare
+from tests.support.doorway import ACTOR, Session, eventually, is_root, open_doorway
+from tests.support.house import open_house
+from tests.support.watching import LiveStream, NewConnections, watching
+
+
+def test_a_replaced_envoy_admits_nobody_new() -> None:
+    """Who had finished its handshake with the old Envoy, and not spoken, is refused; who was admitted goes on.
+
+    The old Envoy enforces an older policy than the one by which the newcomer would be judged.
+    """
+    with open_doorway() as door:
+        door.apply("- {allow: {groups: [staff]}}")
+        alice, bob = door.person("alice", "staff"), door.person("bob", "staff")
+        silent = door.connect(alice)
+        stream = LiveStream(door, bob)
+        with watching(stream):
+            old = door.gateway.supervisor.running
+            assert old is not None
+            door.gateway.supervisor.replace()
+            assert old.pid in door.gateway.supervisor.envoy_pids()
+            with silent, pytest.raises(OSError):
+                Session(silent, door.host("app"), door.port).request("GET", "/")
+            assert door.get(alice, "/").status == 200
+            seen = len(stream.good)
+            assert eventually(lambda: len(stream.good) > seen, 2)
+            # and what was admitted there can still be taken back
+            suspend(door.services, "bob", actor=ACTOR)
+            assert eventually(lambda: bool(stream.ended), 2)
+
+
+def test_an_envoy_that_answers_nothing_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An Envoy of which no thread runs any more is ended from outside, and another takes its place."""
+    monkeypatch.setattr(supervisor, "_HUNG_SECONDS", 0.5)
+    monkeypatch.setattr(supervisor, "_ASK_SECONDS", 0.1)
+    with open_doorway() as door:
+        door.apply("- {allow: {groups: [staff]}}")
+        alice = door.person("alice", "staff")
+        run = door.gateway.supervisor.running
+        assert run is not None
+        os.kill(run.pid, signal.SIGSTOP)
+        assert eventually(lambda: door.gateway.supervisor.epoch not in (0, run.epoch), 15)
+        assert eventually(lambda: door.gateway.supervisor.running is not None, 5)
+        assert door.get(alice, "/").status == 200
+        assert door.gateway.supervisor.trouble() == ""
+
+
+@pytest.mark.skipif(not is_root(), reason="the parts give up root, which needs root")
+def test_the_gateway_is_killed() -> None:
+    """Streams go on, new connections wait, nothing is lost of the record, and the next gateway can cut them."""
+    with open_house() as house:
+        house.apply("- {allow: {groups: [staff]}}")
+        alice, bob = house.person("alice", "staff"), house.person("bob", "staff")
+        mine, others = LiveStream(house, alice), LiveStream(house, bob)
+        news = NewConnections(house, bob, path="/new/")
+        with watching(mine, others, news):
+            pid = house.pid("gateway")
+            os.kill(pid, signal.SIGKILL)
+            died = time.time()
+            house.wait_for_pid("gateway", other_than=pid)
+            assert eventually(lambda: news.good[-1].began > died, 15), house.words()
+            assert any(one.began > died for one in news.refused)
+            seq = revoke(
+                house.services, house.certificate_of("alice"), RevocationReason.KEY_COMPROMISE, ACTOR
+            )
+            house.settle(seq)
+            assert eventually(lambda: bool(mine.ended), 1)
+            assert not others.ended, others.why
+        assert compare(house, [news], prefix="/new/") == set()
+        assert house.stop() == 0
+        assert house.processes() == {}
+        kinds = [one["type"] for one in house.events(EventType.GATEWAY_STARTED, EventType.GATEWAY_STOPPED)]
+        assert kinds == ["gateway:started", "gateway:started", "gateway:stopped"]
