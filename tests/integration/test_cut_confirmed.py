@@ -1,0 +1,72 @@
+"""A confirmed number is enforced: nothing is confirmed while a policy at or before it is not in force."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from doorward.authority.directory import resume, suspend
+from doorward.authority.policies import apply_document
+from doorward.gateway.validation import Validator
+from tests.support.doorway import ACTOR, DOMAIN, Doorway, open_doorway
+
+SLOW_SECONDS = 0.3
+
+
+def _document(door: Doorway, rules: str) -> str:
+    return (
+        f"trust_domain: {DOMAIN}\napps:\n  app:\n    hosts: [{door.host('app')}]\n"
+        f"    upstream: http://127.0.0.1:{door.upstream.port}\n    rules:\n{rules}"
+    )
+
+
+def test_nothing_is_confirmed_ahead_of_its_policy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While publishing is slow, changes that came after a policy are acted on at once and confirmed with it."""
+    check = Validator.check
+
+    def slowly(self: Validator, rendering: Mapping[str, Any]) -> None:
+        time.sleep(SLOW_SECONDS)
+        check(self, rendering)
+
+    with open_doorway() as door:
+        door.apply("- {allow: {groups: [staff]}}")
+        door.person("alice", "staff")
+        monkeypatch.setattr(Validator, "check", slowly)
+        policies: dict[int, int] = {}  # number of the change -> revision
+        wrong: list[tuple[int, int]] = []
+        seen: list[int] = []
+        stop = threading.Event()
+
+        def watch() -> None:
+            while not stop.wait(0.002):
+                with door.services.work.read() as books:
+                    confirmed = books.gateways.list()[0].confirmed_seq
+                revision = (
+                    door.gateway.publishing._gate.revision
+                )  # read after the number: it may only be newer
+                seen.append(confirmed)
+                ahead = [seq for seq, of in list(policies.items()) if seq <= confirmed and of > revision]
+                wrong.extend((confirmed, seq) for seq in ahead)
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        last = 0
+        try:
+            for turn in range(6):
+                rule = f"      - {{allow: {{groups: [staff, other-{turn}]}}}}\n"
+                applied = apply_document(door.services, _document(door, rule), file="t.yaml", actor=ACTOR)
+                policies[applied.seq] = applied.revision.number
+                suspend(door.services, "alice", actor=ACTOR)
+                time.sleep(0.05 * turn)
+                last = resume(door.services, "alice", actor=ACTOR).seq
+            door.settle(last)
+        finally:
+            stop.set()
+            watcher.join()
+        assert wrong == []
+        assert seen == sorted(seen), "a confirmation is never taken back"
+        assert len(set(seen)) > 2
