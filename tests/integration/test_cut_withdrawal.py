@@ -5,14 +5,16 @@ The long form, with figures of real processes, is tests/prove/test_withdrawal.py
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from doorward.authority.policies import apply_document
 from doorward.gateway.cutter import Mechanism
 from doorward.gateway.sockdiag import dump_listeners
-from tests.support.doorway import is_root, open_doorway
-from tests.support.withdrawal import HEADING, KINDS, LIMIT_SECONDS, Scene, measure
+from tests.support.doorway import ACTOR, is_root, open_doorway
+from tests.support.withdrawal import HEADING, KINDS, LIMIT_SECONDS, Figures, Scene, bystanders, measure
 
 TRIES = 3
 MECHANISMS = (Mechanism.SOCK_DESTROY, Mechanism.PIDFD)
@@ -59,3 +61,21 @@ def test_a_connection_that_has_just_closed(mechanism: Mechanism) -> None:
             assert {(one.cookie, one.inode) for one in dump_listeners(door.port)} == listeners
             assert kept.request("GET", "/").status == 200
         assert door.get(victim, "/").status == 200
+
+
+def test_policies_that_follow_closely_disturb_nobody() -> None:
+    """Who loses nothing by any of many edits keeps its connection, and new ones wait instead of being refused."""
+    with open_doorway() as door:
+        scene = Scene(door)
+        figures = Figures("edits")
+        seq = 0
+        with bystanders(door, scene.others[0], figures):
+            for edit in range(12):
+                rules = "".join(
+                    f"      - {{deny: {{persons: [nobody-{edit}-{rule}]}}}}\n" for rule in range(edit % 3 + 1)
+                )
+                text = scene.document(rules)
+                seq = apply_document(door.services, text, file="test.yaml", actor=ACTOR).seq
+                time.sleep(0.02 * (edit % 5))
+            door.settle(seq)
+        assert figures.faults == []

@@ -111,7 +111,7 @@ class Scene:
             return suspend(services, "victim", actor=ACTOR).seq
         if kind == "group taken away":
             return remove_member(services, "staff", "victim", actor=ACTOR).seq
-        return apply_document(services, self._document(_DENY), file="test.yaml", actor=ACTOR).seq
+        return apply_document(services, self.document(_DENY), file="test.yaml", actor=ACTOR).seq
 
     def _give_back(self, kind: str) -> None:
         services = self.door.services
@@ -127,9 +127,10 @@ class Scene:
         self.door.settle(seq)
 
     def _apply(self, more: str) -> int:
-        return self.door.apply_document(self._document(more))
+        return self.door.apply_document(self.document(more))
 
-    def _document(self, more: str) -> str:
+    def document(self, more: str) -> str:
+        """Return the policy with more rules, lines of YAML."""
         return (
             f"trust_domain: {DOMAIN}\napps:\n  app:\n    hosts: [{self.door.host('app')}]\n"
             f"    upstream: http://127.0.0.1:{self.door.upstream.port}\n    rules:\n"
@@ -148,10 +149,10 @@ _DENY = "      - {deny: {persons: [victim]}}\n"
 def measure(scene: Scene, kind: str, tries: int, *, said: Callable[[str], None] = print) -> Figures:
     """Try one kind so many times while bystanders go on, and print its rows."""
     figures = Figures(kind)
-    with _bystanders(scene.door, scene.others[0], figures):
+    with bystanders(scene.door, scene.others[0], figures):
         for number in range(tries):
             if number == tries // 2:  # somebody who came in between, with newer ids, is a bystander too
-                with _bystanders(scene.door, scene.others[1], figures):
+                with bystanders(scene.door, scene.others[1], figures):
                     scene.try_once(kind, figures)
             else:
                 scene.try_once(kind, figures)
@@ -161,7 +162,7 @@ def measure(scene: Scene, kind: str, tries: int, *, said: Callable[[str], None] 
 
 
 @contextmanager
-def _bystanders(door: Doorway, identity: Identity, figures: Figures) -> Iterator[None]:
+def bystanders(door: Doorway, identity: Identity, figures: Figures) -> Iterator[None]:
     """Watch a person to whom nothing is done; whatever befalls them is a fault."""
     requests, stream = LiveRequests(door, identity), LiveStream(door, identity)
     news = NewConnections(door, identity, pause=0.02)
