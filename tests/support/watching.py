@@ -20,6 +20,7 @@ from typing import Self
 from tests.support.doorway import Doorway, Identity, eventually
 
 PAUSE_SECONDS = 0.002
+_TEXT, _PING, _PONG = 0x81, 0x89, 0x8A  # first bytes of WebSocket frames, RFC 6455 section 5.2
 _UPGRADE = (
     "GET /live HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
     "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
@@ -141,9 +142,13 @@ class LiveStream(Watcher):
                 head = stream.read(2)
                 if len(head) < 2:
                     raise EOFError
-                if head[0] != 0x81:
+                payload = stream.read(head[1] & 0x7F)
+                if head[0] == _PING:  # who does not answer is closed by the application
+                    secure.sendall(bytes([_PONG, 0x80 | len(payload)]) + bytes(4) + payload)
+                    continue
+                if head[0] != _TEXT:
                     raise http.client.HTTPException(f"frame {head.hex()}")
-                tick = int(stream.read(head[1] & 0x7F))
+                tick = int(payload)
                 if tick != expected:
                     raise http.client.HTTPException(f"tick {tick} came instead of {expected}")
                 expected += 1
