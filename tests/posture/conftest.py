@@ -32,8 +32,8 @@ def grounds(witness: Witness, tmp_path_factory: pytest.TempPathFactory) -> Groun
     return Grounds(DoorSite(folder / "site", witness.port), witness.port, folder)
 
 
-MOST_KEPT = 5
-"""Each Envoy takes some inotify instances, of which a user has 128 by default."""
+MOST_KEPT = 3
+"""Each Envoy takes nine inotify instances, of which a user has 128 by default."""
 
 
 @pytest.fixture(scope="module")

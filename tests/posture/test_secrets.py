@@ -227,14 +227,14 @@ def test_command_lines_and_environments_hold_none(story: Story) -> None:
 
 
 def test_files_are_private(story: Story) -> None:
-    """Of all that is written other users can reach the settings and the log's public key, nothing else."""
+    """Of all that is written others can reach settings, the public key, and that there is an installation."""
     house = story.house
     reached = {
         one.name
         for one in house.data.rglob("*")
         if not one.is_dir() and one.stat().st_mode & 0o077 and _passable(one.parent, house.data)
     }
-    assert reached <= {"doorward.toml", "log.key"}
+    assert reached <= {"doorward.toml", "log.key", "founded"}
     assert not (house.folder / "passphrase").stat().st_mode & 0o077
     for key in house.data.rglob("*.key.pem"):
         assert not key.stat().st_mode & 0o077
