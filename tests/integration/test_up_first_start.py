@@ -335,7 +335,7 @@ def test_a_lock_of_another_process_names_it(folder: Path) -> None:
 def test_a_lock_that_cannot_be_opened(folder: Path) -> None:
     """Where the lock's place is missing or taken the error says what to do."""
     layout = Layout(folder / "data")
-    for prepare in (lambda: None, lambda: (layout.create(), (layout.run / "serve.lock").mkdir())):
+    for prepare in (lambda: None, lambda: (layout.create(), (layout.data / "serve.lock").mkdir())):
         prepare()
         with pytest.raises(Unavailable) as caught, only_one(layout, "serve"):
             pass
@@ -347,7 +347,7 @@ def test_a_link_is_no_lock(folder: Path) -> None:
     """A link that somebody put in the lock's place is not followed."""
     layout = Layout(folder / "data")
     layout.create()
-    (layout.run / "serve.lock").symlink_to(folder / "elsewhere")
+    (layout.data / "serve.lock").symlink_to(folder / "elsewhere")
     with pytest.raises(Unavailable), only_one(layout, "serve"):
         pass
     assert not (folder / "elsewhere").exists()

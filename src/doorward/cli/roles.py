@@ -97,7 +97,7 @@ def _role(state: State, role: str) -> Any:
 
     installation = state.installation()
     configure_logging(installation.settings.log_level, role=role)
-    installation.tenant()
+    installation.require_founded()
     click.get_current_context().with_resource(only_one(installation.layout, role))
     return installation
 
@@ -118,10 +118,11 @@ def up(state: State, /, **explicit: str | None) -> None:
 
     out, given = state.output, _given(explicit)
     installation = state.installation()
-    installation.layout.create()
+    if not installation.layout.founded.exists():
+        installation.layout.create()
     with only_one(installation.layout, "up"):
         if installation.is_founded():
-            check_founded(installation.tenant(), given)
+            check_founded(installation.founded_with(), given)
         else:
             if not installation.settings.trust_domain:
                 given.setdefault("trust_domain", _DEFAULT_DOMAIN)

@@ -7,6 +7,7 @@ command line take from it what they need.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +20,7 @@ from doorward.authority.founding import found
 from doorward.authority.inventory import root_certificate
 from doorward.authority.records import TenantRecord
 from doorward.authority.services import Services
-from doorward.core.errors import IntegrityError, NotFound, Unavailable
+from doorward.core.errors import DoorwardError, IntegrityError, NotFound, Unavailable
 from doorward.core.ports import KeyKind, KeyStore
 from doorward.runtime.doorbell import FolderBell
 from doorward.runtime.layout import Layout
@@ -59,9 +60,10 @@ class Installation:
 
         Raises:
             Unavailable: `not-initialised` where there is none.
+            IntegrityError: `database-lost` where there was one.
         """
         if not self.layout.database.exists():
-            raise _not_initialised(self.settings.data)
+            raise self._lost()
         database = Database(sqlite_url(self.layout.database))
         require_current(database)
         return database
@@ -92,16 +94,36 @@ class Installation:
 
     def is_founded(self) -> bool:
         """Return whether `init` has come to its end here."""
-        if not self.layout.database.exists():
+        if self.layout.founded.exists():
+            return True
+        if not self.layout.database.exists() or (tenant := self._find_tenant()) is None:
             return False
+        self.mark_founded(tenant)  # the first start was interrupted just before its end
+        return True
+
+    def _find_tenant(self) -> TenantRecord | None:
         database = Database(sqlite_url(self.layout.database))
         try:
             migrate(database)
             work = SqlUnitOfWork(database, random=SystemRandom(), bell=self.bell)
             with work.read() as books:
-                return books.tenants.get() is not None
+                return books.tenants.get()
         finally:
             database.close()
+
+    def mark_founded(self, tenant: TenantRecord) -> None:
+        """End the first start: hand the folders over, and write down that it came to its end.
+
+        From here on root relies on this mark, which only root can write, and not on the database,
+        which the running parts can: a database that is lost is not founded anew.
+        """
+        if is_root():
+            account = choose_account(self.settings.user)
+            self.layout.hand_over(account.uid, account.gid)
+        draft = self.layout.founded.with_suffix(".new")
+        fixed = {"trust_domain": tenant.trust_domain, "status_url": tenant.status_url}
+        draft.write_text(json.dumps(fixed) + "\n", encoding="utf-8")
+        draft.replace(self.layout.founded)
 
     def found(self, *, actor: str) -> TenantRecord:
         """Make key store, database and authority; what an interrupted run left is used.
@@ -127,11 +149,29 @@ class Installation:
             actor=actor,
         )
 
-    def hand_over(self) -> None:
-        """Started by root: give the folders to the ordinary user of the running parts."""
+    def require_founded(self) -> None:
+        """Raise `Unavailable` (`not-initialised`) before the end of the first start; opens nothing."""
+        if not self.layout.founded.exists():
+            raise _not_initialised(self.settings.data)
+
+    def founded_with(self) -> dict[str, str]:
+        """Return what the founding fixed: `trust_domain` and `status_url`.
+
+        Raises:
+            IntegrityError: `mark-damaged` where the mark cannot be read.
+        """
+        try:
+            value = json.loads(self.layout.founded.read_text(encoding="utf-8"))
+            return {"trust_domain": str(value["trust_domain"]), "status_url": str(value["status_url"])}
+        except (OSError, ValueError, KeyError, TypeError):
+            raise IntegrityError(
+                "mark-damaged", f"{self.layout.founded} cannot be read", hint="restore it from your backup"
+            ) from None
+
+    def check_owner(self) -> None:
+        """Started by root: see that the folders are those of the user whom the running parts become."""
         if is_root():
-            account = choose_account(self.settings.user)
-            self.layout.hand_over(account.uid, account.gid)
+            self.layout.check_owner(choose_account(self.settings.user).uid)
 
     # keys
 
@@ -195,8 +235,17 @@ class Installation:
         with self._work.read() as books:
             tenant = books.tenants.get()
         if tenant is None:
-            raise _not_initialised(self.settings.data)
+            raise self._lost()
         return tenant
+
+    def _lost(self) -> DoorwardError:
+        if not self.layout.founded.exists():
+            return _not_initialised(self.settings.data)
+        return IntegrityError(
+            "database-lost",
+            f"an authority was founded in {self.settings.data}, and its database is not there",
+            hint="restore it from your backup; a new authority needs another directory (--data)",
+        )
 
     def enrolment_origin(self) -> str:
         """Return the address of the enrolment host as people see it."""

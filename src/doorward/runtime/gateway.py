@@ -34,13 +34,12 @@ def run_gateway(
 ) -> None:
     """Keep the door until `stop` is set; started by root, become an ordinary user first."""
     settings, layout = installation.settings, installation.layout
-    installation.tenant()
+    installation.check_owner()
     _, port = split_listen(settings.gateway_listen)
-    installation.hand_over()
-    installation.close()
     binary: Path | int = open_program(envoy_binary()) if is_root() else envoy_binary()
     low = frozenset({Capability.NET_BIND_SERVICE}) if needs_bind_service([port]) else frozenset()
     become_ordinary(settings.user, keep=frozenset({Capability.NET_ADMIN}), hand_down=low)
+    installation.tenant()  # only now: the database belongs to the ordinary user
     raise_file_limit()
     bell = HungBell(layout.run, "gateway")
     services = installation.services

@@ -82,8 +82,8 @@ def initialise(
         write_settings(settings, installation.layout.settings_file)
         installation = Installation(settings)
         tenant = installation.found(actor=actor)
-        installation.hand_over()
         installation.close()
+        installation.mark_founded(tenant)
     return Initialised(
         tenant=tenant, settings=settings, passphrase_file=passphrase_file, passphrase_made=made
     )
@@ -127,13 +127,16 @@ def _check(settings: Settings, explicit: Mapping[str, str]) -> None:
         raise ConfigurationError(faults)
 
 
-def check_founded(tenant: TenantRecord, explicit: Mapping[str, str]) -> None:
+def check_founded(fixed: Mapping[str, str], explicit: Mapping[str, str]) -> None:
     """Refuse options that only the founding could follow, where they differ from what was founded.
+
+    Args:
+        fixed: `Installation.founded_with`.
+        explicit: the settings that were named in this call.
 
     Raises:
         RequestRefused: `already-initialised`.
     """
-    fixed = {"trust_domain": tenant.trust_domain, "status_url": tenant.status_url}
     for key, value in fixed.items():
         if explicit.get(key, value).rstrip("/") != value:
             raise RequestRefused(

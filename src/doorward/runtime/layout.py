@@ -4,9 +4,10 @@
     DATA/log.key           the verifier key of the evidence; public
     DATA/keys/             the encrypted key store; its passphrase lies elsewhere
     DATA/db/               the database
-    DATA/run/              locks, sockets, bells
+    DATA/founded           an authority was founded here; it is never founded twice
+    DATA/*.lock            which roles run
+    DATA/run/              sockets, bells
     DATA/gateway/keys/     the gateway's own TLS and assertion keys
-    DATA/gateway/xds/      what Envoy reads
     DATA/gateway/envoy/    a folder for each run of Envoy: admin socket, logs
 
 Started by root, the running parts become an ordinary user (`runtime.privileges`), who owns all
@@ -56,13 +57,18 @@ class Layout:
         return self.data / "db" / "doorward.db"
 
     @property
+    def founded(self) -> Path:
+        """Says that an authority was founded here; written last, and never by the running parts."""
+        return self.data / "founded"
+
+    @property
     def log_key(self) -> Path:
         """The verifier key of the log: public, one line."""
         return self.data / "log.key"
 
     @property
     def run(self) -> Path:
-        """Locks, sockets and bells."""
+        """Sockets and bells."""
         return self.data / "run"
 
     @property
@@ -142,8 +148,46 @@ class Layout:
                 )
         self.data.chmod(0o711)
         for folder in self.shared_folders():
-            for path in (folder, *folder.iterdir()):
-                os.chown(path, uid, gid, follow_symlinks=False)
+            with self._opened(folder) as descriptor:
+                os.fchown(descriptor, uid, gid)
+                for name in os.listdir(descriptor):  # noqa: PTH208  by descriptor: a path could be exchanged
+                    os.chown(name, uid, gid, dir_fd=descriptor, follow_symlinks=False)
+
+    def check_owner(self, uid: int) -> None:
+        """Return where every shared folder is a folder of that user; for root, before it relies on any.
+
+        After the first start root changes nothing in here any more: the user who owns these folders
+        may put links in their place, and whatever root then gave away or closed would be elsewhere.
+
+        Raises:
+            ConfigurationError: `data-foreign`, naming the folder.
+        """
+        for folder in self.shared_folders():
+            try:
+                with self._opened(folder) as descriptor:
+                    good = os.fstat(descriptor).st_uid == uid
+            except OSError:
+                good = False
+            if not good:
+                raise _fault(
+                    "data-foreign",
+                    f"{folder} is not a folder of user {uid}, who runs the parts",
+                    "see how it came so; if only the setting `user` changed, chown these folders to that user",
+                )
+
+    @contextmanager
+    def _opened(self, folder: Path) -> Iterator[int]:
+        """Open a shared folder component by component below the data directory, following no link."""
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(self.data, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            for part in folder.relative_to(self.data).parts:
+                inner = os.open(part, flags, dir_fd=descriptor)
+                os.close(descriptor)
+                descriptor = inner
+            yield descriptor
+        finally:
+            os.close(descriptor)
 
 
 def _fault(code: str, message: str, hint: str) -> ConfigurationError:
@@ -157,7 +201,7 @@ def only_one(layout: Layout, role: str) -> Iterator[None]:
     Raises:
         Unavailable: `already-running`, naming the process that holds it; `lock-unusable`.
     """
-    path = layout.run / f"{role}.lock"
+    path = layout.data / f"{role}.lock"
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as error:

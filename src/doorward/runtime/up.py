@@ -146,7 +146,7 @@ class Up:
         if ready is not None:
             environment[READY_VARIABLE] = str(ready)
         return subprocess.Popen(  # noqa: S603  our own program and arguments
-            [sys.executable, "-m", "doorward.cli", role, "--data", str(self._settings.data)],
+            [sys.executable, "-P", "-m", "doorward.cli", role, "--data", str(self._settings.data)],
             env=environment,
             stdin=subprocess.DEVNULL,
             pass_fds=() if ready is None else (ready,),
