@@ -207,6 +207,7 @@ def test_a_torn_last_line_is_on_record(log: Log) -> None:
     log.ingest.finish(writers=False)
     assert log.taken() == ["r1"]
     assert log.unreadable() == ["line-torn"]
+    assert log.world.events(EventType.ACCESS_MALFORMED)[0].data["length"] == 20
     assert log.names() == []
 
 
