@@ -18,10 +18,11 @@ from doorward.core.errors import Unavailable
 from doorward.gateway import door as module
 from doorward.gateway import ingest
 from doorward.gateway.door import Gateway
+from doorward.gateway.watches import watches_needed
 from doorward.runtime.evidence import Evidence
 from doorward.runtime.gateway import build_options, envoy_binary
 from doorward.storage.group_commit import GroupCommitter
-from tests.support.doorway import Doorway, eventually, open_doorway
+from tests.support.doorway import DOMAIN, Doorway, eventually, open_doorway
 
 RULES = '- {allow: {groups: [staff]}, to: {paths: ["/reports/**"]}}'
 
@@ -162,6 +163,22 @@ def _moved(options: Any, folder: str) -> Any:
         ),
         envoy=replace(options.envoy, folder=Path(folder) / "envoy"),
     )
+
+
+def test_envoy_watches_as_many_files_as_is_reckoned_with(door: Doorway) -> None:
+    """The instances that a real Envoy takes are those by which doors too many are refused."""
+    for number in (1, 3):  # more and more: what is removed is watched until it has drained
+        apps = "".join(
+            f"  app{one or ''}:\n    hosts: [app{one or ''}.{DOMAIN}]\n    upstream: http://127.0.0.1:9000\n"
+            "    rules:\n      - {allow: {groups: [staff]}}\n"
+            for one in range(number)
+        )
+        door.apply_document(f"trust_domain: {DOMAIN}\napps:\n{apps}")
+        running = door.gateway.supervisor.running
+        assert running is not None
+        descriptors = Path(f"/proc/{running.pid}/fd").iterdir()
+        taken = sum(str(one.readlink()) == "anon_inode:inotify" for one in descriptors)
+        assert taken == watches_needed(number + 1)
 
 
 def test_a_stop_that_cannot_be_recorded_is_a_stop(monkeypatch: pytest.MonkeyPatch) -> None:

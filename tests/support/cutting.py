@@ -5,7 +5,6 @@ cutter.resisting = {7}          # cookie 7 does not end
 cutter.cut                      # cookies in the order they were ended, batch by batch
 """
 
-
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence

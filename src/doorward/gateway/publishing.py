@@ -53,6 +53,7 @@ from doorward.gateway.gate import PolicyGate
 from doorward.gateway.publisher import Admin, Publisher
 from doorward.gateway.server_certificates import ServerCertificates
 from doorward.gateway.validation import Validator
+from doorward.gateway.watches import check_watches, watch_limit
 from doorward.policy.decision import ConnectionAuthority
 from doorward.policy.model import Document
 
@@ -381,6 +382,7 @@ class Publishing:
             limits=self._settings.limits,
             epoch=self._epoch,
         )
+        check_watches(len(plan.doors) + (plan.enrol is not None), watch_limit())
         return _Compiled(
             resources=build_resources(plan),
             aliases=aliases,

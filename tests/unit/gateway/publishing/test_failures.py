@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 from doorward.audit.events import EventType
-from doorward.core.errors import DoorwardError, Unavailable
+from doorward.core.errors import ConfigurationError, DoorwardError, Unavailable
 from doorward.gateway import publishing as module
 from doorward.gateway.publishing import (
     CHECK_SECONDS,
     ENROL_PURPOSE,
     RETRY_SECONDS,
 )
+from doorward.gateway.watches import SPARE, watches_needed
 from tests.support.world import DOCUMENT, found_world
 from tests.unit.gateway.publishing.conftest import Site, make_site
 
@@ -117,6 +118,30 @@ def test_a_record_that_fails_holds_up_nothing(site: Site, monkeypatch: pytest.Mo
     site.apply(DOCUMENT.replace("methods: [GET, HEAD]", "methods: [GET, HEAD, POST]"))
     assert site.publishing.step() == CHECK_SECONDS
     assert site.gate.revision == 2
+
+
+def test_more_files_than_envoy_may_watch_are_refused(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Envoy would abort on the first file too many: nothing is written, and status says what to raise."""
+    before = site.files()
+    site.apply(DOCUMENT.replace("methods: [GET, HEAD]", "methods: [GET, HEAD, POST]"))
+    monkeypatch.setattr(module, "watch_limit", lambda: 2 * watches_needed(3) + SPARE - 1)
+    assert site.publishing.step() == RETRY_SECONDS
+    assert "inotify" in site.publishing.trouble()
+    assert site.files() == before
+    (event,) = site.events(EventType.GATEWAY_ROLLED_BACK)
+    assert event["reason"] == "watches-exhausted"
+    monkeypatch.setattr(module, "watch_limit", lambda: 2 * watches_needed(3) + SPARE)
+    assert site.publishing.step() == CHECK_SECONDS
+
+
+def test_no_envoy_is_started_that_would_abort(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there is no room for its files an Envoy is not even started."""
+    site = make_site(found_world(), tmp_path)
+    site.stock()
+    monkeypatch.setattr(module, "watch_limit", lambda: 20)
+    with pytest.raises(ConfigurationError) as caught:
+        site.prepare()
+    assert caught.value.code == "watches-exhausted"
 
 
 # certificates

@@ -1,0 +1,68 @@
+"""How many files Envoy may watch: each costs an inotify instance, and without one Envoy aborts.
+
+Not here: which files there are (enforcement). The kernel counts instances by user, and 128 are the
+default of many systems: one application more than there is room for would end Envoy, and every start
+after it. `--mode validate` does not find this, for it watches nothing.
+
+What was replaced is watched until it has drained: a renewed certificate, a removed application, or a
+whole Envoy beside its successor. So there must be room for everything twice.
+Standard: Linux inotify(7), "/proc interfaces"; measured with Envoy 1.40.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from doorward.core.errors import ConfigurationError, Fault
+
+PER_CHAIN = 3
+"""The route table, the secret, and the files that the secret names."""
+
+BASE = 3
+"""Listeners, clusters, and the secret with the issuing authorities."""
+
+SPARE = 8
+"""Left for whatever else this user runs; with it the usual 128 instances are room for 18 applications."""
+
+LIMITS = (Path("/proc/sys/fs/inotify/max_user_instances"), Path("/proc/sys/user/max_inotify_instances"))
+
+
+def watches_needed(chains: int) -> int:
+    """Return how many instances an Envoy takes with so many filter chains, the enrolment door included."""
+    return BASE + PER_CHAIN * chains
+
+
+def watch_limit(files: Iterable[Path] = LIMITS) -> int | None:
+    """Return how many instances this user may have, None where nobody says."""
+    found = []
+    for file in files:
+        try:
+            found.append(int(file.read_text(encoding="ascii")))
+        except (OSError, ValueError):
+            continue
+    return min(found, default=None)
+
+
+def check_watches(chains: int, limit: int | None) -> None:
+    """Return when there is room.
+
+    Args:
+        chains: filter chains of the configuration to come.
+        limit: as `watch_limit` returned it.
+
+    Raises:
+        ConfigurationError: `watches-exhausted`.
+    """
+    needed = 2 * watches_needed(chains) + SPARE
+    if limit is not None and needed > limit:
+        raise ConfigurationError(
+            [
+                Fault(
+                    code="watches-exhausted",
+                    message=f"{chains} doors need up to {needed} inotify instances, and this user may have {limit}",
+                    hint="sysctl -w fs.inotify.max_user_instances=8192, and the same in /etc/sysctl.d",
+                    file="/proc/sys/fs/inotify/max_user_instances",
+                )
+            ]
+        )
