@@ -27,6 +27,7 @@ from doorward.core.errors import DoorwardError
 from doorward.enrolment.invitation import invite
 from doorward.runtime.enrolling import enroll
 from tests.posture.conftest import RULES
+from tests.support.attacks import Grounds
 from tests.support.doorway import ACTOR, Doorway, Identity, eventually
 from tests.support.house import House, open_house
 from tests.support.toy_ca import ToyCA
@@ -36,6 +37,7 @@ pytestmark = pytest.mark.xdist_group("posture-secrets")
 CANARY = "canary-path-that-may-be-logged"
 BEARER = "bearer-s3cr3t-of-the-application"
 COOKIE = "cookie-s3cr3t-of-the-application"
+LEVEL = "--log-level"
 QUERY = "query-s3cr3t-of-the-application"
 
 
@@ -224,6 +226,18 @@ def test_command_lines_and_environments_hold_none(story: Story) -> None:
     envoys = [text for text in story.processes.values() if "--log-path" in text]
     assert envoys
     assert "DOORWARD_" not in "".join(envoys)
+
+
+def test_envoy_stays_quiet_when_the_rest_is_at_debug(story: Story, grounds: Grounds) -> None:
+    """Envoy's own log at debug holds whole headers: it is at warning, whatever our setting says."""
+    envoys = [text.split("\0") for text in story.processes.values() if "--log-path" in text]
+    assert all(words[words.index("--log-level") + 1] == "warning" for words in envoys)
+    headers = [("Authorization", f"Bearer {BEARER}"), ("Cookie", f"session={COOKIE}")]
+    for flags, told in (({}, False), ({"drop_flags": [LEVEL], "more_flags": [LEVEL, "debug"]}, True)):
+        with grounds.open(**flags) as door:
+            assert door.site.ask("GET", "/accounts/7", headers=headers).status == 200
+            found = eventually(lambda log=door.envoy.log: BEARER in log.read_text(), 2.0 if told else 0.3)
+            assert found is told
 
 
 def test_files_are_private(story: Story) -> None:

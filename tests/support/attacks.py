@@ -24,7 +24,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -224,6 +224,7 @@ class Grounds:
         authorizer: ToyAuthorizer | None = None,
         serve: bool = True,
         drop_flags: Sequence[str] = (),
+        more_flags: Sequence[str] = (),
         bootstrap: Sequence[Edit] = (),
         whole: bool = True,
         port: int = 0,
@@ -237,6 +238,7 @@ class Grounds:
             authorizer: who answers; by default one that admits a teller.
             serve: whether the authorizer listens at all.
             drop_flags: names of flags of the product's own command line to leave out, value included.
+            more_flags: flags and values that the product never gives.
             bootstrap: edits of the bootstrap.
             whole: whether Envoy must have taken every resource.
             port: where to listen; 0 takes a free one.
@@ -250,7 +252,8 @@ class Grounds:
         with ExitStack() as stack:
             if serve:
                 stack.enter_context(used.serving(site.folder / "authz.sock"))
-            envoy = stack.enter_context(launched(resources, site, drop_flags=drop_flags, bootstrap=bootstrap))
+            flags = {"drop_flags": drop_flags, "more_flags": more_flags}
+            envoy = stack.enter_context(launched(resources, site, bootstrap=bootstrap, **flags))
             door = OpenDoor(site, used, envoy, resources)
             assert not whole or not door.rejected(), envoy.log.read_text()
             yield door
@@ -277,6 +280,7 @@ def launched(
     site: DoorSite,
     *,
     drop_flags: Sequence[str] = (),
+    more_flags: Sequence[str] = (),
     bootstrap: Sequence[Edit] = (),
 ) -> Iterator[RunningEnvoy]:
     """Run Envoy with the product's own command line over files that are there already."""
@@ -289,7 +293,7 @@ def launched(
     path = folder / "bootstrap.json"
     path.write_text(json.dumps(config))
     options = EnvoyOptions(folder=folder, binary=Path(ENVOY), concurrency=1, drain_seconds=1)
-    command = leave_out(options.command(folder, path), drop_flags)
+    command = [*leave_out(options.command(folder, path), drop_flags), *more_flags]
     admin, log = AdminClient(folder / "admin.sock"), folder / "envoy.log"
     process = _start(command, admin, log)
     try:
@@ -474,8 +478,3 @@ def command_of(pid: int) -> list[str]:
 def is_root() -> bool:
     """Return whether the tests may destroy sockets."""
     return os.geteuid() == 0
-
-
-def moved(resources: Resources, **parts: Any) -> Resources:
-    """Return resources with whole parts replaced."""
-    return replace(resources, **parts)
