@@ -60,6 +60,8 @@ def running_upstream() -> Iterator[Upstream]:
     """Serve one on a free loopback port."""
     upstream = Upstream()
     listener = socket.create_server(("127.0.0.1", 0))
+    # Inherited by what it accepts; without it an answer in two pieces waits 40 ms for an acknowledgement.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     upstream.port = int(listener.getsockname()[1])
     server = uvicorn.Server(
         uvicorn.Config(
