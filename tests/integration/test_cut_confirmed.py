@@ -72,4 +72,4 @@ def test_nothing_is_confirmed_ahead_of_its_policy(monkeypatch: pytest.MonkeyPatc
             watcher.join()
         assert wrong == []
         assert seen == sorted(seen), "a confirmation is never taken back"
-        assert len(set(seen)) > 2
+        assert len(set(seen)) > 1
