@@ -250,8 +250,9 @@ def test_a_gateway_without_serve_can_be_stopped() -> None:
 
 SCRIPT = """\
 #!/bin/bash
-# called as: python -m doorward.cli ROLE --data DIR
-role=$3
+# called as: python [OPTION]... -m doorward.cli ROLE --data DIR
+while [ "$1" != doorward.cli ]; do shift; done
+role=$2
 echo "$role started" >> {story}
 trap 'echo "$role ended" >> {story}; exit 0' TERM
 {work}
