@@ -11,12 +11,14 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from doorward.authority.gateways import open_orders, order_status
+from doorward.authority.gateways import open_orders, order_status, place_order
 from doorward.authority.issuing import issue_server
 from doorward.authority.records import GatewayRecord, OrderState
+from doorward.authority.services import Services
 from doorward.core.errors import RequestRefused, Unavailable
 from doorward.core.ports import KeyKind
 from doorward.enforcement.plan import ServerCertificate
+from doorward.gateway import server_certificates as module
 from doorward.gateway.server_certificates import RETRY_SECONDS, ServerCertificates
 from tests.support.ports import PlainKeys
 from tests.support.toy_ca import key_pem_of
@@ -100,10 +102,12 @@ def test_keys_are_closed_to_others(site: Site) -> None:
 
 def test_only_one_order_is_open(site: Site) -> None:
     """Asking again while the order is open does not order again."""
+    assert site.ensure() is None
+    first = site.orders()
     for _ in range(3):
         assert site.ensure() is None
-    assert len(open_orders(site.world.services)) == 1
-    assert len(site.orders()) == 1
+        assert site.orders() == first
+    assert [one.id for one in open_orders(site.world.services)] == [first[0].name]
 
 
 def test_a_certificate_in_hand_is_not_ordered_again(site: Site) -> None:
@@ -137,6 +141,7 @@ def test_it_is_renewed_before_it_ends(site: Site) -> None:
     assert site.fill() == 0
     site.world.clock.turn(seconds=1)
     assert site.ensure() == first
+    assert site.ensure() == first  # also while the next one is on order
     assert site.fill() == 1
     second = site.ensure()
     assert second is not None
@@ -180,11 +185,23 @@ def test_a_refused_order_is_tried_again_later(site: Site) -> None:
     assert site.fill() == 1
 
 
-def test_hosts_that_no_order_can_name_are_borne(site: Site) -> None:
-    """What cannot be ordered is said in the log and holds up no other purpose."""
-    found = site.certificates.ensure({"bad": ("not a host",), "payments": PAYMENTS})
-    assert found == {}
+def test_hosts_that_no_order_can_name_are_borne(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What cannot be ordered holds up no other purpose, and is tried again only after a while."""
+    placed: list[str] = []
+
+    def place(services: Services, gateway_id: str, purpose: str, *more: object) -> object:
+        placed.append(purpose)
+        return place_order(services, gateway_id, purpose, *more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(module, "place_order", place)
+    wanted = {"bad": tuple(f"h{n}.corp.example" for n in range(101)), "payments": PAYMENTS}
+    for _ in range(3):
+        assert site.certificates.ensure(wanted) == {}
+    assert placed == ["bad", "payments"]
     assert len(open_orders(site.world.services)) == 1
+    site.world.clock.turn(seconds=RETRY_SECONDS)
+    site.certificates.ensure(wanted)
+    assert placed == ["bad", "payments", "bad"]
 
 
 def test_a_store_that_is_away_takes_no_certificate(site: Site) -> None:
@@ -250,6 +267,7 @@ def test_a_damaged_pair_is_ordered_anew(site: Site, name: str, content: bytes | 
         assert site.ensure() == first  # it is collected again
         return
     assert site.ensure() is None
+    assert not path.parent.exists()
     assert site.fill() == 1
     second = site.ensure()
     assert second is not None

@@ -1,0 +1,97 @@
+"""A standing door that bad input must leave unharmed, and commands that must fail at it."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from doorward.authority.inventory import certificate_counts
+from doorward.authority.policies import export_document
+from doorward.cli.__main__ import main
+from doorward.core.ports import KeyKind
+from doorward.pki.csr import build_csr
+from tests.support.doorway import Doorway, open_doorway
+from tests.support.ports import PlainKeys
+
+RULES = '- {allow: {groups: [staff]}, to: {paths: ["/reports/**"]}}'
+DICE = random.Random(7)
+"""Repeatable garbage."""
+
+
+@pytest.fixture(scope="module")
+def door() -> Iterator[Doorway]:
+    """A door with one application and alice, who may read reports."""
+    with open_doorway() as made:
+        made.apply(RULES)
+        made.person("alice", "staff")
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def unharmed(request: pytest.FixtureRequest) -> Iterator[None]:
+    """After each test at the door: the same policy, no certificate more, and alice is let in as before."""
+    if "door" not in request.fixturenames:
+        yield
+        return
+    door: Doorway = request.getfixturevalue("door")
+    policy, counts = export_document(door.services), certificate_counts(door.services)
+    yield
+    assert export_document(door.services) == policy
+    assert certificate_counts(door.services) == counts
+    assert door.get(door.identities["alice"], "/reports/1").status == 200
+    assert door.gateway.trouble() == []
+
+
+def command(door: Doorway, *words: str) -> Result:
+    """Run a command on the door's installation."""
+    settings = door.installation.settings
+    environ = {
+        "DOORWARD_DATA": str(settings.data),
+        "DOORWARD_PASSPHRASE_FILE": str(settings.passphrase_file),
+        "DOORWARD_GATEWAY_LISTEN": settings.gateway_listen,
+        "DOORWARD_STATUS_LISTEN": settings.status_listen,
+    }
+    return CliRunner(env=environ).invoke(main, words)
+
+
+def refused(door: Doorway, *words: str, code: int) -> dict[str, Any]:
+    """Run a command that must fail so; return its error."""
+    result = command(door, *words, "--json")
+    assert result.exit_code == code, (words, result.output[:500], result.exception)
+    assert "Traceback" not in result.output
+    error = dict(json.loads(result.stdout.splitlines()[-1])["error"])
+    assert error["code"] != "internal-error"
+    assert error["detail"]
+    plain = command(door, *words)
+    assert plain.exit_code == code
+    assert "error" in plain.stderr.lower()
+    return error
+
+
+def csr(name: str = "alice") -> bytes:
+    """A good request."""
+    return build_csr(PlainKeys().generate(KeyKind.P256), name)
+
+
+def bad_requests() -> dict[str, bytes]:
+    """Requests that are none, one for each way to be wrong."""
+    good = csr()
+    lines = good.splitlines(keepends=True)
+    return {
+        "empty": b"",
+        "garbage": DICE.randbytes(500),
+        "truncated": good[: len(good) // 2],
+        "without an end": b"".join(lines[:-1]),
+        "a certificate's armour": good.replace(b"CERTIFICATE REQUEST", b"CERTIFICATE"),
+        "altered": good.replace(lines[2][:8], b"AAAAAAAA"),
+        "twice": good + good,
+        "zeros": bytes(1000),
+        "nested": b"0\x80" * 5000,
+        "a length without end": b"\x30\x84\xff\xff\xff\xff" + bytes(100),
+        "large": b"-----BEGIN CERTIFICATE REQUEST-----\n" + b"A" * 30_000,
+    }
