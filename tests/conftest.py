@@ -1,4 +1,4 @@
-"""What all tests share: outside programs that a test needs.
+"""What all tests share: outside programs that a test needs, and signals that reach their children.
 
 A missing program skips the tests that need it, with a line that says so; with CI=true it fails them,
 so that a green run cannot hide what was never run.
@@ -8,8 +8,18 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 
 import pytest
+
+
+def pytest_configure() -> None:
+    """Hear Ctrl-C: a background job of a shell without job control ignores it, and so would its children.
+
+    Tests send it to programs that they start; what is ignored here would never reach them.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

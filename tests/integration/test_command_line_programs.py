@@ -112,9 +112,12 @@ def test_following_the_log_until_ctrl_c(folder: Path) -> None:
         stderr=subprocess.PIPE,
         text=True,
     ) as tail:
-        # Nobody sequences while `serve` is down, so nothing comes; it must live until it is told to end.
-        assert not eventually(lambda: tail.poll() is not None, 5.0)
-        tail.send_signal(signal.SIGINT)
-        out, err = tail.communicate(timeout=20)
+        try:
+            # Nobody sequences while `serve` is down, so nothing comes; it must live until it is told to end.
+            assert not eventually(lambda: tail.poll() is not None, 5.0)
+            tail.send_signal(signal.SIGINT)
+            out, err = tail.communicate(timeout=20)
+        finally:
+            tail.kill()  # where it did not end, the block would wait for ever
         assert tail.returncode == 0
         assert (out, err) == ("", "")

@@ -239,10 +239,13 @@ def test_our_death_does_not_end_envoy(house: House) -> None:
             env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
             start_new_session=True,
         ) as gateway:
-            assert gateway.stdout is not None
-            assert gateway.stdout.readline() == b"ready\n"
-            os.killpg(gateway.pid, number)
-        assert gateway.returncode != 0
+            try:
+                assert gateway.stdout is not None
+                assert gateway.stdout.readline() == b"ready\n"
+                os.killpg(gateway.pid, number)
+                assert gateway.wait(20) != 0
+            finally:
+                gateway.kill()  # where it did not end, the block would wait for ever
         assert answers(house)
 
 
