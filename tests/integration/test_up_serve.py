@@ -229,7 +229,8 @@ def test_evidence_can_be_read_verified_and_exported(installation: Installation, 
     assert created["personal"]["name"] == "alice"
     assert list(evidence.events(evidence.size())) == []
     file = tmp_path / "export.jsonl"
-    file.write_bytes(b"".join(evidence.export()))
+    with file.open("wb") as export:
+        evidence.export(export)
     report = room.verify_file(file, checkpoint=evidence.checkpoint(), key=evidence.verifier_key())
     assert report.faults == ()
     assert report.size == evidence.size()

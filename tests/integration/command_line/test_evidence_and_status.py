@@ -126,6 +126,54 @@ def test_files_that_are_no_evidence(site: Site) -> None:
     assert site.do("audit", "key", code=1)["code"] == "log-key-missing"
 
 
+def sign(site: Site) -> None:
+    """Sequence the events and sign a checkpoint, as `serve` does."""
+    installation = site.opened()
+    Serve(installation).stop()
+    installation.close()
+
+
+def test_a_checkpoint_is_kept_with_every_export(site: Site) -> None:
+    """To standard output or into a file, the checkpoint is written into a new file, and never over an older one."""
+    assert site.do("audit", "export", "--checkpoint-out", str(site.folder / "early"), code=3)["code"] == (
+        "checkpoint-missing"
+    )
+    assert not (site.folder / "early").exists()
+    sign(site)
+    first, second, log = (site.folder / name for name in ("first", "second", "log.jsonl"))
+    exported = site.run("audit", "export", "--checkpoint-out", str(first))
+    note = json.loads(exported.stdout.splitlines()[0])["checkpoint"]
+    assert note
+    assert first.read_text() == note
+    site.do("person", "add", "bob")
+    sign(site)
+    assert site.do("audit", "export", "--out", str(log), "--checkpoint-out", str(first), code=1)["code"] == (
+        "file-exists"
+    )
+    assert not log.exists()
+    refused = site.run("audit", "export", "--checkpoint-out", str(first))
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert "--checkpoint-out" in refused.stderr
+    assert first.read_text() == note
+    value = site.do("audit", "export", "--out", str(log), "--checkpoint-out", str(second))
+    assert second.read_text() == value["checkpoint"] != note
+
+
+def test_an_export_is_its_owners(site: Site) -> None:
+    """Names and addresses of people are in files that nobody else may read, whatever the umask is."""
+    sign(site)
+    log, note = site.folder / "log.jsonl", site.folder / "note"
+    log.write_text("an older export")
+    log.chmod(0o644)
+    before = os.umask(0)
+    try:
+        site.do("audit", "export", "--personal", "--out", str(log), "--checkpoint-out", str(note))
+    finally:
+        os.umask(before)
+    assert "Alice" in log.read_text()
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (log, note)] == [0o600, 0o600]
+
+
 def test_an_export_that_fails_leaves_no_file(site: Site) -> None:
     """Where the place cannot be written nothing of the name is there."""
     assert site.do("audit", "export", "--out", "/nowhere/log", code=3)["code"] == "file-unusable"
