@@ -57,6 +57,18 @@ class Transition:
     reason: RevocationReason | None
 
 
+def list_reasons(*, is_ca: bool = False) -> tuple[RevocationReason, ...]:
+    """Return the reasons with which a certificate may be revoked, in the order of the standard.
+
+    Args:
+        is_ca: whether it is a CA's certificate: only those can be revoked for ca-compromise.
+
+    Standard: RFC 5280 section 5.3.1.
+    """
+    refused = _NEVER | {RevocationReason.CERTIFICATE_HOLD} | (frozenset() if is_ca else _CA_ONLY)
+    return tuple(reason for reason in RevocationReason if reason not in refused)
+
+
 def check_transition(
     state: CertificateState,
     step: LifecycleStep,
@@ -97,7 +109,7 @@ def _choose_reason(
             hint = "a hold has no other reason; to give one, revoke"
         case LifecycleStep.REVOKE:
             wanted = reason or RevocationReason.UNSPECIFIED
-            allowed = wanted not in _NEVER | {hold} and (is_ca or wanted not in _CA_ONLY)
+            allowed = wanted in list_reasons(is_ca=is_ca)
             hint = "choose another reason; to suspend a certificate, hold it"
         case _:
             allowed = reason is None

@@ -188,6 +188,20 @@ class Installation:
             passphrase = self.read_passphrase(self.settings.passphrase_file, "passphrase of the key store")
             self._keys = FileKeyStore.open(self.layout.keys, passphrase)
 
+    def unlock_if_possible(self) -> str:
+        """Open the key store where that can be done; return the code of what hindered it, or nothing.
+
+        For withdrawals, which wait for nothing: whoever may change the database may revoke, also where
+        the passphrase is another user's or was forgotten.
+        """
+        try:
+            self.unlock()
+        except DoorwardError as error:
+            return error.code
+        except OSError:
+            return "file-unusable"
+        return ""
+
     def read_passphrase(self, file: Path | None, question: str) -> bytes:
         """Read a passphrase from a file, a systemd credential, or a person."""
         ask = self._prompt

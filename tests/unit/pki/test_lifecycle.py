@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.errors import RequestRefused
-from doorward.pki.lifecycle import TRANSITIONS, LifecycleStep, Transition, check_transition
+from doorward.pki.lifecycle import TRANSITIONS, LifecycleStep, Transition, check_transition, list_reasons
 
 INTENDED, VALID = CertificateState.INTENDED, CertificateState.VALID
 ON_HOLD, REVOKED = CertificateState.ON_HOLD, CertificateState.REVOKED
@@ -73,3 +75,15 @@ def test_only_a_ca_is_revoked_for_ca_compromise():
     assert transition.reason is RevocationReason.CA_COMPROMISE
     with pytest.raises(RequestRefused):
         check_transition(VALID, LifecycleStep.REVOKE, RevocationReason.AA_COMPROMISE, is_ca=True)
+
+
+@pytest.mark.parametrize("is_ca", [False, True])
+def test_reasons_that_are_listed_are_those_that_are_taken(is_ca):
+    """The list offers exactly what a revocation accepts."""
+    accepted = []
+    for reason in RevocationReason:
+        with suppress(RequestRefused):
+            check_transition(VALID, LifecycleStep.REVOKE, reason, is_ca=is_ca)
+            accepted.append(reason)
+    assert list(list_reasons(is_ca=is_ca)) == accepted
+    assert (RevocationReason.CA_COMPROMISE in accepted) is is_ca
