@@ -43,9 +43,9 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from doorward.core.errors import IntegrityError, NotFound, RequestRefused, Unavailable
+from doorward.core.passphrase import check_passphrase
 from doorward.core.ports import PrivateKey
 from doorward.storage.files import read_limited, sync_folder, write_durably
-from doorward.storage.passphrase import check_strength
 
 SCRYPT_N, SCRYPT_R, SCRYPT_P = 2**17, 8, 1
 """OWASP's first choice for scrypt (2023): 128 MB and a third of a second for each guess."""
@@ -91,12 +91,12 @@ class FileKeyStore:
 
         Args:
             folder: made where it is missing, mode 0700.
-            passphrase: at least `passphrase.MIN_BYTES` bytes.
+            passphrase: at least `core.passphrase.MIN_BYTES` bytes.
 
         Raises:
             RequestRefused: `keystore-exists`, `passphrase-short`, `keystore-open-to-others`.
         """
-        check_strength(passphrase)
+        check_passphrase(passphrase)
         header = {
             "version": _VERSION,
             "store": os.urandom(SALT_BYTES).hex(),

@@ -86,6 +86,15 @@ def test_the_roots_key_leaves_only_after_its_export(site: Site) -> None:
     assert site.do("cert", "show", site.certificate("alice"))["state"] == "valid"
 
 
+@pytest.mark.parametrize(("length", "code"), [(14, 1), (15, 0)])
+def test_an_exported_root_needs_what_the_pages_say(site: Site, length: int, code: int) -> None:
+    """One rule for every passphrase, with one code: fifteen bytes."""
+    words = site.file("words", "x" * length)
+    os.chmod(words, 0o600)  # noqa: PTH101
+    value = site.do("ca", "export", "--root", "--passphrase-file", words, code=code)
+    assert value.get("code", "") == ("passphrase-short" if code else "")
+
+
 # the evidence
 
 
