@@ -71,12 +71,16 @@ def _told(done: Any) -> list[str]:
 @click.pass_obj
 def serve(state: State) -> None:
     """Run the authority: CRL, OCSP, enrolment, evidence. Part of `up`."""
-    from doorward.runtime.roles import say_ready, stopping  # noqa: PLC0415  loaded when called
+    from doorward.runtime.roles import stopping  # noqa: PLC0415  loaded when called
     from doorward.runtime.serve import run_serve  # noqa: PLC0415  as above
 
     installation = _role(state, "serve")
+    value = {
+        "status": installation.settings.status_listen,
+        "enrolment": str(installation.layout.enrol_socket),
+    }
     with stopping() as stop:
-        run_serve(installation, stop, started=say_ready)
+        run_serve(installation, stop, started=lambda: _ready(state, value))
 
 
 @click.command("gateway", cls=Command)
@@ -84,11 +88,29 @@ def serve(state: State) -> None:
 def gateway(state: State) -> None:
     """Run the door: Envoy, and the decisions about each connection. Part of `up`."""
     from doorward.runtime.gateway import run_gateway  # noqa: PLC0415  loaded when called
-    from doorward.runtime.roles import say_ready, stopping  # noqa: PLC0415  as above
+    from doorward.runtime.roles import stopping  # noqa: PLC0415  as above
 
     installation = _role(state, "gateway")
+    settings = installation.settings
+    value = {"listening": settings.gateway_listen, "name": settings.gateway_name}
     with stopping() as stop:
-        run_gateway(installation, stop, started=lambda _gateway: say_ready())
+        run_gateway(
+            installation,
+            stop,
+            started=lambda gateway: _ready(state, {**value, "cuts_by": gateway.cutter.mechanism.value}),
+        )
+
+
+def _ready(state: State, value: dict[str, str]) -> None:
+    """Say that the part is ready: with --json as a document, and to `up` where it waits.
+
+    People read the same facts in the log, on standard error.
+    """
+    from doorward.runtime.roles import say_ready  # noqa: PLC0415  loaded when called
+
+    state.output.result({**value, "pid": os.getpid()})
+    sys.stdout.flush()
+    say_ready()
 
 
 def _role(state: State, role: str) -> Any:
