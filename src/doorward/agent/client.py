@@ -122,20 +122,11 @@ def enroll(
         folder.keep(ROOT, root.public_bytes(Encoding.PEM))
         folder.keep(CHAIN, _pem(credential))
     # 5. the files
-    p12_name = f"{credential.name}.p12"
-    p12 = render_pkcs12(
-        key,
-        credential.certificate,
-        credential.issuers,
-        name=credential.name,
-        password=password,
-        form=p12_form,
-    )
-    previous = folder.finish({p12_name: p12, CERTIFICATE: credential.certificate.public_bytes(Encoding.PEM)})
+    previous = _install(folder, key, credential, password, p12_form)
     return Enrolled(
         credential=credential,
         directory=out,
-        p12=out / p12_name,
+        p12=out / _p12_name(credential),
         p12_form=p12_form,
         p12_password="" if p12_password else password,
         previous=previous,
@@ -206,6 +197,26 @@ def _take_up(folder: IdentityFolder, link: Link, key: PrivateKey, clock: Clock) 
         return parse_credential(received[CHAIN], key, root, clock.now())
     except (MalformedInput, RequestRefused):
         return None
+
+
+def _install(
+    folder: IdentityFolder, key: PrivateKey, credential: Credential, password: str, form: Pkcs12Form
+) -> Path | None:
+    """Write the last files, the `.p12` among them; return where older ones went."""
+    p12 = render_pkcs12(
+        key,
+        credential.certificate,
+        credential.issuers,
+        name=credential.name,
+        password=password,
+        form=form,
+    )
+    certificate = credential.certificate.public_bytes(Encoding.PEM)
+    return folder.finish({_p12_name(credential): p12, CERTIFICATE: certificate})
+
+
+def _p12_name(credential: Credential) -> str:
+    return f"{credential.name}.p12"
 
 
 def _pem(credential: Credential) -> bytes:
