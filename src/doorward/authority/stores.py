@@ -303,7 +303,18 @@ class StatusStore(Protocol):
         ...
 
     def forget_ocsp(self, certificate_id: str) -> None:
-        """Drop the pre-signed answers of one certificate."""
+        """Drop the pre-signed answers of one certificate for good: it is due no more."""
+        ...
+
+    def await_ocsp(self, certificate_id: str, since: datetime) -> None:
+        """Drop the pre-signed answers of one certificate, and list it as due from `since` on."""
+        ...
+
+    def due_ocsp(self, by: datetime, limit: int) -> list[str]:
+        """Return at most `limit` certificates with an answer that ends by then, or that await one since.
+
+        The longest due come first. The work grows with `limit`, not with the inventory.
+        """
         ...
 
 

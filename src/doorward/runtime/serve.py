@@ -54,7 +54,6 @@ class Serve:
         )
         self._bell = HungBell(layout.run, "serve")
         self._jobs = Jobs(self._list_jobs(), self._stop)
-        self._ocsp_page = ""
 
     def start(self) -> None:
         """Listen, and begin the jobs.
@@ -130,9 +129,7 @@ class Serve:
         return False
 
     def _refresh_ocsp(self) -> bool:
-        done = refresh_ocsp(self._services, after_id=self._ocsp_page)
-        self._ocsp_page = done.next_after_id
-        return bool(done.next_after_id)
+        return refresh_ocsp(self._services).more
 
     def _renew_responder(self) -> bool:
         if responder_due(self._services):

@@ -162,6 +162,9 @@ def _create_inventory() -> None:
         sa.Column("next_update", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("certificate_id", "hash_name", name=op.f("pk_ocsp_answers")),
     )
+    op.create_index(
+        "ix_ocsp_answers_due", "ocsp_answers", ["next_update", "certificate_id", "tenant"], unique=False
+    )
 
 
 def _create_policy() -> None:
