@@ -180,8 +180,7 @@ def test_removal_passes_over_what_is_revoked_already(world):
 
 
 def test_removal_needs_no_signing_key(world):
-    """A removal goes through where the responder's key is away; its old OCSP answers are dropped,
-    and new ones are due."""
+    """A removal goes through where the responder's key is away; its OCSP answers are due then."""
     held = world.issue("alice")
     with world.work.read() as books:
         responder = books.authorities.current(AuthorityKind.OCSP_RESPONDER)
