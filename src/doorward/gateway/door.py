@@ -118,7 +118,6 @@ class Gateway:
             services,
             name=options.name,
             assertion_jwk=json.dumps(render_jwk(key.public_key())),
-            actor="system",
         )
         self.id = record_of_us.id
         self._missed_since = record_of_us.confirmed_seq
@@ -245,7 +244,7 @@ class Gateway:
                 self.ingest.rotate()
                 self.ingest.finish(writers=False, final=True)
                 self._record(EventType.GATEWAY_STOPPED, {"reason": "stopped"})
-                deregister_gateway(self._services, self.id, actor="system")
+                deregister_gateway(self._services, self.id)
             except (DoorwardError, OSError) as error:
                 _log.error("the stop could not be recorded", why=str(error))
 

@@ -137,7 +137,7 @@ def test_gateways_that_do_not_confirm(site: Site, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(confirming, "PATIENCE_SECONDS", 0.0)
     one, two = site.certificate("alice"), site.certificate("alice")
     installation = site.opened()
-    register_gateway(installation.services, name="gw-1", assertion_jwk="{}", actor="os:0")
+    register_gateway(installation.services, name="gw-1", assertion_jwk="{}")
     installation.close()
     error = site.do("cert", "revoke", one, code=3)
     assert error["code"] == "gateways-behind"

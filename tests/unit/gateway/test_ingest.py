@@ -461,7 +461,7 @@ class _TakenBefore:
 
 @pytest.mark.parametrize("told", [True, False], ids=["Envoy was told", "Envoy is not told yet"])
 def test_a_file_renamed_while_finish_waits_is_not_deleted(
-    log: Log, monkeypatch: pytest.MonkeyPatch, told: bool
+    log: Log, monkeypatch: pytest.MonkeyPatch, *, told: bool
 ) -> None:
     """Finish judges by what is so once it has the lock: a file renamed while it waited may be written still."""
     monkeypatch.setattr(module, "ROTATE_BYTES", 10)
