@@ -324,7 +324,7 @@ class Gateway:
         )
 
     def _envoy_started(self, pid: int, epoch: int) -> None:
-        self._record(EventType.ENVOY_STARTED, {"pid": pid, "epoch": epoch, "adopted": False})
+        self._record(EventType.ENVOY_STARTED, {"pid": pid, "epoch": epoch})
 
     def _envoy_died(self, pid: int, epoch: int, status: int) -> None:
         how = {"signal": -status} if status < 0 else {"exit_code": status}
