@@ -148,7 +148,10 @@ class CertificateStore(Protocol):
         ...
 
     def find(self, prefix: str) -> list[CertificateRecord]:
-        """Return at most 2 whose id, serial (hex) or SHA-256 starts with `prefix` (at least 6 characters)."""
+        """Return at most 2 whose id, serial (hex) or SHA-256 starts with `prefix`.
+
+        How short a prefix a person may type is not the store's question (`inventory.SHORTEST_PREFIX`).
+        """
         ...
 
     def set_state(
