@@ -12,11 +12,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from types import MappingProxyType
 
+from doorward.core.sockets import LONGEST_SOCKET_PATH
 from doorward.policy.decision import connection_id
 from doorward.policy.model import AppPolicy, Document, Effect, Residual, Upstream
-
-LONGEST_SOCKET_PATH = 107
-"""sun_path of unix(7) without its final zero byte; Envoy refuses longer ones."""
 
 ENROL_LIFETIME = timedelta(seconds=8)
 """Hard end of a connection of the enrolment door: the reconciler cuts unknown sockets after 10 s."""
