@@ -26,7 +26,7 @@ from doorward.authority.services import Services
 from doorward.authority.stores import Books
 from doorward.core.errors import DoorwardError, IntegrityError
 from doorward.gateway.access_lines import LONGEST_LINE, AccessLine, malformed, parse_access_line
-from doorward.gateway.xds_folder import write_whole
+from doorward.gateway.files import replace_file
 
 LIVE = "access.log"
 COUNTER = "access.next"
@@ -155,7 +155,7 @@ class Ingest:
         least = _read_number(counter)
         number = max([least, *(one + 1 for one in self._rotated())])
         if number != least or not counter.exists():
-            write_whole(counter, str(number).encode())
+            replace_file(counter, str(number).encode(), durable=True)  # or a name would be given twice
         return f"access-{number}.log"
 
     def _take_from(self, path: Path, name: str) -> bool:
