@@ -121,7 +121,14 @@ class FileKeyStore:
             IntegrityError: `keystore-damaged`: the header is not what this program writes.
             Unavailable: `keystore-unreadable`.
         """
-        header = _parse_header(_read(folder / HEADER, NotFound("keystore-missing", "there is no key store")))
+        header = _parse_header(
+            _read(
+                folder / HEADER,
+                NotFound(
+                    "keystore-missing", "there is no key store", hint="restore `keys/` from your backup"
+                ),
+            )
+        )
         _check_closed(folder)
         key, check = _derive(passphrase, bytes.fromhex(header["salt"]))
         if not hmac.compare_digest(_verifier(header, check), header["verifier"]):
