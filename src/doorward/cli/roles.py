@@ -32,7 +32,11 @@ STATUS_URL = click.option(
 @STATUS_URL
 @click.pass_obj
 def init(state: State, /, **explicit: str | None) -> None:
-    """Make a new installation: data directory, keys, authority."""
+    """Make a new installation: data directory, keys, authority; after an update, bring an old database to this version."""
+    installation = state.installation()
+    if installation.layout.founded.exists():
+        _update(state, installation, _given(explicit))
+        return
     done = _initialise(state, _given(explicit))
     state.output.result(
         {
@@ -41,6 +45,19 @@ def init(state: State, /, **explicit: str | None) -> None:
             "passphrase_file": str(done.passphrase_file),
         },
         *_told(done),
+        "[dim]next:[/dim] doorward up",
+    )
+
+
+def _update(state: State, installation: Any, given: dict[str, str]) -> None:
+    from doorward.runtime.initialise import check_founded  # noqa: PLC0415  loaded when called
+    from doorward.runtime.updating import update  # noqa: PLC0415  as above
+
+    check_founded(installation.founded_with(), given)
+    before = update(installation)
+    state.output.result(
+        {"data": str(installation.settings.data), "schema_before": before},
+        f"[green]✓[/green] the database in {escape(str(installation.settings.data))} has the schema of this version now",
         "[dim]next:[/dim] doorward up",
     )
 

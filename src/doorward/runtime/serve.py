@@ -159,9 +159,9 @@ def run_serve(installation: Installation, stop: threading.Event, *, started: Cal
 
     The key store is unlocked before: the file with its passphrase stays root's own.
     """
-    installation.check_owner()
+    installation.prepare_folders()
     installation.unlock()
-    become_ordinary(installation.settings.user, keep=frozenset(), hand_down=frozenset())
+    become_ordinary(installation.account(), keep=frozenset(), hand_down=frozenset())
     installation.tenant()  # the database belongs to the ordinary user: root must not open it
     serve = Serve(installation)
     serve.start()

@@ -115,7 +115,7 @@ class Settings(BaseModel):
     user: str = Field(
         default="doorward",
         min_length=1,
-        description="Ordinary user of the running parts when started by root.",
+        description="Ordinary user of the running parts when started by root; where it is not set and there is no such user, `nobody`.",
     )
     max_staleness: Duration = Field(
         default=LONGEST_STALENESS,
