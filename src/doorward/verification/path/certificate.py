@@ -1,0 +1,252 @@
+"""What path validation needs to know of one certificate, read once and without trust.
+
+Total, within 64 KiB. Every extension that is known here is read; a certificate with one that does not
+parse, or with two of one kind, is malformed as a whole.
+
+Not here: any judgement (conformance, validation), and what the leaf's names mean (identity).
+Standard: RFC 5280 sections 4.1 and 4.2.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, TypeVar
+
+from cryptography import x509
+from cryptography.hazmat import asn1
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import ExtensionOID, ObjectIdentifier
+
+from doorward.core.errors import MalformedInput
+from doorward.verification.path.constraints import ConstrainedName, Subtrees, read_names, read_subtrees
+from doorward.verification.path.names import CanonicalName, canonicalise_name
+
+CERTIFICATE_LIMIT = 64 * 1024
+"""Bytes of DER. Honest authorities stay under 8 KiB; name constraints of whole countries reach 50 KiB."""
+
+ANY_POLICY = "2.5.29.32.0"
+VERSION_3 = x509.Version.v3
+
+PROCESSED = frozenset(
+    {
+        ExtensionOID.BASIC_CONSTRAINTS,
+        ExtensionOID.KEY_USAGE,
+        ExtensionOID.EXTENDED_KEY_USAGE,
+        ExtensionOID.SUBJECT_ALTERNATIVE_NAME,
+        ExtensionOID.NAME_CONSTRAINTS,
+        ExtensionOID.CERTIFICATE_POLICIES,
+        ExtensionOID.POLICY_MAPPINGS,
+        ExtensionOID.POLICY_CONSTRAINTS,
+        ExtensionOID.INHIBIT_ANY_POLICY,
+        ExtensionOID.CRL_DISTRIBUTION_POINTS,
+    }
+)
+"""What is processed here or by the judge of revocation, and may therefore be critical."""
+
+
+@asn1.sequence
+class _Mapping:
+    issuer: ObjectIdentifier
+    subject: ObjectIdentifier
+
+
+@asn1.sequence
+class _Mappings:
+    """PolicyMappings, one level deeper: the library decodes a SEQUENCE OF only inside a SEQUENCE."""
+
+    mappings: list[_Mapping]
+
+
+@asn1.sequence
+class _KeyInfo:
+    algorithm: asn1.TLV
+    key: asn1.BitString
+
+
+@asn1.sequence
+class _ToBeSigned:
+    version: Annotated[int, asn1.Explicit(0), asn1.Default(0)]
+    serial: int
+    algorithm: asn1.TLV
+    issuer: asn1.TLV
+    validity: asn1.TLV
+    subject: asn1.TLV
+    key: _KeyInfo
+    issuer_unique: Annotated[asn1.BitString | None, asn1.Implicit(1)]
+    subject_unique: Annotated[asn1.BitString | None, asn1.Implicit(2)]
+    extensions: Annotated[list[asn1.TLV] | None, asn1.Explicit(3)]
+
+
+@asn1.sequence
+class _Certificate:
+    """The outline of a certificate, for the one rule that needs it: both algorithm fields agree."""
+
+    tbs: _ToBeSigned
+    algorithm: asn1.TLV
+    signature: asn1.BitString
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PathCertificate:
+    """One certificate as the steps of RFC 5280 section 6.1 read it.
+
+    `critical` holds the dotted identifiers of all critical extensions, `present` of all; `key` is None
+    where the public key is of a kind or curve that the library does not know; `policies` are dotted,
+    None without the extension; `mappings` pair issuer's with subject's policy; `explicit_policy`,
+    `inhibit_mapping` and `inhibit_any` count certificates to skip; `algorithms_agree` tells whether the
+    signed and the outer signature algorithm are the same bytes (4.1.1.2).
+    """
+
+    certificate: x509.Certificate
+    sha256: str
+    version: x509.Version
+    subject: CanonicalName
+    issuer: CanonicalName
+    not_before: datetime
+    not_after: datetime
+    key: object | None
+    key_bits: bytes
+    key_algorithm: bytes
+    serial: int
+    algorithms_agree: bool
+    present: frozenset[str]
+    critical: frozenset[str]
+    is_ca: bool
+    path_length: int | None
+    key_usage: x509.KeyUsage | None
+    purposes: frozenset[str] | None
+    names: tuple[ConstrainedName, ...]
+    subtrees: Subtrees | None
+    policies: frozenset[str] | None
+    mappings: tuple[tuple[str, str], ...]
+    explicit_policy: int | None
+    inhibit_mapping: int | None
+    inhibit_any: int | None
+    subject_key_id: bytes | None
+    authority_key_id: bytes | None
+    crl_points: tuple[x509.DistributionPoint, ...]
+
+    @property
+    def self_issued(self) -> bool:
+        """Whether issuer and subject are one name (6.1): a CA that certifies its own new key."""
+        return self.subject == self.issuer
+
+    def __hash__(self) -> int:
+        return hash(self.sha256)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, PathCertificate) and other.sha256 == self.sha256
+
+
+def parse_path_certificate(der: bytes) -> PathCertificate:
+    """Return what one certificate says.
+
+    Args:
+        der: one X.509 certificate of any version, at most 64 KiB, nothing after it.
+
+    Raises:
+        MalformedInput: `certificate-too-large` or `certificate-malformed`.
+
+    Standard: RFC 5280 sections 4.1 and 4.2.
+    """
+    if len(der) > CERTIFICATE_LIMIT:
+        limit = f"a certificate may have {CERTIFICATE_LIMIT} bytes"
+        raise MalformedInput("certificate-too-large", limit, size=len(der))
+    try:
+        return read_path_certificate(x509.load_der_x509_certificate(der))
+    except MalformedInput:
+        raise
+    except Exception as fault:  # a parser is total, whatever the library raises
+        raise MalformedInput("certificate-malformed", "this is not an X.509 certificate") from fault
+
+
+def read_path_certificate(certificate: x509.Certificate) -> PathCertificate:
+    """The same for a certificate that the library has read already.
+
+    Raises:
+        MalformedInput: `certificate-malformed`.
+    """
+    try:
+        return _read(certificate, certificate.public_bytes(Encoding.DER))
+    except Exception as fault:  # extensions are parsed late, and raise anything at all
+        raise MalformedInput("certificate-malformed", "an extension does not parse") from fault
+
+
+_T = TypeVar("_T", bound=x509.ExtensionType)
+
+
+def _read(certificate: x509.Certificate, der: bytes) -> PathCertificate:
+    extensions = {one.oid: one for one in certificate.extensions}
+
+    def find(kind: type[_T]) -> _T | None:
+        extension = extensions.get(kind.oid)
+        return extension.value if extension is not None and isinstance(extension.value, kind) else None
+
+    basic = find(x509.BasicConstraints)
+    usages = find(x509.ExtendedKeyUsage)
+    constraints = find(x509.NameConstraints)
+    policies = find(x509.CertificatePolicies)
+    policy_constraints = find(x509.PolicyConstraints)
+    inhibit_any = find(x509.InhibitAnyPolicy)
+    subject_key = find(x509.SubjectKeyIdentifier)
+    authority_key = find(x509.AuthorityKeyIdentifier)
+    outline = asn1.decode_der(_Certificate, der)
+    outer, inner = outline.algorithm, outline.tbs.algorithm
+    return PathCertificate(
+        certificate=certificate,
+        sha256=hashlib.sha256(der).hexdigest(),
+        version=certificate.version,
+        subject=canonicalise_name(certificate.subject),
+        issuer=canonicalise_name(certificate.issuer),
+        not_before=certificate.not_valid_before_utc,
+        not_after=certificate.not_valid_after_utc,
+        key=_read_key(certificate),
+        key_bits=bytes(outline.tbs.key.key.as_bytes()),
+        key_algorithm=bytes(outline.tbs.key.algorithm.data),
+        serial=certificate.serial_number,
+        algorithms_agree=(outer.tag_bytes, outer.data) == (inner.tag_bytes, inner.data),
+        present=frozenset(oid.dotted_string for oid in extensions),
+        critical=frozenset(oid.dotted_string for oid, one in extensions.items() if one.critical),
+        is_ca=basic is not None and basic.ca,
+        path_length=basic.path_length if basic is not None else None,
+        key_usage=find(x509.KeyUsage),
+        purposes=frozenset(one.dotted_string for one in usages) if usages is not None else None,
+        names=read_names(certificate.subject, tuple(find(x509.SubjectAlternativeName) or ())),
+        subtrees=read_subtrees(constraints) if constraints is not None else None,
+        policies=_read_policies(policies) if policies is not None else None,
+        mappings=_read_mappings(extensions.get(ExtensionOID.POLICY_MAPPINGS)),
+        explicit_policy=policy_constraints.require_explicit_policy if policy_constraints else None,
+        inhibit_mapping=policy_constraints.inhibit_policy_mapping if policy_constraints else None,
+        inhibit_any=inhibit_any.skip_certs if inhibit_any is not None else None,
+        subject_key_id=subject_key.digest if subject_key is not None else None,
+        authority_key_id=authority_key.key_identifier if authority_key is not None else None,
+        crl_points=tuple(find(x509.CRLDistributionPoints) or ()),
+    )
+
+
+def _read_key(certificate: x509.Certificate) -> object | None:
+    try:
+        return certificate.public_key()
+    except Exception:  # noqa: BLE001  unknown curve or kind: nothing was signed by it that we could check
+        return None
+
+
+def _read_policies(extension: x509.CertificatePolicies) -> frozenset[str]:
+    """A policy that stands twice is malformed: 4.2.1.4, "MUST NOT appear more than once"."""
+    found = [one.policy_identifier.dotted_string for one in extension]
+    if len(set(found)) != len(found):
+        raise ValueError("a policy stands twice")
+    return frozenset(found)
+
+
+def _read_mappings(extension: x509.Extension[x509.ExtensionType] | None) -> tuple[tuple[str, str], ...]:
+    if extension is None or not isinstance(extension.value, x509.UnrecognizedExtension):
+        return ()
+    value = extension.value.value
+    size = len(value)
+    octets = size.to_bytes((size.bit_length() + 7) // 8)
+    length = octets if size < 0x80 else bytes((0x80 | len(octets),)) + octets  # noqa: PLR2004  X.690 section 8.1.3
+    decoded = asn1.decode_der(_Mappings, b"\x30" + length + value)
+    return tuple((one.issuer.dotted_string, one.subject.dotted_string) for one in decoded.mappings)

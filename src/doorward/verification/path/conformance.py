@@ -1,0 +1,190 @@
+"""What one certificate breaks by itself, whatever stands above and below it.
+
+1. Form: both algorithm fields agree, an issuer is named, the key is strong, nothing critical is unknown.
+2. Dates: both ends included (4.1.2.5), in whole seconds.
+3. An authority is a CA of version 3 that may sign certificates; its extended key usage, where it has
+   one, holds the purpose asked for.
+4. The leaf's extended key usage holds the purpose.
+5. Where the profile is held (`hold_profile`), the musts of section 4 that bind whoever makes certificates:
+   criticality, key identifiers, serial numbers, subjects, no CA's extensions in an end entity.
+   PKITS has valid paths that break some of these on purpose, so they are a switch.
+
+Standard: RFC 5280 sections 4.1, 4.2, 6.1.3, 6.1.4 and 6.1.5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
+
+from doorward.verification.path.certificate import PROCESSED, VERSION_3, PathCertificate
+from doorward.verification.path.policies import PolicyInputs
+from doorward.verification.path.rules import PathFault, PathRule
+from doorward.verification.path.signatures import Strength, is_strong_key
+
+CLIENT_AUTH = ExtendedKeyUsageOID.CLIENT_AUTH.dotted_string
+_ANY_PURPOSE = ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE.dotted_string
+_EC = bytes.fromhex("06072a8648ce3d0201")  # id-ecPublicKey
+_NAMED_CURVE = _EC + b"\x06"  # ... and an object identifier for the curve
+_SERIAL_BITS = 159  # 20 octets, the first bit is the sign (4.1.2.2)
+
+_PROCESSED = frozenset(oid.dotted_string for oid in PROCESSED)
+_NEVER_CRITICAL = frozenset(
+    oid.dotted_string
+    for oid in (
+        ExtensionOID.AUTHORITY_KEY_IDENTIFIER,
+        ExtensionOID.SUBJECT_KEY_IDENTIFIER,
+        ExtensionOID.AUTHORITY_INFORMATION_ACCESS,
+        ExtensionOID.SUBJECT_INFORMATION_ACCESS,
+        ExtensionOID.FRESHEST_CRL,
+    )
+)
+_ALWAYS_CRITICAL = frozenset(
+    oid.dotted_string
+    for oid in (
+        ExtensionOID.BASIC_CONSTRAINTS,
+        ExtensionOID.POLICY_CONSTRAINTS,
+        ExtensionOID.INHIBIT_ANY_POLICY,
+    )
+)
+"""In authorities. nameConstraints are enforced whether critical or not: the public web's own authorities
+once had to leave them uncritical, and nothing is lost by believing them."""
+_ALTERNATIVE_NAME = ExtensionOID.SUBJECT_ALTERNATIVE_NAME.dotted_string
+_NAME_CONSTRAINTS = ExtensionOID.NAME_CONSTRAINTS.dotted_string
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathInputs:
+    """What is asked of a path, besides the time: the inputs of RFC 5280 section 6.1.1 and ours.
+
+    Args:
+        purpose: dotted extended key usage that the leaf is for; None asks for none.
+        purpose_stated: whether the leaf must name it; otherwise none named, or any, is enough.
+        max_intermediates: CAs between anchor and leaf, self-issued ones not counted.
+        hold_profile: step 5.
+        policies: see `PolicyInputs`.
+        strength: which keys and hashes are strong enough.
+    """
+
+    purpose: str | None = CLIENT_AUTH
+    purpose_stated: bool = True
+    max_intermediates: int = 8
+    hold_profile: bool = True
+    policies: PolicyInputs = field(default_factory=PolicyInputs)
+    strength: Strength = field(default_factory=Strength)
+
+
+def check_leaf(leaf: PathCertificate, inputs: PathInputs, now: datetime) -> tuple[PathFault, ...]:
+    """Return what the end of a path breaks by itself."""
+    return tuple(
+        _fault(leaf, rule, detail)
+        for rule, detail in (
+            *_check_form(leaf, inputs),
+            *_check_dates(leaf, now),
+            *_check_leaf_purpose(leaf, inputs),
+            *(_check_leaf_profile(leaf) if inputs.hold_profile else ()),
+        )
+    )
+
+
+def check_authority(
+    authority: PathCertificate, inputs: PathInputs, now: datetime, *, anchor: bool
+) -> tuple[PathFault, ...]:
+    """Return what an anchor or intermediate breaks by itself."""
+    return tuple(
+        _fault(authority, rule, detail)
+        for rule, detail in (
+            *_check_form(authority, inputs),
+            *_check_dates(authority, now),
+            *_check_authority(authority, inputs),
+            *(_check_authority_profile(authority, anchor=anchor) if inputs.hold_profile else ()),
+        )
+    )
+
+
+_Found = Iterator[tuple[PathRule, str]]
+
+
+def _fault(certificate: PathCertificate, rule: PathRule, detail: str) -> PathFault:
+    return PathFault(rule=rule, certificate=certificate.sha256, detail=detail)
+
+
+def _check_form(certificate: PathCertificate, inputs: PathInputs) -> _Found:
+    """Step 1."""
+    if not certificate.algorithms_agree:
+        yield PathRule.ALGORITHM_FIELDS_DIFFER, ""
+    if not certificate.issuer:
+        yield PathRule.ISSUER_EMPTY, ""
+    if not is_strong_key(certificate.key, inputs.strength):
+        yield PathRule.KEY_WEAK, "" if certificate.key is not None else "a kind of key that is not known"
+    elif not certificate.key_algorithm.startswith(_NAMED_CURVE) and certificate.key_algorithm.startswith(_EC):
+        yield PathRule.KEY_WEAK, "a curve by its parameters, not by name (RFC 5480 section 2.1.1)"
+    if not certificate.critical <= _PROCESSED:
+        yield PathRule.CRITICAL_EXTENSION_UNKNOWN, ", ".join(sorted(certificate.critical - _PROCESSED))
+
+
+def _check_dates(certificate: PathCertificate, now: datetime) -> _Found:
+    """Step 2; a moment within the last second is not after it."""
+    if now < certificate.not_before:
+        yield PathRule.NOT_YET_VALID, f"from {certificate.not_before:%Y-%m-%d %H:%M:%S}Z"
+    if now.replace(microsecond=0) > certificate.not_after:
+        yield PathRule.EXPIRED, f"since {certificate.not_after:%Y-%m-%d %H:%M:%S}Z"
+
+
+def _check_authority(authority: PathCertificate, inputs: PathInputs) -> _Found:
+    """Step 3."""
+    if authority.version is not VERSION_3:
+        yield PathRule.VERSION_NOT_3, ""
+    if not authority.is_ca:
+        yield PathRule.NOT_A_CA, ""
+    if authority.key_usage is not None and not authority.key_usage.key_cert_sign:
+        yield PathRule.CANNOT_SIGN_CERTIFICATES, ""
+    purposes = authority.purposes
+    if inputs.purpose and purposes is not None and not purposes & {inputs.purpose, _ANY_PURPOSE}:
+        yield PathRule.PURPOSE_WRONG, "its extended key usage excludes the leaf's"
+
+
+def _check_leaf_purpose(leaf: PathCertificate, inputs: PathInputs) -> _Found:
+    """Step 4."""
+    if inputs.purpose is None or (leaf.purposes is not None and inputs.purpose in leaf.purposes):
+        return
+    if inputs.purpose_stated or (leaf.purposes is not None and _ANY_PURPOSE not in leaf.purposes):
+        yield PathRule.PURPOSE_WRONG, ""
+
+
+def _check_profile(certificate: PathCertificate, *, anchor: bool = False) -> _Found:
+    """Step 5, for all; nothing above an anchor needs to be found, so it need not name who signed it."""
+    if certificate.critical & _NEVER_CRITICAL:
+        yield PathRule.CRITICALITY_WRONG, ", ".join(sorted(certificate.critical & _NEVER_CRITICAL))
+    if certificate.authority_key_id is None and not certificate.self_issued and not anchor:
+        yield PathRule.KEY_IDENTIFIER_MISSING, "authorityKeyIdentifier"
+    if certificate.serial.bit_length() > _SERIAL_BITS:
+        yield PathRule.SERIAL_TOO_LONG, ""
+
+
+def _check_authority_profile(authority: PathCertificate, *, anchor: bool) -> _Found:
+    yield from _check_profile(authority, anchor=anchor)
+    uncritical = (authority.present & _ALWAYS_CRITICAL) - authority.critical
+    if uncritical:
+        yield PathRule.CRITICALITY_WRONG, ", ".join(sorted(uncritical))
+    if authority.subject_key_id is None:
+        yield PathRule.KEY_IDENTIFIER_MISSING, "subjectKeyIdentifier"
+    if not authority.subject:
+        yield PathRule.SUBJECT_EMPTY, ""
+
+
+def _check_leaf_profile(leaf: PathCertificate) -> _Found:
+    yield from _check_profile(leaf)
+    if leaf.version is not VERSION_3:
+        yield PathRule.VERSION_NOT_3, ""
+    if not leaf.subject and _ALTERNATIVE_NAME not in leaf.critical:
+        yield PathRule.SUBJECT_EMPTY, "and no critical subjectAltName"
+    if leaf.is_ca:
+        return
+    if leaf.key_usage is not None and leaf.key_usage.key_cert_sign:
+        yield PathRule.NOT_A_CA, "but its key usage says that it signs certificates"
+    if _NAME_CONSTRAINTS in leaf.present:
+        yield PathRule.NOT_A_CA, "but it has name constraints"

@@ -1,0 +1,152 @@
+"""Certificate policies along a path: the valid policies, as a graph that cannot grow out of hand.
+
+RFC 5280's tree may grow with the power of the path's length (CVE-2023-0464). RFC 9618 replaces it by a
+graph with one node for each policy and depth; what it accepts is the same. Only what the verdict needs is
+kept: for each depth a map from a policy to the policies expected of the next certificate, and to the
+policies above it.
+
+Standard: RFC 5280 sections 6.1.2 to 6.1.5, as updated by RFC 9618 section 5.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from doorward.verification.path.certificate import ANY_POLICY, PathCertificate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyInputs:
+    """The inputs (c), (e), (f), (g) of RFC 5280 section 6.1.1.
+
+    `acceptable` is the user-initial-policy-set, dotted; None stands for any policy.
+    """
+
+    acceptable: frozenset[str] | None = None
+    explicit: bool = False
+    inhibit_mapping: bool = False
+    inhibit_any: bool = False
+
+
+@dataclass(slots=True)
+class _Node:
+    """One valid policy at one depth: what it expects below, and which policies above lead to it."""
+
+    expected: set[str]
+    parents: set[str] = field(default_factory=set)
+
+
+class PolicyGraph:
+    """The state of policy processing; `take` each certificate in order, then `finish`.
+
+    Args:
+        inputs: see `PolicyInputs`.
+        length: certificates in the path, the anchor not counted.
+    """
+
+    def __init__(self, inputs: PolicyInputs, length: int) -> None:
+        self._inputs = inputs
+        self._explicit = 0 if inputs.explicit else length + 1
+        self._any = 0 if inputs.inhibit_any else length + 1
+        self._mapping = 0 if inputs.inhibit_mapping else length + 1
+        self._depths: list[dict[str, _Node]] | None = [{ANY_POLICY: _Node({ANY_POLICY})}]
+
+    def take(self, certificate: PathCertificate, *, last: bool) -> bool:
+        """Steps (d) to (f) of 6.1.3; return whether the path may go on."""
+        if certificate.policies is None:
+            self._depths = None
+        elif self._depths is not None:
+            may_be_any = self._any > 0 or (not last and certificate.self_issued)
+            self._depths.append(
+                self._next_depth(certificate.policies, self._depths[-1], may_be_any=may_be_any)
+            )
+            if not self._depths[-1]:
+                self._depths = None
+        return self._explicit > 0 or self._depths is not None
+
+    @staticmethod
+    def _next_depth(
+        policies: frozenset[str], above: dict[str, _Node], *, may_be_any: bool
+    ) -> dict[str, _Node]:
+        """Step (d): the nodes of the next depth, each with the policies above that expect it."""
+        depth: dict[str, _Node] = {}
+        for policy in policies - {ANY_POLICY}:
+            parents = {name for name, node in above.items() if policy in node.expected}
+            if not parents and ANY_POLICY in above:
+                parents = {ANY_POLICY}
+            if parents:
+                depth[policy] = _Node({policy}, parents)
+        if ANY_POLICY in policies and may_be_any:
+            expected = {policy for node in above.values() for policy in node.expected}
+            for policy in expected - depth.keys():
+                parents = {name for name, node in above.items() if policy in node.expected}
+                depth[policy] = _Node({policy}, parents)
+        return depth
+
+    def prepare(self, certificate: PathCertificate) -> bool:
+        """Steps (a), (b) and (h) to (j) of 6.1.4; return whether the path may go on."""
+        if any(ANY_POLICY in pair for pair in certificate.mappings):
+            return False
+        if certificate.mappings and self._depths is not None:
+            self._map(certificate)
+        if not certificate.self_issued:
+            self._explicit = max(0, self._explicit - 1)
+            self._mapping = max(0, self._mapping - 1)
+            self._any = max(0, self._any - 1)
+        if certificate.explicit_policy is not None:
+            self._explicit = min(self._explicit, certificate.explicit_policy)
+        if certificate.inhibit_mapping is not None:
+            self._mapping = min(self._mapping, certificate.inhibit_mapping)
+        if certificate.inhibit_any is not None:
+            self._any = min(self._any, certificate.inhibit_any)
+        return True
+
+    def _map(self, certificate: PathCertificate) -> None:
+        """Step (b) of 6.1.4."""
+        assert self._depths is not None
+        depth = self._depths[-1]
+        mapped: dict[str, set[str]] = {}
+        for issuer, subject in certificate.mappings:
+            mapped.setdefault(issuer, set()).add(subject)
+        for policy, subjects in mapped.items():
+            if self._mapping > 0:
+                if policy in depth:
+                    depth[policy].expected = subjects
+                elif ANY_POLICY in depth:
+                    depth[policy] = _Node(subjects, {ANY_POLICY})
+            else:
+                depth.pop(policy, None)
+        if not depth:
+            self._depths = None
+
+    def finish(self, certificate: PathCertificate) -> bool:
+        """Steps (a), (b) and (g) of 6.1.5; return whether the path is acceptable."""
+        self._explicit = max(0, self._explicit - 1)
+        if certificate.explicit_policy == 0:
+            self._explicit = 0
+        return self._explicit > 0 or bool(self.constrained())
+
+    def constrained(self) -> frozenset[str]:
+        """Return the policies that hold for the path and are acceptable (user-constrained-policy-set).
+
+        `2.5.29.32.0` in it means any policy.
+        """
+        valid = self._valid()
+        wanted = self._inputs.acceptable
+        if wanted is None:
+            return frozenset(valid)
+        return wanted if ANY_POLICY in valid else wanted & valid
+
+    def _valid(self) -> set[str]:
+        """Return the policies in the terms of the first authority that named them (6.1.5 g 2 to 4)."""
+        if self._depths is None:
+            return set()
+        reached = set(self._depths[-1])
+        valid = reached & {ANY_POLICY}
+        for depth in reversed(self._depths[1:]):
+            nodes = {policy: depth[policy] for policy in reached}
+            valid |= {
+                name for name, node in nodes.items() if name != ANY_POLICY and node.parents == {ANY_POLICY}
+            }
+            reached = {parent for node in nodes.values() for parent in node.parents}
+        return valid

@@ -1,0 +1,62 @@
+"""What a verifier trusts and knows: anchors, the intermediates that may sign, and who signed whom.
+
+A store never changes; whoever imports or drops an authority makes another. Signatures between its own
+certificates are checked once and remembered, so a connection pays for the leaf's signature only.
+Standard: RFC 5280 section 6.1.1 (d); RFC 5937: an anchor's own constraints hold too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from doorward.verification.path.certificate import PathCertificate
+from doorward.verification.path.names import CanonicalName
+from doorward.verification.path.signatures import Strength, verifies
+
+STORE_LIMIT = 10_000
+"""Certificates. A bridge with every authority of a country has some hundreds."""
+_REMEMBERED = 100_000
+
+
+class TrustStore:
+    """Trust anchors and intermediates; safe to share between threads.
+
+    Args:
+        anchors: trusted by decision; a path ends at the first it meets.
+        intermediates: known, never trusted by themselves.
+
+    Raises:
+        ValueError: more than `STORE_LIMIT` certificates.
+    """
+
+    def __init__(
+        self, anchors: Iterable[PathCertificate], intermediates: Iterable[PathCertificate] = ()
+    ) -> None:
+        self._anchors = {one.sha256: one for one in anchors}
+        others = {one.sha256: one for one in intermediates if one.sha256 not in self._anchors}
+        if len(self._anchors) + len(others) > STORE_LIMIT:
+            raise ValueError(f"a store holds at most {STORE_LIMIT} certificates")
+        self._by_subject: dict[CanonicalName, list[PathCertificate]] = {}
+        for one in (*self._anchors.values(), *others.values()):
+            self._by_subject.setdefault(one.subject, []).append(one)
+        self._members = self._anchors.keys() | others.keys()
+        self._signed: dict[tuple[str, str, Strength], bool] = {}
+
+    def is_anchor(self, certificate: PathCertificate) -> bool:
+        """Return whether a path may end here."""
+        return certificate.sha256 in self._anchors
+
+    def named(self, name: CanonicalName) -> Sequence[PathCertificate]:
+        """Return all certificates with this subject, anchors first."""
+        return self._by_subject.get(name, ())
+
+    def remembered(self, child: PathCertificate, issuer: PathCertificate, strength: Strength) -> bool | None:
+        """Return what is known of a signature; None where it was never checked."""
+        return self._signed.get((child.sha256, issuer.sha256, strength))
+
+    def check_signature(self, child: PathCertificate, issuer: PathCertificate, strength: Strength) -> bool:
+        """Return whether `issuer` signed `child`; remember it where both are of this store."""
+        holds = verifies(issuer.key, child.certificate, strength)
+        if child.sha256 in self._members and len(self._signed) < _REMEMBERED:
+            self._signed[child.sha256, issuer.sha256, strength] = holds
+        return holds

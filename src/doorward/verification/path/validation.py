@@ -1,0 +1,96 @@
+"""RFC 5280 section 6.1 for one complete path: what depends on several certificates at once.
+
+A path comes in with each certificate checked by itself (conformance) and each signature and name chained
+(building). Left are:
+
+1. path length: every authority's limit, and ours, self-issued certificates not counted (6.1.4 l, m);
+2. names: those of every certificate within the constraints of every authority above it; self-issued
+   certificates are excepted, the leaf never (6.1.3 b, c; 6.1.4 g);
+3. policies: the graph of valid policies, and whether one is left that is acceptable (6.1.3 d to f,
+   6.1.4 a, b, h to j, 6.1.5 a, b, g).
+
+Standard: RFC 5280 section 6.1; RFC 5937 for the anchor's constraints; RFC 9618.
+Not checked here: revocation, which is asked afterwards of a path that is otherwise good.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from doorward.verification.path.certificate import PathCertificate
+from doorward.verification.path.conformance import PathInputs
+from doorward.verification.path.constraints import ComparisonBudget, NameRefused, check_names
+from doorward.verification.path.policies import PolicyGraph
+from doorward.verification.path.rules import PathFault, PathRule
+
+Path = tuple[PathCertificate, ...]
+"""Leaf first, anchor last; at least two certificates."""
+
+
+def check_path(path: Path, inputs: PathInputs, budget: ComparisonBudget) -> tuple[PathFault, ...]:
+    """Return what a complete path breaks; empty where it is good.
+
+    Args:
+        path: leaf first, anchor last.
+        inputs: what is asked of it.
+        budget: of name comparisons, shared by all paths of one judgement.
+
+    Raises:
+        ComparisonsExceeded: the budget is used up.
+    """
+    return (*_check_length(path, inputs), *_check_names(path, budget), *_check_policies(path, inputs))
+
+
+def _check_length(path: Path, inputs: PathInputs) -> Sequence[PathFault]:
+    """Step 1: below an authority with a limit of n stand at most n that are not self-issued, and the leaf."""
+    faults = []
+    below = 0
+    for authority in path[1:]:
+        if authority.path_length is not None and below > authority.path_length:
+            faults.append(
+                PathFault(
+                    rule=PathRule.PATH_TOO_LONG,
+                    certificate=authority.sha256,
+                    detail=f"{below} authorities below it, at most {authority.path_length}",
+                )
+            )
+        below += not authority.self_issued
+    count = sum(not one.self_issued for one in path[1:-1])
+    if count > inputs.max_intermediates:
+        detail = f"{count} intermediates, at most {inputs.max_intermediates}"
+        faults.append(PathFault(rule=PathRule.PATH_TOO_LONG, certificate=path[0].sha256, detail=detail))
+    return faults
+
+
+def _check_names(path: Path, budget: ComparisonBudget) -> Sequence[PathFault]:
+    """Step 2."""
+    faults = []
+    for position, authority in enumerate(path):
+        if authority.subtrees is None:
+            continue
+        for depth, below in enumerate(path[:position]):
+            if depth and below.self_issued:
+                continue
+            try:
+                check_names(below.names, authority.subtrees, budget)
+            except NameRefused as refused:
+                detail = f"{refused} of {authority.sha256[:16]}"
+                faults.append(
+                    PathFault(rule=PathRule.NAME_NOT_PERMITTED, certificate=below.sha256, detail=detail)
+                )
+    return faults
+
+
+def _check_policies(path: Path, inputs: PathInputs) -> Sequence[PathFault]:
+    """Step 3, from the anchor down, the anchor's own policies left out (6.1.1)."""
+    graph = PolicyGraph(inputs.policies, len(path) - 1)
+    for position in range(len(path) - 2, -1, -1):
+        certificate = path[position]
+        last = position == 0
+        if not graph.take(certificate, last=last):
+            return [PathFault(rule=PathRule.POLICY_NOT_ACCEPTABLE, certificate=certificate.sha256)]
+        if not last and not graph.prepare(certificate):
+            return [PathFault(rule=PathRule.POLICY_MAPPING_INVALID, certificate=certificate.sha256)]
+    if not graph.finish(path[0]):
+        return [PathFault(rule=PathRule.POLICY_NOT_ACCEPTABLE, certificate=path[0].sha256)]
+    return []

@@ -1,0 +1,1 @@
+"""Revocation: what CRLs and OCSP answers say of a certificate, in three values."""

@@ -1,0 +1,137 @@
+"""The status of every certificate of a path, from the CRLs that are there.
+
+1. From the anchor down, so that nothing rests on an authority that was revoked itself; the anchor's own
+   status is nobody's to say.
+2. Whoever signed a CRL and is not in the path needs a good path of its own to the same anchor, and a
+   good status: section 6.3.3 (f).
+3. The first that is revoked ends it; one that is undetermined leaves the whole undetermined.
+
+Not here: where evidence comes from, and whether undetermined may pass (the anchor's policy says).
+Standard: RFC 5280 section 6.3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from doorward.core.entities import Outcome
+from doorward.verification.path.building import judge_path
+from doorward.verification.path.certificate import PathCertificate
+from doorward.verification.path.conformance import PathInputs
+from doorward.verification.path.names import CanonicalName
+from doorward.verification.path.policies import PolicyInputs
+from doorward.verification.path.store import TrustStore
+from doorward.verification.path.validation import Path
+from doorward.verification.revocation.crl import Crl
+from doorward.verification.revocation.crl_judging import CrlRules, judge_by_crls
+from doorward.verification.revocation.status import Status, StatusFinding
+
+SIGNER_DEPTH = 3
+"""How far signers of CRLs about signers of CRLs are followed."""
+
+
+class CrlShelf:
+    """CRLs, found by whose certificates they may list; never changes."""
+
+    def __init__(self, crls: Iterable[Crl] = ()) -> None:
+        self._direct: dict[CanonicalName, tuple[Crl, ...]] = {}
+        self._indirect: tuple[Crl, ...] = ()
+        for crl in crls:
+            if crl.scope.indirect:
+                self._indirect += (crl,)
+            else:
+                self._direct[crl.issuer] = (*self._direct.get(crl.issuer, ()), crl)
+
+    def about(self, certificate: PathCertificate) -> tuple[Crl, ...]:
+        """Return the CRLs that may speak of a certificate; indirect ones may speak of anybody's."""
+        return (*self._direct.get(certificate.issuer, ()), *self._indirect)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusSources:
+    """What a status is judged from.
+
+    Args:
+        crls: see `CrlShelf`.
+        store: where signers of CRLs are found, and their paths.
+        inputs: as for the path; purpose and policies do not concern signers of CRLs.
+        rules: how CRLs are judged.
+    """
+
+    crls: CrlShelf
+    store: TrustStore
+    inputs: PathInputs
+    rules: CrlRules
+
+
+def judge_path_status(path: Path, sources: StatusSources, now: datetime) -> tuple[StatusFinding, ...]:
+    """Return the status of each certificate of a path but the anchor, anchor's side first.
+
+    Args:
+        path: leaf first, good without regard to revocation.
+        sources: see `StatusSources`.
+        now: aware, UTC.
+
+    Returns:
+        Findings up to and including the first that is not good.
+
+    Standard: RFC 5280 section 6.3.
+    """
+    return _Judge(sources, now).judge(path, 0)
+
+
+class _Judge:
+    """One judgement; signers that are being judged are not asked about themselves."""
+
+    def __init__(self, sources: StatusSources, now: datetime) -> None:
+        self._sources, self._now = sources, now
+        purposes = replace(sources.inputs, purpose=None, policies=PolicyInputs())
+        self._inputs = purposes
+        self._signers: dict[tuple[str, str], bool] = {}
+        self._depth = 0
+
+    def judge(self, path: Path, depth: int) -> tuple[StatusFinding, ...]:
+        findings = []
+        for position in range(len(path) - 2, -1, -1):
+            finding = self._judge_one(path[position:], depth)
+            findings.append(finding)
+            if finding.status is not Status.GOOD:
+                break
+        return tuple(findings)
+
+    def _judge_one(self, path: Path, depth: int) -> StatusFinding:
+        crls = self._sources.crls.about(path[0])
+        return judge_by_crls(
+            path,
+            crls,
+            self._now,
+            lambda crl, below: self._find_signers(crl, below, depth),
+            self._sources.rules,
+        )
+
+    def _find_signers(self, crl: Crl, path: Path, depth: int) -> Iterator[PathCertificate]:
+        """Step 2."""
+        anchor = path[-1]
+        in_path = {one.sha256 for one in path}
+        if anchor.subject == crl.issuer:
+            yield anchor
+        if depth >= SIGNER_DEPTH:
+            return
+        for candidate in self._sources.store.named(crl.issuer):
+            if candidate.sha256 == path[1].sha256:
+                continue
+            key = (candidate.sha256, anchor.sha256)
+            if key not in self._signers:
+                self._signers[key] = False  # whoever is asked about itself meanwhile is not good yet
+                self._signers[key] = candidate.sha256 in in_path or self._is_good(candidate, anchor, depth)
+            if self._signers[key]:
+                yield candidate
+
+    def _is_good(self, candidate: PathCertificate, anchor: PathCertificate, depth: int) -> bool:
+        judgement = judge_path(candidate, self._sources.store, self._inputs, self._now)
+        if judgement.outcome is not Outcome.GOOD or judgement.path[-1].sha256 != anchor.sha256:
+            return False
+        findings = self.judge(judgement.path, depth + 1)
+        return all(finding.status is Status.GOOD for finding in findings)

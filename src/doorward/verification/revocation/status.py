@@ -1,0 +1,40 @@
+"""What is known of a certificate's status, in three values, with the evidence kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+from typing import NoReturn
+
+
+class Status(Enum):
+    """Whether a certificate is revoked; undetermined is never good."""
+
+    GOOD = "good"
+    REVOKED = "revoked"
+    UNDETERMINED = "undetermined"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusFinding:
+    """One certificate's status.
+
+    Args:
+        status: see `Status`.
+        certificate: its SHA-256, hex.
+        evidence: SHA-256 of each CRL or OCSP answer that it rests on, hex.
+        reason: of the revocation, a kebab word; empty where none is given.
+        fresh_until: when the evidence ends; None where undetermined.
+        why: where undetermined, what was wrong with each piece of evidence.
+    """
+
+    status: Status
+    certificate: str
+    evidence: tuple[str, ...] = ()
+    reason: str = ""
+    fresh_until: datetime | None = None
+    why: tuple[str, ...] = ()
+
+    def __bool__(self) -> NoReturn:
+        raise TypeError("a StatusFinding has no truth value; compare .status")
