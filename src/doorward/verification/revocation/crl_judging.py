@@ -17,7 +17,7 @@ Standard: RFC 5280 sections 4.2.1.13, 5.2.4, 5.2.5 and 6.3.3.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -25,9 +25,10 @@ from cryptography import x509
 
 from doorward.verification.path.certificate import PathCertificate
 from doorward.verification.path.names import CanonicalName, canonicalise_name
-from doorward.verification.path.signatures import Strength, verifies
+from doorward.verification.path.signatures import Strength
 from doorward.verification.path.validation import Path
 from doorward.verification.revocation.crl import ALL_REASONS, Crl, PointNames, read_point_names
+from doorward.verification.revocation.shelf import Shelf
 from doorward.verification.revocation.status import Status, StatusFinding
 from doorward.verification.revocation.words import name_reason
 
@@ -66,13 +67,13 @@ class CrlRules:
 
 
 def judge_by_crls(
-    path: Path, crls: Sequence[Crl], now: datetime, find_signers: FindSigners, rules: CrlRules
+    path: Path, shelf: Shelf, now: datetime, find_signers: FindSigners, rules: CrlRules
 ) -> StatusFinding:
     """Return the status of the first certificate of a path.
 
     Args:
         path: the certificate, its issuer, and on to the anchor; good without regard to revocation.
-        crls: all that are known, of whatever issuer; complete ones and deltas.
+        shelf: the CRLs that are at hand.
         now: aware, UTC.
         find_signers: see `FindSigners`; asked only for CRLs that concern the certificate.
         rules: see `CrlRules`.
@@ -82,7 +83,8 @@ def judge_by_crls(
 
     Standard: RFC 5280 section 6.3.3.
     """
-    judgement = _Judgement(path, crls, now, find_signers, rules)
+    crls = shelf.crls_about(path[0])
+    judgement = _Judgement(path, shelf, now, find_signers, rules)
     for point in _points(path[0]):
         for crl in crls:
             if crl.base is None and judgement.take(point, crl):
@@ -96,9 +98,9 @@ class _Judgement:
     """The state of one judgement: reasons covered, CRLs used, faults met."""
 
     def __init__(
-        self, path: Path, crls: Sequence[Crl], now: datetime, find_signers: FindSigners, rules: CrlRules
+        self, path: Path, shelf: Shelf, now: datetime, find_signers: FindSigners, rules: CrlRules
     ) -> None:
-        self._path, self._crls, self._now = path, crls, now
+        self._path, self._shelf, self._now = path, shelf, now
         self._find_signers, self._rules = find_signers, rules
         self.covered: frozenset[x509.ReasonFlags] = frozenset()
         self._used: list[Crl] = []
@@ -147,13 +149,13 @@ class _Judgement:
     def _signed(self, crl: Crl, signer: PathCertificate) -> bool:
         if signer.key_usage is not None and not signer.key_usage.crl_sign:
             return False
-        return verifies(signer.key, crl.crl, self._rules.strength)
+        return self._shelf.is_signed(crl, signer, self._rules.strength)
 
     def _find_delta(self, complete: Crl) -> Crl | None:
         """Steps (c) and (h): the newest delta that builds on this complete CRL (5.2.4)."""
         fitting = [
             delta
-            for delta in self._crls
+            for delta in self._shelf.crls_about(self._path[0])
             if delta.base is not None
             and delta.issuer == complete.issuer
             and delta.scope == complete.scope

@@ -1,10 +1,11 @@
-"""The status of every certificate of a path, from the CRLs that are there.
+"""The status of every certificate of a path, from the evidence that is at hand.
 
 1. From the anchor down, so that nothing rests on an authority that was revoked itself; the anchor's own
    status is nobody's to say.
-2. Whoever signed a CRL and is not in the path needs a good path of its own to the same anchor, and a
+2. OCSP answers and CRLs are both asked. Revoked by either is revoked; good by either is good otherwise.
+3. Whoever signed a CRL and is not in the path needs a good path of its own to the same anchor, and a
    good status: section 6.3.3 (f).
-3. The first that is revoked ends it; one that is undetermined leaves the whole undetermined.
+4. The first that is revoked ends it; one that is undetermined leaves the whole undetermined.
 
 Not here: where evidence comes from, and whether undetermined may pass (the anchor's policy says).
 Standard: RFC 5280 section 6.3.
@@ -12,7 +13,7 @@ Standard: RFC 5280 section 6.3.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -20,33 +21,17 @@ from doorward.core.entities import Outcome
 from doorward.verification.path.building import judge_path
 from doorward.verification.path.certificate import PathCertificate
 from doorward.verification.path.conformance import PathInputs
-from doorward.verification.path.names import CanonicalName
 from doorward.verification.path.policies import PolicyInputs
 from doorward.verification.path.store import TrustStore
 from doorward.verification.path.validation import Path
 from doorward.verification.revocation.crl import Crl
 from doorward.verification.revocation.crl_judging import CrlRules, judge_by_crls
+from doorward.verification.revocation.ocsp import OcspRules, judge_by_ocsp
+from doorward.verification.revocation.shelf import Shelf
 from doorward.verification.revocation.status import Status, StatusFinding
 
 SIGNER_DEPTH = 3
 """How far signers of CRLs about signers of CRLs are followed."""
-
-
-class CrlShelf:
-    """CRLs, found by whose certificates they may list; never changes."""
-
-    def __init__(self, crls: Iterable[Crl] = ()) -> None:
-        self._direct: dict[CanonicalName, tuple[Crl, ...]] = {}
-        self._indirect: tuple[Crl, ...] = ()
-        for crl in crls:
-            if crl.scope.indirect:
-                self._indirect += (crl,)
-            else:
-                self._direct[crl.issuer] = (*self._direct.get(crl.issuer, ()), crl)
-
-    def about(self, certificate: PathCertificate) -> tuple[Crl, ...]:
-        """Return the CRLs that may speak of a certificate; indirect ones may speak of anybody's."""
-        return (*self._direct.get(certificate.issuer, ()), *self._indirect)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,16 +39,18 @@ class StatusSources:
     """What a status is judged from.
 
     Args:
-        crls: see `CrlShelf`.
+        shelf: CRLs and OCSP answers.
         store: where signers of CRLs are found, and their paths.
         inputs: as for the path; purpose and policies do not concern signers of CRLs.
-        rules: how CRLs are judged.
+        crl_rules: how CRLs are judged.
+        ocsp_rules: how OCSP answers are judged.
     """
 
-    crls: CrlShelf
+    shelf: Shelf
     store: TrustStore
     inputs: PathInputs
-    rules: CrlRules
+    crl_rules: CrlRules
+    ocsp_rules: OcspRules
 
 
 def judge_path_status(path: Path, sources: StatusSources, now: datetime) -> tuple[StatusFinding, ...]:
@@ -102,17 +89,28 @@ class _Judge:
         return tuple(findings)
 
     def _judge_one(self, path: Path, depth: int) -> StatusFinding:
-        crls = self._sources.crls.about(path[0])
-        return judge_by_crls(
-            path,
-            crls,
-            self._now,
-            lambda crl, below: self._find_signers(crl, below, depth),
-            self._sources.rules,
-        )
+        """Step 2: whoever says that it is revoked is believed before whoever says that it is not."""
+        findings = [*self._ask_answers(path), self._ask_crls(path, depth)]
+        for status in (Status.REVOKED, Status.GOOD):
+            for finding in findings:
+                if finding.status is status:
+                    return finding
+        why = tuple(word for finding in findings for word in finding.why)
+        return StatusFinding(status=Status.UNDETERMINED, certificate=path[0].sha256, why=why)
+
+    def _ask_answers(self, path: Path) -> Iterator[StatusFinding]:
+        rules = self._sources.ocsp_rules
+        for answer in self._sources.shelf.answers_about(path[0]):
+            yield judge_by_ocsp(path[0], path[1], answer, self._now, rules)
+
+    def _ask_crls(self, path: Path, depth: int) -> StatusFinding:
+        def find_signers(crl: Crl, below: Path) -> Iterator[PathCertificate]:
+            return self._find_signers(crl, below, depth)
+
+        return judge_by_crls(path, self._sources.shelf, self._now, find_signers, self._sources.crl_rules)
 
     def _find_signers(self, crl: Crl, path: Path, depth: int) -> Iterator[PathCertificate]:
-        """Step 2."""
+        """Step 3."""
         anchor = path[-1]
         in_path = {one.sha256 for one in path}
         if anchor.subject == crl.issuer:

@@ -1,0 +1,58 @@
+"""The evidence that is at hand, ready to be asked: CRLs by issuer, OCSP answers by certificate.
+
+A shelf never changes; whoever fetches something newer makes another with `with_crls` or `with_answers`.
+Whether a signature on a CRL holds is found out once, so that a connection pays for a look-up only.
+
+Not here: fetching (runtime), judging (crl_judging, ocsp).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from doorward.verification.path.certificate import PathCertificate
+from doorward.verification.path.names import CanonicalName
+from doorward.verification.path.signatures import Strength, verifies
+from doorward.verification.revocation.crl import Crl
+
+_REMEMBERED = 10_000
+
+
+class Shelf:
+    """CRLs and OCSP answers; safe to share between threads.
+
+    Args:
+        crls: complete ones and deltas, of whatever issuer.
+        answers: SHA-256 of a certificate (hex) -> OCSPResponses in DER about it, newest first.
+    """
+
+    def __init__(
+        self, crls: Iterable[Crl] = (), answers: Mapping[str, tuple[bytes, ...]] | None = None
+    ) -> None:
+        self._direct: dict[CanonicalName, tuple[Crl, ...]] = {}
+        self._indirect: tuple[Crl, ...] = ()
+        for crl in crls:
+            if crl.scope.indirect:
+                self._indirect += (crl,)
+            else:
+                self._direct[crl.issuer] = (*self._direct.get(crl.issuer, ()), crl)
+        self._answers = dict(answers or {})
+        self._signed: dict[tuple[str, str, Strength], bool] = {}
+
+    def crls_about(self, certificate: PathCertificate) -> tuple[Crl, ...]:
+        """Return the CRLs that may speak of a certificate; indirect ones may speak of anybody's."""
+        return (*self._direct.get(certificate.issuer, ()), *self._indirect)
+
+    def answers_about(self, certificate: PathCertificate) -> tuple[bytes, ...]:
+        """Return the OCSP answers about a certificate, newest first."""
+        return self._answers.get(certificate.sha256, ())
+
+    def is_signed(self, crl: Crl, signer: PathCertificate, strength: Strength) -> bool:
+        """Return whether a CRL's signature is by this key: RFC 5280 section 6.3.3 (g)."""
+        key = (crl.sha256, signer.sha256, strength)
+        known = self._signed.get(key)
+        if known is None:
+            known = verifies(signer.key, crl.crl, strength)
+            if len(self._signed) < _REMEMBERED:
+                self._signed[key] = known
+        return known
