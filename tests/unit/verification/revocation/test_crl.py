@@ -1,0 +1,134 @@
+"""CRLs, bytes to facts."""
+
+from __future__ import annotations
+
+import pytest
+from cryptography import x509
+from cryptography.x509.oid import ObjectIdentifier
+
+from doorward.core.errors import MalformedInput
+from doorward.verification.revocation import crl as module
+from doorward.verification.revocation.crl import ALL_REASONS, parse_crl
+from tests.support.path_ca import certify, name
+from tests.support.ports import NOON
+from tests.support.status_ca import HOUR, crl_of, entry, list_of, listed_for, scope
+
+ROOT = certify("Root")
+OTHER = certify("Other")
+UNKNOWN = x509.UnrecognizedExtension(ObjectIdentifier("1.3.6.1.4.1.55738.666.1"), b"\x05\x00")
+
+
+def code_of(der: bytes) -> str:
+    """The code that a CRL is refused with."""
+    with pytest.raises(MalformedInput) as caught:
+        parse_crl(der)
+    return caught.value.code
+
+
+def test_a_list_is_found_by_serial():
+    """Who is listed is found with the reason, whoever is not is not."""
+    crl = list_of(ROOT, 7, entry(9, x509.ReasonFlags.key_compromise), number=5)
+    assert crl.find(ROOT.parsed.subject, 7) == (True, None)
+    assert crl.find(ROOT.parsed.subject, 9) == (True, x509.ReasonFlags.key_compromise)
+    assert crl.find(ROOT.parsed.subject, 8) == (False, None)
+    assert crl.find(OTHER.parsed.subject, 7) == (False, None)
+    assert (crl.number, crl.base, crl.issuer) == (5, None, ROOT.parsed.subject)
+    assert (crl.this_update, crl.next_update) == (NOON - HOUR, NOON + HOUR)
+
+
+def test_an_indirect_list_names_the_issuer_until_another_is_named():
+    """RFC 5280 section 5.3.3: an entry without an issuer has the one before it, the first the CRL's own."""
+    crl = list_of(
+        ROOT,
+        1,
+        entry(2, None, listed_for(OTHER)),
+        3,
+        entry(4, None, listed_for(ROOT)),
+        scope=scope(indirect_crl=True),
+    )
+    assert [crl.find(ROOT.parsed.subject, one)[0] for one in (1, 2, 3, 4)] == [True, False, False, True]
+    assert [crl.find(OTHER.parsed.subject, one)[0] for one in (1, 2, 3, 4)] == [False, True, True, False]
+
+
+def test_the_scope_is_read():
+    """A distribution point by its full name; one relative to the issuer is completed; reasons stay apart."""
+    url = x509.UniformResourceIdentifier("http://crl.example/1")
+    crl = list_of(
+        ROOT, scope=scope(full_name=[url, x509.DirectoryName(name("Point"))], only_contains_user_certs=True)
+    )
+    assert crl.scope.points == {
+        ("UniformResourceIdentifier", "http://crl.example/1"),
+        ("DirectoryName", certify("Point").parsed.subject),
+    }
+    assert crl.scope.only_users
+    relative = x509.RelativeDistinguishedName([x509.NameAttribute(x509.NameOID.COMMON_NAME, "Part")])
+    some = frozenset({x509.ReasonFlags.key_compromise})
+    crl = list_of(ROOT, scope=scope(relative_name=relative, only_some_reasons=some))
+    assert crl.scope.points == {("DirectoryName", (*ROOT.parsed.subject, ((("2.5.4.3", "part")),)))}
+    assert crl.scope.reasons == some < ALL_REASONS
+    assert list_of(ROOT).scope.points is None
+
+
+def test_a_delta_says_what_it_builds_on():
+    """The base's number makes it a delta."""
+    assert list_of(ROOT, number=6, base=5).base == 5
+
+
+def test_what_may_not_be_used_is_refused():
+    """Unknown critical extensions of the list or an entry, a missing or critical number (5.2, 5.2.3, 5.3)."""
+    assert code_of(crl_of(ROOT, extra=[(UNKNOWN, True)])) == "crl-unusable"
+    assert code_of(crl_of(ROOT, entry(7, None, (UNKNOWN, True)))) == "crl-unusable"
+    assert code_of(crl_of(ROOT, number=None)) == "crl-unusable"
+    assert code_of(crl_of(ROOT, number=None, extra=[(x509.CRLNumber(1), True)])) == "crl-unusable"
+    assert parse_crl(crl_of(ROOT, entry(7, None, (UNKNOWN, False)), extra=[(UNKNOWN, False)])).number == 1
+
+
+@pytest.mark.parametrize("der", [b"", b"\x30\x00", bytes(100), b"-----BEGIN X509 CRL-----"])
+def test_other_bytes_are_malformed(der):
+    """Whatever is no CRL is refused with one code."""
+    assert code_of(der) == "crl-malformed"
+
+
+def test_an_entry_of_nobody_is_malformed():
+    """An issuer that is no directory name names nobody."""
+    nobody = (x509.CertificateIssuer([x509.DNSName("a.example")]), True)
+    assert code_of(crl_of(ROOT, entry(7, None, nobody))) == "crl-malformed"
+
+
+def test_bytes_after_the_list_are_malformed():
+    """One CRL has one encoding."""
+    assert code_of(crl_of(ROOT) + b"\x00") == "crl-malformed"
+
+
+def test_the_size_is_limited(monkeypatch):
+    """What is larger than allowed is not looked at."""
+    der = crl_of(ROOT)
+    monkeypatch.setattr(module, "CRL_LIMIT", len(der))
+    assert parse_crl(der).number == 1
+    monkeypatch.setattr(module, "CRL_LIMIT", len(der) - 1)
+    assert code_of(der) == "crl-too-large"
+
+
+def test_without_a_next_update_nobody_knows_how_long_it_holds():
+    """RFC 5280 section 5.1.2.5 demands it."""
+    der = crl_of(ROOT)
+    end = x509.load_der_x509_crl(der).next_update_utc
+    assert end is not None
+    field = b"\x17\x0d" + f"{end:%y%m%d%H%M%S}Z".encode()
+    signed = x509.load_der_x509_crl(der).tbs_certlist_bytes
+    shorter = signed.replace(field, b"", 1)
+    shorter = shorter[:1] + _length(len(signed) - len(field) - _head(signed)) + shorter[_head(signed) :]
+    rest = der[der.index(signed) + len(signed) :]
+    body = shorter + rest
+    assert code_of(b"\x30" + _length(len(body)) + body) == "crl-unusable"
+
+
+def _length(size: int) -> bytes:
+    if size < 0x80:
+        return bytes((size,))
+    octets = size.to_bytes((size.bit_length() + 7) // 8)
+    return bytes((0x80 | len(octets),)) + octets
+
+
+def _head(der: bytes) -> int:
+    return 2 + (der[1] & 0x7F if der[1] & 0x80 else 0)

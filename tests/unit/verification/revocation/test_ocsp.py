@@ -1,0 +1,213 @@
+"""What an OCSP answer says of a certificate, and whether it is believed."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509 import ocsp
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from doorward.verification.path.signatures import Strength
+from doorward.verification.revocation import ocsp as module
+from doorward.verification.revocation.ocsp import OcspRules, judge_by_ocsp
+from doorward.verification.revocation.status import Status
+from tests.support.path_ca import certify, rsa_key
+from tests.support.ports import NOON
+from tests.support.status_ca import HOUR, OCSP_RULES, answer_about
+
+ROOT = certify("Root")
+ISSUING = certify("Issuing", ROOT)
+ALICE = certify("alice", ISSUING, ca=False)
+SIGNING = (ExtendedKeyUsageOID.OCSP_SIGNING,)
+SECOND = timedelta(seconds=1)
+
+
+def responder(issuer=ISSUING, **options):
+    """A delegated responder."""
+    return certify("Responder", issuer, ca=False, **{"purposes": SIGNING, **options})
+
+
+def ask(answer, *, of=ALICE, issuer=ISSUING, now=NOON, rules=OCSP_RULES, nonce=None):
+    """The finding."""
+    return judge_by_ocsp(of.parsed, issuer.parsed, answer, now, rules, nonce=nonce)
+
+
+def why(answer, **options):
+    """Why the status is undetermined."""
+    found = ask(answer, **options)
+    assert (found.status, found.evidence, found.fresh_until) == (Status.UNDETERMINED, (), None)
+    (text,) = found.why
+    return text.removeprefix("OCSP answer: ")
+
+
+def test_good_and_revoked():
+    """With the reason, and the answer's end."""
+    found = ask(answer_about(ALICE, ISSUING))
+    assert (found.status, found.reason, found.fresh_until) == (Status.GOOD, "", NOON + HOUR)
+    assert len(found.evidence) == 1
+    options = {"status": ocsp.OCSPCertStatus.REVOKED, "reason": x509.ReasonFlags.key_compromise}
+    found = ask(answer_about(ALICE, ISSUING, **options))
+    assert (found.status, found.reason) == (Status.REVOKED, "key-compromise")
+
+
+def test_unknown_is_not_good():
+    """The responder says that it does not know."""
+    answer = answer_about(ALICE, ISSUING, status=ocsp.OCSPCertStatus.UNKNOWN)
+    assert why(answer) == "the responder does not know the certificate"
+
+
+@pytest.mark.parametrize("algorithm", [hashes.SHA1(), hashes.SHA256(), hashes.SHA384(), hashes.SHA512()])
+def test_names_and_keys_are_compared_by_any_digest(algorithm):
+    """SHA-1 is what RFC 5019 asks for; it protects nothing here."""
+    assert ask(answer_about(ALICE, ISSUING, hash_algorithm=algorithm)).status is Status.GOOD
+
+
+def test_a_digest_that_is_not_listed_matches_nobody():
+    """SHA-224 is in no profile."""
+    assert (
+        why(answer_about(ALICE, ISSUING, hash_algorithm=hashes.SHA224()))
+        == "it is not about this certificate"
+    )
+
+
+def test_an_answer_about_somebody_else():
+    """Another serial; the same serial of another issuer (name), and of another key under its name."""
+    root_issued = certify("alice", ROOT, ca=False)
+    assert why(answer_about(root_issued, ROOT)) == "it is not about this certificate"
+    twin = certify("Issuing", ROOT)
+    assert why(answer_about(ALICE, twin)) == "it is not about this certificate"
+
+
+def test_only_so_many_single_responses_are_looked_at(monkeypatch):
+    """An answer full of others' is put aside."""
+    monkeypatch.setattr(module, "SINGLE_LIMIT", 0)
+    assert why(answer_about(ALICE, ISSUING)) == "it is not about this certificate"
+
+
+@pytest.mark.parametrize("by_name", [True, False])
+def test_a_delegated_responder(by_name):
+    """Signed by the same issuer, marked for OCSP signing, named by key or name."""
+    assert ask(answer_about(ALICE, ISSUING, responder=responder(), by_name=by_name)).status is Status.GOOD
+
+
+@pytest.mark.parametrize(
+    "delegate",
+    [
+        responder(purposes=()),
+        responder(purposes=(ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE,)),
+        responder(not_after=NOON - SECOND),
+        responder(not_before=NOON + SECOND),
+        responder(ROOT),
+        responder(signer=ec.generate_private_key(ec.SECP256R1())),
+    ],
+    ids=["no purpose", "any purpose", "expired", "not yet valid", "another issuer's", "forged"],
+)
+def test_a_responder_without_authority(delegate):
+    """RFC 6960 section 4.2.2.2: the issuer itself, or whom it marked for this."""
+    assert why(answer_about(ALICE, ISSUING, responder=delegate)) == "nobody who may sign it is named in it"
+
+
+def test_a_responder_whose_certificate_is_missing():
+    """It is named, and cannot be judged."""
+    delegate = responder()
+    answer = answer_about(ALICE, ISSUING, responder=delegate, included=[ISSUING])
+    assert why(answer) == "nobody who may sign it is named in it"
+
+
+def test_a_responder_among_others():
+    """Certificates of others in the answer do not matter, nor do those that do not parse."""
+    delegate = responder()
+    odd = certify(
+        "Odd", ISSUING, ca=False, raw=[(x509.ExtensionOID.SUBJECT_ALTERNATIVE_NAME, b"\x05", False)]
+    )
+    answer = answer_about(ALICE, ISSUING, responder=delegate, included=[odd, ROOT, delegate])
+    assert ask(answer).status is Status.GOOD
+
+
+def test_the_named_responder_must_have_signed():
+    """One bit of the signature is another."""
+    answer = answer_about(ALICE, ISSUING)
+    assert why(answer[:-1] + bytes((answer[-1] ^ 1,))) == "its signature does not verify"
+
+
+def test_what_stands_inside_is_parsed_late_and_may_not_parse():
+    """A digest that nobody knows; a certificate of a version that there is not."""
+    sha1, unknown = bytes.fromhex("06052b0e03021a"), bytes.fromhex("06052b0e03027f")
+    answer = answer_about(ALICE, ISSUING)
+    assert sha1 in answer
+    assert why(answer.replace(sha1, unknown)) == "it does not parse"
+    answer = answer_about(ALICE, ISSUING, responder=responder())
+    version = bytes.fromhex("a003020102")
+    assert version in answer
+    assert (
+        why(answer.replace(version, bytes.fromhex("a003020107"))) == "nobody who may sign it is named in it"
+    )
+
+
+def test_weak_signatures_do_not_count():
+    """RSA of 1024 bits."""
+    weak = certify("Weak", ROOT, key=rsa_key(1024))
+    leaf = certify("bob", weak, ca=False)
+    assert why(answer_about(leaf, weak), of=leaf, issuer=weak) == "its signature does not verify"
+
+
+@pytest.mark.parametrize(
+    ("begins", "ends", "now", "reason"),
+    [
+        (NOON + timedelta(minutes=5), None, NOON, None),
+        (NOON + timedelta(minutes=5, seconds=1), None, NOON, "it is from the future"),
+        (NOON - HOUR, NOON, NOON, None),
+        (NOON - HOUR, NOON, NOON + SECOND, "it is out of date"),
+        (NOON - timedelta(days=7), None, NOON, None),
+        (NOON - timedelta(days=7, seconds=1), None, NOON, "it is out of date"),
+        (NOON - timedelta(days=7, seconds=1), NOON + HOUR, NOON, "it is out of date"),
+    ],
+)
+def test_times(begins, ends, now, reason):
+    """To the second: skew of five minutes, next update, seven days at most whatever it says."""
+    answer = answer_about(ALICE, ISSUING, this_update=begins, next_update=ends)
+    found = ask(answer, now=now)
+    assert found.why == ((f"OCSP answer: {reason}",) if reason else ())
+
+
+def test_a_grace_extends_the_next_update():
+    """What an operator allows comes on top, and the finding ends with it."""
+    rules = OcspRules(strength=Strength(), grace=timedelta(minutes=5))
+    answer = answer_about(ALICE, ISSUING, next_update=NOON)
+    assert ask(answer, now=NOON + timedelta(minutes=5), rules=rules).fresh_until == NOON + timedelta(
+        minutes=5
+    )
+    assert why(answer, now=NOON + timedelta(minutes=5, seconds=1), rules=rules) == "it is out of date"
+
+
+def test_nonces():
+    """What was sent comes back; nothing was sent, nothing is asked."""
+    nonce = bytes(range(32))
+    assert ask(answer_about(ALICE, ISSUING, nonce=nonce), nonce=nonce).status is Status.GOOD
+    assert ask(answer_about(ALICE, ISSUING, nonce=nonce)).status is Status.GOOD
+    assert why(answer_about(ALICE, ISSUING, nonce=bytes(32)), nonce=nonce) == "its nonce is another"
+    assert why(answer_about(ALICE, ISSUING), nonce=nonce) == "it lacks the nonce that was sent"
+
+
+@pytest.mark.parametrize("answer", [b"", b"\x30\x00", bytes(100), b"OCSP"])
+def test_other_bytes(answer):
+    """Whatever is no answer."""
+    assert why(answer) == "it does not parse"
+
+
+def test_a_responder_that_is_busy():
+    """TryLater and its kin say nothing of the certificate."""
+    busy = ocsp.OCSPResponseBuilder.build_unsuccessful(ocsp.OCSPResponseStatus.TRY_LATER)
+    from cryptography.hazmat.primitives.serialization import Encoding
+
+    assert why(busy.public_bytes(Encoding.DER)) == "the responder says try later"
+
+
+def test_the_size_is_limited():
+    """64 KiB and not a byte more are looked at."""
+    assert why(bytes(module.ANSWER_LIMIT)) == "it does not parse"
+    assert why(bytes(module.ANSWER_LIMIT + 1)) == "it is too large"

@@ -1,0 +1,378 @@
+"""What CRLs say of the certificates of a path.
+
+Root -> Issuing -> alice        unless a docstring draws another
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509 import ocsp
+
+from doorward.verification.path.signatures import Strength
+from doorward.verification.revocation.crl_judging import CrlRules
+from doorward.verification.revocation.status import Status
+from tests.support.path_ca import certify, name
+from tests.support.ports import NOON
+from tests.support.status_ca import HOUR, answer_about, entry, list_of, listed_for, scope, statuses
+
+R = x509.ReasonFlags
+ROOT = certify("Root")
+ISSUING = certify("Issuing", ROOT)
+ALICE = certify("alice", ISSUING, ca=False)
+PATH = (ALICE, ISSUING, ROOT)
+ROOT_LIST = list_of(ROOT)
+
+
+def of_leaf(*crls, path=PATH, others=(), **options):
+    """The finding about the leaf; those above it are good."""
+    *above, leaf = statuses(path, *others, crls=[ROOT_LIST, *crls], **options)
+    assert [one.status for one in above] == [Status.GOOD] * (len(path) - 2)
+    return leaf
+
+
+def point(full=None, *, relative=None, reasons=None, issuer=None):
+    """A crlDistributionPoints extension of one point."""
+    names = [x509.DirectoryName(name(issuer))] if issuer else None
+    return x509.CRLDistributionPoints([x509.DistributionPoint(full, relative, reasons, names)])
+
+
+def url(text):
+    """A point's name."""
+    return [x509.UniformResourceIdentifier(text)]
+
+
+def test_who_is_not_listed_is_good():
+    """The evidence is kept, with its end."""
+    crl = list_of(ISSUING, 8)
+    found = of_leaf(crl)
+    assert (found.status, found.evidence, found.fresh_until) == (Status.GOOD, (crl.sha256,), NOON + HOUR)
+    assert found.certificate == ALICE.parsed.sha256
+
+
+def test_who_is_listed_is_revoked():
+    """With the reason where there is one."""
+    assert of_leaf(list_of(ISSUING, 7)).status is Status.REVOKED
+    assert of_leaf(list_of(ISSUING, entry(7, R.key_compromise))).reason == "key-compromise"
+    assert of_leaf(list_of(ISSUING, 7)).reason == ""
+
+
+def test_a_finding_has_no_truth_value():
+    """Nobody can forget undetermined."""
+    with pytest.raises(TypeError):
+        bool(of_leaf(list_of(ISSUING)))
+
+
+def test_without_a_list_nothing_is_known():
+    """The authority's list says nothing of whom it did not issue."""
+    found = of_leaf()
+    assert (found.status, found.why, found.fresh_until) == (
+        Status.UNDETERMINED,
+        ("no CRL speaks of it",),
+        None,
+    )
+
+
+def test_a_revoked_authority_ends_it():
+    """Whatever the authority says of the leaf does not count any more."""
+    (found,) = statuses(PATH, crls=[list_of(ROOT, 7), list_of(ISSUING)])
+    assert (found.status, found.certificate) == (Status.REVOKED, ISSUING.parsed.sha256)
+
+
+@pytest.mark.parametrize(
+    ("options", "now", "why"),
+    [
+        ({"this_update": NOON + timedelta(seconds=1)}, NOON, "it begins later"),
+        ({"next_update": NOON - timedelta(seconds=1)}, NOON, "it is out of date"),
+        ({"signer": ec.generate_private_key(ec.SECP256R1())}, NOON, "nobody who may sign it did"),
+        ({"scope": scope(only_contains_attribute_certs=True)}, NOON, "it is for attribute certificates"),
+        ({"scope": scope(only_contains_ca_certs=True)}, NOON, "it is for authorities"),
+        (
+            {"scope": scope(full_name=url("http://other.example"))},
+            NOON,
+            "it is for another distribution point",
+        ),
+    ],
+)
+def test_an_unfit_list_leaves_it_undetermined(options, now, why):
+    """The reason is kept, with the list's digest."""
+    crl = list_of(ISSUING, **options)
+    found = of_leaf(crl, now=now)
+    assert (found.status, found.why) == (Status.UNDETERMINED, (f"{crl.sha256[:16]}: {why}",))
+
+
+def test_the_last_second_of_a_list_counts_and_a_grace_extends_it():
+    """NextUpdate itself is still within; what an operator allows comes on top."""
+    late = NOON + timedelta(minutes=5)
+    assert of_leaf(list_of(ISSUING, next_update=NOON)).status is Status.GOOD
+    stale = list_of(ISSUING, next_update=NOON)
+    assert of_leaf(stale, now=late).status is Status.UNDETERMINED
+    lenient = CrlRules(strength=Strength(), grace=timedelta(minutes=5))
+    assert of_leaf(stale, now=late, crl_rules=lenient).status is Status.GOOD
+
+
+def test_a_list_for_users_is_not_about_authorities():
+    """onlyContainsUserCerts: the issuing authority is not covered by it, the leaf is."""
+    (found,) = statuses(PATH, crls=[list_of(ROOT, scope=scope(only_contains_user_certs=True))])
+    assert found.status is Status.UNDETERMINED
+    assert of_leaf(list_of(ISSUING, scope=scope(only_contains_user_certs=True))).status is Status.GOOD
+
+
+def test_whoever_signs_lists_must_be_allowed_to():
+    """KeyUsage without cRLSign: the signature is right and does not count (6.3.3 f); none at all may."""
+    mute = certify("Mute", ROOT, usage=("key_cert_sign",))
+    leaf = certify("bob", mute, ca=False)
+    assert of_leaf(list_of(mute), path=(leaf, mute, ROOT)).status is Status.UNDETERMINED
+    free = certify("Free", ROOT, drop=[x509.KeyUsage])
+    leaf = certify("bob", free, ca=False)
+    assert of_leaf(list_of(free), path=(leaf, free, ROOT)).status is Status.GOOD
+
+
+class TestPartitions:
+    """Several lists, each for a distribution point or for some reasons."""
+
+    HERE = url("http://crl.example/3")
+    LEAF = certify("carol", ISSUING, ca=False, extra=[(point(HERE), False)])
+    PATH = (LEAF, ISSUING, ROOT)
+
+    def test_the_list_of_its_own_point_counts(self):
+        """Another point's list says nothing, even when the certificate is on it."""
+        own = list_of(ISSUING, scope=scope(full_name=self.HERE))
+        other = list_of(ISSUING, 7, scope=scope(full_name=url("http://crl.example/4")))
+        assert of_leaf(other, own, path=self.PATH).status is Status.GOOD
+        assert of_leaf(other, path=self.PATH).status is Status.UNDETERMINED
+
+    def test_a_point_relative_to_the_issuer(self):
+        """Both sides complete the same part with the issuer's name (4.2.1.13)."""
+        relative = x509.RelativeDistinguishedName([x509.NameAttribute(x509.NameOID.COMMON_NAME, "Part 1")])
+        leaf = certify("dora", ISSUING, ca=False, extra=[(point(relative=relative), False)])
+        crl = list_of(ISSUING, scope=scope(relative_name=relative))
+        assert of_leaf(crl, path=(leaf, ISSUING, ROOT)).status is Status.GOOD
+
+    def test_reasons_add_up(self):
+        """Only when every reason is covered is it good; a listed one revokes at once."""
+        some = frozenset({R.key_compromise, R.ca_compromise})
+        first = list_of(ISSUING, scope=scope(only_some_reasons=some))
+        rest = frozenset(R) - some - {R.unspecified, R.remove_from_crl}
+        second = list_of(ISSUING, scope=scope(only_some_reasons=rest))
+        assert of_leaf(first).status is Status.UNDETERMINED
+        found = of_leaf(first, second)
+        assert (found.status, set(found.evidence)) == (Status.GOOD, {first.sha256, second.sha256})
+        revoked = list_of(ISSUING, 7, scope=scope(only_some_reasons=rest))
+        assert of_leaf(first, revoked).status is Status.REVOKED
+
+    def test_a_list_that_covers_nothing_new_is_passed_over(self):
+        """Step (e): the second list for the same reasons is not asked."""
+        some = frozenset({R.key_compromise})
+        first, second = (list_of(ISSUING, number=n, scope=scope(only_some_reasons=some)) for n in (1, 2))
+        assert of_leaf(first, second).status is Status.UNDETERMINED
+
+    def test_a_point_for_some_reasons_covers_those_only(self):
+        """Reasons in the certificate's own point narrow what its list covers."""
+        leaf = certify(
+            "emil", ISSUING, ca=False, extra=[(point(self.HERE, reasons=frozenset({R.superseded})), False)]
+        )
+        own = list_of(ISSUING, scope=scope(full_name=self.HERE))
+        assert of_leaf(own, path=(leaf, ISSUING, ROOT)).status is Status.UNDETERMINED
+
+
+class TestDeltas:
+    """A delta counts only with the complete list that it builds on (5.2.4)."""
+
+    @pytest.mark.parametrize(
+        ("number", "base", "counts"),
+        [(6, 5, True), (6, 4, True), (6, 6, False), (5, 5, False), (4, 3, False)],
+    )
+    def test_numbers(self, number, base, counts):
+        """Base <= complete (5) < delta."""
+        found = of_leaf(list_of(ISSUING, number=5), list_of(ISSUING, 7, number=number, base=base))
+        assert found.status is (Status.REVOKED if counts else Status.GOOD)
+
+    def test_a_delta_alone_is_nothing(self):
+        """Without its base the rest is unknown."""
+        assert of_leaf(list_of(ISSUING, number=6, base=5)).status is Status.UNDETERMINED
+
+    def test_a_hold_is_lifted_by_the_delta(self):
+        """removeFromCRL: listed in the base, good again (6.3.3 k)."""
+        held = list_of(ISSUING, entry(7, R.certificate_hold), number=5)
+        lifted = list_of(ISSUING, entry(7, R.remove_from_crl), number=6, base=5)
+        assert of_leaf(held).reason == "certificate-hold"
+        found = of_leaf(held, lifted)
+        assert (found.status, found.evidence) == (Status.GOOD, (held.sha256, lifted.sha256))
+
+    def test_the_newest_that_is_sound_counts(self):
+        """A stale or forged delta is passed over; the one before it is taken."""
+        base = list_of(ISSUING, number=5)
+        first = list_of(ISSUING, 7, number=6, base=5)
+        stale = list_of(ISSUING, number=8, base=5, next_update=NOON - timedelta(seconds=1))
+        assert of_leaf(base, first, stale).status is Status.REVOKED
+        assert of_leaf(base, stale).status is Status.GOOD
+
+    def test_another_scope_is_another_delta(self):
+        """The scope of both must be one (5.2.4 b)."""
+        other = list_of(ISSUING, 7, number=6, base=5, scope=scope(only_contains_user_certs=True))
+        assert of_leaf(list_of(ISSUING, number=5), other).status is Status.GOOD
+
+
+class TestIndirect:
+    """Lists by somebody else, whom the certificate names.
+
+    Root -> Issuing -> frida (cRLIssuer: Lister)
+    Root -> Lister
+    """
+
+    LISTER = certify("Lister", ROOT, usage=("crl_sign",), ca=False, purposes=())
+    LEAF = certify("frida", ISSUING, ca=False, extra=[(point(issuer="Lister"), False)])
+    PATH = (LEAF, ISSUING, ROOT)
+    INDIRECT = scope(indirect_crl=True)
+
+    def test_it_is_believed(self):
+        """The list's issuer has a good path to the same anchor."""
+        assert (
+            of_leaf(list_of(self.LISTER, scope=self.INDIRECT), path=self.PATH, others=(self.LISTER,)).status
+            is Status.GOOD
+        )
+        listed = entry(7, R.superseded, listed_for(ISSUING))
+        found = of_leaf(
+            list_of(self.LISTER, listed, scope=self.INDIRECT), path=self.PATH, others=(self.LISTER,)
+        )
+        assert (found.status, found.reason) == (Status.REVOKED, "superseded")
+
+    def test_the_same_serial_of_its_own_is_another_certificate(self):
+        """An entry without an issuer is the lister's."""
+        crl = list_of(self.LISTER, 7, scope=self.INDIRECT)
+        assert of_leaf(crl, path=self.PATH, others=(self.LISTER,)).status is Status.GOOD
+
+    def test_a_list_that_does_not_say_that_it_is_indirect(self):
+        """Without indirectCRL it speaks of its own certificates only (6.3.3 b 1)."""
+        assert (
+            of_leaf(list_of(self.LISTER), path=self.PATH, others=(self.LISTER,)).status is Status.UNDETERMINED
+        )
+
+    def test_whom_the_certificate_does_not_name(self):
+        """ALICE names nobody, so the lister may say nothing of her."""
+        crl = list_of(self.LISTER, scope=self.INDIRECT)
+        assert of_leaf(crl, others=(self.LISTER,)).status is Status.UNDETERMINED
+
+    def test_the_points_issuer_stands_for_its_name(self):
+        """IDP with a name, a point with an issuer only: the issuer's name must be it (6.3.3 b 2 i)."""
+        for text, status in (("Lister", Status.GOOD), ("Else", Status.UNDETERMINED)):
+            named = scope(indirect_crl=True, full_name=[x509.DirectoryName(name(text))])
+            assert (
+                of_leaf(list_of(self.LISTER, scope=named), path=self.PATH, others=(self.LISTER,)).status
+                is status
+            )
+
+    def test_a_stranger_of_that_name(self):
+        """Another anchor's Lister is nobody here: the paths must end at one anchor (6.3.3 f)."""
+        stranger = certify("Lister", certify("Root 2"), usage=("crl_sign",), ca=False, purposes=())
+        crl = list_of(stranger, scope=self.INDIRECT)
+        assert of_leaf(crl, path=self.PATH, others=(stranger,)).status is Status.UNDETERMINED
+
+    def test_a_revoked_lister_is_not_believed(self):
+        """The lister's own status is asked of its issuer's list."""
+        second = certify("Second", ROOT)
+        lister = certify("Lister", second, usage=("crl_sign",), ca=False, purposes=())
+        crl, others = list_of(lister, scope=self.INDIRECT), (lister, second)
+        assert of_leaf(list_of(second, 7), crl, path=self.PATH, others=others).status is Status.UNDETERMINED
+        assert of_leaf(list_of(second), crl, path=self.PATH, others=others).status is Status.GOOD
+
+    def test_nobody_vouches_for_himself(self):
+        """A lister whose own status only its own list tells is not believed."""
+        lister = certify(
+            "Lister",
+            ISSUING,
+            usage=("crl_sign",),
+            ca=False,
+            purposes=(),
+            extra=[(point(issuer="Lister"), False)],
+        )
+        crl = list_of(lister, scope=self.INDIRECT)
+        assert of_leaf(crl, path=self.PATH, others=(lister,)).status is Status.UNDETERMINED
+
+    def test_listers_of_listers_end(self):
+        """Each lister's status is told by the next one's list: they are followed three deep, no further."""
+        listers = [
+            certify(
+                f"Lister {n}",
+                ISSUING,
+                usage=("crl_sign",),
+                ca=False,
+                purposes=(),
+                extra=[(point(issuer=f"Lister {n + 1}"), False)],
+            )
+            for n in range(6)
+        ]
+        leaf = certify("greta", ISSUING, ca=False, extra=[(point(issuer="Lister 0"), False)])
+        crls = [list_of(one, scope=self.INDIRECT) for one in listers]
+        assert of_leaf(*crls, path=(leaf, ISSUING, ROOT), others=listers).status is Status.UNDETERMINED
+
+
+class TestRollover:
+    """An authority with two keys: certificates by the old one, lists by the new one.
+
+    Root -> Issuing (old key) -> hans;   Root -> Issuing (new key): signs the list
+    """
+
+    NEW = certify("Issuing", ROOT)
+
+    def test_the_new_key_may_sign_the_list(self):
+        """The same name, another key, a good path to the same anchor."""
+        assert of_leaf(list_of(self.NEW, 7), others=(self.NEW,)).status is Status.REVOKED
+        assert of_leaf(list_of(self.NEW), others=(self.NEW,)).status is Status.GOOD
+
+    def test_a_key_without_a_good_path_may_not(self):
+        """Expired, it signs nothing that counts."""
+        late = certify("Issuing", ROOT, not_after=NOON - timedelta(seconds=1))
+        assert of_leaf(list_of(late), others=(late,)).status is Status.UNDETERMINED
+
+    def test_the_anchor_signs_for_another_of_its_name(self):
+        """Root' (self-issued, new key, signed by Root) -> ida; the list of Root itself tells of her."""
+        second = certify("Root", ROOT)
+        leaf = certify("ida", second, ca=False)
+        found = statuses((leaf, second, ROOT), crls=[list_of(ROOT)])
+        assert [one.status for one in found] == [Status.GOOD, Status.GOOD]
+
+
+class TestBoth:
+    """OCSP answers and CRLs together."""
+
+    def test_an_answer_is_enough(self):
+        """No list is needed beside it."""
+        answers = {ALICE.parsed.sha256: (answer_about(ALICE, ISSUING),)}
+        assert of_leaf(answers=answers).status is Status.GOOD
+
+    def test_revoked_by_either_is_revoked(self):
+        """Who says that it is revoked is believed first."""
+        good = {ALICE.parsed.sha256: (answer_about(ALICE, ISSUING),)}
+        bad = {ALICE.parsed.sha256: (answer_about(ALICE, ISSUING, status=ocsp.OCSPCertStatus.REVOKED),)}
+        assert of_leaf(list_of(ISSUING, 7), answers=good).status is Status.REVOKED
+        assert of_leaf(list_of(ISSUING), answers=bad).status is Status.REVOKED
+
+    def test_what_was_wrong_with_each_is_kept(self):
+        """An unreadable answer and no list."""
+        found = of_leaf(answers={ALICE.parsed.sha256: (b"",)})
+        assert found.status is Status.UNDETERMINED
+        assert found.why == ("OCSP answer: it does not parse", "no CRL speaks of it")
+
+
+def test_a_signature_is_checked_once(monkeypatch):
+    """The second look costs no signature; a full memory only costs time."""
+    from doorward.verification.path.signatures import Strength
+    from doorward.verification.revocation import shelf as module
+
+    crl = list_of(ISSUING)
+    asked = []
+    real = module.verifies
+    monkeypatch.setattr(module, "verifies", lambda *words: asked.append(1) or real(*words))
+    one = module.Shelf([crl])
+    assert one.is_signed(crl, ISSUING.parsed, Strength())
+    assert one.is_signed(crl, ISSUING.parsed, Strength())
+    assert len(asked) == 1
+    monkeypatch.setattr(module, "_REMEMBERED", 0)
+    other = module.Shelf([crl])
+    assert [other.is_signed(crl, ISSUING.parsed, Strength()) for _ in range(2)] == [True, True]
+    assert len(asked) == 3
