@@ -115,10 +115,8 @@ def judge_path(
                 search.faults.update(dict.fromkeys(broken))
         except (WorkExceeded, ComparisonsExceeded) as exceeded:
             detail = str(exceeded) or "names"
-            search.faults[PathFault(rule=PathRule.WORK_EXCEEDED, certificate=leaf.sha256, detail=detail)] = (
-                None
-            )
-        faults = list(search.faults)
+            faults = [PathFault(rule=PathRule.WORK_EXCEEDED, certificate=leaf.sha256, detail=detail)]
+        faults += search.faults  # after what ended the search: the limit below must not cut that off
     return PathJudgement(outcome=Outcome.BAD, path=(), faults=tuple(faults[:FAULT_LIMIT]), judged_at=now)
 
 
@@ -147,6 +145,10 @@ class _Search:
                 yield longer
             elif len(longer) < DEPTH_LIMIT:
                 yield from self.paths(longer)
+            else:
+                self._note(
+                    PathRule.PATH_TOO_LONG, candidate, f"a path has at most {DEPTH_LIMIT} certificates"
+                )
         if not joined:
             self._note(PathRule.ISSUER_UNKNOWN, top)
 
@@ -181,5 +183,5 @@ class _Search:
             self._note(PathRule.SIGNATURE_INVALID, child)
         return holds
 
-    def _note(self, rule: PathRule, certificate: PathCertificate) -> None:
-        self.faults[PathFault(rule=rule, certificate=certificate.sha256)] = None
+    def _note(self, rule: PathRule, certificate: PathCertificate, detail: str = "") -> None:
+        self.faults[PathFault(rule=rule, certificate=certificate.sha256, detail=detail)] = None

@@ -26,6 +26,10 @@ from doorward.verification.path.names import CanonicalName, canonicalise_name
 CERTIFICATE_LIMIT = 64 * 1024
 """Bytes of DER. Honest authorities stay under 8 KiB; name constraints of whole countries reach 50 KiB."""
 
+POLICY_LIMIT = 256
+"""Policies, and mappings, of one certificate. Bridges between governments map some tens; without a limit
+the graph of policies along a path could cost seconds."""
+
 ANY_POLICY = "2.5.29.32.0"
 VERSION_3 = x509.Version.v3
 
@@ -41,6 +45,8 @@ PROCESSED = frozenset(
         ExtensionOID.POLICY_CONSTRAINTS,
         ExtensionOID.INHIBIT_ANY_POLICY,
         ExtensionOID.CRL_DISTRIBUTION_POINTS,
+        ExtensionOID.AUTHORITY_KEY_IDENTIFIER,
+        ExtensionOID.SUBJECT_KEY_IDENTIFIER,
     }
 )
 """What is processed here or by the judge of revocation, and may therefore be critical."""
@@ -60,6 +66,28 @@ class _Mappings:
 
 
 @asn1.sequence
+class _Subtree:
+    """One with minimum or maximum does not parse: section 4.2.1.10 allows to refuse them, not to ignore them."""
+
+    base: asn1.TLV
+
+
+@asn1.sequence
+class _NameConstraints:
+    """For that rule only; the library reads the names, and ignores minimum and maximum."""
+
+    permitted: Annotated[list[_Subtree] | None, asn1.Implicit(0)]
+    excluded: Annotated[list[_Subtree] | None, asn1.Implicit(1)]
+
+
+@asn1.sequence
+class _Extension:
+    oid: ObjectIdentifier
+    critical: Annotated[bool, asn1.Default(False)]  # noqa: FBT003  the library's own spelling
+    value: bytes
+
+
+@asn1.sequence
 class _KeyInfo:
     algorithm: asn1.TLV
     key: asn1.BitString
@@ -76,12 +104,12 @@ class _ToBeSigned:
     key: _KeyInfo
     issuer_unique: Annotated[asn1.BitString | None, asn1.Implicit(1)]
     subject_unique: Annotated[asn1.BitString | None, asn1.Implicit(2)]
-    extensions: Annotated[list[asn1.TLV] | None, asn1.Explicit(3)]
+    extensions: Annotated[list[_Extension] | None, asn1.Explicit(3)]
 
 
 @asn1.sequence
 class _Certificate:
-    """The outline of a certificate, for the one rule that needs it: both algorithm fields agree."""
+    """The outline of a certificate, for what the library does not tell: algorithm fields, mappings, bounds."""
 
     tbs: _ToBeSigned
     algorithm: asn1.TLV
@@ -193,6 +221,9 @@ def _read(certificate: x509.Certificate, der: bytes) -> PathCertificate:
     subject_key = find(x509.SubjectKeyIdentifier)
     authority_key = find(x509.AuthorityKeyIdentifier)
     outline = asn1.decode_der(_Certificate, der)
+    raw = {one.oid: bytes(one.value) for one in outline.tbs.extensions or ()}
+    if constraints is not None:
+        asn1.decode_der(_NameConstraints, raw[ExtensionOID.NAME_CONSTRAINTS])
     outer, inner = outline.algorithm, outline.tbs.algorithm
     return PathCertificate(
         certificate=certificate,
@@ -216,7 +247,7 @@ def _read(certificate: x509.Certificate, der: bytes) -> PathCertificate:
         names=read_names(certificate.subject, tuple(find(x509.SubjectAlternativeName) or ())),
         subtrees=read_subtrees(constraints) if constraints is not None else None,
         policies=_read_policies(policies) if policies is not None else None,
-        mappings=_read_mappings(extensions.get(ExtensionOID.POLICY_MAPPINGS)),
+        mappings=_read_mappings(raw.get(ExtensionOID.POLICY_MAPPINGS)),
         explicit_policy=policy_constraints.require_explicit_policy if policy_constraints else None,
         inhibit_mapping=policy_constraints.inhibit_policy_mapping if policy_constraints else None,
         inhibit_any=inhibit_any.skip_certs if inhibit_any is not None else None,
@@ -236,17 +267,18 @@ def _read_key(certificate: x509.Certificate) -> object | None:
 def _read_policies(extension: x509.CertificatePolicies) -> frozenset[str]:
     """A policy that stands twice is malformed: 4.2.1.4, "MUST NOT appear more than once"."""
     found = [one.policy_identifier.dotted_string for one in extension]
-    if len(set(found)) != len(found):
-        raise ValueError("a policy stands twice")
+    if len(set(found)) != len(found) or len(found) > POLICY_LIMIT:
+        raise ValueError("a policy stands twice, or there are too many")
     return frozenset(found)
 
 
-def _read_mappings(extension: x509.Extension[x509.ExtensionType] | None) -> tuple[tuple[str, str], ...]:
-    if extension is None or not isinstance(extension.value, x509.UnrecognizedExtension):
+def _read_mappings(value: bytes | None) -> tuple[tuple[str, str], ...]:
+    if value is None:
         return ()
-    value = extension.value.value
     size = len(value)
     octets = size.to_bytes((size.bit_length() + 7) // 8)
     length = octets if size < 0x80 else bytes((0x80 | len(octets),)) + octets  # noqa: PLR2004  X.690 section 8.1.3
     decoded = asn1.decode_der(_Mappings, b"\x30" + length + value)
+    if len(decoded.mappings) > POLICY_LIMIT:
+        raise ValueError("there are too many mappings")
     return tuple((one.issuer.dotted_string, one.subject.dotted_string) for one in decoded.mappings)

@@ -6,13 +6,15 @@
 4. Where any permitted subtree has the form of the name, one of them must hold it.
 5. What cannot be judged is refused where a constraint of its form exists: registeredID and otherName,
    and names or subtrees whose text is not of their form. x400Address and ediPartyName do not parse.
+   An address beyond ASCII (SmtpUTF8Mailbox) is an e-mail address that cannot be judged: it must not
+   escape the constraints of e-mail by its encoding (RFC 9598 section 6).
 
 Each authority's subtrees are held against every certificate below it (validation). That is the same as
 the intersection of permitted and the union of excluded subtrees of section 6.1: a name is in an
 intersection exactly where it is in each part.
 
 A wildcard name is in a permitted subtree where everything it stands for is, and in an excluded one
-where anything is.
+where anything is, some clients' reading included that it stands for several labels.
 
 Not here: whether a certificate is somebody's (identity).
 Standard: RFC 5280 section 4.2.1.10; host names in ASCII (RFC 9549).
@@ -41,9 +43,10 @@ _HOST = re.compile(rf"(?:{_LABEL}\.)*(?=[a-z0-9-]*[a-z_]){_LABEL}")  # the last 
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 _LOCAL_PART = re.compile(rf'{_ATOM}(?:\.{_ATOM})*|"(?:[ !#-\[\]-~]|\\[ -~])*"')
 _AUTHORITY = re.compile(
-    r"[A-Za-z][A-Za-z0-9+.-]*://(?:[^/?#@\s]*@)?(?P<host>[^/?#@:\s\[\]]+)(?::[0-9]*)?(?:[/?#]\S*)?"
+    r"[A-Za-z][A-Za-z0-9+.-]*://(?:[A-Za-z0-9._~!$&'()*+,;=:%-]*@)?(?P<host>[^/?#@:\s\[\]]+)(?::[0-9]*)?(?:[/?#]\S*)?"
 )
 _HOST_LIMIT = 253  # RFC 1035 section 2.3.4
+_SMTP_UTF8_MAILBOX = "1.3.6.1.5.5.7.8.9"
 
 
 class NameRefused(Exception):
@@ -189,6 +192,8 @@ def _read(name: x509.GeneralName, read_text: _Reader) -> ConstrainedName:
             return ConstrainedName(IP, address)
         case x509.DirectoryName(value=directory):
             return ConstrainedName(DIRECTORY, canonicalise_name(directory))
+        case x509.OtherName(type_id=oid) if oid.dotted_string == _SMTP_UTF8_MAILBOX:
+            return ConstrainedName(EMAIL, None)
         case x509.OtherName(type_id=oid):
             return ConstrainedName(f"other {oid.dotted_string}", None)
         case _:
@@ -196,8 +201,11 @@ def _read(name: x509.GeneralName, read_text: _Reader) -> ConstrainedName:
 
 
 def _read_host(text: str) -> str | None:
-    """Return a host name in lower case; None where it is none (an address, a space, a bad label)."""
-    host = text.lower()
+    """Return a host name in lower case; None where it is none (an address, a space, a bad label).
+
+    Beyond ASCII, lower case would make new hosts: the Kelvin sign becomes a `k`.
+    """
+    host = text.lower() if text.isascii() else ""
     return host if len(host) <= _HOST_LIMIT and _HOST.fullmatch(host) else None
 
 

@@ -1,12 +1,14 @@
 """Distinguished names compared as RFC 5280 section 7.1 asks, and nothing else about them.
 
 Two names are one where their relative distinguished names are, in order; attribute values are compared
-after Unicode normalisation (NFKC), case folding and with runs of white space taken as one space. The
-string type that a value was written in does not matter (UTF8String equals PrintableString).
+1. without the characters that nobody sees (RFC 4518 section 2.2: controls, soft hyphens, joiners, ...):
+   an excluded name must not come back with one of them inside,
+2. with runs of white space taken as one space,
+3. after Unicode normalisation (NFKC) and case folding.
+The string type that a value was written in does not matter (UTF8String equals PrintableString).
 
 Not here: what a name means (identity), and subtrees (constraints).
-Standard: RFC 5280 section 7.1; RFC 4518 section 2, less the tables of prohibited characters: a value that
-has one compares unequal to whatever lacks it, and a name is never folded into another by removal.
+Standard: RFC 5280 section 7.1; RFC 4518 section 2, less the tables of prohibited characters.
 """
 
 from __future__ import annotations
@@ -14,6 +16,12 @@ from __future__ import annotations
 import unicodedata
 
 from cryptography import x509
+
+NORMALISED_LIMIT = 256
+"""Characters. Normalisation costs the square of a run of combining characters: 64 KiB of them take seconds.
+X.520 gives most values 64 characters; a longer value than this is compared without it."""
+
+_VARIATION = frozenset("\u034f\u180b\u180c\u180d\ufffc") | {chr(code) for code in range(0xFE00, 0xFE10)}
 
 CanonicalName = tuple[tuple[tuple[str, str | bytes], ...], ...]
 """Relative names in order, most general first; each is its sorted (attribute type, value) pairs."""
@@ -35,7 +43,17 @@ def _canonicalise_value(value: str | bytes) -> str | bytes:
     """Return the prepared string; a value that is no string (a bit string) is compared as it is."""
     if isinstance(value, bytes):
         return value
-    if not value.isascii():
-        value = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", value).casefold())
-        return " ".join(value.split())
-    return " ".join(value.lower().split())
+    if value.isascii() and value.isprintable():
+        return " ".join(value.lower().split())
+    value = " ".join("".join(one for one in value if not _is_unseen(one)).split()).casefold()
+    if value.isascii() or len(value) > NORMALISED_LIMIT:
+        return value
+    value = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", value).casefold())
+    return " ".join(value.split())
+
+
+def _is_unseen(character: str) -> bool:
+    """Step 1; tabs, line ends and the like are white space."""
+    if unicodedata.category(character) == "Cc":
+        return character not in "\t\n\v\f\r\x85"
+    return unicodedata.category(character) == "Cf" or character in _VARIATION

@@ -19,7 +19,8 @@ from doorward.verification.path.certificate import ANY_POLICY, PathCertificate
 class PolicyInputs:
     """The inputs (c), (e), (f), (g) of RFC 5280 section 6.1.1.
 
-    `acceptable` is the user-initial-policy-set, dotted; None stands for any policy.
+    `acceptable` is the user-initial-policy-set, dotted; None stands for any policy, and so does a set with
+    anyPolicy in it.
     """
 
     acceptable: frozenset[str] | None = None
@@ -70,17 +71,19 @@ class PolicyGraph:
     ) -> dict[str, _Node]:
         """Step (d): the nodes of the next depth, each with the policies above that expect it."""
         depth: dict[str, _Node] = {}
+        expecting: dict[str, set[str]] = {}  # turned round once: a search for each policy would be quadratic
+        for name, node in above.items():
+            for policy in node.expected:
+                expecting.setdefault(policy, set()).add(name)
         for policy in policies - {ANY_POLICY}:
-            parents = {name for name, node in above.items() if policy in node.expected}
+            parents = expecting.get(policy, set())
             if not parents and ANY_POLICY in above:
                 parents = {ANY_POLICY}
             if parents:
                 depth[policy] = _Node({policy}, parents)
         if ANY_POLICY in policies and may_be_any:
-            expected = {policy for node in above.values() for policy in node.expected}
-            for policy in expected - depth.keys():
-                parents = {name for name, node in above.items() if policy in node.expected}
-                depth[policy] = _Node({policy}, parents)
+            for policy in expecting.keys() - depth.keys():
+                depth[policy] = _Node({policy}, expecting[policy])
         return depth
 
     def prepare(self, certificate: PathCertificate) -> bool:
@@ -133,7 +136,7 @@ class PolicyGraph:
         """
         valid = self._valid()
         wanted = self._inputs.acceptable
-        if wanted is None:
+        if wanted is None or ANY_POLICY in wanted:
             return frozenset(valid)
         return wanted if ANY_POLICY in valid else wanted & valid
 

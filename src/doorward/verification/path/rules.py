@@ -9,7 +9,6 @@ from enum import Enum
 class PathRule(Enum):
     """One rule of path validation, by kebab word; `.section` says where it stands."""
 
-    CERTIFICATE_MALFORMED = "certificate-malformed"
     VERSION_NOT_3 = "version-not-3"
     ALGORITHM_FIELDS_DIFFER = "algorithm-fields-differ"
     KEY_WEAK = "key-weak"
@@ -39,7 +38,6 @@ class PathRule(Enum):
 
 
 _SECTIONS = {
-    PathRule.CERTIFICATE_MALFORMED: "RFC 5280 section 4.1",
     PathRule.VERSION_NOT_3: "RFC 5280 section 6.1.4 (k)",
     PathRule.ALGORITHM_FIELDS_DIFFER: "RFC 5280 section 4.1.1.2",
     PathRule.KEY_WEAK: "RFC 5280 section 6.1.3 (a)(1), our minimum",

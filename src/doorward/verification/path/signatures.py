@@ -1,6 +1,7 @@
 """Signatures on certificates, CRLs and OCSP answers: which are strong enough, and whether one holds.
 
-Not here: whose key it should be (validation). No signature by an algorithm that is not listed is checked.
+Not here: whose key it should be (validation). No signature by an algorithm that is not listed is checked,
+nor one whose algorithm is not of the key's kind: what a certificate says of its signature must be true.
 Standard: RFC 5280 section 6.1.3 (a)(1); algorithms of RFC 4055, RFC 5758, RFC 8410 and RFC 9881.
 """
 
@@ -9,10 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, mldsa, padding, rsa
 from cryptography.x509 import ocsp
+from cryptography.x509.oid import SignatureAlgorithmOID as Algorithm
 
 _STRONG_HASHES = frozenset({"sha256", "sha384", "sha512", "sha3-256", "sha3-384", "sha3-512"})
 _LEGACY_HASHES = frozenset({"sha1", "sha224", "md5"})
@@ -24,6 +25,45 @@ _OWN_HASH = (
     mldsa.MLDSA65PublicKey,
     mldsa.MLDSA87PublicKey,
 )
+_SIGNS = {
+    **dict.fromkeys(
+        (
+            Algorithm.ECDSA_WITH_SHA1,
+            Algorithm.ECDSA_WITH_SHA224,
+            Algorithm.ECDSA_WITH_SHA256,
+            Algorithm.ECDSA_WITH_SHA384,
+            Algorithm.ECDSA_WITH_SHA512,
+            Algorithm.ECDSA_WITH_SHA3_256,
+            Algorithm.ECDSA_WITH_SHA3_384,
+            Algorithm.ECDSA_WITH_SHA3_512,
+        ),
+        ec.EllipticCurvePublicKey,
+    ),
+    **dict.fromkeys(
+        (
+            Algorithm.RSA_WITH_MD5,
+            Algorithm.RSA_WITH_SHA1,
+            Algorithm.RSA_WITH_SHA224,
+            Algorithm.RSA_WITH_SHA256,
+            Algorithm.RSA_WITH_SHA384,
+            Algorithm.RSA_WITH_SHA512,
+            Algorithm.RSA_WITH_SHA3_256,
+            Algorithm.RSA_WITH_SHA3_384,
+            Algorithm.RSA_WITH_SHA3_512,
+            Algorithm.RSASSA_PSS,
+        ),
+        rsa.RSAPublicKey,
+    ),
+    **dict.fromkeys(
+        (Algorithm.DSA_WITH_SHA1, Algorithm.DSA_WITH_SHA224, Algorithm.DSA_WITH_SHA256), dsa.DSAPublicKey
+    ),
+    Algorithm.ED25519: ed25519.Ed25519PublicKey,
+    Algorithm.ED448: ed448.Ed448PublicKey,
+    Algorithm.ML_DSA_44: mldsa.MLDSA44PublicKey,
+    Algorithm.ML_DSA_65: mldsa.MLDSA65PublicKey,
+    Algorithm.ML_DSA_87: mldsa.MLDSA87PublicKey,
+}
+"""Signature algorithm -> the kind of key that makes it."""
 _RSA_LIMIT = 16384  # bits: beyond it one verification costs more than a handshake
 
 
@@ -65,6 +105,8 @@ def verifies(key: object, signed: Signed, strength: Strength) -> bool:
     if not is_strong_key(key, strength):
         return False
     try:
+        if not isinstance(key, _SIGNS[signed.signature_algorithm_oid]):
+            return False
         hash_algorithm = signed.signature_hash_algorithm
         if hash_algorithm is not None and not is_strong_hash(hash_algorithm, strength):
             return False
@@ -81,19 +123,19 @@ def is_strong_hash(algorithm: hashes.HashAlgorithm, strength: Strength) -> bool:
 
 
 def _verify(key: object, signed: Signed, hash_algorithm: hashes.HashAlgorithm | None) -> None:
-    """Return where it holds; raise anything where it does not."""
+    """Return where it holds; raise anything where it does not. Algorithm and key are of one kind."""
     signature, content = signed.signature, _content(signed)
-    match key:
-        case ec.EllipticCurvePublicKey() if hash_algorithm is not None:
-            key.verify(signature, content, ec.ECDSA(hash_algorithm))
-        case rsa.RSAPublicKey() if hash_algorithm is not None:
-            key.verify(signature, content, _padding(signed), hash_algorithm)
-        case dsa.DSAPublicKey() if hash_algorithm is not None:
-            key.verify(signature, content, hash_algorithm)
-        case _ if hash_algorithm is None and isinstance(key, _OWN_HASH):
-            key.verify(signature, content)
-        case _:
-            raise InvalidSignature
+    if isinstance(key, _OWN_HASH):
+        key.verify(signature, content)
+        return
+    assert hash_algorithm is not None
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        key.verify(signature, content, ec.ECDSA(hash_algorithm))
+    elif isinstance(key, rsa.RSAPublicKey):
+        key.verify(signature, content, _padding(signed), hash_algorithm)
+    else:
+        assert isinstance(key, dsa.DSAPublicKey)
+        key.verify(signature, content, hash_algorithm)
 
 
 def _content(signed: Signed) -> bytes:
