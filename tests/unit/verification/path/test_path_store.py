@@ -1,0 +1,66 @@
+"""The store: who may end a path, who is known, and what is remembered."""
+
+from __future__ import annotations
+
+import pytest
+
+from doorward.core.entities import Outcome
+from doorward.verification.path import store as store_module
+from doorward.verification.path.building import Work, judge_path
+from doorward.verification.path.conformance import PathInputs
+from doorward.verification.path.signatures import Strength
+from doorward.verification.path.store import TrustStore
+from tests.support.path_ca import certify
+from tests.support.ports import NOON
+
+ROOT = certify("Root")
+ISSUING = certify("Issuing", ROOT)
+LEAF = certify("alice", ISSUING, ca=False)
+STRENGTH = Strength()
+
+
+def test_anchors_and_intermediates_are_told_apart():
+    """An anchor that is also given as an intermediate is an anchor, once."""
+    store = TrustStore([ROOT.parsed], [ISSUING.parsed, ROOT.parsed, ISSUING.parsed])
+    assert store.is_anchor(ROOT.parsed)
+    assert not store.is_anchor(ISSUING.parsed)
+    assert list(store.named(ROOT.parsed.subject)) == [ROOT.parsed]
+    assert list(store.named(ISSUING.parsed.subject)) == [ISSUING.parsed]
+    assert list(store.named(LEAF.parsed.subject)) == []
+
+
+def test_signatures_between_members_are_remembered():
+    """What was found of Issuing is known; of a leaf nothing is kept."""
+    store = TrustStore([ROOT.parsed], [ISSUING.parsed])
+    assert store.remembered(ISSUING.parsed, ROOT.parsed, STRENGTH) is None
+    assert store.check_signature(ISSUING.parsed, ROOT.parsed, STRENGTH)
+    assert store.remembered(ISSUING.parsed, ROOT.parsed, STRENGTH) is True
+    assert store.remembered(ISSUING.parsed, ROOT.parsed, Strength(rsa_bits=4096)) is None
+    assert not store.check_signature(ROOT.parsed, ISSUING.parsed, STRENGTH)
+    assert store.remembered(ROOT.parsed, ISSUING.parsed, STRENGTH) is False
+    assert store.check_signature(LEAF.parsed, ISSUING.parsed, STRENGTH)
+    assert store.remembered(LEAF.parsed, ISSUING.parsed, STRENGTH) is None
+
+
+def test_a_second_judgement_checks_the_leafs_signature_only():
+    """Root <- Issuing <- alice: two signatures at first, one afterwards."""
+    store = TrustStore([ROOT.parsed], [ISSUING.parsed])
+    spent = []
+    for _ in range(2):
+        work = Work()
+        judgement = judge_path(LEAF.parsed, store, PathInputs(), NOON, work)
+        assert judgement.outcome is Outcome.GOOD
+        spent.append(Work().signatures - work.signatures)
+    assert spent == [2, 1]
+
+
+def test_memory_is_limited(monkeypatch):
+    """A store with too many certificates is refused, and a full memory only remembers no more."""
+    monkeypatch.setattr(store_module, "_REMEMBERED", 0)
+    store = TrustStore([ROOT.parsed], [ISSUING.parsed])
+    assert store.check_signature(ISSUING.parsed, ROOT.parsed, STRENGTH)
+    assert store.remembered(ISSUING.parsed, ROOT.parsed, STRENGTH) is None
+    monkeypatch.setattr(store_module, "STORE_LIMIT", 1)
+    TrustStore([ROOT.parsed], [])
+    with pytest.raises(ValueError, match="at most 1 "):
+        TrustStore([ROOT.parsed], [ISSUING.parsed])
