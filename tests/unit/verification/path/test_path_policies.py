@@ -10,6 +10,7 @@ import time
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from doorward.verification.path.certificate import POLICY_LIMIT
 from doorward.verification.path.policies import PolicyGraph, PolicyInputs
 from tests.support.path_ca import ANY_POLICY, certify, judge, rules_of
 
@@ -228,10 +229,12 @@ def test_a_graph_that_would_be_an_exponential_tree_stays_small():
 
 
 def test_many_policies_cost_no_square():
-    """Two hundred policies, each mapped, ten authorities deep, end at once."""
-    many = [f"1.3.{number}" for number in range(200)]
-    wide = has(ANY_POLICY, *many, mappings=[(one, f"{one}.1") for one in many])
-    nodes = list(row(*[wide] * 10, ANY))
+    """As many policies as there may be, each mapped, ten authorities deep, end at once."""
+    many = [f"1.3.{number}" for number in range(POLICY_LIMIT - 1)]
+    levels = [
+        has(ANY_POLICY, *many, mappings=[(one, f"{one}.{level}") for one in many]) for level in range(10)
+    ]
+    nodes = list(row(*levels, ANY))
     for node in nodes:
         assert node.parsed
     began = time.perf_counter()
