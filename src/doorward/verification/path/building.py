@@ -114,7 +114,7 @@ def judge_path(
                     return PathJudgement(outcome=Outcome.GOOD, path=path, faults=(), judged_at=now)
                 search.faults.update(dict.fromkeys(broken))
         except (WorkExceeded, ComparisonsExceeded) as exceeded:
-            detail = str(exceeded) or "names"
+            detail = str(exceeded) or "names and policies"
             faults = [PathFault(rule=PathRule.WORK_EXCEEDED, certificate=leaf.sha256, detail=detail)]
         faults += search.faults  # after what ended the search: the limit below must not cut that off
     return PathJudgement(outcome=Outcome.BAD, path=(), faults=tuple(faults[:FAULT_LIMIT]), judged_at=now)

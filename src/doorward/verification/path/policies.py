@@ -13,6 +13,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from doorward.verification.path.certificate import ANY_POLICY, PathCertificate
+from doorward.verification.path.constraints import ComparisonBudget
+
+_STEP_COST = 5
+"""Comparisons of names that one edge of the graph is worth, by the time it takes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,20 +47,28 @@ class PolicyGraph:
     Args:
         inputs: see `PolicyInputs`.
         length: certificates in the path, the anchor not counted.
+        budget: what the edges of the graph are taken from; a fresh one where None.
     """
 
-    def __init__(self, inputs: PolicyInputs, length: int) -> None:
+    def __init__(self, inputs: PolicyInputs, length: int, budget: ComparisonBudget | None = None) -> None:
         self._inputs = inputs
+        self._budget = budget or ComparisonBudget()
         self._explicit = 0 if inputs.explicit else length + 1
         self._any = 0 if inputs.inhibit_any else length + 1
         self._mapping = 0 if inputs.inhibit_mapping else length + 1
         self._depths: list[dict[str, _Node]] | None = [{ANY_POLICY: _Node({ANY_POLICY})}]
 
     def take(self, certificate: PathCertificate, *, last: bool) -> bool:
-        """Steps (d) to (f) of 6.1.3; return whether the path may go on."""
+        """Steps (d) to (f) of 6.1.3; return whether the path may go on.
+
+        Raises:
+            ComparisonsExceeded: the budget is used up.
+        """
         if certificate.policies is None:
             self._depths = None
         elif self._depths is not None:
+            edges = sum(len(node.expected) for node in self._depths[-1].values())
+            self._budget.take(_STEP_COST * (edges + len(certificate.policies)))
             may_be_any = self._any > 0 or (not last and certificate.self_issued)
             self._depths.append(
                 self._next_depth(certificate.policies, self._depths[-1], may_be_any=may_be_any)

@@ -33,12 +33,12 @@ def check_path(path: Path, inputs: PathInputs, budget: ComparisonBudget) -> tupl
     Args:
         path: leaf first, anchor last.
         inputs: what is asked of it.
-        budget: of name comparisons, shared by all paths of one judgement.
+        budget: of comparisons, of names and policies, shared by all paths of one judgement.
 
     Raises:
         ComparisonsExceeded: the budget is used up.
     """
-    return (*_check_length(path, inputs), *_check_names(path, budget), *_check_policies(path, inputs))
+    return (*_check_length(path, inputs), *_check_names(path, budget), *_check_policies(path, inputs, budget))
 
 
 def _check_length(path: Path, inputs: PathInputs) -> Sequence[PathFault]:
@@ -81,9 +81,9 @@ def _check_names(path: Path, budget: ComparisonBudget) -> Sequence[PathFault]:
     return faults
 
 
-def _check_policies(path: Path, inputs: PathInputs) -> Sequence[PathFault]:
+def _check_policies(path: Path, inputs: PathInputs, budget: ComparisonBudget) -> Sequence[PathFault]:
     """Step 3, from the anchor down, the anchor's own policies left out (6.1.1)."""
-    graph = PolicyGraph(inputs.policies, len(path) - 1)
+    graph = PolicyGraph(inputs.policies, len(path) - 1, budget)
     for position in range(len(path) - 2, -1, -1):
         certificate = path[position]
         last = position == 0

@@ -184,7 +184,7 @@ def test_depth_is_limited_and_says_so():
         (Work(paths=1), ""),
         (Work(paths=0), "paths"),
         (Work(names=ComparisonBudget(2)), ""),
-        (Work(names=ComparisonBudget(1)), "names"),
+        (Work(names=ComparisonBudget(1)), "names and policies"),
     ],
 )
 def test_each_budget_is_spent_to_its_end_and_not_beyond(work, detail):

@@ -11,6 +11,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from doorward.verification.path.certificate import POLICY_LIMIT
+from doorward.verification.path.constraints import ComparisonBudget, ComparisonsExceeded
 from doorward.verification.path.policies import PolicyGraph, PolicyInputs
 from tests.support.path_ca import ANY_POLICY, certify, judge, rules_of
 
@@ -34,7 +35,7 @@ def row(*policies, self_issued=()):
 def verdict(nodes, inputs):
     """The rules that the path breaks, and the policies that hold for it."""
     *others, leaf = nodes
-    graph = PolicyGraph(inputs, len(others) + 1)
+    graph = PolicyGraph(inputs, len(others) + 1, ComparisonBudget(10**9))
     for node in others:
         if not (graph.take(node.parsed, last=False) and graph.prepare(node.parsed)):
             return False, frozenset()
@@ -241,3 +242,17 @@ def test_many_policies_cost_no_square():
     good, _ = verdict(nodes, EXPLICIT)
     assert time.perf_counter() - began < 0.5
     assert good
+
+
+def test_edges_are_taken_from_the_budget():
+    """Root <- Issuing (two policies) <- leaf (one): one and two edges, two and one policies, five each."""
+    nodes = list(row(has(GOLD, SILVER), has(GOLD)))
+    for left, enough in ((30, True), (29, False)):
+        graph = PolicyGraph(EXPLICIT, 2, ComparisonBudget(left))
+        assert graph.take(nodes[0].parsed, last=False)
+        assert graph.prepare(nodes[0].parsed)
+        if enough:
+            assert graph.take(nodes[1].parsed, last=True)
+        else:
+            with pytest.raises(ComparisonsExceeded):
+                graph.take(nodes[1].parsed, last=True)
