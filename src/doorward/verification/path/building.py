@@ -22,7 +22,7 @@ from typing import NoReturn
 
 from doorward.core.entities import Outcome
 from doorward.verification.path.certificate import PathCertificate
-from doorward.verification.path.conformance import PathInputs, check_authority, check_leaf
+from doorward.verification.path.conformance import PathInputs, check_dates, check_leaf
 from doorward.verification.path.constraints import ComparisonBudget, ComparisonsExceeded
 from doorward.verification.path.rules import PathFault, PathRule
 from doorward.verification.path.store import TrustStore
@@ -166,8 +166,7 @@ class _Search:
         """Step 3."""
         known = self._checked.get(candidate)
         if known is None:
-            anchor = self._store.is_anchor(candidate)
-            faults = check_authority(candidate, self._inputs, self._now, anchor=anchor)
+            faults = (*self._store.faults_of(candidate, self._inputs), *check_dates(candidate, self._now))
             self.faults.update(dict.fromkeys(faults))
             known = self._checked[candidate] = not faults
         return known

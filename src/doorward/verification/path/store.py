@@ -1,7 +1,8 @@
 """What a verifier trusts and knows: anchors, the intermediates that may sign, and who signed whom.
 
 A store never changes; whoever imports or drops an authority makes another. Signatures between its own
-certificates are checked once and remembered, so a connection pays for the leaf's signature only.
+certificates, and what each authority breaks by itself, are found out once and remembered: a connection
+pays for its leaf only.
 Standard: RFC 5280 section 6.1.1 (d); RFC 5937: an anchor's own constraints hold too.
 """
 
@@ -10,7 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from doorward.verification.path.certificate import PathCertificate
+from doorward.verification.path.conformance import PathInputs, check_authority
 from doorward.verification.path.names import CanonicalName
+from doorward.verification.path.rules import PathFault
 from doorward.verification.path.signatures import Strength, verifies
 
 STORE_LIMIT = 10_000
@@ -41,6 +44,7 @@ class TrustStore:
             self._by_subject.setdefault(one.subject, []).append(one)
         self._members = self._anchors.keys() | others.keys()
         self._signed: dict[tuple[str, str, Strength], bool] = {}
+        self._faults: dict[tuple[str, PathInputs], tuple[PathFault, ...]] = {}
 
     def is_anchor(self, certificate: PathCertificate) -> bool:
         """Return whether a path may end here."""
@@ -49,6 +53,16 @@ class TrustStore:
     def named(self, name: CanonicalName) -> Sequence[PathCertificate]:
         """Return all certificates with this subject, anchors first."""
         return self._by_subject.get(name, ())
+
+    def faults_of(self, authority: PathCertificate, inputs: PathInputs) -> tuple[PathFault, ...]:
+        """Return what an authority of this store breaks by itself, its dates left out; found out once."""
+        key = (authority.sha256, inputs)
+        known = self._faults.get(key)
+        if known is None:
+            known = check_authority(authority, inputs, anchor=self.is_anchor(authority))
+            if len(self._faults) < _REMEMBERED:
+                self._faults[key] = known
+        return known
 
     def remembered(self, child: PathCertificate, issuer: PathCertificate, strength: Strength) -> bool | None:
         """Return what is known of a signature; None where it was never checked."""

@@ -113,7 +113,7 @@ def test_an_authority_without_a_subject_is_refused():
     nameless = certify("", ROOT)
     leaf = certify("alice", nameless, ca=False)
     assert rules_of(judge(leaf, nameless, anchors=[ROOT])) == ["issuer-empty"]
-    alone = check_authority(nameless.parsed, PathInputs(), NOON, anchor=False)
+    alone = check_authority(nameless.parsed, PathInputs(), anchor=False)
     assert [fault.rule for fault in alone] == [PathRule.SUBJECT_EMPTY]
     assert rules_of(judge(nameless, anchors=[ROOT], purpose=None)) == ["subject-empty"]
 

@@ -60,6 +60,7 @@ def test_memory_is_limited(monkeypatch):
     store = TrustStore([ROOT.parsed], [ISSUING.parsed])
     assert store.check_signature(ISSUING.parsed, ROOT.parsed, STRENGTH)
     assert store.remembered(ISSUING.parsed, ROOT.parsed, STRENGTH) is None
+    assert [store.faults_of(ISSUING.parsed, PathInputs()) for _ in range(2)] == [(), ()]
     monkeypatch.setattr(store_module, "STORE_LIMIT", 1)
     TrustStore([ROOT.parsed], [])
     with pytest.raises(ValueError, match="at most 1 "):
