@@ -32,3 +32,17 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if os.environ.get("CI") == "true":
         pytest.fail(words, pytrace=False)
     pytest.skip(words)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many cases of each conformance suite ran: a suite that shrank must not pass for a whole one."""
+    lines = [
+        str(value)
+        for report in terminalreporter.getreports("passed")
+        for name, value in report.user_properties
+        if name == "suite" and report.when == "call"
+    ]
+    if lines:
+        terminalreporter.section("conformance suites")
+        for line in sorted(lines):
+            terminalreporter.write_line(line)
