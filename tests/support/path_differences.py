@@ -7,7 +7,7 @@ differ by another kind.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tests.support.chains import Chain
@@ -25,6 +25,7 @@ class Difference:
         faults: one of these was put in.
         reading: of RFC 5280.
         example: a chain that shows it.
+        where: a condition on the chain besides its faults.
     """
 
     name: str
@@ -33,12 +34,18 @@ class Difference:
     faults: frozenset[str]
     reading: str
     example: Chain
+    where: Callable[[Chain], bool] = lambda chain: True
 
     def explains(self, chain: Chain, ours: Opinion, theirs: Opinion) -> bool:
         """Whether a disagreement may be of this kind, by the faults put in and the words of who refuses."""
         said = theirs.why if self.we_say else ours.why
         matches = [any(word in line for word in self.words) for line in said]
-        return ours.good == self.we_say and any(matches) and bool(self.faults & chain.named)
+        return (
+            ours.good == self.we_say
+            and any(matches)
+            and bool(self.faults & chain.named)
+            and self.where(chain)
+        )
 
 
 def find_kind(kinds: Sequence[Difference], chain: Chain, ours: Opinion, theirs: Opinion) -> Difference | None:
@@ -60,6 +67,13 @@ _ANY_TREE = frozenset(
         *("uri-host", "uri-domain", "ip", "ip-other", "ip6", "dn", "dn-unit", "dn-other"),
     )
 )
+
+
+def _constrains_itself(chain: Chain) -> bool:
+    """Whether an authority has both a subtree and a name, of whatever form."""
+    trees = {number for number, name in chain.faults if name in _ANY_TREE}
+    return any(number in trees for number, name in chain.faults if name.startswith("name-"))
+
 
 OPENSSL = (
     Difference(
@@ -184,5 +198,23 @@ LIBRARY = (
         faults=frozenset({"no-key-ids"}),
         reading='4.2.1.2: "MUST appear in all conforming CA certificates"',
         example=Chain(faults=((2, "no-key-ids"),)),
+    ),
+    Difference(
+        name="path length and self-issued authorities",
+        we_say=True,
+        words=(_EXHAUSTED, "path length"),
+        faults=frozenset({"path-length-0", "path-length-1"}),
+        reading="6.1.4 (l): a self-issued certificate is not counted",
+        example=Chain(faults=((2, "path-length-0"),), self_issued=frozenset({1})),
+        where=lambda chain: bool(chain.self_issued),
+    ),
+    Difference(
+        name="an authority's constraints on its own names",
+        we_say=True,
+        words=("name constraint",),
+        faults=_ANY_TREE,
+        reading="6.1.4 (g): the constraints of a certificate bind those below it; its own names were judged in 6.1.3",
+        example=Chain(faults=((1, "exclude-dns"), (1, "name-dns"))),
+        where=_constrains_itself,
     ),
 )

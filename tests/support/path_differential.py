@@ -18,12 +18,36 @@ from tests.support.path_differences import LIBRARY, OPENSSL, Difference, find_ki
 from tests.support.path_judges import Opinion, judge_library, judge_openssl, judge_ours
 
 _DEEPEST = 3
-_FAULTS = st.sampled_from(sorted(FAULTS))
+_THEMES = (
+    *(
+        ("ends-now", "expired", "begins-now", "future"),
+        ("path-length-0", "path-length-1", "no-basic-constraints", "not-ca"),
+    ),
+    *(
+        ("purpose-server", "purpose-client", "purpose-any", "no-purpose"),
+        ("cannot-certify", "no-usage", "basic-uncritical"),
+    ),
+    ("policy-1", "policy-2", "policy-both", "policy-any", "explicit-0", "explicit-1", "inhibit-any-0"),
+    (
+        "policy-1",
+        "policy-2",
+        "policy-both",
+        "map-1-2",
+        "map-swap",
+        "map-any",
+        "explicit-0",
+        "inhibit-mapping-0",
+    ),
+    ("wrong-signature", "other-issuer", "unknown-critical", "unknown-uncritical", "no-key-ids"),
+    tuple(sorted(FAULTS)),
+)
+_FORMS = ("dns", "email", "uri", "ip", "dn")
+"""Faults that have to do with each other: drawn from all at once, they would seldom meet."""
 
 
 @st.composite
 def chains(draw: st.DrawFn) -> Chain:
-    """Chains of up to three authorities below the anchor, with up to three faults."""
+    """Chains of up to three authorities below the anchor, with up to three faults of one theme."""
     authorities = draw(st.integers(0, _DEEPEST))
     one = st.integers(1, max(authorities, 1))
     some = (
@@ -31,14 +55,36 @@ def chains(draw: st.DrawFn) -> Chain:
         if authorities
         else st.just(frozenset())
     )
+    faults = draw(st.one_of(_faults_of_a_theme(authorities + 1), _constraints_and_names(authorities + 1)))
+    twin = st.sampled_from(sorted(FAULTS))
     return Chain(
         authorities=authorities,
-        faults=tuple(draw(st.lists(st.tuples(st.integers(0, authorities + 1), _FAULTS), max_size=3))),
+        faults=tuple(faults),
         self_issued=draw(some),
         crossed=draw(some),
-        twins=tuple(draw(st.lists(st.tuples(one, _FAULTS), max_size=1 if authorities else 0))),
+        twins=tuple(draw(st.lists(st.tuples(one, twin), max_size=1 if authorities else 0))),
         with_policies=draw(st.booleans()),
     )
+
+
+def _faults_of_a_theme(top: int) -> st.SearchStrategy[list[tuple[int, str]]]:
+    where = st.integers(0, top)
+    return st.sampled_from(_THEMES).flatmap(
+        lambda theme: st.lists(st.tuples(where, st.sampled_from(theme)), max_size=3)
+    )
+
+
+def _constraints_and_names(top: int) -> st.SearchStrategy[list[tuple[int, str]]]:
+    """Subtrees in authorities, and names of the same form below them."""
+
+    def of_form(form: str) -> st.SearchStrategy[list[tuple[int, str]]]:
+        trees = [name for name in sorted(FAULTS) if name.startswith((f"permit-{form}", f"exclude-{form}"))]
+        names = [name for name in sorted(FAULTS) if name.startswith(f"name-{form}")]
+        above = st.lists(st.tuples(st.integers(1, top), st.sampled_from(trees)), min_size=1, max_size=2)
+        below = st.lists(st.tuples(st.integers(0, top - 1), st.sampled_from(names)), min_size=1, max_size=2)
+        return st.builds(lambda one, other: [*one, *other], above, below)
+
+    return st.sampled_from(_FORMS).flatmap(of_form)
 
 
 policy_inputs = st.builds(
