@@ -29,9 +29,6 @@ from doorward.policy.decision import Decision, Request, decide
 from doorward.policy.document import append_app, parse_document, render_document
 from doorward.policy.model import Document
 
-OWN_LABELS = ("enroll", "portal")
-"""Our own hosts below the trust domain (DESIGN 2.8); an application there would catch people's links."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Applied:
@@ -235,33 +232,16 @@ def _empty(tenant: TenantRecord) -> Document:
 
 
 def _check_fit(tenant: TenantRecord, document: Document, *, file: str) -> None:
-    """Refuse what no document of this tenant may say, all faults at once."""
-    faults = []
+    """Refuse another authority's document; within its own trust domain, reading it has checked the hosts."""
     if document.trust_domain != tenant.trust_domain:
-        faults.append(
-            Fault(
-                code="trust-domain-other",
-                message=f"this authority's trust domain is {tenant.trust_domain}, not {document.trust_domain}",
-                hint=f"write trust_domain: {tenant.trust_domain}",
-                file=file,
-                key="trust_domain",
-            )
+        fault = Fault(
+            code="trust-domain-other",
+            message=f"this authority's trust domain is {tenant.trust_domain}, not {document.trust_domain}",
+            hint=f"write trust_domain: {tenant.trust_domain}",
+            file=file,
+            key="trust_domain",
         )
-    own = {f"{label}.{tenant.trust_domain}" for label in OWN_LABELS}
-    for app in document.apps:
-        faults += [
-            Fault(
-                code="host-reserved",
-                message=f"{host} is Doorward's own host",
-                hint="choose another host for the application",
-                file=file,
-                key=f"apps.{app.name}.hosts",
-            )
-            for host in app.hosts
-            if host in own
-        ]
-    if faults:
-        raise ConfigurationError(faults)
+        raise ConfigurationError([fault])
 
 
 def _follow_applications(

@@ -128,7 +128,7 @@ class Publisher:
         Raises:
             ConfigurationError: Envoy would refuse it (`envoy-refused-configuration`); nothing was written.
             Unavailable: it could not be checked or written (`envoy-check-failed`), or Envoy did not
-                take it, and the former configuration is in force again (`gateway:rolled-back`).
+                take it, and the former configuration is in force again (`publication-rolled-back`).
         """
         with self._lock:
             began = self._clock.monotonic()
@@ -223,7 +223,7 @@ class Publisher:
         else:
             outcome = "the former files could not be put back; Envoy keeps what it has in memory"
         return Unavailable(
-            "gateway:rolled-back",
+            "publication-rolled-back",
             f"{fault}; {outcome}",
             hint="it is tried again; Envoy's own log says why it refused",
         )

@@ -34,6 +34,7 @@ from doorward.authority.services import Services
 from doorward.authority.standing import require_tenant
 from doorward.core.entities import TENANT
 from doorward.core.errors import DoorwardError, Unavailable
+from doorward.core.names import enrolment_host
 from doorward.enforcement.envoy.resources import Resources, build_resources
 from doorward.enforcement.plan import (
     EnrolmentDoor,
@@ -349,7 +350,7 @@ class Publishing:
 
     def _compile(self, ground: _Ground) -> _Compiled | None:
         """Steps 2 and 4; None while there is not a single certificate."""
-        enrol_host = f"enroll.{ground.trust_domain}"
+        enrol_host = enrolment_host(ground.trust_domain)
         wanted: dict[str, tuple[str, ...]] = {ENROL_PURPOSE: (enrol_host,)}
         wanted |= {ground.ids[app.name]: app.hosts for app in ground.document.apps}
         ready = self._await_certificates(wanted)

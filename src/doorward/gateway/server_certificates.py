@@ -4,8 +4,8 @@ Not here: issuing (the issuing side fills orders) and showing them to Envoy (pub
 each certificate is made here and never leaves this machine. Every certificate has a folder of its
 own, named after its order, so that Envoy never reads half of an old pair and half of a new one:
 
-    keys/<purpose>/<order id>/key.pem      made first
-    keys/<purpose>/<order id>/chain.pem    there once the order is filled
+    keys/server/<purpose>/<order id>/key.pem      made first
+    keys/server/<purpose>/<order id>/chain.pem    there once the order is filled
 """
 
 from __future__ import annotations

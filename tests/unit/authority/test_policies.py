@@ -98,15 +98,18 @@ def test_unreadable_document_changes_nothing(world):
     assert world.head() == before
 
 
-def test_foreign_trust_domain_and_own_hosts_are_faults(world):
-    """All faults are listed: another authority's document, and hosts that are Doorward's own."""
-    text = DOCUMENT.replace("trust_domain: corp.example", "trust_domain: other.example")
-    text = text.replace("payments.corp.example", "enroll.corp.example")
+FOREIGN = DOCUMENT.replace("trust_domain: corp.example", "trust_domain: other.example")
+OWN_HOST = DOCUMENT.replace("payments.corp.example", "enroll.corp.example")
+
+
+@pytest.mark.parametrize(("text", "code"), [(FOREIGN, "trust-domain-other"), (OWN_HOST, "host-reserved")])
+def test_foreign_trust_domain_and_own_hosts_are_faults(world, text, code):
+    """Another authority's document is refused, and a host that is Doorward's own, whoever asks."""
     for use_case in (apply, lambda w, t: policies.check_document(w.services, t, file="apps.yaml"),
                      lambda w, t: policies.diff_document(w.services, t, file="apps.yaml")):  # fmt: skip
         with pytest.raises(ConfigurationError) as refusal:
             use_case(world, text)
-        assert [fault.code for fault in refusal.value.faults] == ["trust-domain-other", "host-reserved"]
+        assert [fault.code for fault in refusal.value.faults] == [code]
         assert {fault.file for fault in refusal.value.faults} == {"apps.yaml"}
 
 

@@ -124,7 +124,7 @@ def place() -> Place:
     world = found_world()
     gate = PolicyGate()
     gate.open(1)
-    facts = SocketFacts(COOKIE, 9, TcpState.ESTABLISHED, LOCAL, REMOTE, 0)
+    facts = SocketFacts(COOKIE, 9, TcpState.ESTABLISHED, LOCAL, REMOTE)
     return Place(
         world=world,
         connections=Connections(sequence=world.head()),
