@@ -18,6 +18,12 @@ from doorward.policy.model import AppPolicy, Document, Effect, Residual, Upstrea
 LONGEST_SOCKET_PATH = 107
 """sun_path of unix(7) without its final zero byte; Envoy refuses longer ones."""
 
+CONNECTIONS = 100_000
+"""Twice the stampede that DESIGN names; the gateway's registry takes about 150 MB for so many."""
+
+CONNECTIONS_PER_SOURCE = 4_096
+"""A large office behind one address has some thousands of connections; one machine has few."""
+
 ENROL_LIFETIME = timedelta(seconds=8)
 """Hard end of a connection of the enrolment door: the reconciler cuts unknown sockets after 10 s."""
 
@@ -141,10 +147,15 @@ class RunPaths:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Bounds of the door: counts, sizes, times. Every one is written out, none is left to a default."""
+    """Bounds of the door: counts, sizes, times. Every one is written out, none is left to a default.
 
-    connections: int = 20_000
-    connections_per_door: int = 10_000
+    Envoy closes what is beyond `connections`, unfinished handshakes and the enrolment door included;
+    the gateway's registry counts by the same figure what it was asked about, over all Envoys while one
+    drains. By source only the registry counts: one IPv4 address or one IPv6 /64.
+    """
+
+    connections: int = CONNECTIONS
+    connections_per_source: int = CONNECTIONS_PER_SOURCE
     enrol_connections: int = 200
     header_kilobytes: int = 32
     header_count: int = 100
@@ -165,6 +176,11 @@ class Limits:
             _require(
                 value > (timedelta() if isinstance(value, timedelta) else 0), f"{field} must be positive"
             )
+
+    @property
+    def connections_per_door(self) -> int:
+        """Half of all, so that no application takes the door from the others."""
+        return max(1, self.connections // 2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,15 +27,10 @@ from datetime import datetime, timedelta
 
 from doorward.core.entities import Principal
 from doorward.core.errors import RequestRefused
+from doorward.enforcement.plan import CONNECTIONS, CONNECTIONS_PER_SOURCE
 from doorward.gateway.endpoints import V4_BYTES, Endpoint
 from doorward.gateway.journal import Journal, JournalEntry
 from doorward.policy.decision import ConnectionAuthority
-
-MAX_TOTAL = 100_000
-"""Twice the stampede that DESIGN names; about 150 MB of this process."""
-
-MAX_PER_SOURCE = 4_096
-"""A large office behind one address has some thousands of connections; one machine has few."""
 
 _REMEMBERED_CHANGES = 1_024
 """Changes whose scope is remembered; a judgement older than all of them is refused."""
@@ -102,7 +97,7 @@ class Connections:
         sequence: the change sequence that this process has followed so far.
         max_total: how many connections may be held, pending ones included.
         max_per_source: the same for one IPv4 address or one IPv6 /64. Behind a balancer all
-            connections have one source: set it as high as the total there.
+            connections have one source: it is set as high as the total there.
     """
 
     def __init__(
@@ -110,8 +105,8 @@ class Connections:
         journal: Journal | None = None,
         *,
         sequence: int = 0,
-        max_total: int = MAX_TOTAL,
-        max_per_source: int = MAX_PER_SOURCE,
+        max_total: int = CONNECTIONS,
+        max_per_source: int = CONNECTIONS_PER_SOURCE,
     ) -> None:
         self._lock = threading.Lock()
         self._journal = journal

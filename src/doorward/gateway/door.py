@@ -123,7 +123,10 @@ class Gateway:
         self.id = record_of_us.id
         self._missed_since = record_of_us.confirmed_seq
         self.connections = Connections(
-            Journal(options.folder / "connections.journal", boot_id=options.boot_id), sequence=self._head()
+            Journal(options.folder / "connections.journal", boot_id=options.boot_id),
+            sequence=self._head(),
+            max_total=options.door.limits.connections,
+            max_per_source=options.door.limits.connections_per_source,
         )
         self.supervisor = Supervisor(
             options.envoy,
