@@ -99,14 +99,24 @@ def current_document(books: Books) -> tuple[Document, int]:
         IntegrityError: `revision-unreadable`: what is stored was checked when it was stored.
     """
     latest = books.revisions.latest()
-    if latest is None:
-        return _empty(require_tenant(books)), 0
+    return (_empty(require_tenant(books)), 0) if latest is None else (_parsed(latest), latest.number)
+
+
+def document_of(books: Books, number: int) -> Document | None:
+    """Return the document of a revision (the empty one for 0), None where there is none; raises the same."""
+    if number == 0:
+        return _empty(require_tenant(books))
+    revision = books.revisions.get(number)
+    return None if revision is None else _parsed(revision)
+
+
+def _parsed(revision: RevisionRecord) -> Document:
     try:
-        return parse_document(latest.document, file=f"revision {latest.number}"), latest.number
+        return parse_document(revision.document, file=f"revision {revision.number}")
     except ConfigurationError as fault:
         raise IntegrityError(
             "revision-unreadable",
-            f"revision {latest.number} of the policy document cannot be read any more: {fault}",
+            f"revision {revision.number} of the policy document cannot be read any more: {fault}",
             hint="apply the document anew from your own copy",
         ) from fault
 

@@ -58,13 +58,14 @@ class SocketAddress:
 class ServerCertificate:
     """A server certificate by reference: PEM files of the chain (leaf first) and of its key.
 
-    A new certificate has new paths: Envoy reads the files again only when the paths change, and a
+    `hosts` are the DNS names in it: a door shows it for no other. A new certificate has new paths: Envoy reads the files again only when the paths change, and a
     pair that changes under one name could be read half old, half new.
     """
 
     name: str
     chain_path: str
     key_path: str
+    hosts: tuple[str, ...]
 
     def __post_init__(self) -> None:
         _require(_NAME.fullmatch(self.name), "a server certificate needs a plain name")
@@ -244,8 +245,8 @@ def build_plan(
         document: the whole policy.
         tenant: the tenant's id.
         application_ids: application name to id (`app_…`).
-        certificates: application name to its server certificate. An application without one is left
-            out: it cannot be reached before its certificate is there.
+        certificates: application name to its server certificate. A host that is in none is left out:
+            it cannot be reached before its certificate is there, and the application's others can.
         aliases: new rule id to the class tokens that count as holding it.
         listen: where to listen.
         trust: PEM of each issuing authority.
@@ -263,7 +264,7 @@ def build_plan(
     doors = [
         build_door(app, tenant, application_ids[app.name], certificates[app.name], aliases)
         for app in document.apps
-        if app.name in certificates
+        if app.name in certificates and not set(app.hosts).isdisjoint(certificates[app.name].hosts)
     ]
     return GatewayPlan(
         listen=tuple(listen),
@@ -283,7 +284,7 @@ def build_door(
     certificate: ServerCertificate,
     aliases: Mapping[str, frozenset[str]] = MappingProxyType({}),
 ) -> Door:
-    """Compile one application; rules keep the order of the document."""
+    """Compile one application, for those of its hosts that the certificate names; rules keep their order."""
     terms = []
     for rule in app.rules:
         one = connection_id(tenant, application_id, rule.effect, rule.selector)
@@ -292,7 +293,7 @@ def build_door(
     return Door(
         id=application_id,
         name=app.name,
-        hosts=tuple(sorted(app.hosts)),
+        hosts=tuple(sorted(set(app.hosts).intersection(certificate.hosts))),
         upstream=app.upstream,
         rules=tuple(terms),
         certificate=certificate,

@@ -207,5 +207,5 @@ def test_too_many_grants_are_refused(place: Place) -> None:
         f"    upstream: http://127.0.0.1:9000\n    rules:\n{rules}"
     )
     policies.apply_document(place.world.services, text, file="many.yaml", actor="os:1000")
-    place.gate.open(2)
+    place.in_force()
     refused(place, place.check(place.world.issue("alice")), "grants-too-large")
