@@ -12,7 +12,7 @@ which follows the change).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from doorward.audit.events import EventType
@@ -45,8 +45,22 @@ class Applied:
     findings: tuple[Finding, ...]
 
 
+Check = Callable[[Document], None]
+"""Raises `ConfigurationError` where a document cannot be enforced here, whatever it means."""
+
+
+def _accept(_document: Document) -> None:
+    """The check of whoever knows of nothing that could stand in the way."""
+
+
 def apply_document(
-    services: Services, text: str, *, file: str, actor: str, expected_number: int | None = None
+    services: Services,
+    text: str,
+    *,
+    file: str,
+    actor: str,
+    expected_number: int | None = None,
+    check: Check = _accept,
 ) -> Applied:
     """Put a document into force as the next revision.
 
@@ -57,6 +71,7 @@ def apply_document(
         actor: who acts.
         expected_number: refuse unless this is the number of the revision in force (0 before the first):
             two people who edit at once must not overwrite each other.
+        check: what else must hold; a document that is known to be refused later is not stored.
 
     Raises:
         ConfigurationError: every fault of the document; nothing was changed.
@@ -64,12 +79,16 @@ def apply_document(
         NotFound: `not-founded`.
     """
     document = parse_document(text, file=file)
+    check(document)
     return _apply(services, document, text, file=file, actor=actor, expected_number=expected_number)
 
 
-def check_document(services: Services, text: str, *, file: str) -> tuple[Finding, ...]:
+def check_document(
+    services: Services, text: str, *, file: str, check: Check = _accept
+) -> tuple[Finding, ...]:
     """Return what a person should look at in a document; raise as `apply_document` does, changing nothing."""
     document = parse_document(text, file=file)
+    check(document)
     with services.work.read() as books:
         _check_fit(require_tenant(books), document, file=file)
         return _find(books, document)
@@ -121,7 +140,15 @@ def _parsed(revision: RevisionRecord) -> Document:
         ) from fault
 
 
-def add_app(services: Services, name: str, *, hosts: Sequence[str], upstream: str, actor: str) -> Applied:
+def add_app(
+    services: Services,
+    name: str,
+    *,
+    hosts: Sequence[str],
+    upstream: str,
+    actor: str,
+    check: Check = _accept,
+) -> Applied:
     """Add an application without rules: nobody may reach it until a rule allows it.
 
     Raises:
@@ -140,7 +167,9 @@ def add_app(services: Services, name: str, *, hosts: Sequence[str], upstream: st
             hint="change it in the document: doorward export, edit, doorward apply -f FILE",
         )
     changed = append_app(text, name, hosts=hosts, upstream=upstream)
-    return apply_document(services, changed, file="document", actor=actor, expected_number=number)
+    return apply_document(
+        services, changed, file="document", actor=actor, expected_number=number, check=check
+    )
 
 
 def explain(services: Services, *, principal: str, app: str, method: str, path: str) -> Decision:

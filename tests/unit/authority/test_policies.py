@@ -10,7 +10,7 @@ from doorward.audit.events import EventType
 from doorward.authority import directory, policies
 from doorward.authority.records import ChangeKind
 from doorward.core.entities import Outcome, Reason
-from doorward.core.errors import ConfigurationError, IntegrityError, NotFound, RequestRefused
+from doorward.core.errors import ConfigurationError, Fault, IntegrityError, NotFound, RequestRefused
 from tests.support.world import DOCUMENT, OPERATOR, TRUST_DOMAIN, empty_world, found_world
 
 
@@ -95,6 +95,28 @@ def test_unreadable_document_changes_nothing(world):
     before = world.head()
     with pytest.raises(ConfigurationError):
         apply(world, "apps: [")
+    assert world.head() == before
+
+
+def test_what_cannot_be_enforced_is_not_stored(world):
+    """A check of the caller's refuses before anything is stored, for every way to change the document."""
+
+    def refuse(document):
+        assert document.apps
+        raise ConfigurationError([Fault(code="watches-exhausted", message="too many doors")])
+
+    before = world.head()
+    for use_case in (
+        lambda: policies.apply_document(world.services, DOCUMENT, file="f", actor=OPERATOR, check=refuse),
+        lambda: policies.check_document(world.services, DOCUMENT, file="f", check=refuse),
+        lambda: policies.add_app(
+            world.services, "more", hosts=["m.corp.example"], upstream="http://127.0.0.1:1", actor=OPERATOR,
+            check=refuse,
+        ),
+    ):  # fmt: skip
+        with pytest.raises(ConfigurationError) as refusal:
+            use_case()
+        assert refusal.value.code == "watches-exhausted"
     assert world.head() == before
 
 
