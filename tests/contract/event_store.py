@@ -181,7 +181,7 @@ class EventStoreContract:
         assert store.erase_subject(TENANT, BOB) == 3
         assert store.erase_subject(TENANT, BOB) == 0
         sequence(store, 1)
-        assert [(number, opening.field) for number, opening in store.openings(0, 9)] == [(0, "actor_name")]
+        assert [(number, opening.field) for number, opening in store.openings(0, 9)] == [(0, "source")]
 
     def test_retention_goes_by_class_and_age(self, store: EventStore) -> None:
         """Openings of one class older than a moment go; younger ones and other classes stay."""

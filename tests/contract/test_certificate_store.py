@@ -10,7 +10,7 @@ import pytest
 from doorward.authority.records import AuthorityKind, CertificateFilter
 from doorward.authority.stores import UnitOfWork
 from doorward.core.certificate import CertificateState, RevocationReason
-from doorward.core.errors import IntegrityError, NotFound, RequestRefused
+from doorward.core.errors import IntegrityError, NotFound
 from tests.support.ports import NOON
 from tests.support.records import YEAR, authority, certificate, crl, digest, invitation, ocsp, opaque
 
@@ -191,11 +191,10 @@ def test_a_prefix_finds_by_id_serial_and_digest(stock: UnitOfWork) -> None:
             assert books.certificates.find(prefix) == []
 
 
-def test_a_short_prefix_is_refused(stock: UnitOfWork) -> None:
-    """Five characters would find by chance."""
-    with stock.read() as books, pytest.raises(RequestRefused) as caught:
-        books.certificates.find("crt_0")
-    assert caught.value.code == "prefix-too-short"
+def test_a_short_prefix_finds_two_at_most(stock: UnitOfWork) -> None:
+    """What a person must type at least is the use case's rule; the store never reads the whole table for it."""
+    with stock.read() as books:
+        assert [one.id for one in books.certificates.find("crt_")] == [certificate(1).id, certificate(2).id]
 
 
 def test_the_revoked_are_listed_for_the_crl(stock: UnitOfWork) -> None:
@@ -305,3 +304,34 @@ def test_ocsp_answers_are_replaced_and_forgotten(work: UnitOfWork) -> None:
         assert books.status.ocsp(ocsp(1).certificate_id, "sha256") is None
         assert books.status.ocsp(ocsp(1).certificate_id, "sha1") is None
         assert books.status.ocsp(ocsp(2).certificate_id, "sha256") == ocsp(2)
+
+
+def test_ocsp_answers_are_due_when_they_end(work: UnitOfWork) -> None:
+    """What ends by a moment is listed, each certificate once, the longest due first, in pages."""
+    with work.change() as books:
+        for number, hours in ((1, 3), (2, 1), (3, 2), (4, 4)):
+            for name in ("sha1", "sha256"):
+                end = NOON + timedelta(hours=hours)
+                books.status.store_ocsp(ocsp(number, name, next_update=end))
+        ids = [ocsp(number).certificate_id for number in (2, 3, 1)]
+        until = NOON + timedelta(hours=3)
+        assert books.status.due_ocsp(until, 10) == ids
+        assert books.status.due_ocsp(until, 2) == ids[:2]
+        assert books.status.due_ocsp(NOON, 10) == []
+        books.status.forget_ocsp(ids[0])
+        assert books.status.due_ocsp(until, 10) == ids[1:]
+
+
+def test_awaited_ocsp_answers_are_due_until_they_are_there(work: UnitOfWork) -> None:
+    """A certificate that awaits its answers has none, is due, and is due no more once it has them."""
+    awaiting = ocsp(1).certificate_id
+    with work.change() as books:
+        for name in ("sha1", "sha256"):
+            books.status.store_ocsp(ocsp(1, name))
+        books.status.await_ocsp(awaiting, NOON)
+        assert books.status.due_ocsp(NOON, 10) == [awaiting]
+        assert [books.status.ocsp(awaiting, name) for name in ("sha1", "sha256")] == [None, None]
+        books.status.await_ocsp(awaiting, NOON + timedelta(hours=1))
+        assert books.status.due_ocsp(NOON, 10) == []
+        books.status.forget_ocsp(awaiting)
+        assert books.status.due_ocsp(NOON + timedelta(hours=1), 10) == []

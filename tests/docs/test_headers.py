@@ -91,6 +91,17 @@ def test_the_snippet_refuses_another_certificate(caller: Any, key: Any) -> None:
         caller(headers, keys)
 
 
+def test_our_own_functions_do_what_the_page_says(key: Any) -> None:
+    """The page's second block imports them from where they are, and they read what a gateway writes."""
+    module = SimpleNamespace()
+    source = [block.text for block in read_blocks(PAGE) if block.kind == "python"][1]
+    exec(compile(source, str(PAGE), "exec"), module.__dict__)
+    headers, keys = _headers(key=key)
+    headers["doorward-principal"] = "person/alice"
+    who, claims, der = module.caller_by_doorward(headers, keys)
+    assert (who, claims["sub"], der) == ("person/alice", "alice", CERTIFICATE)
+
+
 def test_the_snippet_refuses_an_unsigned_token(caller: Any, key: Any) -> None:
     """`alg: none` is refused."""
     headers, keys = _headers(key=key)

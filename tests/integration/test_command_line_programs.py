@@ -86,6 +86,17 @@ def test_exit_codes(folder: Path, words: list[str], code: int) -> None:
         assert plain.stdout == ""
 
 
+def test_a_second_init_is_refused(folder: Path) -> None:
+    """An installation of this version is left alone, and a setting that was founded otherwise is named."""
+    for words, part in (((), "holds an installation"), (("--trust-domain", "other.example"), "trust_domain")):
+        done = run(folder, "init", *words, "--json")
+        assert done.returncode == 1
+        error = json.loads(done.stdout)["error"]
+        assert error["code"] == "already-initialised"
+        assert part in error["detail"]
+        assert "already" in run(folder, "init", *words).stderr
+
+
 def test_a_broken_pipe_is_quiet(folder: Path) -> None:
     """A reader that goes away ends the program without a trace."""
     for name in ("one", "two", "three"):

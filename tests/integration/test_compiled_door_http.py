@@ -140,6 +140,7 @@ class TestLog:
         assert line["principal"] == "per_alice"
         assert line["certificate"] == "crt_alice"
         assert line["decision"] == "evt_decision"
+        assert line["detail"] == "via_upstream"
         assert line["rule"] == TELLER
         assert line["status"] == 200
         assert "secret" not in str(line)

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -24,12 +25,35 @@ pytestmark = pytest.mark.xdist_group("demo")
 
 
 def test_the_story_comes_out_as_told() -> None:
-    """`doorward demo --once --json` plays every scene, all as told, and exits 0."""
-    result = CliRunner().invoke(main, ["demo", "--once", "--json"])
-    told = json.loads(result.stdout)
-    assert [one for one in told["findings"] if not one["good"]] == []
-    assert result.exit_code == 0
-    assert len({one["scene"] for one in told["findings"]}) == len(story.SCENES)
+    """Every scene is as told; what is kept is said to hold the altered record, and is not played on again."""
+    with short_folder() as folder:
+        kept = folder / "kept"
+        words = ["demo", "--once", "--keep", str(kept), "--json"]
+        result = CliRunner().invoke(main, words)
+        told = json.loads(result.stdout)
+        assert [one for one in told["findings"] if not one["good"]] == []
+        assert result.exit_code == 0
+        assert len({one["scene"] for one in told["findings"]}) == len(story.SCENES)
+        assert (told["kept"], told["record_altered"]) == (str(kept), True)
+        verified = CliRunner().invoke(main, ["audit", "verify", "--data", str(kept / "data"), "--json"])
+        assert verified.exit_code == 4
+        before = {path: path.stat().st_mtime_ns for path in kept.rglob("*")}
+        again = CliRunner().invoke(main, words)
+        assert again.exit_code == 1
+        assert json.loads(again.stdout)["error"]["code"] == "folder-not-empty"
+        assert {path: path.stat().st_mtime_ns for path in kept.rglob("*")} == before
+
+
+def test_a_scenery_that_falls_over_leaves_no_spinner(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error comes after the spinner has stopped: no thread goes on painting over it."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    with short_folder() as folder:
+        too_long = folder / ("x" * 200)
+        result = CliRunner().invoke(main, ["demo", "--keep", str(too_long)])
+        assert result.exit_code == 2
+        assert "sockets" in result.output
+    painting = [one for one in threading.enumerate() if type(one).__module__.startswith("rich")]
+    assert painting == []
 
 
 def test_a_story_that_comes_out_otherwise_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

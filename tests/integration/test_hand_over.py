@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,13 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from doorward.core.errors import ConfigurationError, IntegrityError
+from doorward.core.errors import ConfigurationError, IntegrityError, NotFound
 from doorward.runtime.compose import Installation
 from doorward.runtime.initialise import initialise
 from doorward.runtime.layout import Layout
-from doorward.runtime.settings import Settings
+from doorward.runtime.settings import Settings, load_settings
 from doorward.runtime.world import SystemRandom
+from doorward.storage import keystore
 from tests.support.doorway import short_folder
+from tests.support.syncing import watch_syncing
 
 NOBODY = 65534
 as_root = pytest.mark.skipif(
@@ -46,11 +50,11 @@ def test_a_link_in_the_place_of_a_folder_is_not_followed(installation: Installat
     layout, victim = installation.layout, installation.layout.data.parent / "victim"
     victim.mkdir(mode=0o755)
     (victim / "shadow").write_text("root's own")
-    installation.check_owner()
+    installation.prepare_folders()
     (layout.gateway / "envoy").rename(layout.gateway / "old")
     (layout.gateway / "envoy").symlink_to(victim)
     with pytest.raises(ConfigurationError) as caught:
-        installation.check_owner()
+        installation.prepare_folders()
     assert caught.value.code == "data-foreign"
     with pytest.raises(OSError, match=r"Not a directory|Too many levels"):
         layout.hand_over(NOBODY, NOBODY)
@@ -66,7 +70,7 @@ def test_a_parent_that_is_a_link_is_not_followed(installation: Installation) -> 
     layout.gateway.rename(layout.data / "old")
     layout.gateway.symlink_to(victim)
     with pytest.raises(ConfigurationError):
-        installation.check_owner()
+        installation.prepare_folders()
 
 
 @as_root
@@ -74,7 +78,7 @@ def test_folders_of_another_user_are_refused(installation: Installation) -> None
     """A folder that is not the ordinary user's stops the start."""
     os.chown(installation.layout.run, 0, 0)
     with pytest.raises(ConfigurationError) as caught:
-        installation.check_owner()
+        installation.prepare_folders()
     assert str(installation.layout.run) in str(caught.value)
 
 
@@ -125,3 +129,128 @@ def test_the_parts_take_no_code_from_the_working_directory(tmp_path: Path) -> No
             check=False,
         )
         assert ("planted" in done.stderr) is planted
+
+
+# what a restored backup lacks
+
+
+def emptied(installation: Installation) -> Layout:
+    """The installation as a backup holds it."""
+    for folder in (installation.layout.run, installation.layout.gateway):
+        shutil.rmtree(folder)
+    return installation.layout
+
+
+@as_root
+def test_missing_folders_are_made_for_the_ordinary_user(installation: Installation) -> None:
+    """What a crash left half-made is in nobody's way, and nothing is left aside."""
+    layout = emptied(installation)
+    (layout.data / ".run.new").mkdir()
+    installation.prepare_folders()
+    for folder in (layout.run, layout.gateway):
+        facts = folder.stat()
+        assert (facts.st_uid, stat.S_IMODE(facts.st_mode)) == (NOBODY, 0o700)
+        assert list(folder.iterdir()) == []
+    assert [one.name for one in layout.data.iterdir() if one.name.endswith(".new")] == []
+
+
+@as_root
+def test_root_makes_nothing_where_others_may_exchange_it(installation: Installation) -> None:
+    """In a data directory of another user, or open to writing, a folder could be exchanged for a link."""
+    layout = emptied(installation)
+    for uid, mode in ((NOBODY, 0o711), (0, 0o777)):
+        os.chown(layout.data, uid, 0)
+        layout.data.chmod(mode)
+        with pytest.raises(ConfigurationError) as caught:
+            installation.prepare_folders()
+        assert caught.value.code == "data-foreign"
+        assert not layout.run.exists()
+
+
+@as_root
+def test_a_link_in_the_place_of_a_missing_folder_stays_one(installation: Installation) -> None:
+    """A link is something that is there: it is not followed, not replaced, and stops the start."""
+    layout = emptied(installation)
+    victim = layout.data.parent / "victim"
+    for target in (victim, layout.data.parent / "absent"):
+        victim.mkdir(exist_ok=True)
+        layout.run.unlink(missing_ok=True)
+        layout.run.symlink_to(target)
+        with pytest.raises(ConfigurationError):
+            installation.prepare_folders()
+        assert layout.run.is_symlink()
+        assert victim.stat().st_uid == 0
+
+
+@as_root
+def test_content_is_never_made_anew(installation: Installation) -> None:
+    """Keys and database come from a backup: where their folder is missing, that is said."""
+    for folder in (installation.layout.keys, installation.layout.database.parent):
+        folder.rename(folder.with_name("away"))
+        with pytest.raises(ConfigurationError) as caught:
+            installation.prepare_folders()
+        assert caught.value.code == "data-missing"
+        folder.with_name("away").rename(folder)
+
+
+@as_root
+def test_a_place_that_the_ordinary_user_cannot_reach(installation: Installation) -> None:
+    """Restored below a folder that lets nobody pass, it is said at the start."""
+    layout = emptied(installation)
+    layout.data.chmod(0o700)
+    with pytest.raises(ConfigurationError) as caught:
+        installation.prepare_folders()
+    assert caught.value.code == "data-unreachable"
+
+
+def test_lost_keys_are_not_a_new_installation(installation: Installation) -> None:
+    """Without its key store a founded installation asks for the backup, not for `init`."""
+    (installation.layout.keys / keystore.HEADER).unlink()
+    with pytest.raises(NotFound) as caught:
+        installation.unlock()
+    assert caught.value.code == "keystore-missing"
+    assert "backup" in caught.value.hint
+
+
+# who the parts become
+
+
+@as_root
+def test_a_misspelt_user_is_not_replaced_by_nobody(installation: Installation) -> None:
+    """A user that was set and is not there stops founding and starting; one that was not set may be `nobody`."""
+    data = installation.settings.data
+    named = Installation(load_settings(environ={"DOORWARD_USER": "doorwrad"}, data=data))
+    for way in (named.prepare_folders, named.account):
+        with pytest.raises(ConfigurationError) as caught:
+            way()
+        assert caught.value.code == "user-unknown"
+        assert "`user`" in caught.value.hint
+    settings = load_settings(
+        environ={}, data=data.with_name("other"), trust_domain="test.localhost", user="doorwrad"
+    )
+    with pytest.raises(ConfigurationError) as caught:
+        initialise(settings, SystemRandom(), actor="os:0")
+    assert caught.value.code == "user-unknown"
+    assert not settings.data.exists()
+    by_default = Installation(Settings(data=data)).account()
+    assert by_default is not None
+    assert by_default.name in {"doorward", "nobody"}
+
+
+# what a power cut must not take back
+
+
+def test_what_founding_writes_is_durable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Mark, verifier key, settings and passphrase: file and name are synced, the mark after everything else."""
+    with short_folder() as folder:
+        synced = watch_syncing(monkeypatch)
+        settings = Settings(
+            data=folder / "data", trust_domain="test.localhost", passphrase_file=folder / "p", user="nobody"
+        )
+        initialise(settings, SystemRandom(), actor="os:0")
+        for name in ("doorward.toml", "log.key", "founded"):
+            at = synced.index((settings.data / f".{name}.new", False))
+            assert synced[at + 1] == (settings.data, True)
+            assert stat.S_IMODE((settings.data / name).stat().st_mode) == 0o644
+        assert synced[-2][0].name == ".founded.new"
+        assert synced[synced.index((folder / "p", False)) + 1] == (folder, True)

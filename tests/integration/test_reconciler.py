@@ -17,6 +17,7 @@ from doorward.gateway.connections import Connections, LiveConnection, PendingCon
 from doorward.gateway.cutter import Cutter, Mechanism
 from doorward.gateway.reconciler import Reconciler
 from doorward.gateway.sockdiag import Census, CutOutcome
+from tests.support.cutting import FakeCutter
 from tests.support.little_door import ends_of
 from tests.support.ports import FakeClock
 from tests.unit.gateway.live import live
@@ -108,6 +109,42 @@ def test_idle_connections_that_never_spoke_are_cut(place: Place) -> None:
     assert is_reset(silent)
     assert not is_reset(known)
     assert place.strangers == [CutOutcome.CUT]
+
+
+def test_who_cannot_be_cut_is_reported_once(place: Place) -> None:
+    """Where a cut fails, each stranger is reported once and counted for status, until it ends after all."""
+    resisting = place.reconciler._cutter = FakeCutter()  # type: ignore[assignment]
+    peers = [place.connect(), place.connect()]
+    cookies = [found.cookie for peer in peers if (found := sockdiag.find(*ends_of(peer)))]
+    resisting.resisting = set(cookies)
+    place.reconciler.step()
+    assert place.reconciler.trouble() == ""
+    for _ in range(5):
+        place.clock.turn(seconds=11)
+        place.reconciler.step()
+    assert place.strangers == [CutOutcome.MISSED, CutOutcome.MISSED]
+    assert place.reconciler.trouble().endswith("tried each second: 2")
+    resisting.resisting.discard(cookies[0])
+    place.reconciler.step()
+    assert place.strangers[2:] == [CutOutcome.CUT]
+    for one in place.sockets:
+        one.close()
+    place.reconciler.step()
+    assert place.reconciler.trouble() == ""
+    assert place.reconciler._resisting == frozenset()
+
+
+def test_a_withdrawal_that_cannot_be_cut_is_counted(place: Place) -> None:
+    """A condemned connection that still lives is said to status, not only tried again."""
+    cutter = place.reconciler._cutter = FakeCutter()  # type: ignore[assignment]
+    cookie = place.admit(place.connect())
+    place.registry.condemn(cookie)
+    cutter.resisting = {cookie}
+    place.reconciler.step()
+    assert place.reconciler.trouble().endswith("tried each second: 1")
+    cutter.resisting = set()
+    place.reconciler.step()
+    assert place.reconciler.trouble() == ""
 
 
 def test_a_judgement_that_never_ends_is_no_admission(place: Place) -> None:

@@ -69,7 +69,7 @@ def running(address: TcpAddress | SocketPath = LOCAL) -> Iterator[WebServer]:
         yield server
     finally:
         server.stop()
-    assert not server.is_running
+    assert not server._thread.is_alive()
 
 
 def connect(server: WebServer) -> socket.socket:
@@ -212,7 +212,7 @@ def test_an_open_answer_is_finished_before_the_end() -> None:
         GATE.set()
         assert read_all(peer).endswith(b"done")
         stopper.join(10)
-    assert not server.is_running
+    assert not server._thread.is_alive()
     with pytest.raises(ConnectionRefusedError):
         connect(server)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -244,6 +245,40 @@ def test_a_gateway_without_serve_can_be_stopped() -> None:
             _, err = gateway.communicate(timeout=20)
         assert gateway.returncode == 3
         assert "doorward serve" in err
+
+
+def test_each_part_alone_prints_one_document_when_it_is_ready() -> None:
+    """With --json `serve` and `gateway` say where they listen and who they are, once, and nothing else."""
+    with open_house(started=False) as house, contextlib.ExitStack() as running:
+        settings = house.installation.settings
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("DOORWARD_")}
+        parts: dict[str, subprocess.Popen[str]] = {}
+        said = {}
+        for role in ("serve", "gateway"):
+            part = parts[role] = running.enter_context(
+                subprocess.Popen(
+                    [*DOORWARD, role, "--data", str(house.data), "--json"],
+                    env={**environment, "PYTHONPATH": str(ROOT / "src"), "DOORWARD_GATEWAY_WORKERS": "1"},
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL,
+                    text=True,
+                )
+            )
+            running.callback(part.kill)
+            assert part.stdout is not None
+            assert select.select([part.stdout], [], [], 40)[0], f"{role} says nothing"
+            said[role] = json.loads(part.stdout.readline())
+        status, listening = settings.status_listen, settings.gateway_listen
+        assert (said["serve"]["status"], said["serve"]["pid"]) == (status, parts["serve"].pid)
+        assert (said["gateway"]["listening"], said["gateway"]["pid"]) == (listening, parts["gateway"].pid)
+        assert said["gateway"]["cuts_by"] in {"sock-destroy", "pidfd"}
+        assert _fetched(f"http://{status}/healthz")
+        socket.create_connection(("127.0.0.1", int(listening.rpartition(":")[2])), 5).close()
+        for role in ("gateway", "serve"):
+            parts[role].send_signal(signal.SIGTERM)
+            out, _ = parts[role].communicate(timeout=40)
+            assert (parts[role].returncode, out) == (0, "")
 
 
 # the parent alone, with stand-ins for its children

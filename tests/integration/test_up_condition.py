@@ -104,7 +104,7 @@ def test_an_authority_that_ends_soon(installation: Installation) -> None:
 def test_a_gateway_that_was_not_heard_of(installation: Installation) -> None:
     """A gateway that went silent is in trouble, one that lags says how far."""
     services = installation.services
-    gateway = register_gateway(services, name="gw", assertion_jwk="{}", actor=ACTOR)
+    gateway = register_gateway(services, name="gw", assertion_jwk="{}")
     add_principal(services, PrincipalKind.PERSON, "alice", actor=ACTOR)
     behind = part(installation, "gateway")
     assert "enforces change 0 of" in behind.trouble[0]
@@ -121,7 +121,7 @@ def test_a_gateway_that_was_not_heard_of(installation: Installation) -> None:
 
 def test_a_silent_gateway(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
     """A gateway that went silent is named with the time it was heard of last."""
-    register_gateway(installation.services, name="gw", assertion_jwk="{}", actor=ACTOR)
+    register_gateway(installation.services, name="gw", assertion_jwk="{}")
     monkeypatch.setattr("doorward.authority.gateways.FRESH_WITHIN", timedelta(seconds=-1))
     silent = part(installation, "gateway")
     assert "not heard of since" in silent.trouble[0]
@@ -201,7 +201,7 @@ def test_a_gateway_that_lives_is_waited_for(
 ) -> None:
     """A gateway that lives is waited for until it confirmed, and no longer than the patience."""
     services = installation.services
-    gateway = register_gateway(services, name="gw", assertion_jwk="{}", actor=ACTOR)
+    gateway = register_gateway(services, name="gw", assertion_jwk="{}")
     confirmer = threading.Thread(target=lambda: confirm(services, gateway.id, 7, "{}"))
     confirmer.start()
     states, _ = await_gateways(services, 7)
@@ -216,7 +216,7 @@ def test_a_gateway_that_is_away_is_not_waited_for(
     installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A gateway that admits nobody holds up nobody."""
-    register_gateway(installation.services, name="gw", assertion_jwk="{}", actor=ACTOR)
+    register_gateway(installation.services, name="gw", assertion_jwk="{}")
     monkeypatch.setattr("doorward.authority.gateways.FRESH_WITHIN", timedelta(seconds=-1))
     states, waited = await_gateways(installation.services, 5)
     assert [(one.confirmed, one.fresh) for one in states] == [(False, False)]

@@ -6,6 +6,7 @@ import socket
 import threading
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,9 +15,10 @@ from cryptography import x509
 
 from doorward.authority.directory import add_principal
 from doorward.authority.gateways import order_status, place_order, register_gateway
-from doorward.authority.issuing import issue
+from doorward.authority.issuing import Issued, issue, issue_server
 from doorward.authority.records import AuthorityKind, OrderState
 from doorward.authority.revocation import revoke
+from doorward.authority.services import Services
 from doorward.core.certificate import RevocationReason
 from doorward.core.entities import PrincipalKind
 from doorward.core.errors import Unavailable
@@ -89,7 +91,7 @@ def test_serving_and_its_end(installation: Installation) -> None:
 def test_orders_are_filled_at_once(installation: Installation) -> None:
     """An order that a gateway places is filled within a moment; one that may not be is refused, and says so."""
     services = installation.services
-    gateway = register_gateway(services, name="gateway-1", assertion_jwk="{}", actor=ACTOR)
+    gateway = register_gateway(services, name="gateway-1", assertion_jwk="{}")
     serve = Serve(installation)
     serve.start()
     try:
@@ -107,6 +109,37 @@ def test_orders_are_filled_at_once(installation: Installation) -> None:
         assert eventually(lambda: order_status(services, evil.id).order.state is OrderState.REFUSED)
     finally:
         serve.stop()
+
+
+def test_an_order_that_cannot_be_filled_now_stays_open(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fault is no refusal: the order waits, the job is told, and orders behind it are answered meanwhile."""
+    services = installation.services
+    gateway = register_gateway(services, name="gateway-1", assertion_jwk="{}")
+    key = SoftwareKeys().generate(KeyKind.P256)
+    orders = [
+        place_order(services, gateway.id, purpose, (host,), build_csr(key, host, dns=(host,)))
+        for purpose, host in (
+            ("a", "enroll.corp.example"),
+            ("b", "evil.example"),
+            ("c", "enroll.corp.example"),
+        )
+    ]
+    signing = installation.services.keys
+
+    def fill(services: Services, order_id: str, *, actor: str) -> Issued:
+        away = order_id == orders[0].id
+        return issue_server(replace(services, keys=None if away else signing), order_id, actor=actor)
+
+    monkeypatch.setattr(module, "issue_server", fill)
+    serve = Serve(installation)
+    with pytest.raises(Unavailable) as caught:
+        serve._fill_orders()
+    assert caught.value.code == "keys-unavailable"
+    states = [order_status(services, one.id).order.state for one in orders]
+    assert states == [OrderState.OPEN, OrderState.REFUSED, OrderState.FILLED]
+    serve.stop()
 
 
 def test_revocations_reach_the_list(installation: Installation) -> None:
@@ -229,7 +262,8 @@ def test_evidence_can_be_read_verified_and_exported(installation: Installation, 
     assert created["personal"]["name"] == "alice"
     assert list(evidence.events(evidence.size())) == []
     file = tmp_path / "export.jsonl"
-    file.write_bytes(b"".join(evidence.export()))
+    with file.open("wb") as export:
+        evidence.export(export)
     report = room.verify_file(file, checkpoint=evidence.checkpoint(), key=evidence.verifier_key())
     assert report.faults == ()
     assert report.size == evidence.size()

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from doorward.core.errors import Unavailable
 from doorward.gateway.cutter import Mechanism
 from tests.posture.witness import Witness, standing_witness
 from tests.support.attacks import Edit, Grounds, OpenDoor
@@ -78,25 +76,10 @@ RULES = """
 """
 
 
-@contextmanager
-def _standing(**options: Any) -> Iterator[Doorway]:
-    """Open a doorway; once more where the machine was out of what Envoy needs."""
-    with ExitStack() as stack:
-        for left in (2, 1, 0):
-            try:
-                doorway = stack.enter_context(open_doorway(**options))
-                break
-            except Unavailable:
-                if not left:
-                    raise
-                time.sleep(1)
-        yield doorway
-
-
 @pytest.fixture(scope="session")
 def living() -> Iterator[Doorway]:
     """A whole Doorward with alice and bob of the staff; its files share one group of workers."""
-    with _standing(settings={"max_staleness": timedelta(seconds=1)}) as doorway:
+    with open_doorway(settings={"max_staleness": timedelta(seconds=1)}) as doorway:
         doorway.apply(RULES)
         for name in ("alice", "bob"):
             doorway.person(name, "staff")
@@ -106,7 +89,7 @@ def living() -> Iterator[Doorway]:
 @pytest.fixture(scope="session")
 def uncut() -> Iterator[Doorway]:
     """The same without a way to cut connections."""
-    with _standing(mechanism=Mechanism.NONE) as doorway:
+    with open_doorway(mechanism=Mechanism.NONE) as doorway:
         doorway.apply(RULES)
         doorway.person("alice", "staff")
         yield doorway

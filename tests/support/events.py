@@ -144,7 +144,7 @@ def principal_suspended(number: int, *, actor: str = ALICE, principal: str = BOB
         tenant=TENANT,
         actor=actor,
         data={"principal": principal, "reason": "left"},
-        personal={"actor_name": "alice", "name": "bob"},
+        personal={"source": "203.0.113.7", "name": "bob"},
     )
 
 

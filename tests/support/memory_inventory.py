@@ -26,9 +26,7 @@ from doorward.authority.records import (
 )
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.entities import Application, Principal
-from doorward.core.errors import IntegrityError, NotFound, RequestRefused
-
-MIN_PREFIX = 6
+from doorward.core.errors import IntegrityError, NotFound
 
 
 @dataclass
@@ -126,8 +124,6 @@ class MemoryCertificates(Store):
         return found[: wanted.limit]
 
     def find(self, prefix: str) -> builtins.list[CertificateRecord]:
-        if len(prefix) < MIN_PREFIX:
-            raise RequestRefused("prefix-too-short", f"give at least {MIN_PREFIX} characters")
         text = prefix.lower()
         number = text.lstrip("0")
         found = [

@@ -305,6 +305,14 @@ class MemoryStatus(Store):
         for key in [key for key in kept if key[0] == certificate_id]:
             del kept[key]
 
+    def await_ocsp(self, certificate_id: str, since: datetime) -> None:
+        self.forget_ocsp(certificate_id)
+        self.store_ocsp(OcspRecord(certificate_id=certificate_id, hash_name="", der=b"", next_update=since))
+
+    def due_ocsp(self, by: datetime, limit: int) -> list[str]:
+        ends = {(one.next_update, one.certificate_id) for one in self.state.ocsp.values()}
+        return [certificate_id for end, certificate_id in sorted(ends)[:limit] if end <= by]
+
 
 class MemoryIngest(Store):
     """The fake of `IngestStore`."""

@@ -112,7 +112,7 @@ class World:
 
     def gateway(self, name: str = "gateway-1") -> GatewayRecord:
         """A registered gateway."""
-        return gateways.register_gateway(self.services, name=name, assertion_jwk="{}", actor=OPERATOR)
+        return gateways.register_gateway(self.services, name=name, assertion_jwk="{}")
 
     def request(self, der: bytes | None, app: str = "payments", **changes: object) -> access.AccessRequest:
         """What a gateway asks about a connection; `app` is a name, `changes` replace fields."""

@@ -28,7 +28,8 @@ so is a variable that looks like a setting and is none; other variables are left
 set. Secrets are never values of settings: a setting names the file that holds them.
 
 `doorward init` (and the first `doorward up`) writes `doorward.toml`: `trust_domain`, `passphrase_file`, and of the
-following what differs from its default: {written}. It never overwrites an existing file.
+following what differs from its default: {written}. What an existing file says stays as
+it is; what it lacks is added at its end.
 
 """
 

@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from doorward.agent.credential import Credential, parse_credential, parse_root
 from doorward.agent.link import Link
-from doorward.agent.pkcs12 import Pkcs12Form, check_password, make_password, render_pkcs12
+from doorward.agent.pkcs12 import Pkcs12Form, make_password, render_pkcs12
 from doorward.agent.store import CERTIFICATE, CHAIN, KEY, ROOT, IdentityFolder
 from doorward.agent.transport import REQUEST_SECONDS, Answer, fetch, pinned_context, unverified_context
 from doorward.core.errors import DoorwardError, MalformedInput, RequestRefused, Unavailable
@@ -41,7 +41,7 @@ class Enrolled:
     """An identity that is on this machine now.
 
     `p12_password` is the password that was made for the `.p12` file, to be shown once and kept
-    nowhere; empty where the caller chose it. `previous` is where older files went, if there were any.
+    nowhere. `previous` is where older files went, if there were any.
     """
 
     credential: Credential
@@ -81,7 +81,6 @@ def enroll(
     factory: KeyFactory,
     key_kind: KeyKind = KeyKind.P256,
     p12_form: Pkcs12Form = Pkcs12Form.MODERN,
-    p12_password: str = "",
     force: bool = False,
     seconds: float = REQUEST_SECONDS,
 ) -> Enrolled:
@@ -95,7 +94,6 @@ def enroll(
         factory: makes the private key.
         key_kind: its kind; Windows and macOS import P-256, P-384 and RSA.
         p12_form: how the `.p12` file is encoded; `choose_form(sys.platform)` knows this machine.
-        p12_password: its password; empty makes one.
         force: set an identity aside that is in the folder already.
         seconds: for each of the two requests.
 
@@ -107,7 +105,7 @@ def enroll(
         MalformedInput: answers that are none.
         ConfigurationError: `folder-unusable`. IntegrityError: `key-exposed`, `key-damaged`.
     """
-    password = check_password(p12_password) if p12_password else make_password(random)
+    password = make_password(random)
     folder = IdentityFolder(out)
     # 1. the key
     key = folder.begin(lambda: factory.generate(key_kind), force=force)
@@ -122,22 +120,13 @@ def enroll(
         folder.keep(ROOT, root.public_bytes(Encoding.PEM))
         folder.keep(CHAIN, _pem(credential))
     # 5. the files
-    p12_name = f"{credential.name}.p12"
-    p12 = render_pkcs12(
-        key,
-        credential.certificate,
-        credential.issuers,
-        name=credential.name,
-        password=password,
-        form=p12_form,
-    )
-    previous = folder.finish({p12_name: p12, CERTIFICATE: credential.certificate.public_bytes(Encoding.PEM)})
+    previous = _install(folder, key, credential, password, p12_form)
     return Enrolled(
         credential=credential,
         directory=out,
-        p12=out / p12_name,
+        p12=out / _p12_name(credential),
         p12_form=p12_form,
-        p12_password="" if p12_password else password,
+        p12_password=password,
         previous=previous,
     )
 
@@ -206,6 +195,26 @@ def _take_up(folder: IdentityFolder, link: Link, key: PrivateKey, clock: Clock) 
         return parse_credential(received[CHAIN], key, root, clock.now())
     except (MalformedInput, RequestRefused):
         return None
+
+
+def _install(
+    folder: IdentityFolder, key: PrivateKey, credential: Credential, password: str, form: Pkcs12Form
+) -> Path | None:
+    """Write the last files, the `.p12` among them; return where older ones went."""
+    p12 = render_pkcs12(
+        key,
+        credential.certificate,
+        credential.issuers,
+        name=credential.name,
+        password=password,
+        form=form,
+    )
+    certificate = credential.certificate.public_bytes(Encoding.PEM)
+    return folder.finish({_p12_name(credential): p12, CERTIFICATE: certificate})
+
+
+def _p12_name(credential: Credential) -> str:
+    return f"{credential.name}.p12"
 
 
 def _pem(credential: Credential) -> bytes:

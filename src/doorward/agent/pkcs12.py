@@ -15,7 +15,7 @@ docs/how-to/import-your-certificate.md:
 
 So modern is the default, and legacy where the agent itself runs on macOS. What is old in the legacy
 form (3DES, a MAC with SHA-1) is no weakness under a password of 120 random bits, which is what the
-agent makes; a password that somebody chose deserves the modern form.
+agent makes; nobody can choose another.
 Standard: RFC 7292; RFC 8018 section 6.2 (PBES2); RFC 9879 (PBMAC1) is not used: most importers lack it.
 """
 
@@ -29,15 +29,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import KeySerializationEncryption, PrivateFormat, pkcs12
 
-from doorward.core.errors import RequestRefused
 from doorward.core.ports import PrivateKey, RandomSource
 
 ROUNDS = 100_000
 """Precedent: Java's keytool takes 10,000 and OpenSSL 2,048; NSS refuses more than 600,000."""
-
-SHORTEST_PASSWORD = 12
-LONGEST_PASSWORD = 64
-"""Some importers cut at 32 characters; the password made here has 27."""
 
 
 class Pkcs12Form(Enum):
@@ -53,26 +48,12 @@ def choose_form(platform: str) -> Pkcs12Form:
 
 
 def make_password(random: RandomSource) -> str:
-    """Return 120 random bits as four groups of six, of letters and digits that are hard to confuse."""
+    """Return 120 random bits as four groups of six, of letters and digits that are hard to confuse.
+
+    27 characters of ASCII: some importers cut at 32, and they disagree about how others are encoded.
+    """
     text = base64.b32encode(random.token(15)).decode("ascii").lower()
     return "-".join(text[start : start + 6] for start in range(0, 24, 6))
-
-
-def check_password(password: str) -> str:
-    """Return a password that was chosen, where it can protect a file and every importer can take it.
-
-    Raises:
-        RequestRefused: `p12-password-refused`: shorter than 12 or longer than 64 characters, or not
-            visible ASCII, whose encoding importers disagree about.
-    """
-    visible = all("!" <= character <= "~" or character == " " for character in password)
-    if not SHORTEST_PASSWORD <= len(password) <= LONGEST_PASSWORD or not visible:
-        raise RequestRefused(
-            "p12-password-refused",
-            f"the password of the .p12 file needs {SHORTEST_PASSWORD} to {LONGEST_PASSWORD} ASCII characters",
-            hint="leave it out, and one is made for you",
-        )
-    return password
 
 
 def render_pkcs12(

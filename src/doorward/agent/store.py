@@ -188,12 +188,13 @@ def _create(path: Path, data: bytes, mode: int) -> None:
 
 
 def _replace(path: Path, data: bytes, mode: int) -> None:
-    """Write a file whole or not at all."""
+    """Write a file whole or not at all, durably."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     with suppress(FileNotFoundError):
         draft.unlink()
     _create(draft, data, mode)
     draft.replace(path)
+    _sync(path.parent)
 
 
 def _sync(folder: Path) -> None:

@@ -7,8 +7,8 @@ stays in the log for ever, so it is decided here and nowhere else.
 What is public and what is personal:
     public    opaque ids, rule ids, digests, serial numbers, methods, status codes, reasons, names of
               applications and groups, names of our own authorities: needed to read the log at all
-    personal  names of people and devices, subject and alternative names, network addresses, user
-              agents, request paths (`/patients/jane-doe`), login names, unreadable log lines: kept apart
+    personal  names of people and devices, subject and alternative names, network addresses,
+              request paths (`/patients/jane-doe`), login names, unreadable log lines: kept apart
               under a commitment, erased one by one
 A name that nobody has proved is called `claimed_*`: a reader must never take it for an identity.
 
@@ -87,7 +87,7 @@ class Retention(Enum):
     ACCESS = "access"
 
 
-ACTOR_FIELDS = frozenset({"actor_name", "source", "user_agent"})
+ACTOR_FIELDS = frozenset({"source"})
 """Personal fields that every type has."""
 _BY_ADMINISTRATORS = frozenset({Retention.OPERATION, Retention.IDENTITY})
 
@@ -112,7 +112,7 @@ class EventSpec:
         An administrator's own address is the administrator's. Of a connection or a request, `source`
         is the caller's, even where the gateway is the one that acts (it cuts, it refuses).
         """
-        return ACTOR_FIELDS if self.retention in _BY_ADMINISTRATORS else frozenset({"actor_name"})
+        return ACTOR_FIELDS if self.retention in _BY_ADMINISTRATORS else frozenset()
 
 
 _FIELDS: Mapping[str, FieldKind] = MappingProxyType(
@@ -121,6 +121,7 @@ _FIELDS: Mapping[str, FieldKind] = MappingProxyType(
             "application",
             "authority",
             "certificate",
+            "decision",
             "gateway",
             "group",
             "invitation",
@@ -166,7 +167,7 @@ _FIELDS: Mapping[str, FieldKind] = MappingProxyType(
         FieldKind.MOMENT,
     )
     | dict.fromkeys(("detail", "group_name", "name", "subject"), FieldKind.TEXT)
-    | dict.fromkeys(("adopted", "can_cut"), FieldKind.FLAG)
+    | dict.fromkeys(("can_cut",), FieldKind.FLAG)
     | dict.fromkeys(
         (
             "applications",
@@ -177,16 +178,12 @@ _FIELDS: Mapping[str, FieldKind] = MappingProxyType(
             "epoch",
             "exit_code",
             "length",
-            "missed",
             "number",
-            "offset",
             "pid",
             "revision",
             "rules_count",
-            "shard",
             "signal",
             "status",
-            "to_revision",
         ),
         FieldKind.INTEGER,
     )
@@ -250,7 +247,7 @@ CATALOGUE: Mapping[EventType, EventSpec] = MappingProxyType(
             _IDENTITY, "certificate", "principal authority serial sha256 reason", "subject san name"
         ),
         EventType.CRL_PUBLISHED: _spec(
-            _OPERATION, "authority number entries", "sha256 shard this_update next_update"
+            _OPERATION, "authority number entries", "sha256 this_update next_update"
         ),
         EventType.POLICY_APPLIED: _spec(_OPERATION, "revision sha256", "applications rules_count"),
         EventType.APPLICATION_CREATED: _spec(_OPERATION, "application name", "hosts revision"),
@@ -258,10 +255,8 @@ CATALOGUE: Mapping[EventType, EventSpec] = MappingProxyType(
         EventType.GATEWAY_STARTED: _spec(_OPERATION, "gateway", "version can_cut revision"),
         EventType.GATEWAY_STOPPED: _spec(_OPERATION, "gateway", "reason"),
         EventType.GATEWAY_PUBLISHED: _spec(_OPERATION, "gateway revision", "sha256"),
-        EventType.GATEWAY_ROLLED_BACK: _spec(
-            _OPERATION, "gateway revision reason", "to_revision sha256 detail"
-        ),
-        EventType.ENVOY_STARTED: _spec(_OPERATION, "gateway", "pid version epoch adopted"),
+        EventType.GATEWAY_ROLLED_BACK: _spec(_OPERATION, "gateway revision reason", "sha256 detail"),
+        EventType.ENVOY_STARTED: _spec(_OPERATION, "gateway", "pid version epoch"),
         EventType.ENVOY_DIED: _spec(_OPERATION, "gateway", "pid exit_code signal epoch"),
         EventType.CONNECTION_ADMITTED: _spec(
             _DECISION,
@@ -281,8 +276,8 @@ CATALOGUE: Mapping[EventType, EventSpec] = MappingProxyType(
         EventType.REQUEST_ANSWERED: _spec(
             _ACCESS,
             "gateway method status",
-            "application connection certificate principal request rules protocol duration_ms bytes_sent "
-            "bytes_received started_at response_flags",
+            "application connection certificate principal decision request rules reason detail protocol "
+            "duration_ms bytes_sent bytes_received started_at response_flags",
             "name path",
         ),
         EventType.HANDSHAKE_FAILED: _spec(
@@ -291,8 +286,8 @@ CATALOGUE: Mapping[EventType, EventSpec] = MappingProxyType(
             "application connection detail tls_version claimed_sha256 claimed_serial started_at",
             _CLAIMED,
         ),
-        EventType.ACCESS_GAP: _spec(_ACCESS, "gateway reason from_at to_at", "missed offset"),
-        EventType.ACCESS_MALFORMED: _spec(_ACCESS, "gateway reason", "length sha256 offset", "line"),
+        EventType.ACCESS_GAP: _spec(_ACCESS, "gateway reason from_at to_at"),
+        EventType.ACCESS_MALFORMED: _spec(_ACCESS, "gateway reason", "length sha256", "line"),
     }
 )
 """Every event type with its row; total over `EventType`, which the tests hold."""

@@ -141,11 +141,6 @@ def seal_event(event: Event, salt: bytes) -> SealedEvent:
     )
 
 
-def render_leaf(event: Event, salt: bytes) -> bytes:
-    """Return the leaf of an event alone; arguments and errors as in `seal_event`."""
-    return seal_event(event, salt).leaf
-
-
 def commitment(name: str, value: str, salt: bytes) -> str:
     """Return the hex HMAC-SHA-256 that commits to one personal value under that field's salt.
 

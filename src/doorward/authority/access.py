@@ -154,12 +154,11 @@ class AccessDecider:
             finding = self._judge(books, record, request.presented, request.application_id, request.now)
         return self._conclude(finding, request, request.now)
 
-    def reassess(self, facts: ConnectionFacts, now: datetime) -> AccessDecision:
-        """Judge a live connection again; its event tells the same and is recorded only where it is news."""
-        return next(iter(self.reassess_all((facts,), now)))
-
     def reassess_all(self, connections: Iterable[ConnectionFacts], now: datetime) -> list[AccessDecision]:
-        """Judge many live connections again on one snapshot, in the order given."""
+        """Judge live connections again on one snapshot, in the order given.
+
+        Their events tell the same as before and are recorded only where they are news.
+        """
         decisions = []
         with self._services.work.read() as books:
             for facts in connections:

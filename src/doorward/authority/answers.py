@@ -76,8 +76,14 @@ def load_signer(services: Services, books: Books) -> AnswerSigner:
     )
 
 
-def replace_answers(books: Books, certificate_id: str, answers: Sequence[OcspRecord]) -> None:
-    """Put new answers in the old ones' place; without new ones, the next request is answered live or not."""
+def replace_answers(books: Books, certificate_id: str, answers: Sequence[OcspRecord], now: datetime) -> None:
+    """Put new answers in the old ones' place.
+
+    Without new ones (no key here), the refresh job signs them; until then requests are answered live or not.
+    """
+    if not answers:
+        books.status.await_ocsp(certificate_id, now)
+        return
     books.status.forget_ocsp(certificate_id)
     for answer in answers:
         books.status.store_ocsp(answer)

@@ -35,12 +35,9 @@ from doorward.core.certificate import CertificateFacts
 from doorward.core.entities import TENANT
 from doorward.core.errors import MalformedInput, NotFound, RequestRefused
 from doorward.core.names import COMMON_NAME_LIMIT, parse_trust_domain
+from doorward.core.passphrase import check_passphrase
 from doorward.core.ports import KeyKind, KeyStore, PrivateKey
 from doorward.pki.keys import check_public_key, encode_public_key
-
-SHORTEST_PASSPHRASE = 12
-"""Characters for the exported root; NIST SP 800-63B asks for 8 where attempts are throttled, and those
-on a file are not."""
 
 
 def found(services: Services, *, trust_domain: str, status_url: str, actor: str) -> TenantRecord:
@@ -124,20 +121,15 @@ def export_root(services: Services, *, passphrase: bytes, actor: str) -> bytes:
 
     Args:
         services: the ports of this process.
-        passphrase: at least 12 bytes; it is not kept anywhere.
+        passphrase: as `core.passphrase` asks; it is not kept anywhere.
         actor: who acts.
 
     Raises:
-        RequestRefused: `passphrase-too-short`.
+        RequestRefused: `passphrase-short`, `passphrase-long`.
         NotFound: `not-founded`, or the key was removed before.
         Unavailable: `keys-unavailable`.
     """
-    if len(passphrase) < SHORTEST_PASSPHRASE:
-        raise RequestRefused(
-            "passphrase-too-short",
-            f"the exported root needs a passphrase of {SHORTEST_PASSPHRASE} characters or more",
-            hint="several random words are easy to keep on paper",
-        )
+    check_passphrase(passphrase)
     with services.work.read() as books:
         root = require_authority(books, AuthorityKind.ROOT)
     key = _load_root_key(services, root)

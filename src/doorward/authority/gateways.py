@@ -56,29 +56,24 @@ class OrderStatus:
     chain_der: tuple[bytes, ...]
 
 
-def register_gateway(
-    services: Services, *, name: str, assertion_jwk: str, actor: str, gateway_id: str = ""
-) -> GatewayRecord:
-    """Add a gateway, or update it.
+def register_gateway(services: Services, *, name: str, assertion_jwk: str) -> GatewayRecord:
+    """Add a gateway, or take over the one of that name; `gateway:started`, its own event, names who started it.
 
     Args:
         services: the ports of this process.
         name: `[a-z0-9][a-z0-9._-]{0,62}`, for people.
         assertion_jwk: the public key of its assertions, JSON, at most 4096 characters.
-        actor: who acts.
-        gateway_id: what an earlier start was given; a gateway of the same name is taken over too.
 
     Raises:
         MalformedInput: `name-malformed`, `jwk-too-large`.
         NotFound: `not-founded`.
     """
-    del actor  # the gateway's own `gateway:started` names who started it
     parse_principal_name(name)
     if len(assertion_jwk) > JWK_LIMIT:
         raise MalformedInput("jwk-too-large", f"a gateway's public key has at most {JWK_LIMIT} characters")
     with services.work.change() as books:
         require_tenant(books)
-        known = next((one for one in books.gateways.list() if gateway_id == one.id or name == one.name), None)
+        known = next((one for one in books.gateways.list() if name == one.name), None)
         gateway = GatewayRecord(
             id=known.id if known else services.new_id("gtw"),
             tenant=TENANT,
@@ -104,9 +99,8 @@ def confirm(services: Services, gateway_id: str, seq: int, status: str) -> None:
         books.gateways.confirm(gateway_id, seq, services.clock.now(), status)
 
 
-def deregister_gateway(services: Services, gateway_id: str, *, actor: str) -> None:
+def deregister_gateway(services: Services, gateway_id: str) -> None:
     """Forget a gateway that was stopped in order, so that nobody waits for it."""
-    del actor  # the gateway's own `gateway:stopped` names who stopped it
     with services.work.change() as books:
         books.gateways.remove(gateway_id)
 

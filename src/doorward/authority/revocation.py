@@ -223,7 +223,7 @@ def _take_step(
     books.certificates.set_state(
         certificate_id, after.state, reason=after.reason, revoked_at=after.revoked_at
     )
-    replace_answers(books, certificate_id, signer.sign(after, now) if signer else ())
+    replace_answers(books, certificate_id, signer.sign(after, now) if signer else (), now)
     event = write_event(
         services,
         _EVENTS[step],

@@ -16,21 +16,18 @@ Standard: RFC 6960 section 2; RFC 5019 section 2.2.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from doorward.authority.answers import AnswerSigner, find_issuer, load_signer, replace_answers
-from doorward.authority.inventory import require_certificate
 from doorward.authority.records import (
     AuthorityKind,
     AuthorityRecord,
-    CertificateFilter,
     CertificateRecord,
     CrlRecord,
 )
 from doorward.authority.services import Services
 from doorward.authority.standing import require_authority
 from doorward.authority.stores import Books
-from doorward.core.certificate import CertificateState
 from doorward.core.errors import DoorwardError, MalformedInput, NotFound, Unavailable
 from doorward.pki.ocsp import (
     OcspFailure,
@@ -44,11 +41,11 @@ from doorward.pki.ocsp import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refreshed:
-    """One page of the refresh job; `next_after_id` is empty after the last page."""
+    """One page of the refresh job; `more` where another page may be due."""
 
     looked_at: int
     signed: int
-    next_after_id: str
+    more: bool
 
 
 def answer_ocsp(services: Services, request: bytes) -> bytes:
@@ -56,7 +53,7 @@ def answer_ocsp(services: Services, request: bytes) -> bytes:
 
     Args:
         services: the ports of this process.
-        request: a DER OCSPRequest, at most 8 KiB.
+        request: a DER OCSPRequest, at most 8 KiB (the HTTP surface takes half of that).
 
     Standard: RFC 6960 sections 2.1 to 2.3.
     """
@@ -90,40 +87,41 @@ def authority_certificate(services: Services, authority_id: str) -> bytes:
     return authority.der
 
 
-def refresh_ocsp(services: Services, *, limit: int = 500, after_id: str = "") -> Refreshed:
-    """Sign anew the answers of one page of certificates whose time is more than half over.
+def refresh_ocsp(services: Services, *, limit: int = 500) -> Refreshed:
+    """Sign anew one page of answers whose time is more than half over, or that are still to be signed.
+
+    Everything of a page is signed or dropped, so that calling until there is no more comes to an end.
 
     Args:
         services: the ports of this process.
         limit: certificates that are looked at; one transaction.
-        after_id: the last page's `next_after_id`; empty begins anew.
 
     Raises:
-        NotFound: `not-founded`; `certificate-unknown` where `after_id` is none of ours.
+        NotFound: `not-founded`.
         Unavailable: `keys-unavailable`.
     """
     now = services.clock.now()
     with services.work.read() as books:
-        page = books.certificates.list(CertificateFilter(after_id=after_id, limit=limit))
-        signer = load_signer(services, books)
-        due = [one.id for one in page if _is_due(books, one, signer.lifetime, now)]
-    if due:
-        with services.work.change() as books:
-            for certificate_id in due:
-                # Read again: a revocation since must not be answered with what was true before.
-                record = require_certificate(books, certificate_id)
-                replace_answers(books, certificate_id, signer.sign(record, now))
-    return Refreshed(
-        looked_at=len(page), signed=len(due), next_after_id=page[-1].id if len(page) == limit else ""
-    )
+        due = books.status.due_ocsp(now + services.ocsp_lifetime / 2, limit)
+        signer = load_signer(services, books) if due else None
+    if signer is None:
+        return Refreshed(looked_at=0, signed=0, more=False)
+    with services.work.change() as books:
+        signed = sum(_refresh(books, signer, certificate_id, now) for certificate_id in due)
+    return Refreshed(looked_at=len(due), signed=signed, more=len(due) == limit)
 
 
-def _is_due(books: Books, record: CertificateRecord, lifetime: timedelta, now: datetime) -> bool:
-    """Say whether a certificate's answers are missing or half over; nobody asks about an expired one."""
-    if record.state is CertificateState.INTENDED or record.not_after < now:
-        return False
-    answer = books.status.ocsp(record.id, "sha1")
-    return answer is None or now >= answer.next_update - lifetime / 2
+def _refresh(books: Books, signer: AnswerSigner, certificate_id: str, now: datetime) -> bool:
+    """Sign the answers about one certificate; drop them where nobody asks any more, or we may not sign."""
+    # Read now: a revocation since the look must not be answered with what was true before.
+    record = books.certificates.get(certificate_id)
+    expired = record is None or record.not_after < now
+    answers = () if record is None or expired else signer.sign(record, now)
+    if answers:
+        replace_answers(books, certificate_id, answers, now)
+    else:
+        books.status.forget_ocsp(certificate_id)
+    return bool(answers)
 
 
 def _answer(services: Services, books: Books, question: OcspQuestion, now: datetime) -> bytes:

@@ -148,7 +148,10 @@ class CertificateStore(Protocol):
         ...
 
     def find(self, prefix: str) -> list[CertificateRecord]:
-        """Return at most 2 whose id, serial (hex) or SHA-256 starts with `prefix` (at least 6 characters)."""
+        """Return at most 2 whose id, serial (hex) or SHA-256 starts with `prefix`.
+
+        How short a prefix a person may type is not the store's question (`inventory.SHORTEST_PREFIX`).
+        """
         ...
 
     def set_state(
@@ -303,7 +306,18 @@ class StatusStore(Protocol):
         ...
 
     def forget_ocsp(self, certificate_id: str) -> None:
-        """Drop the pre-signed answers of one certificate."""
+        """Drop the pre-signed answers of one certificate for good: it is due no more."""
+        ...
+
+    def await_ocsp(self, certificate_id: str, since: datetime) -> None:
+        """Drop the pre-signed answers of one certificate, and list it as due from `since` on."""
+        ...
+
+    def due_ocsp(self, by: datetime, limit: int) -> list[str]:
+        """Return at most `limit` certificates with an answer that ends by then, or that await one since.
+
+        The longest due come first. The work grows with `limit`, not with the inventory.
+        """
         ...
 
 

@@ -108,42 +108,29 @@ def _text(path: Path | None) -> str | None:
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Write here; without it, to standard output.",
+    help="Write here, readable by its owner only; without it, to standard output.",
 )
 @click.option(
     "--checkpoint-out",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Also write the newest checkpoint here; keep it elsewhere, it is what later rewriting is measured by.",
+    help="Also write the newest checkpoint into this new file; keep it elsewhere, it is what later rewriting is measured by.",
 )
 @click.option("--personal", is_flag=True, help="With the personal data that is still kept.")
 @click.pass_obj
 def export(state: State, out: Path | None, checkpoint_out: Path | None, personal: bool) -> None:
     """Export the log, to be verified anywhere with its checkpoint and the verifier key."""
     from doorward.runtime.evidence import Evidence  # noqa: PLC0415  loaded when called
+    from doorward.runtime.private_files import replace_private  # noqa: PLC0415  as above
 
     evidence = Evidence(state.installation())
-    lines = evidence.export(personal=personal)
     if out is None:
-        for line in lines:
-            sys.stdout.buffer.write(line)
+        evidence.export(sys.stdout.buffer, checkpoint_out=checkpoint_out, personal=personal)
         return
-    draft = out.with_name(out.name + ".part")
-    count, total, note = 0, evidence.size(), ""
-    with draft.open("wb") as file, state.output.progress("exporting") as progress:
-        for line in lines:
-            if not count:
-                # The checkpoint of the same snapshot: one that was signed meanwhile covers more.
-                note = json.loads(line)["checkpoint"]
-            file.write(line)
-            count += 1
-            if count % 1000 == 0:
-                progress(count, total)
-    draft.replace(out)
-    if checkpoint_out and note:
-        checkpoint_out.write_text(note, encoding="utf-8")
+    with state.output.progress("exporting") as progress, replace_private(out) as file:
+        done = evidence.export(file, checkpoint_out=checkpoint_out, personal=personal, progress=progress)
     state.output.result(
-        {"written": str(out), "events": count - 1, "checkpoint": note},
-        f"wrote {count - 1} events to {escape(str(out))}",
+        {"written": str(out), "events": done.events, "checkpoint": done.checkpoint},
+        f"wrote {done.events} events to {escape(str(out))}",
     )
 
 

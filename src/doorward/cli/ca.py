@@ -64,6 +64,7 @@ def export(state: State, root_key: bool, passphrase_file: Path | None, out: Path
     """Print the root certificate and the issuing certificate (or the root's key, encrypted, with --root)."""
     from doorward.authority.records import AuthorityKind  # noqa: PLC0415  loaded when called
     from doorward.runtime.pem import as_pem  # noqa: PLC0415  as above
+    from doorward.runtime.private_files import create_private  # noqa: PLC0415  as above
 
     if root_key:
         text = _export_root(state, passphrase_file).decode("ascii")
@@ -72,7 +73,7 @@ def export(state: State, root_key: bool, passphrase_file: Path | None, out: Path
             found = [books.authorities.current(kind) for kind in (AuthorityKind.ROOT, AuthorityKind.ISSUING)]
         text = as_pem(*(one.der for one in found if one))
     if out:
-        write_private(out, text)
+        create_private(out, text.encode("ascii"))
         state.output.result({"written": str(out)}, f"written to {escape(str(out))}")
     elif state.output.as_json:
         state.output.document({"pem": text})
@@ -113,19 +114,3 @@ def remove_root_key(state: State, exported: Path, passphrase_file: Path | None) 
         {"removed": True},
         "the root's key is no longer on this machine; keep the exported file and its passphrase apart",
     )
-
-
-def write_private(path: Path, text: str) -> None:
-    """Write a new file that only its owner can read; an existing file is not touched (`FileExistsError`)."""
-    import os  # noqa: PLC0415  loaded when called
-
-    from doorward.core.errors import RequestRefused  # noqa: PLC0415  as above
-
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        raise RequestRefused("file-exists", f"{path} exists", hint="name a new file with --out") from None
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())

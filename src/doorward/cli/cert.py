@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,15 @@ import click
 from rich.markup import escape
 
 from doorward.authority.records import CertificateRecord
+from doorward.authority.services import Services
 from doorward.cli.command import Command, LazyGroup, State, actor
 from doorward.cli.completion import complete_principal
 from doorward.cli.confirming import confirmed
 from doorward.core.certificate import CertificateState, RevocationReason
+from doorward.pki.lifecycle import list_reasons
 
 STATES = [state.value for state in CertificateState]
-REASONS = [reason.value for reason in RevocationReason if reason is not RevocationReason.CERTIFICATE_HOLD]
+REASONS = [reason.value for reason in list_reasons()]
 
 
 def certificate_row(record: CertificateRecord) -> dict[str, Any]:
@@ -124,10 +127,7 @@ def revoke(state: State, certificate: str, reason: str) -> None:
     _change(
         state,
         certificate,
-        "revoked",
-        lambda services, found: revocation.revoke(
-            services, found.id, RevocationReason(reason), actor=actor()
-        ),
+        lambda services, found: revocation.revoke(services, found, RevocationReason(reason), actor=actor()),
     )
 
 
@@ -138,12 +138,7 @@ def hold(state: State, certificate: str) -> None:
     """Suspend a certificate until it is released or revoked; its live connections end at once."""
     from doorward.authority import revocation  # noqa: PLC0415  loaded when called
 
-    _change(
-        state,
-        certificate,
-        "on hold",
-        lambda services, found: revocation.hold(services, found.id, actor=actor()),
-    )
+    _change(state, certificate, lambda services, found: revocation.hold(services, found, actor=actor()))
 
 
 @click.command("release", cls=Command)
@@ -153,12 +148,7 @@ def release(state: State, certificate: str) -> None:
     """Release a certificate from hold."""
     from doorward.authority import revocation  # noqa: PLC0415  loaded when called
 
-    _change(
-        state,
-        certificate,
-        "valid again",
-        lambda services, found: revocation.release(services, found.id, actor=actor()),
-    )
+    _change(state, certificate, lambda services, found: revocation.release(services, found, actor=actor()))
 
 
 @click.command("renew", cls=Command)
@@ -190,16 +180,18 @@ def renew(state: State, certificate: str, csr: Path, out: Path | None) -> None:
     state.output.result({**row, "pem": chain, "replaces": record.id}, *lines, *([] if out else [chain]))
 
 
-def _change(state: State, certificate: str, past: str, use_case: Any) -> None:
+def _change(state: State, certificate: str, use_case: Callable[[Services, str], int]) -> None:
     from doorward.authority.inventory import find_certificate  # noqa: PLC0415  loaded when called
 
-    services = state.installation(keys=True).services
-    record = find_certificate(services, certificate)
-    done = use_case(services, record)
-    seq = done if isinstance(done, int) else done.seq
+    installation, notes = state.withdrawal()
+    services = installation.services
+    found = find_certificate(services, certificate)
+    seq = use_case(services, found.id)
     value, line = confirmed(services, seq)
+    row = certificate_row(find_certificate(services, found.id))
     state.output.result(
-        {"certificate": record.id, "subject": record.subject_name, "state": past, "seq": seq, **value},
-        f"[bold]{record.subject_name}[/bold] {record.id} is {past}",
+        {**row, "seq": seq, **value},
+        f"[bold]{row['subject']}[/bold] {row['id']} is {row['state']}",
         line,
+        notes=notes,
     )

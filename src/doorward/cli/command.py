@@ -37,7 +37,8 @@ class Command(click.Command):
         self.params.append(
             click.Option(
                 ["--data"],
-                type=click.Path(path_type=Path),
+                # Started by root, nobody else may list it, and the ordinary user still works in it.
+                type=click.Path(path_type=Path, readable=False),
                 expose_value=False,
                 callback=_remember,
                 metavar="DIR",
@@ -81,6 +82,18 @@ class State:
         if keys:
             installation.unlock()
         return installation
+
+    def withdrawal(self) -> tuple[Any, tuple[str, ...]]:
+        """Open the installation for a withdrawal, which goes on without the keys; return it and what to note."""
+        installation = self.installation()
+        hindered = installation.unlock_if_possible()
+        if not hindered:
+            return installation, ()
+        note = (
+            f"the key store was not opened ({hindered}): the OCSP answers of what is changed are dropped, "
+            "and `doorward serve` signs new ones"
+        )
+        return installation, (note,)
 
 
 def ask_passphrase(prompt: str) -> str | None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.markup import escape
@@ -12,11 +15,16 @@ from rich.markup import escape
 from doorward.cli.command import Command, State
 from doorward.cli.output import REFUSED
 
+if TYPE_CHECKING:
+    from doorward.demo.telling import Teller
+
 
 @click.command("demo", cls=Command)
 @click.option("--once", is_flag=True, help="Play the story, compare it with what has to happen, and exit.")
 @click.option(
-    "--keep", type=click.Path(file_okay=False, path_type=Path), help="Keep everything in this folder."
+    "--keep",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Keep everything in this new folder; with --once its record is the one that the last scene altered.",
 )
 @click.option("--port", type=click.IntRange(1, 65535), help="Port of the door; otherwise a free one.")
 @click.pass_obj
@@ -35,24 +43,35 @@ def demo(state: State, once: bool, keep: Path | None, port: int | None) -> None:
     tell.title(
         "A little bank, and who may enter", f"https://{HOST}, on this machine only; everything is real"
     )
-    with workplace(keep) as folder, stopping() as stop:
-        preparing = tell.preparing("founding an authority, opening the door, enrolling alice, bob and carol")
-        preparing.__enter__()
-        with scenery(folder, port=port) as scene:
-            preparing.__exit__(None, None, None)
-            if once:
-                play(scene, tell)
-            else:
-                _invite_to_try(state, commands_to_try(scene))
-                scene.up.watch(
-                    stop, restarted=lambda role: state.output.note(f"`doorward {role}` was started again")
-                )
+    with ExitStack() as standing:
+        folder, stop = standing.enter_context(workplace(keep)), standing.enter_context(stopping())
+        with tell.preparing("founding an authority, opening the door, enrolling alice, bob and carol"):
+            scene = standing.enter_context(scenery(folder, port=port))
+        if once:
+            play(scene, tell)
+        else:
+            _invite_to_try(state, commands_to_try(scene))
+            scene.up.watch(
+                stop, restarted=lambda role: state.output.note(f"`doorward {role}` was started again")
+            )
     if once:
-        tell.end(time.monotonic() - began)
-        if state.output.as_json:
-            state.output.document(tell.value())
-        if not tell.well:
-            sys.exit(REFUSED)
+        _end(state, tell, time.monotonic() - began, kept=folder if keep else None)
+
+
+def _end(state: State, tell: Teller, seconds: float, *, kept: Path | None) -> None:
+    """Say how the story came out, and what is left of it."""
+    tell.end(seconds)
+    value = tell.value()
+    if kept:
+        # Nobody shall take the database of the last scene for one that can be gone on with.
+        data = kept / "data"
+        tell.aside(f"kept in {kept}, with the record that the last scene altered:")
+        tell.aside(f"doorward audit verify --data {shlex.quote(str(data))}")
+        value |= {"kept": str(kept), "record_altered": True}
+    if state.output.as_json:
+        state.output.document(value)
+    if not tell.well:
+        sys.exit(REFUSED)
 
 
 def _invite_to_try(state: State, commands: list[tuple[str, str]]) -> None:

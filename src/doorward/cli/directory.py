@@ -26,12 +26,24 @@ def _row(principal: Principal) -> dict[str, Any]:
 def _kind_group(kind: PrincipalKind) -> click.Group:
     """Build the commands of one kind of principal; the three kinds differ in nothing but the word."""
     word = kind.value
+    group = click.Group(name=word, help=f"Manage {word}s.")
+    suspending = f"Take every right from a {word} until it is resumed; live connections end."
+    for command in (
+        _add_command(kind),
+        _list_command(kind),
+        _show_command(kind),
+        _state_command(kind, "suspend", "suspended", suspending),
+        _state_command(kind, "resume", "resumed", f"Give a suspended {word} its rights back."),
+        _state_command(kind, "remove", "removed", f"Remove a {word} for good and revoke its certificates."),
+    ):
+        group.add_command(command)
+    return group
 
-    @click.group(name=word, help=f"Manage {word}s.")
-    def group() -> None:
-        pass
 
-    @group.command("add", cls=Command, help=f"Add a {word} to the directory.")
+def _add_command(kind: PrincipalKind) -> click.Command:
+    word = kind.value
+
+    @click.command("add", cls=Command, help=f"Add a {word} to the directory.")
     @click.argument("name")
     @click.option(
         "--group",
@@ -43,22 +55,27 @@ def _kind_group(kind: PrincipalKind) -> click.Group:
     )
     @click.option("--display-name", default="", help="The name on screens.")
     @click.pass_obj
-    def add(state: State, name: str, groups: tuple[str, ...], display_name: str) -> None:
+    def command(state: State, name: str, groups: tuple[str, ...], display_name: str) -> None:
         from doorward.authority.directory import add_principal  # noqa: PLC0415  loaded when called
 
         services = state.installation().services
         done = add_principal(services, kind, name, display_name=display_name, groups=groups, actor=actor())
-        for text in done.notes:
-            state.output.note(text)
         state.output.result(
             {**_row(done.value), "seq": done.seq},
             f"added {word} [bold]{done.value.name}[/bold]" + (f" to {', '.join(groups)}" if groups else ""),
             f"[dim]next:[/dim] doorward invite {done.value.name}",
+            notes=done.notes,
         )
 
-    @group.command("list", cls=Command, help=f"List the {word}s.")
+    return command
+
+
+def _list_command(kind: PrincipalKind) -> click.Command:
+    word = kind.value
+
+    @click.command("list", cls=Command, help=f"List the {word}s.")
     @click.pass_obj
-    def list_(state: State) -> None:
+    def command(state: State) -> None:
         from doorward.authority.directory import list_principals  # noqa: PLC0415  loaded when called
 
         rows = [_row(one) for one in list_principals(state.installation().services, kind)]
@@ -68,10 +85,16 @@ def _kind_group(kind: PrincipalKind) -> click.Group:
             empty=f"no {word}s; add one: doorward {word} add NAME",
         )
 
-    @group.command("show", cls=Command, help=f"Show one {word} and its certificates.")
+    return command
+
+
+def _show_command(kind: PrincipalKind) -> click.Command:
+    word = kind.value
+
+    @click.command("show", cls=Command, help=f"Show one {word} and its certificates.")
     @click.argument("name", shell_complete=complete_principal(kind))
     @click.pass_obj
-    def show(state: State, name: str) -> None:
+    def command(state: State, name: str) -> None:
         from doorward.authority.directory import find_principal  # noqa: PLC0415  loaded when called
         from doorward.authority.inventory import list_certificates  # noqa: PLC0415  as above
         from doorward.authority.records import CertificateFilter  # noqa: PLC0415  as above
@@ -89,17 +112,7 @@ def _kind_group(kind: PrincipalKind) -> click.Group:
         ]
         state.output.result(value, *lines)
 
-    for verb, past, text in (
-        (
-            "suspend",
-            "suspended",
-            f"Take every right from a {word} until it is resumed; live connections end.",
-        ),
-        ("resume", "resumed", f"Give a suspended {word} its rights back."),
-        ("remove", "removed", f"Remove a {word} for good and revoke its certificates."),
-    ):
-        group.add_command(_state_command(kind, verb, past, text))
-    return group
+    return command
 
 
 def _state_command(kind: PrincipalKind, verb: str, past: str, text: str) -> click.Command:
@@ -110,11 +123,14 @@ def _state_command(kind: PrincipalKind, verb: str, past: str, text: str) -> clic
         from doorward.authority import directory  # noqa: PLC0415  loaded when called
 
         # Removing revokes certificates, and their OCSP answers are signed anew in the same transaction.
-        installation = state.installation(keys=verb == "remove")
+        installation, notes = state.withdrawal() if verb == "remove" else (state.installation(), ())
         done = getattr(directory, verb)(installation.services, name, kind=kind, actor=actor())
         value, line = confirmed(installation.services, done.seq)
         state.output.result(
-            {**_row(done.value), "seq": done.seq, **value}, f"{past} {kind.value} [bold]{name}[/bold]", line
+            {**_row(done.value), "seq": done.seq, **value},
+            f"{past} {kind.value} [bold]{name}[/bold]",
+            line,
+            notes=(*done.notes, *notes),
         )
 
     return command
@@ -173,11 +189,12 @@ def _membership(verb: str, past: str, text: str) -> click.Command:
         services = state.installation().services
         use_case = add_member if verb == "add" else remove_member
         done = use_case(services, group, member, actor=actor())
-        for note in done.notes:
-            state.output.note(note)
         value, line = confirmed(services, done.seq)
         state.output.result(
-            {**_row(done.value), "group": group, "seq": done.seq, **value}, f"{member} {past} {group}", line
+            {**_row(done.value), "group": group, "seq": done.seq, **value},
+            f"{member} {past} {group}",
+            line,
+            notes=done.notes,
         )
 
     return command

@@ -65,11 +65,20 @@ class Output:
             json.dumps(value, default=_plain, ensure_ascii=False, indent=2 if sys.stdout.isatty() else None)
         )
 
-    def result(self, value: Mapping[str, Any], *lines: str) -> None:
-        """Print a result: the value as JSON, or the lines (rich markup) for people."""
+    def result(self, value: Mapping[str, Any], *lines: str, notes: Sequence[str] | None = None) -> None:
+        """Print a result: the value as JSON, or the lines (rich markup) for people.
+
+        Args:
+            value: the members of the document.
+            lines: what people read.
+            notes: sentences beside it, of a command that may have some: people read them on standard
+                error, and the document has them as its member `notes`, empty where there is none.
+        """
         if self.as_json:
-            self.document(value)
+            self.document(value if notes is None else {**value, "notes": list(notes)})
             return
+        for text in notes or ():
+            self.note(text)
         for line in lines:
             self.out.print(line)
 

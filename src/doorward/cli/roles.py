@@ -32,7 +32,11 @@ STATUS_URL = click.option(
 @STATUS_URL
 @click.pass_obj
 def init(state: State, /, **explicit: str | None) -> None:
-    """Make a new installation: data directory, keys, authority."""
+    """Make a new installation: data directory, keys, authority; after an update, bring an old database to this version."""
+    installation = state.installation()
+    if installation.layout.founded.exists():
+        _update(state, installation, _given(explicit))
+        return
     done = _initialise(state, _given(explicit))
     state.output.result(
         {
@@ -41,6 +45,19 @@ def init(state: State, /, **explicit: str | None) -> None:
             "passphrase_file": str(done.passphrase_file),
         },
         *_told(done),
+        "[dim]next:[/dim] doorward up",
+    )
+
+
+def _update(state: State, installation: Any, given: dict[str, str]) -> None:
+    from doorward.runtime.initialise import check_founded  # noqa: PLC0415  loaded when called
+    from doorward.runtime.updating import update  # noqa: PLC0415  as above
+
+    check_founded(installation.founded_with(), given)
+    before = update(installation)
+    state.output.result(
+        {"data": str(installation.settings.data), "schema_before": before},
+        f"[green]✓[/green] the database in {escape(str(installation.settings.data))} has the schema of this version now",
         "[dim]next:[/dim] doorward up",
     )
 
@@ -71,12 +88,16 @@ def _told(done: Any) -> list[str]:
 @click.pass_obj
 def serve(state: State) -> None:
     """Run the authority: CRL, OCSP, enrolment, evidence. Part of `up`."""
-    from doorward.runtime.roles import say_ready, stopping  # noqa: PLC0415  loaded when called
+    from doorward.runtime.roles import stopping  # noqa: PLC0415  loaded when called
     from doorward.runtime.serve import run_serve  # noqa: PLC0415  as above
 
     installation = _role(state, "serve")
+    value = {
+        "status": installation.settings.status_listen,
+        "enrolment": str(installation.layout.enrol_socket),
+    }
     with stopping() as stop:
-        run_serve(installation, stop, started=say_ready)
+        run_serve(installation, stop, started=lambda: _ready(state, value))
 
 
 @click.command("gateway", cls=Command)
@@ -84,11 +105,29 @@ def serve(state: State) -> None:
 def gateway(state: State) -> None:
     """Run the door: Envoy, and the decisions about each connection. Part of `up`."""
     from doorward.runtime.gateway import run_gateway  # noqa: PLC0415  loaded when called
-    from doorward.runtime.roles import say_ready, stopping  # noqa: PLC0415  as above
+    from doorward.runtime.roles import stopping  # noqa: PLC0415  as above
 
     installation = _role(state, "gateway")
+    settings = installation.settings
+    value = {"listening": settings.gateway_listen, "name": settings.gateway_name}
     with stopping() as stop:
-        run_gateway(installation, stop, started=lambda _gateway: say_ready())
+        run_gateway(
+            installation,
+            stop,
+            started=lambda gateway: _ready(state, {**value, "cuts_by": gateway.cutter.mechanism.value}),
+        )
+
+
+def _ready(state: State, value: dict[str, str]) -> None:
+    """Say that the part is ready: with --json as a document, and to `up` where it waits.
+
+    People read the same facts in the log, on standard error.
+    """
+    from doorward.runtime.roles import say_ready  # noqa: PLC0415  loaded when called
+
+    state.output.result({**value, "pid": os.getpid()})
+    sys.stdout.flush()
+    say_ready()
 
 
 def _role(state: State, role: str) -> Any:

@@ -84,10 +84,9 @@ class Fault:
     key: str = ""
 
     def __str__(self) -> str:
-        place = self.file or "document"
-        if self.line:
-            place += f":{self.line}:{self.column}"
-        text = f"{place}: {self.message}"
+        # Not every fault is one of a file: a port that is taken, a setting that is missing.
+        place = f"{self.file or 'document'}:{self.line}:{self.column}" if self.line else self.file
+        text = f"{place}: {self.message}" if place else self.message
         return f"{text} ({self.key})" if self.key else text
 
 

@@ -29,7 +29,6 @@ _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _PRINTABLE = frozenset(chr(code) for code in range(0x21, 0x7F))
 _URI_SCHEME = "spiffe://"
 _URI_LIMIT = 2048  # SPIFFE-ID section 2.3
-_TEXT_LIMIT = 4096  # RFC 4514 text; no directory writes longer ones
 _HOST_LIMIT = 253  # RFC 1035 section 2.3.4: 255 octets on the wire
 _KINDS = {kind.value: kind for kind in PrincipalKind}
 
@@ -159,25 +158,6 @@ def _utf8_length(text: str) -> int:
 def render_distinguished_name(name: x509.Name) -> str:
     """Return the RFC 4514 text of a name, most specific part first, safe to print on one line."""
     return _one_line(name.rfc4514_string())
-
-
-def parse_distinguished_name(text: str) -> x509.Name:
-    """Return the name that an RFC 4514 text writes; at most 4096 characters.
-
-    Raises:
-        MalformedInput: `distinguished-name-malformed`.
-    """
-    fault = MalformedInput(
-        "distinguished-name-malformed",
-        "this is not a distinguished name",
-        hint="write it like CN=Example Root,O=Example",
-    )
-    if not 0 < len(text) <= _TEXT_LIMIT:
-        raise fault
-    try:
-        return x509.Name.from_rfc4514_string(text)
-    except Exception as cause:  # a parser is total, whatever the library raises
-        raise fault from cause
 
 
 def render_general_name(general: x509.GeneralName) -> str:

@@ -20,6 +20,7 @@ from doorward.authority.directory import add_principal, create_group
 from doorward.authority.inventory import root_certificate
 from doorward.authority.policies import apply_document
 from doorward.core.entities import PrincipalKind
+from doorward.core.errors import RequestRefused
 from doorward.demo.bank import Bank, open_bank
 from doorward.demo.clients import Door, Visitor
 from doorward.enrolment.invitation import invite
@@ -85,8 +86,19 @@ def free_port() -> int:
 
 @contextmanager
 def workplace(data: Path | None) -> Iterator[Path]:
-    """Yield a folder for the demo; a temporary one is removed afterwards, a named one stays."""
+    """Yield an empty folder for the demo; a temporary one is removed afterwards, a named one stays.
+
+    Raises:
+        RequestRefused: `folder-not-empty`: the story begins with nobody enrolled, and ends with an
+            altered record, so that nothing can be played on what it left.
+    """
     if data is not None:
+        if data.exists() and any(data.iterdir()):
+            raise RequestRefused(
+                "folder-not-empty",
+                f"there is something in {data} already",
+                hint="name a new folder with --keep; the demo is not played twice in one",
+            )
         data.mkdir(mode=0o755, parents=True, exist_ok=True)
         yield data.absolute()
         return
@@ -112,10 +124,8 @@ def scenery(folder: Path, *, port: int | None) -> Iterator[Scenery]:
         log_level="error",
     )
     with open_bank() as (bank, bank_port):
+        settings = initialise(settings, SystemRandom(), actor=ACTOR).settings
         installation = Installation(settings)
-        if not installation.is_founded():
-            settings = initialise(settings, SystemRandom(), actor=ACTOR).settings
-            installation = Installation(settings)
         up = Up(settings, environment={"DOORWARD_LOG_LEVEL": "error"})
         up.start()
         try:

@@ -31,8 +31,11 @@ from doorward.runtime.confirming import await_gateways
 from doorward.runtime.evidence import Evidence
 
 WITHIN_SECONDS = 5.0
+"""So long the story watches a connection for its end."""
 AT_ONCE_MS = 1000
-"""What the story calls at once, also on a small machine that is busy; 20 ms are usual."""
+"""The latest end that is as told. 30 ms are usual, and a small machine that is busy needs some hundreds.
+Where a cut was missed, nothing else ends a connection so soon: the gateway looks for such ones each
+second, and ends one that it does not know after 10 s."""
 SPOOFED = {
     "Doorward-Principal": "person/root",
     "Doorward-Assertion": "eyJhbGciOiJub25lIn0.e30.",
@@ -110,7 +113,7 @@ def _deny_added(scene: Scenery, tell: Teller) -> None:
     ended = _Ending(alice)
     applied = apply_document(services, scene.document + DENY, file="the demo's document", actor=ACTOR)
     committed = _committed(scene, applied.seq)
-    _told_end(tell, "her open connection ends", ended.moment(), committed)
+    judge_end(tell, "her open connection ends", ended.moment(), committed)
     await_gateways(services, applied.seq)
     tell.compare("GET /accounts/8 on a new connection", "403", _status(alice.get("/accounts/8")))
     tell.compare("GET /accounts/7 is hers as before", "200", _status(alice.get("/accounts/7")))
@@ -131,8 +134,8 @@ def _revoked(scene: Scenery, tell: Teller) -> None:
         committed = _committed(scene, seq)
         refused = alice.get("/accounts")
         refused_at = time.time()
-        _told_end(tell, "her open request connection ends", on_request.moment(), committed)
-        _told_end(tell, "her open WebSocket ends", on_socket.moment(), committed)
+        judge_end(tell, "her open request connection ends", on_request.moment(), committed)
+        judge_end(tell, "her open WebSocket ends", on_socket.moment(), committed)
         tell.judge(
             "a new connection is refused",
             "access_denied",
@@ -201,16 +204,24 @@ class _SocketEnding(_Ending):
         self._moment = ended_within(self._live, WITHIN_SECONDS)
 
 
-def _told_end(tell: Teller, what: str, moment: float | None, committed: datetime) -> None:
+def judge_end(tell: Teller, what: str, moment: float | None, committed: datetime) -> None:
+    """Compare the end of a connection with the commit that had to cause it.
+
+    Args:
+        tell: who tells it.
+        what: which connection.
+        moment: wall-clock time of the end, in seconds since 1970; None where it did not come.
+        committed: when the change was made.
+    """
+    expected = f"within {AT_ONCE_MS} ms of the commit"
     if moment is None:
-        tell.judge(what, "at once", f"not within {WITHIN_SECONDS:g} s", good=False)
+        tell.judge(what, expected, f"not within {WITHIN_SECONDS:g} s", good=False)
         return
-    tell.judge(
-        what,
-        "at once",
-        f"{max(0.0, moment - committed.timestamp()) * 1000:.0f} ms after the commit",
-        good=True,
-    )
+    late = (moment - committed.timestamp()) * 1000
+    if late < 0:  # whatever ended it, the change did not
+        tell.judge(what, expected, f"{-late:.0f} ms before the commit", good=False)
+        return
+    tell.judge(what, expected, f"{late:.0f} ms after the commit", good=late <= AT_ONCE_MS)
 
 
 def _committed(scene: Scenery, seq: int) -> datetime:

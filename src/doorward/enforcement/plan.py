@@ -12,11 +12,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from types import MappingProxyType
 
+from doorward.core.sockets import LONGEST_SOCKET_PATH
 from doorward.policy.decision import connection_id
 from doorward.policy.model import AppPolicy, Document, Effect, Residual, Upstream
-
-LONGEST_SOCKET_PATH = 107
-"""sun_path of unix(7) without its final zero byte; Envoy refuses longer ones."""
 
 CONNECTIONS = 100_000
 """Twice the stampede that DESIGN names; the gateway's registry takes about 150 MB for so many."""

@@ -87,7 +87,7 @@ def _request(value: dict[str, Any], gateway_id: str) -> AccessLine:
     }
     application = value.get("application")
     _put(data, "application", _id(application))
-    for name in ("principal", "certificate"):
+    for name in ("principal", "certificate", "decision"):
         _put(data, name, _id(value.get(name)))
     for name in ("connection", "request", "protocol"):
         _put(data, name, _token(value.get(name)))
@@ -95,6 +95,8 @@ def _request(value: dict[str, Any], gateway_id: str) -> AccessLine:
         _put(data, name, _number(value.get(name)))
     rule = _token(value.get("rule"))
     _put(data, "rules", [rule] if rule else None)
+    _put(data, "reason", _refused_by(value))
+    _put(data, "detail", _text(value.get("detail")))
     _put(data, "response_flags", _token(value.get("flags")))
     _put(data, "started_at", _moment(value.get("time")))
     personal = {"source": _host(value.get("remote"))}
@@ -102,6 +104,13 @@ def _request(value: dict[str, Any], gateway_id: str) -> AccessLine:
         personal["path"] = _text(value.get("path"))
     actor = data.get("principal") or "system"
     return AccessLine(type=EventType.REQUEST_ANSWERED, data=data, personal=_filled(personal), actor=actor)
+
+
+def _refused_by(value: dict[str, Any]) -> str | None:
+    """Tell the door's refusal from the application's own, and which half of the rules it came from."""
+    if value.get("cleared") == "denied":
+        return "deny-rule"
+    return "no-allow-rule" if value.get("allowed") == "denied" else None
 
 
 def _handshake(value: dict[str, Any], gateway_id: str) -> AccessLine | None:

@@ -14,9 +14,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from doorward.core.errors import ConfigurationError, Fault, Unavailable
-
-LONGEST_SOCKET_PATH = 107
-"""`sun_path` of unix(7) has 108 bytes, the last is zero."""
+from doorward.core.sockets import LONGEST_SOCKET_PATH
 
 _MAX_ANSWER_BYTES = 16 << 20  # all statistics of a thousand applications are about 4 MB
 _STATISTIC = re.compile(r"([^\s:][^:\n]*(?::[^: \n][^:\n]*)*): (\d{1,20})\Z")
@@ -28,7 +26,7 @@ def check_socket_path(path: Path) -> None:
         raise ConfigurationError(
             [
                 Fault(
-                    code="socket-path-too-long",
+                    code="data-path-too-long",
                     message=f"no unix socket can have so long a path: {path}",
                     hint="choose a shorter data directory with --data or DOORWARD_DATA",
                     key="data",

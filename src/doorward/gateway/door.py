@@ -138,7 +138,6 @@ class Gateway:
             services,
             name=options.name,
             assertion_jwk=json.dumps(render_jwk(key.public_key())),
-            actor="system",
         )
         self.id = registered.id
         self._missed_since = registered.confirmed_seq
@@ -263,7 +262,7 @@ class Gateway:
                 self.ingest.rotate()
                 self.ingest.finish(writers=False, final=True)
                 self._record(EventType.GATEWAY_STOPPED, {"reason": "stopped"})
-                deregister_gateway(self._services, self.id, actor="system")
+                deregister_gateway(self._services, self.id)
             except (DoorwardError, OSError) as error:
                 _log.error("the stop could not be recorded", why=str(error))
 
@@ -350,7 +349,7 @@ class Gateway:
         )
 
     def _envoy_started(self, pid: int, epoch: int) -> None:
-        self._record(EventType.ENVOY_STARTED, {"pid": pid, "epoch": epoch, "adopted": False})
+        self._record(EventType.ENVOY_STARTED, {"pid": pid, "epoch": epoch})
 
     def _envoy_died(self, pid: int, epoch: int, status: int) -> None:
         how = {"signal": -status} if status < 0 else {"exit_code": status}

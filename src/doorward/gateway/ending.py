@@ -86,7 +86,7 @@ class Ending:
         return results
 
     def note_stranger(self, facts: SocketFacts, result: CutResult) -> None:
-        """Put on record that a socket was cut which belongs to no admitted connection."""
+        """Put on record that a socket which belongs to no admitted connection was cut, or could not be."""
         self._unrecorded.append(
             write_event(
                 self._services,

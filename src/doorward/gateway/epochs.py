@@ -15,6 +15,8 @@ import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
+from doorward.gateway.files import replace_file
+
 KEPT = 8
 """Folders of ended runs that are kept for whoever looks for a reason."""
 
@@ -81,6 +83,5 @@ def _read_number(file: Path) -> int:
 
 
 def _write(file: Path, text: str) -> None:
-    fresh = file.with_name(file.name + ".new")
-    fresh.write_text(text, encoding="ascii")
-    fresh.replace(file)
+    # Not durably: no run outlives the machine, and the journal of live connections says which boot it is of.
+    replace_file(file, text.encode("ascii"), durable=False)

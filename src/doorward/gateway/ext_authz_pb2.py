@@ -25,27 +25,21 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n doorward/gateway/ext_authz.proto\x12\x10\x64oorward.gateway\x1a\x1cgoogle/protobuf/struct.proto\"4\n\rSocketAddress\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x12\n\nport_value\x18\x03 \x01(\r\"B\n\x07\x41\x64\x64ress\x12\x37\n\x0esocket_address\x18\x01 \x01(\x0b\x32\x1f.doorward.gateway.SocketAddress\"G\n\x04Peer\x12*\n\x07\x61\x64\x64ress\x18\x01 \x01(\x0b\x32\x19.doorward.gateway.Address\x12\x13\n\x0b\x63\x65rtificate\x18\x05 \x01(\t\"\x19\n\nTlsSession\x12\x0b\n\x03sni\x18\x01 \x01(\t\"\x9a\x01\n\x10\x41ttributeContext\x12&\n\x06source\x18\x01 \x01(\x0b\x32\x16.doorward.gateway.Peer\x12+\n\x0b\x64\x65stination\x18\x02 \x01(\x0b\x32\x16.doorward.gateway.Peer\x12\x31\n\x0btls_session\x18\x0c \x01(\x0b\x32\x1c.doorward.gateway.TlsSession\"F\n\x0c\x43heckRequest\x12\x36\n\nattributes\x18\x01 \x01(\x0b\x32\".doorward.gateway.AttributeContext\"\'\n\x06Status\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0f\n\x07message\x18\x02 \x01(\t\"l\n\rCheckResponse\x12(\n\x06status\x18\x01 \x01(\x0b\x32\x18.doorward.gateway.Status\x12\x31\n\x10\x64ynamic_metadata\x18\x04 \x01(\x0b\x32\x17.google.protobuf.Structb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n doorward/gateway/ext_authz.proto\x12\x10\x64oorward.gateway\x1a\x1cgoogle/protobuf/struct.proto\"\x1b\n\x04Peer\x12\x13\n\x0b\x63\x65rtificate\x18\x05 \x01(\t\":\n\x10\x41ttributeContext\x12&\n\x06source\x18\x01 \x01(\x0b\x32\x16.doorward.gateway.Peer\"F\n\x0c\x43heckRequest\x12\x36\n\nattributes\x18\x01 \x01(\x0b\x32\".doorward.gateway.AttributeContext\"\'\n\x06Status\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0f\n\x07message\x18\x02 \x01(\t\"l\n\rCheckResponse\x12(\n\x06status\x18\x01 \x01(\x0b\x32\x18.doorward.gateway.Status\x12\x31\n\x10\x64ynamic_metadata\x18\x04 \x01(\x0b\x32\x17.google.protobuf.Structb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'doorward.gateway.ext_authz_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SOCKETADDRESS']._serialized_start=84
-  _globals['_SOCKETADDRESS']._serialized_end=136
-  _globals['_ADDRESS']._serialized_start=138
-  _globals['_ADDRESS']._serialized_end=204
-  _globals['_PEER']._serialized_start=206
-  _globals['_PEER']._serialized_end=277
-  _globals['_TLSSESSION']._serialized_start=279
-  _globals['_TLSSESSION']._serialized_end=304
-  _globals['_ATTRIBUTECONTEXT']._serialized_start=307
-  _globals['_ATTRIBUTECONTEXT']._serialized_end=461
-  _globals['_CHECKREQUEST']._serialized_start=463
-  _globals['_CHECKREQUEST']._serialized_end=533
-  _globals['_STATUS']._serialized_start=535
-  _globals['_STATUS']._serialized_end=574
-  _globals['_CHECKRESPONSE']._serialized_start=576
-  _globals['_CHECKRESPONSE']._serialized_end=684
+  _globals['_PEER']._serialized_start=84
+  _globals['_PEER']._serialized_end=111
+  _globals['_ATTRIBUTECONTEXT']._serialized_start=113
+  _globals['_ATTRIBUTECONTEXT']._serialized_end=171
+  _globals['_CHECKREQUEST']._serialized_start=173
+  _globals['_CHECKREQUEST']._serialized_end=243
+  _globals['_STATUS']._serialized_start=245
+  _globals['_STATUS']._serialized_end=284
+  _globals['_CHECKRESPONSE']._serialized_start=286
+  _globals['_CHECKRESPONSE']._serialized_end=394
 # @@protoc_insertion_point(module_scope)

@@ -6,43 +6,17 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
-class SocketAddress(_message.Message):
-    __slots__ = ("address", "port_value")
-    ADDRESS_FIELD_NUMBER: _ClassVar[int]
-    PORT_VALUE_FIELD_NUMBER: _ClassVar[int]
-    address: str
-    port_value: int
-    def __init__(self, address: _Optional[str] = ..., port_value: _Optional[int] = ...) -> None: ...
-
-class Address(_message.Message):
-    __slots__ = ("socket_address",)
-    SOCKET_ADDRESS_FIELD_NUMBER: _ClassVar[int]
-    socket_address: SocketAddress
-    def __init__(self, socket_address: _Optional[_Union[SocketAddress, _Mapping]] = ...) -> None: ...
-
 class Peer(_message.Message):
-    __slots__ = ("address", "certificate")
-    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    __slots__ = ("certificate",)
     CERTIFICATE_FIELD_NUMBER: _ClassVar[int]
-    address: Address
     certificate: str
-    def __init__(self, address: _Optional[_Union[Address, _Mapping]] = ..., certificate: _Optional[str] = ...) -> None: ...
-
-class TlsSession(_message.Message):
-    __slots__ = ("sni",)
-    SNI_FIELD_NUMBER: _ClassVar[int]
-    sni: str
-    def __init__(self, sni: _Optional[str] = ...) -> None: ...
+    def __init__(self, certificate: _Optional[str] = ...) -> None: ...
 
 class AttributeContext(_message.Message):
-    __slots__ = ("source", "destination", "tls_session")
+    __slots__ = ("source",)
     SOURCE_FIELD_NUMBER: _ClassVar[int]
-    DESTINATION_FIELD_NUMBER: _ClassVar[int]
-    TLS_SESSION_FIELD_NUMBER: _ClassVar[int]
     source: Peer
-    destination: Peer
-    tls_session: TlsSession
-    def __init__(self, source: _Optional[_Union[Peer, _Mapping]] = ..., destination: _Optional[_Union[Peer, _Mapping]] = ..., tls_session: _Optional[_Union[TlsSession, _Mapping]] = ...) -> None: ...
+    def __init__(self, source: _Optional[_Union[Peer, _Mapping]] = ...) -> None: ...
 
 class CheckRequest(_message.Message):
     __slots__ = ("attributes",)

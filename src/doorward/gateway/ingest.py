@@ -26,7 +26,7 @@ from doorward.authority.services import Services
 from doorward.authority.stores import Books
 from doorward.core.errors import DoorwardError, IntegrityError
 from doorward.gateway.access_lines import LONGEST_LINE, AccessLine, malformed, parse_access_line
-from doorward.gateway.xds_folder import write_whole
+from doorward.gateway.files import replace_file
 
 LIVE = "access.log"
 COUNTER = "access.next"
@@ -104,11 +104,7 @@ class Ingest:
     def rotate(self) -> None:
         """Rename the live file, so that the next Envoy starts a new one; lines stay in order."""
         with self._lock:
-            live = self._folder / LIVE
-            if live.exists():
-                live.rename(self._folder / self._next_name())
-                self._next_name()
-                self._renamed_at = self._services.clock.monotonic()
+            self._rename()
 
     def finish(self, *, writers: bool, final: bool = False) -> None:
         """Delete renamed files to which nobody writes any more; a torn last line is put on record.
@@ -117,10 +113,11 @@ class Ingest:
             writers: whether a draining Envoy may still write into one of them.
             final: no Envoy is left, so that a file renamed just now is complete as well.
         """
-        since = self._services.clock.monotonic() - self._renamed_at
-        if not final and (writers or self._reopen_due or since < SETTLE_SECONDS):
-            return
         with self._lock:
+            # Asked under the lock: what another thread renames meanwhile is still being written.
+            since = self._services.clock.monotonic() - self._renamed_at
+            if not final and (writers or self._reopen_due or since < SETTLE_SECONDS):
+                return
             for path, name in self._files():
                 if path.name != LIVE:
                     self._close(path, name)
@@ -134,6 +131,13 @@ class Ingest:
             data={"gateway": self._gateway_id, "reason": reason, "from_at": began_at, "to_at": ended_at},
         )
         self._services.work.record([event])
+
+    def _rename(self) -> None:
+        live = self._folder / LIVE
+        if live.exists():
+            live.rename(self._folder / self._next_name())
+            self._next_name()
+            self._renamed_at = self._services.clock.monotonic()
 
     def _files(self) -> list[tuple[Path, str]]:
         rotated = sorted(self._rotated())
@@ -151,7 +155,7 @@ class Ingest:
         least = _read_number(counter)
         number = max([least, *(one + 1 for one in self._rotated())])
         if number != least or not counter.exists():
-            write_whole(counter, str(number).encode())
+            replace_file(counter, str(number).encode(), durable=True)  # or a name would be given twice
         return f"access-{number}.log"
 
     def _take_from(self, path: Path, name: str) -> bool:
@@ -217,14 +221,17 @@ class Ingest:
         books.outbox.add(event)
 
     def _rotate_when_large(self) -> None:
-        live = self._folder / LIVE
-        if live.exists() and live.stat().st_size > ROTATE_BYTES:
-            self._reopen_due = True  # until Envoy was told, it writes into the renamed file
-            self.rotate()
-        if self._reopen_due:
-            self._reopen()
-            self._renamed_at = self._services.clock.monotonic()
-            self._reopen_due = False
+        with self._lock:
+            live = self._folder / LIVE
+            if live.exists() and live.stat().st_size > ROTATE_BYTES:
+                self._reopen_due = True  # until Envoy was told, it writes into the renamed file
+                self._rename()
+            due = self._reopen_due
+        if due:
+            self._reopen()  # Envoy may take its time: nobody waits for it with the lock
+            with self._lock:
+                self._renamed_at = self._services.clock.monotonic()
+                self._reopen_due = False
 
 
 def _read_number(counter: Path) -> int:

@@ -6,7 +6,6 @@ this key is harmless: the next start makes another, and applications read the ne
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -20,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from doorward.core.errors import IntegrityError
 from doorward.core.ports import KeyFactory, KeyKind
+from doorward.gateway.files import replace_file
 
 
 def load_assertion_key(path: Path, factory: KeyFactory) -> EllipticCurvePrivateKey:
@@ -46,11 +46,4 @@ def load_assertion_key(path: Path, factory: KeyFactory) -> EllipticCurvePrivateK
 def _make(path: Path, factory: KeyFactory) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     pem = factory.generate(KeyKind.P256).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    draft = path.with_suffix(".new")
-    draft.unlink(missing_ok=True)
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(pem)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
+    replace_file(path, pem, durable=True)

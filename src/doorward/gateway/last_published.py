@@ -10,8 +10,7 @@ from pathlib import Path
 
 import structlog
 
-from doorward.core.errors import DoorwardError
-from doorward.gateway.xds_folder import write_whole
+from doorward.gateway.files import replace_file
 
 _LONGEST = 20
 _log = structlog.get_logger("doorward.publishing")
@@ -37,7 +36,7 @@ class LastPublished:
         if number == self._known:
             return
         try:
-            write_whole(self._path, f"{number}\n".encode())
+            replace_file(self._path, f"{number}\n".encode(), durable=True)
             self._known = number
-        except DoorwardError as error:
-            _log.error("the published revision could not be noted", code=error.code, detail=error.detail)
+        except OSError as error:
+            _log.error("the published revision could not be noted", why=error.strerror)

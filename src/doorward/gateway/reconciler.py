@@ -8,6 +8,7 @@ Not here: judging connections, and recording the cuts of live ones (ending).
 3. A condemned connection that still exists is cut again.
 4. A socket that is not registered for longer than 10 s is cut: an idle TLS connection that never
    spoke (Envoy asks at the first byte only), a cut or a registration that was missed.
+   One that cannot be cut is reported once, however often it is tried, and `trouble` counts it.
 
 Connections of the enrolment host share the port, and nobody is asked about them: they present no
 certificate. They are told apart by nothing but their short life: their filter chain ends them gently
@@ -107,7 +108,8 @@ class Reconciler:
         listeners: where Envoy listens now, and where draining ones did.
         clock: for deadlines and the grace.
         end_due: ends connections whose deadline has come, and records it.
-        on_stranger: told of each unknown socket that was cut (or could not be), to record it.
+        on_stranger: told of each unknown socket that was cut, to record it; and once of each that
+            could not be: it is tried each second, and the record must not grow with the tries.
     """
 
     def __init__(
@@ -127,11 +129,17 @@ class Reconciler:
         self._end_due = end_due
         self._on_stranger = on_stranger
         self._first_seen: Mapping[int, float] = {}
+        self._resisting: frozenset[int] = frozenset()
+        self._uncut = 0
         self._trouble = ""
 
     def trouble(self) -> str:
-        """Return why registry and kernel could not be compared, for `status`; empty where all is well."""
-        return self._trouble
+        """Return why registry and kernel do not agree, for `status`; empty where all is well."""
+        if self._trouble or not self._uncut:
+            return self._trouble
+        return (
+            f"connections that should have ended could not be cut, and are tried each second: {self._uncut}"
+        )
 
     def run(self, stop: threading.Event) -> None:
         """Reconcile each second, and end connections at their deadlines in between, until `stop` is set."""
@@ -171,17 +179,25 @@ class Reconciler:
         for cookie in actions.missing:
             if not _exists(live.get(cookie) or condemned[cookie]):
                 self._connections.forget(cookie)
-        for result in self._cutter.cut_many(actions.again):
+        again = self._cutter.cut_many(actions.again)
+        for result in again:
             if result.ended:
                 self._connections.forget(result.cookie)
-        self._cut_strangers(actions.strangers)
+        self._resisting = self._cut_strangers(actions.strangers)
+        self._uncut = len(self._resisting) + sum(not result.ended for result in again)
         return actions
 
-    def _cut_strangers(self, strangers: Sequence[SocketFacts]) -> None:
+    def _cut_strangers(self, strangers: Sequence[SocketFacts]) -> frozenset[int]:
+        """Return those that could not be cut; who is gone is not among them, and so forgotten."""
         # Between the listing and now the authorizer may have admitted one that took long.
         unknown = [facts for facts in strangers if self._connections.get(facts.cookie) is None]
+        resisting = set()
         for facts, result in zip(unknown, self._cutter.cut_many(unknown), strict=True):
-            self._on_stranger(facts, result)
+            if result.ended or facts.cookie not in self._resisting:
+                self._on_stranger(facts, result)
+            if not result.ended:
+                resisting.add(facts.cookie)
+        return frozenset(resisting)
 
     def _pause(self, due_at: float) -> float:
         pause = due_at - self._clock.monotonic()

@@ -12,7 +12,6 @@ own, named after its order, so that Envoy never reads half of an old pair and ha
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -35,6 +34,7 @@ from doorward.authority.services import Services
 from doorward.core.errors import DoorwardError, NotFound
 from doorward.core.ports import KeyKind
 from doorward.enforcement.plan import ServerCertificate
+from doorward.gateway.files import replace_file
 from doorward.pki.csr import build_csr
 
 RETRY_SECONDS = 30.0
@@ -165,11 +165,7 @@ class ServerCertificates:
         folder = self._folder / purpose / order.id
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        descriptor = os.open(folder / "key.pem", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(pem)
-            file.flush()
-            os.fsync(file.fileno())
+        replace_file(folder / "key.pem", pem, durable=True)
 
     def _collect(self, folder: Path) -> bool:
         """Write the chain of a filled order; drop an order that was refused, is unknown, or lost its key."""
@@ -194,9 +190,7 @@ class ServerCertificates:
         pem = b"".join(
             x509.load_der_x509_certificate(der).public_bytes(Encoding.PEM) for der in status.chain_der
         )
-        draft = folder / "chain.new"
-        draft.write_bytes(pem)
-        draft.replace(folder / "chain.pem")
+        replace_file(folder / "chain.pem", pem, durable=True)
         return True
 
 

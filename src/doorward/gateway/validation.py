@@ -48,7 +48,7 @@ class Validator:
             Unavailable: it could not be asked (`envoy-check-failed`, `xds-not-written`).
         """
         path = self._folder / "check.json"
-        write_whole(path, json.dumps(rendering).encode(), durable=False)
+        write_whole(path, json.dumps(rendering).encode())
         try:
             done = self._run(path)
         except (OSError, subprocess.TimeoutExpired) as error:

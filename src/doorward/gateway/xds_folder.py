@@ -6,13 +6,13 @@ renames; a file written in place would be read half, or not at all.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
 from doorward.core.errors import Unavailable
 from doorward.enforcement.envoy.resources import ResourceFile
+from doorward.gateway.files import replace_file
 
 
 class XdsFolder:
@@ -52,27 +52,17 @@ class XdsFolder:
         }
 
 
-def write_whole(path: Path, content: bytes, *, durable: bool = True) -> None:
-    """Replace a file by temporary file and rename, mode 0600; its folder is made where it is missing.
+def write_whole(path: Path, content: bytes) -> None:
+    """Replace a file that Envoy reads, mode 0600; its folder is made where it is missing.
 
-    Args:
-        path: where.
-        content: what.
-        durable: whether it must survive a crash of the machine.
+    Not durably: every run of Envoy has a folder of its own, and none outlives the machine.
 
     Raises:
         Unavailable: `xds-not-written`.
     """
-    temporary = path.with_name(f".{path.name}.new")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with os.fdopen(os.open(temporary, flags, 0o600), "wb") as file:
-            file.write(content)
-            file.flush()
-            if durable:
-                os.fsync(file.fileno())
-        temporary.rename(path)
+        replace_file(path, content, durable=False)
     except OSError as error:
         raise Unavailable(
             "xds-not-written",

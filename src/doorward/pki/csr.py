@@ -1,7 +1,7 @@
 """PKCS#10 intake and making: a certification request, its proof of possession, its key.
 
 Not here: whether the requester may have a certificate (authority.registration). The names in a request
-are hints: the profile and the directory decide what the certificate says.
+are not read: the profile and the directory decide what the certificate says.
 Standard: RFC 2986; RFC 7468 section 7 for the text form.
 """
 
@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.x509.oid import NameOID
 
 from doorward.core.errors import MalformedInput
 from doorward.core.names import build_subject, parse_dns_name
@@ -24,21 +23,14 @@ CSR_LIMIT = 16 * 1024
 
 _HASHES = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
 _BEGIN = b"-----BEGIN"
-_HINT_LIMIT = 100  # requested DNS names that are looked at; more is nobody's honest request
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CertificationRequest:
-    """A request whose signature proved possession of an acceptable key.
-
-    `common_name` and `dns_names` are hints by the requester, printable, lower-case names only;
-    what does not fit the name rules is left out.
-    """
+    """A request whose signature proved possession of an acceptable key."""
 
     public_key: PublicKey
     key_kind: str
-    common_name: str
-    dns_names: tuple[str, ...]
     der: bytes
 
 
@@ -98,29 +90,5 @@ def _read(request: x509.CertificateSigningRequest) -> CertificationRequest:
         raise MalformedInput("csr-hash-refused", f"{digest.name} no longer proves anything", hint=hint)
     if not request.is_signature_valid:
         raise MalformedInput("csr-proof-invalid", "the request is not signed by the key that it names")
-    common_name, dns_names = _read_names(request)
     der = request.public_bytes(serialization.Encoding.DER)
-    return CertificationRequest(
-        public_key=key, key_kind=kind, common_name=common_name, dns_names=dns_names, der=der
-    )
-
-
-def _read_names(request: x509.CertificateSigningRequest) -> tuple[str, tuple[str, ...]]:
-    """Return the usable hints: the common name and the DNS names."""
-    common_name = ""
-    for attribute in request.subject.get_attributes_for_oid(NameOID.COMMON_NAME):
-        value = str(attribute.value)
-        common_name = value if value.isprintable() else ""
-    hosts: list[str] = []
-    for extension in request.extensions:
-        if isinstance(extension.value, x509.SubjectAlternativeName):
-            hosts = extension.value.get_values_for_type(x509.DNSName)[:_HINT_LIMIT]
-    return common_name, tuple(host for host in map(_as_host, hosts) if host)
-
-
-def _as_host(text: str) -> str:
-    """Return the DNS name in lower case, or nothing where it is none."""
-    try:
-        return parse_dns_name(text, wildcard=True)
-    except MalformedInput:
-        return ""
+    return CertificationRequest(public_key=key, key_kind=kind, der=der)

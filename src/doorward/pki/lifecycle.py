@@ -44,8 +44,8 @@ _HINTS = {
     CertificateState.ON_HOLD: "it is on hold: release it or revoke it",
     CertificateState.REVOKED: "revocation is final; issue a new certificate",
 }
-_CA_ONLY = frozenset({RevocationReason.CA_COMPROMISE})
-_NEVER = frozenset({RevocationReason.AA_COMPROMISE})  # Doorward issues no attribute certificates
+_NEVER = frozenset({RevocationReason.CA_COMPROMISE, RevocationReason.AA_COMPROMISE})
+"""The inventory holds no certificate of a CA, and Doorward issues no attribute certificates."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,12 +57,17 @@ class Transition:
     reason: RevocationReason | None
 
 
+def list_reasons() -> tuple[RevocationReason, ...]:
+    """Return the reasons with which a certificate may be revoked, in the order of the standard.
+
+    Standard: RFC 5280 section 5.3.1.
+    """
+    refused = _NEVER | {RevocationReason.CERTIFICATE_HOLD}
+    return tuple(reason for reason in RevocationReason if reason not in refused)
+
+
 def check_transition(
-    state: CertificateState,
-    step: LifecycleStep,
-    reason: RevocationReason | None = None,
-    *,
-    is_ca: bool = False,
+    state: CertificateState, step: LifecycleStep, reason: RevocationReason | None = None
 ) -> Transition:
     """Return the transition that a step makes from a state.
 
@@ -70,7 +75,6 @@ def check_transition(
         state: where the certificate stands.
         step: what is asked for.
         reason: only with a revocation (unspecified where None); a hold always has certificate-hold.
-        is_ca: whether it is a CA's certificate: only those can be revoked for ca-compromise.
 
     Raises:
         RequestRefused: `transition-refused`, `reason-refused`.
@@ -81,12 +85,10 @@ def check_transition(
     if after is None:
         detail = f"a certificate that is {state.value} cannot take the step {step.value}"
         raise RequestRefused("transition-refused", detail, hint=_HINTS[state])
-    return Transition(before=state, after=after, reason=_choose_reason(step, reason, is_ca=is_ca))
+    return Transition(before=state, after=after, reason=_choose_reason(step, reason))
 
 
-def _choose_reason(
-    step: LifecycleStep, reason: RevocationReason | None, *, is_ca: bool
-) -> RevocationReason | None:
+def _choose_reason(step: LifecycleStep, reason: RevocationReason | None) -> RevocationReason | None:
     """Return the reason that is recorded with a step, or refuse one that does not go with it."""
     hold = RevocationReason.CERTIFICATE_HOLD
     wanted: RevocationReason | None = None
@@ -97,7 +99,7 @@ def _choose_reason(
             hint = "a hold has no other reason; to give one, revoke"
         case LifecycleStep.REVOKE:
             wanted = reason or RevocationReason.UNSPECIFIED
-            allowed = wanted not in _NEVER | {hold} and (is_ca or wanted not in _CA_ONLY)
+            allowed = wanted in list_reasons()
             hint = "choose another reason; to suspend a certificate, hold it"
         case _:
             allowed = reason is None

@@ -26,7 +26,7 @@ from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID, ObjectIdentifier
 
 from doorward.core.entities import PrincipalKind
-from doorward.core.errors import NotFound, RequestRefused
+from doorward.core.errors import RequestRefused
 
 BACKDATE = timedelta(minutes=5)
 """How far notBefore lies in the past: clocks of clients and partners may lag that much (boulder: 1 h)."""
@@ -146,13 +146,6 @@ PROFILES = {
     profile.name: profile for profile in (PERSON, DEVICE, SERVICE, SERVER, OCSP_RESPONDER, ROOT, ISSUING)
 }
 _BY_KIND = {PrincipalKind.PERSON: PERSON, PrincipalKind.DEVICE: DEVICE, PrincipalKind.SERVICE: SERVICE}
-
-
-def find_profile(name: str) -> CertificateProfile:
-    """Return the profile of that name; raise `NotFound` (`profile-unknown`)."""
-    if name not in PROFILES:
-        raise NotFound("profile-unknown", f"there is no certificate profile named {name[:64]}")
-    return PROFILES[name]
 
 
 def profile_for(kind: PrincipalKind) -> CertificateProfile:

@@ -1,8 +1,8 @@
 """The one judge: who may reach what, by connection and by request. Deny overrides; nothing matched is deny.
 
 Not here: whether a certificate is good (verification), and how Envoy enforces the answer
-(enforcement). Whoever asks "may they?" asks this module: the authorizer, forward authentication,
-the middleware, `policy test` and `policy explain`.
+(enforcement). Whoever asks "may they?" asks this module: the authorizer's decider (authority.access),
+the follower that compares what a connection has lost, and `policy explain`.
 
 The steps of a judgement:
 1. the principal belongs to the tenant and is active; otherwise it has no authority at all;

@@ -15,6 +15,7 @@ import re
 from doorward.core.entities import PrincipalKind
 from doorward.core.errors import MalformedInput
 from doorward.core.names import own_hosts, parse_dns_name, parse_principal_name, parse_trust_domain
+from doorward.core.sockets import LONGEST_SOCKET_PATH
 from doorward.policy.faults import FaultList, suggest
 from doorward.policy.model import (
     AppPolicy,
@@ -30,9 +31,6 @@ from doorward.policy.model import (
 )
 from doorward.policy.paths import EVERY_PATH, PathPattern
 from doorward.policy.yaml_tree import Node, Scalar, Sequence
-
-SOCKET_PATH_LIMIT = 107
-"""sun_path of unix(7) without its final zero byte."""
 
 _APP_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _METHOD = re.compile(r"[A-Z][A-Z0-9_-]{0,31}")
@@ -315,9 +313,9 @@ def parse_upstream(text: str) -> Upstream:
 
 
 def _unix_upstream(path: str) -> UnixUpstream:
-    if len(path) > SOCKET_PATH_LIMIT or not re.fullmatch("/[!-~]*[!-.0-~]", path):
+    if len(path) > LONGEST_SOCKET_PATH or not re.fullmatch("/[!-~]*[!-.0-~]", path):
         message = "this is not the path of a unix socket"
-        hint = f"write unix:///absolute/path, at most {SOCKET_PATH_LIMIT} printable ASCII characters"
+        hint = f"write unix:///absolute/path, at most {LONGEST_SOCKET_PATH} printable ASCII characters"
         raise MalformedInput("upstream-malformed", message, hint=hint)
     return UnixUpstream(path=path)
 

@@ -25,15 +25,16 @@ from doorward.core.names import enrolment_host
 from doorward.core.ports import KeyKind, KeyStore
 from doorward.runtime.doorbell import FolderBell
 from doorward.runtime.layout import Layout
-from doorward.runtime.privileges import choose_account
+from doorward.runtime.privileges import Account, choose_account
 from doorward.runtime.roles import is_root
 from doorward.runtime.settings import Settings
 from doorward.runtime.world import SoftwareKeys, SystemClock, SystemRandom
 from doorward.storage.database import Database, sqlite_url
 from doorward.storage.event_store import SqlEventLog
+from doorward.storage.files import write_durably
 from doorward.storage.keystore import FileKeyStore
 from doorward.storage.passphrase import read_passphrase
-from doorward.storage.schema_versions import migrate, require_current
+from doorward.storage.schema_versions import is_older, migrate, require_current
 from doorward.storage.unit_of_work import SqlUnitOfWork
 
 LOG_KEY = "log-1"
@@ -63,11 +64,34 @@ class Installation:
             Unavailable: `not-initialised` where there is none.
             IntegrityError: `database-lost` where there was one.
         """
-        if not self.layout.database.exists():
-            raise self._lost()
-        database = Database(sqlite_url(self.layout.database))
+        database = self._open_database()
         require_current(database)
         return database
+
+    def _open_database(self) -> Database:
+        if not self.layout.database.exists():
+            raise self._lost()
+        return Database(sqlite_url(self.layout.database))
+
+    def migrate(self) -> str | None:
+        """Bring the database to the schema of this program; return the revision it had, None where it is current.
+
+        Raises:
+            Unavailable: `schema-newer`, and as `database`.
+        """
+        database = self._open_database()
+        try:
+            return migrate(database)
+        finally:
+            database.close()
+
+    def needs_migration(self) -> bool:
+        """Return whether the database has an older schema; raises as `migrate`."""
+        database = self._open_database()
+        try:
+            return is_older(database)
+        finally:
+            database.close()
 
     @cached_property
     def event_log(self) -> SqlEventLog:
@@ -118,13 +142,12 @@ class Installation:
         From here on root relies on this mark, which only root can write, and not on the database,
         which the running parts can: a database that is lost is not founded anew.
         """
-        if is_root():
-            account = choose_account(self.settings.user)
+        account = self.account()
+        if account is not None:
             self.layout.hand_over(account.uid, account.gid)
-        draft = self.layout.founded.with_suffix(".new")
         fixed = {"trust_domain": tenant.trust_domain, "status_url": tenant.status_url}
-        draft.write_text(json.dumps(fixed) + "\n", encoding="utf-8")
-        draft.replace(self.layout.founded)
+        # Durably: a power cut must not take it back, or the next start would trust the database again.
+        write_durably(self.layout.founded, json.dumps(fixed).encode() + b"\n", mode=0o644)
 
     def found(self, *, actor: str) -> TenantRecord:
         """Make key store, database and authority; what an interrupted run left is used.
@@ -169,10 +192,26 @@ class Installation:
                 "mark-damaged", f"{self.layout.founded} cannot be read", hint="restore it from your backup"
             ) from None
 
-    def check_owner(self) -> None:
-        """Started by root: see that the folders are those of the user whom the running parts become."""
-        if is_root():
-            self.layout.check_owner(choose_account(self.settings.user).uid)
+    def account(self) -> Account | None:
+        """Return the user whom the running parts become; None where this process is not root's.
+
+        Raises:
+            ConfigurationError: `user-unknown`, `user-is-root`.
+        """
+        if not is_root():
+            return None
+        return choose_account(self.settings.user, required="user" in self.settings.model_fields_set)
+
+    def prepare_folders(self) -> None:
+        """Before a start: make what a restored backup lacks; for root, see that all is the ordinary user's.
+
+        Raises:
+            ConfigurationError: as `Layout.make_missing` and `Layout.check_owner`.
+        """
+        account = self.account()
+        self.layout.make_missing(None if account is None else (account.uid, account.gid))
+        if account is not None:
+            self.layout.check_owner(account.uid)
 
     # keys
 
@@ -181,13 +220,28 @@ class Installation:
 
         Raises:
             Unavailable: `not-initialised`, or no passphrase can be had.
+            NotFound: `keystore-missing` where there was one.
             RequestRefused: `passphrase-wrong`.
         """
         if self._keys is None:
-            if not FileKeyStore.exists(self.layout.keys):
+            if not (FileKeyStore.exists(self.layout.keys) or self.layout.founded.exists()):
                 raise _not_initialised(self.settings.data)
             passphrase = self.read_passphrase(self.settings.passphrase_file, "passphrase of the key store")
             self._keys = FileKeyStore.open(self.layout.keys, passphrase)
+
+    def unlock_if_possible(self) -> str:
+        """Open the key store where that can be done; return the code of what hindered it, or nothing.
+
+        For withdrawals, which wait for nothing: whoever may change the database may revoke, also where
+        the passphrase is another user's or was forgotten.
+        """
+        try:
+            self.unlock()
+        except DoorwardError as error:
+            return error.code
+        except OSError:
+            return "file-unusable"
+        return ""
 
     def read_passphrase(self, file: Path | None, question: str) -> bytes:
         """Read a passphrase from a file, a systemd credential, or a person."""
@@ -220,10 +274,7 @@ class Installation:
 
     def _write_log_key(self) -> None:
         key = verifier_key(log_origin(self.settings.trust_domain), self.log_key().public_key())
-        draft = self.layout.log_key.with_suffix(".new")
-        draft.write_text(render_verifier_key(key) + "\n", encoding="ascii")
-        draft.chmod(0o644)
-        draft.replace(self.layout.log_key)
+        write_durably(self.layout.log_key, render_verifier_key(key).encode("ascii") + b"\n", mode=0o644)
 
     # what people are told
 

@@ -7,16 +7,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from doorward.audit.export import read_lines, render_export, verify_export
 from doorward.audit.report import VerificationReport
 from doorward.audit.verifying import verify_log
+from doorward.core.errors import Unavailable
 from doorward.runtime.compose import Installation
+from doorward.runtime.private_files import create_private, refuse_existing
 
 Progress = Callable[[int, int], None]
 _BLOCK = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exported:
+    """What an export holds; `checkpoint` is empty where none was signed yet."""
+
+    events: int
+    checkpoint: str
 
 
 class Evidence:
@@ -66,10 +77,45 @@ class Evidence:
                 store, checkpoint=checkpoint, verifier_key=key or self.verifier_key(), progress=progress
             )
 
-    def export(self, *, personal: bool = False) -> Iterator[bytes]:
-        """Yield the lines of an export, each with its line feed."""
+    def export(
+        self,
+        file: BinaryIO,
+        *,
+        checkpoint_out: Path | None = None,
+        personal: bool = False,
+        progress: Progress = lambda _done, _total: None,
+    ) -> Exported:
+        """Write an export, and its checkpoint into a file of its own.
+
+        Args:
+            file: where the lines go.
+            checkpoint_out: a new file for the checkpoint: an older one there was kept, and is what a
+                rewriting would be found by.
+            personal: with the personal data that is still kept.
+            progress: called with the events that are written and their number.
+
+        Raises:
+            RequestRefused: `file-exists`, before anything is written.
+            Unavailable: `checkpoint-missing` where one is asked for and none was signed yet; likewise.
+        """
+        if checkpoint_out:
+            refuse_existing(checkpoint_out, option="--checkpoint-out")
         with self._log.read() as store:
-            yield from render_export(store, self.verifier_key(), personal=personal)
+            # Of the same snapshot: a checkpoint that is signed meanwhile covers more than the export.
+            checkpoint, size = store.latest_checkpoint() or "", store.tree_size()
+            if checkpoint_out and not checkpoint:
+                raise Unavailable(
+                    "checkpoint-missing",
+                    "no checkpoint of this log was signed yet",
+                    hint="`doorward serve`, also as a part of `up`, signs one within seconds",
+                )
+            for done, line in enumerate(render_export(store, self.verifier_key(), personal=personal)):
+                file.write(line)
+                if done % _BLOCK == 0:
+                    progress(done, size)
+        if checkpoint_out:
+            create_private(checkpoint_out, checkpoint.encode("utf-8"), option="--checkpoint-out")
+        return Exported(events=size, checkpoint=checkpoint)
 
 
 def verify_file(path: Path, *, checkpoint: str | None, key: str | None) -> VerificationReport:

@@ -10,6 +10,7 @@ from doorward.enforcement.plan import Limits, OpenRoute, SocketAddress
 from doorward.gateway.cutter import Mechanism
 from doorward.gateway.door import Gateway, GatewayOptions
 from doorward.gateway.endpoints import parse_endpoint
+from doorward.gateway.process import boot_id
 from doorward.gateway.publishing import DoorSettings
 from doorward.gateway.supervisor import EnvoyOptions, locate_envoy
 from doorward.runtime.compose import Installation
@@ -34,11 +35,11 @@ def run_gateway(
 ) -> None:
     """Keep the door until `stop` is set; started by root, become an ordinary user first."""
     settings, layout = installation.settings, installation.layout
-    installation.check_owner()
+    installation.prepare_folders()
     _, port = split_listen(settings.gateway_listen)
     binary: Path | int = open_program(envoy_binary()) if is_root() else envoy_binary()
     low = frozenset({Capability.NET_BIND_SERVICE}) if needs_bind_service([port]) else frozenset()
-    become_ordinary(settings.user, keep=frozenset({Capability.NET_ADMIN}), hand_down=low)
+    become_ordinary(installation.account(), keep=frozenset({Capability.NET_ADMIN}), hand_down=low)
     installation.tenant()  # only now: the database belongs to the ordinary user
     raise_file_limit()
     bell = HungBell(layout.run, "gateway")
@@ -100,7 +101,7 @@ def build_options(
         listeners=(parse_endpoint(shown),),
         max_staleness=settings.max_staleness,
         lifetime=settings.connection_lifetime,
-        boot_id=Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip(),
+        boot_id=boot_id(),
         mechanism=mechanism,
     )
 

@@ -1,7 +1,7 @@
 """The first start: directory, settings file, passphrase, key store, database, authority.
 
 Each step may be repeated: an `init` that was interrupted is simply run again. Nothing that exists is
-overwritten; an installation that is complete is refused with a clear error. The authority is founded
+overwritten (what the settings file lacks is added to it); an installation that is complete is refused with a clear error. The authority is founded
 last, in one transaction, so that an installation is whole or is none.
 """
 
@@ -23,6 +23,7 @@ from doorward.core.ports import RandomSource
 from doorward.runtime.compose import Installation
 from doorward.runtime.layout import only_one
 from doorward.runtime.settings import Settings, read_settings_file, split_listen
+from doorward.storage.files import sync_folder, write_durably
 
 PASSPHRASE_BYTES = 24
 WRITTEN = (
@@ -63,11 +64,12 @@ def initialise(
 
     Raises:
         RequestRefused: `already-initialised`.
-        ConfigurationError: a setting that is missing, a path that cannot be used.
+        ConfigurationError: a setting that is missing, a path or a user that cannot be used.
         Unavailable: another `init` is at work here.
     """
     _check(settings, explicit)
     installation = Installation(settings)
+    installation.account()  # a user that is not there is said before anything is made
     installation.layout.create()
     with only_one(installation.layout, "init"):
         if installation.is_founded():
@@ -173,6 +175,7 @@ def write_passphrase(path: Path, random: RandomSource) -> bool:
             file.write(base64.urlsafe_b64encode(random.token(PASSPHRASE_BYTES)) + b"\n")
             file.flush()
             os.fsync(descriptor)
+        sync_folder(path.parent)  # keys whose passphrase a power cut took away open for nobody
     except OSError as error:
         raise ConfigurationError(
             [
@@ -207,10 +210,7 @@ def write_settings(settings: Settings, path: Path) -> None:
     if not lines:
         return
     before = path.read_text(encoding="utf-8") if path.exists() else _HEADING
-    draft = path.with_suffix(".new")
-    draft.write_text("\n".join([before.rstrip("\n"), *lines]) + "\n", encoding="utf-8")
-    draft.chmod(0o644)
-    draft.replace(path)
+    write_durably(path, ("\n".join([before.rstrip("\n"), *lines]) + "\n").encode(), mode=0o644)
 
 
 _HEADING = (

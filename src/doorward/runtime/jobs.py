@@ -14,6 +14,9 @@ import structlog
 
 from doorward.core.errors import DoorwardError
 
+PAUSE_SECONDS = 1.0
+"""How long a job pauses after a failure: what was away for a moment is there again soon."""
+
 _log = structlog.get_logger("doorward.jobs")
 
 
@@ -22,13 +25,15 @@ class Job:
     """One kind of work.
 
     `work` returns True where there is more to do at once; `wait` sleeps between two looks, at most
-    that many seconds, and may return early (a doorbell).
+    that many seconds, and may return early (a doorbell). After a failure it pauses for a second,
+    and twice as long after each further one in a row, at most `longest_pause_seconds`.
     """
 
     name: str
     work: Callable[[], bool]
     seconds: float
     wait: Callable[[float], object]
+    longest_pause_seconds: float = PAUSE_SECONDS
 
 
 class Jobs:
@@ -53,16 +58,20 @@ class Jobs:
                 thread.join(timeout_seconds)
 
     def _run(self, job: Job) -> None:
+        pause = PAUSE_SECONDS
         while not self._stop.is_set():
+            failed = True
             try:
                 while job.work() and not self._stop.is_set():
                     pass
+                failed = False
             except DoorwardError as error:
                 _log.error(
                     "a job failed and will be tried again", job=job.name, code=error.code, detail=error.detail
                 )
-                self._stop.wait(1.0)
             except Exception:  # noqa: BLE001  a job must not die of one bad moment
                 _log.exception("a job failed and will be tried again", job=job.name)
-                self._stop.wait(1.0)
+            if failed:
+                self._stop.wait(pause)
+            pause = min(2 * pause, job.longest_pause_seconds) if failed else PAUSE_SECONDS
             job.wait(job.seconds)

@@ -8,10 +8,13 @@
     DATA/*.lock            which roles run
     DATA/run/              sockets, bells
     DATA/gateway/keys/     the gateway's own TLS and assertion keys
-    DATA/gateway/envoy/    a folder for each run of Envoy: admin socket, logs
+    DATA/gateway/envoy/    a folder for each run of Envoy: its configuration, admin socket, messages
+    DATA/gateway/log/      Envoy's access log, until it is in the record
+    DATA/gateway/connections.journal   the live connections, for the next gateway
 
 Started by root, the running parts become an ordinary user (`runtime.privileges`), who owns all
-folders; `serve` unlocks the key store first, and the passphrase file stays root's own.
+folders; `serve` unlocks the key store first, and the passphrase file stays root's own. `run` and
+`gateway` hold nothing that a backup must have: each start makes them where they are missing.
 """
 
 from __future__ import annotations
@@ -19,20 +22,20 @@ from __future__ import annotations
 import fcntl
 import os
 import stat
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from doorward.core.errors import ConfigurationError, Fault, Unavailable
+from doorward.core.sockets import LONGEST_SOCKET_PATH
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-LONGEST_SOCKET_PATH = 107
-"""sun_path of unix(7) without its final zero byte."""
-
 _OTHERS = 0o077
+_OTHERS_WRITE = 0o022
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +98,8 @@ class Layout:
             self.run,
             gateway,
             gateway / "keys",
-            gateway / "xds",
             gateway / "envoy",
+            gateway / "log",
         ]
 
     def create(self) -> None:
@@ -105,13 +108,7 @@ class Layout:
         Raises:
             ConfigurationError: `data-path-too-long`, `data-unusable`.
         """
-        longest = self.gateway / "envoy" / "000000" / "admin.sock"
-        if len(os.fsencode(longest.absolute())) > LONGEST_SOCKET_PATH:
-            raise _fault(
-                "data-path-too-long",
-                f"the data directory's path leaves no room for sockets: {self.data}",
-                "choose a shorter path with --data or DOORWARD_DATA (at most about 75 characters)",
-            )
+        self._check_length()
         try:
             self.data.mkdir(mode=0o700, parents=True, exist_ok=True)
             for folder in self.shared_folders():
@@ -119,11 +116,65 @@ class Layout:
                 if stat.S_IMODE(folder.stat().st_mode) & _OTHERS:
                     folder.chmod(0o700)
         except OSError as error:
+            raise _unusable(error) from None
+
+    def make_missing(self, owner: tuple[int, int] | None = None) -> None:
+        """Make `run` and `gateway` where they are missing, as after a restore; all else only a backup has.
+
+        A folder that is there is left as it is. Root makes each aside, gives it away, and names it
+        last: it never gives away what it did not make, and a crash leaves no half-made folder under
+        the name. That holds only where nobody else can exchange names in the data directory.
+
+        Args:
+            owner: for root, user and group of the running parts; None where we are that user.
+
+        Raises:
+            ConfigurationError: `data-path-too-long`, `data-unusable`; for root also `data-foreign`
+                where the data directory is not root's alone, and `data-unreachable`.
+        """
+        self._check_length()
+        try:
+            data = os.open(self.data, _FOLDER)
+        except OSError as error:
+            raise _unusable(error) from None
+        try:
+            fcntl.flock(data, fcntl.LOCK_EX)  # `serve` and `gateway` may start at the same time
+            missing = [one.name for one in (self.run, self.gateway) if not _is_there(one.name, data)]
+            if missing and owner is not None:
+                self._check_own(os.fstat(data))
+                self._check_reachable(*owner, self.data, *self.data.absolute().parents)
+            for name in missing:
+                _make_folder(name, data, owner)
+        except OSError as error:
+            raise _unusable(error) from None
+        finally:
+            os.close(data)
+
+    def _check_length(self) -> None:
+        longest = self.gateway / "envoy" / "000000" / "admin.sock"
+        if len(os.fsencode(longest.absolute())) > LONGEST_SOCKET_PATH:
             raise _fault(
-                "data-unusable",
-                f"{error.filename} cannot be used: {error.strerror}",
-                "name a directory of your own with --data or DOORWARD_DATA",
-            ) from None
+                "data-path-too-long",
+                f"the data directory's path leaves no room for sockets: {self.data}",
+                "choose a shorter path with --data or DOORWARD_DATA (at most about 75 characters)",
+            )
+
+    def _check_own(self, facts: os.stat_result) -> None:
+        if facts.st_uid != 0 or facts.st_mode & _OTHERS_WRITE:
+            raise _fault(
+                "data-foreign",
+                f"{self.data} is not root's alone, and root is to make folders in it",
+                f"see how it came so; then: chown root {self.data} and chmod 711 {self.data}",
+            )
+
+    def _check_reachable(self, uid: int, gid: int, *folders: Path) -> None:
+        for folder in folders:
+            if not _may_pass(folder.stat(), uid, gid):
+                raise _fault(
+                    "data-unreachable",
+                    f"user {uid} of the running parts may not enter {folder}",
+                    f"choose another place with --data, or let others pass: chmod o+x {folder}",
+                )
 
     def hand_over(self, uid: int, gid: int) -> None:
         """Give the shared folders, and what is in them, to the ordinary user; needs root.
@@ -133,19 +184,7 @@ class Layout:
         Raises:
             ConfigurationError: `data-unreachable` where that user may not pass a folder above it.
         """
-        for folder in self.data.absolute().parents:
-            facts = folder.stat()
-            if not _may_pass(facts, uid, gid):
-                raise ConfigurationError(
-                    [
-                        Fault(
-                            code="data-unreachable",
-                            message=f"user {uid} of the running parts may not enter {folder}",
-                            hint=f"choose another place with --data, or let others pass: chmod o+x {folder}",
-                            key="data",
-                        )
-                    ]
-                )
+        self._check_reachable(uid, gid, *self.data.absolute().parents)
         self.data.chmod(0o711)
         for folder in self.shared_folders():
             with self._opened(folder) as descriptor:
@@ -158,14 +197,21 @@ class Layout:
 
         After the first start root changes nothing in here any more: the user who owns these folders
         may put links in their place, and whatever root then gave away or closed would be elsewhere.
+        Folders within `gateway` may be missing: that user makes them, not root.
 
         Raises:
-            ConfigurationError: `data-foreign`, naming the folder.
+            ConfigurationError: `data-foreign`, `data-missing`, naming the folder.
         """
         for folder in self.shared_folders():
             try:
                 with self._opened(folder) as descriptor:
                     good = os.fstat(descriptor).st_uid == uid
+            except FileNotFoundError:
+                if folder.parent == self.gateway:
+                    continue
+                raise _fault(
+                    "data-missing", f"{folder} is not there", "restore it from your backup"
+                ) from None
             except OSError:
                 good = False
             if not good:
@@ -178,11 +224,10 @@ class Layout:
     @contextmanager
     def _opened(self, folder: Path) -> Iterator[int]:
         """Open a shared folder component by component below the data directory, following no link."""
-        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-        descriptor = os.open(self.data, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        descriptor = os.open(self.data, _FOLDER)
         try:
             for part in folder.relative_to(self.data).parts:
-                inner = os.open(part, flags, dir_fd=descriptor)
+                inner = os.open(part, _FOLDER | os.O_NOFOLLOW, dir_fd=descriptor)
                 os.close(descriptor)
                 descriptor = inner
             yield descriptor
@@ -190,8 +235,39 @@ class Layout:
             os.close(descriptor)
 
 
+def _is_there(name: str, data: int) -> bool:
+    try:
+        os.lstat(name, dir_fd=data)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _make_folder(name: str, data: int, owner: tuple[int, int] | None) -> None:
+    aside = f".{name}.new"
+    with suppress(FileNotFoundError):
+        os.rmdir(aside, dir_fd=data)  # left by a crash
+    os.mkdir(aside, 0o700, dir_fd=data)
+    made = os.open(aside, _FOLDER | os.O_NOFOLLOW, dir_fd=data)
+    try:
+        if owner is not None:
+            os.fchown(made, *owner)
+        os.fchmod(made, 0o700)
+    finally:
+        os.close(made)
+    os.rename(aside, name, src_dir_fd=data, dst_dir_fd=data)
+
+
 def _fault(code: str, message: str, hint: str) -> ConfigurationError:
     return ConfigurationError([Fault(code=code, message=message, hint=hint, key="data")])
+
+
+def _unusable(error: OSError) -> ConfigurationError:
+    return _fault(
+        "data-unusable",
+        f"{error.filename} cannot be used: {error.strerror}",
+        "name a directory of your own with --data or DOORWARD_DATA",
+    )
 
 
 @contextmanager

@@ -71,10 +71,11 @@ def choose_account(wanted: str, *, required: bool = False) -> Account:
 
     Args:
         wanted: its name; where it does not exist, `nobody` is taken instead.
-        required: the name was set by somebody, so a missing user is a fault.
+        required: the name was set by somebody, so a missing user is a fault: a name with a typing
+            error would give keys and database to `nobody`, whom other programs may be too.
 
     Raises:
-        ConfigurationError: no such user, or it is root.
+        ConfigurationError: `user-unknown`, `user-is-root`.
     """
     for name in (wanted,) if required else (wanted, _FALLBACK_USER):
         try:
@@ -88,7 +89,7 @@ def choose_account(wanted: str, *, required: bool = False) -> Account:
     raise _fault(
         "user-unknown",
         f"there is no user {wanted} on this machine",
-        f"useradd --system --no-create-home --shell /usr/sbin/nologin {wanted}",
+        f"correct the setting `user`, or: useradd --system --no-create-home --shell /usr/sbin/nologin {wanted}",
     )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 import doorward
-from doorward.runtime.privileges import Capability, choose_account, drop, preload, shed
+from doorward.runtime.privileges import Account, Capability, drop, preload, shed
 
 _LATER = (
     "concurrent.futures.thread",
@@ -20,6 +20,7 @@ _LATER = (
     "encodings.unicode_escape",
     "grpc._cython.cygrpc",
     "http.client",
+    "rich._emoji_codes",
     "sqlalchemy.dialects.sqlite.pysqlite",
     "sqlalchemy.pool.impl",
     "stringprep",
@@ -48,13 +49,21 @@ def preload_all() -> None:
     preload([*names, *_LATER])
 
 
-def become_ordinary(wanted: str, *, keep: frozenset[Capability], hand_down: frozenset[Capability]) -> None:
-    """Give up root for good where we have it, and every capability but the named ones in any case."""
-    if not is_root():
+def become_ordinary(
+    account: Account | None, *, keep: frozenset[Capability], hand_down: frozenset[Capability]
+) -> None:
+    """Give up root for good where we have it, and every capability but the named ones in any case.
+
+    Args:
+        account: whom root becomes (`Installation.account`); None where we are not root.
+        keep: as in `privileges.drop`.
+        hand_down: the same.
+    """
+    if account is None:
         shed(keep=keep, hand_down=hand_down)
         return
     preload_all()
-    drop(choose_account(wanted), keep=keep, hand_down=hand_down)
+    drop(account, keep=keep, hand_down=hand_down)
 
 
 @contextmanager

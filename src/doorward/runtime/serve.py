@@ -17,7 +17,7 @@ from doorward.authority.gateways import open_orders
 from doorward.authority.issuing import issue_server
 from doorward.authority.revocation import crl_due, publish_crl
 from doorward.authority.status import refresh_ocsp
-from doorward.core.errors import DoorwardError
+from doorward.core.errors import DoorwardError, MalformedInput, RequestRefused
 from doorward.runtime.compose import Installation
 from doorward.runtime.doorbell import HungBell
 from doorward.runtime.jobs import Job, Jobs
@@ -30,6 +30,9 @@ from doorward.web.serving import SocketPath, TcpAddress, WebServer
 SYSTEM = "system"
 SEQUENCED_AT_ONCE = 1000
 CHECKPOINT_SECONDS = 5.0
+ORDER_PAUSE_SECONDS = 30.0
+"""Between two tries at orders where they keep failing: each try that gets as far as the signature leaves
+an intent and its event behind, because a serial number is never used twice."""
 
 _log = structlog.get_logger("doorward.serve")
 
@@ -54,7 +57,6 @@ class Serve:
         )
         self._bell = HungBell(layout.run, "serve")
         self._jobs = Jobs(self._list_jobs(), self._stop)
-        self._ocsp_page = ""
 
     def start(self) -> None:
         """Listen, and begin the jobs.
@@ -96,7 +98,13 @@ class Serve:
                 seconds=CHECKPOINT_SECONDS,
                 wait=self._stop.wait,
             ),
-            Job(name="orders", work=self._on_change, seconds=0.05, wait=self._bell.wait),
+            Job(
+                name="orders",
+                work=self._fill_orders,
+                seconds=0.05,
+                wait=self._bell.wait,
+                longest_pause_seconds=ORDER_PAUSE_SECONDS,
+            ),
             Job(name="crl", work=self._publish_crl, seconds=0.5, wait=self._stop.wait),
             Job(name="ocsp", work=self._refresh_ocsp, seconds=60.0, wait=self._stop.wait),
             Job(name="responder", work=self._renew_responder, seconds=600.0, wait=self._stop.wait),
@@ -119,9 +127,17 @@ class Serve:
             )
         return False
 
-    def _on_change(self) -> bool:
+    def _fill_orders(self) -> bool:
+        fault: DoorwardError | None = None
         for order in open_orders(self._services):
-            _quietly(lambda: issue_server(self._services, order.id, actor=SYSTEM), "an order was refused")  # noqa: B023  called at once
+            try:
+                issue_server(self._services, order.id, actor=SYSTEM)
+            except (MalformedInput, RequestRefused) as refusal:
+                _log.warning("an order was refused", order=order.id, code=refusal.code, detail=refusal.detail)
+            except DoorwardError as error:  # the order stays open, and the others do not wait for it
+                fault = error
+        if fault is not None:
+            raise fault
         return False
 
     def _publish_crl(self) -> bool:
@@ -130,9 +146,7 @@ class Serve:
         return False
 
     def _refresh_ocsp(self) -> bool:
-        done = refresh_ocsp(self._services, after_id=self._ocsp_page)
-        self._ocsp_page = done.next_after_id
-        return bool(done.next_after_id)
+        return refresh_ocsp(self._services).more
 
     def _renew_responder(self) -> bool:
         if responder_due(self._services):
@@ -140,21 +154,14 @@ class Serve:
         return False
 
 
-def _quietly(work: Callable[[], object], failed: str) -> None:
-    try:
-        work()
-    except DoorwardError as error:
-        _log.warning(failed, code=error.code, detail=error.detail)
-
-
 def run_serve(installation: Installation, stop: threading.Event, *, started: Callable[[], None]) -> None:
     """Serve until `stop` is set; started by root, give up everything that root may do first.
 
     The key store is unlocked before: the file with its passphrase stays root's own.
     """
-    installation.check_owner()
+    installation.prepare_folders()
     installation.unlock()
-    become_ordinary(installation.settings.user, keep=frozenset(), hand_down=frozenset())
+    become_ordinary(installation.account(), keep=frozenset(), hand_down=frozenset())
     installation.tenant()  # the database belongs to the ordinary user: root must not open it
     serve = Serve(installation)
     serve.start()

@@ -117,7 +117,7 @@ class Settings(BaseModel):
     user: str = Field(
         default="doorward",
         min_length=1,
-        description="Ordinary user of the running parts when started by root.",
+        description="Ordinary user of the running parts when started by root; where it is not set and there is no such user, `nobody`.",
     )
     max_staleness: Duration = Field(
         default=LONGEST_STALENESS,
@@ -224,18 +224,18 @@ def read_settings_file(file: Path) -> dict[str, Any]:
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
-        why = error.strerror if isinstance(error, OSError) else str(error)
-        raise ConfigurationError(
-            [
-                Fault(
-                    code="settings-unreadable",
-                    message=f"cannot be read: {why}",
-                    hint="mend the file; `doorward init` writes one that is right",
-                    file=str(file),
-                )
-            ]
-        ) from None
+    except OSError as error:
+        hint = "see that it is a file, and that this user may read it"
+        raise _unreadable(file, str(error.strerror), hint) from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+        # No command makes it anew: `init` reads it as well, and what it fixed is in certificates.
+        hint = 'mend it, or restore it from your backup: TOML in UTF-8, each line such as log_level = "info"'
+        raise _unreadable(file, str(error), hint) from None
+
+
+def _unreadable(file: Path, why: str, hint: str) -> ConfigurationError:
+    message = f"cannot be read: {why}"
+    return ConfigurationError([Fault(code="settings-unreadable", message=message, hint=hint, file=str(file))])
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, str]:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -64,6 +64,8 @@ class Database:
     def __init__(self, url: str, *, busy_timeout: timedelta = BUSY_TIMEOUT, readers: int = READERS) -> None:
         self.path = _path(url)
         self.busy_timeout = busy_timeout
+        self._schema_check: Callable[[Connection], None] | None = None
+        self._schema_seen: int | None = None
         self._turns = Turns(self.path)
         self._readers = self._engine(begin="BEGIN", size=readers, query_only=True)
         self._writers = self._engine(begin="BEGIN IMMEDIATE", size=1, query_only=False)
@@ -90,7 +92,29 @@ class Database:
             IntegrityError: `store-damaged`, `store-contradiction`.
         """
         with translated(), self._writer.transaction() as connection:
+            self._check_schema(connection)
             yield connection
+
+    def check_changes_with(self, check: Callable[[Connection], None]) -> None:
+        """Let `check` look at the schema before the first change, and before the first after each migration.
+
+        A program that runs on while another version migrates the file would otherwise write, into the
+        new schema, what it meant in the old one. What `check` raises, `write` raises.
+        """
+        self._schema_check, self._schema_seen = check, None
+
+    def count_migration(self, connection: Connection) -> None:
+        """Tell every program that has the file open of a migration, with the commit of `connection`."""
+        connection.exec_driver_sql(f"PRAGMA user_version = {self._migrations(connection) + 1}")
+
+    def _check_schema(self, connection: Connection) -> None:
+        if self._schema_check is not None and (count := self._migrations(connection)) != self._schema_seen:
+            self._schema_check(connection)
+            self._schema_seen = count
+
+    def _migrations(self, connection: Connection) -> int:
+        driver: Any = connection.connection.driver_connection  # not through Core: every change asks
+        return int(driver.execute("PRAGMA user_version").fetchone()[0])
 
     def create(self) -> None:
         """Make the file, and its directory where it is missing, for this user alone; keep what is there.

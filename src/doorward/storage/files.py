@@ -1,6 +1,8 @@
-"""Files that must be whole or absent: written aside, synced, then given their name.
+"""Files that must be whole or absent: written aside, synced, then given their name, which is synced too.
 
-Not here: what is in them (`keystore`, `passphrase`).
+For this room and for `runtime`. Not here: what is in the files (`keystore`, `runtime.compose`), and the
+same for the gateway (`gateway.files`) and for the user's machine (`agent.store`): rooms of one floor
+do not import each other, and the floors below do no I/O.
 Standard: POSIX rename(2), fsync(2).
 """
 
@@ -10,12 +12,13 @@ import os
 from pathlib import Path
 
 
-def write_durably(path: Path, data: bytes) -> None:
-    """Write a file, mode 0600, so that a crash leaves the old one or the new one.
+def write_durably(path: Path, data: bytes, *, mode: int = 0o600) -> None:
+    """Write a file so that a crash, of the machine as well, leaves the old one or the new one.
 
     Args:
         path: in a directory that exists; the caller holds whatever lock its writers share.
         data: the whole content.
+        mode: who may read it, whatever the umask says.
 
     Raises:
         OSError: nothing has the name `path` that did not have it before.
@@ -27,7 +30,8 @@ def write_durably(path: Path, data: bytes) -> None:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
+            os.fchmod(descriptor, mode)
+            os.fsync(descriptor)
         aside.replace(path)
     except OSError:
         aside.unlink(missing_ok=True)

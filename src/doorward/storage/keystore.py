@@ -43,9 +43,9 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from doorward.core.errors import IntegrityError, NotFound, RequestRefused, Unavailable
+from doorward.core.passphrase import check_passphrase
 from doorward.core.ports import PrivateKey
 from doorward.storage.files import read_limited, sync_folder, write_durably
-from doorward.storage.passphrase import check_strength
 
 SCRYPT_N, SCRYPT_R, SCRYPT_P = 2**17, 8, 1
 """OWASP's first choice for scrypt (2023): 128 MB and a third of a second for each guess."""
@@ -91,12 +91,12 @@ class FileKeyStore:
 
         Args:
             folder: made where it is missing, mode 0700.
-            passphrase: at least `passphrase.MIN_BYTES` bytes.
+            passphrase: at least `core.passphrase.MIN_BYTES` bytes.
 
         Raises:
             RequestRefused: `keystore-exists`, `passphrase-short`, `keystore-open-to-others`.
         """
-        check_strength(passphrase)
+        check_passphrase(passphrase)
         header = {
             "version": _VERSION,
             "store": os.urandom(SALT_BYTES).hex(),
@@ -121,7 +121,14 @@ class FileKeyStore:
             IntegrityError: `keystore-damaged`: the header is not what this program writes.
             Unavailable: `keystore-unreadable`.
         """
-        header = _parse_header(_read(folder / HEADER, NotFound("keystore-missing", "there is no key store")))
+        header = _parse_header(
+            _read(
+                folder / HEADER,
+                NotFound(
+                    "keystore-missing", "there is no key store", hint="restore `keys/` from your backup"
+                ),
+            )
+        )
         _check_closed(folder)
         key, check = _derive(passphrase, bytes.fromhex(header["salt"]))
         if not hmac.compare_digest(_verifier(header, check), header["verifier"]):

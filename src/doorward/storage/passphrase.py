@@ -1,8 +1,8 @@
 """Where the passphrase of the key store comes from: a file, a systemd credential, or a person.
 
-Not here: what it opens (`keystore`). A passphrase is bytes: no normalisation, no encoding, only one
+Not here: what it opens (`keystore`), how long it must be (`core.passphrase`). A passphrase is bytes: no normalisation, no encoding, only one
 line end is taken off, which every editor and `echo` puts there.
-Standard: systemd.exec(5), "Credentials"; NIST SP 800-63B-4 section 3.1.1.2 (length).
+Standard: systemd.exec(5), "Credentials".
 """
 
 from __future__ import annotations
@@ -13,11 +13,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from doorward.core.errors import RequestRefused, Unavailable
+from doorward.core.passphrase import MAX_BYTES, check_passphrase
 
-MIN_BYTES = 15
-"""NIST SP 800-63B-4: at least 15 characters where nothing else protects; `init` makes one of 43."""
-MAX_BYTES = 4096
-"""Nobody has a longer one; whoever names a disk image by mistake is told so."""
 CREDENTIAL = "doorward-passphrase"
 """`LoadCredentialEncrypted=doorward-passphrase` in the unit file."""
 
@@ -41,11 +38,11 @@ def read_passphrase(
         Unavailable: `passphrase-unreadable`, `passphrase-missing`.
     """
     if file is not None:
-        return check_strength(_without_line_end(_read_private(file)))
+        return check_passphrase(_without_line_end(_read_private(file)))
     folder = (os.environ if environ is None else environ).get("CREDENTIALS_DIRECTORY")
     if folder and (credential := Path(folder) / CREDENTIAL).exists():
         # systemd closes the whole directory and may grant by ACL, which shows as a group's right.
-        return check_strength(_without_line_end(_read(credential, private=False)))
+        return check_passphrase(_without_line_end(_read(credential, private=False)))
     answer = prompt() if prompt is not None else None
     if answer is None:
         raise Unavailable(
@@ -53,24 +50,7 @@ def read_passphrase(
             "there is no passphrase for the key store",
             hint="name its file with passphrase_file or DOORWARD_PASSPHRASE_FILE",
         )
-    return check_strength(answer.encode())
-
-
-def check_strength(passphrase: bytes) -> bytes:
-    """Return the passphrase where its length is within the limits.
-
-    Raises:
-        RequestRefused: `passphrase-short`, `passphrase-long`.
-    """
-    if len(passphrase) < MIN_BYTES:
-        raise RequestRefused(
-            "passphrase-short",
-            f"the passphrase has fewer than {MIN_BYTES} bytes",
-            hint="several words at random are easy to keep: `openssl rand -base64 32` makes one for a file",
-        )
-    if len(passphrase) > MAX_BYTES:
-        raise RequestRefused("passphrase-long", f"the passphrase has more than {MAX_BYTES} bytes")
-    return passphrase
+    return check_passphrase(answer.encode())
 
 
 def _read_private(file: Path) -> bytes:

@@ -4,9 +4,11 @@ Not here: how a file comes to this schema (`migrations`; a test holds the two to
 (`repositories`, `event_store`). Column types are explained in `types`.
 
 Nothing here is SQLite's alone. A PostgreSQL database is to be made with collation "C", because
-prefix look-ups compare text by code point. Check constraints hold the closed lists that decide about
-access; lists that grow with the program (kinds of changes) are held by `Word` alone. Rows are joined by opaque ids that are never reused and
-hardly ever deleted, so foreign keys stand only where a missing row would change a decision: groups.
+prefix look-ups compare text by code point. Check constraints hold the closed lists: those that decide
+about access or trust, and the class by which values are erased. The kinds of changes grow with the
+program; they are held by `Word` alone, because SQLite rebuilds a table to alter its checks. Rows are
+joined by opaque ids that are never reused and hardly ever deleted, so foreign keys stand only where a
+missing row would change a decision: groups.
 """
 
 from __future__ import annotations
@@ -130,6 +132,7 @@ authorities = Table(
     Column("created_at", Moment, nullable=False),
     Column("not_after", Moment, nullable=False),
     Column("current", Boolean, nullable=False),
+    only("kind", AuthorityKind),
 )
 
 certificates = Table(
@@ -252,10 +255,18 @@ ocsp_answers = Table(
     "ocsp_answers",
     metadata,
     Column("certificate_id", Text, primary_key=True),
-    Column("hash_name", Text, primary_key=True),
+    Column("hash_name", Text, primary_key=True),  # empty: answers are still to be signed
     _tenant(),
     Column("der", LargeBinary, nullable=False),
     Column("next_update", Moment, nullable=False),
+)
+# What is due is read from the index alone, without a look at what is not. The tenant stands last: where
+# it stands first, SQLite takes this index for the answers of one certificate, and reads all of them.
+Index(
+    "ix_ocsp_answers_due",
+    ocsp_answers.c.next_update,
+    ocsp_answers.c.certificate_id,
+    ocsp_answers.c.tenant,
 )
 
 ingest_positions = Table(
@@ -309,6 +320,7 @@ log_openings = Table(
     Column("at", Moment, nullable=False),
     Column("salt", LargeBinary, nullable=False),
     Column("value", Text, nullable=False),
+    only("retention", Retention),
     sqlite_with_rowid=False,
 )
 Index("ix_log_openings_subject", log_openings.c.tenant, log_openings.c.subject)

@@ -3,13 +3,17 @@
 Not here: the schema itself (`schema`; `tests/integration/test_storage_migrations.py` holds the two
 together). Each revision is one module in `migrations/versions`, frozen once it was released.
 
-The whole way to the head is one transaction: a crash on the way leaves the old schema.
+The whole way to the head is one transaction: a crash on the way leaves the old schema. Only
+`doorward init` takes it (docs/design/0024). Whoever opened the database before it and would write
+after it is refused: see `require_current`.
 """
 
 from __future__ import annotations
 
+import importlib
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, inspect, text
 
@@ -17,14 +21,20 @@ from doorward.core.errors import Unavailable
 from doorward.storage.database import Database
 
 if TYPE_CHECKING:
-    from alembic.config import Config
+    from alembic.script import ScriptDirectory
 
-HEAD = "0001"
+REVISIONS = ("0001",)
+"""Every revision, oldest first. Here, so that a start knows an older schema without reading a file."""
+
+HEAD = REVISIONS[-1]
 """The revision that this version of Doorward reads and writes."""
 
 
-def migrate(database: Database) -> None:
+def migrate(database: Database) -> str | None:
     """Bring the database to `HEAD`; make the file where there is none.
+
+    Returns:
+        The revision that it had before, empty for none; None where it was at `HEAD` already.
 
     Raises:
         Unavailable: `schema-newer` where a newer Doorward was here; and what `Database.write` raises.
@@ -33,25 +43,55 @@ def migrate(database: Database) -> None:
     with database.write() as connection:
         found = _revision(connection)
         if found == HEAD:
-            return
-        _upgrade(connection, found)
+            return None
+        if found is not None and found not in REVISIONS:
+            raise _newer(found)
+        _upgrade(connection)
+        database.count_migration(connection)
+        return found or ""
 
 
 def require_current(database: Database) -> None:
-    """Return where the database has the schema of this version.
+    """Return where the database has the schema of this version, and keep its changes to that schema.
 
     Raises:
-        Unavailable: `schema-newer`, `schema-older` (also for a file that was never migrated).
+        Unavailable: `schema-newer`, `schema-older` (also for a file that was never migrated). From now
+            on `Database.write` raises the same where somebody brought the file to another schema.
+    """
+    with database.read() as connection:
+        _check(connection)
+    database.check_changes_with(_check)
+
+
+def is_older(database: Database) -> bool:
+    """Return whether `migrate` would change something.
+
+    Raises:
+        Unavailable: `schema-newer`.
     """
     with database.read() as connection:
         found = _revision(connection)
+    if found is not None and found not in REVISIONS:
+        raise _newer(found)
+    return found != HEAD
+
+
+def load_revisions() -> None:
+    """Read every revision, and alembic, now: once root is given up, their files may be out of reach."""
+    for name in ("alembic.migration", "alembic.operations"):
+        importlib.import_module(name)
+    _script()
+
+
+def _check(connection: Connection) -> None:
+    found = _revision(connection)
     if found == HEAD:
         return
-    if found is None or _is_known(found):
+    if found is None or found in REVISIONS:
         raise Unavailable(
             "schema-older",
             "the database has an older schema than this program",
-            hint="stop every Doorward process of this data directory, then run `doorward init`",
+            hint="stop Doorward, back up, then run `doorward init`",
             found=found or "none",
             wanted=HEAD,
         )
@@ -64,30 +104,30 @@ def _revision(connection: Connection) -> str | None:
     return connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
 
 
-def _upgrade(connection: Connection, found: str | None) -> None:
+def _upgrade(connection: Connection) -> None:
     # alembic takes a tenth of a second to import, and is needed once per version
-    from alembic import command  # noqa: PLC0415
+    from alembic.migration import MigrationContext  # noqa: PLC0415
+    from alembic.operations import Operations  # noqa: PLC0415
 
-    if found is not None and not _is_known(found):
-        raise _newer(found)
-    config = _config()
-    config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    def steps(revision: Any, _context: object) -> Any:
+        return _script()._upgrade_revs("head", revision)  # noqa: SLF001  as alembic's own cookbook does
 
-
-def _is_known(revision: str) -> bool:
-    from alembic.script import ScriptDirectory  # noqa: PLC0415
-
-    script = ScriptDirectory.from_config(_config())
-    return revision in {known.revision for known in script.walk_revisions()}
+    options = {"fn": steps, "transactional_ddl": True}  # both databases roll back CREATE TABLE
+    context = MigrationContext.configure(connection, opts=options)
+    with Operations.context(context):
+        context.run_migrations()
 
 
-def _config() -> Config:
-    from alembic.config import Config  # noqa: PLC0415
+@cache
+def _script() -> ScriptDirectory:
+    from alembic.config import Config  # noqa: PLC0415  as above
+    from alembic.script import ScriptDirectory  # noqa: PLC0415  as above
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).with_name("migrations")).replace("%", "%%"))
-    return config
+    script = ScriptDirectory.from_config(config)
+    list(script.walk_revisions())  # reads them
+    return script
 
 
 def _newer(found: str) -> Unavailable:

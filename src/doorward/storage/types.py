@@ -4,7 +4,7 @@ Not here: the tables (`schema`).
 
     Moment   aware UTC datetime    BIGINT, microseconds since 1970: exact, sorts, no time zone to lose
     Serial   positive integer      lower-case hex text without leading zeros: 20 octets fit no SQL integer
-    Word     enum member           its kebab word, held to the closed list by a check constraint
+    Word     enum member           its kebab word; `only` holds a column to the closed list
     Words    tuple of texts        JSON list
 """
 
@@ -82,7 +82,7 @@ class Word(TypeDecorator[Enum]):
         return None if value is None else str(value.value)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> Enum | None:
-        """Return the member; the check constraint keeps other words out."""
+        """Return the member; KeyError for a word that this version does not know."""
         return None if value is None else self._members[value]
 
 

@@ -92,11 +92,6 @@ class WebServer:
                 if self.address.path.stat().st_ino == self._inode:
                     self.address.path.unlink()
 
-    @property
-    def is_running(self) -> bool:
-        """Whether the server's thread lives."""
-        return self._thread.is_alive()
-
     def _run(self) -> None:
         assert self._socket is not None
         self._uvicorn.run(sockets=[self._socket])

@@ -5,14 +5,20 @@ from __future__ import annotations
 import json
 import os
 import stat
+import subprocess
+import sys
 
 import pytest
 from click.shell_completion import BashComplete
 from cryptography import x509
 
 from doorward.cli.__main__ import main
+from doorward.runtime.compose import Installation
 from doorward.runtime.serve import Serve
+from doorward.runtime.settings import load_settings
+from doorward.storage import keystore
 from tests.integration.command_line.conftest import Site
+from tests.support.doorway import is_root
 
 # invitations
 
@@ -80,6 +86,15 @@ def test_the_roots_key_leaves_only_after_its_export(site: Site) -> None:
     assert site.do("cert", "show", site.certificate("alice"))["state"] == "valid"
 
 
+@pytest.mark.parametrize(("length", "code"), [(14, 1), (15, 0)])
+def test_an_exported_root_needs_what_the_pages_say(site: Site, length: int, code: int) -> None:
+    """One rule for every passphrase, with one code: fifteen bytes."""
+    words = site.file("words", "x" * length)
+    os.chmod(words, 0o600)  # noqa: PTH101
+    value = site.do("ca", "export", "--root", "--passphrase-file", words, code=code)
+    assert value.get("code", "") == ("passphrase-short" if code else "")
+
+
 # the evidence
 
 
@@ -126,6 +141,54 @@ def test_files_that_are_no_evidence(site: Site) -> None:
     assert site.do("audit", "key", code=1)["code"] == "log-key-missing"
 
 
+def sign(site: Site) -> None:
+    """Sequence the events and sign a checkpoint, as `serve` does."""
+    installation = site.opened()
+    Serve(installation).stop()
+    installation.close()
+
+
+def test_a_checkpoint_is_kept_with_every_export(site: Site) -> None:
+    """To standard output or into a file, the checkpoint is written into a new file, and never over an older one."""
+    assert site.do("audit", "export", "--checkpoint-out", str(site.folder / "early"), code=3)["code"] == (
+        "checkpoint-missing"
+    )
+    assert not (site.folder / "early").exists()
+    sign(site)
+    first, second, log = (site.folder / name for name in ("first", "second", "log.jsonl"))
+    exported = site.run("audit", "export", "--checkpoint-out", str(first))
+    note = json.loads(exported.stdout.splitlines()[0])["checkpoint"]
+    assert note
+    assert first.read_text() == note
+    site.do("person", "add", "bob")
+    sign(site)
+    assert site.do("audit", "export", "--out", str(log), "--checkpoint-out", str(first), code=1)["code"] == (
+        "file-exists"
+    )
+    assert not log.exists()
+    refused = site.run("audit", "export", "--checkpoint-out", str(first))
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert "--checkpoint-out" in refused.stderr
+    assert first.read_text() == note
+    value = site.do("audit", "export", "--out", str(log), "--checkpoint-out", str(second))
+    assert second.read_text() == value["checkpoint"] != note
+
+
+def test_an_export_is_its_owners(site: Site) -> None:
+    """Names and addresses of people are in files that nobody else may read, whatever the umask is."""
+    sign(site)
+    log, note = site.folder / "log.jsonl", site.folder / "note"
+    log.write_text("an older export")
+    log.chmod(0o644)
+    before = os.umask(0)
+    try:
+        site.do("audit", "export", "--personal", "--out", str(log), "--checkpoint-out", str(note))
+    finally:
+        os.umask(before)
+    assert "Alice" in log.read_text()
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (log, note)] == [0o600, 0o600]
+
+
 def test_an_export_that_fails_leaves_no_file(site: Site) -> None:
     """Where the place cannot be written nothing of the name is there."""
     assert site.do("audit", "export", "--out", "/nowhere/log", code=3)["code"] == "file-unusable"
@@ -164,14 +227,110 @@ def test_broken_settings_stop_every_command(site: Site) -> None:
 
 def test_a_wrong_passphrase_is_refused(site: Site) -> None:
     """Commands that sign need the passphrase; those that do not work without it."""
-    one = site.certificate("alice")
+    one, request = site.certificate("alice"), site.csr("alice")
+    renew = ("cert", "renew", one, "--csr", request)
     (site.folder / "passphrase").write_text("quite another passphrase\n")
-    assert site.do("cert", "revoke", one, code=1)["code"] == "passphrase-wrong"
-    assert site.do("cert", "show", one)["state"] == "valid"
+    assert site.do(*renew, code=1)["code"] == "passphrase-wrong"
+    assert [row["id"] for row in site.do("cert", "list")] == [one]
     (site.folder / "passphrase").chmod(0o644)
-    assert site.do("cert", "revoke", one, code=1)["code"] == "passphrase-file-open"
+    assert site.do(*renew, code=1)["code"] == "passphrase-file-open"
     (site.folder / "passphrase").unlink()
-    assert site.do("cert", "revoke", one, code=3)["code"] == "passphrase-unreadable"
+    assert site.do(*renew, code=3)["code"] == "passphrase-unreadable"
+
+
+def spoil(site: Site, hindered: str) -> None:
+    """Make the key store one that cannot be opened."""
+    passphrase = site.folder / "passphrase"
+    match hindered:
+        case "passphrase-wrong":
+            passphrase.write_text("quite another passphrase\n")
+        case "passphrase-file-open":
+            passphrase.chmod(0o644)
+        case "passphrase-unreadable":
+            passphrase.unlink()
+        case "not-initialised":
+            (site.data / "keys").rename(site.folder / "keys elsewhere")
+        case _:
+            (site.data / "keys" / keystore.HEADER).write_text("no header")
+
+
+@pytest.mark.parametrize(
+    "hindered",
+    [
+        "passphrase-unreadable",
+        "passphrase-wrong",
+        "passphrase-file-open",
+        "not-initialised",
+        "keystore-damaged",
+    ],
+)
+def test_a_withdrawal_does_not_wait_for_the_keys(site: Site, hindered: str) -> None:
+    """Who cannot open the key store can hold, revoke and remove all the same, and is told what that means."""
+    first, second = site.certificate("alice"), site.certificate("alice")
+    spoil(site, hindered)
+    for words, state in (
+        (("cert", "hold", first), "on-hold"),
+        (("cert", "release", first), "valid"),
+        (("cert", "revoke", first), "revoked"),
+    ):
+        value = site.do(*words)
+        (note,) = value["notes"]
+        assert value["state"] == state
+        assert hindered in note
+        assert "doorward serve" in note
+        assert site.do("cert", "show", first)["state"] == state
+    removed = site.do("person", "remove", "alice")
+    assert removed["notes"][0] == "1 certificate was revoked"
+    assert hindered in removed["notes"][1]
+    assert site.do("cert", "show", second)["state"] == "revoked"
+
+
+def test_a_withdrawal_with_the_keys_notes_nothing(site: Site) -> None:
+    """With the keys the answers are signed at once; without, they are gone and never say what is past."""
+    first, second = site.certificate("alice"), site.certificate("alice")
+    assert site.do("cert", "revoke", first)["notes"] == []
+    spoil(site, "passphrase-unreadable")
+    said = site.run("cert", "revoke", second)
+    assert "is revoked" in said.stdout
+    assert "passphrase-unreadable" in said.stderr
+    installation = Installation(load_settings(environ={}, data=site.data))
+    with installation.services.work.read() as books:
+        answers = [books.status.ocsp(one, "sha1") for one in (first, second)]
+    installation.close()
+    assert answers[0] is not None
+    assert answers[1] is None
+
+
+OPERATOR = """
+import os, sys
+from doorward.cli import cert, command, confirming
+from doorward.cli.__main__ import main
+from doorward.runtime.roles import preload_all
+preload_all()  # what an ordinary user may not read of this interpreter
+os.setgroups([])
+os.setgid(65534)
+os.setuid(65534)
+main(sys.argv[1:])
+"""
+
+
+@pytest.mark.skipif(not is_root(), reason="only root can make an installation for another user")
+def test_an_operator_without_root_revokes(site: Site) -> None:
+    """The user of the running parts may neither list the data directory nor read the passphrase, and revokes."""
+    one = site.certificate("alice")
+    words = ["cert", "revoke", one, "--reason", "key-compromise", "--data", str(site.data), "--json"]
+    environment = {**os.environ, "DOORWARD_PASSPHRASE_FILE": str(site.folder / "passphrase")}
+    done = subprocess.run(
+        [sys.executable, "-c", OPERATOR, *words],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert "passphrase-unreadable" in json.loads(done.stdout)["notes"][0]
+    assert site.do("cert", "show", one)["state"] == "revoked"
 
 
 # completion

@@ -18,7 +18,7 @@ from tests.support.doorway import short_folder
 
 
 def test_init_says_what_it_made(site: Site) -> None:
-    """The first start names the data, the domain and the passphrase file; a second one is refused."""
+    """The first start names the data, the domain and the passphrase file; what is missing or wrong is said."""
     with short_folder() as folder:
         fresh = Site(folder)
         value = fresh.do("init", "--trust-domain", "other.example", "--listen", "127.0.0.1:9443")
@@ -28,8 +28,6 @@ def test_init_says_what_it_made(site: Site) -> None:
             "passphrase_file": str(folder / "passphrase"),
         }
         assert load_settings(environ={}, data=fresh.data).gateway_listen == "127.0.0.1:9443"
-        assert fresh.do("init", "--trust-domain", "other.example", code=1)["code"] == "already-initialised"
-        assert "already" in fresh.say("init", "--trust-domain", "other.example", code=1)
     with short_folder() as folder:
         fresh = Site(folder)
         assert fresh.do("init", code=2)["faults"][0]["key"] == "trust_domain"
@@ -72,7 +70,20 @@ def test_a_new_group_is_mentioned(site: Site) -> None:
     assert "telers" in result.stderr
     assert "was created" in result.stderr
     assert "was created" in site.run("group", "add", "tellrs", "bob").stderr
-    assert site.run("person", "add", "carol", "--group", "tllers", "--json").stderr == ""
+    created = "the group {} did not exist and was created"
+    assert site.do("person", "add", "carol", "--group", "tllers")["notes"] == [created.format("tllers")]
+    assert site.do("group", "add", "tlers", "carol")["notes"] == [created.format("tlers")]
+    assert site.do("group", "add", "tlers", "carol")["notes"] == ["carol was in tlers already"]
+    assert site.do("person", "add", "dave")["notes"] == []
+
+
+def test_what_a_change_of_state_has_to_say_is_said(site: Site) -> None:
+    """A repeat that changed nothing, and the certificates that went with a person, are said to both."""
+    site.certificate("alice")
+    assert site.do("person", "suspend", "alice")["notes"] == []
+    assert site.do("person", "suspend", "alice")["notes"] == ["alice was suspended already"]
+    assert "alice was suspended already" in site.run("person", "suspend", "alice").stderr
+    assert site.do("person", "remove", "alice")["notes"] == ["1 certificate was revoked"]
 
 
 # certificates
@@ -90,9 +101,13 @@ def test_the_life_of_a_certificate(site: Site) -> None:
     assert x509.load_pem_x509_certificates(shown["pem"].encode())
     assert "BEGIN CERTIFICATE" in site.say("cert", "show", one, "--pem")
     assert site.do("cert", "show", shown["sha256"][:12])["id"] == one
-    assert site.do("cert", "hold", one)["state"] == "on hold"
+    held = site.do("cert", "hold", one)
+    assert (held["id"], held["state"], held["reason"]) == (one, "on-hold", "certificate-hold")
+    (row,) = site.do("cert", "list")
+    assert {name: held[name] for name in row} == row
+    assert set(held) - set(row) == {"seq", "confirmed_by", "away", "milliseconds", "notes"}
     assert site.do("cert", "hold", one, code=1)["code"] == "transition-refused"
-    assert site.do("cert", "release", one)["state"] == "valid again"
+    assert site.do("cert", "release", one)["state"] == "valid"
     out = site.folder / "chain.pem"
     renewed = site.do("cert", "renew", one, "--csr", site.csr("alice"), "--out", str(out))
     assert (renewed["replaces"], renewed["principal"]) == (one, shown["principal"])
@@ -106,12 +121,21 @@ def test_the_life_of_a_certificate(site: Site) -> None:
     assert site.do("cert", "show", "crt_nothing", code=1)["code"] == "certificate-unknown"
 
 
+@pytest.mark.parametrize("reason", ["ca-compromise", "aa-compromise", "certificate-hold"])
+def test_a_reason_that_is_always_refused_is_not_offered(site: Site, reason: str) -> None:
+    """What no certificate of the inventory can be revoked for is a usage error, which lists the others."""
+    error = site.do("cert", "revoke", "x", "--reason", reason, code=2)
+    assert error["code"] == "usage-error"
+    assert "key-compromise" in error["detail"]
+    assert reason not in error["detail"].partition("is not one of")[2]
+
+
 def test_gateways_that_do_not_confirm(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """A gateway that lives and does not confirm is an error that says the change is stored; one away is named."""
     monkeypatch.setattr(confirming, "PATIENCE_SECONDS", 0.0)
     one, two = site.certificate("alice"), site.certificate("alice")
     installation = site.opened()
-    register_gateway(installation.services, name="gw-1", assertion_jwk="{}", actor="os:0")
+    register_gateway(installation.services, name="gw-1", assertion_jwk="{}")
     installation.close()
     error = site.do("cert", "revoke", one, code=3)
     assert error["code"] == "gateways-behind"

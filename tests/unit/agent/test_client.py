@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 
-from doorward.agent.client import enroll, read_problem
+from doorward.agent.client import read_problem
 from doorward.agent.link import Link
 from doorward.agent.transport import Answer
 from doorward.core.errors import MalformedInput, RequestRefused, Unavailable
-from tests.support.ports import FakeClock, FakeRandom, PlainKeys
 
 LINK = Link(host="enroll.corp.example", port=443, token="A" * 43, root_sha256="0" * 64)
 PROBLEM = "application/problem+json"
@@ -62,13 +60,3 @@ def test_other_answers_say_that_this_is_no_enrolment_server(answer: Answer) -> N
     assert isinstance(error, MalformedInput)
     assert error.code == "server-answer-malformed"
     assert str(answer.status) in error.detail
-
-
-def test_a_bad_password_is_refused_before_anything_is_made(tmp_path: Path) -> None:
-    """No key and no folder come of a command that cannot succeed."""
-    out = tmp_path / "alice"
-    with pytest.raises(RequestRefused, match="password"):
-        enroll(
-            LINK, out=out, clock=FakeClock(), random=FakeRandom(), factory=PlainKeys(), p12_password="short"
-        )
-    assert not out.exists()

@@ -11,6 +11,7 @@ from doorward.agent.store import CERTIFICATE, CHAIN, KEY, ROOT, IdentityFolder
 from doorward.core.errors import ConfigurationError, IntegrityError, RequestRefused
 from doorward.core.ports import KeyKind, PrivateKey
 from tests.support.ports import PlainKeys
+from tests.support.syncing import watch_syncing
 
 FILES = {ROOT: b"root", CHAIN: b"chain", "alice.p12": b"p12", CERTIFICATE: b"certificate"}
 
@@ -58,6 +59,17 @@ def test_the_key_is_stored_before_anything_else_happens(tmp_path: Path) -> None:
     second = IdentityFolder(tmp_path).begin(no_key)
     assert first.public_key() == second.public_key()
     assert not (tmp_path / KEY).exists()
+
+
+def test_what_is_kept_survives_a_power_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The name that a kept file gets in the end is made durable too: its link cannot be used again."""
+    folder = IdentityFolder(tmp_path / "alice")
+    folder.begin(make_key)
+    synced = watch_syncing(monkeypatch)
+    folder.keep(CHAIN, b"chain")
+    pending = tmp_path / "alice" / ".enrolling"
+    assert [is_folder for _, is_folder in synced] == [False, True, True]
+    assert synced[-1] == (pending, True)
 
 
 def test_what_was_received_survives(tmp_path: Path) -> None:

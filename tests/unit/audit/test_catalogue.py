@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import re
+from pathlib import Path
 
 import pytest
 
+import doorward
 from doorward.audit.catalogue import ACTOR_FIELDS, CATALOGUE, EventType, FieldKind, Retention
+
+SOURCE = Path(doorward.__path__[0])
 
 
 def test_every_type_has_a_row() -> None:
@@ -36,9 +41,7 @@ def test_a_name_is_public_for_applications_only() -> None:
     assert not any("name" in CATALOGUE[event].personal for event in public)
 
 
-@pytest.mark.parametrize(
-    "field", ["source", "user_agent", "path", "san", "display_name", "actor_name", "line", "claimed_subject"]
-)
+@pytest.mark.parametrize("field", ["source", "path", "san", "display_name", "line", "claimed_subject"])
 def test_what_tells_of_people_is_nowhere_public(field: str) -> None:
     """Addresses, names, paths and unread lines are public in no type."""
     assert not any(field in spec.fields for spec in CATALOGUE.values())
@@ -57,8 +60,8 @@ def test_unproved_identities_are_called_claimed() -> None:
     [
         (EventType.PRINCIPAL_SUSPENDED, ACTOR_FIELDS),
         (EventType.GATEWAY_STOPPED, ACTOR_FIELDS),
-        (EventType.CONNECTION_CUT, frozenset({"actor_name"})),
-        (EventType.REQUEST_ANSWERED, frozenset({"actor_name"})),
+        (EventType.CONNECTION_CUT, frozenset()),
+        (EventType.REQUEST_ANSWERED, frozenset()),
     ],
 )
 def test_whose_address_it_is(event: EventType, about_actor: frozenset[str]) -> None:
@@ -66,9 +69,20 @@ def test_whose_address_it_is(event: EventType, about_actor: frozenset[str]) -> N
     assert CATALOGUE[event].about_actor == about_actor
 
 
+def test_every_field_has_a_writer() -> None:
+    """A field stays for ever once it is released, so none is promised that no code outside this room fills."""
+    words: set[object] = set()
+    for path in SOURCE.rglob("*.py"):
+        if SOURCE / "audit" not in path.parents:
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+            words |= {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
+    fields = {name for spec in CATALOGUE.values() for name in (*spec.fields, *spec.personal)}
+    assert fields <= words
+
+
 def test_the_widest_event_fits() -> None:
     """No row has more fields than an event may have."""
     assert max(len(spec.fields) + len(spec.personal) for spec in CATALOGUE.values()) <= 32
-    assert max(len(spec.personal) for spec in CATALOGUE.values()) == 8
+    assert max(len(spec.personal) for spec in CATALOGUE.values()) == 6
     assert {spec.retention for spec in CATALOGUE.values()} == set(Retention)
     assert {kind for spec in CATALOGUE.values() for kind in spec.fields.values()} == set(FieldKind)

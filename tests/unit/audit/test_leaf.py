@@ -20,7 +20,6 @@ from doorward.audit.leaf import (
     parse_canonical,
     parse_leaf,
     render_canonical,
-    render_leaf,
     seal_event,
 )
 from doorward.core.errors import MalformedInput
@@ -28,7 +27,7 @@ from tests.support.events import ALICE, request_answered, seal
 
 SALT = bytes(range(32))
 EVENT = request_answered(7, source="203.0.113.9", path="/patients/Zoë")
-LEAF = render_leaf(EVENT, SALT)
+LEAF = seal_event(EVENT, SALT).leaf
 
 
 def altered(**changes: object) -> bytes:
@@ -91,7 +90,7 @@ def test_a_salt_has_32_bytes(salt: bytes) -> None:
 
 def test_another_salt_is_another_commitment() -> None:
     """The same value in two records cannot be recognised."""
-    first, second = parse_leaf(LEAF), parse_leaf(render_leaf(EVENT, bytes(32)))
+    first, second = parse_leaf(LEAF), parse_leaf(seal_event(EVENT, bytes(32)).leaf)
     assert first.data == second.data
     assert not set(first.personal.values()) & set(second.personal.values())
 
@@ -217,7 +216,7 @@ def test_an_erased_opening_leaves_the_leaf_valid() -> None:
     [
         (b"", 0),
         (b'{"a":"b"}', 0),
-        (render_leaf(replace(EVENT, personal={}), SALT), 0),
+        (seal_event(replace(EVENT, personal={}), SALT).leaf, 0),
         (seal(request_answered(1, path='"personal":{"x":"y"}')).leaf, 1),
     ],
 )

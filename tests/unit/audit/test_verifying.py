@@ -309,7 +309,7 @@ def test_a_log_altered_throughout_lists_a_hundred_faults() -> None:
 
 def test_one_personal_value_more_than_committed(store: MemoryEventStore) -> None:
     """A personal value without a commitment in its leaf is a fault, and not a negative count."""
-    extra = seal(request_answered(2, user_agent="curl"))
+    extra = seal(request_answered(2, name="alice"))
     store.kept[0].opening = extra.openings[0]
     report = verify_log(store, verifier_key=VERIFIER)
     assert codes(report) == [LogFaultCode.PERSONAL_ALTERED]

@@ -266,11 +266,11 @@ def test_live_connection_is_judged_again(world):
     held = world.issue("alice")
     first = decider.decide(world.request(held.der))
     world.clock.turn(hours=1)
-    again = decider.reassess(facts(world, held), world.clock.now())
+    (again,) = decider.reassess_all([facts(world, held)], world.clock.now())
     assert again.verdict.outcome is Outcome.GOOD
     assert (again.grants, again.deadline) == (first.grants, first.deadline)
     directory.remove_member(world.services, "tellers", "alice", actor=OPERATOR)
-    lost = decider.reassess(facts(world, held), world.clock.now())
+    (lost,) = decider.reassess_all([facts(world, held)], world.clock.now())
     assert_refused(lost, Reason.NO_RULE_MATCHED)
     assert lost.seq == world.head()
 
@@ -289,7 +289,7 @@ def test_connection_of_an_unknown_certificate_is_refused(world):
     """A connection that the registry remembers and the inventory does not is over."""
     decider = access.AccessDecider(world.services)
     held = world.issue("alice")
-    lost = decider.reassess(facts(world, held, certificate_sha256="0" * 64), NOON)
+    (lost,) = decider.reassess_all([facts(world, held, certificate_sha256="0" * 64)], NOON)
     assert_refused(lost, Reason.CERTIFICATE_MISSING)
 
 

@@ -180,7 +180,7 @@ def test_removal_passes_over_what_is_revoked_already(world):
 
 
 def test_removal_needs_no_signing_key(world):
-    """A removal goes through where the responder's key is away; its old OCSP answers are dropped."""
+    """A removal goes through where the responder's key is away; its OCSP answers are due then."""
     held = world.issue("alice")
     with world.work.read() as books:
         responder = books.authorities.current(AuthorityKind.OCSP_RESPONDER)
@@ -189,6 +189,7 @@ def test_removal_needs_no_signing_key(world):
     assert directory.remove(world.services, "alice", actor=OPERATOR).notes == ("1 certificate was revoked",)
     with world.work.read() as books:
         assert books.status.ocsp(held.record.id, "sha1") is None
+        assert books.status.due_ocsp(world.clock.now(), 10) == [held.record.id]
 
 
 def test_name_of_a_removed_principal_is_free(world):

@@ -11,9 +11,10 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 
-from doorward.authority import founding, revocation, status
+from doorward.authority import directory, founding, revocation, status
 from doorward.authority.answers import replace_answers
 from doorward.authority.records import AuthorityKind
+from doorward.authority.status import Refreshed
 from doorward.core.certificate import RevocationReason
 from doorward.core.errors import IntegrityError, NotFound, Unavailable
 from tests.support.ports import NOON
@@ -101,7 +102,7 @@ def test_missing_answer_is_signed(world):
     """A certificate without an answer made ahead is answered live."""
     held = world.issue("alice")
     with world.work.change() as books:
-        replace_answers(books, held.record.id, ())
+        replace_answers(books, held.record.id, (), NOON)
     assert ask(world, held).certificate_status is GOOD
 
 
@@ -202,25 +203,47 @@ def test_older_issuing_authority_is_not_answered_live(world):
 def test_refresh_signs_what_is_half_over(world):
     """Answers are signed anew after half their time, in pages, each certificate once."""
     held = [world.issue(name) for name in ("alice", "bob", "carol")]
-    assert status.refresh_ocsp(world.services).signed == 0
+    assert status.refresh_ocsp(world.services) == Refreshed(looked_at=0, signed=0, more=False)
     world.clock.turn(hours=6)
-    first = status.refresh_ocsp(world.services, limit=2)
-    assert (first.looked_at, first.signed) == (2, 2)
-    assert first.next_after_id
-    second = status.refresh_ocsp(world.services, limit=2, after_id=first.next_after_id)
-    assert (second.looked_at, second.signed, second.next_after_id) == (1, 1, "")
+    assert status.refresh_ocsp(world.services, limit=2) == Refreshed(looked_at=2, signed=2, more=True)
+    assert status.refresh_ocsp(world.services, limit=2) == Refreshed(looked_at=1, signed=1, more=False)
     assert all(ask(world, one).this_update_utc == NOON + timedelta(hours=6) for one in held)
-    assert status.refresh_ocsp(world.services).signed == 0
+    assert status.refresh_ocsp(world.services).looked_at == 0
 
 
-def test_refresh_leaves_out_expired_certificates_and_intents(world):
-    """Nobody asks about what has expired, and an intent has no answer."""
+def test_refresh_signs_what_was_left_unsigned(world):
+    """Where a state changed without the responder's key, the refresh signs what the state now is."""
     held = world.issue("alice")
+    with world.work.read() as books:
+        responder = books.authorities.current(AuthorityKind.OCSP_RESPONDER)
+    key = world.keys.load(responder.key_name)
+    world.keys.remove(responder.key_name)
+    directory.remove(world.services, "alice", actor=OPERATOR)
+    world.keys.store(responder.key_name, key)
+    assert status.refresh_ocsp(world.services) == Refreshed(looked_at=1, signed=1, more=False)
+    services = replace(world.services, keys=None)
+    assert ask(world, held, services=services).certificate_status is REVOKED
+
+
+def test_refresh_drops_what_nobody_asks_about(world):
+    """Expired certificates, other issuers' and unknown ones lose their answers, and are looked at once."""
+    kept, expired, foreign = (world.issue(name) for name in ("alice", "bob", "carol"))
     with world.work.change() as books:
-        books.certificates.add_intended(replace(held.record, id="crt_" + "z" * 20, serial=7, sha256="e" * 64))
-    world.clock.turn(days=100)
-    page = status.refresh_ocsp(world.services)
-    assert (page.looked_at, page.signed) == (2, 0)
+        for one, changes in ((expired, {"not_after": NOON}), (foreign, {"authority_id": "aut_other"})):
+            books.certificates.state.certificates[one.record.id] = replace(one.record, **changes)
+        books.status.await_ocsp("crt_nobody", NOON)
+    world.clock.turn(hours=6)
+    assert status.refresh_ocsp(world.services) == Refreshed(looked_at=4, signed=1, more=False)
+    world.clock.turn(hours=6)
+    assert status.refresh_ocsp(world.services) == Refreshed(looked_at=1, signed=1, more=False)
+    with world.work.read() as books:
+        assert {key[0] for key in books.status.state.ocsp} == {kept.record.id}
+
+
+def test_refresh_needs_no_key_where_nothing_is_due(world):
+    """The inventory is not looked through, and the key store is not asked, while all answers are fresh."""
+    world.issue("alice")
+    assert status.refresh_ocsp(replace(world.services, keys=None)).looked_at == 0
 
 
 def test_refresh_uses_the_renewed_responder(world):

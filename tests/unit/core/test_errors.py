@@ -34,7 +34,10 @@ def test_what_is_not_found_is_refused_too():
 
 def test_a_fault_says_where_it_is():
     """File, line and column where known; the key in brackets."""
-    assert str(Fault(code="c", message="m")) == "document: m"
+    assert str(Fault(code="c", message="m")) == "m"
+    assert str(Fault(code="c", message="m", key="user")) == "m (user)"
+    assert str(Fault(code="c", message="m", file="f")) == "f: m"
+    assert str(Fault(code="c", message="m", line=2, column=3)) == "document:2:3: m"
     assert str(Fault(code="c", message="m", file="f", line=2, column=3, key="apps.x")) == "f:2:3: m (apps.x)"
 
 
@@ -43,8 +46,8 @@ def test_a_configuration_error_lists_every_fault():
     faults = [Fault(code="one", message="m1", hint="h"), Fault(code="two", message="m2")]
     error = ConfigurationError(faults)
     assert error.faults == tuple(faults)
-    assert (error.code, error.hint, str(error)) == ("one", "h", "document: m1 (and 1 more)")
-    assert str(ConfigurationError(faults[:1])) == "document: m1"
+    assert (error.code, error.hint, str(error)) == ("one", "h", "m1 (and 1 more)")
+    assert str(ConfigurationError(faults[:1])) == "m1"
 
 
 def test_a_configuration_error_without_a_fault_is_a_bug():

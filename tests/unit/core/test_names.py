@@ -164,23 +164,6 @@ def test_an_organization_follows_the_same_rule():
     assert code_of(names.build_subject, "a", "x" * 65) == "organization-malformed"
 
 
-def test_distinguished_names_parse_from_text():
-    """RFC 4514 text gives back the name it was rendered from."""
-    name = x509.Name(
-        [
-            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "E, x"),
-            x509.NameAttribute(NameOID.COMMON_NAME, "Root"),
-        ]
-    )
-    assert names.parse_distinguished_name(names.render_distinguished_name(name)) == name
-
-
-@pytest.mark.parametrize("text", ["", "x", "CN", "=x", "CN=a,", "CN=" + "a" * 5000, "1.2=#zz"])
-def test_text_that_is_no_distinguished_name_is_refused(text):
-    """Other text is malformed, whatever the library makes of it."""
-    assert code_of(names.parse_distinguished_name, text) == "distinguished-name-malformed"
-
-
 def test_a_name_cannot_break_the_line_of_a_log():
     """Control characters of a certificate's names are percent-encoded in text."""
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a\nb")])

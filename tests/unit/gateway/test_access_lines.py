@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from doorward.audit.events import EventType, build_event
+from doorward.enforcement.envoy.logs import build_enrol_log, build_handshake_log, build_request_log
+from doorward.enforcement.envoy.names import ENROL_CHAIN
 from doorward.gateway.access_lines import LONGEST_LINE, AccessLine, parse_access_line
 from tests.support.ports import NOON
 
@@ -24,12 +26,14 @@ REQUEST = {
     "method": "GET",
     "path": "/accounts/7",
     "status": 200,
-    "flags": "-",
+    "flags": "UF",
     "duration_ms": 3,
     "bytes_sent": 120,
     "bytes_received": 0,
     "principal": "per_cccccccccccccccccccc",
     "certificate": "crt_dddddddddddddddddddd",
+    "decision": "evt_eeeeeeeeeeeeeeeeeeee",
+    "detail": "via_upstream",
     "rule": "gabc",
     "request": "4f1c",
     "protocol": "HTTP/1.1",
@@ -80,6 +84,53 @@ def test_a_request_becomes_an_event_of_its_principal() -> None:
     _fits(line)
 
 
+def test_a_request_names_its_decision() -> None:
+    """The event of a request names the event of the decision that let its connection in."""
+    line = _parse(REQUEST)
+    assert line is not None
+    assert line.data["decision"] == "evt_eeeeeeeeeeeeeeeeeeee"
+
+
+@pytest.mark.parametrize(
+    ("halves", "reason"),
+    [
+        ({"cleared": "allowed", "allowed": "denied"}, "no-allow-rule"),
+        ({"cleared": "denied", "allowed": None}, "deny-rule"),
+        ({"cleared": "allowed", "allowed": "allowed"}, None),
+        ({}, None),
+    ],
+)
+def test_a_refusal_of_the_door_is_told_from_the_application_s(
+    halves: dict[str, Any], reason: str | None
+) -> None:
+    """A 403 of the door says which half of the rules refused; one of the application has no reason."""
+    line = _parse({**REQUEST, **halves, "status": 403})
+    assert line is not None
+    assert line.data.get("reason") == reason
+    _fits(line)
+
+
+@pytest.mark.parametrize(
+    ("log", "lines"),
+    [
+        (build_request_log("/l", APP), ({**REQUEST, "allowed": "denied"}, {**REQUEST, "cleared": "denied"})),
+        (build_enrol_log("/l"), ({**REQUEST, "application": ENROL_CHAIN},)),
+        (
+            build_handshake_log("/l"),
+            ({**HANDSHAKE, "tls": "TLSv1.3"}, {**HANDSHAKE, "failure": None, "flags": "NR"}),
+        ),
+    ],
+    ids=["request", "enrolment", "handshake"],
+)
+def test_every_field_that_envoy_writes_is_read(
+    log: dict[str, Any], lines: tuple[dict[str, Any], ...]
+) -> None:
+    """Without any one field of the log format some event would say something else: nothing is written in vain."""
+    config = log.get("typed_config") or log
+    for name in config["log_format"]["json_format"]:
+        assert any(_parse(line) != _parse({**line, name: None}) for line in lines), name
+
+
 def test_what_is_unknown_is_left_out() -> None:
     """Dashes and nulls of Envoy, and ids that are none, do not reach the event."""
     line = _parse(
@@ -87,6 +138,7 @@ def test_what_is_unknown_is_left_out() -> None:
             **REQUEST,
             "principal": "-",
             "certificate": None,
+            "decision": "-",
             "rule": "-",
             "duration_ms": "x",
             "time": "now",
@@ -99,7 +151,7 @@ def test_what_is_unknown_is_left_out() -> None:
     assert line.actor == "system"
     assert line.data["status"] == 0
     assert line.data["method"] == "UNREADABLE"
-    assert "principal" not in line.data
+    assert not {"principal", "decision"} & line.data.keys()
     assert "started_at" not in line.data
     assert "source" not in line.personal
     _fits(line)

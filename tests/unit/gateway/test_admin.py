@@ -33,4 +33,4 @@ def test_a_path_too_long_for_a_socket_is_a_fault_of_configuration() -> None:
     check_socket_path(Path("/" + "a" * 106))
     with pytest.raises(ConfigurationError) as caught:
         check_socket_path(Path("/" + "ä" * 54))
-    assert caught.value.code == "socket-path-too-long"
+    assert caught.value.code == "data-path-too-long"

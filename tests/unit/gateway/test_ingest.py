@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -440,6 +440,39 @@ def test_an_envoy_that_was_not_told_keeps_its_file(log: Log, monkeypatch: pytest
     assert log.names() == []
     assert log.taken() == ["r1", "r2"]
     assert log.ingest.trouble() == ""
+
+
+class _TakenBefore:
+    """The reader's lock, which another thread gets just before whoever asks for it first."""
+
+    def __init__(self, other: Callable[[], object]) -> None:
+        self._other: Callable[[], object] | None = other
+        self._held = threading.Lock()
+
+    def __enter__(self) -> None:
+        other, self._other = self._other, None
+        if other is not None:
+            other()
+        assert self._held.acquire(blocking=False)
+
+    def __exit__(self, *_: object) -> None:
+        self._held.release()
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["Envoy was told", "Envoy is not told yet"])
+def test_a_file_renamed_while_finish_waits_is_not_deleted(
+    log: Log, monkeypatch: pytest.MonkeyPatch, *, told: bool
+) -> None:
+    """Finish judges by what is so once it has the lock: a file renamed while it waited may be written still."""
+    monkeypatch.setattr(module, "ROTATE_BYTES", 10)
+    log.reopen_fails = not told
+    log.write(line(1))
+    log.ingest._lock = _TakenBefore(lambda: run(log))  # type: ignore[assignment]
+    log.ingest.finish(writers=False)
+    assert log.names() == ["access-1.log"]
+    log.write(line(2), "access-1.log")
+    log.take()
+    assert log.taken() == ["r1", "r2"]
 
 
 @pytest.mark.parametrize("how", ["store", "disk", "defect"])

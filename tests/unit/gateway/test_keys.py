@@ -39,9 +39,10 @@ def test_the_first_start_makes_a_key_that_stays(tmp_path: Path) -> None:
 def test_an_interrupted_start_is_made_good(tmp_path: Path) -> None:
     """A draft that a crash left behind is replaced, and never taken for the key."""
     path = tmp_path / "assertion.pem"
-    path.with_suffix(".new").write_text("half a ke")
+    draft = path.with_name(".assertion.pem.new")
+    draft.write_text("half a ke")
     load_assertion_key(path, PlainKeys())
-    assert not path.with_suffix(".new").exists()
+    assert not draft.exists()
 
 
 def other_key(kind: KeyKind, encryption: KeySerializationEncryption | None = None) -> bytes:

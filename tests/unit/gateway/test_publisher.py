@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -277,7 +276,7 @@ def test_a_full_disk_leaves_what_is_in_force(bench: Bench, monkeypatch: pytest.M
         raise OSError(28, "No space left on device")
 
     before = bench.files()
-    monkeypatch.setattr(os, "fsync", full)
+    monkeypatch.setattr(Path, "rename", full)
     with pytest.raises(Unavailable) as caught:
         bench.publisher.publish(bench.resources(doors=(EDITED, SECOND)), bench.envoy)
     assert caught.value.code == "publication-rolled-back"

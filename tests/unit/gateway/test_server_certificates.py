@@ -308,12 +308,12 @@ def test_half_a_chain_is_never_there(site: Site) -> None:
     """A chain that a crash left half written is not taken for one."""
     site.ensure()
     (folder,) = site.orders()
-    (folder / "chain.new").write_text("-----BEGIN CERT")
+    (folder / ".chain.pem.new").write_text("-----BEGIN CERT")
     site.fill()
     found = site.ensure()
     assert found is not None
     assert leaf_of(found)
-    assert not (folder / "chain.new").exists()
+    assert not (folder / ".chain.pem.new").exists()
     assert order_status(site.world.services, folder.name).order.state is OrderState.FILLED
 
 

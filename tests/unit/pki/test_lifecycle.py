@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.errors import RequestRefused
-from doorward.pki.lifecycle import TRANSITIONS, LifecycleStep, Transition, check_transition
+from doorward.pki.lifecycle import TRANSITIONS, LifecycleStep, Transition, check_transition, list_reasons
 
 INTENDED, VALID = CertificateState.INTENDED, CertificateState.VALID
 ON_HOLD, REVOKED = CertificateState.ON_HOLD, CertificateState.REVOKED
@@ -67,9 +69,19 @@ def test_a_hold_may_name_its_own_reason():
     assert transition.reason is RevocationReason.CERTIFICATE_HOLD
 
 
-def test_only_a_ca_is_revoked_for_ca_compromise():
-    """RFC 5280 section 5.3.1 keeps this reason for CA certificates; no reason is for attribute authorities."""
-    transition = check_transition(VALID, LifecycleStep.REVOKE, RevocationReason.CA_COMPROMISE, is_ca=True)
-    assert transition.reason is RevocationReason.CA_COMPROMISE
-    with pytest.raises(RequestRefused):
-        check_transition(VALID, LifecycleStep.REVOKE, RevocationReason.AA_COMPROMISE, is_ca=True)
+def test_reasons_that_are_listed_are_those_that_are_taken():
+    """The list offers exactly what a revocation accepts."""
+    accepted = []
+    for reason in RevocationReason:
+        with suppress(RequestRefused):
+            check_transition(VALID, LifecycleStep.REVOKE, reason)
+            accepted.append(reason)
+    assert list(list_reasons()) == accepted
+
+
+@pytest.mark.parametrize("reason", [RevocationReason.CA_COMPROMISE, RevocationReason.AA_COMPROMISE])
+def test_reasons_of_other_certificates_are_refused(reason):
+    """RFC 5280 section 5.3.1 keeps these for CA and attribute certificates, which the inventory has none of."""
+    with pytest.raises(RequestRefused) as caught:
+        check_transition(VALID, LifecycleStep.REVOKE, reason)
+    assert caught.value.code == "reason-refused"

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from doorward.core.entities import PrincipalKind
-from doorward.core.errors import NotFound, RequestRefused
+from doorward.core.errors import RequestRefused
 from doorward.pki import profiles
 from doorward.pki.profiles import BACKDATE, PERSON, PROFILES, ROOT, SanRule, Validity, choose_validity
 from tests.support.ports import NOON
@@ -23,14 +23,9 @@ def code_of(function, *arguments, **keywords) -> str:
     return caught.value.code
 
 
-def test_profiles_are_found_by_name():
-    """The name in the inventory leads back to the profile; another name is unknown."""
-    for name, profile in PROFILES.items():
-        assert profiles.find_profile(name) is profile
-        assert profile.name == name
-    with pytest.raises(NotFound) as caught:
-        profiles.find_profile("admin")
-    assert caught.value.code == "profile-unknown"
+def test_profiles_go_by_their_names():
+    """The name in the inventory is the name of the profile."""
+    assert all(profile.name == name for name, profile in PROFILES.items())
 
 
 @pytest.mark.parametrize("kind", list(PrincipalKind))

@@ -22,9 +22,14 @@ class Impatient(threading.Event):
         return self.is_set()
 
 
-def run(work: Callable[[], bool], stop: Impatient, wait: Callable[[float], object] = lambda _: None) -> None:
+def run(
+    work: Callable[[], bool],
+    stop: Impatient,
+    wait: Callable[[float], object] = lambda _: None,
+    **options: float,
+) -> None:
     """Run one job until it is stopped."""
-    jobs = Jobs([Job(name="test", work=work, seconds=0.25, wait=wait)], stop)
+    jobs = Jobs([Job(name="test", work=work, seconds=0.25, wait=wait, **options)], stop)
     jobs.start()
     jobs.join(10)
     assert stop.is_set()
@@ -68,6 +73,22 @@ def test_a_job_survives_what_goes_wrong() -> None:
     run(work, stop)
     assert done == [1]
     assert stop.waited == [1.0, 1.0]
+
+
+def test_a_job_whose_tries_cost_something_waits_longer_each_time() -> None:
+    """Failures in a row double the pause up to the job's longest; a success begins anew."""
+    stop = Impatient()
+    fails = iter([True, True, True, True, True, False, True])
+
+    def work() -> bool:
+        if (failing := next(fails, None)) is None:
+            stop.set()
+        elif failing:
+            raise Unavailable("database-unavailable", "away")
+        return False
+
+    run(work, stop, longest_pause_seconds=8.0)
+    assert stop.waited == [1.0, 2.0, 4.0, 8.0, 8.0, 1.0]
 
 
 def test_a_job_with_endless_work_stops() -> None:

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from doorward.core.errors import ConfigurationError
-from doorward.runtime.layout import LONGEST_SOCKET_PATH, Layout
+from doorward.core.sockets import LONGEST_SOCKET_PATH
+from doorward.runtime.layout import Layout
 
 
 @pytest.fixture

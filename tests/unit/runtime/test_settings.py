@@ -178,13 +178,16 @@ def test_a_file_that_is_no_toml(tmp_path: Path, content: bytes) -> None:
     (fault,) = faults_of(tmp_path)
     assert fault.code == "settings-unreadable"
     assert fault.file == str(tmp_path / "doorward.toml")
-    assert fault.hint
+    assert "restore it from your backup" in fault.hint
+    assert "doorward init" not in fault.hint  # reads the file as well, and stops there
 
 
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     """A directory in the file's place is a fault, not a trace."""
     (tmp_path / "doorward.toml").mkdir()
-    assert faults_of(tmp_path)[0].code == "settings-unreadable"
+    (fault,) = faults_of(tmp_path)
+    assert fault.code == "settings-unreadable"
+    assert "this user may read it" in fault.hint
 
 
 def test_no_file_says_nothing(tmp_path: Path) -> None:

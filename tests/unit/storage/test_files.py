@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from doorward.storage.files import read_limited, write_durably
+from tests.support.syncing import watch_syncing
 
 
 def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
@@ -17,6 +18,14 @@ def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
     assert path.read_bytes() == b"new content"
     assert path.stat().st_mode & 0o777 == 0o600
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_file_and_name_are_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A power cut takes neither content nor name: the file is synced before the rename, its folder after it."""
+    synced = watch_syncing(monkeypatch)
+    write_durably(tmp_path / "f", b"data", mode=0o644)
+    assert synced == [(tmp_path / ".f.new", False), (tmp_path, True)]
+    assert (tmp_path / "f").stat().st_mode & 0o777 == 0o644
 
 
 def test_what_a_crash_left_is_in_nobody_s_way(tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from doorward.core.errors import RequestRefused, Unavailable
-from doorward.storage.passphrase import CREDENTIAL, MAX_BYTES, read_passphrase
+from doorward.core.passphrase import MAX_BYTES
+from doorward.storage.passphrase import CREDENTIAL, read_passphrase
 
 GOOD = b"correct horse battery staple"
 NOWHERE: dict[str, str] = {}

@@ -5,13 +5,14 @@ from __future__ import annotations
 import importlib
 
 import pytest
-from sqlalchemy import Delete, Select, Table, Update
+from sqlalchemy import CheckConstraint, Delete, Select, Table, Update
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from doorward.storage.prepared import Prepared
 from doorward.storage.schema import change_counters, log_leaves, metadata
 from doorward.storage.transaction import insert_new, insert_or_replace
+from doorward.storage.types import Word
 
 POSTGRESQL = postgresql.dialect()
 MODULES = [
@@ -37,6 +38,21 @@ def test_tables_are_known_to_postgresql(table: Table) -> None:
 def test_every_row_names_its_tenant(table: Table) -> None:
     """No table lacks the tenant, in the tenant's own table it is the id."""
     assert "tenant" in table.columns or table.name == "tenants"
+
+
+def test_words_are_held_to_their_list() -> None:
+    """Every column of a closed list has its check, but for the one list that grows with the program."""
+    columns = {
+        f"{t.name}.{c.name}" for t in metadata.sorted_tables for c in t.columns if isinstance(c.type, Word)
+    }
+    checked = {
+        f"{t.name}.{str(c.name).removesuffix('_known')}"
+        for t in metadata.sorted_tables
+        for c in t.constraints
+        if isinstance(c, CheckConstraint) and str(c.name).endswith("_known")
+    }
+    found = {one.replace(f"ck_{one.split('.')[0]}_", "") for one in checked}
+    assert columns - found == {"changes.kind"}
 
 
 @pytest.mark.parametrize("name", MODULES)

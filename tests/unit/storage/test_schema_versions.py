@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from alembic.script import ScriptDirectory
 
 from doorward.core.errors import Unavailable
 from doorward.storage.database import Database, sqlite_url
 from doorward.storage.schema import metadata
-from doorward.storage.schema_versions import HEAD, _config, migrate, require_current
+from doorward.storage.schema_versions import (
+    HEAD,
+    REVISIONS,
+    _script,
+    is_older,
+    migrate,
+    require_current,
+)
 
 
 @pytest.fixture
@@ -28,26 +37,28 @@ def set_revision(database: Database, revision: str) -> None:
 
 def test_migrating_makes_everything(database: Database) -> None:
     """File, directory and every table are there, and a second time changes nothing."""
-    migrate(database)
-    migrate(database)
+    assert migrate(database) == ""
+    assert migrate(database) is None
     require_current(database)
+    assert not is_older(database)
     with database.read() as connection:
         names = connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table'").scalars()
         assert set(metadata.tables) | {"alembic_version"} == set(names)
     database.close()
 
 
-def test_the_head_is_the_newest_revision() -> None:
-    """The constant that the fast path compares is alembic's head, and there is one line of revisions."""
-    script = ScriptDirectory.from_config(_config())
+def test_the_revisions_are_those_of_alembic() -> None:
+    """The constants that a start compares are alembic's, and there is one line of revisions."""
+    script = _script()
     assert script.get_heads() == [HEAD]
+    assert [one.revision for one in script.walk_revisions()][::-1] == list(REVISIONS)
 
 
 def test_a_newer_schema_is_refused(database: Database) -> None:
     """An old program leaves a newer database alone, for reading and for migrating."""
     migrate(database)
     set_revision(database, "9999")
-    for act in (migrate, require_current):
+    for act in (migrate, require_current, is_older):
         with pytest.raises(Unavailable) as caught:
             act(database)
         assert caught.value.code == "schema-newer"
@@ -70,8 +81,8 @@ def test_an_interrupted_migration_leaves_the_old_schema(
 ) -> None:
     """All tables are made in one transaction, or none."""
 
-    def fail(connection: object, found: object) -> None:
-        upgrade(connection, found)  # type: ignore[arg-type]
+    def fail(connection: object) -> None:
+        upgrade(connection)  # type: ignore[arg-type]
         raise KeyError
 
     from doorward.storage import schema_versions
@@ -88,7 +99,53 @@ def test_an_older_known_revision_is_older(database: Database, monkeypatch: pytes
     """A revision that this version knows and has left behind asks for a migration."""
     migrate(database)
     monkeypatch.setattr("doorward.storage.schema_versions.HEAD", "0002")
+    assert is_older(database)
     with pytest.raises(Unavailable) as caught:
         require_current(database)
     assert (caught.value.code, caught.value.context["found"]) == ("schema-older", "0001")
+    assert "doorward init" in caught.value.hint
+    database.close()
+
+
+def test_a_start_knows_an_older_schema_without_alembic(database: Database, tmp_path: Path) -> None:
+    """The ordinary user may not read the revisions' files: an older schema is recognised without them."""
+    migrate(database)
+    database.close()
+    code = (
+        "import sys; from doorward.storage import schema_versions as v; from doorward.storage.database import *\n"
+        f"v.HEAD = '0002'; database = Database({sqlite_url(database.path)!r})\n"
+        "try: v.require_current(database)\n"
+        "except Exception as error: print(error.code, 'alembic' in sys.modules)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3] / "src")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.split() == ["schema-older", "False"], done.stderr
+
+
+def test_whoever_runs_on_writes_nothing_into_another_schema(database: Database) -> None:
+    """A program that opened the database before a migration may change nothing after it; others may."""
+    migrate(database)
+    require_current(database)
+    with database.write() as connection:
+        connection.exec_driver_sql("CREATE TABLE seen (number)")
+    other = Database(sqlite_url(database.path))
+    with other.write() as connection:  # only data: SQLite's own count of alterations stays as it was
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+        other.count_migration(connection)
+    other.close()
+    for _ in range(2):
+        with pytest.raises(Unavailable) as caught, database.write() as connection:
+            connection.exec_driver_sql("INSERT INTO seen VALUES (1)")
+        assert caught.value.code == "schema-newer"
+    with database.read() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM seen").scalar() == 0
+    set_revision(other, HEAD)
+    with database.write() as connection:
+        connection.exec_driver_sql("INSERT INTO seen VALUES (1)")
+    other.close()
     database.close()

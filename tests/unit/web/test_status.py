@@ -230,9 +230,7 @@ def test_the_keys_of_the_gateways_are_public(world: World, client: TestClient) -
     import json
 
     key = ec.generate_private_key(ec.SECP256R1()).public_key()
-    gateways.register_gateway(
-        world.services, name="one", assertion_jwk=json.dumps(render_jwk(key)), actor=OPERATOR
-    )
+    gateways.register_gateway(world.services, name="one", assertion_jwk=json.dumps(render_jwk(key)))
     world.gateway("two")
     with capture_logs() as logs:
         answer = client.get("/jwks.json")

@@ -201,7 +201,7 @@ def _issue(
         with services.work.change() as books:
             settle(books, drafted)
             books.certificates.complete(record.id, sha256=record.sha256, der=record.der)
-            replace_answers(books, record.id, answers)
+            replace_answers(books, record.id, answers, record.created_at)
             issued = EventType.CERTIFICATE_ISSUED
             books.outbox.add(write_draft_event(services, issued, drafted, facts=minted.facts))
             seq = books.changes.note(ChangeKind.CERTIFICATE, record.id, services.clock.now())

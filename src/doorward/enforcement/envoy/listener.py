@@ -115,7 +115,6 @@ def _authorizer(application_id: str, plan: GatewayPlan) -> dict[str, Any]:
         stat_prefix="authorizer",
         transport_api_version="V3",
         include_peer_certificate=True,
-        include_tls_session=True,
         failure_mode_allow=False,
         send_tls_alert_on_denial=True,
         grpc_service={

@@ -57,7 +57,9 @@ class Asked(Enum):
     REMOTE = "x-doorward-remote"  # address:port as the kernel sees it
     LOCAL = "x-doorward-local"
     EPOCH = "x-doorward-epoch"  # the run of Envoy, a constant: one that drains enforces an older policy
-    CHAIN = "x-doorward-chain"  # SHA-256 of each certificate of the client's chain, leaf first
+    # SHA-256 of each certificate of the client's chain, leaf first. Own certificates are found by the leaf
+    # alone; of another authority's chain Envoy hands over nothing else, so only this can name a missing link.
+    CHAIN = "x-doorward-chain"
 
 
 AUTHORIZER_CLUSTER = "doorward_authorizer"

@@ -5,7 +5,9 @@ Not here: making CRLs and OCSP answers (`pki`, `authority.status`).
 
 from __future__ import annotations
 
-from sqlalchemy import bindparam, delete, false, insert, select, update
+from datetime import datetime
+
+from sqlalchemy import Integer, bindparam, delete, false, insert, select, update
 
 from doorward.authority.records import AuthorityKind, AuthorityRecord, CrlRecord, OcspRecord
 from doorward.core.errors import IntegrityError
@@ -46,6 +48,16 @@ _STORE_OCSP = insert_or_replace(ocsp_answers, ["certificate_id", "hash_name"])
 _FORGET_OCSP = delete(ocsp_answers).where(
     ocsp_answers.c.tenant == CURRENT_TENANT, ocsp_answers.c.certificate_id == bindparam("of")
 )
+_DUE_IN_ORDER = (ocsp_answers.c.next_update, ocsp_answers.c.certificate_id)
+_DUE_OCSP = (
+    select(*_DUE_IN_ORDER)
+    .where(ocsp_answers.c.tenant == CURRENT_TENANT, ocsp_answers.c.next_update <= bindparam("by"))
+    .distinct()  # the answers of one certificate end together
+    .order_by(*_DUE_IN_ORDER)
+    .limit(bindparam("limit", type_=Integer))
+)
+_AWAITED = ""
+"""The `hash_name` of the row that stands for answers still to be signed; no request names a hash so."""
 
 
 class SqlAuthorities:
@@ -141,8 +153,20 @@ class SqlStatus:
         )
 
     def forget_ocsp(self, certificate_id: str) -> None:
-        """Drop the pre-signed answers of one certificate."""
+        """Drop the pre-signed answers of one certificate for good."""
         self._transaction.write(_FORGET_OCSP, of=certificate_id)
+
+    def await_ocsp(self, certificate_id: str, since: datetime) -> None:
+        """Put a row in the answers' place that is over already, so that the index of what is due has it."""
+        self.forget_ocsp(certificate_id)
+        self.store_ocsp(
+            OcspRecord(certificate_id=certificate_id, hash_name=_AWAITED, der=b"", next_update=since)
+        )
+
+    def due_ocsp(self, by: datetime, limit: int) -> list[str]:
+        """Return the certificates whose answers end by then, from the index alone."""
+        rows = self._transaction.rows(_DUE_OCSP, by=by, limit=limit)
+        return list(dict.fromkeys(row.certificate_id for row in rows))
 
 
 def _authority(row: AnyRow | None) -> AuthorityRecord | None:

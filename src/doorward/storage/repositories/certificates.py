@@ -27,14 +27,11 @@ from sqlalchemy import (
 
 from doorward.authority.records import CertificateFilter, CertificateRecord, InvitationRecord
 from doorward.core.certificate import CertificateState, RevocationReason
-from doorward.core.errors import IntegrityError, NotFound, RequestRefused
+from doorward.core.errors import IntegrityError, NotFound
 from doorward.storage.prepared import DriverRow, Prepared
 from doorward.storage.schema import certificates, invitations
 from doorward.storage.transaction import CURRENT_TENANT, AnyRow, Transaction, insert_new
 from doorward.storage.types import from_microseconds, to_microseconds
-
-MIN_PREFIX = 6
-"""Characters of an id, serial or digest that a person must type: fewer find by chance."""
 
 _STATES = {state.value: state for state in CertificateState}
 _REASONS = {reason.value: reason for reason in RevocationReason}
@@ -167,8 +164,6 @@ class SqlCertificates:
 
     def find(self, prefix: str) -> builtins.list[CertificateRecord]:
         """Return at most 2 whose id, serial (hex) or SHA-256 starts with `prefix`."""
-        if len(prefix) < MIN_PREFIX:
-            raise RequestRefused("prefix-too-short", f"give at least {MIN_PREFIX} characters")
         if not prefix.isascii():  # no id, serial or digest has such a character
             return []
         text = prefix.lower()

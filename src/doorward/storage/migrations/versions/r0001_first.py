@@ -97,6 +97,9 @@ def _create_inventory() -> None:
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("not_after", sa.BigInteger(), nullable=False),
         sa.Column("current", sa.Boolean(), nullable=False),
+        sa.CheckConstraint(
+            "kind IN ('root', 'issuing', 'ocsp-responder')", name=op.f("ck_authorities_kind_known")
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_authorities")),
     )
     op.create_table(
@@ -161,6 +164,9 @@ def _create_inventory() -> None:
         sa.Column("der", sa.LargeBinary(), nullable=False),
         sa.Column("next_update", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("certificate_id", "hash_name", name=op.f("pk_ocsp_answers")),
+    )
+    op.create_index(
+        "ix_ocsp_answers_due", "ocsp_answers", ["next_update", "certificate_id", "tenant"], unique=False
     )
 
 
@@ -289,6 +295,10 @@ def _create_log() -> None:
         sa.Column("at", sa.BigInteger(), nullable=False),
         sa.Column("salt", sa.LargeBinary(), nullable=False),
         sa.Column("value", sa.Text(), nullable=False),
+        sa.CheckConstraint(
+            "retention IN ('operation', 'identity', 'decision', 'access')",
+            name=op.f("ck_log_openings_retention_known"),
+        ),
         sa.PrimaryKeyConstraint("event_id", "field", name=op.f("pk_log_openings")),
         sqlite_with_rowid=False,
     )
