@@ -24,7 +24,7 @@ from doorward.gateway.watches import watches_needed
 from doorward.runtime.evidence import Evidence
 from doorward.runtime.gateway import build_options, envoy_binary
 from doorward.storage.group_commit import GroupCommitter
-from tests.support.doorway import ACTOR, DOMAIN, Doorway, eventually, open_doorway
+from tests.support.doorway import DOMAIN, Doorway, eventually, open_doorway
 
 RULES = '- {allow: {groups: [staff]}, to: {paths: ["/reports/**"]}}'
 
@@ -173,12 +173,12 @@ def test_a_start_that_fails_leaves_no_gateway_to_wait_for(door: Doorway) -> None
     assert find_gateway(services, "gateway-3") is None
     (folder / "connections.journal").rmdir()
     long_ago = services.clock.now() - timedelta(days=1)
-    known = register_gateway(services, name="gateway-3", assertion_jwk="{}", actor=ACTOR)
+    known = register_gateway(services, name="gateway-3", assertion_jwk="{}")
     with services.work.change() as books:
         books.gateways.save(former := replace(known, confirmed_seq=7, seen_at=long_ago, status="lost"))
     assert start() == "port-in-use"
     assert find_gateway(services, "gateway-3") == former
-    deregister_gateway(services, known.id, actor=ACTOR)
+    deregister_gateway(services, known.id)
 
 
 def _moved(options: Any, folder: str) -> Any:
