@@ -6,13 +6,14 @@ import socket
 import ssl
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from datetime import timedelta
 
 import pytest
 
 from doorward.enforcement.plan import Limits
 from tests.support.door_site import APPS, CLEARED, TELLER, Door, DoorSite, standing_door
+from tests.support.doorway import open_doorway
 from tests.support.envoy_process import ToyAuthorizer, facts_of, running_envoy, write_resources
 
 
@@ -37,7 +38,7 @@ def tight(tmp_path_factory: pytest.TempPathFactory, running: Door) -> Iterator[D
     folder = tmp_path_factory.mktemp("tight")
     site = DoorSite(folder, running.site.upstream.port)
     second = timedelta(seconds=1)
-    limits = Limits(connections_per_door=3, handshake=second, request_headers=second, idle=3 * second)
+    limits = Limits(connections=7, handshake=second, request_headers=second, idle=3 * second)
     resources = site.resources(APPS, limits=limits)
     write_resources(resources, site.xds)
     facts = facts_of(TELLER, CLEARED)
@@ -148,3 +149,20 @@ def _seconds_until_closed(connection: socket.socket) -> float:
     except OSError:
         pass
     return time.monotonic() - began
+
+
+def test_the_settings_bound_all_connections_and_those_of_one_source() -> None:
+    """What the settings say reaches Envoy and the registry: the third connection from one address is refused."""
+    bounds = {"max_connections": 120, "max_connections_per_source": 2}
+    with open_doorway(settings=bounds) as door, ExitStack() as stack:
+        door.apply("- {allow: {groups: [staff]}}")
+        alice = door.person("alice", "staff")
+        for _ in range(2):
+            session = stack.enter_context(door.session(alice))
+            assert session.request("GET", "/").status == 200
+        with pytest.raises(OSError):
+            door.get(alice, "/")
+        run = door.gateway.supervisor.running
+        assert run is not None
+        assert '"max_active_downstream_connections": 120' in (run.folder / "bootstrap.json").read_text()
+        assert '"max_connections":60' in (run.folder / "xds" / "lds.json").read_text()

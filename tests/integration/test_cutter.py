@@ -142,9 +142,7 @@ def test_another_connection_at_the_same_address_is_spared(
     little, supervisor = door
     client, alive = opened(little, "keep-alive")
     facts = known(client)
-    wrong = SocketFacts(
-        facts.cookie + 1_000_000, facts.inode, facts.state, facts.local, facts.remote, facts.uid
-    )
+    wrong = SocketFacts(facts.cookie + 1_000_000, facts.inode, facts.state, facts.local, facts.remote)
     cutter = Cutter(supervisor.envoy_pids, clock=SystemClock(), mechanism=mechanism)
     assert cutter.cut(wrong).outcome is CutOutcome.GONE
     if mechanism is Mechanism.SOCK_DESTROY:
@@ -185,26 +183,6 @@ def test_many_at_once(door: tuple[LittleDoor, Supervisor], mechanism: Mechanism)
     assert [result.cookie for result in results] == [one.cookie for one in facts]
     assert {result.outcome for result in results} == {CutOutcome.CUT}
     assert all(has_ended(client) for client in clients)
-
-
-def test_the_pace_is_kept_and_stops_when_told(door: tuple[LittleDoor, Supervisor]) -> None:
-    """Paced cuts are spread over time, and end when the gateway stops."""
-    little, supervisor = door
-    clients = [opened(little, "keep-alive")[0] for _ in range(6)]
-    cutter = Cutter(supervisor.envoy_pids, clock=SystemClock())
-    stop = threading.Event()
-    started = time.monotonic()
-    done = []
-    for facts, result in cutter.cut_paced((known(one) for one in clients), per_second=20, stop=stop):
-        assert result.cookie == facts.cookie
-        done.append(result.outcome)
-        if len(done) == 5:
-            stop.set()
-    assert done == [CutOutcome.CUT] * 5
-    assert 0.15 < time.monotonic() - started < 2
-    assert not has_ended(clients[5])
-    with pytest.raises(ValueError, match="pace"):
-        next(cutter.cut_paced([], per_second=0, stop=stop))
 
 
 def test_what_works_is_found_out(door: tuple[LittleDoor, Supervisor]) -> None:

@@ -199,7 +199,7 @@ def test_what_envoy_refuses_is_rolled_back(gate: Gate, stage: Stage) -> None:
     broken = _break(gate.site.resources({**APPS, "pay": (APPS["pay"][0],), "new": ()}), stage)
     with pytest.raises(Unavailable) as caught:
         gate.publisher.publish(broken, gate.envoy.admin)
-    assert caught.value.code == "gateway:rolled-back"
+    assert caught.value.code == "publication-rolled-back"
     assert "in force" in caught.value.detail
     assert gate.files() == before
     assert gate.site.ask("POST", "/transfers").status == 200
@@ -260,7 +260,7 @@ def test_when_envoy_dies_meanwhile_the_former_files_are_back(gate: Gate) -> None
     gate.envoy.process.wait(5)
     with pytest.raises(Unavailable) as caught:
         gate.publish({**APPS, "pay": ()})
-    assert caught.value.code == "gateway:rolled-back"
+    assert caught.value.code == "publication-rolled-back"
     assert gate.files() == before
 
 

@@ -76,6 +76,14 @@ def soon(condition: Callable[[], object], seconds: float = 5.0) -> float:
     return time.monotonic() - started
 
 
+def dies(supervisor: Supervisor) -> None:
+    """What a gateway's death does to its supervisor: nobody watches any more, and Envoy goes on."""
+    supervisor._end_watch()
+    for run in supervisor._runs:
+        run.process.close()
+    supervisor._runs = ()
+
+
 def answers(house: House) -> bool:
     """Whether the door lets a new connection in."""
     with suppress(OSError):
@@ -145,7 +153,7 @@ def test_connections_outlive_a_restart_of_the_gateway_and_end_with_the_drain(hou
     run = first.start()
     stream = house.door.connect()
     web_socket(stream)
-    first.detach()
+    dies(first)
     assert first.envoy_pids() == []
     second = house.supervisor(drain_seconds=2)
     fresh = second.start()
@@ -163,12 +171,12 @@ def test_restarts_do_not_lengthen_a_drain(house: House) -> None:
     """A second restart during a drain keeps the end that the first one set."""
     first = house.supervisor()
     first.start()
-    first.detach()
+    dies(first)
     second = house.supervisor(drain_seconds=60)
     second.start()
     ends_at = second.draining[0].ends_at
     assert ends_at is not None
-    second.detach()
+    dies(second)
     third = house.supervisor(drain_seconds=600)
     third.start()
     assert {one.epoch: one.ends_at for one in third.draining}[1] == ends_at
@@ -180,7 +188,7 @@ def test_an_old_envoy_that_cannot_be_cut_may_not_drain(house: House) -> None:
     first.start()
     stream = house.door.connect()
     web_socket(stream)
-    first.detach()
+    dies(first)
     second = house.supervisor(may_drain=lambda _pid: False)
     second.start()
     assert second.draining == ()
@@ -192,7 +200,7 @@ def test_an_old_envoy_that_does_not_answer_is_ended(house: House) -> None:
     """A hung Envoy cannot keep the port."""
     first = house.supervisor()
     run = first.start()
-    first.detach()
+    dies(first)
     os.kill(run.pid, signal.SIGSTOP)
     second = house.supervisor()
     second.start()

@@ -8,12 +8,14 @@ import socket
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from doorward.audit.events import EventType
+from doorward.authority.gateways import deregister_gateway, find_gateway, register_gateway
 from doorward.core.errors import Unavailable
 from doorward.gateway import door as module
 from doorward.gateway import ingest
@@ -149,8 +151,34 @@ def test_a_port_in_use_leaves_nothing_running(door: Doorway) -> None:
     assert caught.value.hint
     assert gateway.supervisor.envoy_pids() == []
     assert list(folder.glob("*.sock")) == []
+    assert find_gateway(door.services, "gateway-2") is None  # no change waits for it
     assert _let_in(door)
     other.close()
+
+
+def test_a_start_that_fails_leaves_no_gateway_to_wait_for(door: Doorway) -> None:
+    """Neither where a part cannot be made, nor where one was known before: that one counts as away as before."""
+    services = door.services
+    folder = door.folder / "third"
+    (folder / "connections.journal").mkdir(parents=True)
+    settings = door.installation.settings.model_copy(update={"gateway_name": "gateway-3"})
+    options = _moved(build_options(type(door.installation)(settings), envoy_binary()), str(folder))
+
+    def start() -> str:
+        with pytest.raises(Unavailable) as caught:
+            Gateway(services, options, record=lambda _event: None, wait=lambda _seconds: False).start()
+        return caught.value.code
+
+    assert start() == "journal-unavailable"
+    assert find_gateway(services, "gateway-3") is None
+    (folder / "connections.journal").rmdir()
+    long_ago = services.clock.now() - timedelta(days=1)
+    known = register_gateway(services, name="gateway-3", assertion_jwk="{}")
+    with services.work.change() as books:
+        books.gateways.save(former := replace(known, confirmed_seq=7, seen_at=long_ago, status="lost"))
+    assert start() == "port-in-use"
+    assert find_gateway(services, "gateway-3") == former
+    deregister_gateway(services, known.id)
 
 
 def _moved(options: Any, folder: str) -> Any:

@@ -131,7 +131,7 @@ class TestCookies:
             with connected(listener) as (client, _):
                 good = facts_of_client(client)
                 for cookie in (0, 2**64 - 1):
-                    wrong = SocketFacts(cookie, good.inode, good.state, good.local, good.remote, good.uid)
+                    wrong = SocketFacts(cookie, good.inode, good.state, good.local, good.remote)
                     with pytest.raises(ValueError, match="cookie"):
                         sockdiag.destroy(wrong)
             assert listens(listener)

@@ -168,7 +168,7 @@ class DoorSite:
         """Make a server certificate in files of its own."""
         issued = self.issuing.server(*hosts, not_before=self._past, not_after=self._future)
         chain, key = self._store(name, issued, self.issuing)
-        return ServerCertificate(name=name, chain_path=chain, key_path=key)
+        return ServerCertificate(name=name, chain_path=chain, key_path=key, hosts=tuple(hosts))
 
     def client_certificate(self, stem: str, *, by: ToyCA | None = None, **options: Any) -> None:
         """Make a client certificate that requests can name."""

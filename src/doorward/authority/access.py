@@ -91,7 +91,8 @@ class AccessDecision:
     `verdict.outcome` GOOD admits; any other refuses: then `grants` is empty, `authority` None unless
     the rules were reached, and `deadline` is the moment of judgement. `principal` is set only where
     the certificate is good; `certificate` whenever it is in the inventory. `event` is
-    `connection:admitted` or `connection:refused`.
+    `connection:admitted` or `connection:refused`. `policy` is what `revision` says about the application,
+    None where it says nothing.
     """
 
     verdict: Verdict
@@ -100,6 +101,7 @@ class AccessDecision:
     grants: tuple[str, ...]
     authority: ConnectionAuthority | None
     revision: int
+    policy: AppPolicy | None
     deadline: datetime
     seq: int
     event: Event
@@ -237,6 +239,7 @@ class AccessDecider:
             grants=grants,
             authority=finding.authority,
             revision=finding.ground.revision,
+            policy=finding.ground.apps.get(request.application_id),
             deadline=deadline,
             seq=finding.ground.seq,
             event=event,

@@ -105,6 +105,28 @@ def deregister_gateway(services: Services, gateway_id: str) -> None:
         books.gateways.remove(gateway_id)
 
 
+def find_gateway(services: Services, name: str) -> GatewayRecord | None:
+    """Return the gateway of this name, None where there is none."""
+    with services.work.read() as books:
+        return next((one for one in books.gateways.list() if one.name == name), None)
+
+
+def withdraw_registration(services: Services, gateway_id: str, former: GatewayRecord | None) -> None:
+    """Undo the registration of a gateway whose start failed: nobody waits for it.
+
+    Args:
+        services: the ports of this process.
+        gateway_id: what the registration gave.
+        former: what was registered before. It comes back, for a gateway that died may have left
+            connections behind: it goes on to count as away, and not as one that never was.
+    """
+    with services.work.change() as books:
+        if former is None:
+            books.gateways.remove(gateway_id)
+        else:
+            books.gateways.save(former)
+
+
 def confirmations(services: Services, seq: int) -> list[Confirmation]:
     """Return for every gateway, sorted by name, whether it enforces everything up to `seq`."""
     now = services.clock.now()

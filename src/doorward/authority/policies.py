@@ -12,7 +12,7 @@ which follows the change).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from doorward.audit.events import EventType
@@ -28,9 +28,6 @@ from doorward.policy.analysis import Difference, Finding, check_names, diff_docu
 from doorward.policy.decision import Decision, Request, decide
 from doorward.policy.document import append_app, parse_document, render_document
 from doorward.policy.model import Document
-
-OWN_LABELS = ("enroll", "portal")
-"""Our own hosts below the trust domain (DESIGN 2.8); an application there would catch people's links."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,8 +45,22 @@ class Applied:
     findings: tuple[Finding, ...]
 
 
+Check = Callable[[Document], None]
+"""Raises `ConfigurationError` where a document cannot be enforced here, whatever it means."""
+
+
+def _accept(_document: Document) -> None:
+    """The check of whoever knows of nothing that could stand in the way."""
+
+
 def apply_document(
-    services: Services, text: str, *, file: str, actor: str, expected_number: int | None = None
+    services: Services,
+    text: str,
+    *,
+    file: str,
+    actor: str,
+    expected_number: int | None = None,
+    check: Check = _accept,
 ) -> Applied:
     """Put a document into force as the next revision.
 
@@ -60,6 +71,7 @@ def apply_document(
         actor: who acts.
         expected_number: refuse unless this is the number of the revision in force (0 before the first):
             two people who edit at once must not overwrite each other.
+        check: what else must hold; a document that is known to be refused later is not stored.
 
     Raises:
         ConfigurationError: every fault of the document; nothing was changed.
@@ -67,12 +79,16 @@ def apply_document(
         NotFound: `not-founded`.
     """
     document = parse_document(text, file=file)
+    check(document)
     return _apply(services, document, text, file=file, actor=actor, expected_number=expected_number)
 
 
-def check_document(services: Services, text: str, *, file: str) -> tuple[Finding, ...]:
+def check_document(
+    services: Services, text: str, *, file: str, check: Check = _accept
+) -> tuple[Finding, ...]:
     """Return what a person should look at in a document; raise as `apply_document` does, changing nothing."""
     document = parse_document(text, file=file)
+    check(document)
     with services.work.read() as books:
         _check_fit(require_tenant(books), document, file=file)
         return _find(books, document)
@@ -102,19 +118,37 @@ def current_document(books: Books) -> tuple[Document, int]:
         IntegrityError: `revision-unreadable`: what is stored was checked when it was stored.
     """
     latest = books.revisions.latest()
-    if latest is None:
-        return _empty(require_tenant(books)), 0
+    return (_empty(require_tenant(books)), 0) if latest is None else (_parsed(latest), latest.number)
+
+
+def document_of(books: Books, number: int) -> Document | None:
+    """Return the document of a revision (the empty one for 0), None where there is none; raises the same."""
+    if number == 0:
+        return _empty(require_tenant(books))
+    revision = books.revisions.get(number)
+    return None if revision is None else _parsed(revision)
+
+
+def _parsed(revision: RevisionRecord) -> Document:
     try:
-        return parse_document(latest.document, file=f"revision {latest.number}"), latest.number
+        return parse_document(revision.document, file=f"revision {revision.number}")
     except ConfigurationError as fault:
         raise IntegrityError(
             "revision-unreadable",
-            f"revision {latest.number} of the policy document cannot be read any more: {fault}",
+            f"revision {revision.number} of the policy document cannot be read any more: {fault}",
             hint="apply the document anew from your own copy",
         ) from fault
 
 
-def add_app(services: Services, name: str, *, hosts: Sequence[str], upstream: str, actor: str) -> Applied:
+def add_app(
+    services: Services,
+    name: str,
+    *,
+    hosts: Sequence[str],
+    upstream: str,
+    actor: str,
+    check: Check = _accept,
+) -> Applied:
     """Add an application without rules: nobody may reach it until a rule allows it.
 
     Raises:
@@ -133,7 +167,9 @@ def add_app(services: Services, name: str, *, hosts: Sequence[str], upstream: st
             hint="change it in the document: doorward export, edit, doorward apply -f FILE",
         )
     changed = append_app(text, name, hosts=hosts, upstream=upstream)
-    return apply_document(services, changed, file="document", actor=actor, expected_number=number)
+    return apply_document(
+        services, changed, file="document", actor=actor, expected_number=number, check=check
+    )
 
 
 def explain(services: Services, *, principal: str, app: str, method: str, path: str) -> Decision:
@@ -235,33 +271,16 @@ def _empty(tenant: TenantRecord) -> Document:
 
 
 def _check_fit(tenant: TenantRecord, document: Document, *, file: str) -> None:
-    """Refuse what no document of this tenant may say, all faults at once."""
-    faults = []
+    """Refuse another authority's document; within its own trust domain, reading it has checked the hosts."""
     if document.trust_domain != tenant.trust_domain:
-        faults.append(
-            Fault(
-                code="trust-domain-other",
-                message=f"this authority's trust domain is {tenant.trust_domain}, not {document.trust_domain}",
-                hint=f"write trust_domain: {tenant.trust_domain}",
-                file=file,
-                key="trust_domain",
-            )
+        fault = Fault(
+            code="trust-domain-other",
+            message=f"this authority's trust domain is {tenant.trust_domain}, not {document.trust_domain}",
+            hint=f"write trust_domain: {tenant.trust_domain}",
+            file=file,
+            key="trust_domain",
         )
-    own = {f"{label}.{tenant.trust_domain}" for label in OWN_LABELS}
-    for app in document.apps:
-        faults += [
-            Fault(
-                code="host-reserved",
-                message=f"{host} is Doorward's own host",
-                hint="choose another host for the application",
-                file=file,
-                key=f"apps.{app.name}.hosts",
-            )
-            for host in app.hosts
-            if host in own
-        ]
-    if faults:
-        raise ConfigurationError(faults)
+        raise ConfigurationError([fault])
 
 
 def _follow_applications(

@@ -17,9 +17,7 @@ from doorward.authority.stores import Books
 from doorward.core.certificate import CertificateState
 from doorward.core.entities import TENANT, Principal, PrincipalState
 from doorward.core.errors import NotFound, RequestRefused
-
-SERVICE_HOSTS = ("enroll", "portal")
-"""Hosts of our own below the trust domain (DESIGN 2.8)."""
+from doorward.core.names import own_hosts
 
 
 def require_active(books: Books, principal_id: str) -> Principal:
@@ -73,7 +71,7 @@ def require_hosts(books: Books, tenant: TenantRecord, hosts: Sequence[str]) -> N
             must not get a certificate for any name it likes.
     """
     document, _ = current_document(books)
-    ours = {f"{label}.{tenant.trust_domain}" for label in SERVICE_HOSTS}
+    ours = set(own_hosts(tenant.trust_domain))
     ours.update(host for app in document.apps for host in app.hosts)
     for host in hosts:
         if host not in ours:

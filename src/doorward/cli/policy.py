@@ -44,11 +44,14 @@ def _read(path: Path) -> tuple[str, str]:
 def apply(state: State, path: Path, expect: int | None) -> None:
     """Put a document into force as a new revision; faults are all listed and change nothing."""
     from doorward.authority.policies import apply_document  # noqa: PLC0415  loaded when called
+    from doorward.runtime.publishable import check_publishable  # noqa: PLC0415  as above
 
     text, name = _read(path)
     _applied(
         state,
-        lambda services: apply_document(services, text, file=name, actor=actor(), expected_number=expect),
+        lambda services: apply_document(
+            services, text, file=name, actor=actor(), expected_number=expect, check=check_publishable
+        ),
     )
 
 
@@ -126,8 +129,14 @@ def app() -> None:
 def app_add(state: State, name: str, hosts: tuple[str, ...], upstream: str) -> None:
     """Add an application; nobody may reach it until a rule allows it."""
     from doorward.authority.policies import add_app  # noqa: PLC0415  loaded when called
+    from doorward.runtime.publishable import check_publishable  # noqa: PLC0415  as above
 
-    _applied(state, lambda services: add_app(services, name, hosts=hosts, upstream=upstream, actor=actor()))
+    _applied(
+        state,
+        lambda services: add_app(
+            services, name, hosts=hosts, upstream=upstream, actor=actor(), check=check_publishable
+        ),
+    )
 
 
 @click.command("list", cls=Command)
@@ -165,9 +174,11 @@ def policy() -> None:
 def check(state: State, path: Path) -> None:
     """Check a document without putting it into force: faults (exit code 2) and findings."""
     from doorward.authority.policies import check_document  # noqa: PLC0415  loaded when called
+    from doorward.runtime.publishable import check_publishable  # noqa: PLC0415  as above
 
     text, name = _read(path)
-    findings = [str(one) for one in check_document(state.installation().services, text, file=name)]
+    services = state.installation().services
+    findings = [str(one) for one in check_document(services, text, file=name, check=check_publishable)]
     state.output.result(
         {"valid": True, "findings": findings},
         *(f"note: {escape(one)}" for one in findings),

@@ -17,6 +17,10 @@ from cryptography.x509.oid import NameOID
 from doorward.core.entities import PrincipalKind
 from doorward.core.errors import MalformedInput
 
+ENROL_LABEL = "enroll"
+OWN_LABELS = (ENROL_LABEL, "portal")
+"""Hosts of our own below the trust domain (DESIGN 2.8): an application there would catch people's links."""
+
 COMMON_NAME_LIMIT = 64
 """RFC 5280 appendix A, ub-common-name; ub-organization-name is the same."""
 
@@ -79,6 +83,16 @@ def parse_trust_domain(text: str) -> str:
         hint = "write a DNS name in lower case, such as corp.example"
         raise MalformedInput("trust-domain-malformed", "this is not a trust domain", hint=hint)
     return name
+
+
+def enrolment_host(trust_domain: str) -> str:
+    """Return the host of a trust domain at which certificates are enrolled."""
+    return f"{ENROL_LABEL}.{trust_domain}"
+
+
+def own_hosts(trust_domain: str) -> frozenset[str]:
+    """Return the hosts of a trust domain that are Doorward's own and can be no application's."""
+    return frozenset(f"{label}.{trust_domain}" for label in OWN_LABELS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,12 @@ from doorward.core.sockets import LONGEST_SOCKET_PATH
 from doorward.policy.decision import connection_id
 from doorward.policy.model import AppPolicy, Document, Effect, Residual, Upstream
 
+CONNECTIONS = 100_000
+"""Twice the stampede that DESIGN names; the gateway's registry takes about 150 MB for so many."""
+
+CONNECTIONS_PER_SOURCE = 4_096
+"""A large office behind one address has some thousands of connections; one machine has few."""
+
 ENROL_LIFETIME = timedelta(seconds=8)
 """Hard end of a connection of the enrolment door: the reconciler cuts unknown sockets after 10 s."""
 
@@ -50,13 +56,14 @@ class SocketAddress:
 class ServerCertificate:
     """A server certificate by reference: PEM files of the chain (leaf first) and of its key.
 
-    A new certificate has new paths: Envoy reads the files again only when the paths change, and a
+    `hosts` are the DNS names in it: a door shows it for no other. A new certificate has new paths: Envoy reads the files again only when the paths change, and a
     pair that changes under one name could be read half old, half new.
     """
 
     name: str
     chain_path: str
     key_path: str
+    hosts: tuple[str, ...]
 
     def __post_init__(self) -> None:
         _require(_NAME.fullmatch(self.name), "a server certificate needs a plain name")
@@ -139,10 +146,15 @@ class RunPaths:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Bounds of the door: counts, sizes, times. Every one is written out, none is left to a default."""
+    """Bounds of the door: counts, sizes, times. Every one is written out, none is left to a default.
 
-    connections: int = 20_000
-    connections_per_door: int = 10_000
+    Envoy closes what is beyond `connections`, unfinished handshakes and the enrolment door included;
+    the gateway's registry counts by the same figure what it was asked about, over all Envoys while one
+    drains. By source only the registry counts: one IPv4 address or one IPv6 /64.
+    """
+
+    connections: int = CONNECTIONS
+    connections_per_source: int = CONNECTIONS_PER_SOURCE
     enrol_connections: int = 200
     header_kilobytes: int = 32
     header_count: int = 100
@@ -163,6 +175,11 @@ class Limits:
             _require(
                 value > (timedelta() if isinstance(value, timedelta) else 0), f"{field} must be positive"
             )
+
+    @property
+    def connections_per_door(self) -> int:
+        """Half of all, so that no application takes the door from the others."""
+        return max(1, self.connections // 2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,8 +243,8 @@ def build_plan(
         document: the whole policy.
         tenant: the tenant's id.
         application_ids: application name to id (`app_…`).
-        certificates: application name to its server certificate. An application without one is left
-            out: it cannot be reached before its certificate is there.
+        certificates: application name to its server certificate. A host that is in none is left out:
+            it cannot be reached before its certificate is there, and the application's others can.
         aliases: new rule id to the class tokens that count as holding it.
         listen: where to listen.
         trust: PEM of each issuing authority.
@@ -245,7 +262,7 @@ def build_plan(
     doors = [
         build_door(app, tenant, application_ids[app.name], certificates[app.name], aliases)
         for app in document.apps
-        if app.name in certificates
+        if app.name in certificates and not set(app.hosts).isdisjoint(certificates[app.name].hosts)
     ]
     return GatewayPlan(
         listen=tuple(listen),
@@ -265,7 +282,7 @@ def build_door(
     certificate: ServerCertificate,
     aliases: Mapping[str, frozenset[str]] = MappingProxyType({}),
 ) -> Door:
-    """Compile one application; rules keep the order of the document."""
+    """Compile one application, for those of its hosts that the certificate names; rules keep their order."""
     terms = []
     for rule in app.rules:
         one = connection_id(tenant, application_id, rule.effect, rule.selector)
@@ -274,7 +291,7 @@ def build_door(
     return Door(
         id=application_id,
         name=app.name,
-        hosts=tuple(sorted(app.hosts)),
+        hosts=tuple(sorted(set(app.hosts).intersection(certificate.hosts))),
         upstream=app.upstream,
         rules=tuple(terms),
         certificate=certificate,

@@ -9,7 +9,7 @@ The steps:
 2. the socket must be alive: what cannot be named by its cookie could not be cut later;
 3. register it as pending, so that a change from now on meets it;
 4. our knowledge must be fresh (DESIGN 2);
-5. judge; a judgement by a newer policy than Envoy enforces waits for Envoy (`PolicyGate`);
+5. judge; a judgement by another policy than Envoy enforces for the application waits (`PolicyGate`);
 6. admit it to the registry, which fails if anything changed since the judgement: judge again;
 7. make the decision durable, before it takes effect;
 8. answer, unless a change ended the connection meanwhile.
@@ -169,9 +169,9 @@ class Authorizer:
             if decision.verdict.outcome is not Outcome.GOOD:
                 self._around.record(decision.event)
                 return self._refuse(pending, *(reason.value for reason in decision.verdict.reasons))
-            if not self._gate.wait(decision.revision, max(0.0, patience - self._clock.monotonic())):
+            if not self._is_enforced(pending, decision, patience):
                 if self._gate.revision < decision.revision:
-                    break  # Envoy gives us no time for another wait
+                    break  # Envoy gives us no time for another wait, or refused that revision
                 continue
             live, facts = self._admitted(pending, decision)
             if self._connections.admit(live, judged_at=decision.seq):
@@ -182,6 +182,13 @@ class Authorizer:
             if not self._connections.is_pending(pending.cookie):
                 return self._refuse(pending, "connection-gone")
         return self._refuse(pending, Reason.KNOWLEDGE_STALE.value)
+
+    def _is_enforced(self, pending: PendingConnection, decision: AccessDecision, patience: float) -> bool:
+        """Step 5: wait until Envoy enforces what the decision rests on."""
+        left = max(0.0, patience - self._clock.monotonic())
+        return decision.policy is not None and self._gate.wait(
+            decision.revision, pending.application_id, decision.policy, left
+        )
 
     def _admitted(
         self, pending: PendingConnection, decision: AccessDecision

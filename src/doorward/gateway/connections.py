@@ -27,15 +27,10 @@ from datetime import datetime, timedelta
 
 from doorward.core.entities import Principal
 from doorward.core.errors import RequestRefused
+from doorward.enforcement.plan import CONNECTIONS, CONNECTIONS_PER_SOURCE
 from doorward.gateway.endpoints import V4_BYTES, Endpoint
 from doorward.gateway.journal import Journal, JournalEntry
 from doorward.policy.decision import ConnectionAuthority
-
-MAX_TOTAL = 100_000
-"""Twice the stampede that DESIGN names; about 150 MB of this process."""
-
-MAX_PER_SOURCE = 4_096
-"""A large office behind one address has some thousands of connections; one machine has few."""
 
 _REMEMBERED_CHANGES = 1_024
 """Changes whose scope is remembered; a judgement older than all of them is refused."""
@@ -64,10 +59,10 @@ class LiveConnection:
     Args:
         cookie: the kernel's name of the socket.
         connection_id: Envoy's id, unique within `epoch`.
-        certificate_id: `crt_…`, or empty where the certificate is in no inventory.
-        sha256: hex digest of the leaf; empty where none was presented.
-        principal_id: empty where the certificate names nobody we know.
-        principal: None also for connections adopted from the journal.
+        certificate_id: `crt_…`; nobody is admitted whose certificate is not in the inventory.
+        sha256: hex digest of the leaf.
+        principal_id: whom the certificate is for.
+        principal: the same in full; None for connections adopted from the journal.
         authority: what the policy gave it; None for adopted ones, which cannot be compared with a
             new policy: any change that touches them ends them.
         class_token: equal tokens mean equal evidence, so that one evaluation serves all of a class.
@@ -102,7 +97,7 @@ class Connections:
         sequence: the change sequence that this process has followed so far.
         max_total: how many connections may be held, pending ones included.
         max_per_source: the same for one IPv4 address or one IPv6 /64. Behind a balancer all
-            connections have one source: set it as high as the total there.
+            connections have one source: it is set as high as the total there.
     """
 
     def __init__(
@@ -110,8 +105,8 @@ class Connections:
         journal: Journal | None = None,
         *,
         sequence: int = 0,
-        max_total: int = MAX_TOTAL,
-        max_per_source: int = MAX_PER_SOURCE,
+        max_total: int = CONNECTIONS,
+        max_per_source: int = CONNECTIONS_PER_SOURCE,
     ) -> None:
         self._lock = threading.Lock()
         self._journal = journal
@@ -125,9 +120,7 @@ class Connections:
         self._condemned: dict[int, LiveConnection] = {}
         self._sources: dict[bytes, int] = {}
         self._by_certificate: dict[str, set[int]] = {}
-        self._by_fingerprint: dict[str, set[int]] = {}
         self._by_principal: dict[str, set[int]] = {}
-        self._by_application: dict[str, set[int]] = {}
         self._deadlines: list[tuple[datetime, int]] = []
         for entry in journal.adopted if journal else ():
             self._insert(_adopt(entry))
@@ -259,11 +252,6 @@ class Connections:
         with self._lock:
             return tuple(self._live.values())
 
-    def pending(self) -> tuple[PendingConnection, ...]:
-        """Return every connection that is being judged."""
-        with self._lock:
-            return tuple(self._pending.values())
-
     def condemned(self) -> tuple[LiveConnection, ...]:
         """Return connections that must end and of which nobody said yet that they did."""
         with self._lock:
@@ -273,17 +261,9 @@ class Connections:
         """Return the live connections of one certificate of the inventory."""
         return self._of(self._by_certificate, certificate_id)
 
-    def of_fingerprint(self, sha256: str) -> tuple[LiveConnection, ...]:
-        """Return the live connections of one certificate by hex digest, in the inventory or not."""
-        return self._of(self._by_fingerprint, sha256)
-
     def of_principal(self, principal_id: str) -> tuple[LiveConnection, ...]:
         """Return the live connections of one person, device or service."""
         return self._of(self._by_principal, principal_id)
-
-    def of_application(self, application_id: str) -> tuple[LiveConnection, ...]:
-        """Return the live connections to one application."""
-        return self._of(self._by_application, application_id)
 
     def due(self, now: datetime) -> tuple[LiveConnection, ...]:
         """Return the connections whose deadline has come, earliest first.
@@ -332,9 +312,7 @@ class Connections:
     def _indexes(self, connection: LiveConnection) -> Iterable[tuple[dict[str, set[int]], str]]:
         return (
             (self._by_certificate, connection.certificate_id),
-            (self._by_fingerprint, connection.sha256),
             (self._by_principal, connection.principal_id),
-            (self._by_application, connection.application_id),
         )
 
     def _insert(self, connection: LiveConnection) -> None:

@@ -13,11 +13,10 @@ Not here: who must be cut (follower, reconciler), and the two mechanisms themsel
 from __future__ import annotations
 
 import socket
-import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from doorward.core.errors import DoorwardError
 from doorward.core.ports import Clock
@@ -58,9 +57,6 @@ class Target(Protocol):
         ...
 
 
-T = TypeVar("T", bound=Target)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CutResult:
     """How one cut came out; `seconds` from the order to the kernel's answer (of its batch)."""
@@ -81,7 +77,7 @@ class Cutter:
 
     Args:
         envoy_pids: the processes that may hold them: the running Envoy and any that drains.
-        clock: for the durations that are reported, and for pacing.
+        clock: for the durations that are reported.
         mechanism: forces one; None tries which works, on a connection of its own.
     """
 
@@ -130,23 +126,6 @@ class Cutter:
         for start in range(0, len(connections), _BATCH):
             results += self._cut_batch(connections[start : start + _BATCH])
         return results
-
-    def cut_paced(
-        self, connections: Iterable[T], *, per_second: float, stop: threading.Event
-    ) -> Iterator[tuple[T, CutResult]]:
-        """End connections one by one at a rate, for changes that withdraw no authority.
-
-        Yields each connection with its result as it happens; ends early when `stop` is set. The
-        iterable is read lazily, so that its maker can leave out what ended meanwhile.
-        """
-        if not per_second > 0:
-            raise ValueError("the pace must be positive")
-        due = self._clock.monotonic()
-        for connection in connections:
-            if stop.wait(max(0.0, due - self._clock.monotonic())):
-                return
-            yield connection, self.cut(connection)
-            due = max(due + 1 / per_second, self._clock.monotonic() - 1)  # catch up at most a second
 
     def _cut_batch(self, connections: Sequence[Target]) -> list[CutResult]:
         started = self._clock.monotonic()

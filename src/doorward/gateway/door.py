@@ -1,7 +1,8 @@
 """The gateway as a whole: what `doorward gateway` runs, put together from the parts of this room.
 
 Not here: settings, privileges and the database (runtime). The order of the start:
-1. registry and its journal, then the supervisor's knowledge of Envoys that an earlier run left;
+1. registry, its journal and the cutter: what can fail comes before this gateway is registered, for
+   from then on every change waits for it, and a start that fails takes the registration back;
 2. the authorizer listens, still refusing: nothing is known to be fresh;
 3. files are compiled, Envoy starts (or replaces the one that drains);
 4. the follower turns the authorizer fresh; publishing, reconciling and ingestion begin; only now may
@@ -25,7 +26,13 @@ import structlog
 from doorward import __version__
 from doorward.audit.events import Event, EventType
 from doorward.authority.access import AccessDecider
-from doorward.authority.gateways import confirm, deregister_gateway, register_gateway
+from doorward.authority.gateways import (
+    confirm,
+    deregister_gateway,
+    find_gateway,
+    register_gateway,
+    withdraw_registration,
+)
 from doorward.authority.journal import write_event
 from doorward.authority.services import Services
 from doorward.core.entities import TENANT
@@ -42,6 +49,7 @@ from doorward.gateway.gate import PolicyGate
 from doorward.gateway.ingest import Ingest
 from doorward.gateway.journal import Journal
 from doorward.gateway.keys import load_assertion_key
+from doorward.gateway.last_published import LastPublished
 from doorward.gateway.publishing import DoorSettings, Publishing
 from doorward.gateway.reconciler import Reconciler
 from doorward.gateway.server_certificates import ServerCertificates
@@ -114,26 +122,34 @@ class Gateway:
         self._confirming = threading.Lock()
         self._news = threading.Event()  # something to record or to confirm
         key = load_assertion_key(options.folder / "keys" / "assertion.pem", services.factory)
-        record_of_us = register_gateway(
+        self.connections = Connections(
+            Journal(options.folder / "connections.journal", boot_id=options.boot_id),
+            sequence=self._head(),
+            max_total=options.door.limits.connections,
+            max_per_source=options.door.limits.connections_per_source,
+        )
+        self.cutter = Cutter(
+            lambda: self.supervisor.envoy_pids(),  # noqa: PLW0108  the supervisor is made below
+            clock=services.clock,
+            mechanism=options.mechanism,
+        )
+        self._former = find_gateway(services, options.name)
+        registered = register_gateway(
             services,
             name=options.name,
             assertion_jwk=json.dumps(render_jwk(key.public_key())),
         )
-        self.id = record_of_us.id
-        self._missed_since = record_of_us.confirmed_seq
-        self.connections = Connections(
-            Journal(options.folder / "connections.journal", boot_id=options.boot_id), sequence=self._head()
-        )
+        self.id = registered.id
+        self._missed_since = registered.confirmed_seq
         self.supervisor = Supervisor(
             options.envoy,
             prepare=self._prepare,
             clock=services.clock,
             listeners=lambda: options.listeners,
-            may_drain=lambda pid: self.cutter.reaches(pid),  # noqa: PLW0108  the cutter is made below
+            may_drain=self.cutter.reaches,
             on_started=self._envoy_started,
             on_died=self._envoy_died,
         )
-        self.cutter = Cutter(self.supervisor.envoy_pids, clock=services.clock, mechanism=options.mechanism)
         self._ending = ending = Ending(services, self.id, self.connections, self.cutter, later=self._news.set)
         gate = PolicyGate()
         certificates = ServerCertificates(services, self.id, options.folder / "keys" / "server")
@@ -146,6 +162,7 @@ class Gateway:
             certificates=certificates,
             gate=gate,
             validator=Validator(options.envoy.binary, folder=options.folder),
+            last_published=LastPublished(options.folder / "published"),
             admin=lambda: running.admin if (running := self.supervisor.running) else None,
             published=self._news.set,
             followed=lambda: self.follower.seq,
@@ -205,6 +222,7 @@ class Gateway:
             self.supervisor.start()
         except BaseException:
             self.stop()
+            self._withdraw()
             raise
         self.publishing.request(self._head())
         for name, work in (
@@ -247,6 +265,13 @@ class Gateway:
                 deregister_gateway(self._services, self.id)
             except (DoorwardError, OSError) as error:
                 _log.error("the stop could not be recorded", why=str(error))
+
+    def _withdraw(self) -> None:
+        """Take the registration of a start that failed back."""
+        try:
+            withdraw_registration(self._services, self.id, self._former)
+        except DoorwardError as error:  # it counts as away after a while
+            _log.error("the registration could not be taken back", code=error.code)
 
     def trouble(self) -> list[str]:
         """Return what is wrong, a sentence each; empty where all is well."""

@@ -1,13 +1,21 @@
-"""The policy gate: which revision Envoy enforces, and waiting for the one that a judgement rests on.
+"""The policy gate: which policy Envoy enforces for each application, and waiting for the one judged by.
 
-Not here: publishing. Between the commit of a new policy and Envoy's confirmation lie some
-hundred milliseconds. A connection judged by the new policy must not run under the old rules, so its
-answer waits here until the new rules are in force, or is refused.
+Not here: publishing. Between the commit of a new policy and Envoy's confirmation lie some hundred
+milliseconds, or, where Envoy refuses it, as long as it takes to mend it. A connection judged by the
+new policy must not run under other rules. So its answer waits here until Envoy enforces for its
+application exactly the policy that the judgement rests on, or is refused.
+
+Two revisions that say the same about an application are one policy for it: whatever is refused about
+one application shuts none of the others. While files are exchanged, only what is the same before and
+after counts as enforced; where it is not known how an exchange ended, that stays so.
 """
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
+
+from doorward.policy.model import AppPolicy
 
 
 class PolicyGate:
@@ -16,6 +24,9 @@ class PolicyGate:
     def __init__(self) -> None:
         self._condition = threading.Condition()
         self._revision = -1
+        self._refused = -1
+        self._enforced: dict[str, AppPolicy] = {}
+        self._before: dict[str, AppPolicy] = {}
 
     @property
     def revision(self) -> int:
@@ -23,14 +34,54 @@ class PolicyGate:
         with self._condition:
             return self._revision
 
-    def open(self, revision: int) -> None:
-        """Note that Envoy enforces this revision, and let the waiting ones go on."""
+    def open(self, revision: int, policies: Mapping[str, AppPolicy]) -> None:
+        """Note what Envoy enforces, and let the waiting ones go on.
+
+        Args:
+            revision: of the document.
+            policies: application id to its policy in that revision.
+        """
         with self._condition:
-            self._revision = revision
+            self._revision, self._refused = revision, -1
+            self._enforced = self._before = dict(policies)
             self._condition.notify_all()
 
-    def wait(self, revision: int, timeout_seconds: float) -> bool:
-        """Return True once exactly this revision is in force; False when the time is over or it was passed."""
+    def move(self, policies: Mapping[str, AppPolicy]) -> None:
+        """Note that Envoy is about to be told this: until `open` or `stay`, only what is equal counts."""
         with self._condition:
-            self._condition.wait_for(lambda: self._revision >= revision, timeout_seconds)
-            return self._revision == revision
+            self._before = self._enforced
+            self._enforced = {one: app for one, app in self._enforced.items() if app == policies.get(one)}
+
+    def stay(self) -> None:
+        """Note that what counted before `move` is in force still, for certain."""
+        with self._condition:
+            self._enforced = self._before
+            self._condition.notify_all()
+
+    def refuse(self, revision: int) -> None:
+        """Note that Envoy will not enforce this revision: nobody need wait for it."""
+        with self._condition:
+            self._refused = revision
+            self._condition.notify_all()
+
+    def wait(self, revision: int, application_id: str, policy: AppPolicy, timeout_seconds: float) -> bool:
+        """Return True once Envoy enforces just this policy; False when time is over or it never will.
+
+        Args:
+            revision: by which was judged. Once a newer one is in force the answer is False: judge again.
+            application_id: of the connection.
+            policy: the application's, in that revision.
+            timeout_seconds: how long to wait at most.
+        """
+        with self._condition:
+            self._condition.wait_for(
+                lambda: self._enforces(application_id, policy) or self._will_not(revision), timeout_seconds
+            )
+            return self._revision <= revision and self._enforces(application_id, policy)
+
+    def _will_not(self, revision: int) -> bool:
+        return self._revision > revision or self._refused >= revision
+
+    def _enforces(self, application_id: str, policy: AppPolicy) -> bool:
+        known = self._enforced.get(application_id)
+        return known is policy or known == policy

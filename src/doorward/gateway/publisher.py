@@ -86,6 +86,12 @@ class Publisher:
         self._lock = threading.Lock()
         self._files: dict[str, ResourceFile] = {}
         self._clusters: tuple[Resource, ...] = ()
+        self._certain = True
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether what Envoy enforces is known: False after an exchange that it neither took nor took back."""
+        return self._certain
 
     def prepare(self, resources: Resources, *, node: str, folder: Path) -> Path:
         """Write everything for an Envoy that is about to start, its bootstrap included.
@@ -128,16 +134,19 @@ class Publisher:
         Raises:
             ConfigurationError: Envoy would refuse it (`envoy-refused-configuration`); nothing was written.
             Unavailable: it could not be checked or written (`envoy-check-failed`), or Envoy did not
-                take it, and the former configuration is in force again (`gateway:rolled-back`).
+                take it, and the former configuration is in force again (`publication-rolled-back`).
         """
         with self._lock:
             began = self._clock.monotonic()
             files = resources.files()
-            changed = [one for one in files if self._files.get(one.name) != one]
+            # Where it is not known what Envoy enforces, everything is written and confirmed anew.
+            changed = [one for one in files if not self._certain or self._files.get(one.name) != one]
             gone = set(self._files) - {one.name for one in files}
             if changed or gone:
                 self._validator.check(static_rendering(resources))
+                self._certain = False
                 self._bring_into_force(resources, changed, gone, admin)
+                self._certain = True
             return Published(
                 version=resources.version,
                 changed=(*(one.name for one in changed), *sorted(gone)),
@@ -216,6 +225,7 @@ class Publisher:
                 confirmed = False
                 with suppress(Unavailable):
                     self._folder.write(batch)
+        self._certain = confirmed
         if confirmed:
             outcome = "the former configuration is in force"
         elif all(self._folder.holds(one) for one in self._files.values()):
@@ -223,7 +233,7 @@ class Publisher:
         else:
             outcome = "the former files could not be put back; Envoy keeps what it has in memory"
         return Unavailable(
-            "gateway:rolled-back",
+            "publication-rolled-back",
             f"{fault}; {outcome}",
             hint="it is tried again; Envoy's own log says why it refused",
         )

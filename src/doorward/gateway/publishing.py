@@ -12,28 +12,28 @@ The steps of a publication (the order of `enforcement.transition`):
 4. compile, with aliases for connections that lost nothing but whose ids changed;
 5. publish, and open the gate for judgements by this revision; only then delete keys that nothing names;
 6. end whoever deserves more than it can show; and, later, whoever lives by an alias.
+
+A revision that is refused leaves the former one in force. An Envoy that starts meanwhile is given the
+newest revision if that can be, and otherwise the one that was last confirmed, so that a refusal is no
+outage at the next restart. New connections are judged by the newest revision throughout: the gate lets
+them in where both revisions say the same about their application, and nowhere else.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
 import structlog
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
 
 from doorward.audit.events import EventType, printable
 from doorward.authority.journal import write_event
-from doorward.authority.policies import current_document
-from doorward.authority.records import AuthorityKind
 from doorward.authority.services import Services
-from doorward.authority.standing import require_tenant
 from doorward.core.entities import TENANT
-from doorward.core.errors import DoorwardError, Unavailable
+from doorward.core.errors import ConfigurationError, DoorwardError, Unavailable
 from doorward.enforcement.envoy.resources import Resources, build_resources
 from doorward.enforcement.plan import (
     EnrolmentDoor,
@@ -44,20 +44,20 @@ from doorward.enforcement.plan import (
     SocketAddress,
     build_plan,
 )
-from doorward.enforcement.transition import HeldConnection, aliases_for, rule_ids, standing_of
+from doorward.enforcement.transition import HeldConnection, aliases_for, standing_of
 from doorward.gateway.authorities import Authorities
 from doorward.gateway.connections import Connections, LiveConnection
 from doorward.gateway.ending import Ending, EndReason
 from doorward.gateway.epochs import epoch_of
 from doorward.gateway.gate import PolicyGate
-from doorward.gateway.publisher import Admin, Publisher
+from doorward.gateway.ground import ENROL_PURPOSE, Ground, read_former_ground, read_ground
+from doorward.gateway.last_published import LastPublished
+from doorward.gateway.publisher import Admin, Published, Publisher
 from doorward.gateway.server_certificates import ServerCertificates
 from doorward.gateway.validation import Validator
 from doorward.gateway.watches import check_watches, watch_limit
 from doorward.policy.decision import ConnectionAuthority
-from doorward.policy.model import Document
 
-ENROL_PURPOSE = "enrol"
 PATIENCE_SECONDS = 1.5
 """How long a publication waits for ordered certificates before it goes on with the doors that have one.
 
@@ -92,25 +92,14 @@ class DoorSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Ground:
-    """What a publication rests on, as of one number of the change sequence."""
-
-    seq: int
-    revision: int
-    document: Document
-    ids: Mapping[str, str]
-    trust_domain: str
-    trust: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class _Compiled:
-    """What is to be published; `purposes` have or wait for a certificate, `missing` ones have none yet."""
+    """What is to be published; `purposes` have or wait for a certificate, `missing` are hosts without one yet."""
 
     resources: Resources
     aliases: Mapping[str, frozenset[str]]
+    certificates: tuple[ServerCertificate, ...]
     purposes: frozenset[str]
-    missing: tuple[str, ...]
+    missing: Mapping[str, tuple[str, ...]]
 
 
 class Publishing:
@@ -125,6 +114,7 @@ class Publishing:
         certificates: the gateway's server certificates.
         gate: opened with each publication.
         validator: asks the real Envoy whether it would take a configuration.
+        last_published: what a start falls back to.
         admin: the admin interface of the running Envoy, None while none runs.
         published: called when a publication is in force.
         followed: the number of the change sequence that the follower has acted on.
@@ -141,6 +131,7 @@ class Publishing:
         certificates: ServerCertificates,
         gate: PolicyGate,
         validator: Validator,
+        last_published: LastPublished,
         admin: Callable[[], Admin | None],
         published: Callable[[], None],
         followed: Callable[[], int],
@@ -153,6 +144,7 @@ class Publishing:
         self._gate = gate
         self._settings = settings
         self._validator = validator
+        self._last_published = last_published
         self._admin = admin
         self._published = published
         self._followed = followed
@@ -201,28 +193,45 @@ class Publishing:
     def prepare(self, folder: Path, stop: threading.Event) -> Path:
         """Make the files of a fresh Envoy in its own folder; return its bootstrap.
 
-        An Envoy that drains keeps the files it has: connections that live on there lost nothing, and
+        They say what is newest, or where that is refused what was last confirmed. An Envoy that drains keeps the files it has: connections that live on there lost nothing, and
         those that lose something are cut, whatever its rules say. Waits for the first certificate.
 
         Raises:
             Unavailable: `no-server-certificate` where none came before `stop` was set.
+            ConfigurationError: the newest revision is refused, and there is none to fall back to.
         """
         with self._working:
             self._xds, self._epoch = folder / "xds", epoch_of(folder) or 0
-            publisher = Publisher(self._xds, validator=self._validator, clock=self._services.clock)
-            said = False
-            while (compiled := self._compile(ground := self._read_ground())) is None:
-                if not said:
-                    _log.warning(
-                        "waiting for the first server certificate", hint="is `doorward serve` running?"
-                    )
-                    said = True
-                if stop.wait(0.1):
-                    raise _no_certificate()
-            bootstrap = publisher.prepare(compiled.resources, node=self._gateway_id, folder=folder)
-            self._publisher = publisher
+            try:
+                ground, compiled, bootstrap = self._prepare(lambda: read_ground(self._services), folder, stop)
+            except ConfigurationError as error:
+                newest = read_ground(self._services)
+                former = read_former_ground(self._services, newest, self._last_published.number())
+                if former is None:
+                    raise
+                _, _, bootstrap = self._prepare(lambda: former, folder, stop)
+                with self._condition:
+                    self._names = former.names
+                self._gate.open(former.revision, former.policies)
+                self._refused(newest.revision, error)
+                return bootstrap
             self._finished(ground, compiled)
             return bootstrap
+
+    def _prepare(
+        self, read: Callable[[], Ground], folder: Path, stop: threading.Event
+    ) -> tuple[Ground, _Compiled, Path]:
+        publisher = Publisher(self._xds, validator=self._validator, clock=self._services.clock)
+        said = False
+        while (compiled := self._compile(ground := read())) is None:
+            if not said:
+                _log.warning("waiting for the first server certificate", hint="is `doorward serve` running?")
+                said = True
+            if stop.wait(0.1):
+                raise _no_certificate()
+        bootstrap = publisher.prepare(compiled.resources, node=self._gateway_id, folder=folder)
+        self._publisher = publisher
+        return ground, compiled, bootstrap
 
     def run(self, stop: threading.Event) -> None:
         """Publish whenever something asks for it, until `stop` is set."""
@@ -261,14 +270,21 @@ class Publishing:
     def _publish(self) -> float:
         if self._publisher is None:
             return RETRY_SECONDS  # no Envoy was prepared yet
-        ground = self._read_ground()
+        ground = read_ground(self._services)
         self._await_follower(ground.seq)
         self._end_overreaching(ground)
-        compiled = self._compile(ground)
-        if compiled is None:
-            raise _no_certificate()
-        published = self._publisher.publish(compiled.resources, self._admin())
+        try:
+            compiled = self._compile(ground)
+            if compiled is None:
+                raise _no_certificate()
+            published = self._exchange(self._publisher, ground, compiled)
+        except ConfigurationError as error:
+            self._refused(ground.revision, error)
+            self._publisher.repair(self._admin())
+            return RETRY_SECONDS
         self._publisher.repair(self._admin())
+        if self._admin() is not None:
+            self._last_published.note(ground.revision)
         self._finished(ground, compiled)
         self._end_short(ground, compiled.aliases)
         if published.changed:  # last: new connections wait for the gate, not for this record
@@ -278,25 +294,46 @@ class Publishing:
             )
         return RETRY_SECONDS if compiled.missing else CHECK_SECONDS
 
-    def _finished(self, ground: _Ground, compiled: _Compiled) -> None:
-        self._certificates.forget_others(compiled.purposes)
-        names = {one: name for name, one in ground.ids.items()}
-        lacking = ", ".join(names.get(one, one) for one in compiled.missing)
+    def _exchange(self, publisher: Publisher, ground: Ground, compiled: _Compiled) -> Published:
+        """Step 5; while it lasts, and after it if it ended badly, only what stays the same is let in."""
+        self._gate.move(ground.policies)
+        try:
+            return publisher.publish(compiled.resources, self._admin())
+        except BaseException:
+            if publisher.is_certain:
+                self._gate.stay()
+            raise
+
+    def _finished(self, ground: Ground, compiled: _Compiled) -> None:
+        self._certificates.forget_others(compiled.purposes, compiled.certificates)
+        names = ground.names
+        lacking = ", ".join(_lacking(names.get(one, one), hosts) for one, hosts in compiled.missing.items())
         with self._condition:
             self._names = names
             self._asked = tuple(seq for seq in self._asked if seq > ground.seq)
             self._trouble = f"no server certificate was issued yet for: {lacking}" if lacking else ""
-        self._gate.open(ground.revision)
+        self._gate.open(ground.revision, ground.policies)
         self._published()
 
-    def _failed(self, error: DoorwardError) -> None:
+    def _refused(self, revision: int, error: ConfigurationError) -> None:
+        """Say that a revision cannot be in force before something is mended; it is tried again all the same."""
+        self._gate.refuse(revision)
+        self._failed(error, revision=revision)
+
+    def _failed(self, error: DoorwardError, *, revision: int | None = None) -> None:
+        said = error.detail
+        if revision is not None:
+            said = (
+                f"revision {revision} is refused, and what it changes admits nobody new; "
+                f"the rest is as in revision {self._gate.revision}: {error.detail}"
+            )
         _log.error(
             "the policy could not be published; the old one stays in force",
             code=error.code,
             detail=error.detail,
         )
         with self._condition:
-            repeated, self._trouble = self._trouble == error.detail, error.detail
+            repeated, self._trouble = self._trouble == said, said
         if not repeated:
             self._record(
                 EventType.GATEWAY_ROLLED_BACK,
@@ -321,24 +358,6 @@ class Publishing:
 
     # the steps
 
-    def _read_ground(self) -> _Ground:
-        """Step 1."""
-        with self._services.work.read() as books:
-            tenant = require_tenant(books)
-            document, revision = current_document(books)
-            return _Ground(
-                seq=books.changes.head(),
-                revision=revision,
-                document=document,
-                ids={one.name: one.id for one in books.applications.list()},
-                trust_domain=tenant.trust_domain,
-                trust=tuple(
-                    x509.load_der_x509_certificate(one.der).public_bytes(Encoding.PEM).decode("ascii")
-                    for one in books.authorities.list()
-                    if one.kind is AuthorityKind.ISSUING
-                ),
-            )
-
     def _await_follower(self, seq: int) -> None:
         limit = self._services.clock.monotonic() + FOLLOWER_SECONDS
         while self._followed() < seq:
@@ -347,11 +366,9 @@ class Publishing:
             with self._condition:
                 self._condition.wait(POLL_SECONDS)
 
-    def _compile(self, ground: _Ground) -> _Compiled | None:
+    def _compile(self, ground: Ground) -> _Compiled | None:
         """Steps 2 and 4; None while there is not a single certificate."""
-        enrol_host = f"enroll.{ground.trust_domain}"
-        wanted: dict[str, tuple[str, ...]] = {ENROL_PURPOSE: (enrol_host,)}
-        wanted |= {ground.ids[app.name]: app.hosts for app in ground.document.apps}
+        wanted = ground.wanted_hosts()
         ready = self._await_certificates(wanted)
         if not ready:
             return None
@@ -359,12 +376,12 @@ class Publishing:
         enrol = None
         if ENROL_PURPOSE in ready:
             enrol = EnrolmentDoor(
-                host=enrol_host,
+                host=wanted[ENROL_PURPOSE][0],
                 socket=self._settings.enrol_socket,
                 certificate=ready[ENROL_PURPOSE],
                 routes=self._settings.enrol_routes,
             )
-        by_id = {one: name for name, one in ground.ids.items()}
+        by_id = ground.names
         plan = build_plan(
             ground.document,
             tenant=TENANT,
@@ -386,8 +403,9 @@ class Publishing:
         return _Compiled(
             resources=build_resources(plan),
             aliases=aliases,
+            certificates=tuple(ready.values()),
             purposes=frozenset(wanted),
-            missing=tuple(sorted(wanted.keys() - ready.keys())),
+            missing=_missing(wanted, ready),
         )
 
     def _await_certificates(self, wanted: Mapping[str, tuple[str, ...]]) -> dict[str, ServerCertificate]:
@@ -396,13 +414,13 @@ class Publishing:
         while True:
             ready = self._certificates.ensure(wanted)
             left = limit - self._services.clock.monotonic()
-            if len(ready) == len(wanted) or left <= 0:
+            if not _missing(wanted, ready) or left <= 0:
                 return ready
             with self._condition:
                 self._condition.wait_for(lambda: self._certificates_moved, min(left, 0.05))
                 self._certificates_moved = False
 
-    def _held(self, ground: _Ground) -> list[HeldConnection]:
+    def _held(self, ground: Ground) -> list[HeldConnection]:
         """Return what each connection holds, and what it deserves by this very policy.
 
         What the registry keeps may be compared with another one already: changes can follow closely.
@@ -411,29 +429,39 @@ class Publishing:
         held = [_held(one, authorities.of(one)) for one in self._connections.all()]
         return held + [_held(one, None) for one in self._connections.condemned()]  # these deserve nothing
 
-    def _end_overreaching(self, ground: _Ground) -> None:
+    def _end_overreaching(self, ground: Ground) -> None:
         """Step 3."""
-        standing = standing_of(self._held(ground), tenant=TENANT, ids=self._rule_ids(ground))
+        standing = standing_of(self._held(ground), tenant=TENANT, ids=ground.rule_ids())
         self._end(standing.overreaching, EndReason.AUTHORITY_WITHDRAWN)
-
-    def _rule_ids(self, ground: _Ground) -> dict[str, frozenset[str]]:
-        return {
-            ground.ids[app.name]: rule_ids(app, TENANT, ground.ids[app.name]) for app in ground.document.apps
-        }
 
     def _end(self, keys: frozenset[int], reason: EndReason) -> None:
         found = (self._connections.get(key) for key in keys)
         self._ending.end([one for one in found if one is not None], reason)
 
-    def _end_short(self, ground: _Ground, aliases: Mapping[str, frozenset[str]]) -> None:
+    def _end_short(self, ground: Ground, aliases: Mapping[str, frozenset[str]]) -> None:
         """Step 6; `aliases` are those in force."""
-        ids = self._rule_ids(ground)
+        ids = ground.rule_ids()
         standing = standing_of(self._held(ground), tenant=TENANT, ids=ids, aliases=aliases)
         self._end(standing.short, EndReason.AUTHORITY_CHANGED)
         now = self._services.clock.monotonic()
         self._carried = {key: self._carried.get(key, now) for key in standing.carried}
         over = {key for key, since in self._carried.items() if now - since > CARRIED_LIFETIME.total_seconds()}
         self._end(frozenset(over), EndReason.AUTHORITY_CHANGED)
+
+
+def _missing(
+    wanted: Mapping[str, tuple[str, ...]], ready: Mapping[str, ServerCertificate]
+) -> dict[str, tuple[str, ...]]:
+    """Return the hosts of each purpose that no certificate names yet; a purpose without any is not in it."""
+    lacking = {
+        purpose: tuple(sorted(set(hosts).difference(ready[purpose].hosts if purpose in ready else ())))
+        for purpose, hosts in sorted(wanted.items())
+    }
+    return {purpose: hosts for purpose, hosts in lacking.items() if hosts}
+
+
+def _lacking(name: str, hosts: Collection[str]) -> str:
+    return f"{name} ({', '.join(hosts)})"
 
 
 def _no_certificate() -> Unavailable:

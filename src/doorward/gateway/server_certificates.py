@@ -1,17 +1,20 @@
 """The gateway's own TLS server certificates: ordered, fetched, renewed before they end.
 
 Not here: issuing (the issuing side fills orders) and showing them to Envoy (publishing). The key of
-each certificate is made here and never leaves this machine. Every certificate has a folder of its
+each certificate is made here and never leaves this machine. A pair is deleted only once nothing that
+is published names it: where the hosts of an application change, the old one serves those that it
+names until the new one is there. Every certificate has a folder of its
 own, named after its order, so that Envoy never reads half of an old pair and half of a new one:
 
-    keys/<purpose>/<order id>/key.pem      made first
-    keys/<purpose>/<order id>/chain.pem    there once the order is filled
+    keys/server/<purpose>/<order id>/key.pem      made first
+    keys/server/<purpose>/<order id>/chain.pem    there once the order is filled
 """
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -41,6 +44,24 @@ _RENEW_WITH_LEFT = 1 / 3
 _log = structlog.get_logger("doorward.certificates")
 
 
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """A chain and its key on disk: the hosts that it names, and its time."""
+
+    folder: Path
+    hosts: tuple[str, ...]
+    begin: datetime
+    end: datetime
+
+    def worth(self, wanted: tuple[str, ...]) -> tuple[bool, int, datetime]:
+        """Return what makes one pair better than another: just these hosts, more of them, a later end."""
+        return self.hosts == wanted, len(set(self.hosts).intersection(wanted)), self.end
+
+    def is_due(self, now: datetime) -> bool:
+        """Return whether it is time for the next one."""
+        return self.end - now < (self.end - self.begin) * _RENEW_WITH_LEFT
+
+
 class ServerCertificates:
     """Keeps one valid certificate for each purpose; used by one thread.
 
@@ -63,23 +84,33 @@ class ServerCertificates:
             wanted: purpose (`[a-z0-9_.:-]`) to the host names that its certificate must have.
 
         Returns:
-            Only the purposes that have a certificate now; the others follow when their order is filled.
+            Only the purposes that have a certificate now, which may lack some of the hosts (`hosts` of the
+            certificate says which it has); the others follow when their order is filled.
         """
         found = {
             purpose: self._ensure_one(purpose, tuple(sorted(hosts))) for purpose, hosts in wanted.items()
         }
         return {purpose: one for purpose, one in found.items() if one is not None}
 
-    def forget_others(self, purposes: Iterable[str]) -> None:
-        """Delete keys and chains of purposes that are no longer wanted."""
-        kept = set(purposes)
+    def forget_others(self, purposes: Iterable[str], used: Iterable[ServerCertificate]) -> None:
+        """Delete keys and chains that nothing names any more.
+
+        Args:
+            purposes: those that are wanted; orders of theirs that are not filled yet stay.
+            used: the certificates of what is in force.
+        """
+        kept, named = set(purposes), {one.name for one in used}
         for folder in self._folder.iterdir():
             if folder.is_dir() and folder.name not in kept:
                 shutil.rmtree(folder, ignore_errors=True)
+                continue
+            for pair in self._orders(folder.name):
+                if (pair / "chain.pem").exists() and _name(pair) not in named:
+                    shutil.rmtree(pair, ignore_errors=True)
 
     def _ensure_one(self, purpose: str, hosts: tuple[str, ...]) -> ServerCertificate | None:
         now = self._services.clock.now()
-        usable: tuple[datetime, datetime, Path] | None = None
+        usable: list[_Pair] = []
         waiting = False
         for folder in self._orders(purpose):
             if not (folder / "chain.pem").exists() and not self._collect(folder):
@@ -92,20 +123,19 @@ class ServerCertificates:
                 )
                 shutil.rmtree(folder)
                 continue
-            begin, end = leaf.not_valid_before_utc, leaf.not_valid_after_utc
-            if _hosts(leaf) != hosts or end <= now:
-                shutil.rmtree(folder)
-            elif usable is None or end > usable[1]:
-                usable = (begin, end, folder)
-        if not waiting and (usable is None or usable[1] - now < (usable[1] - usable[0]) * _RENEW_WITH_LEFT):
+            pair = _Pair(folder, _hosts(leaf), leaf.not_valid_before_utc, leaf.not_valid_after_utc)
+            if pair.end > now and not set(pair.hosts).isdisjoint(hosts):
+                usable.append(pair)
+        best = max(usable, key=lambda one: one.worth(hosts), default=None)
+        if not waiting and (best is None or best.hosts != hosts or best.is_due(now)):
             self._try_order(purpose, hosts)
-        if usable is None:
+        if best is None:
             return None
-        folder = usable[2]
         return ServerCertificate(
-            name=f"{purpose}-{folder.name}",
-            chain_path=str(folder / "chain.pem"),
-            key_path=str(folder / "key.pem"),
+            name=_name(best.folder),
+            chain_path=str(best.folder / "chain.pem"),
+            key_path=str(best.folder / "key.pem"),
+            hosts=best.hosts,
         )
 
     def _orders(self, purpose: str) -> list[Path]:
@@ -162,6 +192,10 @@ class ServerCertificates:
         )
         replace_file(folder / "chain.pem", pem, durable=True)
         return True
+
+
+def _name(pair: Path) -> str:
+    return f"{pair.parent.name}-{pair.name}"
 
 
 def _read_pair(folder: Path) -> x509.Certificate | None:

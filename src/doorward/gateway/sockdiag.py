@@ -80,7 +80,6 @@ class SocketFacts:
     state: TcpState
     local: Endpoint
     remote: Endpoint
-    uid: int
 
 
 class CutOutcome(Enum):
@@ -253,7 +252,7 @@ def _facts(answer: bytes) -> SocketFacts:
     if len(answer) < _ANSWER.size:
         raise OSError(errno.EBADMSG, "netlink answer cut short")
     entry = _ANSWER.unpack_from(answer)
-    family, state, sport, dport, source, target, interface, low, high, uid, inode = entry
+    family, state, sport, dport, source, target, interface, low, high, _, inode = entry
     if family == socket.AF_INET:
         source, target = source[:V4_BYTES], target[:V4_BYTES]
     else:
@@ -265,7 +264,6 @@ def _facts(answer: bytes) -> SocketFacts:
         _STATES.get(state, TcpState.CLOSE),  # a state that a later kernel invents carries nothing for us
         Endpoint(source, _PORT.unpack(sport)[0], scope),
         Endpoint(target, _PORT.unpack(dport)[0], scope),
-        uid,
     )
 
 

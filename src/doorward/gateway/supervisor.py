@@ -3,7 +3,7 @@
 Not here: what Envoy is told (publisher writes the files), and which connections end (cutter).
 
 Each run of Envoy is an *epoch* with a folder of its own, `FOLDER/000007/`: admin socket, logs, and
-`run.json` for people. Envoy is the leader of a session of its own: Ctrl-C in the terminal reaches
+`run.json`, which remembers the end of a drain. Envoy is the leader of a session of its own: Ctrl-C in the terminal reaches
 only us, and our death does not end it, so connections go on without us. Whoever starts next
 
 1. finds every Envoy of this folder by its command line, holds it by pidfd (a number can be reused),
@@ -224,14 +224,6 @@ class Supervisor:
                 run.process.send(signal.SIGTERM)
             for run in self._runs:
                 self._end(run)
-
-    def detach(self) -> None:
-        """Stop watching and let Envoy go on, for whoever starts next."""
-        self._end_watch()
-        with self._acting:
-            for run in self._runs:
-                run.process.close()
-            self._runs = ()
 
     def _launch(self) -> EnvoyRun:
         try:

@@ -14,7 +14,7 @@ import re
 
 from doorward.core.entities import PrincipalKind
 from doorward.core.errors import MalformedInput
-from doorward.core.names import parse_dns_name, parse_principal_name, parse_trust_domain
+from doorward.core.names import own_hosts, parse_dns_name, parse_principal_name, parse_trust_domain
 from doorward.core.sockets import LONGEST_SOCKET_PATH
 from doorward.policy.faults import FaultList, suggest
 from doorward.policy.model import (
@@ -31,9 +31,6 @@ from doorward.policy.model import (
 )
 from doorward.policy.paths import EVERY_PATH, PathPattern
 from doorward.policy.yaml_tree import Node, Scalar, Sequence
-
-RESERVED_LABELS = ("enroll", "portal")
-"""Hosts of ours below the trust domain (DESIGN 2.8): an application there would catch people's links."""
 
 _APP_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _METHOD = re.compile(r"[A-Z][A-Z0-9_-]{0,31}")
@@ -130,7 +127,7 @@ class DocumentReader:
             return "host-malformed", error.detail, error.hint
         if name != host:
             return "host-malformed", "hosts are lower case", f"write {name}"
-        if self._trust_domain and host in {f"{label}.{self._trust_domain}" for label in RESERVED_LABELS}:
+        if self._trust_domain and host in own_hosts(self._trust_domain):
             return "host-reserved", "this is Doorward's own host", "choose another host for the application"
         return None
 

@@ -21,6 +21,7 @@ from doorward.authority.inventory import root_certificate
 from doorward.authority.records import TenantRecord
 from doorward.authority.services import Services
 from doorward.core.errors import DoorwardError, IntegrityError, NotFound, Unavailable
+from doorward.core.names import enrolment_host
 from doorward.core.ports import KeyKind, KeyStore
 from doorward.runtime.doorbell import FolderBell
 from doorward.runtime.layout import Layout
@@ -310,7 +311,7 @@ class Installation:
         return render_link(Link(host=host, port=port, token=token, root_sha256=pin))
 
     def _enrolment_place(self) -> tuple[str, int]:
-        return f"enroll.{self.tenant().trust_domain}", self.settings.public_port
+        return enrolment_host(self.tenant().trust_domain), self.settings.public_port
 
     def close(self) -> None:
         """Close the database; it is opened again when it is asked for."""

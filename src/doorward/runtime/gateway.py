@@ -86,7 +86,11 @@ def build_options(
             enrol_socket=str(layout.enrol_socket),
             enrol_routes=ENROL_ROUTES,
             log_file=str(layout.gateway / "log" / "access.log"),
-            limits=Limits(connection_lifetime=settings.connection_lifetime),
+            limits=Limits(
+                connections=settings.max_connections,
+                connections_per_source=settings.max_connections_per_source,
+                connection_lifetime=settings.connection_lifetime,
+            ),
         ),
         envoy=EnvoyOptions(
             folder=layout.gateway / "envoy",

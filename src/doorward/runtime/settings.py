@@ -22,8 +22,10 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from doorward.authority.publication import parse_status_url
 from doorward.core.errors import ConfigurationError, DoorwardError, Fault
 from doorward.core.names import parse_principal_name, parse_trust_domain
+from doorward.enforcement.plan import CONNECTIONS, CONNECTIONS_PER_SOURCE
 
 HIGHEST_PORT = 65535
+MOST_CONNECTIONS = 1_000_000
 LONGEST_STALENESS = timedelta(seconds=5)
 """A gateway that was not heard of for 15 s counts as one that admits nobody (`authority.gateways`)."""
 
@@ -128,6 +130,18 @@ class Settings(BaseModel):
         ge=timedelta(minutes=1),
         le=timedelta(days=30),
         description="Longest life of one connection; the certificate's end may come first.",
+    )
+    max_connections: int = Field(
+        default=CONNECTIONS,
+        ge=100,
+        le=MOST_CONNECTIONS,
+        description="How many connections the door holds in all; one application may have half of them.",
+    )
+    max_connections_per_source: int = Field(
+        default=CONNECTIONS_PER_SOURCE,
+        ge=1,
+        le=MOST_CONNECTIONS,
+        description="The same for one IPv4 address or IPv6 /64; behind a balancer, as many as max_connections.",
     )
     drain_time: Duration = Field(
         default=timedelta(seconds=30),

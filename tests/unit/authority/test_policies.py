@@ -10,7 +10,7 @@ from doorward.audit.events import EventType
 from doorward.authority import directory, policies
 from doorward.authority.records import ChangeKind
 from doorward.core.entities import Outcome, Reason
-from doorward.core.errors import ConfigurationError, IntegrityError, NotFound, RequestRefused
+from doorward.core.errors import ConfigurationError, Fault, IntegrityError, NotFound, RequestRefused
 from tests.support.world import DOCUMENT, OPERATOR, TRUST_DOMAIN, empty_world, found_world
 
 
@@ -98,15 +98,40 @@ def test_unreadable_document_changes_nothing(world):
     assert world.head() == before
 
 
-def test_foreign_trust_domain_and_own_hosts_are_faults(world):
-    """All faults are listed: another authority's document, and hosts that are Doorward's own."""
-    text = DOCUMENT.replace("trust_domain: corp.example", "trust_domain: other.example")
-    text = text.replace("payments.corp.example", "enroll.corp.example")
+def test_what_cannot_be_enforced_is_not_stored(world):
+    """A check of the caller's refuses before anything is stored, for every way to change the document."""
+
+    def refuse(document):
+        assert document.apps
+        raise ConfigurationError([Fault(code="watches-exhausted", message="too many doors")])
+
+    before = world.head()
+    for use_case in (
+        lambda: policies.apply_document(world.services, DOCUMENT, file="f", actor=OPERATOR, check=refuse),
+        lambda: policies.check_document(world.services, DOCUMENT, file="f", check=refuse),
+        lambda: policies.add_app(
+            world.services, "more", hosts=["m.corp.example"], upstream="http://127.0.0.1:1", actor=OPERATOR,
+            check=refuse,
+        ),
+    ):  # fmt: skip
+        with pytest.raises(ConfigurationError) as refusal:
+            use_case()
+        assert refusal.value.code == "watches-exhausted"
+    assert world.head() == before
+
+
+FOREIGN = DOCUMENT.replace("trust_domain: corp.example", "trust_domain: other.example")
+OWN_HOST = DOCUMENT.replace("payments.corp.example", "enroll.corp.example")
+
+
+@pytest.mark.parametrize(("text", "code"), [(FOREIGN, "trust-domain-other"), (OWN_HOST, "host-reserved")])
+def test_foreign_trust_domain_and_own_hosts_are_faults(world, text, code):
+    """Another authority's document is refused, and a host that is Doorward's own, whoever asks."""
     for use_case in (apply, lambda w, t: policies.check_document(w.services, t, file="apps.yaml"),
                      lambda w, t: policies.diff_document(w.services, t, file="apps.yaml")):  # fmt: skip
         with pytest.raises(ConfigurationError) as refusal:
             use_case(world, text)
-        assert [fault.code for fault in refusal.value.faults] == ["trust-domain-other", "host-reserved"]
+        assert [fault.code for fault in refusal.value.faults] == [code]
         assert {fault.file for fault in refusal.value.faults} == {"apps.yaml"}
 
 

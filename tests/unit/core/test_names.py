@@ -195,3 +195,10 @@ def test_a_general_name_of_a_kind_to_come_is_still_text():
         value = None
 
     assert names.render_general_name(Novel()) == "other:unknown"
+
+
+def test_our_own_hosts_are_below_the_trust_domain() -> None:
+    """The enrolment host is one of them, and no other trust domain's is."""
+    assert names.own_hosts("corp.example") == {"enroll.corp.example", "portal.corp.example"}
+    assert names.enrolment_host("corp.example") in names.own_hosts("corp.example")
+    assert names.enrolment_host("other.example") not in names.own_hosts("corp.example")

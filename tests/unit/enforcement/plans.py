@@ -20,7 +20,12 @@ from doorward.policy.paths import PathPattern
 
 UPSTREAM = HttpUpstream(host="127.0.0.1", port=9000)
 PATHS = RunPaths(authorizer_socket="/run/dw/authz.sock", log_file="/run/dw/access.log", xds="/run/dw/xds")
-CERTIFICATE = ServerCertificate(name="pay-1", chain_path="/run/dw/pay.pem", key_path="/run/dw/pay.key")
+CERTIFICATE = ServerCertificate(
+    name="pay-1",
+    chain_path="/run/dw/pay.pem",
+    key_path="/run/dw/pay.key",
+    hosts=("pay.test", "web.test", "www.test", "app.test"),
+)
 
 
 def term(
@@ -66,7 +71,7 @@ def small_plan(**changed: Any) -> GatewayPlan:
             host="enroll.test",
             socket="/run/dw/enrol.sock",
             certificate=ServerCertificate(
-                name="enrol-1", chain_path="/run/dw/e.pem", key_path="/run/dw/e.key"
+                name="enrol-1", chain_path="/run/dw/e.pem", key_path="/run/dw/e.key", hosts=("enroll.test",)
             ),
             routes=(OpenRoute(method="POST", path="/enrol"), OpenRoute(method="GET", path="/i/*")),
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -86,6 +87,13 @@ def test_an_application_without_a_certificate_waits() -> None:
     assert [one.id for one in plan_of(certificates={"web": CERTIFICATE}).doors] == ["app_web"]
 
 
+def test_a_host_that_the_certificate_lacks_waits_alone() -> None:
+    """A host that is new to an application takes nothing from the others, and no wrong certificate is shown."""
+    old = replace(CERTIFICATE, hosts=("web.test", "else.test"))
+    (web,) = plan_of(certificates={"web": old, "pay": replace(old, hosts=("else.test",))}).doors
+    assert web.hosts == ("web.test",)
+
+
 def test_certificates_are_listed_once() -> None:
     """A certificate that several doors share is one secret."""
     assert [one.name for one in small_plan().certificates] == ["enrol-1", "pay-1"]
@@ -136,7 +144,7 @@ def test_an_open_route_is_narrow(method: str, path: str) -> None:
         (RuleTerm, {"id": "g", "effect": Effect.ALLOW, "residual": Residual(), "accepted": ()}),
         (RuleTerm, {"id": "g", "effect": Effect.ALLOW, "residual": Residual(), "accepted": ("t", "g")}),
         (RuleTerm, {"id": "g,", "effect": Effect.ALLOW, "residual": Residual(), "accepted": ("g,",)}),
-        (ServerCertificate, {"name": "a/b", "chain_path": "/c", "key_path": "/k"}),
+        (ServerCertificate, {"name": "a/b", "chain_path": "/c", "key_path": "/k", "hosts": ("h",)}),
         (EnrolmentDoor, {"host": "e", "socket": "/s", "certificate": CERTIFICATE, "routes": ()}),
         (RunPaths, {"authorizer_socket": "relative", "log_file": "/l", "xds": "/x"}),
         (Limits, {"connections": 0}),

@@ -145,7 +145,7 @@ def test_what_the_database_refuses_does_not_block_the_others(world: World) -> No
 def test_a_stranger_is_on_record(world: World) -> None:
     """A socket that belongs to nobody leaves an event when it is cut, with its address as personal data."""
     ending = Ending(world.services, GATEWAY, registry(), FakeCutter())  # type: ignore[arg-type]
-    facts = SocketFacts(77, 9, TcpState.ESTABLISHED, LOCAL, parse_endpoint("198.51.100.7:4000"), 0)
+    facts = SocketFacts(77, 9, TcpState.ESTABLISHED, LOCAL, parse_endpoint("198.51.100.7:4000"))
     result = CutResult(cookie=77, mechanism=Mechanism.SOCK_DESTROY, outcome=CutOutcome.CUT, seconds=0.001)
     ending.note_stranger(facts, result)
     (event,) = world.events(EventType.CONNECTION_CUT)

@@ -5,32 +5,80 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 from doorward.gateway.gate import PolicyGate
+from doorward.policy.model import AppPolicy, HttpUpstream
+
+UP = HttpUpstream(host="127.0.0.1", port=9000)
+PAY = AppPolicy(name="pay", hosts=("pay.test",), upstream=UP)
+PAY_MOVED = AppPolicy(name="pay", hosts=("pay.test",), upstream=HttpUpstream(host="127.0.0.1", port=9001))
+WEB = AppPolicy(name="web", hosts=("web.test",), upstream=UP)
+
+
+def passes(gate: PolicyGate, revision: int, policy: AppPolicy = PAY, seconds: float = 0.0) -> bool:
+    """Whether a judgement by this policy may go on."""
+    return gate.wait(revision, policy.name, policy, seconds)
 
 
 def test_nothing_is_in_force_before_the_first_opening() -> None:
     """A fresh gate lets nobody pass, whatever the revision, also the empty one with number 0."""
     gate = PolicyGate()
     assert gate.revision == -1
-    assert not gate.wait(0, 0.0)
-    assert not gate.wait(1, 0.0)
+    assert not passes(gate, 0)
+    assert not passes(gate, 1)
 
 
-def test_exactly_the_revision_in_force_passes() -> None:
-    """An older judgement must be repeated and a newer one waits: only the same revision goes on."""
+def test_what_is_in_force_passes_and_nothing_older() -> None:
+    """An older judgement must be repeated; a newer one goes on only where it rests on the same policy."""
     gate = PolicyGate()
-    gate.open(3)
+    gate.open(3, {"pay": PAY})
     assert gate.revision == 3
-    assert gate.wait(3, 0.0)
-    assert not gate.wait(2, 10.0)
-    assert not gate.wait(4, 0.0)
+    assert passes(gate, 3)
+    assert not passes(gate, 2, seconds=10.0)
+    assert passes(gate, 4)
+    assert not passes(gate, 4, PAY_MOVED)
+    assert not passes(gate, 4, WEB)
+    assert not gate.wait(3, "other", PAY, 0.0)
 
 
 def test_whoever_waits_goes_on_when_the_gate_opens() -> None:
-    """Opening wakes those who wait: the same revision passes, one that was passed over does not."""
+    """Opening wakes those who wait: the same policy passes, one that was passed over does not."""
     gate = PolicyGate()
-    gate.open(1)
+    gate.open(1, {})
     with ThreadPoolExecutor(2) as pool:
-        same, passed = pool.submit(gate.wait, 3, 30.0), pool.submit(gate.wait, 2, 30.0)
-        gate.open(3)
+        same, passed = pool.submit(passes, gate, 3, PAY, 30.0), pool.submit(passes, gate, 2, PAY, 30.0)
+        gate.open(3, {"pay": PAY})
         assert same.result(10)
         assert not passed.result(10)
+
+
+def test_during_an_exchange_only_what_stays_the_same_passes() -> None:
+    """Neither the old policy nor the new one of an application counts until it is known which is in force."""
+    gate = PolicyGate()
+    gate.open(1, {"pay": PAY, "web": WEB})
+    gate.move({"pay": PAY_MOVED, "web": WEB})
+    assert passes(gate, 2, WEB)
+    assert not passes(gate, 2, PAY_MOVED)
+    assert not passes(gate, 3, PAY)
+    gate.stay()
+    assert passes(gate, 3, PAY)
+    gate.move({"pay": PAY_MOVED, "web": WEB})  # and this one ends badly
+    gate.move({"pay": PAY, "web": WEB})
+    gate.stay()
+    assert not passes(gate, 3, PAY)
+    gate.open(3, {"pay": PAY})
+    assert passes(gate, 3, PAY)
+
+
+def test_nobody_waits_for_a_revision_that_is_refused() -> None:
+    """What it changes is refused at once, what it does not change goes on, and the next one is waited for."""
+    gate = PolicyGate()
+    gate.open(1, {"pay": PAY, "web": WEB})
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(passes, gate, 2, PAY_MOVED, 30.0)
+        gate.refuse(2)
+        assert not waiting.result(10)
+    assert not passes(gate, 2, PAY_MOVED, 30.0)
+    assert passes(gate, 2, WEB)
+    with ThreadPoolExecutor(1) as pool:
+        mended = pool.submit(passes, gate, 3, PAY_MOVED, 30.0)
+        gate.open(3, {"pay": PAY_MOVED})
+        assert mended.result(10)

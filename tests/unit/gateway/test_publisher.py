@@ -229,7 +229,7 @@ def test_refused_or_late_is_rolled_back(bench: Bench, name: str, way: str) -> No
     wanted = bench.resources(doors=(NEW, EDITED, MOVED), trust=("other",))
     with pytest.raises(Unavailable) as caught:
         bench.publisher.publish(wanted, bench.envoy)
-    assert caught.value.code == "gateway:rolled-back"
+    assert caught.value.code == "publication-rolled-back"
     assert name in caught.value.detail
     assert "in force" in caught.value.detail
     assert bench.files() == before
@@ -264,7 +264,7 @@ def test_when_envoy_dies_the_former_files_are_back_unconfirmed(bench: Bench) -> 
     bench.while_waiting = lambda: setattr(bench.envoy, "dead", True)
     with pytest.raises(Unavailable) as caught:
         bench.publisher.publish(bench.resources(doors=(EDITED, SECOND)), bench.envoy)
-    assert caught.value.code == "gateway:rolled-back"
+    assert caught.value.code == "publication-rolled-back"
     assert "not confirmed" in caught.value.detail
     assert bench.files() == before
 
@@ -279,7 +279,7 @@ def test_a_full_disk_leaves_what_is_in_force(bench: Bench, monkeypatch: pytest.M
     monkeypatch.setattr(Path, "rename", full)
     with pytest.raises(Unavailable) as caught:
         bench.publisher.publish(bench.resources(doors=(EDITED, SECOND)), bench.envoy)
-    assert caught.value.code == "gateway:rolled-back"
+    assert caught.value.code == "publication-rolled-back"
     assert "No space left" in caught.value.detail
     assert before.items() <= bench.files().items()
 

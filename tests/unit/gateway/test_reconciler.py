@@ -8,7 +8,7 @@ LOCAL = parse_endpoint("192.0.2.1:443")
 def census(*cookies: int, registered: tuple[int, ...] = ()) -> Census:
     """A listing of established sockets with these cookies."""
     sockets = tuple(
-        SocketFacts(cookie, 1, TcpState.ESTABLISHED, LOCAL, parse_endpoint(f"192.0.2.2:{cookie}"), 0)
+        SocketFacts(cookie, 1, TcpState.ESTABLISHED, LOCAL, parse_endpoint(f"192.0.2.2:{cookie}"))
         for cookie in cookies
     )
     return Census(frozenset(cookies) | frozenset(registered), sockets)

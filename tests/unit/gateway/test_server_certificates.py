@@ -151,10 +151,11 @@ def test_it_is_renewed_before_it_ends(site: Site) -> None:
 
 
 def test_an_expired_one_is_deleted(site: Site) -> None:
-    """A certificate that has ended serves nobody, and its key goes."""
+    """A certificate that has ended serves nobody, and its key goes once nothing names it."""
     first = site.have()
     site.world.clock.present = leaf_of(first).not_valid_after_utc
     assert site.ensure() is None
+    site.certificates.forget_others(["payments"], [])
     assert not Path(first.key_path).exists()
     assert len(open_orders(site.world.services)) == 1
 
@@ -164,8 +165,29 @@ def test_other_hosts_need_another_certificate(site: Site) -> None:
     site.have()
     assert site.ensure(*SENSORS) is None
     assert site.fill() == 1
-    assert site.ensure(*SENSORS) is not None
-    assert len(site.orders()) == 1
+    second = site.ensure(*SENSORS)
+    assert second is not None
+    assert second.hosts == tuple(sorted(SENSORS))
+    site.certificates.forget_others(["payments"], [second])
+    assert [one.name for one in site.orders()] == [Path(second.key_path).parent.name]
+
+
+def test_the_old_certificate_serves_the_hosts_that_it_names(site: Site) -> None:
+    """A host that is added, or removed, takes nothing from the others while the new certificate is on order."""
+    first = site.have(SENSORS[0])
+    for hosts in (SENSORS, (SENSORS[0], *PAYMENTS)):
+        assert site.ensure(*hosts) == first
+        assert site.ensure(*hosts) == first
+        site.certificates.forget_others(["payments"], [first])
+    both = site.have(*SENSORS)
+    assert both.hosts == tuple(sorted(SENSORS))
+    assert site.ensure(SENSORS[0]) == first  # not forgotten yet, and just what is wanted
+    site.certificates.forget_others(["payments"], [both])
+    assert site.ensure(SENSORS[0]) == both
+    assert site.fill() == 1
+    alone = site.ensure(SENSORS[0])
+    assert alone is not None
+    assert alone.hosts == (SENSORS[0],)
 
 
 # what goes wrong
@@ -299,7 +321,8 @@ def test_what_is_no_longer_wanted_is_forgotten(site: Site) -> None:
     """Keys of applications that are gone are deleted, those of the others stay."""
     site.certificates.ensure({"payments": PAYMENTS, "sensors": SENSORS})
     site.fill()
-    site.certificates.ensure({"payments": PAYMENTS, "sensors": SENSORS})
+    found = site.certificates.ensure({"payments": PAYMENTS, "sensors": SENSORS})
     (site.folder / "note").write_text("not a folder")
-    site.certificates.forget_others(["payments"])
+    site.certificates.forget_others(["payments"], [found["payments"]])
+    assert site.ensure() == found["payments"]
     assert sorted(one.name for one in site.folder.iterdir()) == ["note", "payments"]

@@ -17,7 +17,7 @@ def facts(
     *, cookie: int = 5, state: TcpState = TcpState.ESTABLISHED, remote: Endpoint = REMOTE
 ) -> SocketFacts:
     """Facts of one connection."""
-    return SocketFacts(cookie, 1, state, LOCAL, remote, 0)
+    return SocketFacts(cookie, 1, state, LOCAL, remote)
 
 
 def answer(family: int, state: int, source: bytes, target: bytes, *, inode: int = 9) -> bytes:
@@ -85,7 +85,7 @@ def test_a_kernel_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_answers_are_read() -> None:
     """Families, mapped addresses, scopes, cookies of 64 bits and unknown states are understood."""
     four = sockdiag._facts(answer(2, 1, b"\xc0\0\2\1", b"\xc6\x33\x64\7"))
-    assert four == SocketFacts((1 << 32) | 7, 9, TcpState.ESTABLISHED, LOCAL, REMOTE, 33)
+    assert four == SocketFacts((1 << 32) | 7, 9, TcpState.ESTABLISHED, LOCAL, REMOTE)
     mapped = b"\0" * 10 + b"\xff\xff"
     assert sockdiag._facts(answer(10, 1, mapped + b"\xc0\0\2\1", mapped + b"\xc6\x33\x64\7")) == four
     six = sockdiag._facts(answer(10, 99, b"\xfe\x80" + b"\0" * 14, b"\xfe\x80" + b"\0" * 13 + b"\1"))

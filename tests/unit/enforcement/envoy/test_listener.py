@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from doorward.enforcement.envoy.bootstrap import build_base
 from doorward.enforcement.envoy.listener import build_listener
 from doorward.enforcement.envoy.names import JUDGED, Asked, Fact
-from doorward.enforcement.plan import SocketAddress
-from tests.unit.enforcement.plans import every, small_plan
+from doorward.enforcement.plan import Limits, SocketAddress
+from doorward.gateway.connections import Connections
+from tests.unit.enforcement.plans import PATHS, every, small_plan
 
 LISTENER = build_listener(small_plan(epoch=7))
 CHAINS = {one["name"]: one for one in LISTENER["filter_chains"]}
@@ -80,6 +82,20 @@ def test_limits_are_stated() -> None:
     limits = small_plan().limits
     assert config_of("app_pay", 0)["max_connections"] == limits.connections_per_door
     assert config_of("doorward_enrol", 0)["max_connections"] == limits.enrol_connections
+
+
+def test_the_doors_bounds_are_one_set_of_figures() -> None:
+    """The stampede of 50,000 clients fits one application; Envoy and the registry count by the same figure."""
+    assert Limits().connections_per_door >= 50_000
+    assert Limits(connections=101).connections_per_door == 50
+    assert Limits(connections=1).connections_per_door == 1
+    (monitor,) = build_base(PATHS, Limits(connections=101))["overload_manager"]["resource_monitors"]
+    assert monitor["typed_config"]["max_active_downstream_connections"] == 101
+    registry = Connections()
+    assert (registry._max_total, registry._max_per_source) == (
+        Limits().connections,
+        Limits().connections_per_source,
+    )
 
 
 def test_further_addresses_share_the_chains() -> None:

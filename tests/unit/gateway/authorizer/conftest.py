@@ -26,6 +26,7 @@ from doorward.gateway.authorizer import (
 from doorward.gateway.connections import Connections
 from doorward.gateway.endpoints import Endpoint, parse_endpoint
 from doorward.gateway.gate import PolicyGate
+from doorward.gateway.ground import read_ground
 from doorward.gateway.sockdiag import SocketFacts, TcpState
 from tests.support.ports import PlainKeys
 from tests.support.world import Held, World, found_world
@@ -93,6 +94,11 @@ class Place:
         self.record_does()
         self.recorded.append(event)
 
+    def in_force(self) -> None:
+        """Have Envoy enforce what is newest."""
+        ground = read_ground(self.world.services)
+        self.gate.open(ground.revision, ground.policies)
+
     def name_of(self, application_id: str) -> str:
         with self.world.work.read() as books:
             return next(one.name for one in books.applications.list() if one.id == application_id)
@@ -122,16 +128,16 @@ def url_pem(der: bytes) -> str:
 def place() -> Place:
     """A world with one open socket, its policy in force."""
     world = found_world()
-    gate = PolicyGate()
-    gate.open(1)
-    facts = SocketFacts(COOKIE, 9, TcpState.ESTABLISHED, LOCAL, REMOTE, 0)
-    return Place(
+    facts = SocketFacts(COOKIE, 9, TcpState.ESTABLISHED, LOCAL, REMOTE)
+    made = Place(
         world=world,
         connections=Connections(sequence=world.head()),
-        gate=gate,
+        gate=PolicyGate(),
         decider=Interrupted(AccessDecider(world.services)),
         sockets={(LOCAL, REMOTE): facts},
     )
+    made.in_force()
+    return made
 
 
 @pytest.fixture(autouse=True)

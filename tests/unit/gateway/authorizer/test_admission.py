@@ -149,7 +149,7 @@ def test_a_socket_unknown_to_the_kernel_is_refused(place: Place) -> None:
 def test_a_socket_that_is_not_established_is_refused(place: Place, state: TcpState) -> None:
     """Only an established connection is let in."""
     place.sockets = {
-        ends: SocketFacts(facts.cookie, facts.inode, state, *ends, 0) for ends, facts in place.sockets.items()
+        ends: SocketFacts(facts.cookie, facts.inode, state, *ends) for ends, facts in place.sockets.items()
     }
     refused(place, place.check(place.world.issue("alice")), "connection-gone")
 
@@ -207,5 +207,5 @@ def test_too_many_grants_are_refused(place: Place) -> None:
         f"    upstream: http://127.0.0.1:9000\n    rules:\n{rules}"
     )
     policies.apply_document(place.world.services, text, file="many.yaml", actor="os:1000")
-    place.gate.open(2)
+    place.in_force()
     refused(place, place.check(place.world.issue("alice")), "grants-too-large")

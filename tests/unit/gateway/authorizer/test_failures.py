@@ -123,7 +123,7 @@ def test_a_judgement_by_a_policy_that_was_passed_is_repeated(place: Place) -> No
             "groups: [tellers]", "groups: [nobody]"
         )
         policies.apply_document(place.world.services, narrowed, file="narrow.yaml", actor="os:1000")
-        place.gate.open(2)
+        place.in_force()
 
     place.decider.afterwards = iter([narrow])
     refused(place, place.check(alice), "no-rule-matched")
@@ -134,7 +134,7 @@ def test_the_answer_waits_for_envoy(place: Place, monkeypatch: pytest.MonkeyPatc
     """A connection judged by a policy that is being published is answered once it is in force."""
     monkeypatch.setattr(module, "GATE_SECONDS", 10.0)
     place.gate = PolicyGate()
-    opener = threading.Thread(target=lambda: place.gate.open(1))
+    opener = threading.Thread(target=place.in_force)
     place.decider.afterwards = iter([opener.start])
     assert place.check(place.world.issue("alice")).facts is not None
     opener.join()

@@ -18,11 +18,9 @@ from doorward.gateway import publishing as module
 from doorward.gateway.connections import Connections
 from doorward.gateway.ending import Ending
 from doorward.gateway.gate import PolicyGate
-from doorward.gateway.publishing import (
-    ENROL_PURPOSE,
-    DoorSettings,
-    Publishing,
-)
+from doorward.gateway.ground import ENROL_PURPOSE
+from doorward.gateway.last_published import LastPublished
+from doorward.gateway.publishing import DoorSettings, Publishing
 from doorward.gateway.server_certificates import ServerCertificates
 from doorward.policy.decision import authority_of
 from tests.support.cutting import FakeCutter
@@ -144,6 +142,7 @@ def make_site(world: World, folder: Path) -> Site:
         certificates=certificates,
         gate=gate,
         validator=validator,  # type: ignore[arg-type]
+        last_published=LastPublished(folder / "published"),
         admin=lambda: site.envoy,
         published=lambda: site.story.append(f"published {gate.revision}"),
         followed=lambda: site.world.head() if site.followed is None else site.followed,

@@ -65,7 +65,7 @@ def test_what_envoy_rejects_is_rolled_back(site: Site) -> None:
     assert site.files() == before
     assert site.gate.revision == 1
     (event,) = site.events(EventType.GATEWAY_ROLLED_BACK)
-    assert event["reason"] == "gateway:rolled-back"
+    assert event["reason"] == "publication-rolled-back"
     site.envoy.rejecting = False
     assert site.publishing.step() == CHECK_SECONDS
     assert site.gate.revision == 2

@@ -1,0 +1,86 @@
+"""A revision that cannot be published, and an Envoy that dies meanwhile: the doors that were good open again."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import pytest
+
+from doorward.authority.policies import apply_document
+from doorward.gateway import publishing
+from doorward.gateway.watches import SPARE, watches_needed
+from tests.support.doorway import ACTOR, DOMAIN, Doorway, eventually, open_doorway
+
+HEAD = f"trust_domain: {DOMAIN}\napps:\n"
+
+
+def app(door: Doorway, name: str, group: str = "staff") -> str:
+    """One application of the document."""
+    return (
+        f"  {name}:\n    hosts: [{name}.{DOMAIN}]\n    upstream: http://127.0.0.1:{door.upstream.port}\n"
+        f"    rules:\n      - {{allow: {{groups: [{group}]}}}}\n"
+    )
+
+
+def kill_envoy(door: Doorway) -> None:
+    """End the running Envoy the hard way, and wait for its successor."""
+    run = door.gateway.supervisor.running
+    assert run is not None
+    os.kill(run.pid, signal.SIGKILL)
+    assert eventually(lambda: door.gateway.supervisor.epoch not in (0, run.epoch), 10)
+    assert eventually(lambda: door.gateway.supervisor.running is not None, 10)
+
+
+def trouble(door: Doorway) -> str:
+    """What status would say."""
+    return " ".join(door.gateway.trouble())
+
+
+@pytest.mark.parametrize("refuser", ["room", "envoy"])
+def test_a_refused_revision_is_no_outage_at_the_next_restart(
+    refuser: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unchanged applications go on, before and after Envoy dies; changed ones admit nobody until it is mended."""
+    with open_doorway() as door:
+        door.apply_document(HEAD + app(door, "app") + app(door, "pay"))
+        alice = door.person("alice", "staff")
+        bob = door.person("bob", "other")
+        assert door.get(alice, "/").status == door.get(alice, "/", app="pay").status == 200
+        if refuser == "room":
+            monkeypatch.setattr(publishing, "watch_limit", lambda: 2 * watches_needed(3) + SPARE)
+        else:
+            monkeypatch.setattr(door.gateway.publishing, "_compile", _spoilt(door.gateway.publishing, "more"))
+        text = HEAD + app(door, "app") + app(door, "pay", group="other") + app(door, "more")
+        apply_document(door.services, text, file="refused.yaml", actor=ACTOR)
+        assert eventually(lambda: "is refused" in trouble(door), 10)
+        for _ in range(2):
+            assert door.get(alice, "/").status == 200
+            began = time.monotonic()
+            for who in (alice, bob):  # by the old revision alice might, by the new one bob
+                with pytest.raises(OSError):
+                    door.get(who, "/", app="pay")
+            with pytest.raises(OSError):
+                door.get(bob, "/")
+            assert time.monotonic() - began < 2  # nobody waits for what will not come
+            kill_envoy(door)
+            assert "is refused" in trouble(door)
+        monkeypatch.undo()
+        assert eventually(lambda: not door.gateway.trouble(), 15), trouble(door)
+        assert door.get(bob, "/", app="pay").status == door.get(alice, "/").status == 200
+        with pytest.raises(OSError):
+            door.get(alice, "/", app="pay")
+
+
+def _spoilt(one: publishing.Publishing, host: str) -> object:
+    """Have the configuration of a document that names a host hold something that Envoy does not know."""
+    compile_ground = one._compile
+
+    def compile_spoilt(ground: publishing.Ground) -> object:
+        compiled = compile_ground(ground)
+        if compiled is not None and any(app.name == host for app in ground.document.apps):
+            compiled.resources.listeners[0]["no_such_field"] = 1
+        return compiled
+
+    return compile_spoilt

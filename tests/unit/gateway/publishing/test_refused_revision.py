@@ -1,0 +1,175 @@
+"""A revision that is refused: the doors that were good stay good, also over a restart, and no other opens."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from doorward.core.errors import ConfigurationError, DoorwardError, Unavailable
+from doorward.gateway import publishing as module
+from doorward.gateway.ground import read_ground
+from doorward.gateway.last_published import LastPublished
+from doorward.gateway.publishing import CHECK_SECONDS, RETRY_SECONDS
+from doorward.gateway.watches import SPARE, watches_needed
+from tests.support.world import DOCUMENT
+from tests.unit.gateway.publishing.conftest import Site
+
+CHANGED = DOCUMENT.replace("methods: [GET, HEAD]", "methods: [GET, HEAD, POST]")
+WIDER = f"{CHANGED}  more:\n    hosts: [more.corp.example]\n    upstream: http://127.0.0.1:9002\n"
+
+
+def room_for(monkeypatch: pytest.MonkeyPatch, chains: int) -> None:
+    """Let this user watch the files of so many filter chains."""
+    monkeypatch.setattr(module, "watch_limit", lambda: 2 * watches_needed(chains) + SPARE)
+
+
+def lets_in(site: Site, name: str) -> bool:
+    """Whether a judgement of now about an application may go on."""
+    newest = read_ground(site.world.services)
+    one = newest.ids[name]
+    return site.gate.wait(newest.revision, one, newest.policies[one], 0.0)
+
+
+@pytest.fixture
+def refused(site: Site, monkeypatch: pytest.MonkeyPatch) -> Site:
+    """Revision 1 in force and confirmed; revision 2 changes payments, adds an application, and is refused."""
+    assert site.publishing.step() == CHECK_SECONDS
+    room_for(monkeypatch, 3)
+    site.publishing.request(site.apply(WIDER))
+    site.stock()
+    assert site.publishing.step() == RETRY_SECONDS
+    return site
+
+
+def test_only_what_it_changes_admits_nobody_new(refused: Site) -> None:
+    """An application of which both revisions say the same is judged and admitted as before."""
+    assert refused.gate.revision == 1
+    assert lets_in(refused, "sensors")
+    assert not lets_in(refused, "payments")
+    assert not lets_in(refused, "more")
+    assert "revision 2 is refused" in refused.publishing.trouble()
+    assert "inotify" in refused.publishing.trouble()
+
+
+def test_an_envoy_that_starts_is_given_the_former_one(refused: Site) -> None:
+    """A restart meanwhile opens the same doors to the same people, and the refusal is still said."""
+    doors = refused.doors()
+    keys = sorted((refused.folder / "keys").rglob("key.pem"))
+    refused.prepare()
+    assert refused.doors() == doors
+    assert refused.gate.revision == 1
+    assert lets_in(refused, "sensors")
+    assert not lets_in(refused, "payments")
+    assert "revision 2 is refused" in refused.publishing.trouble()
+    assert refused.publishing.pending() is not None  # nobody is told that revision 2 is in force
+    assert refused.publishing.step() == RETRY_SECONDS
+    assert sorted((refused.folder / "keys").rglob("key.pem")) == keys
+    assert LastPublished(refused.folder / "published").number() == 1
+
+
+def test_it_comes_into_force_when_it_can(refused: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once there is room the refused revision is published, after a restart too."""
+    refused.prepare()
+    room_for(monkeypatch, 4)
+    assert refused.publishing.step() == CHECK_SECONDS
+    assert refused.gate.revision == 2
+    assert all(lets_in(refused, name) for name in ("sensors", "payments", "more"))
+    assert refused.publishing.trouble() == ""
+    assert refused.publishing.pending() is None
+
+
+def test_applications_that_are_gone_stay_gone(site: Site) -> None:
+    """What the refused revision removes has no door after a restart: taking away needs no consent of Envoy."""
+    site.publishing.step()
+    sensors, payments = (site.world.application_id(one) for one in ("sensors", "payments"))
+    site.validator.refusal = "no"
+    site.apply(DOCUMENT.split("  sensors:\n    hosts")[0])
+    assert site.publishing.step() == RETRY_SECONDS
+    answers = iter(["no", ""])
+    site.validator.before = lambda: setattr(site.validator, "refusal", next(answers))
+    site.prepare()
+    assert sensors not in site.doors()
+    assert site.doors() == {payments}
+
+
+@pytest.mark.parametrize("noted", ["", "2\n", "7\n", "-1", "x", "9" * 30])
+def test_without_a_former_one_no_envoy_starts(refused: Site, noted: str) -> None:
+    """Where nothing older is known to have been in force, a start says why it cannot be."""
+    (refused.folder / "published").write_text(noted)
+    with pytest.raises(ConfigurationError) as caught:
+        refused.prepare()
+    assert caught.value.code == "watches-exhausted"
+
+
+def test_an_exchange_that_ended_nobody_knows_how_opens_nothing_that_it_changed(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where Envoy neither took the new files nor confirmed the old ones, only unchanged applications go on."""
+    assert site.envoy is not None
+    site.publishing.step()
+    answer, calls = site.envoy.statistics, itertools.count()
+
+    def silent(_pattern: str = "") -> Mapping[str, int]:
+        if next(calls) == 0:  # before anything is written
+            return answer()
+        raise Unavailable("envoy-admin-unavailable", "no answer")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(site.envoy, "statistics", silent)
+        site.apply(CHANGED)
+        assert site.publishing.step() == RETRY_SECONDS
+    site.apply(DOCUMENT)  # back to what is believed to be in force
+    assert lets_in(site, "sensors")
+    assert not lets_in(site, "payments")
+    site.validator.checked.clear()
+    assert site.publishing.step() == CHECK_SECONDS
+    assert len(site.validator.checked) == 1  # not believed: written and confirmed anew
+    assert lets_in(site, "payments")
+
+
+def test_a_number_that_cannot_be_noted_holds_up_nothing(site: Site) -> None:
+    """Publishing goes on where the folder cannot be written."""
+    (site.folder / "published").mkdir()
+    assert site.publishing.step() == CHECK_SECONDS
+    assert site.gate.revision == 1
+    (site.folder / "published").rmdir()
+    assert site.publishing.step() == CHECK_SECONDS
+    assert LastPublished(site.folder / "published").number() == 1
+
+
+def test_a_new_host_takes_nothing_from_the_old_ones(site: Site) -> None:
+    """While nobody fills the order for the new host's certificate, the old hosts are served with the old one."""
+    assert site.envoy is not None
+    site.publishing.step()
+    two = DOCUMENT.replace(
+        "hosts: [payments.corp.example]", "hosts: [payments.corp.example, pay.corp.example]"
+    )
+    assert two != DOCUMENT
+    site.apply(two)
+    for _ in range(2):
+        assert site.publishing.step() == RETRY_SECONDS
+        listener = site.files()["lds.json"].decode()
+        assert '"payments.corp.example"' in listener
+        assert '"pay.corp.example"' not in listener
+        assert site.publishing.trouble().endswith("payments (pay.corp.example)")
+    assert site.gate.revision == 2
+    site.fill()
+    assert site.publishing.step() == CHECK_SECONDS
+    assert '"pay.corp.example"' in site.files()["lds.json"].decode()
+    payments = site.folder / "keys" / site.world.application_id("payments")
+    assert len(list(payments.iterdir())) == 1
+
+
+def test_the_thread_is_told_to_stop_while_it_waits_for_the_former_one(refused: Site, tmp_path: Path) -> None:
+    """A fallback without any certificate waits like any other start, and gives up like it."""
+    for one in (refused.folder / "keys").rglob("chain.pem"):
+        one.write_text("garbage")
+    stop = threading.Event()
+    stop.set()
+    with pytest.raises(DoorwardError) as caught:
+        refused.publishing.prepare(tmp_path / "other", stop)
+    assert caught.value.code == "no-server-certificate"
