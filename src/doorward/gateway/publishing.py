@@ -193,8 +193,9 @@ class Publishing:
     def prepare(self, folder: Path, stop: threading.Event) -> Path:
         """Make the files of a fresh Envoy in its own folder; return its bootstrap.
 
-        They say what is newest, or where that is refused what was last confirmed. An Envoy that drains keeps the files it has: connections that live on there lost nothing, and
-        those that lose something are cut, whatever its rules say. Waits for the first certificate.
+        They say what is newest, or where that is refused what was last confirmed. An Envoy that drains
+        keeps the files it has: connections that live on there lost nothing, and those that lose something
+        are cut, whatever its rules say. Waits for the first certificate.
 
         Raises:
             Unavailable: `no-server-certificate` where none came before `stop` was set.
