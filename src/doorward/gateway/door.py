@@ -59,6 +59,8 @@ from doorward.gateway.validation import Validator
 from doorward.wire.jose import render_jwk
 
 HEARTBEAT_SECONDS = 1.0
+LONGEST_TROUBLE = 500
+"""Characters of one sentence in the status: what Envoy says of a file is long, and its end tells most."""
 
 _log = structlog.get_logger("doorward.gateway")
 
@@ -337,7 +339,7 @@ class Gateway:
                 _log.exception("the heartbeat failed")
 
     def _status(self) -> str:
-        trouble = [one[:200] for one in self.trouble()]
+        trouble = [one[:LONGEST_TROUBLE] for one in self.trouble()]
         return json.dumps(
             {
                 "connections": len(self.connections),

@@ -248,7 +248,7 @@ def spoil(site: Site, hindered: str) -> None:
             passphrase.chmod(0o644)
         case "passphrase-unreadable":
             passphrase.unlink()
-        case "not-initialised":
+        case "keystore-missing":
             (site.data / "keys").rename(site.folder / "keys elsewhere")
         case _:
             (site.data / "keys" / keystore.HEADER).write_text("no header")
@@ -260,7 +260,7 @@ def spoil(site: Site, hindered: str) -> None:
         "passphrase-unreadable",
         "passphrase-wrong",
         "passphrase-file-open",
-        "not-initialised",
+        "keystore-missing",
         "keystore-damaged",
     ],
 )
