@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.ready
 
-.PHONY: help demo up test lint prove docs setup clean
+.PHONY: help demo up test lint prove bench docs setup clean
 .DEFAULT_GOAL := help
 
 help:
@@ -13,6 +13,7 @@ help:
 	@echo "make test   set up, then run the whole test suite"
 	@echo "make lint   style, types, import contracts, file sizes"
 	@echo "make prove  the long proofs: latencies over many tries, many generated policies"
+	@echo "make bench  measurements, as ratios to a peer in the same run"
 	@echo "make docs   write the generated reference pages anew"
 	@echo "make clean  remove what the above made"
 
@@ -38,6 +39,9 @@ lint: $(STAMP)
 
 prove: $(STAMP)
 	$(BIN)/python -m tools.checks prove
+
+bench: $(STAMP)
+	$(BIN)/python -m bench
 
 docs: $(STAMP)
 	$(BIN)/python -m tools.reference

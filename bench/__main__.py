@@ -1,0 +1,8 @@
+"""python -m bench: run every measurement and print its table."""
+
+from __future__ import annotations
+
+from bench import judge
+
+if __name__ == "__main__":
+    judge.main()
