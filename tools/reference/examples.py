@@ -65,7 +65,7 @@ EXITS = {
     "diff": "1 where there is a difference.",
     "policy check": "2 where the document has faults.",
     "policy explain": "1 where the request would be refused.",
-    "audit verify": "4 where anything was altered; the first fault is named.",
+    "audit verify": "4 where anything was altered or the signature is gone; 3 where nothing was signed yet.",
     "apply": "2 where the document has faults (nothing changes); 3 where a gateway that is alive does not confirm.",
     "cert revoke": "3 where a gateway that is alive does not confirm. The revocation is stored all the same.",
 }

@@ -7,7 +7,8 @@ Not here: the checks that a log and an export share (`judging`).
 
 Every line is canonical JSON, so the leaf's bytes are the text between `"leaf":` and `,"number"`, and
 no two readers see two contents in one line. `open` holds the personal values that the exporter was
-allowed to hand out. The checkpoint is the latest one, or empty; leaves may go on after it.
+allowed to hand out. The checkpoint is the latest one, or empty where there is no leaf yet; leaves may
+go on after it.
 
 The key in the header is there to be read, never to be trusted: whoever made the file chose it.
 The checker is total: whatever the bytes are, they end up as faults of the report.
@@ -129,6 +130,7 @@ def _check_header(judge: LogJudge, key: VerifierKey | None, line: bytes) -> int 
         header = _parse_line(line, {"checkpoint": str, FORMAT: int, "size": int, "verifier_key": str})
     except MalformedInput as error:
         judge.fault(LogFaultCode.EXPORT_MALFORMED, f"line 1: {error.detail}", line=1)
+        judge.lacks_checkpoint("export")
         return None
     if header[FORMAT] != VERSION:
         judge.fault(LogFaultCode.EXPORT_MALFORMED, f"line 1: not an export of version {VERSION}", line=1)
@@ -138,6 +140,8 @@ def _check_header(judge: LogJudge, key: VerifierKey | None, line: bytes) -> int 
         )
     if header["checkpoint"]:
         judge.anchor("exported", str(header["checkpoint"]))
+    else:
+        judge.lacks_checkpoint("export")
     return int(header["size"])
 
 

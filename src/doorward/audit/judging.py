@@ -44,6 +44,7 @@ class LogJudge:
         self._anchors: list[Anchor] = []
         self._tree = Accumulator()
         self._anchored_size = 0
+        self._unsigned = ""
 
     @property
     def size(self) -> int:
@@ -100,6 +101,10 @@ class LogJudge:
         if checkpoint.size == 0:
             self._compare_roots()
 
+    def lacks_checkpoint(self, holder: str) -> None:
+        """Note that the log or export itself (`holder`, for the message) came without a checkpoint."""
+        self._unsigned = holder
+
     def extend(self, hashes: Sequence[bytes]) -> list[NodeRun]:
         """Take the next leaf hashes, stopping at each anchor's size to compare the root (step 5)."""
         runs: list[NodeRun] = []
@@ -126,7 +131,7 @@ class LogJudge:
         self.redacted += max(left, 0)
 
     def report(self) -> VerificationReport:
-        """Finish: checkpoints beyond the end are truncation."""
+        """Finish: checkpoints beyond the end are truncation; with a key, leaves under none are a fault."""
         for anchor in self._anchors:
             if anchor.checkpoint.size > self.size:
                 self.fault_overall(
@@ -134,6 +139,7 @@ class LogJudge:
                     f"the {anchor.source} checkpoint covers {anchor.checkpoint.size} leaves, "
                     f"the log has {self.size}",
                 )
+        self._check_covered()
         return VerificationReport(
             origin=self._anchors[0].checkpoint.origin if self._anchors else "",
             size=self.size,
@@ -145,6 +151,21 @@ class LogJudge:
             faults=(*self.faults, *self._overall),
             faults_omitted=self.faults_omitted,
         )
+
+    def _check_covered(self) -> None:
+        """A log signs its first leaves as it takes them: leaves and no checkpoint means that it was removed.
+
+        Without this, whoever rewrites a log would only have to leave the signature out.
+        """
+        largest = max((anchor.checkpoint.size for anchor in self._anchors), default=0)
+        nothing = "every checkpoint is of the empty log" if self._anchors and not largest else ""
+        why = self._unsigned and f"the {self._unsigned} holds no signed checkpoint"
+        open_leaves = self.size - self._anchored_size
+        if self._key is not None and open_leaves and (why or nothing):
+            self.fault_overall(
+                LogFaultCode.CHECKPOINT_MISSING,
+                f"{why or nothing}: nobody vouches for {open_leaves} of {self.size} leaves",
+            )
 
     def _compare_roots(self) -> None:
         for anchor in self._anchors:

@@ -27,6 +27,7 @@ class LogFaultCode(Enum):
     ROOT_MISMATCH = "root-mismatch"
     CHECKPOINT_INVALID = "checkpoint-invalid"
     CHECKPOINT_FOREIGN = "checkpoint-foreign"
+    CHECKPOINT_MISSING = "checkpoint-missing"
     PERSONAL_ALTERED = "personal-altered"
     EXPORT_MALFORMED = "export-malformed"
 
@@ -80,6 +81,11 @@ class VerificationReport:
 
     def __bool__(self) -> NoReturn:
         raise TypeError("a VerificationReport has no truth value; read .faults or call .require()")
+
+    @property
+    def verified(self) -> bool:
+        """Whether no fault was found and a signature was checked; otherwise a log only agrees with itself."""
+        return self.signature_verified and not self.faults
 
     def require(self) -> None:
         """Return where no fault was found; raise `IntegrityError` (`log-altered`) otherwise."""

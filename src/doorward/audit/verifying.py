@@ -3,7 +3,8 @@
 Not here: proofs for single leaves (`merkle`), the file format of an export (`export`).
 
 What is held, in this order:
-    1. the checkpoints: the latest stored one and the caller's own; signature, origin, form;
+    1. the checkpoints: the latest stored one and the caller's own; signature, origin, form; with a key
+       there must be one that is signed as soon as there is a leaf;
     2. every leaf against its own stored hash, so that an altered leaf is named;
     3. every leaf against the event id that its row is filed under;
     4. every stored node against the leaves below it, so that a rewritten hash is placed;
@@ -63,6 +64,8 @@ def verify_log(
     for source, text in (("given", checkpoint), ("latest stored", store.latest_checkpoint())):
         if text is not None:
             judge.anchor(source, text)  # 1
+        elif source != "given":
+            judge.lacks_checkpoint("log")
     size = store.tree_size()
     wrong: defaultdict[int, set[int]] = defaultdict(set)  # by level: what differs from what is stored
     for start in range(0, size, BLOCK):

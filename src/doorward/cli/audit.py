@@ -13,7 +13,7 @@ from rich.markup import escape
 from doorward.audit.report import VerificationReport
 from doorward.cli.command import Command, LazyGroup, State
 from doorward.cli.output import INTEGRITY
-from doorward.core.errors import MalformedInput
+from doorward.core.errors import MalformedInput, Unavailable
 from doorward.runtime.pem import read_bounded
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -60,11 +60,15 @@ def tail(state: State, lines: int, follow: bool) -> None:
 )
 @click.pass_obj
 def verify(state: State, export_file: Path | None, checkpoint: Path | None, key_file: Path | None) -> None:
-    """Verify the log of this installation, or an export alone; exit code 4 names what was altered."""
+    """Verify the log of this installation, or an export alone; exit code 4 names what was altered.
+
+    Without --key an export is only consistent with itself: whoever made it can have written anything.
+    """
     from doorward.runtime import evidence  # noqa: PLC0415  loaded when called
 
     note = _text(checkpoint)
-    key = (_text(key_file) or "").strip() or None
+    key = (_text(key_file) or "").strip() if key_file else None
+    key_given = key is not None or export_file is None  # this installation knows its own
     with state.output.progress("verifying") as progress:
         if export_file:
             report = evidence.verify_file(export_file, checkpoint=note, key=key)
@@ -74,22 +78,35 @@ def verify(state: State, export_file: Path | None, checkpoint: Path | None, key_
             )
     value = evidence.report_value(report)
     if not report.faults:
-        state.output.result({"verified": True, **value}, *_good(report))
+        if key_given and not (report.size or report.signature_verified):
+            raise Unavailable(
+                "checkpoint-missing",
+                "the log holds no event yet and no checkpoint: there is nothing to verify",
+                hint=evidence.SIGNED_BY_SERVE,
+            )
+        state.output.result(value, *_good(report))
         return
     lines = [f"[red]✗[/red] {escape(str(fault))}" for fault in report.faults]
     lines += ["[dim]→ keep the database as it is, and compare it with the last export or backup[/dim]"]
-    state.output.result({"verified": False, **value}, *lines)
+    state.output.result(value, *lines)
     sys.exit(INTEGRITY)
 
 
 def _good(report: VerificationReport) -> list[str]:
-    lines = [f"[green]✓[/green] {report.size} events verified", f"[dim]root {report.root.hex()}[/dim]"]
-    if not report.signature_verified:
+    root = f"[dim]root {report.root.hex()}[/dim]"
+    if report.verified:
+        lines = [f"[green]✓[/green] {report.size} events verified", root]
+        open_events = report.size - report.anchored_size
+        if open_events:
+            lines.append(
+                f"[yellow]the newest {open_events} of them are not under a signed checkpoint: "
+                f"it vouches for the first {report.anchored_size}[/yellow]"
+            )
+    else:
+        lines = [f"[yellow]?[/yellow] {report.size} events, consistent with itself", root]
         lines.append(
-            "[yellow]no signature was checked: give --checkpoint and --key, kept from earlier[/yellow]"
+            "[yellow]no signature was checked: give --key, and --checkpoint, kept from earlier[/yellow]"
         )
-    elif report.anchored_size < report.size:
-        lines.append(f"[dim]the newest checkpoint vouches for the first {report.anchored_size}[/dim]")
     if report.redacted:
         lines.append(f"[dim]{report.redacted} personal values are redacted; their commitments stand[/dim]")
     return lines

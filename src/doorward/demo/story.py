@@ -151,7 +151,7 @@ def _evidence(scene: Scenery, tell: Teller) -> None:
     scene.up.end()  # the record is checked, and then altered, with nobody else at the database
     evidence = Evidence(scene.installation)
     report = evidence.verify()
-    tell.compare("the log verifies", "yes", "yes" if not report.faults else str(report.faults[0]))
+    tell.compare("the log verifies", "yes", "yes" if report.verified else str(report.faults[:1]))
     tell.aside(f"{report.size} events, {report.anchored_size} of them under a signed checkpoint")
     number, event = next(
         (one["number"], one) for one in evidence.events(0) if one["type"] == "certificate:revoked"

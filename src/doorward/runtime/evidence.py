@@ -20,6 +20,7 @@ from doorward.runtime.private_files import create_private, refuse_existing
 
 Progress = Callable[[int, int], None]
 _BLOCK = 1000
+SIGNED_BY_SERVE = "`doorward serve`, also as a part of `up`, signs one within seconds"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +75,10 @@ class Evidence:
         """Verify the log at rest; without `key`, by the key that this installation was founded with."""
         with self._log.read() as store:
             return verify_log(
-                store, checkpoint=checkpoint, verifier_key=key or self.verifier_key(), progress=progress
+                store,
+                checkpoint=checkpoint,
+                verifier_key=self.verifier_key() if key is None else key,
+                progress=progress,
             )
 
     def export(
@@ -107,7 +111,7 @@ class Evidence:
                 raise Unavailable(
                     "checkpoint-missing",
                     "no checkpoint of this log was signed yet",
-                    hint="`doorward serve`, also as a part of `up`, signs one within seconds",
+                    hint=SIGNED_BY_SERVE,
                 )
             for done, line in enumerate(render_export(store, self.verifier_key(), personal=personal)):
                 file.write(line)
@@ -127,6 +131,8 @@ def verify_file(path: Path, *, checkpoint: str | None, key: str | None) -> Verif
 def report_value(report: VerificationReport) -> dict[str, Any]:
     """Return a report for `--json`."""
     return {
+        "verified": report.verified,
+        "consistent": not report.faults,
         "origin": report.origin,
         "size": report.size,
         "root": report.root.hex(),

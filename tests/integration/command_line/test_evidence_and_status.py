@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -12,8 +13,10 @@ import pytest
 from click.shell_completion import BashComplete
 from cryptography import x509
 
+from doorward.audit.leaf import render_canonical
 from doorward.cli.__main__ import main
 from doorward.runtime.compose import Installation
+from doorward.runtime.layout import Layout
 from doorward.runtime.serve import Serve
 from doorward.runtime.settings import load_settings
 from doorward.storage import keystore
@@ -118,7 +121,12 @@ def test_the_record_is_read_verified_and_exported(site: Site) -> None:
     assert site.run("audit", "export").stdout_bytes == export.read_bytes()
     alone = ["audit", "verify", str(export), "--checkpoint", str(note), "--key", str(key)]
     assert site.do(*alone)["verified"] is True
-    assert "no signature was checked" in site.say("audit", "verify", str(export))
+    unsigned = site.say("audit", "verify", str(export))
+    assert "no signature was checked" in unsigned
+    assert "consistent with itself" in unsigned
+    assert "verified" not in unsigned
+    value = site.do("audit", "verify", str(export))
+    assert (value["verified"], value["consistent"]) == (False, True)
     export.write_bytes(export.read_bytes().replace(b"principal:created", b"principal:removed", 1))
     broken = site.run(*alone, "--json")
     assert broken.exit_code == 4
@@ -126,6 +134,67 @@ def test_the_record_is_read_verified_and_exported(site: Site) -> None:
     text = site.say(*alone, code=4)
     assert "✗" in text
     assert "principal:removed" in text or "leaf" in text
+
+
+def test_a_record_without_its_signature_does_not_verify(site: Site) -> None:
+    """An export whose checkpoint was emptied, and a database whose checkpoints are gone, exit 4."""
+    sign(site)
+    export, key = site.folder / "log.jsonl", site.folder / "log.key"
+    site.do("audit", "export", "--out", str(export))
+    key.write_text(site.do("audit", "key")["key"] + "\n")
+    header, rest = export.read_text().split("\n", 1)
+    export.write_text(render_canonical(json.loads(header) | {"checkpoint": ""}).decode() + "\n" + rest)
+    alone = site.run("audit", "verify", str(export), "--key", str(key), "--json")
+    with sqlite3.connect(Layout(site.data).database) as connection:
+        connection.execute("DELETE FROM log_checkpoints")
+    connection.close()
+    for judged in (alone, site.run("audit", "verify", "--json")):
+        value = json.loads(judged.stdout)
+        assert (judged.exit_code, value["verified"], value["anchored_size"]) == (4, False, 0)
+        assert [fault["code"] for fault in value["faults"]] == ["checkpoint-missing"]
+    assert "checkpoint-missing" in site.say("audit", "verify", code=4)
+
+
+def test_an_empty_key_is_no_key(site: Site) -> None:
+    """A key file without a key is refused, and does not mean that none was given."""
+    sign(site)
+    export = site.folder / "log.jsonl"
+    site.do("audit", "export", "--out", str(export))
+    error = site.do("audit", "verify", str(export), "--key", site.file("key", "\n"), code=2)
+    assert error["code"] == "key-malformed"
+    assert site.do("audit", "verify", "--key", site.file("key", ""), code=2)["code"] == "key-malformed"
+
+
+def test_a_log_that_nobody_signed_yet(site: Site) -> None:
+    """Before `serve` first ran there is nothing to verify: exit code 3, with what to do; no success."""
+    for words in (("audit", "verify"), _young_export(site)):
+        error = site.do(*words, code=3)
+        assert error["code"] == "checkpoint-missing"
+        assert "doorward serve" in error["hint"]
+
+
+def _young_export(site: Site) -> tuple[str, ...]:
+    export, key = site.folder / "young.jsonl", site.folder / "log.key"
+    site.do("audit", "export", "--out", str(export))
+    key.write_text(site.do("audit", "key")["key"])
+    return ("audit", "verify", str(export), "--key", str(key))
+
+
+def test_the_first_events_are_signed_as_they_are_sequenced(site: Site) -> None:
+    """There is no moment in which an honest log has events and no checkpoint; later ones wait, and are counted."""
+    installation = site.opened()
+    serve = Serve(installation)
+    while serve._sequence():
+        pass
+    first = site.do("audit", "verify")
+    site.do("person", "add", "bob")
+    serve._sequence()
+    text = site.say("audit", "verify")
+    serve.stop()
+    installation.close()
+    assert first["verified"] is True
+    assert first["size"] == first["anchored_size"] > 0
+    assert "the newest 1 of them are not under a signed checkpoint" in text
 
 
 def test_files_that_are_no_evidence(site: Site) -> None:

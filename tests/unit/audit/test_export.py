@@ -71,6 +71,33 @@ def test_without_a_key_no_signature_is_claimed(lines: list[bytes]) -> None:
     assert report.signature_verified is False
 
 
+@pytest.mark.parametrize("drop", [0, 2])
+def test_an_export_stripped_of_its_checkpoint_is_a_fault(lines: list[bytes], drop: int) -> None:
+    """A record that was rewritten, renumbered and hashed anew, and left unsigned, does not pass under a key."""
+    header, *rest = [json.loads(line) for line in lines]
+    header |= {"checkpoint": "", "size": len(rest) - drop}
+    forged = [render_canonical(header) + b"\n"]
+    for number, fields in enumerate(rest[drop:]):
+        leaf = render_canonical(fields["leaf"]).replace(b'"status":200', b'"status":403')
+        altered = {"hash": leaf_hash(leaf).hex(), "leaf": json.loads(leaf), "number": number, "open": {}}
+        forged.append(render_canonical(altered) + b"\n")
+    report = verify_export(forged, verifier_key=VERIFIER)
+    assert codes(report) == [LogFaultCode.CHECKPOINT_MISSING]
+    assert (report.verified, report.signature_verified, report.anchored_size) == (False, False, 0)
+    alone = verify_export(forged)
+    assert (alone.faults, alone.verified) == ((), False)
+
+
+def test_a_kept_checkpoint_does_not_stand_in_for_the_exported_one(
+    store: MemoryEventStore, lines: list[bytes]
+) -> None:
+    """Emptying the header to rewrite what came after the caller's checkpoint is a fault."""
+    lines[0] = change(lines[0], lambda fields: fields.update(checkpoint=""))
+    report = verify_export(lines, checkpoint=store.checkpoints[0][1], verifier_key=VERIFIER)
+    assert codes(report) == [LogFaultCode.CHECKPOINT_MISSING]
+    assert "nobody vouches for 5 of 9 leaves" in report.faults[0].message
+
+
 def test_personal_values_stay_at_home(store: MemoryEventStore) -> None:
     """Without permission an export holds no personal value and no salt, and verifies as redacted."""
     lines = list(render_export(store, VERIFIER))
@@ -232,9 +259,9 @@ def test_an_export_under_another_key_is_a_fault(lines: list[bytes]) -> None:
     ],
 )
 def test_a_header_that_is_none_is_a_fault(lines: list[bytes], header: bytes) -> None:
-    """A misformed header is a fault of line 1, and the leaves are judged all the same."""
+    """A misformed header is a fault of line 1 and holds no checkpoint; the leaves are judged all the same."""
     report = verify_export([header, *lines[1:]], verifier_key=VERIFIER)
-    assert codes(report) == [LogFaultCode.EXPORT_MALFORMED]
+    assert codes(report) == [LogFaultCode.EXPORT_MALFORMED, LogFaultCode.CHECKPOINT_MISSING]
     assert (report.faults[0].line, report.size) == (1, 9)
 
 

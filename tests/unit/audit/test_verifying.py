@@ -54,14 +54,17 @@ def test_a_sound_log(store: MemoryEventStore) -> None:
     report = verify_log(store, verifier_key=VERIFIER)
     assert report.faults == ()
     assert (report.origin, report.size, report.anchored_size) == (ORIGIN, 11, 11)
-    assert (report.signature_verified, report.opened, report.redacted) == (True, 22, 0)
+    assert (report.verified, report.signature_verified) == (True, True)
+    assert (report.opened, report.redacted) == (22, 0)
 
 
 def test_without_a_key_no_signature_is_claimed(store: MemoryEventStore) -> None:
     """The log agrees with itself, and the report says that no signature was checked."""
     report = verify_log(store)
     assert report.faults == ()
-    assert report.signature_verified is False
+    assert (report.verified, report.signature_verified) == (False, False)
+    store.checkpoints.clear()
+    assert verify_log(store).faults == ()
 
 
 def test_an_empty_log() -> None:
@@ -70,6 +73,40 @@ def test_an_empty_log() -> None:
     assert report.faults == ()
     assert (report.origin, report.size, report.anchored_size, report.root) == ("", 0, 0, EMPTY_ROOT)
     assert report.signature_verified is False
+
+
+def test_a_log_whose_checkpoints_are_gone_is_a_fault(store: MemoryEventStore) -> None:
+    """Deleting every checkpoint does not turn a rewritten log into a young one."""
+    rewritten = MemoryEventStore()
+    fill(rewritten, 11, first=100)
+    report = verify_log(rewritten, verifier_key=VERIFIER)
+    assert codes(report) == [LogFaultCode.CHECKPOINT_MISSING]
+    assert "nobody vouches for 11 of 11 leaves" in report.faults[0].message
+    assert (report.verified, report.anchored_size) == (False, 0)
+
+
+def test_a_kept_checkpoint_does_not_stand_in_for_the_stored_ones(store: MemoryEventStore) -> None:
+    """Whoever kept a checkpoint knows that there was one: leaves after it need one too."""
+    kept = store.checkpoints[0][1]
+    store.checkpoints.clear()
+    report = verify_log(store, checkpoint=kept, verifier_key=VERIFIER)
+    assert codes(report) == [LogFaultCode.CHECKPOINT_MISSING]
+    assert report.anchored_size == 7
+
+
+def test_a_kept_checkpoint_of_all_leaves_proves_all(store: MemoryEventStore) -> None:
+    """Where the caller's own checkpoint covers everything, nothing is left to vouch for."""
+    kept = store.checkpoints[1][1]
+    store.checkpoints.clear()
+    report = verify_log(store, checkpoint=kept, verifier_key=VERIFIER)
+    assert (report.faults, report.verified) == ((), True)
+
+
+def test_a_checkpoint_of_nothing_vouches_for_nothing(store: MemoryEventStore) -> None:
+    """A signed head of the empty log does not make a log with leaves a signed one."""
+    store.checkpoints = [(0, head(0, EMPTY_ROOT), NOON)]
+    report = verify_log(store, verifier_key=VERIFIER)
+    assert codes(report) == [LogFaultCode.CHECKPOINT_MISSING]
 
 
 def test_leaves_after_the_checkpoint_are_not_anchored(store: MemoryEventStore) -> None:
