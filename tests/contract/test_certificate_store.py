@@ -251,6 +251,40 @@ def test_a_claim_that_is_undone_is_free_again(work: UnitOfWork) -> None:
         assert books.invitations.claim(made.id, NOON)
 
 
+def test_an_invitation_is_voided_once(work: UnitOfWork) -> None:
+    """Used and voided exclude each other: whichever came first stays."""
+    voided, used = invitation("one"), invitation("two")
+    with work.change() as books:
+        books.invitations.add(voided)
+        books.invitations.add(used)
+        assert books.invitations.claim(used.id, NOON)
+        assert not books.invitations.void(used.id, NOON)
+        assert books.invitations.void(voided.id, NOON)
+        assert not books.invitations.void(voided.id, NOON + timedelta(hours=1))
+        assert not books.invitations.claim(voided.id, NOON)
+        assert not books.invitations.void("inv_nobody", NOON)
+        assert books.invitations.get("inv_nobody") is None
+        assert books.invitations.get(voided.id) == replace(voided, voided_at=NOON)
+        assert books.invitations.get(used.id) == replace(used, used_at=NOON)
+
+
+def test_open_invitations_are_listed(work: UnitOfWork) -> None:
+    """What is used, voided or expired is not open; the rest comes oldest first, of one or of all."""
+    made = [invitation(str(number), created_at=NOON + timedelta(seconds=9 - number)) for number in range(5)]
+    other = invitation("other", principal_id=opaque("per", "bob"))
+    ended = invitation("ended", expires_at=NOON + timedelta(minutes=30))
+    with work.change() as books:
+        for one in (*made, other, ended):
+            books.invitations.add(one)
+        books.invitations.claim(made[0].id, NOON)
+        books.invitations.void(made[1].id, NOON)
+        now = ended.expires_at
+        assert books.invitations.open_at(now, made[0].principal_id) == [made[4], made[3], made[2]]
+        assert books.invitations.open_at(now) == [other, made[4], made[3], made[2]]
+        assert ended in books.invitations.open_at(now - timedelta(microseconds=1))
+        assert books.invitations.open_at(NOON, "per_nobody") == []
+
+
 def test_invitations_are_told_apart(work: UnitOfWork) -> None:
     """A token is handed out once, and an unknown invitation cannot be bound."""
     with work.change() as books:

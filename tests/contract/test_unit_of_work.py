@@ -112,6 +112,7 @@ def test_a_reader_cannot_write(work: UnitOfWork) -> None:
             lambda: books.certificates.complete("crt_one", sha256="", der=b""),
             lambda: books.invitations.add(invitation("one")),
             lambda: books.invitations.claim("inv_one", NOON),
+            lambda: books.invitations.void("inv_one", NOON),
             lambda: books.invitations.bind("inv_one", "crt_one"),
             lambda: books.revisions.add(revision(1)),
             lambda: books.changes.note(ChangeKind.POLICY, "1", NOON),

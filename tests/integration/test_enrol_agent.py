@@ -145,7 +145,8 @@ def test_another_root_than_the_links_is_refused_before_the_token_is_sent(door: D
     link = door.link(pin="0" * 64)
     assert refusal(lambda: run(door, link, tmp_path)).code == "root-not-pinned"
     assert len(door.world.events(EventType.INVITATION_REFUSED)) == refused
-    right = Link(host=link.host, port=link.port, token=link.token, root_sha256=door.link().root_sha256)
+    root = hashlib.sha256(door.root.public_bytes(Encoding.DER)).hexdigest()
+    right = Link(host=link.host, port=link.port, token=link.token, root_sha256=root)
     assert run(door, right, tmp_path).credential.name == "alice"
 
 

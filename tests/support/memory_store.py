@@ -175,9 +175,28 @@ class MemoryInvitations(Store):
 
     def claim(self, invitation_id: str, used_at: datetime) -> bool:
         kept = self.writable().invitations.get(invitation_id)
-        if kept is None or kept.used_at is not None:
+        if kept is None or kept.used_at is not None or kept.voided_at is not None:
             return False
         self.state.invitations[invitation_id] = replace(kept, used_at=used_at)
+        return True
+
+    def get(self, invitation_id: str) -> InvitationRecord | None:
+        return self.state.invitations.get(invitation_id)
+
+    def open_at(self, now: datetime, principal_id: str | None = None) -> list[InvitationRecord]:
+        found = [
+            one
+            for one in self.state.invitations.values()
+            if one.used_at is None and one.voided_at is None and one.expires_at > now
+            if principal_id in (None, one.principal_id)
+        ]
+        return sorted(found, key=lambda one: (one.created_at, one.id))
+
+    def void(self, invitation_id: str, voided_at: datetime) -> bool:
+        kept = self.writable().invitations.get(invitation_id)
+        if kept is None or kept.used_at is not None or kept.voided_at is not None:
+            return False
+        self.state.invitations[invitation_id] = replace(kept, voided_at=voided_at)
         return True
 
     def bind(self, invitation_id: str, certificate_id: str) -> None:

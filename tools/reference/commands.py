@@ -111,6 +111,7 @@ def _argument_meaning(argument: click.Argument) -> str:
         "group": "The group's name.",
         "member": "Name of a person, device or service.",
         "certificate": "Id, serial number or SHA-256, or how one of them begins (6 characters or more).",
+        "invitation_id": "Id of an invitation, as `doorward invitation list` shows it.",
         "link": "The one-time link, in single quotes.",
         "method": "HTTP method, such as `GET`.",
         "path": "Path as a client would send it.",

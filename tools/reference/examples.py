@@ -42,6 +42,8 @@ EXAMPLES = {
     "group remove": "doorward group remove tellers alice",
     "group list": "doorward group list",
     "invite": "doorward invite alice --hours 2",
+    "invitation list": "doorward invitation list --of alice",
+    "invitation revoke": "doorward invitation revoke inv_7tatuj2mxq4k5wd3ohzv",
     "enroll": "doorward enroll 'https://enroll.corp.example:8443/join#token=…&sha256=…' --out alice",
     "cert list": "doorward cert list --of alice --state valid",
     "cert show": "doorward cert show crt_7tatuj --pem",

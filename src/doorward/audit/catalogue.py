@@ -40,6 +40,7 @@ class EventType(Enum):
     INVITATION_CREATED = "invitation:created"
     INVITATION_REDEEMED = "invitation:redeemed"
     INVITATION_REFUSED = "invitation:refused"
+    INVITATION_VOIDED = "invitation:voided"
     CERTIFICATE_INTENDED = "certificate:intended"
     CERTIFICATE_ISSUED = "certificate:issued"
     CERTIFICATE_REFUSED = "certificate:refused"
@@ -222,6 +223,7 @@ CATALOGUE: Mapping[EventType, EventSpec] = MappingProxyType(
         EventType.INVITATION_CREATED: _spec(_IDENTITY, "invitation principal", "expires_at profile", "name"),
         EventType.INVITATION_REDEEMED: _spec(_IDENTITY, "invitation principal", "certificate", "name"),
         EventType.INVITATION_REFUSED: _spec(_IDENTITY, "reason", "invitation principal", "name"),
+        EventType.INVITATION_VOIDED: _spec(_IDENTITY, "invitation principal reason", "", "name"),
         EventType.CERTIFICATE_INTENDED: _spec(
             _IDENTITY, "certificate principal", _CERTIFICATE, "subject san name"
         ),

@@ -5,6 +5,7 @@ and its name may be given to another, which is another principal with another id
 
     ACTIVE --suspend--> SUSPENDED --resume--> ACTIVE
     ACTIVE, SUSPENDED --remove--> REMOVED (for good; its certificates are revoked)
+Suspending and removing void the open invitations: a link that lies in a mailbox outlives neither.
 
 A group exists from its first use. A misspelt group gives nobody anything (rules name groups
 exactly), and `.notes` says that it was created, so that the slip is seen at once.
@@ -22,6 +23,7 @@ from datetime import datetime
 
 from doorward.audit.events import Event, EventType
 from doorward.authority.done import Done
+from doorward.authority.invitations import VoidReason, void_open
 from doorward.authority.journal import write_event
 from doorward.authority.records import CertificateFilter, ChangeKind
 from doorward.authority.revocation import revoke_within, signer_if_any
@@ -103,6 +105,8 @@ def suspend(
 ) -> Done[Principal]:
     """Take away everything a principal may do, until it is resumed; its certificates stay as they are.
 
+    Its open invitations are voided for good, in the same transaction.
+
     Raises:
         NotFound: `principal-unknown`.
         RequestRefused: `principal-kind` where `kind` is given and it is another.
@@ -133,6 +137,7 @@ def remove(
         principal = require_principal(books, name, kind)
         books.directory.set_state(principal.id, PrincipalState.REMOVED)
         books.outbox.add(_state_event(services, EventType.PRINCIPAL_REMOVED, principal, actor, now))
+        voided = void_open(services, books, principal, VoidReason.PRINCIPAL_REMOVED, actor=actor, now=now)
         signer = signer_if_any(services, books)
         count = 0
         for certificate_id in _list_live_certificates(books, principal.id):
@@ -141,7 +146,7 @@ def remove(
             count += 1
         seq = books.changes.note(ChangeKind.PRINCIPAL, principal.id, now)
     notes = (f"{count} certificate{'s were' if count != 1 else ' was'} revoked",) if count else ()
-    return Done(value=replace(principal, state=PrincipalState.REMOVED), seq=seq, notes=notes)
+    return Done(value=replace(principal, state=PrincipalState.REMOVED), seq=seq, notes=notes + voided)
 
 
 def create_group(services: Services, group: str, *, actor: str) -> Done[str]:
@@ -286,8 +291,12 @@ def _set_state(
             return Done(value=principal, seq=books.changes.head(), notes=(note,))
         books.directory.set_state(principal.id, state)
         books.outbox.add(_state_event(services, happened, principal, actor, now))
+        notes: tuple[str, ...] = ()
+        if state is PrincipalState.SUSPENDED:
+            why = VoidReason.PRINCIPAL_SUSPENDED
+            notes = void_open(services, books, principal, why, actor=actor, now=now)
         seq = books.changes.note(ChangeKind.PRINCIPAL, principal.id, now)
-    return Done(value=replace(principal, state=state), seq=seq)
+    return Done(value=replace(principal, state=state), seq=seq, notes=notes)
 
 
 def _create_group(services: Services, books: Books, group: str, *, actor: str, now: datetime) -> None:

@@ -92,7 +92,10 @@ class CertificateRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InvitationRecord:
-    """A one-time invitation; only the SHA-256 of its token is kept."""
+    """A one-time invitation; only the SHA-256 of its token is kept.
+
+    At most one of `used_at` and `voided_at` is set, for good: a link that was used cannot be withdrawn.
+    """
 
     id: str
     tenant: str
@@ -102,6 +105,7 @@ class InvitationRecord:
     expires_at: datetime
     used_at: datetime | None = None
     certificate_id: str = ""
+    voided_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

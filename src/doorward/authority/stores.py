@@ -189,8 +189,20 @@ class InvitationStore(Protocol):
         """Return the invitation of that token."""
         ...
 
+    def get(self, invitation_id: str) -> InvitationRecord | None:
+        """Return it."""
+        ...
+
+    def open_at(self, now: datetime, principal_id: str | None = None) -> list[InvitationRecord]:
+        """Return those that are neither used, voided nor expired, of one principal or all, oldest first."""
+        ...
+
     def claim(self, invitation_id: str, used_at: datetime) -> bool:
-        """Mark it used where it was unused; True for exactly one caller, ever (compare and set)."""
+        """Mark it used where it was neither used nor voided; True for exactly one caller, ever (compare and set)."""
+        ...
+
+    def void(self, invitation_id: str, voided_at: datetime) -> bool:
+        """Withdraw it where it was neither used nor voided; True for exactly one caller, as `claim`."""
         ...
 
     def bind(self, invitation_id: str, certificate_id: str) -> None:

@@ -27,6 +27,7 @@ from doorward.cli.command import LazyGroup
         "service": "directory:service",
         "group": "directory:group",
         "invite": "enrolment:invite",
+        "invitation": "enrolment:invitation",
         "enroll": "enrolment:enroll",
         "cert": "cert:cert",
         "ca": "ca:ca",

@@ -66,6 +66,12 @@ def _apps(services: Services) -> Iterable[str]:
         return [one.name for one in current_document(books)[0].apps]
 
 
+def _invitations(services: Services) -> Iterable[str]:
+    from doorward.enrolment.invitation import list_open  # noqa: PLC0415  as above
+
+    return (record.id for record, _ in list_open(services))
+
+
 def _completer(names: Callable[[Services], Iterable[str]]) -> Completer:
     def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001  click's
         try:
@@ -79,3 +85,4 @@ def _completer(names: Callable[[Services], Iterable[str]]) -> Completer:
 
 complete_group = _completer(_groups)
 complete_app = _completer(_apps)
+complete_invitation = _completer(_invitations)

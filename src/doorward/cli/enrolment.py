@@ -1,4 +1,4 @@
-"""`doorward invite` on the server, `doorward enroll` on the machine of the user."""
+"""`doorward invite` and `doorward invitation` on the server, `doorward enroll` on the machine of the user."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 import click
 from rich.markup import escape
 
-from doorward.cli.command import Command, State, actor
-from doorward.cli.completion import complete_principal
+from doorward.cli.command import Command, LazyGroup, State, actor
+from doorward.cli.completion import complete_invitation, complete_principal
 from doorward.core.ports import KeyKind
 
 
@@ -21,7 +21,7 @@ from doorward.core.ports import KeyKind
 )
 @click.pass_obj
 def invite(state: State, name: str, hours: int) -> None:
-    """Print a one-time link with which NAME gets a certificate."""
+    """Print a one-time link with which NAME gets a certificate; an earlier one that is open is withdrawn."""
     from doorward.enrolment.invitation import invite as use_case  # noqa: PLC0415  loaded when called
 
     installation = state.installation()
@@ -29,6 +29,7 @@ def invite(state: State, name: str, hours: int) -> None:
     link = installation.enrolment_link(invitation.token)
     state.output.result(
         {
+            "id": invitation.record.id,
             "name": name,
             "link": link,
             "command": f"doorward enroll '{link}'",
@@ -43,6 +44,42 @@ def invite(state: State, name: str, hours: int) -> None:
         f"  doorward enroll '{link}'",
         "",
         "[dim]Whoever has the link first gets the certificate: send it on a way that only they read.[/dim]",
+        f"[dim]To take it back: doorward invitation revoke {invitation.record.id}[/dim]",
+        notes=invitation.notes,
+    )
+
+
+@click.group(cls=LazyGroup, lazy={"list": "enrolment:list_", "revoke": "enrolment:revoke"})
+def invitation() -> None:
+    """List and withdraw one-time links that are open."""
+
+
+@click.command("list", cls=Command)
+@click.option(
+    "--of", "name", shell_complete=complete_principal(), help="Only those of this person, device or service."
+)
+@click.pass_obj
+def list_(state: State, name: str | None) -> None:
+    """List the one-time links that still work, oldest first; the links themselves are kept nowhere."""
+    from doorward.enrolment.invitation import list_open  # noqa: PLC0415  loaded when called
+
+    rows = [
+        {"id": record.id, "name": of, "created_at": record.created_at, "expires_at": record.expires_at}
+        for record, of in list_open(state.installation().services, name)
+    ]
+    state.output.table(rows, ["id", "name", "created_at", "expires_at"], empty="no open invitations")
+
+
+@click.command("revoke", cls=Command)
+@click.argument("invitation_id", metavar="INVITATION", shell_complete=complete_invitation)
+@click.pass_obj
+def revoke(state: State, invitation_id: str) -> None:
+    """Withdraw a one-time link for good, named by the id that `invitation list` shows."""
+    from doorward.enrolment.invitation import withdraw  # noqa: PLC0415  loaded when called
+
+    record = withdraw(state.installation().services, invitation_id, actor=actor())
+    state.output.result(
+        {"id": record.id, "voided_at": record.voided_at}, f"the link {record.id} works no longer"
     )
 
 

@@ -3,7 +3,8 @@
 A token is 256 random bits in base64url. Only its SHA-256 is kept: whoever reads the database
 cannot redeem anything. A plain hash is right here, since there is nothing to guess in 256 bits.
 
-The life of an invitation: open --redeem--> used (by exactly one caller, ever); open --time--> expired.
+The life of an invitation: open --redeem--> used (by exactly one caller, ever); open --time--> expired;
+open --withdraw--> voided (by hand, by a newer invitation, by suspending or removing; for good).
 - The request is parsed and the registration rules are asked before the token is claimed: a malformed
   request or a refusal does not use it up.
 - The claim (compare and set) is in the transaction that records the intent to issue. Of two callers
@@ -22,17 +23,18 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from doorward.audit.events import EventType, printable
-from doorward.authority.directory import find_principal
+from doorward.authority.directory import require_principal
+from doorward.authority.invitations import VoidReason, void_one, void_open
 from doorward.authority.issuing import Issued, issue
 from doorward.authority.journal import write_event
 from doorward.authority.records import InvitationRecord
 from doorward.authority.services import Services
 from doorward.core.entities import TENANT, Principal, PrincipalState
-from doorward.core.errors import RequestRefused
+from doorward.core.errors import NotFound, RequestRefused
 from doorward.pki.profiles import profile_for
 
 DEFAULT_LIFETIME = timedelta(hours=24)
@@ -47,10 +49,11 @@ TOKEN_LIMIT = 256
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Invitation:
-    """`token` (base64url, 43 characters) is shown once and kept nowhere."""
+    """`token` (base64url, 43 characters) is shown once and kept nowhere; `notes` are for whoever invited."""
 
     token: str
     record: InvitationRecord
+    notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         # What is printed ends in logs; the token must not.
@@ -60,7 +63,7 @@ class Invitation:
 def invite(
     services: Services, principal_name: str, *, lifetime: timedelta = DEFAULT_LIFETIME, actor: str
 ) -> Invitation:
-    """Make an invitation for an active principal.
+    """Make an invitation for an active principal; those that it had open are voided in the same transaction.
 
     Args:
         services: the ports of this process.
@@ -78,24 +81,21 @@ def invite(
             "an invitation cannot be open that long or short",
             hint=f"choose at most {LONGEST_LIFETIME.days} days",
         )
-    principal = find_principal(services, principal_name)
-    if principal.state is not PrincipalState.ACTIVE:
-        raise RequestRefused(
-            "principal-suspended",
-            f"{principal.name} is suspended",
-            hint=f"`doorward {principal.kind.value} resume {principal.name}` comes first",
-        )
     now = services.clock.now()
     token = base64.urlsafe_b64encode(services.random.token(TOKEN_BYTES)).rstrip(b"=").decode("ascii")
-    record = InvitationRecord(
-        id=services.new_id("inv"),
-        tenant=TENANT,
-        principal_id=principal.id,
-        token_sha256=hash_token(token),
-        created_at=now,
-        expires_at=now + lifetime,
-    )
     with services.work.change() as books:
+        # In the transaction: an invitation that is made while its principal is suspended would outlive that.
+        principal = require_principal(books, principal_name)
+        _require_active(principal)
+        notes = void_open(services, books, principal, VoidReason.SUPERSEDED, actor=actor, now=now)
+        record = InvitationRecord(
+            id=services.new_id("inv"),
+            tenant=TENANT,
+            principal_id=principal.id,
+            token_sha256=hash_token(token),
+            created_at=now,
+            expires_at=now + lifetime,
+        )
         books.invitations.add(record)
         event = write_event(
             services,
@@ -111,7 +111,56 @@ def invite(
             personal={"name": principal.name},
         )
         books.outbox.add(event)
-    return Invitation(token=token, record=record)
+    return Invitation(token=token, record=record, notes=notes)
+
+
+def list_open(services: Services, principal_name: str | None = None) -> list[tuple[InvitationRecord, str]]:
+    """Return the open invitations with whose they are, oldest first; raise `NotFound` (`principal-unknown`)."""
+    now = services.clock.now()
+    with services.work.read() as books:
+        of = require_principal(books, principal_name).id if principal_name else None
+        found = []
+        for record in books.invitations.open_at(now, of):
+            principal = books.directory.get(record.principal_id)
+            found.append((record, principal.name if principal else ""))
+        return found
+
+
+def withdraw(services: Services, invitation_id: str, *, actor: str) -> InvitationRecord:
+    """Void an invitation for good, with its event.
+
+    Raises:
+        NotFound: `invitation-unknown`.
+        RequestRefused: `invitation-not-open`: it was used, voided, or is expired; nothing changes.
+    """
+    now = services.clock.now()
+    with services.work.change() as books:
+        record = books.invitations.get(invitation_id)
+        principal = books.directory.get(record.principal_id) if record else None
+        if record is None or principal is None:
+            raise NotFound(
+                "invitation-unknown",
+                "there is no such invitation",
+                hint="`doorward invitation list` shows those that are open",
+            )
+        why = _find_fault(record, principal, now)
+        if why:
+            raise RequestRefused(
+                "invitation-not-open",
+                f"this link works no longer: {why}",
+                hint="where a certificate came of it: `doorward cert list --of NAME`, `doorward cert revoke ID`",
+            )
+        void_one(services, books, record, principal, VoidReason.WITHDRAWN, actor=actor, now=now)
+    return replace(record, voided_at=now)
+
+
+def _require_active(principal: Principal) -> None:
+    if principal.state is not PrincipalState.ACTIVE:
+        raise RequestRefused(
+            "principal-suspended",
+            f"{principal.name} is suspended",
+            hint=f"`doorward {principal.kind.value} resume {principal.name}` comes first",
+        )
 
 
 def redeem(services: Services, token: str, csr: bytes, *, source_address: str = "") -> Issued:
@@ -127,7 +176,7 @@ def redeem(services: Services, token: str, csr: bytes, *, source_address: str = 
         The certificate, durably recorded.
 
     Raises:
-        RequestRefused: `invitation-invalid` for a token that is unknown, used or expired;
+        RequestRefused: `invitation-invalid` for a token that is unknown, used, voided or expired;
             `principal-suspended`, `principal-removed`; `certificate-refused`.
         MalformedInput: as `pki.csr.parse_csr`; the token can be used again.
         Unavailable: nothing was issued; the token can be used again unless its claim was stored.
@@ -144,8 +193,10 @@ def redeem(services: Services, token: str, csr: bytes, *, source_address: str = 
     except RequestRefused as refusal:
         if refusal.code != "invitation-invalid":
             raise
-        # Somebody else claimed it between our look and our claim.
-        raise _refuse(services, "invitation-used", invitation, principal, source_address) from refusal
+        # Somebody else claimed or voided it between our look and our claim.
+        with services.work.read() as books:
+            why = _find_fault(books.invitations.get(invitation.id), principal, now)
+        raise _refuse(services, why or "invitation-used", invitation, principal, source_address) from refusal
 
 
 def hash_token(token: str) -> str:
@@ -159,6 +210,8 @@ def _find_fault(invitation: InvitationRecord | None, principal: Principal | None
         return "invitation-unknown"
     if invitation.used_at is not None:
         return "invitation-used"
+    if invitation.voided_at is not None:
+        return "invitation-voided"
     return "invitation-expired" if now >= invitation.expires_at else ""
 
 
@@ -184,6 +237,6 @@ def _refuse(
     services.work.record([event])
     return RequestRefused(
         "invitation-invalid",
-        "this invitation cannot be used: it is unknown, used or expired",
+        "this invitation cannot be used: it is unknown, used, withdrawn or expired",
         hint="ask whoever invited you for a new one",
     )

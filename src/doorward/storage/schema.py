@@ -179,7 +179,9 @@ invitations = Table(
     Column("expires_at", Moment, nullable=False),
     Column("used_at", Moment),
     Column("certificate_id", Text, nullable=False),
+    Column("voided_at", Moment),
 )
+Index("ix_invitations_principal", invitations.c.tenant, invitations.c.principal_id)
 
 revisions = Table(
     "revisions",

@@ -35,6 +35,8 @@ NOTHING_RUNS = {"status", "audit verify"}
 def words_for(site: Site) -> dict[str, list[str]]:
     """Words with which each command succeeds on the site, in an order in which all do."""
     first, second, third = (site.certificate("alice") for _ in range(3))
+    site.do("person", "add", "invited")
+    invited = site.do("invite", "invited")["id"]
     policy = site.file("again.yaml", DOCUMENT)
     key = site.file("root-passphrase", "several random words")
     os.chmod(key, 0o600)  # noqa: PTH101
@@ -53,6 +55,8 @@ def words_for(site: Site) -> dict[str, list[str]]:
         "group list": [],
         "group remove": ["more", "alice"],
         "invite": ["alice"],
+        "invitation list": [],
+        "invitation revoke": [invited],
         "cert list": [],
         "cert show": [first],
         "cert revoke": [first, "--reason", "key-compromise"],

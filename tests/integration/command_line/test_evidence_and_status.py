@@ -37,6 +37,24 @@ def test_an_invitation_is_a_link(site: Site) -> None:
     assert site.do("invite", "nobody", code=1)["code"] == "principal-unknown"
 
 
+def test_an_invitation_is_listed_and_withdrawn(site: Site) -> None:
+    """A second link withdraws the first and says so; one is revoked by its id, once; the list never shows a token."""
+    first = site.do("invite", "alice")
+    second = site.do("invite", "alice")
+    assert (first["notes"], second["notes"]) == ([], ["1 open link was withdrawn"])
+    (row,) = site.do("invitation", "list")
+    assert (row["id"], row["name"], row["expires_at"]) == (second["id"], "alice", second["expires_at"])
+    assert second["id"] in site.say("invitation", "list", "--of", "alice")
+    assert site.do("invitation", "revoke", first["id"], code=1)["code"] == "invitation-not-open"
+    assert site.do("invitation", "revoke", second["id"])["id"] == second["id"]
+    assert site.do("invitation", "list") == []
+    assert site.do("invitation", "revoke", "inv_nobody", code=1)["code"] == "invitation-unknown"
+    assert "no open invitations" in site.say("invitation", "list", "--of", "alice")
+    third = site.do("invite", "alice")
+    assert site.do("person", "suspend", "alice")["notes"] == ["1 open link was withdrawn"]
+    assert site.do("invitation", "revoke", third["id"], code=1)["code"] == "invitation-not-open"
+
+
 @pytest.mark.parametrize(
     "link",
     [
@@ -425,3 +443,5 @@ def test_names_are_completed(site: Site, monkeypatch: pytest.MonkeyPatch) -> Non
     assert completed("group", "add", "tellers", "ala") == {"alan", "alarm"}
     assert completed("person", "add", "x", "--group", "t") == {"tellers"}
     assert completed("policy", "explain", "--app", "pay") == {"payments"}
+    invited = site.do("invite", "alice")["id"]
+    assert completed("invitation", "revoke", "inv_") == {invited}

@@ -140,15 +140,17 @@ def test_unknown_tokens_are_refused(world, token):
 
 
 def test_every_fault_looks_the_same(world):
-    """The peer cannot tell unknown, used and expired apart; the operator can."""
-    used, expired = invite(world), invite(world, lifetime=timedelta(minutes=1))
+    """The peer cannot tell unknown, used, voided and expired apart; the operator can."""
+    used = invite(world)
     redeem(world, used.token)
+    voided, expired = invite(world), invite(world, lifetime=timedelta(minutes=1))
     world.clock.turn(minutes=1)
     words = {
         (error.code, error.detail, error.hint, tuple(error.context))
         for error, _ in (
             assert_invalid(world, "A" * 43, "invitation-unknown"),
             assert_invalid(world, used.token, "invitation-used"),
+            assert_invalid(world, voided.token, "invitation-voided"),
             assert_invalid(world, expired.token, "invitation-expired"),
         )
     }
@@ -165,16 +167,90 @@ def test_malformed_request_does_not_burn_the_token(world, csr):
     assert redeem(world, invited.token).record.state is CertificateState.VALID
 
 
-def test_suspended_principal_keeps_the_token(world):
-    """A refusal by the rules does not use the invitation up."""
+def voidings(world):
+    """(invitation, reason) of what was voided."""
+    events = world.events(EventType.INVITATION_VOIDED)
+    assert all(event.actor == OPERATOR and event.personal["name"] == "alice" for event in events)
+    return [(event.data["invitation"], event.data["reason"]) for event in events]
+
+
+def test_an_invitation_voids_the_one_before_it(world):
+    """Of two links the newer works: whoever lost the first in a mailbox takes it back by inviting again."""
+    first, second = invite(world), invite(world)
+    other = invite(world, "bob")
+    assert (first.notes, second.notes, other.notes) == ((), ("1 open link was withdrawn",), ())
+    assert voidings(world) == [(first.record.id, "superseded")]
+    assert_invalid(world, first.token, "invitation-voided")
+    assert stored(world, first).voided_at == NOON
+    assert redeem(world, second.token)
+
+
+def test_suspending_voids_the_link_for_good(world):
+    """Whoever is suspended and resumed has no link left that somebody kept meanwhile."""
     invited = invite(world)
-    directory.suspend(world.services, "alice", actor=OPERATOR)
+    done = directory.suspend(world.services, "alice", actor=OPERATOR)
+    assert done.notes == ("1 open link was withdrawn",)
+    assert voidings(world) == [(invited.record.id, "principal-suspended")]
+    assert_invalid(world, invited.token, "invitation-voided")
+    assert directory.resume(world.services, "alice", actor=OPERATOR).notes == ()
+    assert_invalid(world, invited.token, "invitation-voided")
+    assert certificates(world) == []
+
+
+def test_what_is_used_or_expired_is_not_voided(world):
+    """Only what is open is voided: the record says once what became of a link."""
+    redeem(world, invite(world).token)
+    invite(world, lifetime=timedelta(minutes=1))
+    world.clock.turn(minutes=1)
+    assert invite(world).notes == ()
+    assert voidings(world) == []
+
+
+def test_a_link_is_withdrawn_by_its_id(world):
+    """An operator sees the open links and takes one back; it cannot be taken back twice."""
+    invited, other = invite(world), invite(world, "bob")
+    names = [(record.id, name) for record, name in invitation.list_open(world.services)]
+    assert sorted(names) == sorted([(invited.record.id, "alice"), (other.record.id, "bob")])
+    assert invitation.list_open(world.services, "alice") == [(invited.record, "alice")]
+    record = invitation.withdraw(world.services, invited.record.id, actor=OPERATOR)
+    assert record == stored(world, invited)
+    assert voidings(world) == [(invited.record.id, "withdrawn")]
+    assert_invalid(world, invited.token, "invitation-voided")
+    assert invitation.list_open(world.services, "alice") == []
     with pytest.raises(RequestRefused) as refusal:
-        redeem(world, invited.token)
-    assert refusal.value.code == "principal-suspended"
-    assert stored(world, invited).used_at is None
-    directory.resume(world.services, "alice", actor=OPERATOR)
-    assert redeem(world, invited.token)
+        invitation.withdraw(world.services, invited.record.id, actor=OPERATOR)
+    assert refusal.value.code == "invitation-not-open"
+    assert len(voidings(world)) == 1
+
+
+def test_only_what_is_there_is_withdrawn(world):
+    """An unknown id, and a link that was used, are refused, and nothing is recorded."""
+    with pytest.raises(NotFound) as unknown:
+        invitation.withdraw(world.services, "inv_nobody", actor=OPERATOR)
+    assert unknown.value.code == "invitation-unknown"
+    with pytest.raises(NotFound):
+        invitation.list_open(world.services, "nobody")
+    used = invite(world)
+    redeem(world, used.token)
+    with pytest.raises(RequestRefused) as refusal:
+        invitation.withdraw(world.services, used.record.id, actor=OPERATOR)
+    assert "invitation-used" in refusal.value.detail
+    assert voidings(world) == []
+
+
+def test_withdrawn_between_look_and_claim(world):
+    """A link that is withdrawn while somebody redeems it gives no certificate, and the event says why."""
+    invited = invite(world)
+    real, count = world.work.change, iter(range(100))
+
+    def change():
+        if next(count) == 0:
+            invitation.withdraw(world.services, invited.record.id, actor=OPERATOR)
+        return real()
+
+    world.work.change = change
+    assert_invalid(world, invited.token, "invitation-voided")
+    assert certificates(world) == []
 
 
 def test_removed_principal_has_no_invitation_left(world):
@@ -184,9 +260,8 @@ def test_removed_principal_has_no_invitation_left(world):
     from doorward.core.entities import PrincipalKind
 
     directory.add_principal(world.services, PrincipalKind.PERSON, "alice", actor=OPERATOR)
-    with pytest.raises(RequestRefused) as refusal:
-        redeem(world, invited.token)
-    assert refusal.value.code == "principal-removed"
+    assert_invalid(world, invited.token, "invitation-voided")
+    assert voidings(world) == [(invited.record.id, "principal-removed")]
     assert certificates(world) == []
 
 

@@ -185,11 +185,13 @@ def test_type_and_size_of_a_request_are_limited(world: World, client: TestClient
 
 
 def test_a_suspended_person_gets_nothing(world: World, client: TestClient) -> None:
-    """403 with the use case's code."""
+    """The link was voided with the suspension, and is refused in the words of every other."""
     token = token_for(world)
     directory.suspend(world.services, "alice", actor=OPERATOR)
     answer = post(client, token, world.csr())
-    assert (answer.status_code, answer.json()["code"]) == (403, "principal-suspended")
+    unknown = post(client, "A" * 43, world.csr())
+    assert (answer.status_code, answer.json()["code"]) == (401, "invitation-invalid")
+    assert answer.content == unknown.content
 
 
 def test_who_fails_too_often_waits(world: World, client: TestClient) -> None:

@@ -87,7 +87,15 @@ _I = invitations.c
 _ADD_INVITATION = insert_new(invitations)
 _BY_TOKEN = select(invitations).where(_I.tenant == CURRENT_TENANT, _I.token_sha256 == bindparam("token"))
 _INVITATION = (_I.tenant == CURRENT_TENANT, _I.id == bindparam("of"))
-_CLAIM = update(invitations).where(*_INVITATION, _I.used_at.is_(None)).values(used_at=bindparam("used_at"))
+_INVITATION_BY_ID = select(invitations).where(*_INVITATION)
+_OPEN = (_I.used_at.is_(None), _I.voided_at.is_(None))
+_OPEN_AT = (
+    select(invitations)
+    .where(_I.tenant == CURRENT_TENANT, *_OPEN, _I.expires_at > bindparam("now", type_=_I.expires_at.type))
+    .order_by(_I.created_at, _I.id)
+)
+_CLAIM = update(invitations).where(*_INVITATION, *_OPEN).values(used_at=bindparam("used_at"))
+_VOID = update(invitations).where(*_INVITATION, *_OPEN).values(voided_at=bindparam("voided_at"))
 _BIND = update(invitations).where(*_INVITATION).values(certificate_id=bindparam("certificate_id"))
 
 
@@ -220,6 +228,7 @@ class SqlInvitations:
             expires_at=invitation.expires_at,
             used_at=invitation.used_at,
             certificate_id=invitation.certificate_id,
+            voided_at=invitation.voided_at,
         )
         if not added:
             raise IntegrityError("invitation-duplicate", "this token was handed out before")
@@ -227,27 +236,44 @@ class SqlInvitations:
     def by_token(self, token_sha256: str) -> InvitationRecord | None:
         """Return the invitation of that token."""
         row = self._transaction.row(_BY_TOKEN, token=token_sha256)
-        if row is None:
-            return None
-        return InvitationRecord(
-            id=row.id,
-            tenant=row.tenant,
-            principal_id=row.principal_id,
-            token_sha256=row.token_sha256,
-            created_at=row.created_at,
-            expires_at=row.expires_at,
-            used_at=row.used_at,
-            certificate_id=row.certificate_id,
-        )
+        return None if row is None else _invitation(row)
+
+    def get(self, invitation_id: str) -> InvitationRecord | None:
+        """Return it."""
+        row = self._transaction.row(_INVITATION_BY_ID, of=invitation_id)
+        return None if row is None else _invitation(row)
+
+    def open_at(self, now: datetime, principal_id: str | None = None) -> list[InvitationRecord]:
+        """Return those that are neither used, voided nor expired, of one principal or all, oldest first."""
+        statement = _OPEN_AT if principal_id is None else _OPEN_AT.where(_I.principal_id == principal_id)
+        return [_invitation(row) for row in self._transaction.rows(statement, now=now)]
+
+    def void(self, invitation_id: str, voided_at: datetime) -> bool:
+        """Withdraw it where it was neither used nor voided: compare and set, as `claim`."""
+        return self._transaction.write(_VOID, of=invitation_id, voided_at=voided_at) == 1
 
     def claim(self, invitation_id: str, used_at: datetime) -> bool:
-        """Mark it used where it was unused: one statement compares and sets, so exactly one caller wins."""
+        """Mark it used where it was neither used nor voided: one statement compares and sets, so exactly one caller wins."""
         return self._transaction.write(_CLAIM, of=invitation_id, used_at=used_at) == 1
 
     def bind(self, invitation_id: str, certificate_id: str) -> None:
         """Note which certificate came of it."""
         if not self._transaction.write(_BIND, of=invitation_id, certificate_id=certificate_id):
             raise NotFound("invitation-unknown", "there is no such invitation")
+
+
+def _invitation(row: AnyRow) -> InvitationRecord:
+    return InvitationRecord(
+        id=row.id,
+        tenant=row.tenant,
+        principal_id=row.principal_id,
+        token_sha256=row.token_sha256,
+        created_at=row.created_at,
+        expires_at=row.expires_at,
+        used_at=row.used_at,
+        certificate_id=row.certificate_id,
+        voided_at=row.voided_at,
+    )
 
 
 def _record_of_driver(row: DriverRow) -> CertificateRecord:

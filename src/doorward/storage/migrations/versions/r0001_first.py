@@ -81,9 +81,11 @@ def _create_people() -> None:
         sa.Column("expires_at", sa.BigInteger(), nullable=False),
         sa.Column("used_at", sa.BigInteger(), nullable=True),
         sa.Column("certificate_id", sa.Text(), nullable=False),
+        sa.Column("voided_at", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_invitations")),
         sa.UniqueConstraint("token_sha256", name=op.f("uq_invitations_token_sha256")),
     )
+    op.create_index("ix_invitations_principal", "invitations", ["tenant", "principal_id"], unique=False)
 
 
 def _create_inventory() -> None:
