@@ -20,6 +20,8 @@ from typing import Any
 from sqlalchemy import BigInteger, CheckConstraint, Dialect, Text
 from sqlalchemy.types import TypeDecorator
 
+from doorward.core.errors import IntegrityError
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -82,8 +84,17 @@ class Word(TypeDecorator[Enum]):
         return None if value is None else str(value.value)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> Enum | None:
-        """Return the member; KeyError for a word that this version does not know."""
-        return None if value is None else self._members[value]
+        """Return the member; raise `IntegrityError` (`word-unknown`) for a word that this version does not know."""
+        if value is None:
+            return None
+        try:
+            return self._members[value]
+        except KeyError:
+            raise IntegrityError(
+                "word-unknown",
+                f"the database holds a {self.kind.__name__} that this version does not know",
+                hint="was it changed by hand, or by a newer version? keep it as it is, and compare it with a backup",
+            ) from None
 
 
 class Words(TypeDecorator[tuple[str, ...]]):

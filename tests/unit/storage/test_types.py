@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from sqlalchemy.dialects import sqlite
 
 from doorward.core.certificate import CertificateState
+from doorward.core.errors import IntegrityError
 from doorward.storage.types import Moment, Serial, Word, Words, from_microseconds, only, to_microseconds
 from tests.support.ports import NOON
 
@@ -60,8 +61,9 @@ def test_a_word_is_a_member() -> None:
     kind = Word(CertificateState)
     assert kind.process_bind_param(CertificateState.ON_HOLD, DIALECT) == "on-hold"
     assert kind.process_result_value("on-hold", DIALECT) is CertificateState.ON_HOLD
-    with pytest.raises(KeyError):
+    with pytest.raises(IntegrityError) as caught:
         kind.process_result_value("lost", DIALECT)
+    assert (caught.value.code, bool(caught.value.hint)) == ("word-unknown", True)
 
 
 @given(st.lists(st.text()).map(tuple))
