@@ -76,13 +76,14 @@ def list_(state: State, name: str | None, wanted: str | None, after: str, limit:
             principal_id=find_principal(services, name).id if name else None,
             state=CertificateState(wanted) if wanted else None,
             after_id=after,
-            limit=limit,
+            limit=limit + 1,  # one more than is shown tells whether there are more
         ),
     )
-    rows = [certificate_row(record) for record in records]
+    rows = [certificate_row(record) for record in records[:limit]]
     state.output.table(rows, ["id", "subject", "profile", "state", "not_after"], empty="no certificates")
-    if len(rows) == limit:
-        state.output.note(f"there may be more: doorward cert list --after {rows[-1]['id']}")
+    if len(records) > limit:
+        # Not in the document: it is a list, and scripts rely on that.
+        state.output.note(f"there are more: go on with --after {rows[-1]['id']}", also_json=True)
 
 
 @click.command("show", cls=Command)
@@ -187,7 +188,7 @@ def _change(state: State, certificate: str, use_case: Callable[[Services, str], 
     services = installation.services
     found = find_certificate(services, certificate)
     seq = use_case(services, found.id)
-    value, line = confirmed(services, seq)
+    value, line = confirmed(services, seq, notes)
     row = certificate_row(find_certificate(services, found.id))
     state.output.result(
         {**row, "seq": seq, **value},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from doorward.authority.services import Services
@@ -9,8 +10,13 @@ from doorward.core.errors import Unavailable
 from doorward.runtime.confirming import await_gateways
 
 
-def confirmed(services: Services, seq: int) -> tuple[dict[str, Any], str]:
+def confirmed(services: Services, seq: int, notes: Sequence[str] = ()) -> tuple[dict[str, Any], str]:
     """Wait for the gateways; return the JSON part and the line for people.
+
+    Args:
+        services: the ports of this process.
+        seq: the number of the change.
+        notes: what else the change did: said with the error too, since the change is stored.
 
     Raises:
         Unavailable: `gateways-behind` where a gateway that is alive did not confirm. The change itself
@@ -20,12 +26,15 @@ def confirmed(services: Services, seq: int) -> tuple[dict[str, Any], str]:
     behind = [one.gateway.name for one in states if one.fresh and not one.confirmed]
     away = [one.gateway.name for one in states if not one.fresh and not one.confirmed]
     if behind:
-        raise Unavailable(
+        error = Unavailable(
             "gateways-behind",
             f"the change is stored (number {seq}), but these gateways do not confirm it: {', '.join(behind)}",
             hint="look at `doorward status`; a gateway that stays behind refuses new connections by itself",
             seq=seq,
         )
+        for note in notes:
+            error.add_note(note)
+        raise error
     enforced = [one.gateway.name for one in states if one.confirmed]
     value = {"confirmed_by": enforced, "away": away, "milliseconds": round(waited * 1000, 1)}
     if not states:

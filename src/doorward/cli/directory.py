@@ -125,7 +125,7 @@ def _state_command(kind: PrincipalKind, verb: str, past: str, text: str) -> clic
         # Removing revokes certificates, and their OCSP answers are signed anew in the same transaction.
         installation, notes = state.withdrawal() if verb == "remove" else (state.installation(), ())
         done = getattr(directory, verb)(installation.services, name, kind=kind, actor=actor())
-        value, line = confirmed(installation.services, done.seq)
+        value, line = confirmed(installation.services, done.seq, (*done.notes, *notes))
         state.output.result(
             {**_row(done.value), "seq": done.seq, **value},
             f"{past} {kind.value} [bold]{name}[/bold]",
@@ -189,7 +189,7 @@ def _membership(verb: str, past: str, text: str) -> click.Command:
         services = state.installation().services
         use_case = add_member if verb == "add" else remove_member
         done = use_case(services, group, member, actor=actor())
-        value, line = confirmed(services, done.seq)
+        value, line = confirmed(services, done.seq, done.notes)
         state.output.result(
             {**_row(done.value), "group": group, "seq": done.seq, **value},
             f"{member} {past} {group}",

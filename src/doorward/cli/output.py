@@ -97,9 +97,9 @@ class Output:
             table.add_row(*(escape(_cell(row.get(column, ""))) for column in columns))
         self.out.print(table)
 
-    def note(self, text: str) -> None:
-        """Say something to people only, on standard error."""
-        if not self.as_json:
+    def note(self, text: str, *, also_json: bool = False) -> None:
+        """Say something on standard error: to people, and with `also_json` beside a document that cannot hold it."""
+        if also_json or not self.as_json:
             self.err.print(f"[dim]{escape(text)}[/dim]")
 
     @contextmanager
@@ -123,6 +123,8 @@ class Output:
     def error(self, error: DoorwardError) -> int:
         """Render an error and return its exit code."""
         code = exit_code(error)
+        for text in getattr(error, "__notes__", ()):
+            self.note(text)
         if self.as_json:
             self.document({"error": _error_value(error)})
             return code
@@ -156,6 +158,9 @@ def _error_value(error: DoorwardError) -> dict[str, Any]:
     if isinstance(error, ConfigurationError):
         fields = ("code", "message", "hint", "file", "line", "column", "key")
         value["faults"] = [{field: getattr(fault, field) for field in fields} for fault in error.faults]
+    notes = getattr(error, "__notes__", None)
+    if notes:  # what was done all the same, in the place where a result has it
+        value["notes"] = list(notes)
     if isinstance(error, AccessDenied):
         value["reasons"] = list(error.reasons)
     return value

@@ -50,10 +50,12 @@ def init(state: State, /, **explicit: str | None) -> None:
 
 
 def _update(state: State, installation: Any, given: dict[str, str]) -> None:
-    from doorward.runtime.initialise import check_founded  # noqa: PLC0415  loaded when called
+    from doorward.runtime.initialise import check_founded, check_unchanged  # noqa: PLC0415  loaded when called
     from doorward.runtime.updating import update  # noqa: PLC0415  as above
 
-    check_founded(installation.founded_with(), given)
+    fixed = installation.founded_with()
+    check_founded(fixed, given)
+    check_unchanged(installation.settings, state.settings(**given), given.keys() - fixed.keys())
     before = update(installation)
     state.output.result(
         {"data": str(installation.settings.data), "schema_before": before},

@@ -11,7 +11,7 @@ import base64
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
@@ -127,6 +127,26 @@ def _check(settings: Settings, explicit: Mapping[str, str]) -> None:
     ]
     if faults:
         raise ConfigurationError(faults)
+
+
+def check_unchanged(current: Settings, named: Settings, explicit: Iterable[str]) -> None:
+    """Refuse options of a repeated `init` that it would have to ignore; it writes no settings a second time.
+
+    Args:
+        current: the settings as they are.
+        named: the same with the options of this call.
+        explicit: the settings that were named in this call.
+
+    Raises:
+        RequestRefused: `already-initialised`.
+    """
+    for key in explicit:
+        if getattr(named, key) != getattr(current, key):
+            raise RequestRefused(
+                "already-initialised",
+                f"{key} is {getattr(current, key)} here, and `init` changes no setting of what was founded",
+                hint=f"write {key} into doorward.toml there, or leave the option out",
+            )
 
 
 def check_founded(fixed: Mapping[str, str], explicit: Mapping[str, str]) -> None:

@@ -139,6 +139,7 @@ def test_gateways_that_do_not_confirm(site: Site, monkeypatch: pytest.MonkeyPatc
     installation.close()
     error = site.do("cert", "revoke", one, code=3)
     assert error["code"] == "gateways-behind"
+    assert "notes" not in error
     assert "gw-1" in error["detail"]
     assert error["seq"] > 0
     assert site.do("cert", "show", one)["state"] == "revoked"
@@ -146,6 +147,41 @@ def test_gateways_that_do_not_confirm(site: Site, monkeypatch: pytest.MonkeyPatc
     value = site.do("cert", "revoke", two)
     assert (value["confirmed_by"], value["away"]) == ([], ["gw-1"])
     assert "away: gw-1" in site.say("person", "suspend", "alice")
+
+
+def test_an_error_about_gateways_says_what_was_done(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The change is stored: what it did besides is in the error's document, and before the error for people."""
+    monkeypatch.setattr(confirming, "PATIENCE_SECONDS", 0.0)
+    site.certificate("alice")
+    installation = site.opened()
+    register_gateway(installation.services, name="gw-1", assertion_jwk="{}")
+    installation.close()
+    site.do("person", "add", "bob")
+    assert site.do("group", "add", "new", "bob", code=3)["notes"] == [
+        "the group new did not exist and was created"
+    ]
+    error = site.do("person", "remove", "alice", code=3)
+    assert (error["code"], error["notes"]) == ("gateways-behind", ["1 certificate was revoked"])
+    assert "bob was in new already" in site.say("group", "add", "new", "bob", code=3)
+
+
+def test_a_list_that_goes_on_says_so(site: Site) -> None:
+    """Where there are more, both forms say so on standard error; the document stays a list. The last page is quiet."""
+    made = [site.certificate("alice") for _ in range(3)]
+    for words in ((), ("--json",)):
+        page = site.run("cert", "list", "--limit", "2", *words)
+        assert f"--after {made[1]}" in page.stderr
+        last = site.run("cert", "list", "--limit", "2", "--after", made[0], *words)
+        assert (last.exit_code, last.stderr) == (0, "")
+    assert [row["id"] for row in site.do("cert", "list", "--limit", "2")] == made[:2]
+
+
+def test_init_does_not_ignore_an_option(site: Site) -> None:
+    """On an installation that was founded, an option that would change nothing is refused, and the hint says where."""
+    error = site.do("init", "--listen", "127.0.0.1:9", code=1)
+    assert error["code"] == "already-initialised"
+    assert "gateway_listen" in error["detail"]
+    assert "doorward.toml" in error["hint"]
 
 
 # the policy

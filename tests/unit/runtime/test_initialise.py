@@ -13,6 +13,7 @@ from doorward.core.errors import ConfigurationError, RequestRefused
 from doorward.runtime.initialise import (
     WRITTEN,
     check_founded,
+    check_unchanged,
     default_passphrase_file,
     initialise,
     write_passphrase,
@@ -175,3 +176,14 @@ def test_what_the_founding_fixed_cannot_be_changed() -> None:
         with pytest.raises(RequestRefused) as caught:
             check_founded(tenant, other)
         assert caught.value.code == "already-initialised"
+
+
+def test_an_option_that_init_would_ignore_is_refused(tmp_path: Path) -> None:
+    """A second `init` writes no settings: an option that says otherwise than they do is not ignored silently."""
+    current = Settings(data=tmp_path, gateway_listen="127.0.0.1:1")
+    check_unchanged(current, Settings(data=tmp_path, gateway_listen="127.0.0.1:1"), ["gateway_listen"])
+    with pytest.raises(RequestRefused) as caught:
+        check_unchanged(current, Settings(data=tmp_path, gateway_listen="127.0.0.1:2"), ["gateway_listen"])
+    assert caught.value.code == "already-initialised"
+    assert "gateway_listen is 127.0.0.1:1 here" in caught.value.detail
+    assert "doorward.toml" in caught.value.hint
