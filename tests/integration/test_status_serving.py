@@ -286,3 +286,36 @@ def test_a_large_body_is_not_taken_for_a_head() -> None:
         answer = talk(server, request + request.replace(b"Host", b"Connection: close\r\nHost", 1))
     assert answer.count(b"HTTP/1.1 200") == 2
     assert answer.endswith(b"30000")
+
+
+def test_few_requests_wait_behind_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A peer that sends thousands of requests at once is refused, and no task is made of most of them."""
+    from uvicorn.protocols.http import httptools_impl
+
+    made: list[int] = []
+
+    class Counted(httptools_impl.RequestResponseCycle):
+        def __init__(self, *words: object, **more: object) -> None:
+            made.append(1)
+            super().__init__(*words, **more)  # type: ignore[arg-type]  # handed on
+
+    monkeypatch.setattr(httptools_impl, "RequestResponseCycle", Counted)
+    GATE.clear()
+    with running() as server, connect(server) as peer:
+        peer.sendall(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n" * 5000)
+        answer = read_all(peer)
+        GATE.set()
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert len(made) <= protocol.MAX_PIPELINED + 1
+
+
+def test_a_few_pipelined_requests_are_answered_in_order() -> None:
+    """RFC 9112 section 9.3.2: whoever does not wait for answers gets them all the same."""
+    with running() as server, connect(server) as peer:
+        peer.sendall(
+            b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" * 4
+            + b"GET /nowhere HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+        )
+        answers = read_all(peer)
+    assert answers.count(b"HTTP/1.1 200 ") == 4
+    assert answers.rindex(b"HTTP/1.1 404 ") > answers.rindex(b"HTTP/1.1 200 ")

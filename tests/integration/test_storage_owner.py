@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from doorward.core.errors import Unavailable
 from tests.support.ports import NOON
 from tests.support.records import principal
 from tests.support.sql_store import child, sqlite_database, sqlite_work
@@ -90,3 +91,24 @@ def test_a_foreign_user_is_shut_out(crossroads: Path) -> None:
     process = child(folder, BECOME + textwrap.dedent(code), str(scratch))
     assert process.communicate(timeout=60)[0].split() == ["store-missing"] * 2
     database.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has files to give away")
+@pytest.mark.parametrize("content", ["a secret of root", ""])
+def test_root_gives_no_file_of_its_own_away(crossroads: Path, content: str) -> None:
+    """The ordinary user names a file of root's as a lock file: it stays root's, and the change is refused."""
+    folder = crossroads / "db"
+    folder.mkdir(mode=0o700)
+    sqlite_database(folder).close()
+    os.chown(folder, NOBODY, NOBODY)
+    os.chown(folder / "doorward.db", NOBODY, NOBODY)
+    secret = crossroads / "secret"
+    secret.write_text(content)
+    (folder / "doorward.db-next").unlink(missing_ok=True)
+    os.link(secret, folder / "doorward.db-next")
+    database = sqlite_database(folder)
+    with pytest.raises(Unavailable) as caught, sqlite_work(database).change() as books:
+        books.directory.add(principal("alice"), NOON)
+    database.close()
+    assert caught.value.code == "store-foreign"
+    assert secret.stat().st_uid == 0

@@ -91,6 +91,7 @@ class Reason(Enum):
     RULE_DENIES = "rule-denies"
     NO_RULE_MATCHED = "no-rule-matched"
     PATH_AMBIGUOUS = "path-ambiguous"
+    METHOD_AMBIGUOUS = "method-ambiguous"
     GRANTS_TOO_LARGE = "grants-too-large"
     KNOWLEDGE_STALE = "knowledge-stale"
 

@@ -59,7 +59,7 @@ def parse_access_line(line: bytes, gateway_id: str) -> AccessLine | None:
             return _request(value, gateway_id)
         if kind == LOG_KIND_HANDSHAKE:
             return _handshake(value, gateway_id)
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except Exception:  # noqa: BLE001, S110  whatever one line does, those behind it are taken
         pass
     return malformed(line, gateway_id, "line-unreadable")
 
@@ -175,9 +175,9 @@ def _number(value: object) -> int | None:
 def _moment(value: object) -> datetime | None:
     try:
         moment = datetime.fromisoformat(str(value))
-    except ValueError:
+        return moment.astimezone(UTC) if moment.tzinfo else None
+    except (ValueError, OverflowError):  # no date at all, or one whose UTC lies before the year 1
         return None
-    return moment.astimezone(UTC) if moment.tzinfo else None
 
 
 def _host(value: object) -> str:

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from doorward.core.entities import Outcome, Principal, PrincipalState, Reason
-from doorward.policy.model import AppPolicy, Effect, Rule, Selector, Term
+from doorward.policy.model import METHOD, AppPolicy, Effect, Rule, Selector, Term
 from doorward.policy.normalisation import NormalisedPath, PathRefused, normalise
 from doorward.policy.paths import pattern_of
 
@@ -199,6 +199,8 @@ def decide(
         return _refusal(app, principal, authority.standing, authority.standing)
     if not grants_fit(authority.grants):
         return _refusal(app, principal, authority.standing, Reason.GRANTS_TOO_LARGE)
+    if not METHOD.fullmatch(request.method):
+        return _refusal(app, principal, authority.standing, Reason.METHOD_AMBIGUOUS)
     path = normalise(request.raw_path)
     if isinstance(path, PathRefused):
         return _refusal(app, principal, authority.standing, Reason.PATH_AMBIGUOUS, path)
@@ -230,7 +232,7 @@ def decide_by_grants(
     """
     held = frozenset(grants)
     path = normalise(request.raw_path)
-    if isinstance(path, PathRefused) or not grants_fit(held):
+    if isinstance(path, PathRefused) or not METHOD.fullmatch(request.method) or not grants_fit(held):
         return Outcome.BAD
     allowed = False
     for rule in app.rules:

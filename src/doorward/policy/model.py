@@ -10,6 +10,7 @@ path. A rule holds for a request when both halves do.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
@@ -18,6 +19,10 @@ from typing import NamedTuple
 from doorward.core.entities import Principal, PrincipalKind
 from doorward.policy.normalisation import NormalisedPath
 from doorward.policy.paths import EVERY_PATH, PathPattern
+
+METHOD = re.compile(r"[A-Z][A-Z0-9_-]{0,31}")
+"""Methods that rules may name and requests may have. Methods are case-sensitive (RFC 9110 section 9.1),
+and applications that fold the case would see one that no rule saw: another spelling is refused."""
 
 
 class Effect(Enum):

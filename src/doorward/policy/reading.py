@@ -18,6 +18,7 @@ from doorward.core.names import own_hosts, parse_dns_name, parse_principal_name,
 from doorward.core.sockets import LONGEST_SOCKET_PATH
 from doorward.policy.faults import FaultList, suggest
 from doorward.policy.model import (
+    METHOD,
     AppPolicy,
     Document,
     Effect,
@@ -33,7 +34,6 @@ from doorward.policy.paths import EVERY_PATH, PathPattern
 from doorward.policy.yaml_tree import Node, Scalar, Sequence
 
 _APP_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
-_METHOD = re.compile(r"[A-Z][A-Z0-9_-]{0,31}")
 _HTTP = re.compile(r"http://(\[[^\[\]/]*\]|[^\[\]:/@?#]+)(?::([0-9]{1,5}))?")
 _RULE_NAME_LIMIT = 128
 _UNBUILT_RULE = {
@@ -258,12 +258,12 @@ class DocumentReader:
             if text.value == "CONNECT":
                 message, hint = "rules about CONNECT are not built yet", "leave it out; it is refused"
                 self.faults.add(text, "not-built-yet", message, key=key, hint=hint)
-            elif _METHOD.fullmatch(text.value):
+            elif METHOD.fullmatch(text.value):
                 methods.add(text.value)
             else:
                 hint = (
                     f"write {text.value.upper()}"
-                    if _METHOD.fullmatch(text.value.upper())
+                    if METHOD.fullmatch(text.value.upper())
                     else (
                         "leave `methods` out for every method"
                         if text.value == "*"

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -88,7 +89,7 @@ class Turns:
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             if os.geteuid() == 0:  # as SQLite does with its own files, or the owner were shut out
-                os.fchown(descriptor, owner.st_uid, owner.st_gid)
+                _give(descriptor, owner)
         except OSError as error:
             raise Unavailable(
                 "store-read-only",
@@ -96,6 +97,24 @@ class Turns:
                 hint="is the file system mounted read-only, or does the file belong to another user?",
             ) from error
         return descriptor
+
+
+def _give(descriptor: int, owner: os.stat_result) -> None:
+    """Give a file that root just made to the database's owner; nothing else is ever given away.
+
+    The owner of the folder may have put another name of one of root's own files there.
+    """
+    found = os.fstat(descriptor)
+    if found.st_uid == owner.st_uid:
+        return
+    if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1 or found.st_size:
+        os.close(descriptor)
+        raise Unavailable(
+            "store-foreign",
+            "a lock file of the database is a file of somebody else's",
+            hint="look who put it there, and remove it: it is made anew, and is empty",
+        )
+    os.fchown(descriptor, owner.st_uid, owner.st_gid)
 
 
 def _wait(descriptor: int, deadline: float) -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from doorward.audit.events import EventType, build_event
 from doorward.enforcement.envoy.logs import build_enrol_log, build_handshake_log, build_request_log
 from doorward.enforcement.envoy.names import ENROL_CHAIN
+from doorward.gateway import access_lines as module
 from doorward.gateway.access_lines import LONGEST_LINE, AccessLine, parse_access_line
 from tests.support.ports import NOON
 
@@ -162,6 +163,27 @@ def test_a_moment_without_zone_is_left_out() -> None:
     line = _parse({**REQUEST, "time": "2026-11-23T12:00:00"})
     assert line is not None
     assert "started_at" not in line.data
+
+
+@pytest.mark.parametrize("time", ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59"])
+def test_a_moment_beyond_the_calendar_is_left_out(time: str) -> None:
+    """A time whose UTC has no date is no moment, and stops no line behind it."""
+    line = _parse({**REQUEST, "time": time})
+    assert line is not None
+    assert line.type is EventType.REQUEST_ANSWERED
+    assert "started_at" not in line.data
+
+
+def test_whatever_a_line_does_it_is_put_on_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fault of the reader itself costs one line: it is recorded as unreadable."""
+
+    def fault(_value: object, _gateway_id: str) -> None:
+        raise OverflowError
+
+    monkeypatch.setattr(module, "_request", fault)
+    line = _parse(REQUEST)
+    assert line is not None
+    assert line.type is EventType.ACCESS_MALFORMED
 
 
 def test_the_enrolment_door_keeps_no_path() -> None:

@@ -207,6 +207,18 @@ def test_ambiguous_paths_reach_no_rule() -> None:
     assert decide_by_grants(POLICY, TENANT, APP_ID, grants, request) is Outcome.BAD
 
 
+@pytest.mark.parametrize("method", ["get", "Get", "", "GET ", "G\u00c9T", "A" * 33])
+def test_odd_methods_reach_no_rule(method: str) -> None:
+    """A method in another case is refused even to those who may do everything: no deny rule would see it."""
+    request = Request(method=method, raw_path="/a")
+    decision = decide(POLICY, TENANT, APP_ID, person("admins"), request)
+    assert decision.outcome is Outcome.BAD
+    assert decision.reasons[-1] is Reason.METHOD_AMBIGUOUS
+    assert decision.findings[1].why == "not asked: method-ambiguous"
+    grants = authority(POLICY, "admins").grants
+    assert decide_by_grants(POLICY, TENANT, APP_ID, grants, request) is Outcome.BAD
+
+
 def test_old_grants_know_no_new_deny() -> None:
     """A connection that was judged before a deny rule came lacks its clearance and is refused."""
     before = app(ALL)

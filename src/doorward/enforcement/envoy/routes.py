@@ -1,7 +1,7 @@
 """Route tables: one an application, so that a policy edit touches neither chain nor neighbour.
 
 Every route states its slice of the rules; a route without one inherits the filters' base, which
-refuses everything. The order is the defence: ambiguous paths, reserved paths, then slices.
+refuses everything. The order is the defence: ambiguous paths and methods, reserved paths, then slices.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from doorward.enforcement.envoy.headers import LEAKING_HEADERS, build_route_head
 from doorward.enforcement.envoy.names import ENROL_CHAIN
 from doorward.enforcement.envoy.rules import build_open_slice, build_slice
 from doorward.enforcement.plan import Door, EnrolmentDoor, GatewayPlan, OpenRoute, RuleTerm
+from doorward.policy.model import METHOD
 from doorward.policy.normalisation import REFUSED_PATH_REGEXES
 from doorward.policy.paths import PathPattern
 
@@ -35,6 +36,13 @@ _STRIKES_OFF = {
 }
 """An upgrade whose Connection field names more: a proxy behind the door would remove those headers,
 our identity headers among them (RFC 9110 section 7.6.1). Envoy drops the field of other requests."""
+_ODD_METHOD = {
+    "name": ":method",
+    "string_match": {"safe_regex": {"regex": METHOD.pattern}},
+    "invert_match": True,
+}
+"""A method in another case, which HTTP/2 lets through: a rule that denies DELETE does not see `delete`,
+and an application that folds the case does (methods are case-sensitive: RFC 9110 section 9.1)."""
 _ONE_SPELLING = re.compile(_SEGMENT)
 
 
@@ -50,6 +58,7 @@ def build_door_table(door: Door) -> dict[str, Any]:
     """Return the route table of one application."""
     routes = [
         *(_refusal({"safe_regex": {"regex": regex}}, 400) for regex in REFUSED_PATH_REGEXES),
+        _refusal({"prefix": "/", "headers": [_ODD_METHOD]}, 400),
         _refusal({"prefix": "/", "headers": [_STRIKES_OFF]}, 400),
         _refusal({"path_separated_prefix": RESERVED_PREFIX}, 404),
     ]

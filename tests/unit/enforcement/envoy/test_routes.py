@@ -96,12 +96,15 @@ def test_another_host_is_misdirected() -> None:
     assert table["ignore_port_in_host_matching"] is True
 
 
-def test_an_upgrade_that_names_other_headers_is_refused() -> None:
-    """The route stands before all that could forward it."""
+def test_odd_methods_and_upgrades_that_name_other_headers_are_refused() -> None:
+    """The routes stand before all that could forward it."""
     routes = build_door_table(door(term("g")))["virtual_hosts"][0]["routes"]
     position = len(REFUSED_PATH_REGEXES)
-    assert routes[position]["match"]["headers"][0]["name"] == "connection"
-    assert routes[position]["direct_response"] == {"status": 400}
+    assert [one["match"]["headers"][0]["name"] for one in routes[position : position + 2]] == [
+        ":method",
+        "connection",
+    ]
+    assert [one["direct_response"]["status"] for one in routes[position : position + 2]] == [400, 400]
 
 
 def test_the_enrolment_table_forwards_listed_requests_only() -> None:
