@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -66,8 +67,8 @@ def test_what_was_acknowledged_is_there(tmp_path: Path, code: str) -> None:
             assert len(books.directory.list()) == head
             assert books.outbox.waiting() == head
     database.close()
-    checked = sqlite3.connect(tmp_path / "doorward.db").execute("PRAGMA integrity_check").fetchall()
-    assert checked == [("ok",)]
+    with closing(sqlite3.connect(tmp_path / "doorward.db")) as raw:
+        assert raw.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
 
 
 def test_what_was_not_committed_is_not_there(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from alembic.autogenerate import compare_metadata
@@ -17,7 +18,8 @@ from doorward.storage.schema_versions import migrate
 
 def statements(path: Path) -> dict[str, list[str]]:
     """What makes each table and index, its lines sorted: constraints have no order of their own."""
-    found = sqlite3.connect(path).execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL")
+    with closing(sqlite3.connect(path)) as raw:
+        found = raw.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
     return {
         name: sorted(part.strip().rstrip(",") for part in re.split(r"\n", sql))
         for name, sql in found

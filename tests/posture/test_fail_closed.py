@@ -5,7 +5,8 @@ from __future__ import annotations
 import sqlite3
 import ssl
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -13,6 +14,7 @@ import grpc
 import pytest
 
 from doorward.authority.directory import add_member, create_group
+from doorward.core.errors import Unavailable
 from doorward.enforcement.plan import Limits
 from doorward.gateway import authorizer as authorizer_module
 from doorward.gateway import authorizer_server, ext_authz_pb2
@@ -199,28 +201,61 @@ class TestStore:
         """With an authorizer that does not wait, the same locked database lets everybody in unrecorded."""
         authorizer = _authorizer_of(uncut)
         around = authorizer._around
-        unrecorded = {name: getattr(around, name) for name in around.__dataclass_fields__}
-        authorizer._around = type(around)(**{**unrecorded, "record": lambda _event: None})
+        authorizer._around = replace(around, record=lambda _event: None)
         try:
             with self._locked(uncut):
                 assert self._gets_in(uncut)
         finally:
             authorizer._around = around
 
-    def test_stale_knowledge(self, living: Doorway, uncut: Doorway) -> None:
-        """A gateway that cannot follow changes refuses; one that calls itself fresh would admit."""
-        authorizer = _authorizer_of(uncut)
-        around = authorizer._around
+    def test_stale_knowledge(self, uncut: Doorway) -> None:
+        """A gateway that cannot follow changes refuses, though it could judge; one that calls itself fresh admits."""
+        follower = uncut.gateway.follower
+        with self._standing_still(uncut):
+            assert eventually(lambda: not follower.fresh(), 8.0)
+            assert not self._gets_in(uncut)
+            with self._fresh(uncut, says=True):
+                assert self._gets_in(uncut)
+            assert not self._gets_in(uncut)
+        assert eventually(lambda: self._gets_in(uncut), 8.0)
+
+    def test_stale_is_enough_to_refuse(self, uncut: Doorway) -> None:
+        """Where everything else is well, a gateway that calls itself stale lets nobody in."""
+        assert self._gets_in(uncut)
+        with self._fresh(uncut, says=False):
+            assert not self._gets_in(uncut)
+        assert self._gets_in(uncut)
+
+    def test_a_sequence_that_cannot_be_read_makes_stale(self, uncut: Doorway) -> None:
+        """Without the table of changes the follower turns stale, and nobody gets in."""
         with self._without(uncut, "changes"):
             assert eventually(lambda: not uncut.gateway.follower.fresh(), 8.0)
             assert not self._gets_in(uncut)
-        fields = {name: getattr(around, name) for name in around.__dataclass_fields__}
-        authorizer._around = type(around)(**{**fields, "fresh": lambda: False})
+        assert eventually(lambda: self._gets_in(uncut), 8.0)
+
+    @contextmanager
+    def _standing_still(self, doorway: Doorway) -> Iterator[None]:
+        """Let the follower fail at each step: what the authorizer itself reads stays readable."""
+
+        def fail() -> bool:
+            raise Unavailable("store-unavailable", "the sequence cannot be read")
+
+        follower = doorway.gateway.follower
+        follower.step = fail  # type: ignore[method-assign]
         try:
-            assert not self._gets_in(uncut)
+            yield
+        finally:
+            del follower.step  # type: ignore[method-assign]
+
+    @contextmanager
+    def _fresh(self, doorway: Doorway, *, says: bool) -> Iterator[None]:
+        authorizer = _authorizer_of(doorway)
+        around = authorizer._around
+        authorizer._around = replace(around, fresh=lambda: says)
+        try:
+            yield
         finally:
             authorizer._around = around
-        assert eventually(lambda: self._gets_in(uncut), 8.0)
 
     @contextmanager
     def _line(self, doorway: Doorway) -> Iterator[ssl.SSLSocket]:
@@ -238,21 +273,15 @@ class TestStore:
 
     @contextmanager
     def _locked(self, doorway: Doorway) -> Iterator[None]:
-        connection = sqlite3.connect(doorway.installation.layout.database, isolation_level=None, timeout=10)
-        try:
+        with closing(_raw(doorway)) as connection:
             connection.execute("BEGIN IMMEDIATE")
             yield
-        finally:
-            connection.close()
 
     @staticmethod
     def _execute(doorway: Doorway, statement: str) -> None:
-        connection = sqlite3.connect(doorway.installation.layout.database, isolation_level=None, timeout=10)
-        try:
+        with closing(_raw(doorway)) as connection:
             connection.execute("PRAGMA legacy_alter_table=ON")
             connection.execute(statement)
-        finally:
-            connection.close()
 
     @staticmethod
     def _gets_in(doorway: Doorway) -> bool:
@@ -311,6 +340,11 @@ class TestGrantsLimit:
             assert uncut.get(uncut.identities["alice"], "/x").status == 200
         finally:
             uncut.apply(RULES)
+
+
+def _raw(doorway: Doorway) -> sqlite3.Connection:
+    """Open the database past the installation's own connections."""
+    return sqlite3.connect(doorway.installation.layout.database, isolation_level=None, timeout=10)
 
 
 def _authorizer_of(doorway: Doorway) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -129,15 +130,14 @@ def test_a_reader_does_not_hold_its_snapshot_after_its_end(tmp_path: Path) -> No
 def test_a_foreign_lock_is_busy(tmp_path: Path) -> None:
     """A process outside of the queue that holds SQLite's lock makes a change wait and then fail, unchanged."""
     database = sqlite_database(tmp_path, busy_timeout=timedelta(milliseconds=20))
-    other = sqlite3.connect(tmp_path / "doorward.db", isolation_level=None)
-    other.execute("BEGIN IMMEDIATE")
-    with pytest.raises(Unavailable) as caught, database.write():
-        pass
-    assert caught.value.code == "store-busy"
-    other.execute("ROLLBACK")
-    with database.write() as connection:
-        connection.execute(ADD)
-    other.close()
+    with closing(sqlite3.connect(tmp_path / "doorward.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(Unavailable) as caught, database.write():
+            pass
+        assert caught.value.code == "store-busy"
+        other.execute("ROLLBACK")
+        with database.write() as connection:
+            connection.execute(ADD)
     database.close()
 
 

@@ -6,6 +6,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -92,7 +93,8 @@ def test_an_interrupted_migration_leaves_the_old_schema(
     with pytest.raises(KeyError):
         migrate(database)
     database.close()
-    assert sqlite3.connect(database.path).execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
+    with closing(sqlite3.connect(database.path)) as raw:
+        assert raw.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
 
 
 def test_an_older_known_revision_is_older(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
