@@ -254,3 +254,31 @@ def test_what_founding_writes_is_durable(monkeypatch: pytest.MonkeyPatch) -> Non
             assert stat.S_IMODE((settings.data / name).stat().st_mode) == 0o644
         assert synced[-2][0].name == ".founded.new"
         assert synced[synced.index((folder / "p", False)) + 1] == (folder, True)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root could be misled")
+def test_nothing_is_founded_in_a_folder_of_somebody_elses() -> None:
+    """Its owner could exchange what root makes there: `init` refuses before anything is made."""
+    with short_folder() as folder:
+        data = folder / "data"
+        data.mkdir()
+        os.chown(data, 65534, 65534)
+        with pytest.raises(ConfigurationError) as caught:
+            Layout(data).create()
+        assert caught.value.code == "data-foreign"
+        assert list(data.iterdir()) == []
+
+
+def test_founding_follows_no_link() -> None:
+    """A link in the place of a folder is refused, and where it leads nothing is changed."""
+    with short_folder() as folder:
+        data, elsewhere = folder / "data", folder / "elsewhere"
+        data.mkdir(mode=0o700)
+        elsewhere.mkdir()
+        elsewhere.chmod(0o755)
+        (data / "keys").symlink_to(elsewhere)
+        with pytest.raises(ConfigurationError) as caught:
+            Layout(data).create()
+        assert caught.value.code == "data-foreign"
+        assert stat.S_IMODE(elsewhere.stat().st_mode) == 0o755
+        assert list(elsewhere.iterdir()) == []

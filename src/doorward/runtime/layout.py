@@ -106,13 +106,19 @@ class Layout:
         """Make every folder; existing ones keep their content, and ours are closed to others.
 
         Raises:
-            ConfigurationError: `data-path-too-long`, `data-unusable`.
+            ConfigurationError: `data-path-too-long`, `data-unusable`; for root also `data-foreign` where
+                the data directory, or a folder in it, is not root's: whoever it belongs to could have
+                root follow a link, and exchange what only root may write.
         """
         self._check_length()
         try:
             self.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if os.geteuid() == 0:
+                self._check_own(self.data.stat())
             for folder in self.shared_folders():
                 folder.mkdir(mode=0o700, exist_ok=True)
+                if folder.is_symlink():
+                    raise _fault("data-foreign", f"{folder} is a link", "put a folder in its place")
                 if stat.S_IMODE(folder.stat().st_mode) & _OTHERS:
                     folder.chmod(0o700)
         except OSError as error:
