@@ -50,6 +50,7 @@ from doorward.gateway.ingest import Ingest
 from doorward.gateway.journal import Journal
 from doorward.gateway.keys import load_assertion_key
 from doorward.gateway.last_published import LastPublished
+from doorward.gateway.log_watch import Counting, LogWatch
 from doorward.gateway.publishing import DoorSettings, Publishing
 from doorward.gateway.reconciler import Reconciler
 from doorward.gateway.server_certificates import ServerCertificates
@@ -183,6 +184,7 @@ class Gateway:
             gateway_id=self.id,
         )
         self.ingest = Ingest(services, self.id, options.folder / "log", self._reopen_logs)
+        self._log_watch = LogWatch(self._counting, self.ingest.note_gap, services.clock)
         self._reconciler = Reconciler(
             self.connections,
             self.cutter,
@@ -283,6 +285,7 @@ class Gateway:
             self.cutter.trouble(),
             self._reconciler.trouble(),
             self.ingest.trouble(),
+            self._log_watch.trouble(),
         ]
         if not self.follower.fresh():
             found.append("the change sequence is not readable: new connections are refused")
@@ -333,6 +336,7 @@ class Gateway:
             try:
                 self._settle(beat=self.follower.fresh())
                 self.ingest.finish(writers=bool(self.supervisor.draining))
+                self._log_watch.look()
             except (DoorwardError, OSError) as error:
                 _log.error("the heartbeat failed", why=str(error))
             except Exception:  # noqa: BLE001  without a heartbeat everybody would think that we are away
@@ -359,6 +363,10 @@ class Gateway:
         self._record(EventType.ENVOY_DIED, {"pid": pid, "epoch": epoch, **how})
         # Envoy writes its log every 50 ms: what it answered in its last moment may be missing.
         self.ingest.note_gap(now - timedelta(milliseconds=500), now, "envoy-died")
+
+    def _counting(self) -> tuple[Counting, int] | None:
+        running = self.supervisor.running
+        return (running.admin, running.epoch) if running is not None else None
 
     def _reopen_logs(self) -> None:
         running = self.supervisor.running

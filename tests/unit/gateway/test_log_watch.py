@@ -1,0 +1,120 @@
+"""An access log that cannot be written is on record, once a minute at most, and in the status."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from itertools import pairwise
+
+import pytest
+
+from doorward.core.errors import Unavailable
+from doorward.gateway.log_watch import COUNTER, LogWatch
+from tests.support.ports import NOON, FakeClock
+
+
+class Envoy:
+    """An Envoy whose counter the test sets."""
+
+    def __init__(self) -> None:
+        self.failed = 0
+        self.epoch = 1
+        self.answers = True
+
+    def statistics(self, pattern: str = "") -> dict[str, int]:
+        """The counter, or no answer."""
+        assert pattern == f"^{COUNTER}$"
+        if not self.answers:
+            raise Unavailable("envoy-admin-unavailable", "away")
+        return {COUNTER: self.failed} if self.failed else {}
+
+
+@pytest.fixture
+def scene():
+    """An Envoy, its watch, a clock and the gaps that were recorded."""
+    envoy, clock, gaps = Envoy(), FakeClock(), []
+    watch = LogWatch(lambda: (envoy, envoy.epoch), lambda *gap: gaps.append(gap), clock)
+    return envoy, watch, clock, gaps
+
+
+def pass_seconds(watch, clock, count):
+    """One look a second."""
+    for _ in range(count):
+        clock.turn(seconds=1)
+        watch.look()
+
+
+def test_all_is_well(scene):
+    """Nothing is recorded and nothing said."""
+    _, watch, clock, gaps = scene
+    pass_seconds(watch, clock, 100)
+    assert gaps == []
+    assert watch.trouble() == ""
+
+
+def test_a_failure_is_recorded_with_its_time(scene):
+    """From the last look that was well until this one."""
+    envoy, watch, clock, gaps = scene
+    pass_seconds(watch, clock, 3)
+    envoy.failed = 2
+    pass_seconds(watch, clock, 1)
+    assert gaps == [(NOON + timedelta(seconds=3), NOON + timedelta(seconds=4), "log-write-failed")]
+    assert "2 times" in watch.trouble()
+    pass_seconds(watch, clock, 120)
+    assert len(gaps) == 1
+    assert watch.trouble() == ""
+
+
+def test_a_disk_that_stays_full_is_one_gap_a_minute(scene):
+    """Gaps follow each other without a hole, and are few."""
+    envoy, watch, clock, gaps = scene
+    for _ in range(180):
+        envoy.failed += 1
+        pass_seconds(watch, clock, 1)
+    assert len(gaps) <= 4
+    assert all(later[0] <= earlier[1] + timedelta(seconds=1) for earlier, later in pairwise(gaps))
+    assert watch.trouble()
+
+
+def test_another_envoy_counts_anew(scene):
+    """A counter that is smaller after a restart is no news where it is zero, and news where it is not."""
+    envoy, watch, clock, gaps = scene
+    envoy.failed = 5
+    pass_seconds(watch, clock, 1)
+    envoy.epoch, envoy.failed = 2, 0
+    pass_seconds(watch, clock, 100)
+    assert len(gaps) == 1
+    envoy.epoch, envoy.failed = 3, 1
+    pass_seconds(watch, clock, 1)
+    assert len(gaps) == 2
+
+
+def test_an_envoy_that_does_not_answer_is_no_news(scene):
+    """Nor one that is not there."""
+    envoy, watch, clock, gaps = scene
+    envoy.failed, envoy.answers = 1, False
+    pass_seconds(watch, clock, 5)
+    assert gaps == []
+    idle = LogWatch(lambda: None, lambda *gap: gaps.append(gap), clock)
+    idle.look()
+    assert gaps == []
+
+
+def test_what_cannot_be_recorded_is_recorded_later(scene):
+    """The gap begins where it began."""
+    envoy, _, clock, gaps = scene
+    away = [True]
+
+    def note(*gap):
+        if away:
+            raise Unavailable("database-unavailable", "away")
+        gaps.append(gap)
+
+    watch = LogWatch(lambda: (envoy, envoy.epoch), note, clock)
+    envoy.failed = 1
+    clock.turn(seconds=1)
+    with pytest.raises(Unavailable):
+        watch.look()
+    assert watch.trouble()
+    away.clear()
+    pass_seconds(watch, clock, 3)
+    assert [gap[0] for gap in gaps] == [NOON]
