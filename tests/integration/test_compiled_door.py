@@ -71,6 +71,7 @@ class TestHandshake:
             assert door.site.ask("GET", "/accounts/1", over=second).status == 200
             assert not second.session_reused
 
+    @pytest.mark.needs("openssl")
     def test_the_issuing_authority_is_named_to_the_client(self, door: Door) -> None:
         """CertificateRequest names the issuing authority, so that clients pick the right certificate."""
         command = [

@@ -64,15 +64,18 @@ class TestAlgorithms:
         assert not gets_in(kept(ALGORITHMS), "ed25519", version)
         assert gets_in(kept(ALGORITHMS), "p256", version)
 
+    @pytest.mark.needs("openssl")
     def test_sha1_signatures_are_refused(self, door: OpenDoor) -> None:
         """A TLS 1.2 client that can only sign with SHA-1 does not get in."""
         assert not _openssl_gets_in(door, "-client_sigalgs", "RSA+SHA1", "-tls1_2")
         assert _openssl_gets_in(door, "-tls1_2")
 
+    @pytest.mark.needs("openssl")
     def test_old_versions_are_refused(self, door: OpenDoor) -> None:
         """TLS 1.1 and 1.0 end at the first message; with the minimum lowered they would not."""
         assert not _openssl_gets_in(door, "-tls1_1")
 
+    @pytest.mark.needs("openssl")
     def test_without_the_minimum_they_get_in(self, kept: Kept) -> None:
         """With `tls_minimum_protocol_version` at TLSv1_1 and its suites back, TLS 1.1 works."""
         door = kept(
