@@ -13,7 +13,7 @@ import pytest
 
 from doorward.core.errors import ConfigurationError
 from doorward.enforcement.envoy.bootstrap import build_bootstrap
-from doorward.enforcement.envoy.resources import Stage, render_file, static_rendering
+from doorward.enforcement.envoy.resources import Resources, Stage, render_file, static_rendering
 from doorward.gateway.publisher import Publisher
 from doorward.gateway.validation import Validator
 from doorward.runtime.world import SystemClock
@@ -30,7 +30,7 @@ from tests.support.attacks import (
     launched,
     without,
 )
-from tests.support.door_site import APPS
+from tests.support.door_site import APPS, DoorSite
 from tests.support.envoy_process import ENVOY, write_resources
 
 pytestmark = pytest.mark.xdist_group("posture-unknown-fields")
@@ -170,39 +170,39 @@ class TestFilesAtTheStart:
     def test_without_a_secret_the_door_stays_shut(
         self, grounds: Grounds, name: str, content: bytes | None
     ) -> None:
-        """A missing, unreadable or empty secret lets nobody in, however Envoy takes it."""
-        site = grounds.twin()
-        resources = site.resources(APPS)
-        write_resources(resources, site.xds)
-        if content is None:
-            (site.xds / name).unlink()
-        else:
-            (site.xds / name).write_bytes(content)
-        assert not _anybody_gets_in(grounds, site, resources)
+        """A missing, unreadable or empty secret lets nobody in, however Envoy takes it; with it, it opens."""
+        _shut_without(grounds, name, content)
 
     @pytest.mark.parametrize("content", [None, b"{ garbage", b'{"resources": []}'])
     def test_without_a_route_table_nothing_is_served(self, grounds: Grounds, content: bytes | None) -> None:
         """A chain whose routes are not there answers 404 or not at all, never with the application."""
-        site = grounds.twin()
-        resources = site.resources(APPS)
-        write_resources(resources, site.xds)
-        path = site.xds / "rds" / "app_pay.json"
-        if content is None:
-            path.unlink()
-        else:
-            path.write_bytes(content)
-        assert not _anybody_gets_in(grounds, site, resources)
+        _shut_without(grounds, "rds/app_pay.json", content)
 
 
-def _anybody_gets_in(grounds: Grounds, site: object, resources: object) -> bool:
+def _shut_without(grounds: Grounds, name: str, content: bytes | None) -> None:
+    """Start on files of which one is spoilt, where nobody gets in; then on the same with that one mended."""
+    site = grounds.twin()
+    resources = site.resources(APPS)
+    write_resources(resources, site.xds)
+    path = site.xds / name
+    good = path.read_bytes()
+    if content is None:
+        path.unlink()
+    else:
+        path.write_bytes(content)
+    assert not _anybody_gets_in(site, resources)
+    path.write_bytes(good)
+    assert _anybody_gets_in(site, resources)
+
+
+def _anybody_gets_in(site: DoorSite, resources: Resources) -> bool:
     """Start Envoy on files as they are and ask as somebody who would be allowed."""
-    from tests.support.door_site import CLEARED, TELLER, DoorSite
+    from tests.support.door_site import CLEARED, TELLER
     from tests.support.envoy_process import ToyAuthorizer, facts_of
 
-    assert isinstance(site, DoorSite)
     with ToyAuthorizer(facts_of(TELLER, CLEARED)).serving(site.folder / "authz.sock"):
         try:
-            with launched(resources, site):  # type: ignore[arg-type]
+            with launched(resources, site):
                 return site.ask("GET", "/accounts/7").status == 200
         except (OSError, AssertionError):  # Envoy would not start, or closes
             return False
