@@ -48,7 +48,17 @@ class GuardedProtocol(HttpToolsProtocol):
         self._await_head()
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes; end the connection where a head grows too large."""
+        """Take bytes in pieces no longer than a head, and nothing more once the connection is to end.
+
+        One read brings up to 256 KiB, and a head that is whole within it would never be measured. Now
+        one that ends in its second piece passes, and nothing longer.
+        """
+        for start in range(0, len(data), MAX_HEAD_BYTES):
+            if self.transport.is_closing():
+                return
+            self._take(data[start : start + MAX_HEAD_BYTES])
+
+    def _take(self, data: bytes) -> None:
         super().data_received(data)
         if self.transport.is_closing():
             return

@@ -1,0 +1,95 @@
+"""What one connection may send, byte for byte: no socket, so that one read is what the test says it is."""
+
+from __future__ import annotations
+
+import asyncio
+
+from starlette.applications import Starlette
+from uvicorn import Config
+from uvicorn.server import ServerState
+
+from doorward.web.protocol import _TOO_LARGE, MAX_HEAD_BYTES, MAX_PIPELINED, GuardedProtocol
+
+READ_BYTES = 256 * 1024
+"""What asyncio reads at once (`max_size` of its selector transport)."""
+
+
+class Wire(asyncio.Transport):
+    """A transport that keeps what is written, and closes when told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = b""
+        self._closing = False
+
+    def write(self, data: object) -> None:
+        assert isinstance(data, bytes)
+        self.written += data
+
+    def close(self) -> None:
+        self._closing = True
+
+    def is_closing(self) -> bool:
+        return self._closing
+
+    def pause_reading(self) -> None:
+        """Reads are what the test gives."""
+
+
+class Counted(GuardedProtocol):
+    """Counts the heads that were taken, and the bytes that the parser saw."""
+
+    heads = 0
+    parsed = 0
+
+    def on_headers_complete(self) -> None:
+        super().on_headers_complete()
+        self.heads += 1
+
+    def _take(self, data: bytes) -> None:
+        self.parsed += len(data)
+        super()._take(data)
+
+
+def receive(read: bytes) -> tuple[Counted, Wire]:
+    """Give one read to a fresh connection; no request is answered meanwhile."""
+
+    async def once() -> tuple[Counted, Wire]:
+        made = Counted(Config(Starlette(), log_config=None, lifespan="off"), ServerState(), {})
+        wire = Wire()
+        made.connection_made(wire)
+        made.data_received(read)
+        made.connection_lost(None)
+        return made, wire
+
+    return asyncio.run(once())
+
+
+def head(length: int) -> bytes:
+    """A whole request head of so many bytes."""
+    begin, end = b"GET / HTTP/1.1\r\nHost: x\r\nX-Field: ", b"\r\n\r\n"
+    return begin + b"a" * (length - len(begin) - len(end)) + end
+
+
+def test_a_long_head_is_refused_though_it_is_whole_in_one_read() -> None:
+    """The size of a head does not depend on how the network cut it."""
+    protocol, wire = receive(head(100_000))
+    assert (protocol.heads, wire.written) == (0, _TOO_LARGE)
+    assert wire.is_closing()
+    assert protocol.parsed <= 2 * MAX_HEAD_BYTES
+
+
+def test_a_head_within_the_limit_is_taken() -> None:
+    """The limit's own length passes."""
+    protocol, wire = receive(head(MAX_HEAD_BYTES))
+    assert (protocol.heads, wire.written) == (1, b"")
+
+
+def test_a_read_full_of_requests_is_dropped_at_the_first_too_many() -> None:
+    """Of 14,000 requests in one read, few are made, and the rest of the read is not even parsed."""
+    request = b"GET / HTTP/1.1\r\n\r\n"
+    protocol, wire = receive(request * (READ_BYTES // len(request)))
+    assert protocol.heads == MAX_PIPELINED + 1
+    assert wire.written.startswith(b"HTTP/1.1 400 ")
+    assert wire.is_closing()
+    assert protocol.parsed == MAX_HEAD_BYTES
