@@ -20,7 +20,7 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
@@ -42,6 +42,11 @@ _CSR_TYPES = ("application/pkcs10", "application/x-pem-file")
 _BEARER = re.compile(r"Bearer ([A-Za-z0-9_-]{22,128})", re.ASCII)
 
 _HERE = Path(__file__).parent
+# Read with the module: root imports all modules before it becomes a user who may not go here.
+_CSS = {file.name: file.read_text("utf-8") for file in (_HERE / "static").glob("*.css")}
+_JOIN_PAGE = Environment(autoescape=True, undefined=StrictUndefined).from_string(
+    (_HERE / "templates" / "join.html").read_text("utf-8")
+)
 _PAGE_POLICY = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 _NO_STORE = {"Cache-Control": "no-store"}
 
@@ -61,11 +66,7 @@ class EnrolmentSurface:
         self._services = services
         self._pool = pool
         self._throttle = AttemptThrottle()
-        self._css = {file.name: file.read_text("utf-8") for file in (_HERE / "static").glob("*.css")}
-        pages = Environment(
-            loader=FileSystemLoader(_HERE / "templates"), autoescape=True, undefined=StrictUndefined
-        )
-        self._page = pages.get_template("join.html").render(origin=origin)
+        self._page = _JOIN_PAGE.render(origin=origin)
 
     def routes(self) -> list[Route]:
         """Return the routes; every GET answers HEAD too."""
@@ -86,7 +87,7 @@ class EnrolmentSurface:
 
     async def static(self, request: Request) -> Response:
         """Answer with a style sheet; all of them were read at the start, so no path is ever opened."""
-        css = self._css.get(request.path_params["name"])
+        css = _CSS.get(request.path_params["name"])
         if css is None:
             raise NotFound("path-unknown", "there is no such page here")
         return Response(css, media_type="text/css", headers={"Cache-Control": "public, max-age=3600"})
