@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -47,7 +48,8 @@ def test_a_full_disk(small_disk: Path) -> None:
                 for number in range(20 * committed, 20 * committed + 20):
                     books.certificates.add_intended(certificate(number, der=b"x" * 4000))
             committed += 1
-            ballast.write_bytes(b"x" * min(1_000_000, 50_000 * committed))
+            with suppress(OSError):  # the last bytes are the database's
+                ballast.write_bytes(b"x" * min(1_000_000, 50_000 * committed))
     assert caught.value.code in {"store-full", "store-unavailable"}
     assert caught.value.hint
     with work.read() as books:
