@@ -18,14 +18,14 @@ from tests.support.path_differential import (
 
 
 @pytest.mark.needs("openssl")
-@settings(max_examples=3_000, deadline=None, suppress_health_check=(HealthCheck.function_scoped_fixture,))
+@settings(max_examples=2_000, deadline=None, suppress_health_check=(HealthCheck.function_scoped_fixture,))
 @given(chain=chains(), policies=policy_inputs)
 def test_openssl_over_thousands_of_chains(chain: Chain, policies: PolicyInputs, tmp_path: Path) -> None:
     """Ours and `openssl verify` agree, or differ in a way that RFC 5280 decides."""
     check_against_openssl(chain, policies, tmp_path)
 
 
-@settings(max_examples=10_000, deadline=None)
+@settings(max_examples=5_000, deadline=None)
 @given(chain=chains())
 def test_the_library_over_thousands_of_chains(chain: Chain) -> None:
     """Ours and the library's ClientVerifier agree, or differ in a way that RFC 5280 decides."""

@@ -69,6 +69,9 @@ _ANY_TREE = frozenset(
 )
 
 
+_MAPPINGS = frozenset({"map-1-2", "map-swap", "map-any"})
+
+
 def _constrains_itself(chain: Chain) -> bool:
     """Whether an authority has both a subtree and a name, of whatever form."""
     trees = {number for number, name in chain.faults if name in _ANY_TREE}
@@ -126,12 +129,23 @@ OPENSSL = (
         example=Chain(faults=((1, "map-any"),)),
     ),
     Difference(
-        name="mapping from anyPolicy in an end entity",
+        name="mappings in an end entity",
         we_say=True,
-        words=("invalid or inconsistent certificate policy extension",),
-        faults=frozenset({"map-any"}),
-        reading="6.1.4 prepares for the next certificate, and after the last there is none",
+        words=("invalid or inconsistent certificate policy extension", "no explicit policy"),
+        faults=_MAPPINGS,
+        reading="6.1.4 maps for the certificate below, and forbids anyPolicy there; below the last there is none",
         example=Chain(faults=((0, "map-any"),), with_policies=True),
+        where=lambda chain: any(number == 0 and name in _MAPPINGS for number, name in chain.faults),
+    ),
+    Difference(
+        name="a wildcard that may stand for an excluded host",
+        we_say=False,
+        words=("a name of the form dns is in an excluded subtree",),
+        faults=frozenset({"exclude-dns-below"}),
+        reading="4.2.1.10 excludes the host, and the certificate would serve it: who may not say a name may not "
+        "say it by a wildcard",
+        example=Chain(faults=((1, "exclude-dns-below"), (0, "name-dns-wild"))),
+        where=lambda chain: "name-dns-wild" in chain.named,
     ),
 )
 """Besides these: it does not come back from a way that is closed. Then it is asked again with the
@@ -211,7 +225,7 @@ LIBRARY = (
     Difference(
         name="an authority's constraints on its own names",
         we_say=True,
-        words=("name constraint",),
+        words=("name constraint", _EXHAUSTED),
         faults=_ANY_TREE,
         reading="6.1.4 (g): the constraints of a certificate bind those below it; its own names were judged in 6.1.3",
         example=Chain(faults=((1, "exclude-dns"), (1, "name-dns"))),

@@ -19,14 +19,10 @@ from tests.support.path_judges import Opinion, judge_library, judge_openssl, jud
 
 _DEEPEST = 3
 _THEMES = (
-    *(
-        ("ends-now", "expired", "begins-now", "future"),
-        ("path-length-0", "path-length-1", "no-basic-constraints", "not-ca"),
-    ),
-    *(
-        ("purpose-server", "purpose-client", "purpose-any", "no-purpose"),
-        ("cannot-certify", "no-usage", "basic-uncritical"),
-    ),
+    ("ends-now", "expired", "begins-now", "future"),
+    ("path-length-0", "path-length-1", "no-basic-constraints", "not-ca"),
+    ("purpose-server", "purpose-client", "purpose-any", "no-purpose"),
+    ("cannot-certify", "no-usage", "basic-uncritical"),
     ("policy-1", "policy-2", "policy-both", "policy-any", "explicit-0", "explicit-1", "inhibit-any-0"),
     (
         "policy-1",
@@ -41,8 +37,9 @@ _THEMES = (
     ("wrong-signature", "other-issuer", "unknown-critical", "unknown-uncritical", "no-key-ids"),
     tuple(sorted(FAULTS)),
 )
-_FORMS = ("dns", "email", "uri", "ip", "dn")
 """Faults that have to do with each other: drawn from all at once, they would seldom meet."""
+
+_FORMS = ("dns", "email", "uri", "ip", "dn")
 
 
 @st.composite
