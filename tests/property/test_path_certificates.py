@@ -50,12 +50,12 @@ ADDRESSES = NETWORKS.map(lambda network: network.network_address)
 
 
 def parse(der: bytes) -> None:
-    """A value or MalformedInput, in half a second."""
-    began = time.perf_counter()
+    """A value or MalformedInput, in a few seconds of this process at most."""
+    began = time.process_time()
     with warnings.catch_warnings(), contextlib.suppress(MalformedInput):
         warnings.simplefilter("ignore")
         parse_path_certificate(der)
-    assert time.perf_counter() - began < 0.5
+    assert time.process_time() - began < 5
 
 
 @settings(max_examples=150, deadline=None)

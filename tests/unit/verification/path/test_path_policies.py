@@ -32,10 +32,10 @@ def row(*policies, self_issued=()):
         yield issuer
 
 
-def verdict(nodes, inputs):
+def verdict(nodes, inputs, budget=None):
     """The rules that the path breaks, and the policies that hold for it."""
     *others, leaf = nodes
-    graph = PolicyGraph(inputs, len(others) + 1, ComparisonBudget(10**9))
+    graph = PolicyGraph(inputs, len(others) + 1, budget or ComparisonBudget(10**9))
     for node in others:
         if not (graph.take(node.parsed, last=False) and graph.prepare(node.parsed)):
             return False, frozenset()
@@ -222,9 +222,7 @@ def test_a_graph_that_would_be_an_exponential_tree_stays_small():
     """Eighteen authorities that map two policies to both, each time (CVE-2023-0464), end at once."""
     both = [(GOLD, GOLD), (GOLD, SILVER), (SILVER, GOLD), (SILVER, SILVER)]
     nodes = list(row(*[has(GOLD, SILVER, mappings=both)] * 17, has(GOLD)))
-    began = time.perf_counter()
-    good, holding = verdict(nodes, EXPLICIT)
-    assert time.perf_counter() - began < 0.1
+    good, holding = verdict(nodes, EXPLICIT, ComparisonBudget(1000))
     assert good
     assert holding == {GOLD, SILVER}
 
@@ -238,9 +236,9 @@ def test_many_policies_cost_no_square():
     nodes = list(row(*levels, ANY))
     for node in nodes:
         assert node.parsed
-    began = time.perf_counter()
+    began = time.process_time()  # of this process alone; a square took over five seconds of it
     good, _ = verdict(nodes, EXPLICIT)
-    assert time.perf_counter() - began < 0.5
+    assert time.process_time() - began < 4
     assert good
 
 
