@@ -6,7 +6,6 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,68 +15,11 @@ from doorward.audit.events import EventType
 from doorward.core.errors import IntegrityError, Unavailable
 from doorward.gateway import ingest as module
 from doorward.gateway.access_lines import LONGEST_LINE
-from doorward.gateway.ingest import COUNTER, LIVE, SETTLE_SECONDS, Ingest
+from doorward.gateway.ingest import COUNTER, LIVE, Ingest
+from tests.support.access_log import GATEWAY, Log, line
 from tests.support.memory_store import MemoryBooks, MemoryUnitOfWork
 from tests.support.ports import NOON
 from tests.support.world import World, empty_world
-
-GATEWAY = "gtw_" + "a" * 20
-
-
-def line(number: int, **changed: object) -> str:
-    """A line of Envoy's log about request number so and so."""
-    value = {
-        "kind": "request",
-        "method": "GET",
-        "status": 200,
-        "request": f"r{number}",
-        "path": f"/{number}",
-        "remote": "192.0.2.7:1000",
-        **changed,
-    }
-    return json.dumps(value) + "\n"
-
-
-@dataclass
-class Log:
-    """A folder with Envoy's log, and the reader of it."""
-
-    world: World
-    folder: Path
-    reopened: list[int] = field(default_factory=list)
-    reopen_fails: bool = False
-    ingest: Ingest = None  # type: ignore[assignment]
-
-    def start(self) -> Ingest:
-        """Start anew, as after a crash: nothing but the files and the store is known."""
-        self.ingest = Ingest(self.world.services, GATEWAY, self.folder, self.reopen)
-        return self.ingest
-
-    def reopen(self) -> None:
-        if self.reopen_fails:
-            raise Unavailable("envoy-admin", "Envoy does not answer")
-        self.reopened.append(1)
-
-    def write(self, text: str, name: str = LIVE) -> None:
-        with (self.folder / name).open("a", encoding="utf-8") as file:
-            file.write(text)
-
-    def take(self) -> None:
-        while self.ingest.take():
-            pass
-
-    def settle(self) -> None:
-        self.world.clock.turn(seconds=SETTLE_SECONDS)
-
-    def taken(self) -> list[str]:
-        """Which requests are on record, oldest first."""
-        return [str(one.data["request"]) for one in self.world.events(EventType.REQUEST_ANSWERED)]
-
-    def unreadable(self) -> list[str]:
-        return [str(one.data["reason"]) for one in self.world.events(EventType.ACCESS_MALFORMED)]
-
-    def names(self) -> list[str]:
-        return sorted(one.name for one in self.folder.iterdir() if one.name != COUNTER)
 
 
 @pytest.fixture

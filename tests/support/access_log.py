@@ -1,0 +1,70 @@
+"""A folder with Envoy's access log, and the reader of it, for tests."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from doorward.audit.events import EventType
+from doorward.core.errors import Unavailable
+from doorward.gateway.ingest import COUNTER, LIVE, SETTLE_SECONDS, Ingest
+from tests.support.world import World
+
+GATEWAY = "gtw_" + "a" * 20
+
+
+def line(number: int, **changed: object) -> str:
+    """A line of Envoy's log about request number so and so."""
+    value = {
+        "kind": "request",
+        "method": "GET",
+        "status": 200,
+        "request": f"r{number}",
+        "path": f"/{number}",
+        "remote": "192.0.2.7:1000",
+        **changed,
+    }
+    return json.dumps(value) + "\n"
+
+
+@dataclass
+class Log:
+    """A folder with Envoy's log, and the reader of it."""
+
+    world: World
+    folder: Path
+    reopened: list[int] = field(default_factory=list)
+    reopen_fails: bool = False
+    ingest: Ingest = None  # type: ignore[assignment]
+
+    def start(self) -> Ingest:
+        """Start anew, as after a crash: nothing but the files and the store is known."""
+        self.ingest = Ingest(self.world.services, GATEWAY, self.folder, self.reopen)
+        return self.ingest
+
+    def reopen(self) -> None:
+        if self.reopen_fails:
+            raise Unavailable("envoy-admin", "Envoy does not answer")
+        self.reopened.append(1)
+
+    def write(self, text: str, name: str = LIVE) -> None:
+        with (self.folder / name).open("a", encoding="utf-8") as file:
+            file.write(text)
+
+    def take(self) -> None:
+        while self.ingest.take():
+            pass
+
+    def settle(self) -> None:
+        self.world.clock.turn(seconds=SETTLE_SECONDS)
+
+    def taken(self) -> list[str]:
+        """Which requests are on record, oldest first."""
+        return [str(one.data["request"]) for one in self.world.events(EventType.REQUEST_ANSWERED)]
+
+    def unreadable(self) -> list[str]:
+        return [str(one.data["reason"]) for one in self.world.events(EventType.ACCESS_MALFORMED)]
+
+    def names(self) -> list[str]:
+        return sorted(one.name for one in self.folder.iterdir() if one.name != COUNTER)
