@@ -19,8 +19,8 @@ from doorward.storage.schema_versions import migrate
 from doorward.storage.unit_of_work import SqlUnitOfWork
 from tests.support.ports import FakeRandom, SilentBell
 
-PATIENCE = timedelta(milliseconds=300)
-"""How long the databases of tests wait for another writer."""
+PATIENCE = timedelta(seconds=20)
+"""How long the databases of tests wait for another writer: a slow disk must fail nobody."""
 
 
 @cache

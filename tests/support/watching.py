@@ -181,8 +181,10 @@ class NewConnections(Watcher):
         while not self._stop.is_set():
             began, path = time.time(), self._next_path()
             status = 0
-            with contextlib.suppress(OSError, http.client.HTTPException):
+            try:
                 status = self._ask_once(path)
+            except (OSError, http.client.HTTPException) as error:
+                self.why = f"{type(error).__name__}: {error}, after {time.time() - began:.3f} s"
             kept = {0: self.refused, 200: self.good}.get(status, self.odd)
             kept.append(Sighting(began, time.time(), status, path))
             self._stop.wait(self._pause)

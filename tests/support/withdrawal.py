@@ -176,7 +176,8 @@ def bystanders(door: Doorway, identity: Identity, figures: Figures) -> Iterator[
     ]
     if news.refused or news.odd:
         figures.faults.append(
-            f"{len(news.refused) + len(news.odd)} new connections of a bystander were refused"
+            f"{len(news.refused)} new connections of a bystander were refused, the last by {news.why}; "
+            f"others were answered {sorted({one.status for one in news.odd})}"
         )
     figures.requests += len(requests.good)
     figures.ticks += len(stream.good)
