@@ -19,6 +19,8 @@ LONGEST_FILE = 500
 PURE = ("core", "wire", "pki", "verification", "policy", "audit")
 REST_PERCENT = 90
 PROCESSES = "2"
+WAITING_PROCESSES = "3"
+"""For tests that wait for other processes half of their time."""
 INOTIFY_INSTANCES = 1024
 """Each Envoy takes about ten, and a module of posture tests may run five at once in each process."""
 
@@ -73,9 +75,10 @@ def run_suite() -> bool:
         "--ignore=tests/property",
         "--ignore=tests/prove",
         "-n",
-        PROCESSES,
+        WAITING_PROCESSES,
         "--dist",
         "loadfile",
+        "--no-loadscope-reorder",
         "--cov",
         "--cov-append",
         "--cov-report=",

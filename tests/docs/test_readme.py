@@ -10,6 +10,7 @@ from tests.support.walkthrough import ROOT, play_page, read_blocks
 README = ROOT / "README.md"
 
 
+@pytest.mark.long
 @pytest.mark.needs("curl")
 @pytest.mark.xdist_group("walkthrough")
 def test_the_first_ten_minutes_are_as_told() -> None:

@@ -7,6 +7,7 @@ import pytest
 from tests.support.walkthrough import ROOT, play_page
 
 
+@pytest.mark.long
 @pytest.mark.xdist_group("walkthrough")
 @pytest.mark.needs("openssl", "curl")
 def test_the_tutorial_is_as_told() -> None:

@@ -20,6 +20,7 @@ TRIES = 3
 MECHANISMS = (Mechanism.SOCK_DESTROY, Mechanism.PIDFD)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("mechanism", MECHANISMS, ids=lambda one: one.value)
 def test_withdrawn_and_cut(mechanism: Mechanism) -> None:
     """New connection, live request and open WebSocket end within a second of the commit; others feel nothing."""

@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import pytest
+
 from doorward.authority.policies import current_document
 from doorward.core.entities import TENANT, Outcome, Principal, PrincipalKind
 from doorward.policy.decision import Request, admits, authority_of, decide
@@ -196,6 +198,7 @@ def _expect(app: AppPolicy, application_id: str, caller: Caller, method: str, pa
     return "403", ""
 
 
+@pytest.mark.long
 def test_the_door_answers_as_the_judge_decides() -> None:
     """Over 3,000 generated triples, status and path at the application are what the judge says."""
     dice = random.Random(20261123)

@@ -123,6 +123,7 @@ def lets_alice_in(house: House) -> bool:
     return False
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("ordinary", [pytest.param(False, marks=as_root), True], ids=["root", "ordinary"])
 def test_a_copy_made_while_stopped(*, ordinary: bool) -> None:
     """Copied and put back by the page's own commands, the door opens, and the log continues what was kept."""

@@ -105,6 +105,7 @@ def site() -> Iterator[Site]:
         yield made
 
 
+@pytest.mark.long
 def test_an_update_through_the_command_line(site: Site) -> None:
     """The new version refuses to start, says what to do, does it once, and opens the door; the old one is shut out."""
     newer = site.newer()

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from doorward.audit.events import Event
+from doorward.authority.partner_records import EvidenceRecord, PartnerAuthorityRecord, PartnerRecord
 from doorward.authority.records import (
     AuthorityRecord,
     CertificateFilter,
@@ -49,6 +50,11 @@ class State:
     crls: dict[str, CrlRecord] = field(default_factory=dict)
     ocsp: dict[tuple[str, str], OcspRecord] = field(default_factory=dict)
     positions: dict[tuple[str, str], int] = field(default_factory=dict)
+    partners: dict[str, PartnerRecord] = field(default_factory=dict)
+    partner_authorities: dict[tuple[str, str], tuple[PartnerAuthorityRecord, bool]] = field(
+        default_factory=dict
+    )
+    evidence: dict[tuple[str, str, str, str], EvidenceRecord] = field(default_factory=dict)
 
     def copy(self) -> State:
         return State(**{name: dict(getattr(self, name)) for name in self.__dataclass_fields__})
@@ -75,15 +81,26 @@ class MemoryCertificates(Store):
 
     def add_intended(self, certificate: CertificateRecord) -> None:
         kept = self.writable(certificate.tenant).certificates
-        for other in kept.values():
-            same_serial = (other.authority_id, other.serial) == (certificate.authority_id, certificate.serial)
-            if (
-                same_serial
-                or other.id == certificate.id
-                or (other.sha256 and other.sha256 == certificate.sha256)
-            ):
-                raise IntegrityError("certificate-duplicate", "this certificate was recorded before")
+        if self._taken(certificate):
+            raise IntegrityError("certificate-duplicate", "this certificate was recorded before")
         kept[certificate.id] = replace(certificate, state=CertificateState.INTENDED)
+
+    def add_seen(self, certificate: CertificateRecord) -> bool:
+        kept = self.writable(certificate.tenant).certificates
+        taken = self._taken(certificate)
+        if not taken:
+            kept[certificate.id] = certificate
+        return not taken
+
+    def _taken(self, certificate: CertificateRecord) -> bool:
+        """Whether one of its keys is: the id, the issuer and serial, or the digest."""
+        place = (certificate.authority_id, certificate.serial)
+        return any(
+            (other.authority_id, other.serial) == place
+            or other.id == certificate.id
+            or (other.sha256 and other.sha256 == certificate.sha256)
+            for other in self.state.certificates.values()
+        )
 
     def complete(self, certificate_id: str, *, sha256: str, der: bytes) -> None:
         kept = self._known(certificate_id)

@@ -35,6 +35,7 @@ from doorward.core.entities import TENANT, Application, Principal, PrincipalKind
 from doorward.core.errors import DoorwardError, IntegrityError, NotFound, RequestRefused
 from doorward.core.ports import Bell
 from tests.support.memory_inventory import MemoryCertificates, State, Store
+from tests.support.memory_partners import MemoryEvidence, MemoryPartners
 from tests.support.ports import SilentBell
 
 
@@ -89,6 +90,13 @@ class MemoryDirectory(Store):
             if other is not None and other.id != principal_id:
                 raise RequestRefused("name-taken", f"the name {principal.name} is in use")
         self.state.principals[principal_id] = replace(principal, state=state)
+
+    def remove_partner(self, partner_id: str) -> int:
+        found = [p for p in self.writable().principals.values() if p.partner == partner_id]
+        living = [p for p in found if p.state is not PrincipalState.REMOVED]
+        for one in living:
+            self.set_state(one.id, PrincipalState.REMOVED)
+        return len(living)
 
     def add_group(self, name: str, group_id: str, created_at: datetime) -> None:
         if name in self.writable().groups:
@@ -362,6 +370,8 @@ class MemoryBooks:
         self.orders = MemoryOrders(state, tenant, write=write)
         self.status = MemoryStatus(state, tenant, write=write)
         self.ingest = MemoryIngest(state, tenant, write=write)
+        self.partners = MemoryPartners(state, tenant, write=write)
+        self.evidence = MemoryEvidence(state, tenant, write=write)
 
 
 class MemoryUnitOfWork:

@@ -9,6 +9,12 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+from doorward.authority.partner_records import (
+    EvidenceKind,
+    EvidenceRecord,
+    PartnerAuthorityRecord,
+    PartnerRecord,
+)
 from doorward.authority.records import (
     AuthorityKind,
     AuthorityRecord,
@@ -24,6 +30,8 @@ from doorward.authority.records import (
 )
 from doorward.core.certificate import CertificateState
 from doorward.core.entities import TENANT, Principal, PrincipalKind, PrincipalState
+from doorward.verification.identity import SanSource
+from doorward.verification.partner import RevocationMode
 from tests.support.ports import NOON
 
 YEAR = timedelta(days=365)
@@ -155,5 +163,56 @@ def ocsp(number: int, hash_name: str = "sha256", **changed: Any) -> OcspRecord:
         hash_name=hash_name,
         der=b"good",
         next_update=NOON + timedelta(hours=12),
+    )
+    return replace(made, **changed)
+
+
+def partner(name: str, **changed: Any) -> PartnerRecord:
+    made = PartnerRecord(
+        id=opaque("ptn", name),
+        tenant=TENANT,
+        name=name,
+        revocation=RevocationMode.REQUIRE,
+        max_staleness=timedelta(0),
+        refresh=timedelta(hours=1),
+        allow_private=False,
+        source=SanSource.EMAIL,
+        kind=PrincipalKind.PERSON,
+        domain="clinic.example",
+        groups=("clinicians",),
+        everyone=False,
+        permitted=("email:clinic.example",),
+        excluded=(),
+        created_at=NOON,
+    )
+    return replace(made, **changed)
+
+
+def partner_authority(partner: str, name: str, *, anchor: bool = True) -> PartnerAuthorityRecord:
+    return PartnerAuthorityRecord(
+        id=opaque("aut", f"{partner} {name}"),
+        tenant=TENANT,
+        partner_id=opaque("ptn", partner),
+        sha256=digest(name),
+        anchor=anchor,
+        der=name.encode(),
+        not_after=NOON + YEAR,
+        created_at=NOON,
+    )
+
+
+def evidence(partner: str, source: str, **changed: Any) -> EvidenceRecord:
+    made = EvidenceRecord(
+        partner_id=opaque("ptn", partner),
+        tenant=TENANT,
+        kind=EvidenceKind.CRL,
+        source=source,
+        about="",
+        try_at=NOON,
+        der=b"crl",
+        sha256=digest("crl"),
+        this_update=NOON,
+        next_update=NOON + timedelta(days=1),
+        fetched_at=NOON,
     )
     return replace(made, **changed)

@@ -31,6 +31,8 @@ class ChangeKind(Enum):
     APPLICATION = "application"
     POLICY = "policy"
     ORDER = "order"
+    PARTNER = "partner"
+    EVIDENCE = "evidence"
 
 
 class OrderState(Enum):

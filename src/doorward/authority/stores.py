@@ -17,6 +17,7 @@ from datetime import datetime
 from typing import Protocol
 
 from doorward.audit.events import Event
+from doorward.authority.partner_stores import EvidenceStore, PartnerStore
 from doorward.authority.records import (
     AuthorityKind,
     AuthorityRecord,
@@ -69,6 +70,10 @@ class DirectoryStore(Protocol):
 
     def set_state(self, principal_id: str, state: PrincipalState) -> None:
         """Set the state; the use case checked that it may change so."""
+        ...
+
+    def remove_partner(self, partner_id: str) -> int:
+        """Mark every principal of a partner as removed; return how many."""
         ...
 
     def add_group(self, name: str, group_id: str, created_at: datetime) -> None:
@@ -133,6 +138,10 @@ class CertificateStore(Protocol):
 
     def complete(self, certificate_id: str, *, sha256: str, der: bytes) -> None:
         """Turn an intent into a valid certificate."""
+        ...
+
+    def add_seen(self, certificate: CertificateRecord) -> bool:
+        """Add a partner's certificate as it is; False where its digest, or its issuer and serial, is there already."""
         ...
 
     def get(self, certificate_id: str) -> CertificateRecord | None:
@@ -374,6 +383,10 @@ class Books(Protocol):
     def status(self) -> StatusStore: ...
     @property
     def ingest(self) -> IngestStore: ...
+    @property
+    def partners(self) -> PartnerStore: ...
+    @property
+    def evidence(self) -> EvidenceStore: ...
 
 
 class UnitOfWork(Protocol):

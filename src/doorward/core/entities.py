@@ -1,7 +1,7 @@
 """The nouns that several rooms share: principals, applications, reasons, verdicts.
 
 Ids are opaque, prefixed and never reused: `ten_`, `per_`, `dev_`, `svc_`, `grp_`, `app_`, `crt_`,
-`aut_`, `inv_`, `evt_`, `gtw_`, each followed by 20 characters of `[a-z0-9]`.
+`aut_`, `inv_`, `evt_`, `gtw_`, `ptn_`, each followed by 20 characters of `[a-z0-9]`.
 """
 
 from __future__ import annotations
@@ -40,7 +40,10 @@ class PrincipalState(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
-    """A person, device or service of the directory, with the groups it is in (names, sorted)."""
+    """A person, device or service of the directory, with the groups it is in (names, sorted).
+
+    `partner` is the id of the partner (`ptn_…`) whose authority vouches for it; empty for our own.
+    """
 
     id: str
     tenant: str
@@ -49,6 +52,7 @@ class Principal:
     state: PrincipalState
     groups: tuple[str, ...] = ()
     display_name: str = ""
+    partner: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,10 +30,13 @@ from sqlalchemy import (
 )
 
 from doorward.audit.events import Retention
+from doorward.authority.partner_records import EvidenceKind
 from doorward.authority.records import AuthorityKind, ChangeKind, OrderState
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.entities import PrincipalKind, PrincipalState
-from doorward.storage.types import Moment, Serial, Word, Words, only
+from doorward.storage.types import Moment, Serial, Span, Word, Words, only
+from doorward.verification.identity import SanSource
+from doorward.verification.partner import RevocationMode
 
 metadata = MetaData(
     naming_convention={
@@ -71,6 +74,7 @@ principals = Table(
     Column("name", Text, nullable=False),
     Column("state", Word(PrincipalState), nullable=False),
     Column("display_name", Text, nullable=False),
+    Column("partner_id", Text, nullable=False),  # empty for our own
     Column("created_at", Moment, nullable=False),
     only("kind", PrincipalKind),
     only("state", PrincipalState),
@@ -182,6 +186,76 @@ invitations = Table(
     Column("voided_at", Moment),
 )
 Index("ix_invitations_principal", invitations.c.tenant, invitations.c.principal_id)
+
+partners = Table(
+    "partners",
+    metadata,
+    Column("id", Text, primary_key=True),
+    _tenant(),
+    Column("name", Text, nullable=False),
+    Column("revocation", Word(RevocationMode), nullable=False),
+    Column("max_staleness", Span, nullable=False),
+    Column("refresh", Span, nullable=False),
+    Column("allow_private", Boolean, nullable=False),
+    Column("source", Word(SanSource), nullable=False),
+    Column("kind", Word(PrincipalKind), nullable=False),
+    Column("domain", Text, nullable=False),
+    Column("groups", Words, nullable=False),
+    Column("everyone", Boolean, nullable=False),
+    Column("permitted", Words, nullable=False),
+    Column("excluded", Words, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("removed_at", Moment),
+    only("revocation", RevocationMode),
+    only("source", SanSource),
+    only("kind", PrincipalKind),
+)
+Index(
+    "uq_partners_name_in_use",
+    partners.c.tenant,
+    partners.c.name,
+    unique=True,
+    sqlite_where=text("removed_at IS NULL"),
+    postgresql_where=text("removed_at IS NULL"),
+)
+
+partner_authorities = Table(
+    "partner_authorities",
+    metadata,
+    Column("id", Text, primary_key=True),
+    _tenant(),
+    Column("partner_id", Text, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("anchor", Boolean, nullable=False),
+    Column(
+        "trusted", Boolean, nullable=False
+    ),  # false: kept, because certificates of it are in the inventory
+    Column("der", LargeBinary, nullable=False),
+    Column("not_after", Moment, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    UniqueConstraint("partner_id", "sha256"),
+)
+
+evidence = Table(
+    "evidence",
+    metadata,
+    Column("partner_id", Text, primary_key=True),
+    Column("kind", Word(EvidenceKind), primary_key=True),
+    Column("source", Text, primary_key=True),
+    Column("about", Text, primary_key=True),  # empty for a CRL
+    _tenant(),
+    Column("try_at", Moment, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("etag", Text, nullable=False),
+    Column("this_update", Moment),
+    Column("next_update", Moment),
+    Column("fetched_at", Moment),
+    Column("failures", Integer, nullable=False),
+    Column("problem", Text, nullable=False),
+    Column("der", LargeBinary, nullable=False),
+    only("kind", EvidenceKind),
+)
+Index("ix_evidence_due", evidence.c.tenant, evidence.c.try_at)
 
 revisions = Table(
     "revisions",

@@ -6,7 +6,7 @@ with named parameters: SQLAlchemy then finds their compiled form by identity (23
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from sqlalchemy import Connection, Insert, Row, Table, bindparam
@@ -108,12 +108,15 @@ def insert_or_replace(
     keys: Sequence[str],
     *,
     set_: Mapping[str, ColumnElement[Any]] | None = None,
+    keep: Collection[str] = (),
     dialect: str = "sqlite",
 ) -> Insert:
-    """Return an insert that updates the row with the same keys: with `set_`, or with every new value."""
+    """Return an insert that updates the row with the same keys: with `set_`, or with every new value but `keep`."""
     statement = _INSERTS[dialect](table)
     new = {
-        column.name: statement.excluded[column.name] for column in table.columns if column.name not in keys
+        column.name: statement.excluded[column.name]
+        for column in table.columns
+        if column.name not in keys and column.name not in keep
     }
     upsert: Insert = statement.on_conflict_do_update(index_elements=list(keys), set_=set_ or new)
     return upsert

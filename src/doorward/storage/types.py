@@ -6,6 +6,7 @@ Not here: the tables (`schema`).
     Serial   positive integer      lower-case hex text without leading zeros: 20 octets fit no SQL integer
     Word     enum member           its kebab word; `only` holds a column to the closed list
     Words    tuple of texts        JSON list
+    Span     timedelta             BIGINT, whole seconds
 """
 
 # ruff: noqa: ARG002 - the dialect is an argument of SQLAlchemy; these types are alike on all of them
@@ -24,6 +25,7 @@ from doorward.core.errors import IntegrityError
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_SECOND = timedelta(seconds=1)
 
 
 def to_microseconds(moment: datetime) -> int:
@@ -110,6 +112,23 @@ class Words(TypeDecorator[tuple[str, ...]]):
     def process_result_value(self, value: str | None, dialect: Dialect) -> tuple[str, ...] | None:
         """Return the tuple."""
         return None if value is None else tuple(json.loads(value))
+
+
+class Span(TypeDecorator[timedelta]):
+    """A duration in whole seconds."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: timedelta | None, dialect: Dialect) -> int | None:
+        """Return the seconds; a part of one is refused rather than lost."""
+        if value is not None and value.microseconds:
+            raise ValueError("a span has whole seconds")
+        return None if value is None else value // _SECOND
+
+    def process_result_value(self, value: int | None, dialect: Dialect) -> timedelta | None:
+        """Return the duration."""
+        return None if value is None else timedelta(seconds=value)
 
 
 def only(column: str, kind: type[Enum]) -> CheckConstraint:

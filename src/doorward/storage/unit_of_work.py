@@ -19,6 +19,7 @@ from doorward.storage.repositories.authorities import SqlAuthorities, SqlStatus
 from doorward.storage.repositories.certificates import SqlCertificates, SqlInvitations
 from doorward.storage.repositories.directory import SqlDirectory, SqlTenants
 from doorward.storage.repositories.gateways import SqlGateways, SqlIngest, SqlOrders
+from doorward.storage.repositories.partners import SqlEvidence, SqlPartners
 from doorward.storage.repositories.policies import SqlApplications, SqlChanges, SqlRevisions
 from doorward.storage.transaction import Transaction
 
@@ -114,6 +115,16 @@ class SqlBooks:
     def ingest(self) -> SqlIngest:
         """Positions in access logs."""
         return SqlIngest(self._transaction)
+
+    @property
+    def partners(self) -> SqlPartners:
+        """Partners and their authorities."""
+        return SqlPartners(self._transaction)
+
+    @property
+    def evidence(self) -> SqlEvidence:
+        """CRLs and OCSP answers of partners."""
+        return SqlEvidence(self._transaction)
 
 
 class SqlUnitOfWork:

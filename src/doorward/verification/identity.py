@@ -10,10 +10,20 @@ Standard: RFC 5280 section 4.2.1.6; SPIFFE X.509-SVID section 2 (exactly one URI
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import Enum
 
 from doorward.core.entities import Principal
 from doorward.core.errors import MalformedInput
 from doorward.core.names import PrincipalUri, parse_principal_uri
+
+
+class SanSource(Enum):
+    """Which name of a partner's certificate says who it is for."""
+
+    EMAIL = "email"
+    DNS = "dns"
+    URI = "uri"
+    SUBJECT = "subject"
 
 
 def find_principal_uri(uris: Sequence[str]) -> PrincipalUri | None:

@@ -11,7 +11,7 @@ from sqlalchemy.dialects import sqlite
 
 from doorward.core.certificate import CertificateState
 from doorward.core.errors import IntegrityError
-from doorward.storage.types import Moment, Serial, Word, Words, from_microseconds, only, to_microseconds
+from doorward.storage.types import Moment, Serial, Span, Word, Words, from_microseconds, only, to_microseconds
 from tests.support.ports import NOON
 
 DIALECT = sqlite.dialect()
@@ -72,7 +72,15 @@ def test_words_are_a_list(words: tuple[str, ...]) -> None:
     assert Words().process_result_value(Words().process_bind_param(words, DIALECT), DIALECT) == words
 
 
-@pytest.mark.parametrize("kind", [Moment(), Serial(), Word(CertificateState), Words()])
+def test_a_span_has_whole_seconds() -> None:
+    """A duration comes back, and a part of a second is refused."""
+    kept = Span().process_bind_param(timedelta(hours=1, seconds=1), DIALECT)
+    assert (kept, Span().process_result_value(kept, DIALECT)) == (3601, timedelta(seconds=3601))
+    with pytest.raises(ValueError, match="whole seconds"):
+        Span().process_bind_param(timedelta(milliseconds=1), DIALECT)
+
+
+@pytest.mark.parametrize("kind", [Moment(), Serial(), Word(CertificateState), Words(), Span()])
 def test_nothing_is_nothing(kind: Moment) -> None:
     """NULL is None both ways."""
     assert kind.process_bind_param(None, DIALECT) is None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -108,26 +109,14 @@ class SqlCertificates:
     def add_intended(self, certificate: CertificateRecord) -> None:
         """Record the intent; the unique keys refuse a second certificate of the same serial."""
         self._transaction.require_writable(certificate.tenant)
-        added = self._transaction.add(
-            _ADD,
-            id=certificate.id,
-            authority_id=certificate.authority_id,
-            serial=certificate.serial,
-            sha256=certificate.sha256 or None,
-            profile=certificate.profile,
-            state=CertificateState.INTENDED,
-            not_before=certificate.not_before,
-            not_after=certificate.not_after,
-            created_at=certificate.created_at,
-            principal_id=certificate.principal_id,
-            subject_name=certificate.subject_name,
-            reason=certificate.reason,
-            revoked_at=certificate.revoked_at,
-            replaces=certificate.replaces,
-            der=certificate.der,
-        )
-        if not added:
+        intended = replace(certificate, state=CertificateState.INTENDED)
+        if not self._transaction.add(_ADD, **_values(intended)):
             raise IntegrityError("certificate-duplicate", "this certificate was recorded before")
+
+    def add_seen(self, certificate: CertificateRecord) -> bool:
+        """Add a partner's certificate as it is, where none of its keys is taken."""
+        self._transaction.require_writable(certificate.tenant)
+        return self._transaction.add(_ADD, **_values(certificate)) == 1
 
     def complete(self, certificate_id: str, *, sha256: str, der: bytes) -> None:
         """Turn an intent into a valid certificate; compare and set, so it happens once."""
@@ -274,6 +263,12 @@ def _invitation(row: AnyRow) -> InvitationRecord:
         certificate_id=row.certificate_id,
         voided_at=row.voided_at,
     )
+
+
+def _values(certificate: CertificateRecord) -> dict[str, Any]:
+    """Return the columns of a row but the tenant; an intent may have no digest yet."""
+    values = {name: getattr(certificate, name) for name in CertificateRecord.__slots__ if name != "tenant"}
+    return values | {"sha256": certificate.sha256 or None}
 
 
 def _record_of_driver(row: DriverRow) -> CertificateRecord:

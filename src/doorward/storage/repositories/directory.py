@@ -35,6 +35,7 @@ _PRINCIPALS = (
         principals.c.name,
         principals.c.state,
         principals.c.display_name,
+        principals.c.partner_id,
         groups.c.name.label("group_name"),
     )
     .select_from(principals.outerjoin(group_members).outerjoin(groups))
@@ -51,6 +52,15 @@ _SET_STATE = (
     update(principals)
     .where(principals.c.tenant == CURRENT_TENANT, principals.c.id == bindparam("of"))
     .values(state=bindparam("state"))
+)
+_REMOVE_PARTNER = (
+    update(principals)
+    .where(
+        principals.c.tenant == CURRENT_TENANT,
+        principals.c.partner_id == bindparam("of"),
+        principals.c.state != _REMOVED,
+    )
+    .values(state=_REMOVED)
 )
 _EXISTS = select(principals.c.id).where(
     principals.c.tenant == CURRENT_TENANT, principals.c.id == bindparam("id")
@@ -122,6 +132,7 @@ class SqlDirectory:
             name=principal.name,
             state=principal.state,
             display_name=principal.display_name,
+            partner_id=principal.partner,
             created_at=created_at,
         )
         if not added:
@@ -134,7 +145,7 @@ class SqlDirectory:
         rows = list(self._transaction.driver_rows(_BY_ID, id=principal_id))
         if not rows:
             return None
-        _, tenant, kind, name, state, display_name, _ = rows[0]
+        _, tenant, kind, name, state, display_name, partner, _ = rows[0]
         return Principal(
             id=principal_id,
             tenant=tenant,
@@ -143,6 +154,7 @@ class SqlDirectory:
             state=_STATES[state],
             groups=tuple(row[-1] for row in rows if row[-1] is not None),
             display_name=display_name,
+            partner=partner,
         )
 
     def by_name(self, name: str) -> Principal | None:
@@ -165,6 +177,10 @@ class SqlDirectory:
                 raise RequestRefused("name-taken", f"the name {known.name} is in use")
         if not self._transaction.write(_SET_STATE, of=principal_id, state=state):
             raise _unknown_principal()
+
+    def remove_partner(self, partner_id: str) -> int:
+        """Mark every principal of a partner as removed."""
+        return self._transaction.write(_REMOVE_PARTNER, of=partner_id)
 
     def add_group(self, name: str, group_id: str, created_at: datetime) -> None:
         """Add a group."""
@@ -216,6 +232,7 @@ def _principals(rows: Sequence[AnyRow]) -> builtins.list[Principal]:
             state=row.state,
             groups=tuple(names),
             display_name=row.display_name,
+            partner=row.partner_id,
         )
         for row, names in members.values()
     ]

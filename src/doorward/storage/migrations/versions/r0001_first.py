@@ -1,4 +1,4 @@
-"""The first schema: people, inventory, policy and changes, gateways, the log."""
+"""The first schema: people, inventory, partners, policy and changes, gateways, the log."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ def upgrade() -> None:
     """Make every table."""
     _create_people()
     _create_inventory()
+    _create_partners()
     _create_policy()
     _create_gateways()
     _create_log()
@@ -35,6 +36,7 @@ def _create_people() -> None:
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("display_name", sa.Text(), nullable=False),
+        sa.Column("partner_id", sa.Text(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.CheckConstraint("kind IN ('person', 'device', 'service')", name=op.f("ck_principals_kind_known")),
         sa.CheckConstraint(
@@ -170,6 +172,78 @@ def _create_inventory() -> None:
     op.create_index(
         "ix_ocsp_answers_due", "ocsp_answers", ["next_update", "certificate_id", "tenant"], unique=False
     )
+
+
+def _create_partners() -> None:
+    op.create_table(
+        "partners",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("tenant", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("revocation", sa.Text(), nullable=False),
+        sa.Column("max_staleness", sa.BigInteger(), nullable=False),
+        sa.Column("refresh", sa.BigInteger(), nullable=False),
+        sa.Column("allow_private", sa.Boolean(), nullable=False),
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("domain", sa.Text(), nullable=False),
+        sa.Column("groups", sa.Text(), nullable=False),
+        sa.Column("everyone", sa.Boolean(), nullable=False),
+        sa.Column("permitted", sa.Text(), nullable=False),
+        sa.Column("excluded", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("removed_at", sa.BigInteger(), nullable=True),
+        sa.CheckConstraint(
+            "revocation IN ('require', 'prefer', 'off')", name=op.f("ck_partners_revocation_known")
+        ),
+        sa.CheckConstraint(
+            "source IN ('email', 'dns', 'uri', 'subject')", name=op.f("ck_partners_source_known")
+        ),
+        sa.CheckConstraint("kind IN ('person', 'device', 'service')", name=op.f("ck_partners_kind_known")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_partners")),
+    )
+    op.create_index(
+        "uq_partners_name_in_use",
+        "partners",
+        ["tenant", "name"],
+        unique=True,
+        sqlite_where=sa.text("removed_at IS NULL"),
+        postgresql_where=sa.text("removed_at IS NULL"),
+    )
+    op.create_table(
+        "partner_authorities",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("tenant", sa.Text(), nullable=False),
+        sa.Column("partner_id", sa.Text(), nullable=False),
+        sa.Column("sha256", sa.Text(), nullable=False),
+        sa.Column("anchor", sa.Boolean(), nullable=False),
+        sa.Column("trusted", sa.Boolean(), nullable=False),
+        sa.Column("der", sa.LargeBinary(), nullable=False),
+        sa.Column("not_after", sa.BigInteger(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_partner_authorities")),
+        sa.UniqueConstraint("partner_id", "sha256", name=op.f("uq_partner_authorities_partner_id_sha256")),
+    )
+    op.create_table(
+        "evidence",
+        sa.Column("partner_id", sa.Text(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("about", sa.Text(), nullable=False),
+        sa.Column("tenant", sa.Text(), nullable=False),
+        sa.Column("try_at", sa.BigInteger(), nullable=False),
+        sa.Column("sha256", sa.Text(), nullable=False),
+        sa.Column("etag", sa.Text(), nullable=False),
+        sa.Column("this_update", sa.BigInteger(), nullable=True),
+        sa.Column("next_update", sa.BigInteger(), nullable=True),
+        sa.Column("fetched_at", sa.BigInteger(), nullable=True),
+        sa.Column("failures", sa.Integer(), nullable=False),
+        sa.Column("problem", sa.Text(), nullable=False),
+        sa.Column("der", sa.LargeBinary(), nullable=False),
+        sa.CheckConstraint("kind IN ('crl', 'ocsp')", name=op.f("ck_evidence_kind_known")),
+        sa.PrimaryKeyConstraint("partner_id", "kind", "source", "about", name=op.f("pk_evidence")),
+    )
+    op.create_index("ix_evidence_due", "evidence", ["tenant", "try_at"], unique=False)
 
 
 def _create_policy() -> None:

@@ -1,0 +1,82 @@
+"""The store Protocols of partners: their authorities, and the evidence of revocation.
+
+Not here: SQL, and the unit of work that binds these to one transaction (`stores`).
+"""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
+from doorward.authority.partner_records import (
+    EvidenceKind,
+    EvidenceRecord,
+    PartnerAuthorityRecord,
+    PartnerRecord,
+)
+
+
+class PartnerStore(Protocol):
+    """Partners and the certificates of their authorities."""
+
+    def add(self, partner: PartnerRecord) -> None:
+        """Add one; raise `RequestRefused` (`name-taken`) where a partner of that name is trusted."""
+        ...
+
+    def save(self, partner: PartnerRecord) -> None:
+        """Replace the terms of a partner; its name and `created_at` stay. `NotFound` for an unknown one."""
+        ...
+
+    def get(self, partner_id: str) -> PartnerRecord | None:
+        """Return it, removed ones included."""
+        ...
+
+    def by_name(self, name: str) -> PartnerRecord | None:
+        """Return the partner of that name that is not removed."""
+        ...
+
+    def list(self) -> list[PartnerRecord]:
+        """Return all that are not removed, sorted by name."""
+        ...
+
+    def remove(self, partner_id: str, removed_at: datetime) -> None:
+        """Trust it no more; `NotFound` where it is not trusted."""
+        ...
+
+    def set_authorities(self, partner_id: str, authorities: Sequence[PartnerAuthorityRecord]) -> None:
+        """Put these in the place of its authorities; one that was there already keeps its id."""
+        ...
+
+    def authorities(self, partner_id: str) -> builtins.list[PartnerAuthorityRecord]:
+        """Return its authorities, anchors first, then by digest."""
+        ...
+
+    def issuer(self, authority_id: str) -> str | None:
+        """Return the partner of an authority's id, also of one that is there no more."""
+        ...
+
+
+class EvidenceStore(Protocol):
+    """CRLs and OCSP answers of partners, by partner, kind, source and certificate."""
+
+    def get(self, partner_id: str, kind: EvidenceKind, source: str, about: str) -> EvidenceRecord | None:
+        """Return it."""
+        ...
+
+    def list(self, partner_id: str) -> list[EvidenceRecord]:
+        """Return a partner's without their `der`, sorted by kind, source and certificate."""
+        ...
+
+    def due(self, by: datetime, limit: int) -> builtins.list[EvidenceRecord]:
+        """Return at most `limit` that are to be looked for by then, the longest due first, without `der`."""
+        ...
+
+    def store(self, evidence: EvidenceRecord) -> None:
+        """Insert or replace."""
+        ...
+
+    def forget(self, partner_id: str, kind: EvidenceKind, source: str, about: str) -> None:
+        """Drop it."""
+        ...

@@ -1,0 +1,189 @@
+"""Partners, the certificates of their authorities, and the evidence of revocation.
+
+Not here: whether any of it may be believed (`verification`), and fetching.
+"""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Integer, bindparam, delete, false, select, update
+
+from doorward.authority.partner_records import (
+    EvidenceKind,
+    EvidenceRecord,
+    PartnerAuthorityRecord,
+    PartnerRecord,
+)
+from doorward.core.errors import NotFound, RequestRefused
+from doorward.storage.schema import evidence, partner_authorities, partners
+from doorward.storage.transaction import (
+    CURRENT_TENANT,
+    AnyRow,
+    Transaction,
+    insert_new,
+    insert_or_replace,
+)
+
+_P, _A, _E = partners.c, partner_authorities.c, evidence.c
+
+_ALL = select(partners).where(_P.tenant == CURRENT_TENANT)
+_GET = _ALL.where(_P.id == bindparam("id"))
+_TRUSTED = _ALL.where(_P.removed_at.is_(None))
+_BY_NAME = _TRUSTED.where(_P.name == bindparam("name"))
+_LIST = _TRUSTED.order_by(_P.name)
+_ADD = insert_new(partners)
+_OF = (_P.tenant == CURRENT_TENANT, _P.id == bindparam("of"), _P.removed_at.is_(None))
+_TERMS = tuple(
+    name
+    for name in PartnerRecord.__slots__
+    if name not in ("id", "tenant", "name", "created_at", "removed_at")
+)
+_SAVE = update(partners).where(*_OF).values({name: bindparam(name) for name in _TERMS})
+_REMOVE = update(partners).where(*_OF).values(removed_at=bindparam("at"))
+
+_AUTHORITIES = (
+    select(partner_authorities)
+    .where(_A.tenant == CURRENT_TENANT, _A.partner_id == bindparam("partner_id"), _A.trusted)
+    .order_by(_A.anchor.desc(), _A.sha256)
+)
+_OWNER = select(_A.partner_id).where(_A.tenant == CURRENT_TENANT, _A.id == bindparam("id"))
+_DISTRUST = (
+    update(partner_authorities)
+    .where(_A.tenant == CURRENT_TENANT, _A.partner_id == bindparam("of"))
+    .values(trusted=false())
+)
+_TRUST = insert_or_replace(
+    partner_authorities,
+    ["partner_id", "sha256"],
+    keep=("id", "created_at"),
+)
+
+_EVIDENCE = select(evidence).where(_E.tenant == CURRENT_TENANT)
+_KEY = ("partner_id", "kind", "source", "about")
+_BY_KEY = _EVIDENCE.where(*(_E[name] == bindparam(name) for name in _KEY))
+_WITHOUT_DER = select(*(column for column in _E if column.name != "der")).where(_E.tenant == CURRENT_TENANT)
+_OF_PARTNER = _WITHOUT_DER.where(_E.partner_id == bindparam("partner_id")).order_by(
+    _E.kind, _E.source, _E.about
+)
+_DUE = (
+    _WITHOUT_DER.where(_E.try_at <= bindparam("by"))
+    .order_by(_E.try_at, _E.partner_id, _E.kind, _E.source, _E.about)
+    .limit(bindparam("limit", type_=Integer))
+)
+_STORE = insert_or_replace(evidence, _KEY)
+_FORGET = delete(evidence).where(
+    _E.tenant == CURRENT_TENANT, *(_E[name] == bindparam(f"of_{name}") for name in _KEY)
+)
+
+
+class SqlPartners:
+    """`authority.partner_stores.PartnerStore`."""
+
+    def __init__(self, transaction: Transaction) -> None:
+        self._transaction = transaction
+
+    def add(self, partner: PartnerRecord) -> None:
+        """Add one."""
+        self._transaction.require_writable(partner.tenant)
+        if not self._transaction.add(_ADD, **_values(partner)):
+            raise RequestRefused("name-taken", f"a partner named {partner.name} is trusted already")
+
+    def save(self, partner: PartnerRecord) -> None:
+        """Replace the terms of a partner."""
+        self._transaction.require_writable(partner.tenant)
+        terms = {name: getattr(partner, name) for name in _TERMS}
+        if not self._transaction.write(_SAVE, of=partner.id, **terms):
+            raise _unknown()
+
+    def get(self, partner_id: str) -> PartnerRecord | None:
+        """Return it, removed ones included."""
+        return _partner(self._transaction.row(_GET, id=partner_id))
+
+    def by_name(self, name: str) -> PartnerRecord | None:
+        """Return the partner of that name that is not removed."""
+        return _partner(self._transaction.row(_BY_NAME, name=name))
+
+    def list(self) -> list[PartnerRecord]:
+        """Return all that are not removed, sorted by name."""
+        return [found for row in self._transaction.rows(_LIST) if (found := _partner(row)) is not None]
+
+    def remove(self, partner_id: str, removed_at: datetime) -> None:
+        """Trust it no more."""
+        if not self._transaction.write(_REMOVE, of=partner_id, at=removed_at):
+            raise _unknown()
+
+    def set_authorities(self, partner_id: str, authorities: Sequence[PartnerAuthorityRecord]) -> None:
+        """Put these in the place of its authorities; rows of others stay, untrusted, with their ids."""
+        self._transaction.write(_DISTRUST, of=partner_id)
+        for one in authorities:
+            self._transaction.require_writable(one.tenant)
+            if one.partner_id != partner_id:
+                raise ValueError("an authority of another partner")
+            self._transaction.add(_TRUST, trusted=True, **_values(one))
+
+    def authorities(self, partner_id: str) -> builtins.list[PartnerAuthorityRecord]:
+        """Return its authorities, anchors first."""
+        return [_authority(row) for row in self._transaction.rows(_AUTHORITIES, partner_id=partner_id)]
+
+    def issuer(self, authority_id: str) -> str | None:
+        """Return the partner of an authority's id."""
+        found: str | None = self._transaction.value(_OWNER, id=authority_id)
+        return found
+
+
+class SqlEvidence:
+    """`authority.partner_stores.EvidenceStore`."""
+
+    def __init__(self, transaction: Transaction) -> None:
+        self._transaction = transaction
+
+    def get(self, partner_id: str, kind: EvidenceKind, source: str, about: str) -> EvidenceRecord | None:
+        """Return it."""
+        row = self._transaction.row(_BY_KEY, partner_id=partner_id, kind=kind, source=source, about=about)
+        return None if row is None else _evidence(row, row.der)
+
+    def list(self, partner_id: str) -> list[EvidenceRecord]:
+        """Return a partner's without their `der`."""
+        return [_evidence(row) for row in self._transaction.rows(_OF_PARTNER, partner_id=partner_id)]
+
+    def due(self, by: datetime, limit: int) -> builtins.list[EvidenceRecord]:
+        """Return those that are to be looked for by then, without `der`."""
+        return [_evidence(row) for row in self._transaction.rows(_DUE, by=by, limit=limit)]
+
+    def store(self, evidence: EvidenceRecord) -> None:
+        """Insert or replace."""
+        self._transaction.require_writable(evidence.tenant)
+        self._transaction.add(_STORE, **_values(evidence))
+
+    def forget(self, partner_id: str, kind: EvidenceKind, source: str, about: str) -> None:
+        """Drop it."""
+        self._transaction.write(
+            _FORGET, of_partner_id=partner_id, of_kind=kind, of_source=source, of_about=about
+        )
+
+
+def _values(record: PartnerRecord | PartnerAuthorityRecord | EvidenceRecord) -> dict[str, Any]:
+    return {name: getattr(record, name) for name in type(record).__slots__ if name != "tenant"}
+
+
+def _partner(row: AnyRow | None) -> PartnerRecord | None:
+    if row is None:
+        return None
+    return PartnerRecord(**{name: getattr(row, name) for name in PartnerRecord.__slots__})
+
+
+def _authority(row: AnyRow) -> PartnerAuthorityRecord:
+    return PartnerAuthorityRecord(**{name: getattr(row, name) for name in PartnerAuthorityRecord.__slots__})
+
+
+def _evidence(row: AnyRow, der: bytes = b"") -> EvidenceRecord:
+    names = [name for name in EvidenceRecord.__slots__ if name != "der"]
+    return EvidenceRecord(der=der, **{name: getattr(row, name) for name in names})
+
+
+def _unknown() -> NotFound:
+    return NotFound("partner-unknown", "there is no such partner", hint="`doorward ca list` names them")

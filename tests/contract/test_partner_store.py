@@ -1,0 +1,163 @@
+"""The contract of `PartnerStore` and `EvidenceStore`, and what the other stores know of partners."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from doorward.authority.partner_records import EvidenceKind
+from doorward.authority.stores import UnitOfWork
+from doorward.core.certificate import CertificateState
+from doorward.core.entities import PrincipalState
+from doorward.core.errors import NotFound, RequestRefused
+from doorward.verification.partner import RevocationMode
+from tests.support.ports import NOON
+from tests.support.records import (
+    certificate,
+    digest,
+    evidence,
+    opaque,
+    partner,
+    partner_authority,
+    principal,
+)
+
+
+def test_a_partner_is_kept_as_it_is(work: UnitOfWork) -> None:
+    """What was added comes back by id and name, and in the list, sorted."""
+    west, east = partner("west"), partner("east", excluded=("dns:a.example", "ip:10.0.0.0/8"), groups=())
+    with work.change() as books:
+        books.partners.add(west)
+        books.partners.add(east)
+    with work.read() as books:
+        assert books.partners.get(west.id) == west
+        assert books.partners.by_name("east") == east
+        assert books.partners.list() == [east, west]
+        assert books.partners.get("ptn_none") is None
+        assert books.partners.by_name("none") is None
+
+
+def test_a_name_is_taken_while_its_partner_is_trusted(work: UnitOfWork) -> None:
+    """A second partner of the name is refused; after the first was removed it is another partner."""
+    first, second = partner("west"), partner("west", id=opaque("ptn", "second"))
+    with work.change() as books:
+        books.partners.add(first)
+        with pytest.raises(RequestRefused) as caught:
+            books.partners.add(second)
+        assert caught.value.code == "name-taken"
+        books.partners.remove(first.id, NOON)
+        books.partners.add(second)
+        assert books.partners.by_name("west") == second
+        assert books.partners.get(first.id) == replace(first, removed_at=NOON)
+        with pytest.raises(NotFound):
+            books.partners.remove(first.id, NOON)
+
+
+def test_terms_are_replaced_and_the_name_stays(work: UnitOfWork) -> None:
+    """Saving changes every term; a partner that is not trusted cannot be saved."""
+    west = partner("west")
+    changed = replace(
+        west,
+        revocation=RevocationMode.OFF,
+        max_staleness=timedelta(minutes=5),
+        everyone=True,
+        allow_private=True,
+        groups=("a", "b"),
+    )
+    with work.change() as books:
+        books.partners.add(west)
+        books.partners.save(replace(changed, name="other", created_at=NOON + timedelta(days=1)))
+        assert books.partners.get(west.id) == changed
+        books.partners.remove(west.id, NOON)
+        with pytest.raises(NotFound):
+            books.partners.save(changed)
+
+
+def test_authorities_are_replaced_and_keep_their_ids(work: UnitOfWork) -> None:
+    """One that comes again has the id it had; one that is left out is trusted no more, and still known by id."""
+    root, old = partner_authority("west", "root"), partner_authority("west", "old", anchor=False)
+    new = partner_authority("west", "new", anchor=False)
+    foreign = partner_authority("east", "root")
+    with work.change() as books:
+        books.partners.set_authorities(root.partner_id, [old, root])
+        books.partners.set_authorities(foreign.partner_id, [foreign])
+        assert books.partners.authorities(root.partner_id) == [root, old]
+        books.partners.set_authorities(root.partner_id, [replace(root, id="aut_other"), new])
+        assert books.partners.authorities(root.partner_id) == [root, new]
+        assert books.partners.authorities(foreign.partner_id) == [foreign]
+        assert books.partners.issuer(old.id) == root.partner_id
+        assert books.partners.issuer("aut_none") is None
+        with pytest.raises(ValueError, match="another partner"):
+            books.partners.set_authorities(root.partner_id, [foreign])
+
+
+def test_an_anchor_may_become_an_intermediate(work: UnitOfWork) -> None:
+    """The part that a certificate plays is the last one told."""
+    root = partner_authority("west", "root")
+    with work.change() as books:
+        books.partners.set_authorities(root.partner_id, [root])
+        books.partners.set_authorities(root.partner_id, [replace(root, anchor=False)])
+        assert [one.anchor for one in books.partners.authorities(root.partner_id)] == [False]
+
+
+def test_evidence_is_kept_by_its_four_keys(work: UnitOfWork) -> None:
+    """Partner, kind, source and certificate tell evidence apart; storing again replaces."""
+    crl = evidence("west", "http://a.example/crl")
+    about = evidence("west", "http://a.example/crl", kind=EvidenceKind.OCSP, about=digest("leaf"))
+    other = evidence("east", "http://a.example/crl", der=b"", sha256="", this_update=None, next_update=None)
+    with work.change() as books:
+        for one in (crl, about, other):
+            books.evidence.store(one)
+        newer = replace(crl, der=b"newer", failures=2, problem="slow", etag='"x"', fetched_at=None)
+        books.evidence.store(newer)
+    with work.read() as books:
+        assert books.evidence.get(crl.partner_id, EvidenceKind.CRL, crl.source, "") == newer
+        assert books.evidence.get(other.partner_id, EvidenceKind.CRL, other.source, "") == other
+        assert books.evidence.get(other.partner_id, EvidenceKind.OCSP, other.source, "") is None
+        assert books.evidence.list(crl.partner_id) == [replace(newer, der=b""), replace(about, der=b"")]
+    with work.change() as books:
+        books.evidence.forget(crl.partner_id, EvidenceKind.CRL, crl.source, "")
+        assert books.evidence.list(crl.partner_id) == [replace(about, der=b"")]
+
+
+def test_what_is_due_comes_in_its_order(work: UnitOfWork) -> None:
+    """The longest due first, no more than asked for, none before its time."""
+    moments = {"c": 0, "a": 1, "b": 2, "d": 9}
+    with work.change() as books:
+        for name, minutes in moments.items():
+            books.evidence.store(evidence("west", name, try_at=NOON + timedelta(minutes=minutes)))
+    with work.read() as books:
+        by = NOON + timedelta(minutes=2)
+        assert [one.source for one in books.evidence.due(by, 10)] == ["c", "a", "b"]
+        assert [one.source for one in books.evidence.due(by, 2)] == ["c", "a"]
+        assert books.evidence.due(NOON - timedelta(minutes=1), 10) == []
+
+
+def test_a_partners_certificate_is_added_as_it_is(work: UnitOfWork) -> None:
+    """It is in the inventory in its state; where a key of it is taken nothing is changed."""
+    seen = certificate(1, state=CertificateState.VALID, profile="partner")
+    with work.change() as books:
+        assert books.certificates.add_seen(seen)
+        assert not books.certificates.add_seen(seen)
+        assert not books.certificates.add_seen(replace(seen, id=f"crt_{2:020d}", serial=2))
+        assert not books.certificates.add_seen(replace(seen, id=f"crt_{3:020d}", sha256=digest("3")))
+        assert books.certificates.by_sha256(seen.sha256) == seen
+        assert books.certificates.get(f"crt_{2:020d}") is None
+
+
+def test_the_principals_of_a_partner_go_with_it(work: UnitOfWork) -> None:
+    """Each principal knows its partner; removing a partner's leaves all others."""
+    west = opaque("ptn", "west")
+    mine, theirs = principal("bob"), principal("west/bob", partner=west)
+    gone = principal("west/eve", partner=west, state=PrincipalState.REMOVED)
+    with work.change() as books:
+        for one in (mine, theirs, gone):
+            books.directory.add(one, NOON)
+        assert books.directory.get(theirs.id) == theirs
+        assert books.directory.by_name("west/bob") == theirs
+        assert books.directory.list() == [mine, theirs]
+        assert books.directory.remove_partner(west) == 1
+        assert books.directory.list() == [mine]
+        assert books.directory.remove_partner(west) == 0

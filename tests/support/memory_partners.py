@@ -1,0 +1,99 @@
+"""The fakes of `PartnerStore` and `EvidenceStore`."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from doorward.authority.partner_records import (
+    EvidenceKind,
+    EvidenceRecord,
+    PartnerAuthorityRecord,
+    PartnerRecord,
+)
+from doorward.core.errors import NotFound, RequestRefused
+from tests.support.memory_inventory import Store
+
+
+class MemoryPartners(Store):
+    """The fake of `PartnerStore`."""
+
+    def add(self, partner: PartnerRecord) -> None:
+        kept = self.writable(partner.tenant).partners
+        if self.by_name(partner.name) is not None:
+            raise RequestRefused("name-taken", f"a partner named {partner.name} is trusted already")
+        kept[partner.id] = partner
+
+    def save(self, partner: PartnerRecord) -> None:
+        kept = self.writable(partner.tenant).partners
+        known = self._trusted(partner.id)
+        kept[partner.id] = replace(partner, name=known.name, created_at=known.created_at, removed_at=None)
+
+    def get(self, partner_id: str) -> PartnerRecord | None:
+        return self.state.partners.get(partner_id)
+
+    def by_name(self, name: str) -> PartnerRecord | None:
+        return next((one for one in self.list() if one.name == name), None)
+
+    def list(self) -> list[PartnerRecord]:
+        trusted = [one for one in self.state.partners.values() if one.removed_at is None]
+        return sorted(trusted, key=lambda one: one.name)
+
+    def remove(self, partner_id: str, removed_at: datetime) -> None:
+        self.writable().partners[partner_id] = replace(self._trusted(partner_id), removed_at=removed_at)
+
+    def set_authorities(self, partner_id: str, authorities: Sequence[PartnerAuthorityRecord]) -> None:
+        kept = self.writable().partner_authorities
+        for key, (one, _) in list(kept.items()):
+            if one.partner_id == partner_id:
+                kept[key] = (one, False)
+        for one in authorities:
+            self.writable(one.tenant)
+            if one.partner_id != partner_id:
+                raise ValueError("an authority of another partner")
+            known = kept.get((partner_id, one.sha256))
+            kept[partner_id, one.sha256] = (
+                (replace(known[0], anchor=one.anchor), True) if known else (one, True)
+            )
+
+    def authorities(self, partner_id: str) -> builtins.list[PartnerAuthorityRecord]:
+        found = [
+            one
+            for one, trusted in self.state.partner_authorities.values()
+            if trusted and one.partner_id == partner_id
+        ]
+        return sorted(found, key=lambda one: (not one.anchor, one.sha256))
+
+    def issuer(self, authority_id: str) -> str | None:
+        every = self.state.partner_authorities.values()
+        return next((one.partner_id for one, _ in every if one.id == authority_id), None)
+
+    def _trusted(self, partner_id: str) -> PartnerRecord:
+        known = self.writable().partners.get(partner_id)
+        if known is None or known.removed_at is not None:
+            raise NotFound("partner-unknown", "there is no such partner")
+        return known
+
+
+class MemoryEvidence(Store):
+    """The fake of `EvidenceStore`."""
+
+    def get(self, partner_id: str, kind: EvidenceKind, source: str, about: str) -> EvidenceRecord | None:
+        return self.state.evidence.get((partner_id, kind.value, source, about))
+
+    def list(self, partner_id: str) -> list[EvidenceRecord]:
+        kept = sorted(self.state.evidence.items())
+        return [replace(one, der=b"") for _, one in kept if one.partner_id == partner_id]
+
+    def due(self, by: datetime, limit: int) -> builtins.list[EvidenceRecord]:
+        kept = sorted(self.state.evidence.items(), key=lambda item: (item[1].try_at, item[0]))
+        return [replace(one, der=b"") for _, one in kept if one.try_at <= by][:limit]
+
+    def store(self, evidence: EvidenceRecord) -> None:
+        key = (evidence.partner_id, evidence.kind.value, evidence.source, evidence.about)
+        self.writable(evidence.tenant).evidence[key] = evidence
+
+    def forget(self, partner_id: str, kind: EvidenceKind, source: str, about: str) -> None:
+        self.writable().evidence.pop((partner_id, kind.value, source, about), None)
