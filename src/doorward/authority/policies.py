@@ -263,7 +263,14 @@ def _find(books: Books, document: Document) -> tuple[Finding, ...]:
     names = {name for selector in selectors for _, named in selector.named for name in named}
     # Only who is named is looked up: the directory may hold a million devices.
     people = [one for one in map(books.directory.by_name, sorted(names)) if one is not None]
-    return tuple(check_names(document, principals=people, groups=books.directory.groups()))
+    return tuple(
+        check_names(
+            document,
+            principals=people,
+            groups=books.directory.groups(),
+            partners=[one.name for one in books.partners.list()],
+        )
+    )
 
 
 def _empty(tenant: TenantRecord) -> Document:

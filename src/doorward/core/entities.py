@@ -91,6 +91,7 @@ class Reason(Enum):
     PRINCIPAL_REMOVED = "principal-removed"
     APPLICATION_KNOWN = "application-known"
     APPLICATION_UNKNOWN = "application-unknown"
+    AUTHORITY_NOT_TRUSTED = "authority-not-trusted"
     RULE_ALLOWS = "rule-allows"
     RULE_DENIES = "rule-denies"
     NO_RULE_MATCHED = "no-rule-matched"

@@ -17,6 +17,9 @@ from cryptography.x509.oid import NameOID
 from doorward.core.entities import PrincipalKind
 from doorward.core.errors import MalformedInput
 
+OWN_AUTHORITY = "own"
+"""What the policy document calls our own authority; partners have names of their own."""
+
 ENROL_LABEL = "enroll"
 OWN_LABELS = (ENROL_LABEL, "portal")
 """Hosts of our own below the trust domain (DESIGN 2.8): an application there would catch people's links."""

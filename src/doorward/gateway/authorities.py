@@ -13,7 +13,7 @@ from collections.abc import Hashable, Mapping
 from doorward.core.entities import TENANT, Principal
 from doorward.gateway.connections import LiveConnection
 from doorward.policy.decision import ConnectionAuthority, authority_of
-from doorward.policy.model import AppPolicy, Document
+from doorward.policy.model import AppPolicy, Document, authority_name
 
 
 class Authorities:
@@ -43,7 +43,7 @@ class Authorities:
     def _key(self, application_id: str, who: Principal) -> Hashable:
         """Return what a selector can see of a principal, and what decides its standing: all but id and title."""
         name = who.name if who.name in self._named[application_id] else ""
-        return application_id, who.tenant, who.kind, who.state, who.groups, name
+        return application_id, who.tenant, who.kind, who.state, who.groups, authority_name(who), name
 
 
 def _named_by(app: AppPolicy) -> frozenset[str]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from doorward.core.entities import Principal, PrincipalKind
+from doorward.core.names import OWN_AUTHORITY
 from doorward.policy.faults import suggest
 from doorward.policy.model import AppPolicy, Document, Effect, Residual, Rule, Selector
 from doorward.policy.paths import PathPattern
@@ -61,7 +62,11 @@ class Difference:
 
 
 def check_names(
-    document: Document, *, principals: Iterable[Principal], groups: Collection[str]
+    document: Document,
+    *,
+    principals: Iterable[Principal],
+    groups: Collection[str],
+    partners: Collection[str] = (),
 ) -> list[Finding]:
     """Return everything that `lint_document` finds, and names that the directory does not know.
 
@@ -71,12 +76,25 @@ def check_names(
         document: the document.
         principals: all of the directory that are not removed.
         groups: the names of all groups of the directory.
+        partners: the names of all partners that are trusted.
     """
     known: dict[PrincipalKind, set[str]] = {kind: set() for kind in PrincipalKind}
     for principal in principals:
         known[principal.kind].add(principal.name)
     findings = lint_document(document)
     for app in document.apps:
+        findings += [
+            Finding(
+                code="partner-unknown",
+                app=app.name,
+                rule="",
+                message=f"no partner named {name} is trusted",
+                hint=_nearest(name, (OWN_AUTHORITY, *partners))
+                or f"doorward ca import --name {name} CERTIFICATE...",
+            )
+            for name in app.trust
+            if name not in (OWN_AUTHORITY, *partners)
+        ]
         for rule in app.rules:
             wanted = [("group", rule.selector.groups, groups)]
             wanted += [(kind.value, names, known[kind]) for kind, names in rule.selector.named]
@@ -215,7 +233,8 @@ def _facts(app: AppPolicy) -> dict[str, str]:
     """Return the parts of an application by key, each as one line."""
     rules = {f"rules.{rule.name}": render_rule(rule) for rule in app.rules}
     hosts = ", ".join(sorted(app.hosts))
-    return {"hosts": hosts, "upstream": app.upstream.url, **rules}
+    trust = {} if app.trust == (OWN_AUTHORITY,) else {"trust": ", ".join(app.trust)}
+    return {"hosts": hosts, "upstream": app.upstream.url, **trust, **rules}
 
 
 def _changed(key: str, before: str, after: str) -> Difference:

@@ -5,7 +5,8 @@ Not here: whether a certificate is good (verification), and how Envoy enforces t
 the follower that compares what a connection has lost, and `policy explain`.
 
 The steps of a judgement:
-1. the principal belongs to the tenant and is active; otherwise it has no authority at all;
+1. the principal belongs to the tenant, is active, and the application trusts the authority that vouches
+   for it; otherwise it has no authority at all;
 2. each rule's selector holds for the principal or not; an allow rule that holds gives its *grant*,
    a deny rule that does NOT hold gives its *clearance* (only positive evidence: DESIGN 2.1(4));
 3. the request path is normalised, or refused as ambiguous before any rule;
@@ -121,9 +122,10 @@ def authority_of(
         principal: who holds the connection, with its groups as of now.
 
     Returns:
-        The authority; empty where the principal is not an active one of this tenant.
+        The authority; empty where the principal is not an active one of this tenant, or not one of an
+        authority that the application trusts.
     """
-    standing = _standing(tenant, principal)
+    standing = _standing(app, tenant, principal)
     if standing is not Reason.PRINCIPAL_ACTIVE:
         return ConnectionAuthority(grants=(), allowed=frozenset(), denied=frozenset(), standing=standing)
     grants: set[str] = set()
@@ -244,10 +246,12 @@ def decide_by_grants(
     return Outcome.GOOD if allowed else Outcome.BAD
 
 
-def _standing(tenant: str, principal: Principal) -> Reason:
+def _standing(app: AppPolicy, tenant: str, principal: Principal) -> Reason:
     """Step 1. A principal of another tenant is unknown here, whatever its state is there."""
     if principal.tenant != tenant:
         return Reason.PRINCIPAL_UNKNOWN
+    if principal.state is PrincipalState.ACTIVE and not app.trusts(principal):
+        return Reason.AUTHORITY_NOT_TRUSTED
     return {
         PrincipalState.ACTIVE: Reason.PRINCIPAL_ACTIVE,
         PrincipalState.SUSPENDED: Reason.PRINCIPAL_SUSPENDED,

@@ -17,6 +17,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from doorward.core.entities import Principal, PrincipalKind
+from doorward.core.names import OWN_AUTHORITY
 from doorward.policy.normalisation import NormalisedPath
 from doorward.policy.paths import EVERY_PATH, PathPattern
 
@@ -186,19 +187,29 @@ class Rule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppPolicy:
-    """One application of the document: where it is, and who may reach what of it."""
+    """One application of the document: where it is, and who may reach what of it.
+
+    `trust` names whose certificates may knock: `own`, and partners by name.
+    """
 
     name: str
     hosts: tuple[str, ...]
     upstream: Upstream
     on_refusal: OnRefusal = OnRefusal.ALERT
+    trust: tuple[str, ...] = (OWN_AUTHORITY,)
     rules: tuple[Rule, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.hosts:
             raise ValueError("an application without a host cannot be reached")
+        if not self.trust or list(self.trust) != sorted(set(self.trust)):
+            raise ValueError("the trusted authorities are sorted, each once, at least one")
         if len({rule.name for rule in self.rules}) != len(self.rules):
             raise ValueError("two rules share a name")
+
+    def trusts(self, principal: Principal) -> bool:
+        """Say whether the authority that vouches for a principal may do so here."""
+        return authority_name(principal) in self.trust
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,6 +229,11 @@ class Document:
     def app(self, name: str) -> AppPolicy | None:
         """Return the application of that name, or None."""
         return next((app for app in self.apps if app.name == name), None)
+
+
+def authority_name(principal: Principal) -> str:
+    """Return what `trust` calls the authority that vouches for a principal: `own`, or the partner's name."""
+    return principal.name.partition("/")[0] if principal.partner else OWN_AUTHORITY
 
 
 def _list(words: Iterable[str]) -> str:

@@ -14,7 +14,7 @@ import re
 
 from doorward.core.entities import PrincipalKind
 from doorward.core.errors import MalformedInput
-from doorward.core.names import own_hosts, parse_dns_name, parse_principal_name, parse_trust_domain
+from doorward.core.names import OWN_AUTHORITY, own_hosts, parse_dns_name, parse_principal_name, parse_trust_domain
 from doorward.core.sockets import LONGEST_SOCKET_PATH
 from doorward.policy.faults import FaultList, suggest
 from doorward.policy.model import (
@@ -86,7 +86,7 @@ class DocumentReader:
             self.faults.add(
                 name, "app-name-malformed", "this is not a usable application name", key=key, hint=hint
             )
-        found = self.faults.mapping(node, key, ("hosts", "upstream", "on_refusal", "rules"))
+        found = self.faults.mapping(node, key, ("hosts", "upstream", "on_refusal", "trust", "rules"))
         for needed in ("hosts", "upstream"):
             if needed not in found:
                 self.faults.add(name, "missing-key", f"application {name.value!r} has no `{needed}`", key=key)
@@ -94,10 +94,11 @@ class DocumentReader:
         upstream = self._read_upstream(found["upstream"], f"{key}.upstream") if "upstream" in found else None
         if "on_refusal" in found:
             self._check_on_refusal(found["on_refusal"], f"{key}.on_refusal")
+        trust = self._read_trust(found["trust"], f"{key}.trust") if "trust" in found else (OWN_AUTHORITY,)
         rules = self._read_rules(found["rules"], f"{key}.rules") if "rules" in found else ()
         if self.faults.faults or upstream is None:
             return None
-        return AppPolicy(name=name.value, hosts=hosts, upstream=upstream, rules=rules)
+        return AppPolicy(name=name.value, hosts=hosts, upstream=upstream, trust=trust, rules=rules)
 
     def _read_hosts(self, node: Node, key: str, app: str) -> tuple[str, ...]:
         hosts = []
@@ -151,6 +152,10 @@ class DocumentReader:
         else:
             message = f"{text.value!r} is no way to refuse"
             self.faults.add(node, "unknown-value", message, key=key, hint="write alert, or leave it out")
+
+    def _read_trust(self, node: Node, key: str) -> tuple[str, ...]:
+        """Return the names of authorities, sorted; an empty list is a fault of its own."""
+        return tuple(sorted(self._read_names(node, key)))
 
     def _read_rules(self, node: Node, key: str) -> tuple[Rule, ...]:
         if isinstance(node, Scalar) and not node.given:

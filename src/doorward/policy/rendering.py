@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 
+from doorward.core.names import OWN_AUTHORITY
 from doorward.policy.model import AppPolicy, Document, Rule
 from doorward.policy.paths import EVERY_PATH
 from doorward.policy.reading import generated_name
@@ -26,6 +27,8 @@ def render_document(document: Document) -> str:
         lines.append("apps:")
     for app in document.apps:
         lines += render_app(app.name, app.hosts, app.upstream.url)
+        if app.trust != (OWN_AUTHORITY,):
+            lines.append(f"    trust: {_render_list(app.trust)}")
         lines += _render_rules(app)
     return "\n".join(lines) + "\n"
 
