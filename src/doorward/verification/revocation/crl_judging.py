@@ -185,7 +185,7 @@ class _Judgement:
             certificate=self._path[0].sha256,
             evidence=tuple(dict.fromkeys(crl.sha256 for crl in self._used)),
             reason=reason,
-            fresh_until=min(crl.next_update for crl in self._used),
+            fresh_until=min(crl.next_update for crl in self._used) + self._rules.grace,
         )
 
     def undetermined(self) -> StatusFinding:

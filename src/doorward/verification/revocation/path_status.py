@@ -5,7 +5,9 @@
 2. OCSP answers and CRLs are both asked. Revoked by either is revoked; good by either is good otherwise.
 3. Whoever signed a CRL and is not in the path needs a good path of its own to the same anchor, and a
    good status: section 6.3.3 (f).
-4. The first that is revoked ends it; one that is undetermined leaves the whole undetermined.
+4. The first that is revoked ends it. One that is undetermined leaves the whole undetermined, and those below
+   it are asked all the same: whoever tolerates an authority of which nothing is known must still hear that
+   the leaf is revoked.
 
 Not here: where evidence comes from, and whether undetermined may pass (the anchor's policy says).
 Standard: RFC 5280 section 6.3.
@@ -62,7 +64,7 @@ def judge_path_status(path: Path, sources: StatusSources, now: datetime) -> tupl
         now: aware, UTC.
 
     Returns:
-        Findings up to and including the first that is not good.
+        Findings up to and including the first that is revoked.
 
     Standard: RFC 5280 section 6.3.
     """
@@ -84,7 +86,7 @@ class _Judge:
         for position in range(len(path) - 2, -1, -1):
             finding = self._judge_one(path[position:], depth)
             findings.append(finding)
-            if finding.status is not Status.GOOD:
+            if finding.status is Status.REVOKED:
                 break
         return tuple(findings)
 

@@ -111,13 +111,20 @@ def test_the_last_second_of_a_list_counts_and_a_grace_extends_it():
     stale = list_of(ISSUING, next_update=NOON)
     assert of_leaf(stale, now=late).status is Status.UNDETERMINED
     lenient = CrlRules(strength=Strength(), grace=timedelta(minutes=5))
-    assert of_leaf(stale, now=late, crl_rules=lenient).status is Status.GOOD
+    found = of_leaf(stale, now=late, crl_rules=lenient)
+    assert (found.status, found.fresh_until) == (Status.GOOD, late)
 
 
 def test_a_list_for_users_is_not_about_authorities():
     """onlyContainsUserCerts: the issuing authority is not covered by it, the leaf is."""
-    (found,) = statuses(PATH, crls=[list_of(ROOT, scope=scope(only_contains_user_certs=True))])
+    found, _ = statuses(PATH, crls=[list_of(ROOT, scope=scope(only_contains_user_certs=True))])
     assert found.status is Status.UNDETERMINED
+
+
+def test_below_an_authority_without_evidence_the_leaf_is_asked_all_the_same():
+    """Whoever tolerates the gap still hears that the leaf is revoked."""
+    found = statuses(PATH, crls=[list_of(ISSUING, 7)])
+    assert [one.status for one in found] == [Status.UNDETERMINED, Status.REVOKED]
     assert of_leaf(list_of(ISSUING, scope=scope(only_contains_user_certs=True))).status is Status.GOOD
 
 
