@@ -28,6 +28,7 @@ COMMON_NAME_LIMIT = 64
 """RFC 5280 appendix A, ub-common-name; ub-organization-name is the same."""
 
 _PRINCIPAL = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+_IDENTITY = re.compile(r"[!#-&(-+\--\[\]-~]{1,200}")
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _PRINTABLE = frozenset(chr(code) for code in range(0x21, 0x7F))
 _URI_SCHEME = "spiffe://"
@@ -50,6 +51,39 @@ def parse_principal_name(text: str) -> str:
     if _PRINCIPAL.fullmatch(lower):
         hint = f"names are lower case: write {lower}"
     raise MalformedInput("name-malformed", "this is not a usable name", hint=hint)
+
+
+def parse_partner_identity(text: str) -> str:
+    """Return `text` when a principal of a partner may be called so: what its certificate says of it.
+
+    1 to 200 characters of printable ASCII without space, quotation marks, backslash and comma: the name
+    goes into headers, lists and logs, and must not be able to break out of any.
+
+    Raises:
+        MalformedInput: `partner-identity-malformed`.
+    """
+    if _IDENTITY.fullmatch(text):
+        return text
+    hint = "write 1 to 200 characters of printable ASCII, without space, quotation mark, backslash or comma"
+    raise MalformedInput("partner-identity-malformed", "this is no identity of a partner's", hint=hint)
+
+
+def parse_partner_principal_name(text: str) -> tuple[str, str]:
+    """Return the partner's name and the identity of `<partner>/<identity>`, split at the first `/`.
+
+    The same identity under two authorities is two names, and neither is a name of our own: those have
+    no `/`.
+
+    Raises:
+        MalformedInput: `name-malformed` (the partner's) or `partner-identity-malformed`.
+    """
+    partner, _, identity = text.partition("/")
+    return parse_principal_name(partner), parse_partner_identity(identity)
+
+
+def render_partner_principal_name(partner: str, identity: str) -> str:
+    """Return `<partner>/<identity>`; raise `MalformedInput` where a part breaks its rule."""
+    return f"{parse_principal_name(partner)}/{parse_partner_identity(identity)}"
 
 
 def parse_dns_name(text: str, *, wildcard: bool = False) -> str:

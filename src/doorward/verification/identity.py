@@ -1,7 +1,8 @@
-"""Certificate to principal: the name rule, and nothing else.
+"""Certificate to principal: the name rules, and nothing else.
 
 A certificate of ours names its holder in exactly one URI SAN, `spiffe://<trust domain>/<kind>/<name>`.
 The common name, e-mail addresses and host names are for people and never decide who somebody is.
+A partner's certificates name their holders as the partner's `IdentityRule` says, by one form of name.
 Not checked: the certificate itself. Only the verifier's steps make a name mean anything; never act on
 a name before they have all passed.
 Standard: RFC 5280 section 4.2.1.6; SPIFFE X.509-SVID section 2 (exactly one URI SAN).
@@ -9,21 +10,21 @@ Standard: RFC 5280 section 4.2.1.6; SPIFFE X.509-SVID section 2 (exactly one URI
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from enum import Enum
+from urllib.parse import quote
 
-from doorward.core.entities import Principal
+from cryptography import x509
+
+from doorward.core.entities import Principal, PrincipalKind
 from doorward.core.errors import MalformedInput
-from doorward.core.names import PrincipalUri, parse_principal_uri
+from doorward.core.names import PrincipalUri, parse_dns_name, parse_partner_identity, parse_principal_uri
+from doorward.verification.path.certificate import PathCertificate
+from doorward.verification.path.constraints import ConstrainedName, Host, Mailbox, Value, read_names
 
-
-class SanSource(Enum):
-    """Which name of a partner's certificate says who it is for."""
-
-    EMAIL = "email"
-    DNS = "dns"
-    URI = "uri"
-    SUBJECT = "subject"
+_SAFE = "!#$&()*+-./:;<=>?@[]^_`{|}~"
+"""What an identity may hold of what RFC 4514 text holds, but for the percent sign itself."""
 
 
 def find_principal_uri(uris: Sequence[str]) -> PrincipalUri | None:
@@ -45,3 +46,107 @@ def is_named(uris: Sequence[str], principal: Principal, trust_domain: str) -> bo
     uri = find_principal_uri(uris)
     wanted = (trust_domain, principal.kind, principal.name)
     return uri is not None and (uri.trust_domain, uri.kind, uri.name) == wanted
+
+
+class SanSource(Enum):
+    """Where a partner's certificates say who their holder is: one form of general name, or the subject."""
+
+    EMAIL = "email"
+    DNS = "dns"
+    URI = "uri"
+    SUBJECT = "subject"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdentityRule:
+    """How a partner's certificates name their holders.
+
+    Args:
+        source: the form of name that counts; no other is looked at.
+        kind: what the holders are.
+        domain: the host of the name must be this or lie below it: a DNS name in lower case; empty for any.
+
+    Raises:
+        MalformedInput: `identity-domain-malformed`: not a DNS name in lower case, or for a subject.
+    """
+
+    source: SanSource
+    kind: PrincipalKind
+    domain: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.domain:
+            return
+        try:
+            fits = parse_dns_name(self.domain) == self.domain and self.source is not SanSource.SUBJECT
+        except MalformedInput:
+            fits = False
+        if not fits:
+            hint = (
+                "write a DNS name in lower case, such as clinic.example; none where the subject is the name"
+            )
+            raise MalformedInput("identity-domain-malformed", "this is no domain for such names", hint=hint)
+
+
+def identify(leaf: PathCertificate, rule: IdentityRule) -> str | None:
+    """Return the one identity that a partner's certificate gives its holder; None where it gives none.
+
+    Two different names of the form are none: a relying party that reads the other would see somebody else.
+    An e-mail address keeps its local part, its host is in lower case, and one in the subject does not count;
+    a DNS name is in lower case and no wildcard; a URI is exact; a subject is its RFC 4514 text, and what an
+    identity may not hold is percent-encoded in it.
+
+    Args:
+        leaf: of a partner, its path verified.
+        rule: the partner's.
+
+    Returns:
+        Text of the grammar of `parse_partner_identity`, within the rule's domain.
+
+    Not checked: that the partner may speak for the name; its name constraints and the domain say that.
+    Standard: RFC 5280 section 4.2.1.6.
+    """
+    if rule.source is SanSource.SUBJECT:
+        return _check(_read_subject(leaf))
+    found = {
+        _read_identity(general, name.value, rule.domain)
+        for general, name in _list_names(leaf)
+        if name.form == rule.source.value
+    }
+    return _check(found.pop()) if len(found) == 1 else None
+
+
+def _check(identity: str | None) -> str | None:
+    """Return the identity where it has the grammar of one."""
+    try:
+        return parse_partner_identity(identity or "")
+    except MalformedInput:
+        return None
+
+
+def _list_names(leaf: PathCertificate) -> Iterator[tuple[x509.GeneralName, ConstrainedName]]:
+    """Each general name as written, and as constraints read it; the subject left out."""
+    if x509.SubjectAlternativeName.oid.dotted_string in leaf.present:
+        extension = leaf.certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+        written = tuple(extension.value)
+        yield from zip(written, read_names(x509.Name([]), written), strict=True)
+
+
+def _read_subject(leaf: PathCertificate) -> str:
+    return quote(leaf.certificate.subject.rfc4514_string(), safe=_SAFE, errors="surrogatepass")
+
+
+def _read_identity(general: x509.GeneralName, read: Value, domain: str) -> str | None:
+    """One general name; None where it cannot be read or lies outside the domain."""
+    match general, read:
+        case x509.RFC822Name(), Mailbox(local=local, host=host):
+            identity = f"{local}@{host}"
+        case x509.DNSName(), Host(text=host, wildcard=False):
+            identity = host
+        case x509.UniformResourceIdentifier(value=identity), Host(text=host):
+            pass
+        case x509.UniformResourceIdentifier(value=identity), _ if not domain:
+            return identity  # one without a host, such as `urn:uuid:`, lies in no domain
+        case _:
+            return None
+    return identity if not domain or host == domain or host.endswith("." + domain) else None

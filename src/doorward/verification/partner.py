@@ -1,13 +1,319 @@
-"""The judgement of a certificate that a partner's authority issued."""
+"""The judgement of a certificate that a partner's authority issued, in numbered steps.
+
+To let a certificate in, all of these must hold:
+
+1. it is there, well-formed and within the limits;
+2. its issuer is known: some partner's store has an authority of that name;
+4. it has a good path (RFC 5280 section 6.1) to an anchor of one partner, judged with that partner's own
+   authorities and inputs; and it is made for TLS clients: clientAuth by name, may sign, no CA;
+5. now lies within its dates (the path asks that too; here the word is given);
+6. its status, and that of every authority of the path: revoked never passes; where nothing is known, the
+   partner's `RevocationMode` says whether it passes;
+7. its names give one identity, as the partner's `IdentityRule` says;
+8. the principal `<partner>/<identity>` is active.
+
+Steps 7 and 8 are asked only where all before is good: no name means anything before its chain is verified.
+Step 3 (inventory) belongs to our own certificates (verifier). The same name under two partners is two
+principals, because the partner's name is part of the principal's. The first partner with a good path
+decides, whatever its evidence then says: no second one is asked for a milder answer.
+
+Not here: fetching evidence (the caller brings shelves), reading the directory, the proof that the peer
+holds the private key (TLS gives it), policy.
+Standard: RFC 5280 sections 4.1.2.5, 4.2.1.6, 4.2.1.12, 6.1 and 6.3; RFC 6960.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from enum import Enum
+
+from doorward.core.certificate import CertificateFacts
+from doorward.core.entities import Outcome, Principal, Reason, Verdict
+from doorward.core.errors import MalformedInput
+from doorward.core.names import parse_principal_name, render_partner_principal_name
+from doorward.verification.identity import IdentityRule, identify
+from doorward.verification.parsing import parse_certificate
+from doorward.verification.path.building import Work, judge_path
+from doorward.verification.path.certificate import PathCertificate, parse_path_certificate
+from doorward.verification.path.conformance import PathInputs
+from doorward.verification.path.rules import PathFault
+from doorward.verification.path.store import TrustStore
+from doorward.verification.path.validation import Path
+from doorward.verification.revocation.crl_judging import CrlRules
+from doorward.verification.revocation.ocsp import OcspRules
+from doorward.verification.revocation.path_status import StatusSources, judge_path_status
+from doorward.verification.revocation.shelf import Shelf
+from doorward.verification.revocation.status import Status, StatusFinding
+from doorward.verification.verifier import PRINCIPAL_STATES, Presented, judge_purpose
+
+_ID_PREFIX = "ptn_"
+_DAY = timedelta(days=1)
+_GOOD = frozenset(
+    {
+        Reason.CERTIFICATE_WELL_FORMED,
+        Reason.ISSUER_KNOWN,
+        Reason.PATH_VALID,
+        Reason.PURPOSE_CLIENT,
+        Reason.CERTIFICATE_IN_TIME,
+        Reason.REVOCATION_STATUS_GOOD,
+        Reason.REVOCATION_STATUS_TOLERATED,
+        Reason.REVOCATION_NOT_CHECKED,
+        Reason.NAME_MATCHES,
+        Reason.PRINCIPAL_ACTIVE,
+    }
+)
 
 
 class RevocationMode(Enum):
-    """What is asked of the evidence of revocation: certificates known to be revoked are always refused."""
+    """What an undetermined status means: refuse, let in, or do not ask. Revoked is refused by the first two."""
 
     REQUIRE = "require"
     PREFER = "prefer"
     OFF = "off"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartnerTrust:
+    """What is trusted of one partner, and how its certificates are judged.
+
+    Args:
+        id: `ptn_...`.
+        name: of the grammar of principals' names; it begins the names of the partner's principals.
+        store: that partner's own anchors and intermediates, and no others.
+        inputs: what is asked of a path.
+        identity: how its certificates name their holders.
+        revocation: see `RevocationMode`.
+        max_staleness: how long after its next update evidence may still be used; zero is exactly what
+            the evidence says.
+        max_age: how old an OCSP answer may be; None for the rules' own limit.
+
+    Raises:
+        MalformedInput: `name-malformed`.
+        ValueError: an id of another kind, a negative time, or inputs that admit broken algorithms.
+    """
+
+    id: str
+    name: str
+    store: TrustStore
+    inputs: PathInputs
+    identity: IdentityRule
+    revocation: RevocationMode = RevocationMode.REQUIRE
+    max_staleness: timedelta = timedelta(0)
+    max_age: timedelta | None = None
+
+    def __post_init__(self) -> None:
+        parse_principal_name(self.name)
+        if not self.id.startswith(_ID_PREFIX):
+            raise ValueError("this is no id of a partner")
+        if min(self.max_staleness, self.max_age or _DAY) < timedelta(0):
+            raise ValueError("a partner's times are not negative")
+        if self.inputs.strength.accept_broken_algorithms:
+            raise ValueError("broken algorithms are for test suites, not for a door")
+
+
+FindPrincipal = Callable[[PartnerTrust, str], Principal | None]
+"""The directory: a partner and an identity -> the principal of that name, or None."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartnerJudgement:
+    """The verdict, and what it rests on.
+
+    Args:
+        verdict: good, bad, or undetermined where only the status is and the partner's mode requires it.
+        partner: whose path was good; None where none was.
+        identity: what the names say; only where everything up to the status is good enough.
+        principal: only where the verdict is good.
+        path: leaf first; empty where none was good.
+        findings: the status of each certificate of the path but the anchor; empty where nobody asked.
+        facts: of the leaf, whenever the bytes parsed.
+    """
+
+    verdict: Verdict
+    partner: PartnerTrust | None = None
+    identity: str | None = None
+    principal: Principal | None = None
+    path: Path = ()
+    findings: tuple[StatusFinding, ...] = ()
+    facts: CertificateFacts | None = None
+
+    @property
+    def checked_until(self) -> datetime | None:
+        """When the first piece of the evidence of status ends; None where nothing was found out.
+
+        Under `RevocationMode.REQUIRE` nobody may stay longer than this without being judged anew.
+        """
+        return min((one.fresh_until for one in self.findings if one.fresh_until is not None), default=None)
+
+
+def judge_partner_certificate(
+    presented: Presented,
+    partners: Sequence[PartnerTrust],
+    shelves: Mapping[str, Shelf],
+    find_principal: FindPrincipal,
+    now: datetime,
+) -> PartnerJudgement:
+    """Judge one presented certificate by what is trusted of partners.
+
+    Args:
+        presented: the leaf, DER, at most 16 KiB.
+        partners: in the order in which they are asked.
+        shelves: a partner's id -> the evidence of status that is at hand; none is an empty shelf.
+        find_principal: see `FindPrincipal`; called at most once, after all else is good.
+        now: aware, UTC.
+
+    Returns:
+        A judgement whose reasons stand in the order of the steps.
+
+    Not checked: possession of the private key, policy; whether another path would be good where an
+    authority of the first good one is revoked.
+    Standard: RFC 5280 sections 6.1 and 6.3.
+    """
+    # 1. well-formed
+    if presented.der is None:
+        return _refuse_unread(Reason.CERTIFICATE_MISSING, now)
+    try:
+        parsed = parse_certificate(presented.der)
+        leaf = parse_path_certificate(presented.der)
+    except MalformedInput:
+        return _refuse_unread(Reason.CERTIFICATE_MALFORMED, now)
+    reasons = [Reason.CERTIFICATE_WELL_FORMED]
+    # 2. issuer
+    candidates = [one for one in partners if one.store.named(leaf.issuer)]
+    reasons.append(Reason.ISSUER_KNOWN if candidates else Reason.ISSUER_UNKNOWN)
+    # 4. path and purpose
+    partner, path, faults = _find_path(leaf, candidates, now)
+    if candidates:
+        reasons.append(Reason.PATH_VALID if partner else Reason.PATH_INVALID)
+    reasons.append(judge_purpose(parsed))
+    # 5. dates
+    reasons.append(_judge_dates(parsed.facts, now))
+    # 6. status
+    findings: tuple[StatusFinding, ...] = ()
+    if partner is not None:
+        findings = _ask_status(partner, path, shelves, now)
+        reasons.append(_judge_status(partner.revocation, findings))
+    # 7. name, 8. account
+    identity = principal = None
+    if partner is not None and _GOOD.issuperset(reasons):
+        identity = identify(leaf, partner.identity)
+        reasons.append(Reason.NAME_MISMATCH if identity is None else Reason.NAME_MATCHES)
+        if identity is not None:
+            principal = _find_principal(partner, identity, find_principal)
+            reasons.append(PRINCIPAL_STATES[principal.state] if principal else Reason.PRINCIPAL_UNKNOWN)
+    outcome = _conclude(reasons)
+    verdict = Verdict(
+        outcome=outcome,
+        reasons=tuple(reasons),
+        judged_at=now,
+        evidence=_list_evidence(parsed.facts, partner, path, findings, faults),
+    )
+    return PartnerJudgement(
+        verdict=verdict,
+        partner=partner,
+        identity=identity,
+        principal=principal if outcome is Outcome.GOOD else None,
+        path=path,
+        findings=findings,
+        facts=parsed.facts,
+    )
+
+
+def _refuse_unread(reason: Reason, now: datetime) -> PartnerJudgement:
+    """Return the refusal of something that could not be read at all."""
+    return PartnerJudgement(verdict=Verdict(outcome=Outcome.BAD, reasons=(reason,), judged_at=now))
+
+
+def _find_path(
+    leaf: PathCertificate, candidates: Sequence[PartnerTrust], now: datetime
+) -> tuple[PartnerTrust | None, Path, tuple[PathFault, ...]]:
+    """Step 4: the first partner with a good path; all partners share one budget of work."""
+    work = Work()
+    faults: tuple[PathFault, ...] = ()
+    for partner in candidates:
+        judgement = judge_path(leaf, partner.store, partner.inputs, now, work)
+        if judgement.outcome is Outcome.GOOD:
+            return partner, judgement.path, ()
+        faults += judgement.faults
+    return None, (), faults
+
+
+def _judge_dates(facts: CertificateFacts, now: datetime) -> Reason:
+    """Step 5: both ends included, in whole seconds (4.1.2.5), as in the path."""
+    if now.replace(microsecond=0) > facts.not_after:
+        return Reason.CERTIFICATE_EXPIRED
+    return Reason.CERTIFICATE_NOT_YET_VALID if now < facts.not_before else Reason.CERTIFICATE_IN_TIME
+
+
+def _ask_status(
+    partner: PartnerTrust, path: Path, shelves: Mapping[str, Shelf], now: datetime
+) -> tuple[StatusFinding, ...]:
+    """Step 6, what is known."""
+    if partner.revocation is RevocationMode.OFF:
+        return ()
+    strength = partner.inputs.strength
+    ocsp_rules = OcspRules(strength=strength, grace=partner.max_staleness)
+    if partner.max_age is not None:
+        ocsp_rules = OcspRules(strength=strength, grace=partner.max_staleness, max_age=partner.max_age)
+    sources = StatusSources(
+        shelf=shelves.get(partner.id) or Shelf(),
+        store=partner.store,
+        inputs=partner.inputs,
+        crl_rules=CrlRules(strength=strength, grace=partner.max_staleness),
+        ocsp_rules=ocsp_rules,
+    )
+    return judge_path_status(path, sources, now)
+
+
+def _judge_status(mode: RevocationMode, findings: Sequence[StatusFinding]) -> Reason:
+    """Step 6, what it means: revoked is never tolerated."""
+    if mode is RevocationMode.OFF:
+        return Reason.REVOCATION_NOT_CHECKED
+    found = {one.status for one in findings}
+    if Status.REVOKED in found:
+        return Reason.CERTIFICATE_REVOKED
+    if found == {Status.GOOD}:
+        return Reason.REVOCATION_STATUS_GOOD
+    if mode is RevocationMode.PREFER:
+        return Reason.REVOCATION_STATUS_TOLERATED
+    return Reason.REVOCATION_STATUS_UNDETERMINED
+
+
+def _find_principal(partner: PartnerTrust, identity: str, find_principal: FindPrincipal) -> Principal | None:
+    """Step 8: the directory's row only if it is of this very name: a wrong look-up must not vouch for another."""
+    principal = find_principal(partner, identity)
+    wanted = (render_partner_principal_name(partner.name, identity), partner.identity.kind)
+    return principal if principal is not None and (principal.name, principal.kind) == wanted else None
+
+
+def _conclude(reasons: Sequence[Reason]) -> Outcome:
+    """Undetermined only where nothing else stands against it."""
+    against = [reason for reason in reasons if reason not in _GOOD]
+    if against == [Reason.REVOCATION_STATUS_UNDETERMINED]:
+        return Outcome.UNDETERMINED
+    return Outcome.BAD if against else Outcome.GOOD
+
+
+def _list_evidence(
+    facts: CertificateFacts,
+    partner: PartnerTrust | None,
+    path: Path,
+    findings: Sequence[StatusFinding],
+    faults: Sequence[PathFault],
+) -> tuple[tuple[str, str], ...]:
+    """Return what the record should keep of the judgement."""
+    evidence = [
+        ("certificate", facts.sha256),
+        ("serial", format(facts.serial, "x")),
+        ("issuer", facts.issuer),
+    ]
+    if partner is not None:
+        evidence += [("partner", partner.id), ("path", " ".join(one.sha256 for one in path))]
+    for finding in findings:
+        evidence.append(("status", f"{finding.certificate} {finding.status.value}"))
+        evidence += [("status-evidence", one) for one in finding.evidence]
+        if finding.fresh_until is not None:
+            evidence.append(("fresh-until", f"{finding.fresh_until:%Y-%m-%dT%H:%M:%SZ}"))
+    return (*evidence, *(("path-fault", str(fault)) for fault in faults[:1]))

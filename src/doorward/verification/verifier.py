@@ -39,7 +39,7 @@ _STATES = {
     CertificateState.ON_HOLD: Reason.CERTIFICATE_ON_HOLD,
     CertificateState.REVOKED: Reason.CERTIFICATE_REVOKED,
 }
-_PRINCIPAL_STATES = {
+PRINCIPAL_STATES = {
     PrincipalState.ACTIVE: Reason.PRINCIPAL_ACTIVE,
     PrincipalState.SUSPENDED: Reason.PRINCIPAL_SUSPENDED,
     PrincipalState.REMOVED: Reason.PRINCIPAL_REMOVED,
@@ -141,7 +141,7 @@ def judge_certificate(presented: Presented, knowledge: Knowledge, now: datetime)
     reasons += _judge_record(known)
     # 5. dates and purpose
     reasons.append(_judge_dates(parsed, known, now))
-    reasons.append(_judge_purpose(parsed))
+    reasons.append(judge_purpose(parsed))
     # 7. name
     reasons.append(_judge_name(parsed, known, knowledge))
     # 8. account
@@ -198,7 +198,7 @@ def _judge_dates(parsed: ParsedCertificate, known: KnownCertificate | None, now:
     return Reason.CERTIFICATE_NOT_YET_VALID if now < not_before else Reason.CERTIFICATE_IN_TIME
 
 
-def _judge_purpose(parsed: ParsedCertificate) -> Reason:
+def judge_purpose(parsed: ParsedCertificate) -> Reason:
     """Step 5: clientAuth by name (anyExtendedKeyUsage is not enough), may sign, is no CA."""
     client = parsed.purposes is not None and _CLIENT in parsed.purposes
     return Reason.PURPOSE_CLIENT if client and parsed.signs and not parsed.is_ca else Reason.PURPOSE_WRONG
@@ -217,7 +217,7 @@ def _judge_account(known: KnownCertificate | None, principal: Principal | None) 
     """Step 8: the principal's state; without a row in the inventory there is no principal to speak of."""
     if known is None or principal is None:
         return Reason.PRINCIPAL_UNKNOWN
-    return _PRINCIPAL_STATES[principal.state]
+    return PRINCIPAL_STATES[principal.state]
 
 
 def _list_evidence(parsed: ParsedCertificate, known: KnownCertificate | None) -> tuple[tuple[str, str], ...]:

@@ -202,3 +202,26 @@ def test_our_own_hosts_are_below_the_trust_domain() -> None:
     assert names.own_hosts("corp.example") == {"enroll.corp.example", "portal.corp.example"}
     assert names.enrolment_host("corp.example") in names.own_hosts("corp.example")
     assert names.enrolment_host("other.example") not in names.own_hosts("corp.example")
+
+
+@pytest.mark.parametrize("identity", ["a", "alice@clinic.example", "spiffe://a/b/c", "CN=a%20b", "x" * 200])
+def test_a_partners_principal_is_named_by_both(identity):
+    """The first `/` divides, so that a name has one reading; it is no name of our own."""
+    text = names.render_partner_principal_name("clinic", identity)
+    assert text == f"clinic/{identity}"
+    assert names.parse_partner_principal_name(text) == ("clinic", identity)
+    assert code_of(names.parse_principal_name, text) == "name-malformed"
+
+
+@pytest.mark.parametrize("identity", ["", "a b", "a,b", "a\\b", 'a"b', "a'b", "a\n", "\x7f", "é", "x" * 201])
+def test_an_identity_that_could_break_out_of_a_header_is_refused(identity):
+    """Names go into lists, headers and logs as they are."""
+    assert code_of(names.parse_partner_identity, identity) == "partner-identity-malformed"
+    assert code_of(names.render_partner_principal_name, "clinic", identity) == "partner-identity-malformed"
+    assert code_of(names.parse_partner_principal_name, f"clinic/{identity}") == "partner-identity-malformed"
+
+
+@pytest.mark.parametrize("text", ["", "/", "/a", "Clinic/a", "a b/c"])
+def test_a_partners_principal_without_a_partner_is_refused(text):
+    """The partner's name has the grammar of our own names."""
+    assert code_of(names.parse_partner_principal_name, text) == "name-malformed"
