@@ -11,6 +11,10 @@ import shutil
 import signal
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("doorward", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("doorward")  # a slow machine fails nobody
 
 
 def pytest_configure() -> None:

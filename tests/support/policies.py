@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hypothesis import strategies as st
 
 from doorward.core.entities import Principal, PrincipalKind, PrincipalState
@@ -21,6 +23,7 @@ from doorward.policy.paths import EVERY_PATH, PathPattern
 TENANT, APP_ID = "ten_default", "app_1"
 
 _names = st.frozensets(st.sampled_from(["a", "b", "c"]), max_size=2)
+_persons = st.frozensets(st.sampled_from(["a", "b", "clinic/a", "c"]), max_size=2)
 _kinds = st.frozensets(st.sampled_from(list(PrincipalKind)), max_size=2)
 
 
@@ -35,7 +38,7 @@ selectors = st.builds(
     _selector,
     st.one_of(
         st.fixed_dictionaries({"groups": _names}),
-        st.fixed_dictionaries({"groups": _names, "persons": _names}),
+        st.fixed_dictionaries({"groups": _names, "persons": _persons}),
         st.fixed_dictionaries({"devices": _names}),
         st.fixed_dictionaries({"services": _names}),
     ),
@@ -73,19 +76,33 @@ upstreams = st.sampled_from(
 )
 
 
-def _app(name: str, hosts: list[str], upstream: HttpUpstream | UnixUpstream, some: list[Rule]) -> AppPolicy:
-    return AppPolicy(name=name, hosts=tuple(hosts), upstream=upstream, rules=tuple(some))
+trusts = st.sampled_from([("own",), ("own",), ("clinic", "own"), ("clinic",)])
+
+
+def _app(
+    name: str,
+    hosts: list[str],
+    upstream: HttpUpstream | UnixUpstream,
+    some: list[Rule],
+    trust: tuple[str, ...],
+) -> AppPolicy:
+    return AppPolicy(name=name, hosts=tuple(hosts), upstream=upstream, trust=trust, rules=tuple(some))
 
 
 _rule_lists = st.lists(rules, max_size=5, unique_by=lambda rule: rule.name)
 
-apps = st.builds(_app, st.just("app"), st.just(["app.test"]), upstreams, _rule_lists)
+apps = st.builds(_app, st.just("app"), st.just(["app.test"]), upstreams, _rule_lists, trusts)
 
 
-def _document(names: list[str], upstream: HttpUpstream | UnixUpstream, some: list[list[Rule]]) -> Document:
+def _document(
+    names: list[str],
+    upstream: HttpUpstream | UnixUpstream,
+    some: list[list[Rule]],
+    trust: list[tuple[str, ...]],
+) -> Document:
     made = [
-        _app(name, [f"{name}.test", f"{name}.example"], upstream, rule_list)
-        for name, rule_list in zip(names, some, strict=False)
+        _app(name, [f"{name}.test", f"{name}.example"], upstream, rule_list, trusted)
+        for name, rule_list, trusted in zip(names, some, trust, strict=False)
     ]
     return Document(trust_domain="corp.example", apps=tuple(made))
 
@@ -95,10 +112,19 @@ documents = st.builds(
     st.lists(st.sampled_from(["a", "pay", "0", "no", "x-1", "true"]), max_size=3, unique=True),
     upstreams,
     st.lists(_rule_lists, min_size=3, max_size=3),
+    st.lists(trusts, min_size=3, max_size=3),
 )
 
+
+def _principal(kind: PrincipalKind, name: str, partner: str, **more: Any) -> Principal:
+    """One of our own, or the same name under a partner's authority."""
+    name = f"{partner}/{name}" if partner else name
+    return Principal(kind=kind, name=name, partner=f"ptn_{partner}" if partner else "", **more)
+
+
 principals = st.builds(
-    Principal,
+    _principal,
+    partner=st.sampled_from(["", "", "clinic"]),
     id=st.just("per_1"),
     tenant=st.sampled_from([TENANT, TENANT, TENANT, "ten_other"]),
     kind=st.sampled_from(PrincipalKind),

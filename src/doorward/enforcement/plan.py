@@ -13,6 +13,7 @@ from datetime import timedelta
 from types import MappingProxyType
 
 from doorward.core.sockets import LONGEST_SOCKET_PATH
+from doorward.enforcement.trust import Trust
 from doorward.policy.decision import connection_id
 from doorward.policy.model import AppPolicy, Document, Effect, Residual, Upstream
 
@@ -89,7 +90,10 @@ class RuleTerm:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Door:
-    """One protected application: one filter chain, one route table, one cluster."""
+    """One protected application: one filter chain, one route table, one cluster.
+
+    `trust` is None where only our own issuing authorities may vouch: the plan holds those.
+    """
 
     id: str
     name: str
@@ -97,6 +101,7 @@ class Door:
     upstream: Upstream
     rules: tuple[RuleTerm, ...]
     certificate: ServerCertificate
+    trust: Trust | None = None
 
     def __post_init__(self) -> None:
         _require(_ID.fullmatch(self.id), "an application's id is of [a-z0-9_]")
@@ -188,8 +193,8 @@ class GatewayPlan:
 
     Args:
         listen: at least one address; all serve the same doors.
-        trust: PEM of each issuing authority; their names go into CertificateRequest, and only
-            certificates signed directly by one of them finish a handshake.
+        trust: PEM of each issuing authority of our own; their names go into CertificateRequest, and only
+            certificates signed directly by one of them finish a handshake where a door has no other trust.
         doors: the applications, sorted by id.
         enrol: the enrolment door, or None where this gateway has none.
         paths: where the surroundings are.
@@ -215,6 +220,11 @@ class GatewayPlan:
         _require(len(hosts) == len(set(hosts)), "two doors share a host")
 
     @property
+    def trusts(self) -> dict[str, Trust]:
+        """The trust of each door that has one of its own, by the door's id."""
+        return {door.id: door.trust for door in self.doors if door.trust is not None}
+
+    @property
     def certificates(self) -> tuple[ServerCertificate, ...]:
         """Every server certificate once, sorted by name."""
         every = {door.certificate for door in self.doors}
@@ -230,6 +240,7 @@ def build_plan(
     application_ids: Mapping[str, str],
     certificates: Mapping[str, ServerCertificate],
     aliases: Mapping[str, frozenset[str]] = MappingProxyType({}),
+    partners: Mapping[str, Trust] = MappingProxyType({}),
     listen: Sequence[SocketAddress],
     trust: Sequence[str],
     paths: RunPaths,
@@ -246,8 +257,9 @@ def build_plan(
         certificates: application name to its server certificate. A host that is in none is left out:
             it cannot be reached before its certificate is there, and the application's others can.
         aliases: new rule id to the class tokens that count as holding it.
+        partners: application name to its trust, of those that trust more than our own authority.
         listen: where to listen.
-        trust: PEM of each issuing authority.
+        trust: PEM of each issuing authority of our own.
         paths: where the surroundings are.
         enrol: the enrolment door, if any.
         limits: counts, sizes, times.
@@ -260,7 +272,14 @@ def build_plan(
         KeyError: an application of the document has no id.
     """
     doors = [
-        build_door(app, tenant, application_ids[app.name], certificates[app.name], aliases)
+        build_door(
+            app,
+            tenant,
+            application_ids[app.name],
+            certificates[app.name],
+            aliases,
+            trust=partners.get(app.name),
+        )
         for app in document.apps
         if app.name in certificates and not set(app.hosts).isdisjoint(certificates[app.name].hosts)
     ]
@@ -281,6 +300,8 @@ def build_door(
     application_id: str,
     certificate: ServerCertificate,
     aliases: Mapping[str, frozenset[str]] = MappingProxyType({}),
+    *,
+    trust: Trust | None = None,
 ) -> Door:
     """Compile one application, for those of its hosts that the certificate names; rules keep their order."""
     terms = []
@@ -295,4 +316,5 @@ def build_door(
         upstream=app.upstream,
         rules=tuple(terms),
         certificate=certificate,
+        trust=trust,
     )

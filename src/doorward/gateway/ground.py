@@ -16,8 +16,9 @@ from doorward.authority.records import AuthorityKind
 from doorward.authority.services import Services
 from doorward.authority.standing import require_tenant
 from doorward.core.entities import TENANT
-from doorward.core.names import enrolment_host
+from doorward.core.names import OWN_AUTHORITY, enrolment_host
 from doorward.enforcement.transition import rule_ids
+from doorward.enforcement.trust import Trust, build_trust
 from doorward.policy.model import AppPolicy, Document
 
 ENROL_PURPOSE = "enrol"
@@ -26,7 +27,11 @@ ENROL_PURPOSE = "enrol"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ground:
-    """One document and its surroundings; `ids` are application names to ids, also of those not in it."""
+    """One document and its surroundings.
+
+    `ids` are application names to ids, also of those not in the document; `trust` is PEM of our own issuing
+    authorities, `authorities` DER of each authority that a document may trust, by what it is called there.
+    """
 
     seq: int
     revision: int
@@ -34,6 +39,7 @@ class Ground:
     ids: Mapping[str, str]
     trust_domain: str
     trust: tuple[str, ...]
+    authorities: Mapping[str, tuple[bytes, ...]]
 
     @property
     def policies(self) -> dict[str, AppPolicy]:
@@ -44,6 +50,23 @@ class Ground:
     def names(self) -> dict[str, str]:
         """Names of applications by id."""
         return {one: name for name, one in self.ids.items()}
+
+    @property
+    def partners(self) -> dict[str, Trust]:
+        """The trust of each application that hears more than our own authority, by its name.
+
+        Where nobody of those is there, our own hold the door: the authorizer admits none of theirs.
+        """
+        found = {}
+        for app in self.document.apps:
+            if app.trust == (OWN_AUTHORITY,):
+                continue
+            own = self.authorities[OWN_AUTHORITY] if OWN_AUTHORITY in app.trust else ()
+            theirs = [
+                der for name in app.trust if name != OWN_AUTHORITY for der in self.authorities.get(name, ())
+            ]
+            found[app.name] = build_trust(own if own or theirs else self.authorities[OWN_AUTHORITY], theirs)
+        return found
 
     def rule_ids(self) -> dict[str, frozenset[str]]:
         """Return the ids that the rules of each application ask for."""
@@ -60,6 +83,11 @@ def read_ground(services: Services) -> Ground:
     with services.work.read() as books:
         tenant = require_tenant(books)
         document, revision = current_document(books)
+        own = tuple(one.der for one in books.authorities.list() if one.kind is AuthorityKind.ISSUING)
+        partners = {
+            partner.name: tuple(one.der for one in books.partners.authorities(partner.id))
+            for partner in books.partners.list()
+        }
         return Ground(
             seq=books.changes.head(),
             revision=revision,
@@ -67,10 +95,9 @@ def read_ground(services: Services) -> Ground:
             ids={one.name: one.id for one in books.applications.list()},
             trust_domain=tenant.trust_domain,
             trust=tuple(
-                x509.load_der_x509_certificate(one.der).public_bytes(Encoding.PEM).decode("ascii")
-                for one in books.authorities.list()
-                if one.kind is AuthorityKind.ISSUING
+                x509.load_der_x509_certificate(one).public_bytes(Encoding.PEM).decode("ascii") for one in own
             ),
+            authorities={OWN_AUTHORITY: own, **partners},
         )
 
 

@@ -390,6 +390,7 @@ class Publishing:
             certificates={by_id[one]: found for one, found in ready.items() if one in by_id},
             aliases=aliases,
             listen=self._settings.listen,
+            partners=ground.partners,
             trust=ground.trust,
             paths=RunPaths(
                 authorizer_socket=self._settings.authorizer_socket,
@@ -400,7 +401,7 @@ class Publishing:
             limits=self._settings.limits,
             epoch=self._epoch,
         )
-        check_watches(len(plan.doors) + (plan.enrol is not None), watch_limit())
+        check_watches(len(plan.doors) + (plan.enrol is not None), watch_limit(), trusts=len(plan.trusts))
         return _Compiled(
             resources=build_resources(plan),
             aliases=aliases,

@@ -28,9 +28,14 @@ SPARE = 8
 LIMITS = (Path("/proc/sys/fs/inotify/max_user_instances"), Path("/proc/sys/user/max_inotify_instances"))
 
 
-def watches_needed(chains: int) -> int:
-    """Return how many instances an Envoy takes with so many filter chains, the enrolment door included."""
-    return BASE + PER_CHAIN * chains
+def watches_needed(chains: int, trusts: int = 0) -> int:
+    """Return how many instances an Envoy takes.
+
+    Args:
+        chains: filter chains, the enrolment door included.
+        trusts: how many of them have a secret with authorities of their own.
+    """
+    return BASE + PER_CHAIN * chains + trusts
 
 
 def watch_limit(files: Iterable[Path] = LIMITS) -> int | None:
@@ -44,17 +49,18 @@ def watch_limit(files: Iterable[Path] = LIMITS) -> int | None:
     return min(found, default=None)
 
 
-def check_watches(chains: int, limit: int | None) -> None:
+def check_watches(chains: int, limit: int | None, *, trusts: int = 0) -> None:
     """Return when there is room.
 
     Args:
         chains: filter chains of the configuration to come.
+        trusts: how many of them have a secret with authorities of their own.
         limit: as `watch_limit` returned it.
 
     Raises:
         ConfigurationError: `watches-exhausted`.
     """
-    needed = 2 * watches_needed(chains) + SPARE
+    needed = 2 * watches_needed(chains, trusts) + SPARE
     if limit is not None and needed > limit:
         raise ConfigurationError(
             [

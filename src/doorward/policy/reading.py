@@ -11,10 +11,18 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Callable
 
 from doorward.core.entities import PrincipalKind
 from doorward.core.errors import MalformedInput
-from doorward.core.names import OWN_AUTHORITY, own_hosts, parse_dns_name, parse_principal_name, parse_trust_domain
+from doorward.core.names import (
+    OWN_AUTHORITY,
+    own_hosts,
+    parse_dns_name,
+    parse_partner_principal_name,
+    parse_principal_name,
+    parse_trust_domain,
+)
 from doorward.core.sockets import LONGEST_SOCKET_PATH
 from doorward.policy.faults import FaultList, suggest
 from doorward.policy.model import (
@@ -32,6 +40,8 @@ from doorward.policy.model import (
 )
 from doorward.policy.paths import EVERY_PATH, PathPattern
 from doorward.policy.yaml_tree import Node, Scalar, Sequence
+
+_Parse = Callable[[str], str]
 
 _APP_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _HTTP = re.compile(r"http://(\[[^\[\]/]*\]|[^\[\]:/@?#]+)(?::([0-9]{1,5}))?")
@@ -206,8 +216,8 @@ class DocumentReader:
     def _read_selector(self, node: Node, key: str) -> Selector | None:
         found = self.faults.mapping(node, key, _SELECTORS)
         names = {
-            word: self._read_names(found[word], f"{key}.{word}")
-            for word in ("persons", "devices", "services", "groups")
+            word: self._read_names(found[word], f"{key}.{word}", parse)
+            for word, parse in _NAMED.items()
             if word in found
         }
         kinds = self._read_kinds(found["kind"], f"{key}.kind") if "kind" in found else frozenset()
@@ -225,11 +235,11 @@ class DocumentReader:
             self.faults.add(node, "selector-impossible", f"this can never hold: {error}", key=key, hint=hint)
             return None
 
-    def _read_names(self, node: Node, key: str) -> frozenset[str]:
+    def _read_names(self, node: Node, key: str, parse: _Parse = parse_principal_name) -> frozenset[str]:
         names = set()
         for text in self.faults.texts(node, key):
             try:
-                names.add(parse_principal_name(text.value))
+                names.add(parse(text.value))
             except MalformedInput as error:
                 self.faults.add_malformed(text, error, key=key)
         return frozenset(names)
@@ -287,6 +297,22 @@ class DocumentReader:
             except MalformedInput as error:
                 self.faults.add_malformed(text, error, key=key)
         return tuple(patterns)
+
+
+def _parse_any_principal(text: str) -> str:
+    """Return the name of a principal of our own, or of a partner's, `<partner>/<identity>`."""
+    if "/" not in text:
+        return parse_principal_name(text)
+    parse_partner_principal_name(text)
+    return text
+
+
+_NAMED: dict[str, _Parse] = {
+    "persons": _parse_any_principal,
+    "devices": _parse_any_principal,
+    "services": _parse_any_principal,
+    "groups": parse_principal_name,
+}
 
 
 def generated_name(at: int) -> str:

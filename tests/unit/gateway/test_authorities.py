@@ -19,6 +19,7 @@ apps:
   payments:
     hosts: [payments.corp.example]
     upstream: http://127.0.0.1:9000
+    trust: [own, clinic]
     rules:
       - {name: a, allow: {groups: [tellers]}, to: {paths: ["/a/**"]}}
       - {name: b, allow: {persons: [alice]}, to: {paths: ["/b/**"]}}
@@ -36,10 +37,17 @@ def test_alike_or_not_each_gets_its_own() -> None:
     authorities = Authorities(DOCUMENT, {"payments": APP})
     names = ("alice", "bob", "carol", "dave", "erin")
     groups = ((), ("tellers",), ("contractors",), ("contractors", "tellers"))
-    mixtures = product(names, PrincipalKind, PrincipalState, (TENANT, "ten_other"), groups)
-    for cookie, (name, kind, state, tenant, member_of) in enumerate(mixtures):
+    partners = ("", "clinic", "ward")
+    mixtures = product(names, PrincipalKind, PrincipalState, (TENANT, "ten_other"), groups, partners)
+    for cookie, (name, kind, state, tenant, member_of, partner) in enumerate(mixtures):
         who = Principal(
-            id=f"per_{cookie}", tenant=tenant, kind=kind, name=name, state=state, groups=member_of
+            id=f"per_{cookie}",
+            tenant=tenant,
+            kind=kind,
+            name=f"{partner}/{name}" if partner else name,
+            state=state,
+            groups=member_of,
+            partner=partner,
         )
         one = live(cookie, application_id=APP, principal=who)
         assert authorities.of(one) == authority_of(DOCUMENT.apps[0], TENANT, APP, who), who
@@ -66,6 +74,7 @@ def test_nothing_of_a_principal_is_overlooked() -> None:
         "state",
         "groups",
         "display_name",
+        "partner",
     }
     assert {one.name for one in dataclasses.fields(Selector)} == {
         "persons",

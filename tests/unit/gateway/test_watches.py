@@ -35,6 +35,8 @@ def test_the_usual_limit_is_room_for_eighteen_applications() -> None:
     """With 128 instances eighteen applications and the enrolment door fit, one more does not."""
     check_watches(18 + 1, 128)
     with pytest.raises(ConfigurationError):
+        check_watches(18 + 1, 128, trusts=5)
+    with pytest.raises(ConfigurationError):
         check_watches(19 + 1, 128)
 
 

@@ -139,3 +139,22 @@ def test_order_alone() -> None:
     """Where only the order differs, that is said: the text in force changes, its effect does not."""
     old, new = document(ALL_TELLERS, READ), document(READ, ALL_TELLERS)
     assert [str(one) for one in diff_documents(old, new)] == ["~ document: the order of its entries"]
+
+
+def test_a_partner_that_nobody_trusts() -> None:
+    """A name in `trust` that is no partner's is found, with the nearest or the command; `own` always is one."""
+    text = HEAD.replace("    rules:", "    trust: [own, clinik, ward]\n    rules:") + f"      - {{{READ}}}\n"
+    found = check_names(parse_document(text), principals=[], groups=["tellers"], partners=["clinic"])
+    assert [(one.code, one.message) for one in found] == [
+        ("partner-unknown", "no partner named clinik is trusted"),
+        ("partner-unknown", "no partner named ward is trusted"),
+    ]
+    assert found[0].hint == "did you mean clinic?"
+    assert found[1].hint == "doorward ca import --name ward CERTIFICATE..."
+
+
+def test_a_change_of_trust_is_told() -> None:
+    """What an application trusts beyond our own authority is a difference of its own."""
+    before = document(READ)
+    after = replace(before, apps=(replace(before.apps[0], trust=("clinic", "own")),))
+    assert [str(one) for one in diff_documents(before, after)] == ["+ apps.pay.trust: clinic, own"]

@@ -255,3 +255,51 @@ def test_methods_are_covered_by_any_method() -> None:
     reading = replace(anything, allowed=frozenset({Term("GET", "/a")}))
     assert lost_authority(anything, reading)
     assert not lost_authority(reading, anything)
+
+
+class TestTrust:
+    """An application hears nobody whose authority it does not trust."""
+
+    @pytest.mark.parametrize(
+        ("trust", "partner", "good"),
+        [
+            (("own",), "", True),
+            (("own",), "clinic", False),
+            (("clinic",), "", False),
+            (("clinic",), "clinic", True),
+            (("clinic", "own"), "clinic", True),
+            (("ward",), "clinic", False),
+        ],
+    )
+    def test_the_authority_must_be_trusted(self, trust: tuple[str, ...], partner: str, *, good: bool) -> None:
+        """Own principals where `own` is trusted, a partner's where it is named; no rule is asked otherwise."""
+        policy = replace(app(rule(Effect.ALLOW, "staff")), trust=trust)
+        who = person("staff")
+        if partner:
+            who = replace(who, name=f"{partner}/alice", partner="ptn_1")
+        found = authority_of(policy, TENANT, APP_ID, who)
+        assert bool(found.grants) is good
+        standing = Reason.PRINCIPAL_ACTIVE if good else Reason.AUTHORITY_NOT_TRUSTED
+        assert admits(found).reasons[0] is standing
+        decision = decide(policy, TENANT, APP_ID, who, Request(method="GET", raw_path="/"))
+        assert (decision.outcome is Outcome.GOOD) is good
+        assert decision.reasons[0] is standing
+
+    def test_trust_taken_away_is_a_loss(self) -> None:
+        """Whoever was let in by an authority loses everything when it is trusted no more."""
+        policy = replace(app(rule(Effect.ALLOW, "staff")), trust=("clinic", "own"))
+        who = replace(person("staff"), name="clinic/alice", partner="ptn_1")
+        narrowed = replace(policy, trust=("own",))
+        before, after = (authority_of(one, TENANT, APP_ID, who) for one in (policy, narrowed))
+        assert lost_authority(before, after)
+
+    def test_an_own_name_with_the_words_of_a_partner(self) -> None:
+        """A principal of our own is never a partner's, whatever it is called."""
+        policy = replace(app(rule(Effect.ALLOW, "staff")), trust=("alice",))
+        assert not authority_of(policy, TENANT, APP_ID, person("staff")).grants
+
+    def test_trust_is_sorted_and_somebody(self) -> None:
+        """An application that trusts nobody, or twice, is impossible."""
+        for trust in ((), ("own", "own"), ("own", "clinic")):
+            with pytest.raises(ValueError, match="trusted authorities"):
+                replace(app(), trust=trust)

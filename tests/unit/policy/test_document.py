@@ -153,6 +153,17 @@ def test_render() -> None:
         (APP + "    on_refusal: page\n", [("not-built-yet", 6, 17, "apps.pay.on_refusal")]),
         (APP + "    on_refusal: slam\n", [("unknown-value", 6, 17, "apps.pay.on_refusal")]),
         (APP + "    on_refusal: []\n", [("wrong-type", 6, 17, "apps.pay.on_refusal")]),
+        (APP + "    trust: []\n", [("wrong-type", 6, 12, "apps.pay.trust")]),
+        (APP + "    trust: [own, own]\n", [("duplicate-value", 6, 18, "apps.pay.trust")]),
+        (APP + "    trust: [Clinic]\n", [("name-malformed", 6, 13, "apps.pay.trust")]),
+        (
+            RULES + "      - {allow: {persons: ['clinic/a b']}}\n",
+            [("partner-identity-malformed", 7, 28, "apps.pay.rules[0].allow.persons")],
+        ),
+        (
+            RULES + "      - {allow: {groups: [clinic/a]}}\n",
+            [("name-malformed", 7, 27, "apps.pay.rules[0].allow.groups")],
+        ),
         (APP.replace("http://127.0.0.1:9000", "[]"), [("wrong-type", 5, 15, "apps.pay.upstream")]),
         (APP.replace("http:", "tcp:"), [("not-built-yet", 5, 15, "apps.pay.upstream")]),
         (RULES + "      a: 1\n", [("wrong-type", 7, 7, "apps.pay.rules")]),
@@ -355,3 +366,12 @@ def test_append_refuses(name: str, host: str, upstream: str, code: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         append_app(APP, name, hosts=[host], upstream=upstream)
     assert [fault.code for fault in caught.value.faults] == [code]
+
+
+def test_whom_an_application_trusts() -> None:
+    """Our own authority unless the document says otherwise; names are sorted, and a partner's principals may be named."""
+    text = RULES + "      - {allow: {persons: [clinic/bob@clinic.example]}}\n"
+    assert parse_document(text).apps[0].trust == ("own",)
+    app = parse_document(text.replace("    rules:", "    trust: [own, clinic]\n    rules:")).apps[0]
+    assert app.trust == ("clinic", "own")
+    assert app.rules[0].selector.persons == {"clinic/bob@clinic.example"}

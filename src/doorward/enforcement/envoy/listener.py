@@ -64,7 +64,7 @@ def _door_chain(plan: GatewayPlan, door: Door) -> dict[str, Any]:
         _facts(),
         build_http(door, plan.paths, plan.limits),
     ]
-    socket = build_client_tls(plan.paths, door.certificate)
+    socket = build_client_tls(plan.paths, door)
     return _chain(door.id, list(door.hosts), socket, filters, plan.limits)
 
 

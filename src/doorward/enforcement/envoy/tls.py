@@ -12,7 +12,8 @@ from typing import Any
 
 from doorward.enforcement.envoy.extension import build_typed
 from doorward.enforcement.envoy.names import TRUST_SECRET
-from doorward.enforcement.plan import GatewayPlan, RunPaths, ServerCertificate
+from doorward.enforcement.plan import Door, GatewayPlan, RunPaths, ServerCertificate
+from doorward.enforcement.trust import Trust
 
 SIGNATURE_ALGORITHMS = (
     "ed25519",  # Envoy refuses Ed25519 client certificates by default (measured)
@@ -31,13 +32,17 @@ CIPHER_SUITES = (  # for TLS 1.2: forward secrecy and AEAD only (RFC 9325 sectio
 TRUST_DEPTH = 1
 """Our issuing authorities sign end entities only, and are the anchors themselves."""
 
+PARTNER_DEPTH = 10
+"""A partner's intermediates are given as trusted, and Envoy follows them to the anchor all the same."""
 
-def build_client_tls(paths: RunPaths, certificate: ServerCertificate) -> dict[str, Any]:
+
+def build_client_tls(paths: RunPaths, door: Door) -> dict[str, Any]:
     """Return the transport socket of a protected door: a trusted client certificate or no connection."""
-    socket = build_open_tls(paths, certificate)
+    socket = build_open_tls(paths, door.certificate)
     config = socket["typed_config"]
     config["require_client_certificate"] = True
-    config["common_tls_context"]["validation_context_sds_secret_config"] = _by_sds(paths, TRUST_SECRET)
+    secret = TRUST_SECRET if door.trust is None else _trust_secret(door.id)
+    config["common_tls_context"]["validation_context_sds_secret_config"] = _by_sds(paths, secret)
     return socket
 
 
@@ -67,7 +72,9 @@ def build_open_tls(paths: RunPaths, certificate: ServerCertificate) -> dict[str,
 
 def build_secrets(plan: GatewayPlan) -> dict[str, dict[str, Any]]:
     """Return every secret of a plan by name: the trust anchors and the server certificates."""
-    secrets = {TRUST_SECRET: _trust(plan.trust)}
+    secrets = {TRUST_SECRET: _own_trust(plan.trust)}
+    for door_id, trust in plan.trusts.items():
+        secrets[_trust_secret(door_id)] = _trust(door_id, trust)
     for one in plan.certificates:
         pair = {
             "certificate_chain": {"filename": one.chain_path},
@@ -77,7 +84,7 @@ def build_secrets(plan: GatewayPlan) -> dict[str, dict[str, Any]]:
     return secrets
 
 
-def _trust(authorities: tuple[str, ...]) -> dict[str, Any]:
+def _own_trust(authorities: tuple[str, ...]) -> dict[str, Any]:
     context = {
         "trusted_ca": {"inline_string": "".join(authorities)},
         "trust_chain_verification": "VERIFY_TRUST_CHAIN",
@@ -85,6 +92,20 @@ def _trust(authorities: tuple[str, ...]) -> dict[str, Any]:
         "max_verify_depth": TRUST_DEPTH,
     }
     return _secret(TRUST_SECRET, validation_context=context)
+
+
+def _trust(door_id: str, trust: Trust) -> dict[str, Any]:
+    context = {
+        "trusted_ca": {"inline_string": "".join(trust.authorities)},
+        "trust_chain_verification": "VERIFY_TRUST_CHAIN" if trust.verified else "ACCEPT_UNTRUSTED",
+        "allow_expired_certificate": False,
+        "max_verify_depth": PARTNER_DEPTH,
+    }
+    return _secret(_trust_secret(door_id), validation_context=context)
+
+
+def _trust_secret(door_id: str) -> str:
+    return f"{TRUST_SECRET}-{door_id}"
 
 
 def _secret(name: str, **content: Any) -> dict[str, Any]:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from doorward.enforcement.envoy.tls import build_client_tls, build_open_tls, build_secrets
+from doorward.enforcement.trust import Trust
 from tests.unit.enforcement.plans import CERTIFICATE, PATHS, every, small_plan
 
-CLIENT = build_client_tls(PATHS, CERTIFICATE)["typed_config"]
+DOOR = small_plan().doors[0]
+CLIENT = build_client_tls(PATHS, DOOR)["typed_config"]
 OPEN = build_open_tls(PATHS, CERTIFICATE)["typed_config"]
 
 
@@ -62,8 +66,33 @@ def test_keys_are_named_never_copied() -> None:
     assert "PRIVATE KEY" not in str(secrets)
 
 
-def test_unverified_certificates_are_accepted_nowhere() -> None:
-    """ACCEPT_UNTRUSTED has no word in the compiler."""
+def test_a_door_may_have_a_trust_of_its_own() -> None:
+    """Its secret is its own, deeper, and the others keep theirs; a door without one names the common secret."""
+    trust = Trust(authorities=("A", "B"))
+    plan = replace(small_plan(), doors=(replace(DOOR, trust=trust), *small_plan().doors[1:]))
+    secrets = build_secrets(plan)
+    context = secrets[f"trust-{DOOR.id}"]["validation_context"]
+    assert context["trusted_ca"]["inline_string"] == "AB"
+    assert context["trust_chain_verification"] == "VERIFY_TRUST_CHAIN"
+    assert context["max_verify_depth"] == 10
+    assert secrets["trust"] == build_secrets(small_plan())["trust"]
+    client = build_client_tls(PATHS, plan.doors[0])["typed_config"]
+    reference = client["common_tls_context"]["validation_context_sds_secret_config"]
+    assert reference["name"] == f"trust-{DOOR.id}"
+    assert client["require_client_certificate"] is True
+
+
+def test_unverified_certificates_are_accepted_where_envoy_would_err_and_nowhere_else() -> None:
+    """ACCEPT_UNTRUSTED comes of a trust that says so; a door with it still demands a certificate."""
     assert not [
         one for one in every(build_secrets(small_plan()), "trust_chain_verification") if "ACCEPT" in one
     ]
+    opened = replace(DOOR, trust=Trust(authorities=("A",), verified=False))
+    secrets = build_secrets(replace(small_plan(), doors=(opened, *small_plan().doors[1:])))
+    found = {
+        name: one["validation_context"]["trust_chain_verification"]
+        for name, one in secrets.items()
+        if "validation_context" in one
+    }
+    assert found == {"trust": "VERIFY_TRUST_CHAIN", f"trust-{DOOR.id}": "ACCEPT_UNTRUSTED"}
+    assert build_client_tls(PATHS, opened)["typed_config"]["require_client_certificate"] is True
