@@ -21,6 +21,7 @@ from datetime import datetime
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
 
 from doorward.verification.path.certificate import PROCESSED, VERSION_3, PathCertificate
+from doorward.verification.path.constraints import ConstrainedName
 from doorward.verification.path.policies import PolicyInputs
 from doorward.verification.path.rules import PathFault, PathRule
 from doorward.verification.path.signatures import Strength, is_strong_key
@@ -67,6 +68,9 @@ class PathInputs:
         hold_profile: step 5.
         policies: see `PolicyInputs`.
         strength: which keys and hashes are strong enough.
+        initial_permitted: subtrees that the names of a path must lie in, as if the anchor said so
+            (6.1.1 h); no subtree of a form permits every name of it.
+        initial_excluded: subtrees that they must not lie in (6.1.1 i).
     """
 
     purpose: str | None = CLIENT_AUTH
@@ -75,6 +79,8 @@ class PathInputs:
     hold_profile: bool = True
     policies: PolicyInputs = field(default_factory=PolicyInputs)
     strength: Strength = field(default_factory=Strength)
+    initial_permitted: tuple[ConstrainedName, ...] = field(default=(), hash=False)  # long; equality is enough
+    initial_excluded: tuple[ConstrainedName, ...] = field(default=(), hash=False)
 
 
 def check_leaf(leaf: PathCertificate, inputs: PathInputs, now: datetime) -> tuple[PathFault, ...]:

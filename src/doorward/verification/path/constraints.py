@@ -121,7 +121,7 @@ _Reader = Callable[[str, str], Value]
 
 @dataclass(frozen=True, slots=True)
 class ConstrainedName:
-    """A name of one form (`dns`, `email`, `uri`, `ip`, `directory`, or the identifier of another)."""
+    """A name, or a subtree, of one form (`dns`, `email`, `uri`, `ip`, `directory`, or another's identifier)."""
 
     form: str
     value: Value
@@ -129,7 +129,7 @@ class ConstrainedName:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subtrees:
-    """The nameConstraints of one authority: form -> subtrees of that form."""
+    """The nameConstraints of one authority, or the initial ones: form -> subtrees of that form."""
 
     permitted: dict[str, tuple[Value, ...]]
     excluded: dict[str, tuple[Value, ...]]
@@ -137,10 +137,20 @@ class Subtrees:
 
 def read_subtrees(extension: x509.NameConstraints) -> Subtrees:
     """Return an authority's constraints, ready to compare."""
-    return Subtrees(
-        permitted=_by_form(extension.permitted_subtrees or ()),
-        excluded=_by_form(extension.excluded_subtrees or ()),
+    return group_subtrees(
+        [read_subtree(one) for one in extension.permitted_subtrees or ()],
+        [read_subtree(one) for one in extension.excluded_subtrees or ()],
     )
+
+
+def read_subtree(base: x509.GeneralName) -> ConstrainedName:
+    """Return one subtree, ready to compare; its value is None where it cannot be judged."""
+    return _read(base, _read_subtree)
+
+
+def group_subtrees(permitted: Iterable[ConstrainedName], excluded: Iterable[ConstrainedName]) -> Subtrees:
+    """Return constraints of single subtrees."""
+    return Subtrees(permitted=_by_form(permitted), excluded=_by_form(excluded))
 
 
 def read_names(subject: x509.Name, alternative: Sequence[x509.GeneralName]) -> tuple[ConstrainedName, ...]:
@@ -172,11 +182,10 @@ def check_names(names: Iterable[ConstrainedName], subtrees: Subtrees, budget: Co
             raise NameRefused(f"a name of the form {name.form} is in no permitted subtree")
 
 
-def _by_form(subtrees: Iterable[x509.GeneralName]) -> dict[str, tuple[Value, ...]]:
+def _by_form(subtrees: Iterable[ConstrainedName]) -> dict[str, tuple[Value, ...]]:
     found: dict[str, list[Value]] = {}
     for subtree in subtrees:
-        read = _read(subtree, _read_subtree)
-        found.setdefault(read.form, []).append(read.value)
+        found.setdefault(subtree.form, []).append(subtree.value)
     return {form: tuple(values) for form, values in found.items()}
 
 

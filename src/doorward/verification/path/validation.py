@@ -4,8 +4,8 @@ A path comes in with each certificate checked by itself (conformance) and each s
 (building). Left are:
 
 1. path length: every authority's limit, and ours, self-issued certificates not counted (6.1.4 l, m);
-2. names: those of every certificate within the constraints of every authority above it; self-issued
-   certificates are excepted, the leaf never (6.1.3 b, c; 6.1.4 g);
+2. names: those of every certificate within the constraints of every authority above it, and within the
+   initial ones; self-issued certificates are excepted, the leaf never (6.1.1 h, i; 6.1.3 b, c; 6.1.4 g);
 3. policies: the graph of valid policies, and whether one is left that is acceptable (6.1.3 d to f,
    6.1.4 a, b, h to j, 6.1.5 a, b, g).
 
@@ -15,11 +15,17 @@ Not checked here: revocation, which is asked afterwards of a path that is otherw
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from doorward.verification.path.certificate import PathCertificate
 from doorward.verification.path.conformance import PathInputs
-from doorward.verification.path.constraints import ComparisonBudget, NameRefused, check_names
+from doorward.verification.path.constraints import (
+    ComparisonBudget,
+    NameRefused,
+    Subtrees,
+    check_names,
+    group_subtrees,
+)
 from doorward.verification.path.policies import PolicyGraph
 from doorward.verification.path.rules import PathFault, PathRule
 
@@ -38,7 +44,11 @@ def check_path(path: Path, inputs: PathInputs, budget: ComparisonBudget) -> tupl
     Raises:
         ComparisonsExceeded: the budget is used up.
     """
-    return (*_check_length(path, inputs), *_check_names(path, budget), *_check_policies(path, inputs, budget))
+    return (
+        *_check_length(path, inputs),
+        *_check_names(path, inputs, budget),
+        *_check_policies(path, inputs, budget),
+    )
 
 
 def _check_length(path: Path, inputs: PathInputs) -> Sequence[PathFault]:
@@ -62,19 +72,26 @@ def _check_length(path: Path, inputs: PathInputs) -> Sequence[PathFault]:
     return faults
 
 
-def _check_names(path: Path, budget: ComparisonBudget) -> Sequence[PathFault]:
+def _list_subtrees(path: Path, inputs: PathInputs) -> Iterator[tuple[Path, Subtrees, str]]:
+    """Whom constraints bind, the constraints, and whose they are."""
+    for position, authority in enumerate(path):
+        if authority.subtrees is not None:
+            yield path[:position], authority.subtrees, authority.sha256[:16]
+    if inputs.initial_permitted or inputs.initial_excluded:
+        yield path[:-1], group_subtrees(inputs.initial_permitted, inputs.initial_excluded), "the inputs"
+
+
+def _check_names(path: Path, inputs: PathInputs, budget: ComparisonBudget) -> Sequence[PathFault]:
     """Step 2."""
     faults = []
-    for position, authority in enumerate(path):
-        if authority.subtrees is None:
-            continue
-        for depth, below in enumerate(path[:position]):
+    for bound, subtrees, whose in _list_subtrees(path, inputs):
+        for depth, below in enumerate(bound):
             if depth and below.self_issued:
                 continue
             try:
-                check_names(below.names, authority.subtrees, budget)
+                check_names(below.names, subtrees, budget)
             except NameRefused as refused:
-                detail = f"{refused} of {authority.sha256[:16]}"
+                detail = f"{refused} of {whose}"
                 faults.append(
                     PathFault(rule=PathRule.NAME_NOT_PERMITTED, certificate=below.sha256, detail=detail)
                 )

@@ -8,6 +8,7 @@ from cryptography import x509
 from doorward.verification.path.conformance import PathInputs
 from doorward.verification.path.constraints import ComparisonBudget, ComparisonsExceeded
 from doorward.verification.path.policies import PolicyInputs
+from doorward.verification.path.subtree_text import parse_subtree
 from doorward.verification.path.validation import check_path
 from tests.support.path_ca import certify
 
@@ -100,6 +101,33 @@ def test_permitted_subtrees_intersect():
         ("c.example.com", [("name-not-permitted", "leaf")]),
     ):
         assert faults(root, a, certify("leaf", a, ca=False, names=[DNS(host)])) == found
+
+
+@pytest.mark.parametrize("key", ["initial_permitted", "initial_excluded"])
+def test_initial_subtrees_bind_all_but_the_anchor_and_the_self_issued(key):
+    """Root (x.test) <- A (x.test) <- A (new key, x.test) <- leaf: 6.1.1 (h), (i), as if Root had them."""
+    subtree = parse_subtree("dns:y.test" if key == "initial_permitted" else "dns:x.test")
+    inputs = PathInputs(**{key: (subtree,)})
+    root = certify("Root", names=[DNS("x.test")])
+    a = certify("A", root, names=[DNS("x.test")])
+    again = certify("A", a, names=[DNS("x.test")])
+    good = certify("leaf", again, ca=False, names=[DNS("y.test")])
+    bad = certify("leaf", again, ca=False, names=[DNS("x.test")])
+    end = certify("A", again, ca=False, names=[DNS("x.test")])
+    refused = "name-not-permitted"
+    assert faults(root, a, again, good, inputs=inputs) == [(refused, "a")]
+    assert faults(root, a, again, bad, inputs=inputs) == [(refused, "leaf"), (refused, "a")]
+    assert faults(root, a, again, end, inputs=inputs) == [(refused, "a"), (refused, "a")]
+    assert faults(root, certify("B", root), good, inputs=inputs) == []
+
+
+def test_inputs_with_other_subtrees_are_others():
+    """They may be told apart in a table, and their hash does not read thousands of subtrees."""
+    one, other = (
+        PathInputs(initial_permitted=(parse_subtree(text),)) for text in ("dns:a.test", "dns:b.test")
+    )
+    assert one != other
+    assert hash(one) == hash(other)
 
 
 def test_every_fault_is_told():
