@@ -1,0 +1,329 @@
+"""What is told of a partner's authorities before they are trusted."""
+
+from __future__ import annotations
+
+import ipaddress
+from datetime import timedelta
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, padding
+from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID, ObjectIdentifier
+
+from doorward.core.errors import MalformedInput
+from doorward.verification.import_lint import IMPORT_LIMIT, LintCode, Severity, lint_authorities
+from doorward.verification.path.conformance import PathInputs
+from doorward.verification.path.subtree_text import parse_subtree
+from tests.support.path_ca import certify, name, oid_der, rebuild, rsa_key, tlv, version_1, with_serial
+from tests.support.ports import NOON
+
+DAY = timedelta(days=1)
+URI = x509.UniformResourceIdentifier
+EVERY_FORM = (
+    x509.RFC822Name("clinic.example"),
+    x509.DNSName("clinic.example"),
+    URI("clinic.example"),
+    x509.DirectoryName(x509.Name.from_rfc4514_string("O=Clinic")),
+)
+CLINIC = x509.Name.from_rfc4514_string("CN=Root,O=Clinic")
+ISSUING_NAME = x509.Name.from_rfc4514_string("CN=Issuing,O=Clinic")
+PERFECT = {"path_length": 1, "permitted": EVERY_FORM, "not_after": NOON + 1000 * DAY}
+ROOT = certify(CLINIC, **PERFECT)
+
+
+def crl_point(*addresses):
+    """A crlDistributionPoints extension of one point."""
+    return x509.CRLDistributionPoints(
+        [x509.DistributionPoint([URI(one) for one in addresses], None, None, None)]
+    ), False
+
+
+def authority_access(method, address):
+    """An authorityInfoAccess extension."""
+    return x509.AuthorityInformationAccess([x509.AccessDescription(method, URI(address))]), False
+
+
+LISTED = [crl_point("http://pki.clinic.example/root.crl")]
+
+
+def issuing(root=ROOT, subject=ISSUING_NAME, **options):
+    """An intermediate of which there is nothing to say, but for the options."""
+    return certify(
+        subject,
+        root,
+        **{"path_length": 0, "not_after": NOON + 1000 * DAY, "extra": LISTED, **options},
+    )
+
+
+ISSUING = issuing()
+
+
+def lint(*anchors, others=(), own=(), inputs=None, now=NOON):
+    """The findings."""
+    return lint_authorities(
+        [one.parsed for one in anchors],
+        [one.parsed for one in others],
+        own=[one.parsed for one in own],
+        inputs=inputs or PathInputs(),
+        now=now,
+    )
+
+
+def words(findings, node=None):
+    """The codes, of one certificate where it is given."""
+    return [one.code.value for one in findings if node is None or one.certificate == node.parsed.sha256]
+
+
+def root(**options):
+    """A self-signed anchor of which there is nothing to say, but for the options."""
+    return certify(CLINIC, **{**PERFECT, **options})
+
+
+def test_of_good_authorities_there_is_nothing_to_say():
+    """No finding, so that each finding means something."""
+    assert lint(ROOT, others=[ISSUING]) == ()
+    assert lint() == ()
+
+
+def test_a_finding_names_the_certificate_and_the_mend():
+    """Whoever reads it knows which one, what, and what to do."""
+    late = root(not_after=NOON - DAY)
+    (found,) = lint(late)
+    assert (found.code, found.certificate) == (LintCode.EXPIRED, late.parsed.sha256)
+    assert found.text == "RFC 5280 section 6.1.3 (a)(2): since 2026-11-22 12:00:00Z"
+    assert (found.code.severity, found.code.mend) == (
+        Severity.ERROR,
+        "ask the partner for the certificate in force",
+    )
+
+
+def test_every_code_has_a_severity_and_a_mend():
+    """The catalogue is closed: none is without words, and none is both warning and note."""
+    assert all(code.mend for code in LintCode)
+    counts = [sum(code.severity is severity for code in LintCode) for severity in Severity]
+    assert counts == [16, 11, 4]
+
+
+def with_sha1(node, key):
+    """The same certificate, signed with SHA-1 by an RSA key."""
+    named = tlv(0x30, oid_der("1.2.840.113549.1.1.5"), b"\x05\x00")
+
+    def sign(content):
+        return key.sign(content, padding.PKCS1v15(), hashes.SHA1())
+
+    return rebuild(node, None, lambda f: [*f[:2], named, *f[3:]], outer=named, sign=sign)
+
+
+SIGNING = ec.generate_private_key(ec.SECP256R1())
+BASIC = x509.BasicConstraints(ca=True, path_length=1)
+
+
+class TestErrors:
+    """What nothing would pass by."""
+
+    @pytest.mark.parametrize(
+        ("node", "word"),
+        [
+            (root(extra=[(x509.BasicConstraints(ca=False, path_length=None), True)]), "not-a-ca"),
+            (root(drop=[x509.BasicConstraints]), "not-a-ca"),
+            (root(extra=[(BASIC, False)]), "criticality-wrong"),
+            (root(key=ec.generate_private_key(ec.SECP256K1())), "key-weak"),
+            (root(key=rsa_key(1024)), "key-weak"),
+            (root(usage=("crl_sign",)), "cannot-sign-certificates"),
+            (root(raw=[(ObjectIdentifier("1.2.3"), b"\x05\x00", True)]), "critical-extension-unknown"),
+            (root(not_after=NOON - DAY), "expired"),
+            (root(drop=[x509.SubjectKeyIdentifier]), "key-identifier-missing"),
+            (root(purposes=[ExtendedKeyUsageOID.SERVER_AUTH]), "purpose-wrong"),
+            (with_serial(root(key=SIGNING), SIGNING, b"\x01" * 21), "serial-too-long"),
+            (version_1(root(key=SIGNING), SIGNING), "version-not-3"),
+            (
+                rebuild(root(key=SIGNING), SIGNING, list, outer=tlv(0x30, oid_der("1.2.840.10045.4.3.3"))),
+                "algorithm-fields-differ",
+            ),
+            (certify("", **PERFECT), "subject-empty"),
+            (certify("", **PERFECT), "issuer-empty"),
+        ],
+    )
+    def test_what_the_judge_of_paths_would_refuse(self, node, word):
+        """The same words as a refusal at the door."""
+        found = lint(node)
+        assert word in words(found)
+        assert LintCode(word).severity is Severity.ERROR
+
+    def test_an_intermediate_without_an_anchor(self):
+        """Root is not imported: the text says what stands in the way."""
+        (found,) = lint(root(), others=[issuing(certify("Elsewhere"))])
+        assert (found.code.value, found.code.severity) == ("no-path-to-an-anchor", Severity.ERROR)
+        assert found.text.startswith("issuer-unknown")
+
+    def test_an_intermediate_by_another_key_of_the_name(self):
+        """A name is not a signature."""
+        other = issuing(root())
+        assert words(lint(ROOT, others=[other])) == ["no-path-to-an-anchor"]
+
+    def test_an_intermediate_signed_with_sha1(self):
+        """Unlike an anchor's, its signature is relied on."""
+        weak = root(key=rsa_key(3072))
+        crafted = with_sha1(issuing(weak), weak.key)
+        assert words(lint(weak, others=[crafted]), crafted) == ["no-path-to-an-anchor"]
+
+    def test_an_intermediate_with_faults_of_its_own_has_those_only(self):
+        """Its lack of a path follows from them."""
+        late = issuing(not_after=NOON - DAY)
+        assert words(lint(ROOT, others=[late])) == ["expired"]
+
+    def test_an_intermediate_below_another_has_a_path(self):
+        """Root -> A -> B."""
+        above = root(path_length=2)
+        a = issuing(above, x509.Name.from_rfc4514_string("CN=A,O=Clinic"), path_length=1)
+        b = issuing(a, x509.Name.from_rfc4514_string("CN=B,O=Clinic"))
+        assert lint(above, others=[b, a]) == ()
+
+    def test_the_same_certificate_twice(self):
+        """The second is named, also where it is anchor and intermediate."""
+        assert words(lint(ROOT, ROOT)) == ["certificate-twice"]
+        assert "certificate-twice" in words(lint(ROOT, others=[ROOT]))
+
+    def test_more_than_a_partner_may_have(self):
+        """A path is looked for from each: the limit bounds the work."""
+        assert len(lint(*[ROOT] * IMPORT_LIMIT)) == IMPORT_LIMIT - 1
+        with pytest.raises(MalformedInput) as refused:
+            lint(*[ROOT] * IMPORT_LIMIT, others=[ISSUING])
+        assert refused.value.code == "import-too-large"
+
+    def test_an_authority_of_our_own(self):
+        """By its key, so that another certificate for it is found as well."""
+        again = root(key=ROOT.key)
+        assert words(lint(again, own=[ROOT])) == ["own-authority"]
+        assert words(lint(ROOT, own=[certify("Ours")])) == []
+
+
+class TestWarnings:
+    """What an operator should want to know."""
+
+    @pytest.mark.parametrize(
+        ("node", "word", "text"),
+        [
+            (root(not_before=NOON + DAY), "not-yet-valid", "from 2026-11-24"),
+            (root(not_after=NOON + 90 * DAY - timedelta(seconds=1)), "expires-soon", "2027-02-21"),
+            (root(not_after=NOON + 9132 * DAY), "validity-long", "2051"),
+            (root(key=rsa_key(2048)), "rsa-short", "2048"),
+            (root(permitted=()), "names-unconstrained", "any name"),
+            (root(path_length=None), "path-length-unlimited", "without end"),
+            (
+                root(permitted=[*EVERY_FORM, x509.IPAddress(ipaddress.ip_network("10.0.0.0/8"))]),
+                "ip-constraints",
+                "IP",
+            ),
+            (root(excluded=[x509.IPAddress(ipaddress.ip_network("::/0"))]), "ip-constraints", "IP"),
+        ],
+    )
+    def test_of_one_anchor(self, node, word, text):
+        """Each has the one finding."""
+        (found,) = lint(node)
+        assert (found.code.value, found.code.severity) == (word, Severity.WARNING)
+        assert text in found.text
+
+    @pytest.mark.parametrize(
+        "node",
+        [
+            root(not_after=NOON + 90 * DAY),
+            root(not_before=NOON, not_after=NOON + 9132 * DAY),
+            root(key=rsa_key(3072)),
+        ],
+    )
+    def test_at_the_limit_there_is_nothing_to_say(self, node):
+        """90 days, 25 years, 3072 bits."""
+        assert lint(node) == ()
+
+    def test_who_excludes_only_may_still_certify_any_other_name(self):
+        """Excluded subtrees are no constraint to a partner's own names."""
+        assert words(lint(root(permitted=(), excluded=EVERY_FORM[:1]))) == ["names-unconstrained"]
+
+    def test_an_operators_own_subtrees_are_the_mend(self):
+        """They hold as if the anchor had them."""
+        inputs = PathInputs(
+            initial_permitted=tuple(
+                parse_subtree(one)
+                for one in (
+                    "dns:clinic.example",
+                    "email:clinic.example",
+                    "uri:clinic.example",
+                    "dn:O=Clinic",
+                )
+            )
+        )
+        assert lint(root(permitted=()), inputs=inputs) == ()
+
+    def test_two_of_one_subject_and_different_keys(self):
+        """The second names the first, once; the same key again is a renewal."""
+        other = root()
+        (found,) = lint(ROOT, root(key=ROOT.key, not_after=NOON + 999 * DAY), other)
+        assert (found.code.value, found.certificate) == ("subject-shared", other.parsed.sha256)
+        assert ROOT.parsed.sha256[:16] in found.text
+
+    def test_an_intermediate_where_no_more_may_stand(self):
+        """Root (length 0) -> Issuing: nobody below it would pass. Self-issued ones are not counted."""
+        short = root(path_length=0)
+        below = issuing(short)
+        (found,) = lint(short, others=[below])
+        assert (found.code.value, found.certificate) == ("path-length-exhausted", below.parsed.sha256)
+        again = issuing(short, CLINIC)
+        assert "path-length-exhausted" not in words(lint(short, others=[again]))
+
+    @pytest.mark.parametrize(
+        ("extra", "found"),
+        [
+            ([], ["status-address-missing"]),
+            ([crl_point("ldap://pki.clinic.example/cn=root")], ["status-address-not-http"]),
+            ([crl_point("ldap://pki.clinic.example/cn=root", "HTTP://pki.clinic.example/")], []),
+            ([authority_access(AuthorityInformationAccessOID.OCSP, "http://ocsp.clinic.example")], []),
+            (
+                [authority_access(AuthorityInformationAccessOID.CA_ISSUERS, "http://pki.clinic.example")],
+                ["status-address-missing"],
+            ),
+            (
+                [
+                    (
+                        x509.CRLDistributionPoints(
+                            [x509.DistributionPoint(None, None, None, [x509.DirectoryName(name("x"))])]
+                        ),
+                        False,
+                    )
+                ],
+                ["status-address-missing"],
+            ),
+        ],
+    )
+    def test_where_evidence_of_an_intermediate_is_to_be_had(self, extra, found):
+        """Required evidence cannot be met without an address that is fetched from."""
+        assert words(lint(ROOT, others=[issuing(extra=extra)])) == found
+
+
+class TestNotes:
+    """What is harmless."""
+
+    @pytest.mark.parametrize(
+        ("node", "word", "text"),
+        [
+            (
+                with_sha1(root(key=rsa_key(3072)), rsa_key(3072)),
+                "anchor-signature-old",
+                "broken",
+            ),
+            (root(signer=ec.generate_private_key(ec.SECP256R1())), "anchor-not-self-signed", "another key"),
+            (issuing(permitted=EVERY_FORM), "anchor-not-self-signed", "another key"),
+            (
+                root(permitted=EVERY_FORM[:2]),
+                "names-partly-constrained",
+                "it can certify any name of the forms uri, directory",
+            ),
+            (root(policy={"explicit": 0}), "policy-constraints", "policy"),
+        ],
+    )
+    def test_of_one_anchor(self, node, word, text):
+        """Each has the one finding."""
+        (found,) = lint(node)
+        assert (found.code.value, found.code.severity) == (word, Severity.NOTE)
+        assert text in found.text
