@@ -145,6 +145,10 @@ def test_a_partners_certificate_is_added_as_it_is(work: UnitOfWork) -> None:
         assert not books.certificates.add_seen(replace(seen, id=f"crt_{3:020d}", sha256=digest("3")))
         assert books.certificates.by_sha256(seen.sha256) == seen
         assert books.certificates.get(f"crt_{2:020d}") is None
+        books.certificates.assign(seen.id, opaque("per", "bob"))
+        assert books.certificates.get(seen.id) == replace(seen, principal_id=opaque("per", "bob"))
+        with pytest.raises(NotFound):
+            books.certificates.assign(f"crt_{2:020d}", opaque("per", "bob"))
 
 
 def test_the_principals_of_a_partner_go_with_it(work: UnitOfWork) -> None:
@@ -158,6 +162,9 @@ def test_the_principals_of_a_partner_go_with_it(work: UnitOfWork) -> None:
         assert books.directory.get(theirs.id) == theirs
         assert books.directory.by_name("west/bob") == theirs
         assert books.directory.list() == [mine, theirs]
+        assert not books.directory.knows_removed("west/bob")
         assert books.directory.remove_partner(west) == 1
+        assert books.directory.knows_removed("west/bob")
+        assert not books.directory.knows_removed("bob")
         assert books.directory.list() == [mine]
         assert books.directory.remove_partner(west) == 0

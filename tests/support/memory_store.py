@@ -91,6 +91,10 @@ class MemoryDirectory(Store):
                 raise RequestRefused("name-taken", f"the name {principal.name} is in use")
         self.state.principals[principal_id] = replace(principal, state=state)
 
+    def knows_removed(self, name: str) -> bool:
+        gone = PrincipalState.REMOVED
+        return any(p.name == name and p.state is gone for p in self.state.principals.values())
+
     def remove_partner(self, partner_id: str) -> int:
         found = [p for p in self.writable().principals.values() if p.partner == partner_id]
         living = [p for p in found if p.state is not PrincipalState.REMOVED]

@@ -30,6 +30,9 @@ class EventType(Enum):
     AUTHORITY_CREATED = "authority:created"
     AUTHORITY_ROOT_EXPORTED = "authority:root-exported"
     AUTHORITY_ROOT_REMOVED = "authority:root-removed"
+    PARTNER_IMPORTED = "partner:imported"
+    PARTNER_CHANGED = "partner:changed"
+    PARTNER_REMOVED = "partner:removed"
     PRINCIPAL_CREATED = "principal:created"
     PRINCIPAL_SUSPENDED = "principal:suspended"
     PRINCIPAL_RESUMED = "principal:resumed"
@@ -48,6 +51,7 @@ class EventType(Enum):
     CERTIFICATE_REVOKED = "certificate:revoked"
     CERTIFICATE_HELD = "certificate:held"
     CERTIFICATE_RELEASED = "certificate:released"
+    CERTIFICATE_SEEN = "certificate:seen"
     CRL_PUBLISHED = "crl:published"
     POLICY_APPLIED = "policy:applied"
     APPLICATION_CREATED = "application:created"
@@ -126,6 +130,7 @@ _FIELDS: Mapping[str, FieldKind] = MappingProxyType(
             "gateway",
             "group",
             "invitation",
+            "partner",
             "principal",
             "replaces",
         ),
@@ -145,6 +150,7 @@ _FIELDS: Mapping[str, FieldKind] = MappingProxyType(
             "reason",
             "request",
             "response_flags",
+            "revocation",
             "serial",
             "sha256",
             "tls_version",
@@ -152,7 +158,9 @@ _FIELDS: Mapping[str, FieldKind] = MappingProxyType(
         ),
         FieldKind.TOKEN,
     )
-    | dict.fromkeys(("grants", "hosts", "reasons", "rules"), FieldKind.TOKENS)
+    | dict.fromkeys(
+        ("anchors", "evidence", "grants", "hosts", "intermediates", "reasons", "rules"), FieldKind.TOKENS
+    )
     | dict.fromkeys(
         (
             "deadline",
@@ -204,6 +212,7 @@ def _spec(retention: Retention, required: str, optional: str = "", personal: str
 _OPERATION, _IDENTITY = Retention.OPERATION, Retention.IDENTITY
 _DECISION, _ACCESS = Retention.DECISION, Retention.ACCESS
 _CLAIMED = "claimed_subject claimed_san claimed_issuer claimed_server_name"
+_TERMS, _AUTHORITIES = "revocation kind", "anchors intermediates"
 _CERTIFICATE = "authority serial sha256 profile key_kind not_before not_after"
 
 CATALOGUE: Mapping[EventType, EventSpec] = MappingProxyType(
@@ -213,7 +222,10 @@ CATALOGUE: Mapping[EventType, EventSpec] = MappingProxyType(
         ),
         EventType.AUTHORITY_ROOT_EXPORTED: _spec(_OPERATION, "authority", "sha256"),
         EventType.AUTHORITY_ROOT_REMOVED: _spec(_OPERATION, "authority", "sha256"),
-        EventType.PRINCIPAL_CREATED: _spec(_IDENTITY, "principal kind", personal="name display_name"),
+        EventType.PARTNER_IMPORTED: _spec(_OPERATION, f"partner name {_TERMS}", _AUTHORITIES),
+        EventType.PARTNER_CHANGED: _spec(_OPERATION, f"partner name {_TERMS}", _AUTHORITIES),
+        EventType.PARTNER_REMOVED: _spec(_OPERATION, "partner name", "number"),
+        EventType.PRINCIPAL_CREATED: _spec(_IDENTITY, "principal kind", "partner", "name display_name"),
         EventType.PRINCIPAL_SUSPENDED: _spec(_IDENTITY, "principal", "reason", "name"),
         EventType.PRINCIPAL_RESUMED: _spec(_IDENTITY, "principal", "reason", "name"),
         EventType.PRINCIPAL_REMOVED: _spec(_IDENTITY, "principal", "reason", "name"),
@@ -248,6 +260,12 @@ CATALOGUE: Mapping[EventType, EventSpec] = MappingProxyType(
         EventType.CERTIFICATE_RELEASED: _spec(
             _IDENTITY, "certificate", "principal authority serial sha256 reason", "subject san name"
         ),
+        EventType.CERTIFICATE_SEEN: _spec(
+            _IDENTITY,
+            "certificate partner serial sha256",
+            "authority principal not_before not_after",
+            "subject san",
+        ),
         EventType.CRL_PUBLISHED: _spec(
             _OPERATION, "authority number entries", "sha256 this_update next_update"
         ),
@@ -263,13 +281,14 @@ CATALOGUE: Mapping[EventType, EventSpec] = MappingProxyType(
         EventType.CONNECTION_ADMITTED: _spec(
             _DECISION,
             "connection gateway application certificate principal",
-            "reasons grants deadline revision sha256",
+            "partner reasons evidence grants deadline revision sha256",
             "name",
         ),
         EventType.CONNECTION_REFUSED: _spec(
             _DECISION,
             "gateway reasons",
-            "connection application certificate principal revision claimed_sha256 claimed_serial",
+            "connection application certificate partner principal revision detail evidence claimed_sha256 "
+            "claimed_serial",
             f"name {_CLAIMED}",
         ),
         EventType.CONNECTION_CUT: _spec(

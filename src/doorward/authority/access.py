@@ -2,11 +2,14 @@
 
 The steps of a decision, all on one snapshot of the database, whose number it carries:
 1. the inventory is asked for the SHA-256 of what was presented, and the directory for its principal;
-2. the certificate is judged (verification.verifier), every reason kept;
+2. the certificate is judged, every reason kept: by the inventory where it is our own
+   (verification.verifier), by path and evidence where it is of a partner that the application trusts
+   (partner_access); one of a partner's that comes for the first time is written down, and judged again;
 3. the application is found in the current revision of the policy document;
 4. where the certificate is good, the connection part of every rule is judged (policy.decision);
 5. the outcome is good only if the certificate is good, the application known and some request could
-   pass; the deadline is the certificate's end or the lifetime, whichever comes first.
+   pass; the deadline is the end of the certificate, of its path and of required evidence, or the
+   lifetime, whichever comes first.
 6. The event is built; whoever asked makes it durable *before* it answers Envoy.
 
 Not here: the live connections (gateway) and what a single request may do: Envoy enforces the grants.
@@ -25,14 +28,19 @@ from cryptography import x509
 
 from doorward.audit.events import Event, EventType, printable
 from doorward.authority.journal import write_event
+from doorward.authority.partner_access import PartnerFinding, judge_for_partners
+from doorward.authority.partner_registration import register
+from doorward.authority.partner_trust import Partner, load_partners
 from doorward.authority.policies import current_document
 from doorward.authority.records import AuthorityKind, CertificateRecord, ChangeKind
 from doorward.authority.services import Services
+from doorward.authority.shelves import Shelves
 from doorward.authority.standing import require_tenant
 from doorward.authority.stores import Books
 from doorward.core.entities import TENANT, Outcome, Principal, Reason, Verdict
 from doorward.policy.decision import ConnectionAuthority, admits, authority_of
 from doorward.policy.model import AppPolicy
+from doorward.verification.revocation.shelf import Shelf
 from doorward.verification.verifier import (
     CertificateJudgement,
     Knowledge,
@@ -45,7 +53,9 @@ from doorward.verification.verifier import (
 _LOOK_BACK = 200
 """Changes that are looked through before the common ground is simply read anew."""
 
-_GROUND_CHANGES = frozenset({ChangeKind.AUTHORITY, ChangeKind.APPLICATION, ChangeKind.POLICY})
+_GROUND_CHANGES = frozenset(
+    {ChangeKind.AUTHORITY, ChangeKind.APPLICATION, ChangeKind.POLICY, ChangeKind.PARTNER}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +102,8 @@ class AccessDecision:
     the rules were reached, and `deadline` is the moment of judgement. `principal` is set only where
     the certificate is good; `certificate` whenever it is in the inventory. `event` is
     `connection:admitted` or `connection:refused`. `policy` is what `revision` says about the application,
-    None where it says nothing.
+    None where it says nothing. `partner_id` is whose authority vouched, empty for our own; `shelf` is
+    the evidence that was asked (`AccessDecider.is_current`).
     """
 
     verdict: Verdict
@@ -105,6 +116,8 @@ class AccessDecision:
     deadline: datetime
     seq: int
     event: Event
+    partner_id: str = ""
+    shelf: Shelf | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +130,7 @@ class _Ground:
     issuer_sha256: Mapping[str, str]
     apps: Mapping[str, AppPolicy]
     revision: int
+    partners: Mapping[str, Partner]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,10 +138,15 @@ class _Finding:
     """What one snapshot says about one connection."""
 
     verdict: Verdict
-    judgement: CertificateJudgement
+    certificate: PartnerFinding
     record: CertificateRecord | None
     authority: ConnectionAuthority | None
     ground: _Ground
+
+    @property
+    def judgement(self) -> CertificateJudgement:
+        """What was found of the certificate alone."""
+        return self.certificate.judgement
 
 
 class AccessDecider:
@@ -135,10 +154,15 @@ class AccessDecider:
 
     Issuers and the parsed document are kept from decision to decision and read anew when a change
     of theirs was noted. Whoever restores a database under a running process restarts the process.
+
+    Args:
+        services: the use cases' ports.
+        shelves: the evidence about partners; who holds them fills them. None: always empty.
     """
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, shelves: Shelves | None = None) -> None:
         self._services = services
+        self._shelves = shelves or Shelves(services.work)
         self._ground: _Ground | None = None
 
     def decide(self, request: AccessRequest) -> AccessDecision:
@@ -148,11 +172,24 @@ class AccessDecider:
             NotFound: `not-founded`.
             Unavailable: the database cannot be read; the caller refuses (fail closed).
         """
+        finding = self._find(request)
+        newcomer = finding.certificate.newcomer
+        if newcomer is not None and register(self._services, newcomer, request.now):
+            finding = self._find(request)
+        return self._conclude(finding, request, request.now)
+
+    def is_current(self, decision: AccessDecision) -> bool:
+        """Return whether the evidence that a decision rests on is still what is at hand.
+
+        To be asked once the connection can be found by whoever puts newer evidence there.
+        """
+        return decision.shelf is None or decision.shelf is self._shelves.of(decision.partner_id)
+
+    def _find(self, request: AccessRequest) -> _Finding:
         sha256 = hashlib.sha256(request.presented).hexdigest() if request.presented is not None else ""
         with self._services.work.read() as books:
             record = books.certificates.by_sha256(sha256) if sha256 else None
-            finding = self._judge(books, record, request.presented, request.application_id, request.now)
-        return self._conclude(finding, request, request.now)
+            return self._judge(books, record, request.presented, request.application_id, request.now)
 
     def reassess_all(self, connections: Iterable[ConnectionFacts], now: datetime) -> list[AccessDecision]:
         """Judge live connections again on one snapshot, in the order given.
@@ -187,20 +224,15 @@ class AccessDecider:
     ) -> _Finding:
         """Steps 1 to 5, less the deadline."""
         ground = self._current_ground(books)
-        # 1. what we know of it
-        principal = books.directory.get(record.principal_id) if record and record.principal_id else None
-        knowledge = Knowledge(
-            certificate=_known(record, ground) if record else None,
-            principal=principal,
-            issuers=ground.issuers,
-            trust_domain=ground.trust_domain,
-        )
-        # 2. the certificate
-        judgement = judge_certificate(Presented(der=presented), knowledge, now)
+        app = ground.apps.get(application_id)
+        # 1. and 2. the certificate
+        certificate = self._judge_for_partners(books, record, presented, app=app, ground=ground, now=now)
+        if certificate is None:
+            certificate = PartnerFinding(judgement=_judge_own(books, record, presented, ground, now))
+        judgement = certificate.judgement
         reasons = list(judgement.verdict.reasons)
         outcome = judgement.verdict.outcome
         # 3. the application
-        app = ground.apps.get(application_id)
         reasons.append(Reason.APPLICATION_UNKNOWN if app is None else Reason.APPLICATION_KNOWN)
         # 4. the rules, 5. the outcome
         authority = None
@@ -218,15 +250,36 @@ class AccessDecider:
             evidence=(*judgement.verdict.evidence, ("revision", str(ground.revision))),
         )
         return _Finding(
-            verdict=verdict, judgement=judgement, record=record, authority=authority, ground=ground
+            verdict=verdict, certificate=certificate, record=record, authority=authority, ground=ground
         )
+
+    def _judge_for_partners(
+        self,
+        books: Books,
+        record: CertificateRecord | None,
+        presented: bytes | None,
+        *,
+        app: AppPolicy | None,
+        ground: _Ground,
+        now: datetime,
+    ) -> PartnerFinding | None:
+        """Return what partners' authorities say, None where it is not for them to say anything."""
+        own = record is not None and record.authority_id in ground.issuer_sha256
+        partners = [ground.partners[name] for name in app.trust if name in ground.partners] if app else []
+        if own or not partners:
+            return None
+        found = judge_for_partners(
+            books, Presented(der=presented), record, partners=partners, shelves=self._shelves, now=now
+        )
+        return None if Reason.ISSUER_UNKNOWN in found.judgement.verdict.reasons else found
 
     def _conclude(self, finding: _Finding, request: AccessRequest, now: datetime) -> AccessDecision:
         """The deadline, and step 6."""
         admitted = finding.verdict.outcome is Outcome.GOOD
         deadline = now
         if admitted and finding.record is not None:
-            deadline = min(finding.record.not_after, request.now + request.lifetime)
+            ends = [finding.record.not_after, request.now + request.lifetime]
+            deadline = min(ends + ([finding.certificate.ends] if finding.certificate.ends else []))
         grants = finding.authority.grants if admitted and finding.authority is not None else ()
         if admitted:
             event = self._write_admitted(finding, request, now, deadline, grants)
@@ -243,6 +296,8 @@ class AccessDecider:
             deadline=deadline,
             seq=finding.ground.seq,
             event=event,
+            partner_id=finding.certificate.partner_id,
+            shelf=finding.certificate.shelf,
         )
 
     def _write_admitted(
@@ -265,11 +320,13 @@ class AccessDecider:
                 "application": request.application_id,
                 "certificate": record.id if record else "",
                 "principal": principal.id if principal else "",
+                "partner": finding.certificate.partner_id,
                 "reasons": [reason.value for reason in finding.verdict.reasons],
                 "grants": list(grants),
                 "deadline": deadline,
                 "revision": finding.ground.revision,
                 "sha256": record.sha256 if record else "",
+                "evidence": _status_evidence(finding.verdict),
             },
             personal={
                 "source": printable(request.source_address),
@@ -288,6 +345,9 @@ class AccessDecider:
             "revision": finding.ground.revision,
             "certificate": record.id if record else "",
             "principal": record.principal_id if record else "",
+            "partner": finding.certificate.partner_id,
+            "evidence": _status_evidence(finding.verdict),
+            "detail": _path_fault(finding.verdict),
         }
         personal = {"source": printable(request.source_address)}
         if request.presented is not None:
@@ -315,11 +375,25 @@ class AccessDecider:
                 return self._ground
         # Two threads may both read it, and an older ground may replace a newer one: it costs another
         # reading, never a wrong answer, because a ground is used for its own number only.
-        self._ground = ground = _load_ground(books, seq)
+        self._ground = ground = _load_ground(books, seq, kept.partners if kept else {})
         return ground
 
 
-def _load_ground(books: Books, seq: int) -> _Ground:
+def _judge_own(
+    books: Books, record: CertificateRecord | None, presented: bytes | None, ground: _Ground, now: datetime
+) -> CertificateJudgement:
+    """Judge by the inventory and the directory."""
+    principal = books.directory.get(record.principal_id) if record and record.principal_id else None
+    knowledge = Knowledge(
+        certificate=_known(record, ground) if record else None,
+        principal=principal,
+        issuers=ground.issuers,
+        trust_domain=ground.trust_domain,
+    )
+    return judge_certificate(Presented(der=presented), knowledge, now)
+
+
+def _load_ground(books: Books, seq: int, kept: Mapping[str, Partner]) -> _Ground:
     tenant = require_tenant(books)
     document, revision = current_document(books)
     by_name = {app.name: app for app in document.apps}
@@ -336,7 +410,19 @@ def _load_ground(books: Books, seq: int) -> _Ground:
         issuer_sha256=digests,
         apps={one.id: by_name[one.name] for one in books.applications.list() if one.name in by_name},
         revision=revision,
+        partners=load_partners(books, kept),
     )
+
+
+def _status_evidence(verdict: Verdict) -> list[str]:
+    """Return the SHA-256 of each CRL and OCSP answer that a verdict rests on."""
+    return list(dict.fromkeys(value for name, value in verdict.evidence if name == "status-evidence"))
+
+
+def _path_fault(verdict: Verdict) -> str:
+    """Return rule, section and certificate of the first fault of a path, without what it holds of names."""
+    found = next((value for name, value in verdict.evidence if name == "path-fault"), "")
+    return found.partition(": ")[0]
 
 
 def _known(record: CertificateRecord, ground: _Ground) -> KnownCertificate:

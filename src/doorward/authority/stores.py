@@ -72,6 +72,10 @@ class DirectoryStore(Protocol):
         """Set the state; the use case checked that it may change so."""
         ...
 
+    def knows_removed(self, name: str) -> bool:
+        """Return whether a principal of that name was removed, for good, by somebody who wanted it away."""
+        ...
+
     def remove_partner(self, partner_id: str) -> int:
         """Mark every principal of a partner as removed; return how many."""
         ...
@@ -142,6 +146,10 @@ class CertificateStore(Protocol):
 
     def add_seen(self, certificate: CertificateRecord) -> bool:
         """Add a partner's certificate as it is; False where its digest, or its issuer and serial, is there already."""
+        ...
+
+    def assign(self, certificate_id: str, principal_id: str) -> None:
+        """Note whose certificate it is; `NotFound` for an unknown one."""
         ...
 
     def get(self, certificate_id: str) -> CertificateRecord | None:

@@ -10,7 +10,8 @@ The steps:
 3. register it as pending, so that a change from now on meets it;
 4. our knowledge must be fresh (DESIGN 2);
 5. judge; a judgement by another policy than Envoy enforces for the application waits (`PolicyGate`);
-6. admit it to the registry, which fails if anything changed since the judgement: judge again;
+6. admit it to the registry, which fails if anything changed since the judgement: judge again; the same
+   where newer evidence of revocation was put in place meanwhile, which no number of a change tells;
 7. make the decision durable, before it takes effect;
 8. answer, unless a change ended the connection meanwhile.
 Every way out that is not step 8 is a refusal, also an exception.
@@ -175,6 +176,9 @@ class Authorizer:
                 continue
             live, facts = self._admitted(pending, decision)
             if self._connections.admit(live, judged_at=decision.seq):
+                if not self._decider.is_current(decision):
+                    self._connections.begin(pending)
+                    continue
                 self._around.record(decision.event)
                 if self._connections.get(pending.cookie) is None:
                     return self._refuse(pending, "connection-gone")
@@ -215,6 +219,7 @@ class Authorizer:
             deadline=deadline,
             admitted_at=pending.began_at,
             class_token=token,
+            partner_id=decision.partner_id,
         )
         grants = render_grants((*decision.grants, token))
         if len(grants) > GRANTS_LIMIT_BYTES:

@@ -65,6 +65,7 @@ class LiveConnection:
         principal: the same in full; None for connections adopted from the journal.
         authority: what the policy gave it; None for adopted ones, which cannot be compared with a
             new policy: any change that touches them ends them.
+        partner_id: whose authority vouches; empty for our own, and for adopted ones.
         class_token: equal tokens mean equal evidence, so that one evaluation serves all of a class.
         deadline: when it must end, UTC.
     """
@@ -85,6 +86,7 @@ class LiveConnection:
     deadline: datetime
     admitted_at: datetime
     class_token: str = ""
+    partner_id: str = ""
     adopted: bool = False
 
 
@@ -188,8 +190,8 @@ class Connections:
 
         Args:
             sequence: the number of the change; they come in ascending order.
-            touched: ids of the certificates, principals and applications that it may touch; None
-                stands for all. Issuing a thousand certificates a second must not make every
+            touched: ids of the certificates, principals, partners and applications that it may touch;
+                None stands for all. Issuing a thousand certificates a second must not make every
                 admission fail.
         """
         with self._lock:
@@ -298,7 +300,12 @@ class Connections:
             return False
         if judged_at < self._horizon:
             return True
-        ids = {connection.certificate_id, connection.principal_id, connection.application_id}
+        ids = {
+            connection.certificate_id,
+            connection.principal_id,
+            connection.application_id,
+            connection.partner_id,
+        }
         return any(
             touched is None or not ids.isdisjoint(touched)
             for sequence, touched in self._changes

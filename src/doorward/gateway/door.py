@@ -35,6 +35,7 @@ from doorward.authority.gateways import (
 )
 from doorward.authority.journal import write_event
 from doorward.authority.services import Services
+from doorward.authority.shelves import Shelves
 from doorward.core.entities import TENANT
 from doorward.core.errors import DoorwardError
 from doorward.gateway.assertions import AssertionSigner
@@ -44,6 +45,7 @@ from doorward.gateway.connections import Connections
 from doorward.gateway.cutter import Cutter, Mechanism
 from doorward.gateway.ending import Ending, EndReason
 from doorward.gateway.endpoints import Endpoint
+from doorward.gateway.evidence_loader import EvidenceLoader
 from doorward.gateway.follower import Follower
 from doorward.gateway.gate import PolicyGate
 from doorward.gateway.ingest import Ingest
@@ -170,7 +172,9 @@ class Gateway:
             published=self._news.set,
             followed=lambda: self.follower.seq,
         )
-        decider = AccessDecider(services)
+        shelves = Shelves(services.work)
+        self._evidence = EvidenceLoader(services, shelves)
+        decider = AccessDecider(services, shelves)
         self.follower = Follower(
             services,
             decider,
@@ -178,6 +182,8 @@ class Gateway:
             ending,
             publish=self.publishing.request,
             order_changed=self.publishing.order_changed,
+            evidence_changed=self._evidence.changed,
+            reloaded=self._evidence.take_loaded,
             confirm=self._news.set,
             max_staleness=options.max_staleness,
             lifetime=options.lifetime,
@@ -222,6 +228,7 @@ class Gateway:
             DoorwardError: whatever else prevents it; nothing of ours is left running.
         """
         try:
+            self._evidence.load_all()
             self._server.start()
             self.supervisor.start()
         except BaseException:
@@ -232,6 +239,7 @@ class Gateway:
         for name, work in (
             ("follower", lambda: self.follower.run(self._wait, self._stop)),
             ("publishing", lambda: self.publishing.run(self._stop)),
+            ("evidence", lambda: self._evidence.run(self._stop)),
             ("reconciler", lambda: self._reconciler.run(self._stop)),
             ("ingest", lambda: self.ingest.run(self._stop)),
             ("settling", self._settle_on_news),
@@ -255,6 +263,7 @@ class Gateway:
         self._stop.set()
         self._news.set()
         self.publishing.wake()
+        self._evidence.wake()
         self.supervisor.stop()
         self._server.stop()
         for thread in self._threads:
@@ -285,6 +294,7 @@ class Gateway:
             self.cutter.trouble(),
             self._reconciler.trouble(),
             self.ingest.trouble(),
+            self._evidence.trouble(),
             self._log_watch.trouble(),
         ]
         if not self.follower.fresh():

@@ -4,7 +4,8 @@ Not here: judging (`authority.access`, `policy.decision`), cutting (ending), pub
 (publishing). The steps for each batch of changes:
 1. note the newest number in the registry, with whom it may concern, so that no older judgement of
    theirs is admitted any more;
-2. find the live connections that the changes may concern;
+2. find the live connections that the changes may concern; those of a partner whose evidence changed are
+   found once that evidence is in place (`evidence_loader`), for a list may take seconds to read;
 3. judge them anew; end at once those that lost anything;
 4. keep what the others may do now; those that gained something which the grants in their filter
    state cannot show are ended one by one, paced, so that they come back with new ones;
@@ -16,7 +17,7 @@ authorizer refuses new connections.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -29,6 +30,7 @@ from doorward.authority.services import Services
 from doorward.core.entities import Outcome
 from doorward.core.errors import DoorwardError
 from doorward.gateway.authorities import Authorities
+from doorward.gateway.authorizer import whole_minute
 from doorward.gateway.connections import Connections, LiveConnection
 from doorward.gateway.ending import Ending, EndReason
 from doorward.policy.decision import ConnectionAuthority, lost_authority
@@ -41,8 +43,16 @@ PACE_PER_TICK = 5
 COMPARED_AT_ONCE = 500
 """Connections compared with a new policy before those of them that lost are ended: some milliseconds."""
 
-_POLICY = frozenset({ChangeKind.POLICY, ChangeKind.APPLICATION, ChangeKind.AUTHORITY})
-_NAMING = frozenset({ChangeKind.CERTIFICATE, ChangeKind.PRINCIPAL, ChangeKind.ORDER})
+_POLICY = frozenset({ChangeKind.POLICY, ChangeKind.APPLICATION, ChangeKind.AUTHORITY, ChangeKind.PARTNER})
+_NAMING = frozenset(
+    {
+        ChangeKind.CERTIFICATE,
+        ChangeKind.PRINCIPAL,
+        ChangeKind.ORDER,
+        ChangeKind.PARTNER,
+        ChangeKind.EVIDENCE,
+    }
+)
 """Changes that concern nobody but their subject."""
 
 _log = structlog.get_logger("doorward.follower")
@@ -58,6 +68,8 @@ class Follower:
         ending: ends connections.
         publish: takes a policy number in hand: called with the change number that asks for it.
         order_changed: called when an order for a server certificate moved.
+        evidence_changed: called with a partner's id where there is newer evidence about it.
+        reloaded: the ids of partners whose newer evidence is in place since it was last asked.
         confirm: called after each batch, to tell the control plane how far we are.
         max_staleness: how long the sequence may go unread.
         lifetime: of connections, for judging them again.
@@ -73,6 +85,8 @@ class Follower:
         *,
         publish: Callable[[int], None],
         order_changed: Callable[[], None],
+        evidence_changed: Callable[[str], None],
+        reloaded: Callable[[], Collection[str]],
         confirm: Callable[[], None],
         max_staleness: timedelta,
         lifetime: timedelta,
@@ -84,6 +98,8 @@ class Follower:
         self._ending = ending
         self._publish = publish
         self._order_changed = order_changed
+        self._evidence_changed = evidence_changed
+        self._reloaded = reloaded
         self._confirm = confirm
         self._max_staleness = max_staleness.total_seconds()
         self._lifetime = lifetime
@@ -124,6 +140,9 @@ class Follower:
             self._act(changes)
             self._seq = changes[-1].seq
         self._read_at = began
+        reloaded = self._reloaded()
+        if reloaded:
+            self._reassess([one for partner in reloaded for one in self._of_partner(partner)])
         self._end_some_gained(began)
         if changes:
             self._confirm()
@@ -142,6 +161,9 @@ class Follower:
             self._publish(seq)
         if any(change.kind is ChangeKind.ORDER for change in changes):
             self._order_changed()
+        news = (ChangeKind.EVIDENCE, ChangeKind.PARTNER)
+        for partner in {change.subject for change in changes if change.kind in news}:
+            self._evidence_changed(partner)
 
     def _concerned(self, changes: Sequence[ChangeRecord]) -> list[LiveConnection]:
         found: dict[int, LiveConnection] = {}
@@ -150,10 +172,25 @@ class Follower:
                 held = self._connections.of_certificate(change.subject)
             elif change.kind is ChangeKind.PRINCIPAL:
                 held = self._connections.of_principal(change.subject)
+            elif change.kind is ChangeKind.PARTNER:
+                held = self._of_partner(change.subject)
             else:
                 continue
             found.update((one.cookie, one) for one in held)
         return list(found.values())
+
+    def _of_partner(self, partner_id: str) -> tuple[LiveConnection, ...]:
+        """Return a partner's connections, and adopted ones, of which only the inventory knows whose they are."""
+        every = self._connections.all()
+        adopted = [one for one in every if one.adopted]
+        theirs = set()
+        if adopted:
+            with self._services.work.read() as books:
+                for one in adopted:
+                    record = books.certificates.get(one.certificate_id)
+                    if record is not None and books.partners.issuer(record.authority_id) == partner_id:
+                        theirs.add(one.cookie)
+        return tuple(one for one in every if one.partner_id == partner_id or one.cookie in theirs)
 
     def _reassess(self, connections: Sequence[LiveConnection]) -> None:
         # One judgement serves all connections of one certificate to one application from one address.
@@ -171,7 +208,10 @@ class Follower:
         for one, now in judged:
             if one.cookie in ended:
                 continue
-            self._connections.replace(replace(one, principal=now.principal, authority=now.authority))
+            deadline = one.deadline if not one.partner_id else whole_minute(now.deadline, one.admitted_at)
+            self._connections.replace(
+                replace(one, principal=now.principal, authority=now.authority, deadline=deadline)
+            )
             self._gained.pop(one.cookie, None)
             if set(now.grants) != set(one.grants):  # 4.
                 self._gained[one.cookie] = one

@@ -69,6 +69,7 @@ _COMPLETE = (
     .where(*_OF, _C.state == CertificateState.INTENDED)
     .values(state=CertificateState.VALID, sha256=bindparam("sha256"), der=bindparam("der"))
 )
+_ASSIGN = update(certificates).where(*_OF).values(principal_id=bindparam("principal_id"))
 _SET_STATE = (
     update(certificates)
     .where(*_OF)
@@ -125,6 +126,11 @@ class SqlCertificates:
         if self.get(certificate_id) is None:
             raise _unknown()
         raise IntegrityError("certificate-not-intended", "this certificate was completed before")
+
+    def assign(self, certificate_id: str, principal_id: str) -> None:
+        """Note whose certificate it is."""
+        if not self._transaction.write(_ASSIGN, of=certificate_id, principal_id=principal_id):
+            raise _unknown()
 
     def get(self, certificate_id: str) -> CertificateRecord | None:
         """Return it."""

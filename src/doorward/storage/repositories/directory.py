@@ -53,6 +53,15 @@ _SET_STATE = (
     .where(principals.c.tenant == CURRENT_TENANT, principals.c.id == bindparam("of"))
     .values(state=bindparam("state"))
 )
+_REMOVED_NAME = (
+    select(principals.c.id)
+    .where(
+        principals.c.tenant == CURRENT_TENANT,
+        principals.c.name == bindparam("name"),
+        principals.c.state == _REMOVED,
+    )
+    .limit(1)
+)
 _REMOVE_PARTNER = (
     update(principals)
     .where(
@@ -177,6 +186,10 @@ class SqlDirectory:
                 raise RequestRefused("name-taken", f"the name {known.name} is in use")
         if not self._transaction.write(_SET_STATE, of=principal_id, state=state):
             raise _unknown_principal()
+
+    def knows_removed(self, name: str) -> bool:
+        """Return whether a principal of that name was removed."""
+        return bool(self._transaction.rows(_REMOVED_NAME, name=name))
 
     def remove_partner(self, partner_id: str) -> int:
         """Mark every principal of a partner as removed."""

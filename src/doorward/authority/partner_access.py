@@ -1,0 +1,161 @@
+"""Judging a partner's certificate in one snapshot: what the checker asks, answered from the books.
+
+Not here: the checker's own steps (`verification.partner`), policy and events (`access`).
+
+A certificate of a partner is in our inventory from the first time that its path was good: then it can be
+listed, watched, and revoked here, and evidence may be fetched for it. So a judgement may come with a
+`Newcomer` to write down (`partner_registration`); it is judged anew after that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from doorward.authority.partner_records import PartnerRecord
+from doorward.authority.partner_trust import Partner
+from doorward.authority.records import CertificateRecord
+from doorward.authority.shelves import Shelves
+from doorward.authority.stores import Books
+from doorward.core.certificate import CertificateState
+from doorward.core.entities import Outcome, Principal, Reason, Verdict
+from doorward.core.names import render_partner_principal_name
+from doorward.verification.partner import (
+    PartnerJudgement,
+    PartnerTrust,
+    RevocationMode,
+    judge_partner_certificate,
+)
+from doorward.verification.revocation.shelf import Shelf
+from doorward.verification.verifier import CertificateJudgement, Presented
+
+_BLOCKED = {
+    CertificateState.INTENDED: Reason.CERTIFICATE_INTENDED,
+    CertificateState.ON_HOLD: Reason.CERTIFICATE_ON_HOLD,
+    CertificateState.REVOKED: Reason.CERTIFICATE_REVOKED,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Newcomer:
+    """What is to be written down before a partner's certificate can be let in.
+
+    Args:
+        partner: whose.
+        authority_id: the row of the authority that issued it.
+        judgement: its path was good.
+        identity: of a principal that is to be added to the directory; None where none is.
+        principal_id: whose certificate it is; empty where that is not known yet.
+    """
+
+    partner: PartnerRecord
+    authority_id: str
+    judgement: PartnerJudgement
+    identity: str | None
+    principal_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartnerFinding:
+    """One judgement: as `access` takes it, and by what it was made.
+
+    Args:
+        judgement: the verdict; its principal has the partner's groups too.
+        ends: the first end of a certificate of the path, and of evidence that is required.
+        partner_id: whose path was good; empty where none was.
+        shelf: the evidence that was asked.
+        newcomer: what is to be written down first.
+    """
+
+    judgement: CertificateJudgement
+    ends: datetime | None = None
+    partner_id: str = ""
+    shelf: Shelf | None = None
+    newcomer: Newcomer | None = None
+
+
+def judge_for_partners(
+    books: Books,
+    presented: Presented,
+    record: CertificateRecord | None,
+    *,
+    partners: Sequence[Partner],
+    shelves: Shelves,
+    now: datetime,
+) -> PartnerFinding:
+    """Judge a certificate that none of our own authorities issued.
+
+    Args:
+        books: a snapshot.
+        presented: the leaf.
+        record: its row of the inventory, if any.
+        partners: those that the application trusts.
+        shelves: the evidence at hand.
+        now: aware, UTC.
+    """
+    known = {one.record.id: one for one in partners}
+    asked = {one.record.id: shelves.of(one.record.id) for one in partners}  # one look each: it may change
+
+    def find_principal(trust: PartnerTrust, identity: str) -> Principal | None:
+        principal = books.directory.by_name(render_partner_principal_name(trust.name, identity))
+        return principal if principal is not None and principal.partner == trust.id else None
+
+    found = judge_partner_certificate(presented, [one.trust for one in partners], asked, find_principal, now)
+    if found.partner is None:
+        judgement = CertificateJudgement(verdict=found.verdict, principal=None, facts=found.facts)
+        return PartnerFinding(judgement=judgement)
+    partner = known[found.partner.id]
+    verdict = _hold_against(found.verdict, record)
+    principal = None
+    if verdict.outcome is Outcome.GOOD and found.principal is not None:
+        groups = tuple(sorted({*found.principal.groups, *partner.record.groups}))
+        principal = replace(found.principal, groups=groups)
+    return PartnerFinding(
+        judgement=CertificateJudgement(verdict=verdict, principal=principal, facts=found.facts),
+        ends=_end_of(found),
+        partner_id=partner.record.id,
+        shelf=asked[partner.record.id],
+        newcomer=_newcomer(found, partner, record),
+    )
+
+
+def _hold_against(verdict: Verdict, record: CertificateRecord | None) -> Verdict:
+    """What was revoked or held here, or is not written down, is refused, whatever its issuer says of it."""
+    if record is None:
+        fault = Reason.CERTIFICATE_UNKNOWN
+    elif record.state in _BLOCKED:
+        fault = _BLOCKED[record.state]
+    else:
+        return verdict
+    reasons = dict.fromkeys((*verdict.reasons, fault))
+    return replace(verdict, outcome=Outcome.BAD, reasons=tuple(reasons))
+
+
+def _end_of(found: PartnerJudgement) -> datetime:
+    """The first end of a certificate of the path, and of the evidence where it is required."""
+    ends = [one.not_after for one in found.path]
+    required = found.partner is not None and found.partner.revocation is RevocationMode.REQUIRE
+    if required and found.checked_until is not None:
+        ends.append(found.checked_until)
+    return min(ends)
+
+
+def _newcomer(found: PartnerJudgement, partner: Partner, record: CertificateRecord | None) -> Newcomer | None:
+    """What is to be written down; None where all is there."""
+    reasons = found.verdict.reasons
+    if Reason.PURPOSE_CLIENT not in reasons:
+        return None
+    admits_all = partner.record.everyone and reasons[-1] is Reason.PRINCIPAL_UNKNOWN
+    identity = found.identity if admits_all else None
+    principal_id = found.principal.id if found.principal is not None else ""
+    unlisted = record is None or (principal_id and record.principal_id != principal_id)
+    if not unlisted and identity is None:
+        return None
+    return Newcomer(
+        partner=partner.record,
+        authority_id=partner.authority_ids[found.path[1].sha256],
+        judgement=found,
+        identity=identity,
+        principal_id=principal_id,
+    )

@@ -1,0 +1,118 @@
+"""Writing down what comes to the door from a partner: its certificate, and its principal where all are let in.
+
+Not here: judging it (`partner_access`). One short transaction, once in the life of a certificate. Only
+what was verified by path gets here, so nobody but a partner's own authorities can make rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from doorward.audit.events import Event, EventType, printable
+from doorward.authority.journal import write_event
+from doorward.authority.partner_access import Newcomer
+from doorward.authority.records import CertificateRecord, ChangeKind
+from doorward.authority.services import Services
+from doorward.authority.stores import Books
+from doorward.core.certificate import CertificateState
+from doorward.core.entities import TENANT, Principal, PrincipalState
+from doorward.core.names import render_partner_principal_name
+
+PARTNER_PROFILE = "partner"
+"""What the inventory calls the profile of certificates that are not of our own making."""
+
+
+def register(services: Services, newcomer: Newcomer, now: datetime) -> bool:
+    """Write down a certificate of a partner that came to the door, and its principal where all are let in.
+
+    Returns:
+        Whether anything was written; False where another gateway was quicker, or the directory knows that
+        this principal was removed. The certificate is to be judged anew in any case.
+    """
+    facts = newcomer.judgement.facts
+    if facts is None:
+        return False
+    with services.work.change() as books:
+        if books.partners.get(newcomer.partner.id) != newcomer.partner:
+            return False  # its terms moved since it was judged
+        principal = _add_principal(services, books, newcomer, now)
+        principal_id = principal.id if principal else newcomer.principal_id
+        known = books.certificates.by_sha256(facts.sha256)
+        if known is not None:
+            if not principal_id or known.principal_id == principal_id:
+                return principal is not None
+            books.certificates.assign(known.id, principal_id)
+            books.changes.note(ChangeKind.CERTIFICATE, known.id, now)
+            return True
+        record = CertificateRecord(
+            id=services.new_id("crt"),
+            tenant=TENANT,
+            authority_id=newcomer.authority_id,
+            serial=facts.serial,
+            sha256=facts.sha256,
+            profile=PARTNER_PROFILE,
+            state=CertificateState.VALID,
+            not_before=facts.not_before,
+            not_after=facts.not_after,
+            der=facts.der,
+            created_at=now,
+            principal_id=principal_id,
+            subject_name=facts.subject,
+        )
+        if not books.certificates.add_seen(record):
+            return False  # its issuer gave this serial to another certificate: that one stays
+        books.outbox.add(_seen_event(services, newcomer, record, facts.san, now))
+        books.changes.note(ChangeKind.CERTIFICATE, record.id, now)
+    return True
+
+
+def _add_principal(services: Services, books: Books, newcomer: Newcomer, now: datetime) -> Principal | None:
+    if newcomer.identity is None or not newcomer.partner.everyone:
+        return None
+    name = render_partner_principal_name(newcomer.partner.name, newcomer.identity)
+    if books.directory.by_name(name) is not None or books.directory.knows_removed(name):
+        return None
+    kind = newcomer.partner.kind
+    principal = Principal(
+        id=services.new_id(kind.prefix),
+        tenant=TENANT,
+        kind=kind,
+        name=name,
+        state=PrincipalState.ACTIVE,
+        partner=newcomer.partner.id,
+    )
+    books.directory.add(principal, now)
+    event = write_event(
+        services,
+        EventType.PRINCIPAL_CREATED,
+        actor="system",
+        at=now,
+        data={"principal": principal.id, "kind": kind.value, "partner": newcomer.partner.id},
+        personal={"name": printable(name)},
+    )
+    books.outbox.add(event)
+    books.changes.note(ChangeKind.PRINCIPAL, principal.id, now)
+    return principal
+
+
+def _seen_event(
+    services: Services, newcomer: Newcomer, record: CertificateRecord, san: Sequence[str], now: datetime
+) -> Event:
+    return write_event(
+        services,
+        EventType.CERTIFICATE_SEEN,
+        actor="system",
+        at=now,
+        data={
+            "certificate": record.id,
+            "partner": newcomer.partner.id,
+            "authority": record.authority_id,
+            "principal": record.principal_id,
+            "serial": f"{record.serial:x}",
+            "sha256": record.sha256,
+            "not_before": record.not_before,
+            "not_after": record.not_after,
+        },
+        personal={"subject": printable(record.subject_name), "san": printable(", ".join(san))},
+    )

@@ -1,0 +1,86 @@
+"""What the database says of partners, as the checker takes it: trust from terms and certificates.
+
+Not here: the evidence of revocation (`shelves`), and judging (`partner_access`). Reading a partner's
+certificates and finding out who signed whom costs milliseconds for each: what did not change is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from doorward.authority.partner_records import PartnerAuthorityRecord, PartnerRecord
+from doorward.authority.stores import Books
+from doorward.verification.identity import IdentityRule
+from doorward.verification.partner import PartnerTrust
+from doorward.verification.path.certificate import parse_path_certificate
+from doorward.verification.path.conformance import PathInputs
+from doorward.verification.path.store import TrustStore
+from doorward.verification.path.subtree_text import parse_subtree
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Partner:
+    """One partner: its terms, what is trusted of it, and the ids of its authorities by SHA-256."""
+
+    record: PartnerRecord
+    trust: PartnerTrust
+    authority_ids: Mapping[str, str]
+
+
+def load_partners(books: Books, kept: Mapping[str, Partner]) -> dict[str, Partner]:
+    """Return the partners that are trusted, by name.
+
+    Args:
+        books: a snapshot.
+        kept: what was returned before; a partner of which nothing changed is taken from it.
+
+    Raises:
+        MalformedInput: a certificate or a term cannot be read: it was checked when it was stored.
+    """
+    found = {}
+    for record in books.partners.list():
+        authorities = books.partners.authorities(record.id)
+        ids = {one.sha256: one.id for one in authorities}
+        known = kept.get(record.name)
+        if known is not None and known.record == record and known.authority_ids == ids:
+            found[record.name] = known
+        else:
+            found[record.name] = Partner(
+                record=record, trust=build_partner_trust(record, authorities), authority_ids=ids
+            )
+    return found
+
+
+def build_partner_trust(record: PartnerRecord, authorities: Sequence[PartnerAuthorityRecord]) -> PartnerTrust:
+    """Return what is trusted of a partner.
+
+    Raises:
+        MalformedInput: a certificate or a term cannot be read.
+        ValueError: there are too many certificates.
+    """
+    anchors = [parse_path_certificate(one.der) for one in authorities if one.anchor]
+    others = [parse_path_certificate(one.der) for one in authorities if not one.anchor]
+    return PartnerTrust(
+        id=record.id,
+        name=record.name,
+        store=TrustStore(anchors, others),
+        inputs=read_inputs(record.permitted, record.excluded),
+        identity=IdentityRule(source=record.source, kind=record.kind, domain=record.domain),
+        revocation=record.revocation,
+        max_staleness=record.max_staleness,
+    )
+
+
+def read_inputs(permitted: Sequence[str], excluded: Sequence[str]) -> PathInputs:
+    """Return what is asked of a partner's paths, with the operator's own name constraints.
+
+    Raises:
+        MalformedInput: `subtree-malformed`.
+
+    Standard: RFC 5280 section 6.1.1 (h), (i).
+    """
+    return PathInputs(
+        initial_permitted=tuple(map(parse_subtree, permitted)),
+        initial_excluded=tuple(map(parse_subtree, excluded)),
+    )

@@ -1,0 +1,285 @@
+"""Partners: look at their authorities, trust them on terms, change the terms, trust them no more.
+
+A partner's authorities vouch for principals of their own, called `<partner>/<identity>`. What is imported is
+an operator's decision: `examine` says beforehand what to think of it, and whatever is wrong for certain is
+refused. Removing a partner takes everything from its principals in one transaction.
+
+Not here: which applications hear it (the policy document), judging (`partner_access`), evidence
+(`evidence`), and writing down what comes to the door (`partner_registration`).
+Standard: RFC 5280 section 6.1.1 (d), trust anchors; RFC 5937.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from doorward.audit.events import EventType
+from doorward.authority.done import Done
+from doorward.authority.journal import write_event
+from doorward.authority.partner_records import PartnerAuthorityRecord, PartnerRecord
+from doorward.authority.partner_trust import build_partner_trust, read_inputs
+from doorward.authority.records import ChangeKind
+from doorward.authority.services import Services
+from doorward.authority.standing import require_tenant
+from doorward.authority.stores import Books
+from doorward.core.entities import TENANT, PrincipalKind
+from doorward.core.errors import ConfigurationError, Fault, MalformedInput, NotFound, RequestRefused
+from doorward.core.names import OWN_AUTHORITY, parse_principal_name
+from doorward.verification.identity import IdentityRule, SanSource
+from doorward.verification.import_lint import LintFinding, Severity, lint_authorities
+from doorward.verification.partner import RevocationMode
+from doorward.verification.path.certificate import PathCertificate, parse_path_certificate
+
+SHORTEST_REFRESH, LONGEST_REFRESH = timedelta(minutes=1), timedelta(days=7)
+LONGEST_STALENESS = timedelta(days=30)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """On which terms a partner is trusted; see `PartnerRecord`. The defaults let in as few as can be."""
+
+    revocation: RevocationMode = RevocationMode.REQUIRE
+    max_staleness: timedelta = timedelta(0)
+    refresh: timedelta = timedelta(hours=1)
+    allow_private: bool = False
+    source: SanSource = SanSource.EMAIL
+    kind: PrincipalKind = PrincipalKind.PERSON
+    domain: str = ""
+    groups: tuple[str, ...] = ()
+    everyone: bool = False
+    permitted: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for group in self.groups:
+            parse_principal_name(group)
+        if not SHORTEST_REFRESH <= self.refresh <= LONGEST_REFRESH:
+            hint = "write from 1m to 7d"
+            raise MalformedInput("refresh-malformed", "evidence cannot be looked for so often", hint=hint)
+        if not timedelta(0) <= self.max_staleness <= LONGEST_STALENESS:
+            hint = "write from 0s to 30d"
+            raise MalformedInput("staleness-malformed", "evidence cannot be used for so long", hint=hint)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Imported:
+    """A partner as it is trusted now, its authorities, and what was found about them."""
+
+    partner: PartnerRecord
+    authorities: tuple[PartnerAuthorityRecord, ...]
+    findings: tuple[LintFinding, ...]
+
+
+def examine(
+    services: Services, terms: Terms, *, anchors: Sequence[bytes], intermediates: Sequence[bytes]
+) -> tuple[LintFinding, ...]:
+    """Return what to think of a partner's authorities, errors first; nothing is changed.
+
+    Args:
+        services: the ports of this process.
+        terms: under which they are to be trusted.
+        anchors: DER of what is trusted by decision; at least one.
+        intermediates: DER of what may sign below them.
+
+    Raises:
+        MalformedInput: a certificate or a term cannot be read.
+        NotFound: `not-founded`.
+    """
+    with services.work.read() as books:
+        require_tenant(books)
+        own = [parse_path_certificate(one.der) for one in books.authorities.list()]
+    return _lint(terms, anchors, intermediates, own, services.clock.now())
+
+
+def import_partner(
+    services: Services,
+    name: str,
+    terms: Terms,
+    *,
+    anchors: Sequence[bytes],
+    intermediates: Sequence[bytes] = (),
+    replacing: bool = False,
+    actor: str,
+) -> Done[Imported]:
+    """Trust a partner's authorities; no application hears it yet (`trust:` in the document).
+
+    Args:
+        services: the ports of this process.
+        name: what it is called here; it cannot be changed later.
+        terms: under which it is trusted.
+        anchors: see `examine`.
+        intermediates: see `examine`.
+        replacing: whether a partner of that name gets these authorities and terms in place of its own.
+        actor: who acts.
+
+    Raises:
+        MalformedInput: `name-malformed`, or a certificate or a term cannot be read.
+        ConfigurationError: every error that the lint found.
+        RequestRefused: `name-taken`.
+        NotFound: `not-founded`; `partner-unknown` where one was to be replaced.
+    """
+    if parse_principal_name(name) == OWN_AUTHORITY:
+        raise RequestRefused(
+            "name-taken", f"{name} is what our own authority is called", hint="choose another"
+        )
+    now = services.clock.now()
+    with services.work.change() as books:
+        require_tenant(books)
+        own = [parse_path_certificate(one.der) for one in books.authorities.list()]
+        findings = _lint(terms, anchors, intermediates, own, now)
+        _refuse_errors(findings)
+        partner, before = _make_partner(services, books, name, terms, replacing=replacing, now=now)
+        authorities = _make_authorities(services, partner.id, anchors, intermediates, now)
+        build_partner_trust(partner, authorities)  # whatever cannot be judged by is refused here
+        if before is None:
+            books.partners.add(partner)
+        else:
+            books.partners.save(partner)
+        books.partners.set_authorities(partner.id, authorities)
+        kind = EventType.PARTNER_IMPORTED if before is None else EventType.PARTNER_CHANGED
+        event = write_event(
+            services,
+            kind,
+            actor=actor,
+            at=now,
+            data={
+                "partner": partner.id,
+                "name": partner.name,
+                "revocation": partner.revocation.value,
+                "kind": partner.kind.value,
+                "anchors": [one.sha256 for one in authorities if one.anchor],
+                "intermediates": [one.sha256 for one in authorities if not one.anchor],
+            },
+        )
+        books.outbox.add(event)
+        seq = books.changes.note(ChangeKind.PARTNER, partner.id, now)
+    value = Imported(partner=partner, authorities=tuple(authorities), findings=findings)
+    return Done(value=value, seq=seq)
+
+
+def remove_partner(services: Services, name: str, *, actor: str) -> Done[PartnerRecord]:
+    """Trust a partner no more: its principals are removed and lose everything at once.
+
+    Raises:
+        NotFound: `partner-unknown`, `not-founded`.
+    """
+    now = services.clock.now()
+    with services.work.change() as books:
+        partner = require_partner(books, name)
+        books.partners.remove(partner.id, now)
+        removed = books.directory.remove_partner(partner.id)
+        for one in books.evidence.list(partner.id):
+            books.evidence.forget(partner.id, one.kind, one.source, one.about)
+        event = write_event(
+            services,
+            EventType.PARTNER_REMOVED,
+            actor=actor,
+            at=now,
+            data={"partner": partner.id, "name": partner.name, "number": removed},
+        )
+        books.outbox.add(event)
+        seq = books.changes.note(ChangeKind.PARTNER, partner.id, now)
+    notes = (f"{removed} principals of it were removed with it",) if removed else ()
+    return Done(value=replace(partner, removed_at=now), seq=seq, notes=notes)
+
+
+def list_partners(services: Services) -> list[tuple[PartnerRecord, list[PartnerAuthorityRecord]]]:
+    """Return the partners that are trusted, by name, with their authorities."""
+    with services.work.read() as books:
+        return [(one, books.partners.authorities(one.id)) for one in books.partners.list()]
+
+
+def require_partner(books: Books, name: str) -> PartnerRecord:
+    """Return the partner of that name; raise `NotFound` (`partner-unknown`, `not-founded`)."""
+    require_tenant(books)
+    partner = books.partners.by_name(name)
+    if partner is None:
+        raise NotFound(
+            "partner-unknown",
+            f"no partner named {name[:64]} is trusted",
+            hint="`doorward ca list` names them, `doorward ca import` adds one",
+        )
+    return partner
+
+
+def _make_partner(
+    services: Services, books: Books, name: str, terms: Terms, *, replacing: bool, now: datetime
+) -> tuple[PartnerRecord, PartnerRecord | None]:
+    """Return the partner as it will be, and as it was; None where it is new."""
+    before = require_partner(books, name) if replacing else books.partners.by_name(name)
+    if before is not None and not replacing:
+        raise RequestRefused(
+            "name-taken",
+            f"a partner named {name} is trusted already",
+            hint="add --replace to give it these authorities and terms in place of its own",
+        )
+    values = {field: getattr(terms, field) for field in Terms.__slots__}
+    partner = PartnerRecord(
+        id=before.id if before else services.new_id("ptn"),
+        tenant=TENANT,
+        name=name,
+        created_at=before.created_at if before else now,
+        **values,
+    )
+    return partner, before
+
+
+def _make_authorities(
+    services: Services,
+    partner_id: str,
+    anchors: Sequence[bytes],
+    intermediates: Sequence[bytes],
+    now: datetime,
+) -> list[PartnerAuthorityRecord]:
+    return [
+        PartnerAuthorityRecord(
+            id=services.new_id("aut"),
+            tenant=TENANT,
+            partner_id=partner_id,
+            sha256=hashlib.sha256(der).hexdigest(),
+            anchor=position < len(anchors),
+            der=der,
+            not_after=parse_path_certificate(der).not_after,
+            created_at=now,
+        )
+        for position, der in enumerate((*anchors, *intermediates))
+    ]
+
+
+def _lint(
+    terms: Terms,
+    anchors: Sequence[bytes],
+    intermediates: Sequence[bytes],
+    own: Sequence[PathCertificate],
+    now: datetime,
+) -> tuple[LintFinding, ...]:
+    if not anchors:
+        hint = "name at least one certificate that is trusted by decision"
+        raise MalformedInput("anchor-missing", "there is no trust anchor", hint=hint)
+    IdentityRule(source=terms.source, kind=terms.kind, domain=terms.domain)  # refuses what makes no rule
+    found = lint_authorities(
+        [parse_path_certificate(one) for one in anchors],
+        [parse_path_certificate(one) for one in intermediates],
+        own=own,
+        inputs=read_inputs(terms.permitted, terms.excluded),
+        now=now,
+    )
+    return tuple(sorted(found, key=lambda one: list(Severity).index(one.code.severity)))
+
+
+def _refuse_errors(findings: Sequence[LintFinding]) -> None:
+    errors = [one for one in findings if one.code.severity is Severity.ERROR]
+    if errors:
+        raise ConfigurationError(
+            [
+                Fault(
+                    code=one.code.value,
+                    message=f"certificate {one.certificate[:16]}: {one.text}",
+                    hint=one.code.mend,
+                )
+                for one in errors
+            ]
+        )
