@@ -25,15 +25,16 @@ from doorward.audit.events import Event, EventType
 from doorward.authority.done import Done
 from doorward.authority.invitations import VoidReason, void_open
 from doorward.authority.journal import write_event
+from doorward.authority.partner_records import PartnerRecord
 from doorward.authority.records import CertificateFilter, ChangeKind
 from doorward.authority.revocation import revoke_within, signer_if_any
 from doorward.authority.services import Services
-from doorward.authority.standing import require_tenant
+from doorward.authority.standing import require_partner, require_tenant
 from doorward.authority.stores import Books
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.entities import TENANT, Principal, PrincipalKind, PrincipalState
 from doorward.core.errors import MalformedInput, NotFound, RequestRefused
-from doorward.core.names import parse_principal_name
+from doorward.core.names import parse_partner_principal_name, parse_principal_name
 
 DISPLAY_NAME_LIMIT = 128
 """Characters; long enough for the names people have, short enough for a line on a screen."""
@@ -58,23 +59,28 @@ def add_principal(
     Args:
         services: the ports of this process.
         kind: what it is; it cannot be changed later.
-        name: `[a-z0-9][a-z0-9._-]{0,62}`; part of its certificates, so it cannot be changed either.
+        name: `[a-z0-9][a-z0-9._-]{0,62}`; part of its certificates, so it cannot be changed either. Of a
+            partner's principal `<partner>/<identity>`, as its certificates say.
         display_name: for screens, at most 128 printable characters.
         groups: names; those that do not exist are created, said in `.notes`.
         actor: who acts.
 
     Raises:
-        MalformedInput: `name-malformed`, `display-name-malformed`, `too-many-groups`.
-        RequestRefused: `name-taken`.
-        NotFound: `not-founded`.
+        MalformedInput: `name-malformed`, `partner-identity-malformed`, `display-name-malformed`,
+            `too-many-groups`.
+        RequestRefused: `name-taken`; `principal-kind` where the partner's principals are of another.
+        NotFound: `not-founded`; `partner-unknown`.
     """
-    parse_principal_name(name)
+    partner_name = parse_partner_principal_name(name)[0] if "/" in name else ""
+    if not partner_name:
+        parse_principal_name(name)
     _check_display_name(display_name)
     wanted = _parse_groups(groups)
     now = services.clock.now()
     with services.work.change() as books:
         require_tenant(books)
         _refuse_taken_name(books, name)
+        partner = _find_partner(books, partner_name, kind) if partner_name else None
         principal = Principal(
             id=services.new_id(kind.prefix),
             tenant=TENANT,
@@ -82,6 +88,7 @@ def add_principal(
             name=name,
             state=PrincipalState.ACTIVE,
             display_name=display_name,
+            partner=partner.id if partner else "",
         )
         books.directory.add(principal, now)
         event = write_event(
@@ -89,7 +96,7 @@ def add_principal(
             EventType.PRINCIPAL_CREATED,
             actor=actor,
             at=now,
-            data={"principal": principal.id, "kind": kind.value},
+            data={"principal": principal.id, "kind": kind.value, "partner": principal.partner},
             personal={"name": name, "display_name": display_name},
         )
         books.outbox.add(event)
@@ -252,6 +259,18 @@ def _refuse_taken_name(books: Books, name: str) -> None:
             f"there is a {other.kind.value} named {name}",
             hint="names are unique over persons, devices and services: choose another, or remove that one",
         )
+
+
+def _find_partner(books: Books, name: str, kind: PrincipalKind) -> PartnerRecord:
+    """Return the partner whose authorities vouch for a principal of this kind."""
+    partner = require_partner(books, name)
+    if partner.kind is not kind:
+        raise RequestRefused(
+            "principal-kind",
+            f"the certificates of {name} are those of a {partner.kind.value}, not of a {kind.value}",
+            hint=f"doorward {partner.kind.value} add NAME",
+        )
+    return partner
 
 
 def require_principal(books: Books, name: str, kind: PrincipalKind | None = None) -> Principal:

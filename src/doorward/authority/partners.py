@@ -23,10 +23,10 @@ from doorward.authority.partner_records import PartnerAuthorityRecord, PartnerRe
 from doorward.authority.partner_trust import build_partner_trust, read_inputs
 from doorward.authority.records import ChangeKind
 from doorward.authority.services import Services
-from doorward.authority.standing import require_tenant
+from doorward.authority.standing import require_partner, require_tenant
 from doorward.authority.stores import Books
 from doorward.core.entities import TENANT, PrincipalKind
-from doorward.core.errors import ConfigurationError, Fault, MalformedInput, NotFound, RequestRefused
+from doorward.core.errors import ConfigurationError, Fault, MalformedInput, RequestRefused
 from doorward.core.names import OWN_AUTHORITY, parse_principal_name
 from doorward.verification.identity import IdentityRule, SanSource
 from doorward.verification.import_lint import LintFinding, Severity, lint_authorities
@@ -190,19 +190,6 @@ def list_partners(services: Services) -> list[tuple[PartnerRecord, list[PartnerA
     """Return the partners that are trusted, by name, with their authorities."""
     with services.work.read() as books:
         return [(one, books.partners.authorities(one.id)) for one in books.partners.list()]
-
-
-def require_partner(books: Books, name: str) -> PartnerRecord:
-    """Return the partner of that name; raise `NotFound` (`partner-unknown`, `not-founded`)."""
-    require_tenant(books)
-    partner = books.partners.by_name(name)
-    if partner is None:
-        raise NotFound(
-            "partner-unknown",
-            f"no partner named {name[:64]} is trusted",
-            hint="`doorward ca list` names them, `doorward ca import` adds one",
-        )
-    return partner
 
 
 def _make_partner(

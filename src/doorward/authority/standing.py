@@ -5,6 +5,7 @@ Not here: making them (founding). Each function returns the thing or refuses wit
 
 from __future__ import annotations
 
+from doorward.authority.partner_records import PartnerRecord
 from doorward.authority.records import AuthorityKind, AuthorityRecord, TenantRecord
 from doorward.authority.services import Services
 from doorward.authority.stores import Books
@@ -20,6 +21,19 @@ def require_tenant(books: Books) -> TenantRecord:
             "not-founded", "there is no authority here yet", hint="run `doorward init`, or `doorward up`"
         )
     return tenant
+
+
+def require_partner(books: Books, name: str) -> PartnerRecord:
+    """Return the partner of that name; raise `NotFound` (`partner-unknown`, `not-founded`)."""
+    require_tenant(books)
+    partner = books.partners.by_name(name)
+    if partner is None:
+        raise NotFound(
+            "partner-unknown",
+            f"no partner named {name[:64]} is trusted",
+            hint="`doorward ca list` names them, `doorward ca import` adds one",
+        )
+    return partner
 
 
 def require_authority(books: Books, kind: AuthorityKind) -> AuthorityRecord:

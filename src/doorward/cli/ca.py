@@ -1,4 +1,4 @@
-"""`doorward ca`: the own authority."""
+"""`doorward ca`: our own authority, and partners' in the list."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ def _row(record: AuthorityRecord) -> dict[str, Any]:
     certificate = x509.load_der_x509_certificate(record.der)
     return {
         "kind": record.kind.value,
+        "partner": "",
         "subject": certificate.subject.rfc4514_string(),
         "not_after": record.not_after,
         "current": record.current,
@@ -29,20 +30,37 @@ def _row(record: AuthorityRecord) -> dict[str, Any]:
 
 
 @click.group(
-    cls=LazyGroup, lazy={"list": "ca:list_", "export": "ca:export", "remove-root-key": "ca:remove_root_key"}
+    cls=LazyGroup,
+    lazy={
+        "list": "ca:list_",
+        "export": "ca:export",
+        "remove-root-key": "ca:remove_root_key",
+        "import": "partner:import_",
+        "show": "partner:show",
+        "remove": "partner:remove",
+    },
 )
 def ca() -> None:
-    """Show the authority; export and remove its root key."""
+    """Show our own authority; export and remove its root key; trust partners' authorities."""
 
 
 @click.command("list", cls=Command)
 @click.pass_obj
 def list_(state: State) -> None:
-    """List the authority's certificates."""
+    """List the certificates of our own authority, and of partners'."""
     from doorward.authority.inventory import list_authorities  # noqa: PLC0415  loaded when called
+    from doorward.authority.partners import list_partners  # noqa: PLC0415  as above
+    from doorward.cli.partner import authority_row  # noqa: PLC0415  as above
 
-    rows = [_row(one) for one in list_authorities(state.installation().services)]
-    state.output.table(rows, ["kind", "subject", "not_after", "key"], empty="no authority yet: doorward init")
+    services = state.installation().services
+    rows = [_row(one) for one in list_authorities(services)]
+    rows += [
+        authority_row(one, partner.name)
+        for partner, authorities in list_partners(services)
+        for one in authorities
+    ]
+    columns = ["kind", "partner", "subject", "not_after", "key"]
+    state.output.table(rows, columns, empty="no authority yet: doorward init")
 
 
 @click.command("export", cls=Command)

@@ -66,6 +66,11 @@ def _apps(services: Services) -> Iterable[str]:
         return [one.name for one in current_document(books)[0].apps]
 
 
+def _partners(services: Services) -> Iterable[str]:
+    with services.work.read() as books:
+        return [one.name for one in books.partners.list()]
+
+
 def _invitations(services: Services) -> Iterable[str]:
     from doorward.enrolment.invitation import list_open  # noqa: PLC0415  as above
 
@@ -85,4 +90,5 @@ def _completer(names: Callable[[Services], Iterable[str]]) -> Completer:
 
 complete_group = _completer(_groups)
 complete_app = _completer(_apps)
+complete_partner = _completer(_partners)
 complete_invitation = _completer(_invitations)

@@ -63,7 +63,9 @@ def _add_command(kind: PrincipalKind) -> click.Command:
         state.output.result(
             {**_row(done.value), "seq": done.seq},
             f"added {word} [bold]{done.value.name}[/bold]" + (f" to {', '.join(groups)}" if groups else ""),
-            f"[dim]next:[/dim] doorward invite {done.value.name}",
+            "[dim]it connects with its partner's certificate[/dim]"
+            if done.value.partner
+            else f"[dim]next:[/dim] doorward invite {done.value.name}",
             notes=done.notes,
         )
 

@@ -73,7 +73,7 @@ def invite(
 
     Raises:
         NotFound: `principal-unknown`.
-        RequestRefused: `principal-suspended`, `lifetime-refused`.
+        RequestRefused: `principal-suspended`, `principal-of-a-partner`, `lifetime-refused`.
     """
     if not timedelta(0) < lifetime <= LONGEST_LIFETIME:
         raise RequestRefused(
@@ -87,6 +87,7 @@ def invite(
         # In the transaction: an invitation that is made while its principal is suspended would outlive that.
         principal = require_principal(books, principal_name)
         _require_active(principal)
+        _require_own(principal)
         notes = void_open(services, books, principal, VoidReason.SUPERSEDED, actor=actor, now=now)
         record = InvitationRecord(
             id=services.new_id("inv"),
@@ -112,6 +113,16 @@ def invite(
         )
         books.outbox.add(event)
     return Invitation(token=token, record=record, notes=notes)
+
+
+def _require_own(principal: Principal) -> None:
+    """Refuse a partner's: its own authority gives it certificates, and two would be two identities."""
+    if principal.partner:
+        raise RequestRefused(
+            "principal-of-a-partner",
+            f"{principal.name} has its certificates from its own authority",
+            hint="it needs no link: it connects with the certificate it has",
+        )
 
 
 def list_open(services: Services, principal_name: str | None = None) -> list[tuple[InvitationRecord, str]]:

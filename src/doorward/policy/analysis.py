@@ -90,7 +90,7 @@ def check_names(
                 rule="",
                 message=f"no partner named {name} is trusted",
                 hint=_nearest(name, (OWN_AUTHORITY, *partners))
-                or f"doorward ca import --name {name} CERTIFICATE...",
+                or f"doorward ca import {name} CERTIFICATE...",
             )
             for name in app.trust
             if name not in (OWN_AUTHORITY, *partners)

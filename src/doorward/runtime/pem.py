@@ -19,6 +19,23 @@ def as_pem(*certificates: bytes) -> str:
     )
 
 
+def read_certificates(data: bytes) -> list[bytes]:
+    """Return the DER of each certificate: of PEM text, or of one certificate in DER.
+
+    Raises:
+        MalformedInput: `certificate-malformed`.
+    """
+    try:
+        if b"-----BEGIN" in data:
+            found = x509.load_pem_x509_certificates(data)
+        else:
+            found = [x509.load_der_x509_certificate(data)]
+    except ValueError as error:
+        hint = "give certificates in PEM (-----BEGIN CERTIFICATE-----) or DER"
+        raise MalformedInput("certificate-malformed", "this holds no X.509 certificate", hint=hint) from error
+    return [one.public_bytes(Encoding.DER) for one in found]
+
+
 def read_bounded(path: Path, limit: int = LARGEST_FILE) -> bytes:
     """Read a file of at most `limit` bytes; raise `MalformedInput` for a larger one."""
     with path.open("rb") as file:

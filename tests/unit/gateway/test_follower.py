@@ -42,6 +42,8 @@ class Scene:
     published: list[int] = field(default_factory=list)
     orders: list[int] = field(default_factory=list)
     confirmed: list[int] = field(default_factory=list)
+    wanted: list[str] = field(default_factory=list)
+    reloaded: list[str] = field(default_factory=list)
 
     def enter(self, name: str, cookie: int, app: str = "payments") -> Held:
         held = self.world.issue(name)
@@ -77,6 +79,8 @@ def scene_of(world: World) -> Scene:
         ending,
         publish=scene.published.append,
         order_changed=lambda: scene.orders.append(1),
+        evidence_changed=scene.wanted.append,
+        reloaded=lambda: [scene.reloaded.pop()] if scene.reloaded else [],
         confirm=lambda: scene.confirmed.append(scene.follower.seq),
         max_staleness=timedelta(seconds=5),
         lifetime=timedelta(hours=12),

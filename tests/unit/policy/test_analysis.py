@@ -150,7 +150,7 @@ def test_a_partner_that_nobody_trusts() -> None:
         ("partner-unknown", "no partner named ward is trusted"),
     ]
     assert found[0].hint == "did you mean clinic?"
-    assert found[1].hint == "doorward ca import --name ward CERTIFICATE..."
+    assert found[1].hint == "doorward ca import ward CERTIFICATE..."
 
 
 def test_a_change_of_trust_is_told() -> None:

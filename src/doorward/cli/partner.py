@@ -1,0 +1,324 @@
+"""`doorward ca import|show|remove`: partners, whose own authorities vouch for their principals."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.markup import escape
+
+from doorward.cli.command import Command, State, actor
+from doorward.cli.completion import complete_group, complete_partner
+from doorward.cli.confirming import confirmed
+from doorward.core.entities import PrincipalKind
+from doorward.core.errors import MalformedInput, RequestRefused
+
+if TYPE_CHECKING:
+    from doorward.authority.partner_records import EvidenceRecord, PartnerAuthorityRecord, PartnerRecord
+    from doorward.authority.partners import Terms
+    from doorward.verification.import_lint import LintFinding
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_COLOURS = {"error": "red", "warning": "yellow", "note": "dim"}
+
+
+def _read_span(ctx: click.Context, param: click.Parameter, value: str) -> timedelta:
+    """Return a duration such as `90s`, `30m`, `12h` or `7d` in whole seconds."""
+    from doorward.runtime.settings import parse_duration  # noqa: PLC0415  loaded when called
+
+    try:
+        return timedelta(seconds=round(parse_duration(value).total_seconds()))
+    except ValueError as error:
+        raise click.BadParameter(str(error), ctx, param) from error
+
+
+@click.command("import", cls=Command)
+@click.argument("name")
+@click.argument("anchors", nargs=-1, required=True, type=_FILE, metavar="ANCHOR...")
+@click.option(
+    "--intermediate",
+    "-i",
+    "intermediates",
+    multiple=True,
+    type=_FILE,
+    help="Certificates that may sign below an anchor; repeatable.",
+)
+@click.option(
+    "--identity",
+    type=click.Choice(["email", "dns", "uri", "subject"]),
+    default="email",
+    show_default=True,
+    help="Which name of a certificate says who it is for.",
+)
+@click.option("--domain", default="", help="The domain that these names must lie in.")
+@click.option(
+    "--kind",
+    type=click.Choice([one.value for one in PrincipalKind]),
+    default="person",
+    show_default=True,
+    help="What the partner's principals are.",
+)
+@click.option(
+    "--group",
+    "-g",
+    "groups",
+    multiple=True,
+    shell_complete=complete_group,
+    help="A group that all of them are in; repeatable.",
+)
+@click.option(
+    "--everyone",
+    is_flag=True,
+    help="Let everybody in to the directory whom the partner certifies, instead of those who were added.",
+)
+@click.option("--permit", "permitted", multiple=True, help="Names must lie in this, as dns:clinic.example.")
+@click.option("--exclude", "excluded", multiple=True, help="Names must not lie in this.")
+@click.option(
+    "--revocation",
+    type=click.Choice(["require", "prefer", "off"]),
+    default="require",
+    show_default=True,
+    help="What it takes to be let in: evidence, no evidence against, or nothing.",
+)
+@click.option(
+    "--refresh",
+    callback=_read_span,
+    metavar="DURATION",
+    default="1h",
+    show_default=True,
+    help="How often to look for evidence.",
+)
+@click.option(
+    "--max-staleness",
+    callback=_read_span,
+    metavar="DURATION",
+    default="0s",
+    show_default=True,
+    help="How long after its end evidence may still be used.",
+)
+@click.option("--allow-private", is_flag=True, help="Fetch evidence from private addresses too.")
+@click.option("--replace", is_flag=True, help="Give a partner of that name these authorities and terms.")
+@click.option("--check", is_flag=True, help="Print the report and change nothing.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.pass_obj
+def import_(
+    state: State,
+    /,
+    name: str,
+    *,
+    anchors: tuple[Path, ...],
+    intermediates: tuple[Path, ...],
+    replace: bool,
+    check: bool,
+    yes: bool,
+    **terms: Any,
+) -> None:
+    """Trust a partner's certificates (PEM or DER) after a report on them; applications must name it in `trust`."""
+    from doorward.authority.partners import examine, import_partner  # noqa: PLC0415  loaded when called
+
+    services = state.installation().services
+    wanted = _read_terms(terms)
+    ders = {"anchors": _read(anchors), "intermediates": _read(intermediates)}
+    findings = examine(services, wanted, **ders)
+    if not state.output.as_json:
+        _print_findings(state, findings)
+    if check:
+        state.output.result({"findings": [_finding(one) for one in findings]}, notes=())
+        return
+    _ask(state, name, findings, yes=yes)
+    done = import_partner(services, name, wanted, replacing=replace, actor=actor(), **ders)
+    value, line = confirmed(services, done.seq, done.notes)
+    state.output.result(
+        {
+            **partner_row(done.value.partner),
+            "findings": [_finding(one) for one in findings],
+            "seq": done.seq,
+            **value,
+        },
+        f"trusting [bold]{name}[/bold]: {len(ders['anchors'])} anchors, {len(ders['intermediates'])} intermediates",
+        line,
+        f"[dim]next:[/dim] name it in the document: trust: [own, {name}]",
+        notes=done.notes,
+    )
+
+
+@click.command("show", cls=Command)
+@click.argument("name", shell_complete=complete_partner)
+@click.pass_obj
+def show(state: State, name: str) -> None:
+    """Show a partner: terms, authorities, and the evidence of revocation."""
+    from doorward.authority.standing import require_partner  # noqa: PLC0415  loaded when called
+
+    services = state.installation().services
+    with services.work.read() as books:
+        partner = require_partner(books, name)
+        authorities = books.partners.authorities(partner.id)
+        evidence = books.evidence.list(partner.id)
+    value = {
+        **partner_row(partner),
+        "authorities": [authority_row(one, partner.name) for one in authorities],
+        "evidence": [_evidence_row(one) for one in evidence],
+    }
+    state.output.result(value, *_describe(partner), *map(_describe_authority, value["authorities"]))
+    if not state.output.as_json:
+        for row in value["evidence"]:
+            state.output.out.print(_describe_evidence(row))
+
+
+@click.command("remove", cls=Command)
+@click.argument("name", shell_complete=complete_partner)
+@click.pass_obj
+def remove(state: State, name: str) -> None:
+    """Trust a partner no more; its principals lose everything at once."""
+    from doorward.authority.partners import remove_partner  # noqa: PLC0415  loaded when called
+
+    services = state.installation().services
+    done = remove_partner(services, name, actor=actor())
+    value, line = confirmed(services, done.seq, done.notes)
+    state.output.result(
+        {"name": name, "id": done.value.id, "seq": done.seq, **value},
+        f"removed partner [bold]{name}[/bold]",
+        line,
+        notes=done.notes,
+    )
+
+
+def partner_row(partner: PartnerRecord) -> dict[str, Any]:
+    """Return a partner as JSON shows it."""
+    return {
+        "name": partner.name,
+        "id": partner.id,
+        "kind": partner.kind.value,
+        "identity": partner.source.value,
+        "domain": partner.domain,
+        "groups": list(partner.groups),
+        "everyone": partner.everyone,
+        "permitted": list(partner.permitted),
+        "excluded": list(partner.excluded),
+        "revocation": partner.revocation.value,
+        "refresh_seconds": int(partner.refresh.total_seconds()),
+        "max_staleness_seconds": int(partner.max_staleness.total_seconds()),
+        "allow_private": partner.allow_private,
+    }
+
+
+def authority_row(authority: PartnerAuthorityRecord, partner: str) -> dict[str, Any]:
+    """Return one of a partner's authorities as JSON and tables show it."""
+    from cryptography import x509  # noqa: PLC0415  loaded when called
+
+    return {
+        "kind": "anchor" if authority.anchor else "intermediate",
+        "partner": partner,
+        "subject": x509.load_der_x509_certificate(authority.der).subject.rfc4514_string(),
+        "not_after": authority.not_after,
+        "current": True,
+        "key": "",
+        "sha256": authority.sha256,
+        "id": authority.id,
+    }
+
+
+def _read_terms(given: dict[str, Any]) -> Terms:
+    from doorward.authority.partners import Terms  # noqa: PLC0415  loaded when called
+    from doorward.verification.identity import SanSource  # noqa: PLC0415  as above
+    from doorward.verification.partner import RevocationMode  # noqa: PLC0415  as above
+
+    return Terms(
+        source=SanSource(given.pop("identity")),
+        kind=PrincipalKind(given.pop("kind")),
+        revocation=RevocationMode(given.pop("revocation")),
+        groups=tuple(sorted(set(given.pop("groups")))),
+        **given,
+    )
+
+
+def _read(files: tuple[Path, ...]) -> list[bytes]:
+    """Return the certificates of files, PEM with any number of them or DER with one."""
+    from doorward.runtime.pem import read_bounded, read_certificates  # noqa: PLC0415  loaded when called
+
+    found = []
+    for file in files:
+        try:
+            found += read_certificates(read_bounded(file))
+        except MalformedInput as error:
+            raise MalformedInput(error.code, f"{file}: {error.detail}", hint=error.hint) from error
+    return found
+
+
+def _finding(one: LintFinding) -> dict[str, Any]:
+    return {
+        "severity": one.code.severity.value,
+        "code": one.code.value,
+        "certificate": one.certificate,
+        "text": one.text,
+        "mend": one.code.mend,
+    }
+
+
+def _print_findings(state: State, findings: tuple[LintFinding, ...]) -> None:
+    if not findings:
+        state.output.err.print("[green]nothing to say against these certificates[/green]")
+    for one in findings:
+        severity = one.code.severity.value
+        colour = _COLOURS[severity]
+        state.output.err.print(
+            f"[{colour}]{severity:8}[/{colour}] {one.code.value}  [dim]{one.certificate[:16]}[/dim]  {escape(one.text)}"
+        )
+        state.output.err.print(f"         [dim]→ {escape(one.code.mend)}[/dim]")
+
+
+def _ask(state: State, name: str, findings: tuple[LintFinding, ...], *, yes: bool) -> None:
+    """Ask whether to go on; errors are refused by the use case itself."""
+    import sys  # noqa: PLC0415  only here
+
+    if yes or any(one.code.severity.value == "error" for one in findings):
+        return
+    if state.output.as_json or not sys.stdin.isatty():
+        raise RequestRefused(
+            "not-confirmed",
+            "nobody said yes to trusting these certificates",
+            hint="look at --check, then add --yes",
+        )
+    if not click.confirm(f"trust these certificates to name the principals of {name}?", err=True):
+        raise RequestRefused("not-confirmed", "nothing was changed", hint="`--check` prints the report alone")
+
+
+def _evidence_row(one: EvidenceRecord) -> dict[str, Any]:
+    return {
+        "kind": one.kind.value,
+        "source": one.source,
+        "about": one.about,
+        "this_update": one.this_update,
+        "next_update": one.next_update,
+        "fetched_at": one.fetched_at,
+        "failures": one.failures,
+        "problem": one.problem,
+        "try_at": one.try_at,
+    }
+
+
+def _describe(partner: PartnerRecord) -> list[str]:
+    who = "everybody whom it certifies" if partner.everyone else "those who were added"
+    domain = f" within {partner.domain}" if partner.domain else ""
+    lines = [
+        f"[bold]{partner.name}[/bold]  a partner, its {partner.kind.value}s are {who}",
+        f"id          {partner.id}",
+        f"identity    {partner.source.value}{domain}",
+        f"groups      {', '.join(partner.groups) or '-'}",
+        f"revocation  {partner.revocation.value}, looked for every {partner.refresh}, stale after {partner.max_staleness}",
+    ]
+    for word, subtrees in (("permitted", partner.permitted), ("excluded", partner.excluded)):
+        lines += [f"{word:11} {escape(one)}" for one in subtrees]
+    return lines
+
+
+def _describe_authority(row: dict[str, Any]) -> str:
+    return f"{row['kind']:12}{escape(row['subject'])}  until {row['not_after']:%Y-%m-%d}  [dim]{row['sha256'][:16]}[/dim]"
+
+
+def _describe_evidence(row: dict[str, Any]) -> str:
+    until = f"until {row['next_update']:%Y-%m-%d %H:%M}Z" if row["next_update"] else "none yet"
+    trouble = f"  [yellow]{escape(row['problem'])}[/yellow]" if row["problem"] else ""
+    return f"{row['kind']:12}{escape(row['source'])}  {until}{trouble}"
