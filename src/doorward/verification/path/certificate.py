@@ -124,7 +124,8 @@ class PathCertificate:
     where the public key is of a kind or curve that the library does not know; `policies` are dotted,
     None without the extension; `mappings` pair issuer's with subject's policy; `explicit_policy`,
     `inhibit_mapping` and `inhibit_any` count certificates to skip; `algorithms_agree` tells whether the
-    signed and the outer signature algorithm are the same bytes (4.1.1.2).
+    signed and the outer signature algorithm are the same bytes (4.1.1.2); `signature_whole` whether the
+    signature is whole octets.
     """
 
     certificate: x509.Certificate
@@ -139,6 +140,7 @@ class PathCertificate:
     key_algorithm: bytes
     serial: int
     algorithms_agree: bool
+    signature_whole: bool
     present: frozenset[str]
     critical: frozenset[str]
     is_ca: bool
@@ -238,6 +240,7 @@ def _read(certificate: x509.Certificate, der: bytes) -> PathCertificate:
         key_algorithm=bytes(outline.tbs.key.algorithm.data),
         serial=certificate.serial_number,
         algorithms_agree=(outer.tag_bytes, outer.data) == (inner.tag_bytes, inner.data),
+        signature_whole=not outline.signature.padding_bits(),
         present=frozenset(oid.dotted_string for oid in extensions),
         critical=frozenset(oid.dotted_string for oid, one in extensions.items() if one.critical),
         is_ca=basic is not None and basic.ca,

@@ -69,8 +69,12 @@ class TrustStore:
         return self._signed.get((child.sha256, issuer.sha256, strength))
 
     def check_signature(self, child: PathCertificate, issuer: PathCertificate, strength: Strength) -> bool:
-        """Return whether `issuer` signed `child`; remember it where both are of this store."""
-        holds = verifies(issuer.key, child.certificate, strength)
+        """Return whether `issuer` signed `child`; remember it where both are of this store.
+
+        No signature has part of an octet. The library does not look at the count of unused bits, so that
+        one certificate would have several spellings, each with a SHA-256 of its own.
+        """
+        holds = child.signature_whole and verifies(issuer.key, child.certificate, strength)
         if child.sha256 in self._members and len(self._signed) < _REMEMBERED:
             self._signed[child.sha256, issuer.sha256, strength] = holds
         return holds

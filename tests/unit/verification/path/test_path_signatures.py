@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, m
 from cryptography.x509 import ocsp
 
 from doorward.verification.path.signatures import Strength, is_strong_hash, is_strong_key, verifies
-from tests.support.path_ca import certify, children, judge, oid_der, rebuild, rsa_key, rules_of, tlv
+from tests.support.path_ca import Node, certify, children, judge, oid_der, rebuild, rsa_key, rules_of, tlv
 from tests.support.ports import NOON
 
 STRICT = Strength()
@@ -187,3 +187,21 @@ def test_the_tests_resign_what_they_edit():
     same = rebuild(root, EC_KEY, list)
     assert hashlib.sha256(children(same.der)[0]).digest() == hashlib.sha256(children(root.der)[0]).digest()
     assert verifies(EC_KEY.public_key(), same.certificate, STRICT)
+
+
+@pytest.mark.parametrize("unused", [1, 2, 3])
+def test_a_signature_of_parts_of_octets_is_invalid(unused):
+    """Root <- alice, the same but for the count of unused bits: one certificate, one spelling."""
+    root = certify("Root", key=EC_KEY)
+    leaf = certify("alice", root, ca=False)
+    while leaf.der[-1] % 8:  # the library wants the unused bits to be zero
+        leaf = certify("alice", root, ca=False)
+    signed, algorithm, signature = children(leaf.der)
+    content = signature[3:]
+
+    def spell(count):
+        der = tlv(0x30, signed, algorithm, tlv(0x03, bytes((count,)), content))
+        return Node(x509.load_der_x509_certificate(der), leaf.key)
+
+    assert rules_of(judge(spell(0), anchors=[root])) == []
+    assert rules_of(judge(spell(unused), anchors=[root])) == ["signature-invalid"]
