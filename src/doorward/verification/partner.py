@@ -17,6 +17,9 @@ Step 3 (inventory) belongs to our own certificates (verifier). The same name und
 principals, because the partner's name is part of the principal's. The first partner with a good path
 decides, whatever its evidence then says: no second one is asked for a milder answer.
 
+A partner's certificate is known by issuer and serial number, never by its SHA-256 alone: whoever holds an
+ECDSA certificate can write the signature in a second way that is as good (r, n - s), without the authority.
+
 Not here: fetching evidence (the caller brings shelves), reading the directory, the proof that the peer
 holds the private key (TLS gives it), policy.
 Standard: RFC 5280 sections 4.1.2.5, 4.2.1.6, 4.2.1.12, 6.1 and 6.3; RFC 6960.
@@ -159,7 +162,7 @@ def judge_partner_certificate(
 
     Args:
         presented: the leaf, DER, at most 16 KiB.
-        partners: in the order in which they are asked.
+        partners: in the order in which they are asked; no two of one name or one id.
         shelves: a partner's id -> the evidence of status that is at hand; none is an empty shelf.
         find_principal: see `FindPrincipal`; called at most once, after all else is good.
         now: aware, UTC.
@@ -167,10 +170,15 @@ def judge_partner_certificate(
     Returns:
         A judgement whose reasons stand in the order of the steps.
 
+    Raises:
+        ValueError: two partners of one name, whose holders would be one principal, or of one id.
+
     Not checked: possession of the private key, policy; whether another path would be good where an
     authority of the first good one is revoked.
     Standard: RFC 5280 sections 6.1 and 6.3.
     """
+    if min(len({one.name for one in partners}), len({one.id for one in partners})) < len(partners):
+        raise ValueError("two partners of one name or one id")
     # 1. well-formed
     if presented.der is None:
         return _refuse_unread(Reason.CERTIFICATE_MISSING, now)

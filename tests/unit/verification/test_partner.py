@@ -159,6 +159,12 @@ class TestPath:
         names = [judge_partner(leaf, *both, crls=lists).principal.name for leaf in (ALICE, twin)]
         assert names == ["clinic/alice@clinic.example", "ward/alice@clinic.example"]
 
+    @pytest.mark.parametrize(("name", "id_"), [("clinic", "ptn_other"), ("ward", "ptn_clinic")])
+    def test_two_partners_of_one_name_or_id_are_refused(self, name, id_):
+        """Their holders would be one principal, or their evidence one shelf."""
+        with pytest.raises(ValueError, match="one name or one id"):
+            judge_partner(ALICE, CLINIC, partner(name, certify("Root"), id=id_), find=nobody)
+
     def test_the_first_partner_with_a_good_path_decides(self):
         """A second one that asks for less gives no milder answer."""
         mild = partner("mild", ROOT, others=[ISSUING], revocation=RevocationMode.OFF)
