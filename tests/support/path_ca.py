@@ -113,6 +113,7 @@ def certify(
     raw: Sequence[tuple[ObjectIdentifier, bytes, bool]] = (),
     authority_key: bytes | None = None,
     signer: Any = None,
+    serial: int = 7,
     hash_algorithm: hashes.HashAlgorithm | None = None,
     pss: padding.PSS | None = None,
 ) -> Node:
@@ -150,7 +151,7 @@ def certify(
     ]
     gone = {kind.oid for kind in drop} | {one.oid for one, _ in replacing}
     builder = x509.CertificateBuilder().subject_name(subject)
-    builder = builder.issuer_name(above if issuer_name is None else issuer_name).serial_number(7)
+    builder = builder.issuer_name(above if issuer_name is None else issuer_name).serial_number(serial)
     builder = builder.not_valid_before(not_before).not_valid_after(not_after)
     builder = builder.public_key(own_key.public_key())
     for extension, critical in [*(one for one in found if one[0].oid not in gone), *replacing]:

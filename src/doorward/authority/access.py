@@ -174,8 +174,9 @@ class AccessDecider:
         """
         finding = self._find(request)
         newcomer = finding.certificate.newcomer
-        if newcomer is not None and register(self._services, newcomer, request.now):
-            finding = self._find(request)
+        if newcomer is not None:
+            register(self._services, newcomer, request.now)
+            finding = self._find(request)  # also where somebody else was quicker
         return self._conclude(finding, request, request.now)
 
     def is_current(self, decision: AccessDecision) -> bool:

@@ -5,6 +5,11 @@ Not here: the checker's own steps (`verification.partner`), policy and events (`
 A certificate of a partner is in our inventory from the first time that its path was good: then it can be
 listed, watched, and revoked here, and evidence may be fetched for it. So a judgement may come with a
 `Newcomer` to write down (`partner_registration`); it is judged anew after that.
+
+Issuer and serial number name a certificate, its digest does not: whoever holds one with an ECDSA signature
+can write that signature in another form, and have another file that is as good. The first that came is
+the certificate; another file of the same issuer and serial number is refused, or a certificate that was
+revoked here would come back in disguise.
 """
 
 from __future__ import annotations
@@ -106,7 +111,10 @@ def judge_for_partners(
         judgement = CertificateJudgement(verdict=found.verdict, principal=None, facts=found.facts)
         return PartnerFinding(judgement=judgement)
     partner = known[found.partner.id]
-    verdict = _hold_against(found.verdict, record)
+    authority_id = partner.authority_ids[found.path[1].sha256]
+    doubled = record is None and books.certificates.by_serial(authority_id, found.path[0].serial) is not None
+    fault = Reason.SERIAL_NOT_UNIQUE if doubled else _fault_of(record)
+    verdict = _hold_against(found.verdict, fault)
     principal = None
     if verdict.outcome is Outcome.GOOD and found.principal is not None:
         groups = tuple(sorted({*found.principal.groups, *partner.record.groups}))
@@ -116,17 +124,17 @@ def judge_for_partners(
         ends=_end_of(found),
         partner_id=partner.record.id,
         shelf=asked[partner.record.id],
-        newcomer=_newcomer(found, partner, record),
+        newcomer=None if doubled else _newcomer(found, partner, authority_id, record),
     )
 
 
-def _hold_against(verdict: Verdict, record: CertificateRecord | None) -> Verdict:
+def _fault_of(record: CertificateRecord | None) -> Reason | None:
     """What was revoked or held here, or is not written down, is refused, whatever its issuer says of it."""
-    if record is None:
-        fault = Reason.CERTIFICATE_UNKNOWN
-    elif record.state in _BLOCKED:
-        fault = _BLOCKED[record.state]
-    else:
+    return Reason.CERTIFICATE_UNKNOWN if record is None else _BLOCKED.get(record.state)
+
+
+def _hold_against(verdict: Verdict, fault: Reason | None) -> Verdict:
+    if fault is None:
         return verdict
     reasons = dict.fromkeys((*verdict.reasons, fault))
     return replace(verdict, outcome=Outcome.BAD, reasons=tuple(reasons))
@@ -141,7 +149,9 @@ def _end_of(found: PartnerJudgement) -> datetime:
     return min(ends)
 
 
-def _newcomer(found: PartnerJudgement, partner: Partner, record: CertificateRecord | None) -> Newcomer | None:
+def _newcomer(
+    found: PartnerJudgement, partner: Partner, authority_id: str, record: CertificateRecord | None
+) -> Newcomer | None:
     """What is to be written down; None where all is there."""
     reasons = found.verdict.reasons
     if Reason.PURPOSE_CLIENT not in reasons:
@@ -154,7 +164,7 @@ def _newcomer(found: PartnerJudgement, partner: Partner, record: CertificateReco
         return None
     return Newcomer(
         partner=partner.record,
-        authority_id=partner.authority_ids[found.path[1].sha256],
+        authority_id=authority_id,
         judgement=found,
         identity=identity,
         principal_id=principal_id,

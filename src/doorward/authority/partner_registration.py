@@ -23,28 +23,27 @@ PARTNER_PROFILE = "partner"
 """What the inventory calls the profile of certificates that are not of our own making."""
 
 
-def register(services: Services, newcomer: Newcomer, now: datetime) -> bool:
+def register(services: Services, newcomer: Newcomer, now: datetime) -> None:
     """Write down a certificate of a partner that came to the door, and its principal where all are let in.
 
-    Returns:
-        Whether anything was written; False where another gateway was quicker, or the directory knows that
-        this principal was removed. The certificate is to be judged anew in any case.
+    Nothing is written where another gateway was quicker, the terms moved since it was judged, the directory
+    knows that this principal was removed, or the certificate's issuer gave its serial number to another one
+    (also to the same one with its signature in another form). So it is to be judged anew in any case.
     """
     facts = newcomer.judgement.facts
     if facts is None:
-        return False
+        return
     with services.work.change() as books:
         if books.partners.get(newcomer.partner.id) != newcomer.partner:
-            return False  # its terms moved since it was judged
+            return
         principal = _add_principal(services, books, newcomer, now)
         principal_id = principal.id if principal else newcomer.principal_id
         known = books.certificates.by_sha256(facts.sha256)
         if known is not None:
-            if not principal_id or known.principal_id == principal_id:
-                return principal is not None
-            books.certificates.assign(known.id, principal_id)
-            books.changes.note(ChangeKind.CERTIFICATE, known.id, now)
-            return True
+            if principal_id and known.principal_id != principal_id:
+                books.certificates.assign(known.id, principal_id)
+                books.changes.note(ChangeKind.CERTIFICATE, known.id, now)
+            return
         record = CertificateRecord(
             id=services.new_id("crt"),
             tenant=TENANT,
@@ -60,11 +59,9 @@ def register(services: Services, newcomer: Newcomer, now: datetime) -> bool:
             principal_id=principal_id,
             subject_name=facts.subject,
         )
-        if not books.certificates.add_seen(record):
-            return False  # its issuer gave this serial to another certificate: that one stays
-        books.outbox.add(_seen_event(services, newcomer, record, facts.san, now))
-        books.changes.note(ChangeKind.CERTIFICATE, record.id, now)
-    return True
+        if books.certificates.add_seen(record):
+            books.outbox.add(_seen_event(services, newcomer, record, facts.san, now))
+            books.changes.note(ChangeKind.CERTIFICATE, record.id, now)
 
 
 def _add_principal(services: Services, books: Books, newcomer: Newcomer, now: datetime) -> Principal | None:

@@ -74,6 +74,7 @@ class Reason(Enum):
     ISSUER_UNKNOWN = "issuer-unknown"
     CERTIFICATE_KNOWN = "certificate-known"
     CERTIFICATE_UNKNOWN = "certificate-unknown"
+    SERIAL_NOT_UNIQUE = "serial-not-unique"
     CERTIFICATE_VALID = "certificate-valid"
     CERTIFICATE_INTENDED = "certificate-intended"
     CERTIFICATE_ON_HOLD = "certificate-on-hold"

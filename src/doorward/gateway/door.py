@@ -182,8 +182,7 @@ class Gateway:
             ending,
             publish=self.publishing.request,
             order_changed=self.publishing.order_changed,
-            evidence_changed=self._evidence.changed,
-            reloaded=self._evidence.take_loaded,
+            evidence=self._evidence,
             confirm=self._news.set,
             max_staleness=options.max_staleness,
             lifetime=options.lifetime,
@@ -327,13 +326,15 @@ class Gateway:
                 _log.exception("settling failed")
 
     def _settle(self, *, beat: bool = False) -> None:
-        """Confirm what is enforced: acted on by the follower, and published where a policy was in it."""
+        """Confirm what is enforced: acted on by the follower, published, and its evidence in place."""
         with self._confirming:
             self._ending.record()
             # In this order: a change is asked to be published before the follower has gone past it.
             reached = self.follower.seq
-            behind = self.publishing.pending()
-            reached = max(self._confirmed, reached if behind is None else min(reached, behind - 1))
+            behind = [
+                one - 1 for one in (self.publishing.pending(), self._evidence.pending()) if one is not None
+            ]
+            reached = max(self._confirmed, min([reached, *behind]))
             if reached > self._confirmed or beat:
                 self._confirmed = reached
                 try:

@@ -8,6 +8,8 @@ What cannot be read is tried again each second: until then the older evidence st
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import structlog
 
@@ -32,8 +34,9 @@ class EvidenceLoader:
         self._services = services
         self._shelves = shelves
         self._condition = threading.Condition()
-        self._wanted: set[str] = set()
-        self._loaded: set[str] = set()
+        self._wanted: dict[str, int] = {}  # partner to the first change that asks for it
+        self._busy: dict[str, int] = {}  # the same, while it is loaded
+        self._loaded: dict[str, int] = {}  # the same, until the follower is done with it
         self._trouble = ""
 
     def load_all(self) -> None:
@@ -43,22 +46,29 @@ class EvidenceLoader:
             Unavailable: the database cannot be read.
         """
         with self._services.work.read() as books:
-            partners = [one.id for one in books.partners.list()]
-        self._wanted = {one for one in partners if not self._load(one)}
+            partners, head = [one.id for one in books.partners.list()], books.changes.head()
+        self._wanted = {one: head for one in partners if self._load(one) is None}
 
-    def changed(self, partner_id: str) -> None:
-        """Ask for a partner's shelf to be filled anew; returns at once."""
+    def changed(self, partner_id: str, seq: int) -> None:
+        """Ask for a partner's shelf to be filled anew because of a change; returns at once."""
         with self._condition:
-            self._wanted.add(partner_id)
+            self._wanted.setdefault(partner_id, seq)
             self._condition.notify_all()
 
-    def take_loaded(self) -> frozenset[str]:
-        """Return the partners whose newer evidence is in place since the last call."""
-        if not self._loaded:  # asked twenty times a second
-            return frozenset()
+    @contextmanager
+    def taken(self) -> Iterator[frozenset[str]]:
+        """Give the partners whose newer evidence is in place; they count as pending until the block ends."""
         with self._condition:
-            taken, self._loaded = frozenset(self._loaded), set()
-            return taken
+            taken = dict(self._loaded)
+        yield frozenset(taken)
+        if taken:
+            with self._condition:
+                self._loaded = {one: seq for one, seq in self._loaded.items() if taken.get(one) != seq}
+
+    def pending(self) -> int | None:
+        """Return the first change whose evidence is not in place, or not acted on; None where all is."""
+        with self._condition:
+            return min((*self._wanted.values(), *self._busy.values(), *self._loaded.values()), default=None)
 
     def trouble(self) -> str:
         """Return why evidence is not in place, for `status`; empty where all is well."""
@@ -69,31 +79,36 @@ class EvidenceLoader:
         while not stop.is_set():
             with self._condition:
                 self._condition.wait_for(lambda: self._wanted or stop.is_set())
-                wanted, self._wanted = self._wanted, set()
-            failed = {one for one in sorted(wanted) if not self._load(one)}
-            if failed and not stop.wait(RETRY_SECONDS):
-                with self._condition:
-                    self._wanted |= failed
-            elif not failed:
+                self._busy, self._wanted = self._wanted, {}
+            failed = {}
+            for partner, seq in self._busy.items():
+                newer = self._load(partner)
+                if newer is None:
+                    failed[partner] = seq
+                elif newer:
+                    with self._condition:
+                        self._loaded.setdefault(partner, seq)
+            if not failed:
                 self._trouble = ""
+            with self._condition:
+                self._wanted = {**self._wanted, **failed}
+                self._busy = {}
+            if failed:
+                stop.wait(RETRY_SECONDS)
 
     def wake(self) -> None:
         """Let `run` look at its `stop`."""
         with self._condition:
             self._condition.notify_all()
 
-    def _load(self, partner_id: str) -> bool:
+    def _load(self, partner_id: str) -> bool | None:
+        """Return whether anything is another now; None where it cannot be read."""
         try:
-            newer = self._shelves.load(partner_id)
+            return self._shelves.load(partner_id)
         except DoorwardError as error:
             self._trouble = f"evidence of revocation cannot be read: {error.detail}"
             _log.error("evidence cannot be read", partner=partner_id, code=error.code)
-            return False
         except Exception:  # noqa: BLE001  this thread must not end: evidence would grow old unseen
             self._trouble = "evidence of revocation cannot be read, see the log"
             _log.exception("evidence cannot be read", partner=partner_id)
-            return False
-        if newer:
-            with self._condition:
-                self._loaded.add(partner_id)
-        return True
+        return None

@@ -17,7 +17,7 @@ authorizer refuses new connections.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -33,6 +33,7 @@ from doorward.gateway.authorities import Authorities
 from doorward.gateway.authorizer import whole_minute
 from doorward.gateway.connections import Connections, LiveConnection
 from doorward.gateway.ending import Ending, EndReason
+from doorward.gateway.evidence_loader import EvidenceLoader
 from doorward.policy.decision import ConnectionAuthority, lost_authority
 
 POLL_SECONDS = 0.05
@@ -68,8 +69,7 @@ class Follower:
         ending: ends connections.
         publish: takes a policy number in hand: called with the change number that asks for it.
         order_changed: called when an order for a server certificate moved.
-        evidence_changed: called with a partner's id where there is newer evidence about it.
-        reloaded: the ids of partners whose newer evidence is in place since it was last asked.
+        evidence: puts newer evidence about partners in place.
         confirm: called after each batch, to tell the control plane how far we are.
         max_staleness: how long the sequence may go unread.
         lifetime: of connections, for judging them again.
@@ -85,8 +85,7 @@ class Follower:
         *,
         publish: Callable[[int], None],
         order_changed: Callable[[], None],
-        evidence_changed: Callable[[str], None],
-        reloaded: Callable[[], Collection[str]],
+        evidence: EvidenceLoader,
         confirm: Callable[[], None],
         max_staleness: timedelta,
         lifetime: timedelta,
@@ -98,8 +97,7 @@ class Follower:
         self._ending = ending
         self._publish = publish
         self._order_changed = order_changed
-        self._evidence_changed = evidence_changed
-        self._reloaded = reloaded
+        self._evidence = evidence
         self._confirm = confirm
         self._max_staleness = max_staleness.total_seconds()
         self._lifetime = lifetime
@@ -140,11 +138,10 @@ class Follower:
             self._act(changes)
             self._seq = changes[-1].seq
         self._read_at = began
-        reloaded = self._reloaded()
-        if reloaded:
-            self._reassess([one for partner in reloaded for one in self._of_partner(partner)])
+        with self._evidence.taken() as partners:
+            self._reassess([one for partner in partners for one in self._of_partner(partner)])
         self._end_some_gained(began)
-        if changes:
+        if changes or partners:
             self._confirm()
         return len(changes) == BATCH
 
@@ -161,9 +158,9 @@ class Follower:
             self._publish(seq)
         if any(change.kind is ChangeKind.ORDER for change in changes):
             self._order_changed()
-        news = (ChangeKind.EVIDENCE, ChangeKind.PARTNER)
-        for partner in {change.subject for change in changes if change.kind in news}:
-            self._evidence_changed(partner)
+        for change in changes:
+            if change.kind in (ChangeKind.EVIDENCE, ChangeKind.PARTNER):
+                self._evidence.changed(change.subject, change.seq)
 
     def _concerned(self, changes: Sequence[ChangeRecord]) -> list[LiveConnection]:
         found: dict[int, LiveConnection] = {}

@@ -13,12 +13,14 @@ from doorward.audit.events import EventType
 from doorward.authority import directory, gateways, policies, revocation
 from doorward.authority.access import AccessDecider
 from doorward.authority.records import ChangeKind, ChangeRecord
+from doorward.authority.shelves import Shelves
 from doorward.core.certificate import RevocationReason
 from doorward.core.errors import Unavailable
 from doorward.core.ports import KeyKind
 from doorward.gateway import follower as module
 from doorward.gateway.connections import Connections
 from doorward.gateway.ending import Ending
+from doorward.gateway.evidence_loader import EvidenceLoader
 from doorward.gateway.follower import PACE_PER_TICK, POLL_SECONDS, Follower
 from doorward.pki.csr import build_csr
 from tests.support.cutting import FakeCutter
@@ -39,11 +41,11 @@ class Scene:
     connections: Connections
     cutter: FakeCutter
     follower: Follower
+    shelves: Shelves
+    evidence: EvidenceLoader
     published: list[int] = field(default_factory=list)
     orders: list[int] = field(default_factory=list)
     confirmed: list[int] = field(default_factory=list)
-    wanted: list[str] = field(default_factory=list)
-    reloaded: list[str] = field(default_factory=list)
 
     def enter(self, name: str, cookie: int, app: str = "payments") -> Held:
         held = self.world.issue(name)
@@ -71,16 +73,17 @@ def scene_of(world: World) -> Scene:
     connections = Connections(sequence=world.head())
     cutter = FakeCutter()
     ending = Ending(world.services, GATEWAY, connections, cutter)  # type: ignore[arg-type]
-    scene = Scene(world, connections, cutter, None)  # type: ignore[arg-type]
+    shelves = Shelves(world.services.work)
+    evidence = EvidenceLoader(world.services, shelves)
+    scene = Scene(world, connections, cutter, None, shelves, evidence)  # type: ignore[arg-type]
     scene.follower = Follower(
         world.services,
-        AccessDecider(world.services),
+        AccessDecider(world.services, shelves),
         connections,
         ending,
         publish=scene.published.append,
         order_changed=lambda: scene.orders.append(1),
-        evidence_changed=scene.wanted.append,
-        reloaded=lambda: [scene.reloaded.pop()] if scene.reloaded else [],
+        evidence=scene.evidence,
         confirm=lambda: scene.confirmed.append(scene.follower.seq),
         max_staleness=timedelta(seconds=5),
         lifetime=timedelta(hours=12),
@@ -407,9 +410,9 @@ def test_a_policy_change_concerns_everybody(scene: Scene) -> None:
 
 @pytest.mark.parametrize("kind", list(ChangeKind))
 def test_kinds_of_change_concern_whom_they_name_or_everybody(kind: ChangeKind) -> None:
-    """Only changes of certificates, principals and orders are narrow; all others concern everybody."""
+    """Policy, applications and our own authority concern everybody; all others only whom they name."""
     change = ChangeRecord(seq=1, tenant="ten_default", kind=kind, subject="x", at=NOON)
-    narrow = kind in {ChangeKind.CERTIFICATE, ChangeKind.PRINCIPAL, ChangeKind.ORDER}
+    narrow = kind not in {ChangeKind.AUTHORITY, ChangeKind.APPLICATION, ChangeKind.POLICY}
     assert module.concerned_by([change]) == (frozenset({"x"}) if narrow else None)
 
 

@@ -1,0 +1,139 @@
+"""A partner at a real door: an authority of its own, leaves for its people, evidence put where it is looked for.
+
+with open_doorway() as door:
+    clinic = Clinic(door)                      # imported, evidence required, at hand
+    clinic.trust()                             # the application hears it
+    bob = clinic.identity("bob@clinic.example")
+    clinic.revoke("bob@clinic.example")
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from doorward.authority.partner_records import EvidenceKind, EvidenceRecord
+from doorward.authority.partners import Terms, import_partner
+from doorward.authority.records import ChangeKind
+from doorward.core.entities import TENANT
+from doorward.verification.revocation.crl import parse_crl
+from tests.support.doorway import ACTOR, DOMAIN, Doorway, Identity
+from tests.support.path_ca import Node, certify, tlv
+from tests.support.status_ca import crl_of
+
+DAY = timedelta(days=1)
+
+
+class Clinic:
+    """One partner, `clinic` by default: a root, an issuing authority, a CRL of each."""
+
+    def __init__(self, door: Doorway, name: str = "clinic", **terms: Any) -> None:
+        self.door, self.name = door, name
+        self.now = datetime.now(UTC).replace(microsecond=0)
+        dates = {"not_before": self.now - DAY, "not_after": self.now + 90 * DAY}
+        self.dates = dates
+        self.root = certify(f"{name} Root", **dates)
+        self.issuing = certify(f"{name} Issuing", self.root, **dates)
+        self.leaves: dict[str, Node] = {}
+        self._number = 0
+        given = {"everyone": True, "groups": ("clinicians",), **terms}
+        done = import_partner(
+            door.services,
+            name,
+            Terms(**given),
+            anchors=[self.root.der],
+            intermediates=[self.issuing.der],
+            actor=ACTOR,
+        )
+        self.id = done.value.partner.id
+        self.door.settle(done.seq)
+
+    def trust(self, rules: str = "- {allow: {groups: [clinicians, staff]}}") -> int:
+        """Let the application hear our own authority and this partner."""
+        return self.door.apply_document(
+            f"trust_domain: {DOMAIN}\napps:\n  app:\n    hosts: [{self.door.host('app')}]\n"
+            f"    upstream: http://127.0.0.1:{self.door.upstream.port}\n    trust: [own, {self.name}]\n"
+            "    rules:\n" + "".join(f"      {line}\n" for line in rules.strip().splitlines())
+        )
+
+    def leaf(self, email: str, **words: Any) -> Node:
+        """Certify somebody; what is given replaces what is right."""
+        serial = 1000 + len(self.leaves)
+        given = {"names": [x509.RFC822Name(email)], "serial": serial, **self.dates, **words}
+        node = certify(email, given.pop("issuer", self.issuing), ca=given.pop("ca", False), **given)
+        self.leaves[email] = node
+        return node
+
+    def identity(self, email: str, **words: Any) -> Identity:
+        """Certify somebody, and return the files that a client uses."""
+        return self.write(email, self.leaf(email, **words))
+
+    def write(self, name: str, node: Node, *chain: Node) -> Identity:
+        """Write a certificate, what is sent with it, and its key."""
+        folder = self.door.folder / "partner"
+        folder.mkdir(exist_ok=True)
+        stem = f"{len(list(folder.iterdir()))}-{name.replace('/', '_')}"
+        files = Identity(chain=folder / f"{stem}.pem", key=folder / f"{stem}.key")
+        pem = [one.certificate.public_bytes(Encoding.PEM) for one in (node, *(chain or (self.issuing,)))]
+        files.chain.write_bytes(b"".join(pem))
+        files.key.write_bytes(node.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        return files
+
+    def publish(self, *revoked: str, lifetime: timedelta = DAY) -> int:
+        """Put newer CRLs of both authorities where evidence is looked for; return the change number."""
+        self._number += 1
+        serials = [self.leaves[one].certificate.serial_number for one in revoked]
+        seq = 0
+        for issuer, listed in ((self.root, []), (self.issuing, serials)):
+            der = crl_of(
+                issuer,
+                *listed,
+                number=self._number,
+                this_update=self.now - DAY,
+                next_update=datetime.now(UTC).replace(microsecond=0) + lifetime,
+            )
+            seq = self.store(
+                der, f"http://crl.{self.name}.example/{issuer.certificate.subject.rfc4514_string()}"
+            )
+        self.door.settle(seq)
+        return seq
+
+    def store(self, der: bytes, source: str) -> int:
+        """Store one CRL as whoever fetches them does."""
+        crl = parse_crl(der)
+        now = datetime.now(UTC)
+        with self.door.services.work.change() as books:
+            books.evidence.store(
+                EvidenceRecord(
+                    partner_id=self.id,
+                    tenant=TENANT,
+                    kind=EvidenceKind.CRL,
+                    source=source,
+                    about="",
+                    try_at=now + DAY,
+                    der=der,
+                    sha256=hashlib.sha256(der).hexdigest(),
+                    this_update=crl.this_update,
+                    next_update=crl.next_update,
+                    fetched_at=now,
+                )
+            )
+            return books.changes.note(ChangeKind.EVIDENCE, self.id, now)
+
+
+def resigned(node: Node) -> Node:
+    """The same certificate with its ECDSA signature in its other form (r, n - s), which anybody can make."""
+    curve = ec.SECP256R1()
+    r, s = decode_dss_signature(node.certificate.signature)
+    order = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+    assert isinstance(node.key.curve, type(curve))
+    signature = encode_dss_signature(r, order - s)
+    algorithm = bytes.fromhex("300a06082a8648ce3d040302")  # ecdsa-with-SHA256
+    der = tlv(0x30, node.certificate.tbs_certificate_bytes, algorithm, tlv(0x03, b"\0" + signature))
+    return Node(x509.load_der_x509_certificate(der), node.key)
