@@ -10,6 +10,10 @@ venv=$2
 }
 if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
   "$(dirname "$0")/debian.sh" ensurepip-of-python:python3-venv
+  "$python" -c 'import ensurepip, venv' 2>/dev/null || {
+    echo "error: $python cannot make virtual environments: its venv module is missing" >&2
+    exit 2
+  }
 fi
 [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
 echo "installing Doorward and its dependencies into $venv" >&2
