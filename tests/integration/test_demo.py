@@ -21,6 +21,7 @@ from doorward.core.errors import NotFound
 from doorward.demo import story
 from doorward.demo.tampering import alter_one_byte
 from tests.support.doorway import free_port, short_folder
+from tests.support.house import command_lines
 
 pytestmark = pytest.mark.xdist_group("demo")
 
@@ -50,7 +51,8 @@ def test_it_needs_neither_openssl_nor_curl_nor_a_minute(tmp_path: Path) -> None:
     for name in ("sh", "env", "uname"):
         (tmp_path / name).symlink_to(shutil.which(name) or name)
     path = f"{Path(sys.executable).parent}:{tmp_path}"
-    assert [one for one in ("openssl", "curl") if shutil.which(one, path=path)] == []
+    assert shutil.which("openssl", path=path) is None
+    assert shutil.which("curl", path=path) is None
     environment = {name: value for name, value in os.environ.items() if name in {"HOME", "LANG", "TMPDIR"}}
     done = subprocess.run(
         ["/bin/sh", "-c", "doorward demo --once"],
@@ -115,8 +117,8 @@ def test_without_once_it_stays_up_and_offers_commands() -> None:
         text = "".join(lines)
         assert "curl -s --cacert" in text
         assert "doorward person suspend" in text
-        left = subprocess.run(["pgrep", "-f", str(folder)], capture_output=True, check=False)
-        assert left.stdout == b""
+        left = [words for _, words in command_lines() if any(str(folder) in one for one in words)]
+        assert left == []
         assert (folder / "kept" / "data" / "db" / "doorward.db").exists()
 
 

@@ -88,8 +88,8 @@ def machine(tmp_path: Path) -> Machine:
 
 def test_root_installs_what_is_missing_and_nothing_else(machine: Machine) -> None:
     """Only packages whose program is not there are installed; meanwhile no service starts, afterwards they may."""
-    machine.program("openssl")
-    done = machine.run("debian.sh", "openssl:openssl", "curl:curl", "pk12util:libnss3-tools")
+    machine.program("judge")
+    done = machine.run("debian.sh", "judge:judges", "curl:curl", "pk12util:libnss3-tools")
     assert done.returncode == 0, done.stderr
     assert machine.called() == [f"{INSTALL} curl libnss3-tools|noninteractive|no, 101"]
     assert done.stderr == "installing Debian packages: curl libnss3-tools\n"
@@ -98,8 +98,8 @@ def test_root_installs_what_is_missing_and_nothing_else(machine: Machine) -> Non
 
 def test_nothing_is_done_where_all_is_there(machine: Machine) -> None:
     """Nothing is called, nothing is said."""
-    machine.program("openssl")
-    done = machine.run("debian.sh", "openssl:openssl")
+    machine.program("judge")
+    done = machine.run("debian.sh", "judge:judges")
     assert (done.returncode, done.stdout, done.stderr, machine.called()) == (0, "", "", [])
 
 

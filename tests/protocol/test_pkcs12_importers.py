@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -79,7 +78,7 @@ def test_each_form_is_what_its_importers_know(
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("form", Pkcs12Form)
-@pytest.mark.needs("pk12util")
+@pytest.mark.needs("pk12util", "certutil")
 def test_nss_imports_key_and_chain(tmp_path: Path, form: Pkcs12Form, kind: KeyKind) -> None:
     """pk12util puts alice's key and certificate into a database as Firefox and Chromium have it."""
     path, _ = write(tmp_path, form, kind)
@@ -95,9 +94,7 @@ def test_nss_imports_key_and_chain(tmp_path: Path, form: Pkcs12Form, kind: KeyKi
 
 
 @pytest.mark.parametrize("form", Pkcs12Form)
-@pytest.mark.skipif(
-    shutil.which("keytool") is None, reason="keytool is not installed: a further judge where Java is"
-)
+@pytest.mark.needs("keytool", must=False)
 def test_java_reads_the_key_entry(tmp_path: Path, form: Pkcs12Form) -> None:
     """Keytool finds one private key entry with a chain of two."""
     path, _ = write(tmp_path, form)

@@ -91,7 +91,7 @@ class House(Doorway):
         """Return every process whose command line names this house's data: process id and words."""
         return {
             pid: words
-            for pid, words in _command_lines()
+            for pid, words in command_lines()
             if pid != os.getpid() and any(str(self.data) in one for one in words)
         }
 
@@ -192,7 +192,8 @@ def open_house(
             installation.close()
 
 
-def _command_lines() -> Iterator[tuple[int, Sequence[str]]]:
+def command_lines() -> Iterator[tuple[int, Sequence[str]]]:
+    """Yield every process of the machine: its id and its words."""
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
