@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,91 @@ def test_garbage_in_each_published_file(door: Doorway, garbage: bytes) -> None:
         door.gateway.publishing.order_changed()
         assert eventually(lambda: {n: p.read_bytes() for n, p in published(door).items()} == before, 10)
         assert session.request("GET", "/reports/1").status == 200
+
+
+def refusals(door: Doorway) -> int:
+    """How often the running Envoy refused what a file said."""
+    running = door.gateway.supervisor.running
+    assert running is not None
+    return sum(running.admin.statistics("update_rejected|update_failure").values())
+
+
+UNKNOWN_FIELD = b'{"version_info": "x", "resources": [{"no_such_field": 1}]}'
+
+
+@pytest.mark.parametrize("garbage", [b"garbage", UNKNOWN_FIELD], ids=["text", "unknown field"])
+def test_garbage_in_one_published_file(door: Doorway, garbage: bytes) -> None:
+    """File by file: Envoy refuses it and keeps what it has, and the next look puts this one back."""
+    before = {name: path.read_bytes() for name, path in published(door).items()}
+    with door.session(door.identities["alice"]) as session:
+        for path in published(door).values():
+            known = refusals(door)
+            draft = path.with_suffix(".garbage")
+            draft.write_bytes(garbage)
+            draft.replace(path)
+            assert eventually(lambda known=known: refusals(door) > known), path
+            assert session.request("GET", "/reports/1").status == 200, path
+            assert door.get(door.identities["alice"], "/reports/1").status == 200, path
+            assert door.get(door.identities["alice"], "/other").status == 403, path
+            door.gateway.publishing.order_changed()
+            assert eventually(
+                lambda: {n: p.read_bytes() for n, p in published(door).items()} == before, 10
+            ), path
+        known = refusals(door)
+        door.apply(RULES.replace("/reports/**", '/reports/**", "/more'))
+        assert door.get(door.identities["alice"], "/more").status == 200
+        assert session.request("GET", "/reports/1").status == 200
+    door.apply(RULES)  # this one takes something away, and ends who had it
+    assert door.get(door.identities["alice"], "/more").status == 403
+    assert refusals(door) == known
+
+
+def test_a_published_file_that_cannot_be_put_back(door: Doorway) -> None:
+    """Each that cannot be written is said by status while everybody goes on, until it can be written again."""
+    before = {name: path.read_bytes() for name, path in published(door).items()}
+    with door.session(door.identities["alice"]) as session:
+        for path in published(door).values():
+            path.unlink()
+            path.mkdir()  # nothing can be renamed to it, also by root
+        door.gateway.publishing.order_changed()
+        assert eventually(lambda: command(door, "status").exit_code == 3, 10)
+        assert "could not be written" in command(door, "status").stdout
+        assert session.request("GET", "/reports/1").status == 200
+        assert door.get(door.identities["alice"], "/reports/1").status == 200
+        for path in published(door).values():
+            path.rmdir()
+        assert eventually(lambda: door.gateway.trouble() == [], 10)
+        assert {name: path.read_bytes() for name, path in published(door).items()} == before
+        assert session.request("GET", "/reports/1").status == 200
+
+
+def test_garbage_in_each_file_of_a_running_gateway() -> None:
+    """Nobody feels it, file by file; an Envoy that dies after that is replaced, and all is in order again."""
+    with open_doorway() as door:
+        door.apply(RULES)
+        alice = door.person("alice", "staff")
+        supervisor, folder = door.gateway.supervisor, door.installation.settings.data / "gateway"
+        others = {"assertion.pem", "access.next", "access.log"}  # below, and in test_log_watch.py
+        own = [one for one in sorted(folder.rglob("*")) if one.is_file() and one.name not in others]
+        own = [one for one in own if "xds" not in one.parts]
+        expected = {"bootstrap.json", "run.json", "epoch", "published", "connections.journal", "key.pem"}
+        assert {path.name for path in own} >= expected
+        with door.session(alice) as session:
+            for path in own:
+                path.write_bytes(b"garbage")
+                assert session.request("GET", "/reports/1").status == 200, path
+                assert door.get(alice, "/reports/1").status == 200, path
+            door.apply(RULES.replace("/reports/**", '/reports/**", "/more'))
+            assert session.request("GET", "/reports/1").status == 200
+        running = supervisor.running
+        assert running is not None
+        os.kill(running.pid, signal.SIGKILL)
+        assert eventually(lambda: supervisor.running is not None and supervisor.epoch > running.epoch, 20)
+        assert eventually(lambda: _let_in(door, alice), 10)
+        assert door.get(alice, "/more").status == 200
+        assert eventually(lambda: door.gateway.trouble() == [], 10)
+        assert (folder / "published").read_text() == "2\n"
+        assert (folder / "envoy" / "epoch").read_text() == f"{supervisor.epoch}\n"
 
 
 def test_deleted_published_files(door: Doorway) -> None:
@@ -154,7 +240,7 @@ def _spoil(house: House, content: bytes) -> set[str]:
     return spoilt
 
 
-def _let_in(house: House, identity: Identity) -> bool:
+def _let_in(house: Doorway, identity: Identity) -> bool:
     try:
         return house.get(identity, "/reports/1").status == 200
     except OSError:
