@@ -14,6 +14,8 @@ from doorward.authority.policies import apply_document
 from doorward.gateway.cutter import Mechanism
 from doorward.gateway.sockdiag import dump_listeners
 from tests.support.doorway import ACTOR, is_root, open_doorway
+from tests.support.standstill import unexcused
+from tests.support.watching import Sighting
 from tests.support.withdrawal import HEADING, KINDS, LIMIT_SECONDS, Figures, Scene, bystanders, measure
 
 TRIES = 3
@@ -80,3 +82,23 @@ def test_policies_that_follow_closely_disturb_nobody() -> None:
                 time.sleep(0.02 * (edit % 5))
             door.settle(seq)
         assert figures.faults == []
+
+
+@pytest.mark.parametrize(
+    ("seconds", "spans", "faults"),
+    [
+        (3.2, [(8.0, 10.5)], 0),
+        (3.2, [(0.0, 0.9), (12.5, 14.0)], 0),
+        (0.4, [(8.0, 10.5)], 1),
+        (3.2, [], 1),
+        (3.2, [(10.5, 11.4)], 1),
+        (3.2, [(5.0, 9.9), (13.3, 19.0)], 1),
+    ],
+    ids=["stood still", "at its end", "refused at once", "no reason", "not long enough", "at another time"],
+)
+def test_only_a_standstill_excuses_a_refusal(
+    seconds: float, spans: list[tuple[float, float]], faults: int
+) -> None:
+    """A bystander's refusal counts, unless the door waited as long as it may while the machine stood still."""
+    refused = Sighting(10.0, 10.0 + seconds, 0, "/")
+    assert unexcused([refused], spans) == [refused] * faults

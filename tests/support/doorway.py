@@ -75,6 +75,7 @@ class Doorway:
     port: int
     root: Path
     identities: dict[str, Identity] = field(default_factory=dict)
+    settled: list[tuple[float, float]] = field(default_factory=list)
 
     @property
     def services(self) -> Services:
@@ -100,8 +101,10 @@ class Doorway:
         return applied.seq
 
     def settle(self, seq: int) -> None:
-        """Wait until the gateway enforces a change."""
+        """Wait until the gateway enforces a change; `settled` notes from when to when."""
+        began = time.time()
         states, _ = await_gateways(self.services, seq)
+        self.settled.append((began, time.time()))
         assert all(one.confirmed for one in states), [one.gateway.status for one in states]
 
     def person(

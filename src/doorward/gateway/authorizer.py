@@ -31,7 +31,7 @@ import structlog
 from doorward.audit.events import Event
 from doorward.authority.access import AccessDecider, AccessDecision, AccessRequest
 from doorward.core.entities import Outcome, Reason
-from doorward.core.errors import DoorwardError, MalformedInput, RequestRefused
+from doorward.core.errors import DoorwardError, MalformedInput, RequestRefused, Unavailable
 from doorward.core.ports import Clock
 from doorward.enforcement.envoy.names import JUDGED, Asked, Fact
 from doorward.enforcement.transition import class_token
@@ -165,7 +165,7 @@ class Authorizer:
         patience = self._clock.monotonic() + GATE_SECONDS
         for _ in range(ATTEMPTS):
             if not self._around.fresh():
-                return self._refuse(pending, Reason.KNOWLEDGE_STALE.value)
+                raise Unavailable(Reason.KNOWLEDGE_STALE.value, "the change sequence was not read lately")
             decision = self._decider.decide(request)
             if decision.verdict.outcome is not Outcome.GOOD:
                 self._around.record(decision.event)
@@ -185,7 +185,10 @@ class Authorizer:
                 return Answer(facts=facts, reasons=())
             if not self._connections.is_pending(pending.cookie):
                 return self._refuse(pending, "connection-gone")
-        return self._refuse(pending, Reason.KNOWLEDGE_STALE.value)
+        raise Unavailable(
+            Reason.KNOWLEDGE_STALE.value,
+            "Envoy did not come to enforce the newest policy while there was time",
+        )
 
     def _is_enforced(self, pending: PendingConnection, decision: AccessDecision, patience: float) -> bool:
         """Step 5: wait until Envoy enforces what the decision rests on."""

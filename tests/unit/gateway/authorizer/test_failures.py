@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from structlog.testing import capture_logs
 
 from doorward.audit.events import EventType
 from doorward.authority import directory, policies, revocation
@@ -39,8 +40,10 @@ from tests.unit.gateway.live import pending
 def test_stale_knowledge_refuses(place: Place) -> None:
     """A gateway that could not confirm the change sequence lately lets nobody in, and asks nobody."""
     place.is_fresh = False
-    refused(place, place.check(place.world.issue("alice")), "knowledge-stale")
+    with capture_logs() as logs:
+        refused(place, place.check(place.world.issue("alice")), "knowledge-stale")
     assert place.decider.judgements == []
+    assert "not read" in logs[0]["detail"]
 
 
 def test_a_decider_that_raises_refuses(place: Place) -> None:
@@ -109,7 +112,9 @@ def test_who_is_forgotten_while_judged_is_refused(place: Place) -> None:
 def test_a_judgement_by_a_policy_not_yet_enforced_is_refused(place: Place) -> None:
     """Where Envoy does not come to enforce the policy judged by, the connection is refused after one wait."""
     place.gate = PolicyGate()
-    refused(place, place.check(place.world.issue("alice")), "knowledge-stale")
+    with capture_logs() as logs:
+        refused(place, place.check(place.world.issue("alice")), "knowledge-stale")
+    assert "did not come to enforce" in logs[0]["detail"]
     assert len(place.decider.judgements) == 1
     assert place.recorded == []
 
