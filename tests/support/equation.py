@@ -1,0 +1,249 @@
+"""The door held to the judge: generated policies, kept connections and requests, against a running Envoy.
+
+A connection that an edit ended is opened anew; one that lives on must answer by the *new* policy,
+whatever ids it was given under an older one (DESIGN 2.1, points 4 and 5). Every other edit takes
+nothing from anybody: after it, no connection may be opened anew.
+"""
+
+from __future__ import annotations
+
+import http.client
+import random
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from doorward.authority.policies import current_document
+from doorward.core.entities import TENANT, Outcome, Principal, PrincipalKind
+from doorward.policy.decision import Request, admits, authority_of, decide
+from doorward.policy.model import AppPolicy
+from tests.support.doorway import DOMAIN, Doorway, Identity, Session
+
+REQUESTS_PER_EDIT = 40
+ANSWERS = ("200", "400", "403", "refused connection")
+PEOPLE: dict[str, tuple[PrincipalKind, tuple[str, ...]]] = {
+    "ann": (PrincipalKind.PERSON, ("red",)),
+    "ben": (PrincipalKind.PERSON, ("red", "blue")),
+    "cat": (PrincipalKind.PERSON, ()),
+    "dev-1": (PrincipalKind.DEVICE, ("blue",)),
+    "svc-1": (PrincipalKind.SERVICE, ("green",)),
+    "eve": (PrincipalKind.PERSON, ("green", "blue")),
+}
+SELECTORS = (
+    "{groups: [red]}",
+    "{groups: [blue]}",
+    "{groups: [green, red]}",
+    "{kind: person}",
+    "{kind: [device, service]}",
+    "{persons: [ann]}",
+    "{persons: [cat, eve]}",
+    "{devices: [dev-1]}",
+    "{kind: person, groups: [blue]}",
+    "{services: [svc-1]}",
+)
+PATTERNS = (
+    "/**",
+    "/a/**",
+    "/a/*/b",
+    "/a",
+    "/a/b",
+    "/*",
+    "/admin/**",
+    "/A/**",
+    "/a/*/**",
+    "/a.b/**",
+    "/x%20y",
+)
+METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE")
+PATHS = (
+    "/",
+    "/a",
+    "/a/",
+    "/a/b",
+    "/a/x/b",
+    "/a/x/y/b",
+    "/a//b",
+    "//a",
+    "/a/./b",
+    "/a/../admin/x",
+    "/b/../a",
+    "/admin",
+    "/admin/",
+    "/admin/x",
+    "/ADMIN/x",
+    "/%61dmin/x",
+    "/a%2fb",
+    "/a%2Fb",
+    "/a\\b",
+    "/a%5cb",
+    "/a/%2e%2e/admin",
+    "/a/..%2fadmin",
+    "/..",
+    "/../a",
+    "/a/b/..",
+    "/a?x=/admin",
+    "/a/b?q=1&p=%2f",
+    "/a%00b",
+    "/a%zz",
+    "/a;x=1/b",
+    "/a.b/c",
+    "/aXb/c",
+    "/x%20y",
+    "/x%20y/z",
+    "/%7Ea",
+    "/~a",
+    "/a/%2E/b",
+    "/a/b%2e%2e",
+    "/A/b",
+    "/*",
+    "/**",
+    "/a/*/b",
+    "/a/b/c/d/e/f",
+    "/a///b///",
+    "/.",
+    "/a/...",
+    "/%41/b",
+    "/a%3Fb",
+    "/a%23b",
+    "/caf%C3%A9",
+    "/a+b",
+    "/a,b",
+)
+
+
+@dataclass(slots=True)
+class Caller:
+    """One principal with a kept connection."""
+
+    principal: Principal
+    identity: Identity
+    session: Session | None = None
+    opened_under: int = 0
+    reopened: int = 0
+
+
+def _document(dice: random.Random, port: int) -> str:
+    """A policy; a line more for a rule takes nothing from anybody, see `_gentle`."""
+    rules = []
+    for number in range(dice.randint(1, 8)):
+        effect = "deny" if number and dice.random() < 0.4 else "allow"
+        to = []
+        if dice.random() < 0.5:
+            to.append(f"methods: [{', '.join(dice.sample(METHODS, dice.randint(1, 3)))}]")
+        if dice.random() < 0.8:
+            to.append(
+                "paths: [" + ", ".join(f'"{one}"' for one in dice.sample(PATTERNS, dice.randint(1, 3))) + "]"
+            )
+        tail = f", to: {{{', '.join(to)}}}" if to else ""
+        rules.append(f"      - {{name: rule {number}, {effect}: {dice.choice(SELECTORS)}{tail}}}")
+    return (
+        f"trust_domain: {DOMAIN}\napps:\n  app:\n    hosts: [app.{DOMAIN}]\n"
+        f"    upstream: http://127.0.0.1:{port}\n    rules:\n" + "\n".join(rules) + "\n"
+    )
+
+
+def _gentle(document: str, number: int) -> str:
+    """The same policy and a rule for a group that nobody is in: other ids, and nobody loses anything."""
+    return f"{document}      - {{name: nobody {number}, allow: {{groups: [nobody-{number}]}}}}\n"
+
+
+def _ask(door: Doorway, caller: Caller, method: str, path: str, revision: int) -> tuple[str, str]:
+    """Return what happened (`refused connection`, or a status) and the path that the application saw."""
+    for attempt in ("kept", "new"):
+        try:
+            if caller.session is None:
+                caller.session = Session(door.connect(caller.identity), door.host("app"), door.port)
+                caller.opened_under = revision
+            reply = caller.session.request(method, path)
+        except (OSError, http.client.HTTPException):
+            if caller.session is not None:
+                caller.session.close()
+                caller.reopened += caller.opened_under < revision
+            caller.session = None
+            if attempt == "new":
+                return "refused connection", ""
+            continue
+        seen = reply.json()["path"] if reply.status == 200 and method != "HEAD" else ""
+        if reply.headers.get("connection") == "close":
+            caller.session.close()
+            caller.session = None
+        return str(reply.status), seen
+    raise AssertionError("unreachable")
+
+
+@contextmanager
+def closing_all(callers: list[Caller]) -> Iterator[None]:
+    """Close every kept connection at the end, whatever happened."""
+    try:
+        yield
+    finally:
+        for caller in callers:
+            if caller.session is not None:
+                caller.session.close()
+
+
+def _expect(app: AppPolicy, application_id: str, caller: Caller, method: str, path: str) -> tuple[str, str]:
+    admission = admits(authority_of(app, TENANT, application_id, caller.principal))
+    if admission.outcome is not Outcome.GOOD:
+        return "refused connection", ""
+    decision = decide(app, TENANT, application_id, caller.principal, Request(method=method, raw_path=path))
+    if decision.path_refused is not None:
+        return "400", ""
+    if decision.outcome is Outcome.GOOD:
+        return "200", decision.path if method != "HEAD" else ""
+    return "403", ""
+
+
+def hold_to_the_judge(door: Doorway, *, policies: int, seed: int) -> Counter[str]:
+    """Compare status and path at the application, for each of many triples, with what the judge says.
+
+    Args:
+        door: a fresh one.
+        policies: how many are generated; each is put into force twice, with `REQUESTS_PER_EDIT` after each.
+        seed: of the dice.
+
+    Returns:
+        How often there was each of `ANSWERS`, and how many came over a connection older than the policy.
+
+    Raises:
+        AssertionError: at the first difference.
+    """
+    dice = random.Random(seed)
+    counted: Counter[str] = Counter()
+    door.apply("- {allow: {kind: person}}")
+    callers = [_caller(door, name, kind, groups) for name, (kind, groups) in PEOPLE.items()]
+    with closing_all(callers):
+        for number in range(policies):
+            document = _document(dice, door.upstream.port)
+            _edit_and_compare(door, dice, callers, document, counted)
+            before = sum(caller.reopened for caller in callers)
+            _edit_and_compare(door, dice, callers, _gentle(document, number), counted)
+            ended = sum(caller.reopened for caller in callers) - before
+            assert not ended, f"an edit that takes nothing ended {ended} connections"
+    return counted
+
+
+def _caller(door: Doorway, name: str, kind: PrincipalKind, groups: tuple[str, ...]) -> Caller:
+    identity = door.person(name, *groups, kind=kind)
+    with door.services.work.read() as books:
+        principal = books.directory.by_name(name)
+    assert principal is not None
+    return Caller(principal=principal, identity=identity)
+
+
+def _edit_and_compare(
+    door: Doorway, dice: random.Random, callers: list[Caller], document: str, counted: Counter[str]
+) -> None:
+    """Put a policy into force, and hold the door's answers to the judge's."""
+    door.apply_document(document)
+    with door.services.work.read() as books:
+        current, revision = current_document(books)
+        application_id = books.applications.list()[0].id
+    for _ in range(REQUESTS_PER_EDIT):
+        caller, method, path = dice.choice(callers), dice.choice(METHODS), dice.choice(PATHS)
+        expected = _expect(current.apps[0], application_id, caller, method, path)
+        seen = _ask(door, caller, method, path, revision)
+        assert seen == expected, f"the judge differs: {(revision, caller.principal.name, method, path)}"
+        counted[seen[0]] += 1
+        counted["by an older connection"] += caller.session is not None and caller.opened_under < revision
