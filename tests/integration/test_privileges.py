@@ -168,14 +168,11 @@ def test_root_is_no_ordinary_user() -> None:
     assert caught.value.code == "user-is-root"
 
 
-def test_programs_and_modules_that_are_missing(folder: Path) -> None:
-    """What could not be had after the drop is said before it."""
+def test_a_program_that_is_missing(folder: Path) -> None:
+    """A program that could not be had after the drop is said before it."""
     with pytest.raises(ConfigurationError) as caught:
         privileges.open_program(folder / "absent")
     assert caught.value.code == "program-unusable"
-    with pytest.raises(ConfigurationError) as caught:
-        privileges.preload(["json", "doorward.absent"])
-    assert caught.value.code == "module-missing"
 
 
 @as_root

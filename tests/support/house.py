@@ -46,6 +46,7 @@ class House(Doorway):
 
     data: Path
     prefix: tuple[str, ...] = ()
+    interpreter: str = sys.executable
     environment: dict[str, str] = field(default_factory=dict)
     parent: subprocess.Popen[bytes] | None = None
     log: Path = Path()
@@ -55,7 +56,7 @@ class House(Doorway):
         environment = {name: value for name, value in os.environ.items() if not name.startswith("DOORWARD_")}
         with self.log.open("ab") as log:
             self.parent = subprocess.Popen(
-                [*self.prefix, sys.executable, "-m", "doorward.cli", "up", "--data", str(self.data)],
+                [*self.prefix, self.interpreter, "-m", "doorward.cli", "up", "--data", str(self.data)],
                 env={**environment, "PYTHONPATH": str(ROOT / "src"), **self.environment},
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,
@@ -143,6 +144,7 @@ def open_house(
     without_net_admin: bool = False,
     settings: dict[str, Any] | None = None,
     environment: dict[str, str] | None = None,
+    interpreter: str = sys.executable,
     started: bool = True,
 ) -> Iterator[House]:
     """Found an installation, run `doorward up` on it, and end all of it at the end.
@@ -151,6 +153,7 @@ def open_house(
         without_net_admin: start it so that no process of it can have CAP_NET_ADMIN.
         settings: settings that differ from the tests' own; they are written to the installation's file.
         environment: more variables for the processes.
+        interpreter: the Python that runs it, with the packages that belong to it.
         started: whether it runs already.
     """
     with short_folder() as folder, running_upstream() as upstream:
@@ -180,6 +183,7 @@ def open_house(
             root=root,
             data=folder / "data",
             prefix=WITHOUT_NET_ADMIN if without_net_admin and os.geteuid() == 0 else (),
+            interpreter=interpreter,
             environment={"DOORWARD_GATEWAY_WORKERS": "1", **(environment or {})},
             log=folder / "up.log",
         )

@@ -13,20 +13,19 @@ neither trace it nor read its memory, where the keys are. (Envoy itself stays du
 sockets can be copied where CAP_NET_ADMIN is missing.)
 
 What lies where the ordinary user cannot go, such as an interpreter below /root, must be loaded or
-opened before: see `preload` and `open_program`.
+opened before: see `preloading` and `open_program`.
 """
 
 from __future__ import annotations
 
 import ctypes
-import importlib
 import os
 import pwd
 import resource
 import stat
 import struct
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import IntEnum
@@ -186,21 +185,6 @@ def raise_file_limit() -> int:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return hard
-
-
-def preload(modules: Sequence[str]) -> None:
-    """Import modules that are needed later and may lie where the ordinary user cannot go.
-
-    Raises:
-        ConfigurationError: one is not installed (`module-missing`).
-    """
-    for name in modules:
-        try:
-            importlib.import_module(name)
-        except ImportError as error:
-            raise _fault(
-                "module-missing", f"{name} cannot be imported: {error}", "reinstall doorward"
-            ) from None
 
 
 def open_program(path: Path) -> int:

@@ -3,50 +3,20 @@
 from __future__ import annotations
 
 import os
-import pkgutil
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-import doorward
-from doorward.runtime.privileges import Account, Capability, drop, preload, shed
-
-_LATER = (
-    "concurrent.futures.thread",
-    "encodings.ascii",
-    "encodings.idna",
-    "encodings.latin_1",
-    "encodings.unicode_escape",
-    "grpc._cython.cygrpc",
-    "http.client",
-    "rich._emoji_codes",
-    "sqlalchemy.dialects.sqlite.pysqlite",
-    "sqlalchemy.pool.impl",
-    "stringprep",
-    "uvicorn.loops.asyncio",
-    "uvicorn.loops.auto",
-    "uvicorn.protocols.http.h11_impl",
-)
-"""Modules that libraries import when they are first used; the ordinary user may not reach them then."""
+from doorward.runtime.preloading import preload_all
+from doorward.runtime.privileges import Account, Capability, drop, shed
 
 READY_VARIABLE = "DOORWARD_READY_FD"
-_NOT_OURS = ("doorward.cli", "doorward.demo", "doorward.storage.migrations")
 
 
 def is_root() -> bool:
     """Return whether this process runs as root."""
     return os.geteuid() == 0
-
-
-def preload_all() -> None:
-    """Import all that a role may need later, before it becomes a user who cannot read it."""
-    names = [
-        found.name
-        for found in pkgutil.walk_packages(doorward.__path__, "doorward.", onerror=lambda _name: None)
-        if not found.name.startswith(_NOT_OURS)
-    ]
-    preload([*names, *_LATER])
 
 
 def become_ordinary(

@@ -142,6 +142,7 @@ def _config(app: ASGIApp) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http=GuardedProtocol,
+        loop="asyncio",
         ws="none",
         lifespan="off",
         log_config=None,

@@ -392,7 +392,7 @@ OPERATOR = """
 import os, sys
 from doorward.cli import cert, command, confirming
 from doorward.cli.__main__ import main
-from doorward.runtime.roles import preload_all
+from doorward.runtime.preloading import preload_all
 preload_all()  # what an ordinary user may not read of this interpreter
 os.setgroups([])
 os.setgid(65534)

@@ -1,0 +1,85 @@
+"""Imports what a role may need later, while it still may read it: before root is given up.
+
+Not here: giving up root (privileges), and programs, which are opened before as well (`open_program`).
+
+The interpreter, its packages and this source may lie where the ordinary user cannot go, such as below
+/root. So nothing is read from there once root is gone:
+1. every module of ours is imported, but for commands, the demonstration and migrations, which need root
+   or another process; data files (the page, its style) are read with their modules;
+2. modules that libraries import when they are first used are named here. `LATER` is complete as far as
+   `tests/integration/test_up_closed_packages.py` drives the roles: it fails on every file that is
+   opened below the packages after root is gone.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Iterable
+
+import doorward
+from doorward.core.errors import ConfigurationError, Fault
+
+_NOT_NEEDED = ("doorward.cli", "doorward.demo", "doorward.storage.migrations")
+
+LATER = (
+    "anyio._backends._asyncio",
+    "anyio._core._tasks",
+    "concurrent.futures.thread",
+    "cryptography.hazmat.backends.openssl.backend",
+    "encodings.ascii",
+    "encodings.idna",
+    "encodings.latin_1",
+    "encodings.punycode",
+    "encodings.unicode_escape",
+    "grpc._cython.cygrpc",
+    "grpc._interceptor",
+    "grpc._server",
+    "grpc._utilities",
+    "http.client",
+    "rich._emoji_codes",
+    "sqlalchemy.dialects.sqlite.pysqlite",
+    "sqlalchemy.pool.impl",
+    "stringprep",
+    "uvicorn.lifespan.off",
+    "uvicorn.loops.asyncio",
+    "uvicorn.protocols.http.h11_impl",
+)
+"""Modules that libraries import when they are first used."""
+
+
+def preload_all() -> None:
+    """Import all that a role may need later.
+
+    Raises:
+        ConfigurationError: a module cannot be imported (`module-missing`).
+    """
+    # 1. ours
+    preload(
+        found.name
+        for found in pkgutil.walk_packages(doorward.__path__, "doorward.", onerror=lambda _name: None)
+        if not found.name.startswith(_NOT_NEEDED)
+    )
+    # 2. the libraries'
+    preload(LATER)
+
+
+def preload(modules: Iterable[str]) -> None:
+    """Import modules by their names.
+
+    Raises:
+        ConfigurationError: one cannot be imported (`module-missing`).
+    """
+    for name in modules:
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            raise ConfigurationError(
+                [
+                    Fault(
+                        code="module-missing",
+                        message=f"{name} cannot be imported: {error}",
+                        hint="reinstall doorward",
+                    )
+                ]
+            ) from None
