@@ -317,9 +317,11 @@ def test_the_number_of_a_crl_grows(work: UnitOfWork) -> None:
     """The newest CRL replaces the last; the same or a smaller number is an integrity error."""
     with work.change() as books:
         assert books.status.crl(ISSUER) is None
+        assert books.status.crl_number(ISSUER) is None
         for number in (1, 5):
             books.status.store_crl(crl(number))
             assert books.status.crl(ISSUER) == crl(number)
+            assert books.status.crl_number(ISSUER) == number
         for number in (5, 4):
             with pytest.raises(IntegrityError) as caught:
                 books.status.store_crl(crl(number, der=b"other"))

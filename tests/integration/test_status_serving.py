@@ -270,6 +270,25 @@ def test_a_slow_reader_that_reads_gets_everything(monkeypatch: pytest.MonkeyPatc
     assert len(answer) > 64 * 1024 * 1024
 
 
+def test_a_reader_that_takes_a_little_now_and_then_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One answer has a time in all, however often its reader takes something."""
+    pause = threading.Event()
+
+    def drip(peer: socket.socket) -> bytes:
+        taken = b""
+        try:
+            while len(taken) < 32 * 1024 * 1024 and (piece := peer.recv(1 << 20)):
+                taken += piece
+                pause.wait(0.02)
+        except OSError:
+            pass
+        return taken
+
+    answer = closes_within("ANSWER_SECONDS", monkeypatch, b"GET /flood HTTP/1.1\r\nHost: x\r\n\r\n", drip)
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert len(answer) < 32 * 1024 * 1024
+
+
 def test_a_head_without_end_is_refused() -> None:
     """More than 16 KiB of header fields ends the connection at once, and nothing else."""
     with running() as server, connect(server) as peer:

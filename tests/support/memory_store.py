@@ -319,6 +319,10 @@ class MemoryStatus(Store):
     def crl(self, authority_id: str) -> CrlRecord | None:
         return self.state.crls.get(authority_id)
 
+    def crl_number(self, authority_id: str) -> int | None:
+        crl = self.crl(authority_id)
+        return None if crl is None else crl.number
+
     def store_crl(self, crl: CrlRecord) -> None:
         kept = self.writable(crl.tenant).crls
         if crl.authority_id in kept and kept[crl.authority_id].number >= crl.number:

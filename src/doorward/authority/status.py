@@ -78,6 +78,12 @@ def current_crl(services: Services, authority_id: str = "") -> CrlRecord | None:
         return books.status.crl(issuer)
 
 
+def crl_number(services: Services, authority_id: str) -> int | None:
+    """Return the number of the newest revocation list of an authority without reading the list, or None."""
+    with services.work.read() as books:
+        return books.status.crl_number(authority_id)
+
+
 def authority_certificate(services: Services, authority_id: str) -> bytes:
     """Return an own authority certificate in DER; raise `NotFound` (`authority-unknown`)."""
     with services.work.read() as books:

@@ -322,6 +322,10 @@ class StatusStore(Protocol):
         """Return the newest CRL of that authority."""
         ...
 
+    def crl_number(self, authority_id: str) -> int | None:
+        """Return the number of that CRL, which may have megabytes, and nothing else of it."""
+        ...
+
     def store_crl(self, crl: CrlRecord) -> None:
         """Replace the CRL; raise `IntegrityError` unless its number grows."""
         ...

@@ -11,15 +11,22 @@ from starlette.middleware import Middleware
 from starlette.routing import Route
 
 from doorward.authority.services import Services
+from doorward.web.downloads import MAX_DOWNLOADS
 from doorward.web.edge import Edge, answer_http_error
 from doorward.web.enrolment import EnrolmentSurface
 from doorward.web.pool import UseCasePool
 from doorward.web.status import StatusSurface
 
 
-def build_status_app(services: Services, pool: UseCasePool) -> Starlette:
-    """Return the application of the status listener; it needs no signing keys but the OCSP responder's."""
-    return _build(StatusSurface(services, pool).routes())
+def build_status_app(services: Services, pool: UseCasePool, *, downloads: int = MAX_DOWNLOADS) -> Starlette:
+    """Return the application of the status listener; it needs no signing keys but the OCSP responder's.
+
+    Args:
+        services: the ports of this process.
+        pool: where use cases run.
+        downloads: how many large lists are sent at once.
+    """
+    return _build(StatusSurface(services, pool, downloads=downloads).routes())
 
 
 def build_enrolment_app(services: Services, pool: UseCasePool, *, origin: str) -> Starlette:

@@ -1,8 +1,8 @@
 """What one connection may do before a request reaches an application: limits in time and size.
 
 uvicorn's parser (httptools) takes header fields without end, and its server waits without end for
-the rest of a request and for a peer that does not read. Each is a way to hold memory and connections
-with next to no traffic ("slowloris"); here each has a limit.
+the rest of a request, for a peer that does not read and for one that reads a byte now and then. Each is
+a way to hold memory and connections with next to no traffic ("slowloris"); here each has a limit.
 
 Not here: limits on bodies (edge.read_body) and on the number of connections (serving).
 Standard: RFC 9112 section 9.5 (a server should close what is idle), RFC 6585 section 5 (431).
@@ -20,6 +20,10 @@ HEAD_SECONDS = 10.0
 STALL_SECONDS = 30.0
 """Precedent: nginx's send_timeout is 60 s."""
 
+ANSWER_SECONDS = 120.0
+"""From a whole head to the last byte of its answer. Precedent: Apache's Timeout and nginx's limits are
+between two bytes only; 7.5 MB of revocation list need 64 KB a second."""
+
 MAX_HEAD_BYTES = 16 * 1024
 """Precedent: nginx takes 4 lines of 8 KiB, Apache lines of 8 KiB."""
 
@@ -35,10 +39,11 @@ class _TooManyPipelined(Exception):
 
 
 class GuardedProtocol(HttpToolsProtocol):
-    """HTTP/1.1 with limits: time and size of a request head, requests in waiting, time of a stalled answer."""
+    """HTTP/1.1 with limits: time and size of a request head, requests in waiting, time of an answer."""
 
     _head_timer: asyncio.TimerHandle | None = None
     _stall_timer: asyncio.TimerHandle | None = None
+    _answer_timer: asyncio.TimerHandle | None = None
     _in_head = False
     _head_bytes = 0
 
@@ -82,7 +87,19 @@ class GuardedProtocol(HttpToolsProtocol):
         self._in_head, self._head_bytes = False, 0
         _cancel(self._head_timer)
         self._head_timer = None
+        waits = self.cycle is not None and not self.cycle.response_complete
         super().on_headers_complete()
+        if not waits:  # what comes behind a request must not prolong its answer
+            self._limit_answer()
+
+    def on_response_complete(self) -> None:
+        """Begin the time of the next answer, or of what is still to be sent of this one.
+
+        The timer goes on after the last byte was given to the transport: who reads slowly holds that
+        as well. A connection without a request ends by its idle timer long before.
+        """
+        self._limit_answer()
+        super().on_response_complete()
 
     def pause_writing(self) -> None:
         """Begin to wait for a peer that does not read."""
@@ -101,7 +118,13 @@ class GuardedProtocol(HttpToolsProtocol):
         self._head_timer = None
         _cancel(self._stall_timer)
         self._stall_timer = None
+        _cancel(self._answer_timer)
+        self._answer_timer = None
         super().connection_lost(exc)
+
+    def _limit_answer(self) -> None:
+        _cancel(self._answer_timer)
+        self._answer_timer = self.loop.call_later(ANSWER_SECONDS, self.transport.abort)
 
     def _await_head(self) -> None:
         if self._head_timer is None:

@@ -8,7 +8,8 @@
     GET  /healthz, /readyz       this process lives; it can do its work
 
 Public by nature and without secrets; nothing here can make anything be signed except an OCSP answer.
-Not here: signing and freshness (authority.status).
+Not here: signing and freshness (authority.status), what many readers of a large list share (shared_crl,
+downloads).
 Standard: RFC 5280 sections 4.2.1.13 and 4.2.2.1, RFC 6960 appendix A, RFC 5019 sections 5 and 6.
 """
 
@@ -16,9 +17,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import re
-from collections.abc import AsyncIterator, Iterator
 from datetime import datetime, timedelta
 from email.utils import format_datetime
 from urllib.parse import unquote
@@ -28,7 +27,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from doorward.authority.inventory import root_certificate
@@ -36,8 +35,10 @@ from doorward.authority.publication import AUTHORITY_PATH, CRL_PATH, OCSP_PATH
 from doorward.authority.services import Services
 from doorward.authority.status import answer_ocsp, authority_certificate, current_crl
 from doorward.core.errors import DoorwardError, MalformedInput, NotFound
+from doorward.web.downloads import MAX_DOWNLOADS, Downloads
 from doorward.web.edge import read_body
 from doorward.web.pool import UseCasePool
+from doorward.web.shared_crl import SharedCrls, render_tag
 from doorward.wire.jose import parse_jwk, render_jwks
 
 _log = structlog.get_logger("doorward.web.status")
@@ -52,7 +53,6 @@ OCSP_MAX_AGE = timedelta(minutes=5)
 STABLE_MAX_AGE = timedelta(hours=1)
 """For what does not change under its address (authority certificates) or rarely (keys, the root)."""
 
-_CHUNK = 64 * 1024
 _AUTHORITY_ID = re.compile(r"aut_[a-z0-9]{20}")
 _CRL_TYPE, _CERTIFICATE_TYPE = "application/pkix-crl", "application/pkix-cert"
 _OCSP_REQUEST_TYPE, _OCSP_RESPONSE_TYPE = "application/ocsp-request", "application/ocsp-response"
@@ -60,11 +60,19 @@ _PEM_TYPE = "application/x-pem-file"
 
 
 class StatusSurface:
-    """The routes of the status listener over one set of services."""
+    """The routes of the status listener over one set of services.
 
-    def __init__(self, services: Services, pool: UseCasePool) -> None:
+    Args:
+        services: the ports of this process.
+        pool: where use cases run.
+        downloads: how many large lists are sent at once.
+    """
+
+    def __init__(self, services: Services, pool: UseCasePool, *, downloads: int = MAX_DOWNLOADS) -> None:
         self._services = services
         self._pool = pool
+        self._crls = SharedCrls(services)
+        self._downloads = Downloads(downloads)
 
     def routes(self) -> list[Route]:
         """Return the routes; every GET answers HEAD too."""
@@ -82,15 +90,15 @@ class StatusSurface:
     async def crl(self, request: Request) -> Response:
         """Answer with the newest revocation list of an authority."""
         authority = _authority_id(request)
-        record = await self._pool.run(lambda: current_crl(self._services, authority))
-        if record is None:
+        shared = await self._pool.run(lambda: self._crls.find(authority))
+        if shared is None:
             raise NotFound("crl-unknown", "there is no revocation list of this authority")
-        age = min(CRL_MAX_AGE, record.next_update - self._services.clock.now())
-        headers = _caching(record.der, age, since=record.this_update, until=record.next_update)
+        crl = shared.record
+        age = min(CRL_MAX_AGE, crl.next_update - self._services.clock.now())
+        headers = _caching(shared.tag, age, since=crl.this_update, until=crl.next_update)
         if _is_known(request, headers):
             return Response(status_code=304, headers=headers)
-        headers["Content-Length"] = str(len(record.der))
-        return StreamingResponse(_chunks(record.der), media_type=_CRL_TYPE, headers=headers)
+        return self._downloads.answer(request, crl.der, _CRL_TYPE, headers)
 
     async def certificate(self, request: Request) -> Response:
         """Answer with an authority's certificate."""
@@ -197,19 +205,20 @@ def ocsp_caching(der: bytes, now: datetime) -> dict[str, str]:
     until = single.next_update_utc
     if until is None or until <= now:
         return {"Cache-Control": "no-store"}
-    return _caching(der, min(OCSP_MAX_AGE, until - now), since=single.this_update_utc, until=until)
+    tag = render_tag(der)
+    return _caching(tag, min(OCSP_MAX_AGE, until - now), since=single.this_update_utc, until=until)
 
 
 def _has_nonce(response: ocsp.OCSPResponse) -> bool:
     return any(isinstance(extension.value, x509.OCSPNonce) for extension in response.extensions)
 
 
-def _caching(body: bytes, age: timedelta, *, since: datetime, until: datetime) -> dict[str, str]:
+def _caching(tag: str, age: timedelta, *, since: datetime, until: datetime) -> dict[str, str]:
     """Return the caching header fields of something that is replaced at `until` or before."""
     seconds = max(0, int(age.total_seconds()))
     return {
         "Cache-Control": f"public, max-age={seconds}, no-transform, must-revalidate",
-        "ETag": _tag(body),
+        "ETag": tag,
         "Last-Modified": format_datetime(since, usegmt=True),
         "Expires": format_datetime(until, usegmt=True),
     }
@@ -217,14 +226,10 @@ def _caching(body: bytes, age: timedelta, *, since: datetime, until: datetime) -
 
 def _stable(request: Request, body: bytes, media_type: str, max_age: timedelta = STABLE_MAX_AGE) -> Response:
     age = int(max_age.total_seconds())
-    headers = {"Cache-Control": f"public, max-age={age}", "ETag": _tag(body)}
+    headers = {"Cache-Control": f"public, max-age={age}", "ETag": render_tag(body)}
     if _is_known(request, headers):
         return Response(status_code=304, headers=headers)
     return Response(body, media_type=media_type, headers=headers)
-
-
-def _tag(body: bytes) -> str:
-    return f'"{hashlib.sha256(body).hexdigest()[:32]}"'
 
 
 def _is_known(request: Request, headers: dict[str, str]) -> bool:
@@ -239,14 +244,3 @@ def _authority_id(request: Request) -> str:
     if not _AUTHORITY_ID.fullmatch(text):
         raise NotFound("authority-unknown", "there is no such authority")
     return text
-
-
-async def _chunks(body: bytes) -> AsyncIterator[bytes]:
-    """Yield a large body bit by bit: 49 MB of CRL must not be copied for every slow client."""
-    for part in _parts(memoryview(body)):
-        yield bytes(part)
-
-
-def _parts(view: memoryview) -> Iterator[memoryview]:
-    for start in range(0, len(view), _CHUNK):
-        yield view[start : start + _CHUNK]

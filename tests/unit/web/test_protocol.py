@@ -85,6 +85,24 @@ def test_a_head_within_the_limit_is_taken() -> None:
     assert (protocol.heads, wire.written) == (1, b"")
 
 
+def test_a_further_request_does_not_prolong_the_answer_before_it() -> None:
+    """The time of an answer runs from its own request, whatever comes behind that."""
+
+    async def run() -> None:
+        made = Counted(Config(Starlette(), log_config=None, lifespan="off"), ServerState(), {})
+        made.connection_made(Wire())
+        made.data_received(head(100))
+        timer = made._answer_timer
+        assert timer is not None
+        made.data_received(head(100))
+        assert made.heads == 2
+        assert made._answer_timer is timer
+        made.connection_lost(None)
+        assert timer.cancelled()
+
+    asyncio.run(run())
+
+
 def test_a_read_full_of_requests_is_dropped_at_the_first_too_many() -> None:
     """Of 14,000 requests in one read, few are made, and the rest of the read is not even parsed."""
     request = b"GET / HTTP/1.1\r\n\r\n"

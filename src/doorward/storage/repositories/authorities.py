@@ -26,6 +26,9 @@ _RETIRE = (
 _ADD = insert(authorities)
 
 _CRL = select(crls).where(crls.c.tenant == CURRENT_TENANT, crls.c.authority_id == bindparam("authority_id"))
+_CRL_NUMBER = select(crls.c.number).where(
+    crls.c.tenant == CURRENT_TENANT, crls.c.authority_id == bindparam("authority_id")
+)
 _ADD_CRL = insert_new(crls)
 _REPLACE_CRL = (
     update(crls)
@@ -114,6 +117,11 @@ class SqlStatus:
             next_update=row.next_update,
             through_seq=row.through_seq,
         )
+
+    def crl_number(self, authority_id: str) -> int | None:
+        """Return its number."""
+        row = self._transaction.row(_CRL_NUMBER, authority_id=authority_id)
+        return None if row is None else int(row.number)
 
     def store_crl(self, crl: CrlRecord) -> None:
         """Replace the CRL where its number grows: one statement compares and sets."""

@@ -1,0 +1,54 @@
+"""The newest revocation list of each authority, held once for all who ask.
+
+Not here: signing and storing lists (authority.revocation), sending them (downloads).
+
+The database is asked for the number of the newest list each time, and for its bytes only where another
+is held. Whoever still reads an older one keeps that alive until his answer ends (`protocol.ANSWER_SECONDS`);
+a new list comes every ten seconds at most, so a dozen may be alive at once, however many read.
+Standard: RFC 5280 section 5.2.3 (the number of a list grows), RFC 9110 section 8.8.3 (ETag).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from dataclasses import dataclass
+
+from doorward.authority.records import CrlRecord
+from doorward.authority.services import Services
+from doorward.authority.status import crl_number, current_crl
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SharedCrl:
+    """One list, and the entity tag that names this version of it."""
+
+    record: CrlRecord
+    tag: str
+
+
+class SharedCrls:
+    """The lists; every method may be called from any thread."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._lock = threading.Lock()
+        self._held: dict[str, SharedCrl] = {}
+
+    def find(self, authority_id: str) -> SharedCrl | None:
+        """Return the newest list of an authority, the same object as long as it is the newest; None without one."""
+        with self._lock:  # also around the look-up: of many who miss at once, one loads
+            held = self._held.get(authority_id)
+            number = crl_number(self._services, authority_id)
+            if held is not None and held.record.number == number:
+                return held
+            record = None if number is None else current_crl(self._services, authority_id)
+            if record is None:
+                return None
+            shared = self._held[authority_id] = SharedCrl(record=record, tag=render_tag(record.der))
+            return shared
+
+
+def render_tag(body: bytes) -> str:
+    """Return the strong entity tag of a body."""
+    return f'"{hashlib.sha256(body).hexdigest()[:32]}"'
