@@ -98,20 +98,35 @@ def judge_by_ocsp(
     Standard: RFC 6960 section 3.2.
     """
     try:
-        response = _parse(answer)
-        single = _find_single(response, certificate, issuer)
-        _check_signature(response, issuer, now, rules)
-        fresh_until = _check_times(single, now, rules)
-        _check_nonce(response, nonce)
+        return _judge(certificate, issuer, answer, now, rules, nonce=nonce)
     except Unfit as unfit:
-        return StatusFinding(
-            status=Status.UNDETERMINED, certificate=certificate.sha256, why=(f"OCSP answer: {unfit}",)
-        )
+        why = str(unfit)
+    except Exception:  # noqa: BLE001  what stands inside is parsed late, and raises anything at all
+        why = "it does not parse"
+    return StatusFinding(
+        status=Status.UNDETERMINED, certificate=certificate.sha256, why=(f"OCSP answer: {why}",)
+    )
+
+
+def _judge(
+    certificate: PathCertificate,
+    issuer: PathCertificate,
+    answer: bytes,
+    now: datetime,
+    rules: OcspRules,
+    *,
+    nonce: bytes | None,
+) -> StatusFinding:
+    """Return what a good answer says; raise anything where it is none."""
+    response = _parse(answer)
+    single = _find_single(response, certificate, issuer)
+    _check_signature(response, issuer, now, rules)
+    fresh_until = _check_times(single, now, rules)
+    _check_nonce(response, nonce)
     states = {ocsp.OCSPCertStatus.GOOD: Status.GOOD, ocsp.OCSPCertStatus.REVOKED: Status.REVOKED}
     status = states.get(single.certificate_status, Status.UNDETERMINED)
     if status is Status.UNDETERMINED:
-        why = ("OCSP answer: the responder does not know the certificate",)
-        return StatusFinding(status=status, certificate=certificate.sha256, why=why)
+        raise Unfit("the responder does not know the certificate")
     return StatusFinding(
         status=status,
         certificate=certificate.sha256,
@@ -125,11 +140,8 @@ def _parse(answer: bytes) -> ocsp.OCSPResponse:
     """Step 1."""
     if len(answer) > ANSWER_LIMIT:
         raise Unfit("it is too large")
-    try:
-        response = ocsp.load_der_ocsp_response(answer)
-        status = response.response_status
-    except Exception as fault:  # a parser is total, whatever the library raises
-        raise Unfit("it does not parse") from fault
+    response = ocsp.load_der_ocsp_response(answer)
+    status = response.response_status
     if status is not ocsp.OCSPResponseStatus.SUCCESSFUL:
         raise Unfit(f"the responder says {status.name.lower().replace('_', ' ')}")
     return response
@@ -139,14 +151,11 @@ def _find_single(
     response: ocsp.OCSPResponse, certificate: PathCertificate, issuer: PathCertificate
 ) -> ocsp.OCSPSingleResponse:
     """Step 2."""
-    try:
-        for count, single in enumerate(response.responses):
-            if count >= SINGLE_LIMIT:
-                break
-            if single.serial_number == certificate.serial and _is_of(single, issuer):
-                return single
-    except Exception as fault:  # what stands inside is parsed late
-        raise Unfit("it does not parse") from fault
+    for count, single in enumerate(response.responses):
+        if count >= SINGLE_LIMIT:
+            break
+        if single.serial_number == certificate.serial and _is_of(single, issuer):
+            return single
     raise Unfit("it is not about this certificate")
 
 

@@ -148,6 +148,13 @@ def test_what_stands_inside_is_parsed_late_and_may_not_parse():
     )
 
 
+def test_a_responders_name_that_does_not_parse():
+    """The name of the responder is not UTF-8."""
+    answer = answer_about(ALICE, ISSUING, by_name=True)
+    assert answer.count(b"\x0c\x07Issuing") == 1
+    assert why(answer.replace(b"Issuing", b"\xff" * 7)) == "it does not parse"
+
+
 def test_weak_signatures_do_not_count():
     """RSA of 1024 bits."""
     weak = certify("Weak", ROOT, key=rsa_key(1024))
