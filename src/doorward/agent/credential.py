@@ -105,7 +105,7 @@ def parse_credential(data: bytes, key: PrivateKey, root: x509.Certificate, now: 
     # 4. purpose
     try:
         usage = leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-    except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError):
+    except Exception:  # noqa: BLE001  there is none, there are two, or one of all extensions does not parse
         usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
     if ExtendedKeyUsageOID.CLIENT_AUTH not in usage:
         raise _refused("certificate-not-for-clients", "the certificate is not one for clients")
@@ -128,9 +128,13 @@ def _parse_pem(data: bytes, code: str, what: str) -> list[x509.Certificate]:
     if not 1 <= len(blocks) <= MAX_CHAIN or data.count(b"-----BEGIN") != len(blocks):
         raise MalformedInput(code, f"the server did not send {what}")
     try:
-        return [x509.load_pem_x509_certificate(block) for block in blocks]
-    except ValueError:
+        certificates = [x509.load_pem_x509_certificate(block) for block in blocks]
+        for certificate in certificates:
+            certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+            certificate.subject.public_bytes()
+    except Exception:  # noqa: BLE001  key and name are parsed late; the library raises anything at all
         raise MalformedInput(code, f"{what} that the server sent cannot be read") from None
+    return certificates
 
 
 def _key_bits(key: object) -> bytes:

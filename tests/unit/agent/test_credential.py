@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from collections.abc import Callable
 from datetime import timedelta
@@ -103,6 +104,19 @@ def test_a_certificate_out_of_its_time_is_refused() -> None:
 def test_what_is_no_chain_is_malformed(data: bytes) -> None:
     """One to five certificates, and nothing that only begins to be one."""
     assert judge(data) == "chain-malformed"
+
+
+@pytest.mark.parametrize(
+    ("good", "bad"), [(b"\x03B\x00\x04", b"\x03B\x00\x09"), (b"\x0c\x05alice", b"\x0c\x05\xff\xffice")]
+)
+def test_a_certificate_whose_parts_do_not_parse_is_malformed(good: bytes, bad: bytes) -> None:
+    """A public key that is no point of its curve; a name that is not UTF-8."""
+    der = ISSUING.leaf("alice", key=KEY).der
+    assert good in der
+    text = base64.encodebytes(der.replace(good, bad)).decode()
+    assert (
+        judge(f"-----BEGIN CERTIFICATE-----\n{text}-----END CERTIFICATE-----\n".encode()) == "chain-malformed"
+    )
 
 
 def test_the_pinned_root_is_taken() -> None:
