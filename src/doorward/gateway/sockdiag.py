@@ -348,6 +348,7 @@ def _raise_refusal(payload: bytes) -> None:
     """Raise what an NLMSG_ERROR says; code 0 is the acknowledgement of a request that was done."""
     code = -_ERRNO.unpack_from(payload)[0] if len(payload) >= _ERRNO.size else errno.EBADMSG
     if code:
+        code = code if code in errno.errorcode else errno.EBADMSG
         raise OSError(code, os.strerror(code))
 
 

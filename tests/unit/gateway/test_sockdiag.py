@@ -99,6 +99,13 @@ def test_messages_that_lie_about_their_length(data: bytes) -> None:
         list(sockdiag._messages(data))
 
 
+@pytest.mark.parametrize("number", [-(1 << 31), 5000, -5000])
+def test_an_error_that_no_kernel_has_is_a_bad_message(number: int) -> None:
+    """A number without a name does not end the thread that asked."""
+    with pytest.raises(OSError, match="Bad message"):
+        sockdiag._raise_refusal(struct.pack("=i", number))
+
+
 def test_short_entries_are_refused() -> None:
     """An entry too short for its fields is an error."""
     with pytest.raises(OSError, match="cut short"):
