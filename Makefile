@@ -12,7 +12,7 @@ help:
 	@echo "make up     set up, then run a door of your own in ./data"
 	@echo "make test   set up, then run the whole test suite"
 	@echo "make lint   style, types, import contracts, file sizes"
-	@echo "make prove  the long proofs: latencies over many tries, restarts, a storm, generated chains"
+	@echo "make prove  the long proofs: latencies over many tries, restarts, a storm, generated chains, fuzzing"
 	@echo "make bench  measurements, as ratios to a peer in the same run"
 	@echo "make docs   write the generated reference pages anew"
 	@echo "make clean  remove what the above made"

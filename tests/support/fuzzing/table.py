@@ -1,0 +1,17 @@
+"""The table of all targets, and the readers that no target covers, each with its reason."""
+
+from __future__ import annotations
+
+from tests.support.fuzzing.certificates import DER_TARGETS
+from tests.support.fuzzing.messages import MESSAGE_TARGETS
+from tests.support.fuzzing.targets import Target
+from tests.support.fuzzing.texts import TEXT_TARGETS
+
+TARGETS: dict[str, Target] = {one.name: one for one in (*DER_TARGETS, *MESSAGE_TARGETS, *TEXT_TARGETS)}
+
+EXCUSED = {
+    "authority.partner_trust.read_inputs": "gives each of its texts to parse_subtree",
+    "gateway.ground.read_ground": "reads the database, no bytes",
+    "gateway.ground.read_former_ground": "reads the database, no bytes",
+}
+"""Functions named like parsers that read nothing from outside."""
