@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from doorward.core.errors import NotFound, RequestRefused
-from doorward.core.ports import KeyKind, PrivateKey
+from doorward.core.errors import NotFound, RequestRefused, Unavailable
+from doorward.core.ports import Fetched, FetchRequest, KeyKind, PrivateKey
 
 NOON = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
 
@@ -94,3 +95,18 @@ class SilentBell:
 
     def ring(self) -> None:
         self.rings += 1
+
+
+class FakeFetcher:
+    """A network of a few URLs: bytes that are served, or a function that makes or refuses an answer."""
+
+    def __init__(self, pages: dict[str, bytes | Callable[[FetchRequest], Fetched]] | None = None) -> None:
+        self.pages = pages or {}
+        self.requests: list[FetchRequest] = []
+
+    def fetch(self, request: FetchRequest) -> Fetched:
+        self.requests.append(request)
+        page = self.pages.get(request.url)
+        if page is None:
+            raise Unavailable("fetch-unreachable", "nobody listens there")
+        return Fetched(body=page) if isinstance(page, bytes) else page(request)

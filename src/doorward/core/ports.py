@@ -1,4 +1,4 @@
-"""The outside world as Protocols: time, randomness, keys.
+"""The outside world as Protocols: time, randomness, keys, what is fetched.
 
 Floors 0 to 4 reach the world only through these; the real ones live in `runtime` and
 `storage.keystore`, the fakes in `tests/support`.
@@ -6,6 +6,7 @@ Floors 0 to 4 reach the world only through these; the real ones live in `runtime
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 from typing import Protocol
@@ -89,4 +90,55 @@ class Bell(Protocol):
 
     def ring(self) -> None:
         """Wake the followers on this machine; never blocks, never raises, may be lost."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FetchRequest:
+    """One thing to fetch over HTTP.
+
+    Args:
+        url: absolute, `http` or `https`, found in a certificate that was verified before.
+        limit: bytes of the answer's body, at most.
+        seconds: for everything together: name, connection, redirects, body.
+        allow_private: whether its host may lie in a private network.
+        body: what is posted; None to get.
+        media_type: of `body`.
+        accept: media type that is asked for.
+        etag: what the last answer called itself; empty where unknown.
+        last_modified: as the last answer said it; empty where unknown.
+    """
+
+    url: str
+    limit: int
+    seconds: float
+    allow_private: bool = False
+    body: bytes | None = field(default=None, repr=False)
+    media_type: str = ""
+    accept: str = "*/*"
+    etag: str = ""
+    last_modified: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fetched:
+    """What came: `body` is None where nothing changed since (304). Nobody has looked at it yet."""
+
+    body: bytes | None = field(repr=False)
+    etag: str = ""
+    last_modified: str = ""
+
+
+class Fetcher(Protocol):
+    """HTTP to hosts that somebody else named: nothing that comes of it may be believed unseen."""
+
+    def fetch(self, request: FetchRequest) -> Fetched:
+        """Fetch one thing.
+
+        Raises:
+            RequestRefused: `fetch-address-refused`: where it leads must not be asked.
+            Unavailable: `fetch-unresolved`, `fetch-unreachable`, `fetch-too-slow`, `fetch-not-trusted`,
+                `fetch-answer-refused`, `fetch-redirects`.
+            MalformedInput: `fetch-url-unusable`, `fetch-answer-malformed`, `fetch-answer-too-large`.
+        """
         ...

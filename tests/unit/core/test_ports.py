@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from doorward.core import ports
-from tests.support.ports import FakeClock, FakeRandom, MemoryKeyStore, PlainKeys, SilentBell
+from tests.support.ports import FakeClock, FakeFetcher, FakeRandom, MemoryKeyStore, PlainKeys, SilentBell
 
 
 def test_the_fakes_satisfy_the_protocols():
@@ -13,8 +13,10 @@ def test_the_fakes_satisfy_the_protocols():
     keys: ports.KeyFactory = PlainKeys()
     store: ports.KeyStore = MemoryKeyStore()
     bell: ports.Bell = SilentBell()
+    fetcher: ports.Fetcher = FakeFetcher({"http://a.example/": b"a"})
     store.store("a", keys.generate(ports.KeyKind.P256))
     bell.ring()
     assert store.names() == ["a"]
     assert clock.now().tzinfo is not None
     assert len(random.token(16)) == 16
+    assert fetcher.fetch(ports.FetchRequest(url="http://a.example/", limit=1, seconds=1)).body == b"a"

@@ -1,0 +1,264 @@
+"""Fetching what a certificate names, over HTTP (`core.ports.Fetcher`): one request, one connection.
+
+Whoever answers may be dead, slow or hostile:
+1. A name is looked up once. Every address of it is judged, one that must not be asked refuses them all,
+   and the connection goes to an address that was judged: no second look-up, which could say another thing.
+2. One deadline holds for everything, each read included: a byte a second does not hold us.
+3. The head may have 32 KiB, the body what was asked for; both are counted as they come, whatever
+   Content-Length says. Nothing is decompressed.
+4. At most 3 redirects, each judged anew; from a global address none leads into a private network.
+5. TLS by the roots of the system. No proxy and no key log of the environment, no cookie, no user, no
+   other header than those written here.
+
+Not here: which URLs may be fetched (addresses), what comes of it (authority.evidence).
+Standard: RFC 9110, RFC 9112.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+import socket
+import ssl
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, cast
+
+from doorward.core.errors import MalformedInput, RequestRefused, Unavailable
+from doorward.core.ports import Fetched, FetchRequest
+from doorward.runtime.addresses import Address, Place, Reach, judge_address, may_ask, parse_place
+from doorward.runtime.resolving import Resolver
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+REDIRECT_LIMIT = 3
+HEAD_LIMIT = 32 * 1024
+CONNECT_SECONDS = 5.0
+ADDRESS_LIMIT = 4
+"""Addresses of a host that are tried, one after the other."""
+VALIDATOR_LIMIT = 256
+"""Characters of an entity tag, or of a date, that is kept to be sent back."""
+
+_CHUNK = 64 * 1024
+_MOVED = frozenset({301, 302, 303, 307, 308})
+_MOVED_AS_IT_IS = frozenset({307, 308})
+_OK, _NOT_MODIFIED = 200, 304
+
+Connect = Callable[[Address, int, float], socket.socket]
+Resolve = Callable[[str, float], list[Address]]
+
+
+def system_context() -> ssl.SSLContext:
+    """Return TLS 1.2 or 1.3 with the roots of the system; `ssl`'s own default would keep a key log."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_default_certs()
+    return context
+
+
+def connect_to(address: Address, port: int, seconds: float) -> socket.socket:
+    """Return a TCP connection to this very address."""
+    return socket.create_connection((str(address), port), seconds)
+
+
+class HttpFetcher:
+    """Fetches; safe to share between threads.
+
+    Args:
+        context: how an https server proves itself.
+        resolve: host and seconds to addresses.
+        connect: address, port and seconds to a connection.
+    """
+
+    def __init__(
+        self,
+        context: ssl.SSLContext | None = None,
+        *,
+        resolve: Resolve | None = None,
+        connect: Connect = connect_to,
+    ) -> None:
+        self._context = context or system_context()
+        self._resolve = resolve or Resolver().resolve
+        self._connect = connect
+
+    def fetch(self, request: FetchRequest) -> Fetched:
+        """Fetch one thing; see `core.ports.Fetcher`."""
+        until = _Deadline(request.seconds)
+        place, allow_private = parse_place(request.url), request.allow_private
+        for _ in range(REDIRECT_LIMIT + 1):
+            try:
+                addresses = self._look_up(place, until, allow_private=allow_private)
+                answer = self._ask(place, addresses, request, until)
+            except ssl.SSLCertVerificationError as error:
+                why = f"{place.authority} did not prove its name: {error.verify_message}"
+                raise Unavailable("fetch-not-trusted", why) from None
+            except TimeoutError:
+                raise Unavailable("fetch-too-slow", f"{place.authority} did not answer in time") from None
+            except OSError as error:
+                why = error.strerror or type(error).__name__
+                raise Unavailable(
+                    "fetch-unreachable", f"{place.authority} cannot be reached, or broke off: {why}"
+                ) from None
+            except (http.client.HTTPException, ValueError) as error:
+                why = f"{place.authority} broke off, or does not speak HTTP"
+                raise MalformedInput("fetch-answer-malformed", why, error=type(error).__name__) from None
+            if isinstance(answer, Fetched):
+                return answer
+            place = answer
+            # Step 4: a page of the open network must not send us into our own.
+            allow_private &= all(judge_address(one) is Reach.PRIVATE for one in addresses)
+        raise Unavailable("fetch-redirects", f"more than {REDIRECT_LIMIT} redirects")
+
+    def _look_up(self, place: Place, until: _Deadline, *, allow_private: bool) -> list[Address]:
+        """Step 1."""
+        addresses = self._resolve(place.host, until.left())
+        refused = [str(one) for one in addresses if not may_ask(one, allow_private=allow_private)]
+        if refused:
+            raise RequestRefused(
+                "fetch-address-refused",
+                f"{place.host} lies where nothing may be fetched from",
+                hint="allow private addresses for this partner if its responder stands in your own network",
+                address=refused[0],
+            )
+        return addresses
+
+    def _ask(
+        self, place: Place, addresses: list[Address], request: FetchRequest, until: _Deadline
+    ) -> Fetched | Place:
+        """Make one request; return what came, or where it was moved to."""
+        with self._dial(place, addresses, until) as raw:
+            if not place.secure:
+                return _exchange(raw, place, request, until)
+            raw.settimeout(until.left())
+            with self._context.wrap_socket(
+                raw, server_hostname=place.host, suppress_ragged_eofs=False
+            ) as secure:
+                return _exchange(secure, place, request, until)
+
+    def _dial(self, place: Place, addresses: list[Address], until: _Deadline) -> socket.socket:
+        fault: OSError | None = None
+        for address in addresses[:ADDRESS_LIMIT]:
+            try:
+                return self._connect(address, place.port, min(until.left(), CONNECT_SECONDS))
+            except OSError as error:
+                fault = fault or error
+        raise fault or TimeoutError
+
+
+class _Deadline:
+    """A moment by which everything is over."""
+
+    def __init__(self, seconds: float) -> None:
+        self._end = time.monotonic() + seconds
+
+    def left(self) -> float:
+        """Return the seconds left; raise `TimeoutError` where there are none."""
+        seconds = self._end - time.monotonic()
+        if seconds <= 0:
+            raise TimeoutError
+        return seconds
+
+
+class _Wire(io.RawIOBase):
+    """What comes over a connection, counted and timed: steps 2 and 3."""
+
+    def __init__(self, connection: socket.socket, until: _Deadline) -> None:
+        super().__init__()
+        self._connection, self._until = connection, until
+        self.allowance = HEAD_LIMIT
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, into: WriteableBuffer) -> int:
+        if self.allowance <= 0:
+            raise _TooMuch
+        self._connection.settimeout(self._until.left())
+        count = self._connection.recv_into(memoryview(into)[: self.allowance])
+        self.allowance -= count
+        return count
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        """As `http.client` asks of a socket."""
+        return io.BufferedReader(self)
+
+
+class _TooMuch(http.client.HTTPException):
+    """More came than was asked for."""
+
+
+def _exchange(
+    connection: socket.socket, place: Place, request: FetchRequest, until: _Deadline
+) -> Fetched | Place:
+    connection.settimeout(until.left())
+    connection.sendall(_render(place, request))
+    wire = _Wire(connection, until)
+    method = "GET" if request.body is None else "POST"
+    try:
+        with http.client.HTTPResponse(cast("socket.socket", wire), method=method) as response:
+            response.begin()
+            return _take(response, wire, place, request)
+    except _TooMuch:
+        why = f"{place.authority} answered more than {request.limit} bytes, or with a head without end"
+        raise MalformedInput("fetch-answer-too-large", why) from None
+
+
+def _render(place: Place, request: FetchRequest) -> bytes:
+    """Return the request's bytes; validators that do not fit into a header field are not sent."""
+    fields = {
+        "Host": place.authority,
+        "User-Agent": "doorward",
+        "Accept": request.accept,
+        "Accept-Encoding": "identity",
+        "Connection": "close",
+    }
+    if request.body is not None:
+        fields |= {"Content-Type": request.media_type, "Content-Length": str(len(request.body))}
+    if request.etag:
+        fields["If-None-Match"] = request.etag
+    if request.last_modified:
+        fields["If-Modified-Since"] = request.last_modified
+    method = "GET" if request.body is None else "POST"
+    lines = [f"{method} {place.target} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items())]
+    return "\r\n".join([*lines, "", ""]).encode("ascii") + (request.body or b"")
+
+
+def _take(
+    response: http.client.HTTPResponse, wire: _Wire, place: Place, request: FetchRequest
+) -> Fetched | Place:
+    followed = _MOVED if request.body is None else _MOVED_AS_IT_IS
+    if response.status in followed:
+        return parse_place(response.getheader("Location") or "", place)
+    validators = {
+        "etag": _keep(response.getheader("ETag")),
+        "last_modified": _keep(response.getheader("Last-Modified")),
+    }
+    if response.status == _NOT_MODIFIED and (request.etag or request.last_modified):
+        return Fetched(body=None, **validators)
+    if response.status != _OK:
+        why = f"{place.authority} answered with status {response.status}"
+        raise Unavailable("fetch-answer-refused", why, status=response.status)
+    if (response.getheader("Content-Encoding") or "identity").strip().lower() != "identity":
+        raise MalformedInput("fetch-answer-malformed", f"{place.authority} compressed what it was not to")
+    return Fetched(body=_read(response, wire, request.limit), **validators)
+
+
+def _read(response: http.client.HTTPResponse, wire: _Wire, limit: int) -> bytes:
+    if (response.length or 0) > limit:
+        raise _TooMuch
+    wire.allowance = 2 * limit + HEAD_LIMIT  # chunks have heads of their own, which are no part of the body
+    body = bytearray()
+    while piece := response.read(_CHUNK):
+        body += piece
+        if len(body) > limit:
+            raise _TooMuch
+    if response.length:
+        raise http.client.IncompleteRead(b"")
+    return bytes(body)
+
+
+def _keep(value: str | None) -> str:
+    """Return a validator that may be sent back as it is, or nothing."""
+    text = value or ""
+    return text if len(text) <= VALIDATOR_LIMIT and text.isascii() and text.isprintable() else ""

@@ -1,0 +1,57 @@
+"""Names to addresses, within a time: the machine's resolver knows none.
+
+A look-up runs in a thread of its own and is left alone when its time is over: the resolver gives up by
+itself later. At most 8 are under way, those left alone included, so that a dead name server costs no more.
+Not here: which addresses may be asked (addresses).
+"""
+
+from __future__ import annotations
+
+import queue
+import socket
+import threading
+from collections.abc import Callable
+from ipaddress import ip_address
+from typing import Any
+
+from doorward.core.errors import Unavailable
+from doorward.runtime.addresses import Address
+
+LOOK_UPS = 8
+
+
+class Resolver:
+    """The machine's resolver; safe to share between threads. `look_up` is its own function."""
+
+    def __init__(self, look_up: Callable[..., list[Any]] = socket.getaddrinfo) -> None:
+        self._ask = look_up
+        self._free = threading.BoundedSemaphore(LOOK_UPS)
+
+    def resolve(self, host: str, seconds: float) -> list[Address]:
+        """Return all addresses of a host, each once, in the resolver's order.
+
+        Raises:
+            Unavailable: `fetch-unresolved`, `fetch-too-slow`.
+        """
+        if not self._free.acquire(timeout=max(seconds, 0)):
+            raise Unavailable("fetch-too-slow", "too many names are being looked up")
+        found: queue.SimpleQueue[list[Address] | None] = queue.SimpleQueue()
+        threading.Thread(target=self._look_up, args=(host, found), name="look-up", daemon=True).start()
+        try:
+            addresses = found.get(timeout=max(seconds, 0))
+        except queue.Empty:
+            raise Unavailable("fetch-too-slow", f"{host} was not looked up in time") from None
+        if not addresses:
+            raise Unavailable("fetch-unresolved", f"{host} has no address")
+        return addresses
+
+    def _look_up(self, host: str, found: queue.SimpleQueue[list[Address] | None]) -> None:
+        try:
+            rows = self._ask(host, None, type=socket.SOCK_STREAM)
+            # A scope (`%eth0`) belongs to link-local addresses only, which are refused with or without it.
+            texts = [str(row[4][0]).partition("%")[0] for row in rows]
+            found.put(list(dict.fromkeys(ip_address(text) for text in texts)))
+        except (OSError, ValueError):  # UnicodeError among them: a label that is too long
+            found.put(None)
+        finally:
+            self._free.release()
