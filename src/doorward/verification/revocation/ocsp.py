@@ -73,6 +73,17 @@ class Unfit(Exception):
     """An answer that cannot be believed for this certificate; `str()` says why."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """What a genuine answer says of a certificate; `reason` is empty unless it is revoked."""
+
+    status: Status
+    reason: str
+    this_update: datetime
+    next_update: datetime | None
+    fresh_until: datetime
+
+
 def judge_by_ocsp(
     certificate: PathCertificate,
     issuer: PathCertificate,
@@ -98,17 +109,48 @@ def judge_by_ocsp(
     Standard: RFC 6960 section 3.2.
     """
     try:
-        return _judge(certificate, issuer, answer, now, rules, nonce=nonce)
+        said = read_answer(certificate, issuer, answer, now, rules, nonce=nonce)
     except Unfit as unfit:
-        why = str(unfit)
-    except Exception:  # noqa: BLE001  what stands inside is parsed late, and raises anything at all
-        why = "it does not parse"
+        return StatusFinding(
+            status=Status.UNDETERMINED, certificate=certificate.sha256, why=(f"OCSP answer: {unfit}",)
+        )
+    if said.status is Status.UNDETERMINED:
+        why = ("OCSP answer: the responder does not know the certificate",)
+        return StatusFinding(status=said.status, certificate=certificate.sha256, why=why)
     return StatusFinding(
-        status=Status.UNDETERMINED, certificate=certificate.sha256, why=(f"OCSP answer: {why}",)
+        status=said.status,
+        certificate=certificate.sha256,
+        evidence=(hashlib.sha256(answer).hexdigest(),),
+        reason=said.reason,
+        fresh_until=said.fresh_until,
     )
 
 
-def _judge(
+def read_answer(
+    certificate: PathCertificate,
+    issuer: PathCertificate,
+    answer: bytes,
+    now: datetime,
+    rules: OcspRules,
+    *,
+    nonce: bytes | None = None,
+) -> Said:
+    """Return what a genuine answer says, which may be that the responder does not know the certificate.
+
+    The arguments are those of `judge_by_ocsp`.
+
+    Raises:
+        Unfit: it cannot be believed: steps 1 to 5.
+    """
+    try:
+        return _read(certificate, issuer, answer, now, rules, nonce=nonce)
+    except Unfit:
+        raise
+    except Exception as fault:  # what stands inside is parsed late, and raises anything at all
+        raise Unfit("it does not parse") from fault
+
+
+def _read(
     certificate: PathCertificate,
     issuer: PathCertificate,
     answer: bytes,
@@ -116,22 +158,18 @@ def _judge(
     rules: OcspRules,
     *,
     nonce: bytes | None,
-) -> StatusFinding:
-    """Return what a good answer says; raise anything where it is none."""
+) -> Said:
     response = _parse(answer)
     single = _find_single(response, certificate, issuer)
     _check_signature(response, issuer, now, rules)
     fresh_until = _check_times(single, now, rules)
     _check_nonce(response, nonce)
     states = {ocsp.OCSPCertStatus.GOOD: Status.GOOD, ocsp.OCSPCertStatus.REVOKED: Status.REVOKED}
-    status = states.get(single.certificate_status, Status.UNDETERMINED)
-    if status is Status.UNDETERMINED:
-        raise Unfit("the responder does not know the certificate")
-    return StatusFinding(
-        status=status,
-        certificate=certificate.sha256,
-        evidence=(hashlib.sha256(answer).hexdigest(),),
-        reason=name_reason(single.revocation_reason) if status is Status.REVOKED else "",
+    return Said(
+        status=states.get(single.certificate_status, Status.UNDETERMINED),
+        reason=name_reason(single.revocation_reason),
+        this_update=single.this_update_utc,
+        next_update=single.next_update_utc,
         fresh_until=fresh_until,
     )
 

@@ -1,0 +1,137 @@
+"""Whether a CRL or an OCSP answer that was fetched may take the place of the one at hand.
+
+Whoever sent it is not trusted: a dead, lying or taken-over server must not be able to do more than withhold.
+A CRL:
+1. parses, and is usable (crl);
+2. is signed by an authority of this partner that may sign CRLs and has a good path to an anchor of it;
+3. speaks of now: its times are in order, it has begun, and it has not ended longer ago than may be;
+4. is not older than the one at hand: neither its time nor, of the same issuer, its number goes back;
+5. is of the same issuer, kind and scope as the one at hand, as long as that one may be used: a list that is
+   genuine too but speaks of others would make the revoked unknown.
+An OCSP answer: what `ocsp` asks of an answer about this very certificate, and step 4 for its time. One that
+says that the responder does not know the certificate is genuine too, and takes the place of a better one.
+
+Not here: what it says of anybody. That is judged at each connection again, the signer's own status with it.
+Standard: RFC 5280 sections 5.1.2.4, 5.1.2.5, 5.2.3 and 6.3.3 (f), (g); RFC 6960 section 3.2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from cryptography import x509
+
+from doorward.core.entities import Outcome
+from doorward.core.errors import MalformedInput, RequestRefused
+from doorward.verification.path.building import judge_path
+from doorward.verification.path.certificate import PathCertificate
+from doorward.verification.path.conformance import PathInputs
+from doorward.verification.path.policies import PolicyInputs
+from doorward.verification.path.signatures import verifies
+from doorward.verification.path.store import TrustStore
+from doorward.verification.revocation.crl import Crl, parse_crl
+from doorward.verification.revocation.crl_judging import CrlRules
+from doorward.verification.revocation.ocsp import OcspRules, Unfit, read_answer
+from doorward.verification.revocation.status import Status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """What may be kept, by its own words: `number` of a CRL, `status` of an OCSP answer's certificate."""
+
+    this_update: datetime
+    next_update: datetime | None
+    number: int | None = None
+    status: Status | None = None
+
+
+def take_crl(
+    der: bytes, before: bytes, store: TrustStore, *, inputs: PathInputs, now: datetime, rules: CrlRules
+) -> Taken:
+    """Return what a CRL says of itself, where it may be kept.
+
+    Args:
+        der: what was fetched.
+        before: the one at hand in DER; empty where there is none.
+        store: the authorities of the partner.
+        inputs: as for its paths; purpose and policies do not concern signers of CRLs.
+        now: aware, UTC.
+        rules: see `CrlRules`.
+
+    Raises:
+        MalformedInput: step 1: `crl-too-large`, `crl-malformed`, `crl-unusable`.
+        RequestRefused: `evidence-not-signed`, `evidence-not-in-time`, `evidence-replayed`,
+            `evidence-replaced`.
+    """
+    crl = parse_crl(der)
+    if not any(verifies(signer.key, crl.crl, rules.strength) for signer in _signers(crl, store, inputs, now)):
+        raise RequestRefused("evidence-not-signed", "nobody who may sign this CRL did")
+    if crl.next_update < crl.this_update or now < crl.this_update:
+        raise RequestRefused("evidence-not-in-time", "this CRL begins later, or ends before it begins")
+    if now > crl.next_update + rules.grace:
+        raise RequestRefused("evidence-not-in-time", "this CRL is out of date")
+    if before:
+        kept = x509.load_der_x509_crl(before)
+        _check_newer(crl, kept)
+        in_use = kept.next_update_utc is not None and now <= kept.next_update_utc + rules.grace
+        if in_use and _kind(crl.crl) != _kind(kept):
+            raise RequestRefused("evidence-replaced", "this CRL is for others than the one at hand")
+    return Taken(this_update=crl.this_update, next_update=crl.next_update, number=crl.number)
+
+
+def _signers(crl: Crl, store: TrustStore, inputs: PathInputs, now: datetime) -> Iterator[PathCertificate]:
+    """Step 2."""
+    inputs = replace(inputs, purpose=None, policies=PolicyInputs())
+    for candidate in store.named(crl.issuer):
+        if candidate.key_usage is not None and not candidate.key_usage.crl_sign:
+            continue
+        if store.is_anchor(candidate) or judge_path(candidate, store, inputs, now).outcome is Outcome.GOOD:
+            yield candidate
+
+
+def _check_newer(crl: Crl, kept: x509.CertificateRevocationList) -> None:
+    """Step 4; the one at hand was parsed before it was kept."""
+    number = kept.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
+    if crl.this_update < kept.last_update_utc or (crl.crl.issuer == kept.issuer and crl.number < number):
+        raise RequestRefused("evidence-replayed", "this CRL is older than the one at hand")
+
+
+def _kind(crl: x509.CertificateRevocationList) -> tuple[x509.Name, object, bool]:
+    """Step 5: whose it is, whom it speaks of, and whether it is a delta."""
+    found = {one.oid: one.value for one in crl.extensions}
+    delta = x509.DeltaCRLIndicator.oid in found
+    return crl.issuer, found.get(x509.IssuingDistributionPoint.oid), delta
+
+
+def take_answer(
+    der: bytes,
+    before: datetime | None,
+    certificate: PathCertificate,
+    issuer: PathCertificate,
+    *,
+    now: datetime,
+    rules: OcspRules,
+) -> Taken:
+    """Return what an OCSP answer says, where it may be kept.
+
+    Args:
+        der: what was fetched.
+        before: this update of the one at hand; None where there is none.
+        certificate: that it is to be about.
+        issuer: who signed that, good in a path.
+        now: aware, UTC.
+        rules: see `OcspRules`.
+
+    Raises:
+        MalformedInput: `ocsp-answer-unfit`: steps 1 to 5 of `ocsp`.
+        RequestRefused: `evidence-replayed`.
+    """
+    try:
+        said = read_answer(certificate, issuer, der, now, rules)
+    except Unfit as unfit:
+        raise MalformedInput("ocsp-answer-unfit", f"this OCSP answer cannot be believed: {unfit}") from None
+    if before is not None and said.this_update < before:
+        raise RequestRefused("evidence-replayed", "this OCSP answer is older than the one at hand")
+    return Taken(this_update=said.this_update, next_update=said.next_update, status=said.status)

@@ -1,0 +1,90 @@
+"""Where a certificate says that its revocation can be looked up, and the question to be asked there.
+
+Not here: asking (a `Fetcher`), which addresses may be asked (runtime), judging what comes.
+These are addresses that whoever made the certificate wrote: they mean something only once its path is good.
+- CRLs: the full names of its distribution points that are http or https URLs. A name relative to the CRL
+  issuer, a directory name and LDAP lead to directories, which are not asked.
+- OCSP: the http and https URLs of its authority information access.
+- The question: one certificate by SHA-1 hashes, as every responder understands it, and unsigned (RFC 5019
+  section 2.1). No secret rests on SHA-1 here: the answer is held against name and key hash again.
+
+Standard: RFC 5280 sections 4.2.1.13 and 4.2.2.1; RFC 6960 section 4.1; RFC 5019 section 2.1; RFC 9654.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from cryptography import x509
+from cryptography.hazmat.primitives.hashes import SHA1
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509 import ocsp
+from cryptography.x509.oid import AuthorityInformationAccessOID
+
+from doorward.core.errors import MalformedInput
+from doorward.verification.path.certificate import PathCertificate
+
+SOURCE_LIMIT = 8
+"""URLs of one kind in one certificate. Honest ones name one or two."""
+URL_LIMIT = 2048
+"""Characters."""
+
+_SCHEMES = ("http://", "https://")
+
+
+def crl_urls(certificate: PathCertificate) -> tuple[str, ...]:
+    """Return the URLs of its CRLs, in its order, each once, at most 8.
+
+    Standard: RFC 5280 section 4.2.1.13.
+    """
+    return _pick(name for point in certificate.crl_points for name in point.full_name or ())
+
+
+def ocsp_urls(certificate: PathCertificate) -> tuple[str, ...]:
+    """Return the URLs of its OCSP responders, in its order, each once, at most 8.
+
+    Standard: RFC 5280 section 4.2.2.1.
+    """
+    # Every extension was parsed with the certificate: this cannot fail.
+    return _pick(
+        access.access_location
+        for extension in certificate.certificate.extensions
+        if isinstance(extension.value, x509.AuthorityInformationAccess)
+        for access in extension.value
+        if access.access_method == AuthorityInformationAccessOID.OCSP
+    )
+
+
+def _pick(names: Iterable[x509.GeneralName]) -> tuple[str, ...]:
+    urls = dict.fromkeys(
+        name.value
+        for name in names
+        if isinstance(name, x509.UniformResourceIdentifier) and name.value.lower().startswith(_SCHEMES)
+    )
+    return tuple(url for url in urls if len(url) <= URL_LIMIT)[:SOURCE_LIMIT]
+
+
+def build_ocsp_request(
+    certificate: PathCertificate, issuer: PathCertificate, nonce: bytes | None = None
+) -> bytes:
+    """Return the question about one certificate.
+
+    Args:
+        certificate: whose status.
+        issuer: who signed it.
+        nonce: 1 to 128 octets to be sent; None for none, as pre-signed answers need (RFC 5019).
+
+    Returns:
+        An OCSPRequest in DER.
+
+    Raises:
+        MalformedInput: `ocsp-request-unbuildable`: its serial number is none that can be asked for.
+
+    Standard: RFC 6960 section 4.1.1; RFC 9654 section 2.1.
+    """
+    if not 0 < certificate.serial < 1 << 160:
+        raise MalformedInput("ocsp-request-unbuildable", "its serial number is none that can be asked for")
+    builder = ocsp.OCSPRequestBuilder().add_certificate(certificate.certificate, issuer.certificate, SHA1())  # noqa: S303  see above
+    if nonce is not None:
+        builder = builder.add_extension(x509.OCSPNonce(nonce), critical=False)
+    return builder.build().public_bytes(Encoding.DER)

@@ -1,0 +1,171 @@
+"""Whether what was fetched may take the place of what is at hand."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509 import ocsp
+
+from doorward.core.errors import DoorwardError
+from doorward.verification.path.conformance import PathInputs
+from doorward.verification.path.store import TrustStore
+from doorward.verification.revocation.intake import Taken, take_answer, take_crl
+from doorward.verification.revocation.status import Status
+from tests.support.path_ca import certify, children, tlv
+from tests.support.ports import NOON
+from tests.support.status_ca import CRL_RULES, HOUR, OCSP_RULES, answer_about, crl_of, scope
+
+ROOT = certify("Root")
+ISSUING = certify("Issuing", ROOT)
+ALICE = certify("alice", ISSUING, ca=False)
+STRANGER = certify("Root")
+STORE = TrustStore([ROOT.parsed], [ISSUING.parsed])
+MINUTE = timedelta(minutes=1)
+
+
+def take(der: bytes, before: bytes = b"", store: TrustStore = STORE) -> Taken:
+    """Take a CRL at noon."""
+    return take_crl(der, before, store, inputs=PathInputs(), now=NOON, rules=CRL_RULES)
+
+
+def refused(der: bytes, before: bytes = b"", store: TrustStore = STORE) -> str:
+    """The code that a CRL is refused with."""
+    with pytest.raises(DoorwardError) as caught:
+        take(der, before, store)
+    return caught.value.code
+
+
+def test_a_crl_of_an_authority_is_taken():
+    """An anchor's CRL and an intermediate's are taken, with what they say of themselves."""
+    expected = Taken(this_update=NOON - HOUR, next_update=NOON + HOUR, number=3)
+    assert take(crl_of(ISSUING, 7, number=3)) == expected
+    assert take(crl_of(ROOT, number=3)) == expected
+
+
+@pytest.mark.parametrize(
+    "der",
+    [b"", b"<html>no list here</html>", crl_of(ISSUING)[:-1], ALICE.der],
+    ids=["", "html", "cut", "other"],
+)
+def test_what_is_no_crl_is_refused(der):
+    """A page, half a list or a certificate is none."""
+    assert refused(der) == "crl-malformed"
+
+
+def test_a_crl_of_somebody_else_is_refused():
+    """Another key under the name of an authority, and an authority that nobody imported, are believed nothing."""
+    assert refused(crl_of(ISSUING, signer=STRANGER.key)) == "evidence-not-signed"
+    assert refused(crl_of(STRANGER)) == "evidence-not-signed"
+    assert refused(crl_of(certify("Other", ROOT))) == "evidence-not-signed"
+
+
+def test_an_authority_must_be_one_that_may_sign_crls():
+    """Without cRLSign, or without a good path to an anchor, nobody signs CRLs."""
+    mute = certify("Issuing", ROOT, usage=("key_cert_sign",))
+    lost = certify("Issuing", STRANGER, key=ISSUING.key)
+    late = certify("Issuing", ROOT, not_after=NOON - HOUR)
+    for authority in (mute, lost, late):
+        store = TrustStore([ROOT.parsed], [authority.parsed])
+        assert refused(crl_of(authority), store=store) == "evidence-not-signed"
+
+
+def test_key_usage_may_be_absent():
+    """An authority without key usage may sign CRLs (6.3.3 (f))."""
+    plain = certify("Issuing", ROOT, drop=[x509.KeyUsage])
+    assert take(crl_of(plain), store=TrustStore([ROOT.parsed], [plain.parsed])).number == 1
+
+
+@pytest.mark.parametrize(
+    ("begins", "ends"),
+    [(MINUTE, HOUR), (-HOUR, -MINUTE)],
+    ids=["later", "ended"],
+)
+def test_a_crl_speaks_of_now(begins, ends):
+    """One that begins later, or has ended, is refused."""
+    der = crl_of(ISSUING, this_update=NOON + begins, next_update=NOON + ends)
+    assert refused(der) == "evidence-not-in-time"
+
+
+def test_a_crl_may_be_late_within_its_grace():
+    """What may still be used may still be taken."""
+    der = crl_of(ISSUING, next_update=NOON - MINUTE)
+    rules = type(CRL_RULES)(strength=CRL_RULES.strength, grace=HOUR)
+    assert take_crl(der, b"", STORE, inputs=PathInputs(), now=NOON, rules=rules).number == 1
+
+
+def test_a_crl_does_not_end_before_it_begins():
+    """Times in the wrong order are refused, whatever grace there is."""
+    signed, algorithm, _ = children(crl_of(ISSUING, this_update=NOON - 2 * HOUR, next_update=NOON - HOUR))
+    version, inner, issuer, begins, ends, *rest = children(signed)
+    signed = tlv(0x30, version, inner, issuer, ends, begins, *rest)
+    signature = ISSUING.key.sign(signed, ec.ECDSA(hashes.SHA256()))
+    der = tlv(0x30, signed, algorithm, tlv(0x03, b"\0", signature))
+    rules = type(CRL_RULES)(strength=CRL_RULES.strength, grace=3 * HOUR)
+    with pytest.raises(DoorwardError, match="ends before it begins"):
+        take_crl(der, b"", STORE, inputs=PathInputs(), now=NOON, rules=rules)
+
+
+def test_an_older_crl_is_a_replay():
+    """Neither number nor time goes back; the same again, and a later one, are taken."""
+    kept = crl_of(ISSUING, 7, number=5)
+    assert refused(crl_of(ISSUING, number=4), kept) == "evidence-replayed"
+    assert refused(crl_of(ISSUING, number=6, this_update=NOON - 2 * HOUR), kept) == "evidence-replayed"
+    assert take(kept, kept).number == 5
+    assert take(crl_of(ISSUING, number=6), kept).number == 6
+
+
+def test_a_list_for_others_takes_no_place():
+    """Another authority's genuine list, one for others and a delta do not make the revoked unknown."""
+    kept = crl_of(ISSUING, 7, number=5)
+    assert refused(crl_of(ROOT, number=9), kept) == "evidence-replaced"
+    assert (
+        refused(crl_of(ISSUING, number=9, scope=scope(only_contains_ca_certs=True)), kept)
+        == "evidence-replaced"
+    )
+    assert refused(crl_of(ISSUING, number=9, base=5), kept) == "evidence-replaced"
+
+
+def test_an_address_may_be_taken_over():
+    """When the one at hand has ended another authority's list is taken; its numbers are its own, time goes on."""
+    kept = crl_of(ROOT, number=5, this_update=NOON - HOUR, next_update=NOON - MINUTE)
+    assert take(crl_of(ISSUING, number=1), kept).number == 1
+    assert refused(crl_of(ISSUING, number=1, this_update=NOON - 2 * HOUR), kept) == "evidence-replayed"
+
+
+@pytest.mark.parametrize(
+    ("said", "status"),
+    [
+        (ocsp.OCSPCertStatus.GOOD, Status.GOOD),
+        (ocsp.OCSPCertStatus.REVOKED, Status.REVOKED),
+        (ocsp.OCSPCertStatus.UNKNOWN, Status.UNDETERMINED),
+    ],
+)
+def test_a_genuine_answer_is_taken(said, status):
+    """Whatever a genuine answer says takes the place of what was said before."""
+    der = answer_about(ALICE, ISSUING, status=said)
+    taken = take_answer(der, NOON - HOUR, ALICE.parsed, ISSUING.parsed, now=NOON, rules=OCSP_RULES)
+    assert taken == Taken(this_update=NOON - HOUR, next_update=NOON + HOUR, status=status)
+    assert take_answer(der, None, ALICE.parsed, ISSUING.parsed, now=NOON, rules=OCSP_RULES) == taken
+
+
+def test_other_answers_are_refused():
+    """Another certificate's, another signer's, a stale one, a page and an older one are refused."""
+    other = certify("bob", certify("Issuing"), ca=False)
+    answers = {
+        "ocsp-answer-unfit": (
+            answer_about(other, STRANGER),
+            answer_about(ALICE, ISSUING, responder=STRANGER),
+            answer_about(ALICE, ISSUING, next_update=NOON - MINUTE),
+            b"<html></html>",
+        ),
+        "evidence-replayed": (answer_about(ALICE, ISSUING, this_update=NOON - 2 * HOUR),),
+    }
+    for code, ders in answers.items():
+        for der in ders:
+            with pytest.raises(DoorwardError) as caught:
+                take_answer(der, NOON - HOUR, ALICE.parsed, ISSUING.parsed, now=NOON, rules=OCSP_RULES)
+            assert caught.value.code == code

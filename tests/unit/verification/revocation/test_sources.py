@@ -1,0 +1,93 @@
+"""Where revocation is looked up, and the question that is asked there."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+from cryptography import x509
+from cryptography.x509 import ocsp
+from cryptography.x509.oid import AuthorityInformationAccessOID as Access
+
+from doorward.core.errors import MalformedInput
+from doorward.pki.ocsp import parse_ocsp_request
+from doorward.verification.revocation.sources import build_ocsp_request, crl_urls, ocsp_urls
+from tests.support.path_ca import certify, name, with_serial
+
+ROOT = certify("Root")
+LEAF = certify("alice", ROOT, ca=False)
+UriName = x509.UniformResourceIdentifier
+
+
+def points(*full_names, **words):
+    """The distribution points of a certificate."""
+    one = {"relative_name": None, "reasons": None, "crl_issuer": None, **words}
+    return x509.CRLDistributionPoints([x509.DistributionPoint(full_name=full, **one) for full in full_names])
+
+
+def accesses(*pairs):
+    """The authority information access of a certificate."""
+    return x509.AuthorityInformationAccess([x509.AccessDescription(method, where) for method, where in pairs])
+
+
+def leaf(extension):
+    """A leaf with one more extension."""
+    return certify("alice", ROOT, ca=False, extra=[(extension, False)]).parsed
+
+
+def test_crls_are_named_by_http_urls():
+    """The full names that are http and https URLs count, in order, each once; all others lead elsewhere."""
+    extension = points(
+        [UriName("ldap://a.example/cn=a"), UriName("http://a.example/1"), x509.DirectoryName(name("CRL"))],
+        [UriName("HTTPS://a.example/2"), UriName("http://a.example/1")],
+        [UriName("http://a.example/" + "x" * 2048)],
+    )
+    assert crl_urls(leaf(extension)) == ("http://a.example/1", "HTTPS://a.example/2")
+
+
+def test_a_point_without_a_full_name_names_no_url():
+    """A point that names only its issuer leads to a directory."""
+    extension = points(None, crl_issuer=[x509.DirectoryName(name("CRL"))])
+    assert crl_urls(leaf(extension)) == ()
+    assert crl_urls(LEAF.parsed) == ()
+
+
+def test_a_certificate_names_a_few_sources():
+    """However many URLs a certificate names, eight are taken."""
+    extension = points(*([UriName(f"http://a.example/{number}")] for number in range(20)))
+    assert crl_urls(leaf(extension)) == tuple(f"http://a.example/{number}" for number in range(8))
+
+
+def test_responders_are_named_by_http_urls():
+    """Only OCSP accesses with http and https URLs count."""
+    extension = accesses(
+        (Access.CA_ISSUERS, UriName("http://a.example/ca")),
+        (Access.OCSP, UriName("ldap://a.example/")),
+        (Access.OCSP, UriName("http://a.example/ocsp")),
+    )
+    assert ocsp_urls(leaf(extension)) == ("http://a.example/ocsp",)
+    assert ocsp_urls(LEAF.parsed) == ()
+
+
+def test_a_question_names_one_certificate():
+    """The question holds the hashes of the issuer's name and key and the serial, and nothing more."""
+    question = parse_ocsp_request(build_ocsp_request(LEAF.parsed, ROOT.parsed))
+    assert (question.hash_name, question.serial, question.nonce) == ("sha1", 7, None)
+    assert question.issuer_key_hash == hashlib.sha1(ROOT.parsed.key_bits).digest()
+    request = ocsp.load_der_ocsp_request(build_ocsp_request(LEAF.parsed, ROOT.parsed))
+    assert len(request.extensions) == 0
+
+
+def test_a_nonce_is_sent_where_one_is_given():
+    """A nonce stands in the question as it is."""
+    question = parse_ocsp_request(build_ocsp_request(LEAF.parsed, ROOT.parsed, b"n" * 32))
+    assert question.nonce == b"n" * 32
+
+
+@pytest.mark.parametrize("serial", [b"\x00", b"\xff", b"\x01" + b"\0" * 20], ids=["zero", "negative", "long"])
+def test_a_serial_that_nobody_answers_for(serial):
+    """A serial number that RFC 5280 forbids cannot be asked for."""
+    odd = with_serial(LEAF, ROOT.key, serial)
+    with pytest.raises(MalformedInput) as refused:
+        build_ocsp_request(odd.parsed, ROOT.parsed)
+    assert refused.value.code == "ocsp-request-unbuildable"
