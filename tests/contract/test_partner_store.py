@@ -135,6 +135,42 @@ def test_what_is_due_comes_in_its_order(work: UnitOfWork) -> None:
         assert books.evidence.due(NOON - timedelta(minutes=1), 10) == []
 
 
+def test_what_is_due_may_be_one_partners(work: UnitOfWork) -> None:
+    """One partner's is asked for without the others'."""
+    with work.change() as books:
+        for name in ("west", "east"):
+            books.evidence.store(evidence(name, "http://a.example/crl"))
+    with work.read() as books:
+        found = books.evidence.due(NOON, 10, evidence("west", "").partner_id)
+        assert [one.partner_id for one in found] == [evidence("west", "").partner_id]
+        assert len(books.evidence.due(NOON, 10)) == 2
+
+
+def test_what_is_due_is_claimed_once(work: UnitOfWork) -> None:
+    """Whoever claims first has it; it is due again when the claim ends, and what was found stays."""
+    crl, later = evidence("west", "http://a.example/crl"), NOON + timedelta(minutes=2)
+    with work.change() as books:
+        books.evidence.store(crl)
+        assert books.evidence.claim(crl, later)
+        assert not books.evidence.claim(crl, later + timedelta(minutes=2))
+        assert not books.evidence.claim(replace(crl, source="http://other.example/"), later)
+        assert books.evidence.get(crl.partner_id, crl.kind, crl.source, "") == replace(crl, try_at=later)
+
+
+def test_the_course_of_the_looking_is_kept_apart(work: UnitOfWork) -> None:
+    """Rescheduling touches nothing that was found, and brings nothing back that was forgotten."""
+    crl, later = evidence("west", "http://a.example/crl"), NOON + timedelta(minutes=2)
+    course = {"try_at": later, "failures": 3, "problem": "slow", "etag": '"2"', "fetched_at": NOON}
+    with work.change() as books:
+        books.evidence.store(crl)
+        books.evidence.reschedule(
+            replace(crl, der=b"", sha256="", this_update=None, next_update=None, **course)
+        )
+        books.evidence.reschedule(replace(crl, source="http://other.example/", **course))
+        assert books.evidence.get(crl.partner_id, crl.kind, crl.source, "") == replace(crl, **course)
+        assert len(books.evidence.list(crl.partner_id)) == 1
+
+
 def test_a_partners_certificate_is_added_as_it_is(work: UnitOfWork) -> None:
     """It is in the inventory in its state; where a key of it is taken nothing is changed."""
     seen = certificate(1, state=CertificateState.VALID, profile="partner")

@@ -87,9 +87,23 @@ class MemoryEvidence(Store):
         kept = sorted(self.state.evidence.items())
         return [replace(one, der=b"") for _, one in kept if one.partner_id == partner_id]
 
-    def due(self, by: datetime, limit: int) -> builtins.list[EvidenceRecord]:
+    def due(self, by: datetime, limit: int, partner_id: str | None = None) -> builtins.list[EvidenceRecord]:
         kept = sorted(self.state.evidence.items(), key=lambda item: (item[1].try_at, item[0]))
-        return [replace(one, der=b"") for _, one in kept if one.try_at <= by][:limit]
+        due = [one for _, one in kept if one.try_at <= by and partner_id in (None, one.partner_id)]
+        return [replace(one, der=b"") for one in due][:limit]
+
+    def claim(self, evidence: EvidenceRecord, until: datetime) -> bool:
+        kept = self.get(evidence.partner_id, evidence.kind, evidence.source, evidence.about)
+        if kept is None or kept.try_at != evidence.try_at:
+            return False
+        self.store(replace(kept, try_at=until))
+        return True
+
+    def reschedule(self, evidence: EvidenceRecord) -> None:
+        kept = self.get(evidence.partner_id, evidence.kind, evidence.source, evidence.about)
+        if kept is not None:
+            found = {name: getattr(kept, name) for name in ("der", "sha256", "this_update", "next_update")}
+            self.store(replace(evidence, **found))
 
     def store(self, evidence: EvidenceRecord) -> None:
         key = (evidence.partner_id, evidence.kind.value, evidence.source, evidence.about)

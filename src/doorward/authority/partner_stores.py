@@ -69,8 +69,22 @@ class EvidenceStore(Protocol):
         """Return a partner's without their `der`, sorted by kind, source and certificate."""
         ...
 
-    def due(self, by: datetime, limit: int) -> builtins.list[EvidenceRecord]:
-        """Return at most `limit` that are to be looked for by then, the longest due first, without `der`."""
+    def due(self, by: datetime, limit: int, partner_id: str | None = None) -> builtins.list[EvidenceRecord]:
+        """Return at most `limit`, of one partner or all, that are to be looked for by then.
+
+        The longest due come first, without their `der`.
+        """
+        ...
+
+    def claim(self, evidence: EvidenceRecord, until: datetime) -> bool:
+        """Move `try_at` from what it is here to `until`; True for exactly one caller (compare and set)."""
+        ...
+
+    def reschedule(self, evidence: EvidenceRecord) -> None:
+        """Keep how the looking goes (`try_at`, `failures`, `problem`, `etag`, `fetched_at`), if it is there.
+
+        What was found, `der` and what is told of it, stays as it is.
+        """
         ...
 
     def store(self, evidence: EvidenceRecord) -> None:

@@ -74,10 +74,17 @@ _DUE = (
     .order_by(_E.try_at, _E.partner_id, _E.kind, _E.source, _E.about)
     .limit(bindparam("limit", type_=Integer))
 )
+_DUE_OF_PARTNER = _DUE.where(_E.partner_id == bindparam("partner_id"))
 _STORE = insert_or_replace(evidence, _KEY)
-_FORGET = delete(evidence).where(
-    _E.tenant == CURRENT_TENANT, *(_E[name] == bindparam(f"of_{name}") for name in _KEY)
+_OF_KEY = (_E.tenant == CURRENT_TENANT, *(_E[name] == bindparam(f"of_{name}") for name in _KEY))
+_FORGET = delete(evidence).where(*_OF_KEY)
+_CLAIM = (
+    update(evidence)
+    .where(*_OF_KEY, _E.try_at == bindparam("expected", type_=_E.try_at.type))
+    .values(try_at=bindparam("until"))
 )
+_COURSE = ("try_at", "failures", "problem", "etag", "fetched_at")
+_RESCHEDULE = update(evidence).where(*_OF_KEY).values({name: bindparam(name) for name in _COURSE})
 
 
 class SqlPartners:
@@ -150,9 +157,22 @@ class SqlEvidence:
         """Return a partner's without their `der`."""
         return [_evidence(row) for row in self._transaction.rows(_OF_PARTNER, partner_id=partner_id)]
 
-    def due(self, by: datetime, limit: int) -> builtins.list[EvidenceRecord]:
+    def due(self, by: datetime, limit: int, partner_id: str | None = None) -> builtins.list[EvidenceRecord]:
         """Return those that are to be looked for by then, without `der`."""
-        return [_evidence(row) for row in self._transaction.rows(_DUE, by=by, limit=limit)]
+        if partner_id is None:
+            rows = self._transaction.rows(_DUE, by=by, limit=limit)
+        else:
+            rows = self._transaction.rows(_DUE_OF_PARTNER, by=by, limit=limit, partner_id=partner_id)
+        return [_evidence(row) for row in rows]
+
+    def claim(self, evidence: EvidenceRecord, until: datetime) -> bool:
+        """Move `try_at`; compare and set."""
+        return self._transaction.write(_CLAIM, expected=evidence.try_at, until=until, **_key(evidence)) == 1
+
+    def reschedule(self, evidence: EvidenceRecord) -> None:
+        """Keep how the looking goes."""
+        course = {name: getattr(evidence, name) for name in _COURSE}
+        self._transaction.write(_RESCHEDULE, **course, **_key(evidence))
 
     def store(self, evidence: EvidenceRecord) -> None:
         """Insert or replace."""
@@ -168,6 +188,10 @@ class SqlEvidence:
 
 def _values(record: PartnerRecord | PartnerAuthorityRecord | EvidenceRecord) -> dict[str, Any]:
     return {name: getattr(record, name) for name in type(record).__slots__ if name != "tenant"}
+
+
+def _key(record: EvidenceRecord) -> dict[str, Any]:
+    return {f"of_{name}": getattr(record, name) for name in _KEY}
 
 
 def _partner(row: AnyRow | None) -> PartnerRecord | None:
