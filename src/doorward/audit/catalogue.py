@@ -53,6 +53,9 @@ class EventType(Enum):
     CERTIFICATE_RELEASED = "certificate:released"
     CERTIFICATE_SEEN = "certificate:seen"
     CRL_PUBLISHED = "crl:published"
+    EVIDENCE_STORED = "evidence:stored"
+    EVIDENCE_REFUSED = "evidence:refused"
+    EVIDENCE_UNAVAILABLE = "evidence:unavailable"
     POLICY_APPLIED = "policy:applied"
     APPLICATION_CREATED = "application:created"
     APPLICATION_REMOVED = "application:removed"
@@ -138,6 +141,7 @@ _FIELDS: Mapping[str, FieldKind] = MappingProxyType(
     )
     | dict.fromkeys(
         (
+            "about",
             "claimed_serial",
             "claimed_sha256",
             "connection",
@@ -151,6 +155,7 @@ _FIELDS: Mapping[str, FieldKind] = MappingProxyType(
             "request",
             "response_flags",
             "revocation",
+            "said",
             "serial",
             "sha256",
             "tls_version",
@@ -175,7 +180,7 @@ _FIELDS: Mapping[str, FieldKind] = MappingProxyType(
         ),
         FieldKind.MOMENT,
     )
-    | dict.fromkeys(("detail", "group_name", "name", "subject"), FieldKind.TEXT)
+    | dict.fromkeys(("detail", "group_name", "name", "subject", "url"), FieldKind.TEXT)
     | dict.fromkeys(("can_cut",), FieldKind.FLAG)
     | dict.fromkeys(
         (
@@ -269,6 +274,11 @@ CATALOGUE: Mapping[EventType, EventSpec] = MappingProxyType(
         EventType.CRL_PUBLISHED: _spec(
             _OPERATION, "authority number entries", "sha256 this_update next_update"
         ),
+        EventType.EVIDENCE_STORED: _spec(
+            _OPERATION, "partner kind url sha256 this_update", "about next_update number said"
+        ),
+        EventType.EVIDENCE_REFUSED: _spec(_OPERATION, "partner kind url reason", "about detail"),
+        EventType.EVIDENCE_UNAVAILABLE: _spec(_OPERATION, "partner kind url reason", "about detail"),
         EventType.POLICY_APPLIED: _spec(_OPERATION, "revision sha256", "applications rules_count"),
         EventType.APPLICATION_CREATED: _spec(_OPERATION, "application name", "hosts revision"),
         EventType.APPLICATION_REMOVED: _spec(_OPERATION, "application", "name revision"),

@@ -1,0 +1,19 @@
+"""Evidence of partners' revocations: what to look for, when, and what of it is kept.
+
+All of it happens beside the connections: a connection is judged by what is at hand, and waits for nothing.
+"""
+
+from doorward.authority.evidence.claiming import Errand, Room, claim_due
+from doorward.authority.evidence.condition import PartnerEvidence, describe_evidence
+from doorward.authority.evidence.sources import Survey
+from doorward.authority.evidence.taking import take_outcome
+
+__all__ = [
+    "Errand",
+    "PartnerEvidence",
+    "Room",
+    "Survey",
+    "claim_due",
+    "describe_evidence",
+    "take_outcome",
+]

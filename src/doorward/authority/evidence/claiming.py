@@ -1,0 +1,167 @@
+"""Which fetches are due, claimed for this process: no other one makes them meanwhile.
+
+Not here: fetching (a `Fetcher`, in threads of `runtime`), judging what came (taking).
+A claim ends by itself after two minutes: a process that died in between leaves nothing undone, and one that
+starts anew does not ask everybody at once, because every row has its own time.
+Bounded by `Room`: so many at once in all, of one partner and from one host, so that a partner whose
+responder is dead takes no turn from another. What does not fit stays due; there is no queue.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from urllib.parse import urlsplit
+
+from doorward.authority.evidence.trust import trust_of
+from doorward.authority.partner_records import EvidenceKind, EvidenceRecord, PartnerRecord
+from doorward.authority.services import Services
+from doorward.authority.stores import Books
+from doorward.core.errors import MalformedInput
+from doorward.core.ports import FetchRequest
+from doorward.verification.partner import RevocationMode
+from doorward.verification.path.certificate import PathCertificate, parse_path_certificate
+from doorward.verification.revocation.ocsp import ANSWER_LIMIT
+from doorward.verification.revocation.sources import build_ocsp_request
+
+CLAIM = timedelta(minutes=2)
+FETCH_SECONDS = 30.0
+CRL_BYTES = 32 * 1024 * 1024
+"""Of one CRL: some 800,000 entries. Several may be in memory at once."""
+
+_PEEK = 32
+"""Rows of one partner that are looked at in one go."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Errand:
+    """One fetch that this process has claimed; `host` is as in the URL, with its port."""
+
+    evidence: EvidenceRecord
+    request: FetchRequest
+    host: str
+
+
+class Room:
+    """How much may be under way at once; safe to share between threads."""
+
+    def __init__(self, *, total: int = 8, per_partner: int = 4, per_host: int = 2) -> None:
+        self._total, self._per_partner, self._per_host = total, per_partner, per_host
+        self._partners: Counter[str] = Counter()
+        self._hosts: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    def enter(self, partner_id: str, host: str) -> bool:
+        """Take one place; False where there is none."""
+        with self._lock:
+            full = (
+                self._partners.total() >= self._total
+                or self._partners[partner_id] >= self._per_partner
+                or self._hosts[host] >= self._per_host
+            )
+            if not full:
+                self._partners[partner_id] += 1
+                self._hosts[host] += 1
+            return not full
+
+    def leave(self, partner_id: str, host: str) -> None:
+        """Give one place back."""
+        with self._lock:
+            for counter, key in ((self._partners, partner_id), (self._hosts, host)):
+                counter[key] -= 1
+                if not counter[key]:
+                    del counter[key]
+
+
+def claim_due(services: Services, room: Room) -> list[Errand]:
+    """Claim what is due and fits; the caller leaves the room after each errand.
+
+    Rows whose certificate has no good path any more are left to the survey, which forgets them.
+    """
+    now = services.clock.now()
+    with services.work.read() as books:
+        partners = [one for one in books.partners.list() if one.revocation is not RevocationMode.OFF]
+        due = {one.id: books.evidence.due(now, _PEEK, one.id) for one in partners}
+    waiting = [(one, row) for one, row in _in_turns(partners, due, services.random.token(1)[0])]
+    entered = [(one, row) for one, row in waiting if room.enter(one.id, _host(row.source))]
+    errands: list[Errand] = []
+    try:
+        if entered:
+            with services.work.change() as books:
+                for partner, row in entered:
+                    request = _build(books, partner, row, now)
+                    if books.evidence.claim(row, now + CLAIM) and request is not None:
+                        errands.append(Errand(evidence=row, request=request, host=_host(row.source)))
+    except BaseException:
+        errands = []
+        raise
+    finally:
+        claimed = {id(one.evidence) for one in errands}
+        for partner, row in entered:
+            if id(row) not in claimed:
+                room.leave(partner.id, _host(row.source))
+    return errands
+
+
+def _in_turns(
+    partners: list[PartnerRecord], due: dict[str, list[EvidenceRecord]], first: int
+) -> Iterator[tuple[PartnerRecord, EvidenceRecord]]:
+    """One row of each partner, then the next of each, beginning with any of them."""
+    start = first % len(partners) if partners else 0
+    for place in range(_PEEK):
+        for partner in (*partners[start:], *partners[:start]):
+            if place < len(due[partner.id]):
+                yield partner, due[partner.id][place]
+
+
+def _host(url: str) -> str:
+    return urlsplit(url).netloc.lower()
+
+
+def _build(books: Books, partner: PartnerRecord, row: EvidenceRecord, now: datetime) -> FetchRequest | None:
+    """Return what to ask; None where nothing may be asked for this row any more."""
+    if row.kind is EvidenceKind.CRL:
+        usable = row.next_update is not None and now <= row.next_update
+        return FetchRequest(
+            url=row.source,
+            limit=CRL_BYTES,
+            seconds=FETCH_SECONDS,
+            allow_private=partner.allow_private,
+            accept="application/pkix-crl",
+            etag=row.etag if usable else "",  # near its end nobody is asked whether it is still the same
+        )
+    pair = certificate_and_issuer(books, partner, row.about, now)
+    try:
+        question = build_ocsp_request(*pair) if pair else None
+    except MalformedInput:
+        question = None
+    if question is None:
+        return None
+    return FetchRequest(
+        url=row.source,
+        limit=ANSWER_LIMIT,
+        seconds=FETCH_SECONDS,
+        allow_private=partner.allow_private,
+        accept="application/ocsp-response",
+        body=question,
+        media_type="application/ocsp-request",
+    )
+
+
+def certificate_and_issuer(
+    books: Books, partner: PartnerRecord, sha256: str, now: datetime
+) -> tuple[PathCertificate, PathCertificate] | None:
+    """Return a partner's certificate and who issued it, where it has a good path now."""
+    authorities = books.partners.authorities(partner.id)
+    der = next((one.der for one in authorities if one.sha256 == sha256), b"")
+    if not der:
+        record = books.certificates.by_sha256(sha256)
+        if record is None or books.partners.issuer(record.authority_id) != partner.id:
+            return None
+        der = record.der
+    certificate = parse_path_certificate(der)
+    issuer = trust_of(partner, authorities).find_issuer(certificate, now)
+    return None if issuer is None else (certificate, issuer)

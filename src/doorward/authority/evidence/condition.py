@@ -1,0 +1,66 @@
+"""How the evidence of each partner stands, for `doorward status`: what is missing, stale, or not to be had."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from doorward.authority.partner_records import EvidenceRecord, PartnerRecord
+from doorward.authority.services import Services
+from doorward.verification.partner import RevocationMode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartnerEvidence:
+    """One partner's evidence, counted.
+
+    Args:
+        partner: its name.
+        demanded: whether its certificates are refused where their status is not known.
+        sources: rows that are looked for.
+        missing: of them, those of which nothing good ever came.
+        stale: those at hand that may be used no more.
+        failing: those whose last look failed while what is at hand may still be used.
+        problems: what was wrong with the missing, stale and failing ones: each sentence once, with one of its URLs,
+            at most five.
+    """
+
+    partner: str
+    demanded: bool
+    sources: int
+    missing: int
+    stale: int
+    failing: int
+    problems: tuple[str, ...]
+
+
+PROBLEMS_TOLD = 5
+
+
+def describe_evidence(services: Services, now: datetime) -> list[PartnerEvidence]:
+    """Return the condition of every trusted partner that asks for evidence, sorted by name."""
+    with services.work.read() as books:
+        partners = [one for one in books.partners.list() if one.revocation is not RevocationMode.OFF]
+        return [_describe(one, books.evidence.list(one.id), now) for one in partners]
+
+
+def _describe(partner: PartnerRecord, rows: list[EvidenceRecord], now: datetime) -> PartnerEvidence:
+    missing = [row for row in rows if not row.sha256]
+    stale = [row for row in rows if row.sha256 and _is_stale(row, partner, now)]
+    failing = [row for row in rows if row.failures and row.sha256 and not _is_stale(row, partner, now)]
+    problems = {
+        row.problem: f"{row.source}: {row.problem}" for row in (*missing, *stale, *failing) if row.problem
+    }
+    return PartnerEvidence(
+        partner=partner.name,
+        demanded=partner.revocation is RevocationMode.REQUIRE,
+        sources=len(rows),
+        missing=len(missing),
+        stale=len(stale),
+        failing=len(failing),
+        problems=tuple(problems.values())[:PROBLEMS_TOLD],
+    )
+
+
+def _is_stale(row: EvidenceRecord, partner: PartnerRecord, now: datetime) -> bool:
+    return row.next_update is not None and now > row.next_update + partner.max_staleness

@@ -1,0 +1,222 @@
+"""What is to be looked for: a row of evidence for each source that a verified certificate names.
+
+Not here: fetching, and when (claiming, pace).
+1. Only partners that are trusted and whose `revocation` asks for evidence.
+2. Only certificates with a good path now: the partner's anchors, the intermediates that chain to them, and
+   the leaves that it has in the inventory, which holds what was let in before.
+3. CRLs: every http or https URL of a distribution point.
+4. OCSP: of leaves and intermediates that name no such CRL, or whose CRLs could not be had.
+What is named no more is forgotten when all certificates were looked at, every ten minutes.
+
+Work is bounded: so many certificates in one step, so many rows for one partner; what is beyond is left out,
+counted, and stays undetermined.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from doorward.authority.evidence.trust import Trusted, parse_if_sound, trust_of
+from doorward.authority.partner_records import (
+    EvidenceKind,
+    EvidenceRecord,
+    PartnerAuthorityRecord,
+    PartnerRecord,
+)
+from doorward.authority.partner_registration import PARTNER_PROFILE
+from doorward.authority.records import CertificateFilter, CertificateRecord, ChangeKind
+from doorward.authority.services import Services
+from doorward.authority.stores import Books
+from doorward.core.certificate import CertificateState
+from doorward.core.entities import TENANT
+from doorward.verification.partner import RevocationMode
+from doorward.verification.path.certificate import PathCertificate
+from doorward.verification.revocation.sources import crl_urls, ocsp_urls
+
+PASS = timedelta(minutes=10)
+CERTIFICATES_AT_ONCE = 200
+CRL_LIMIT = 256
+OCSP_LIMIT = 20_000
+"""Rows of one partner."""
+LOST_AFTER = 3
+"""Failures in a row after which a CRL that is not at hand counts as one that cannot be had."""
+
+_ORPHANS_AT_ONCE = 1000
+
+Key = tuple[EvidenceKind, str, str]
+"""Kind, source and certificate of a row."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Partner:
+    """One partner as it stands in one step."""
+
+    record: PartnerRecord
+    authorities: tuple[PartnerAuthorityRecord, ...]
+    trusted: Trusted
+    rows: Mapping[Key, EvidenceRecord]
+
+
+class Survey:
+    """Goes through all certificates, a page in each step, and begins anew when terms change or time is up.
+
+    Its memory is its own; another process, or this one after a restart, finds the same.
+    """
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._terms: object = None
+        self._began = datetime.min.replace(tzinfo=services.clock.now().tzinfo)
+        self._cursor = ""
+        self._complete = False
+        self._seen: dict[str, set[Key]] = {}
+        self.left_out: Mapping[str, int] = {}
+
+    def step(self) -> bool:
+        """Look at the authorities, or at the next page of leaves; return whether there is more at once."""
+        now = self._services.clock.now()
+        with self._services.work.read() as books:
+            trusted = [
+                (one, books.partners.authorities(one.id)) for one in books.partners.list() if _asks(one)
+            ]
+            terms = [(one, *(each.sha256 for each in authorities)) for one, authorities in trusted]
+            begins = terms != self._terms or now >= self._began + PASS
+            leaves = [] if begins else books.certificates.list(self._next_page())
+            if not begins and not leaves and self._complete:
+                return False
+            partners = [_load(books, one, authorities) for one, authorities in trusted]
+        wanted = _of_leaves(partners, leaves, now)
+        if begins:
+            wanted = {one.record.id: set(_of_authorities(one, now)) for one in partners}
+        self.left_out = self._note(partners, wanted, now)
+        seen = {one.record.id: set() if begins else self._seen[one.record.id] for one in partners}
+        for partner_id, keys in wanted.items():
+            seen[partner_id] |= keys
+        ends = not begins and len(leaves) < CERTIFICATES_AT_ONCE
+        if ends and not self._complete:
+            self._forget(partners, seen, now)
+        if begins:
+            self._terms, self._began, self._cursor = terms, now, ""
+        elif leaves:
+            self._cursor = leaves[-1].id
+        self._seen, self._complete = seen, not begins and (self._complete or ends)
+        return not ends
+
+    def _next_page(self) -> CertificateFilter:
+        return CertificateFilter(
+            profile=PARTNER_PROFILE,
+            state=CertificateState.VALID,
+            after_id=self._cursor,
+            limit=CERTIFICATES_AT_ONCE,
+        )
+
+    def _note(
+        self, partners: Iterable[_Partner], wanted: Mapping[str, set[Key]], now: datetime
+    ) -> Mapping[str, int]:
+        """Add the rows that are missing; return how many each partner would have beyond its limits."""
+        left_out = {one.record.id: self.left_out.get(one.record.id, 0) for one in partners}
+        missing: list[EvidenceRecord] = []
+        for one in partners:
+            if one.record.id in wanted:
+                new = wanted[one.record.id] - one.rows.keys()
+                taken = _within_limits(new, one.rows)
+                left_out[one.record.id] = len(new) - len(taken)
+                missing += [_row(one.record, key, now) for key in taken]
+        if missing:
+            with self._services.work.change() as books:
+                for row in missing:
+                    if books.evidence.get(row.partner_id, row.kind, row.source, row.about) is None:
+                        books.evidence.store(row)
+        return {partner_id: count for partner_id, count in left_out.items() if count}
+
+    def _forget(self, partners: Iterable[_Partner], seen: Mapping[str, set[Key]], now: datetime) -> None:
+        """Drop what no certificate names any more, and what is left of partners that are gone."""
+        with self._services.work.read() as books:
+            overdue = books.evidence.due(now, _ORPHANS_AT_ONCE)
+        active = {one.record.id for one in partners}
+        gone = [row for row in overdue if row.partner_id not in active]
+        for one in partners:
+            gone += [row for key, row in one.rows.items() if key not in seen[one.record.id]]
+        if gone:
+            with self._services.work.change() as books:
+                for row in gone:
+                    books.evidence.forget(row.partner_id, row.kind, row.source, row.about)
+                for partner_id in sorted({row.partner_id for row in gone if row.sha256}):
+                    books.changes.note(ChangeKind.EVIDENCE, partner_id, now)
+
+
+def _asks(partner: PartnerRecord) -> bool:
+    """Step 1."""
+    return partner.revocation is not RevocationMode.OFF
+
+
+def _load(books: Books, partner: PartnerRecord, authorities: Iterable[PartnerAuthorityRecord]) -> _Partner:
+    rows = {(row.kind, row.source, row.about): row for row in books.evidence.list(partner.id)}
+    kept = tuple(authorities)
+    return _Partner(record=partner, authorities=kept, trusted=trust_of(partner, kept), rows=rows)
+
+
+def _within_limits(new: set[Key], rows: Iterable[Key]) -> list[Key]:
+    """Return those of the new rows for which a partner has room beside those that it has."""
+    room = {EvidenceKind.CRL: CRL_LIMIT, EvidenceKind.OCSP: OCSP_LIMIT}
+    for kind, _, _ in rows:
+        room[kind] -= 1
+    taken = []
+    for key in sorted(new, key=lambda one: (one[0].value, *one[1:])):
+        room[key[0]] -= 1
+        if room[key[0]] >= 0:
+            taken.append(key)
+    return taken
+
+
+def _row(partner: PartnerRecord, key: Key, now: datetime) -> EvidenceRecord:
+    kind, source, about = key
+    return EvidenceRecord(
+        partner_id=partner.id, tenant=TENANT, kind=kind, source=source, about=about, try_at=now
+    )
+
+
+def _of_authorities(partner: _Partner, now: datetime) -> Iterator[Key]:
+    """Steps 2 to 4 for anchors and intermediates; an anchor's own status is nobody's to say."""
+    for record in partner.authorities:
+        certificate = parse_if_sound(record.der)
+        if certificate is None:
+            continue
+        if record.anchor:
+            yield from ((EvidenceKind.CRL, url, "") for url in crl_urls(certificate))
+        elif partner.trusted.find_issuer(certificate, now) is not None:
+            yield from _sources(certificate, partner, now)
+
+
+def _of_leaves(
+    partners: Iterable[_Partner], leaves: Iterable[CertificateRecord], now: datetime
+) -> dict[str, set[Key]]:
+    """Steps 2 to 4 for leaves."""
+    owners = {one.id: partner for partner in partners for one in partner.authorities}
+    wanted: dict[str, set[Key]] = defaultdict(set)
+    for record in leaves:
+        partner = owners.get(record.authority_id)
+        certificate = parse_if_sound(record.der) if partner else None
+        if partner is None or certificate is None:
+            continue
+        if partner.trusted.find_issuer(certificate, now) is not None:
+            wanted[partner.record.id].update(_sources(certificate, partner, now))
+    return wanted
+
+
+def _sources(certificate: PathCertificate, partner: _Partner, now: datetime) -> Iterator[Key]:
+    """Steps 3 and 4."""
+    lists: list[Key] = [(EvidenceKind.CRL, url, "") for url in crl_urls(certificate)]
+    yield from lists
+    if all(_is_lost(partner.rows.get(key), partner.record, now) for key in lists):
+        yield from ((EvidenceKind.OCSP, url, certificate.sha256) for url in ocsp_urls(certificate))
+
+
+def _is_lost(row: EvidenceRecord | None, partner: PartnerRecord, now: datetime) -> bool:
+    """Return whether a CRL cannot be had: none is at hand that may be used, after several tries."""
+    if row is None or row.failures < LOST_AFTER:
+        return False
+    return not row.sha256 or row.next_update is None or now > row.next_update + partner.max_staleness

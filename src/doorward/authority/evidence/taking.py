@@ -1,0 +1,188 @@
+"""What comes of a fetch: kept where it may be, or told.
+
+1. The row, the partner's terms and its authorities are read anew: a fetch takes up to half a minute.
+2. What came is judged (verification.revocation.intake); nothing is written while it is.
+3. New evidence is stored with a number of the change sequence, about the partner, so that gateways take it
+   up; a list that is the same as before, and 304, only move the next look.
+4. A failure moves the next look too; what is at hand stays, until it ends by its own words.
+An event is written when it is news: another list, another word of a responder, another failure than the last.
+
+Not here: fetching, and what the evidence says of anybody.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from doorward.audit.events import Event, EventType
+from doorward.audit.values import printable
+from doorward.authority.evidence.claiming import Errand, certificate_and_issuer
+from doorward.authority.evidence.pace import after_failure, after_find
+from doorward.authority.evidence.trust import Trusted, trust_of
+from doorward.authority.journal import write_event
+from doorward.authority.partner_records import (
+    EvidenceKind,
+    EvidenceRecord,
+    PartnerRecord,
+)
+from doorward.authority.records import ChangeKind
+from doorward.authority.services import Services
+from doorward.core.errors import DoorwardError, RequestRefused, Unavailable
+from doorward.core.ports import Fetched
+from doorward.verification.path.certificate import PathCertificate
+from doorward.verification.revocation.crl_judging import CrlRules
+from doorward.verification.revocation.intake import Taken, take_answer, take_crl
+from doorward.verification.revocation.ocsp import OcspRules
+
+_SYSTEM = "system"
+PROBLEM_LIMIT = 300
+_FRACTIONS = 1 << 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Case:
+    """What one outcome is judged with; `pair` is the certificate that an OCSP answer is about, and its issuer."""
+
+    kept: EvidenceRecord
+    partner: PartnerRecord
+    trusted: Trusted
+    pair: tuple[PathCertificate, PathCertificate] | None
+
+
+def take_outcome(services: Services, errand: Errand, outcome: Fetched | DoorwardError) -> None:
+    """Take what came of one errand, or the error that came of it.
+
+    Nothing happens where the partner, or the row, is gone meanwhile, or another process was quicker.
+    """
+    now = services.clock.now()
+    case = _open(services, errand, now)
+    if case is None:
+        return
+    if isinstance(outcome, DoorwardError):
+        _note_failure(services, case, outcome, now)
+        return
+    try:
+        taken = None if outcome.body is None else _judge(case, outcome.body, now)
+    except DoorwardError as failure:
+        _note_failure(services, case, failure, now)
+        return
+    etag = case.kept.etag if outcome.body is None else outcome.etag
+    kept = replace(case.kept, etag=etag, fetched_at=now, failures=0, problem="")
+    case = replace(case, kept=kept)
+    if taken is None or outcome.body is None or _digest(outcome.body) == kept.sha256:
+        at = after_find(now, case.partner.refresh, kept.next_update, _chance(services))
+        with services.work.change() as books:
+            books.evidence.reschedule(replace(kept, try_at=at))
+    else:
+        _store(services, case, outcome.body, taken, now)
+
+
+def _open(services: Services, errand: Errand, now: datetime) -> _Case | None:
+    """Step 1."""
+    row = errand.evidence
+    with services.work.read() as books:
+        kept = books.evidence.get(row.partner_id, row.kind, row.source, row.about)
+        partner = books.partners.get(row.partner_id)
+        if kept is None or partner is None or partner.removed_at is not None:
+            return None
+        pair = certificate_and_issuer(books, partner, row.about, now) if row.about else None
+        authorities = books.partners.authorities(partner.id)
+    if kept.sha256 != row.sha256:
+        return None
+    return _Case(kept=kept, partner=partner, trusted=trust_of(partner, authorities), pair=pair)
+
+
+def _judge(case: _Case, body: bytes, now: datetime) -> Taken:
+    """Step 2."""
+    grace, inputs = case.partner.max_staleness, case.trusted.inputs
+    if case.kept.kind is EvidenceKind.CRL:
+        rules = CrlRules(strength=inputs.strength, grace=grace)
+        return take_crl(body, case.kept.der, case.trusted.store, inputs=inputs, now=now, rules=rules)
+    if case.pair is None:
+        raise RequestRefused("evidence-not-signed", "its certificate has no good path any more")
+    rules_of_answers = OcspRules(strength=inputs.strength, grace=grace)
+    return take_answer(body, case.kept.this_update, *case.pair, now=now, rules=rules_of_answers)
+
+
+def _store(services: Services, case: _Case, body: bytes, taken: Taken, now: datetime) -> None:
+    """Step 3, for what is new."""
+    found = replace(
+        case.kept,
+        der=body,
+        sha256=_digest(body),
+        this_update=taken.this_update,
+        next_update=taken.next_update,
+        try_at=after_find(now, case.partner.refresh, taken.next_update, _chance(services)),
+    )
+    news: dict[str, str | int | datetime] = {"sha256": found.sha256, "this_update": taken.this_update}
+    if taken.next_update is not None:
+        news["next_update"] = taken.next_update
+    if taken.number is not None:
+        news["number"] = taken.number
+    if taken.status is not None:
+        news["said"] = taken.status.value
+    event = _write(services, EventType.EVIDENCE_STORED, found, now, news)
+    with services.work.change() as books:
+        current = books.evidence.get(found.partner_id, found.kind, found.source, found.about)
+        if current is None or current.sha256 != case.kept.sha256:
+            return
+        books.evidence.store(found)
+        books.changes.note(ChangeKind.EVIDENCE, found.partner_id, now)
+        if _is_news(case, taken):
+            books.outbox.add(event)
+
+
+def _is_news(case: _Case, taken: Taken) -> bool:
+    """Return whether it says another thing: each list does; an answer where its word is another than the last."""
+    before = case.kept
+    if case.pair is None or before.this_update is None:
+        return True
+    try:  # by the clock of then: it may have ended meanwhile
+        last = take_answer(
+            before.der,
+            None,
+            *case.pair,
+            now=before.this_update,
+            rules=OcspRules(strength=case.trusted.inputs.strength),
+        )
+    except DoorwardError:  # its responder's certificate may be younger than its first moment
+        return True
+    return taken.status is not last.status
+
+
+def _note_failure(services: Services, case: _Case, failure: DoorwardError, now: datetime) -> None:
+    """Step 4."""
+    kept, failures = case.kept, case.kept.failures + 1
+    failed = replace(
+        kept,
+        failures=failures,
+        problem=printable(failure.detail, PROBLEM_LIMIT),
+        try_at=after_failure(now, case.partner.refresh, failures, _chance(services)),
+    )
+    kind = EventType.EVIDENCE_UNAVAILABLE if isinstance(failure, Unavailable) else EventType.EVIDENCE_REFUSED
+    event = _write(services, kind, kept, now, {"reason": failure.code, "detail": failed.problem})
+    with services.work.change() as books:
+        books.evidence.reschedule(failed)
+        if failed.problem != kept.problem:
+            books.outbox.add(event)
+
+
+def _write(
+    services: Services,
+    kind: EventType,
+    row: EvidenceRecord,
+    now: datetime,
+    more: dict[str, str | int | datetime],
+) -> Event:
+    about = {"partner": row.partner_id, "kind": row.kind.value, "url": row.source, "about": row.about}
+    return write_event(services, kind, actor=_SYSTEM, at=now, data={**about, **more})
+
+
+def _digest(body: bytes) -> str:
+    return hashlib.sha256(body).hexdigest()
+
+
+def _chance(services: Services) -> float:
+    return int.from_bytes(services.random.token(4)) / _FRACTIONS

@@ -1,0 +1,70 @@
+"""What is trusted of a partner, as far as evidence is concerned; made once for as long as it stays the same.
+
+Not here: the judgement of a connection (`partner_trust`), which may ask for more: whose status is looked up
+needs a good path, for whatever purpose.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from doorward.authority.partner_records import PartnerAuthorityRecord, PartnerRecord
+from doorward.authority.partner_trust import read_inputs
+from doorward.core.entities import Outcome
+from doorward.core.errors import MalformedInput
+from doorward.verification.path.building import judge_path
+from doorward.verification.path.certificate import PathCertificate, parse_path_certificate
+from doorward.verification.path.conformance import PathInputs
+from doorward.verification.path.store import TrustStore
+
+_REMEMBERED = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trusted:
+    """A partner's authorities, those that can be read, and what is asked of a path to them."""
+
+    store: TrustStore
+    inputs: PathInputs
+
+    def find_issuer(self, certificate: PathCertificate, now: datetime) -> PathCertificate | None:
+        """Return who issued a certificate that has a good path now; None where it has none.
+
+        Nothing is ever fetched for a certificate without one: its addresses are somebody's wish, no more.
+        """
+        judgement = judge_path(certificate, self.store, self.inputs, now)
+        return judgement.path[1] if judgement.outcome is Outcome.GOOD else None
+
+
+def trust_of(partner: PartnerRecord, authorities: Iterable[PartnerAuthorityRecord]) -> Trusted:
+    """Return what is trusted of a partner."""
+    kept = tuple(authorities)
+    anchors = tuple(one.der for one in kept if one.anchor)
+    others = tuple(one.der for one in kept if not one.anchor)
+    return _build(anchors, others, partner.permitted, partner.excluded)
+
+
+@functools.lru_cache(maxsize=_REMEMBERED)
+def _build(
+    anchors: tuple[bytes, ...],
+    intermediates: tuple[bytes, ...],
+    permitted: tuple[str, ...],
+    excluded: tuple[str, ...],
+) -> Trusted:
+    inputs = replace(read_inputs(permitted, excluded), purpose=None)
+    return Trusted(store=TrustStore(_parse(anchors), _parse(intermediates)), inputs=inputs)
+
+
+def _parse(ders: tuple[bytes, ...]) -> list[PathCertificate]:
+    return [one for one in map(parse_if_sound, ders) if one is not None]
+
+
+def parse_if_sound(der: bytes) -> PathCertificate | None:
+    """Return what a certificate says; None where it does not parse."""
+    try:
+        return parse_path_certificate(der)
+    except MalformedInput:
+        return None

@@ -1,0 +1,186 @@
+"""A founded authority with a partner whose certificates say where their revocation is published.
+
+    world = partner_world()
+    alice = world.let_in("alice", crl="http://pki.partner.example/issuing.crl")
+    world.pages["http://pki.partner.example/issuing.crl"] = crl_of(world.issuing)
+    world.run()                                   # survey, claim, fetch, take: what `serve` does in threads
+
+The partner's own chain is `root` (anchor), `issuing`; `issuing` names `ROOT_CRL`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from cryptography import x509
+from cryptography.x509.oid import AuthorityInformationAccessOID
+
+from doorward.audit.events import Event, EventType
+from doorward.authority.evidence import Room, Survey, claim_due, take_outcome
+from doorward.authority.partner_records import (
+    EvidenceKind,
+    EvidenceRecord,
+    PartnerAuthorityRecord,
+    PartnerRecord,
+)
+from doorward.authority.records import CertificateRecord
+from doorward.authority.services import Services
+from doorward.core.certificate import CertificateState
+from doorward.core.entities import TENANT
+from doorward.core.errors import DoorwardError
+from doorward.core.ports import Fetched
+from tests.support import records
+from tests.support.path_ca import Node, certify
+from tests.support.ports import NOON, FakeFetcher
+from tests.support.world import World, empty_world
+
+ROOT_CRL = "http://pki.partner.example/root.crl"
+ISSUING_CRL = "http://pki.partner.example/issuing.crl"
+RESPONDER = "http://ocsp.partner.example/"
+
+
+def crl_at(*urls: str) -> tuple[x509.ExtensionType, bool]:
+    """The extension that says where CRLs are."""
+    names = [[x509.UniformResourceIdentifier(url)] for url in urls]
+    points = [
+        x509.DistributionPoint(full_name=one, relative_name=None, reasons=None, crl_issuer=None)
+        for one in names
+    ]
+    return x509.CRLDistributionPoints(points), False
+
+
+def responder_at(url: str) -> tuple[x509.ExtensionType, bool]:
+    """The extension that says where OCSP is answered."""
+    place = x509.UniformResourceIdentifier(url)
+    access = x509.AccessDescription(AuthorityInformationAccessOID.OCSP, place)
+    return x509.AuthorityInformationAccess([access]), False
+
+
+@dataclass(kw_only=True)
+class PartnerWorld:
+    """The stores, the clock, a network of a few pages, and one partner called `west`."""
+
+    world: World
+    fetcher: FakeFetcher
+    root: Node
+    issuing: Node
+    survey: Survey
+    room: Room = field(default_factory=Room)
+    partner: PartnerRecord = field(default_factory=lambda: records.partner("west"))
+    count: int = 0
+
+    @property
+    def services(self) -> Services:
+        return self.world.services
+
+    @property
+    def pages(self) -> dict[str, Any]:
+        """What is served where."""
+        return self.fetcher.pages
+
+    def trust(self, anchors: Sequence[Node], intermediates: Sequence[Node] = (), **terms: Any) -> None:
+        """Trust these authorities of the partner, on these terms."""
+        made = [authority(self.partner, one, anchor=True) for one in anchors]
+        made += [authority(self.partner, one, anchor=False) for one in intermediates]
+        with self.world.work.change() as books:
+            if books.partners.get(self.partner.id) is None:
+                books.partners.add(self.partner)
+            self.partner = records.partner("west", **terms)
+            books.partners.save(self.partner)
+            books.partners.set_authorities(self.partner.id, made)
+
+    def let_in(self, name: str, *extra: tuple[x509.ExtensionType, bool], **options: Any) -> Node:
+        """A leaf that was let in before; it stands in the inventory."""
+        issuer = options.pop("issuer", self.issuing)
+        leaf = certify(name, issuer, ca=False, extra=extra, **options)
+        self.count += 1
+        with self.world.work.change() as books:
+            assert books.certificates.add_seen(inventory_row(self.partner, issuer, leaf, self.count))
+        return leaf
+
+    def look(self) -> None:
+        """Survey until nothing is left at once."""
+        while self.survey.step():
+            pass
+
+    def run(self) -> int:
+        """Survey, claim what is due, fetch it, take what comes; return how many were fetched."""
+        self.look()
+        errands = claim_due(self.services, self.room)
+        for errand in errands:
+            outcome: Fetched | DoorwardError
+            try:
+                outcome = self.fetcher.fetch(errand.request)
+            except DoorwardError as error:
+                outcome = error
+            take_outcome(self.services, errand, outcome)
+            self.room.leave(errand.evidence.partner_id, errand.host)
+        return len(errands)
+
+    def rows(self) -> list[EvidenceRecord]:
+        """What is looked for, without its bytes."""
+        with self.world.work.read() as books:
+            return books.evidence.list(self.partner.id)
+
+    def row(self, source: str, about: Node | None = None) -> EvidenceRecord:
+        """One row with its bytes."""
+        kind = EvidenceKind.OCSP if about else EvidenceKind.CRL
+        with self.world.work.read() as books:
+            found = books.evidence.get(self.partner.id, kind, source, about.parsed.sha256 if about else "")
+        assert found is not None
+        return found
+
+    def events(self, kind: EventType) -> list[Event]:
+        """The events of one kind, oldest first."""
+        return self.world.events(kind)
+
+
+def authority(partner: PartnerRecord, node: Node, *, anchor: bool) -> PartnerAuthorityRecord:
+    """The row of one authority."""
+    return PartnerAuthorityRecord(
+        id=records.opaque("aut", node.parsed.sha256),
+        tenant=TENANT,
+        partner_id=partner.id,
+        sha256=node.parsed.sha256,
+        anchor=anchor,
+        der=node.der,
+        not_after=node.parsed.not_after,
+        created_at=NOON,
+    )
+
+
+def inventory_row(partner: PartnerRecord, issuer: Node, leaf: Node, number: int) -> CertificateRecord:
+    """The row of a leaf; the serial is a number of its own, because those of test certificates are alike."""
+    return CertificateRecord(
+        id=f"crt_{number:020d}",
+        tenant=TENANT,
+        authority_id=authority(partner, issuer, anchor=False).id,
+        serial=number,
+        sha256=leaf.parsed.sha256,
+        profile="partner",
+        state=CertificateState.VALID,
+        not_before=leaf.parsed.not_before,
+        not_after=leaf.parsed.not_after,
+        der=leaf.der,
+        created_at=NOON,
+    )
+
+
+def partner_world(**terms: Any) -> PartnerWorld:
+    """A partner that is trusted on these terms; nothing is served yet."""
+    world = empty_world()
+    root = certify("West Root", not_after=NOON + timedelta(days=3650))
+    issuing = certify("West Issuing", root, extra=[crl_at(ROOT_CRL)], not_after=NOON + timedelta(days=1825))
+    made = PartnerWorld(
+        world=world, fetcher=FakeFetcher(), root=root, issuing=issuing, survey=Survey(world.services)
+    )
+    made.trust([root], [issuing], **terms)
+    return made
+
+
+def later(moment: datetime, **by: float) -> datetime:
+    """That much after a moment."""
+    return moment + timedelta(**by)

@@ -1,0 +1,180 @@
+"""Which fetches are due, and what is asked."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from doorward.authority.evidence import Room, claim_due
+from doorward.authority.evidence.claiming import CLAIM
+from doorward.authority.partner_records import EvidenceKind
+from doorward.core.errors import Unavailable
+from doorward.core.ports import Fetched
+from doorward.pki.ocsp import parse_ocsp_request
+from doorward.verification.partner import RevocationMode
+from tests.support import records
+from tests.support.partner_world import (
+    ISSUING_CRL,
+    RESPONDER,
+    ROOT_CRL,
+    authority,
+    crl_at,
+    partner_world,
+    responder_at,
+)
+from tests.support.path_ca import certify, with_serial
+from tests.support.ports import NOON
+from tests.support.status_ca import crl_of
+
+
+def test_a_crl_is_asked_for():
+    """A CRL is got from its URL, within limits, on the partner's terms."""
+    west = partner_world(allow_private=True)
+    west.look()
+    (errand,) = claim_due(west.services, west.room)
+    request = errand.request
+    assert (request.url, request.body, request.accept) == (ROOT_CRL, None, "application/pkix-crl")
+    assert (request.allow_private, request.etag) == (True, "")
+    assert errand.host == "pki.partner.example"
+    assert request.limit <= 32 * 1024 * 1024
+    assert request.seconds < CLAIM.total_seconds()
+
+
+def test_private_addresses_need_the_operators_leave():
+    """Without it the fetcher is told so."""
+    west = partner_world()
+    west.look()
+    assert not claim_due(west.services, west.room)[0].request.allow_private
+
+
+def test_a_responder_is_asked_about_one_certificate():
+    """The question is about the leaf, by its issuer's hashes."""
+    west = partner_world()
+    alice = west.let_in("alice", responder_at(RESPONDER))
+    west.look()
+    request = next(one.request for one in claim_due(west.services, west.room) if one.request.body)
+    assert (request.url, request.media_type, request.limit) == (
+        RESPONDER,
+        "application/ocsp-request",
+        64 * 1024,
+    )
+    question = parse_ocsp_request(request.body)
+    assert (question.serial, question.nonce) == (alice.parsed.serial, None)
+
+
+def test_a_list_is_asked_for_anew_only_if_it_changed():
+    """While the list at hand may be used the server is told which it is; after its end it is not."""
+    west = partner_world(refresh=timedelta(days=9))
+    west.pages[ROOT_CRL] = lambda request: Fetched(body=crl_of(west.root), etag='"1"')
+    west.run()
+    west.world.clock.turn(minutes=40)
+    assert claim_due(west.services, Room())[0].request.etag == '"1"'
+    west.world.clock.turn(minutes=40)
+    assert claim_due(west.services, Room())[0].request.etag == ""
+
+
+def test_what_is_claimed_is_nobody_elses():
+    """A second process, or this one a moment later, claims nothing; when the claim has ended it does."""
+    west = partner_world()
+    west.look()
+    assert len(claim_due(west.services, Room())) == 1
+    assert claim_due(west.services, Room()) == []
+    west.world.clock.turn(seconds=CLAIM.total_seconds())
+    assert len(claim_due(west.services, Room())) == 1
+
+
+def test_of_two_that_claim_at_once_one_has_it(monkeypatch):
+    """Both saw the row as due; the second finds it moved, and gives its place back."""
+    west = partner_world()
+    west.look()
+    room, other = Room(), Room()
+    with west.world.work.read() as books:
+        due = books.evidence.due(NOON, 9)
+    assert len(claim_due(west.services, other)) == 1
+    monkeypatch.setattr("tests.support.memory_partners.MemoryEvidence.due", lambda *args: due)
+    assert claim_due(west.services, room) == []
+    assert room.enter(west.partner.id, "pki.partner.example")
+    assert room.enter(west.partner.id, "pki.partner.example")
+
+
+def test_a_claim_that_cannot_be_written_takes_no_room(monkeypatch):
+    """Where the database is away the places are given back."""
+    west = partner_world()
+    west.look()
+    room = Room(total=1)
+
+    def away():
+        raise Unavailable("store-busy", "busy")
+
+    monkeypatch.setattr(west.world.work, "change", away)
+    with pytest.raises(Unavailable):
+        claim_due(west.services, room)
+    assert room.enter("ptn_any", "any")
+
+
+def test_a_host_is_not_asked_by_many_at_once():
+    """One host is asked twice at once, one partner four times, and all together eight times."""
+    room = Room()
+    assert [room.enter("a", "one") for _ in range(3)] == [True, True, False]
+    assert [room.enter("a", host) for host in ("two", "three", "four")] == [True, True, False]
+    assert [room.enter("b", str(number)) for number in range(5)] == [True, True, True, True, False]
+    assert [room.enter("c", "five")] == [False]
+    room.leave("a", "one")
+    assert [room.enter("c", "one"), room.enter("c", "one")] == [True, False]
+
+
+def test_a_partner_with_dead_responders_takes_no_turn_from_another():
+    """However much of one partner is due, the other's turn comes."""
+    west = partner_world()
+    for number in range(40):
+        west.let_in(f"user{number}", crl_at(f"http://{number}.example/crl"))
+    east = records.partner("east")
+    root = certify("East Root", extra=[crl_at("http://east.example/crl")])
+    with west.world.work.change() as books:
+        books.partners.add(east)
+        books.partners.set_authorities(east.id, [authority(east, root, anchor=True)])
+    west.look()
+    hosts = {errand.host for errand in claim_due(west.services, west.room)}
+    assert len(hosts) == 5
+    assert "east.example" in hosts
+
+
+def test_nothing_is_asked_for_what_lost_its_path():
+    """Between two looks an authority may go; nobody is asked about its certificates any more."""
+    west = partner_world()
+    west.let_in("alice", responder_at(RESPONDER))
+    west.look()
+    west.trust([west.root])
+    assert {one.request.url for one in claim_due(west.services, west.room)} == {ROOT_CRL}
+
+
+def test_nothing_is_asked_about_a_certificate_of_somebody_else():
+    """A row about a certificate that is not of this partner asks nothing."""
+    west = partner_world()
+    row = records.evidence("west", RESPONDER, kind=EvidenceKind.OCSP, about="0" * 64)
+    with west.world.work.change() as books:
+        books.evidence.store(row)
+    assert claim_due(west.services, west.room) == []
+
+
+@pytest.mark.filterwarnings("ignore:Parsed a serial number")
+def test_a_serial_that_nobody_answers_for_is_not_asked():
+    """A certificate whose serial number no request can hold is passed over; its status stays unknown."""
+    west = partner_world()
+    issuing = certify("West Issuing", west.root, extra=[responder_at(RESPONDER)])
+    odd = with_serial(issuing, west.root.key, b"\x00")
+    west.trust([west.root], [odd])
+    west.look()
+    assert [row.source for row in west.rows()] == [RESPONDER]
+    assert claim_due(west.services, west.room) == []
+
+
+def test_off_asks_nobody():
+    """Rows of a partner that asks for no evidence are not fetched."""
+    west = partner_world()
+    west.let_in("alice", crl_at(ISSUING_CRL))
+    west.look()
+    west.trust([west.root], [west.issuing], revocation=RevocationMode.OFF)
+    assert claim_due(west.services, west.room) == []
+    assert claim_due(partner_world().services, Room()) == []

@@ -1,0 +1,45 @@
+"""How the evidence of a partner stands."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from doorward.authority.evidence import describe_evidence
+from doorward.verification.partner import RevocationMode
+from tests.support.partner_world import ISSUING_CRL, ROOT_CRL, crl_at, partner_world
+from tests.support.ports import NOON
+from tests.support.status_ca import HOUR, crl_of
+
+
+def test_missing_stale_and_failing_are_told():
+    """What never came, what has ended, and what could not be renewed are counted, with what was wrong."""
+    west = partner_world()
+    west.let_in("alice", crl_at(ISSUING_CRL))
+    west.pages[ROOT_CRL] = crl_of(west.root, next_update=NOON + 2 * HOUR)
+    west.run()
+    (told,) = describe_evidence(west.services, NOON)
+    assert (told.partner, told.demanded) == ("west", True)
+    assert (told.sources, told.missing, told.stale, told.failing) == (2, 1, 0, 0)
+    assert told.problems == (f"{ISSUING_CRL}: nobody listens there",)
+    del west.pages[ROOT_CRL]
+    west.world.clock.turn(hours=1)
+    west.run()
+    (told,) = describe_evidence(west.services, west.world.clock.now())
+    assert (told.missing, told.stale, told.failing) == (1, 0, 1)
+    (told,) = describe_evidence(west.services, NOON + 3 * HOUR)
+    assert (told.missing, told.stale, told.failing) == (1, 1, 0)
+    assert len(told.problems) == 1
+
+
+def test_staleness_is_the_operators():
+    """What may still be used is not stale."""
+    west = partner_world(max_staleness=timedelta(days=1), revocation=RevocationMode.PREFER)
+    west.pages[ROOT_CRL] = crl_of(west.root)
+    west.run()
+    (told,) = describe_evidence(west.services, NOON + 3 * HOUR)
+    assert (told.demanded, told.stale) == (False, 0)
+
+
+def test_a_partner_without_evidence_is_not_told():
+    """With `revocation: off` there is nothing to say."""
+    assert describe_evidence(partner_world(revocation=RevocationMode.OFF).services, NOON) == []

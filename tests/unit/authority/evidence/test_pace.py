@@ -1,0 +1,45 @@
+"""When evidence is looked for next."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from doorward.authority.evidence.pace import FIRST_RETRY, LONGEST_RETRY, after_failure, after_find
+from tests.support.ports import NOON
+
+HOUR, MINUTE, SECOND = timedelta(hours=1), timedelta(minutes=1), timedelta(seconds=1)
+
+
+@pytest.mark.parametrize(
+    ("refresh", "left", "pause"),
+    [
+        (HOUR, 24 * HOUR, HOUR),
+        (HOUR, None, HOUR),
+        (HOUR, HOUR, HOUR / 2),
+        (HOUR, 10 * SECOND, 30 * SECOND),
+        (HOUR, -HOUR, 30 * SECOND),
+        (5 * SECOND, 24 * HOUR, 5 * SECOND),
+        (5 * SECOND, SECOND, 5 * SECOND),
+        (timedelta(0), None, SECOND),
+    ],
+)
+def test_it_is_renewed_before_it_ends_and_within_refresh(refresh, left, pause):
+    """The sooner of `refresh` and half of what is left, not in a loop; chance makes it earlier, never later."""
+    next_update = None if left is None else NOON + left
+    assert after_find(NOON, refresh, next_update, 0.0) == NOON + pause
+    assert after_find(NOON, refresh, next_update, 1.0) == NOON + 0.9 * pause
+
+
+def test_failures_back_off():
+    """Each failure in a row doubles the pause, up to an hour, and chance takes up to half of it."""
+    pauses = [after_failure(NOON, 24 * HOUR, failures, 0.0) - NOON for failures in (1, 2, 3, 50, 10_000)]
+    assert pauses == [FIRST_RETRY, 2 * FIRST_RETRY, 4 * FIRST_RETRY, LONGEST_RETRY, LONGEST_RETRY]
+    assert after_failure(NOON, 24 * HOUR, 2, 1.0) == NOON + FIRST_RETRY
+
+
+def test_a_failure_is_tried_again_within_refresh():
+    """A dead responder is asked as often as a living one, at least."""
+    assert after_failure(NOON, MINUTE, 10, 0.0) == NOON + MINUTE
+    assert after_failure(NOON, timedelta(0), 10, 0.0) == NOON + SECOND

@@ -1,0 +1,208 @@
+"""What is looked for: what verified certificates name, and nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from doorward.authority.evidence import Survey, sources
+from doorward.authority.partner_records import EvidenceKind
+from doorward.authority.records import ChangeKind
+from doorward.core.certificate import CertificateState
+from doorward.verification.partner import RevocationMode
+from tests.support.partner_world import (
+    ISSUING_CRL,
+    RESPONDER,
+    ROOT_CRL,
+    authority,
+    crl_at,
+    partner_world,
+    responder_at,
+)
+from tests.support.path_ca import certify
+from tests.support.ports import NOON
+from tests.support.status_ca import crl_of
+
+
+def looked_for(west) -> list[tuple[str, str]]:
+    """Kind and URL of every row."""
+    return [(row.kind.value, row.source) for row in west.rows()]
+
+
+def test_what_authorities_and_leaves_name_is_looked_for():
+    """An intermediate's CRL and a leaf's are looked for at once."""
+    west = partner_world()
+    west.let_in("alice", crl_at(ISSUING_CRL, "ldap://pki.partner.example/"))
+    west.look()
+    assert looked_for(west) == [("crl", ISSUING_CRL), ("crl", ROOT_CRL)]
+    assert {row.try_at for row in west.rows()} == {NOON}
+
+
+def test_an_anchors_crl_is_looked_for_and_its_status_is_not():
+    """The list that an anchor names may speak of others; of the anchor itself nobody is asked."""
+    west = partner_world()
+    root = certify("Other", extra=[crl_at("http://a.example/1"), responder_at(RESPONDER)])
+    west.trust([root])
+    west.look()
+    assert looked_for(west) == [("crl", "http://a.example/1")]
+
+
+def test_ocsp_is_asked_where_no_crl_is_named():
+    """With a CRL nobody asks the responder; without one it is asked about leaf and intermediate."""
+    west = partner_world()
+    issuing = certify("West Issuing", west.root, extra=[responder_at(RESPONDER)])
+    west.trust([west.root], [issuing])
+    alice = west.let_in("alice", responder_at(RESPONDER), issuer=issuing)
+    west.let_in("bob", responder_at(RESPONDER), crl_at(ISSUING_CRL), issuer=issuing)
+    west.look()
+    assert looked_for(west) == [("crl", ISSUING_CRL), ("ocsp", RESPONDER), ("ocsp", RESPONDER)]
+    assert {row.about for row in west.rows()} == {"", alice.parsed.sha256, issuing.parsed.sha256}
+
+
+def test_ocsp_is_asked_where_the_crl_cannot_be_had():
+    """After three failures without a list at hand the responder is asked, until the list is back."""
+    west = partner_world()
+    west.let_in("alice", crl_at(ISSUING_CRL), responder_at(RESPONDER))
+    for _ in range(3):
+        west.run()
+        west.world.clock.turn(minutes=1)
+    assert ("ocsp", RESPONDER) not in looked_for(west)
+    west.world.clock.turn(minutes=10)
+    west.look()
+    assert ("ocsp", RESPONDER) in looked_for(west)
+    west.pages[ISSUING_CRL] = crl_of(west.issuing, next_update=NOON + timedelta(days=9))
+    west.run()
+    west.world.clock.turn(minutes=11)
+    west.look()
+    assert ("ocsp", RESPONDER) not in looked_for(west)
+
+
+@pytest.mark.parametrize("stands", [CertificateState.REVOKED, CertificateState.ON_HOLD])
+def test_only_valid_leaves_count(stands):
+    """For a certificate that the inventory has as revoked or held nothing is fetched."""
+    west = partner_world()
+    west.let_in("alice", crl_at(ISSUING_CRL))
+    with west.world.work.change() as books:
+        books.certificates.set_state("crt_" + "1".zfill(20), stands, reason=None, revoked_at=None)
+    west.look()
+    assert looked_for(west) == [("crl", ROOT_CRL)]
+
+
+def test_nothing_is_looked_for_without_a_good_path():
+    """A leaf or an intermediate that no anchor vouches for is not believed where it leads."""
+    west = partner_world()
+    stranger = certify("West Root")
+    forged = certify("West Issuing", stranger, key=west.issuing.key, extra=[crl_at("http://evil.example/1")])
+    west.trust([west.root], [west.issuing, forged])
+    west.let_in("eve", crl_at("http://evil.example/2"), issuer=west.issuing, signer=stranger.key)
+    west.let_in(
+        "late",
+        crl_at("http://late.example/"),
+        not_after=NOON - timedelta(days=1),
+        not_before=NOON - timedelta(days=2),
+    )
+    west.let_in("lost", crl_at("http://lost.example/"), issuer=stranger)
+    west.look()
+    assert looked_for(west) == [("crl", ROOT_CRL)]
+
+
+def test_a_partner_that_asks_for_no_evidence_has_none_fetched():
+    """With `revocation: off` nothing is looked for, and what was is forgotten."""
+    west = partner_world()
+    west.look()
+    west.trust([west.root], [west.issuing], revocation=RevocationMode.OFF)
+    west.look()
+    assert west.rows() == []
+
+
+def test_what_is_named_no_more_is_forgotten_and_told():
+    """When the authorities change the old sources go, and gateways hear of it where something was at hand."""
+    west = partner_world()
+    west.pages[ROOT_CRL] = crl_of(west.root)
+    west.run()
+    before = west.world.head()
+    other = certify("Other", extra=[crl_at("http://a.example/1")])
+    west.trust([other])
+    west.look()
+    assert looked_for(west) == [("crl", "http://a.example/1")]
+    with west.world.work.read() as books:
+        changes = books.changes.since(before)
+    assert [(one.kind, one.subject) for one in changes] == [(ChangeKind.EVIDENCE, west.partner.id)]
+
+
+def test_a_partner_that_was_removed_leaves_nothing():
+    """What was looked for is forgotten with the partner."""
+    west = partner_world()
+    west.look()
+    with west.world.work.change() as books:
+        books.partners.remove(west.partner.id, NOON)
+    west.look()
+    assert west.rows() == []
+
+
+def test_a_new_leaf_is_found_at_once_and_an_ended_one_later():
+    """A leaf is found on the next look; when it has ended what it named goes with the next round."""
+    west = partner_world()
+    west.look()
+    west.let_in("alice", crl_at(ISSUING_CRL), not_after=NOON + timedelta(minutes=5))
+    west.look()
+    assert ("crl", ISSUING_CRL) in looked_for(west)
+    west.world.clock.turn(minutes=6)
+    west.look()
+    assert ("crl", ISSUING_CRL) in looked_for(west)
+    west.world.clock.turn(minutes=6)
+    west.look()
+    assert ("crl", ISSUING_CRL) not in looked_for(west)
+
+
+def test_many_leaves_are_looked_at_in_pages(monkeypatch):
+    """No step looks at more than a page, none is left out, and nothing is forgotten before all were seen."""
+    monkeypatch.setattr(sources, "CERTIFICATES_AT_ONCE", 2)
+    west = partner_world()
+    for number in range(5):
+        west.let_in(f"user{number}", crl_at(f"http://a.example/{number}"))
+    west.look()
+    assert len(west.rows()) == 6
+    west.survey = Survey(west.services)
+    assert west.survey.step()
+    assert len(west.rows()) == 6
+    west.look()
+    assert len(west.rows()) == 6
+
+
+def test_what_exceeds_the_limits_is_left_out_and_counted(monkeypatch):
+    """A partner whose leaves name a thousand lists gets as many rows as it may, and the rest is told."""
+    monkeypatch.setattr(sources, "CRL_LIMIT", 3)
+    west = partner_world()
+    for number in range(5):
+        west.let_in(f"user{number}", crl_at(f"http://a.example/{number}"))
+    west.look()
+    assert len(west.rows()) == 3
+    assert west.survey.left_out == {west.partner.id: 3}
+
+
+def test_an_authority_that_does_not_parse_is_passed_over():
+    """What cannot be read names nothing, and keeps nobody else from being looked at."""
+    west = partner_world()
+    broken = replace(
+        authority(west.partner, west.root, anchor=True), der=b"no", sha256="0" * 64, id="aut_broken"
+    )
+    with west.world.work.change() as books:
+        kept = books.partners.authorities(west.partner.id)
+        books.partners.set_authorities(west.partner.id, [*kept, broken])
+    west.look()
+    assert looked_for(west) == [("crl", ROOT_CRL)]
+
+
+def test_what_is_known_is_not_begun_anew():
+    """A look that finds a row leaves its time and its evidence as they are."""
+    west = partner_world()
+    west.pages[ROOT_CRL] = crl_of(west.root)
+    west.run()
+    before = west.row(ROOT_CRL)
+    west.survey = Survey(west.services)
+    west.look()
+    assert west.row(ROOT_CRL) == before
+    assert before.kind is EvidenceKind.CRL

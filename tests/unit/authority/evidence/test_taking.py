@@ -1,0 +1,308 @@
+"""What comes of a fetch: kept where it may be, told where not, and never worse than before."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from cryptography.x509 import ocsp
+
+from doorward.audit.events import EventType
+from doorward.authority.evidence import claim_due, take_outcome
+from doorward.authority.partner_records import EvidenceKind
+from doorward.authority.records import ChangeKind
+from doorward.core.errors import MalformedInput, RequestRefused, Unavailable
+from doorward.core.ports import Fetched
+from tests.support.partner_world import ISSUING_CRL, RESPONDER, ROOT_CRL, crl_at, partner_world, responder_at
+from tests.support.path_ca import certify
+from tests.support.ports import NOON
+from tests.support.status_ca import HOUR, answer_about, crl_of
+
+STORED, REFUSED = EventType.EVIDENCE_STORED, EventType.EVIDENCE_REFUSED
+UNAVAILABLE = EventType.EVIDENCE_UNAVAILABLE
+DAY = timedelta(days=1)
+
+
+def changes(west, since: int = 0) -> list[tuple[ChangeKind, str]]:
+    """The changes after one."""
+    with west.world.work.read() as books:
+        return [(one.kind, one.subject) for one in books.changes.since(since)]
+
+
+def crl(west, *serials: int, **options) -> bytes:
+    """A CRL of the root that ends in a day."""
+    return crl_of(west.root, *serials, **{"next_update": NOON + DAY, **options})
+
+
+def test_a_good_list_is_kept_and_told():
+    """It is stored with its times, a change about the partner and an event; the next look is within `refresh`."""
+    west = partner_world()
+    west.pages[ROOT_CRL] = crl(west, 7, number=5)
+    assert west.run() == 1
+    row = west.row(ROOT_CRL)
+    assert (row.der, row.this_update, row.next_update) == (west.pages[ROOT_CRL], NOON - HOUR, NOON + DAY)
+    assert (row.fetched_at, row.failures, row.problem) == (NOON, 0, "")
+    assert NOON + 0.9 * HOUR <= row.try_at <= NOON + HOUR
+    assert changes(west) == [(ChangeKind.EVIDENCE, west.partner.id)]
+    (event,) = west.events(STORED)
+    assert event.data["url"] == ROOT_CRL
+    assert (event.data["kind"], event.data["number"]) == ("crl", 5)
+    assert (event.data["partner"], event.data["sha256"]) == (west.partner.id, row.sha256)
+
+
+def test_the_same_list_is_no_news():
+    """The same bytes, or a server that says that nothing changed, only move the next look."""
+    west = partner_world()
+    der = crl(west)
+    west.pages[ROOT_CRL] = lambda request: Fetched(body=None if request.etag else der, etag='"1"')
+    west.run()
+    first = west.row(ROOT_CRL)
+    for _ in range(2):
+        west.world.clock.turn(hours=1)
+        assert west.run() == 1
+        west.pages[ROOT_CRL] = der
+    row = west.row(ROOT_CRL)
+    assert (row.der, row.sha256) == (der, first.sha256)
+    assert row.fetched_at == NOON + 2 * HOUR
+    assert row.try_at > NOON + 2 * HOUR
+    assert len(changes(west)) == len(west.events(STORED)) == 1
+
+
+def test_a_revocation_at_the_partner_is_known_within_refresh():
+    """A list published a moment after a look is at hand when `refresh` is over."""
+    west = partner_world(refresh=timedelta(minutes=5))
+    west.pages[ROOT_CRL] = crl(west, number=1)
+    west.run()
+    west.pages[ROOT_CRL] = crl(west, 7, number=2)
+    west.world.clock.turn(minutes=5)
+    assert west.run() == 1
+    assert west.row(ROOT_CRL).der == west.pages[ROOT_CRL]
+    assert len(changes(west)) == 2
+
+
+def test_evidence_is_renewed_before_it_ends():
+    """With a long `refresh` the look comes when half of the validity is over."""
+    west = partner_world(refresh=30 * DAY)
+    west.pages[ROOT_CRL] = crl(west)
+    west.run()
+    assert NOON + 0.9 * DAY / 2 <= west.row(ROOT_CRL).try_at <= NOON + DAY / 2
+
+
+@pytest.mark.parametrize(
+    ("lie", "code"),
+    [
+        (lambda west: b"<html>maintenance</html>", "crl-malformed"),
+        (lambda west: b"x" * 10_000_000, "crl-malformed"),
+        (lambda west: crl_of(certify("West Root")), "evidence-not-signed"),
+        (lambda west: crl(west, number=4), "evidence-replayed"),
+        (lambda west: crl(west, number=9, next_update=NOON - timedelta(minutes=1)), "evidence-not-in-time"),
+        (lambda west: crl(west, number=9, this_update=NOON + HOUR), "evidence-not-in-time"),
+        (lambda west: crl_of(west.issuing, number=9), "evidence-replaced"),
+    ],
+    ids=["html", "10 MB", "wrong signer", "replayed", "stale", "future", "another's"],
+)
+def test_a_lie_is_not_kept(lie, code):
+    """What is not genuine, not now or not newer leaves the old evidence in place, and is told once."""
+    west = partner_world()
+    west.pages[ROOT_CRL] = good = crl(west, 7, number=5)
+    west.run()
+    for _ in range(3):
+        west.pages[ROOT_CRL] = lie(west)
+        with west.world.work.change() as books:
+            (row,) = books.evidence.list(west.partner.id)
+            books.evidence.claim(row, NOON)
+        west.run()
+    row = west.row(ROOT_CRL)
+    assert (row.der, row.failures) == (good, 3)
+    assert row.problem
+    (event,) = west.events(REFUSED)
+    assert event.data["reason"] == code
+    assert len(changes(west)) == len(west.events(STORED)) == 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        (Unavailable("fetch-too-slow", "pki.partner.example did not answer in time"), UNAVAILABLE),
+        (Unavailable("fetch-unreachable", "nobody"), UNAVAILABLE),
+        (RequestRefused("fetch-address-refused", "no"), REFUSED),
+        (MalformedInput("fetch-answer-too-large", "more than was asked for"), REFUSED),
+    ],
+)
+def test_a_failure_is_told_when_it_is_news(fault, kind):
+    """The first of a row of failures, and another one, are events; the same again is not."""
+    west = partner_world()
+
+    def fail(request):
+        raise fault
+
+    west.pages[ROOT_CRL] = fail
+    moments = []
+    for _ in range(4):
+        west.run()
+        moments.append(west.row(ROOT_CRL).try_at)
+        west.world.clock.turn(seconds=(moments[-1] - west.world.clock.now()).total_seconds())
+    assert [one.data["reason"] for one in west.events(kind)] == [fault.code]
+    assert west.row(ROOT_CRL).failures == 4
+    pauses = [after - before for before, after in zip([NOON, *moments], moments, strict=False)]
+    assert pauses[0] < timedelta(seconds=16)
+    assert pauses[3] >= timedelta(seconds=60)
+    west.pages[ROOT_CRL] = b"other"
+    west.run()
+    assert [one.data["reason"] for one in west.events(REFUSED)][-1] == "crl-malformed"
+    west.pages[ROOT_CRL] = crl(west)
+    west.world.clock.turn(hours=1)
+    west.run()
+    assert (west.row(ROOT_CRL).failures, west.row(ROOT_CRL).problem) == (0, "")
+
+
+def test_a_restart_asks_nobody_before_its_time():
+    """A new process finds every row with its own time, those that fail too."""
+    west = partner_world()
+    west.let_in("alice", crl_at(ISSUING_CRL))
+    west.pages[ROOT_CRL] = crl(west)
+    assert west.run() == 2
+    west.survey = type(west.survey)(west.services)
+    west.room = type(west.room)()
+    assert west.run() == 0
+
+
+def test_what_began_together_drifts_apart():
+    """Rows that were fetched in one moment are due at different ones."""
+    west = partner_world()
+    for number in range(4):
+        url = f"http://{number}.example/crl"
+        west.let_in(f"user{number}", crl_at(url))
+        west.pages[url] = crl_of(west.issuing, next_update=NOON + DAY)
+    for _ in range(3):
+        west.run()
+    assert len({row.try_at for row in west.rows() if row.sha256}) == 4
+
+
+class TestOcsp:
+    """Answers about one leaf."""
+
+    def west(self, **terms):
+        west = partner_world(**terms)
+        west.alice = west.let_in("alice", responder_at(RESPONDER))
+        return west
+
+    def answer(self, west, status=ocsp.OCSPCertStatus.GOOD, **options) -> bytes:
+        words = {"next_update": NOON + DAY, **options}
+        return answer_about(west.alice, west.issuing, status=status, **words)
+
+    def again(self, west, der: bytes) -> None:
+        west.pages[RESPONDER] = der
+        with west.world.work.change() as books:
+            row = next(one for one in books.evidence.list(west.partner.id) if one.kind is EvidenceKind.OCSP)
+            books.evidence.claim(row, NOON)
+        west.run()
+
+    def test_an_answer_is_kept_and_its_word_told(self):
+        """Each new answer is stored and changes something; an event is written when its word is another."""
+        west = self.west()
+        west.pages[RESPONDER] = self.answer(west)
+        west.run()
+        for minutes in (50, 40):
+            self.again(west, self.answer(west, this_update=NOON - timedelta(minutes=minutes)))
+        self.again(west, revoked := self.answer(west, ocsp.OCSPCertStatus.REVOKED, this_update=NOON))
+        assert [one.data["said"] for one in west.events(STORED)] == ["good", "revoked"]
+        assert {one.data["about"] for one in west.events(STORED)} == {west.alice.parsed.sha256}
+        assert west.row(RESPONDER, west.alice).der == revoked
+        assert len(changes(west)) == 4
+
+    def test_an_answer_whose_signer_was_younger_is_news(self):
+        """Where the last word cannot be read by the clock of then, the next one is told."""
+        west = self.west()
+        delegate = certify(
+            "Responder",
+            west.issuing,
+            ca=False,
+            purposes=[ocsp_signing()],
+            not_before=NOON - timedelta(minutes=30),
+        )
+        west.pages[RESPONDER] = self.answer(west, responder=delegate)
+        west.run()
+        self.again(west, self.answer(west, this_update=NOON - timedelta(minutes=10)))
+        assert [one.data["said"] for one in west.events(STORED)] == ["good", "good"]
+
+    @pytest.mark.parametrize(
+        "lie",
+        [
+            lambda self, west: b"<html>",
+            lambda self, west: answer_about(certify("bob", west.root, ca=False), west.root),
+            lambda self, west: self.answer(west, responder=certify("West Issuing")),
+            lambda self, west: self.answer(west, next_update=NOON - timedelta(minutes=1)),
+            lambda self, west: self.answer(west, this_update=NOON - 2 * HOUR),
+        ],
+        ids=["html", "wrong certificate", "wrong signer", "stale", "replayed"],
+    )
+    def test_a_lie_is_not_kept(self, lie):
+        """The answer at hand stays, and the lie is told."""
+        west = self.west()
+        west.pages[RESPONDER] = revoked = self.answer(west, ocsp.OCSPCertStatus.REVOKED)
+        west.run()
+        self.again(west, lie(self, west))
+        assert west.row(RESPONDER, west.alice).der == revoked
+        assert len([one for one in west.events(REFUSED) if one.data["url"] == RESPONDER]) == 1
+
+    def test_a_certificate_that_lost_its_path_gets_no_answer(self):
+        """The issuer may go while the answer is on its way; nobody can tell then who may sign."""
+        west = self.west()
+        west.look()
+        errand = next(one for one in claim_due(west.services, west.room) if one.evidence.about)
+        west.trust([west.root])
+        take_outcome(west.services, errand, Fetched(body=self.answer(west)))
+        row = west.row(RESPONDER, west.alice)
+        assert (row.der, row.failures) == (b"", 1)
+
+
+def ocsp_signing():
+    """The purpose of responders."""
+    from cryptography.x509.oid import ExtendedKeyUsageOID
+
+    return ExtendedKeyUsageOID.OCSP_SIGNING
+
+
+def test_what_is_gone_meanwhile_stays_gone():
+    """A partner that was removed, a row that was forgotten, another process's find: the fetch was for nothing."""
+    for kind in ("removed", "forgotten", "overtaken"):
+        west = partner_world()
+        west.look()
+        (errand,) = claim_due(west.services, west.room)
+        row = errand.evidence
+        with west.world.work.change() as books:
+            if kind == "removed":
+                books.partners.remove(west.partner.id, NOON)
+            elif kind == "forgotten":
+                books.evidence.forget(row.partner_id, row.kind, row.source, row.about)
+            else:
+                other = crl(west, number=9)
+                books.evidence.store(type(row)(**{**fields_of(row), "der": other, "sha256": "9" * 64}))
+        before = west.rows()
+        take_outcome(west.services, errand, Fetched(body=crl(west)))
+        assert west.rows() == before
+        assert changes(west) == []
+
+
+def test_of_two_finds_the_first_is_kept(monkeypatch):
+    """Where another process stores between the judging and the storing, its find stays."""
+    west = partner_world()
+    west.look()
+    (errand,) = claim_due(west.services, west.room)
+    change, real = west.world.work.change, west.row(ROOT_CRL)
+
+    def overtaken():
+        with change() as books:
+            books.evidence.store(type(real)(**{**fields_of(real), "sha256": "9" * 64, "der": b"other"}))
+        return change()
+
+    monkeypatch.setattr(west.world.work, "change", overtaken)
+    take_outcome(west.services, errand, Fetched(body=crl(west)))
+    assert west.row(ROOT_CRL).der == b"other"
+    assert changes(west) == []
+
+
+def fields_of(row) -> dict[str, object]:
+    """The fields of a record."""
+    return {name: getattr(row, name) for name in type(row).__slots__}
