@@ -11,7 +11,7 @@ The partner's own chain is `root` (anchor), `issuing`; `issuing` names `ROOT_CRL
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -95,7 +95,7 @@ class PartnerWorld:
     def let_in(self, name: str, *extra: tuple[x509.ExtensionType, bool], **options: Any) -> Node:
         """A leaf that was let in before; it stands in the inventory."""
         issuer = options.pop("issuer", self.issuing)
-        leaf = certify(name, issuer, ca=False, extra=extra, **options)
+        leaf: Node = options.pop("leaf", None) or certify(name, issuer, ca=False, extra=extra, **options)
         self.count += 1
         with self.world.work.change() as books:
             assert books.certificates.add_seen(inventory_row(self.partner, issuer, leaf, self.count))
@@ -169,11 +169,21 @@ def inventory_row(partner: PartnerRecord, issuer: Node, leaf: Node, number: int)
     )
 
 
-def partner_world(**terms: Any) -> PartnerWorld:
-    """A partner that is trusted on these terms; nothing is served yet."""
+def partner_world(*, work: Any = None, root_crl: str = ROOT_CRL, **terms: Any) -> PartnerWorld:
+    """A partner that is trusted on these terms; nothing is served yet.
+
+    `work` is another store than memory; with an empty `root_crl` the issuing authority names no list.
+    """
     world = empty_world()
+    if work is not None:
+        world.work, world.services = work, replace(world.services, work=work)
     root = certify("West Root", not_after=NOON + timedelta(days=3650))
-    issuing = certify("West Issuing", root, extra=[crl_at(ROOT_CRL)], not_after=NOON + timedelta(days=1825))
+    issuing = certify(
+        "West Issuing",
+        root,
+        extra=[crl_at(root_crl)] if root_crl else [],
+        not_after=NOON + timedelta(days=1825),
+    )
     made = PartnerWorld(
         world=world, fetcher=FakeFetcher(), root=root, issuing=issuing, survey=Survey(world.services)
     )

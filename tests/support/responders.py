@@ -74,10 +74,19 @@ def moved(location: str, status: str = "302 Found") -> Script:
     return say(answer(status=status, location=location))
 
 
+def whatever(scripts: list[Script]) -> Script:
+    """Play the last of some scripts, whichever it is by then."""
+
+    def play(connection: socket.socket, request: bytes) -> None:
+        scripts[-1](connection, request)
+
+    return play
+
+
 @contextlib.contextmanager
-def served(*scripts: Script, context: ssl.SSLContext | None = None) -> Iterator[Place]:
-    """Serve on a free loopback port: one script for each connection, the last one for all further."""
-    with socket.create_server(("127.0.0.1", 0)) as listener, contextlib.ExitStack() as open_now:
+def served(*scripts: Script, context: ssl.SSLContext | None = None, port: int = 0) -> Iterator[Place]:
+    """Serve on a (free) loopback port: one script for each connection, the last one for all further."""
+    with socket.create_server(("127.0.0.1", port)) as listener, contextlib.ExitStack() as open_now:
         place = Place(port=listener.getsockname()[1], secure=context is not None)
         listener.settimeout(0.05)
         over = threading.Event()

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from http.client import HTTPException
 from typing import Any
 
+from doorward.authority.evidence import PartnerEvidence, describe_evidence
 from doorward.authority.gateways import confirmations
 from doorward.authority.inventory import certificate_counts, list_authorities
 from doorward.authority.records import AuthorityKind
@@ -45,6 +46,7 @@ def examine(installation: Installation, now: datetime) -> list[Part]:
         _authority(installation, now),
         _inventory(installation),
         _evidence(installation),
+        *(_partner(one) for one in describe_evidence(installation.services, now)),
         _serve(installation),
         *_gateways(installation),
         _disk(installation),
@@ -88,6 +90,30 @@ def _evidence(installation: Installation) -> Part:
         trouble=trouble,
         hints=("is `doorward serve` running?",) if trouble else (),
         facts={"events": size, "waiting": waiting},
+    )
+
+
+def _partner(told: PartnerEvidence) -> Part:
+    """The evidence of one partner's revocations; what could not be renewed yet is no trouble while it may be used."""
+    counts = {"missing": told.missing, "stale": told.stale, "not renewed at the last try": told.failing}
+    words = [f"{told.sources} sources", *(f"{count} {word}" for word, count in counts.items() if count)]
+    trouble = []
+    if told.missing or told.stale:
+        meaning = "is refused" if told.demanded else "passes, because the evidence is only preferred"
+        trouble.append(f"whose status rests on what is missing or stale {meaning}")
+        trouble += told.problems
+    return Part(
+        name="partner",
+        text=f"{told.partner}: {', '.join(words)}",
+        trouble=tuple(trouble),
+        hints=("is `doorward serve` running? Otherwise ask the partner",) if trouble else (),
+        facts={
+            "partner": told.partner,
+            "sources": told.sources,
+            "missing": told.missing,
+            "stale": told.stale,
+            "failing": told.failing,
+        },
     )
 
 

@@ -1,7 +1,8 @@
 """`doorward serve`: the authority's side of a running installation.
 
 It signs: the status listener (CRL, OCSP, AIA), the enrolment surface behind the gateway, and the jobs
-that sequence events, sign checkpoints, fill gateways' orders and keep revocation data fresh.
+that sequence events, sign checkpoints, fill gateways' orders, keep revocation data fresh and fetch that of
+partners.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from doorward.authority.status import refresh_ocsp
 from doorward.core.errors import DoorwardError, MalformedInput, RequestRefused
 from doorward.runtime.compose import Installation
 from doorward.runtime.doorbell import HungBell
+from doorward.runtime.fetcher import HttpFetcher
+from doorward.runtime.gathering import Gathering
 from doorward.runtime.jobs import Job, Jobs
 from doorward.runtime.roles import become_ordinary
 from doorward.runtime.settings import split_listen
@@ -56,6 +59,7 @@ class Serve:
             name="enrolment",
         )
         self._bell = HungBell(layout.run, "serve")
+        self._gathering = Gathering(self._services, HttpFetcher(), self._stop)
         self._jobs = Jobs(self._list_jobs(), self._stop)
 
     def start(self) -> None:
@@ -80,6 +84,7 @@ class Serve:
         for server in (self._enrolment, self.status):
             server.stop()
         self._jobs.join(5.0)
+        self._gathering.join(1.0)
         self._pool.close()
         self._bell.close()
         try:
@@ -107,6 +112,7 @@ class Serve:
             ),
             Job(name="crl", work=self._publish_crl, seconds=0.5, wait=self._stop.wait),
             Job(name="ocsp", work=self._refresh_ocsp, seconds=60.0, wait=self._stop.wait),
+            Job(name="evidence", work=self._gathering.work, seconds=1.0, wait=self._gathering.wait),
             Job(name="responder", work=self._renew_responder, seconds=600.0, wait=self._stop.wait),
         ]
 

@@ -51,23 +51,28 @@ class _Case:
     pair: tuple[PathCertificate, PathCertificate] | None
 
 
-def take_outcome(services: Services, errand: Errand, outcome: Fetched | DoorwardError) -> None:
+def take_outcome(
+    services: Services, errand: Errand, outcome: Fetched | DoorwardError
+) -> DoorwardError | None:
     """Take what came of one errand, or the error that came of it.
 
     Nothing happens where the partner, or the row, is gone meanwhile, or another process was quicker.
+
+    Returns:
+        Why nothing was kept, for the log; None where something was, or nothing was to be.
     """
     now = services.clock.now()
     case = _open(services, errand, now)
     if case is None:
-        return
+        return None
     if isinstance(outcome, DoorwardError):
         _note_failure(services, case, outcome, now)
-        return
+        return outcome
     try:
         taken = None if outcome.body is None else _judge(case, outcome.body, now)
     except DoorwardError as failure:
         _note_failure(services, case, failure, now)
-        return
+        return failure
     etag = case.kept.etag if outcome.body is None else outcome.etag
     kept = replace(case.kept, etag=etag, fetched_at=now, failures=0, problem="")
     case = replace(case, kept=kept)
@@ -77,6 +82,7 @@ def take_outcome(services: Services, errand: Errand, outcome: Fetched | Doorward
             books.evidence.reschedule(replace(kept, try_at=at))
     else:
         _store(services, case, outcome.body, taken, now)
+    return None
 
 
 def _open(services: Services, errand: Errand, now: datetime) -> _Case | None:

@@ -1,0 +1,86 @@
+"""Gathers the evidence of partners' revocations, in threads of its own, beside everything else that `serve` does.
+
+Not here: what is due, what may be asked and what of it is kept (authority.evidence), HTTP (fetcher).
+One look surveys a page and starts as many fetches as there is room for, each in a thread; a fetch that ends
+calls the next look. A dead or slow responder holds its thread until its deadline, and nobody else: no other
+job, no other partner, no connection. What `stop` finds under way is left: its claim ends by itself.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import structlog
+
+from doorward.authority.evidence import Errand, Room, Survey, claim_due, take_outcome
+from doorward.authority.services import Services
+from doorward.core.errors import DoorwardError
+from doorward.core.ports import Fetched, Fetcher
+
+_log = structlog.get_logger("doorward.gathering")
+
+
+class Gathering:
+    """The work of one job (`work`, `wait`)."""
+
+    def __init__(self, services: Services, fetcher: Fetcher, stop: threading.Event) -> None:
+        self._services, self._fetcher, self._stop = services, fetcher, stop
+        self._survey = Survey(services)
+        self._room = Room()
+        self._told: dict[str, int] = {}
+        self._returned = threading.Event()
+        self._threads: set[threading.Thread] = set()
+
+    def work(self) -> bool:
+        """Take one look; return whether there is more to survey at once."""
+        more = self._survey.step()
+        for partner_id, count in self._survey.left_out.items():
+            if self._told.get(partner_id) != count:
+                _log.warning("a partner names more evidence than is kept", partner=partner_id, left_out=count)
+        self._told = dict(self._survey.left_out)
+        for errand in claim_due(self._services, self._room):
+            thread = threading.Thread(target=self._run, args=(errand,), name="evidence", daemon=True)
+            self._threads.add(thread)
+            thread.start()
+        return more
+
+    def wait(self, seconds: float) -> None:
+        """Wait until a fetch has ended, or the time is over."""
+        self._returned.wait(seconds)
+        self._returned.clear()
+
+    def join(self, seconds: float) -> None:
+        """Wait for the fetches that are under way, no longer than that; `stop` was set."""
+        end = time.monotonic() + seconds
+        for thread in tuple(self._threads):
+            thread.join(max(end - time.monotonic(), 0))
+
+    def _run(self, errand: Errand) -> None:
+        try:
+            outcome = self._fetch(errand)
+            if not self._stop.is_set():
+                self._take(errand, outcome)
+        except Exception:  # noqa: BLE001  the claim ends by itself, and the row is tried again
+            _log.exception("evidence could not be taken", url=errand.request.url)
+        finally:
+            self._room.leave(errand.evidence.partner_id, errand.host)
+            self._threads.discard(threading.current_thread())
+            self._returned.set()
+
+    def _fetch(self, errand: Errand) -> Fetched | DoorwardError:
+        try:
+            return self._fetcher.fetch(errand.request)
+        except DoorwardError as error:
+            return error
+
+    def _take(self, errand: Errand, outcome: Fetched | DoorwardError) -> None:
+        failure = take_outcome(self._services, errand, outcome)
+        if failure is not None:
+            _log.warning(
+                "no evidence was kept",
+                partner=errand.evidence.partner_id,
+                url=errand.request.url,
+                code=failure.code,
+                detail=failure.detail,
+            )

@@ -1,0 +1,115 @@
+"""`doorward serve` gathers a partner's evidence by itself, and `doorward status` says how it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from doorward.authority.partner_records import EvidenceKind
+from doorward.runtime.compose import Installation
+from doorward.runtime.condition import Part, examine
+from doorward.runtime.initialise import initialise
+from doorward.runtime.serve import Serve
+from doorward.runtime.settings import Settings
+from doorward.storage import keystore
+from doorward.verification.partner import RevocationMode
+from tests.support import records
+from tests.support.doorway import eventually, free_port, short_folder
+from tests.support.partner_world import authority, crl_at
+from tests.support.path_ca import Node, certify
+from tests.support.ports import FakeRandom
+from tests.support.responders import answer, say, served, whatever
+from tests.support.status_ca import crl_of
+
+DAY = timedelta(days=1)
+
+
+@pytest.fixture(autouse=True)
+def quick_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a guess at the passphrase costs is not what is tested here."""
+    monkeypatch.setattr(keystore, "SCRYPT_N", 2**10)
+
+
+@pytest.fixture
+def installation() -> Iterator[Installation]:
+    """A founded installation, unlocked."""
+    with short_folder() as folder:
+        settings = Settings(
+            data=folder / "data",
+            trust_domain="corp.example",
+            status_listen=f"127.0.0.1:{free_port()}",
+            passphrase_file=folder / "passphrase",
+            user="nobody",
+        )
+        made = Installation(initialise(settings, FakeRandom(), actor="os:0").settings)
+        made.unlock()
+        yield made
+        made.close()
+
+
+def trust(installation: Installation, root: Node, **terms: object) -> None:
+    """Trust a partner called `west`, whose evidence is looked for each second."""
+    west = records.partner("west", refresh=timedelta(seconds=1), allow_private=True, **terms)
+    with installation.services.work.change() as books:
+        books.partners.add(west)
+        books.partners.set_authorities(west.id, [authority(west, root, anchor=True)])
+
+
+def at_hand(installation: Installation, url: str) -> bytes:
+    """The list that is kept."""
+    with installation.services.work.read() as books:
+        row = books.evidence.get(records.partner("west").id, EvidenceKind.CRL, url, "")
+    return row.der if row else b""
+
+
+def partner_part(installation: Installation, *, after: timedelta = timedelta()) -> Part:
+    """What the status says of the partner, as it will be after some time."""
+    return next(one for one in examine(installation, datetime.now(UTC) + after) if one.name == "partner")
+
+
+def test_a_partners_revocation_arrives(installation: Installation) -> None:
+    """`serve` fetches a new partner's list, takes up the next one within `refresh`, and keeps the last when it fails."""
+    now = datetime.now(UTC).replace(microsecond=0)
+    scripts = [say(answer(status="503 Busy"))]
+    with served(whatever(scripts)) as place:
+        root = certify("West Root", extra=[crl_at(place.url)], not_before=now - DAY, not_after=now + DAY)
+        times = {"this_update": now - timedelta(hours=1), "next_update": now + timedelta(hours=1)}
+        first, second = crl_of(root, number=1, **times), crl_of(root, 7, number=2, **times)
+        serve = Serve(installation)
+        serve.start()
+        try:
+            trust(installation, root)
+            assert eventually(lambda: partner_part(installation).trouble[1:])
+            told = partner_part(installation)
+            assert "is refused" in told.trouble[0]
+            assert told.trouble[1] == f"{place.url}: 127.0.0.1:{place.port} answered with status 503"
+            assert (told.facts["sources"], told.facts["missing"]) == (1, 1)
+            scripts.append(say(answer(first)))
+            assert eventually(lambda: at_hand(installation, place.url) == first)
+            assert partner_part(installation).trouble == ()
+            scripts.append(say(answer(second)))
+            assert eventually(lambda: at_hand(installation, place.url) == second)
+            scripts.append(say(answer(first)))
+            assert eventually(lambda: partner_part(installation).facts["failing"])
+            assert partner_part(installation).trouble == ()
+            assert "not renewed at the last try" in partner_part(installation).text
+            assert at_hand(installation, place.url) == second
+        finally:
+            serve.stop()
+    assert partner_part(installation, after=timedelta(hours=2)).facts["stale"] == 1
+    assert "missing or stale is refused" in partner_part(installation, after=timedelta(hours=2)).trouble[0]
+
+
+def test_preferred_evidence_is_told_as_such(installation: Installation) -> None:
+    """Where evidence is only preferred the status says that what is not known passes."""
+    root = certify("West Root", extra=[crl_at("http://127.0.0.1:1/")], not_after=datetime.now(UTC) + DAY)
+    trust(installation, root, revocation=RevocationMode.PREFER)
+    with installation.services.work.change() as books:
+        books.evidence.store(
+            records.evidence("west", "http://127.0.0.1:1/", der=b"", sha256="", next_update=None)
+        )
+    told = partner_part(installation)
+    assert "passes, because the evidence is only preferred" in told.trouble[0]
+    assert told.hints

@@ -1,0 +1,78 @@
+"""Gathering evidence: what a look does, and what it survives."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from structlog.testing import capture_logs
+
+from doorward.authority.evidence import sources
+from doorward.core.ports import Fetched, FetchRequest
+from doorward.runtime.gathering import Gathering
+from tests.support.partner_world import ISSUING_CRL, ROOT_CRL, PartnerWorld, crl_at, partner_world
+from tests.support.status_ca import crl_of
+
+PATIENCE = 60.0
+
+
+def look(west: PartnerWorld, stop: threading.Event | None = None) -> Gathering:
+    """Look until nothing is left at once, and wait for every fetch."""
+    gathering = Gathering(west.services, west.fetcher, stop or threading.Event())
+    while gathering.work():
+        pass
+    gathering.wait(0)
+    gathering.join(PATIENCE)
+    return gathering
+
+
+def test_a_look_fetches_and_takes() -> None:
+    """What is due is fetched and kept; what cannot be had is said in the log, with its code."""
+    west = partner_world()
+    west.let_in("alice", crl_at(ISSUING_CRL))
+    west.pages[ROOT_CRL] = crl_of(west.root)
+    with capture_logs() as said:
+        look(west)
+    assert west.row(ROOT_CRL).der == west.pages[ROOT_CRL]
+    assert [(one["url"], one["code"]) for one in said] == [(ISSUING_CRL, "fetch-unreachable")]
+
+
+def test_an_unforeseen_fault_takes_no_room() -> None:
+    """A fetch that ends in a way that nobody foresaw is in the log, and its place is free again."""
+    west = partner_world()
+
+    def burst(request: FetchRequest) -> None:
+        raise ZeroDivisionError
+
+    west.pages[ROOT_CRL] = burst
+    with capture_logs() as said:
+        gathering = look(west)
+    assert [one["event"] for one in said] == ["evidence could not be taken"]
+    west.pages[ROOT_CRL] = crl_of(west.root)
+    west.world.clock.turn(minutes=2)
+    gathering.work()
+    gathering.join(PATIENCE)
+    assert west.row(ROOT_CRL).sha256
+
+
+def test_what_comes_after_the_end_is_left() -> None:
+    """Nothing is written once `stop` is set; the claim ends by itself."""
+    west, stop = partner_world(), threading.Event()
+
+    def late(request: FetchRequest) -> Fetched:
+        stop.set()
+        return Fetched(body=crl_of(west.root))
+
+    west.pages[ROOT_CRL] = late
+    look(west, stop)
+    assert west.row(ROOT_CRL).sha256 == ""
+
+
+def test_too_much_evidence_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a partner names beyond its limit is in the log when the number changes, not at each look."""
+    monkeypatch.setattr(sources, "CRL_LIMIT", 0)
+    west = partner_world()
+    with capture_logs() as said:
+        gathering = look(west)
+        gathering.work()
+    assert [one["left_out"] for one in said] == [1]
