@@ -68,8 +68,8 @@ class Survey:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._terms: object = None
-        self._began = datetime.min.replace(tzinfo=services.clock.now().tzinfo)
+        self._terms: Mapping[str, object] = {}
+        self._began: datetime | None = None
         self._cursor = ""
         self._complete = False
         self._seen: dict[str, set[Key]] = {}
@@ -82,8 +82,8 @@ class Survey:
             trusted = [
                 (one, books.partners.authorities(one.id)) for one in books.partners.list() if _asks(one)
             ]
-            terms = [(one, *(each.sha256 for each in authorities)) for one, authorities in trusted]
-            begins = terms != self._terms or now >= self._began + PASS
+            terms = {one.id: (one, tuple(authorities)) for one, authorities in trusted}
+            begins = terms != self._terms or self._began is None or now >= self._began + PASS
             leaves = [] if begins else books.certificates.list(self._next_page())
             if not begins and not leaves and self._complete:
                 return False
@@ -92,6 +92,10 @@ class Survey:
         if begins:
             wanted = {one.record.id: set(_of_authorities(one, now)) for one in partners}
         self.left_out = self._note(partners, wanted, now)
+        if begins:
+            self._hurry(
+                [one for one in partners if terms[one.record.id] != self._terms.get(one.record.id)], now
+            )
         seen = {one.record.id: set() if begins else self._seen[one.record.id] for one in partners}
         for partner_id, keys in wanted.items():
             seen[partner_id] |= keys
@@ -131,6 +135,20 @@ class Survey:
                     if books.evidence.get(row.partner_id, row.kind, row.source, row.about) is None:
                         books.evidence.store(row)
         return {partner_id: count for partner_id, count in left_out.items() if count}
+
+    def _hurry(self, partners: Iterable[_Partner], now: datetime) -> None:
+        """Make due what new terms ask for sooner, and what the old ones may have kept from being had."""
+        met = self._began is not None  # a start is no change of terms: whoever failed keeps its time
+        hurried = [
+            row
+            for one in partners
+            for row in one.rows.values()
+            if row.try_at > now + one.record.refresh or (row.failures and met)
+        ]
+        if hurried:
+            with self._services.work.change() as books:
+                for row in hurried:
+                    books.evidence.claim(row, now)
 
     def _forget(self, partners: Iterable[_Partner], seen: Mapping[str, set[Key]], now: datetime) -> None:
         """Drop what no certificate names any more, and what is left of partners that are gone."""

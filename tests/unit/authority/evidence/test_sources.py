@@ -206,3 +206,30 @@ def test_what_is_known_is_not_begun_anew():
     west.look()
     assert west.row(ROOT_CRL) == before
     assert before.kind is EvidenceKind.CRL
+
+
+def test_a_shorter_refresh_holds_at_once():
+    """What would be looked for later than the operator asks now is due, also where the change came before a start."""
+    for restarted in (False, True):
+        west = partner_world(refresh=timedelta(days=7))
+        west.pages[ROOT_CRL] = crl_of(west.root, next_update=NOON + timedelta(days=30))
+        west.run()
+        assert west.run() == 0
+        west.trust([west.root], [west.issuing], refresh=timedelta(hours=1))
+        if restarted:
+            west.survey = Survey(west.services)
+        assert west.run() == 1
+
+
+def test_new_terms_give_what_failed_another_try():
+    """After leave was given, or a missing authority imported, nobody waits for the next try; after a start they do."""
+    west = partner_world(refresh=timedelta(days=1))
+    for _ in range(6):
+        west.run()
+        west.world.clock.turn(minutes=8)
+    west.run()
+    assert west.run() == 0
+    west.survey = Survey(west.services)
+    assert west.run() == 0
+    west.trust([west.root], [west.issuing], refresh=timedelta(days=1), allow_private=True)
+    assert west.run() == 1
