@@ -1,0 +1,157 @@
+"""Everything that the authority signs, judged by pkilint: certificates, revocation lists, OCSP answers."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509 import ocsp
+
+from doorward.authority import gateways, issuing, revocation, status
+from doorward.authority.records import AuthorityKind
+from doorward.core.certificate import RevocationReason
+from doorward.core.ports import KeyKind
+from doorward.pki.csr import build_csr
+from tests.support.pkilint import ALLOWED, CERTIFICATE, CHAIN, CRL, OCSP, Finding, findings
+from tests.support.ports import NOON
+from tests.support.toy_ca import ToyCA, cached_key
+from tests.support.world import OPERATOR, World, found_world
+
+PROFILES = ("person", "device", "service", "server")
+AUTHORITIES = ("root", "issuing", "ocsp-responder")
+KEYS = (KeyKind.P384, KeyKind.ED25519, KeyKind.RSA2048, KeyKind.RSA3072)
+CHAINS = ("root-issuing", "issuing-ocsp-responder", *(f"issuing-{one}" for one in PROFILES))
+LISTS = ("list-first", "list-full")
+STATES = ("good", "revoked", "revoked-unspecified", "held", "unknown")
+ANSWERS = tuple(
+    f"answer-{state}-{word}{nonce}"
+    for state in STATES
+    for word in ("sha1", "sha256")
+    for nonce in ("", "-nonce")
+)
+NAMES = (*PROFILES, *AUTHORITIES, *(one.value for one in KEYS), *CHAINS, *LISTS, *ANSWERS)
+HASHES = {"sha1": hashes.SHA1(), "sha256": hashes.SHA256()}
+
+
+class Works:
+    """What one authority signed, written to files, and what the judge is asked about each."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.asked: dict[str, tuple[tuple[str, ...], list[Path]]] = {}
+
+    def add(self, name: str, command: tuple[str, ...], der: bytes) -> None:
+        """Keep one for the judge."""
+        path = self.folder / f"{name}.der"
+        path.write_bytes(der)
+        self.asked[name] = (command, [path])
+
+    def add_chain(self, issuer: str, subject: str) -> None:
+        """Have the judge look at two certificates together."""
+        self.asked[f"{issuer}-{subject}"] = (
+            CHAIN,
+            [self.folder / f"{issuer}.der", self.folder / f"{subject}.der"],
+        )
+
+    def judge(self) -> dict[str, list[Finding]]:
+        """Ask about all of them."""
+        with ThreadPoolExecutor(max_workers=2) as threads:
+            said = threads.map(lambda one: findings(*one), self.asked.values())
+            return dict(zip(self.asked, said, strict=True))
+
+
+def make_certificates(world: World, works: Works) -> None:
+    """Authorities, and one certificate of each profile and of each kind of holder's key."""
+    with world.work.read() as books:
+        for authority in books.authorities.list():
+            works.add(authority.kind.value, CERTIFICATE, authority.der)
+    for profile, name in (("person", "alice"), ("device", "sensor-1"), ("service", "ledger")):
+        works.add(profile, CERTIFICATE, world.issue(name).der)
+    hosts = ("payments.corp.example", "enroll.corp.example")
+    order = gateways.place_order(world.services, world.gateway().id, "applications", hosts, world.csr())
+    works.add(
+        "server", CERTIFICATE, issuing.issue_server(world.services, order.id, actor="system").record.der
+    )
+    for kind in KEYS:
+        request = build_csr(cached_key(kind, 1), "carol")
+        issued = issuing.issue(world.services, world.principal("carol"), request, actor=OPERATOR)
+        works.add(kind.value, CERTIFICATE, issued.record.der)
+    for subject in PROFILES:
+        works.add_chain("issuing", subject)
+    works.add_chain("issuing", "ocsp-responder")
+    works.add_chain("root", "issuing")
+
+
+def ask(world: World, leaf: x509.Certificate, word: str, *, nonce: bool) -> bytes:
+    """What the responder says of a certificate."""
+    with world.work.read() as books:
+        authority = books.authorities.current(AuthorityKind.ISSUING)
+    assert authority is not None
+    issuer = x509.load_der_x509_certificate(authority.der)
+    asked = ocsp.OCSPRequestBuilder().add_certificate(leaf, issuer, HASHES[word])
+    if nonce:
+        asked = asked.add_extension(x509.OCSPNonce(b"0123456789abcdef" * 2), critical=False)
+    return status.answer_ocsp(world.services, asked.build().public_bytes(Encoding.DER))
+
+
+def make_statuses(world: World, works: Works) -> None:
+    """Lists without and with entries, and answers of every state in both forms."""
+    works.add("list-first", CRL, revocation.publish_crl(world.services).der)
+    held = {state: world.issue("bob") for state in STATES[:-1]}
+    world.clock.turn(hours=1)
+    for state, reason in (
+        ("revoked", RevocationReason.KEY_COMPROMISE),
+        ("revoked-unspecified", RevocationReason.UNSPECIFIED),
+    ):
+        revocation.revoke(world.services, held[state].record.id, reason, OPERATOR)
+    revocation.hold(world.services, held["held"].record.id, OPERATOR)
+    works.add("list-full", CRL, revocation.publish_crl(world.services).der)
+    leaves = {state: x509.load_der_x509_certificate(one.der) for state, one in held.items()}
+    leaves["unknown"] = ToyCA.create().leaf("nobody").certificate
+    for state, leaf in leaves.items():
+        for word in HASHES:
+            works.add(f"answer-{state}-{word}", OCSP, ask(world, leaf, word, nonce=False))
+            works.add(f"answer-{state}-{word}-nonce", OCSP, ask(world, leaf, word, nonce=True))
+
+
+@pytest.fixture(scope="module")
+def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Finding]]:
+    """What the judge says of everything."""
+    world, works = found_world(), Works(tmp_path_factory.mktemp("pkilint"))
+    make_certificates(world, works)
+    make_statuses(world, works)
+    return works.judge()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_is_found_that_is_not_allowed(said: dict[str, list[Finding]], name: str) -> None:
+    """Every finding has a reason in the one list."""
+    assert [one for one in said[name] if not one.allowed] == []
+
+
+def test_everything_that_was_made_is_named(said: dict[str, list[Finding]]) -> None:
+    """No certificate, list or answer was judged and not looked at."""
+    assert set(said) == set(NAMES)
+
+
+def test_no_reason_outlives_its_need(said: dict[str, list[Finding]]) -> None:
+    """Each entry of the list of what is allowed is still found somewhere."""
+    assert {one.code for found in said.values() for one in found} == set(ALLOWED)
+
+
+def test_the_judge_sees_a_fault(tmp_path: Path) -> None:
+    """A list without number and issuer's key identifier is found fault with, and a foreign scheme is not ours."""
+    ca = ToyCA.create()
+    bare = x509.CertificateRevocationListBuilder().issuer_name(ca.certificate.subject)
+    bare = bare.last_update(NOON).next_update(NOON + timedelta(days=1))
+    (tmp_path / "bare.crl").write_bytes(bare.sign(ca.key, hashes.SHA256()).public_bytes(Encoding.DER))
+    assert not all(one.allowed for one in findings(CRL, [tmp_path / "bare.crl"]))
+    (tmp_path / "odd.der").write_bytes(ca.leaf("alice", uris=("foreign://corp.example/x",)).der)
+    assert "pkix.invalid_uri_syntax" in {
+        one.code for one in findings(CERTIFICATE, [tmp_path / "odd.der"]) if not one.allowed
+    }
