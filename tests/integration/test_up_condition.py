@@ -95,7 +95,9 @@ def test_no_installation() -> None:
 def test_an_authority_that_ends_soon(installation: Installation) -> None:
     """The end of the issuing authority is news sixty days before; the responder's only when it is past."""
     assert part(installation, "authority", after=timedelta(days=29)).trouble == ()
-    assert len(part(installation, "authority", after=timedelta(days=40)).trouble) == 1
+    ended = part(installation, "authority", after=timedelta(days=31))
+    assert ended.trouble == ("the ocsp-responder certificate has ended: no OCSP answer is signed",)
+    assert "serve" in ended.hints[0]
     ends = part(installation, "authority", after=timedelta(days=5 * 365 - 30)).trouble
     assert any(text.startswith("the issuing certificate ends") for text in ends)
     assert part(installation, "authority", after=timedelta(days=5 * 365 - 30)).hints

@@ -19,6 +19,7 @@ from doorward.authority.records import AuthorityKind, AuthorityRecord, Certifica
 from doorward.authority.services import Services
 from doorward.authority.standing import load_key, require_authority
 from doorward.authority.stores import Books
+from doorward.core.errors import DoorwardError, Unavailable
 from doorward.core.ports import PrivateKey
 from doorward.pki.keys import check_public_key, encode_key_bits
 from doorward.pki.ocsp import (
@@ -35,19 +36,25 @@ HASH_NAMES = ("sha1", "sha256")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerSigner:
-    """Signs answers about the certificates of one issuing authority."""
+    """Signs answers about the certificates of one issuing authority.
+
+    `ends_at` is the end of the responder's own certificate: no answer outlives it, because nobody could
+    verify it any more.
+    """
 
     authority_id: str
     responder: OcspResponder
     lifetime: timedelta
+    ends_at: datetime
 
     def window(self, now: datetime) -> UpdateWindow:
-        """Return the times of an answer that is made now."""
-        return UpdateWindow(produced_at=now, this_update=now, next_update=now + self.lifetime)
+        """Return the times of an answer that is made now, which lies before `ends_at`."""
+        next_update = min(now + self.lifetime, self.ends_at)
+        return UpdateWindow(produced_at=now, this_update=now, next_update=next_update)
 
     def sign(self, record: CertificateRecord, now: datetime) -> tuple[OcspRecord, ...]:
-        """Return the answers about a certificate in its present state; none for another issuer's."""
-        if record.authority_id != self.authority_id:
+        """Return the answers about a certificate in its present state; none for another issuer's, or too late."""
+        if record.authority_id != self.authority_id or now >= self.ends_at:
             return ()
         window = self.window(now)
         status = describe_status(record.state, record.revoked_at, record.reason)
@@ -63,23 +70,51 @@ def load_signer(services: Services, books: Books) -> AnswerSigner:
 
     Raises:
         NotFound: `not-founded`, or the responder's key is not in the store.
-        Unavailable: `keys-unavailable`.
+        Unavailable: `keys-unavailable`; `responder-expired`: nobody would take what it signs.
         IntegrityError: key and certificate do not belong together.
     """
     issuing = require_authority(books, AuthorityKind.ISSUING)
     delegate = require_authority(books, AuthorityKind.OCSP_RESPONDER)
+    if delegate.not_after <= services.clock.now():
+        raise Unavailable(
+            "responder-expired",
+            f"the OCSP responder's certificate ended {delegate.not_after:%Y-%m-%d %H:%M}Z",
+            hint="`doorward serve` renews it by itself; its log says what hinders it",
+        )
     key = load_key(services, delegate)
     return AnswerSigner(
         authority_id=issuing.id,
         responder=_build_responder(issuing.der, delegate.der, key),
         lifetime=services.ocsp_lifetime,
+        ends_at=delegate.not_after,
     )
+
+
+def signer_if_any(services: Services, books: Books) -> AnswerSigner | None:
+    """Return the signer, or None where it cannot be had.
+
+    Neither a revocation nor a certificate waits for it: the refresh job signs their answers later.
+    """
+    try:
+        return load_signer(services, books)
+    except DoorwardError:
+        return None
+
+
+def half_time(services: Services, books: Books, now: datetime) -> datetime:
+    """Return until when an answer must be good that needs no new one yet.
+
+    Half of the time that one signed now would have: an answer just signed is never due, also where the
+    responder's own end cuts its time short.
+    """
+    delegate = require_authority(books, AuthorityKind.OCSP_RESPONDER)
+    return now + max(timedelta(0), min(services.ocsp_lifetime, delegate.not_after - now)) / 2
 
 
 def replace_answers(books: Books, certificate_id: str, answers: Sequence[OcspRecord], now: datetime) -> None:
     """Put new answers in the old ones' place.
 
-    Without new ones (no key here), the refresh job signs them; until then requests are answered live or not.
+    Without new ones (no signer here), the refresh job signs them; until then requests are answered live or not.
     """
     if not answers:
         books.status.await_ocsp(certificate_id, now)

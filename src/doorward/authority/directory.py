@@ -22,12 +22,13 @@ from dataclasses import replace
 from datetime import datetime
 
 from doorward.audit.events import Event, EventType
+from doorward.authority.answers import signer_if_any
 from doorward.authority.done import Done
 from doorward.authority.invitations import VoidReason, void_open
 from doorward.authority.journal import write_event
 from doorward.authority.partner_records import PartnerRecord
 from doorward.authority.records import CertificateFilter, ChangeKind
-from doorward.authority.revocation import revoke_within, signer_if_any
+from doorward.authority.revocation import revoke_within
 from doorward.authority.services import Services
 from doorward.authority.standing import require_partner, require_tenant
 from doorward.authority.stores import Books

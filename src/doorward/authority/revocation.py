@@ -20,7 +20,7 @@ from datetime import datetime, timedelta
 from cryptography import x509
 
 from doorward.audit.events import EventType, printable
-from doorward.authority.answers import AnswerSigner, load_signer, replace_answers
+from doorward.authority.answers import AnswerSigner, replace_answers, signer_if_any
 from doorward.authority.inventory import require_certificate
 from doorward.authority.journal import write_event
 from doorward.authority.records import AuthorityKind, ChangeKind, CrlRecord
@@ -29,7 +29,6 @@ from doorward.authority.standing import load_key, require_authority
 from doorward.authority.stores import Books
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.entities import TENANT
-from doorward.core.errors import DoorwardError
 from doorward.pki.crl import CrlEntry, build_crl, sign_crl
 from doorward.pki.lifecycle import LifecycleStep, check_transition
 
@@ -94,14 +93,6 @@ def revoke_within(
     """Revoke in the caller's transaction; `signer` is what `signer_if_any` returned for it."""
     step = LifecycleStep.REVOKE
     return _take_step(services, books, signer, certificate_id, step, reason=reason, actor=actor, now=now)
-
-
-def signer_if_any(services: Services, books: Books) -> AnswerSigner | None:
-    """Return the signer of OCSP answers, or None where it cannot be had: a revocation must not fail for it."""
-    try:
-        return load_signer(services, books)
-    except DoorwardError:
-        return None
 
 
 def publish_crl(services: Services) -> CrlRecord:

@@ -18,7 +18,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from doorward.authority.answers import AnswerSigner, find_issuer, load_signer, replace_answers
+from doorward.authority.answers import AnswerSigner, find_issuer, half_time, load_signer, replace_answers
 from doorward.authority.records import (
     AuthorityKind,
     AuthorityRecord,
@@ -93,6 +93,22 @@ def authority_certificate(services: Services, authority_id: str) -> bytes:
     return authority.der
 
 
+def find_faults(services: Services, now: datetime) -> tuple[str, ...]:
+    """Return the codes of what keeps relying parties from hearing the truth now.
+
+    `crl-missing`: none was published yet. `crl-stale`: the newest one's time is over.
+    `responder-expired`: nothing signed by the OCSP responder would be believed, so nothing is signed.
+
+    Raises:
+        NotFound: `not-founded`.
+    """
+    with services.work.read() as books:
+        crl = books.status.crl(require_authority(books, AuthorityKind.ISSUING).id)
+        responder = require_authority(books, AuthorityKind.OCSP_RESPONDER)
+    faults = ["crl-missing"] if crl is None else ["crl-stale"] if crl.next_update <= now else []
+    return (*faults, "responder-expired") if responder.not_after <= now else tuple(faults)
+
+
 def refresh_ocsp(services: Services, *, limit: int = 500) -> Refreshed:
     """Sign anew one page of answers whose time is more than half over, or that are still to be signed.
 
@@ -104,11 +120,11 @@ def refresh_ocsp(services: Services, *, limit: int = 500) -> Refreshed:
 
     Raises:
         NotFound: `not-founded`.
-        Unavailable: `keys-unavailable`.
+        Unavailable: `keys-unavailable`, `responder-expired`.
     """
     now = services.clock.now()
     with services.work.read() as books:
-        due = books.status.due_ocsp(now + services.ocsp_lifetime / 2, limit)
+        due = books.status.due_ocsp(half_time(services, books, now), limit)
         signer = load_signer(services, books) if due else None
     if signer is None:
         return Refreshed(looked_at=0, signed=0, more=False)

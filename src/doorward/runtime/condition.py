@@ -18,11 +18,17 @@ from doorward.authority.evidence import PartnerEvidence, describe_evidence
 from doorward.authority.gateways import confirmations
 from doorward.authority.inventory import certificate_counts, list_authorities
 from doorward.authority.records import AuthorityKind
+from doorward.authority.status import find_faults
 from doorward.runtime.compose import Installation
 
 SOON = timedelta(days=60)
 LEAST_FREE_BYTES = 512 * 1024 * 1024
 MOST_WAITING = 10_000
+
+_OUT_OF_DATE = {
+    "crl-stale": "the revocation list is out of date: relying parties that need one refuse our certificates",
+    "responder-expired": "the ocsp-responder certificate has ended: no OCSP answer is signed",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,13 +64,13 @@ def _authority(installation: Installation, now: datetime) -> Part:
     current = [one for one in list_authorities(installation.services) if one.current]
     trouble, hints = [], []
     for one in current:
-        left = one.not_after - now
-        # The responder's certificate is short-lived and renewed by `serve`; only its end is news.
-        if left < (timedelta(0) if one.kind is AuthorityKind.OCSP_RESPONDER else SOON):
+        if one.kind is not AuthorityKind.OCSP_RESPONDER and one.not_after - now < SOON:
             trouble.append(f"the {one.kind.value} certificate ends {one.not_after:%Y-%m-%d}")
-            hints.append(
-                "`doorward serve` renews the responder; a root or issuing authority needs a successor"
-            )
+            hints.append("a root or issuing authority needs a successor")
+    for code in find_faults(installation.services, now):
+        if code in _OUT_OF_DATE:  # a list that is still missing is made within a second of the first start
+            trouble.append(_OUT_OF_DATE[code])
+            hints.append("`doorward serve` renews it by itself: see that it runs, and what its log says")
     return Part(
         name="authority",
         text=f"{tenant.trust_domain}, status at {tenant.status_url}",

@@ -33,7 +33,7 @@ from starlette.routing import Route
 from doorward.authority.inventory import root_certificate
 from doorward.authority.publication import AUTHORITY_PATH, CRL_PATH, OCSP_PATH
 from doorward.authority.services import Services
-from doorward.authority.status import answer_ocsp, authority_certificate, current_crl
+from doorward.authority.status import answer_ocsp, authority_certificate, current_crl, find_faults
 from doorward.core.errors import DoorwardError, MalformedInput, NotFound
 from doorward.web.downloads import MAX_DOWNLOADS, Downloads
 from doorward.web.edge import read_body
@@ -153,7 +153,7 @@ class StatusSurface:
         return PlainTextResponse("ok\n", headers={"Cache-Control": "no-store"})
 
     async def readiness(self, _request: Request) -> Response:
-        """Say whether status can be served: the database answers, an authority stands, its CRL is fresh."""
+        """Say whether status can be served: the database answers, CRL and OCSP responder are in their time."""
         faults = await self._pool.run(self._find_faults)
         return JSONResponse(
             {"ready": not faults, "faults": faults},
@@ -165,12 +165,9 @@ class StatusSurface:
         """Return the codes of what is wrong; no detail, this page is public."""
         try:
             root_certificate(self._services)
-            crl = current_crl(self._services)
+            return list(find_faults(self._services, self._services.clock.now()))
         except DoorwardError as error:
             return [error.code]
-        if crl is None:
-            return ["crl-missing"]
-        return ["crl-stale"] if crl.next_update <= self._services.clock.now() else []
 
 
 def root_pem(services: Services) -> bytes:

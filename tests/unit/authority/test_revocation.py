@@ -11,6 +11,7 @@ from cryptography.x509 import ocsp
 
 from doorward.audit.events import EventType
 from doorward.authority import directory, revocation, status
+from doorward.authority.answers import signer_if_any
 from doorward.authority.records import AuthorityKind, ChangeKind
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.errors import NotFound, RequestRefused, Unavailable
@@ -145,7 +146,7 @@ def test_certificate_of_an_older_authority_gets_no_answer(world):
     """The current responder does not answer for another issuing authority."""
     held = world.issue("alice")
     with world.work.change() as books:
-        signer = revocation.signer_if_any(world.services, books)
+        signer = signer_if_any(world.services, books)
     assert signer.sign(replace(held.record, authority_id="aut_other"), NOON) == ()
 
 

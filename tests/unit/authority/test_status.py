@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 
-from doorward.authority import directory, founding, revocation, status
+from doorward.authority import answers, directory, founding, issuing, revocation, status
 from doorward.authority.answers import replace_answers
 from doorward.authority.records import AuthorityKind
 from doorward.authority.status import Refreshed
@@ -255,6 +255,83 @@ def test_refresh_uses_the_renewed_responder(world):
     with world.work.read() as books:
         responder = books.authorities.current(AuthorityKind.OCSP_RESPONDER)
     assert ask(world, held).certificates[0] == x509.load_der_x509_certificate(responder.der)
+
+
+def responder_of(world):
+    """The row of the current OCSP responder."""
+    with world.work.read() as books:
+        return books.authorities.current(AuthorityKind.OCSP_RESPONDER)
+
+
+def test_expired_responder_signs_nothing(world):
+    """What nobody would believe is not signed, certificates are issued all the same, and a renewal mends it."""
+    before = world.issue("alice")
+    world.clock.turn(days=30)
+    assert responder_of(world).not_after == world.clock.now()
+    held = world.issue("bob")
+    for one in (before, held):
+        for nonce in (None, NONCE):
+            assert ask(world, one, nonce=nonce).response_status is ocsp.OCSPResponseStatus.TRY_LATER
+    revocation.revoke(world.services, held.record.id, RevocationReason.SUPERSEDED, OPERATOR)
+    with pytest.raises(Unavailable) as refusal:
+        status.refresh_ocsp(world.services)
+    assert refusal.value.code == "responder-expired"
+    assert "responder-expired" in status.find_faults(world.services, world.clock.now())
+    founding.renew_responder(world.services, actor="system")
+    assert status.refresh_ocsp(world.services).signed == 2
+    assert (ask(world, before).certificate_status, ask(world, held).certificate_status) == (GOOD, REVOKED)
+    assert "responder-expired" not in status.find_faults(world.services, world.clock.now())
+
+
+def test_answer_ends_with_its_responder(world):
+    """No answer is said to be good for longer than its signer's certificate, and none is signed twice for it."""
+    services = replace(world.services, ocsp_lifetime=timedelta(days=30))
+    world.clock.turn(days=10)
+    held = issuing.issue(services, world.principal("alice"), world.csr(), actor=OPERATOR).record
+    end = responder_of(world).not_after
+    for nonce in (None, NONCE):
+        answer = ask(world, held, services=services, nonce=nonce)
+        assert answer.next_update_utc == end
+    assert status.refresh_ocsp(services).looked_at == 0
+    world.clock.turn(days=10)
+    assert status.refresh_ocsp(services).looked_at == 0  # the same responder could say nothing longer
+    founding.renew_responder(services, actor="system")
+    assert [status.refresh_ocsp(services).signed for _ in range(2)] == [1, 0]
+    with world.work.read() as books:
+        signer = answers.load_signer(services, books)
+    assert signer.sign(held, signer.ends_at) == ()
+
+
+def test_answers_hold_over_many_renewals(world):
+    """With the jobs alone, every half day of half a year has an answer whose signer is certified and current."""
+    held = world.issue("sensor-1")
+    signers = set()
+    for _ in range(180 * 2):
+        world.clock.turn(hours=12)
+        now = world.clock.now()
+        if founding.responder_due(world.services):
+            founding.renew_responder(world.services, actor="system")
+        while status.refresh_ocsp(world.services).more:
+            pass
+        answer = ask(world, held)
+        assert (answer.response_status, answer.certificate_status) == (DONE, GOOD)
+        (delegate,) = answer.certificates
+        assert now + timedelta(hours=6) < answer.next_update_utc <= delegate.not_valid_after_utc
+        signers.add(delegate.serial_number)
+    assert len(signers) == 1 + 180 // 20  # renewed when two thirds of thirty days are over
+    assert len([name for name in world.keys.names() if name.startswith("ocsp-")]) == 2
+
+
+def test_faults_of_what_is_published(world):
+    """A list that is missing or over is a fault; there is nothing to find fault with before the founding."""
+    assert status.find_faults(world.services, NOON) == ("crl-missing",)
+    revocation.publish_crl(world.services)
+    assert status.find_faults(world.services, NOON) == ()
+    assert status.find_faults(world.services, NOON + timedelta(hours=24)) == ("crl-stale",)
+    late = NOON + timedelta(days=31)
+    assert status.find_faults(world.services, late) == ("crl-stale", "responder-expired")
+    with pytest.raises(NotFound):
+        status.find_faults(empty_world().services, NOON)
 
 
 def test_refresh_tells_what_was_revoked_meanwhile(world):

@@ -247,14 +247,14 @@ def test_health_says_that_the_process_answers() -> None:
     assert (answer.status_code, answer.text) == (200, "ok\n")
 
 
-def test_readiness_needs_an_authority_and_a_fresh_list(
+def test_readiness_needs_an_authority_a_fresh_list_and_a_responder(
     world: World, client: TestClient, pool: UseCasePool
 ) -> None:
     """/readyz names what is missing by its code, and nothing more."""
     assert client.get("/readyz").json() == {"ready": True, "faults": []}
     world.clock.turn(days=30)
     stale = client.get("/readyz")
-    assert (stale.status_code, stale.json()["faults"]) == (503, ["crl-stale"])
+    assert (stale.status_code, stale.json()["faults"]) == (503, ["crl-stale", "responder-expired"])
     nothing = TestClient(build_status_app(empty_world().services, pool)).get("/readyz")
     assert (nothing.status_code, nothing.json()["faults"]) == (503, ["not-founded"])
 

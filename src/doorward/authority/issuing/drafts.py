@@ -11,7 +11,7 @@ from datetime import datetime
 from cryptography import x509
 
 from doorward.audit.events import Event, EventType, printable
-from doorward.authority.answers import AnswerSigner, load_signer
+from doorward.authority.answers import AnswerSigner, signer_if_any
 from doorward.authority.journal import write_event
 from doorward.authority.publication import publication_addresses
 from doorward.authority.records import (
@@ -37,14 +37,17 @@ from doorward.pki.profiles import SERVER, CertificateProfile, choose_validity, p
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Press:
-    """What signing needs, from one snapshot: the authority, its certificate and key, the addresses."""
+    """What signing needs, from one snapshot: the authority, its certificate and key, the addresses.
+
+    `signer` is None while no OCSP answers can be signed; certificates do not wait for that.
+    """
 
     tenant: TenantRecord
     authority: AuthorityRecord
     certificate: x509.Certificate
     key: PrivateKey
     lint_key: PrivateKey
-    signer: AnswerSigner
+    signer: AnswerSigner | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +73,7 @@ def load_press(services: Services, books: Books) -> Press:
         certificate=x509.load_der_x509_certificate(authority.der),
         key=key,
         lint_key=services.factory.generate(choose_lint_kind(key.public_key())),
-        signer=load_signer(services, books),
+        signer=signer_if_any(services, books),
     )
 
 
