@@ -33,7 +33,7 @@ from starlette.routing import Route
 from doorward.authority.inventory import root_certificate
 from doorward.authority.publication import AUTHORITY_PATH, CRL_PATH, OCSP_PATH
 from doorward.authority.services import Services
-from doorward.authority.status import answer_ocsp, authority_certificate, current_crl, find_faults
+from doorward.authority.status import answer_ocsp, authority_certificate, find_faults
 from doorward.core.errors import DoorwardError, MalformedInput, NotFound
 from doorward.web.downloads import MAX_DOWNLOADS, Downloads
 from doorward.web.edge import read_body
