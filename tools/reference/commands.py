@@ -107,6 +107,7 @@ def _default(option: click.Option) -> str:
 
 def _argument_meaning(argument: click.Argument) -> str:
     meanings = {
+        "anchors": "files with certificates, PEM or DER, that are trusted by decision",
         "name": "The name: `[a-z0-9][a-z0-9._-]{0,62}`; of an application `[a-z0-9][a-z0-9-]{0,62}`.",
         "group": "The group's name.",
         "member": "Name of a person, device or service.",

@@ -54,6 +54,9 @@ EXAMPLES = {
     "ca list": "doorward ca list",
     "ca export": "doorward ca export --root --passphrase-file root.passphrase --out root-key.pem",
     "ca remove-root-key": "doorward ca remove-root-key --exported root-key.pem --passphrase-file root.passphrase",
+    "ca import": "doorward ca import clinic-west clinic-root.pem -i clinic-issuing.pem --domain clinic-west.example",
+    "ca show": "doorward ca show clinic-west",
+    "ca remove": "doorward ca remove clinic-west",
     "audit tail": "doorward audit tail --lines 50 --follow",
     "audit verify": "doorward audit verify log.jsonl --checkpoint checkpoint.txt --key log.key",
     "audit export": "doorward audit export --out log.jsonl --checkpoint-out checkpoint.txt",
@@ -69,6 +72,7 @@ EXITS = {
     "policy explain": "1 where the request would be refused.",
     "audit verify": "4 where anything was altered or the signature is gone; 3 where nothing was signed yet.",
     "apply": "2 where the document has faults (nothing changes); 3 where a gateway that is alive does not confirm.",
+    "ca import": "1 where nobody said yes; 2 where the report holds an error (nothing changes).",
     "cert revoke": "3 where a gateway that is alive does not confirm. The revocation is stored all the same.",
 }
 """Exit codes that mean something particular, by command."""

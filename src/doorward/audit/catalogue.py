@@ -180,7 +180,7 @@ _FIELDS: Mapping[str, FieldKind] = MappingProxyType(
         ),
         FieldKind.MOMENT,
     )
-    | dict.fromkeys(("detail", "group_name", "name", "subject", "url"), FieldKind.TEXT)
+    | dict.fromkeys(("detail", "group_name", "name", "partner_name", "subject", "url"), FieldKind.TEXT)
     | dict.fromkeys(("can_cut",), FieldKind.FLAG)
     | dict.fromkeys(
         (
@@ -227,9 +227,9 @@ CATALOGUE: Mapping[EventType, EventSpec] = MappingProxyType(
         ),
         EventType.AUTHORITY_ROOT_EXPORTED: _spec(_OPERATION, "authority", "sha256"),
         EventType.AUTHORITY_ROOT_REMOVED: _spec(_OPERATION, "authority", "sha256"),
-        EventType.PARTNER_IMPORTED: _spec(_OPERATION, f"partner name {_TERMS}", _AUTHORITIES),
-        EventType.PARTNER_CHANGED: _spec(_OPERATION, f"partner name {_TERMS}", _AUTHORITIES),
-        EventType.PARTNER_REMOVED: _spec(_OPERATION, "partner name", "number"),
+        EventType.PARTNER_IMPORTED: _spec(_OPERATION, f"partner partner_name {_TERMS}", _AUTHORITIES),
+        EventType.PARTNER_CHANGED: _spec(_OPERATION, f"partner partner_name {_TERMS}", _AUTHORITIES),
+        EventType.PARTNER_REMOVED: _spec(_OPERATION, "partner partner_name", "number"),
         EventType.PRINCIPAL_CREATED: _spec(_IDENTITY, "principal kind", "partner", "name display_name"),
         EventType.PRINCIPAL_SUSPENDED: _spec(_IDENTITY, "principal", "reason", "name"),
         EventType.PRINCIPAL_RESUMED: _spec(_IDENTITY, "principal", "reason", "name"),

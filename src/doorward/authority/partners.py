@@ -147,7 +147,7 @@ def import_partner(
             at=now,
             data={
                 "partner": partner.id,
-                "name": partner.name,
+                "partner_name": partner.name,
                 "revocation": partner.revocation.value,
                 "kind": partner.kind.value,
                 "anchors": [one.sha256 for one in authorities if one.anchor],
@@ -178,7 +178,7 @@ def remove_partner(services: Services, name: str, *, actor: str) -> Done[Partner
             EventType.PARTNER_REMOVED,
             actor=actor,
             at=now,
-            data={"partner": partner.id, "name": partner.name, "number": removed},
+            data={"partner": partner.id, "partner_name": partner.name, "number": removed},
         )
         books.outbox.add(event)
         seq = books.changes.note(ChangeKind.PARTNER, partner.id, now)

@@ -388,7 +388,7 @@ _CONSTRAINTS = (
 )
 _CRL = ("verification.revocation.crl.parse_crl", "verification.revocation.crl.read_point_names")
 _JUDGED_CRL = (*_CRL, "verification.revocation.crl_judging.judge_by_crls")
-_OCSP = ("verification.revocation.ocsp.judge_by_ocsp",)
+_OCSP = ("verification.revocation.ocsp.judge_by_ocsp", "verification.revocation.ocsp.read_answer")
 
 DER_TARGETS = (
     Target(

@@ -52,6 +52,9 @@ class Interrupted:
         next(self.afterwards, lambda: None)()
         return decision
 
+    def is_current(self, decision: AccessDecision) -> bool:
+        return self._decider.is_current(decision)
+
 
 @dataclass
 class Place:
