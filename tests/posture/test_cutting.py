@@ -5,18 +5,23 @@ The attacks that destroy a listener do so on a listener of this process, never o
 
 from __future__ import annotations
 
+import http.client
 import os
 import socket
 import struct
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from doorward.authority.directory import resume, suspend
 from doorward.enforcement.envoy.names import Asked
-from doorward.gateway import sockdiag
+from doorward.enforcement.plan import Limits
+from doorward.gateway import connections, sockdiag
 from doorward.gateway.connections import Connections
 from doorward.gateway.cutter import Cutter, Mechanism
 from doorward.gateway.endpoints import Endpoint, parse_endpoint
@@ -24,6 +29,7 @@ from doorward.gateway.reconciler import Reconciler
 from doorward.gateway.sockdiag import CutOutcome, SocketFacts
 from doorward.runtime.world import SystemClock
 from tests.support.attacks import LISTENER, OpenDoor, changed, exchange, has_ended, is_root, statuses
+from tests.support.doorway import ACTOR, Doorway, Session, eventually, free_port, open_doorway
 from tests.support.little_door import ends_of
 from tests.support.ports import FakeClock
 
@@ -275,3 +281,98 @@ class TestIdle:
             assert has_ended(idle)
             assert len(cut) == 1
         assert len(door.authorizer.asked) == before
+
+    def test_without_the_reconciler_it_stays_for_minutes(self, kept: Kept) -> None:
+        """Without the reconciler only `idle`, five minutes, ends it: Envoy's other timeouts pass it by."""
+        short = timedelta(seconds=0.5)
+        quick = Limits(handshake=short, authorizer=short, request_headers=short, stream_idle=short)
+        door = kept(name="impatient", limits=quick)
+        with door.connect() as idle, door.connect() as begun:
+            begun.sendall(REQUEST[:10])
+            assert has_ended(begun, 3)  # the timeouts are in force
+            assert not has_ended(idle, 1)
+        with kept(name="idle", limits=replace(quick, idle=short)).connect() as idle:
+            assert has_ended(idle, 3)
+
+
+MOST = 3
+
+
+@pytest.fixture(scope="module")
+def dual() -> Iterator[Doorway]:
+    """A door on every address of both families, with alice of the staff."""
+    settings = {"gateway_listen": f"[::]:{free_port()}", "max_connections_per_source": MOST}
+    with open_doorway(settings=settings) as door:
+        door.apply("- {allow: {groups: [staff]}}")
+        door.person("alice", "staff")
+        yield door
+
+
+class TestAWholeDoorOnBothFamilies:
+    """A door on `[::]`: its IPv4 clients are admitted, cut and counted as those of `0.0.0.0` are."""
+
+    @pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+    def test_who_loses_is_cut(self, dual: Doorway, address: str) -> None:
+        """Over either family a client is let in, known by its own address, and cut once it is suspended."""
+        with self._session(dual, address) as session:
+            assert session.request("GET", "/").status == 200
+            (live,) = [
+                one
+                for one in dual.gateway.connections.all()
+                if one.remote.port == session.socket.getsockname()[1]
+            ]
+            assert live.remote.host == address
+            seq = suspend(dual.services, "alice", actor=ACTOR).seq
+            assert has_ended(session.socket)
+            dual.settle(seq)
+        dual.settle(resume(dual.services, "alice", actor=ACTOR).seq)
+        with self._session(dual, address) as session:
+            assert session.request("GET", "/").status == 200
+
+    def test_each_ipv4_address_is_a_source_of_its_own(self, dual: Doorway) -> None:
+        """One address may hold so many connections and no more, and takes none from its neighbour."""
+        assert eventually(lambda: len(dual.gateway.connections) == 0)
+        with ExitStack() as stack:
+            for _ in range(MOST):
+                session = stack.enter_context(self._session(dual, "127.0.0.1"))
+                assert session.request("GET", "/").status == 200
+            for address in ("127.0.0.2", "::1"):
+                session = stack.enter_context(self._session(dual, address))
+                assert session.request("GET", "/").status == 200
+            one_more = stack.enter_context(self._session(dual, "127.0.0.1"))
+            with pytest.raises((OSError, http.client.HTTPException)):
+                one_more.request("GET", "/")
+
+    def test_with_one_source_for_all_of_them_the_neighbour_is_shut_out(
+        self, dual: Doorway, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Counted by /64, as IPv6 is, all mapped addresses were one: any client could shut the others out."""
+        assert eventually(lambda: len(dual.gateway.connections) == 0)
+        monkeypatch.setattr(connections, "_source", lambda remote: (bytes(12) + remote.address)[-16:][:8])
+        with ExitStack() as stack:
+            for _ in range(MOST):
+                session = stack.enter_context(self._session(dual, "127.0.0.1"))
+                assert session.request("GET", "/").status == 200
+            neighbour = stack.enter_context(self._session(dual, "127.0.0.2"))
+            with pytest.raises((OSError, http.client.HTTPException)):
+                neighbour.request("GET", "/")
+        assert eventually(lambda: len(dual.gateway.connections) == 0)
+
+    @staticmethod
+    @contextmanager
+    def _session(door: Doorway, address: str) -> Iterator[Session]:
+        """Connect from an address, to the same family's loopback."""
+        to = "::1" if ":" in address else "127.0.0.1"
+        plain = socket.create_connection((to, door.port), 5, source_address=(address, 0))
+        try:
+            secure = door.context(door.identities["alice"]).wrap_socket(
+                plain, server_hostname=door.host("app")
+            )
+        except BaseException:
+            plain.close()
+            raise
+        session = Session(secure, door.host("app"), door.port)
+        try:
+            yield session
+        finally:
+            session.close()

@@ -13,6 +13,7 @@ from typing import Any
 
 import grpc
 import pytest
+from cryptography.hazmat.primitives.hashes import SHA256
 
 from doorward.enforcement.envoy.names import Asked, Fact
 from doorward.gateway import ext_authz_pb2
@@ -264,6 +265,20 @@ class TestAsked:
         leaf = door.authorizer.requests[-1].attributes.source.certificate
         assert leaf.count("BEGIN%20CERTIFICATE") == 1
         assert len(door.authorizer.asked[-1][Asked.CHAIN.value].split(",")) == 2
+
+    def test_without_its_line_only_the_leaf_is_known(self, kept: Kept) -> None:
+        """Without `Asked.CHAIN` in the metadata nothing in the question tells of the links above the leaf."""
+
+        def question(door: OpenDoor) -> str:
+            assert door.site.ask("GET", "/accounts/7").status == 200
+            return f"{door.authorizer.asked[-1]} {door.authorizer.requests[-1].SerializeToString().decode('latin-1')}"
+
+        def no_chain(old: list[dict[str, str]]) -> list[dict[str, str]]:
+            return [one for one in old if one["key"] != Asked.CHAIN.value]
+
+        link = kept().site.issuing.certificate.fingerprint(SHA256()).hex()
+        assert link in question(kept())
+        assert link not in question(kept(changed(*self.METADATA, to=no_chain), name="no chain"))
 
     def test_taken_from_the_server_name_it_is_the_clients_word(self, kept: Kept) -> None:
         """With %REQUESTED_SERVER_NAME% in its place the client writes what the authorizer is asked."""

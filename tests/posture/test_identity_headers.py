@@ -177,6 +177,22 @@ class TestEnvoysOwnHeaders:
         door = kept(EARLY, changed(*HTTP, "preserve_external_request_id", to=True))
         assert heard(door, witness, "x-request-id", FORGED, h2=False) == [FORGED]
 
+    INTERNAL = changed(
+        *HTTP, "internal_address_config", "cidr_ranges", to=[{"address_prefix": "127.0.0.0", "prefix_len": 8}]
+    )
+
+    @pytest.mark.parametrize("edit", [EARLY, INTERNAL], ids=["early", "internal"])
+    @pytest.mark.parametrize("name", ["x-request-id", "x-envoy-decorator-operation"])
+    def test_no_address_is_an_internal_one(self, kept: Kept, witness: Witness, edit: Edit, name: str) -> None:
+        """Nobody's word is taken for Envoy's own; the mutation and the internal range each hold alone."""
+        assert FORGED not in heard(kept(edit), witness, name, FORGED, h2=False)
+
+    @pytest.mark.parametrize("name", ["x-request-id", "x-envoy-decorator-operation"])
+    def test_from_an_internal_address_it_is_taken(self, kept: Kept, witness: Witness, name: str) -> None:
+        """Where the client's address is in `internal_address_config`, it names requests as the door does."""
+        door = kept(EARLY, self.INTERNAL)
+        assert heard(door, witness, name, FORGED, h2=False) == [FORGED]
+
     @pytest.mark.parametrize("name", ["x-original-url", "x-http-method-override", "x-forwarded-host"])
     def test_a_client_cannot_speak_as_the_door(self, door: OpenDoor, witness: Witness, name: str) -> None:
         """Fields by which proxies tell applications of an original request do not arrive."""
