@@ -7,10 +7,12 @@ certificates and finding out who signed whom costs milliseconds for each: what d
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from doorward.authority.partner_records import PartnerAuthorityRecord, PartnerRecord
 from doorward.authority.stores import Books
+from doorward.core.errors import MalformedInput
 from doorward.verification.identity import IdentityRule
 from doorward.verification.partner import PartnerTrust
 from doorward.verification.path.certificate import parse_path_certificate
@@ -31,12 +33,12 @@ class Partner:
 def load_partners(books: Books, kept: Mapping[str, Partner]) -> dict[str, Partner]:
     """Return the partners that are trusted, by name.
 
+    One whose certificates or terms cannot be read is left out, though they were checked when they were
+    stored: nobody of it is let in, and everybody else is judged as ever.
+
     Args:
         books: a snapshot.
         kept: what was returned before; a partner of which nothing changed is taken from it.
-
-    Raises:
-        MalformedInput: a certificate or a term cannot be read: it was checked when it was stored.
     """
     found = {}
     for record in books.partners.list():
@@ -46,9 +48,9 @@ def load_partners(books: Books, kept: Mapping[str, Partner]) -> dict[str, Partne
         if known is not None and known.record == record and known.authority_ids == ids:
             found[record.name] = known
         else:
-            found[record.name] = Partner(
-                record=record, trust=build_partner_trust(record, authorities), authority_ids=ids
-            )
+            with suppress(MalformedInput, ValueError):
+                trust = build_partner_trust(record, authorities)
+                found[record.name] = Partner(record=record, trust=trust, authority_ids=ids)
     return found
 
 

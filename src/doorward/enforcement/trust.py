@@ -15,10 +15,12 @@ Standard: RFC 5280 sections 4.2.1.10 and 6.1; RFC 8446 section 4.3.2.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from doorward.core.errors import MalformedInput
 from doorward.verification.path.certificate import PathCertificate, parse_path_certificate
 from doorward.verification.path.constraints import IP
 
@@ -47,11 +49,15 @@ def build_trust(own: Sequence[bytes], partners: Sequence[bytes]) -> Trust:
         own: our own issuing authorities, DER; empty where they may not vouch here.
         partners: anchors and intermediates of the partners that may, DER.
 
+    A certificate that does not parse is left out: nobody could be judged by it.
+
     Raises:
-        MalformedInput: a certificate does not parse.
-        ValueError: there is none.
+        ValueError: none is left.
     """
-    every = [parse_path_certificate(one) for one in (*own, *partners)]
+    every = []
+    for one in (*own, *partners):
+        with suppress(MalformedInput):
+            every.append(parse_path_certificate(one))
     pem = {one.certificate.public_bytes(Encoding.PEM).decode("ascii") for one in every}
     return Trust(authorities=tuple(sorted(pem)), verified=not any(map(_misleads, every)) and _is_plain(every))
 

@@ -65,7 +65,10 @@ class Ground:
             theirs = [
                 der for name in app.trust if name != OWN_AUTHORITY for der in self.authorities.get(name, ())
             ]
-            found[app.name] = build_trust(own if own or theirs else self.authorities[OWN_AUTHORITY], theirs)
+            try:
+                found[app.name] = build_trust(own, theirs)
+            except ValueError:
+                found[app.name] = build_trust(self.authorities[OWN_AUTHORITY], ())
         return found
 
     def rule_ids(self) -> dict[str, frozenset[str]]:
