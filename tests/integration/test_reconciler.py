@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 import pytest
+from structlog.testing import capture_logs
 
 from doorward.gateway import sockdiag
 from doorward.gateway.connections import Connections, LiveConnection, PendingConnection
@@ -109,6 +110,59 @@ def test_idle_connections_that_never_spoke_are_cut(place: Place) -> None:
     assert is_reset(silent)
     assert not is_reset(known)
     assert place.strangers == [CutOutcome.CUT]
+
+
+def test_a_source_keeps_its_share_of_undecided_connections(place: Place) -> None:
+    """Above the share the oldest are cut at the second look, none of them is put on record, and who is judged stays."""
+    place.reconciler._most_undecided = 2
+    judged, known, *silent = [place.connect() for _ in range(6)]
+    place.admit(known)
+    cookie = place.admit(judged)
+    local, remote = ends_of(judged)
+    place.registry.begin(
+        PendingConnection(
+            cookie=cookie,
+            connection_id="1",
+            epoch=1,
+            local=local,
+            remote=remote,
+            application_id="app_a",
+            began_at=place.clock.now(),
+        )
+    )
+    with capture_logs() as logs:
+        place.reconciler.step()
+        assert logs == []
+        place.clock.turn(seconds=1)
+        late = place.connect()
+        place.reconciler.step()
+    assert sum(is_reset(one) for one in silent) == 3
+    assert not any(is_reset(one) for one in (judged, known, late))
+    assert place.strangers == []
+    (entry,) = logs
+    assert (entry["event"], entry["sources"], entry["sockets"], entry["cut"]) == ("sources-crowding", 1, 3, 3)
+    assert entry["one_of_them"] == "127.0.0.1"
+    place.reconciler.step()
+    assert not is_reset(late)
+
+
+def test_who_is_admitted_between_listing_and_cut_stays(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever speaks after the listing was made is judged, and not cut for its source."""
+    place.reconciler._most_undecided = 1
+    peers = [place.connect() for _ in range(3)]
+    place.reconciler.step()
+    place.clock.turn(seconds=1)
+    listing = sockdiag.dump
+
+    def dump(*words: object, **more: object) -> Census:
+        found = listing(*words, **more)  # type: ignore[arg-type]  # handed on
+        for peer in peers:
+            place.admit(peer)
+        return found
+
+    monkeypatch.setattr(sockdiag, "dump", dump)
+    place.reconciler.step()
+    assert not any(is_reset(one) for one in peers)
 
 
 def test_who_cannot_be_cut_is_reported_once(place: Place) -> None:

@@ -348,7 +348,7 @@ class TestAWholeDoorOnBothFamilies:
     ) -> None:
         """Counted by /64, as IPv6 is, all mapped addresses were one: any client could shut the others out."""
         assert eventually(lambda: len(dual.gateway.connections) == 0)
-        monkeypatch.setattr(connections, "_source", lambda remote: (bytes(12) + remote.address)[-16:][:8])
+        monkeypatch.setattr(connections, "source_of", lambda remote: (bytes(12) + remote.address)[-16:][:8])
         with ExitStack() as stack:
             for _ in range(MOST):
                 session = stack.enter_context(self._session(dual, "127.0.0.1"))

@@ -23,6 +23,9 @@ CONNECTIONS = 100_000
 CONNECTIONS_PER_SOURCE = 4_096
 """A large office behind one address has some thousands of connections; one machine has few."""
 
+UNDECIDED_PER_SOURCE = 100
+"""An office has dozens that are still shaking hands or have not spoken yet; a flood has thousands."""
+
 ENROL_LIFETIME = timedelta(seconds=8)
 """Hard end of a connection of the enrolment door: the reconciler cuts unknown sockets after 10 s."""
 
@@ -155,12 +158,13 @@ class Limits:
 
     Envoy closes what is beyond `connections`, unfinished handshakes and the enrolment door included;
     the gateway's registry counts by the same figure what it was asked about, over all Envoys while one
-    drains. By source only the registry counts: one IPv4 address or one IPv6 /64.
+    drains. By source only the gateway counts, one IPv4 address or one IPv6 /64: in the registry, and
+    among the connections that nobody has asked about yet (`undecided_per_source`).
     """
 
     connections: int = CONNECTIONS
     connections_per_source: int = CONNECTIONS_PER_SOURCE
-    enrol_connections: int = 200
+    enrol_connections: int = 2_000  # twenty sources with all that each may have undecided
     header_kilobytes: int = 32
     header_count: int = 100
     streams_per_connection: int = 100
@@ -180,6 +184,15 @@ class Limits:
             _require(
                 value > (timedelta() if isinstance(value, timedelta) else 0), f"{field} must be positive"
             )
+
+    @property
+    def undecided_per_source(self) -> int:
+        """How many undecided connections one source keeps; all of them where one source may have all.
+
+        That is how a balancer is told of in front of the door: every client has its address.
+        """
+        behind_balancer = self.connections_per_source >= self.connections
+        return self.connections if behind_balancer else UNDECIDED_PER_SOURCE
 
     @property
     def connections_per_door(self) -> int:

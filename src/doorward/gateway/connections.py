@@ -140,7 +140,7 @@ class Connections:
             if pending.cookie in self._condemned:
                 raise RequestRefused("connection-condemned", "this connection is being ended")
             self._remove(pending.cookie)
-            source = _source(pending.remote)
+            source = source_of(pending.remote)
             if len(self._pending) + len(self._live) >= self._max_total:
                 raise RequestRefused("connections-exhausted", "this gateway holds all connections it may")
             if self._sources.get(source, 0) >= self._max_per_source:
@@ -178,10 +178,20 @@ class Connections:
         with self._lock:
             self._remove_pending(cookie)
 
+    def holds(self, cookie: int) -> bool:
+        """Return whether this connection is live or being judged."""
+        with self._lock:
+            return cookie in self._live or cookie in self._pending
+
     def is_pending(self, cookie: int) -> bool:
         """Return whether this connection is still waiting for its judgement."""
         with self._lock:
             return cookie in self._pending
+
+    def pending(self) -> frozenset[int]:
+        """Return the cookies of all connections that are being judged."""
+        with self._lock:
+            return frozenset(self._pending)
 
     # following changes
 
@@ -324,7 +334,7 @@ class Connections:
 
     def _insert(self, connection: LiveConnection) -> None:
         self._live[connection.cookie] = connection
-        source = _source(connection.remote)
+        source = source_of(connection.remote)
         self._sources[source] = self._sources.get(source, 0) + 1
         for index, key in self._indexes(connection):
             index.setdefault(key, set()).add(connection.cookie)
@@ -360,13 +370,14 @@ class Connections:
         return connection
 
     def _release(self, remote: Endpoint) -> None:
-        source = _source(remote)
+        source = source_of(remote)
         self._sources[source] -= 1
         if not self._sources[source]:
             del self._sources[source]
 
 
-def _source(remote: Endpoint) -> bytes:
+def source_of(remote: Endpoint) -> bytes:
+    """Return whom a connection is counted for: one IPv4 address, or one IPv6 /64."""
     return remote.address if len(remote.address) == V4_BYTES else remote.address[:_V6_NETWORK_BYTES]
 
 

@@ -197,6 +197,7 @@ class Gateway:
             clock=services.clock,
             end_due=lambda due: ending.end(due, EndReason.DEADLINE),
             on_stranger=ending.note_stranger,
+            most_undecided=options.door.limits.undecided_per_source,
         )
         surroundings = Surroundings(
             gateway_id=self.id,

@@ -9,8 +9,14 @@ Not here: judging connections, and recording the cuts of live ones (ending).
 4. A socket that is not registered for longer than 10 s is cut: an idle TLS connection that never
    spoke (Envoy asks at the first byte only), a cut or a registration that was missed.
    One that cannot be cut is reported once, however often it is tried, and `trouble` counts it.
+5. Of the undecided sockets of one source the oldest are cut where there are more than its share. Undecided
+   is what is neither registered nor being judged: a handshake that is not finished, a connection that
+   has not spoken, one of the enrolment host. Only sockets that were there at the last look are cut, so
+   that many who come back at once from one office are left to finish. These cuts are not put on
+   record: who floods must not fill that as well.
 
-Connections of the enrolment host share the port, and nobody is asked about them: they present no
+Envoy has no limit for each source, and one source could keep the enrolment host's connections for
+itself (docs/design/0027). Connections of the enrolment host share the port, and nobody is asked about them: they present no
 certificate. They are told apart by nothing but their short life: their filter chain ends them gently
 within 8 s (`enforcement.plan.ENROL_LIFETIME`), so none is a stranger for 10 s unless it is stuck, and
 then the cut is right. So "unknown for longer than 10 s" has one meaning for every socket on the port,
@@ -27,8 +33,9 @@ import structlog
 
 from doorward.core.errors import DoorwardError
 from doorward.core.ports import Clock
+from doorward.enforcement.plan import UNDECIDED_PER_SOURCE
 from doorward.gateway import sockdiag
-from doorward.gateway.connections import Connections, LiveConnection
+from doorward.gateway.connections import Connections, LiveConnection, source_of
 from doorward.gateway.cutter import CutResult, Cutter
 from doorward.gateway.endpoints import Endpoint
 from doorward.gateway.sockdiag import CARRYING, Census, SocketFacts
@@ -50,12 +57,14 @@ class Actions:
         missing: cookies registered or condemned and not listed; absence is still to be confirmed.
         again: condemned sockets that still exist.
         strangers: sockets unknown for longer than the grace.
+        crowding: undecided sockets above the share of their source, oldest first for each source.
         first_seen: since when each unknown socket is known to exist, for the next comparison.
     """
 
     missing: tuple[int, ...]
     again: tuple[SocketFacts, ...]
     strangers: tuple[SocketFacts, ...]
+    crowding: tuple[SocketFacts, ...]
     first_seen: Mapping[int, float]
 
 
@@ -66,6 +75,8 @@ def reconcile(
     first_seen: Mapping[int, float],
     now: float,
     *,
+    pending: Collection[int] = (),
+    most_undecided: int = UNDECIDED_PER_SOURCE,
     grace_seconds: float = GRACE_SECONDS,
 ) -> Actions:
     """Compare the registry, as it was *before* the listing, with the listing.
@@ -73,6 +84,9 @@ def reconcile(
     Args:
         registered: cookies of the live connections. Pending ones are not among them: a judgement
             that never ends is no admission.
+        pending: cookies of those that are being judged: they finished a handshake with a certificate
+            of ours, and crowd nobody out.
+        most_undecided: the share of one source.
         condemned: cookies of connections that must end.
         census: the sockets of the listeners; those registered may be skipped in it.
         first_seen: as the last comparison gave it; monotonic seconds.
@@ -82,6 +96,7 @@ def reconcile(
     again: list[SocketFacts] = []
     strangers: list[SocketFacts] = []
     seen: dict[int, float] = {}
+    undecided: dict[bytes, list[SocketFacts]] = {}
     for facts in census.sockets:
         if facts.cookie in registered:
             continue
@@ -89,12 +104,21 @@ def reconcile(
             again.append(facts)
             continue
         since = seen[facts.cookie] = first_seen.get(facts.cookie, now)
+        if facts.cookie not in pending:
+            undecided.setdefault(source_of(facts.remote), []).append(facts)
         if now - since > grace_seconds:
             strangers.append(facts)
     return Actions(
         missing=tuple(cookie for cookie in (*registered, *condemned) if cookie not in census.cookies),
         again=tuple(again),
         strangers=tuple(strangers),
+        crowding=tuple(
+            facts
+            for sockets in undecided.values()
+            if len(sockets) > most_undecided
+            for facts in sorted(sockets, key=lambda one: seen[one.cookie])[:-most_undecided]
+            if 0 < now - seen[facts.cookie] <= grace_seconds  # older ones are strangers
+        ),
         first_seen=seen,
     )
 
@@ -110,6 +134,7 @@ class Reconciler:
         end_due: ends connections whose deadline has come, and records it.
         on_stranger: told of each unknown socket that was cut, to record it; and once of each that
             could not be: it is tried each second, and the record must not grow with the tries.
+        most_undecided: how many undecided sockets one source keeps.
     """
 
     def __init__(
@@ -121,6 +146,7 @@ class Reconciler:
         clock: Clock,
         end_due: Callable[[Sequence[LiveConnection]], object],
         on_stranger: Callable[[SocketFacts, CutResult], None] = lambda _facts, _result: None,
+        most_undecided: int = UNDECIDED_PER_SOURCE,
     ) -> None:
         self._connections = connections
         self._cutter = cutter
@@ -128,6 +154,7 @@ class Reconciler:
         self._clock = clock
         self._end_due = end_due
         self._on_stranger = on_stranger
+        self._most_undecided = most_undecided
         self._first_seen: Mapping[int, float] = {}
         self._resisting: frozenset[int] = frozenset()
         self._uncut = 0
@@ -174,7 +201,15 @@ class Reconciler:
         live = {one.cookie: one for one in self._connections.all()}
         condemned = {one.cookie: one for one in self._connections.condemned()}
         census = sockdiag.dump(self._listeners(), skip=live)
-        actions = reconcile(live, condemned, census, self._first_seen, self._clock.monotonic())
+        actions = reconcile(
+            live,
+            condemned,
+            census,
+            self._first_seen,
+            self._clock.monotonic(),
+            pending=self._connections.pending(),
+            most_undecided=self._most_undecided,
+        )
         self._first_seen = actions.first_seen
         for cookie in actions.missing:
             if not _exists(live.get(cookie) or condemned[cookie]):
@@ -183,9 +218,24 @@ class Reconciler:
         for result in again:
             if result.ended:
                 self._connections.forget(result.cookie)
+        self._thin_out(actions.crowding)
         self._resisting = self._cut_strangers(actions.strangers)
         self._uncut = len(self._resisting) + sum(not result.ended for result in again)
         return actions
+
+    def _thin_out(self, crowding: Sequence[SocketFacts]) -> None:
+        # What has spoken since the listing is judged, and stays.
+        undecided = [facts for facts in crowding if not self._connections.holds(facts.cookie)]
+        if not undecided:
+            return
+        cut = sum(result.ended for result in self._cutter.cut_many(undecided))
+        _log.warning(
+            "sources-crowding",
+            sources=len({source_of(facts.remote) for facts in undecided}),
+            one_of_them=undecided[-1].remote.host,
+            sockets=len(undecided),
+            cut=cut,
+        )
 
     def _cut_strangers(self, strangers: Sequence[SocketFacts]) -> frozenset[int]:
         """Return those that could not be cut; who is gone is not among them, and so forgotten."""

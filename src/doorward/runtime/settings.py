@@ -141,7 +141,7 @@ class Settings(BaseModel):
         default=CONNECTIONS_PER_SOURCE,
         ge=1,
         le=MOST_CONNECTIONS,
-        description="The same for one IPv4 address or IPv6 /64; behind a balancer, as many as max_connections.",
+        description="The same for one IPv4 address or IPv6 /64; behind a balancer, as many as max_connections, and undecided ones have no share by source.",
     )
     drain_time: Duration = Field(
         default=timedelta(seconds=30),

@@ -1,3 +1,5 @@
+from collections.abc import Mapping
+
 from doorward.gateway.endpoints import parse_endpoint
 from doorward.gateway.reconciler import reconcile
 from doorward.gateway.sockdiag import Census, SocketFacts, TcpState
@@ -57,3 +59,69 @@ def test_who_left_is_not_remembered() -> None:
     """A socket that closed is dropped from memory, so that memory cannot be filled by short connections."""
     first = reconcile(set(), set(), census(5), {}, 100.0)
     assert reconcile(set(), set(), census(), first.first_seen, 101.0).first_seen == {}
+
+
+# crowding
+
+
+def crowd(*sources: tuple[str, int]) -> Census:
+    """A listing of sockets of these addresses, so many of each; cookies count from 1."""
+    remotes = [f"{host}:{number + 1}" for host, count in sources for number in range(count)]
+    sockets = tuple(
+        SocketFacts(cookie, 1, TcpState.ESTABLISHED, LOCAL, parse_endpoint(remote))
+        for cookie, remote in enumerate(remotes, 1)
+    )
+    return Census(frozenset(facts.cookie for facts in sockets), sockets)
+
+
+def crowding(census: Census, first_seen: Mapping[int, float], now: float, **more: object) -> list[int]:
+    """The cookies that are above the share of their source, where that is 3."""
+    actions = reconcile(set(), set(), census, first_seen, now, most_undecided=3, **more)  # type: ignore[arg-type]
+    assert actions.strangers == ()
+    return [facts.cookie for facts in actions.crowding]
+
+
+def test_the_oldest_of_a_source_that_crowds_are_cut() -> None:
+    """Above the share of one source its oldest undecided sockets go; other sources are not touched."""
+    listed = crowd(("192.0.2.2", 5), ("192.0.2.3", 3))
+    first_seen = {1: 99.0, 2: 97.0, 3: 98.0, 4: 99.0, 5: 99.0, 6: 91.0, 7: 91.0, 8: 91.0}
+    assert crowding(listed, first_seen, 100.0) == [2, 3]
+
+
+def test_the_share_of_a_source_is_kept() -> None:
+    """As many as the share are left alone, however long they are undecided."""
+    assert crowding(crowd(("192.0.2.2", 3)), dict.fromkeys(range(1, 4), 91.0), 100.0) == []
+
+
+def test_who_came_since_the_last_look_is_left_to_finish() -> None:
+    """A whole office that comes back at once is not cut while it shakes hands; at the next look it counts."""
+    office = crowd(("192.0.2.2", 50))
+    first = reconcile(set(), set(), office, {}, 100.0, most_undecided=3)
+    assert first.crowding == ()
+    assert len(crowding(office, first.first_seen, 101.0)) == 47
+
+
+def test_whoever_is_judged_or_admitted_crowds_nobody_out() -> None:
+    """Only sockets without a certificate count: those being judged have shown one, live ones were admitted."""
+    listed, first_seen = crowd(("192.0.2.2", 6)), dict.fromkeys(range(1, 7), 99.0)
+    assert crowding(listed, first_seen, 100.0, pending={1, 2, 3}) == []
+    assert reconcile({1, 2, 3}, set(), listed, first_seen, 100.0, most_undecided=3).crowding == ()
+    assert crowding(listed, first_seen, 100.0, pending={1, 2}) == [3]
+
+
+def test_a_v6_host_is_its_whole_network() -> None:
+    """Addresses of one IPv6 /64 are one source (RFC 4291 section 2.5.4)."""
+    one = crowd(*((f"[2001:db8::{number:x}]", 1) for number in range(1, 6)))
+    many = crowd(*((f"[2001:db8:0:{number:x}::1]", 1) for number in range(1, 6)))
+    first_seen = dict.fromkeys(range(1, 6), 99.0)
+    assert len(crowding(one, first_seen, 100.0)) == 2
+    assert crowding(many, first_seen, 100.0) == []
+
+
+def test_a_stranger_is_cut_once() -> None:
+    """A socket that is unknown for too long is a stranger, and not cut a second time for its source."""
+    actions = reconcile(
+        set(), set(), crowd(("192.0.2.2", 5)), dict.fromkeys(range(1, 6), 80.0), 100.0, most_undecided=3
+    )
+    assert len(actions.strangers) == 5
+    assert actions.crowding == ()

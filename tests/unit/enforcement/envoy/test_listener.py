@@ -89,6 +89,9 @@ def test_the_doors_bounds_are_one_set_of_figures() -> None:
     assert Limits().connections_per_door >= 50_000
     assert Limits(connections=101).connections_per_door == 50
     assert Limits(connections=1).connections_per_door == 1
+    assert Limits().undecided_per_source * 20 <= Limits().enrol_connections
+    assert Limits(connections=500, connections_per_source=499).undecided_per_source == 100
+    assert Limits(connections=500, connections_per_source=500).undecided_per_source == 500
     (monitor,) = build_base(PATHS, Limits(connections=101))["overload_manager"]["resource_monitors"]
     assert monitor["typed_config"]["max_active_downstream_connections"] == 101
     registry = Connections()
