@@ -110,6 +110,7 @@ def test_a_slow_answer_holds_nobody(script):
     "script",
     [
         say(answer(b"x" * 10_001)),
+        say(HEAD + b"\r\n" + b"x" * 10_001),
         say(answer(b"", length=10_001)),
         drip(HEAD + b"\r\n", b"x" * 1000, 0),
         drip(HEAD + b"Content-Length: 100000000000\r\n\r\n", b"x" * 1000, 0),
@@ -121,6 +122,7 @@ def test_a_slow_answer_holds_nobody(script):
     ],
     ids=[
         "long",
+        "long-unsaid",
         "says-long",
         "endless",
         "says-endless",

@@ -47,11 +47,11 @@ class Resolver:
 
     def _look_up(self, host: str, found: queue.SimpleQueue[list[Address] | None]) -> None:
         try:
-            rows = self._ask(host, None, type=socket.SOCK_STREAM)
+            rows = self._ask(host.encode("ascii"), None, type=socket.SOCK_STREAM)
             # A scope (`%eth0`) belongs to link-local addresses only, which are refused with or without it.
             texts = [str(row[4][0]).partition("%")[0] for row in rows]
             found.put(list(dict.fromkeys(ip_address(text) for text in texts)))
-        except (OSError, ValueError):  # UnicodeError among them: a label that is too long
+        except (OSError, ValueError):
             found.put(None)
         finally:
             self._free.release()
