@@ -111,7 +111,7 @@ def test_a_slow_answer_holds_nobody(script):
     [
         say(answer(b"x" * 10_001)),
         say(HEAD + b"\r\n" + b"x" * 10_001),
-        say(answer(b"", length=10_001)),
+        drip(HEAD + b"Content-Length: 10001\r\n\r\n"),
         drip(HEAD + b"\r\n", b"x" * 1000, 0),
         drip(HEAD + b"Content-Length: 100000000000\r\n\r\n", b"x" * 1000, 0),
         drip(HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n", 0),
