@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -20,6 +21,7 @@ from tests.support.partner_world import (
     ROOT_CRL,
     authority,
     crl_at,
+    inventory_row,
     partner_world,
     responder_at,
 )
@@ -150,11 +152,14 @@ def test_nothing_is_asked_for_what_lost_its_path():
 
 
 def test_nothing_is_asked_about_a_certificate_of_somebody_else():
-    """A row about a certificate that is not of this partner asks nothing."""
+    """A row about a certificate that is unknown, or that the inventory has under another authority, asks nothing."""
     west = partner_world()
-    row = records.evidence("west", RESPONDER, kind=EvidenceKind.OCSP, about="0" * 64)
+    alice = certify("alice", west.issuing, ca=False, extra=[responder_at(RESPONDER)])
+    seen = replace(inventory_row(west.partner, west.issuing, alice, 1), authority_id="aut_other")
     with west.world.work.change() as books:
-        books.evidence.store(row)
+        assert books.certificates.add_seen(seen)
+        for about in ("0" * 64, alice.parsed.sha256):
+            books.evidence.store(records.evidence("west", RESPONDER, kind=EvidenceKind.OCSP, about=about))
     assert claim_due(west.services, west.room) == []
 
 
