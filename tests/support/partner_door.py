@@ -24,6 +24,7 @@ from doorward.authority.records import ChangeKind
 from doorward.core.entities import TENANT
 from doorward.verification.revocation.crl import parse_crl
 from tests.support.doorway import ACTOR, DOMAIN, Doorway, Identity
+from tests.support.partner_world import crl_at
 from tests.support.path_ca import Node, certify, tlv
 from tests.support.status_ca import crl_of
 
@@ -38,7 +39,9 @@ class Clinic:
         self.now = datetime.now(UTC).replace(microsecond=0)
         dates = {"not_before": self.now - DAY, "not_after": self.now + 90 * DAY}
         self.dates = dates
-        self.root = certify(f"{name} Root", **dates)
+        # `serve` forgets what no certificate names; without leave for private addresses nobody is asked.
+        self.sources = tuple(f"http://127.0.0.1:1/{name}/{which}.crl" for which in ("root", "issuing"))
+        self.root = certify(f"{name} Root", extra=[crl_at(*self.sources)], **dates)
         self.issuing = certify(f"{name} Issuing", self.root, **dates)
         self.leaves: dict[str, Node] = {}
         self._number = 0
@@ -90,7 +93,9 @@ class Clinic:
         self._number += 1
         serials = [self.leaves[one].certificate.serial_number for one in revoked]
         seq = 0
-        for issuer, listed in ((self.root, []), (self.issuing, serials)):
+        for issuer, listed, source in zip(
+            (self.root, self.issuing), ([], serials), self.sources, strict=True
+        ):
             der = crl_of(
                 issuer,
                 *listed,
@@ -98,9 +103,7 @@ class Clinic:
                 this_update=self.now - DAY,
                 next_update=datetime.now(UTC).replace(microsecond=0) + lifetime,
             )
-            seq = self.store(
-                der, f"http://crl.{self.name}.example/{issuer.certificate.subject.rfc4514_string()}"
-            )
+            seq = self.store(der, source)
         self.door.settle(seq)
         return seq
 
