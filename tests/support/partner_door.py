@@ -32,15 +32,18 @@ DAY = timedelta(days=1)
 
 
 class Clinic:
-    """One partner, `clinic` by default: a root, an issuing authority, a CRL of each."""
+    """One partner, `clinic` by default: a root, an issuing authority, a CRL of each at `sources`."""
 
-    def __init__(self, door: Doorway, name: str = "clinic", **terms: Any) -> None:
+    def __init__(
+        self, door: Doorway, name: str = "clinic", sources: tuple[str, str] | None = None, **terms: Any
+    ) -> None:
         self.door, self.name = door, name
         self.now = datetime.now(UTC).replace(microsecond=0)
         dates = {"not_before": self.now - DAY, "not_after": self.now + 90 * DAY}
         self.dates = dates
         # `serve` forgets what no certificate names; without leave for private addresses nobody is asked.
-        self.sources = tuple(f"http://127.0.0.1:1/{name}/{which}.crl" for which in ("root", "issuing"))
+        nowhere = f"http://127.0.0.1:1/{name}"
+        self.sources = sources or (f"{nowhere}/root.crl", f"{nowhere}/issuing.crl")
         self.root = certify(f"{name} Root", extra=[crl_at(*self.sources)], **dates)
         self.issuing = certify(f"{name} Issuing", self.root, **dates)
         self.leaves: dict[str, Node] = {}
