@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from doorward.authority.partner_records import PartnerRecord
+from doorward.authority.partner_records import PartnerRecord, in_partners_groups
 from doorward.authority.partner_trust import Partner
 from doorward.authority.records import CertificateRecord
 from doorward.authority.shelves import Shelves
@@ -117,8 +117,7 @@ def judge_for_partners(
     verdict = _hold_against(found.verdict, fault)
     principal = None
     if verdict.outcome is Outcome.GOOD and found.principal is not None:
-        groups = tuple(sorted({*found.principal.groups, *partner.record.groups}))
-        principal = replace(found.principal, groups=groups)
+        principal = in_partners_groups(found.principal, partner.record)
     return PartnerFinding(
         judgement=CertificateJudgement(verdict=verdict, principal=principal, facts=found.facts),
         ends=_end_of(found),

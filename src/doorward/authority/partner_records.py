@@ -6,11 +6,11 @@ Moments are aware and UTC; `der` is DER; `sha256` is lower-case hex.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
 
-from doorward.core.entities import PrincipalKind
+from doorward.core.entities import Principal, PrincipalKind
 from doorward.verification.identity import SanSource
 from doorward.verification.partner import RevocationMode
 
@@ -59,6 +59,11 @@ class PartnerRecord:
     excluded: tuple[str, ...]
     created_at: datetime
     removed_at: datetime | None = None
+
+
+def in_partners_groups(principal: Principal, partner: PartnerRecord) -> Principal:
+    """Return a principal of a partner with the partner's groups besides those of the directory."""
+    return replace(principal, groups=tuple(sorted({*principal.groups, *partner.groups})))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

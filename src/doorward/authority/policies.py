@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from doorward.audit.events import EventType
 from doorward.authority.directory import require_principal
 from doorward.authority.journal import write_event
+from doorward.authority.partner_records import in_partners_groups
 from doorward.authority.records import ChangeKind, RevisionRecord, TenantRecord
 from doorward.authority.services import Services
 from doorward.authority.standing import require_tenant
@@ -187,6 +188,9 @@ def explain(services: Services, *, principal: str, app: str, method: str, path: 
     """
     with services.work.read() as books:
         who = require_principal(books, principal)
+        partner = books.partners.get(who.partner) if who.partner else None
+        if partner is not None:
+            who = in_partners_groups(who, partner)
         document, _ = current_document(books)
         policy = document.app(app)
         ids = {one.name: one.id for one in books.applications.list()}
@@ -263,12 +267,13 @@ def _find(books: Books, document: Document) -> tuple[Finding, ...]:
     names = {name for selector in selectors for _, named in selector.named for name in named}
     # Only who is named is looked up: the directory may hold a million devices.
     people = [one for one in map(books.directory.by_name, sorted(names)) if one is not None]
+    partners = books.partners.list()
     return tuple(
         check_names(
             document,
             principals=people,
-            groups=books.directory.groups(),
-            partners=[one.name for one in books.partners.list()],
+            groups={*books.directory.groups(), *(group for one in partners for group in one.groups)},
+            partners=[one.name for one in partners],
         )
     )
 

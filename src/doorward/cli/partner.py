@@ -125,7 +125,9 @@ def import_(
     if not state.output.as_json:
         _print_findings(state, findings)
     if check:
-        state.output.result({"findings": [_finding(one) for one in findings]}, notes=())
+        state.output.result(
+            {"findings": [_finding(one) for one in findings]}, "nothing was changed", notes=()
+        )
         return
     _ask(state, name, findings, yes=yes)
     done = import_partner(services, name, wanted, replacing=replace, actor=actor(), **ders)
@@ -139,7 +141,7 @@ def import_(
         },
         f"trusting [bold]{name}[/bold]: {len(ders['anchors'])} anchors, {len(ders['intermediates'])} intermediates",
         line,
-        f"[dim]next:[/dim] name it in the document: trust: [own, {name}]",
+        f"[dim]next:[/dim] name it in the document: trust: \\[own, {name}]",
         notes=done.notes,
     )
 

@@ -75,7 +75,7 @@ def check_names(
     Args:
         document: the document.
         principals: all of the directory that are not removed.
-        groups: the names of all groups of the directory.
+        groups: the names of all groups that the directory or a partner puts anybody in.
         partners: the names of all partners that are trusted.
     """
     known: dict[PrincipalKind, set[str]] = {kind: set() for kind in PrincipalKind}

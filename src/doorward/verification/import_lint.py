@@ -148,7 +148,7 @@ _MENDS = {
     LintCode.EXPIRES_SOON: "ask the partner for its successor, and import it beside this one",
     LintCode.VALIDITY_LONG: "ask how its key is kept; plan when to drop it",
     LintCode.RSA_SHORT: "ask for its successor; 2048 bits are enough until 2030",
-    LintCode.NAMES_UNCONSTRAINED: "permit the partner's own names with initial subtrees, such as dns:clinic.example",
+    LintCode.NAMES_UNCONSTRAINED: "permit the partner's own names, such as --permit email:clinic.example",
     LintCode.PATH_LENGTH_UNLIMITED: "nothing passes by authorities that were not imported; know that it may make more",
     LintCode.PATH_LENGTH_EXHAUSTED: "leave it out, or ask for an anchor with room for it",
     LintCode.IP_CONSTRAINTS: "Envoy judges these wrongly: the door leaves the check to the judgement of ours",

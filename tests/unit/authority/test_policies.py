@@ -9,8 +9,9 @@ import pytest
 from doorward.audit.events import EventType
 from doorward.authority import directory, policies
 from doorward.authority.records import ChangeKind
-from doorward.core.entities import Outcome, Reason
+from doorward.core.entities import Outcome, PrincipalKind, Reason
 from doorward.core.errors import ConfigurationError, Fault, IntegrityError, NotFound, RequestRefused
+from tests.support import records
 from tests.support.world import DOCUMENT, OPERATOR, TRUST_DOMAIN, empty_world, found_world
 
 
@@ -23,6 +24,12 @@ def world():
 def apply(world, text=DOCUMENT, **options):
     """Apply a document."""
     return policies.apply_document(world.services, text, file="apps.yaml", actor=OPERATOR, **options)
+
+
+def trust_clinic(world):
+    """Trust a partner whose people are all in the group `clinicians`."""
+    with world.work.change() as books:
+        books.partners.add(records.partner("clinic"))
 
 
 def ids(world):
@@ -159,6 +166,17 @@ def test_only_names_that_nobody_has_are_findings(world):
     assert not any("alice" in one for one in found)
 
 
+def test_a_partners_group_is_no_finding(world):
+    """A group that a partner's people are in by its terms is known, though the directory has nobody in it."""
+    text = DOCUMENT.replace("allow: {groups: [tellers]}", "allow: {groups: [clinicians]}")
+    assert any(
+        "clinicians" in str(one) for one in policies.check_document(world.services, text, file="a.yaml")
+    )
+    trust_clinic(world)
+    found = policies.check_document(world.services, text, file="a.yaml")
+    assert not any("clinicians" in str(one) for one in found)
+
+
 def test_export_is_what_was_applied(world):
     """The text comes back as it was, comments and all; before the first there is an empty document."""
     empty = policies.export_document(world.services)
@@ -240,6 +258,19 @@ def test_explain_judges_by_what_is_in_force(world):
     assert ask("carol", "/accounts/7").reasons[-1] is Reason.NO_RULE_MATCHED
     directory.suspend(world.services, "alice", actor=OPERATOR)
     assert ask("alice", "/accounts/7").reasons == (Reason.PRINCIPAL_SUSPENDED,)
+
+
+def test_explain_counts_a_partners_groups(world):
+    """What a partner's terms put its people into is theirs in an explanation as it is at the door."""
+    trust_clinic(world)
+    name = "clinic/bob@clinic.example"
+    directory.add_principal(world.services, PrincipalKind.PERSON, name, actor=OPERATOR)
+    text = DOCUMENT.replace("allow: {groups: [tellers]}", "allow: {groups: [clinicians]}")
+    apply(world, text.replace("  payments:\n", "  payments:\n    trust: [own, clinic]\n", 1))
+    asked = {"principal": name, "app": "payments", "method": "GET", "path": "/accounts/7"}
+    assert policies.explain(world.services, **asked).reasons[-1] is Reason.RULE_ALLOWS
+    apply(world, text)
+    assert policies.explain(world.services, **asked).reasons[-1] is Reason.AUTHORITY_NOT_TRUSTED
 
 
 def test_explain_needs_known_names(world):
