@@ -20,3 +20,11 @@ def test_keeping_the_root_offline_is_as_told() -> None:
     """Every command of the how-to runs in order and prints what the page shows."""
     page = ROOT / "docs" / "how-to" / "keep-the-root-offline.md"
     play_page(page, first="openssl rand", before="doorward init --trust-domain corp.localhost")
+
+
+@pytest.mark.long
+@pytest.mark.xdist_group("walkthrough")
+@pytest.mark.needs("openssl", "curl")
+def test_federating_a_partner_is_as_told() -> None:
+    """Every command of the how-to runs in order and prints what the page shows."""
+    play_page(ROOT / "docs" / "how-to" / "federate-a-partner.md", first="doorward up")
