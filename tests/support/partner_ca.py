@@ -13,6 +13,7 @@ from typing import Any
 from doorward.core.entities import TENANT, Principal, PrincipalKind, PrincipalState
 from doorward.core.names import render_partner_principal_name
 from doorward.verification.identity import IdentityRule, SanSource
+from doorward.verification.leaves import RecentLeaves
 from doorward.verification.partner import (
     FindPrincipal,
     PartnerJudgement,
@@ -66,8 +67,9 @@ def judge_partner(
     answers: dict[str, tuple[bytes, ...]] | None = None,
     find: FindPrincipal = known_principal,
     now: datetime = NOON,
+    leaves: RecentLeaves | None = None,
 ) -> PartnerJudgement:
     """Judge a leaf; every partner has the same evidence, the directory knows everybody by default."""
     shelves = {one.id: Shelf(crls, answers) for one in partners} if crls or answers else {}
     der = leaf.der if isinstance(leaf, Node) else leaf
-    return judge_partner_certificate(Presented(der=der), partners, shelves, find, now)
+    return judge_partner_certificate(Presented(der=der), partners, shelves, find, now, leaves=leaves)

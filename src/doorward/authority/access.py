@@ -40,6 +40,7 @@ from doorward.authority.stores import Books
 from doorward.core.entities import TENANT, Outcome, Principal, Reason, Verdict
 from doorward.policy.decision import ConnectionAuthority, admits, authority_of
 from doorward.policy.model import AppPolicy
+from doorward.verification.leaves import RecentLeaves
 from doorward.verification.revocation.shelf import Shelf
 from doorward.verification.verifier import (
     CertificateJudgement,
@@ -164,6 +165,7 @@ class AccessDecider:
         self._services = services
         self._shelves = shelves or Shelves(services.work)
         self._ground: _Ground | None = None
+        self._leaves = RecentLeaves()
 
     def decide(self, request: AccessRequest) -> AccessDecision:
         """Judge a new connection.
@@ -229,7 +231,7 @@ class AccessDecider:
         # 1. and 2. the certificate
         certificate = self._judge_for_partners(books, record, presented, app=app, ground=ground, now=now)
         if certificate is None:
-            certificate = PartnerFinding(judgement=_judge_own(books, record, presented, ground, now))
+            certificate = PartnerFinding(judgement=self._judge_own(books, record, presented, ground, now))
         judgement = certificate.judgement
         reasons = list(judgement.verdict.reasons)
         outcome = judgement.verdict.outcome
@@ -254,6 +256,26 @@ class AccessDecider:
             verdict=verdict, certificate=certificate, record=record, authority=authority, ground=ground
         )
 
+    def _judge_own(
+        self,
+        books: Books,
+        record: CertificateRecord | None,
+        presented: bytes | None,
+        ground: _Ground,
+        now: datetime,
+    ) -> CertificateJudgement:
+        """Judge by the inventory and the directory."""
+        principal = books.directory.get(record.principal_id) if record and record.principal_id else None
+        knowledge = Knowledge(
+            certificate=_known(record, ground) if record else None,
+            principal=principal,
+            issuers=ground.issuers,
+            trust_domain=ground.trust_domain,
+        )
+        # Only what is in the inventory: strangers' certificates must not push out those of our own.
+        vouched = self._leaves if record is not None else None
+        return judge_certificate(Presented(der=presented), knowledge, now, leaves=vouched)
+
     def _judge_for_partners(
         self,
         books: Books,
@@ -270,7 +292,13 @@ class AccessDecider:
         if own or not partners:
             return None
         found = judge_for_partners(
-            books, Presented(der=presented), record, partners=partners, shelves=self._shelves, now=now
+            books,
+            Presented(der=presented),
+            record,
+            partners=partners,
+            shelves=self._shelves,
+            now=now,
+            leaves=self._leaves,
         )
         return None if Reason.ISSUER_UNKNOWN in found.judgement.verdict.reasons else found
 
@@ -378,20 +406,6 @@ class AccessDecider:
         # reading, never a wrong answer, because a ground is used for its own number only.
         self._ground = ground = _load_ground(books, seq, kept.partners if kept else {})
         return ground
-
-
-def _judge_own(
-    books: Books, record: CertificateRecord | None, presented: bytes | None, ground: _Ground, now: datetime
-) -> CertificateJudgement:
-    """Judge by the inventory and the directory."""
-    principal = books.directory.get(record.principal_id) if record and record.principal_id else None
-    knowledge = Knowledge(
-        certificate=_known(record, ground) if record else None,
-        principal=principal,
-        issuers=ground.issuers,
-        trust_domain=ground.trust_domain,
-    )
-    return judge_certificate(Presented(der=presented), knowledge, now)
 
 
 def _load_ground(books: Books, seq: int, kept: Mapping[str, Partner]) -> _Ground:

@@ -26,6 +26,7 @@ from doorward.authority.stores import Books
 from doorward.core.certificate import CertificateState
 from doorward.core.entities import Outcome, Principal, Reason, Verdict
 from doorward.core.names import render_partner_principal_name
+from doorward.verification.leaves import RecentLeaves
 from doorward.verification.partner import (
     PartnerJudgement,
     PartnerTrust,
@@ -88,6 +89,7 @@ def judge_for_partners(
     partners: Sequence[Partner],
     shelves: Shelves,
     now: datetime,
+    leaves: RecentLeaves | None = None,
 ) -> PartnerFinding:
     """Judge a certificate that none of our own authorities issued.
 
@@ -98,6 +100,7 @@ def judge_for_partners(
         partners: those that the application trusts.
         shelves: the evidence at hand.
         now: aware, UTC.
+        leaves: readings of certificates that are in the inventory.
     """
     known = {one.record.id: one for one in partners}
     asked = {one.record.id: shelves.of(one.record.id) for one in partners}  # one look each: it may change
@@ -106,7 +109,9 @@ def judge_for_partners(
         principal = books.directory.by_name(render_partner_principal_name(trust.name, identity))
         return principal if principal is not None and principal.partner == trust.id else None
 
-    found = judge_partner_certificate(presented, [one.trust for one in partners], asked, find_principal, now)
+    trusts = [one.trust for one in partners]
+    vouched = leaves if record is not None else None
+    found = judge_partner_certificate(presented, trusts, asked, find_principal, now, leaves=vouched)
     if found.partner is None:
         judgement = CertificateJudgement(verdict=found.verdict, principal=None, facts=found.facts)
         return PartnerFinding(judgement=judgement)

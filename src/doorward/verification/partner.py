@@ -37,6 +37,7 @@ from doorward.core.entities import Outcome, Principal, Reason, Verdict
 from doorward.core.errors import MalformedInput
 from doorward.core.names import parse_principal_name, render_partner_principal_name
 from doorward.verification.identity import IdentityRule, identify
+from doorward.verification.leaves import RecentLeaves
 from doorward.verification.parsing import parse_certificate
 from doorward.verification.path.building import Work, judge_path
 from doorward.verification.path.certificate import PathCertificate, parse_path_certificate
@@ -157,6 +158,8 @@ def judge_partner_certificate(
     shelves: Mapping[str, Shelf],
     find_principal: FindPrincipal,
     now: datetime,
+    *,
+    leaves: RecentLeaves | None = None,
 ) -> PartnerJudgement:
     """Judge one presented certificate by what is trusted of partners.
 
@@ -166,6 +169,7 @@ def judge_partner_certificate(
         shelves: a partner's id -> the evidence of status that is at hand; none is an empty shelf.
         find_principal: see `FindPrincipal`; called at most once, after all else is good.
         now: aware, UTC.
+        leaves: a memory of readings, never of verdicts; None reads anew.
 
     Returns:
         A judgement whose reasons stand in the order of the steps.
@@ -183,8 +187,8 @@ def judge_partner_certificate(
     if presented.der is None:
         return _refuse_unread(Reason.CERTIFICATE_MISSING, now)
     try:
-        parsed = parse_certificate(presented.der)
-        leaf = parse_path_certificate(presented.der)
+        parsed = (leaves.parse if leaves is not None else parse_certificate)(presented.der)
+        leaf = (leaves.parse_path if leaves is not None else parse_path_certificate)(presented.der)
     except MalformedInput:
         return _refuse_unread(Reason.CERTIFICATE_MALFORMED, now)
     reasons = [Reason.CERTIFICATE_WELL_FORMED]

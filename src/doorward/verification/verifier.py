@@ -30,6 +30,7 @@ from doorward.core.certificate import CertificateFacts, CertificateState
 from doorward.core.entities import Outcome, Principal, PrincipalState, Reason, Verdict
 from doorward.core.errors import MalformedInput
 from doorward.verification.identity import is_named
+from doorward.verification.leaves import RecentLeaves
 from doorward.verification.parsing import ParsedCertificate, parse_certificate
 
 _CLIENT = ExtendedKeyUsageOID.CLIENT_AUTH.dotted_string
@@ -112,13 +113,16 @@ class CertificateJudgement:
     facts: CertificateFacts | None
 
 
-def judge_certificate(presented: Presented, knowledge: Knowledge, now: datetime) -> CertificateJudgement:
+def judge_certificate(
+    presented: Presented, knowledge: Knowledge, now: datetime, *, leaves: RecentLeaves | None = None
+) -> CertificateJudgement:
     """Judge one presented certificate.
 
     Args:
         presented: the leaf, DER, at most 16 KiB.
         knowledge: see `Knowledge`.
         now: aware, UTC.
+        leaves: a memory of readings, never of verdicts; None reads anew.
 
     Returns:
         A judgement whose verdict is good or bad, with the reasons in the order of the steps.
@@ -130,7 +134,7 @@ def judge_certificate(presented: Presented, knowledge: Knowledge, now: datetime)
     if presented.der is None:
         return _refuse_unread(Reason.CERTIFICATE_MISSING, now)
     try:
-        parsed = parse_certificate(presented.der)
+        parsed = (leaves.parse if leaves is not None else parse_certificate)(presented.der)
     except MalformedInput:
         return _refuse_unread(Reason.CERTIFICATE_MALFORMED, now)
     reasons = [Reason.CERTIFICATE_WELL_FORMED]

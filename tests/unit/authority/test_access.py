@@ -246,6 +246,29 @@ def test_decider_reads_the_document_only_when_it_changed(world, monkeypatch):
     assert len(readings) == 2  # too many changes to look through
 
 
+def test_what_was_read_before_is_judged_anew(world):
+    """The reading of a certificate is kept, no word about it: revoked since, suspended since, expired since."""
+    decider = access.AccessDecider(world.services)
+    revoked, suspended, expired = world.issue("alice"), world.issue("bob"), world.issue("alice")
+    for held in (revoked, suspended, expired):
+        assert decider.decide(world.request(held.der)).verdict.outcome is Outcome.GOOD
+    revocation.revoke(world.services, revoked.record.id, RevocationReason.KEY_COMPROMISE, OPERATOR)
+    directory.suspend(world.services, "bob", actor=OPERATOR)
+    assert_refused(decider.decide(world.request(revoked.der)), Reason.CERTIFICATE_REVOKED)
+    assert_refused(decider.decide(world.request(suspended.der)), Reason.PRINCIPAL_SUSPENDED)
+    world.clock.turn(days=91)
+    assert_refused(decider.decide(world.request(expired.der)), Reason.CERTIFICATE_EXPIRED)
+
+
+def test_strangers_certificates_are_not_kept(world):
+    """Only the inventory's certificates stay in memory: others could push them out."""
+    decider = access.AccessDecider(world.services)
+    decider.decide(world.request(ToyCA.create().leaf("alice").der))
+    assert len(decider._leaves) == 0
+    decider.decide(world.request(world.issue("alice").der))
+    assert len(decider._leaves) == 1
+
+
 def test_older_snapshot_is_judged_by_itself(world):
     """A thread whose snapshot is older than what is kept reads its own ground."""
     decider = access.AccessDecider(world.services)

@@ -41,7 +41,7 @@ class WorkExceeded(Exception):
 class Work:
     """What one judgement may still cost: some tens of milliseconds, whatever the store holds.
 
-    Signatures between certificates of the store are remembered and count only the first time.
+    Signatures that the store remembers count only the first time.
     """
 
     signatures: int = 200

@@ -1,8 +1,8 @@
 """What a verifier trusts and knows: anchors, the intermediates that may sign, and who signed whom.
 
 A store never changes; whoever imports or drops an authority makes another. Signatures between its own
-certificates, and what each authority breaks by itself, are found out once and remembered: a connection
-pays for its leaf only.
+certificates, and what each authority breaks by itself, are found out once and remembered. So are the
+signatures under the leaves that came last, where they hold: a leaf without one cannot push out those with.
 Standard: RFC 5280 section 6.1.1 (d); RFC 5937: an anchor's own constraints hold too.
 """
 
@@ -15,10 +15,13 @@ from doorward.verification.path.conformance import PathInputs, check_authority
 from doorward.verification.path.names import CanonicalName
 from doorward.verification.path.rules import PathFault
 from doorward.verification.path.signatures import Strength, verifies
+from doorward.verification.recent import RecentValues
 
 STORE_LIMIT = 10_000
 """Certificates. A bridge with every authority of a country has some hundreds."""
 _REMEMBERED = 100_000
+LEAF_SIGNATURES = 10_000
+"""Of leaves; with their keys some 4 MB."""
 
 
 class TrustStore:
@@ -44,6 +47,7 @@ class TrustStore:
             self._by_subject.setdefault(one.subject, []).append(one)
         self._members = self._anchors.keys() | others.keys()
         self._signed: dict[tuple[str, str, Strength], bool] = {}
+        self._leaves = RecentValues[tuple[str, str, Strength], bool](count=LEAF_SIGNATURES)
         self._faults: dict[tuple[str, PathInputs], tuple[PathFault, ...]] = {}
 
     def is_anchor(self, certificate: PathCertificate) -> bool:
@@ -66,15 +70,21 @@ class TrustStore:
 
     def remembered(self, child: PathCertificate, issuer: PathCertificate, strength: Strength) -> bool | None:
         """Return what is known of a signature; None where it was never checked."""
-        return self._signed.get((child.sha256, issuer.sha256, strength))
+        key = (child.sha256, issuer.sha256, strength)
+        known = self._signed.get(key)
+        return self._leaves.get(key) if known is None else known
 
     def check_signature(self, child: PathCertificate, issuer: PathCertificate, strength: Strength) -> bool:
-        """Return whether `issuer` signed `child`; remember it where both are of this store.
+        """Return whether `issuer` signed `child`; remember it where both are of this store, or where it holds.
 
         No signature has part of an octet. The library does not look at the count of unused bits, so that
         one certificate would have several spellings, each with a SHA-256 of its own.
         """
         holds = child.signature_whole and verifies(issuer.key, child.certificate, strength)
-        if child.sha256 in self._members and len(self._signed) < _REMEMBERED:
-            self._signed[child.sha256, issuer.sha256, strength] = holds
+        key = (child.sha256, issuer.sha256, strength)
+        if child.sha256 not in self._members:
+            if holds:
+                self._leaves.put(key, holds)
+        elif len(self._signed) < _REMEMBERED:
+            self._signed[key] = holds
         return holds

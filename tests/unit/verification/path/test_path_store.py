@@ -30,7 +30,7 @@ def test_anchors_and_intermediates_are_told_apart():
 
 
 def test_signatures_between_members_are_remembered():
-    """What was found of Issuing is known; of a leaf nothing is kept."""
+    """What was found of Issuing is known, for the strength that it was judged by."""
     store = TrustStore([ROOT.parsed], [ISSUING.parsed])
     assert store.remembered(ISSUING.parsed, ROOT.parsed, STRENGTH) is None
     assert store.check_signature(ISSUING.parsed, ROOT.parsed, STRENGTH)
@@ -38,12 +38,26 @@ def test_signatures_between_members_are_remembered():
     assert store.remembered(ISSUING.parsed, ROOT.parsed, Strength(rsa_bits=4096)) is None
     assert not store.check_signature(ROOT.parsed, ISSUING.parsed, STRENGTH)
     assert store.remembered(ROOT.parsed, ISSUING.parsed, STRENGTH) is False
+
+
+def test_a_leafs_signature_is_remembered_where_it_holds(monkeypatch):
+    """Of the leaves that came last; one that nobody signed pushes none of them out."""
+    monkeypatch.setattr(store_module, "LEAF_SIGNATURES", 1)
+    store = TrustStore([ROOT.parsed], [ISSUING.parsed])
+    stranger = certify("eve", ISSUING, ca=False, signer=LEAF.key)
+    bob = certify("bob", ISSUING, ca=False)
     assert store.check_signature(LEAF.parsed, ISSUING.parsed, STRENGTH)
+    assert not store.check_signature(stranger.parsed, ISSUING.parsed, STRENGTH)
+    assert store.remembered(LEAF.parsed, ISSUING.parsed, STRENGTH) is True
+    assert store.remembered(LEAF.parsed, ROOT.parsed, STRENGTH) is None
+    assert store.remembered(LEAF.parsed, ISSUING.parsed, Strength(rsa_bits=4096)) is None
+    assert store.remembered(stranger.parsed, ISSUING.parsed, STRENGTH) is None
+    assert store.check_signature(bob.parsed, ISSUING.parsed, STRENGTH)
     assert store.remembered(LEAF.parsed, ISSUING.parsed, STRENGTH) is None
 
 
-def test_a_second_judgement_checks_the_leafs_signature_only():
-    """Root <- Issuing <- alice: two signatures at first, one afterwards."""
+def test_a_second_judgement_checks_no_signature_again():
+    """Root <- Issuing <- alice: two signatures at first, none afterwards."""
     store = TrustStore([ROOT.parsed], [ISSUING.parsed])
     spent = []
     for _ in range(2):
@@ -51,7 +65,7 @@ def test_a_second_judgement_checks_the_leafs_signature_only():
         judgement = judge_path(LEAF.parsed, store, PathInputs(), NOON, work)
         assert judgement.outcome is Outcome.GOOD
         spent.append(Work().signatures - work.signatures)
-    assert spent == [2, 1]
+    assert spent == [2, 0]
 
 
 def test_memory_is_limited(monkeypatch):

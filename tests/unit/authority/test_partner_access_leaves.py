@@ -1,0 +1,36 @@
+"""Which of partners' certificates stay in memory."""
+
+from __future__ import annotations
+
+from doorward.authority.partner_access import judge_for_partners
+from doorward.authority.partner_trust import load_partners
+from doorward.authority.shelves import Shelves
+from doorward.verification.leaves import RecentLeaves
+from doorward.verification.verifier import Presented
+from tests.support.partner_world import partner_world
+from tests.support.path_ca import certify
+from tests.support.ports import NOON
+
+
+def test_only_certificates_of_the_inventory_are_kept() -> None:
+    """Others could push them out: one that merely names the partner's authority, or was never let in."""
+    world, leaves = partner_world(), RecentLeaves()
+    known = world.let_in("alice")
+    strangers = [
+        certify("bob", world.issuing, ca=False),
+        certify("eve", world.issuing, ca=False, signer=known.key),
+    ]
+    with world.services.work.read() as books:
+        partners = list(load_partners(books, {}).values())
+        for leaf in (*strangers, known):
+            assert len(leaves) == 0
+            judge_for_partners(
+                books,
+                Presented(der=leaf.der),
+                books.certificates.by_sha256(leaf.parsed.sha256),
+                partners=partners,
+                shelves=Shelves(world.services.work),
+                now=NOON,
+                leaves=leaves,
+            )
+    assert len(leaves) == 2  # both readings of the one that is known

@@ -1,0 +1,100 @@
+"""Readings of leaves are kept within bounds, and never a word about them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from cryptography import x509
+
+from doorward.core.certificate import CertificateState
+from doorward.core.entities import Outcome, Reason
+from doorward.core.errors import MalformedInput
+from doorward.verification import leaves as module
+from doorward.verification.leaves import LONGEST_LEAF, RecentLeaves
+from doorward.verification.parsing import parse_certificate
+from doorward.verification.path.certificate import parse_path_certificate
+from doorward.verification.verifier import Presented, judge_certificate
+from tests.support.partner_ca import judge_partner, partner
+from tests.support.path_ca import certify
+from tests.support.ports import NOON
+from tests.support.status_ca import list_of
+from tests.support.toy_ca import ToyCA
+from tests.unit.verification.test_verifier import LEAF, knowledge, row
+
+CA = ToyCA.create()
+
+
+def test_the_same_bytes_are_read_once() -> None:
+    """Of each kind, the first reading is given again, and it is what the parser gives."""
+    leaves, der = RecentLeaves(), CA.leaf("alice").der
+    first, path = leaves.parse(der), leaves.parse_path(der)
+    assert leaves.parse(bytes(der)) is first
+    assert leaves.parse_path(bytes(der)) is path
+    assert first == parse_certificate(der)
+    assert path == parse_path_certificate(der)
+    assert leaves.parse(CA.leaf("alice").der) is not first
+
+
+def test_what_does_not_parse_is_not_kept() -> None:
+    """It is malformed each time."""
+    leaves = RecentLeaves()
+    for _ in range(2):
+        with pytest.raises(MalformedInput):
+            leaves.parse(b"\x30\x00")
+    assert len(leaves) == 0
+
+
+def test_a_long_certificate_is_read_each_time() -> None:
+    """A few of the longest would push out everybody else."""
+    leaves = RecentLeaves()
+    der = CA.leaf("alice", dns=[f"{number}.a.example" for number in range(300)]).der
+    assert len(der) > LONGEST_LEAF
+    assert leaves.parse(der) is not leaves.parse(der)
+    assert len(leaves) == 0
+
+
+def test_memory_is_limited_by_what_a_leaf_takes() -> None:
+    """A leaf of many names counts for more than its bytes."""
+    plain, named = CA.leaf("alice").der, CA.leaf("bob", dns=[f"{number}.a" for number in range(50)]).der
+    weight = module._READ_GROWTH * (len(plain) + len(named))
+    leaves = RecentLeaves(weight=weight + 51 * module._READ_NAME)
+    first = leaves.parse(plain)
+    leaves.parse(named)
+    assert leaves.parse(plain) is not first
+
+
+def test_dates_state_and_account_are_judged_each_time() -> None:
+    """The very leaf that was good is refused when its time, its state or its holder is not."""
+    leaves = RecentLeaves()
+
+    def judge(known=None, now=NOON):
+        known = known or knowledge()
+        return judge_certificate(Presented(der=LEAF.der), known, now, leaves=leaves).verdict
+
+    assert judge().outcome is Outcome.GOOD
+    assert Reason.CERTIFICATE_EXPIRED in judge(now=NOON + timedelta(days=999)).reasons
+    revoked = replace(knowledge(), certificate=row(state=CertificateState.REVOKED))
+    assert Reason.CERTIFICATE_REVOKED in judge(revoked).reasons
+    assert Reason.PRINCIPAL_UNKNOWN in judge(replace(knowledge(), principal=None)).reasons
+    assert judge().outcome is Outcome.GOOD
+    assert len(leaves) == 1
+
+
+def test_a_partners_leaf_is_judged_each_time() -> None:
+    """A kept reading and a kept signature, and a revocation that came meanwhile."""
+    root = certify("Root")
+    alice = certify("alice", root, ca=False, names=[x509.RFC822Name("alice@clinic.example")])
+    clinic, leaves = partner("clinic", root), RecentLeaves()
+
+    def outcome(*revoked: int, now=NOON) -> Outcome:
+        return judge_partner(
+            alice, clinic, crls=[list_of(root, *revoked)], now=now, leaves=leaves
+        ).verdict.outcome
+
+    assert outcome() is Outcome.GOOD
+    assert len(leaves) == 2
+    assert outcome(alice.parsed.serial) is Outcome.BAD
+    assert outcome(now=NOON + timedelta(days=999)) is Outcome.BAD
+    assert outcome() is Outcome.GOOD
