@@ -22,6 +22,7 @@ from cryptography.x509.oid import NameOID
 from doorward.authority.access import AccessDecider
 from doorward.core.certificate import CertificateState
 from doorward.core.entities import TENANT, Outcome, Principal, PrincipalKind, PrincipalState
+from doorward.core.errors import MalformedInput, RequestRefused
 from doorward.core.ports import KeyKind
 from doorward.pki.csr import build_csr, parse_csr
 from doorward.pki.der import encode, encode_bits, encode_explicit, encode_octets, encode_oid, encode_sequence
@@ -35,9 +36,12 @@ from doorward.verification.path.conformance import PathInputs
 from doorward.verification.path.policies import PolicyInputs
 from doorward.verification.path.store import TrustStore
 from doorward.verification.revocation.crl import parse_crl
+from doorward.verification.revocation.intake import take_answer, take_crl
 from doorward.verification.revocation.ocsp import judge_by_ocsp
 from doorward.verification.revocation.path_status import StatusSources, judge_path_status
 from doorward.verification.revocation.shelf import Shelf
+from doorward.verification.revocation.sources import build_ocsp_request, crl_urls, ocsp_urls
+from doorward.verification.revocation.status import Status
 from doorward.verification.verifier import (
     Knowledge,
     KnownCertificate,
@@ -66,6 +70,13 @@ _DAY = timedelta(days=1)
 _ECDSA = encode_sequence(encode_oid("1.2.840.10045.4.3.2"))
 _BASIC = encode_oid("1.3.6.1.5.5.7.48.1.1")
 _POINT = x509.DistributionPoint([x509.UniformResourceIdentifier("http://a.test/1.crl")], None, None, None)
+_ACCESS = x509.AuthorityInformationAccess(
+    [
+        x509.AccessDescription(
+            x509.oid.AuthorityInformationAccessOID.OCSP, x509.UniformResourceIdentifier("http://a.test/ocsp")
+        )
+    ]
+)
 _AL_ICE = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Al Ice")])
 _NAMES = (
     x509.UniformResourceIdentifier("spiffe://corp.example/person/alice"),
@@ -106,7 +117,7 @@ class _Family:
             ca=False,
             names=_NAMES,
             policy={"valid": ["1.2.4"]},
-            extra=[(x509.CRLDistributionPoints([_POINT]), False)],
+            extra=[(x509.CRLDistributionPoints([_POINT]), False), (_ACCESS, False)],
         )
         self.plain = certify("alice", self.issuing, ca=False, names=[_NAMES[0]])
         self.other = certify("Other", self.root)
@@ -190,9 +201,10 @@ def _path(
         der, store = build(data)
         leaf = parse_path_certificate(der)
         found = judge_path(leaf, store, inputs, NOON)
+        crl_urls(leaf), ocsp_urls(leaf)
         if found.outcome is Outcome.GOOD:
             statuses = judge_path_status(found.path, family.sources(*crls, store=store), NOON)
-            return [one.status for one in statuses]
+            return [one.status for one in statuses], len(build_ocsp_request(leaf, found.path[1]))
         return sorted({fault.rule.value for fault in found.faults})
 
     return Harness(seeds=seeds, judge=judge)
@@ -268,13 +280,22 @@ def _crl_seeds(family: _Family) -> tuple[bytes, ...]:
 def _judged_crl(family: _Family, build: Callable[[bytes], bytes], seeds: tuple[bytes, ...]) -> Harness:
     path = (family.leaf.parsed, family.issuing.parsed, family.root.parsed)
     above = crl_of(family.root)
+    store = family.store()
+
+    def take(der: bytes) -> str:
+        try:
+            for before in (b"", der, above):
+                take_crl(der, before, store, inputs=PathInputs(), now=NOON, rules=CRL_RULES)
+        except RequestRefused as error:
+            return error.code
+        return "taken"
 
     def judge(data: bytes) -> object:
         der = build(data)
         crl = parse_crl(der)
         crl.find(path[0].issuer, path[0].serial)
         found = judge_path_status(path, family.sources(above, der), NOON)
-        return [one.status for one in found], crl.base is None, crl.scope.indirect
+        return [one.status for one in found], crl.base is None, crl.scope.indirect, take(der)
 
     return Harness(seeds=seeds, judge=judge)
 
@@ -309,7 +330,14 @@ def _judged_answer(family: _Family, build: Callable[[bytes], bytes], seeds: tupl
         leaf, issuing = family.leaf.parsed, family.issuing.parsed
         found = judge_by_ocsp(leaf, issuing, answer, NOON, OCSP_RULES, nonce=b"n" * 32)
         again = judge_by_ocsp(leaf, issuing, answer, NOON, OCSP_RULES)
-        return found.status, found.why, again.status, again.why, again.reason
+        try:
+            taken = str(take_answer(answer, NOON - _DAY, leaf, issuing, now=NOON, rules=OCSP_RULES).status)
+        except RequestRefused as error:
+            taken = error.code
+        except MalformedInput as error:
+            assert again.why or again.status is Status.UNDETERMINED
+            taken = error.code
+        return found.status, found.why, again.status, again.why, again.reason, taken
 
     return Harness(seeds=seeds, judge=judge)
 
@@ -387,8 +415,16 @@ _CONSTRAINTS = (
     "verification.path.constraints.read_subtree",
 )
 _CRL = ("verification.revocation.crl.parse_crl", "verification.revocation.crl.read_point_names")
-_JUDGED_CRL = (*_CRL, "verification.revocation.crl_judging.judge_by_crls")
-_OCSP = ("verification.revocation.ocsp.judge_by_ocsp", "verification.revocation.ocsp.read_answer")
+_JUDGED_CRL = (
+    *_CRL,
+    "verification.revocation.crl_judging.judge_by_crls",
+    "verification.revocation.intake.take_crl",
+)
+_OCSP = (
+    "verification.revocation.ocsp.judge_by_ocsp",
+    "verification.revocation.ocsp.read_answer",
+    "verification.revocation.intake.take_answer",
+)
 
 DER_TARGETS = (
     Target(

@@ -43,7 +43,7 @@ from doorward.web.throttle import normalise_source
 from tests.support.fuzzing.certificates import seal_der
 from tests.support.fuzzing.mutating import Shape
 from tests.support.fuzzing.targets import Harness, Target
-from tests.support.path_ca import certify
+from tests.support.path_ca import Node
 from tests.support.ports import NOON, PlainKeys
 from tests.support.toy_ca import ToyCA
 from tests.support.world import OPERATOR, World, found_world
@@ -361,11 +361,11 @@ def _armour(data: bytes) -> bytes:
 
 def _sealed_credential() -> Harness:
     """A chain that the authority did sign, whatever it signed."""
-    root = certify("Root")
-    leaf = certify("alice", root, ca=False)
+    root = ToyCA.create()
+    leaf, signer = root.leaf("alice"), Node(root.certificate, root.key)
 
     def judge(data: bytes) -> object:
-        found = parse_credential(_armour(seal_der(data, root)), leaf.key, root.certificate, NOON)
+        found = parse_credential(_armour(seal_der(data, signer)), leaf.key, root.certificate, NOON)
         return found.name
 
     return Harness(seeds=(leaf.certificate.tbs_certificate_bytes,), judge=judge)

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from tests.support.fuzzing.certificates import DER_TARGETS
+from tests.support.fuzzing.fetching import FETCHING_TARGETS
 from tests.support.fuzzing.messages import MESSAGE_TARGETS
 from tests.support.fuzzing.targets import Target
 from tests.support.fuzzing.texts import TEXT_TARGETS
 
-TARGETS: dict[str, Target] = {one.name: one for one in (*DER_TARGETS, *MESSAGE_TARGETS, *TEXT_TARGETS)}
+TARGETS: dict[str, Target] = {
+    one.name: one for one in (*DER_TARGETS, *MESSAGE_TARGETS, *FETCHING_TARGETS, *TEXT_TARGETS)
+}
 
 EXCUSED = {
     "authority.evidence.trust.parse_if_sound": "gives its bytes to parse_path_certificate",
     "authority.partner_trust.read_inputs": "gives each of its texts to parse_subtree",
     "gateway.ground.read_ground": "reads the database, no bytes",
     "gateway.ground.read_former_ground": "reads the database, no bytes",
+    "runtime.pem.read_bounded": "reads a file that an operator named; its bytes go to parsers of the table",
+    "runtime.settings.parse_duration": "settings are the operator's own",
+    "runtime.settings.parse_listen": "settings are the operator's own",
+    "runtime.settings.read_settings_file": "settings are the operator's own",
 }
 """Functions named like parsers that read nothing from outside."""
