@@ -330,6 +330,28 @@ def test_the_number_of_a_crl_grows(work: UnitOfWork) -> None:
         assert books.status.crl(ISSUER) == crl(5)
 
 
+def test_each_partition_has_a_crl_of_its_own(work: UnitOfWork) -> None:
+    """Numbers grow for each partition alone; the heads are all of an authority's, sorted, without the bytes."""
+    with work.change() as books:
+        assert books.status.crl_heads(ISSUER) == []
+        for number, partition in ((3, ""), (2, "2-of-2"), (1, "1-of-2"), (3, "2-of-2")):
+            books.status.store_crl(crl(number, partition=partition))
+        books.status.store_crl(crl(9, authority_id="aut_other"))
+        with pytest.raises(IntegrityError):
+            books.status.store_crl(crl(1, partition="1-of-2"))
+        assert books.status.crl(ISSUER, "1-of-2") == crl(1, partition="1-of-2")
+        assert books.status.crl(ISSUER, "2-of-2") == crl(3, partition="2-of-2")
+        assert books.status.crl(ISSUER) == crl(3)
+        assert books.status.crl_heads(ISSUER) == [
+            crl(number, partition=partition, der=b"")
+            for number, partition in ((3, ""), (1, "1-of-2"), (3, "2-of-2"))
+        ]
+        assert books.status.crl_number(ISSUER, "1-of-2") == 1
+        assert books.status.crl_number(ISSUER) == 3
+        assert books.status.crl_number(ISSUER, "1-of-4") is None
+        assert books.status.crl_number("aut_other", "1-of-2") is None
+
+
 def test_ocsp_answers_are_replaced_and_forgotten(work: UnitOfWork) -> None:
     """There is one answer per certificate and hash; forgetting drops those of one certificate."""
     with work.change() as books:

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from doorward.authority import founding
+from doorward.authority.crls import publish_crls
 from doorward.authority.records import AuthorityKind, CrlRecord
-from doorward.authority.revocation import publish_crl
 from doorward.authority.services import Services
 from doorward.storage.unit_of_work import SqlUnitOfWork
 from doorward.web import protocol
@@ -90,7 +90,7 @@ def open_site(folder: Path, *, downloads: int) -> Iterator[Site]:
         work=work, clock=FakeClock(), random=FakeRandom(), factory=PlainKeys(), keys=MemoryKeyStore()
     )
     founding.found(services, trust_domain="corp.example", status_url="http://pki.corp.example", actor="os:0")
-    publish_crl(services)
+    publish_crls(services)
     with work.read() as books:
         issuing = books.authorities.current(AuthorityKind.ISSUING)
         assert issuing is not None

@@ -11,7 +11,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from doorward.authority import revocation
+from doorward.authority import crls, revocation
 from doorward.core.certificate import RevocationReason
 from doorward.web.app import build_status_app
 from doorward.web.pool import UseCasePool
@@ -36,7 +36,7 @@ class Site:
 def site(tmp_path: Path) -> Iterator[Site]:
     """Serve the status of a fresh authority."""
     world, pool = real_time_world(), UseCasePool(workers=2)
-    revocation.publish_crl(world.services)
+    crls.publish_crls(world.services)
     held = world.issue("alice")
     server = WebServer(
         build_status_app(world.services, pool), TcpAddress(host="127.0.0.1", port=0), name="status"
@@ -61,7 +61,7 @@ def run(site: Site, *command: str, code: int = 0) -> str:
 def revoke(site: Site) -> None:
     """Revoke alice's certificate and publish the list."""
     revocation.revoke(site.world.services, site.held.record.id, RevocationReason.KEY_COMPROMISE, OPERATOR)
-    revocation.publish_crl(site.world.services)
+    crls.publish_crls(site.world.services)
 
 
 @pytest.mark.parametrize("nonce", ["-nonce", "-no_nonce"])

@@ -92,10 +92,13 @@ def test_settings_reach_the_use_cases(folder: Path) -> None:
     """How long revocation data live is what the settings say."""
     found(folder)
     settings = load_settings(
-        environ={"DOORWARD_CRL_LIFETIME": "1h"}, data=folder / "data", ocsp_lifetime="2h"
+        environ={"DOORWARD_CRL_LIFETIME": "1h", "DOORWARD_CRL_PARTITIONS": "16"},
+        data=folder / "data",
+        ocsp_lifetime="2h",
     )
     services = Installation(settings).services
     assert (services.crl_lifetime, services.ocsp_lifetime) == (timedelta(hours=1), timedelta(hours=2))
+    assert services.crl_partitions == 16
 
 
 @pytest.mark.skipif(not is_root(), reason="only root hands anything over")

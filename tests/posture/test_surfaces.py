@@ -33,6 +33,7 @@ ENROLMENT = {
 }
 STATUS = {
     ("GET", "/crl/{authority_id}.crl"): "RFC 5280: public",
+    ("GET", "/crl/{authority_id}/{partition}.crl"): "RFC 5280 5.2.5: public",
     ("GET", "/ca/{authority_id}.cer"): "RFC 5280 4.2.2.1: public",
     ("GET", "/root.pem"): "public",
     ("POST", "/ocsp"): "RFC 6960: public",

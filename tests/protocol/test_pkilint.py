@@ -12,7 +12,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 
-from doorward.authority import gateways, issuing, revocation, status
+from doorward.authority import crls, gateways, issuing, revocation, status
+from doorward.authority.partitions import partition_names
 from doorward.authority.records import AuthorityKind
 from doorward.core.certificate import RevocationReason
 from doorward.core.ports import KeyKind
@@ -26,7 +27,8 @@ PROFILES = ("person", "device", "service", "server")
 AUTHORITIES = ("root", "issuing", "ocsp-responder")
 KEYS = (KeyKind.P384, KeyKind.ED25519, KeyKind.RSA2048, KeyKind.RSA3072)
 CHAINS = ("root-issuing", "issuing-ocsp-responder", *(f"issuing-{one}" for one in PROFILES))
-LISTS = ("list-first", "list-full")
+PARTITIONS = partition_names(4)
+LISTS = ("list-first", "list-full", *(f"list-{one}" for one in PARTITIONS))
 STATES = ("good", "revoked", "revoked-unspecified", "held", "unknown")
 ANSWERS = tuple(
     f"answer-{state}-{word}{nonce}"
@@ -101,7 +103,7 @@ def ask(world: World, leaf: x509.Certificate, word: str, *, nonce: bool) -> byte
 
 def make_statuses(world: World, works: Works) -> None:
     """Lists without and with entries, and answers of every state in both forms."""
-    works.add("list-first", CRL, revocation.publish_crl(world.services).der)
+    works.add("list-first", CRL, crls.publish_crls(world.services)[""].der)
     held = {state: world.issue("bob") for state in STATES[:-1]}
     world.clock.turn(hours=1)
     for state, reason in (
@@ -110,7 +112,10 @@ def make_statuses(world: World, works: Works) -> None:
     ):
         revocation.revoke(world.services, held[state].record.id, reason, OPERATOR)
     revocation.hold(world.services, held["held"].record.id, OPERATOR)
-    works.add("list-full", CRL, revocation.publish_crl(world.services).der)
+    made = crls.publish_crls(world.services, ("", *PARTITIONS))
+    works.add("list-full", CRL, made[""].der)
+    for name in PARTITIONS:
+        works.add(f"list-{name}", CRL, made[name].der)
     leaves = {state: x509.load_der_x509_certificate(one.der) for state, one in held.items()}
     leaves["unknown"] = ToyCA.create().leaf("nobody").certificate
     for state, leaf in leaves.items():

@@ -47,7 +47,7 @@ class State:
     events: dict[str, Event] = field(default_factory=dict)
     gateways: dict[str, GatewayRecord] = field(default_factory=dict)
     orders: dict[str, OrderRecord] = field(default_factory=dict)
-    crls: dict[str, CrlRecord] = field(default_factory=dict)
+    crls: dict[tuple[str, str], CrlRecord] = field(default_factory=dict)
     ocsp: dict[tuple[str, str], OcspRecord] = field(default_factory=dict)
     positions: dict[tuple[str, str], int] = field(default_factory=dict)
     partners: dict[str, PartnerRecord] = field(default_factory=dict)

@@ -316,18 +316,23 @@ class MemoryOrders(Store):
 class MemoryStatus(Store):
     """The fake of `StatusStore`."""
 
-    def crl(self, authority_id: str) -> CrlRecord | None:
-        return self.state.crls.get(authority_id)
+    def crl(self, authority_id: str, partition: str = "") -> CrlRecord | None:
+        return self.state.crls.get((authority_id, partition))
 
-    def crl_number(self, authority_id: str) -> int | None:
-        crl = self.crl(authority_id)
+    def crl_heads(self, authority_id: str) -> list[CrlRecord]:
+        kept = sorted(self.state.crls.items())
+        return [replace(crl, der=b"") for (issuer, _), crl in kept if issuer == authority_id]
+
+    def crl_number(self, authority_id: str, partition: str = "") -> int | None:
+        crl = self.crl(authority_id, partition)
         return None if crl is None else crl.number
 
     def store_crl(self, crl: CrlRecord) -> None:
         kept = self.writable(crl.tenant).crls
-        if crl.authority_id in kept and kept[crl.authority_id].number >= crl.number:
+        which = crl.authority_id, crl.partition
+        if which in kept and kept[which].number >= crl.number:
             raise IntegrityError("crl-number", "the number of a CRL must grow")
-        kept[crl.authority_id] = crl
+        kept[which] = crl
 
     def ocsp(self, certificate_id: str, hash_name: str) -> OcspRecord | None:
         return self.state.ocsp.get((certificate_id, hash_name))

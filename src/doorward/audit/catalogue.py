@@ -149,6 +149,7 @@ _FIELDS: Mapping[str, FieldKind] = MappingProxyType(
             "kind",
             "means",
             "method",
+            "partition",
             "profile",
             "protocol",
             "reason",
@@ -272,7 +273,7 @@ CATALOGUE: Mapping[EventType, EventSpec] = MappingProxyType(
             "subject san",
         ),
         EventType.CRL_PUBLISHED: _spec(
-            _OPERATION, "authority number entries", "sha256 this_update next_update"
+            _OPERATION, "authority number entries", "partition sha256 this_update next_update"
         ),
         EventType.EVIDENCE_STORED: _spec(
             _OPERATION, "partner kind url sha256 this_update", "about next_update number said"

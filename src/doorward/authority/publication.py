@@ -14,6 +14,7 @@ from doorward.core.errors import MalformedInput
 
 OCSP_PATH = "/ocsp"
 CRL_PATH = "/crl/{authority_id}.crl"
+PARTITION_PATH = "/crl/{authority_id}/{partition}.crl"
 AUTHORITY_PATH = "/ca/{authority_id}.cer"
 
 URL_LIMIT = 256
@@ -29,15 +30,17 @@ class PublicationAddresses:
     certificate: str
 
 
-def publication_addresses(status_url: str, authority_id: str) -> PublicationAddresses:
-    """Return the addresses of one authority.
+def publication_addresses(status_url: str, authority_id: str, partition: str = "") -> PublicationAddresses:
+    """Return the addresses of one authority, with those of one of its lists.
 
     Args:
         status_url: as `parse_status_url` returns it.
         authority_id: `aut_…`.
+        partition: a name by `partitions`; empty for the full list.
     """
+    crl = PARTITION_PATH if partition else CRL_PATH
     return PublicationAddresses(
-        crl=status_url + CRL_PATH.format(authority_id=authority_id),
+        crl=status_url + crl.format(authority_id=authority_id, partition=partition),
         ocsp=status_url + OCSP_PATH,
         certificate=status_url + AUTHORITY_PATH.format(authority_id=authority_id),
     )

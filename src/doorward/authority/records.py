@@ -164,9 +164,10 @@ class OrderRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CrlRecord:
-    """The newest revocation list of one authority."""
+    """The newest revocation list of one authority, and of one partition: empty for the full list."""
 
     authority_id: str
+    partition: str = ""
     tenant: str
     number: int
     der: bytes

@@ -20,6 +20,7 @@ class Services:
 
     `crl_lifetime` and `ocsp_lifetime` lie between thisUpdate and nextUpdate of what is published:
     how long a relying party may rely on what it has (RFC 5280 section 5.1.2.5, RFC 6960 section 4.2.2.1).
+    `crl_partitions`: into how many lists the certificates issued from now on are divided, 1 to 256.
     """
 
     work: UnitOfWork
@@ -29,6 +30,7 @@ class Services:
     keys: KeyStore | None = None
     crl_lifetime: timedelta = timedelta(hours=24)
     ocsp_lifetime: timedelta = timedelta(hours=12)
+    crl_partitions: int = 1
 
     def new_id(self, prefix: str) -> str:
         """Return a fresh opaque id: the prefix, `_`, and 20 characters of `[a-z2-7]`.

@@ -71,17 +71,23 @@ def answer_ocsp(services: Services, request: bytes) -> bytes:
         return render_failure(OcspFailure.INTERNAL_ERROR)
 
 
-def current_crl(services: Services, authority_id: str = "") -> CrlRecord | None:
-    """Return the newest revocation list of an authority (default: the current issuing one), or None."""
+def current_crl(services: Services, authority_id: str = "", partition: str = "") -> CrlRecord | None:
+    """Return the newest revocation list of an authority (default: the current issuing one), or None.
+
+    Args:
+        services: the ports of this process.
+        authority_id: `aut_…`.
+        partition: a name by `partitions`; empty for the full list.
+    """
     with services.work.read() as books:
         issuer = authority_id or require_authority(books, AuthorityKind.ISSUING).id
-        return books.status.crl(issuer)
+        return books.status.crl(issuer, partition)
 
 
-def crl_number(services: Services, authority_id: str) -> int | None:
-    """Return the number of the newest revocation list of an authority without reading the list, or None."""
+def crl_number(services: Services, authority_id: str, partition: str = "") -> int | None:
+    """Return the number of the list that `current_crl` returns without reading the list, or None."""
     with services.work.read() as books:
-        return books.status.crl_number(authority_id)
+        return books.status.crl_number(authority_id, partition)
 
 
 def authority_certificate(services: Services, authority_id: str) -> bytes:
@@ -96,17 +102,21 @@ def authority_certificate(services: Services, authority_id: str) -> bytes:
 def find_faults(services: Services, now: datetime) -> tuple[str, ...]:
     """Return the codes of what keeps relying parties from hearing the truth now.
 
-    `crl-missing`: none was published yet. `crl-stale`: the newest one's time is over.
+    `crl-missing`: none was published yet. `crl-stale`: the time of one is over.
     `responder-expired`: nothing signed by the OCSP responder would be believed, so nothing is signed.
 
     Raises:
         NotFound: `not-founded`.
     """
     with services.work.read() as books:
-        crl = books.status.crl(require_authority(books, AuthorityKind.ISSUING).id)
+        crls = books.status.crl_heads(require_authority(books, AuthorityKind.ISSUING).id)
         responder = require_authority(books, AuthorityKind.OCSP_RESPONDER)
-    faults = ["crl-missing"] if crl is None else ["crl-stale"] if crl.next_update <= now else []
-    return (*faults, "responder-expired") if responder.not_after <= now else tuple(faults)
+    found = {
+        "crl-missing": not crls,
+        "crl-stale": any(crl.next_update <= now for crl in crls),
+        "responder-expired": responder.not_after <= now,
+    }
+    return tuple(code for code, holds in found.items() if holds)
 
 
 def refresh_ocsp(services: Services, *, limit: int = 500) -> Refreshed:

@@ -318,16 +318,20 @@ class OrderStore(Protocol):
 class StatusStore(Protocol):
     """What the status listener hands out: revocation lists and pre-signed OCSP answers."""
 
-    def crl(self, authority_id: str) -> CrlRecord | None:
-        """Return the newest CRL of that authority."""
+    def crl(self, authority_id: str, partition: str = "") -> CrlRecord | None:
+        """Return the newest CRL of that authority and partition."""
         ...
 
-    def crl_number(self, authority_id: str) -> int | None:
+    def crl_heads(self, authority_id: str) -> list[CrlRecord]:
+        """Return the newest CRL of every partition, sorted by name, with an empty `der`: lists are large."""
+        ...
+
+    def crl_number(self, authority_id: str, partition: str = "") -> int | None:
         """Return the number of that CRL, which may have megabytes, and nothing else of it."""
         ...
 
     def store_crl(self, crl: CrlRecord) -> None:
-        """Replace the CRL; raise `IntegrityError` unless its number grows."""
+        """Replace the CRL of its partition; raise `IntegrityError` unless its number grows."""
         ...
 
     def ocsp(self, certificate_id: str, hash_name: str) -> OcspRecord | None:

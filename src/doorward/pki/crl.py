@@ -1,4 +1,4 @@
-"""Certificate revocation lists: version 2, full, direct, signed by the CA whose certificates they list.
+"""Certificate revocation lists: version 2, direct, full or one of several, signed by the CA that they speak for.
 
 Published for other relying parties; our own door asks the inventory (DESIGN 2.4). Own DER, because the
 library's builder takes quadratic time (1,000,000 entries: about 10 minutes; here: a second or two).
@@ -37,6 +37,8 @@ _AUTHORITY_KEY_IDENTIFIER = "2.5.29.35"
 _CRL_NUMBER = "2.5.29.20"
 _ISSUING_DISTRIBUTION_POINT = "2.5.29.28"
 _REASON_CODE = "2.5.29.21"
+_ONLY_USER_CERTIFICATES = encode(0x81, b"\xff")
+"""onlyContainsUserCerts: such a list must never pass for one about the CA's own certificates (5.2.5)."""
 
 
 class CrlEntry(NamedTuple):
@@ -73,7 +75,7 @@ def build_crl(
         this_update: UTC.
         next_update: UTC, after `this_update`.
         distribution_point: the URL that the certificates' CRL pointers hold, where the list is one
-            shard of several; empty for a full list.
+            of several and speaks of end entities only; empty for a full list.
 
     Raises:
         RequestRefused: `crl-issuer-refused` (the certificate may not sign CRLs), `crl-refused` (dates,
@@ -102,7 +104,8 @@ def build_crl(
     ]
     if distribution_point:
         name = encode(0x86, distribution_point.encode("ascii"))
-        scope = encode_sequence(encode_explicit(0, encode_explicit(0, name)))
+        point = encode_explicit(0, encode_explicit(0, name))
+        scope = encode_sequence(point, _ONLY_USER_CERTIFICATES)
         extensions.append(encode_extension(_ISSUING_DISTRIBUTION_POINT, scope, critical=True))
     fields.append(encode_explicit(0, encode_sequence(*extensions)))
     return UnsignedCrl(tbs=encode_sequence(*fields), issuer_key=key)

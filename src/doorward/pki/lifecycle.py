@@ -38,6 +38,9 @@ TRANSITIONS = {
 }
 """Every step there is; what is not here is refused. Nothing leads out of revoked."""
 
+LISTED_STATES = frozenset({CertificateState.REVOKED, CertificateState.ON_HOLD})
+"""What revocation lists name."""
+
 _HINTS = {
     CertificateState.INTENDED: "it was never issued; nobody holds it",
     CertificateState.VALID: "it is valid: hold it or revoke it",

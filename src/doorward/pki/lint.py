@@ -284,7 +284,7 @@ def _lint_addresses(linted: LintedCertificate) -> _Faults:
         yield _fault("publication-address", "4.2.1.13", "a publication address is not an http(s) URL")
 
 
-@lru_cache(maxsize=256)  # the same few addresses in every certificate of an issuer
+@lru_cache(maxsize=1024)  # the same few addresses in every certificate of an issuer
 def _is_url(name: x509.GeneralName) -> bool:
     """Return whether a name is an absolute http(s) URL of printable ASCII, without user and fragment."""
     if not isinstance(name, x509.UniformResourceIdentifier) or len(name.value) > URL_LIMIT:

@@ -221,7 +221,7 @@ def _list_extensions(request: MintingRequest) -> list[tuple[x509.ExtensionType, 
     return [*_list_shared(request.profile, request.issuer, request.urls), *own]
 
 
-@lru_cache(maxsize=64)  # one entry per issuer and profile; building them anew takes a fifth of `prepare`
+@lru_cache(maxsize=2048)  # an entry per issuer, profile and list; building anew takes a fifth of `prepare`
 def _list_shared(
     profile: CertificateProfile, issuer: x509.Certificate | None, urls: PublicationUrls
 ) -> tuple[tuple[x509.ExtensionType, bool], ...]:

@@ -109,6 +109,7 @@ class Installation:
             keys=self._keys,
             crl_lifetime=self.settings.crl_lifetime,
             ocsp_lifetime=self.settings.ocsp_lifetime,
+            crl_partitions=self.settings.crl_partitions,
         )
 
     @cached_property

@@ -13,10 +13,10 @@ from collections.abc import Callable
 import structlog
 
 from doorward.audit.log import EventStore, sequence, sign_checkpoint
+from doorward.authority.crls import due_crls, publish_crls
 from doorward.authority.founding import renew_responder, responder_due
 from doorward.authority.gateways import open_orders
 from doorward.authority.issuing import issue_server
-from doorward.authority.revocation import crl_due, publish_crl
 from doorward.authority.status import refresh_ocsp
 from doorward.core.errors import DoorwardError, MalformedInput, RequestRefused
 from doorward.runtime.compose import Installation
@@ -151,8 +151,9 @@ class Serve:
         return False
 
     def _publish_crl(self) -> bool:
-        if crl_due(self._services, self._services.clock.now()):
-            publish_crl(self._services)
+        due = due_crls(self._services, self._services.clock.now())
+        if due:
+            publish_crls(self._services, due)
         return False
 
     def _refresh_ocsp(self) -> bool:

@@ -19,6 +19,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from doorward.authority.partitions import MOST_PARTITIONS
 from doorward.authority.publication import parse_status_url
 from doorward.core.errors import ConfigurationError, DoorwardError, Fault
 from doorward.core.names import parse_principal_name, parse_trust_domain
@@ -160,6 +161,12 @@ class Settings(BaseModel):
         ge=timedelta(minutes=1),
         le=timedelta(days=30),
         description="The same for OCSP answers.",
+    )
+    crl_partitions: int = Field(
+        default=1,
+        ge=1,
+        le=MOST_PARTITIONS,
+        description="Into how many lists the CRL is divided, for certificates issued from now on; 1 is the full list alone.",
     )
     log_level: str = Field(
         default="info", pattern="^(debug|info|warning|error)$", description="Detail of the log."

@@ -319,12 +319,13 @@ crls = Table(
     "crls",
     metadata,
     Column("authority_id", Text, primary_key=True),
+    Column("partition", Text, primary_key=True),  # empty: the full list
     _tenant(),
     Column("number", BigInteger, nullable=False),
-    Column("der", LargeBinary, nullable=False),
     Column("this_update", Moment, nullable=False),
     Column("next_update", Moment, nullable=False),
     Column("through_seq", BigInteger, nullable=False),
+    Column("der", LargeBinary, nullable=False),  # last: what stands before it is read without it
 )
 
 ocsp_answers = Table(

@@ -1,6 +1,6 @@
-"""The newest revocation list of each authority, held once for all who ask.
+"""The newest revocation lists of each authority, full and in partitions, each held once for all who ask.
 
-Not here: signing and storing lists (authority.revocation), sending them (downloads).
+Not here: signing and storing lists (authority.crls), sending them (downloads).
 
 The database is asked for the number of the newest list each time, and for its bytes only where another
 is held. Whoever still reads an older one keeps that alive until his answer ends (`protocol.ANSWER_SECONDS`);
@@ -33,19 +33,20 @@ class SharedCrls:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._lock = threading.Lock()
-        self._held: dict[str, SharedCrl] = {}
+        self._held: dict[tuple[str, str], SharedCrl] = {}
 
-    def find(self, authority_id: str) -> SharedCrl | None:
-        """Return the newest list of an authority, the same object as long as it is the newest; None without one."""
+    def find(self, authority_id: str, partition: str = "") -> SharedCrl | None:
+        """Return a newest list, the same object as long as it is the newest; None where there is none."""
         with self._lock:  # also around the look-up: of many who miss at once, one loads
-            held = self._held.get(authority_id)
-            number = crl_number(self._services, authority_id)
+            held = self._held.get((authority_id, partition))
+            number = crl_number(self._services, authority_id, partition)
             if held is not None and held.record.number == number:
                 return held
-            record = None if number is None else current_crl(self._services, authority_id)
+            record = None if number is None else current_crl(self._services, authority_id, partition)
             if record is None:
                 return None
-            shared = self._held[authority_id] = SharedCrl(record=record, tag=render_tag(record.der))
+            shared = SharedCrl(record=record, tag=render_tag(record.der))
+            self._held[authority_id, partition] = shared
             return shared
 
 

@@ -1,6 +1,7 @@
 """The status surface: what relying parties fetch to judge our certificates.
 
     GET  /crl/<authority>.crl    the newest revocation list, DER (the CRL address in certificates)
+    GET  /crl/<authority>/<n>-of-<count>.crl   one of several lists, where certificates are divided
     GET  /ca/<authority>.cer     an authority's certificate, DER (the AIA address)
     GET  /root.pem               the root certificate, PEM
     POST /ocsp, GET /ocsp/<b64>  OCSP
@@ -31,7 +32,8 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from doorward.authority.inventory import root_certificate
-from doorward.authority.publication import AUTHORITY_PATH, CRL_PATH, OCSP_PATH
+from doorward.authority.partitions import FULL, division_of
+from doorward.authority.publication import AUTHORITY_PATH, CRL_PATH, OCSP_PATH, PARTITION_PATH
 from doorward.authority.services import Services
 from doorward.authority.status import answer_ocsp, authority_certificate, find_faults
 from doorward.core.errors import DoorwardError, MalformedInput, NotFound
@@ -78,6 +80,7 @@ class StatusSurface:
         """Return the routes; every GET answers HEAD too."""
         return [
             Route(CRL_PATH, self.crl),
+            Route(PARTITION_PATH, self.crl),
             Route(AUTHORITY_PATH, self.certificate),
             Route("/root.pem", self.root),
             Route(OCSP_PATH, self.ocsp_post, methods=["POST"]),
@@ -88,9 +91,9 @@ class StatusSurface:
         ]
 
     async def crl(self, request: Request) -> Response:
-        """Answer with the newest revocation list of an authority."""
-        authority = _authority_id(request)
-        shared = await self._pool.run(lambda: self._crls.find(authority))
+        """Answer with the newest revocation list of an authority, the full one or a partition's."""
+        authority, partition = _authority_id(request), _partition(request)
+        shared = await self._pool.run(lambda: self._crls.find(authority, partition))
         if shared is None:
             raise NotFound("crl-unknown", "there is no revocation list of this authority")
         crl = shared.record
@@ -241,3 +244,11 @@ def _authority_id(request: Request) -> str:
     if not _AUTHORITY_ID.fullmatch(text):
         raise NotFound("authority-unknown", "there is no such authority")
     return text
+
+
+def _partition(request: Request) -> str:
+    """Return the name of a list in the path, empty in the path of the full one."""
+    name: str = request.path_params.get("partition", FULL)
+    if not division_of(name):
+        raise NotFound("crl-unknown", "there is no revocation list of that name")
+    return name

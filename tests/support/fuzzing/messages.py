@@ -31,8 +31,8 @@ from doorward.agent.client import CHAIN_TYPE, read_problem
 from doorward.agent.credential import parse_credential, parse_root
 from doorward.agent.link import Link, parse_link, render_link
 from doorward.agent.transport import REQUEST_SECONDS, Answer, _Alarm, _await_tunnel, _read
+from doorward.authority.crls import publish_crls
 from doorward.authority.inventory import list_authorities
-from doorward.authority.revocation import publish_crl
 from doorward.core.ports import KeyKind
 from doorward.enrolment.invitation import invite
 from doorward.web.app import build_enrolment_app, build_status_app
@@ -203,7 +203,7 @@ def _enrolment_request() -> Harness:
 
 def _status_request() -> Harness:
     surface = _Surface(lambda world: build_status_app(world.services, _Inline(workers=1)))
-    publish_crl(surface.world.services)
+    publish_crls(surface.world.services)
     issuing = next(one for one in list_authorities(surface.world.services) if one.kind.value == "issuing")
     held = surface.world.issue("alice")
     asked = ocsp.OCSPRequestBuilder().add_certificate(

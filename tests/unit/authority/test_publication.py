@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from doorward.authority.publication import parse_status_url, publication_addresses
@@ -14,6 +16,8 @@ def test_addresses_of_an_authority():
     assert addresses.crl == "http://pki.corp.example/crl/aut_x.crl"
     assert addresses.ocsp == "http://pki.corp.example/ocsp"
     assert addresses.certificate == "http://pki.corp.example/ca/aut_x.cer"
+    divided = publication_addresses("http://pki.corp.example", "aut_x", "3-of-16")
+    assert divided == replace(addresses, crl="http://pki.corp.example/crl/aut_x/3-of-16.crl")
 
 
 @pytest.mark.parametrize(

@@ -10,13 +10,13 @@ from cryptography import x509
 from cryptography.x509 import ocsp
 
 from doorward.audit.events import EventType
-from doorward.authority import directory, revocation, status
+from doorward.authority import revocation
 from doorward.authority.answers import signer_if_any
-from doorward.authority.records import AuthorityKind, ChangeKind
+from doorward.authority.records import ChangeKind
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.errors import NotFound, RequestRefused, Unavailable
 from tests.support.ports import NOON
-from tests.support.world import OPERATOR, empty_world, found_world
+from tests.support.world import OPERATOR, found_world
 
 COMPROMISE = RevocationReason.KEY_COMPROMISE
 
@@ -148,108 +148,3 @@ def test_certificate_of_an_older_authority_gets_no_answer(world):
     with world.work.change() as books:
         signer = signer_if_any(world.services, books)
     assert signer.sign(replace(held.record, authority_id="aut_other"), NOON) == ()
-
-
-def test_list_holds_what_is_revoked_or_held(world):
-    """The list names revoked and held certificates, is signed by the issuing authority, and is an event."""
-    revoked, held, good = world.issue("alice"), world.issue("bob"), world.issue("carol")
-    revocation.revoke(world.services, revoked.record.id, COMPROMISE, OPERATOR)
-    revocation.hold(world.services, held.record.id, OPERATOR)
-    crl = revocation.publish_crl(world.services)
-    assert listed(crl) == {revoked.record.serial, held.record.serial}
-    assert good.record.serial not in listed(crl)
-    parsed = x509.load_der_x509_crl(crl.der)
-    with world.work.read() as books:
-        issuing = x509.load_der_x509_certificate(books.authorities.current(AuthorityKind.ISSUING).der)
-    assert parsed.is_signature_valid(issuing.public_key())
-    assert (crl.this_update, crl.next_update) == (NOON, NOON + timedelta(hours=24))
-    assert crl.through_seq == world.head()
-    event = world.events(EventType.CRL_PUBLISHED)[-1]
-    assert (event.data["number"], event.data["entries"]) == (1, 2)
-    assert status.current_crl(world.services) == crl
-
-
-def test_numbers_grow_and_released_ones_leave(world):
-    """Each list has the next number; a released certificate is not on it any more."""
-    held = world.issue("bob")
-    revocation.hold(world.services, held.record.id, OPERATOR)
-    assert listed(revocation.publish_crl(world.services)) == {held.record.serial}
-    revocation.release(world.services, held.record.id, OPERATOR)
-    second = revocation.publish_crl(world.services)
-    assert (second.number, listed(second)) == (2, set())
-
-
-def test_expired_certificate_is_on_one_more_list(world):
-    """What expired since the last list is on the next one, once (RFC 5280 section 3.3)."""
-    held = world.issue("alice")
-    revocation.revoke(world.services, held.record.id, COMPROMISE, OPERATOR)
-    world.clock.turn(days=89)
-    revocation.publish_crl(world.services)
-    world.clock.turn(days=2)
-    assert listed(revocation.publish_crl(world.services)) == {held.record.serial}
-    world.clock.turn(days=1)
-    assert listed(revocation.publish_crl(world.services)) == set()
-
-
-def test_slower_of_two_publishers_takes_the_others_list(world):
-    """Two processes never make two lists with one number."""
-    real, count = world.work.change, iter(range(100))
-
-    def change():
-        if next(count) == 0:
-            revocation.publish_crl(world.services)
-        return real()
-
-    world.work.change = change
-    crl = revocation.publish_crl(world.services)
-    assert crl.number == 1
-    assert len(world.events(EventType.CRL_PUBLISHED)) == 1
-
-
-def test_list_is_due_at_first_then_after_half_its_time(world):
-    """There is always a list that is good for half its time."""
-    assert revocation.crl_due(world.services, NOON)
-    revocation.publish_crl(world.services)
-    assert not revocation.crl_due(world.services, NOON + timedelta(hours=11))
-    assert revocation.crl_due(world.services, NOON + timedelta(hours=12))
-
-
-@pytest.mark.parametrize("step", [revocation.hold, revocation.release])
-def test_list_is_due_soon_after_a_change(world, step):
-    """A revocation, hold or release makes a list due, yet not more often than every ten seconds."""
-    held = world.issue("alice")
-    if step is revocation.release:
-        revocation.hold(world.services, held.record.id, OPERATOR)
-    world.clock.turn(seconds=1)
-    crl = revocation.publish_crl(world.services)
-    world.clock.turn(seconds=1)
-    step(world.services, held.record.id, OPERATOR)
-    assert not revocation.crl_due(world.services, crl.this_update + timedelta(seconds=9))
-    assert revocation.crl_due(world.services, crl.this_update + timedelta(seconds=10))
-
-
-def test_other_changes_make_no_list_due(world):
-    """New people and new certificates are no news for the list; very many changes are not looked through."""
-    revocation.publish_crl(world.services)
-    world.clock.turn(seconds=60)
-    world.issue("alice")
-    directory.suspend(world.services, "bob", actor=OPERATOR)
-    assert not revocation.crl_due(world.services, world.clock.now())
-    with world.work.change() as books:
-        for _ in range(1000):
-            books.changes.note(ChangeKind.PRINCIPAL, "per_x", world.clock.now())
-    assert revocation.crl_due(world.services, world.clock.now())
-
-
-def test_list_before_the_founding():
-    """Without an authority there is no list."""
-    with pytest.raises(NotFound):
-        revocation.publish_crl(empty_world().services)
-    with pytest.raises(NotFound):
-        revocation.crl_due(empty_world().services, NOON)
-
-
-def test_list_needs_the_issuing_key(world):
-    """A process without keys publishes nothing."""
-    with pytest.raises(Unavailable):
-        revocation.publish_crl(replace(world.services, keys=None))

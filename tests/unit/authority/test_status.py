@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 
-from doorward.authority import answers, directory, founding, issuing, revocation, status
+from doorward.authority import answers, crls, directory, founding, issuing, revocation, status
 from doorward.authority.answers import replace_answers
 from doorward.authority.records import AuthorityKind
 from doorward.authority.status import Refreshed
@@ -325,7 +325,7 @@ def test_answers_hold_over_many_renewals(world):
 def test_faults_of_what_is_published(world):
     """A list that is missing or over is a fault; there is nothing to find fault with before the founding."""
     assert status.find_faults(world.services, NOON) == ("crl-missing",)
-    revocation.publish_crl(world.services)
+    crls.publish_crls(world.services)
     assert status.find_faults(world.services, NOON) == ()
     assert status.find_faults(world.services, NOON + timedelta(hours=24)) == ("crl-stale",)
     late = NOON + timedelta(days=31)
@@ -353,7 +353,7 @@ def test_refresh_tells_what_was_revoked_meanwhile(world):
 def test_list_and_certificates_are_handed_out(world):
     """The newest list by authority, authority certificates by id."""
     assert status.current_crl(world.services) is None
-    crl = revocation.publish_crl(world.services)
+    crl = crls.publish_crls(world.services)[""]
     assert status.current_crl(world.services, crl.authority_id) == crl
     assert status.current_crl(world.services, "aut_other") is None
     assert x509.load_der_x509_certificate(

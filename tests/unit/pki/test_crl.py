@@ -71,6 +71,9 @@ def test_a_shard_names_its_distribution_point():
     extension = make(distribution_point=url).extensions.get_extension_for_class(x509.IssuingDistributionPoint)
     assert extension.critical
     assert [name.value for name in extension.value.full_name] == [url]
+    assert extension.value.only_contains_user_certs  # nobody takes it for one about CA certificates
+    assert not extension.value.only_contains_ca_certs
+    assert not extension.value.indirect_crl
     with pytest.raises(x509.ExtensionNotFound):
         make().extensions.get_extension_for_class(x509.IssuingDistributionPoint)
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from doorward.authority import revocation
+from doorward.authority import crls
 from doorward.authority.records import AuthorityKind, CrlRecord
 from doorward.web.shared_crl import SharedCrls
 from tests.support import memory_store
@@ -21,14 +21,14 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> list[CrlRecord]:
     read: list[CrlRecord] = []
     stored = memory_store.MemoryStatus.crl
 
-    def crl(self: memory_store.MemoryStatus, authority_id: str) -> CrlRecord | None:
-        found = stored(self, authority_id)
+    def crl(self: memory_store.MemoryStatus, authority_id: str, partition: str = "") -> CrlRecord | None:
+        found = stored(self, authority_id, partition)
         if found is not None:
             read.append(replace(found, der=bytes(bytearray(found.der))))
         return read[-1] if found is not None else None
 
-    def crl_number(self: memory_store.MemoryStatus, authority_id: str) -> int | None:
-        found = stored(self, authority_id)
+    def crl_number(self: memory_store.MemoryStatus, authority_id: str, partition: str = "") -> int | None:
+        found = stored(self, authority_id, partition)
         return None if found is None else found.number
 
     monkeypatch.setattr(memory_store.MemoryStatus, "crl", crl)
@@ -40,7 +40,7 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> list[CrlRecord]:
 def world() -> World:
     """A founded authority with a list."""
     founded = found_world()
-    revocation.publish_crl(founded.services)
+    crls.publish_crls(founded.services)
     return founded
 
 
@@ -54,9 +54,9 @@ def issuing(world: World) -> str:
 
 def test_many_readers_share_one_copy(world: World, loads: list[CrlRecord]) -> None:
     """However many ask, from any thread, the list is read once and everybody gets the same object."""
-    crls, one = SharedCrls(world.services), issuing(world)
+    shared, one = SharedCrls(world.services), issuing(world)
     found: list[object] = []
-    threads = [threading.Thread(target=lambda: found.append(crls.find(one))) for _ in range(20)]
+    threads = [threading.Thread(target=lambda: found.append(shared.find(one))) for _ in range(20)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -67,24 +67,37 @@ def test_many_readers_share_one_copy(world: World, loads: list[CrlRecord]) -> No
 
 def test_a_newer_list_takes_the_place_of_the_held_one(world: World, loads: list[CrlRecord]) -> None:
     """A new number is seen at the next question, with another tag; the old one is held no longer."""
-    crls, one = SharedCrls(world.services), issuing(world)
-    old = crls.find(one)
+    shared, one = SharedCrls(world.services), issuing(world)
+    old = shared.find(one)
     world.clock.turn(seconds=11)
-    revocation.publish_crl(world.services)
+    crls.publish_crls(world.services)
     loads.clear()
-    new = crls.find(one)
+    new = shared.find(one)
     assert old is not None
     assert new is not None
     assert new.record.number == old.record.number + 1
     assert new.record.this_update - old.record.this_update == timedelta(seconds=11)
     assert new.tag != old.tag
-    assert crls.find(one) is new
+    assert shared.find(one) is new
     assert len(loads) == 1
-    assert list(crls._held.values()) == [new]
+    assert list(shared._held.values()) == [new]
+
+
+def test_each_partition_is_held_for_itself(world: World, loads: list[CrlRecord]) -> None:
+    """Full list and partitions are different lists, each read once."""
+    names = ("", "1-of-2", "2-of-2")
+    crls.publish_crls(world.services, names)
+    loads.clear()
+    shared, one = SharedCrls(world.services), issuing(world)
+    found = [shared.find(one, name) for name in (*names, *names)]
+    assert [each.record.partition for each in found if each is not None] == [*names, *names]
+    assert found[:3] == found[3:]
+    assert len({id(each) for each in found}) == len(loads) == 3
+    assert shared.find(one, "1-of-4") is None
 
 
 def test_who_has_no_list_leaves_nothing_behind(world: World) -> None:
     """Questions about authorities that do not exist cost no memory."""
-    crls = SharedCrls(world.services)
-    assert crls.find("aut_" + "a" * 20) is None
-    assert crls._held == {}
+    shared = SharedCrls(world.services)
+    assert shared.find("aut_" + "a" * 20) is None
+    assert shared._held == {}

@@ -16,7 +16,7 @@ from cryptography.x509 import ocsp
 from starlette.testclient import TestClient
 from structlog.testing import capture_logs
 
-from doorward.authority import gateways, revocation
+from doorward.authority import crls, gateways, revocation
 from doorward.authority.inventory import root_certificate
 from doorward.authority.records import AuthorityKind
 from doorward.core.certificate import RevocationReason
@@ -34,7 +34,7 @@ OCSP_TYPE = {"content-type": "application/ocsp-request"}
 def world() -> World:
     """A founded authority that has published its first list."""
     founded = found_world()
-    revocation.publish_crl(founded.services)
+    crls.publish_crls(founded.services)
     return founded
 
 
@@ -96,6 +96,19 @@ def test_a_list_near_its_end_is_cached_no_longer_than_that(world: World, client:
     assert "max-age=7," in client.get(f"/crl/{crl_id}.crl").headers["cache-control"]
     world.clock.turn(hours=1)
     assert "max-age=0," in client.get(f"/crl/{crl_id}.crl").headers["cache-control"]
+
+
+def test_the_list_of_a_partition_is_served(world: World, client: TestClient) -> None:
+    """Each list of a division lies below its authority's; names that are no list's are not looked up."""
+    crl_id, _ = authority(world)
+    made = crls.publish_crls(world.services, ("", "1-of-2", "2-of-2"))
+    for name in ("1-of-2", "2-of-2"):
+        answer = client.get(f"/crl/{crl_id}/{name}.crl")
+        assert (answer.status_code, answer.headers["content-type"]) == (200, "application/pkix-crl")
+        assert answer.content == made[name].der
+    for name in ("1-of-4", "3-of-2", "x"):
+        missing = client.get(f"/crl/{crl_id}/{name}.crl")
+        assert (missing.status_code, missing.json()["code"]) == (404, "crl-unknown")
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from cryptography import x509
 from doorward.audit.events import Event, EventType, printable
 from doorward.authority.answers import AnswerSigner, signer_if_any
 from doorward.authority.journal import write_event
+from doorward.authority.partitions import partition_names, partition_of
 from doorward.authority.publication import publication_addresses
 from doorward.authority.records import (
     AuthorityKind,
@@ -39,7 +40,8 @@ from doorward.pki.profiles import SERVER, CertificateProfile, choose_validity, p
 class Press:
     """What signing needs, from one snapshot: the authority, its certificate and key, the addresses.
 
-    `signer` is None while no OCSP answers can be signed; certificates do not wait for that.
+    `signer` is None while no OCSP answers can be signed; certificates do not wait for that. `partitions`
+    is the division whose lists are there to be named.
     """
 
     tenant: TenantRecord
@@ -48,6 +50,7 @@ class Press:
     key: PrivateKey
     lint_key: PrivateKey
     signer: AnswerSigner | None
+    partitions: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +77,20 @@ def load_press(services: Services, books: Books) -> Press:
         key=key,
         lint_key=services.factory.generate(choose_lint_kind(key.public_key())),
         signer=signer_if_any(services, books),
+        partitions=_find_division(services, books, authority.id),
     )
+
+
+def _find_division(services: Services, books: Books, authority_id: str) -> int:
+    """Return the number of lists to divide by: 1 until those of a new division were published.
+
+    An address in a certificate can never be mended, so none names a list that nobody could fetch. The
+    lists of a division appear in one transaction: where the first is, all are.
+    """
+    count = services.crl_partitions
+    if count > 1 and books.status.crl_number(authority_id, partition_names(count)[0]) is None:
+        return 1
+    return count
 
 
 def draft_client(
@@ -134,9 +150,10 @@ def _draft(
 ) -> Draft:
     """Step 2. The row of an intent holds the bytes that will be signed, and their digest."""
     now = services.clock.now()
-    addresses = publication_addresses(press.tenant.status_url, press.authority.id)
     validity = choose_validity(profile, now, issuer=press.certificate)
     serial = new_serial(services.random)
+    partition = partition_of(serial, press.partitions)
+    addresses = publication_addresses(press.tenant.status_url, press.authority.id, partition)
     prepared = prepare(
         MintingRequest(
             profile=profile,

@@ -25,9 +25,17 @@ _RETIRE = (
 )
 _ADD = insert(authorities)
 
-_CRL = select(crls).where(crls.c.tenant == CURRENT_TENANT, crls.c.authority_id == bindparam("authority_id"))
-_CRL_NUMBER = select(crls.c.number).where(
-    crls.c.tenant == CURRENT_TENANT, crls.c.authority_id == bindparam("authority_id")
+_ONE_CRL = (
+    crls.c.tenant == CURRENT_TENANT,
+    crls.c.authority_id == bindparam("authority_id"),
+    crls.c.partition == bindparam("partition"),
+)
+_CRL = select(crls).where(*_ONE_CRL)
+_CRL_NUMBER = select(crls.c.number).where(*_ONE_CRL)
+_CRL_HEADS = (
+    select(*(column for column in crls.c if column is not crls.c.der))
+    .where(crls.c.tenant == CURRENT_TENANT, crls.c.authority_id == bindparam("authority_id"))
+    .order_by(crls.c.partition)
 )
 _ADD_CRL = insert_new(crls)
 _REPLACE_CRL = (
@@ -35,6 +43,7 @@ _REPLACE_CRL = (
     .where(
         crls.c.tenant == CURRENT_TENANT,
         crls.c.authority_id == bindparam("of"),
+        crls.c.partition == bindparam("the"),
         crls.c.number < bindparam("number"),
     )
     .values(
@@ -103,24 +112,18 @@ class SqlStatus:
     def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
 
-    def crl(self, authority_id: str) -> CrlRecord | None:
-        """Return the newest CRL of that authority."""
-        row = self._transaction.row(_CRL, authority_id=authority_id)
-        if row is None:
-            return None
-        return CrlRecord(
-            authority_id=row.authority_id,
-            tenant=row.tenant,
-            number=row.number,
-            der=row.der,
-            this_update=row.this_update,
-            next_update=row.next_update,
-            through_seq=row.through_seq,
-        )
+    def crl(self, authority_id: str, partition: str = "") -> CrlRecord | None:
+        """Return the newest CRL of that authority and partition."""
+        row = self._transaction.row(_CRL, authority_id=authority_id, partition=partition)
+        return None if row is None else _crl(row, row.der)
 
-    def crl_number(self, authority_id: str) -> int | None:
+    def crl_heads(self, authority_id: str) -> list[CrlRecord]:
+        """Return the newest CRL of every partition, without its bytes."""
+        return [_crl(row, b"") for row in self._transaction.rows(_CRL_HEADS, authority_id=authority_id)]
+
+    def crl_number(self, authority_id: str, partition: str = "") -> int | None:
         """Return its number."""
-        row = self._transaction.row(_CRL_NUMBER, authority_id=authority_id)
+        row = self._transaction.row(_CRL_NUMBER, authority_id=authority_id, partition=partition)
         return None if row is None else int(row.number)
 
     def store_crl(self, crl: CrlRecord) -> None:
@@ -133,9 +136,10 @@ class SqlStatus:
             "next_update": crl.next_update,
             "through_seq": crl.through_seq,
         }
-        if self._transaction.write(_REPLACE_CRL, of=crl.authority_id, **values):
+        if self._transaction.write(_REPLACE_CRL, of=crl.authority_id, the=crl.partition, **values):
             return
-        if not self._transaction.add(_ADD_CRL, authority_id=crl.authority_id, **values):
+        which = {"authority_id": crl.authority_id, "partition": crl.partition}
+        if not self._transaction.add(_ADD_CRL, **which, **values):
             raise IntegrityError("crl-number", "the number of a CRL must grow")
 
     def ocsp(self, certificate_id: str, hash_name: str) -> OcspRecord | None:
@@ -175,6 +179,19 @@ class SqlStatus:
         """Return the certificates whose answers end by then, from the index alone."""
         rows = self._transaction.rows(_DUE_OCSP, by=by, limit=limit)
         return list(dict.fromkeys(row.certificate_id for row in rows))
+
+
+def _crl(row: AnyRow, der: bytes) -> CrlRecord:
+    return CrlRecord(
+        authority_id=row.authority_id,
+        partition=row.partition,
+        tenant=row.tenant,
+        number=row.number,
+        der=der,
+        this_update=row.this_update,
+        next_update=row.next_update,
+        through_seq=row.through_seq,
+    )
 
 
 def _authority(row: AnyRow | None) -> AuthorityRecord | None:

@@ -152,13 +152,14 @@ def _create_inventory() -> None:
     op.create_table(
         "crls",
         sa.Column("authority_id", sa.Text(), nullable=False),
+        sa.Column("partition", sa.Text(), nullable=False),
         sa.Column("tenant", sa.Text(), nullable=False),
         sa.Column("number", sa.BigInteger(), nullable=False),
-        sa.Column("der", sa.LargeBinary(), nullable=False),
         sa.Column("this_update", sa.BigInteger(), nullable=False),
         sa.Column("next_update", sa.BigInteger(), nullable=False),
         sa.Column("through_seq", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("authority_id", name=op.f("pk_crls")),
+        sa.Column("der", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("authority_id", "partition", name=op.f("pk_crls")),
     )
     op.create_table(
         "ocsp_answers",

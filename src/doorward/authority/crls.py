@@ -1,0 +1,215 @@
+"""The revocation lists of the issuing authority: which are due, and their publication.
+
+One full list, always; where the authority's certificates are divided (`Services.crl_partitions`), also a
+list for each partition. A list that was published once goes on being published, whatever the division is
+today: certificates name it. Certificates name a partition only when its list is there (issuing).
+
+The full list leads. When a certificate was revoked, held or released since it was made, it is made
+anew, and with it the partitions of those certificates; any list is when half of its time is over, so that
+a relying party always finds one that is good for a while. All that is due is one read and one transaction.
+
+A certificate is on a list from its revocation until one list after its end (RFC 5280 section 3.3). One that
+is released from hold is simply on the next list no more: the entry `removeFromCRL` is for delta lists
+(section 5.3.1), and there are none.
+
+Not here: what makes a certificate revoked (revocation), the form of a list (pki.crl), serving (web.status).
+Standard: RFC 5280 sections 3.3, 5.1.2, 5.2.3 and 5.2.5.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from cryptography import x509
+
+from doorward.audit.events import EventType
+from doorward.authority.journal import write_event
+from doorward.authority.partitions import FULL, division_of, partition_names, partition_of
+from doorward.authority.publication import publication_addresses
+from doorward.authority.records import (
+    AuthorityKind,
+    AuthorityRecord,
+    CertificateRecord,
+    ChangeKind,
+    CrlRecord,
+)
+from doorward.authority.services import Services
+from doorward.authority.standing import load_key, require_authority, require_tenant
+from doorward.authority.stores import Books
+from doorward.core.entities import TENANT
+from doorward.core.ports import PrivateKey
+from doorward.pki.crl import CrlEntry, build_crl, sign_crl
+from doorward.pki.lifecycle import LISTED_STATES
+
+CRL_PAUSE = timedelta(seconds=10)
+"""The shortest time between two CRLs: a list of 1,000,000 entries takes 1 to 2 seconds of one core."""
+
+_LOOK_BACK = 200
+"""Changes that are looked through for a revocation before every list is simply made."""
+
+
+class _Stand(NamedTuple):
+    """What a batch of lists is made from, of one snapshot; `numbers` and `entries` by the lists' names."""
+
+    issuing: AuthorityRecord
+    key: PrivateKey
+    status_url: str
+    through: int
+    numbers: dict[str, int]
+    entries: dict[str, list[CrlEntry]]
+
+
+def due_crls(services: Services, now: datetime) -> tuple[str, ...]:
+    """Return the names of the lists that should be published now, the full one (an empty name) included.
+
+    A list is due when there is none; when half of its time is over; when a certificate of its own was
+    revoked, held or released, at most every 10 seconds.
+
+    Raises:
+        NotFound: `not-founded`.
+    """
+    with services.work.read() as books:
+        issuing = require_authority(books, AuthorityKind.ISSUING)
+        heads = {one.partition: one for one in books.status.crl_heads(issuing.id)}
+        wanted = {FULL, *partition_names(services.crl_partitions), *heads}
+        due = {name for name in wanted if name not in heads or _is_half_over(heads[name], now)}
+        full = heads.get(FULL)
+        if full is not None and now >= full.this_update + CRL_PAUSE:
+            due |= _find_news(books, full, wanted)
+    return tuple(sorted(due))
+
+
+def publish_crls(services: Services, partitions: Collection[str] = (FULL,)) -> dict[str, CrlRecord]:
+    """Make and store the next list of each of these names, for the current issuing authority.
+
+    Args:
+        services: the ports of this process.
+        partitions: as `due_crls` returns them.
+
+    Returns:
+        The newest list of each name: another process's where that one was quicker.
+
+    Raises:
+        NotFound: `not-founded`.
+        Unavailable: `keys-unavailable`.
+    """
+    now = services.clock.now()
+    stand = _take_stand(services, partitions)
+    issuer = x509.load_der_x509_certificate(stand.issuing.der)
+    made = []
+    for name, entries in stand.entries.items():
+        record = CrlRecord(
+            authority_id=stand.issuing.id,
+            partition=name,
+            tenant=TENANT,
+            number=stand.numbers[name],
+            der=b"",
+            this_update=now,
+            next_update=now + services.crl_lifetime,
+            through_seq=stand.through,
+        )
+        address = publication_addresses(stand.status_url, record.authority_id, name).crl
+        unsigned = build_crl(
+            issuer,
+            entries,
+            number=record.number,
+            this_update=record.this_update,
+            next_update=record.next_update,
+            distribution_point="" if name == FULL else address,
+        )
+        made.append((replace(record, der=sign_crl(unsigned, stand.key)), len(entries)))
+    with services.work.change() as books:
+        newest = {one.partition: one.number for one in books.status.crl_heads(stand.issuing.id)}
+        stored = {}
+        for record, size in made:
+            name = record.partition
+            if newest.get(name, 0) < record.number:
+                _store(services, books, record, size)
+                stored[name] = record
+            else:
+                stored[name] = books.status.crl(record.authority_id, name) or record
+        return stored
+
+
+def _is_half_over(crl: CrlRecord, now: datetime) -> bool:
+    return now >= crl.this_update + (crl.next_update - crl.this_update) / 2
+
+
+def _find_news(books: Books, full: CrlRecord, wanted: Collection[str]) -> set[str]:
+    """Return the lists that something changed on since the full one; all of them where that is not seen."""
+    changes = books.changes.since(full.through_seq, limit=_LOOK_BACK)
+    if len(changes) == _LOOK_BACK:
+        return set(wanted)
+    counts = {division_of(name) for name in wanted}
+    news: set[str] = set()
+    for change in changes:
+        record = books.certificates.get(change.subject) if change.kind is ChangeKind.CERTIFICATE else None
+        if record is not None and _is_news(record, full):
+            news |= {partition_of(record.serial, count) for count in counts}
+    return news
+
+
+def _is_news(record: CertificateRecord, full: CrlRecord) -> bool:
+    # A valid certificate that is older than the list may have been released since.
+    return record.authority_id == full.authority_id and (
+        record.state in LISTED_STATES or record.created_at <= full.this_update
+    )
+
+
+def _take_stand(services: Services, partitions: Collection[str]) -> _Stand:
+    """Read once what all of these lists are made from."""
+    with services.work.read() as books:
+        issuing = require_authority(books, AuthorityKind.ISSUING)
+        key = load_key(services, issuing)
+        heads = {one.partition: one for one in books.status.crl_heads(issuing.id)}
+        # A certificate stays listed until a list was issued after its end (RFC 5280 section 3.3).
+        since = {
+            name: heads[name].this_update if name in heads else issuing.created_at for name in partitions
+        }
+        return _Stand(
+            issuing=issuing,
+            key=key,
+            status_url=require_tenant(books).status_url,
+            through=books.changes.head(),
+            numbers={name: heads[name].number + 1 if name in heads else 1 for name in partitions},
+            entries=_divide(books.certificates.revoked(issuing.id, min(since.values())), since),
+        )
+
+
+def _divide(revoked: Iterable[CertificateRecord], since: Mapping[str, datetime]) -> dict[str, list[CrlEntry]]:
+    """Return the entries of each list: one pass, as there may be a million certificates and 256 lists."""
+    entries: dict[str, list[CrlEntry]] = {name: [] for name in since}
+    counts = {division_of(name) for name in since}
+    for one in revoked:
+        if one.revoked_at is None or one.reason is None:
+            continue
+        entry = CrlEntry(one.serial, one.revoked_at, one.reason)
+        for count in counts:
+            name = partition_of(one.serial, count)
+            if name in since and one.not_after > since[name]:
+                entries[name].append(entry)
+    return entries
+
+
+def _store(services: Services, books: Books, crl: CrlRecord, entries: int) -> None:
+    """Store a list and its event, in the caller's transaction."""
+    books.status.store_crl(crl)
+    event = write_event(
+        services,
+        EventType.CRL_PUBLISHED,
+        actor="system",
+        data={
+            "authority": crl.authority_id,
+            "partition": crl.partition,
+            "sha256": hashlib.sha256(crl.der).hexdigest(),
+            "number": crl.number,
+            "entries": entries,
+            "this_update": crl.this_update,
+            "next_update": crl.next_update,
+        },
+    )
+    books.outbox.add(event)

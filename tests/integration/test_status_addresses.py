@@ -1,0 +1,156 @@
+"""What stands in a certificate is enough: curl fetches all of it from `doorward serve`, and openssl believes it."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import AuthorityInformationAccessOID
+
+from doorward.authority import revocation
+from doorward.authority.directory import add_principal
+from doorward.authority.issuing import Issued, issue
+from doorward.authority.status import find_faults
+from doorward.core.certificate import RevocationReason
+from doorward.core.entities import PrincipalKind
+from doorward.core.ports import KeyKind
+from doorward.pki.csr import build_csr
+from doorward.runtime.compose import Installation
+from doorward.runtime.initialise import initialise
+from doorward.runtime.serve import Serve
+from doorward.runtime.settings import Settings
+from doorward.runtime.world import SoftwareKeys
+from doorward.storage import keystore
+from doorward.web.status import root_pem
+from tests.support.doorway import eventually, free_port, short_folder
+from tests.support.ports import FakeRandom
+
+pytestmark = pytest.mark.needs("openssl", "curl")
+ACTOR = "os:0"
+TRUST = ("-no-CApath", "-no-CAstore", "-CAfile", "root.pem")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Site:
+    """A running `doorward serve`, a certificate of alice's in a file, and the root that a relying party has."""
+
+    installation: Installation
+    held: Issued
+    folder: Path
+    divided: bool
+
+    def run(self, *command: str, code: int = 0) -> str:
+        """Run a program in the folder and return what it says."""
+        done = subprocess.run(
+            command, cwd=self.folder, capture_output=True, text=True, timeout=30, check=False
+        )
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    def fetch(self, url: str, name: str) -> None:
+        """Have curl fetch an address, and turn its DER into PEM."""
+        self.run("curl", "-fsS", url, "-o", f"{name}.der")
+        kind = "crl" if name == "list" else "x509"
+        self.run("openssl", kind, "-inform", "DER", "-in", f"{name}.der", "-out", f"{name}.pem")
+
+    def address(self, method: x509.ObjectIdentifier, name: str = "leaf") -> str:
+        """The one address of that method in a certificate's authority information access."""
+        access = self.load(name).extensions.get_extension_for_class(x509.AuthorityInformationAccess).value
+        (found,) = [one.access_location.value for one in access if one.access_method == method]
+        return str(found)
+
+    def list_address(self) -> str:
+        """The address of the list that the leaf names."""
+        (point,) = self.load("leaf").extensions.get_extension_for_class(x509.CRLDistributionPoints).value
+        assert point.full_name is not None
+        return str(point.full_name[0].value)
+
+    def ask(self, digest: str, nonce: str) -> str:
+        """What openssl's OCSP client says of the leaf, asking the address in it; the answer must verify."""
+        url = self.address(AuthorityInformationAccessOID.OCSP)
+        which = ("-issuer", "issuing.pem", digest, "-cert", "leaf.pem", nonce)
+        said = self.run("openssl", "ocsp", *TRUST, *which, "-url", url)
+        assert "Response verify OK" in said
+        assert "WARNING" not in said  # it would warn of a nonce that did not come back
+        return said
+
+    def load(self, name: str) -> x509.Certificate:
+        """A certificate of the folder."""
+        return x509.load_pem_x509_certificate((self.folder / f"{name}.pem").read_bytes())
+
+
+@pytest.fixture(params=[1, 4], ids=["full", "divided"])
+def site(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    """Serve a fresh installation whose list is whole or divided into four."""
+    monkeypatch.setattr(keystore, "SCRYPT_N", 2**10)
+    with short_folder() as folder:
+        settings = Settings(
+            data=folder / "data",
+            trust_domain="corp.example",
+            status_listen=f"127.0.0.1:{free_port()}",
+            passphrase_file=folder / "passphrase",
+            user="nobody",
+            crl_partitions=request.param,
+        )
+        made = Installation(initialise(settings, FakeRandom(), actor=ACTOR).settings)
+        made.unlock()
+        serve = Serve(made)
+        serve.start()
+        try:
+            assert eventually(lambda: not find_faults(made.services, made.services.clock.now()))
+            alice = add_principal(made.services, PrincipalKind.PERSON, "alice", actor=ACTOR).value
+            csr = build_csr(SoftwareKeys().generate(KeyKind.P256), "alice")
+            held = issue(made.services, alice, csr, actor=ACTOR)
+            leaf = x509.load_der_x509_certificate(held.record.der)
+            (tmp_path / "leaf.pem").write_bytes(leaf.public_bytes(Encoding.PEM))
+            (tmp_path / "root.pem").write_bytes(root_pem(made.services))
+            yield Site(installation=made, held=held, folder=tmp_path, divided=request.param > 1)
+        finally:
+            serve.stop()
+            made.close()
+
+
+def test_the_addresses_in_a_certificate_are_all_that_a_relying_party_needs(site: Site) -> None:
+    """Issuer by AIA, list by CDP, OCSP by AIA: openssl accepts the chain by either, until it is revoked."""
+    site.fetch(site.address(AuthorityInformationAccessOID.CA_ISSUERS), "issuing")
+    site.fetch(site.address(AuthorityInformationAccessOID.CA_ISSUERS, "issuing"), "root-fetched")
+    assert site.load("root-fetched") == site.load("root")
+    assert site.list_address().endswith("-of-4.crl") is site.divided
+    verify = ("openssl", "verify", "-x509_strict", *TRUST, "-untrusted", "issuing.pem", "-crl_check")
+
+    site.fetch(site.list_address(), "list")
+    assert "leaf.pem: OK" in site.run(*verify, "-CRLfile", "list.pem", "leaf.pem")
+    assert "leaf.pem: OK" in site.run(*verify, "-crl_download", "leaf.pem")
+    for digest in ("-sha1", "-sha256"):
+        assert "leaf.pem: good" in site.ask(digest, "-nonce")
+        assert "leaf.pem: good" in site.ask(digest, "-no_nonce")
+
+    services = site.installation.services
+    revocation.revoke(services, site.held.record.id, RevocationReason.KEY_COMPROMISE, ACTOR)
+    assert "leaf.pem: revoked" in site.ask("-sha1", "-nonce")
+    assert "leaf.pem: revoked" in site.ask("-sha256", "-no_nonce")
+
+    def is_listed() -> bool:
+        site.fetch(site.list_address(), "list")
+        crl = x509.load_pem_x509_crl((site.folder / "list.pem").read_bytes())
+        return crl.get_revoked_certificate_by_serial_number(site.held.record.serial) is not None
+
+    assert eventually(is_listed, seconds=30)  # at most ten seconds after the list before
+    assert "certificate revoked" in site.run(*verify, "-CRLfile", "list.pem", "leaf.pem", code=2)
+    assert "certificate revoked" in site.run(*verify, "-crl_download", "leaf.pem", code=2)
+
+
+@pytest.mark.parametrize("site", [4], indirect=True, ids=["divided"])
+def test_another_partitions_list_does_not_pass(site: Site) -> None:
+    """Openssl refuses the list of another partition for a certificate that names its own."""
+    site.fetch(site.address(AuthorityInformationAccessOID.CA_ISSUERS), "issuing")
+    own = int(site.list_address().rpartition("/")[2].partition("-")[0])
+    site.fetch(site.list_address().replace(f"/{own}-of-4", f"/{own % 4 + 1}-of-4"), "list")
+    files = ("-untrusted", "issuing.pem", "-CRLfile", "list.pem", "leaf.pem")
+    said = site.run("openssl", "verify", *TRUST, "-crl_check", *files, code=2)
+    assert "different CRL scope" in said

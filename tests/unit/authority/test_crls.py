@@ -1,0 +1,303 @@
+"""The revocation lists: full and in partitions, when they are due, what is on them, who names them."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from cryptography import x509
+
+from doorward.audit.events import EventType
+from doorward.authority import crls, directory, issuing, revocation, status
+from doorward.authority.partitions import partition_names, partition_of
+from doorward.authority.records import AuthorityKind, ChangeKind
+from doorward.core.certificate import RevocationReason
+from doorward.core.errors import NotFound, Unavailable
+from tests.support.ports import NOON
+from tests.support.world import OPERATOR, STATUS_URL, empty_world, found_world
+
+COMPROMISE = RevocationReason.KEY_COMPROMISE
+FOUR = partition_names(4)
+
+
+@pytest.fixture
+def world():
+    """A founded authority."""
+    return found_world(document="")
+
+
+def listed(crl):
+    """The serial numbers on a list."""
+    return {one.serial_number for one in x509.load_der_x509_crl(crl.der)}
+
+
+def test_list_holds_what_is_revoked_or_held(world):
+    """The list names revoked and held certificates, is signed by the issuing authority, and is an event."""
+    revoked, held, good = world.issue("alice"), world.issue("bob"), world.issue("carol")
+    revocation.revoke(world.services, revoked.record.id, COMPROMISE, OPERATOR)
+    revocation.hold(world.services, held.record.id, OPERATOR)
+    crl = crls.publish_crls(world.services)[""]
+    assert listed(crl) == {revoked.record.serial, held.record.serial}
+    assert good.record.serial not in listed(crl)
+    parsed = x509.load_der_x509_crl(crl.der)
+    with world.work.read() as books:
+        issuing = x509.load_der_x509_certificate(books.authorities.current(AuthorityKind.ISSUING).der)
+    assert parsed.is_signature_valid(issuing.public_key())
+    assert (crl.this_update, crl.next_update) == (NOON, NOON + timedelta(hours=24))
+    assert crl.through_seq == world.head()
+    event = world.events(EventType.CRL_PUBLISHED)[-1]
+    assert (event.data["number"], event.data["entries"]) == (1, 2)
+    assert "partition" not in event.data
+    assert status.current_crl(world.services) == crl
+
+
+def test_numbers_grow_and_released_ones_leave(world):
+    """Each list has the next number; a released certificate is not on it any more."""
+    held = world.issue("bob")
+    revocation.hold(world.services, held.record.id, OPERATOR)
+    assert listed(crls.publish_crls(world.services)[""]) == {held.record.serial}
+    revocation.release(world.services, held.record.id, OPERATOR)
+    second = crls.publish_crls(world.services)[""]
+    assert (second.number, listed(second)) == (2, set())
+
+
+def test_expired_certificate_is_on_one_more_list(world):
+    """What expired since the last list is on the next one, once (RFC 5280 section 3.3)."""
+    held = world.issue("alice")
+    revocation.revoke(world.services, held.record.id, COMPROMISE, OPERATOR)
+    world.clock.turn(days=89)
+    crls.publish_crls(world.services)
+    world.clock.turn(days=2)
+    assert listed(crls.publish_crls(world.services)[""]) == {held.record.serial}
+    world.clock.turn(days=1)
+    assert listed(crls.publish_crls(world.services)[""]) == set()
+
+
+def test_slower_of_two_publishers_takes_the_others_list(world):
+    """Two processes never make two lists with one number."""
+    real, count = world.work.change, iter(range(100))
+
+    def change():
+        if next(count) == 0:
+            crls.publish_crls(world.services)
+        return real()
+
+    world.work.change = change
+    crl = crls.publish_crls(world.services)[""]
+    assert crl.number == 1
+    assert len(world.events(EventType.CRL_PUBLISHED)) == 1
+
+
+def test_list_is_due_at_first_then_after_half_its_time(world):
+    """There is always a list that is good for half its time."""
+    assert crls.due_crls(world.services, NOON)
+    crls.publish_crls(world.services)
+    assert not crls.due_crls(world.services, NOON + timedelta(hours=11))
+    assert crls.due_crls(world.services, NOON + timedelta(hours=12))
+
+
+@pytest.mark.parametrize("step", [revocation.hold, revocation.release])
+def test_list_is_due_soon_after_a_change(world, step):
+    """A revocation, hold or release makes a list due, yet not more often than every ten seconds."""
+    held = world.issue("alice")
+    if step is revocation.release:
+        revocation.hold(world.services, held.record.id, OPERATOR)
+    world.clock.turn(seconds=1)
+    crl = crls.publish_crls(world.services)[""]
+    world.clock.turn(seconds=1)
+    step(world.services, held.record.id, OPERATOR)
+    assert not crls.due_crls(world.services, crl.this_update + timedelta(seconds=9))
+    assert crls.due_crls(world.services, crl.this_update + timedelta(seconds=10))
+
+
+def test_other_changes_make_no_list_due(world):
+    """New people and new certificates are no news for the list; very many changes are not looked through."""
+    crls.publish_crls(world.services)
+    world.clock.turn(seconds=60)
+    world.issue("alice")
+    directory.suspend(world.services, "bob", actor=OPERATOR)
+    assert not crls.due_crls(world.services, world.clock.now())
+    with world.work.change() as books:
+        for _ in range(1000):
+            books.changes.note(ChangeKind.PRINCIPAL, "per_x", world.clock.now())
+    assert crls.due_crls(world.services, world.clock.now())
+
+
+def test_list_before_the_founding():
+    """Without an authority there is no list."""
+    with pytest.raises(NotFound):
+        crls.publish_crls(empty_world().services)
+    with pytest.raises(NotFound):
+        crls.due_crls(empty_world().services, NOON)
+
+
+def test_list_needs_the_issuing_key(world):
+    """A process without keys publishes nothing."""
+    with pytest.raises(Unavailable):
+        crls.publish_crls(replace(world.services, keys=None))
+
+
+def divided(world, count=4):
+    """The services of a process that divides what it issues."""
+    return replace(world.services, crl_partitions=count)
+
+
+def address(record):
+    """The CRL address that a certificate names."""
+    leaf = x509.load_der_x509_certificate(record.der)
+    (point,) = leaf.extensions.get_extension_for_class(x509.CRLDistributionPoints).value
+    (name,) = point.full_name
+    return name.value
+
+
+def scope(crl):
+    """The issuing distribution point of a list; None where it speaks of everything."""
+    try:
+        return x509.load_der_x509_crl(crl.der).extensions.get_extension_for_class(
+            x509.IssuingDistributionPoint
+        )
+    except x509.ExtensionNotFound:
+        return None
+
+
+def issue(world, services, count):
+    """So many certificates by a process with these services."""
+    return [
+        issuing.issue(services, world.principal("sensor-1"), world.csr(), actor=OPERATOR).record
+        for _ in range(count)
+    ]
+
+
+def test_each_certificate_is_on_the_list_that_it_names(world):
+    """The list at the address in a certificate has its serial, its scope is that address, the others have it not."""
+    services = divided(world)
+    made = crls.publish_crls(services, crls.due_crls(services, NOON))
+    assert set(made) == {"", *FOUR}
+    assert [one.data.get("partition", "") for one in world.events(EventType.CRL_PUBLISHED)] == ["", *FOUR]
+    held = issue(world, services, 12)
+    for record in held:
+        revocation.revoke(services, record.id, COMPROMISE, OPERATOR)
+    world.clock.turn(minutes=1)
+    made = crls.publish_crls(services, crls.due_crls(services, world.clock.now()))
+    by_address = {
+        f"{STATUS_URL}/crl/{one.authority_id}/{name}.crl": one for name, one in made.items() if name
+    }
+    for record in held:
+        own = by_address[address(record)]
+        assert [record.serial in listed(one) for one in by_address.values()].count(True) == 1
+        assert record.serial in listed(own)
+        assert record.serial in listed(made[""])
+    for url, one in by_address.items():
+        extension = scope(one)
+        assert extension.critical
+        assert [name.value for name in extension.value.full_name] == [url]
+        assert extension.value.only_contains_user_certs
+        others = (
+            "only_contains_ca_certs",
+            "only_contains_attribute_certs",
+            "indirect_crl",
+            "only_some_reasons",
+        )
+        assert not any(getattr(extension.value, other) for other in others)
+    assert scope(made[""]) is None
+
+
+def test_no_certificate_names_a_list_that_is_not_there(world):
+    """Until the lists of a division were published, certificates name the full list."""
+    services = divided(world)
+    (before,) = issue(world, services, 1)
+    crls.publish_crls(services)
+    (still,) = issue(world, services, 1)
+    crls.publish_crls(services, crls.due_crls(services, world.clock.now()))
+    (after,) = issue(world, services, 1)
+    (elsewhere,) = issue(world, world.services, 1)
+    full = f"{STATUS_URL}/crl/{before.authority_id}.crl"
+    assert [address(one) for one in (before, still, elsewhere)] == [full] * 3
+    assert address(after).endswith(f"/{partition_of(after.serial, 4)}.crl")
+
+
+def test_a_list_that_was_published_goes_on(world):
+    """Another division, or none, leaves the lists standing that certificates name."""
+    four = divided(world)
+    crls.publish_crls(four, crls.due_crls(four, NOON))
+    (held,) = issue(world, four, 1)
+    two = divided(world, 2)
+    crls.publish_crls(two, crls.due_crls(two, NOON))
+    revocation.revoke(world.services, held.id, COMPROMISE, OPERATOR)
+    world.clock.turn(minutes=1)
+    due = crls.due_crls(world.services, world.clock.now())
+    assert set(due) == {"", partition_of(held.serial, 4), partition_of(held.serial, 2)}
+    made = crls.publish_crls(world.services, due)
+    assert all(held.serial in listed(one) for one in made.values())
+    world.clock.turn(hours=12)
+    assert set(crls.due_crls(world.services, world.clock.now())) == {"", *FOUR, *partition_names(2)}
+
+
+def test_only_the_lists_of_what_changed_are_made_anew(world):
+    """A hold is on its own list and the full one, a release leaves both, and numbers grow for each list alone."""
+    services = divided(world)
+    crls.publish_crls(services, crls.due_crls(services, NOON))
+    (held,) = issue(world, services, 1)
+    own = partition_of(held.serial, 4)
+    for step, number, expected in ((revocation.hold, 2, {held.serial}), (revocation.release, 3, set())):
+        step(services, held.id, OPERATOR)
+        world.clock.turn(seconds=10)
+        made = crls.publish_crls(services, crls.due_crls(services, world.clock.now()))
+        assert set(made) == {"", own}
+        assert all((one.number, listed(one)) == (number, expected) for one in made.values())
+    assert crls.due_crls(services, world.clock.now() + timedelta(seconds=20)) == ()
+    with world.work.read() as books:
+        numbers = {one.partition: one.number for one in books.status.crl_heads(held.authority_id)}
+    assert numbers == {"": 3, **dict.fromkeys(FOUR, 1), own: 3}
+
+
+def test_expired_certificate_is_on_one_more_list_of_each_name(world):
+    """A list that was made more rarely than the full one still has what expired since its own last time."""
+    services = divided(world)
+    crls.publish_crls(services, crls.due_crls(services, NOON))
+    (held,) = issue(world, services, 1)
+    own = partition_of(held.serial, 4)
+    revocation.revoke(services, held.id, COMPROMISE, OPERATOR)
+    world.clock.turn(days=364)
+    crls.publish_crls(services, ("", own))
+    world.clock.turn(days=2)
+    crls.publish_crls(services)
+    world.clock.turn(days=1)
+    made = crls.publish_crls(services, ("", own))
+    assert {name: listed(one) for name, one in made.items()} == {"": set(), own: {held.serial}}
+    assert listed(crls.publish_crls(services, (own,))[own]) == set()
+
+
+def test_all_due_lists_are_one_transaction(world):
+    """Where one list cannot be stored none is: a certificate may name any of a division as soon as one is there."""
+    services = divided(world)
+    real = world.work.change
+
+    class Broken:
+        def __init__(self, books):
+            self.books, self.left = books, 3
+
+        def __getattr__(self, name):
+            return self if name == "status" else getattr(self.books, name)
+
+        def crl_heads(self, authority_id):
+            return self.books.status.crl_heads(authority_id)
+
+        def store_crl(self, crl):
+            self.left -= 1
+            if not self.left:
+                raise Unavailable("store-unavailable", "the disk is full")
+            self.books.status.store_crl(crl)
+
+    @contextmanager
+    def change():
+        with real() as books:
+            yield Broken(books)
+
+    world.work.change = change
+    with pytest.raises(Unavailable):
+        crls.publish_crls(services, crls.due_crls(services, NOON))
+    with world.work.read() as books:
+        assert books.status.crl_heads(books.authorities.current(AuthorityKind.ISSUING).id) == []

@@ -1,0 +1,52 @@
+"""Which of several lists speaks of which certificate."""
+
+from __future__ import annotations
+
+import pytest
+
+from doorward.authority.partitions import FULL, MOST_PARTITIONS, division_of, partition_names, partition_of
+
+
+@pytest.mark.parametrize("count", [2, 3, 16, MOST_PARTITIONS])
+def test_every_serial_has_one_list(count):
+    """Neighbouring serials go to all lists in turn, and each list's name tells its division."""
+    names = [partition_of((1 << 126) + number, count) for number in range(count)]
+    assert sorted(names) == sorted(partition_names(count))
+    assert len(set(names)) == count
+    assert {division_of(name) for name in names} == {count}
+
+
+def test_the_assignment_never_changes():
+    """It is written into certificates: these stand for ever."""
+    assert partition_of(17, 16) == "2-of-16"
+    assert partition_of(0, 4) == "1-of-4"
+    assert partition_of((1 << 126) + 255, 256) == "256-of-256"
+
+
+def test_one_is_the_full_list_alone():
+    """A division into one has no names of its own."""
+    assert partition_names(1) == ()
+    assert partition_of(17, 1) == FULL
+    assert division_of(FULL) == 1
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "x",
+        "0-of-4",
+        "5-of-4",
+        "1-of-1",
+        "1-of-257",
+        "01-of-4",
+        "1-of-04",
+        "1-of-4 ",
+        "1-of-4\n",
+        "-1-of-4",
+        "\u0661-of-4",
+        "1000-of-1000",
+    ],
+)
+def test_other_names_are_none(name):
+    """What no list of ours could be called belongs to no division."""
+    assert division_of(name) == 0
