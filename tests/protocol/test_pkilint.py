@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
@@ -89,16 +90,25 @@ def make_certificates(world: World, works: Works) -> None:
     works.add_chain("root", "issuing")
 
 
-def ask(world: World, leaf: x509.Certificate, word: str, *, nonce: bool) -> bytes:
-    """What the responder says of a certificate."""
+def ask(world: World, leaf: x509.Certificate, word: str, *, nonce: bool, serial: int = 0) -> bytes:
+    """What the responder says of a certificate, or of another serial number by its issuer."""
     with world.work.read() as books:
         authority = books.authorities.current(AuthorityKind.ISSUING)
     assert authority is not None
     issuer = x509.load_der_x509_certificate(authority.der)
     asked = ocsp.OCSPRequestBuilder().add_certificate(leaf, issuer, HASHES[word])
+    if serial:
+        known = asked.build()
+        by_hash = known.issuer_name_hash, known.issuer_key_hash, serial, HASHES[word]
+        asked = ocsp.OCSPRequestBuilder().add_certificate_by_hash(*by_hash)
     if nonce:
         asked = asked.add_extension(x509.OCSPNonce(b"0123456789abcdef" * 2), critical=False)
-    return status.answer_ocsp(world.services, asked.build().public_bytes(Encoding.DER))
+    der = status.answer_ocsp(world.services, asked.build().public_bytes(Encoding.DER))
+    answer = ocsp.load_der_ocsp_response(der)
+    assert answer.response_status is ocsp.OCSPResponseStatus.SUCCESSFUL
+    assert (len(list(answer.extensions)) == 1) is nonce
+    assert (answer.certificate_status is ocsp.OCSPCertStatus.UNKNOWN) is bool(serial)
+    return der
 
 
 def make_statuses(world: World, works: Works) -> None:
@@ -117,11 +127,11 @@ def make_statuses(world: World, works: Works) -> None:
     for name in PARTITIONS:
         works.add(f"list-{name}", CRL, made[name].der)
     leaves = {state: x509.load_der_x509_certificate(one.der) for state, one in held.items()}
-    leaves["unknown"] = ToyCA.create().leaf("nobody").certificate
-    for state, leaf in leaves.items():
-        for word in HASHES:
-            works.add(f"answer-{state}-{word}", OCSP, ask(world, leaf, word, nonce=False))
-            works.add(f"answer-{state}-{word}-nonce", OCSP, ask(world, leaf, word, nonce=True))
+    for state, word in itertools.product(STATES, HASHES):
+        leaf, serial = (leaves["good"], 1 << 126) if state == "unknown" else (leaves[state], 0)
+        for nonce in (False, True):
+            name = f"answer-{state}-{word}" + "-nonce" * nonce
+            works.add(name, OCSP, ask(world, leaf, word, nonce=nonce, serial=serial))
 
 
 @pytest.fixture(scope="module")

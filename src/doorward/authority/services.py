@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
+from doorward.authority.live_answers import LiveAnswers
 from doorward.authority.stores import UnitOfWork
 from doorward.core.ports import Clock, KeyFactory, KeyStore, RandomSource
 
@@ -21,6 +22,7 @@ class Services:
     `crl_lifetime` and `ocsp_lifetime` lie between thisUpdate and nextUpdate of what is published:
     how long a relying party may rely on what it has (RFC 5280 section 5.1.2.5, RFC 6960 section 4.2.2.1).
     `crl_partitions`: into how many lists the certificates issued from now on are divided, 1 to 256.
+    `live_answers`: how many OCSP answers this process signs while somebody waits.
     """
 
     work: UnitOfWork
@@ -31,6 +33,7 @@ class Services:
     crl_lifetime: timedelta = timedelta(hours=24)
     ocsp_lifetime: timedelta = timedelta(hours=12)
     crl_partitions: int = 1
+    live_answers: LiveAnswers = field(default_factory=LiveAnswers)
 
     def new_id(self, prefix: str) -> str:
         """Return a fresh opaque id: the prefix, `_`, and 20 characters of `[a-z2-7]`.

@@ -7,7 +7,8 @@ The steps of an OCSP answer:
 4. without a nonce, the answer made ahead is given, where there is a fresh one;
 5. otherwise one is signed now: good, revoked, or unknown for a serial that we never issued. A process
    without the responder's key gives the answer made ahead even for a nonce (RFC 9654 section 2.1
-   lets a responder leave it out), and `unauthorized` where there is none.
+   lets a responder leave it out), and `unauthorized` where there is none. So does one that has signed
+   as much as it may for strangers (live_answers), and says `tryLater` where there is none.
 
 Not here: HTTP and caching headers (web.status).
 Standard: RFC 6960 section 2; RFC 5019 section 2.2.
@@ -169,13 +170,15 @@ def _answer(services: Services, books: Books, question: OcspQuestion, now: datet
     if ready and question.nonce is None:
         return ready
     # 5. now
-    signer = _find_signer(services, books, issuer)
-    if signer is None:
-        return ready or render_failure(OcspFailure.UNAUTHORIZED)
-    state, at, reason = (record.state, record.revoked_at, record.reason) if record else (None, None, None)
-    return sign_response(
-        question, describe_status(state, at, reason), responder=signer.responder, window=signer.window(now)
-    )
+    with services.live_answers.place(services.clock.monotonic()) as granted:
+        if not granted:
+            return ready or render_failure(OcspFailure.TRY_LATER)
+        signer = _find_signer(services, books, issuer)
+        if signer is None:
+            return ready or render_failure(OcspFailure.UNAUTHORIZED)
+        state, at, reason = (record.state, record.revoked_at, record.reason) if record else (None, None, None)
+        status = describe_status(state, at, reason)
+        return sign_response(question, status, responder=signer.responder, window=signer.window(now))
 
 
 def _find_ready(books: Books, record: CertificateRecord | None, hash_name: str, now: datetime) -> bytes:

@@ -13,6 +13,7 @@ from cryptography.x509 import ocsp
 
 from doorward.authority import answers, crls, directory, founding, issuing, revocation, status
 from doorward.authority.answers import replace_answers
+from doorward.authority.live_answers import LiveAnswers
 from doorward.authority.records import AuthorityKind
 from doorward.authority.status import Refreshed
 from doorward.core.certificate import RevocationReason
@@ -108,16 +109,16 @@ def test_missing_answer_is_signed(world):
 
 def test_serial_that_was_never_issued_is_unknown(world):
     """Our issuer, a serial of nobody: unknown, which is not good."""
-    issuer = issuer_of(world)
-    request = ocsp.OCSPRequestBuilder().add_certificate_by_hash(
-        *_hashes(question(x509.load_der_x509_certificate(world.issue("alice").der), issuer)),
-        4711,
-        hashes.SHA1(),
-    )
-    answer = ocsp.load_der_ocsp_response(
-        status.answer_ocsp(world.services, request.build().public_bytes(Encoding.DER))
-    )
+    answer = ask_made_up(world, world.issue("alice"), world.services)
     assert answer.certificate_status is UNKNOWN
+
+
+def ask_made_up(world, held, services):
+    """The answer about a serial of nobody, by the issuer of a certificate."""
+    known = question(x509.load_der_x509_certificate(held.der), issuer_of(world))
+    request = ocsp.OCSPRequestBuilder().add_certificate_by_hash(*_hashes(known), 4711, hashes.SHA1())
+    der = request.build().public_bytes(Encoding.DER)
+    return ocsp.load_der_ocsp_response(status.answer_ocsp(services, der))
 
 
 def _hashes(der):
@@ -198,6 +199,26 @@ def test_older_issuing_authority_is_not_answered_live(world):
     answer = ocsp.load_der_ocsp_response(status.answer_ocsp(world.services, request))
     assert answer.response_status is DONE
     assert answer.this_update_utc == NOON  # made ahead, while that authority was the current one
+
+
+def test_signatures_for_strangers_are_bounded(world):
+    """Beyond the bound a nonce is left out, a made-up serial is told to try later, and the rest goes on as ever."""
+    held = world.issue("alice")
+    services = replace(world.services, live_answers=LiveAnswers(per_second=2))
+
+    def has_nonce():
+        return len(list(ask(world, held, services=services, nonce=NONCE).extensions)) == 1
+
+    assert [has_nonce() for _ in range(4)] == [True, True, False, False]
+    later = ocsp.OCSPResponseStatus.TRY_LATER
+    assert ask_made_up(world, held, services).response_status is later
+    assert ask(world, held, services=services, nonce=NONCE).certificate_status is GOOD
+    assert ask(world, held, services=services).certificate_status is GOOD
+    revocation.revoke(services, held.record.id, RevocationReason.SUPERSEDED, OPERATOR)
+    assert ask(world, held, services=services, nonce=NONCE).certificate_status is REVOKED
+    world.clock.turn(seconds=1)
+    assert ask_made_up(world, held, services).certificate_status is UNKNOWN
+    assert [has_nonce() for _ in range(2)] == [True, False]
 
 
 def test_refresh_signs_what_is_half_over(world):
