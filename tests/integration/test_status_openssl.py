@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509 import ocsp
 
 from doorward.authority import crls, revocation
 from doorward.core.certificate import RevocationReason
@@ -58,6 +63,15 @@ def run(site: Site, *command: str, code: int = 0) -> str:
     return done.stdout + done.stderr
 
 
+def question(site: Site, nonce: bytes | None) -> bytes:
+    """Return a request about alice's certificate, in DER."""
+    leaf, issuer = (x509.load_der_x509_certificate(der) for der in site.held.chain_der)
+    builder = ocsp.OCSPRequestBuilder().add_certificate(leaf, issuer, hashes.SHA256())
+    if nonce is not None:
+        builder = builder.add_extension(x509.OCSPNonce(nonce), critical=False)
+    return builder.build().public_bytes(Encoding.DER)
+
+
 def revoke(site: Site) -> None:
     """Revoke alice's certificate and publish the list."""
     revocation.revoke(site.world.services, site.held.record.id, RevocationReason.KEY_COMPROMISE, OPERATOR)
@@ -77,6 +91,60 @@ def test_openssl_hears_good_and_then_revoked(site: Site, nonce: str) -> None:
     assert "Response verify OK" in revoked
     assert "leaf.pem: revoked" in revoked
     assert "Reason: keyCompromise" in revoked
+
+
+@pytest.mark.parametrize("escape", [quote, partial(quote, safe=""), str], ids=["slashes", "all", "nothing"])
+@pytest.mark.parametrize("nonce", [None, b"\xff" * 128, b"\xfb" * 96], ids=["none", "slashes", "pluses"])
+def test_curl_asks_in_the_path(site: Site, nonce: bytes | None, escape: Callable[[str], str]) -> None:
+    """A GET is answered like a POST, however its base64 is escaped; without a nonce it is cached and then known."""
+    request = question(site, nonce)
+    (site.folder / "request.der").write_bytes(request)
+    text = base64.b64encode(request).decode("ascii")
+    assert nonce is None or "//" in text or "+" in text
+    get = (
+        "curl",
+        "-fsS",
+        "--path-as-is",
+        f"{site.url}/ocsp/{escape(text)}",
+        "-o",
+        "answer.der",
+        "-D",
+        "head",
+    )
+    post = (
+        "-H",
+        "Content-Type: application/ocsp-request",
+        "--data-binary",
+        "@request.der",
+        "-o",
+        "posted.der",
+    )
+    run(site, *get, "--etag-save", "tag")
+    run(site, "curl", "-fsS", f"{site.url}/ocsp", *post)
+    answer = ocsp.load_der_ocsp_response((site.folder / "answer.der").read_bytes())
+    posted = ocsp.load_der_ocsp_response((site.folder / "posted.der").read_bytes())
+    assert answer.certificate_status is posted.certificate_status is ocsp.OCSPCertStatus.GOOD
+    head = (site.folder / "head").read_text().lower()
+    assert "content-type: application/ocsp-response" in head
+    if nonce:
+        assert answer.extensions.get_extension_for_class(x509.OCSPNonce).value.nonce == nonce
+        assert "cache-control: no-store" in head
+    else:
+        assert answer.public_bytes(Encoding.DER) == posted.public_bytes(Encoding.DER)
+        assert "cache-control: public, max-age=300, no-transform, must-revalidate" in head
+        again = run(site, *get, "--etag-compare", "tag", "-w", "%{http_code} %{size_download}")
+        assert again == "304 0"
+
+
+@pytest.mark.parametrize("nonce", [b"", b"\xff" * 129], ids=["empty", "long"])
+def test_nonces_of_other_lengths_are_malformed(site: Site, nonce: bytes) -> None:
+    """RFC 9654 section 2.1: nothing and more than 128 octets are answered malformedRequest, and not cached."""
+    request = question(site, nonce)
+    path = f"{site.url}/ocsp/{quote(base64.b64encode(request).decode('ascii'), safe='')}"
+    run(site, "curl", "-fsS", path, "-o", "answer.der", "-D", "head")
+    answer = ocsp.load_der_ocsp_response((site.folder / "answer.der").read_bytes())
+    assert answer.response_status is ocsp.OCSPResponseStatus.MALFORMED_REQUEST
+    assert "cache-control: no-store" in (site.folder / "head").read_text().lower()
 
 
 def test_openssl_checks_a_chain_against_the_published_list(site: Site) -> None:
