@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -30,8 +31,9 @@ from doorward.web.status import root_pem
 from tests.support.doorway import eventually, free_port, short_folder
 from tests.support.ports import FakeRandom
 
-pytestmark = pytest.mark.needs("openssl", "curl")
+pytestmark = pytest.mark.needs("openssl", "curl", "bash")
 ACTOR = "os:0"
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "let-others-check-revocation.md"
 TRUST = ("-no-CApath", "-no-CAstore", "-CAfile", "root.pem")
 
 
@@ -143,6 +145,15 @@ def test_the_addresses_in_a_certificate_are_all_that_a_relying_party_needs(site:
     assert eventually(is_listed, seconds=30)  # at most ten seconds after the list before
     assert "certificate revoked" in site.run(*verify, "-CRLfile", "list.pem", "leaf.pem", code=2)
     assert "certificate revoked" in site.run(*verify, "-crl_download", "leaf.pem", code=2)
+
+
+def test_the_how_to_can_be_followed(site: Site) -> None:
+    """The commands of docs/how-to/let-others-check-revocation.md end with a chain and an answer that are good."""
+    (site.folder / "alice.pem").write_bytes((site.folder / "leaf.pem").read_bytes())
+    (commands,) = re.findall(r"```sh\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    said = site.run("bash", "-euo", "pipefail", "-c", commands)
+    for line in ("alice.pem: OK", "Response verify OK", "alice.pem: good"):
+        assert line in said
 
 
 @pytest.mark.parametrize("site", [4], indirect=True, ids=["divided"])

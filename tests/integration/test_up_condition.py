@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from doorward.authority.crls import publish_crls
 from doorward.authority.directory import add_principal
 from doorward.authority.gateways import confirm, register_gateway
 from doorward.core.entities import PrincipalKind
@@ -101,6 +102,16 @@ def test_an_authority_that_ends_soon(installation: Installation) -> None:
     ends = part(installation, "authority", after=timedelta(days=5 * 365 - 30)).trouble
     assert any(text.startswith("the issuing certificate ends") for text in ends)
     assert part(installation, "authority", after=timedelta(days=5 * 365 - 30)).hints
+
+
+def test_a_list_that_is_not_renewed(installation: Installation) -> None:
+    """A revocation list whose time is over is news, with what to do; one that is still to come is not."""
+    assert part(installation, "authority").trouble == ()
+    publish_crls(installation.services)
+    assert part(installation, "authority", after=timedelta(hours=23)).trouble == ()
+    over = part(installation, "authority", after=timedelta(hours=25))
+    assert "the revocation list is out of date" in over.trouble[0]
+    assert "serve" in over.hints[0]
 
 
 def test_a_gateway_that_was_not_heard_of(installation: Installation) -> None:

@@ -98,7 +98,9 @@ def test_a_list_near_its_end_is_cached_no_longer_than_that(world: World, client:
     assert "max-age=0," in client.get(f"/crl/{crl_id}.crl").headers["cache-control"]
 
 
-def test_the_list_of_a_partition_is_served(world: World, client: TestClient) -> None:
+def test_the_list_of_a_partition_is_served(
+    world: World, client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each list of a division lies below its authority's; names that are no list's are not looked up."""
     crl_id, _ = authority(world)
     made = crls.publish_crls(world.services, ("", "1-of-2", "2-of-2"))
@@ -106,7 +108,9 @@ def test_the_list_of_a_partition_is_served(world: World, client: TestClient) -> 
         answer = client.get(f"/crl/{crl_id}/{name}.crl")
         assert (answer.status_code, answer.headers["content-type"]) == (200, "application/pkix-crl")
         assert answer.content == made[name].der
-    for name in ("1-of-4", "3-of-2", "x"):
+    assert client.get(f"/crl/{crl_id}/1-of-4.crl").status_code == 404
+    monkeypatch.setattr(world.work, "read", lambda: pytest.fail("the database was asked"))
+    for name in ("3-of-2", "1-of-1", "x"):
         missing = client.get(f"/crl/{crl_id}/{name}.crl")
         assert (missing.status_code, missing.json()["code"]) == (404, "crl-unknown")
 
