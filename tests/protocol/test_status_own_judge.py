@@ -1,0 +1,106 @@
+"""What the authority publishes, before the judge that the door has for other authorities: maker and checker agree."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509 import ocsp
+
+from doorward.authority import crls, issuing, revocation, status
+from doorward.authority.partitions import partition_of
+from doorward.authority.records import CertificateRecord, CrlRecord
+from doorward.authority.services import Services
+from doorward.core.certificate import RevocationReason
+from doorward.verification.path.certificate import parse_path_certificate
+from doorward.verification.path.conformance import PathInputs
+from doorward.verification.path.store import TrustStore
+from doorward.verification.revocation.crl import parse_crl
+from doorward.verification.revocation.path_status import StatusSources, judge_path_status
+from doorward.verification.revocation.shelf import Shelf
+from doorward.verification.revocation.status import Status, StatusFinding
+from tests.support.status_ca import CRL_RULES, OCSP_RULES
+from tests.support.world import OPERATOR, World, found_world
+
+
+class Partner:
+    """A relying party whose anchor is our issuing authority."""
+
+    def __init__(self, count: int) -> None:
+        self.world: World = found_world(document="")
+        self.services: Services = replace(self.world.services, crl_partitions=count)
+        self.lists = self.publish()
+        issued = issuing.issue(self.services, self.world.principal("alice"), self.world.csr(), actor=OPERATOR)
+        self.leaf: CertificateRecord = issued.record
+        self.issuer = issued.chain_der[1]
+        self.name = partition_of(self.leaf.serial, count)
+
+    def publish(self) -> dict[str, CrlRecord]:
+        """Make the lists that are due."""
+        due = crls.due_crls(self.services, self.world.clock.now())
+        return crls.publish_crls(self.services, due)
+
+    def ask(self) -> bytes:
+        """The answer about the leaf."""
+        leaf, issuer = (x509.load_der_x509_certificate(der) for der in (self.leaf.der, self.issuer))
+        request = ocsp.OCSPRequestBuilder().add_certificate(leaf, issuer, hashes.SHA256()).build()
+        return status.answer_ocsp(self.services, request.public_bytes(Encoding.DER))
+
+    def judge(
+        self, lists: Sequence[CrlRecord] = (), answers: tuple[bytes, ...] = (), *, now: datetime | None = None
+    ) -> StatusFinding:
+        """What the judge finds about the leaf with this evidence and no other."""
+        path = tuple(parse_path_certificate(der) for der in (self.leaf.der, self.issuer))
+        sources = StatusSources(
+            shelf=Shelf([parse_crl(one.der) for one in lists], {path[0].sha256: answers}),
+            store=TrustStore(path[1:], []),
+            inputs=PathInputs(),
+            crl_rules=CRL_RULES,
+            ocsp_rules=OCSP_RULES,
+        )
+        (finding,) = judge_path_status(path, sources, now or self.world.clock.now())
+        return finding
+
+
+@pytest.fixture(params=[1, 4], ids=["full", "divided"])
+def partner(request: pytest.FixtureRequest) -> Partner:
+    """A relying party of an authority whose list is whole or divided."""
+    return Partner(request.param)
+
+
+def test_lists_and_answers_are_believed(partner: Partner) -> None:
+    """The list that the certificate names, and the answer, each alone: good, and revoked after a revocation."""
+    assert partner.judge().status is Status.UNDETERMINED
+    assert partner.judge([partner.lists[partner.name]]).status is Status.GOOD
+    assert partner.judge(answers=(partner.ask(),)).status is Status.GOOD
+    revocation.revoke(partner.services, partner.leaf.id, RevocationReason.KEY_COMPROMISE, OPERATOR)
+    partner.world.clock.turn(seconds=10)
+    lists = partner.publish()
+    for found in (partner.judge([lists[partner.name]]), partner.judge(answers=(partner.ask(),))):
+        assert (found.status, found.reason) == (Status.REVOKED, "key-compromise")
+
+
+def test_the_full_list_speaks_of_every_certificate(partner: Partner) -> None:
+    """A relying party that has the full list needs no other."""
+    assert partner.judge([partner.lists[""]]).status is Status.GOOD
+
+
+def test_other_lists_say_nothing() -> None:
+    """The lists of all other partitions together leave the certificate undetermined."""
+    partner = Partner(4)
+    others = [one for name, one in partner.lists.items() if name not in ("", partner.name)]
+    assert len(others) == 3
+    assert partner.judge(others).status is Status.UNDETERMINED
+
+
+def test_nothing_is_believed_for_ever(partner: Partner) -> None:
+    """After nextUpdate neither list nor answer counts."""
+    lists, answer = [partner.lists[partner.name]], partner.ask()
+    later = partner.world.clock.now() + timedelta(days=2)
+    assert partner.judge(lists, now=later).status is Status.UNDETERMINED
+    assert partner.judge(answers=(answer,), now=later).status is Status.UNDETERMINED
