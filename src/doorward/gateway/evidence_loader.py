@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import structlog
 
@@ -20,6 +21,13 @@ from doorward.core.errors import DoorwardError
 RETRY_SECONDS = 1.0
 
 _log = structlog.get_logger("doorward.evidence")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Loaded:
+    """One filling of a shelf, and the first change that it answers; two are never the same."""
+
+    seq: int
 
 
 class EvidenceLoader:
@@ -36,7 +44,7 @@ class EvidenceLoader:
         self._condition = threading.Condition()
         self._wanted: dict[str, int] = {}  # partner to the first change that asks for it
         self._busy: dict[str, int] = {}  # the same, while it is loaded
-        self._loaded: dict[str, int] = {}  # the same, until the follower is done with it
+        self._loaded: dict[str, _Loaded] = {}  # the same, until the follower is done with it
         self._trouble = ""
 
     def load_all(self) -> None:
@@ -62,13 +70,16 @@ class EvidenceLoader:
             taken = dict(self._loaded)
         yield frozenset(taken)
         if taken:
-            with self._condition:
-                self._loaded = {one: seq for one, seq in self._loaded.items() if taken.get(one) != seq}
+            with self._condition:  # what was loaded once more meanwhile is another value, and stays
+                self._loaded = {
+                    one: loaded for one, loaded in self._loaded.items() if taken.get(one) is not loaded
+                }
 
     def pending(self) -> int | None:
         """Return the first change whose evidence is not in place, or not acted on; None where all is."""
         with self._condition:
-            return min((*self._wanted.values(), *self._busy.values(), *self._loaded.values()), default=None)
+            loaded = [one.seq for one in self._loaded.values()]
+            return min((*self._wanted.values(), *self._busy.values(), *loaded), default=None)
 
     def trouble(self) -> str:
         """Return why evidence is not in place, for `status`; empty where all is well."""
@@ -87,7 +98,8 @@ class EvidenceLoader:
                     failed[partner] = seq
                 elif newer:
                     with self._condition:
-                        self._loaded.setdefault(partner, seq)
+                        before = self._loaded.get(partner)
+                        self._loaded[partner] = _Loaded(seq=min(seq, before.seq) if before else seq)
             if not failed:
                 self._trouble = ""
             with self._condition:

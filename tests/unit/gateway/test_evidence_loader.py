@@ -1,0 +1,134 @@
+"""The loader of evidence: what is pending, what the follower is given, and that nothing newer is lost."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from doorward.core.errors import Unavailable
+from doorward.gateway.evidence_loader import EvidenceLoader
+from tests.support.world import found_world
+
+PARTNER = "ptn_" + "a" * 20
+
+
+class Shelves:
+    """Counts what is loaded; `answers` are what each load says or raises, `True` by default."""
+
+    def __init__(self) -> None:
+        self.loaded: list[str] = []
+        self.answers: list[bool | Exception] = []
+        self.gate = threading.Semaphore(0)
+
+    def load(self, partner_id: str) -> bool:
+        self.loaded.append(partner_id)
+        answer = self.answers.pop(0) if self.answers else True
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+@contextmanager
+def running(loader: EvidenceLoader) -> Iterator[None]:
+    """Run the loader's thread."""
+    stop = threading.Event()
+    thread = threading.Thread(target=loader.run, args=(stop,))
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        loader.wake()
+        thread.join(5)
+        assert not thread.is_alive()
+
+
+@pytest.fixture
+def shelves() -> Shelves:
+    """Shelves of this test."""
+    return Shelves()
+
+
+@pytest.fixture
+def loader(shelves: Shelves) -> EvidenceLoader:
+    """A loader over a founded world."""
+    return EvidenceLoader(found_world().services, shelves)  # type: ignore[arg-type]
+
+
+def wait_for(loader: EvidenceLoader, wanted: frozenset[str]) -> None:
+    """Wait until the follower would be given just these."""
+    for _ in range(2000):
+        if frozenset(loader._loaded) == wanted and not loader._busy and not loader._wanted:
+            return
+        threading.Event().wait(0.002)
+    raise AssertionError(loader._loaded)
+
+
+def test_a_change_is_pending_until_the_follower_is_done(loader: EvidenceLoader) -> None:
+    """From the moment it is asked for, while it is loaded, and while the follower acts on it."""
+    assert loader.pending() is None
+    loader.changed(PARTNER, 7)
+    loader.changed(PARTNER, 9)
+    assert loader.pending() == 7
+    with running(loader):
+        wait_for(loader, frozenset({PARTNER}))
+        assert loader.pending() == 7
+        with loader.taken() as taken:
+            assert taken == {PARTNER}
+            assert loader.pending() == 7
+        assert loader.pending() is None
+        with loader.taken() as taken:
+            assert taken == frozenset()
+
+
+def test_what_is_loaded_while_the_follower_acts_is_not_lost(loader: EvidenceLoader) -> None:
+    """A second list that comes in that very moment is given to the follower once more."""
+    with running(loader):
+        loader.changed(PARTNER, 7)
+        wait_for(loader, frozenset({PARTNER}))
+        with loader.taken():
+            first = loader._loaded[PARTNER]
+            loader.changed(PARTNER, 8)
+            for _ in range(2000):
+                if loader._loaded[PARTNER] is not first:
+                    break
+                threading.Event().wait(0.002)
+        assert loader.pending() == 7
+        with loader.taken() as taken:
+            assert taken == {PARTNER}
+        assert loader.pending() is None
+
+
+def test_nothing_new_is_nothing_to_act_on(loader: EvidenceLoader, shelves: Shelves) -> None:
+    """Where a shelf is as it was nobody is judged anew, and the change counts as done."""
+    shelves.answers = [False]
+    with running(loader):
+        loader.changed(PARTNER, 7)
+        wait_for(loader, frozenset())
+    assert loader.pending() is None
+
+
+def test_what_cannot_be_read_is_tried_again(
+    loader: EvidenceLoader, shelves: Shelves, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stays pending and is told, until it can be read."""
+    monkeypatch.setattr("doorward.gateway.evidence_loader.RETRY_SECONDS", 0.01)
+    shelves.answers = [Unavailable("store-busy", "busy"), ValueError("odd")]
+    loader.changed(PARTNER, 7)
+    assert not loader.trouble()
+    with running(loader):
+        wait_for(loader, frozenset({PARTNER}))
+    assert shelves.loaded == [PARTNER] * 3
+    assert not loader.trouble()
+
+
+def test_all_are_loaded_before_the_door_opens(loader: EvidenceLoader, shelves: Shelves) -> None:
+    """A world without partners has nothing to load; what fails is left to the thread, and told."""
+    loader.load_all()
+    assert (shelves.loaded, loader.pending()) == ([], None)
+    shelves.answers = [Unavailable("store-busy", "busy")]
+    assert loader._load(PARTNER) is None
+    assert "busy" in loader.trouble()
