@@ -3,7 +3,8 @@
 Not here: asking (a `Fetcher`), which addresses may be asked (runtime), judging what comes.
 These are addresses that whoever made the certificate wrote: they mean something only once its path is good.
 - CRLs: the full names of its distribution points that are http or https URLs. A name relative to the CRL
-  issuer, a directory name and LDAP lead to directories, which are not asked.
+  issuer, a directory name and LDAP lead to directories, which are not asked; nor is what is no URL of
+  printable ASCII, for nothing that keeps, counts or logs these addresses may stumble over one.
 - OCSP: the http and https URLs of its authority information access.
 - The question: one certificate by SHA-1 hashes, as every responder understands it, and unsigned (RFC 5019
   section 2.1). No secret rests on SHA-1 here: the answer is held against name and key hash again.
@@ -13,7 +14,9 @@ Standard: RFC 5280 sections 4.2.1.13 and 4.2.2.1; RFC 6960 section 4.1; RFC 5019
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
+from urllib.parse import urlsplit
 
 from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA1
@@ -30,6 +33,7 @@ URL_LIMIT = 2048
 """Characters."""
 
 _SCHEMES = ("http://", "https://")
+_PRINTABLE = re.compile(r"[!-~]+")
 
 
 def crl_urls(certificate: PathCertificate) -> tuple[str, ...]:
@@ -61,7 +65,15 @@ def _pick(names: Iterable[x509.GeneralName]) -> tuple[str, ...]:
         for name in names
         if isinstance(name, x509.UniformResourceIdentifier) and name.value.lower().startswith(_SCHEMES)
     )
-    return tuple(url for url in urls if len(url) <= URL_LIMIT)[:SOURCE_LIMIT]
+    return tuple(url for url in urls if len(url) <= URL_LIMIT and _is_sound(url))[:SOURCE_LIMIT]
+
+
+def _is_sound(url: str) -> bool:
+    """Return whether it is printable ASCII and splits into its parts, which `http://[` does not."""
+    try:
+        return _PRINTABLE.fullmatch(url) is not None and bool(urlsplit(url).netloc)
+    except ValueError:
+        return False
 
 
 def build_ocsp_request(

@@ -142,6 +142,14 @@ def test_a_partner_with_dead_responders_takes_no_turn_from_another():
     assert "east.example" in hosts
 
 
+def test_a_partner_that_names_no_url_stops_nobody():
+    """A certificate whose list lies at something that does not parse keeps nobody's evidence from being had."""
+    west = partner_world()
+    west.let_in("alice", crl_at("http://["))
+    west.look()
+    assert [errand.request.url for errand in claim_due(west.services, west.room)] == [ROOT_CRL]
+
+
 def test_nothing_is_asked_for_what_lost_its_path():
     """Between two looks an authority may go; nobody is asked about its certificates any more."""
     west = partner_world()

@@ -69,6 +69,15 @@ def test_responders_are_named_by_http_urls():
     assert ocsp_urls(LEAF.parsed) == ()
 
 
+@pytest.mark.parametrize(
+    "url", ["http://[", "http://[west]/crl", "http://", "http:///crl", "http://a.example/\x00", "http://a b/"]
+)
+def test_what_is_no_url_is_no_source(url):
+    """An address that does not split, names no host or holds what is not printable is left out."""
+    assert crl_urls(leaf(points([UriName(url)], [UriName("http://a.example/1")]))) == ("http://a.example/1",)
+    assert ocsp_urls(leaf(accesses((Access.OCSP, UriName(url))))) == ()
+
+
 def test_a_question_names_one_certificate():
     """The question holds the hashes of the issuer's name and key and the serial, and nothing more."""
     question = parse_ocsp_request(build_ocsp_request(LEAF.parsed, ROOT.parsed))
