@@ -74,6 +74,7 @@ def test_every_setting_can_come_from_the_environment(tmp_path: Path) -> None:
         "drain_time": "0",
         "crl_lifetime": "2d",
         "ocsp_lifetime": "90m",
+        "crl_partitions": "16",
         "log_level": "debug",
     }
     assert set(values) == set(Settings.model_fields) - {"data"}
