@@ -18,6 +18,7 @@ from doorward.core.errors import MalformedInput, RequestRefused
 if TYPE_CHECKING:
     from doorward.authority.partner_records import EvidenceRecord, PartnerAuthorityRecord, PartnerRecord
     from doorward.authority.partners import Terms
+    from doorward.authority.services import Services
     from doorward.verification.import_lint import LintFinding
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -99,7 +100,9 @@ def _read_span(ctx: click.Context, param: click.Parameter, value: str) -> timede
     help="How long after its end evidence may still be used.",
 )
 @click.option("--allow-private", is_flag=True, help="Fetch evidence from private addresses too.")
-@click.option("--replace", is_flag=True, help="Give a partner of that name these authorities and terms.")
+@click.option(
+    "--replace", is_flag=True, help="Give a partner of that name these authorities and terms, all anew."
+)
 @click.option("--check", is_flag=True, help="Print the report and change nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.pass_obj
@@ -122,12 +125,13 @@ def import_(
     wanted = _read_terms(terms)
     ders = {"anchors": _read(anchors), "intermediates": _read(intermediates)}
     findings = examine(services, wanted, **ders)
+    changes = _list_changes(services, name, wanted) if replace else []
+    report = {"findings": [_finding(one) for one in findings], "changes": changes}
     if not state.output.as_json:
         _print_findings(state, findings)
+        _print_changes(state, changes)
     if check:
-        state.output.result(
-            {"findings": [_finding(one) for one in findings]}, "nothing was changed", notes=()
-        )
+        state.output.result(report, "nothing was changed", notes=())
         return
     _ask(state, name, findings, yes=yes)
     done = import_partner(services, name, wanted, replacing=replace, actor=actor(), **ders)
@@ -135,7 +139,7 @@ def import_(
     state.output.result(
         {
             **partner_row(done.value.partner),
-            "findings": [_finding(one) for one in findings],
+            **report,
             "seq": done.seq,
             **value,
         },
@@ -192,18 +196,38 @@ def partner_row(partner: PartnerRecord) -> dict[str, Any]:
     return {
         "name": partner.name,
         "id": partner.id,
-        "kind": partner.kind.value,
-        "identity": partner.source.value,
-        "domain": partner.domain,
-        "groups": list(partner.groups),
-        "everyone": partner.everyone,
-        "permitted": list(partner.permitted),
-        "excluded": list(partner.excluded),
-        "revocation": partner.revocation.value,
-        "refresh_seconds": int(partner.refresh.total_seconds()),
-        "max_staleness_seconds": int(partner.max_staleness.total_seconds()),
-        "allow_private": partner.allow_private,
+        **_terms_row(partner),
     }
+
+
+def _terms_row(terms: Terms | PartnerRecord) -> dict[str, Any]:
+    return {
+        "kind": terms.kind.value,
+        "identity": terms.source.value,
+        "domain": terms.domain,
+        "groups": list(terms.groups),
+        "everyone": terms.everyone,
+        "permitted": list(terms.permitted),
+        "excluded": list(terms.excluded),
+        "revocation": terms.revocation.value,
+        "refresh_seconds": int(terms.refresh.total_seconds()),
+        "max_staleness_seconds": int(terms.max_staleness.total_seconds()),
+        "allow_private": terms.allow_private,
+    }
+
+
+def _list_changes(services: Services, name: str, wanted: Terms) -> list[dict[str, Any]]:
+    """Return the terms that are others than a partner has: what is not said anew falls back to its default."""
+    from doorward.authority.standing import require_partner  # noqa: PLC0415  loaded when called
+
+    with services.work.read() as books:
+        before = _terms_row(require_partner(books, name))
+    after = _terms_row(wanted)
+    return [
+        {"term": term, "before": before[term], "after": after[term]}
+        for term in after
+        if before[term] != after[term]
+    ]
 
 
 def authority_row(authority: PartnerAuthorityRecord, partner: str) -> dict[str, Any]:
@@ -269,6 +293,23 @@ def _print_findings(state: State, findings: tuple[LintFinding, ...]) -> None:
             f"[{colour}]{severity:8}[/{colour}] {one.code.value}  [dim]{one.certificate[:16]}[/dim]  {escape(one.text)}"
         )
         state.output.err.print(f"         [dim]→ {escape(one.code.mend)}[/dim]")
+
+
+def _print_changes(state: State, changes: list[dict[str, Any]]) -> None:
+    for one in changes:
+        before, after = (escape(_say(one[side])) for side in ("before", "after"))
+        state.output.err.print(f"[yellow]changes [/yellow] {one['term']}: {before} → {after}")
+
+
+def _say(value: Any) -> str:
+    """Return a term for people."""
+    match value:
+        case bool():
+            return "yes" if value else "no"
+        case list():
+            return ", ".join(value) or "none"
+        case _:
+            return str(value) or "none"
 
 
 def _ask(state: State, name: str, findings: tuple[LintFinding, ...], *, yes: bool) -> None:
