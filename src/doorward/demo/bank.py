@@ -74,7 +74,7 @@ class Bank:
 
 
 def _name(request: Request) -> str:
-    return str(request.headers.get("doorward-principal", "nobody")).rpartition("/")[2]
+    return str(request.headers.get("doorward-principal", "")).partition("/")[2] or "nobody"
 
 
 @contextlib.contextmanager
