@@ -54,6 +54,16 @@ def test_an_intent_comes_back_whole(work: UnitOfWork) -> None:
         assert books.certificates.by_serial(ISSUER, BIGGEST) == expected
 
 
+@pytest.mark.parametrize("serial", [0, -1])
+def test_a_serial_that_is_not_positive_is_found(work: UnitOfWork, serial: int) -> None:
+    """Issuers that are not ours have given such numbers (RFC 5280 section 4.1.2.2)."""
+    seen = certificate(1, serial=serial, state=CertificateState.VALID)
+    with work.change() as books:
+        assert books.certificates.by_serial(ISSUER, serial) is None
+        assert books.certificates.add_seen(seen)
+        assert books.certificates.by_serial(ISSUER, serial) == seen
+
+
 def test_unknown_certificates_are_none(stock: UnitOfWork) -> None:
     """A look-up that finds nothing says so; the empty digest finds nothing either."""
     with stock.read() as books:

@@ -2,7 +2,7 @@
 
 Not here: SQL (storage) and the rules about these values (the use cases beside this file).
 All moments are aware and UTC; `der` is DER; `sha256` is lower-case hex; serial numbers are
-positive integers of at most 20 octets (RFC 5280 section 4.1.2.2).
+integers of at most 20 octets, ours positive (RFC 5280 section 4.1.2.2).
 """
 
 from __future__ import annotations

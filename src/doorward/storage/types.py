@@ -60,9 +60,7 @@ class Serial(TypeDecorator[int]):
     cache_ok = True
 
     def process_bind_param(self, value: int | None, dialect: Dialect) -> str | None:
-        """Return the hex digits; RFC 5280 section 4.1.2.2 knows positive numbers only."""
-        if value is not None and value <= 0:
-            raise ValueError("a serial number is positive")
+        """Return the hex digits, after a minus where an issuer broke the rule (RFC 5280 section 4.1.2.2)."""
         return None if value is None else f"{value:x}"
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> int | None:

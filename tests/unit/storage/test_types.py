@@ -49,11 +49,11 @@ def test_a_serial_is_kept_as_hex(number: int) -> None:
     assert Serial().process_result_value(text, DIALECT) == number
 
 
-@pytest.mark.parametrize("number", [0, -1])
-def test_a_serial_is_positive(number: int) -> None:
-    """RFC 5280 section 4.1.2.2 knows no other."""
-    with pytest.raises(ValueError, match="positive"):
-        Serial().process_bind_param(number, DIALECT)
+@pytest.mark.parametrize(("number", "text"), [(0, "0"), (-1, "-1"), (-255, "-ff")])
+def test_a_serial_that_is_not_positive_is_kept(number: int, text: str) -> None:
+    """Others have issued such, and users are to be prepared for them (RFC 5280 section 4.1.2.2)."""
+    assert Serial().process_bind_param(number, DIALECT) == text
+    assert Serial().process_result_value(text, DIALECT) == number
 
 
 def test_a_word_is_a_member() -> None:
