@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from tests.protocol.suites.decisions import LIMBO, PKITS
+from tests.protocol.suites.decisions import LIMBO, PKITS, WIRE
 from tests.support.walkthrough import ROOT
 
 PAGE = (ROOT / "docs" / "standards.md").read_text(encoding="utf-8")
@@ -27,3 +27,8 @@ def test_what_is_decided_otherwise_than_limbo_is_listed() -> None:
 def test_what_is_missed_of_pkits_is_listed() -> None:
     """The table of NIST PKITS misses has exactly those of the test."""
     assert _rows("test of NIST PKITS") == PKITS
+
+
+def test_what_the_door_answers_otherwise_is_listed() -> None:
+    """The table of the cases at a door has exactly the decisions of the test."""
+    assert _rows("case at a door") == WIRE

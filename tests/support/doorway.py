@@ -17,7 +17,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from doorward.authority.inventory import root_certificate
 from doorward.authority.policies import apply_document
 from doorward.authority.services import Services
 from doorward.core.entities import PrincipalKind
-from doorward.core.ports import KeyKind
+from doorward.core.ports import Clock, KeyKind
 from doorward.enrolment.invitation import invite
 from doorward.gateway import publishing
 from doorward.gateway.cutter import Mechanism
@@ -241,6 +241,7 @@ def open_doorway(
     mechanism: Mechanism | None = None,
     settings: Mapping[str, Any] | None = None,
     wrap_resources: Callable[[Any], Any] | None = None,
+    turn_clock: Callable[[Clock], Clock] | None = None,
 ) -> Iterator[Doorway]:
     """Open a door in this process.
 
@@ -249,6 +250,7 @@ def open_doorway(
         settings: settings that differ from the tests' own.
         wrap_resources: changes the compiled Envoy resources before they are published, to show that
             an attack succeeds where a field is missing.
+        turn_clock: gives the gateway another clock, made from the machine's.
     """
     with short_folder() as folder, running_upstream() as upstream:
         made = Settings(
@@ -269,7 +271,7 @@ def open_doorway(
         serve = Serve(installation)
         serve.start()
         try:
-            with _running_gateway(installation, mechanism, wrap_resources) as gateway:
+            with _running_gateway(installation, mechanism, wrap_resources, turn_clock) as gateway:
                 root = folder / "root.pem"
                 root.write_text(as_pem(root_certificate(installation.services).der), encoding="ascii")
                 port = int(made.gateway_listen.rpartition(":")[2])
@@ -288,13 +290,19 @@ def open_doorway(
 
 @contextlib.contextmanager
 def _running_gateway(
-    installation: Installation, mechanism: Mechanism | None, wrap_resources: Callable[[Any], Any] | None
+    installation: Installation,
+    mechanism: Mechanism | None,
+    wrap_resources: Callable[[Any], Any] | None,
+    turn_clock: Callable[[Clock], Clock] | None,
 ) -> Iterator[Gateway]:
     bell = HungBell(installation.layout.run, "gateway-1")
     committer = GroupCommitter(installation.services.work)
     committer.start()
     options = build_options(installation, envoy_binary(), mechanism=mechanism)
-    gateway = Gateway(installation.services, options, record=committer.record, wait=bell.wait)
+    services = installation.services
+    if turn_clock is not None:
+        services = replace(services, clock=turn_clock(services.clock))
+    gateway = Gateway(services, options, record=committer.record, wait=bell.wait)
     compile_plan = publishing.build_resources
     if wrap_resources is not None:
         publishing.build_resources = lambda plan: wrap_resources(compile_plan(plan))

@@ -62,6 +62,14 @@ def load_suite(name: str) -> tuple[dict[str, Any], ...]:
     return tuple(cases)
 
 
+@cache
+def load_classes() -> dict[str, str]:
+    """Return the class of each case of x509-limbo, by id; empty where nobody says."""
+    file = VECTORS / "limbo" / "classes.json"
+    classes: dict[str, str] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return classes
+
+
 def run_cases(
     record: Callable[[str, object], None],
     title: str,

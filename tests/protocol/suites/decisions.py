@@ -92,3 +92,25 @@ PKITS = {
     ),
 }
 """NIST PKITS: number of the test -> our answer, and the reason."""
+
+_SIGNS = (
+    "its keyUsage lets the key sign certificates and no handshake (4.2.1.3; RFC 8446 section 4.4.2.2), and the "
+    "door takes no authority for a person"
+)
+_UNSTATED = "partners' paths are asked for clientAuth by name (`purpose_stated`)"
+_WILDCARD = "at the door a wildcard is nobody's name"
+
+WIRE = {
+    "recast::pathlen::validation-ignores-pathlen-in-leaf": ("bad", _SIGNS),
+    "recast::rfc5280::ca-as-leaf": ("bad", _SIGNS),
+    "recast::webpki::ca-as-leaf": ("bad", _SIGNS),
+    "recast::webpki::ee-basicconstraints-ca": ("bad", "the door takes no authority for a person"),
+    "recast::rfc5280::eku::ee-without-eku": ("bad", _UNSTATED),
+    "recast::webpki::eku::ee-without-eku": ("bad", _UNSTATED),
+    "recast::webpki::nc::nc-permits-dns-san-pattern": ("bad", _WILDCARD),
+    "recast::webpki::san::leftmost-wildcard-san": ("bad", _WILDCARD),
+    "recast::webpki::san::public-suffix-multi-label-wildcard-san": ("bad", _WILDCARD),
+    "recast::webpki::san::public-suffix-private-namespace-wildcard-san": ("bad", _WILDCARD),
+    "4.1.4": ("bad", "DSA signs no handshake here: it is no algorithm of ours, and TLS 1.3 has none"),
+}
+"""At a door, both suites: id -> its answer where a partner's terms are narrower than the path's rules, and why."""

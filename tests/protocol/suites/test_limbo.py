@@ -7,7 +7,6 @@ adopted: an authority for clients is not bound by it.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +14,7 @@ import pytest
 
 from doorward.verification.path.conformance import PathInputs
 from tests.protocol.suites.decisions import LIMBO
-from tests.support.vectors import VECTORS, Verdict, is_named, judge_case, load_suite, run_cases
+from tests.support.vectors import Verdict, is_named, judge_case, load_classes, load_suite, run_cases
 
 pytestmark = pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")
 """Of serial numbers that are not positive and other sins that are part of the cases."""
@@ -39,8 +38,7 @@ def judge(case: dict[str, Any]) -> Verdict:
 def test_each_class_is_as_expected_or_decided(group: str, record_property: Record) -> None:
     """Every case of the class comes out as expected, save those that are decided otherwise."""
     cases = load_suite("limbo")
-    file = VECTORS / "limbo" / "classes.json"
-    classes = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    classes = load_classes()
     chosen = [case for case in cases if classes.get(case["id"]) == group]
     otherwise = run_cases(record_property, f"x509-limbo, {group}", chosen, judge)
     decided = {case["id"]: LIMBO[case["id"]][0] for case in chosen if case["id"] in LIMBO}

@@ -8,31 +8,23 @@ rules of section 6 are all in force, and every case is judged with its CRLs.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import cache
-from pathlib import Path
 from typing import Any
 
-import cryptography_vectors
 import pytest
 
-from doorward.core.errors import MalformedInput
-from doorward.verification.path.certificate import PathCertificate, parse_path_certificate
-from doorward.verification.path.conformance import PathInputs
 from doorward.verification.path.policies import PolicyInputs
 from doorward.verification.path.signatures import Strength
 from doorward.verification.path.store import TrustStore
 from tests.protocol.suites.decisions import PKITS
+from tests.support.pkits import CASES, FILES, certificate, inputs_of, name_of, policies_of
 from tests.support.vectors import Verdict, judge_case, judge_chain, load_suite, read_crl, run_cases
 
 pytestmark = pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")
 """Of serial numbers that are not positive and other sins that are part of the cases."""
 
-FILES = Path(cryptography_vectors.__file__).parent / "x509" / "PKITS_data"
-LIST = tomllib.loads((Path(__file__).parent / "pkits_cases.toml").read_text(encoding="utf-8"))
-CASES = [case for section in LIST.values() for case in section["cases"]]
+STRENGTH = Strength(accept_broken_algorithms=True)
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 """All but the certificates and CRLs that are out of date on purpose are valid until 2030-12-31."""
 
@@ -56,30 +48,7 @@ REASONS = {
 }
 """Section -> what its bad cases are refused for."""
 
-TEST_POLICY = "2.16.840.1.101.3.2.1.48."
 Record = Callable[[str, object], None]
-
-
-def name_of(case: dict[str, Any]) -> str:
-    """Return the number of the test, and of the variant where it has several."""
-    return f"{case['test']}.{case['variant']}" if "variant" in case else case["test"]
-
-
-@cache
-def certificate(stem: str) -> PathCertificate | None:
-    """Return one of NIST's certificates; None where it cannot be read."""
-    try:
-        return parse_path_certificate((FILES / "certs" / f"{stem}.crt").read_bytes())
-    except MalformedInput:
-        return None
-
-
-def inputs_of(policies: PolicyInputs) -> PathInputs:
-    """Return what is asked of every path, and the policy inputs of one case."""
-    strength = Strength(accept_broken_algorithms=True)
-    return PathInputs(
-        purpose=None, hold_profile=False, max_intermediates=20, policies=policies, strength=strength
-    )
 
 
 def judge(case: dict[str, Any]) -> Verdict:
@@ -88,19 +57,12 @@ def judge(case: dict[str, Any]) -> Verdict:
     anchor = certificate("TrustAnchorRootCertificate")
     if leaf is None or anchor is None:
         return Verdict(good=False, why=("the leaf is malformed",))
-    policies = frozenset(f"{TEST_POLICY}{number}" for number in case.get("policies", ()))
-    inputs = PolicyInputs(
-        acceptable=policies or None,
-        explicit=case.get("explicit", False),
-        inhibit_mapping=case.get("inhibit_mapping", False),
-        inhibit_any=case.get("inhibit_any", False),
-    )
     crls = [
         read_crl((FILES / "crls" / f"{stem}.crl").read_bytes())
         for stem in ("TrustAnchorRootCRL", *case["crls"])
     ]
     store = TrustStore([anchor], [one for one in authorities if one is not None])
-    return judge_chain(leaf, store, inputs_of(inputs), NOW, crls)
+    return judge_chain(leaf, store, inputs_of(policies_of(case), STRENGTH), NOW, crls)
 
 
 def test_every_case_comes_out_as_nist_says(record_property: Record) -> None:
@@ -146,7 +108,7 @@ def test_a_list_by_others_comes_out_the_same(record_property: Record) -> None:
             inhibit_mapping=given.get("initial_policy_mapping_inhibit", False),
             inhibit_any=given.get("initial_any_policy_inhibit", False),
         )
-        return judge_case(case, inputs_of(policies))
+        return judge_case(case, inputs_of(policies, STRENGTH))
 
     cases = load_suite("pkits")
     otherwise = run_cases(record_property, "NIST PKITS, a list by others", cases, judge_other)
