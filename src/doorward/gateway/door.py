@@ -59,6 +59,7 @@ from doorward.gateway.server_certificates import ServerCertificates
 from doorward.gateway.sockdiag import find
 from doorward.gateway.supervisor import EnvoyOptions, Supervisor
 from doorward.gateway.validation import Validator
+from doorward.gateway.watches import watches_taken
 from doorward.wire.jose import render_jwk
 
 HEARTBEAT_SECONDS = 1.0
@@ -171,6 +172,7 @@ class Gateway:
             admin=lambda: running.admin if (running := self.supervisor.running) else None,
             published=self._news.set,
             followed=lambda: self.follower.seq,
+            watched=lambda: watches_taken(self.supervisor.envoy_pids()),
         )
         shelves = Shelves(services.work)
         self._evidence = EvidenceLoader(services, shelves)

@@ -86,7 +86,12 @@ class Publisher:
         self._lock = threading.Lock()
         self._files: dict[str, ResourceFile] = {}
         self._clusters: tuple[Resource, ...] = ()
+        self._chains: tuple[Resource, ...] = ()
         self._certain = True
+
+    def count_new_chains(self, resources: Resources) -> int:
+        """Return how many filter chains Envoy would make anew: those that are not there just so."""
+        return sum(one not in self._chains for one in _chains(resources))
 
     @property
     def is_certain(self) -> bool:
@@ -274,6 +279,11 @@ class Publisher:
     def _remember(self, resources: Resources) -> None:
         self._files = {one.name: one for one in resources.files()}
         self._clusters = resources.clusters
+        self._chains = _chains(resources)
+
+
+def _chains(resources: Resources) -> tuple[Resource, ...]:
+    return tuple(chain for listener in resources.listeners for chain in listener["filter_chains"])
 
 
 def _statistics_of(files: Sequence[ResourceFile]) -> str:

@@ -55,7 +55,7 @@ from doorward.gateway.last_published import LastPublished
 from doorward.gateway.publisher import Admin, Published, Publisher
 from doorward.gateway.server_certificates import ServerCertificates
 from doorward.gateway.validation import Validator
-from doorward.gateway.watches import check_watches, watch_limit
+from doorward.gateway.watches import check_room, check_watches, watch_limit
 from doorward.policy.decision import ConnectionAuthority
 
 PATIENCE_SECONDS = 1.5
@@ -118,6 +118,7 @@ class Publishing:
         admin: the admin interface of the running Envoy, None while none runs.
         published: called when a publication is in force.
         followed: the number of the change sequence that the follower has acted on.
+        watched: how many inotify instances the Envoys hold now.
     """
 
     def __init__(
@@ -135,6 +136,7 @@ class Publishing:
         admin: Callable[[], Admin | None],
         published: Callable[[], None],
         followed: Callable[[], int],
+        watched: Callable[[], int] = lambda: 0,
     ) -> None:
         self._services = services
         self._gateway_id = gateway_id
@@ -148,6 +150,7 @@ class Publishing:
         self._admin = admin
         self._published = published
         self._followed = followed
+        self._watched = watched
         self._working = threading.Lock()  # `prepare` and `step` come from different threads
         self._xds = Path()
         self._epoch = 0
@@ -297,6 +300,7 @@ class Publishing:
 
     def _exchange(self, publisher: Publisher, ground: Ground, compiled: _Compiled) -> Published:
         """Step 5; while it lasts, and after it if it ended badly, only what stays the same is let in."""
+        check_room(self._watched(), publisher.count_new_chains(compiled.resources), watch_limit())
         self._gate.move(ground.policies)
         try:
             return publisher.publish(compiled.resources, self._admin())

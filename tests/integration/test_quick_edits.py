@@ -1,0 +1,47 @@
+"""Doors that are replaced again and again: Envoy is not driven to its end, and the last edit comes into force."""
+
+from __future__ import annotations
+
+import pytest
+
+from doorward.authority.policies import apply_document
+from doorward.gateway import publishing
+from doorward.gateway.watches import SPARE, watches_needed, watches_taken
+from tests.support.doorway import ACTOR, DOMAIN, Doorway, eventually, open_doorway
+
+DOORS = 4
+
+
+def document(door: Doorway, number: int) -> str:
+    """Four applications, each with a host that is another each time: certificates and chains are replaced."""
+    apps = "".join(
+        f"  app{one}:\n    hosts: [app{one}.{DOMAIN}, app{one}-{number}.{DOMAIN}]\n"
+        f"    upstream: http://127.0.0.1:{door.upstream.port}\n    rules:\n      - {{allow: {{groups: [staff]}}}}\n"
+        for one in range(DOORS)
+    )
+    return f"trust_domain: {DOMAIN}\napps:\n{apps}"
+
+
+def test_envoy_lives_through_quick_edits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With few inotify instances the edits wait for what drains; with as many as wanted they would be taken."""
+    limit = 2 * watches_needed(DOORS + 1) + SPARE
+    with open_doorway(settings={"drain_time": "8s"}) as door:
+        running = door.gateway.supervisor.running
+        assert running is not None
+        monkeypatch.setattr(publishing, "watch_limit", lambda: limit)
+        most, waited = 0, False
+        for number in range(5):
+            apply_document(door.services, document(door, number), file="test.yaml", actor=ACTOR)
+
+            def settled() -> bool:
+                nonlocal most, waited
+                most = max(most, watches_taken([running.pid]))
+                waited = waited or "drains" in door.gateway.publishing.trouble()
+                return door.gateway.publishing.pending() is None and not door.gateway.publishing.trouble()
+
+            assert eventually(settled, 30)
+        assert most <= limit
+        assert waited
+        assert door.gateway.supervisor.running is running
+        with door.session(door.person("ann", "staff"), app="app0") as session:
+            assert session.request("GET", "/").status == 200
