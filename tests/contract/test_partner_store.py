@@ -88,6 +88,8 @@ def test_authorities_are_replaced_and_keep_their_ids(work: UnitOfWork) -> None:
         assert books.partners.authorities(root.partner_id) == [root, new]
         assert books.partners.authorities(foreign.partner_id) == [foreign]
         assert books.partners.issuer(old.id) == root.partner_id
+        every = sorted([root, old, new, foreign], key=lambda one: one.id)
+        assert books.partners.every_authority() == every
         assert books.partners.issuer("aut_none") is None
         with pytest.raises(ValueError, match="another partner"):
             books.partners.set_authorities(root.partner_id, [foreign])
@@ -181,10 +183,11 @@ def test_a_partners_certificate_is_added_as_it_is(work: UnitOfWork) -> None:
         assert not books.certificates.add_seen(replace(seen, id=f"crt_{3:020d}", sha256=digest("3")))
         assert books.certificates.by_sha256(seen.sha256) == seen
         assert books.certificates.get(f"crt_{2:020d}") is None
-        books.certificates.assign(seen.id, opaque("per", "bob"))
-        assert books.certificates.get(seen.id) == replace(seen, principal_id=opaque("per", "bob"))
+        owned = {"principal_id": opaque("per", "bob"), "authority_id": opaque("aut", "renewed")}
+        books.certificates.assign(seen.id, **owned)
+        assert books.certificates.get(seen.id) == replace(seen, **owned)
         with pytest.raises(NotFound):
-            books.certificates.assign(f"crt_{2:020d}", opaque("per", "bob"))
+            books.certificates.assign(f"crt_{2:020d}", **owned)
 
 
 def test_the_principals_of_a_partner_go_with_it(work: UnitOfWork) -> None:
@@ -198,9 +201,10 @@ def test_the_principals_of_a_partner_go_with_it(work: UnitOfWork) -> None:
         assert books.directory.get(theirs.id) == theirs
         assert books.directory.by_name("west/bob") == theirs
         assert books.directory.list() == [mine, theirs]
-        assert not books.directory.knows_removed("west/bob")
+        assert not books.directory.knows_removed("west/bob", west)
         assert books.directory.remove_partner(west) == 1
-        assert books.directory.knows_removed("west/bob")
-        assert not books.directory.knows_removed("bob")
+        assert books.directory.knows_removed("west/bob", west)
+        assert not books.directory.knows_removed("west/bob", opaque("ptn", "another"))
+        assert not books.directory.knows_removed("bob", "")
         assert books.directory.list() == [mine]
         assert books.directory.remove_partner(west) == 0

@@ -110,9 +110,9 @@ class MemoryCertificates(Store):
             kept, sha256=sha256, der=der, state=CertificateState.VALID
         )
 
-    def assign(self, certificate_id: str, principal_id: str) -> None:
-        kept = self._known(certificate_id)
-        self.state.certificates[certificate_id] = replace(kept, principal_id=principal_id)
+    def assign(self, certificate_id: str, principal_id: str, authority_id: str) -> None:
+        kept = replace(self._known(certificate_id), principal_id=principal_id, authority_id=authority_id)
+        self.state.certificates[certificate_id] = kept
 
     def get(self, certificate_id: str) -> CertificateRecord | None:
         return self.state.certificates.get(certificate_id)

@@ -66,6 +66,9 @@ class MemoryPartners(Store):
         ]
         return sorted(found, key=lambda one: (not one.anchor, one.sha256))
 
+    def every_authority(self) -> builtins.list[PartnerAuthorityRecord]:
+        return sorted((one for one, _ in self.state.partner_authorities.values()), key=lambda one: one.id)
+
     def issuer(self, authority_id: str) -> str | None:
         every = self.state.partner_authorities.values()
         return next((one.partner_id for one, _ in every if one.id == authority_id), None)

@@ -91,9 +91,9 @@ class MemoryDirectory(Store):
                 raise RequestRefused("name-taken", f"the name {principal.name} is in use")
         self.state.principals[principal_id] = replace(principal, state=state)
 
-    def knows_removed(self, name: str) -> bool:
-        gone = PrincipalState.REMOVED
-        return any(p.name == name and p.state is gone for p in self.state.principals.values())
+    def knows_removed(self, name: str, partner_id: str) -> bool:
+        gone = (name, partner_id, PrincipalState.REMOVED)
+        return any((p.name, p.partner, p.state) == gone for p in self.state.principals.values())
 
     def remove_partner(self, partner_id: str) -> int:
         found = [p for p in self.writable().principals.values() if p.partner == partner_id]

@@ -108,7 +108,8 @@ def _default(option: click.Option) -> str:
 def _argument_meaning(argument: click.Argument) -> str:
     meanings = {
         "anchors": "files with certificates, PEM or DER, that are trusted by decision",
-        "name": "The name: `[a-z0-9][a-z0-9._-]{0,62}`; of an application `[a-z0-9][a-z0-9-]{0,62}`.",
+        "name": "The name: `[a-z0-9][a-z0-9._-]{0,62}`; of an application `[a-z0-9][a-z0-9-]{0,62}`; of a "
+        "partner's principal `<partner>/<identity>`.",
         "group": "The group's name.",
         "member": "Name of a person, device or service.",
         "certificate": "Id, serial number or SHA-256, or how one of them begins (6 characters or more).",

@@ -73,6 +73,7 @@ EXITS = {
     "audit verify": "4 where anything was altered or the signature is gone; 3 where nothing was signed yet.",
     "apply": "2 where the document has faults (nothing changes); 3 where a gateway that is alive does not confirm.",
     "ca import": "1 where nobody said yes; 2 where the report holds an error (nothing changes).",
+    "ca remove": "3 where a gateway that is alive does not confirm. The partner is removed all the same.",
     "cert revoke": "3 where a gateway that is alive does not confirm. The revocation is stored all the same.",
 }
 """Exit codes that mean something particular, by command."""

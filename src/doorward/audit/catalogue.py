@@ -145,6 +145,8 @@ _FIELDS: Mapping[str, FieldKind] = MappingProxyType(
             "claimed_serial",
             "claimed_sha256",
             "connection",
+            "domain",
+            "identity",
             "key_kind",
             "kind",
             "means",
@@ -165,7 +167,8 @@ _FIELDS: Mapping[str, FieldKind] = MappingProxyType(
         FieldKind.TOKEN,
     )
     | dict.fromkeys(
-        ("anchors", "evidence", "grants", "hosts", "intermediates", "reasons", "rules"), FieldKind.TOKENS
+        ("anchors", "evidence", "grants", "groups", "hosts", "intermediates", "reasons", "rules"),
+        FieldKind.TOKENS,
     )
     | dict.fromkeys(
         (
@@ -182,7 +185,7 @@ _FIELDS: Mapping[str, FieldKind] = MappingProxyType(
         FieldKind.MOMENT,
     )
     | dict.fromkeys(("detail", "group_name", "name", "partner_name", "subject", "url"), FieldKind.TEXT)
-    | dict.fromkeys(("can_cut",), FieldKind.FLAG)
+    | dict.fromkeys(("can_cut", "everyone"), FieldKind.FLAG)
     | dict.fromkeys(
         (
             "applications",
@@ -218,7 +221,8 @@ def _spec(retention: Retention, required: str, optional: str = "", personal: str
 _OPERATION, _IDENTITY = Retention.OPERATION, Retention.IDENTITY
 _DECISION, _ACCESS = Retention.DECISION, Retention.ACCESS
 _CLAIMED = "claimed_subject claimed_san claimed_issuer claimed_server_name"
-_TERMS, _AUTHORITIES = "revocation kind", "anchors intermediates"
+_TERMS = "revocation kind identity everyone"
+_TERMS_AND_AUTHORITIES = "domain groups anchors intermediates number sha256"
 _CERTIFICATE = "authority serial sha256 profile key_kind not_before not_after"
 
 CATALOGUE: Mapping[EventType, EventSpec] = MappingProxyType(
@@ -228,8 +232,12 @@ CATALOGUE: Mapping[EventType, EventSpec] = MappingProxyType(
         ),
         EventType.AUTHORITY_ROOT_EXPORTED: _spec(_OPERATION, "authority", "sha256"),
         EventType.AUTHORITY_ROOT_REMOVED: _spec(_OPERATION, "authority", "sha256"),
-        EventType.PARTNER_IMPORTED: _spec(_OPERATION, f"partner partner_name {_TERMS}", _AUTHORITIES),
-        EventType.PARTNER_CHANGED: _spec(_OPERATION, f"partner partner_name {_TERMS}", _AUTHORITIES),
+        EventType.PARTNER_IMPORTED: _spec(
+            _OPERATION, f"partner partner_name {_TERMS}", _TERMS_AND_AUTHORITIES
+        ),
+        EventType.PARTNER_CHANGED: _spec(
+            _OPERATION, f"partner partner_name {_TERMS}", _TERMS_AND_AUTHORITIES
+        ),
         EventType.PARTNER_REMOVED: _spec(_OPERATION, "partner partner_name", "number"),
         EventType.PRINCIPAL_CREATED: _spec(_IDENTITY, "principal kind", "partner", "name display_name"),
         EventType.PRINCIPAL_SUSPENDED: _spec(_IDENTITY, "principal", "reason", "name"),

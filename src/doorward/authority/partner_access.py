@@ -117,7 +117,7 @@ def judge_for_partners(
         return PartnerFinding(judgement=judgement)
     partner = known[found.partner.id]
     authority_id = partner.authority_ids[found.path[1].sha256]
-    doubled = record is None and books.certificates.by_serial(authority_id, found.path[0].serial) is not None
+    doubled = record is None and _knows_serial(books, partner.namesakes[authority_id], found.path[0].serial)
     fault = Reason.SERIAL_NOT_UNIQUE if doubled else _fault_of(record)
     verdict = _hold_against(found.verdict, fault)
     principal = None
@@ -130,6 +130,11 @@ def judge_for_partners(
         shelf=asked[partner.record.id],
         newcomer=None if doubled else _newcomer(found, partner, authority_id, record),
     )
+
+
+def _knows_serial(books: Books, authority_ids: Sequence[str], serial: int) -> bool:
+    """Whether an issuer of that name and key gave the number away, under whichever certificate of its own."""
+    return any(books.certificates.by_serial(one, serial) is not None for one in authority_ids)
 
 
 def _fault_of(record: CertificateRecord | None) -> Reason | None:
@@ -163,7 +168,11 @@ def _newcomer(
     admits_all = partner.record.everyone and reasons[-1] is Reason.PRINCIPAL_UNKNOWN
     identity = found.identity if admits_all else None
     principal_id = found.principal.id if found.principal is not None else ""
-    unlisted = record is None or (principal_id and record.principal_id != principal_id)
+    unlisted = (
+        record is None
+        or record.authority_id != authority_id  # renewed, or of a partner that was removed and imported again
+        or (principal_id and record.principal_id != principal_id)
+    )
     if not unlisted and identity is None:
         return None
     return Newcomer(

@@ -14,6 +14,9 @@ from doorward.core.entities import Principal, PrincipalKind
 from doorward.verification.identity import SanSource
 from doorward.verification.partner import RevocationMode
 
+PARTNER_PROFILE = "partner"
+"""What the inventory calls the profile of certificates that are not of our own making."""
+
 
 class EvidenceKind(Enum):
     """What revocation is known by."""

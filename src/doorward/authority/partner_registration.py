@@ -12,15 +12,13 @@ from datetime import datetime
 from doorward.audit.events import Event, EventType, printable
 from doorward.authority.journal import write_event
 from doorward.authority.partner_access import Newcomer
+from doorward.authority.partner_records import PARTNER_PROFILE
 from doorward.authority.records import CertificateRecord, ChangeKind
 from doorward.authority.services import Services
 from doorward.authority.stores import Books
 from doorward.core.certificate import CertificateState
 from doorward.core.entities import TENANT, Principal, PrincipalState
 from doorward.core.names import render_partner_principal_name
-
-PARTNER_PROFILE = "partner"
-"""What the inventory calls the profile of certificates that are not of our own making."""
 
 
 def register(services: Services, newcomer: Newcomer, now: datetime) -> None:
@@ -40,9 +38,7 @@ def register(services: Services, newcomer: Newcomer, now: datetime) -> None:
         principal_id = principal.id if principal else newcomer.principal_id
         known = books.certificates.by_sha256(facts.sha256)
         if known is not None:
-            if principal_id and known.principal_id != principal_id:
-                books.certificates.assign(known.id, principal_id)
-                books.changes.note(ChangeKind.CERTIFICATE, known.id, now)
+            _correct(books, known, principal_id or known.principal_id, newcomer.authority_id, now)
             return
         record = CertificateRecord(
             id=services.new_id("crt"),
@@ -64,11 +60,27 @@ def register(services: Services, newcomer: Newcomer, now: datetime) -> None:
             books.changes.note(ChangeKind.CERTIFICATE, record.id, now)
 
 
+def _correct(
+    books: Books, known: CertificateRecord, principal_id: str, authority_id: str, now: datetime
+) -> None:
+    """Note whose a known certificate is now, and by which of its issuer's certificates.
+
+    Evidence is looked for by the authority's row: an issuer that was renewed has another.
+    """
+    holder = books.certificates.by_serial(authority_id, known.serial)
+    if holder is not None and holder.id != known.id:
+        authority_id = known.authority_id  # the number is another's there: this one stays where it is
+    if (known.principal_id, known.authority_id) == (principal_id, authority_id):
+        return
+    books.certificates.assign(known.id, principal_id, authority_id)
+    books.changes.note(ChangeKind.CERTIFICATE, known.id, now)
+
+
 def _add_principal(services: Services, books: Books, newcomer: Newcomer, now: datetime) -> Principal | None:
     if newcomer.identity is None or not newcomer.partner.everyone:
         return None
     name = render_partner_principal_name(newcomer.partner.name, newcomer.identity)
-    if books.directory.by_name(name) is not None or books.directory.knows_removed(name):
+    if books.directory.by_name(name) is not None or books.directory.knows_removed(name, newcomer.partner.id):
         return None
     kind = newcomer.partner.kind
     principal = Principal(

@@ -53,6 +53,10 @@ class PartnerStore(Protocol):
         """Return its authorities, anchors first, then by digest."""
         ...
 
+    def every_authority(self) -> builtins.list[PartnerAuthorityRecord]:
+        """Return the authorities of all partners, also those that are trusted no more, by id."""
+        ...
+
     def issuer(self, authority_id: str) -> str | None:
         """Return the partner of an authority's id, also of one that is there no more."""
         ...

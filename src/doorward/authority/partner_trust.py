@@ -6,6 +6,7 @@ certificates and finding out who signed whom costs milliseconds for each: what d
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,17 +18,26 @@ from doorward.verification.identity import IdentityRule
 from doorward.verification.partner import PartnerTrust
 from doorward.verification.path.certificate import parse_path_certificate
 from doorward.verification.path.conformance import PathInputs
+from doorward.verification.path.names import CanonicalName
 from doorward.verification.path.store import TrustStore
 from doorward.verification.path.subtree_text import parse_subtree
+
+_REMEMBERED = 4096
+_Signer = tuple[CanonicalName, bytes]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Partner:
-    """One partner: its terms, what is trusted of it, and the ids of its authorities by SHA-256."""
+    """One partner: its terms, what is trusted of it, and the ids of its authorities by SHA-256.
+
+    `namesakes` are, by the id of an authority, the ids of all that ever had its name and key, its own
+    included: of a renewed certificate, of a cross-certificate, of a partner that was removed.
+    """
 
     record: PartnerRecord
     trust: PartnerTrust
     authority_ids: Mapping[str, str]
+    namesakes: Mapping[str, tuple[str, ...]]
 
 
 def load_partners(books: Books, kept: Mapping[str, Partner]) -> dict[str, Partner]:
@@ -41,17 +51,30 @@ def load_partners(books: Books, kept: Mapping[str, Partner]) -> dict[str, Partne
         kept: what was returned before; a partner of which nothing changed is taken from it.
     """
     found = {}
+    signers: dict[_Signer, list[str]] = {}
+    for one in books.partners.every_authority():
+        with suppress(MalformedInput):
+            signers.setdefault(_signer_of(one.der), []).append(one.id)
     for record in books.partners.list():
         authorities = books.partners.authorities(record.id)
         ids = {one.sha256: one.id for one in authorities}
         known = kept.get(record.name)
-        if known is not None and known.record == record and known.authority_ids == ids:
-            found[record.name] = known
-        else:
-            with suppress(MalformedInput, ValueError):
-                trust = build_partner_trust(record, authorities)
-                found[record.name] = Partner(record=record, trust=trust, authority_ids=ids)
+        with suppress(MalformedInput, ValueError):
+            same = known is not None and known.record == record and known.authority_ids == ids
+            found[record.name] = Partner(
+                record=record,
+                trust=known.trust if known is not None and same else build_partner_trust(record, authorities),
+                authority_ids=ids,
+                namesakes={one.id: tuple(signers[_signer_of(one.der)]) for one in authorities},
+            )
     return found
+
+
+@functools.lru_cache(maxsize=_REMEMBERED)
+def _signer_of(der: bytes) -> _Signer:
+    """Name and key: what signs, whichever certificate says so."""
+    parsed = parse_path_certificate(der)
+    return parsed.subject, parsed.key_bits
 
 
 def build_partner_trust(record: PartnerRecord, authorities: Sequence[PartnerAuthorityRecord]) -> PartnerTrust:

@@ -16,11 +16,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from doorward.audit.events import EventType
+from doorward.audit.events import Event, EventType
 from doorward.authority.done import Done
 from doorward.authority.journal import write_event
 from doorward.authority.partner_records import PartnerAuthorityRecord, PartnerRecord
 from doorward.authority.partner_trust import build_partner_trust, read_inputs
+from doorward.authority.policies import current_document
 from doorward.authority.records import ChangeKind
 from doorward.authority.services import Services
 from doorward.authority.standing import require_partner, require_tenant
@@ -35,6 +36,10 @@ from doorward.verification.path.certificate import PathCertificate, parse_path_c
 
 SHORTEST_REFRESH, LONGEST_REFRESH = timedelta(minutes=1), timedelta(days=7)
 LONGEST_STALENESS = timedelta(days=30)
+GROUPS_LIMIT, SUBTREES_LIMIT = 64, 256
+"""Terms that are asked about each of a partner's certificates: more than a few are a mistake."""
+TOLD = 24
+"""Anchors, and as many intermediates, that an event names; with the groups they fit into one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +61,10 @@ class Terms:
     def __post_init__(self) -> None:
         for group in self.groups:
             parse_principal_name(group)
+        if len(self.groups) > GROUPS_LIMIT:
+            raise MalformedInput("too-many-groups", f"a partner is put into {GROUPS_LIMIT} groups at most")
+        if len(self.permitted) + len(self.excluded) > SUBTREES_LIMIT:
+            raise MalformedInput("too-many-subtrees", f"a partner has {SUBTREES_LIMIT} subtrees at most")
         if not SHORTEST_REFRESH <= self.refresh <= LONGEST_REFRESH:
             hint = "write from 1m to 7d"
             raise MalformedInput("refresh-malformed", "evidence cannot be looked for so often", hint=hint)
@@ -66,11 +75,15 @@ class Terms:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Imported:
-    """A partner as it is trusted now, its authorities, and what was found about them."""
+    """A partner as it is trusted now, its authorities, what was found about them, and who hears it.
+
+    `heard_by` are the applications whose `trust` names it: none of a new partner's, as a rule.
+    """
 
     partner: PartnerRecord
     authorities: tuple[PartnerAuthorityRecord, ...]
     findings: tuple[LintFinding, ...]
+    heard_by: tuple[str, ...] = ()
 
 
 def examine(
@@ -104,7 +117,7 @@ def import_partner(
     replacing: bool = False,
     actor: str,
 ) -> Done[Imported]:
-    """Trust a partner's authorities; no application hears it yet (`trust:` in the document).
+    """Trust a partner's authorities, at the applications that name it (`trust:` in the document).
 
     Args:
         services: the ports of this process.
@@ -140,24 +153,14 @@ def import_partner(
             books.partners.save(partner)
         books.partners.set_authorities(partner.id, authorities)
         kind = EventType.PARTNER_IMPORTED if before is None else EventType.PARTNER_CHANGED
-        event = write_event(
-            services,
-            kind,
-            actor=actor,
-            at=now,
-            data={
-                "partner": partner.id,
-                "partner_name": partner.name,
-                "revocation": partner.revocation.value,
-                "kind": partner.kind.value,
-                "anchors": [one.sha256 for one in authorities if one.anchor],
-                "intermediates": [one.sha256 for one in authorities if not one.anchor],
-            },
-        )
-        books.outbox.add(event)
+        books.outbox.add(_tell(services, kind, partner, authorities, actor=actor, now=now))
         seq = books.changes.note(ChangeKind.PARTNER, partner.id, now)
-    value = Imported(partner=partner, authorities=tuple(authorities), findings=findings)
-    return Done(value=value, seq=seq)
+        heard_by = _heard_by(books, name)
+        notes = _notes_of(books, partner, before, heard_by)
+    value = Imported(
+        partner=partner, authorities=tuple(authorities), findings=findings, heard_by=tuple(heard_by)
+    )
+    return Done(value=value, seq=seq, notes=notes)
 
 
 def remove_partner(services: Services, name: str, *, actor: str) -> Done[PartnerRecord]:
@@ -182,14 +185,80 @@ def remove_partner(services: Services, name: str, *, actor: str) -> Done[Partner
         )
         books.outbox.add(event)
         seq = books.changes.note(ChangeKind.PARTNER, partner.id, now)
-    notes = (f"{removed} principals of it were removed with it",) if removed else ()
-    return Done(value=replace(partner, removed_at=now), seq=seq, notes=notes)
+        heard_by = _heard_by(books, name)
+    notes = [f"{removed} of its principals {_were(removed)} removed with it"] if removed else []
+    if heard_by:
+        notes.append(
+            f"still named in `trust` of {', '.join(heard_by)}: a partner that is imported as {name} later is heard there"
+        )
+    return Done(value=replace(partner, removed_at=now), seq=seq, notes=tuple(notes))
 
 
 def list_partners(services: Services) -> list[tuple[PartnerRecord, list[PartnerAuthorityRecord]]]:
     """Return the partners that are trusted, by name, with their authorities."""
     with services.work.read() as books:
         return [(one, books.partners.authorities(one.id)) for one in books.partners.list()]
+
+
+def _tell(
+    services: Services,
+    kind: EventType,
+    partner: PartnerRecord,
+    authorities: Sequence[PartnerAuthorityRecord],
+    *,
+    actor: str,
+    now: datetime,
+) -> Event:
+    """The terms that say who is let in, and the authorities: the first of them, and a digest over all."""
+    digests = sorted(one.sha256 for one in authorities)
+    return write_event(
+        services,
+        kind,
+        actor=actor,
+        at=now,
+        data={
+            "partner": partner.id,
+            "partner_name": partner.name,
+            "revocation": partner.revocation.value,
+            "kind": partner.kind.value,
+            "identity": partner.source.value,
+            "everyone": partner.everyone,
+            "domain": partner.domain,
+            "groups": list(partner.groups),
+            "anchors": [one.sha256 for one in authorities if one.anchor][:TOLD],
+            "intermediates": [one.sha256 for one in authorities if not one.anchor][:TOLD],
+            "number": len(digests),
+            "sha256": hashlib.sha256("\n".join(digests).encode("ascii")).hexdigest(),
+        },
+    )
+
+
+def _heard_by(books: Books, name: str) -> list[str]:
+    """Return the applications whose `trust` names a partner."""
+    document, _ = current_document(books)
+    return [app.name for app in document.apps if name in app.trust]
+
+
+def _notes_of(
+    books: Books, partner: PartnerRecord, before: PartnerRecord | None, heard_by: Sequence[str]
+) -> tuple[str, ...]:
+    """Return what whoever imports would be surprised by later."""
+    if before is None:
+        heard = f"heard at once: `trust` of {', '.join(heard_by)} names {partner.name} already"
+        return (heard,) if heard_by else ()
+    stay = [one for one in books.directory.list() if one.partner == partner.id]
+    if before.everyone and not partner.everyone and stay:
+        text = f"nobody new is let in by itself now; {len(stay)} of its principals {_were(len(stay))} added before"
+        return (f"{text} and stay: `doorward {before.kind.value} remove` takes one out",)
+    if (before.source, before.kind) != (partner.source, partner.kind) and stay:
+        return (
+            f"{len(stay)} of its principals {_were(len(stay))} named by the former rule and stay in the list",
+        )
+    return ()
+
+
+def _were(count: int) -> str:
+    return "was" if count == 1 else "were"
 
 
 def _make_partner(

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from doorward.authority.inventory import require_certificate
+from doorward.authority.partner_records import PARTNER_PROFILE
 from doorward.authority.policies import current_document
 from doorward.authority.records import CertificateRecord, TenantRecord
 from doorward.authority.stores import Books
@@ -25,7 +26,8 @@ def require_active(books: Books, principal_id: str) -> Principal:
 
     Raises:
         NotFound: `principal-unknown` (or of another tenant).
-        RequestRefused: `principal-suspended`, `principal-removed`.
+        RequestRefused: `principal-suspended`, `principal-removed`; `principal-of-a-partner`: its own
+            authority gives it certificates, and two would be two identities.
     """
     principal = books.directory.get(principal_id)
     if principal is None or principal.tenant != TENANT:
@@ -37,6 +39,12 @@ def require_active(books: Books, principal_id: str) -> Principal:
             f"{principal.name} is {state}: no certificate is issued",
             hint=f"an administrator can lift this: doorward {principal.kind.value} "
             f"{'resume' if principal.state is PrincipalState.SUSPENDED else 'add'} {principal.name}",
+        )
+    if principal.partner:
+        raise RequestRefused(
+            "principal-of-a-partner",
+            f"{principal.name} has its certificates from its own authority",
+            hint="it connects with the certificate it has; the partner renews it",
         )
     return principal
 
@@ -51,14 +59,18 @@ def require_renewable(books: Books, certificate_id: str, now: datetime) -> Certi
     """
     record = require_certificate(books, certificate_id)
     why = ""
-    if not record.principal_id:
+    theirs = record.profile == PARTNER_PROFILE
+    if theirs:
+        why = "a partner's authority issued it, and renews it"
+    elif not record.principal_id:
         why = "it belongs to a server: gateways renew theirs by themselves"
     elif record.state is not CertificateState.VALID:
         why = f"its state is {record.state.value}"
     elif now > record.not_after:
         why = "it has expired"
     if why:
-        hint = f"invite its holder anew: doorward invite {record.subject_name}" if record.principal_id else ""
+        invites = record.principal_id and not theirs
+        hint = f"invite its holder anew: doorward invite {record.subject_name}" if invites else ""
         raise RequestRefused("certificate-not-renewable", f"{record.id} cannot be renewed: {why}", hint=hint)
     return record
 

@@ -26,7 +26,8 @@ class _Loaded:
 
     shelf: Shelf
     crls: Mapping[str, Crl]
-    answers: Mapping[str, bytes]
+    bodies: Mapping[str, bytes]
+    answers: Mapping[str, tuple[bytes, ...]]
 
 
 class Shelves:
@@ -64,9 +65,9 @@ class Shelves:
                 else:
                     bodies[one.sha256] = known if isinstance(known, bytes) else body
                     answers[one.about] = (*answers.get(one.about, ()), bodies[one.sha256])
-            if before and (before.crls.keys(), before.answers.keys()) == (crls.keys(), bodies.keys()):
+            if before and (before.crls.keys(), before.answers) == (crls.keys(), answers):
                 return False
-            loaded = _Loaded(shelf=Shelf(crls.values(), answers), crls=crls, answers=bodies)
+            loaded = _Loaded(shelf=Shelf(crls.values(), answers), crls=crls, bodies=bodies, answers=answers)
             self._loaded = {**self._loaded, partner_id: loaded}
             return True
 
@@ -83,4 +84,4 @@ class Shelves:
 def _known(before: _Loaded | None, one: EvidenceRecord) -> Crl | bytes | None:
     if before is None:
         return None
-    return (before.crls if one.kind is EvidenceKind.CRL else before.answers).get(one.sha256)
+    return (before.crls if one.kind is EvidenceKind.CRL else before.bodies).get(one.sha256)

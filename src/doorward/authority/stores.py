@@ -72,8 +72,8 @@ class DirectoryStore(Protocol):
         """Set the state; the use case checked that it may change so."""
         ...
 
-    def knows_removed(self, name: str) -> bool:
-        """Return whether a principal of that name was removed, for good, by somebody who wanted it away."""
+    def knows_removed(self, name: str, partner_id: str) -> bool:
+        """Return whether a principal of that name and that partner was removed, for good."""
         ...
 
     def remove_partner(self, partner_id: str) -> int:
@@ -148,8 +148,8 @@ class CertificateStore(Protocol):
         """Add a partner's certificate as it is; False where its digest, or its issuer and serial, is there already."""
         ...
 
-    def assign(self, certificate_id: str, principal_id: str) -> None:
-        """Note whose certificate it is; `NotFound` for an unknown one."""
+    def assign(self, certificate_id: str, principal_id: str, authority_id: str) -> None:
+        """Note whose certificate it is, and by which authority; `NotFound` for an unknown one."""
         ...
 
     def get(self, certificate_id: str) -> CertificateRecord | None:

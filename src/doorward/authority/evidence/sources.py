@@ -21,12 +21,12 @@ from datetime import datetime, timedelta
 
 from doorward.authority.evidence.trust import Trusted, parse_if_sound, trust_of
 from doorward.authority.partner_records import (
+    PARTNER_PROFILE,
     EvidenceKind,
     EvidenceRecord,
     PartnerAuthorityRecord,
     PartnerRecord,
 )
-from doorward.authority.partner_registration import PARTNER_PROFILE
 from doorward.authority.records import CertificateFilter, CertificateRecord, ChangeKind
 from doorward.authority.services import Services
 from doorward.authority.stores import Books
@@ -88,7 +88,9 @@ class Survey:
             if not begins and not leaves and self._complete:
                 return False
             partners = [_load(books, one, authorities) for one, authorities in trusted]
-        wanted = _of_leaves(partners, leaves, now)
+            # Of which partner, also where the authority's certificate was renewed since, and is another row.
+            owners = {one: books.partners.issuer(one) for one in {leaf.authority_id for leaf in leaves}}
+        wanted = _of_leaves(partners, leaves, owners, now)
         if begins:
             wanted = {one.record.id: set(_of_authorities(one, now)) for one in partners}
         self.left_out = self._note(partners, wanted, now)
@@ -210,13 +212,16 @@ def _of_authorities(partner: _Partner, now: datetime) -> Iterator[Key]:
 
 
 def _of_leaves(
-    partners: Iterable[_Partner], leaves: Iterable[CertificateRecord], now: datetime
+    partners: Iterable[_Partner],
+    leaves: Iterable[CertificateRecord],
+    owners: Mapping[str, str | None],
+    now: datetime,
 ) -> dict[str, set[Key]]:
     """Steps 2 to 4 for leaves."""
-    owners = {one.id: partner for partner in partners for one in partner.authorities}
+    by_id = {partner.record.id: partner for partner in partners}
     wanted: dict[str, set[Key]] = defaultdict(set)
     for record in leaves:
-        partner = owners.get(record.authority_id)
+        partner = by_id.get(owners[record.authority_id] or "")
         certificate = parse_if_sound(record.der) if partner else None
         if partner is None or certificate is None:
             continue

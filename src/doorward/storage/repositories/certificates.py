@@ -69,7 +69,11 @@ _COMPLETE = (
     .where(*_OF, _C.state == CertificateState.INTENDED)
     .values(state=CertificateState.VALID, sha256=bindparam("sha256"), der=bindparam("der"))
 )
-_ASSIGN = update(certificates).where(*_OF).values(principal_id=bindparam("principal_id"))
+_ASSIGN = (
+    update(certificates)
+    .where(*_OF)
+    .values(principal_id=bindparam("principal_id"), authority_id=bindparam("authority_id"))
+)
 _SET_STATE = (
     update(certificates)
     .where(*_OF)
@@ -127,9 +131,10 @@ class SqlCertificates:
             raise _unknown()
         raise IntegrityError("certificate-not-intended", "this certificate was completed before")
 
-    def assign(self, certificate_id: str, principal_id: str) -> None:
-        """Note whose certificate it is."""
-        if not self._transaction.write(_ASSIGN, of=certificate_id, principal_id=principal_id):
+    def assign(self, certificate_id: str, principal_id: str, authority_id: str) -> None:
+        """Note whose certificate it is, and by which authority."""
+        values = {"principal_id": principal_id, "authority_id": authority_id}
+        if not self._transaction.write(_ASSIGN, of=certificate_id, **values):
             raise _unknown()
 
     def get(self, certificate_id: str) -> CertificateRecord | None:

@@ -58,6 +58,7 @@ _REMOVED_NAME = (
     .where(
         principals.c.tenant == CURRENT_TENANT,
         principals.c.name == bindparam("name"),
+        principals.c.partner_id == bindparam("of"),
         principals.c.state == _REMOVED,
     )
     .limit(1)
@@ -187,9 +188,9 @@ class SqlDirectory:
         if not self._transaction.write(_SET_STATE, of=principal_id, state=state):
             raise _unknown_principal()
 
-    def knows_removed(self, name: str) -> bool:
-        """Return whether a principal of that name was removed."""
-        return bool(self._transaction.rows(_REMOVED_NAME, name=name))
+    def knows_removed(self, name: str, partner_id: str) -> bool:
+        """Return whether a principal of that name and that partner was removed."""
+        return bool(self._transaction.rows(_REMOVED_NAME, name=name, of=partner_id))
 
     def remove_partner(self, partner_id: str) -> int:
         """Mark every principal of a partner as removed."""

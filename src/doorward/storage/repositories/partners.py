@@ -50,6 +50,7 @@ _AUTHORITIES = (
     .where(_A.tenant == CURRENT_TENANT, _A.partner_id == bindparam("partner_id"), _A.trusted)
     .order_by(_A.anchor.desc(), _A.sha256)
 )
+_EVERY_AUTHORITY = select(partner_authorities).where(_A.tenant == CURRENT_TENANT).order_by(_A.id)
 _OWNER = select(_A.partner_id).where(_A.tenant == CURRENT_TENANT, _A.id == bindparam("id"))
 _DISTRUST = (
     update(partner_authorities)
@@ -135,6 +136,10 @@ class SqlPartners:
     def authorities(self, partner_id: str) -> builtins.list[PartnerAuthorityRecord]:
         """Return its authorities, anchors first."""
         return [_authority(row) for row in self._transaction.rows(_AUTHORITIES, partner_id=partner_id)]
+
+    def every_authority(self) -> builtins.list[PartnerAuthorityRecord]:
+        """Return the authorities of all partners."""
+        return [_authority(row) for row in self._transaction.rows(_EVERY_AUTHORITY)]
 
     def issuer(self, authority_id: str) -> str | None:
         """Return the partner of an authority's id."""

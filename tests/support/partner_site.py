@@ -1,0 +1,162 @@
+"""A partner of a founded world, imported as an operator does it, its evidence put where it is looked for.
+
+    site = partner_site(everyone=True)                # clinic; evidence required and at hand
+    bob = site.leaf("bob@clinic.example")
+    site.decide(bob)                                  # what a gateway would be told
+    site.publish(bob)                                 # a newer list, with bob on it, on the shelf
+
+The application `payments` hears our own authority and the partner, `sensors` our own only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from cryptography import x509
+
+from doorward.authority import policies
+from doorward.authority.access import AccessDecider, AccessDecision
+from doorward.authority.done import Done
+from doorward.authority.partner_records import EvidenceKind, EvidenceRecord, PartnerRecord
+from doorward.authority.partners import Imported, Terms, import_partner
+from doorward.authority.records import CertificateRecord, ChangeKind
+from doorward.authority.services import Services
+from doorward.authority.shelves import Shelves
+from doorward.core.entities import TENANT
+from doorward.verification.revocation.crl import parse_crl
+from tests.support.path_ca import Node, certify
+from tests.support.status_ca import crl_of
+from tests.support.world import DOCUMENT, OPERATOR, World, found_world
+
+DAY = timedelta(days=1)
+GUESTS = "      - {name: guests, allow: {groups: [clinicians]}}\n"
+
+
+def hearing(*names: str) -> str:
+    """The document with an application that trusts these, and lets the partner's people in."""
+    heard = f"    trust: [{', '.join(names)}]\n    rules:\n"
+    return DOCUMENT.replace("    rules:\n", heard, 1).replace(
+        "  sensors:\n    hosts", f"{GUESTS}  sensors:\n    hosts"
+    )
+
+
+@dataclass(kw_only=True)
+class PartnerSite:
+    """A world with a partner; what is imported, published and judged goes through the real use cases."""
+
+    world: World
+    root: Node
+    issuing: Node
+    shelves: Shelves
+    decider: AccessDecider
+    name: str = "clinic"
+    terms: dict[str, Any] = field(default_factory=dict)
+    count: int = 0
+    number: int = 0
+
+    @property
+    def services(self) -> Services:
+        return self.world.services
+
+    @property
+    def partner(self) -> PartnerRecord:
+        """The partner as it is trusted now."""
+        with self.world.work.read() as books:
+            found = books.partners.by_name(self.name)
+        assert found is not None
+        return found
+
+    def bring_in(
+        self,
+        *,
+        anchors: Sequence[Node] | None = None,
+        intermediates: Sequence[Node] | None = None,
+        replacing: bool = False,
+        **terms: Any,
+    ) -> Done[Imported]:
+        """Import it; what is given replaces its first authorities and terms."""
+        return import_partner(
+            self.services,
+            self.name,
+            Terms(**{**self.terms, **terms}),
+            anchors=[one.der for one in ([self.root] if anchors is None else anchors)],
+            intermediates=[one.der for one in ([self.issuing] if intermediates is None else intermediates)],
+            replacing=replacing,
+            actor=OPERATOR,
+        )
+
+    def leaf(self, email: str, **words: Any) -> Node:
+        """Certify somebody; what is given replaces what is right."""
+        self.count += 1
+        given = {"names": [x509.RFC822Name(email)], "serial": 1000 + self.count, **words}
+        return certify(email, given.pop("issuer", self.issuing), ca=given.pop("ca", False), **given)
+
+    def publish(self, *revoked: Node, lifetime: timedelta = DAY, load: bool = True) -> int:
+        """Store newer lists of both authorities, and put them on the shelf; return the change number."""
+        self.number += 1
+        now, partner = self.world.clock.now(), self.partner
+        for issuer, listed in ((self.root, ()), (self.issuing, revoked)):
+            serials = [one.certificate.serial_number for one in listed]
+            der = crl_of(issuer, *serials, number=self.number, this_update=now, next_update=now + lifetime)
+            crl = parse_crl(der)
+            row = EvidenceRecord(
+                partner_id=partner.id,
+                tenant=TENANT,
+                kind=EvidenceKind.CRL,
+                source=f"http://crl.example/{issuer.parsed.sha256}",
+                about="",
+                try_at=now + DAY,
+                der=der,
+                sha256=hashlib.sha256(der).hexdigest(),
+                this_update=crl.this_update,
+                next_update=crl.next_update,
+                fetched_at=now,
+            )
+            with self.world.work.change() as books:
+                books.evidence.store(row)
+                seq = books.changes.note(ChangeKind.EVIDENCE, partner.id, now)
+        if load:
+            self.shelves.load(partner.id)
+        return seq
+
+    def hear(self, *names: str) -> int:
+        """Let `payments` hear these authorities; return the change number."""
+        return policies.apply_document(self.services, hearing(*names), file="test.yaml", actor=OPERATOR).seq
+
+    def decide(self, leaf: Node, app: str = "payments", **changes: object) -> AccessDecision:
+        """What a gateway is told, by a decider that lives as long as the site."""
+        return self.decider.decide(self.world.request(leaf.der, app, **changes))
+
+    def reasons(self, leaf: Node, app: str = "payments") -> list[str]:
+        """The reasons of a decision, in words."""
+        return [one.value for one in self.decide(leaf, app).verdict.reasons]
+
+    def row(self, leaf: Node) -> CertificateRecord | None:
+        """The inventory's row of a certificate."""
+        with self.world.work.read() as books:
+            return books.certificates.by_sha256(leaf.parsed.sha256)
+
+
+def partner_site(name: str = "clinic", *, publish: bool = True, **terms: Any) -> PartnerSite:
+    """A founded world with one partner that `payments` hears; `terms` are fields of `Terms`."""
+    world = found_world()
+    root = certify(f"{name} Root")
+    shelves = Shelves(world.services.work)
+    site = PartnerSite(
+        world=world,
+        root=root,
+        issuing=certify(f"{name} Issuing", root),
+        shelves=shelves,
+        decider=AccessDecider(world.services, shelves),
+        name=name,
+        terms={"groups": ("clinicians",), **terms},
+    )
+    site.bring_in()
+    site.hear("own", name)
+    if publish:
+        site.publish()
+    return site

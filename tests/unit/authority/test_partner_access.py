@@ -1,0 +1,380 @@
+"""A partner's certificate before the decider: every branch between the checker's verdict and what is written down."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from cryptography import x509
+
+from doorward.audit.events import EventType
+from doorward.authority import directory, revocation
+from doorward.authority.partners import remove_partner
+from doorward.core.certificate import CertificateState, RevocationReason
+from doorward.core.entities import Outcome, PrincipalKind
+from doorward.verification.identity import SanSource
+from doorward.verification.partner import RevocationMode
+from tests.support.partner_door import resigned
+from tests.support.partner_site import PartnerSite, partner_site
+from tests.support.path_ca import certify
+from tests.support.ports import NOON
+from tests.support.world import OPERATOR
+
+BOB = "bob@clinic.example"
+NAME = f"clinic/{BOB}"
+
+
+@pytest.fixture
+def site() -> PartnerSite:
+    """Everybody whom the clinic certifies is let in."""
+    return partner_site(everyone=True)
+
+
+def revoke(
+    site: PartnerSite, leaf: object, reason: RevocationReason = RevocationReason.KEY_COMPROMISE
+) -> None:
+    """Revoke a partner's certificate here."""
+    record = site.row(leaf)  # type: ignore[arg-type]  # a node
+    assert record is not None
+    revocation.revoke(site.services, record.id, reason, actor=OPERATOR)
+
+
+# let in
+
+
+def test_everybody_whom_it_certifies(site: PartnerSite) -> None:
+    """The first time the certificate and its principal are written down, and the decision is already good."""
+    bob = site.leaf(BOB)
+    decision = site.decide(bob)
+    assert decision.verdict.outcome is Outcome.GOOD
+    assert decision.principal is not None
+    assert (decision.principal.name, decision.principal.groups) == (NAME, ("clinicians",))
+    assert decision.partner_id == site.partner.id
+    assert decision.certificate == site.row(bob)
+    assert decision.event.data["partner"] == site.partner.id
+    assert decision.event.data["principal"] == decision.principal.id
+    assert decision.event.data["evidence"]
+    head = site.world.head()
+    again = site.decide(bob)
+    assert again.principal == decision.principal
+    assert site.world.head() == head
+
+
+def test_groups_of_the_directory_and_of_the_partner(site: PartnerSite) -> None:
+    """A principal is in the groups that it was put into and in its partner's, each once, also one that is ours."""
+    site.decide(site.leaf(BOB))
+    for group in ("clinicians", "tellers"):
+        directory.add_member(site.services, group, NAME, actor=OPERATOR)
+    principal = site.decide(site.leaf(BOB)).principal
+    assert principal is not None
+    assert principal.groups == ("clinicians", "tellers")
+    site.bring_in(replacing=True, groups=("tellers", "night"))
+    site.publish()
+    principal = site.decide(site.leaf(BOB)).principal
+    assert principal is not None
+    assert principal.groups == ("clinicians", "night", "tellers")
+
+
+def test_only_those_who_were_added() -> None:
+    """Without `everyone` the certificate is written down and its holder is not; once added they are let in."""
+    site = partner_site()
+    bob = site.leaf(BOB)
+    assert site.reasons(bob)[-2:] == ["principal-unknown", "application-known"]
+    record = site.row(bob)
+    assert record is not None
+    assert (record.profile, record.state, record.principal_id) == ("partner", CertificateState.VALID, "")
+    added = directory.add_principal(site.services, PrincipalKind.PERSON, NAME, actor=OPERATOR).value
+    assert site.decide(bob).principal == replace(added, groups=("clinicians",))
+    record = site.row(bob)
+    assert record is not None
+    assert record.principal_id == added.id
+
+
+def test_names_become_others_with_the_rule(site: PartnerSite) -> None:
+    """Another identity rule gives other principals; what the former ones may do is theirs alone."""
+    bob = site.leaf(BOB, names=[x509.RFC822Name(BOB), x509.DNSName("bob.clinic.example")])
+    former = site.decide(bob).principal
+    site.bring_in(replacing=True, source=SanSource.DNS)
+    site.publish()
+    later = site.decide(bob).principal
+    assert former is not None
+    assert later is not None
+    assert (former.name, later.name) == (NAME, "clinic/bob.clinic.example")
+    assert former.id != later.id
+
+
+def test_a_principal_of_another_kind_is_nobody(site: PartnerSite) -> None:
+    """Where the partner's principals became devices, the person of that name is not one, nor made one."""
+    bob = site.leaf(BOB)
+    site.decide(bob)
+    site.bring_in(replacing=True, kind=PrincipalKind.DEVICE)
+    site.publish()
+    assert site.reasons(bob)[-2:] == ["principal-unknown", "application-known"]
+
+
+# how long
+
+
+def test_no_longer_than_the_evidence(site: PartnerSite) -> None:
+    """Where evidence is required the connection ends with it; where it is not, with certificate or lifetime."""
+    site.publish(lifetime=timedelta(hours=2))
+    assert site.decide(site.leaf(BOB)).deadline == NOON + timedelta(hours=2)
+    short = site.leaf(BOB, not_after=NOON + timedelta(hours=1))
+    assert site.decide(short).deadline == NOON + timedelta(hours=1)
+    assert site.decide(short, lifetime=timedelta(minutes=5)).deadline == NOON + timedelta(minutes=5)
+    site.bring_in(replacing=True, revocation=RevocationMode.PREFER)
+    assert site.decide(site.leaf(BOB)).deadline == NOON + timedelta(hours=12)
+
+
+def test_no_longer_than_the_authority() -> None:
+    """The end of an authority of the path is an end of the connection."""
+    site = partner_site(everyone=True, revocation=RevocationMode.OFF)
+    ending = certify("Ending", site.root, not_after=NOON + timedelta(hours=3))
+    site.bring_in(replacing=True, intermediates=[ending])
+    assert site.decide(site.leaf(BOB, issuer=ending)).deadline == NOON + timedelta(hours=3)
+
+
+def test_evidence_that_is_newer_makes_a_decision_old(site: PartnerSite) -> None:
+    """A decision is current as long as the shelf is the one that it asked; our own rest on none."""
+    decision = site.decide(site.leaf(BOB))
+    assert site.decider.is_current(decision)
+    site.publish(load=False)
+    assert site.decider.is_current(decision)
+    site.shelves.load(site.partner.id)
+    assert not site.decider.is_current(decision)
+    alice = site.world.issue("alice")
+    assert site.decider.is_current(site.decider.decide(site.world.request(alice.der)))
+
+
+# refused
+
+
+def test_without_evidence_or_after_it() -> None:
+    """Required evidence that is not at hand, or over, lets nobody in; `prefer` and `off` do."""
+    site = partner_site(everyone=True, publish=False)
+    bob = site.leaf(BOB)
+    assert site.reasons(bob)[-2:] == ["revocation-status-undetermined", "application-known"]
+    assert site.row(bob) is not None  # so that its evidence may be looked for
+    assert site.decide(bob).principal is None
+    site.publish(lifetime=timedelta(hours=1))
+    assert site.decide(bob).verdict.outcome is Outcome.GOOD
+    site.world.clock.turn(seconds=3601)
+    assert "revocation-status-undetermined" in site.reasons(bob)
+    for mode in (RevocationMode.PREFER, RevocationMode.OFF):
+        site.bring_in(replacing=True, revocation=mode)
+        assert site.decide(bob).verdict.outcome is Outcome.GOOD
+
+
+def test_revoked_by_its_issuer(site: PartnerSite) -> None:
+    """It is refused, whoever holds it; others of the same issuer are not."""
+    bob, eve = site.leaf(BOB), site.leaf("eve@clinic.example")
+    site.publish(bob)
+    assert "certificate-revoked" in site.reasons(bob)
+    assert site.decide(eve).verdict.outcome is Outcome.GOOD
+
+
+def test_revoked_or_held_here(site: PartnerSite) -> None:
+    """What was blocked here stays so, whatever its issuer says; a hold ends with its release."""
+    bob, eve = site.leaf(BOB), site.leaf("eve@clinic.example")
+    for one in (bob, eve):
+        site.decide(one)
+    revoke(site, bob)
+    decision = site.decide(bob)
+    assert decision.verdict.outcome is Outcome.BAD
+    assert "certificate-revoked" in [one.value for one in decision.verdict.reasons]
+    assert decision.principal is None
+    record = site.row(eve)
+    assert record is not None
+    revocation.hold(site.services, record.id, actor=OPERATOR)
+    assert "certificate-on-hold" in site.reasons(eve)
+    revocation.release(site.services, record.id, actor=OPERATOR)
+    assert site.decide(eve).verdict.outcome is Outcome.GOOD
+
+
+def test_a_signature_in_another_form_is_another_file(site: PartnerSite) -> None:
+    """Issuer and serial number name a certificate: one that was revoked here does not come back rewritten."""
+    bob = site.leaf(BOB)
+    site.decide(bob)
+    revoke(site, bob)
+    disguised = resigned(bob)
+    assert "serial-not-unique" in site.reasons(disguised)
+    assert site.row(disguised) is None
+
+
+def test_nor_does_it_come_back_after_its_issuer_was_renewed(site: PartnerSite) -> None:
+    """A new certificate of the same authority is the same issuer: its serial numbers are given away already."""
+    bob = site.leaf(BOB)
+    site.decide(bob)
+    revoke(site, bob)
+    renewed = certify("clinic Issuing", site.root, key=site.issuing.key, serial=99)
+    site.bring_in(replacing=True, intermediates=[renewed])
+    site.publish()
+    assert "certificate-revoked" in site.reasons(bob)
+    assert "serial-not-unique" in site.reasons(resigned(bob))
+
+
+def test_nor_after_the_partner_was_imported_anew(site: PartnerSite) -> None:
+    """The inventory outlives a partner: what was revoked here is so for whoever comes by the same authority."""
+    bob = site.leaf(BOB)
+    site.decide(bob)
+    revoke(site, bob)
+    remove_partner(site.services, "clinic", actor=OPERATOR)
+    site.bring_in()
+    site.publish()
+    assert "certificate-revoked" in site.reasons(bob)
+    assert "serial-not-unique" in site.reasons(resigned(bob))
+
+
+def test_another_authority_of_the_name_has_numbers_of_its_own(site: PartnerSite) -> None:
+    """The same name with another key is another issuer: its serial numbers are its own."""
+    site.decide(site.leaf(BOB, serial=5))
+    other = certify("clinic Issuing", site.root)
+    site.bring_in(replacing=True, intermediates=[site.issuing, other], revocation=RevocationMode.OFF)
+    assert (
+        site.decide(site.leaf("eve@clinic.example", issuer=other, serial=5)).verdict.outcome is Outcome.GOOD
+    )
+
+
+def test_a_certificate_follows_its_renewed_issuer(site: PartnerSite) -> None:
+    """The inventory names the certificate of the issuer that is trusted now: evidence is looked for by it."""
+    bob = site.leaf(BOB)
+    site.decide(bob)
+    before = site.row(bob)
+    renewed = certify("clinic Issuing", site.root, key=site.issuing.key, serial=99)
+    site.bring_in(replacing=True, intermediates=[renewed])
+    site.publish()
+    assert site.decide(bob).verdict.outcome is Outcome.GOOD
+    after = site.row(bob)
+    assert before is not None
+    assert after is not None
+    with site.world.work.read() as books:
+        ids = {one.sha256: one.id for one in books.partners.authorities(site.partner.id)}
+    assert after == replace(before, authority_id=ids[renewed.parsed.sha256])
+
+
+def test_what_is_not_for_clients_is_not_written_down(site: PartnerSite) -> None:
+    """Neither a certificate for servers nor one whose path is bad makes a row."""
+    server = site.leaf(BOB, purposes=[x509.ExtendedKeyUsageOID.SERVER_AUTH])
+    stranger = site.leaf(BOB, issuer=certify("clinic Issuing"))  # the right name, another key
+    for one in (server, stranger):
+        assert site.decide(one).verdict.outcome is Outcome.BAD
+        assert site.row(one) is None
+    assert "path-invalid" in site.reasons(stranger)
+    detail = site.decide(stranger).event.data["detail"]
+    assert isinstance(detail, str)
+    assert "5280" in detail
+    assert ": " not in detail
+
+
+def test_no_name_no_principal(site: PartnerSite) -> None:
+    """A certificate without the name that counts, or with one outside the domain, is nobody's."""
+    nameless = site.leaf(BOB, names=[x509.DNSName("bob.clinic.example")])
+    assert "name-mismatch" in site.reasons(nameless)
+    site.bring_in(replacing=True, domain="clinic.example")
+    site.publish()
+    assert "name-mismatch" in site.reasons(site.leaf("bob@other.example"))
+    assert site.decide(site.leaf(BOB)).verdict.outcome is Outcome.GOOD
+
+
+def test_a_suspended_principal(site: PartnerSite) -> None:
+    """Its certificate is good, and it is refused."""
+    bob = site.leaf(BOB)
+    site.decide(bob)
+    directory.suspend(site.services, NAME, actor=OPERATOR)
+    assert "principal-suspended" in site.reasons(bob)
+    directory.resume(site.services, NAME, actor=OPERATOR)
+    assert site.decide(bob).verdict.outcome is Outcome.GOOD
+
+
+def test_names_longer_than_a_name_may_be_are_refused_not_an_error(site: PartnerSite) -> None:
+    """An odd identity ends in a refusal with a reason, never in an exception."""
+    for name in ("a" * 190 + "@clinic.example", 'a"b@clinic.example', "a b@clinic.example", "ä"):
+        try:
+            leaf = site.leaf("x", names=[x509.RFC822Name(name)])
+        except ValueError:  # what the library does not write
+            continue
+        assert site.decide(leaf).verdict.outcome is not Outcome.GOOD
+
+
+# which authority is heard where
+
+
+def test_an_application_that_does_not_trust_the_partner(site: PartnerSite) -> None:
+    """There a partner's certificate is of an unknown issuer, and leaves no row."""
+    bob = site.leaf(BOB)
+    assert site.reasons(bob, "sensors")[:2] == ["certificate-well-formed", "issuer-unknown"]
+    assert site.row(bob) is None
+    (known, *_) = [site.decide(bob)]
+    assert known.verdict.outcome is Outcome.GOOD
+    assert site.decide(bob, "sensors").verdict.outcome is Outcome.BAD
+
+
+def test_our_own_certificates_are_judged_as_ever(site: PartnerSite) -> None:
+    """Where an application trusts partners too our own people go on, by the inventory, without evidence."""
+    alice = site.world.issue("alice")
+    decision = site.decider.decide(site.world.request(alice.der))
+    assert decision.verdict.outcome is Outcome.GOOD
+    assert (decision.partner_id, decision.shelf) == ("", None)
+    revocation.revoke(site.services, alice.record.id, RevocationReason.UNSPECIFIED, actor=OPERATOR)
+    decision = site.decider.decide(site.world.request(alice.der))
+    assert "certificate-revoked" in [one.value for one in decision.verdict.reasons]
+
+
+def test_our_own_certificates_where_only_a_partner_is_trusted(site: PartnerSite) -> None:
+    """There our own people are refused, and the reason says which authority is not trusted."""
+    alice = site.world.issue("alice")
+    site.hear("clinic")
+    decision = site.decider.decide(site.world.request(alice.der))
+    assert decision.verdict.outcome is Outcome.BAD
+    assert decision.grants == ()
+    assert "authority-not-trusted" in [one.value for one in decision.verdict.reasons]
+    assert site.decide(site.leaf(BOB)).verdict.outcome is Outcome.GOOD
+
+
+def test_an_issuer_called_like_our_own(site: PartnerSite) -> None:
+    """A partner's authority of our issuing authority's name is the partner's; our own people are untouched."""
+    with site.world.work.read() as books:
+        ours = next(one for one in books.authorities.list() if one.kind.value == "issuing")
+    name = x509.load_der_x509_certificate(ours.der).subject
+    twin = certify(name, site.root)
+    site.bring_in(replacing=True, intermediates=[twin], revocation=RevocationMode.OFF)
+    guest = site.leaf(BOB, issuer=twin)
+    decision = site.decide(guest)
+    assert decision.principal is not None
+    assert decision.principal.name == NAME
+    alice = site.world.issue("alice")
+    own = site.decider.decide(site.world.request(alice.der))
+    assert (own.verdict.outcome, own.partner_id) == (Outcome.GOOD, "")
+    assert site.decide(guest, "sensors").verdict.outcome is Outcome.BAD
+    stranger = site.leaf("eve@clinic.example", issuer=certify(name))
+    assert site.decide(stranger).verdict.outcome is Outcome.BAD
+
+
+def test_two_partners_of_one_application(site: PartnerSite) -> None:
+    """Each answers for its own; the same name under both is two principals."""
+    other = PartnerSite(
+        world=site.world,
+        root=(root := certify("east Root")),
+        issuing=certify("east Issuing", root),
+        shelves=site.shelves,
+        decider=site.decider,
+        name="east",
+        terms={"groups": ("clinicians",), "everyone": True},
+    )
+    other.bring_in()
+    other.publish()
+    site.hear("own", "clinic", "east")
+    first, second = site.decide(site.leaf(BOB)), other.decide(other.leaf(BOB))
+    assert first.principal is not None
+    assert second.principal is not None
+    assert [first.principal.name, second.principal.name] == [NAME, f"east/{BOB}"]
+    assert [first.partner_id, second.partner_id] == [site.partner.id, other.partner.id]
+
+
+def test_nobody_who_shows_nothing(site: PartnerSite) -> None:
+    """Without a certificate, and with bytes that are none, the answer is a refusal."""
+    for der in (None, b"nothing"):
+        decision = site.decider.decide(site.world.request(der))
+        assert decision.verdict.outcome is Outcome.BAD
+    assert site.world.events(EventType.CERTIFICATE_SEEN) == []

@@ -1,0 +1,167 @@
+"""Writing down a partner's certificate and principal: only what was verified, once, and by the terms in force."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from doorward.audit.events import EventType
+from doorward.authority import directory
+from doorward.authority.partner_access import Newcomer, judge_for_partners
+from doorward.authority.partner_registration import register
+from doorward.authority.partner_trust import load_partners
+from doorward.authority.partners import remove_partner
+from doorward.authority.records import ChangeKind
+from doorward.core.errors import Unavailable
+from doorward.verification.verifier import Presented
+from tests.support.partner_site import PartnerSite, partner_site
+from tests.support.path_ca import Node, certify
+from tests.support.world import OPERATOR
+
+BOB = "bob@clinic.example"
+NAME = f"clinic/{BOB}"
+
+
+@pytest.fixture
+def site() -> PartnerSite:
+    """Everybody whom the clinic certifies is let in."""
+    return partner_site(everyone=True)
+
+
+def newcomer(site: PartnerSite, leaf: Node) -> Newcomer:
+    """What a gateway found of a certificate and would write down."""
+    with site.world.work.read() as books:
+        found = judge_for_partners(
+            books,
+            Presented(der=leaf.der),
+            books.certificates.by_sha256(leaf.parsed.sha256),
+            partners=list(load_partners(books, {}).values()),
+            shelves=site.shelves,
+            now=site.world.clock.now(),
+        )
+    assert found.newcomer is not None
+    return found.newcomer
+
+
+def write(site: PartnerSite, found: Newcomer) -> int:
+    """Write it down; return how many changes that made."""
+    before = site.world.head()
+    register(site.services, found, site.world.clock.now())
+    return site.world.head() - before
+
+
+def test_certificate_and_principal_are_written_down(site: PartnerSite) -> None:
+    """Both get a row, an event and a change; personal names are where personal data is kept."""
+    bob = site.leaf(BOB)
+    assert write(site, newcomer(site, bob)) == 2
+    row = site.row(bob)
+    principal = site.world.principal(NAME)
+    assert row is not None
+    assert (row.principal_id, row.serial) == (principal.id, bob.certificate.serial_number)
+    (seen,) = site.world.events(EventType.CERTIFICATE_SEEN)
+    assert (seen.actor, seen.data["certificate"], seen.data["principal"]) == ("system", row.id, principal.id)
+    assert (seen.data["partner"], seen.data["authority"]) == (site.partner.id, row.authority_id)
+    assert seen.data["sha256"] == row.sha256
+    assert BOB not in str(dict(seen.data))
+    assert BOB in seen.personal["san"]
+    created = site.world.events(EventType.PRINCIPAL_CREATED)[-1]
+    assert (created.actor, created.data["partner"]) == ("system", site.partner.id)
+    assert created.personal["name"] == NAME
+    with site.world.work.read() as books:
+        kinds = [one.kind for one in books.changes.since(site.world.head() - 2, limit=9)]
+    assert kinds == [ChangeKind.PRINCIPAL, ChangeKind.CERTIFICATE]
+
+
+def test_somebody_was_quicker(site: PartnerSite) -> None:
+    """What another gateway wrote down meanwhile is there once, under the first principal."""
+    bob = site.leaf(BOB)
+    found = newcomer(site, bob)
+    write(site, found)
+    row = site.row(bob)
+    assert write(site, found) == 0
+    assert site.row(bob) == row
+    assert len(site.world.events(EventType.CERTIFICATE_SEEN)) == 1
+
+
+def test_two_certificates_of_one_person_at_once(site: PartnerSite) -> None:
+    """Whoever comes second finds the principal that the first made."""
+    first, second = site.leaf(BOB), site.leaf(BOB)
+    found = [newcomer(site, one) for one in (first, second)]
+    for one in found:
+        write(site, one)
+    decision = site.decide(second)
+    assert decision.principal is not None
+    row = site.row(second)
+    assert row is not None
+    assert row.principal_id == decision.principal.id
+    created = site.world.events(EventType.PRINCIPAL_CREATED)
+    assert len([one for one in created if one.data.get("partner")]) == 1
+
+
+def test_the_terms_moved_meanwhile(site: PartnerSite) -> None:
+    """A judgement by former terms writes nothing: it is made anew."""
+    found = newcomer(site, site.leaf(BOB))
+    site.bring_in(replacing=True, everyone=False)
+    assert write(site, found) == 0
+    found = newcomer(site, site.leaf("eve@clinic.example"))
+    remove_partner(site.services, "clinic", actor=OPERATOR)
+    assert write(site, found) == 0
+    assert site.world.events(EventType.CERTIFICATE_SEEN) == []
+
+
+def test_a_removed_principal_stays_out(site: PartnerSite) -> None:
+    """Its next certificate is written down, and belongs to nobody."""
+    site.decide(site.leaf(BOB))
+    directory.remove(site.services, NAME, actor=OPERATOR)
+    again = site.leaf(BOB)
+    assert write(site, newcomer(site, again)) == 1
+    row = site.row(again)
+    assert row is not None
+    assert row.principal_id == ""
+
+
+def test_the_number_was_given_away(site: PartnerSite) -> None:
+    """Of two certificates of one serial number that come at once the second is not written down."""
+    first, second = site.leaf(BOB, serial=5), site.leaf("eve@clinic.example", serial=5)
+    found = [newcomer(site, one) for one in (first, second)]
+    for one in found:
+        write(site, one)
+    assert site.row(first) is not None
+    assert site.row(second) is None
+    assert "serial-not-unique" in site.reasons(second)
+
+
+def test_a_number_that_is_taken_is_not_taken_over(site: PartnerSite) -> None:
+    """A known certificate keeps its issuer's former row where the new one has another of its number."""
+    bob = site.leaf(BOB)
+    site.decide(bob)
+    before = site.row(bob)
+    assert before is not None
+    renewed = certify("clinic Issuing", site.root, key=site.issuing.key, serial=99)
+    site.bring_in(replacing=True, intermediates=[renewed])
+    site.publish()
+    found = newcomer(site, bob)
+    with site.world.work.change() as books:
+        books.certificates.add_seen(
+            replace(before, id=f"crt_{9:020d}", sha256="9" * 64, authority_id=found.authority_id)
+        )
+    assert write(site, found) == 0
+    assert site.row(bob) == before
+
+
+def test_nothing_that_cannot_be_written_is_let_in(site: PartnerSite) -> None:
+    """Where the database takes nothing the connection is refused with an error."""
+    bob = site.leaf(BOB)
+    found = newcomer(site, bob)
+    site.world.work.broken = Unavailable("database-unavailable", "the disk is full")
+    with pytest.raises(Unavailable):
+        register(site.services, found, site.world.clock.now())
+    site.world.work.broken = None
+    assert site.row(bob) is None
+
+
+def test_facts_are_needed(site: PartnerSite) -> None:
+    """Without anything read of the leaf there is nothing to write down."""
+    found = newcomer(site, site.leaf(BOB))
+    assert write(site, replace(found, judgement=replace(found.judgement, facts=None))) == 0

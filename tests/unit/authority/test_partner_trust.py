@@ -1,0 +1,113 @@
+"""What is trusted of partners: made of the records, and kept as long as nothing of it changes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from doorward.authority.partner_trust import Partner, build_partner_trust, load_partners, read_inputs
+from doorward.authority.partners import remove_partner
+from doorward.core.entities import PrincipalKind
+from doorward.core.errors import MalformedInput
+from doorward.verification.identity import SanSource
+from doorward.verification.partner import RevocationMode
+from tests.support import records
+from tests.support.partner_site import PartnerSite, partner_site
+from tests.support.partner_world import authority
+from tests.support.path_ca import certify
+from tests.support.world import OPERATOR
+
+
+def load(site: PartnerSite, kept: dict[str, Partner] | None = None) -> dict[str, Partner]:
+    """What is trusted now."""
+    with site.world.work.read() as books:
+        return load_partners(books, kept or {})
+
+
+def test_the_terms_are_what_is_judged_by() -> None:
+    """Each term of the record is one of the judgement."""
+    record = records.partner(
+        "west",
+        source=SanSource.DNS,
+        kind=PrincipalKind.DEVICE,
+        domain="west.example",
+        revocation=RevocationMode.PREFER,
+        max_staleness=timedelta(minutes=5),
+        permitted=("dns:west.example",),
+        excluded=("dns:bad.west.example",),
+    )
+    root = certify("West Root")
+    trust = build_partner_trust(record, [authority(record, root, anchor=True)])
+    assert (trust.id, trust.name, trust.revocation) == (record.id, "west", RevocationMode.PREFER)
+    assert trust.max_staleness == timedelta(minutes=5)
+    assert (trust.identity.source, trust.identity.kind) == (SanSource.DNS, PrincipalKind.DEVICE)
+    assert trust.identity.domain == "west.example"
+    assert trust.inputs == read_inputs(record.permitted, record.excluded)
+    assert trust.store.is_anchor(root.parsed)
+    with pytest.raises(MalformedInput):
+        read_inputs(("nonsense",), ())
+
+
+def test_an_intermediate_is_no_anchor() -> None:
+    """What may sign below an anchor is not trusted by itself."""
+    record, root = records.partner("west"), certify("West Root")
+    issuing = certify("West Issuing", root)
+    rows = [authority(record, root, anchor=True), authority(record, issuing, anchor=False)]
+    store = build_partner_trust(record, rows).store
+    assert not store.is_anchor(issuing.parsed)
+    assert store.named(issuing.parsed.subject) == [issuing.parsed]
+
+
+def test_what_did_not_change_is_kept() -> None:
+    """The very same trust comes back, with the signatures that it remembers; other terms make another."""
+    site = partner_site(publish=False)
+    first = load(site)
+    assert load(site, first)["clinic"].trust is first["clinic"].trust
+    site.bring_in(replacing=True, max_staleness=timedelta(minutes=1))
+    second = load(site, first)
+    assert second["clinic"].trust is not first["clinic"].trust
+    newer = certify("clinic Second", site.root)
+    site.bring_in(replacing=True, intermediates=[site.issuing, newer], max_staleness=timedelta(minutes=1))
+    third = load(site, second)
+    assert third["clinic"].trust is not second["clinic"].trust
+    assert set(third["clinic"].authority_ids) == {
+        one.parsed.sha256 for one in (site.root, site.issuing, newer)
+    }
+
+
+def test_a_removed_partner_is_not_kept() -> None:
+    """What is trusted no more is not there, though it was before."""
+    site = partner_site(publish=False)
+    first = load(site)
+    remove_partner(site.services, "clinic", actor=OPERATOR)
+    assert load(site, first) == {}
+
+
+def test_certificates_of_one_signer_are_told() -> None:
+    """Name and key make a signer, through renewals, and through a removal and another import."""
+    site = partner_site(publish=False)
+    first = load(site)["clinic"].authority_ids[site.issuing.parsed.sha256]
+    renewed = certify("clinic Issuing", site.root, key=site.issuing.key, serial=9)
+    twin = certify("clinic Issuing", site.root)
+    site.bring_in(replacing=True, intermediates=[renewed, twin])
+    partner = load(site)["clinic"]
+    ids = partner.authority_ids
+    second = ids[renewed.parsed.sha256]
+    assert set(partner.namesakes[second]) == {first, second}
+    assert set(partner.namesakes[ids[twin.parsed.sha256]]) == {ids[twin.parsed.sha256]}
+    remove_partner(site.services, "clinic", actor=OPERATOR)
+    site.bring_in()
+    partner = load(site)["clinic"]
+    third = partner.authority_ids[site.issuing.parsed.sha256]
+    assert set(partner.namesakes[third]) == {first, second, third}
+
+
+def test_kept_terms_are_of_the_same_record() -> None:
+    """A partner of the same name and authorities under another id is another."""
+    site = partner_site(publish=False)
+    first = load(site)
+    known = first["clinic"]
+    other = {"clinic": replace(known, record=replace(known.record, id="ptn_other"))}
+    assert load(site, other)["clinic"].trust is not known.trust

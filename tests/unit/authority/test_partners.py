@@ -1,0 +1,310 @@
+"""Importing, replacing and removing a partner: what changes, what is recorded, what is refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from doorward.audit.events import EventType
+from doorward.authority import directory
+from doorward.authority.partners import (
+    GROUPS_LIMIT,
+    LONGEST_REFRESH,
+    LONGEST_STALENESS,
+    SHORTEST_REFRESH,
+    SUBTREES_LIMIT,
+    TOLD,
+    Terms,
+    examine,
+    import_partner,
+    list_partners,
+    remove_partner,
+)
+from doorward.authority.records import AuthorityKind, ChangeKind
+from doorward.core.entities import PrincipalKind
+from doorward.core.errors import ConfigurationError, DoorwardError, MalformedInput, NotFound, RequestRefused
+from doorward.verification.identity import SanSource
+from doorward.verification.import_lint import Severity
+from doorward.verification.partner import RevocationMode
+from tests.support.partner_site import partner_site
+from tests.support.path_ca import certify
+from tests.support.ports import NOON
+from tests.support.world import OPERATOR, empty_world, found_world
+
+ROOT = certify("East Root")
+ISSUING = certify("East Issuing", ROOT)
+
+
+def bring_in(
+    world: Any, name: str = "east", *, anchors: Any = (ROOT,), others: Any = (ISSUING,), **terms: Any
+) -> Any:
+    """Import a partner into a world."""
+    return import_partner(
+        world.services,
+        name,
+        Terms(**terms),
+        anchors=[one.der for one in anchors],
+        intermediates=[one.der for one in others],
+        actor=OPERATOR,
+    )
+
+
+# importing
+
+
+def test_a_partner_is_imported_with_its_terms() -> None:
+    """Terms, authorities, event and change number are there, all in one transaction."""
+    world = found_world()
+    done = bring_in(world, groups=("clinicians",), domain="east.example", everyone=True)
+    partner = done.value.partner
+    assert (partner.name, partner.domain, partner.everyone) == ("east", "east.example", True)
+    assert (partner.created_at, partner.removed_at) == (NOON, None)
+    assert [one.anchor for one in done.value.authorities] == [True, False]
+    assert done.value.authorities[1].not_after == ISSUING.parsed.not_after
+    assert list_partners(world.services) == [(partner, list(done.value.authorities))]
+    (event,) = world.events(EventType.PARTNER_IMPORTED)
+    assert event.actor == OPERATOR
+    assert event.data["anchors"] == (ROOT.parsed.sha256,)
+    assert event.data["intermediates"] == (ISSUING.parsed.sha256,)
+    assert (event.data["identity"], event.data["everyone"]) == ("email", True)
+    assert (event.data["domain"], event.data["groups"]) == ("east.example", ("clinicians",))
+    with world.work.read() as books:
+        (change,) = books.changes.since(done.seq - 1, limit=10)
+    assert (change.kind, change.subject, change.seq) == (ChangeKind.PARTNER, partner.id, done.seq)
+
+
+def test_what_is_found_is_returned_errors_first() -> None:
+    """Whoever imports sees every warning and note; an examination changes nothing."""
+    world = found_world()
+    findings = examine(world.services, Terms(), anchors=[ROOT.der], intermediates=[ISSUING.der])
+    assert findings
+    assert findings == bring_in(world).value.findings
+    ranks = [list(Severity).index(one.code.severity) for one in findings]
+    assert ranks == sorted(ranks)
+    head = world.head()
+    examine(world.services, Terms(), anchors=[ROOT.der], intermediates=[])
+    assert world.head() == head
+
+
+def test_errors_are_refused_with_each_finding() -> None:
+    """A leaf, and an authority that has no path, are both named; nothing is changed."""
+    world = found_world()
+    leaf, stray = certify("bob", ROOT, ca=False), certify("Stray", certify("Elsewhere"))
+    head = world.head()
+    with pytest.raises(ConfigurationError) as caught:
+        bring_in(world, others=(leaf, stray))
+    codes = [one.code for one in caught.value.faults]
+    assert {"not-a-ca", "no-path-to-an-anchor"} <= set(codes)
+    assert any(stray.parsed.sha256[:16] in one.message for one in caught.value.faults)
+    assert all(one.hint for one in caught.value.faults)
+    assert world.head() == head
+    assert list_partners(world.services) == []
+
+
+def test_our_own_authority_is_nobody_elses() -> None:
+    """Neither our root nor our issuing authority is imported, nor another certificate of one of their keys."""
+    world = found_world()
+    with world.work.read() as books:
+        own = [one.der for one in books.authorities.list() if one.kind is not AuthorityKind.OCSP_RESPONDER]
+    for der in own:
+        with pytest.raises(ConfigurationError) as caught:
+            import_partner(world.services, "east", Terms(), anchors=[der], actor=OPERATOR)
+        assert "own-authority" in [one.code for one in caught.value.faults]
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "code"),
+    [
+        ("own", RequestRefused, "name-taken"),
+        ("East", MalformedInput, "name-malformed"),
+        ("a/b", MalformedInput, "name-malformed"),
+        ("", MalformedInput, "name-malformed"),
+        ("clinic", RequestRefused, "name-taken"),
+    ],
+)
+def test_names_that_cannot_be(name: str, error: type[DoorwardError], code: str) -> None:
+    """Our own authority's word, what is no name, and a name in use are refused."""
+    with pytest.raises(error) as caught:
+        bring_in(partner_site().world, name)
+    assert caught.value.code == code
+
+
+@pytest.mark.parametrize(
+    ("terms", "code"),
+    [
+        ({"groups": ("No Group",)}, "name-malformed"),
+        ({"groups": tuple(f"g{n}" for n in range(GROUPS_LIMIT + 1))}, "too-many-groups"),
+        ({"permitted": ("dns:a.example",) * (SUBTREES_LIMIT + 1)}, "too-many-subtrees"),
+        ({"refresh": SHORTEST_REFRESH - timedelta(seconds=1)}, "refresh-malformed"),
+        ({"refresh": LONGEST_REFRESH + timedelta(seconds=1)}, "refresh-malformed"),
+        ({"max_staleness": timedelta(seconds=-1)}, "staleness-malformed"),
+        ({"max_staleness": LONGEST_STALENESS + timedelta(seconds=1)}, "staleness-malformed"),
+        ({"domain": "No Domain"}, "identity-domain-malformed"),
+        ({"domain": "east.example", "source": SanSource.SUBJECT}, "identity-domain-malformed"),
+        ({"permitted": ("nonsense",)}, "subtree-malformed"),
+        ({"excluded": ("ip:300.0.0.0/8",)}, "subtree-malformed"),
+    ],
+)
+def test_terms_that_cannot_be(terms: dict[str, Any], code: str) -> None:
+    """Each limit of the terms holds, and nothing is changed."""
+    world = found_world()
+    with pytest.raises(MalformedInput) as caught:
+        bring_in(world, **terms)
+    assert caught.value.code == code
+    assert list_partners(world.services) == []
+
+
+def test_terms_at_their_limits() -> None:
+    """The limits themselves are allowed."""
+    Terms(refresh=SHORTEST_REFRESH, max_staleness=LONGEST_STALENESS)
+    Terms(refresh=LONGEST_REFRESH, groups=tuple(f"g{n}" for n in range(GROUPS_LIMIT)))
+
+
+def test_an_anchor_is_needed_and_a_founding() -> None:
+    """Without an anchor, and before the authority is founded, there is nothing to import."""
+    with pytest.raises(MalformedInput) as missing:
+        bring_in(found_world(), anchors=())
+    assert missing.value.code == "anchor-missing"
+    with pytest.raises(NotFound) as early:
+        bring_in(empty_world())
+    assert early.value.code == "not-founded"
+    with pytest.raises(NotFound):
+        examine(empty_world().services, Terms(), anchors=[ROOT.der], intermediates=[])
+    with pytest.raises(MalformedInput):
+        import_partner(found_world().services, "east", Terms(), anchors=[b"nothing"], actor=OPERATOR)
+
+
+def test_a_thousand_authorities_fit_into_the_record() -> None:
+    """The event names the first of them, how many there are, and a digest over all of them."""
+    key = ROOT.key
+    many = [certify(f"Authority {n} {'x' * 40}", ROOT, key=key, serial=n + 1) for n in range(300)]
+    world = found_world()
+    groups = tuple(f"{n:02}{'g' * 61}" for n in range(GROUPS_LIMIT))
+    bring_in(world, others=many, groups=groups)
+    (event,) = world.events(EventType.PARTNER_IMPORTED)
+    assert event.data["number"] == 301
+    told = event.data["intermediates"]
+    assert isinstance(told, tuple)
+    assert len(told) == TOLD
+    bring_in(world, "other", others=many[1:])
+    (_, other) = world.events(EventType.PARTNER_IMPORTED)
+    assert other.data["sha256"] != event.data["sha256"]
+
+
+def test_who_hears_a_new_partner_at_once_is_said() -> None:
+    """Where the document names it already its people are let in from now on, and whoever imports is told."""
+    site = partner_site(publish=False)
+    remove_partner(site.services, "clinic", actor=OPERATOR)
+    done = site.bring_in()
+    assert done.value.heard_by == ("payments",)
+    assert done.notes == ("heard at once: `trust` of payments names clinic already",)
+    assert bring_in(found_world()).notes == ()
+
+
+# replacing
+
+
+def test_replacing_keeps_name_and_id() -> None:
+    """Terms and authorities are others, the partner is the same; the event says that it changed."""
+    site = partner_site(publish=False)
+    before, newer = site.partner, certify("clinic Issuing", site.root, key=site.issuing.key, serial=9)
+    site.world.clock.turn(seconds=5)
+    done = site.bring_in(replacing=True, intermediates=[newer], revocation=RevocationMode.OFF)
+    assert site.partner == replace(before, revocation=RevocationMode.OFF)
+    assert [one.sha256 for one in done.value.authorities] == [site.root.parsed.sha256, newer.parsed.sha256]
+    (event,) = site.world.events(EventType.PARTNER_CHANGED)
+    assert event.data["revocation"] == "off"
+    assert event.data["intermediates"] == (newer.parsed.sha256,)
+    with pytest.raises(NotFound) as caught:
+        import_partner(
+            site.services, "nobody", Terms(), anchors=[site.root.der], replacing=True, actor=OPERATOR
+        )
+    assert caught.value.code == "partner-unknown"
+
+
+def test_who_stays_after_everyone_was_turned_off_is_said() -> None:
+    """Those who came by themselves are in the directory, and stay; the operator learns how many."""
+    site = partner_site(everyone=True)
+    site.decide(site.leaf("bob@clinic.example"))
+    (note,) = site.bring_in(replacing=True, everyone=False).notes
+    assert note.startswith("nobody new is let in by itself now; 1 of its principals was added before")
+    assert "doorward person remove" in note
+    assert site.bring_in(replacing=True, everyone=False).notes == ()
+
+
+def test_who_was_named_by_another_rule_is_said() -> None:
+    """Where the identity rule changes its principals have other names; the former stay in the list."""
+    site = partner_site(everyone=True)
+    site.decide(site.leaf("bob@clinic.example"))
+    (note,) = site.bring_in(replacing=True, source=SanSource.DNS).notes
+    assert note == "1 of its principals was named by the former rule and stay in the list"
+
+
+# removing
+
+
+def test_a_removed_partner_takes_everything_with_it() -> None:
+    """Principals, evidence and trust go in one transaction; the change and the event say so."""
+    site = partner_site(everyone=True)
+    bob = site.leaf("bob@clinic.example")
+    assert site.decide(bob).principal is not None
+    partner = site.partner
+    done = remove_partner(site.services, "clinic", actor=OPERATOR)
+    assert done.value == replace(partner, removed_at=NOON)
+    assert done.notes[0] == "1 of its principals was removed with it"
+    assert done.notes[1].startswith("still named in `trust` of payments: ")
+    with site.world.work.read() as books:
+        assert books.directory.by_name("clinic/bob@clinic.example") is None
+        assert books.evidence.list(partner.id) == []
+        assert books.partners.by_name("clinic") is None
+    (event,) = site.world.events(EventType.PARTNER_REMOVED)
+    assert (event.data["partner"], event.data["number"]) == (partner.id, 1)
+    assert site.reasons(bob)[:2] == ["certificate-well-formed", "issuer-unknown"]
+    with pytest.raises(NotFound):
+        remove_partner(site.services, "clinic", actor=OPERATOR)
+
+
+def test_a_partner_that_nobody_heard_goes_without_a_note() -> None:
+    """Where there is nothing to say nothing is said."""
+    world = found_world()
+    bring_in(world)
+    assert remove_partner(world.services, "east", actor=OPERATOR).notes == ()
+
+
+def test_after_a_new_import_people_come_back_as_others() -> None:
+    """Removing a partner keeps nobody out for ever: who comes again is another principal, without old groups."""
+    site = partner_site(everyone=True)
+    bob = site.leaf("bob@clinic.example")
+    before = site.decide(bob).principal
+    assert before is not None
+    directory.add_member(site.services, "tellers", before.name, actor=OPERATOR)
+    remove_partner(site.services, "clinic", actor=OPERATOR)
+    site.bring_in()
+    site.publish()
+    after = site.decide(bob).principal
+    assert after is not None
+    assert after.id != before.id
+    assert after.groups == ("clinicians",)
+
+
+def test_who_was_removed_while_the_partner_was_trusted_stays_out() -> None:
+    """An operator's removal of one person holds, also with another certificate."""
+    site = partner_site(everyone=True)
+    site.decide(site.leaf("bob@clinic.example"))
+    directory.remove(site.services, "clinic/bob@clinic.example", actor=OPERATOR)
+    again = site.leaf("bob@clinic.example")
+    assert site.reasons(again)[-2:] == ["principal-unknown", "application-known"]
+
+
+def test_a_partners_principal_is_of_the_partners_kind() -> None:
+    """Nobody is added under a partner as something else, nor under a partner that is not there."""
+    site = partner_site(publish=False)
+    with pytest.raises(RequestRefused) as kind:
+        directory.add_principal(site.services, PrincipalKind.DEVICE, "clinic/x@y.example", actor=OPERATOR)
+    assert kind.value.code == "principal-kind"
+    with pytest.raises(NotFound) as unknown:
+        directory.add_principal(site.services, PrincipalKind.PERSON, "nobody/x@y.example", actor=OPERATOR)
+    assert unknown.value.code == "partner-unknown"

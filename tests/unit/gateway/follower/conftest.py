@@ -1,0 +1,92 @@
+"""A follower over a founded world, with everything around it in reach."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import pytest
+
+from doorward.audit.events import EventType
+from doorward.authority import policies
+from doorward.authority.access import AccessDecider
+from doorward.authority.shelves import Shelves
+from doorward.gateway.connections import Connections
+from doorward.gateway.ending import Ending
+from doorward.gateway.evidence_loader import EvidenceLoader
+from doorward.gateway.follower import Follower
+from tests.support.cutting import FakeCutter
+from tests.support.world import Held, World, found_world
+from tests.unit.gateway.standing import enter
+
+ACTOR = "os:1000"
+GATEWAY = "gtw_" + "a" * 20
+
+
+@dataclass
+class Scene:
+    """A follower with everything around it in reach."""
+
+    world: World
+    connections: Connections
+    cutter: FakeCutter
+    follower: Follower
+    shelves: Shelves
+    evidence: EvidenceLoader
+    published: list[int] = field(default_factory=list)
+    orders: list[int] = field(default_factory=list)
+    confirmed: list[int] = field(default_factory=list)
+
+    def enter(self, name: str, cookie: int, app: str = "payments") -> Held:
+        held = self.world.issue(name)
+        self.follow()
+        enter(self.world, self.connections, held, cookie, app=app)
+        return held
+
+    def follow(self) -> None:
+        """Act on all that changed."""
+        while self.follower.step():
+            pass
+
+    def apply(self, text: str) -> int:
+        return policies.apply_document(self.world.services, text, file="test.yaml", actor=ACTOR).seq
+
+    def left(self) -> list[int]:
+        return sorted(one.cookie for one in self.connections.all())
+
+    def cuts(self) -> list[str]:
+        return [str(event.data["reason"]) for event in self.world.events(EventType.CONNECTION_CUT)]
+
+
+def scene_of(world: World) -> Scene:
+    """A follower that starts at the present head of the sequence."""
+    connections = Connections(sequence=world.head())
+    cutter = FakeCutter()
+    ending = Ending(world.services, GATEWAY, connections, cutter)  # type: ignore[arg-type]
+    shelves = Shelves(world.services.work)
+    evidence = EvidenceLoader(world.services, shelves)
+    scene = Scene(world, connections, cutter, None, shelves, evidence)  # type: ignore[arg-type]
+    scene.follower = Follower(
+        world.services,
+        AccessDecider(world.services, shelves),
+        connections,
+        ending,
+        publish=scene.published.append,
+        order_changed=lambda: scene.orders.append(1),
+        evidence=scene.evidence,
+        confirm=lambda: scene.confirmed.append(scene.follower.seq),
+        max_staleness=timedelta(seconds=5),
+        lifetime=timedelta(hours=12),
+        gateway_id=GATEWAY,
+    )
+    return scene
+
+
+@pytest.fixture
+def scene() -> Scene:
+    """Alice and bob are tellers of payments, a sensor reports to sensors; all are connected."""
+    made = scene_of(found_world())
+    made.enter("alice", 1)
+    made.enter("bob", 2)
+    made.enter("sensor-1", 3, "sensors")
+    return made

@@ -1,0 +1,225 @@
+"""What a follower asks of others, in which order it acts, and what a failure leaves."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+
+import pytest
+
+from doorward.authority import directory, gateways
+from doorward.authority.records import ChangeKind, ChangeRecord
+from doorward.core.errors import Unavailable
+from doorward.core.ports import KeyKind
+from doorward.gateway import follower as module
+from doorward.gateway.follower import POLL_SECONDS
+from doorward.pki.csr import build_csr
+from tests.support.ports import NOON
+from tests.support.world import DOCUMENT
+from tests.unit.gateway.follower.conftest import ACTOR, Scene, scene_of
+from tests.unit.gateway.live import live, pending
+from tests.unit.gateway.standing import enter
+
+# what is asked of others
+
+
+def test_an_order_wakes_publishing_and_concerns_nobody(scene: Scene) -> None:
+    """A server certificate's order is passed on; no judgement is held up by it."""
+    gateway = scene.world.gateway()
+    request = build_csr(scene.world.services.factory.generate(KeyKind.P256), "payments.corp.example")
+    before = scene.connections.sequence
+    scene.connections.begin(pending(50))
+    gateways.place_order(scene.world.services, gateway.id, "payments", ["payments.corp.example"], request)
+    scene.follow()
+    assert scene.orders == [1]
+    assert scene.published == []
+    assert scene.connections.admit(live(50), judged_at=before)
+
+
+def test_a_policy_is_published_by_its_own_number(scene: Scene) -> None:
+    """Other changes of the same batch do not hide that an older one is not in force yet."""
+    first = scene.apply(DOCUMENT.replace("methods: [GET, HEAD]", "methods: [GET, HEAD, POST]"))
+    directory.suspend(scene.world.services, "carol", actor=ACTOR)
+    second = scene.apply(DOCUMENT)
+    directory.resume(scene.world.services, "carol", actor=ACTOR)
+    scene.follow()
+    assert scene.published == [first, second]
+
+
+def test_many_connections_of_one_person_all_end(scene: Scene) -> None:
+    """What one judgement finds holds for every connection of the same certificate, application and address."""
+    held = scene.enter("alice", 10)
+    for cookie in range(11, 20):
+        enter(scene.world, scene.connections, held, cookie)
+    directory.suspend(scene.world.services, "alice", actor=ACTOR)
+    scene.follow()
+    assert sorted(scene.cutter.cut) == [1, *range(10, 20)]
+
+
+def test_every_connection_is_compared_with_a_policy(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever loses is ended, whichever part of the registry is compared first."""
+    monkeypatch.setattr(module, "COMPARED_AT_ONCE", 2)
+    held = scene.enter("bob", 10)
+    for cookie in range(11, 15):
+        enter(scene.world, scene.connections, held, cookie)
+    scene.apply(DOCUMENT.replace("allow: {groups: [tellers]}", "allow: {groups: [clerks]}"))
+    scene.follow()
+    assert sorted(scene.cutter.cut) == [1, 2, *range(10, 15)]
+    assert scene.left() == [3]
+
+
+def test_every_batch_is_confirmed(scene: Scene) -> None:
+    """After each batch the control plane is told, with the number already advanced."""
+    seq = directory.suspend(scene.world.services, "carol", actor=ACTOR).seq
+    scene.confirmed.clear()
+    scene.follow()
+    assert scene.confirmed == [seq]
+    scene.follow()
+    assert scene.confirmed == [seq]
+
+
+def test_long_sequences_are_followed_in_batches(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More changes than a batch holds are followed to the end, each once."""
+    monkeypatch.setattr(module, "BATCH", 2)
+    for name in ("alice", "bob", "carol"):
+        directory.suspend(scene.world.services, name, actor=ACTOR)
+    scene.confirmed.clear()
+    assert scene.follower.step() is True
+    scene.follow()
+    assert scene.follower.seq == scene.world.head()
+    assert sorted(scene.cutter.cut) == [1, 2]
+
+
+# the order of things
+
+
+def test_no_older_judgement_is_admitted_once_a_change_was_seen(scene: Scene) -> None:
+    """The change is noted before anybody is ended: what is judged at that moment is judged again."""
+    carol = scene.world.issue("alice")
+    scene.follow()
+    scene.connections.begin(pending(60, app=scene.world.application_id("payments")))
+    decision = scene.world.decide(carol.der)
+    noted: list[int] = []
+    scene.cutter.before = lambda: noted.append(scene.connections.sequence)
+    seq = directory.suspend(scene.world.services, "alice", actor=ACTOR).seq
+    scene.follow()
+    assert noted == [seq]
+    stale = replace(
+        live(60, application_id=scene.world.application_id("payments")),
+        principal_id=scene.world.principal("alice").id,
+    )
+    assert not scene.connections.admit(stale, judged_at=decision.seq)
+
+
+def test_changes_of_one_person_do_not_hold_up_others(scene: Scene) -> None:
+    """A judgement that no change names is admitted though the sequence moved on meanwhile."""
+    before = scene.connections.sequence
+    scene.connections.begin(pending(61))
+    directory.suspend(scene.world.services, "bob", actor=ACTOR)
+    scene.follow()
+    assert scene.connections.admit(live(61), judged_at=before)
+
+
+def test_a_policy_change_concerns_everybody(scene: Scene) -> None:
+    """No judgement made under the old policy is admitted under the new one."""
+    before = scene.connections.sequence
+    scene.connections.begin(pending(62))
+    scene.apply(DOCUMENT.replace("methods: [GET, HEAD]", "methods: [GET, HEAD, POST]"))
+    scene.follow()
+    assert not scene.connections.admit(live(62), judged_at=before)
+
+
+@pytest.mark.parametrize("kind", list(ChangeKind))
+def test_kinds_of_change_concern_whom_they_name_or_everybody(kind: ChangeKind) -> None:
+    """Policy, applications and our own authority concern everybody; all others only whom they name."""
+    change = ChangeRecord(seq=1, tenant="ten_default", kind=kind, subject="x", at=NOON)
+    narrow = kind not in {ChangeKind.AUTHORITY, ChangeKind.APPLICATION, ChangeKind.POLICY}
+    assert module.concerned_by([change]) == (frozenset({"x"}) if narrow else None)
+
+
+# failures
+
+
+def test_a_follower_that_read_nothing_yet_is_not_fresh(scene: Scene) -> None:
+    """Before the first reading nobody is let in."""
+    fresh = scene_of(scene.world).follower
+    assert not fresh.fresh()
+    fresh.step()
+    assert fresh.fresh()
+
+
+def test_an_unreadable_store_makes_the_gateway_stale(scene: Scene) -> None:
+    """After max_staleness without a reading the follower is not fresh, and is again after the next one."""
+    scene.follow()
+    scene.world.work.broken = Unavailable("database-unavailable", "the disk is gone")
+    scene.world.clock.turn(seconds=5)
+    with pytest.raises(Unavailable):
+        scene.follower.step()
+    assert scene.follower.fresh()
+    scene.world.clock.turn(seconds=0.001)
+    assert not scene.follower.fresh()
+    scene.world.work.broken = None
+    scene.follow()
+    assert scene.follower.fresh()
+
+
+def test_a_failure_in_acting_does_not_advance(scene: Scene) -> None:
+    """A change that could not be acted on is acted on again: its number is not passed, nor is it fresh."""
+    scene.follow()
+    before = scene.follower.seq
+    scene.confirmed.clear()
+    directory.suspend(scene.world.services, "alice", actor=ACTOR)
+
+    def defect() -> None:
+        raise RuntimeError("a defect")
+
+    scene.cutter.before = defect
+    scene.world.clock.turn(seconds=6)
+    with pytest.raises(RuntimeError):
+        scene.follower.step()
+    assert scene.follower.seq == before
+    assert scene.confirmed == []
+    assert not scene.follower.fresh()
+    assert [one.cookie for one in scene.connections.condemned()] == [1]
+    scene.cutter.before = lambda: None
+    scene.follow()
+    assert scene.follower.seq == scene.world.head()
+
+
+def test_a_cut_that_fails_leaves_the_connection_condemned(scene: Scene) -> None:
+    """What resists its end has no authority any more and waits for the reconciler."""
+    scene.cutter.resisting = {1}
+    directory.suspend(scene.world.services, "alice", actor=ACTOR)
+    scene.follow()
+    assert scene.left() == [2, 3]
+    assert [one.cookie for one in scene.connections.condemned()] == [1]
+    assert scene.follower.seq == scene.world.head()
+
+
+def test_the_thread_survives_what_goes_wrong(scene: Scene) -> None:
+    """Neither an error that was foreseen nor one that was not ends the thread."""
+    stop = threading.Event()
+    troubles = [Unavailable("database-unavailable", "away"), None]
+    ran: list[float] = []
+
+    def wait(seconds: float) -> bool:
+        ran.append(seconds)
+        scene.world.work.broken = troubles.pop(0) if troubles else None
+        if len(ran) == 2:
+            scene.cutter.before = _raise
+            directory.suspend(scene.world.services, "alice", actor=ACTOR)
+        if len(ran) == 3:
+            scene.cutter.before = lambda: None
+            directory.suspend(scene.world.services, "bob", actor=ACTOR)
+        if len(ran) == 5:
+            stop.set()
+        return True
+
+    scene.follower.run(wait, stop)
+    assert ran == [POLL_SECONDS] * 5
+    assert scene.follower.seq == scene.world.head()
+    assert 2 in scene.cutter.cut
+
+
+def _raise() -> None:
+    raise RuntimeError("a defect")

@@ -1,0 +1,210 @@
+"""Who is ended by which change, who is not, and who gained and is ended at a pace."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from doorward.authority import directory, revocation
+from doorward.core.certificate import RevocationReason
+from doorward.gateway.follower import PACE_PER_TICK, POLL_SECONDS
+from tests.support.world import DOCUMENT
+from tests.unit.gateway.follower.conftest import ACTOR, Scene
+from tests.unit.gateway.live import live, pending
+
+# who is ended by what
+
+
+def test_a_revoked_certificate_ends_its_connections(scene: Scene) -> None:
+    """Revocation ends the connections of that certificate and of no other, also of the same person."""
+    other = scene.enter("alice", 4)
+    scene.enter("alice", 5)
+    seq = revocation.revoke(
+        scene.world.services, other.record.id, RevocationReason.KEY_COMPROMISE, actor=ACTOR
+    )
+    scene.follow()
+    assert scene.cutter.cut == [4]
+    assert scene.left() == [1, 2, 3, 5]
+    assert scene.cuts() == ["authority-withdrawn"]
+    assert scene.follower.seq == seq
+
+
+def test_a_held_certificate_ends_its_connections(scene: Scene) -> None:
+    """A certificate on hold carries nothing."""
+    held = scene.enter("alice", 4)
+    revocation.hold(scene.world.services, held.record.id, actor=ACTOR)
+    scene.follow()
+    assert scene.cutter.cut == [4]
+
+
+@pytest.mark.parametrize("change", [directory.suspend, directory.remove])
+def test_a_principal_that_is_locked_out_loses_every_connection(
+    scene: Scene, change: Callable[..., object]
+) -> None:
+    """Suspending or removing somebody ends all of their connections, and nobody else's."""
+    scene.enter("alice", 4)
+    change(scene.world.services, "alice", actor=ACTOR)
+    scene.follow()
+    assert sorted(scene.cutter.cut) == [1, 4]
+    assert scene.left() == [2, 3]
+
+
+def test_a_group_that_is_taken_ends_what_rested_on_it(scene: Scene) -> None:
+    """Leaving a group ends the connections that were admitted for it."""
+    directory.remove_member(scene.world.services, "tellers", "alice", actor=ACTOR)
+    scene.follow()
+    assert scene.cutter.cut == [1]
+
+
+def test_a_group_that_a_rule_denies_ends_what_it_takes(scene: Scene) -> None:
+    """Joining a group that is denied something is a loss."""
+    directory.add_member(scene.world.services, "contractors", "alice", actor=ACTOR)
+    scene.follow()
+    assert scene.cutter.cut == [1]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ('paths: ["/accounts/**"]', 'paths: ["/accounts/own/**"]'),
+        ("methods: [GET, HEAD]", "methods: [HEAD]"),
+        ("allow: {groups: [tellers]}", "allow: {groups: [clerks]}"),
+        ("allow: {groups: [tellers]}", "deny: {groups: [tellers]}"),
+    ],
+    ids=["narrower-path", "fewer-methods", "another-group", "denied"],
+)
+def test_a_narrowed_rule_ends_whom_it_gave_more(scene: Scene, before: str, after: str) -> None:
+    """A rule that gives less ends the connections that it gave more; other applications go on."""
+    assert before in DOCUMENT
+    seq = scene.apply(DOCUMENT.replace(before, after))
+    scene.follow()
+    assert sorted(scene.cutter.cut) == [1, 2]
+    assert scene.left() == [3]
+    assert scene.published == [seq]
+
+
+def test_a_rule_that_is_removed_ends_whom_it_admitted(scene: Scene) -> None:
+    """Without its allow rule nobody stays."""
+    text = (
+        DOCUMENT.split("      - name: tellers")[0] + "      - name: no" + DOCUMENT.split("- name: no", 1)[1]
+    )
+    scene.apply(text)
+    scene.follow()
+    assert sorted(scene.cutter.cut) == [1, 2]
+
+
+def test_a_deny_rule_ends_only_whom_it_takes_from(scene: Scene) -> None:
+    """A new deny rule for contractors ends bob, who is one; alice goes on."""
+    rule = "      - {name: none, deny: {groups: [contractors]}, to: {paths: [/accounts/7]}}\n"
+    scene.apply(DOCUMENT.replace("  sensors:\n    hosts", f"{rule}  sensors:\n    hosts"))
+    scene.follow()
+    assert scene.cutter.cut == [2]
+    assert scene.left() == [1, 3]
+
+
+def test_an_application_that_is_removed_ends_its_connections(scene: Scene) -> None:
+    """Connections to an application end with it."""
+    scene.apply(DOCUMENT.split("  sensors:\n    hosts")[0])
+    scene.follow()
+    assert scene.cutter.cut == [3]
+    assert scene.left() == [1, 2]
+
+
+def test_a_widened_policy_ends_nobody(scene: Scene) -> None:
+    """Where a change gives more, connections go on and their authority is kept as it is now."""
+    scene.apply(DOCUMENT.replace("methods: [GET, HEAD]", "methods: [GET, HEAD, POST]"))
+    scene.follow()
+    assert scene.cutter.cut == []
+    one = scene.connections.get(1)
+    assert one is not None
+    assert one.authority is not None
+    assert any(term.method == "POST" for term in one.authority.allowed)
+
+
+def test_what_was_given_is_taken_back_by_comparison(scene: Scene) -> None:
+    """A right that came by a first change and goes by a second ends the connection then."""
+    scene.apply(DOCUMENT.replace("methods: [GET, HEAD]", "methods: [GET, HEAD, POST]"))
+    scene.follow()
+    assert scene.cutter.cut == []
+    scene.apply(DOCUMENT)
+    scene.follow()
+    assert sorted(scene.cutter.cut) == [1, 2]
+
+
+def test_connections_of_an_earlier_run_end_with_any_policy_change(scene: Scene) -> None:
+    """What was adopted from the journal cannot be compared, so a new policy ends it."""
+    adopted = live(9, application_id=scene.world.application_id("payments"), adopted=True)
+    scene.connections.begin(pending(9))
+    assert scene.connections.admit(adopted, judged_at=scene.connections.sequence)
+    scene.apply(DOCUMENT.replace("methods: [GET, HEAD]", "methods: [GET, HEAD, POST]"))
+    scene.follow()
+    assert scene.cutter.cut == [9]
+
+
+def test_a_certificate_issued_to_others_ends_nobody(scene: Scene) -> None:
+    """Issuing is a change that takes nothing from anybody."""
+    scene.world.issue("carol")
+    scene.follow()
+    assert scene.cutter.cut == []
+    assert scene.left() == [1, 2, 3]
+
+
+# gains
+
+
+def test_who_gained_is_ended_at_a_pace(scene: Scene) -> None:
+    """Whoever gained something is ended a few at a time, so that they come back with new grants."""
+    count = PACE_PER_TICK + 2
+    for cookie in range(10, 10 + count):
+        scene.enter("alice", cookie)
+    scene.apply(DOCUMENT + "      - {name: more, allow: {groups: [more]}}\n")
+    scene.follow()
+    directory.create_group(scene.world.services, "more", actor=ACTOR)
+    gaining = DOCUMENT.replace(
+        "  sensors:\n    hosts", "      - {name: m, allow: {groups: [more]}}\n  sensors:\n    hosts"
+    )
+    scene.apply(gaining)
+    scene.follow()
+    assert scene.cutter.cut == []
+    directory.add_member(scene.world.services, "more", "alice", actor=ACTOR)
+    scene.follow()
+    assert len(scene.cutter.cut) == PACE_PER_TICK
+    scene.follow()
+    assert len(scene.cutter.cut) == PACE_PER_TICK
+    scene.world.clock.turn(seconds=POLL_SECONDS)
+    scene.follow()
+    assert len(scene.cutter.cut) == count + 1
+    assert 2 in scene.left()
+    assert set(scene.cuts()) == {"authority-changed"}
+
+
+def test_a_gain_taken_back_in_time_ends_nobody(scene: Scene) -> None:
+    """Who gained a grant, and lost it again before its turn came without losing anything by it, goes on."""
+    same = '      - {name: m, allow: {groups: [more]}, to: {methods: [GET], paths: ["/accounts/**"]}}\n'
+    scene.apply(DOCUMENT.replace("  sensors:\n    hosts", f"{same}  sensors:\n    hosts"))
+    scene.follow()
+    for cookie in range(10, 10 + PACE_PER_TICK):
+        scene.enter("alice", cookie)
+    directory.add_member(scene.world.services, "more", "alice", actor=ACTOR)
+    scene.follow()
+    assert len(scene.cutter.cut) == PACE_PER_TICK
+    assert len(scene.left()) == 3
+    directory.remove_member(scene.world.services, "more", "alice", actor=ACTOR)
+    scene.follow()
+    scene.world.clock.turn(seconds=1)
+    scene.follow()
+    assert len(scene.left()) == 3
+
+
+def test_gains_are_not_starved_by_other_changes(scene: Scene) -> None:
+    """A sequence that never rests does not keep back whoever waits for new grants."""
+    gaining = DOCUMENT.replace(
+        "  sensors:\n    hosts", "      - {name: m, allow: {groups: [more]}}\n  sensors:\n    hosts"
+    )
+    scene.apply(gaining)
+    scene.follow()
+    directory.add_member(scene.world.services, "more", "alice", actor=ACTOR)
+    scene.world.issue("carol")
+    assert scene.follower.step() is False
+    assert scene.cutter.cut == [1]
