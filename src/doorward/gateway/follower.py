@@ -105,6 +105,7 @@ class Follower:
         self._seq = connections.sequence
         self._read_at: float | None = None
         self._gained: dict[int, LiveConnection] = {}
+        self._partner_of: dict[str, str] = {}  # of adopted connections, by certificate; empty for our own
         self._paced_until = 0.0
 
     @property
@@ -179,15 +180,22 @@ class Follower:
     def _of_partner(self, partner_id: str) -> tuple[LiveConnection, ...]:
         """Return a partner's connections, and adopted ones, of which only the inventory knows whose they are."""
         every = self._connections.all()
-        adopted = [one for one in every if one.adopted]
-        theirs = set()
-        if adopted:
+        self._look_up({one.certificate_id for one in every if one.adopted})
+        return tuple(
+            one
+            for one in every
+            if partner_id == (self._partner_of[one.certificate_id] if one.adopted else one.partner_id)
+        )
+
+    def _look_up(self, certificate_ids: set[str]) -> None:
+        """Find out whose authorities issued these; once, for they may be many and it never changes."""
+        unknown = certificate_ids - self._partner_of.keys()
+        if unknown:
             with self._services.work.read() as books:
-                for one in adopted:
-                    record = books.certificates.get(one.certificate_id)
-                    if record is not None and books.partners.issuer(record.authority_id) == partner_id:
-                        theirs.add(one.cookie)
-        return tuple(one for one in every if one.partner_id == partner_id or one.cookie in theirs)
+                for one in unknown:
+                    record = books.certificates.get(one)
+                    issuer = books.partners.issuer(record.authority_id) if record is not None else None
+                    self._partner_of[one] = issuer or ""
 
     def _reassess(self, connections: Sequence[LiveConnection]) -> None:
         # One judgement serves all connections of one certificate to one application from one address.

@@ -1,0 +1,127 @@
+"""The authorizer and partners' people: what the application is told of them, and evidence that moves meanwhile."""
+
+from __future__ import annotations
+
+import json
+import urllib.parse
+
+import pytest
+from cryptography import x509
+
+from doorward.enforcement.envoy.names import Fact
+from doorward.gateway.authorizer import ATTEMPTS
+from doorward.gateway.connections import Connections
+from doorward.gateway.gate import PolicyGate
+from doorward.gateway.sockdiag import SocketFacts, TcpState
+from doorward.verification.identity import SanSource
+from doorward.wire.header_text import decode_header_text
+from doorward.wire.jose import parse_jwks, render_jwks, verify_assertion
+from tests.support.partner_site import PartnerSite, partner_site
+from tests.support.path_ca import Node
+from tests.support.ports import NOON
+from tests.unit.gateway.authorizer.conftest import COOKIE, KEY, REMOTE, Answer, Interrupted, Place, url_pem
+from tests.unit.gateway.live import LOCAL
+
+
+@pytest.fixture
+def site() -> PartnerSite:
+    """Everybody whom the clinic certifies is let in."""
+    return partner_site(everyone=True)
+
+
+@pytest.fixture
+def place(site: PartnerSite) -> Place:
+    """One open socket at that site, its policy in force."""
+    facts = SocketFacts(COOKIE, 9, TcpState.ESTABLISHED, LOCAL, REMOTE)
+    made = Place(
+        world=site.world,
+        connections=Connections(sequence=site.world.head()),
+        gate=PolicyGate(),
+        decider=Interrupted(site.decider),
+        sockets={(LOCAL, REMOTE): facts},
+    )
+    made.in_force()
+    return made
+
+
+def check(place: Place, leaf: Node) -> Answer:
+    """Ask about a connection with that certificate."""
+    return place.authorizer().check(url_pem(leaf.der), place.metadata())
+
+
+def claims_of(answer: Answer) -> dict[str, object]:
+    """What the assertion says."""
+    assert answer.facts is not None
+    keys = parse_jwks(json.dumps(render_jwks([KEY.public_key()])))
+    return dict(verify_assertion(answer.facts[Fact.ASSERTION.value], keys, "payments", NOON))
+
+
+def test_the_application_is_told_the_partners_name(site: PartnerSite, place: Place) -> None:
+    """Header and assertion say `<partner>/<identity>`, and the registry knows whose authority vouched."""
+    answer = check(place, site.leaf("bob@clinic.example"))
+    assert answer.facts is not None
+    assert answer.facts[Fact.PRINCIPAL.value] == "person/clinic/bob@clinic.example"
+    assert claims_of(answer)["sub"] == "clinic/bob@clinic.example"
+    connection = place.connections.get(COOKIE)
+    assert connection is not None
+    assert connection.partner_id == site.partner.id
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "https://clinic.example/a%2Fb?x=1&y=2#f",
+        "urn:x:%0d%0aSet-Cookie:a=b",
+        "spiffe://clinic.example/../own/alice",
+    ],
+)
+def test_an_odd_identity_is_one_text_and_nobody_elses(site: PartnerSite, place: Place, uri: str) -> None:
+    """However a partner writes a name: header and assertion hold it as it is, on one line, below the partner's."""
+    site.bring_in(replacing=True, source=SanSource.URI)
+    site.publish()
+    place.in_force()
+    answer = check(place, site.leaf("x@y.example", names=[x509.UniformResourceIdentifier(uri)]))
+    assert answer.facts is not None
+    header = answer.facts[Fact.PRINCIPAL.value]
+    assert decode_header_text(header) == f"person/clinic/{uri}"
+    assert header.isascii()
+    assert header.isprintable()
+    assert " " not in header
+    assert urllib.parse.unquote(header).startswith("person/clinic/")
+    assert claims_of(answer)["sub"] == f"clinic/{uri}"
+
+
+def test_evidence_that_comes_meanwhile_is_asked(site: PartnerSite, place: Place) -> None:
+    """Where newer evidence is in place before the answer it is judged again: who is revoked is refused."""
+    bob = site.leaf("bob@clinic.example")
+    assert check(place, bob).facts is not None  # is in the inventory from now on
+    place.connections.forget(COOKIE)
+    place.decider.judgements.clear()
+    place.recorded.clear()
+    place.decider.afterwards = iter([lambda: site.publish(bob)])
+    answer = check(place, bob)
+    assert answer.facts is None
+    assert "certificate-revoked" in answer.reasons
+    assert len(place.decider.judgements) == 2
+    assert [event.type.value for event in place.recorded] == ["connection:refused"]
+    assert len(place.connections) == 0
+
+
+def test_newer_evidence_that_is_good_lets_in(site: PartnerSite, place: Place) -> None:
+    """The connection is admitted once, by the newer evidence."""
+    bob = site.leaf("bob@clinic.example")
+    place.decider.afterwards = iter([lambda: site.publish()])
+    assert check(place, bob).facts is not None
+    assert len(place.decider.judgements) == 2
+    assert [event.type.value for event in place.recorded] == ["connection:admitted"]
+    assert len(place.connections) == 1
+
+
+def test_evidence_that_never_rests_ends_in_a_refusal(site: PartnerSite, place: Place) -> None:
+    """After so many judgements nobody is let in: fail closed, nothing left behind."""
+    bob = site.leaf("bob@clinic.example")
+    place.decider.afterwards = iter([site.publish] * (ATTEMPTS + 1))
+    answer = check(place, bob)
+    assert answer.facts is None
+    assert len(place.decider.judgements) == ATTEMPTS
+    assert len(place.connections) == 0

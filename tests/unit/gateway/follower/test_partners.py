@@ -1,0 +1,257 @@
+"""The follower and partners: newer evidence, other terms, and who is gone with them."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from doorward.authority import directory
+from doorward.authority.partners import remove_partner
+from doorward.core.entities import Outcome
+from doorward.enforcement.transition import class_token
+from doorward.gateway.connections import LiveConnection
+from doorward.gateway.endpoints import parse_endpoint
+from doorward.verification.identity import SanSource
+from doorward.verification.partner import RevocationMode
+from tests.support.partner_site import PartnerSite, partner_site
+from tests.support.path_ca import Node, certify
+from tests.support.ports import NOON
+from tests.support.world import OPERATOR
+from tests.unit.gateway.follower.conftest import ACTOR, Scene, scene_of
+from tests.unit.gateway.live import LOCAL, pending
+from tests.unit.gateway.standing import enter
+
+
+class Once(threading.Event):
+    """A stop that comes after one round."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.looks = 0
+
+    def is_set(self) -> bool:
+        self.looks += 1
+        return self.looks > 1
+
+
+class Guests:
+    """A partner's people at a follower's door; the follower's shelves are those that are judged by."""
+
+    def __init__(self, *, publish: bool = True, **terms: Any) -> None:
+        self.site: PartnerSite = partner_site(publish=publish, everyone=True, **terms)
+        self.scene: Scene = scene_of(self.site.world)
+        self.site.shelves = self.scene.shelves
+        self.site.decider = self.scene.follower._decider
+        self.scene.evidence.load_all()
+        self.scene.follow()
+        self.bob, self.eve = (self.site.leaf(f"{one}@clinic.example") for one in ("bob", "eve"))
+
+    def enter(self, leaf: Node, cookie: int) -> LiveConnection:
+        """Judge and admit a connection, as the authorizer does."""
+        connections, site = self.scene.connections, self.site
+        connections.begin(pending(cookie, app=site.world.application_id("payments")))
+        decision = site.decide(leaf)
+        assert decision.verdict.outcome is Outcome.GOOD, decision.verdict.reasons
+        assert decision.principal is not None
+        assert decision.certificate is not None
+        app = site.world.application_id("payments")
+        live = LiveConnection(
+            cookie=cookie,
+            connection_id=f"{cookie}",
+            epoch=1,
+            local=LOCAL,
+            remote=parse_endpoint(f"192.0.2.7:{1000 + cookie}"),
+            application_id=app,
+            certificate_id=decision.certificate.id,
+            sha256=decision.certificate.sha256,
+            principal_id=decision.principal.id,
+            principal=decision.principal,
+            revision=decision.revision,
+            grants=decision.grants,
+            authority=decision.authority,
+            deadline=decision.deadline,
+            admitted_at=site.world.clock.now(),
+            class_token=class_token("ten_default", app, decision.revision, decision.grants),
+            partner_id=decision.partner_id,
+        )
+        assert connections.admit(live, judged_at=decision.seq)
+        self.scene.follow()
+        return live
+
+    def load(self) -> None:
+        """Put in place what was asked for, in the loader's thread."""
+        self.scene.evidence.run(Once())
+
+
+@pytest.fixture
+def guests() -> Guests:
+    """Bob and eve of the clinic are connected, and alice, who is ours."""
+    made = Guests()
+    made.enter(made.bob, 1)
+    made.enter(made.eve, 2)
+    alice = made.site.world.issue("alice")
+    made.scene.follow()
+    enter(made.site.world, made.scene.connections, alice, 3)
+    return made
+
+
+# evidence
+
+
+def test_newer_evidence_ends_whom_it_revokes(guests: Guests) -> None:
+    """Bob is on the newer list: his connection ends when it is in place; eve and alice go on."""
+    guests.site.publish(guests.bob, load=False)
+    guests.scene.follow()
+    assert guests.scene.cutter.cut == []
+    guests.load()
+    guests.scene.follow()
+    assert guests.scene.cutter.cut == [1]
+    assert guests.scene.left() == [2, 3]
+
+
+def test_evidence_is_confirmed_only_once_it_is_acted_on(guests: Guests) -> None:
+    """Until the connections were judged by it its number is pending, however far the follower is."""
+    seq = guests.site.publish(guests.bob, load=False)
+    guests.scene.follow()
+    assert guests.scene.follower.seq >= seq
+    first = guests.scene.evidence.pending()
+    assert first is not None
+    assert first <= seq
+    guests.load()
+    assert guests.scene.evidence.pending() == first
+    guests.scene.confirmed.clear()
+    guests.scene.follow()
+    assert guests.scene.evidence.pending() is None
+    assert guests.scene.confirmed
+
+
+def test_a_failure_in_acting_on_evidence_keeps_it_pending(guests: Guests) -> None:
+    """What could not be acted on is acted on again in the next step."""
+    guests.site.publish(guests.bob, load=False)
+    guests.scene.follow()
+    guests.load()
+
+    def defect() -> None:
+        raise RuntimeError("a defect")
+
+    guests.scene.cutter.before = defect
+    with pytest.raises(RuntimeError):
+        guests.scene.follower.step()
+    assert guests.scene.evidence.pending() is not None
+    guests.scene.cutter.before = lambda: None
+    guests.scene.follow()
+    assert guests.scene.evidence.pending() is None
+    assert [one.cookie for one in guests.scene.connections.condemned()] == [1]
+
+
+def test_newer_evidence_moves_the_end(guests: Guests) -> None:
+    """A partner's connections last as long as the newest evidence says, longer or shorter; ours as before."""
+    before = {one.cookie: one.deadline for one in guests.scene.connections.all()}
+    for hours in (9, 2):
+        guests.site.publish(lifetime=timedelta(hours=hours), load=False)
+        guests.scene.follow()
+        guests.load()
+        guests.scene.follow()
+        after = {one.cookie: one.deadline for one in guests.scene.connections.all()}
+        assert after == {
+            1: NOON + timedelta(hours=hours),
+            2: NOON + timedelta(hours=hours),
+            3: before[3],
+        }
+
+
+def test_one_partners_evidence_concerns_nobody_else(guests: Guests) -> None:
+    """A judgement of another person is not held up by it; one of that partner's people is."""
+    before = guests.scene.connections.sequence
+    app = guests.site.world.application_id("payments")
+    for cookie in (50, 51):
+        guests.scene.connections.begin(pending(cookie, app=app))
+    guests.site.publish(load=False)
+    guests.scene.follow()
+    (own,) = [one for one in guests.scene.connections.all() if one.cookie == 3]
+    (theirs,) = [one for one in guests.scene.connections.all() if one.cookie == 2]
+    assert guests.scene.connections.admit(replace(own, cookie=50), judged_at=before)
+    assert not guests.scene.connections.admit(replace(theirs, cookie=51), judged_at=before)
+
+
+# terms
+
+
+def test_an_intermediate_that_is_dropped_takes_its_people(guests: Guests) -> None:
+    """Replacing the authorities by others ends the connections of those whose path is gone, at once."""
+    newer = certify("clinic Second", guests.site.root)
+    guests.site.bring_in(replacing=True, intermediates=[newer])
+    guests.scene.follow()
+    assert sorted(guests.scene.cutter.cut) == [1, 2]
+    assert guests.scene.left() == [3]
+
+
+def test_another_rule_of_names_ends_those_who_have_none(guests: Guests) -> None:
+    """Who was somebody by e-mail address is nobody by DNS name."""
+    guests.site.bring_in(replacing=True, source=SanSource.DNS)
+    guests.scene.follow()
+    assert sorted(guests.scene.cutter.cut) == [1, 2]
+
+
+def test_turning_everyone_off_ends_nobody_who_is_in_the_directory(guests: Guests) -> None:
+    """Those who came by themselves stay until they are removed, each by one command."""
+    guests.site.bring_in(replacing=True, everyone=False)
+    guests.scene.follow()
+    assert guests.scene.cutter.cut == []
+    directory.remove(guests.site.services, "clinic/bob@clinic.example", actor=ACTOR)
+    guests.scene.follow()
+    assert guests.scene.cutter.cut == [1]
+
+
+def test_a_group_that_the_partner_loses(guests: Guests) -> None:
+    """Where its people are put into no group any more they lose what the group gave."""
+    guests.site.bring_in(replacing=True, groups=())
+    guests.scene.follow()
+    assert sorted(guests.scene.cutter.cut) == [1, 2]
+
+
+def test_asking_for_evidence_ends_those_about_whom_there_is_none() -> None:
+    """Where evidence becomes required and there is none, nobody stays."""
+    guests = Guests(revocation=RevocationMode.OFF, publish=False)
+    guests.enter(guests.bob, 1)
+    guests.site.bring_in(replacing=True, revocation=RevocationMode.REQUIRE)
+    guests.scene.follow()
+    assert guests.scene.cutter.cut == [1]
+
+
+def test_a_removed_partner_takes_its_people(guests: Guests) -> None:
+    """All of its connections end; the evidence of nobody is asked for."""
+    remove_partner(guests.site.services, "clinic", actor=OPERATOR)
+    guests.scene.follow()
+    assert sorted(guests.scene.cutter.cut) == [1, 2]
+    assert guests.scene.left() == [3]
+
+
+def test_a_document_that_hears_the_partner_no_more(guests: Guests) -> None:
+    """Its people lose the application at once."""
+    guests.site.hear("own")
+    guests.scene.follow()
+    assert sorted(guests.scene.cutter.cut) == [1, 2]
+
+
+# connections of an earlier run
+
+
+def test_adopted_connections_of_a_partner_are_found_by_the_inventory(guests: Guests) -> None:
+    """Of an adopted connection only the inventory knows whose it is: newer evidence ends it too, and no other's."""
+    found = {one.cookie: one for one in guests.scene.connections.all()}
+    for cookie, of in ((11, 1), (13, 3)):
+        adopted = replace(
+            found[of], cookie=cookie, adopted=True, partner_id="", principal=None, authority=None, grants=()
+        )
+        guests.scene.connections.begin(pending(cookie))
+        assert guests.scene.connections.admit(adopted, judged_at=guests.scene.connections.sequence)
+    guests.site.publish(load=False)
+    guests.scene.follow()
+    guests.load()
+    guests.scene.follow()
+    assert guests.scene.cutter.cut == [11]

@@ -1,0 +1,179 @@
+"""The evidence loader where something fails: nothing is lost, nothing counts as done, nobody else waits."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+
+from doorward.core.errors import DoorwardError, MalformedInput, Unavailable
+from doorward.gateway import evidence_loader as module
+from doorward.gateway.evidence_loader import EvidenceLoader
+from tests.support import records
+from tests.support.world import World, empty_world
+
+WEST, EAST = records.opaque("ptn", "west"), records.opaque("ptn", "east")
+
+
+@dataclass
+class FakeShelves:
+    """Shelves whose loading the test decides on; `before` runs while one is loaded."""
+
+    another: bool = True
+    fault: Exception | None = None
+    before: Callable[[str], object] = lambda _: None
+    loaded: list[str] = field(default_factory=list)
+
+    def load(self, partner_id: str) -> bool:
+        self.before(partner_id)
+        if self.fault is not None:
+            raise self.fault
+        self.loaded.append(partner_id)
+        return self.another
+
+
+@pytest.fixture
+def shelves() -> FakeShelves:
+    """Shelves on which everything is newer each time."""
+    return FakeShelves()
+
+
+@pytest.fixture
+def world() -> World:
+    """Two partners are trusted."""
+    made = empty_world()
+    with made.work.change() as books:
+        for name in ("west", "east"):
+            books.partners.add(records.partner(name))
+    return made
+
+
+@pytest.fixture
+def loader(world: World, shelves: FakeShelves) -> EvidenceLoader:
+    """A loader of these shelves."""
+    return EvidenceLoader(world.services, shelves)  # type: ignore[arg-type]  # only `load` is asked
+
+
+class Once(threading.Event):
+    """A stop that comes after one round, and does not wait."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.looks = 0
+        self.waits: list[float | None] = []
+
+    def is_set(self) -> bool:
+        self.looks += 1
+        return self.looks > 1
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.waits.append(timeout)
+        return True
+
+
+def run_once(loader: EvidenceLoader) -> list[float | None]:
+    """Let it do what is asked for, once; return what it would have waited for."""
+    stop = Once()
+    loader.run(stop)
+    return stop.waits
+
+
+def test_what_fails_to_be_acted_on_is_given_again(loader: EvidenceLoader) -> None:
+    """Where the follower fails in the block its evidence stays pending, and comes once more."""
+    loader.changed(WEST, 7)
+    run_once(loader)
+
+    def act() -> None:
+        with loader.taken():
+            raise RuntimeError("a defect")
+
+    with pytest.raises(RuntimeError):
+        act()
+    assert loader.pending() == 7
+    with loader.taken() as partners:
+        assert partners == {WEST}
+
+
+def test_newer_evidence_while_the_older_is_acted_on(loader: EvidenceLoader) -> None:
+    """A change that comes meanwhile keeps a number of its own; the first one's is not given for it."""
+    loader.changed(WEST, 7)
+    run_once(loader)
+    with loader.taken():
+        loader.changed(WEST, 9)
+    assert loader.pending() == 9
+    run_once(loader)
+    with loader.taken() as partners:
+        assert partners == {WEST}
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Unavailable("database-unavailable", "away"),
+        MalformedInput("crl-malformed", "no list"),
+        RuntimeError("x"),
+    ],
+)
+def test_a_failure_is_told_and_tried_again(
+    loader: EvidenceLoader, shelves: FakeShelves, fault: Exception
+) -> None:
+    """What cannot be read stays pending by its number, is told, and is read when it can be."""
+    shelves.fault = fault
+    loader.changed(WEST, 7)
+    assert run_once(loader) == [module.RETRY_SECONDS]
+    assert loader.pending() == 7
+    detail = fault.detail if isinstance(fault, DoorwardError) else "see the log"
+    assert detail in loader.trouble()
+    shelves.fault = None
+    loader.changed(EAST, 8)
+    assert run_once(loader) == []
+    assert loader.trouble() == ""
+    assert sorted(shelves.loaded) == sorted([WEST, EAST])
+    assert loader.pending() == 7
+
+
+def test_one_failure_does_not_hold_up_another_partner(loader: EvidenceLoader, shelves: FakeShelves) -> None:
+    """Where one partner's evidence is unreadable the other's is in place."""
+
+    def fail_for_west(partner: str) -> None:
+        if partner == WEST:
+            raise MalformedInput("crl-malformed", "no list")
+
+    shelves.before = fail_for_west
+    loader.changed(WEST, 7)
+    loader.changed(EAST, 8)
+    run_once(loader)
+    with loader.taken() as partners:
+        assert partners == {EAST}
+    assert loader.pending() == 7
+
+
+def test_before_the_door_opens_everything_is_loaded(
+    world: World, loader: EvidenceLoader, shelves: FakeShelves
+) -> None:
+    """Each partner's shelf is filled in the caller's thread; what cannot be read is left to the thread."""
+    loader.load_all()
+    assert sorted(shelves.loaded) == sorted([WEST, EAST])
+    assert loader.pending() is None
+    shelves.fault = MalformedInput("crl-malformed", "no list")
+    loader.load_all()
+    assert loader.pending() == world.head()
+    world.work.broken = Unavailable("database-unavailable", "away")
+    with pytest.raises(Unavailable):
+        loader.load_all()
+
+
+def test_it_ends_when_it_is_woken_for_it(loader: EvidenceLoader, shelves: FakeShelves) -> None:
+    """A thread that waits for work ends once `stop` is set and it is woken."""
+    stop, asleep = threading.Event(), threading.Event()
+    shelves.before = lambda _: asleep.set()
+    thread = threading.Thread(target=loader.run, args=(stop,), daemon=True)
+    thread.start()
+    loader.changed(WEST, 1)
+    assert asleep.wait(10)
+    stop.set()
+    loader.wake()
+    thread.join(10)
+    assert not thread.is_alive()
