@@ -16,7 +16,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from doorward.audit.events import Event, EventType
+from cryptography import x509
+
+from doorward.audit.events import Event, EventType, printable
 from doorward.authority.done import Done
 from doorward.authority.journal import write_event
 from doorward.authority.partner_records import PartnerAuthorityRecord, PartnerRecord
@@ -143,7 +145,7 @@ def import_partner(
         require_tenant(books)
         own = [parse_path_certificate(one.der) for one in books.authorities.list()]
         findings = _lint(terms, anchors, intermediates, own, now)
-        _refuse_errors(findings)
+        _refuse_errors(findings, (*anchors, *intermediates))
         partner, before = _make_partner(services, books, name, terms, replacing=replacing, now=now)
         authorities = _make_authorities(services, partner.id, anchors, intermediates, now)
         build_partner_trust(partner, authorities)  # whatever cannot be judged by is refused here
@@ -155,10 +157,10 @@ def import_partner(
         kind = EventType.PARTNER_IMPORTED if before is None else EventType.PARTNER_CHANGED
         books.outbox.add(_tell(services, kind, partner, authorities, actor=actor, now=now))
         seq = books.changes.note(ChangeKind.PARTNER, partner.id, now)
-        heard_by = _heard_by(books, name)
-        notes = _notes_of(books, partner, before, heard_by)
+        hearing = heard_by(books, name)
+        notes = _notes_of(books, partner, before, hearing)
     value = Imported(
-        partner=partner, authorities=tuple(authorities), findings=findings, heard_by=tuple(heard_by)
+        partner=partner, authorities=tuple(authorities), findings=findings, heard_by=tuple(hearing)
     )
     return Done(value=value, seq=seq, notes=notes)
 
@@ -185,11 +187,11 @@ def remove_partner(services: Services, name: str, *, actor: str) -> Done[Partner
         )
         books.outbox.add(event)
         seq = books.changes.note(ChangeKind.PARTNER, partner.id, now)
-        heard_by = _heard_by(books, name)
+        hearing = heard_by(books, name)
     notes = [f"{removed} of its principals {_were(removed)} removed with it"] if removed else []
-    if heard_by:
+    if hearing:
         notes.append(
-            f"still named in `trust` of {', '.join(heard_by)}: a partner that is imported as {name} later is heard there"
+            f"still named in `trust` of {', '.join(hearing)}: a partner that is imported as {name} later is heard there"
         )
     return Done(value=replace(partner, removed_at=now), seq=seq, notes=tuple(notes))
 
@@ -233,19 +235,19 @@ def _tell(
     )
 
 
-def _heard_by(books: Books, name: str) -> list[str]:
-    """Return the applications whose `trust` names a partner."""
+def heard_by(books: Books, name: str) -> list[str]:
+    """Return the applications whose `trust` names a partner; raises as `current_document`."""
     document, _ = current_document(books)
     return [app.name for app in document.apps if name in app.trust]
 
 
 def _notes_of(
-    books: Books, partner: PartnerRecord, before: PartnerRecord | None, heard_by: Sequence[str]
+    books: Books, partner: PartnerRecord, before: PartnerRecord | None, hearing: Sequence[str]
 ) -> tuple[str, ...]:
     """Return what whoever imports would be surprised by later."""
     if before is None:
-        heard = f"heard at once: `trust` of {', '.join(heard_by)} names {partner.name} already"
-        return (heard,) if heard_by else ()
+        heard = f"heard at once: `trust` of {', '.join(hearing)} names {partner.name} already"
+        return (heard,) if hearing else ()
     stay = [one for one in books.directory.list() if one.partner == partner.id]
     if before.everyone and not partner.everyone and stay:
         text = f"nobody new is let in by itself now; {len(stay)} of its principals {_were(len(stay))} added before"
@@ -326,16 +328,23 @@ def _lint(
     return tuple(sorted(found, key=lambda one: list(Severity).index(one.code.severity)))
 
 
-def _refuse_errors(findings: Sequence[LintFinding]) -> None:
+def _refuse_errors(findings: Sequence[LintFinding], ders: Sequence[bytes]) -> None:
+    """Raise every error, each with the subject of its certificate: a digest alone tells nobody which file it is."""
     errors = [one for one in findings if one.code.severity is Severity.ERROR]
+    subjects = {hashlib.sha256(der).hexdigest(): describe_subject(der) for der in ders} if errors else {}
     if errors:
         raise ConfigurationError(
             [
                 Fault(
                     code=one.code.value,
-                    message=f"certificate {one.certificate[:16]}: {one.text}",
+                    message=f"{subjects[one.certificate]} ({one.certificate[:16]}): {one.code.value}, {one.text}",
                     hint=one.code.mend,
                 )
                 for one in errors
             ]
         )
+
+
+def describe_subject(der: bytes) -> str:
+    """Return the subject of an authority's certificate as RFC 4514 text, safe for a screen."""
+    return printable(x509.load_der_x509_certificate(der).subject.rfc4514_string() or "no subject", 200)

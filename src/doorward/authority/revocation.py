@@ -20,6 +20,7 @@ from doorward.audit.events import EventType, printable
 from doorward.authority.answers import AnswerSigner, replace_answers, signer_if_any
 from doorward.authority.inventory import require_certificate
 from doorward.authority.journal import write_event
+from doorward.authority.partner_records import PARTNER_PROFILE
 from doorward.authority.records import ChangeKind
 from doorward.authority.services import Services
 from doorward.authority.stores import Books
@@ -107,7 +108,8 @@ def _take_step(
     books.certificates.set_state(
         certificate_id, after.state, reason=after.reason, revoked_at=after.revoked_at
     )
-    replace_answers(books, certificate_id, signer.sign(after, now) if signer else (), now)
+    if before.profile != PARTNER_PROFILE:  # of a partner's its own authority answers
+        replace_answers(books, certificate_id, signer.sign(after, now) if signer else (), now)
     event = write_event(
         services,
         _EVENTS[step],

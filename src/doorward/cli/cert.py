@@ -102,7 +102,7 @@ def show(state: State, certificate: str, pem: bool) -> None:
         click.echo(chain, nl=False)
         return
     row = certificate_row(record)
-    lines = [f"[bold]{row['subject']}[/bold]  {row['profile']}, {row['state']}"]
+    lines = [f"[bold]{escape(row['subject'])}[/bold]  {row['profile']}, {row['state']}"]
     lines += [
         f"{key:<11} {escape(str(value))}"
         for key, value in row.items()
@@ -192,7 +192,7 @@ def _change(state: State, certificate: str, use_case: Callable[[Services, str], 
     row = certificate_row(find_certificate(services, found.id))
     state.output.result(
         {**row, "seq": seq, **value},
-        f"[bold]{row['subject']}[/bold] {row['id']} is {row['state']}",
+        f"[bold]{escape(row['subject'])}[/bold] {row['id']} is {row['state']}",
         line,
         notes=notes,
     )

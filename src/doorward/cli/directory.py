@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import click
+from rich.markup import escape
 
 from doorward.cli.command import Command, LazyGroup, State, actor
 from doorward.cli.completion import complete_group, complete_principal
@@ -62,7 +63,8 @@ def _add_command(kind: PrincipalKind) -> click.Command:
         done = add_principal(services, kind, name, display_name=display_name, groups=groups, actor=actor())
         state.output.result(
             {**_row(done.value), "seq": done.seq},
-            f"added {word} [bold]{done.value.name}[/bold]" + (f" to {', '.join(groups)}" if groups else ""),
+            f"added {word} [bold]{escape(done.value.name)}[/bold]"
+            + (f" to {', '.join(groups)}" if groups else ""),
             "[dim]it connects with its partner's certificate[/dim]"
             if done.value.partner
             else f"[dim]next:[/dim] doorward invite {done.value.name}",
@@ -106,7 +108,10 @@ def _show_command(kind: PrincipalKind) -> click.Command:
         principal = find_principal(services, name, kind=kind)
         certificates = list_certificates(services, CertificateFilter(principal_id=principal.id))
         value = {**_row(principal), "certificates": [certificate_row(one) for one in certificates]}
-        lines = [f"[bold]{principal.name}[/bold]  {word}, {principal.state.value}", f"id      {principal.id}"]
+        lines = [
+            f"[bold]{escape(principal.name)}[/bold]  {word}, {principal.state.value}",
+            f"id      {principal.id}",
+        ]
         lines += [f"groups  {', '.join(principal.groups) or '-'}"]
         lines += [
             f"cert    {one.id}  {one.state.value}  until {one.not_after:%Y-%m-%d %H:%M}Z"
@@ -130,7 +135,7 @@ def _state_command(kind: PrincipalKind, verb: str, past: str, text: str) -> clic
         value, line = confirmed(installation.services, done.seq, (*done.notes, *notes))
         state.output.result(
             {**_row(done.value), "seq": done.seq, **value},
-            f"{past} {kind.value} [bold]{name}[/bold]",
+            f"{past} {kind.value} [bold]{escape(name)}[/bold]",
             line,
             notes=(*done.notes, *notes),
         )
@@ -194,7 +199,7 @@ def _membership(verb: str, past: str, text: str) -> click.Command:
         value, line = confirmed(services, done.seq, done.notes)
         state.output.result(
             {**_row(done.value), "group": group, "seq": done.seq, **value},
-            f"{member} {past} {group}",
+            f"{escape(member)} {past} {group}",
             line,
             notes=done.notes,
         )

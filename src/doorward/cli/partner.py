@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from doorward.core.errors import MalformedInput, RequestRefused
 
 if TYPE_CHECKING:
     from doorward.authority.partner_records import EvidenceRecord, PartnerAuthorityRecord, PartnerRecord
-    from doorward.authority.partners import Terms
+    from doorward.authority.partners import Imported, Terms
     from doorward.authority.services import Services
     from doorward.verification.import_lint import LintFinding
 
@@ -125,15 +126,17 @@ def import_(
     wanted = _read_terms(terms)
     ders = {"anchors": _read(anchors), "intermediates": _read(intermediates)}
     findings = examine(services, wanted, **ders)
+    wrong = any(one.code.severity.value == "error" for one in findings)
     changes = _list_changes(services, name, wanted) if replace else []
     report = {"findings": [_finding(one) for one in findings], "changes": changes}
-    if not state.output.as_json:
-        _print_findings(state, findings)
+    if not state.output.as_json and (check or not wrong):  # else the refusal names the errors
+        _print_report(state, ders, findings)
         _print_changes(state, changes)
     if check:
         state.output.result(report, "nothing was changed", notes=())
         return
-    _ask(state, name, findings, yes=yes)
+    if not wrong:  # errors are refused by the use case itself
+        _ask(state, name, yes=yes)
     done = import_partner(services, name, wanted, replacing=replace, actor=actor(), **ders)
     value, line = confirmed(services, done.seq, done.notes)
     state.output.result(
@@ -143,9 +146,10 @@ def import_(
             "seq": done.seq,
             **value,
         },
-        f"trusting [bold]{name}[/bold]: {len(ders['anchors'])} anchors, {len(ders['intermediates'])} intermediates",
+        f"trusting [bold]{name}[/bold]: {_count(ders['anchors'], 'anchor')}, "
+        f"{_count(ders['intermediates'], 'intermediate')}",
         line,
-        f"[dim]next:[/dim] name it in the document: trust: \\[own, {name}]",
+        *_next_steps(done.value),
         notes=done.notes,
     )
 
@@ -155,22 +159,26 @@ def import_(
 @click.pass_obj
 def show(state: State, name: str) -> None:
     """Show a partner: terms, authorities, and the evidence of revocation."""
-    from doorward.authority.standing import require_partner  # noqa: PLC0415  loaded when called
+    from doorward.authority.partners import heard_by  # noqa: PLC0415  loaded when called
+    from doorward.authority.standing import require_partner  # noqa: PLC0415  as above
 
     services = state.installation().services
     with services.work.read() as books:
         partner = require_partner(books, name)
         authorities = books.partners.authorities(partner.id)
         evidence = books.evidence.list(partner.id)
+        hearing = heard_by(books, name)
     value = {
         **partner_row(partner),
+        "heard_by": hearing,
         "authorities": [authority_row(one, partner.name) for one in authorities],
         "evidence": [_evidence_row(one) for one in evidence],
     }
-    state.output.result(value, *_describe(partner), *map(_describe_authority, value["authorities"]))
-    if not state.output.as_json:
-        for row in value["evidence"]:
-            state.output.out.print(_describe_evidence(row))
+    lines = [*_describe(partner, hearing), *map(_describe_authority, value["authorities"])]
+    lines += map(_describe_evidence, value["evidence"])
+    if partner.revocation.value == "require" and not any(one.sha256 for one in evidence):
+        lines.append("[yellow]no evidence of revocation is at hand yet: until then nobody is let in[/yellow]")
+    state.output.result(value, *lines)
 
 
 @click.command("remove", cls=Command)
@@ -283,16 +291,28 @@ def _finding(one: LintFinding) -> dict[str, Any]:
     }
 
 
-def _print_findings(state: State, findings: tuple[LintFinding, ...]) -> None:
-    if not findings:
-        state.output.err.print("[green]nothing to say against these certificates[/green]")
-    for one in findings:
-        severity = one.code.severity.value
-        colour = _COLOURS[severity]
-        state.output.err.print(
-            f"[{colour}]{severity:8}[/{colour}] {one.code.value}  [dim]{one.certificate[:16]}[/dim]  {escape(one.text)}"
-        )
-        state.output.err.print(f"         [dim]→ {escape(one.code.mend)}[/dim]")
+def _print_report(state: State, ders: dict[str, list[bytes]], findings: tuple[LintFinding, ...]) -> None:
+    """What is to be trusted, certificate by certificate, and under each what was found about it."""
+    import hashlib  # noqa: PLC0415  only here
+
+    from doorward.authority.partners import describe_subject  # noqa: PLC0415  loaded when called
+
+    for word, kind in (("anchors", "anchor"), ("intermediates", "intermediate")):
+        for der in ders[word]:
+            sha256 = hashlib.sha256(der).hexdigest()
+            state.output.err.print(f"[bold]{escape(describe_subject(der))}[/bold]  {kind}")
+            # In full: it is what the partner is asked for by another way.
+            state.output.err.print(f"  [dim]SHA-256  {sha256}[/dim]")
+            about = [one for one in findings if one.certificate == sha256]
+            for one in about:
+                severity = one.code.severity.value
+                colour = _COLOURS[severity]
+                state.output.err.print(
+                    f"  [{colour}]{severity:8}[/{colour}] {escape(one.text)}  [dim]{one.code.value}[/dim]"
+                )
+                state.output.err.print(f"           [dim]→ {escape(one.code.mend)}[/dim]")
+            if not about:
+                state.output.err.print("  [green]nothing to say against it[/green]")
 
 
 def _print_changes(state: State, changes: list[dict[str, Any]]) -> None:
@@ -312,11 +332,26 @@ def _say(value: Any) -> str:
             return str(value) or "none"
 
 
-def _ask(state: State, name: str, findings: tuple[LintFinding, ...], *, yes: bool) -> None:
-    """Ask whether to go on; errors are refused by the use case itself."""
+def _next_steps(done: Imported) -> list[str]:
+    """What is still to be done before somebody of the partner's is let in."""
+    partner, steps = done.partner, []
+    if not done.heard_by:
+        text = escape(f"trust: [own, {partner.name}]")
+        steps.append(f"name it in the document, at an application that is to hear it: {text}")
+    if not partner.everyone:
+        steps.append(f"add those who may come: doorward {partner.kind.value} add {partner.name}/IDENTITY")
+    return [f"[dim]next:[/dim] {one}" for one in steps]
+
+
+def _count(what: Sequence[object], word: str) -> str:
+    return f"{len(what)} {word}{'' if len(what) == 1 else 's'}"
+
+
+def _ask(state: State, name: str, *, yes: bool) -> None:
+    """Ask whether to go on."""
     import sys  # noqa: PLC0415  only here
 
-    if yes or any(one.code.severity.value == "error" for one in findings):
+    if yes:
         return
     if state.output.as_json or not sys.stdin.isatty():
         raise RequestRefused(
@@ -342,26 +377,44 @@ def _evidence_row(one: EvidenceRecord) -> dict[str, Any]:
     }
 
 
-def _describe(partner: PartnerRecord) -> list[str]:
+def _describe_times(partner: PartnerRecord) -> str:
+    if partner.revocation.value == "off":
+        return ": nobody is asked whether a certificate was revoked"
+    grace = f"{_span(partner.max_staleness)} longer than" if partner.max_staleness else "exactly as long as"
+    private = "; also from private addresses" if partner.allow_private else ""
+    return f"; looked for every {_span(partner.refresh)}, used {grace} it says{private}"
+
+
+def _span(span: timedelta) -> str:
+    """Return a duration in the largest unit that it is a whole number of, as options take it."""
+    seconds = int(span.total_seconds())
+    for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60)):
+        if seconds and seconds % size == 0:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
+
+
+def _describe(partner: PartnerRecord, hearing: Sequence[str]) -> list[str]:
     who = "everybody whom it certifies" if partner.everyone else "those who were added"
     domain = f" within {partner.domain}" if partner.domain else ""
     lines = [
-        f"[bold]{partner.name}[/bold]  a partner, its {partner.kind.value}s are {who}",
-        f"id          {partner.id}",
-        f"identity    {partner.source.value}{domain}",
-        f"groups      {', '.join(partner.groups) or '-'}",
-        f"revocation  {partner.revocation.value}, looked for every {partner.refresh}, stale after {partner.max_staleness}",
+        f"[bold]{partner.name}[/bold]  a partner; its {partner.kind.value}s are {who}",
+        f"id           {partner.id}",
+        f"identity     {partner.source.value}{domain}",
+        f"groups       {', '.join(partner.groups) or '-'}",
+        f"revocation   {partner.revocation.value}{_describe_times(partner)}",
     ]
+    lines.append(f"heard by     {', '.join(hearing) or '- (name it in `trust` of an application)'}")
     for word, subtrees in (("permitted", partner.permitted), ("excluded", partner.excluded)):
-        lines += [f"{word:11} {escape(one)}" for one in subtrees]
+        lines += [f"{word:12} {escape(one)}" for one in subtrees]
     return lines
 
 
 def _describe_authority(row: dict[str, Any]) -> str:
-    return f"{row['kind']:12}{escape(row['subject'])}  until {row['not_after']:%Y-%m-%d}  [dim]{row['sha256'][:16]}[/dim]"
+    return f"{row['kind']:13}{escape(row['subject'])}  until {row['not_after']:%Y-%m-%d}  [dim]{row['sha256'][:16]}[/dim]"
 
 
 def _describe_evidence(row: dict[str, Any]) -> str:
     until = f"until {row['next_update']:%Y-%m-%d %H:%M}Z" if row["next_update"] else "none yet"
     trouble = f"  [yellow]{escape(row['problem'])}[/yellow]" if row["problem"] else ""
-    return f"{row['kind']:12}{escape(row['source'])}  {until}{trouble}"
+    return f"{row['kind']:13}{escape(row['source'])}  {until}{trouble}"

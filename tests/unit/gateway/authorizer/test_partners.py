@@ -110,7 +110,7 @@ def test_evidence_that_comes_meanwhile_is_asked(site: PartnerSite, place: Place)
 def test_newer_evidence_that_is_good_lets_in(site: PartnerSite, place: Place) -> None:
     """The connection is admitted once, by the newer evidence."""
     bob = site.leaf("bob@clinic.example")
-    place.decider.afterwards = iter([lambda: site.publish()])
+    place.decider.afterwards = iter([site.publish])
     assert check(place, bob).facts is not None
     assert len(place.decider.judgements) == 2
     assert [event.type.value for event in place.recorded] == ["connection:admitted"]
