@@ -15,7 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from doorward.authority.access import AccessDecider, AccessRequest
-from doorward.authority.revocation import publish_crl
+from doorward.authority.crls import publish_crls
 from doorward.cli.completion import complete_partner
 from doorward.core.entities import Outcome
 from doorward.verification.revocation.crl import parse_crl
@@ -317,7 +317,8 @@ def test_it_is_revoked_here_and_in_none_of_our_lists(clinic: Site) -> None:
     assert (revoked["state"], revoked["reason"]) == ("revoked", "key-compromise")
     assert visit(clinic) is Outcome.BAD
     installation = clinic.opened()
-    assert list(parse_crl(publish_crl(installation.services).der).crl) == []
+    (crl,) = publish_crls(installation.services).values()
+    assert list(parse_crl(crl.der).crl) == []
     with installation.services.work.read() as books:
         assert books.status.ocsp(revoked["id"], "sha256") is None
         assert revoked["id"] not in books.status.due_ocsp(NOW + timedelta(days=900), 10)
