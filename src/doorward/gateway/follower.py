@@ -44,6 +44,9 @@ PACE_PER_TICK = 5
 COMPARED_AT_ONCE = 500
 """Connections compared with a new policy before those of them that lost are ended: some milliseconds."""
 
+JUDGED_AT_ONCE = 100
+"""Connections judged by newer evidence before the sequence is looked at again: some tens of milliseconds."""
+
 _POLICY = frozenset({ChangeKind.POLICY, ChangeKind.APPLICATION, ChangeKind.AUTHORITY, ChangeKind.PARTNER})
 _NAMING = frozenset(
     {
@@ -133,18 +136,28 @@ class Follower:
     def step(self) -> bool:
         """Act on the next batch of changes; return True where there may be more."""
         began = self._services.clock.monotonic()
+        count = self._follow()
+        with self._evidence.taken() as partners:
+            theirs = [one.cookie for partner in partners for one in self._of_partner(partner)]
+            for start in range(0, len(theirs), JUDGED_AT_ONCE):
+                found = map(self._connections.get, theirs[start : start + JUDGED_AT_ONCE])
+                self._reassess([one for one in found if one is not None])
+                self._follow()  # a withdrawal does not wait until a large partner's people are all judged
+        self._end_some_gained(began)
+        if count or partners:
+            self._confirm()
+        return count == BATCH
+
+    def _follow(self) -> int:
+        """Act on one batch of changes; return how many there were."""
+        began = self._services.clock.monotonic()
         with self._services.work.read() as books:
             changes = books.changes.since(self._seq, BATCH)
         if changes:
             self._act(changes)
             self._seq = changes[-1].seq
         self._read_at = began
-        with self._evidence.taken() as partners:
-            self._reassess([one for partner in partners for one in self._of_partner(partner)])
-        self._end_some_gained(began)
-        if changes or partners:
-            self._confirm()
-        return len(changes) == BATCH
+        return len(changes)
 
     def _act(self, changes: Sequence[ChangeRecord]) -> None:
         # 1. from here on no judgement made before these changes is admitted

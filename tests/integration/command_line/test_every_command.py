@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import click
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from doorward.cli.__main__ import main
 from tests.integration.command_line.conftest import DOCUMENT, Site
 from tests.support.doorway import short_folder
+from tests.support.path_ca import certify
 
 
 def leaves(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[str]:
@@ -41,6 +44,9 @@ def words_for(site: Site) -> dict[str, list[str]]:
     key = site.file("root-passphrase", "several random words")
     os.chmod(key, 0o600)  # noqa: PTH101
     exported = str(site.folder / "root.pem")
+    now = datetime.now(UTC).replace(microsecond=0)
+    authority = certify("Clinic", not_before=now - timedelta(days=1), not_after=now + timedelta(days=200))
+    clinic = authority.certificate.public_bytes(Encoding.PEM)
     table: dict[str, list[str]] = {
         "status": [],
         "apply": ["-f", policy],
@@ -64,6 +70,9 @@ def words_for(site: Site) -> dict[str, list[str]]:
         "cert release": [second],
         "cert renew": [third, "--csr", site.csr("alice")],
         "ca list": [],
+        "ca import": ["clinic", site.file("clinic.pem", clinic), "--yes"],
+        "ca show": ["clinic"],
+        "ca remove": ["clinic"],
         "ca export": ["--root", "--passphrase-file", key, "--out", exported],
         "ca remove-root-key": ["--exported", exported, "--passphrase-file", key],
         "audit tail": [],
@@ -115,6 +124,7 @@ def test_every_command_without_an_installation() -> None:
                 "policy check": ["-f", site.file("p.yaml", DOCUMENT)],
                 "policy explain": ["--principal", "a", "--app", "b", "GET", "/"],
                 "app add": ["a", "--host", "a.corp.example", "--upstream", "http://127.0.0.1:1"],
+                "ca import": ["clinic", there, "--yes"],
                 "cert renew": ["crt_x", "--csr", there],
                 "group add": ["g", "a"],
                 "group remove": ["g", "a"],

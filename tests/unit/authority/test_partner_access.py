@@ -9,10 +9,12 @@ import pytest
 from cryptography import x509
 
 from doorward.audit.events import EventType
-from doorward.authority import directory, revocation
+from doorward.authority import directory, issuing, revocation
 from doorward.authority.partners import remove_partner
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.entities import Outcome, PrincipalKind
+from doorward.core.errors import RequestRefused
+from doorward.enrolment import invitation
 from doorward.verification.identity import SanSource
 from doorward.verification.partner import RevocationMode
 from tests.support.partner_door import resigned
@@ -295,6 +297,25 @@ def test_names_longer_than_a_name_may_be_are_refused_not_an_error(site: PartnerS
         except ValueError:  # what the library does not write
             continue
         assert site.decide(leaf).verdict.outcome is not Outcome.GOOD
+
+
+def test_none_of_our_certificates_for_a_partners_principal(site: PartnerSite) -> None:
+    """Whichever way it is asked for: two authorities would vouch for one name."""
+    bob = site.leaf(BOB)
+    principal = site.decide(bob).principal
+    assert principal is not None
+    with pytest.raises(RequestRefused) as issued:
+        issuing.issue(site.services, principal, site.world.csr(), actor=OPERATOR)
+    assert issued.value.code == "principal-of-a-partner"
+    record = site.row(bob)
+    assert record is not None
+    with pytest.raises(RequestRefused) as renewed:
+        issuing.renew(site.services, record.id, site.world.csr(), actor=OPERATOR)
+    assert renewed.value.code == "certificate-not-renewable"
+    assert "doorward invite" not in renewed.value.hint
+    with pytest.raises(RequestRefused) as invited:
+        invitation.invite(site.services, NAME, actor=OPERATOR)
+    assert invited.value.code == "principal-of-a-partner"
 
 
 # which authority is heard where

@@ -13,6 +13,7 @@ from doorward.authority import directory
 from doorward.authority.partners import remove_partner
 from doorward.core.entities import Outcome
 from doorward.enforcement.transition import class_token
+from doorward.gateway import follower as module
 from doorward.gateway.connections import LiveConnection
 from doorward.gateway.endpoints import parse_endpoint
 from doorward.verification.identity import SanSource
@@ -146,6 +147,24 @@ def test_a_failure_in_acting_on_evidence_keeps_it_pending(guests: Guests) -> Non
     guests.scene.follow()
     assert guests.scene.evidence.pending() is None
     assert [one.cookie for one in guests.scene.connections.condemned()] == [1]
+
+
+def test_a_withdrawal_does_not_wait_for_a_partners_evidence(
+    guests: Guests, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is withdrawn while a partner's many connections are judged anew ends in between, not afterwards."""
+    monkeypatch.setattr(module, "JUDGED_AT_ONCE", 1)
+    guests.site.publish(guests.bob, guests.eve, load=False)
+    guests.scene.follow()
+    guests.load()
+
+    def withdraw() -> None:
+        guests.scene.cutter.before = lambda: None
+        directory.suspend(guests.site.services, "alice", actor=ACTOR)
+
+    guests.scene.cutter.before = withdraw
+    guests.scene.follower.step()
+    assert guests.scene.cutter.cut == [1, 3, 2]
 
 
 def test_newer_evidence_moves_the_end(guests: Guests) -> None:
