@@ -45,7 +45,8 @@ COMPARED_AT_ONCE = 500
 """Connections compared with a new policy before those of them that lost are ended: some milliseconds."""
 
 JUDGED_AT_ONCE = 100
-"""Connections judged by newer evidence before the sequence is looked at again: some tens of milliseconds."""
+"""Connections judged anew before those of them that lost are ended, and before newer changes are looked at
+where evidence is the reason: some tens of milliseconds."""
 
 _POLICY = frozenset({ChangeKind.POLICY, ChangeKind.APPLICATION, ChangeKind.AUTHORITY, ChangeKind.PARTNER})
 _NAMING = frozenset(
@@ -215,11 +216,15 @@ class Follower:
         alike: dict[tuple[str, str, bytes], list[LiveConnection]] = {}
         for one in connections:
             alike.setdefault((one.sha256, one.application_id, one.remote.address), []).append(one)
-        if not alike:
-            return
-        facts = [self._facts(same[0]) for same in alike.values()]
+        groups = list(alike.values())
+        for start in range(0, len(groups), JUDGED_AT_ONCE):
+            self._judge(groups[start : start + JUDGED_AT_ONCE])
+
+    def _judge(self, alike: Sequence[Sequence[LiveConnection]]) -> None:
+        """Judge one connection of each group; end those that lost before others are looked at."""
+        facts = [self._facts(same[0]) for same in alike]
         decisions = self._decider.reassess_all(facts, self._services.clock.now())
-        judged = [(one, now) for same, now in zip(alike.values(), decisions, strict=True) for one in same]
+        judged = [(one, now) for same, now in zip(alike, decisions, strict=True) for one in same]
         lost = [one for one, now in judged if has_lost(one, now)]
         self._ending.end(lost, EndReason.AUTHORITY_WITHDRAWN)
         ended = {one.cookie for one in lost}

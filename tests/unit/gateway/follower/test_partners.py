@@ -200,6 +200,16 @@ def test_one_partners_evidence_concerns_nobody_else(guests: Guests) -> None:
 # terms
 
 
+def test_of_many_the_first_are_ended_first(guests: Guests, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who lost is ended before the next are judged, so that nobody waits for all of a large partner's people."""
+    monkeypatch.setattr(module, "JUDGED_AT_ONCE", 1)
+    left: list[int] = []
+    guests.scene.cutter.before = lambda: left.append(len(guests.scene.connections.all()))
+    guests.site.bring_in(replacing=True, groups=())
+    guests.scene.follow()
+    assert left == [2, 1]
+
+
 def test_an_intermediate_that_is_dropped_takes_its_people(guests: Guests) -> None:
     """Replacing the authorities by others ends the connections of those whose path is gone, at once."""
     newer = certify("clinic Second", guests.site.root)
