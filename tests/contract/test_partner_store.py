@@ -119,6 +119,8 @@ def test_evidence_is_kept_by_its_four_keys(work: UnitOfWork) -> None:
         assert books.evidence.get(other.partner_id, EvidenceKind.CRL, other.source, "") == other
         assert books.evidence.get(other.partner_id, EvidenceKind.OCSP, other.source, "") is None
         assert books.evidence.list(crl.partner_id) == [replace(newer, der=b""), replace(about, der=b"")]
+        assert books.evidence.size(crl.partner_id, EvidenceKind.CRL) == len(newer.der)
+        assert books.evidence.size(other.partner_id, EvidenceKind.OCSP) == 0
     with work.change() as books:
         books.evidence.forget(crl.partner_id, EvidenceKind.CRL, crl.source, "")
         assert books.evidence.list(crl.partner_id) == [replace(about, der=b"")]

@@ -90,6 +90,10 @@ class MemoryEvidence(Store):
         kept = sorted(self.state.evidence.items())
         return [replace(one, der=b"") for _, one in kept if one.partner_id == partner_id]
 
+    def size(self, partner_id: str, kind: EvidenceKind) -> int:
+        kept = self.state.evidence.values()
+        return sum(len(one.der) for one in kept if (one.partner_id, one.kind) == (partner_id, kind))
+
     def due(self, by: datetime, limit: int, partner_id: str | None = None) -> builtins.list[EvidenceRecord]:
         kept = sorted(self.state.evidence.items(), key=lambda item: (item[1].try_at, item[0]))
         due = [one for _, one in kept if one.try_at <= by and partner_id in (None, one.partner_id)]

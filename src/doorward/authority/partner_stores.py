@@ -73,6 +73,10 @@ class EvidenceStore(Protocol):
         """Return a partner's without their `der`, sorted by kind, source and certificate."""
         ...
 
+    def size(self, partner_id: str, kind: EvidenceKind) -> int:
+        """Return the bytes of all that a partner has of one kind."""
+        ...
+
     def due(self, by: datetime, limit: int, partner_id: str | None = None) -> builtins.list[EvidenceRecord]:
         """Return at most `limit`, of one partner or all, that are to be looked for by then.
 

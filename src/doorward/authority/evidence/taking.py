@@ -1,7 +1,8 @@
 """What comes of a fetch: kept where it may be, or told.
 
 1. The row, the partner's terms and its authorities are read anew: a fetch takes up to half a minute.
-2. What came is judged (verification.revocation.intake); nothing is written while it is.
+2. What came is judged (verification.revocation.intake); nothing is written while it is. All lists of one
+   partner together have a limit: every gateway holds them in memory, in some five times their bytes.
 3. New evidence is stored with a number of the change sequence, about the partner, so that gateways take it
    up; a list that is the same as before, and 304, only move the next look.
 4. A failure moves the next look too; what is at hand stays, until it ends by its own words.
@@ -38,17 +39,29 @@ from doorward.verification.revocation.ocsp import OcspRules
 
 _SYSTEM = "system"
 PROBLEM_LIMIT = 300
+LISTS_BYTES = 128 * 1024 * 1024
+"""Of all CRLs of one partner. A few under way at once may go beyond it, each by its own limit at most."""
+
 _FRACTIONS = 1 << 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Case:
-    """What one outcome is judged with; `pair` is the certificate that an OCSP answer is about, and its issuer."""
+    """What one outcome is judged with.
+
+    Args:
+        kept: the row as it is.
+        partner: whose.
+        trusted: its authorities.
+        pair: the certificate that an OCSP answer is about, and its issuer.
+        others: bytes of the partner's other CRLs.
+    """
 
     kept: EvidenceRecord
     partner: PartnerRecord
     trusted: Trusted
     pair: tuple[PathCertificate, PathCertificate] | None
+    others: int
 
 
 def take_outcome(
@@ -95,15 +108,20 @@ def _open(services: Services, errand: Errand, now: datetime) -> _Case | None:
             return None
         pair = certificate_and_issuer(books, partner, row.about, now) if row.about else None
         authorities = books.partners.authorities(partner.id)
+        others = books.evidence.size(partner.id, EvidenceKind.CRL) - len(kept.der)
     if kept.sha256 != row.sha256:
         return None
-    return _Case(kept=kept, partner=partner, trusted=trust_of(partner, authorities), pair=pair)
+    trusted = trust_of(partner, authorities)
+    return _Case(kept=kept, partner=partner, trusted=trusted, pair=pair, others=others)
 
 
 def _judge(case: _Case, body: bytes, now: datetime) -> Taken:
     """Step 2."""
     grace, inputs = case.partner.max_staleness, case.trusted.inputs
     if case.kept.kind is EvidenceKind.CRL:
+        if case.others + len(body) > LISTS_BYTES:
+            limit = LISTS_BYTES // (1024 * 1024)
+            raise RequestRefused("evidence-too-much", f"all lists of a partner may have {limit} MiB together")
         rules = CrlRules(strength=inputs.strength, grace=grace)
         return take_crl(body, case.kept.der, case.trusted.store, inputs=inputs, now=now, rules=rules)
     if case.pair is None:

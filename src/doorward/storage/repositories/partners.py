@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Integer, bindparam, delete, false, select, update
+from sqlalchemy import Integer, bindparam, delete, false, func, select, update
 
 from doorward.authority.partner_records import (
     EvidenceKind,
@@ -69,6 +69,9 @@ _BY_KEY = _EVIDENCE.where(*(_E[name] == bindparam(name) for name in _KEY))
 _WITHOUT_DER = select(*(column for column in _E if column.name != "der")).where(_E.tenant == CURRENT_TENANT)
 _OF_PARTNER = _WITHOUT_DER.where(_E.partner_id == bindparam("partner_id")).order_by(
     _E.kind, _E.source, _E.about
+)
+_SIZE = select(func.coalesce(func.sum(func.length(_E.der)), 0)).where(
+    _E.tenant == CURRENT_TENANT, _E.partner_id == bindparam("partner_id"), _E.kind == bindparam("kind")
 )
 _DUE = (
     _WITHOUT_DER.where(_E.try_at <= bindparam("by"))
@@ -161,6 +164,10 @@ class SqlEvidence:
     def list(self, partner_id: str) -> list[EvidenceRecord]:
         """Return a partner's without their `der`."""
         return [_evidence(row) for row in self._transaction.rows(_OF_PARTNER, partner_id=partner_id)]
+
+    def size(self, partner_id: str, kind: EvidenceKind) -> int:
+        """Return the bytes of one kind."""
+        return int(self._transaction.value(_SIZE, partner_id=partner_id, kind=kind))
 
     def due(self, by: datetime, limit: int, partner_id: str | None = None) -> builtins.list[EvidenceRecord]:
         """Return those that are to be looked for by then, without `der`."""

@@ -8,7 +8,7 @@ import pytest
 from cryptography.x509 import ocsp
 
 from doorward.audit.events import EventType
-from doorward.authority.evidence import claim_due, take_outcome
+from doorward.authority.evidence import claim_due, take_outcome, taking
 from doorward.authority.partner_records import EvidenceKind
 from doorward.authority.records import ChangeKind
 from doorward.core.errors import MalformedInput, RequestRefused, Unavailable
@@ -86,6 +86,18 @@ def test_evidence_is_renewed_before_it_ends():
     west.pages[ROOT_CRL] = crl(west)
     west.run()
     assert NOON + 0.9 * DAY / 2 <= west.row(ROOT_CRL).try_at <= NOON + DAY / 2
+
+
+def test_all_lists_of_a_partner_have_a_limit(monkeypatch):
+    """A partner that publishes more and more lists fills neither the database nor the gateways' memory."""
+    west = partner_world()
+    west.let_in("alice", crl_at(ISSUING_CRL))
+    west.pages.update({ROOT_CRL: crl(west), ISSUING_CRL: crl_of(west.issuing)})
+    monkeypatch.setattr(taking, "LISTS_BYTES", len(west.pages[ROOT_CRL]) + 100)
+    west.run()
+    assert sorted(bool(row.sha256) for row in west.rows()) == [False, True]
+    (event,) = west.events(REFUSED)
+    assert event.data["reason"] == "evidence-too-much"
 
 
 @pytest.mark.parametrize(
