@@ -219,8 +219,9 @@ class TestStatus:
             [list_of(ROOT), list_of(ISSUING, 7)],
             [list_of(ROOT, 7), list_of(ISSUING)],
             [list_of(ISSUING, 7)],
+            [list_of(ROOT), list_of(ISSUING, 7, next_update=NOON - SECOND)],
         ],
-        ids=["leaf", "authority", "leaf-of-an-authority-without-evidence"],
+        ids=["leaf", "authority", "leaf-of-an-authority-without-evidence", "leaf-by-the-last-list"],
     )
     def test_revoked_is_never_tolerated(self, trust, crls):
         """Also where nothing is known of the authority, and where evidence is only preferred."""

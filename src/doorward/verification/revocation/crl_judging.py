@@ -9,7 +9,8 @@ For each distribution point of the certificate, or the one that its issuer's nam
 (i to k) the certificate is looked up, in the delta first;
 (l) the reasons are noted; once all are covered the certificate is good.
 A CRL that fails a step is passed over and its fault is kept; without one that is left, the status is
-undetermined.
+undetermined. One that is only out of date says nothing good of anybody any more; but where nothing newer is
+known, whom it lists stays revoked: or whoever keeps the next list from us would bring the revoked back.
 
 Not here: where CRLs come from, and how old they may be beyond what they say themselves.
 Standard: RFC 5280 sections 4.2.1.13, 5.2.4, 5.2.5 and 6.3.3.
@@ -42,6 +43,10 @@ to the same anchor."""
 
 class Unfit(Exception):
     """A CRL that cannot be used for this certificate; `str()` says why."""
+
+
+class _Ended(Unfit):
+    """A CRL that is genuine and out of date."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +111,7 @@ class _Judgement:
         self._used: list[Crl] = []
         self._faults: dict[str, None] = {}
         self._reason = ""
+        self._ended: StatusFinding | None = None
 
     def take(self, point: _Point, crl: Crl) -> bool:
         """Steps (b) to (l) for one complete CRL; return whether the certificate is revoked."""
@@ -118,6 +124,8 @@ class _Judgement:
             self._check_genuine(crl)
         except Unfit as unfit:
             self._faults[f"{crl.sha256[:16]}: {unfit}"] = None
+            if isinstance(unfit, _Ended):
+                self._note_ended(crl)
             return False
         delta = self._find_delta(crl)
         listed, reason = delta.find(certificate.issuer, certificate.serial) if delta else (False, None)
@@ -134,10 +142,23 @@ class _Judgement:
         """Freshness, and steps (f) and (g)."""
         if self._now < crl.this_update:
             raise Unfit("it begins later")
-        if self._now > crl.next_update + self._rules.grace:
-            raise Unfit("it is out of date")
         if not any(self._signed(crl, signer) for signer in self._signers(crl)):
             raise Unfit("nobody who may sign it did")
+        if self._now > crl.next_update + self._rules.grace:
+            raise _Ended("it is out of date")
+
+    def _note_ended(self, crl: Crl) -> None:
+        """Keep the last word of a list that is out of date, where it is a bad one."""
+        certificate = self._path[0]
+        listed, reason = crl.find(certificate.issuer, certificate.serial)
+        if listed and reason is not x509.ReasonFlags.remove_from_crl:
+            self._ended = StatusFinding(
+                status=Status.REVOKED,
+                certificate=certificate.sha256,
+                evidence=(crl.sha256,),
+                reason=name_reason(reason),
+                fresh_until=crl.next_update + self._rules.grace,
+            )
 
     def _signers(self, crl: Crl) -> Iterator[PathCertificate]:
         """The issuer of the certificate first, which is good: it stands in the path."""
@@ -189,7 +210,9 @@ class _Judgement:
         )
 
     def undetermined(self) -> StatusFinding:
-        """The finding where something is left open."""
+        """The finding where something is left open: revoked, if that was the last word."""
+        if self._ended is not None:
+            return self._ended
         why = tuple(self._faults) or ("no CRL speaks of it",)
         return StatusFinding(status=Status.UNDETERMINED, certificate=self._path[0].sha256, why=why)
 

@@ -84,6 +84,14 @@ class Said:
     fresh_until: datetime
 
 
+class Ended(Unfit):
+    """An answer that is genuine and out of date: nothing good that it said counts any more."""
+
+    def __init__(self, said: Said) -> None:
+        super().__init__("it is out of date")
+        self.said = said
+
+
 def judge_by_ocsp(
     certificate: PathCertificate,
     issuer: PathCertificate,
@@ -104,19 +112,26 @@ def judge_by_ocsp(
         nonce: what was sent; None where nothing was.
 
     Returns:
-        Good, revoked, or undetermined with the reason why.
+        Good, revoked, or undetermined with the reason why. Revoked may be what an answer said that is out
+        of date, which `fresh_until` tells: it counts where nothing newer is known.
 
     Standard: RFC 6960 section 3.2.
     """
     try:
         said = read_answer(certificate, issuer, answer, now, rules, nonce=nonce)
     except Unfit as unfit:
+        if isinstance(unfit, Ended) and unfit.said.status is Status.REVOKED:
+            return _found(unfit.said, certificate, answer)
         return StatusFinding(
             status=Status.UNDETERMINED, certificate=certificate.sha256, why=(f"OCSP answer: {unfit}",)
         )
     if said.status is Status.UNDETERMINED:
         why = ("OCSP answer: the responder does not know the certificate",)
         return StatusFinding(status=said.status, certificate=certificate.sha256, why=why)
+    return _found(said, certificate, answer)
+
+
+def _found(said: Said, certificate: PathCertificate, answer: bytes) -> StatusFinding:
     return StatusFinding(
         status=said.status,
         certificate=certificate.sha256,
@@ -165,13 +180,16 @@ def _read(
     fresh_until = _check_times(single, now, rules)
     _check_nonce(response, nonce)
     states = {ocsp.OCSPCertStatus.GOOD: Status.GOOD, ocsp.OCSPCertStatus.REVOKED: Status.REVOKED}
-    return Said(
+    said = Said(
         status=states.get(single.certificate_status, Status.UNDETERMINED),
         reason=name_reason(single.revocation_reason),
         this_update=single.this_update_utc,
         next_update=single.next_update_utc,
         fresh_until=fresh_until,
     )
+    if now > fresh_until:
+        raise Ended(said)
+    return said
 
 
 def _parse(answer: bytes) -> ocsp.OCSPResponse:
@@ -245,10 +263,7 @@ def _check_times(single: ocsp.OCSPSingleResponse, now: datetime, rules: OcspRule
     if begins > now + rules.skew:
         raise Unfit("it is from the future")
     oldest = begins + rules.max_age
-    fresh_until = oldest if ends is None else min(oldest, ends + rules.grace)
-    if now > fresh_until:
-        raise Unfit("it is out of date")
-    return fresh_until
+    return oldest if ends is None else min(oldest, ends + rules.grace)
 
 
 def _check_nonce(response: ocsp.OCSPResponse, nonce: bytes | None) -> None:

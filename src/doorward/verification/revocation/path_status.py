@@ -2,7 +2,8 @@
 
 1. From the anchor down, so that nothing rests on an authority that was revoked itself; the anchor's own
    status is nobody's to say.
-2. OCSP answers and CRLs are both asked. Revoked by either is revoked; good by either is good otherwise.
+2. OCSP answers and CRLs are both asked. Revoked by either is revoked; good by either is good otherwise;
+   revoked by what is out of date is revoked where neither of them says anything newer.
 3. Whoever signed a CRL and is not in the path needs a good path of its own to the same anchor, and a
    good status: section 6.3.3 (f).
 4. The first that is revoked ends it. One that is undetermined leaves the whole undetermined, and those below
@@ -93,12 +94,15 @@ class _Judge:
     def _judge_one(self, path: Path, depth: int) -> StatusFinding:
         """Step 2: whoever says that it is revoked is believed before whoever says that it is not."""
         findings = [*self._ask_answers(path), self._ask_crls(path, depth)]
-        for status in (Status.REVOKED, Status.GOOD):
+        for status, ended in ((Status.REVOKED, False), (Status.GOOD, False), (Status.REVOKED, True)):
             for finding in findings:
-                if finding.status is status:
+                if finding.status is status and self._has_ended(finding) is ended:
                     return finding
         why = tuple(word for finding in findings for word in finding.why)
         return StatusFinding(status=Status.UNDETERMINED, certificate=path[0].sha256, why=why)
+
+    def _has_ended(self, finding: StatusFinding) -> bool:
+        return finding.fresh_until is not None and finding.fresh_until < self._now
 
     def _ask_answers(self, path: Path) -> Iterator[StatusFinding]:
         rules = self._sources.ocsp_rules

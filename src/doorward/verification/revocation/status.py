@@ -25,7 +25,8 @@ class StatusFinding:
         certificate: its SHA-256, hex.
         evidence: SHA-256 of each CRL or OCSP answer that it rests on, hex.
         reason: of the revocation, a kebab word; empty where none is given.
-        fresh_until: when the evidence ends; None where undetermined.
+        fresh_until: when the evidence ends, or ended where the last word on somebody was revoked; None where
+            undetermined.
         why: where undetermined, what was wrong with each piece of evidence.
     """
 

@@ -115,6 +115,28 @@ def test_the_last_second_of_a_list_counts_and_a_grace_extends_it():
     assert (found.status, found.fresh_until) == (Status.GOOD, late)
 
 
+def test_whom_the_last_list_named_stays_revoked_when_it_ends():
+    """Who keeps the next list from us brings nobody back; one that is newer and says otherwise does."""
+    old = {"next_update": NOON - timedelta(seconds=1)}
+    found = of_leaf(list_of(ISSUING, entry(7, R.key_compromise), **old))
+    ended = NOON - timedelta(seconds=1)
+    assert (found.status, found.reason, found.fresh_until) == (Status.REVOKED, "key-compromise", ended)
+    assert of_leaf(list_of(ISSUING, 7, **old), list_of(ISSUING, number=2)).status is Status.GOOD
+    forged = list_of(ISSUING, 7, signer=ec.generate_private_key(ec.SECP256R1()), **old)
+    assert of_leaf(forged).status is Status.UNDETERMINED
+
+
+def test_whom_the_last_answer_called_revoked_stays_so_when_it_ends():
+    """The same for a responder: a newer word of either kind comes first."""
+    old = {"next_update": NOON - timedelta(seconds=1)}
+    answer = answer_about(ALICE, ISSUING, status=ocsp.OCSPCertStatus.REVOKED, **old)
+    answers = {ALICE.parsed.sha256: (answer,)}
+    assert statuses(PATH, answers=answers)[-1].status is Status.REVOKED
+    assert statuses(PATH, crls=[list_of(ISSUING)], answers=answers)[-1].status is Status.GOOD
+    good = {ALICE.parsed.sha256: (answer_about(ALICE, ISSUING, **old),)}
+    assert statuses(PATH, answers=good)[-1].status is Status.UNDETERMINED
+
+
 def test_a_list_for_users_is_not_about_authorities():
     """onlyContainsUserCerts: the issuing authority is not covered by it, the leaf is."""
     found, _ = statuses(PATH, crls=[list_of(ROOT, scope=scope(only_contains_user_certs=True))])
