@@ -19,7 +19,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -222,7 +222,8 @@ class Follower:
 
     def _judge(self, alike: Sequence[Sequence[LiveConnection]]) -> None:
         """Judge one connection of each group; end those that lost before others are looked at."""
-        facts = [self._facts(same[0]) for same in alike]
+        # By the youngest, which may stay longest: each one's own lifetime is held below.
+        facts = [self._facts(max(same, key=lambda one: one.admitted_at)) for same in alike]
         decisions = self._decider.reassess_all(facts, self._services.clock.now())
         judged = [(one, now) for same, now in zip(alike, decisions, strict=True) for one in same]
         lost = [one for one, now in judged if has_lost(one, now)]
@@ -231,13 +232,17 @@ class Follower:
         for one, now in judged:
             if one.cookie in ended:
                 continue
-            deadline = one.deadline if not one.partner_id else whole_minute(now.deadline, one.admitted_at)
-            self._connections.replace(
-                replace(one, principal=now.principal, authority=now.authority, deadline=deadline)
-            )
+            kept = replace(one, principal=now.principal, authority=now.authority)
+            self._connections.replace(replace(kept, deadline=self._deadline(one, now)))
             self._gained.pop(one.cookie, None)
             if set(now.grants) != set(one.grants):  # 4.
                 self._gained[one.cookie] = one
+
+    def _deadline(self, one: LiveConnection, now: AccessDecision) -> datetime:
+        """When it must end now; that of our own certificates never moves."""
+        if not one.partner_id:
+            return one.deadline
+        return whole_minute(min(now.deadline, one.admitted_at + self._lifetime), one.admitted_at)
 
     def _compare_with_policy(self) -> None:
         with self._services.work.read() as books:
@@ -284,7 +289,13 @@ def concerned_by(changes: Sequence[ChangeRecord]) -> frozenset[str] | None:
 
 
 def has_lost(one: LiveConnection, now: AccessDecision) -> bool:
-    """Return whether a connection may no longer do everything that it might before."""
+    """Return whether a connection may no longer do everything that it might before.
+
+    Whoever is somebody else now, as a partner's new terms read the same certificate, has lost all: the
+    application was told the former name.
+    """
     if now.verdict.outcome is not Outcome.GOOD or one.authority is None or now.authority is None:
+        return True
+    if now.principal is None or now.principal.id != one.principal_id:
         return True
     return lost_authority(one.authority, now.authority)

@@ -11,7 +11,7 @@ import pytest
 
 from doorward.authority import directory
 from doorward.authority.partners import remove_partner
-from doorward.core.entities import Outcome
+from doorward.core.entities import Outcome, PrincipalKind
 from doorward.enforcement.transition import class_token
 from doorward.gateway import follower as module
 from doorward.gateway.connections import LiveConnection
@@ -284,3 +284,28 @@ def test_adopted_connections_of_a_partner_are_found_by_the_inventory(guests: Gue
     guests.load()
     guests.scene.follow()
     assert guests.scene.cutter.cut == [11]
+
+
+def test_no_connection_is_kept_longer_for_a_younger_one_of_the_same_certificate() -> None:
+    """Judged anew together, each still ends when its own lifetime does."""
+    guests = Guests(revocation=RevocationMode.OFF)
+    guests.enter(guests.bob, 1)
+    guests.site.world.clock.turn(hours=8)
+    guests.enter(guests.bob, 2)
+    guests.site.bring_in(replacing=True, revocation=RevocationMode.OFF, refresh=timedelta(minutes=5))
+    guests.scene.follow()
+    deadlines = {one.cookie: one.deadline for one in guests.scene.connections.all()}
+    lifetime = timedelta(hours=12)
+    assert deadlines == {1: NOON + lifetime, 2: NOON + timedelta(hours=8) + lifetime}
+
+
+def test_who_is_somebody_else_by_new_terms_is_ended() -> None:
+    """Where the terms now read another identity, a connection whose application was told the old one ends."""
+    guests = Guests(revocation=RevocationMode.OFF)
+    guests.enter(guests.bob, 1)
+    directory.add_principal(
+        guests.site.services, PrincipalKind.PERSON, "clinic/CN=bob@clinic.example", actor=OPERATOR
+    )
+    guests.site.bring_in(replacing=True, revocation=RevocationMode.OFF, source=SanSource.SUBJECT)
+    guests.scene.follow()
+    assert guests.scene.left() == []
