@@ -128,7 +128,7 @@ def judge_for_partners(
         ends=_end_of(found),
         partner_id=partner.record.id,
         shelf=asked[partner.record.id],
-        newcomer=None if doubled else _newcomer(found, partner, authority_id, record),
+        newcomer=None if doubled else _newcomer(books, found, partner, authority_id, record),
     )
 
 
@@ -159,14 +159,21 @@ def _end_of(found: PartnerJudgement) -> datetime:
 
 
 def _newcomer(
-    found: PartnerJudgement, partner: Partner, authority_id: str, record: CertificateRecord | None
+    books: Books,
+    found: PartnerJudgement,
+    partner: Partner,
+    authority_id: str,
+    record: CertificateRecord | None,
 ) -> Newcomer | None:
-    """What is to be written down; None where all is there."""
+    """What is to be written down; None where all is there, so that who comes again and again costs no write."""
     reasons = found.verdict.reasons
     if Reason.PURPOSE_CLIENT not in reasons:
         return None
-    admits_all = partner.record.everyone and reasons[-1] is Reason.PRINCIPAL_UNKNOWN
-    identity = found.identity if admits_all else None
+    identity = None
+    if partner.record.everyone and found.identity and reasons[-1] is Reason.PRINCIPAL_UNKNOWN:
+        name = render_partner_principal_name(partner.record.name, found.identity)
+        removed = books.directory.knows_removed(name, partner.record.id)
+        identity = None if removed else found.identity
     principal_id = found.principal.id if found.principal is not None else ""
     unlisted = (
         record is None

@@ -28,7 +28,7 @@ _Signer = tuple[CanonicalName, bytes]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Partner:
-    """One partner: its terms, what is trusted of it, and the ids of its authorities by SHA-256.
+    """One partner: its terms, what is trusted of it, the ids of its authorities by SHA-256, and which are anchors.
 
     `namesakes` are, by the id of an authority, the ids of all that ever had its name and key, its own
     included: of a renewed certificate, of a cross-certificate, of a partner that was removed.
@@ -37,6 +37,7 @@ class Partner:
     record: PartnerRecord
     trust: PartnerTrust
     authority_ids: Mapping[str, str]
+    anchors: frozenset[str]
     namesakes: Mapping[str, tuple[str, ...]]
 
 
@@ -58,13 +59,19 @@ def load_partners(books: Books, kept: Mapping[str, Partner]) -> dict[str, Partne
     for record in books.partners.list():
         authorities = books.partners.authorities(record.id)
         ids = {one.sha256: one.id for one in authorities}
+        anchors = frozenset(one.sha256 for one in authorities if one.anchor)
         known = kept.get(record.name)
         with suppress(MalformedInput, ValueError):
-            same = known is not None and known.record == record and known.authority_ids == ids
+            same = known is not None and (known.record, known.authority_ids, known.anchors) == (
+                record,
+                ids,
+                anchors,
+            )
             found[record.name] = Partner(
                 record=record,
                 trust=known.trust if known is not None and same else build_partner_trust(record, authorities),
                 authority_ids=ids,
+                anchors=anchors,
                 namesakes={one.id: tuple(signers[_signer_of(one.der)]) for one in authorities},
             )
     return found

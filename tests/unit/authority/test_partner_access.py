@@ -9,7 +9,7 @@ import pytest
 from cryptography import x509
 
 from doorward.audit.events import EventType
-from doorward.authority import directory, issuing, revocation
+from doorward.authority import access, directory, issuing, revocation
 from doorward.authority.partners import remove_partner
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.entities import Outcome, PrincipalKind
@@ -399,3 +399,17 @@ def test_nobody_who_shows_nothing(site: PartnerSite) -> None:
         decision = site.decider.decide(site.world.request(der))
         assert decision.verdict.outcome is Outcome.BAD
     assert site.world.events(EventType.CERTIFICATE_SEEN) == []
+
+
+def test_who_was_removed_and_comes_again_costs_no_write(
+    site: PartnerSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where everybody is let in: each of its connections would take the lock of the books for nothing."""
+    site.decide(site.leaf(BOB))
+    directory.remove(site.services, NAME, actor=OPERATOR)
+    again = site.leaf(BOB)
+    site.decide(again)  # the certificate is written down, and belongs to nobody
+    changes = []
+    monkeypatch.setattr(access, "register", lambda *given: changes.append(given))
+    assert site.reasons(again)[-2:] == ["principal-unknown", "application-known"]
+    assert changes == []

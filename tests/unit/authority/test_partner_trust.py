@@ -111,3 +111,14 @@ def test_kept_terms_are_of_the_same_record() -> None:
     known = first["clinic"]
     other = {"clinic": replace(known, record=replace(known.record, id="ptn_other"))}
     assert load(site, other)["clinic"].trust is not known.trust
+
+
+def test_another_part_of_the_same_certificates_is_another_trust() -> None:
+    """An anchor that became an intermediate is trusted no more, also by who knew it before."""
+    site = partner_site(publish=False)
+    site.bring_in(replacing=True, anchors=[site.root, site.issuing], intermediates=[])
+    first = load(site)
+    site.bring_in(replacing=True)
+    again = load(site, first)
+    assert again["clinic"].trust is not first["clinic"].trust
+    assert again["clinic"].anchors == {site.root.parsed.sha256}
