@@ -7,11 +7,15 @@ everywhere (`needs(..., must=False)`: Java, 190 MB for one test of two) is skipp
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import signal
+from collections.abc import Callable
+from typing import Any
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 settings.register_profile("doorward", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -25,6 +29,12 @@ def pytest_configure() -> None:
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    structlog.configure = functools.partial(_configure_uncached, structlog.configure)
+
+
+def _configure_uncached(configure: Callable[..., None], **given: Any) -> None:
+    """A logger that was kept on first use could not be listened to by any later test of the process."""
+    configure(**{**given, "cache_logger_on_first_use": False})
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
