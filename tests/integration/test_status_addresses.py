@@ -57,7 +57,7 @@ class Site:
     def fetch(self, url: str, name: str) -> None:
         """Have curl fetch an address, and turn its DER into PEM."""
         self.run("curl", "-fsS", url, "-o", f"{name}.der")
-        kind = "crl" if name == "list" else "x509"
+        kind = "crl" if name.endswith("list") else "x509"
         self.run("openssl", kind, "-inform", "DER", "-in", f"{name}.der", "-out", f"{name}.pem")
 
     def address(self, method: x509.ObjectIdentifier, name: str = "leaf") -> str:
@@ -66,9 +66,9 @@ class Site:
         (found,) = [one.access_location.value for one in access if one.access_method == method]
         return str(found)
 
-    def list_address(self) -> str:
-        """The address of the list that the leaf names."""
-        (point,) = self.load("leaf").extensions.get_extension_for_class(x509.CRLDistributionPoints).value
+    def list_address(self, name: str = "leaf") -> str:
+        """The address of the list that a certificate names."""
+        (point,) = self.load(name).extensions.get_extension_for_class(x509.CRLDistributionPoints).value
         assert point.full_name is not None
         return str(point.full_name[0].value)
 
@@ -148,12 +148,24 @@ def test_the_addresses_in_a_certificate_are_all_that_a_relying_party_needs(site:
 
 
 def test_the_how_to_can_be_followed(site: Site) -> None:
-    """The commands of docs/how-to/let-others-check-revocation.md end with a chain and an answer that are good."""
+    """The commands of docs/how-to/let-others-check-revocation.md end with chains and an answer that are good."""
     (site.folder / "alice.pem").write_bytes((site.folder / "leaf.pem").read_bytes())
-    (commands,) = re.findall(r"```sh\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    said = site.run("bash", "-euo", "pipefail", "-c", commands)
-    for line in ("alice.pem: OK", "Response verify OK", "alice.pem: good"):
+    commands = re.findall(r"```sh\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    said = site.run("bash", "-euo", "pipefail", "-c", "\n".join(commands))
+    assert said.count("alice.pem: OK") == 2
+    for line in ("Response verify OK", "alice.pem: good"):
         assert line in said
+
+
+def test_the_status_of_every_certificate_of_the_path_is_found(site: Site) -> None:
+    """With nothing but the addresses openssl accepts leaf and issuer as not revoked; without the root's list it does not."""
+    site.fetch(site.address(AuthorityInformationAccessOID.CA_ISSUERS), "issuing")
+    site.fetch(site.list_address(), "list")
+    site.fetch(site.list_address("issuing"), "root-list")
+    verify = ("openssl", "verify", "-x509_strict", *TRUST, "-untrusted", "issuing.pem", "-crl_check_all")
+    lists = ("-CRLfile", "list.pem", "-CRLfile", "root-list.pem")
+    assert "leaf.pem: OK" in site.run(*verify, *lists, "leaf.pem")
+    assert "unable to get certificate CRL" in site.run(*verify, *lists[:2], "leaf.pem", code=2)
 
 
 @pytest.mark.parametrize("site", [4], indirect=True, ids=["divided"])

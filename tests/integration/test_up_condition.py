@@ -114,6 +114,18 @@ def test_a_list_that_is_not_renewed(installation: Installation) -> None:
     assert "serve" in over.hints[0]
 
 
+def test_a_root_list_that_is_not_renewed(installation: Installation) -> None:
+    """The end of the root's list is news sixty days before, with the command that makes the next one."""
+    root_list = "root's revocation list"
+    assert not any(
+        root_list in one for one in part(installation, "authority", after=timedelta(days=304)).trouble
+    )
+    for days, words in ((306, "ends 20"), (366, "is out of date")):
+        found = part(installation, "authority", after=timedelta(days=days))
+        assert any(f"{root_list} {words}" in one for one in found.trouble)
+        assert any("doorward ca renew-root-list --exported root-key.pem" in one for one in found.hints)
+
+
 def test_a_gateway_that_was_not_heard_of(installation: Installation) -> None:
     """A gateway that went silent is in trouble, one that lags says how far."""
     services = installation.services

@@ -185,6 +185,22 @@ def test_the_responder_is_renewed_when_it_is_due(
     serve.stop()
 
 
+def test_the_roots_list_is_renewed_when_it_is_due(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only a list that is due is renewed."""
+    renewed: list[str] = []
+    due = iter([False, True])
+    monkeypatch.setattr(module, "root_list_due", lambda _services: next(due))
+    monkeypatch.setattr(module, "renew_root_list", lambda _services, actor: renewed.append(actor))
+    serve = Serve(installation)
+    assert serve._renew_root_list() is False
+    assert renewed == []
+    assert serve._renew_root_list() is False
+    assert renewed == ["system"]
+    serve.stop()
+
+
 @pytest.mark.parametrize("which", ["status", "enrolment"])
 def test_an_address_in_use_is_a_clear_error(installation: Installation, which: str) -> None:
     """Where it cannot listen it says so, and leaves nothing running; once the place is free it serves."""

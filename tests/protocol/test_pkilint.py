@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 
-from doorward.authority import crls, gateways, issuing, revocation, status
+from doorward.authority import crls, gateways, issuing, revocation, root_list, status
 from doorward.authority.partitions import partition_names
 from doorward.authority.records import AuthorityKind
 from doorward.core.certificate import RevocationReason
@@ -29,7 +29,13 @@ AUTHORITIES = ("root", "issuing", "ocsp-responder")
 KEYS = (KeyKind.P384, KeyKind.ED25519, KeyKind.RSA2048, KeyKind.RSA3072)
 CHAINS = ("root-issuing", "issuing-ocsp-responder", *(f"issuing-{one}" for one in PROFILES))
 PARTITIONS = partition_names(4)
-LISTS = ("list-first", "list-full", *(f"list-{one}" for one in PARTITIONS))
+LISTS = (
+    "list-root-first",
+    "list-root-next",
+    "list-first",
+    "list-full",
+    *(f"list-{one}" for one in PARTITIONS),
+)
 STATES = ("good", "revoked", "revoked-unspecified", "held", "unknown")
 ANSWERS = tuple(
     f"answer-{state}-{word}{nonce}"
@@ -111,8 +117,22 @@ def ask(world: World, leaf: x509.Certificate, word: str, *, nonce: bool, serial:
     return der
 
 
+def make_next_root_list(world: World, works: Works) -> None:
+    """The list that follows when half of the first one's time is over."""
+    world.clock.turn(days=183)
+    renewed = root_list.renew_root_list(world.services, actor="system")
+    assert renewed is not None
+    works.add("list-root-next", CRL, renewed.der)
+
+
 def make_statuses(world: World, works: Works) -> None:
-    """Lists without and with entries, and answers of every state in both forms."""
+    """Lists without and with entries, the root's, and answers of every state in both forms."""
+    with world.work.read() as books:
+        root = books.authorities.current(AuthorityKind.ROOT)
+        assert root is not None
+        founded = books.status.crl(root.id)
+    assert founded is not None
+    works.add("list-root-first", CRL, founded.der)
     works.add("list-first", CRL, crls.publish_crls(world.services)[""].der)
     held = {state: world.issue("bob") for state in STATES[:-1]}
     world.clock.turn(hours=1)
@@ -140,6 +160,7 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Finding]]:
     world, works = found_world(), Works(tmp_path_factory.mktemp("pkilint"))
     make_certificates(world, works)
     make_statuses(world, works)
+    make_next_root_list(world, works)
     return works.judge()
 
 

@@ -14,9 +14,12 @@ from cryptography.x509 import ocsp
 
 from doorward.authority import crls, issuing, revocation, status
 from doorward.authority.partitions import partition_of
-from doorward.authority.records import CertificateRecord, CrlRecord
+from doorward.authority.records import AuthorityKind, CertificateRecord, CrlRecord
 from doorward.authority.services import Services
 from doorward.core.certificate import RevocationReason
+from doorward.core.entities import Outcome, PrincipalKind, Reason
+from doorward.verification.identity import IdentityRule, SanSource
+from doorward.verification.partner import PartnerTrust, RevocationMode
 from doorward.verification.path.certificate import parse_path_certificate
 from doorward.verification.path.conformance import PathInputs
 from doorward.verification.path.store import TrustStore
@@ -24,6 +27,7 @@ from doorward.verification.revocation.crl import parse_crl
 from doorward.verification.revocation.path_status import StatusSources, judge_path_status
 from doorward.verification.revocation.shelf import Shelf
 from doorward.verification.revocation.status import Status, StatusFinding
+from tests.support.partner_ca import judge_partner
 from tests.support.status_ca import CRL_RULES, OCSP_RULES
 from tests.support.world import OPERATOR, World, found_world
 
@@ -104,3 +108,27 @@ def test_nothing_is_believed_for_ever(partner: Partner) -> None:
     later = partner.world.clock.now() + timedelta(days=2)
     assert partner.judge(lists, now=later).status is Status.UNDETERMINED
     assert partner.judge(answers=(answer,), now=later).status is Status.UNDETERMINED
+
+
+def test_a_partner_whose_anchor_is_our_root_finds_every_status(partner: Partner) -> None:
+    """With the list of the leaf and the root's, `require` lets in; without the root's it does not."""
+    with partner.world.work.read() as books:
+        root = books.authorities.current(AuthorityKind.ROOT)
+        assert root is not None
+        of_root = books.status.crl(root.id)
+    assert of_root is not None
+    trust = PartnerTrust(
+        id="ptn_west",
+        name="west",
+        store=TrustStore([parse_path_certificate(root.der)], [parse_path_certificate(partner.issuer)]),
+        inputs=PathInputs(),
+        identity=IdentityRule(source=SanSource.URI, kind=PrincipalKind.PERSON),
+        revocation=RevocationMode.REQUIRE,
+    )
+    own = parse_crl(partner.lists[partner.name].der)
+    found = judge_partner(partner.leaf.der, trust, crls=[own, parse_crl(of_root.der)])
+    assert [one.status for one in found.findings] == [Status.GOOD, Status.GOOD]
+    assert found.verdict.outcome is Outcome.GOOD
+    alone = judge_partner(partner.leaf.der, trust, crls=[own])
+    assert alone.verdict.outcome is Outcome.UNDETERMINED
+    assert Reason.REVOCATION_STATUS_UNDETERMINED in alone.verdict.reasons

@@ -54,6 +54,7 @@ EXAMPLES = {
     "ca list": "doorward ca list",
     "ca export": "doorward ca export --root --passphrase-file root.passphrase --out root-key.pem",
     "ca remove-root-key": "doorward ca remove-root-key --exported root-key.pem --passphrase-file root.passphrase",
+    "ca renew-root-list": "doorward ca renew-root-list --exported root-key.pem --passphrase-file root.passphrase",
     "ca import": "doorward ca import clinic-west clinic-root.pem -i clinic-issuing.pem --domain clinic-west.example",
     "ca show": "doorward ca show clinic-west",
     "ca remove": "doorward ca remove clinic-west",

@@ -12,7 +12,8 @@ A certificate is on a list from its revocation until one list after its end (RFC
 is released from hold is simply on the next list no more: the entry `removeFromCRL` is for delta lists
 (section 5.3.1), and there are none.
 
-Not here: what makes a certificate revoked (revocation), the form of a list (pki.crl), serving (web.status).
+Not here: what makes a certificate revoked (revocation), the form of a list (pki.crl), the root's list
+(root_list), serving (web.status).
 Standard: RFC 5280 sections 3.3, 5.1.2, 5.2.3 and 5.2.5.
 """
 
@@ -76,7 +77,7 @@ def due_crls(services: Services, now: datetime) -> tuple[str, ...]:
         issuing = require_authority(books, AuthorityKind.ISSUING)
         heads = {one.partition: one for one in books.status.crl_heads(issuing.id)}
         wanted = {FULL, *partition_names(services.crl_partitions), *heads}
-        due = {name for name in wanted if name not in heads or _is_half_over(heads[name], now)}
+        due = {name for name in wanted if name not in heads or is_half_over(heads[name], now)}
         full = heads.get(FULL)
         if full is not None and now >= full.this_update + CRL_PAUSE:
             due |= _find_news(books, full, wanted)
@@ -128,14 +129,15 @@ def publish_crls(services: Services, partitions: Collection[str] = (FULL,)) -> d
         for record, size in made:
             name = record.partition
             if newest.get(name, 0) < record.number:
-                _store(services, books, record, size)
+                store_list(services, books, record, entries=size, actor="system")
                 stored[name] = record
             else:
                 stored[name] = books.status.crl(record.authority_id, name) or record
         return stored
 
 
-def _is_half_over(crl: CrlRecord, now: datetime) -> bool:
+def is_half_over(crl: CrlRecord, now: datetime) -> bool:
+    """Say whether half of a list's time is over: the next one should be made now."""
     return now >= crl.this_update + (crl.next_update - crl.this_update) / 2
 
 
@@ -195,13 +197,17 @@ def _divide(revoked: Iterable[CertificateRecord], since: Mapping[str, datetime])
     return entries
 
 
-def _store(services: Services, books: Books, crl: CrlRecord, entries: int) -> None:
-    """Store a list and its event, in the caller's transaction."""
+def store_list(services: Services, books: Books, crl: CrlRecord, *, entries: int, actor: str) -> None:
+    """Store a list and its event, in the caller's transaction.
+
+    Raises:
+        IntegrityError: `crl-number`: its number does not grow.
+    """
     books.status.store_crl(crl)
     event = write_event(
         services,
         EventType.CRL_PUBLISHED,
-        actor="system",
+        actor=actor,
         data={
             "authority": crl.authority_id,
             "partition": crl.partition,

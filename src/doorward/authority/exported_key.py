@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import base64
 import textwrap
+from typing import cast
 
+from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES256
@@ -20,10 +22,10 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
 from cryptography.hazmat.primitives.padding import PKCS7
 
-from doorward.core.errors import MalformedInput
-from doorward.core.ports import PrivateKey, PublicKey, RandomSource
+from doorward.core.errors import MalformedInput, RequestRefused
+from doorward.core.ports import PrivateKey, RandomSource
 from doorward.pki.der import NULL, encode_integer, encode_octets, encode_oid, encode_sequence
-from doorward.pki.keys import check_public_key
+from doorward.pki.keys import check_public_key, encode_public_key
 
 ROUNDS = 600_000
 """OWASP (2023) for PBKDF2 with HMAC-SHA-256."""
@@ -63,16 +65,41 @@ def encrypt_private_key(key: PrivateKey, passphrase: bytes, random: RandomSource
     return "\n".join([f"-----BEGIN {label}-----", *lines, f"-----END {label}-----", ""]).encode("ascii")
 
 
-def open_exported_key(exported: bytes, passphrase: bytes) -> PublicKey:
-    """Return the public key of an encrypted private key in PEM.
+def open_exported_key(exported: bytes, passphrase: bytes) -> PrivateKey:
+    """Return the private key of an encrypted PEM; the caller forgets it after use.
 
     Raises:
         MalformedInput: `export-unreadable`: larger than 64 KiB, no such key, or another passphrase.
     """
     try:
         key = serialization.load_pem_private_key(exported[:EXPORT_LIMIT], passphrase)
-        return check_public_key(key.public_key())[0]
+        check_public_key(key.public_key())
     except Exception as fault:  # a parser is total, whatever the library raises
         raise MalformedInput(
             "export-unreadable", "this is no exported key, or the passphrase does not open it"
         ) from fault
+    return cast("PrivateKey", key)  # a private key's kind is that of its public one
+
+
+def open_export_of(certificate: bytes, exported: bytes, passphrase: bytes, *, hint: str) -> PrivateKey:
+    """Return the private key of an export that is the key of this very certificate.
+
+    Args:
+        certificate: DER, our own.
+        exported: what `encrypt_private_key` returned, at most 64 KiB.
+        passphrase: what opens it.
+        hint: the next step of whom it is refused.
+
+    Raises:
+        RequestRefused: `export-unreadable`, `export-of-another-key`.
+    """
+    try:
+        key = open_exported_key(exported, passphrase)
+    except MalformedInput as fault:
+        raise RequestRefused(fault.code, fault.detail, hint=hint) from fault
+    certified, _ = check_public_key(x509.load_der_x509_certificate(certificate).public_key())
+    if encode_public_key(key.public_key()) != encode_public_key(certified):
+        raise RequestRefused(
+            "export-of-another-key", "this export holds another key than the current root's", hint=hint
+        )
+    return key

@@ -7,9 +7,9 @@ that no row names; they signed nothing that anybody saw. They are left alone and
 takes the next free numbers: a founding that deleted keys which no row names would destroy an
 authority whose database is merely elsewhere (a wrong path, a restore that is still to come).
 
-The root's key is needed again only to make another issuing authority. `export_root` hands it out under
-a passphrase; `remove_root_key` deletes it, and wants to see that export and open it first: no flag
-that says "was exported" can know whether the file can still be read.
+The root's key is needed again for the root's next list, once a year (root_list), and to make another
+issuing authority. `export_root` hands it out under a passphrase; `remove_root_key` deletes it, and wants to
+see that export and open it first: no flag that says "was exported" can know whether the file can still be read.
 
 Not here: the certificates themselves (issuing), settings, where the keys lie.
 Standard: RFC 5280 section 3.2; RFC 6960 section 4.2.2.2; PKCS#8 (RFC 5958) with PBES2 (RFC 8018).
@@ -23,21 +23,21 @@ from cryptography import x509
 
 from doorward.audit.events import EventType
 from doorward.authority.done import Done
-from doorward.authority.exported_key import encrypt_private_key, open_exported_key
+from doorward.authority.exported_key import encrypt_private_key, open_export_of
 from doorward.authority.issuing import certify_issuing, certify_responder, certify_root
 from doorward.authority.journal import write_event
 from doorward.authority.publication import parse_status_url, publication_addresses
 from doorward.authority.records import AuthorityKind, AuthorityRecord, ChangeKind, TenantRecord
+from doorward.authority.root_list import publish_root_list
 from doorward.authority.services import Services
 from doorward.authority.standing import load_key, require_authority, require_keys, require_tenant
 from doorward.authority.stores import Books
 from doorward.core.certificate import CertificateFacts
 from doorward.core.entities import TENANT
-from doorward.core.errors import MalformedInput, NotFound, RequestRefused
+from doorward.core.errors import NotFound, RequestRefused
 from doorward.core.names import COMMON_NAME_LIMIT, parse_trust_domain
 from doorward.core.passphrase import check_passphrase
 from doorward.core.ports import KeyKind, KeyStore, PrivateKey
-from doorward.pki.keys import check_public_key, encode_public_key
 
 
 def found(services: Services, *, trust_domain: str, status_url: str, actor: str) -> TenantRecord:
@@ -157,21 +157,8 @@ def remove_root_key(services: Services, *, exported: bytes, passphrase: bytes, a
     with services.work.read() as books:
         root = require_authority(books, AuthorityKind.ROOT)
     _load_root_key(services, root)
-    try:
-        exported_key = open_exported_key(exported, passphrase)
-    except MalformedInput as fault:
-        raise RequestRefused(
-            fault.code,
-            fault.detail,
-            hint="the key stays where it is; export it again: doorward ca export --root",
-        ) from fault
-    certified, _ = check_public_key(x509.load_der_x509_certificate(root.der).public_key())
-    if encode_public_key(exported_key) != encode_public_key(certified):
-        raise RequestRefused(
-            "export-of-another-key",
-            "this export holds another key than the current root's",
-            hint="export it again: doorward ca export --root",
-        )
+    hint = "the key stays where it is; export it again: doorward ca export --root"
+    open_export_of(root.der, exported, passphrase, hint=hint)
     event = write_event(services, EventType.AUTHORITY_ROOT_REMOVED, actor=actor, data={"authority": root.id})
     services.work.record([event])
     require_keys(services).remove(root.key_name)
@@ -180,12 +167,13 @@ def remove_root_key(services: Services, *, exported: bytes, passphrase: bytes, a
 def _found_within(
     services: Services, books: Books, keys: KeyStore, tenant: TenantRecord, *, actor: str
 ) -> None:
-    """Make and add the three certificates, each signed by the one before."""
+    """Make and add the three certificates, each signed by the one before, and the root's first list."""
     now, domain = tenant.created_at, tenant.trust_domain
     root_name, root_key = _new_key(services, keys, "root")
     minted = certify_root(services, common_name=_title(domain, "Root", root_name), key=root_key, now=now)
     root = _record(services, AuthorityKind.ROOT, minted.facts, root_name, now)
     _add(services, books, root, minted.facts, actor=actor)
+    publish_root_list(services, books, root, root_key, actor=actor, now=now)
 
     issuing_name, issuing_key = _new_key(services, keys, "issuing")
     signed = certify_issuing(
@@ -194,7 +182,7 @@ def _found_within(
         public_key=issuing_key.public_key(),
         root=minted.certificate,
         root_key=root_key,
-        certificate_url=publication_addresses(tenant.status_url, root.id).certificate,
+        addresses=publication_addresses(tenant.status_url, root.id),
         now=now,
     )
     issuing = _record(services, AuthorityKind.ISSUING, signed.facts, issuing_name, now)

@@ -35,13 +35,14 @@ def _row(record: AuthorityRecord) -> dict[str, Any]:
         "list": "ca:list_",
         "export": "ca:export",
         "remove-root-key": "ca:remove_root_key",
+        "renew-root-list": "ca:renew_root_list",
         "import": "partner:import_",
         "show": "partner:show",
         "remove": "partner:remove",
     },
 )
 def ca() -> None:
-    """Show our own authority; export and remove its root key; trust partners' authorities."""
+    """Show our own authority; export, remove and use its root key; trust partners' authorities."""
 
 
 @click.command("list", cls=Command)
@@ -131,4 +132,33 @@ def remove_root_key(state: State, exported: Path, passphrase_file: Path | None) 
     state.output.result(
         {"removed": True},
         "the root's key is no longer on this machine; keep the exported file and its passphrase apart",
+    )
+
+
+@click.command("renew-root-list", cls=Command)
+@click.option(
+    "--exported",
+    required=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The exported root key; it signs once and is not kept.",
+)
+@click.option(
+    "--passphrase-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Passphrase of the exported key.",
+)
+@click.pass_obj
+def renew_root_list(state: State, exported: Path, passphrase_file: Path | None) -> None:
+    """Sign the root's next revocation list, good for a year, with the exported key."""
+    from doorward.authority.root_list import renew_exported_root_list  # noqa: PLC0415  loaded when called
+    from doorward.runtime.pem import read_bounded  # noqa: PLC0415  as above
+
+    installation = state.installation()
+    passphrase = installation.read_passphrase(passphrase_file, "passphrase of the exported root key")
+    made = renew_exported_root_list(
+        installation.services, exported=read_bounded(exported), passphrase=passphrase, actor=actor()
+    )
+    state.output.result(
+        {"authority": made.authority_id, "number": made.number, "next_update": made.next_update},
+        f"list {made.number} of the root is published and good until {made.next_update:%Y-%m-%d}",
     )

@@ -18,6 +18,7 @@ from doorward.authority.evidence import PartnerEvidence, describe_evidence
 from doorward.authority.gateways import confirmations
 from doorward.authority.inventory import certificate_counts, list_authorities
 from doorward.authority.records import AuthorityKind
+from doorward.authority.root_list import root_list_end
 from doorward.authority.status import find_faults
 from doorward.runtime.compose import Installation
 
@@ -29,6 +30,15 @@ _OUT_OF_DATE = {
     "crl-stale": "the revocation list is out of date: relying parties that need one refuse our certificates",
     "responder-expired": "the ocsp-responder certificate has ended: no OCSP answer is signed",
 }
+
+_ROOT_LIST_OVER = (
+    "the root's revocation list is out of date: relying parties that ask for the status of the issuing "
+    "authority refuse our certificates"
+)
+_ROOT_LIST_HINT = (
+    "with the root's key from where it is kept: doorward ca renew-root-list --exported root-key.pem "
+    "(`doorward serve` does it half a year before the end where the key was never removed)"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +81,10 @@ def _authority(installation: Installation, now: datetime) -> Part:
         if code in _OUT_OF_DATE:  # a list that is still missing is made within a second of the first start
             trouble.append(_OUT_OF_DATE[code])
             hints.append("`doorward serve` renews it by itself: see that it runs, and what its log says")
+    ends = root_list_end(installation.services)
+    if ends is not None and ends - now < SOON:
+        trouble.append(_ROOT_LIST_OVER if ends <= now else f"the root's revocation list ends {ends:%Y-%m-%d}")
+        hints.append(_ROOT_LIST_HINT)
     return Part(
         name="authority",
         text=f"{tenant.trust_domain}, status at {tenant.status_url}",

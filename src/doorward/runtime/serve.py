@@ -17,6 +17,7 @@ from doorward.authority.crls import due_crls, publish_crls
 from doorward.authority.founding import renew_responder, responder_due
 from doorward.authority.gateways import open_orders
 from doorward.authority.issuing import issue_server
+from doorward.authority.root_list import renew_root_list, root_list_due
 from doorward.authority.status import refresh_ocsp
 from doorward.core.errors import DoorwardError, MalformedInput, RequestRefused
 from doorward.runtime.compose import Installation
@@ -114,6 +115,7 @@ class Serve:
             Job(name="ocsp", work=self._refresh_ocsp, seconds=60.0, wait=self._stop.wait),
             Job(name="evidence", work=self._gathering.work, seconds=1.0, wait=self._gathering.wait),
             Job(name="responder", work=self._renew_responder, seconds=600.0, wait=self._stop.wait),
+            Job(name="root-list", work=self._renew_root_list, seconds=600.0, wait=self._stop.wait),
         ]
 
     def _sequence(self) -> bool:
@@ -162,6 +164,11 @@ class Serve:
     def _renew_responder(self) -> bool:
         if responder_due(self._services):
             renew_responder(self._services, actor=SYSTEM)
+        return False
+
+    def _renew_root_list(self) -> bool:
+        if root_list_due(self._services):
+            renew_root_list(self._services, actor=SYSTEM)
         return False
 
 

@@ -75,6 +75,7 @@ def words_for(site: Site) -> dict[str, list[str]]:
         "ca remove": ["clinic"],
         "ca export": ["--root", "--passphrase-file", key, "--out", exported],
         "ca remove-root-key": ["--exported", exported, "--passphrase-file", key],
+        "ca renew-root-list": ["--exported", exported, "--passphrase-file", key],
         "audit tail": [],
         "audit verify": [],
         "audit export": ["--out", str(site.folder / "log.jsonl")],
@@ -129,6 +130,7 @@ def test_every_command_without_an_installation() -> None:
                 "group add": ["g", "a"],
                 "group remove": ["g", "a"],
                 "ca remove-root-key": ["--exported", there, "--passphrase-file", there],
+                "ca renew-root-list": ["--exported", there, "--passphrase-file", there],
             }.get(command)
             if words is None:
                 takes = any(

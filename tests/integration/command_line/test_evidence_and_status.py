@@ -104,6 +104,10 @@ def test_the_roots_key_leaves_only_after_its_export(site: Site) -> None:
     assert site.do(*remove, other, code=1)["code"]
     assert site.do(*remove, secret) == {"removed": True}
     assert site.do("ca", "export", "--root", "--passphrase-file", secret, code=1)["code"]
+    renew = ["ca", "renew-root-list", "--exported", str(out), "--passphrase-file"]
+    assert site.do(*renew, other, code=1)["code"] == "export-unreadable"
+    assert site.do(*renew, secret)["number"] == 2
+    assert "list 3 of the root is published and good until" in site.say(*renew, secret)
     assert site.do("cert", "show", site.certificate("alice"))["state"] == "valid"
 
 

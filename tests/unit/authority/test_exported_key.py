@@ -21,7 +21,7 @@ def test_other_software_opens_it(kind):
     key = PlainKeys().generate(kind)
     pem = exported_key.encrypt_private_key(key, PASSPHRASE, FakeRandom())
     assert serialization.load_pem_private_key(pem, PASSPHRASE).public_key() == key.public_key()
-    assert exported_key.open_exported_key(pem, PASSPHRASE) == key.public_key()
+    assert exported_key.open_exported_key(pem, PASSPHRASE).public_key() == key.public_key()
     assert max(map(len, pem.splitlines())) == 64
 
 

@@ -11,6 +11,7 @@ from datetime import datetime
 
 from cryptography import x509
 
+from doorward.authority.publication import PublicationAddresses
 from doorward.authority.services import Services
 from doorward.core.names import build_subject
 from doorward.core.ports import PrivateKey, PublicKey
@@ -48,10 +49,10 @@ def certify_issuing(
     public_key: PublicKey,
     root: x509.Certificate,
     root_key: PrivateKey,
-    certificate_url: str,
+    addresses: PublicationAddresses,
     now: datetime,
 ) -> MintedCertificate:
-    """Make an issuing authority's certificate, signed by the root; `certificate_url` is the root's address."""
+    """Make an issuing authority's certificate, signed by the root; `addresses` are the root's."""
     return mint_issuing(
         subject=build_subject(common_name),
         public_key=public_key,
@@ -60,7 +61,8 @@ def certify_issuing(
         issuer=root,
         issuer_key=root_key,
         lint_key=services.factory.generate(choose_lint_kind(root_key.public_key())),
-        urls=PublicationUrls(ca_issuers=certificate_url),
+        # No OCSP: the responder is delegated by the issuing authority and cannot speak for the root.
+        urls=PublicationUrls(crl=addresses.crl, ca_issuers=addresses.certificate),
     )
 
 
