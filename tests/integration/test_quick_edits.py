@@ -30,7 +30,7 @@ def test_envoy_lives_through_quick_edits(monkeypatch: pytest.MonkeyPatch) -> Non
         assert running is not None
         monkeypatch.setattr(publishing, "watch_limit", lambda: limit)
         most, waited = 0, False
-        for number in range(4):
+        for number in range(3):
             apply_document(door.services, document(door, number), file="test.yaml", actor=ACTOR)
 
             def settled() -> bool:
