@@ -65,8 +65,8 @@ def judge(data):
     while data == b"stall":
         pass
 
-engine.CPU_SECONDS = 0.2
-target = Target(name="x", covers=(), shape=Shape.TEXT, prepare=lambda: Harness(seeds=(b"stall",), judge=judge))
+harness = Harness(seeds=(b"stall",), judge=judge)
+target = Target(name="x", covers=(), shape=Shape.TEXT, prepare=lambda: harness, cpu_seconds=0.2)
 engine.search(target, seed=1, seconds=0, kept_in=Path({kept!r}))
 """
 

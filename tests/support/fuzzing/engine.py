@@ -4,7 +4,7 @@ New is a line of ours that no input reached, or an answer (error, its cause in t
 the library's errors tell the place inside the DER, so that the native parsers guide the search too.
 What is held of every input:
 1. nothing escapes but errors of ours (and what the target names beside them), whatever was asked of it;
-2. it takes less than `CPU_SECONDS` of processor time and `WALL_SECONDS` of any;
+2. it takes less than the target's seconds of processor time and `WALL_SECONDS` of any;
 3. the process stays below `MEMORY_BYTES`.
 An input that breaks a rule lies in the file that was named when the process began, also where the process
 was killed for it: it is written there before it is tried.
@@ -35,8 +35,6 @@ from doorward.core.errors import DoorwardError
 from tests.support.fuzzing.mutating import LARGEST, mutate
 from tests.support.fuzzing.targets import Harness, Target
 
-CPU_SECONDS = 5.0
-"""Of one input, under the tracer, which makes our own code some five times slower."""
 WALL_SECONDS = 120.0
 """Of one input, on a machine that has other things to do; what waits for ever is found."""
 MEMORY_BYTES = 1 << 30
@@ -120,7 +118,7 @@ def search(target: Target, *, seed: int, seconds: float, kept_in: Path) -> Tally
             data = waiting.pop() if waiting else mutate(_choose(corpus, source), corpus, target.shape, source)
             _put(box, data)
             begin = time.process_time()
-            _limit(CPU_SECONDS, WALL_SECONDS)
+            _limit(target.cpu_seconds, WALL_SECONDS)
             with trace:
                 answer = answer_of(harness, data)
             _limit(0, 0)

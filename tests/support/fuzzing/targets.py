@@ -33,9 +33,11 @@ class Target:
         covers: `module.function` of each, below `doorward`.
         shape: of its inputs.
         prepare: makes keys and sound inputs; called once in each process.
+        cpu_seconds: of one input, under the tracer, which makes our own code some five times slower.
     """
 
     name: str
     covers: tuple[str, ...]
     shape: Shape
     prepare: Callable[[], Harness]
+    cpu_seconds: float = 5.0

@@ -392,7 +392,13 @@ _NAMES = (
 _NOTE = ("parse_note", "parse_verifier_key", "parse_checkpoint")
 
 TEXT_TARGETS = (
-    _target("document", _document, "policy.document.parse_document", "policy.yaml_tree.parse_tree"),
+    Target(
+        name="document",
+        covers=("policy.document.parse_document", "policy.yaml_tree.parse_tree"),
+        shape=Shape.TEXT,
+        prepare=_document,
+        cpu_seconds=60.0,  # an operator's text of some hundred KiB takes a second or two, and is read five times
+    ),
     _target("path", _path, "policy.normalisation.normalise", "policy.normalisation.decode_segments"),
     _target(
         "header-fields",
