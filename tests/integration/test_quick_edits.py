@@ -25,19 +25,20 @@ def document(door: Doorway, number: int) -> str:
 def test_envoy_lives_through_quick_edits(monkeypatch: pytest.MonkeyPatch) -> None:
     """With few inotify instances the edits wait for what drains; with as many as wanted they would be taken."""
     limit = 2 * watches_needed(DOORS + 1) + SPARE
-    with open_doorway(settings={"drain_time": "8s"}) as door:
+    with open_doorway(settings={"drain_time": "12s"}) as door:
         running = door.gateway.supervisor.running
         assert running is not None
         monkeypatch.setattr(publishing, "watch_limit", lambda: limit)
         most, waited = 0, False
         for number in range(3):
-            apply_document(door.services, document(door, number), file="test.yaml", actor=ACTOR)
+            seq = apply_document(door.services, document(door, number), file="test.yaml", actor=ACTOR).seq
 
-            def settled() -> bool:
+            def settled(seq: int = seq) -> bool:
                 nonlocal most, waited
                 most = max(most, watches_taken([running.pid]))
                 waited = waited or "drains" in door.gateway.publishing.trouble()
-                return door.gateway.publishing.pending() is None and not door.gateway.publishing.trouble()
+                behind = door.gateway.follower.seq < seq or door.gateway.publishing.pending() is not None
+                return not behind and not door.gateway.publishing.trouble()
 
             assert eventually(settled, 90)
         assert most <= limit
