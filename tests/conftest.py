@@ -44,7 +44,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip, or in CI fail, a test whose `needs` marker names a program that is not here."""
+    """Begin with a log of all levels; skip, or in CI fail, where a program that `needs` names is not here."""
+    structlog.reset_defaults()
     wanted = {
         str(program): bool(marker.kwargs.get("must", True))
         for marker in item.iter_markers("needs")
