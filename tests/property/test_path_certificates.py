@@ -132,7 +132,7 @@ def allows(name, permitted, excluded):
     """What the product says about one name."""
     subtrees = read_subtrees(x509.NameConstraints(permitted or None, excluded or None))
     try:
-        check_names(read_names(x509.Name([]), [name]), subtrees, ComparisonBudget())
+        check_names(read_names(x509.Name([]), (), [name]), subtrees, ComparisonBudget())
     except NameRefused:
         return False
     return True

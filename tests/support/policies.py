@@ -23,27 +23,23 @@ from doorward.policy.paths import EVERY_PATH, PathPattern
 TENANT, APP_ID = "ten_default", "app_1"
 
 _names = st.frozensets(st.sampled_from(["a", "b", "c"]), max_size=2)
-_persons = st.frozensets(st.sampled_from(["a", "b", "clinic/a", "c"]), max_size=2)
+_somebody = st.frozensets(st.sampled_from(["a", "b", "c"]), min_size=1, max_size=2)
+_persons = st.frozensets(st.sampled_from(["a", "b", "clinic/a", "c"]), min_size=1, max_size=2)
 _kinds = st.frozensets(st.sampled_from(list(PrincipalKind)), max_size=2)
 
 
-def _selector(named: dict[str, frozenset[str]], kinds: frozenset[PrincipalKind]) -> Selector | None:
-    try:
-        return Selector(**named, kinds=kinds)
-    except ValueError:
-        return None  # nobody, or nobody possible
+def _kinds_with(kind: PrincipalKind) -> st.SearchStrategy[frozenset[PrincipalKind]]:
+    """None, or some with this one: with others only, nobody of a name could be selected."""
+    return st.just(frozenset[PrincipalKind]()) | _kinds.map(lambda kinds: kinds | {kind})
 
 
-selectors = st.builds(
-    _selector,
-    st.one_of(
-        st.fixed_dictionaries({"groups": _names}),
-        st.fixed_dictionaries({"groups": _names, "persons": _persons}),
-        st.fixed_dictionaries({"devices": _names}),
-        st.fixed_dictionaries({"services": _names}),
-    ),
-    _kinds,
-).filter(bool)
+selectors = st.one_of(
+    st.builds(Selector, groups=_somebody, kinds=_kinds),
+    st.builds(Selector, groups=_names, persons=_persons, kinds=_kinds_with(PrincipalKind.PERSON)),
+    st.builds(Selector, devices=_somebody, kinds=_kinds_with(PrincipalKind.DEVICE)),
+    st.builds(Selector, services=_somebody, kinds=_kinds_with(PrincipalKind.SERVICE)),
+    st.builds(Selector, kinds=st.frozensets(st.sampled_from(PrincipalKind), min_size=1, max_size=2)),
+)
 
 patterns = st.sampled_from(
     ["/", "/**", "/*", "/a", "/a/**", "/a/*", "/*/b", "/a/b", "/a@b/**", "/%C3%A9", "/%2A"]
@@ -57,9 +53,8 @@ residuals = st.builds(
     paths=st.just((EVERY_PATH,)) | st.lists(patterns, min_size=1, max_size=3, unique=True).map(tuple),
 )
 
-rule_names = st.text(alphabet=st.characters(codec="utf-8"), min_size=1, max_size=12).filter(
-    lambda text: text.isprintable() and text == text.strip()
-)
+_printable = st.characters(codec="utf-8", exclude_categories=("C", "Z"), include_characters=" ")
+rule_names = st.text(alphabet=_printable, min_size=1, max_size=12).filter(lambda text: text == text.strip())
 
 rules = st.builds(
     Rule, name=rule_names, effect=st.sampled_from(Effect), selector=selectors, residual=residuals

@@ -21,7 +21,7 @@ from doorward.core.entities import Principal, PrincipalKind
 from doorward.core.errors import MalformedInput
 from doorward.core.names import PrincipalUri, parse_dns_name, parse_partner_identity, parse_principal_uri
 from doorward.verification.path.certificate import PathCertificate
-from doorward.verification.path.constraints import ConstrainedName, Host, Mailbox, Value, read_names
+from doorward.verification.path.constraints import ConstrainedName, Host, Mailbox, Value
 
 _SAFE = "!#$&()*+-./:;<=>?@[]^_`{|}~"
 """What an identity may hold of what RFC 4514 text holds, but for the percent sign itself."""
@@ -126,10 +126,7 @@ def _check(identity: str | None) -> str | None:
 
 def _list_names(leaf: PathCertificate) -> Iterator[tuple[x509.GeneralName, ConstrainedName]]:
     """Each general name as written, and as constraints read it; the subject left out."""
-    if x509.SubjectAlternativeName.oid.dotted_string in leaf.present:
-        extension = leaf.certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
-        written = tuple(extension.value)
-        yield from zip(written, read_names(x509.Name([]), written), strict=True)
+    return zip(leaf.alternative, leaf.names, strict=False)
 
 
 def _read_subject(leaf: PathCertificate) -> str:

@@ -6,7 +6,7 @@ no verdict: dates, state and revocation are judged each time.
 Callers keep only certificates that are in the inventory, so that strangers cannot push out those who come
 every day; where they could, it would cost time and nothing else.
 
-Not here: the parsers (parsing, path.certificate). Without such a memory everything is read anew.
+Not here: what the parsers read (parsing). Without such a memory everything is read anew.
 """
 
 from __future__ import annotations
@@ -14,8 +14,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 
-from doorward.verification.parsing import CERTIFICATE_LIMIT, ParsedCertificate, parse_certificate
-from doorward.verification.path.certificate import PathCertificate, parse_path_certificate
+from doorward.verification.parsing import (
+    CERTIFICATE_LIMIT,
+    ParsedCertificate,
+    PartnerLeaf,
+    parse_certificate,
+    parse_partner_leaf,
+)
 from doorward.verification.recent import RecentValues, V
 
 LEAVES = 20_000
@@ -27,7 +32,7 @@ LONGEST_LEAF = CERTIFICATE_LIMIT // 4
 
 # Bytes in memory for a byte of DER, and for each subject alternative name: measured, and rounded up.
 _READ_GROWTH, _READ_NAME = 4, 128
-_PATH_GROWTH, _PATH_NAME = 28, 400
+_PARTNER_GROWTH, _PARTNER_NAME = 32, 528
 
 
 class RecentLeaves:
@@ -38,10 +43,10 @@ class RecentLeaves:
 
     def __init__(self, *, count: int = LEAVES, weight: int = LEAVES_BYTES) -> None:
         self._read = RecentValues[bytes, ParsedCertificate](count=count, weight=weight)
-        self._paths = RecentValues[bytes, PathCertificate](count=count, weight=weight)
+        self._partners = RecentValues[bytes, PartnerLeaf](count=count, weight=weight)
 
     def __len__(self) -> int:
-        return len(self._read) + len(self._paths)
+        return len(self._read) + len(self._partners)
 
     def parse(self, der: bytes) -> ParsedCertificate:
         """Return what `parse_certificate` returns; raises what it raises."""
@@ -51,13 +56,13 @@ class RecentLeaves:
 
         return _recall(self._read, der, parse_certificate, weigh)
 
-    def parse_path(self, der: bytes) -> PathCertificate:
-        """Return what `parse_path_certificate` returns; raises what it raises."""
+    def parse_partner(self, der: bytes) -> PartnerLeaf:
+        """Return what `parse_partner_leaf` returns; raises what it raises."""
 
-        def weigh(leaf: PathCertificate) -> int:
-            return _PATH_GROWTH * len(der) + _PATH_NAME * len(leaf.names)
+        def weigh(leaf: PartnerLeaf) -> int:
+            return _PARTNER_GROWTH * len(der) + _PARTNER_NAME * len(leaf.path.names)
 
-        return _recall(self._paths, der, parse_path_certificate, weigh)
+        return _recall(self._partners, der, parse_partner_leaf, weigh)
 
 
 def _recall(

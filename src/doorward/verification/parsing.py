@@ -18,6 +18,12 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from doorward.core.certificate import CertificateFacts
 from doorward.core.errors import MalformedInput
 from doorward.core.names import render_distinguished_name, render_general_name
+from doorward.verification.extensions import Extensions
+from doorward.verification.path.certificate import (
+    PathCertificate,
+    check_certificate_size,
+    parse_path_certificate,
+)
 
 CERTIFICATE_LIMIT = 16 * 1024
 """Bytes of DER. The largest honest leaf (RSA 8192, a dozen names) is under 4 KiB; Envoy caps a
@@ -43,6 +49,14 @@ class ParsedCertificate:
     is_ca: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartnerLeaf:
+    """A partner's leaf: as the path's steps read it, and the facts that are shared."""
+
+    path: PathCertificate
+    facts: CertificateFacts
+
+
 def parse_certificate(der: bytes) -> ParsedCertificate:
     """Return what a certificate says.
 
@@ -54,34 +68,49 @@ def parse_certificate(der: bytes) -> ParsedCertificate:
 
     Standard: RFC 5280 sections 4.1 and 4.2; a second extension of one kind is refused (4.2).
     """
-    if len(der) > CERTIFICATE_LIMIT:
-        limit = f"a certificate may have {CERTIFICATE_LIMIT} bytes"
-        raise MalformedInput("certificate-too-large", limit, size=len(der))
+    check_certificate_size(der, CERTIFICATE_LIMIT)
     try:
-        certificate = x509.load_der_x509_certificate(der)
-        return _read(certificate, der)
+        return _read(x509.load_der_x509_certificate(der), der)
     except Exception as fault:  # a parser is total, whatever the library raises
+        raise MalformedInput("certificate-malformed", "this is not an X.509 v3 certificate") from fault
+
+
+def parse_partner_leaf(der: bytes) -> PartnerLeaf:
+    """Return what a partner's certificate says; the library reads it once for both readings.
+
+    Args, Raises and Standard: as `parse_certificate`.
+    """
+    check_certificate_size(der, CERTIFICATE_LIMIT)
+    path = parse_path_certificate(der)
+    try:
+        return PartnerLeaf(path=path, facts=_describe(path.certificate, path.alternative, der))
+    except Exception as fault:
         raise MalformedInput("certificate-malformed", "this is not an X.509 v3 certificate") from fault
 
 
 def _read(certificate: x509.Certificate, der: bytes) -> ParsedCertificate:
     """Return the facts; raise anything at all where the certificate is not what it should be."""
+    find = Extensions(certificate).find
+    names = tuple(find(x509.SubjectAlternativeName) or ())
+    usages, key_usage = find(x509.ExtendedKeyUsage), find(x509.KeyUsage)
+    basic = find(x509.BasicConstraints)
+    return ParsedCertificate(
+        facts=_describe(certificate, names, der),
+        issuer_der=certificate.issuer.public_bytes(),
+        uris=tuple(name.value for name in names if isinstance(name, x509.UniformResourceIdentifier)),
+        purposes=frozenset(one.dotted_string for one in usages) if usages is not None else None,
+        signs=key_usage is None or key_usage.digital_signature,
+        is_ca=basic is not None and basic.ca,
+    )
+
+
+def _describe(
+    certificate: x509.Certificate, names: tuple[x509.GeneralName, ...], der: bytes
+) -> CertificateFacts:
+    """Return the facts; raise anything at all where it is no version 3 or its key is of an unknown kind."""
     if certificate.version is not x509.Version.v3:
         raise ValueError("not version 3")
-    names: tuple[x509.GeneralName, ...] = ()
-    purposes: frozenset[str] | None = None
-    signs, is_ca = True, False
-    for extension in certificate.extensions:
-        match extension.value:
-            case x509.SubjectAlternativeName() as alternative:
-                names = tuple(alternative)
-            case x509.ExtendedKeyUsage() as usages:
-                purposes = frozenset(usage.dotted_string for usage in usages)
-            case x509.KeyUsage(digital_signature=digital_signature):
-                signs = digital_signature
-            case x509.BasicConstraints(ca=ca):
-                is_ca = ca
-    facts = CertificateFacts(
+    return CertificateFacts(
         sha256=hashlib.sha256(der).hexdigest(),
         serial=certificate.serial_number,
         issuer=render_distinguished_name(certificate.issuer),
@@ -91,14 +120,6 @@ def _read(certificate: x509.Certificate, der: bytes) -> ParsedCertificate:
         not_after=certificate.not_valid_after_utc,
         key_kind=name_key_kind(certificate.public_key()),
         der=der,
-    )
-    return ParsedCertificate(
-        facts=facts,
-        issuer_der=certificate.issuer.public_bytes(),
-        uris=tuple(name.value for name in names if isinstance(name, x509.UniformResourceIdentifier)),
-        purposes=purposes,
-        signs=signs,
-        is_ca=is_ca,
     )
 
 

@@ -38,9 +38,9 @@ from doorward.core.errors import MalformedInput
 from doorward.core.names import parse_principal_name, render_partner_principal_name
 from doorward.verification.identity import IdentityRule, identify
 from doorward.verification.leaves import RecentLeaves
-from doorward.verification.parsing import parse_certificate
+from doorward.verification.parsing import parse_partner_leaf
 from doorward.verification.path.building import Work, judge_path
-from doorward.verification.path.certificate import PathCertificate, parse_path_certificate
+from doorward.verification.path.certificate import PathCertificate
 from doorward.verification.path.conformance import PathInputs
 from doorward.verification.path.rules import PathFault
 from doorward.verification.path.store import TrustStore
@@ -187,10 +187,10 @@ def judge_partner_certificate(
     if presented.der is None:
         return _refuse_unread(Reason.CERTIFICATE_MISSING, now)
     try:
-        parsed = (leaves.parse if leaves is not None else parse_certificate)(presented.der)
-        leaf = (leaves.parse_path if leaves is not None else parse_path_certificate)(presented.der)
+        read = (leaves.parse_partner if leaves is not None else parse_partner_leaf)(presented.der)
     except MalformedInput:
         return _refuse_unread(Reason.CERTIFICATE_MALFORMED, now)
+    leaf, facts = read.path, read.facts
     reasons = [Reason.CERTIFICATE_WELL_FORMED]
     # 2. issuer
     candidates = [one for one in partners if one.store.named(leaf.issuer)]
@@ -199,9 +199,9 @@ def judge_partner_certificate(
     partner, path, faults = _find_path(leaf, candidates, now)
     if candidates:
         reasons.append(Reason.PATH_VALID if partner else Reason.PATH_INVALID)
-    reasons.append(judge_purpose(parsed))
+    reasons.append(judge_purpose(leaf))
     # 5. dates
-    reasons.append(_judge_dates(parsed.facts, now))
+    reasons.append(_judge_dates(facts, now))
     # 6. status
     findings: tuple[StatusFinding, ...] = ()
     if partner is not None:
@@ -220,7 +220,7 @@ def judge_partner_certificate(
         outcome=outcome,
         reasons=tuple(reasons),
         judged_at=now,
-        evidence=_list_evidence(parsed.facts, partner, path, findings, faults),
+        evidence=_list_evidence(facts, partner, path, findings, faults),
     )
     return PartnerJudgement(
         verdict=verdict,
@@ -229,7 +229,7 @@ def judge_partner_certificate(
         principal=principal if outcome is Outcome.GOOD else None,
         path=path,
         findings=findings,
-        facts=parsed.facts,
+        facts=facts,
     )
 
 

@@ -32,6 +32,7 @@ from doorward.core.errors import MalformedInput
 from doorward.verification.identity import is_named
 from doorward.verification.leaves import RecentLeaves
 from doorward.verification.parsing import ParsedCertificate, parse_certificate
+from doorward.verification.path.certificate import PathCertificate
 
 _CLIENT = ExtendedKeyUsageOID.CLIENT_AUTH.dotted_string
 _STATES = {
@@ -202,10 +203,10 @@ def _judge_dates(parsed: ParsedCertificate, known: KnownCertificate | None, now:
     return Reason.CERTIFICATE_NOT_YET_VALID if now < not_before else Reason.CERTIFICATE_IN_TIME
 
 
-def judge_purpose(parsed: ParsedCertificate) -> Reason:
+def judge_purpose(leaf: ParsedCertificate | PathCertificate) -> Reason:
     """Step 5: clientAuth by name (anyExtendedKeyUsage is not enough), may sign, is no CA."""
-    client = parsed.purposes is not None and _CLIENT in parsed.purposes
-    return Reason.PURPOSE_CLIENT if client and parsed.signs and not parsed.is_ca else Reason.PURPOSE_WRONG
+    client = leaf.purposes is not None and _CLIENT in leaf.purposes
+    return Reason.PURPOSE_CLIENT if client and leaf.signs and not leaf.is_ca else Reason.PURPOSE_WRONG
 
 
 def _judge_name(parsed: ParsedCertificate, known: KnownCertificate | None, knowledge: Knowledge) -> Reason:

@@ -444,7 +444,11 @@ DER_TARGETS = (
     ),
     Target(
         name="sealed-partner",
-        covers=("verification.partner.judge_partner_certificate", "verification.identity.identify"),
+        covers=(
+            "verification.parsing.parse_partner_leaf",
+            "verification.partner.judge_partner_certificate",
+            "verification.identity.identify",
+        ),
         shape=Shape.DER,
         prepare=_sealed_partner,
     ),

@@ -33,4 +33,4 @@ def test_only_certificates_of_the_inventory_are_kept() -> None:
                 now=NOON,
                 leaves=leaves,
             )
-    assert len(leaves) == 2  # both readings of the one that is known
+    assert len(leaves) == 1  # the one that is known

@@ -13,8 +13,7 @@ from doorward.core.entities import Outcome, Reason
 from doorward.core.errors import MalformedInput
 from doorward.verification import leaves as module
 from doorward.verification.leaves import LONGEST_LEAF, RecentLeaves
-from doorward.verification.parsing import parse_certificate
-from doorward.verification.path.certificate import parse_path_certificate
+from doorward.verification.parsing import parse_certificate, parse_partner_leaf
 from doorward.verification.verifier import Presented, judge_certificate
 from tests.support.partner_ca import judge_partner, partner
 from tests.support.path_ca import certify
@@ -29,11 +28,11 @@ CA = ToyCA.create()
 def test_the_same_bytes_are_read_once() -> None:
     """Of each kind, the first reading is given again, and it is what the parser gives."""
     leaves, der = RecentLeaves(), CA.leaf("alice").der
-    first, path = leaves.parse(der), leaves.parse_path(der)
+    first, partners = leaves.parse(der), leaves.parse_partner(der)
     assert leaves.parse(bytes(der)) is first
-    assert leaves.parse_path(bytes(der)) is path
+    assert leaves.parse_partner(bytes(der)) is partners
     assert first == parse_certificate(der)
-    assert path == parse_path_certificate(der)
+    assert partners == parse_partner_leaf(der)
     assert leaves.parse(CA.leaf("alice").der) is not first
 
 
@@ -94,7 +93,7 @@ def test_a_partners_leaf_is_judged_each_time() -> None:
         ).verdict.outcome
 
     assert outcome() is Outcome.GOOD
-    assert len(leaves) == 2
+    assert len(leaves) == 1
     assert outcome(alice.parsed.serial) is Outcome.BAD
     assert outcome(now=NOON + timedelta(days=999)) is Outcome.BAD
     assert outcome() is Outcome.GOOD

@@ -11,7 +11,12 @@ from cryptography.x509.oid import NameOID
 from doorward.core.errors import MalformedInput
 from doorward.core.ports import KeyKind
 from doorward.pki.der import encode_sequence
-from doorward.verification.parsing import CERTIFICATE_LIMIT, name_key_kind, parse_certificate
+from doorward.verification.parsing import (
+    CERTIFICATE_LIMIT,
+    name_key_kind,
+    parse_certificate,
+    parse_partner_leaf,
+)
 from tests.support.ports import NOON
 from tests.support.toy_ca import CLIENT, ToyCA, cached_key
 
@@ -20,9 +25,12 @@ CA = ToyCA.create("Parse Root")
 
 
 def code_of(der: bytes) -> str:
-    """The code that a certificate is refused with."""
+    """The code that a certificate is refused with, whether it claims to be ours or a partner's."""
     with pytest.raises(MalformedInput) as caught:
         parse_certificate(der)
+    with pytest.raises(MalformedInput) as of_partner:
+        parse_partner_leaf(der)
+    assert caught.value.code == of_partner.value.code
     return caught.value.code
 
 
@@ -39,6 +47,15 @@ def test_facts_and_what_the_checker_needs():
     assert parsed.signs
     assert not parsed.is_ca
     assert parsed.facts.not_before < NOON < parsed.facts.not_after
+
+
+def test_both_readings_of_a_leaf_agree():
+    """What a partner's leaf says of itself is what one of ours would say."""
+    for der in (CA.leaf("alice", dns=("a.example",), emails=("a@corp.example",)).der, CA.der):
+        parsed, leaf = parse_certificate(der), parse_partner_leaf(der)
+        assert leaf.facts == parsed.facts
+        of_path = (leaf.path.purposes, leaf.path.signs, leaf.path.is_ca)
+        assert of_path == (parsed.purposes, parsed.signs, parsed.is_ca)
 
 
 def test_what_is_absent_is_told_apart():

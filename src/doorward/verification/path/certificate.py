@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 from cryptography import x509
 from cryptography.hazmat import asn1
@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtensionOID, ObjectIdentifier
 
 from doorward.core.errors import MalformedInput
+from doorward.verification.extensions import Extensions
 from doorward.verification.path.constraints import ConstrainedName, Subtrees, read_names, read_subtrees
 from doorward.verification.path.names import CanonicalName, canonicalise_name
 
@@ -115,6 +116,10 @@ class _Certificate:
     algorithm: asn1.TLV
     signature: asn1.BitString
 
+    def find(self, oid: ObjectIdentifier) -> bytes | None:
+        """Return the DER of an extension, or None."""
+        return next((bytes(one.value) for one in self.tbs.extensions or () if one.oid == oid), None)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class PathCertificate:
@@ -125,7 +130,7 @@ class PathCertificate:
     None without the extension; `mappings` pair issuer's with subject's policy; `explicit_policy`,
     `inhibit_mapping` and `inhibit_any` count certificates to skip; `algorithms_agree` tells whether the
     signed and the outer signature algorithm are the same bytes (4.1.1.2); `signature_whole` whether the
-    signature is whole octets.
+    signature is whole octets; `names` are what constraints apply to: first those of `alternative`, one for one.
     """
 
     certificate: x509.Certificate
@@ -147,6 +152,7 @@ class PathCertificate:
     path_length: int | None
     key_usage: x509.KeyUsage | None
     purposes: frozenset[str] | None
+    alternative: tuple[x509.GeneralName, ...]
     names: tuple[ConstrainedName, ...]
     subtrees: Subtrees | None
     policies: frozenset[str] | None
@@ -157,6 +163,11 @@ class PathCertificate:
     subject_key_id: bytes | None
     authority_key_id: bytes | None
     crl_points: tuple[x509.DistributionPoint, ...]
+
+    @property
+    def signs(self) -> bool:
+        """Whether keyUsage allows digital signatures; true where there is no keyUsage (4.2.1.3)."""
+        return self.key_usage is None or self.key_usage.digital_signature
 
     @property
     def self_issued(self) -> bool:
@@ -181,15 +192,18 @@ def parse_path_certificate(der: bytes) -> PathCertificate:
 
     Standard: RFC 5280 sections 4.1 and 4.2.
     """
-    if len(der) > CERTIFICATE_LIMIT:
-        limit = f"a certificate may have {CERTIFICATE_LIMIT} bytes"
-        raise MalformedInput("certificate-too-large", limit, size=len(der))
+    check_certificate_size(der, CERTIFICATE_LIMIT)
     try:
-        return read_path_certificate(x509.load_der_x509_certificate(der))
-    except MalformedInput:
-        raise
+        return _read(x509.load_der_x509_certificate(der), der)
     except Exception as fault:  # a parser is total, whatever the library raises
         raise MalformedInput("certificate-malformed", "this is not an X.509 certificate") from fault
+
+
+def check_certificate_size(der: bytes, limit: int) -> None:
+    """Raise `MalformedInput`, `certificate-too-large`, where there are more bytes than the limit."""
+    if len(der) > limit:
+        message = f"a certificate may have {limit} bytes"
+        raise MalformedInput("certificate-too-large", message, size=len(der))
 
 
 def read_path_certificate(certificate: x509.Certificate) -> PathCertificate:
@@ -204,16 +218,9 @@ def read_path_certificate(certificate: x509.Certificate) -> PathCertificate:
         raise MalformedInput("certificate-malformed", "an extension does not parse") from fault
 
 
-_T = TypeVar("_T", bound=x509.ExtensionType)
-
-
 def _read(certificate: x509.Certificate, der: bytes) -> PathCertificate:
-    extensions = {one.oid: one for one in certificate.extensions}
-
-    def find(kind: type[_T]) -> _T | None:
-        extension = extensions.get(kind.oid)
-        return extension.value if extension is not None and isinstance(extension.value, kind) else None
-
+    extensions = Extensions(certificate)
+    find = extensions.find
     basic = find(x509.BasicConstraints)
     usages = find(x509.ExtendedKeyUsage)
     constraints = find(x509.NameConstraints)
@@ -223,15 +230,16 @@ def _read(certificate: x509.Certificate, der: bytes) -> PathCertificate:
     subject_key = find(x509.SubjectKeyIdentifier)
     authority_key = find(x509.AuthorityKeyIdentifier)
     outline = asn1.decode_der(_Certificate, der)
-    raw = {one.oid: bytes(one.value) for one in outline.tbs.extensions or ()}
     if constraints is not None:
-        asn1.decode_der(_NameConstraints, raw[ExtensionOID.NAME_CONSTRAINTS])
+        asn1.decode_der(_NameConstraints, outline.find(ExtensionOID.NAME_CONSTRAINTS) or b"")
+    alternative = tuple(find(x509.SubjectAlternativeName) or ())
+    subject = canonicalise_name(certificate.subject)
     outer, inner = outline.algorithm, outline.tbs.algorithm
     return PathCertificate(
         certificate=certificate,
         sha256=hashlib.sha256(der).hexdigest(),
         version=certificate.version,
-        subject=canonicalise_name(certificate.subject),
+        subject=subject,
         issuer=canonicalise_name(certificate.issuer),
         not_before=certificate.not_valid_before_utc,
         not_after=certificate.not_valid_after_utc,
@@ -241,16 +249,17 @@ def _read(certificate: x509.Certificate, der: bytes) -> PathCertificate:
         serial=certificate.serial_number,
         algorithms_agree=(outer.tag_bytes, outer.data) == (inner.tag_bytes, inner.data),
         signature_whole=not outline.signature.padding_bits(),
-        present=frozenset(oid.dotted_string for oid in extensions),
-        critical=frozenset(oid.dotted_string for oid, one in extensions.items() if one.critical),
+        present=extensions.present,
+        critical=extensions.critical,
         is_ca=basic is not None and basic.ca,
         path_length=basic.path_length if basic is not None else None,
         key_usage=find(x509.KeyUsage),
         purposes=frozenset(one.dotted_string for one in usages) if usages is not None else None,
-        names=read_names(certificate.subject, tuple(find(x509.SubjectAlternativeName) or ())),
+        alternative=alternative,
+        names=read_names(certificate.subject, subject, alternative),
         subtrees=read_subtrees(constraints) if constraints is not None else None,
         policies=_read_policies(policies) if policies is not None else None,
-        mappings=_read_mappings(raw.get(ExtensionOID.POLICY_MAPPINGS)),
+        mappings=_read_mappings(outline.find(ExtensionOID.POLICY_MAPPINGS)),
         explicit_policy=policy_constraints.require_explicit_policy if policy_constraints else None,
         inhibit_mapping=policy_constraints.inhibit_policy_mapping if policy_constraints else None,
         inhibit_any=inhibit_any.skip_certs if inhibit_any is not None else None,

@@ -38,6 +38,13 @@ COMPARISON_LIMIT = 100_000
 
 DNS, EMAIL, URI, IP, DIRECTORY = "dns", "email", "uri", "ip", "directory"
 
+_TEXTS: dict[type[x509.GeneralName], str] = {
+    x509.DNSName: DNS,
+    x509.RFC822Name: EMAIL,
+    x509.UniformResourceIdentifier: URI,
+}
+"""The forms that are text; looked up, because each leaf of a partner comes by here."""
+
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _HOST = re.compile(rf"(?:{_LABEL}\.)*(?=[a-z0-9-]*[a-z_]){_LABEL}")  # the last label is no number
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
@@ -153,10 +160,17 @@ def group_subtrees(permitted: Iterable[ConstrainedName], excluded: Iterable[Cons
     return Subtrees(permitted=_by_form(permitted), excluded=_by_form(excluded))
 
 
-def read_names(subject: x509.Name, alternative: Sequence[x509.GeneralName]) -> tuple[ConstrainedName, ...]:
-    """Return the names of a certificate that constraints apply to: steps 1 and 2."""
+def read_names(
+    subject: x509.Name, canonical: CanonicalName, alternative: Sequence[x509.GeneralName]
+) -> tuple[ConstrainedName, ...]:
+    """Return the names of a certificate that constraints apply to: steps 1 and 2.
+
+    Args:
+        subject: as the library read it.
+        canonical: the same, as names are compared.
+        alternative: the general names; the first names that are returned are theirs, one for one.
+    """
     names = [_read(name, _read_name) for name in alternative]
-    canonical = canonicalise_name(subject)
     if canonical:
         names.append(ConstrainedName(DIRECTORY, canonical))
     if not any(name.form == EMAIL for name in names):
@@ -190,13 +204,10 @@ def _by_form(subtrees: Iterable[ConstrainedName]) -> dict[str, tuple[Value, ...]
 
 
 def _read(name: x509.GeneralName, read_text: _Reader) -> ConstrainedName:
+    form = _TEXTS.get(type(name))
+    if form is not None:
+        return ConstrainedName(form, read_text(form, name.value))
     match name:
-        case x509.DNSName(value=text):
-            return ConstrainedName(DNS, read_text(DNS, text))
-        case x509.RFC822Name(value=text):
-            return ConstrainedName(EMAIL, read_text(EMAIL, text))
-        case x509.UniformResourceIdentifier(value=text):
-            return ConstrainedName(URI, read_text(URI, text))
         case x509.IPAddress(value=address):
             return ConstrainedName(IP, address)
         case x509.DirectoryName(value=directory):

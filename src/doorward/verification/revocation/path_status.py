@@ -77,8 +77,6 @@ class _Judge:
 
     def __init__(self, sources: StatusSources, now: datetime) -> None:
         self._sources, self._now = sources, now
-        purposes = replace(sources.inputs, purpose=None, policies=PolicyInputs())
-        self._inputs = purposes
         self._signers: dict[tuple[str, str], bool] = {}
         self._depth = 0
 
@@ -134,7 +132,8 @@ class _Judge:
                 yield candidate
 
     def _is_good(self, candidate: PathCertificate, anchor: PathCertificate, depth: int) -> bool:
-        judgement = judge_path(candidate, self._sources.store, self._inputs, self._now)
+        inputs = replace(self._sources.inputs, purpose=None, policies=PolicyInputs())
+        judgement = judge_path(candidate, self._sources.store, inputs, self._now)
         if judgement.outcome is not Outcome.GOOD or judgement.path[-1].sha256 != anchor.sha256:
             return False
         findings = self.judge(judgement.path, depth + 1)
