@@ -181,6 +181,16 @@ class AccessDecider:
             finding = self._find(request)  # also where somebody else was quicker
         return self._conclude(finding, request, request.now)
 
+    def prepare(self) -> None:
+        """Read now what changed of issuers, document and partners, so that no connection waits for it.
+
+        Raises:
+            NotFound: `not-founded`.
+            Unavailable: the database cannot be read.
+        """
+        with self._services.work.read() as books:
+            self._current_ground(books)
+
     def is_current(self, decision: AccessDecision) -> bool:
         """Return whether the evidence that a decision rests on is still what is at hand.
 

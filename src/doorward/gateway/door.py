@@ -176,7 +176,7 @@ class Gateway:
         )
         shelves = Shelves(services.work)
         self._evidence = EvidenceLoader(services, shelves)
-        decider = AccessDecider(services, shelves)
+        self._decider = decider = AccessDecider(services, shelves)
         self.follower = Follower(
             services,
             decider,
@@ -231,6 +231,7 @@ class Gateway:
         """
         try:
             self._evidence.load_all()
+            self._decider.prepare()
             self._server.start()
             self.supervisor.start()
         except BaseException:

@@ -147,6 +147,8 @@ class Follower:
         self._end_some_gained(began)
         if count or partners:
             self._confirm()
+        if count:  # last: a withdrawal does not wait for it, and who comes meanwhile reads it too
+            self._decider.prepare()
         return count == BATCH
 
     def _follow(self) -> int:

@@ -205,7 +205,7 @@ def _of_authorities(partner: _Partner, now: datetime) -> Iterator[Key]:
         certificate = parse_if_sound(record.der)
         if certificate is None:
             continue
-        if record.anchor:
+        if partner.trusted.store.is_anchor(certificate):
             yield from ((EvidenceKind.CRL, url, "") for url in crl_urls(certificate))
         elif partner.trusted.find_issuer(certificate, now) is not None:
             yield from _sources(certificate, partner, now)

@@ -1,7 +1,7 @@
 """What is trusted of a partner, as far as evidence is concerned; made once for as long as it stays the same.
 
-Not here: the judgement of a connection (`partner_trust`), which may ask for more: whose status is looked up
-needs a good path, for whatever purpose.
+It is what connections are judged by (`partner_trust`), but for the purpose: whose status is looked up needs a
+good path, for whatever purpose.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from doorward.authority.partner_records import PartnerAuthorityRecord, PartnerRecord
-from doorward.authority.partner_trust import read_inputs
+from doorward.authority.partner_trust import build_partner_trust
 from doorward.core.entities import Outcome
 from doorward.core.errors import MalformedInput
 from doorward.verification.path.building import judge_path
@@ -25,7 +25,7 @@ _REMEMBERED = 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trusted:
-    """A partner's authorities, those that can be read, and what is asked of a path to them."""
+    """A partner's authorities, and what is asked of a path to them."""
 
     store: TrustStore
     inputs: PathInputs
@@ -40,26 +40,20 @@ class Trusted:
 
 
 def trust_of(partner: PartnerRecord, authorities: Iterable[PartnerAuthorityRecord]) -> Trusted:
-    """Return what is trusted of a partner."""
-    kept = tuple(authorities)
-    anchors = tuple(one.der for one in kept if one.anchor)
-    others = tuple(one.der for one in kept if not one.anchor)
-    return _build(anchors, others, partner.permitted, partner.excluded)
+    """Return what is trusted of a partner: nothing where its terms or certificates cannot be read.
+
+    Nobody of such a partner is let in; the others' evidence is fetched as ever.
+    """
+    return _build(partner, tuple(authorities))
 
 
 @functools.lru_cache(maxsize=_REMEMBERED)
-def _build(
-    anchors: tuple[bytes, ...],
-    intermediates: tuple[bytes, ...],
-    permitted: tuple[str, ...],
-    excluded: tuple[str, ...],
-) -> Trusted:
-    inputs = replace(read_inputs(permitted, excluded), purpose=None)
-    return Trusted(store=TrustStore(_parse(anchors), _parse(intermediates)), inputs=inputs)
-
-
-def _parse(ders: tuple[bytes, ...]) -> list[PathCertificate]:
-    return [one for one in map(parse_if_sound, ders) if one is not None]
+def _build(partner: PartnerRecord, authorities: tuple[PartnerAuthorityRecord, ...]) -> Trusted:
+    try:
+        trust = build_partner_trust(partner, authorities)
+    except (MalformedInput, ValueError):
+        return Trusted(store=TrustStore(()), inputs=PathInputs(purpose=None))
+    return Trusted(store=trust.store, inputs=replace(trust.inputs, purpose=None))
 
 
 def parse_if_sound(der: bytes) -> PathCertificate | None:

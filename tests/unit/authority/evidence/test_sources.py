@@ -12,6 +12,7 @@ from doorward.authority.partner_records import EvidenceKind
 from doorward.authority.records import ChangeKind
 from doorward.core.certificate import CertificateState
 from doorward.verification.partner import RevocationMode
+from tests.support import records
 from tests.support.partner_world import (
     ISSUING_CRL,
     RESPONDER,
@@ -183,17 +184,26 @@ def test_what_exceeds_the_limits_is_left_out_and_counted(monkeypatch):
     assert west.survey.left_out == {west.partner.id: 3}
 
 
-def test_an_authority_that_does_not_parse_is_passed_over():
-    """What cannot be read names nothing, and keeps nobody else from being looked at."""
+@pytest.mark.parametrize("what", ["authority", "terms"])
+def test_a_partner_that_cannot_be_read_keeps_nobody_else_waiting(what):
+    """Nobody of it is let in, so nothing is looked for; the next one's evidence is looked for as ever."""
     west = partner_world()
+    east, root = records.partner("east"), certify("East", extra=[crl_at("http://east.example/1")])
     broken = replace(
         authority(west.partner, west.root, anchor=True), der=b"no", sha256="0" * 64, id="aut_broken"
     )
     with west.world.work.change() as books:
-        kept = books.partners.authorities(west.partner.id)
-        books.partners.set_authorities(west.partner.id, [*kept, broken])
+        if what == "authority":
+            kept = books.partners.authorities(west.partner.id)
+            books.partners.set_authorities(west.partner.id, [*kept, broken])
+        else:
+            books.partners.save(replace(west.partner, permitted=("nonsense",)))
+        books.partners.add(east)
+        books.partners.set_authorities(east.id, [authority(east, root, anchor=True)])
     west.look()
-    assert looked_for(west) == [("crl", ROOT_CRL)]
+    assert looked_for(west) == []
+    with west.world.work.read() as books:
+        assert [row.source for row in books.evidence.list(east.id)] == ["http://east.example/1"]
 
 
 def test_what_is_known_is_not_begun_anew():

@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from doorward.authority import directory, gateways
+from doorward.authority import access, directory, gateways
 from doorward.authority.records import ChangeKind, ChangeRecord
+from doorward.core.entities import Outcome
 from doorward.core.errors import Unavailable
 from doorward.core.ports import KeyKind
 from doorward.gateway import follower as module
@@ -21,6 +22,16 @@ from tests.unit.gateway.live import live, pending
 from tests.unit.gateway.standing import enter
 
 # what is asked of others
+
+
+def test_what_changed_is_read_before_a_connection_asks(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Authorities, document and partners are read by the follower; no handshake waits for that."""
+    held = scene.world.issue("alice")
+    scene.apply(DOCUMENT.replace("methods: [GET, HEAD]", "methods: [GET, HEAD, POST]"))
+    scene.follow()
+    monkeypatch.setattr(access, "_load_ground", None)
+    decision = scene.follower._decider.decide(scene.world.request(held.record.der))
+    assert decision.verdict.outcome is Outcome.GOOD
 
 
 def test_an_order_wakes_publishing_and_concerns_nobody(scene: Scene) -> None:
