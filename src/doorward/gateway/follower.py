@@ -6,7 +6,8 @@ Not here: judging (`authority.access`, `policy.decision`), cutting (ending), pub
    theirs is admitted any more;
 2. find the live connections that the changes may concern; those of a partner whose evidence changed are
    found once that evidence is in place (`evidence_loader`), for a list may take seconds to read;
-3. judge them anew; end at once those that lost anything;
+3. judge them anew; end at once those that lost anything. A partner may have many people: between some of
+   them and the next, newer changes are acted on;
 4. keep what the others may do now; those that gained something which the grants in their filter
    state cannot show are ended one by one, paced, so that they come back with new ones;
 5. hand a new policy to publishing, and confirm the number once it is in force.
@@ -17,7 +18,7 @@ authorizer refuses new connections.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -46,7 +47,7 @@ COMPARED_AT_ONCE = 500
 
 JUDGED_AT_ONCE = 100
 """Connections judged anew before those of them that lost are ended, and before newer changes are looked at
-where evidence is the reason: some tens of milliseconds."""
+where a partner's terms or evidence are the reason: some tens of milliseconds."""
 
 _POLICY = frozenset({ChangeKind.POLICY, ChangeKind.APPLICATION, ChangeKind.AUTHORITY, ChangeKind.PARTNER})
 _NAMING = frozenset(
@@ -111,11 +112,17 @@ class Follower:
         self._gained: dict[int, LiveConnection] = {}
         self._partner_of: dict[str, str] = {}  # of adopted connections, by certificate; empty for our own
         self._paced_until = 0.0
+        # Partners whose terms changed and whose people are not all judged by them: first and last change.
+        self._moved: dict[str, tuple[int, int]] = {}
 
     @property
     def seq(self) -> int:
         """The number up to which this follower has acted."""
         return self._seq
+
+    def pending(self) -> int | None:
+        """Return the first change of a partner's terms by which not all of its people are judged yet."""
+        return min((first for first, _ in list(self._moved.values())), default=None)
 
     def fresh(self) -> bool:
         """Return whether the sequence was read within `max_staleness`."""
@@ -138,18 +145,25 @@ class Follower:
         """Act on the next batch of changes; return True where there may be more."""
         began = self._services.clock.monotonic()
         count = self._follow()
+        moved = dict(self._moved)
+        self._judge_people(moved)
+        # Who was judged before its partner's terms changed once more is judged once more.
+        self._moved = {one: by for one, by in self._moved.items() if moved.get(one) != by}
         with self._evidence.taken() as partners:
-            theirs = [one.cookie for partner in partners for one in self._of_partner(partner)]
-            for start in range(0, len(theirs), JUDGED_AT_ONCE):
-                found = map(self._connections.get, theirs[start : start + JUDGED_AT_ONCE])
-                self._reassess([one for one in found if one is not None])
-                self._follow()  # a withdrawal does not wait until a large partner's people are all judged
+            self._judge_people(partners)
         self._end_some_gained(began)
         if count or partners:
             self._confirm()
         if count:  # last: a withdrawal does not wait for it, and who comes meanwhile reads it too
             self._decider.prepare()
-        return count == BATCH
+        return count == BATCH or bool(self._moved)
+
+    def _judge_people(self, partners: Iterable[str]) -> None:
+        theirs = [one.cookie for partner in partners for one in self._of_partner(partner)]
+        for start in range(0, len(theirs), JUDGED_AT_ONCE):
+            found = map(self._connections.get, theirs[start : start + JUDGED_AT_ONCE])
+            self._reassess([one for one in found if one is not None])
+            self._follow()  # a withdrawal does not wait until a large partner's people are all judged
 
     def _follow(self) -> int:
         """Act on one batch of changes; return how many there were."""
@@ -176,6 +190,9 @@ class Follower:
         if any(change.kind is ChangeKind.ORDER for change in changes):
             self._order_changed()
         for change in changes:
+            if change.kind is ChangeKind.PARTNER:
+                first, _ = self._moved.get(change.subject, (change.seq, 0))
+                self._moved[change.subject] = first, change.seq
             if change.kind in (ChangeKind.EVIDENCE, ChangeKind.PARTNER):
                 self._evidence.changed(change.subject, change.seq)
 
@@ -186,8 +203,6 @@ class Follower:
                 held = self._connections.of_certificate(change.subject)
             elif change.kind is ChangeKind.PRINCIPAL:
                 held = self._connections.of_principal(change.subject)
-            elif change.kind is ChangeKind.PARTNER:
-                held = self._of_partner(change.subject)
             else:
                 continue
             found.update((one.cookie, one) for one in held)

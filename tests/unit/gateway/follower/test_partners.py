@@ -210,6 +210,52 @@ def test_of_many_the_first_are_ended_first(guests: Guests, monkeypatch: pytest.M
     assert left == [2, 1]
 
 
+def test_a_withdrawal_does_not_wait_for_a_partners_terms(
+    guests: Guests, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is withdrawn while a partner's many people are judged by new terms ends in between."""
+    monkeypatch.setattr(module, "JUDGED_AT_ONCE", 1)
+    follower = guests.scene.follower
+    pending_then: list[int | None] = []
+
+    def withdraw() -> None:
+        guests.scene.cutter.before = lambda: None
+        pending_then.append(follower.pending())
+        directory.suspend(guests.site.services, "alice", actor=ACTOR)
+
+    guests.scene.cutter.before = withdraw
+    before = follower.seq
+    guests.site.bring_in(replacing=True, groups=())
+    follower.step()
+    assert guests.scene.cutter.cut == [1, 3, 2]
+    assert pending_then == [before + 1]  # not confirmed while some are not judged
+    assert follower.pending() is None
+
+
+def test_terms_that_change_again_meanwhile_are_judged_by_again(
+    guests: Guests, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who was looked at by terms that changed once more is looked at once more, and nothing is confirmed before."""
+    monkeypatch.setattr(module, "JUDGED_AT_ONCE", 1)
+    follower, reassess = guests.scene.follower, module.Follower._reassess
+
+    def change(self: module.Follower, connections: list[LiveConnection]) -> None:
+        reassess(self, connections)
+        if any(one.cookie == 1 for one in connections):
+            monkeypatch.setattr(module.Follower, "_reassess", reassess)
+            guests.site.bring_in(replacing=True, groups=())
+
+    monkeypatch.setattr(module.Follower, "_reassess", change)
+    before = follower.seq
+    guests.site.bring_in(replacing=True, refresh=timedelta(minutes=5))
+    assert follower.step()
+    assert guests.scene.left() == [1, 3]  # bob was judged by the terms before
+    assert follower.pending() == before + 1
+    guests.scene.follow()
+    assert guests.scene.left() == [3]
+    assert follower.pending() is None
+
+
 def test_an_intermediate_that_is_dropped_takes_its_people(guests: Guests) -> None:
     """Replacing the authorities by others ends the connections of those whose path is gone, at once."""
     newer = certify("clinic Second", guests.site.root)
