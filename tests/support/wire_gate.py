@@ -121,7 +121,9 @@ class WireGate:
             groups=(GROUP,),
             everyone=not case.name,
         )
-        found = examine(self.door.services, terms, anchors=case.anchors, intermediates=case.intermediates)
+        found = examine(
+            self.door.services, name, terms, anchors=case.anchors, intermediates=case.intermediates
+        )
         if any(one.code.severity is Severity.ERROR for one in found):
             self.linted.add(case.id)
         services = self.door.services

@@ -12,7 +12,8 @@ Standard: RFC 5280 section 6.1.1 (d), trust anchors; RFC 5937.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -89,12 +90,13 @@ class Imported:
 
 
 def examine(
-    services: Services, terms: Terms, *, anchors: Sequence[bytes], intermediates: Sequence[bytes]
+    services: Services, name: str, terms: Terms, *, anchors: Sequence[bytes], intermediates: Sequence[bytes]
 ) -> tuple[LintFinding, ...]:
     """Return what to think of a partner's authorities, errors first; nothing is changed.
 
     Args:
         services: the ports of this process.
+        name: what the partner is, or would be, called.
         terms: under which they are to be trusted.
         anchors: DER of what is trusted by decision; at least one.
         intermediates: DER of what may sign below them.
@@ -105,8 +107,8 @@ def examine(
     """
     with services.work.read() as books:
         require_tenant(books)
-        own = [parse_path_certificate(one.der) for one in books.authorities.list()]
-    return _lint(terms, anchors, intermediates, own, services.clock.now())
+        known = _read_known(books, name)
+    return _lint(terms, anchors, intermediates, known, services.clock.now())
 
 
 def import_partner(
@@ -143,8 +145,7 @@ def import_partner(
     now = services.clock.now()
     with services.work.change() as books:
         require_tenant(books)
-        own = [parse_path_certificate(one.der) for one in books.authorities.list()]
-        findings = _lint(terms, anchors, intermediates, own, now)
+        findings = _lint(terms, anchors, intermediates, _read_known(books, name), now)
         _refuse_errors(findings, (*anchors, *intermediates))
         partner, before = _make_partner(services, books, name, terms, replacing=replacing, now=now)
         authorities = _make_authorities(services, partner.id, anchors, intermediates, now)
@@ -307,11 +308,29 @@ def _make_authorities(
     ]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Known:
+    """Authorities that an import is held against: our own, and those of other partners by name."""
+
+    own: Sequence[PathCertificate]
+    others: Mapping[str, Sequence[PathCertificate]]
+
+
+def _read_known(books: Books, name: str) -> _Known:
+    """Return what is known besides the partner of that name; what of others does not parse is nobody's."""
+    others: dict[str, list[PathCertificate]] = {}
+    for partner in books.partners.list():
+        for one in books.partners.authorities(partner.id) if partner.name != name else ():
+            with suppress(MalformedInput):
+                others.setdefault(partner.name, []).append(parse_path_certificate(one.der))
+    return _Known(own=[parse_path_certificate(one.der) for one in books.authorities.list()], others=others)
+
+
 def _lint(
     terms: Terms,
     anchors: Sequence[bytes],
     intermediates: Sequence[bytes],
-    own: Sequence[PathCertificate],
+    known: _Known,
     now: datetime,
 ) -> tuple[LintFinding, ...]:
     if not anchors:
@@ -321,7 +340,8 @@ def _lint(
     found = lint_authorities(
         [parse_path_certificate(one) for one in anchors],
         [parse_path_certificate(one) for one in intermediates],
-        own=own,
+        own=known.own,
+        others=known.others,
         inputs=read_inputs(terms.permitted, terms.excluded),
         now=now,
     )

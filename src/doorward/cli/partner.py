@@ -125,7 +125,7 @@ def import_(
     services = state.installation().services
     wanted = _read_terms(terms)
     ders = {"anchors": _read(anchors), "intermediates": _read(intermediates)}
-    findings = examine(services, wanted, **ders)
+    findings = examine(services, name, wanted, **ders)
     wrong = any(one.code.severity.value == "error" for one in findings)
     changes = _list_changes(services, name, wanted) if replace else []
     report = {"findings": [_finding(one) for one in findings], "changes": changes}

@@ -64,8 +64,9 @@ _NEVER = tuple(
         "198.51.100.0/24",
         "203.0.113.0/24",
         "224.0.0.0/3",  # multicast, reserved, broadcast
-        "100.100.100.200/32",  # credentials of clouds: these four lie in networks that are allowed otherwise
+        "100.100.100.200/32",  # credentials of clouds: these five lie in networks that are allowed otherwise
         "168.63.129.16/32",
+        "fd00:42::/32",
         "fd00:ec2::/32",
         "fd20:ce::/32",
         "2001::/23",  # protocol assignments, Teredo among them

@@ -7,7 +7,7 @@ else than the partner would. A warning is what the operator should want to know;
 2. An anchor need not be self-signed: it is trusted by decision, and its signature proves nothing. Neither
    does it matter with which hash.
 3. Each intermediate needs a path to one of the anchors, room below it, and addresses of evidence.
-4. All together: none twice, none of our own, none confused with another.
+4. All together: none twice, none of our own, none of another partner, none confused with another.
 
 Not here: parsing (a certificate that does not parse is refused before), and the decision to import.
 Standard: RFC 5280 sections 4.2 and 6.1; what Envoy does otherwise is named where it matters.
@@ -15,7 +15,7 @@ Standard: RFC 5280 sections 4.2 and 6.1; what Envoy does otherwise is named wher
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
@@ -83,6 +83,7 @@ class LintCode(Enum):
     PATH_LENGTH_EXHAUSTED = "path-length-exhausted"
     IP_CONSTRAINTS = "ip-constraints"
     SUBJECT_SHARED = "subject-shared"
+    OTHER_PARTNER = "other-partner"
     STATUS_ADDRESS_MISSING = "status-address-missing"
     STATUS_ADDRESS_NOT_HTTP = "status-address-not-http"
     NAMES_PARTLY_CONSTRAINED = "names-partly-constrained"
@@ -114,6 +115,7 @@ _WARNINGS = frozenset(
         LintCode.PATH_LENGTH_EXHAUSTED,
         LintCode.IP_CONSTRAINTS,
         LintCode.SUBJECT_SHARED,
+        LintCode.OTHER_PARTNER,
         LintCode.STATUS_ADDRESS_MISSING,
         LintCode.STATUS_ADDRESS_NOT_HTTP,
     }
@@ -153,6 +155,8 @@ _MENDS = {
     LintCode.PATH_LENGTH_EXHAUSTED: "leave it out, or ask for an anchor with room for it",
     LintCode.IP_CONSTRAINTS: "Envoy judges these wrongly: the door leaves the check to the judgement of ours",
     LintCode.SUBJECT_SHARED: "a rotation has two for a while; otherwise ask which is genuine",
+    LintCode.OTHER_PARTNER: "its people are other principals at each; where an application hears both, the first"
+    " in its trust decides",
     LintCode.STATUS_ADDRESS_MISSING: "where revocation is required, name the address of its issuer's CRL",
     LintCode.STATUS_ADDRESS_NOT_HTTP: "where revocation is required, name an http: address of its issuer's CRL",
     LintCode.NAMES_PARTLY_CONSTRAINED: "see that the form that names the holders is constrained",
@@ -196,6 +200,7 @@ def lint_authorities(
     intermediates: Sequence[PathCertificate],
     *,
     own: Iterable[PathCertificate],
+    others: Mapping[str, Iterable[PathCertificate]],
     inputs: PathInputs,
     now: datetime,
 ) -> tuple[LintFinding, ...]:
@@ -205,6 +210,7 @@ def lint_authorities(
         anchors: to be trusted, as they would be imported; at most `IMPORT_LIMIT` with the intermediates.
         intermediates: to be known.
         own: our own authorities, retired ones included.
+        others: the name of each other partner that is trusted -> its authorities.
         inputs: what would be asked of the partner's paths, its initial subtrees included.
         now: aware, UTC.
 
@@ -221,7 +227,7 @@ def lint_authorities(
         limit = f"a partner may have {IMPORT_LIMIT} authorities"
         raise MalformedInput("import-too-large", limit, hint="import those that issue to its holders")
     store = TrustStore(anchors, intermediates)
-    together = _Together(own)
+    together = _Together(own, others)
     findings = []
     for position, authority in enumerate(every):
         anchor = position < len(anchors)
@@ -318,10 +324,15 @@ def _list_addresses(authority: PathCertificate) -> list[str]:
 
 
 class _Together:
-    """Step 4: against our own, and against those before, so that of two the second is named."""
+    """Step 4: against our own and other partners', and against those before: of two the second is named."""
 
-    def __init__(self, own: Iterable[PathCertificate]) -> None:
+    def __init__(
+        self, own: Iterable[PathCertificate], others: Mapping[str, Iterable[PathCertificate]]
+    ) -> None:
         self._own = {(one.key_algorithm, one.key_bits) for one in own}
+        self._others = {
+            (one.key_algorithm, one.key_bits): name for name, theirs in others.items() for one in theirs
+        }
         self._before: set[PathCertificate] = set()
         self._first: dict[CanonicalName, PathCertificate] = {}
 
@@ -331,6 +342,9 @@ class _Together:
         self._before.add(authority)
         if (authority.key_algorithm, authority.key_bits) in self._own:
             yield LintCode.OWN_AUTHORITY, "its key is that of an authority of our own"
+        other = self._others.get((authority.key_algorithm, authority.key_bits))
+        if other is not None:
+            yield LintCode.OTHER_PARTNER, f"its key is that of an authority of the partner {other}"
         first = self._first.setdefault(authority.subject, authority)
         if first.key_bits != authority.key_bits:
             yield LintCode.SUBJECT_SHARED, f"{first.sha256[:16]} has the same subject and another key"

@@ -246,7 +246,12 @@ def _imported_authority() -> Harness:
     def judge(data: bytes) -> object:
         authority = parse_path_certificate(seal_der(data, family.root))
         found = lint_authorities(
-            [family.root.parsed], [authority], own=[family.other.parsed], inputs=PathInputs(), now=NOON
+            [family.root.parsed],
+            [authority],
+            own=[family.other.parsed],
+            others={},
+            inputs=PathInputs(),
+            now=NOON,
         )
         return sorted({one.code.value for one in found})
 

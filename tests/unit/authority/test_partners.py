@@ -24,6 +24,7 @@ from doorward.authority.partners import (
     remove_partner,
 )
 from doorward.authority.records import AuthorityKind, ChangeKind
+from doorward.authority.services import Services
 from doorward.core.entities import PrincipalKind
 from doorward.core.errors import ConfigurationError, DoorwardError, MalformedInput, NotFound, RequestRefused
 from doorward.verification.identity import SanSource
@@ -79,14 +80,30 @@ def test_a_partner_is_imported_with_its_terms() -> None:
 def test_what_is_found_is_returned_errors_first() -> None:
     """Whoever imports sees every warning and note; an examination changes nothing."""
     world = found_world()
-    findings = examine(world.services, Terms(), anchors=[ROOT.der], intermediates=[ISSUING.der])
+    findings = examine(world.services, "east", Terms(), anchors=[ROOT.der], intermediates=[ISSUING.der])
     assert findings
     assert findings == bring_in(world).value.findings
     ranks = [list(Severity).index(one.code.severity) for one in findings]
     assert ranks == sorted(ranks)
     head = world.head()
-    examine(world.services, Terms(), anchors=[ROOT.der], intermediates=[])
+    examine(world.services, "east", Terms(), anchors=[ROOT.der], intermediates=[])
     assert world.head() == head
+
+
+def test_an_authority_of_another_partner_is_told_by_its_name() -> None:
+    """Whoever imports one authority twice hears of it; the partner itself, imported anew, does not."""
+    world = found_world()
+
+    def codes(name: str, services: Services = world.services) -> list[str]:
+        found = examine(services, name, Terms(), anchors=[ROOT.der], intermediates=[])
+        return [f"{one.code.value}: {one.text}" for one in found if "other" in one.code.value]
+
+    assert codes("east") == []
+    bring_in(world)
+    assert codes("east") == []
+    assert codes("west") == ["other-partner: its key is that of an authority of the partner east"]
+    remove_partner(world.services, "east", actor=OPERATOR)
+    assert codes("west") == []
 
 
 def test_errors_are_refused_with_each_finding() -> None:
@@ -172,7 +189,7 @@ def test_an_anchor_is_needed_and_a_founding() -> None:
         bring_in(empty_world())
     assert early.value.code == "not-founded"
     with pytest.raises(NotFound):
-        examine(empty_world().services, Terms(), anchors=[ROOT.der], intermediates=[])
+        examine(empty_world().services, "east", Terms(), anchors=[ROOT.der], intermediates=[])
     with pytest.raises(MalformedInput):
         import_partner(found_world().services, "east", Terms(), anchors=[b"nothing"], actor=OPERATOR)
 

@@ -59,12 +59,13 @@ def issuing(root=ROOT, subject=ISSUING_NAME, **options):
 ISSUING = issuing()
 
 
-def lint(*anchors, others=(), own=(), inputs=None, now=NOON):
+def lint(*anchors, others=(), own=(), partners=None, inputs=None, now=NOON):
     """The findings."""
     return lint_authorities(
         [one.parsed for one in anchors],
         [one.parsed for one in others],
         own=[one.parsed for one in own],
+        others={name: [one.parsed for one in theirs] for name, theirs in (partners or {}).items()},
         inputs=inputs or PathInputs(),
         now=now,
     )
@@ -102,7 +103,7 @@ def test_every_code_has_a_severity_and_a_mend():
     """The catalogue is closed: none is without words, and none is both warning and note."""
     assert all(code.mend for code in LintCode)
     counts = [sum(code.severity is severity for code in LintCode) for severity in Severity]
-    assert counts == [16, 11, 4]
+    assert counts == [16, 12, 4]
 
 
 def with_sha1(node, key):
@@ -201,6 +202,12 @@ class TestErrors:
 
 class TestWarnings:
     """What an operator should want to know."""
+
+    def test_an_authority_of_another_partner(self):
+        """By its key, and with the name under which it is trusted already."""
+        (found,) = lint(ROOT, partners={"east": [root(key=ROOT.key)], "north": [certify("North")]})
+        assert found.code.value == "other-partner"
+        assert found.text.endswith("of the partner east")
 
     @pytest.mark.parametrize(
         ("node", "word", "text"),
