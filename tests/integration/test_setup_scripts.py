@@ -135,7 +135,8 @@ def test_an_interrupted_installation_ends_and_leaves_no_policy(
     machine: Machine, sent: signal.Signals, status: int
 ) -> None:
     """A signal ends the script: it does not go on to try again."""
-    machine.apt("sleep 0.5; exit 1")
+    sent_already = machine.bin.parent / "sent"
+    machine.apt(f"while [ ! -e {sent_already} ]; do sleep 0.05; done; exit 1")
     process = subprocess.Popen(
         ["/bin/sh", str(TOOLS / "debian.sh"), "curl:curl"],
         env=machine.environment(),
@@ -143,7 +144,8 @@ def test_an_interrupted_installation_ends_and_leaves_no_policy(
     )
     try:
         assert eventually(lambda: bool(machine.called()))
-        process.send_signal(sent)
+        process.send_signal(sent)  # the shell acts on it once its child has ended, however late that is
+        sent_already.touch()
         assert process.wait(10) == status
     finally:
         process.kill()
