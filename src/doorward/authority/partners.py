@@ -107,7 +107,7 @@ def examine(
     """
     with services.work.read() as books:
         require_tenant(books)
-        known = _read_known(books, name)
+        known = _Known(own=_read_own(books), others=_read_others(books, name))
     return _lint(terms, anchors, intermediates, known, services.clock.now())
 
 
@@ -143,9 +143,12 @@ def import_partner(
             "name-taken", f"{name} is what our own authority is called", hint="choose another"
         )
     now = services.clock.now()
+    with services.work.read() as books:  # they may be thousands, and are warned of only
+        others = _read_others(books, name)
     with services.work.change() as books:
         require_tenant(books)
-        findings = _lint(terms, anchors, intermediates, _read_known(books, name), now)
+        known = _Known(own=_read_own(books), others=others)
+        findings = _lint(terms, anchors, intermediates, known, now)
         _refuse_errors(findings, (*anchors, *intermediates))
         partner, before = _make_partner(services, books, name, terms, replacing=replacing, now=now)
         authorities = _make_authorities(services, partner.id, anchors, intermediates, now)
@@ -316,14 +319,20 @@ class _Known:
     others: Mapping[str, Sequence[PathCertificate]]
 
 
-def _read_known(books: Books, name: str) -> _Known:
-    """Return what is known besides the partner of that name; what of others does not parse is nobody's."""
+def _read_own(books: Books) -> list[PathCertificate]:
+    return [parse_path_certificate(one.der) for one in books.authorities.list()]
+
+
+def _read_others(books: Books, name: str) -> dict[str, list[PathCertificate]]:
+    """Return the authorities of all partners but the one of that name, less those that do not parse."""
     others: dict[str, list[PathCertificate]] = {}
     for partner in books.partners.list():
-        for one in books.partners.authorities(partner.id) if partner.name != name else ():
+        if partner.name == name:
+            continue
+        for one in books.partners.authorities(partner.id):
             with suppress(MalformedInput):
                 others.setdefault(partner.name, []).append(parse_path_certificate(one.der))
-    return _Known(own=[parse_path_certificate(one.der) for one in books.authorities.list()], others=others)
+    return others
 
 
 def _lint(

@@ -335,8 +335,9 @@ class Gateway:
             self._ending.record()
             # In this order: a change is asked to be published before the follower has gone past it.
             reached = self.follower.seq
-            parts = (self.publishing.pending(), self.follower.pending(), self._evidence.pending())
-            behind = [one - 1 for one in parts if one is not None]
+            behind = [
+                one - 1 for one in (self.publishing.pending(), self._evidence.pending()) if one is not None
+            ]
             reached = max(self._confirmed, min([reached, *behind]))
             if reached > self._confirmed or beat:
                 self._confirmed = reached

@@ -6,8 +6,9 @@ Not here: judging (`authority.access`, `policy.decision`), cutting (ending), pub
    theirs is admitted any more;
 2. find the live connections that the changes may concern; those of a partner whose evidence changed are
    found once that evidence is in place (`evidence_loader`), for a list may take seconds to read;
-3. judge them anew; end at once those that lost anything. A partner may have many people: between some of
-   them and the next, newer changes are acted on;
+3. judge them anew; end at once those that lost anything. A partner may have many people, who are judged
+   after the rest: between some of them and the next, newer changes are acted on, and a number counts as
+   acted on once all of them are judged;
 4. keep what the others may do now; those that gained something which the grants in their filter
    state cannot show are ended one by one, paced, so that they come back with new ones;
 5. hand a new policy to publishing, and confirm the number once it is in force.
@@ -114,20 +115,22 @@ class Follower:
         self._paced_until = 0.0
         # Partners whose terms changed and whose people are not all judged by them: first and last change.
         self._moved: dict[str, tuple[int, int]] = {}
+        self._unjudged = False  # whether the last try to judge them failed
 
     @property
     def seq(self) -> int:
-        """The number up to which this follower has acted."""
-        return self._seq
-
-    def pending(self) -> int | None:
-        """Return the first change of a partner's terms by which not all of its people are judged yet."""
-        return min((first for first, _ in list(self._moved.values())), default=None)
+        """The number up to which this follower has acted in whole, on every one of a partner's people too."""
+        reached = self._seq  # read first: what is left of a change is noted before this goes past it
+        return min((reached, *(first - 1 for first, _ in list(self._moved.values()))))
 
     def fresh(self) -> bool:
-        """Return whether the sequence was read within `max_staleness`."""
+        """Return whether the sequence was read within `max_staleness`, and nobody failed to be judged by it."""
         read_at = self._read_at
-        return read_at is not None and self._services.clock.monotonic() - read_at <= self._max_staleness
+        return (
+            not self._unjudged
+            and read_at is not None
+            and self._services.clock.monotonic() - read_at <= self._max_staleness
+        )
 
     def run(self, wait: Callable[[float], bool], stop: threading.Event) -> None:
         """Step until `stop` is set; `wait` returns early when the doorbell rang."""
@@ -144,19 +147,32 @@ class Follower:
     def step(self) -> bool:
         """Act on the next batch of changes; return True where there may be more."""
         began = self._services.clock.monotonic()
+        before = self.seq
         count = self._follow()
-        moved = dict(self._moved)
-        self._judge_people(moved)
-        # Who was judged before its partner's terms changed once more is judged once more.
-        self._moved = {one: by for one, by in self._moved.items() if moved.get(one) != by}
-        with self._evidence.taken() as partners:
-            self._judge_people(partners)
+        try:
+            self._judge_moved()
+        finally:  # one partner's trouble keeps no other's evidence from being acted on
+            with self._evidence.taken() as partners:
+                self._judge_people(partners)
         self._end_some_gained(began)
-        if count or partners:
+        if partners or self.seq != before:
             self._confirm()
-        if count:  # last: a withdrawal does not wait for it, and who comes meanwhile reads it too
+        if (
+            self.seq != before
+        ):  # after all that was read so far was acted on; who comes meanwhile reads it too
             self._decider.prepare()
         return count == BATCH or bool(self._moved)
+
+    def _judge_moved(self) -> None:
+        moved = dict(self._moved)
+        try:
+            self._judge_people(moved)
+        except BaseException:
+            self._unjudged = bool(moved)
+            raise
+        self._unjudged = False
+        # Who was judged before its partner's terms changed once more is judged once more.
+        self._moved = {one: by for one, by in self._moved.items() if moved.get(one) != by}
 
     def _judge_people(self, partners: Iterable[str]) -> None:
         theirs = [one.cookie for partner in partners for one in self._of_partner(partner)]

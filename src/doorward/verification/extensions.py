@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from cryptography import x509
 
-T = TypeVar("T", bound=x509.ExtensionType)
+_T = TypeVar("_T", bound=x509.ExtensionType)
 
 
 class Extensions:
@@ -29,7 +29,7 @@ class Extensions:
         self.present = frozenset(self._values)
         self.critical = frozenset(dotted for dotted, one in every if one.critical)
 
-    def find(self, kind: type[T]) -> T | None:
+    def find(self, kind: type[_T]) -> _T | None:
         """Return the extension of a kind, or None."""
         value = self._values.get(kind.oid.dotted_string)
         return value if isinstance(value, kind) else None

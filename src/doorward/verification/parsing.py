@@ -84,7 +84,7 @@ def parse_partner_leaf(der: bytes) -> PartnerLeaf:
     path = parse_path_certificate(der)
     try:
         return PartnerLeaf(path=path, facts=_describe(path.certificate, path.alternative, der))
-    except Exception as fault:
+    except Exception as fault:  # as above
         raise MalformedInput("certificate-malformed", "this is not an X.509 v3 certificate") from fault
 
 

@@ -24,7 +24,7 @@ def main() -> None:
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=60.0)
-    parser.add_argument("--input", type=Path, default=Path("fuzzing-input"))
+    parser.add_argument("--input", type=Path, default=Path("build/fuzzing-input"))
     parser.add_argument("--replay", type=Path)
     words = parser.parse_args()
     if words.list or words.target is None:
@@ -35,6 +35,7 @@ def main() -> None:
         warnings.simplefilter("ignore")
         print(answer_of(target.prepare(), take_out(words.replay)))
         return
+    words.input.parent.mkdir(parents=True, exist_ok=True)
     tally = search(target, seed=words.seed, seconds=words.seconds, kept_in=words.input)
     print(json.dumps(asdict(tally)))
 

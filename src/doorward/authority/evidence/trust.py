@@ -25,10 +25,11 @@ _REMEMBERED = 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trusted:
-    """A partner's authorities, and what is asked of a path to them."""
+    """A partner's authorities, and what is asked of a path to them; none where that is not `readable`."""
 
     store: TrustStore
     inputs: PathInputs
+    readable: bool = True
 
     def find_issuer(self, certificate: PathCertificate, now: datetime) -> PathCertificate | None:
         """Return who issued a certificate that has a good path now; None where it has none.
@@ -52,7 +53,7 @@ def _build(partner: PartnerRecord, authorities: tuple[PartnerAuthorityRecord, ..
     try:
         trust = build_partner_trust(partner, authorities)
     except (MalformedInput, ValueError):
-        return Trusted(store=TrustStore(()), inputs=PathInputs(purpose=None))
+        return Trusted(store=TrustStore(()), inputs=PathInputs(purpose=None), readable=False)
     return Trusted(store=trust.store, inputs=replace(trust.inputs, purpose=None))
 
 

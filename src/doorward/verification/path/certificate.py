@@ -194,9 +194,10 @@ def parse_path_certificate(der: bytes) -> PathCertificate:
     """
     check_certificate_size(der, CERTIFICATE_LIMIT)
     try:
-        return _read(x509.load_der_x509_certificate(der), der)
+        certificate = x509.load_der_x509_certificate(der)
     except Exception as fault:  # a parser is total, whatever the library raises
         raise MalformedInput("certificate-malformed", "this is not an X.509 certificate") from fault
+    return _read_or_refuse(certificate, der)
 
 
 def check_certificate_size(der: bytes, limit: int) -> None:
@@ -212,8 +213,12 @@ def read_path_certificate(certificate: x509.Certificate) -> PathCertificate:
     Raises:
         MalformedInput: `certificate-malformed`.
     """
+    return _read_or_refuse(certificate, certificate.public_bytes(Encoding.DER))
+
+
+def _read_or_refuse(certificate: x509.Certificate, der: bytes) -> PathCertificate:
     try:
-        return _read(certificate, certificate.public_bytes(Encoding.DER))
+        return _read(certificate, der)
     except Exception as fault:  # extensions are parsed late, and raise anything at all
         raise MalformedInput("certificate-malformed", "an extension does not parse") from fault
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -98,6 +100,12 @@ def guests() -> Guests:
     made.scene.follow()
     enter(made.site.world, made.scene.connections, alice, 3)
     return made
+
+
+def late(follow: Callable[[], int]) -> Callable[[], int]:
+    """A follower's look at the sequence, of which the first comes too early."""
+    looks = itertools.count()
+    return lambda: follow() if next(looks) else 0
 
 
 # evidence
@@ -216,11 +224,11 @@ def test_a_withdrawal_does_not_wait_for_a_partners_terms(
     """What is withdrawn while a partner's many people are judged by new terms ends in between."""
     monkeypatch.setattr(module, "JUDGED_AT_ONCE", 1)
     follower = guests.scene.follower
-    pending_then: list[int | None] = []
+    acted_then: list[int] = []
 
     def withdraw() -> None:
         guests.scene.cutter.before = lambda: None
-        pending_then.append(follower.pending())
+        acted_then.append(follower.seq)
         directory.suspend(guests.site.services, "alice", actor=ACTOR)
 
     guests.scene.cutter.before = withdraw
@@ -228,8 +236,8 @@ def test_a_withdrawal_does_not_wait_for_a_partners_terms(
     guests.site.bring_in(replacing=True, groups=())
     follower.step()
     assert guests.scene.cutter.cut == [1, 3, 2]
-    assert pending_then == [before + 1]  # not confirmed while some are not judged
-    assert follower.pending() is None
+    assert acted_then == [before]  # neither confirmed nor published while some are not judged
+    assert follower.seq == guests.site.world.head()
 
 
 def test_terms_that_change_again_meanwhile_are_judged_by_again(
@@ -250,10 +258,49 @@ def test_terms_that_change_again_meanwhile_are_judged_by_again(
     guests.site.bring_in(replacing=True, refresh=timedelta(minutes=5))
     assert follower.step()
     assert guests.scene.left() == [1, 3]  # bob was judged by the terms before
-    assert follower.pending() == before + 1
+    assert follower.seq == before
     guests.scene.follow()
     assert guests.scene.left() == [3]
-    assert follower.pending() is None
+    assert follower.seq == guests.site.world.head()
+
+
+def test_a_failure_in_judging_by_terms_makes_the_gateway_stale(guests: Guests) -> None:
+    """Nobody new is let in until it succeeds; another's withdrawal and evidence are acted on all the same."""
+    follower = guests.scene.follower
+
+    def defect() -> None:
+        raise RuntimeError("a defect")
+
+    before = follower.seq
+    guests.site.publish(guests.eve, load=False)
+    guests.scene.follow()
+    guests.load()
+    guests.site.bring_in(replacing=True, groups=())
+    guests.scene.cutter.before = defect
+    with pytest.raises(RuntimeError):
+        follower.step()
+    assert not follower.fresh()
+    assert follower.seq < guests.site.world.head()
+    guests.scene.cutter.before = lambda: None
+    guests.scene.follow()
+    assert follower.fresh()
+    assert follower.seq == guests.site.world.head() > before
+    assert guests.scene.left() == [3]
+
+
+def test_what_was_read_while_people_were_judged_is_confirmed(
+    guests: Guests, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A withdrawal in between is confirmed in the same step: whoever waits for it is not left waiting."""
+    monkeypatch.setattr(module, "JUDGED_AT_ONCE", 1)
+    guests.site.bring_in(replacing=True, refresh=timedelta(minutes=5))
+    guests.scene.follower._follow()
+    directory.suspend(guests.site.services, "alice", actor=ACTOR)
+    monkeypatch.setattr(guests.scene.follower, "_follow", late(guests.scene.follower._follow))
+    guests.scene.confirmed.clear()
+    guests.scene.follower.step()
+    assert guests.scene.cutter.cut == [3]
+    assert guests.scene.confirmed
 
 
 def test_an_intermediate_that_is_dropped_takes_its_people(guests: Guests) -> None:
