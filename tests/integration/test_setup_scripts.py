@@ -141,6 +141,7 @@ def test_an_interrupted_installation_ends_and_leaves_no_policy(
         ["/bin/sh", str(TOOLS / "debian.sh"), "curl:curl"],
         env=machine.environment(),
         stderr=subprocess.DEVNULL,
+        preexec_fn=lambda: signal.signal(sent, signal.SIG_DFL),  # noqa: PLW1509  under nohup it would be ignored
     )
     try:
         assert eventually(lambda: bool(machine.called()))
