@@ -65,7 +65,15 @@ def test() -> bool:
 def run_suite() -> bool:
     """Run it, and hold the coverage against its gates."""
     run("coverage", "erase")
-    pure = run("pytest", "tests/unit", "tests/property", "-n", PROCESSES, "--cov", "--cov-report=", "-q")
+    pure = run(
+        "pytest",
+        "tests/unit",
+        "tests/property",
+        *_processes(PROCESSES),
+        "--cov",
+        "--cov-report=",
+        "-q",
+    )
     paths = ",".join(f"src/doorward/{room}/*" for room in PURE)
     pure_covered = run("coverage", "report", "--include", paths, "--fail-under=100", "--skip-covered")
     rest = run(
@@ -74,8 +82,7 @@ def run_suite() -> bool:
         "--ignore=tests/unit",
         "--ignore=tests/property",
         "--ignore=tests/prove",
-        "-n",
-        WAITING_PROCESSES,
+        *_processes(WAITING_PROCESSES),
         "--dist",
         "loadfile",
         "--no-loadscope-reorder",
@@ -93,6 +100,15 @@ def run_suite() -> bool:
             "coverage": rest_covered,
         }
     )
+
+
+def _processes(count: str) -> tuple[str, ...]:
+    """How many run tests; where one dies the run ends.
+
+    pytest-xdist would run the test that killed it again and again, or wait for a last one that nobody runs:
+    its issues 784 and 1378.
+    """
+    return ("-n", count, "--max-worker-restart=0")
 
 
 def lint() -> bool:

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.doorway import eventually, free_port, short_folder
+from doorward.demo.ports import free_port
+from tests.support.doorway import eventually, short_folder
 
 PROGRAM = Path(sys.executable).parent / "doorward"
 COMMAND = [str(PROGRAM)] if PROGRAM.exists() else [sys.executable, "-m", "doorward.cli"]

@@ -19,8 +19,9 @@ from click.testing import CliRunner
 from doorward.cli.__main__ import main
 from doorward.core.errors import NotFound
 from doorward.demo import story
+from doorward.demo.ports import free_port
 from doorward.demo.tampering import alter_one_byte
-from tests.support.doorway import free_port, short_folder
+from tests.support.doorway import short_folder
 from tests.support.house import command_lines
 
 pytestmark = pytest.mark.xdist_group("demo")

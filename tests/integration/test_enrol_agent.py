@@ -25,6 +25,7 @@ from doorward.audit.events import EventType
 from doorward.core.certificate import CertificateState
 from doorward.core.errors import DoorwardError, MalformedInput, RequestRefused, Unavailable
 from doorward.core.ports import KeyKind
+from doorward.demo.ports import free_port
 from tests.support.enrol_door import (
     Door,
     Front,
@@ -185,12 +186,6 @@ def listening(path: Path, pem: bytes, serve: Callable[[ssl.SSLSocket], None]) ->
         yield front
     finally:
         front.close()
-
-
-def free_port() -> int:
-    """Return a port of 127.0.0.1 on which nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 def fetch_from(

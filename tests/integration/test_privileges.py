@@ -17,9 +17,10 @@ from typing import Any
 import pytest
 
 from doorward.core.errors import ConfigurationError
+from doorward.demo.ports import free_port
 from doorward.runtime import privileges
 from doorward.runtime.privileges import Capability
-from tests.support.little_door import echo_server, free_port
+from tests.support.little_door import echo_server
 
 ROOT = Path(__file__).parents[2]
 NET_ADMIN, BIND = 1 << Capability.NET_ADMIN, 1 << Capability.NET_BIND_SERVICE

@@ -20,6 +20,7 @@ from doorward.authority.status import find_faults
 from doorward.core.certificate import RevocationReason
 from doorward.core.entities import PrincipalKind
 from doorward.core.ports import KeyKind
+from doorward.demo.ports import free_port
 from doorward.pki.csr import build_csr
 from doorward.runtime.compose import Installation
 from doorward.runtime.initialise import initialise
@@ -28,7 +29,7 @@ from doorward.runtime.settings import Settings
 from doorward.runtime.world import SoftwareKeys
 from doorward.storage import keystore
 from doorward.web.status import root_pem
-from tests.support.doorway import eventually, free_port, short_folder
+from tests.support.doorway import eventually, short_folder
 from tests.support.ports import FakeRandom
 
 pytestmark = pytest.mark.needs("openssl", "curl", "bash")

@@ -17,11 +17,12 @@ from pathlib import Path
 import pytest
 
 from doorward.core.errors import ConfigurationError, DoorwardError, Unavailable
+from doorward.demo.ports import free_port
 from doorward.gateway.admin import AdminClient
 from doorward.gateway.process import find_by_argument
 from doorward.gateway.supervisor import LOG_ARGUMENT, EnvoyOptions, Supervisor, locate_envoy
 from doorward.runtime.world import SystemClock
-from tests.support.little_door import LittleDoor, ask, echo_server, echoes, free_port, web_socket
+from tests.support.little_door import LittleDoor, ask, echo_server, echoes, web_socket
 
 
 class House:

@@ -20,11 +20,12 @@ import pytest
 
 from doorward.audit.events import EventType
 from doorward.core.errors import Unavailable
+from doorward.demo.ports import free_port
 from doorward.runtime import up as module
 from doorward.runtime.evidence import Evidence
 from doorward.runtime.settings import Settings
 from doorward.runtime.up import LONGEST_PAUSE_SECONDS, Up, pause_after
-from tests.support.doorway import eventually, free_port, short_folder
+from tests.support.doorway import eventually, short_folder
 from tests.support.house import House, open_house
 
 ROOT = Path(__file__).parents[2]

@@ -17,6 +17,7 @@ from doorward.authority.directory import add_principal
 from doorward.authority.gateways import confirm, register_gateway
 from doorward.core.entities import PrincipalKind
 from doorward.core.errors import Unavailable
+from doorward.demo.ports import free_port
 from doorward.runtime import condition, confirming
 from doorward.runtime.compose import Installation
 from doorward.runtime.condition import Part, examine
@@ -25,7 +26,7 @@ from doorward.runtime.initialise import initialise
 from doorward.runtime.serve import Serve
 from doorward.runtime.settings import Settings
 from doorward.storage import keystore
-from tests.support.doorway import free_port, open_doorway, short_folder
+from tests.support.doorway import open_doorway, short_folder
 from tests.support.ports import FakeRandom
 
 ACTOR = "os:0"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import stat
@@ -44,6 +45,18 @@ def test_who_waits_is_woken_at_once(folder: Path) -> None:
     waiter.join(10)
     assert woken == [True]
     bell.close()
+
+
+def test_it_rings_in_a_process_with_thousands_of_open_files(folder: Path) -> None:
+    """A number above 1,023, where select(2) ends, is a bell like any other."""
+    with contextlib.ExitStack() as opened:
+        for _ in range(1100):
+            opened.enter_context(Path(os.devnull).open("rb"))
+        bell = HungBell(folder, "serve")
+        opened.callback(bell.close)
+        assert not bell.wait(0)
+        FolderBell(folder).ring()
+        assert bell.wait(5)
 
 
 def test_many_rings_are_one_awakening(folder: Path) -> None:

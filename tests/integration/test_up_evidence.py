@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from doorward.authority.partner_records import EvidenceKind
+from doorward.demo.ports import free_port
 from doorward.runtime.compose import Installation
 from doorward.runtime.condition import Part, examine
 from doorward.runtime.initialise import initialise
@@ -16,7 +17,7 @@ from doorward.runtime.settings import Settings
 from doorward.storage import keystore
 from doorward.verification.partner import RevocationMode
 from tests.support import records
-from tests.support.doorway import eventually, free_port, short_folder
+from tests.support.doorway import eventually, short_folder
 from tests.support.partner_world import authority, crl_at
 from tests.support.path_ca import Node, certify
 from tests.support.ports import FakeRandom

@@ -23,6 +23,7 @@ from doorward.core.certificate import RevocationReason
 from doorward.core.entities import PrincipalKind
 from doorward.core.errors import Unavailable
 from doorward.core.ports import KeyKind
+from doorward.demo.ports import free_port
 from doorward.pki.csr import build_csr
 from doorward.runtime import evidence as room
 from doorward.runtime import serve as module
@@ -33,7 +34,7 @@ from doorward.runtime.serve import Serve
 from doorward.runtime.settings import Settings
 from doorward.runtime.world import SoftwareKeys
 from doorward.storage import keystore
-from tests.support.doorway import eventually, free_port, short_folder
+from tests.support.doorway import eventually, short_folder
 from tests.support.ports import FakeRandom
 
 ACTOR = "os:0"

@@ -20,13 +20,14 @@ from typing import Any
 
 import pytest
 
+from doorward.demo.ports import free_port
 from doorward.runtime.initialise import initialise
 from doorward.runtime.layout import Layout
 from doorward.runtime.settings import Settings
 from doorward.runtime.world import SystemRandom
 from doorward.storage.database import Database, sqlite_url
 from doorward.storage.schema_versions import HEAD, require_current
-from tests.support.doorway import free_port, short_folder
+from tests.support.doorway import short_folder
 
 SOURCE = Path(__file__).parents[2] / "src"
 NEXT = "9000"

@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from doorward.authority.directory import resume, suspend
+from doorward.demo.ports import free_port
 from doorward.enforcement.envoy.names import Asked
 from doorward.enforcement.plan import Limits
 from doorward.gateway import connections, sockdiag
@@ -29,7 +30,7 @@ from doorward.gateway.reconciler import Reconciler
 from doorward.gateway.sockdiag import CutOutcome, SocketFacts
 from doorward.runtime.world import SystemClock
 from tests.support.attacks import LISTENER, OpenDoor, changed, exchange, has_ended, is_root, statuses
-from tests.support.doorway import ACTOR, Doorway, Session, eventually, free_port, open_doorway
+from tests.support.doorway import ACTOR, Doorway, Session, eventually, open_doorway
 from tests.support.little_door import ends_of
 from tests.support.ports import FakeClock
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from doorward.core.ports import KeyKind
+from doorward.demo.ports import free_port
 from doorward.enforcement.envoy.resources import Resources, build_resources
 from doorward.enforcement.plan import (
     EnrolmentDoor,
@@ -33,7 +34,7 @@ from doorward.enforcement.plan import (
 from doorward.policy.decision import connection_id
 from doorward.policy.model import AppPolicy, Document, Effect, HttpUpstream, Residual, Rule, Selector
 from doorward.policy.paths import PathPattern
-from tests.support.envoy_process import RunningEnvoy, ToyAuthorizer, free_port, running_envoy, write_resources
+from tests.support.envoy_process import RunningEnvoy, ToyAuthorizer, running_envoy, write_resources
 from tests.support.toy_ca import Issued, ToyCA
 
 TENANT = "ten_default"

@@ -28,6 +28,7 @@ from doorward.authority.policies import apply_document
 from doorward.authority.services import Services
 from doorward.core.entities import PrincipalKind
 from doorward.core.ports import Clock, KeyKind
+from doorward.demo.ports import free_port
 from doorward.enrolment.invitation import invite
 from doorward.gateway import publishing
 from doorward.gateway.cutter import Mechanism
@@ -48,12 +49,6 @@ from tests.support.upstream import Upstream, running_upstream
 DOMAIN = "test.localhost"
 ACTOR = "os:0"
 TIMEOUT_SECONDS = 5.0
-
-
-def free_port() -> int:
-    """Return a loopback port that is free now."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,6 +22,7 @@ import h2.config
 import h2.connection
 import h2.events
 
+from doorward.demo.ports import free_port
 from doorward.policy.normalisation import RE2_PROGRAM_LIMIT
 from doorward.policy.paths import REFUSED_PATH_REGEXES, Exact, Form, PathPattern, Prefix
 
@@ -149,9 +150,7 @@ class EchoEnvoy:
 @contextmanager
 def running_echo(folder: Path, patterns: Sequence[PathPattern] = ()) -> Iterator[EchoEnvoy]:
     """Run Envoy for as long as the block runs."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+    port = free_port()
     config = folder / "echo.json"
     config.write_text(json.dumps(_build_config(port, patterns)))
     log = folder / "echo.log"

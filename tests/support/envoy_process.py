@@ -6,7 +6,6 @@ Not here: supervision as the product does it (gateway.supervisor).
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -32,13 +31,6 @@ FLAGS = (
     *("--log-level", "warning"),
 )
 _SERVICE = "envoy.service.auth.v3.Authorization"
-
-
-def free_port() -> int:
-    """A port of loopback that nobody uses at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass

@@ -23,13 +23,14 @@ from typing import IO, Any
 
 from doorward.audit.events import EventType
 from doorward.authority.inventory import root_certificate
+from doorward.demo.ports import free_port
 from doorward.runtime.compose import Installation
 from doorward.runtime.evidence import Evidence
 from doorward.runtime.initialise import initialise
 from doorward.runtime.pem import as_pem
 from doorward.runtime.settings import Settings
 from doorward.runtime.world import SystemRandom
-from tests.support.doorway import ACTOR, DOMAIN, Doorway, eventually, free_port, short_folder
+from tests.support.doorway import ACTOR, DOMAIN, Doorway, eventually, short_folder
 from tests.support.upstream import running_upstream
 
 ROOT = Path(__file__).parents[2]

@@ -19,7 +19,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -28,6 +27,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from doorward.demo.ports import free_port
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 READY_SECONDS = 60.0
@@ -158,22 +159,13 @@ def missing_lines(expected: str, printed: str) -> list[str]:
     return [line for line in wanted if not any(_pattern(line).fullmatch(one) for one in seen)]
 
 
-def free_ports(count: int) -> list[str]:
-    """Return ports of loopback that are free now, all different."""
-    listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    found = [str(listener.getsockname()[1]) for listener in listeners]
-    for listener in listeners:
-        listener.close()
-    return found
-
-
 @contextmanager
 def open_walk() -> Iterator[Walk]:
     """Yield a shell in an empty folder, with `doorward` on its path and data of its own."""
     folder = Path(tempfile.mkdtemp(prefix="walk-"))
     folder.chmod(0o711)  # started by root, the running parts are an ordinary user who must pass
     (folder / "work").mkdir()
-    ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
+    ports = {named: str(free_port()) for named in PORTS}
     environment = {
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "HOME": str(folder),

@@ -80,8 +80,9 @@ def _invitations(services: Services) -> Iterable[str]:
 def _completer(names: Callable[[Services], Iterable[str]]) -> Completer:
     def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001  click's
         try:
-            installation = ctx.ensure_object(State).installation()
-            return [name for name in names(installation.services) if name.startswith(incomplete)]
+            with ctx:  # what is opened for it is closed with it
+                installation = ctx.ensure_object(State).installation()
+                return [name for name in names(installation.services) if name.startswith(incomplete)]
         except Exception:  # noqa: BLE001  a completion that fails completes nothing
             return []
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from doorward.core.entities import PrincipalKind
 from doorward.core.errors import RequestRefused
 from doorward.demo.bank import Bank, open_bank
 from doorward.demo.clients import Door, Visitor
+from doorward.demo.ports import free_port
 from doorward.enrolment.invitation import invite
 from doorward.runtime.compose import Installation
 from doorward.runtime.confirming import await_gateways
@@ -76,12 +76,6 @@ class Scenery:
     def credential(self, name: str) -> Path:
         """Return the folder with a person's key and certificate."""
         return self.folder / "people" / name
-
-
-def free_port() -> int:
-    """Return a port on loopback that is free now."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 @contextmanager

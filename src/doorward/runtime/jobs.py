@@ -60,18 +60,27 @@ class Jobs:
     def _run(self, job: Job) -> None:
         pause = PAUSE_SECONDS
         while not self._stop.is_set():
-            failed = True
-            try:
-                while job.work() and not self._stop.is_set():
-                    pass
-                failed = False
-            except DoorwardError as error:
-                _log.error(
-                    "a job failed and will be tried again", job=job.name, code=error.code, detail=error.detail
-                )
-            except Exception:  # noqa: BLE001  a job must not die of one bad moment
-                _log.exception("a job failed and will be tried again", job=job.name)
+            failed = not self._succeeds(job, lambda: self._work(job))
             if failed:
                 self._stop.wait(pause)
             pause = min(2 * pause, job.longest_pause_seconds) if failed else PAUSE_SECONDS
-            job.wait(job.seconds)
+            if not self._succeeds(job, lambda: job.wait(job.seconds)):
+                self._stop.wait(PAUSE_SECONDS)
+
+    def _work(self, job: Job) -> None:
+        while job.work() and not self._stop.is_set():
+            pass
+
+    def _succeeds(self, job: Job, part: Callable[[], object]) -> bool:
+        """Do one part of a job; whatever it raises is said, and ends no thread."""
+        try:
+            part()
+        except DoorwardError as error:
+            _log.error(
+                "a job failed and will be tried again", job=job.name, code=error.code, detail=error.detail
+            )
+        except Exception:  # noqa: BLE001  a job must not die of one bad moment
+            _log.exception("a job failed and will be tried again", job=job.name)
+        else:
+            return True
+        return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,15 @@ def quick_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keystore, "SCRYPT_N", 2**10)
 
 
+def open_below(folder: Path) -> list[str]:
+    """Return the files in a folder that this process has open, one for each descriptor, sorted."""
+    found = []
+    for link in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):  # the descriptor with which they are listed
+            found.append(str(link.readlink()))
+    return sorted(name for name in found if name.startswith(f"{folder}/"))
+
+
 @dataclass
 class Site:
     """An installation, and the command line on it."""
@@ -53,14 +63,17 @@ class Site:
         return self.folder / "data"
 
     def run(self, *words: str, stdin: str | None = None) -> Result:
-        """Run a command in this process."""
+        """Run a command in this process; it closes what it opened."""
         environ = {
             "DOORWARD_DATA": str(self.data),
             "DOORWARD_PASSPHRASE_FILE": str(self.folder / "passphrase"),
             "DOORWARD_USER": "nobody",
             "DOORWARD_STATUS_LISTEN": "127.0.0.1:9",
         }
-        return CliRunner(env=environ).invoke(main, words, input=stdin)
+        alone = not open_below(self.data)  # a test that has it open itself keeps SQLite from closing files
+        result = CliRunner(env=environ).invoke(main, words, input=stdin)
+        assert not alone or not open_below(self.data), words
+        return result
 
     def do(self, *words: str, code: int = 0, stdin: str | None = None) -> Any:
         """Run a command with --json; return its one document."""

@@ -20,7 +20,7 @@ from doorward.runtime.layout import Layout
 from doorward.runtime.serve import Serve
 from doorward.runtime.settings import load_settings
 from doorward.storage import keystore
-from tests.integration.command_line.conftest import Site
+from tests.integration.command_line.conftest import Site, open_below
 from tests.support.doorway import is_root
 
 # invitations
@@ -449,3 +449,4 @@ def test_names_are_completed(site: Site, monkeypatch: pytest.MonkeyPatch) -> Non
     assert completed("policy", "explain", "--app", "pay") == {"payments"}
     invited = site.do("invite", "alice")["id"]
     assert completed("invitation", "revoke", "inv_") == {invited}
+    assert open_below(site.data) == []  # a shell asks at every tab

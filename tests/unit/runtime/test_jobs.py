@@ -75,6 +75,24 @@ def test_a_job_survives_what_goes_wrong() -> None:
     assert stop.waited == [1.0, 1.0]
 
 
+def test_a_job_survives_a_waiting_that_fails() -> None:
+    """A doorbell that breaks ends no job: without it the job goes on, a second later each time."""
+    stop, worked = Impatient(), []
+
+    def work() -> bool:
+        worked.append(1)
+        if len(worked) == 3:
+            stop.set()
+        return False
+
+    def wait(_seconds: float) -> None:
+        raise ValueError("filedescriptor out of range in select()")
+
+    run(work, stop, wait)
+    assert len(worked) == 3
+    assert stop.waited == [1.0, 1.0, 1.0]
+
+
 def test_a_job_whose_tries_cost_something_waits_longer_each_time() -> None:
     """Failures in a row double the pause up to the job's longest; a success begins anew."""
     stop = Impatient()
