@@ -142,7 +142,11 @@ class Follower:
                 _log.error("the change sequence cannot be followed", code=error.code, detail=error.detail)
             except Exception:  # noqa: BLE001  stay alive and turn stale: a follower that died silently would be worse
                 _log.exception("the follower failed on a change; it will be tried again")
-            wait(POLL_SECONDS)
+            try:
+                wait(POLL_SECONDS)
+            except Exception:  # noqa: BLE001  as above; what nobody rings for is found by polling
+                _log.exception("the doorbell cannot be heard")
+                stop.wait(POLL_SECONDS)
 
     def step(self) -> bool:
         """Act on the next batch of changes; return True where there may be more."""

@@ -232,5 +232,23 @@ def test_the_thread_survives_what_goes_wrong(scene: Scene) -> None:
     assert 2 in scene.cutter.cut
 
 
+def test_the_thread_survives_a_doorbell_that_breaks(scene: Scene) -> None:
+    """What nobody can be heard ringing for is found by polling."""
+    stop = threading.Event()
+    tries: list[float] = []
+
+    def wait(seconds: float) -> bool:
+        tries.append(seconds)
+        if len(tries) == 2:
+            directory.suspend(scene.world.services, "alice", actor=ACTOR)
+        if len(tries) == 4:
+            stop.set()
+        raise OSError("the doorbell broke")
+
+    scene.follower.run(wait, stop)
+    assert scene.follower.seq == scene.world.head()
+    assert 2 in scene.cutter.cut
+
+
 def _raise() -> None:
     raise RuntimeError("a defect")
