@@ -78,7 +78,6 @@ class _Judge:
     def __init__(self, sources: StatusSources, now: datetime) -> None:
         self._sources, self._now = sources, now
         self._signers: dict[tuple[str, str], bool] = {}
-        self._depth = 0
 
     def judge(self, path: Path, depth: int) -> tuple[StatusFinding, ...]:
         findings = []
