@@ -32,6 +32,7 @@ import h2.config
 import h2.connection
 import h2.events
 
+from doorward.demo.ports import free_port
 from doorward.enforcement.envoy.bootstrap import build_bootstrap
 from doorward.enforcement.envoy.resources import Resources
 from doorward.enforcement.plan import RunPaths
@@ -44,7 +45,6 @@ from tests.support.envoy_process import (
     RunningEnvoy,
     ToyAuthorizer,
     facts_of,
-    free_port,
     write_resources,
 )
 
