@@ -8,6 +8,7 @@ from datetime import datetime
 from doorward.authority.partner_records import EvidenceRecord, PartnerRecord
 from doorward.authority.services import Services
 from doorward.verification.partner import RevocationMode
+from doorward.verification.revocation.status import usable_until
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,4 +64,4 @@ def _describe(partner: PartnerRecord, rows: list[EvidenceRecord], now: datetime)
 
 
 def _is_stale(row: EvidenceRecord, partner: PartnerRecord, now: datetime) -> bool:
-    return row.next_update is not None and now > row.next_update + partner.max_staleness
+    return row.next_update is not None and now > usable_until(row.next_update, partner.max_staleness)

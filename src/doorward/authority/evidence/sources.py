@@ -35,6 +35,7 @@ from doorward.core.entities import TENANT
 from doorward.verification.partner import RevocationMode
 from doorward.verification.path.certificate import PathCertificate
 from doorward.verification.revocation.sources import crl_urls, ocsp_urls
+from doorward.verification.revocation.status import usable_until
 
 PASS = timedelta(minutes=10)
 CERTIFICATES_AT_ONCE = 200
@@ -243,4 +244,8 @@ def _is_lost(row: EvidenceRecord | None, partner: PartnerRecord, now: datetime) 
     """Return whether a CRL cannot be had: none is at hand that may be used, after several tries."""
     if row is None or row.failures < LOST_AFTER:
         return False
-    return not row.sha256 or row.next_update is None or now > row.next_update + partner.max_staleness
+    return (
+        not row.sha256
+        or row.next_update is None
+        or now > usable_until(row.next_update, partner.max_staleness)
+    )

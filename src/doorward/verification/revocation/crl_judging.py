@@ -30,7 +30,7 @@ from doorward.verification.path.signatures import Strength
 from doorward.verification.path.validation import Path
 from doorward.verification.revocation.crl import ALL_REASONS, Crl, PointNames, read_point_names
 from doorward.verification.revocation.shelf import Shelf
-from doorward.verification.revocation.status import Status, StatusFinding
+from doorward.verification.revocation.status import Status, StatusFinding, usable_until
 from doorward.verification.revocation.words import name_reason
 
 POINT_LIMIT = 32
@@ -144,7 +144,7 @@ class _Judgement:
             raise Unfit("it begins later")
         if not any(self._signed(crl, signer) for signer in self._signers(crl)):
             raise Unfit("nobody who may sign it did")
-        if self._now > crl.next_update + self._rules.grace:
+        if self._now > usable_until(crl.next_update, self._rules.grace):
             raise _Ended("it is out of date")
 
     def _note_ended(self, crl: Crl) -> None:
@@ -157,7 +157,7 @@ class _Judgement:
                 certificate=certificate.sha256,
                 evidence=(crl.sha256,),
                 reason=name_reason(reason),
-                fresh_until=crl.next_update + self._rules.grace,
+                fresh_until=usable_until(crl.next_update, self._rules.grace),
             )
 
     def _signers(self, crl: Crl) -> Iterator[PathCertificate]:
@@ -206,7 +206,7 @@ class _Judgement:
             certificate=self._path[0].sha256,
             evidence=tuple(dict.fromkeys(crl.sha256 for crl in self._used)),
             reason=reason,
-            fresh_until=min(crl.next_update for crl in self._used) + self._rules.grace,
+            fresh_until=usable_until(min(crl.next_update for crl in self._used), self._rules.grace),
         )
 
     def undetermined(self) -> StatusFinding:

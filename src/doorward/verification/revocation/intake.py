@@ -34,7 +34,7 @@ from doorward.verification.path.store import TrustStore
 from doorward.verification.revocation.crl import Crl, parse_crl
 from doorward.verification.revocation.crl_judging import CrlRules
 from doorward.verification.revocation.ocsp import OcspRules, Unfit, read_answer
-from doorward.verification.revocation.status import Status
+from doorward.verification.revocation.status import Status, usable_until
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,12 +70,13 @@ def take_crl(
         raise RequestRefused("evidence-not-signed", "nobody who may sign this CRL did")
     if crl.next_update < crl.this_update or now < crl.this_update:
         raise RequestRefused("evidence-not-in-time", "this CRL begins later, or ends before it begins")
-    if now > crl.next_update + rules.grace:
+    if now > usable_until(crl.next_update, rules.grace):
         raise RequestRefused("evidence-not-in-time", "this CRL is out of date")
     if before:
         kept = x509.load_der_x509_crl(before)
         _check_newer(crl, kept)
-        in_use = kept.next_update_utc is not None and now <= kept.next_update_utc + rules.grace
+        ends = kept.next_update_utc
+        in_use = ends is not None and now <= usable_until(ends, rules.grace)
         if in_use and _kind(crl.crl) != _kind(kept):
             raise RequestRefused("evidence-replaced", "this CRL is for others than the one at hand")
     return Taken(this_update=crl.this_update, next_update=crl.next_update, number=crl.number)

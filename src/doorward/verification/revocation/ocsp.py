@@ -32,7 +32,7 @@ from doorward.core.errors import MalformedInput
 from doorward.verification.path.certificate import PathCertificate, read_path_certificate
 from doorward.verification.path.conformance import PathInputs, check_leaf
 from doorward.verification.path.signatures import Strength, verifies
-from doorward.verification.revocation.status import Status, StatusFinding
+from doorward.verification.revocation.status import Status, StatusFinding, usable_until
 from doorward.verification.revocation.words import name_reason
 
 ANSWER_LIMIT = 64 * 1024
@@ -263,7 +263,7 @@ def _check_times(single: ocsp.OCSPSingleResponse, now: datetime, rules: OcspRule
     if begins > now + rules.skew:
         raise Unfit("it is from the future")
     oldest = begins + rules.max_age
-    return oldest if ends is None else min(oldest, ends + rules.grace)
+    return oldest if ends is None else min(oldest, usable_until(ends, rules.grace))
 
 
 def _check_nonce(response: ocsp.OCSPResponse, nonce: bytes | None) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import NoReturn
+
+_FOREVER = datetime.max.replace(tzinfo=UTC)
 
 
 class Status(Enum):
@@ -39,3 +41,15 @@ class StatusFinding:
 
     def __bool__(self) -> NoReturn:
         raise TypeError("a StatusFinding has no truth value; compare .status")
+
+
+def usable_until(next_update: datetime, grace: timedelta) -> datetime:
+    """Return the last moment at which evidence may be used.
+
+    A CA's last CRL ends with the year 9999 (99991231235959Z, the time that means no end: RFC 5280
+    section 4.1.2.5): no grace lies beyond it.
+    """
+    try:
+        return next_update + grace
+    except OverflowError:
+        return _FOREVER
