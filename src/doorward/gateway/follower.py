@@ -6,8 +6,8 @@ Not here: judging (`authority.access`, `policy.decision`), cutting (ending), pub
    theirs is admitted any more;
 2. find the live connections that the changes may concern; those of a partner whose evidence changed are
    found once that evidence is in place (`evidence_loader`), for a list may take seconds to read;
-3. judge them anew; end at once those that lost anything. A partner may have many people, who are judged
-   after the rest: between some of them and the next, newer changes are acted on, and a number counts as
+3. judge them anew; end at once those that lost anything, and those whom a defect of ours keeps from being
+   judged. A partner may have many people, who are judged after the rest: between some of them and the next, newer changes are acted on, and a number counts as
    acted on once all of them are judged;
 4. keep what the others may do now; those that gained something which the grants in their filter
    state cannot show are ended one by one, paced, so that they come back with new ones;
@@ -61,6 +61,10 @@ _NAMING = frozenset(
     }
 )
 """Changes that concern nobody but their subject."""
+
+_ANYBODYS = (DoorwardError, MemoryError, OSError)
+"""What keeps a connection from being judged and says nothing about it: the store is away, memory or files are
+short. Nobody is ended for it; it is tried again, and until then the gateway is stale."""
 
 _log = structlog.get_logger("doorward.follower")
 
@@ -261,19 +265,47 @@ class Follower:
         """Judge one connection of each group; end those that lost before others are looked at."""
         # By the youngest, which may stay longest: each one's own lifetime is held below.
         facts = [self._facts(max(same, key=lambda one: one.admitted_at)) for same in alike]
-        decisions = self._decider.reassess_all(facts, self._services.clock.now())
+        decisions = self._decide(facts)
         judged = [(one, now) for same, now in zip(alike, decisions, strict=True) for one in same]
-        lost = [one for one, now in judged if has_lost(one, now)]
+        lost = [one for one, now in judged if now is None or has_lost(one, now)]
         self._ending.end(lost, EndReason.AUTHORITY_WITHDRAWN)
         ended = {one.cookie for one in lost}
         for one, now in judged:
-            if one.cookie in ended:
+            if now is None or one.cookie in ended:
                 continue
             kept = replace(one, principal=now.principal, authority=now.authority)
             self._connections.replace(replace(kept, deadline=self._deadline(one, now)))
             self._gained.pop(one.cookie, None)
             if set(now.grants) != set(one.grants):  # 4.
                 self._gained[one.cookie] = one
+
+    def _decide(self, facts: Sequence[ConnectionFacts]) -> Sequence[AccessDecision | None]:
+        """Return a decision for each, in this order; None for whom a defect of ours keeps from being judged.
+
+        One of them that nobody foresaw must not keep all others from being judged, and whoever is new from
+        being let in, again and again. So those are then judged one by one, to find whose it is.
+        """
+        try:
+            return self._decider.reassess_all(facts, self._services.clock.now())
+        except _ANYBODYS:
+            raise
+        except Exception:  # noqa: BLE001  whatever it is, it is looked for one by one
+            return [self._decide_alone(one) for one in facts]
+
+    def _decide_alone(self, facts: ConnectionFacts) -> AccessDecision | None:
+        try:
+            (decision,) = self._decider.reassess_all([facts], self._services.clock.now())
+        except _ANYBODYS:
+            raise
+        except Exception:  # noqa: BLE001  fail closed, for this one alone
+            _log.exception(
+                "a connection cannot be judged anew and is ended",
+                connection=facts.connection_id,
+                certificate_sha256=facts.certificate_sha256,
+                application=facts.application_id,
+            )
+            return None
+        return decision
 
     def _deadline(self, one: LiveConnection, now: AccessDecision) -> datetime:
         """When it must end now; that of our own certificates never moves."""

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from doorward.authority import directory
+from doorward.authority.access import AccessDecision, ConnectionFacts
 from doorward.authority.partners import remove_partner
 from doorward.core.entities import Outcome, PrincipalKind
+from doorward.core.errors import Unavailable
 from doorward.enforcement.transition import class_token
 from doorward.gateway import follower as module
 from doorward.gateway.connections import LiveConnection
@@ -286,6 +289,76 @@ def test_a_failure_in_judging_by_terms_makes_the_gateway_stale(guests: Guests) -
     assert follower.fresh()
     assert follower.seq == guests.site.world.head() > before
     assert guests.scene.left() == [3]
+
+
+def break_down(guests: Guests, monkeypatch: pytest.MonkeyPatch, error: Exception, *, at: Node) -> None:
+    """Make the judgement of one certificate raise, in whatever company it is judged."""
+    decider = guests.scene.follower._decider
+    reassess_all = decider.reassess_all
+
+    def broken(facts: Sequence[ConnectionFacts], now: datetime) -> list[AccessDecision]:
+        if any(one.certificate_sha256 == at.parsed.sha256 for one in facts):
+            raise error
+        return reassess_all(facts, now)
+
+    monkeypatch.setattr(decider, "reassess_all", broken)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("a defect"), RecursionError(), KeyError("x")])
+def test_who_cannot_be_judged_for_a_defect_is_ended_alone(
+    guests: Guests, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """Bob's connections end with a line in the log; others are judged, and new ones are let in."""
+    guests.enter(guests.bob, 4)
+    break_down(guests, monkeypatch, error, at=guests.bob)
+    guests.site.bring_in(replacing=True, refresh=timedelta(minutes=5))
+    with capture_logs() as logs:
+        guests.scene.follow()
+    assert sorted(guests.scene.cutter.cut) == [1, 4]
+    assert guests.scene.cuts() == ["authority-withdrawn"] * 2
+    assert guests.scene.left() == [2, 3]
+    (line,) = logs
+    assert (line["log_level"], line["certificate_sha256"]) == ("error", guests.bob.parsed.sha256)
+    assert line["exc_info"]
+    assert guests.scene.follower.fresh()
+    assert guests.scene.follower.seq == guests.site.world.head()
+
+
+def test_a_defect_in_one_judgement_keeps_no_loss_of_another_from_being_seen(
+    guests: Guests, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those who are judged in one go with it are judged by the new terms, and end where they lost."""
+    break_down(guests, monkeypatch, RuntimeError("a defect"), at=guests.bob)
+    guests.site.bring_in(replacing=True, groups=())
+    guests.scene.follow()
+    assert sorted(guests.scene.cutter.cut) == [1, 2]
+    assert guests.scene.left() == [3]
+
+
+@pytest.mark.parametrize("alone", [False, True])
+@pytest.mark.parametrize(
+    "error", [Unavailable("database-unavailable", "away"), MemoryError(), OSError(24, "too many open files")]
+)
+def test_what_says_nothing_about_a_connection_ends_none(
+    guests: Guests, monkeypatch: pytest.MonkeyPatch, error: Exception, *, alone: bool
+) -> None:
+    """Where the machine is short of something nobody new is let in, nobody is ended, and it is tried again."""
+    decider = guests.scene.follower._decider
+    reassess_all = decider.reassess_all
+
+    def broken(facts: Sequence[ConnectionFacts], now: datetime) -> list[AccessDecision]:
+        raise RuntimeError("a defect") if alone and len(facts) > 1 else error
+
+    monkeypatch.setattr(decider, "reassess_all", broken)
+    guests.site.bring_in(replacing=True, groups=())
+    with pytest.raises(type(error)):
+        guests.scene.follower.step()
+    assert not guests.scene.follower.fresh()
+    assert guests.scene.cutter.cut == []
+    monkeypatch.setattr(decider, "reassess_all", reassess_all)
+    guests.scene.follow()
+    assert guests.scene.follower.fresh()
+    assert sorted(guests.scene.cutter.cut) == [1, 2]
 
 
 def test_what_was_read_while_people_were_judged_is_confirmed(
