@@ -299,9 +299,8 @@ class Gateway:
             self.ingest.trouble(),
             self._evidence.trouble(),
             self._log_watch.trouble(),
+            self.follower.trouble(),
         ]
-        if not self.follower.fresh():
-            found.append("the change sequence is not readable: new connections are refused")
         return [one for one in found if one]
 
     def _prepare(self, _epoch: int, folder: Path) -> Path:

@@ -50,6 +50,9 @@ JUDGED_AT_ONCE = 100
 """Connections judged anew before those of them that lost are ended, and before newer changes are looked at
 where a partner's terms or evidence are the reason: some tens of milliseconds."""
 
+DEAF_SECONDS = 60.0
+"""How often a doorbell that stays broken is told of; it is tried at each poll."""
+
 _POLICY = frozenset({ChangeKind.POLICY, ChangeKind.APPLICATION, ChangeKind.AUTHORITY, ChangeKind.PARTNER})
 _NAMING = frozenset(
     {
@@ -120,6 +123,8 @@ class Follower:
         # Partners whose terms changed and whose people are not all judged by them: first and last change.
         self._moved: dict[str, tuple[int, int]] = {}
         self._unjudged = False  # whether the last try to judge them failed
+        self._deaf = False  # whether the doorbell broke when it was last listened for
+        self._deaf_told: float | None = None
 
     @property
     def seq(self) -> int:
@@ -136,6 +141,17 @@ class Follower:
             and self._services.clock.monotonic() - read_at <= self._max_staleness
         )
 
+    def trouble(self) -> str:
+        """Return what is wrong, as a sentence; empty where all is well."""
+        if not self.fresh():
+            what = (
+                "a partner's people cannot be judged anew"
+                if self._unjudged
+                else "the change sequence is not readable"
+            )
+            return f"{what}: new connections are refused"
+        return "the doorbell cannot be heard: changes are found by polling" if self._deaf else ""
+
     def run(self, wait: Callable[[float], bool], stop: threading.Event) -> None:
         """Step until `stop` is set; `wait` returns early when the doorbell rang."""
         while not stop.is_set():
@@ -148,9 +164,22 @@ class Follower:
                 _log.exception("the follower failed on a change; it will be tried again")
             try:
                 wait(POLL_SECONDS)
-            except Exception:  # noqa: BLE001  as above; what nobody rings for is found by polling
-                _log.exception("the doorbell cannot be heard")
+                self._deaf = False
+            except Exception as error:  # noqa: BLE001  as above; what nobody rings for is found by polling
+                self._note_deaf(error)
                 stop.wait(POLL_SECONDS)
+
+    def _note_deaf(self, error: Exception) -> None:
+        """Log the first in full and then one in a minute, also where it is heard now and then in between."""
+        self._deaf = True
+        told, now = self._deaf_told, self._services.clock.monotonic()
+        if told is None or now - told >= DEAF_SECONDS:
+            self._deaf_told = now
+            _log.error(
+                "the doorbell cannot be heard; changes are found by polling",
+                error=repr(error),
+                exc_info=error if told is None else None,
+            )
 
     def step(self) -> bool:
         """Act on the next batch of changes; return True where there may be more."""

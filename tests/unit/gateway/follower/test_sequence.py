@@ -6,6 +6,7 @@ import threading
 from dataclasses import replace
 
 import pytest
+from structlog.testing import capture_logs
 
 from doorward.authority import access, directory, gateways
 from doorward.authority.records import ChangeKind, ChangeRecord
@@ -155,8 +156,10 @@ def test_a_follower_that_read_nothing_yet_is_not_fresh(scene: Scene) -> None:
     """Before the first reading nobody is let in."""
     fresh = scene_of(scene.world).follower
     assert not fresh.fresh()
+    assert fresh.trouble() == "the change sequence is not readable: new connections are refused"
     fresh.step()
     assert fresh.fresh()
+    assert fresh.trouble() == ""
 
 
 def test_an_unreadable_store_makes_the_gateway_stale(scene: Scene) -> None:
@@ -248,6 +251,48 @@ def test_the_thread_survives_a_doorbell_that_breaks(scene: Scene) -> None:
     scene.follower.run(wait, stop)
     assert scene.follower.seq == scene.world.head()
     assert 1 in scene.cutter.cut
+
+
+def test_a_doorbell_that_stays_broken_is_told_of_once_a_minute(scene: Scene) -> None:
+    """The log has the first with its traceback and one a minute; each poll listens again; status names it."""
+    stop = Unsleeping()
+    rounds = 0
+    troubles: list[str] = []
+
+    def wait(seconds: float) -> bool:
+        nonlocal rounds
+        assert seconds == POLL_SECONDS
+        troubles.append(scene.follower.trouble())
+        rounds += 1
+        scene.world.clock.turn(seconds=1)
+        if rounds == 125:
+            stop.set()
+            return True
+        if rounds == 30:  # heard once in between
+            return True
+        raise OSError("the doorbell broke")
+
+    with capture_logs() as logs:
+        scene.follower.run(wait, stop)
+    assert [line["log_level"] for line in logs] == ["error"] * 3
+    assert all("the doorbell broke" in line["error"] for line in logs)
+    assert [bool(line["exc_info"]) for line in logs] == [True, False, False]
+    assert [bool(one) for one in troubles] == [at not in (0, 30) for at in range(125)]
+    assert troubles[1] == "the doorbell cannot be heard: changes are found by polling"
+    assert scene.follower.trouble() == ""
+    assert stop.waited == [POLL_SECONDS] * 123
+
+
+class Unsleeping(threading.Event):
+    """A stop that is waited for without time going by."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waited: list[float | None] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.waited.append(timeout)
+        return self.is_set()
 
 
 def _raise() -> None:
