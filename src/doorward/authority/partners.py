@@ -135,7 +135,7 @@ def import_partner(
     Raises:
         MalformedInput: `name-malformed`, or a certificate or a term cannot be read.
         ConfigurationError: every error that the lint found.
-        RequestRefused: `name-taken`.
+        RequestRefused: `name-taken`; `authorities-changed` where our own did while this ran.
         NotFound: `not-founded`; `partner-unknown` where one was to be replaced.
     """
     if parse_principal_name(name) == OWN_AUTHORITY:
@@ -143,19 +143,24 @@ def import_partner(
             "name-taken", f"{name} is what our own authority is called", hint="choose another"
         )
     now = services.clock.now()
-    with services.work.read() as books:  # they may be thousands, and are warned of only
-        others = _read_others(books, name)
+    with services.work.read() as books:
+        require_tenant(books)
+        known = _Known(own=_read_own(books), others=_read_others(books, name))
+    # A slow bundle takes seconds: every decision that is to be recorded would wait for the end of a change.
+    findings = _lint(terms, anchors, intermediates, known, now)
+    _refuse_errors(findings, (*anchors, *intermediates))
+    partner = _make_partner(services, name, terms, now)
+    authorities = _make_authorities(services, partner.id, anchors, intermediates, now)
+    build_partner_trust(partner, authorities)  # whatever cannot be judged by is refused here
     with services.work.change() as books:
         require_tenant(books)
-        known = _Known(own=_read_own(books), others=others)
-        findings = _lint(terms, anchors, intermediates, known, now)
-        _refuse_errors(findings, (*anchors, *intermediates))
-        partner, before = _make_partner(services, books, name, terms, replacing=replacing, now=now)
-        authorities = _make_authorities(services, partner.id, anchors, intermediates, now)
-        build_partner_trust(partner, authorities)  # whatever cannot be judged by is refused here
+        _require_same_own(books, known)  # other partners' are warned of only
+        before = _find_before(books, name, replacing=replacing)
         if before is None:
             books.partners.add(partner)
         else:
+            partner = replace(partner, id=before.id, created_at=before.created_at)
+            authorities = [replace(one, partner_id=before.id) for one in authorities]
             books.partners.save(partner)
         books.partners.set_authorities(partner.id, authorities)
         kind = EventType.PARTNER_IMPORTED if before is None else EventType.PARTNER_CHANGED
@@ -267,10 +272,8 @@ def _were(count: int) -> str:
     return "was" if count == 1 else "were"
 
 
-def _make_partner(
-    services: Services, books: Books, name: str, terms: Terms, *, replacing: bool, now: datetime
-) -> tuple[PartnerRecord, PartnerRecord | None]:
-    """Return the partner as it will be, and as it was; None where it is new."""
+def _find_before(books: Books, name: str, *, replacing: bool) -> PartnerRecord | None:
+    """Return the partner as it was; None where it is new."""
     before = require_partner(books, name) if replacing else books.partners.by_name(name)
     if before is not None and not replacing:
         raise RequestRefused(
@@ -278,15 +281,13 @@ def _make_partner(
             f"a partner named {name} is trusted already",
             hint="add --replace to give it these authorities and terms in place of its own",
         )
+    return before
+
+
+def _make_partner(services: Services, name: str, terms: Terms, now: datetime) -> PartnerRecord:
+    """Return the partner as if it were new."""
     values = {field: getattr(terms, field) for field in Terms.__slots__}
-    partner = PartnerRecord(
-        id=before.id if before else services.new_id("ptn"),
-        tenant=TENANT,
-        name=name,
-        created_at=before.created_at if before else now,
-        **values,
-    )
-    return partner, before
+    return PartnerRecord(id=services.new_id("ptn"), tenant=TENANT, name=name, created_at=now, **values)
 
 
 def _make_authorities(
@@ -321,6 +322,17 @@ class _Known:
 
 def _read_own(books: Books) -> list[PathCertificate]:
     return [parse_path_certificate(one.der) for one in books.authorities.list()]
+
+
+def _require_same_own(books: Books, known: _Known) -> None:
+    """Refuse what was held against fewer authorities of our own than there are now: one may be among those."""
+    seen = {one.sha256 for one in known.own}
+    if any(hashlib.sha256(one.der).hexdigest() not in seen for one in books.authorities.list()):
+        raise RequestRefused(
+            "authorities-changed",
+            "our own authorities changed while the partner's were looked at",
+            hint="repeat the command",
+        )
 
 
 def _read_others(books: Books, name: str) -> dict[str, list[PathCertificate]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -9,7 +11,7 @@ from typing import Any
 import pytest
 
 from doorward.audit.events import EventType
-from doorward.authority import directory
+from doorward.authority import directory, partners
 from doorward.authority.partners import (
     GROUPS_LIMIT,
     LONGEST_REFRESH,
@@ -25,6 +27,7 @@ from doorward.authority.partners import (
 )
 from doorward.authority.records import AuthorityKind, ChangeKind
 from doorward.authority.services import Services
+from doorward.authority.stores import Books
 from doorward.core.entities import PrincipalKind
 from doorward.core.errors import ConfigurationError, DoorwardError, MalformedInput, NotFound, RequestRefused
 from doorward.verification.identity import SanSource
@@ -219,6 +222,107 @@ def test_who_hears_a_new_partner_at_once_is_said() -> None:
     assert done.value.heard_by == ("payments",)
     assert done.notes == ("heard at once: `trust` of payments names clinic already",)
     assert bring_in(found_world()).notes == ()
+
+
+def test_nothing_slow_runs_while_others_wait_to_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bundle that is slow to look at holds up no decision: it is looked at before anything is to be changed."""
+    site = partner_site(publish=False)
+    change, changing, looked = site.services.work.change, [False], 0
+
+    @contextmanager
+    def watched() -> Iterator[Books]:
+        with change() as books:
+            changing[0] = True
+            try:
+                yield books
+            finally:
+                changing[0] = False
+
+    def slow(work: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*given: Any, **named: Any) -> Any:
+            nonlocal looked
+            assert not changing[0]
+            looked += 1
+            return work(*given, **named)
+
+        return call
+
+    monkeypatch.setattr(site.services.work, "change", watched)
+    for name in ("lint_authorities", "build_partner_trust", "parse_path_certificate"):
+        monkeypatch.setattr(partners, name, slow(getattr(partners, name)))
+    site.bring_in(replacing=True)
+    remove_partner(site.services, "clinic", actor=OPERATOR)
+    site.bring_in()
+    assert looked >= 6
+    assert len(list_partners(site.services)) == 1
+
+
+def meanwhile(monkeypatch: pytest.MonkeyPatch, happens: Callable[[], object]) -> None:
+    """Let something happen once, while the authorities of an import are looked at."""
+    lint = partners.lint_authorities
+
+    def during(*given: Any, **named: Any) -> Any:
+        monkeypatch.setattr(partners, "lint_authorities", lint)
+        happens()
+        return lint(*given, **named)
+
+    monkeypatch.setattr(partners, "lint_authorities", during)
+
+
+def test_a_name_that_is_taken_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two who import at the same time one is told that the name is taken; the other's stays as it is."""
+    world = found_world()
+    meanwhile(monkeypatch, lambda: bring_in(world, domain="first.example"))
+    with pytest.raises(RequestRefused) as caught:
+        bring_in(world, domain="second.example")
+    assert caught.value.code == "name-taken"
+    ((partner, authorities),) = list_partners(world.services)
+    assert partner.domain == "first.example"
+    assert {one.partner_id for one in authorities} == {partner.id}
+
+
+def test_a_partner_that_is_gone_or_another_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is replaced is what has the name at that moment: nobody, or one of another id."""
+    site = partner_site(publish=False)
+    meanwhile(monkeypatch, lambda: remove_partner(site.services, "clinic", actor=OPERATOR))
+    with pytest.raises(NotFound) as caught:
+        site.bring_in(replacing=True)
+    assert caught.value.code == "partner-unknown"
+    site.bring_in()
+    former = site.partner
+
+    def come_anew() -> None:
+        remove_partner(site.services, "clinic", actor=OPERATOR)
+        site.world.clock.turn(seconds=5)
+        site.bring_in()
+
+    meanwhile(monkeypatch, come_anew)
+    site.bring_in(replacing=True, domain="clinic.example")
+    ((partner, authorities),) = list_partners(site.services)
+    assert partner.domain == "clinic.example"
+    assert partner.id != former.id
+    assert partner.created_at > former.created_at
+    assert {one.partner_id for one in authorities} == {partner.id}
+
+
+def test_an_authority_that_becomes_our_own_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was not held against all of our own authorities is not trusted; the command is to be repeated."""
+    world = found_world()
+    with world.work.read() as books:
+        ours = books.authorities.list()[0]
+
+    def found_another() -> None:
+        with world.work.change() as books:
+            books.authorities.add(replace(ours, id=world.services.new_id("aut"), der=ROOT.der))
+
+    meanwhile(monkeypatch, found_another)
+    with pytest.raises(RequestRefused) as caught:
+        bring_in(world)
+    assert (caught.value.code, caught.value.hint) == ("authorities-changed", "repeat the command")
+    assert list_partners(world.services) == []
+    with pytest.raises(ConfigurationError) as refused:
+        bring_in(world)
+    assert "own-authority" in [one.code for one in refused.value.faults]
 
 
 # replacing
