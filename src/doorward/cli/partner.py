@@ -102,7 +102,9 @@ def _read_span(ctx: click.Context, param: click.Parameter, value: str) -> timede
 )
 @click.option("--allow-private", is_flag=True, help="Fetch evidence from private addresses too.")
 @click.option(
-    "--replace", is_flag=True, help="Give a partner of that name these authorities and terms, all anew."
+    "--replace",
+    is_flag=True,
+    help="Give a partner of that name these authorities and terms, all anew; others are dropped.",
 )
 @click.option("--check", is_flag=True, help="Print the report and change nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
@@ -127,7 +129,7 @@ def import_(
     ders = {"anchors": _read(anchors), "intermediates": _read(intermediates)}
     findings = examine(services, name, wanted, **ders)
     wrong = any(one.code.severity.value == "error" for one in findings)
-    changes = _list_changes(services, name, wanted) if replace else []
+    changes = _list_changes(services, name, wanted, ders) if replace else []
     report = {"findings": [_finding(one) for one in findings], "changes": changes}
     if not state.output.as_json and (check or not wrong):  # else the refusal names the errors
         _print_report(state, ders, findings)
@@ -136,7 +138,7 @@ def import_(
         state.output.result(report, "nothing was changed", notes=())
         return
     if not wrong:  # errors are refused by the use case itself
-        _ask(state, name, yes=yes)
+        _ask(state, name, yes=yes, dropping=any(map(_drops, changes)))
     done = import_partner(services, name, wanted, replacing=replace, actor=actor(), **ders)
     value, line = confirmed(services, done.seq, done.notes)
     state.output.result(
@@ -224,18 +226,43 @@ def _terms_row(terms: Terms | PartnerRecord) -> dict[str, Any]:
     }
 
 
-def _list_changes(services: Services, name: str, wanted: Terms) -> list[dict[str, Any]]:
-    """Return the terms that are others than a partner has: what is not said anew falls back to its default."""
+def _list_changes(
+    services: Services, name: str, wanted: Terms, ders: dict[str, list[bytes]]
+) -> list[dict[str, Any]]:
+    """Return what a partner would have no longer, or has not yet: terms, then authorities.
+
+    What is not said anew falls back to its default, and an authority that is not given anew is dropped.
+    """
     from doorward.authority.standing import require_partner  # noqa: PLC0415  loaded when called
 
     with services.work.read() as books:
-        before = _terms_row(require_partner(books, name))
-    after = _terms_row(wanted)
-    return [
+        partner = require_partner(books, name)
+        trusted = books.partners.authorities(partner.id)
+    before, after = _terms_row(partner), _terms_row(wanted)
+    terms = [
         {"term": term, "before": before[term], "after": after[term]}
         for term in after
         if before[term] != after[term]
     ]
+    had = {("anchor" if one.anchor else "intermediate", one.der) for one in trusted}
+    given = {(kind, der) for kind in ("anchor", "intermediate") for der in ders[f"{kind}s"]}
+    dropped = [{"term": kind, "before": _brief(der), "after": None} for kind, der in sorted(had - given)]
+    added = [{"term": kind, "before": None, "after": _brief(der)} for kind, der in sorted(given - had)]
+    return [*terms, *dropped, *added]
+
+
+def _brief(der: bytes) -> dict[str, str]:
+    """Return what tells an authority from others of its partner."""
+    import hashlib  # noqa: PLC0415  only here
+
+    from doorward.authority.partners import describe_subject  # noqa: PLC0415  loaded when called
+
+    return {"subject": describe_subject(der), "sha256": hashlib.sha256(der).hexdigest()[:16]}
+
+
+def _drops(change: dict[str, Any]) -> bool:
+    """Return whether a change takes an authority out."""
+    return change["after"] is None
 
 
 def authority_row(authority: PartnerAuthorityRecord, partner: str) -> dict[str, Any]:
@@ -317,8 +344,21 @@ def _print_report(state: State, ders: dict[str, list[bytes]], findings: tuple[Li
 
 def _print_changes(state: State, changes: list[dict[str, Any]]) -> None:
     for one in changes:
-        before, after = (escape(_say(one[side])) for side in ("before", "after"))
-        state.output.err.print(f"[yellow]changes [/yellow] {one['term']}: {before} → {after}")
+        match one["before"], one["after"]:
+            case dict() as authority, None:
+                text = f"drops {one['term']} {_describe_brief(authority)}"
+            case None, dict() as authority:
+                text = f"adds {one['term']} {_describe_brief(authority)}"
+            case before, after:
+                text = f"{one['term']}: {escape(_say(before))} → {escape(_say(after))}"
+        state.output.err.print(f"[yellow]changes [/yellow] {text}")
+    if any(map(_drops, changes)):
+        text = "whoever comes by a dropped authority alone is cut off at once, and refused"
+        state.output.err.print(f"         [yellow]{text}[/yellow]")
+
+
+def _describe_brief(authority: dict[str, str]) -> str:
+    return f"{escape(authority['subject'])}  [dim]{authority['sha256']}[/dim]"
 
 
 def _say(value: Any) -> str:
@@ -347,8 +387,8 @@ def _count(what: Sequence[object], word: str) -> str:
     return f"{len(what)} {word}{'' if len(what) == 1 else 's'}"
 
 
-def _ask(state: State, name: str, *, yes: bool) -> None:
-    """Ask whether to go on."""
+def _ask(state: State, name: str, *, yes: bool, dropping: bool) -> None:
+    """Ask whether to go on; the question names what cannot be seen from the certificates that are given."""
     import sys  # noqa: PLC0415  only here
 
     if yes:
@@ -359,7 +399,9 @@ def _ask(state: State, name: str, *, yes: bool) -> None:
             "nobody said yes to trusting these certificates",
             hint="look at --check, then add --yes",
         )
-    if not click.confirm(f"trust these certificates to name the principals of {name}?", err=True):
+    question = f"trust these certificates to name the principals of {name}"
+    question += ", and cut off those of the authorities that are dropped?" if dropping else "?"
+    if not click.confirm(question, err=True):
         raise RequestRefused("not-confirmed", "nothing was changed", hint="`--check` prints the report alone")
 
 

@@ -1,25 +1,34 @@
-"""`doorward ca import --replace` says which terms change before anything does."""
+"""`doorward ca import --replace` says which terms and authorities change before anything does."""
 
 from __future__ import annotations
 
+import os
+import pty
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.integration.command_line.conftest import Site
-from tests.support.path_ca import certify
+from tests.support.path_ca import Node, certify
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+DATES: dict[str, Any] = {"not_before": NOW - timedelta(days=1), "not_after": NOW + timedelta(days=99)}
+FIRST, SECOND = certify("Clinic", **DATES), certify("Clinic [b]Second[/b]", **DATES)
+ISSUING = certify("Clinic Issuing", FIRST, **DATES)
 
 
 @pytest.fixture
-def anchor(tmp_path: Path) -> str:
+def anchor(site: Site) -> str:
     """The file of a partner's root."""
-    now = datetime.now(UTC).replace(microsecond=0)
-    file = tmp_path / "clinic.der"
-    file.write_bytes(
-        certify("Clinic", not_before=now - timedelta(days=1), not_after=now + timedelta(days=99)).der
-    )
-    return str(file)
+    return site.file("clinic.der", FIRST.der)
+
+
+def brief(node: Node) -> dict[str, str]:
+    """An authority as a change names it."""
+    return {"subject": node.certificate.subject.rfc4514_string(), "sha256": node.parsed.sha256[:16]}
 
 
 def test_what_is_not_said_anew_is_told(site: Site, anchor: str) -> None:
@@ -56,3 +65,52 @@ def test_what_is_not_said_anew_is_told(site: Site, anchor: str) -> None:
 def test_the_next_step_is_legible(site: Site, anchor: str) -> None:
     """What to write into the document stands there as it is to be written."""
     assert "trust: [own, clinic]" in site.say("ca", "import", "clinic", anchor, "--yes")
+
+
+def test_authorities_that_are_dropped_or_added_are_told(site: Site, anchor: str) -> None:
+    """Repeating an older line takes out what came since: it says so before, and whom that cuts off."""
+    second, issuing = site.file("second.der", SECOND.der), site.file("issuing.der", ISSUING.der)
+    site.do("ca", "import", "clinic", anchor, second, "-i", issuing, "--yes")
+    same = ("ca", "import", "clinic", second, anchor, "-i", issuing, "--replace", "--check")
+    assert site.do(*same)["changes"] == []
+    assert "dropped" not in site.say(*same)
+    older = ("ca", "import", "clinic", anchor, "--replace")
+    dropped = [
+        {"term": "anchor", "before": brief(SECOND), "after": None},
+        {"term": "intermediate", "before": brief(ISSUING), "after": None},
+    ]
+    assert site.do(*older, "--check")["changes"] == dropped
+    said = site.say(*older, "--yes")
+    assert f"changes  drops anchor CN=Clinic [b]Second[/b]  {SECOND.parsed.sha256[:16]}" in said
+    assert f"changes  drops intermediate CN=Clinic Issuing  {ISSUING.parsed.sha256[:16]}" in said
+    assert "whoever comes by a dropped authority alone is cut off at once, and refused" in said
+    other = ("ca", "import", "clinic", second, "-i", anchor, "--replace", "--check")
+    assert site.do(*other)["changes"] == [
+        {"term": "anchor", "before": brief(FIRST), "after": None},
+        {"term": "anchor", "before": None, "after": brief(SECOND)},
+        {"term": "intermediate", "before": None, "after": brief(FIRST)},
+    ]
+    back = ("ca", "import", "clinic", anchor, second, "--replace", "--check")
+    said = site.say(*back)
+    assert f"changes  adds anchor CN=Clinic [b]Second[/b]  {SECOND.parsed.sha256[:16]}" in said
+    assert "cut off" not in said
+
+
+def test_the_question_says_whose_people_are_cut_off(site: Site, anchor: str) -> None:
+    """Where an authority is dropped the question is another one, and no is an answer."""
+    site.do("ca", "import", "clinic", anchor, site.file("second.der", SECOND.der), "--yes")
+    ours, theirs = pty.openpty()
+    words = ("ca", "import", "clinic", anchor, "--replace", "--data", str(site.data))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "doorward.cli", *words],
+        stdin=theirs,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    os.write(ours, b"n\n")
+    said, _ = process.communicate(timeout=60)
+    os.close(ours)
+    os.close(theirs)
+    assert process.returncode == 1, said
+    assert b"principals of clinic, and cut off those of the authorities that are dropped?" in said
+    assert len(site.do("ca", "show", "clinic")["authorities"]) == 2
