@@ -155,8 +155,8 @@ _MENDS = {
     LintCode.PATH_LENGTH_EXHAUSTED: "leave it out, or ask for an anchor with room for it",
     LintCode.IP_CONSTRAINTS: "Envoy judges these wrongly: the door leaves the check to the judgement of ours",
     LintCode.SUBJECT_SHARED: "a rotation has two for a while; otherwise ask which is genuine",
-    LintCode.OTHER_PARTNER: "its people are other principals at each; where an application hears both, the first"
-    " in its trust decides",
+    LintCode.OTHER_PARTNER: "its people are other principals at each; where an application hears both, the first by"
+    " the alphabet with a good path decides",
     LintCode.STATUS_ADDRESS_MISSING: "where revocation is required, name the address of its issuer's CRL",
     LintCode.STATUS_ADDRESS_NOT_HTTP: "where revocation is required, name an http: address of its issuer's CRL",
     LintCode.NAMES_PARTLY_CONSTRAINED: "see that the form that names the holders is constrained",

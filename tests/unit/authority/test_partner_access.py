@@ -393,6 +393,24 @@ def test_two_partners_of_one_application(site: PartnerSite) -> None:
     assert [first.partner_id, second.partner_id] == [site.partner.id, other.partner.id]
 
 
+def test_of_two_partners_with_one_authority_the_first_by_the_alphabet_decides(site: PartnerSite) -> None:
+    """In whatever order the document names them."""
+    other = PartnerSite(
+        world=site.world,
+        root=site.root,
+        issuing=site.issuing,
+        shelves=site.shelves,
+        decider=site.decider,
+        name="annex",
+        terms={"groups": ("clinicians",), "everyone": True},
+    )
+    other.bring_in()
+    other.publish()
+    for names in (("own", "clinic", "annex"), ("annex", "clinic", "own")):
+        site.hear(*names)
+        assert site.decide(site.leaf(BOB)).partner_id == other.partner.id
+
+
 def test_nobody_who_shows_nothing(site: PartnerSite) -> None:
     """Without a certificate, and with bytes that are none, the answer is a refusal."""
     for der in (None, b"nothing"):
