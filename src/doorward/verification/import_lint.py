@@ -84,6 +84,7 @@ class LintCode(Enum):
     IP_CONSTRAINTS = "ip-constraints"
     SUBJECT_SHARED = "subject-shared"
     OTHER_PARTNER = "other-partner"
+    SUBJECT_OF_OTHER_PARTNER = "subject-of-other-partner"
     STATUS_ADDRESS_MISSING = "status-address-missing"
     STATUS_ADDRESS_NOT_HTTP = "status-address-not-http"
     NAMES_PARTLY_CONSTRAINED = "names-partly-constrained"
@@ -116,6 +117,7 @@ _WARNINGS = frozenset(
         LintCode.IP_CONSTRAINTS,
         LintCode.SUBJECT_SHARED,
         LintCode.OTHER_PARTNER,
+        LintCode.SUBJECT_OF_OTHER_PARTNER,
         LintCode.STATUS_ADDRESS_MISSING,
         LintCode.STATUS_ADDRESS_NOT_HTTP,
     }
@@ -157,6 +159,8 @@ _MENDS = {
     LintCode.SUBJECT_SHARED: "a rotation has two for a while; otherwise ask which is genuine",
     LintCode.OTHER_PARTNER: "its people are other principals at each; where an application hears both, the first by"
     " the alphabet with a good path decides",
+    LintCode.SUBJECT_OF_OTHER_PARTNER: "ask which is genuine; let no application hear both: what is spent on the one's"
+    " certificates is lacking for those of the other",
     LintCode.STATUS_ADDRESS_MISSING: "where revocation is required, name the address of its issuer's CRL",
     LintCode.STATUS_ADDRESS_NOT_HTTP: "where revocation is required, name an http: address of its issuer's CRL",
     LintCode.NAMES_PARTLY_CONSTRAINED: "see that the form that names the holders is constrained",
@@ -193,6 +197,7 @@ class LintFinding:
 
 
 _Found = Iterator[tuple[LintCode, str]]
+_Key = tuple[bytes, bytes]  # algorithm and bits
 
 
 def lint_authorities(
@@ -330,9 +335,13 @@ class _Together:
         self, own: Iterable[PathCertificate], others: Mapping[str, Iterable[PathCertificate]]
     ) -> None:
         self._own = {(one.key_algorithm, one.key_bits) for one in own}
-        self._others = {
-            (one.key_algorithm, one.key_bits): name for name, theirs in others.items() for one in theirs
-        }
+        self._others: dict[_Key, str] = {}
+        self._namesakes: dict[CanonicalName, set[tuple[_Key, str]]] = {}
+        for name, theirs in others.items():
+            for one in theirs:
+                key = one.key_algorithm, one.key_bits
+                self._others[key] = name
+                self._namesakes.setdefault(one.subject, set()).add((key, name))
         self._before: set[PathCertificate] = set()
         self._first: dict[CanonicalName, PathCertificate] = {}
 
@@ -340,11 +349,17 @@ class _Together:
         if authority in self._before:
             yield LintCode.CERTIFICATE_TWICE, "it stands in the import before"
         self._before.add(authority)
-        if (authority.key_algorithm, authority.key_bits) in self._own:
+        key = authority.key_algorithm, authority.key_bits
+        if key in self._own:
             yield LintCode.OWN_AUTHORITY, "its key is that of an authority of our own"
-        other = self._others.get((authority.key_algorithm, authority.key_bits))
+        other = self._others.get(key)
         if other is not None:
             yield LintCode.OTHER_PARTNER, f"its key is that of an authority of the partner {other}"
+        # A search goes by names and tries each namesake's key, and one judgement has one budget for all partners.
+        there = {name for one, name in self._namesakes.get(authority.subject, ()) if one != key}
+        if there:
+            text = f"another key has the same subject at {', '.join(sorted(there))}"
+            yield LintCode.SUBJECT_OF_OTHER_PARTNER, text
         first = self._first.setdefault(authority.subject, authority)
         if first.key_bits != authority.key_bits:
             yield LintCode.SUBJECT_SHARED, f"{first.sha256[:16]} has the same subject and another key"
