@@ -39,7 +39,7 @@ from doorward.verification.path.validation import Path
 
 IMPORT_LIMIT = 1_000
 """Certificates of one partner. A whole country's authorities are some hundreds; a path is looked for from
-each, which costs up to some tens of milliseconds where a bundle is made to be slow."""
+each, which costs up to a whole budget of work where a bundle is made to be slow: more than a second."""
 
 SOON = timedelta(days=90)
 LONG = timedelta(days=25 * 365 + 7)  # 25 years with their leap days

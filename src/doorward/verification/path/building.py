@@ -39,9 +39,11 @@ class WorkExceeded(Exception):
 
 @dataclass(slots=True)
 class Work:
-    """What one judgement may still cost: some tens of milliseconds, whatever the store holds.
+    """What one judgement may still cost, whatever the store holds.
 
-    Signatures that the store remembers count only the first time.
+    Signatures are most of it: 200 of them are some tens of milliseconds with usual keys, and more than a
+    second with the slowest that are believed. Only authorities of the store have those; a peer brings no
+    key that verifies. Signatures that the store remembers count only the first time.
     """
 
     signatures: int = 200
