@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import http.client
 import random
+import select
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -217,11 +218,19 @@ def hold_to_the_judge(door: Doorway, *, policies: int, seed: int) -> Counter[str
         for number in range(policies):
             document = _document(dice, door.upstream.port)
             _edit_and_compare(door, dice, callers, document, counted)
+            _forget_ended(callers)  # by the edit before, and noticed only when something is asked
             before = sum(caller.reopened for caller in callers)
             _edit_and_compare(door, dice, callers, _gentle(document, number), counted)
             ended = sum(caller.reopened for caller in callers) - before
             assert not ended, f"an edit that takes nothing ended {ended} connections"
     return counted
+
+
+def _forget_ended(callers: list[Caller]) -> None:
+    for caller in callers:
+        if caller.session is not None and select.select([caller.session.socket], [], [], 0)[0]:
+            caller.session.close()
+            caller.session = None
 
 
 def _caller(door: Doorway, name: str, kind: PrincipalKind, groups: tuple[str, ...]) -> Caller:

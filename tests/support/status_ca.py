@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 
+from doorward.verification.path.building import Work
 from doorward.verification.path.conformance import PathInputs
 from doorward.verification.path.signatures import Strength
 from doorward.verification.path.store import TrustStore
@@ -151,6 +152,7 @@ def statuses(
     answers: dict[str, tuple[bytes, ...]] | None = None,
     now: datetime = NOON,
     crl_rules: CrlRules = CRL_RULES,
+    work: Work | None = None,
 ) -> tuple[StatusFinding, ...]:
     """The findings about a path, leaf first; `others` are known besides."""
     nodes = [one.parsed for one in path]
@@ -162,4 +164,4 @@ def statuses(
         crl_rules=crl_rules,
         ocsp_rules=OCSP_RULES,
     )
-    return judge_path_status(tuple(nodes), sources, now)
+    return judge_path_status(tuple(nodes), sources, now, work)

@@ -172,9 +172,9 @@ class TestPath:
         assert "certificate-revoked" in words(found)
         assert judge_partner(ALICE, mild, CLINIC).partner is mild
 
-    @pytest.mark.parametrize(("crowd", "word"), [(60, "path-valid"), (201, "path-invalid")])
-    def test_all_partners_share_one_budget_of_work(self, crowd, word):
-        """A partner with a crowd of authorities of one name leaves nothing for the next: refused."""
+    @pytest.mark.parametrize(("crowd", "fault"), [(60, "signature-invalid"), (201, "work-exceeded")])
+    def test_no_partner_uses_up_the_work_of_another(self, crowd, fault):
+        """A partner with a crowd of authorities of the next one's name: each has a share of its own."""
         root = certify("Root")
         key = certify("Issuing").key
         others = [
@@ -183,7 +183,10 @@ class TestPath:
         ]
         clinic = partner("clinic", ROOT, others=[ISSUING])  # whose store remembers no signature yet
         found = judge_partner(ALICE, partner("crowd", root, others=others), clinic, crls=GOOD_LISTS)
-        assert words(found)[2] == word
+        assert words(found)[2] == "path-valid"
+        assert found.partner is clinic
+        alone = judge_partner(ALICE, partner("crowd", root, others=others), crls=GOOD_LISTS)
+        assert evidence(alone, "path-fault")[0].startswith(fault)
 
 
 class TestDates:

@@ -25,12 +25,15 @@ from doorward.verification.path.certificate import PathCertificate
 from doorward.verification.path.conformance import PathInputs, check_dates, check_leaf
 from doorward.verification.path.constraints import ComparisonBudget, ComparisonsExceeded
 from doorward.verification.path.rules import PathFault, PathRule
+from doorward.verification.path.signatures import cost_of
 from doorward.verification.path.store import TrustStore
 from doorward.verification.path.validation import Path, check_path
 
 DEPTH_LIMIT = 20
 """Certificates of a path, self-issued ones included."""
 FAULT_LIMIT = 32
+SHARES = 10
+"""Partners that are asked about one certificate before each has less than a tenth of the whole budget."""
 
 
 class WorkExceeded(Exception):
@@ -39,11 +42,10 @@ class WorkExceeded(Exception):
 
 @dataclass(slots=True)
 class Work:
-    """What one judgement may still cost, whatever the store holds.
+    """What one judgement may still cost, status included: some tens of milliseconds, whatever is at hand.
 
-    Signatures are most of it: 200 of them are some tens of milliseconds with usual keys, and more than a
-    second with the slowest that are believed. Only authorities of the store have those; a peer brings no
-    key that verifies. Signatures that the store remembers count only the first time.
+    `signatures` counts verifications in units of one by P-256, see `cost_of`; those that the store or the
+    shelf remembers count only the first time. `candidates` counts authorities and CRLs that are looked at.
     """
 
     signatures: int = 200
@@ -51,15 +53,29 @@ class Work:
     paths: int = 100
     names: ComparisonBudget = field(default_factory=ComparisonBudget)
 
+    @classmethod
+    def share(cls, number: int) -> Work:
+        """Return a budget for one of so many partners, so that none can use up another's.
+
+        All together have one whole budget; a tenth of it is the least that one gets.
+        """
+        whole, parts = cls(), min(number, SHARES)
+        return cls(
+            signatures=whole.signatures // parts,
+            candidates=whole.candidates // parts,
+            paths=whole.paths // parts,
+            names=ComparisonBudget(whole.names.left // parts),
+        )
+
     def take_candidate(self) -> None:
         """Count one candidate."""
         self.candidates -= 1
         if self.candidates < 0:
             raise WorkExceeded("candidates")
 
-    def take_signature(self) -> None:
-        """Count one signature."""
-        self.signatures -= 1
+    def take_signature(self, key: object) -> None:
+        """Count one verification by this key."""
+        self.signatures -= cost_of(key)
         if self.signatures < 0:
             raise WorkExceeded("signatures")
 
@@ -178,7 +194,7 @@ class _Search:
         strength = self._inputs.strength
         holds = self._store.remembered(child, issuer, strength)
         if holds is None:
-            self.work.take_signature()
+            self.work.take_signature(issuer.key)
             holds = self._store.check_signature(child, issuer, strength)
         if not holds:
             self._note(PathRule.SIGNATURE_INVALID, child)

@@ -1,13 +1,14 @@
 """RFC 5280 section 6.3: what CRLs say of one certificate of a path that is good otherwise.
 
-For each distribution point of the certificate, or the one that its issuer's name implies, and each CRL:
+For each CRL, the newest first, and each distribution point of the certificate, or the one that its issuer's
+name implies:
 (b) the CRL is its issuer's, or the CRL issuer's that the point names, and its scope holds the certificate;
-(c) a delta is taken only with the complete CRL that it builds on;
-(d, e) it covers reasons that no other CRL covered yet;
+(c) a delta is taken only with the complete CRL that it builds on, and signed by the same key;
+(d, e) it covers reasons that the certificate's point is for;
 (f) whoever signed it may sign CRLs and has a good path to the same trust anchor;
-(g, h) the signature holds;
+(g, h) the signature holds, and no newer CRL of the same issuer, scope and key was heard already;
 (i to k) the certificate is looked up, in the delta first;
-(l) the reasons are noted; once all are covered the certificate is good.
+(l) the reasons are noted; where all are covered and no CRL lists it, the certificate is good.
 A CRL that fails a step is passed over and its fault is kept; without one that is left, the status is
 undetermined. One that is only out of date says nothing good of anybody any more; but where nothing newer is
 known, whom it lists stays revoked: or whoever keeps the next list from us would bring the revoked back.
@@ -24,11 +25,12 @@ from datetime import datetime, timedelta
 
 from cryptography import x509
 
+from doorward.verification.path.building import Work
 from doorward.verification.path.certificate import PathCertificate
 from doorward.verification.path.names import CanonicalName, canonicalise_name
 from doorward.verification.path.signatures import Strength
 from doorward.verification.path.validation import Path
-from doorward.verification.revocation.crl import ALL_REASONS, Crl, PointNames, read_point_names
+from doorward.verification.revocation.crl import ALL_REASONS, Crl, PointNames, Scope, read_point_names
 from doorward.verification.revocation.shelf import Shelf
 from doorward.verification.revocation.status import Status, StatusFinding, usable_until
 from doorward.verification.revocation.words import name_reason
@@ -43,10 +45,6 @@ to the same anchor."""
 
 class Unfit(Exception):
     """A CRL that cannot be used for this certificate; `str()` says why."""
-
-
-class _Ended(Unfit):
-    """A CRL that is genuine and out of date."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,8 +70,8 @@ class CrlRules:
 
 
 def judge_by_crls(
-    path: Path, shelf: Shelf, now: datetime, find_signers: FindSigners, rules: CrlRules
-) -> StatusFinding:
+    path: Path, shelf: Shelf, now: datetime, find_signers: FindSigners, rules: CrlRules, *, work: Work
+) -> tuple[StatusFinding, ...]:
     """Return the status of the first certificate of a path.
 
     Args:
@@ -82,83 +80,108 @@ def judge_by_crls(
         now: aware, UTC.
         find_signers: see `FindSigners`; asked only for CRLs that concern the certificate.
         rules: see `CrlRules`.
+        work: the budget of the whole judgement.
 
     Returns:
-        Good, revoked or undetermined, with the CRLs that it rests on.
+        Good, revoked or undetermined, with the CRLs that it rests on. Where it is not revoked, a finding follows for
+        each CRL that is out of date and lists it, which `fresh_until` tells: it counts where nothing newer is known.
+
+    Raises:
+        WorkExceeded: the budget is used up.
 
     Standard: RFC 5280 section 6.3.3.
     """
-    crls = shelf.crls_about(path[0])
-    judgement = _Judgement(path, shelf, now, find_signers, rules)
-    for point in _points(path[0]):
-        for crl in crls:
-            if crl.base is None and judgement.take(point, crl):
-                return judgement.revoked()
-        if judgement.covered >= ALL_REASONS:
-            return judgement.good()
-    return judgement.undetermined()
+    judgement = _Judgement(path, shelf, now, find_signers, rules, work=work)
+    for crl in shelf.crls_about(path[0]):
+        if crl.base is None and judgement.take(crl):
+            return (judgement.revoked(),)
+    return judgement.conclude()
 
 
 class _Judgement:
-    """The state of one judgement: reasons covered, CRLs used, faults met."""
+    """The state of one judgement: reasons covered, CRLs used, faults met.
+
+    `_spoken` holds whose newest CRL of a scope was heard: issuer, scope and key.
+    """
 
     def __init__(
-        self, path: Path, shelf: Shelf, now: datetime, find_signers: FindSigners, rules: CrlRules
+        self,
+        path: Path,
+        shelf: Shelf,
+        now: datetime,
+        find_signers: FindSigners,
+        rules: CrlRules,
+        *,
+        work: Work,
     ) -> None:
         self._path, self._shelf, self._now = path, shelf, now
-        self._find_signers, self._rules = find_signers, rules
-        self.covered: frozenset[x509.ReasonFlags] = frozenset()
-        self._used: list[Crl] = []
+        self._find_signers, self._rules, self._work = find_signers, rules, work
+        self._points = tuple(_points(path[0]))
+        self._deltas = [crl for crl in shelf.crls_about(path[0]) if crl.base is not None]
+        self._spoken: set[tuple[CanonicalName, Scope, bytes]] = set()
+        self._covered: frozenset[x509.ReasonFlags] = frozenset()
+        self._used: list[tuple[Crl, ...]] = []
         self._faults: dict[str, None] = {}
         self._reason = ""
-        self._ended: StatusFinding | None = None
+        self._ended: list[StatusFinding] = []
 
-    def take(self, point: _Point, crl: Crl) -> bool:
+    def take(self, crl: Crl) -> bool:
         """Steps (b) to (l) for one complete CRL; return whether the certificate is revoked."""
-        certificate = self._path[0]
+        self._work.take_candidate()
         try:
-            _check_scope(certificate, point, crl)
-            covers = point.reasons & (crl.scope.reasons or ALL_REASONS)
-            if covers <= self.covered:
+            covers = self._covers(crl)
+            signer = self._find_signer(crl)
+            spoken = (crl.issuer, crl.scope, signer.key_bits)
+            if spoken in self._spoken:
                 return False
-            self._check_genuine(crl)
+            self._check_fresh(crl)
         except Unfit as unfit:
             self._faults[f"{crl.sha256[:16]}: {unfit}"] = None
-            if isinstance(unfit, _Ended):
-                self._note_ended(crl)
             return False
-        delta = self._find_delta(crl)
-        listed, reason = delta.find(certificate.issuer, certificate.serial) if delta else (False, None)
-        if not listed:
-            listed, reason = crl.find(certificate.issuer, certificate.serial)
-        self._used += [crl, delta] if delta else [crl]
-        if listed and reason is not x509.ReasonFlags.remove_from_crl:
-            self._reason = name_reason(reason)
-            return True
-        self.covered |= covers
-        return False
+        self._spoken.add(spoken)
+        delta = self._find_delta(crl, signer)
+        used = (crl, delta) if delta is not None else (crl,)
+        listed, reason = _look_up(self._path[0], used)
+        if listed:
+            self._used, self._reason = [*self._used, used], reason
+        elif not covers <= self._covered:
+            self._used.append(used)
+            self._covered |= covers
+        return listed
 
-    def _check_genuine(self, crl: Crl) -> None:
-        """Freshness, and steps (f) and (g)."""
+    def _covers(self, crl: Crl) -> frozenset[x509.ReasonFlags]:
+        """Return for which reasons it speaks of the certificate: steps (b) and (d)."""
+        covers: frozenset[x509.ReasonFlags] = frozenset()
+        faults: dict[str, None] = {}
+        for point in self._points:
+            try:
+                _check_scope(self._path[0], point, crl)
+            except Unfit as unfit:
+                faults[str(unfit)] = None
+            else:
+                covers |= point.reasons & (crl.scope.reasons or ALL_REASONS)
+        if not covers:
+            raise Unfit("; ".join(faults) or "it is for other reasons")
+        return covers
+
+    def _find_signer(self, crl: Crl) -> PathCertificate:
+        """Steps (f) and (g)."""
         if self._now < crl.this_update:
             raise Unfit("it begins later")
-        if not any(self._signed(crl, signer) for signer in self._signers(crl)):
+        signer = next((one for one in self._signers(crl) if self._signed(crl, one)), None)
+        if signer is None:
             raise Unfit("nobody who may sign it did")
-        if self._now > usable_until(crl.next_update, self._rules.grace):
-            raise _Ended("it is out of date")
+        return signer
 
-    def _note_ended(self, crl: Crl) -> None:
-        """Keep the last word of a list that is out of date, where it is a bad one."""
-        certificate = self._path[0]
-        listed, reason = crl.find(certificate.issuer, certificate.serial)
-        if listed and reason is not x509.ReasonFlags.remove_from_crl:
-            self._ended = StatusFinding(
-                status=Status.REVOKED,
-                certificate=certificate.sha256,
-                evidence=(crl.sha256,),
-                reason=name_reason(reason),
-                fresh_until=usable_until(crl.next_update, self._rules.grace),
-            )
+    def _check_fresh(self, crl: Crl) -> None:
+        """Refuse one that is out of date; what it lists is kept, for it may be the last word."""
+        ends = usable_until(crl.next_update, self._rules.grace)
+        if self._now <= ends:
+            return
+        listed, reason = _look_up(self._path[0], (crl,))
+        if listed:
+            self._ended.append(self._found(Status.REVOKED, [(crl,)], reason))
+        raise Unfit("it is out of date")
 
     def _signers(self, crl: Crl) -> Iterator[PathCertificate]:
         """The issuer of the certificate first, which is good: it stands in the path."""
@@ -170,51 +193,68 @@ class _Judgement:
     def _signed(self, crl: Crl, signer: PathCertificate) -> bool:
         if signer.key_usage is not None and not signer.key_usage.crl_sign:
             return False
-        return self._shelf.is_signed(crl, signer, self._rules.strength)
+        return self._shelf.is_signed(crl, signer, self._rules.strength, self._work)
 
-    def _find_delta(self, complete: Crl) -> Crl | None:
-        """Steps (c) and (h): the newest delta that builds on this complete CRL (5.2.4)."""
-        fitting = [
-            delta
-            for delta in self._shelf.crls_about(self._path[0])
-            if delta.base is not None
-            and delta.issuer == complete.issuer
-            and delta.scope == complete.scope
-            and delta.authority_key_id == complete.authority_key_id
-            and delta.base <= complete.number < delta.number
-        ]
-        for delta in sorted(fitting, key=lambda one: one.number, reverse=True):
+    def _find_delta(self, complete: Crl, signer: PathCertificate) -> Crl | None:
+        """Steps (c) and (h): the newest delta that builds on this complete CRL, by the same key (5.2.4)."""
+        for delta in self._deltas:
+            fits = (
+                delta.issuer == complete.issuer
+                and delta.scope == complete.scope
+                and delta.authority_key_id == complete.authority_key_id
+                and delta.base is not None
+                and delta.base <= complete.number < delta.number
+            )
+            if not fits:
+                continue
+            self._work.take_candidate()
             try:
-                self._check_genuine(delta)
+                self._check_key(delta, signer)
+                self._check_fresh(delta)
             except Unfit as unfit:
                 self._faults[f"{delta.sha256[:16]}: {unfit}"] = None
             else:
                 return delta
         return None
 
+    def _check_key(self, delta: Crl, signer: PathCertificate) -> None:
+        if self._find_signer(delta).key_bits != signer.key_bits:
+            raise Unfit("another key signed it than its complete CRL")
+
     def revoked(self) -> StatusFinding:
         """The finding where the certificate is listed."""
-        return self._found(Status.REVOKED, reason=self._reason)
+        return self._found(Status.REVOKED, self._used, self._reason)
 
-    def good(self) -> StatusFinding:
-        """The finding where all reasons are covered."""
-        return self._found(Status.GOOD)
+    def conclude(self) -> tuple[StatusFinding, ...]:
+        """What is found where no CRL that may be used lists it: good if all reasons are covered."""
+        if self._covered >= ALL_REASONS:
+            return (self._found(Status.GOOD, self._used), *self._ended)
+        why = tuple(self._faults) or ("no CRL speaks of it",)
+        certificate = self._path[0].sha256
+        undetermined = StatusFinding(status=Status.UNDETERMINED, certificate=certificate, why=why)
+        return (undetermined, *self._ended)
 
-    def _found(self, status: Status, reason: str = "") -> StatusFinding:
+    def _found(self, status: Status, used: list[tuple[Crl, ...]], reason: str = "") -> StatusFinding:
+        """A finding that rests on complete CRLs, each with its delta: it is as old as the oldest of them."""
+        every = [crl for pair in used for crl in pair]
         return StatusFinding(
             status=status,
             certificate=self._path[0].sha256,
-            evidence=tuple(dict.fromkeys(crl.sha256 for crl in self._used)),
+            evidence=tuple(dict.fromkeys(crl.sha256 for crl in every)),
             reason=reason,
-            fresh_until=usable_until(min(crl.next_update for crl in self._used), self._rules.grace),
+            this_update=min(max(crl.this_update for crl in pair) for pair in used),
+            fresh_until=usable_until(min(crl.next_update for crl in every), self._rules.grace),
         )
 
-    def undetermined(self) -> StatusFinding:
-        """The finding where something is left open: revoked, if that was the last word."""
-        if self._ended is not None:
-            return self._ended
-        why = tuple(self._faults) or ("no CRL speaks of it",)
-        return StatusFinding(status=Status.UNDETERMINED, certificate=self._path[0].sha256, why=why)
+
+def _look_up(certificate: PathCertificate, used: Iterable[Crl]) -> tuple[bool, str]:
+    """Steps (i) to (k): return whether it is listed, and why; the delta, which comes last, has the last word."""
+    listed, reason = False, None
+    for crl in used:
+        found, why = crl.find(certificate.issuer, certificate.serial)
+        if found:
+            listed, reason = why is not x509.ReasonFlags.remove_from_crl, why
+    return listed, name_reason(reason) if listed else ""
 
 
 def _points(certificate: PathCertificate) -> Iterator[_Point]:

@@ -137,6 +137,7 @@ def _found(said: Said, certificate: PathCertificate, answer: bytes) -> StatusFin
         certificate=certificate.sha256,
         evidence=(hashlib.sha256(answer).hexdigest(),),
         reason=said.reason,
+        this_update=said.this_update,
         fresh_until=said.fresh_until,
     )
 

@@ -3,12 +3,13 @@
 1. From the anchor down, so that nothing rests on an authority that was revoked itself; the anchor's own
    status is nobody's to say.
 2. OCSP answers and CRLs are both asked. Revoked by either is revoked; good by either is good otherwise;
-   revoked by what is out of date is revoked where neither of them says anything newer.
+   revoked by what is out of date is revoked unless something good is of a later time.
 3. Whoever signed a CRL and is not in the path needs a good path of its own to the same anchor, and a
-   good status: section 6.3.3 (f).
+   good status: section 6.3.3 (f). Nobody whose status is being judged vouches for anybody meanwhile.
 4. The first that is revoked ends it. One that is undetermined leaves the whole undetermined, and those below
    it are asked all the same: whoever tolerates an authority of which nothing is known must still hear that
    the leaf is revoked.
+5. Work is bounded, with the path's: a certificate for whose status there is none left is undetermined.
 
 Not here: where evidence comes from, and whether undetermined may pass (the anchor's policy says).
 Standard: RFC 5280 section 6.3.
@@ -21,7 +22,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from doorward.core.entities import Outcome
-from doorward.verification.path.building import judge_path
+from doorward.verification.path.building import Work, WorkExceeded, judge_path
 from doorward.verification.path.certificate import PathCertificate
 from doorward.verification.path.conformance import PathInputs
 from doorward.verification.path.policies import PolicyInputs
@@ -31,7 +32,7 @@ from doorward.verification.revocation.crl import Crl
 from doorward.verification.revocation.crl_judging import CrlRules, judge_by_crls
 from doorward.verification.revocation.ocsp import OcspRules, judge_by_ocsp
 from doorward.verification.revocation.shelf import Shelf
-from doorward.verification.revocation.status import Status, StatusFinding
+from doorward.verification.revocation.status import Status, StatusFinding, is_newer
 
 SIGNER_DEPTH = 3
 """How far signers of CRLs about signers of CRLs are followed."""
@@ -56,47 +57,67 @@ class StatusSources:
     ocsp_rules: OcspRules
 
 
-def judge_path_status(path: Path, sources: StatusSources, now: datetime) -> tuple[StatusFinding, ...]:
+def judge_path_status(
+    path: Path, sources: StatusSources, now: datetime, work: Work | None = None
+) -> tuple[StatusFinding, ...]:
     """Return the status of each certificate of a path but the anchor, anchor's side first.
 
     Args:
         path: leaf first, good without regard to revocation.
         sources: see `StatusSources`.
         now: aware, UTC.
+        work: what is left of the path's budget; a fresh one where None.
 
     Returns:
         Findings up to and including the first that is revoked.
 
     Standard: RFC 5280 section 6.3.
     """
-    return _Judge(sources, now).judge(path, 0)
+    return _Judge(sources, now, work or Work()).judge(path, 0)
 
 
 class _Judge:
-    """One judgement; signers that are being judged are not asked about themselves."""
+    """One judgement; `_judging` are those whose status is being judged, one because of the other."""
 
-    def __init__(self, sources: StatusSources, now: datetime) -> None:
-        self._sources, self._now = sources, now
+    def __init__(self, sources: StatusSources, now: datetime, work: Work) -> None:
+        self._sources, self._now, self._work = sources, now, work
         self._signers: dict[tuple[str, str], bool] = {}
+        self._judging: list[str] = []
 
     def judge(self, path: Path, depth: int) -> tuple[StatusFinding, ...]:
         findings = []
         for position in range(len(path) - 2, -1, -1):
-            finding = self._judge_one(path[position:], depth)
+            finding = self._judge_within_budget(path[position:], depth)
             findings.append(finding)
             if finding.status is Status.REVOKED:
                 break
         return tuple(findings)
 
-    def _judge_one(self, path: Path, depth: int) -> StatusFinding:
-        """Step 2: whoever says that it is revoked is believed before whoever says that it is not."""
-        findings = [*self._ask_answers(path), self._ask_crls(path, depth)]
-        for status, ended in ((Status.REVOKED, False), (Status.GOOD, False), (Status.REVOKED, True)):
-            for finding in findings:
-                if finding.status is status and self._has_ended(finding) is ended:
+    def _judge_within_budget(self, path: Path, depth: int) -> StatusFinding:
+        """Step 5."""
+        self._judging.append(path[0].sha256)
+        try:
+            return self._choose([*self._ask_answers(path), *self._ask_crls(path, depth)], path[0])
+        except WorkExceeded as exceeded:
+            why = (f"judging its status is too much work: {exceeded}",)
+            return StatusFinding(status=Status.UNDETERMINED, certificate=path[0].sha256, why=why)
+        finally:
+            self._judging.pop()
+
+    def _choose(self, findings: list[StatusFinding], certificate: PathCertificate) -> StatusFinding:
+        """Step 2: the last word, if it was a bad one, yields to nothing that is as old."""
+        last: StatusFinding | None = None
+        for finding in findings:
+            if finding.status is Status.REVOKED:
+                if not self._has_ended(finding):
                     return finding
+                last = finding if last is None or is_newer(finding, last) else last
+        for finding in findings:
+            if finding.status is Status.GOOD and (last is None or is_newer(finding, last)):
+                return finding
         why = tuple(word for finding in findings for word in finding.why)
-        return StatusFinding(status=Status.UNDETERMINED, certificate=path[0].sha256, why=why)
+        undetermined = StatusFinding(status=Status.UNDETERMINED, certificate=certificate.sha256, why=why)
+        return undetermined if last is None else last
 
     def _has_ended(self, finding: StatusFinding) -> bool:
         return finding.fresh_until is not None and finding.fresh_until < self._now
@@ -104,35 +125,38 @@ class _Judge:
     def _ask_answers(self, path: Path) -> Iterator[StatusFinding]:
         rules = self._sources.ocsp_rules
         for answer in self._sources.shelf.answers_about(path[0]):
+            self._work.take_signature(path[1].key)
             yield judge_by_ocsp(path[0], path[1], answer, self._now, rules)
 
-    def _ask_crls(self, path: Path, depth: int) -> StatusFinding:
+    def _ask_crls(self, path: Path, depth: int) -> tuple[StatusFinding, ...]:
         def find_signers(crl: Crl, below: Path) -> Iterator[PathCertificate]:
             return self._find_signers(crl, below, depth)
 
-        return judge_by_crls(path, self._sources.shelf, self._now, find_signers, self._sources.crl_rules)
+        sources = self._sources
+        return judge_by_crls(path, sources.shelf, self._now, find_signers, sources.crl_rules, work=self._work)
 
     def _find_signers(self, crl: Crl, path: Path, depth: int) -> Iterator[PathCertificate]:
         """Step 3."""
         anchor = path[-1]
-        in_path = {one.sha256 for one in path}
+        above = {one.sha256 for one in path[1:]}
         if anchor.subject == crl.issuer:
             yield anchor
         if depth >= SIGNER_DEPTH:
             return
         for candidate in self._sources.store.named(crl.issuer):
-            if candidate.sha256 == path[1].sha256:
+            self._work.take_candidate()
+            if candidate.sha256 == path[1].sha256 or candidate.sha256 in self._judging:
                 continue
             key = (candidate.sha256, anchor.sha256)
             if key not in self._signers:
                 self._signers[key] = False  # whoever is asked about itself meanwhile is not good yet
-                self._signers[key] = candidate.sha256 in in_path or self._is_good(candidate, anchor, depth)
+                self._signers[key] = candidate.sha256 in above or self._is_good(candidate, anchor, depth)
             if self._signers[key]:
                 yield candidate
 
     def _is_good(self, candidate: PathCertificate, anchor: PathCertificate, depth: int) -> bool:
         inputs = replace(self._sources.inputs, purpose=None, policies=PolicyInputs())
-        judgement = judge_path(candidate, self._sources.store, inputs, self._now)
+        judgement = judge_path(candidate, self._sources.store, inputs, self._now, self._work)
         if judgement.outcome is not Outcome.GOOD or judgement.path[-1].sha256 != anchor.sha256:
             return False
         findings = self.judge(judgement.path, depth + 1)

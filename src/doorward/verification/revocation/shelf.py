@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from doorward.verification.path.building import Work
 from doorward.verification.path.certificate import PathCertificate
 from doorward.verification.path.names import CanonicalName
 from doorward.verification.path.signatures import Strength, verifies
@@ -31,7 +32,7 @@ class Shelf:
     ) -> None:
         self._direct: dict[CanonicalName, tuple[Crl, ...]] = {}
         self._indirect: tuple[Crl, ...] = ()
-        for crl in crls:
+        for crl in sorted(crls, key=lambda one: (one.this_update, one.number), reverse=True):
             if crl.scope.indirect:
                 self._indirect += (crl,)
             else:
@@ -40,18 +41,26 @@ class Shelf:
         self._signed: dict[tuple[str, str, Strength], bool] = {}
 
     def crls_about(self, certificate: PathCertificate) -> tuple[Crl, ...]:
-        """Return the CRLs that may speak of a certificate; indirect ones may speak of anybody's."""
+        """Return the CRLs that may speak of a certificate, the newest first; indirect ones follow.
+
+        These may speak of anybody's. Where the sources lie decides nothing: an address can be chosen.
+        """
         return (*self._direct.get(certificate.issuer, ()), *self._indirect)
 
     def answers_about(self, certificate: PathCertificate) -> tuple[bytes, ...]:
         """Return the OCSP answers about a certificate, newest first."""
         return self._answers.get(certificate.sha256, ())
 
-    def is_signed(self, crl: Crl, signer: PathCertificate, strength: Strength) -> bool:
-        """Return whether a CRL's signature is by this key: RFC 5280 section 6.3.3 (g)."""
+    def is_signed(self, crl: Crl, signer: PathCertificate, strength: Strength, work: Work) -> bool:
+        """Return whether a CRL's signature is by this key: RFC 5280 section 6.3.3 (g).
+
+        Raises:
+            WorkExceeded: it would have to be verified, and there is no more work for that.
+        """
         key = (crl.sha256, signer.sha256, strength)
         known = self._signed.get(key)
         if known is None:
+            work.take_signature(signer.key)
             known = verifies(signer.key, crl.crl, strength)
             if len(self._signed) < _REMEMBERED:
                 self._signed[key] = known

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import NoReturn
 
+_NEVER = datetime.min.replace(tzinfo=UTC)
 _FOREVER = datetime.max.replace(tzinfo=UTC)
 
 
@@ -27,6 +28,7 @@ class StatusFinding:
         certificate: its SHA-256, hex.
         evidence: SHA-256 of each CRL or OCSP answer that it rests on, hex.
         reason: of the revocation, a kebab word; empty where none is given.
+        this_update: as of when it is known; None where undetermined.
         fresh_until: when the evidence ends, or ended where the last word on somebody was revoked; None where
             undetermined.
         why: where undetermined, what was wrong with each piece of evidence.
@@ -36,6 +38,7 @@ class StatusFinding:
     certificate: str
     evidence: tuple[str, ...] = ()
     reason: str = ""
+    this_update: datetime | None = None
     fresh_until: datetime | None = None
     why: tuple[str, ...] = ()
 
@@ -53,3 +56,8 @@ def usable_until(next_update: datetime, grace: timedelta) -> datetime:
         return next_update + grace
     except OverflowError:
         return _FOREVER
+
+
+def is_newer(finding: StatusFinding, other: StatusFinding) -> bool:
+    """Return whether a finding is of a later time than another; undetermined ones are older than any."""
+    return (finding.this_update or _NEVER) > (other.this_update or _NEVER)

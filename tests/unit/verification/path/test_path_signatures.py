@@ -7,10 +7,10 @@ import hashlib
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, mldsa, padding, x25519
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, mldsa, padding, rsa, x25519
 from cryptography.x509 import ocsp
 
-from doorward.verification.path.signatures import Strength, is_strong_hash, is_strong_key, verifies
+from doorward.verification.path.signatures import Strength, cost_of, is_strong_hash, is_strong_key, verifies
 from tests.support.path_ca import Node, certify, children, judge, oid_der, rebuild, rsa_key, rules_of, tlv
 from tests.support.ports import NOON
 
@@ -205,3 +205,27 @@ def test_a_signature_of_parts_of_octets_is_invalid(unused):
 
     assert rules_of(judge(spell(0), anchors=[root])) == []
     assert rules_of(judge(spell(unused), anchors=[root])) == ["signature-invalid"]
+
+
+@pytest.mark.parametrize(
+    ("key", "cost"),
+    [
+        (ec.generate_private_key(ec.SECP256R1()), 1),
+        (ec.generate_private_key(ec.SECP384R1()), 6),
+        (ed25519.Ed25519PrivateKey.generate(), 1),
+        (ed448.Ed448PrivateKey.generate(), 4),
+    ],
+)
+def test_what_a_verification_costs(key, cost):
+    """In units of one by P-256."""
+    assert cost_of(key.public_key()) == cost
+
+
+@pytest.mark.parametrize(
+    ("bits", "exponent", "cost"),
+    [(2048, 65537, 1), (4096, 65537, 1), (16384, 65537, 8), (16384, (1 << 63) + 1, 32)],
+)
+def test_a_large_exponent_costs_much(bits, exponent, cost):
+    """A certificate chooses both: work is bounded by what they cost, not by their number."""
+    numbers = rsa.RSAPublicNumbers(exponent, (1 << (bits - 1)) + 1)
+    assert cost_of(numbers.public_key()) == cost

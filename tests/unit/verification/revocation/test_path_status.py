@@ -5,13 +5,14 @@ Root -> Issuing -> alice        unless a docstring draws another
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509 import ocsp
 
+from doorward.verification.path.building import Work
 from doorward.verification.path.signatures import Strength
 from doorward.verification.revocation.crl_judging import CrlRules
 from doorward.verification.revocation.status import Status
@@ -132,9 +133,99 @@ def test_whom_the_last_answer_called_revoked_stays_so_when_it_ends():
     answer = answer_about(ALICE, ISSUING, status=ocsp.OCSPCertStatus.REVOKED, **old)
     answers = {ALICE.parsed.sha256: (answer,)}
     assert statuses(PATH, answers=answers)[-1].status is Status.REVOKED
-    assert statuses(PATH, crls=[list_of(ISSUING)], answers=answers)[-1].status is Status.GOOD
+    newer = list_of(ISSUING, this_update=NOON - HOUR / 2)
+    assert statuses(PATH, crls=[newer], answers=answers)[-1].status is Status.GOOD
     good = {ALICE.parsed.sha256: (answer_about(ALICE, ISSUING, **old),)}
     assert statuses(PATH, answers=good)[-1].status is Status.UNDETERMINED
+
+
+@pytest.mark.parametrize("this_update", [NOON - 2 * HOUR, NOON - 3 * HOUR], ids=["as-old", "older"])
+def test_a_good_word_that_is_no_newer_than_the_last_bad_one_counts_for_nothing(this_update):
+    """Who withholds the next list and replays an answer, or a list of another scope, from before it gains nothing."""
+    last = list_of(ISSUING, 7, this_update=NOON - 2 * HOUR, next_update=NOON - timedelta(seconds=1))
+    answers = {ALICE.parsed.sha256: (answer_about(ALICE, ISSUING, this_update=this_update),)}
+    assert of_leaf(last, answers=answers).status is Status.REVOKED
+    users = list_of(ISSUING, scope=scope(only_contains_user_certs=True), this_update=this_update)
+    assert of_leaf(last, users).status is Status.REVOKED
+    assert of_leaf(users, last).status is Status.REVOKED
+    newer = list_of(ISSUING, scope=scope(only_contains_user_certs=True), this_update=NOON - HOUR)
+    assert of_leaf(last, newer).status is Status.GOOD
+    assert of_leaf(last, users, answers=answers).fresh_until == NOON - timedelta(seconds=1)
+
+
+def test_of_two_last_words_the_newer_one_counts():
+    """Each is as old as it says."""
+    ended = NOON - timedelta(seconds=1)
+    first = list_of(ISSUING, entry(7, R.superseded), this_update=NOON - 3 * HOUR, next_update=ended)
+    second = list_of(
+        ISSUING, entry(7, R.key_compromise), number=2, this_update=NOON - HOUR, next_update=ended
+    )
+    for lists in ((first, second), (second, first)):
+        assert of_leaf(*lists).reason == "key-compromise"
+
+
+def test_the_newest_list_of_a_key_speaks_wherever_it_lies():
+    """The order of the sources decides nothing: an address may be chosen so that an old list comes first."""
+    old = list_of(ISSUING, this_update=NOON - 2 * HOUR)
+    new = list_of(ISSUING, 7, number=2)
+    assert of_leaf(old, new).status is Status.REVOKED
+    assert of_leaf(new, old).status is Status.REVOKED
+    held = list_of(ISSUING, entry(7, R.certificate_hold), this_update=NOON - 2 * HOUR)
+    released = list_of(ISSUING, number=2)
+    assert of_leaf(held, released).status is Status.GOOD
+    assert of_leaf(released, held).status is Status.GOOD
+
+
+def test_every_list_that_speaks_of_somebody_is_heard():
+    """One that covers all reasons already keeps no other scope's from naming him."""
+    users = list_of(ISSUING, 7, scope=scope(only_contains_user_certs=True), this_update=NOON - 2 * HOUR)
+    everybody = list_of(ISSUING)
+    assert of_leaf(everybody, users).status is Status.REVOKED
+    assert of_leaf(users, everybody).status is Status.REVOKED
+    later = list_of(ISSUING, scope=scope(only_contains_user_certs=True), next_update=NOON + HOUR / 2)
+    found = of_leaf(everybody, later)
+    assert found.evidence == (everybody.sha256,)
+    assert found.fresh_until == NOON + HOUR  # what adds nothing shortens nothing
+
+
+def test_a_list_that_never_ends_has_no_end_with_a_grace():
+    """The last list of an authority: 99991231235959Z (RFC 5280 section 4.1.2.5)."""
+    last = list_of(ISSUING, next_update=datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC))
+    lenient = CrlRules(strength=Strength(), grace=timedelta(days=1))
+    found = statuses(PATH, crls=[ROOT_LIST, last], crl_rules=lenient)[-1]
+    assert found.status is Status.GOOD
+    assert found.fresh_until > NOON + timedelta(days=365_000)
+
+
+@pytest.mark.parametrize(
+    ("work", "of_whom"), [(Work(candidates=1), -1), (Work(signatures=1), -1), (Work(candidates=0), 0)]
+)
+def test_without_work_left_nothing_is_known(work, of_whom):
+    """Lists cost one each, signatures what they cost; who has no budget left is undetermined, and so is the rest."""
+    findings = statuses(PATH, crls=[ROOT_LIST, list_of(ISSUING)], work=work)
+    assert findings[of_whom].status is Status.UNDETERMINED
+    assert "too much work" in findings[of_whom].why[0]
+    assert statuses(PATH, crls=[ROOT_LIST, list_of(ISSUING)], work=Work(candidates=2, signatures=2))[
+        -1
+    ].status is (Status.GOOD)
+
+
+def test_a_crowd_of_lists_and_signers_ends():
+    """Many lists that nobody signed, times many authorities of one name: bounded, whatever is at hand."""
+    stranger = ec.generate_private_key(ec.SECP256R1())
+    crowd = [certify("Issuing", ROOT, serial=100 + one) for one in range(20)]
+    lists = [list_of(ISSUING, number=one, signer=stranger) for one in range(40)]
+    work = Work()
+    found = of_leaf(*lists, others=crowd, work=work)
+    assert found.status is Status.UNDETERMINED
+    assert "too much work: signatures" in found.why[0]
+
+
+def test_answers_cost_work_too():
+    """One signature each."""
+    answers = {ALICE.parsed.sha256: tuple(answer_about(ALICE, ISSUING) for _ in range(3))}
+    assert of_leaf(answers=answers, work=Work(signatures=4)).status is Status.GOOD
+    assert of_leaf(answers=answers, work=Work(signatures=3)).status is Status.UNDETERMINED
 
 
 def test_a_list_for_users_is_not_about_authorities():
@@ -239,6 +330,21 @@ class TestDeltas:
         stale = list_of(ISSUING, number=8, base=5, next_update=NOON - timedelta(seconds=1))
         assert of_leaf(base, first, stale).status is Status.REVOKED
         assert of_leaf(base, stale).status is Status.GOOD
+
+    def test_whom_the_last_delta_named_stays_revoked_when_it_ends(self):
+        """The complete list is older: who withholds the next delta brings nobody back."""
+        base = list_of(ISSUING, number=5, this_update=NOON - 2 * HOUR)
+        last = list_of(ISSUING, 7, number=6, base=5, next_update=NOON - timedelta(seconds=1))
+        assert of_leaf(base, last).status is Status.REVOKED
+        newer = list_of(ISSUING, number=7, this_update=NOON - HOUR / 2)
+        assert of_leaf(base, last, newer).status is Status.GOOD
+
+    def test_another_key_of_the_same_name_lifts_nothing(self):
+        """A delta by another authority of the name, which calls itself by the first one's key: passed over."""
+        other = certify("Issuing", ROOT)
+        held = list_of(ISSUING, 7, number=5)
+        lifted = list_of(ISSUING, entry(7, R.remove_from_crl), number=6, base=5, signer=other.key)
+        assert of_leaf(held, lifted, others=(other,)).status is Status.REVOKED
 
     def test_another_scope_is_another_delta(self):
         """The scope of both must be one (5.2.4 b)."""
@@ -358,6 +464,29 @@ class TestRollover:
         late = certify("Issuing", ROOT, not_after=NOON - timedelta(seconds=1))
         assert of_leaf(list_of(late), others=(late,)).status is Status.UNDETERMINED
 
+    def test_nobody_vouches_for_himself(self):
+        """Root -> Issuing -> Issuing (new key) -> judy: that the new key is good the new key itself cannot say."""
+        new = certify("Issuing", ISSUING, serial=9)
+        leaf = certify("judy", new, ca=False, serial=10)
+        path = (leaf, new, ISSUING, ROOT)
+        own = list_of(new, number=2)
+        _, of_new, of_judy = statuses(path, crls=[ROOT_LIST, own])
+        assert of_new.status is Status.UNDETERMINED
+        assert of_judy.status is Status.GOOD
+        old = list_of(ISSUING, this_update=NOON - 2 * HOUR)
+        assert [one.status for one in statuses(path, crls=[ROOT_LIST, own, old])] == [Status.GOOD] * 3
+        stolen = list_of(ISSUING, 9, this_update=NOON - 2 * HOUR)
+        for lists in ([ROOT_LIST, own, stolen], [ROOT_LIST, stolen, own]):
+            assert statuses(path, crls=lists)[-1].status is Status.REVOKED
+
+    def test_two_do_not_vouch_for_each_other(self):
+        """Two new keys, each with a list that is silent of the other: neither is good by that."""
+        first, second = (certify("Issuing", ISSUING, serial=serial) for serial in (11, 12))
+        leaf = certify("judy", first, ca=False, serial=10)
+        lists = [ROOT_LIST, list_of(first), list_of(second)]
+        findings = statuses((leaf, first, ISSUING, ROOT), second, crls=lists)
+        assert findings[1].status is Status.UNDETERMINED
+
     def test_the_anchor_signs_for_another_of_its_name(self):
         """Root' (self-issued, new key, signed by Root) -> ida; the list of Root itself tells of her."""
         second = certify("Root", ROOT)
@@ -398,10 +527,11 @@ def test_a_signature_is_checked_once(monkeypatch):
     real = module.verifies
     monkeypatch.setattr(module, "verifies", lambda *words: asked.append(1) or real(*words))
     one = module.Shelf([crl])
-    assert one.is_signed(crl, ISSUING.parsed, Strength())
-    assert one.is_signed(crl, ISSUING.parsed, Strength())
-    assert len(asked) == 1
+    work = Work()
+    assert one.is_signed(crl, ISSUING.parsed, Strength(), work)
+    assert one.is_signed(crl, ISSUING.parsed, Strength(), work)
+    assert (len(asked), Work().signatures - work.signatures) == (1, 1)
     monkeypatch.setattr(module, "_REMEMBERED", 0)
     other = module.Shelf([crl])
-    assert [other.is_signed(crl, ISSUING.parsed, Strength()) for _ in range(2)] == [True, True]
+    assert [other.is_signed(crl, ISSUING.parsed, Strength(), work) for _ in range(2)] == [True, True]
     assert len(asked) == 3
