@@ -5,7 +5,7 @@
 2. OCSP answers and CRLs are both asked. Revoked by either is revoked; good by either is good otherwise;
    revoked by what is out of date is revoked unless something good is of a later time.
 3. Whoever signed a CRL and is not in the path needs a good path of its own to the same anchor, and a
-   good status: section 6.3.3 (f). Nobody whose status is being judged vouches for anybody meanwhile.
+   good status without its own word: section 6.3.3 (f).
 4. The first that is revoked ends it. One that is undetermined leaves the whole undetermined, and those below
    it are asked all the same: whoever tolerates an authority of which nothing is known must still hear that
    the leaf is revoked.
@@ -77,12 +77,11 @@ def judge_path_status(
 
 
 class _Judge:
-    """One judgement; `_judging` are those whose status is being judged, one because of the other."""
+    """One judgement; signers that are being judged are not asked about themselves."""
 
     def __init__(self, sources: StatusSources, now: datetime, work: Work) -> None:
         self._sources, self._now, self._work = sources, now, work
         self._signers: dict[tuple[str, str], bool] = {}
-        self._judging: list[str] = []
 
     def judge(self, path: Path, depth: int) -> tuple[StatusFinding, ...]:
         findings = []
@@ -95,14 +94,11 @@ class _Judge:
 
     def _judge_within_budget(self, path: Path, depth: int) -> StatusFinding:
         """Step 5."""
-        self._judging.append(path[0].sha256)
         try:
             return self._choose([*self._ask_answers(path), *self._ask_crls(path, depth)], path[0])
         except WorkExceeded as exceeded:
             why = (f"judging its status is too much work: {exceeded}",)
             return StatusFinding(status=Status.UNDETERMINED, certificate=path[0].sha256, why=why)
-        finally:
-            self._judging.pop()
 
     def _choose(self, findings: list[StatusFinding], certificate: PathCertificate) -> StatusFinding:
         """Step 2: the last word, if it was a bad one, yields to nothing that is as old."""
@@ -138,14 +134,14 @@ class _Judge:
     def _find_signers(self, crl: Crl, path: Path, depth: int) -> Iterator[PathCertificate]:
         """Step 3."""
         anchor = path[-1]
-        above = {one.sha256 for one in path[1:]}
+        above = {one.sha256 for one in path[1:]}  # not the certificate itself: nobody vouches for itself
         if anchor.subject == crl.issuer:
             yield anchor
         if depth >= SIGNER_DEPTH:
             return
         for candidate in self._sources.store.named(crl.issuer):
             self._work.take_candidate()
-            if candidate.sha256 == path[1].sha256 or candidate.sha256 in self._judging:
+            if candidate.sha256 == path[1].sha256:
                 continue
             key = (candidate.sha256, anchor.sha256)
             if key not in self._signers:
