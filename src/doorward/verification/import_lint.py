@@ -39,7 +39,7 @@ from doorward.verification.path.validation import Path
 
 IMPORT_LIMIT = 1_000
 """Certificates of one partner. A whole country's authorities are some hundreds; a path is looked for from
-each, which costs up to a whole budget of work where a bundle is made to be slow: more than a second."""
+each, which costs up to some tens of milliseconds where a bundle is made to be slow."""
 
 SOON = timedelta(days=90)
 LONG = timedelta(days=25 * 365 + 7)  # 25 years with their leap days
@@ -159,8 +159,8 @@ _MENDS = {
     LintCode.SUBJECT_SHARED: "a rotation has two for a while; otherwise ask which is genuine",
     LintCode.OTHER_PARTNER: "its people are other principals at each; where an application hears both, the first by"
     " the alphabet with a good path decides",
-    LintCode.SUBJECT_OF_OTHER_PARTNER: "ask which is genuine; let no application hear both: what is spent on the one's"
-    " certificates is lacking for those of the other",
+    LintCode.SUBJECT_OF_OTHER_PARTNER: "ask which is genuine; let no application hear both: each has only a share of the"
+    " work of a judgement then",
     LintCode.STATUS_ADDRESS_MISSING: "where revocation is required, name the address of its issuer's CRL",
     LintCode.STATUS_ADDRESS_NOT_HTTP: "where revocation is required, name an http: address of its issuer's CRL",
     LintCode.NAMES_PARTLY_CONSTRAINED: "see that the form that names the holders is constrained",
@@ -355,7 +355,7 @@ class _Together:
         other = self._others.get(key)
         if other is not None:
             yield LintCode.OTHER_PARTNER, f"its key is that of an authority of the partner {other}"
-        # A search goes by names and tries each namesake's key, and one judgement has one budget for all partners.
+        # A search goes by names, and partners with an authority of one name share the budget of a judgement.
         there = {name for one, name in self._namesakes.get(authority.subject, ()) if one != key}
         if there:
             text = f"another key has the same subject at {', '.join(sorted(there))}"

@@ -223,7 +223,13 @@ def test_what_a_verification_costs(key, cost):
 
 @pytest.mark.parametrize(
     ("bits", "exponent", "cost"),
-    [(2048, 65537, 1), (4096, 65537, 1), (16384, 65537, 8), (16384, (1 << 63) + 1, 32)],
+    [
+        (2048, 65537, 1),
+        (4096, 65537, 1),
+        (16384, 65537, 8),
+        (16384, (1 << 63) + 1, 32),
+        (3072, (1 << 3070) + 1, 53),
+    ],
 )
 def test_a_large_exponent_costs_much(bits, exponent, cost):
     """A certificate chooses both: work is bounded by what they cost, not by their number."""
