@@ -5,10 +5,12 @@ A CRL:
 1. parses, and is usable (crl);
 2. is signed by an authority of this partner that may sign CRLs and has a good path to an anchor of it;
 3. speaks of now: its times are in order, it has begun, and it has not ended longer ago than may be;
-4. is not older than the one at hand: neither its time nor, of the same issuer, its number goes back;
-5. is of the same issuer, kind and scope as the one at hand, as long as that one may be used: a list that is
-   genuine too but speaks of others would make the revoked unknown.
-An OCSP answer: what `ocsp` asks of an answer about this very certificate, and step 4 for its time. One that
+4. is of the same issuer, kind and scope as the one at hand, as long as that one may be used: a list that is
+   genuine too but speaks of others would make the revoked unknown. One that may be used no more bars none of
+   them: or a list that was taken by mistake would keep the right one out for ever;
+5. is not older than the one at hand, where it is of the same issuer, kind and scope: neither its time nor its
+   number goes back, also not after the end. Other lists count for themselves.
+An OCSP answer: what `ocsp` asks of an answer about this very certificate, and step 5 for its time. One that
 says that the responder does not know the certificate is genuine too, and takes the place of a better one.
 
 Not here: what it says of anybody. That is judged at each connection again, the signer's own status with it.
@@ -19,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from cryptography import x509
 
@@ -28,6 +30,7 @@ from doorward.core.errors import MalformedInput, RequestRefused
 from doorward.verification.path.building import judge_path
 from doorward.verification.path.certificate import PathCertificate
 from doorward.verification.path.conformance import PathInputs
+from doorward.verification.path.names import CanonicalName, canonicalise_name
 from doorward.verification.path.policies import PolicyInputs
 from doorward.verification.path.signatures import verifies
 from doorward.verification.path.store import TrustStore
@@ -73,12 +76,7 @@ def take_crl(
     if now > usable_until(crl.next_update, rules.grace):
         raise RequestRefused("evidence-not-in-time", "this CRL is out of date")
     if before:
-        kept = x509.load_der_x509_crl(before)
-        _check_newer(crl, kept)
-        ends = kept.next_update_utc
-        in_use = ends is not None and now <= usable_until(ends, rules.grace)
-        if in_use and _kind(crl.crl) != _kind(kept):
-            raise RequestRefused("evidence-replaced", "this CRL is for others than the one at hand")
+        _check_successor(crl, x509.load_der_x509_crl(before), now, rules.grace)
     return Taken(this_update=crl.this_update, next_update=crl.next_update, number=crl.number)
 
 
@@ -92,18 +90,23 @@ def _signers(crl: Crl, store: TrustStore, inputs: PathInputs, now: datetime) -> 
             yield candidate
 
 
-def _check_newer(crl: Crl, kept: x509.CertificateRevocationList) -> None:
-    """Step 4; the one at hand was parsed before it was kept."""
+def _check_successor(crl: Crl, kept: x509.CertificateRevocationList, now: datetime, grace: timedelta) -> None:
+    """Steps 4 and 5; the one at hand was parsed before it was kept, and is long: its entries are not read."""
+    if _kind(crl.crl) != _kind(kept):
+        ends = kept.next_update_utc
+        if ends is not None and now <= usable_until(ends, grace):
+            raise RequestRefused("evidence-replaced", "this CRL is for others than the one at hand")
+        return
     number = kept.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
-    if crl.this_update < kept.last_update_utc or (crl.crl.issuer == kept.issuer and crl.number < number):
+    if crl.this_update < kept.last_update_utc or crl.number < number:
         raise RequestRefused("evidence-replayed", "this CRL is older than the one at hand")
 
 
-def _kind(crl: x509.CertificateRevocationList) -> tuple[x509.Name, object, bool]:
-    """Step 5: whose it is, whom it speaks of, and whether it is a delta."""
+def _kind(crl: x509.CertificateRevocationList) -> tuple[CanonicalName, object, bool]:
+    """Whose it is, whom it speaks of, and whether it is a delta: what its number is counted by (5.2.3)."""
     found = {one.oid: one.value for one in crl.extensions}
     delta = x509.DeltaCRLIndicator.oid in found
-    return crl.issuer, found.get(x509.IssuingDistributionPoint.oid), delta
+    return canonicalise_name(crl.issuer), found.get(x509.IssuingDistributionPoint.oid), delta
 
 
 def take_answer(

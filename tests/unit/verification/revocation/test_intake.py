@@ -25,6 +25,7 @@ ALICE = certify("alice", ISSUING, ca=False)
 STRANGER = certify("Root")
 STORE = TrustStore([ROOT.parsed], [ISSUING.parsed])
 MINUTE = timedelta(minutes=1)
+CA_ONLY = scope(only_contains_ca_certs=True)
 
 
 def take(der: bytes, before: bytes = b"", store: TrustStore = STORE) -> Taken:
@@ -119,21 +120,47 @@ def test_an_older_crl_is_a_replay():
 
 
 def test_a_list_for_others_takes_no_place():
-    """Another authority's genuine list, one for others and a delta do not make the revoked unknown."""
+    """Another authority's genuine list, one for others and a delta do not make the revoked unknown, old or new."""
     kept = crl_of(ISSUING, 7, number=5)
-    assert refused(crl_of(ROOT, number=9), kept) == "evidence-replaced"
-    assert (
-        refused(crl_of(ISSUING, number=9, scope=scope(only_contains_ca_certs=True)), kept)
-        == "evidence-replaced"
-    )
-    assert refused(crl_of(ISSUING, number=9, base=5), kept) == "evidence-replaced"
+    for number in (4, 9):
+        assert refused(crl_of(ROOT, number=number), kept) == "evidence-replaced"
+        assert refused(crl_of(ISSUING, number=number, scope=CA_ONLY), kept) == "evidence-replaced"
+        assert refused(crl_of(ISSUING, number=number, base=2), kept) == "evidence-replaced"
 
 
-def test_an_address_may_be_taken_over():
-    """When the one at hand has ended another authority's list is taken; its numbers are its own, time goes on."""
-    kept = crl_of(ROOT, number=5, this_update=NOON - HOUR, next_update=NOON - MINUTE)
-    assert take(crl_of(ISSUING, number=1), kept).number == 1
-    assert refused(crl_of(ISSUING, number=1, this_update=NOON - 2 * HOUR), kept) == "evidence-replayed"
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"issuer": ROOT},
+        {"issuer": ISSUING, "scope": CA_ONLY},
+        {"issuer": ISSUING, "number": 9, "base": 5},
+    ],
+    ids=["issuer", "scope", "delta"],
+)
+def test_what_has_ended_bars_no_list_of_another_kind(other):
+    """A list that was taken by mistake ends, and with it what its number and time could keep out."""
+    kept = crl_of(**{"number": 9, **other, "this_update": NOON - HOUR, "next_update": NOON - MINUTE})
+    right = crl_of(ISSUING, 7, number=1, this_update=NOON - 2 * HOUR)
+    assert take(right, kept).number == 1
+
+
+def test_what_has_ended_within_its_grace_still_bars():
+    """What may still be used is not replaced by a list for others."""
+    kept = crl_of(ROOT, number=9, next_update=NOON - MINUTE)
+    rules = type(CRL_RULES)(strength=CRL_RULES.strength, grace=HOUR)
+    with pytest.raises(DoorwardError) as caught:
+        take_crl(crl_of(ISSUING), kept, STORE, inputs=PathInputs(), now=NOON, rules=rules)
+    assert caught.value.code == "evidence-replaced"
+
+
+def test_an_older_list_of_the_same_kind_is_a_replay_for_ever():
+    """Also when the one at hand has ended neither its number nor its time goes back; those of deltas neither."""
+    for base in (None, 2):
+        kept = crl_of(ISSUING, 7, number=5, base=base, this_update=NOON - HOUR, next_update=NOON - MINUTE)
+        earlier = crl_of(ISSUING, number=6, base=base, this_update=NOON - 2 * HOUR)
+        assert refused(earlier, kept) == "evidence-replayed"
+        assert refused(crl_of(ISSUING, number=4, base=base), kept) == "evidence-replayed"
+        assert take(crl_of(ISSUING, number=6, base=base), kept).number == 6
 
 
 @pytest.mark.parametrize(
