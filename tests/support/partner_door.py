@@ -44,8 +44,10 @@ class Clinic:
         # `serve` forgets what no certificate names; without leave for private addresses nobody is asked.
         nowhere = f"http://127.0.0.1:1/{name}"
         self.sources = sources or (f"{nowhere}/root.crl", f"{nowhere}/issuing.crl")
-        self.root = certify(f"{name} Root", extra=[crl_at(*self.sources)], **dates)
+        self.root = certify(f"{name} Root", extra=[crl_at(self.sources[0])], **dates)
         self.issuing = certify(f"{name} Issuing", self.root, **dates)
+        # Named by an authority below, the list of the issuing one is looked for before anybody has come.
+        below = certify(f"{name} Wards", self.issuing, extra=[crl_at(self.sources[1])], **dates)
         self.leaves: dict[str, Node] = {}
         self._number = 0
         given = {"everyone": True, "groups": ("clinicians",), **terms}
@@ -54,7 +56,7 @@ class Clinic:
             name,
             Terms(**given),
             anchors=[self.root.der],
-            intermediates=[self.issuing.der],
+            intermediates=[self.issuing.der, below.der],
             actor=ACTOR,
         )
         self.id = done.value.partner.id

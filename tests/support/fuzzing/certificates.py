@@ -35,12 +35,12 @@ from doorward.verification.path.certificate import parse_path_certificate
 from doorward.verification.path.conformance import PathInputs
 from doorward.verification.path.policies import PolicyInputs
 from doorward.verification.path.store import TrustStore
-from doorward.verification.revocation.crl import parse_crl
+from doorward.verification.revocation.crl import Crl, parse_crl
 from doorward.verification.revocation.intake import take_answer, take_crl
 from doorward.verification.revocation.ocsp import judge_by_ocsp
 from doorward.verification.revocation.path_status import StatusSources, judge_path_status
 from doorward.verification.revocation.shelf import Shelf
-from doorward.verification.revocation.sources import build_ocsp_request, crl_urls, ocsp_urls
+from doorward.verification.revocation.sources import build_ocsp_request, crl_urls, may_serve, ocsp_urls
 from doorward.verification.revocation.status import Status
 from doorward.verification.verifier import (
     Knowledge,
@@ -69,7 +69,8 @@ from tests.support.world import found_world
 _DAY = timedelta(days=1)
 _ECDSA = encode_sequence(encode_oid("1.2.840.10045.4.3.2"))
 _BASIC = encode_oid("1.3.6.1.5.5.7.48.1.1")
-_POINT = x509.DistributionPoint([x509.UniformResourceIdentifier("http://a.test/1.crl")], None, None, None)
+_POINT_URL = "http://a.test/1.crl"
+_POINT = x509.DistributionPoint([x509.UniformResourceIdentifier(_POINT_URL)], None, None, None)
 _ACCESS = x509.AuthorityInformationAccess(
     [
         x509.AccessDescription(
@@ -287,10 +288,15 @@ def _judged_crl(family: _Family, build: Callable[[bytes], bytes], seeds: tuple[b
     above = crl_of(family.root)
     store = family.store()
 
+    def is_named(crl: Crl) -> bool:
+        return may_serve(family.leaf.parsed, _POINT_URL, crl)
+
     def take(der: bytes) -> str:
         try:
             for before in (b"", der, above):
-                take_crl(der, before, store, inputs=PathInputs(), now=NOON, rules=CRL_RULES)
+                take_crl(
+                    der, before, store, is_named=is_named, inputs=PathInputs(), now=NOON, rules=CRL_RULES
+                )
         except RequestRefused as error:
             return error.code
         return "taken"
@@ -426,6 +432,7 @@ _JUDGED_CRL = (
     *_CRL,
     "verification.revocation.crl_judging.judge_by_crls",
     "verification.revocation.intake.take_crl",
+    "verification.revocation.sources.may_serve",
 )
 _OCSP = (
     "verification.revocation.ocsp.judge_by_ocsp",

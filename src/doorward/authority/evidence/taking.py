@@ -20,12 +20,14 @@ from datetime import datetime
 from doorward.audit.events import Event, EventType
 from doorward.audit.values import printable
 from doorward.authority.evidence.claiming import Errand, certificate_and_issuer
+from doorward.authority.evidence.naming import is_named_for
 from doorward.authority.evidence.pace import after_failure, after_find
 from doorward.authority.evidence.trust import Trusted, trust_of
 from doorward.authority.journal import write_event
 from doorward.authority.partner_records import (
     EvidenceKind,
     EvidenceRecord,
+    PartnerAuthorityRecord,
     PartnerRecord,
 )
 from doorward.authority.records import ChangeKind
@@ -33,6 +35,7 @@ from doorward.authority.services import Services
 from doorward.core.errors import DoorwardError, RequestRefused, Unavailable
 from doorward.core.ports import Fetched
 from doorward.verification.path.certificate import PathCertificate
+from doorward.verification.revocation.crl import Crl
 from doorward.verification.revocation.crl_judging import CrlRules
 from doorward.verification.revocation.intake import Taken, take_answer, take_crl
 from doorward.verification.revocation.ocsp import OcspRules
@@ -52,13 +55,15 @@ class _Case:
     Args:
         kept: the row as it is.
         partner: whose.
-        trusted: its authorities.
+        authorities: its authorities.
+        trusted: the same, as they are trusted.
         pair: the certificate that an OCSP answer is about, and its issuer.
         others: bytes of the partner's other CRLs.
     """
 
     kept: EvidenceRecord
     partner: PartnerRecord
+    authorities: tuple[PartnerAuthorityRecord, ...]
     trusted: Trusted
     pair: tuple[PathCertificate, PathCertificate] | None
     others: int
@@ -82,7 +87,7 @@ def take_outcome(
         _note_failure(services, case, outcome, now)
         return outcome
     try:
-        taken = None if outcome.body is None else _judge(case, outcome.body, now)
+        taken = None if outcome.body is None else _judge(services, case, outcome.body, now)
     except DoorwardError as failure:
         _note_failure(services, case, failure, now)
         return failure
@@ -107,15 +112,17 @@ def _open(services: Services, errand: Errand, now: datetime) -> _Case | None:
         if kept is None or partner is None or partner.removed_at is not None:
             return None
         pair = certificate_and_issuer(books, partner, row.about, now) if row.about else None
-        authorities = books.partners.authorities(partner.id)
+        authorities = tuple(books.partners.authorities(partner.id))
         others = books.evidence.size(partner.id, EvidenceKind.CRL) - len(kept.der)
     if kept.sha256 != row.sha256:
         return None
     trusted = trust_of(partner, authorities)
-    return _Case(kept=kept, partner=partner, trusted=trusted, pair=pair, others=others)
+    return _Case(
+        kept=kept, partner=partner, authorities=authorities, trusted=trusted, pair=pair, others=others
+    )
 
 
-def _judge(case: _Case, body: bytes, now: datetime) -> Taken:
+def _judge(services: Services, case: _Case, body: bytes, now: datetime) -> Taken:
     """Step 2."""
     grace, inputs = case.partner.max_staleness, case.trusted.inputs
     if case.kept.kind is EvidenceKind.CRL:
@@ -123,7 +130,15 @@ def _judge(case: _Case, body: bytes, now: datetime) -> Taken:
             limit = LISTS_BYTES // (1024 * 1024)
             raise RequestRefused("evidence-too-much", f"all lists of a partner may have {limit} MiB together")
         rules = CrlRules(strength=inputs.strength, grace=grace)
-        return take_crl(body, case.kept.der, case.trusted.store, inputs=inputs, now=now, rules=rules)
+
+        def is_named(crl: Crl) -> bool:
+            return is_named_for(
+                services, case.partner, case.authorities, url=case.kept.source, crl=crl, now=now
+            )
+
+        return take_crl(
+            body, case.kept.der, case.trusted.store, is_named=is_named, inputs=inputs, now=now, rules=rules
+        )
     if case.pair is None:
         raise RequestRefused("evidence-not-signed", "its certificate has no good path any more")
     rules_of_answers = OcspRules(strength=inputs.strength, grace=grace)

@@ -5,21 +5,23 @@ A CRL:
 1. parses, and is usable (crl);
 2. is signed by an authority of this partner that may sign CRLs and has a good path to an anchor of it;
 3. speaks of now: its times are in order, it has begun, and it has not ended longer ago than may be;
-4. is of the same issuer, kind and scope as the one at hand, as long as that one may be used: a list that is
+4. is of an issuer that somebody takes it from at its address: whoever names an address chooses who answers
+   there, and could else hand out an old list of another authority (RFC 5280 section 6.3.3 (b));
+5. is of the same issuer, kind and scope as the one at hand, as long as that one may be used: a list that is
    genuine too but speaks of others would make the revoked unknown. One that may be used no more bars none of
    them: or a list that was taken by mistake would keep the right one out for ever;
-5. is not older than the one at hand, where it is of the same issuer, kind and scope: neither its time nor its
+6. is not older than the one at hand, where it is of the same issuer, kind and scope: neither its time nor its
    number goes back, also not after the end. Other lists count for themselves.
-An OCSP answer: what `ocsp` asks of an answer about this very certificate, and step 5 for its time. One that
+An OCSP answer: what `ocsp` asks of an answer about this very certificate, and step 6 for its time. One that
 says that the responder does not know the certificate is genuine too, and takes the place of a better one.
 
 Not here: what it says of anybody. That is judged at each connection again, the signer's own status with it.
-Standard: RFC 5280 sections 5.1.2.4, 5.1.2.5, 5.2.3 and 6.3.3 (f), (g); RFC 6960 section 3.2.
+Standard: RFC 5280 sections 5.1.2.4, 5.1.2.5, 5.2.3 and 6.3.3 (b), (f), (g); RFC 6960 section 3.2.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -51,7 +53,14 @@ class Taken:
 
 
 def take_crl(
-    der: bytes, before: bytes, store: TrustStore, *, inputs: PathInputs, now: datetime, rules: CrlRules
+    der: bytes,
+    before: bytes,
+    store: TrustStore,
+    *,
+    is_named: Callable[[Crl], bool],
+    inputs: PathInputs,
+    now: datetime,
+    rules: CrlRules,
 ) -> Taken:
     """Return what a CRL says of itself, where it may be kept.
 
@@ -59,14 +68,16 @@ def take_crl(
         der: what was fetched.
         before: the one at hand in DER; empty where there is none.
         store: the authorities of the partner.
+        is_named: whether a verified certificate that names its address takes it from there (`sources.may_serve`);
+            asked only of what is genuine and speaks of now, for it may cost a look at all certificates.
         inputs: as for its paths; purpose and policies do not concern signers of CRLs.
         now: aware, UTC.
         rules: see `CrlRules`.
 
     Raises:
         MalformedInput: step 1: `crl-too-large`, `crl-malformed`, `crl-unusable`.
-        RequestRefused: `evidence-not-signed`, `evidence-not-in-time`, `evidence-replayed`,
-            `evidence-replaced`.
+        RequestRefused: `evidence-not-signed`, `evidence-not-in-time`, `evidence-of-another`,
+            `evidence-replaced`, `evidence-replayed`.
     """
     crl = parse_crl(der)
     if not any(verifies(signer.key, crl.crl, rules.strength) for signer in _signers(crl, store, inputs, now)):
@@ -75,6 +86,12 @@ def take_crl(
         raise RequestRefused("evidence-not-in-time", "this CRL begins later, or ends before it begins")
     if now > usable_until(crl.next_update, rules.grace):
         raise RequestRefused("evidence-not-in-time", "this CRL is out of date")
+    if not is_named(crl):
+        raise RequestRefused(
+            "evidence-of-another",
+            "no certificate that names this address takes a CRL of this issuer from it",
+            hint="ask the partner: another authority's list lies there, or the certificates name another issuer",
+        )
     if before:
         _check_successor(crl, x509.load_der_x509_crl(before), now, rules.grace)
     return Taken(this_update=crl.this_update, next_update=crl.next_update, number=crl.number)
@@ -91,7 +108,7 @@ def _signers(crl: Crl, store: TrustStore, inputs: PathInputs, now: datetime) -> 
 
 
 def _check_successor(crl: Crl, kept: x509.CertificateRevocationList, now: datetime, grace: timedelta) -> None:
-    """Steps 4 and 5; the one at hand was parsed before it was kept, and is long: its entries are not read."""
+    """Steps 5 and 6; the one at hand was parsed before it was kept, and is long: its entries are not read."""
     if _kind(crl.crl) != _kind(kept):
         ends = kept.next_update_utc
         if ends is not None and now <= usable_until(ends, grace):

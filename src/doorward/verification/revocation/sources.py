@@ -1,4 +1,6 @@
-"""Where a certificate says that its revocation can be looked up, and the question to be asked there.
+"""Where a certificate says that its revocation can be looked up, whose word may be found there, the question to ask.
+
+- Whose list may be found there: `may_serve`.
 
 Not here: asking (a `Fetcher`), which addresses may be asked (runtime), judging what comes.
 These are addresses that whoever made the certificate wrote: they mean something only once its path is good.
@@ -9,7 +11,7 @@ These are addresses that whoever made the certificate wrote: they mean something
 - The question: one certificate by SHA-1 hashes, as every responder understands it, and unsigned (RFC 5019
   section 2.1). No secret rests on SHA-1 here: the answer is held against name and key hash again.
 
-Standard: RFC 5280 sections 4.2.1.13 and 4.2.2.1; RFC 6960 section 4.1; RFC 5019 section 2.1; RFC 9654.
+Standard: RFC 5280 sections 4.2.1.13, 4.2.2.1 and 6.3.3 (b); RFC 6960 section 4.1; RFC 5019 section 2.1; RFC 9654.
 """
 
 from __future__ import annotations
@@ -26,6 +28,8 @@ from cryptography.x509.oid import AuthorityInformationAccessOID
 
 from doorward.core.errors import MalformedInput
 from doorward.verification.path.certificate import PathCertificate
+from doorward.verification.path.names import canonicalise_name
+from doorward.verification.revocation.crl import Crl
 
 SOURCE_LIMIT = 8
 """URLs of one kind in one certificate. Honest ones name one or two."""
@@ -42,6 +46,28 @@ def crl_urls(certificate: PathCertificate) -> tuple[str, ...]:
     Standard: RFC 5280 section 4.2.1.13.
     """
     return _pick(name for point in certificate.crl_points for name in point.full_name or ())
+
+
+def may_serve(certificate: PathCertificate, url: str, crl: Crl) -> bool:
+    """Return whether a CRL that was found at a URL is of an issuer that a certificate takes it from there.
+
+    That is the issuer of the certificate; where the distribution point with the URL names a CRL issuer it is
+    that one, and the CRL has to be indirect: or whoever makes certificates could make any sibling's list
+    one about them, by naming it.
+
+    Not checked: the rest of its scope.
+    Standard: RFC 5280 section 6.3.3 (b) (1).
+    """
+    place = x509.UniformResourceIdentifier(url)
+    for point in certificate.crl_points:
+        if place not in (point.full_name or ()):
+            continue
+        named = [one.value for one in point.crl_issuer or () if isinstance(one, x509.DirectoryName)]
+        if not named and crl.issuer == certificate.issuer:
+            return True
+        if crl.scope.indirect and crl.issuer in map(canonicalise_name, named):
+            return True
+    return False
 
 
 def ocsp_urls(certificate: PathCertificate) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from doorward.core.ports import Fetched
 from tests.support.partner_world import ISSUING_CRL, RESPONDER, ROOT_CRL, crl_at, partner_world, responder_at
 from tests.support.path_ca import certify
 from tests.support.ports import NOON
-from tests.support.status_ca import HOUR, answer_about, crl_of
+from tests.support.status_ca import HOUR, answer_about, crl_of, scope
 
 STORED, REFUSED = EventType.EVIDENCE_STORED, EventType.EVIDENCE_REFUSED
 UNAVAILABLE = EventType.EVIDENCE_UNAVAILABLE
@@ -109,9 +109,10 @@ def test_all_lists_of_a_partner_have_a_limit(monkeypatch):
         (lambda west: crl(west, number=4), "evidence-replayed"),
         (lambda west: crl(west, number=9, next_update=NOON - timedelta(minutes=1)), "evidence-not-in-time"),
         (lambda west: crl(west, number=9, this_update=NOON + HOUR), "evidence-not-in-time"),
-        (lambda west: crl_of(west.issuing, number=9), "evidence-replaced"),
+        (lambda west: crl_of(west.issuing, number=9), "evidence-of-another"),
+        (lambda west: crl(west, number=9, scope=scope(only_contains_ca_certs=True)), "evidence-replaced"),
     ],
-    ids=["html", "10 MB", "wrong signer", "replayed", "stale", "future", "another's"],
+    ids=["html", "10 MB", "wrong signer", "replayed", "stale", "future", "another's", "for others"],
 )
 def test_a_lie_is_not_kept(lie, code):
     """What is not genuine, not now or not newer leaves the old evidence in place, and is told once."""

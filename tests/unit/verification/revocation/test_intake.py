@@ -30,7 +30,9 @@ CA_ONLY = scope(only_contains_ca_certs=True)
 
 def take(der: bytes, before: bytes = b"", store: TrustStore = STORE) -> Taken:
     """Take a CRL at noon."""
-    return take_crl(der, before, store, inputs=PathInputs(), now=NOON, rules=CRL_RULES)
+    return take_crl(
+        der, before, store, is_named=lambda _: True, inputs=PathInputs(), now=NOON, rules=CRL_RULES
+    )
 
 
 def refused(der: bytes, before: bytes = b"", store: TrustStore = STORE) -> str:
@@ -95,7 +97,10 @@ def test_a_crl_may_be_late_within_its_grace():
     """What may still be used may still be taken."""
     der = crl_of(ISSUING, next_update=NOON - MINUTE)
     rules = type(CRL_RULES)(strength=CRL_RULES.strength, grace=HOUR)
-    assert take_crl(der, b"", STORE, inputs=PathInputs(), now=NOON, rules=rules).number == 1
+    assert (
+        take_crl(der, b"", STORE, is_named=lambda _: True, inputs=PathInputs(), now=NOON, rules=rules).number
+        == 1
+    )
 
 
 def test_a_crl_does_not_end_before_it_begins():
@@ -107,7 +112,26 @@ def test_a_crl_does_not_end_before_it_begins():
     der = tlv(0x30, signed, algorithm, tlv(0x03, b"\0", signature))
     rules = type(CRL_RULES)(strength=CRL_RULES.strength, grace=3 * HOUR)
     with pytest.raises(DoorwardError, match="ends before it begins"):
-        take_crl(der, b"", STORE, inputs=PathInputs(), now=NOON, rules=rules)
+        take_crl(der, b"", STORE, is_named=lambda _: True, inputs=PathInputs(), now=NOON, rules=rules)
+
+
+def test_a_list_that_nobody_takes_from_its_address_is_refused():
+    """Genuine or not older is not enough; of a list that is neither genuine nor of now nobody is asked."""
+    asked = []
+
+    def is_named(crl):
+        asked.append(crl.issuer)
+        return False
+
+    for der, code in (
+        (crl_of(ISSUING), "evidence-of-another"),
+        (crl_of(STRANGER), "evidence-not-signed"),
+        (crl_of(ISSUING, next_update=NOON - MINUTE), "evidence-not-in-time"),
+    ):
+        with pytest.raises(DoorwardError) as caught:
+            take_crl(der, b"", STORE, is_named=is_named, inputs=PathInputs(), now=NOON, rules=CRL_RULES)
+        assert caught.value.code == code
+    assert asked == [ISSUING.parsed.subject]
 
 
 def test_an_older_crl_is_a_replay():
@@ -149,7 +173,9 @@ def test_what_has_ended_within_its_grace_still_bars():
     kept = crl_of(ROOT, number=9, next_update=NOON - MINUTE)
     rules = type(CRL_RULES)(strength=CRL_RULES.strength, grace=HOUR)
     with pytest.raises(DoorwardError) as caught:
-        take_crl(crl_of(ISSUING), kept, STORE, inputs=PathInputs(), now=NOON, rules=rules)
+        take_crl(
+            crl_of(ISSUING), kept, STORE, is_named=lambda _: True, inputs=PathInputs(), now=NOON, rules=rules
+        )
     assert caught.value.code == "evidence-replaced"
 
 

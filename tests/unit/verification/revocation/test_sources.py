@@ -11,10 +11,13 @@ from cryptography.x509.oid import AuthorityInformationAccessOID as Access
 
 from doorward.core.errors import MalformedInput
 from doorward.pki.ocsp import parse_ocsp_request
-from doorward.verification.revocation.sources import build_ocsp_request, crl_urls, ocsp_urls
+from doorward.verification.revocation.sources import build_ocsp_request, crl_urls, may_serve, ocsp_urls
 from tests.support.path_ca import certify, name, with_serial
+from tests.support.status_ca import list_of, scope
 
 ROOT = certify("Root")
+OTHER = certify("Other", ROOT)
+HERE, THERE = "http://a.example/1", "http://a.example/2"
 LEAF = certify("alice", ROOT, ca=False)
 UriName = x509.UniformResourceIdentifier
 
@@ -50,6 +53,29 @@ def test_a_point_without_a_full_name_names_no_url():
     extension = points(None, crl_issuer=[x509.DirectoryName(name("CRL"))])
     assert crl_urls(leaf(extension)) == ()
     assert crl_urls(LEAF.parsed) == ()
+
+
+def test_a_list_of_its_issuer_is_taken_from_where_it_says():
+    """At its own address a certificate takes its issuer's list; no sibling's, and none from elsewhere."""
+    certificate = leaf(points([UriName(THERE)], [UriName("ldap://a.example/"), UriName(HERE)]))
+    assert may_serve(certificate, HERE, list_of(ROOT))
+    assert not may_serve(certificate, HERE, list_of(OTHER))
+    assert not may_serve(certificate, HERE, list_of(OTHER, scope=scope(indirect_crl=True)))
+    assert not may_serve(certificate, "http://a.example/3", list_of(ROOT))
+    assert not may_serve(LEAF.parsed, HERE, list_of(ROOT))
+
+
+def test_a_crl_issuer_that_is_named_is_taken_where_it_is_named():
+    """A point with a CRL issuer takes that one's indirect list, and nobody else's; a sibling's own stays its own."""
+    named = [UriName("http://a.example/"), x509.DirectoryName(name("OTHER"))]
+    elsewhere = points([UriName(THERE)]), points([UriName(HERE)], crl_issuer=named)
+    certificate = leaf(x509.CRLDistributionPoints([one for point in elsewhere for one in point]))
+    indirect = scope(indirect_crl=True)
+    assert may_serve(certificate, HERE, list_of(OTHER, scope=indirect))
+    assert not may_serve(certificate, HERE, list_of(OTHER))
+    assert not may_serve(certificate, HERE, list_of(ROOT, scope=indirect))
+    assert not may_serve(certificate, THERE, list_of(OTHER, scope=indirect))
+    assert may_serve(certificate, THERE, list_of(ROOT, scope=indirect))
 
 
 def test_a_certificate_names_a_few_sources():

@@ -1,0 +1,70 @@
+"""Whether a list that was found at an address is one that a certificate may be asked about there.
+
+Who names the address has chosen who answers: the owner of one intermediate must not be able to hand out an
+old list of a sibling by naming an address of his own. So somebody whose issuer's list it is must name it too.
+1. The partner's authorities first: anchors, and intermediates with a good path now.
+2. Then the leaves that it has in the inventory, a page at a time, as the survey goes through them (sources).
+The first that fits ends the search, so that an honest list costs a page; one that fits nobody costs a look at
+all. An address stands in a certificate in its own letters (IA5String): what does not hold them is not parsed.
+
+Not here: whether the list is genuine, which is asked before.
+Standard: RFC 5280 sections 4.2.1.13 and 6.3.3 (b).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+
+from doorward.authority.evidence.sources import CERTIFICATES_AT_ONCE
+from doorward.authority.evidence.trust import parse_if_sound, trust_of
+from doorward.authority.partner_records import PARTNER_PROFILE, PartnerAuthorityRecord, PartnerRecord
+from doorward.authority.records import CertificateFilter
+from doorward.authority.services import Services
+from doorward.core.certificate import CertificateState
+from doorward.verification.revocation.crl import Crl
+from doorward.verification.revocation.sources import may_serve
+
+
+def is_named_for(
+    services: Services,
+    partner: PartnerRecord,
+    authorities: tuple[PartnerAuthorityRecord, ...],
+    *,
+    url: str,
+    crl: Crl,
+    now: datetime,
+) -> bool:
+    """Return whether a verified certificate of the partner takes a list of this issuer from this address."""
+    trusted = trust_of(partner, authorities)
+    for der in _holding(services, partner, authorities, url):
+        certificate = parse_if_sound(der)
+        if certificate is None or not may_serve(certificate, url, crl):
+            continue
+        if trusted.store.is_anchor(certificate) or trusted.find_issuer(certificate, now) is not None:
+            return True
+    return False
+
+
+def _holding(
+    services: Services, partner: PartnerRecord, authorities: Iterable[PartnerAuthorityRecord], url: str
+) -> Iterator[bytes]:
+    """Yield the partner's certificates in which the letters of the address stand."""
+    letters, last = url.encode(), ""
+    yield from (one.der for one in authorities if letters in one.der)
+    while True:
+        with services.work.read() as books:
+            leaves = books.certificates.list(
+                CertificateFilter(
+                    profile=PARTNER_PROFILE,
+                    state=CertificateState.VALID,
+                    after_id=last,
+                    limit=CERTIFICATES_AT_ONCE,
+                )
+            )
+            found = [one for one in leaves if letters in one.der]
+            owners = {one: books.partners.issuer(one) for one in {leaf.authority_id for leaf in found}}
+        yield from (one.der for one in found if owners[one.authority_id] == partner.id)
+        if len(leaves) < CERTIFICATES_AT_ONCE:
+            return
+        last = leaves[-1].id

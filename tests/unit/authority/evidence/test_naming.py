@@ -1,0 +1,129 @@
+"""Whose list is taken from an address: only of an issuer whom somebody that names the address takes it from."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from cryptography import x509
+
+from doorward.audit.events import EventType
+from doorward.authority.evidence import naming, sources
+from doorward.core.certificate import CertificateState
+from tests.support import records
+from tests.support.partner_world import (
+    ISSUING_CRL,
+    ROOT_CRL,
+    PartnerWorld,
+    authority,
+    crl_at,
+    inventory_row,
+    partner_world,
+)
+from tests.support.path_ca import Node, certify
+from tests.support.ports import NOON
+from tests.support.status_ca import crl_of, scope
+
+ELSEWHERE = "http://elsewhere.example/list.crl"
+
+
+def two_siblings() -> tuple[PartnerWorld, Node]:
+    """A partner with `issuing`, and a sibling of it that signs lists too."""
+    west = partner_world()
+    sibling = certify("West Sibling", west.root, extra=[crl_at(ROOT_CRL)])
+    west.trust([west.root], [west.issuing, sibling])
+    return west, sibling
+
+
+def refusals(west: PartnerWorld) -> list[tuple[object, object]]:
+    """URL and code of what was refused."""
+    return [(one.data["url"], one.data["reason"]) for one in west.events(EventType.EVIDENCE_REFUSED)]
+
+
+def test_who_names_an_address_hands_out_no_list_of_a_sibling():
+    """The owner of one authority chooses an address, and plays there an old, genuine list of another."""
+    west, sibling = two_siblings()
+    west.let_in("eve", crl_at(ELSEWHERE))
+    west.pages[ELSEWHERE] = crl_of(sibling)
+    west.run()
+    assert west.row(ELSEWHERE).der == b""
+    assert refusals(west) == [(ELSEWHERE, "evidence-of-another")]
+
+
+def test_a_siblings_list_served_once_keeps_the_right_one_not_out():
+    """Whoever sits on the way may serve another authority's list; the right one is taken when it comes."""
+    west, sibling = two_siblings()
+    west.let_in("alice", crl_at(ISSUING_CRL))
+    west.pages[ISSUING_CRL] = crl_of(sibling, number=9)
+    west.run()
+    west.pages[ISSUING_CRL] = right = crl_of(west.issuing, 7)
+    west.world.clock.turn(minutes=1)
+    west.run()
+    assert west.row(ISSUING_CRL).der == right
+
+
+@pytest.mark.parametrize(("indirect", "taken"), [(True, True), (False, False)], ids=["indirect", "its own"])
+def test_a_crl_issuer_is_named_for_indirect_lists_only(indirect, taken):
+    """To name a sibling as CRL issuer does not make the sibling's own list one about others."""
+    west, sibling = two_siblings()
+    point = x509.DistributionPoint(
+        full_name=[x509.UniformResourceIdentifier(ELSEWHERE)],
+        relative_name=None,
+        reasons=None,
+        crl_issuer=[x509.DirectoryName(sibling.certificate.subject)],
+    )
+    west.let_in("eve", (x509.CRLDistributionPoints([point]), False))
+    west.pages[ELSEWHERE] = crl_of(sibling, scope=scope(indirect_crl=True) if indirect else None)
+    west.run()
+    assert bool(west.row(ELSEWHERE).der) is taken
+
+
+def test_an_anchors_own_list_is_taken():
+    """An anchor needs no path to name its list."""
+    west = partner_world()
+    root = certify("Other", extra=[crl_at(ELSEWHERE)])
+    west.trust([root])
+    west.pages[ELSEWHERE] = crl_of(root)
+    west.run()
+    assert west.row(ELSEWHERE).sha256
+
+
+def test_one_that_names_it_is_found_on_whatever_page(monkeypatch):
+    """All leaves are looked at before a list is refused; the one that counts may be the last."""
+    for module in (naming, sources):
+        monkeypatch.setattr(module, "CERTIFICATES_AT_ONCE", 2)
+    west, sibling = two_siblings()
+    for number in range(4):
+        west.let_in(f"user{number}", crl_at(ELSEWHERE))
+    west.pages[ELSEWHERE] = crl_of(sibling)
+    west.run()
+    assert west.row(ELSEWHERE).der == b""
+    west.let_in("bob", crl_at(ELSEWHERE), issuer=sibling)
+    west.world.clock.turn(minutes=1)
+    west.run()
+    assert west.row(ELSEWHERE).sha256
+
+
+@pytest.mark.parametrize("why", ["held", "without a path", "another partner's"])
+def test_who_does_not_count_names_nothing(why):
+    """One that is held here, one without a good path, and another partner's speak for nobody."""
+    west, sibling = two_siblings()
+    west.let_in("eve", crl_at(ELSEWHERE))
+    if why == "another partner's":
+        east, twin = records.partner("east"), certify("West Sibling", west.root, key=sibling.key)
+        with west.world.work.change() as books:
+            books.partners.add(east)
+            books.partners.set_authorities(east.id, [authority(east, twin, anchor=True)])
+            leaf = certify("bob", sibling, ca=False, extra=[crl_at(ELSEWHERE)])
+            assert books.certificates.add_seen(inventory_row(east, twin, leaf, 9))
+    elif why == "held":
+        west.let_in("bob", crl_at(ELSEWHERE), issuer=sibling)
+        with west.world.work.change() as books:
+            held = "crt_" + "2".zfill(20)
+            books.certificates.set_state(held, CertificateState.ON_HOLD, reason=None, revoked_at=None)
+    else:
+        west.let_in("bob", crl_at(ELSEWHERE), issuer=sibling, not_after=NOON - timedelta(minutes=1))
+    west.pages[ELSEWHERE] = crl_of(sibling)
+    west.run()
+    assert west.row(ELSEWHERE).der == b""
+    assert refusals(west) == [(ELSEWHERE, "evidence-of-another")]
