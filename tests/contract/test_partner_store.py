@@ -150,6 +150,19 @@ def test_what_is_due_may_be_one_partners(work: UnitOfWork) -> None:
         assert len(books.evidence.due(NOON, 10)) == 2
 
 
+def test_what_is_due_may_be_of_one_kind(work: UnitOfWork) -> None:
+    """Of one partner one kind is asked for, however long the other is due."""
+    answer = evidence("west", "http://a.example/", kind=EvidenceKind.OCSP, about=digest("leaf"))
+    crls = [evidence(name, "http://a.example/crl", try_at=NOON) for name in ("west", "east")]
+    with work.change() as books:
+        for one in (answer, *crls):
+            books.evidence.store(one)
+    with work.read() as books:
+        found = [books.evidence.due(NOON, 1, answer.partner_id, kind) for kind in EvidenceKind]
+        assert found == [[replace(crls[0], der=b"")], [replace(answer, der=b"")]]
+        assert len(books.evidence.due(NOON, 10, kind=EvidenceKind.CRL)) == 2
+
+
 def test_what_is_due_is_claimed_once(work: UnitOfWork) -> None:
     """Whoever claims first has it; it is due again when the claim ends, and what was found stays."""
     crl, later = evidence("west", "http://a.example/crl"), NOON + timedelta(minutes=2)

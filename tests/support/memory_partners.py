@@ -94,9 +94,12 @@ class MemoryEvidence(Store):
         kept = self.state.evidence.values()
         return sum(len(one.der) for one in kept if (one.partner_id, one.kind) == (partner_id, kind))
 
-    def due(self, by: datetime, limit: int, partner_id: str | None = None) -> builtins.list[EvidenceRecord]:
+    def due(
+        self, by: datetime, limit: int, partner_id: str | None = None, kind: EvidenceKind | None = None
+    ) -> builtins.list[EvidenceRecord]:
         kept = sorted(self.state.evidence.items(), key=lambda item: (item[1].try_at, item[0]))
         due = [one for _, one in kept if one.try_at <= by and partner_id in (None, one.partner_id)]
+        due = [one for one in due if kind in (None, one.kind)]
         return [replace(one, der=b"") for one in due][:limit]
 
     def claim(self, evidence: EvidenceRecord, until: datetime) -> bool:

@@ -117,7 +117,7 @@ class PartnerWorld:
             except DoorwardError as error:
                 outcome = error
             take_outcome(self.services, errand, outcome)
-            self.room.leave(errand.evidence.partner_id, errand.host)
+            self.room.leave(errand.evidence.partner_id, errand.host, errand.evidence.kind)
         return len(errands)
 
     def rows(self) -> list[EvidenceRecord]:

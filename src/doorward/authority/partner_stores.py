@@ -77,8 +77,10 @@ class EvidenceStore(Protocol):
         """Return the bytes of all that a partner has of one kind."""
         ...
 
-    def due(self, by: datetime, limit: int, partner_id: str | None = None) -> builtins.list[EvidenceRecord]:
-        """Return at most `limit`, of one partner or all, that are to be looked for by then.
+    def due(
+        self, by: datetime, limit: int, partner_id: str | None = None, kind: EvidenceKind | None = None
+    ) -> builtins.list[EvidenceRecord]:
+        """Return at most `limit`, of one partner or all, of one kind or both, that are to be looked for by then.
 
         The longest due come first, without their `der`.
         """

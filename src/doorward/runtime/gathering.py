@@ -64,7 +64,7 @@ class Gathering:
         except Exception:  # noqa: BLE001  the claim ends by itself, and the row is tried again
             _log.exception("evidence could not be taken", url=errand.request.url)
         finally:
-            self._room.leave(errand.evidence.partner_id, errand.host)
+            self._room.leave(errand.evidence.partner_id, errand.host, errand.evidence.kind)
             self._threads.discard(threading.current_thread())
             self._returned.set()
 

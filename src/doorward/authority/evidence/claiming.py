@@ -5,17 +5,21 @@ A claim ends by itself after two minutes: a process that died in between leaves 
 starts anew does not ask everybody at once, because every row has its own time.
 Bounded by `Room`: so many at once in all, of one partner and from one host, so that a partner whose
 responder is dead takes no turn from another. What does not fit stays due; there is no queue.
+Within a partner the CRLs, of which there are few and each speaks of many, do not wait behind its OCSP answers,
+of which there may be thousands: both kinds are looked at, CRLs first, and neither takes the last place of the other.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import zip_longest
 from urllib.parse import urlsplit
 
+from doorward.authority.evidence.sources import CRL_LIMIT
 from doorward.authority.evidence.trust import trust_of
 from doorward.authority.partner_records import EvidenceKind, EvidenceRecord, PartnerRecord
 from doorward.authority.services import Services
@@ -32,8 +36,8 @@ FETCH_SECONDS = 30.0
 CRL_BYTES = 32 * 1024 * 1024
 """Of one CRL: some 800,000 entries. Several may be in memory at once."""
 
-_PEEK = 32
-"""Rows of one partner that are looked at in one go."""
+_PEEK = {EvidenceKind.CRL: CRL_LIMIT, EvidenceKind.OCSP: 32}
+"""Rows of one partner that are looked at in one go: every CRL, so that those of a dead host hide no other."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,32 +52,37 @@ class Errand:
 class Room:
     """How much may be under way at once; safe to share between threads."""
 
-    def __init__(self, *, total: int = 8, per_partner: int = 4, per_host: int = 2) -> None:
-        self._total, self._per_partner, self._per_host = total, per_partner, per_host
-        self._partners: Counter[str] = Counter()
-        self._hosts: Counter[str] = Counter()
+    def __init__(self, *, total: int = 8, per_partner: int = 4, per_kind: int = 3, per_host: int = 2) -> None:
+        self._total, self._per_host = total, per_host
+        self._per_partner, self._per_kind = per_partner, per_kind
+        self._taken: Counter[tuple[str, ...]] = Counter()
         self._lock = threading.Lock()
 
-    def enter(self, partner_id: str, host: str) -> bool:
+    def enter(self, partner_id: str, host: str, kind: EvidenceKind) -> bool:
         """Take one place; False where there is none."""
+        limits = self._limits(partner_id, host, kind)
         with self._lock:
-            full = (
-                self._partners.total() >= self._total
-                or self._partners[partner_id] >= self._per_partner
-                or self._hosts[host] >= self._per_host
-            )
-            if not full:
-                self._partners[partner_id] += 1
-                self._hosts[host] += 1
-            return not full
+            if any(self._taken[key] >= limit for key, limit in limits.items()):
+                return False
+            self._taken.update(limits.keys())
+            return True
 
-    def leave(self, partner_id: str, host: str) -> None:
+    def leave(self, partner_id: str, host: str, kind: EvidenceKind) -> None:
         """Give one place back."""
         with self._lock:
-            for counter, key in ((self._partners, partner_id), (self._hosts, host)):
-                counter[key] -= 1
-                if not counter[key]:
-                    del counter[key]
+            for key in self._limits(partner_id, host, kind):
+                self._taken[key] -= 1
+                if not self._taken[key]:
+                    del self._taken[key]
+
+    def _limits(self, partner_id: str, host: str, kind: EvidenceKind) -> Mapping[tuple[str, ...], int]:
+        """What one fetch counts for; a kind is one partner's."""
+        return {
+            ("all",): self._total,
+            ("partner", partner_id): self._per_partner,
+            ("kind", partner_id, kind.value): self._per_kind,
+            ("host", host): self._per_host,
+        }
 
 
 def claim_due(services: Services, room: Room) -> list[Errand]:
@@ -84,9 +93,9 @@ def claim_due(services: Services, room: Room) -> list[Errand]:
     now = services.clock.now()
     with services.work.read() as books:
         partners = [one for one in books.partners.list() if one.revocation is not RevocationMode.OFF]
-        due = {one.id: books.evidence.due(now, _PEEK, one.id) for one in partners}
-    waiting = [(one, row) for one, row in _in_turns(partners, due, services.random.token(1)[0])]
-    entered = [(one, row) for one, row in waiting if room.enter(one.id, _host(row.source))]
+        due = {one.id: _due(books, one, now) for one in partners}
+    waiting = list(_in_turns(partners, due, services.random.token(1)[0]))
+    entered = [(one, row) for one, row in waiting if room.enter(one.id, _host(row.source), row.kind)]
     errands: list[Errand] = []
     try:
         if entered:
@@ -102,16 +111,22 @@ def claim_due(services: Services, room: Room) -> list[Errand]:
         claimed = {id(one.evidence) for one in errands}
         for partner, row in entered:
             if id(row) not in claimed:
-                room.leave(partner.id, _host(row.source))
+                room.leave(partner.id, _host(row.source), row.kind)
     return errands
 
 
+def _due(books: Books, partner: PartnerRecord, now: datetime) -> list[EvidenceRecord]:
+    """One CRL, one OCSP answer, the next of each; of each kind the longest due first."""
+    crls, answers = (books.evidence.due(now, limit, partner.id, kind) for kind, limit in _PEEK.items())
+    return [row for pair in zip_longest(crls, answers) for row in pair if row is not None]
+
+
 def _in_turns(
-    partners: list[PartnerRecord], due: dict[str, list[EvidenceRecord]], first: int
+    partners: Sequence[PartnerRecord], due: Mapping[str, Sequence[EvidenceRecord]], first: int
 ) -> Iterator[tuple[PartnerRecord, EvidenceRecord]]:
     """One row of each partner, then the next of each, beginning with any of them."""
     start = first % len(partners) if partners else 0
-    for place in range(_PEEK):
+    for place in range(max(map(len, due.values()), default=0)):
         for partner in (*partners[start:], *partners[:start]):
             if place < len(due[partner.id]):
                 yield partner, due[partner.id][place]

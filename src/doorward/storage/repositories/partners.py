@@ -78,7 +78,7 @@ _DUE = (
     .order_by(_E.try_at, _E.partner_id, _E.kind, _E.source, _E.about)
     .limit(bindparam("limit", type_=Integer))
 )
-_DUE_OF_PARTNER = _DUE.where(_E.partner_id == bindparam("partner_id"))
+_DUE_OF = {"partner_id": _E.partner_id == bindparam("partner_id"), "kind": _E.kind == bindparam("kind")}
 _STORE = insert_or_replace(evidence, _KEY)
 _OF_KEY = (_E.tenant == CURRENT_TENANT, *(_E[name] == bindparam(f"of_{name}") for name in _KEY))
 _FORGET = delete(evidence).where(*_OF_KEY)
@@ -169,13 +169,13 @@ class SqlEvidence:
         """Return the bytes of one kind."""
         return int(self._transaction.value(_SIZE, partner_id=partner_id, kind=kind))
 
-    def due(self, by: datetime, limit: int, partner_id: str | None = None) -> builtins.list[EvidenceRecord]:
+    def due(
+        self, by: datetime, limit: int, partner_id: str | None = None, kind: EvidenceKind | None = None
+    ) -> builtins.list[EvidenceRecord]:
         """Return those that are to be looked for by then, without `der`."""
-        if partner_id is None:
-            rows = self._transaction.rows(_DUE, by=by, limit=limit)
-        else:
-            rows = self._transaction.rows(_DUE_OF_PARTNER, by=by, limit=limit, partner_id=partner_id)
-        return [_evidence(row) for row in rows]
+        of = {name: word for name, word in (("partner_id", partner_id), ("kind", kind)) if word is not None}
+        wanted = _DUE.where(*(_DUE_OF[name] for name in of))
+        return [_evidence(row) for row in self._transaction.rows(wanted, by=by, limit=limit, **of)]
 
     def claim(self, evidence: EvidenceRecord, until: datetime) -> bool:
         """Move `try_at`; compare and set."""

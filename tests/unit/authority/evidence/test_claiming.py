@@ -29,6 +29,8 @@ from tests.support.path_ca import certify, with_serial
 from tests.support.ports import NOON
 from tests.support.status_ca import crl_of
 
+CRL, OCSP = EvidenceKind.CRL, EvidenceKind.OCSP
+
 
 def test_a_crl_is_asked_for():
     """A CRL is got from its URL, within limits, on the partner's terms."""
@@ -96,8 +98,8 @@ def test_of_two_that_claim_at_once_one_has_it(monkeypatch):
     assert len(claim_due(west.services, other)) == 1
     monkeypatch.setattr("tests.support.memory_partners.MemoryEvidence.due", lambda *args: due)
     assert claim_due(west.services, room) == []
-    assert room.enter(west.partner.id, "pki.partner.example")
-    assert room.enter(west.partner.id, "pki.partner.example")
+    assert room.enter(west.partner.id, "pki.partner.example", CRL)
+    assert room.enter(west.partner.id, "pki.partner.example", CRL)
 
 
 def test_a_claim_that_cannot_be_written_takes_no_room(monkeypatch):
@@ -112,18 +114,60 @@ def test_a_claim_that_cannot_be_written_takes_no_room(monkeypatch):
     monkeypatch.setattr(west.world.work, "change", away)
     with pytest.raises(Unavailable):
         claim_due(west.services, room)
-    assert room.enter("ptn_any", "any")
+    assert room.enter("ptn_any", "any", CRL)
 
 
 def test_a_host_is_not_asked_by_many_at_once():
     """One host is asked twice at once, one partner four times, and all together eight times."""
     room = Room()
-    assert [room.enter("a", "one") for _ in range(3)] == [True, True, False]
-    assert [room.enter("a", host) for host in ("two", "three", "four")] == [True, True, False]
-    assert [room.enter("b", str(number)) for number in range(5)] == [True, True, True, True, False]
-    assert [room.enter("c", "five")] == [False]
-    room.leave("a", "one")
-    assert [room.enter("c", "one"), room.enter("c", "one")] == [True, False]
+    assert [room.enter("a", "one", kind) for kind in (CRL, OCSP, CRL)] == [True, True, False]
+    assert [room.enter("a", host, kind) for host, kind in (("two", CRL), ("three", OCSP), ("four", CRL))] == [
+        True,
+        True,
+        False,
+    ]
+    kinds = (CRL, OCSP, CRL, OCSP, CRL)
+    entered = [room.enter("b", str(number), kind) for number, kind in enumerate(kinds)]
+    assert entered == [True, True, True, True, False]
+    assert [room.enter("c", "five", CRL)] == [False]
+    room.leave("a", "one", CRL)
+    assert [room.enter("c", "one", CRL), room.enter("c", "one", CRL)] == [True, False]
+
+
+@pytest.mark.parametrize(("many", "other"), [(CRL, OCSP), (OCSP, CRL)])
+def test_neither_kind_takes_the_last_place_of_the_other(many, other):
+    """Of the four places of a partner one kind takes three."""
+    room = Room()
+    assert [room.enter("a", str(number), many) for number in range(4)] == [True, True, True, False]
+    assert room.enter("a", "four", other)
+    room.leave("a", "0", many)
+    assert room.enter("a", "five", many)
+
+
+def test_a_list_does_not_wait_behind_thousands_of_answers():
+    """However many answers of dead responders are due, and however long, a list has a place in the next claim."""
+    west = partner_world(root_crl="")
+    for number in range(40):
+        west.let_in(f"user{number}", responder_at(f"http://{number}.example/"))
+    west.look()
+    assert {one.evidence.kind for one in claim_due(west.services, west.room)} == {OCSP}
+    west.world.clock.turn(seconds=1)
+    west.let_in("alice", crl_at(ISSUING_CRL))
+    west.look()
+    assert [one.request.url for one in claim_due(west.services, west.room)] == [ISSUING_CRL]
+
+
+def test_a_list_does_not_wait_behind_those_of_a_dead_host():
+    """Many lists of one host that hangs are due before; those of another host are looked at all the same."""
+    west = partner_world(root_crl="")
+    for number in range(40):
+        west.let_in(f"user{number}", crl_at(f"http://dead.example/{number}"))
+    west.look()
+    assert {one.host for one in claim_due(west.services, west.room)} == {"dead.example"}
+    west.world.clock.turn(seconds=1)
+    west.let_in("alice", crl_at(ISSUING_CRL))
+    west.look()
+    assert [one.request.url for one in claim_due(west.services, west.room)] == [ISSUING_CRL]
 
 
 def test_a_partner_with_dead_responders_takes_no_turn_from_another():
@@ -138,7 +182,7 @@ def test_a_partner_with_dead_responders_takes_no_turn_from_another():
         books.partners.set_authorities(east.id, [authority(east, root, anchor=True)])
     west.look()
     hosts = {errand.host for errand in claim_due(west.services, west.room)}
-    assert len(hosts) == 5
+    assert len(hosts) == 4
     assert "east.example" in hosts
 
 
