@@ -126,7 +126,8 @@ def _judge(services: Services, case: _Case, body: bytes, now: datetime) -> Taken
     """Step 2."""
     grace, inputs = case.partner.max_staleness, case.trusted.inputs
     if case.kept.kind is EvidenceKind.CRL:
-        if case.others + len(body) > LISTS_BYTES:
+        # What grows nothing is renewed also where nothing is left: or whose lists are long would end all others'.
+        if len(body) > len(case.kept.der) and case.others + len(body) > LISTS_BYTES:
             limit = LISTS_BYTES // (1024 * 1024)
             raise RequestRefused("evidence-too-much", f"all lists of a partner may have {limit} MiB together")
         rules = CrlRules(strength=inputs.strength, grace=grace)

@@ -100,6 +100,25 @@ def test_all_lists_of_a_partner_have_a_limit(monkeypatch):
     assert event.data["reason"] == "evidence-too-much"
 
 
+def test_a_list_that_does_not_grow_is_renewed_within_a_full_limit(monkeypatch):
+    """Where others fill the limit one that is at hand gives way to one of its size, and to none that is longer."""
+    west = partner_world()
+    west.pages[ROOT_CRL] = crl(west, 7, number=1)
+    west.run()
+    monkeypatch.setattr(taking, "LISTS_BYTES", 0)
+    west.pages[ROOT_CRL] = renewed = crl(west, 8, number=2)
+    while len(renewed) > len(west.row(ROOT_CRL).der):  # an ECDSA signature has 70 to 72 bytes
+        west.pages[ROOT_CRL] = renewed = crl(west, 8, number=2)
+    west.world.clock.turn(hours=1)
+    west.run()
+    assert west.row(ROOT_CRL).der == renewed
+    west.pages[ROOT_CRL] = crl(west, *range(1000, 1100), number=3)
+    west.world.clock.turn(hours=1)
+    west.run()
+    assert west.row(ROOT_CRL).der == renewed
+    assert [one.data["reason"] for one in west.events(REFUSED)] == ["evidence-too-much"]
+
+
 @pytest.mark.parametrize(
     ("lie", "code"),
     [
