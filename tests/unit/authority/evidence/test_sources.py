@@ -173,6 +173,26 @@ def test_many_leaves_are_looked_at_in_pages(monkeypatch):
     assert len(west.rows()) == 6
 
 
+def test_a_pass_that_takes_long_comes_to_its_end(monkeypatch):
+    """However long the pages take, the newest leaves are seen, and what is named no more is forgotten."""
+    monkeypatch.setattr(sources, "CERTIFICATES_AT_ONCE", 1)
+    west = partner_world()
+    with west.world.work.change() as books:
+        books.evidence.store(records.evidence("west", "http://a.example/gone"))
+    for number in range(5):
+        west.let_in(f"user{number}", crl_at(f"http://a.example/{number}"))
+    for _ in range(7):
+        west.survey.step()
+        west.world.clock.turn(minutes=6)
+    assert looked_for(west) == [
+        *(("crl", f"http://a.example/{number}") for number in range(5)),
+        ("crl", ROOT_CRL),
+    ]
+    west.let_in("late", crl_at("http://a.example/late"))
+    west.look()
+    assert ("crl", "http://a.example/late") in looked_for(west)
+
+
 def test_what_exceeds_the_limits_is_left_out_and_counted(monkeypatch):
     """A partner whose leaves name a thousand lists gets as many rows as it may, and the rest is told."""
     monkeypatch.setattr(sources, "CRL_LIMIT", 3)
