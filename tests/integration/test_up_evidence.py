@@ -85,7 +85,10 @@ def test_a_partners_revocation_arrives(installation: Installation) -> None:
             assert eventually(lambda: partner_part(installation).trouble[1:])
             told = partner_part(installation)
             assert "is refused" in told.trouble[0]
-            assert told.trouble[1] == f"{place.url}: 127.0.0.1:{place.port} answered with status 503"
+            assert (
+                told.trouble[1]
+                == f"{place.url}: 127.0.0.1:{place.port} answered with status 503 (fetch-answer-refused)"
+            )
             assert (told.facts["sources"], told.facts["missing"]) == (1, 1)
             scripts.append(say(answer(first)))
             assert eventually(lambda: at_hand(installation, place.url) == first)

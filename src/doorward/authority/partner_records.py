@@ -98,7 +98,7 @@ class EvidenceRecord:
         fetched_at: when it was last found good.
         try_at: when to look for it next.
         failures: tries in a row that gave nothing good.
-        problem: what was wrong with the last, as a sentence; empty where nothing was.
+        problem: what was wrong with the last, as a sentence with its code; empty where nothing was.
     """
 
     partner_id: str

@@ -42,6 +42,7 @@ from doorward.verification.revocation.ocsp import OcspRules
 
 _SYSTEM = "system"
 PROBLEM_LIMIT = 300
+"""Characters of what a failure says; its code stands behind them."""
 LISTS_BYTES = 128 * 1024 * 1024
 """Of all CRLs of one partner. A few under way at once may go beyond it, each by its own limit at most."""
 
@@ -195,14 +196,15 @@ def _is_news(case: _Case, taken: Taken) -> bool:
 def _note_failure(services: Services, case: _Case, failure: DoorwardError, now: datetime) -> None:
     """Step 4."""
     kept, failures = case.kept, case.kept.failures + 1
+    detail = printable(failure.detail, PROBLEM_LIMIT)
     failed = replace(
         kept,
         failures=failures,
-        problem=printable(failure.detail, PROBLEM_LIMIT),
+        problem=f"{detail} ({failure.code})",  # the code is what the documentation knows, with the next step
         try_at=after_failure(now, case.partner.refresh, failures, _chance(services)),
     )
     kind = EventType.EVIDENCE_UNAVAILABLE if isinstance(failure, Unavailable) else EventType.EVIDENCE_REFUSED
-    event = _write(services, kind, kept, now, {"reason": failure.code, "detail": failed.problem})
+    event = _write(services, kind, kept, now, {"reason": failure.code, "detail": detail})
     with services.work.change() as books:
         books.evidence.reschedule(failed)
         if failed.problem != kept.problem:

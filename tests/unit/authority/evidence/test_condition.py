@@ -20,7 +20,7 @@ def test_missing_stale_and_failing_are_told():
     (told,) = describe_evidence(west.services, NOON)
     assert (told.partner, told.demanded) == ("west", True)
     assert (told.sources, told.missing, told.stale, told.failing) == (2, 1, 0, 0)
-    assert told.problems == (f"{ISSUING_CRL}: nobody listens there",)
+    assert told.problems == (f"{ISSUING_CRL}: nobody listens there (fetch-unreachable)",)
     del west.pages[ROOT_CRL]
     west.world.clock.turn(hours=1)
     west.run()

@@ -175,7 +175,9 @@ def test_a_failure_is_told_when_it_is_news(fault, kind):
         moments.append(west.row(ROOT_CRL).try_at)
         west.world.clock.turn(seconds=(moments[-1] - west.world.clock.now()).total_seconds())
     assert [one.data["reason"] for one in west.events(kind)] == [fault.code]
+    assert [one.data["detail"] for one in west.events(kind)] == [fault.detail]
     assert west.row(ROOT_CRL).failures == 4
+    assert west.row(ROOT_CRL).problem == f"{fault.detail} ({fault.code})"
     pauses = [after - before for before, after in zip([NOON, *moments], moments, strict=False)]
     assert pauses[0] < timedelta(seconds=16)
     assert pauses[3] >= timedelta(seconds=60)
