@@ -39,10 +39,17 @@ class Gathering:
             if self._told.get(partner_id) != count:
                 _log.warning("a partner names more evidence than is kept", partner=partner_id, left_out=count)
         self._told = dict(self._survey.left_out)
-        for errand in claim_due(self._services, self._room):
+        errands = claim_due(self._services, self._room)
+        for place, errand in enumerate(errands):
             thread = threading.Thread(target=self._run, args=(errand,), name="evidence", daemon=True)
             self._threads.add(thread)
-            thread.start()
+            try:
+                thread.start()
+            except Exception:  # no thread is left to be had: the claims end by themselves, the places do not
+                self._threads.discard(thread)
+                for left in errands[place:]:
+                    self._leave(left)
+                raise
         return more
 
     def wait(self, seconds: float) -> None:
@@ -64,9 +71,12 @@ class Gathering:
         except Exception:  # noqa: BLE001  the claim ends by itself, and the row is tried again
             _log.exception("evidence could not be taken", url=errand.request.url)
         finally:
-            self._room.leave(errand.evidence.partner_id, errand.host, errand.evidence.kind)
+            self._leave(errand)
             self._threads.discard(threading.current_thread())
             self._returned.set()
+
+    def _leave(self, errand: Errand) -> None:
+        self._room.leave(errand.evidence.partner_id, errand.host, errand.evidence.kind)
 
     def _fetch(self, errand: Errand) -> Fetched | DoorwardError:
         try:

@@ -36,7 +36,11 @@ class Resolver:
         if not self._free.acquire(timeout=max(seconds, 0)):
             raise Unavailable("fetch-too-slow", "too many names are being looked up")
         found: queue.SimpleQueue[list[Address] | None] = queue.SimpleQueue()
-        threading.Thread(target=self._look_up, args=(host, found), name="look-up", daemon=True).start()
+        try:
+            threading.Thread(target=self._look_up, args=(host, found), name="look-up", daemon=True).start()
+        except Exception as fault:  # no thread is left to be had: nobody else would give the place back
+            self._free.release()
+            raise Unavailable("fetch-unresolved", f"{host} could not be looked up now") from fault
         try:
             addresses = found.get(timeout=max(seconds, 0))
         except queue.Empty:

@@ -55,6 +55,29 @@ def test_an_unforeseen_fault_takes_no_room() -> None:
     assert west.row(ROOT_CRL).sha256
 
 
+def test_a_moment_without_threads_takes_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no thread can be started the look fails, and when there are threads again everything is fetched."""
+    west = partner_world()
+    west.let_in("alice", crl_at(ISSUING_CRL))
+    west.pages.update({ROOT_CRL: crl_of(west.root), ISSUING_CRL: crl_of(west.issuing)})
+    west.look()
+    gathering = Gathering(west.services, west.fetcher, threading.Event())
+
+    def no_more(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", no_more)
+        for _ in range(4):
+            with pytest.raises(RuntimeError):
+                gathering.work()
+            west.world.clock.turn(minutes=2)
+    gathering.join(PATIENCE)
+    gathering.work()
+    gathering.join(PATIENCE)
+    assert all(row.sha256 for row in west.rows())
+
+
 def test_what_comes_after_the_end_is_left() -> None:
     """Nothing is written once `stop` is set; the claim ends by itself."""
     west, stop = partner_world(), threading.Event()

@@ -58,3 +58,19 @@ def test_a_dead_name_server_costs_a_few_threads():
     for _ in range(LOOK_UPS):
         assert back.acquire(timeout=PATIENCE)
     assert resolver.resolve("a.example", PATIENCE) == [ip_address("192.0.2.1")]
+
+
+def test_a_moment_without_threads_takes_no_place(monkeypatch):
+    """Where no thread can be started the look-up fails, and a later one is as free as before."""
+    resolver = Resolver(lambda *args, **words: rows("192.0.2.1"))
+
+    def no_more(thread):
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", no_more)
+        for _ in range(LOOK_UPS + 1):
+            with pytest.raises(Unavailable) as refused:
+                resolver.resolve("a.example", 0)
+            assert refused.value.code == "fetch-unresolved"
+    assert resolver.resolve("a.example", PATIENCE) == [ip_address("192.0.2.1")]
