@@ -196,7 +196,7 @@ def judge_partner_certificate(
     candidates = [one for one in partners if one.store.named(leaf.issuer)]
     reasons.append(Reason.ISSUER_KNOWN if candidates else Reason.ISSUER_UNKNOWN)
     # 4. path and purpose
-    partner, path, faults, work = _find_path(leaf, candidates, now)
+    partner, path, faults = _find_path(leaf, candidates, now)
     if candidates:
         reasons.append(Reason.PATH_VALID if partner else Reason.PATH_INVALID)
     reasons.append(judge_purpose(leaf))
@@ -205,7 +205,7 @@ def judge_partner_certificate(
     # 6. status
     findings: tuple[StatusFinding, ...] = ()
     if partner is not None:
-        findings = _ask_status(partner, path, shelves, now, work)
+        findings = _ask_status(partner, path, shelves, now)
         reasons.append(_judge_status(partner.revocation, findings))
     # 7. name, 8. account
     identity = principal = None
@@ -240,16 +240,16 @@ def _refuse_unread(reason: Reason, now: datetime) -> PartnerJudgement:
 
 def _find_path(
     leaf: PathCertificate, candidates: Sequence[PartnerTrust], now: datetime
-) -> tuple[PartnerTrust | None, Path, tuple[PathFault, ...], Work]:
-    """Step 4: the first partner with a good path, and what is left of its share of the work."""
+) -> tuple[PartnerTrust | None, Path, tuple[PathFault, ...]]:
+    """Step 4: the first partner with a good path; each has its share of the work."""
     faults: tuple[PathFault, ...] = ()
     for partner in candidates:
         work = Work.share(len(candidates))
         judgement = judge_path(leaf, partner.store, partner.inputs, now, work)
         if judgement.outcome is Outcome.GOOD:
-            return partner, judgement.path, (), work
+            return partner, judgement.path, ()
         faults += judgement.faults
-    return None, (), faults, Work()
+    return None, (), faults
 
 
 def _judge_dates(facts: CertificateFacts, now: datetime) -> Reason:
@@ -260,7 +260,7 @@ def _judge_dates(facts: CertificateFacts, now: datetime) -> Reason:
 
 
 def _ask_status(
-    partner: PartnerTrust, path: Path, shelves: Mapping[str, Shelf], now: datetime, work: Work
+    partner: PartnerTrust, path: Path, shelves: Mapping[str, Shelf], now: datetime
 ) -> tuple[StatusFinding, ...]:
     """Step 6, what is known."""
     if partner.revocation is RevocationMode.OFF:
@@ -276,7 +276,7 @@ def _ask_status(
         crl_rules=CrlRules(strength=strength, grace=partner.max_staleness),
         ocsp_rules=ocsp_rules,
     )
-    return judge_path_status(path, sources, now, work)
+    return judge_path_status(path, sources, now)
 
 
 def _judge_status(mode: RevocationMode, findings: Sequence[StatusFinding]) -> Reason:

@@ -32,8 +32,8 @@ from doorward.verification.path.validation import Path, check_path
 DEPTH_LIMIT = 20
 """Certificates of a path, self-issued ones included."""
 FAULT_LIMIT = 32
-SHARES = 10
-"""Partners that are asked about one certificate before each has less than a tenth of the whole budget."""
+SHARES = 4
+"""Parts of a budget at most: less than a quarter would not carry the first look at an honest partner's rotation."""
 
 
 class WorkExceeded(Exception):
@@ -42,7 +42,7 @@ class WorkExceeded(Exception):
 
 @dataclass(slots=True)
 class Work:
-    """What one judgement may still cost, status included: some tens of milliseconds, whatever is at hand.
+    """What a search for a path, or a judgement of status, may still cost: some tens of milliseconds.
 
     `signatures` counts verifications in units of one by P-256, see `cost_of`; those that the store or the
     shelf remembers count only the first time. `candidates` counts authorities and CRLs that are looked at.
@@ -57,7 +57,7 @@ class Work:
     def share(cls, number: int) -> Work:
         """Return a budget for one of so many partners, so that none can use up another's.
 
-        All together have one whole budget; a tenth of it is the least that one gets.
+        Up to four have one whole budget together; a quarter of it is the least that one gets.
         """
         whole, parts = cls(), min(number, SHARES)
         return cls(

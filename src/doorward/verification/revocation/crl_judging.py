@@ -6,7 +6,8 @@ name implies:
 (c) a delta is taken only with the complete CRL that it builds on, and signed by the same key;
 (d, e) it covers reasons that the certificate's point is for;
 (f) whoever signed it may sign CRLs and has a good path to the same trust anchor;
-(g, h) the signature holds, and no newer CRL of the same issuer, scope and key was heard already;
+(g, h) the signature holds; where a newer CRL of the same issuer, scope and key was heard already, only what is
+    final is taken from it;
 (i to k) the certificate is looked up, in the delta first;
 (l) the reasons are noted; where all are covered and no CRL lists it, the certificate is good.
 A CRL that fails a step is passed over and its fault is kept; without one that is left, the status is
@@ -25,7 +26,7 @@ from datetime import datetime, timedelta
 
 from cryptography import x509
 
-from doorward.verification.path.building import Work
+from doorward.verification.path.building import Work, WorkExceeded
 from doorward.verification.path.certificate import PathCertificate
 from doorward.verification.path.names import CanonicalName, canonicalise_name
 from doorward.verification.path.signatures import Strength
@@ -71,8 +72,8 @@ class CrlRules:
 
 def judge_by_crls(
     path: Path, shelf: Shelf, now: datetime, find_signers: FindSigners, rules: CrlRules, *, work: Work
-) -> tuple[StatusFinding, ...]:
-    """Return the status of the first certificate of a path.
+) -> Iterator[StatusFinding]:
+    """Find the status of the first certificate of a path.
 
     Args:
         path: the certificate, its issuer, and on to the anchor; good without regard to revocation.
@@ -80,22 +81,27 @@ def judge_by_crls(
         now: aware, UTC.
         find_signers: see `FindSigners`; asked only for CRLs that concern the certificate.
         rules: see `CrlRules`.
-        work: the budget of the whole judgement.
+        work: its budget.
 
-    Returns:
+    Yields:
         Good, revoked or undetermined, with the CRLs that it rests on. Where it is not revoked, a finding follows for
         each CRL that is out of date and lists it, which `fresh_until` tells: it counts where nothing newer is known.
 
     Raises:
-        WorkExceeded: the budget is used up.
+        WorkExceeded: the budget is used up; what is revoked by a list that is out of date was yielded before.
 
     Standard: RFC 5280 section 6.3.3.
     """
     judgement = _Judgement(path, shelf, now, find_signers, rules, work=work)
-    for crl in shelf.crls_about(path[0]):
-        if crl.base is None and judgement.take(crl):
-            return (judgement.revoked(),)
-    return judgement.conclude()
+    try:
+        for crl in shelf.crls_about(path[0]):
+            if crl.base is None and judgement.take(crl):
+                yield judgement.revoked()
+                return
+    except WorkExceeded:
+        yield from judgement.ended
+        raise
+    yield from judgement.conclude()
 
 
 class _Judgement:
@@ -123,7 +129,7 @@ class _Judgement:
         self._used: list[tuple[Crl, ...]] = []
         self._faults: dict[str, None] = {}
         self._reason = ""
-        self._ended: list[StatusFinding] = []
+        self.ended: list[StatusFinding] = []
 
     def take(self, crl: Crl) -> bool:
         """Steps (b) to (l) for one complete CRL; return whether the certificate is revoked."""
@@ -133,7 +139,7 @@ class _Judgement:
             signer = self._find_signer(crl)
             spoken = (crl.issuer, crl.scope, signer.key_bits)
             if spoken in self._spoken:
-                return False
+                return self._names_for_good(crl)
             self._check_fresh(crl)
         except Unfit as unfit:
             self._faults[f"{crl.sha256[:16]}: {unfit}"] = None
@@ -148,6 +154,19 @@ class _Judgement:
             self._used.append(used)
             self._covered |= covers
         return listed
+
+    def _names_for_good(self, crl: Crl) -> bool:
+        """Return whether an older list that is in force revokes it: all but a hold is final (5.3.1).
+
+        What a newer file leaves out is then no word against it: some authorities cut their lists into several,
+        and do not say so in the scope.
+        """
+        found, reason = crl.find(self._path[0].issuer, self._path[0].serial)
+        final = found and reason not in {x509.ReasonFlags.certificate_hold, x509.ReasonFlags.remove_from_crl}
+        if not final or self._now > usable_until(crl.next_update, self._rules.grace):
+            return False
+        self._used, self._reason = [(crl,)], name_reason(reason)
+        return True
 
     def _covers(self, crl: Crl) -> frozenset[x509.ReasonFlags]:
         """Return for which reasons it speaks of the certificate: steps (b) and (d)."""
@@ -180,7 +199,7 @@ class _Judgement:
             return
         listed, reason = _look_up(self._path[0], (crl,))
         if listed:
-            self._ended.append(self._found(Status.REVOKED, [(crl,)], reason))
+            self.ended.append(self._found(Status.REVOKED, [(crl,)], reason))
         raise Unfit("it is out of date")
 
     def _signers(self, crl: Crl) -> Iterator[PathCertificate]:
@@ -204,6 +223,7 @@ class _Judgement:
                 and delta.authority_key_id == complete.authority_key_id
                 and delta.base is not None
                 and delta.base <= complete.number < delta.number
+                and delta.this_update >= complete.this_update  # numbers may begin anew
             )
             if not fits:
                 continue
@@ -228,11 +248,11 @@ class _Judgement:
     def conclude(self) -> tuple[StatusFinding, ...]:
         """What is found where no CRL that may be used lists it: good if all reasons are covered."""
         if self._covered >= ALL_REASONS:
-            return (self._found(Status.GOOD, self._used), *self._ended)
+            return (self._found(Status.GOOD, self._used), *self.ended)
         why = tuple(self._faults) or ("no CRL speaks of it",)
         certificate = self._path[0].sha256
         undetermined = StatusFinding(status=Status.UNDETERMINED, certificate=certificate, why=why)
-        return (undetermined, *self._ended)
+        return (undetermined, *self.ended)
 
     def _found(self, status: Status, used: list[tuple[Crl, ...]], reason: str = "") -> StatusFinding:
         """A finding that rests on complete CRLs, each with its delta: it is as old as the oldest of them."""

@@ -10,8 +10,9 @@ A CRL:
 5. is of the same issuer, kind and scope as the one at hand, as long as that one may be used: a list that is
    genuine too but speaks of others would make the revoked unknown. One that may be used no more bars none of
    them: or a list that was taken by mistake would keep the right one out for ever;
-6. is not older than the one at hand, where it is of the same issuer, kind and scope: neither its time nor its
-   number goes back, also not after the end. Other lists count for themselves.
+6. is not older than the one at hand, where it is of the same issuer, kind and scope: its time never goes back, its
+   number does not while the one at hand may be used and is by the same key. An authority that is built anew begins
+   its numbers anew. Other lists count for themselves.
 An OCSP answer: what `ocsp` asks of an answer about this very certificate, and step 6 for its time. One that
 says that the responder does not know the certificate is genuine too, and takes the place of a better one.
 
@@ -29,7 +30,7 @@ from cryptography import x509
 
 from doorward.core.entities import Outcome
 from doorward.core.errors import MalformedInput, RequestRefused
-from doorward.verification.path.building import judge_path
+from doorward.verification.path.building import WorkExceeded, judge_path
 from doorward.verification.path.certificate import PathCertificate
 from doorward.verification.path.conformance import PathInputs
 from doorward.verification.path.names import CanonicalName, canonicalise_name
@@ -109,14 +110,27 @@ def _signers(crl: Crl, store: TrustStore, inputs: PathInputs, now: datetime) -> 
 
 def _check_successor(crl: Crl, kept: x509.CertificateRevocationList, now: datetime, grace: timedelta) -> None:
     """Steps 5 and 6; the one at hand was parsed before it was kept, and is long: its entries are not read."""
+    ends = kept.next_update_utc
+    in_use = ends is not None and now <= usable_until(ends, grace)
     if _kind(crl.crl) != _kind(kept):
-        ends = kept.next_update_utc
-        if ends is not None and now <= usable_until(ends, grace):
+        if in_use:
             raise RequestRefused("evidence-replaced", "this CRL is for others than the one at hand")
         return
-    number = kept.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
-    if crl.this_update < kept.last_update_utc or crl.number < number:
+    counted = in_use and _key_of(crl.crl) == _key_of(kept)
+    if crl.this_update < kept.last_update_utc or (counted and crl.number < _number(kept)):
         raise RequestRefused("evidence-replayed", "this CRL is older than the one at hand")
+
+
+def _number(crl: x509.CertificateRevocationList) -> int:
+    return crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
+
+
+def _key_of(crl: x509.CertificateRevocationList) -> bytes | None:
+    """Return the identifier of the key that is said to have signed it: each key may count for itself."""
+    try:
+        return crl.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value.key_identifier
+    except x509.ExtensionNotFound:
+        return None
 
 
 def _kind(crl: x509.CertificateRevocationList) -> tuple[CanonicalName, object, bool]:
@@ -151,7 +165,7 @@ def take_answer(
     """
     try:
         said = read_answer(certificate, issuer, der, now, rules)
-    except Unfit as unfit:
+    except (Unfit, WorkExceeded) as unfit:
         raise MalformedInput("ocsp-answer-unfit", f"this OCSP answer cannot be believed: {unfit}") from None
     if before is not None and said.this_update < before:
         raise RequestRefused("evidence-replayed", "this OCSP answer is older than the one at hand")

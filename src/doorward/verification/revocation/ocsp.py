@@ -29,6 +29,7 @@ from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from doorward.core.errors import MalformedInput
+from doorward.verification.path.building import Work, WorkExceeded
 from doorward.verification.path.certificate import PathCertificate, read_path_certificate
 from doorward.verification.path.conformance import PathInputs, check_leaf
 from doorward.verification.path.signatures import Strength, verifies
@@ -100,6 +101,7 @@ def judge_by_ocsp(
     rules: OcspRules,
     *,
     nonce: bytes | None = None,
+    work: Work | None = None,
 ) -> StatusFinding:
     """Return what an answer says of a certificate.
 
@@ -110,15 +112,19 @@ def judge_by_ocsp(
         now: aware, UTC.
         rules: see `OcspRules`.
         nonce: what was sent; None where nothing was.
+        work: the budget of the judgement, which each signature takes from; one of its own where None.
 
     Returns:
         Good, revoked, or undetermined with the reason why. Revoked may be what an answer said that is out
         of date, which `fresh_until` tells: it counts where nothing newer is known.
 
+    Raises:
+        WorkExceeded: the budget is used up.
+
     Standard: RFC 6960 section 3.2.
     """
     try:
-        said = read_answer(certificate, issuer, answer, now, rules, nonce=nonce)
+        said = read_answer(certificate, issuer, answer, now, rules, nonce=nonce, work=work)
     except Unfit as unfit:
         if isinstance(unfit, Ended) and unfit.said.status is Status.REVOKED:
             return _found(unfit.said, certificate, answer)
@@ -150,6 +156,7 @@ def read_answer(
     rules: OcspRules,
     *,
     nonce: bytes | None = None,
+    work: Work | None = None,
 ) -> Said:
     """Return what a genuine answer says, which may be that the responder does not know the certificate.
 
@@ -157,10 +164,11 @@ def read_answer(
 
     Raises:
         Unfit: it cannot be believed: steps 1 to 5.
+        WorkExceeded: the budget is used up.
     """
     try:
-        return _read(certificate, issuer, answer, now, rules, nonce=nonce)
-    except Unfit:
+        return _read(certificate, issuer, answer, now, rules, nonce=nonce, work=work or Work())
+    except (Unfit, WorkExceeded):
         raise
     except Exception as fault:  # what stands inside is parsed late, and raises anything at all
         raise Unfit("it does not parse") from fault
@@ -174,10 +182,11 @@ def _read(
     rules: OcspRules,
     *,
     nonce: bytes | None,
+    work: Work,
 ) -> Said:
     response = _parse(answer)
     single = _find_single(response, certificate, issuer)
-    _check_signature(response, issuer, now, rules)
+    _check_signature(response, issuer, now, rules, work)
     fresh_until = _check_times(single, now, rules)
     _check_nonce(response, nonce)
     states = {ocsp.OCSPCertStatus.GOOD: Status.GOOD, ocsp.OCSPCertStatus.REVOKED: Status.REVOKED}
@@ -225,11 +234,12 @@ def _is_of(single: ocsp.OCSPSingleResponse, issuer: PathCertificate) -> bool:
 
 
 def _check_signature(
-    response: ocsp.OCSPResponse, issuer: PathCertificate, now: datetime, rules: OcspRules
+    response: ocsp.OCSPResponse, issuer: PathCertificate, now: datetime, rules: OcspRules, work: Work
 ) -> None:
     """Step 3."""
-    for signer in _signers(response, issuer, now, rules):
+    for signer in _signers(response, issuer, now, rules, work):
         if _is_named(response, signer):
+            work.take_signature(signer.key)
             if verifies(signer.key, response, rules.strength):
                 return
             raise Unfit("its signature does not verify")
@@ -237,7 +247,7 @@ def _check_signature(
 
 
 def _signers(
-    response: ocsp.OCSPResponse, issuer: PathCertificate, now: datetime, rules: OcspRules
+    response: ocsp.OCSPResponse, issuer: PathCertificate, now: datetime, rules: OcspRules, work: Work
 ) -> Iterator[PathCertificate]:
     yield issuer
     inputs = PathInputs(purpose=_OCSP_SIGNING, hold_profile=False, strength=rules.strength)
@@ -246,8 +256,10 @@ def _signers(
             delegate = read_path_certificate(certificate)
         except MalformedInput:
             continue
-        authorised = delegate.issuer == issuer.subject and not check_leaf(delegate, inputs, now)
-        if authorised and verifies(issuer.key, delegate.certificate, rules.strength):
+        if delegate.issuer != issuer.subject or check_leaf(delegate, inputs, now):
+            continue
+        work.take_signature(issuer.key)
+        if verifies(issuer.key, delegate.certificate, rules.strength):
             yield delegate
 
 

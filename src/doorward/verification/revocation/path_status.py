@@ -9,7 +9,7 @@
 4. The first that is revoked ends it. One that is undetermined leaves the whole undetermined, and those below
    it are asked all the same: whoever tolerates an authority of which nothing is known must still hear that
    the leaf is revoked.
-5. Work is bounded, with the path's: a certificate for whose status there is none left is undetermined.
+5. Work is bounded: where there is none left nothing is good any more, and revoked is what was found so far.
 
 Not here: where evidence comes from, and whether undetermined may pass (the anchor's policy says).
 Standard: RFC 5280 section 6.3.
@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import chain
 
 from doorward.core.entities import Outcome
 from doorward.verification.path.building import Work, WorkExceeded, judge_path
@@ -66,7 +67,7 @@ def judge_path_status(
         path: leaf first, good without regard to revocation.
         sources: see `StatusSources`.
         now: aware, UTC.
-        work: what is left of the path's budget; a fresh one where None.
+        work: its budget; a fresh one where None.
 
     Returns:
         Findings up to and including the first that is revoked.
@@ -86,19 +87,23 @@ class _Judge:
     def judge(self, path: Path, depth: int) -> tuple[StatusFinding, ...]:
         findings = []
         for position in range(len(path) - 2, -1, -1):
-            finding = self._judge_within_budget(path[position:], depth)
+            finding = self._judge_one(path[position:], depth)
             findings.append(finding)
             if finding.status is Status.REVOKED:
                 break
         return tuple(findings)
 
-    def _judge_within_budget(self, path: Path, depth: int) -> StatusFinding:
-        """Step 5."""
+    def _judge_one(self, path: Path, depth: int) -> StatusFinding:
+        """Steps 2 and 5."""
+        findings: list[StatusFinding] = []
         try:
-            return self._choose([*self._ask_answers(path), *self._ask_crls(path, depth)], path[0])
+            for finding in chain(self._ask_answers(path), self._ask_crls(path, depth)):
+                findings.append(finding)  # noqa: PERF402  what was found before the work is used up stays
         except WorkExceeded as exceeded:
             why = (f"judging its status is too much work: {exceeded}",)
-            return StatusFinding(status=Status.UNDETERMINED, certificate=path[0].sha256, why=why)
+            lost = StatusFinding(status=Status.UNDETERMINED, certificate=path[0].sha256, why=why)
+            findings = [lost, *(one for one in findings if one.status is Status.REVOKED)]
+        return self._choose(findings, path[0])
 
     def _choose(self, findings: list[StatusFinding], certificate: PathCertificate) -> StatusFinding:
         """Step 2: the last word, if it was a bad one, yields to nothing that is as old."""
@@ -121,10 +126,9 @@ class _Judge:
     def _ask_answers(self, path: Path) -> Iterator[StatusFinding]:
         rules = self._sources.ocsp_rules
         for answer in self._sources.shelf.answers_about(path[0]):
-            self._work.take_signature(path[1].key)
-            yield judge_by_ocsp(path[0], path[1], answer, self._now, rules)
+            yield judge_by_ocsp(path[0], path[1], answer, self._now, rules, work=self._work)
 
-    def _ask_crls(self, path: Path, depth: int) -> tuple[StatusFinding, ...]:
+    def _ask_crls(self, path: Path, depth: int) -> Iterator[StatusFinding]:
         def find_signers(crl: Crl, below: Path) -> Iterator[PathCertificate]:
             return self._find_signers(crl, below, depth)
 

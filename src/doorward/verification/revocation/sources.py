@@ -51,8 +51,8 @@ def crl_urls(certificate: PathCertificate) -> tuple[str, ...]:
 def may_serve(certificate: PathCertificate, url: str, crl: Crl) -> bool:
     """Return whether a CRL that was found at a URL is of an issuer that a certificate takes it from there.
 
-    That is the issuer of the certificate; where the distribution point with the URL names a CRL issuer it is
-    that one, and the CRL has to be indirect: or whoever makes certificates could make any sibling's list
+    That is the issuer of the certificate; where the distribution point with the URL names another CRL issuer it
+    is that one, and the CRL has to be indirect: or whoever makes certificates could make any sibling's list
     one about them, by naming it.
 
     Not checked: the rest of its scope.
@@ -63,9 +63,10 @@ def may_serve(certificate: PathCertificate, url: str, crl: Crl) -> bool:
         if place not in (point.full_name or ()):
             continue
         named = [one.value for one in point.crl_issuer or () if isinstance(one, x509.DirectoryName)]
-        if not named and crl.issuer == certificate.issuer:
+        issuers = {canonicalise_name(name) for name in named}
+        if crl.issuer == certificate.issuer and (not issuers or certificate.issuer in issuers):
             return True
-        if crl.scope.indirect and crl.issuer in map(canonicalise_name, named):
+        if crl.scope.indirect and crl.issuer in issuers:
             return True
     return False
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509 import ocsp
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from doorward.core.errors import DoorwardError
+from doorward.core.errors import DoorwardError, MalformedInput
 from doorward.verification.path.conformance import PathInputs
 from doorward.verification.path.store import TrustStore
 from doorward.verification.revocation.intake import Taken, take_answer, take_crl
@@ -180,13 +182,46 @@ def test_what_has_ended_within_its_grace_still_bars():
 
 
 def test_an_older_list_of_the_same_kind_is_a_replay_for_ever():
-    """Also when the one at hand has ended neither its number nor its time goes back; those of deltas neither."""
+    """Also when the one at hand has ended its time does not go back; that of deltas neither."""
     for base in (None, 2):
         kept = crl_of(ISSUING, 7, number=5, base=base, this_update=NOON - HOUR, next_update=NOON - MINUTE)
         earlier = crl_of(ISSUING, number=6, base=base, this_update=NOON - 2 * HOUR)
         assert refused(earlier, kept) == "evidence-replayed"
-        assert refused(crl_of(ISSUING, number=4, base=base), kept) == "evidence-replayed"
         assert take(crl_of(ISSUING, number=6, base=base), kept).number == 6
+
+
+def test_numbers_begin_anew_with_another_key_or_after_the_end():
+    """An authority that was built anew: its time goes on, and no list of before keeps it out for ever."""
+    kept = crl_of(ISSUING, number=900, this_update=NOON - HOUR)
+    anew = crl_of(ISSUING, number=1, this_update=NOON - MINUTE)
+    assert refused(anew, kept) == "evidence-replayed"
+    ended = crl_of(ISSUING, number=900, this_update=NOON - HOUR, next_update=NOON - MINUTE)
+    assert take(anew, ended).number == 1
+    keys = [
+        (x509.AuthorityKeyIdentifier(identifier, None, None), False)
+        for identifier in (b"old key", b"new key")
+    ]
+    old = crl_of(ISSUING, number=900, this_update=NOON - HOUR, extra=keys[:1])
+    assert take(crl_of(ISSUING, number=1, this_update=NOON - MINUTE, extra=keys[1:]), old).number == 1
+    assert refused(crl_of(ISSUING, number=1, this_update=NOON - MINUTE, extra=keys[:1]), old) == (
+        "evidence-replayed"
+    )
+    before = crl_of(ISSUING, number=1, this_update=NOON - 2 * HOUR, extra=keys[1:])
+    assert refused(before, old) == "evidence-replayed"
+
+
+def test_an_answer_that_is_too_much_work_is_refused():
+    """A crowd of responders, each to be verified by a costly key."""
+    numbers = rsa.RSAPublicNumbers((1 << 3070) + 1, (1 << 3071) + 1)
+    issuer = replace(ISSUING.parsed, key=numbers.public_key())
+    crowd = [
+        certify(f"Responder {one}", ISSUING, ca=False, purposes=(ExtendedKeyUsageOID.OCSP_SIGNING,))
+        for one in range(5)
+    ]
+    der = answer_about(ALICE, ISSUING, responder=crowd[0], included=crowd)
+    with pytest.raises(MalformedInput, match="signatures") as caught:
+        take_answer(der, None, ALICE.parsed, issuer, now=NOON, rules=OCSP_RULES)
+    assert caught.value.code == "ocsp-answer-unfit"
 
 
 @pytest.mark.parametrize(

@@ -176,6 +176,16 @@ def test_the_newest_list_of_a_key_speaks_wherever_it_lies():
     assert of_leaf(released, held).status is Status.GOOD
 
 
+def test_what_is_final_is_believed_of_an_older_list_in_force():
+    """Some cut their list into several files that all say that they are whole: one that names nobody pardons nobody."""
+    part = list_of(ISSUING, entry(7, R.key_compromise), this_update=NOON - 2 * HOUR)
+    other = list_of(ISSUING, number=2)
+    found = of_leaf(part, other)
+    assert (found.status, found.reason, found.evidence) == (Status.REVOKED, "key-compromise", (part.sha256,))
+    ended = list_of(ISSUING, 7, this_update=NOON - 2 * HOUR, next_update=NOON - timedelta(seconds=1))
+    assert of_leaf(ended, other).status is Status.GOOD
+
+
 def test_every_list_that_speaks_of_somebody_is_heard():
     """One that covers all reasons already keeps no other scope's from naming him."""
     users = list_of(ISSUING, 7, scope=scope(only_contains_user_certs=True), this_update=NOON - 2 * HOUR)
@@ -219,6 +229,25 @@ def test_a_crowd_of_lists_and_signers_ends():
     found = of_leaf(*lists, others=crowd, work=work)
     assert found.status is Status.UNDETERMINED
     assert "too much work: signatures" in found.why[0]
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_what_was_found_before_the_work_is_used_up_stays(*, ended):
+    """Revoked stays revoked, by an answer or a last list; good is good no more, for the rest was not heard."""
+    bad = {ALICE.parsed.sha256: (answer_about(ALICE, ISSUING, status=ocsp.OCSPCertStatus.REVOKED),)}
+    good = {ALICE.parsed.sha256: (answer_about(ALICE, ISSUING),)}
+    strange = [list_of(ISSUING, number=one, signer=ec.generate_private_key(ec.SECP256R1())) for one in (2, 3)]
+    last = list_of(ISSUING, 7, number=9, next_update=NOON - timedelta(seconds=1))
+    lists = [last, *strange] if ended else strange
+    answers = None if ended else bad
+    found = of_leaf(*lists, answers=answers, work=Work(signatures=3))
+    assert found.status is Status.REVOKED
+    found = of_leaf(*strange, answers=good, work=Work(signatures=3))
+    assert (found.status, found.why) == (
+        Status.UNDETERMINED,
+        ("judging its status is too much work: signatures",),
+    )
+    assert of_leaf(*strange, answers=good).status is Status.GOOD
 
 
 def test_answers_cost_work_too():
@@ -345,6 +374,13 @@ class TestDeltas:
         held = list_of(ISSUING, 7, number=5)
         lifted = list_of(ISSUING, entry(7, R.remove_from_crl), number=6, base=5, signer=other.key)
         assert of_leaf(held, lifted, others=(other,)).status is Status.REVOKED
+
+    def test_a_delta_from_before_its_complete_list_lifts_nothing(self):
+        """Numbers that began anew: by them it would fit."""
+        anew = list_of(ISSUING, 7, number=2)
+        lifted = entry(7, R.remove_from_crl)
+        before = list_of(ISSUING, lifted, number=500, base=1, this_update=NOON - 2 * HOUR)
+        assert of_leaf(anew, before).status is Status.REVOKED
 
     def test_another_scope_is_another_delta(self):
         """The scope of both must be one (5.2.4 b)."""

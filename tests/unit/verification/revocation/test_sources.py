@@ -78,6 +78,13 @@ def test_a_crl_issuer_that_is_named_is_taken_where_it_is_named():
     assert may_serve(certificate, THERE, list_of(ROOT, scope=indirect))
 
 
+def test_a_point_that_names_its_own_issuer_takes_its_plain_list():
+    """Nobody should write it (4.2.1.13), and it gives nobody anything: it is the issuer's own list."""
+    certificate = leaf(points([UriName(HERE)], crl_issuer=[x509.DirectoryName(name("Root"))]))
+    assert may_serve(certificate, HERE, list_of(ROOT))
+    assert not may_serve(certificate, HERE, list_of(OTHER))
+
+
 def test_a_certificate_names_a_few_sources():
     """However many URLs a certificate names, eight are taken."""
     extension = points(*([UriName(f"http://a.example/{number}")] for number in range(20)))
