@@ -12,27 +12,15 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509 import ocsp
 
-from doorward.verification.path.building import Work
 from doorward.verification.path.signatures import Strength
 from doorward.verification.revocation.crl_judging import CrlRules
 from doorward.verification.revocation.status import Status
 from tests.support.path_ca import certify, name
 from tests.support.ports import NOON
 from tests.support.status_ca import HOUR, answer_about, entry, list_of, listed_for, scope, statuses
+from tests.unit.verification.revocation.alice import ALICE, ISSUING, PATH, ROOT, ROOT_LIST, of_leaf
 
 R = x509.ReasonFlags
-ROOT = certify("Root")
-ISSUING = certify("Issuing", ROOT)
-ALICE = certify("alice", ISSUING, ca=False)
-PATH = (ALICE, ISSUING, ROOT)
-ROOT_LIST = list_of(ROOT)
-
-
-def of_leaf(*crls, path=PATH, others=(), **options):
-    """The finding about the leaf; those above it are good."""
-    *above, leaf = statuses(path, *others, crls=[ROOT_LIST, *crls], **options)
-    assert [one.status for one in above] == [Status.GOOD] * (len(path) - 2)
-    return leaf
 
 
 def point(full=None, *, relative=None, reasons=None, issuer=None):
@@ -116,88 +104,6 @@ def test_the_last_second_of_a_list_counts_and_a_grace_extends_it():
     assert (found.status, found.fresh_until) == (Status.GOOD, late)
 
 
-def test_whom_the_last_list_named_stays_revoked_when_it_ends():
-    """Who keeps the next list from us brings nobody back; one that is newer and says otherwise does."""
-    old = {"next_update": NOON - timedelta(seconds=1)}
-    found = of_leaf(list_of(ISSUING, entry(7, R.key_compromise), **old))
-    ended = NOON - timedelta(seconds=1)
-    assert (found.status, found.reason, found.fresh_until) == (Status.REVOKED, "key-compromise", ended)
-    assert of_leaf(list_of(ISSUING, 7, **old), list_of(ISSUING, number=2)).status is Status.GOOD
-    forged = list_of(ISSUING, 7, signer=ec.generate_private_key(ec.SECP256R1()), **old)
-    assert of_leaf(forged).status is Status.UNDETERMINED
-
-
-def test_whom_the_last_answer_called_revoked_stays_so_when_it_ends():
-    """The same for a responder: a newer word of either kind comes first."""
-    old = {"next_update": NOON - timedelta(seconds=1)}
-    answer = answer_about(ALICE, ISSUING, status=ocsp.OCSPCertStatus.REVOKED, **old)
-    answers = {ALICE.parsed.sha256: (answer,)}
-    assert statuses(PATH, answers=answers)[-1].status is Status.REVOKED
-    newer = list_of(ISSUING, this_update=NOON - HOUR / 2)
-    assert statuses(PATH, crls=[newer], answers=answers)[-1].status is Status.GOOD
-    good = {ALICE.parsed.sha256: (answer_about(ALICE, ISSUING, **old),)}
-    assert statuses(PATH, answers=good)[-1].status is Status.UNDETERMINED
-
-
-@pytest.mark.parametrize("this_update", [NOON - 2 * HOUR, NOON - 3 * HOUR], ids=["as-old", "older"])
-def test_a_good_word_that_is_no_newer_than_the_last_bad_one_counts_for_nothing(this_update):
-    """Who withholds the next list and replays an answer, or a list of another scope, from before it gains nothing."""
-    last = list_of(ISSUING, 7, this_update=NOON - 2 * HOUR, next_update=NOON - timedelta(seconds=1))
-    answers = {ALICE.parsed.sha256: (answer_about(ALICE, ISSUING, this_update=this_update),)}
-    assert of_leaf(last, answers=answers).status is Status.REVOKED
-    users = list_of(ISSUING, scope=scope(only_contains_user_certs=True), this_update=this_update)
-    assert of_leaf(last, users).status is Status.REVOKED
-    assert of_leaf(users, last).status is Status.REVOKED
-    newer = list_of(ISSUING, scope=scope(only_contains_user_certs=True), this_update=NOON - HOUR)
-    assert of_leaf(last, newer).status is Status.GOOD
-    assert of_leaf(last, users, answers=answers).fresh_until == NOON - timedelta(seconds=1)
-
-
-def test_of_two_last_words_the_newer_one_counts():
-    """Each is as old as it says."""
-    ended = NOON - timedelta(seconds=1)
-    first = list_of(ISSUING, entry(7, R.superseded), this_update=NOON - 3 * HOUR, next_update=ended)
-    second = list_of(
-        ISSUING, entry(7, R.key_compromise), number=2, this_update=NOON - HOUR, next_update=ended
-    )
-    for lists in ((first, second), (second, first)):
-        assert of_leaf(*lists).reason == "key-compromise"
-
-
-def test_the_newest_list_of_a_key_speaks_wherever_it_lies():
-    """The order of the sources decides nothing: an address may be chosen so that an old list comes first."""
-    old = list_of(ISSUING, this_update=NOON - 2 * HOUR)
-    new = list_of(ISSUING, 7, number=2)
-    assert of_leaf(old, new).status is Status.REVOKED
-    assert of_leaf(new, old).status is Status.REVOKED
-    held = list_of(ISSUING, entry(7, R.certificate_hold), this_update=NOON - 2 * HOUR)
-    released = list_of(ISSUING, number=2)
-    assert of_leaf(held, released).status is Status.GOOD
-    assert of_leaf(released, held).status is Status.GOOD
-
-
-def test_what_is_final_is_believed_of_an_older_list_in_force():
-    """Some cut their list into several files that all say that they are whole: one that names nobody pardons nobody."""
-    part = list_of(ISSUING, entry(7, R.key_compromise), this_update=NOON - 2 * HOUR)
-    other = list_of(ISSUING, number=2)
-    found = of_leaf(part, other)
-    assert (found.status, found.reason, found.evidence) == (Status.REVOKED, "key-compromise", (part.sha256,))
-    ended = list_of(ISSUING, 7, this_update=NOON - 2 * HOUR, next_update=NOON - timedelta(seconds=1))
-    assert of_leaf(ended, other).status is Status.GOOD
-
-
-def test_every_list_that_speaks_of_somebody_is_heard():
-    """One that covers all reasons already keeps no other scope's from naming him."""
-    users = list_of(ISSUING, 7, scope=scope(only_contains_user_certs=True), this_update=NOON - 2 * HOUR)
-    everybody = list_of(ISSUING)
-    assert of_leaf(everybody, users).status is Status.REVOKED
-    assert of_leaf(users, everybody).status is Status.REVOKED
-    later = list_of(ISSUING, scope=scope(only_contains_user_certs=True), next_update=NOON + HOUR / 2)
-    found = of_leaf(everybody, later)
-    assert found.evidence == (everybody.sha256,)
-    assert found.fresh_until == NOON + HOUR  # what adds nothing shortens nothing
-
-
 def test_a_list_that_never_ends_has_no_end_with_a_grace():
     """The last list of an authority: 99991231235959Z (RFC 5280 section 4.1.2.5)."""
     last = list_of(ISSUING, next_update=datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC))
@@ -205,56 +111,6 @@ def test_a_list_that_never_ends_has_no_end_with_a_grace():
     found = statuses(PATH, crls=[ROOT_LIST, last], crl_rules=lenient)[-1]
     assert found.status is Status.GOOD
     assert found.fresh_until > NOON + timedelta(days=365_000)
-
-
-@pytest.mark.parametrize(
-    ("work", "of_whom"), [(Work(candidates=1), -1), (Work(signatures=1), -1), (Work(candidates=0), 0)]
-)
-def test_without_work_left_nothing_is_known(work, of_whom):
-    """Lists cost one each, signatures what they cost; who has no budget left is undetermined, and so is the rest."""
-    findings = statuses(PATH, crls=[ROOT_LIST, list_of(ISSUING)], work=work)
-    assert findings[of_whom].status is Status.UNDETERMINED
-    assert "too much work" in findings[of_whom].why[0]
-    assert statuses(PATH, crls=[ROOT_LIST, list_of(ISSUING)], work=Work(candidates=2, signatures=2))[
-        -1
-    ].status is (Status.GOOD)
-
-
-def test_a_crowd_of_lists_and_signers_ends():
-    """Many lists that nobody signed, times many authorities of one name: bounded, whatever is at hand."""
-    stranger = ec.generate_private_key(ec.SECP256R1())
-    crowd = [certify("Issuing", ROOT, serial=100 + one) for one in range(20)]
-    lists = [list_of(ISSUING, number=one, signer=stranger) for one in range(40)]
-    work = Work()
-    found = of_leaf(*lists, others=crowd, work=work)
-    assert found.status is Status.UNDETERMINED
-    assert "too much work: signatures" in found.why[0]
-
-
-@pytest.mark.parametrize("ended", [False, True])
-def test_what_was_found_before_the_work_is_used_up_stays(*, ended):
-    """Revoked stays revoked, by an answer or a last list; good is good no more, for the rest was not heard."""
-    bad = {ALICE.parsed.sha256: (answer_about(ALICE, ISSUING, status=ocsp.OCSPCertStatus.REVOKED),)}
-    good = {ALICE.parsed.sha256: (answer_about(ALICE, ISSUING),)}
-    strange = [list_of(ISSUING, number=one, signer=ec.generate_private_key(ec.SECP256R1())) for one in (2, 3)]
-    last = list_of(ISSUING, 7, number=9, next_update=NOON - timedelta(seconds=1))
-    lists = [last, *strange] if ended else strange
-    answers = None if ended else bad
-    found = of_leaf(*lists, answers=answers, work=Work(signatures=3))
-    assert found.status is Status.REVOKED
-    found = of_leaf(*strange, answers=good, work=Work(signatures=3))
-    assert (found.status, found.why) == (
-        Status.UNDETERMINED,
-        ("judging its status is too much work: signatures",),
-    )
-    assert of_leaf(*strange, answers=good).status is Status.GOOD
-
-
-def test_answers_cost_work_too():
-    """One signature each."""
-    answers = {ALICE.parsed.sha256: tuple(answer_about(ALICE, ISSUING) for _ in range(3))}
-    assert of_leaf(answers=answers, work=Work(signatures=4)).status is Status.GOOD
-    assert of_leaf(answers=answers, work=Work(signatures=3)).status is Status.UNDETERMINED
 
 
 def test_a_list_for_users_is_not_about_authorities():
@@ -551,23 +407,3 @@ class TestBoth:
         found = of_leaf(answers={ALICE.parsed.sha256: (b"",)})
         assert found.status is Status.UNDETERMINED
         assert found.why == ("OCSP answer: it does not parse", "no CRL speaks of it")
-
-
-def test_a_signature_is_checked_once(monkeypatch):
-    """The second look costs no signature; a full memory only costs time."""
-    from doorward.verification.path.signatures import Strength
-    from doorward.verification.revocation import shelf as module
-
-    crl = list_of(ISSUING)
-    asked = []
-    real = module.verifies
-    monkeypatch.setattr(module, "verifies", lambda *words: asked.append(1) or real(*words))
-    one = module.Shelf([crl])
-    work = Work()
-    assert one.is_signed(crl, ISSUING.parsed, Strength(), work)
-    assert one.is_signed(crl, ISSUING.parsed, Strength(), work)
-    assert (len(asked), Work().signatures - work.signatures) == (1, 1)
-    monkeypatch.setattr(module, "_REMEMBERED", 0)
-    other = module.Shelf([crl])
-    assert [other.is_signed(crl, ISSUING.parsed, Strength(), work) for _ in range(2)] == [True, True]
-    assert len(asked) == 3

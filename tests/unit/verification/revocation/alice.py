@@ -1,0 +1,23 @@
+"""Whose status is asked in the tests of this folder, and how.
+
+Root -> Issuing -> alice
+"""
+
+from __future__ import annotations
+
+from doorward.verification.revocation.status import Status
+from tests.support.path_ca import certify
+from tests.support.status_ca import list_of, statuses
+
+ROOT = certify("Root")
+ISSUING = certify("Issuing", ROOT)
+ALICE = certify("alice", ISSUING, ca=False)
+PATH = (ALICE, ISSUING, ROOT)
+ROOT_LIST = list_of(ROOT)
+
+
+def of_leaf(*crls, path=PATH, others=(), **options):
+    """The finding about the leaf; those above it are good."""
+    *above, leaf = statuses(path, *others, crls=[ROOT_LIST, *crls], **options)
+    assert [one.status for one in above] == [Status.GOOD] * (len(path) - 2)
+    return leaf

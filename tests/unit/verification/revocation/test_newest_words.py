@@ -1,0 +1,102 @@
+"""Which of several lists and answers is believed: the newest, and a last bad word until a newer good one.
+
+Root -> Issuing -> alice
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509 import ocsp
+
+from doorward.verification.revocation.status import Status
+from tests.support.ports import NOON
+from tests.support.status_ca import HOUR, answer_about, entry, list_of, scope, statuses
+from tests.unit.verification.revocation.alice import ALICE, ISSUING, PATH, of_leaf
+
+R = x509.ReasonFlags
+
+
+def test_whom_the_last_list_named_stays_revoked_when_it_ends():
+    """Who keeps the next list from us brings nobody back; one that is newer and says otherwise does."""
+    old = {"next_update": NOON - timedelta(seconds=1)}
+    found = of_leaf(list_of(ISSUING, entry(7, R.key_compromise), **old))
+    ended = NOON - timedelta(seconds=1)
+    assert (found.status, found.reason, found.fresh_until) == (Status.REVOKED, "key-compromise", ended)
+    assert of_leaf(list_of(ISSUING, 7, **old), list_of(ISSUING, number=2)).status is Status.GOOD
+    forged = list_of(ISSUING, 7, signer=ec.generate_private_key(ec.SECP256R1()), **old)
+    assert of_leaf(forged).status is Status.UNDETERMINED
+
+
+def test_whom_the_last_answer_called_revoked_stays_so_when_it_ends():
+    """The same for a responder: a newer word of either kind comes first."""
+    old = {"next_update": NOON - timedelta(seconds=1)}
+    answer = answer_about(ALICE, ISSUING, status=ocsp.OCSPCertStatus.REVOKED, **old)
+    answers = {ALICE.parsed.sha256: (answer,)}
+    assert statuses(PATH, answers=answers)[-1].status is Status.REVOKED
+    newer = list_of(ISSUING, this_update=NOON - HOUR / 2)
+    assert statuses(PATH, crls=[newer], answers=answers)[-1].status is Status.GOOD
+    good = {ALICE.parsed.sha256: (answer_about(ALICE, ISSUING, **old),)}
+    assert statuses(PATH, answers=good)[-1].status is Status.UNDETERMINED
+
+
+@pytest.mark.parametrize("this_update", [NOON - 2 * HOUR, NOON - 3 * HOUR], ids=["as-old", "older"])
+def test_a_good_word_that_is_no_newer_than_the_last_bad_one_counts_for_nothing(this_update):
+    """Who withholds the next list and replays an answer, or a list of another scope, from before it gains nothing."""
+    last = list_of(ISSUING, 7, this_update=NOON - 2 * HOUR, next_update=NOON - timedelta(seconds=1))
+    answers = {ALICE.parsed.sha256: (answer_about(ALICE, ISSUING, this_update=this_update),)}
+    assert of_leaf(last, answers=answers).status is Status.REVOKED
+    users = list_of(ISSUING, scope=scope(only_contains_user_certs=True), this_update=this_update)
+    assert of_leaf(last, users).status is Status.REVOKED
+    assert of_leaf(users, last).status is Status.REVOKED
+    newer = list_of(ISSUING, scope=scope(only_contains_user_certs=True), this_update=NOON - HOUR)
+    assert of_leaf(last, newer).status is Status.GOOD
+    assert of_leaf(last, users, answers=answers).fresh_until == NOON - timedelta(seconds=1)
+
+
+def test_of_two_last_words_the_newer_one_counts():
+    """Each is as old as it says."""
+    ended = NOON - timedelta(seconds=1)
+    first = list_of(ISSUING, entry(7, R.superseded), this_update=NOON - 3 * HOUR, next_update=ended)
+    second = list_of(
+        ISSUING, entry(7, R.key_compromise), number=2, this_update=NOON - HOUR, next_update=ended
+    )
+    for lists in ((first, second), (second, first)):
+        assert of_leaf(*lists).reason == "key-compromise"
+
+
+def test_the_newest_list_of_a_key_speaks_wherever_it_lies():
+    """The order of the sources decides nothing: an address may be chosen so that an old list comes first."""
+    old = list_of(ISSUING, this_update=NOON - 2 * HOUR)
+    new = list_of(ISSUING, 7, number=2)
+    assert of_leaf(old, new).status is Status.REVOKED
+    assert of_leaf(new, old).status is Status.REVOKED
+    held = list_of(ISSUING, entry(7, R.certificate_hold), this_update=NOON - 2 * HOUR)
+    released = list_of(ISSUING, number=2)
+    assert of_leaf(held, released).status is Status.GOOD
+    assert of_leaf(released, held).status is Status.GOOD
+
+
+def test_what_is_final_is_believed_of_an_older_list_in_force():
+    """Some cut their list into several files that all say that they are whole: one that names nobody pardons nobody."""
+    part = list_of(ISSUING, entry(7, R.key_compromise), this_update=NOON - 2 * HOUR)
+    other = list_of(ISSUING, number=2)
+    found = of_leaf(part, other)
+    assert (found.status, found.reason, found.evidence) == (Status.REVOKED, "key-compromise", (part.sha256,))
+    ended = list_of(ISSUING, 7, this_update=NOON - 2 * HOUR, next_update=NOON - timedelta(seconds=1))
+    assert of_leaf(ended, other).status is Status.GOOD
+
+
+def test_every_list_that_speaks_of_somebody_is_heard():
+    """One that covers all reasons already keeps no other scope's from naming him."""
+    users = list_of(ISSUING, 7, scope=scope(only_contains_user_certs=True), this_update=NOON - 2 * HOUR)
+    everybody = list_of(ISSUING)
+    assert of_leaf(everybody, users).status is Status.REVOKED
+    assert of_leaf(users, everybody).status is Status.REVOKED
+    later = list_of(ISSUING, scope=scope(only_contains_user_certs=True), next_update=NOON + HOUR / 2)
+    found = of_leaf(everybody, later)
+    assert found.evidence == (everybody.sha256,)
+    assert found.fresh_until == NOON + HOUR  # what adds nothing shortens nothing
