@@ -12,7 +12,17 @@ from doorward.authority.stores import UnitOfWork
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.errors import IntegrityError, NotFound
 from tests.support.ports import NOON
-from tests.support.records import YEAR, authority, certificate, crl, digest, invitation, ocsp, opaque
+from tests.support.records import (
+    YEAR,
+    authority,
+    certificate,
+    crl,
+    digest,
+    invitation,
+    ocsp,
+    opaque,
+    partner_authority,
+)
 
 ISSUER = opaque("aut", "issuing")
 BIGGEST = 2**159 - 1
@@ -160,6 +170,27 @@ def test_the_list_is_filtered(stock: UnitOfWork, wanted: CertificateFilter, numb
     with stock.read() as books:
         found = books.certificates.list(wanted)
     assert [one.id for one in found] == [certificate(number).id for number in numbers]
+
+
+def test_the_list_may_be_one_partners(work: UnitOfWork) -> None:
+    """It holds what authorities of the partner issued, trusted still or not, page after page, and no other's."""
+    old, new, foreign = (
+        partner_authority(*names) for names in (("west", "old"), ("west", "new"), ("east", "root"))
+    )
+    with work.change() as books:
+        books.partners.set_authorities(old.partner_id, [old])
+        books.partners.set_authorities(old.partner_id, [new])
+        books.partners.set_authorities(foreign.partner_id, [foreign])
+        for number, issuer in enumerate((old.id, foreign.id, ISSUER, new.id, foreign.id, new.id), 1):
+            assert books.certificates.add_seen(certificate(number, authority_id=issuer))
+    with work.read() as books:
+        first = books.certificates.list(CertificateFilter(partner_id=old.partner_id, limit=2))
+        rest = CertificateFilter(partner_id=old.partner_id, after_id=first[-1].id)
+        second = books.certificates.list(rest)
+        assert [one.serial for one in (*first, *second)] == [
+            certificate(number).serial for number in (1, 4, 6)
+        ]
+        assert books.certificates.list(CertificateFilter(partner_id=opaque("ptn", "nobody"))) == []
 
 
 def test_a_page_goes_on_from_a_known_certificate(stock: UnitOfWork) -> None:

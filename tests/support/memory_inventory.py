@@ -133,11 +133,14 @@ class MemoryCertificates(Store):
             if wanted.after_id not in kept:
                 raise NotFound("certificate-unknown", "there is no such certificate to go on from")
             floor = (kept[wanted.after_id].created_at, wanted.after_id)
+        every = self.state.partner_authorities.values()
+        issuers = {one.id for one, _ in every if one.partner_id == wanted.partner_id}
         found = [
             c
             for c in sorted(kept.values(), key=lambda c: (c.created_at, c.id))
             if (floor is None or (c.created_at, c.id) > floor)
             and wanted.principal_id in (None, c.principal_id)
+            and (wanted.partner_id is None or c.authority_id in issuers)
             and wanted.state in (None, c.state)
             and wanted.profile in (None, c.profile)
             and (wanted.expires_before is None or c.not_after < wanted.expires_before)

@@ -188,9 +188,16 @@ class OcspRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CertificateFilter:
-    """What `cert list` asks for; None means any. `expires_before` selects by not_after."""
+    """Which certificates are listed; None means any.
+
+    Args:
+        partner_id: whose authority issued it, also one that is trusted no more.
+        expires_before: selects by not_after.
+        after_id: the last of the page before; empty for the first page.
+    """
 
     principal_id: str | None = None
+    partner_id: str | None = None
     state: CertificateState | None = None
     profile: str | None = None
     expires_before: datetime | None = None

@@ -30,7 +30,7 @@ from doorward.authority.records import CertificateFilter, CertificateRecord, Inv
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.errors import IntegrityError, NotFound
 from doorward.storage.prepared import DriverRow, Prepared
-from doorward.storage.schema import certificates, invitations
+from doorward.storage.schema import certificates, invitations, partner_authorities
 from doorward.storage.transaction import CURRENT_TENANT, AnyRow, Transaction, insert_new
 from doorward.storage.types import from_microseconds, to_microseconds
 
@@ -43,6 +43,7 @@ _GET = _ALL.where(_C.id == bindparam("id"))
 _BY_SHA256 = Prepared(_ALL.where(_C.sha256 == bindparam("sha256")))
 _BY_SERIAL = _ALL.where(_C.serial == bindparam("serial"), _C.authority_id == bindparam("authority_id"))
 _IN_ORDER = _ALL.order_by(_C.created_at, _C.id)
+_AUTHORITIES = select(partner_authorities.c.id).where(partner_authorities.c.tenant == CURRENT_TENANT)
 
 
 def _find_in(column: ColumnElement[Any]) -> Select[Any]:
@@ -162,6 +163,9 @@ class SqlCertificates:
             statement = statement.where(key > tuple_(literal(place, _C.created_at.type), wanted.after_id))
         if wanted.principal_id is not None:
             statement = statement.where(_C.principal_id == wanted.principal_id)
+        if wanted.partner_id is not None:
+            authorities = _AUTHORITIES.where(partner_authorities.c.partner_id == wanted.partner_id)
+            statement = statement.where(_C.authority_id.in_(authorities))
         if wanted.state is not None:
             statement = statement.where(_C.state == wanted.state)
         if wanted.profile is not None:

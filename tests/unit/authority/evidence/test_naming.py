@@ -10,7 +10,9 @@ from cryptography import x509
 from doorward.audit.events import EventType
 from doorward.authority.evidence import naming, sources
 from doorward.core.certificate import CertificateState
+from doorward.verification.revocation.crl import parse_crl
 from tests.support import records
+from tests.support.memory_inventory import MemoryCertificates
 from tests.support.partner_world import (
     ISSUING_CRL,
     ROOT_CRL,
@@ -127,3 +129,30 @@ def test_who_does_not_count_names_nothing(why):
     west.run()
     assert west.row(ELSEWHERE).der == b""
     assert refusals(west) == [(ELSEWHERE, "evidence-of-another")]
+
+
+def test_others_certificates_are_not_loaded(monkeypatch):
+    """However many leaves another partner has, only this one's are read."""
+    west, sibling = two_siblings()
+    west.let_in("eve", crl_at(ELSEWHERE))
+    east, root = records.partner("east"), certify("East Root")
+    with west.world.work.change() as books:
+        books.partners.add(east)
+        books.partners.set_authorities(east.id, [authority(east, root, anchor=True)])
+        for number in range(7, 10):
+            leaf = certify(f"user{number}", root, ca=False, extra=[crl_at(ELSEWHERE)])
+            assert books.certificates.add_seen(inventory_row(east, root, leaf, number))
+    read, listed = [], MemoryCertificates.list
+
+    def keep_count(books, wanted):
+        found = listed(books, wanted)
+        read.extend(one.id for one in found)
+        return found
+
+    monkeypatch.setattr(MemoryCertificates, "list", keep_count)
+    with west.world.work.read() as books:
+        authorities = tuple(books.partners.authorities(west.partner.id))
+    assert not naming.is_named_for(
+        west.services, west.partner, authorities, url=ELSEWHERE, crl=parse_crl(crl_of(sibling)), now=NOON
+    )
+    assert read == ["crt_" + "1".zfill(20)]
