@@ -134,7 +134,10 @@ def _judge(services: Services, case: _Case, body: bytes, now: datetime) -> Taken
         rules = CrlRules(strength=inputs.strength, grace=grace)
 
         def is_named(crl: Crl) -> bool:
-            return is_named_for(
+            # The list at hand stays, whatever the answer were: it was asked when it was taken, and is not again, as
+            # with a 304, though who named the address may be gone since. To take its word for a certificate is
+            # decided at every connection, by issuer and scope; the next list has to be named anew.
+            return _digest(body) == case.kept.sha256 or is_named_for(
                 services, case.partner, case.authorities, url=case.kept.source, crl=crl, now=now
             )
 

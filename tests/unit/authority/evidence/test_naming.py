@@ -156,3 +156,27 @@ def test_others_certificates_are_not_loaded(monkeypatch):
         west.services, west.partner, authorities, url=ELSEWHERE, crl=parse_crl(crl_of(sibling)), now=NOON
     )
     assert read == ["crt_" + "1".zfill(20)]
+
+
+def test_the_list_at_hand_is_not_asked_about_again():
+    """It stays whatever the answer, so that who named it may be held since; another one has to be named anew."""
+    west, sibling = two_siblings()
+    west.let_in("eve", crl_at(ELSEWHERE))
+    west.let_in("bob", crl_at(ELSEWHERE), issuer=sibling)
+    west.pages[ELSEWHERE] = kept = crl_of(sibling, number=7, next_update=NOON + timedelta(days=1))
+    west.run()
+    first = west.row(ELSEWHERE)
+    assert first.der == kept
+    with west.world.work.change() as books:
+        bob = "crt_" + "2".zfill(20)
+        books.certificates.set_state(bob, CertificateState.ON_HOLD, reason=None, revoked_at=None)
+    west.world.clock.turn(hours=1)
+    west.run()
+    again = west.row(ELSEWHERE)
+    assert again.fetched_at > first.fetched_at
+    assert (again.der, again.failures, refusals(west)) == (kept, 0, [])
+    west.pages[ELSEWHERE] = crl_of(sibling, number=8, next_update=NOON + timedelta(days=1))
+    west.world.clock.turn(hours=1)
+    west.run()
+    assert west.row(ELSEWHERE).der == kept
+    assert refusals(west) == [(ELSEWHERE, "evidence-of-another")]
