@@ -163,6 +163,19 @@ def test_what_is_due_may_be_of_one_kind(work: UnitOfWork) -> None:
         assert len(books.evidence.due(NOON, 10, kind=EvidenceKind.CRL)) == 2
 
 
+def test_what_is_due_may_leave_hosts_out(work: UnitOfWork) -> None:
+    """Every source of a host is left out, however it is written, and no source of another that begins alike."""
+    left_out = ("http://a_b.example/x", "HTTP://A_b.Example/y", "http://a_b.example", "https://c.example:81/")
+    kept = ("http://a-b.example/", "http://a_b.example.org/", "http://a_b.example:81/", "https://c.example/")
+    with work.change() as books:
+        for source in (*left_out, *kept):
+            books.evidence.store(evidence("west", source, try_at=NOON))
+    with work.read() as books:
+        found = books.evidence.due(NOON, 10, without=("http://a_b.example/", "https://c.example:81/"))
+        assert [one.source for one in found] == sorted(kept)
+        assert len(books.evidence.due(NOON, 10)) == len(left_out) + len(kept)
+
+
 def test_what_is_due_is_claimed_once(work: UnitOfWork) -> None:
     """Whoever claims first has it; it is due again when the claim ends, and what was found stays."""
     crl, later = evidence("west", "http://a.example/crl"), NOON + timedelta(minutes=2)

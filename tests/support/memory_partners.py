@@ -95,11 +95,17 @@ class MemoryEvidence(Store):
         return sum(len(one.der) for one in kept if (one.partner_id, one.kind) == (partner_id, kind))
 
     def due(
-        self, by: datetime, limit: int, partner_id: str | None = None, kind: EvidenceKind | None = None
+        self,
+        by: datetime,
+        limit: int,
+        partner_id: str | None = None,
+        kind: EvidenceKind | None = None,
+        without: Sequence[str] = (),
     ) -> builtins.list[EvidenceRecord]:
         kept = sorted(self.state.evidence.items(), key=lambda item: (item[1].try_at, item[0]))
         due = [one for _, one in kept if one.try_at <= by and partner_id in (None, one.partner_id)]
         due = [one for one in due if kind in (None, one.kind)]
+        due = [one for one in due if not f"{one.source.lower()}/".startswith(tuple(without))]
         return [replace(one, der=b"") for one in due][:limit]
 
     def claim(self, evidence: EvidenceRecord, until: datetime) -> bool:

@@ -78,11 +78,17 @@ class EvidenceStore(Protocol):
         ...
 
     def due(
-        self, by: datetime, limit: int, partner_id: str | None = None, kind: EvidenceKind | None = None
+        self,
+        by: datetime,
+        limit: int,
+        partner_id: str | None = None,
+        kind: EvidenceKind | None = None,
+        without: Sequence[str] = (),
     ) -> builtins.list[EvidenceRecord]:
         """Return at most `limit`, of one partner or all, of one kind or both, that are to be looked for by then.
 
-        The longest due come first, without their `der`.
+        The longest due come first, without their `der`. Left out are sources that begin with one of `without`,
+        `http://host/` in small letters; capital letters of a source and a `/` that it lacks make no difference.
         """
         ...
 

@@ -66,6 +66,12 @@ class Gathering:
     def _run(self, errand: Errand) -> None:
         try:
             outcome = self._fetch(errand)
+            self._room.tell(
+                errand.evidence.partner_id,
+                errand.host,
+                failed=isinstance(outcome, DoorwardError),
+                now=self._services.clock.now(),
+            )
             if not self._stop.is_set():
                 self._take(errand, outcome)
         except Exception:  # noqa: BLE001  the claim ends by itself, and the row is tried again

@@ -10,7 +10,15 @@ from structlog.testing import capture_logs
 from doorward.authority.evidence import sources
 from doorward.core.ports import Fetched, FetchRequest
 from doorward.runtime.gathering import Gathering
-from tests.support.partner_world import ISSUING_CRL, ROOT_CRL, PartnerWorld, crl_at, partner_world
+from tests.support.partner_world import (
+    ISSUING_CRL,
+    RESPONDER,
+    ROOT_CRL,
+    PartnerWorld,
+    crl_at,
+    partner_world,
+    responder_at,
+)
 from tests.support.status_ca import crl_of
 
 PATIENCE = 60.0
@@ -35,6 +43,19 @@ def test_a_look_fetches_and_takes() -> None:
         look(west)
     assert west.row(ROOT_CRL).der == west.pages[ROOT_CRL]
     assert [(one["url"], one["code"]) for one in said] == [(ISSUING_CRL, "fetch-unreachable")]
+
+
+def test_a_host_that_gave_nothing_comes_last() -> None:
+    """After a fetch that failed the answers of another responder are not hidden by those of the dead one."""
+    west = partner_world(root_crl="")
+    for number in range(40):
+        west.let_in(f"user{number}", responder_at("http://a-dead.example/"))
+    alice = west.let_in("alice", responder_at(RESPONDER))
+    gathering = look(west)
+    assert west.row(RESPONDER, alice).failures == 0
+    gathering.work()
+    gathering.join(PATIENCE)
+    assert west.row(RESPONDER, alice).failures == 1
 
 
 def test_an_unforeseen_fault_takes_no_room() -> None:

@@ -7,13 +7,15 @@ Bounded by `Room`: so many at once in all, of one partner and from one host, so 
 responder is dead takes no turn from another. What does not fit stays due; there is no queue.
 Within a partner the CRLs, of which there are few and each speaks of many, do not wait behind its OCSP answers,
 of which there may be thousands: both kinds are looked at, CRLs first, and neither takes the last place of the other.
+Of one kind what is at a host that is full is not looked at, and what is at one that gave nothing a moment ago comes
+last: or thousands of answers of a dead responder, longest due, would hide those of one that lives.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import zip_longest
@@ -39,6 +41,12 @@ CRL_BYTES = 32 * 1024 * 1024
 _PEEK = {EvidenceKind.CRL: CRL_LIMIT, EvidenceKind.OCSP: 32}
 """Rows of one partner that are looked at in one go: every CRL, so that those of a dead host hide no other."""
 
+BEHIND = timedelta(minutes=1)
+"""How long a host that gave nothing comes last: longer than one fetch, so that a dead one that goes on being asked
+stays there, and one that lives does not stay behind the dead for its one failure."""
+_FAILED_LIMIT = 16
+"""Hosts of one partner whose failure is remembered, the last ones: the store holds every row against each."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Errand:
@@ -56,6 +64,7 @@ class Room:
         self._total, self._per_host = total, per_host
         self._per_partner, self._per_kind = per_partner, per_kind
         self._taken: Counter[tuple[str, ...]] = Counter()
+        self._failed: dict[tuple[str, str], datetime] = {}
         self._lock = threading.Lock()
 
     def enter(self, partner_id: str, host: str, kind: EvidenceKind) -> bool:
@@ -75,6 +84,29 @@ class Room:
                 if not self._taken[key]:
                     del self._taken[key]
 
+    def tell(self, partner_id: str, host: str, *, failed: bool, now: datetime) -> None:
+        """Note whether what a partner asked a host for came; one partner's failures put no other's rows last."""
+        with self._lock:
+            self._failed.pop((partner_id, host), None)
+            self._failed = {key: until for key, until in self._failed.items() if now < until}
+            if failed:
+                self._failed[partner_id, host] = now + BEHIND
+            known = [key for key in self._failed if key[0] == partner_id]
+            for key in known[:-_FAILED_LIMIT]:
+                del self._failed[key]
+
+    def full_hosts(self) -> frozenset[str]:
+        """Return the hosts that have no place left."""
+        with self._lock:
+            taken = [(key[1], count) for key, count in self._taken.items() if key[0] == "host"]
+        return frozenset(host for host, count in taken if count >= self._per_host)
+
+    def failed_hosts(self, partner_id: str, now: datetime) -> frozenset[str]:
+        """Return the hosts that gave a partner nothing a moment ago."""
+        with self._lock:
+            kept = list(self._failed.items())
+        return frozenset(host for (whose, host), until in kept if whose == partner_id and now < until)
+
     def _limits(self, partner_id: str, host: str, kind: EvidenceKind) -> Mapping[tuple[str, ...], int]:
         """What one fetch counts for; a kind is one partner's."""
         return {
@@ -93,7 +125,7 @@ def claim_due(services: Services, room: Room) -> list[Errand]:
     now = services.clock.now()
     with services.work.read() as books:
         partners = [one for one in books.partners.list() if one.revocation is not RevocationMode.OFF]
-        due = {one.id: _due(books, one, now) for one in partners}
+        due = {one.id: _due(books, room, one, now) for one in partners}
     waiting = list(_in_turns(partners, due, services.random.token(1)[0]))
     entered = [(one, row) for one, row in waiting if room.enter(one.id, _host(row.source), row.kind)]
     errands: list[Errand] = []
@@ -115,10 +147,24 @@ def claim_due(services: Services, room: Room) -> list[Errand]:
     return errands
 
 
-def _due(books: Books, partner: PartnerRecord, now: datetime) -> list[EvidenceRecord]:
-    """One CRL, one OCSP answer, the next of each; of each kind the longest due first."""
-    crls, answers = (books.evidence.due(now, limit, partner.id, kind) for kind, limit in _PEEK.items())
+def _due(books: Books, room: Room, partner: PartnerRecord, now: datetime) -> list[EvidenceRecord]:
+    """One CRL, one OCSP answer, the next of each; of each kind the longest due first, failed hosts last."""
+    full, failed = room.full_hosts(), room.failed_hosts(partner.id, now)
+
+    def look(kind: EvidenceKind, limit: int) -> list[EvidenceRecord]:
+        rows = books.evidence.due(now, limit, partner.id, kind, _beginnings(full | failed))
+        if failed and len(rows) < limit:
+            behind = books.evidence.due(now, limit, partner.id, kind, _beginnings(full))
+            rows = list(dict.fromkeys([*rows, *behind]))
+        return rows
+
+    crls, answers = (look(kind, limit) for kind, limit in _PEEK.items())
     return [row for pair in zip_longest(crls, answers) for row in pair if row is not None]
+
+
+def _beginnings(hosts: Iterable[str]) -> tuple[str, ...]:
+    """Return what the URLs of these hosts begin with."""
+    return tuple(f"{scheme}://{host}/" for host in sorted(hosts) for scheme in ("http", "https"))
 
 
 def _in_turns(

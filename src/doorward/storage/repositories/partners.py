@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Integer, bindparam, delete, false, func, select, update
+from sqlalchemy import Integer, bindparam, delete, false, func, not_, select, update
 
 from doorward.authority.partner_records import (
     EvidenceKind,
@@ -170,11 +170,18 @@ class SqlEvidence:
         return int(self._transaction.value(_SIZE, partner_id=partner_id, kind=kind))
 
     def due(
-        self, by: datetime, limit: int, partner_id: str | None = None, kind: EvidenceKind | None = None
+        self,
+        by: datetime,
+        limit: int,
+        partner_id: str | None = None,
+        kind: EvidenceKind | None = None,
+        without: Sequence[str] = (),
     ) -> builtins.list[EvidenceRecord]:
         """Return those that are to be looked for by then, without `der`."""
         of = {name: word for name, word in (("partner_id", partner_id), ("kind", kind)) if word is not None}
-        wanted = _DUE.where(*(_DUE_OF[name] for name in of))
+        source = func.lower(_E.source).concat("/")
+        left_out = [source.startswith(beginning, autoescape=True) for beginning in without]
+        wanted = _DUE.where(*(_DUE_OF[name] for name in of), *map(not_, left_out))
         return [_evidence(row) for row in self._transaction.rows(wanted, by=by, limit=limit, **of)]
 
     def claim(self, evidence: EvidenceRecord, until: datetime) -> bool:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from doorward.authority.evidence import Room, claim_due
-from doorward.authority.evidence.claiming import CLAIM
+from doorward.authority.evidence.claiming import BEHIND, CLAIM
 from doorward.authority.partner_records import EvidenceKind
 from doorward.core.errors import Unavailable
 from doorward.core.ports import Fetched
@@ -168,6 +169,54 @@ def test_a_list_does_not_wait_behind_those_of_a_dead_host():
     west.let_in("alice", crl_at(ISSUING_CRL))
     west.look()
     assert [one.request.url for one in claim_due(west.services, west.room)] == [ISSUING_CRL]
+
+
+def many_due_at(west, *hosts: str) -> None:
+    """More answers of each of these responders than are looked at, and after them one of `RESPONDER`."""
+    for host in hosts:
+        for number in range(40):
+            west.let_in(f"user{number} of {host}", responder_at(f"http://{host}/"))
+    west.look()
+    west.world.clock.turn(seconds=1)
+    west.let_in("alice", responder_at(RESPONDER))
+    west.look()
+
+
+def test_an_answer_does_not_wait_behind_those_of_a_full_host():
+    """While a responder that hangs has all its places taken, the answers that are due behind its are looked at."""
+    west = partner_world(root_crl="")
+    many_due_at(west, "dead.example")
+    assert {one.host for one in claim_due(west.services, west.room)} == {"dead.example"}
+    assert [one.request.url for one in claim_due(west.services, west.room)] == [RESPONDER]
+
+
+def test_an_answer_does_not_wait_behind_those_of_hosts_that_failed():
+    """Several dead responders take every place; as soon as one comes free it is the living one's."""
+    west, dead = partner_world(root_crl=""), ("a-dead.example", "b-dead.example")
+    many_due_at(west, *dead)
+    errands = claim_due(west.services, west.room) + claim_due(west.services, west.room)
+    assert Counter(one.host for one in errands) == {dead[0]: 2, dead[1]: 1}
+    for one in errands:
+        west.room.tell(one.evidence.partner_id, one.host, failed=True, now=west.world.clock.now())
+        west.room.leave(one.evidence.partner_id, one.host, one.evidence.kind)
+    urls = [one.request.url for one in claim_due(west.services, west.room)]
+    assert (urls[0], len(urls)) == (RESPONDER, 3)  # the dead have what is left
+
+
+def test_a_host_that_failed_comes_last_for_a_while():
+    """For one partner, for a minute, or until it gave something; the last sixteen of each are remembered."""
+    room = Room()
+    room.tell("a", "dead", failed=True, now=NOON)
+    assert room.failed_hosts("a", NOON + BEHIND - timedelta(seconds=1)) == {"dead"}
+    assert room.failed_hosts("a", NOON + BEHIND) == frozenset()
+    assert room.failed_hosts("b", NOON) == frozenset()
+    room.tell("a", "dead", failed=False, now=NOON)
+    assert room.failed_hosts("a", NOON) == frozenset()
+    for number in range(17):
+        room.tell("a", str(number), failed=True, now=NOON)
+        room.tell("b", str(number % 3), failed=True, now=NOON)
+    assert room.failed_hosts("a", NOON) == {str(number) for number in range(1, 17)}
+    assert room.failed_hosts("b", NOON) == {"0", "1", "2"}
 
 
 def test_a_partner_with_dead_responders_takes_no_turn_from_another():
