@@ -22,7 +22,7 @@ from doorward.authority import policies
 from doorward.authority.access import AccessDecider, AccessDecision
 from doorward.authority.done import Done
 from doorward.authority.partner_records import EvidenceKind, EvidenceRecord, PartnerRecord
-from doorward.authority.partners import Imported, Terms, import_partner
+from doorward.authority.partners import Imported, Terms, find_standing, import_partner
 from doorward.authority.records import CertificateRecord, ChangeKind
 from doorward.authority.services import Services
 from doorward.authority.shelves import Shelves
@@ -85,7 +85,7 @@ class PartnerSite:
             Terms(**{**self.terms, **terms}),
             anchors=[one.der for one in ([self.root] if anchors is None else anchors)],
             intermediates=[one.der for one in ([self.issuing] if intermediates is None else intermediates)],
-            replacing=replacing,
+            replacing=find_standing(self.services, self.name, replacing=replacing),
             actor=OPERATOR,
         )
 

@@ -89,6 +89,31 @@ class Imported:
     heard_by: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """A partner's terms and authorities at one moment: whoever agrees to replace them agreed to a change of these."""
+
+    partner: PartnerRecord
+    authorities: tuple[PartnerAuthorityRecord, ...]
+
+
+def find_standing(services: Services, name: str, *, replacing: bool) -> Standing | None:
+    """Return what an import would replace, to be shown and then given to it; None where the name is free.
+
+    Raises:
+        MalformedInput: `name-malformed`.
+        RequestRefused: `name-taken` where nothing is to be replaced, and where the name is our own authority's.
+        NotFound: `not-founded`; `partner-unknown` where one is to be replaced.
+    """
+    _require_not_own_name(name)
+    with services.work.read() as books:
+        require_tenant(books)
+        if not replacing:
+            _require_free(books, name)
+            return None
+        return _read_standing(books, name)
+
+
 def examine(
     services: Services, name: str, terms: Terms, *, anchors: Sequence[bytes], intermediates: Sequence[bytes]
 ) -> tuple[LintFinding, ...]:
@@ -118,7 +143,7 @@ def import_partner(
     *,
     anchors: Sequence[bytes],
     intermediates: Sequence[bytes] = (),
-    replacing: bool = False,
+    replacing: Standing | None = None,
     actor: str,
 ) -> Done[Imported]:
     """Trust a partner's authorities, at the applications that name it (`trust:` in the document).
@@ -129,19 +154,18 @@ def import_partner(
         terms: under which it is trusted.
         anchors: see `examine`.
         intermediates: see `examine`.
-        replacing: whether a partner of that name gets these authorities and terms in place of its own.
+        replacing: what these authorities and terms take the place of, as `find_standing` gave it before
+            anybody was asked; None where the partner is new.
         actor: who acts.
 
     Raises:
         MalformedInput: `name-malformed`, or a certificate or a term cannot be read.
         ConfigurationError: every error that the lint found.
-        RequestRefused: `name-taken`; `authorities-changed` where our own did while this ran.
-        NotFound: `not-founded`; `partner-unknown` where one was to be replaced.
+        RequestRefused: `name-taken`; `partner-changed` where it is no longer what is to be replaced;
+            `authorities-changed` where our own did while this ran.
+        NotFound: `not-founded`; `partner-unknown` where the one to be replaced is gone.
     """
-    if parse_principal_name(name) == OWN_AUTHORITY:
-        raise RequestRefused(
-            "name-taken", f"{name} is what our own authority is called", hint="choose another"
-        )
+    _require_not_own_name(name)
     now = services.clock.now()
     with services.work.read() as books:
         require_tenant(books)
@@ -155,7 +179,7 @@ def import_partner(
     with services.work.change() as books:
         require_tenant(books)
         _require_same_own(books, known)  # other partners' are warned of only
-        before = _find_before(books, name, replacing=replacing)
+        before = _find_before(books, name, replacing)
         if before is None:
             books.partners.add(partner)
         else:
@@ -272,16 +296,43 @@ def _were(count: int) -> str:
     return "was" if count == 1 else "were"
 
 
-def _find_before(books: Books, name: str, *, replacing: bool) -> PartnerRecord | None:
-    """Return the partner as it was; None where it is new."""
-    before = require_partner(books, name) if replacing else books.partners.by_name(name)
-    if before is not None and not replacing:
+def _require_not_own_name(name: str) -> None:
+    if parse_principal_name(name) == OWN_AUTHORITY:
+        raise RequestRefused(
+            "name-taken", f"{name} is what our own authority is called", hint="choose another"
+        )
+
+
+def _require_free(books: Books, name: str) -> None:
+    if books.partners.by_name(name) is not None:
         raise RequestRefused(
             "name-taken",
             f"a partner named {name} is trusted already",
             hint="add --replace to give it these authorities and terms in place of its own",
         )
-    return before
+
+
+def _find_before(books: Books, name: str, replacing: Standing | None) -> PartnerRecord | None:
+    """Return the partner as it was; None where it is new.
+
+    One that changed since it was shown is refused: nobody agreed to drop what another brought in meanwhile.
+    An import of the same again is no change: partner and authorities keep their ids.
+    """
+    if replacing is None:
+        _require_free(books, name)
+        return None
+    if _read_standing(books, name) != replacing:
+        raise RequestRefused(
+            "partner-changed",
+            f"the partner {name} was changed after what would be replaced was read",
+            hint="look at the report again, and repeat the command",
+        )
+    return replacing.partner
+
+
+def _read_standing(books: Books, name: str) -> Standing:
+    partner = require_partner(books, name)
+    return Standing(partner=partner, authorities=tuple(books.partners.authorities(partner.id)))
 
 
 def _make_partner(services: Services, name: str, terms: Terms, now: datetime) -> PartnerRecord:

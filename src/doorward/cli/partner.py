@@ -18,8 +18,7 @@ from doorward.core.errors import MalformedInput, RequestRefused
 
 if TYPE_CHECKING:
     from doorward.authority.partner_records import EvidenceRecord, PartnerAuthorityRecord, PartnerRecord
-    from doorward.authority.partners import Imported, Terms
-    from doorward.authority.services import Services
+    from doorward.authority.partners import Imported, Standing, Terms
     from doorward.verification.import_lint import LintFinding
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -122,14 +121,16 @@ def import_(
     **terms: Any,
 ) -> None:
     """Trust a partner's certificates (PEM or DER) after a report on them; applications must name it in `trust`."""
-    from doorward.authority.partners import examine, import_partner  # noqa: PLC0415  loaded when called
+    from doorward.authority.partners import examine, find_standing, import_partner  # noqa: PLC0415  loaded when called
 
     services = state.installation().services
     wanted = _read_terms(terms)
     ders = {"anchors": _read(anchors), "intermediates": _read(intermediates)}
+    # What is read here is what is shown, asked about, and replaced.
+    standing = find_standing(services, name, replacing=True) if replace else None
     findings = examine(services, name, wanted, **ders)
     wrong = any(one.code.severity.value == "error" for one in findings)
-    changes = _list_changes(services, name, wanted, ders) if replace else []
+    changes = _list_changes(standing, wanted, ders) if standing else []
     report = {"findings": [_finding(one) for one in findings], "changes": changes}
     if not state.output.as_json and (check or not wrong):  # else the refusal names the errors
         _print_report(state, ders, findings)
@@ -139,7 +140,7 @@ def import_(
         return
     if not wrong:  # errors are refused by the use case itself
         _ask(state, name, yes=yes, dropping=any(map(_drops, changes)))
-    done = import_partner(services, name, wanted, replacing=replace, actor=actor(), **ders)
+    done = import_partner(services, name, wanted, replacing=standing, actor=actor(), **ders)
     value, line = confirmed(services, done.seq, done.notes)
     state.output.result(
         {
@@ -226,25 +227,18 @@ def _terms_row(terms: Terms | PartnerRecord) -> dict[str, Any]:
     }
 
 
-def _list_changes(
-    services: Services, name: str, wanted: Terms, ders: dict[str, list[bytes]]
-) -> list[dict[str, Any]]:
+def _list_changes(standing: Standing, wanted: Terms, ders: dict[str, list[bytes]]) -> list[dict[str, Any]]:
     """Return what a partner would have no longer, or has not yet: terms, then authorities.
 
     What is not said anew falls back to its default, and an authority that is not given anew is dropped.
     """
-    from doorward.authority.standing import require_partner  # noqa: PLC0415  loaded when called
-
-    with services.work.read() as books:
-        partner = require_partner(books, name)
-        trusted = books.partners.authorities(partner.id)
-    before, after = _terms_row(partner), _terms_row(wanted)
+    before, after = _terms_row(standing.partner), _terms_row(wanted)
     terms = [
         {"term": term, "before": before[term], "after": after[term]}
         for term in after
         if before[term] != after[term]
     ]
-    had = {("anchor" if one.anchor else "intermediate", one.der) for one in trusted}
+    had = {("anchor" if one.anchor else "intermediate", one.der) for one in standing.authorities}
     given = {(kind, der) for kind in ("anchor", "intermediate") for der in ders[f"{kind}s"]}
     dropped = [{"term": kind, "before": _brief(der), "after": None} for kind, der in sorted(had - given)]
     added = [{"term": kind, "before": None, "after": _brief(der)} for kind, der in sorted(given - had)]

@@ -114,3 +114,42 @@ def test_the_question_says_whose_people_are_cut_off(site: Site, anchor: str) -> 
     assert process.returncode == 1, said
     assert b"principals of clinic, and cut off those of the authorities that are dropped?" in said
     assert len(site.do("ca", "show", "clinic")["authorities"]) == 2
+
+
+def test_a_yes_is_to_what_was_shown(site: Site, anchor: str) -> None:
+    """What another brings in while the question waits is not dropped by the yes to it, and that is said."""
+    site.do("ca", "import", "clinic", anchor, "--yes")
+    ours, theirs = pty.openpty()
+    words = (
+        "ca",
+        "import",
+        "clinic",
+        anchor,
+        "--domain",
+        "clinic.example",
+        "--replace",
+        "--data",
+        str(site.data),
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-m", "doorward.cli", *words],
+        stdin=theirs,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    assert process.stdout is not None
+    said = b""
+    while b"principals of clinic?" not in said:
+        more = os.read(process.stdout.fileno(), 4096)
+        assert more, said
+        said += more
+    site.do("ca", "import", "clinic", anchor, site.file("second.der", SECOND.der), "--replace", "--yes")
+    os.write(ours, b"y\n")
+    rest, _ = process.communicate(timeout=60)
+    os.close(ours)
+    os.close(theirs)
+    assert process.returncode == 1, rest
+    assert b"partner-changed" in rest
+    assert b"look at the report again" in rest
+    shown = site.do("ca", "show", "clinic")
+    assert (len(shown["authorities"]), shown["domain"]) == (2, "")

@@ -21,6 +21,7 @@ from doorward.authority.partners import (
     TOLD,
     Terms,
     examine,
+    find_standing,
     import_partner,
     list_partners,
     remove_partner,
@@ -150,6 +151,9 @@ def test_names_that_cannot_be(name: str, error: type[DoorwardError], code: str) 
     with pytest.raises(error) as caught:
         bring_in(partner_site().world, name)
     assert caught.value.code == code
+    with pytest.raises(error) as first:
+        find_standing(partner_site().services, name, replacing=False)
+    assert first.value.code == code
 
 
 @pytest.mark.parametrize(
@@ -193,6 +197,8 @@ def test_an_anchor_is_needed_and_a_founding() -> None:
     assert early.value.code == "not-founded"
     with pytest.raises(NotFound):
         examine(empty_world().services, "east", Terms(), anchors=[ROOT.der], intermediates=[])
+    with pytest.raises(NotFound):
+        find_standing(empty_world().services, "east", replacing=False)
     with pytest.raises(MalformedInput):
         import_partner(found_world().services, "east", Terms(), anchors=[b"nothing"], actor=OPERATOR)
 
@@ -282,27 +288,66 @@ def test_a_name_that_is_taken_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_a_partner_that_is_gone_or_another_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is replaced is what has the name at that moment: nobody, or one of another id."""
+    """Who was to be replaced is replaced and nobody else: not one who has the name since then."""
     site = partner_site(publish=False)
     meanwhile(monkeypatch, lambda: remove_partner(site.services, "clinic", actor=OPERATOR))
     with pytest.raises(NotFound) as caught:
         site.bring_in(replacing=True)
     assert caught.value.code == "partner-unknown"
     site.bring_in()
-    former = site.partner
 
     def come_anew() -> None:
         remove_partner(site.services, "clinic", actor=OPERATOR)
-        site.world.clock.turn(seconds=5)
         site.bring_in()
 
     meanwhile(monkeypatch, come_anew)
-    site.bring_in(replacing=True, domain="clinic.example")
+    with pytest.raises(RequestRefused) as other:
+        site.bring_in(replacing=True)
+    assert other.value.code == "partner-changed"
+
+
+@pytest.mark.parametrize("when", ["while it is asked", "while it is looked at"])
+@pytest.mark.parametrize("what", ["anchor", "kind-of-authority", "term"])
+def test_what_came_meanwhile_is_not_dropped(what: str, when: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An authority or a term that another brought in after the report stays, and who replaces is told of it."""
+    site, newer = partner_site(publish=False), certify("clinic Second Root")
+    given: dict[str, dict[str, Any]] = {
+        "anchor": {"anchors": [site.root, newer]},
+        "kind-of-authority": {"anchors": [site.root, site.issuing], "intermediates": []},
+        "term": {"domain": "clinic.example"},
+    }
+    seen, brought = find_standing(site.services, "clinic", replacing=True), list[Any]()
+
+    def other_brings_in() -> None:
+        brought.append(site.bring_in(replacing=True, **given[what]))
+
+    if when == "while it is asked":
+        other_brings_in()
+    else:
+        meanwhile(monkeypatch, other_brings_in)
+    with pytest.raises(RequestRefused) as caught:
+        import_partner(
+            site.services, "clinic", Terms(), anchors=[site.root.der], replacing=seen, actor=OPERATOR
+        )
+    assert caught.value.code == "partner-changed"
+    assert caught.value.hint == "look at the report again, and repeat the command"
     ((partner, authorities),) = list_partners(site.services)
-    assert partner.domain == "clinic.example"
-    assert partner.id != former.id
-    assert partner.created_at > former.created_at
-    assert {one.partner_id for one in authorities} == {partner.id}
+    assert partner.domain == given[what].get("domain", "")
+    assert {(one.anchor, one.sha256) for one in authorities} == {
+        (one.anchor, one.sha256) for one in brought[0].value.authorities
+    }
+
+
+def test_the_same_imported_again_meanwhile_is_no_change() -> None:
+    """Where another brought in what was there already the report still holds."""
+    site = partner_site(publish=False)
+    seen = find_standing(site.services, "clinic", replacing=True)
+    site.world.clock.turn(seconds=5)
+    site.bring_in(replacing=True)
+    done = import_partner(
+        site.services, "clinic", Terms(), anchors=[site.root.der], replacing=seen, actor=OPERATOR
+    )
+    assert [one.sha256 for one in done.value.authorities] == [site.root.parsed.sha256]
 
 
 def test_an_authority_that_becomes_our_own_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -340,9 +385,7 @@ def test_replacing_keeps_name_and_id() -> None:
     assert event.data["revocation"] == "off"
     assert event.data["intermediates"] == (newer.parsed.sha256,)
     with pytest.raises(NotFound) as caught:
-        import_partner(
-            site.services, "nobody", Terms(), anchors=[site.root.der], replacing=True, actor=OPERATOR
-        )
+        find_standing(site.services, "nobody", replacing=True)
     assert caught.value.code == "partner-unknown"
 
 
