@@ -169,6 +169,7 @@ def import_partner(
     now = services.clock.now()
     with services.work.read() as books:
         require_tenant(books)
+        _find_before(books, name, replacing)  # is said before what is wrong with authorities
         known = _Known(own=_read_own(books), others=_read_others(books, name))
     # A slow bundle takes seconds: every decision that is to be recorded would wait for the end of a change.
     findings = _lint(terms, anchors, intermediates, known, now)

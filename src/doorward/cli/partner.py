@@ -126,8 +126,8 @@ def import_(
     services = state.installation().services
     wanted = _read_terms(terms)
     ders = {"anchors": _read(anchors), "intermediates": _read(intermediates)}
-    # What is read here is what is shown, asked about, and replaced.
-    standing = find_standing(services, name, replacing=True) if replace else None
+    # A look alone needs no free name. What is read here is what is shown, asked about, and replaced.
+    standing = find_standing(services, name, replacing=replace) if replace or not check else None
     findings = examine(services, name, wanted, **ders)
     wrong = any(one.code.severity.value == "error" for one in findings)
     changes = _list_changes(standing, wanted, ders) if standing else []

@@ -153,3 +153,15 @@ def test_a_yes_is_to_what_was_shown(site: Site, anchor: str) -> None:
     assert b"look at the report again" in rest
     shown = site.do("ca", "show", "clinic")
     assert (len(shown["authorities"]), shown["domain"]) == (2, "")
+
+
+def test_a_name_that_is_taken_is_said_before_anything(site: Site, anchor: str) -> None:
+    """Nobody is asked, nor told of faulty authorities, for a name that is not free; a look alone needs no name."""
+    site.do("ca", "import", "clinic", anchor, "--yes")
+    assert site.do("ca", "import", "clinic", anchor, code=1)["code"] == "name-taken"
+    stray = site.file("stray.der", ISSUING.der)
+    words = ("ca", "import", "clinic", site.file("second.der", SECOND.der), "-i", stray)
+    assert site.do(*words, code=1)["code"] == "name-taken"
+    assert site.do(*words, "--yes", code=1)["code"] == "name-taken"
+    found = {one["code"] for one in site.do(*words, "--check")["findings"]}
+    assert "no-path-to-an-anchor" in found

@@ -156,6 +156,13 @@ def test_names_that_cannot_be(name: str, error: type[DoorwardError], code: str) 
     assert first.value.code == code
 
 
+def test_a_name_that_is_taken_is_said_first() -> None:
+    """Authorities that could not be imported are not complained of where the name could not be had anyway."""
+    with pytest.raises(RequestRefused) as caught:
+        bring_in(partner_site().world, "clinic", others=(certify("Stray", certify("Elsewhere")),))
+    assert caught.value.code == "name-taken"
+
+
 @pytest.mark.parametrize(
     ("terms", "code"),
     [
