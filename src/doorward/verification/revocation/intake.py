@@ -70,7 +70,7 @@ def take_crl(
         before: the one at hand in DER; empty where there is none.
         store: the authorities of the partner.
         is_named: whether a verified certificate that names its address takes it from there (`sources.may_serve`);
-            asked only of what is genuine and speaks of now, for it may cost a look at all certificates.
+            asked only of what is genuine and speaks of now, for it may cost a look at all of the partner's certificates.
         inputs: as for its paths; purpose and policies do not concern signers of CRLs.
         now: aware, UTC.
         rules: see `CrlRules`.
