@@ -41,7 +41,13 @@ from doorward.gateway.authorizer import decode_certificate
 from doorward.gateway.endpoints import parse_endpoint
 from doorward.gateway.journal import parse_journal, parse_line
 from doorward.policy.document import append_app, parse_document, render_document
-from doorward.policy.normalisation import NormalisedPath, decode_segments, fault_of, normalise
+from doorward.policy.normalisation import (
+    PATH_LIMIT_BYTES,
+    NormalisedPath,
+    decode_segments,
+    fault_of,
+    normalise,
+)
 from doorward.policy.reading import parse_upstream
 from doorward.policy.yaml_tree import parse_tree
 from doorward.verification.path.subtree_text import parse_subtree
@@ -83,7 +89,8 @@ def _path() -> Harness:
         if isinstance(found, NormalisedPath):
             assert fault_of(found.text) is None
             assert decode_segments(found.text) == found.segments
-            assert normalise(found.text) == found
+            if len(found.text) <= PATH_LIMIT_BYTES:  # escaping makes it longer, up to three times
+                assert normalise(found.text) == found
             return len(found.segments)
         return found.fault
 
