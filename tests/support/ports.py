@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -110,3 +111,16 @@ class FakeFetcher:
         if page is None:
             raise Unavailable("fetch-unreachable", "nobody listens there")
         return Fetched(body=page) if isinstance(page, bytes) else page(request)
+
+
+class Impatient(threading.Event):
+    """A flag whose waiting takes no time; it notes for how long it was to wait."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waited: list[float | None] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Note it, and return at once."""
+        self.waited.append(timeout)
+        return self.is_set()

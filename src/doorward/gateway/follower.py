@@ -7,8 +7,8 @@ Not here: judging (`authority.access`, `policy.decision`), cutting (ending), pub
 2. find the live connections that the changes may concern; those of a partner whose evidence changed are
    found once that evidence is in place (`evidence_loader`), for a list may take seconds to read;
 3. judge them anew; end at once those that lost anything, and those whom a defect of ours keeps from being
-   judged. A partner may have many people, who are judged after the rest: between some of them and the next, newer changes are acted on, and a number counts as
-   acted on once all of them are judged;
+   judged. A partner may have many people, who are judged after the rest: between some of them and the
+   next, newer changes are acted on, and a number counts as acted on once all of them are judged;
 4. keep what the others may do now; those that gained something which the grants in their filter
    state cannot show are ended one by one, paced, so that they come back with new ones;
 5. hand a new policy to publishing, and confirm the number once it is in force.

@@ -7,19 +7,7 @@ from collections.abc import Callable
 
 from doorward.core.errors import Unavailable
 from doorward.runtime.jobs import Job, Jobs
-
-
-class Impatient(threading.Event):
-    """A flag whose waiting takes no time; it notes for how long it was to wait."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.waited: list[float | None] = []
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Note it, and return at once."""
-        self.waited.append(timeout)
-        return self.is_set()
+from tests.support.ports import Impatient
 
 
 def run(

@@ -16,7 +16,7 @@ from doorward.core.ports import KeyKind
 from doorward.gateway import follower as module
 from doorward.gateway.follower import POLL_SECONDS
 from doorward.pki.csr import build_csr
-from tests.support.ports import NOON
+from tests.support.ports import NOON, Impatient
 from tests.support.world import DOCUMENT
 from tests.unit.gateway.follower.conftest import ACTOR, Scene, scene_of
 from tests.unit.gateway.live import live, pending
@@ -255,7 +255,7 @@ def test_the_thread_survives_a_doorbell_that_breaks(scene: Scene) -> None:
 
 def test_a_doorbell_that_stays_broken_is_told_of_once_a_minute(scene: Scene) -> None:
     """The log has the first with its traceback and one a minute; each poll listens again; status names it."""
-    stop = Unsleeping()
+    stop = Impatient()
     rounds = 0
     troubles: list[str] = []
 
@@ -281,18 +281,6 @@ def test_a_doorbell_that_stays_broken_is_told_of_once_a_minute(scene: Scene) -> 
     assert troubles[1] == "the doorbell cannot be heard: changes are found by polling"
     assert scene.follower.trouble() == ""
     assert stop.waited == [POLL_SECONDS] * 123
-
-
-class Unsleeping(threading.Event):
-    """A stop that is waited for without time going by."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.waited: list[float | None] = []
-
-    def wait(self, timeout: float | None = None) -> bool:
-        self.waited.append(timeout)
-        return self.is_set()
 
 
 def _raise() -> None:
