@@ -8,12 +8,13 @@ import time
 from pathlib import Path
 
 import click
-from rich.markup import escape
 
 from doorward.audit.report import VerificationReport
 from doorward.cli.command import Command, LazyGroup, State
 from doorward.cli.output import INTEGRITY
+from doorward.cli.screen import escape
 from doorward.core.errors import MalformedInput, Unavailable
+from doorward.core.foreign_text import escape_in_json
 from doorward.runtime.pem import read_bounded
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -42,7 +43,7 @@ def tail(state: State, lines: int, follow: bool) -> None:
     try:
         while True:
             for line in evidence.events(position):
-                click.echo(json.dumps(line, ensure_ascii=False, separators=(",", ":")))
+                click.echo(escape_in_json(json.dumps(line, ensure_ascii=False, separators=(",", ":"))))
                 position += 1
             if not follow:
                 return

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.markup import escape
 
 from doorward.authority.records import AuthorityRecord
 from doorward.cli.command import Command, LazyGroup, State, actor
+from doorward.cli.screen import escape
 
 
 def _row(record: AuthorityRecord) -> dict[str, Any]:

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.markup import escape
 
 from doorward.authority.records import CertificateRecord
 from doorward.authority.services import Services
 from doorward.cli.command import Command, LazyGroup, State, actor
 from doorward.cli.completion import complete_principal
 from doorward.cli.confirming import confirmed
+from doorward.cli.screen import escape
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.pki.lifecycle import list_reasons
 

@@ -7,6 +7,7 @@ importing the server.
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ import click
 
 from doorward.cli.output import DONE, REFUSED, Output
 from doorward.core.errors import DoorwardError, Unavailable
+from doorward.core.foreign_text import show
 
 
 class Command(click.Command):
@@ -113,6 +115,13 @@ def actor() -> str:
     return f"os:{os.getuid()}"
 
 
+def _show_usage(error: click.ClickException) -> None:
+    """Show what click says about a command line, which may hold words that came from elsewhere."""
+    said = io.StringIO()
+    error.show(file=said)
+    Output(as_json=False).err.write(show(said.getvalue(), keep_lines=True))
+
+
 def _usage_value(error: click.ClickException) -> dict[str, Any]:
     context = getattr(error, "ctx", None)
     path = context.command_path if context else "doorward"
@@ -179,7 +188,7 @@ class LazyGroup(click.Group):
             if as_json:
                 Output(as_json=True).document({"error": _usage_value(error)})
             else:
-                error.show()
+                _show_usage(error)
             sys.exit(error.exit_code)
         except click.Abort:
             if as_json:
@@ -187,7 +196,7 @@ class LazyGroup(click.Group):
                     {"error": {"code": "aborted", "detail": "it was interrupted", "hint": ""}}
                 )
             else:
-                click.echo("Aborted!", err=True)
+                Output(as_json=False).err.print("interrupted: what was under way was not done")
             sys.exit(REFUSED)
         sys.exit(status if isinstance(status, int) else DONE)
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from rich.markup import escape
 
 from doorward.cli.command import Command, State
 from doorward.cli.output import REFUSED
+from doorward.cli.screen import escape
 
 if TYPE_CHECKING:
     from doorward.demo.telling import Teller
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 @click.pass_obj
 def demo(state: State, once: bool, keep: Path | None, port: int | None) -> None:
     """A little bank behind the door. Without --once it stays up, and prints commands to try."""
+    from rich.console import Console  # noqa: PLC0415  slow import
+
     from doorward.demo.scenery import HOST, scenery, workplace  # noqa: PLC0415  loaded when called
     from doorward.demo.story import play  # noqa: PLC0415  as above
     from doorward.demo.telling import Teller  # noqa: PLC0415  as above
@@ -39,7 +41,7 @@ def demo(state: State, once: bool, keep: Path | None, port: int | None) -> None:
 
     configure_logging("error", role="demo")
     began = time.monotonic()
-    tell = Teller(None if state.output.as_json else state.output.out)
+    tell = Teller(None if state.output.as_json else Console(highlight=False, soft_wrap=True))
     tell.title(
         "A little bank, and who may enter", f"https://{HOST}, on this machine only; everything is real"
     )

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import click
-from rich.markup import escape
 
 from doorward.cli.command import Command, LazyGroup, State, actor
 from doorward.cli.completion import complete_group, complete_principal
 from doorward.cli.confirming import confirmed
+from doorward.cli.screen import escape
 from doorward.core.entities import Principal, PrincipalKind
 
 

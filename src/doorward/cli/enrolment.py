@@ -7,10 +7,10 @@ from datetime import timedelta
 from pathlib import Path
 
 import click
-from rich.markup import escape
 
 from doorward.cli.command import Command, LazyGroup, State, actor
 from doorward.cli.completion import complete_invitation, complete_principal
+from doorward.cli.screen import escape
 from doorward.core.ports import KeyKind
 
 

@@ -12,18 +12,13 @@ from __future__ import annotations
 
 import json
 import os
-import sys
-import traceback
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-import click
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
-
+from doorward.cli.screen import Screen, escape, lay_out
 from doorward.core.errors import (
     AccessDenied,
     ConfigurationError,
@@ -33,6 +28,7 @@ from doorward.core.errors import (
     RequestRefused,
     Unavailable,
 )
+from doorward.core.foreign_text import escape_in_json, show
 
 DONE, REFUSED, USAGE, UNAVAILABLE, INTEGRITY, INTERNAL = 0, 1, 2, 3, 4, 70
 
@@ -45,6 +41,8 @@ _EXIT_CODES: tuple[tuple[type[DoorwardError], int], ...] = (
     (IntegrityError, INTEGRITY),
 )
 
+_PROGRESS_SECONDS = 0.1
+
 
 def exit_code(error: DoorwardError) -> int:
     """Return the exit code of an error."""
@@ -56,17 +54,15 @@ class Output:
 
     def __init__(self, *, as_json: bool) -> None:
         self.as_json = as_json
-        self.out = Console(highlight=False, soft_wrap=True)
-        self.err = Console(stderr=True, highlight=False, soft_wrap=True)
+        self.out = Screen()
+        self.err = Screen(stderr=True)
 
     def document(self, value: Mapping[str, Any] | Sequence[Any]) -> None:
         """Print one JSON document."""
-        click.echo(
-            json.dumps(value, default=_plain, ensure_ascii=False, indent=2 if sys.stdout.isatty() else None)
-        )
+        self.out.write(json_text(value, indent=2 if self.out.is_terminal else None) + "\n")
 
     def result(self, value: Mapping[str, Any], *lines: str, notes: Sequence[str] | None = None) -> None:
-        """Print a result: the value as JSON, or the lines (rich markup) for people.
+        """Print a result: the value as JSON, or the lines (markup of `screen`) for people.
 
         Args:
             value: the members of the document.
@@ -90,12 +86,10 @@ class Output:
         if not rows:
             self.out.print(f"[dim]{empty}[/dim]")
             return
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for column in columns:
-            table.add_column(column.replace("_", " "), overflow="fold")
-        for row in rows:
-            table.add_row(*(escape(_cell(row.get(column, ""))) for column in columns))
-        self.out.print(table)
+        header = [column.replace("_", " ") for column in columns]
+        cells = [[_cell(row.get(column, "")) for column in columns] for row in rows]
+        for line in lay_out(header, cells, self.out.width):
+            self.out.print(line)
 
     def note(self, text: str, *, also_json: bool = False) -> None:
         """Say something on standard error: to people, and with `also_json` beside a document that cannot hold it."""
@@ -108,17 +102,19 @@ class Output:
         if self.as_json or not self.err.is_terminal:
             yield lambda _done, _total: None
             return
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415  slow import
+        last = float("-inf")
 
-        with Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            console=self.err,
-        ) as bar:
-            task = bar.add_task(what, total=None)
-            yield lambda done, total: bar.update(task, completed=done, total=total)
+        def show_progress(done: int, total: int) -> None:
+            nonlocal last
+            if done < total and time.monotonic() - last < _PROGRESS_SECONDS:
+                return
+            last = time.monotonic()
+            self.err.write(f"\r\x1b[K{show(what)} {done}/{total}")
+
+        try:
+            yield show_progress
+        finally:
+            self.err.write("\r\x1b[K")
 
     def error(self, error: DoorwardError) -> int:
         """Render an error and return its exit code."""
@@ -143,7 +139,9 @@ class Output:
         """Render an exception that nobody expected; details only on request, as they may hold secrets."""
         incident = os.urandom(4).hex()
         if os.environ.get("DOORWARD_DEBUG"):
-            traceback.print_exception(error)
+            import traceback  # noqa: PLC0415  only here
+
+            self.err.write(show("".join(traceback.format_exception(error)), keep_lines=True))
         detail = f"an internal error happened ({type(error).__name__}), incident {incident}"
         hint = "run it again with DOORWARD_DEBUG=1 to see the details, and report them"
         if self.as_json:
@@ -151,6 +149,11 @@ class Output:
         else:
             self.err.print(f"[red]error[/red] {escape(detail)}\n  [dim]→[/dim] {hint}")
         return INTERNAL
+
+
+def json_text(value: Any, *, indent: int | None = None) -> str:
+    """Return JSON that a terminal can show: no control, bidirectional or invisible character in it."""
+    return escape_in_json(json.dumps(value, default=_plain, ensure_ascii=False, indent=indent))
 
 
 def _error_value(error: DoorwardError) -> dict[str, Any]:

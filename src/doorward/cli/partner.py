@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.markup import escape
 
 from doorward.cli.command import Command, State, actor
 from doorward.cli.completion import complete_group, complete_partner
 from doorward.cli.confirming import confirmed
+from doorward.cli.screen import escape
 from doorward.core.entities import PrincipalKind
 from doorward.core.errors import MalformedInput, RequestRefused
 

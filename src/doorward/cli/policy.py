@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.markup import escape
 
 from doorward.cli.command import Command, LazyGroup, State, actor
 from doorward.cli.completion import complete_app, complete_principal
 from doorward.cli.confirming import confirmed
 from doorward.cli.output import REFUSED
+from doorward.cli.screen import escape
 from doorward.core.entities import Outcome
 from doorward.core.errors import MalformedInput
+from doorward.core.foreign_text import show
 from doorward.runtime.pem import read_bounded
 
 FILE = click.option(
@@ -110,8 +111,10 @@ def export(state: State) -> None:
     text = export_document(state.installation().services)
     if state.output.as_json:
         state.output.document({"document": text})
+    elif state.output.out.is_terminal:
+        state.output.out.write(show(text, keep_lines=True))
     else:
-        click.echo(text, nl=False)
+        click.echo(text, nl=False)  # a file or a pipe gets the document as it is, for `apply`
 
 
 @click.group(cls=LazyGroup, lazy={"add": "policy:app_add", "list": "policy:app_list"})
@@ -152,7 +155,7 @@ def app_list(state: State) -> None:
         {
             "name": one.name,
             "hosts": list(one.hosts),
-            "upstream": str(one.upstream),
+            "upstream": one.upstream.url,
             "rules": len(one.rules),
             "id": ids.get(one.name, ""),
         }

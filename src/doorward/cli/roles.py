@@ -7,9 +7,9 @@ import sys
 from typing import Any
 
 import click
-from rich.markup import escape
 
 from doorward.cli.command import Command, State, actor
+from doorward.cli.screen import escape
 
 _DEFAULT_DOMAIN = "doorward.localhost"
 

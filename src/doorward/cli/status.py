@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 import click
-from rich.markup import escape
 
 from doorward.cli.command import Command, State
 from doorward.cli.output import UNAVAILABLE
+from doorward.cli.screen import escape
 
 
 @click.command("status", cls=Command)

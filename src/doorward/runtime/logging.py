@@ -8,8 +8,13 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import MutableMapping
+from io import StringIO
+from typing import Any, TextIO
 
 import structlog
+
+from doorward.core.foreign_text import show
 
 
 def configure_logging(level: str, *, role: str) -> None:
@@ -21,20 +26,20 @@ def configure_logging(level: str, *, role: str) -> None:
     """
     terminal = sys.stderr.isatty()
     renderer: structlog.types.Processor = (
-        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+        structlog.dev.ConsoleRenderer(exception_formatter=_write_trace)
         if terminal
         else structlog.processors.JSONRenderer(sort_keys=True)
     )
     traces = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
-    errors: list[structlog.types.Processor] = (
-        [] if terminal else [structlog.processors.ExceptionRenderer(traces)]
+    last: list[structlog.types.Processor] = (
+        [_show_texts] if terminal else [structlog.processors.ExceptionRenderer(traces)]
     )
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            *errors,
+            *last,
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
@@ -42,3 +47,13 @@ def configure_logging(level: str, *, role: str) -> None:
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(role=role)
+
+
+def _show_texts(_logger: object, _method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Let no value command the terminal; JSON lines are ASCII by themselves."""
+    return {name: show(value) if isinstance(value, str) else value for name, value in line.items()}
+
+
+def _write_trace(stream: TextIO, error: Any) -> None:
+    structlog.dev.plain_traceback(text := StringIO(), error)
+    stream.write(show(text.getvalue(), keep_lines=True))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import timedelta
 
 import pytest
@@ -250,7 +251,7 @@ def test_applications(site: Site) -> None:
     value = site.do("app", "add", "wiki", "--host", "wiki.corp.example", "--upstream", "http://127.0.0.1:1")
     assert value["changed"] is True
     assert [row["name"] for row in site.do("app", "list")] == ["payments", "wiki"]
-    assert "wiki.corp.example" in site.say("app", "list")
+    assert re.search(r"wiki +wiki\.corp\.example +http://\S+ ", site.say("app", "list"))
     again = ["app", "add", "wiki", "--host", "w.corp.example", "--upstream", "http://127.0.0.1:1"]
     assert site.do(*again, code=1)["code"] == "app-exists"
     assert site.do("app", "add", "x", "--host", "x.corp.example", "--upstream", "gopher://x", code=2)[

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
 
 import pytest
 
-from doorward.cli import output as module
 from doorward.cli.output import DONE, INTEGRITY, INTERNAL, REFUSED, UNAVAILABLE, USAGE, Output, exit_code
 from doorward.core.errors import (
     AccessDenied,
@@ -193,11 +193,19 @@ def test_progress_is_silent_without_a_terminal(capsys: pytest.CaptureFixture[str
     assert capsys.readouterr() == ("", "")
 
 
+class Terminal(io.StringIO):
+    """A stream that a person looks at."""
+
+    def isatty(self) -> bool:
+        """Say that it is a terminal."""
+        return True
+
+
 def test_progress_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """A person at a terminal sees how far it is."""
     out = Output(as_json=False)
-    out.err = module.Console(stderr=True, force_terminal=True, file=(stream := io.StringIO()))
+    monkeypatch.setattr(sys, "stderr", stream := Terminal())
     with out.progress("verifying") as step:
         step(3, 4)
     assert "verifying" in stream.getvalue()
-    assert "4/4" in stream.getvalue() or "3/4" in stream.getvalue()
+    assert "3/4" in stream.getvalue()
