@@ -31,6 +31,7 @@ from doorward.enforcement.plan import (
     SocketAddress,
     build_plan,
 )
+from doorward.enforcement.trust import Trust
 from doorward.policy.decision import connection_id
 from doorward.policy.model import AppPolicy, Document, Effect, HttpUpstream, Residual, Rule, Selector
 from doorward.policy.paths import PathPattern
@@ -191,6 +192,7 @@ class DoorSite:
         certificate: ServerCertificate | None = None,
         limits: Limits | None = None,
         listen_host: str = "127.0.0.1",
+        partners: Mapping[str, Trust] | None = None,
     ) -> GatewayPlan:
         """Plan these applications (`<name>.test` each) and the enrolment door."""
         used = certificate or self.certificate
@@ -207,6 +209,7 @@ class DoorSite:
             application_ids=IDS,
             certificates=dict.fromkeys(apps, used),
             aliases=aliases or {},
+            partners=partners or {},
             listen=[SocketAddress(host=listen_host, port=self.port)],
             trust=[self.issuing.pem.decode()],
             paths=self.paths,

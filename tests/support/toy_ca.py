@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.hazmat.primitives.asymmetric import ed448, ed25519
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 
 from doorward.core.ports import KeyKind, PrivateKey
@@ -76,8 +76,9 @@ def key_pem_of(key: PrivateKey) -> bytes:
 
 
 def signing_hash(key: PrivateKey) -> hashes.HashAlgorithm | None:
-    """The hash that `key` signs with here; Ed25519 brings its own."""
-    return None if isinstance(key, ed25519.Ed25519PrivateKey) else hashes.SHA256()
+    """The hash that `key` signs with here; Ed25519 and Ed448 bring their own."""
+    own = isinstance(key, ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey)
+    return None if own else hashes.SHA256()
 
 
 @functools.lru_cache(maxsize=32)

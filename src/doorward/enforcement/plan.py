@@ -95,7 +95,8 @@ class RuleTerm:
 class Door:
     """One protected application: one filter chain, one route table, one cluster.
 
-    `trust` is None where only our own issuing authorities may vouch: the plan holds those.
+    `trust` is None where Envoy verifies that an issuing authority of ours vouches: the plan holds those.
+    Otherwise the chain is unverified, and the authorizer alone judges.
     """
 
     id: str
@@ -109,6 +110,11 @@ class Door:
     def __post_init__(self) -> None:
         _require(_ID.fullmatch(self.id), "an application's id is of [a-z0-9_]")
         _require(self.hosts, "an application without a host cannot be reached")
+
+    @property
+    def admits_anonymous(self) -> bool:
+        """Whether a connection without a good certificate may live here, for what is open to everybody."""
+        return False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,15 +1,12 @@
-"""Whose certificates finish a handshake with a door, and how closely Envoy looks at them.
+"""Which authorities a door names to its peers, where partners' people may come.
 
-Not here: judging them (`verification`): the authorizer asks every question again, and strictly. Envoy is
-a first sieve that must never refuse what is good. Intermediates are given to it as trusted, as anchors
-are: it then needs no certificate but the leaf from the peer, and has no path to choose.
+Not here: judging certificates (`verification`). At a door that trusts a partner Envoy asks for a
+certificate and verifies no chain: TLS proves that the peer has the private key, and the authorizer alone
+judges (docs/design/0043). Envoy's own check refuses good certificates of partners, and some of the
+reasons lie in the leaf, so that they cannot be foreseen here.
 
-Two things Envoy gets wrong in the other direction (measured, docs/standards.md):
-1. a name constraint about IP addresses makes it refuse good certificates;
-2. of several authorities with one name and different keys it tries one.
-Where one of them can happen the sieve is taken out: TLS then proves possession of the key and no more,
-and the authorizer alone judges.
-Standard: RFC 5280 sections 4.2.1.10 and 6.1; RFC 8446 section 4.3.2.
+What is left to tell Envoy is whom to name in CertificateRequest, so that clients find the right certificate.
+Standard: RFC 8446 sections 4.2.4 and 4.3.2.
 """
 
 from __future__ import annotations
@@ -21,25 +18,18 @@ from dataclasses import dataclass
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from doorward.core.errors import MalformedInput
-from doorward.verification.path.certificate import PathCertificate, parse_path_certificate
-from doorward.verification.path.constraints import IP
+from doorward.verification.path.certificate import parse_path_certificate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trust:
-    """What one door is told.
-
-    Args:
-        authorities: PEM, sorted, each once; their names go into CertificateRequest.
-        verified: whether Envoy verifies that one of them vouches for the leaf.
-    """
+    """What a door with an unverified chain is told; `authorities` are PEM, sorted, each once."""
 
     authorities: tuple[str, ...]
-    verified: bool = True
 
     def __post_init__(self) -> None:
         if not self.authorities:
-            raise ValueError("a door that trusts no authority would not check the handshake")
+            raise ValueError("a door that names no authority gets no certificate of most clients")
 
 
 def build_trust(own: Sequence[bytes], partners: Sequence[bytes]) -> Trust:
@@ -49,26 +39,14 @@ def build_trust(own: Sequence[bytes], partners: Sequence[bytes]) -> Trust:
         own: our own issuing authorities, DER; empty where they may not vouch here.
         partners: anchors and intermediates of the partners that may, DER.
 
-    A certificate that does not parse is left out: nobody could be judged by it.
+    A certificate that does not parse is left out: no path leads through it.
 
     Raises:
         ValueError: none is left.
     """
-    every = []
+    pem = set()
     for one in (*own, *partners):
         with suppress(MalformedInput):
-            every.append(parse_path_certificate(one))
-    pem = {one.certificate.public_bytes(Encoding.PEM).decode("ascii") for one in every}
-    return Trust(authorities=tuple(sorted(pem)), verified=not any(map(_misleads, every)) and _is_plain(every))
-
-
-def _misleads(authority: PathCertificate) -> bool:
-    """Point 1."""
-    subtrees = authority.subtrees
-    return subtrees is not None and IP in subtrees.permitted.keys() | subtrees.excluded.keys()
-
-
-def _is_plain(authorities: Sequence[PathCertificate]) -> bool:
-    """Point 2: whether each name stands for one key."""
-    keys = {one.subject: one.key_bits for one in authorities}
-    return all(keys[one.subject] == one.key_bits for one in authorities)
+            parsed = parse_path_certificate(one)
+            pem.add(parsed.certificate.public_bytes(Encoding.PEM).decode("ascii"))
+    return Trust(authorities=tuple(sorted(pem)))

@@ -6,6 +6,7 @@ Not here: compiling and publishing it (publishing), and judging by it (`authorit
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from cryptography import x509
@@ -55,7 +56,8 @@ class Ground:
     def partners(self) -> dict[str, Trust]:
         """The trust of each application that hears more than our own authority, by its name.
 
-        Where nobody of those is there, our own hold the door: the authorizer admits none of theirs.
+        One whose partners are all gone is not in it: Envoy verifies its chain by our own authorities, and
+        the authorizer admits those only where the document says so.
         """
         found = {}
         for app in self.document.apps:
@@ -65,10 +67,9 @@ class Ground:
             theirs = [
                 der for name in app.trust if name != OWN_AUTHORITY for der in self.authorities.get(name, ())
             ]
-            try:
-                found[app.name] = build_trust(own, theirs)
-            except ValueError:
-                found[app.name] = build_trust(self.authorities[OWN_AUTHORITY], ())
+            if theirs:
+                with suppress(ValueError):
+                    found[app.name] = build_trust(own, theirs)
         return found
 
     def rule_ids(self) -> dict[str, frozenset[str]]:

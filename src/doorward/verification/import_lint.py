@@ -30,7 +30,7 @@ from doorward.core.errors import MalformedInput
 from doorward.verification.path.building import judge_path
 from doorward.verification.path.certificate import PathCertificate
 from doorward.verification.path.conformance import PathInputs, check_authority, check_dates, check_leaf
-from doorward.verification.path.constraints import DIRECTORY, DNS, EMAIL, IP, URI
+from doorward.verification.path.constraints import DIRECTORY, DNS, EMAIL, URI
 from doorward.verification.path.names import CanonicalName
 from doorward.verification.path.rules import PathRule
 from doorward.verification.path.signatures import verifies
@@ -81,7 +81,6 @@ class LintCode(Enum):
     NAMES_UNCONSTRAINED = "names-unconstrained"
     PATH_LENGTH_UNLIMITED = "path-length-unlimited"
     PATH_LENGTH_EXHAUSTED = "path-length-exhausted"
-    IP_CONSTRAINTS = "ip-constraints"
     SUBJECT_SHARED = "subject-shared"
     OTHER_PARTNER = "other-partner"
     SUBJECT_OF_OTHER_PARTNER = "subject-of-other-partner"
@@ -114,7 +113,6 @@ _WARNINGS = frozenset(
         LintCode.NAMES_UNCONSTRAINED,
         LintCode.PATH_LENGTH_UNLIMITED,
         LintCode.PATH_LENGTH_EXHAUSTED,
-        LintCode.IP_CONSTRAINTS,
         LintCode.SUBJECT_SHARED,
         LintCode.OTHER_PARTNER,
         LintCode.SUBJECT_OF_OTHER_PARTNER,
@@ -155,7 +153,6 @@ _MENDS = {
     LintCode.NAMES_UNCONSTRAINED: "permit the partner's own names, such as --permit email:clinic.example",
     LintCode.PATH_LENGTH_UNLIMITED: "nothing passes by authorities that were not imported; know that it may make more",
     LintCode.PATH_LENGTH_EXHAUSTED: "leave it out, or ask for an anchor with room for it",
-    LintCode.IP_CONSTRAINTS: "Envoy judges these wrongly: the door leaves the check to the judgement of ours",
     LintCode.SUBJECT_SHARED: "a rotation has two for a while; otherwise ask which is genuine",
     LintCode.OTHER_PARTNER: "its people are other principals at each; where an application hears both, the first by"
     " the alphabet with a good path decides",
@@ -263,9 +260,6 @@ def _lint_alone(authority: PathCertificate, inputs: PathInputs, now: datetime, *
         yield LintCode.RSA_SHORT, f"its RSA key has {authority.key.key_size} bits"
     if authority.path_length is None:
         yield LintCode.PATH_LENGTH_UNLIMITED, "it may make authorities below authorities without end"
-    subtrees = authority.subtrees
-    if subtrees is not None and (IP in subtrees.permitted or IP in subtrees.excluded):
-        yield LintCode.IP_CONSTRAINTS, "it has name constraints of IP addresses"
     if ExtensionOID.POLICY_CONSTRAINTS.dotted_string in authority.present:
         yield LintCode.POLICY_CONSTRAINTS, "it has policy constraints"
 

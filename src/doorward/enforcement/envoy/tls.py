@@ -1,8 +1,9 @@
 """TLS at the door: what the handshake demands, and the secrets that it reads by SDS.
 
-Not here: whether a certificate is still valid today (the authorizer's question): Envoy checks
-signature, dates and issuer, and sends the right alert. No CRL: its cost per handshake grows with
-its length (DESIGN 2.4).
+Not here: whether a certificate is still valid today (the authorizer's question). At a door that only our
+own people may use, Envoy checks signature, dates and issuer, and sends the right alert. At an
+*unverified chain* (`Door.trust`) it checks that the peer has the private key, and no more (docs/design/0043).
+No CRL: its cost per handshake grows with its length (DESIGN 2.4).
 Standard: RFC 8446, RFC 5246, RFC 9325 section 4.2.
 """
 
@@ -32,15 +33,16 @@ CIPHER_SUITES = (  # for TLS 1.2: forward secrecy and AEAD only (RFC 9325 sectio
 TRUST_DEPTH = 1
 """Our issuing authorities sign end entities only, and are the anchors themselves."""
 
-PARTNER_DEPTH = 10
-"""A partner's intermediates are given as trusted, and Envoy follows them to the anchor all the same."""
-
 
 def build_client_tls(paths: RunPaths, door: Door) -> dict[str, Any]:
-    """Return the transport socket of a protected door: a trusted client certificate or no connection."""
+    """Return the transport socket of a protected door.
+
+    It demands a certificate, unless anonymous connections may reach something. A door without a trust of
+    its own verifies the chain; any other is an *unverified chain*, where the authorizer alone judges.
+    """
     socket = build_open_tls(paths, door.certificate)
     config = socket["typed_config"]
-    config["require_client_certificate"] = True
+    config["require_client_certificate"] = not door.admits_anonymous
     secret = TRUST_SECRET if door.trust is None else _trust_secret(door.id)
     config["common_tls_context"]["validation_context_sds_secret_config"] = _by_sds(paths, secret)
     return socket
@@ -95,11 +97,11 @@ def _own_trust(authorities: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _trust(door_id: str, trust: Trust) -> dict[str, Any]:
+    # The authorities are there for their names only (CertificateRequest). One kind of unverified chain:
+    # nothing in it may look as if Envoy had judged, and no matcher of ours reads what Envoy thinks of a peer.
     context = {
         "trusted_ca": {"inline_string": "".join(trust.authorities)},
-        "trust_chain_verification": "VERIFY_TRUST_CHAIN" if trust.verified else "ACCEPT_UNTRUSTED",
-        "allow_expired_certificate": False,
-        "max_verify_depth": PARTNER_DEPTH,
+        "trust_chain_verification": "ACCEPT_UNTRUSTED",
     }
     return _secret(_trust_secret(door_id), validation_context=context)
 

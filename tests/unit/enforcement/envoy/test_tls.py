@@ -67,14 +67,13 @@ def test_keys_are_named_never_copied() -> None:
 
 
 def test_a_door_may_have_a_trust_of_its_own() -> None:
-    """Its secret is its own, deeper, and the others keep theirs; a door without one names the common secret."""
+    """Its secret is its own and verifies nothing; the others keep theirs; a door without one names the common secret."""
     trust = Trust(authorities=("A", "B"))
     plan = replace(small_plan(), doors=(replace(DOOR, trust=trust), *small_plan().doors[1:]))
     secrets = build_secrets(plan)
     context = secrets[f"trust-{DOOR.id}"]["validation_context"]
     assert context["trusted_ca"]["inline_string"] == "AB"
-    assert context["trust_chain_verification"] == "VERIFY_TRUST_CHAIN"
-    assert context["max_verify_depth"] == 10
+    assert context["trust_chain_verification"] == "ACCEPT_UNTRUSTED"
     assert secrets["trust"] == build_secrets(small_plan())["trust"]
     client = build_client_tls(PATHS, plan.doors[0])["typed_config"]
     reference = client["common_tls_context"]["validation_context_sds_secret_config"]
@@ -82,12 +81,12 @@ def test_a_door_may_have_a_trust_of_its_own() -> None:
     assert client["require_client_certificate"] is True
 
 
-def test_unverified_certificates_are_accepted_where_envoy_would_err_and_nowhere_else() -> None:
-    """ACCEPT_UNTRUSTED comes of a trust that says so; a door with it still demands a certificate."""
+def test_unverified_certificates_are_accepted_where_a_door_has_a_trust_of_its_own_and_nowhere_else() -> None:
+    """Every other door verifies; one that does not still demands a certificate."""
     assert not [
         one for one in every(build_secrets(small_plan()), "trust_chain_verification") if "ACCEPT" in one
     ]
-    opened = replace(DOOR, trust=Trust(authorities=("A",), verified=False))
+    opened = replace(DOOR, trust=Trust(authorities=("A",)))
     secrets = build_secrets(replace(small_plan(), doors=(opened, *small_plan().doors[1:])))
     found = {
         name: one["validation_context"]["trust_chain_verification"]
