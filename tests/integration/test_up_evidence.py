@@ -99,6 +99,7 @@ def test_a_partners_revocation_arrives(installation: Installation) -> None:
             assert eventually(lambda: partner_part(installation).facts["failing"])
             assert partner_part(installation).trouble == ()
             assert "not renewed at the last try" in partner_part(installation).text
+            assert "(evidence-replayed)" in partner_part(installation).text
             assert at_hand(installation, place.url) == second
         finally:
             serve.stop()

@@ -145,6 +145,7 @@ _FIELDS: Mapping[str, FieldKind] = MappingProxyType(
             "claimed_serial",
             "claimed_sha256",
             "connection",
+            "crl_number",
             "domain",
             "identity",
             "key_kind",
@@ -284,7 +285,7 @@ CATALOGUE: Mapping[EventType, EventSpec] = MappingProxyType(
             _OPERATION, "authority number entries", "partition sha256 this_update next_update"
         ),
         EventType.EVIDENCE_STORED: _spec(
-            _OPERATION, "partner kind url sha256 this_update", "about next_update number said"
+            _OPERATION, "partner kind url sha256 this_update", "about next_update number crl_number said"
         ),
         EventType.EVIDENCE_REFUSED: _spec(_OPERATION, "partner kind url reason", "about detail"),
         EventType.EVIDENCE_UNAVAILABLE: _spec(_OPERATION, "partner kind url reason", "about detail"),

@@ -1,5 +1,8 @@
 """How the use cases write events: the envelope around what happened.
 
+A value from outside that does not fit its field is made to fit (`audit.fitting`): it must never keep the event, or
+what the event is about, from being stored.
+
 Not here: what may be in an event (audit.catalogue) and where it goes (the outbox of the transaction).
 """
 
@@ -8,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from doorward.audit.events import Event, EventType, build_event
+from doorward.audit.events import MAX_PUBLIC_CHARACTERS, Event, EventType, build_event
+from doorward.audit.fitting import fit_data, fit_personal
 from doorward.authority.services import Services
 from doorward.core.entities import TENANT
 
@@ -31,6 +35,10 @@ def write_event(
         at=services.clock.now() if at is None else at,
         tenant=TENANT,
         actor=actor,
-        data={name: value for name, value in data.items() if value not in ("", ())},
-        personal={name: value for name, value in (personal or {}).items() if value},
+        data=fit_data(
+            kind,
+            {name: value for name, value in data.items() if value not in ("", ())},
+            MAX_PUBLIC_CHARACTERS,
+        ),
+        personal=fit_personal({name: value for name, value in (personal or {}).items() if value}),
     )

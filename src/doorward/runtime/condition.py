@@ -117,11 +117,13 @@ def _partner(told: PartnerEvidence) -> Part:
     """The evidence of one partner's revocations; what could not be renewed yet is no trouble while it may be used."""
     counts = {"missing": told.missing, "stale": told.stale, "not renewed at the last try": told.failing}
     words = [f"{told.sources} sources", *(f"{count} {word}" for word, count in counts.items() if count)]
-    trouble = []
+    trouble: list[str] = []
     if told.missing or told.stale:
         meaning = "is refused" if told.demanded else "passes, because the evidence is only preferred"
         trouble.append(f"whose status rests on what is missing or stale {meaning}")
         trouble += told.problems
+    elif told.problems:  # the reason of each failure is shown, also where nothing rests on it yet
+        words += told.problems
     return Part(
         name="partner",
         text=f"{told.partner}: {', '.join(words)}",
@@ -133,6 +135,7 @@ def _partner(told: PartnerEvidence) -> Part:
             "missing": told.missing,
             "stale": told.stale,
             "failing": told.failing,
+            "problems": list(told.problems),
         },
     )
 

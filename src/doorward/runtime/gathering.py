@@ -13,9 +13,9 @@ import time
 
 import structlog
 
-from doorward.authority.evidence import Errand, Room, Survey, claim_due, take_outcome
+from doorward.authority.evidence import Errand, Room, Survey, claim_due, take_outcome, tell_failure
 from doorward.authority.services import Services
-from doorward.core.errors import DoorwardError
+from doorward.core.errors import DoorwardError, Unavailable
 from doorward.core.ports import Fetched, Fetcher
 
 _log = structlog.get_logger("doorward.gathering")
@@ -74,12 +74,23 @@ class Gathering:
             )
             if not self._stop.is_set():
                 self._take(errand, outcome)
-        except Exception:  # noqa: BLE001  the claim ends by itself, and the row is tried again
+        except Exception as fault:  # noqa: BLE001  the claim ends by itself, and the row is tried again
             _log.exception("evidence could not be taken", url=errand.request.url)
+            self._tell(errand, fault)
         finally:
             self._leave(errand)
             self._threads.discard(threading.current_thread())
             self._returned.set()
+
+    def _tell(self, errand: Errand, fault: Exception) -> None:
+        """Keep the reason where it is looked for, if the database can be written."""
+        internal = Unavailable("internal-error", "it could not be taken, and the log of `serve` says how")
+        try:
+            tell_failure(
+                self._services, errand.evidence, fault if isinstance(fault, DoorwardError) else internal
+            )
+        except Exception:  # noqa: BLE001  as above
+            _log.exception("why no evidence was taken could not be kept", url=errand.request.url)
 
     def _leave(self, errand: Errand) -> None:
         self._room.leave(errand.evidence.partner_id, errand.host, errand.evidence.kind)

@@ -69,6 +69,8 @@ def test_an_unforeseen_fault_takes_no_room() -> None:
     with capture_logs() as said:
         gathering = look(west)
     assert [one["event"] for one in said] == ["evidence could not be taken"]
+    row = west.row(ROOT_CRL)
+    assert (row.failures, row.problem[-16:]) == (1, "(internal-error)")
     west.pages[ROOT_CRL] = crl_of(west.root)
     west.world.clock.turn(minutes=2)
     gathering.work()

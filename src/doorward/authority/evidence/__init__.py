@@ -5,6 +5,7 @@ All of it happens beside the connections: a connection is judged by what is at h
 
 from doorward.authority.evidence.claiming import Errand, Room, claim_due
 from doorward.authority.evidence.condition import PartnerEvidence, describe_evidence
+from doorward.authority.evidence.failing import tell_failure
 from doorward.authority.evidence.sources import Survey
 from doorward.authority.evidence.taking import take_outcome
 
@@ -16,4 +17,5 @@ __all__ = [
     "claim_due",
     "describe_evidence",
     "take_outcome",
+    "tell_failure",
 ]

@@ -21,15 +21,16 @@ from datetime import datetime, timedelta
 from itertools import zip_longest
 from urllib.parse import urlsplit
 
+from doorward.authority.evidence.failing import tell_failure
 from doorward.authority.evidence.sources import CRL_LIMIT
-from doorward.authority.evidence.trust import trust_of
+from doorward.authority.evidence.trust import parse_if_sound, trust_of
 from doorward.authority.partner_records import EvidenceKind, EvidenceRecord, PartnerRecord
 from doorward.authority.services import Services
 from doorward.authority.stores import Books
-from doorward.core.errors import MalformedInput
+from doorward.core.errors import DoorwardError, MalformedInput
 from doorward.core.ports import FetchRequest
 from doorward.verification.partner import RevocationMode
-from doorward.verification.path.certificate import PathCertificate, parse_path_certificate
+from doorward.verification.path.certificate import PathCertificate
 from doorward.verification.revocation.ocsp import ANSWER_LIMIT
 from doorward.verification.revocation.sources import build_ocsp_request
 
@@ -120,7 +121,7 @@ class Room:
 def claim_due(services: Services, room: Room) -> list[Errand]:
     """Claim what is due and fits; the caller leaves the room after each errand.
 
-    Rows whose certificate has no good path any more are left to the survey, which forgets them.
+    What cannot be asked is told as any failure. Rows whose certificate has no good path any more are left to the survey, which forgets them.
     """
     now = services.clock.now()
     with services.work.read() as books:
@@ -129,13 +130,20 @@ def claim_due(services: Services, room: Room) -> list[Errand]:
     waiting = list(_in_turns(partners, due, services.random.token(1)[0]))
     entered = [(one, row) for one, row in waiting if room.enter(one.id, _host(row.source), row.kind)]
     errands: list[Errand] = []
+    unasked: list[tuple[EvidenceRecord, DoorwardError]] = []
     try:
         if entered:
             with services.work.change() as books:
                 for partner, row in entered:
                     request = _build(books, partner, row, now)
-                    if books.evidence.claim(row, now + CLAIM) and request is not None:
+                    if not books.evidence.claim(row, now + CLAIM) or request is None:
+                        continue
+                    if isinstance(request, FetchRequest):
                         errands.append(Errand(evidence=row, request=request, host=_host(row.source)))
+                    else:
+                        unasked.append((row, request))
+        for row, failure in unasked:
+            tell_failure(services, row, failure)
     except BaseException:
         errands = []
         raise
@@ -182,8 +190,10 @@ def _host(url: str) -> str:
     return urlsplit(url).netloc.lower()
 
 
-def _build(books: Books, partner: PartnerRecord, row: EvidenceRecord, now: datetime) -> FetchRequest | None:
-    """Return what to ask; None where nothing may be asked for this row any more."""
+def _build(
+    books: Books, partner: PartnerRecord, row: EvidenceRecord, now: datetime
+) -> FetchRequest | DoorwardError | None:
+    """Return what to ask, or why it cannot be asked; None where nothing may be asked for this row any more."""
     if row.kind is EvidenceKind.CRL:
         usable = row.next_update is not None and now <= row.next_update
         return FetchRequest(
@@ -195,12 +205,12 @@ def _build(books: Books, partner: PartnerRecord, row: EvidenceRecord, now: datet
             etag=row.etag if usable else "",  # near its end nobody is asked whether it is still the same
         )
     pair = certificate_and_issuer(books, partner, row.about, now)
-    try:
-        question = build_ocsp_request(*pair) if pair else None
-    except MalformedInput:
-        question = None
-    if question is None:
+    if pair is None:
         return None
+    try:
+        question = build_ocsp_request(*pair)
+    except MalformedInput as failure:
+        return failure
     return FetchRequest(
         url=row.source,
         limit=ANSWER_LIMIT,
@@ -223,6 +233,6 @@ def certificate_and_issuer(
         if record is None or books.partners.issuer(record.authority_id) != partner.id:
             return None
         der = record.der
-    certificate = parse_path_certificate(der)
-    issuer = trust_of(partner, authorities).find_issuer(certificate, now)
-    return None if issuer is None else (certificate, issuer)
+    certificate = parse_if_sound(der)
+    issuer = trust_of(partner, authorities).find_issuer(certificate, now) if certificate else None
+    return None if certificate is None or issuer is None else (certificate, issuer)

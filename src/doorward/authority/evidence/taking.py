@@ -5,7 +5,8 @@
    partner together have a limit: every gateway holds them in memory, in some five times their bytes.
 3. New evidence is stored with a number of the change sequence, about the partner, so that gateways take it
    up; a list that is the same as before, and 304, only move the next look.
-4. A failure moves the next look too; what is at hand stays, until it ends by its own words.
+4. A failure moves the next look too; what is at hand stays, until it ends by its own words. Whatever fails is
+   a failure with a reason that is kept and shown, a fault of this program too (failing).
 An event is written when it is news: another list, another word of a responder, another failure than the last.
 
 Not here: fetching, and what the evidence says of anybody.
@@ -17,13 +18,13 @@ import hashlib
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from doorward.audit.events import Event, EventType
-from doorward.audit.values import printable
+from doorward.audit.events import EventType
+from doorward.audit.values import MAX_INTEGER
 from doorward.authority.evidence.claiming import Errand, certificate_and_issuer
+from doorward.authority.evidence.failing import chance, note_failure, write_evidence_event
 from doorward.authority.evidence.naming import is_named_for
-from doorward.authority.evidence.pace import after_failure, after_find
+from doorward.authority.evidence.pace import after_find
 from doorward.authority.evidence.trust import Trusted, trust_of
-from doorward.authority.journal import write_event
 from doorward.authority.partner_records import (
     EvidenceKind,
     EvidenceRecord,
@@ -32,7 +33,7 @@ from doorward.authority.partner_records import (
 )
 from doorward.authority.records import ChangeKind
 from doorward.authority.services import Services
-from doorward.core.errors import DoorwardError, RequestRefused, Unavailable
+from doorward.core.errors import DoorwardError, RequestRefused
 from doorward.core.ports import Fetched
 from doorward.verification.path.certificate import PathCertificate
 from doorward.verification.revocation.crl import Crl
@@ -40,13 +41,8 @@ from doorward.verification.revocation.crl_judging import CrlRules
 from doorward.verification.revocation.intake import Taken, take_answer, take_crl
 from doorward.verification.revocation.ocsp import OcspRules
 
-_SYSTEM = "system"
-PROBLEM_LIMIT = 300
-"""Characters of what a failure says; its code stands behind them."""
 LISTS_BYTES = 128 * 1024 * 1024
 """Of all CRLs of one partner. A few under way at once may go beyond it, each by its own limit at most."""
-
-_FRACTIONS = 1 << 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,18 +81,18 @@ def take_outcome(
     if case is None:
         return None
     if isinstance(outcome, DoorwardError):
-        _note_failure(services, case, outcome, now)
+        note_failure(services, case.kept, case.partner, outcome, now)
         return outcome
     try:
         taken = None if outcome.body is None else _judge(services, case, outcome.body, now)
     except DoorwardError as failure:
-        _note_failure(services, case, failure, now)
+        note_failure(services, case.kept, case.partner, failure, now)
         return failure
     etag = case.kept.etag if outcome.body is None else outcome.etag
     kept = replace(case.kept, etag=etag, fetched_at=now, failures=0, problem="")
     case = replace(case, kept=kept)
     if taken is None or outcome.body is None or _digest(outcome.body) == kept.sha256:
-        at = after_find(now, case.partner.refresh, kept.next_update, _chance(services))
+        at = after_find(now, case.partner.refresh, kept.next_update, chance(services))
         with services.work.change() as books:
             books.evidence.reschedule(replace(kept, try_at=at))
     else:
@@ -158,16 +154,17 @@ def _store(services: Services, case: _Case, body: bytes, taken: Taken, now: date
         sha256=_digest(body),
         this_update=taken.this_update,
         next_update=taken.next_update,
-        try_at=after_find(now, case.partner.refresh, taken.next_update, _chance(services)),
+        try_at=after_find(now, case.partner.refresh, taken.next_update, chance(services)),
     )
     news: dict[str, str | int | datetime] = {"sha256": found.sha256, "this_update": taken.this_update}
     if taken.next_update is not None:
         news["next_update"] = taken.next_update
-    if taken.number is not None:
-        news["number"] = taken.number
+    if taken.number is not None:  # up to 20 octets, and more from who breaks the rule: RFC 5280 section 5.2.3
+        fits = abs(taken.number) <= MAX_INTEGER
+        news |= {"number": taken.number} if fits else {"crl_number": f"0x{taken.number:x}"}
     if taken.status is not None:
         news["said"] = taken.status.value
-    event = _write(services, EventType.EVIDENCE_STORED, found, now, news)
+    event = write_evidence_event(services, EventType.EVIDENCE_STORED, found, now, news)
     with services.work.change() as books:
         current = books.evidence.get(found.partner_id, found.kind, found.source, found.about)
         if current is None or current.sha256 != case.kept.sha256:
@@ -196,38 +193,5 @@ def _is_news(case: _Case, taken: Taken) -> bool:
     return taken.status is not last.status
 
 
-def _note_failure(services: Services, case: _Case, failure: DoorwardError, now: datetime) -> None:
-    """Step 4."""
-    kept, failures = case.kept, case.kept.failures + 1
-    detail = printable(failure.detail, PROBLEM_LIMIT)
-    failed = replace(
-        kept,
-        failures=failures,
-        problem=f"{detail} ({failure.code})",  # the code is what the documentation knows, with the next step
-        try_at=after_failure(now, case.partner.refresh, failures, _chance(services)),
-    )
-    kind = EventType.EVIDENCE_UNAVAILABLE if isinstance(failure, Unavailable) else EventType.EVIDENCE_REFUSED
-    event = _write(services, kind, kept, now, {"reason": failure.code, "detail": detail})
-    with services.work.change() as books:
-        books.evidence.reschedule(failed)
-        if failed.problem != kept.problem:
-            books.outbox.add(event)
-
-
-def _write(
-    services: Services,
-    kind: EventType,
-    row: EvidenceRecord,
-    now: datetime,
-    more: dict[str, str | int | datetime],
-) -> Event:
-    about = {"partner": row.partner_id, "kind": row.kind.value, "url": row.source, "about": row.about}
-    return write_event(services, kind, actor=_SYSTEM, at=now, data={**about, **more})
-
-
 def _digest(body: bytes) -> str:
     return hashlib.sha256(body).hexdigest()
-
-
-def _chance(services: Services) -> float:
-    return int.from_bytes(services.random.token(4)) / _FRACTIONS

@@ -266,7 +266,7 @@ def test_nothing_is_asked_about_a_certificate_of_somebody_else():
 
 @pytest.mark.filterwarnings("ignore:Parsed a serial number")
 def test_a_serial_that_nobody_answers_for_is_not_asked():
-    """A certificate whose serial number no request can hold is passed over; its status stays unknown."""
+    """A certificate whose serial number no request can hold is passed over, and the row says why."""
     west = partner_world()
     issuing = certify("West Issuing", west.root, extra=[responder_at(RESPONDER)])
     odd = with_serial(issuing, west.root.key, b"\x00")
@@ -274,6 +274,12 @@ def test_a_serial_that_nobody_answers_for_is_not_asked():
     west.look()
     assert [row.source for row in west.rows()] == [RESPONDER]
     assert claim_due(west.services, west.room) == []
+    row = west.row(RESPONDER, odd)
+    assert (row.failures, row.problem) == (
+        1,
+        "its serial number is none that can be asked for (ocsp-request-unbuildable)",
+    )
+    assert not west.room.full_hosts()
 
 
 def test_off_asks_nobody():

@@ -50,6 +50,26 @@ def test_a_good_list_is_kept_and_told():
     assert (event.data["partner"], event.data["sha256"]) == (west.partner.id, row.sha256)
 
 
+@pytest.mark.parametrize(
+    ("number", "field", "value"),
+    [
+        (2**53 - 1, "number", 2**53 - 1),
+        (2**53, "crl_number", f"0x{2**53:x}"),
+        (2**64, "crl_number", f"0x{2**64:x}"),
+        ((1 << 159) - 1, "crl_number", "0x7" + "f" * 39),
+    ],
+)
+def test_the_number_of_a_list_does_not_decide_whether_it_is_kept(number, field, value):
+    """RFC 5280 section 5.2.3: up to 20 octets; what a JSON number cannot hold exactly is recorded as text."""
+    west = partner_world()
+    west.pages[ROOT_CRL] = crl(west, 7, number=number)
+    west.run()
+    assert (west.row(ROOT_CRL).der, west.row(ROOT_CRL).problem) == (west.pages[ROOT_CRL], "")
+    (event,) = west.events(STORED)
+    assert event.data[field] == value
+    assert len({"number", "crl_number"} & event.data.keys()) == 1
+
+
 def test_the_same_list_is_no_news():
     """The same bytes, or a server that says that nothing changed, only move the next look."""
     west = partner_world()

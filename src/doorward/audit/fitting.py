@@ -1,0 +1,128 @@
+r"""How values from outside are made to fit the fields of an event, so that no value keeps an event from being written.
+
+What is only recorded must never decide: a certificate with a serial number of 4,000 digits, a CRL whose number
+has 20 octets (RFC 5280 section 5.2.3) or an address with odd characters is judged as any other. Its event is
+written with a value that fits. Each change is one that a reader can see:
+
+    TOKEN    characters that a token may not have, and the backslash, become `\xNN`, `\uNNNN` or `\UNNNNNNNN`; what is
+             longer than 256 characters keeps its first 180, and ends in `~sha256:` and the digest of the whole
+             an empty one is `""`
+    TEXT     as `values.printable`; so are personal fields
+    INTEGER  beyond 2^53 - 1 it is that number, with its sign
+    TOKENS   each item as a TOKEN; what is beyond 256 items, or beyond what one event may hold, is left out, and
+             the last item says how many: `+12-more`
+
+Not here: what a field may hold (`values`), which fields there are (`catalogue`). Ids, moments and flags are ours, and
+stay as they are: an event with a wrong one is a fault of the program, and is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import TypeVar
+
+from doorward.audit.catalogue import CATALOGUE, EventType, FieldKind
+from doorward.audit.values import INVALID, MAX_INTEGER, MAX_ITEMS, MAX_STRING, printable, value_length
+
+V = TypeVar("V")
+
+TOKEN_LIMIT = 256
+"""Characters of one token."""
+_EMPTY = '""'
+_KEPT = 180
+_FOREIGN = re.compile(r"[^!-\[\]-~]")
+_MOMENT = 27
+_SHORT = 128
+"""Characters that a text keeps where an event is too long as a whole."""
+
+
+def fit_data(kind: EventType, data: Mapping[str, V], limit: int) -> dict[str, V]:
+    """Return the public fields of an event with values that fit; what fits already is returned as it is.
+
+    Args:
+        kind: the event's type; a field that it does not have stays as it is, and is refused later.
+        data: the values as the use cases have them.
+        limit: characters of all of them together.
+    """
+    fields = CATALOGUE[kind].fields
+    fitted: dict[str, object] = {name: _fit(fields.get(name), value) for name, value in data.items()}
+    return _shorten(fields, fitted, limit, data)  # type: ignore[return-value]  # each value stays of its kind
+
+
+def fit_personal(personal: Mapping[str, str]) -> dict[str, str]:
+    """Return the personal fields of an event with values that fit."""
+    return {name: _fit_text(value, MAX_STRING) for name, value in personal.items()}
+
+
+def _fit(kind: FieldKind | None, value: object) -> object:
+    match kind, value:
+        case FieldKind.TOKEN, str():
+            return _fit_token(value)
+        case FieldKind.TEXT, str():
+            return _fit_text(value, MAX_STRING)
+        case FieldKind.INTEGER, int():
+            return max(-MAX_INTEGER, min(value, MAX_INTEGER)) if abs(value) > MAX_INTEGER else value
+        case FieldKind.TOKENS, list() | tuple():
+            return _first(value, MAX_ITEMS)
+        case _:
+            return value
+
+
+def _first(items: Sequence[object], count: int) -> tuple[object, ...]:
+    """Return so many items at most; where there are more, the last one says how many."""
+    fitted = tuple(_fit_token(one) if isinstance(one, str) else one for one in items[:count])
+    return fitted if len(items) <= count else (*fitted[:-1], f"+{len(items) - count + 1}-more")
+
+
+def _fit_token(value: str) -> str:
+    if value_length(FieldKind.TOKEN, value) != INVALID:
+        return value
+    if not value:
+        return _EMPTY
+    # An escape makes at most ten characters of one: what is beyond the digest's share need not be escaped.
+    safe = _FOREIGN.sub(_escape, value[: TOKEN_LIMIT + 1])
+    if len(safe) <= TOKEN_LIMIT:
+        return safe
+    digest = hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"{safe[:_KEPT]}~sha256:{digest}"
+
+
+def _escape(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    if code > 0xFFFF:  # noqa: PLR2004  beyond four digits
+        return f"\\U{code:08x}"
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"  # noqa: PLR2004  one byte, two digits
+
+
+def _fit_text(value: str, limit: int) -> str:
+    fits = len(value) <= limit and value_length(FieldKind.TEXT, value) != INVALID
+    return value if fits else printable(value, limit)
+
+
+def _length(kind: FieldKind, value: object) -> int:
+    """Return the characters of a value once it is written; none of one that is refused later."""
+    return _MOMENT if isinstance(value, datetime) else max(value_length(kind, value), 0)
+
+
+def _shorten(
+    fields: Mapping[str, FieldKind], fitted: dict[str, object], limit: int, data: Mapping[str, object]
+) -> dict[str, object]:
+    """Shorten texts, then the longest list again and again, until all values together are within the limit."""
+    lengths = {name: _length(fields[name], fitted[name]) for name in fields if name in fitted}
+    for name in [name for name in lengths if fields[name] is FieldKind.TEXT]:
+        value = fitted[name]
+        if sum(lengths.values()) > limit and isinstance(value, str):
+            fitted[name] = _fit_text(value, _SHORT)
+            lengths[name] = min(lengths[name], _SHORT)
+    counts = {name: len(one) for name, one in fitted.items() if name in lengths and isinstance(one, tuple)}
+    while sum(lengths.values()) > limit and max(counts.values(), default=0) > 1:
+        longest = max((name for name, count in counts.items() if count > 1), key=lambda name: lengths[name])
+        counts[longest] //= 2
+        items = data[longest]
+        assert isinstance(items, list | tuple)
+        fitted[longest] = _first(items, counts[longest])
+        lengths[longest] = value_length(FieldKind.TOKENS, fitted[longest])
+    return fitted

@@ -1,0 +1,74 @@
+"""What did not come, or cannot be used: why, kept in the row and told in the record, and when to look again.
+
+Every failure of a fetch or of a take ends here, so that `ca show` and `status` have a reason for each.
+Not here: what failed (taking, claiming, the threads of `runtime.gathering`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+
+from doorward.audit.events import Event, EventType
+from doorward.audit.values import printable
+from doorward.authority.evidence.pace import after_failure
+from doorward.authority.journal import write_event
+from doorward.authority.partner_records import EvidenceRecord, PartnerRecord
+from doorward.authority.services import Services
+from doorward.core.errors import DoorwardError, Unavailable
+
+PROBLEM_LIMIT = 300
+"""Characters of what a failure says; its code stands behind them."""
+
+_SYSTEM = "system"
+_FRACTIONS = 1 << 32
+
+
+def tell_failure(services: Services, row: EvidenceRecord, failure: DoorwardError) -> None:
+    """Keep and tell why nothing came of a row that was claimed.
+
+    Nothing happens where the row, or the partner, is gone meanwhile.
+    """
+    with services.work.read() as books:
+        kept = books.evidence.get(row.partner_id, row.kind, row.source, row.about)
+        partner = books.partners.get(row.partner_id)
+    if kept is not None and partner is not None and partner.removed_at is None:
+        note_failure(services, kept, partner, failure, services.clock.now())
+
+
+def note_failure(
+    services: Services, kept: EvidenceRecord, partner: PartnerRecord, failure: DoorwardError, now: datetime
+) -> None:
+    """Keep the reason and the time of the next look; an event tells a reason that is another than the last."""
+    failures = kept.failures + 1
+    detail = printable(failure.detail, PROBLEM_LIMIT)
+    failed = replace(
+        kept,
+        failures=failures,
+        problem=f"{detail} ({failure.code})",  # the code is what the documentation knows, with the next step
+        try_at=after_failure(now, partner.refresh, failures, chance(services)),
+    )
+    kind = EventType.EVIDENCE_UNAVAILABLE if isinstance(failure, Unavailable) else EventType.EVIDENCE_REFUSED
+    event = write_evidence_event(services, kind, kept, now, {"reason": failure.code, "detail": detail})
+    with services.work.change() as books:
+        books.evidence.reschedule(failed)
+        if failed.problem != kept.problem:
+            books.outbox.add(event)
+
+
+def write_evidence_event(
+    services: Services,
+    kind: EventType,
+    row: EvidenceRecord,
+    now: datetime,
+    more: Mapping[str, str | int | datetime],
+) -> Event:
+    """Return an event about a row."""
+    about = {"partner": row.partner_id, "kind": row.kind.value, "url": row.source, "about": row.about}
+    return write_event(services, kind, actor=_SYSTEM, at=now, data={**about, **more})
+
+
+def chance(services: Services) -> float:
+    """Return a number from 0 to 1."""
+    return int.from_bytes(services.random.token(4)) / _FRACTIONS
