@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import pytest
 
 from doorward.authority.policies import apply_document
 from doorward.gateway import publishing
-from doorward.gateway.watches import SPARE, watches_needed
+from doorward.gateway.watches import SPARE, Room, watches_needed
 from tests.support.doorway import ACTOR, DOMAIN, Doorway, eventually, open_doorway
 
 HEAD = f"trust_domain: {DOMAIN}\napps:\n"
@@ -49,7 +52,8 @@ def test_a_refused_revision_is_no_outage_at_the_next_restart(
         bob = door.person("bob", "other")
         assert door.get(alice, "/").status == door.get(alice, "/", app="pay").status == 200
         if refuser == "room":
-            monkeypatch.setattr(publishing, "watch_limit", lambda: 2 * watches_needed(3) + SPARE)
+            room = Room(limit=2 * watches_needed(3) + SPARE)
+            monkeypatch.setattr(door.gateway.publishing, "_room", lambda: room)
         else:
             monkeypatch.setattr(door.gateway.publishing, "_compile", _spoilt(door.gateway.publishing, "more"))
         text = HEAD + app(door, "app") + app(door, "pay", group="other") + app(door, "more")
@@ -71,6 +75,49 @@ def test_a_refused_revision_is_no_outage_at_the_next_restart(
         assert door.get(bob, "/", app="pay").status == door.get(alice, "/").status == 200
         with pytest.raises(OSError):
             door.get(alice, "/", app="pay")
+
+
+@contextmanager
+def envoy_that_aborts_at(door: Doorway, host: str) -> Iterator[None]:
+    """Let every Envoy end by SIGABRT that is given a listener with this host, as a failed assertion in it would."""
+    stop = threading.Event()
+
+    def watch() -> None:
+        while not stop.wait(0.003):
+            for run in door.gateway.supervisor._runs:
+                with suppress(OSError):
+                    if f'"{host}"' in (run.folder / "xds" / "lds.json").read_text():
+                        os.kill(run.pid, signal.SIGABRT)
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_a_revision_that_envoy_dies_of_shuts_no_other_door() -> None:
+    """Envoy aborts at load: what the revision does not change opens again, the rest stays shut, and it is said."""
+    with open_doorway() as door:
+        door.apply_document(HEAD + app(door, "app") + app(door, "pay"))
+        alice = door.person("alice", "staff")
+        bob = door.person("bob", "other")
+        text = HEAD + app(door, "app") + app(door, "pay", group="other") + app(door, "more")
+        with envoy_that_aborts_at(door, f"more.{DOMAIN}"):
+            apply_document(door.services, text, file="deadly.yaml", actor=ACTOR)
+            assert eventually(lambda: "SIGABRT" in trouble(door) and "(more, pay)" in trouble(door), 20)
+            assert eventually(lambda: door.gateway.supervisor.running is not None, 20)
+            assert door.get(alice, "/").status == 200
+            for who in (alice, bob):
+                with pytest.raises(OSError):
+                    door.get(who, "/", app="pay")
+            epoch = door.gateway.supervisor.epoch
+            door.gateway.publishing.step()  # asked again: Envoy is not given it again
+            assert door.gateway.supervisor.epoch == epoch
+            door.apply_document(HEAD + app(door, "app") + app(door, "pay", group="other"))
+            assert door.get(bob, "/", app="pay").status == door.get(alice, "/").status == 200
 
 
 def _spoilt(one: publishing.Publishing, host: str) -> object:

@@ -86,12 +86,16 @@ def explain_death(folder: Path, status: int) -> Unavailable:
     for number in (errno.EADDRINUSE, errno.EACCES, errno.EADDRNOTAVAIL):
         if words.startswith("cannot bind '") and words.endswith(os.strerror(number)):
             return explain_bind(number, words.removeprefix("cannot bind '").partition("'")[0])
-    how = f"was ended by signal {_signal_name(-status)}" if status < 0 else f"ended with status {status}"
     return Unavailable(
         "envoy-would-not-start",
-        f"Envoy {how}" + (f": {words}" if words else ""),
+        f"Envoy {explain_status(status)}" + (f": {words}" if words else ""),
         hint=f"its log is {folder / 'envoy.log'}",
     )
+
+
+def explain_status(status: int) -> str:
+    """Return how a process ended, as the end of a sentence; `status` is its exit code, or minus the signal."""
+    return f"was ended by signal {_signal_name(-status)}" if status < 0 else f"ended with status {status}"
 
 
 def last_words(file: Path) -> str:

@@ -37,12 +37,13 @@ from doorward.authority.journal import write_event
 from doorward.authority.services import Services
 from doorward.authority.shelves import Shelves
 from doorward.core.entities import TENANT
-from doorward.core.errors import DoorwardError
+from doorward.core.errors import ConfigurationError, DoorwardError
 from doorward.gateway.assertions import AssertionSigner
 from doorward.gateway.authorizer import Authorizer, Surroundings
 from doorward.gateway.authorizer_server import AuthorizerServer
 from doorward.gateway.connections import Connections
 from doorward.gateway.cutter import Cutter, Mechanism
+from doorward.gateway.diagnosis import explain_status
 from doorward.gateway.ending import Ending, EndReason
 from doorward.gateway.endpoints import Endpoint
 from doorward.gateway.evidence_loader import EvidenceLoader
@@ -59,7 +60,7 @@ from doorward.gateway.server_certificates import ServerCertificates
 from doorward.gateway.sockdiag import find
 from doorward.gateway.supervisor import EnvoyOptions, Supervisor
 from doorward.gateway.validation import Validator
-from doorward.gateway.watches import watches_taken
+from doorward.gateway.watches import read_room
 from doorward.wire.jose import render_jwk
 
 HEARTBEAT_SECONDS = 1.0
@@ -155,6 +156,8 @@ class Gateway:
             may_drain=self.cutter.reaches,
             on_started=self._envoy_started,
             on_died=self._envoy_died,
+            verify=lambda admin: self.publishing.verify(admin),  # noqa: PLW0108  publishing is made below
+            on_failed=self._envoy_failed,
         )
         self._ending = ending = Ending(services, self.id, self.connections, self.cutter, later=self._news.set)
         gate = PolicyGate()
@@ -172,7 +175,7 @@ class Gateway:
             admin=lambda: running.admin if (running := self.supervisor.running) else None,
             published=self._news.set,
             followed=lambda: self.follower.seq,
-            watched=lambda: watches_taken(self.supervisor.envoy_pids()),
+            room=lambda: read_room(self.supervisor.envoy_pids()),
         )
         shelves = Shelves(services.work)
         self._evidence = EvidenceLoader(services, shelves)
@@ -371,8 +374,12 @@ class Gateway:
     def _envoy_started(self, pid: int, epoch: int) -> None:
         self._record(EventType.ENVOY_STARTED, {"pid": pid, "epoch": epoch})
 
+    def _envoy_failed(self, status: int | None, error: DoorwardError) -> bool:
+        return self.publishing.note_end(status, error.detail, refused=isinstance(error, ConfigurationError))
+
     def _envoy_died(self, pid: int, epoch: int, status: int) -> None:
         how = {"signal": -status} if status < 0 else {"exit_code": status}
+        self.publishing.note_end(status, f"it {explain_status(status)}")
         now = self._services.clock.now()
         self._record(EventType.ENVOY_DIED, {"pid": pid, "epoch": epoch, **how})
         # Envoy writes its log every 50 ms: what it answered in its last moment may be missing.

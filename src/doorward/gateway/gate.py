@@ -64,6 +64,11 @@ class PolicyGate:
             self._refused = revision
             self._condition.notify_all()
 
+    def closed(self, policies: Mapping[str, AppPolicy]) -> list[str]:
+        """Return the names of applications of which Envoy does not enforce just this policy, sorted."""
+        with self._condition:
+            return sorted(app.name for one, app in policies.items() if not self._enforces(one, app))
+
     def wait(self, revision: int, application_id: str, policy: AppPolicy, timeout_seconds: float) -> bool:
         """Return True once Envoy enforces just this policy; False when time is over or it never will.
 

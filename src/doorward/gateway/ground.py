@@ -5,6 +5,7 @@ Not here: compiling and publishing it (publishing), and judging by it (`authorit
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -20,6 +21,7 @@ from doorward.core.entities import TENANT
 from doorward.core.names import OWN_AUTHORITY, enrolment_host
 from doorward.enforcement.transition import rule_ids
 from doorward.enforcement.trust import Trust, build_trust
+from doorward.gateway.last_published import Configuration
 from doorward.policy.model import AppPolicy, Document
 
 ENROL_PURPOSE = "enrol"
@@ -43,6 +45,19 @@ class Ground:
     authorities: Mapping[str, tuple[bytes, ...]]
 
     @property
+    def configuration(self) -> Configuration:
+        """What makes this the same for Envoy as another: the document, and the authorities of each door."""
+        trusts = {self.ids[app.name]: self._digest(app) for app in self.document.apps if _has_partners(app)}
+        return Configuration(revision=self.revision, trusts=trusts)
+
+    def _digest(self, app: AppPolicy) -> str:
+        digest = hashlib.sha256()
+        for name in app.trust:
+            for der in (name.encode(), *self.authorities.get(name, ())):
+                digest.update(len(der).to_bytes(4) + der)
+        return digest.hexdigest()
+
+    @property
     def policies(self) -> dict[str, AppPolicy]:
         """The policy of each application, by id: what the gate compares a judgement with."""
         return {self.ids[app.name]: app for app in self.document.apps}
@@ -61,7 +76,7 @@ class Ground:
         """
         found = {}
         for app in self.document.apps:
-            if app.trust == (OWN_AUTHORITY,):
+            if not _has_partners(app):
                 continue
             own = self.authorities[OWN_AUTHORITY] if OWN_AUTHORITY in app.trust else ()
             theirs = [
@@ -105,16 +120,29 @@ def read_ground(services: Services) -> Ground:
         )
 
 
-def read_former_ground(services: Services, newest: Ground, number: int | None) -> Ground | None:
-    """Return the same with the document of an older revision, None where there is no such revision.
+def read_former_ground(services: Services, newest: Ground, former: Configuration) -> Ground | None:
+    """Return what of an older configuration may be in force beside the newest; None if it is no older one.
 
-    Applications that the newest document does not know any more are left out: their doors close.
+    Applications that the newest document does not know any more are left out: their doors close. So are
+    those that trust other authorities by now: the older ones are not there any more, and a door with the
+    newer ones would be the newest configuration again.
     """
-    if number is None or not 0 <= number < newest.revision:
+    if former.revision > newest.revision or former == newest.configuration:
         return None
     with services.work.read() as books:
-        document = document_of(books, number)
+        document = document_of(books, former.revision)
     if document is None:
         return None
     apps = tuple(app for app in document.apps if app.name in newest.ids)
-    return replace(newest, document=replace(document, apps=apps), revision=number)
+    found = replace(newest, document=replace(document, apps=apps), revision=former.revision)
+    now = found.configuration.trusts
+    same = tuple(
+        app
+        for app in apps
+        if not _has_partners(app) or now[found.ids[app.name]] == former.trusts.get(found.ids[app.name])
+    )
+    return replace(found, document=replace(document, apps=same))
+
+
+def _has_partners(app: AppPolicy) -> bool:
+    return app.trust != (OWN_AUTHORITY,)

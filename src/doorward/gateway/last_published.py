@@ -1,42 +1,90 @@
-"""Which revision Envoy last had in force, kept over restarts: what a start falls back to.
+"""What Envoy last had in force, kept over restarts: what a start falls back to.
 
-Not here: the document itself, which the database has. Nothing is let in on the word of this file:
+Not here: the documents themselves, which the database has. Nothing is let in on the word of this file:
 the gate compares what is published with what is judged by, application by application.
+
+One line for each configuration, newest first: the number of the revision, and for each application that
+trusts partners the digest of the authorities that its door was told. The file has more than one line
+because the newest may be what ends Envoy (`gateway.envoy_deaths`).
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 import structlog
 
 from doorward.gateway.files import replace_file
 
-_LONGEST = 20
+KEPT = 3
+"""Configurations that are kept."""
+
+_LONGEST_BYTES = 1 << 20  # 10,000 applications with partners take 0.9 MB in one line
+_NUMBER = re.compile(r"[0-9]{1,20}")
+_TRUST = re.compile(r"[a-z0-9_]{1,64}=[0-9a-f]{64}")
 _log = structlog.get_logger("doorward.publishing")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Configuration:
+    """What makes two configurations the same for Envoy.
+
+    Args:
+        revision: number of the policy document.
+        trusts: application id to the SHA-256 of its authorities, of those that trust partners.
+    """
+
+    revision: int
+    trusts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+
 class LastPublished:
-    """One number in one file of the gateway's own folder."""
+    """A few lines in one file of the gateway's own folder."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._known: int | None = None
+        self._known: tuple[Configuration, ...] | None = None
 
     def number(self) -> int | None:
         """Return the revision that was last confirmed, None where nothing (readable) says so."""
-        try:
-            text = self._path.read_text(encoding="ascii").strip()
-        except (OSError, ValueError):
-            return None
-        return int(text) if text.isdigit() and len(text) <= _LONGEST else None
+        return next((one.revision for one in self.history()), None)
 
-    def note(self, number: int) -> None:
-        """Keep a number durably; where that fails, a later start has nothing, or less, to fall back to."""
-        if number == self._known:
-            return
+    def history(self) -> tuple[Configuration, ...]:
+        """Return what was confirmed, newest first; what is not readable is left out."""
         try:
-            replace_file(self._path, f"{number}\n".encode(), durable=True)
-            self._known = number
+            with self._path.open("rb") as stream:
+                lines = stream.read(_LONGEST_BYTES).decode("ascii").splitlines()
+        except (OSError, ValueError):
+            return ()
+        found = (_parse(line) for line in lines[:KEPT])
+        return tuple(one for one in found if one is not None)
+
+    def note(self, now: Configuration) -> None:
+        """Keep one durably; where that fails, a later start has nothing, or less, to fall back to."""
+        known = self.history() if self._known is None else self._known
+        if self._known is not None and known[:1] == (now,):
+            return
+        kept = (now, *(one for one in known if one != now))[:KEPT]
+        try:
+            replace_file(self._path, "".join(map(_render, kept)).encode(), durable=True)
+            self._known = kept
         except OSError as error:
             _log.error("the published revision could not be noted", why=error.strerror)
+
+
+def _render(one: Configuration) -> str:
+    return (
+        " ".join([str(one.revision), *(f"{app}={digest}" for app, digest in sorted(one.trusts.items()))])
+        + "\n"
+    )
+
+
+def _parse(line: str) -> Configuration | None:
+    number, *trusts = line.split() or [""]
+    if not _NUMBER.fullmatch(number) or not all(map(_TRUST.fullmatch, trusts)):
+        return None
+    return Configuration(revision=int(number), trusts=dict(one.split("=") for one in trusts))

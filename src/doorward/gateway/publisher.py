@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from doorward.core.errors import Unavailable
+from doorward.core.errors import ConfigurationError, Fault, Unavailable
 from doorward.core.ports import Clock
 from doorward.enforcement.envoy.bootstrap import build_bootstrap
 from doorward.enforcement.envoy.resources import (
@@ -42,10 +42,14 @@ from doorward.gateway.xds_folder import XdsFolder, write_whole
 CONFIRM_SECONDS = 2.0
 """How long Envoy may take for all files; 0.1 s is usual, and the authorizer holds answers for 3 s."""
 
+START_SECONDS = 10.0
+"""The same for an Envoy that has just started; it has all files when it calls itself ready."""
+
 POLL_SECONDS = 0.002
 
 _WARMING = "listener_manager.total_listeners_warming"
 _MOST_NAMED = 50  # the expression goes into a URL, which Envoy takes up to 60 KiB
+_MOST_TOLD = 5
 _REFUSALS = ("update_rejected", "update_failure")
 
 
@@ -89,9 +93,13 @@ class Publisher:
         self._chains: tuple[Resource, ...] = ()
         self._certain = True
 
-    def count_new_chains(self, resources: Resources) -> int:
-        """Return how many filter chains Envoy would make anew: those that are not there just so."""
-        return sum(one not in self._chains for one in _chains(resources))
+    def count_new_watches(self, resources: Resources) -> tuple[int, int]:
+        """Return how many filter chains and how many secrets Envoy would make again: those that differ."""
+        secrets = [one for one in resources.files() if one.stage is Stage.SDS]
+        return (
+            sum(one not in self._chains for one in _chains(resources)),
+            sum(self._files.get(one.name) != one for one in secrets),
+        )
 
     @property
     def is_certain(self) -> bool:
@@ -157,6 +165,32 @@ class Publisher:
                 changed=(*(one.name for one in changed), *sorted(gone)),
                 seconds=self._clock.monotonic() - began,
             )
+
+    def await_start(self, admin: Admin) -> None:
+        """Return once a fresh Envoy has every file in force: it calls itself ready also if it refused some.
+
+        Raises:
+            ConfigurationError: `envoy-refused-configuration`.
+            Unavailable: `envoy-would-not-start` when time is over, or the admin interface does not answer.
+        """
+        with self._lock:
+            awaited = self._referred()
+        pattern = _statistics_of(awaited)
+        limit = self._clock.monotonic() + START_SECONDS
+        while True:
+            now = admin.statistics(pattern)
+            if all(_in_force(one, now) for one in awaited):
+                return
+            refused = [one.name for one in awaited if _refused(one, {}, now)]
+            if refused:
+                said = f"Envoy started and refused {', '.join(refused[:_MOST_TOLD])}; its own log says why"
+                raise ConfigurationError([Fault(code="envoy-refused-configuration", message=said)])
+            if self._clock.monotonic() > limit:
+                raise Unavailable(
+                    "envoy-would-not-start",
+                    f"Envoy had not read all of its files after {START_SECONDS:g} seconds",
+                )
+            self._wait(POLL_SECONDS)
 
     def repair(self, admin: Admin | None) -> tuple[str, ...]:
         """Put back every file that is not what was published; return their names.
@@ -242,6 +276,12 @@ class Publisher:
             f"{fault}; {outcome}",
             hint="it is tried again; Envoy's own log says why it refused",
         )
+
+    def _referred(self) -> list[ResourceFile]:
+        """Return the files that Envoy reads: listeners, clusters, and what these name."""
+        roots = [one for one in self._files.values() if one.stage in (Stage.LDS, Stage.CDS)]
+        text = b"".join(one.content for one in roots)
+        return [one for one in self._files.values() if one in roots or f"/{one.name}".encode() in text]
 
     def _in(self, stage: Stage) -> list[ResourceFile]:
         return [one for one in self._files.values() if one.stage is stage]

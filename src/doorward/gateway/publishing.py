@@ -15,22 +15,21 @@ The steps of a publication (the order of `enforcement.transition`):
 
 A revision that is refused leaves the former one in force. An Envoy that starts meanwhile is given the
 newest revision if that can be, and otherwise the one that was last confirmed, so that a refusal is no
-outage at the next restart. New connections are judged by the newest revision throughout: the gate lets
+outage at the next restart. It is the same with one that Envoy dies of (`gateway.envoy_deaths`). New connections are judged by the newest revision throughout: the gate lets
 them in where both revisions say the same about their application, and nowhere else.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
 import structlog
 
-from doorward.audit.events import EventType, printable
-from doorward.authority.journal import write_event
+from doorward.audit.events import EventType
 from doorward.authority.services import Services
 from doorward.core.entities import TENANT
 from doorward.core.errors import ConfigurationError, DoorwardError, Unavailable
@@ -48,14 +47,21 @@ from doorward.enforcement.transition import HeldConnection, aliases_for, standin
 from doorward.gateway.authorities import Authorities
 from doorward.gateway.connections import Connections, LiveConnection
 from doorward.gateway.ending import Ending, EndReason
+from doorward.gateway.envoy_deaths import EnvoyDeaths
 from doorward.gateway.epochs import epoch_of
 from doorward.gateway.gate import PolicyGate
 from doorward.gateway.ground import ENROL_PURPOSE, Ground, read_former_ground, read_ground
 from doorward.gateway.last_published import LastPublished
+from doorward.gateway.publication_report import PublicationReport
 from doorward.gateway.publisher import Admin, Published, Publisher
-from doorward.gateway.server_certificates import ServerCertificates
+from doorward.gateway.server_certificates import (
+    ServerCertificates,
+    missing_hosts,
+    name_lacking,
+    no_certificate,
+)
 from doorward.gateway.validation import Validator
-from doorward.gateway.watches import check_room, check_watches, watch_limit
+from doorward.gateway.watches import Room, check_room, check_start, check_watches, read_room, tell_shortage
 from doorward.policy.decision import ConnectionAuthority
 
 PATIENCE_SECONDS = 1.5
@@ -68,6 +74,8 @@ CARRIED_LIFETIME = timedelta(minutes=10)
 
 FOLLOWER_SECONDS = 1.0
 """How long the follower may need for what is to be published; some milliseconds are usual."""
+
+DEADLY = "revision-ends-envoy"
 
 POLL_SECONDS = 0.002
 RETRY_SECONDS = 2.0
@@ -93,9 +101,14 @@ class DoorSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Compiled:
-    """What is to be published; `purposes` have or wait for a certificate, `missing` are hosts without one yet."""
+    """What is to be published; `purposes` have or wait for a certificate, `missing` are hosts without one yet.
+
+    `chains` are the doors, the enrolment door included, and `trusts` those with authorities of their own.
+    """
 
     resources: Resources
+    chains: int
+    trusts: int
     aliases: Mapping[str, frozenset[str]]
     certificates: tuple[ServerCertificate, ...]
     purposes: frozenset[str]
@@ -118,7 +131,7 @@ class Publishing:
         admin: the admin interface of the running Envoy, None while none runs.
         published: called when a publication is in force.
         followed: the number of the change sequence that the follower has acted on.
-        watched: how many inotify instances the Envoys hold now.
+        room: how many inotify instances there are and who holds them.
     """
 
     def __init__(
@@ -136,7 +149,7 @@ class Publishing:
         admin: Callable[[], Admin | None],
         published: Callable[[], None],
         followed: Callable[[], int],
-        watched: Callable[[], int] = lambda: 0,
+        room: Callable[[], Room] = read_room,
     ) -> None:
         self._services = services
         self._gateway_id = gateway_id
@@ -150,7 +163,9 @@ class Publishing:
         self._admin = admin
         self._published = published
         self._followed = followed
-        self._watched = watched
+        self._room = room
+        self._deaths = EnvoyDeaths(services.clock)
+        self._report = PublicationReport(services, gateway_id, gate)
         self._working = threading.Lock()  # `prepare` and `step` come from different threads
         self._xds = Path()
         self._epoch = 0
@@ -161,7 +176,6 @@ class Publishing:
         self._certificates_moved = False
         self._names: Mapping[str, str] = {}
         self._carried: dict[int, float] = {}
-        self._trouble = ""
 
     # what others ask and say
 
@@ -188,8 +202,26 @@ class Publishing:
 
     def trouble(self) -> str:
         """Return why the newest policy is not in force, in a sentence; empty where it is."""
-        with self._condition:
-            return self._trouble
+        return self._report.trouble()
+
+    def note_end(self, status: int | None, words: str, *, refused: bool = False) -> bool:
+        """Note that Envoy ended by itself, or did not start; return whether it will be given something else.
+
+        Args:
+            status: its exit status, or minus the signal; None if it did not end.
+            words: what is known of the reason.
+            refused: whether it said itself that it does not take what it was given.
+        """
+        return self._deaths.end(status, words, refused=refused)
+
+    def verify(self, admin: Admin) -> None:
+        """Return once an Envoy that starts has everything in force that it was prepared with.
+
+        Raises:
+            Unavailable: it refused something, or does not answer.
+        """
+        if self._publisher is not None:
+            self._publisher.await_start(admin)
 
     # the work
 
@@ -207,20 +239,36 @@ class Publishing:
         with self._working:
             self._xds, self._epoch = folder / "xds", epoch_of(folder) or 0
             try:
+                self._deaths.check(read_ground(self._services).configuration)
                 ground, compiled, bootstrap = self._prepare(lambda: read_ground(self._services), folder, stop)
             except ConfigurationError as error:
-                newest = read_ground(self._services)
-                former = read_former_ground(self._services, newest, self._last_published.number())
-                if former is None:
-                    raise
-                _, _, bootstrap = self._prepare(lambda: former, folder, stop)
-                with self._condition:
-                    self._names = former.names
-                self._gate.open(former.revision, former.policies)
-                self._refused(newest.revision, error)
-                return bootstrap
+                return self._prepare_former(error, folder, stop)
             self._finished(ground, compiled)
             return bootstrap
+
+    def _prepare_former(self, why: ConfigurationError, folder: Path, stop: threading.Event) -> Path:
+        """The same with what was last confirmed; with the newest all the same if only Envoy's death speaks against it."""
+        newest = read_ground(self._services)
+        for one in self._last_published.history():
+            former = read_former_ground(self._services, newest, one)
+            if former is None:
+                continue
+            try:
+                self._deaths.check(one)
+                _, _, bootstrap = self._prepare(lambda former=former: former, folder, stop)  # type: ignore[misc]
+            except ConfigurationError as error:
+                _log.error("an older revision is refused too", revision=one.revision, detail=error.detail)
+                continue
+            with self._condition:
+                self._names = former.names
+            self._gate.open(former.revision, former.policies)
+            self._refused(newest, why)
+            return bootstrap
+        if why.code != DEADLY:
+            raise why
+        ground, compiled, bootstrap = self._prepare(lambda: read_ground(self._services), folder, stop)
+        self._finished(ground, compiled)
+        return bootstrap
 
     def _prepare(
         self, read: Callable[[], Ground], folder: Path, stop: threading.Event
@@ -232,7 +280,12 @@ class Publishing:
                 _log.warning("waiting for the first server certificate", hint="is `doorward serve` running?")
                 said = True
             if stop.wait(0.1):
-                raise _no_certificate()
+                raise no_certificate()
+        room = self._room()
+        if ground.configuration not in self._last_published.history():
+            check_watches(compiled.chains, room, trusts=compiled.trusts)
+        check_start(compiled.chains, room, trusts=compiled.trusts)
+        self._deaths.give(ground.configuration)
         bootstrap = publisher.prepare(compiled.resources, node=self._gateway_id, folder=folder)
         self._publisher = publisher
         return ground, compiled, bootstrap
@@ -265,10 +318,10 @@ class Publishing:
             try:
                 return self._publish()
             except DoorwardError as error:
-                self._failed(error)
+                self._report.failed(error)
             except Exception:  # noqa: BLE001  the thread must live: the old configuration stays in force
                 _log.exception("publishing failed")
-                self._failed(Unavailable("internal-error", "publishing failed, and the log says how"))
+                self._report.failed(Unavailable("internal-error", "publishing failed, and the log says how"))
             return RETRY_SECONDS
 
     def _publish(self) -> float:
@@ -278,88 +331,66 @@ class Publishing:
         self._await_follower(ground.seq)
         self._end_overreaching(ground)
         try:
+            if not self._deaths.has(ground.configuration):
+                self._deaths.check(ground.configuration)
             compiled = self._compile(ground)
             if compiled is None:
-                raise _no_certificate()
+                raise no_certificate()
             published = self._exchange(self._publisher, ground, compiled)
         except ConfigurationError as error:
-            self._refused(ground.revision, error)
+            self._refused(ground, error)
             self._publisher.repair(self._admin())
             return RETRY_SECONDS
         self._publisher.repair(self._admin())
         if self._admin() is not None:
-            self._last_published.note(ground.revision)
+            self._last_published.note(ground.configuration)
         self._finished(ground, compiled)
         self._end_short(ground, compiled.aliases)
         if published.changed:  # last: new connections wait for the gate, not for this record
             _log.info("published", revision=ground.revision, milliseconds=round(published.seconds * 1000))
-            self._record(
+            self._report.record(
                 EventType.GATEWAY_PUBLISHED, {"revision": ground.revision, "sha256": published.version}
             )
         return RETRY_SECONDS if compiled.missing else CHECK_SECONDS
 
     def _exchange(self, publisher: Publisher, ground: Ground, compiled: _Compiled) -> Published:
         """Step 5; while it lasts, and after it if it ended badly, only what stays the same is let in."""
-        check_room(self._watched(), publisher.count_new_chains(compiled.resources), watch_limit())
+        chains, files = publisher.count_new_watches(compiled.resources)
+        room = self._room()
+        if chains:
+            check_watches(compiled.chains, room, trusts=compiled.trusts)
+        check_room(room, chains, files)
+        before, fresh = self._deaths.given, not self._deaths.has(ground.configuration)
         self._gate.move(ground.policies)
         try:
+            if fresh:
+                self._deaths.give(ground.configuration)
             return publisher.publish(compiled.resources, self._admin())
         except BaseException:
             if publisher.is_certain:
                 self._gate.stay()
+                if fresh and before is not None:
+                    self._deaths.give(before)
             raise
 
     def _finished(self, ground: Ground, compiled: _Compiled) -> None:
         self._certificates.forget_others(compiled.purposes, compiled.certificates)
         names = ground.names
-        lacking = ", ".join(_lacking(names.get(one, one), hosts) for one, hosts in compiled.missing.items())
+        lacking = ", ".join(
+            name_lacking(names.get(one, one), hosts) for one, hosts in compiled.missing.items()
+        )
         with self._condition:
             self._names = names
             self._asked = tuple(seq for seq in self._asked if seq > ground.seq)
-            self._trouble = f"no server certificate was issued yet for: {lacking}" if lacking else ""
         self._gate.open(ground.revision, ground.policies)
+        self._report.well(lacking)
+        self._report.note_shortage(tell_shortage(compiled.chains, self._room(), trusts=compiled.trusts))
         self._published()
 
-    def _refused(self, revision: int, error: ConfigurationError) -> None:
+    def _refused(self, ground: Ground, error: ConfigurationError) -> None:
         """Say that a revision cannot be in force before something is mended; it is tried again all the same."""
-        self._gate.refuse(revision)
-        self._failed(error, revision=revision)
-
-    def _failed(self, error: DoorwardError, *, revision: int | None = None) -> None:
-        said = error.detail
-        if revision is not None:
-            said = (
-                f"revision {revision} is refused, and what it changes admits nobody new; "
-                f"the rest is as in revision {self._gate.revision}: {error.detail}"
-            )
-        _log.error(
-            "the policy could not be published; the old one stays in force",
-            code=error.code,
-            detail=error.detail,
-        )
-        with self._condition:
-            repeated, self._trouble = self._trouble == said, said
-        if not repeated:
-            self._record(
-                EventType.GATEWAY_ROLLED_BACK,
-                {
-                    "revision": max(0, self._gate.revision),
-                    "reason": error.code,
-                    "detail": printable(error.detail[:500]),
-                },
-            )
-
-    def _record(self, kind: EventType, data: dict[str, str | int]) -> None:
-        try:
-            self._services.work.record(
-                [
-                    write_event(
-                        self._services, kind, actor="system", data={"gateway": self._gateway_id, **data}
-                    )
-                ]
-            )
-        except DoorwardError as error:
-            _log.error("a publication could not be recorded", code=error.code)
+        self._gate.refuse(ground.revision)
+        self._report.refused(ground.revision, ground.policies, error)
 
     # the steps
 
@@ -405,13 +436,14 @@ class Publishing:
             limits=self._settings.limits,
             epoch=self._epoch,
         )
-        check_watches(len(plan.doors) + (plan.enrol is not None), watch_limit(), trusts=len(plan.trusts))
         return _Compiled(
             resources=build_resources(plan),
+            chains=len(plan.doors) + (plan.enrol is not None),
+            trusts=len(plan.trusts),
             aliases=aliases,
             certificates=tuple(ready.values()),
             purposes=frozenset(wanted),
-            missing=_missing(wanted, ready),
+            missing=missing_hosts(wanted, ready),
         )
 
     def _await_certificates(self, wanted: Mapping[str, tuple[str, ...]]) -> dict[str, ServerCertificate]:
@@ -420,7 +452,7 @@ class Publishing:
         while True:
             ready = self._certificates.ensure(wanted)
             left = limit - self._services.clock.monotonic()
-            if not _missing(wanted, ready) or left <= 0:
+            if not missing_hosts(wanted, ready) or left <= 0:
                 return ready
             with self._condition:
                 self._condition.wait_for(lambda: self._certificates_moved, min(left, 0.05))
@@ -453,29 +485,6 @@ class Publishing:
         self._carried = {key: self._carried.get(key, now) for key in standing.carried}
         over = {key for key, since in self._carried.items() if now - since > CARRIED_LIFETIME.total_seconds()}
         self._end(frozenset(over), EndReason.AUTHORITY_CHANGED)
-
-
-def _missing(
-    wanted: Mapping[str, tuple[str, ...]], ready: Mapping[str, ServerCertificate]
-) -> dict[str, tuple[str, ...]]:
-    """Return the hosts of each purpose that no certificate names yet; a purpose without any is not in it."""
-    lacking = {
-        purpose: tuple(sorted(set(hosts).difference(ready[purpose].hosts if purpose in ready else ())))
-        for purpose, hosts in sorted(wanted.items())
-    }
-    return {purpose: hosts for purpose, hosts in lacking.items() if hosts}
-
-
-def _lacking(name: str, hosts: Collection[str]) -> str:
-    return f"{name} ({', '.join(hosts)})"
-
-
-def _no_certificate() -> Unavailable:
-    return Unavailable(
-        "no-server-certificate",
-        "no server certificate was issued to this gateway",
-        hint="start `doorward serve` on the same data",
-    )
 
 
 def _held(one: LiveConnection, authority: ConnectionAuthority | None) -> HeldConnection:

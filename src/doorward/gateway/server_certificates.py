@@ -13,7 +13,7 @@ own, named after its order, so that Envoy never reads half of an old pair and ha
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -31,7 +31,7 @@ from cryptography.hazmat.primitives.serialization import (
 from doorward.authority.gateways import order_status, place_order
 from doorward.authority.records import OrderState
 from doorward.authority.services import Services
-from doorward.core.errors import DoorwardError, NotFound
+from doorward.core.errors import DoorwardError, NotFound, Unavailable
 from doorward.core.ports import KeyKind
 from doorward.enforcement.plan import ServerCertificate
 from doorward.gateway.files import replace_file
@@ -192,6 +192,31 @@ class ServerCertificates:
         )
         replace_file(folder / "chain.pem", pem, durable=True)
         return True
+
+
+def missing_hosts(
+    wanted: Mapping[str, tuple[str, ...]], ready: Mapping[str, ServerCertificate]
+) -> dict[str, tuple[str, ...]]:
+    """Return the hosts of each purpose that no certificate names yet; a purpose without any is not in it."""
+    lacking = {
+        purpose: tuple(sorted(set(hosts).difference(ready[purpose].hosts if purpose in ready else ())))
+        for purpose, hosts in sorted(wanted.items())
+    }
+    return {purpose: hosts for purpose, hosts in lacking.items() if hosts}
+
+
+def name_lacking(name: str, hosts: Collection[str]) -> str:
+    """Return an application and its hosts, as part of a sentence."""
+    return f"{name} ({', '.join(hosts)})"
+
+
+def no_certificate() -> Unavailable:
+    """Return the error for a gateway that has no server certificate at all."""
+    return Unavailable(
+        "no-server-certificate",
+        "no server certificate was issued to this gateway",
+        hint="start `doorward serve` on the same data",
+    )
 
 
 def _name(pair: Path) -> str:

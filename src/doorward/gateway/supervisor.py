@@ -47,6 +47,7 @@ _GRACE_SECONDS = 2.0  # from SIGTERM to SIGKILL; Envoy needs 0.03 s
 _ASK_SECONDS = 2.0  # between two looks whether it still answers
 _HUNG_SECONDS = 15.0  # without an answer: its own watchdogs ended it after 10, if they could
 _SETTLED_SECONDS = 10.0  # who lived so long is started again without delay
+_PLACES = frozenset({"port-in-use", "port-forbidden", "address-unknown"})  # no configuration mends these
 _FIRST_DELAY, _LONGEST_DELAY = 0.25, 30.0  # seconds; doubled at each failure
 
 
@@ -131,6 +132,9 @@ class Supervisor:
             not, it is ended at once.
         on_started: called with pid and epoch when Envoy is LIVE.
         on_died: called with pid, epoch and exit status (minus the signal) when it ended by itself.
+        verify: called when it calls itself ready, and raises if it does not enforce what was prepared.
+        on_failed: called with its status (None if it lived) when a start failed; returns whether
+            `prepare` has something else now, which is then started at once.
     """
 
     def __init__(
@@ -143,6 +147,8 @@ class Supervisor:
         may_drain: Callable[[int], bool] = lambda _pid: True,
         on_started: Callable[[int, int], None] = lambda _pid, _epoch: None,
         on_died: Callable[[int, int, int], None] = lambda _pid, _epoch, _status: None,
+        verify: Callable[[AdminClient], None] = lambda _admin: None,
+        on_failed: Callable[[int | None, DoorwardError], bool] = lambda _status, _error: False,
     ) -> None:
         self._options = options
         self._prepare = prepare
@@ -151,6 +157,8 @@ class Supervisor:
         self._may_drain = may_drain
         self._on_started = on_started
         self._on_died = on_died
+        self._verify = verify
+        self._on_failed = on_failed
         self._acting = threading.RLock()
         self._runs: tuple[EnvoyRun, ...] = ()  # replaced as a whole, so that readers need no lock
         self._trouble = ""
@@ -238,7 +246,7 @@ class Supervisor:
         self._on_started(run.pid, run.epoch)
         return run
 
-    def _launch_one(self) -> EnvoyRun:
+    def _launch_one(self, *, again: bool = True) -> EnvoyRun:
         self._wait_until_free()
         epoch, folder = new_epoch(self._options.folder)
         config = self._prepare(epoch, folder)
@@ -249,8 +257,13 @@ class Supervisor:
         try:
             note_run(folder, child.pid, None)
             self._wait_until_live(run, child)
-        except BaseException:
+        except BaseException as error:
+            ended = child.has_ended()
             self._end(run)
+            if again and isinstance(error, DoorwardError) and error.code not in _PLACES:
+                _log.error("envoy-start-failed", epoch=epoch, code=error.code, detail=error.detail)
+                if self._on_failed(child.status if ended else None, error):
+                    return self._launch_one(again=False)
             raise
         return run
 
@@ -278,6 +291,12 @@ class Supervisor:
                     f"Envoy was not ready after {self._options.start_seconds:g} seconds",
                     hint=f"its log is {run.folder / 'envoy.log'}",
                 )
+        try:
+            self._verify(run.admin)
+        except DoorwardError:
+            if child.wait(_READY_SECONDS):  # it is not silent, it is dead
+                raise explain_death(run.folder, child.status or 0) from None
+            raise
 
     def _retire(self, run: EnvoyRun) -> None:
         """Free the port and let the connections go on for the drain time, if they can still be cut."""

@@ -1,19 +1,28 @@
 """How many files Envoy may watch: each costs an inotify instance, and without one Envoy aborts.
 
-Not here: which files there are (enforcement). The kernel counts instances by user, and 128 are the
-default of many systems: one application more than there is room for would end Envoy, and every start
-after it. `--mode validate` does not find this, for it watches nothing.
+Not here: which files there are (enforcement). The kernel counts instances by user, whatever process holds
+them: an editor or another service of the same user takes from the same number, and 128 are the default of
+many systems. One instance too few ends Envoy, and every start after it. `--mode validate` does not find
+this, because it watches nothing.
 
-What was replaced is watched until it has drained: a renewed certificate, a removed application, or a
-whole Envoy beside its successor. So there must be room for everything twice. And where the same is
-replaced again and again within that time, what Envoy holds in fact is counted, and the next waits.
-Standard: Linux inotify(7), "/proc interfaces"; measured with Envoy 1.40.
+1. All instances of this user are counted, in every process that may be looked at.
+2. What cannot be looked at (a process that hides its files, one of another container with the same user)
+   is found by trying: so many instances as are about to be needed are made and closed again.
+3. What was replaced is watched until it has drained: a removed application, or a whole Envoy beside its
+   successor. So there must be room for everything twice. What Envoy holds in fact is counted too, so
+   that a publication waits if the same was replaced again and again.
+4. An Envoy that starts with what was in force before needs room once. It is not refused for less.
+Standard: Linux inotify(7), "/proc interfaces", inotify_init(2) (EMFILE); measured with Envoy 1.40.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import ctypes
+import os
+import resource
+from collections.abc import Collection, Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from doorward.core.errors import ConfigurationError, Fault, Unavailable
@@ -28,9 +37,57 @@ BASE = 3
 """Listeners, clusters, and the secret with the issuing authorities."""
 
 SPARE = 8
-"""Left for whatever else this user runs; with it the usual 128 instances are room for 18 applications."""
+"""Left for what this user starts later; with it the usual 128 instances are room for 18 applications."""
 
 LIMITS = (Path("/proc/sys/fs/inotify/max_user_instances"), Path("/proc/sys/user/max_inotify_instances"))
+
+_OWN_FILES = 256
+"""Descriptors that a trial leaves to this process: connections come in while it lasts."""
+
+_HINT = "sysctl -w fs.inotify.max_user_instances=8192, and the same in /etc/sysctl.d"
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    """What this user may have and has.
+
+    Args:
+        limit: how many instances this user may have, None if nothing limits them.
+        envoys: how many our own Envoys hold, draining ones included.
+        others: how many all other processes of this user hold.
+    """
+
+    limit: int | None
+    envoys: int = 0
+    others: int = 0
+
+    def lacks(self, wanted: int) -> bool:
+        """Return whether so many instances, beside those of others, are more than this user may have."""
+        return self.limit is not None and wanted + self.others > self.limit
+
+
+def read_room(envoys: Collection[int] = (), *, proc: Path = Path("/proc")) -> Room:
+    """Return what this user may have and has now; `envoys` are the processes of our own Envoys."""
+    limit = watch_limit()
+    if limit is None:
+        return Room(limit=None)
+    ours = set(envoys)
+    return Room(
+        limit=limit,
+        envoys=watches_taken(ours, proc),
+        others=watches_taken([pid for pid in _processes_of(os.geteuid(), proc) if pid not in ours], proc),
+    )
+
+
+def envoys_of_user(proc: Path = Path("/proc")) -> list[int]:
+    """Return the processes of this user that are called Envoy, for who did not start them."""
+    found = []
+    for pid in _processes_of(os.geteuid(), proc):
+        with suppress(OSError):
+            if b"envoy" in (proc / str(pid) / "cmdline").read_bytes().partition(b"\0")[0]:
+                found.append(pid)
+    return found
 
 
 def watches_needed(chains: int, trusts: int = 0) -> int:
@@ -52,6 +109,15 @@ def watches_taken(pids: Iterable[int], proc: Path = Path("/proc")) -> int:
     return taken
 
 
+def _processes_of(uid: int, proc: Path) -> list[int]:
+    found = []
+    for one in proc.iterdir():
+        with suppress(OSError):  # it ended meanwhile
+            if one.name.isascii() and one.name.isdigit() and one.stat().st_uid == uid:
+                found.append(int(one.name))
+    return found
+
+
 def _is_instance(descriptor: Path) -> bool:
     try:
         return str(descriptor.readlink()) == "anon_inode:inotify"
@@ -59,22 +125,46 @@ def _is_instance(descriptor: Path) -> bool:
         return False
 
 
-def check_room(taken: int, chains: int, limit: int | None) -> None:
-    """Return when so many more chains can be watched now.
+def can_create(count: int) -> bool:
+    """Return whether this user can have so many instances more, by making and closing them.
+
+    Less are tried if this process may not open so many files: its own connections need some.
+    """
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    headroom = soft - sum(1 for _ in Path("/proc/self/fd").iterdir()) - _OWN_FILES
+    made: list[int] = []
+    try:
+        for _ in range(min(count, headroom)):
+            descriptor = _libc.inotify_init1(os.O_CLOEXEC)
+            if descriptor < 0:
+                return False
+            made.append(descriptor)
+        return True
+    finally:
+        for descriptor in made:
+            os.close(descriptor)
+
+
+def check_room(room: Room, chains: int, secrets: int = 0) -> None:
+    """Return if what changes can be watched now.
 
     Args:
-        taken: as `watches_taken` returned it, for every Envoy that lives.
+        room: with what every Envoy that lives holds.
         chains: filter chains that are new or replaced.
-        limit: as `watch_limit` returned it.
+        secrets: files of secrets that are new or changed: the new watch is there before the old one goes.
 
     Raises:
         Unavailable: `watches-draining`.
     """
-    if chains and limit is not None and taken + MOST_PER_CHAIN * chains + SPARE > limit:
+    more = MOST_PER_CHAIN * chains + SPARE if chains else secrets
+    if room.limit is None or not more:
+        return
+    if room.lacks(room.envoys + more) or not can_create(more):
         raise Unavailable(
             "watches-draining",
-            "doors were replaced so often that Envoy could watch no more files; what it drains is awaited",
-            hint="nothing: it goes on within half a minute; more inotify instances make it rarer",
+            f"Envoy could watch no more files now: this user may have {room.limit} inotify instances, Envoy holds "
+            f"{room.envoys} and other processes hold {room.others}; what drains is awaited",
+            hint="nothing, if doors were replaced often: it goes on within half a minute; otherwise " + _HINT,
         )
 
 
@@ -89,26 +179,59 @@ def watch_limit(files: Iterable[Path] = LIMITS) -> int | None:
     return min(found, default=None)
 
 
-def check_watches(chains: int, limit: int | None, *, trusts: int = 0) -> None:
-    """Return when there is room.
+def check_watches(chains: int, room: Room, *, trusts: int = 0) -> None:
+    """Return if a configuration to come has room for itself and for what it replaces.
 
     Args:
         chains: filter chains of the configuration to come.
         trusts: how many of them have a secret with authorities of their own.
-        limit: as `watch_limit` returned it.
+        room: as `read_room` returned it.
 
     Raises:
         ConfigurationError: `watches-exhausted`.
     """
     needed = 2 * watches_needed(chains, trusts) + SPARE
-    if limit is not None and needed > limit:
-        raise ConfigurationError(
-            [
-                Fault(
-                    code="watches-exhausted",
-                    message=f"{chains} doors need up to {needed} inotify instances, and this user may have {limit}",
-                    hint="sysctl -w fs.inotify.max_user_instances=8192, and the same in /etc/sysctl.d",
-                    file="/proc/sys/fs/inotify/max_user_instances",
-                )
-            ]
-        )
+    if room.lacks(needed):
+        raise _exhausted(chains, needed, room)
+
+
+def check_start(chains: int, room: Room, *, trusts: int = 0) -> None:
+    """Return if an Envoy can start with so many chains beside what drains now; raises as `check_watches`."""
+    needed = watches_needed(chains, trusts)
+    if room.lacks(needed + room.envoys) or (room.limit is not None and not can_create(needed)):
+        raise _exhausted(chains, needed + room.envoys, room)
+
+
+def tell_shortage(chains: int, room: Room, *, trusts: int = 0) -> str:
+    """Return in a sentence that the next change would be refused for want of instances; empty if there is room.
+
+    Args:
+        chains: filter chains in force.
+        trusts: how many of them have a secret with authorities of their own.
+        room: as it is now.
+    """
+    if room.lacks(2 * watches_needed(chains, trusts) + SPARE):
+        what = "the next change of the policy will be refused"
+    elif room.lacks(2 * watches_needed(chains + 1, trusts) + SPARE):
+        what = "no further application has room"
+    else:
+        return ""
+    return (
+        f"{what}: {chains} doors watch files, this user may have {room.limit} inotify instances, "
+        f"and its other processes hold {room.others} ({_HINT})"
+    )
+
+
+def _exhausted(chains: int, needed: int, room: Room) -> ConfigurationError:
+    held = f", of which its other processes hold {room.others}" if room.others else ""
+    return ConfigurationError(
+        [
+            Fault(
+                code="watches-exhausted",
+                message=f"{chains} doors need up to {needed} inotify instances, "
+                f"and this user may have {room.limit}{held}",
+                hint=_HINT,
+                file="/proc/sys/fs/inotify/max_user_instances",
+            )
+        ]
+    )

@@ -1,16 +1,21 @@
 """What is known before a document is stored: whether the gateway of this machine could enforce it.
 
-Not here: what only Envoy knows (`gateway.validation`), which the gateway asks before it publishes.
+Not here: what only Envoy knows (`gateway.validation`) and what other processes of the gateway's user hold
+(`gateway.watches`): the gateway asks for both before it publishes.
 """
 
 from __future__ import annotations
 
+import os
+
 from doorward.core.names import OWN_AUTHORITY
-from doorward.gateway.watches import check_watches, watch_limit
+from doorward.gateway.watches import Room, check_watches, envoys_of_user, read_room, watch_limit
 from doorward.policy.model import Document
 
 
 def check_publishable(document: Document) -> None:
-    """Raise `ConfigurationError` (`watches-exhausted`) where Envoy could not watch the files of so many doors."""
+    """Raise `ConfigurationError` (`watches-exhausted`) if Envoy could not watch the files of so many doors."""
     trusts = sum(app.trust != (OWN_AUTHORITY,) for app in document.apps)
-    check_watches(len(document.apps) + 1, watch_limit(), trusts=trusts)
+    # Root gives itself up: as whom the gateway runs, and what that user holds, is the gateway's to count.
+    room = read_room(envoys_of_user()) if os.geteuid() else Room(limit=watch_limit())
+    check_watches(len(document.apps) + 1, room, trusts=trusts)

@@ -7,6 +7,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from doorward.authority.partners import remove_partner
 from doorward.gateway.ground import read_former_ground, read_ground
+from doorward.gateway.last_published import Configuration
 from tests.support.partner_site import PartnerSite, partner_site
 from tests.support.path_ca import Node, certify
 from tests.support.world import OPERATOR
@@ -54,11 +55,32 @@ def test_a_partner_that_was_imported_and_is_not_heard_is_told_to_nobody(site: Pa
 
 
 def test_a_former_document_is_told_of_todays_authorities(site: PartnerSite) -> None:
-    """Going back to a revision brings no authority back that is trusted no more."""
-    newest = read_ground(site.services)
+    """Going back to a revision brings no authority back that is trusted no more: such doors stay closed."""
+    before = read_ground(site.services)
     newer = certify("clinic Second", site.root)
     site.bring_in(replacing=True, intermediates=[newer])
     site.hear("own")
-    former = read_former_ground(site.services, read_ground(site.services), newest.revision)
+    newest = read_ground(site.services)
+    former = read_former_ground(site.services, newest, before.configuration)
     assert former is not None
-    assert set(former.partners["payments"].authorities) == {*newest.trust, *pem(site.root, newer)}
+    assert former.document.app("payments") is None
+    assert [app.name for app in former.document.apps] == [
+        app.name for app in before.document.apps if app.name != "payments"
+    ]
+
+
+def test_the_same_document_with_other_authorities_is_another_configuration(site: PartnerSite) -> None:
+    """What a partner's authorities change closes the doors that trust it, and no other."""
+    before = read_ground(site.services)
+    assert read_former_ground(site.services, before, before.configuration) is None
+    site.bring_in(replacing=True, intermediates=[certify("clinic Second", site.root)])
+    newest = read_ground(site.services)
+    assert newest.revision == before.revision
+    former = read_former_ground(site.services, newest, before.configuration)
+    assert former is not None
+    assert former.document.app("payments") is None
+    unread = Configuration(revision=newest.revision)
+    guessed = read_former_ground(site.services, newest, unread)
+    assert guessed is not None
+    assert guessed.document.app("payments") is None
+    assert read_former_ground(site.services, newest, Configuration(revision=newest.revision + 1)) is None

@@ -22,6 +22,7 @@ from doorward.gateway.ground import ENROL_PURPOSE
 from doorward.gateway.last_published import LastPublished
 from doorward.gateway.publishing import DoorSettings, Publishing
 from doorward.gateway.server_certificates import ServerCertificates
+from doorward.gateway.watches import Room
 from doorward.policy.decision import authority_of
 from tests.support.cutting import FakeCutter
 from tests.support.fake_envoy import FakeEnvoy, FakeValidator
@@ -46,6 +47,7 @@ class Site:
     story: list[str] = field(default_factory=list)
     publishing: Publishing = None  # type: ignore[assignment]
     followed: int | None = None
+    room: Room = field(default_factory=lambda: Room(limit=None))
 
     def apply(self, text: str) -> int:
         return policies.apply_document(self.world.services, text, file="test.yaml", actor=OPERATOR).seq
@@ -145,6 +147,7 @@ def make_site(world: World, folder: Path) -> Site:
         last_published=LastPublished(folder / "published"),
         admin=lambda: site.envoy,
         published=lambda: site.story.append(f"published {gate.revision}"),
+        room=lambda: site.room,
         followed=lambda: site.world.head() if site.followed is None else site.followed,
     )
     cutter.before = lambda: site.story.append("cut")

@@ -16,7 +16,7 @@ from doorward.gateway.publishing import (
     ENROL_PURPOSE,
     RETRY_SECONDS,
 )
-from doorward.gateway.watches import SPARE, watches_needed
+from doorward.gateway.watches import SPARE, Room, watches_needed
 from tests.support.world import DOCUMENT, found_world
 from tests.unit.gateway.publishing.conftest import Site, make_site
 
@@ -120,28 +120,68 @@ def test_a_record_that_fails_holds_up_nothing(site: Site, monkeypatch: pytest.Mo
     assert site.gate.revision == 2
 
 
-def test_more_files_than_envoy_may_watch_are_refused(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+MORE = "  more:\n    hosts: [more.corp.example]\n    upstream: http://127.0.0.1:9002\n"
+
+
+def test_more_files_than_envoy_may_watch_are_refused(site: Site) -> None:
     """Envoy would abort on the first file too many: nothing is written, and status says what to raise."""
     before = site.files()
-    site.apply(DOCUMENT.replace("methods: [GET, HEAD]", "methods: [GET, HEAD, POST]"))
-    monkeypatch.setattr(module, "watch_limit", lambda: 2 * watches_needed(3) + SPARE - 1)
+    site.apply(DOCUMENT + MORE)
+    site.stock()
+    site.room = Room(limit=2 * watches_needed(4) + SPARE - 1)
     assert site.publishing.step() == RETRY_SECONDS
     assert "inotify" in site.publishing.trouble()
     assert site.files() == before
     (event,) = site.events(EventType.GATEWAY_ROLLED_BACK)
     assert event["reason"] == "watches-exhausted"
-    monkeypatch.setattr(module, "watch_limit", lambda: 2 * watches_needed(3) + SPARE)
+    site.room = Room(limit=2 * watches_needed(4) + SPARE)
     assert site.publishing.step() == CHECK_SECONDS
+    assert "no further application has room" in site.publishing.trouble()
 
 
-def test_no_envoy_is_started_that_would_abort(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_other_processes_of_the_user_hold_counts(site: Site) -> None:
+    """The kernel counts by user (inotify(7)): with 100 of 128 held elsewhere a new door is refused beforehand."""
+    before = site.files()
+    site.room = Room(limit=128, envoys=watches_needed(3), others=100)
+    site.publishing.request(site.apply(DOCUMENT + MORE))
+    site.stock()
+    assert site.publishing.step() == RETRY_SECONDS
+    assert site.files() == before
+    assert "other processes hold 100" in site.publishing.trouble()
+    assert site.publishing.pending() is not None  # nobody is told that it is in force
+    site.room = Room(limit=128, envoys=watches_needed(3), others=0)
+    assert site.publishing.step() == CHECK_SECONDS
+    assert site.publishing.pending() is None
+
+
+def test_what_watches_nothing_new_needs_no_room(site: Site) -> None:
+    """An edited rule is published also where others took all instances, and status says what comes next."""
+    site.room = Room(limit=128, envoys=watches_needed(3), others=128)
+    site.apply(DOCUMENT.replace("methods: [GET, HEAD]", "methods: [GET, HEAD, POST]"))
+    assert site.publishing.step() == CHECK_SECONDS
+    assert site.gate.revision == 2
+    assert "the next change of the policy will be refused" in site.publishing.trouble()
+
+
+def test_no_envoy_is_started_that_would_abort(tmp_path: Path) -> None:
     """Where there is no room for its files an Envoy is not even started."""
     site = make_site(found_world(), tmp_path)
     site.stock()
-    monkeypatch.setattr(module, "watch_limit", lambda: 20)
+    site.room = Room(limit=20)
     with pytest.raises(ConfigurationError) as caught:
         site.prepare()
     assert caught.value.code == "watches-exhausted"
+
+
+def test_what_was_in_force_starts_with_room_for_once(site: Site) -> None:
+    """An Envoy that died comes back also where others took the room that a change would need."""
+    site.publishing.step()
+    site.room = Room(limit=128, others=128 - watches_needed(3))
+    site.prepare()
+    assert site.gate.revision == 1
+    site.room = Room(limit=128, others=128 - watches_needed(3) + 1)
+    with pytest.raises(ConfigurationError):
+        site.prepare()
 
 
 # certificates

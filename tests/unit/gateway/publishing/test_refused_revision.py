@@ -10,11 +10,10 @@ from pathlib import Path
 import pytest
 
 from doorward.core.errors import ConfigurationError, DoorwardError, Unavailable
-from doorward.gateway import publishing as module
 from doorward.gateway.ground import read_ground
 from doorward.gateway.last_published import LastPublished
 from doorward.gateway.publishing import CHECK_SECONDS, RETRY_SECONDS
-from doorward.gateway.watches import SPARE, watches_needed
+from doorward.gateway.watches import SPARE, Room, watches_needed
 from tests.support.world import DOCUMENT
 from tests.unit.gateway.publishing.conftest import Site
 
@@ -22,9 +21,9 @@ CHANGED = DOCUMENT.replace("methods: [GET, HEAD]", "methods: [GET, HEAD, POST]")
 WIDER = f"{CHANGED}  more:\n    hosts: [more.corp.example]\n    upstream: http://127.0.0.1:9002\n"
 
 
-def room_for(monkeypatch: pytest.MonkeyPatch, chains: int) -> None:
+def room_for(site: Site, chains: int) -> None:
     """Let this user watch the files of so many filter chains."""
-    monkeypatch.setattr(module, "watch_limit", lambda: 2 * watches_needed(chains) + SPARE)
+    site.room = Room(limit=2 * watches_needed(chains) + SPARE)
 
 
 def lets_in(site: Site, name: str) -> bool:
@@ -35,10 +34,10 @@ def lets_in(site: Site, name: str) -> bool:
 
 
 @pytest.fixture
-def refused(site: Site, monkeypatch: pytest.MonkeyPatch) -> Site:
+def refused(site: Site) -> Site:
     """Revision 1 in force and confirmed; revision 2 changes payments, adds an application, and is refused."""
     assert site.publishing.step() == CHECK_SECONDS
-    room_for(monkeypatch, 3)
+    room_for(site, 3)
     site.publishing.request(site.apply(WIDER))
     site.stock()
     assert site.publishing.step() == RETRY_SECONDS
@@ -71,10 +70,10 @@ def test_an_envoy_that_starts_is_given_the_former_one(refused: Site) -> None:
     assert LastPublished(refused.folder / "published").number() == 1
 
 
-def test_it_comes_into_force_when_it_can(refused: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_comes_into_force_when_it_can(refused: Site) -> None:
     """Once there is room the refused revision is published, after a restart too."""
     refused.prepare()
-    room_for(monkeypatch, 4)
+    room_for(refused, 5)
     assert refused.publishing.step() == CHECK_SECONDS
     assert refused.gate.revision == 2
     assert all(lets_in(refused, name) for name in ("sensors", "payments", "more"))
@@ -96,7 +95,7 @@ def test_applications_that_are_gone_stay_gone(site: Site) -> None:
     assert site.doors() == {payments}
 
 
-@pytest.mark.parametrize("noted", ["", "2\n", "7\n", "-1", "x", "9" * 30])
+@pytest.mark.parametrize("noted", ["", "7\n", "1 app_x=y\n", "-1", "x", "9" * 30])
 def test_without_a_former_one_no_envoy_starts(refused: Site, noted: str) -> None:
     """Where nothing older is known to have been in force, a start says why it cannot be."""
     (refused.folder / "published").write_text(noted)

@@ -1,0 +1,99 @@
+"""What is said about publications: why the newest is not in force, for `status`, the log and the record.
+
+Not here: publishing (publishing).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+
+import structlog
+
+from doorward.audit.events import EventType, printable
+from doorward.authority.journal import write_event
+from doorward.authority.services import Services
+from doorward.core.errors import DoorwardError
+from doorward.gateway.gate import PolicyGate
+from doorward.policy.model import AppPolicy
+
+_MOST_NAMED = 10
+_log = structlog.get_logger("doorward.publishing")
+
+
+class PublicationReport:
+    """Keeps the last trouble, and records what is news; safe between threads.
+
+    Args:
+        services: the use cases' ports.
+        gateway_id: this gateway.
+        gate: knows what is in force.
+    """
+
+    def __init__(self, services: Services, gateway_id: str, gate: PolicyGate) -> None:
+        self._services = services
+        self._gateway_id = gateway_id
+        self._gate = gate
+        self._lock = threading.Lock()
+        self._trouble = ""
+        self._shortage = ""
+
+    def trouble(self) -> str:
+        """Return why the newest policy is not in force, or the next will not be; empty where all is well."""
+        with self._lock:
+            return "; ".join(one for one in (self._trouble, self._shortage) if one)
+
+    def well(self, lacking: str) -> None:
+        """Note that what is newest is in force, but for doors that lack a certificate (empty if none does)."""
+        with self._lock:
+            self._trouble = f"no server certificate was issued yet for: {lacking}" if lacking else ""
+
+    def note_shortage(self, said: str) -> None:
+        """Note what will keep the next publication from being made; empty if nothing will."""
+        with self._lock:
+            self._shortage = said
+
+    def refused(self, revision: int, policies: Mapping[str, AppPolicy], error: DoorwardError) -> None:
+        """Say that a revision cannot be in force before something is mended.
+
+        Args:
+            revision: its number.
+            policies: application name to policy, of the revision.
+            error: why.
+        """
+        closed = self._gate.closed(policies)
+        named = ", ".join(closed[:_MOST_NAMED]) + (" and more" if len(closed) > _MOST_NAMED else "")
+        self.failed(
+            error,
+            f"revision {revision} is refused, and what it changes admits nobody new"
+            + (f" ({named})" if named else "")
+            + f"; the rest is as in revision {self._gate.revision}: {error.detail}",
+        )
+
+    def failed(self, error: DoorwardError, said: str = "") -> None:
+        """Say that a publication failed, and record it if it is news; `said` is for `status`."""
+        said = said or error.detail
+        _log.error(
+            "the policy could not be published; the old one stays in force",
+            code=error.code,
+            detail=error.detail,
+        )
+        with self._lock:
+            repeated, self._trouble = self._trouble == said, said
+        if not repeated:
+            self.record(
+                EventType.GATEWAY_ROLLED_BACK,
+                {
+                    "revision": max(0, self._gate.revision),
+                    "reason": error.code,
+                    "detail": printable(error.detail[:500]),
+                },
+            )
+
+    def record(self, kind: EventType, data: Mapping[str, str | int]) -> None:
+        """Put an event of this gateway on record; where that fails, nothing is held up."""
+        event = write_event(self._services, kind, actor="system", data={"gateway": self._gateway_id, **data})
+        try:
+            self._services.work.record([event])
+        except DoorwardError as error:
+            _log.error("a publication could not be recorded", code=error.code)

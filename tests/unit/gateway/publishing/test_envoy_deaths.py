@@ -1,0 +1,122 @@
+"""A revision that Envoy dies of: what it does not change stays open, and it is not given to Envoy again."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from doorward.gateway.envoy_deaths import MOST_UNCLEAR, PROVEN_SECONDS, SOON_SECONDS
+from doorward.gateway.ground import read_ground
+from doorward.gateway.last_published import LastPublished
+from doorward.gateway.publishing import CHECK_SECONDS, RETRY_SECONDS
+from tests.support.world import DOCUMENT
+from tests.unit.gateway.publishing.conftest import Site
+
+CHANGED = DOCUMENT.replace("methods: [GET, HEAD]", "methods: [GET, HEAD, POST]")
+ABORTED = -signal.SIGABRT
+
+
+def lets_in(site: Site, name: str) -> bool:
+    """Whether a judgement of now about an application may go on."""
+    newest = read_ground(site.world.services)
+    one = newest.ids[name]
+    return site.gate.wait(newest.revision, one, newest.policies[one], 0.0)
+
+
+@pytest.fixture
+def deadly(site: Site) -> Site:
+    """Revision 1 in force; revision 2 changes payments, came into force as well, and Envoy aborted."""
+    assert site.publishing.step() == CHECK_SECONDS
+    site.publishing.request(site.apply(CHANGED))
+    assert site.publishing.step() == CHECK_SECONDS
+    assert site.gate.revision == 2
+    assert site.publishing.note_end(ABORTED, "it was ended by signal SIGABRT")
+    return site
+
+
+def test_the_next_envoy_is_given_the_one_before(deadly: Site) -> None:
+    """Unchanged applications are open, the changed one admits nobody, and status says which and why."""
+    deadly.prepare()
+    assert deadly.gate.revision == 1
+    assert lets_in(deadly, "sensors")
+    assert not lets_in(deadly, "payments")
+    trouble = deadly.publishing.trouble()
+    assert "(payments)" in trouble
+    assert "SIGABRT" in trouble
+
+
+def test_it_is_not_given_to_an_envoy_that_runs(deadly: Site) -> None:
+    """What ended one Envoy is not tried on the next, however often a publication is due."""
+    deadly.prepare()
+    files = deadly.files()
+    for _ in range(3):
+        assert deadly.publishing.step() == RETRY_SECONDS
+    assert deadly.files() == files
+
+
+def test_a_mended_revision_is_published(deadly: Site) -> None:
+    """The next document is another configuration, and is taken at its own merits."""
+    deadly.prepare()
+    deadly.publishing.request(deadly.apply(DOCUMENT))
+    assert deadly.publishing.step() == CHECK_SECONDS
+    assert deadly.gate.revision == 3
+    assert lets_in(deadly, "payments")
+    assert deadly.publishing.trouble() == ""
+    assert LastPublished(deadly.folder / "published").number() == 3
+
+
+def test_a_start_that_fails_is_tried_with_another_configuration(site: Site) -> None:
+    """What Envoy refuses at its start, although it validated, is blamed at once; a slow start only the third time."""
+    site.publishing.step()
+    site.apply(CHANGED)
+    for _ in range(MOST_UNCLEAR - 1):
+        site.prepare()
+        assert not site.publishing.note_end(None, "it was not ready after 15 seconds")
+    site.prepare()
+    assert site.gate.revision == 2
+    assert site.publishing.note_end(None, "it was not ready after 15 seconds")
+    site.prepare()
+    assert site.gate.revision == 1
+    site.apply(CHANGED.replace("POST", "PUT"))
+    site.prepare()
+    assert site.gate.revision == 3
+    assert site.publishing.note_end(None, "it refused lds.json", refused=True)
+    site.prepare()
+    assert site.gate.revision == 1
+
+
+def test_without_another_the_deadly_one_is_tried_again(site: Site) -> None:
+    """Where nothing else was ever in force, a start goes on trying: there is nothing to lose."""
+    assert site.publishing.note_end(ABORTED, "it was ended by signal SIGABRT")
+    site.prepare()
+    assert site.gate.revision == 1
+    assert site.publishing.step() == CHECK_SECONDS  # Envoy has it and lives
+
+
+def test_a_crash_much_later_blames_nothing(site: Site) -> None:
+    """A configuration that ran for long is not what ended Envoy: a stranger must not choose what is closed."""
+    site.publishing.step()
+    site.apply(CHANGED)
+    site.publishing.step()
+    site.world.clock.turn(seconds=SOON_SECONDS + 1)
+    assert not site.publishing.note_end(ABORTED, "it was ended by signal SIGABRT")
+    site.prepare()
+    assert site.gate.revision == 2
+    site.world.clock.turn(seconds=PROVEN_SECONDS)
+    assert not site.publishing.note_end(ABORTED, "it was ended by signal SIGABRT")
+    site.prepare()
+    assert not site.publishing.note_end(ABORTED, "at once")
+
+
+def test_a_death_before_anything_was_given_is_no_news(site: Site) -> None:
+    """An exchange that was taken back leaves the former one as what Envoy has."""
+    assert site.envoy is not None
+    site.publishing.step()
+    site.envoy.rejecting = True
+    site.apply(CHANGED)
+    assert site.publishing.step() == RETRY_SECONDS
+    assert site.publishing.note_end(ABORTED, "of what it had before")
+    site.apply(DOCUMENT)
+    site.prepare()
+    assert site.gate.revision == 3
