@@ -60,7 +60,7 @@ from doorward.gateway.server_certificates import ServerCertificates
 from doorward.gateway.sockdiag import find
 from doorward.gateway.supervisor import EnvoyOptions, Supervisor
 from doorward.gateway.validation import Validator
-from doorward.gateway.watches import read_room
+from doorward.gateway.watches import survey_room
 from doorward.wire.jose import render_jwk
 
 HEARTBEAT_SECONDS = 1.0
@@ -175,7 +175,7 @@ class Gateway:
             admin=lambda: running.admin if (running := self.supervisor.running) else None,
             published=self._news.set,
             followed=lambda: self.follower.seq,
-            room=lambda: read_room(self.supervisor.envoy_pids()),
+            room=lambda: survey_room(self.supervisor.envoy_pids()),
         )
         shelves = Shelves(services.work)
         self._evidence = EvidenceLoader(services, shelves)

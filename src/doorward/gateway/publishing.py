@@ -61,7 +61,7 @@ from doorward.gateway.server_certificates import (
     no_certificate,
 )
 from doorward.gateway.validation import Validator
-from doorward.gateway.watches import Room, check_room, check_start, check_watches, read_room, tell_shortage
+from doorward.gateway.watches import Room, check_room, check_start, check_watches, survey_room, tell_shortage
 from doorward.policy.decision import ConnectionAuthority
 
 PATIENCE_SECONDS = 1.5
@@ -149,7 +149,7 @@ class Publishing:
         admin: Callable[[], Admin | None],
         published: Callable[[], None],
         followed: Callable[[], int],
-        room: Callable[[], Room] = read_room,
+        room: Callable[[], Room] = survey_room,
     ) -> None:
         self._services = services
         self._gateway_id = gateway_id

@@ -67,7 +67,7 @@ class Room:
         return self.limit is not None and wanted + self.others > self.limit
 
 
-def read_room(envoys: Collection[int] = (), *, proc: Path = Path("/proc")) -> Room:
+def survey_room(envoys: Collection[int] = (), *, proc: Path = Path("/proc")) -> Room:
     """Return what this user may have and has now; `envoys` are the processes of our own Envoys."""
     limit = watch_limit()
     if limit is None:
@@ -185,7 +185,7 @@ def check_watches(chains: int, room: Room, *, trusts: int = 0) -> None:
     Args:
         chains: filter chains of the configuration to come.
         trusts: how many of them have a secret with authorities of their own.
-        room: as `read_room` returned it.
+        room: as `survey_room` returned it.
 
     Raises:
         ConfigurationError: `watches-exhausted`.

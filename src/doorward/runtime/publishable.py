@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from doorward.core.names import OWN_AUTHORITY
-from doorward.gateway.watches import Room, check_watches, envoys_of_user, read_room, watch_limit
+from doorward.gateway.watches import Room, check_watches, envoys_of_user, survey_room, watch_limit
 from doorward.policy.model import Document
 
 
@@ -17,5 +17,5 @@ def check_publishable(document: Document) -> None:
     """Raise `ConfigurationError` (`watches-exhausted`) if Envoy could not watch the files of so many doors."""
     trusts = sum(app.trust != (OWN_AUTHORITY,) for app in document.apps)
     # Root gives itself up: as whom the gateway runs, and what that user holds, is the gateway's to count.
-    room = read_room(envoys_of_user()) if os.geteuid() else Room(limit=watch_limit())
+    room = survey_room(envoys_of_user()) if os.geteuid() else Room(limit=watch_limit())
     check_watches(len(document.apps) + 1, room, trusts=trusts)

@@ -17,7 +17,7 @@ from doorward.gateway.watches import (
     check_start,
     check_watches,
     envoys_of_user,
-    read_room,
+    survey_room,
     tell_shortage,
     watch_limit,
     watches_needed,
@@ -99,7 +99,7 @@ def test_every_process_of_this_user_is_counted(tmp_path: Path) -> None:
     (tmp_path / "7" / "cmdline").write_bytes(b"/x/envoy\0--config-path\0/y")
     (tmp_path / "8" / "cmdline").write_bytes(b"editor\0envoy.yaml")
     assert envoys_of_user(tmp_path) == [7]
-    room = read_room([7], proc=tmp_path)
+    room = survey_room([7], proc=tmp_path)
     assert (room.envoys, room.others) == (1, 1 if os.geteuid() == 0 else 2)
 
 
