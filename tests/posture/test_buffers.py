@@ -204,11 +204,11 @@ class TestHeads:
                 assert door.site.ask("GET", "/accounts/7", headers=headers).status == 200
 
     def test_streams_of_one_connection_are_capped(self, door: OpenDoor) -> None:
-        """A client of HTTP/2 may open 100 streams at once: the settings say so."""
+        """A client of HTTP/2 may open 64 streams at once: the settings say so."""
         with door.connect(h2=True) as connection:
             client = H2Client(connection)
             assert client.ask("/accounts/7").status == 200
-            assert client.most_streams() == 100
+            assert client.most_streams() == 64
 
     def test_the_enrolment_doors_bodies_are_small(self, door: OpenDoor, kept: Kept) -> None:
         """Anybody may send a body there: 32 KiB, then 413; without the filter it goes on to the socket."""

@@ -33,14 +33,23 @@ from doorward.enforcement.plan import (
 )
 from doorward.enforcement.trust import Trust
 from doorward.policy.decision import connection_id
-from doorward.policy.model import AppPolicy, Document, Effect, HttpUpstream, Residual, Rule, Selector
+from doorward.policy.model import (
+    AppPolicy,
+    Document,
+    Effect,
+    HttpUpstream,
+    Residual,
+    Rule,
+    Selector,
+    Upstream,
+)
 from doorward.policy.paths import PathPattern
 from tests.support.envoy_process import RunningEnvoy, ToyAuthorizer, running_envoy, write_resources
 from tests.support.toy_ca import Issued, ToyCA
 
 TENANT = "ten_default"
-HOSTS = ("pay.test", "other.test", "new.test", "enroll.test")
-IDS = {"pay": "app_pay", "other": "app_other", "new": "app_new"}
+IDS = {"pay": "app_pay", "other": "app_other", "new": "app_new", "tls": "app_tls", "grpc": "app_grpc"}
+HOSTS = (*(f"{name}.test" for name in IDS), "enroll.test")
 
 
 def allow(name: str, group: str, *paths: str, methods: Sequence[str] | None = None) -> Rule:
@@ -119,10 +128,14 @@ class _Echo(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
+class _OnIPv6(ThreadingHTTPServer):
+    address_family = socket.AF_INET6
+
+
 @contextmanager
-def echo_upstream() -> Iterator[int]:
+def echo_upstream(host: str = "127.0.0.1") -> Iterator[int]:
     """Serve an upstream that answers with what it was asked; gives its port."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Echo)
+    server = (_OnIPv6 if ":" in host else ThreadingHTTPServer)((host, 0), _Echo)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
@@ -142,6 +155,7 @@ class DoorSite:
         self.xds = folder / "xds"
         self.port = free_port()
         self.upstream = HttpUpstream(host="127.0.0.1", port=upstream_port)
+        self.upstreams: dict[str, Upstream] = {}  # by application, of those that have one of their own
         self.now = datetime.now(UTC)
         root = ToyCA.create(not_before=self._past, not_after=self._future)
         self.issuing = root.issuing(not_before=self._past, not_after=self._future)
@@ -199,7 +213,12 @@ class DoorSite:
         document = Document(
             trust_domain="corp.example",
             apps=tuple(
-                AppPolicy(name=name, hosts=(f"{name}.test",), upstream=self.upstream, rules=tuple(rules))
+                AppPolicy(
+                    name=name,
+                    hosts=(f"{name}.test",),
+                    upstream=self.upstreams.get(name, self.upstream),
+                    rules=tuple(rules),
+                )
                 for name, rules in apps.items()
             ),
         )

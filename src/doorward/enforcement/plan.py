@@ -173,7 +173,8 @@ class Limits:
     enrol_connections: int = 2_000  # twenty sources with all that each may have undecided
     header_kilobytes: int = 32
     header_count: int = 100
-    streams_per_connection: int = 100
+    streams_per_connection: int = 64
+    heap_bytes: int = 2 << 30  # what Envoy may hold in all; `envoy.overload` says what happens before
     buffer_bytes: int = 32_768  # 40 undecided connections held 44 MiB without it (measured)
     enrol_body_bytes: int = 32_768  # a CSR with a 4096-bit key is under 3 KiB
     handshake: timedelta = timedelta(seconds=5)

@@ -15,6 +15,7 @@ from doorward.gateway.publishing import DoorSettings
 from doorward.gateway.supervisor import EnvoyOptions, locate_envoy
 from doorward.runtime.compose import Installation
 from doorward.runtime.doorbell import HungBell
+from doorward.runtime.memory import heap_bytes
 from doorward.runtime.privileges import Capability, needs_bind_service, open_program, raise_file_limit
 from doorward.runtime.roles import become_ordinary, is_root
 from doorward.runtime.settings import split_listen
@@ -88,6 +89,7 @@ def build_options(
             log_file=str(layout.gateway / "log" / "access.log"),
             limits=Limits(
                 connections=settings.max_connections,
+                heap_bytes=heap_bytes(settings.max_memory_mib),
                 connections_per_source=settings.max_connections_per_source,
                 connection_lifetime=settings.connection_lifetime,
             ),

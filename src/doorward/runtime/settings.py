@@ -27,6 +27,7 @@ from doorward.enforcement.plan import CONNECTIONS, CONNECTIONS_PER_SOURCE
 
 HIGHEST_PORT = 65535
 MOST_CONNECTIONS = 1_000_000
+MOST_MEMORY_MIB = 1 << 20
 LONGEST_STALENESS = timedelta(seconds=5)
 """A gateway that was not heard of for 15 s counts as one that admits nobody (`authority.gateways`)."""
 
@@ -143,6 +144,12 @@ class Settings(BaseModel):
         ge=1,
         le=MOST_CONNECTIONS,
         description="The same for one IPv4 address or IPv6 /64; behind a balancer, as many as max_connections, and undecided ones have no share by source.",
+    )
+    max_memory_mib: int = Field(
+        default=0,
+        ge=0,
+        le=MOST_MEMORY_MIB,
+        description="How much memory Envoy may hold, in MiB; before it is full the largest streams are reset, then new requests refused. 0 is a third of the machine's, or of the control group's.",
     )
     drain_time: Duration = Field(
         default=timedelta(seconds=30),

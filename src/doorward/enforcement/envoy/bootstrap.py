@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from doorward.enforcement.envoy.clusters import build_authorizer
-from doorward.enforcement.envoy.extension import build_extension
+from doorward.enforcement.envoy.overload import build_overload_manager
 from doorward.enforcement.plan import Limits, RunPaths, check_socket_path
 from doorward.policy.normalisation import RE2_PROGRAM_LIMIT
 
@@ -50,11 +50,6 @@ def build_bootstrap(base: dict[str, Any], *, node: str, admin_socket: str, xds: 
 
 def build_base(paths: RunPaths, limits: Limits) -> dict[str, Any]:
     """Return what a running and a validating Envoy have in common."""
-    monitor = build_extension(
-        "envoy.resource_monitors.global_downstream_max_connections",
-        "extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
-        max_active_downstream_connections=limits.connections,
-    )
     # Envoy's default is about one path pattern long. RE2 takes time linear in the path whatever the
     # expression, so that this bounds memory, not attacks.
     runtime = {"re2.max_program_size.error_level": RE2_PROGRAM_LIMIT}
@@ -62,7 +57,7 @@ def build_base(paths: RunPaths, limits: Limits) -> dict[str, Any]:
     return {
         "watchdogs": {"main_thread_watchdog": watchdog, "worker_watchdog": watchdog},
         "layered_runtime": {"layers": [{"name": "doorward", "static_layer": runtime}]},
-        "overload_manager": {"resource_monitors": [monitor]},
+        "overload_manager": build_overload_manager(limits),
         "static_resources": {"clusters": [build_authorizer(paths, limits)]},
     }
 

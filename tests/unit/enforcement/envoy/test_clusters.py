@@ -31,6 +31,15 @@ def test_a_name_is_looked_up_again_and_again() -> None:
     assert cluster["cluster_type"]["typed_config"]["dns_refresh_rate"] == "5s"
 
 
+def test_a_name_is_one_endpoint_and_keeps_nobody_waiting() -> None:
+    """RFC 8305: the addresses of one name are tried in turn; and a resolver that is silent holds up no start."""
+    cluster = build_upstream("app_a", HttpUpstream(host="localhost", port=81), LIMITS)
+    lookup = cluster["cluster_type"]["typed_config"]
+    assert lookup["dns_lookup_family"] == "ALL"
+    assert lookup["all_addresses_in_single_endpoint"] is True
+    assert cluster["wait_for_warm_on_init"] is False
+
+
 def test_a_socket_is_a_pipe() -> None:
     """The recommended form: nobody else can reach the application."""
     cluster = build_upstream("app_a", UnixUpstream(path="/run/a.sock"), LIMITS)

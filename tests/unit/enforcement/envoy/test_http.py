@@ -47,7 +47,7 @@ def test_every_time_and_size_is_stated(config: dict[str, Any]) -> None:
     common = config["common_http_protocol_options"]
     assert common["max_headers_count"] == 100
     assert {"idle_timeout", "max_connection_duration"} <= set(common)
-    assert config["http2_protocol_options"]["max_concurrent_streams"] == 100
+    assert config["http2_protocol_options"]["max_concurrent_streams"] == 64
 
 
 def test_the_rules_stand_before_the_router() -> None:

@@ -92,8 +92,9 @@ def test_the_doors_bounds_are_one_set_of_figures() -> None:
     assert Limits().undecided_per_source * 20 <= Limits().enrol_connections
     assert Limits(connections=500, connections_per_source=499).undecided_per_source == 100
     assert Limits(connections=500, connections_per_source=500).undecided_per_source == 500
-    (monitor,) = build_base(PATHS, Limits(connections=101))["overload_manager"]["resource_monitors"]
+    monitor, heap = build_base(PATHS, Limits(connections=101))["overload_manager"]["resource_monitors"]
     assert monitor["typed_config"]["max_active_downstream_connections"] == 101
+    assert heap["typed_config"]["max_heap_size_bytes"] == Limits().heap_bytes
     registry = Connections()
     assert (registry._max_total, registry._max_per_source) == (
         Limits().connections,

@@ -1,0 +1,127 @@
+"""Upstreams by name: `localhost` on either family, and a resolver that never answers."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+
+import pytest
+
+from doorward.core.errors import Unavailable
+from doorward.demo.ports import free_port
+from doorward.enforcement.envoy.bootstrap import build_bootstrap
+from doorward.gateway.admin import AdminClient
+from doorward.policy.model import HttpUpstream
+from tests.support.attacks import Edit, added, altered, without
+from tests.support.door_site import IDS, Door, DoorSite, allow, echo_upstream, id_of
+from tests.support.doorway import eventually
+from tests.support.envoy_process import ENVOY, FLAGS, ToyAuthorizer, facts_of, running_envoy, write_resources
+
+APPS = {name: (allow("all", "tellers"),) for name in ("pay", "other", "new")}
+RESOLVER = "envoy.network.dns_resolver.cares"
+
+
+@pytest.fixture(scope="module")
+def silent() -> Iterator[int]:
+    """A resolver that reads nothing and answers nothing: its port."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listener:
+        listener.bind(("127.0.0.1", 0))
+        yield listener.getsockname()[1]
+
+
+def asks(app: str, port: int) -> Edit:
+    """Let one application's name be looked up by a resolver of the test."""
+    address = {"socket_address": {"address": "127.0.0.1", "port_value": port}}
+    config = {
+        "@type": f"type.googleapis.com/{RESOLVER.replace('envoy.', 'envoy.extensions.')}.v3.CaresDnsResolverConfig"
+    }
+    value = {"name": RESOLVER, "typed_config": {**config, "resolvers": [address]}}
+    return added(
+        "clusters", IDS[app], "cluster_type", "typed_config", "typed_dns_resolver_config", value=value
+    )
+
+
+@pytest.fixture(scope="module")
+def door(tmp_path_factory: pytest.TempPathFactory, silent: int) -> Iterator[Door]:
+    """`pay` listens on 127.0.0.1, `other` on ::1, and the name of `new` is never known."""
+    folder = tmp_path_factory.mktemp("door")
+    with ExitStack() as stack:
+        four = stack.enter_context(echo_upstream())
+        six = stack.enter_context(echo_upstream("::1"))
+        site = DoorSite(folder, four)
+        site.upstreams = {
+            "pay": HttpUpstream(host="localhost", port=four),
+            "other": HttpUpstream(host="localhost", port=six),
+            "new": HttpUpstream(host="app.silent.example", port=80),
+        }
+        resources = altered(site.resources(APPS), asks("new", silent))
+        write_resources(resources, site.xds)
+        authorizer = ToyAuthorizer()
+        authorizer.answers = {IDS[name]: facts_of(id_of(name, rules[0])) for name, rules in APPS.items()}
+        stack.enter_context(authorizer.serving(folder / "authz.sock"))
+        envoy = stack.enter_context(running_envoy(resources, site.xds, folder))
+        yield Door(site, authorizer, envoy)
+
+
+@pytest.mark.parametrize("app", ["pay", "other"])
+def test_localhost_is_reached_on_the_family_that_listens(door: Door, app: str) -> None:
+    """RFC 8305 section 5: an address that refuses is followed by the next; not one request of twenty fails."""
+    host = f"{app}.test"
+    with door.site.connect(host) as connection:
+        assert {door.site.ask("GET", "/", host=host, over=connection).status for _ in range(10)} == {200}
+    assert {door.site.ask("POST", "/", host=host, body=b"x").status for _ in range(10)} == {200}
+
+
+def test_a_silent_resolver_holds_up_its_own_application_only(door: Door) -> None:
+    """The door opened (the fixture waited for it): the others answer, that one is 503 until its name is known."""
+    assert door.site.ask("GET", "/", host="new.test").status == 503
+    assert door.site.ask("GET", "/", host="pay.test").status == 200
+
+
+def test_a_silent_resolver_keeps_no_edit_from_its_place(door: Door, silent: int) -> None:
+    """An application that moves to an unknown name is not served by its old place meanwhile."""
+    site = door.site
+    before = site.upstreams["other"]
+    site.upstreams["other"] = HttpUpstream(host="moved.silent.example", port=free_port())
+    resources = altered(site.resources(APPS), asks("new", silent), asks("other", silent))
+    (file,) = [one for one in resources.files() if one.name == "cds.json"]
+    assert json.loads(file.content)["version_info"] == file.version
+    (site.xds / "cds.new").write_bytes(file.content)
+    (site.xds / "cds.new").replace(site.xds / "cds.json")
+    site.upstreams["other"] = before
+    assert eventually(lambda: site.ask("GET", "/", host="other.test").status == 503)
+    assert site.ask("GET", "/", host="pay.test").status == 200
+
+
+def test_without_the_field_the_door_does_not_open(door: Door, silent: int) -> None:
+    """`wait_for_warm_on_init`: the twin asks for the name, and its listener waits for the answer."""
+    folder = door.site.folder / "twin"
+    folder.mkdir()
+    site = DoorSite(folder, door.site.upstream.port)
+    site.upstreams = {"new": HttpUpstream(host="app.silent.example", port=80)}
+    waits = without("clusters", IDS["new"], "wait_for_warm_on_init")
+    resources = altered(site.resources(APPS), asks("new", silent), waits)
+    write_resources(resources, site.xds)
+    config = build_bootstrap(resources.base, node="twin", admin_socket=f"{folder}/a.sock", xds=str(site.xds))
+    (folder / "bootstrap.json").write_text(json.dumps(config))
+    admin = AdminClient(folder / "a.sock")
+
+    def asked() -> bool:
+        with suppress(Unavailable):
+            return admin.statistics("update_attempt").get(f"cluster.{IDS['new']}.update_attempt", 0) > 0
+        return False
+
+    process = subprocess.Popen(
+        [ENVOY, "-c", str(folder / "bootstrap.json"), *FLAGS], stderr=subprocess.DEVNULL
+    )
+    try:
+        assert eventually(asked)
+        assert not admin.is_ready()
+        with pytest.raises(OSError):
+            site.ask("GET", "/", host="pay.test")
+    finally:
+        process.terminate()
+        process.wait(10)
