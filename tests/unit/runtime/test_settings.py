@@ -71,6 +71,7 @@ def test_every_setting_can_come_from_the_environment(tmp_path: Path) -> None:
         "connection_lifetime": "1h",
         "max_connections": "2000",
         "max_connections_per_source": "1000",
+        "max_memory_mib": "900",
         "drain_time": "0",
         "crl_lifetime": "2d",
         "ocsp_lifetime": "90m",
