@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
@@ -13,6 +14,7 @@ import pytest
 from doorward.core.errors import RequestRefused, Unavailable
 from doorward.core.ports import KeyKind
 from doorward.storage.keystore import FileKeyStore
+from doorward.storage.reserve import FILLER_ROWS
 from tests.support.ports import PlainKeys
 from tests.support.records import certificate
 from tests.support.sql_store import sqlite_database, sqlite_work
@@ -23,10 +25,20 @@ PASSPHRASE = b"correct horse battery staple"
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 3 MB."""
+    yield from _mounted(tmp_path, "3m")
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 32 MB: room for the reserve."""
+    yield from _mounted(tmp_path, "32m")
+
+
+def _mounted(tmp_path: Path, size: str) -> Iterator[Path]:
     folder = tmp_path / "disk"
     folder.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=3m,mode=0700", "tmpfs", str(folder)],
+        ["mount", "-t", "tmpfs", "-o", f"size={size},mode=0700", "tmpfs", str(folder)],
         check=False,
         capture_output=True,
     )
@@ -59,6 +71,67 @@ def test_a_full_disk(small_disk: Path) -> None:
         books.certificates.add_intended(certificate(10**6))
     with work.read() as books:
         assert books.certificates.counts()["intended"] == 20 * committed + 1
+    database.close()
+
+
+def _fill(disk: Path) -> None:
+    """Leave not a byte."""
+    with (disk / "other").open("ab", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(b"x" * 4096)
+    assert shutil.disk_usage(disk).free == 0
+
+
+def test_withdrawals_succeed_on_a_full_disk(disk: Path) -> None:
+    """Traffic is refused long before; what an administrator does goes on into the room that was held."""
+    database = sqlite_database(disk)
+    work = sqlite_work(database)
+    for number in range(5):
+        with work.change() as books:
+            books.certificates.add_intended(certificate(number))
+    while database.refill_reserve():
+        pass
+    with work.change(traffic=True):
+        pass
+    _fill(disk)
+    with pytest.raises(Unavailable) as caught, work.change(traffic=True):
+        pass
+    assert caught.value.code == "store-full"
+    assert caught.value.hint
+    for number in range(5, 205):
+        with work.change() as books:
+            books.certificates.add_intended(certificate(number, der=b"x" * 2000))
+    with work.read() as books:
+        assert books.certificates.counts()["intended"] == 205
+    # The parts are stopped: SQLite's log goes, and somebody takes that room too.
+    database.close()
+    _fill(disk)
+    database = sqlite_database(disk)
+    with sqlite_work(database).change() as books:
+        books.certificates.add_intended(certificate(999))
+    database.close()
+
+
+def test_a_disk_that_has_room_again_takes_all(disk: Path) -> None:
+    """The reserve is laid again, and traffic goes on."""
+    database = sqlite_database(disk)
+    while database.refill_reserve():
+        pass
+    _fill(disk)
+    assert database.reserve.is_low()
+    for number in range(30):
+        with sqlite_work(database).change() as books:
+            books.certificates.add_intended(certificate(number, der=b"x" * 20_000))
+    with database.read() as connection:
+        left = connection.exec_driver_sql("SELECT count(*) FROM reserve").scalar_one()
+    assert left < FILLER_ROWS
+    (disk / "other").unlink()
+    assert not database.reserve.is_low()
+    while database.refill_reserve():
+        pass
+    with database.read() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM reserve").scalar_one() == FILLER_ROWS
+    assert (disk / "doorward.db-ballast").exists()
     database.close()
 
 

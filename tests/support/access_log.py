@@ -23,6 +23,7 @@ def line(number: int, **changed: object) -> str:
         "request": f"r{number}",
         "path": f"/{number}",
         "remote": "192.0.2.7:1000",
+        "certificate": "crt_" + "c" * 20,
         **changed,
     }
     return json.dumps(value) + "\n"

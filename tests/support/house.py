@@ -182,7 +182,7 @@ def open_house(
             upstream=upstream,
             port=int(made.gateway_listen.rpartition(":")[2]),
             root=root,
-            data=folder / "data",
+            data=made.data,
             prefix=WITHOUT_NET_ADMIN if without_net_admin and os.geteuid() == 0 else (),
             interpreter=interpreter,
             environment={"DOORWARD_GATEWAY_WORKERS": "1", **(environment or {})},

@@ -50,6 +50,7 @@ class State:
     crls: dict[tuple[str, str], CrlRecord] = field(default_factory=dict)
     ocsp: dict[tuple[str, str], OcspRecord] = field(default_factory=dict)
     positions: dict[tuple[str, str], int] = field(default_factory=dict)
+    counts: dict[tuple[str, str], str] = field(default_factory=dict)
     partners: dict[str, PartnerRecord] = field(default_factory=dict)
     partner_authorities: dict[tuple[str, str], tuple[PartnerAuthorityRecord, bool]] = field(
         default_factory=dict

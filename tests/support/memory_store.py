@@ -32,7 +32,7 @@ from doorward.authority.records import (
     TenantRecord,
 )
 from doorward.core.entities import TENANT, Application, Principal, PrincipalKind, PrincipalState
-from doorward.core.errors import DoorwardError, IntegrityError, NotFound, RequestRefused
+from doorward.core.errors import DoorwardError, IntegrityError, NotFound, RequestRefused, Unavailable
 from doorward.core.ports import Bell
 from tests.support.memory_inventory import MemoryCertificates, State, Store
 from tests.support.memory_partners import MemoryEvidence, MemoryPartners
@@ -365,6 +365,12 @@ class MemoryIngest(Store):
             raise IntegrityError("ingest-moved", "another reader took these lines")
         self.writable().positions[gateway_id, file] = offset
 
+    def counts(self, gateway_id: str, stream: str) -> str:
+        return self.state.counts.get((gateway_id, stream), "")
+
+    def store_counts(self, gateway_id: str, stream: str, state: str) -> None:
+        self.writable().counts[gateway_id, stream] = state
+
 
 class MemoryBooks:
     """All stores over the state of one transaction."""
@@ -394,6 +400,7 @@ class MemoryUnitOfWork:
         self.bell = bell if bell is not None else SilentBell()
         self.tenant = tenant
         self.broken: DoorwardError | None = None
+        self.full = False
         self._state = State()
         self._writer = threading.Lock()
         self._inside = threading.local()
@@ -409,8 +416,10 @@ class MemoryUnitOfWork:
         yield MemoryBooks(self._state, self.tenant, write=False)
 
     @contextmanager
-    def change(self) -> Iterator[MemoryBooks]:
+    def change(self, *, traffic: bool = False) -> Iterator[MemoryBooks]:
         self._fail_where_told()
+        if traffic and self.full:
+            raise Unavailable("store-full", "there is no room left for the database")
         if getattr(self._inside, "change", False):
             raise RuntimeError("a change within a change of the same thread would wait for itself")
         with self._writer:
@@ -426,7 +435,7 @@ class MemoryUnitOfWork:
             self.bell.ring()
 
     def record(self, events: Sequence[Event]) -> None:
-        with self.change() as books:
+        with self.change(traffic=True) as books:
             for event in events:
                 books.outbox.add(event)
 

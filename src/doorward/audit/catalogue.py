@@ -72,6 +72,7 @@ class EventType(Enum):
     HANDSHAKE_FAILED = "handshake:failed"
     ACCESS_GAP = "access:gap"
     ACCESS_MALFORMED = "access:malformed"
+    EVENTS_COUNTED = "events:counted"
 
 
 class FieldKind(Enum):
@@ -168,7 +169,7 @@ _FIELDS: Mapping[str, FieldKind] = MappingProxyType(
         FieldKind.TOKEN,
     )
     | dict.fromkeys(
-        ("anchors", "evidence", "grants", "groups", "hosts", "intermediates", "reasons", "rules"),
+        ("anchors", "evidence", "grants", "groups", "hosts", "intermediates", "reasons", "rules", "types"),
         FieldKind.TOKENS,
     )
     | dict.fromkeys(
@@ -329,6 +330,9 @@ CATALOGUE: Mapping[EventType, EventSpec] = MappingProxyType(
         ),
         EventType.ACCESS_GAP: _spec(_ACCESS, "gateway reason from_at to_at"),
         EventType.ACCESS_MALFORMED: _spec(_ACCESS, "gateway reason", "length sha256", "line"),
+        EventType.EVENTS_COUNTED: _spec(
+            _ACCESS, "gateway reason number from_at to_at types", "certificate", "claimed_server_name"
+        ),
     }
 )
 """Every event type with its row; total over `EventType`, which the tests hold."""

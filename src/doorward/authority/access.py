@@ -120,6 +120,14 @@ class AccessDecision:
     partner_id: str = ""
     shelf: Shelf | None = None
 
+    def accounted_to(self, source: str) -> str:
+        """Return under which key the decision is counted: its certificate's id, or `source`.
+
+        A certificate counts for itself where it is in the inventory, and so where a path was found good;
+        anybody can make any other, and as many of them as there are decisions.
+        """
+        return source if self.certificate is None else self.certificate.id
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Ground:

@@ -369,6 +369,14 @@ class IngestStore(Protocol):
         """Move from `expected` to `offset`; raise `IntegrityError` where another reader moved it."""
         ...
 
+    def counts(self, gateway_id: str, stream: str) -> str:
+        """Return what was counted of a stream and is not on record yet, as it was stored; empty for nothing."""
+        ...
+
+    def store_counts(self, gateway_id: str, stream: str, state: str) -> None:
+        """Keep what was counted of a stream, instead of what was kept before."""
+        ...
+
 
 class Books(Protocol):
     """All stores, bound to one transaction of one tenant."""
@@ -412,13 +420,20 @@ class UnitOfWork(Protocol):
         """Open a consistent snapshot; writing through it raises."""
         ...
 
-    def change(self) -> AbstractContextManager[Books]:
+    def change(self, *, traffic: bool = False) -> AbstractContextManager[Books]:
         """Open a write transaction: committed durably at the end, undone on any exception.
+
+        Args:
+            traffic: connections and requests cause the change, not an administrator: it is refused
+                (`store-full`) while it would take the room that is kept for withdrawals.
 
         Raises `Unavailable` (`store-busy`, `store-unavailable`) where the database cannot be had in time.
         """
         ...
 
     def record(self, events: Sequence[Event]) -> None:
-        """Make events durable that change no state (decisions), in one transaction for the whole batch."""
+        """Make events durable that change no state (decisions), in one transaction for the whole batch.
+
+        They are traffic: see `change`.
+        """
         ...

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from doorward.audit.counting import UNKNOWN_SOURCE, source_key
 from doorward.audit.events import EventType, printable
 from doorward.enforcement.envoy.names import ENROL_CHAIN, LOG_KIND_HANDSHAKE, LOG_KIND_REQUEST
 
@@ -21,6 +22,9 @@ LONGEST_LINE = 64 * 1024
 
 SHOWN_OF_MALFORMED = 1024
 """Characters of an unreadable line that are kept (as personal data)."""
+
+RATE_LIMITED = "RL"
+"""Envoy's response flag of a request that its local rate limit refused."""
 
 _ID = re.compile(r"[a-z]{3}_[a-z0-9]{1,40}")
 _TOKEN = re.compile(r"[!-~]{1,256}")
@@ -50,18 +54,77 @@ def parse_access_line(line: bytes, gateway_id: str) -> AccessLine | None:
         The event's parts; None for a line that tells nothing (a connection of the listener log
         whose handshake went well: its decision and its requests are on record already).
     """
+    return build_access_line(line, load_access_line(line), gateway_id)
+
+
+def load_access_line(line: bytes) -> dict[str, Any] | None:
+    """Return what a line holds, None where it is no line of Envoy's; a tenth of the cost of its event."""
     if len(line) > LONGEST_LINE:
-        return malformed(line, gateway_id, "line-unreadable")
+        return None
     try:
         value = json.loads(line)
-        kind = value["kind"]
-        if kind == LOG_KIND_REQUEST:
+        return value if isinstance(value, dict) else None
+    except Exception:  # noqa: BLE001  whatever one line does, those behind it are taken
+        return None
+
+
+def build_access_line(line: bytes, value: dict[str, Any] | None, gateway_id: str) -> AccessLine | None:
+    """Return the event of a line and of what `load_access_line` made of it; as `parse_access_line`."""
+    try:
+        kind = value["kind"] if value is not None else None
+        if value is not None and kind == LOG_KIND_REQUEST:
             return _request(value, gateway_id)
-        if kind == LOG_KIND_HANDSHAKE:
+        if value is not None and kind == LOG_KIND_HANDSHAKE:
             return _handshake(value, gateway_id)
-    except Exception:  # noqa: BLE001, S110  whatever one line does, those behind it are taken
+    except Exception:  # noqa: BLE001, S110  as above
         pass
     return malformed(line, gateway_id, "line-unreadable")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sender:
+    """Under which key a line is counted, and whether it is counted at all while there is room.
+
+    Args:
+        key: the certificate's id where the authorizer found it good; otherwise the network source.
+        kind: the type of the line's event.
+        limited: whether a limit applies: to all that comes without a certificate that was found good, and
+            of the others to what Envoy refused because the certificate sends too much.
+        claimed: the server name that the peer asked for.
+    """
+
+    key: str
+    kind: EventType
+    limited: bool
+    claimed: str = ""
+
+
+def sender_of(value: dict[str, Any] | None) -> Sender | None:
+    """Return who caused a line; None for a line that tells nothing.
+
+    This is the one place that says which lines are a stranger's. The certificate in a request's line is
+    one that the authorizer put there: a peer cannot write it.
+    """
+    if value is None or value.get("kind") not in (LOG_KIND_REQUEST, LOG_KIND_HANDSHAKE):
+        return Sender(key=UNKNOWN_SOURCE, kind=EventType.ACCESS_MALFORMED, limited=True)
+    flags = str(value.get("flags")).split(",")
+    remote = value.get("remote")
+    if value["kind"] == LOG_KIND_HANDSHAKE:
+        if not _text(value.get("failure")) and "NR" not in flags:
+            return None
+        claimed = _text(value.get("server_name"))
+        return Sender(
+            key=source_key(_host(remote)), kind=EventType.HANDSHAKE_FAILED, limited=True, claimed=claimed
+        )
+    certificate = _id(value.get("certificate"))
+    if certificate is None or value.get("application") == ENROL_CHAIN:
+        return Sender(key=source_key(_host(remote)), kind=EventType.REQUEST_ANSWERED, limited=True)
+    return Sender(key=certificate, kind=EventType.REQUEST_ANSWERED, limited=RATE_LIMITED in flags)
+
+
+def is_certificate(key: str) -> bool:
+    """Return whether a key that something is counted under is the id of a certificate."""
+    return key.startswith("crt_")
 
 
 def malformed(line: bytes, gateway_id: str, reason: str) -> AccessLine:

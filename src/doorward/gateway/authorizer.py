@@ -28,6 +28,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from doorward.audit.counting import source_key
 from doorward.audit.events import Event
 from doorward.authority.access import AccessDecider, AccessDecision, AccessRequest
 from doorward.core.entities import Outcome, Reason
@@ -37,6 +38,7 @@ from doorward.enforcement.envoy.names import JUDGED, Asked, Fact
 from doorward.enforcement.transition import class_token
 from doorward.gateway.assertions import AssertionSigner
 from doorward.gateway.connections import Connections, LiveConnection, PendingConnection
+from doorward.gateway.counting import Tally
 from doorward.gateway.endpoints import Endpoint, parse_endpoint
 from doorward.gateway.gate import PolicyGate
 from doorward.gateway.sockdiag import SocketFacts, TcpState
@@ -74,7 +76,7 @@ class Surroundings:
 
     `find` asks the kernel for a connection; `record` returns when an event is durable; `fresh` says
     whether the change sequence was confirmed lately; `epoch` is the present run of Envoy;
-    `application_name` gives the audience of assertions.
+    `application_name` gives the audience of assertions; `tally` says which refusals are recorded singly.
     """
 
     gateway_id: str
@@ -85,6 +87,7 @@ class Surroundings:
     fresh: Callable[[], bool]
     epoch: Callable[[], int]
     application_name: Callable[[str], str]
+    tally: Tally
 
 
 class Authorizer:
@@ -168,7 +171,7 @@ class Authorizer:
                 raise Unavailable(Reason.KNOWLEDGE_STALE.value, "the change sequence was not read lately")
             decision = self._decider.decide(request)
             if decision.verdict.outcome is not Outcome.GOOD:
-                self._around.record(decision.event)
+                self._record_refusal(pending, decision)
                 return self._refuse(pending, *(reason.value for reason in decision.verdict.reasons))
             if not self._is_enforced(pending, decision, patience):
                 if self._gate.revision < decision.revision:
@@ -189,6 +192,12 @@ class Authorizer:
             Reason.KNOWLEDGE_STALE.value,
             "Envoy did not come to enforce the newest policy while there was time",
         )
+
+    def _record_refusal(self, pending: PendingConnection, decision: AccessDecision) -> None:
+        """A refusal takes effect in any case; beyond a limit it is counted (docs/design/0045)."""
+        key = decision.accounted_to(source_key(pending.remote.host))
+        if self._around.tally.admit(decision.event.type, key):
+            self._around.record(decision.event)
 
     def _is_enforced(self, pending: PendingConnection, decision: AccessDecision, patience: float) -> bool:
         """Step 5: wait until Envoy enforces what the decision rests on."""

@@ -42,6 +42,7 @@ from doorward.gateway.assertions import AssertionSigner
 from doorward.gateway.authorizer import Authorizer, Surroundings
 from doorward.gateway.authorizer_server import AuthorizerServer
 from doorward.gateway.connections import Connections
+from doorward.gateway.counting import Tally
 from doorward.gateway.cutter import Cutter, Mechanism
 from doorward.gateway.diagnosis import explain_status
 from doorward.gateway.ending import Ending, EndReason
@@ -159,7 +160,10 @@ class Gateway:
             verify=lambda admin: self.publishing.verify(admin),  # noqa: PLW0108  publishing is made below
             on_failed=self._envoy_failed,
         )
-        self._ending = ending = Ending(services, self.id, self.connections, self.cutter, later=self._news.set)
+        tally = Tally(services.clock)
+        self._ending = ending = Ending(
+            services, self.id, self.connections, self.cutter, later=self._news.set, tally=tally
+        )
         gate = PolicyGate()
         certificates = ServerCertificates(services, self.id, options.folder / "keys" / "server")
         self.publishing = Publishing(
@@ -193,7 +197,7 @@ class Gateway:
             lifetime=options.lifetime,
             gateway_id=self.id,
         )
-        self.ingest = Ingest(services, self.id, options.folder / "log", self._reopen_logs)
+        self.ingest = Ingest(services, self.id, options.folder / "log", self._reopen_logs, tally)
         self._log_watch = LogWatch(self._counting, self.ingest.note_gap, services.clock)
         self._reconciler = Reconciler(
             self.connections,
@@ -213,6 +217,7 @@ class Gateway:
             fresh=self.follower.fresh,
             epoch=lambda: self.supervisor.epoch,
             application_name=self.publishing.application_name,
+            tally=tally,
         )
         signer = AssertionSigner(key, issuer=options.issuer)
         authorizer = Authorizer(
@@ -280,6 +285,7 @@ class Gateway:
                 # No file may stay: the next start is another gateway, which would take it once more.
                 self.ingest.rotate()
                 self.ingest.finish(writers=False, final=True)
+                self.ingest.record_counts(final=True)
                 self._record(EventType.GATEWAY_STOPPED, {"reason": "stopped"})
                 deregister_gateway(self._services, self.id)
             except (DoorwardError, OSError) as error:
@@ -367,6 +373,7 @@ class Gateway:
                 "cuts_by": self.cutter.mechanism.value,
                 "listen": [str(one) for one in self._options.listeners],
                 "envoys": len(self.supervisor.envoy_pids()),
+                "log_backlog_bytes": self.ingest.backlog(),
                 "trouble": trouble,
             }
         )

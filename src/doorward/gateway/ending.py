@@ -14,11 +14,13 @@ from enum import Enum
 
 import structlog
 
+from doorward.audit.counting import source_key
 from doorward.audit.events import Event, EventType
 from doorward.authority.journal import write_event
 from doorward.authority.services import Services
 from doorward.core.errors import DoorwardError, Unavailable
 from doorward.gateway.connections import Connections, LiveConnection
+from doorward.gateway.counting import Tally
 from doorward.gateway.cutter import CutResult, Cutter
 from doorward.gateway.sockdiag import SocketFacts
 
@@ -48,6 +50,7 @@ class Ending:
         cutter: ends sockets.
         later: called when there is something to `record`, which another thread does then; None
             records before `end` returns.
+        tally: says which cuts of strangers are recorded singly.
     """
 
     def __init__(
@@ -58,12 +61,14 @@ class Ending:
         cutter: Cutter,
         *,
         later: Callable[[], None] | None = None,
+        tally: Tally | None = None,
     ) -> None:
         self._services = services
         self._gateway_id = gateway_id
         self._connections = connections
         self._cutter = cutter
         self._later = later or self.record
+        self._tally = tally or Tally(services.clock)
         self._recording = threading.Lock()
         self._unrecorded: deque[Event] = deque()
 
@@ -87,6 +92,8 @@ class Ending:
 
     def note_stranger(self, facts: SocketFacts, result: CutResult) -> None:
         """Put on record that a socket which belongs to no admitted connection was cut, or could not be."""
+        if not self._tally.admit(EventType.CONNECTION_CUT, source_key(facts.remote.host)):
+            return
         self._unrecorded.append(
             write_event(
                 self._services,

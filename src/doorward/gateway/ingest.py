@@ -7,6 +7,10 @@ Files: Envoy appends to `access.log`. At each start of an Envoy, and when the fi
 it is renamed to `access-<number>.log`; a draining Envoy goes on writing into the renamed one. The
 position is kept under the name that the file has, or will have, once renamed. A number is never used
 twice, also when the file is long deleted: what was taken of one file must not be left out of another.
+
+What strangers cause is recorded singly up to a limit and counted beyond it (`access_lines.sender_of`,
+`audit.counting`); the counts move in the same transaction as the position. While the disk is nearly full
+every line is counted only, so that the file does not grow until nothing is left (docs/design/0045).
 """
 
 from __future__ import annotations
@@ -15,24 +19,41 @@ import os
 import re
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
 import structlog
 
+from doorward.audit.counting import EventLimiter
 from doorward.audit.events import EventType
 from doorward.authority.journal import write_event
 from doorward.authority.services import Services
 from doorward.authority.stores import Books
-from doorward.core.errors import DoorwardError, IntegrityError
-from doorward.gateway.access_lines import LONGEST_LINE, AccessLine, malformed, parse_access_line
+from doorward.core.errors import DoorwardError, IntegrityError, MalformedInput, Unavailable
+from doorward.gateway.access_lines import (
+    LONGEST_LINE,
+    AccessLine,
+    build_access_line,
+    load_access_line,
+    malformed,
+    sender_of,
+)
+from doorward.gateway.counting import CONNECTIONS, LINES, Tally, describe_count, restored
 from doorward.gateway.files import replace_file
 
 LIVE = "access.log"
 COUNTER = "access.next"
 POLL_SECONDS = 0.05
-BATCH_BYTES = 256 * 1024
-ROTATE_BYTES = 64 * 1024 * 1024
+BATCH_BYTES = 1024 * 1024
+BATCH_EVENTS = 512
+"""Events of one transaction: about 50 ms of work, so that withdrawals do not wait long behind it."""
+ROTATE_BYTES = 8 * 1024 * 1024
+"""Under a flood Envoy writes 5 MB a second, and what was taken is room that somebody else needs."""
+MOST_BACKLOG_BYTES = 8 * 1024 * 1024
+"""Bytes not taken yet that are borne in silence: some seconds of work."""
+STORE_SECONDS = 1.0
+"""How often the counts of refused connections are stored; the lines' own move with their position."""
 
 SETTLE_SECONDS = 2.0
 """How long a renamed file is left alone: Envoy flushes every 0.05 s, and opens the new one at a flush."""
@@ -50,9 +71,17 @@ class Ingest:
         gateway_id: whose log it is.
         folder: where the files are.
         reopen: tells the running Envoy to open `access.log` anew.
+        tally: what is counted of refused connections, to be stored here as well.
     """
 
-    def __init__(self, services: Services, gateway_id: str, folder: Path, reopen: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        services: Services,
+        gateway_id: str,
+        folder: Path,
+        reopen: Callable[[], None],
+        tally: Tally | None = None,
+    ) -> None:
         self._services = services
         self._gateway_id = gateway_id
         self._folder = folder
@@ -61,10 +90,24 @@ class Ingest:
         self._renamed_at = -SETTLE_SECONDS
         self._reopen_due = False
         self._trouble = ""
+        self._tally = tally or Tally(services.clock)
+        self._limiter: EventLimiter | None = None
+        self._room = True
+        self._stored_at = -STORE_SECONDS
+        self._backlog = 0
+        self._full: set[str] = set()
 
     def trouble(self) -> str:
         """Return why the access log is not being taken in, in a sentence; empty where it is."""
+        if not self._room:
+            return "the disk is nearly full: what is in the access log is only counted, not recorded"
+        if self._backlog > MOST_BACKLOG_BYTES:
+            return f"the access log is behind: {self._backlog // 2**20} MiB are not recorded yet"
         return self._trouble
+
+    def backlog(self) -> int:
+        """Return how many bytes of the access log were not taken yet, at the last look."""
+        return self._backlog
 
     def run(self, stop: threading.Event) -> None:
         """Take what is there, again and again, until `stop` is set; then once more."""
@@ -76,9 +119,11 @@ class Ingest:
 
     def _look(self) -> str:
         try:
-            while self.take():
-                pass
-            self._rotate_when_large()
+            more = True
+            while more:
+                more = self.take()
+                self._rotate_when_large()
+                self.record_counts()
         except DoorwardError as error:
             return f"the access log waits in its file: {error.detail}"
         except OSError as error:
@@ -96,10 +141,51 @@ class Ingest:
     def take(self) -> bool:
         """Take the next lines of every file, oldest file first; return True where there may be more."""
         with self._lock:
-            more = False
+            more, backlog = False, 0
             for path, name in self._files():
-                more = self._take_from(path, name) or more
+                left = self._take_from(path, name)
+                more, backlog = more or left > 0, backlog + left
+            self._backlog = backlog
             return more
+
+    def record_counts(self, *, final: bool = False) -> None:
+        """Record what was counted in windows that are over; store the counts of refused connections.
+
+        Args:
+            final: record also those of the present window: nobody counts after this.
+
+        Raises:
+            Unavailable: nothing of it is lost: what was counted stays, and the window goes on.
+        """
+        with self._lock:
+            limiter, now = self._limiting().copy(), self._services.clock.now()
+            counts = limiter.close() if final or limiter.is_over(now) else ()
+            due = self._tally.due(final=final)
+            monotonic = self._services.clock.monotonic()
+            state = None
+            if due or monotonic - self._stored_at >= STORE_SECONDS:
+                state, self._stored_at = self._tally.changed_state(), monotonic
+            if not counts and not due and state is None:
+                self._limiter = limiter
+                return
+            with self._services.work.change(traffic=True) as books:
+                for count in (*counts, *due):
+                    self._queue(books, describe_count(count, self._gateway_id))
+                if counts:
+                    books.ingest.store_counts(self._gateway_id, LINES, limiter.render())
+                if state is not None:
+                    books.ingest.store_counts(self._gateway_id, CONNECTIONS, state)
+            self._limiter = limiter
+            self._tally.settle()
+
+    def _limiting(self) -> EventLimiter:
+        if self._limiter is None:  # only now: while a gateway is being made, nothing may fail
+            with self._services.work.read() as books:
+                self._limiter = restored(books.ingest.counts(self._gateway_id, LINES))
+                former = books.ingest.counts(self._gateway_id, CONNECTIONS)
+            with suppress(MalformedInput):
+                self._tally.restore(former)
+        return self._limiter
 
     def rotate(self) -> None:
         """Rename the live file, so that the next Envoy starts a new one; lines stay in order."""
@@ -116,11 +202,13 @@ class Ingest:
         with self._lock:
             # Asked under the lock: what another thread renames meanwhile is still being written.
             since = self._services.clock.monotonic() - self._renamed_at
-            if not final and (writers or self._reopen_due or since < SETTLE_SECONDS):
+            if not final and (self._reopen_due or since < SETTLE_SECONDS):
                 return
             for path, name in self._files():
-                if path.name != LIVE:
-                    self._close(path, name)
+                if path.name == LIVE or (writers and not final and name not in self._full):
+                    continue
+                self._close(path, name)
+                self._full.discard(name)
 
     def note_gap(self, began_at: datetime, ended_at: datetime, reason: str) -> None:
         """Put on record that requests of this interval may be missing."""
@@ -158,25 +246,63 @@ class Ingest:
             replace_file(counter, str(number).encode(), durable=True)  # or a name would be given twice
         return f"access-{number}.log"
 
-    def _take_from(self, path: Path, name: str) -> bool:
+    def _take_from(self, path: Path, name: str) -> int:
+        """Take one batch; return how many bytes are left."""
         with self._services.work.read() as books:
             position = books.ingest.position(self._gateway_id, name)
         with path.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
             if size < position:
                 self._give_up(name, position, size)
-                return False
+                return 0
             file.seek(position)
             data = file.read(BATCH_BYTES)
         end = data.rfind(b"\n") + 1
         if not end and len(data) > LONGEST_LINE:
             end = len(data)  # no line of Envoy is so long: give this up rather than wait for ever
         if not end:
-            return False
-        lines = [one for one in data[:end].split(b"\n") if one]
-        events = [parse_access_line(line, self._gateway_id) for line in lines]
-        self._keep([one for one in events if one], name, position, position + end)
-        return len(data) == BATCH_BYTES
+            return 0
+        taken = self._take_lines(data[:end], name, position)
+        return size - position - taken if taken < end or len(data) == BATCH_BYTES else 0
+
+    def _take_lines(self, data: bytes, name: str, position: int) -> int:
+        """Record or count the lines of whole bytes; return how many bytes were taken."""
+        limiter = self._limiting()
+        try:
+            events, end, after = self._sift(data, limiter.copy(), room=True)
+            self._keep(events, name, position, position + end, after)
+            self._room = True
+        except Unavailable as error:
+            if error.code != "store-full":
+                raise
+            self._room = False
+            _, end, after = self._sift(data, limiter.copy(), room=False)
+            self._keep([], name, position, position + end, after, traffic=False)
+        return end
+
+    def _sift(
+        self, data: bytes, limiter: EventLimiter, *, room: bool
+    ) -> tuple[list[AccessLine], int, EventLimiter]:
+        """Return what is recorded singly, how many bytes that covers, and the limiter that counted the rest."""
+        now = self._services.clock.now()
+        events: list[AccessLine] = []
+        start = 0
+        while start < len(data) and len(events) < BATCH_EVENTS:
+            end = data.find(b"\n", start)
+            end = end if end >= 0 else len(data)
+            line, start = data[start:end], end + 1
+            value = load_access_line(line)
+            sender = sender_of(value) if line else None
+            if sender is None:
+                continue
+            if sender.limited or not room:
+                kind = sender.kind.value if room else f"{sender.kind.value}/disk-nearly-full"
+                if not limiter.admit(kind, sender.key, now, claimed=sender.claimed, room=room):
+                    continue
+            event = build_access_line(line, value, self._gateway_id)
+            if event is not None:
+                events.append(event)
+        return events, min(start, len(data)), limiter
 
     def _give_up(self, name: str, position: int, size: int) -> None:
         """Go on at the end of a file that somebody cut short: what is left of it was taken before."""
@@ -188,7 +314,7 @@ class Ingest:
         self._keep([gap], name, position, size)
 
     def _close(self, path: Path, name: str) -> None:
-        while self._take_from(path, name):
+        while self._take_from(path, name) > 0:
             pass
         with self._services.work.read() as books:
             position = books.ingest.position(self._gateway_id, name)
@@ -200,11 +326,23 @@ class Ingest:
         self._next_name()  # its number stays used up when the file is gone
         path.unlink()
 
-    def _keep(self, lines: list[AccessLine], name: str, position: int, end: int) -> None:
-        with self._services.work.change() as books:
+    def _keep(
+        self,
+        lines: list[AccessLine],
+        name: str,
+        position: int,
+        end: int,
+        after: EventLimiter | None = None,
+        *,
+        traffic: bool = True,
+    ) -> None:
+        with self._services.work.change(traffic=traffic) as books:
             books.ingest.advance(self._gateway_id, name, position, end)
+            if after is not None and after != self._limiter:
+                books.ingest.store_counts(self._gateway_id, LINES, after.render())
             for line in lines:
                 self._queue(books, line)
+        self._limiter = after or self._limiter
 
     def _queue(self, books: Books, line: AccessLine) -> None:
         try:
@@ -225,6 +363,7 @@ class Ingest:
             live = self._folder / LIVE
             if live.exists() and live.stat().st_size > ROTATE_BYTES:
                 self._reopen_due = True  # until Envoy was told, it writes into the renamed file
+                self._full.add(self._next_name())  # later, not even a draining Envoy writes into it
                 self._rename()
             due = self._reopen_due
         if due:

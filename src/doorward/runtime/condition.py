@@ -177,6 +177,8 @@ def _gateways(installation: Installation) -> list[Part]:
             hints.append("wait a second and look again; it refuses new connections while it is behind")
         text = f"{one.gateway.name}: {said.get('connections', 0)} connections on {', '.join(said.get('listen', []))}"
         text += f", cuts by {said.get('cuts_by', '?')}"
+        if waiting := int(said.get("log_backlog_bytes") or 0):
+            text += f", {waiting // 1024} KiB of its access log not recorded yet"
         parts.append(
             Part(
                 name="gateway",
@@ -209,10 +211,19 @@ def _parse(text: str) -> dict[str, Any]:
 def _disk(installation: Installation) -> Part:
     usage = shutil.disk_usage(installation.settings.data)
     low = usage.free < LEAST_FREE_BYTES
+    stopped = installation.database.reserve.is_low()
+    trouble: tuple[str, ...] = ()
+    if stopped:
+        trouble = (
+            "the disk is full but for what is kept for withdrawals: new connections are refused, "
+            "requests are only counted",
+        )
+    elif low:
+        trouble = ("the disk is nearly full: decisions that cannot be recorded are refused",)
     return Part(
         name="disk",
         text=f"{usage.free // 2**20} MiB free",
         facts={"free_bytes": usage.free},
-        trouble=("the disk is nearly full: decisions that cannot be recorded are refused",) if low else (),
-        hints=(f"make room below {installation.settings.data}",) if low else (),
+        trouble=trouble,
+        hints=(f"make room below {installation.settings.data}",) if trouble else (),
     )

@@ -111,6 +111,12 @@ class Serve:
                 wait=self._bell.wait,
                 longest_pause_seconds=ORDER_PAUSE_SECONDS,
             ),
+            Job(
+                name="reserve",
+                work=self._installation.database.refill_reserve,
+                seconds=10.0,
+                wait=self._stop.wait,
+            ),
             Job(name="crl", work=self._publish_crl, seconds=0.5, wait=self._stop.wait),
             Job(name="ocsp", work=self._refresh_ocsp, seconds=60.0, wait=self._stop.wait),
             Job(name="evidence", work=self._gathering.work, seconds=1.0, wait=self._gathering.wait),

@@ -29,6 +29,7 @@ from sqlalchemy.pool import QueuePool
 
 from doorward.core.errors import ConfigurationError, Fault, Unavailable
 from doorward.storage.faults import translated
+from doorward.storage.reserve import Reserve
 from doorward.storage.turns import Turns
 from doorward.storage.writing import Writer
 
@@ -67,6 +68,7 @@ class Database:
         self._schema_check: Callable[[Connection], None] | None = None
         self._schema_seen: int | None = None
         self._turns = Turns(self.path)
+        self.reserve = Reserve(self.path)
         self._readers = self._engine(begin="BEGIN", size=readers, query_only=True)
         self._writers = self._engine(begin="BEGIN IMMEDIATE", size=1, query_only=False)
         self._writer = Writer(self._writers, self._turns, busy_timeout)
@@ -84,16 +86,29 @@ class Database:
             yield connection
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
+    def write(self, *, traffic: bool = False) -> Iterator[Connection]:
         """Open a change: durable when the block has ended, undone on any exception; see `writing`.
+
+        Args:
+            traffic: refused (`store-full`) while it would take the room that is kept for withdrawals.
 
         Raises:
             Unavailable: as `read`, and `store-full`, `store-read-only`.
             IntegrityError: `store-damaged`, `store-contradiction`.
         """
+        if traffic:
+            self.reserve.check_traffic()
         with translated(), self._writer.transaction() as connection:
             self._check_schema(connection)
+            if not traffic:
+                self.reserve.make_room(connection.connection.driver_connection)
             yield connection
+        self.reserve.hold()
+
+    def refill_reserve(self) -> bool:
+        """Add to the pages that are kept for withdrawals; return whether more are missing."""
+        with self.write(traffic=True) as connection:
+            return self.reserve.refill(connection.connection.driver_connection)
 
     def check_changes_with(self, check: Callable[[Connection], None]) -> None:
         """Let `check` look at the schema before the first change, and before the first after each migration.
@@ -164,6 +179,7 @@ class Database:
         return engine
 
     def _connect(self, *, query_only: bool) -> sqlite3.Connection:
+        self.reserve.drop_ballast()
         # mode=rw: whoever names a wrong directory must not get an empty database that knows no revocation
         connection = sqlite3.connect(
             f"file:{quote(str(self.path))}?mode=rw",

@@ -257,7 +257,7 @@ class SqlEventLog:
     @contextmanager
     def change(self) -> Iterator[SqlEventStore]:
         """Open the write transaction: committed durably at the end, undone on any exception."""
-        with self._database.write() as connection:
+        with self._database.write(traffic=True) as connection:  # sequencing may wait until there is room
             yield SqlEventStore(Transaction(connection, self._tenant, writable=True))
 
 

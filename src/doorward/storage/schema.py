@@ -356,6 +356,23 @@ ingest_positions = Table(
     CheckConstraint("position >= 0", name="position_positive"),
 )
 
+event_counts = Table(
+    "event_counts",
+    metadata,
+    Column("gateway_id", Text, primary_key=True),
+    Column("stream", Text, primary_key=True),
+    _tenant(),
+    Column("state", Text, nullable=False),
+)
+
+# Pages that are held for withdrawals: deleting the rows makes room in a file that cannot grow (`reserve`).
+reserve = Table(
+    "reserve",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("filler", LargeBinary, nullable=False),
+)
+
 log_outbox = Table(
     "log_outbox",
     metadata,

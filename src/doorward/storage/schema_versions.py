@@ -23,7 +23,7 @@ from doorward.storage.database import Database
 if TYPE_CHECKING:
     from alembic.script import ScriptDirectory
 
-REVISIONS = ("0001",)
+REVISIONS = ("0001", "0002")
 """Every revision, oldest first. Here, so that a start knows an older schema without reading a file."""
 
 HEAD = REVISIONS[-1]

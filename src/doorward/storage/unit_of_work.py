@@ -151,8 +151,11 @@ class SqlUnitOfWork:
             yield SqlBooks(Transaction(connection, self._tenant, writable=False), self._random)
 
     @contextmanager
-    def change(self) -> Iterator[SqlBooks]:
+    def change(self, *, traffic: bool = False) -> Iterator[SqlBooks]:
         """Open a write transaction: committed durably at the end, undone on any exception.
+
+        Args:
+            traffic: refused (`store-full`) while it would take the room that is kept for withdrawals.
 
         Raises:
             RuntimeError: this thread is inside a change already and would wait for itself.
@@ -163,7 +166,7 @@ class SqlUnitOfWork:
             raise RuntimeError("a change within a change of the same thread would wait for itself")
         self._inside.change = True
         try:
-            with self._database.write() as connection:
+            with self._database.write(traffic=traffic) as connection:
                 transaction = Transaction(connection, self._tenant, writable=True)
                 yield SqlBooks(transaction, self._random)
         finally:
@@ -175,5 +178,5 @@ class SqlUnitOfWork:
         """Make events durable that change no state, in one transaction; nobody is woken."""
         if not events:
             return
-        with self.change() as books:
+        with self.change(traffic=True) as books:
             books.outbox.add_all(events)

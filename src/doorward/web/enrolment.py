@@ -25,6 +25,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
+from doorward.audit.counting import source_key
 from doorward.authority.issuing import Issued
 from doorward.authority.services import Services
 from doorward.core.errors import MalformedInput, NotFound, RequestRefused
@@ -32,7 +33,7 @@ from doorward.enrolment.invitation import redeem
 from doorward.web.edge import read_body
 from doorward.web.pool import UseCasePool
 from doorward.web.status import root_pem
-from doorward.web.throttle import AttemptThrottle, normalise_source
+from doorward.web.throttle import AttemptThrottle
 
 MAX_BODY_BYTES = 32 * 1024
 """Twice what a CSR may have (pki.csr), so that the parser's own message is the one that is seen."""
@@ -112,7 +113,7 @@ class EnrolmentSurface:
             raise RequestRefused("token-missing", "this needs the token of a one-time link", hint=hint)
         # 2. the address
         source, now = _source(request), self._services.clock.monotonic()
-        self._throttle.check(normalise_source(source), now)
+        self._throttle.check(source_key(source), now)
         # 3. the body
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() not in _CSR_TYPES:
             raise MalformedInput("media-type-wrong", f"send the request as {_CSR_TYPES[0]}, PEM or DER")
@@ -124,7 +125,7 @@ class EnrolmentSurface:
             )
         except RequestRefused as error:
             if error.code == "invitation-invalid":
-                self._throttle.note_failure(normalise_source(source), now)
+                self._throttle.note_failure(source_key(source), now)
             raise
         # 5. the chain
         return render_issued(issued, wants_json=_wants_json(request))

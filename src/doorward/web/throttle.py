@@ -7,7 +7,6 @@ a source that has not failed lately always has a first try, also when the total 
 
 from __future__ import annotations
 
-import ipaddress
 from collections import OrderedDict
 from dataclasses import dataclass
 
@@ -71,20 +70,3 @@ class AttemptThrottle:
         if len(self._sources) > MAX_SOURCES:
             self._sources.popitem(last=False)
         return failures
-
-
-def normalise_source(address: str) -> str:
-    """Return the key under which an address is counted: IPv4 whole, IPv6 by its /64.
-
-    A household or server has at least a /64 of IPv6 (RFC 6177), so single addresses of it would be
-    2**64 sources. Text that is no address is the one source `unknown`.
-    """
-    try:
-        parsed = ipaddress.ip_address(address.strip())
-    except ValueError:
-        return "unknown"
-    if isinstance(parsed, ipaddress.IPv6Address):
-        if parsed.ipv4_mapped is not None:
-            return str(parsed.ipv4_mapped)
-        return str(ipaddress.ip_network((int(parsed), 64), strict=False))
-    return str(parsed)

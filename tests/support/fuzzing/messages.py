@@ -31,6 +31,7 @@ from doorward.agent.client import CHAIN_TYPE, read_problem
 from doorward.agent.credential import parse_credential, parse_root
 from doorward.agent.link import Link, parse_link, render_link
 from doorward.agent.transport import REQUEST_SECONDS, Answer, _Alarm, _await_tunnel, _read
+from doorward.audit.counting import source_key
 from doorward.authority.crls import publish_crls
 from doorward.authority.inventory import list_authorities
 from doorward.core.ports import KeyKind
@@ -39,7 +40,6 @@ from doorward.web.app import build_enrolment_app, build_status_app
 from doorward.web.pool import UseCasePool
 from doorward.web.protocol import GuardedProtocol
 from doorward.web.status import decode_ocsp_path
-from doorward.web.throttle import normalise_source
 from tests.support.fuzzing.certificates import seal_der
 from tests.support.fuzzing.mutating import Shape
 from tests.support.fuzzing.targets import Harness, Target
@@ -412,7 +412,7 @@ def _link() -> Harness:
 
 def _source() -> Harness:
     def judge(data: bytes) -> object:
-        return normalise_source(data.decode("latin-1")[:64]) == "unknown"
+        return source_key(data.decode("latin-1")[:64]) == "unknown"
 
     return Harness(seeds=(b"192.0.2.7", b"2001:db8::1", b"fe80::1%eth0", b"::ffff:192.0.2.7"), judge=judge)
 
@@ -451,5 +451,5 @@ MESSAGE_TARGETS = (
     Target(name="credential-text", covers=_CREDENTIAL, shape=Shape.TEXT, prepare=_credential_text),
     Target(name="root", covers=("agent.credential.parse_root",), shape=Shape.DER, prepare=_root),
     Target(name="link", covers=("agent.link.parse_link",), shape=Shape.TEXT, prepare=_link),
-    Target(name="source", covers=("web.throttle.normalise_source",), shape=Shape.TEXT, prepare=_source),
+    Target(name="source", covers=("audit.counting.source_key",), shape=Shape.TEXT, prepare=_source),
 )

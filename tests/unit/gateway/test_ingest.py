@@ -83,8 +83,8 @@ class _CrashingOnce:
         return getattr(self._work, name)
 
     @contextmanager
-    def change(self) -> Iterator[MemoryBooks]:
-        with self._work.change() as books:
+    def change(self, *, traffic: bool = False) -> Iterator[MemoryBooks]:
+        with self._work.change(traffic=traffic) as books:
             if self._place == "before the commit":
                 self._place = ""
                 books.outbox = _Failing(books.outbox)  # type: ignore[assignment]
@@ -175,15 +175,15 @@ def test_garbage_does_not_stop_what_follows(log: Log) -> None:
 
 def test_what_the_catalogue_refuses_is_kept_as_unreadable(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
     """A line whose event would be refused is recorded as such; its neighbours are taken."""
-    parse = module.parse_access_line
+    build = module.build_access_line
 
-    def generous(text: bytes, gateway_id: str) -> object:
-        found = parse(text, gateway_id)
+    def generous(text: bytes, value: dict[str, object] | None, gateway_id: str) -> object:
+        found = build(text, value, gateway_id)
         if b'"r2"' in text and found:
             found.data["status"] = "two hundred"
         return found
 
-    monkeypatch.setattr(module, "parse_access_line", generous)
+    monkeypatch.setattr(module, "build_access_line", generous)
     log.write(line(1) + line(2) + line(3))
     log.take()
     assert log.taken() == ["r1", "r3"]
@@ -429,7 +429,7 @@ def test_the_thread_survives_and_says_what_is_wrong(
         elif how == "disk":
             (log.folder / "access-1.log").mkdir()
         else:
-            patch.setattr(module, "parse_access_line", lambda *_: 1 / 0)
+            patch.setattr(module, "build_access_line", lambda *_: 1 / 0)
         run(log, 2)
         assert log.ingest.trouble()
         assert log.taken() == []

@@ -10,6 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from sqlalchemy import inspect
 
 from doorward.core.errors import Unavailable
 from doorward.storage.database import Database, sqlite_url
@@ -100,11 +101,11 @@ def test_an_interrupted_migration_leaves_the_old_schema(
 def test_an_older_known_revision_is_older(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """A revision that this version knows and has left behind asks for a migration."""
     migrate(database)
-    monkeypatch.setattr("doorward.storage.schema_versions.HEAD", "0002")
+    monkeypatch.setattr("doorward.storage.schema_versions.HEAD", "9999")
     assert is_older(database)
     with pytest.raises(Unavailable) as caught:
         require_current(database)
-    assert (caught.value.code, caught.value.context["found"]) == ("schema-older", "0001")
+    assert (caught.value.code, caught.value.context["found"]) == ("schema-older", HEAD)
     assert "doorward init" in caught.value.hint
     database.close()
 
@@ -115,7 +116,7 @@ def test_a_start_knows_an_older_schema_without_alembic(database: Database, tmp_p
     database.close()
     code = (
         "import sys; from doorward.storage import schema_versions as v; from doorward.storage.database import *\n"
-        f"v.HEAD = '0002'; database = Database({sqlite_url(database.path)!r})\n"
+        f"v.HEAD = '9999'; database = Database({sqlite_url(database.path)!r})\n"
         "try: v.require_current(database)\n"
         "except Exception as error: print(error.code, 'alembic' in sys.modules)\n"
     )
@@ -151,3 +152,15 @@ def test_whoever_runs_on_writes_nothing_into_another_schema(database: Database) 
         connection.exec_driver_sql("INSERT INTO seen VALUES (1)")
     other.close()
     database.close()
+
+
+def test_a_database_of_the_first_revision_is_migrated(database: Database) -> None:
+    """Nobody starts again because a table came: the tables of later revisions are made."""
+    migrate(database)
+    with database.write() as connection:
+        for table in ("event_counts", "reserve"):
+            connection.exec_driver_sql(f"DROP TABLE {table}")
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
+    assert migrate(database) == "0001"
+    with database.read() as connection:
+        assert {"event_counts", "reserve"} <= set(inspect(connection).get_table_names())

@@ -11,7 +11,7 @@ from sqlalchemy import bindparam, delete, insert, select, update
 
 from doorward.authority.records import GatewayRecord, OrderRecord, OrderState
 from doorward.core.errors import IntegrityError, NotFound, RequestRefused
-from doorward.storage.schema import gateways, ingest_positions, orders
+from doorward.storage.schema import event_counts, gateways, ingest_positions, orders
 from doorward.storage.transaction import CURRENT_TENANT, AnyRow, Transaction, insert_new, insert_or_replace
 
 _SAVE = insert_or_replace(gateways, ["id"])
@@ -50,6 +50,12 @@ _ADVANCE = (
     )
     .values(position=bindparam("position"))
 )
+
+_C = event_counts.c
+_COUNTS = select(_C.state).where(
+    _C.tenant == CURRENT_TENANT, _C.gateway_id == bindparam("of"), _C.stream == bindparam("in_stream")
+)
+_STORE_COUNTS = insert_or_replace(event_counts, ["gateway_id", "stream"])
 
 
 class SqlGateways:
@@ -163,6 +169,14 @@ class SqlIngest:
         if expected == 0 and self._transaction.add(_START, gateway_id=gateway_id, file=file, position=offset):
             return
         raise IntegrityError("ingest-moved", "another reader took these lines")
+
+    def counts(self, gateway_id: str, stream: str) -> str:
+        """Return what was counted of a stream and is not on record yet."""
+        return str(self._transaction.value(_COUNTS, of=gateway_id, in_stream=stream) or "")
+
+    def store_counts(self, gateway_id: str, stream: str, state: str) -> None:
+        """Keep what was counted of a stream, instead of what was kept before."""
+        self._transaction.add(_STORE_COUNTS, gateway_id=gateway_id, stream=stream, state=state)
 
 
 def _order(row: AnyRow) -> OrderRecord:

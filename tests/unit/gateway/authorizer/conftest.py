@@ -24,11 +24,12 @@ from doorward.gateway.authorizer import (
     Surroundings,
 )
 from doorward.gateway.connections import Connections
+from doorward.gateway.counting import Tally
 from doorward.gateway.endpoints import Endpoint, parse_endpoint
 from doorward.gateway.gate import PolicyGate
 from doorward.gateway.ground import read_ground
 from doorward.gateway.sockdiag import SocketFacts, TcpState
-from tests.support.ports import PlainKeys
+from tests.support.ports import FakeClock, PlainKeys
 from tests.support.world import Held, World, found_world
 from tests.unit.gateway.live import LOCAL
 
@@ -69,6 +70,7 @@ class Place:
     record_fails: DoorwardError | None = None
     record_does: Callable[[], object] = lambda: None
     is_fresh: bool = True
+    tally: Tally = field(default_factory=lambda: Tally(FakeClock()))
 
     def authorizer(self) -> Authorizer:
         around = Surroundings(
@@ -80,6 +82,7 @@ class Place:
             fresh=lambda: self.is_fresh,
             epoch=lambda: 3,
             application_name=self.name_of,
+            tally=self.tally,
         )
         signer = AssertionSigner(KEY, issuer="https://corp.example/gateway-1")
         return Authorizer(

@@ -1,0 +1,102 @@
+"""What a gateway only counts: the tally of its connections, and the event that tells of a count.
+
+Not here: the limits and windows (`audit.counting`). Two streams of a gateway are counted: lines of the access
+log (by `ingest`, in the transaction that moves its position), and connections that were refused or cut (here;
+what was counted is stored once a second, so a crash loses a second of counts, and no more).
+"""
+
+from __future__ import annotations
+
+import threading
+from datetime import datetime
+
+from doorward.audit.counting import OTHERS, Count, EventLimiter, Limits, parse_limiter
+from doorward.audit.events import EventType, printable
+from doorward.core.errors import MalformedInput
+from doorward.core.ports import Clock
+from doorward.gateway.access_lines import AccessLine, is_certificate
+
+LINES = "access-log"
+CONNECTIONS = "connections"
+
+_REASONS = {True: "certificate-over-limit", False: "source-over-limit"}
+
+
+def describe_count(count: Count, gateway_id: str) -> AccessLine:
+    """Return the event that tells how much was counted under one key."""
+    judged = is_certificate(count.key)
+    data: dict[str, str | int | datetime | list[str]] = {
+        "gateway": gateway_id,
+        "reason": "too-many-sources" if count.key == OTHERS else _REASONS[judged],
+        "number": count.number,
+        "from_at": count.first,
+        "to_at": count.last,
+        "types": list(count.kinds),
+    }
+    if judged:
+        data["certificate"] = count.key
+    personal = {"source": "" if judged else count.key, "claimed_server_name": printable(count.claimed)}
+    return AccessLine(
+        type=EventType.EVENTS_COUNTED,
+        data=data,
+        personal={name: value for name, value in personal.items() if value},
+    )
+
+
+class Tally:
+    """Which refused connections are recorded singly; safe between threads.
+
+    Args:
+        clock: now.
+        limits: of one window.
+    """
+
+    def __init__(self, clock: Clock, limits: Limits | None = None) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._limiter = EventLimiter(limits=limits or Limits())
+        self._due: tuple[Count, ...] = ()
+        self._changed = False
+
+    def restore(self, state: str) -> None:
+        """Take over what an earlier run had counted; it is due at once.
+
+        Raises:
+            MalformedInput: `counts-malformed`.
+        """
+        with self._lock:
+            self._due += parse_limiter(state).close()
+
+    def admit(self, kind: EventType, key: str, *, claimed: str = "") -> bool:
+        """Return whether this event is recorded singly; it is counted where not."""
+        with self._lock:
+            single = self._limiter.admit(kind.value, key, self._clock.now(), claimed=claimed)
+            self._changed = True
+            return single
+
+    def due(self, *, final: bool = False) -> tuple[Count, ...]:
+        """Return the counts that are to be recorded; they stay due until `settle`."""
+        with self._lock:
+            if not self._due and (final or self._limiter.is_over(self._clock.now())):
+                self._due = self._limiter.close()
+                self._changed = True
+            return self._due
+
+    def settle(self) -> None:
+        """What was due is durable."""
+        with self._lock:
+            self._due = ()
+
+    def changed_state(self) -> str | None:
+        """Return the state where it changed since the last call, to be stored; None where it did not."""
+        with self._lock:
+            changed, self._changed = self._changed, False
+            return self._limiter.render() if changed else None
+
+
+def restored(state: str) -> EventLimiter:
+    """Return a limiter with what was stored; an empty one where that cannot be read."""
+    try:
+        return parse_limiter(state)
+    except MalformedInput:
+        return EventLimiter()

@@ -1,0 +1,164 @@
+"""Clients that flood a door, in processes of their own: hellos of one address, handshakes of a thousand.
+
+    python -m tests.support.flooding hellos PORT SECONDS
+    python -m tests.support.flooding handshakes PORT SECONDS HOST
+Each prints how many it made.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+ROOT = Path(__file__).parents[2]
+ADDRESSES = 1000
+AT_ONCE = 64
+WAIT_SECONDS = 5.0
+
+
+def hello(host: str) -> bytes:
+    """Return the first message of a handshake with that server name."""
+    outgoing = ssl.MemoryBIO()
+    context = ssl.create_default_context()
+    with suppress(ssl.SSLWantReadError):
+        context.wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname=host).do_handshake()
+    return outgoing.read()
+
+
+def say_hello(port: int, message: bytes, source: str = "127.0.0.1") -> None:
+    """Say hello and wait until the door closes; return whatever it did."""
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), WAIT_SECONDS, (source, 0)) as plain:
+        plain.sendall(message)
+        plain.recv(1)
+
+
+def say_hellos(port: int, message: bytes, number: int) -> None:
+    """Say that many hellos at the same time, and wait until the door has closed all of them."""
+    opened = []
+    for _ in range(number):
+        plain = socket.socket()
+        plain.setblocking(False)
+        plain.connect_ex(("127.0.0.1", port))  # loopback: it is there at once, or refused
+        opened.append(plain)
+    for plain in opened:
+        with suppress(OSError):
+            plain.send(message)
+    for plain in opened:
+        with suppress(OSError):
+            plain.settimeout(WAIT_SECONDS)
+            plain.recv(1)
+        plain.close()
+
+
+def self_made(folder: Path, name: str) -> Path:
+    """Write a certificate that vouches for itself, with its key; return the file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    file = folder / f"{name}.pem"
+    file.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        + certificate.public_bytes(serialization.Encoding.PEM)
+    )
+    return file
+
+
+def shake_hands(port: int, host: str, context: ssl.SSLContext, source: str) -> None:
+    """Shake hands with a certificate and wait for what the door says to it."""
+    with (
+        suppress(OSError),
+        socket.create_connection(("127.0.0.1", port), WAIT_SECONDS, (source, 0)) as plain,
+        context.wrap_socket(plain, server_hostname=host) as secure,
+    ):
+        secure.sendall(b"GET / HTTP/1.1\r\nHost: " + host.encode() + b"\r\nConnection: close\r\n\r\n")
+        while secure.recv(65536):  # what is left unread would be a reset, and that another line
+            pass
+
+
+def client_context(file: Path) -> ssl.SSLContext:
+    """Return a context with that certificate, which believes whatever the server shows."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.load_cert_chain(file)
+    return context
+
+
+def address(number: int) -> str:
+    """Return one of a thousand addresses of this machine."""
+    return f"127.{1 + number // 250}.0.{1 + number % 250}"
+
+
+@contextmanager
+def flooding(kind: str, port: int, seconds: float, *more: str) -> Iterator[subprocess.Popen[str]]:
+    """Run a flooder beside the block; wait for its end where the block has ended."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.support.flooding", kind, str(port), str(seconds), *more],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        yield process
+        process.wait(seconds + 30)
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
+def made_by(process: subprocess.Popen[str]) -> int:
+    """Return how many connections a flooder that has ended made."""
+    assert process.stdout is not None
+    return int(process.stdout.read())
+
+
+def _main(kind: str, port: int, seconds: float, *more: str) -> int:
+    made = 0
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        message = hello("nobody.test")
+        contexts = []
+        if kind == "handshakes":
+            contexts = [client_context(self_made(folder, f"c{one}")) for one in range(ADDRESSES)]
+        print("ready", flush=True)
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if kind == "hellos":
+                say_hellos(port, message, AT_ONCE)
+                made += AT_ONCE
+            else:
+                number = made % ADDRESSES
+                shake_hands(port, more[0], contexts[number], address(number))
+                made += 1
+    return made
+
+
+if __name__ == "__main__":
+    print(_main(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), *sys.argv[4:]))

@@ -1,0 +1,168 @@
+"""A flood writes a bounded number of leaves, and every event is single or in exactly one count."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from doorward.audit.counting import (
+    IN_TOTAL,
+    MAX_KEYS,
+    OTHERS,
+    PER_KEY,
+    WINDOW,
+    EventLimiter,
+    Limits,
+    parse_limiter,
+    source_key,
+)
+from doorward.core.errors import MalformedInput
+from tests.support.ports import NOON
+
+KIND = "handshake:failed"
+SMALL = Limits(per_key=2, in_total=5, max_keys=3)
+
+
+def test_a_few_are_single_and_the_rest_is_counted() -> None:
+    """One key: as many as the limit singly, then one count with first, last, number and what was claimed."""
+    limiter = EventLimiter(limits=SMALL)
+    seconds = [timedelta(seconds=one) for one in range(5)]
+    single = [limiter.admit(KIND, "192.0.2.7", NOON + one, claimed=f"n{one.seconds}") for one in seconds]
+    assert single == [True, True, False, False, False]
+    (count,) = limiter.close()
+    assert (count.key, count.number, count.kinds) == ("192.0.2.7", 3, (KIND,))
+    assert (count.first, count.last, count.claimed) == (NOON + seconds[2], NOON + seconds[4], "n2")
+
+
+def test_all_keys_together_have_a_limit() -> None:
+    """Two of each of three keys would be six; the sixth is counted."""
+    limiter = EventLimiter(limits=SMALL)
+    single = [limiter.admit(KIND, key, NOON) for key in ("a", "b", "c") for _ in range(2)]
+    assert single == [True] * 5 + [False]
+    assert [one.key for one in limiter.close()] == ["c"]
+
+
+def test_more_keys_than_are_kept_apart_are_counted_together() -> None:
+    """The fourth key of three has no single event and no count of its own."""
+    limiter = EventLimiter(limits=SMALL)
+    for key in ("a", "b", "c"):
+        assert limiter.admit(KIND, key, NOON)
+    assert not limiter.admit(KIND, "d", NOON)
+    assert not limiter.admit("request:answered", "e", NOON + timedelta(seconds=1))
+    assert not limiter.admit(KIND, OTHERS, NOON)
+    (count,) = limiter.close()
+    assert (count.key, count.number) == (OTHERS, 3)
+    assert count.kinds == (KIND, "request:answered")
+
+
+def test_without_room_everything_is_counted() -> None:
+    """What a disk has no room for is counted, also the first of a key."""
+    limiter = EventLimiter()
+    assert not limiter.admit(KIND, "a", NOON, room=False)
+    assert limiter.admit(KIND, "a", NOON)
+    assert [one.number for one in limiter.close()] == [1]
+
+
+def test_a_window_lasts_a_minute() -> None:
+    """It begins with its first event; a clock that was set back ends it too."""
+    limiter = EventLimiter()
+    assert not limiter.is_over(NOON)
+    limiter.admit(KIND, "a", NOON)
+    assert not limiter.is_over(NOON)
+    assert not limiter.is_over(NOON + WINDOW - timedelta(microseconds=1))
+    assert limiter.is_over(NOON + WINDOW)
+    assert limiter.is_over(NOON - timedelta(seconds=1))
+    assert limiter.close() == ()
+    assert not limiter.is_over(NOON + WINDOW)
+
+
+def test_the_next_window_begins_afresh() -> None:
+    """After the end of a window a key is recorded singly again."""
+    limiter = EventLimiter(limits=SMALL)
+    for _ in range(4):
+        limiter.admit(KIND, "a", NOON)
+    limiter.close()
+    assert limiter.admit(KIND, "a", NOON + WINDOW)
+
+
+def test_a_copy_changes_by_itself() -> None:
+    """Whoever could not keep what was counted goes back to the value from before."""
+    limiter = EventLimiter(limits=SMALL)
+    for _ in range(3):
+        limiter.admit(KIND, "a", NOON)
+    copy = limiter.copy()
+    assert copy == limiter
+    for _ in range(3):
+        copy.admit(KIND, "a", NOON)
+    assert copy != limiter
+    assert [one.number for one in limiter.close()] == [1]
+    assert [one.number for one in copy.close()] == [4]
+
+
+def test_the_state_survives_a_restart() -> None:
+    """What is rendered is parsed to the same value, and goes on as it would have."""
+    limiter = EventLimiter(limits=SMALL)
+    for number in range(6):
+        limiter.admit(KIND, "a", NOON + timedelta(seconds=number), claimed="x\u2028y")
+    limiter.admit(KIND, "b", NOON)
+    again = parse_limiter(limiter.render(), SMALL)
+    assert again == limiter
+    assert again.close() == limiter.close()
+    assert parse_limiter(EventLimiter().render()) == EventLimiter()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[]",
+        "{}",
+        '{"began":"x","singles":0,"keys":{}}',
+        '{"began":1e99,"singles":0,"keys":{}}',
+        '{"began":0,"singles":0,"keys":{"a":[]}}',
+        '{"began":0,"singles":0,"keys":{"a":[1,2]}}',
+        '{"began":0,"singles":null,"keys":{}}',
+        '{"began":0,"singles":0,"keys":[]}',
+        '{"began":67768036191676800,"singles":0,"keys":{}}',
+        "[" * 100_000,
+    ],
+)
+def test_any_other_text_is_refused(text: str) -> None:
+    """The state is read from a file that somebody may have altered."""
+    with pytest.raises(MalformedInput) as caught:
+        parse_limiter(text)
+    assert caught.value.code == "counts-malformed"
+
+
+def test_a_window_of_the_default_is_small() -> None:
+    """However many sources come: at most 301 leaves, and 100 keys in memory."""
+    limiter = EventLimiter()
+    single = sum(limiter.admit(KIND, f"10.0.{one >> 8}.{one & 255}", NOON) for one in range(5000))
+    counts = limiter.close()
+    assert single == MAX_KEYS
+    assert single + sum(one.number for one in counts) == 5000
+    single = sum(limiter.admit(KIND, f"10.0.0.{one % 100}", NOON) for one in range(50_000))
+    counts = limiter.close()
+    assert single == IN_TOTAL
+    assert single + sum(one.number for one in counts) == 50_000
+    assert len(counts) <= MAX_KEYS + 1
+    assert PER_KEY < IN_TOTAL
+
+
+@pytest.mark.parametrize(
+    ("address", "key"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        (" 192.0.2.7 ", "192.0.2.7"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2::9", "2001:db8:1:2::/64"),
+        ("", "unknown"),
+        ("evil", "unknown"),
+        ("192.0.2.7, 10.0.0.1", "unknown"),
+    ],
+)
+def test_a_source_is_what_one_household_has(address: str, key: str) -> None:
+    """RFC 6177: IPv6 counts by /64, mapped IPv4 as IPv4, and all nonsense as one."""
+    assert source_key(address) == key

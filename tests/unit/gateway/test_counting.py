@@ -1,0 +1,95 @@
+"""What a gateway only counts of refused connections, and the event that tells of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from doorward.audit.counting import OTHERS, WINDOW, Count, Limits
+from doorward.audit.events import EventType
+from doorward.core.errors import MalformedInput
+from doorward.gateway.counting import Tally, describe_count, restored
+from tests.support.ports import NOON, FakeClock
+
+GATEWAY = "gtw_" + "a" * 20
+LIMITS = Limits(per_key=1)
+
+
+@pytest.mark.parametrize(
+    ("key", "reason", "data", "personal"),
+    [
+        ("192.0.2.7", "source-over-limit", {}, {"source": "192.0.2.7", "claimed_server_name": "a\\x00b"}),
+        (
+            "crt_" + "c" * 20,
+            "certificate-over-limit",
+            {"certificate": "crt_" + "c" * 20},
+            {"claimed_server_name": "a\\x00b"},
+        ),
+        (OTHERS, "too-many-sources", {}, {"claimed_server_name": "a\\x00b"}),
+    ],
+)
+def test_a_count_is_one_event(key: str, reason: str, data: dict[str, str], personal: dict[str, str]) -> None:
+    """A source is personal, a certificate's id is not, and what a peer said is called claimed."""
+    count = Count(
+        key=key, number=7, first=NOON, last=NOON + WINDOW, kinds=("handshake:failed",), claimed="a\0b"
+    )
+    told = describe_count(count, GATEWAY)
+    assert told.type is EventType.EVENTS_COUNTED
+    assert told.data == {
+        "gateway": GATEWAY,
+        "reason": reason,
+        "number": 7,
+        "from_at": NOON,
+        "to_at": NOON + WINDOW,
+        "types": ["handshake:failed"],
+        **data,
+    }
+    assert told.personal == personal
+
+
+def test_counts_are_due_when_their_window_is_over_and_until_they_are_settled() -> None:
+    """What could not be recorded is asked for again, and nothing is doubled."""
+    clock = FakeClock()
+    tally = Tally(clock, LIMITS)
+    assert tally.admit(EventType.CONNECTION_REFUSED, "a")
+    assert not tally.admit(EventType.CONNECTION_REFUSED, "a", claimed="wiki")
+    assert tally.due() == ()
+    clock.turn(seconds=60)
+    assert [one.number for one in tally.due()] == [1]
+    assert tally.admit(EventType.CONNECTION_CUT, "a")  # of the next window
+    assert [one.number for one in tally.due()] == [1]
+    tally.settle()
+    assert tally.due() == ()
+
+
+def test_the_end_makes_everything_due() -> None:
+    """A gateway that stops records the counts of the window that is still open."""
+    tally = Tally(FakeClock(), Limits(per_key=0))
+    tally.admit(EventType.CONNECTION_CUT, "a")
+    assert tally.due() == ()
+    assert [one.kinds for one in tally.due(final=True)] == [("connection:cut",)]
+
+
+def test_the_state_is_told_once_for_each_change() -> None:
+    """Nothing is stored again and again while nothing comes."""
+    tally = Tally(FakeClock(), LIMITS)
+    assert tally.changed_state() is None
+    tally.admit(EventType.CONNECTION_CUT, "a")
+    state = tally.changed_state()
+    assert state
+    assert tally.changed_state() is None
+
+
+def test_what_an_earlier_run_counted_is_due_at_once() -> None:
+    """A crash loses at most what was counted since the state was stored."""
+    former = Tally(FakeClock(), Limits(per_key=0))
+    former.admit(EventType.CONNECTION_REFUSED, "a")
+    tally = Tally(FakeClock())
+    tally.restore(former.changed_state() or "")
+    assert [one.number for one in tally.due()] == [1]
+    with pytest.raises(MalformedInput):
+        tally.restore("{")
+
+
+def test_what_cannot_be_read_is_an_empty_limiter() -> None:
+    """A state that somebody spoilt stops no reading of the log."""
+    assert restored("{").close() == ()
