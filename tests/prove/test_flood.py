@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
+from typing import Self
 
 import pytest
 
@@ -59,7 +60,7 @@ class Withdrawals:
         self.seconds: list[float] = []
         self.failures: list[str] = []
 
-    def __enter__(self) -> Withdrawals:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
@@ -87,7 +88,7 @@ class Honest:
         self._thread = threading.Thread(target=self._run)
         self.sent = self.answered = 0
 
-    def __enter__(self) -> Honest:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 

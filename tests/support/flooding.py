@@ -50,7 +50,7 @@ def say_hellos(port: int, message: bytes, number: int) -> None:
     opened = []
     for _ in range(number):
         plain = socket.socket()
-        plain.setblocking(False)
+        plain.settimeout(0)
         plain.connect_ex(("127.0.0.1", port))  # loopback: it is there at once, or refused
         opened.append(plain)
     for plain in opened:
@@ -136,7 +136,8 @@ def flooding(kind: str, port: int, seconds: float, *more: str) -> Iterator[subpr
 def made_by(process: subprocess.Popen[str]) -> int:
     """Return how many connections a flooder that has ended made."""
     assert process.stdout is not None
-    return int(process.stdout.read())
+    with process.stdout:
+        return int(process.stdout.read())
 
 
 def _main(kind: str, port: int, seconds: float, *more: str) -> int:

@@ -31,6 +31,10 @@ _OUT_OF_DATE = {
     "responder-expired": "the ocsp-responder certificate has ended: no OCSP answer is signed",
 }
 
+_ONLY_WITHDRAWALS = (
+    "what is left is kept for withdrawals; new connections are refused, requests are only counted"
+)
+
 _ROOT_LIST_OVER = (
     "the root's revocation list is out of date: relying parties that ask for the status of the issuing "
     "authority refuse our certificates"
@@ -214,10 +218,7 @@ def _disk(installation: Installation) -> Part:
     stopped = installation.database.reserve.is_low()
     trouble: tuple[str, ...] = ()
     if stopped:
-        trouble = (
-            "the disk is full but for what is kept for withdrawals: new connections are refused, "
-            "requests are only counted",
-        )
+        trouble = (f"the disk is full: {_ONLY_WITHDRAWALS}",)
     elif low:
         trouble = ("the disk is nearly full: decisions that cannot be recorded are refused",)
     return Part(
