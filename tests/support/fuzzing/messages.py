@@ -31,7 +31,7 @@ from doorward.agent.client import CHAIN_TYPE, read_problem
 from doorward.agent.credential import parse_credential, parse_root
 from doorward.agent.link import Link, parse_link, render_link
 from doorward.agent.transport import REQUEST_SECONDS, Answer, _Alarm, _await_tunnel, _read
-from doorward.audit.counting import source_key
+from doorward.audit.counting import EventLimiter, Limits, parse_limiter, source_key
 from doorward.authority.crls import publish_crls
 from doorward.authority.inventory import list_authorities
 from doorward.core.ports import KeyKind
@@ -417,6 +417,19 @@ def _source() -> Harness:
     return Harness(seeds=(b"192.0.2.7", b"2001:db8::1", b"fe80::1%eth0", b"::ffff:192.0.2.7"), judge=judge)
 
 
+def _counts() -> Harness:
+    limiter = EventLimiter(limits=Limits(per_key=1, max_keys=2))
+    for number in range(5):
+        limiter.admit("handshake:failed", f"192.0.2.{number % 3}", NOON, claimed="wiki")
+
+    def judge(data: bytes) -> object:
+        found = parse_limiter(data.decode("utf-8", "replace"))
+        assert parse_limiter(found.render()) == found
+        return bool(found.close())
+
+    return Harness(seeds=(limiter.render().encode(), b""), judge=judge)
+
+
 _CREDENTIAL = ("agent.credential.parse_credential",)
 
 MESSAGE_TARGETS = (
@@ -452,4 +465,5 @@ MESSAGE_TARGETS = (
     Target(name="root", covers=("agent.credential.parse_root",), shape=Shape.DER, prepare=_root),
     Target(name="link", covers=("agent.link.parse_link",), shape=Shape.TEXT, prepare=_link),
     Target(name="source", covers=("audit.counting.source_key",), shape=Shape.TEXT, prepare=_source),
+    Target(name="counts", covers=("audit.counting.parse_limiter",), shape=Shape.TEXT, prepare=_counts),
 )

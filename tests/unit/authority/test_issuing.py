@@ -45,10 +45,10 @@ def die_at(world, number):
     """Make the `number`-th write transaction from now on die before its commit."""
     real, count = world.work.change, iter(range(1, 1000))
 
-    def change():
+    def change(**how):
         if next(count) == number:
             raise ProcessDiedError
-        return real()
+        return real(**how)
 
     world.work.change = change
 
@@ -173,10 +173,10 @@ def test_principal_removed_while_signing_gets_none(world):
     principal, csr = world.principal("alice"), world.csr()
     real, count = world.work.change, iter(range(100))
 
-    def change():
+    def change(**how):
         if next(count) == 1:
             directory.remove(world.services, "alice", actor=OPERATOR)
-        return real()
+        return real(**how)
 
     world.work.change = change
     with pytest.raises(RequestRefused) as refusal:
@@ -246,10 +246,10 @@ def test_certificate_revoked_while_renewing_has_no_successor(world):
     old, csr = world.issue("alice"), world.csr()
     real, count = world.work.change, iter(range(100))
 
-    def change():
+    def change(**how):
         if next(count) == 0:
             revocation.revoke(world.services, old.record.id, RevocationReason.KEY_COMPROMISE, OPERATOR)
-        return real()
+        return real(**how)
 
     world.work.change = change
     with pytest.raises(RequestRefused) as refusal:
@@ -328,10 +328,10 @@ def test_two_who_fill_one_order_make_one_certificate(world):
     order = place(world, "payments.corp.example")
     real, count = world.work.change, iter(range(100))
 
-    def change():
+    def change(**how):
         if next(count) == 1:
             issuing.issue_server(world.services, order.id, actor="system")
-        return real()
+        return real(**how)
 
     world.work.change = change
     with pytest.raises(RequestRefused) as refusal:

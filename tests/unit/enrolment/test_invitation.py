@@ -243,10 +243,10 @@ def test_withdrawn_between_look_and_claim(world):
     invited = invite(world)
     real, count = world.work.change, iter(range(100))
 
-    def change():
+    def change(**how):
         if next(count) == 0:
             invitation.withdraw(world.services, invited.record.id, actor=OPERATOR)
-        return real()
+        return real(**how)
 
     world.work.change = change
     assert_invalid(world, invited.token, "invitation-voided")
@@ -270,10 +270,10 @@ def test_one_of_two_simultaneous_attempts_wins(world):
     invited = invite(world)
     real, count, winners = world.work.change, iter(range(100)), []
 
-    def change():
+    def change(**how):
         if next(count) == 0:
             winners.append(redeem(world, invited.token))
-        return real()
+        return real(**how)
 
     world.work.change = change
     assert_invalid(world, invited.token, "invitation-used")
@@ -290,10 +290,10 @@ def test_death_while_redeeming_makes_no_certificate(world, moment, used, rows):
     invited = invite(world)
     real, count = world.work.change, iter(range(1, 100))
 
-    def change():
+    def change(**how):
         if next(count) == moment:
             raise ProcessDiedError
-        return real()
+        return real(**how)
 
     world.work.change = change
     with pytest.raises(ProcessDiedError):
