@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, mldsa, padding, rsa
-from cryptography.x509 import ocsp
 from cryptography.x509.oid import SignatureAlgorithmOID as Algorithm
 
 _STRONG_HASHES = frozenset({"sha256", "sha384", "sha512", "sha3-256", "sha3-384", "sha3-512"})
@@ -68,7 +67,16 @@ _RSA_LIMIT = 16384  # bits: beyond it one verification costs more than a handsha
 _RSA_UNIT = 4096 * 4096 * 32  # squared bits of the modulus times bits of the exponent
 
 
-Signed = x509.Certificate | x509.CertificateRevocationList | ocsp.OCSPResponse
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SignedContent:
+    """What was read here and not by the library: the signed bytes, and an outline that bears the algorithm."""
+
+    content: bytes
+    algorithm: x509.CertificateRevocationList
+    signature: bytes
+
+
+Signed = x509.Certificate | SignedContent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,18 +124,20 @@ def verifies(key: object, signed: Signed, strength: Strength) -> bool:
 
     Args:
         key: the signer's public key, of any kind; None never verifies.
-        signed: what bears the signature, as the library read it.
+        signed: what bears the signature.
         strength: which keys and hashes are strong enough.
     """
     if not is_strong_key(key, strength):
         return False
+    stated = signed.algorithm if isinstance(signed, SignedContent) else signed
     try:
-        if not isinstance(key, _SIGNS[signed.signature_algorithm_oid]):
+        if not isinstance(key, _SIGNS[stated.signature_algorithm_oid]):
             return False
-        hash_algorithm = signed.signature_hash_algorithm
+        hash_algorithm = stated.signature_hash_algorithm
         if hash_algorithm is not None and not is_strong_hash(hash_algorithm, strength):
             return False
-        _verify(key, signed, hash_algorithm)
+        content = signed.content if isinstance(signed, SignedContent) else signed.tbs_certificate_bytes
+        _verify(key, signed.signature, content, stated, hash_algorithm)
     except Exception:  # noqa: BLE001  also an algorithm or a field that the library does not know
         return False
     return True
@@ -139,9 +149,14 @@ def is_strong_hash(algorithm: hashes.HashAlgorithm, strength: Strength) -> bool:
     return algorithm.name in _STRONG_HASHES or legacy
 
 
-def _verify(key: object, signed: Signed, hash_algorithm: hashes.HashAlgorithm | None) -> None:
+def _verify(
+    key: object,
+    signature: bytes,
+    content: bytes,
+    stated: x509.Certificate | x509.CertificateRevocationList,
+    hash_algorithm: hashes.HashAlgorithm | None,
+) -> None:
     """Return where it holds; raise anything where it does not. Algorithm and key are of one kind."""
-    signature, content = signed.signature, _content(signed)
     if isinstance(key, _OWN_HASH):
         key.verify(signature, content)
         return
@@ -149,25 +164,9 @@ def _verify(key: object, signed: Signed, hash_algorithm: hashes.HashAlgorithm | 
     if isinstance(key, ec.EllipticCurvePublicKey):
         key.verify(signature, content, ec.ECDSA(hash_algorithm))
     elif isinstance(key, rsa.RSAPublicKey):
-        key.verify(signature, content, _padding(signed), hash_algorithm)
+        parameters = stated.signature_algorithm_parameters
+        scheme = parameters if isinstance(parameters, padding.PSS) else padding.PKCS1v15()
+        key.verify(signature, content, scheme, hash_algorithm)
     else:
         assert isinstance(key, dsa.DSAPublicKey)
         key.verify(signature, content, hash_algorithm)
-
-
-def _content(signed: Signed) -> bytes:
-    match signed:
-        case x509.Certificate():
-            return signed.tbs_certificate_bytes
-        case x509.CertificateRevocationList():
-            return signed.tbs_certlist_bytes
-        case _:
-            return signed.tbs_response_bytes
-
-
-def _padding(signed: Signed) -> padding.PSS | padding.PKCS1v15:
-    """The library does not give the parameters of OCSP answers: those by RSA-PSS do not verify."""
-    if isinstance(signed, ocsp.OCSPResponse):
-        return padding.PKCS1v15()
-    parameters = signed.signature_algorithm_parameters
-    return parameters if isinstance(parameters, padding.PSS) else padding.PKCS1v15()

@@ -1,7 +1,14 @@
 """One CRL, bytes to facts: total, trusting nothing, and quick to ask however long it is.
 
-A CRL with a critical extension, or a critical extension of an entry, that is not known here cannot be
-used at all (RFC 5280 sections 5.2 and 5.3), and neither can one without number or next update.
+What is judged is read strictly; the rest is opaque, so that no oddity of one entry makes the others unknown:
+1. the outline (issuer, times, algorithm, scope) is read by the library, from a copy without the rest;
+2. a critical extension, of the list or of an entry, that is not known here makes it unusable as a whole (RFC 5280
+   sections 5.2 and 5.3), and so do a missing number or next update, and a scope that does not parse; an uncritical one that
+   is not known is passed over unread, as are the times in the entries;
+3. of an entry its serial number and its issuer are read. A reason that is not known, or is none, is no reason to believe
+   less of the entry: it is revoked, as with `unspecified`. What an invalidity date or a hold instruction says changes
+   nothing, so they are understood whatever stands in them, critical or not;
+4. `removeFromCRL` means something in a delta only (5.3.1); in a complete list the certificate is listed.
 
 Not here: whether it is genuine, fresh or about the certificate at hand (crl_judging).
 Standard: RFC 5280 section 5.
@@ -10,26 +17,67 @@ Standard: RFC 5280 section 5.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
+from types import MappingProxyType
 
 from cryptography import x509
-from cryptography.x509.oid import CRLEntryExtensionOID, ExtensionOID
 
 from doorward.core.errors import MalformedInput
 from doorward.verification.path.names import CanonicalName, canonicalise_name
+from doorward.verification.path.signatures import SignedContent
+from doorward.verification.revocation.der import (
+    ENUMERATED,
+    INTEGER,
+    OBJECT,
+    OCTET_STRING,
+    SEQUENCE,
+    Element,
+    Extension,
+    Unreadable,
+    read_bounds,
+    read_extensions,
+    read_whole,
+    render_dotted,
+    render_element,
+)
+from doorward.verification.revocation.signed import read_name, read_outline, read_signed
 
 CRL_LIMIT = 100 * 1024 * 1024
 """Bytes. A million entries with reasons have some 40 MB."""
 
 ALL_REASONS = frozenset(x509.ReasonFlags) - {x509.ReasonFlags.unspecified, x509.ReasonFlags.remove_from_crl}
 
-_PROCESSED = {
-    ExtensionOID.ISSUING_DISTRIBUTION_POINT,
-    ExtensionOID.DELTA_CRL_INDICATOR,
-    ExtensionOID.AUTHORITY_KEY_IDENTIFIER,
+_ISSUING_POINT = bytes.fromhex("551d1c")
+_DELTA_BASE = bytes.fromhex("551d1b")
+_NUMBER = bytes.fromhex("551d14")
+_AUTHORITY_KEY = bytes.fromhex("551d23")
+_REASON = bytes.fromhex("551d15")
+_HOLD_INSTRUCTION = bytes.fromhex("551d17")
+_INVALIDITY_DATE = bytes.fromhex("551d18")
+_CERTIFICATE_ISSUER = bytes.fromhex("551d1d")
+_PROCESSED = frozenset({_ISSUING_POINT, _DELTA_BASE, _AUTHORITY_KEY})
+_ENTRY_PROCESSED = frozenset({_REASON, _CERTIFICATE_ISSUER, _HOLD_INSTRUCTION, _INVALIDITY_DATE})
+
+_TIMES = (0x17, 0x18)
+_DIRECTORY_NAME, _KEY_ID = 0xA4, 0x80
+_EXPLICIT_0 = 0xA0
+_REASONS = {
+    1: x509.ReasonFlags.key_compromise,
+    2: x509.ReasonFlags.ca_compromise,
+    3: x509.ReasonFlags.affiliation_changed,
+    4: x509.ReasonFlags.superseded,
+    5: x509.ReasonFlags.cessation_of_operation,
+    6: x509.ReasonFlags.certificate_hold,
+    8: x509.ReasonFlags.remove_from_crl,
+    9: x509.ReasonFlags.privilege_withdrawn,
+    10: x509.ReasonFlags.aa_compromise,
 }
-_ENTRY_PROCESSED = {CRLEntryExtensionOID.CRL_REASON, CRLEntryExtensionOID.CERTIFICATE_ISSUER}
+"""CRLReason (5.3.1); every other number is unspecified."""
+_WEIGHTS = {x509.ReasonFlags.remove_from_crl: 0, x509.ReasonFlags.certificate_hold: 1}
+_REMEMBERED = 4096
+"""Extensions of entries: most entries have the same ones."""
 
 PointNames = frozenset[tuple[str, object]]
 """General names of a distribution point: (kind, value), directory names canonical."""
@@ -50,15 +98,18 @@ class Scope:
     indirect: bool = False
 
 
+Entries = Mapping[int, x509.ReasonFlags | None]
+"""Serial number -> reason; None where none is given."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Crl:
     """What a CRL says. `base` is the number that a delta builds on, None for a complete CRL.
 
-    `entries` maps serial -> reason for certificates of the CRL's own issuer, `others` the same for each
-    other issuer (indirect CRLs); a reason is None where it is not given.
+    `entries` are those of the CRL's own issuer, `others` those of each other issuer (indirect CRLs).
     """
 
-    crl: x509.CertificateRevocationList
+    signed: SignedContent
     sha256: str
     issuer: CanonicalName
     this_update: datetime
@@ -67,8 +118,8 @@ class Crl:
     base: int | None
     authority_key_id: bytes | None
     scope: Scope
-    entries: dict[int, x509.ReasonFlags | None]
-    others: dict[CanonicalName, dict[int, x509.ReasonFlags | None]]
+    entries: Entries
+    others: Mapping[CanonicalName, Entries]
 
     def find(self, issuer: CanonicalName, serial: int) -> tuple[bool, x509.ReasonFlags | None]:
         """Return whether a certificate is listed, and with which reason."""
@@ -88,76 +139,194 @@ def parse_crl(der: bytes) -> Crl:
 
     Standard: RFC 5280 sections 5.1 to 5.3.
     """
+    return _parse(der, with_entries=True)
+
+
+def parse_crl_outline(der: bytes) -> Crl:
+    """The same without the entries, which take seconds in a long list; `find` finds nothing."""
+    return _parse(der, with_entries=False)
+
+
+def _parse(der: bytes, *, with_entries: bool) -> Crl:
     if len(der) > CRL_LIMIT:
         raise MalformedInput("crl-too-large", f"a CRL may have {CRL_LIMIT} bytes", size=len(der))
     try:
-        return _read(x509.load_der_x509_crl(der), der)
+        crl, listed = _read_outline(der)
+        return _read_entries(crl, listed) if with_entries and listed is not None else crl
     except MalformedInput:
         raise
     except Exception as fault:  # a parser is total, whatever the library raises
         raise MalformedInput("crl-malformed", "this is not an X.509 CRL") from fault
 
 
-def _read(crl: x509.CertificateRevocationList, der: bytes) -> Crl:
-    extensions = {one.oid: one for one in crl.extensions}
-    unknown = [oid.dotted_string for oid, one in extensions.items() if one.critical and oid not in _PROCESSED]
-    number = extensions.get(ExtensionOID.CRL_NUMBER)
-    if unknown:
-        raise MalformedInput("crl-unusable", f"it has critical extensions that are not known: {unknown[0]}")
-    if number is None or crl.next_update_utc is None:
+def _read_outline(der: bytes) -> tuple[Crl, Element | None]:
+    """Steps 1 and 2: the list without its entries, and where these stand."""
+    content, algorithm, signature = read_whole(der).require(SEQUENCE).children()
+    parts = list(content.require(SEQUENCE).children())
+    if parts[0].tag == INTEGER:
+        parts.pop(0)
+    inner, issuer, *rest = parts
+    times = [rest.pop(0) for _ in range(2) if rest and rest[0].tag in _TIMES]
+    listed = rest.pop(0) if rest and rest[0].tag == SEQUENCE else None
+    extensions = read_extensions(rest.pop(0).require(_EXPLICIT_0).only_child()) if rest else ()
+    if rest or inner.whole != algorithm.whole:
+        raise Unreadable("more parts than a list has, or two algorithms")
+    found = {one.oid: one for one in extensions}
+    if len(found) != len(extensions):
+        raise Unreadable("two extensions of one kind")
+    _check_critical(extensions, _PROCESSED, "it")
+    number = _read_number(found.get(_NUMBER))
+    if number is None or len(times) < 2:  # noqa: PLR2004  this update and next update
         raise MalformedInput("crl-unusable", "it has no number, or no next update")
-    issuer = canonicalise_name(crl.issuer)
-    delta = extensions.get(ExtensionOID.DELTA_CRL_INDICATOR)
-    key = extensions.get(ExtensionOID.AUTHORITY_KEY_IDENTIFIER)
-    point = extensions.get(ExtensionOID.ISSUING_DISTRIBUTION_POINT)
-    entries, others = _read_entries(crl, issuer)
-    return Crl(
-        crl=crl,
+    outline = read_outline(
+        algorithm=algorithm.whole,
+        issuer=issuer.whole,
+        times=b"".join(one.whole for one in times),
+        extensions=_render(found[_ISSUING_POINT]) if _ISSUING_POINT in found else b"",
+    )
+    next_update = outline.next_update_utc
+    assert next_update is not None
+    base = _read_base(found.get(_DELTA_BASE))
+    crl = Crl(
+        signed=read_signed(content, outline, signature),
         sha256=hashlib.sha256(der).hexdigest(),
-        issuer=issuer,
-        this_update=crl.last_update_utc,
-        next_update=crl.next_update_utc,
-        number=number.value.crl_number,
-        base=delta.value.crl_number if delta else None,
-        authority_key_id=key.value.key_identifier if key else None,
-        scope=_read_scope(point.value, crl.issuer) if point else Scope(),
-        entries=entries,
-        others=others,
+        issuer=canonicalise_name(outline.issuer),
+        this_update=outline.last_update_utc,
+        next_update=next_update,
+        number=number,
+        base=base,
+        authority_key_id=_read_key_id(found.get(_AUTHORITY_KEY)),
+        scope=_read_scope(outline) if _ISSUING_POINT in found else Scope(),
+        entries=MappingProxyType({}),
+        others=MappingProxyType({}),
+    )
+    return crl, listed
+
+
+def _check_critical(extensions: tuple[Extension, ...], known: frozenset[bytes], what: str) -> None:
+    for one in extensions:
+        if one.critical and one.oid not in known:
+            name = render_dotted(one.oid)
+            raise MalformedInput("crl-unusable", f"{what} has a critical extension that is not known: {name}")
+
+
+def _render(extension: Extension) -> bytes:
+    return render_element(
+        SEQUENCE, render_element(OBJECT, extension.oid), render_element(OCTET_STRING, extension.value)
     )
 
 
-def _read_entries(
-    crl: x509.CertificateRevocationList, issuer: CanonicalName
-) -> tuple[dict[int, x509.ReasonFlags | None], dict[CanonicalName, dict[int, x509.ReasonFlags | None]]]:
-    """Each entry belongs to the issuer named last before it (5.3.3)."""
-    entries: dict[int, x509.ReasonFlags | None] = {}
-    others: dict[CanonicalName, dict[int, x509.ReasonFlags | None]] = {}
-    listed = entries
-    for entry in crl:
-        reason = None
-        for extension in entry.extensions:
-            if extension.oid == CRLEntryExtensionOID.CRL_REASON:
-                reason = extension.value.reason
-            elif extension.oid == CRLEntryExtensionOID.CERTIFICATE_ISSUER:
-                names = extension.value.get_values_for_type(x509.DirectoryName)
-                named = canonicalise_name(names[0])
-                listed = entries if named == issuer else others.setdefault(named, {})
-            elif extension.critical:
-                raise MalformedInput("crl-unusable", "an entry has a critical extension that is not known")
-        listed[entry.serial_number] = reason
-    return entries, others
+def _read_number(extension: Extension | None) -> int | None:
+    """A number that is none is as good as missing."""
+    try:
+        return None if extension is None else read_whole(extension.value).require(INTEGER).read_integer()
+    except Unreadable:
+        return None
 
 
-def _read_scope(point: x509.ExtensionType, issuer: x509.Name) -> Scope:
-    assert isinstance(point, x509.IssuingDistributionPoint)
+def _read_base(extension: Extension | None) -> int | None:
+    """It tells a delta from a complete list, so that one that does not parse makes the list malformed."""
+    return None if extension is None else read_whole(extension.value).require(INTEGER).read_integer()
+
+
+def _read_key_id(extension: Extension | None) -> bytes | None:
+    """It joins a delta to its complete list, and nothing else: one that does not parse is as good as missing."""
+    try:
+        parts = read_whole(extension.value).require(SEQUENCE).children() if extension is not None else ()
+        return next((one.value for one in parts if one.tag == _KEY_ID), None)
+    except Unreadable:
+        return None
+
+
+def _read_scope(outline: x509.CertificateRevocationList) -> Scope:
+    point = outline.extensions.get_extension_for_class(x509.IssuingDistributionPoint).value
     return Scope(
-        points=read_point_names(point.full_name, point.relative_name, (issuer,)),
+        points=read_point_names(point.full_name, point.relative_name, (outline.issuer,)),
         only_users=point.only_contains_user_certs,
         only_authorities=point.only_contains_ca_certs,
         only_attributes=point.only_contains_attribute_certs,
         reasons=point.only_some_reasons,
         indirect=point.indirect_crl,
     )
+
+
+def _read_entries(crl: Crl, listed: Element) -> Crl:
+    """Steps 3 and 4: each entry belongs to the issuer named last before it (5.3.3)."""
+    own: dict[int, x509.ReasonFlags | None] = {}
+    others: dict[CanonicalName, dict[int, x509.ReasonFlags | None]] = {}
+    data, at, end = listed.data, listed.content, listed.end
+    entries, meanings = own, _Meanings(delta=crl.base is not None)
+    while at < end:
+        tag, content, stop = read_bounds(data, at, end)
+        kind, begin, after = read_bounds(data, content, stop)
+        if tag != SEQUENCE or kind != INTEGER or begin == after:
+            raise Unreadable("an entry without a serial number")
+        serial = int.from_bytes(data[begin:after], signed=True)
+        at, reason = stop, None
+        if after < stop:
+            _, _, after = read_bounds(
+                data, after, stop
+            )  # the date of the revocation: whatever it says, it is over
+        if after < stop:
+            reason, issuer = meanings.of(data[after:stop])
+            if issuer is not None:
+                entries = own if issuer == crl.issuer else others.setdefault(issuer, {})
+        if serial in entries:
+            reason = max(entries[serial], reason, key=_weight)
+        entries[serial] = reason
+    return replace(crl, entries=own, others=others)
+
+
+_Meaning = tuple[x509.ReasonFlags | None, CanonicalName | None]
+
+
+class _Meanings:
+    """What the extensions of an entry say: the reason, and the issuer from there on, if it names one."""
+
+    def __init__(self, *, delta: bool) -> None:
+        self._delta = delta
+        self._known: dict[bytes, _Meaning] = {}
+
+    def of(self, extensions: bytes) -> _Meaning:
+        """Return what these extensions say, in DER as they stand in the entry."""
+        known = self._known.get(extensions)
+        if known is None:
+            known = self._read(read_extensions(read_whole(extensions)))
+            if len(self._known) < _REMEMBERED:
+                self._known[extensions] = known
+        return known
+
+    def _read(self, extensions: tuple[Extension, ...]) -> _Meaning:
+        _check_critical(extensions, _ENTRY_PROCESSED, "an entry")
+        reasons = [read_reason(one.value) for one in extensions if one.oid == _REASON]
+        issuers = [_read_issuer(one.value) for one in extensions if one.oid == _CERTIFICATE_ISSUER]
+        if len(issuers) > 1:
+            raise Unreadable("an entry of two issuers")
+        reason = max(reasons, key=_weight, default=None)
+        if reason is x509.ReasonFlags.remove_from_crl and not self._delta:
+            reason = x509.ReasonFlags.unspecified
+        return reason, issuers[0] if issuers else None
+
+
+def read_reason(value: bytes) -> x509.ReasonFlags:
+    """Return the reason that a CRLReason in DER says; unspecified where it says none that is known."""
+    try:
+        number = read_whole(value).require(ENUMERATED).read_integer()
+    except Unreadable:
+        return x509.ReasonFlags.unspecified
+    return _REASONS.get(number, x509.ReasonFlags.unspecified)
+
+
+def _read_issuer(value: bytes) -> CanonicalName:
+    names = [one for one in read_whole(value).require(SEQUENCE).children() if one.tag == _DIRECTORY_NAME]
+    if not names:
+        raise Unreadable("an entry of an issuer that is no directory name")
+    return read_name(names[0].only_child().whole)
+
+
+def _weight(reason: x509.ReasonFlags | None) -> int:
+    """What counts more where a list says two things of one certificate: for good, then held, then no longer listed."""
+    return 2 if reason is None else _WEIGHTS.get(reason, 2)
 
 
 def read_point_names(

@@ -33,7 +33,7 @@ from doorward.verification.path.signatures import Strength
 from doorward.verification.path.validation import Path
 from doorward.verification.revocation.crl import ALL_REASONS, Crl, PointNames, Scope, read_point_names
 from doorward.verification.revocation.shelf import Shelf
-from doorward.verification.revocation.status import Status, StatusFinding, usable_until
+from doorward.verification.revocation.status import CLOCK_SKEW, Status, StatusFinding, usable_until
 from doorward.verification.revocation.words import name_reason
 
 POINT_LIMIT = 32
@@ -64,10 +64,12 @@ class CrlRules:
     Args:
         strength: which keys and hashes are strong enough.
         grace: how long after its next update a CRL may still be used.
+        skew: how far in the future it may begin (clocks differ), as with OCSP answers.
     """
 
     strength: Strength
     grace: timedelta = timedelta(0)
+    skew: timedelta = CLOCK_SKEW
 
 
 def judge_by_crls(
@@ -185,7 +187,7 @@ class _Judgement:
 
     def _find_signer(self, crl: Crl) -> PathCertificate:
         """Steps (f) and (g)."""
-        if self._now < crl.this_update:
+        if crl.this_update > self._now + self._rules.skew:
             raise Unfit("it begins later")
         signer = next((one for one in self._signers(crl) if self._signed(crl, one)), None)
         if signer is None:

@@ -26,20 +26,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from cryptography import x509
-
 from doorward.core.entities import Outcome
-from doorward.core.errors import MalformedInput, RequestRefused
+from doorward.core.errors import MalformedInput, RequestRefused, Unavailable
 from doorward.verification.path.building import WorkExceeded, judge_path
 from doorward.verification.path.certificate import PathCertificate
 from doorward.verification.path.conformance import PathInputs
-from doorward.verification.path.names import CanonicalName, canonicalise_name
+from doorward.verification.path.names import CanonicalName
 from doorward.verification.path.policies import PolicyInputs
 from doorward.verification.path.signatures import verifies
 from doorward.verification.path.store import TrustStore
-from doorward.verification.revocation.crl import Crl, parse_crl
+from doorward.verification.revocation.crl import Crl, Scope, parse_crl, parse_crl_outline
 from doorward.verification.revocation.crl_judging import CrlRules
-from doorward.verification.revocation.ocsp import OcspRules, Unfit, read_answer
+from doorward.verification.revocation.ocsp import OcspRules, Unanswered, Unfit, read_answer
 from doorward.verification.revocation.status import Status, usable_until
 
 
@@ -81,9 +79,11 @@ def take_crl(
             `evidence-replaced`, `evidence-replayed`.
     """
     crl = parse_crl(der)
-    if not any(verifies(signer.key, crl.crl, rules.strength) for signer in _signers(crl, store, inputs, now)):
+    if not any(
+        verifies(signer.key, crl.signed, rules.strength) for signer in _signers(crl, store, inputs, now)
+    ):
         raise RequestRefused("evidence-not-signed", "nobody who may sign this CRL did")
-    if crl.next_update < crl.this_update or now < crl.this_update:
+    if crl.next_update < crl.this_update or crl.this_update > now + rules.skew:
         raise RequestRefused("evidence-not-in-time", "this CRL begins later, or ends before it begins")
     if now > usable_until(crl.next_update, rules.grace):
         raise RequestRefused("evidence-not-in-time", "this CRL is out of date")
@@ -94,7 +94,7 @@ def take_crl(
             hint="ask the partner: another authority's list lies there, or the certificates name another issuer",
         )
     if before:
-        _check_successor(crl, x509.load_der_x509_crl(before), now, rules.grace)
+        _check_successor(crl, parse_crl_outline(before), now, rules.grace)
     return Taken(this_update=crl.this_update, next_update=crl.next_update, number=crl.number)
 
 
@@ -108,36 +108,21 @@ def _signers(crl: Crl, store: TrustStore, inputs: PathInputs, now: datetime) -> 
             yield candidate
 
 
-def _check_successor(crl: Crl, kept: x509.CertificateRevocationList, now: datetime, grace: timedelta) -> None:
-    """Steps 5 and 6; the one at hand was parsed before it was kept, and is long: its entries are not read."""
-    ends = kept.next_update_utc
-    in_use = ends is not None and now <= usable_until(ends, grace)
-    if _kind(crl.crl) != _kind(kept):
+def _check_successor(crl: Crl, kept: Crl, now: datetime, grace: timedelta) -> None:
+    """Steps 5 and 6."""
+    in_use = now <= usable_until(kept.next_update, grace)
+    if _kind(crl) != _kind(kept):
         if in_use:
             raise RequestRefused("evidence-replaced", "this CRL is for others than the one at hand")
         return
-    counted = in_use and _key_of(crl.crl) == _key_of(kept)
-    if crl.this_update < kept.last_update_utc or (counted and crl.number < _number(kept)):
+    counted = in_use and crl.authority_key_id == kept.authority_key_id  # each key may count for itself
+    if crl.this_update < kept.this_update or (counted and crl.number < kept.number):
         raise RequestRefused("evidence-replayed", "this CRL is older than the one at hand")
 
 
-def _number(crl: x509.CertificateRevocationList) -> int:
-    return crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
-
-
-def _key_of(crl: x509.CertificateRevocationList) -> bytes | None:
-    """Return the identifier of the key that is said to have signed it: each key may count for itself."""
-    try:
-        return crl.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value.key_identifier
-    except x509.ExtensionNotFound:
-        return None
-
-
-def _kind(crl: x509.CertificateRevocationList) -> tuple[CanonicalName, object, bool]:
+def _kind(crl: Crl) -> tuple[CanonicalName, Scope, bool]:
     """Whose it is, whom it speaks of, and whether it is a delta: what its number is counted by (5.2.3)."""
-    found = {one.oid: one.value for one in crl.extensions}
-    delta = x509.DeltaCRLIndicator.oid in found
-    return canonicalise_name(crl.issuer), found.get(x509.IssuingDistributionPoint.oid), delta
+    return crl.issuer, crl.scope, crl.base is not None
 
 
 def take_answer(
@@ -160,11 +145,14 @@ def take_answer(
         rules: see `OcspRules`.
 
     Raises:
-        MalformedInput: `ocsp-answer-unfit`: steps 1 to 5 of `ocsp`.
+        MalformedInput: `ocsp-answer-unfit`: steps 1 to 6 of `ocsp`.
+        Unavailable: `ocsp-responder-failed`: it is no answer, but a failure of the responder.
         RequestRefused: `evidence-replayed`.
     """
     try:
         said = read_answer(certificate, issuer, der, now, rules)
+    except Unanswered as failure:
+        raise Unavailable("ocsp-responder-failed", str(failure)) from None
     except (Unfit, WorkExceeded) as unfit:
         raise MalformedInput("ocsp-answer-unfit", f"this OCSP answer cannot be believed: {unfit}") from None
     if before is not None and said.this_update < before:

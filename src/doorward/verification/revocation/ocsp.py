@@ -1,55 +1,63 @@
 """RFC 6960: what one OCSP answer says of one certificate, and whether it may be believed.
 
 1. The answer is successful, well formed, at most 64 KiB, and of the basic type.
-2. One of its single responses is about this very certificate: serial, and the hashes of the issuer's name
-   and key (4.1.1); another issuer's answer about the same serial is none.
-3. It is signed by the issuer itself, or by a responder whose certificate comes with the answer, was signed
+2. Single responses of it are about this very certificate: serial, and the hashes of the issuer's name and key (4.1.1),
+   in the encoding of either certificate; another issuer's answer about the same serial is none.
+3. Neither it nor they have a critical extension that is not known (4.4).
+4. It is signed by the issuer itself, or by a responder whose certificate comes with the answer, was signed
    by the same key of the issuer, is in its dates, and is marked for OCSP signing (4.2.2.2). The signer is
-   the responder that the answer names.
-4. Its times: not from the future, not past its next update, not older than may be (4.2.2.1).
-5. Where a nonce was sent, it comes back (RFC 9654).
+   the responder that the answer names; names are compared as RFC 5280 section 7.1 asks.
+5. Their times: not from the future, not past their next update; where they have none, not older than may be (4.2.2.1).
+6. Where a nonce was sent, it comes back (RFC 9654).
+7. Of several about this certificate the worst counts: revoked, then unknown, then good.
 Everything else leaves the status undetermined, with the reason kept.
 
-The status of a delegated responder is asked of nobody: `id-pkix-ocsp-nocheck`, or a short life, is the
+The status of a delegated responder is asked of nobody: `id-pkix-ocsp-nocheck`, critical or not, or a short life, is the
 authority's business (4.2.2.2.1); its dates are held here.
 
-Not here: sending requests, and which address to ask (runtime).
-Standard: RFC 6960 sections 3.2 and 4.2; RFC 5019; RFC 9654.
+Not here: the bytes (ocsp_answer), sending requests, and which address to ask (runtime).
+Standard: RFC 6960 sections 3.2, 4.2 and 4.4; RFC 5019; RFC 9654.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from cryptography import x509
-from cryptography.x509 import ocsp
-from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
 
 from doorward.core.errors import MalformedInput
 from doorward.verification.path.building import Work, WorkExceeded
-from doorward.verification.path.certificate import PathCertificate, read_path_certificate
+from doorward.verification.path.certificate import PathCertificate, parse_path_certificate
 from doorward.verification.path.conformance import PathInputs, check_leaf
 from doorward.verification.path.signatures import Strength, verifies
-from doorward.verification.revocation.status import Status, StatusFinding, usable_until
+from doorward.verification.revocation.ocsp_answer import (
+    Answer,
+    Single,
+    Unsuccessful,
+    parse_answer,
+    read_single,
+)
+from doorward.verification.revocation.signed import read_names_as_written
+from doorward.verification.revocation.status import CLOCK_SKEW, Status, StatusFinding, usable_until
 from doorward.verification.revocation.words import name_reason
 
 ANSWER_LIMIT = 64 * 1024
 """Bytes. Honest answers have one to five kilobytes, most of it the responder's certificate."""
-SINGLE_LIMIT = 64
-"""Single responses that are looked at; RFC 5019 allows one."""
 SIGNER_LIMIT = 8
 
 _OCSP_SIGNING = ExtendedKeyUsageOID.OCSP_SIGNING.dotted_string
+_NO_CHECK = ExtensionOID.OCSP_NO_CHECK.dotted_string
 _DIGESTS = {
-    "sha1": hashlib.sha1,
-    "sha256": hashlib.sha256,
-    "sha384": hashlib.sha384,
-    "sha512": hashlib.sha512,
+    bytes.fromhex("2b0e03021a"): hashlib.sha1,
+    bytes.fromhex("608648016503040201"): hashlib.sha256,
+    bytes.fromhex("608648016503040202"): hashlib.sha384,
+    bytes.fromhex("608648016503040203"): hashlib.sha512,
 }
 """Of names and keys, which are no secrets and are compared, not signed: SHA-1 is what RFC 5019 asks for."""
+_WORST_FIRST = (Status.REVOKED, Status.UNDETERMINED, Status.GOOD)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,16 +66,17 @@ class OcspRules:
 
     Args:
         strength: which keys and hashes are strong enough.
-        max_age: how old an answer may be, whatever it says of its next update; the only limit where it
-            says nothing.
+        max_age: how old an answer may be, whatever it says of its next update; None believes what it says.
+        unbounded_age: how old one may be that says nothing of its next update.
         grace: how long after its next update an answer may still be used.
         skew: how far in the future its times may lie (clocks differ).
     """
 
     strength: Strength
-    max_age: timedelta = timedelta(days=7)
+    max_age: timedelta | None = None
+    unbounded_age: timedelta = timedelta(days=7)
     grace: timedelta = timedelta(0)
-    skew: timedelta = timedelta(minutes=5)
+    skew: timedelta = CLOCK_SKEW
 
 
 class Unfit(Exception):
@@ -83,6 +92,10 @@ class Said:
     this_update: datetime
     next_update: datetime | None
     fresh_until: datetime
+
+
+class Unanswered(Unfit):
+    """No answer: the responder tells a failure, which is signed by nobody."""
 
 
 class Ended(Unfit):
@@ -163,7 +176,7 @@ def read_answer(
     The arguments are those of `judge_by_ocsp`.
 
     Raises:
-        Unfit: it cannot be believed: steps 1 to 5.
+        Unfit: it cannot be believed: steps 1 to 6.
         WorkExceeded: the budget is used up.
     """
     try:
@@ -185,107 +198,122 @@ def _read(
     work: Work,
 ) -> Said:
     response = _parse(answer)
-    single = _find_single(response, certificate, issuer)
+    singles = _find_singles(response, certificate, issuer)
+    _check_critical(response, singles)
     _check_signature(response, issuer, now, rules, work)
-    fresh_until = _check_times(single, now, rules)
+    said = [_read_said(one, now, rules) for one in singles]
     _check_nonce(response, nonce)
-    states = {ocsp.OCSPCertStatus.GOOD: Status.GOOD, ocsp.OCSPCertStatus.REVOKED: Status.REVOKED}
-    said = Said(
-        status=states.get(single.certificate_status, Status.UNDETERMINED),
-        reason=name_reason(single.revocation_reason),
-        this_update=single.this_update_utc,
-        next_update=single.next_update_utc,
-        fresh_until=fresh_until,
-    )
-    if now > fresh_until:
-        raise Ended(said)
-    return said
+    worst = min(said, key=lambda one: (_WORST_FIRST.index(one.status), now > one.fresh_until))
+    if now > worst.fresh_until:
+        raise Ended(worst)
+    return worst
 
 
-def _parse(answer: bytes) -> ocsp.OCSPResponse:
+def _parse(answer: bytes) -> Answer:
     """Step 1."""
     if len(answer) > ANSWER_LIMIT:
         raise Unfit("it is too large")
-    response = ocsp.load_der_ocsp_response(answer)
-    status = response.response_status
-    if status is not ocsp.OCSPResponseStatus.SUCCESSFUL:
-        raise Unfit(f"the responder says {status.name.lower().replace('_', ' ')}")
-    return response
+    try:
+        return parse_answer(answer)
+    except Unsuccessful as failure:
+        raise Unanswered(f"the responder says {failure}") from None
 
 
-def _find_single(
-    response: ocsp.OCSPResponse, certificate: PathCertificate, issuer: PathCertificate
-) -> ocsp.OCSPSingleResponse:
-    """Step 2."""
-    for count, single in enumerate(response.responses):
-        if count >= SINGLE_LIMIT:
-            break
-        if single.serial_number == certificate.serial and _is_of(single, issuer):
-            return single
-    raise Unfit("it is not about this certificate")
+def _find_singles(answer: Answer, certificate: PathCertificate, issuer: PathCertificate) -> list[Single]:
+    """Step 2: the encodings of the issuer's name in its own certificate and in this one may differ."""
+    names = {
+        read_names_as_written(issuer.certificate)[1],
+        read_names_as_written(certificate.certificate)[0],
+    }
+
+    def is_of(digest: bytes, name_hash: bytes, key_hash: bytes) -> bool:
+        hashed = _DIGESTS.get(digest)
+        if hashed is None or key_hash != hashed(issuer.key_bits).digest():
+            return False
+        return name_hash in {hashed(name).digest() for name in names}
+
+    found = [
+        single
+        for one, single in answer.singles
+        if one.serial == certificate.serial and is_of(one.digest, one.name_hash, one.key_hash)
+    ]
+    if not found:
+        raise Unfit("it is not about this certificate")
+    return [read_single(one) for one in found]
 
 
-def _is_of(single: ocsp.OCSPSingleResponse, issuer: PathCertificate) -> bool:
-    digest = _DIGESTS.get(single.hash_algorithm.name)
-    if digest is None:
-        return False
-    name = digest(issuer.certificate.subject.public_bytes()).digest()
-    return (single.issuer_name_hash, single.issuer_key_hash) == (name, digest(issuer.key_bits).digest())
+def _check_critical(answer: Answer, singles: list[Single]) -> None:
+    """Step 3."""
+    unknown = answer.unknown or next((one.unknown for one in singles if one.unknown), "")
+    if unknown:
+        raise Unfit(f"it has a critical extension that is not known: {unknown}")
 
 
 def _check_signature(
-    response: ocsp.OCSPResponse, issuer: PathCertificate, now: datetime, rules: OcspRules, work: Work
+    answer: Answer, issuer: PathCertificate, now: datetime, rules: OcspRules, work: Work
 ) -> None:
-    """Step 3."""
-    for signer in _signers(response, issuer, now, rules, work):
-        if _is_named(response, signer):
+    """Step 4."""
+    for signer in _signers(answer, issuer, now, rules, work):
+        if _is_named(answer, signer):
             work.take_signature(signer.key)
-            if verifies(signer.key, response, rules.strength):
+            if verifies(signer.key, answer.signed, rules.strength):
                 return
             raise Unfit("its signature does not verify")
     raise Unfit("nobody who may sign it is named in it")
 
 
 def _signers(
-    response: ocsp.OCSPResponse, issuer: PathCertificate, now: datetime, rules: OcspRules, work: Work
+    answer: Answer, issuer: PathCertificate, now: datetime, rules: OcspRules, work: Work
 ) -> Iterator[PathCertificate]:
     yield issuer
     inputs = PathInputs(purpose=_OCSP_SIGNING, hold_profile=False, strength=rules.strength)
-    for certificate in response.certificates[:SIGNER_LIMIT]:
+    for der in answer.certificates[:SIGNER_LIMIT]:
         try:
-            delegate = read_path_certificate(certificate)
+            delegate = parse_path_certificate(der)
         except MalformedInput:
             continue
-        if delegate.issuer != issuer.subject or check_leaf(delegate, inputs, now):
+        understood = replace(delegate, critical=delegate.critical - {_NO_CHECK})
+        if delegate.issuer != issuer.subject or check_leaf(understood, inputs, now):
             continue
         work.take_signature(issuer.key)
         if verifies(issuer.key, delegate.certificate, rules.strength):
             yield delegate
 
 
-def _is_named(response: ocsp.OCSPResponse, signer: PathCertificate) -> bool:
-    """Return whether the answer's ResponderID is this signer (4.2.1)."""
-    if response.responder_name is not None:
-        return response.responder_name == signer.certificate.subject
-    return response.responder_key_hash == hashlib.sha1(signer.key_bits).digest()  # noqa: S324  as 4.2.1 asks
+def _is_named(answer: Answer, signer: PathCertificate) -> bool:
+    """Return whether the answer's ResponderID is this signer (4.2.1); names by RFC 5280 section 7.1."""
+    if answer.responder_name is not None:
+        written, name = answer.responder_name
+        return name == signer.subject if name is not None else _subject_of(signer) == written
+    return answer.responder_key == hashlib.sha1(signer.key_bits).digest()  # noqa: S324  as 4.2.1 asks
 
 
-def _check_times(single: ocsp.OCSPSingleResponse, now: datetime, rules: OcspRules) -> datetime:
-    """Step 4; return when the answer ends."""
-    begins, ends = single.this_update_utc, single.next_update_utc
+def _subject_of(signer: PathCertificate) -> bytes:
+    return read_names_as_written(signer.certificate)[1]
+
+
+def _read_said(single: Single, now: datetime, rules: OcspRules) -> Said:
+    """Step 5: with the moment at which it ends."""
+    begins, ends = single.this_update, single.next_update
     if begins > now + rules.skew:
         raise Unfit("it is from the future")
-    oldest = begins + rules.max_age
-    return oldest if ends is None else min(oldest, usable_until(ends, rules.grace))
+    fresh = usable_until(begins, rules.unbounded_age) if ends is None else usable_until(ends, rules.grace)
+    if rules.max_age is not None:
+        fresh = min(fresh, usable_until(begins, rules.max_age))
+    return Said(
+        status=single.status,
+        reason=name_reason(single.reason),
+        this_update=begins,
+        next_update=ends,
+        fresh_until=fresh,
+    )
 
 
-def _check_nonce(response: ocsp.OCSPResponse, nonce: bytes | None) -> None:
-    """Step 5: an old answer is not taken for a new one."""
+def _check_nonce(answer: Answer, nonce: bytes | None) -> None:
+    """Step 6: an old answer is not taken for a new one."""
     if nonce is None:
         return
-    try:
-        found = response.extensions.get_extension_for_class(x509.OCSPNonce).value.nonce
-    except Exception as fault:  # absent, or it does not parse
-        raise Unfit("it lacks the nonce that was sent") from fault
-    if found != nonce:
+    if not answer.nonces:
+        raise Unfit("it lacks the nonce that was sent")
+    if set(answer.nonces) != {nonce}:
         raise Unfit("its nonce is another")

@@ -61,7 +61,7 @@ class Shelf:
         known = self._signed.get(key)
         if known is None:
             work.take_signature(signer.key)
-            known = verifies(signer.key, crl.crl, strength)
+            known = verifies(signer.key, crl.signed, strength)
             if len(self._signed) < _REMEMBERED:
                 self._signed[key] = known
         return known

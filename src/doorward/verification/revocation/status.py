@@ -7,6 +7,9 @@ from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import NoReturn
 
+CLOCK_SKEW = timedelta(minutes=5)
+"""How far the clock of who signs evidence may be ahead of ours."""
+
 _NEVER = datetime.min.replace(tzinfo=UTC)
 _FOREVER = datetime.max.replace(tzinfo=UTC)
 

@@ -8,11 +8,9 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, mldsa, padding, rsa, x25519
-from cryptography.x509 import ocsp
 
 from doorward.verification.path.signatures import Strength, cost_of, is_strong_hash, is_strong_key, verifies
 from tests.support.path_ca import Node, certify, children, judge, oid_der, rebuild, rsa_key, rules_of, tlv
-from tests.support.ports import NOON
 
 STRICT = Strength()
 BROKEN = Strength(accept_broken_algorithms=True)
@@ -115,30 +113,6 @@ def test_dsa_is_for_old_suites():
     )
     assert verifies(key.public_key(), signed, BROKEN)
     assert not verifies(key.public_key(), signed, STRICT)
-
-
-def test_crls_and_answers_are_verified_too():
-    """The same judgement for a CRL and an OCSP answer, by ECDSA and RSA; an answer by PSS is refused."""
-    for key in (EC_KEY, rsa_key()):
-        root = certify("Root", key=key)
-        crl = x509.CertificateRevocationListBuilder().issuer_name(root.certificate.subject)
-        crl = crl.last_update(NOON).next_update(NOON)
-        answer = ocsp.OCSPResponseBuilder().add_response(
-            root.certificate,
-            root.certificate,
-            hashes.SHA256(),
-            ocsp.OCSPCertStatus.GOOD,
-            NOON,
-            None,
-            None,
-            None,
-        )
-        answer = answer.responder_id(ocsp.OCSPResponderEncoding.HASH, root.certificate)
-        for signed in (crl.sign(key, hashes.SHA256()), answer.sign(key, hashes.SHA256())):
-            assert verifies(key.public_key(), signed, STRICT)
-            assert not verifies(ec.generate_private_key(ec.SECP256R1()).public_key(), signed, STRICT)
-    unsuccessful = ocsp.OCSPResponseBuilder.build_unsuccessful(ocsp.OCSPResponseStatus.TRY_LATER)
-    assert not verifies(EC_KEY.public_key(), unsuccessful, STRICT)
 
 
 def test_pss_without_parameters_is_refused():

@@ -9,10 +9,11 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from doorward.core.errors import DoorwardError, MalformedInput
+from doorward.core.errors import DoorwardError, MalformedInput, Unavailable
 from doorward.verification.path.conformance import PathInputs
 from doorward.verification.path.store import TrustStore
 from doorward.verification.revocation.intake import Taken, take_answer, take_crl
@@ -86,13 +87,19 @@ def test_key_usage_may_be_absent():
 
 @pytest.mark.parametrize(
     ("begins", "ends"),
-    [(MINUTE, HOUR), (-HOUR, -MINUTE)],
+    [(6 * MINUTE, HOUR), (-HOUR, -MINUTE)],
     ids=["later", "ended"],
 )
 def test_a_crl_speaks_of_now(begins, ends):
     """One that begins later, or has ended, is refused."""
     der = crl_of(ISSUING, this_update=NOON + begins, next_update=NOON + ends)
     assert refused(der) == "evidence-not-in-time"
+
+
+def test_a_crl_of_a_clock_that_is_ahead_is_taken():
+    """Clocks differ: five minutes are borne, as with OCSP answers (RFC 5280 section 5.1.2.4)."""
+    ahead = crl_of(ISSUING, this_update=NOON + 5 * MINUTE)
+    assert take(ahead).this_update == NOON + 5 * MINUTE
 
 
 def test_a_crl_may_be_late_within_its_grace():
@@ -238,6 +245,19 @@ def test_a_genuine_answer_is_taken(said, status):
     taken = take_answer(der, NOON - HOUR, ALICE.parsed, ISSUING.parsed, now=NOON, rules=OCSP_RULES)
     assert taken == Taken(this_update=NOON - HOUR, next_update=NOON + HOUR, status=status)
     assert take_answer(der, None, ALICE.parsed, ISSUING.parsed, now=NOON, rules=OCSP_RULES) == taken
+
+
+def test_a_failure_of_the_responder_is_no_answer():
+    """RFC 6960 section 4.2.1: signed by nobody, it is as if the responder could not be reached."""
+    failure = ocsp.OCSPResponseBuilder.build_unsuccessful(ocsp.OCSPResponseStatus.TRY_LATER)
+    with pytest.raises(Unavailable) as caught:
+        take_answer(
+            failure.public_bytes(Encoding.DER), None, ALICE.parsed, ISSUING.parsed, now=NOON, rules=OCSP_RULES
+        )
+    assert (caught.value.code, caught.value.detail) == (
+        "ocsp-responder-failed",
+        "the responder says try later",
+    )
 
 
 def test_other_answers_are_refused():

@@ -83,12 +83,6 @@ def test_an_answer_about_somebody_else():
     assert why(answer_about(ALICE, twin)) == "it is not about this certificate"
 
 
-def test_only_so_many_single_responses_are_looked_at(monkeypatch):
-    """An answer full of others' is put aside."""
-    monkeypatch.setattr(module, "SINGLE_LIMIT", 0)
-    assert why(answer_about(ALICE, ISSUING)) == "it is not about this certificate"
-
-
 @pytest.mark.parametrize("by_name", [True, False])
 def test_a_delegated_responder(by_name):
     """Signed by the same issuer, marked for OCSP signing, named by key or name."""
@@ -153,7 +147,7 @@ def test_what_stands_inside_is_parsed_late_and_may_not_parse():
     sha1, unknown = bytes.fromhex("06052b0e03021a"), bytes.fromhex("06052b0e03027f")
     answer = answer_about(ALICE, ISSUING)
     assert sha1 in answer
-    assert why(answer.replace(sha1, unknown)) == "it does not parse"
+    assert why(answer.replace(sha1, unknown)) == "it is not about this certificate"
     answer = answer_about(ALICE, ISSUING, responder=responder())
     version = bytes.fromhex("a003020102")
     assert version in answer
@@ -163,10 +157,10 @@ def test_what_stands_inside_is_parsed_late_and_may_not_parse():
 
 
 def test_a_responders_name_that_does_not_parse():
-    """The name of the responder is not UTF-8."""
+    """The name of the responder is not UTF-8: it is nobody's."""
     answer = answer_about(ALICE, ISSUING, by_name=True)
     assert answer.count(b"\x0c\x07Issuing") == 1
-    assert why(answer.replace(b"Issuing", b"\xff" * 7)) == "it does not parse"
+    assert why(answer.replace(b"Issuing", b"\xff" * 7)) == "nobody who may sign it is named in it"
 
 
 def test_weak_signatures_do_not_count():
@@ -185,11 +179,11 @@ def test_weak_signatures_do_not_count():
         (NOON - HOUR, NOON, NOON + SECOND, "it is out of date"),
         (NOON - timedelta(days=7), None, NOON, None),
         (NOON - timedelta(days=7, seconds=1), None, NOON, "it is out of date"),
-        (NOON - timedelta(days=7, seconds=1), NOON + HOUR, NOON, "it is out of date"),
+        (NOON - timedelta(days=30), NOON + HOUR, NOON, None),
     ],
 )
 def test_times(begins, ends, now, reason):
-    """To the second: skew of five minutes, next update, seven days at most whatever it says."""
+    """To the second: skew of five minutes, next update; without one seven days (RFC 6960 section 4.2.2.1)."""
     answer = answer_about(ALICE, ISSUING, this_update=begins, next_update=ends)
     found = ask(answer, now=now)
     assert found.why == ((f"OCSP answer: {reason}",) if reason else ())

@@ -74,7 +74,7 @@ def test_a_revoked_authority_ends_it():
 @pytest.mark.parametrize(
     ("options", "now", "why"),
     [
-        ({"this_update": NOON + timedelta(seconds=1)}, NOON, "it begins later"),
+        ({"this_update": NOON + timedelta(minutes=5, seconds=1)}, NOON, "it begins later"),
         ({"next_update": NOON - timedelta(seconds=1)}, NOON, "it is out of date"),
         ({"signer": ec.generate_private_key(ec.SECP256R1())}, NOON, "nobody who may sign it did"),
         ({"scope": scope(only_contains_attribute_certs=True)}, NOON, "it is for attribute certificates"),
@@ -91,6 +91,11 @@ def test_an_unfit_list_leaves_it_undetermined(options, now, why):
     crl = list_of(ISSUING, **options)
     found = of_leaf(crl, now=now)
     assert (found.status, found.why) == (Status.UNDETERMINED, (f"{crl.sha256[:16]}: {why}",))
+
+
+def test_a_list_of_a_clock_that_is_ahead_counts():
+    """Five minutes, as with OCSP answers."""
+    assert of_leaf(list_of(ISSUING, this_update=NOON + timedelta(minutes=5))).status is Status.GOOD
 
 
 def test_the_last_second_of_a_list_counts_and_a_grace_extends_it():

@@ -1,0 +1,318 @@
+"""OCSP answers as other responders write them: algorithms, encodings, extensions, several words about one."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from doorward.pki.der import (
+    encode_enumerated,
+    encode_explicit,
+    encode_extension,
+    encode_generalized_time,
+    encode_integer,
+    encode_octets,
+    encode_oid,
+    encode_sequence,
+)
+from doorward.verification.revocation.ocsp import OcspRules, judge_by_ocsp
+from doorward.verification.revocation.status import Status
+from tests.support.path_ca import certify, rsa_key, tlv
+from tests.support.ports import NOON
+from tests.support.status_bytes import (
+    GOOD,
+    NULL,
+    REVOKED,
+    STRANGE,
+    UNKNOWN,
+    answer,
+    certificate_id,
+    ecdsa,
+    edwards,
+    odd,
+    pss,
+    single,
+)
+from tests.support.status_ca import HOUR, OCSP_RULES
+
+ROOT = certify("Root")
+ISSUING = certify("Issuing", ROOT)
+ALICE = certify("alice", ISSUING, ca=False)
+BOB = certify("bob", ISSUING, ca=False, serial=8)
+BY = ecdsa(ISSUING.key)
+SHA2 = {256: "2.16.840.1.101.3.4.2.1", 384: "2.16.840.1.101.3.4.2.2", 512: "2.16.840.1.101.3.4.2.3"}
+GOOD_ONE = single(ALICE, ISSUING)
+
+
+def said(der: bytes, *, of=ALICE, issuer=ISSUING, rules: OcspRules = OCSP_RULES, nonce: bytes | None = None):
+    """The finding."""
+    return judge_by_ocsp(of.parsed, issuer.parsed, der, NOON, rules, nonce=nonce)
+
+
+def status(*singles: bytes, **options) -> Status:
+    """What an answer with these single responses, signed by the issuer, says of Alice."""
+    return said(answer(*singles, **{"by": BY, "responder": ISSUING, **options})).status
+
+
+def why(*singles: bytes, **options) -> str:
+    """Why it says nothing."""
+    found = said(answer(*singles, **{"by": BY, "responder": ISSUING, **options}))
+    assert found.status is Status.UNDETERMINED
+    return found.why[0].removeprefix("OCSP answer: ")
+
+
+@pytest.mark.parametrize(
+    ("make", "sign"),
+    [
+        (rsa_key, lambda key: pss(key, SHA2[256], 32)),
+        (rsa_key, lambda key: pss(key, SHA2[384], 48)),
+        (rsa_key, lambda key: pss(key, SHA2[512], 64)),
+        (rsa_key, lambda key: pss(key, SHA2[256], 20)),
+        (rsa_key, lambda key: pss(key, SHA2[512], 0)),
+        (rsa_key, lambda key: pss(key, SHA2[256], 32, null=b"")),
+        (lambda: ec.generate_private_key(ec.SECP256R1()), lambda key: ecdsa(key, "sha512")),
+        (lambda: ec.generate_private_key(ec.SECP384R1()), lambda key: ecdsa(key, "sha384")),
+        (lambda: ec.generate_private_key(ec.SECP521R1()), lambda key: ecdsa(key, "sha512")),
+        (ed25519.Ed25519PrivateKey.generate, edwards),
+        (ed448.Ed448PrivateKey.generate, edwards),
+    ],
+    ids=[
+        "pss-256",
+        "pss-384",
+        "pss-512",
+        "pss-20",
+        "pss-0",
+        "pss-no-null",
+        "p256",
+        "p384",
+        "p521",
+        "ed25519",
+        "ed448",
+    ],
+)
+def test_every_strong_signature_is_believed(make, sign):
+    """RFC 4055 section 3.1 (RSA-PSS), RFC 5758, RFC 8410; of the issuer and of a delegated responder."""
+    key = make()
+    issuing = certify("Issuing", ROOT, key=key)
+    alice = certify("alice", issuing, ca=False)
+    der = answer(single(alice, issuing), by=sign(key), responder=issuing)
+    assert said(der, of=alice, issuer=issuing).status is Status.GOOD
+    bent = der[:-1] + bytes((der[-1] ^ 1,))
+    assert said(bent, of=alice, issuer=issuing).status is Status.UNDETERMINED
+    delegate = certify("Responder", ISSUING, ca=False, key=key, purposes=[ExtendedKeyUsageOID.OCSP_SIGNING])
+    der = answer(GOOD_ONE, by=sign(key), responder=delegate, included=[delegate.der])
+    assert said(der).status is Status.GOOD
+
+
+def test_an_algorithm_that_nobody_knows_verifies_nothing():
+    """Nor does RSA-PSS without parameters, whose defaults are SHA-1."""
+    for dotted in ("1.2.3.4", "1.2.840.113549.1.1.10"):
+        by = (encode_sequence(encode_oid(dotted)), lambda content: b"x")
+        assert why(GOOD_ONE, by=by) == "its signature does not verify"
+    assert why(GOOD_ONE, signature=tlv(0x03, b"\x01\x00")) == "it does not parse"
+
+
+@pytest.mark.parametrize("place", ["answer", "single"])
+@pytest.mark.parametrize("state", [GOOD, REVOKED, UNKNOWN])
+def test_a_critical_extension_that_is_not_known_is_refused(place, state):
+    """RFC 6960 section 4.4, of the answer and of the single response; uncritical it is passed over."""
+    for critical in (True, False):
+        extension = odd(critical=critical)
+        one = single(ALICE, ISSUING, state, stated=[extension] if place == "single" else ())
+        found = said(answer(one, by=BY, responder=ISSUING, stated=[extension] if place == "answer" else ()))
+        if critical:
+            assert found.why == (f"OCSP answer: it has a critical extension that is not known: {STRANGE}",)
+        else:
+            assert (found.status is Status.UNDETERMINED) is (state == UNKNOWN)
+
+
+def test_critical_extensions_that_are_known_are_understood():
+    """RFC 6960 sections 4.4.1 to 4.4.8: none of them makes anything less true for a judge of now."""
+    nonce = encode_extension("1.3.6.1.5.5.7.48.1.2", encode_octets(bytes(32)), critical=True)
+    revoked = odd(critical=True, oid="1.3.6.1.5.5.7.48.1.9")
+    of_single = [
+        odd(critical=True, oid=one)
+        for one in ("1.3.6.1.5.5.7.48.1.3", "1.3.6.1.5.5.7.48.1.6", "2.5.29.21", "2.5.29.24")
+    ]
+    one = single(ALICE, ISSUING, stated=of_single)
+    assert status(one, stated=[nonce, revoked]) is Status.GOOD
+    assert why(single(ALICE, ISSUING, stated=[odd(critical=True, oid="2.5.29.29")])).startswith(
+        "it has a cri"
+    )
+
+
+def test_what_is_said_of_another_is_not_looked_into():
+    """A critical extension, a time or a form of another's single response is its own."""
+    for other in (
+        single(BOB, ISSUING, stated=[odd(critical=True)]),
+        single(BOB, ISSUING, REVOKED, this_update=NULL),
+        single(BOB, ISSUING, more=NULL),
+        encode_sequence(certificate_id(BOB, ISSUING)),
+        encode_sequence(encode_sequence(NULL)),
+        encode_sequence(),
+        NULL,
+    ):
+        assert status(other, GOOD_ONE, other) is Status.GOOD
+
+
+@pytest.mark.parametrize("turn", [1, -1])
+@pytest.mark.parametrize(
+    ("states", "worst"),
+    [
+        ((GOOD, REVOKED), Status.REVOKED),
+        ((GOOD, UNKNOWN), Status.UNDETERMINED),
+        ((UNKNOWN, REVOKED), Status.REVOKED),
+        ((GOOD, GOOD), Status.GOOD),
+    ],
+)
+def test_of_several_words_about_one_certificate_the_worst_counts(states, worst, turn):
+    """Wherever it stands, also behind many others."""
+    singles = [single(ALICE, ISSUING, one) for one in states]
+    others = [single(BOB, ISSUING)] * 200
+    assert status(*[singles[0], *others, *singles[1:]][::turn]) is worst
+
+
+def test_a_good_word_in_time_does_not_outweigh_a_bad_one_that_ended():
+    """Of two good ones the one that is in time counts."""
+    ended = {"next_update": NOON - timedelta(seconds=1)}
+    found = said(answer(GOOD_ONE, single(ALICE, ISSUING, REVOKED, **ended), by=BY, responder=ISSUING))
+    assert (found.status, found.fresh_until) == (Status.REVOKED, ended["next_update"])
+    assert status(single(ALICE, ISSUING, **ended), GOOD_ONE) is Status.GOOD
+
+
+@pytest.mark.parametrize("critical", [True, False])
+def test_ocsp_nocheck_is_understood(critical):
+    """RFC 6960 section 4.2.2.2.1: a responder's certificate may bear it, critical or not."""
+    options = {"ca": False, "purposes": [ExtendedKeyUsageOID.OCSP_SIGNING]}
+    delegate = certify("Responder", ISSUING, extra=[(x509.OCSPNoCheck(), critical)], **options)
+    by = ecdsa(delegate.key)
+    assert status(GOOD_ONE, by=by, responder=delegate, included=[NULL, delegate.der]) is Status.GOOD
+    unknown = x509.UnrecognizedExtension(x509.ObjectIdentifier(STRANGE), b"\x05\x00")
+    strange = certify("Responder", ISSUING, extra=[(unknown, True)], **options)
+    text = why(GOOD_ONE, by=ecdsa(strange.key), responder=strange, included=[strange.der])
+    assert text == "nobody who may sign it is named in it"
+
+
+def rewritten(text: bytes, tag: int = 0x13) -> bytes:
+    """A Name with one common name of this type of string."""
+    return encode_sequence(tlv(0x31, encode_sequence(encode_oid("2.5.4.3"), tlv(tag, text))))
+
+
+@pytest.mark.parametrize(
+    ("name", "is_it"),
+    [
+        (rewritten(b"Issuing"), True),
+        (rewritten(b"iSSUING", 0x0C), True),
+        (rewritten(b" Issuing  "), True),
+        (rewritten(b"Issuer"), False),
+        (rewritten(b"\xff", 0x0C), False),
+        (NULL, None),
+    ],
+)
+def test_responders_are_named_as_names_are_compared(name, is_it):
+    """RFC 5280 section 7.1: neither case, nor white space, nor the type of string tells two names apart."""
+    if is_it:
+        assert status(GOOD_ONE, responder=name) is Status.GOOD
+    else:
+        expected = "it does not parse" if is_it is None else "nobody who may sign it is named in it"
+        assert why(GOOD_ONE, responder=name) == expected
+
+
+def test_the_issuers_name_is_hashed_as_either_certificate_writes_it():
+    """RFC 6960 section 4.1.1: the hash is over the issuer field of the certificate, which may be encoded otherwise."""
+    subject = ISSUING.certificate.subject.public_bytes()
+    in_leaf = x509.Name(
+        [x509.NameAttribute(x509.NameOID.COMMON_NAME, "ISSUING", x509.name._ASN1Type.PrintableString)]
+    )
+    alice = certify("alice", ISSUING, ca=False, issuer_name=in_leaf)
+    assert alice.parsed.issuer == ISSUING.parsed.subject
+    for name in (subject, in_leaf.public_bytes()):
+        one = single(alice, ISSUING, id_=certificate_id(alice, ISSUING, issuer_name=name))
+        assert said(answer(one, by=BY, responder=ISSUING), of=alice).status is Status.GOOD
+    other = single(alice, ISSUING, id_=certificate_id(alice, ISSUING, issuer_name=rewritten(b"issuing")))
+    found = said(answer(other, by=BY, responder=ISSUING), of=alice)
+    assert found.why == ("OCSP answer: it is not about this certificate",)
+
+
+@pytest.mark.parametrize(
+    ("reason", "word"),
+    [
+        (b"", ""),
+        (encode_explicit(0, encode_enumerated(1)), "key-compromise"),
+        (encode_explicit(0, encode_enumerated(11)), "unspecified"),
+        (encode_explicit(0, NULL), "unspecified"),
+        (b"\x1f", "unspecified"),
+    ],
+)
+def test_what_stands_beside_a_revocation_makes_nothing_less_revoked(reason, word):
+    """RFC 6960 section 4.2.1: neither time nor reason is judged."""
+    state = tlv(0xA1, encode_generalized_time(NOON), reason)
+    found = said(answer(single(ALICE, ISSUING, state), by=BY, responder=ISSUING))
+    assert (found.status, found.reason) == (Status.REVOKED, word)
+    timeless = said(answer(single(ALICE, ISSUING, tlv(0xA1, NULL)), by=BY, responder=ISSUING))
+    assert timeless.status is Status.REVOKED
+
+
+@pytest.mark.parametrize(
+    ("singles", "options"),
+    [
+        ([single(ALICE, ISSUING, this_update=NULL)], {}),
+        ([single(ALICE, ISSUING, this_update=tlv(0x18, b"20261123"))], {}),
+        ([single(ALICE, ISSUING, this_update=tlv(0x18, b"20269923000000Z"))], {}),
+        ([single(ALICE, ISSUING, tlv(0x83))], {}),
+        ([single(ALICE, ISSUING, more=NULL)], {}),
+        ([single(ALICE, ISSUING, stated=[NULL])], {}),
+        ([GOOD_ONE], {"more": NULL}),
+        ([GOOD_ONE], {"stated": [NULL]}),
+        ([GOOD_ONE], {"version": encode_explicit(0, encode_integer(1))}),
+        ([GOOD_ONE], {"kind": "1.3.6.1.5.5.7.48.1.99"}),
+    ],
+)
+def test_what_is_judged_must_be_read(singles, options):
+    """Times, states and forms of this certificate's single response and of the whole."""
+    assert why(*singles, **options) == "it does not parse"
+
+
+def test_what_responders_write_though_they_need_not():
+    """The version that is the default, parts of seconds, several single responses of others."""
+    fraction = tlv(0x18, b"20261123110000.5Z")
+    one = single(ALICE, ISSUING, this_update=fraction, next_update=None)
+    assert status(one, version=encode_explicit(0, encode_integer(0))) is Status.GOOD
+
+
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [(3, "try later"), (6, "unauthorized"), (4, "an unknown failure"), (9, "an unknown failure")],
+)
+def test_failures_of_the_responder(code, text):
+    """RFC 6960 section 4.2.1: they are signed by nobody."""
+    found = said(encode_sequence(encode_enumerated(code)))
+    assert found.why == (f"OCSP answer: the responder says {text}",)
+
+
+def test_nonces_of_older_responders_and_two_of_them():
+    """RFC 9654 section 2.1: an OCTET STRING in the value; some write the octets alone. Two that differ are none."""
+    sent = bytes(range(0x80, 0xA0))
+
+    def nonce(value: bytes) -> bytes:
+        return encode_extension("1.3.6.1.5.5.7.48.1.2", value)
+
+    def come_back(*values: bytes) -> Status:
+        stated = [nonce(one) for one in values]
+        return said(answer(GOOD_ONE, by=BY, responder=ISSUING, stated=stated), nonce=sent).status
+
+    assert come_back(encode_octets(sent)) is come_back(sent) is Status.GOOD
+    assert come_back(encode_octets(sent), encode_octets(bytes(32))) is Status.UNDETERMINED
+
+
+def test_an_operator_may_bound_the_age():
+    """What the answer says of its next update counts, unless a limit was set."""
+    old = single(ALICE, ISSUING, this_update=NOON - timedelta(days=30), next_update=NOON + HOUR)
+    der = answer(old, by=BY, responder=ISSUING)
+    assert said(der).fresh_until == NOON + HOUR
+    strict = OcspRules(strength=OCSP_RULES.strength, max_age=timedelta(days=29))
+    assert said(der, rules=strict).status is Status.UNDETERMINED
