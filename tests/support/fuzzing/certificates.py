@@ -22,7 +22,7 @@ from cryptography.x509.oid import NameOID
 from doorward.authority.access import AccessDecider
 from doorward.core.certificate import CertificateState
 from doorward.core.entities import TENANT, Outcome, Principal, PrincipalKind, PrincipalState
-from doorward.core.errors import MalformedInput, RequestRefused
+from doorward.core.errors import MalformedInput, RequestRefused, Unavailable
 from doorward.core.ports import KeyKind
 from doorward.pki.csr import build_csr, parse_csr
 from doorward.pki.der import encode, encode_bits, encode_explicit, encode_octets, encode_oid, encode_sequence
@@ -343,7 +343,7 @@ def _judged_answer(family: _Family, build: Callable[[bytes], bytes], seeds: tupl
         again = judge_by_ocsp(leaf, issuing, answer, NOON, OCSP_RULES)
         try:
             taken = str(take_answer(answer, NOON - _DAY, leaf, issuing, now=NOON, rules=OCSP_RULES).status)
-        except RequestRefused as error:
+        except (RequestRefused, Unavailable) as error:
             taken = error.code
         except MalformedInput as error:
             ended = again.fresh_until is not None and again.fresh_until < NOON
@@ -427,7 +427,25 @@ _CONSTRAINTS = (
     "verification.path.constraints.read_names",
     "verification.path.constraints.read_subtree",
 )
-_CRL = ("verification.revocation.crl.parse_crl", "verification.revocation.crl.read_point_names")
+_DER = tuple(
+    f"verification.revocation.{one}"
+    for one in (
+        "der.read_bounds",
+        "der.read_element",
+        "der.read_whole",
+        "der.read_extensions",
+        "signed.read_outline",
+        "signed.read_name",
+        "signed.read_signed",
+        "crl.read_reason",
+    )
+)
+_CRL = (
+    "verification.revocation.crl.parse_crl",
+    "verification.revocation.crl.parse_crl_outline",
+    "verification.revocation.crl.read_point_names",
+    *_DER,
+)
 _JUDGED_CRL = (
     *_CRL,
     "verification.revocation.crl_judging.judge_by_crls",
@@ -436,6 +454,10 @@ _JUDGED_CRL = (
 )
 _OCSP = (
     "verification.revocation.ocsp.judge_by_ocsp",
+    "verification.revocation.ocsp_answer.parse_answer",
+    "verification.revocation.ocsp_answer.read_single",
+    "verification.revocation.signed.read_names_as_written",
+    *_DER,
     "verification.revocation.ocsp.read_answer",
     "verification.revocation.intake.take_answer",
 )
