@@ -427,24 +427,10 @@ _CONSTRAINTS = (
     "verification.path.constraints.read_names",
     "verification.path.constraints.read_subtree",
 )
-_DER = tuple(
-    f"verification.revocation.{one}"
-    for one in (
-        "der.read_bounds",
-        "der.read_element",
-        "der.read_whole",
-        "der.read_extensions",
-        "signed.read_outline",
-        "signed.read_name",
-        "signed.read_signed",
-        "crl.read_reason",
-    )
-)
 _CRL = (
     "verification.revocation.crl.parse_crl",
     "verification.revocation.crl.parse_crl_outline",
     "verification.revocation.crl.read_point_names",
-    *_DER,
 )
 _JUDGED_CRL = (
     *_CRL,
@@ -457,7 +443,6 @@ _OCSP = (
     "verification.revocation.ocsp_answer.parse_answer",
     "verification.revocation.ocsp_answer.read_single",
     "verification.revocation.signed.read_names_as_written",
-    *_DER,
     "verification.revocation.ocsp.read_answer",
     "verification.revocation.intake.take_answer",
 )
