@@ -5,12 +5,14 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from doorward.core.entities import Outcome, Principal, PrincipalState
+from doorward.core.entities import Outcome, Principal, PrincipalState, Reason
 from doorward.policy.decision import (
     Request,
     admits,
+    anonymous_authority,
     authority_of,
     decide,
+    decide_anonymous,
     decide_by_grants,
     lost_authority,
 )
@@ -21,6 +23,20 @@ from tests.support.policies import APP_ID, TENANT, apps, principals, requests
 def good(app: AppPolicy, principal: Principal, request: Request) -> bool:
     """Whether the rules let a request through."""
     return decide(app, TENANT, APP_ID, principal, request).outcome is Outcome.GOOD
+
+
+def is_open(app: AppPolicy, request: Request) -> bool:
+    """Whether a connection without a good certificate gets a request through."""
+    return decide_anonymous(app, request).outcome is Outcome.GOOD
+
+
+@given(apps, principals, requests)
+@settings(max_examples=500)
+def test_what_is_public_is_for_everybody(app: AppPolicy, principal: Principal, request: Request) -> None:
+    """Nobody gets further by leaving the certificate out."""
+    if is_open(app, request):
+        assert good(app, principal, request)
+        assert app.public
 
 
 @given(apps, principals, requests)
@@ -35,8 +51,10 @@ def test_rules_and_grants_agree(app: AppPolicy, principal: Principal, request: R
 @given(apps, principals, requests)
 @settings(max_examples=500)
 def test_what_is_allowed_is_admitted(app: AppPolicy, principal: Principal, request: Request) -> None:
-    """A connection is never refused that has a request to make; nobody without standing has one."""
+    """A connection is never refused that has a request to make; without standing only what is public is left."""
     if good(app, principal, request):
+        if decide_anonymous(app, request).outcome is Outcome.GOOD:
+            return
         assert admits(authority_of(app, TENANT, APP_ID, principal)).outcome is Outcome.GOOD
         assert principal.state is PrincipalState.ACTIVE
         assert principal.tenant == TENANT
@@ -51,8 +69,10 @@ def test_loss_is_never_missed(
     then = authority_of(old, TENANT, APP_ID, before)
     now = authority_of(new, TENANT, APP_ID, after)
     assert not lost_authority(then, then)
-    if good(old, before, request) and not good(new, after, request):
+    if good(old, before, request) and not good(new, after, request) and then.allowed:
         assert lost_authority(then, now)
+    if is_open(old, request) and not is_open(new, request):
+        assert lost_authority(anonymous_authority(old), anonymous_authority(new))
 
 
 @given(apps, principals, requests)
@@ -63,11 +83,14 @@ def test_findings_explain_the_outcome(app: AppPolicy, principal: Principal, requ
     assert [one.rule for one in decision.findings] == [rule.name for rule in app.rules]
     assert all(one.why for one in decision.findings)
     holding = {one.rule: one.effect for one in decision.findings if one.holds}
+    if Reason.PUBLIC_PATH in decision.reasons:
+        assert not holding
+        assert is_open(app, request)
     wanted = Effect.ALLOW if decision.outcome is Outcome.GOOD else Effect.DENY
     assert set(decision.determining) == {rule for rule, effect in holding.items() if effect is wanted}
 
 
 @given(apps, requests, st.lists(st.text(alphabet="gc2345abc", min_size=21, max_size=21), max_size=3))
 def test_unknown_grants_do_nothing(app: AppPolicy, request: Request, grants: list[str]) -> None:
-    """Made-up ids let nobody in."""
-    assert decide_by_grants(app, TENANT, APP_ID, grants, request) is Outcome.BAD
+    """Made-up ids open nothing that is not open to everybody."""
+    assert decide_by_grants(app, TENANT, APP_ID, grants, request) is decide_anonymous(app, request).outcome

@@ -207,6 +207,8 @@ class DoorSite:
         limits: Limits | None = None,
         listen_host: str = "127.0.0.1",
         partners: Mapping[str, Trust] | None = None,
+        public: Mapping[str, Sequence[str]] | None = None,
+        origins: Mapping[str, Sequence[str]] | None = None,
     ) -> GatewayPlan:
         """Plan these applications (`<name>.test` each) and the enrolment door."""
         used = certificate or self.certificate
@@ -218,6 +220,8 @@ class DoorSite:
                     hosts=(f"{name}.test",),
                     upstream=self.upstreams.get(name, self.upstream),
                     rules=tuple(rules),
+                    public=tuple(PathPattern(one) for one in (public or {}).get(name, ())),
+                    origins=tuple((origins or {}).get(name, ())),
                 )
                 for name, rules in apps.items()
             ),

@@ -18,6 +18,7 @@ from doorward.policy.model import (
     Selector,
     UnixUpstream,
 )
+from doorward.policy.opening import denying
 from doorward.policy.paths import EVERY_PATH, PathPattern
 
 TENANT, APP_ID = "ten_default", "app_1"
@@ -80,13 +81,35 @@ def _app(
     upstream: HttpUpstream | UnixUpstream,
     some: list[Rule],
     trust: tuple[str, ...],
+    *,
+    opening: tuple[list[PathPattern], list[str]],
 ) -> AppPolicy:
-    return AppPolicy(name=name, hosts=tuple(hosts), upstream=upstream, trust=trust, rules=tuple(some))
+    public, origins = opening
+    return AppPolicy(
+        name=name,
+        hosts=tuple(hosts),
+        upstream=upstream,
+        trust=trust,
+        rules=tuple(some),
+        public=tuple(
+            sorted((one for one in public if not any(denying(some, one))), key=lambda one: one.text)
+        ),
+        origins=tuple(sorted(origins)),
+    )
 
 
 _rule_lists = st.lists(rules, max_size=5, unique_by=lambda rule: rule.name)
 
-apps = st.builds(_app, st.just("app"), st.just(["app.test"]), upstreams, _rule_lists, trusts)
+opened = st.tuples(
+    st.lists(patterns, max_size=2, unique=True) | st.just([]),
+    st.lists(
+        st.sampled_from(["https://a.test", "http://b.test:8080", "chrome-extension://abc"]),
+        max_size=2,
+        unique=True,
+    ),
+)
+
+apps = st.builds(_app, st.just("app"), st.just(["app.test"]), upstreams, _rule_lists, trusts, opening=opened)
 
 
 def _document(
@@ -94,10 +117,11 @@ def _document(
     upstream: HttpUpstream | UnixUpstream,
     some: list[list[Rule]],
     trust: list[tuple[str, ...]],
+    opening: list[tuple[list[PathPattern], list[str]]],
 ) -> Document:
     made = [
-        _app(name, [f"{name}.test", f"{name}.example"], upstream, rule_list, trusted)
-        for name, rule_list, trusted in zip(names, some, trust, strict=False)
+        _app(name, [f"{name}.test", f"{name}.example"], upstream, rule_list, trusted, opening=one)
+        for name, rule_list, trusted, one in zip(names, some, trust, opening, strict=False)
     ]
     return Document(trust_domain="corp.example", apps=tuple(made))
 
@@ -108,6 +132,7 @@ documents = st.builds(
     upstreams,
     st.lists(_rule_lists, min_size=3, max_size=3),
     st.lists(trusts, min_size=3, max_size=3),
+    st.lists(opened, min_size=3, max_size=3),
 )
 
 

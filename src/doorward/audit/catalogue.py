@@ -67,6 +67,7 @@ class EventType(Enum):
     ENVOY_DIED = "envoy:died"
     CONNECTION_ADMITTED = "connection:admitted"
     CONNECTION_REFUSED = "connection:refused"
+    CONNECTION_ANONYMOUS = "connection:anonymous"
     CONNECTION_CUT = "connection:cut"
     REQUEST_ANSWERED = "request:answered"
     HANDSHAKE_FAILED = "handshake:failed"
@@ -306,6 +307,13 @@ CATALOGUE: Mapping[EventType, EventSpec] = MappingProxyType(
             "name",
         ),
         EventType.CONNECTION_REFUSED: _spec(
+            _DECISION,
+            "gateway reasons",
+            "connection application certificate partner principal revision detail evidence claimed_sha256 "
+            "claimed_serial",
+            f"name {_CLAIMED}",
+        ),
+        EventType.CONNECTION_ANONYMOUS: _spec(
             _DECISION,
             "gateway reasons",
             "connection application certificate partner principal revision detail evidence claimed_sha256 "

@@ -99,10 +99,11 @@ class ConnectionFacts:
 class AccessDecision:
     """What may be, why, until when, and as of which change.
 
-    `verdict.outcome` GOOD admits; any other refuses: then `grants` is empty, `authority` None unless
+    `verdict.outcome` GOOD admits; any other refuses, or where the application answers anonymous connections
+    admits as one of those (`anonymous`): then `grants` is empty, `authority` None unless
     the rules were reached, and `deadline` is the moment of judgement. `principal` is set only where
     the certificate is good; `certificate` whenever it is in the inventory. `event` is
-    `connection:admitted` or `connection:refused`. `policy` is what `revision` says about the application,
+    `connection:admitted`, `connection:refused` or `connection:anonymous`. `policy` is what `revision` says about the application,
     None where it says nothing. `partner_id` is whose authority vouched, empty for our own; `shelf` is
     the evidence that was asked (`AccessDecider.is_current`).
     """
@@ -127,6 +128,11 @@ class AccessDecision:
         anybody can make any other, and as many of them as there are decisions.
         """
         return source if self.certificate is None else self.certificate.id
+
+    @property
+    def anonymous(self) -> bool:
+        """Whether the connection may live though nobody stands behind it."""
+        return _is_anonymous(self.verdict, self.policy)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -331,7 +337,9 @@ class AccessDecider:
         if admitted:
             event = self._write_admitted(finding, request, now, deadline, grants)
         else:
-            event = self._write_refused(finding, request, now)
+            anonymous = _is_anonymous(finding.verdict, finding.ground.apps.get(request.application_id))
+            kind = EventType.CONNECTION_ANONYMOUS if anonymous else EventType.CONNECTION_REFUSED
+            event = self._write_refused(kind, finding, request, now)
         return AccessDecision(
             verdict=finding.verdict,
             principal=finding.judgement.principal,
@@ -381,7 +389,9 @@ class AccessDecider:
             },
         )
 
-    def _write_refused(self, finding: _Finding, request: AccessRequest, now: datetime) -> Event:
+    def _write_refused(
+        self, kind: EventType, finding: _Finding, request: AccessRequest, now: datetime
+    ) -> Event:
         """What the peer claimed goes under `claimed_*`: nobody has proved it."""
         facts, record = finding.judgement.facts, finding.record
         data: dict[str, str | int | list[str]] = {
@@ -405,9 +415,7 @@ class AccessDecider:
             personal["claimed_issuer"] = printable(facts.issuer)
             personal["claimed_san"] = printable(", ".join(facts.san))
         actor = record.principal_id if record and record.principal_id else "system"
-        return write_event(
-            self._services, EventType.CONNECTION_REFUSED, actor=actor, at=now, data=data, personal=personal
-        )
+        return write_event(self._services, kind, actor=actor, at=now, data=data, personal=personal)
 
     def _current_ground(self, books: Books) -> _Ground:
         """Return the ground as of this snapshot; what is kept is used only where nothing of it changed."""
@@ -424,6 +432,10 @@ class AccessDecider:
         # reading, never a wrong answer, because a ground is used for its own number only.
         self._ground = ground = _load_ground(books, seq, kept.partners if kept else {})
         return ground
+
+
+def _is_anonymous(verdict: Verdict, app: AppPolicy | None) -> bool:
+    return verdict.outcome is not Outcome.GOOD and app is not None and app.admits_anonymous
 
 
 def _load_ground(books: Books, seq: int, kept: Mapping[str, Partner]) -> _Ground:

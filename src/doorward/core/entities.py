@@ -99,6 +99,8 @@ class Reason(Enum):
     APPLICATION_KNOWN = "application-known"
     APPLICATION_UNKNOWN = "application-unknown"
     AUTHORITY_NOT_TRUSTED = "authority-not-trusted"
+    ANONYMOUS = "anonymous"
+    PUBLIC_PATH = "public-path"
     RULE_ALLOWS = "rule-allows"
     RULE_DENIES = "rule-denies"
     NO_RULE_MATCHED = "no-rule-matched"

@@ -7,7 +7,7 @@ value: equal plans give byte-equal configuration.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from types import MappingProxyType
@@ -16,12 +16,20 @@ from doorward.core.sockets import LONGEST_SOCKET_PATH
 from doorward.enforcement.trust import Trust
 from doorward.policy.decision import connection_id
 from doorward.policy.model import AppPolicy, Document, Effect, Residual, Upstream
+from doorward.policy.origins import own_origins
+from doorward.policy.paths import PathPattern
 
 CONNECTIONS = 100_000
 """Twice the stampede that DESIGN names; the gateway's registry takes about 150 MB for so many."""
 
 CONNECTIONS_PER_SOURCE = 4_096
 """A large office behind one address has some thousands of connections; one machine has few."""
+
+ANONYMOUS_CONNECTIONS = 5_000
+"""Places for connections without a good certificate: a small share, so that strangers take nobody's place."""
+
+ANONYMOUS_PER_SOURCE = 200
+"""The same for one source: the browsers of an office send their preflights from one address."""
 
 UNDECIDED_PER_SOURCE = 100
 """An office has dozens that are still shaking hands or have not spoken yet; a flood has thousands."""
@@ -96,7 +104,8 @@ class Door:
     """One protected application: one filter chain, one route table, one cluster.
 
     `trust` is None where Envoy verifies that an issuing authority of ours vouches: the plan holds those.
-    Otherwise the chain is unverified, and the authorizer alone judges.
+    Otherwise the chain is unverified, and the authorizer alone judges. `public` are paths open to everybody;
+    `own_origins` are those of its own pages, `origins` those of other sites that may call it.
     """
 
     id: str
@@ -106,15 +115,22 @@ class Door:
     rules: tuple[RuleTerm, ...]
     certificate: ServerCertificate
     trust: Trust | None = None
+    public: tuple[PathPattern, ...] = ()
+    own_origins: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _require(_ID.fullmatch(self.id), "an application's id is of [a-z0-9_]")
         _require(self.hosts, "an application without a host cannot be reached")
+        _require(
+            self.trust is not None or not self.admits_anonymous,
+            "a door that verifies chains ends anonymous connections in the handshake",
+        )
 
     @property
     def admits_anonymous(self) -> bool:
         """Whether a connection without a good certificate may live here, for what is open to everybody."""
-        return False
+        return bool(self.public or self.origins)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,6 +186,8 @@ class Limits:
 
     connections: int = CONNECTIONS
     connections_per_source: int = CONNECTIONS_PER_SOURCE
+    anonymous_connections: int = ANONYMOUS_CONNECTIONS
+    anonymous_per_source: int = ANONYMOUS_PER_SOURCE
     enrol_connections: int = 2_000  # twenty sources with all that each may have undecided
     header_kilobytes: int = 32
     header_count: int = 100
@@ -183,6 +201,7 @@ class Limits:
     idle: timedelta = timedelta(minutes=5)
     stream_idle: timedelta = timedelta(minutes=5)
     connection_lifetime: timedelta = timedelta(hours=12)
+    anonymous_lifetime: timedelta = timedelta(hours=1)
     upstream_connect: timedelta = timedelta(seconds=3)
 
     def __post_init__(self) -> None:
@@ -267,6 +286,7 @@ def build_plan(
     enrol: EnrolmentDoor | None = None,
     limits: Limits = Limits(),
     epoch: int = 0,
+    public_ports: Sequence[int] = (),
 ) -> GatewayPlan:
     """Compile a policy document into what a gateway enforces.
 
@@ -284,6 +304,7 @@ def build_plan(
         enrol: the enrolment door, if any.
         limits: counts, sizes, times.
         epoch: the run of Envoy that this is for.
+        public_ports: under which browsers see the door, beside those where it listens.
 
     Returns:
         The plan; equal arguments give an equal plan.
@@ -291,6 +312,8 @@ def build_plan(
     Raises:
         KeyError: an application of the document has no id.
     """
+    ours = Trust(authorities=tuple(sorted(set(trust))))
+    ports = {*public_ports, *(one.port for one in listen)}
     doors = [
         build_door(
             app,
@@ -298,7 +321,8 @@ def build_plan(
             application_ids[app.name],
             certificates[app.name],
             aliases,
-            trust=partners.get(app.name),
+            trust=partners.get(app.name, ours if app.admits_anonymous else None),
+            ports=ports,
         )
         for app in document.apps
         if app.name in certificates and not set(app.hosts).isdisjoint(certificates[app.name].hosts)
@@ -322,19 +346,27 @@ def build_door(
     aliases: Mapping[str, frozenset[str]] = MappingProxyType({}),
     *,
     trust: Trust | None = None,
+    ports: Collection[int] = (),
 ) -> Door:
-    """Compile one application, for those of its hosts that the certificate names; rules keep their order."""
+    """Compile one application, for those of its hosts that the certificate names; rules keep their order.
+
+    `ports` are those under which browsers see the door.
+    """
     terms = []
     for rule in app.rules:
         one = connection_id(tenant, application_id, rule.effect, rule.selector)
         accepted = (one, *sorted(aliases.get(one, frozenset())))
         terms.append(RuleTerm(id=one, effect=rule.effect, residual=rule.residual, accepted=accepted))
+    hosts = tuple(sorted(set(app.hosts).intersection(certificate.hosts)))
     return Door(
         id=application_id,
         name=app.name,
-        hosts=tuple(sorted(set(app.hosts).intersection(certificate.hosts))),
+        hosts=hosts,
         upstream=app.upstream,
         rules=tuple(terms),
         certificate=certificate,
         trust=trust,
+        public=app.public,
+        own_origins=own_origins(hosts, ports),
+        origins=app.origins,
     )

@@ -15,7 +15,13 @@ from typing import Any
 
 from doorward.audit.counting import UNKNOWN_SOURCE, source_key
 from doorward.audit.events import EventType, printable
-from doorward.enforcement.envoy.names import ENROL_CHAIN, LOG_KIND_HANDSHAKE, LOG_KIND_REQUEST
+from doorward.enforcement.envoy.names import (
+    ENROL_CHAIN,
+    FOREIGN_ORIGIN,
+    LOG_KIND_HANDSHAKE,
+    LOG_KIND_REQUEST,
+    PREFLIGHT_REFUSED,
+)
 
 LONGEST_LINE = 64 * 1024
 """Bytes; Envoy's line with every field at its limit is under 16 KiB."""
@@ -171,6 +177,8 @@ def _request(value: dict[str, Any], gateway_id: str) -> AccessLine:
 
 def _refused_by(value: dict[str, Any]) -> str | None:
     """Tell the door's refusal from the application's own, and which half of the rules it came from."""
+    if value.get("route") in (FOREIGN_ORIGIN, PREFLIGHT_REFUSED):
+        return str(value["route"])
     if value.get("cleared") == "denied":
         return "deny-rule"
     return "no-allow-rule" if value.get("allowed") == "denied" else None

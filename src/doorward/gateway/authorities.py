@@ -12,7 +12,7 @@ from collections.abc import Hashable, Mapping
 
 from doorward.core.entities import TENANT, Principal
 from doorward.gateway.connections import LiveConnection
-from doorward.policy.decision import ConnectionAuthority, authority_of
+from doorward.policy.decision import ConnectionAuthority, anonymous_authority, authority_of
 from doorward.policy.model import AppPolicy, Document, authority_name
 
 
@@ -32,6 +32,8 @@ class Authorities:
     def of(self, one: LiveConnection) -> ConnectionAuthority | None:
         """Return what a connection may do; None where its application is gone, or for an adopted one."""
         app, who = self._apps.get(one.application_id), one.principal
+        if one.anonymous:
+            return anonymous_authority(app) if app is not None and app.admits_anonymous else None
         if app is None or who is None:
             return None
         key = self._key(one.application_id, who)

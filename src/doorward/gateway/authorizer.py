@@ -14,6 +14,8 @@ The steps:
    where newer evidence of revocation was put in place meanwhile, which no number of a change tells;
 7. make the decision durable, before it takes effect;
 8. answer, unless a change ended the connection meanwhile.
+Without a good certificate the connection is refused, except at an application that answers anonymous
+connections: there the steps go on, and the answer says of nobody (`anonymous`).
 Every way out that is not step 8 is a refusal, also an exception.
 """
 
@@ -36,6 +38,7 @@ from doorward.core.errors import DoorwardError, MalformedInput, RequestRefused, 
 from doorward.core.ports import Clock
 from doorward.enforcement.envoy.names import JUDGED, Asked, Fact
 from doorward.enforcement.transition import class_token
+from doorward.gateway.anonymous import ANONYMOUS_FACTS, anonymous_connection
 from doorward.gateway.assertions import AssertionSigner
 from doorward.gateway.connections import Connections, LiveConnection, PendingConnection
 from doorward.gateway.counting import Tally
@@ -82,6 +85,7 @@ class Surroundings:
     gateway_id: str
     tenant: str
     lifetime: timedelta
+    anonymous_lifetime: timedelta
     find: Callable[[Endpoint, Endpoint], SocketFacts | None]
     record: Callable[[Event], None]
     fresh: Callable[[], bool]
@@ -170,8 +174,8 @@ class Authorizer:
             if not self._around.fresh():
                 raise Unavailable(Reason.KNOWLEDGE_STALE.value, "the change sequence was not read lately")
             decision = self._decider.decide(request)
-            if decision.verdict.outcome is not Outcome.GOOD:
-                self._record_refusal(pending, decision)
+            if decision.verdict.outcome is not Outcome.GOOD and not decision.anonymous:
+                self._record(pending, decision)
                 return self._refuse(pending, *(reason.value for reason in decision.verdict.reasons))
             if not self._is_enforced(pending, decision, patience):
                 if self._gate.revision < decision.revision:
@@ -182,7 +186,7 @@ class Authorizer:
                 if not self._decider.is_current(decision):
                     self._connections.begin(pending)
                     continue
-                self._around.record(decision.event)
+                self._record(pending, decision)
                 if self._connections.get(pending.cookie) is None:
                     return self._refuse(pending, "connection-gone")
                 return Answer(facts=facts, reasons=())
@@ -193,10 +197,11 @@ class Authorizer:
             "Envoy did not come to enforce the newest policy while there was time",
         )
 
-    def _record_refusal(self, pending: PendingConnection, decision: AccessDecision) -> None:
-        """A refusal takes effect in any case; beyond a limit it is counted (docs/design/0045)."""
+    def _record(self, pending: PendingConnection, decision: AccessDecision) -> None:
+        """What no good certificate stands behind is counted beyond a limit (docs/design/0045)."""
         key = decision.accounted_to(source_key(pending.remote.host))
-        if self._around.tally.admit(decision.event.type, key):
+        good = decision.verdict.outcome is Outcome.GOOD
+        if good or self._around.tally.admit(decision.event.type, key):
             self._around.record(decision.event)
 
     def _is_enforced(self, pending: PendingConnection, decision: AccessDecision, patience: float) -> bool:
@@ -208,7 +213,15 @@ class Authorizer:
 
     def _admitted(
         self, pending: PendingConnection, decision: AccessDecision
-    ) -> tuple[LiveConnection, dict[str, str]]:
+    ) -> tuple[LiveConnection, Mapping[str, str]]:
+        if decision.anonymous and decision.policy is not None:
+            lifetime = min(self._around.lifetime, self._around.anonymous_lifetime)
+            return (
+                anonymous_connection(
+                    pending, decision, decision.policy, tenant=self._around.tenant, lifetime=lifetime
+                ),
+                ANONYMOUS_FACTS,
+            )
         principal, record, authority = decision.principal, decision.certificate, decision.authority
         if principal is None or record is None or authority is None:
             raise MalformedInput("decision-incomplete", "an admitting decision lacks its subject")

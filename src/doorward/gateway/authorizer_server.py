@@ -15,7 +15,7 @@ from typing import Any
 import grpc
 
 from doorward.core.errors import Unavailable
-from doorward.enforcement.envoy.names import Fact
+from doorward.gateway.anonymous import is_whole
 from doorward.gateway.authorizer import Authorizer
 from doorward.gateway.ext_authz_pb2 import CheckRequest, CheckResponse
 
@@ -82,8 +82,7 @@ def _answer_with(authorizer: Authorizer) -> Callable[[CheckRequest, Any], CheckR
         metadata = {key: value for key, value in context.invocation_metadata() if isinstance(value, str)}
         answer = authorizer.check(request.attributes.source.certificate, metadata)
         response = CheckResponse()
-        # To Envoy a missing key is the text "-": the application would hear of a principal named so.
-        if answer.facts is None or not all(answer.facts.get(fact.value) for fact in Fact):
+        if answer.facts is None or not is_whole(answer.facts):
             response.status.code = PERMISSION_DENIED
             return response
         response.status.code = OK

@@ -30,6 +30,7 @@ from doorward.core.errors import RequestRefused
 from doorward.enforcement.plan import CONNECTIONS, CONNECTIONS_PER_SOURCE
 from doorward.gateway.endpoints import V4_BYTES, Endpoint
 from doorward.gateway.journal import Journal, JournalEntry
+from doorward.gateway.shares import Share
 from doorward.policy.decision import ConnectionAuthority
 
 _REMEMBERED_CHANGES = 1_024
@@ -59,7 +60,8 @@ class LiveConnection:
     Args:
         cookie: the kernel's name of the socket.
         connection_id: Envoy's id, unique within `epoch`.
-        certificate_id: `crt_…`; nobody is admitted whose certificate is not in the inventory.
+        certificate_id: `crt_…`: whose certificate is not in the inventory is nobody; empty for an anonymous
+            connection, which holds no grants.
         sha256: hex digest of the leaf.
         principal_id: whom the certificate is for.
         principal: the same in full; None for connections adopted from the journal.
@@ -89,6 +91,11 @@ class LiveConnection:
     partner_id: str = ""
     adopted: bool = False
 
+    @property
+    def anonymous(self) -> bool:
+        """Whether no good certificate stands behind it."""
+        return not self.certificate_id
+
 
 class Connections:
     """The registry; every method may be called from any thread.
@@ -100,6 +107,7 @@ class Connections:
         max_total: how many connections may be held, pending ones included.
         max_per_source: the same for one IPv4 address or one IPv6 /64. Behind a balancer all
             connections have one source: it is set as high as the total there.
+        anonymous: the share of connections without a good certificate.
     """
 
     def __init__(
@@ -109,6 +117,7 @@ class Connections:
         sequence: int = 0,
         max_total: int = CONNECTIONS,
         max_per_source: int = CONNECTIONS_PER_SOURCE,
+        anonymous: Share | None = None,
     ) -> None:
         self._lock = threading.Lock()
         self._journal = journal
@@ -117,6 +126,7 @@ class Connections:
         self._horizon = sequence  # every change after this one is in `_changes`
         self._max_total = max_total
         self._max_per_source = max_per_source
+        self._anonymous = anonymous or Share()
         self._pending: dict[int, PendingConnection] = {}
         self._live: dict[int, LiveConnection] = {}
         self._condemned: dict[int, LiveConnection] = {}
@@ -163,10 +173,16 @@ class Connections:
 
         Raises:
             Unavailable: the journal cannot be written; the connection stays pending.
+            RequestRefused: `anonymous-connections-exhausted`.
         """
         with self._lock:
             if connection.cookie not in self._pending or self._outdated(connection, judged_at):
                 return False
+            if connection.anonymous and not self._anonymous.has_room(source_of(connection.remote)):
+                raise RequestRefused(
+                    "anonymous-connections-exhausted",
+                    "connections without a certificate have all their places",
+                )
             if self._journal:
                 self._journal.add(_entry(connection))
             self._remove_pending(connection.cookie)
@@ -336,6 +352,8 @@ class Connections:
         self._live[connection.cookie] = connection
         source = source_of(connection.remote)
         self._sources[source] = self._sources.get(source, 0) + 1
+        if connection.anonymous:
+            self._anonymous.take(source)
         for index, key in self._indexes(connection):
             index.setdefault(key, set()).add(connection.cookie)
         heapq.heappush(self._deadlines, (connection.deadline, connection.cookie))
@@ -362,6 +380,8 @@ class Connections:
         if connection is None:
             return None
         self._release(connection.remote)
+        if connection.anonymous:
+            self._anonymous.give_back(source_of(connection.remote))
         for index, key in self._indexes(connection):
             cookies = index[key]
             cookies.discard(cookie)

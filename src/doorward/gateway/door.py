@@ -58,6 +58,7 @@ from doorward.gateway.log_watch import Counting, LogWatch
 from doorward.gateway.publishing import DoorSettings, Publishing
 from doorward.gateway.reconciler import Reconciler
 from doorward.gateway.server_certificates import ServerCertificates
+from doorward.gateway.shares import Share
 from doorward.gateway.sockdiag import find
 from doorward.gateway.supervisor import EnvoyOptions, Supervisor
 from doorward.gateway.validation import Validator
@@ -135,6 +136,10 @@ class Gateway:
             sequence=self._head(),
             max_total=options.door.limits.connections,
             max_per_source=options.door.limits.connections_per_source,
+            anonymous=Share(
+                most=options.door.limits.anonymous_connections,
+                most_per_source=options.door.limits.anonymous_per_source,
+            ),
         )
         self.cutter = Cutter(
             lambda: self.supervisor.envoy_pids(),  # noqa: PLW0108  the supervisor is made below
@@ -212,6 +217,7 @@ class Gateway:
             gateway_id=self.id,
             tenant=TENANT,
             lifetime=options.lifetime,
+            anonymous_lifetime=options.door.limits.anonymous_lifetime,
             find=find,
             record=record,
             fresh=self.follower.fresh,

@@ -86,7 +86,8 @@ class Ending:
                     "a connection could not be cut and will be tried again", outcome=result.outcome.value
                 )
         for connection, result in zip(condemned, results, strict=True):
-            self._unrecorded.append(self._event(connection, reason, result))
+            if not connection.anonymous:  # strangers must not fill the record
+                self._unrecorded.append(self._event(connection, reason, result))
         self._later()
         return results
 

@@ -88,7 +88,8 @@ _log = structlog.get_logger("doorward.publishing")
 class DoorSettings:
     """What a gateway's own settings add to the policy.
 
-    `enrol_routes` are what the enrolment host lets anybody send; `enrol_socket` is where `serve` answers.
+    `enrol_routes` are what the enrolment host lets anybody send; `enrol_socket` is where `serve` answers;
+    `public_ports` are those under which browsers see the door, beside the ones where it listens.
     """
 
     listen: tuple[SocketAddress, ...]
@@ -97,6 +98,7 @@ class DoorSettings:
     enrol_routes: tuple[OpenRoute, ...]
     log_file: str
     limits: Limits = field(default_factory=Limits)
+    public_ports: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -435,6 +437,7 @@ class Publishing:
             enrol=enrol,
             limits=self._settings.limits,
             epoch=self._epoch,
+            public_ports=self._settings.public_ports,
         )
         return _Compiled(
             resources=build_resources(plan),

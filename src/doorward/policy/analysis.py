@@ -17,6 +17,7 @@ from doorward.core.entities import Principal, PrincipalKind
 from doorward.core.names import OWN_AUTHORITY
 from doorward.policy.faults import suggest
 from doorward.policy.model import AppPolicy, Document, Effect, Residual, Rule, Selector
+from doorward.policy.opening import opening_facts
 from doorward.policy.paths import PathPattern
 from doorward.policy.rendering import render_rule
 
@@ -234,7 +235,7 @@ def _facts(app: AppPolicy) -> dict[str, str]:
     rules = {f"rules.{rule.name}": render_rule(rule) for rule in app.rules}
     hosts = ", ".join(sorted(app.hosts))
     trust = {} if app.trust == (OWN_AUTHORITY,) else {"trust": ", ".join(app.trust)}
-    return {"hosts": hosts, "upstream": app.upstream.url, **trust, **rules}
+    return {"hosts": hosts, "upstream": app.upstream.url, **trust, **opening_facts(app), **rules}
 
 
 def _changed(key: str, before: str, after: str) -> Difference:

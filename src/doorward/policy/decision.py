@@ -10,7 +10,8 @@ The steps of a judgement:
 2. each rule's selector holds for the principal or not; an allow rule that holds gives its *grant*,
    a deny rule that does NOT hold gives its *clearance* (only positive evidence: DESIGN 2.1(4));
 3. the request path is normalised, or refused as ambiguous before any rule;
-4. `OR over allow rules (grant AND residual) AND over deny rules (clearance OR NOT residual)`.
+4. a public path is open to everybody, whoever asks; no deny rule is about one (`model.AppPolicy`);
+5. `OR over allow rules (grant AND residual) AND over deny rules (clearance OR NOT residual)`.
 
 `decide` judges rules directly and `decide_by_grants` by the equation; they agree, by property test.
 """
@@ -129,7 +130,7 @@ def authority_of(
     if standing is not Reason.PRINCIPAL_ACTIVE:
         return ConnectionAuthority(grants=(), allowed=frozenset(), denied=frozenset(), standing=standing)
     grants: set[str] = set()
-    terms: dict[Effect, set[Term]] = {Effect.ALLOW: set(), Effect.DENY: set()}
+    terms: dict[Effect, set[Term]] = {Effect.ALLOW: set(public_terms(app)), Effect.DENY: set()}
     for rule in app.rules:
         selected = rule.selector.holds(principal)
         if selected is (rule.effect is Effect.ALLOW):
@@ -142,6 +143,18 @@ def authority_of(
         denied=frozenset(terms[Effect.DENY]),
         standing=standing,
     )
+
+
+def anonymous_authority(app: AppPolicy) -> ConnectionAuthority:
+    """Return what a connection without a good certificate may do: the public paths, and no more."""
+    return ConnectionAuthority(
+        grants=(), allowed=public_terms(app), denied=frozenset(), standing=Reason.ANONYMOUS
+    )
+
+
+def public_terms(app: AppPolicy) -> frozenset[Term]:
+    """Return the public paths as terms of authority: every method on each."""
+    return frozenset(Term("*", pattern.text) for pattern in app.public)
 
 
 def lost_authority(old: ConnectionAuthority, new: ConnectionAuthority) -> bool:
@@ -197,13 +210,15 @@ def decide(
         The decision with every reason; BAD unless an allow rule holds and no deny rule does.
     """
     authority = authority_of(app, tenant, application_id, principal)
+    path = normalise(request.raw_path)
+    if open_path := _open_path(app, request.method, path):
+        return _public(app, authority.standing, open_path)
     if authority.standing is not Reason.PRINCIPAL_ACTIVE:
         return _refusal(app, principal, authority.standing, authority.standing)
     if not grants_fit(authority.grants):
         return _refusal(app, principal, authority.standing, Reason.GRANTS_TOO_LARGE)
     if not METHOD.fullmatch(request.method):
         return _refusal(app, principal, authority.standing, Reason.METHOD_AMBIGUOUS)
-    path = normalise(request.raw_path)
     if isinstance(path, PathRefused):
         return _refusal(app, principal, authority.standing, Reason.PATH_AMBIGUOUS, path)
     findings = tuple(_request_finding(rule, principal, request.method, path) for rule in app.rules)
@@ -214,6 +229,26 @@ def decide(
         determining=determining,
         findings=findings,
         path=path.text,
+    )
+
+
+def decide_anonymous(app: AppPolicy, request: Request) -> Decision:
+    """Judge one request of a connection without a good certificate: public paths and nothing else."""
+    path = normalise(request.raw_path)
+    if open_path := _open_path(app, request.method, path):
+        return _public(app, Reason.ANONYMOUS, open_path)
+    reason, refused = Reason.NO_RULE_MATCHED, path if isinstance(path, PathRefused) else None
+    if not METHOD.fullmatch(request.method):
+        reason = Reason.METHOD_AMBIGUOUS
+    elif refused is not None:
+        reason = Reason.PATH_AMBIGUOUS
+    return Decision(
+        outcome=Outcome.BAD,
+        reasons=(Reason.ANONYMOUS, reason),
+        determining=(),
+        findings=tuple(_not_asked(rule, Reason.ANONYMOUS) for rule in app.rules),
+        path="" if isinstance(path, PathRefused) else path.text,
+        path_refused=refused,
     )
 
 
@@ -234,6 +269,8 @@ def decide_by_grants(
     """
     held = frozenset(grants)
     path = normalise(request.raw_path)
+    if _open_path(app, request.method, path):
+        return Outcome.GOOD
     if isinstance(path, PathRefused) or not METHOD.fullmatch(request.method) or not grants_fit(held):
         return Outcome.BAD
     allowed = False
@@ -275,8 +312,35 @@ def _refusal(
     )
 
 
+def _open_path(app: AppPolicy, method: str, path: NormalisedPath | PathRefused) -> NormalisedPath | None:
+    """Step 4: return the path where it is open to everybody."""
+    if isinstance(path, PathRefused) or not METHOD.fullmatch(method):
+        return None
+    return path if app.is_public(path) else None
+
+
+def _public(app: AppPolicy, standing: Reason, path: NormalisedPath) -> Decision:
+    return Decision(
+        outcome=Outcome.GOOD,
+        reasons=(standing, Reason.PUBLIC_PATH),
+        determining=(),
+        findings=tuple(_not_asked(rule, Reason.PUBLIC_PATH) for rule in app.rules),
+        path=path.text,
+    )
+
+
+def _not_asked(rule: Rule, reason: Reason) -> RuleFinding:
+    return RuleFinding(
+        rule=rule.name,
+        effect=rule.effect,
+        selected=False,
+        holds=False,
+        why=f"not asked: {reason.value}",
+    )
+
+
 def _combine(findings: tuple[RuleFinding, ...]) -> tuple[Outcome, Reason, tuple[str, ...]]:
-    """Step 4 on judged rules: deny overrides allow, and nothing matched is deny."""
+    """Step 5 on judged rules: deny overrides allow, and nothing matched is deny."""
     denying = tuple(one.rule for one in findings if one.holds and one.effect is Effect.DENY)
     if denying:
         return Outcome.BAD, Reason.RULE_DENIES, denying

@@ -189,7 +189,8 @@ class Rule:
 class AppPolicy:
     """One application of the document: where it is, and who may reach what of it.
 
-    `trust` names whose certificates may knock: `own`, and partners by name.
+    `trust` names whose certificates may knock: `own`, and partners by name. `public` are paths that are
+    open to everybody, also without a certificate; `origins` are the sites whose pages may call this one.
     """
 
     name: str
@@ -198,6 +199,8 @@ class AppPolicy:
     on_refusal: OnRefusal = OnRefusal.ALERT
     trust: tuple[str, ...] = (OWN_AUTHORITY,)
     rules: tuple[Rule, ...] = ()
+    public: tuple[PathPattern, ...] = ()
+    origins: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.hosts:
@@ -206,6 +209,18 @@ class AppPolicy:
             raise ValueError("the trusted authorities are sorted, each once, at least one")
         if len({rule.name for rule in self.rules}) != len(self.rules):
             raise ValueError("two rules share a name")
+        denied = [one for rule in self.rules if rule.effect is Effect.DENY for one in rule.residual.paths]
+        if any(pattern.overlaps(one) for pattern in self.public for one in denied):
+            raise ValueError("a rule denies something that is public")
+
+    @property
+    def admits_anonymous(self) -> bool:
+        """Whether a connection without a good certificate is answered: public paths, preflights."""
+        return bool(self.public or self.origins)
+
+    def is_public(self, path: NormalisedPath) -> bool:
+        """Say whether a normalised path is open to everybody."""
+        return any(pattern.matches(path) for pattern in self.public)
 
     def trusts(self, principal: Principal) -> bool:
         """Say whether the authority that vouches for a principal may do so here."""

@@ -38,6 +38,7 @@ from doorward.policy.model import (
     UnixUpstream,
     Upstream,
 )
+from doorward.policy.opening import OPENING_KEYS, read_cors, read_public
 from doorward.policy.paths import EVERY_PATH, PathPattern
 from doorward.policy.yaml_tree import Node, Scalar, Sequence
 
@@ -96,7 +97,9 @@ class DocumentReader:
             self.faults.add(
                 name, "app-name-malformed", "this is not a usable application name", key=key, hint=hint
             )
-        found = self.faults.mapping(node, key, ("hosts", "upstream", "on_refusal", "trust", "rules"))
+        found = self.faults.mapping(
+            node, key, ("hosts", "upstream", "on_refusal", "trust", "rules", *OPENING_KEYS)
+        )
         for needed in ("hosts", "upstream"):
             if needed not in found:
                 self.faults.add(name, "missing-key", f"application {name.value!r} has no `{needed}`", key=key)
@@ -106,9 +109,18 @@ class DocumentReader:
             self._check_on_refusal(found["on_refusal"], f"{key}.on_refusal")
         trust = self._read_trust(found["trust"], f"{key}.trust") if "trust" in found else (OWN_AUTHORITY,)
         rules = self._read_rules(found["rules"], f"{key}.rules") if "rules" in found else ()
+        public, origins = read_public(self.faults, found, key, rules), read_cors(self.faults, found, key)
         if self.faults.faults or upstream is None:
             return None
-        return AppPolicy(name=name.value, hosts=hosts, upstream=upstream, trust=trust, rules=rules)
+        return AppPolicy(
+            name=name.value,
+            hosts=hosts,
+            upstream=upstream,
+            trust=trust,
+            rules=rules,
+            public=public,
+            origins=origins,
+        )
 
     def _read_hosts(self, node: Node, key: str, app: str) -> tuple[str, ...]:
         hosts = []

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 
 from doorward.core.names import OWN_AUTHORITY
 from doorward.policy.model import AppPolicy, Document, Rule
+from doorward.policy.opening import render_opening
 from doorward.policy.paths import EVERY_PATH
 from doorward.policy.reading import generated_name
 
@@ -29,6 +30,7 @@ def render_document(document: Document) -> str:
         lines += render_app(app.name, app.hosts, app.upstream.url)
         if app.trust != (OWN_AUTHORITY,):
             lines.append(f"    trust: {_render_list(app.trust)}")
+        lines += render_opening(app)
         lines += _render_rules(app)
     return "\n".join(lines) + "\n"
 

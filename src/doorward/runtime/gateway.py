@@ -87,6 +87,7 @@ def build_options(
             enrol_socket=str(layout.enrol_socket),
             enrol_routes=ENROL_ROUTES,
             log_file=str(layout.gateway / "log" / "access.log"),
+            public_ports=(settings.public_port,),
             limits=Limits(
                 connections=settings.max_connections,
                 heap_bytes=heap_bytes(settings.max_memory_mib),

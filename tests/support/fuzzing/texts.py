@@ -48,6 +48,7 @@ from doorward.policy.normalisation import (
     fault_of,
     normalise,
 )
+from doorward.policy.origins import parse_origin
 from doorward.policy.reading import parse_upstream
 from doorward.policy.yaml_tree import parse_tree
 from doorward.verification.path.subtree_text import parse_subtree
@@ -80,7 +81,8 @@ def _document() -> Harness:
         return len(document.apps)
 
     flow = b"{trust_domain: a.b, apps: {p: {hosts: [p.a.b], upstream: 'http://[::1]:1', rules: [{allow: {kind: person}}]}}}"
-    return Harness(seeds=(DOCUMENT.encode(), flow), judge=judge)
+    opened = DOCUMENT.encode() + b"    public: [/a/**]\n    cors: {origins: ['https://b.c:8443']}\n"
+    return Harness(seeds=(DOCUMENT.encode(), flow, opened), judge=judge)
 
 
 def _path() -> Harness:
@@ -352,6 +354,7 @@ def _names() -> Harness:
         parse_trust_domain,
         parse_principal_uri,
         parse_upstream,
+        parse_origin,
         parse_status_url,
         parse_subtree,
         parse_partner_identity,
@@ -401,7 +404,12 @@ _NOTE = ("parse_note", "parse_verifier_key", "parse_checkpoint")
 TEXT_TARGETS = (
     Target(
         name="document",
-        covers=("policy.document.parse_document", "policy.yaml_tree.parse_tree"),
+        covers=(
+            "policy.document.parse_document",
+            "policy.yaml_tree.parse_tree",
+            "policy.opening.read_public",
+            "policy.opening.read_cors",
+        ),
         shape=Shape.TEXT,
         prepare=_document,
         cpu_seconds=60.0,  # an operator's text of some hundred KiB takes a second or two, and is read five times
@@ -442,6 +450,7 @@ TEXT_TARGETS = (
         *(f"core.names.{one}" for one in _NAMES),
         "verification.path.subtree_text.parse_subtree",
         "policy.reading.parse_upstream",
+        "policy.origins.parse_origin",
         "authority.publication.parse_status_url",
     ),
 )

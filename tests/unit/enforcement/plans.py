@@ -15,11 +15,13 @@ from doorward.enforcement.plan import (
     ServerCertificate,
     SocketAddress,
 )
+from doorward.enforcement.trust import Trust
 from doorward.policy.model import Effect, HttpUpstream, Residual, UnixUpstream, Upstream
 from doorward.policy.paths import PathPattern
 
 UPSTREAM = HttpUpstream(host="127.0.0.1", port=9000)
 PATHS = RunPaths(authorizer_socket="/run/dw/authz.sock", log_file="/run/dw/access.log", xds="/run/dw/xds")
+TRUST = Trust(authorities=("A",))
 CERTIFICATE = ServerCertificate(
     name="pay-1",
     chain_path="/run/dw/pay.pem",
@@ -48,10 +50,17 @@ def door(
     id_: str = "app_pay",
     name: str = "pay",
     upstream: Upstream = UPSTREAM,
+    **more: Any,
 ) -> Door:
-    """One door."""
+    """One door; `more` are further fields of it."""
     return Door(
-        id=id_, name=name, hosts=(f"{name}.test",), upstream=upstream, rules=rules, certificate=CERTIFICATE
+        id=id_,
+        name=name,
+        hosts=(f"{name}.test",),
+        upstream=upstream,
+        rules=rules,
+        certificate=CERTIFICATE,
+        **more,
     )
 
 

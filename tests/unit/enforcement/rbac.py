@@ -8,15 +8,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from doorward.enforcement.envoy.names import ALLOW_FILTER, DENY_FILTER
 
 FORWARDED = 200
+_BESIDE_THE_PATH = {"headers", "filter_state"}
 
 
 def answer_of(
-    table: Mapping[str, Any], host: str, method: str, path: str, state: Mapping[str, str]
+    table: Mapping[str, Any],
+    host: str,
+    method: str,
+    path: str,
+    state: Mapping[str, str],
+    *,
+    headers: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[int, str]:
     """Return the status that a request gets, and the policy that let it through.
 
@@ -26,14 +34,29 @@ def answer_of(
         method: of the request.
         path: of the request, normalised, without query.
         state: connection filter state.
+        headers: of the request, lower case.
     """
+    route = route_of(table, host, method, path, state, headers=headers)
+    return _answer_of_route(route, method, path, state) if route is not None else (403, "")
+
+
+def route_of(
+    table: Mapping[str, Any],
+    host: str,
+    method: str,
+    path: str,
+    state: Mapping[str, str],
+    *,
+    headers: Mapping[str, str] = MappingProxyType({}),
+) -> Mapping[str, Any] | None:
+    """Return the route that takes a request; arguments as for `answer_of`."""
     virtual_host = next(
         (one for one in table["virtual_hosts"] if host in one["domains"]), table["virtual_hosts"][-1]
     )
     for route in virtual_host["routes"]:
-        if _route_matches(route["match"], method, path):
-            return _answer_of_route(route, method, path, state)
-    return 403, ""
+        if _route_matches(route["match"], {"method": method, **headers}, path, state):
+            return dict(route)
+    return None
 
 
 def _answer_of_route(
@@ -56,21 +79,32 @@ def _answer_of_route(
     return route.get("direct_response", {}).get("status", FORWARDED), passed
 
 
-def _route_matches(match: Mapping[str, Any], method: str, path: str) -> bool:
-    words = {"method": method}
+def _route_matches(
+    match: Mapping[str, Any], words: Mapping[str, str], path: str, state: Mapping[str, str]
+) -> bool:
     if any(not _header_matches(one, words) for one in match.get("headers", ())):
+        return False
+    if any(not _state_matches(one, state) for one in match.get("filter_state", ())):
         return False
     if "path_separated_prefix" in match:
         prefix = match["path_separated_prefix"]
         return path == prefix or path.startswith(prefix + "/")
-    return _string_matches({key: value for key, value in match.items() if key != "headers"}, path)
+    return _string_matches({key: value for key, value in match.items() if key not in _BESIDE_THE_PATH}, path)
 
 
 def _header_matches(header: Mapping[str, Any], words: Mapping[str, str]) -> bool:
     value = words.get(header["name"].removeprefix(":"))
+    if "present_match" in header:
+        return (value is not None) is header["present_match"]
     if value is None:
-        return False
+        if not header.get("treat_missing_header_as_empty"):
+            return False
+        value = ""
     return _string_matches(header["string_match"], value) is not header.get("invert_match", False)
+
+
+def _state_matches(content: Mapping[str, Any], state: Mapping[str, str]) -> bool:
+    return content["key"] in state and _string_matches(content["string_match"], state[content["key"]])
 
 
 def _string_matches(match: Mapping[str, Any], text: str) -> bool:
@@ -99,7 +133,7 @@ def _holds(principal: Mapping[str, Any], method: str, path: str, state: Mapping[
         case "not_id":
             return not _holds(content, method, path, state)
         case "filter_state":
-            return content["key"] in state and _string_matches(content["string_match"], state[content["key"]])
+            return _state_matches(content, state)
         case "url_path":
             return _string_matches(content["path"], path)
         case "header":

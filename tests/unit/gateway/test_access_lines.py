@@ -114,7 +114,14 @@ def test_a_refusal_of_the_door_is_told_from_the_application_s(
 @pytest.mark.parametrize(
     ("log", "lines"),
     [
-        (build_request_log("/l", APP), ({**REQUEST, "allowed": "denied"}, {**REQUEST, "cleared": "denied"})),
+        (
+            build_request_log("/l", APP),
+            (
+                {**REQUEST, "allowed": "denied"},
+                {**REQUEST, "cleared": "denied"},
+                {**REQUEST, "route": "foreign-origin"},
+            ),
+        ),
         (build_enrol_log("/l"), ({**REQUEST, "application": ENROL_CHAIN},)),
         (
             build_handshake_log("/l"),

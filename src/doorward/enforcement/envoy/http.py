@@ -15,6 +15,7 @@ from doorward.enforcement.envoy.logs import build_enrol_log, build_request_log
 from doorward.enforcement.envoy.names import ENROL_CHAIN
 from doorward.enforcement.envoy.replies import build_local_replies
 from doorward.enforcement.envoy.rules import build_filters
+from doorward.enforcement.envoy.sites import build_cors_filter
 from doorward.enforcement.plan import ENROL_LIFETIME, Door, Limits, RunPaths
 
 DRAIN = timedelta(seconds=1)
@@ -29,7 +30,8 @@ _CONNECTION_WINDOW_BYTES = 1 << 20
 def build_http(door: Door, paths: RunPaths, limits: Limits) -> dict[str, Any]:
     """Return the HTTP filter of a protected door."""
     config = _manager(door.id, paths, limits)
-    config["http_filters"] = [*build_filters(), _router()]
+    sites = [build_cors_filter()] if door.origins else []
+    config["http_filters"] = [*sites, *build_filters(), _router()]
     config["access_log"] = [build_request_log(paths.log_file, door.id)]
     config["local_reply_config"] = build_local_replies(door.name)
     config["upgrade_configs"] = [{"upgrade_type": "websocket"}]

@@ -74,6 +74,7 @@ def build_request_log(path: str, application_id: str) -> dict[str, Any]:
         **{name: f"%FILTER_STATE({fact.state_key}:PLAIN)%" for name, fact in _IDENTITY.items()},
         **{name: f"%DYNAMIC_METADATA({_HTTP_RBAC}:{key})%" for name, key in _RULES.items()},
         "kind": LOG_KIND_REQUEST,
+        "route": "%ROUTE_NAME%",
         "application": application_id,
         "path": f"%PATH(NQ:PATH):{PATH_LIMIT}%",
     }

@@ -75,5 +75,9 @@ DENY_STATISTICS = "deny_"
 ALLOW_STATISTICS = "allow_"
 """What the filters' results are prefixed with in metadata, so that neither overwrites the other's."""
 
+FOREIGN_ORIGIN, PREFLIGHT, PREFLIGHT_REFUSED = "foreign-origin", "preflight", "preflight-refused"
+PUBLIC = "public"
+"""Names of routes: the log tells by them what answered, where no rule did."""
+
 LOG_KIND_REQUEST = "request"
 LOG_KIND_HANDSHAKE = "handshake"

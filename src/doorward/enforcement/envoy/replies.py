@@ -8,6 +8,8 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import Any
 
+from doorward.enforcement.envoy.sentences import SENTENCES, build_filter
+
 WORDS = MappingProxyType(
     {
         400: "This request is malformed or its path is ambiguous, so it was not passed on to {name}.",
@@ -28,11 +30,14 @@ _REQUEST_ID = "%REQ(X-REQUEST-ID):64%"
 
 def build_local_replies(name: str) -> dict[str, Any]:
     """Return the replies of one door that Envoy gives itself; an application's own pass unchanged."""
-    mappers = []
-    for status, words in WORDS.items():
+    # RFC 9110 section 15.3.5: an answer with status 204 (a preflight's) has no content.
+    mappers = [_mapper([_status_is(204)], {"text_format_source": {"inline_string": ""}})]
+    cases = [(build_filter(expression), words) for expression, words in SENTENCES]
+    cases += [(_status_is(status), words) for status, words in WORDS.items()]
+    for holds, words in cases:
         sentence = words.format(name=name)
-        mappers.append(_mapper([_status_is(status), _asks_for_json()], _problem(sentence)))
-        mappers.append(_mapper([_status_is(status)], _text(sentence)))
+        mappers.append(_mapper([holds, _asks_for_json()], _problem(sentence)))
+        mappers.append(_mapper([holds], _text(sentence)))
     return {"mappers": mappers, "body_format": _text(OTHERWISE.format(name=name))}
 
 

@@ -14,7 +14,9 @@ from typing import Any
 from doorward.enforcement.envoy.extension import build_typed
 from doorward.enforcement.envoy.headers import LEAKING_HEADERS, build_route_headers
 from doorward.enforcement.envoy.names import ENROL_CHAIN
+from doorward.enforcement.envoy.opening import build_public_routes
 from doorward.enforcement.envoy.rules import build_open_slice, build_slice
+from doorward.enforcement.envoy.sites import build_site_routes, speak_for_sites
 from doorward.enforcement.plan import Door, EnrolmentDoor, GatewayPlan, OpenRoute, RuleTerm
 from doorward.policy.model import METHOD
 from doorward.policy.normalisation import REFUSED_PATH_REGEXES
@@ -62,8 +64,10 @@ def build_door_table(door: Door) -> dict[str, Any]:
         _refusal({"prefix": "/", "headers": [_STRIKES_OFF]}, 400),
         _refusal({"path_separated_prefix": RESERVED_PREFIX}, 404),
     ]
+    routes += [*build_site_routes(door), *build_public_routes(door)]
     routes += [_forward(match, door.id, build_slice(rules)) for match, rules in slice_rules(door.rules)]
-    return _table(door.id, door.hosts, routes, build_open_slice(), build_route_headers())
+    table = _table(door.id, door.hosts, routes, build_open_slice(), build_route_headers())
+    return speak_for_sites(table, door)
 
 
 def build_enrol_table(door: EnrolmentDoor) -> dict[str, Any]:
@@ -149,6 +153,8 @@ def _table(
     return build_typed(
         "config.route.v3.RouteConfiguration",
         name=name,
+        # From the table to the route: a public route takes back what the table tells of an identity.
+        most_specific_header_mutations_wins=True,
         ignore_port_in_host_matching=True,
         virtual_hosts=[
             {"name": name, "domains": list(hosts), "routes": routes},

@@ -12,6 +12,7 @@ from doorward.enforcement.envoy.http import build_enrol_http, build_http
 from doorward.enforcement.envoy.logs import build_enrol_log, build_handshake_log, build_request_log
 from doorward.enforcement.envoy.names import IDENTITY_HEADERS, Fact
 from doorward.enforcement.envoy.replies import WORDS, build_local_replies
+from doorward.enforcement.envoy.sentences import SENTENCES
 from doorward.enforcement.plan import Limits
 from tests.unit.enforcement.plans import PATHS, door
 
@@ -112,9 +113,11 @@ def test_identity_headers_come_from_facts_and_are_removed_first() -> None:
 def test_refusals_are_short_plain_and_name_no_rule() -> None:
     """One text and one JSON form for each status, and a fallback."""
     replies = build_local_replies("pay")
-    assert len(replies["mappers"]) == 2 * len(WORDS)
+    assert len(replies["mappers"]) == 2 * (len(WORDS) + len(SENTENCES)) + 1
     text = str(replies)
     assert "pay" in text
+    first = replies["mappers"][0]  # RFC 9110 section 15.3.5: 204 has no content
+    assert first["body_format_override"] == {"text_format_source": {"inline_string": ""}}
     for word in ("LOCAL_REPLY_BODY", "RESPONSE_CODE_DETAILS", "rbac", "METADATA", "FILTER_STATE"):
         assert word not in text
 

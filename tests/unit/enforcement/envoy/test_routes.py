@@ -17,7 +17,7 @@ from doorward.policy.model import AppPolicy
 from doorward.policy.normalisation import REFUSED_PATH_REGEXES, NormalisedPath, normalise
 from tests.support.policies import APP_ID, TENANT, apps, raw_paths
 from tests.unit.enforcement.envoy.test_rules import state_of
-from tests.unit.enforcement.plans import CERTIFICATE, door, small_plan, term
+from tests.unit.enforcement.plans import CERTIFICATE, TRUST, door, small_plan, term
 from tests.unit.enforcement.rbac import FORWARDED, answer_of
 
 
@@ -64,7 +64,7 @@ def test_no_rule_is_lost_by_slicing(app: AppPolicy, raw: str) -> None:
     path = normalise(raw)
     if not isinstance(path, NormalisedPath):
         return
-    terms = build_door(app, TENANT, APP_ID, CERTIFICATE).rules
+    terms = build_door(app, TENANT, APP_ID, CERTIFICATE, trust=TRUST).rules
     for match, inside in slice_rules(terms):
         prefix = match.get("path_separated_prefix", "")
         if path.text == prefix or path.text.startswith(prefix + "/"):

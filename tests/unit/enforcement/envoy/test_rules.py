@@ -10,11 +10,11 @@ from doorward.enforcement.envoy.resources import static_rendering
 from doorward.enforcement.envoy.routes import build_door_table
 from doorward.enforcement.envoy.rules import build_filters, build_open_slice, build_slice
 from doorward.enforcement.plan import build_door
-from doorward.policy.decision import Request, authority_of, decide_by_grants, render_grants
+from doorward.policy.decision import Request, authority_of, decide_anonymous, decide_by_grants, render_grants
 from doorward.policy.model import AppPolicy, Effect
 from doorward.policy.normalisation import PathRefused, normalise
 from tests.support.policies import APP_ID, TENANT, apps, principals, requests
-from tests.unit.enforcement.plans import CERTIFICATE, door, every, small_plan, term
+from tests.unit.enforcement.plans import CERTIFICATE, TRUST, door, every, small_plan, term
 from tests.unit.enforcement.rbac import FORWARDED, answer_of
 from tests.unit.enforcement.test_resources import compiled
 
@@ -31,7 +31,7 @@ def test_the_compiled_table_decides_as_the_judge_does(
 ) -> None:
     """`OR (grant AND residual) AND (clearance OR NOT residual)`, for every policy, person and request."""
     grants = authority_of(app, TENANT, APP_ID, principal).grants
-    table = build_door_table(build_door(app, TENANT, APP_ID, CERTIFICATE))
+    table = build_door_table(build_door(app, TENANT, APP_ID, CERTIFICATE, trust=TRUST))
     path = normalise(request.raw_path)
     if isinstance(path, PathRefused):
         return
@@ -43,20 +43,25 @@ def test_the_compiled_table_decides_as_the_judge_does(
 @settings(max_examples=100, deadline=None)
 @given(apps, principals, requests)
 def test_nothing_passes_unjudged(app: AppPolicy, principal: Principal, request: Request) -> None:
-    """Grants without the word that the connection was judged open nothing."""
+    """Grants without the word that the connection was judged open what is open to everybody, and no more."""
+    path = normalise(request.raw_path)
+    if isinstance(path, PathRefused):
+        return
+    is_open = decide_anonymous(app, request).outcome is Outcome.GOOD
     grants = authority_of(app, TENANT, APP_ID, principal).grants
-    table = build_door_table(build_door(app, TENANT, APP_ID, CERTIFICATE))
+    table = build_door_table(build_door(app, TENANT, APP_ID, CERTIFICATE, trust=TRUST))
     for judged in ("", "0", "-", "11"):
         state = state_of(*grants, judged=judged)
-        assert answer_of(table, "app.test", request.method, "/a/b", state)[0] != FORWARDED
-    assert answer_of(table, "app.test", request.method, "/a/b", {})[0] != FORWARDED
+        status, _ = answer_of(table, "app.test", request.method, path.text, state)
+        assert (status == FORWARDED) is is_open
+    assert (answer_of(table, "app.test", request.method, path.text, {})[0] == FORWARDED) is is_open
 
 
 @settings(max_examples=100, deadline=None)
 @given(apps)
 def test_no_id_is_ever_negated(app: AppPolicy) -> None:
     """Absence of an id proves nothing: a connection may be older than the rule."""
-    table = build_door_table(build_door(app, TENANT, APP_ID, CERTIFICATE))
+    table = build_door_table(build_door(app, TENANT, APP_ID, CERTIFICATE, trust=TRUST))
     for negated in every(table, "not_id"):
         assert not list(every(negated, "filter_state"))
     assert not list(every(table, "not_rule"))

@@ -77,6 +77,7 @@ class Place:
             gateway_id=GATEWAY,
             tenant="ten_default",
             lifetime=timedelta(hours=12),
+            anonymous_lifetime=timedelta(hours=1),
             find=lambda local, remote: self.sockets.get((local, remote)),
             record=self.record,
             fresh=lambda: self.is_fresh,

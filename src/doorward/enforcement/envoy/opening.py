@@ -1,0 +1,51 @@
+"""Routes of public paths: open to everybody, also to a connection without a good certificate.
+
+Each path has two routes. The first is for connections that were judged good, and tells the application who
+asks. The second is for all others and removes every identity header, whatever the connection's state
+holds: identity comes from `judged=1` alone.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from doorward.enforcement.envoy.names import IDENTITY_HEADERS, JUDGED, PUBLIC, Fact
+from doorward.enforcement.envoy.rules import build_open_slice
+from doorward.enforcement.plan import Door
+from doorward.policy.paths import Exact, Form, Prefix
+
+
+def build_public_routes(door: Door) -> list[dict[str, Any]]:
+    """Return the routes of a door's public paths."""
+    return [
+        route
+        for pattern in door.public
+        for form in pattern.forms()
+        for route in (_judged(door, form), _anonymous(door, form))
+    ]
+
+
+def _judged(door: Door, form: Form) -> dict[str, Any]:
+    state = {"key": Fact.JUDGED.state_key, "string_match": {"exact": JUDGED}}
+    return _forward(door, {**_path(form), "filter_state": [state]})
+
+
+def _anonymous(door: Door, form: Form) -> dict[str, Any]:
+    return {**_forward(door, _path(form)), "request_headers_to_remove": sorted(IDENTITY_HEADERS)}
+
+
+def _forward(door: Door, match: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "name": PUBLIC,
+        "match": match,
+        "route": {"cluster": door.id, "timeout": "0s"},
+        "typed_per_filter_config": build_open_slice(),
+    }
+
+
+def _path(form: Form) -> dict[str, Any]:
+    if isinstance(form, Exact):
+        return {"path": form.text}
+    if isinstance(form, Prefix):
+        return {"prefix": form.text}
+    return {"safe_regex": {"regex": form.text}}

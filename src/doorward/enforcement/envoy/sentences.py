@@ -1,0 +1,33 @@
+"""What is read by a person whose request a rule has not refused: a page of another site asked, or nobody is known.
+
+Not here: the sentences by status (`replies`). These stand before them; Envoy takes the first that fits.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from doorward.enforcement.envoy.extension import build_extension
+from doorward.enforcement.envoy.names import FOREIGN_ORIGIN, JUDGED, PREFLIGHT_REFUSED, Fact
+
+SENTENCES = (
+    (
+        f"response.code == 403 && xds.route_name in ['{FOREIGN_ORIGIN}', '{PREFLIGHT_REFUSED}']",
+        "A page of another site asked for this, and {name} does not list that site.",
+    ),
+    (
+        f"response.code == 403 && filter_state['{Fact.JUDGED.state_key}'] != '{JUDGED}'",
+        "This part of {name} needs a certificate, and this connection showed none that is good.",
+    ),
+)
+"""When (CEL) and what; `{name}` is the application's name."""
+
+
+def build_filter(expression: str) -> dict[str, Any]:
+    """Return the filter of a local reply that holds when the expression does."""
+    extension = build_extension(
+        "envoy.access_loggers.extension_filters.cel",
+        "extensions.access_loggers.filters.cel.v3.ExpressionFilter",
+        expression=expression,
+    )
+    return {"extension_filter": extension}

@@ -1,0 +1,155 @@
+"""What pages of other sites may ask: foreign origins are refused, preflights are answered at the door.
+
+A browser sends a person's certificate for every page that asks for something; there is no SameSite for
+it. So a request that may change something, and every upgrade, must come from the application's own pages or
+from a listed site. Programs send no Origin, and pass.
+
+1. Unsafe is each method but GET, HEAD and OPTIONS (RFC 9110 section 9.2.1), and each request with an Upgrade
+   field: a WebSocket handshake, also as extended CONNECT (RFC 8441), which Envoy turns into that form.
+2. Such a request is refused if its Origin is neither own nor listed. Origins are compared whole, octet by
+   octet; two Origin lines are joined by a comma and equal none.
+3. `Origin: null` passes only with `Sec-Fetch-Site: same-origin`: that is what browsers send from a page with
+   the referrer policy no-referrer. No page can set that field (W3C Fetch Metadata section 2.4).
+4. Without an Origin, a `Sec-Fetch-Site` other than `same-origin` and `none` is refused.
+5. Where sites are listed, the door answers their preflights (OPTIONS with Origin and
+   Access-Control-Request-Method; Fetch section 4.8) and refuses all others. A preflight has no certificate,
+   so that it comes over an anonymous connection; the request itself still needs its certificate.
+
+Standard: RFC 6454; Fetch sections 3.1 and 3.2; W3C Fetch Metadata.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from doorward.enforcement.envoy.extension import build_extension, build_typed
+from doorward.enforcement.envoy.names import FOREIGN_ORIGIN, PREFLIGHT, PREFLIGHT_REFUSED
+from doorward.enforcement.envoy.rules import build_open_slice
+from doorward.enforcement.plan import Door
+
+CORS_FILTER = "doorward.cors"
+PREFLIGHT_SECONDS = 600
+"""How long a browser may remember that a site is listed."""
+
+APPLICATIONS_OWN = (
+    "access-control-allow-origin",
+    "access-control-allow-credentials",
+    "access-control-allow-methods",
+    "access-control-allow-headers",
+    "access-control-max-age",
+)
+"""Response headers that the door speaks in the application's place; what may be read is the application's word."""
+
+_SAFE_METHOD = "GET|HEAD|OPTIONS"
+_Match = dict[str, Any]
+
+
+def build_site_routes(door: Door) -> list[dict[str, Any]]:
+    """Return the routes that answer what comes from other sites, in the order in which they are tried."""
+    routes = []
+    if door.origins:
+        listed = _matches("origin", _any_of(door.origins))
+        routes += [
+            _answer(PREFLIGHT, [*_preflight(), listed], 204, _preflight_headers()),
+            _answer(PREFLIGHT_REFUSED, [*_preflight(), _present("origin")], 403),
+        ]
+    known = _any_of((*door.own_origins, *door.origins, "null"))
+    same = _any_of(("same-origin",))
+    strange = (
+        [_matches("origin", known, inverted=True)],
+        [_matches("origin", "null"), _matches("sec-fetch-site", same, inverted=True, absent=True)],
+        [_absent("origin"), _matches("sec-fetch-site", _any_of(("same-origin", "none")), inverted=True)],
+    )
+    unsafe = (_matches(":method", _SAFE_METHOD, inverted=True), _present("upgrade"))
+    return [
+        *routes,
+        *(_answer(FOREIGN_ORIGIN, [what, *where], 403) for what in unsafe for where in strange),
+    ]
+
+
+def build_cors_filter() -> dict[str, Any]:
+    """Return the filter that lets listed sites read answers; the policy of its sites is in the route table."""
+    return build_extension(CORS_FILTER, "extensions.filters.http.cors.v3.Cors")
+
+
+def speak_for_sites(table: dict[str, Any], door: Door) -> dict[str, Any]:
+    """Return a route table that lets the listed sites read answers, and the application say nothing of it."""
+    if not door.origins:
+        return table
+    policy = build_typed(
+        "extensions.filters.http.cors.v3.CorsPolicy",
+        allow_origin_string_match=[{"exact": one} for one in door.origins],
+        allow_credentials=True,
+    )
+    own, *others = table["virtual_hosts"]
+    vary = {**_header("vary", "Origin"), "append_action": "APPEND_IF_EXISTS_OR_ADD"}
+    return {
+        **table,
+        "response_headers_to_remove": [*table["response_headers_to_remove"], *APPLICATIONS_OWN],
+        # Caches must not give one site's answer to another.
+        "virtual_hosts": [
+            {**own, "typed_per_filter_config": {CORS_FILTER: policy}, "response_headers_to_add": [vary]},
+            *others,
+        ],
+    }
+
+
+def _answer(
+    name: str, headers: list[_Match], status: int, answers: list[dict[str, Any]] | None = None
+) -> dict[str, Any]:
+    slices = build_open_slice()
+    if answers:
+        # Envoy's filter would answer preflights itself, without the headers that were asked for.
+        slices[CORS_FILTER] = build_typed("config.route.v3.FilterConfig", disabled=True)
+    return {
+        "name": name,
+        "match": {"prefix": "/", "headers": headers},
+        "direct_response": {"status": status},
+        "typed_per_filter_config": slices,
+        **({"response_headers_to_add": answers} if answers else {}),
+    }
+
+
+def _preflight() -> list[_Match]:
+    return [_matches(":method", "OPTIONS"), _present("access-control-request-method")]
+
+
+def _preflight_headers() -> list[dict[str, Any]]:
+    """What was asked for is allowed by name: the rules judge the request itself."""
+    values = {
+        "access-control-allow-origin": "%REQ(ORIGIN)%",
+        "access-control-allow-credentials": "true",
+        "access-control-allow-methods": "%REQ(ACCESS-CONTROL-REQUEST-METHOD)%",
+        "access-control-allow-headers": "%REQ(ACCESS-CONTROL-REQUEST-HEADERS)%",
+        "access-control-max-age": str(PREFLIGHT_SECONDS),
+        "vary": "Origin, Access-Control-Request-Method, Access-Control-Request-Headers",
+    }
+    return [_header(name, value) for name, value in values.items()]
+
+
+def _header(name: str, value: str) -> dict[str, Any]:
+    return {"header": {"key": name, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+
+
+def _any_of(texts: Iterable[str]) -> str:
+    return "|".join(re.escape(one) for one in texts)
+
+
+def _matches(name: str, regex: str, *, inverted: bool = False, absent: bool = False) -> _Match:
+    """A whole value that matches or, inverted, does not; a field that is absent does neither, unless told."""
+    match: _Match = {"name": name, "string_match": {"safe_regex": {"regex": regex}}}
+    return {
+        **match,
+        **({"invert_match": True} if inverted else {}),
+        **({"treat_missing_header_as_empty": True} if absent else {}),
+    }
+
+
+def _present(name: str) -> _Match:
+    return {"name": name, "present_match": True}
+
+
+def _absent(name: str) -> _Match:
+    return {"name": name, "present_match": False}

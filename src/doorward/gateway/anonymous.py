@@ -1,0 +1,71 @@
+"""A connection without a good certificate, at an application that answers such ones.
+
+It holds no grant, has no name, and the application is told nothing of it: `judged` is not 1, and every
+other fact is empty. So nothing but public paths and preflights is open to it, and a certificate that is
+good by then needs a new connection.
+
+Not here: whether it may be (`authority.access`), and how many there may be (`connections`, `shares`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from types import MappingProxyType
+
+from doorward.authority.access import AccessDecision
+from doorward.enforcement.envoy.names import JUDGED, Fact
+from doorward.enforcement.transition import class_token
+from doorward.gateway.connections import LiveConnection, PendingConnection
+from doorward.policy.decision import anonymous_authority, render_grants
+from doorward.policy.model import AppPolicy
+
+UNJUDGED = "0"
+
+ANONYMOUS_FACTS: Mapping[str, str] = MappingProxyType(
+    {
+        **{fact.value: "" for fact in Fact},
+        Fact.JUDGED.value: UNJUDGED,
+        Fact.GRANTS.value: render_grants(()),
+    }
+)
+"""What Envoy is told of such a connection; always the same."""
+
+
+def is_whole(facts: Mapping[str, str]) -> bool:
+    """Say whether an answer may go to Envoy: every fact of somebody, or those of an anonymous connection.
+
+    To Envoy a missing fact is the text "-": the application would hear of a principal named so.
+    """
+    if facts.get(Fact.JUDGED.value) == JUDGED:
+        return all(facts.get(fact.value) for fact in Fact)
+    return dict(facts) == ANONYMOUS_FACTS
+
+
+def anonymous_connection(
+    pending: PendingConnection,
+    decision: AccessDecision,
+    app: AppPolicy,
+    *,
+    tenant: str,
+    lifetime: timedelta,
+) -> LiveConnection:
+    """Return the connection as the registry keeps it: no certificate, no principal, no grants."""
+    return LiveConnection(
+        cookie=pending.cookie,
+        connection_id=pending.connection_id,
+        epoch=pending.epoch,
+        local=pending.local,
+        remote=pending.remote,
+        application_id=pending.application_id,
+        certificate_id="",
+        sha256="",
+        principal_id="",
+        principal=None,
+        revision=decision.revision,
+        grants=(),
+        authority=anonymous_authority(app),
+        deadline=pending.began_at + lifetime,
+        admitted_at=pending.began_at,
+        class_token=class_token(tenant, pending.application_id, decision.revision, ()),
+    )

@@ -1,0 +1,103 @@
+"""The keys `public` and `cors` of an application: read, rendered and told apart.
+
+Not here: what they mean for a request (`decision`), and how Envoy does it (enforcement).
+
+`public: ["/share/**"]` opens paths to everybody, also without a certificate. A path there that a deny
+rule covers too is a fault: the denied person would just leave the certificate out.
+`cors: {origins: [https://other.example]}` lists the sites whose pages may call the application.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+
+from doorward.core.errors import MalformedInput
+from doorward.policy.faults import FaultList
+from doorward.policy.model import AppPolicy, Effect, Rule
+from doorward.policy.origins import parse_origin
+from doorward.policy.paths import PathPattern
+from doorward.policy.yaml_tree import Node
+
+OPENING_KEYS = ("public", "cors")
+"""The keys of an application that this module reads."""
+
+EVERYBODY = "everybody, also without a certificate"
+"""What `diff` says of a public path."""
+
+
+def read_public(
+    faults: FaultList, found: dict[str, Node], key: str, rules: Iterable[Rule]
+) -> tuple[PathPattern, ...]:
+    """Return the public paths, sorted by their text; what is wrong goes to `faults`.
+
+    Args:
+        faults: the list of the document.
+        found: the entries of the application.
+        key: its path in the document.
+        rules: of the application.
+    """
+    if "public" not in found:
+        return ()
+    patterns = {}
+    rules = tuple(rules)
+    for text in faults.texts(found["public"], f"{key}.public"):
+        try:
+            pattern = PathPattern(text.value)
+        except MalformedInput as error:
+            faults.add_malformed(text, error, key=f"{key}.public")
+            continue
+        patterns[pattern.text] = pattern
+        for rule in denying(rules, pattern):
+            message = (
+                f"rule {rule.name!r} denies something that {pattern.text} makes public: whom it denies would "
+                "leave the certificate out"
+            )
+            hint = f"take {pattern.text} out of `public`, or keep the rule off it"
+            faults.add(text, "public-denied", message, key=f"{key}.public", hint=hint)
+    return tuple(patterns[text] for text in sorted(patterns))
+
+
+def read_cors(faults: FaultList, found: dict[str, Node], key: str) -> tuple[str, ...]:
+    """Return the listed origins, sorted; what is wrong goes to `faults`."""
+    if "cors" not in found:
+        return ()
+    inside = faults.mapping(found["cors"], f"{key}.cors", ("origins",))
+    if "origins" not in inside:
+        hint = "write `cors: {origins: [https://other.example]}`, or leave `cors` out"
+        faults.add(found["cors"], "missing-key", "`cors` has no `origins`", key=f"{key}.cors", hint=hint)
+        return ()
+    origins = set()
+    for text in faults.texts(inside["origins"], f"{key}.cors.origins"):
+        try:
+            origins.add(parse_origin(text.value))
+        except MalformedInput as error:
+            faults.add_malformed(text, error, key=f"{key}.cors.origins")
+    return tuple(sorted(origins))
+
+
+def denying(rules: Iterable[Rule], pattern: PathPattern) -> Iterator[Rule]:
+    """Yield the rules that deny something within a pattern, whatever the method and whomever they deny."""
+    for rule in rules:
+        if rule.effect is Effect.DENY and any(pattern.overlaps(one) for one in rule.residual.paths):
+            yield rule
+
+
+def render_opening(app: AppPolicy) -> list[str]:
+    """Return the lines of both keys as the canonical document has them."""
+    lines = []
+    if app.public:
+        lines.append(f"    public: {_render_list(pattern.text for pattern in app.public)}")
+    if app.origins:
+        lines.append(f"    cors: {{origins: {_render_list(app.origins)}}}")
+    return lines
+
+
+def opening_facts(app: AppPolicy) -> dict[str, str]:
+    """Return what `diff` compares: each public path and the listed origins."""
+    facts = {f"public {pattern.text}": EVERYBODY for pattern in app.public}
+    return {**facts, **({"cors.origins": ", ".join(app.origins)} if app.origins else {})}
+
+
+def _render_list(texts: Iterable[str]) -> str:
+    return "[" + ", ".join(json.dumps(text, ensure_ascii=False) for text in texts) + "]"

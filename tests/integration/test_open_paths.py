@@ -1,0 +1,146 @@
+"""Public paths and listed sites on a whole door: who is nobody reaches what is open, and an edit closes it at once."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import ssl
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from doorward.audit.events import EventType
+from doorward.authority.revocation import revoke
+from doorward.core.certificate import RevocationReason
+from doorward.runtime.evidence import Evidence
+from tests.support.attacks import H2Client
+from tests.support.doorway import ACTOR, DOMAIN, Doorway, Identity, Session, eventually, open_doorway
+from tests.support.path_ca import certify
+
+LISTED = "https://b.example"
+OPENED = ("public: ['/share/**']", f"cors: {{origins: ['{LISTED}']}}")
+PREFLIGHT = {"Origin": LISTED, "Access-Control-Request-Method": "PUT"}
+
+
+def put(door: Doorway, *lines: str) -> None:
+    """Put a document into force with these lines at the application."""
+    door.apply_document(
+        f"trust_domain: {DOMAIN}\napps:\n  app:\n    hosts: [{door.host('app')}]\n"
+        f"    upstream: http://127.0.0.1:{door.upstream.port}\n"
+        + "".join(f"    {line}\n" for line in lines)
+        + "    rules:\n      - {allow: {groups: [staff]}}\n"
+    )
+
+
+@pytest.fixture(scope="module")
+def door() -> Iterator[Doorway]:
+    """One door for the file, with alice of the staff."""
+    with open_doorway() as opened:
+        put(opened, *OPENED)
+        opened.person("alice", "staff")
+        yield opened
+
+
+def self_made(door: Doorway) -> Identity:
+    """A certificate of an authority that anybody can make, which says alice."""
+    now = datetime.now(UTC).replace(microsecond=0)
+    dates = {"not_before": now - timedelta(days=1), "not_after": now + timedelta(days=1)}
+    leaf = certify("alice", certify("Doorward Issuing", **dates), ca=False, **dates)
+    made = Identity(chain=door.folder / "self.pem", key=door.folder / "self.key")
+    made.chain.write_bytes(leaf.certificate.public_bytes(Encoding.PEM))
+    made.key.write_bytes(leaf.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return made
+
+
+def revoked(door: Doorway) -> Identity:
+    """A certificate of alice's that was revoked."""
+    identity = door.enrol("alice")
+    door.settle(revoke(door.services, door.certificate_of("alice"), RevocationReason.KEY_COMPROMISE, ACTOR))
+    return identity
+
+
+PEERS: dict[str, Callable[[Doorway], Identity | None]] = {
+    "no certificate": lambda _door: None,
+    "a self-made one": self_made,
+    "a revoked one": revoked,
+}
+
+
+@pytest.mark.parametrize("peer", PEERS)
+def test_nobody_reaches_what_is_open_and_no_more(door: Doorway, peer: str) -> None:
+    """Over one kept connection: the share without an identity, 403 elsewhere, and it stays nobody's."""
+    with door.session(PEERS[peer](door)) as session:
+        shared = session.request("GET", "/share/x", headers={"Doorward-Principal": "person/alice"})
+        assert shared.status == 200
+        assert not [one for one in shared.upstream_headers() if one.startswith(("doorward", "client-cert"))]
+        closed = session.request("GET", "/x")
+        assert closed.status == 403
+        assert b"needs a certificate" in closed.body
+        assert session.request("OPTIONS", "/x", headers=PREFLIGHT).status == 204
+        assert session.request("OPTIONS", "/x", headers={**PREFLIGHT, "Origin": "null"}).status == 403
+        assert session.request("POST", "/share/x", headers={"Origin": "https://evil.example"}).status == 403
+        assert session.request("POST", "/share/x", headers={"Origin": LISTED}).status == 200
+
+
+@pytest.mark.parametrize("tls", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_it_is_the_same_over_http_2(door: Doorway, tls: ssl.TLSVersion) -> None:
+    """Streams of one connection, in both versions of TLS."""
+    context = door.context(None, tls=tls)
+    context.set_alpn_protocols(["h2"])
+    with (
+        socket.create_connection(("127.0.0.1", door.port), 5) as plain,
+        context.wrap_socket(plain, server_hostname=door.host("app")) as secure,
+    ):
+        client = H2Client(secure)
+        shared = client.ask("/share/x", ("doorward-principal", "person/alice"), authority=door.host("app"))
+        assert shared.status == 200
+        assert b"doorward-principal" not in shared.body
+        assert client.ask("/x", authority=door.host("app")).status == 403
+        fields = [(name.lower(), value) for name, value in PREFLIGHT.items()]
+        answer = client.ask("/x", *fields, method="OPTIONS", authority=door.host("app"))
+        assert (answer.status, answer.body) == (204, b"")
+
+
+def test_who_is_somebody_is_told_to_the_application(door: Doorway) -> None:
+    """A person with a good certificate is named at public paths too; their page of the listed site reads answers."""
+    alice = door.identities["alice"] = door.enrol("alice")
+    with door.session(alice) as session:
+        for path in ("/share/x", "/x"):
+            answer = session.request("PUT", path, headers={"Origin": LISTED})
+            assert answer.status == 200
+            assert answer.upstream_headers()["doorward-principal"] == "person/alice"
+            assert answer.headers["access-control-allow-origin"] == LISTED
+
+
+def test_it_is_on_record_who_was_nobody_and_whose_page_asked(door: Doorway) -> None:
+    """`connection:anonymous` with the reasons, and `foreign-origin` for the request that a page of another site made."""
+    with door.session(door.enrol("alice")) as session:
+        assert session.request("POST", "/x", headers={"Origin": "https://evil.example"}).status == 403
+    assert door.get(None, "/share/x").status == 200
+
+    def recorded() -> bool:
+        events = list(Evidence(door.installation).events(0))
+        kinds = {one["type"] for one in events}
+        reasons = {one["data"].get("reason") for one in events}
+        return EventType.CONNECTION_ANONYMOUS.value in kinds and "foreign-origin" in reasons
+
+    assert eventually(recorded)
+
+
+def test_an_edit_that_closes_a_path_ends_them(door: Doorway) -> None:
+    """The live connection of nobody ends with the edit, a new one ends in the handshake, and alice stays."""
+    alice = door.enrol("alice")
+    nobody = Session(door.connect(None), door.host("app"), door.port)
+    assert nobody.request("GET", "/share/x").status == 200
+    put(door)
+    with pytest.raises((OSError, http.client.HTTPException)):
+        nobody.request("GET", "/share/x")
+    nobody.close()
+    with pytest.raises((OSError, http.client.HTTPException)):
+        door.get(None, "/share/x")
+    assert door.get(alice, "/share/x").status == 200
+    put(door, *OPENED)
+    assert json.loads(door.get(None, "/share/x").body)["path"] == "/share/x"

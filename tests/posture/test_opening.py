@@ -1,0 +1,226 @@
+"""ENVOY.md section 2.2, section 6 items 1 to 3, section 10 "self-made CA": doors that answer anonymous connections.
+
+A chain that asks for a certificate and does not demand it: whatever a peer shows, it is nobody until the
+authorizer says `judged=1`, and nobody reaches public paths and preflights only.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable
+
+import pytest
+
+from doorward.enforcement.envoy.names import FOREIGN_ORIGIN, IDENTITY_HEADERS, JUDGED, PUBLIC, Fact
+from doorward.gateway.anonymous import ANONYMOUS_FACTS
+from tests.posture.witness import Witness
+from tests.support.attacks import CHAINS, HOSTS, H2Client, OpenDoor, changed, without
+from tests.support.door_site import CLEARED, TELLER
+from tests.support.envoy_process import facts_of
+
+pytestmark = pytest.mark.xdist_group("posture-opening")
+
+Kept = Callable[..., OpenDoor]
+
+OPENED = {"public": {"pay": ["/share/**"]}, "origins": {"pay": ["https://b.example"]}}
+ROUTES = (*HOSTS, "app_pay", "routes")
+FOREIGN = [("Origin", "https://evil.example")]
+PEERS = [None, "stranger", "expired"]
+SPOOFED = [
+    ("Doorward-Principal", "person/alice"),
+    ("Doorward-Certificate", "crt_alice"),
+    ("Doorward-Assertion", "a.b.c"),
+    ("Client-Cert", ":AAAA:"),
+    ("X-Forwarded-Client-Cert", "By=x;Subject=alice"),
+]
+
+
+@pytest.fixture
+def opened(kept: Kept) -> OpenDoor:
+    """Such a door; its authorizer finds nobody."""
+    door = kept(name="opened", **OPENED)
+    door.authorizer.facts = dict(ANONYMOUS_FACTS)
+    return door
+
+
+@pytest.mark.parametrize("peer", PEERS)
+@pytest.mark.parametrize("h2", [False, True], ids=["HTTP/1.1", "HTTP/2"])
+class TestNobody:
+    """No certificate, a self-made authority that says alice, a date that is over."""
+
+    def test_public_paths_and_nothing_else(
+        self, opened: OpenDoor, witness: Witness, peer: str | None, *, h2: bool
+    ) -> None:
+        """The public path is answered without an identity; every other one is 403 and never arrives."""
+        mark = len(witness.requests)
+        assert _ask(opened, peer, h2, "/share/x", SPOOFED) == 200
+        (seen,) = witness.since(mark)
+        identity = {*IDENTITY_HEADERS, "x-forwarded-client-cert"}
+        assert not [name for name, _ in seen.headers if name in identity or name.startswith("doorward")]
+        for path in ("/accounts/7", "/", "/shared", "/share/../accounts/7", "/SHARE/x", "/_doorward"):
+            assert _ask(opened, peer, h2, path) in {403, 404}
+        assert len(witness.since(mark)) == 1
+
+    def test_a_name_without_the_word_that_it_was_judged_is_nobodys(
+        self, opened: OpenDoor, kept: Kept, witness: Witness, peer: str | None, *, h2: bool
+    ) -> None:
+        """Every fact of alice and `judged=0`: no header, no rule; without the route's removal, alice's headers."""
+        facts = facts_of(TELLER, CLEARED, judged="0")
+        opened.authorizer.facts = facts
+        mark = len(witness.requests)
+        assert _ask(opened, peer, h2, "/share/x") == 200
+        assert _ask(opened, peer, h2, "/accounts/7") == 403
+        (seen,) = witness.since(mark)
+        assert not [name for name, _ in seen.headers if name in IDENTITY_HEADERS]
+        told = kept(without(*ROUTES, PUBLIC, "request_headers_to_remove"), name="told", **OPENED)
+        told.authorizer.facts = facts
+        assert _ask(told, peer, h2, "/share/x") == 200
+        assert ("doorward-principal", "person/alice") in witness.requests[-1].headers
+
+
+def _ask(
+    door: OpenDoor,
+    peer: str | None,
+    h2: bool,  # noqa: FBT001
+    path: str,
+    headers: list[tuple[str, str]] | None = None,
+    *,
+    method: str = "GET",
+) -> int:
+    with door.connect(certificate=peer, h2=h2) as connection:
+        if h2:
+            lower = [(name.lower(), value) for name, value in headers or ()]
+            return H2Client(connection).ask(path, *lower, method=method).status
+        return door.site.ask(method, path, headers=headers or (), over=connection).status
+
+
+class TestJudgedAlone:
+    """Only the authorizer's word opens a rule, and only in its one spelling."""
+
+    @pytest.mark.parametrize("judged", ["", "0", "-", "true", "11", " 1"])
+    def test_no_other_word_will_do(self, opened: OpenDoor, judged: str) -> None:
+        """The grants of a teller and another word than 1."""
+        opened.authorizer.facts = facts_of(TELLER, CLEARED, judged=judged)
+        assert opened.site.ask("GET", "/accounts/7", certificate=None).status == 403
+
+    def test_judged_it_is_a_door_like_others(self, opened: OpenDoor, witness: Witness) -> None:
+        """Also at public paths the application is told who asks."""
+        opened.authorizer.facts = facts_of(TELLER, CLEARED, judged=JUDGED)
+        for path in ("/accounts/7", "/share/x"):
+            assert opened.site.ask("GET", path).status == 200
+            assert ("doorward-principal", "person/alice") in witness.requests[-1].headers
+        assert opened.site.ask("GET", "/x").status == 403
+
+    def test_with_the_public_slice_everywhere_it_would_be_open(self, kept: Kept) -> None:
+        """The rules are what keeps nobody out of the rest: routes that lost them answer."""
+        any_ = {
+            "action": "ALLOW",
+            "policies": {"x": {"permissions": [{"any": True}], "principals": [{"any": True}]}},
+        }
+        edit = changed(*ROUTES, "*", "typed_per_filter_config", "*", "rbac", "rules", to=lambda _old: any_)
+        door = kept(edit, name="open", **OPENED)
+        door.authorizer.facts = dict(ANONYMOUS_FACTS)
+        assert door.site.ask("GET", "/accounts/7", certificate=None).status == 200
+
+    def test_refused_or_unanswered_the_connection_ends(self, opened: OpenDoor, kept: Kept) -> None:
+        """A full share ends it with alert 49; without an authorizer nothing is answered, public paths neither."""
+        opened.authorizer.facts = None
+        with pytest.raises(ssl.SSLError, match="ACCESS_DENIED"):
+            opened.site.ask("GET", "/share/x", certificate=None)
+        away = kept(name="away", serve=False, **OPENED)
+        with pytest.raises(OSError):
+            away.site.ask("GET", "/share/x", certificate=None)
+
+    def test_without_its_filter_nobody_would_be_asked(self, kept: Kept) -> None:
+        """Public paths would be open to whoever comes, without a share of places and without a record."""
+        door = kept(without(*CHAINS, "filters", "doorward.authorizer"), name="unasked", **OPENED)
+        assert door.site.ask("GET", "/share/x", certificate=None).status == 200
+
+
+class TestOtherSites:
+    """DESIGN 2.6: a browser sends the certificate for whoever's page asks."""
+
+    @pytest.mark.parametrize("h2", [False, True], ids=["HTTP/1.1", "HTTP/2"])
+    def test_a_foreign_page_changes_nothing(
+        self, door: OpenDoor, kept: Kept, witness: Witness, *, h2: bool
+    ) -> None:
+        """POST with the person's certificate and another site's Origin; without the routes it arrives."""
+        mark = len(witness.requests)
+        assert _ask(door, "p256", h2, "/transfers", FOREIGN, method="POST") == 403
+        assert _ask(door, "p256", h2, "/transfers", [*FOREIGN, *FOREIGN], method="POST") == 403
+        assert witness.since(mark) == []
+        own = [("Origin", f"https://pay.test:{door.site.port}")]
+        assert _ask(door, "p256", h2, "/transfers", own, method="POST") == 200
+        assert _ask(door, "p256", h2, "/transfers", [*own, *own], method="POST") == 403
+        lax = kept(
+            changed(*ROUTES, to=lambda old: [one for one in old if one.get("name") != FOREIGN_ORIGIN]),
+            name="lax",
+        )
+        assert _ask(lax, "p256", h2, "/transfers", FOREIGN, method="POST") == 200
+
+    @pytest.mark.parametrize("origin", ["https://evil.example", "null"])
+    def test_a_foreign_page_opens_no_web_socket(self, door: OpenDoor, origin: str) -> None:
+        """RFC 6455 section 10.2."""
+        upgrade = [
+            ("Connection", "Upgrade"),
+            ("Upgrade", "websocket"),
+            ("Sec-WebSocket-Version", "13"),
+            ("Sec-WebSocket-Key", "AAAAAAAAAAAAAAAAAAAAAA=="),
+        ]
+        assert door.site.ask("GET", "/accounts/7", headers=[*upgrade, ("Origin", origin)]).status == 403
+
+    @pytest.mark.parametrize("h2", [False, True], ids=["HTTP/1.1", "HTTP/2"])
+    @pytest.mark.parametrize(
+        ("origin", "status"), [("https://b.example", 204), ("https://evil.example", 403)]
+    )
+    def test_preflights_end_at_the_door(
+        self, opened: OpenDoor, witness: Witness, origin: str, status: int, *, h2: bool
+    ) -> None:
+        """Without a certificate, on any path; what is asked of the listed site is answered, of others nothing."""
+        headers = [("Origin", origin), ("Access-Control-Request-Method", "PUT")]
+        mark = len(witness.requests)
+        for path in ("/accounts/7", "/share/x"):
+            assert _ask(opened, None, h2, path, headers, method="OPTIONS") == status
+        assert witness.since(mark) == []
+
+    def test_a_preflight_is_answered_by_name(self, opened: OpenDoor) -> None:
+        """Fetch section 4.8: origin, credentials, method and headers as asked for; no content, no second header."""
+        headers = [
+            ("Origin", "https://b.example"),
+            ("Access-Control-Request-Method", "PUT"),
+            ("Access-Control-Request-Headers", "content-type, x-csrf"),
+        ]
+        answer = opened.site.ask("OPTIONS", "/accounts/7", headers=headers, certificate=None)
+        assert answer.status == 204
+        assert answer.body == ""
+        assert "content-length" not in answer.headers
+        assert answer.headers["access-control-allow-origin"] == "https://b.example"
+        assert answer.headers["access-control-allow-credentials"] == "true"
+        assert answer.headers["access-control-allow-methods"] == "PUT"
+        assert answer.headers["access-control-allow-headers"] == "content-type, x-csrf"
+        assert "Origin" in answer.headers["vary"]
+
+    def test_only_a_listed_site_reads_answers(self, opened: OpenDoor) -> None:
+        """The header is there for the listed origin, with Vary for caches, and for no other."""
+        opened.authorizer.facts = facts_of(TELLER, CLEARED)
+        for origin, told in (("https://b.example", "https://b.example"), ("https://evil.example", None)):
+            answer = opened.site.ask("GET", "/accounts/7", headers=[("Origin", origin)])
+            assert answer.status == 200
+            assert answer.headers.get("access-control-allow-origin") == told
+            assert answer.headers["vary"] == "Origin"
+
+    def test_the_log_names_the_reason(self, door: OpenDoor) -> None:
+        """The route's name tells why nobody's rule was asked."""
+        assert door.site.ask("POST", "/transfers", headers=FOREIGN).status == 403
+        assert _eventually(lambda: FOREIGN_ORIGIN in [line.get("route") for line in door.site.log_lines()])
+
+
+def _eventually(check: Callable[[], bool]) -> bool:
+    from tests.support.doorway import eventually
+
+    return eventually(check)
+
+
+def test_every_fact_is_sent_for_nobody() -> None:
+    """Section 10, row "missing metadata key": nothing that could become a dash."""
+    assert set(ANONYMOUS_FACTS) == {fact.value for fact in Fact}

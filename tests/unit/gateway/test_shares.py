@@ -1,0 +1,45 @@
+"""A share of places: so many in all, so many for one source."""
+
+from __future__ import annotations
+
+import pytest
+
+from doorward.core.errors import RequestRefused
+from doorward.gateway.connections import Connections
+from doorward.gateway.shares import Share
+from tests.unit.gateway.live import live, pending
+
+
+def test_a_share_counts_in_all_and_by_source() -> None:
+    """What is given back can be taken again."""
+    share = Share(most=2, most_per_source=1)
+    assert share.has_room(b"a")
+    share.take(b"a")
+    assert not share.has_room(b"a")
+    assert share.has_room(b"b")
+    share.take(b"b")
+    assert not share.has_room(b"c")
+    share.give_back(b"a")
+    assert share.has_room(b"c")
+    assert not share.has_room(b"b")
+
+
+def test_the_registry_counts_anonymous_connections_apart() -> None:
+    """They take places of theirs only, and give them back when they end."""
+    registry = Connections(anonymous=Share(most=2, most_per_source=1))
+
+    def admit(cookie: int, **fields: str) -> bool:
+        registry.begin(pending(cookie))
+        return registry.admit(live(cookie, **fields), judged_at=0)
+
+    nobody = {"certificate_id": "", "principal_id": "", "sha256": ""}
+    assert admit(1, **nobody)
+    with pytest.raises(RequestRefused) as caught:
+        admit(2, **nobody)
+    assert caught.value.code == "anonymous-connections-exhausted"
+    registry.refuse(2)
+    assert admit(3)
+    registry.forget(1)
+    assert admit(4, **nobody)
+    assert registry.condemn(4) is not None
+    assert admit(5, **nobody)
