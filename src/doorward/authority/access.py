@@ -42,6 +42,7 @@ from doorward.policy.decision import ConnectionAuthority, admits, authority_of
 from doorward.policy.model import AppPolicy
 from doorward.verification.leaves import RecentLeaves
 from doorward.verification.revocation.shelf import Shelf
+from doorward.verification.validity import ends_at
 from doorward.verification.verifier import (
     CertificateJudgement,
     Knowledge,
@@ -331,7 +332,7 @@ class AccessDecider:
         admitted = finding.verdict.outcome is Outcome.GOOD
         deadline = now
         if admitted and finding.record is not None:
-            ends = [finding.record.not_after, request.now + request.lifetime]
+            ends = [ends_at(finding.record.not_after), request.now + request.lifetime]
             deadline = min(ends + ([finding.certificate.ends] if finding.certificate.ends else []))
         grants = finding.authority.grants if admitted and finding.authority is not None else ()
         if admitted:

@@ -34,6 +34,7 @@ from doorward.verification.partner import (
     judge_partner_certificate,
 )
 from doorward.verification.revocation.shelf import Shelf
+from doorward.verification.validity import ends_at
 from doorward.verification.verifier import CertificateJudgement, Presented
 
 _BLOCKED = {
@@ -151,7 +152,7 @@ def _hold_against(verdict: Verdict, fault: Reason | None) -> Verdict:
 
 def _end_of(found: PartnerJudgement) -> datetime:
     """The first end of a certificate of the path, and of the evidence where it is required."""
-    ends = [one.not_after for one in found.path]
+    ends = [ends_at(one.not_after) for one in found.path]
     required = found.partner is not None and found.partner.revocation is RevocationMode.REQUIRE
     if required and found.checked_until is not None:
         ends.append(found.checked_until)

@@ -19,6 +19,7 @@ from doorward.core.certificate import CertificateState
 from doorward.core.entities import TENANT, Principal, PrincipalState
 from doorward.core.errors import NotFound, RequestRefused
 from doorward.core.names import own_hosts
+from doorward.verification.validity import has_ended
 
 
 def require_active(books: Books, principal_id: str) -> Principal:
@@ -66,7 +67,7 @@ def require_renewable(books: Books, certificate_id: str, now: datetime) -> Certi
         why = "it belongs to a server: gateways renew theirs by themselves"
     elif record.state is not CertificateState.VALID:
         why = f"its state is {record.state.value}"
-    elif now > record.not_after:
+    elif has_ended(record.not_after, now):
         why = "it has expired"
     if why:
         invites = record.principal_id and not theirs

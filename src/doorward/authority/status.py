@@ -38,6 +38,7 @@ from doorward.pki.ocsp import (
     render_failure,
     sign_response,
 )
+from doorward.verification.validity import has_ended
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,7 +149,7 @@ def _refresh(books: Books, signer: AnswerSigner, certificate_id: str, now: datet
     """Sign the answers about one certificate; drop them where nobody asks any more, or we may not sign."""
     # Read now: a revocation since the look must not be answered with what was true before.
     record = books.certificates.get(certificate_id)
-    expired = record is None or record.not_after < now
+    expired = record is None or has_ended(record.not_after, now)
     answers = () if record is None or expired else signer.sign(record, now)
     if answers:
         replace_answers(books, certificate_id, answers, now)

@@ -50,7 +50,7 @@ from doorward.verification.revocation.ocsp import OcspRules
 from doorward.verification.revocation.path_status import StatusSources, judge_path_status
 from doorward.verification.revocation.shelf import Shelf
 from doorward.verification.revocation.status import Status, StatusFinding
-from doorward.verification.verifier import PRINCIPAL_STATES, Presented, judge_purpose
+from doorward.verification.verifier import PRINCIPAL_STATES, Presented, judge_dates, judge_purpose
 
 _ID_PREFIX = "ptn_"
 _DAY = timedelta(days=1)
@@ -201,7 +201,7 @@ def judge_partner_certificate(
         reasons.append(Reason.PATH_VALID if partner else Reason.PATH_INVALID)
     reasons.append(judge_purpose(leaf))
     # 5. dates
-    reasons.append(_judge_dates(facts, now))
+    reasons.append(judge_dates(facts.not_before, facts.not_after, now))
     # 6. status
     findings: tuple[StatusFinding, ...] = ()
     if partner is not None:
@@ -250,13 +250,6 @@ def _find_path(
             return partner, judgement.path, ()
         faults += judgement.faults
     return None, (), faults
-
-
-def _judge_dates(facts: CertificateFacts, now: datetime) -> Reason:
-    """Step 5: both ends included, in whole seconds (4.1.2.5), as in the path."""
-    if now.replace(microsecond=0) > facts.not_after:
-        return Reason.CERTIFICATE_EXPIRED
-    return Reason.CERTIFICATE_NOT_YET_VALID if now < facts.not_before else Reason.CERTIFICATE_IN_TIME
 
 
 def _ask_status(

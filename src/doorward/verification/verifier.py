@@ -33,6 +33,7 @@ from doorward.verification.identity import is_named
 from doorward.verification.leaves import RecentLeaves
 from doorward.verification.parsing import ParsedCertificate, parse_certificate
 from doorward.verification.path.certificate import PathCertificate
+from doorward.verification.validity import has_begun, has_ended
 
 _CLIENT = ExtendedKeyUsageOID.CLIENT_AUTH.dotted_string
 _STATES = {
@@ -198,9 +199,14 @@ def _judge_dates(parsed: ParsedCertificate, known: KnownCertificate | None, now:
     not_before, not_after = parsed.facts.not_before, parsed.facts.not_after
     if known is not None:
         not_before, not_after = max(not_before, known.not_before), min(not_after, known.not_after)
-    if now > not_after:
+    return judge_dates(not_before, not_after, now)
+
+
+def judge_dates(not_before: datetime, not_after: datetime, now: datetime) -> Reason:
+    """Step 5: both ends included; one function for our own and for partners' certificates."""
+    if has_ended(not_after, now):
         return Reason.CERTIFICATE_EXPIRED
-    return Reason.CERTIFICATE_NOT_YET_VALID if now < not_before else Reason.CERTIFICATE_IN_TIME
+    return Reason.CERTIFICATE_IN_TIME if has_begun(not_before, now) else Reason.CERTIFICATE_NOT_YET_VALID
 
 
 def judge_purpose(leaf: ParsedCertificate | PathCertificate) -> Reason:

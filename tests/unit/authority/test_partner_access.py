@@ -123,7 +123,7 @@ def test_no_longer_than_the_evidence(site: PartnerSite) -> None:
     site.publish(lifetime=timedelta(hours=2))
     assert site.decide(site.leaf(BOB)).deadline == NOON + timedelta(hours=2)
     short = site.leaf(BOB, not_after=NOON + timedelta(hours=1))
-    assert site.decide(short).deadline == NOON + timedelta(hours=1)
+    assert site.decide(short).deadline == NOON + timedelta(hours=1, seconds=1)
     assert site.decide(short, lifetime=timedelta(minutes=5)).deadline == NOON + timedelta(minutes=5)
     site.bring_in(replacing=True, revocation=RevocationMode.PREFER)
     assert site.decide(site.leaf(BOB)).deadline == NOON + timedelta(hours=12)
@@ -134,7 +134,7 @@ def test_no_longer_than_the_authority() -> None:
     site = partner_site(everyone=True, revocation=RevocationMode.OFF)
     ending = certify("Ending", site.root, not_after=NOON + timedelta(hours=3))
     site.bring_in(replacing=True, intermediates=[ending])
-    assert site.decide(site.leaf(BOB, issuer=ending)).deadline == NOON + timedelta(hours=3)
+    assert site.decide(site.leaf(BOB, issuer=ending)).deadline == NOON + timedelta(hours=3, seconds=1)
 
 
 def test_evidence_that_is_newer_makes_a_decision_old(site: PartnerSite) -> None:

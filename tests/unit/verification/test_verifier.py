@@ -195,11 +195,11 @@ def test_every_state_has_an_answer():
 
 
 def test_the_dates_count_to_the_second():
-    """Step 5: both ends are included (RFC 5280 section 4.1.2.5)."""
+    """Step 5: both ends are included, the last one as a whole second (RFC 5280 section 4.1.2.5)."""
     begin, end = LEAF.certificate.not_valid_before_utc, LEAF.certificate.not_valid_after_utc
-    for moment in (begin, end):
+    for moment in (begin, end, end + timedelta(microseconds=999_999)):
         assert judge(now=moment).verdict.outcome is Outcome.GOOD
-    late = judge(now=end + timedelta(microseconds=1))
+    late = judge(now=end + timedelta(seconds=1))
     assert_refused(late, *swapped((Reason.CERTIFICATE_IN_TIME, Reason.CERTIFICATE_EXPIRED)))
     early = judge(now=begin - timedelta(microseconds=1))
     assert_refused(early, *swapped((Reason.CERTIFICATE_IN_TIME, Reason.CERTIFICATE_NOT_YET_VALID)))

@@ -1,7 +1,7 @@
 """What one certificate breaks by itself, whatever stands above and below it.
 
 1. Form: both algorithm fields agree, an issuer is named, the key is strong, nothing critical is unknown.
-2. Dates: both ends included (4.1.2.5), in whole seconds.
+2. Dates: both ends included (4.1.2.5), as `validity` counts them.
 3. An authority is a CA of version 3 that may sign certificates; its extended key usage, where it has
    one, holds the purpose asked for.
 4. The leaf's extended key usage holds the purpose.
@@ -25,6 +25,7 @@ from doorward.verification.path.constraints import ConstrainedName
 from doorward.verification.path.policies import PolicyInputs
 from doorward.verification.path.rules import PathFault, PathRule
 from doorward.verification.path.signatures import Strength, is_strong_key
+from doorward.verification.validity import has_begun, has_ended
 
 CLIENT_AUTH = ExtendedKeyUsageOID.CLIENT_AUTH.dotted_string
 _ANY_PURPOSE = ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE.dotted_string
@@ -135,10 +136,10 @@ def _check_form(certificate: PathCertificate, inputs: PathInputs) -> _Found:
 
 
 def _check_dates(certificate: PathCertificate, now: datetime) -> _Found:
-    """Step 2; a moment within the last second is not after it."""
-    if now < certificate.not_before:
+    """Step 2."""
+    if not has_begun(certificate.not_before, now):
         yield PathRule.NOT_YET_VALID, f"from {certificate.not_before:%Y-%m-%d %H:%M:%S}Z"
-    if now.replace(microsecond=0) > certificate.not_after:
+    if has_ended(certificate.not_after, now):
         yield PathRule.EXPIRED, f"since {certificate.not_after:%Y-%m-%d %H:%M:%S}Z"
 
 
