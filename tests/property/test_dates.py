@@ -16,6 +16,7 @@ from tests.support.partner_ca import judge_partner, partner
 from tests.support.path_ca import certify
 from tests.support.ports import NOON
 from tests.support.status_ca import list_of
+from tests.unit.verification.test_verifier import LEAF as OURS
 from tests.unit.verification.test_verifier import judge as judge_own
 
 ROOT = certify("Root", not_before=NOON - timedelta(days=1), not_after=NOON + timedelta(days=9))
@@ -59,8 +60,6 @@ def test_all_judges_agree_on_every_boundary(end, by, part):
 @given(by=seconds, part=parts)
 def test_our_own_judge_asks_the_same_function(by, part):
     """Of a certificate of ours and of its row in the inventory."""
-    from tests.unit.verification.test_verifier import LEAF as OURS  # noqa: PLC0415, N811  its own world
-
     not_before, not_after = OURS.certificate.not_valid_before_utc, OURS.certificate.not_valid_after_utc
     now = not_after + by + part
     assert dates_of(judge_own(OURS, now).verdict.reasons) is judge_dates(not_before, not_after, now)
