@@ -206,6 +206,13 @@ class AccessDecider:
         with self._services.work.read() as books:
             self._current_ground(books)
 
+    def knows(self, presented: bytes | None) -> bool:
+        """Return whether a presented certificate is in the inventory, whatever its state; None is no stranger."""
+        if presented is None:
+            return True
+        with self._services.work.read() as books:
+            return books.certificates.by_sha256(hashlib.sha256(presented).hexdigest()) is not None
+
     def is_current(self, decision: AccessDecision) -> bool:
         """Return whether the evidence that a decision rests on is still what is at hand.
 

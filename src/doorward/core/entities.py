@@ -108,6 +108,8 @@ class Reason(Enum):
     METHOD_AMBIGUOUS = "method-ambiguous"
     GRANTS_TOO_LARGE = "grants-too-large"
     KNOWLEDGE_STALE = "knowledge-stale"
+    PRINCIPAL_CONNECTIONS_EXHAUSTED = "principal-connections-exhausted"
+    JUDGEMENT_EXHAUSTED = "judgement-exhausted"
 
 
 class Outcome(Enum):

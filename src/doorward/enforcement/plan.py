@@ -31,6 +31,9 @@ ANONYMOUS_CONNECTIONS = 5_000
 ANONYMOUS_PER_SOURCE = 200
 """The same for one source: the browsers of an office send their preflights from one address."""
 
+CONNECTIONS_PER_PRINCIPAL = 512
+"""A browser has some dozens over all applications, a busy service some hundreds."""
+
 UNDECIDED_PER_SOURCE = 100
 """An office has dozens that are still shaking hands or have not spoken yet; a flood has thousands."""
 
@@ -188,6 +191,7 @@ class Limits:
     connections_per_source: int = CONNECTIONS_PER_SOURCE
     anonymous_connections: int = ANONYMOUS_CONNECTIONS
     anonymous_per_source: int = ANONYMOUS_PER_SOURCE
+    connections_per_principal: int = CONNECTIONS_PER_PRINCIPAL
     enrol_connections: int = 2_000  # twenty sources with all that each may have undecided
     header_kilobytes: int = 32
     header_count: int = 100
@@ -219,6 +223,11 @@ class Limits:
         """
         behind_balancer = self.connections_per_source >= self.connections
         return self.connections if behind_balancer else UNDECIDED_PER_SOURCE
+
+    @property
+    def share_of_principal(self) -> int:
+        """How many connections one principal may have: never more than half of what one address may."""
+        return min(self.connections_per_principal, max(1, self.connections_per_source // 2))
 
     @property
     def connections_per_door(self) -> int:

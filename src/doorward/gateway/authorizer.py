@@ -8,7 +8,8 @@ The steps:
    present one enforces an older policy: its connections are not admitted any more;
 2. the socket must be alive: what cannot be named by its cookie could not be cut later;
 3. register it as pending, so that a change from now on meets it;
-4. our knowledge must be fresh (DESIGN 2);
+4. our knowledge must be fresh (DESIGN 2), and a certificate that nobody knows must be within what judging
+   strangers may cost (`JudgementBudget`);
 5. judge; a judgement by another policy than Envoy enforces for the application waits (`PolicyGate`);
 6. admit it to the registry, which fails if anything changed since the judgement: judge again; the same
    where newer evidence of revocation was put in place meanwhile, which no number of a change tells;
@@ -23,6 +24,7 @@ from __future__ import annotations
 
 import base64
 import re
+import time
 import urllib.parse
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -40,10 +42,11 @@ from doorward.enforcement.envoy.names import JUDGED, Asked, Fact
 from doorward.enforcement.transition import class_token
 from doorward.gateway.anonymous import ANONYMOUS_FACTS, anonymous_connection
 from doorward.gateway.assertions import AssertionSigner
-from doorward.gateway.connections import Connections, LiveConnection, PendingConnection
+from doorward.gateway.connections import Connections, LiveConnection, PendingConnection, source_of
 from doorward.gateway.counting import Tally
 from doorward.gateway.endpoints import Endpoint, parse_endpoint
 from doorward.gateway.gate import PolicyGate
+from doorward.gateway.judgement_budget import JudgementBudget
 from doorward.gateway.sockdiag import SocketFacts, TcpState
 from doorward.policy.decision import GRANTS_LIMIT_BYTES, render_grants
 from doorward.wire.client_cert import render_client_cert
@@ -79,7 +82,8 @@ class Surroundings:
 
     `find` asks the kernel for a connection; `record` returns when an event is durable; `fresh` says
     whether the change sequence was confirmed lately; `epoch` is the present run of Envoy;
-    `application_name` gives the audience of assertions; `tally` says which refusals are recorded singly.
+    `application_name` gives the audience of assertions; `tally` says which refusals are recorded singly;
+    `note_overfull` is told of who was refused because of the number of its connections.
     """
 
     gateway_id: str
@@ -92,6 +96,7 @@ class Surroundings:
     epoch: Callable[[], int]
     application_name: Callable[[str], str]
     tally: Tally
+    note_overfull: Callable[[AccessDecision, AccessRequest], None] = lambda _decision, _request: None
 
 
 class Authorizer:
@@ -113,6 +118,7 @@ class Authorizer:
         self._gate = gate
         self._signer = signer
         self._clock = clock
+        self._budget = JudgementBudget(clock)
 
     def check(self, certificate: str, metadata: Mapping[str, str]) -> Answer:
         """Judge one connection.
@@ -173,7 +179,7 @@ class Authorizer:
         for _ in range(ATTEMPTS):
             if not self._around.fresh():
                 raise Unavailable(Reason.KNOWLEDGE_STALE.value, "the change sequence was not read lately")
-            decision = self._decider.decide(request)
+            decision = self._decide(request, source_of(pending.remote))
             if decision.verdict.outcome is not Outcome.GOOD and not decision.anonymous:
                 self._record(pending, decision)
                 return self._refuse(pending, *(reason.value for reason in decision.verdict.reasons))
@@ -182,7 +188,7 @@ class Authorizer:
                     break  # Envoy gives us no time for another wait, or refused that revision
                 continue
             live, facts = self._admitted(pending, decision)
-            if self._connections.admit(live, judged_at=decision.seq):
+            if self._admit(live, decision, request):
                 if not self._decider.is_current(decision):
                     self._connections.begin(pending)
                     continue
@@ -203,6 +209,27 @@ class Authorizer:
         good = decision.verdict.outcome is Outcome.GOOD
         if good or self._around.tally.admit(decision.event.type, key):
             self._around.record(decision.event)
+
+    def _decide(self, request: AccessRequest, source: bytes) -> AccessDecision:
+        """Step 4, second half, and step 5."""
+        if not self._budget.allows(source) and not self._decider.knows(request.presented):
+            raise RequestRefused(
+                Reason.JUDGEMENT_EXHAUSTED.value,
+                f"judging certificates that nobody knows cost too much lately (source {request.source_address})",
+            )
+        began = time.thread_time()
+        decision = self._decider.decide(request)
+        if decision.verdict.outcome is not Outcome.GOOD and decision.certificate is None:
+            self._budget.charge(source, time.thread_time() - began)
+        return decision
+
+    def _admit(self, live: LiveConnection, decision: AccessDecision, request: AccessRequest) -> bool:
+        """Step 6."""
+        try:
+            return self._connections.admit(live, judged_at=decision.seq)
+        except RequestRefused:
+            self._around.note_overfull(decision, request)
+            raise
 
     def _is_enforced(self, pending: PendingConnection, decision: AccessDecision, patience: float) -> bool:
         """Step 5: wait until Envoy enforces what the decision rests on."""

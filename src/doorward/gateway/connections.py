@@ -25,9 +25,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from doorward.core.entities import Principal
+from doorward.core.entities import Principal, Reason
 from doorward.core.errors import RequestRefused
-from doorward.enforcement.plan import CONNECTIONS, CONNECTIONS_PER_SOURCE
+from doorward.enforcement.plan import CONNECTIONS, CONNECTIONS_PER_PRINCIPAL, CONNECTIONS_PER_SOURCE
 from doorward.gateway.endpoints import V4_BYTES, Endpoint
 from doorward.gateway.journal import Journal, JournalEntry
 from doorward.gateway.shares import Share
@@ -108,6 +108,8 @@ class Connections:
         max_per_source: the same for one IPv4 address or one IPv6 /64. Behind a balancer all
             connections have one source: it is set as high as the total there.
         anonymous: the share of connections without a good certificate.
+        max_per_principal: how many admitted ones may be of one person, device or service, so that one
+            certificate cannot take all places of an office's address.
     """
 
     def __init__(
@@ -118,6 +120,7 @@ class Connections:
         max_total: int = CONNECTIONS,
         max_per_source: int = CONNECTIONS_PER_SOURCE,
         anonymous: Share | None = None,
+        max_per_principal: int = CONNECTIONS_PER_PRINCIPAL,
     ) -> None:
         self._lock = threading.Lock()
         self._journal = journal
@@ -127,6 +130,7 @@ class Connections:
         self._max_total = max_total
         self._max_per_source = max_per_source
         self._anonymous = anonymous or Share()
+        self._max_per_principal = max_per_principal
         self._pending: dict[int, PendingConnection] = {}
         self._live: dict[int, LiveConnection] = {}
         self._condemned: dict[int, LiveConnection] = {}
@@ -172,6 +176,7 @@ class Connections:
             longer wanted (it was condemned or forgotten): `is_pending` tells them apart.
 
         Raises:
+            RequestRefused: `principal-connections-exhausted`; the connection stays pending.
             Unavailable: the journal cannot be written; the connection stays pending.
             RequestRefused: `anonymous-connections-exhausted`.
         """
@@ -182,6 +187,14 @@ class Connections:
                 raise RequestRefused(
                     "anonymous-connections-exhausted",
                     "connections without a certificate have all their places",
+                )
+            if (
+                not connection.anonymous
+                and len(self._by_principal.get(connection.principal_id, ())) >= self._max_per_principal
+            ):
+                raise RequestRefused(
+                    Reason.PRINCIPAL_CONNECTIONS_EXHAUSTED.value,
+                    "this principal holds all connections it may",
                 )
             if self._journal:
                 self._journal.add(_entry(connection))

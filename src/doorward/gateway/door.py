@@ -55,6 +55,7 @@ from doorward.gateway.journal import Journal
 from doorward.gateway.keys import load_assertion_key
 from doorward.gateway.last_published import LastPublished
 from doorward.gateway.log_watch import Counting, LogWatch
+from doorward.gateway.overfull import OverfullRecord
 from doorward.gateway.publishing import DoorSettings, Publishing
 from doorward.gateway.reconciler import Reconciler
 from doorward.gateway.server_certificates import ServerCertificates
@@ -140,6 +141,7 @@ class Gateway:
                 most=options.door.limits.anonymous_connections,
                 most_per_source=options.door.limits.anonymous_per_source,
             ),
+            max_per_principal=options.door.limits.share_of_principal,
         )
         self.cutter = Cutter(
             lambda: self.supervisor.envoy_pids(),  # noqa: PLW0108  the supervisor is made below
@@ -224,6 +226,7 @@ class Gateway:
             epoch=lambda: self.supervisor.epoch,
             application_name=self.publishing.application_name,
             tally=tally,
+            note_overfull=OverfullRecord(services, record).note,
         )
         signer = AssertionSigner(key, issuer=options.issuer)
         authorizer = Authorizer(

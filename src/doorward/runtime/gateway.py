@@ -92,6 +92,7 @@ def build_options(
                 connections=settings.max_connections,
                 heap_bytes=heap_bytes(settings.max_memory_mib),
                 connections_per_source=settings.max_connections_per_source,
+                connections_per_principal=settings.max_connections_per_principal,
                 connection_lifetime=settings.connection_lifetime,
             ),
         ),

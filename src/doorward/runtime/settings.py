@@ -23,7 +23,7 @@ from doorward.authority.partitions import MOST_PARTITIONS
 from doorward.authority.publication import parse_status_url
 from doorward.core.errors import ConfigurationError, DoorwardError, Fault
 from doorward.core.names import parse_principal_name, parse_trust_domain
-from doorward.enforcement.plan import CONNECTIONS, CONNECTIONS_PER_SOURCE
+from doorward.enforcement.plan import CONNECTIONS, CONNECTIONS_PER_PRINCIPAL, CONNECTIONS_PER_SOURCE
 
 HIGHEST_PORT = 65535
 MOST_CONNECTIONS = 1_000_000
@@ -150,6 +150,12 @@ class Settings(BaseModel):
         ge=0,
         le=MOST_MEMORY_MIB,
         description="How much memory Envoy may hold, in MiB; before it is full the largest streams are reset, then new requests refused. 0 is a third of the machine's, or of the control group's.",
+    )
+    max_connections_per_principal: int = Field(
+        default=CONNECTIONS_PER_PRINCIPAL,
+        ge=1,
+        le=MOST_CONNECTIONS,
+        description="The same for one person, device or service over all applications; never more than half of max_connections_per_source.",
     )
     drain_time: Duration = Field(
         default=timedelta(seconds=30),

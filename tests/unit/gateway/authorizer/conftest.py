@@ -53,6 +53,9 @@ class Interrupted:
         next(self.afterwards, lambda: None)()
         return decision
 
+    def knows(self, presented: bytes | None) -> bool:
+        return self._decider.knows(presented)
+
     def is_current(self, decision: AccessDecision) -> bool:
         return self._decider.is_current(decision)
 
@@ -71,6 +74,7 @@ class Place:
     record_does: Callable[[], object] = lambda: None
     is_fresh: bool = True
     tally: Tally = field(default_factory=lambda: Tally(FakeClock()))
+    overfull: list[AccessDecision] = field(default_factory=list)
 
     def authorizer(self) -> Authorizer:
         around = Surroundings(
@@ -84,6 +88,7 @@ class Place:
             epoch=lambda: 3,
             application_name=self.name_of,
             tally=self.tally,
+            note_overfull=lambda decision, _request: self.overfull.append(decision),
         )
         signer = AssertionSigner(KEY, issuer="https://corp.example/gateway-1")
         return Authorizer(

@@ -1,0 +1,87 @@
+"""How much judging strangers may cost: seconds of processor time by source and in all.
+
+Not here: judging (`authority.access`). A certificate that nobody knows can be made so that its judgement
+takes tens of milliseconds, and all doors share the processor. So what judging costs is measured, and what
+did not turn out good is charged to its source (one IPv4 address, or one IPv6 /64) and to all strangers
+together. Where a budget is used up, a certificate that is not in the inventory is refused without being
+judged. Certificates that are known, and strangers that turn out good, cost nothing here: an office full of
+people with new certificates is let in, and a flood from elsewhere keeps out no holder of a known one.
+
+Charged afterwards: one source can overdraw by what is judged at the same time, which the threads of the
+authorizer bound.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+
+from doorward.core.ports import Clock
+
+SOURCE_RATE, SOURCE_BURST = 0.05, 1.0
+"""Processor seconds for each second, and at once: 25 judgements of 40 ms, then about one a second."""
+
+TOTAL_RATE, TOTAL_BURST = 0.25, 2.0
+"""A quarter of one processor for all strangers together."""
+
+MOST_SOURCES = 4_096
+"""Sources with an account of their own; the others share one."""
+
+_OTHERS = b""
+
+
+@dataclass(slots=True)
+class _Account:
+    """Seconds that are left, as of a moment; less than none where it was overdrawn."""
+
+    left: float
+    at: float
+
+
+class JudgementBudget:
+    """Accounts of strangers; safe between threads."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._total = _Account(TOTAL_BURST, clock.monotonic())
+        self._sources: dict[bytes, _Account] = {}
+        self._purged_at = 0.0
+
+    def allows(self, source: bytes) -> bool:
+        """Return whether a stranger of this source may be judged now."""
+        now = self._clock.monotonic()
+        with self._lock:
+            if _refill(self._total, TOTAL_RATE, TOTAL_BURST, now) <= 0:
+                return False
+            account = self._sources.get(source) or self._sources.get(_OTHERS)
+            return account is None or _refill(account, SOURCE_RATE, SOURCE_BURST, now) > 0
+
+    def charge(self, source: bytes, seconds: float) -> None:
+        """Charge what it took to find that a stranger is not good."""
+        now = self._clock.monotonic()
+        with self._lock:
+            for account, rate, burst in (
+                (self._total, TOTAL_RATE, TOTAL_BURST),
+                (self._account(source, now), SOURCE_RATE, SOURCE_BURST),
+            ):
+                _refill(account, rate, burst, now)
+                account.left -= seconds
+
+    def _account(self, source: bytes, now: float) -> _Account:
+        found = self._sources.get(source)
+        if found is None and len(self._sources) >= MOST_SOURCES:
+            if now - self._purged_at >= 1:  # looking at all of them takes a millisecond
+                self._purged_at = now
+                for one, account in list(self._sources.items()):
+                    if _refill(account, SOURCE_RATE, SOURCE_BURST, now) >= SOURCE_BURST:
+                        del self._sources[one]
+            if len(self._sources) >= MOST_SOURCES:
+                source = _OTHERS
+        return self._sources.setdefault(source, _Account(SOURCE_BURST, now))
+
+
+def _refill(account: _Account, rate: float, burst: float, now: float) -> float:
+    account.left = min(burst, account.left + (now - account.at) * rate)
+    account.at = now
+    return account.left

@@ -1,0 +1,73 @@
+"""The record of who holds as many connections as one principal may: one event a minute for each.
+
+Not here: counting them (connections) and refusing (authorizer). Who is refused may try again at once, and
+the record must not grow with the tries.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from doorward.audit.events import Event, EventType, printable
+from doorward.authority.access import AccessDecision, AccessRequest
+from doorward.authority.journal import write_event
+from doorward.authority.services import Services
+from doorward.core.entities import Reason
+
+EVERY_SECONDS = 60.0
+MOST_NOTED = 10_000
+"""Principals that are remembered; beyond them nothing is recorded for a minute."""
+
+
+class OverfullRecord:
+    """Records refusals for `principal-connections-exhausted`; safe between threads.
+
+    Args:
+        services: the use cases' ports.
+        record: makes one event durable before it returns.
+    """
+
+    def __init__(self, services: Services, record: Callable[[Event], None]) -> None:
+        self._services = services
+        self._record = record
+        self._lock = threading.Lock()
+        self._noted: dict[str, float] = {}
+
+    def note(self, decision: AccessDecision, request: AccessRequest) -> None:
+        """Record that a connection which the rules admit was refused, unless that was done lately."""
+        principal, certificate = decision.principal, decision.certificate
+        if principal is None or certificate is None or not self._is_due(principal.id):
+            return
+        event = write_event(
+            self._services,
+            EventType.CONNECTION_REFUSED,
+            actor=principal.id,
+            at=request.now,
+            data={
+                "gateway": request.gateway_id,
+                "connection": request.connection_id,
+                "application": request.application_id,
+                "reasons": [
+                    *(reason.value for reason in decision.verdict.reasons),
+                    Reason.PRINCIPAL_CONNECTIONS_EXHAUSTED.value,
+                ],
+                "revision": decision.revision,
+                "certificate": certificate.id,
+                "principal": principal.id,
+                "partner": decision.partner_id,
+            },
+            personal={"source": printable(request.source_address)},
+        )
+        self._record(event)
+
+    def _is_due(self, principal_id: str) -> bool:
+        now = self._services.clock.monotonic()
+        with self._lock:
+            if len(self._noted) >= MOST_NOTED:
+                self._noted = {one: at for one, at in self._noted.items() if now - at < EVERY_SECONDS}
+            last = self._noted.get(principal_id)
+            if (last is not None and now - last < EVERY_SECONDS) or len(self._noted) >= MOST_NOTED:
+                return False
+            self._noted[principal_id] = now
+            return True

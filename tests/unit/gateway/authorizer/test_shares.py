@@ -1,0 +1,117 @@
+"""The authorizer's shares: connections of one principal, and what judging strangers may cost."""
+
+from __future__ import annotations
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from doorward.audit.events import EventType
+from doorward.authority.access import AccessRequest
+from doorward.core.entities import Reason
+from doorward.gateway import authorizer as module
+from doorward.gateway.connections import Connections
+from doorward.gateway.endpoints import parse_endpoint
+from doorward.gateway.overfull import EVERY_SECONDS, OverfullRecord
+from doorward.gateway.sockdiag import SocketFacts, TcpState
+from tests.support.toy_ca import ToyCA
+from tests.unit.gateway.authorizer.conftest import Place, url_pem
+from tests.unit.gateway.live import LOCAL
+
+
+def from_port(place: Place, port: int, host: str = "198.51.100.7") -> str:
+    """Open one more socket; return its address for the call's metadata."""
+    remote = parse_endpoint(f"{host}:{port}" if "." in host else f"[{host}]:{port}")
+    place.sockets[LOCAL, remote] = SocketFacts(port, 9, TcpState.ESTABLISHED, LOCAL, remote)
+    return str(remote)
+
+
+def stranger() -> str:
+    """A certificate that nobody knows, as Envoy sends it."""
+    pem = ToyCA.create().leaf("mallory").pem
+    return url_pem(x509.load_pem_x509_certificate(pem).public_bytes(Encoding.DER))
+
+
+def test_one_principal_has_a_share(place: Place) -> None:
+    """Beyond its share a principal is refused for a reason of its own; others of the same address are not."""
+    place.connections = Connections(sequence=place.world.head(), max_per_principal=2)
+    alice, bob = place.world.issue("alice"), place.world.issue("bob")
+    place.connections.note_change(place.world.head())
+    place.in_force()
+    door = place.authorizer()
+    for port in (1001, 1002):
+        assert door.check(url_pem(alice.der), place.metadata(REMOTE=from_port(place, port))).facts
+    answer = door.check(url_pem(alice.der), place.metadata(REMOTE=from_port(place, 1003)))
+    assert answer.reasons == (Reason.PRINCIPAL_CONNECTIONS_EXHAUSTED.value,)
+    assert [one.principal.name for one in place.overfull if one.principal] == ["alice"]
+    assert len(place.connections) == 2
+    assert door.check(url_pem(bob.der), place.metadata(REMOTE=from_port(place, 1004))).facts
+    place.connections.forget(1001)
+    assert door.check(url_pem(alice.der), place.metadata(REMOTE=from_port(place, 1005))).facts
+
+
+def test_the_refusal_is_on_record_once_a_minute(place: Place) -> None:
+    """Who is refused again and again does not fill the record."""
+    alice = place.world.issue("alice")
+    place.in_force()
+    assert place.check(alice).facts
+    (decision,) = place.decider.judgements
+    request = AccessRequest(
+        presented=alice.der,
+        application_id=place.world.application_id("payments"),
+        source_address="198.51.100.7",
+        now=place.world.clock.now(),
+        lifetime=place.authorizer()._around.lifetime,
+        gateway_id="gtw_" + "a" * 20,
+        connection_id="42",
+    )
+    place.recorded.clear()
+    overfull = OverfullRecord(place.world.services, place.record)
+    for _ in range(3):
+        overfull.note(decision, request)
+    (event,) = place.recorded
+    assert event.type is EventType.CONNECTION_REFUSED
+    assert "principal-connections-exhausted" in event.data["reasons"]
+    place.world.clock.turn(seconds=EVERY_SECONDS)
+    overfull.note(decision, request)
+    assert len(place.recorded) == 2
+
+
+@pytest.fixture
+def dear(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each judgement costs 40 ms of processor time."""
+    spent = iter(range(10_000))
+    monkeypatch.setattr(module.time, "thread_time", lambda: next(spent) * 0.04)
+
+
+@pytest.mark.usefixtures("dear")
+def test_strangers_are_not_judged_without_end(place: Place) -> None:
+    """A flood of certificates that nobody knows ends in refusals that cost no judgement; known ones are let in."""
+    alice = place.world.issue("alice")
+    place.in_force()
+    door, unknown = place.authorizer(), stranger()
+    reasons = [
+        door.check(unknown, place.metadata(REMOTE=from_port(place, port))).reasons
+        for port in range(2001, 2061)
+    ]
+    judged = len(place.decider.judgements)
+    assert 20 <= judged <= 30  # a second in all, 40 ms each
+    assert set(reasons[judged:]) == {(Reason.JUDGEMENT_EXHAUSTED.value,)}
+    assert len(place.connections) == 0
+    assert door.check(url_pem(alice.der), place.metadata(REMOTE=from_port(place, 2100))).facts
+    elsewhere = door.check(unknown, place.metadata(REMOTE=from_port(place, 2101, "203.0.113.9")))
+    assert Reason.JUDGEMENT_EXHAUSTED.value not in elsewhere.reasons
+    place.world.clock.turn(seconds=60)
+    again = door.check(unknown, place.metadata(REMOTE=from_port(place, 2102)))
+    assert Reason.JUDGEMENT_EXHAUSTED.value not in again.reasons
+
+
+@pytest.mark.usefixtures("dear")
+def test_an_ipv6_network_is_one_source(place: Place) -> None:
+    """A host owns its whole /64 (RFC 4291 section 2.5.4): another address of it is no other source."""
+    place.in_force()
+    door, unknown = place.authorizer(), stranger()
+    for port in range(3001, 3041):
+        remote = from_port(place, port, f"2001:db8::{port:x}")
+        answer = door.check(unknown, place.metadata(REMOTE=remote))
+    assert answer.reasons == (Reason.JUDGEMENT_EXHAUSTED.value,)
