@@ -34,6 +34,9 @@ ANONYMOUS_PER_SOURCE = 200
 CONNECTIONS_PER_PRINCIPAL = 512
 """A browser has some dozens over all applications, a busy service some hundreds."""
 
+LEAST_SHARE = 32
+"""Of one principal, if one address may have very few."""
+
 UNDECIDED_PER_SOURCE = 100
 """An office has dozens that are still shaking hands or have not spoken yet; a flood has thousands."""
 
@@ -226,8 +229,11 @@ class Limits:
 
     @property
     def share_of_principal(self) -> int:
-        """How many connections one principal may have: never more than half of what one address may."""
-        return min(self.connections_per_principal, max(1, self.connections_per_source // 2))
+        """How many connections one principal may have: at most half of what one address may.
+
+        An address that may have less than a few dozen is no office: one browser takes so many.
+        """
+        return min(self.connections_per_principal, max(LEAST_SHARE, self.connections_per_source // 2))
 
     @property
     def connections_per_door(self) -> int:

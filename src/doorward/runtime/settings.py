@@ -155,7 +155,7 @@ class Settings(BaseModel):
         default=CONNECTIONS_PER_PRINCIPAL,
         ge=1,
         le=MOST_CONNECTIONS,
-        description="The same for one person, device or service over all applications; never more than half of max_connections_per_source.",
+        description="The same for one person, device or service over all applications; at most half of max_connections_per_source, but not less than 32 for that.",
     )
     drain_time: Duration = Field(
         default=timedelta(seconds=30),

@@ -175,3 +175,13 @@ def test_socket_paths_have_a_length() -> None:
 def test_a_term_keeps_what_it_was_given() -> None:
     """The helper of these tests makes what it says."""
     assert term("g", "/a", methods=("GET",)).residual.methods == frozenset({"GET"})
+
+
+@pytest.mark.parametrize(
+    ("source", "principal", "share"),
+    [(4096, 512, 512), (600, 512, 300), (2, 512, 32), (2, 5, 5), (100_000, 100_000, 50_000)],
+)
+def test_one_principal_takes_half_of_an_address_at_most(source: int, principal: int, share: int) -> None:
+    """An office keeps places for others, whatever the settings say; a source with few places is no office."""
+    limits = Limits(connections_per_source=source, connections_per_principal=principal)
+    assert limits.share_of_principal == share
