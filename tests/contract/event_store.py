@@ -146,6 +146,10 @@ class EventStoreContract:
         store.store_checkpoint("two\n20\n—\n", 20, NOON)
         store.store_checkpoint("three\n3\n—\n", 3, NOON)
         assert store.latest_checkpoint() == "two\n20\n—\n"
+        every = [(1, "one\n1\n—\n"), (3, "three\n3\n—\n"), (20, "two\n20\n—\n")]
+        assert list(store.stored_checkpoints(None, None)) == every
+        assert list(store.stored_checkpoints(1, 3)) == every[1:2]
+        assert list(store.stored_checkpoints(3, None)) == every[2:]
 
     def test_there_is_one_checkpoint_for_each_size(self, store: EventStore) -> None:
         """A second checkpoint of the same size is refused: it may contradict the first."""

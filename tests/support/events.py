@@ -91,6 +91,11 @@ class MemoryEventStore:
     def latest_checkpoint(self) -> str | None:
         return max(self.checkpoints)[1] if self.checkpoints else None
 
+    def stored_checkpoints(self, above: int | None, to: int | None) -> Iterator[tuple[int, str]]:
+        for size, text, _ in sorted(self.checkpoints):
+            if (above is None or above < size) and (to is None or size <= to):
+                yield size, text
+
     def store_checkpoint(self, text: str, size: int, at: datetime) -> None:
         if any(size == kept for kept, _, _ in self.checkpoints):
             raise IntegrityError("checkpoint-duplicate", f"there is a checkpoint of {size} leaves already")

@@ -41,7 +41,10 @@ class LogJudge:
         self.opened = 0
         self.redacted = 0
         self._key = key
-        self._anchors: list[Anchor] = []
+        self._pending: dict[int, list[Anchor]] = {}
+        self._origin: str | None = None
+        self._largest = 0
+        self._mismatched: set[str] = set()
         self._tree = Accumulator()
         self._anchored_size = 0
         self._unsigned = ""
@@ -84,21 +87,34 @@ class LogJudge:
         """Note a fault of the log as a whole: listed after those with a place, and never crowded out."""
         self._overall.append(LogFault(code=code, message=message))
 
-    def anchor(self, source: str, text: str) -> None:
-        """Add a checkpoint (step 1), before the first leaf; a bad one is a fault."""
+    def anchor(self, source: str, text: str, *, filed_under: int | None = None) -> None:
+        """Add a checkpoint (step 1), before the leaf behind its last; a bad one is a fault.
+
+        Args:
+            source: where it came from, for messages.
+            text: the signed note.
+            filed_under: the size that the store keeps it under; it must be the checkpoint's own.
+        """
+        named = source if filed_under is None else f"{source} (under {filed_under} leaves)"
         try:
             if self._key is None:
                 checkpoint = parse_checkpoint(parse_note(text).unverified_text)
             else:
                 checkpoint = open_checkpoint(text, [self._key])
         except DoorwardError as error:
-            self.fault(LogFaultCode.CHECKPOINT_INVALID, f"the {source} checkpoint: {error.detail}")
+            self.fault(LogFaultCode.CHECKPOINT_INVALID, f"the {named} checkpoint: {error.detail}")
             return
-        if self._anchors and self._anchors[0].checkpoint.origin != checkpoint.origin:
-            self.fault(LogFaultCode.CHECKPOINT_FOREIGN, f"the {source} checkpoint is of another log")
+        if filed_under is not None and filed_under != checkpoint.size:
+            message = f"the {named} checkpoint is one of {checkpoint.size} leaves"
+            self.fault(LogFaultCode.CHECKPOINT_INVALID, message)
             return
-        self._anchors.append(Anchor(source=source, checkpoint=checkpoint))
-        if checkpoint.size == 0:
+        if self._origin is not None and self._origin != checkpoint.origin:
+            self.fault(LogFaultCode.CHECKPOINT_FOREIGN, f"the {named} checkpoint is of another log")
+            return
+        self._origin = checkpoint.origin
+        self._largest = max(self._largest, checkpoint.size)
+        self._pending.setdefault(checkpoint.size, []).append(Anchor(source=source, checkpoint=checkpoint))
+        if checkpoint.size == self.size:
             self._compare_roots()
 
     def lacks_checkpoint(self, holder: str) -> None:
@@ -108,7 +124,8 @@ class LogJudge:
     def extend(self, hashes: Sequence[bytes]) -> list[NodeRun]:
         """Take the next leaf hashes, stopping at each anchor's size to compare the root (step 5)."""
         runs: list[NodeRun] = []
-        stops = sorted({anchor.checkpoint.size for anchor in self._anchors})
+        end = self.size + len(hashes)
+        stops = sorted(size for size in self._pending if self.size < size <= end)
         for stop in [*stops, self.size + len(hashes)]:
             room = stop - self.size
             if 0 < room <= len(hashes):
@@ -132,20 +149,19 @@ class LogJudge:
 
     def report(self) -> VerificationReport:
         """Finish: checkpoints beyond the end are truncation; with a key, leaves under none are a fault."""
-        for anchor in self._anchors:
-            if anchor.checkpoint.size > self.size:
-                self.fault_overall(
-                    LogFaultCode.LOG_TRUNCATED,
-                    f"the {anchor.source} checkpoint covers {anchor.checkpoint.size} leaves, "
-                    f"the log has {self.size}",
-                )
+        beyond = {one.source: size for size, anchors in sorted(self._pending.items()) for one in anchors}
+        for source, size in beyond.items():  # the largest of each source
+            self.fault_overall(
+                LogFaultCode.LOG_TRUNCATED,
+                f"the {source} checkpoint covers {size} leaves, the log has {self.size}",
+            )
         self._check_covered()
         return VerificationReport(
-            origin=self._anchors[0].checkpoint.origin if self._anchors else "",
+            origin=self._origin or "",
             size=self.size,
             root=self._tree.root(),
             anchored_size=self._anchored_size,
-            signature_verified=self._key is not None and bool(self._anchors),
+            signature_verified=self._key is not None and self._origin is not None,
             opened=self.opened,
             redacted=self.redacted,
             faults=(*self.faults, *self._overall),
@@ -157,8 +173,8 @@ class LogJudge:
 
         Without this, whoever rewrites a log would only have to leave the signature out.
         """
-        largest = max((anchor.checkpoint.size for anchor in self._anchors), default=0)
-        nothing = "every checkpoint is of the empty log" if self._anchors and not largest else ""
+        empty = self._origin is not None and not self._largest
+        nothing = "every checkpoint is of the empty log" if empty else ""
         why = self._unsigned and f"the {self._unsigned} holds no signed checkpoint"
         open_leaves = self.size - self._anchored_size
         if self._key is not None and open_leaves and (why or nothing):
@@ -168,12 +184,14 @@ class LogJudge:
             )
 
     def _compare_roots(self) -> None:
-        for anchor in self._anchors:
-            if anchor.checkpoint.size != self.size:
-                continue
+        """Hold what was taken so far against every checkpoint of its size."""
+        for anchor in self._pending.pop(self.size, ()):
             if anchor.checkpoint.root == self._tree.root():
                 self._anchored_size = self.size
+            elif anchor.source in self._mismatched:
+                self.faults_omitted += 1  # whatever was rewritten differs from every later one as well
             else:
+                self._mismatched.add(anchor.source)
                 self.fault_overall(
                     LogFaultCode.ROOT_MISMATCH,
                     f"the first {self.size} leaves are not those of the {anchor.source} checkpoint",

@@ -134,6 +134,10 @@ class EventStore(Outbox, Protocol):
         """Return the text of the checkpoint with the largest size, or None before the first."""
         ...
 
+    def stored_checkpoints(self, above: int | None, to: int | None) -> Iterator[tuple[int, str]]:
+        """Yield (size that it is kept under, text) of those with above < size <= to, by size; None is no bound."""
+        ...
+
     def store_checkpoint(self, text: str, size: int, at: datetime) -> None:
         """Keep a signed checkpoint; all are kept, one per size.
 

@@ -30,6 +30,8 @@ class LogFaultCode(Enum):
     CHECKPOINT_MISSING = "checkpoint-missing"
     PERSONAL_ALTERED = "personal-altered"
     EXPORT_MALFORMED = "export-malformed"
+    SCHEMA_ALTERED = "schema-altered"
+    STORE_DAMAGED = "store-damaged"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,8 +3,8 @@
 Not here: proofs for single leaves (`merkle`), the file format of an export (`export`).
 
 What is held, in this order:
-    1. the checkpoints: the latest stored one and the caller's own; signature, origin, form; with a key
-       there must be one that is signed as soon as there is a leaf;
+    1. the checkpoints: every stored one and the caller's own; signature, origin, form, and the size that
+       it is kept under; with a key there must be one that is signed as soon as there is a leaf;
     2. every leaf against its own stored hash, so that an altered leaf is named;
     3. every leaf against the event id that its row is filed under;
     4. every stored node against the leaves below it, so that a rewritten hash is placed;
@@ -61,15 +61,16 @@ def verify_log(
     Not checked: events that are still in the outbox.
     """
     judge = LogJudge(None if verifier_key is None else parse_verifier_key(verifier_key))
-    for source, text in (("given", checkpoint), ("latest stored", store.latest_checkpoint())):
-        if text is not None:
-            judge.anchor(source, text)  # 1
-        elif source != "given":
-            judge.lacks_checkpoint("log")
+    if checkpoint is not None:
+        judge.anchor("given", checkpoint)  # 1
+    if store.latest_checkpoint() is None:
+        judge.lacks_checkpoint("log")
     size = store.tree_size()
+    _anchor_stored(judge, store, None, 0)
     wrong: defaultdict[int, set[int]] = defaultdict(set)  # by level: what differs from what is stored
     for start in range(0, size, BLOCK):
         end = min(start + BLOCK, size)
+        _anchor_stored(judge, store, start, end)
         rows = {row.number: row for row in store.leaves(start, end)}
         hashes = [_check_leaf(judge, number, rows.get(number), wrong[0]) for number in range(start, end)]
         for run in judge.extend(hashes):  # 5
@@ -78,7 +79,14 @@ def verify_log(
             _check_personal(judge, store, rows, start, end)
         if progress is not None:
             progress(end, size)
+    _anchor_stored(judge, store, size, None)
     return judge.report()
+
+
+def _anchor_stored(judge: LogJudge, store: EventStore, above: int | None, to: int | None) -> None:
+    """Step 1 for the checkpoints that are kept under a size of this range."""
+    for filed_under, text in store.stored_checkpoints(above, to):
+        judge.anchor("stored", text, filed_under=filed_under)
 
 
 def _check_leaf(judge: LogJudge, number: int, row: StoredLeaf | None, wrong: set[int]) -> bytes:

@@ -174,7 +174,14 @@ def _require_active(principal: Principal) -> None:
         )
 
 
-def redeem(services: Services, token: str, csr: bytes, *, source_address: str = "") -> Issued:
+def redeem(
+    services: Services,
+    token: str,
+    csr: bytes,
+    *,
+    source_address: str = "",
+    if_wrong: RequestRefused | None = None,
+) -> Issued:
     """Turn a token and a request into a certificate, once.
 
     Args:
@@ -182,6 +189,8 @@ def redeem(services: Services, token: str, csr: bytes, *, source_address: str = 
         token: from the link.
         csr: PKCS#10, PEM or DER, at most 16 KiB; only its key counts.
         source_address: whose request it is, for the record.
+        if_wrong: what a wrong token is answered with, without an event of its own: too many came from
+            there. None answers with `invitation-invalid` and records why.
 
     Returns:
         The certificate, durably recorded.
@@ -198,7 +207,7 @@ def redeem(services: Services, token: str, csr: bytes, *, source_address: str = 
         principal = books.directory.get(invitation.principal_id) if invitation else None
     why = _find_fault(invitation, principal, now)
     if why or invitation is None or principal is None:
-        raise _refuse(services, why, invitation, principal, source_address)
+        raise if_wrong or _refuse(services, why, invitation, principal, source_address)
     try:
         return issue(services, principal, csr, actor=invitation.id, invitation_id=invitation.id)
     except RequestRefused as refusal:

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from doorward.audit.events import printable
 from doorward.audit.export import read_lines, render_export, verify_export
-from doorward.audit.report import VerificationReport
+from doorward.audit.report import LogFault, LogFaultCode, VerificationReport
 from doorward.audit.verifying import verify_log
 from doorward.core.errors import Unavailable
 from doorward.runtime.compose import Installation
 from doorward.runtime.private_files import create_private, refuse_existing
+from doorward.storage.schema_check import find_damage, find_schema_faults
 
 Progress = Callable[[int, int], None]
 _BLOCK = 1000
@@ -72,14 +74,22 @@ class Evidence:
     def verify(
         self, *, checkpoint: str | None = None, key: str | None = None, progress: Progress | None = None
     ) -> VerificationReport:
-        """Verify the log at rest; without `key`, by the key that this installation was founded with."""
+        """Verify the log at rest; without `key`, by the key that this installation was founded with.
+
+        The database around it is checked as well: a trigger in it could swallow the next event.
+        """
         with self._log.read() as store:
-            return verify_log(
+            report = verify_log(
                 store,
                 checkpoint=checkpoint,
                 verifier_key=self.verifier_key() if key is None else key,
                 progress=progress,
             )
+        with self._installation.database.read() as connection:
+            found = [(LogFaultCode.SCHEMA_ALTERED, text) for text in find_schema_faults(connection)]
+            found += [(LogFaultCode.STORE_DAMAGED, text) for text in find_damage(connection)]
+        faults = [LogFault(code=code, message=printable(text)) for code, text in found]
+        return replace(report, faults=(*report.faults, *faults))
 
     def export(
         self,

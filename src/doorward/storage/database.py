@@ -66,7 +66,7 @@ class Database:
         self.path = _path(url)
         self.busy_timeout = busy_timeout
         self._schema_check: Callable[[Connection], None] | None = None
-        self._schema_seen: int | None = None
+        self._schema_seen: tuple[int, int] | None = None
         self._turns = Turns(self.path)
         self.reserve = Reserve(self.path)
         self._readers = self._engine(begin="BEGIN", size=readers, query_only=True)
@@ -111,10 +111,11 @@ class Database:
             return self.reserve.refill(connection.connection.driver_connection)
 
     def check_changes_with(self, check: Callable[[Connection], None]) -> None:
-        """Let `check` look at the schema before the first change, and before the first after each migration.
+        """Let `check` look at the schema before the first change, and before the first after each change of it.
 
         A program that runs on while another version migrates the file would otherwise write, into the
-        new schema, what it meant in the old one. What `check` raises, `write` raises.
+        new schema, what it meant in the old one; and a trigger that was planted meanwhile would swallow
+        what it writes. What `check` raises, `write` raises.
         """
         self._schema_check, self._schema_seen = check, None
 
@@ -123,12 +124,16 @@ class Database:
         connection.exec_driver_sql(f"PRAGMA user_version = {self._migrations(connection) + 1}")
 
     def _check_schema(self, connection: Connection) -> None:
-        if self._schema_check is not None and (count := self._migrations(connection)) != self._schema_seen:
+        if self._schema_check is None:
+            return
+        driver: Any = connection.connection.driver_connection  # not through Core: every change asks
+        seen = self._migrations(connection), int(driver.execute("PRAGMA schema_version").fetchone()[0])
+        if seen != self._schema_seen:
             self._schema_check(connection)
-            self._schema_seen = count
+            self._schema_seen = seen
 
     def _migrations(self, connection: Connection) -> int:
-        driver: Any = connection.connection.driver_connection  # not through Core: every change asks
+        driver: Any = connection.connection.driver_connection
         return int(driver.execute("PRAGMA user_version").fetchone()[0])
 
     def create(self) -> None:

@@ -84,6 +84,16 @@ _LATEST_CHECKPOINT = (
     .order_by(log_checkpoints.c.size.desc())
     .limit(1)
 )
+_CHECKPOINTS = Prepared(
+    select(log_checkpoints.c.size, log_checkpoints.c.text)
+    .where(
+        log_checkpoints.c.tenant == CURRENT_TENANT,
+        log_checkpoints.c.size > bindparam("above"),
+        log_checkpoints.c.size <= bindparam("up_to"),
+    )
+    .order_by(log_checkpoints.c.size)
+)
+_LOWEST, _HIGHEST_SIZE = -(1 << 63), (1 << 63) - 1
 
 _O = log_openings.c
 _OPENINGS = Prepared(
@@ -209,6 +219,11 @@ class SqlEventStore:
         """Return the text of the checkpoint with the largest size."""
         text: str | None = self._transaction.value(_LATEST_CHECKPOINT)
         return text
+
+    def stored_checkpoints(self, above: int | None, to: int | None) -> Iterator[tuple[int, str]]:
+        """Yield (size that it is kept under, text) of those with above < size <= to, by size."""
+        low, high = _LOWEST if above is None else above, _HIGHEST_SIZE if to is None else to
+        yield from self._transaction.driver_rows(_CHECKPOINTS, above=low, up_to=high)
 
     def store_checkpoint(self, text: str, size: int, at: datetime) -> None:
         """Keep a signed checkpoint; a second one of the same size is refused, it may contradict the first."""

@@ -19,6 +19,7 @@ from sqlalchemy import Connection, inspect, text
 
 from doorward.core.errors import Unavailable
 from doorward.storage.database import Database
+from doorward.storage.schema_check import require_schema
 
 if TYPE_CHECKING:
     from alembic.script import ScriptDirectory
@@ -55,8 +56,9 @@ def require_current(database: Database) -> None:
     """Return where the database has the schema of this version, and keep its changes to that schema.
 
     Raises:
-        Unavailable: `schema-newer`, `schema-older` (also for a file that was never migrated). From now
-            on `Database.write` raises the same where somebody brought the file to another schema.
+        Unavailable: `schema-newer`, `schema-older` (also for a file that was never migrated).
+        IntegrityError: `schema-altered` where something was planted, altered or removed. From now on
+            `Database.write` raises the same where somebody brought the file to another schema.
     """
     with database.read() as connection:
         _check(connection)
@@ -86,6 +88,7 @@ def load_revisions() -> None:
 def _check(connection: Connection) -> None:
     found = _revision(connection)
     if found == HEAD:
+        require_schema(connection)
         return
     if found is None or found in REVISIONS:
         raise Unavailable(

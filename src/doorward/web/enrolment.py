@@ -103,8 +103,8 @@ class EnrolmentSurface:
     async def certificates(self, request: Request) -> Response:
         """Turn a CSR and a one-time token into a certificate.
 
-        1. the token is there; 2. this address has not failed too often; 3. type, size and time of the
-        body; 4. the use case; 5. the chain, leaf first.
+        1. the token is there; 2. what a wrong one is answered with, which depends on how many came from
+        this address; 3. type, size and time of the body; 4. the use case; 5. the chain, leaf first.
         """
         # 1. the token
         found = _BEARER.fullmatch(request.headers.get("authorization", ""))
@@ -113,7 +113,7 @@ class EnrolmentSurface:
             raise RequestRefused("token-missing", "this needs the token of a one-time link", hint=hint)
         # 2. the address
         source, now = _source(request), self._services.clock.monotonic()
-        self._throttle.check(source_key(source), now)
+        too_many = self._throttle.refusal(source_key(source), now)
         # 3. the body
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() not in _CSR_TYPES:
             raise MalformedInput("media-type-wrong", f"send the request as {_CSR_TYPES[0]}, PEM or DER")
@@ -121,7 +121,7 @@ class EnrolmentSurface:
         # 4. the use case
         try:
             issued = await self._pool.run(
-                lambda: redeem(self._services, found[1], csr, source_address=source)
+                lambda: redeem(self._services, found[1], csr, source_address=source, if_wrong=too_many)
             )
         except RequestRefused as error:
             if error.code == "invitation-invalid":

@@ -1,8 +1,9 @@
-"""Slows down whoever tries invitation tokens, in bounded memory.
+"""Counts wrong invitation tokens, in bounded memory; a right token is never refused for the wrong ones.
 
-Not here: what a token is. Tokens have 256 random bits and cannot be guessed; what this protects is
-the database and the record from a flood of tries, without letting a flood lock everybody out:
-a source that has not failed lately always has a first try, also when the total is used up.
+Not here: what a token is, and the look whether one is right (`enrolment.invitation`). Tokens have 256 random
+bits and cannot be guessed; what this protects is the record from a flood of tries: beyond a limit a wrong
+token is answered with 429 and is no event of its own. It decides nothing about a right one, or ten wrong
+tokens from an address would shut the enrolment of everybody behind that address.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ class _Failures:
 
 
 class AttemptThrottle:
-    """Counts failed tries by source and in total, over windows of ten minutes.
+    """Counts wrong tokens by source and in total, over windows of ten minutes.
 
     Not safe between threads: it lives on one event loop. `now` is `Clock.monotonic()`.
     """
@@ -39,26 +40,23 @@ class AttemptThrottle:
         self._sources: OrderedDict[str, _Failures] = OrderedDict()
         self._total = _Failures(began=0.0)
 
-    def check(self, source: str, now: float) -> None:
-        """Return where this source may try.
-
-        Raises:
-            RequestRefused: `too-many-attempts`, with `retry_after_seconds`.
-        """
-        own = self._sources.get(source)
-        if own is None or now - own.began >= WINDOW_SECONDS:
-            return
-        total = self._total.count if now - self._total.began < WINDOW_SECONDS else 0
-        if own.count >= FAILURES_PER_SOURCE or total >= FAILURES_IN_TOTAL:
-            raise RequestRefused(
-                "too-many-attempts",
-                "too many links that do not work came from your address",
-                hint="wait ten minutes, or ask your administrator for a new link",
-                retry_after_seconds=max(1, round(own.began + WINDOW_SECONDS - now)),
-            )
+    def refusal(self, source: str, now: float) -> RequestRefused | None:
+        """Return what a wrong token of this source is answered with: None while it is one of a few."""
+        for failures, most in (
+            (self._sources.get(source), FAILURES_PER_SOURCE),
+            (self._total, FAILURES_IN_TOTAL),
+        ):
+            if failures is not None and failures.count >= most and now - failures.began < WINDOW_SECONDS:
+                return RequestRefused(
+                    "too-many-attempts",
+                    "too many links that do not work came from your address",
+                    hint="use the newest link, or ask your administrator for a new one",
+                    retry_after_seconds=max(1, round(failures.began + WINDOW_SECONDS - now)),
+                )
+        return None
 
     def note_failure(self, source: str, now: float) -> None:
-        """Count a failed try."""
+        """Count a wrong token."""
         for failures in (self._of(source, now), self._total):
             if now - failures.began >= WINDOW_SECONDS:
                 failures.began, failures.count = now, 0

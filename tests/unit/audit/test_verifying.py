@@ -294,7 +294,7 @@ def test_the_checkpoint_of_an_empty_log_holds(store: MemoryEventStore) -> None:
 def test_a_checkpoint_of_another_log_is_a_fault(store: MemoryEventStore) -> None:
     """Without a key, the two checkpoints must at least be of one log."""
     report = verify_log(store, checkpoint=head(0, EMPTY_ROOT, origin="corp.example/other"))
-    assert codes(report) == [LogFaultCode.CHECKPOINT_FOREIGN]
+    assert codes(report) == [LogFaultCode.CHECKPOINT_FOREIGN] * 2
 
 
 def test_a_forged_stored_checkpoint_is_a_fault(store: MemoryEventStore) -> None:
@@ -351,3 +351,50 @@ def test_one_personal_value_more_than_committed(store: MemoryEventStore) -> None
     report = verify_log(store, verifier_key=VERIFIER)
     assert codes(report) == [LogFaultCode.PERSONAL_ALTERED]
     assert report.redacted == 1
+
+
+def test_every_stored_checkpoint_is_checked(store: MemoryEventStore) -> None:
+    """An older checkpoint that was altered is a fault, though the newest one agrees."""
+    size, text, at = store.checkpoints[0]
+    store.checkpoints[0] = (size, text.replace("\n7\n", "\n6\n"), at)
+    report = verify_log(store, verifier_key=VERIFIER)
+    assert codes(report) == [LogFaultCode.CHECKPOINT_INVALID]
+    assert "under 7 leaves" in report.faults[0].message
+
+
+def test_a_checkpoint_kept_under_another_size_is_a_fault(store: MemoryEventStore) -> None:
+    """A log that was cut must not hide its newest checkpoint under a smaller size."""
+    del store.rows[9:]
+    _, text, at = store.checkpoints.pop()
+    store.checkpoints.append((8, text, at))
+    report = verify_log(store, verifier_key=VERIFIER)
+    assert codes(report) == [LogFaultCode.CHECKPOINT_INVALID]
+    assert "is one of 11 leaves" in report.faults[0].message
+
+
+@pytest.mark.parametrize("size", [-1, 0, 2**40])
+def test_a_checkpoint_under_an_impossible_size_is_read_too(store: MemoryEventStore, size: int) -> None:
+    """No size hides a row from the verifier."""
+    _, text, at = store.checkpoints[0]
+    store.checkpoints.append((size, text, at))
+    assert codes(verify_log(store, verifier_key=VERIFIER)) == [LogFaultCode.CHECKPOINT_INVALID]
+
+
+def test_checkpoints_that_contradict_each_other_are_faults(store: MemoryEventStore) -> None:
+    """Two heads of one key that no log can have both: the one that the leaves do not give is named."""
+    other = MemoryEventStore()
+    fill(other, 9, first=100)
+    text = sign_checkpoint(other, SIGNER, ORIGIN, NOON)
+    assert text is not None
+    store.checkpoints.append((9, text, NOON))
+    report = verify_log(store, verifier_key=VERIFIER)
+    assert codes(report) == [LogFaultCode.ROOT_MISMATCH]
+    assert "first 9 leaves" in report.faults[0].message
+
+
+def test_many_checkpoints_of_a_rewritten_log_are_one_fault(store: MemoryEventStore) -> None:
+    """The first that differs is named, the others are counted."""
+    rewrite(store, 0, with_hash=True)
+    report = verify_log(store, verifier_key=VERIFIER)
+    assert codes(report) == [LogFaultCode.NODE_ALTERED, LogFaultCode.ROOT_MISMATCH]
+    assert report.faults_omitted == len(store.checkpoints) - 1

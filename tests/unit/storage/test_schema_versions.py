@@ -134,8 +134,8 @@ def test_whoever_runs_on_writes_nothing_into_another_schema(database: Database) 
     """A program that opened the database before a migration may change nothing after it; others may."""
     migrate(database)
     require_current(database)
-    with database.write() as connection:
-        connection.exec_driver_sql("CREATE TABLE seen (number)")
+    with database.write():
+        pass
     other = Database(sqlite_url(database.path))
     with other.write() as connection:  # only data: SQLite's own count of alterations stays as it was
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
@@ -143,13 +143,13 @@ def test_whoever_runs_on_writes_nothing_into_another_schema(database: Database) 
     other.close()
     for _ in range(2):
         with pytest.raises(Unavailable) as caught, database.write() as connection:
-            connection.exec_driver_sql("INSERT INTO seen VALUES (1)")
+            connection.exec_driver_sql("INSERT INTO event_counts VALUES ('g', 's', 't', '')")
         assert caught.value.code == "schema-newer"
     with database.read() as connection:
-        assert connection.exec_driver_sql("SELECT count(*) FROM seen").scalar() == 0
+        assert connection.exec_driver_sql("SELECT count(*) FROM event_counts").scalar() == 0
     set_revision(other, HEAD)
     with database.write() as connection:
-        connection.exec_driver_sql("INSERT INTO seen VALUES (1)")
+        connection.exec_driver_sql("INSERT INTO event_counts VALUES ('g', 's', 't', '')")
     other.close()
     database.close()
 

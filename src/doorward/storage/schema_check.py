@@ -1,0 +1,106 @@
+"""Whether a database file has the schema of this program and nothing else: what was planted there is found.
+
+Not here: migrations (`schema_versions`), and what the rows say (`audit.verifying`).
+
+A trigger, a view in the place of a table, an index with a condition, a default, a generated column: each
+lets one write to the file change what every later statement does, such as to swallow the events of one
+person. So every object of `sqlite_schema` is compared with what the metadata makes, its text included;
+only the order of the lines within one statement is free, because migrations and metadata differ in it.
+The settings that a file keeps are compared too, and `find_damage` holds every index against its table:
+text that was put back by hand over other pages is found there.
+
+Standard: https://www.sqlite.org/schematab.html, /pragma.html#pragma_integrity_check.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from functools import cache
+from typing import Any
+
+from sqlalchemy import Connection
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+from doorward.core.errors import IntegrityError
+from doorward.storage.schema import metadata
+
+MOST_NAMED = 5
+"""Differences that are named in an error; one is enough to stop."""
+_ALL = "SELECT type, name, tbl_name, sql FROM sqlite_schema"
+_VERSION_TABLE = (
+    "CREATE TABLE alembic_version (\n\tversion_num VARCHAR(32) NOT NULL, \n"
+    "\tCONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)\n)"
+)
+_KEPT = {"application_id": 0, "auto_vacuum": 0, "encoding": "UTF-8", "default_cache_size": -2000}
+"""Settings that a file keeps for every program that opens it, and what a file of ours has."""
+
+_Object = tuple[str, str]
+_Content = tuple[str, tuple[str, ...]]
+
+
+def find_schema_faults(connection: Connection) -> list[str]:
+    """Return what differs from the schema of this program, a phrase each; a name is shown as SQLite quotes it."""
+    driver: Any = connection.connection.driver_connection
+    found, expected = _objects(driver), _expected()
+    faults = [
+        f"{kind} {name!r} does not belong there" for kind, name in sorted(found.keys() - expected.keys())
+    ]
+    faults += [f"{kind} {name!r} is missing" for kind, name in sorted(expected.keys() - found.keys())]
+    faults += [
+        f"{kind} {name!r} was altered"
+        for kind, name in sorted(found.keys() & expected.keys())
+        if found[kind, name] != expected[kind, name]
+    ]
+    for setting, value in _KEPT.items():
+        (present,) = driver.execute(f"PRAGMA {setting}").fetchone()
+        if present != value:
+            faults.append(f"setting {setting!r} is {present!r} and not {value!r}")
+    return faults
+
+
+def require_schema(connection: Connection) -> None:
+    """Return where the file has exactly the schema of this program.
+
+    Raises:
+        IntegrityError: `schema-altered`, naming what was planted, altered or removed.
+    """
+    faults = find_schema_faults(connection)
+    if faults:
+        more = f" and {len(faults) - MOST_NAMED} more" if len(faults) > MOST_NAMED else ""
+        raise IntegrityError(
+            "schema-altered",
+            f"the database was altered from outside: {'; '.join(faults[:MOST_NAMED])}{more}",
+            hint="stop Doorward, keep a copy of the file, look who can write to it, and restore the last backup",
+        )
+
+
+def find_damage(connection: Connection) -> list[str]:
+    """Return what SQLite finds wrong with the pages of the file: it reads all of them."""
+    driver: Any = connection.connection.driver_connection
+    rows = [str(text) for (text,) in driver.execute(f"PRAGMA integrity_check({MOST_NAMED})")]
+    return [] if rows == ["ok"] else rows
+
+
+def _objects(driver: sqlite3.Connection) -> dict[_Object, _Content]:
+    return {
+        (str(kind), str(name)): (str(table), _parts(sql)) for kind, name, table, sql in driver.execute(_ALL)
+    }
+
+
+def _parts(sql: object) -> tuple[str, ...]:
+    """Return the lines of a statement in an order of their own, without the comma that stands between them."""
+    return tuple(sorted(line.strip().removesuffix(",") for line in str(sql or "").split("\n")))
+
+
+@cache
+def _expected() -> dict[_Object, _Content]:
+    dialect = sqlite.dialect()
+    with closing(sqlite3.connect(":memory:")) as driver:
+        driver.execute(_VERSION_TABLE)
+        for table in metadata.sorted_tables:
+            driver.execute(str(CreateTable(table).compile(dialect=dialect)))
+            for index in table.indexes:
+                driver.execute(str(CreateIndex(index).compile(dialect=dialect)))
+        return _objects(driver)
