@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from doorward.authority.stores import UnitOfWork
+from doorward.storage.sqlite_file import AnyDatabase
 from tests.support.memory_store import MemoryUnitOfWork
 from tests.support.ports import SilentBell
-from tests.support.sql_store import sqlite_database, sqlite_work
+from tests.support.sql_store import one_shot_database, sqlite_database, sqlite_work
 
 
 @pytest.fixture
@@ -19,12 +20,15 @@ def bell() -> SilentBell:
     return SilentBell()
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "one-shot"])
 def work(request: pytest.FixtureRequest, tmp_path: Path, bell: SilentBell) -> Iterator[UnitOfWork]:
     """An empty unit of work of each kind."""
     if request.param == "memory":
         yield MemoryUnitOfWork(bell)
         return
-    database = sqlite_database(tmp_path)
+    database: AnyDatabase = sqlite_database(tmp_path)
+    if request.param == "one-shot":
+        database.close()
+        database = one_shot_database(tmp_path)
     yield sqlite_work(database, bell=bell)
     database.close()

@@ -15,7 +15,9 @@ from typing import Any
 
 from doorward.core.ports import Bell
 from doorward.storage.database import Database, sqlite_url
+from doorward.storage.one_shot import OneShotDatabase
 from doorward.storage.schema_versions import migrate
+from doorward.storage.sqlite_file import AnyDatabase
 from doorward.storage.unit_of_work import SqlUnitOfWork
 from tests.support.ports import FakeRandom, SilentBell
 
@@ -45,7 +47,13 @@ def sqlite_database(folder: Path, *, busy_timeout: timedelta = PATIENCE, readers
     return Database(sqlite_url(path), busy_timeout=busy_timeout, readers=readers)
 
 
-def sqlite_work(database: Database, *, bell: Bell | None = None, seed: str = "seed") -> SqlUnitOfWork:
+def one_shot_database(folder: Path) -> OneShotDatabase:
+    """Return the same database as a process of one command has it."""
+    sqlite_database(folder).close()
+    return OneShotDatabase(folder / "doorward.db", busy_timeout=PATIENCE)
+
+
+def sqlite_work(database: AnyDatabase, *, bell: Bell | None = None, seed: str = "seed") -> SqlUnitOfWork:
     """Return the unit of work over it, with repeatable salts."""
     return SqlUnitOfWork(database, random=FakeRandom(seed), bell=bell if bell is not None else SilentBell())
 

@@ -76,14 +76,14 @@ class State:
 
         return load_settings(environ=os.environ, data=self.data, **explicit)
 
-    def installation(self, *, keys: bool = False) -> Any:
+    def installation(self, *, keys: bool = False, one_shot: bool = True) -> Any:
         """Open the installation (`runtime.compose.Installation`); `keys` unlocks the key store.
 
-        It is closed when the command ends.
+        A role, which runs on and has threads, takes `one_shot=False`. It is closed when the command ends.
         """
         from doorward.runtime.compose import Installation  # noqa: PLC0415  only server commands pay for the database
 
-        installation = Installation(self.settings(), passphrase_prompt=ask_passphrase)
+        installation = Installation(self.settings(), passphrase_prompt=ask_passphrase, one_shot=one_shot)
         click.get_current_context().call_on_close(installation.close)
         if keys:
             installation.unlock()

@@ -136,7 +136,7 @@ def _role(state: State, role: str) -> Any:
     from doorward.runtime.layout import only_one  # noqa: PLC0415  loaded when called
     from doorward.runtime.logging import configure_logging  # noqa: PLC0415  as above
 
-    installation = state.installation()
+    installation = state.installation(one_shot=False)
     configure_logging(installation.settings.log_level, role=role)
     installation.require_founded()
     click.get_current_context().with_resource(only_one(installation.layout, role))

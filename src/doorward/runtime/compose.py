@@ -6,18 +6,12 @@ command line take from it what they need.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
-from doorward.agent.link import DEFAULT_PORT, Link, render_link
-from doorward.audit.note import render_verifier_key, verifier_key
-from doorward.authority.founding import found
-from doorward.authority.inventory import root_certificate
 from doorward.authority.records import TenantRecord
 from doorward.authority.services import Services
 from doorward.core.errors import DoorwardError, IntegrityError, NotFound, Unavailable
@@ -25,17 +19,23 @@ from doorward.core.names import enrolment_host
 from doorward.core.ports import KeyKind, KeyStore
 from doorward.runtime.doorbell import FolderBell
 from doorward.runtime.layout import Layout
-from doorward.runtime.privileges import Account, choose_account
-from doorward.runtime.roles import is_root
 from doorward.runtime.settings import Settings
 from doorward.runtime.world import SoftwareKeys, SystemClock, SystemRandom
-from doorward.storage.database import Database, sqlite_url
-from doorward.storage.event_store import SqlEventLog
 from doorward.storage.files import write_durably
-from doorward.storage.keystore import FileKeyStore
-from doorward.storage.passphrase import read_passphrase
+from doorward.storage.one_shot import OneShotDatabase
 from doorward.storage.schema_versions import is_older, migrate, require_current
+from doorward.storage.sqlite_file import AnyDatabase
 from doorward.storage.unit_of_work import SqlUnitOfWork
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    from doorward.runtime.privileges import Account
+    from doorward.storage.database import Database
+    from doorward.storage.event_store import SqlEventLog
+
+# What only some commands need is imported where it is used: loading SQLAlchemy, the key store or the minting
+# takes longer than most commands (docs/design/0049). The roles import all of it before they begin (`preloading`).
 
 LOG_KEY = "log-1"
 Prompt = Callable[[str], str | None]
@@ -47,31 +47,40 @@ class Installation:
     Args:
         settings: as read; nothing is opened before it is asked for.
         passphrase_prompt: asks a person for the passphrase where no file is named; None never asks.
+        one_shot: this process lives for one command: its database has no pools and no line of threads.
     """
 
-    def __init__(self, settings: Settings, *, passphrase_prompt: Prompt | None = None) -> None:
+    def __init__(
+        self, settings: Settings, *, passphrase_prompt: Prompt | None = None, one_shot: bool = False
+    ) -> None:
         self.settings = settings
         self.layout = Layout(settings.data)
         self._prompt = passphrase_prompt
+        self._one_shot = one_shot
         self._keys: KeyStore | None = None
         self.bell = FolderBell(self.layout.run)
 
     @cached_property
-    def database(self) -> Database:
+    def database(self) -> AnyDatabase:
         """The database, of this version's schema.
 
         Raises:
             Unavailable: `not-initialised` where there is none.
             IntegrityError: `database-lost` where there was one.
         """
-        database = self._open_database()
+        self._require_file()
+        path = self.layout.database
+        database = OneShotDatabase(path.absolute()) if self._one_shot else _pooled(path)
         require_current(database)
         return database
 
-    def _open_database(self) -> Database:
+    def _require_file(self) -> None:
         if not self.layout.database.exists():
             raise self._lost()
-        return Database(sqlite_url(self.layout.database))
+
+    def _open_database(self) -> Database:
+        self._require_file()
+        return _pooled(self.layout.database)
 
     def migrate(self) -> str | None:
         """Bring the database to the schema of this program; return the revision it had, None where it is current.
@@ -96,6 +105,8 @@ class Installation:
     @cached_property
     def event_log(self) -> SqlEventLog:
         """The evidence."""
+        from doorward.storage.event_store import SqlEventLog  # noqa: PLC0415  needs Core
+
         return SqlEventLog(self.database)
 
     @property
@@ -128,7 +139,7 @@ class Installation:
         return True
 
     def _find_tenant(self) -> TenantRecord | None:
-        database = Database(sqlite_url(self.layout.database))
+        database = _pooled(self.layout.database)
         try:
             migrate(database)
             work = SqlUnitOfWork(database, random=SystemRandom(), bell=self.bell)
@@ -156,11 +167,14 @@ class Installation:
         The last step is the one transaction that makes the authority: before it, nothing is founded,
         and after it nothing is missing.
         """
+        from doorward.authority.founding import found  # noqa: PLC0415  once in a lifetime
+        from doorward.storage.keystore import FileKeyStore  # noqa: PLC0415  as above
+
         passphrase = self.read_passphrase(self.settings.passphrase_file, "passphrase for the key store")
         if not FileKeyStore.exists(self.layout.keys):
             FileKeyStore.create(self.layout.keys, passphrase)
         self._keys = FileKeyStore.open(self.layout.keys, passphrase)
-        fresh = Database(sqlite_url(self.layout.database))
+        fresh = _pooled(self.layout.database)
         fresh.create()
         migrate(fresh)
         fresh.close()
@@ -199,6 +213,9 @@ class Installation:
         Raises:
             ConfigurationError: `user-unknown`, `user-is-root`.
         """
+        from doorward.runtime.privileges import choose_account  # noqa: PLC0415  only roles and the founding
+        from doorward.runtime.roles import is_root  # noqa: PLC0415  as above
+
         if not is_root():
             return None
         return choose_account(self.settings.user, required="user" in self.settings.model_fields_set)
@@ -224,6 +241,8 @@ class Installation:
             NotFound: `keystore-missing` where there was one.
             RequestRefused: `passphrase-wrong`.
         """
+        from doorward.storage.keystore import FileKeyStore  # noqa: PLC0415  only what signs
+
         if self._keys is None:
             if not (FileKeyStore.exists(self.layout.keys) or self.layout.founded.exists()):
                 raise _not_initialised(self.settings.data)
@@ -246,11 +265,15 @@ class Installation:
 
     def read_passphrase(self, file: Path | None, question: str) -> bytes:
         """Read a passphrase from a file, a systemd credential, or a person."""
+        from doorward.storage.passphrase import read_passphrase  # noqa: PLC0415  only what signs
+
         ask = self._prompt
         return read_passphrase(file, prompt=None if ask is None else lambda: ask(question))
 
     def log_key(self) -> Ed25519PrivateKey:
         """Return the key that signs checkpoints; the key store must be unlocked."""
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # noqa: PLC0415  only here
+
         if self._keys is None:
             raise Unavailable("keys-locked", "the key store is locked")
         key = self._keys.load(LOG_KEY)
@@ -274,6 +297,8 @@ class Installation:
             ) from None
 
     def _write_log_key(self) -> None:
+        from doorward.audit.note import render_verifier_key, verifier_key  # noqa: PLC0415  only the founding
+
         key = verifier_key(log_origin(self.settings.trust_domain), self.log_key().public_key())
         write_durably(self.layout.log_key, render_verifier_key(key).encode("ascii") + b"\n", mode=0o644)
 
@@ -302,11 +327,18 @@ class Installation:
 
     def enrolment_origin(self) -> str:
         """Return the address of the enrolment host as people see it."""
+        from doorward.agent.link import DEFAULT_PORT  # noqa: PLC0415  only for links
+
         host, port = self._enrolment_place()
         return f"https://{host}" + ("" if port == DEFAULT_PORT else f":{port}")
 
     def enrolment_link(self, token: str) -> str:
         """Return the one-time link of an invitation: address, token, and the pin of the root."""
+        import hashlib  # noqa: PLC0415  only for links
+
+        from doorward.agent.link import Link, render_link  # noqa: PLC0415  as above
+        from doorward.authority.inventory import root_certificate  # noqa: PLC0415  as above
+
         host, port = self._enrolment_place()
         pin = hashlib.sha256(root_certificate(self.services).der).hexdigest()
         return render_link(Link(host=host, port=port, token=token, root_sha256=pin))
@@ -320,6 +352,12 @@ class Installation:
             self.database.close()
         for name in ("database", "event_log", "_work"):
             self.__dict__.pop(name, None)
+
+
+def _pooled(path: Path) -> Database:
+    from doorward.storage.database import Database, sqlite_url  # noqa: PLC0415  needs Core
+
+    return Database(sqlite_url(path))
 
 
 def log_origin(trust_domain: str) -> str:

@@ -1,6 +1,7 @@
-"""The database: its file, its connections, its transactions. The only module that knows SQLite.
+"""The database of a process with threads: its connections and its transactions.
 
-Not here: tables (`schema`), statements (`repositories`), who writes when (`writing`, `turns`).
+Not here: the file and its connections (`sqlite_file`), a process of one command (`one_shot`), tables
+(`schema`), statements (`repositories`), who writes when (`writing`, `turns`).
 
 Two pools over one file, shared with other processes:
     readers   up to `readers` connections, `query_only`; each transaction is one WAL snapshot
@@ -13,7 +14,6 @@ Standard: https://www.sqlite.org/wal.html and /pragma.html.
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,27 +27,15 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import QueuePool
 
-from doorward.core.errors import ConfigurationError, Fault, Unavailable
+from doorward.core.errors import ConfigurationError, Fault
 from doorward.storage.faults import translated
 from doorward.storage.reserve import Reserve
+from doorward.storage.sqlite_file import BUSY_TIMEOUT, SchemaGuard, make_file, migrations, open_connection
 from doorward.storage.turns import Turns
 from doorward.storage.writing import Writer
 
-BUSY_TIMEOUT = timedelta(seconds=5)
-"""How long to wait for another writer: `max_staleness` of the gateways is 5 s, so nobody gains by waiting longer."""
 READERS = 16
 """Connections that read at the same time; each holds a file and a page cache of at most 4 MB."""
-
-_PRAGMAS = (
-    "PRAGMA journal_mode = WAL",  # readers never wait for the writer
-    "PRAGMA synchronous = FULL",  # a commit that returned survives a power cut
-    "PRAGMA foreign_keys = ON",
-    "PRAGMA trusted_schema = OFF",  # a doctored file must not run functions through its views
-    "PRAGMA cell_size_check = ON",  # find a damaged page before it is copied
-    "PRAGMA temp_store = MEMORY",  # sorting needs no second place that may be full
-    "PRAGMA journal_size_limit = 67108864",  # a log that grew under a long reader gives its room back
-    "PRAGMA cache_size = -4000",  # KiB; the kernel caches the rest
-)
 
 
 class Database:
@@ -65,8 +53,7 @@ class Database:
     def __init__(self, url: str, *, busy_timeout: timedelta = BUSY_TIMEOUT, readers: int = READERS) -> None:
         self.path = _path(url)
         self.busy_timeout = busy_timeout
-        self._schema_check: Callable[[Connection], None] | None = None
-        self._schema_seen: tuple[int, int] | None = None
+        self._guard = SchemaGuard()
         self._turns = Turns(self.path)
         self.reserve = Reserve(self.path)
         self._readers = self._engine(begin="BEGIN", size=readers, query_only=True)
@@ -99,7 +86,7 @@ class Database:
         if traffic:
             self.reserve.check_traffic()
         with translated(), self._writer.transaction() as connection:
-            self._check_schema(connection)
+            self._guard.look(connection)
             if not traffic:
                 self.reserve.make_room(connection.connection.driver_connection)
             yield connection
@@ -111,52 +98,16 @@ class Database:
             return self.reserve.refill(connection.connection.driver_connection)
 
     def check_changes_with(self, check: Callable[[Connection], None]) -> None:
-        """Let `check` look at the schema before the first change, and before the first after each change of it.
-
-        A program that runs on while another version migrates the file would otherwise write, into the
-        new schema, what it meant in the old one; and a trigger that was planted meanwhile would swallow
-        what it writes. What `check` raises, `write` raises.
-        """
-        self._schema_check, self._schema_seen = check, None
+        """Let `check` look at the schema before the first change, and before the first after each change of it."""
+        self._guard.use(check)
 
     def count_migration(self, connection: Connection) -> None:
         """Tell every program that has the file open of a migration, with the commit of `connection`."""
-        connection.exec_driver_sql(f"PRAGMA user_version = {self._migrations(connection) + 1}")
-
-    def _check_schema(self, connection: Connection) -> None:
-        if self._schema_check is None:
-            return
-        driver: Any = connection.connection.driver_connection  # not through Core: every change asks
-        seen = self._migrations(connection), int(driver.execute("PRAGMA schema_version").fetchone()[0])
-        if seen != self._schema_seen:
-            self._schema_check(connection)
-            self._schema_seen = seen
-
-    def _migrations(self, connection: Connection) -> int:
-        driver: Any = connection.connection.driver_connection
-        return int(driver.execute("PRAGMA user_version").fetchone()[0])
+        connection.exec_driver_sql(f"PRAGMA user_version = {migrations(connection) + 1}")
 
     def create(self) -> None:
-        """Make the file, and its directory where it is missing, for this user alone; keep what is there.
-
-        SQLite gives its -wal and -shm files the mode and, where root opens them, the owner of this file.
-
-        Raises:
-            Unavailable: `store-unavailable`.
-        """
-        try:
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if self.path.exists():
-                # Closing a second descriptor of an open database would drop the locks that SQLite holds
-                # in this process: https://www.sqlite.org/howtocorrupt.html, section 2.2.
-                return
-            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        except OSError as error:
-            raise Unavailable(
-                "store-unavailable",
-                f"the database cannot be made: {error.strerror}",
-                hint="look at the file's directory: does it exist, and may this user write there?",
-            ) from error
+        """Make the file where it is missing: see `sqlite_file.make_file`."""
+        make_file(self.path)
 
     def close(self) -> None:
         """Close every connection; the last one of all processes folds the write-ahead log into the file."""
@@ -167,7 +118,7 @@ class Database:
     def _engine(self, *, begin: str, size: int, query_only: bool) -> Engine:
         engine = create_engine(
             "sqlite://",
-            creator=lambda: self._connect(query_only=query_only),
+            creator=lambda: open_connection(self.path, patience=self.busy_timeout, query_only=query_only),
             poolclass=QueuePool,
             pool_size=size,
             max_overflow=0,
@@ -185,27 +136,7 @@ class Database:
 
     def _connect(self, *, query_only: bool) -> sqlite3.Connection:
         self.reserve.drop_ballast()
-        # mode=rw: whoever names a wrong directory must not get an empty database that knows no revocation
-        connection = sqlite3.connect(
-            f"file:{quote(str(self.path))}?mode=rw",
-            uri=True,
-            timeout=self.busy_timeout.total_seconds(),
-            isolation_level=None,  # we say BEGIN ourselves
-            check_same_thread=False,  # the pool hands a connection to one thread at a time
-        )
-        try:
-            for pragma in _PRAGMAS:
-                connection.execute(pragma)
-            if query_only:
-                connection.execute("PRAGMA query_only = ON")
-            else:
-                connection.execute(
-                    "PRAGMA cache_size = -32000"
-                )  # KiB: indexes of random ids touch many pages
-        except sqlite3.Error:
-            connection.close()
-            raise
-        return connection
+        return open_connection(self.path, patience=self.busy_timeout, query_only=query_only)
 
 
 def sqlite_url(path: Path) -> str:

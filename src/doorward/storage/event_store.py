@@ -1,6 +1,6 @@
 """The audit log at rest: `audit.log.EventStore` over SQL, and the transactions that it works in.
 
-Not here: the tree and its checkpoints (`audit`). Leaves move from `log_outbox` to `log_leaves`;
+Not here: the tree and its checkpoints (`audit`), how an event comes into the outbox (`event_outbox`). Leaves move from `log_outbox` to `log_leaves`;
 what opens their commitments lies in `log_openings` from the first moment and is all that erasure
 touches. The lock that keeps two sequencers apart is the write transaction itself.
 """
@@ -11,33 +11,23 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 
-from sqlalchemy import LargeBinary, Text, bindparam, delete, exists, func, insert, select, tuple_
+from sqlalchemy import bindparam, delete, func, insert, select, tuple_
 
 from doorward.audit.events import Retention
-from doorward.audit.leaf import Opening, SealedEvent
+from doorward.audit.leaf import Opening
 from doorward.audit.log import Pending, StoredLeaf, StoredNode
 from doorward.core.entities import TENANT
 from doorward.core.errors import IntegrityError
-from doorward.storage.database import Database
+from doorward.storage.core_statements import CURRENT_TENANT, insert_new
+from doorward.storage.event_outbox import SqlEventOutbox, duplicate_event
 from doorward.storage.prepared import Prepared
 from doorward.storage.schema import log_checkpoints, log_leaves, log_nodes, log_openings, log_outbox
-from doorward.storage.transaction import CURRENT_TENANT, Transaction, insert_new
-from doorward.storage.types import to_microseconds
+from doorward.storage.sqlite_file import AnyDatabase
+from doorward.storage.transaction import Transaction
 
 _CHUNK = 400
 """Values in one IN list; SQLite and PostgreSQL both take thousands, a plan for few is made faster."""
 
-# Touches no row where the event is in the outbox or a leaf already; the caller counts.
-_ADD_PENDING = Prepared(
-    insert_new(log_outbox).from_select(
-        ["tenant", "event_id", "leaf"],
-        select(
-            bindparam("of", type_=Text), bindparam("event", type_=Text), bindparam("bytes", type_=LargeBinary)
-        ).where(~exists().where(log_leaves.c.event_id == bindparam("event"))),
-        include_defaults=False,
-    )
-)
-_ADD_OPENING = Prepared(insert(log_openings), log_openings.columns.keys())
 _ADD_LEAF = Prepared(insert_new(log_leaves), log_leaves.columns.keys())
 _ADD_NODE = Prepared(insert(log_nodes), log_nodes.columns.keys())
 _ADD_CHECKPOINT = insert_new(log_checkpoints)
@@ -48,7 +38,6 @@ _PENDING = Prepared(
     .order_by(log_outbox.c.id)
     .limit(bindparam("at_most"))
 )
-_WAITING = select(func.count()).select_from(log_outbox).where(log_outbox.c.tenant == CURRENT_TENANT)
 _FORGET = Prepared(delete(log_outbox).where(log_outbox.c.id == bindparam("of")))
 
 _HIGHEST = select(func.max(log_leaves.c.number)).where(log_leaves.c.tenant == CURRENT_TENANT)
@@ -112,52 +101,8 @@ _ERASE_BEFORE = delete(log_openings).where(
 )
 
 
-class SqlEventStore:
+class SqlEventStore(SqlEventOutbox):
     """`audit.log.EventStore` of one tenant inside one transaction."""
-
-    def __init__(self, transaction: Transaction) -> None:
-        self._transaction = transaction
-
-    def record(self, sealed: SealedEvent) -> None:
-        """Keep the leaf in the outbox and the openings at their final place."""
-        self.record_all([sealed])
-
-    def record_all(self, events: Sequence[SealedEvent]) -> None:
-        """Do what `record` does for many events at once.
-
-        Raises:
-            IntegrityError: `event-duplicate`; the transaction must not be committed then.
-        """
-        for event in events:
-            self._transaction.require_writable(event.tenant)
-        tenant = self._transaction.tenant
-        added = self._transaction.driver_write(
-            _ADD_PENDING, [{"of": tenant, "event": event.id, "bytes": event.leaf} for event in events]
-        )
-        if added != len(events):
-            raise _duplicate()
-        self._transaction.driver_write(
-            _ADD_OPENING,
-            [
-                {
-                    "tenant": tenant,
-                    "event_id": event.id,
-                    "field": opening.field,
-                    "subject": opening.subject,
-                    "retention": event.retention.value,
-                    "at": at,
-                    "salt": opening.salt,
-                    "value": opening.value,
-                }
-                for event in events
-                for at in (to_microseconds(event.at),)
-                for opening in event.openings
-            ],
-        )
-
-    def waiting(self) -> int:
-        """Return how many events wait in the outbox."""
-        return int(self._transaction.value(_WAITING))
 
     def pending(self, limit: int) -> list[Pending]:
         """Return at most `limit` events of the outbox, oldest first."""
@@ -202,7 +147,7 @@ class SqlEventStore:
             ],
         )
         if added != len(leaves):
-            raise _duplicate()
+            raise duplicate_event()
         self._transaction.driver_write(
             _ADD_NODE,
             [
@@ -259,7 +204,7 @@ class SqlEventStore:
 class SqlEventLog:
     """Opens transactions on the audit log of one tenant, for the sequencer, the verifier and erasure."""
 
-    def __init__(self, database: Database, *, tenant: str = TENANT) -> None:
+    def __init__(self, database: AnyDatabase, *, tenant: str = TENANT) -> None:
         self._database = database
         self._tenant = tenant
 
@@ -274,7 +219,3 @@ class SqlEventLog:
         """Open the write transaction: committed durably at the end, undone on any exception."""
         with self._database.write(traffic=True) as connection:  # sequencing may wait until there is room
             yield SqlEventStore(Transaction(connection, self._tenant, writable=True))
-
-
-def _duplicate() -> IntegrityError:
-    return IntegrityError("event-duplicate", "an event with this id was recorded before")

@@ -8,13 +8,15 @@ Standard: SQLite result codes, https://www.sqlite.org/rescode.html.
 from __future__ import annotations
 
 import sqlite3
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
-
-from sqlalchemy import exc
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from doorward.core.errors import DoorwardError, IntegrityError, Unavailable
+
+if TYPE_CHECKING:
+    from sqlalchemy import exc
 
 _PRIMARY = 0xFF
 """The low byte of an extended result code is the primary one."""
@@ -88,9 +90,9 @@ def translate(error: sqlite3.Error | exc.DBAPIError | exc.TimeoutError) -> Doorw
         `Unavailable` where trying later may help, `IntegrityError` where it cannot; the driver's own
         symbol is in the context, its message is not.
     """
-    if isinstance(error, exc.TimeoutError):  # every connection of the pool is in use
-        return _build(_BUSY, "pool-timeout")
-    cause = error.orig if isinstance(error, exc.DBAPIError) else error
+    if type(error).__module__ == "sqlalchemy.exc" and type(error).__name__ == "TimeoutError":
+        return _build(_BUSY, "pool-timeout")  # every connection of the pool is in use
+    cause = getattr(error, "orig", error)
     number = getattr(cause, "sqlite_errorcode", None)
     if number is None:
         return _build(_UNKNOWN, type(cause).__name__)
@@ -103,8 +105,16 @@ def translated() -> Iterator[None]:
     """Run a block in which the driver's errors leave as ours; the engines keep values out of the cause."""
     try:
         yield
-    except (sqlite3.Error, exc.DBAPIError, exc.TimeoutError) as error:
-        raise translate(error) from error
+    except Exception as error:
+        if isinstance(error, _kinds()):
+            raise translate(error) from error
+        raise
+
+
+def _kinds() -> tuple[type[Any], ...]:
+    """Return the driver's errors; SQLAlchemy wraps them, if it is loaded at all."""
+    library = sys.modules.get("sqlalchemy.exc")
+    return (sqlite3.Error,) if library is None else (sqlite3.Error, library.DBAPIError, library.TimeoutError)
 
 
 def _build(answer: _Answer, symbol: str) -> DoorwardError:

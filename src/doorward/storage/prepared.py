@@ -1,17 +1,21 @@
-"""A statement that is compiled once and run by the driver itself, for the few paths that are hot.
+"""A statement that the driver itself runs: SQL text, or a Core statement that is compiled once.
 
-Not here: which paths those are (the look-ups of every connection, the event log), and conversion:
-values go in and come out as the driver has them, so the caller converts (`types`). Measured on
-SQLite: Core costs 25 µs a statement and 9 µs a row of a batch more than this.
+Not here: which statements those are, and conversion: values go in and come out as the driver has them,
+so the caller converts (`types`, `values`). Core statements are prepared for the few paths that are hot (the
+look-ups of every connection, the event log): Core costs 25 µs a statement and 9 µs a row of a batch more
+than this, on SQLite. Text is for what the commands of every day run, since loading Core takes longer than
+such a command (docs/design/0049); its parameters are named, as in `:name`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import Connection
-from sqlalchemy.sql import ClauseElement
+from doorward.storage.sqlite_file import core_of, driver_of
+
+if TYPE_CHECKING:
+    from sqlalchemy.sql import ClauseElement
 
 DriverRow = tuple[Any, ...]
 """A row as the driver gives it, in the order of the statement's columns."""
@@ -35,17 +39,17 @@ class Prepared:
     """A Core statement with its text, compiled at the first use of each dialect.
 
     Args:
-        statement: with named parameters; nothing in it may expand (no IN list), and what it holds
-            fixed must be as the driver takes it.
+        statement: SQL, the same for every database that is built, or of Core; with named parameters.
+            Nothing in it may expand (no IN list), and what it holds fixed must be as the driver takes it.
         columns: the columns that an insert sets; None for every other statement.
     """
 
-    def __init__(self, statement: ClauseElement, columns: Iterable[str] | None = None) -> None:
+    def __init__(self, statement: str | ClauseElement, columns: Iterable[str] | None = None) -> None:
         self._statement = statement
         self._columns = None if columns is None else list(columns)
         self._texts: dict[str, _Text] = {}
 
-    def row(self, connection: Connection, values: Mapping[str, Any]) -> DriverRow | None:
+    def row(self, connection: Any, values: Mapping[str, Any]) -> DriverRow | None:
         """Return the first row, or None."""
         text = self._text(connection)
         cursor = _cursor(connection)
@@ -56,7 +60,7 @@ class Prepared:
         finally:
             cursor.close()
 
-    def rows(self, connection: Connection, values: Mapping[str, Any]) -> Iterator[DriverRow]:
+    def rows(self, connection: Any, values: Mapping[str, Any]) -> Iterator[DriverRow]:
         """Yield every row, without loading all of them."""
         text = self._text(connection)
         cursor = _cursor(connection)
@@ -67,7 +71,7 @@ class Prepared:
         finally:
             cursor.close()
 
-    def run_many(self, connection: Connection, rows: Iterable[Mapping[str, Any]]) -> int:
+    def run_many(self, connection: Any, rows: Iterable[Mapping[str, Any]]) -> int:
         """Run once for each row of values; return how many rows of the database were touched."""
         text = self._text(connection)
         cursor = _cursor(connection)
@@ -77,8 +81,10 @@ class Prepared:
         finally:
             cursor.close()
 
-    def _text(self, connection: Connection) -> _Text:
-        dialect = connection.dialect
+    def _text(self, connection: Any) -> _Text:
+        if isinstance(self._statement, str):
+            return _Text(sql=self._statement, names=None, fixed={})
+        dialect = core_of(connection).dialect
         known = self._texts.get(dialect.name)
         if known is None:
             compiled: Any = self._statement.compile(dialect=dialect, column_keys=self._columns)
@@ -90,6 +96,5 @@ class Prepared:
         return known
 
 
-def _cursor(connection: Connection) -> Any:
-    driver: Any = connection.connection.driver_connection
-    return driver.cursor()
+def _cursor(connection: Any) -> Any:
+    return driver_of(connection).cursor()

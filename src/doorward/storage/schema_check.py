@@ -19,31 +19,26 @@ from contextlib import closing
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from doorward.core.errors import IntegrityError
 from doorward.storage.schema import metadata
+from doorward.storage.schema_digest import KEPT, Content, SchemaObject, read_objects, read_settings
+from doorward.storage.sqlite_file import driver_of
 
 MOST_NAMED = 5
 """Differences that are named in an error; one is enough to stop."""
-_ALL = "SELECT type, name, tbl_name, sql FROM sqlite_schema"
 _VERSION_TABLE = (
     "CREATE TABLE alembic_version (\n\tversion_num VARCHAR(32) NOT NULL, \n"
     "\tCONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)\n)"
 )
-_KEPT = {"application_id": 0, "auto_vacuum": 0, "encoding": "UTF-8", "default_cache_size": -2000}
-"""Settings that a file keeps for every program that opens it, and what a file of ours has."""
-
-_Object = tuple[str, str]
-_Content = tuple[str, tuple[str, ...]]
 
 
-def find_schema_faults(connection: Connection) -> list[str]:
+def find_schema_faults(connection: Any) -> list[str]:
     """Return what differs from the schema of this program, a phrase each; a name is shown as SQLite quotes it."""
-    driver: Any = connection.connection.driver_connection
-    found, expected = _objects(driver), _expected()
+    driver = driver_of(connection)
+    found, expected = read_objects(driver), expected_objects()
     faults = [
         f"{kind} {name!r} does not belong there" for kind, name in sorted(found.keys() - expected.keys())
     ]
@@ -53,14 +48,15 @@ def find_schema_faults(connection: Connection) -> list[str]:
         for kind, name in sorted(found.keys() & expected.keys())
         if found[kind, name] != expected[kind, name]
     ]
-    for setting, value in _KEPT.items():
-        (present,) = driver.execute(f"PRAGMA {setting}").fetchone()
-        if present != value:
-            faults.append(f"setting {setting!r} is {present!r} and not {value!r}")
+    faults += [
+        f"setting {setting!r} is {present!r} and not {KEPT[setting]!r}"
+        for setting, present in read_settings(driver).items()
+        if present != KEPT[setting]
+    ]
     return faults
 
 
-def require_schema(connection: Connection) -> None:
+def require_schema(connection: Any) -> None:
     """Return where the file has exactly the schema of this program.
 
     Raises:
@@ -76,26 +72,16 @@ def require_schema(connection: Connection) -> None:
         )
 
 
-def find_damage(connection: Connection) -> list[str]:
+def find_damage(connection: Any) -> list[str]:
     """Return what SQLite finds wrong with the pages of the file: it reads all of them."""
-    driver: Any = connection.connection.driver_connection
+    driver = driver_of(connection)
     rows = [str(text) for (text,) in driver.execute(f"PRAGMA integrity_check({MOST_NAMED})")]
     return [] if rows == ["ok"] else rows
 
 
-def _objects(driver: sqlite3.Connection) -> dict[_Object, _Content]:
-    return {
-        (str(kind), str(name)): (str(table), _parts(sql)) for kind, name, table, sql in driver.execute(_ALL)
-    }
-
-
-def _parts(sql: object) -> tuple[str, ...]:
-    """Return the lines of a statement in an order of their own, without the comma that stands between them."""
-    return tuple(sorted(line.strip().removesuffix(",") for line in str(sql or "").split("\n")))
-
-
 @cache
-def _expected() -> dict[_Object, _Content]:
+def expected_objects() -> dict[SchemaObject, Content]:
+    """Return every object that the metadata makes."""
     dialect = sqlite.dialect()
     with closing(sqlite3.connect(":memory:")) as driver:
         driver.execute(_VERSION_TABLE)
@@ -103,4 +89,4 @@ def _expected() -> dict[_Object, _Content]:
             driver.execute(str(CreateTable(table).compile(dialect=dialect)))
             for index in table.indexes:
                 driver.execute(str(CreateIndex(index).compile(dialect=dialect)))
-        return _objects(driver)
+        return read_objects(driver)

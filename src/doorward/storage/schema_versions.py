@@ -15,14 +15,15 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, inspect, text
-
 from doorward.core.errors import Unavailable
-from doorward.storage.database import Database
-from doorward.storage.schema_check import require_schema
+from doorward.storage.schema_digest import has_this_schema
+from doorward.storage.sqlite_file import AnyDatabase, driver_of, has_table
 
 if TYPE_CHECKING:
     from alembic.script import ScriptDirectory
+    from sqlalchemy import Connection
+
+    from doorward.storage.database import Database
 
 REVISIONS = ("0001", "0002")
 """Every revision, oldest first. Here, so that a start knows an older schema without reading a file."""
@@ -52,7 +53,7 @@ def migrate(database: Database) -> str | None:
         return found or ""
 
 
-def require_current(database: Database) -> None:
+def require_current(database: AnyDatabase) -> None:
     """Return where the database has the schema of this version, and keep its changes to that schema.
 
     Raises:
@@ -65,7 +66,7 @@ def require_current(database: Database) -> None:
     database.check_changes_with(_check)
 
 
-def is_older(database: Database) -> bool:
+def is_older(database: AnyDatabase) -> bool:
     """Return whether `migrate` would change something.
 
     Raises:
@@ -85,10 +86,13 @@ def load_revisions() -> None:
     _script()
 
 
-def _check(connection: Connection) -> None:
+def _check(connection: Any) -> None:
     found = _revision(connection)
     if found == HEAD:
-        require_schema(connection)
+        if not has_this_schema(driver_of(connection)):
+            from doorward.storage.schema_check import require_schema  # noqa: PLC0415  needs Core: says what differs
+
+            require_schema(connection)
         return
     if found is None or found in REVISIONS:
         raise Unavailable(
@@ -101,10 +105,11 @@ def _check(connection: Connection) -> None:
     raise _newer(found)
 
 
-def _revision(connection: Connection) -> str | None:
-    if not inspect(connection).has_table("alembic_version"):
+def _revision(connection: Any) -> str | None:
+    if not has_table(connection, "alembic_version"):
         return None
-    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
+    row = driver_of(connection).execute("SELECT version_num FROM alembic_version").fetchone()
+    return None if row is None else str(row[0])
 
 
 def _upgrade(connection: Connection) -> None:

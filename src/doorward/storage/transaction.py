@@ -1,27 +1,20 @@
 """One open transaction of one tenant, as the repositories see it.
 
-Not here: opening and ending it (`database`, `unit_of_work`). Statements are built once, at import,
-with named parameters: SQLAlchemy then finds their compiled form by identity (23 µs instead of 90).
+Not here: opening and ending it (`database`, `one_shot`, `unit_of_work`), statements (`repositories`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeAlias
-
-from sqlalchemy import Connection, Insert, Row, Table, bindparam
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.sql import ColumnElement, Executable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from doorward.storage.prepared import DriverRow, Prepared
+from doorward.storage.sqlite_file import core_of
 
-AnyRow: TypeAlias = Row[*tuple[Any, ...]]
-"""A row whose columns the statement knows and the type checker does not."""
+if TYPE_CHECKING:
+    from sqlalchemy.sql import Executable
 
-CURRENT_TENANT: ColumnElement[str] = bindparam("this_tenant")
-"""Stands for the tenant of the transaction in every statement."""
-
-_INSERTS: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+    from doorward.storage.core_statements import AnyRow
 
 
 class Transaction:
@@ -29,7 +22,7 @@ class Transaction:
 
     __slots__ = ("_connection", "_writable", "moved", "tenant")
 
-    def __init__(self, connection: Connection, tenant: str, *, writable: bool) -> None:
+    def __init__(self, connection: Any, tenant: str, *, writable: bool) -> None:
         self._connection = connection
         self._writable = writable
         self.tenant = tenant
@@ -38,37 +31,32 @@ class Transaction:
     def row(self, statement: Executable, **values: Any) -> AnyRow | None:
         """Return the only row, or None."""
         values["this_tenant"] = self.tenant
-        return self._connection.execute(statement, values).one_or_none()
+        return core_of(self._connection).execute(statement, values).one_or_none()
 
     def rows(self, statement: Executable, **values: Any) -> Sequence[AnyRow]:
         """Return all rows."""
         values["this_tenant"] = self.tenant
-        return self._connection.execute(statement, values).all()
+        return core_of(self._connection).execute(statement, values).all()
 
     def value(self, statement: Executable, **values: Any) -> Any:
         """Return the first column of the only row, or None."""
         values["this_tenant"] = self.tenant
-        return self._connection.execute(statement, values).scalar_one_or_none()
+        return core_of(self._connection).execute(statement, values).scalar_one_or_none()
 
     def add(self, statement: Executable, **values: Any) -> int:
         """Run an insert of one row of this tenant; return how many rows it touched."""
         return self.write_many(statement, [values | {"tenant": self.tenant}])
 
-    def add_returning(self, statement: Executable, **values: Any) -> Any:
-        """Run an insert of one row of this tenant; return the value that it returns."""
-        self.require_writable()
-        return self._connection.execute(statement, values | {"tenant": self.tenant}).scalar_one()
-
     def write(self, statement: Executable, **values: Any) -> int:
         """Run an update or a delete; return how many rows it touched."""
         self.require_writable()
         values["this_tenant"] = self.tenant
-        return self._connection.execute(statement, values).rowcount
+        return core_of(self._connection).execute(statement, values).rowcount
 
     def write_many(self, statement: Executable, rows: Sequence[Mapping[str, Any]]) -> int:
         """Run a statement for many rows of values, tenant included; return how many rows it touched."""
         self.require_writable()
-        return self._connection.execute(statement, rows).rowcount if rows else 0
+        return core_of(self._connection).execute(statement, rows).rowcount if rows else 0
 
     def driver_row(self, prepared: Prepared, **values: Any) -> DriverRow | None:
         """Return the first row of a prepared look-up, as the driver gives it, or None."""
@@ -79,6 +67,16 @@ class Transaction:
         """Yield the rows of a prepared query, as the driver gives them, without loading all."""
         values["this_tenant"] = self.tenant
         return prepared.rows(self._connection, values)
+
+    def driver_value(self, prepared: Prepared, **values: Any) -> Any:
+        """Return the first column of the first row of a prepared look-up, or None."""
+        row = self.driver_row(prepared, **values)
+        return None if row is None else row[0]
+
+    def driver_change(self, prepared: Prepared, **values: Any) -> int:
+        """Run a prepared statement once, of this tenant; return how many rows it touched."""
+        values["this_tenant"] = self.tenant
+        return self.driver_write(prepared, [values])
 
     def driver_write(self, prepared: Prepared, rows: Iterable[Mapping[str, Any]]) -> int:
         """Run a prepared statement for many rows of values as the driver takes them, tenant included."""
@@ -91,32 +89,3 @@ class Transaction:
             raise RuntimeError("a read transaction cannot write")
         if tenant is not None and tenant != self.tenant:
             raise ValueError("the record is of another tenant than the transaction")
-
-
-def insert_new(table: Table, *, dialect: str = "sqlite") -> Insert:
-    """Return an insert that touches no row where any unique key is taken.
-
-    The caller looks at the number of rows: a refused insert must not end the transaction, and on
-    PostgreSQL a violated constraint does.
-    """
-    statement: Insert = _INSERTS[dialect](table).on_conflict_do_nothing()
-    return statement
-
-
-def insert_or_replace(
-    table: Table,
-    keys: Sequence[str],
-    *,
-    set_: Mapping[str, ColumnElement[Any]] | None = None,
-    keep: Collection[str] = (),
-    dialect: str = "sqlite",
-) -> Insert:
-    """Return an insert that updates the row with the same keys: with `set_`, or with every new value but `keep`."""
-    statement = _INSERTS[dialect](table)
-    new = {
-        column.name: statement.excluded[column.name]
-        for column in table.columns
-        if column.name not in keys and column.name not in keep
-    }
-    upsert: Insert = statement.on_conflict_do_update(index_elements=list(keys), set_=set_ or new)
-    return upsert

@@ -14,28 +14,15 @@ Not here: the tables (`schema`).
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import Enum
-from typing import Any
 
 from sqlalchemy import BigInteger, CheckConstraint, Dialect, Text
 from sqlalchemy.types import TypeDecorator
 
-from doorward.core.errors import IntegrityError
+from doorward.storage.values import from_microseconds, from_word, to_microseconds
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 _SECOND = timedelta(seconds=1)
-
-
-def to_microseconds(moment: datetime) -> int:
-    """Return the microseconds since 1970; a naive datetime is refused by the subtraction."""
-    return (moment - _EPOCH) // _MICROSECOND
-
-
-def from_microseconds(number: int) -> datetime:
-    """Return the aware datetime, UTC."""
-    return _EPOCH + timedelta(microseconds=number)
 
 
 class Moment(TypeDecorator[datetime]):
@@ -77,7 +64,6 @@ class Word(TypeDecorator[Enum]):
     def __init__(self, kind: type[Enum]) -> None:
         super().__init__()
         self.kind = kind
-        self._members: dict[Any, Enum] = {member.value: member for member in kind}
 
     def process_bind_param(self, value: Enum | None, dialect: Dialect) -> str | None:
         """Return the word."""
@@ -87,14 +73,7 @@ class Word(TypeDecorator[Enum]):
         """Return the member; raise `IntegrityError` (`word-unknown`) for a word that this version does not know."""
         if value is None:
             return None
-        try:
-            return self._members[value]
-        except KeyError:
-            raise IntegrityError(
-                "word-unknown",
-                f"the database holds a {self.kind.__name__} that this version does not know",
-                hint="was it changed by hand, or by a newer version? keep it as it is, and compare it with a backup",
-            ) from None
+        return from_word(self.kind, value)
 
 
 class Words(TypeDecorator[tuple[str, ...]]):

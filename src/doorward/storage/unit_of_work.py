@@ -8,27 +8,30 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from doorward.audit.events import Event
 from doorward.audit.leaf import SALT_BYTES, seal_event
 from doorward.core.entities import TENANT
 from doorward.core.ports import Bell, RandomSource
-from doorward.storage.database import Database
-from doorward.storage.event_store import SqlEventStore
-from doorward.storage.repositories.authorities import SqlAuthorities, SqlStatus
-from doorward.storage.repositories.certificates import SqlCertificates, SqlInvitations
+from doorward.storage.event_outbox import SqlEventOutbox
 from doorward.storage.repositories.directory import SqlDirectory, SqlTenants
-from doorward.storage.repositories.gateways import SqlGateways, SqlIngest, SqlOrders
-from doorward.storage.repositories.partners import SqlEvidence, SqlPartners
 from doorward.storage.repositories.policies import SqlApplications, SqlChanges, SqlRevisions
+from doorward.storage.sqlite_file import AnyDatabase
 from doorward.storage.transaction import Transaction
+
+if TYPE_CHECKING:
+    from doorward.storage.repositories.authorities import SqlAuthorities, SqlStatus
+    from doorward.storage.repositories.certificates import SqlCertificates, SqlInvitations
+    from doorward.storage.repositories.gateways import SqlGateways, SqlIngest, SqlOrders
+    from doorward.storage.repositories.partners import SqlEvidence, SqlPartners
 
 
 class SqlOutbox:
     """`authority.stores.EventOutbox`: seals each event under a salt that is used once and kept nowhere."""
 
     def __init__(self, transaction: Transaction, random: RandomSource) -> None:
-        self._store = SqlEventStore(transaction)
+        self._store = SqlEventOutbox(transaction)
         self._random = random
 
     def add(self, event: Event) -> None:
@@ -45,7 +48,10 @@ class SqlOutbox:
 
 
 class SqlBooks:
-    """`authority.stores.Books`; the stores hold nothing, so each is made when it is asked for."""
+    """`authority.stores.Books`; the stores hold nothing, so each is made when it is asked for.
+
+    Those of every day run text and are at hand; the others are imported when they are asked for, with Core.
+    """
 
     def __init__(self, transaction: Transaction, random: RandomSource) -> None:
         self._transaction = transaction
@@ -69,16 +75,22 @@ class SqlBooks:
     @property
     def authorities(self) -> SqlAuthorities:
         """Own authority certificates."""
+        from doorward.storage.repositories.authorities import SqlAuthorities  # noqa: PLC0415  needs Core
+
         return SqlAuthorities(self._transaction)
 
     @property
     def certificates(self) -> SqlCertificates:
         """The inventory."""
+        from doorward.storage.repositories.certificates import SqlCertificates  # noqa: PLC0415  needs Core
+
         return SqlCertificates(self._transaction)
 
     @property
     def invitations(self) -> SqlInvitations:
         """One-time invitations."""
+        from doorward.storage.repositories.certificates import SqlInvitations  # noqa: PLC0415  needs Core
+
         return SqlInvitations(self._transaction)
 
     @property
@@ -99,31 +111,43 @@ class SqlBooks:
     @property
     def gateways(self) -> SqlGateways:
         """The gateways."""
+        from doorward.storage.repositories.gateways import SqlGateways  # noqa: PLC0415  needs Core
+
         return SqlGateways(self._transaction)
 
     @property
     def orders(self) -> SqlOrders:
         """Requests for server certificates."""
+        from doorward.storage.repositories.gateways import SqlOrders  # noqa: PLC0415  needs Core
+
         return SqlOrders(self._transaction)
 
     @property
     def status(self) -> SqlStatus:
         """Revocation lists and OCSP answers."""
+        from doorward.storage.repositories.authorities import SqlStatus  # noqa: PLC0415  needs Core
+
         return SqlStatus(self._transaction)
 
     @property
     def ingest(self) -> SqlIngest:
         """Positions in access logs."""
+        from doorward.storage.repositories.gateways import SqlIngest  # noqa: PLC0415  needs Core
+
         return SqlIngest(self._transaction)
 
     @property
     def partners(self) -> SqlPartners:
         """Partners and their authorities."""
+        from doorward.storage.repositories.partners import SqlPartners  # noqa: PLC0415  needs Core
+
         return SqlPartners(self._transaction)
 
     @property
     def evidence(self) -> SqlEvidence:
         """CRLs and OCSP answers of partners."""
+        from doorward.storage.repositories.partners import SqlEvidence  # noqa: PLC0415  needs Core
+
         return SqlEvidence(self._transaction)
 
 
@@ -137,7 +161,9 @@ class SqlUnitOfWork:
         tenant: the id of the tenant.
     """
 
-    def __init__(self, database: Database, *, random: RandomSource, bell: Bell, tenant: str = TENANT) -> None:
+    def __init__(
+        self, database: AnyDatabase, *, random: RandomSource, bell: Bell, tenant: str = TENANT
+    ) -> None:
         self._database = database
         self._random = random
         self._bell = bell

@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import importlib
+import re
+from pathlib import Path
 
 import pytest
 from sqlalchemy import CheckConstraint, Delete, Select, Table, Update
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex, CreateTable
 
+from doorward.storage.core_statements import insert_new, insert_or_replace
 from doorward.storage.prepared import Prepared
 from doorward.storage.schema import change_counters, log_leaves, metadata
-from doorward.storage.transaction import insert_new, insert_or_replace
 from doorward.storage.types import Word
+from tests.support.sql_store import sqlite_database
 
 POSTGRESQL = postgresql.dialect()
 MODULES = [
     "event_store",
     "repositories.authorities",
     "repositories.certificates",
-    "repositories.directory",
     "repositories.gateways",
-    "repositories.policies",
 ]
+AS_TEXT = ["event_outbox", "repositories.directory", "repositories.policies"]
 
 
 @pytest.mark.parametrize("table", metadata.sorted_tables, ids=lambda table: table.name)
@@ -66,6 +68,26 @@ def test_statements_are_known_to_postgresql(name: str) -> None:
             assert str(statement.compile(dialect=POSTGRESQL))
             found += 1
     assert found > 5
+
+
+@pytest.mark.parametrize("name", AS_TEXT)
+def test_text_statements_are_no_dialect(name: str, tmp_path: Path) -> None:
+    """Every statement that is text fits the schema, and uses no word that only SQLite knows."""
+    module = importlib.import_module(f"doorward.storage.{name}")
+    found = 0
+    database = sqlite_database(tmp_path)
+    for value in vars(module).values():
+        if isinstance(value, Prepared):
+            sql = value._statement
+            assert isinstance(sql, str)
+            with database.read() as connection:
+                names = dict.fromkeys(re.findall(r":([a-z0-9_]+)", sql), 1)
+                connection.exec_driver_sql(f"EXPLAIN {sql}", names)
+            for word in ("INSERT OR", "REPLACE", "IFNULL", "ROWID", "GLOB", "PRAGMA", "?", '"'):
+                assert word not in sql.upper()
+            found += 1
+    database.close()
+    assert found > 2
 
 
 def test_inserts_have_a_form_for_postgresql() -> None:

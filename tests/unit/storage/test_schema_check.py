@@ -11,7 +11,8 @@ import pytest
 
 from doorward.core.errors import IntegrityError
 from doorward.storage.database import Database, sqlite_url
-from doorward.storage.schema_check import find_damage, find_schema_faults
+from doorward.storage.schema_check import expected_objects, find_damage, find_schema_faults
+from doorward.storage.schema_digest import KEPT, SCHEMA_SHA256, digest_schema
 from doorward.storage.schema_versions import require_current
 from tests.support.sql_store import sqlite_database
 
@@ -152,3 +153,8 @@ def test_a_file_of_another_program_is_not_of_this_schema(tmp_path: Path) -> None
     with pytest.raises(IntegrityError):
         require_current(made)
     made.close()
+
+
+def test_the_digest_is_that_of_the_metadata() -> None:
+    """After a migration was added: write the value that this test names into `storage/schema_digest.py`."""
+    assert digest_schema(expected_objects(), KEPT) == SCHEMA_SHA256

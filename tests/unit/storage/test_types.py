@@ -11,7 +11,8 @@ from sqlalchemy.dialects import sqlite
 
 from doorward.core.certificate import CertificateState
 from doorward.core.errors import IntegrityError
-from doorward.storage.types import Moment, Serial, Span, Word, Words, from_microseconds, only, to_microseconds
+from doorward.storage.types import Moment, Serial, Span, Word, Words, only
+from doorward.storage.values import from_microseconds, to_microseconds
 from tests.support.ports import NOON
 
 DIALECT = sqlite.dialect()

@@ -11,8 +11,9 @@ from sqlalchemy import Integer, bindparam, delete, false, insert, select, update
 
 from doorward.authority.records import AuthorityKind, AuthorityRecord, CrlRecord, OcspRecord
 from doorward.core.errors import IntegrityError
+from doorward.storage.core_statements import CURRENT_TENANT, AnyRow, insert_new, insert_or_replace
 from doorward.storage.schema import authorities, crls, ocsp_answers
-from doorward.storage.transaction import CURRENT_TENANT, AnyRow, Transaction, insert_new, insert_or_replace
+from doorward.storage.transaction import Transaction
 
 _ALL = select(authorities).where(authorities.c.tenant == CURRENT_TENANT)
 _LIST = _ALL.order_by(authorities.c.created_at.desc(), authorities.c.id.desc())

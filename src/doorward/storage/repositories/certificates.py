@@ -29,10 +29,11 @@ from sqlalchemy import (
 from doorward.authority.records import CertificateFilter, CertificateRecord, InvitationRecord
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.errors import IntegrityError, NotFound
+from doorward.storage.core_statements import CURRENT_TENANT, AnyRow, insert_new
 from doorward.storage.prepared import DriverRow, Prepared
 from doorward.storage.schema import certificates, invitations, partner_authorities
-from doorward.storage.transaction import CURRENT_TENANT, AnyRow, Transaction, insert_new
-from doorward.storage.types import from_microseconds, to_microseconds
+from doorward.storage.transaction import Transaction
+from doorward.storage.values import from_microseconds, to_microseconds
 
 _STATES = {state.value: state for state in CertificateState}
 _REASONS = {reason.value: reason for reason in RevocationReason}

@@ -11,8 +11,9 @@ from sqlalchemy import bindparam, delete, insert, select, update
 
 from doorward.authority.records import GatewayRecord, OrderRecord, OrderState
 from doorward.core.errors import IntegrityError, NotFound, RequestRefused
+from doorward.storage.core_statements import CURRENT_TENANT, AnyRow, insert_new, insert_or_replace
 from doorward.storage.schema import event_counts, gateways, ingest_positions, orders
-from doorward.storage.transaction import CURRENT_TENANT, AnyRow, Transaction, insert_new, insert_or_replace
+from doorward.storage.transaction import Transaction
 
 _SAVE = insert_or_replace(gateways, ["id"])
 _CONFIRM = (

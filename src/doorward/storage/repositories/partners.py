@@ -19,14 +19,9 @@ from doorward.authority.partner_records import (
     PartnerRecord,
 )
 from doorward.core.errors import NotFound, RequestRefused
+from doorward.storage.core_statements import CURRENT_TENANT, AnyRow, insert_new, insert_or_replace
 from doorward.storage.schema import evidence, partner_authorities, partners
-from doorward.storage.transaction import (
-    CURRENT_TENANT,
-    AnyRow,
-    Transaction,
-    insert_new,
-    insert_or_replace,
-)
+from doorward.storage.transaction import Transaction
 
 _P, _A, _E = partners.c, partner_authorities.c, evidence.c
 

@@ -7,48 +7,50 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import bindparam, func, insert, select, update
-
 from doorward.authority.records import ChangeKind, ChangeRecord, RevisionRecord
 from doorward.core.entities import Application
 from doorward.core.errors import NotFound, RequestRefused
-from doorward.storage.schema import applications, change_counters, changes, revisions
-from doorward.storage.transaction import CURRENT_TENANT, AnyRow, Transaction, insert_new, insert_or_replace
+from doorward.storage.prepared import DriverRow, Prepared
+from doorward.storage.transaction import Transaction
+from doorward.storage.values import from_microseconds, from_word, to_microseconds
 
-_APPLICATIONS = (
-    select(applications)
-    .where(applications.c.tenant == CURRENT_TENANT, applications.c.removed_at.is_(None))
-    .order_by(applications.c.name)
+_APPLICATIONS = Prepared(
+    """SELECT id, tenant, name FROM applications
+    WHERE tenant = :this_tenant AND removed_at IS NULL ORDER BY name"""
 )
-_ADD_APPLICATION = insert_new(applications)
-_REMOVE_APPLICATION = (
-    update(applications)
-    .where(
-        applications.c.tenant == CURRENT_TENANT,
-        applications.c.id == bindparam("of"),
-        applications.c.removed_at.is_(None),
-    )
-    .values(removed_at=bindparam("removed_at"))
+_ADD_APPLICATION = Prepared(
+    """INSERT INTO applications (id, tenant, name, created_at, removed_at)
+    VALUES (:id, :this_tenant, :name, :created_at, NULL) ON CONFLICT DO NOTHING"""
+)
+_REMOVE_APPLICATION = Prepared(
+    """UPDATE applications SET removed_at = :removed_at
+    WHERE tenant = :this_tenant AND id = :of AND removed_at IS NULL"""
 )
 
-_REVISIONS = select(revisions).where(revisions.c.tenant == CURRENT_TENANT)
-_LATEST = _REVISIONS.order_by(revisions.c.number.desc()).limit(1)
-_REVISION = _REVISIONS.where(revisions.c.number == bindparam("number"))
-_HIGHEST = select(func.coalesce(func.max(revisions.c.number), 0)).where(revisions.c.tenant == CURRENT_TENANT)
-_ADD_REVISION = insert_new(revisions)
+_REVISIONS = """SELECT number, tenant, document, sha256, actor, created_at
+    FROM revisions WHERE tenant = :this_tenant"""
+_LATEST = Prepared(f"{_REVISIONS} ORDER BY number DESC LIMIT 1")
+_REVISION = Prepared(f"{_REVISIONS} AND number = :number")
+_HIGHEST = Prepared("SELECT coalesce(max(number), 0) FROM revisions WHERE tenant = :this_tenant")
+_ADD_REVISION = Prepared(
+    """INSERT INTO revisions (tenant, number, document, sha256, actor, created_at)
+    VALUES (:this_tenant, :number, :document, :sha256, :actor, :created_at) ON CONFLICT DO NOTHING"""
+)
 
 # The counter's row is locked from here to the commit, and undone with it: so numbers follow the order
 # of the commits and have no holes, which a database sequence does not promise.
-_NEXT = insert_or_replace(change_counters, ["tenant"], set_={"value": change_counters.c.value + 1}).returning(
-    change_counters.c.value
+_NEXT = Prepared(
+    """INSERT INTO change_counters (tenant, value) VALUES (:this_tenant, 1)
+    ON CONFLICT (tenant) DO UPDATE SET value = change_counters.value + 1 RETURNING value"""
 )
-_HEAD = select(change_counters.c.value).where(change_counters.c.tenant == CURRENT_TENANT)
-_ADD_CHANGE = insert(changes)
-_SINCE = (
-    select(changes)
-    .where(changes.c.tenant == CURRENT_TENANT, changes.c.seq > bindparam("after"))
-    .order_by(changes.c.seq)
-    .limit(bindparam("at_most"))
+_HEAD = Prepared("SELECT value FROM change_counters WHERE tenant = :this_tenant")
+_ADD_CHANGE = Prepared(
+    """INSERT INTO changes (tenant, seq, kind, subject, at)
+    VALUES (:this_tenant, :seq, :kind, :subject, :at)"""
+)
+_SINCE = Prepared(
+    """SELECT seq, tenant, kind, subject, at FROM changes
+    WHERE tenant = :this_tenant AND seq > :after ORDER BY seq LIMIT :at_most"""
 )
 
 
@@ -60,25 +62,25 @@ class SqlApplications:
 
     def list(self) -> list[Application]:
         """Return the applications that are not removed, sorted by name."""
-        rows = self._transaction.rows(_APPLICATIONS)
-        return [Application(id=row.id, tenant=row.tenant, name=row.name) for row in rows]
+        rows = self._transaction.driver_rows(_APPLICATIONS)
+        return [Application(id=id_, tenant=tenant, name=name) for id_, tenant, name in rows]
 
     def add(self, application: Application, created_at: datetime) -> None:
         """Add one; raise `RequestRefused` (`name-taken`) where the name is in use."""
         self._transaction.require_writable(application.tenant)
-        added = self._transaction.add(
+        added = self._transaction.driver_change(
             _ADD_APPLICATION,
             id=application.id,
             name=application.name,
-            created_at=created_at,
-            removed_at=None,
+            created_at=to_microseconds(created_at),
         )
         if not added:
             raise RequestRefused("name-taken", f"the application {application.name} exists")
 
     def remove(self, application_id: str, removed_at: datetime) -> None:
         """Mark one as removed; raise `NotFound` where it is not there."""
-        if not self._transaction.write(_REMOVE_APPLICATION, of=application_id, removed_at=removed_at):
+        at = to_microseconds(removed_at)
+        if not self._transaction.driver_change(_REMOVE_APPLICATION, of=application_id, removed_at=at):
             raise NotFound("application-unknown", "there is no such application")
 
 
@@ -90,23 +92,23 @@ class SqlRevisions:
 
     def latest(self) -> RevisionRecord | None:
         """Return the newest revision."""
-        return _revision(self._transaction.row(_LATEST))
+        return _revision(self._transaction.driver_row(_LATEST))
 
     def get(self, number: int) -> RevisionRecord | None:
         """Return that revision."""
-        return _revision(self._transaction.row(_REVISION, number=number))
+        return _revision(self._transaction.driver_row(_REVISION, number=number))
 
     def add(self, revision: RevisionRecord) -> None:
         """Add the next one; the primary key settles a race."""
         self._transaction.require_writable(revision.tenant)
-        follows = revision.number == self._transaction.value(_HIGHEST) + 1
-        added = follows and self._transaction.add(
+        follows = revision.number == self._transaction.driver_value(_HIGHEST) + 1
+        added = follows and self._transaction.driver_change(
             _ADD_REVISION,
             number=revision.number,
             document=revision.document,
             sha256=revision.sha256,
             actor=revision.actor,
-            created_at=revision.created_at,
+            created_at=to_microseconds(revision.created_at),
         )
         if not added:
             raise RequestRefused(
@@ -124,33 +126,42 @@ class SqlChanges:
 
     def head(self) -> int:
         """Return the newest number; 0 before the first."""
-        return int(self._transaction.value(_HEAD) or 0)
+        return int(self._transaction.driver_value(_HEAD) or 0)
 
     def note(self, kind: ChangeKind, subject: str, at: datetime) -> int:
         """Take the next number for this transaction's change."""
         self._transaction.require_writable()
-        seq = int(self._transaction.add_returning(_NEXT, value=1))
-        self._transaction.add(_ADD_CHANGE, seq=seq, kind=kind, subject=subject, at=at)
+        seq = int(self._transaction.driver_value(_NEXT))
+        moment = to_microseconds(at)
+        self._transaction.driver_change(_ADD_CHANGE, seq=seq, kind=kind.value, subject=subject, at=moment)
         self._transaction.moved = True
         return seq
 
     def since(self, seq: int, limit: int = 1000) -> list[ChangeRecord]:
         """Return the changes after `seq`, oldest first."""
-        rows = self._transaction.rows(_SINCE, after=seq, at_most=limit)
         return [
-            ChangeRecord(seq=row.seq, tenant=row.tenant, kind=row.kind, subject=row.subject, at=row.at)
-            for row in rows
+            ChangeRecord(
+                seq=number,
+                tenant=tenant,
+                kind=from_word(ChangeKind, kind),
+                subject=subject,
+                at=from_microseconds(at),
+            )
+            for number, tenant, kind, subject, at in self._transaction.driver_rows(
+                _SINCE, after=seq, at_most=limit
+            )
         ]
 
 
-def _revision(row: AnyRow | None) -> RevisionRecord | None:
+def _revision(row: DriverRow | None) -> RevisionRecord | None:
     if row is None:
         return None
+    number, tenant, document, sha256, actor, created_at = row
     return RevisionRecord(
-        number=row.number,
-        tenant=row.tenant,
-        document=row.document,
-        sha256=row.sha256,
-        actor=row.actor,
-        created_at=row.created_at,
+        number=number,
+        tenant=tenant,
+        document=document,
+        sha256=sha256,
+        actor=actor,
+        created_at=from_microseconds(created_at),
     )

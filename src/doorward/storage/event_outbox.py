@@ -1,0 +1,80 @@
+"""How an event comes into the record: its leaf into `log_outbox`, what opens its commitments into `log_openings`.
+
+Not here: how leaves go on into the tree (`event_store`). Each change records an event, so these statements
+are text: see `prepared`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from doorward.audit.leaf import SealedEvent
+from doorward.core.errors import IntegrityError
+from doorward.storage.prepared import Prepared
+from doorward.storage.transaction import Transaction
+from doorward.storage.values import to_microseconds
+
+# Touches no row where the event is in the outbox or a leaf already; the caller counts.
+_ADD_PENDING = Prepared(
+    """INSERT INTO log_outbox (tenant, event_id, leaf)
+    SELECT :of, :event, :bytes WHERE NOT EXISTS (SELECT 1 FROM log_leaves WHERE event_id = :event)
+    ON CONFLICT DO NOTHING"""
+)
+_ADD_OPENING = Prepared(
+    """INSERT INTO log_openings (event_id, field, tenant, subject, retention, at, salt, value)
+    VALUES (:event_id, :field, :tenant, :subject, :retention, :at, :salt, :value)"""
+)
+_WAITING = Prepared("SELECT count(*) FROM log_outbox WHERE tenant = :this_tenant")
+
+
+class SqlEventOutbox:
+    """The outbox of one tenant inside one transaction."""
+
+    def __init__(self, transaction: Transaction) -> None:
+        self._transaction = transaction
+
+    def record(self, sealed: SealedEvent) -> None:
+        """Keep the leaf in the outbox and the openings at their final place."""
+        self.record_all([sealed])
+
+    def record_all(self, events: Sequence[SealedEvent]) -> None:
+        """Do what `record` does for many events at once.
+
+        Raises:
+            IntegrityError: `event-duplicate`; the transaction must not be committed then.
+        """
+        for event in events:
+            self._transaction.require_writable(event.tenant)
+        tenant = self._transaction.tenant
+        added = self._transaction.driver_write(
+            _ADD_PENDING, [{"of": tenant, "event": event.id, "bytes": event.leaf} for event in events]
+        )
+        if added != len(events):
+            raise duplicate_event()
+        self._transaction.driver_write(
+            _ADD_OPENING,
+            [
+                {
+                    "tenant": tenant,
+                    "event_id": event.id,
+                    "field": opening.field,
+                    "subject": opening.subject,
+                    "retention": event.retention.value,
+                    "at": at,
+                    "salt": opening.salt,
+                    "value": opening.value,
+                }
+                for event in events
+                for at in (to_microseconds(event.at),)
+                for opening in event.openings
+            ],
+        )
+
+    def waiting(self) -> int:
+        """Return how many events wait in the outbox."""
+        return int(self._transaction.driver_value(_WAITING))
+
+
+def duplicate_event() -> IntegrityError:
+    """Return the error for an event that is in the record already."""
+    return IntegrityError("event-duplicate", "an event with this id was recorded before")

@@ -1,0 +1,117 @@
+"""The database of a process that lives for one command: one transaction after another, no pools, no Core.
+
+Not here: the database of the roles (`database`), the file (`sqlite_file`), whose turn it is (`turns`).
+It obeys the same queue, the same durability and the same schema check. Loading SQLAlchemy takes longer than
+most commands: it is loaded here only if a statement of Core is run (`OneConnection.core`).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from doorward.storage.faults import translated
+from doorward.storage.reserve import Reserve
+from doorward.storage.sqlite_file import BUSY_TIMEOUT, OneConnection, SchemaGuard, open_connection
+from doorward.storage.turns import Turns
+
+
+class OneShotDatabase:
+    """One database file. Safe to share between threads, which write one after another.
+
+    Args:
+        path: the file, absolute.
+        busy_timeout: how long a transaction waits for its turn.
+    """
+
+    def __init__(self, path: Path, *, busy_timeout: timedelta = BUSY_TIMEOUT) -> None:
+        self.path = path
+        self._patience = busy_timeout
+        self._guard = SchemaGuard()
+        self._turns = Turns(path)
+        self.reserve = Reserve(path)
+        self._readers: list[sqlite3.Connection] = []
+        self._writer: sqlite3.Connection | None = None
+        self._alone = threading.Lock()
+
+    @contextmanager
+    def read(self) -> Iterator[OneConnection]:
+        """Open a read transaction: one snapshot, taken by its first statement.
+
+        Raises:
+            Unavailable: `store-busy`, `store-missing`, `store-unavailable`.
+            IntegrityError: `store-damaged`.
+        """
+        with translated():
+            driver = self._readers.pop() if self._readers else self._open(query_only=True)
+            connection = OneConnection(driver)
+            try:
+                driver.execute("BEGIN")
+                yield connection
+            finally:
+                _end(driver, "ROLLBACK")
+                connection.forget_core()
+                self._readers.append(driver)
+
+    @contextmanager
+    def write(self, *, traffic: bool = False) -> Iterator[OneConnection]:
+        """Open a change: durable when the block has ended, undone on any exception.
+
+        Args:
+            traffic: refused (`store-full`) while it would take the room that is kept for withdrawals.
+
+        Raises:
+            Unavailable: as `read`, and `store-full`, `store-read-only`.
+            IntegrityError: `store-damaged`, `store-contradiction`.
+        """
+        if traffic:
+            self.reserve.check_traffic()
+        with translated(), self._alone, self._turns.taken(self._patience):
+            if self._writer is None:
+                self._writer = self._open(query_only=False)
+            driver = self._writer
+            connection = OneConnection(driver)
+            driver.execute("BEGIN IMMEDIATE")
+            try:
+                self._guard.look(connection)
+                if not traffic:
+                    self.reserve.make_room(driver)
+                yield connection
+                driver.execute("COMMIT")
+            except BaseException:
+                _end(driver, "ROLLBACK")  # also of a commit that was refused
+                raise
+            finally:
+                connection.forget_core()
+        self.reserve.hold()
+
+    def refill_reserve(self) -> bool:
+        """Add to the pages that are kept for withdrawals; return whether more are missing."""
+        with self.write(traffic=True) as connection:
+            return self.reserve.refill(connection.driver)
+
+    def check_changes_with(self, check: Callable[[Any], None]) -> None:
+        """Let `check` look at the schema before the first change, and before the first after each change of it."""
+        self._guard.use(check)
+
+    def close(self) -> None:
+        """Close every connection; the last one of all processes folds the write-ahead log into the file."""
+        for one in (*self._readers, *([self._writer] if self._writer else [])):
+            one.close()
+        self._readers, self._writer = [], None
+        self._turns.close()
+
+    def _open(self, *, query_only: bool) -> sqlite3.Connection:
+        self.reserve.drop_ballast()
+        return open_connection(self.path, patience=self._patience, query_only=query_only)
+
+
+def _end(driver: sqlite3.Connection, how: str) -> None:
+    if driver.in_transaction:  # SQLite ends some on its own
+        with suppress(sqlite3.Error):
+            driver.execute(how)

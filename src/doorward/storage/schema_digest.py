@@ -1,0 +1,65 @@
+"""Whether a database file has the schema of this program, told by one digest: no command loads Core for it.
+
+Not here: naming what differs (`schema_check`, which compares object by object with the metadata). Both look at the
+same facts: every object of `sqlite_schema` with its text, and the settings that a file keeps. A unit test holds
+`SCHEMA_SHA256` to the metadata, and says the new value after a migration was added.
+
+Standard: https://www.sqlite.org/schematab.html.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from typing import Any
+
+SCHEMA_SHA256 = "b3f9ecf2d51a4847a6ed933fbea7cb32b95e1475d1dd1855529b6437f13f49d3"
+"""Of the schema of this version."""
+
+KEPT: dict[str, Any] = {
+    "application_id": 0,
+    "auto_vacuum": 0,
+    "encoding": "UTF-8",
+    "default_cache_size": -2000,
+}
+"""Settings that a file keeps for every program that opens it, and what a file of ours has."""
+
+SchemaObject = tuple[str, str]
+"""Kind and name."""
+
+Content = tuple[str, tuple[str, ...]]
+"""The table that it belongs to, and the lines of its text in an order of their own."""
+
+_ALL = "SELECT type, name, tbl_name, sql FROM sqlite_schema"
+
+
+def read_objects(driver: sqlite3.Connection) -> dict[SchemaObject, Content]:
+    """Return every object of the file."""
+    return {
+        (str(kind), str(name)): (str(table), _parts(sql)) for kind, name, table, sql in driver.execute(_ALL)
+    }
+
+
+def read_settings(driver: sqlite3.Connection) -> dict[str, Any]:
+    """Return the settings that the file keeps, those of `KEPT`."""
+    return {setting: driver.execute(f"PRAGMA {setting}").fetchone()[0] for setting in KEPT}
+
+
+def digest_schema(objects: dict[SchemaObject, Content], settings: dict[str, Any]) -> str:
+    """Return the SHA-256 of a schema, in hex: equal for equal schemas only."""
+    value = [
+        sorted([*key, table, *lines] for key, (table, lines) in objects.items()),
+        sorted(settings.items()),
+    ]
+    return hashlib.sha256(json.dumps(value).encode("ascii")).hexdigest()
+
+
+def has_this_schema(driver: sqlite3.Connection) -> bool:
+    """Return whether the file has exactly the schema of this program."""
+    return digest_schema(read_objects(driver), read_settings(driver)) == SCHEMA_SHA256
+
+
+def _parts(sql: object) -> tuple[str, ...]:
+    """Return the lines of a statement in an order of their own, without the comma that stands between them."""
+    return tuple(sorted(line.strip().removesuffix(",") for line in str(sql or "").split("\n")))

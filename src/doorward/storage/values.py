@@ -1,0 +1,38 @@
+"""How the values of the records lie in a row, the same on SQLite and PostgreSQL; for text statements.
+
+Not here: the same as column types of Core (`types`, which explains the forms).
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from enum import Enum
+from typing import TypeVar
+
+from doorward.core.errors import IntegrityError
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_Member = TypeVar("_Member", bound=Enum)
+
+
+def to_microseconds(moment: datetime) -> int:
+    """Return the microseconds since 1970; a naive datetime is refused by the subtraction."""
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def from_microseconds(number: int) -> datetime:
+    """Return the aware datetime, UTC."""
+    return _EPOCH + timedelta(microseconds=number)
+
+
+def from_word(kind: type[_Member], word: str) -> _Member:
+    """Return the member; raise `IntegrityError` (`word-unknown`) for a word that this version does not know."""
+    try:
+        return kind(word)
+    except ValueError:
+        raise IntegrityError(
+            "word-unknown",
+            f"the database holds a {kind.__name__} that this version does not know",
+            hint="was it changed by hand, or by a newer version? keep it as it is, and compare it with a backup",
+        ) from None
