@@ -20,15 +20,13 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from doorward.audit.events import Event, EventType
-from doorward.authority.answers import signer_if_any
 from doorward.authority.done import Done
 from doorward.authority.invitations import VoidReason, void_open
 from doorward.authority.journal import write_event
-from doorward.authority.partner_records import PartnerRecord
 from doorward.authority.records import CertificateFilter, ChangeKind
-from doorward.authority.revocation import revoke_within
 from doorward.authority.services import Services
 from doorward.authority.standing import require_partner, require_tenant
 from doorward.authority.stores import Books
@@ -36,6 +34,9 @@ from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.entities import TENANT, Principal, PrincipalKind, PrincipalState
 from doorward.core.errors import MalformedInput, NotFound, RequestRefused
 from doorward.core.names import parse_partner_principal_name, parse_principal_name
+
+if TYPE_CHECKING:
+    from doorward.authority.partner_records import PartnerRecord
 
 DISPLAY_NAME_LIMIT = 128
 """Characters; long enough for the names people have, short enough for a line on a screen."""
@@ -140,6 +141,9 @@ def remove(
         NotFound: `principal-unknown`.
         RequestRefused: `principal-kind`.
     """
+    from doorward.authority.answers import signer_if_any  # noqa: PLC0415  only a removal signs (record 0049)
+    from doorward.authority.revocation import revoke_within  # noqa: PLC0415  as above
+
     now = services.clock.now()
     with services.work.change() as books:
         principal = require_principal(books, name, kind)

@@ -8,14 +8,15 @@ from __future__ import annotations
 import builtins
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from doorward.authority.partner_records import (
-    EvidenceKind,
-    EvidenceRecord,
-    PartnerAuthorityRecord,
-    PartnerRecord,
-)
+if TYPE_CHECKING:
+    from doorward.authority.partner_records import (
+        EvidenceKind,
+        EvidenceRecord,
+        PartnerAuthorityRecord,
+        PartnerRecord,
+    )
 
 
 class PartnerStore(Protocol):

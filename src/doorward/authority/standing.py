@@ -5,12 +5,16 @@ Not here: making them (founding). Each function returns the thing or refuses wit
 
 from __future__ import annotations
 
-from doorward.authority.partner_records import PartnerRecord
+from typing import TYPE_CHECKING
+
 from doorward.authority.records import AuthorityKind, AuthorityRecord, TenantRecord
 from doorward.authority.services import Services
 from doorward.authority.stores import Books
 from doorward.core.errors import NotFound, Unavailable
-from doorward.core.ports import KeyStore, PrivateKey
+
+if TYPE_CHECKING:
+    from doorward.authority.partner_records import PartnerRecord
+    from doorward.core.ports import KeyStore, PrivateKey
 
 
 def require_tenant(books: Books) -> TenantRecord:

@@ -14,27 +14,28 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from doorward.audit.events import Event
-from doorward.authority.partner_stores import EvidenceStore, PartnerStore
-from doorward.authority.records import (
-    AuthorityKind,
-    AuthorityRecord,
-    CertificateFilter,
-    CertificateRecord,
-    ChangeKind,
-    ChangeRecord,
-    CrlRecord,
-    GatewayRecord,
-    InvitationRecord,
-    OcspRecord,
-    OrderRecord,
-    RevisionRecord,
-    TenantRecord,
-)
-from doorward.core.certificate import CertificateState, RevocationReason
-from doorward.core.entities import Application, Principal, PrincipalKind, PrincipalState
+if TYPE_CHECKING:
+    from doorward.audit.events import Event
+    from doorward.authority.partner_stores import EvidenceStore, PartnerStore
+    from doorward.authority.records import (
+        AuthorityKind,
+        AuthorityRecord,
+        CertificateFilter,
+        CertificateRecord,
+        ChangeKind,
+        ChangeRecord,
+        CrlRecord,
+        GatewayRecord,
+        InvitationRecord,
+        OcspRecord,
+        OrderRecord,
+        RevisionRecord,
+        TenantRecord,
+    )
+    from doorward.core.certificate import CertificateState, RevocationReason
+    from doorward.core.entities import Application, Principal, PrincipalKind, PrincipalState
 
 
 class TenantStore(Protocol):

@@ -7,13 +7,15 @@ of; a completion that fails completes nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 import click
-from click.shell_completion import get_completion_class
 
-from doorward.authority.services import Services
 from doorward.cli.command import Command, State
 from doorward.core.entities import PrincipalKind
+
+if TYPE_CHECKING:
+    from doorward.authority.services import Services
 
 Completer = Callable[[click.Context, click.Parameter, str], list[str]]
 
@@ -29,6 +31,8 @@ HOW = {
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:
     """Print the script that completes commands, options and names in a shell."""
+    from click.shell_completion import get_completion_class  # noqa: PLC0415  only here
+
     kind = get_completion_class(shell)
     if kind is None:  # pragma: no cover  the choice above names only shells that click knows
         raise click.UsageError(f"no completion for {shell}")
@@ -60,10 +64,8 @@ def _groups(services: Services) -> Iterable[str]:
 
 
 def _apps(services: Services) -> Iterable[str]:
-    from doorward.authority.policies import current_document  # noqa: PLC0415  as above
-
     with services.work.read() as books:
-        return [one.name for one in current_document(books)[0].apps]
+        return [one.name for one in books.applications.list()]
 
 
 def _partners(services: Services) -> Iterable[str]:

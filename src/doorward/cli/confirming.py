@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from doorward.authority.services import Services
 from doorward.core.errors import Unavailable
-from doorward.runtime.confirming import await_gateways
+
+if TYPE_CHECKING:
+    from doorward.authority.services import Services
 
 
 def confirmed(services: Services, seq: int, notes: Sequence[str] = ()) -> tuple[dict[str, Any], str]:
@@ -22,6 +23,8 @@ def confirmed(services: Services, seq: int, notes: Sequence[str] = ()) -> tuple[
         Unavailable: `gateways-behind` where a gateway that is alive did not confirm. The change itself
             is stored and durable all the same, and the error says so.
     """
+    from doorward.runtime.confirming import await_gateways  # noqa: PLC0415  only changes wait
+
     states, waited = await_gateways(services, seq)
     behind = [one.gateway.name for one in states if one.fresh and not one.confirmed]
     away = [one.gateway.name for one in states if not one.fresh and not one.confirmed]

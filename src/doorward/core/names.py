@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-
-from cryptography import x509
-from cryptography.x509.oid import NameOID
+from typing import TYPE_CHECKING
 
 from doorward.core.entities import PrincipalKind
 from doorward.core.errors import MalformedInput
+
+if TYPE_CHECKING:
+    from cryptography import x509
 
 OWN_AUTHORITY = "own"
 """What the policy document calls our own authority; partners have names of their own."""
@@ -176,6 +177,9 @@ def build_subject(common_name: str, organization: str = "") -> x509.Name:
         MalformedInput: `common-name-malformed` or `organization-malformed`: empty (common name),
             longer than 64 characters or bytes of UTF-8, or not printable.
     """
+    from cryptography import x509  # noqa: PLC0415  most commands only check names (record 0049)
+    from cryptography.x509.oid import NameOID  # noqa: PLC0415  as above
+
     attributes = [(NameOID.COMMON_NAME, "common-name-malformed", common_name)]
     if organization:
         attributes.insert(0, (NameOID.ORGANIZATION_NAME, "organization-malformed", organization))
@@ -202,6 +206,8 @@ def render_general_name(general: x509.GeneralName) -> str:
 
     Characters that could break a line or a list in a log are percent-encoded.
     """
+    from cryptography import x509  # noqa: PLC0415  as in `build_subject`
+
     match general:
         case x509.UniformResourceIdentifier(value=value):
             text = f"URI:{value}"

@@ -9,19 +9,28 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from cryptography.hazmat.primitives.asymmetric.ec import (
-    EllipticCurvePrivateKey,
-    EllipticCurvePublicKey,
-)
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey, EllipticCurvePublicKey
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 
-PrivateKey = EllipticCurvePrivateKey | Ed25519PrivateKey | RSAPrivateKey
-"""A key that signs. A hardware token is a subclass whose `sign` calls the token."""
+    PrivateKey = EllipticCurvePrivateKey | Ed25519PrivateKey | RSAPrivateKey
+    """A key that signs. A hardware token is a subclass whose `sign` calls the token."""
 
-PublicKey = EllipticCurvePublicKey | Ed25519PublicKey | RSAPublicKey
+    PublicKey = EllipticCurvePublicKey | Ed25519PublicKey | RSAPublicKey
+
+
+def __getattr__(name: str) -> Any:
+    """Return `PrivateKey` or `PublicKey` for whom they are more than a type: most commands load no cryptography."""
+    if name not in ("PrivateKey", "PublicKey"):
+        raise AttributeError(name)
+    from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa  # noqa: PLC0415  see above
+
+    if name == "PrivateKey":
+        return ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey
+    return ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | rsa.RSAPublicKey
 
 
 class KeyKind(Enum):

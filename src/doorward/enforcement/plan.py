@@ -13,26 +13,18 @@ from datetime import timedelta
 from types import MappingProxyType
 
 from doorward.core.sockets import LONGEST_SOCKET_PATH
+from doorward.enforcement.capacity import CONNECTIONS, CONNECTIONS_PER_PRINCIPAL, CONNECTIONS_PER_SOURCE
 from doorward.enforcement.trust import Trust
 from doorward.policy.decision import connection_id
 from doorward.policy.model import AppPolicy, Document, Effect, Residual, Upstream
 from doorward.policy.origins import own_origins
 from doorward.policy.paths import PathPattern
 
-CONNECTIONS = 100_000
-"""Twice the stampede that DESIGN names; the gateway's registry takes about 150 MB for so many."""
-
-CONNECTIONS_PER_SOURCE = 4_096
-"""A large office behind one address has some thousands of connections; one machine has few."""
-
 ANONYMOUS_CONNECTIONS = 5_000
 """Places for connections without a good certificate: a small share, so that strangers take nobody's place."""
 
 ANONYMOUS_PER_SOURCE = 200
 """The same for one source: the browsers of an office send their preflights from one address."""
-
-CONNECTIONS_PER_PRINCIPAL = 512
-"""A browser has some dozens over all applications, a busy service some hundreds."""
 
 LEAST_SHARE = 32
 """Of one principal, if one address may have very few."""

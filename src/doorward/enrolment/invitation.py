@@ -25,17 +25,19 @@ import base64
 import hashlib
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from doorward.audit.events import EventType, printable
 from doorward.authority.directory import require_principal
 from doorward.authority.invitations import VoidReason, void_one, void_open
-from doorward.authority.issuing import Issued, issue
 from doorward.authority.journal import write_event
 from doorward.authority.records import InvitationRecord
 from doorward.authority.services import Services
 from doorward.core.entities import TENANT, Principal, PrincipalState
 from doorward.core.errors import NotFound, RequestRefused
-from doorward.pki.profiles import profile_for
+
+if TYPE_CHECKING:
+    from doorward.authority.issuing import Issued
 
 DEFAULT_LIFETIME = timedelta(hours=24)
 LONGEST_LIFETIME = timedelta(days=7)
@@ -81,6 +83,8 @@ def invite(
             "an invitation cannot be open that long or short",
             hint=f"choose at most {LONGEST_LIFETIME.days} days",
         )
+    from doorward.pki.profiles import profile_for  # noqa: PLC0415  as in `redeem`
+
     now = services.clock.now()
     token = base64.urlsafe_b64encode(services.random.token(TOKEN_BYTES)).rstrip(b"=").decode("ascii")
     with services.work.change() as books:
@@ -209,6 +213,8 @@ def redeem(
     if why or invitation is None or principal is None:
         raise if_wrong or _refuse(services, why, invitation, principal, source_address)
     try:
+        from doorward.authority.issuing import issue  # noqa: PLC0415  most commands only list (record 0049)
+
         return issue(services, principal, csr, actor=invitation.id, invitation_id=invitation.id)
     except RequestRefused as refusal:
         if refusal.code != "invitation-invalid":

@@ -17,13 +17,16 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any
 
+# No plugin of another package takes part in reading our settings; looking for one reads every package's metadata.
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from doorward.authority.partitions import MOST_PARTITIONS
 from doorward.authority.publication import parse_status_url
 from doorward.core.errors import ConfigurationError, DoorwardError, Fault
 from doorward.core.names import parse_principal_name, parse_trust_domain
-from doorward.enforcement.plan import CONNECTIONS, CONNECTIONS_PER_PRINCIPAL, CONNECTIONS_PER_SOURCE
+from doorward.enforcement.capacity import CONNECTIONS, CONNECTIONS_PER_PRINCIPAL, CONNECTIONS_PER_SOURCE
 
 HIGHEST_PORT = 65535
 MOST_CONNECTIONS = 1_000_000

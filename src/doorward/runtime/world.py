@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import time
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from doorward.core.ports import KeyKind
 
-from doorward.core.ports import KeyKind, PrivateKey
+if TYPE_CHECKING:
+    from doorward.core.ports import PrivateKey
 
 
 class SystemClock:
@@ -36,6 +38,8 @@ class SoftwareKeys:
 
     def generate(self, kind: KeyKind) -> PrivateKey:
         """Return a fresh private key of that kind."""
+        from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa  # noqa: PLC0415  only what makes keys
+
         match kind:
             case KeyKind.P256:
                 return ec.generate_private_key(ec.SECP256R1())

@@ -16,14 +16,16 @@ from doorward.core.entities import TENANT
 from doorward.core.ports import Bell, RandomSource
 from doorward.storage.event_outbox import SqlEventOutbox
 from doorward.storage.repositories.directory import SqlDirectory, SqlTenants
+from doorward.storage.repositories.gateway_states import SqlGateways
+from doorward.storage.repositories.invitations import SqlInvitations
 from doorward.storage.repositories.policies import SqlApplications, SqlChanges, SqlRevisions
 from doorward.storage.sqlite_file import AnyDatabase
 from doorward.storage.transaction import Transaction
 
 if TYPE_CHECKING:
     from doorward.storage.repositories.authorities import SqlAuthorities, SqlStatus
-    from doorward.storage.repositories.certificates import SqlCertificates, SqlInvitations
-    from doorward.storage.repositories.gateways import SqlGateways, SqlIngest, SqlOrders
+    from doorward.storage.repositories.certificates import SqlCertificates
+    from doorward.storage.repositories.gateways import SqlIngest, SqlOrders
     from doorward.storage.repositories.partners import SqlEvidence, SqlPartners
 
 
@@ -89,8 +91,6 @@ class SqlBooks:
     @property
     def invitations(self) -> SqlInvitations:
         """One-time invitations."""
-        from doorward.storage.repositories.certificates import SqlInvitations  # noqa: PLC0415  needs Core
-
         return SqlInvitations(self._transaction)
 
     @property
@@ -111,8 +111,6 @@ class SqlBooks:
     @property
     def gateways(self) -> SqlGateways:
         """The gateways."""
-        from doorward.storage.repositories.gateways import SqlGateways  # noqa: PLC0415  needs Core
-
         return SqlGateways(self._transaction)
 
     @property

@@ -1,4 +1,4 @@
-"""The inventory of certificates, and the one-time invitations that lead to them.
+"""The inventory of certificates.
 
 Not here: which transitions are allowed (`pki.lifecycle`).
 """
@@ -26,12 +26,12 @@ from sqlalchemy import (
     update,
 )
 
-from doorward.authority.records import CertificateFilter, CertificateRecord, InvitationRecord
+from doorward.authority.records import CertificateFilter, CertificateRecord
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.errors import IntegrityError, NotFound
 from doorward.storage.core_statements import CURRENT_TENANT, AnyRow, insert_new
 from doorward.storage.prepared import DriverRow, Prepared
-from doorward.storage.schema import certificates, invitations, partner_authorities
+from doorward.storage.schema import certificates, partner_authorities
 from doorward.storage.transaction import Transaction
 from doorward.storage.values import from_microseconds, to_microseconds
 
@@ -90,21 +90,6 @@ _REVOKED = Prepared(
     )
 )
 _COUNTS = select(_C.state, func.count()).where(_C.tenant == CURRENT_TENANT).group_by(_C.state)
-
-_I = invitations.c
-_ADD_INVITATION = insert_new(invitations)
-_BY_TOKEN = select(invitations).where(_I.tenant == CURRENT_TENANT, _I.token_sha256 == bindparam("token"))
-_INVITATION = (_I.tenant == CURRENT_TENANT, _I.id == bindparam("of"))
-_INVITATION_BY_ID = select(invitations).where(*_INVITATION)
-_OPEN = (_I.used_at.is_(None), _I.voided_at.is_(None))
-_OPEN_AT = (
-    select(invitations)
-    .where(_I.tenant == CURRENT_TENANT, *_OPEN, _I.expires_at > bindparam("now", type_=_I.expires_at.type))
-    .order_by(_I.created_at, _I.id)
-)
-_CLAIM = update(invitations).where(*_INVITATION, *_OPEN).values(used_at=bindparam("used_at"))
-_VOID = update(invitations).where(*_INVITATION, *_OPEN).values(voided_at=bindparam("voided_at"))
-_BIND = update(invitations).where(*_INVITATION).values(certificate_id=bindparam("certificate_id"))
 
 
 class SqlCertificates:
@@ -213,72 +198,6 @@ class SqlCertificates:
         counts = {state.value: 0 for state in CertificateState}
         counts.update({row[0].value: row[1] for row in self._transaction.rows(_COUNTS)})
         return counts
-
-
-class SqlInvitations:
-    """`authority.stores.InvitationStore`."""
-
-    def __init__(self, transaction: Transaction) -> None:
-        self._transaction = transaction
-
-    def add(self, invitation: InvitationRecord) -> None:
-        """Add one."""
-        self._transaction.require_writable(invitation.tenant)
-        added = self._transaction.add(
-            _ADD_INVITATION,
-            id=invitation.id,
-            principal_id=invitation.principal_id,
-            token_sha256=invitation.token_sha256,
-            created_at=invitation.created_at,
-            expires_at=invitation.expires_at,
-            used_at=invitation.used_at,
-            certificate_id=invitation.certificate_id,
-            voided_at=invitation.voided_at,
-        )
-        if not added:
-            raise IntegrityError("invitation-duplicate", "this token was handed out before")
-
-    def by_token(self, token_sha256: str) -> InvitationRecord | None:
-        """Return the invitation of that token."""
-        row = self._transaction.row(_BY_TOKEN, token=token_sha256)
-        return None if row is None else _invitation(row)
-
-    def get(self, invitation_id: str) -> InvitationRecord | None:
-        """Return it."""
-        row = self._transaction.row(_INVITATION_BY_ID, of=invitation_id)
-        return None if row is None else _invitation(row)
-
-    def open_at(self, now: datetime, principal_id: str | None = None) -> list[InvitationRecord]:
-        """Return those that are neither used, voided nor expired, of one principal or all, oldest first."""
-        statement = _OPEN_AT if principal_id is None else _OPEN_AT.where(_I.principal_id == principal_id)
-        return [_invitation(row) for row in self._transaction.rows(statement, now=now)]
-
-    def void(self, invitation_id: str, voided_at: datetime) -> bool:
-        """Withdraw it where it was neither used nor voided: compare and set, as `claim`."""
-        return self._transaction.write(_VOID, of=invitation_id, voided_at=voided_at) == 1
-
-    def claim(self, invitation_id: str, used_at: datetime) -> bool:
-        """Mark it used where it was neither used nor voided: one statement compares and sets, so exactly one caller wins."""
-        return self._transaction.write(_CLAIM, of=invitation_id, used_at=used_at) == 1
-
-    def bind(self, invitation_id: str, certificate_id: str) -> None:
-        """Note which certificate came of it."""
-        if not self._transaction.write(_BIND, of=invitation_id, certificate_id=certificate_id):
-            raise NotFound("invitation-unknown", "there is no such invitation")
-
-
-def _invitation(row: AnyRow) -> InvitationRecord:
-    return InvitationRecord(
-        id=row.id,
-        tenant=row.tenant,
-        principal_id=row.principal_id,
-        token_sha256=row.token_sha256,
-        created_at=row.created_at,
-        expires_at=row.expires_at,
-        used_at=row.used_at,
-        certificate_id=row.certificate_id,
-        voided_at=row.voided_at,
-    )
 
 
 def _values(certificate: CertificateRecord) -> dict[str, Any]:

@@ -1,28 +1,17 @@
-"""Gateways: how far they have come, what they ask for, and how far their access logs were read.
+"""Gateways: what they ask for, and how far their access logs were read.
 
-Not here: what a gateway does with its knowledge (`gateway`).
+Not here: how far they have come (`gateway_states`), what a gateway does with its knowledge (`gateway`).
 """
 
 from __future__ import annotations
 
-from datetime import datetime
+from sqlalchemy import bindparam, insert, select, update
 
-from sqlalchemy import bindparam, delete, insert, select, update
-
-from doorward.authority.records import GatewayRecord, OrderRecord, OrderState
+from doorward.authority.records import OrderRecord, OrderState
 from doorward.core.errors import IntegrityError, NotFound, RequestRefused
 from doorward.storage.core_statements import CURRENT_TENANT, AnyRow, insert_new, insert_or_replace
-from doorward.storage.schema import event_counts, gateways, ingest_positions, orders
+from doorward.storage.schema import event_counts, ingest_positions, orders
 from doorward.storage.transaction import Transaction
-
-_SAVE = insert_or_replace(gateways, ["id"])
-_CONFIRM = (
-    update(gateways)
-    .where(gateways.c.tenant == CURRENT_TENANT, gateways.c.id == bindparam("of"))
-    .values({name: bindparam(name) for name in ("confirmed_seq", "seen_at", "status")})
-)
-_LIST = select(gateways).where(gateways.c.tenant == CURRENT_TENANT).order_by(gateways.c.name, gateways.c.id)
-_REMOVE = delete(gateways).where(gateways.c.tenant == CURRENT_TENANT, gateways.c.id == bindparam("of"))
 
 _ADD_ORDER = insert(orders)
 _ORDERS = select(orders).where(orders.c.tenant == CURRENT_TENANT)
@@ -57,52 +46,6 @@ _COUNTS = select(_C.state).where(
     _C.tenant == CURRENT_TENANT, _C.gateway_id == bindparam("of"), _C.stream == bindparam("in_stream")
 )
 _STORE_COUNTS = insert_or_replace(event_counts, ["gateway_id", "stream"])
-
-
-class SqlGateways:
-    """`authority.stores.GatewayStore`."""
-
-    def __init__(self, transaction: Transaction) -> None:
-        self._transaction = transaction
-
-    def save(self, gateway: GatewayRecord) -> None:
-        """Insert or update by id."""
-        self._transaction.require_writable(gateway.tenant)
-        self._transaction.add(
-            _SAVE,
-            id=gateway.id,
-            name=gateway.name,
-            confirmed_seq=gateway.confirmed_seq,
-            seen_at=gateway.seen_at,
-            status=gateway.status,
-            assertion_jwk=gateway.assertion_jwk,
-        )
-
-    def confirm(self, gateway_id: str, seq: int, seen_at: datetime, status: str) -> None:
-        """Note that this gateway enforces everything up to `seq`."""
-        if not self._transaction.write(
-            _CONFIRM, of=gateway_id, confirmed_seq=seq, seen_at=seen_at, status=status
-        ):
-            raise NotFound("gateway-unknown", "there is no such gateway")
-
-    def list(self) -> list[GatewayRecord]:
-        """Return all, sorted by name."""
-        return [
-            GatewayRecord(
-                id=row.id,
-                tenant=row.tenant,
-                name=row.name,
-                confirmed_seq=row.confirmed_seq,
-                seen_at=row.seen_at,
-                status=row.status,
-                assertion_jwk=row.assertion_jwk,
-            )
-            for row in self._transaction.rows(_LIST)
-        ]
-
-    def remove(self, gateway_id: str) -> None:
-        """Forget a gateway that was stopped in order."""
-        self._transaction.write(_REMOVE, of=gateway_id)
 
 
 class SqlOrders:

@@ -1,0 +1,12 @@
+"""How many connections a door holds by default. Apart from `plan`, so that the settings need not load it."""
+
+from __future__ import annotations
+
+CONNECTIONS = 100_000
+"""Twice the stampede that DESIGN names; the gateway's registry takes about 150 MB for so many."""
+
+CONNECTIONS_PER_SOURCE = 4_096
+"""A large office behind one address has some thousands of connections; one machine has few."""
+
+CONNECTIONS_PER_PRINCIPAL = 512
+"""A browser has some dozens over all applications, a busy service some hundreds."""

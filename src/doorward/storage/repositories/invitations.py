@@ -1,0 +1,121 @@
+"""One-time invitations that lead to certificates.
+
+Not here: making, redeeming and withdrawing one (`enrolment.invitation`).
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from doorward.authority.records import InvitationRecord
+from doorward.core.errors import IntegrityError, NotFound
+from doorward.storage.prepared import DriverRow, Prepared
+from doorward.storage.transaction import Transaction
+from doorward.storage.values import from_microseconds, to_microseconds
+
+_ALL = """SELECT id, tenant, principal_id, token_sha256, created_at, expires_at, used_at, certificate_id, voided_at
+    FROM invitations WHERE tenant = :this_tenant"""
+_IS_OPEN = "used_at IS NULL AND voided_at IS NULL"
+_ADD = Prepared(
+    """INSERT INTO invitations (id, tenant, principal_id, token_sha256, created_at, expires_at, used_at,
+        certificate_id, voided_at)
+    VALUES (:id, :this_tenant, :principal_id, :token_sha256, :created_at, :expires_at, :used_at,
+        :certificate_id, :voided_at)
+    ON CONFLICT DO NOTHING"""
+)
+_BY_TOKEN = Prepared(f"{_ALL} AND token_sha256 = :token")
+_BY_ID = Prepared(f"{_ALL} AND id = :of")
+_OPEN_AT = Prepared(f"{_ALL} AND {_IS_OPEN} AND expires_at > :now ORDER BY created_at, id")
+_OPEN_OF = Prepared(
+    f"{_ALL} AND {_IS_OPEN} AND expires_at > :now AND principal_id = :principal_id ORDER BY created_at, id"
+)
+_CLAIM = Prepared(
+    """UPDATE invitations SET used_at = :at
+    WHERE tenant = :this_tenant AND id = :of AND used_at IS NULL AND voided_at IS NULL"""
+)
+_VOID = Prepared(
+    """UPDATE invitations SET voided_at = :at
+    WHERE tenant = :this_tenant AND id = :of AND used_at IS NULL AND voided_at IS NULL"""
+)
+_BIND = Prepared(
+    "UPDATE invitations SET certificate_id = :certificate_id WHERE tenant = :this_tenant AND id = :of"
+)
+
+
+class SqlInvitations:
+    """`authority.stores.InvitationStore`."""
+
+    def __init__(self, transaction: Transaction) -> None:
+        self._transaction = transaction
+
+    def add(self, invitation: InvitationRecord) -> None:
+        """Add one."""
+        self._transaction.require_writable(invitation.tenant)
+        added = self._transaction.driver_change(
+            _ADD,
+            id=invitation.id,
+            principal_id=invitation.principal_id,
+            token_sha256=invitation.token_sha256,
+            created_at=to_microseconds(invitation.created_at),
+            expires_at=to_microseconds(invitation.expires_at),
+            used_at=_to_number(invitation.used_at),
+            certificate_id=invitation.certificate_id,
+            voided_at=_to_number(invitation.voided_at),
+        )
+        if not added:
+            raise IntegrityError("invitation-duplicate", "this token was handed out before")
+
+    def by_token(self, token_sha256: str) -> InvitationRecord | None:
+        """Return the invitation of that token."""
+        row = self._transaction.driver_row(_BY_TOKEN, token=token_sha256)
+        return None if row is None else _invitation(row)
+
+    def get(self, invitation_id: str) -> InvitationRecord | None:
+        """Return it."""
+        row = self._transaction.driver_row(_BY_ID, of=invitation_id)
+        return None if row is None else _invitation(row)
+
+    def open_at(self, now: datetime, principal_id: str | None = None) -> list[InvitationRecord]:
+        """Return those that are neither used, voided nor expired, of one principal or all, oldest first."""
+        at = to_microseconds(now)
+        if principal_id is None:
+            rows = self._transaction.driver_rows(_OPEN_AT, now=at)
+        else:
+            rows = self._transaction.driver_rows(_OPEN_OF, now=at, principal_id=principal_id)
+        return [_invitation(row) for row in rows]
+
+    def void(self, invitation_id: str, voided_at: datetime) -> bool:
+        """Withdraw it where it was neither used nor voided: compare and set, as `claim`."""
+        return self._transaction.driver_change(_VOID, of=invitation_id, at=to_microseconds(voided_at)) == 1
+
+    def claim(self, invitation_id: str, used_at: datetime) -> bool:
+        """Mark it used where it was neither used nor voided: one statement compares and sets, so exactly one caller wins."""
+        return self._transaction.driver_change(_CLAIM, of=invitation_id, at=to_microseconds(used_at)) == 1
+
+    def bind(self, invitation_id: str, certificate_id: str) -> None:
+        """Note which certificate came of it."""
+        if not self._transaction.driver_change(_BIND, of=invitation_id, certificate_id=certificate_id):
+            raise NotFound("invitation-unknown", "there is no such invitation")
+
+
+def _to_number(moment: datetime | None) -> int | None:
+    return None if moment is None else to_microseconds(moment)
+
+
+def _to_moment(number: int | None) -> datetime | None:
+    return None if number is None else from_microseconds(number)
+
+
+def _invitation(row: DriverRow) -> InvitationRecord:
+    id_, tenant, principal_id, token_sha256, created_at, expires_at, used_at, certificate_id, voided_at = row
+    return InvitationRecord(
+        id=id_,
+        tenant=tenant,
+        principal_id=principal_id,
+        token_sha256=token_sha256,
+        created_at=from_microseconds(created_at),
+        expires_at=from_microseconds(expires_at),
+        used_at=_to_moment(used_at),
+        certificate_id=certificate_id,
+        voided_at=_to_moment(voided_at),
+    )

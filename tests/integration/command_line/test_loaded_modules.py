@@ -1,0 +1,120 @@
+"""What a plain command loads: most of its time was once the loading of what it did not need (record 0049)."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests.integration.command_line.conftest import Site
+
+HEAVY = (
+    "alembic",
+    "asyncio",
+    "cryptography",
+    "grpc",
+    "httpx2",
+    "jinja2",
+    "rich",
+    "ruamel",
+    "sqlalchemy",
+    "ssl",
+    "starlette",
+    "structlog",
+    "uvicorn",
+    "yaml",
+    "doorward.agent",
+    "doorward.enforcement.plan",
+    "doorward.gateway",
+    "doorward.pki",
+    "doorward.policy",
+    "doorward.verification",
+    "doorward.web",
+)
+"""Packages that a command about names needs nothing of. Times differ between machines; this list does not."""
+
+SCRIPT = """
+import json, sys
+from doorward.cli.__main__ import main
+code = 0
+for line in json.loads(sys.argv[1]):
+    try:
+        main(line, prog_name="doorward")
+    except SystemExit as end:
+        code = code or end.code
+print(json.dumps(sorted(sys.modules)), file=sys.stderr)
+sys.exit(code)
+"""
+
+
+def loaded(site: Site, *lines: list[str], **environ: str) -> set[str]:
+    """Run commands in a process of their own; return the modules that it has at the end."""
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, json.dumps(lines)],
+        env={"DOORWARD_DATA": str(site.data), "PATH": "/usr/bin:/bin", **environ},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return set(json.loads(done.stderr.splitlines()[-1]))
+
+
+def heavy(modules: set[str]) -> set[str]:
+    """Those of `HEAVY` that are there."""
+    return {one for one in HEAVY if any(name == one or name.startswith(f"{one}.") for name in modules)}
+
+
+def test_commands_about_names_load_no_server(site: Site) -> None:
+    """Adding, listing, suspending, and groups: no SQL toolkit, no cryptography, no policy, no server."""
+    modules = loaded(
+        site,
+        ["person", "add", "bob", "--group", "tellers"],
+        ["person", "list"],
+        ["person", "list", "--json"],
+        ["person", "suspend", "bob"],
+        ["person", "resume", "bob"],
+        ["group", "create", "auditors"],
+        ["group", "add", "auditors", "bob"],
+        ["group", "remove", "auditors", "bob"],
+        ["group", "list"],
+        ["invitation", "list"],
+        ["device", "add", "laptop"],
+    )
+    assert heavy(modules) == set()
+
+
+@pytest.mark.parametrize("words", ["doorward person show ", "doorward group add ", "doorward invite a"])
+def test_the_completion_of_names_loads_no_server(site: Site, words: str) -> None:
+    """A key is pressed and a person waits."""
+    script = (
+        "import json, sys, os\n"
+        "from doorward.cli.__main__ import main\n"
+        "try:\n    main(prog_name='doorward')\n"
+        "except SystemExit:\n    pass\n"
+        "print(json.dumps(sorted(sys.modules)), file=sys.stderr)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={
+            "DOORWARD_DATA": str(site.data),
+            "_DOORWARD_COMPLETE": "bash_complete",
+            "COMP_WORDS": words,
+            "COMP_CWORD": str(words.count(" ")),
+            "PATH": "/usr/bin:/bin",
+        },
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert any(one in done.stdout for one in ("alice", "tellers"))
+    assert heavy(set(json.loads(done.stderr.splitlines()[-1]))) <= {"asyncio", "ssl"}
+
+
+def test_the_version_loads_no_settings(site: Site) -> None:
+    """What asks nothing of an installation reads no settings."""
+    modules = loaded(site, ["--version"])
+    assert heavy(modules) == set()
+    assert not any(name.startswith(("pydantic", "doorward.runtime", "doorward.storage")) for name in modules)
