@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from doorward.audit.note import render_verifier_key, verifier_key
+from doorward.authority import founding
 from doorward.authority.policies import current_document
 from doorward.core.errors import (
     ConfigurationError,
@@ -31,7 +32,7 @@ from doorward.runtime.layout import Layout, only_one
 from doorward.runtime.settings import Settings, load_settings
 from doorward.runtime.world import SoftwareKeys
 from doorward.storage import keystore
-from doorward.storage.database import Database
+from doorward.storage.database import Database, sqlite_url
 from doorward.storage.keystore import FileKeyStore
 from tests.support.doorway import is_root, short_folder
 from tests.support.ports import FakeRandom
@@ -136,7 +137,7 @@ STEPS = {
     "schema": (compose, "migrate"),
     "log key": (FileKeyStore, "store"),
     "verifier key": (Installation, "_write_log_key"),
-    "authority": (compose, "found"),
+    "authority": (founding, "found"),
 }
 
 
@@ -211,7 +212,7 @@ def test_a_database_without_a_tenant_is_none(folder: Path) -> None:
     found(folder)
     installation = Installation(settings_in(folder / "other"))
     installation.layout.create()
-    database = Database(compose.sqlite_url(installation.layout.database))
+    database = Database(sqlite_url(installation.layout.database))
     database.create()
     compose.migrate(database)
     database.close()
