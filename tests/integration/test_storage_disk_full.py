@@ -17,7 +17,7 @@ from doorward.storage.keystore import FileKeyStore
 from doorward.storage.reserve import FILLER_ROWS
 from tests.support.ports import PlainKeys
 from tests.support.records import certificate
-from tests.support.sql_store import sqlite_database, sqlite_work
+from tests.support.sql_store import one_shot_database, sqlite_database, sqlite_work
 
 PASSPHRASE = b"correct horse battery staple"
 
@@ -110,6 +110,22 @@ def test_withdrawals_succeed_on_a_full_disk(disk: Path) -> None:
     with sqlite_work(database).change() as books:
         books.certificates.add_intended(certificate(999))
     database.close()
+
+
+def test_a_command_withdraws_on_a_full_disk(disk: Path) -> None:
+    """No other process runs: the command finds the room that was held, and leaves it to the next one."""
+    database = sqlite_database(disk)
+    while database.refill_reserve():
+        pass
+    database.close()
+    _fill(disk)
+    for number in range(3):
+        command = one_shot_database(disk)
+        with sqlite_work(command).change() as books:
+            books.certificates.add_intended(certificate(number))
+        with pytest.raises(Unavailable), command.write(traffic=True):
+            pass
+        command.close()
 
 
 def test_a_disk_that_has_room_again_takes_all(disk: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -83,7 +84,12 @@ class Site:
         (storage / "migrations" / "versions" / f"r{NEXT}.py").write_text(REVISION)
         versions = storage / "schema_versions.py"
         before = versions.read_text()
-        after = before.replace(f'REVISIONS = ("{HEAD}",)', f'REVISIONS = ("{HEAD}", "{NEXT}")')
+        after = re.sub(
+            rf'^REVISIONS = (.*)"{HEAD}",?\)',
+            rf'REVISIONS = \1"{HEAD}", "{NEXT}")',
+            before,
+            flags=re.MULTILINE,
+        )
         assert after != before
         versions.write_text(after)
         return made / "src"

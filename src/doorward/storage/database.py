@@ -118,7 +118,7 @@ class Database:
     def _engine(self, *, begin: str, size: int, query_only: bool) -> Engine:
         engine = create_engine(
             "sqlite://",
-            creator=lambda: open_connection(self.path, patience=self.busy_timeout, query_only=query_only),
+            creator=lambda: self._connect(query_only=query_only),
             poolclass=QueuePool,
             pool_size=size,
             max_overflow=0,

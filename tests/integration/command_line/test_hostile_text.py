@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import click
+import pytest
 from click.testing import CliRunner
 from cryptography.hazmat.primitives.serialization import Encoding
 
@@ -65,8 +66,9 @@ def hostile_lines(site: Site, words: tuple[str, ...], command: click.Command) ->
 RUNS_ON = {("up",), ("serve",), ("gateway",)}
 
 
-def test_hostile_words_on_every_command_line(site: Site) -> None:
+def test_hostile_words_on_every_command_line(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each argument and each option of each command takes or refuses them in safe words, and with --json in JSON."""
+    monkeypatch.chdir(site.folder)  # where `--out` writes
     count = 0
     for words, command in leaves(main):
         for line in hostile_lines(site, words, command):
