@@ -26,7 +26,18 @@ EVERYTHING = facts_of(TELLER, AUDITOR, CLEARED, OTHER)
 TABLE = ("routes", "app_pay", "virtual_hosts")
 MISDIRECTED = without(*TABLE, "misdirected")
 ANY_HOST = changed(*TABLE, "app_pay", "domains", to=["*"])
-HOSTS = ["other.test", "enroll.test", "pay.test.", "127.0.0.1", "x.pay.test", "PAY.test@other.test", ""]
+HOSTS = ["other.test", "enroll.test", "127.0.0.1", "x.pay.test", "[::1]:443", "other.test."]
+NO_HOSTS = [
+    "PAY.test@other.test",
+    "pay.test:x@other.test",
+    "pay.test:other.test",
+    "pay.test:0",
+    "pay.test:65536",
+    "pay.test:",
+    "pay.test,pay.test",
+    "",
+]
+AUTHORITY = without("routes", "app_pay", "virtual_hosts", "app_pay", "routes", "authority-malformed")
 
 
 def ask(door: OpenDoor, host: str, path: str = "/accounts/7", *, h2: bool) -> int:
@@ -50,15 +61,85 @@ def entitled(door: OpenDoor) -> OpenDoor:
 def test_another_host_is_misdirected(entitled: OpenDoor, witness: Witness, host: str, *, h2: bool) -> None:
     """Whatever the connection holds, a request for another host reaches no application."""
     mark = len(witness.requests)
-    # 0: the connection ends; 400: no host at all, or none that a host could be
-    assert ask(entitled, host, h2=h2) in ({0, 400, 421} if host in {"", "PAY.test@other.test"} else {421})
+    assert ask(entitled, host, h2=h2) == 421
     assert witness.since(mark) == []
+
+
+@pytest.mark.parametrize("h2", [False, True], ids=["http1", "http2"])
+@pytest.mark.parametrize("host", NO_HOSTS)
+def test_what_is_no_host_is_malformed(entitled: OpenDoor, witness: Witness, host: str, *, h2: bool) -> None:
+    """RFC 9112 section 3.2: 400, or the end of the connection; never 421, which asks for another try."""
+    mark = len(witness.requests)
+    assert ask(entitled, host, h2=h2) in {0, 400}
+    assert witness.since(mark) == []
+
+
+def test_two_host_lines_or_none_are_malformed(entitled: OpenDoor, witness: Witness) -> None:
+    """RFC 9112 section 3.2: a request without Host, or with more than one, is answered with 400."""
+    mark = len(witness.requests)
+    for lines in (
+        "",
+        "Host: pay.test\r\nHost: pay.test\r\n",
+        "Host: pay.test\r\nHost: other.test\r\n",
+        "Host:\r\n",
+    ):
+        with entitled.connect() as connection:
+            came = exchange(connection, f"GET /accounts/7 HTTP/1.1\r\n{lines}\r\n".encode(), answers=1)
+        assert statuses(came) == [400], lines
+    assert witness.since(mark) == []
+
+
+@pytest.mark.parametrize("h2", [False, True], ids=["http1", "http2"])
+@pytest.mark.parametrize(
+    ("host", "arrives"),
+    [
+        ("pay.test", "pay.test"),
+        ("pay.test:8443", "pay.test:8443"),
+        ("pay.test.", "pay.test"),
+        ("pay.test.:1", "pay.test:1"),
+    ],
+)
+def test_a_host_with_a_port_or_a_dot_is_served(
+    entitled: OpenDoor, witness: Witness, host: str, arrives: str, *, h2: bool
+) -> None:
+    """The application gets the host that was matched, with the port and without the dot."""
+    mark = len(witness.requests)
+    assert ask(entitled, host, h2=h2) == 200
+    assert witness.since(mark)[0].all_of("host") == [arrives]
+
+
+def test_over_http2_the_authority_counts_and_not_host(entitled: OpenDoor, witness: Witness) -> None:
+    """RFC 9113 section 8.3.1: where both are there, the application gets :authority."""
+    mark = len(witness.requests)
+    with entitled.connect(h2=True) as connection:
+        assert H2Client(connection).ask("/accounts/7", ("host", "other.test")).status == 200
+    assert witness.since(mark)[0].all_of("host") == ["pay.test"]
+
+
+def test_a_target_with_an_authority_counts_and_not_host(entitled: OpenDoor, witness: Witness) -> None:
+    """RFC 9112 section 3.2.2: the Host of a request in absolute form is ignored."""
+    mark = len(witness.requests)
+    for target, status in (("https://pay.test/accounts/7", 200), ("https://other.test/accounts/7", 421)):
+        with entitled.connect() as connection:
+            came = exchange(connection, f"GET {target} HTTP/1.1\r\nHost: x.test\r\n\r\n".encode(), answers=1)
+        assert statuses(came) == [status]
+    assert witness.since(mark)[0].all_of("host") == ["pay.test"]
+
+
+@pytest.mark.parametrize("h2", [False, True], ids=["http1", "http2"])
+def test_without_the_route_what_follows_the_colon_arrives(kept: Kept, witness: Witness, *, h2: bool) -> None:
+    """`ignore_port_in_host_matching` takes whatever stands behind the last colon for a port."""
+    door = kept(AUTHORITY)
+    door.authorizer.facts = EVERYTHING
+    mark = len(witness.requests)
+    assert ask(door, "pay.test:other.test", h2=h2) == 200
+    assert witness.since(mark)[0].all_of("host") == ["pay.test:other.test"]
 
 
 @pytest.mark.parametrize("h2", [False, True], ids=["http1", "http2"])
 def test_without_the_misdirecting_host_it_is_served(kept: Kept, witness: Witness, *, h2: bool) -> None:
     """With a route table for every host, pay's connection asks its upstream in another's name."""
-    door = kept(MISDIRECTED, ANY_HOST)
+    door = kept(MISDIRECTED, ANY_HOST, AUTHORITY)
     door.authorizer.facts = EVERYTHING
     mark = len(witness.requests)
     assert ask(door, "other.test", h2=h2) == 200
@@ -70,7 +151,11 @@ def _shared(*, ids: bool) -> Edit:
 
     def merge(table: dict[str, Any]) -> dict[str, Any]:
         first, *rest = table["virtual_hosts"]
-        text = json.dumps(first["routes"]).replace('"app_pay"', '"app_other"')
+        text = (
+            json.dumps(first["routes"])
+            .replace('"app_pay"', '"app_other"')
+            .replace("pay\\\\.test", "other\\\\.test")
+        )
         if not ids:
             for one in (TELLER, AUDITOR, CLEARED):
                 text = text.replace(one, one[::-1])

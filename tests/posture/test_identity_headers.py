@@ -12,7 +12,7 @@ import pytest
 
 from doorward.enforcement.envoy.names import IDENTITY_HEADERS, Fact
 from tests.posture.witness import Witness
-from tests.support.attacks import HTTP, Edit, H2Client, OpenDoor, changed, without
+from tests.support.attacks import HTTP, Edit, H2Client, OpenDoor, changed, exchange, statuses, without
 from tests.support.door_site import CLEARED, TELLER
 from tests.support.envoy_process import facts_of
 
@@ -20,8 +20,10 @@ pytestmark = pytest.mark.xdist_group("posture-identity-headers")
 
 Kept = Callable[..., OpenDoor]
 
-EARLY = without(*HTTP, "early_header_mutation_extensions")
+EARLY = without(*HTTP, "early_header_mutation_extensions", 0)
 REMOVAL = without("routes", "*", "request_headers_to_remove")
+NAMES = without("routes", "*", "virtual_hosts", "*", "routes", "header-name-refused")
+UNREMOVED = without(*HTTP, "early_header_mutation_extensions", 1, "typed_config", "mutations", 1)
 UNDERSCORES = without(*HTTP, "common_http_protocol_options", "headers_with_underscores_action")
 FORGED = "forged-by-the-client"
 IDENTITY = sorted(IDENTITY_HEADERS)
@@ -108,8 +110,81 @@ class TestUnderscores:
         assert witness.since(mark) == []
 
     def test_without_the_field_it_arrives(self, kept: Kept, witness: Witness, *, h2: bool) -> None:
-        """Without `headers_with_underscores_action` the application receives it."""
-        assert heard(kept(UNDERSCORES), witness, "doorward_principal", FORGED, h2=h2) == [FORGED]
+        """Without `headers_with_underscores_action` and the check of names the application receives it."""
+        door = kept(UNDERSCORES, NAMES, UNREMOVED)
+        assert heard(door, witness, "doorward_principal", FORGED, h2=h2) == [FORGED]
+
+    @pytest.mark.parametrize("left", [[UNDERSCORES], [NAMES, UNREMOVED]], ids=["check", "codec"])
+    def test_each_of_the_two_refusals_holds_alone(
+        self, kept: Kept, witness: Witness, left: list[Edit], *, h2: bool
+    ) -> None:
+        """The codec refuses underscores, and so does the check of all names."""
+        mark = len(witness.requests)
+        assert asked(kept(*left), "doorward_principal", h2=h2) in {0, 400}
+        assert witness.since(mark) == []
+
+
+@pytest.mark.parametrize("h2", [False, True], ids=["http1", "http2"])
+class TestNames:
+    """RFC 3875 section 4.1.18: CGI, FastCGI and WSGI make one variable of names that differ in other signs."""
+
+    ODD = tuple(f"doorward{sign}principal" for sign in "!#$%&'*+.^_`|~")
+
+    @pytest.mark.parametrize("name", [*ODD, "client.cert", "x.y", "a", "~"])
+    def test_a_name_with_another_sign_is_refused(
+        self, door: OpenDoor, witness: Witness, name: str, *, h2: bool
+    ) -> None:
+        """Every sign of a token (RFC 9110 section 5.6.2) but the hyphen: 400, and nothing reaches the application."""
+        mark = len(witness.requests)
+        plain = name == "a"
+        assert asked(door, name, h2=h2) in ({200} if plain else {0, 400})
+        assert len(witness.since(mark)) == plain
+
+    def test_the_name_can_stand_beside_many(self, door: OpenDoor, *, h2: bool) -> None:
+        """It is found among other headers, twice, and where the client speaks the door's own word for it."""
+        more = [(f"x-{number}", "1") for number in range(60)]
+        for headers in (
+            [*more, ("a.b", "1")],
+            [("a.b", "1"), ("a.b", "2"), *more],
+            [("doorward-names", "true"), ("a.b", "1")],
+        ):
+            assert asked(door, *headers, h2=h2) == 400
+        assert asked(door, *more, ("doorward-names", "false"), h2=h2) == 200
+
+    def test_without_the_route_it_is_removed(self, kept: Kept, witness: Witness, *, h2: bool) -> None:
+        """Without the refusal the header is gone all the same: the mutation removed it to count."""
+        assert heard(kept(NAMES), witness, "doorward.principal", FORGED, h2=h2) == []
+
+    def test_without_the_removal_too_it_arrives(self, kept: Kept, witness: Witness, *, h2: bool) -> None:
+        """Without both the application receives it."""
+        door = kept(NAMES, UNREMOVED)
+        assert heard(door, witness, "doorward.principal", FORGED, h2=h2) == [FORGED]
+
+    def test_without_the_count_nothing_passes(self, kept: Kept, *, h2: bool) -> None:
+        """Where the door's own word is missing every request is refused: the check fails closed."""
+        door = kept(without(*HTTP, "early_header_mutation_extensions", 1))
+        assert asked(door, "x", h2=h2) == 400
+
+    def test_the_application_never_hears_the_count(
+        self, door: OpenDoor, witness: Witness, *, h2: bool
+    ) -> None:
+        """Nor any other header of Envoy's own."""
+        mark = len(witness.requests)
+        assert asked(door, "x", h2=h2) == 200
+        (request,) = witness.since(mark)
+        names = {name for name, _ in request.headers}
+        assert not [one for one in names if one == "doorward-names" or one.startswith("x-envoy-")]
+
+
+def asked(door: OpenDoor, *headers: str | tuple[str, str], h2: bool) -> int:
+    """Send headers, by name alone or with their values; return the status, 0 for an end without one."""
+    pairs = [(one, FORGED) if isinstance(one, str) else one for one in headers]
+    with door.connect(h2=h2) as connection:
+        if h2:
+            return H2Client(connection).ask("/accounts/7", *pairs).status
+        lines = "".join(f"{name}: {value}\r\n" for name, value in pairs)
+        head = f"GET /accounts/7 HTTP/1.1\r\nHost: pay.test\r\n{lines}\r\n"
+        return (statuses(exchange(connection, head.encode(), answers=1)) or [0])[0]
 
 
 class TestForwardedCertificate:

@@ -20,6 +20,7 @@ from doorward.policy.model import (
 )
 from doorward.policy.opening import denying
 from doorward.policy.paths import EVERY_PATH, PathPattern
+from doorward.policy.request_headers import HeaderTerms
 
 TENANT, APP_ID = "ten_default", "app_1"
 
@@ -46,7 +47,7 @@ patterns = st.sampled_from(
     ["/", "/**", "/*", "/a", "/a/**", "/a/*", "/*/b", "/a/b", "/a@b/**", "/%C3%A9", "/%2A"]
 ).map(PathPattern)
 
-methods = st.sampled_from(["GET", "HEAD", "POST", "DELETE"])
+methods = st.sampled_from(["GET", "HEAD", "POST", "DELETE", "COPY", "TRACE"])
 
 residuals = st.builds(
     Residual,
@@ -72,6 +73,12 @@ upstreams = st.sampled_from(
 )
 
 
+header_terms = st.builds(
+    HeaderTerms,
+    destination=st.booleans(),
+    passed=st.frozensets(st.sampled_from(["x-http-method-override", "x-copy-from"])),
+)
+
 trusts = st.sampled_from([("own",), ("own",), ("clinic", "own"), ("clinic",)])
 
 
@@ -83,6 +90,7 @@ def _app(
     trust: tuple[str, ...],
     *,
     opening: tuple[list[PathPattern], list[str]],
+    terms: HeaderTerms,
 ) -> AppPolicy:
     public, origins = opening
     return AppPolicy(
@@ -90,6 +98,7 @@ def _app(
         hosts=tuple(hosts),
         upstream=upstream,
         trust=trust,
+        headers=terms,
         rules=tuple(some),
         public=tuple(
             sorted((one for one in public if not any(denying(some, one))), key=lambda one: one.text)
@@ -109,7 +118,16 @@ opened = st.tuples(
     ),
 )
 
-apps = st.builds(_app, st.just("app"), st.just(["app.test"]), upstreams, _rule_lists, trusts, opening=opened)
+apps = st.builds(
+    _app,
+    st.just("app"),
+    st.just(["app.test"]),
+    upstreams,
+    _rule_lists,
+    trusts,
+    opening=opened,
+    terms=header_terms,
+)
 
 
 def _document(
@@ -117,10 +135,14 @@ def _document(
     upstream: HttpUpstream | UnixUpstream,
     some: list[list[Rule]],
     trust: list[tuple[str, ...]],
+    *,
     opening: list[tuple[list[PathPattern], list[str]]],
+    terms: HeaderTerms,
 ) -> Document:
     made = [
-        _app(name, [f"{name}.test", f"{name}.example"], upstream, rule_list, trusted, opening=one)
+        _app(
+            name, [f"{name}.test", f"{name}.example"], upstream, rule_list, trusted, opening=one, terms=terms
+        )
         for name, rule_list, trusted, one in zip(names, some, trust, opening, strict=False)
     ]
     return Document(trust_domain="corp.example", apps=tuple(made))
@@ -132,7 +154,8 @@ documents = st.builds(
     upstreams,
     st.lists(_rule_lists, min_size=3, max_size=3),
     st.lists(trusts, min_size=3, max_size=3),
-    st.lists(opened, min_size=3, max_size=3),
+    opening=st.lists(opened, min_size=3, max_size=3),
+    terms=header_terms,
 )
 
 
@@ -173,4 +196,25 @@ raw_paths = st.sampled_from(
     ]
 )
 
-requests = st.builds(Request, method=methods, raw_path=raw_paths)
+destinations = st.sampled_from(
+    [
+        "/a/b",
+        "https://app.test/a",
+        "http://APP.test:8443/a/c/d",
+        "https://other.test/a",
+        "https://app.test@other.test/a",
+        "https://app.test/a/../b",
+        "//app.test/a",
+        "/a//b",
+        "/a?b",
+        "/%61",
+        "/a%40b/c",
+        "a",
+        "",
+        "https://app.test",
+    ]
+)
+
+requests = st.builds(
+    Request, method=methods, raw_path=raw_paths, destination=st.none() | st.none() | destinations
+)

@@ -173,7 +173,9 @@ def add_app(
     )
 
 
-def explain(services: Services, *, principal: str, app: str, method: str, path: str) -> Decision:
+def explain(
+    services: Services, *, principal: str, app: str, method: str, path: str, destination: str | None = None
+) -> Decision:
     """Judge one request of one principal by the revision in force, and say how every rule came out.
 
     Args:
@@ -182,6 +184,7 @@ def explain(services: Services, *, principal: str, app: str, method: str, path: 
         app: name of an application.
         method: HTTP method, case-sensitive.
         path: as a client would send it, a query allowed.
+        destination: of COPY and MOVE (RFC 4918), if the request has one.
 
     Raises:
         NotFound: `principal-unknown`, `app-unknown`.
@@ -200,7 +203,9 @@ def explain(services: Services, *, principal: str, app: str, method: str, path: 
             f"there is no application named {app[:64]}",
             hint="`doorward app list` shows them, `doorward app add` adds one",
         )
-    return decide(policy, TENANT, ids[app], who, Request(method=method, raw_path=path))
+    return decide(
+        policy, TENANT, ids[app], who, Request(method=method, raw_path=path, destination=destination)
+    )
 
 
 def _apply(

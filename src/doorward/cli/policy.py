@@ -194,15 +194,23 @@ def check(state: State, path: Path) -> None:
     "--principal", required=True, shell_complete=complete_principal(), help="Person, device or service."
 )
 @click.option("--app", "app_name", required=True, shell_complete=complete_app, help="Application.")
+@click.option("--destination", help="The `Destination` header of a COPY or MOVE.")
 @click.argument("method")
 @click.argument("path")
 @click.pass_obj
-def explain(state: State, principal: str, app_name: str, method: str, path: str) -> None:
+def explain(
+    state: State, *, principal: str, app_name: str, destination: str | None, method: str, path: str
+) -> None:
     """Say for each rule whether it holds and why; exit code 1 where the request would be refused."""
     from doorward.authority.policies import explain as use_case  # noqa: PLC0415  loaded when called
 
     decision = use_case(
-        state.installation().services, principal=principal, app=app_name, method=method, path=path
+        state.installation().services,
+        principal=principal,
+        app=app_name,
+        method=method,
+        path=path,
+        destination=destination,
     )
     good = decision.outcome is Outcome.GOOD
     rules = [

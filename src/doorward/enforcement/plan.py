@@ -19,6 +19,7 @@ from doorward.policy.decision import connection_id
 from doorward.policy.model import AppPolicy, Document, Effect, Residual, Upstream
 from doorward.policy.origins import own_origins
 from doorward.policy.paths import PathPattern
+from doorward.policy.request_headers import PLAIN, HeaderTerms
 
 ANONYMOUS_CONNECTIONS = 5_000
 """Places for connections without a good certificate: a small share, so that strangers take nobody's place."""
@@ -116,6 +117,7 @@ class Door:
     public: tuple[PathPattern, ...] = ()
     own_origins: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
+    headers: HeaderTerms = PLAIN
 
     def __post_init__(self) -> None:
         _require(_ID.fullmatch(self.id), "an application's id is of [a-z0-9_]")
@@ -376,4 +378,5 @@ def build_door(
         public=app.public,
         own_origins=own_origins(hosts, ports),
         origins=app.origins,
+        headers=app.headers,
     )

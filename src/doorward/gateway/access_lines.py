@@ -21,6 +21,7 @@ from doorward.enforcement.envoy.names import (
     LOG_KIND_HANDSHAKE,
     LOG_KIND_REQUEST,
     PREFLIGHT_REFUSED,
+    Refusal,
 )
 
 LONGEST_LINE = 64 * 1024
@@ -35,7 +36,18 @@ RATE_LIMITED = "RL"
 _ID = re.compile(r"[a-z]{3}_[a-z0-9]{1,40}")
 _TOKEN = re.compile(r"[!-~]{1,256}")
 _HEX = re.compile(r"[0-9a-f]{1,64}")
-_TLS_REASON = re.compile(r"OPENSSL_internal:([A-Z0-9_ ]+)")
+_TLS_REASON = re.compile(r"OPENSSL_internal:([A-Z0-9_ ]+)(?![A-Za-z0-9_ ])")
+_SYSTEM_ERROR = ":system library:OPENSSL_internal:"  # what errno says follows, such as `Success`
+_REFUSALS = {one.word: one for one in Refusal}
+_BY_DETAIL = {
+    "path_normalization_failed": Refusal.PATH,
+    "missing_host_header": Refusal.AUTHORITY,
+    "http1.unexpected_underscore": Refusal.HEADER_NAME,
+    "http2.unexpected_underscore": Refusal.HEADER_NAME,
+}
+_FORWARDED = "via_upstream"
+_GRPC_STATUSES = {4: 504, 7: 403, 8: 429, 12: 404, 13: 400, 14: 503, 16: 401}
+"""gRPC code to the HTTP status that Envoy made it of (grpc/doc/http-grpc-status-mapping.md)."""
 _LARGEST = 2**53 - 1
 
 
@@ -149,10 +161,11 @@ def malformed(line: bytes, gateway_id: str, reason: str) -> AccessLine:
 
 
 def _request(value: dict[str, Any], gateway_id: str) -> AccessLine:
+    refusal = _REFUSALS.get(str(value.get("route"))) or _BY_DETAIL.get(str(value.get("detail")))
     data: dict[str, Any] = {
         "gateway": gateway_id,
         "method": _token(value.get("method")) or "UNREADABLE",
-        "status": _number(value.get("status")) or 0,
+        "status": _status(value, refusal),
     }
     application = value.get("application")
     _put(data, "application", _id(application))
@@ -164,7 +177,7 @@ def _request(value: dict[str, Any], gateway_id: str) -> AccessLine:
         _put(data, name, _number(value.get(name)))
     rule = _token(value.get("rule"))
     _put(data, "rules", [rule] if rule else None)
-    _put(data, "reason", _refused_by(value))
+    _put(data, "reason", _refused_by(value) or (refusal.word if refusal else None))
     _put(data, "detail", _text(value.get("detail")))
     _put(data, "response_flags", _token(value.get("flags")))
     _put(data, "started_at", _moment(value.get("time")))
@@ -181,7 +194,17 @@ def _refused_by(value: dict[str, Any]) -> str | None:
         return str(value["route"])
     if value.get("cleared") == "denied":
         return "deny-rule"
+    if value.get("moved") == "denied":
+        return "destination-not-allowed"
     return "no-allow-rule" if value.get("allowed") == "denied" else None
+
+
+def _status(value: dict[str, Any], refusal: Refusal | None) -> int:
+    """Return the status; of a refused gRPC call what it would have been, not the 200 that carries the code."""
+    status, code = _number(value.get("status")) or 0, _number(value.get("grpc"))
+    if not code or value.get("detail") == _FORWARDED:
+        return status
+    return refusal.status if refusal else _GRPC_STATUSES.get(code, 500)
 
 
 def _handshake(value: dict[str, Any], gateway_id: str) -> AccessLine | None:
@@ -193,6 +216,8 @@ def _handshake(value: dict[str, Any], gateway_id: str) -> AccessLine | None:
     reason = (
         found.group(1).strip().lower().replace("_", "-").replace(" ", "-") if found else "handshake-failed"
     )
+    if _SYSTEM_ERROR in failure:
+        reason = "connection-lost"
     if not failure:
         reason = "server-name-unknown"
     data: dict[str, Any] = {"gateway": gateway_id, "reason": reason}

@@ -16,10 +16,11 @@ from enum import Enum
 from doorward.core.entities import Principal, PrincipalKind
 from doorward.core.names import OWN_AUTHORITY
 from doorward.policy.faults import suggest
-from doorward.policy.model import AppPolicy, Document, Effect, Residual, Rule, Selector
+from doorward.policy.model import AppPolicy, Document, Effect, Rule, Selector
 from doorward.policy.opening import opening_facts
 from doorward.policy.paths import PathPattern
 from doorward.policy.rendering import render_rule
+from doorward.policy.request_headers import render_header_terms
 
 KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"})
 """RFC 9110 section 9 and RFC 5789, less CONNECT."""
@@ -177,14 +178,16 @@ def _problems(
 def _covers(wide: Rule, narrow: Rule) -> bool:
     """Say whether everything that the narrow rule is about is within the wide one, for certain."""
     return _selects_all_of(wide.selector, narrow.selector) and all(
-        _within(method, pattern, wide.residual)
+        _within(method, pattern, wide)
         for method in narrow.residual.methods or ("*",)
         for pattern in narrow.residual.paths
     )
 
 
-def _within(method: str, pattern: PathPattern, wide: Residual) -> bool:
-    return (wide.methods is None or method in wide.methods) and any(one.covers(pattern) for one in wide.paths)
+def _within(method: str, pattern: PathPattern, wide: Rule) -> bool:
+    return wide.residual.matches_method(method, wide.effect) and any(
+        one.covers(pattern) for one in wide.residual.paths
+    )
 
 
 def _selects_all_of(wide: Selector, narrow: Selector) -> bool:
@@ -235,7 +238,9 @@ def _facts(app: AppPolicy) -> dict[str, str]:
     rules = {f"rules.{rule.name}": render_rule(rule) for rule in app.rules}
     hosts = ", ".join(sorted(app.hosts))
     trust = {} if app.trust == (OWN_AUTHORITY,) else {"trust": ", ".join(app.trust)}
-    return {"hosts": hosts, "upstream": app.upstream.url, **trust, **opening_facts(app), **rules}
+    headers = {"headers": "".join(render_header_terms(app.headers)).partition(": ")[2]}
+    said = {key: text for key, text in headers.items() if text}
+    return {"hosts": hosts, "upstream": app.upstream.url, **trust, **said, **opening_facts(app), **rules}
 
 
 def _changed(key: str, before: str, after: str) -> Difference:

@@ -11,7 +11,9 @@ The steps of a judgement:
    a deny rule that does NOT hold gives its *clearance* (only positive evidence: DESIGN 2.1(4));
 3. the request path is normalised, or refused as ambiguous before any rule;
 4. a public path is open to everybody, whoever asks; no deny rule is about one (`model.AppPolicy`);
-5. `OR over allow rules (grant AND residual) AND over deny rules (clearance OR NOT residual)`.
+5. `OR over allow rules (grant AND residual) AND over deny rules (clearance OR NOT residual)`;
+6. where the application has `Destination` judged, step 5 for the path in that header too; where it
+   has not, a request with the header is refused before any rule.
 
 `decide` judges rules directly and `decide_by_grants` by the equation; they agree, by property test.
 """
@@ -26,9 +28,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from doorward.core.entities import Outcome, Principal, PrincipalState, Reason
-from doorward.policy.model import METHOD, AppPolicy, Effect, Rule, Selector, Term
+from doorward.policy.model import ECHOING_METHODS, METHOD, AppPolicy, Effect, Rule, Selector, Term
 from doorward.policy.normalisation import NormalisedPath, PathRefused, normalise
 from doorward.policy.paths import pattern_of
+from doorward.policy.request_headers import parse_destination
 
 GRANTS_LIMIT_BYTES = 4096
 """Grants of 25 KiB cost Envoy 370 us per request (measured); 4 KiB hold 185 ids and one token."""
@@ -38,10 +41,14 @@ ID_LENGTH = 21
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What a request shows the judge: method and raw path as received (query allowed)."""
+    """What a request shows the judge: method and raw path as received (query allowed), and `Destination`.
+
+    `destination` is None where the request has no such header.
+    """
 
     method: str
     raw_path: str
+    destination: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,7 +218,8 @@ def decide(
     """
     authority = authority_of(app, tenant, application_id, principal)
     path = normalise(request.raw_path)
-    if open_path := _open_path(app, request.method, path):
+    open_path = _open_path(app, request.method, path)
+    if open_path and request.destination is None:
         return _public(app, authority.standing, open_path)
     if authority.standing is not Reason.PRINCIPAL_ACTIVE:
         return _refusal(app, principal, authority.standing, authority.standing)
@@ -221,27 +229,34 @@ def decide(
         return _refusal(app, principal, authority.standing, Reason.METHOD_AMBIGUOUS)
     if isinstance(path, PathRefused):
         return _refusal(app, principal, authority.standing, Reason.PATH_AMBIGUOUS, path)
-    findings = tuple(_request_finding(rule, principal, request.method, path) for rule in app.rules)
-    outcome, reason, determining = _combine(findings)
-    return Decision(
-        outcome=outcome,
-        reasons=(authority.standing, reason),
-        determining=determining,
-        findings=findings,
-        path=path.text,
-    )
+    if request.method in app.methods_refused:
+        return _refusal(app, principal, authority.standing, Reason.METHOD_REFUSED)
+    paths = _paths(app, path, request.destination)
+    if isinstance(paths, Reason):
+        return _refusal(app, principal, authority.standing, paths)
+    first, *others = paths[1:] if open_path else paths
+    decision = _judged(app, principal, authority.standing, request.method, first)
+    for other in others:
+        if decision.outcome is Outcome.GOOD:
+            decision = _judged(app, principal, authority.standing, request.method, other)
+    return decision
 
 
 def decide_anonymous(app: AppPolicy, request: Request) -> Decision:
     """Judge one request of a connection without a good certificate: public paths and nothing else."""
     path = normalise(request.raw_path)
-    if open_path := _open_path(app, request.method, path):
+    open_path = _open_path(app, request.method, path)
+    if open_path and request.destination is None:
         return _public(app, Reason.ANONYMOUS, open_path)
     reason, refused = Reason.NO_RULE_MATCHED, path if isinstance(path, PathRefused) else None
     if not METHOD.fullmatch(request.method):
         reason = Reason.METHOD_AMBIGUOUS
-    elif refused is not None:
+    elif isinstance(path, PathRefused):
         reason = Reason.PATH_AMBIGUOUS
+    elif request.method in app.methods_refused:
+        reason = Reason.METHOD_REFUSED
+    elif isinstance(paths := _paths(app, path, request.destination), Reason):
+        reason = paths
     return Decision(
         outcome=Outcome.BAD,
         reasons=(Reason.ANONYMOUS, reason),
@@ -269,18 +284,39 @@ def decide_by_grants(
     """
     held = frozenset(grants)
     path = normalise(request.raw_path)
-    if _open_path(app, request.method, path):
+    open_path = _open_path(app, request.method, path)
+    if open_path and request.destination is None:
         return Outcome.GOOD
     if isinstance(path, PathRefused) or not METHOD.fullmatch(request.method) or not grants_fit(held):
         return Outcome.BAD
-    allowed = False
-    for rule in app.rules:
-        has_id = connection_id(tenant, application_id, rule.effect, rule.selector) in held
-        within = rule.residual.matches(request.method, path)
-        if rule.effect is Effect.DENY and within and not has_id:
-            return Outcome.BAD
-        allowed = allowed or (rule.effect is Effect.ALLOW and within and has_id)
-    return Outcome.GOOD if allowed else Outcome.BAD
+    paths = _paths(app, path, request.destination)
+    if isinstance(paths, Reason) or request.method in app.methods_refused:
+        return Outcome.BAD
+    ids = {rule.name: connection_id(tenant, application_id, rule.effect, rule.selector) for rule in app.rules}
+    passes = all(
+        any(
+            rule.effect is Effect.ALLOW and ids[rule.name] in held and rule.covers(request.method, one)
+            for rule in app.rules
+        )
+        and not any(
+            rule.effect is Effect.DENY and ids[rule.name] not in held and rule.covers(request.method, one)
+            for rule in app.rules
+        )
+        for one in (paths[1:] if open_path else paths)
+    )
+    return Outcome.GOOD if passes else Outcome.BAD
+
+
+def _paths(
+    app: AppPolicy, path: NormalisedPath, destination: str | None
+) -> tuple[NormalisedPath, ...] | Reason:
+    """Return every path that a request names, or why it is refused before any rule."""
+    if destination is None:
+        return (path,)
+    if not app.headers.destination:
+        return Reason.DESTINATION_REFUSED
+    other = parse_destination(destination, app.hosts)
+    return (path, other) if other else Reason.DESTINATION_AMBIGUOUS
 
 
 def _standing(app: AppPolicy, tenant: str, principal: Principal) -> Reason:
@@ -314,7 +350,7 @@ def _refusal(
 
 def _open_path(app: AppPolicy, method: str, path: NormalisedPath | PathRefused) -> NormalisedPath | None:
     """Step 4: return the path where it is open to everybody."""
-    if isinstance(path, PathRefused) or not METHOD.fullmatch(method):
+    if isinstance(path, PathRefused) or not METHOD.fullmatch(method) or method in ECHOING_METHODS:
         return None
     return path if app.is_public(path) else None
 
@@ -325,6 +361,21 @@ def _public(app: AppPolicy, standing: Reason, path: NormalisedPath) -> Decision:
         reasons=(standing, Reason.PUBLIC_PATH),
         determining=(),
         findings=tuple(_not_asked(rule, Reason.PUBLIC_PATH) for rule in app.rules),
+        path=path.text,
+    )
+
+
+def _judged(
+    app: AppPolicy, principal: Principal, standing: Reason, method: str, path: NormalisedPath
+) -> Decision:
+    """Step 5 for one path."""
+    findings = tuple(_request_finding(rule, principal, method, path) for rule in app.rules)
+    outcome, reason, determining = _combine(findings)
+    return Decision(
+        outcome=outcome,
+        reasons=(standing, reason),
+        determining=determining,
+        findings=findings,
         path=path.text,
     )
 
@@ -356,7 +407,10 @@ def _all_covered(terms: frozenset[Term], *, by: frozenset[Term]) -> bool:
 
 
 def _term_covers(wide: Term, narrow: Term) -> bool:
-    return wide.method in ("*", narrow.method) and pattern_of(wide.pattern).covers(pattern_of(narrow.pattern))
+    every = wide.method == "*" and narrow.method not in ECHOING_METHODS
+    return (every or wide.method == narrow.method) and pattern_of(wide.pattern).covers(
+        pattern_of(narrow.pattern)
+    )
 
 
 def _terms_meet(one: Term, other: Term) -> bool:
@@ -374,8 +428,9 @@ def _unasked(rule: Rule, principal: Principal, why: str) -> RuleFinding:
 def _request_finding(rule: Rule, principal: Principal, method: str, path: NormalisedPath) -> RuleFinding:
     missed = rule.selector.missed_by(principal)
     selected = not missed
-    if not missed and not rule.residual.matches_method(method):
-        missed = f"method {method} is not among {', '.join(sorted(rule.residual.methods or ()))}"
+    if not missed and not rule.residual.matches_method(method, rule.effect):
+        named = ", ".join(sorted(rule.residual.methods or ()))
+        missed = f"method {method} is not among {named}" if named else f"method {method} must be named"
     if not missed and not rule.residual.matches_path(path):
         missed = f"path {path.text} is not within {', '.join(one.text for one in rule.residual.paths)}"
     why = missed or f"{principal.name} is selected, {method} {path.text} is within the rule"

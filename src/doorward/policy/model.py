@@ -20,10 +20,15 @@ from doorward.core.entities import Principal, PrincipalKind
 from doorward.core.names import OWN_AUTHORITY
 from doorward.policy.normalisation import NormalisedPath
 from doorward.policy.paths import EVERY_PATH, PathPattern
+from doorward.policy.request_headers import PLAIN, HeaderTerms
 
 METHOD = re.compile(r"[A-Z][A-Z0-9_-]{0,31}")
 """Methods that rules may name and requests may have. Methods are case-sensitive (RFC 9110 section 9.1),
 and applications that fold the case would see one that no rule saw: another spelling is refused."""
+
+ECHOING_METHODS = frozenset({"TRACE", "TRACK"})
+"""Answers to these repeat the request, the signed assertion included (RFC 9110 section 9.3.8): only an
+allow rule that names one allows it."""
 
 
 class Effect(Enum):
@@ -162,13 +167,11 @@ class Residual:
         terms = frozenset(Term(method, pattern.text) for method in methods for pattern in self.paths)
         object.__setattr__(self, "terms", terms)
 
-    def matches(self, method: str, path: NormalisedPath) -> bool:
-        """Say whether a request, its path normalised, is within this residual."""
-        return self.matches_method(method) and self.matches_path(path)
-
-    def matches_method(self, method: str) -> bool:
-        """Say whether the method is within this residual."""
-        return self.methods is None or method in self.methods
+    def matches_method(self, method: str, effect: Effect) -> bool:
+        """Say whether the method is within this residual of a rule with this effect."""
+        if self.methods is None:
+            return effect is Effect.DENY or method not in ECHOING_METHODS
+        return method in self.methods
 
     def matches_path(self, path: NormalisedPath) -> bool:
         """Say whether the normalised path is within this residual."""
@@ -184,6 +187,10 @@ class Rule:
     selector: Selector
     residual: Residual = Residual()
 
+    def covers(self, method: str, path: NormalisedPath) -> bool:
+        """Say whether a request, its path normalised, is within the residual."""
+        return self.residual.matches_method(method, self.effect) and self.residual.matches_path(path)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppPolicy:
@@ -198,6 +205,7 @@ class AppPolicy:
     upstream: Upstream
     on_refusal: OnRefusal = OnRefusal.ALERT
     trust: tuple[str, ...] = (OWN_AUTHORITY,)
+    headers: HeaderTerms = PLAIN
     rules: tuple[Rule, ...] = ()
     public: tuple[PathPattern, ...] = ()
     origins: tuple[str, ...] = ()
@@ -226,6 +234,11 @@ class AppPolicy:
         """Say whether the authority that vouches for a principal may do so here."""
         return authority_name(principal) in self.trust
 
+    @property
+    def methods_refused(self) -> frozenset[str]:
+        """The methods that no allow rule names and that need to be named: answered with 405."""
+        return echoing_methods_left((rule.effect, rule.residual) for rule in self.rules)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
@@ -244,6 +257,12 @@ class Document:
     def app(self, name: str) -> AppPolicy | None:
         """Return the application of that name, or None."""
         return next((app for app in self.apps if app.name == name), None)
+
+
+def echoing_methods_left(terms: Iterable[tuple[Effect, Residual]]) -> frozenset[str]:
+    """Return the echoing methods that no allow rule among these names."""
+    named = (residual.methods or () for effect, residual in terms if effect is Effect.ALLOW)
+    return ECHOING_METHODS.difference(*named)
 
 
 def authority_name(principal: Principal) -> str:

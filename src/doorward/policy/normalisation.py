@@ -82,7 +82,10 @@ _BAD_REST = (
     ),
 )
 
-REFUSED_PATH_REGEXES = (f"(?:[^/].*)?|(?:{'|'.join(_GOOD_TOKENS)})*(?:{'|'.join(_BAD_REST)})",)
+AMBIGUOUS_PATH_REGEX = f"(?:{'|'.join(_GOOD_TOKENS)})*(?:{'|'.join(_BAD_REST)})"
+"""RE2; matches what `fault_of` finds fault with, of paths that begin with a slash."""
+
+REFUSED_PATH_REGEXES = (f"(?:[^/].*)?|{AMBIGUOUS_PATH_REGEX}",)
 """RE2; each matches whole normalised paths (without query) that the gateway must answer with 400."""
 
 RE2_PROGRAM_LIMIT = 4096

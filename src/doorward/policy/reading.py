@@ -40,6 +40,7 @@ from doorward.policy.model import (
 )
 from doorward.policy.opening import OPENING_KEYS, read_cors, read_public
 from doorward.policy.paths import EVERY_PATH, PathPattern
+from doorward.policy.request_headers import PLAIN, read_header_terms
 from doorward.policy.yaml_tree import Node, Scalar, Sequence
 
 _Parse = Callable[[str], str]
@@ -52,6 +53,7 @@ _UNBUILT_RULE = {
     "require": "leave it out; a second factor cannot be asked for yet",
     "mode": "leave it out; every rule is enforced",
 }
+_APP_KEYS = ("hosts", "upstream", "on_refusal", "trust", "headers", "rules")
 _SELECTORS = ("persons", "devices", "services", "groups", "kind")
 
 
@@ -97,9 +99,7 @@ class DocumentReader:
             self.faults.add(
                 name, "app-name-malformed", "this is not a usable application name", key=key, hint=hint
             )
-        found = self.faults.mapping(
-            node, key, ("hosts", "upstream", "on_refusal", "trust", "rules", *OPENING_KEYS)
-        )
+        found = self.faults.mapping(node, key, (*_APP_KEYS, *OPENING_KEYS))
         for needed in ("hosts", "upstream"):
             if needed not in found:
                 self.faults.add(name, "missing-key", f"application {name.value!r} has no `{needed}`", key=key)
@@ -108,6 +108,11 @@ class DocumentReader:
         if "on_refusal" in found:
             self._check_on_refusal(found["on_refusal"], f"{key}.on_refusal")
         trust = self._read_trust(found["trust"], f"{key}.trust") if "trust" in found else (OWN_AUTHORITY,)
+        headers = (
+            read_header_terms(found["headers"], f"{key}.headers", self.faults)
+            if "headers" in found
+            else PLAIN
+        )
         rules = self._read_rules(found["rules"], f"{key}.rules") if "rules" in found else ()
         public, origins = read_public(self.faults, found, key, rules), read_cors(self.faults, found, key)
         if self.faults.faults or upstream is None:
@@ -117,6 +122,7 @@ class DocumentReader:
             hosts=hosts,
             upstream=upstream,
             trust=trust,
+            headers=headers,
             rules=rules,
             public=public,
             origins=origins,

@@ -14,6 +14,7 @@ from doorward.policy.model import AppPolicy, Document, Rule
 from doorward.policy.opening import render_opening
 from doorward.policy.paths import EVERY_PATH
 from doorward.policy.reading import generated_name
+from doorward.policy.request_headers import render_header_terms
 
 # Plain where no YAML reader could take it for anything but this text; quoted otherwise.
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9._-]*(?: [A-Za-z0-9][A-Za-z0-9._-]*)*")
@@ -31,6 +32,7 @@ def render_document(document: Document) -> str:
         if app.trust != (OWN_AUTHORITY,):
             lines.append(f"    trust: {_render_list(app.trust)}")
         lines += render_opening(app)
+        lines += render_header_terms(app.headers)
         lines += _render_rules(app)
     return "\n".join(lines) + "\n"
 

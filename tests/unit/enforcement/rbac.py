@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from doorward.enforcement.envoy.names import ALLOW_FILTER, DENY_FILTER
+from doorward.enforcement.envoy.headers import NAMES_HEADER
+from doorward.enforcement.envoy.names import ALLOW_FILTER, DENY_FILTER, DESTINATION_FILTER
 
 FORWARDED = 200
 _BESIDE_THE_PATH = {"headers", "filter_state"}
@@ -34,10 +35,13 @@ def answer_of(
         method: of the request.
         path: of the request, normalised, without query.
         state: connection filter state.
-        headers: of the request, lower case.
+        headers: more headers of the request, lower case; their names were found good.
     """
     route = route_of(table, host, method, path, state, headers=headers)
-    return _answer_of_route(route, method, path, state) if route is not None else (403, "")
+    if route is None:
+        return 403, ""
+    words = _words(host, method, headers)
+    return _answer_of_route(_host_of(table, host), route, words, path, state)
 
 
 def route_of(
@@ -50,27 +54,43 @@ def route_of(
     headers: Mapping[str, str] = MappingProxyType({}),
 ) -> Mapping[str, Any] | None:
     """Return the route that takes a request; arguments as for `answer_of`."""
-    virtual_host = next(
-        (one for one in table["virtual_hosts"] if host in one["domains"]), table["virtual_hosts"][-1]
-    )
-    for route in virtual_host["routes"]:
-        if _route_matches(route["match"], {"method": method, **headers}, path, state):
+    words = _words(host, method, headers)
+    for route in _host_of(table, host)["routes"]:
+        if _route_matches(route["match"], words, path, state):
             return dict(route)
     return None
 
 
+def _words(host: str, method: str, headers: Mapping[str, str]) -> dict[str, str]:
+    return {":method": method, ":authority": host, NAMES_HEADER: "true", **headers}
+
+
+def _host_of(table: Mapping[str, Any], host: str) -> Mapping[str, Any]:
+    hosts: list[Mapping[str, Any]] = table["virtual_hosts"]
+    return next((one for one in hosts if host in one["domains"]), hosts[-1])
+
+
 def _answer_of_route(
-    route: Mapping[str, Any], method: str, path: str, state: Mapping[str, str]
+    virtual_host: Mapping[str, Any],
+    route: Mapping[str, Any],
+    words: Mapping[str, str],
+    path: str,
+    state: Mapping[str, str],
 ) -> tuple[int, str]:
     passed = ""
-    for name in (DENY_FILTER, ALLOW_FILTER):
-        rules = route["typed_per_filter_config"][name]["rbac"]["rules"]
+    whole = virtual_host.get("typed_per_filter_config", {})
+    slices = {**whole, **route["typed_per_filter_config"]}
+    for name in (DESTINATION_FILTER, DENY_FILTER, ALLOW_FILTER):
+        if name not in slices:
+            assert name == DESTINATION_FILTER
+            continue
+        rules = slices[name]["rbac"]["rules"]
         assert rules["action"] == "ALLOW"
         passed = next(
             (
                 policy
                 for policy, content in sorted(rules["policies"].items())
-                if any(_holds(one, method, path, state) for one in content["principals"])
+                if any(_holds(one, words, path, state) for one in content["principals"])
             ),
             "",
         )
@@ -93,7 +113,7 @@ def _route_matches(
 
 
 def _header_matches(header: Mapping[str, Any], words: Mapping[str, str]) -> bool:
-    value = words.get(header["name"].removeprefix(":"))
+    value = words.get(header["name"])
     if "present_match" in header:
         return (value is not None) is header["present_match"]
     if value is None:
@@ -121,21 +141,23 @@ def _string_matches(match: Mapping[str, Any], text: str) -> bool:
     raise AssertionError(kind)
 
 
-def _holds(principal: Mapping[str, Any], method: str, path: str, state: Mapping[str, str]) -> bool:
+def _holds(
+    principal: Mapping[str, Any], words: Mapping[str, str], path: str, state: Mapping[str, str]
+) -> bool:
     ((kind, content),) = principal.items()
     match kind:
         case "any":
             return bool(content)
         case "and_ids":
-            return all(_holds(one, method, path, state) for one in content["ids"])
+            return all(_holds(one, words, path, state) for one in content["ids"])
         case "or_ids":
-            return any(_holds(one, method, path, state) for one in content["ids"])
+            return any(_holds(one, words, path, state) for one in content["ids"])
         case "not_id":
-            return not _holds(content, method, path, state)
+            return not _holds(content, words, path, state)
         case "filter_state":
             return _state_matches(content, state)
         case "url_path":
             return _string_matches(content["path"], path)
         case "header":
-            return _header_matches(content, {"method": method})
+            return _header_matches(content, words)
     raise AssertionError(kind)

@@ -98,6 +98,10 @@ def test_a_request_names_its_decision() -> None:
         ({"cleared": "allowed", "allowed": "denied"}, "no-allow-rule"),
         ({"cleared": "denied", "allowed": None}, "deny-rule"),
         ({"cleared": "allowed", "allowed": "allowed"}, None),
+        ({"cleared": "allowed", "allowed": "allowed", "moved": "denied"}, "destination-not-allowed"),
+        ({"route": "header-name-refused", "cleared": "allowed"}, "header-name-refused"),
+        ({"route": "another", "cleared": "allowed"}, None),
+        ({"detail": "path_normalization_failed"}, "path-ambiguous"),
         ({}, None),
     ],
 )
@@ -120,9 +124,19 @@ def test_a_refusal_of_the_door_is_told_from_the_application_s(
                 {**REQUEST, "allowed": "denied"},
                 {**REQUEST, "cleared": "denied"},
                 {**REQUEST, "route": "foreign-origin"},
+                {**REQUEST, "moved": "denied"},
+                {**REQUEST, "route": "misdirected"},
+                {**REQUEST, "detail": "direct_response", "grpc": 7},
             ),
         ),
-        (build_enrol_log("/l"), ({**REQUEST, "application": ENROL_CHAIN},)),
+        (
+            build_enrol_log("/l"),
+            (
+                {**REQUEST, "application": ENROL_CHAIN},
+                {**REQUEST, "route": "misdirected"},
+                {**REQUEST, "detail": "direct_response", "grpc": 7},
+            ),
+        ),
         (
             build_handshake_log("/l"),
             ({**HANDSHAKE, "tls": "TLSv1.3"}, {**HANDSHAKE, "failure": None, "flags": "NR"}),
@@ -137,6 +151,45 @@ def test_every_field_that_envoy_writes_is_read(
     config = log.get("typed_config") or log
     for name in config["log_format"]["json_format"]:
         assert any(_parse(line) != _parse({**line, name: None}) for line in lines), name
+
+
+@pytest.mark.parametrize(
+    ("line", "status"),
+    [
+        ({"detail": "rbac_access_denied_matched_policy[none]", "grpc": 7}, 403),
+        ({"detail": "direct_response", "route": "misdirected", "grpc": 2}, 421),
+        ({"detail": "direct_response", "grpc": 12}, 404),
+        ({"detail": "upstream_reset_before_response_started", "grpc": 14}, 503),
+        ({"detail": "direct_response", "grpc": 2}, 500),
+        ({"detail": "direct_response", "grpc": None}, 200),
+        ({"detail": "direct_response", "grpc": 0}, 200),
+        ({"detail": "via_upstream", "grpc": 7}, 200),
+    ],
+)
+def test_a_refused_grpc_call_is_recorded_as_refused(line: dict[str, Any], status: int) -> None:
+    """Envoy answers gRPC with 200 and a code in a trailer; the record says what the refusal was."""
+    event = _parse({**REQUEST, **line})
+    assert event is not None
+    assert event.data["status"] == status
+    _fits(event)
+
+
+@pytest.mark.parametrize(
+    ("failure", "reason"),
+    [
+        ("TLS_error:|33554464:system library:OPENSSL_internal:Success:TLS_error_end", "connection-lost"),
+        ("TLS_error:|33554536:system library:OPENSSL_internal:Connection reset by peer", "connection-lost"),
+        ("TLS_error:|1:SSL routines:OPENSSL_internal:Something odd", "handshake-failed"),
+        ("TLS_error:|1:SSL routines:OPENSSL_internal:UNKNOWN_CA:TLS_error_end", "unknown-ca"),
+        ("TLS_error:|1:SSL routines:OPENSSL_internal:UNKNOWN_CA", "unknown-ca"),
+    ],
+)
+def test_a_failed_handshake_has_a_whole_reason(failure: str, reason: str) -> None:
+    """A word of errno is no reason of TLS, and no part of a word is one."""
+    event = _parse({**HANDSHAKE, "failure": failure})
+    assert event is not None
+    assert event.data["reason"] == reason
+    _fits(event)
 
 
 def test_what_is_unknown_is_left_out() -> None:

@@ -23,6 +23,7 @@ from doorward.policy.decision import (
 from doorward.policy.model import AppPolicy, Effect, HttpUpstream, Residual, Rule, Selector, Term
 from doorward.policy.normalisation import PathFault, PathRefused
 from doorward.policy.paths import PathPattern
+from doorward.policy.request_headers import HeaderTerms
 
 TENANT, APP_ID = "ten_1", "app_1"
 
@@ -303,3 +304,59 @@ class TestTrust:
         for trust in ((), ("own", "own"), ("own", "clinic")):
             with pytest.raises(ValueError, match="trusted authorities"):
                 replace(app(), trust=trust)
+
+
+MOVABLE = replace(POLICY, headers=HeaderTerms(destination=True))
+
+
+@pytest.mark.parametrize(
+    ("policy", "method", "destination", "reason"),
+    [
+        (POLICY, "COPY", "/accounts/8", Reason.DESTINATION_REFUSED),
+        (MOVABLE, "COPY", "https://other.test/accounts/8", Reason.DESTINATION_AMBIGUOUS),
+        (MOVABLE, "COPY", "/accounts/../x", Reason.DESTINATION_AMBIGUOUS),
+        (MOVABLE, "COPY", "", Reason.DESTINATION_AMBIGUOUS),
+        (POLICY, "TRACE", None, Reason.METHOD_REFUSED),
+    ],
+)
+def test_what_asks_for_more_than_the_request_line_reaches_no_rule(
+    policy: AppPolicy, method: str, destination: str | None, reason: Reason
+) -> None:
+    """A Destination that is not judged or has no one meaning, and TRACE, whatever the person may do."""
+    request = Request(method=method, raw_path="/a", destination=destination)
+    decision = decide(policy, TENANT, APP_ID, person("admins"), request)
+    assert decision.outcome is Outcome.BAD
+    assert decision.reasons[-1] is reason
+    grants = authority(policy, "admins").grants
+    assert decide_by_grants(policy, TENANT, APP_ID, grants, request) is Outcome.BAD
+
+
+def test_a_destination_is_judged_like_the_path() -> None:
+    """RFC 4918 section 9.8: what COPY writes lies below the Destination; a deny of that path denies it."""
+    policy = replace(
+        app(rule(Effect.ALLOW, "staff"), rule(Effect.DENY, "staff", "/secret/**")),
+        headers=HeaderTerms(destination=True),
+    )
+    for source, destination, reason in (
+        ("/a", "/b", Reason.RULE_ALLOWS),
+        ("/a", "https://pay.test/secret/b", Reason.RULE_DENIES),
+        ("/secret/a", "/b", Reason.RULE_DENIES),
+    ):
+        request = Request(method="COPY", raw_path=source, destination=destination)
+        decision = decide(policy, TENANT, APP_ID, person("staff"), request)
+        assert decision.reasons[-1] is reason
+        grants = authority(policy, "staff").grants
+        assert decide_by_grants(policy, TENANT, APP_ID, grants, request) is decision.outcome
+
+
+def test_losing_the_name_of_a_method_is_a_loss() -> None:
+    """A rule for every method does not allow TRACE: taking the rule that names it away takes TRACE away."""
+    named = app(rule(Effect.ALLOW, "staff"), rule(Effect.ALLOW, "staff", "/**", methods="TRACE"))
+    plain = app(rule(Effect.ALLOW, "staff"))
+    assert lost_authority(authority(named, "staff"), authority(plain, "staff"))
+    request = Request(method="TRACE", raw_path="/a")
+    assert decide(named, TENANT, APP_ID, person("staff"), request).outcome is Outcome.GOOD
+    other = app(rule(Effect.ALLOW, "staff"), rule(Effect.ALLOW, "admins", methods="TRACE"))
+    decision = decide(other, TENANT, APP_ID, person("staff"), request)
+    assert decision.reasons[-1] is Reason.NO_RULE_MATCHED
+    assert decision.findings[0].why == "method TRACE must be named"

@@ -84,10 +84,11 @@ def test_residual() -> None:
     """A residual holds where method and path do; without methods, any method does."""
     here = NormalisedPath("/a", ("a",))
     one = Residual(methods=frozenset({"GET"}), paths=(PathPattern("/b"), PathPattern("/a")))
-    assert one.matches("GET", here)
-    assert not one.matches("get", here)
-    assert not one.matches("GET", NormalisedPath("/c", ("c",)))
-    assert Residual().matches("ANY", here)
+    assert one.matches_method("GET", Effect.ALLOW)
+    assert not one.matches_method("get", Effect.ALLOW)
+    assert one.matches_path(here)
+    assert not one.matches_path(NormalisedPath("/c", ("c",)))
+    assert Residual().matches_method("ANY", Effect.ALLOW)
     assert one.terms == {Term("GET", "/a"), Term("GET", "/b")}
     assert Residual().terms == {Term("*", "/**")}
 

@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 from doorward.enforcement.envoy.extension import build_extension, render_duration
-from doorward.enforcement.envoy.headers import build_early_mutations
+from doorward.enforcement.envoy.headers import build_early_mutations, build_trailer_removal
 from doorward.enforcement.envoy.logs import build_enrol_log, build_request_log
 from doorward.enforcement.envoy.names import ENROL_CHAIN
 from doorward.enforcement.envoy.replies import build_local_replies
@@ -23,6 +23,13 @@ DRAIN = timedelta(seconds=1)
 
 ENROL_GENTLE = ENROL_LIFETIME - DRAIN - timedelta(seconds=1)
 
+WEBSOCKET = "websocket"
+"""The one protocol that a connection may change to (RFC 6455)."""
+
+# RE2 has no negation: every word that parts from `websocket` somewhere, or goes on behind it.
+_PARTING = "|".join(f"{WEBSOCKET[:at]}(?:[^{letter}].*)?" for at, letter in enumerate(WEBSOCKET))
+_OTHER_UPGRADES = f"(?i)(?:{_PARTING}|{WEBSOCKET}.+)"
+
 _STREAM_WINDOW_BYTES = 65_536
 _CONNECTION_WINDOW_BYTES = 1 << 20
 
@@ -31,10 +38,19 @@ def build_http(door: Door, paths: RunPaths, limits: Limits) -> dict[str, Any]:
     """Return the HTTP filter of a protected door."""
     config = _manager(door.id, paths, limits)
     sites = [build_cors_filter()] if door.origins else []
-    config["http_filters"] = [*sites, *build_filters(), _router()]
+    config["early_header_mutation_extensions"] = build_early_mutations(door.headers)
+    config["http_filters"] = [
+        *sites,
+        *build_filters(destination=door.headers.destination),
+        build_trailer_removal(),
+        _router(),
+    ]
     config["access_log"] = [build_request_log(paths.log_file, door.id)]
     config["local_reply_config"] = build_local_replies(door.name)
-    config["upgrade_configs"] = [{"upgrade_type": "websocket"}]
+    config["upgrade_configs"] = [{"upgrade_type": WEBSOCKET}]
+    # `Expect: 100-continue` and 103 are between client and application; Envoy itself would send 100
+    # before any rule is asked, and drop 103 (RFC 9110 section 10.1.1, RFC 8297).
+    config["proxy_100_continue"] = True
     return _http_filter(config)
 
 
@@ -78,6 +94,8 @@ def _manager(name: str, paths: RunPaths, limits: Limits) -> dict[str, Any]:
             "cidr_ranges": [{"address_prefix": "255.255.255.255", "prefix_len": 32}],
         },
         "early_header_mutation_extensions": build_early_mutations(),
+        # RFC 9110 section 4.2.3 knows no trailing dot; browsers keep the one that was typed.
+        "strip_trailing_host_dot": True,
         "generate_request_id": True,
         "preserve_external_request_id": False,
         "server_header_transformation": "PASS_THROUGH",
@@ -95,7 +113,14 @@ def _manager(name: str, paths: RunPaths, limits: Limits) -> dict[str, Any]:
             # Doorward_Principal and Doorward-Principal are one header to CGI and WSGI.
             "headers_with_underscores_action": "REJECT_REQUEST",
         },
-        "http_protocol_options": {"accept_http_10": False, "allow_chunked_length": False},
+        "http_protocol_options": {
+            "accept_http_10": False,
+            "allow_chunked_length": False,
+            # Methods are judged by rules, over HTTP/2 as over HTTP/1.1: not by a list of the parser.
+            "allow_custom_methods": True,
+            # RFC 9110 section 7.8: an upgrade that we do not know is ignored, and not handed on.
+            "ignore_http_11_upgrade": [{"safe_regex": {"regex": _OTHER_UPGRADES}}],
+        },
         "http2_protocol_options": {
             "max_concurrent_streams": limits.streams_per_connection,
             "initial_stream_window_size": _STREAM_WINDOW_BYTES,

@@ -14,6 +14,7 @@ from doorward.enforcement.envoy.extension import build_extension
 from doorward.enforcement.envoy.names import (
     ALLOW_STATISTICS,
     DENY_STATISTICS,
+    DESTINATION_STATISTICS,
     ENROL_CHAIN,
     LOG_KIND_HANDSHAKE,
     LOG_KIND_REQUEST,
@@ -36,6 +37,9 @@ _REQUEST = {
     "method": "%REQ(:METHOD):32%",
     "protocol": "%PROTOCOL%",
     "status": "%RESPONSE_CODE%",
+    "route": "%ROUTE_NAME%",  # of a refusal: its reason (names.Refusal)
+    # A refusal of a gRPC call goes out as status 200 with the code in a trailer: what it would have been.
+    "grpc": "%GRPC_STATUS_NUMBER%",
     "detail": "%RESPONSE_CODE_DETAILS%",  # why a request failed, the upstream's failure included
     "request": "%REQ(X-REQUEST-ID):64%",
 }
@@ -48,6 +52,7 @@ _RULES = {
     "rule": f"{ALLOW_STATISTICS}enforced_effective_policy_id",
     "allowed": f"{ALLOW_STATISTICS}enforced_engine_result",
     "cleared": f"{DENY_STATISTICS}enforced_engine_result",
+    "moved": f"{DESTINATION_STATISTICS}enforced_engine_result",
 }
 _CLAIMED = {
     "tls": "%DOWNSTREAM_TLS_VERSION%",

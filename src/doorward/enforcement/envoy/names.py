@@ -71,13 +71,35 @@ LISTENER = "door"
 
 DENY_FILTER = "doorward.deny"
 ALLOW_FILTER = "doorward.allow"
+DESTINATION_FILTER = "doorward.destination"
 DENY_STATISTICS = "deny_"
 ALLOW_STATISTICS = "allow_"
+DESTINATION_STATISTICS = "destination_"
 """What the filters' results are prefixed with in metadata, so that neither overwrites the other's."""
 
 FOREIGN_ORIGIN, PREFLIGHT, PREFLIGHT_REFUSED = "foreign-origin", "preflight", "preflight-refused"
 PUBLIC = "public"
 """Names of routes: the log tells by them what answered, where no rule did."""
+
+
+class Refusal(Enum):
+    """Why a route answers by itself: the route's name, which the log shows; and the status."""
+
+    HEADER_NAME = "header-name-refused", 400
+    AUTHORITY = "authority-malformed", 400
+    PATH = "path-ambiguous", 400
+    METHOD = "method-ambiguous", 400
+    CONNECTION_FIELD = "connection-field-refused", 400
+    DESTINATION_AMBIGUOUS = "destination-ambiguous", 400
+    DESTINATION = "destination-refused", 403
+    METHOD_UNNAMED = "method-refused", 405
+    RESERVED = "path-reserved", 404
+    MISDIRECTED = "misdirected", 421
+
+    def __init__(self, word: str, status: int) -> None:
+        self.word = word
+        self.status = status
+
 
 LOG_KIND_REQUEST = "request"
 LOG_KIND_HANDSHAKE = "handshake"

@@ -12,6 +12,7 @@ from typing import Any
 from doorward.enforcement.envoy.names import IDENTITY_HEADERS, JUDGED, PUBLIC, Fact
 from doorward.enforcement.envoy.rules import build_open_slice
 from doorward.enforcement.plan import Door
+from doorward.policy.model import ECHOING_METHODS
 from doorward.policy.paths import Exact, Form, Prefix
 
 
@@ -44,8 +45,11 @@ def _forward(door: Door, match: dict[str, Any]) -> dict[str, Any]:
 
 
 def _path(form: Form) -> dict[str, Any]:
+    """Match a path, for every method but those that only a rule can allow."""
+    echoing = {"safe_regex": {"regex": "|".join(sorted(ECHOING_METHODS))}}
+    headers = [{"name": ":method", "string_match": echoing, "invert_match": True}]
     if isinstance(form, Exact):
-        return {"path": form.text}
+        return {"path": form.text, "headers": headers}
     if isinstance(form, Prefix):
-        return {"prefix": form.text}
-    return {"safe_regex": {"regex": form.text}}
+        return {"prefix": form.text, "headers": headers}
+    return {"safe_regex": {"regex": form.text}, "headers": headers}

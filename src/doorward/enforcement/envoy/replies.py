@@ -12,11 +12,16 @@ from doorward.enforcement.envoy.sentences import SENTENCES, build_filter
 
 WORDS = MappingProxyType(
     {
-        400: "This request is malformed or its path is ambiguous, so it was not passed on to {name}.",
+        400: "This request is malformed or has two meanings, so it was not passed on to {name}.",
         403: "You are known here, but you may not do this in {name}.",
         404: "There is nothing here.",
+        405: "This method repeats the request in its answer; it was not passed on to {name}.",
+        408: "This request did not arrive in time, so it was not passed on to {name}.",
         413: "This request is too large for {name}.",
         421: "This connection was made for {name}; open another one for this host.",
+        426: "The door of {name} speaks HTTP/1.1 and HTTP/2, and no older version.",
+        431: "The header fields of this request are too large or too many for {name}.",
+        502: "The answer of {name} is malformed or its header fields are too large.",
         503: "{name} does not answer. It may be back shortly.",
         504: "{name} took too long to answer.",
     }

@@ -1,7 +1,7 @@
 """Route tables: one an application, so that a policy edit touches neither chain nor neighbour.
 
 Every route states its slice of the rules; a route without one inherits the filters' base, which
-refuses everything. The order is the defence: ambiguous paths and methods, reserved paths, then slices.
+refuses everything. The order is the defence: what is refused before any rule (`refusals`), then slices.
 """
 
 from __future__ import annotations
@@ -12,13 +12,19 @@ from collections.abc import Sequence
 from typing import Any
 
 from doorward.enforcement.envoy.extension import build_typed
-from doorward.enforcement.envoy.headers import LEAKING_HEADERS, build_route_headers
-from doorward.enforcement.envoy.names import ENROL_CHAIN
+from doorward.enforcement.envoy.headers import build_open_headers, build_route_headers
+from doorward.enforcement.envoy.names import ENROL_CHAIN, Refusal
 from doorward.enforcement.envoy.opening import build_public_routes
-from doorward.enforcement.envoy.rules import build_open_slice, build_slice
+from doorward.enforcement.envoy.refusals import (
+    build_destination_refusals,
+    build_message_refusals,
+    build_protocol_refusals,
+    build_refusal,
+)
+from doorward.enforcement.envoy.rules import build_destination_slice, build_slice, methods_left
 from doorward.enforcement.envoy.sites import build_site_routes, speak_for_sites
 from doorward.enforcement.plan import Door, EnrolmentDoor, GatewayPlan, OpenRoute, RuleTerm
-from doorward.policy.model import METHOD
+from doorward.policy.model import ECHOING_METHODS
 from doorward.policy.normalisation import REFUSED_PATH_REGEXES
 from doorward.policy.paths import PathPattern
 
@@ -29,22 +35,6 @@ MAX_SLICES = 64
 """Routes are tried in order, and a rule for every path is repeated in each: both grow with this."""
 
 _SEGMENT = "[A-Za-z0-9._~-]+"
-_STRIKES_OFF = {
-    "name": "connection",
-    "string_match": {
-        "safe_regex": {"regex": "(?i)(?:keep-alive[ \t]*,[ \t]*)?upgrade(?:[ \t]*,[ \t]*keep-alive)?"}
-    },
-    "invert_match": True,
-}
-"""An upgrade whose Connection field names more: a proxy behind the door would remove those headers,
-our identity headers among them (RFC 9110 section 7.6.1). Envoy drops the field of other requests."""
-_ODD_METHOD = {
-    "name": ":method",
-    "string_match": {"safe_regex": {"regex": METHOD.pattern}},
-    "invert_match": True,
-}
-"""A method in another case, which HTTP/2 lets through: a rule that denies DELETE does not see `delete`,
-and an application that folds the case does (methods are case-sensitive: RFC 9110 section 9.1)."""
 _ONE_SPELLING = re.compile(_SEGMENT)
 
 
@@ -58,24 +48,34 @@ def build_route_tables(plan: GatewayPlan) -> dict[str, dict[str, Any]]:
 
 def build_door_table(door: Door) -> dict[str, Any]:
     """Return the route table of one application."""
+    left = methods_left(door.rules)
     routes = [
-        *(_refusal({"safe_regex": {"regex": regex}}, 400) for regex in REFUSED_PATH_REGEXES),
-        _refusal({"prefix": "/", "headers": [_ODD_METHOD]}, 400),
-        _refusal({"prefix": "/", "headers": [_STRIKES_OFF]}, 400),
-        _refusal({"path_separated_prefix": RESERVED_PREFIX}, 404),
+        *build_protocol_refusals(door.hosts),
+        *(build_refusal({"safe_regex": {"regex": regex}}, Refusal.PATH) for regex in REFUSED_PATH_REGEXES),
+        *build_message_refusals(left),
+        *build_destination_refusals(door.headers, door.hosts),
+        build_refusal({"path_separated_prefix": RESERVED_PREFIX}, Refusal.RESERVED),
     ]
     routes += [*build_site_routes(door), *build_public_routes(door)]
-    routes += [_forward(match, door.id, build_slice(rules)) for match, rules in slice_rules(door.rules)]
-    table = _table(door.id, door.hosts, routes, build_open_slice(), build_route_headers())
+    echoing = ECHOING_METHODS - left
+    routes += [
+        _forward(match, door.id, build_slice(rules, echoing)) for match, rules in slice_rules(door.rules)
+    ]
+    whole = build_destination_slice(door.rules) if door.headers.destination else {}
+    table = _table(door.id, door.hosts, routes, build_route_headers(), whole)
     return speak_for_sites(table, door)
 
 
 def build_enrol_table(door: EnrolmentDoor) -> dict[str, Any]:
     """Return the route table of the enrolment door: what is not listed is not there."""
-    routes = [_forward(_open_match(route), ENROL_CHAIN, {}) for route in door.routes]
+    routes = build_protocol_refusals((door.host,))
+    routes += [_forward(_open_match(route), ENROL_CHAIN, {}) for route in door.routes]
     routes.append({"match": {"prefix": "/"}, "direct_response": {"status": 404}})
-    headers = {"response_headers_to_remove": list(LEAKING_HEADERS)}
-    return _table(ENROL_CHAIN, (door.host,), routes, {}, headers)
+    table = _table(ENROL_CHAIN, (door.host,), routes, build_open_headers(), {})
+    for host in table["virtual_hosts"]:
+        for route in host["routes"]:
+            route.pop("typed_per_filter_config", None)  # this door has no filters that a slice could be for
+    return table
 
 
 def slice_rules(rules: Sequence[RuleTerm]) -> list[tuple[dict[str, Any], tuple[RuleTerm, ...]]]:
@@ -117,14 +117,6 @@ def _forward(match: dict[str, Any], cluster: str, rules: dict[str, Any]) -> dict
     return {"match": match, "route": {"cluster": cluster, "timeout": "0s"}, "typed_per_filter_config": rules}
 
 
-def _refusal(match: dict[str, Any], status: int) -> dict[str, Any]:
-    return {
-        "match": match,
-        "direct_response": {"status": status},
-        "typed_per_filter_config": build_open_slice(),
-    }
-
-
 def _open_match(route: OpenRoute) -> dict[str, Any]:
     method = {"name": ":method", "string_match": {"exact": route.method}}
     if not route.path.endswith("/*"):
@@ -137,19 +129,16 @@ def _table(
     name: str,
     hosts: tuple[str, ...],
     routes: list[dict[str, Any]],
-    refusal_slice: dict[str, Any],
     headers: dict[str, Any],
+    whole: dict[str, Any],
 ) -> dict[str, Any]:
     """Return a table for these hosts; any other host of the same connection is misdirected.
 
     HTTP/2 coalescing and fronting must not cross from one application to another.
     Standard: RFC 9110 section 15.5.20.
     """
-    misdirected = {
-        "match": {"prefix": "/"},
-        "direct_response": {"status": 421},
-        "typed_per_filter_config": refusal_slice,
-    }
+    for_all = {"typed_per_filter_config": whole} if whole else {}
+    misdirected = [*build_protocol_refusals(()), build_refusal({"prefix": "/"}, Refusal.MISDIRECTED)]
     return build_typed(
         "config.route.v3.RouteConfiguration",
         name=name,
@@ -157,8 +146,8 @@ def _table(
         most_specific_header_mutations_wins=True,
         ignore_port_in_host_matching=True,
         virtual_hosts=[
-            {"name": name, "domains": list(hosts), "routes": routes},
-            {"name": "misdirected", "domains": ["*"], "routes": [misdirected]},
+            {"name": name, "domains": list(hosts), "routes": routes, **for_all},
+            {"name": "misdirected", "domains": ["*"], "routes": misdirected},
         ],
         **headers,
     )

@@ -11,7 +11,8 @@ residual of a deny rule.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 from doorward.enforcement.envoy.extension import build_extension, build_typed
@@ -20,12 +21,15 @@ from doorward.enforcement.envoy.names import (
     ALLOW_STATISTICS,
     DENY_FILTER,
     DENY_STATISTICS,
+    DESTINATION_FILTER,
+    DESTINATION_STATISTICS,
     JUDGED,
     Fact,
 )
 from doorward.enforcement.plan import RuleTerm
-from doorward.policy.model import Effect, Residual
-from doorward.policy.paths import Exact, Form, Prefix
+from doorward.policy.model import ECHOING_METHODS, Effect, echoing_methods_left
+from doorward.policy.paths import Exact, Form, Prefix, Regex
+from doorward.policy.request_headers import DESTINATION
 
 Matcher = dict[str, Any]
 
@@ -35,10 +39,21 @@ NO_RULE = "no-rule"
 """Name of the policy of answers that rest on no rule: fixed refusals."""
 
 _ANY: Matcher = {"any": True}
+_AUTHORITY = "(?i:https?://[a-z0-9.-]+(?::[0-9]{1,5})?)?"
+"""Of a Destination; the routes before have refused every other host."""
+
+Where = Callable[[Form], Matcher]
+"""Which part of a request a path form is held against."""
 
 
-def build_filters() -> list[dict[str, Any]]:
-    """Return both filters as every connection manager has them: without a slice they refuse everything."""
+def build_filters(*, destination: bool = False) -> list[dict[str, Any]]:
+    """Return the filters as a connection manager has them: without a slice they refuse everything.
+
+    Args:
+        destination: whether the third is there, which judges the path in `Destination`.
+    """
+    names = [(DENY_FILTER, DENY_STATISTICS), (ALLOW_FILTER, ALLOW_STATISTICS)]
+    names += [(DESTINATION_FILTER, DESTINATION_STATISTICS)] if destination else []
     return [
         build_extension(
             name,
@@ -46,20 +61,60 @@ def build_filters() -> list[dict[str, Any]]:
             rules=_rules({}),
             rules_stat_prefix=prefix,
         )
-        for name, prefix in ((DENY_FILTER, DENY_STATISTICS), (ALLOW_FILTER, ALLOW_STATISTICS))
+        for name, prefix in names
     ]
 
 
-def build_slice(rules: Sequence[RuleTerm]) -> dict[str, Any]:
-    """Return what one route of a protected door enforces, as its `typed_per_filter_config`."""
-    denies = [rule for rule in rules if rule.effect is Effect.DENY]
-    allows = [rule for rule in rules if rule.effect is Effect.ALLOW]
+def methods_left(rules: Iterable[RuleTerm]) -> frozenset[str]:
+    """Return the echoing methods that no rule of an application allows by name."""
+    return echoing_methods_left((rule.effect, rule.residual) for rule in rules)
+
+
+def build_slice(rules: Sequence[RuleTerm], echoing: Collection[str] = ()) -> dict[str, Any]:
+    """Return what one route of a protected door enforces, as its `typed_per_filter_config`.
+
+    Args:
+        rules: those of the route.
+        echoing: methods that reach the rules and that a rule allows only by name.
+    """
+    denies, allows = _parted(rules)
     return {
-        DENY_FILTER: _per_route({CLEARED: _policy([_all_of([_judged(), *map(_cleared, denies)])])}),
+        DENY_FILTER: _per_route(
+            {CLEARED: _policy([_all_of([_judged(), *(_cleared(one, _path) for one in denies)])])}
+        ),
         ALLOW_FILTER: _per_route(
-            {one: _policy(_granted(allows, one)) for one in sorted({rule.id for rule in allows})}
+            {
+                one: _policy([_granted(rule, _path, echoing) for rule in allows if rule.id == one])
+                for one in sorted({rule.id for rule in allows})
+            }
         ),
     }
+
+
+def build_destination_slice(rules: Sequence[RuleTerm]) -> dict[str, Any]:
+    """Return how the path in `Destination` is judged, for a whole virtual host: by every rule.
+
+    Not here: a Destination on another host or not in normal form; a route has refused it.
+    """
+    denies, allows = _parted(rules)
+    echoing = ECHOING_METHODS - methods_left(rules)
+    absent = {"not_id": {"header": {"name": DESTINATION, "present_match": True}}}
+    granted = [_granted(rule, _destination, echoing) for rule in allows]
+    passes = [
+        _judged(),
+        *(_cleared(one, _destination) for one in denies),
+        *([_any_of(granted)] if granted else []),
+    ]
+    judged = [absent, _all_of(passes)] if granted else [absent]
+    return {DESTINATION_FILTER: _per_route({DESTINATION: _policy(judged)})}
+
+
+def _parted(rules: Iterable[RuleTerm]) -> tuple[list[RuleTerm], list[RuleTerm]]:
+    """Return the deny rules and the allow rules."""
+    parts: dict[Effect, list[RuleTerm]] = {Effect.DENY: [], Effect.ALLOW: []}
+    for rule in rules:
+        parts[rule.effect].append(rule)
+    return parts[Effect.DENY], parts[Effect.ALLOW]
 
 
 def build_open_slice() -> dict[str, Any]:
@@ -67,13 +122,16 @@ def build_open_slice() -> dict[str, Any]:
     return {name: _per_route({NO_RULE: _policy([_ANY])}) for name in (DENY_FILTER, ALLOW_FILTER)}
 
 
-def _granted(allows: Iterable[RuleTerm], one: str) -> list[Matcher]:
+def _granted(rule: RuleTerm, where: Where, echoing: Collection[str]) -> Matcher:
     """Rules with one id differ in what they allow, not in whom: one policy, several principals."""
-    return [_all_of([*_within(rule.residual), _holds(rule.accepted)]) for rule in allows if rule.id == one]
+    within = _within(rule, where)
+    if rule.residual.methods is None and echoing:
+        within.append({"not_id": _any_of([_method(one) for one in sorted(echoing)])})
+    return _all_of([*within, _holds(rule.accepted)])
 
 
-def _cleared(rule: RuleTerm) -> Matcher:
-    within = _within(rule.residual)
+def _cleared(rule: RuleTerm, where: Where) -> Matcher:
+    within = _within(rule, where)
     if not within:
         return _holds(rule.accepted)
     return _any_of([{"not_id": _all_of(within)}, _holds(rule.accepted)])
@@ -92,12 +150,13 @@ def _state(fact: Fact, match: Matcher) -> Matcher:
     return {"filter_state": {"key": fact.state_key, "string_match": match}}
 
 
-def _within(residual: Residual) -> list[Matcher]:
+def _within(rule: RuleTerm, where: Where) -> list[Matcher]:
     """Return the conditions of a residual, all of which must hold; none where every request is within."""
+    residual = rule.residual
     conditions = []
     forms = [form for pattern in residual.paths for form in pattern.forms()]
     if Prefix("/") not in forms:
-        conditions.append(_any_of([_path(form) for form in forms]))
+        conditions.append(_any_of([where(form) for form in forms]))
     if residual.methods is not None:
         conditions.append(_any_of([_method(one) for one in sorted(residual.methods)]))
     return conditions
@@ -109,6 +168,12 @@ def _method(method: str) -> Matcher:
 
 def _path(form: Form) -> Matcher:
     return {"url_path": {"path": build_string_matcher(form)}}
+
+
+def _destination(form: Form) -> Matcher:
+    path = form.text if isinstance(form, Regex) else re.escape(form.text)
+    regex = f"{_AUTHORITY}{path}{'.*' if isinstance(form, Prefix) else ''}"
+    return {"header": {"name": DESTINATION, "string_match": {"safe_regex": {"regex": regex}}}}
 
 
 def build_string_matcher(form: Form) -> Matcher:

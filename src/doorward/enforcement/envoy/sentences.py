@@ -12,6 +12,11 @@ from doorward.enforcement.envoy.names import FOREIGN_ORIGIN, JUDGED, PREFLIGHT_R
 
 SENTENCES = (
     (
+        # Envoy keeps status and header fields of such an answer and drops its body; the status is any.
+        "response.code_details == 'websocket_handshake_unsuccessful'",
+        "{name} did not open a WebSocket. Of its answer, the status and the header fields are passed on.",
+    ),
+    (
         f"response.code == 403 && xds.route_name in ['{FOREIGN_ORIGIN}', '{PREFLIGHT_REFUSED}']",
         "A page of another site asked for this, and {name} does not list that site.",
     ),

@@ -90,7 +90,11 @@ def speak_for_sites(table: dict[str, Any], door: Door) -> dict[str, Any]:
         "response_headers_to_remove": [*table["response_headers_to_remove"], *APPLICATIONS_OWN],
         # Caches must not give one site's answer to another.
         "virtual_hosts": [
-            {**own, "typed_per_filter_config": {CORS_FILTER: policy}, "response_headers_to_add": [vary]},
+            {
+                **own,
+                "typed_per_filter_config": {**own.get("typed_per_filter_config", {}), CORS_FILTER: policy},
+                "response_headers_to_add": [vary],
+            },
             *others,
         ],
     }

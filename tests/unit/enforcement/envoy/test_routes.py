@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 
+from doorward.enforcement.envoy.headers import NAMES_HEADER
 from doorward.enforcement.envoy.routes import (
     MAX_SLICES,
     build_door_table,
@@ -13,8 +16,9 @@ from doorward.enforcement.envoy.routes import (
     slice_rules,
 )
 from doorward.enforcement.plan import build_door
-from doorward.policy.model import AppPolicy
-from doorward.policy.normalisation import REFUSED_PATH_REGEXES, NormalisedPath, normalise
+from doorward.policy.model import AppPolicy, Effect
+from doorward.policy.normalisation import NormalisedPath, normalise
+from doorward.policy.request_headers import HeaderTerms
 from tests.support.policies import APP_ID, TENANT, apps, raw_paths
 from tests.unit.enforcement.envoy.test_rules import state_of
 from tests.unit.enforcement.plans import CERTIFICATE, TRUST, door, small_plan, term
@@ -98,13 +102,87 @@ def test_another_host_is_misdirected() -> None:
 
 def test_odd_methods_and_upgrades_that_name_other_headers_are_refused() -> None:
     """The routes stand before all that could forward it."""
-    routes = build_door_table(door(term("g")))["virtual_hosts"][0]["routes"]
-    position = len(REFUSED_PATH_REGEXES)
-    assert [one["match"]["headers"][0]["name"] for one in routes[position : position + 2]] == [
-        ":method",
-        "connection",
-    ]
-    assert [one["direct_response"]["status"] for one in routes[position : position + 2]] == [400, 400]
+    table = build_door_table(door(term("g")))
+    for method, headers, status in (
+        ("get", {}, 400),
+        ("VERSION-CONTROL", {}, FORWARDED),
+        ("GET", {"connection": "upgrade, client-cert"}, 400),
+        ("GET", {"connection": "keep-alive, Upgrade"}, FORWARDED),
+    ):
+        assert answer_of(table, "pay.test", method, "/", state_of("g"), headers=headers)[0] == status
+
+
+@pytest.mark.parametrize("said", ["false", "-", ""])
+def test_a_request_with_another_header_name_is_refused(said: str) -> None:
+    """Only the word `true` of the door's own count lets a request go on."""
+    table = build_door_table(door(term("g")))
+    assert answer_of(table, "pay.test", "GET", "/", state_of("g"), headers={NAMES_HEADER: said})[0] == 400
+
+
+AUTHORITIES = {
+    "pay.test": FORWARDED,
+    "PAY.test": FORWARDED,
+    "pay.test:1": FORWARDED,
+    "pay.test:65535": FORWARDED,
+    "pay.test:": 400,
+    "pay.test:0": 400,
+    "pay.test:00000": 400,
+    "pay.test:65536": 400,
+    "pay.test:99999": 400,
+    "pay.test:123456": 400,
+    "pay.test:x@wiki.test": 400,
+    "pay.test:evil.example": 400,
+    "alice@pay.test": 400,
+    "pay.test,pay.test": 400,
+    "": 400,
+    "wiki.test": 421,
+    "wiki.test:8443": 421,
+    "[::1]:443": 421,
+    "[::1": 400,
+}
+
+
+@pytest.mark.parametrize(("authority", "status"), AUTHORITIES.items())
+def test_only_a_host_and_a_port_pass(authority: str, status: int) -> None:
+    """RFC 9112 section 3.2: a Host that is none is 400; RFC 9110 section 15.5.20: another host is 421."""
+    table = build_door_table(door(term("g")))
+    # Envoy looks for a virtual host without case, by what stands before the last colon.
+    host = authority.rpartition(":")[0].lower() if ":" in authority else authority.lower()
+    assert answer_of(table, host, "GET", "/", state_of("g"), headers={":authority": authority})[0] == status
+
+
+@pytest.mark.parametrize("method", ["TRACE", "TRACK"])
+def test_a_method_that_repeats_the_request_has_to_be_named(method: str) -> None:
+    """RFC 9110 section 9.3.8: TRACE returns the request's fields, our assertion among them; 405, with Allow."""
+    table = build_door_table(door(term("g")))
+    assert answer_of(table, "pay.test", method, "/", state_of("g"))[0] == 405
+    wanted = [{"name": ":method", "string_match": {"exact": method}}]
+    routes = table["virtual_hosts"][0]["routes"]
+    (route,) = (one for one in routes if one["match"].get("headers") == wanted)
+    assert "GET" in route["response_headers_to_add"][0]["header"]["value"]
+
+
+def test_a_named_method_opens_no_other_rule() -> None:
+    """Where one rule names TRACE, a rule for every method still does not allow it; a deny sees it."""
+    table = build_door_table(door(term("g"), term("gtrace", "/debug", methods=("TRACE",))))
+    assert answer_of(table, "pay.test", "TRACE", "/debug", state_of("g"))[0] == 403
+    assert answer_of(table, "pay.test", "TRACE", "/debug", state_of("gtrace"))[0] == FORWARDED
+    assert answer_of(table, "pay.test", "TRACK", "/debug", state_of("gtrace"))[0] == 405
+    denied = build_door_table(door(term("gtrace", methods=("TRACE",)), term("c", effect=Effect.DENY)))
+    assert answer_of(denied, "pay.test", "TRACE", "/debug", state_of("gtrace"))[0] == 403
+
+
+def test_headers_that_name_a_second_path_are_refused() -> None:
+    """RFC 4918 section 10.3, and the copy sources of object stores, unless the application passes them."""
+    for name in ("destination", "x-amz-copy-source", "x-copy-from"):
+        table = build_door_table(door(term("g")))
+        assert answer_of(table, "pay.test", "COPY", "/a", state_of("g"), headers={name: "/b"})[0] == 403
+    passing = replace(door(term("g")), headers=HeaderTerms(passed=frozenset({"x-copy-from"})))
+    table = build_door_table(passing)
+    assert (
+        answer_of(table, "pay.test", "PUT", "/a", state_of("g"), headers={"x-copy-from": "/b"})[0]
+        == FORWARDED
+    )
 
 
 def test_the_enrolment_table_forwards_listed_requests_only() -> None:
@@ -112,6 +190,8 @@ def test_the_enrolment_table_forwards_listed_requests_only() -> None:
     plan = small_plan()
     assert plan.enrol is not None
     routes = build_enrol_table(plan.enrol)["virtual_hosts"][0]["routes"]
+    assert [one["direct_response"]["status"] for one in routes[:2]] == [400, 400]
+    routes = routes[2:]
     assert [("route" in one, next(iter(one["match"].items()))) for one in routes] == [
         (True, ("path", "/enrol")),
         (True, ("safe_regex", {"regex": "/i/[A-Za-z0-9._~-]+"})),

@@ -35,7 +35,8 @@ def test_the_compiled_table_decides_as_the_judge_does(
     path = normalise(request.raw_path)
     if isinstance(path, PathRefused):
         return
-    status, _ = answer_of(table, "app.test", request.method, path.text, state_of(*grants))
+    headers = {} if request.destination is None else {"destination": request.destination}
+    status, _ = answer_of(table, "app.test", request.method, path.text, state_of(*grants), headers=headers)
     expected = decide_by_grants(app, TENANT, APP_ID, grants, request)
     assert (status == FORWARDED) is (expected is Outcome.GOOD)
 
@@ -47,14 +48,16 @@ def test_nothing_passes_unjudged(app: AppPolicy, principal: Principal, request: 
     path = normalise(request.raw_path)
     if isinstance(path, PathRefused):
         return
+    headers = {} if request.destination is None else {"destination": request.destination}
     is_open = decide_anonymous(app, request).outcome is Outcome.GOOD
     grants = authority_of(app, TENANT, APP_ID, principal).grants
     table = build_door_table(build_door(app, TENANT, APP_ID, CERTIFICATE, trust=TRUST))
     for judged in ("", "0", "-", "11"):
         state = state_of(*grants, judged=judged)
-        status, _ = answer_of(table, "app.test", request.method, path.text, state)
+        status, _ = answer_of(table, "app.test", request.method, path.text, state, headers=headers)
         assert (status == FORWARDED) is is_open
-    assert (answer_of(table, "app.test", request.method, path.text, {})[0] == FORWARDED) is is_open
+    status, _ = answer_of(table, "app.test", request.method, path.text, {}, headers=headers)
+    assert (status == FORWARDED) is is_open
 
 
 @settings(max_examples=100, deadline=None)

@@ -1,0 +1,124 @@
+"""Request headers with which a client asks for another method or path than the request line says.
+
+Rules are about the request line. So a header that names a second resource is refused, and one that
+replaces method or path is removed, unless the application's `headers` say otherwise:
+
+    headers:
+      destination: judge                  # WebDAV: COPY and MOVE
+      pass: [X-HTTP-Method-Override]      # handed over as it came; rules do not see it
+
+Not here: what Envoy makes of it (enforcement.envoy), paths (`normalisation`).
+Standard: RFC 4918 section 10.3 (Destination = absolute-URI or path-absolute of RFC 3986).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from doorward.policy.faults import FaultList, suggest
+from doorward.policy.normalisation import NormalisedPath, decode_segments, fault_of
+from doorward.policy.yaml_tree import Node
+
+DESTINATION = "destination"
+
+COPY_SOURCES = (
+    "x-amz-copy-source",
+    "x-amz-rename-source",
+    "x-copy-from",
+    "x-goog-copy-source",
+    "x-ms-copy-source",
+    "x-ms-rename-source",
+    "x-oss-copy-source",
+)
+"""Object stores copy from the path in these, which no rule has seen; such a request is refused."""
+
+OVERRIDES = (
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
+    "x-original-method",
+    "x-original-uri",
+    "x-original-url",
+    "x-rewrite-url",
+)
+"""Frameworks take method or path from these in place of the request line's; they are removed."""
+
+PASSABLE = frozenset((*OVERRIDES, *COPY_SOURCES))
+
+DESTINATION_LIMIT = 8192
+"""Characters of a Destination; request lines have room for about as many."""
+
+_URI = re.compile(r"https?://([A-Za-z0-9.-]+)(?::[0-9]{1,5})?(/.*)", re.DOTALL | re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeaderTerms:
+    """What one application asked for: whether `Destination` is judged, and lower-case names that pass."""
+
+    destination: bool = False
+    passed: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        if not self.passed <= PASSABLE:
+            raise ValueError("only headers that are refused or removed by default can be passed")
+
+    @property
+    def refused(self) -> tuple[str, ...]:
+        """The headers with which a request is refused, sorted."""
+        refused = {*COPY_SOURCES} - self.passed
+        return tuple(sorted(refused if self.destination else {DESTINATION, *refused}))
+
+
+PLAIN = HeaderTerms()
+"""Of an application that says nothing."""
+
+
+def parse_destination(value: str, hosts: Collection[str]) -> NormalisedPath | None:
+    """Return the path that a Destination names, if it lies on one of the hosts and is in normal form.
+
+    Args:
+        value: the header's value.
+        hosts: of the application, in lower case.
+
+    Returns:
+        The path; None for another host, a query, and every path that normalisation would change or
+        refuse: an application reads the header as it came.
+    """
+    if len(value) > DESTINATION_LIMIT:
+        return None
+    uri = _URI.fullmatch(value)
+    if uri and uri[1].lower() not in hosts:
+        return None
+    path = uri[2] if uri else value
+    return None if fault_of(path) else NormalisedPath(path, decode_segments(path))
+
+
+def read_header_terms(node: Node, key: str, faults: FaultList) -> HeaderTerms:
+    """Return what the `headers` of an application say; faults are noted."""
+    found = faults.mapping(node, key, ("destination", "pass"))
+    judged = False
+    if "destination" in found:
+        text = faults.text(found["destination"], f"{key}.destination")
+        judged = text is not None and text.value == "judge"
+        if text and text.value not in ("judge", "refuse"):
+            message = f"{text.value!r} is no way to treat Destination"
+            hint = "write judge, or refuse, which is the default"
+            faults.add(text, "unknown-value", message, key=f"{key}.destination", hint=hint)
+    passed = set()
+    for text in faults.texts(found["pass"], f"{key}.pass") if "pass" in found else ():
+        if text.value.lower() in PASSABLE:
+            passed.add(text.value.lower())
+        else:
+            message = f"{text.value!r} is no header that can be passed"
+            hint = suggest(text.value.lower(), PASSABLE)
+            faults.add(text, "unknown-value", message, key=f"{key}.pass", hint=hint)
+    return HeaderTerms(destination=judged, passed=frozenset(passed))
+
+
+def render_header_terms(terms: HeaderTerms) -> list[str]:
+    """Return the lines below an application; none for the default."""
+    parts = ["destination: judge"] if terms.destination else []
+    parts += [f"pass: [{', '.join(sorted(terms.passed))}]"] if terms.passed else []
+    return [f"    headers: {{{', '.join(parts)}}}"] if parts else []
