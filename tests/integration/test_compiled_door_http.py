@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import ssl
 import time
 from collections.abc import Callable, Iterator
@@ -13,8 +14,15 @@ import h2.events
 import pytest
 
 from doorward.enforcement.envoy.names import Fact
-from tests.support.door_site import APPS, CLEARED, TELLER, Door, standing_door
+from doorward.gateway.access_lines import parse_access_line
+from tests.support.attacks import exchange, statuses
+from tests.support.door_site import APPS, CLEARED, TELLER, Door, id_of, standing_door
 from tests.support.envoy_process import facts_of
+
+UPGRADE = (
+    "GET /accounts/feed HTTP/1.1\r\nHost: pay.test\r\nConnection: Upgrade\r\nUpgrade: {}\r\n"
+    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+)
 
 
 @pytest.fixture(scope="module")
@@ -241,10 +249,64 @@ class TestProtocols:
             head = _upgrade(connection, "/accounts/feed", connection_field=field)
         assert head.startswith(f"HTTP/1.1 {status}")
 
-    def test_other_upgrades_are_refused(self, door: Door) -> None:
-        """Only WebSocket may leave HTTP."""
+    @pytest.mark.parametrize(
+        "protocol", ["telnet", "TLS/1.2", "websocke", "websockets", "h2c", "TLS/1.0, HTTP/2.0"]
+    )
+    def test_other_upgrades_are_ignored(self, door: Door, protocol: str) -> None:
+        """RFC 9110 section 7.8: a server may ignore Upgrade; the application does not hear of it."""
         with door.site.connect("pay.test") as connection:
-            assert _upgrade(connection, "/accounts/feed", protocol="telnet").startswith("HTTP/1.1 403")
+            came = exchange(connection, UPGRADE.format(protocol).encode(), answers=1)
+        assert statuses(came) == [200]
+        assert b'"upgrade"' not in came
+
+    @pytest.mark.parametrize("protocol", ["websocket", "WebSocket", "h2c, websocket", "websocket, TLS/1.2"])
+    def test_of_several_the_websocket_is_taken(self, door: Door, protocol: str) -> None:
+        """RFC 9110 section 7.8: the field is a list; only `websocket` reaches the application."""
+        with door.site.connect("pay.test") as connection:
+            came = exchange(connection, UPGRADE.format(protocol).encode(), quiet=0.2)
+        assert statuses(came) == [101]
+        assert b"upgrade: websocket" in came.lower()
+
+    def test_an_application_that_refuses_the_websocket_is_heard(self, door: Door) -> None:
+        """Status and fields are the application's, Location among them; of its body the door says that it is gone."""
+        with door.site.connect("pay.test") as connection:
+            request = UPGRADE.format("websocket").replace("/accounts/feed", "/accounts/login-first")
+            came = exchange(connection, request.encode(), answers=1)
+        assert statuses(came) == [302]
+        assert b"location: /login" in came
+        assert b"did not open a WebSocket" in came
+
+    def test_a_refusal_comes_before_100(self, door: Door) -> None:
+        """RFC 9110 section 10.1.1: who may not send is told before the body, and is never asked for it."""
+        head = "POST {} HTTP/1.1\r\nHost: pay.test\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n"
+        with door.site.connect("pay.test") as connection:
+            assert statuses(exchange(connection, head.format("/nothing").encode(), answers=1)) == [403]
+        with door.site.connect("pay.test") as connection:
+            assert statuses(exchange(connection, head.format("/transfers").encode(), quiet=0.2)) == [100]
+            assert statuses(exchange(connection, b"hello", answers=1)) == [200]
+
+    def test_early_hints_arrive(self, door: Door) -> None:
+        """RFC 8297: 103 is for the browser."""
+        with door.site.connect("pay.test") as connection:
+            request = b"GET /accounts/early HTTP/1.1\r\nHost: pay.test\r\n\r\n"
+            came = exchange(connection, request, quiet=0.2)
+        assert statuses(came) == [103, 200]
+        assert b"link: </a.css>" in came.lower()
+
+    def test_a_method_of_webdav_is_judged_by_rules(self, door: Door) -> None:
+        """RFC 3253: over HTTP/1.1 no list of the parser stands before the rules."""
+        assert door.site.ask("VERSION-CONTROL", "/accounts/7").status == 403
+        door.authorizer.facts = facts_of(id_of("other", APPS["other"][0]))
+        answer = door.site.ask("VERSION-CONTROL", "/accounts/7", host="other.test")
+        assert (answer.status, answer.seen["method"]) == (200, "VERSION-CONTROL")
+
+    def test_a_refused_grpc_call_is_on_record_as_refused(self, door: Door) -> None:
+        """Envoy answers with 200 and a code; the record has the status of the refusal."""
+        answer = door.site.ask("POST", "/grpc.Service/Call", headers=[("Content-Type", "application/grpc")])
+        assert (answer.status, answer.headers["grpc-status"]) == (200, "7")
+        event = parse_access_line(json.dumps(_logged(door, "/grpc.Service/Call")).encode(), "gtw_aaaaaaaaaaaaaaaaaaaa")
+        assert event is not None
+        assert (event.data["status"], event.data["reason"]) == (403, "no-allow-rule")
 
     def test_cleartext_http2_is_no_way_past_the_rules(self, door: Door) -> None:
         """An upgrade to h2c is ignored, and the application never hears of it."""
@@ -308,3 +370,12 @@ def _await_line(door: Door, wanted: Callable[[dict[str, Any]], bool]) -> dict[st
             return found[-1]
         time.sleep(0.02)
     raise AssertionError(door.site.log_lines()[-3:])
+
+
+def _logged(door: Door, path: str) -> dict[str, Any]:
+    """Return the line of a request for this path, once it is there."""
+    deadline = time.monotonic() + 20
+    while not (found := [one for one in door.site.log_lines() if one.get("path") == path]):
+        assert time.monotonic() < deadline, "no line came"
+        time.sleep(0.02)
+    return found[0]

@@ -95,9 +95,13 @@ class _Echo(BaseHTTPRequestHandler):
         raise AttributeError(name)
 
     def _answer(self) -> None:
-        if self.headers.get("upgrade"):
+        if self.headers.get("upgrade") and self.path != "/accounts/login-first":
             self._switch()
             return
+        if self.path == "/accounts/early":
+            self.send_response_only(103)
+            self.send_header("link", "</a.css>; rel=preload")
+            self.end_headers()
         length = int(self.headers.get("content-length") or 0)
         seen = {
             "method": self.command,
@@ -106,7 +110,8 @@ class _Echo(BaseHTTPRequestHandler):
             "length": len(self.rfile.read(length)),
         }
         body = json.dumps(seen).encode()
-        self.send_response(200)
+        self.send_response(302 if self.path == "/accounts/login-first" else 200)
+        self.send_header("location", "/login")
         self.send_header("content-length", str(len(body)))
         self.send_header("x-powered-by", "echo")
         self.end_headers()

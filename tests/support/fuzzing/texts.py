@@ -50,6 +50,7 @@ from doorward.policy.normalisation import (
 )
 from doorward.policy.origins import parse_origin
 from doorward.policy.reading import parse_upstream
+from doorward.policy.request_headers import parse_destination
 from doorward.policy.yaml_tree import parse_tree
 from doorward.verification.path.subtree_text import parse_subtree
 from doorward.wire import jose
@@ -82,12 +83,16 @@ def _document() -> Harness:
 
     flow = b"{trust_domain: a.b, apps: {p: {hosts: [p.a.b], upstream: 'http://[::1]:1', rules: [{allow: {kind: person}}]}}}"
     opened = DOCUMENT.encode() + b"    public: [/a/**]\n    cors: {origins: ['https://b.c:8443']}\n"
+    opened += b"    headers: {destination: judge, pass: [X-Copy-From]}\n"
     return Harness(seeds=(DOCUMENT.encode(), flow, opened), judge=judge)
 
 
 def _path() -> Harness:
     def judge(data: bytes) -> object:
         found = normalise(data)
+        for value in (data.decode("latin-1"), "https://a.b" + data.decode("latin-1")):
+            named = parse_destination(value, ("a.b",))
+            assert named is None or normalise(named.text) == named
         if isinstance(found, NormalisedPath):
             assert fault_of(found.text) is None
             assert decode_segments(found.text) == found.segments
@@ -409,12 +414,19 @@ TEXT_TARGETS = (
             "policy.yaml_tree.parse_tree",
             "policy.opening.read_public",
             "policy.opening.read_cors",
+            "policy.request_headers.read_header_terms",
         ),
         shape=Shape.TEXT,
         prepare=_document,
         cpu_seconds=60.0,  # an operator's text of some hundred KiB takes a second or two, and is read five times
     ),
-    _target("path", _path, "policy.normalisation.normalise", "policy.normalisation.decode_segments"),
+    _target(
+        "path",
+        _path,
+        "policy.normalisation.normalise",
+        "policy.normalisation.decode_segments",
+        "policy.request_headers.parse_destination",
+    ),
     _target(
         "header-fields",
         _header_fields,
