@@ -304,7 +304,9 @@ class TestProtocols:
         """Envoy answers with 200 and a code; the record has the status of the refusal."""
         answer = door.site.ask("POST", "/grpc.Service/Call", headers=[("Content-Type", "application/grpc")])
         assert (answer.status, answer.headers["grpc-status"]) == (200, "7")
-        event = parse_access_line(json.dumps(_logged(door, "/grpc.Service/Call")).encode(), "gtw_aaaaaaaaaaaaaaaaaaaa")
+        event = parse_access_line(
+            json.dumps(_logged(door, "/grpc.Service/Call")).encode(), "gtw_aaaaaaaaaaaaaaaaaaaa"
+        )
         assert event is not None
         assert (event.data["status"], event.data["reason"]) == (403, "no-allow-rule")
 
