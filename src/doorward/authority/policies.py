@@ -26,6 +26,7 @@ from doorward.authority.stores import Books
 from doorward.core.entities import TENANT, Application
 from doorward.core.errors import ConfigurationError, Fault, IntegrityError, NotFound, RequestRefused
 from doorward.policy.analysis import Difference, Finding, check_names, diff_documents
+from doorward.policy.capacity import check_capacity
 from doorward.policy.decision import Decision, Request, decide
 from doorward.policy.document import append_app, parse_document, render_document
 from doorward.policy.model import Document
@@ -80,6 +81,7 @@ def apply_document(
         NotFound: `not-founded`.
     """
     document = parse_document(text, file=file)
+    check_capacity(document, file=file)
     check(document)
     return _apply(services, document, text, file=file, actor=actor, expected_number=expected_number)
 
@@ -89,6 +91,7 @@ def check_document(
 ) -> tuple[Finding, ...]:
     """Return what a person should look at in a document; raise as `apply_document` does, changing nothing."""
     document = parse_document(text, file=file)
+    check_capacity(document, file=file)
     check(document)
     with services.work.read() as books:
         _check_fit(require_tenant(books), document, file=file)

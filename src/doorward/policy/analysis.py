@@ -15,15 +15,20 @@ from enum import Enum
 
 from doorward.core.entities import Principal, PrincipalKind
 from doorward.core.names import OWN_AUTHORITY
+from doorward.policy.capacity import MEND, MOST_GRANTS, count_grants
+from doorward.policy.coverage import Coverage, rules_in
 from doorward.policy.faults import suggest
-from doorward.policy.model import AppPolicy, Document, Effect, Rule, Selector
+from doorward.policy.model import AppPolicy, Document, Effect, Rule
 from doorward.policy.opening import opening_facts
-from doorward.policy.paths import PathPattern
 from doorward.policy.rendering import render_rule
 from doorward.policy.request_headers import render_header_terms
 
 KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"})
 """RFC 9110 section 9 and RFC 5789, less CONNECT."""
+
+
+MOST_SUGGESTIONS = 50
+"""Unknown names for which a similar known one is looked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +89,7 @@ def check_names(
     for principal in principals:
         known[principal.kind].add(principal.name)
     findings = lint_document(document)
+    known_groups, nearest = frozenset(groups), _Nearest()
     for app in document.apps:
         findings += [
             Finding(
@@ -98,7 +104,9 @@ def check_names(
             if name not in (OWN_AUTHORITY, *partners)
         ]
         for rule in app.rules:
-            wanted = [("group", rule.selector.groups, groups)]
+            wanted: list[tuple[str, frozenset[str], Collection[str]]] = [
+                ("group", rule.selector.groups, known_groups)
+            ]
             wanted += [(kind.value, names, known[kind]) for kind, names in rule.selector.named]
             findings += [
                 Finding(
@@ -106,11 +114,11 @@ def check_names(
                     app=app.name,
                     rule=rule.name,
                     message=f"the directory has no {noun} {name}",
-                    hint=_nearest(name, have)
+                    hint=nearest.of(noun, name, have)
                     or f"doorward {noun} add {name}" + (" MEMBER" if noun == "group" else ""),
                 )
                 for noun, names, have in wanted
-                for name in sorted(names - set(have))
+                for name in sorted(one for one in names if one not in have)
             ]
     return findings
 
@@ -135,81 +143,79 @@ def diff_documents(old: Document | None, new: Document) -> list[Difference]:
     return found or [Difference(change=Change.CHANGED, key="document", after="the order of its entries")]
 
 
+class _Nearest:
+    """Suggestions for unknown names, each looked for once, and only for so many: each compares with all known."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[str, str], str] = {}
+
+    def of(self, noun: str, name: str, known: Collection[str]) -> str:
+        """Return the nearest known name as a question; empty if there is none, or it is not looked for."""
+        key = noun, name
+        if key not in self._found and len(self._found) < MOST_SUGGESTIONS:
+            self._found[key] = _nearest(name, known)
+        return self._found.get(key, "")
+
+
 def _nearest(name: str, known: Iterable[str]) -> str:
     near = suggest(name, known)
     return near if near.startswith("did you mean") else ""
 
 
 def _lint_app(app: AppPolicy) -> Iterator[Finding]:
-    allows = [rule for rule in app.rules if rule.effect is Effect.ALLOW]
-    denies = [rule for rule in app.rules if rule.effect is Effect.DENY]
-    if not allows:
+    if not any(rule.effect is Effect.ALLOW for rule in app.rules):
         hint = "add a rule with `allow`"
         yield Finding(code="app-closed", app=app.name, rule="", message="no rule allows anybody", hint=hint)
+    _, most = count_grants(app)
+    if most > MOST_GRANTS:
+        yield Finding(
+            code="grants-too-many",
+            app=app.name,
+            rule="",
+            message=f"a connection may have to hold {most} ids, and {MOST_GRANTS} fit: more are refused",
+            hint=MEND,
+        )
+    coverage = Coverage(app.rules)
     for at, rule in enumerate(app.rules):
-        for code, message, hint in _problems(rule, app.rules[:at], app.rules[at + 1 :], allows, denies):
+        for code, message, hint in _problems(app.rules, at, coverage):
             yield Finding(code=code, app=app.name, rule=rule.name, message=message, hint=hint)
 
 
-def _problems(
-    rule: Rule, before: tuple[Rule, ...], after: tuple[Rule, ...], allows: list[Rule], denies: list[Rule]
-) -> Iterator[tuple[str, str, str]]:
+def _problems(rules: tuple[Rule, ...], at: int, coverage: Coverage) -> Iterator[tuple[str, str, str]]:
     """Yield code, message and hint of each oddity of one rule."""
-    same = [one for one in before if one.effect is rule.effect and _covers(one, rule)]
-    same += [
-        one for one in after if one.effect is rule.effect and _covers(one, rule) and not _covers(rule, one)
-    ]
-    if same:
-        yield "rule-redundant", f"rule {same[0].name!r} says all of it already", "remove one of them"
+    rule = rules[at]
+    covering = coverage.covering(rule)
+    same = _says_it_all(rules, at, covering & coverage.of_effect(rule.effect), coverage)
+    if same is not None:
+        yield "rule-redundant", f"rule {same.name!r} says all of it already", "remove one of them"
     if rule.effect is Effect.ALLOW:
-        overruled = [one for one in denies if _covers(one, rule)]
-        if overruled:
+        overruling = next(rules_in(rules, covering & coverage.of_effect(Effect.DENY)), None)
+        if overruling is not None:
             yield (
                 "rule-overruled",
-                f"rule {overruled[0].name!r} denies all of it",
+                f"rule {overruling.name!r} denies all of it",
                 "a deny overrides every allow",
             )
-    elif allows and not any(_may_meet(rule, one) for one in allows):
-        yield "deny-idle", "no rule allows any of what this denies", "what nothing allows is refused anyway"
+    else:
+        allowing = coverage.of_effect(Effect.ALLOW)
+        if allowing and not coverage.meeting(rule) & allowing:
+            yield (
+                "deny-idle",
+                "no rule allows any of what this denies",
+                "what nothing allows is refused anyway",
+            )
     for method in sorted((rule.residual.methods or frozenset()) - KNOWN_METHODS):
         yield "method-unusual", f"{method} is no common method", _nearest(method, KNOWN_METHODS)
 
 
-def _covers(wide: Rule, narrow: Rule) -> bool:
-    """Say whether everything that the narrow rule is about is within the wide one, for certain."""
-    return _selects_all_of(wide.selector, narrow.selector) and all(
-        _within(method, pattern, wide)
-        for method in narrow.residual.methods or ("*",)
-        for pattern in narrow.residual.paths
-    )
-
-
-def _within(method: str, pattern: PathPattern, wide: Rule) -> bool:
-    return wide.residual.matches_method(method, wide.effect) and any(
-        one.covers(pattern) for one in wide.residual.paths
-    )
-
-
-def _selects_all_of(wide: Selector, narrow: Selector) -> bool:
-    if wide.kinds and not narrow.possible_kinds <= wide.kinds:
-        return False
-    pairs = [(wide.groups, narrow.groups)]
-    pairs += [(mine, theirs) for (_, mine), (_, theirs) in zip(wide.named, narrow.named, strict=True)]
-    return all(theirs and theirs <= mine for mine, theirs in pairs if mine)
-
-
-def _may_meet(one: Rule, other: Rule) -> bool:
-    """Say whether some request of some principal might be within both."""
-    mine, theirs = one.residual.methods, other.residual.methods
-    if mine is not None and theirs is not None and mine.isdisjoint(theirs):
-        return False
-    if not any(a.overlaps(b) for a in one.residual.paths for b in other.residual.paths):
-        return False
-    names = dict(one.selector.named), dict(other.selector.named)
-    return any(
-        not names[0][kind] or not names[1][kind] or names[0][kind] & names[1][kind]
-        for kind in one.selector.possible_kinds & other.selector.possible_kinds
-    )
+def _says_it_all(rules: tuple[Rule, ...], at: int, covering: int, coverage: Coverage) -> Rule | None:
+    """Return the first rule that makes this one redundant: of two that say the same, the later one is."""
+    bit = 1 << at
+    before = next(rules_in(rules, covering & (bit - 1)), None)
+    if before is not None:
+        return before
+    after = rules_in(rules, covering & ~(2 * bit - 1))
+    return next((one for one in after if not coverage.covering(one) & bit), None)
 
 
 def _diff_apps(old: Document | None, new: Document) -> Iterator[Difference]:

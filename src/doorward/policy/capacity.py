@@ -1,0 +1,74 @@
+"""Whether the grants of a connection fit: how many ids the rules of an application can make one hold.
+
+Not here: the limit itself (decision). A connection holds an id for each allow selector that selects its
+principal, and one for each deny selector that does not (the clearance). Above the limit the connection is
+refused, so 200 deny selectors would lock out everybody: this is found when the document is checked.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from doorward.core.entities import PrincipalKind
+from doorward.core.errors import ConfigurationError, Fault
+from doorward.policy.decision import GRANTS_LIMIT_BYTES, ID_LENGTH
+from doorward.policy.model import AppPolicy, Document, Effect, Selector
+
+MOST_GRANTS = (GRANTS_LIMIT_BYTES - 1 - (ID_LENGTH + 1)) // (ID_LENGTH + 1)
+"""Ids that fit, one more left for the gateway's own token."""
+
+MEND = (
+    "join rules: `deny: {groups: [a, b, c]}` is one selector and takes one place, three rules take three; "
+    "or give the principals concerned one group, and deny that"
+)
+
+
+def count_grants(app: AppPolicy) -> tuple[int, int]:
+    """Return how many ids a connection holds at least and at most.
+
+    Returns:
+        `least` is for a principal whom no deny rule selects and a single allow rule does, of the kind for
+        which that is least: if it does not fit, all such principals are refused. `most` is for one whom
+        every allow rule selects that may select one principal. Both are 0 if no rule allows anything.
+    """
+    allows = {rule.selector.text: rule.selector for rule in app.rules if rule.effect is Effect.ALLOW}
+    denies = {rule.selector.text: rule.selector for rule in app.rules if rule.effect is Effect.DENY}
+    least, most = [], []
+    for kind in PrincipalKind:
+        may = [one for one in allows.values() if kind in one.possible_kinds]
+        if may:
+            clearances = sum(not _selects_all_of(one, kind) for one in denies.values())
+            least.append(clearances + 1)
+            most.append(clearances + _most_at_once(may, kind))
+    return min(least, default=0), max(most, default=0)
+
+
+def check_capacity(document: Document, *, file: str) -> None:
+    """Raise `ConfigurationError` (`grants-exceeded`) if an application would refuse everybody for its many rules."""
+    faults = [
+        Fault(
+            code="grants-exceeded",
+            message=f"each connection would have to hold {least} ids, and {MOST_GRANTS} fit: "
+            "everybody would be refused",
+            hint=MEND,
+            file=file,
+            key=f"apps.{app.name}.rules",
+        )
+        for app in document.apps
+        for least, _ in [count_grants(app)]
+        if least > MOST_GRANTS
+    ]
+    if faults:
+        raise ConfigurationError(faults)
+
+
+def _selects_all_of(selector: Selector, kind: PrincipalKind) -> bool:
+    named = any(names for _, names in selector.named)
+    return kind in selector.possible_kinds and not selector.groups and not named
+
+
+def _most_at_once(selectors: list[Selector], kind: PrincipalKind) -> int:
+    """How many of these may select one principal: it has one name, and may be in every group."""
+    named = [dict(one.named)[kind] for one in selectors]
+    by_name = Counter(name for names in named for name in names)
+    return sum(not names for names in named) + max(by_name.values(), default=0)

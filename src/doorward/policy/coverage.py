@@ -1,0 +1,175 @@
+"""Which rules of one application cover or may meet a rule, found for thousands of rules at once.
+
+Not here: what that means (analysis). Comparing each rule with each other one took 84 seconds for 4,000
+rules. Here a set of rules is one integer with a bit for each rule, so that a question about a rule is a
+few ANDs and ORs: one set for each name of a selector, each method, and each pattern. Patterns stand in a
+tree by their segments; a question walks only the branches that its own segments allow.
+
+The answers are exact: the same as comparing all pairs (property test).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import reduce
+
+from doorward.core.entities import PrincipalKind
+from doorward.policy.model import ECHOING_METHODS, Effect, Rule
+from doorward.policy.paths import PathPattern
+
+
+class _Names:
+    """The rules by the names under one key of their selectors (or by their methods)."""
+
+    def __init__(self, named: Sequence[Iterable[str] | None]) -> None:
+        self._with: dict[str, int] = {}
+        self.without = 0
+        for at, names in enumerate(named):
+            if not names:
+                self.without |= 1 << at
+            for name in names or ():
+                self._with[name] = self._with.get(name, 0) | 1 << at
+
+    def of(self, name: str) -> int:
+        """The rules that say this name, and those that say none."""
+        return self.without | self._with.get(name, 0)
+
+    def with_all(self, names: Iterable[str]) -> int:
+        """The rules that say nothing here, or all of these names at least (nothing, for no names)."""
+        found = [self._with.get(name, 0) for name in names]
+        return self.without | (reduce(int.__and__, found) if found else 0)
+
+    def with_any(self, names: Iterable[str]) -> int:
+        """The rules that say nothing here, or one of these names."""
+        return reduce(int.__or__, map(self.of, names), self.without)
+
+
+class _Node:
+    """One place in the tree of patterns: which rules have a pattern that ends here, and what goes on."""
+
+    __slots__ = ("ends", "next", "tails")
+
+    def __init__(self) -> None:
+        self.ends = 0  # patterns that are just these segments
+        self.tails = 0  # the same with `**` behind them
+        self.next: dict[str | None, _Node] = {}  # None is `*`
+
+    def below(self) -> Iterator[_Node]:
+        """This node and all that follow, without recursion: patterns have up to 256 segments."""
+        waiting = [self]
+        while waiting:
+            node = waiting.pop()
+            yield node
+            waiting += node.next.values()
+
+
+class Coverage:
+    """The rules of one application; every set is an integer with a bit for each, the first rule lowest."""
+
+    def __init__(self, rules: Sequence[Rule]) -> None:
+        self._rules = rules
+        self.all = (1 << len(rules)) - 1
+        self._effects = {
+            effect: sum(1 << at for at, rule in enumerate(rules) if rule.effect is effect)
+            for effect in Effect
+        }
+        selectors = [rule.selector for rule in rules]
+        self._groups = _Names([one.groups for one in selectors])
+        self._kinds = _Names([[kind.value for kind in one.kinds] for one in selectors])
+        self._named = {kind: _Names([dict(one.named)[kind] for one in selectors]) for kind in PrincipalKind}
+        self._possible = {
+            kind: sum(1 << at for at, one in enumerate(selectors) if kind in one.possible_kinds)
+            for kind in PrincipalKind
+        }
+        self._methods = _Names([rule.residual.methods for rule in rules])
+        self._root = _Node()
+        for at, rule in enumerate(rules):
+            for pattern in rule.residual.paths:
+                self._plant(pattern, 1 << at)
+        self._covering: dict[str, int] = {}
+        self._meeting: dict[str, int] = {}
+
+    def of_effect(self, effect: Effect) -> int:
+        """The rules with an effect."""
+        return self._effects[effect]
+
+    def covering(self, rule: Rule) -> int:
+        """The rules within which everything is that a rule is about, itself included if it is one of these."""
+        selector, residual = rule.selector, rule.residual
+        found = self._groups.with_all(selector.groups)
+        found &= self._kinds.with_all([kind.value for kind in selector.possible_kinds])
+        for kind, names in selector.named:
+            found &= self._named[kind].with_all(names)
+        for method in residual.methods or ():
+            found &= self._methods.of(method) & ~self._leaving_out(method)
+        if residual.methods is None:
+            found &= self._methods.without
+        for pattern in residual.paths:
+            found &= self._ask(pattern, self._covering, self._nodes_covering)
+        return found
+
+    def meeting(self, rule: Rule) -> int:
+        """The rules that some request of some principal might be within, together with this one."""
+        selector, residual = rule.selector, rule.residual
+        names = dict(selector.named)
+        found = 0
+        for kind in selector.possible_kinds:
+            alike = self._named[kind].with_any(names[kind]) if names[kind] else self.all
+            found |= self._possible[kind] & alike
+        if residual.methods is not None:
+            found &= self._methods.with_any(residual.methods)
+        paths = (self._ask(pattern, self._meeting, self._nodes_meeting) for pattern in residual.paths)
+        return found & reduce(int.__or__, paths)
+
+    def _leaving_out(self, method: str) -> int:
+        """The rules that name no method, and do not mean this one (`Residual.matches_method`)."""
+        if method not in ECHOING_METHODS:
+            return 0
+        return self._methods.without & self._effects[Effect.ALLOW]
+
+    def _plant(self, pattern: PathPattern, bit: int) -> None:
+        node = self._root
+        for segment in pattern.segments:
+            node = node.next.setdefault(segment, _Node())
+        if pattern.tail:
+            node.tails |= bit
+        else:
+            node.ends |= bit
+
+    def _ask(
+        self, pattern: PathPattern, known: dict[str, int], walk: Callable[[PathPattern], Iterator[int]]
+    ) -> int:
+        found = known.get(pattern.text)
+        if found is None:
+            found = known[pattern.text] = reduce(int.__or__, walk(pattern), 0)
+        return found
+
+    def _nodes_covering(self, pattern: PathPattern) -> Iterator[int]:
+        here = [self._root]
+        for segment in pattern.segments:
+            yield from (node.tails for node in here)
+            here = [node.next[one] for node in here for one in {segment, None} if one in node.next]
+        for node in here:
+            yield node.tails if pattern.tail else node.tails | node.ends
+
+    def _nodes_meeting(self, pattern: PathPattern) -> Iterator[int]:
+        here = [self._root]
+        for segment in pattern.segments:
+            yield from (node.tails for node in here)
+            if segment is None:
+                here = [one for node in here for one in node.next.values()]
+            else:
+                here = [node.next[one] for node in here for one in (segment, None) if one in node.next]
+        for node in here:
+            if pattern.tail:
+                yield from (one.tails | one.ends for one in node.below())
+            else:
+                yield node.tails | node.ends
+
+
+def rules_in(rules: Sequence[Rule], found: int) -> Iterator[Rule]:
+    """Yield the rules of a set, in their order."""
+    while found:
+        lowest = found & -found
+        yield rules[lowest.bit_length() - 1]
+        found ^= lowest

@@ -1,0 +1,91 @@
+"""How many ids the rules of an application can make a connection hold, and what is refused for it."""
+
+from __future__ import annotations
+
+import pytest
+
+from doorward.core.entities import Outcome, Principal, PrincipalKind, PrincipalState
+from doorward.core.errors import ConfigurationError
+from doorward.policy.analysis import lint_document
+from doorward.policy.capacity import MOST_GRANTS, check_capacity, count_grants
+from doorward.policy.decision import admits, authority_of, grants_fit
+from doorward.policy.document import parse_document
+from doorward.policy.model import Document
+
+STAFF = "{allow: {groups: [staff]}}"
+
+
+def document(*rules: str) -> Document:
+    """One application with these rules."""
+    lines = "".join(f"      - {rule}\n" for rule in rules)
+    head = "trust_domain: corp.example\napps:\n  app:\n    hosts: [app.corp.example]\n"
+    return parse_document(f"{head}    upstream: http://127.0.0.1:9000\n    rules:\n{lines}", file="test.yaml")
+
+
+def alice(*groups: str) -> Principal:
+    """A person in some groups."""
+    return Principal(
+        id="per_a",
+        tenant="ten_default",
+        kind=PrincipalKind.PERSON,
+        name="alice",
+        state=PrincipalState.ACTIVE,
+        groups=frozenset(groups),
+    )
+
+
+def test_the_count_is_the_limit_of_the_judge() -> None:
+    """So many ids fit as the judge lets in, and not one more."""
+    assert grants_fit("g" * 21 for _ in range(MOST_GRANTS))
+    assert not grants_fit("g" * 21 for _ in range(MOST_GRANTS + 1))
+
+
+def test_two_hundred_deny_selectors_are_refused_with_the_mend() -> None:
+    """Each connection would hold 200 clearances, which do not fit: said before anybody is locked out."""
+    denies = [f"{{deny: {{groups: [g{at}]}}, to: {{paths: [/p{at}]}}}}" for at in range(200)]
+    large = document(STAFF, *denies)
+    app = large.apps[0]
+    assert admits(authority_of(app, "ten_default", "app_a", alice("staff"))).outcome is Outcome.BAD
+    with pytest.raises(ConfigurationError) as caught:
+        check_capacity(large, file="test.yaml")
+    assert caught.value.code == "grants-exceeded"
+    assert "201" in str(caught.value)
+    assert "join rules" in caught.value.hint
+    joined = "{deny: {groups: [" + ", ".join(f"g{at}" for at in range(200)) + "]}}"
+    mended = document(STAFF, joined)
+    check_capacity(mended, file="test.yaml")
+    assert (
+        admits(authority_of(mended.apps[0], "ten_default", "app_a", alice("staff"))).outcome is Outcome.GOOD
+    )
+
+
+def test_the_last_that_fits_is_taken() -> None:
+    """184 clearances and one grant fit; one more does not."""
+    denies = [f"{{deny: {{groups: [g{at}]}}, to: {{paths: [/p{at}]}}}}" for at in range(MOST_GRANTS - 1)]
+    check_capacity(document(STAFF, *denies), file="test.yaml")
+    with pytest.raises(ConfigurationError):
+        check_capacity(document(STAFF, *denies, "{deny: {devices: [d]}}"), file="test.yaml")
+
+
+def test_what_may_not_fit_is_said() -> None:
+    """Who is in all groups of many allow rules would hold too much; most people do not, so it is a finding."""
+    allows = [f"{{allow: {{groups: [g{at}]}}, to: {{paths: [/p{at}]}}}}" for at in range(MOST_GRANTS + 1)]
+    large = document(*allows)
+    check_capacity(large, file="test.yaml")
+    assert [one.code for one in lint_document(large)] == ["grants-too-many"]
+    assert lint_document(document(*allows[:-1])) == []
+
+
+@pytest.mark.parametrize(
+    ("rules", "expected"),
+    [
+        (["{deny: {groups: [a]}}"], (0, 0)),
+        ([STAFF, STAFF.replace("}}", "}, to: {paths: [/x]}}")], (1, 1)),
+        (["{allow: {kind: [person]}}", "{deny: {kind: [person]}}"], (1, 1)),
+        (["{allow: {kind: [device]}}", "{deny: {kind: [person]}}"], (2, 2)),
+        (["{allow: {persons: [a]}}", "{allow: {persons: [a, b]}}", "{allow: {persons: [c]}}", STAFF], (1, 3)),
+    ],
+)
+def test_counts(rules: list[str], expected: tuple[int, int]) -> None:
+    """Equal selectors count once, a principal has one name, and what denies a whole kind needs no clearance."""
+    assert count_grants(document(*rules).apps[0]) == expected
