@@ -224,3 +224,17 @@ def _eventually(check: Callable[[], bool]) -> bool:
 def test_every_fact_is_sent_for_nobody() -> None:
     """Section 10, row "missing metadata key": nothing that could become a dash."""
     assert set(ANONYMOUS_FACTS) == {fact.value for fact in Fact}
+
+
+def test_a_refusal_says_whether_somebody_is_known(opened: OpenDoor) -> None:
+    """Filter state is bytes to CEL: compared with a text, everybody would read that a certificate is missing."""
+    opened.authorizer.facts = facts_of()
+    try:
+        known = opened.site.ask("GET", "/nothing")
+        opened.authorizer.facts = dict(ANONYMOUS_FACTS)
+        unknown = opened.site.ask("GET", "/nothing", certificate=None)
+    finally:
+        opened.authorizer.facts = dict(ANONYMOUS_FACTS)
+    assert (known.status, unknown.status) == (403, 403)
+    assert "You are known here" in known.body
+    assert "needs a certificate" in unknown.body

@@ -23,7 +23,7 @@ from doorward.authority.inventory import find_certificate
 from doorward.authority.revocation import revoke
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.entities import PrincipalKind
-from tests.support.doorway import ACTOR
+from tests.support.doorway import ACTOR, short_folder
 from tests.support.flooding import flooding, made_by
 from tests.support.house import House, open_house
 
@@ -149,9 +149,13 @@ def test_a_flood_of_twenty_seconds(kind: str) -> None:
         assert late <= MOST_LATE_SECONDS
 
 
-def test_withdrawals_on_a_full_disk_under_a_flood(tmp_path: Path) -> None:
+def test_withdrawals_on_a_full_disk_under_a_flood() -> None:
     """The disk of 100 MB is filled to the last byte while the flood goes on: people are still put out."""
-    with small_disk(tmp_path / "disk") as disk, open_house(settings={"data": disk / "data"}) as house:
+    with (
+        short_folder() as folder,
+        small_disk(folder / "disk") as disk,
+        open_house(settings={"data": disk / "data"}) as house,
+    ):
         house.apply("- {allow: {groups: [staff]}}")
         alice = house.person("alice", "staff")
         house.person("bob", "staff")

@@ -247,7 +247,7 @@ class DoorSite:
                 certificate=used,
                 routes=(OpenRoute(method="POST", path="/enrol"), OpenRoute(method="GET", path="/i/*")),
             ),
-            limits=limits or Limits(),
+            limits=limits or Limits(requests_per_certificate=100_000),
         )
 
     def resources(self, apps: Mapping[str, Sequence[Rule]], **options: Any) -> Resources:

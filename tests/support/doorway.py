@@ -257,6 +257,7 @@ def open_doorway(
                 "status_listen": f"127.0.0.1:{free_port()}",
                 "passphrase_file": folder / "passphrase",
                 "user": "nobody",
+                "max_requests_per_certificate": 100_000,  # tests of throughput use one certificate
                 **(settings or {}),
             }
         )

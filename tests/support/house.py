@@ -167,6 +167,7 @@ def open_house(
                 "status_listen": f"127.0.0.1:{free_port()}",
                 "passphrase_file": folder / "passphrase",
                 "user": "nobody",
+                "max_requests_per_certificate": 100_000,
                 **(settings or {}),
             }
         )

@@ -110,6 +110,7 @@ class Reason(Enum):
     DESTINATION_REFUSED = "destination-refused"
     DESTINATION_AMBIGUOUS = "destination-ambiguous"
     GRANTS_TOO_LARGE = "grants-too-large"
+    CERTIFICATE_RATE_EXCEEDED = "certificate-rate-exceeded"
     KNOWLEDGE_STALE = "knowledge-stale"
     PRINCIPAL_CONNECTIONS_EXHAUSTED = "principal-connections-exhausted"
     JUDGEMENT_EXHAUSTED = "judgement-exhausted"

@@ -1,4 +1,4 @@
-"""How many connections a door holds by default. Apart from `plan`, so that the settings need not load it."""
+"""How many connections and requests a door takes by default. Apart from `plan`, so that the settings need not load it."""
 
 from __future__ import annotations
 
@@ -10,3 +10,6 @@ CONNECTIONS_PER_SOURCE = 4_096
 
 CONNECTIONS_PER_PRINCIPAL = 512
 """A browser has some dozens over all applications, a busy service some hundreds."""
+
+REQUESTS_PER_CERTIFICATE = 500
+"""A second; each request is a leaf of the record of about 2 KB, and ten seconds' worth may come at once."""

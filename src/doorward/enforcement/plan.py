@@ -13,7 +13,12 @@ from datetime import timedelta
 from types import MappingProxyType
 
 from doorward.core.sockets import LONGEST_SOCKET_PATH
-from doorward.enforcement.capacity import CONNECTIONS, CONNECTIONS_PER_PRINCIPAL, CONNECTIONS_PER_SOURCE
+from doorward.enforcement.capacity import (
+    CONNECTIONS,
+    CONNECTIONS_PER_PRINCIPAL,
+    CONNECTIONS_PER_SOURCE,
+    REQUESTS_PER_CERTIFICATE,
+)
 from doorward.enforcement.trust import Trust
 from doorward.policy.decision import connection_id
 from doorward.policy.model import AppPolicy, Document, Effect, Residual, Upstream
@@ -189,6 +194,7 @@ class Limits:
     anonymous_connections: int = ANONYMOUS_CONNECTIONS
     anonymous_per_source: int = ANONYMOUS_PER_SOURCE
     connections_per_principal: int = CONNECTIONS_PER_PRINCIPAL
+    requests_per_certificate: int = REQUESTS_PER_CERTIFICATE
     enrol_connections: int = 2_000  # twenty sources with all that each may have undecided
     header_kilobytes: int = 32
     header_count: int = 100
@@ -228,6 +234,11 @@ class Limits:
         An address that may have less than a few dozen is no office: one browser takes so many.
         """
         return min(self.connections_per_principal, max(LEAST_SHARE, self.connections_per_source // 2))
+
+    @property
+    def openings_per_certificate(self) -> int:
+        """How many connections one certificate may open in a minute: some clients use each for few requests."""
+        return 12 * self.requests_per_certificate
 
     @property
     def connections_per_door(self) -> int:

@@ -43,7 +43,7 @@ from doorward.enforcement.transition import class_token
 from doorward.gateway.anonymous import ANONYMOUS_FACTS, anonymous_connection
 from doorward.gateway.assertions import AssertionSigner
 from doorward.gateway.connections import Connections, LiveConnection, PendingConnection, source_of
-from doorward.gateway.counting import Tally
+from doorward.gateway.counting import CertificateRate, Tally
 from doorward.gateway.endpoints import Endpoint, parse_endpoint
 from doorward.gateway.gate import PolicyGate
 from doorward.gateway.judgement_budget import JudgementBudget
@@ -83,7 +83,8 @@ class Surroundings:
     `find` asks the kernel for a connection; `record` returns when an event is durable; `fresh` says
     whether the change sequence was confirmed lately; `epoch` is the present run of Envoy;
     `application_name` gives the audience of assertions; `tally` says which refusals are recorded singly;
-    `note_overfull` is told of who was refused because of the number of its connections.
+    `rate` says how many connections a certificate may still open; `note_overfull` is told of who was
+    refused because of the number of its connections, and by which reason.
     """
 
     gateway_id: str
@@ -96,7 +97,8 @@ class Surroundings:
     epoch: Callable[[], int]
     application_name: Callable[[str], str]
     tally: Tally
-    note_overfull: Callable[[AccessDecision, AccessRequest], None] = lambda _decision, _request: None
+    rate: CertificateRate
+    note_overfull: Callable[[AccessDecision, AccessRequest, Reason], None] = lambda *_: None
 
 
 class Authorizer:
@@ -225,10 +227,15 @@ class Authorizer:
 
     def _admit(self, live: LiveConnection, decision: AccessDecision, request: AccessRequest) -> bool:
         """Step 6."""
+        if live.certificate_id and not self._around.rate.allows(live.certificate_id):
+            self._around.note_overfull(decision, request, Reason.CERTIFICATE_RATE_EXCEEDED)
+            raise RequestRefused(
+                Reason.CERTIFICATE_RATE_EXCEEDED.value, "the certificate opens too many connections a minute"
+            )
         try:
             return self._connections.admit(live, judged_at=decision.seq)
         except RequestRefused:
-            self._around.note_overfull(decision, request)
+            self._around.note_overfull(decision, request, Reason.PRINCIPAL_CONNECTIONS_EXHAUSTED)
             raise
 
     def _is_enforced(self, pending: PendingConnection, decision: AccessDecision, patience: float) -> bool:

@@ -94,6 +94,30 @@ class Tally:
             return self._limiter.render() if changed else None
 
 
+class CertificateRate:
+    """How many connections each certificate may open in a minute; safe between threads.
+
+    Memory is bounded by the inventory: only certificates that are in it are asked about.
+
+    Args:
+        clock: now.
+        per_minute: for one certificate.
+    """
+
+    def __init__(self, clock: Clock, per_minute: int) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._limiter = EventLimiter(limits=Limits(per_key=per_minute, in_total=1 << 62, max_keys=1 << 62))
+
+    def allows(self, certificate_id: str) -> bool:
+        """Return whether it may open one more."""
+        with self._lock:
+            now = self._clock.now()
+            if self._limiter.is_over(now):
+                self._limiter.close()
+            return self._limiter.admit(EventType.CONNECTION_ADMITTED.value, certificate_id, now)
+
+
 def restored(state: str) -> EventLimiter:
     """Return a limiter with what was stored; an empty one where that cannot be read."""
     try:

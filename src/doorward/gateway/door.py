@@ -42,7 +42,7 @@ from doorward.gateway.assertions import AssertionSigner
 from doorward.gateway.authorizer import Authorizer, Surroundings
 from doorward.gateway.authorizer_server import AuthorizerServer
 from doorward.gateway.connections import Connections
-from doorward.gateway.counting import Tally
+from doorward.gateway.counting import CertificateRate, Tally
 from doorward.gateway.cutter import Cutter, Mechanism
 from doorward.gateway.diagnosis import explain_status
 from doorward.gateway.ending import Ending, EndReason
@@ -226,6 +226,7 @@ class Gateway:
             epoch=lambda: self.supervisor.epoch,
             application_name=self.publishing.application_name,
             tally=tally,
+            rate=CertificateRate(services.clock, options.door.limits.openings_per_certificate),
             note_overfull=OverfullRecord(services, record).note,
         )
         signer = AssertionSigner(key, issuer=options.issuer)

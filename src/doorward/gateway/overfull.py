@@ -34,7 +34,7 @@ class OverfullRecord:
         self._lock = threading.Lock()
         self._noted: dict[str, float] = {}
 
-    def note(self, decision: AccessDecision, request: AccessRequest) -> None:
+    def note(self, decision: AccessDecision, request: AccessRequest, reason: Reason) -> None:
         """Record that a connection which the rules admit was refused, unless that was done lately."""
         principal, certificate = decision.principal, decision.certificate
         if principal is None or certificate is None or not self._is_due(principal.id):
@@ -50,7 +50,7 @@ class OverfullRecord:
                 "application": request.application_id,
                 "reasons": [
                     *(reason.value for reason in decision.verdict.reasons),
-                    Reason.PRINCIPAL_CONNECTIONS_EXHAUSTED.value,
+                    reason.value,
                 ],
                 "revision": decision.revision,
                 "certificate": certificate.id,

@@ -93,6 +93,7 @@ def build_options(
                 heap_bytes=heap_bytes(settings.max_memory_mib),
                 connections_per_source=settings.max_connections_per_source,
                 connections_per_principal=settings.max_connections_per_principal,
+                requests_per_certificate=settings.max_requests_per_certificate,
                 connection_lifetime=settings.connection_lifetime,
             ),
         ),

@@ -26,7 +26,12 @@ from doorward.authority.partitions import MOST_PARTITIONS
 from doorward.authority.publication import parse_status_url
 from doorward.core.errors import ConfigurationError, DoorwardError, Fault
 from doorward.core.names import parse_principal_name, parse_trust_domain
-from doorward.enforcement.capacity import CONNECTIONS, CONNECTIONS_PER_PRINCIPAL, CONNECTIONS_PER_SOURCE
+from doorward.enforcement.capacity import (
+    CONNECTIONS,
+    CONNECTIONS_PER_PRINCIPAL,
+    CONNECTIONS_PER_SOURCE,
+    REQUESTS_PER_CERTIFICATE,
+)
 
 HIGHEST_PORT = 65535
 MOST_CONNECTIONS = 1_000_000
@@ -159,6 +164,12 @@ class Settings(BaseModel):
         ge=1,
         le=MOST_CONNECTIONS,
         description="The same for one person, device or service over all applications; at most half of max_connections_per_source, but not less than 32 for that.",
+    )
+    max_requests_per_certificate: int = Field(
+        default=REQUESTS_PER_CERTIFICATE,
+        ge=1,
+        le=MOST_CONNECTIONS,
+        description="Requests a second of one certificate, ten times as many at once; beyond that 429. In a minute it may open twelve times as many connections.",
     )
     drain_time: Duration = Field(
         default=timedelta(seconds=30),

@@ -13,6 +13,7 @@ from doorward.enforcement.envoy.extension import build_extension, render_duratio
 from doorward.enforcement.envoy.headers import build_early_mutations, build_trailer_removal
 from doorward.enforcement.envoy.logs import build_enrol_log, build_request_log
 from doorward.enforcement.envoy.names import ENROL_CHAIN
+from doorward.enforcement.envoy.rates import build_rate_filter
 from doorward.enforcement.envoy.replies import build_local_replies
 from doorward.enforcement.envoy.rules import build_filters
 from doorward.enforcement.envoy.sites import build_cors_filter
@@ -40,6 +41,7 @@ def build_http(door: Door, paths: RunPaths, limits: Limits) -> dict[str, Any]:
     sites = [build_cors_filter()] if door.origins else []
     config["early_header_mutation_extensions"] = build_early_mutations(door.headers)
     config["http_filters"] = [
+        build_rate_filter(limits),
         *sites,
         *build_filters(destination=door.headers.destination),
         build_trailer_removal(),

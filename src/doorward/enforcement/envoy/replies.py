@@ -20,6 +20,7 @@ WORDS = MappingProxyType(
         413: "This request is too large for {name}.",
         421: "This connection was made for {name}; open another one for this host.",
         426: "The door of {name} speaks HTTP/1.1 and HTTP/2, and no older version.",
+        429: "Too many requests came from you at once. Wait a second, then try again: {name} did not get this one.",
         431: "The header fields of this request are too large or too many for {name}.",
         502: "The answer of {name} is malformed or its header fields are too large.",
         503: "{name} does not answer. It may be back shortly.",

@@ -21,7 +21,7 @@ SENTENCES = (
         "A page of another site asked for this, and {name} does not list that site.",
     ),
     (
-        f"response.code == 403 && filter_state['{Fact.JUDGED.state_key}'] != '{JUDGED}'",
+        f"response.code == 403 && filter_state['{Fact.JUDGED.state_key}'] != b'{JUDGED}'",
         "This part of {name} needs a certificate, and this connection showed none that is good.",
     ),
 )

@@ -24,7 +24,7 @@ from doorward.gateway.authorizer import (
     Surroundings,
 )
 from doorward.gateway.connections import Connections
-from doorward.gateway.counting import Tally
+from doorward.gateway.counting import CertificateRate, Tally
 from doorward.gateway.endpoints import Endpoint, parse_endpoint
 from doorward.gateway.gate import PolicyGate
 from doorward.gateway.ground import read_ground
@@ -74,6 +74,7 @@ class Place:
     record_does: Callable[[], object] = lambda: None
     is_fresh: bool = True
     tally: Tally = field(default_factory=lambda: Tally(FakeClock()))
+    rate: CertificateRate = field(default_factory=lambda: CertificateRate(FakeClock(), 1000))
     overfull: list[AccessDecision] = field(default_factory=list)
 
     def authorizer(self) -> Authorizer:
@@ -88,7 +89,8 @@ class Place:
             epoch=lambda: 3,
             application_name=self.name_of,
             tally=self.tally,
-            note_overfull=lambda decision, _request: self.overfull.append(decision),
+            rate=self.rate,
+            note_overfull=lambda decision, _request, reason: self.overfull.append(decision),
         )
         signer = AssertionSigner(KEY, issuer="https://corp.example/gateway-1")
         return Authorizer(

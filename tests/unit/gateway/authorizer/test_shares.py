@@ -11,6 +11,7 @@ from doorward.authority.access import AccessRequest
 from doorward.core.entities import Reason
 from doorward.gateway import authorizer as module
 from doorward.gateway.connections import Connections
+from doorward.gateway.counting import CertificateRate
 from doorward.gateway.endpoints import parse_endpoint
 from doorward.gateway.overfull import EVERY_SECONDS, OverfullRecord
 from doorward.gateway.sockdiag import SocketFacts, TcpState
@@ -68,13 +69,31 @@ def test_the_refusal_is_on_record_once_a_minute(place: Place) -> None:
     place.recorded.clear()
     overfull = OverfullRecord(place.world.services, place.record)
     for _ in range(3):
-        overfull.note(decision, request)
+        overfull.note(decision, request, Reason.PRINCIPAL_CONNECTIONS_EXHAUSTED)
     (event,) = place.recorded
     assert event.type is EventType.CONNECTION_REFUSED
     assert "principal-connections-exhausted" in event.data["reasons"]
     place.world.clock.turn(seconds=EVERY_SECONDS)
-    overfull.note(decision, request)
+    overfull.note(decision, request, Reason.PRINCIPAL_CONNECTIONS_EXHAUSTED)
     assert len(place.recorded) == 2
+
+
+def test_a_certificate_opens_so_many_connections_a_minute(place: Place) -> None:
+    """What it opens beyond is refused and on record; another certificate goes on, and so does it a minute later."""
+    alice, bob = place.world.issue("alice"), place.world.issue("bob")
+    place.in_force()
+    place.rate = CertificateRate(place.world.clock, 3)
+    door = place.authorizer()
+    answers = [
+        door.check(url_pem(alice.der), place.metadata(REMOTE=from_port(place, 2001 + one)))
+        for one in range(5)
+    ]
+    assert [one.facts is not None for one in answers] == [True, True, True, False, False]
+    assert answers[-1].reasons == (Reason.CERTIFICATE_RATE_EXCEEDED.value,)
+    assert len(place.overfull) == 2
+    assert door.check(url_pem(bob.der), place.metadata(REMOTE=from_port(place, 2010))).facts
+    place.world.clock.turn(seconds=60)
+    assert door.check(url_pem(alice.der), place.metadata(REMOTE=from_port(place, 2011))).facts
 
 
 @pytest.fixture
