@@ -6,6 +6,7 @@ certificates are refused before anybody could judge them.
 
 from __future__ import annotations
 
+import base64
 import http.client
 import ssl
 from collections.abc import Callable, Iterator
@@ -17,14 +18,14 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ed448, padding
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from doorward.enforcement.trust import build_trust
 from tests.posture.witness import Witness
 from tests.support.attacks import AUTHORIZER, TLS, Grounds, H2Client, OpenDoor, changed, every_value
 from tests.support.door_site import APPS, CLEARED, TELLER
 from tests.support.envoy_process import facts_of
-from tests.support.path_ca import Node, certify, name, rsa_key
+from tests.support.path_ca import Node, certify, name, oid_der, rsa_key, tlv
 
 pytestmark = pytest.mark.xdist_group("posture-unverified")
 
@@ -211,3 +212,35 @@ class TestNothingReadsEnvoysOpinion:
             config = chain["transport_socket"]["typed_config"]
             assert config["disable_stateless_session_resumption"] is True
             assert config["disable_stateful_session_resumption"] is True
+
+
+class TestPossession:
+    """RFC 8446 section 4.4.3: what is not verified is the path; the private key is proved all the same."""
+
+    @pytest.mark.parametrize("version", VERSIONS)
+    def test_another_persons_certificate_is_worth_nothing(
+        self, unverified: OpenDoor, version: ssl.TLSVersion
+    ) -> None:
+        """Bob's certificate and a key that is not Bob's: alert 51 in the handshake, and the authorizer is not asked."""
+        leaf = LEAVES["plain"]
+        (unverified.site.folder / "stolen.pem").write_bytes(leaf.certificate.public_bytes(Encoding.PEM))
+        (unverified.site.folder / "stolen.key").write_bytes(_key_that_looks_right(leaf))
+        asked = len(unverified.authorizer.requests)
+        assert "DECRYPT_ERROR" in unverified.site.alert("pay.test", "stolen", version)
+        assert len(unverified.authorizer.requests) == asked
+        assert unverified.site.alert("pay.test", store(unverified, leaf), version) == ""
+
+
+def _key_that_looks_right(leaf: Node) -> bytes:
+    """Return a key file with the leaf's public point and another private number (RFC 5915); OpenSSL takes it."""
+    form = PublicFormat.UncompressedPoint
+    point = leaf.certificate.public_key().public_bytes(Encoding.X962, form)  # type: ignore[call-arg]
+    der = tlv(
+        0x30,
+        tlv(0x02, b"\1"),
+        tlv(0x04, (12345).to_bytes(32)),
+        tlv(0xA0, oid_der("1.2.840.10045.3.1.7")),
+        tlv(0xA1, tlv(0x03, b"\0", point)),
+    )
+    text = base64.encodebytes(der)
+    return b"-----BEGIN EC PRIVATE KEY-----\n" + text + b"-----END EC PRIVATE KEY-----\n"
