@@ -23,11 +23,11 @@ from doorward.authority.records import ChangeKind, RevisionRecord, TenantRecord
 from doorward.authority.services import Services
 from doorward.authority.standing import require_tenant
 from doorward.authority.stores import Books
-from doorward.core.entities import TENANT, Application
+from doorward.core.entities import TENANT, Application, Principal
 from doorward.core.errors import ConfigurationError, Fault, IntegrityError, NotFound, RequestRefused
 from doorward.policy.analysis import Difference, Finding, check_names, diff_documents
 from doorward.policy.capacity import check_capacity
-from doorward.policy.decision import Decision, Request, decide
+from doorward.policy.decision import Decision, Request, decide, decide_anonymous
 from doorward.policy.document import append_app, parse_document, render_document
 from doorward.policy.model import Document
 
@@ -177,13 +177,19 @@ def add_app(
 
 
 def explain(
-    services: Services, *, principal: str, app: str, method: str, path: str, destination: str | None = None
+    services: Services,
+    *,
+    principal: str | None,
+    app: str,
+    method: str,
+    path: str,
+    destination: str | None = None,
 ) -> Decision:
     """Judge one request of one principal by the revision in force, and say how every rule came out.
 
     Args:
         services: the ports of this process.
-        principal: name of a person, device or service.
+        principal: name of a person, device or service; None for a connection without a good certificate.
         app: name of an application.
         method: HTTP method, case-sensitive.
         path: as a client would send it, a query allowed.
@@ -193,10 +199,7 @@ def explain(
         NotFound: `principal-unknown`, `app-unknown`.
     """
     with services.work.read() as books:
-        who = require_principal(books, principal)
-        partner = books.partners.get(who.partner) if who.partner else None
-        if partner is not None:
-            who = in_partners_groups(who, partner)
+        who = None if principal is None else _principal(books, principal)
         document, _ = current_document(books)
         policy = document.app(app)
         ids = {one.name: one.id for one in books.applications.list()}
@@ -206,9 +209,17 @@ def explain(
             f"there is no application named {app[:64]}",
             hint="`doorward app list` shows them, `doorward app add` adds one",
         )
-    return decide(
-        policy, TENANT, ids[app], who, Request(method=method, raw_path=path, destination=destination)
-    )
+    request = Request(method=method, raw_path=path, destination=destination)
+    if who is None:
+        return decide_anonymous(policy, request)
+    return decide(policy, TENANT, ids[app], who, request)
+
+
+def _principal(books: Books, name: str) -> Principal:
+    """Return a principal with the groups of its partner; raises `principal-unknown`."""
+    who = require_principal(books, name)
+    partner = books.partners.get(who.partner) if who.partner else None
+    return who if partner is None else in_partners_groups(who, partner)
 
 
 def _apply(

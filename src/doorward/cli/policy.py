@@ -190,20 +190,28 @@ def check(state: State, path: Path) -> None:
 
 
 @click.command("explain", cls=Command)
-@click.option(
-    "--principal", required=True, shell_complete=complete_principal(), help="Person, device or service."
-)
+@click.option("--principal", shell_complete=complete_principal(), help="Person, device or service.")
+@click.option("--anonymous", is_flag=True, help="A connection without a good certificate.")
 @click.option("--app", "app_name", required=True, shell_complete=complete_app, help="Application.")
 @click.option("--destination", help="The `Destination` header of a COPY or MOVE.")
 @click.argument("method")
 @click.argument("path")
 @click.pass_obj
 def explain(
-    state: State, *, principal: str, app_name: str, destination: str | None, method: str, path: str
+    state: State,
+    *,
+    principal: str | None,
+    anonymous: bool,
+    app_name: str,
+    destination: str | None,
+    method: str,
+    path: str,
 ) -> None:
     """Say for each rule whether it holds and why; exit code 1 where the request would be refused."""
     from doorward.authority.policies import explain as use_case  # noqa: PLC0415  loaded when called
 
+    if anonymous is (principal is not None):
+        raise click.UsageError("Say who asks: either --principal NAME or --anonymous.")
     decision = use_case(
         state.installation().services,
         principal=principal,

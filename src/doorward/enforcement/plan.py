@@ -27,9 +27,9 @@ from doorward.policy.paths import PathPattern
 from doorward.policy.request_headers import PLAIN, HeaderTerms
 
 ANONYMOUS_CONNECTIONS = 5_000
-"""Places for connections without a good certificate: a small share, so that strangers take nobody's place."""
+"""Places for connections without a good certificate, at most a tenth of all: strangers take nobody's place."""
 
-ANONYMOUS_PER_SOURCE = 200
+ANONYMOUS_PER_SOURCE = 500
 """The same for one source: the browsers of an office send their preflights from one address."""
 
 LEAST_SHARE = 32
@@ -239,6 +239,13 @@ class Limits:
     def openings_per_certificate(self) -> int:
         """How many connections one certificate may open in a minute: some clients use each for few requests."""
         return 12 * self.requests_per_certificate
+
+    @property
+    def anonymous_share(self) -> tuple[int, int]:
+        """Places for connections without a good certificate: in all, and for one source."""
+        most = max(1, min(self.anonymous_connections, self.connections // 10))
+        behind_balancer = self.connections_per_source >= self.connections
+        return most, most if behind_balancer else min(most, self.anonymous_per_source)
 
     @property
     def connections_per_door(self) -> int:

@@ -137,10 +137,7 @@ class Gateway:
             sequence=self._head(),
             max_total=options.door.limits.connections,
             max_per_source=options.door.limits.connections_per_source,
-            anonymous=Share(
-                most=options.door.limits.anonymous_connections,
-                most_per_source=options.door.limits.anonymous_per_source,
-            ),
+            anonymous=Share(*options.door.limits.anonymous_share),
             max_per_principal=options.door.limits.share_of_principal,
         )
         self.cutter = Cutter(

@@ -14,7 +14,7 @@ class Share:
     """Counts who holds places of one kind."""
 
     def __init__(
-        self, *, most: int = ANONYMOUS_CONNECTIONS, most_per_source: int = ANONYMOUS_PER_SOURCE
+        self, most: int = ANONYMOUS_CONNECTIONS, most_per_source: int = ANONYMOUS_PER_SOURCE
     ) -> None:
         self._most = most
         self._most_per_source = most_per_source

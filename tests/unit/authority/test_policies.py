@@ -273,6 +273,19 @@ def test_explain_counts_a_partners_groups(world):
     assert policies.explain(world.services, **asked).reasons[-1] is Reason.AUTHORITY_NOT_TRUSTED
 
 
+def test_explain_knows_what_is_open_to_everybody(world):
+    """Without a principal it judges a connection without a good certificate."""
+    apply(world)
+    asked = {"principal": None, "app": "payments", "method": "GET"}
+    assert policies.explain(world.services, **asked, path="/share/x").reasons == (
+        Reason.ANONYMOUS,
+        Reason.NO_RULE_MATCHED,
+    )
+    apply(world, DOCUMENT.replace("    rules:", "    public: [/share/**]\n    rules:", 1))
+    assert policies.explain(world.services, **asked, path="/share/x").outcome is Outcome.GOOD
+    assert policies.explain(world.services, **asked, path="/x").outcome is Outcome.BAD
+
+
 def test_explain_needs_known_names(world):
     """A name that nobody has and an application that is not there are said."""
     apply(world)

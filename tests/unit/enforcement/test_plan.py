@@ -185,3 +185,17 @@ def test_one_principal_takes_half_of_an_address_at_most(source: int, principal: 
     """An office keeps places for others, whatever the settings say; a source with few places is no office."""
     limits = Limits(connections_per_source=source, connections_per_principal=principal)
     assert limits.share_of_principal == share
+
+
+@pytest.mark.parametrize(
+    ("limits", "share"),
+    [
+        (Limits(), (5_000, 500)),
+        (Limits(connections=1_000, connections_per_source=100), (100, 100)),
+        (Limits(connections=5, connections_per_source=1), (1, 1)),
+        (Limits(connections=20_000, connections_per_source=20_000), (2_000, 2_000)),
+    ],
+)
+def test_anonymous_connections_have_a_small_share(limits: Limits, share: tuple[int, int]) -> None:
+    """A tenth of all at most; behind a balancer every client has its address, and one source may have the share."""
+    assert limits.anonymous_share == share

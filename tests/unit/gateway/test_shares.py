@@ -12,7 +12,7 @@ from tests.unit.gateway.live import live, pending
 
 def test_a_share_counts_in_all_and_by_source() -> None:
     """What is given back can be taken again."""
-    share = Share(most=2, most_per_source=1)
+    share = Share(2, 1)
     assert share.has_room(b"a")
     share.take(b"a")
     assert not share.has_room(b"a")
@@ -26,7 +26,7 @@ def test_a_share_counts_in_all_and_by_source() -> None:
 
 def test_the_registry_counts_anonymous_connections_apart() -> None:
     """They take places of theirs only, and give them back when they end."""
-    registry = Connections(anonymous=Share(most=2, most_per_source=1))
+    registry = Connections(anonymous=Share(2, 1))
 
     def admit(cookie: int, **fields: str) -> bool:
         registry.begin(pending(cookie))

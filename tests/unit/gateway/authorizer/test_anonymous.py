@@ -115,7 +115,7 @@ def test_their_share_of_places_is_small(place: Place) -> None:
     """Beyond it nobody anonymous is admitted, and a person is; an ended one makes room."""
     put(place, PUBLIC)
     alice = place.world.issue("alice")
-    place.connections = Connections(sequence=place.world.head(), anonymous=Share(most=0, most_per_source=1))
+    place.connections = Connections(sequence=place.world.head(), anonymous=Share(0, 1))
     refused(place, place.check(None), "anonymous-connections-exhausted")
     assert place.check(alice).facts is not None
 
@@ -154,3 +154,12 @@ def test_a_policy_that_closes_something_ends_them_and_no_other_does(place: Place
     assert loses(document())
     assert loses("trust_domain: corp.example\n")
     assert connection.authority == anonymous_authority(parse_document(document(PUBLIC)).apps[0])
+
+
+def test_many_of_them_are_counted_and_not_written_singly(place: Place) -> None:
+    """Strangers must not fill the record: beyond a limit each is admitted and counted (docs/design/0045)."""
+    put(place, PUBLIC)
+    for _ in range(200):
+        assert place.check(None).facts == ANONYMOUS_FACTS
+        place.connections.forget(COOKIE)
+    assert 0 < len(place.recorded) < 50
