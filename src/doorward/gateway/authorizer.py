@@ -213,7 +213,9 @@ class Authorizer:
             self._around.record(decision.event)
 
     def _decide(self, request: AccessRequest, source: bytes) -> AccessDecision:
-        """Step 4, second half, and step 5."""
+        """Step 4, second half, and step 5. Without a certificate there is nothing to judge that costs much."""
+        if request.presented is None:
+            return self._decider.decide(request)
         if not self._budget.allows(source) and not self._decider.knows(request.presented):
             raise RequestRefused(
                 Reason.JUDGEMENT_EXHAUSTED.value,

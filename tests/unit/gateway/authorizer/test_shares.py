@@ -7,9 +7,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from doorward.audit.events import EventType
+from doorward.authority import policies
 from doorward.authority.access import AccessRequest
 from doorward.core.entities import Reason
 from doorward.gateway import authorizer as module
+from doorward.gateway.anonymous import ANONYMOUS_FACTS
 from doorward.gateway.connections import Connections
 from doorward.gateway.counting import CertificateRate
 from doorward.gateway.endpoints import parse_endpoint
@@ -134,3 +136,25 @@ def test_an_ipv6_network_is_one_source(place: Place) -> None:
         remote = from_port(place, port, f"2001:db8::{port:x}")
         answer = door.check(unknown, place.metadata(REMOTE=remote))
     assert answer.reasons == (Reason.JUDGEMENT_EXHAUSTED.value,)
+
+
+@pytest.mark.usefixtures("dear")
+def test_a_flood_of_certificates_shuts_out_nobody_without_one(place: Place) -> None:
+    """A preflight has no certificate to be judged: it is answered while strangers have used up their budget."""
+    policies.apply_document(place.world.services, OPENED, file="x.yaml", actor="os:1000")
+    place.in_force()
+    door, unknown = place.authorizer(), stranger()
+    for port in range(2001, 2041):
+        answer = door.check(unknown, place.metadata(REMOTE=from_port(place, port)))
+    assert answer.reasons == (Reason.JUDGEMENT_EXHAUSTED.value,)
+    assert door.check("", place.metadata(REMOTE=from_port(place, 2100))).facts == ANONYMOUS_FACTS
+
+
+OPENED = """\
+trust_domain: corp.example
+apps:
+  payments:
+    hosts: [payments.corp.example]
+    upstream: http://127.0.0.1:9000
+    cors: {origins: ["https://b.example"]}
+"""
