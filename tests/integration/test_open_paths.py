@@ -16,8 +16,10 @@ from doorward.audit.events import EventType
 from doorward.authority.revocation import revoke
 from doorward.core.certificate import RevocationReason
 from doorward.runtime.evidence import Evidence
+from doorward.verification.partner import RevocationMode
 from tests.support.attacks import H2Client
 from tests.support.doorway import ACTOR, DOMAIN, Doorway, Identity, Session, eventually, open_doorway
+from tests.support.partner_door import Clinic
 from tests.support.path_ca import certify
 
 LISTED = "https://b.example"
@@ -144,3 +146,19 @@ def test_an_edit_that_closes_a_path_ends_them(door: Doorway) -> None:
     assert door.get(alice, "/share/x").status == 200
     put(door, *OPENED)
     assert json.loads(door.get(None, "/share/x").body)["path"] == "/share/x"
+
+
+def test_a_partners_door_may_be_open_too(door: Doorway) -> None:
+    """Bob of the clinic is named; who only says so is nobody; our own people are nobody where only the clinic is heard."""
+    clinic = Clinic(door, "clinic-open", revocation=RevocationMode.OFF)
+    put(door, *OPENED, f"trust: [{clinic.name}]")
+    own = door.enrol("alice")
+    bob = clinic.identity("bob@clinic.example")
+    answer = door.get(bob, "/share/x")
+    assert answer.upstream_headers()["doorward-principal"].startswith("person/clinic-open/bob")
+    for identity in (None, self_made(door), own):
+        answer = door.get(identity, "/share/x")
+        assert answer.status == 200
+        assert "doorward-principal" not in answer.upstream_headers()
+        assert door.get(identity, "/x").status == 403
+    put(door, *OPENED)

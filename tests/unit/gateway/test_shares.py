@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from doorward.core.errors import RequestRefused
 from doorward.gateway.connections import Connections
+from doorward.gateway.journal import Journal
 from doorward.gateway.shares import Share
 from tests.unit.gateway.live import live, pending
 
@@ -43,3 +46,19 @@ def test_the_registry_counts_anonymous_connections_apart() -> None:
     assert admit(4, **nobody)
     assert registry.condemn(4) is not None
     assert admit(5, **nobody)
+
+
+def test_a_restarted_gateway_counts_them_again(tmp_path: Path) -> None:
+    """An adopted one takes its place, has no authority that an edit could be compared with, and ends at its time."""
+    path = tmp_path / "journal"
+    first = Connections(Journal(path, boot_id="b"))
+    first.begin(pending(1))
+    assert first.admit(live(1, certificate_id="", principal_id="", sha256=""), judged_at=0)
+    second = Connections(Journal(path, boot_id="b"), anonymous=Share(1, 1))
+    adopted = second.get(1)
+    assert adopted is not None
+    assert adopted.anonymous
+    assert adopted.authority is None
+    second.begin(pending(2))
+    with pytest.raises(RequestRefused):
+        second.admit(live(2, certificate_id="", principal_id="", sha256=""), judged_at=0)
