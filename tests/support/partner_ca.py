@@ -67,9 +67,12 @@ def judge_partner(
     answers: dict[str, tuple[bytes, ...]] | None = None,
     find: FindPrincipal = known_principal,
     now: datetime = NOON,
+    trust_domain: str = "corp.example",
     leaves: RecentLeaves | None = None,
 ) -> PartnerJudgement:
     """Judge a leaf; every partner has the same evidence, the directory knows everybody by default."""
     shelves = {one.id: Shelf(crls, answers) for one in partners} if crls or answers else {}
     der = leaf.der if isinstance(leaf, Node) else leaf
-    return judge_partner_certificate(Presented(der=der), partners, shelves, find, now, leaves=leaves)
+    return judge_partner_certificate(
+        Presented(der=der), partners, shelves, find, now, trust_domain=trust_domain, leaves=leaves
+    )

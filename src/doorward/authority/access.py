@@ -330,6 +330,7 @@ class AccessDecider:
             partners=partners,
             shelves=self._shelves,
             now=now,
+            trust_domain=ground.trust_domain,
             leaves=self._leaves,
         )
         return None if Reason.ISSUER_UNKNOWN in found.judgement.verdict.reasons else found

@@ -90,6 +90,7 @@ def judge_for_partners(
     partners: Sequence[Partner],
     shelves: Shelves,
     now: datetime,
+    trust_domain: str,
     leaves: RecentLeaves | None = None,
 ) -> PartnerFinding:
     """Judge a certificate that none of our own authorities issued.
@@ -101,6 +102,7 @@ def judge_for_partners(
         partners: those that the application trusts.
         shelves: the evidence at hand.
         now: aware, UTC.
+        trust_domain: ours.
         leaves: readings of certificates that are in the inventory.
     """
     known = {one.record.id: one for one in partners}
@@ -112,7 +114,9 @@ def judge_for_partners(
 
     trusts = [one.trust for one in partners]
     vouched = leaves if record is not None else None
-    found = judge_partner_certificate(presented, trusts, asked, find_principal, now, leaves=vouched)
+    found = judge_partner_certificate(
+        presented, trusts, asked, find_principal, now, trust_domain=trust_domain, leaves=vouched
+    )
     if found.partner is None:
         judgement = CertificateJudgement(verdict=found.verdict, principal=None, facts=found.facts)
         return PartnerFinding(judgement=judgement)

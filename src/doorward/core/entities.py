@@ -92,6 +92,7 @@ class Reason(Enum):
     REVOCATION_NOT_CHECKED = "revocation-not-checked"
     NAME_MATCHES = "name-matches"
     NAME_MISMATCH = "name-mismatch"
+    OWN_NAME_CLAIMED = "own-name-claimed"
     PRINCIPAL_ACTIVE = "principal-active"
     PRINCIPAL_UNKNOWN = "principal-unknown"
     PRINCIPAL_SUSPENDED = "principal-suspended"

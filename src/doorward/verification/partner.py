@@ -6,6 +6,7 @@ To let a certificate in, all of these must hold:
 2. its issuer is known: some partner's store has an authority of that name;
 4. it has a good path (RFC 5280 section 6.1) to an anchor of one partner, judged with that partner's own
    authorities and inputs; and it is made for TLS clients: clientAuth by name, may sign, no CA;
+   and none of its names lies in our own namespace, even beside good ones (own_names);
 5. now lies within its dates (the path asks that too; here the word is given);
 6. its status, and that of every authority of the path: revoked never passes; where nothing is known, the
    partner's `RevocationMode` says whether it passes;
@@ -38,6 +39,7 @@ from doorward.core.errors import MalformedInput
 from doorward.core.names import parse_principal_name, render_partner_principal_name
 from doorward.verification.identity import IdentityRule, identify
 from doorward.verification.leaves import RecentLeaves
+from doorward.verification.own_names import claims_own_name
 from doorward.verification.parsing import parse_partner_leaf
 from doorward.verification.path.building import Work, judge_path
 from doorward.verification.path.certificate import PathCertificate
@@ -159,6 +161,7 @@ def judge_partner_certificate(
     find_principal: FindPrincipal,
     now: datetime,
     *,
+    trust_domain: str,
     leaves: RecentLeaves | None = None,
 ) -> PartnerJudgement:
     """Judge one presented certificate by what is trusted of partners.
@@ -169,6 +172,7 @@ def judge_partner_certificate(
         shelves: a partner's id -> the evidence of status that is at hand; none is an empty shelf.
         find_principal: see `FindPrincipal`; called at most once, after all else is good.
         now: aware, UTC.
+        trust_domain: ours: no foreign certificate may carry a name of it.
         leaves: a memory of readings, never of verdicts; None reads anew.
 
     Returns:
@@ -200,6 +204,8 @@ def judge_partner_certificate(
     if candidates:
         reasons.append(Reason.PATH_VALID if partner else Reason.PATH_INVALID)
     reasons.append(judge_purpose(leaf))
+    if partner is not None and claims_own_name((*facts.san, facts.subject), trust_domain):
+        reasons.append(Reason.OWN_NAME_CLAIMED)
     # 5. dates
     reasons.append(judge_dates(facts.not_before, facts.not_after, now))
     # 6. status

@@ -31,6 +31,7 @@ def test_only_certificates_of_the_inventory_are_kept() -> None:
                 partners=partners,
                 shelves=Shelves(world.services.work),
                 now=NOON,
+                trust_domain="corp.example",
                 leaves=leaves,
             )
     assert len(leaves) == 1  # the one that is known

@@ -39,6 +39,7 @@ def newcomer(site: PartnerSite, leaf: Node) -> Newcomer:
             partners=list(load_partners(books, {}).values()),
             shelves=site.shelves,
             now=site.world.clock.now(),
+            trust_domain="corp.example",
         )
     assert found.newcomer is not None
     return found.newcomer

@@ -1,0 +1,67 @@
+"""Whether a foreign certificate carries a name of our own namespace: `spiffe://<our trust domain>...`.
+
+Only our own authorities give these names out. An application that reads `Client-Cert` itself would take such
+a name for one of ours, so it is refused even beside good names, and in any spelling that a reader could take
+for the same URI:
+1. percent-encoding is undone, compatibility forms and dots of other scripts are folded, and what is not seen
+   is left out (RFC 3986 sections 2.1 and 6.2.2; UTS 46 section 4),
+2. scheme and host are compared without case, `\\` counts as `/`, and any number of them as two,
+3. a user, a port and dots at the end are no part of the host; a user that is our trust domain counts too,
+   because careless readers take it for the host.
+The name is looked for in every alternative name and in the subject, also in the middle of a text.
+
+Not here: what makes an identity (identity). A host below our trust domain is another trust domain.
+Standard: SPIFFE-ID section 2; RFC 3986 section 3.2.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator
+from urllib.parse import unquote
+
+_SCHEME = "spiffe:"
+_ROUNDS = 4  # of percent-encoding within percent-encoding
+_DOTS = str.maketrans({"\u3002": ".", "\\": "/"})
+_AUTHORITY_END = re.compile(r"[/?#]")
+_HOST = re.compile(r"[a-z0-9._-]*")
+_SCHEME_CHARACTERS = re.compile(r"[a-z0-9+.-]")
+
+
+def claims_own_name(texts: Iterable[str], trust_domain: str) -> bool:
+    """Return whether one of the texts holds a URI of the trust domain.
+
+    Args:
+        texts: the names of a certificate as text; percent-encoded or not.
+        trust_domain: ours, in lower case.
+    """
+    return any(host == trust_domain for text in texts for host in _list_hosts(_fold(text)))
+
+
+def _fold(text: str) -> str:
+    """Step 1, and case."""
+    for _ in range(_ROUNDS):
+        if "%" not in text:
+            break
+        text = unquote(text, errors="replace")
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", text)
+    return "".join(one for one in text if _is_seen(one)).casefold().translate(_DOTS)
+
+
+def _is_seen(character: str) -> bool:
+    return character != " " and unicodedata.category(character)[0] not in "CMZ"
+
+
+def _list_hosts(text: str) -> Iterator[str]:
+    """Steps 2 and 3: what a reader could take for the host of each URI in a text."""
+    before, *pieces = text.split(_SCHEME)
+    for piece in pieces:
+        if not _SCHEME_CHARACTERS.match(before[-1:]):
+            rest = piece.lstrip("/")
+            authority = _AUTHORITY_END.split(rest, maxsplit=1)[0]
+            for candidate in (rest, authority.rpartition("@")[2]):
+                found = _HOST.match(candidate)
+                yield found[0].rstrip(".") if found else ""
+        before = piece
