@@ -63,7 +63,9 @@ def test_terms_are_replaced_and_the_name_stays(work: UnitOfWork) -> None:
         revocation=RevocationMode.OFF,
         max_staleness=timedelta(minutes=5),
         everyone=True,
-        allow_private=True,
+        allow_private=("10.0.0.0/8", "::1/128"),
+        crl_urls=("http://pki.clinic.example/1.crl",),
+        ocsp_urls=("http://pki.clinic.example/ocsp",),
         groups=("a", "b"),
     )
     with work.change() as books:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import ssl
 import time
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
+from pathlib import Path
 
 import pytest
 
+from doorward.core.addresses import PRIVATE_NETWORKS
 from doorward.core.errors import DoorwardError, MalformedInput, RequestRefused, Unavailable
 from doorward.core.ports import Fetched, FetchRequest
 from doorward.runtime.fetcher import HttpFetcher, connect_to
+from doorward.runtime.own_listeners import OwnListeners, is_local, own_ports
+from doorward.runtime.settings import load_settings
 from tests.support.responders import answer, drip, moved, say, served, silent
 from tests.support.toy_ca import ToyCA
 
@@ -25,7 +30,7 @@ LONG = 20.0
 
 def fetch(url: str, *, fetcher: HttpFetcher | None = None, **options) -> Fetched:
     """Fetch with short limits; private addresses are allowed."""
-    words = {"limit": 10_000, "seconds": 10.0, "allow_private": True, **options}
+    words = {"limit": 10_000, "seconds": 10.0, "allow_private": PRIVATE_NETWORKS, **options}
     return (fetcher or HttpFetcher(ssl.create_default_context())).fetch(FetchRequest(url=url, **words))
 
 
@@ -231,19 +236,73 @@ def test_a_post_is_not_turned_into_a_get():
 def test_a_private_address_is_not_asked():
     """Without leave nothing on this machine is asked: nobody even connects."""
     with served(say(answer(b"abc"))) as place:
-        error = refused_by(place.url, allow_private=False)
-        assert refused_by(place.url.replace("127.0.0.1", "localhost"), allow_private=False).code == error.code
-        assert refused_by(place.url.replace("127.0.0.1", "0x7f.1"), allow_private=False).code == error.code
+        error = refused_by(place.url, allow_private=())
+        assert refused_by(place.url.replace("127.0.0.1", "localhost"), allow_private=()).code == error.code
+        assert refused_by(place.url.replace("127.0.0.1", "0x7f.1"), allow_private=()).code == error.code
     assert (type(error), error.code) == (RequestRefused, "fetch-address-refused")
     assert place.requests == []
+
+
+def test_our_own_listeners_are_never_asked():
+    """Whatever network is allowed, under every address of this machine, and by no redirect."""
+    with served(say(answer(b"abc"))) as place, served(moved(f"{place.url}a.crl")) as beside:
+        ours = OwnListeners([place.port])
+        for host in ("127.0.0.1", "127.8.8.8", "[::1]", "[::ffff:127.0.0.1]", "localhost"):
+            fetcher = HttpFetcher(is_ours=ours.has)
+            error = refused_by(f"http://{host}:{place.port}/a.crl", fetcher=fetcher)
+            assert (type(error), error.code) == (RequestRefused, "fetch-address-refused"), host
+        assert refused_by(beside.url, fetcher=fetcher).code == "fetch-address-refused"
+        assert fetch(
+            f"http://127.0.0.1:{place.port}/", fetcher=HttpFetcher(is_ours=OwnListeners([1]).has)
+        ).body
+    assert len(place.requests) == 1
+
+
+def test_what_the_kernel_delivers_here_is_local():
+    """The routing table says it, also of addresses that nothing listens at; what it routes away is not."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect(("192.0.2.77", 9))
+        here = ip_address(probe.getsockname()[0])
+    assert is_local(here)
+    assert all(is_local(ip_address(text)) for text in ("127.9.9.9", "::1", "0.0.0.0", "::"))
+    assert not is_local(ip_address("8.8.8.8"))
+    ours = OwnListeners([8443])
+    assert (ours.has(here, 8443), ours.has(here, 8444), ours.has(ip_address("8.8.8.8"), 8443)) == (
+        True,
+        False,
+        False,
+    )
+    assert ours.has(ip_address(f"::ffff:{here}"), 8443)
+
+
+def test_what_the_kernel_does_not_say_counts_as_ours(monkeypatch):
+    """Unknown is not good: without an answer an address with our port is not asked."""
+
+    def refuse(*_arguments):
+        raise PermissionError(errno.EPERM, "no netlink")
+
+    monkeypatch.setattr(socket, "socket", refuse)
+    assert is_local(ip_address("10.0.0.1"))
+
+
+def test_ports_of_this_installation():
+    """Those that it binds, and those of its public addresses, where another device may lead back to them."""
+    settings = load_settings(
+        environ={},
+        data=Path("/nonexistent"),
+        gateway_listen="0.0.0.0:8443",
+        status_url="http://pki.corp.example",
+    )
+    assert own_ports(settings) == {8443, 8480, 80}
+    settings = load_settings(environ={}, data=Path("/nonexistent"), gateway_public_port=443)
+    assert own_ports(settings) == {443, 8443, 8480}
 
 
 def test_one_private_address_refuses_them_all():
     """A name with an address of ours among its own is refused as a whole."""
     fetcher = HttpFetcher(resolve=lambda host, seconds: [ip_address("8.8.8.8"), LOOPBACK])
     assert (
-        refused_by("http://pki.example/", fetcher=fetcher, allow_private=False).code
-        == "fetch-address-refused"
+        refused_by("http://pki.example/", fetcher=fetcher, allow_private=()).code == "fetch-address-refused"
     )
 
 
@@ -269,7 +328,7 @@ def test_a_name_is_looked_up_once():
         raise ConnectionRefusedError
 
     fetcher = HttpFetcher(resolve=lambda host, seconds: next(answers), connect=connect)
-    assert refused_by("http://pki.example/", fetcher=fetcher, allow_private=False).code == "fetch-unreachable"
+    assert refused_by("http://pki.example/", fetcher=fetcher, allow_private=()).code == "fetch-unreachable"
     assert connected == ["8.8.8.8"]
     assert next(answers) == [LOOPBACK]
 
@@ -295,7 +354,7 @@ def test_the_environment_has_no_say(monkeypatch, tmp_path):
     monkeypatch.setenv("SSLKEYLOGFILE", str(keys))
     with served(say(answer(b"abc"))) as place:
         assert HttpFetcher().fetch(
-            FetchRequest(url=place.url, limit=10, seconds=10, allow_private=True)
+            FetchRequest(url=place.url, limit=10, seconds=10, allow_private=PRIVATE_NETWORKS)
         ).body == b"abc"  # fmt: skip
     assert not keys.exists()
 

@@ -32,7 +32,7 @@ HEAD = b"HTTP/1.1 200 OK\r\n\r\n"
 def west(tmp_path: Path) -> Iterator[PartnerWorld]:
     """A partner whose responders stand on this machine, in a database; time stands still at noon."""
     database = sqlite_database(tmp_path)
-    yield partner_world(work=sqlite_work(database), root_crl="", allow_private=True)
+    yield partner_world(work=sqlite_work(database), root_crl="", allow_private=("127.0.0.0/8", "::1/128"))
     database.close()
 
 
@@ -100,7 +100,7 @@ def test_a_lying_server_takes_nothing(west: PartnerWorld, name: str, monkeypatch
     monkeypatch.setattr(claiming, "CRL_BYTES", 1_000_000)
     good = crl(west, 7, number=5)
     with served(say(answer(good, etag='"1"')), LIES[name](west)) as place, Gatherer(west):
-        west.trust([west.root], [west.issuing], allow_private=True)
+        west.trust([west.root], [west.issuing], allow_private=("127.0.0.0/8", "::1/128"))
         west.let_in("alice", crl_at(place.url))
         assert eventually(lambda: at_hand(west, place.url) == good)
         west.world.clock.turn(hours=1)
@@ -169,12 +169,12 @@ def test_a_slow_server_holds_nobody_else(west: PartnerWorld) -> None:
 
 def test_private_addresses_are_asked_only_with_leave(west: PartnerWorld) -> None:
     """Without the operator's leave a certificate cannot make this machine call itself."""
-    west.trust([west.root], [west.issuing], allow_private=False)
+    west.trust([west.root], [west.issuing], allow_private=())
     with served(say(answer(crl(west)))) as place, Gatherer(west):
         west.let_in("alice", crl_at(place.url))
         assert eventually(lambda: "nothing may be fetched" in told(west, place.url))
         assert place.requests == []
-        west.trust([west.root], [west.issuing], allow_private=True)
+        west.trust([west.root], [west.issuing], allow_private=("127.0.0.0/8", "::1/128"))
         west.world.clock.turn(hours=1)
         assert eventually(lambda: at_hand(west, place.url))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sqlite3
 from contextlib import closing
@@ -9,11 +10,12 @@ from pathlib import Path
 
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, text
 
+from doorward.core.addresses import PRIVATE_NETWORKS, parse_private_networks
 from doorward.storage.database import Database, sqlite_url
 from doorward.storage.schema import metadata
-from doorward.storage.schema_versions import migrate
+from doorward.storage.schema_versions import HEAD, migrate, upgrade_to
 
 
 def statements(path: Path) -> dict[str, list[str]]:
@@ -38,3 +40,30 @@ def test_metadata_and_revisions_agree(tmp_path: Path) -> None:
     metadata.create_all(engine)
     engine.dispose()
     assert statements(tmp_path / "migrated.db") == statements(tmp_path / "direct.db")
+
+
+def test_a_partner_keeps_its_private_networks(tmp_path: Path) -> None:
+    """Where any private address was allowed every private network is; where none was, none."""
+    path = tmp_path / "older.db"
+    engine = create_engine(f"sqlite:///{path}")
+    with engine.begin() as connection:
+        upgrade_to(connection, "0001")
+        for number in (0, 1):
+            connection.execute(
+                text(
+                    "INSERT INTO partners (id, tenant, name, revocation, max_staleness, refresh, allow_private, "
+                    "source, kind, domain, groups, everyone, permitted, excluded, created_at) VALUES "
+                    f"('ptn_{number}', 'ten_1', 'p{number}', 'require', 0, 60, {number}, 'email', 'person', '', "
+                    "'[]', 0, '[]', '[]', 0)"
+                )
+            )
+        upgrade_to(connection, HEAD)
+        rows = connection.execute(
+            text("SELECT allow_private, crl_urls, ocsp_urls FROM partners ORDER BY id")
+        ).all()
+    engine.dispose()
+    assert json.loads(rows[0][0]) == []
+    assert parse_private_networks(json.loads(rows[1][0])) == tuple(
+        sorted(PRIVATE_NETWORKS, key=lambda one: (one.version, int(one.network_address)))
+    )
+    assert [row[1:] for row in rows] == [("[]", "[]"), ("[]", "[]")]

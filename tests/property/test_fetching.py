@@ -8,9 +8,10 @@ from ipaddress import ip_address
 from hypothesis import given
 from hypothesis import strategies as st
 
+from doorward.core.addresses import Reach, judge_address
 from doorward.core.errors import DoorwardError, MalformedInput
 from doorward.core.ports import FetchRequest
-from doorward.runtime.addresses import Reach, judge_address, parse_place
+from doorward.runtime.addresses import parse_place
 from doorward.runtime.fetcher import HttpFetcher
 
 URLS = st.one_of(

@@ -175,7 +175,7 @@ def partner(name: str, **changed: Any) -> PartnerRecord:
         revocation=RevocationMode.REQUIRE,
         max_staleness=timedelta(0),
         refresh=timedelta(hours=1),
-        allow_private=False,
+        allow_private=(),
         source=SanSource.EMAIL,
         kind=PrincipalKind.PERSON,
         domain="clinic.example",

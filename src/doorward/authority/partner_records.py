@@ -35,7 +35,9 @@ class PartnerRecord:
         revocation: what is asked of evidence.
         max_staleness: how long after its next update evidence may still be used.
         refresh: how often evidence is looked for anew at least.
-        allow_private: whether evidence may be fetched from private and loopback addresses.
+        allow_private: private networks, as `10.1.0.0/16`, that evidence may be fetched from.
+        crl_urls: where CRLs of its authorities lie besides what certificates name, by the operator's word.
+        ocsp_urls: OCSP responders that answer about all of its certificates, likewise.
         source: which of a certificate's names says who it is for.
         kind: of its principals.
         domain: that its e-mail, DNS and URI names lie in; empty where any may.
@@ -52,7 +54,7 @@ class PartnerRecord:
     revocation: RevocationMode
     max_staleness: timedelta
     refresh: timedelta
-    allow_private: bool
+    allow_private: tuple[str, ...]
     source: SanSource
     kind: PrincipalKind
     domain: str
@@ -62,6 +64,8 @@ class PartnerRecord:
     excluded: tuple[str, ...]
     created_at: datetime
     removed_at: datetime | None = None
+    crl_urls: tuple[str, ...] = ()
+    ocsp_urls: tuple[str, ...] = ()
 
 
 def in_partners_groups(principal: Principal, partner: PartnerRecord) -> Principal:

@@ -29,6 +29,7 @@ from doorward.authority.records import ChangeKind
 from doorward.authority.services import Services
 from doorward.authority.standing import require_partner, require_tenant
 from doorward.authority.stores import Books
+from doorward.core.addresses import parse_private_networks
 from doorward.core.entities import TENANT, PrincipalKind
 from doorward.core.errors import ConfigurationError, Fault, MalformedInput, RequestRefused
 from doorward.core.names import OWN_AUTHORITY, parse_principal_name
@@ -36,10 +37,11 @@ from doorward.verification.identity import IdentityRule, SanSource
 from doorward.verification.import_lint import LintFinding, Severity, lint_authorities
 from doorward.verification.partner import RevocationMode
 from doorward.verification.path.certificate import PathCertificate, parse_path_certificate
+from doorward.verification.revocation.sources import parse_source
 
 SHORTEST_REFRESH, LONGEST_REFRESH = timedelta(minutes=1), timedelta(days=7)
 LONGEST_STALENESS = timedelta(days=30)
-GROUPS_LIMIT, SUBTREES_LIMIT = 64, 256
+GROUPS_LIMIT, SUBTREES_LIMIT, SOURCES_LIMIT = 64, 256, 16
 """Terms that are asked about each of a partner's certificates: more than a few are a mistake."""
 TOLD = 24
 """Anchors, and as many intermediates, that an event names; with the groups they fit into one."""
@@ -52,7 +54,9 @@ class Terms:
     revocation: RevocationMode = RevocationMode.REQUIRE
     max_staleness: timedelta = timedelta(0)
     refresh: timedelta = timedelta(hours=1)
-    allow_private: bool = False
+    allow_private: tuple[str, ...] = ()
+    crl_urls: tuple[str, ...] = ()
+    ocsp_urls: tuple[str, ...] = ()
     source: SanSource = SanSource.EMAIL
     kind: PrincipalKind = PrincipalKind.PERSON
     domain: str = ""
@@ -62,6 +66,14 @@ class Terms:
     excluded: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        networks = tuple(map(str, parse_private_networks(self.allow_private)))
+        object.__setattr__(self, "allow_private", networks)  # one spelling, each once
+        for url in (*self.crl_urls, *self.ocsp_urls):
+            parse_source(url)
+        if max(len(self.crl_urls), len(self.ocsp_urls)) > SOURCES_LIMIT:
+            raise MalformedInput(
+                "too-many-sources", f"{SOURCES_LIMIT} addresses of a kind are given by hand at most"
+            )
         for group in self.groups:
             parse_principal_name(group)
         if len(self.groups) > GROUPS_LIMIT:

@@ -99,7 +99,26 @@ def _read_span(ctx: click.Context, param: click.Parameter, value: str) -> timede
     show_default=True,
     help="How long after its end evidence may still be used.",
 )
-@click.option("--allow-private", is_flag=True, help="Fetch evidence from private addresses too.")
+@click.option(
+    "--allow-private",
+    multiple=True,
+    metavar="NETWORK",
+    help="Fetch evidence also from this private network, as 10.1.0.0/16; repeatable, or with commas.",
+)
+@click.option(
+    "--crl",
+    "crl_urls",
+    multiple=True,
+    metavar="URL",
+    help="Where a CRL of its authorities lies, if its certificates do not say so; repeatable.",
+)
+@click.option(
+    "--ocsp",
+    "ocsp_urls",
+    multiple=True,
+    metavar="URL",
+    help="An OCSP responder for its certificates, if they do not name it; repeatable.",
+)
 @click.option(
     "--replace",
     is_flag=True,
@@ -223,7 +242,9 @@ def _terms_row(terms: Terms | PartnerRecord) -> dict[str, Any]:
         "revocation": terms.revocation.value,
         "refresh_seconds": int(terms.refresh.total_seconds()),
         "max_staleness_seconds": int(terms.max_staleness.total_seconds()),
-        "allow_private": terms.allow_private,
+        "allow_private": list(terms.allow_private),
+        "crl_urls": list(terms.crl_urls),
+        "ocsp_urls": list(terms.ocsp_urls),
     }
 
 
@@ -285,6 +306,7 @@ def _read_terms(given: dict[str, Any]) -> Terms:
         kind=PrincipalKind(given.pop("kind")),
         revocation=RevocationMode(given.pop("revocation")),
         groups=tuple(sorted(set(given.pop("groups")))),
+        allow_private=tuple(one.strip() for text in given.pop("allow_private") for one in text.split(",")),
         **given,
     )
 
@@ -417,7 +439,7 @@ def _describe_times(partner: PartnerRecord) -> str:
     if partner.revocation.value == "off":
         return ": nobody is asked whether a certificate was revoked"
     grace = f"{_span(partner.max_staleness)} longer than" if partner.max_staleness else "exactly as long as"
-    private = "; also from private addresses" if partner.allow_private else ""
+    private = f"; also from {', '.join(partner.allow_private)}" if partner.allow_private else ""
     return f"; looked for every {_span(partner.refresh)}, used {grace} it says{private}"
 
 

@@ -11,6 +11,8 @@ from datetime import datetime
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Protocol
 
+from doorward.core.addresses import Network
+
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey, EllipticCurvePublicKey
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -110,7 +112,7 @@ class FetchRequest:
         url: absolute, `http` or `https`, found in a certificate that was verified before.
         limit: bytes of the answer's body, at most.
         seconds: for everything together: name, connection, redirects, body.
-        allow_private: whether its host may lie in a private network.
+        allow_private: private networks that its host may lie in.
         body: what is posted; None to get.
         media_type: of `body`.
         accept: media type that is asked for.
@@ -121,7 +123,7 @@ class FetchRequest:
     url: str
     limit: int
     seconds: float
-    allow_private: bool = False
+    allow_private: tuple[Network, ...] = ()
     body: bytes | None = field(default=None, repr=False)
     media_type: str = ""
     accept: str = "*/*"

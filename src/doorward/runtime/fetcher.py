@@ -3,6 +3,7 @@
 Whoever answers may be dead, slow or hostile:
 1. A name is looked up once. Every address of it is judged, one that must not be asked refuses them all,
    and the connection goes to an address that was judged: no second look-up, which could say another thing.
+   Our own listeners are refused at whatever address of this machine, redirects included.
 2. One deadline holds for everything, each read included: a byte a second does not hold us.
 3. The head may have 32 KiB, the body what was asked for; both are counted as they come, whatever
    Content-Length says. Nothing is decompressed.
@@ -21,12 +22,13 @@ import io
 import socket
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, cast
 
+from doorward.core.addresses import Address, Network, Reach, judge_address, may_ask, unmap
 from doorward.core.errors import MalformedInput, RequestRefused, Unavailable
 from doorward.core.ports import Fetched, FetchRequest
-from doorward.runtime.addresses import Address, Place, Reach, judge_address, may_ask, parse_place
+from doorward.runtime.addresses import Place, parse_place
 from doorward.runtime.resolving import Resolver
 
 if TYPE_CHECKING:
@@ -46,6 +48,7 @@ _MOVED_AS_IT_IS = frozenset({307, 308})
 _OK, _NOT_MODIFIED = 200, 304
 
 Connect = Callable[[Address, int, float], socket.socket]
+IsOurs = Callable[[Address, int], bool]
 Resolve = Callable[[str, float], list[Address]]
 
 
@@ -69,6 +72,7 @@ class HttpFetcher:
         context: how an https server proves itself.
         resolve: host and seconds to addresses.
         connect: address, port and seconds to a connection.
+        is_ours: whether an address and port is a listener of ours; nothing is ever fetched from one.
     """
 
     def __init__(
@@ -77,10 +81,11 @@ class HttpFetcher:
         *,
         resolve: Resolve | None = None,
         connect: Connect = connect_to,
+        is_ours: IsOurs = lambda _address, _port: False,
     ) -> None:
         self._context = context or system_context()
         self._resolve = resolve or Resolver().resolve
-        self._connect = connect
+        self._connect, self._is_ours = connect, is_ours
 
     def fetch(self, request: FetchRequest) -> Fetched:
         """Fetch one thing; see `core.ports.Fetcher`."""
@@ -107,19 +112,26 @@ class HttpFetcher:
                 return answer
             place = answer
             # Step 4: a page of the open network must not send us into our own.
-            allow_private &= all(judge_address(one) is Reach.PRIVATE for one in addresses)
+            if any(judge_address(one) is not Reach.PRIVATE for one in addresses):
+                allow_private = ()
         raise Unavailable("fetch-redirects", f"more than {REDIRECT_LIMIT} redirects")
 
-    def _look_up(self, place: Place, until: _Deadline, *, allow_private: bool) -> list[Address]:
+    def _look_up(self, place: Place, until: _Deadline, *, allow_private: Sequence[Network]) -> list[Address]:
         """Step 1."""
         addresses = self._resolve(place.host, until.left())
-        refused = [str(one) for one in addresses if not may_ask(one, allow_private=allow_private)]
+        refused = [str(one) for one in addresses if not may_ask(one, allow_private)]
         if refused:
             raise RequestRefused(
                 "fetch-address-refused",
-                f"{place.host} lies where nothing may be fetched from",
-                hint="allow private addresses for this partner if its responder stands in your own network",
+                f"{place.host} lies where nothing may be fetched from: {refused[0]}",
+                hint="if its responder stands in your own network, name the network: --allow-private NETWORK",
                 address=refused[0],
+            )
+        if any(self._is_ours(one, place.port) for one in addresses):
+            raise RequestRefused(
+                "fetch-address-refused",
+                f"{place.authority} is a listener of this installation",
+                hint="have the partner name an address of its own responder",
             )
         return addresses
 
@@ -140,7 +152,7 @@ class HttpFetcher:
         fault: OSError | None = None
         for address in addresses[:ADDRESS_LIMIT]:
             try:
-                return self._connect(address, place.port, min(until.left(), CONNECT_SECONDS))
+                return self._connect(unmap(address), place.port, min(until.left(), CONNECT_SECONDS))
             except OSError as error:
                 fault = fault or error
         raise fault or TimeoutError

@@ -2,7 +2,7 @@
 
 A look-up runs in a thread of its own and is left alone when its time is over: the resolver gives up by
 itself later. At most 8 are under way, those left alone included, so that a dead name server costs no more.
-Not here: which addresses may be asked (addresses).
+Not here: which addresses may be asked (core.addresses).
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Any
 
+from doorward.core.addresses import Address
 from doorward.core.errors import Unavailable
-from doorward.runtime.addresses import Address
 
 LOOK_UPS = 8
 

@@ -25,6 +25,7 @@ from doorward.runtime.doorbell import HungBell
 from doorward.runtime.fetcher import HttpFetcher
 from doorward.runtime.gathering import Gathering
 from doorward.runtime.jobs import Job, Jobs
+from doorward.runtime.own_listeners import OwnListeners, own_ports
 from doorward.runtime.roles import become_ordinary
 from doorward.runtime.settings import split_listen
 from doorward.web.app import build_enrolment_app, build_status_app
@@ -60,7 +61,9 @@ class Serve:
             name="enrolment",
         )
         self._bell = HungBell(layout.run, "serve")
-        self._gathering = Gathering(self._services, HttpFetcher(), self._stop)
+        self._gathering = Gathering(
+            self._services, HttpFetcher(is_ours=OwnListeners(own_ports(settings)).has), self._stop
+        )
         self._jobs = Jobs(self._list_jobs(), self._stop)
 
     def start(self) -> None:

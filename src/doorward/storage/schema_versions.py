@@ -48,7 +48,7 @@ def migrate(database: Database) -> str | None:
             return None
         if found is not None and found not in REVISIONS:
             raise _newer(found)
-        _upgrade(connection)
+        upgrade_to(connection, HEAD)
         database.count_migration(connection)
         return found or ""
 
@@ -112,13 +112,14 @@ def _revision(connection: Any) -> str | None:
     return None if row is None else str(row[0])
 
 
-def _upgrade(connection: Connection) -> None:
+def upgrade_to(connection: Connection, wanted: str) -> None:
+    """Take every step from the revision that is there to the one that is wanted."""
     # alembic takes a tenth of a second to import, and is needed once per version
     from alembic.migration import MigrationContext  # noqa: PLC0415
     from alembic.operations import Operations  # noqa: PLC0415
 
     def steps(revision: Any, _context: object) -> Any:
-        return _script()._upgrade_revs("head", revision)  # noqa: SLF001  as alembic's own cookbook does
+        return _script()._upgrade_revs(wanted, revision)  # noqa: SLF001  as alembic's own cookbook does
 
     options = {"fn": steps, "transactional_ddl": True}  # both databases roll back CREATE TABLE
     context = MigrationContext.configure(connection, opts=options)

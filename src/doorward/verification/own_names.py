@@ -1,4 +1,4 @@
-"""Whether a foreign certificate carries a name of our own namespace: `spiffe://<our trust domain>...`.
+r"""Whether a foreign certificate carries a name of our own namespace: `spiffe://<our trust domain>...`.
 
 Only our own authorities give these names out. An application that reads `Client-Cert` itself would take such
 a name for one of ours, so it is refused even beside good names, and in any spelling that a reader could take
@@ -51,7 +51,7 @@ def _fold(text: str) -> str:
 
 
 def _is_seen(character: str) -> bool:
-    return character != " " and unicodedata.category(character)[0] not in "CMZ"
+    return unicodedata.category(character)[0] not in "CM"
 
 
 def _list_hosts(text: str) -> Iterator[str]:

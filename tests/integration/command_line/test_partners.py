@@ -145,11 +145,22 @@ def test_the_document_of_an_import(site: Site) -> None:
         "30m",
     )
     value = site.do(
-        "ca", "import", "clinic", site.file("root.pem", pem(ROOT)), *words, "--yes", "--allow-private"
+        "ca",
+        "import",
+        "clinic",
+        site.file("root.pem", pem(ROOT)),
+        *words,
+        "--yes",
+        "--allow-private",
+        "127.0.0.0/8,::1",
     )
     assert (value["name"], value["domain"], value["groups"]) == ("clinic", "clinic.example", ["a", "b"])
     assert (value["refresh_seconds"], value["max_staleness_seconds"]) == (1800, 0)
-    assert (value["revocation"], value["everyone"], value["allow_private"]) == ("require", False, True)
+    assert (value["revocation"], value["everyone"], value["allow_private"]) == (
+        "require",
+        False,
+        ["127.0.0.0/8", "::1/128"],
+    )
     assert value["notes"] == []
     assert value["seq"] > 0
     assert value["confirmed_by"] == []

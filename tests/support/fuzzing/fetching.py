@@ -8,9 +8,10 @@ import socket
 from ipaddress import ip_address
 from typing import cast
 
+from doorward.core.addresses import PRIVATE_NETWORKS, Reach, judge_address, may_ask
 from doorward.core.errors import MalformedInput
 from doorward.core.ports import Fetched, FetchRequest
-from doorward.runtime.addresses import Place, Reach, judge_address, may_ask, parse_place
+from doorward.runtime.addresses import Place, parse_place
 from doorward.runtime.fetcher import _Deadline, _exchange
 from doorward.runtime.pem import read_certificates
 from doorward.verification.path.certificate import parse_path_certificate
@@ -77,8 +78,8 @@ def _address() -> Harness:
     def judge(data: bytes) -> object:
         address = ip_address(data if len(data) in (4, 16) else data.decode("latin-1"))
         reach = judge_address(address)
-        assert may_ask(address, allow_private=False) is (reach is Reach.GLOBAL)
-        assert may_ask(address, allow_private=True) is (reach is not Reach.NEVER)
+        assert may_ask(address) is (reach is Reach.GLOBAL)
+        assert may_ask(address, PRIVATE_NETWORKS) is (reach is not Reach.NEVER)
         return reach
 
     seeds = (b"192.0.2.7", b"::ffff:169.254.169.254", b"64:ff9b::7f00:1", b"\x0a\0\0\1", b"fd00:ec2::254")
@@ -123,7 +124,7 @@ FETCHING_TARGETS = (
     Target(name="import-file", covers=("runtime.pem.read_certificates",), shape=Shape.TEXT, prepare=_file),
     Target(name="fetch-place", covers=("runtime.addresses.parse_place",), shape=Shape.TEXT, prepare=_place),
     Target(
-        name="fetch-address", covers=("runtime.addresses.judge_address",), shape=Shape.TEXT, prepare=_address
+        name="fetch-address", covers=("core.addresses.judge_address",), shape=Shape.TEXT, prepare=_address
     ),
     Target(name="fetch-answer", covers=("runtime.fetcher._exchange",), shape=Shape.TEXT, prepare=_answer),
 )

@@ -112,8 +112,8 @@ def test_a_uri_of_ours_is_no_identity_of_a_partners() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "spiffe://ｃｏｒｐ．ｅｘａｍｐｌｅ/x",
-        "spiffe://corp。example/x",
+        "spiffe://\uff43\uff4f\uff52\uff50\uff0e\uff45\uff58ample/x",
+        "spiffe://corp\u3002example/x",
         "spiffe://co\u00adrp.exam\u200dple/x",
         "spiffe://co%c2%adrp.example/x",
         "%73piffe://corp.example",

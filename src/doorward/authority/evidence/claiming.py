@@ -27,6 +27,7 @@ from doorward.authority.evidence.trust import parse_if_sound, trust_of
 from doorward.authority.partner_records import EvidenceKind, EvidenceRecord, PartnerRecord
 from doorward.authority.services import Services
 from doorward.authority.stores import Books
+from doorward.core.addresses import parse_private_networks
 from doorward.core.errors import DoorwardError, MalformedInput
 from doorward.core.ports import FetchRequest
 from doorward.verification.partner import RevocationMode
@@ -200,7 +201,7 @@ def _build(
             url=row.source,
             limit=CRL_BYTES,
             seconds=FETCH_SECONDS,
-            allow_private=partner.allow_private,
+            allow_private=parse_private_networks(partner.allow_private),
             accept="application/pkix-crl",
             etag=row.etag if usable else "",  # near its end nobody is asked whether it is still the same
         )
@@ -215,7 +216,7 @@ def _build(
         url=row.source,
         limit=ANSWER_LIMIT,
         seconds=FETCH_SECONDS,
-        allow_private=partner.allow_private,
+        allow_private=parse_private_networks(partner.allow_private),
         accept="application/ocsp-response",
         body=question,
         media_type="application/ocsp-request",

@@ -4,8 +4,9 @@ Not here: fetching, and when (claiming, pace).
 1. Only partners that are trusted and whose `revocation` asks for evidence.
 2. Only certificates with a good path now: the partner's anchors, the intermediates that chain to them, and
    the leaves that it has in the inventory, which holds what was let in before.
-3. CRLs: every http or https URL of a distribution point.
-4. OCSP: of leaves and intermediates that name no such CRL, or whose CRLs could not be had.
+3. CRLs: every http or https URL of a distribution point, and those that the operator gave by hand.
+4. OCSP: of leaves and intermediates that name no such CRL, or whose CRLs could not be had; of
+   the responders that they name, and of those that the operator gave by hand.
 What is named no more is forgotten when all certificates were looked at. That begins anew every ten minutes, and
 takes longer where there are so many that it does: none is left out because others come before it.
 
@@ -208,6 +209,7 @@ def _row(partner: PartnerRecord, key: Key, now: datetime) -> EvidenceRecord:
 
 def _of_authorities(partner: _Partner, now: datetime) -> Iterator[Key]:
     """Steps 2 to 4 for anchors and intermediates; an anchor's own status is nobody's to say."""
+    yield from ((EvidenceKind.CRL, url, "") for url in partner.record.crl_urls)
     for record in partner.authorities:
         certificate = parse_if_sound(record.der)
         if certificate is None:
@@ -242,7 +244,10 @@ def _sources(certificate: PathCertificate, partner: _Partner, now: datetime) -> 
     lists: list[Key] = [(EvidenceKind.CRL, url, "") for url in crl_urls(certificate)]
     yield from lists
     if all(_is_lost(partner.rows.get(key), partner.record, now) for key in lists):
-        yield from ((EvidenceKind.OCSP, url, certificate.sha256) for url in ocsp_urls(certificate))
+        yield from (
+            (EvidenceKind.OCSP, url, certificate.sha256)
+            for url in (*ocsp_urls(certificate), *partner.record.ocsp_urls)
+        )
 
 
 def _is_lost(row: EvidenceRecord | None, partner: PartnerRecord, now: datetime) -> bool:

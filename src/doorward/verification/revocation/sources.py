@@ -58,9 +58,8 @@ def may_serve(certificate: PathCertificate, url: str, crl: Crl) -> bool:
     Not checked: the rest of its scope.
     Standard: RFC 5280 section 6.3.3 (b) (1).
     """
-    place = x509.UniformResourceIdentifier(url)
     for point in certificate.crl_points:
-        if place not in (point.full_name or ()):
+        if url not in map(_read_url, point.full_name or ()):
             continue
         named = [one.value for one in point.crl_issuer or () if isinstance(one, x509.DirectoryName)]
         issuers = {canonicalise_name(name) for name in named}
@@ -87,20 +86,44 @@ def ocsp_urls(certificate: PathCertificate) -> tuple[str, ...]:
 
 
 def _pick(names: Iterable[x509.GeneralName]) -> tuple[str, ...]:
-    urls = dict.fromkeys(
-        name.value
-        for name in names
-        if isinstance(name, x509.UniformResourceIdentifier) and name.value.lower().startswith(_SCHEMES)
+    urls = dict.fromkeys(map(_read_url, names))
+    return tuple(url for url in urls if _is_sound(url))[:SOURCE_LIMIT]
+
+
+def parse_source(text: str) -> str:
+    """Return an address of evidence that an operator gives by hand, such as `http://pki.clinic.example/ca.crl`.
+
+    Raises:
+        MalformedInput: `source-malformed`.
+    """
+    if _is_sound(text):
+        return text
+    hint = f"write an http or https URL of printable ASCII, at most {URL_LIMIT} characters; a blank is %20"
+    raise MalformedInput(
+        "source-malformed", f"this is no address of a CRL or OCSP responder: {text[:80]!a}", hint=hint
     )
-    return tuple(url for url in urls if len(url) <= URL_LIMIT and _is_sound(url))[:SOURCE_LIMIT]
+
+
+def _read_url(name: x509.GeneralName) -> str:
+    """Return the URL that a name holds, as it is asked; empty where it holds none.
+
+    Authorities copy addresses by hand: blanks around it are dropped, and one within it is encoded, as every
+    browser does (RFC 3986 section 2.1). In a host it stays none.
+    """
+    return (
+        name.value.strip(" ").replace(" ", "%20") if isinstance(name, x509.UniformResourceIdentifier) else ""
+    )
 
 
 def _is_sound(url: str) -> bool:
-    """Return whether it is printable ASCII and splits into its parts, which `http://[` does not."""
+    """Return whether it is http, not too long, printable ASCII, and splits into its parts, which `http://[` does not."""
+    if len(url) > URL_LIMIT or not url.lower().startswith(_SCHEMES) or not _PRINTABLE.fullmatch(url):
+        return False
     try:
-        return _PRINTABLE.fullmatch(url) is not None and bool(urlsplit(url).netloc)
+        host = urlsplit(url).netloc
     except ValueError:
         return False
+    return bool(host) and "%" not in host
 
 
 def build_ocsp_request(

@@ -11,6 +11,7 @@ import pytest
 from doorward.authority.evidence import Room, claim_due
 from doorward.authority.evidence.claiming import BEHIND, CLAIM
 from doorward.authority.partner_records import EvidenceKind
+from doorward.core.addresses import parse_private_networks
 from doorward.core.errors import Unavailable
 from doorward.core.ports import Fetched
 from doorward.pki.ocsp import parse_ocsp_request
@@ -35,12 +36,12 @@ CRL, OCSP = EvidenceKind.CRL, EvidenceKind.OCSP
 
 def test_a_crl_is_asked_for():
     """A CRL is got from its URL, within limits, on the partner's terms."""
-    west = partner_world(allow_private=True)
+    west = partner_world(allow_private=("127.0.0.0/8", "::1/128"))
     west.look()
     (errand,) = claim_due(west.services, west.room)
     request = errand.request
     assert (request.url, request.body, request.accept) == (ROOT_CRL, None, "application/pkix-crl")
-    assert (request.allow_private, request.etag) == (True, "")
+    assert (request.allow_private, request.etag) == (parse_private_networks(["127.0.0.0/8", "::1"]), "")
     assert errand.host == "pki.partner.example"
     assert request.limit <= 32 * 1024 * 1024
     assert request.seconds < CLAIM.total_seconds()

@@ -180,3 +180,14 @@ def test_the_list_at_hand_is_not_asked_about_again():
     west.run()
     assert west.row(ELSEWHERE).der == kept
     assert refusals(west) == [(ELSEWHERE, "evidence-of-another")]
+
+
+def test_a_blank_in_an_address_keeps_no_list_out():
+    """The certificate holds the address with a blank; it is asked, and found again, with `%20`."""
+    west = partner_world(root_crl="http://pki.partner.example/west root.crl")
+    url = "http://pki.partner.example/west%20root.crl"
+    west.pages[url] = crl_of(west.root)
+    west.let_in("alice", crl_at("http://pki.partner.example/west issuing.crl"))
+    west.pages["http://pki.partner.example/west%20issuing.crl"] = crl_of(west.issuing)
+    west.run()
+    assert all(row.sha256 for row in west.rows())

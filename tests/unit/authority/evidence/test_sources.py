@@ -264,5 +264,27 @@ def test_new_terms_give_what_failed_another_try():
     assert west.run() == 0
     west.survey = Survey(west.services)
     assert west.run() == 0
-    west.trust([west.root], [west.issuing], refresh=timedelta(days=1), allow_private=True)
+    west.trust(
+        [west.root], [west.issuing], refresh=timedelta(days=1), allow_private=("127.0.0.0/8", "::1/128")
+    )
     assert west.run() == 1
+
+
+def test_addresses_given_by_hand_are_looked_at():
+    """A partner without addresses in its certificates (easy-rsa, step-ca) has the operator's."""
+    by_hand = {"crl_urls": (ISSUING_CRL,), "ocsp_urls": (RESPONDER,)}
+    west = partner_world(root_crl="", **by_hand)
+    west.look()
+    alice = west.let_in("alice")
+    west.look()
+    assert looked_for(west) == [("crl", ISSUING_CRL), ("ocsp", RESPONDER), ("ocsp", RESPONDER)]
+    assert {row.about for row in west.rows()} == {"", alice.parsed.sha256, west.issuing.parsed.sha256}
+
+
+def test_a_list_from_an_address_given_by_hand_is_taken():
+    """RFC 5280 section 6.3.3: without a distribution point the issuer's full list speaks."""
+    west = partner_world(root_crl="", crl_urls=(ISSUING_CRL,))
+    west.let_in("alice")
+    west.pages[ISSUING_CRL] = crl_of(west.issuing)
+    west.run()
+    assert west.row(ISSUING_CRL).der

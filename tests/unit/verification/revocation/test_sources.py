@@ -11,7 +11,13 @@ from cryptography.x509.oid import AuthorityInformationAccessOID as Access
 
 from doorward.core.errors import MalformedInput
 from doorward.pki.ocsp import parse_ocsp_request
-from doorward.verification.revocation.sources import build_ocsp_request, crl_urls, may_serve, ocsp_urls
+from doorward.verification.revocation.sources import (
+    build_ocsp_request,
+    crl_urls,
+    may_serve,
+    ocsp_urls,
+    parse_source,
+)
 from tests.support.path_ca import certify, name, with_serial
 from tests.support.status_ca import list_of, scope
 
@@ -133,3 +139,25 @@ def test_a_serial_that_nobody_answers_for(serial):
     with pytest.raises(MalformedInput) as refused:
         build_ocsp_request(odd.parsed, ROOT.parsed)
     assert refused.value.code == "ocsp-request-unbuildable"
+
+
+def test_a_blank_in_an_address_is_encoded():
+    """RFC 3986 section 2.1: authorities copy addresses by hand, and every other reader asks for `%20`."""
+    certificate = leaf(points([UriName(" http://a.example/ca list.crl ")]))
+    assert crl_urls(certificate) == ("http://a.example/ca%20list.crl",)
+    assert may_serve(certificate, "http://a.example/ca%20list.crl", list_of(ROOT))
+
+
+def test_an_address_that_is_given_by_hand():
+    """An http or https URL of printable ASCII is taken as it is; anything else is refused."""
+    assert parse_source("http://a.example/ca%20list.crl") == "http://a.example/ca%20list.crl"
+    for text in (
+        "",
+        "a.example",
+        "ldap://a.example/",
+        "http://a.example/ca list.crl",
+        "http://b\xfccher.example/",
+    ):
+        with pytest.raises(MalformedInput) as refused:
+            parse_source(text)
+        assert refused.value.code == "source-malformed"
