@@ -83,14 +83,14 @@ def test_an_interrupted_migration_leaves_the_old_schema(
 ) -> None:
     """All tables are made in one transaction, or none."""
 
-    def fail(connection: object) -> None:
-        upgrade(connection)  # type: ignore[arg-type]
+    def fail(connection: object, wanted: str) -> None:
+        upgrade(connection, wanted)  # type: ignore[arg-type]
         raise KeyError
 
     from doorward.storage import schema_versions
 
-    upgrade = schema_versions._upgrade
-    monkeypatch.setattr(schema_versions, "_upgrade", fail)
+    upgrade = schema_versions.upgrade_to
+    monkeypatch.setattr(schema_versions, "upgrade_to", fail)
     with pytest.raises(KeyError):
         migrate(database)
     database.close()
