@@ -14,7 +14,7 @@ import json
 import sqlite3
 from typing import Any
 
-SCHEMA_SHA256 = "b3f9ecf2d51a4847a6ed933fbea7cb32b95e1475d1dd1855529b6437f13f49d3"
+SCHEMA_SHA256 = "15e120ecb117a618ab4517365e9c8b38bb76aa07805d2272204d949c63deafc0"
 """Of the schema of this version."""
 
 KEPT: dict[str, Any] = {

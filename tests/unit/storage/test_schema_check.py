@@ -13,7 +13,7 @@ from doorward.core.errors import IntegrityError
 from doorward.storage.database import Database, sqlite_url
 from doorward.storage.schema_check import expected_objects, find_damage, find_schema_faults
 from doorward.storage.schema_digest import KEPT, SCHEMA_SHA256, digest_schema
-from doorward.storage.schema_versions import require_current
+from doorward.storage.schema_versions import HEAD, require_current
 from tests.support.sql_store import sqlite_database
 
 SWALLOW = (
@@ -148,7 +148,7 @@ def test_a_file_of_another_program_is_not_of_this_schema(tmp_path: Path) -> None
     made.create()
     write(
         made,
-        "CREATE TABLE alembic_version (version_num VARCHAR(32)); INSERT INTO alembic_version VALUES ('0002')",
+        f"CREATE TABLE alembic_version (version_num VARCHAR(32)); INSERT INTO alembic_version VALUES ('{HEAD}')",
     )
     with pytest.raises(IntegrityError):
         require_current(made)
