@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from doorward.enforcement.trust import build_trust
 from tests.posture.witness import Witness
-from tests.support.attacks import AUTHORIZER, TLS, Grounds, H2Client, OpenDoor, changed, every_value
+from tests.support.attacks import AUTHORIZER, TLS, Grounds, H2Client, OpenDoor, changed, every_value, without
 from tests.support.door_site import APPS, CLEARED, TELLER
 from tests.support.envoy_process import facts_of
 from tests.support.path_ca import Node, certify, name, oid_der, rsa_key, tlv
@@ -212,6 +212,28 @@ class TestNothingReadsEnvoysOpinion:
             config = chain["transport_socket"]["typed_config"]
             assert config["disable_stateless_session_resumption"] is True
             assert config["disable_stateful_session_resumption"] is True
+
+
+class TestNoNames:
+    """A door that names no authority (more than 64 KiB of them): Envoy asks for a certificate and demands none."""
+
+    SILENT = without("secrets", "trust-app_pay", "validation_context", "trusted_ca")
+
+    @pytest.mark.parametrize("certificate", [None, "stranger"])
+    def test_whoever_is_refused_ends_all_the_same(
+        self, kept: Kept, witness: Witness, certificate: str | None
+    ) -> None:
+        """Without `trusted_ca` nobody is kept out by TLS: the authorizer is asked, and its refusal ends it."""
+        door = kept(self.SILENT, name="silent", partners=PARTNERS)
+        door.authorizer.facts, mark = None, len(witness.requests)
+        assert door.site.alert("pay.test", certificate) == ""
+        with pytest.raises(ssl.SSLError, match="ACCESS_DENIED"):
+            door.site.ask("GET", "/accounts/7", certificate=certificate)
+        assert witness.since(mark) == []
+        door.authorizer.facts = facts_of(TELLER, CLEARED)
+        with door.site.connect("pay.test", store(door, LEAVES["plain"])) as connection:
+            assert door.site.ask("GET", "/accounts/7", over=connection).status == 200
+        assert "CERTIFICATE" in door.authorizer.requests[-1].attributes.source.certificate
 
 
 class TestPossession:

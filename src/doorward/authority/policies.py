@@ -23,6 +23,7 @@ from doorward.authority.records import ChangeKind, RevisionRecord, TenantRecord
 from doorward.authority.services import Services
 from doorward.authority.standing import require_tenant
 from doorward.authority.stores import Books
+from doorward.authority.told_names import check_told_names
 from doorward.core.entities import TENANT, Application, Principal
 from doorward.core.errors import ConfigurationError, Fault, IntegrityError, NotFound, RequestRefused
 from doorward.policy.analysis import Difference, Finding, check_names, diff_documents
@@ -287,14 +288,13 @@ def _find(books: Books, document: Document) -> tuple[Finding, ...]:
     # Only who is named is looked up: the directory may hold a million devices.
     people = [one for one in map(books.directory.by_name, sorted(names)) if one is not None]
     partners = books.partners.list()
-    return tuple(
-        check_names(
-            document,
-            principals=people,
-            groups={*books.directory.groups(), *(group for one in partners for group in one.groups)},
-            partners=[one.name for one in partners],
-        )
+    found = check_names(
+        document,
+        principals=people,
+        groups={*books.directory.groups(), *(group for one in partners for group in one.groups)},
+        partners=[one.name for one in partners],
     )
+    return (*found, *check_told_names(books, document))
 
 
 def _empty(tenant: TenantRecord) -> Document:

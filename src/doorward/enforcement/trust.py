@@ -19,13 +19,19 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from doorward.core.errors import MalformedInput
 from doorward.verification.path.certificate import parse_path_certificate
+from doorward.verification.path.told_names import MOST_OCTETS, told_octets
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trust:
-    """What a door with an unverified chain is told; `authorities` are PEM, sorted, each once."""
+    """What a door with an unverified chain is told.
+
+    `authorities` are PEM, sorted, each once; `named` says whether peers are told their names: more than
+    64 KiB of them fit into no handshake, and peers then choose among all certificates that they have.
+    """
 
     authorities: tuple[str, ...]
+    named: bool = True
 
     def __post_init__(self) -> None:
         if not self.authorities:
@@ -44,9 +50,9 @@ def build_trust(own: Sequence[bytes], partners: Sequence[bytes]) -> Trust:
     Raises:
         ValueError: none is left.
     """
-    pem = set()
+    every = []
     for one in (*own, *partners):
         with suppress(MalformedInput):
-            parsed = parse_path_certificate(one)
-            pem.add(parsed.certificate.public_bytes(Encoding.PEM).decode("ascii"))
-    return Trust(authorities=tuple(sorted(pem)))
+            every.append(parse_path_certificate(one))
+    pem = {one.certificate.public_bytes(Encoding.PEM).decode("ascii") for one in every}
+    return Trust(authorities=tuple(sorted(pem)), named=told_octets(every) <= MOST_OCTETS)

@@ -36,3 +36,12 @@ def test_nobody_and_nonsense_are_impossible() -> None:
     with pytest.raises(ValueError, match="no authority"):
         build_trust([], [b"nonsense"])
     assert build_trust([OWN.der], [b"nonsense"]) == build_trust([OWN.der], [])
+
+
+def test_names_that_fit_into_no_handshake_are_not_told() -> None:
+    """RFC 8446 section 4.2.4: 65,535 octets; the authorities stay what a path may lead to."""
+    key = ROOT.key
+    few = [certify(f"{at:03d}" + "x" * 57, key=key).der for at in range(300)]
+    many = [*few, *(certify(f"{at:03d}" + "y" * 57, key=key).der for at in range(600))]
+    assert build_trust([], few).named
+    assert not build_trust([], many).named

@@ -95,3 +95,12 @@ def test_unverified_certificates_are_accepted_where_a_door_has_a_trust_of_its_ow
     }
     assert found == {"trust": "VERIFY_TRUST_CHAIN", f"trust-{DOOR.id}": "ACCEPT_UNTRUSTED"}
     assert build_client_tls(PATHS, opened)["typed_config"]["require_client_certificate"] is True
+
+
+def test_names_that_are_not_told_are_left_out() -> None:
+    """Such a chain names no authority; it verifies nothing, as every unverified chain."""
+    silent = replace(DOOR, trust=Trust(authorities=("A",), named=False))
+    secrets = build_secrets(replace(small_plan(), doors=(silent, *small_plan().doors[1:])))
+    assert secrets[f"trust-{DOOR.id}"]["validation_context"] == {
+        "trust_chain_verification": "ACCEPT_UNTRUSTED"
+    }

@@ -1,0 +1,50 @@
+"""What a person should know of an application that hears many authorities: their names fill the handshake.
+
+Not here: what the door does about it (`enforcement.trust`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+
+from doorward.authority.records import AuthorityKind
+from doorward.authority.stores import Books
+from doorward.core.errors import MalformedInput
+from doorward.core.names import OWN_AUTHORITY
+from doorward.policy.analysis import Finding
+from doorward.policy.model import Document
+from doorward.verification.path.certificate import PathCertificate, parse_path_certificate
+from doorward.verification.path.told_names import MOST_FOR_JAVA, MOST_OCTETS, told_octets
+
+
+def check_told_names(books: Books, document: Document) -> Iterator[Finding]:
+    """Yield a finding for each application whose authorities' names are longer than some clients take."""
+    ders = {
+        one.name: [each.der for each in books.partners.authorities(one.id)] for one in books.partners.list()
+    }
+    own = [one.der for one in books.authorities.list() if one.kind is AuthorityKind.ISSUING]
+    for app in document.apps:
+        told = [der for name in app.trust for der in (own if name == OWN_AUTHORITY else ders.get(name, ()))]
+        if sum(map(len, told)) <= MOST_FOR_JAVA:  # a name is shorter than its certificate
+            continue
+        octets = told_octets(_parsed(told))
+        if octets > MOST_FOR_JAVA:
+            then = (
+                "the door names none, and clients choose among all certificates that they have"
+                if octets > MOST_OCTETS
+                else "Java's clients take no more than 32 KiB"
+            )
+            yield Finding(
+                code="authority-names-large",
+                app=app.name,
+                rule="",
+                message=f"the names of its authorities take {octets} octets of the handshake: {then}",
+                hint="trust fewer partners here, or import fewer authorities of each",
+            )
+
+
+def _parsed(ders: Iterable[bytes]) -> Iterator[PathCertificate]:
+    for der in ders:
+        with suppress(MalformedInput):
+            yield parse_path_certificate(der)

@@ -1,0 +1,50 @@
+"""What `policy check` says of an application whose authorities' names fill the handshake."""
+
+from __future__ import annotations
+
+import pytest
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
+from doorward.authority.policies import current_document
+from doorward.authority.told_names import check_told_names
+from doorward.policy.analysis import Finding
+from tests.support.partner_site import PartnerSite, partner_site
+from tests.support.path_ca import Node, certify
+
+
+@pytest.fixture
+def site() -> PartnerSite:
+    """A partner that the application hears."""
+    return partner_site(everyone=True)
+
+
+def long_names(site: PartnerSite, count: int) -> list[Node]:
+    """Intermediates with names of about 700 octets."""
+    unit = [x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, "x" * 60) for _ in range(10)]
+    return [
+        certify(
+            x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"Unit {at}"), *unit]),
+            site.root,
+            key=site.issuing.key,
+        )
+        for at in range(count)
+    ]
+
+
+def findings(site: PartnerSite) -> list[Finding]:
+    """What is found in the document in force."""
+    with site.services.work.read() as books:
+        document, _ = current_document(books)
+        return list(check_told_names(books, document))
+
+
+@pytest.mark.parametrize(
+    ("count", "said"), [(0, ""), (20, ""), (50, "Java's clients"), (100, "the door names none")]
+)
+def test_names_that_some_clients_do_not_take_are_told(site: PartnerSite, count: int, said: str) -> None:
+    """RFC 8446 section 4.2.4 and Java's limit of 32 KiB for a handshake message."""
+    site.bring_in(replacing=True, intermediates=[site.issuing, *long_names(site, count)])
+    found = findings(site)
+    assert [one.code for one in found] == (["authority-names-large"] if said else [])
+    assert all(said in one.message and one.app == "payments" for one in found)
