@@ -32,6 +32,7 @@ from doorward.enforcement.plan import (
     build_plan,
 )
 from doorward.enforcement.trust import Trust
+from doorward.enforcement.upstream_files import UpstreamFiles
 from doorward.policy.decision import connection_id
 from doorward.policy.model import (
     AppPolicy,
@@ -214,6 +215,7 @@ class DoorSite:
         partners: Mapping[str, Trust] | None = None,
         public: Mapping[str, Sequence[str]] | None = None,
         origins: Mapping[str, Sequence[str]] | None = None,
+        upstream_files: Mapping[str, UpstreamFiles] | None = None,
     ) -> GatewayPlan:
         """Plan these applications (`<name>.test` each) and the enrolment door."""
         used = certificate or self.certificate
@@ -240,6 +242,7 @@ class DoorSite:
             partners=partners or {},
             listen=[SocketAddress(host=listen_host, port=self.port)],
             trust=[self.issuing.pem.decode()],
+            upstream_files=upstream_files or {},
             paths=self.paths,
             enrol=EnrolmentDoor(
                 host="enroll.test",

@@ -15,8 +15,10 @@ from doorward.policy.model import (
     HttpUpstream,
     Residual,
     Rule,
+    Scheme,
     Selector,
     UnixUpstream,
+    UpstreamTls,
 )
 from doorward.policy.opening import denying
 from doorward.policy.paths import EVERY_PATH, PathPattern
@@ -67,6 +69,15 @@ upstreams = st.sampled_from(
         HttpUpstream(host="127.0.0.1", port=9000),
         HttpUpstream(host="2001:db8::1", port=1),
         HttpUpstream(host="app.internal", port=65535),
+        HttpUpstream(host="app.internal", port=50051, scheme=Scheme.H2C, base="/v1/api"),
+        HttpUpstream(host="::1", port=443, scheme=Scheme.HTTPS, tls=UpstreamTls()),
+        HttpUpstream(
+            host="app.internal",
+            port=443,
+            scheme=Scheme.HTTPS,
+            base="/b",
+            tls=UpstreamTls(ca_file="/etc/a'\"{}#.pem", server_name="x.test", client_certificate="/var/door"),
+        ),
         UnixUpstream(path="/run/app.sock"),
         UnixUpstream(path="/run/a'b\"#{x}.sock"),
     ]

@@ -192,6 +192,7 @@ _FIELDS: Mapping[str, FieldKind] = MappingProxyType(
     | dict.fromkeys(
         (
             "applications",
+            "attempts",
             "bytes_received",
             "bytes_sent",
             "duration_ms",
@@ -327,7 +328,7 @@ CATALOGUE: Mapping[EventType, EventSpec] = MappingProxyType(
             _ACCESS,
             "gateway method status",
             "application connection certificate principal decision request rules reason detail protocol "
-            "duration_ms bytes_sent bytes_received started_at response_flags",
+            "duration_ms bytes_sent bytes_received started_at response_flags attempts",
             "name path",
         ),
         EventType.HANDSHAKE_FAILED: _spec(

@@ -29,7 +29,8 @@ HOSTS_LIMIT = 100
 """Host names of one certificate; the precedent is the public CAs' limit."""
 
 JWK_LIMIT = 4096
-STATUS_LIMIT = 4096
+STATUS_LIMIT = 65_536
+"""Characters: with fifty applications that do not answer, and everything wrong at once, it is 15,000."""
 
 _PURPOSE = re.compile(r"[a-z0-9][a-z0-9_.:-]{0,62}")
 
@@ -60,7 +61,7 @@ def register_gateway(services: Services, *, name: str, assertion_jwk: str) -> Ga
     Args:
         services: the ports of this process.
         name: `[a-z0-9][a-z0-9._-]{0,62}`, for people.
-        assertion_jwk: the public key of its assertions, JSON, at most 4096 characters.
+        assertion_jwk: the public key of its assertions, JSON, at most 65,536 characters.
 
     Raises:
         MalformedInput: `name-malformed`, `jwk-too-large`.

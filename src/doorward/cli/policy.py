@@ -45,13 +45,18 @@ def _read(path: Path) -> tuple[str, str]:
 def apply(state: State, path: Path, expect: int | None) -> None:
     """Put a document into force as a new revision; faults are all listed and change nothing."""
     from doorward.authority.policies import apply_document  # noqa: PLC0415  loaded when called
-    from doorward.runtime.publishable import check_publishable  # noqa: PLC0415  as above
+    from doorward.runtime.own_places import publishable  # noqa: PLC0415  as above
 
     text, name = _read(path)
     _applied(
         state,
         lambda services: apply_document(
-            services, text, file=name, actor=actor(), expected_number=expect, check=check_publishable
+            services,
+            text,
+            file=name,
+            actor=actor(),
+            expected_number=expect,
+            check=publishable(state.installation()),
         ),
     )
 
@@ -126,18 +131,25 @@ def app() -> None:
 @click.argument("name")
 @click.option("--host", "hosts", multiple=True, required=True, help="Host name that people use; repeatable.")
 @click.option(
-    "--upstream", required=True, help="Where the application listens: http://host:port or unix:///path."
+    "--upstream",
+    required=True,
+    help="Where the application listens: http://host:port[/base], h2c://…, https://… or unix:///path.",
 )
 @click.pass_obj
 def app_add(state: State, name: str, hosts: tuple[str, ...], upstream: str) -> None:
     """Add an application; nobody may reach it until a rule allows it."""
     from doorward.authority.policies import add_app  # noqa: PLC0415  loaded when called
-    from doorward.runtime.publishable import check_publishable  # noqa: PLC0415  as above
+    from doorward.runtime.own_places import publishable  # noqa: PLC0415  as above
 
     _applied(
         state,
         lambda services: add_app(
-            services, name, hosts=hosts, upstream=upstream, actor=actor(), check=check_publishable
+            services,
+            name,
+            hosts=hosts,
+            upstream=upstream,
+            actor=actor(),
+            check=publishable(state.installation()),
         ),
     )
 
@@ -147,23 +159,33 @@ def app_add(state: State, name: str, hosts: tuple[str, ...], upstream: str) -> N
 def app_list(state: State) -> None:
     """List the applications in force."""
     from doorward.authority.policies import current_document  # noqa: PLC0415  loaded when called
+    from doorward.runtime.condition import silent_upstreams  # noqa: PLC0415  as above
 
-    with state.installation().services.work.read() as books:
+    installation = state.installation()
+    with installation.services.work.read() as books:
         document, _ = current_document(books)
         ids = {one.name: one.id for one in books.applications.list()}
+    silent = silent_upstreams(installation)
     rows = [
         {
             "name": one.name,
             "hosts": list(one.hosts),
             "upstream": one.upstream.url,
+            "answers": _answers(one.name, silent),
             "rules": len(one.rules),
             "id": ids.get(one.name, ""),
         }
         for one in document.apps
     ]
     state.output.table(
-        rows, ["name", "hosts", "upstream", "rules"], empty="no applications; add one: doorward app add"
+        rows,
+        ["name", "hosts", "upstream", "answers", "rules"],
+        empty="no applications; add one: doorward app add",
     )
+
+
+def _answers(name: str, silent: dict[str, str] | None) -> str:
+    return "unknown: no gateway runs" if silent is None else silent.get(name, "yes")
 
 
 @click.group(cls=LazyGroup, lazy={"check": "policy:check", "explain": "policy:explain"})
@@ -177,11 +199,13 @@ def policy() -> None:
 def check(state: State, path: Path) -> None:
     """Check a document without putting it into force: faults (exit code 2) and findings."""
     from doorward.authority.policies import check_document  # noqa: PLC0415  loaded when called
-    from doorward.runtime.publishable import check_publishable  # noqa: PLC0415  as above
+    from doorward.runtime.own_places import publishable  # noqa: PLC0415  as above
 
     text, name = _read(path)
     services = state.installation().services
-    findings = [str(one) for one in check_document(services, text, file=name, check=check_publishable)]
+    findings = [
+        str(one) for one in check_document(services, text, file=name, check=publishable(state.installation()))
+    ]
     state.output.result(
         {"valid": True, "findings": findings},
         *(f"note: {escape(one)}" for one in findings),

@@ -20,8 +20,9 @@ from doorward.enforcement.capacity import (
     REQUESTS_PER_CERTIFICATE,
 )
 from doorward.enforcement.trust import Trust
+from doorward.enforcement.upstream_files import UpstreamFiles
 from doorward.policy.decision import connection_id
-from doorward.policy.model import AppPolicy, Document, Effect, Residual, Upstream
+from doorward.policy.model import AppPolicy, Document, Effect, HttpUpstream, Residual, Upstream
 from doorward.policy.origins import own_origins
 from doorward.policy.paths import PathPattern
 from doorward.policy.request_headers import PLAIN, HeaderTerms
@@ -107,6 +108,8 @@ class RuleTerm:
 class Door:
     """One protected application: one filter chain, one route table, one cluster.
 
+    `upstream_files` are what an upstream that speaks TLS is verified by.
+
     `trust` is None where Envoy verifies that an issuing authority of ours vouches: the plan holds those.
     Otherwise the chain is unverified, and the authorizer alone judges. `public` are paths open to everybody;
     `own_origins` are those of its own pages, `origins` those of other sites that may call it.
@@ -123,6 +126,8 @@ class Door:
     own_origins: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
     headers: HeaderTerms = PLAIN
+    upstream_files: UpstreamFiles | None = None
+    is_shut: bool = False
 
     def __post_init__(self) -> None:
         _require(_ID.fullmatch(self.id), "an application's id is of [a-z0-9_]")
@@ -131,6 +136,12 @@ class Door:
             self.trust is not None or not self.admits_anonymous,
             "a door that verifies chains ends anonymous connections in the handshake",
         )
+
+    @property
+    def leads_nowhere(self) -> bool:
+        """Whether its requests reach no upstream: it is shut, or its TLS could not be verified."""
+        speaks_tls = isinstance(self.upstream, HttpUpstream) and self.upstream.tls is not None
+        return self.is_shut or (speaks_tls and self.upstream_files is None)
 
     @property
     def admits_anonymous(self) -> bool:
@@ -307,6 +318,8 @@ def build_plan(
     certificates: Mapping[str, ServerCertificate],
     aliases: Mapping[str, frozenset[str]] = MappingProxyType({}),
     partners: Mapping[str, Trust] = MappingProxyType({}),
+    upstream_files: Mapping[str, UpstreamFiles] = MappingProxyType({}),
+    shut: Collection[str] = (),
     listen: Sequence[SocketAddress],
     trust: Sequence[str],
     paths: RunPaths,
@@ -325,6 +338,9 @@ def build_plan(
             it cannot be reached before its certificate is there, and the application's others can.
         aliases: new rule id to the class tokens that count as holding it.
         partners: application name to its trust, of those that trust more than our own authority.
+        upstream_files: application name to the files by which its upstream is verified; an application
+            that would need them and has none leads nowhere.
+        shut: names of applications that lead nowhere.
         listen: where to listen.
         trust: PEM of each issuing authority of our own.
         paths: where the surroundings are.
@@ -350,6 +366,8 @@ def build_plan(
             aliases,
             trust=partners.get(app.name, ours if app.admits_anonymous else None),
             ports=ports,
+            upstream_files=upstream_files.get(app.name),
+            is_shut=app.name in shut,
         )
         for app in document.apps
         if app.name in certificates and not set(app.hosts).isdisjoint(certificates[app.name].hosts)
@@ -374,6 +392,8 @@ def build_door(
     *,
     trust: Trust | None = None,
     ports: Collection[int] = (),
+    upstream_files: UpstreamFiles | None = None,
+    is_shut: bool = False,
 ) -> Door:
     """Compile one application, for those of its hosts that the certificate names; rules keep their order.
 
@@ -397,4 +417,6 @@ def build_door(
         own_origins=own_origins(hosts, ports),
         origins=app.origins,
         headers=app.headers,
+        upstream_files=upstream_files,
+        is_shut=is_shut,
     )

@@ -175,6 +175,7 @@ def _request(value: dict[str, Any], gateway_id: str) -> AccessLine:
         _put(data, name, _token(value.get(name)))
     for name in ("duration_ms", "bytes_sent", "bytes_received"):
         _put(data, name, _number(value.get(name)))
+    _put(data, "attempts", attempts if (attempts := _number(value.get("attempts")) or 0) > 1 else None)
     rule = _token(value.get("rule"))
     _put(data, "rules", [rule] if rule else None)
     _put(data, "reason", _refused_by(value) or (refusal.word if refusal else None))

@@ -45,6 +45,7 @@ from doorward.gateway.connections import Connections
 from doorward.gateway.counting import CertificateRate, Tally
 from doorward.gateway.cutter import Cutter, Mechanism
 from doorward.gateway.diagnosis import explain_status
+from doorward.gateway.door_settings import DoorSettings
 from doorward.gateway.ending import Ending, EndReason
 from doorward.gateway.endpoints import Endpoint
 from doorward.gateway.evidence_loader import EvidenceLoader
@@ -56,12 +57,14 @@ from doorward.gateway.keys import load_assertion_key
 from doorward.gateway.last_published import LastPublished
 from doorward.gateway.log_watch import Counting, LogWatch
 from doorward.gateway.overfull import OverfullRecord
-from doorward.gateway.publishing import DoorSettings, Publishing
+from doorward.gateway.publishing import Publishing
 from doorward.gateway.reconciler import Reconciler
 from doorward.gateway.server_certificates import ServerCertificates
 from doorward.gateway.shares import Share
 from doorward.gateway.sockdiag import find
 from doorward.gateway.supervisor import EnvoyOptions, Supervisor
+from doorward.gateway.upstream_files import UpstreamReader
+from doorward.gateway.upstream_watch import UpstreamWatch
 from doorward.gateway.validation import Validator
 from doorward.gateway.watches import survey_room
 from doorward.wire.jose import render_jwk
@@ -170,6 +173,8 @@ class Gateway:
         )
         gate = PolicyGate()
         certificates = ServerCertificates(services, self.id, options.folder / "keys" / "server")
+        self._upstreams = UpstreamReader(options.folder / "keys" / "upstream", options.door.own)
+        self._upstream_watch = UpstreamWatch(self._upstreams.watched)
         self.publishing = Publishing(
             services,
             self.id,
@@ -181,9 +186,10 @@ class Gateway:
             validator=Validator(options.envoy.binary, folder=options.folder),
             last_published=LastPublished(options.folder / "published"),
             admin=lambda: running.admin if (running := self.supervisor.running) else None,
-            published=self._news.set,
+            published=self._note_published,
             followed=lambda: self.follower.seq,
             room=lambda: survey_room(self.supervisor.envoy_pids()),
+            upstreams=self._upstreams.read,
         )
         shelves = Shelves(services.work)
         self._evidence = EvidenceLoader(services, shelves)
@@ -262,6 +268,7 @@ class Gateway:
             ("ingest", lambda: self.ingest.run(self._stop)),
             ("settling", self._settle_on_news),
             ("heartbeat", self._beat),
+            ("upstreams", lambda: self._upstream_watch.run(self._stop)),
         ):
             thread = threading.Thread(target=work, name=name, daemon=True)
             thread.start()
@@ -282,6 +289,7 @@ class Gateway:
         self._news.set()
         self.publishing.wake()
         self._evidence.wake()
+        self._upstream_watch.wake()
         self.supervisor.stop()
         self._server.stop()
         for thread in self._threads:
@@ -310,6 +318,7 @@ class Gateway:
         found = [
             self.supervisor.trouble(),
             self.publishing.trouble(),
+            self._upstreams.trouble(),
             self.cutter.trouble(),
             self._reconciler.trouble(),
             self.ingest.trouble(),
@@ -382,8 +391,13 @@ class Gateway:
                 "envoys": len(self.supervisor.envoy_pids()),
                 "log_backlog_bytes": self.ingest.backlog(),
                 "trouble": trouble,
+                "silent_upstreams": dict(self._upstream_watch.silent()),
             }
         )
+
+    def _note_published(self) -> None:
+        self._news.set()
+        self._upstream_watch.wake()
 
     def _envoy_started(self, pid: int, epoch: int) -> None:
         self._record(EventType.ENVOY_STARTED, {"pid": pid, "epoch": epoch})

@@ -23,8 +23,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import structlog
@@ -36,16 +36,14 @@ from doorward.core.errors import ConfigurationError, DoorwardError, Unavailable
 from doorward.enforcement.envoy.resources import Resources, build_resources
 from doorward.enforcement.plan import (
     EnrolmentDoor,
-    Limits,
-    OpenRoute,
     RunPaths,
     ServerCertificate,
-    SocketAddress,
     build_plan,
 )
 from doorward.enforcement.transition import HeldConnection, aliases_for, standing_of
 from doorward.gateway.authorities import Authorities
 from doorward.gateway.connections import Connections, LiveConnection
+from doorward.gateway.door_settings import DoorSettings
 from doorward.gateway.ending import Ending, EndReason
 from doorward.gateway.envoy_deaths import EnvoyDeaths
 from doorward.gateway.epochs import epoch_of
@@ -60,9 +58,11 @@ from doorward.gateway.server_certificates import (
     name_lacking,
     no_certificate,
 )
+from doorward.gateway.upstream_files import UpstreamGrounds
 from doorward.gateway.validation import Validator
 from doorward.gateway.watches import Room, check_room, check_start, check_watches, survey_room, tell_shortage
 from doorward.policy.decision import ConnectionAuthority
+from doorward.policy.model import Document
 
 PATIENCE_SECONDS = 1.5
 """How long a publication waits for ordered certificates before it goes on with the doors that have one.
@@ -82,23 +82,6 @@ RETRY_SECONDS = 2.0
 CHECK_SECONDS = 60.0
 
 _log = structlog.get_logger("doorward.publishing")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DoorSettings:
-    """What a gateway's own settings add to the policy.
-
-    `enrol_routes` are what the enrolment host lets anybody send; `enrol_socket` is where `serve` answers;
-    `public_ports` are those under which browsers see the door, beside the ones where it listens.
-    """
-
-    listen: tuple[SocketAddress, ...]
-    authorizer_socket: str
-    enrol_socket: str
-    enrol_routes: tuple[OpenRoute, ...]
-    log_file: str
-    limits: Limits = field(default_factory=Limits)
-    public_ports: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +117,7 @@ class Publishing:
         published: called when a publication is in force.
         followed: the number of the change sequence that the follower has acted on.
         room: how many inotify instances there are and who holds them.
+        upstreams: reads what the upstreams of a document need.
     """
 
     def __init__(
@@ -152,6 +136,7 @@ class Publishing:
         published: Callable[[], None],
         followed: Callable[[], int],
         room: Callable[[], Room] = survey_room,
+        upstreams: Callable[[Document, datetime], UpstreamGrounds] = lambda *_: UpstreamGrounds(),
     ) -> None:
         self._services = services
         self._gateway_id = gateway_id
@@ -166,6 +151,7 @@ class Publishing:
         self._published = published
         self._followed = followed
         self._room = room
+        self._upstreams = upstreams
         self._deaths = EnvoyDeaths(services.clock)
         self._report = PublicationReport(services, gateway_id, gate)
         self._working = threading.Lock()  # `prepare` and `step` come from different threads
@@ -438,6 +424,7 @@ class Publishing:
             limits=self._settings.limits,
             epoch=self._epoch,
             public_ports=self._settings.public_ports,
+            **self._upstreams(ground.document, self._services.clock.now()).parts(),
         )
         return _Compiled(
             resources=build_resources(plan),

@@ -22,6 +22,7 @@ from doorward.policy.model import AppPolicy, Document, Effect, Rule
 from doorward.policy.opening import opening_facts
 from doorward.policy.rendering import render_rule
 from doorward.policy.request_headers import render_header_terms
+from doorward.policy.upstreams import render_upstream
 
 KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"})
 """RFC 9110 section 9 and RFC 5789, less CONNECT."""
@@ -244,9 +245,10 @@ def _facts(app: AppPolicy) -> dict[str, str]:
     rules = {f"rules.{rule.name}": render_rule(rule) for rule in app.rules}
     hosts = ", ".join(sorted(app.hosts))
     trust = {} if app.trust == (OWN_AUTHORITY,) else {"trust": ", ".join(app.trust)}
+    upstream = render_upstream(app.upstream)
     headers = {"headers": "".join(render_header_terms(app.headers)).partition(": ")[2]}
     said = {key: text for key, text in headers.items() if text}
-    return {"hosts": hosts, "upstream": app.upstream.url, **trust, **said, **opening_facts(app), **rules}
+    return {"hosts": hosts, "upstream": upstream, **trust, **said, **opening_facts(app), **rules}
 
 
 def _changed(key: str, before: str, after: str) -> Difference:

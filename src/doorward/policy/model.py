@@ -51,21 +51,52 @@ class Term(NamedTuple):
     pattern: str
 
 
+class Scheme(Enum):
+    """How an application is spoken to: HTTP/1.1, HTTP/2 with prior knowledge, HTTP/1.1 over TLS."""
+
+    HTTP = "http"
+    H2C = "h2c"
+    HTTPS = "https"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpstreamTls:
+    """How TLS to an upstream is verified, and who the door is there; it is always verified.
+
+    Args:
+        ca_file: PEM of the authorities, an absolute path; empty is the system's store.
+        server_name: what its certificate must name; empty is the upstream's host.
+        client_certificate: a folder that `doorward enroll` made for a service (`chain.pem`, `key.pem`).
+    """
+
+    ca_file: str = ""
+    server_name: str = ""
+    client_certificate: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpUpstream:
-    """An application that is reached in plain HTTP over TCP.
+    """An application that is reached over TCP.
 
-    `host` is a lower-case DNS name or an IP address without brackets; `port` is 1 to 65535.
+    `host` is a lower-case DNS name or an IP address without brackets; `port` is 1 to 65535; `base` is put
+    before each path, empty or without a trailing slash; `tls` is there if, and only if, the scheme is https.
     """
 
     host: str
     port: int
+    scheme: Scheme = Scheme.HTTP
+    base: str = ""
+    tls: UpstreamTls | None = None
+
+    def __post_init__(self) -> None:
+        if (self.tls is not None) is not (self.scheme is Scheme.HTTPS):
+            raise ValueError("TLS belongs to https, and to nothing else")
 
     @property
     def url(self) -> str:
-        """The upstream as the document writes it."""
+        """The upstream as the document writes it, without the options of TLS."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{self.port}"
+        return f"{self.scheme.value}://{host}:{self.port}{self.base}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

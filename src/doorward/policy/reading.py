@@ -9,7 +9,6 @@ ignored condition would let in whom its author keeps out.
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Callable
 
@@ -23,30 +22,26 @@ from doorward.core.names import (
     parse_principal_name,
     parse_trust_domain,
 )
-from doorward.core.sockets import LONGEST_SOCKET_PATH
 from doorward.policy.faults import FaultList, suggest
 from doorward.policy.model import (
     METHOD,
     AppPolicy,
     Document,
     Effect,
-    HttpUpstream,
     OnRefusal,
     Residual,
     Rule,
     Selector,
-    UnixUpstream,
-    Upstream,
 )
 from doorward.policy.opening import OPENING_KEYS, read_cors, read_public
 from doorward.policy.paths import EVERY_PATH, PathPattern
 from doorward.policy.request_headers import PLAIN, read_header_terms
+from doorward.policy.upstreams import read_upstream
 from doorward.policy.yaml_tree import Node, Scalar, Sequence
 
 _Parse = Callable[[str], str]
 
 _APP_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
-_HTTP = re.compile(r"http://(\[[^\[\]/]*\]|[^\[\]:/@?#]+)(?::([0-9]{1,5}))?")
 _RULE_NAME_LIMIT = 128
 _UNBUILT_RULE = {
     "when": "leave it out, or say the same with groups",
@@ -104,7 +99,9 @@ class DocumentReader:
             if needed not in found:
                 self.faults.add(name, "missing-key", f"application {name.value!r} has no `{needed}`", key=key)
         hosts = self._read_hosts(found["hosts"], f"{key}.hosts", name.value) if "hosts" in found else ()
-        upstream = self._read_upstream(found["upstream"], f"{key}.upstream") if "upstream" in found else None
+        upstream = (
+            read_upstream(self.faults, found["upstream"], f"{key}.upstream") if "upstream" in found else None
+        )
         if "on_refusal" in found:
             self._check_on_refusal(found["on_refusal"], f"{key}.on_refusal")
         trust = self._read_trust(found["trust"], f"{key}.trust") if "trust" in found else (OWN_AUTHORITY,)
@@ -159,16 +156,6 @@ class DocumentReader:
         if self._trust_domain and host in own_hosts(self._trust_domain):
             return "host-reserved", "this is Doorward's own host", "choose another host for the application"
         return None
-
-    def _read_upstream(self, node: Node, key: str) -> Upstream | None:
-        text = self.faults.text(node, key)
-        if text is None:
-            return None
-        try:
-            return parse_upstream(text.value)
-        except MalformedInput as error:
-            self.faults.add_malformed(node, error, key=key)
-            return None
 
     def _check_on_refusal(self, node: Node, key: str) -> None:
         text = self.faults.text(node, key)
@@ -336,51 +323,3 @@ _NAMED: dict[str, _Parse] = {
 def generated_name(at: int) -> str:
     """Return the name of a rule that has none, by its place counted from 0."""
     return f"rule {at + 1}"
-
-
-def parse_upstream(text: str) -> Upstream:
-    """Return the upstream that `http://host:port` or `unix:///path` names.
-
-    Raises:
-        MalformedInput: `upstream-malformed`, or `not-built-yet` for what will exist one day.
-    """
-    scheme, separator, rest = text.partition("://")
-    if separator and scheme in ("tcp", "https"):
-        message = f"{scheme}:// upstreams are not built yet"
-        hint = "write http://host:port or unix:///path/to/socket"
-        raise MalformedInput("not-built-yet", message, hint=hint)
-    if scheme == "unix" and separator:
-        return _unix_upstream(rest)
-    match = _HTTP.fullmatch(text)
-    port = int(match[2] or 80) if match else 0
-    host = _upstream_host(match[1]) if match else ""
-    if not host or not 0 < port <= 65535:  # noqa: PLR2004 - the largest port there is
-        message = "this is not an upstream"
-        hint = "write http://host:port without a path, or unix:///path/to/socket"
-        raise MalformedInput("upstream-malformed", message, hint=hint)
-    return HttpUpstream(host=host, port=port)
-
-
-def _unix_upstream(path: str) -> UnixUpstream:
-    if len(path) > LONGEST_SOCKET_PATH or not re.fullmatch("/[!-~]*[!-.0-~]", path):
-        message = "this is not the path of a unix socket"
-        hint = f"write unix:///absolute/path, at most {LONGEST_SOCKET_PATH} printable ASCII characters"
-        raise MalformedInput("upstream-malformed", message, hint=hint)
-    return UnixUpstream(path=path)
-
-
-def _upstream_host(text: str) -> str:
-    """Return an address in its shortest form or a DNS name in lower case; empty where it is neither."""
-    if text.startswith("["):
-        try:
-            return "" if "%" in text else str(ipaddress.IPv6Address(text[1:-1]))
-        except ValueError:
-            return ""
-    try:
-        return str(ipaddress.IPv4Address(text))
-    except ValueError:
-        pass
-    try:
-        return parse_dns_name(text)
-    except MalformedInput:
-        return ""

@@ -15,10 +15,11 @@ from doorward.policy.opening import render_opening
 from doorward.policy.paths import EVERY_PATH
 from doorward.policy.reading import generated_name
 from doorward.policy.request_headers import render_header_terms
+from doorward.policy.upstreams import render_upstream
 
 # Plain where no YAML reader could take it for anything but this text; quoted otherwise.
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9._-]*(?: [A-Za-z0-9][A-Za-z0-9._-]*)*")
-_UPSTREAM = re.compile(r"(?:http|unix)://[A-Za-z0-9._:/-]+")
+_UPSTREAM = re.compile(r"(?:http|https|h2c|unix)://[A-Za-z0-9._:/-]+")
 _WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
 
 
@@ -29,6 +30,8 @@ def render_document(document: Document) -> str:
         lines.append("apps:")
     for app in document.apps:
         lines += render_app(app.name, app.hosts, app.upstream.url)
+        if (upstream := render_upstream(app.upstream)) != app.upstream.url:
+            lines[-1] = f"    upstream: {upstream}"
         if app.trust != (OWN_AUTHORITY,):
             lines.append(f"    trust: {_render_list(app.trust)}")
         lines += render_opening(app)

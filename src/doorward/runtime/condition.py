@@ -17,6 +17,7 @@ from typing import Any
 from doorward.authority.evidence import PartnerEvidence, describe_evidence
 from doorward.authority.gateways import confirmations
 from doorward.authority.inventory import certificate_counts, list_authorities
+from doorward.authority.policies import current_document
 from doorward.authority.records import AuthorityKind
 from doorward.authority.root_list import root_list_end
 from doorward.authority.status import find_faults
@@ -69,6 +70,7 @@ def examine(installation: Installation, now: datetime) -> list[Part]:
         *(_partner(one) for one in describe_evidence(installation.services, now)),
         _serve(installation),
         *_gateways(installation),
+        *_silent(installation),
         _disk(installation),
     ]
 
@@ -202,6 +204,36 @@ def _gateways(installation: Installation) -> list[Part]:
             hints=("start it: doorward up",),
         )
     ]
+
+
+def _silent(installation: Installation) -> list[Part]:
+    """Return a part for each application that does not answer; none for those that do."""
+    silent = silent_upstreams(installation) or {}
+    with installation.services.work.read() as books:
+        document, _ = current_document(books)
+    return [
+        Part(
+            name="application",
+            text=f"{app.name}: {app.upstream.url}",
+            trouble=(f"does not answer: {silent[app.name]}",),
+            hints=("see that it runs, and that the gateway's user may reach it",),
+            facts={"application": app.name, "why": silent[app.name]},
+        )
+        for app in document.apps
+        if app.name in silent
+    ]
+
+
+def silent_upstreams(installation: Installation) -> dict[str, str] | None:
+    """Return the applications that do not answer the gateways, each with the reason; None if no gateway runs."""
+    fresh = [one for one in confirmations(installation.services, 0) if one.fresh]
+    if not fresh:
+        return None
+    found: dict[str, str] = {}
+    for one in fresh:
+        told = _parse(one.gateway.status).get("silent_upstreams", {})
+        found |= {str(name): str(why) for name, why in told.items()} if isinstance(told, dict) else {}
+    return found
 
 
 def _parse(text: str) -> dict[str, Any]:

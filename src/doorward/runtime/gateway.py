@@ -9,13 +9,14 @@ from pathlib import Path
 from doorward.enforcement.plan import Limits, OpenRoute, SocketAddress
 from doorward.gateway.cutter import Mechanism
 from doorward.gateway.door import Gateway, GatewayOptions
+from doorward.gateway.door_settings import DoorSettings
 from doorward.gateway.endpoints import parse_endpoint
 from doorward.gateway.process import boot_id
-from doorward.gateway.publishing import DoorSettings
 from doorward.gateway.supervisor import EnvoyOptions, locate_envoy
 from doorward.runtime.compose import Installation
 from doorward.runtime.doorbell import HungBell
 from doorward.runtime.memory import heap_bytes
+from doorward.runtime.own_places import own_places
 from doorward.runtime.privileges import Capability, needs_bind_service, open_program, raise_file_limit
 from doorward.runtime.roles import become_ordinary, is_root
 from doorward.runtime.settings import split_listen
@@ -88,6 +89,7 @@ def build_options(
             enrol_routes=ENROL_ROUTES,
             log_file=str(layout.gateway / "log" / "access.log"),
             public_ports=(settings.public_port,),
+            own=own_places(settings, layout),
             limits=Limits(
                 connections=settings.max_connections,
                 heap_bytes=heap_bytes(settings.max_memory_mib),

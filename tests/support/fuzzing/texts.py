@@ -49,8 +49,8 @@ from doorward.policy.normalisation import (
     normalise,
 )
 from doorward.policy.origins import parse_origin
-from doorward.policy.reading import parse_upstream
 from doorward.policy.request_headers import parse_destination
+from doorward.policy.upstreams import parse_upstream
 from doorward.policy.yaml_tree import parse_tree
 from doorward.verification.path.subtree_text import parse_subtree
 from doorward.wire import jose
@@ -461,8 +461,8 @@ TEXT_TARGETS = (
         _names,
         *(f"core.names.{one}" for one in _NAMES),
         "verification.path.subtree_text.parse_subtree",
-        "policy.reading.parse_upstream",
         "policy.origins.parse_origin",
+        "policy.upstreams.parse_upstream",
         "authority.publication.parse_status_url",
     ),
 )

@@ -14,6 +14,7 @@ from doorward.enforcement.envoy.logs import build_enrol_log, build_handshake_log
 from doorward.enforcement.envoy.names import ENROL_CHAIN
 from doorward.gateway import access_lines as module
 from doorward.gateway.access_lines import LONGEST_LINE, AccessLine, parse_access_line
+from doorward.policy.model import UnixUpstream
 from tests.support.ports import NOON
 
 GATEWAY = "gtw_aaaaaaaaaaaaaaaaaaaa"
@@ -119,9 +120,9 @@ def test_a_refusal_of_the_door_is_told_from_the_application_s(
     ("log", "lines"),
     [
         (
-            build_request_log("/l", APP),
+            build_request_log("/l", APP, UnixUpstream(path="/run/a.sock")),
             (
-                {**REQUEST, "allowed": "denied"},
+                {**REQUEST, "allowed": "denied", "attempts": 2},
                 {**REQUEST, "cleared": "denied"},
                 {**REQUEST, "route": "foreign-origin"},
                 {**REQUEST, "moved": "denied"},
@@ -190,6 +191,15 @@ def test_a_failed_handshake_has_a_whole_reason(failure: str, reason: str) -> Non
     assert event is not None
     assert event.data["reason"] == reason
     _fits(event)
+
+
+@pytest.mark.parametrize(("attempts", "told"), [(0, None), (1, None), (2, 2), ("2", None), (None, None)])
+def test_a_second_try_is_on_record(attempts: object, told: int | None) -> None:
+    """RFC 9110 section 9.2.2: what was sent again is told; once is not worth a word."""
+    line = _parse({**REQUEST, "attempts": attempts})
+    assert line is not None
+    assert line.data.get("attempts") == told
+    _fits(line)
 
 
 def test_what_is_unknown_is_left_out() -> None:

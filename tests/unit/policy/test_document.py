@@ -17,7 +17,7 @@ from doorward.policy.model import (
     UnixUpstream,
 )
 from doorward.policy.paths import EVERY_PATH, PathPattern
-from doorward.policy.reading import parse_upstream
+from doorward.policy.upstreams import parse_upstream
 
 FULL = """\
 trust_domain: corp.example
@@ -284,11 +284,10 @@ def test_upstreams(text: str, upstream: HttpUpstream | UnixUpstream) -> None:
     ("text", "code"),
     [
         ("tcp://127.0.0.1:1883", "not-built-yet"),
-        ("https://127.0.0.1", "not-built-yet"),
         *(
             (text, "upstream-malformed")
             for text in (
-                *("", "127.0.0.1:9000", "ftp://a", "http://", "http://a/b", "http://a:0", "http://a:65536"),
+                *("", "127.0.0.1:9000", "ftp://a", "http://", "http://a//b", "http://a:0", "http://a:65536"),
                 *(
                     "http://a:x",
                     "http://u@a",
@@ -315,7 +314,7 @@ def test_bad_upstreams(text: str, code: str) -> None:
     with pytest.raises(MalformedInput) as caught:
         parse_upstream(text)
     assert caught.value.code == code
-    assert "http://host:port" in caught.value.hint or "unix:///" in caught.value.hint
+    assert caught.value.hint
 
 
 ADDED = '  "2nd":\n    hosts: [second.corp.example]\n    upstream: http://127.0.0.1:9001\n'

@@ -1,6 +1,7 @@
 """Where requests go: one cluster an application, one for the enrolment socket, one for the authorizer.
 
-Not here: TLS towards upstreams; the recommended form is a unix socket (DESIGN 2.6).
+Not here: TLS towards upstreams (`upstream_tls`), what is sent a second time (`forwarding`). The recommended
+form is a unix socket (DESIGN 2.6).
 """
 
 from __future__ import annotations
@@ -11,14 +12,50 @@ from typing import Any
 
 from doorward.enforcement.envoy.extension import build_extension, build_typed, render_duration
 from doorward.enforcement.envoy.names import AUTHORIZER_CLUSTER, ENROL_CHAIN
-from doorward.enforcement.plan import GatewayPlan, Limits, RunPaths
-from doorward.policy.model import HttpUpstream, UnixUpstream
+from doorward.enforcement.envoy.upstream_tls import build_upstream_tls
+from doorward.enforcement.plan import Door, GatewayPlan, Limits, RunPaths
+from doorward.enforcement.upstream_files import UpstreamFiles
+from doorward.policy.model import Scheme, UnixUpstream, Upstream
 
 UPSTREAM_BUFFER_BYTES = 65_536
 """What is read ahead of an answer that its client does not take: of each stream of each connection.
 
 With Envoy's default of 1 MiB, 60 connections of one client held 3.1 GB (measured)."""
 
+MOST_RETRIES = 1024
+"""Second tries at once in one application: an application that restarts closes all its connections."""
+
+_STREAMS, _WINDOW = 100, UPSTREAM_BUFFER_BYTES
+_HTTP1: dict[str, Any] = {"explicit_http_config": {"http_protocol_options": {}}}
+_H2C: dict[str, Any] = {
+    "explicit_http_config": {
+        "http2_protocol_options": {
+            "max_concurrent_streams": _STREAMS,
+            "initial_stream_window_size": _WINDOW,
+            # All streams together: one that nobody reads must not stop the others of its connection.
+            "initial_connection_window_size": _STREAMS * _WINDOW,
+        }
+    }
+}
+_PASSIVE_HEALTH: dict[str, Any] = {
+    # An address that swallows packets keeps each request waiting for the connect timeout; after ten in a
+    # row they are answered with 503 at once, for two seconds. What the application itself answers is
+    # never counted: one failing path must not shut the others.
+    "outlier_detection": {
+        "split_external_local_origin_errors": True,
+        "consecutive_local_origin_failure": 10,
+        "enforcing_consecutive_local_origin_failure": 100,
+        "enforcing_local_origin_success_rate": 0,
+        "enforcing_consecutive_5xx": 0,
+        "enforcing_consecutive_gateway_failure": 0,
+        "enforcing_success_rate": 0,
+        "interval": "1s",
+        "base_ejection_time": "2s",
+        "max_ejection_time": "2s",
+        "max_ejection_percent": 100,
+    },
+    "common_lb_config": {"healthy_panic_threshold": {"value": 0.0}},
+}
 _IDLE = timedelta(seconds=60)
 _DNS_REFRESH = timedelta(seconds=5)
 _OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
@@ -26,18 +63,32 @@ _OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 def build_clusters(plan: GatewayPlan) -> tuple[dict[str, Any], ...]:
     """Return the clusters of a plan, sorted by name."""
-    clusters = [_typed(build_upstream(door.id, door.upstream, plan.limits)) for door in plan.doors]
+    clusters = [_typed(_build_door_cluster(door, plan.limits)) for door in plan.doors]
     if plan.enrol:
         upstream = UnixUpstream(path=plan.enrol.socket)
         clusters.append(_typed(build_upstream(ENROL_CHAIN, upstream, plan.limits)))
     return tuple(sorted(clusters, key=lambda one: str(one["name"])))
 
 
-def build_upstream(name: str, upstream: HttpUpstream | UnixUpstream, limits: Limits) -> dict[str, Any]:
+def _build_door_cluster(door: Door, limits: Limits) -> dict[str, Any]:
+    if door.leads_nowhere:  # 503
+        cluster = _cluster(door.id, door.upstream, limits, _HTTP1)
+        cluster["load_assignment"]["endpoints"] = []
+        return cluster
+    return build_upstream(door.id, door.upstream, limits, door.upstream_files)
+
+
+def build_upstream(
+    name: str, upstream: Upstream, limits: Limits, files: UpstreamFiles | None = None
+) -> dict[str, Any]:
     """Return the cluster of one upstream; a DNS name is looked up again and again, an address is not."""
-    http1: dict[str, Any] = {"explicit_http_config": {"http_protocol_options": {}}}
-    cluster = _cluster(name, upstream, limits, http1)
-    if isinstance(upstream, HttpUpstream) and not _is_address(upstream.host):
+    if isinstance(upstream, UnixUpstream):
+        return _cluster(name, upstream, limits, _HTTP1)
+    cluster = _cluster(name, upstream, limits, _H2C if upstream.scheme is Scheme.H2C else _HTTP1)
+    cluster |= _PASSIVE_HEALTH
+    if upstream.tls is not None and files is not None:
+        cluster["transport_socket"] = build_upstream_tls(upstream, upstream.tls, files)
+    if not _is_address(upstream.host):
         del cluster["type"]
         cluster["cluster_type"] = build_extension(
             "envoy.cluster.dns",
@@ -61,13 +112,16 @@ def build_authorizer(paths: RunPaths, limits: Limits) -> dict[str, Any]:
     return _cluster(AUTHORIZER_CLUSTER, UnixUpstream(path=paths.authorizer_socket), limits, http2)
 
 
-def _cluster(
-    name: str, upstream: HttpUpstream | UnixUpstream, limits: Limits, protocol: dict[str, Any]
-) -> dict[str, Any]:
+def _cluster(name: str, upstream: Upstream, limits: Limits, protocol: dict[str, Any]) -> dict[str, Any]:
     options = {"common_http_protocol_options": {"idle_timeout": render_duration(_IDLE)}, **protocol}
     # A WebSocket holds an upstream connection: the default of 1,024 would be the door's real limit.
     most = {"max_connections": limits.connections, "max_pending_requests": limits.connections}
-    threshold = {"priority": "DEFAULT", **most, "max_requests": limits.connections * 4, "max_retries": 3}
+    threshold = {
+        "priority": "DEFAULT",
+        **most,
+        "max_requests": limits.connections * 4,
+        "max_retries": MOST_RETRIES,
+    }
     return {
         "name": name,
         "type": "STATIC",
@@ -84,7 +138,7 @@ def _cluster(
     }
 
 
-def _address(upstream: HttpUpstream | UnixUpstream) -> dict[str, Any]:
+def _address(upstream: Upstream) -> dict[str, Any]:
     if isinstance(upstream, UnixUpstream):
         return {"pipe": {"path": upstream.path}}
     return {"socket_address": {"address": upstream.host, "port_value": upstream.port}}

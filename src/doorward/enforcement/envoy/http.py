@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 from doorward.enforcement.envoy.extension import build_extension, render_duration
+from doorward.enforcement.envoy.forwarding import build_path_memory
 from doorward.enforcement.envoy.headers import build_early_mutations, build_trailer_removal
 from doorward.enforcement.envoy.logs import build_enrol_log, build_request_log
 from doorward.enforcement.envoy.names import ENROL_CHAIN
@@ -41,13 +42,14 @@ def build_http(door: Door, paths: RunPaths, limits: Limits) -> dict[str, Any]:
     sites = [build_cors_filter()] if door.origins else []
     config["early_header_mutation_extensions"] = build_early_mutations(door.headers)
     config["http_filters"] = [
+        *build_path_memory(door.upstream),
         build_rate_filter(limits),
         *sites,
         *build_filters(destination=door.headers.destination),
         build_trailer_removal(),
         _router(),
     ]
-    config["access_log"] = [build_request_log(paths.log_file, door.id)]
+    config["access_log"] = [build_request_log(paths.log_file, door.id, door.upstream)]
     config["local_reply_config"] = build_local_replies(door.name)
     config["upgrade_configs"] = [{"upgrade_type": WEBSOCKET}]
     # `Expect: 100-continue` and 103 are between client and application; Envoy itself would send 100

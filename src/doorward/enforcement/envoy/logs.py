@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from doorward.enforcement.envoy.extension import build_extension
+from doorward.enforcement.envoy.forwarding import logged_path
 from doorward.enforcement.envoy.names import (
     ALLOW_STATISTICS,
     DENY_STATISTICS,
@@ -20,10 +21,9 @@ from doorward.enforcement.envoy.names import (
     LOG_KIND_REQUEST,
     Fact,
 )
+from doorward.policy.model import Upstream
 
 _HTTP_RBAC = "envoy.filters.http.rbac"
-PATH_LIMIT = 1024
-
 _COMMON = {
     "time": "%START_TIME%",
     "connection": "%CONNECTION_ID%",
@@ -67,7 +67,7 @@ _CLAIMED = {
 }
 
 
-def build_request_log(path: str, application_id: str) -> dict[str, Any]:
+def build_request_log(path: str, application_id: str, upstream: Upstream) -> dict[str, Any]:
     """Return the log of a protected door's requests.
 
     `rule` is the id of the allow rule that let the request through; `cleared` and `allowed` are how
@@ -81,7 +81,8 @@ def build_request_log(path: str, application_id: str) -> dict[str, Any]:
         "kind": LOG_KIND_REQUEST,
         "route": "%ROUTE_NAME%",
         "application": application_id,
-        "path": f"%PATH(NQ:PATH):{PATH_LIMIT}%",
+        "path": logged_path(upstream),
+        "attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
     }
     return _file_log(path, fields)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from doorward.enforcement.envoy.forwarding import build_forwarding
 from doorward.enforcement.envoy.names import IDENTITY_HEADERS, JUDGED, PUBLIC, Fact
 from doorward.enforcement.envoy.rules import build_open_slice
 from doorward.enforcement.plan import Door
@@ -39,7 +40,7 @@ def _forward(door: Door, match: dict[str, Any]) -> dict[str, Any]:
     return {
         "name": PUBLIC,
         "match": match,
-        "route": {"cluster": door.id, "timeout": "0s"},
+        "route": build_forwarding(door.id, door.upstream),
         "typed_per_filter_config": build_open_slice(),
     }
 

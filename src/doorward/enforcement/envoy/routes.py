@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from doorward.enforcement.envoy.extension import build_typed
+from doorward.enforcement.envoy.forwarding import build_forwarding, build_second_try
 from doorward.enforcement.envoy.headers import build_open_headers, build_route_headers
 from doorward.enforcement.envoy.names import ENROL_CHAIN, Refusal
 from doorward.enforcement.envoy.opening import build_public_routes
@@ -24,7 +25,7 @@ from doorward.enforcement.envoy.refusals import (
 from doorward.enforcement.envoy.rules import build_destination_slice, build_slice, methods_left
 from doorward.enforcement.envoy.sites import build_site_routes, speak_for_sites
 from doorward.enforcement.plan import Door, EnrolmentDoor, GatewayPlan, OpenRoute, RuleTerm
-from doorward.policy.model import ECHOING_METHODS
+from doorward.policy.model import ECHOING_METHODS, UnixUpstream
 from doorward.policy.normalisation import REFUSED_PATH_REGEXES
 from doorward.policy.paths import PathPattern
 
@@ -57,9 +58,10 @@ def build_door_table(door: Door) -> dict[str, Any]:
         build_refusal({"path_separated_prefix": RESERVED_PREFIX}, Refusal.RESERVED),
     ]
     routes += [*build_site_routes(door), *build_public_routes(door)]
+    action = build_forwarding(door.id, door.upstream)
     echoing = ECHOING_METHODS - left
     routes += [
-        _forward(match, door.id, build_slice(rules, echoing)) for match, rules in slice_rules(door.rules)
+        _forward(match, action, build_slice(rules, echoing)) for match, rules in slice_rules(door.rules)
     ]
     whole = build_destination_slice(door.rules) if door.headers.destination else {}
     table = _table(door.id, door.hosts, routes, build_route_headers(), whole)
@@ -68,8 +70,9 @@ def build_door_table(door: Door) -> dict[str, Any]:
 
 def build_enrol_table(door: EnrolmentDoor) -> dict[str, Any]:
     """Return the route table of the enrolment door: what is not listed is not there."""
+    action = build_forwarding(ENROL_CHAIN, UnixUpstream(path=door.socket))
     routes = build_protocol_refusals((door.host,))
-    routes += [_forward(_open_match(route), ENROL_CHAIN, {}) for route in door.routes]
+    routes += [_forward(_open_match(route), action, {}) for route in door.routes]
     routes.append({"match": {"prefix": "/"}, "direct_response": {"status": 404}})
     table = _table(ENROL_CHAIN, (door.host,), routes, build_open_headers(), {})
     for host in table["virtual_hosts"]:
@@ -112,9 +115,8 @@ def _first_segment(pattern: PathPattern) -> str | None:
     return segment if segment and _ONE_SPELLING.fullmatch(segment) else None
 
 
-def _forward(match: dict[str, Any], cluster: str, rules: dict[str, Any]) -> dict[str, Any]:
-    # No overall time limit: it would end downloads, event streams and WebSockets. Idle ones end.
-    return {"match": match, "route": {"cluster": cluster, "timeout": "0s"}, "typed_per_filter_config": rules}
+def _forward(match: dict[str, Any], action: dict[str, Any], rules: dict[str, Any]) -> dict[str, Any]:
+    return {"match": match, "route": action, "typed_per_filter_config": rules}
 
 
 def _open_match(route: OpenRoute) -> dict[str, Any]:
@@ -146,7 +148,7 @@ def _table(
         most_specific_header_mutations_wins=True,
         ignore_port_in_host_matching=True,
         virtual_hosts=[
-            {"name": name, "domains": list(hosts), "routes": routes, **for_all},
+            {"name": name, "domains": list(hosts), "routes": routes, **for_all, **build_second_try()},
             {"name": "misdirected", "domains": ["*"], "routes": misdirected},
         ],
         **headers,

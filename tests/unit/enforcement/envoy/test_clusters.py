@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from doorward.enforcement.envoy.clusters import build_authorizer, build_clusters, build_upstream
 from doorward.enforcement.envoy.extension import render_duration
 from doorward.enforcement.plan import Limits
-from doorward.policy.model import HttpUpstream, UnixUpstream
+from doorward.enforcement.upstream_files import UpstreamFiles
+from doorward.policy.model import HttpUpstream, Scheme, UnixUpstream, UpstreamTls
 from tests.unit.enforcement.plans import PATHS, every, small_plan
 
 LIMITS = Limits()
@@ -75,3 +78,71 @@ def test_clusters_are_sorted_and_bounded() -> None:
 def test_durations_are_written_as_envoy_reads_them(span: timedelta, text: str) -> None:
     """Seconds with a fraction where there is one."""
     assert render_duration(span) == text
+
+
+HTTPS = HttpUpstream(host="up.internal", port=443, scheme=Scheme.HTTPS, tls=UpstreamTls())
+FILES = UpstreamFiles(ca="/k/ca.pem", chain="/k/chain.pem", key="/k/key.pem")
+
+
+@pytest.mark.parametrize(
+    ("host", "server_name", "sni", "matcher"),
+    [
+        ("up.internal", "", "up.internal", {"san_type": "DNS", "matcher": {"exact": "up.internal"}}),
+        ("10.0.0.7", "up.internal", "up.internal", {"san_type": "DNS", "matcher": {"exact": "up.internal"}}),
+        ("10.0.0.7", "", None, {"san_type": "IP_ADDRESS", "matcher": {"exact": "10.0.0.7"}}),
+        ("::1", "", None, {"san_type": "IP_ADDRESS", "matcher": {"exact": "::1"}}),
+    ],
+)
+def test_tls_is_verified_by_authority_and_name(
+    host: str, server_name: str, sni: str | None, matcher: dict[str, object]
+) -> None:
+    """RFC 9525 section 6; RFC 6066 section 3: an address is no server name."""
+    upstream = HttpUpstream(
+        host=host, port=443, scheme=Scheme.HTTPS, tls=UpstreamTls(server_name=server_name)
+    )
+    socket = build_upstream("app_a", upstream, LIMITS, FILES)["transport_socket"]["typed_config"]
+    validation = socket["common_tls_context"]["validation_context"]
+    assert validation["match_typed_subject_alt_names"] == [matcher]
+    assert validation["trust_chain_verification"] == "VERIFY_TRUST_CHAIN"
+    assert validation["trusted_ca"] == {"filename": "/k/ca.pem"}
+    assert socket.get("sni") == sni
+    assert socket["common_tls_context"]["tls_certificates"][0]["private_key"] == {"filename": "/k/key.pem"}
+
+
+def test_a_client_certificate_is_optional() -> None:
+    """Without one the door shows none."""
+    socket = build_upstream("app_a", HTTPS, LIMITS, UpstreamFiles(ca="/k/ca.pem"))["transport_socket"]
+    assert "tls_certificates" not in socket["typed_config"]["common_tls_context"]
+
+
+@pytest.mark.parametrize(
+    "options", [{"is_shut": True}, {"upstream": HTTPS}, {"upstream": HTTPS, "is_shut": True}]
+)
+def test_what_may_not_be_reached_leads_nowhere(options: dict[str, Any]) -> None:
+    """Shut, or TLS that could not be verified: no endpoint, which is 503, and never plain HTTP instead."""
+    plan = small_plan()
+    shut = replace(plan.doors[0], **options)
+    (cluster,) = [
+        one for one in build_clusters(replace(plan, doors=(shut, plan.doors[1]))) if one["name"] == shut.id
+    ]
+    assert cluster["load_assignment"]["endpoints"] == []
+    assert "transport_socket" not in cluster
+
+
+def test_prior_knowledge_has_a_window_for_every_stream() -> None:
+    """RFC 9113 section 5.2: streams that nobody reads must not stop the others of the connection."""
+    cluster = build_upstream("app_a", HttpUpstream(host="::1", port=1, scheme=Scheme.H2C), LIMITS)
+    (options,) = every(cluster, "http2_protocol_options")
+    assert (
+        options["initial_connection_window_size"]
+        == options["max_concurrent_streams"] * options["initial_stream_window_size"]
+    )
+
+
+def test_passive_health_counts_connections_only() -> None:
+    """An application's own 503 shuts nothing, and what was shut opens after two seconds."""
+    health = build_upstream("app_a", HttpUpstream(host="::1", port=1), LIMITS)["outlier_detection"]
+    assert health["split_external_local_origin_errors"] is True
+    assert health["enforcing_consecutive_5xx"] == health["enforcing_consecutive_gateway_failure"] == 0
+    assert health["base_ejection_time"] == health["max_ejection_time"] == "2s"
+    assert "outlier_detection" not in build_upstream("app_a", UnixUpstream(path="/a"), LIMITS)

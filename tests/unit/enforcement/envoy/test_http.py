@@ -14,7 +14,7 @@ from doorward.enforcement.envoy.names import IDENTITY_HEADERS, Fact
 from doorward.enforcement.envoy.replies import WORDS, build_local_replies
 from doorward.enforcement.envoy.sentences import SENTENCES
 from doorward.enforcement.plan import Limits
-from tests.unit.enforcement.plans import PATHS, door
+from tests.unit.enforcement.plans import PATHS, UPSTREAM, door
 
 HTTP: dict[str, Any] = build_http(door(), PATHS, Limits())["typed_config"]
 ENROL: dict[str, Any] = build_enrol_http(PATHS, Limits())["typed_config"]
@@ -135,7 +135,11 @@ def test_a_percent_sign_in_a_name_is_no_command() -> None:
 
 def test_logs_hold_no_query_no_token_and_no_header() -> None:
     """What is not written cannot leak."""
-    for log in (build_request_log("/l", "app_pay"), build_enrol_log("/l"), build_handshake_log("/l")):
+    for log in (
+        build_request_log("/l", "app_pay", UPSTREAM),
+        build_enrol_log("/l"),
+        build_handshake_log("/l"),
+    ):
         text = str(log)
         assert "REQ(:PATH)" not in text
         assert "COOKIE" not in text.upper()

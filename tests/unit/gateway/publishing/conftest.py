@@ -16,11 +16,13 @@ from doorward.core.entities import TENANT
 from doorward.enforcement.plan import OpenRoute, SocketAddress
 from doorward.gateway import publishing as module
 from doorward.gateway.connections import Connections
+from doorward.gateway.door_settings import DoorSettings
 from doorward.gateway.ending import Ending
 from doorward.gateway.gate import PolicyGate
 from doorward.gateway.ground import ENROL_PURPOSE
 from doorward.gateway.last_published import LastPublished
-from doorward.gateway.publishing import DoorSettings, Publishing
+from doorward.gateway.own_places import OwnPlaces
+from doorward.gateway.publishing import Publishing
 from doorward.gateway.server_certificates import ServerCertificates
 from doorward.gateway.watches import Room
 from doorward.policy.decision import authority_of
@@ -133,6 +135,7 @@ def make_site(world: World, folder: Path) -> Site:
         world.services,
         gateway.id,
         DoorSettings(
+            own=OwnPlaces(folder=Path("/nowhere")),
             listen=(SocketAddress(host="127.0.0.1", port=8443),),
             authorizer_socket="/run/authz.sock",
             enrol_socket="/run/enrol.sock",

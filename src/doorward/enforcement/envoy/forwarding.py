@@ -1,0 +1,70 @@
+"""How a route passes a request on: to which cluster, under which path, and when a second time.
+
+Not here: which requests are passed on (`routes`, `rules`), and the cluster itself (`clusters`).
+Standard: RFC 9110 section 9.2.2 (what may be sent again), RFC 9112 section 9.3.1 (a connection that the
+server closes while the request is on its way).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from doorward.enforcement.envoy.extension import build_extension
+from doorward.policy.model import UnixUpstream, Upstream
+
+PATH_LIMIT = 1024
+"""Characters of a path that are logged."""
+
+_PATH = f"PATH(NQ:PATH):{PATH_LIMIT}"
+_PUBLIC_PATH = "doorward.path"
+_SENT_AGAIN = {"name": ":method", "string_match": {"safe_regex": {"regex": "GET|HEAD|OPTIONS"}}}
+"""Safe methods only: PUT and DELETE are idempotent too, but applications do not always keep to that."""
+
+
+def build_forwarding(cluster: str, upstream: Upstream) -> dict[str, Any]:
+    """Return the action of a route that leads to an application."""
+    # No overall time limit: it would end downloads, event streams and WebSockets. Idle ones end.
+    action: dict[str, Any] = {"cluster": cluster, "timeout": "0s"}
+    base = "" if isinstance(upstream, UnixUpstream) else upstream.base
+    if base:
+        # After the rules, which see the public path; that path is normalised, so that no `..` climbs out.
+        action["regex_rewrite"] = {"pattern": {"regex": "^/"}, "substitution": f"{base}/"}
+    return action
+
+
+def build_path_memory(upstream: Upstream) -> list[dict[str, Any]]:
+    """Return the filter that keeps the public path for the log, where the application gets another one."""
+    if isinstance(upstream, UnixUpstream) or not upstream.base:
+        return []
+    kept = {
+        "object_key": _PUBLIC_PATH,
+        "factory_key": "envoy.string",
+        "format_string": {"text_format_source": {"inline_string": f"%{_PATH}%"}},
+    }
+    return [
+        build_extension(
+            "doorward.path",
+            "extensions.filters.http.set_filter_state.v3.Config",
+            on_request_headers=[kept],
+        )
+    ]
+
+
+def logged_path(upstream: Upstream) -> str:
+    """Return the formatter of the path that the client asked for, which is the one that rules judge."""
+    kept = build_path_memory(upstream)
+    return f"%FILTER_STATE({_PUBLIC_PATH}:PLAIN):{PATH_LIMIT}%" if kept else f"%{_PATH}%"
+
+
+def build_second_try() -> dict[str, Any]:
+    """Return the part of a virtual host that says what is sent again.
+
+    Once, and only while no answer has begun: often the application closed a kept connection while the
+    request was on its way. Of a body not one byte is kept, so that a request with one is never sent again.
+    """
+    policy = {
+        "retry_on": "reset,connect-failure",
+        "num_retries": 1,
+        "retriable_request_headers": [_SENT_AGAIN],
+    }
+    return {"retry_policy": policy, "per_request_buffer_limit_bytes": 0}

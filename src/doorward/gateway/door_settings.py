@@ -1,0 +1,30 @@
+"""What a gateway's own settings add to the policy.
+
+Not here: reading settings (runtime), and what is made of them (publishing).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from doorward.enforcement.plan import Limits, OpenRoute, SocketAddress
+from doorward.gateway.own_places import OwnPlaces
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DoorSettings:
+    """What a gateway's own settings add to the policy.
+
+    `enrol_routes` are what the enrolment host lets anybody send; `enrol_socket` is where `serve` answers;
+    `public_ports` are those under which browsers see the door, beside the ones where it listens;
+    `own` is where this installation answers itself, which no application may lead to.
+    """
+
+    listen: tuple[SocketAddress, ...]
+    authorizer_socket: str
+    enrol_socket: str
+    enrol_routes: tuple[OpenRoute, ...]
+    log_file: str
+    own: OwnPlaces
+    public_ports: tuple[int, ...] = ()
+    limits: Limits = field(default_factory=Limits)

@@ -1,0 +1,124 @@
+"""Upstreams that are Doorward itself: its sockets below the data directory, its own listeners.
+
+An application that leads to one of them would let its callers speak with the authorizer, with Envoy's
+admin interface (which has no login), or with the door again, with another identity than their own.
+
+Not here: what a name of DNS resolves to; only `localhost`, this machine's name and the hosts of the
+document itself are known without asking a resolver.
+Standard: Linux unix(7) and path_resolution(7); RFC 6761 section 6.3 (`localhost`); RFC 4291 section 2.5.5.2.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+from collections.abc import Collection, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from pathlib import Path
+
+from doorward.policy.model import UnixUpstream, Upstream
+
+BY_NAME_ONLY = "*"
+"""The address of a listener that is known by the names that lead to it only, such as one behind a balancer."""
+
+_MOST_SOCKETS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class OwnListener:
+    """One TCP listener of ours: what it is called, an address without brackets, a port."""
+
+    name: str
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnPlaces:
+    """Where this installation answers itself.
+
+    Args:
+        folder: the data directory: every socket below it is ours.
+        listeners: the door, and the status listener.
+    """
+
+    folder: Path
+    listeners: tuple[OwnListener, ...] = ()
+
+    def objection(self, upstream: Upstream, hosts: Collection[str] = ()) -> str:
+        """Say which of our own places an upstream is, in words; nothing where it is none.
+
+        Args:
+            upstream: as the document says it.
+            hosts: names that lead to the door, those of the document.
+        """
+        if isinstance(upstream, UnixUpstream):
+            return "a socket of Doorward itself" if self._is_own_socket(upstream.path) else ""
+        for one in self.listeners:
+            if upstream.port == one.port and _reaches(upstream.host, one.host, hosts):
+                return f"{one.name} of Doorward itself"
+        return ""
+
+    def _is_own_socket(self, path: str) -> bool:
+        """By its real path, links and `..` followed as the kernel does; and by the inode, for hard links."""
+        folder = os.path.realpath(self.folder)
+        if os.path.commonpath([folder, os.path.realpath(path)]) == folder:
+            return True
+        try:
+            target = Path(path).stat()
+        except OSError:
+            return False
+        return any((one.st_dev, one.st_ino) == (target.st_dev, target.st_ino) for one in _sockets(folder))
+
+
+def _sockets(folder: str) -> Iterator[os.stat_result]:
+    seen = 0
+    for place, _, files in os.walk(folder):
+        for name in files:
+            seen += 1
+            if seen > _MOST_SOCKETS:
+                return
+            with suppress(OSError):
+                found = (Path(place) / name).lstat()
+                if stat.S_ISSOCK(found.st_mode):
+                    yield found
+
+
+def _reaches(host: str, listens_on: str, hosts: Collection[str]) -> bool:
+    address = _address(host)
+    if listens_on == BY_NAME_ONLY or address is None:
+        if host in hosts:
+            return True
+        if listens_on == BY_NAME_ONLY:
+            return False
+        if host != "localhost" and not host.endswith(".localhost") and host != socket.gethostname().lower():
+            return False
+        address = IPv4Address("127.0.0.1")
+    mine = _address(listens_on)
+    if mine is None or mine.is_unspecified:
+        return address.is_unspecified or _is_local(address)
+    if address.is_unspecified or host == "localhost":
+        return mine.is_loopback or address.is_unspecified
+    return address == mine
+
+
+def _address(text: str) -> IPv4Address | IPv6Address | None:
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address
+
+
+def _is_local(address: IPv4Address | IPv6Address) -> bool:
+    """Say whether this machine has an address: only then can a socket be bound to it."""
+    family = socket.AF_INET if isinstance(address, IPv4Address) else socket.AF_INET6
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.bind((str(address), 0))
+    except OSError:
+        return False
+    return True

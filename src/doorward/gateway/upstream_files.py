@@ -1,0 +1,182 @@
+"""What must be read before an upstream is passed on to: authorities, the door's certificate there, our own places.
+
+A file that cannot be used shuts its application alone, with the reason in the status: Envoy would refuse
+the whole configuration. Each file is copied below the gateway's folder under the digest of its content:
+what changed has another path, and Envoy reads it again.
+
+Not here: whether anything answers there (upstream_watch).
+Standard: RFC 7468 (PEM), RFC 5280 section 4.2.1.12 (clientAuth).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from doorward.core.names import enrolment_host
+from doorward.enforcement.upstream_files import UpstreamFiles
+from doorward.gateway.own_places import OwnPlaces
+from doorward.gateway.upstream_watch import Watched
+from doorward.gateway.xds_folder import write_whole
+from doorward.policy.model import AppPolicy, Document, HttpUpstream, UpstreamTls
+
+SYSTEM_STORES = (
+    Path("/etc/ssl/certs/ca-certificates.crt"),  # Debian, Alpine
+    Path("/etc/pki/tls/certs/ca-bundle.crt"),  # Fedora, Red Hat
+)
+KEPT = timedelta(days=1)
+MOST_BYTES = 4 << 20
+"""The system's store of Debian has 220 KB."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpstreamGrounds:
+    """By the application's name: the files of those that speak TLS, and why others lead nowhere."""
+
+    files: Mapping[str, UpstreamFiles] = field(default_factory=dict)
+    objections: Mapping[str, str] = field(default_factory=dict)
+
+    def parts(self) -> dict[str, Any]:
+        """Return what `build_plan` is told of it."""
+        return {"upstream_files": self.files, "shut": frozenset(self.objections)}
+
+
+class UpstreamReader:
+    """Reads what the upstreams of a document need.
+
+    Args:
+        folder: where copies are kept; made if it is missing, mode 0700.
+        own: our own sockets and listeners, which no application may lead to.
+    """
+
+    def __init__(self, folder: Path, own: OwnPlaces) -> None:
+        self._folder = folder
+        self._own = own
+        self._said = ""
+        self._watched: tuple[Watched, ...] = ()
+
+    def watched(self) -> tuple[Watched, ...]:
+        """Return every upstream of the last reading that requests may be passed on to."""
+        return self._watched
+
+    def trouble(self) -> str:
+        """Return what was objected to at the last reading, in one sentence; empty if nothing was."""
+        return self._said
+
+    def read(self, document: Document, now: datetime) -> UpstreamGrounds:
+        """Return files and objections of every application; old copies that nothing names are deleted."""
+        files: dict[str, UpstreamFiles] = {}
+        objections: dict[str, str] = {}
+        hosts = known_hosts(document)
+        for app in document.apps:
+            try:
+                self._read(app, hosts, now, files, objections)
+            except (OSError, ValueError) as error:
+                objections[app.name] = _why(error)
+        self._forget({path for one in files.values() for path in (one.ca, one.chain, one.key)}, now)
+        self._said = "; ".join(f"{name} leads nowhere: {why}" for name, why in sorted(objections.items()))
+        self._watched = tuple(
+            Watched(name=app.name, upstream=app.upstream, files=files.get(app.name))
+            for app in document.apps
+            if app.name not in objections
+        )
+        return UpstreamGrounds(files=files, objections=objections)
+
+    def _read(
+        self,
+        app: AppPolicy,
+        hosts: Collection[str],
+        now: datetime,
+        files: dict[str, UpstreamFiles],
+        objections: dict[str, str],
+    ) -> None:
+        found = self._own.objection(app.upstream, hosts)
+        if found:
+            objections[app.name] = f"its upstream {app.upstream.url} is {found}"
+        elif isinstance(app.upstream, HttpUpstream) and app.upstream.tls is not None:
+            files[app.name] = self._files(app.upstream.tls, now)
+
+    def _files(self, tls: UpstreamTls, now: datetime) -> UpstreamFiles:
+        ca = self._kept(_authorities(Path(tls.ca_file) if tls.ca_file else _system_store()))
+        if not tls.client_certificate:
+            return UpstreamFiles(ca=ca)
+        chain, key = _client_pair(Path(tls.client_certificate), now)
+        return UpstreamFiles(ca=ca, chain=self._kept(chain), key=self._kept(key))
+
+    def _kept(self, data: bytes) -> str:
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = self._folder / f"{hashlib.sha256(data).hexdigest()}.pem"
+        if not path.exists():
+            write_whole(path, data)
+        return str(path)
+
+    def _forget(self, kept: Collection[str], now: datetime) -> None:
+        """Delete old copies; one that was replaced lately may still be named by what Envoy has."""
+        for path in self._folder.glob("*.pem"):
+            if str(path) not in kept and now.timestamp() - path.stat().st_mtime > KEPT.total_seconds():
+                path.unlink(missing_ok=True)
+
+
+def known_hosts(document: Document) -> frozenset[str]:
+    """Return the names that lead to the door, as the document says."""
+    return frozenset(host for app in document.apps for host in app.hosts) | {
+        enrolment_host(document.trust_domain)
+    }
+
+
+def _system_store() -> Path:
+    for path in SYSTEM_STORES:
+        if path.is_file():
+            return path
+    raise ValueError("there is no system store of authorities here; name one with ca_file")
+
+
+def _authorities(path: Path) -> bytes:
+    data = _bounded(path)
+    found = x509.load_pem_x509_certificates(data)
+    return b"".join(one.public_bytes(Encoding.PEM) for one in found)
+
+
+def _client_pair(folder: Path, now: datetime) -> tuple[bytes, bytes]:
+    """Return chain and key of a folder that `doorward enroll` made, if they can be shown as a client's."""
+    chain, key = _bounded(folder / "chain.pem"), _bounded(folder / "key.pem")
+    leaf = x509.load_pem_x509_certificates(chain)[0]
+    public = load_pem_private_key(key, password=None).public_key()
+    if _spki(public) != _spki(leaf.public_key()):
+        raise ValueError(f"{folder}: key.pem and chain.pem do not belong together")
+    if not leaf.not_valid_before_utc <= now <= leaf.not_valid_after_utc:
+        raise ValueError(f"{folder}: the certificate is not valid now; renew it with a new link")
+    try:
+        purposes = leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except x509.ExtensionNotFound:
+        return chain, key
+    if ExtendedKeyUsageOID.CLIENT_AUTH not in purposes:
+        raise ValueError(f"{folder}: the certificate is not for clients")
+    return chain, key
+
+
+def _spki(key: object) -> bytes:
+    return bytes(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))  # type: ignore[attr-defined]
+
+
+def _bounded(path: Path) -> bytes:
+    with path.open("rb") as file:
+        data = file.read(MOST_BYTES + 1)
+    if len(data) > MOST_BYTES:
+        raise ValueError(f"{path} is larger than {MOST_BYTES >> 20} MiB")
+    return data
+
+
+def _why(error: OSError | ValueError) -> str:
+    if isinstance(error, OSError):
+        return f"{error.filename} cannot be read by this user: {os.strerror(error.errno or 0).lower()}"
+    return str(error)[:300]

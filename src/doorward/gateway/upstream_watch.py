@@ -1,0 +1,167 @@
+"""Whether each application answers, and if not why: refused, DNS, permission, TLS.
+
+A connection is opened every ten seconds by the user that Envoy runs as, and closed again: nothing is
+sent, so no request of ours is in the application's log. What is found is told in `status` and `app list`.
+It changes nothing at the door: there Envoy sees itself which connections fail (`enforcement.envoy.clusters`).
+
+Standard: RFC 6724 (which address first), RFC 9525 section 6 (the name in the certificate).
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+import structlog
+
+from doorward.enforcement.upstream_files import UpstreamFiles
+from doorward.policy.model import HttpUpstream, UnixUpstream, Upstream
+
+_log = structlog.get_logger("doorward.upstreams")
+
+PAUSE_SECONDS = 10.0
+PATIENCE_SECONDS = 3.0
+MOST_AT_ONCE = 32
+MOST_TOLD = 50
+"""How many are named in the status of a gateway."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watched:
+    """One application's upstream, and the files by which it is verified."""
+
+    name: str
+    upstream: Upstream
+    files: UpstreamFiles | None = None
+
+
+class UpstreamWatch:
+    """Looks at all upstreams again and again.
+
+    Args:
+        current: what there is to look at.
+        probe: returns why one does not answer, nothing if it does; may take its time.
+    """
+
+    def __init__(
+        self, current: Callable[[], Sequence[Watched]], probe: Callable[[Watched], str] | None = None
+    ) -> None:
+        self._current = current
+        self._probe = probe or probe_upstream
+        self._lock = threading.Lock()
+        self._found: dict[str, str] = {}
+        self._running: set[str] = set()
+        self._news = threading.Event()
+
+    def silent(self) -> Mapping[str, str]:
+        """Return the applications that do not answer, each with the reason; at most fifty."""
+        with self._lock:
+            return dict(sorted((name, why) for name, why in self._found.items() if why)[:MOST_TOLD])
+
+    def wake(self) -> None:
+        """Look at once: what there is to look at has changed."""
+        self._news.set()
+
+    def run(self, stop: threading.Event) -> None:
+        """Look until `stop` is set, and `wake` was called."""
+        while not stop.is_set():
+            self._news.clear()
+            self.look()
+            self._news.wait(PAUSE_SECONDS)
+
+    def look(self) -> None:
+        """Look at each once, some at a time."""
+        watched = list(self._current())
+        for at in range(0, len(watched), MOST_AT_ONCE):
+            self._look_at(watched[at : at + MOST_AT_ONCE])
+        with self._lock:
+            names = {one.name for one in watched}
+            self._found = {name: why for name, why in self._found.items() if name in names}
+
+    def _look_at(self, some: Sequence[Watched]) -> None:
+        threads = []
+        for one in some:
+            with self._lock:
+                if one.name in self._running:
+                    continue  # a look-up that takes long is not asked a second time
+                self._running.add(one.name)
+            # A thread of its own that nobody waits for at the end: a resolver may hold it for half a minute.
+            thread = threading.Thread(target=self._ask, args=(one,), name="upstream", daemon=True)
+            thread.start()
+            threads.append((one, thread))
+        limit = time.monotonic() + PATIENCE_SECONDS
+        for one, thread in threads:
+            thread.join(max(0.0, limit - time.monotonic()))
+            if thread.is_alive():
+                with self._lock:
+                    self._found[one.name] = _no_answer(one.upstream)
+
+    def _ask(self, one: Watched) -> None:
+        why = "it could not be looked at"
+        try:
+            why = self._probe(one)
+        except Exception:  # noqa: BLE001  a defect of the look must not stand for an answer
+            _log.exception("an upstream could not be looked at", application=one.name)
+        finally:
+            with self._lock:
+                self._running.discard(one.name)
+                self._found[one.name] = why
+
+
+def probe_upstream(one: Watched) -> str:
+    """Open a connection and close it; return why that fails, nothing if it does not."""
+    try:
+        if isinstance(one.upstream, UnixUpstream):
+            _open_unix(one.upstream.path)
+        else:
+            _open_tcp(one.upstream, one.files)
+    except socket.gaierror as error:
+        return f"DNS: {error.strerror or 'the name is not known'}"
+    except ssl.SSLCertVerificationError as error:
+        return f"TLS: {error.verify_message}"
+    except ssl.SSLError as error:
+        return f"TLS: {(error.reason or 'the handshake failed').lower().replace('_', ' ')}"
+    except OSError as error:
+        return _WORDS.get(error.errno or 0) or (error.strerror or "no answer").lower()
+    return ""
+
+
+_WORDS = {
+    errno.ECONNREFUSED: "connection refused: nothing listens there",
+    errno.ENOENT: "there is no such socket",
+    errno.EACCES: "permission denied: the gateway's user may not open it",
+    errno.EPERM: "permission denied: the gateway's user may not open it",
+    errno.ETIMEDOUT: "no answer",
+}
+
+
+def _open_unix(path: str) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(PATIENCE_SECONDS)
+        probe.connect(path)
+
+
+def _open_tcp(upstream: HttpUpstream, files: UpstreamFiles | None) -> None:
+    with socket.create_connection((upstream.host, upstream.port), timeout=PATIENCE_SECONDS) as plain:
+        if upstream.tls is None:
+            return
+        context = ssl.create_default_context(cafile=files.ca if files else None)
+        if files and files.chain:
+            context.load_cert_chain(files.chain, files.key)
+        name = upstream.tls.server_name or upstream.host
+        with context.wrap_socket(plain, server_hostname=name) as secure, suppress(TimeoutError):
+            # In TLS 1.3 a server that does not like our certificate says so after the handshake.
+            secure.settimeout(0.1)
+            secure.recv(1)
+
+
+def _no_answer(upstream: Upstream) -> str:
+    if isinstance(upstream, HttpUpstream) and upstream.host.strip("0123456789.") and ":" not in upstream.host:
+        return f"DNS: no answer about {upstream.host}, or none from there"
+    return "no answer"

@@ -1,0 +1,164 @@
+"""What `upstream:` of an application may say: parsed from text, read from a document, rendered again.
+
+Not here: the values (`model`), and whether anything answers there (gateway.upstream_watch).
+
+`unix:///path`, `http://host[:port][/base]`, `h2c://…` (HTTP/2 with prior knowledge, RFC 9113 section 3.3)
+and `https://…` (HTTP/1.1 over TLS, always verified, RFC 9525). With options it is a mapping:
+
+    upstream: {url: https://records.internal:8443/api, ca_file: /etc/records-ca.pem, server_name: records,
+               client_certificate: /var/lib/doorward-door}
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import re
+
+from doorward.core.errors import MalformedInput
+from doorward.core.names import parse_dns_name
+from doorward.core.sockets import LONGEST_SOCKET_PATH
+from doorward.policy.faults import FaultList
+from doorward.policy.model import HttpUpstream, Scheme, UnixUpstream, Upstream, UpstreamTls
+from doorward.policy.normalisation import fault_of
+from doorward.policy.yaml_tree import Mapping, Node
+
+_URL = re.compile(r"(http|https|h2c)://(\[[^\[\]/]*\]|[^\[\]:/@?#]+)(?::([0-9]{1,5}))?(/[^?#]*)?")
+_PORTS = {Scheme.HTTP: 80, Scheme.HTTPS: 443, Scheme.H2C: 80}
+_LARGEST_PORT = 65535
+_BASE_LIMIT = 256
+_PLAIN_BASE = re.compile(r"(?:/[A-Za-z0-9._~!$&'()*+,=:@-]+)*")
+_FILE = re.compile(r"/[!-~]{1,1023}")
+_TLS_KEYS = ("ca_file", "server_name", "client_certificate")
+_FORMS = "write http://host:port, h2c://host:port, https://host:port or unix:///path/to/socket"
+
+
+def parse_upstream(text: str) -> Upstream:
+    """Return the upstream that a URL names.
+
+    Raises:
+        MalformedInput: `upstream-malformed`, or `not-built-yet` for what will exist one day.
+    """
+    scheme, separator, rest = text.partition("://")
+    if separator and scheme == "tcp":
+        raise MalformedInput("not-built-yet", "tcp:// upstreams are not built yet", hint=_FORMS)
+    if scheme == "unix" and separator:
+        return _unix_upstream(rest)
+    match = _URL.fullmatch(text)
+    kind = Scheme(match[1]) if match else Scheme.HTTP
+    port = int(match[3] or _PORTS[kind]) if match else 0
+    host = _host(match[2]) if match else ""
+    if not match or not host or not 0 < port <= _LARGEST_PORT:
+        raise MalformedInput("upstream-malformed", "this is not an upstream", hint=_FORMS)
+    tls = UpstreamTls() if kind is Scheme.HTTPS else None
+    return HttpUpstream(host=host, port=port, scheme=kind, base=_base(match[4] or ""), tls=tls)
+
+
+def read_upstream(faults: FaultList, node: Node, key: str) -> Upstream | None:
+    """Return the upstream that a document says, as text or as a mapping; None, with a fault, where it cannot be."""
+    options: dict[str, Node] = {}
+    if isinstance(node, Mapping):
+        options = faults.mapping(node, key, ("url", *_TLS_KEYS))
+        if "url" not in options:
+            hint = "write `url: https://host:port`"
+            faults.add(node, "missing-key", "this upstream has no `url`", key=key, hint=hint)
+            return None
+        node = options.pop("url")
+    text = faults.text(node, key)
+    if text is None:
+        return None
+    try:
+        upstream = parse_upstream(text.value)
+    except MalformedInput as error:
+        faults.add_malformed(node, error, key=key)
+        return None
+    return _with_tls(faults, upstream, options, key) if options else upstream
+
+
+def render_upstream(upstream: Upstream) -> str:
+    """Return an upstream as YAML on one line, its options included."""
+    options = _options(upstream)
+    if not options:
+        return upstream.url
+    fields = {"url": upstream.url, **options}
+    return "{" + ", ".join(f"{name}: {json.dumps(value)}" for name, value in fields.items()) + "}"
+
+
+def _options(upstream: Upstream) -> dict[str, str]:
+    if isinstance(upstream, UnixUpstream) or upstream.tls is None:
+        return {}
+    return {name: value for name in _TLS_KEYS if (value := getattr(upstream.tls, name))}
+
+
+def _with_tls(
+    faults: FaultList, upstream: Upstream, options: dict[str, Node], key: str
+) -> HttpUpstream | None:
+    if isinstance(upstream, UnixUpstream) or upstream.tls is None:
+        for name, node in options.items():
+            message = f"`{name}` is for https:// upstreams"
+            hint = "leave it out, or write https:// if the application speaks TLS"
+            faults.add(node, "upstream-malformed", message, key=f"{key}.{name}", hint=hint)
+        return None
+    values = {}
+    for name, node in options.items():
+        try:
+            text = faults.text(node, f"{key}.{name}")
+            values[name] = _option(name, text.value) if text else ""
+        except MalformedInput as error:
+            faults.add_malformed(node, error, key=f"{key}.{name}")
+    return HttpUpstream(
+        host=upstream.host,
+        port=upstream.port,
+        scheme=upstream.scheme,
+        base=upstream.base,
+        tls=UpstreamTls(**values),
+    )
+
+
+def _option(name: str, text: str) -> str:
+    if name == "server_name":
+        found = _host(text if ":" not in text else f"[{text}]")
+        if not found:
+            hint = "write the DNS name or the address that is in the application's certificate"
+            raise MalformedInput("upstream-malformed", f"{text!r} is no server name", hint=hint)
+        return found
+    if not _FILE.fullmatch(text):
+        hint = "write an absolute path of printable ASCII characters"
+        raise MalformedInput("upstream-malformed", f"{text!r} is no path of a file or folder", hint=hint)
+    return text
+
+
+def _base(text: str) -> str:
+    """Return a base path without its trailing slash: one spelling, no escapes, no dot segments."""
+    base = text.rstrip("/") if text.strip("/") else ""
+    odd = len(base) > _BASE_LIMIT or not _PLAIN_BASE.fullmatch(base) or (base and fault_of(base))
+    if odd or (text and not base and text != "/"):
+        message = f"{text!r} is no base path"
+        hint = "write a plain path such as /app: no escapes, no dot segments, no double slashes, no ;"
+        raise MalformedInput("upstream-malformed", message, hint=hint)
+    return base
+
+
+def _unix_upstream(path: str) -> UnixUpstream:
+    if len(path) > LONGEST_SOCKET_PATH or not re.fullmatch("/[!-~]*[!-.0-~]", path):
+        message = "this is not the path of a unix socket"
+        hint = f"write unix:///absolute/path, at most {LONGEST_SOCKET_PATH} printable ASCII characters"
+        raise MalformedInput("upstream-malformed", message, hint=hint)
+    return UnixUpstream(path=path)
+
+
+def _host(text: str) -> str:
+    """Return an address in its shortest form or a DNS name in lower case; empty where it is neither."""
+    if text.startswith("["):
+        try:
+            return "" if "%" in text else str(ipaddress.IPv6Address(text[1:-1]))
+        except ValueError:
+            return ""
+    try:
+        return str(ipaddress.IPv4Address(text))
+    except ValueError:
+        pass
+    try:
+        return parse_dns_name(text)
+    except MalformedInput:
+        return ""

@@ -1,0 +1,103 @@
+"""Which application does not answer, and why, as `status` and `app list` tell it; and what shuts one alone."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pytest
+
+from doorward.core.errors import ConfigurationError
+from doorward.demo.ports import free_port
+from doorward.gateway.upstream_watch import Watched, probe_upstream
+from doorward.policy.document import parse_document
+from doorward.policy.model import HttpUpstream, Scheme, UnixUpstream, UpstreamTls
+from doorward.runtime.condition import examine, silent_upstreams
+from doorward.runtime.own_places import publishable
+from tests.support.doorway import DOMAIN, Doorway, eventually, open_doorway, short_folder
+
+
+@pytest.fixture(scope="module")
+def door() -> Iterator[Doorway]:
+    """One Doorward for this file."""
+    with open_doorway() as doorway:
+        yield doorway
+
+
+def document(**upstreams: str) -> str:
+    """Return a document with an application for each upstream, all for the staff."""
+    text = f"trust_domain: {DOMAIN}\napps:\n"
+    for name, upstream in upstreams.items():
+        text += f"  {name}:\n    hosts: [{name}.{DOMAIN}]\n    upstream: {upstream}\n"
+        text += "    rules:\n      - {allow: {groups: [staff]}}\n"
+    return text
+
+
+def test_status_says_which_and_why(door: Doorway) -> None:
+    """Refused, a missing authority: each by its name, and the application beside them is served."""
+    alive = f"http://127.0.0.1:{door.upstream.port}"
+    unread = '{url: "https://127.0.0.1:1", ca_file: /nowhere/ca.pem}'
+    door.apply_document(document(alive=alive, dead=f"http://127.0.0.1:{free_port()}", unread=unread))
+    alice = door.person("alice", "staff")
+    assert door.get(alice, "/", app="alive").status == 200
+    assert door.get(alice, "/", app="dead").status == 503
+    assert door.get(alice, "/", app="unread").status == 503
+    assert eventually(lambda: set(silent_upstreams(door.installation) or {}) == {"dead"}, 20)
+    parts = {one.name: one for one in examine(door.installation, datetime.now(UTC))}
+    assert "dead" in parts["application"].text
+    assert "connection refused" in parts["application"].trouble[0]
+    assert any("unread leads nowhere" in one and "no such file" in one for one in parts["gateway"].trouble)
+
+
+@pytest.mark.parametrize("place", ["run/authz.sock", "run/enrol.sock", "gateway/envoy"])
+def test_our_own_sockets_are_refused_before_they_are_stored(door: Doorway, place: str) -> None:
+    """The fault has its place in the document."""
+    check = publishable(door.installation)
+    wanted = parse_document(document(pay=f"unix://{door.installation.layout.data}/{place}"))
+    with pytest.raises(ConfigurationError) as caught:
+        check(wanted)
+    assert [(one.code, one.key) for one in caught.value.faults] == [("upstream-own", "apps.pay.upstream")]
+
+
+def test_our_own_listeners_too(door: Doorway) -> None:
+    """The door by address and by the name of an application, and the status listener."""
+    check = publishable(door.installation)
+    status = door.installation.settings.status_listen
+    for upstream in (
+        f"https://localhost:{door.port}",
+        f"http://pay.{DOMAIN}:{door.port}",
+        f"h2c://127.0.0.1:{door.port}",
+        f"http://{status}",
+    ):
+        with pytest.raises(ConfigurationError):
+            check(parse_document(document(pay=upstream)))
+    check(parse_document(document(pay=f"http://127.0.0.1:{door.upstream.port}")))
+
+
+class TestReasons:
+    """The words for what goes wrong; each is caused here."""
+
+    def test_sockets(self) -> None:
+        """Missing, without a listener, forbidden, and one that answers."""
+        with short_folder() as folder, socket.socket(socket.AF_UNIX) as bound:
+            path = folder / "app.sock"
+            probe = lambda: probe_upstream(Watched(name="pay", upstream=UnixUpstream(path=str(path))))  # noqa: E731
+            assert probe() == "there is no such socket"
+            bound.bind(str(path))
+            assert probe().startswith("connection refused")
+            bound.listen()
+            assert probe() == ""
+            if os.geteuid():
+                path.chmod(0)
+                assert probe().startswith("permission denied")
+
+    def test_names_and_tls(self, door: Doorway) -> None:
+        """A name that is not known (RFC 6761 section 6.4), and an application that does not speak TLS."""
+        unknown = HttpUpstream(host="app.invalid", port=1)
+        assert probe_upstream(Watched(name="pay", upstream=unknown)).startswith("DNS: ")
+        plain = HttpUpstream(
+            host="127.0.0.1", port=door.upstream.port, scheme=Scheme.HTTPS, tls=UpstreamTls()
+        )
+        assert probe_upstream(Watched(name="pay", upstream=plain)).startswith("TLS: ")

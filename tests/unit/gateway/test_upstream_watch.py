@@ -1,0 +1,65 @@
+"""The watch over upstreams: what it keeps, and that one that hangs holds up nothing."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from doorward.gateway import upstream_watch
+from doorward.gateway.upstream_watch import MOST_TOLD, UpstreamWatch, Watched
+from doorward.policy.model import HttpUpstream, UnixUpstream
+
+
+def some(*names: str) -> list[Watched]:
+    """Return applications on unix sockets."""
+    return [Watched(name=name, upstream=UnixUpstream(path=f"/run/{name}.sock")) for name in names]
+
+
+def test_only_those_that_do_not_answer_are_told() -> None:
+    """With the reason; one that left the document is forgotten."""
+    there = some("a", "b")
+    watch = UpstreamWatch(lambda: there, lambda one: "gone" if one.name == "b" else "")
+    watch.look()
+    assert watch.silent() == {"b": "gone"}
+    there.pop()
+    watch.look()
+    assert watch.silent() == {}
+
+
+def test_no_more_are_told_than_fit() -> None:
+    """The status of a gateway is bounded."""
+    watch = UpstreamWatch(lambda: some(*(f"a{number:03}" for number in range(60))), lambda _: "gone")
+    watch.look()
+    assert len(watch.silent()) == MOST_TOLD
+
+
+def test_one_that_hangs_is_told_and_not_asked_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A silent resolver: the others are told all the same."""
+    monkeypatch.setattr(upstream_watch, "PATIENCE_SECONDS", 0.05)
+    go, asked = threading.Event(), []
+
+    def probe(one: Watched) -> str:
+        asked.append(one.name)
+        if one.name == "named":
+            go.wait(10)
+        return ""
+
+    named = Watched(name="named", upstream=HttpUpstream(host="app.example", port=1))
+    watch = UpstreamWatch(lambda: [named, *some("a")], probe)
+    watch.look()
+    watch.look()
+    assert watch.silent() == {"named": "DNS: no answer about app.example, or none from there"}
+    assert sorted(asked) == ["a", "a", "named"]
+    go.set()
+
+
+def test_a_probe_that_fails_is_no_answer() -> None:
+    """A defect of ours is not taken for good news."""
+
+    def probe(_one: Watched) -> str:
+        raise RuntimeError("a defect")
+
+    watch = UpstreamWatch(lambda: some("a"), probe)
+    watch.look()
+    assert watch.silent() == {"a": "it could not be looked at"}
