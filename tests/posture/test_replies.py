@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.attacks import HTTP, Grounds, OpenDoor, changed, every_value, exchange, without
+from tests.support.attacks import EVERY, HTTP, Grounds, OpenDoor, changed, every_value, exchange, without
 from tests.support.door_site import APPS
 
 pytestmark = pytest.mark.xdist_group("posture-replies")
@@ -80,3 +80,24 @@ def test_no_cookie_no_session_no_redirect_is_made_yet(grounds: Grounds) -> None:
     text = repr(grounds.site.resources(APPS))
     for word in ("jwt_authn", "set-cookie", "redirect", "cookie"):
         assert word not in text.lower()
+
+
+STAY = "strict-transport-security"
+
+
+def test_every_answer_says_to_stay_with_tls(door: OpenDoor, kept: Kept) -> None:
+    """RFC 6797 section 7.2: the application's answers, the door's refusals, the enrolment host; without the field none."""
+    asked = [
+        ("GET", "/accounts/7", "pay.test", 200),
+        ("GET", "/nothing", "pay.test", 403),
+        ("GET", "/a;b", "pay.test", 400),
+        ("GET", "/_doorward/x", "pay.test", 404),
+        ("GET", "/", "enroll.test", 404),
+        ("POST", "/enrol", "enroll.test", 503),
+    ]
+    bare = kept(without("routes", EVERY, "virtual_hosts", EVERY, "response_headers_to_add"))
+    for method, path, host, status in asked:
+        for one, told in ((door, "max-age=31536000"), (bare, None)):
+            certificate = "p256" if host == "pay.test" else None
+            answer = one.site.ask(method, path, host=host, certificate=certificate)
+            assert (answer.status, answer.headers.get(STAY)) == (status, told), (path, host)

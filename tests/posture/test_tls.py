@@ -14,6 +14,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from doorward.core.errors import ConfigurationError
 from doorward.enforcement.envoy.names import TRUST_SECRET
@@ -67,8 +68,50 @@ class TestAlgorithms:
     @pytest.mark.needs("openssl")
     def test_sha1_signatures_are_refused(self, door: OpenDoor) -> None:
         """A TLS 1.2 client that can only sign with SHA-1 does not get in."""
-        assert not _openssl_gets_in(door, "-client_sigalgs", "RSA+SHA1", "-tls1_2")
+        assert not _openssl_gets_in(door, "-client_sigalgs", "RSA+SHA1", "-tls1_2", key="rsa2048")
         assert _openssl_gets_in(door, "-tls1_2")
+
+    @pytest.mark.needs("openssl")
+    @pytest.mark.parametrize("digest", ["SHA256", "SHA384", "SHA512"])
+    def test_rsa_without_pss_in_tls_12(self, door: OpenDoor, digest: str) -> None:
+        """RFC 5246 section 7.4.1.4.1: a smart card that signs with PKCS #1 v1.5 only; not in TLS 1.3 (RFC 8446 section 4.2.3)."""
+        card = ("-client_sigalgs", f"RSA+{digest}")
+        assert _openssl_gets_in(door, *card, "-tls1_2", key="rsa2048")
+        assert not _openssl_gets_in(door, *card, "-tls1_3", key="rsa2048")
+
+    @pytest.mark.needs("openssl")
+    def test_without_the_entries_the_card_does_not_get_in(self, kept: Kept) -> None:
+        """`signature_algorithms` without PKCS #1."""
+        door = kept(
+            changed(
+                *TLS_PARAMETERS, "signature_algorithms", to=["ecdsa_secp256r1_sha256", "rsa_pss_rsae_sha256"]
+            )
+        )
+        assert not _openssl_gets_in(door, "-client_sigalgs", "RSA+SHA256", "-tls1_2", key="rsa2048")
+
+    @pytest.mark.needs("openssl")
+    @pytest.mark.parametrize("curve", ["X25519", "P-256", "P-384", "P-521"])
+    def test_curves_of_the_exchange(self, door: OpenDoor, curve: str) -> None:
+        """RFC 8446 section 4.2.7: a client that offers one curve only.
+
+        In TLS 1.2 it must offer P-256 too, the curve of our certificates (RFC 8422 section 5.1).
+        """
+        assert _openssl_gets_in(door, "-curves", curve, "-tls1_3")
+        assert _openssl_gets_in(door, "-curves", "P-256" if curve == "P-256" else f"{curve}:P-256", "-tls1_2")
+
+    @pytest.mark.needs("openssl")
+    def test_without_the_curves_p384_does_not_get_in(self, kept: Kept) -> None:
+        """`ecdh_curves`: Envoy's own list ends at P-256."""
+        door = kept(without(*TLS_PARAMETERS, "ecdh_curves"))
+        assert not _openssl_gets_in(door, "-curves", "P-384", "-tls1_3")
+        assert _openssl_gets_in(door, "-curves", "P-256", "-tls1_3")
+
+    @pytest.mark.parametrize("version", VERSIONS)
+    def test_p521_signatures(self, door: OpenDoor, version: ssl.TLSVersion) -> None:
+        """RFC 8446 section 4.2.3: a client's key on P-521; P-384 is among those that we issue."""
+        door.site.client_certificate("p521", key=ec.generate_private_key(ec.SECP521R1()))
+        assert gets_in(door, "p521", version)
+        assert gets_in(door, "p384", version)
 
     @pytest.mark.needs("openssl")
     def test_old_versions_are_refused(self, door: OpenDoor) -> None:
@@ -247,8 +290,7 @@ def _plain(port: int, data: bytes) -> bytes:
             return b""
 
 
-def _openssl_gets_in(door: OpenDoor, *options: str) -> bool:
-    key = "rsa2048" if "RSA+SHA1" in options else "p256"
+def _openssl_gets_in(door: OpenDoor, *options: str, key: str = "p256") -> bool:
     done = subprocess.run(
         [
             *("openssl", "s_client", "-connect", f"127.0.0.1:{door.site.port}", "-servername", "pay.test"),

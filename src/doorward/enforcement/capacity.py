@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 CONNECTIONS = 100_000
 """Twice the stampede that DESIGN names; the gateway's registry takes about 150 MB for so many."""
 
@@ -13,3 +15,6 @@ CONNECTIONS_PER_PRINCIPAL = 512
 
 REQUESTS_PER_CERTIFICATE = 500
 """A second; each request is a leaf of the record of about 2 KB, and ten seconds' worth may come at once."""
+
+HSTS = timedelta(days=365)
+"""How long browsers remember to come with TLS only; a year is what their preload lists ask for at least."""

@@ -17,6 +17,7 @@ from doorward.enforcement.capacity import (
     CONNECTIONS,
     CONNECTIONS_PER_PRINCIPAL,
     CONNECTIONS_PER_SOURCE,
+    HSTS,
     REQUESTS_PER_CERTIFICATE,
 )
 from doorward.enforcement.trust import Trust
@@ -277,6 +278,7 @@ class GatewayPlan:
         paths: where the surroundings are.
         limits: counts, sizes, times.
         epoch: the run of Envoy that this is for, told to the authorizer.
+        hsts: how long browsers remember to come with TLS only; zero tells them nothing.
     """
 
     listen: tuple[SocketAddress, ...]
@@ -286,6 +288,7 @@ class GatewayPlan:
     enrol: EnrolmentDoor | None = None
     limits: Limits = Limits()
     epoch: int = 0
+    hsts: timedelta = HSTS
 
     def __post_init__(self) -> None:
         _require(self.listen, "a gateway listens somewhere")
@@ -326,6 +329,7 @@ def build_plan(
     enrol: EnrolmentDoor | None = None,
     limits: Limits = Limits(),
     epoch: int = 0,
+    hsts: timedelta = HSTS,
     public_ports: Sequence[int] = (),
 ) -> GatewayPlan:
     """Compile a policy document into what a gateway enforces.
@@ -347,6 +351,7 @@ def build_plan(
         enrol: the enrolment door, if any.
         limits: counts, sizes, times.
         epoch: the run of Envoy that this is for.
+        hsts: how long browsers remember to come with TLS only.
         public_ports: under which browsers see the door, beside those where it listens.
 
     Returns:
@@ -380,6 +385,7 @@ def build_plan(
         paths=paths,
         limits=limits,
         epoch=epoch,
+        hsts=hsts,
     )
 
 

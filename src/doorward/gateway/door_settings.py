@@ -6,7 +6,9 @@ Not here: reading settings (runtime), and what is made of them (publishing).
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 
+from doorward.enforcement.capacity import HSTS
 from doorward.enforcement.plan import Limits, OpenRoute, SocketAddress
 from doorward.gateway.own_places import OwnPlaces
 
@@ -27,4 +29,5 @@ class DoorSettings:
     log_file: str
     own: OwnPlaces
     public_ports: tuple[int, ...] = ()
+    hsts: timedelta = HSTS
     limits: Limits = field(default_factory=Limits)

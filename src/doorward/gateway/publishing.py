@@ -423,6 +423,7 @@ class Publishing:
             enrol=enrol,
             limits=self._settings.limits,
             epoch=self._epoch,
+            hsts=self._settings.hsts,
             public_ports=self._settings.public_ports,
             **self._upstreams(ground.document, self._services.clock.now()).parts(),
         )

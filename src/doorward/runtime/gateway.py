@@ -90,6 +90,7 @@ def build_options(
             log_file=str(layout.gateway / "log" / "access.log"),
             public_ports=(settings.public_port,),
             own=own_places(settings, layout),
+            hsts=settings.hsts,
             limits=Limits(
                 connections=settings.max_connections,
                 heap_bytes=heap_bytes(settings.max_memory_mib),

@@ -30,6 +30,7 @@ from doorward.enforcement.capacity import (
     CONNECTIONS,
     CONNECTIONS_PER_PRINCIPAL,
     CONNECTIONS_PER_SOURCE,
+    HSTS,
     REQUESTS_PER_CERTIFICATE,
 )
 
@@ -170,6 +171,12 @@ class Settings(BaseModel):
         ge=1,
         le=MOST_CONNECTIONS,
         description="Requests a second of one certificate, ten times as many at once; beyond that 429. In a minute it may open twelve times as many connections.",
+    )
+    hsts: Duration = Field(
+        default=HSTS,
+        ge=timedelta(0),
+        le=timedelta(days=730),
+        description="How long browsers remember to come with TLS only (Strict-Transport-Security), for every host but `.localhost`; 0 tells them nothing.",
     )
     drain_time: Duration = Field(
         default=timedelta(seconds=30),

@@ -415,6 +415,7 @@ TEXT_TARGETS = (
             "policy.opening.read_public",
             "policy.opening.read_cors",
             "policy.request_headers.read_header_terms",
+            "policy.upstreams.read_upstream",
         ),
         shape=Shape.TEXT,
         prepare=_document,

@@ -70,7 +70,7 @@ def test_status_has_a_limit(world):
     """A gateway's status cannot fill the database."""
     gateway = register(world)
     with pytest.raises(MalformedInput) as refusal:
-        gateways.confirm(world.services, gateway.id, 5, "x" * 4097)
+        gateways.confirm(world.services, gateway.id, 5, "x" * (gateways.STATUS_LIMIT + 1))
     assert refusal.value.code == "status-too-large"
 
 

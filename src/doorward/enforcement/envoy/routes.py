@@ -24,6 +24,7 @@ from doorward.enforcement.envoy.refusals import (
 )
 from doorward.enforcement.envoy.rules import build_destination_slice, build_slice, methods_left
 from doorward.enforcement.envoy.sites import build_site_routes, speak_for_sites
+from doorward.enforcement.envoy.transport_security import with_transport_security
 from doorward.enforcement.plan import Door, EnrolmentDoor, GatewayPlan, OpenRoute, RuleTerm
 from doorward.policy.model import ECHOING_METHODS, UnixUpstream
 from doorward.policy.normalisation import REFUSED_PATH_REGEXES
@@ -44,7 +45,7 @@ def build_route_tables(plan: GatewayPlan) -> dict[str, dict[str, Any]]:
     tables = {door.id: build_door_table(door) for door in plan.doors}
     if plan.enrol:
         tables[ENROL_CHAIN] = build_enrol_table(plan.enrol)
-    return dict(sorted(tables.items()))
+    return {name: with_transport_security(tables[name], plan.hsts) for name in sorted(tables)}
 
 
 def build_door_table(door: Door) -> dict[str, Any]:

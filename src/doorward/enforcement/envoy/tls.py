@@ -21,7 +21,17 @@ SIGNATURE_ALGORITHMS = (
     "ecdsa_secp256r1_sha256",
     "ecdsa_secp384r1_sha384",
     "rsa_pss_rsae_sha256",
+    "ecdsa_secp521r1_sha512",
+    "rsa_pss_rsae_sha384",
+    "rsa_pss_rsae_sha512",
+    # Smart cards and TPMs without PSS, in TLS 1.2 only: TLS 1.3 has no such handshake signature (RFC 8446
+    # section 4.2.3). RFC 9325 section 4.4 discourages SHA-1 and RSA key transport, which stay out.
+    "rsa_pkcs1_sha256",
+    "rsa_pkcs1_sha384",
+    "rsa_pkcs1_sha512",
 )
+CURVES = ("X25519", "P-256", "P-384", "P-521")
+"""For the exchange; Envoy's own list ends before P-384, which some cards' software offers alone."""
 CIPHER_SUITES = (  # for TLS 1.2: forward secrecy and AEAD only (RFC 9325 section 4.2)
     "ECDHE-ECDSA-AES128-GCM-SHA256",
     "ECDHE-RSA-AES128-GCM-SHA256",
@@ -57,6 +67,7 @@ def build_open_tls(paths: RunPaths, certificate: ServerCertificate) -> dict[str,
             "tls_maximum_protocol_version": "TLSv1_3",
             "cipher_suites": list(CIPHER_SUITES),
             "signature_algorithms": list(SIGNATURE_ALGORITHMS),
+            "ecdh_curves": list(CURVES),
         },
         "tls_certificate_sds_secret_configs": [_by_sds(paths, certificate.name)],
     }

@@ -1,0 +1,38 @@
+"""Strict-Transport-Security on every answer of our hosts, also on those that the door gives itself.
+
+A browser that knows a host by it never sends it a request without TLS, and lets nobody click a bad
+certificate away. Without `includeSubDomains`: hosts beside ours are not ours to decide about.
+Standard: RFC 6797 sections 6.1, 7.2 and 8.1.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+
+def with_transport_security(table: dict[str, Any], lifetime: timedelta) -> dict[str, Any]:
+    """Return a route table whose hosts tell browsers to stay with TLS; `.localhost` names do not."""
+    if not lifetime:
+        return table
+    hosts = [part for host in table["virtual_hosts"] for part in _parts(host, lifetime)]
+    return {**table, "virtual_hosts": hosts}
+
+
+def _parts(host: dict[str, Any], lifetime: timedelta) -> list[dict[str, Any]]:
+    """Return a virtual host, divided in two where only some of its names may be told."""
+    told = [name for name in host["domains"] if name != "*" and not _is_local(name)]
+    rest = [name for name in host["domains"] if name not in told]
+    header = {"key": "strict-transport-security", "value": f"max-age={lifetime // timedelta(seconds=1)}"}
+    added = [*host.get("response_headers_to_add", ()), {"header": header, "append_action": "ADD_IF_ABSENT"}]
+    parts = []
+    if told:
+        parts.append({**host, "domains": told, "response_headers_to_add": added})
+    if rest:
+        parts.append({**host, "domains": rest, **({"name": f"{host['name']}-local"} if told else {})})
+    return parts
+
+
+def _is_local(name: str) -> bool:
+    """RFC 6761 section 6.3: names of this machine, where a developer may use plain HTTP tomorrow."""
+    return name == "localhost" or name.endswith(".localhost")
