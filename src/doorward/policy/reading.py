@@ -36,7 +36,7 @@ from doorward.policy.model import (
 from doorward.policy.opening import OPENING_KEYS, read_cors, read_public
 from doorward.policy.paths import EVERY_PATH, PathPattern
 from doorward.policy.request_headers import PLAIN, read_header_terms
-from doorward.policy.upstreams import read_upstream
+from doorward.policy.upstreams import check_base, read_upstream
 from doorward.policy.yaml_tree import Node, Scalar, Sequence
 
 _Parse = Callable[[str], str]
@@ -111,6 +111,7 @@ class DocumentReader:
             else PLAIN
         )
         rules = self._read_rules(found["rules"], f"{key}.rules") if "rules" in found else ()
+        check_base(self.faults, name, f"{key}.upstream", upstream, judged=headers.destination)
         public, origins = read_public(self.faults, found, key, rules), read_cors(self.faults, found, key)
         if self.faults.faults or upstream is None:
             return None

@@ -75,6 +75,14 @@ def read_upstream(faults: FaultList, node: Node, key: str) -> Upstream | None:
     return _with_tls(faults, upstream, options, key) if options else upstream
 
 
+def check_base(faults: FaultList, node: Node, key: str, upstream: Upstream | None, *, judged: bool) -> None:
+    """Note a fault if a base path meets a second path of the request: `Destination` would leave the base."""
+    if judged and isinstance(upstream, HttpUpstream) and upstream.base:
+        message = "a base path and `destination: judge` do not go together"
+        hint = "take out one of them: nothing puts the base before the path in Destination"
+        faults.add(node, "base-with-destination", message, key=key, hint=hint)
+
+
 def render_upstream(upstream: Upstream) -> str:
     """Return an upstream as YAML on one line, its options included."""
     options = _options(upstream)

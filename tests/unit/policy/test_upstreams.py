@@ -88,6 +88,14 @@ def test_the_options_of_tls() -> None:
     assert document('{url: "https://a", server_name: "::1"}').apps[0].upstream.url == "https://a:443"
 
 
+def test_a_base_and_a_second_path_exclude_each_other() -> None:
+    """RFC 4918 section 10.3: the application would take a Destination outside its base."""
+    judged = "\n    headers: {destination: judge}"
+    assert faults("http://a/base" + judged) == [("base-with-destination", "apps.pay.upstream")]
+    assert document("http://a" + judged).apps[0].headers.destination
+    assert document("unix:///run/a.sock" + judged).apps[0].headers.destination
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

@@ -72,6 +72,7 @@ def test_every_setting_can_come_from_the_environment(tmp_path: Path) -> None:
         "max_connections": "2000",
         "max_connections_per_source": "1000",
         "max_memory_mib": "900",
+        "max_requests_per_certificate": "70",
         "hsts": "30d",
         "max_connections_per_principal": "100",
         "drain_time": "0",
