@@ -22,6 +22,7 @@ from tests.support.records import (
     partner,
     partner_authority,
     principal,
+    seen,
 )
 
 
@@ -192,7 +193,14 @@ def test_what_is_due_is_claimed_once(work: UnitOfWork) -> None:
 def test_the_course_of_the_looking_is_kept_apart(work: UnitOfWork) -> None:
     """Rescheduling touches nothing that was found, and brings nothing back that was forgotten."""
     crl, later = evidence("west", "http://a.example/crl"), NOON + timedelta(minutes=2)
-    course = {"try_at": later, "failures": 3, "problem": "slow", "etag": '"2"', "fetched_at": NOON}
+    course = {
+        "try_at": later,
+        "failures": 3,
+        "problem": "slow",
+        "unusable": True,
+        "etag": '"2"',
+        "fetched_at": NOON,
+    }
     with work.change() as books:
         books.evidence.store(crl)
         books.evidence.reschedule(
@@ -201,6 +209,25 @@ def test_the_course_of_the_looking_is_kept_apart(work: UnitOfWork) -> None:
         books.evidence.reschedule(replace(crl, source="http://other.example/", **course))
         assert books.evidence.get(crl.partner_id, crl.kind, crl.source, "") == replace(crl, **course)
         assert len(books.evidence.list(crl.partner_id)) == 1
+
+
+def test_revocations_that_were_seen_are_kept(work: UnitOfWork) -> None:
+    """By partner, issuer and serial number of any size; a later word replaces one, a hold can be released."""
+    west, east = opaque("ptn", "west"), opaque("ptn", "east")
+    one = seen("aa", (1 << 159) + 1, digest("a"))
+    held = seen("bb", 7, digest("b"), held=True, reason="certificate-hold")
+    with work.change() as books:
+        books.evidence.remember(west, held)
+        books.evidence.remember(west, one)
+        books.evidence.remember(east, held)
+        final = replace(held, held=False, reason="", this_update=NOON + timedelta(hours=1))
+        books.evidence.remember(west, final)
+    with work.read() as books:
+        assert books.evidence.seen(west) == [one, final]
+        assert books.evidence.seen(east) == [held]
+    with work.change() as books:
+        books.evidence.release(east, held)
+        assert (books.evidence.seen(east), len(books.evidence.seen(west))) == ([], 2)
 
 
 def test_a_partners_certificate_is_added_as_it_is(work: UnitOfWork) -> None:

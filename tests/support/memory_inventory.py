@@ -28,6 +28,7 @@ from doorward.authority.records import (
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.entities import Application, Principal
 from doorward.core.errors import IntegrityError, NotFound
+from doorward.verification.revocation.status import SeenRevocation
 
 
 @dataclass
@@ -56,6 +57,7 @@ class State:
         default_factory=dict
     )
     evidence: dict[tuple[str, str, str, str], EvidenceRecord] = field(default_factory=dict)
+    seen: dict[tuple[str, str, str], SeenRevocation] = field(default_factory=dict)
 
     def copy(self) -> State:
         return State(**{name: dict(getattr(self, name)) for name in self.__dataclass_fields__})

@@ -14,6 +14,7 @@ from doorward.authority.partner_records import (
     PartnerRecord,
 )
 from doorward.core.errors import NotFound, RequestRefused
+from doorward.verification.revocation.status import SeenRevocation
 from tests.support.memory_inventory import Store
 
 
@@ -127,3 +128,12 @@ class MemoryEvidence(Store):
 
     def forget(self, partner_id: str, kind: EvidenceKind, source: str, about: str) -> None:
         self.writable().evidence.pop((partner_id, kind.value, source, about), None)
+
+    def remember(self, partner_id: str, seen: SeenRevocation) -> None:
+        self.writable().seen[(partner_id, seen.issuer_key, f"{seen.serial:x}")] = seen
+
+    def seen(self, partner_id: str) -> builtins.list[SeenRevocation]:
+        return [one for key, one in sorted(self.state.seen.items()) if key[0] == partner_id]
+
+    def release(self, partner_id: str, seen: SeenRevocation) -> None:
+        self.writable().seen.pop((partner_id, seen.issuer_key, f"{seen.serial:x}"), None)

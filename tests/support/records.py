@@ -32,6 +32,7 @@ from doorward.core.certificate import CertificateState
 from doorward.core.entities import TENANT, Principal, PrincipalKind, PrincipalState
 from doorward.verification.identity import SanSource
 from doorward.verification.partner import RevocationMode
+from doorward.verification.revocation.status import SeenRevocation
 from tests.support.ports import NOON
 
 YEAR = timedelta(days=365)
@@ -216,3 +217,16 @@ def evidence(partner: str, source: str, **changed: Any) -> EvidenceRecord:
         fetched_at=NOON,
     )
     return replace(made, **changed)
+
+
+def seen(issuer_key: str, serial: int, certificate: str, **changed: Any) -> SeenRevocation:
+    """A revocation that was told at noon, for good."""
+    plain: dict[str, Any] = {
+        "held": False,
+        "reason": "key-compromise",
+        "this_update": NOON,
+        "evidence": digest("evidence"),
+    }
+    return SeenRevocation(
+        issuer_key=issuer_key, serial=serial, certificate=certificate, **{**plain, **changed}
+    )

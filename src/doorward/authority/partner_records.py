@@ -103,6 +103,7 @@ class EvidenceRecord:
         try_at: when to look for it next.
         failures: tries in a row that gave nothing good.
         problem: what was wrong with the last, as a sentence with its code; empty where nothing was.
+        unusable: whether what came last cannot be used, and so might say anything; what only ended is not this.
     """
 
     partner_id: str
@@ -119,3 +120,4 @@ class EvidenceRecord:
     fetched_at: datetime | None = None
     failures: int = 0
     problem: str = ""
+    unusable: bool = False

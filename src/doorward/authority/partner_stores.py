@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         PartnerAuthorityRecord,
         PartnerRecord,
     )
+    from doorward.verification.revocation.status import SeenRevocation
 
 
 class PartnerStore(Protocol):
@@ -98,7 +99,7 @@ class EvidenceStore(Protocol):
         ...
 
     def reschedule(self, evidence: EvidenceRecord) -> None:
-        """Keep how the looking goes (`try_at`, `failures`, `problem`, `etag`, `fetched_at`), if it is there.
+        """Keep how the looking goes (`try_at`, `failures`, `problem`, `unusable`, `etag`, `fetched_at`), if it is there.
 
         What was found, `der` and what is told of it, stays as it is.
         """
@@ -110,4 +111,16 @@ class EvidenceStore(Protocol):
 
     def forget(self, partner_id: str, kind: EvidenceKind, source: str, about: str) -> None:
         """Drop it."""
+        ...
+
+    def remember(self, partner_id: str, seen: SeenRevocation) -> None:
+        """Keep a revocation beyond the evidence that told it; one of the same certificate is replaced."""
+        ...
+
+    def seen(self, partner_id: str) -> builtins.list[SeenRevocation]:
+        """Return what is remembered of a partner, by issuer and serial number."""
+        ...
+
+    def release(self, partner_id: str, seen: SeenRevocation) -> None:
+        """Forget a hold that has ended."""
         ...

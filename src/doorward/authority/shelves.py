@@ -9,15 +9,19 @@ knows nothing and so lets nobody in where evidence is required.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from doorward.authority.partner_records import EvidenceKind, EvidenceRecord
 from doorward.authority.stores import UnitOfWork
+from doorward.core.errors import MalformedInput
 from doorward.verification.revocation.crl import Crl, parse_crl
-from doorward.verification.revocation.shelf import Shelf
+from doorward.verification.revocation.shelf import Shelf, Unusable
+from doorward.verification.revocation.status import SeenRevocation
 
 _EMPTY = Shelf()
+_Key = tuple[EvidenceKind, str, str]
+"""Kind, source and certificate of a row."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +32,18 @@ class _Loaded:
     crls: Mapping[str, Crl]
     bodies: Mapping[str, bytes]
     answers: Mapping[str, tuple[bytes, ...]]
+    placed: Mapping[str, Crl]
+    told: tuple[frozenset[_Key], tuple[SeenRevocation, ...]]
+
+
+_UNREAD = _Loaded(
+    shelf=Shelf(unusable=Unusable(anybody=True)),
+    crls={},
+    bodies={},
+    answers={},
+    placed={},
+    told=(frozenset({(EvidenceKind.CRL, "", "")}), ()),
+)
 
 
 class Shelves:
@@ -46,34 +62,57 @@ class Shelves:
     def load(self, partner_id: str) -> bool:
         """Fill a partner's shelf from the database; return whether anything is another now.
 
+        A list that cannot be read here, though it was judged before it was stored, is one that cannot be used: it says
+        nothing, refuses whom it may be about as such, and makes no other list unknown.
+
         Raises:
             Unavailable: the database cannot be read; the former shelf stays.
-            MalformedInput: evidence cannot be read: it was judged before it was stored.
         """
         with self._lock:  # two loads beside each other could end in the wrong order
             before = self._loaded.get(partner_id)
             crls: dict[str, Crl] = {}
             bodies: dict[str, bytes] = {}
             answers: dict[str, tuple[bytes, ...]] = {}
-            for one in self._list(partner_id):
+            placed: dict[str, Crl] = {}
+            rows, seen = self._list(partner_id)
+            unusable = {(one.kind, one.source, one.about) for one in rows if one.unusable}
+            for one in rows:
+                if not one.sha256:
+                    continue
                 known = _known(before, one)
                 body = b"" if known else self._read(one)
                 if not known and not body:  # dropped since it was listed: the next change tells
                     continue
                 if one.kind is EvidenceKind.CRL:
-                    crls[one.sha256] = known if isinstance(known, Crl) else parse_crl(body)
+                    crl = known if isinstance(known, Crl) else _parse(body)
+                    if crl is None:
+                        unusable.add((one.kind, one.source, one.about))
+                        crl = before.placed.get(one.source) if before else None  # the last good one stays
+                    if crl is not None:
+                        crls[crl.sha256] = placed[one.source] = crl
                 else:
                     bodies[one.sha256] = known if isinstance(known, bytes) else body
                     answers[one.about] = (*answers.get(one.about, ()), bodies[one.sha256])
-            if before and (before.crls.keys(), before.answers) == (crls.keys(), answers):
+            told = (frozenset(unusable), seen)
+            if before and (before.crls.keys(), before.answers, before.told) == (crls.keys(), answers, told):
                 return False
-            loaded = _Loaded(shelf=Shelf(crls.values(), answers), crls=crls, bodies=bodies, answers=answers)
+            shelf = Shelf(crls.values(), answers, seen=seen, unusable=_describe(unusable))
+            loaded = _Loaded(shelf=shelf, crls=crls, bodies=bodies, answers=answers, placed=placed, told=told)
             self._loaded = {**self._loaded, partner_id: loaded}
             return True
 
-    def _list(self, partner_id: str) -> list[EvidenceRecord]:
+    def mark_unread(self, partner_id: str) -> None:
+        """Note that a partner's evidence cannot be read; what was loaded before stays.
+
+        Where nothing was, there is evidence that says nobody knows what: it is not as if there were none.
+        """
+        with self._lock:
+            if partner_id not in self._loaded:
+                self._loaded = {**self._loaded, partner_id: _UNREAD}
+
+    def _list(self, partner_id: str) -> tuple[list[EvidenceRecord], tuple[SeenRevocation, ...]]:
         with self._work.read() as books:
-            return [one for one in books.evidence.list(partner_id) if one.sha256]
+            return books.evidence.list(partner_id), tuple(books.evidence.seen(partner_id))
 
     def _read(self, one: EvidenceRecord) -> bytes:
         with self._work.read() as books:
@@ -85,3 +124,18 @@ def _known(before: _Loaded | None, one: EvidenceRecord) -> Crl | bytes | None:
     if before is None:
         return None
     return (before.crls if one.kind is EvidenceKind.CRL else before.bodies).get(one.sha256)
+
+
+def _parse(body: bytes) -> Crl | None:
+    try:
+        return parse_crl(body)
+    except MalformedInput:
+        return None
+
+
+def _describe(unusable: Iterable[_Key]) -> Unusable:
+    rows = tuple(unusable)
+    return Unusable(
+        lists=frozenset(source for kind, source, _ in rows if kind is EvidenceKind.CRL),
+        answers=frozenset(about for kind, _, about in rows if kind is EvidenceKind.OCSP),
+    )

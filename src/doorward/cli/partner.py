@@ -78,10 +78,10 @@ def _read_span(ctx: click.Context, param: click.Parameter, value: str) -> timede
 @click.option("--exclude", "excluded", multiple=True, help="Names must not lie in this.")
 @click.option(
     "--revocation",
-    type=click.Choice(["require", "prefer", "off"]),
+    type=click.Choice(["require", "prefer", "unsafe-prefer", "off"]),
     default="require",
     show_default=True,
-    help="What it takes to be let in: evidence, no evidence against, or nothing.",
+    help="Require proof of good status; let in if there is no evidence, or also if it cannot be used; or do not ask.",
 )
 @click.option(
     "--refresh",
@@ -431,6 +431,7 @@ def _evidence_row(one: EvidenceRecord) -> dict[str, Any]:
         "fetched_at": one.fetched_at,
         "failures": one.failures,
         "problem": one.problem,
+        "unusable": one.unusable,
         "try_at": one.try_at,
     }
 

@@ -123,4 +123,5 @@ class EvidenceLoader:
         except Exception:  # noqa: BLE001  this thread must not end: evidence would grow old unseen
             self._trouble = "evidence of revocation cannot be read, see the log"
             _log.exception("evidence cannot be read", partner=partner_id)
+        self._shelves.mark_unread(partner_id)
         return None

@@ -127,6 +127,9 @@ def _partner(told: PartnerEvidence) -> Part:
     if told.missing or told.stale:
         meaning = "is refused" if told.demanded else "passes, because the evidence is only preferred"
         trouble.append(f"whose status rests on what is missing or stale {meaning}")
+        if told.unusable and not told.demanded:
+            but = "passes too, because `unsafe-prefer` says so" if told.tolerated else "is refused"
+            trouble.append(f"where what came last cannot be used ({told.unusable}), it {but}")
         trouble += told.problems
     elif told.problems:  # the reason of each failure is shown, also where nothing rests on it yet
         words += told.problems
@@ -141,6 +144,7 @@ def _partner(told: PartnerEvidence) -> Part:
             "missing": told.missing,
             "stale": told.stale,
             "failing": told.failing,
+            "unusable": told.unusable,
             "problems": list(told.problems),
         },
     )

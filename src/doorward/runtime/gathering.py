@@ -64,8 +64,10 @@ class Gathering:
             thread.join(max(end - time.monotonic(), 0))
 
     def _run(self, errand: Errand) -> None:
+        came = False
         try:
             outcome = self._fetch(errand)
+            came = isinstance(outcome, Fetched)
             self._room.tell(
                 errand.evidence.partner_id,
                 errand.host,
@@ -76,19 +78,20 @@ class Gathering:
                 self._take(errand, outcome)
         except Exception as fault:  # noqa: BLE001  the claim ends by itself, and the row is tried again
             _log.exception("evidence could not be taken", url=errand.request.url)
-            self._tell(errand, fault)
+            self._tell(errand, fault, came=came)
         finally:
             self._leave(errand)
             self._threads.discard(threading.current_thread())
             self._returned.set()
 
-    def _tell(self, errand: Errand, fault: Exception) -> None:
-        """Keep the reason where it is looked for, if the database can be written."""
+    def _tell(self, errand: Errand, fault: Exception, *, came: bool) -> None:
+        """Keep the reason where it is looked for, if the database can be written; what came may say anything."""
         internal = Unavailable("internal-error", "it could not be taken, and the log of `serve` says how")
         try:
-            tell_failure(
-                self._services, errand.evidence, fault if isinstance(fault, DoorwardError) else internal
-            )
+            if isinstance(fault, DoorwardError):  # the database's: it is tried again
+                tell_failure(self._services, errand.evidence, fault)
+            else:
+                tell_failure(self._services, errand.evidence, internal, unusable=came)
         except Exception:  # noqa: BLE001  as above
             _log.exception("why no evidence was taken could not be kept", url=errand.request.url)
 

@@ -254,10 +254,25 @@ evidence = Table(
     Column("fetched_at", Moment),
     Column("failures", Integer, nullable=False),
     Column("problem", Text, nullable=False),
+    Column("unusable", Boolean, nullable=False),
     Column("der", LargeBinary, nullable=False),
     only("kind", EvidenceKind),
 )
 Index("ix_evidence_due", evidence.c.tenant, evidence.c.try_at)
+
+revocations_seen = Table(
+    "revocations_seen",
+    metadata,
+    Column("partner_id", Text, primary_key=True),
+    Column("issuer_key", Text, primary_key=True),  # SHA-256 of its bits
+    Column("serial", Serial, primary_key=True),
+    _tenant(),
+    Column("certificate", Text, nullable=False),
+    Column("held", Boolean, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("this_update", Moment, nullable=False),
+    Column("evidence", Text, nullable=False),
+)
 
 revisions = Table(
     "revisions",

@@ -8,8 +8,8 @@ To let a certificate in, all of these must hold:
    authorities and inputs; and it is made for TLS clients: clientAuth by name, may sign, no CA;
    and none of its names lies in our own namespace, even beside good ones (own_names);
 5. now lies within its dates (the path asks that too; here the word is given);
-6. its status, and that of every authority of the path: revoked never passes; where nothing is known, the
-   partner's `RevocationMode` says whether it passes;
+6. its status, and that of every authority of the path: revoked never passes; where nothing is known, or what is
+   there cannot be used, the partner's `RevocationMode` says whether it passes;
 7. its names give one identity, as the partner's `IdentityRule` says;
 8. the principal `<partner>/<identity>` is active.
 
@@ -73,10 +73,15 @@ _GOOD = frozenset(
 
 
 class RevocationMode(Enum):
-    """What an undetermined status means: refuse, let in, or do not ask. Revoked is refused by the first two."""
+    """What an undetermined status means: refuse, let in if nothing is there to say, let in, or do not ask.
+
+    Revoked is refused by all but the last. `PREFER` lets in where no evidence is at hand, or none that has not ended;
+    what is there and cannot be used might say revoked, and refuses. `UNSAFE_PREFER` lets in then, too.
+    """
 
     REQUIRE = "require"
     PREFER = "prefer"
+    UNSAFE_PREFER = "unsafe-prefer"
     OFF = "off"
 
 
@@ -93,7 +98,7 @@ class PartnerTrust:
         revocation: see `RevocationMode`.
         max_staleness: how long after its next update evidence may still be used; zero is exactly what
             the evidence says.
-        max_age: how old an OCSP answer may be; None for the rules' own limit.
+        max_age: how old an OCSP answer may be, whatever it says of its next update; None believes what it says.
 
     Raises:
         MalformedInput: `name-malformed`.
@@ -265,9 +270,7 @@ def _ask_status(
     if partner.revocation is RevocationMode.OFF:
         return ()
     strength = partner.inputs.strength
-    ocsp_rules = OcspRules(strength=strength, grace=partner.max_staleness)
-    if partner.max_age is not None:
-        ocsp_rules = OcspRules(strength=strength, grace=partner.max_staleness, max_age=partner.max_age)
+    ocsp_rules = OcspRules(strength=strength, grace=partner.max_staleness, max_age=partner.max_age)
     sources = StatusSources(
         shelf=shelves.get(partner.id) or Shelf(),
         store=partner.store,
@@ -287,7 +290,8 @@ def _judge_status(mode: RevocationMode, findings: Sequence[StatusFinding]) -> Re
         return Reason.CERTIFICATE_REVOKED
     if found == {Status.GOOD}:
         return Reason.REVOCATION_STATUS_GOOD
-    if mode is RevocationMode.PREFER:
+    unusable = any(one.unusable for one in findings)
+    if mode is RevocationMode.UNSAFE_PREFER or (mode is RevocationMode.PREFER and not unusable):
         return Reason.REVOCATION_STATUS_TOLERATED
     return Reason.REVOCATION_STATUS_UNDETERMINED
 

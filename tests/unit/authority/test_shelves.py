@@ -9,9 +9,10 @@ import pytest
 
 from doorward.authority.partner_records import EvidenceKind, EvidenceRecord
 from doorward.authority.shelves import Shelves
-from doorward.core.errors import MalformedInput, Unavailable
+from doorward.core.errors import Unavailable
 from doorward.verification.revocation.crl import parse_crl
 from tests.support import records
+from tests.support.partner_world import crl_at
 from tests.support.path_ca import certify
 from tests.support.status_ca import crl_of
 from tests.support.world import World, empty_world
@@ -123,19 +124,70 @@ def test_one_answer_may_be_about_several(world: World) -> None:
     assert shelves.of(WEST).answers_about(BOB.parsed) == (b"answer",)
 
 
-@pytest.mark.parametrize("fault", ["unreadable", "away"])
-def test_a_failure_keeps_the_former_shelf(world: World, fault: str) -> None:
-    """Where evidence cannot be read, or the database cannot, the older evidence stays."""
+def test_a_failure_keeps_the_former_shelf(world: World) -> None:
+    """Where the database cannot be read the older evidence stays."""
     shelves = Shelves(world.work)
     shelves.load(WEST)
     before = shelves.of(WEST)
-    if fault == "away":
-        world.work.broken = Unavailable("database-unavailable", "away")
-    else:
-        store(world, row(b"garbage"))
-    with pytest.raises((Unavailable, MalformedInput)):
+    world.work.broken = Unavailable("database-unavailable", "away")
+    with pytest.raises(Unavailable):
         shelves.load(WEST)
     assert shelves.of(WEST) is before
+
+
+def test_evidence_that_was_never_read_is_not_none(world: World) -> None:
+    """Where it cannot be read at the start, it may say anything; as soon as it is read it says what it says."""
+    shelves = Shelves(world.work)
+    assert not shelves.of(WEST).has_unusable(ALICE.parsed)
+    shelves.mark_unread(WEST)
+    assert shelves.of(WEST).has_unusable(ALICE.parsed)
+    assert shelves.load(WEST)
+    assert not shelves.of(WEST).has_unusable(ALICE.parsed)
+    shelf = shelves.of(WEST)
+    shelves.mark_unread(WEST)
+    assert shelves.of(WEST) is shelf
+
+
+def test_what_came_last_and_cannot_be_used_is_known(world: World) -> None:
+    """Of a list by the address that certificates name, of an answer by its certificate; also where nothing good ever came."""
+    shelves = Shelves(world.work)
+    shelves.load(WEST)
+    named = certify("carol", ISSUER, ca=False, extra=[crl_at("http://c.example/crl")])
+    store(world, row(b"", "http://c.example/crl", unusable=True))
+    assert shelves.load(WEST)
+    store(world, row(b"", kind=EvidenceKind.OCSP, about=BOB.parsed.sha256, unusable=True))
+    assert shelves.load(WEST)
+    assert not shelves.load(WEST)
+    shelf = shelves.of(WEST)
+    assert [shelf.has_unusable(one.parsed) for one in (named, BOB, ALICE)] == [True, True, False]
+    anchor = certify("Anchor", extra=[crl_at("http://c.example/crl")])
+    assert shelf.has_unusable(ALICE.parsed, anchor.parsed)
+
+
+def test_revocations_that_were_seen_are_at_hand(world: World) -> None:
+    """By issuer and serial number, whatever became of the evidence."""
+    shelves = Shelves(world.work)
+    shelves.load(WEST)
+    key = hashlib.sha256(ISSUER.parsed.key_bits).hexdigest()
+    seen = records.seen(key, ALICE.parsed.serial, ALICE.parsed.sha256)
+    with world.work.change() as books:
+        books.evidence.remember(WEST, seen)
+    assert shelves.load(WEST)
+    assert shelves.of(WEST).seen(ALICE.parsed, ISSUER.parsed) == seen
+    assert shelves.of(WEST).seen(ALICE.parsed, OTHER.parsed) is None
+
+
+def test_what_cannot_be_read_makes_nothing_else_unknown(world: World) -> None:
+    """A list that does not parse here says nothing; the last good one of its place, and all others, stay."""
+    shelves = Shelves(world.work)
+    shelves.load(WEST)
+    before = lists(shelves)
+    store(world, row(b"garbage"))
+    assert shelves.load(WEST)
+    assert lists(shelves) == before
+    fresh = Shelves(world.work)
+    fresh.load(WEST)
+    assert len(lists(fresh)) == len(before) - 1
 
 
 def test_partners_have_shelves_of_their_own(world: World) -> None:

@@ -21,6 +21,7 @@ class Shelves:
     def __init__(self) -> None:
         self.loaded: list[str] = []
         self.answers: list[bool | Exception] = []
+        self.unread: list[str] = []
         self.gate = threading.Semaphore(0)
 
     def load(self, partner_id: str) -> bool:
@@ -29,6 +30,9 @@ class Shelves:
         if isinstance(answer, Exception):
             raise answer
         return answer
+
+    def mark_unread(self, partner_id: str) -> None:
+        self.unread.append(partner_id)
 
 
 @contextmanager

@@ -25,6 +25,7 @@ class FakeShelves:
     fault: Exception | None = None
     before: Callable[[str], object] = lambda _: None
     loaded: list[str] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
 
     def load(self, partner_id: str) -> bool:
         self.before(partner_id)
@@ -32,6 +33,9 @@ class FakeShelves:
             raise self.fault
         self.loaded.append(partner_id)
         return self.another
+
+    def mark_unread(self, partner_id: str) -> None:
+        self.unread.append(partner_id)
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from doorward.storage.schema_versions import (
     is_older,
     migrate,
     require_current,
+    upgrade_to,
 )
 
 
@@ -155,12 +156,21 @@ def test_whoever_runs_on_writes_nothing_into_another_schema(database: Database) 
 
 
 def test_a_database_of_the_first_revision_is_migrated(database: Database) -> None:
-    """Nobody starts again because a table came: the tables of later revisions are made."""
-    migrate(database)
+    """Nobody starts again because a table came: the tables of later revisions are made, and rows are kept."""
+    database.create()
     with database.write() as connection:
-        for table in ("event_counts", "reserve"):
-            connection.exec_driver_sql(f"DROP TABLE {table}")
-        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
+        upgrade_to(connection, "0001")
+        connection.exec_driver_sql(
+            "INSERT INTO evidence (partner_id, kind, source, about, tenant, try_at, sha256, etag, failures, problem, der)"
+            " VALUES ('ptn_1', 'crl', 'http://a.example/', '', 'ten_1', 5, 'ab', '', 2, 'slow', X'0102')"
+        )
     assert migrate(database) == "0001"
     with database.read() as connection:
-        assert {"event_counts", "reserve"} <= set(inspect(connection).get_table_names())
+        tables = set(inspect(connection).get_table_names())
+        row = connection.exec_driver_sql("SELECT problem, unusable, der FROM evidence").one()
+        connection.exec_driver_sql("SELECT * FROM revocations_seen")
+        indexes = connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'index'").scalars()
+        assert {"ix_evidence_due", "uq_partners_name_in_use"} <= set(indexes)
+    assert {"event_counts", "reserve"} <= tables
+    assert not {one for one in tables if one.endswith("_before")}
+    assert row == ("slow", 0, b"\x01\x02")

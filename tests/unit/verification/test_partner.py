@@ -256,6 +256,60 @@ class TestStatus:
             f"{ALICE.parsed.sha256} undetermined",
         ]
 
+    UNSAFE = partner("clinic", ROOT, others=[ISSUING], revocation=RevocationMode.UNSAFE_PREFER)
+    BEFORE = NOON - 2 * HOUR
+
+    @pytest.mark.parametrize(
+        "evidence",
+        [
+            {"crls": [list_of(ROOT), list_of(ISSUING, signer=certify("Issuing").key)]},
+            {"crls": [list_of(ROOT, signer=certify("Root").key), list_of(ISSUING)]},
+            {"crls": [list_of(ROOT), list_of(ISSUING, this_update=NOON + HOUR)]},
+            {"crls": GOOD_LISTS[:1], "answers": {ALICE.parsed.sha256: (b"garbage",)}},
+            {"crls": GOOD_LISTS[:1], "answers": {ALICE.parsed.sha256: (answer_about(ALICE, ROOT),)}},
+            {
+                "crls": GOOD_LISTS[:1],
+                "answers": {
+                    ALICE.parsed.sha256: (answer_about(ALICE, ISSUING, status=ocsp.OCSPCertStatus.UNKNOWN),)
+                },
+            },
+        ],
+        ids=["forged", "forged above", "from the future", "garbage", "another's", "unknown"],
+    )
+    def test_evidence_that_cannot_be_used_refuses_also_where_it_is_preferred(self, evidence):
+        """It might say revoked. Only a mode whose name says that it is not safe lets in all the same."""
+        for trust in (CLINIC, self.PREFER):
+            found = judge_partner(ALICE, trust, find=nobody, **evidence)
+            assert (found.verdict.outcome, words(found)[5:]) == (
+                Outcome.UNDETERMINED,
+                ["revocation-status-undetermined"],
+            )
+        found = judge_partner(ALICE, self.UNSAFE, **evidence)
+        assert (found.verdict.outcome, words(found)[5]) == (Outcome.GOOD, "revocation-status-tolerated")
+
+    @pytest.mark.parametrize(
+        "evidence",
+        [
+            {},
+            {"crls": GOOD_LISTS[:1]},
+            {"crls": [list_of(ROOT), list_of(ISSUING, this_update=BEFORE, next_update=NOON - SECOND)]},
+            {"crls": [list_of(ROOT), list_of(certify("Other"))]},
+            {"answers": {ALICE.parsed.sha256: (answer_about(ALICE, ISSUING, next_update=NOON - SECOND),)}},
+        ],
+        ids=["nothing", "nothing of the leaf", "ended", "another issuer's", "an answer that ended"],
+    )
+    def test_what_is_not_there_or_has_only_ended_is_tolerated_where_it_is_preferred(self, evidence):
+        """Nothing there says anything, and it is not kept from us by what cannot be used."""
+        for trust in (self.PREFER, self.UNSAFE):
+            found = judge_partner(ALICE, trust, **evidence)
+            assert (found.verdict.outcome, words(found)[5]) == (Outcome.GOOD, "revocation-status-tolerated")
+
+    def test_good_evidence_beside_what_cannot_be_used_is_enough(self):
+        """The last good list speaks until it ends, whatever came after it."""
+        crls = [*GOOD_LISTS, list_of(ISSUING, this_update=NOON, signer=certify("Issuing").key)]
+        for trust in (CLINIC, self.PREFER):
+            assert judge_partner(ALICE, trust, crls=crls).verdict.outcome is Outcome.GOOD
+
     def test_where_it_is_off_nobody_is_asked(self):
         """The record says that nothing was checked."""
         found = judge_partner(ALICE, self.OFF, crls=[list_of(ISSUING, 7)])

@@ -22,6 +22,8 @@ class PartnerEvidence:
         missing: of them, those of which nothing good ever came.
         stale: those at hand that may be used no more.
         failing: those whose last look failed while what is at hand may still be used.
+        unusable: of the missing and stale ones, those of which what came last cannot be used.
+        tolerated: whether even that lets in.
         problems: what was wrong with the missing, stale and failing ones: each sentence once, with one of its URLs,
             at most five.
     """
@@ -32,6 +34,8 @@ class PartnerEvidence:
     missing: int
     stale: int
     failing: int
+    unusable: int
+    tolerated: bool
     problems: tuple[str, ...]
 
 
@@ -59,6 +63,8 @@ def _describe(partner: PartnerRecord, rows: list[EvidenceRecord], now: datetime)
         missing=len(missing),
         stale=len(stale),
         failing=len(failing),
+        unusable=sum(row.unusable for row in (*missing, *stale)),
+        tolerated=partner.revocation is RevocationMode.UNSAFE_PREFER,
         problems=tuple(problems.values())[:PROBLEMS_TOLD],
     )
 

@@ -15,6 +15,7 @@ from doorward.audit.values import printable
 from doorward.authority.evidence.pace import after_failure
 from doorward.authority.journal import write_event
 from doorward.authority.partner_records import EvidenceRecord, PartnerRecord
+from doorward.authority.records import ChangeKind
 from doorward.authority.services import Services
 from doorward.core.errors import DoorwardError, Unavailable
 
@@ -25,27 +26,54 @@ _SYSTEM = "system"
 _FRACTIONS = 1 << 32
 
 
-def tell_failure(services: Services, row: EvidenceRecord, failure: DoorwardError) -> None:
+def tell_failure(
+    services: Services, row: EvidenceRecord, failure: DoorwardError, *, unusable: bool = False
+) -> None:
     """Keep and tell why nothing came of a row that was claimed.
 
     Nothing happens where the row, or the partner, is gone meanwhile.
+
+    Args:
+        services: the use cases' ports.
+        row: as it was claimed.
+        failure: what happened.
+        unusable: whether something came that cannot be used.
     """
     with services.work.read() as books:
         kept = books.evidence.get(row.partner_id, row.kind, row.source, row.about)
         partner = books.partners.get(row.partner_id)
     if kept is not None and partner is not None and partner.removed_at is None:
-        note_failure(services, kept, partner, failure, services.clock.now())
+        note_failure(services, kept, partner, failure, services.clock.now(), unusable=unusable)
+
+
+def is_unusable(failure: DoorwardError) -> bool:
+    """Return whether a failure is that something came that cannot be used: it might have said anything.
+
+    What cannot be had, and what is genuine and has only ended, is not this.
+    """
+    return not isinstance(failure, Unavailable) and not failure.context.get("ended")
 
 
 def note_failure(
-    services: Services, kept: EvidenceRecord, partner: PartnerRecord, failure: DoorwardError, now: datetime
+    services: Services,
+    kept: EvidenceRecord,
+    partner: PartnerRecord,
+    failure: DoorwardError,
+    now: datetime,
+    *,
+    unusable: bool,
 ) -> None:
-    """Keep the reason and the time of the next look; an event tells a reason that is another than the last."""
+    """Keep the reason and the time of the next look; an event tells a reason that is another than the last.
+
+    Once something came that cannot be used the row says so until something good comes: gateways are told, because it
+    refuses those whose status rests on it where nothing good is at hand.
+    """
     failures = kept.failures + 1
     detail = printable(failure.detail, PROBLEM_LIMIT)
     failed = replace(
         kept,
         failures=failures,
+        unusable=kept.unusable or unusable,
         problem=f"{detail} ({failure.code})",  # the code is what the documentation knows, with the next step
         try_at=after_failure(now, partner.refresh, failures, chance(services)),
     )
@@ -53,6 +81,8 @@ def note_failure(
     event = write_evidence_event(services, kind, kept, now, {"reason": failure.code, "detail": detail})
     with services.work.change() as books:
         books.evidence.reschedule(failed)
+        if failed.unusable != kept.unusable:
+            books.changes.note(ChangeKind.EVIDENCE, kept.partner_id, now)
         if failed.problem != kept.problem:
             books.outbox.add(event)
 

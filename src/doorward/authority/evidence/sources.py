@@ -21,6 +21,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from doorward.authority.evidence.remembering import recall_row
 from doorward.authority.evidence.trust import Trusted, parse_if_sound, trust_of
 from doorward.authority.partner_records import (
     PARTNER_PROFILE,
@@ -169,7 +170,15 @@ class Survey:
             rows = one.rows.items() if one.trusted.readable else ()
             gone += [row for key, row in rows if key not in seen[one.record.id]]
         if gone:
+            records = {one.record.id: one.record for one in partners}
+            memory = [
+                (row.partner_id, recall_row(self._services, records[row.partner_id], row, now))
+                for row in gone
+                if row.sha256 and row.partner_id in records
+            ]
             with self._services.work.change() as books:
+                for partner_id, told in memory:
+                    told.keep(books, partner_id)
                 for row in gone:
                     books.evidence.forget(row.partner_id, row.kind, row.source, row.about)
                 for partner_id in sorted({row.partner_id for row in gone if row.sha256}):

@@ -3,7 +3,7 @@
 1. The row, the partner's terms and its authorities are read anew: a fetch takes up to half a minute.
 2. What came is judged (verification.revocation.intake); nothing is written while it is. All lists of one
    partner together have a limit: every gateway holds them in memory, in some five times their bytes.
-3. New evidence is stored with a number of the change sequence, about the partner, so that gateways take it
+3. What it says of certificates that are known is remembered (remembering). New evidence is stored with a number of the change sequence, about the partner, so that gateways take it
    up; a list that is the same as before, and 304, only move the next look.
 4. A failure moves the next look too; what is at hand stays, until it ends by its own words. Whatever fails is
    a failure with a reason that is kept and shown, a fault of this program too (failing).
@@ -21,9 +21,10 @@ from datetime import datetime
 from doorward.audit.events import EventType
 from doorward.audit.values import MAX_INTEGER
 from doorward.authority.evidence.claiming import Errand, certificate_and_issuer
-from doorward.authority.evidence.failing import chance, note_failure, write_evidence_event
+from doorward.authority.evidence.failing import chance, is_unusable, note_failure, write_evidence_event
 from doorward.authority.evidence.naming import is_named_for
 from doorward.authority.evidence.pace import after_find
+from doorward.authority.evidence.remembering import Memory, recall_answer, recall_list, recall_row
 from doorward.authority.evidence.trust import Trusted, trust_of
 from doorward.authority.partner_records import (
     EvidenceKind,
@@ -40,9 +41,14 @@ from doorward.verification.revocation.crl import Crl
 from doorward.verification.revocation.crl_judging import CrlRules
 from doorward.verification.revocation.intake import Taken, take_answer, take_crl
 from doorward.verification.revocation.ocsp import OcspRules
+from doorward.verification.revocation.status import Status, StatusFinding
 
 LISTS_BYTES = 128 * 1024 * 1024
 """Of all CRLs of one partner. A few under way at once may go beyond it, each by its own limit at most."""
+
+
+_CAME = frozenset({"fetch-answer-too-large"})
+"""Failures of a fetch in which something came: more than may be read might say anything."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,20 +87,24 @@ def take_outcome(
     if case is None:
         return None
     if isinstance(outcome, DoorwardError):
-        note_failure(services, case.kept, case.partner, outcome, now)
+        came = outcome.code in _CAME
+        note_failure(services, case.kept, case.partner, outcome, now, unusable=came)
         return outcome
     try:
         taken = None if outcome.body is None else _judge(services, case, outcome.body, now)
     except DoorwardError as failure:
-        note_failure(services, case.kept, case.partner, failure, now)
+        note_failure(services, case.kept, case.partner, failure, now, unusable=is_unusable(failure))
         return failure
     etag = case.kept.etag if outcome.body is None else outcome.etag
-    kept = replace(case.kept, etag=etag, fetched_at=now, failures=0, problem="")
+    was_unusable = case.kept.unusable
+    kept = replace(case.kept, etag=etag, fetched_at=now, failures=0, problem="", unusable=False)
     case = replace(case, kept=kept)
     if taken is None or outcome.body is None or _digest(outcome.body) == kept.sha256:
         at = after_find(now, case.partner.refresh, kept.next_update, chance(services))
         with services.work.change() as books:
             books.evidence.reschedule(replace(kept, try_at=at))
+            if was_unusable:
+                books.changes.note(ChangeKind.EVIDENCE, case.partner.id, now)
     else:
         _store(services, case, outcome.body, taken, now)
     return None
@@ -165,14 +175,36 @@ def _store(services: Services, case: _Case, body: bytes, taken: Taken, now: date
     if taken.status is not None:
         news["said"] = taken.status.value
     event = write_evidence_event(services, EventType.EVIDENCE_STORED, found, now, news)
+    memory = _recall(services, case, found, taken, now)
     with services.work.change() as books:
         current = books.evidence.get(found.partner_id, found.kind, found.source, found.about)
         if current is None or current.sha256 != case.kept.sha256:
             return
         books.evidence.store(found)
+        for one in memory:
+            one.keep(books, found.partner_id)
         books.changes.note(ChangeKind.EVIDENCE, found.partner_id, now)
         if _is_news(case, taken):
             books.outbox.add(event)
+
+
+def _recall(
+    services: Services, case: _Case, found: EvidenceRecord, taken: Taken, now: datetime
+) -> list[Memory]:
+    """Step 3, for what stays of it: of the list that gives way, then of the new one."""
+    if case.pair is not None:
+        status = StatusFinding(
+            status=taken.status or Status.UNDETERMINED,
+            certificate=case.pair[0].sha256,
+            evidence=(found.sha256,),
+            reason=taken.reason,
+            this_update=taken.this_update,
+        )
+        return [recall_answer(services, case.partner, case.pair, status)]
+    memory = [recall_row(services, case.partner, case.kept, now)] if case.kept.der else []
+    if taken.crl is not None:
+        memory.append(recall_list(services, case.partner, case.authorities, taken.crl, now))
+    return memory
 
 
 def _is_news(case: _Case, taken: Taken) -> bool:

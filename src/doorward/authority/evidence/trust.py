@@ -31,13 +31,18 @@ class Trusted:
     inputs: PathInputs
     readable: bool = True
 
+    def find_path(self, certificate: PathCertificate, now: datetime) -> tuple[PathCertificate, ...]:
+        """Return the good path of a certificate now, leaf first; empty where it has none."""
+        judgement = judge_path(certificate, self.store, self.inputs, now)
+        return tuple(judgement.path) if judgement.outcome is Outcome.GOOD else ()
+
     def find_issuer(self, certificate: PathCertificate, now: datetime) -> PathCertificate | None:
         """Return who issued a certificate that has a good path now; None where it has none.
 
         Nothing is ever fetched for a certificate without one: its addresses are somebody's wish, no more.
         """
-        judgement = judge_path(certificate, self.store, self.inputs, now)
-        return judgement.path[1] if judgement.outcome is Outcome.GOOD else None
+        path = self.find_path(certificate, now)
+        return path[1] if path else None
 
 
 def trust_of(partner: PartnerRecord, authorities: Iterable[PartnerAuthorityRecord]) -> Trusted:

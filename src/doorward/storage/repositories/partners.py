@@ -20,10 +20,11 @@ from doorward.authority.partner_records import (
 )
 from doorward.core.errors import NotFound, RequestRefused
 from doorward.storage.core_statements import CURRENT_TENANT, AnyRow, insert_new, insert_or_replace
-from doorward.storage.schema import evidence, partner_authorities, partners
+from doorward.storage.schema import evidence, partner_authorities, partners, revocations_seen
 from doorward.storage.transaction import Transaction
+from doorward.verification.revocation.status import SeenRevocation
 
-_P, _A, _E = partners.c, partner_authorities.c, evidence.c
+_P, _A, _E, _S = partners.c, partner_authorities.c, evidence.c, revocations_seen.c
 
 _ALL = select(partners).where(_P.tenant == CURRENT_TENANT)
 _GET = _ALL.where(_P.id == bindparam("id"))
@@ -82,8 +83,20 @@ _CLAIM = (
     .where(*_OF_KEY, _E.try_at == bindparam("expected", type_=_E.try_at.type))
     .values(try_at=bindparam("until"))
 )
-_COURSE = ("try_at", "failures", "problem", "etag", "fetched_at")
+_COURSE = ("try_at", "failures", "problem", "unusable", "etag", "fetched_at")
 _RESCHEDULE = update(evidence).where(*_OF_KEY).values({name: bindparam(name) for name in _COURSE})
+
+_SEEN_KEY = ("partner_id", "issuer_key", "serial")
+_SEEN = (
+    select(revocations_seen)
+    .where(_S.tenant == CURRENT_TENANT, _S.partner_id == bindparam("partner_id"))
+    .order_by(_S.issuer_key, _S.serial)
+)
+_REMEMBER = insert_or_replace(revocations_seen, _SEEN_KEY)
+_RELEASE = delete(revocations_seen).where(
+    _S.tenant == CURRENT_TENANT,
+    *(_S[name] == bindparam(f"of_{name}", type_=_S[name].type) for name in _SEEN_KEY),
+)
 
 
 class SqlPartners:
@@ -197,6 +210,24 @@ class SqlEvidence:
         """Drop it."""
         self._transaction.write(
             _FORGET, of_partner_id=partner_id, of_kind=kind, of_source=source, of_about=about
+        )
+
+    def remember(self, partner_id: str, seen: SeenRevocation) -> None:
+        """Keep a revocation beyond its evidence."""
+        values = {name: getattr(seen, name) for name in SeenRevocation.__slots__}
+        self._transaction.add(_REMEMBER, partner_id=partner_id, **values)
+
+    def seen(self, partner_id: str) -> builtins.list[SeenRevocation]:
+        """Return what is remembered of a partner."""
+        rows = self._transaction.rows(_SEEN, partner_id=partner_id)
+        return [
+            SeenRevocation(**{name: getattr(row, name) for name in SeenRevocation.__slots__}) for row in rows
+        ]
+
+    def release(self, partner_id: str, seen: SeenRevocation) -> None:
+        """Forget a hold that has ended."""
+        self._transaction.write(
+            _RELEASE, of_partner_id=partner_id, of_issuer_key=seen.issuer_key, of_serial=seen.serial
         )
 
 

@@ -48,6 +48,10 @@ class Unfit(Exception):
     """A CRL that cannot be used for this certificate; `str()` says why."""
 
 
+class _NotGenuine(Unfit):
+    """One that is about this certificate, and of which it is not known whether it may be believed."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Point:
     """One distribution point, or the implied one: `names` None where it names only the CRL's issuer."""
@@ -131,6 +135,7 @@ class _Judgement:
         self._used: list[tuple[Crl, ...]] = []
         self._faults: dict[str, None] = {}
         self._reason = ""
+        self._unusable = False
         self.ended: list[StatusFinding] = []
 
     def take(self, crl: Crl) -> bool:
@@ -145,6 +150,7 @@ class _Judgement:
             self._check_fresh(crl)
         except Unfit as unfit:
             self._faults[f"{crl.sha256[:16]}: {unfit}"] = None
+            self._unusable |= isinstance(unfit, _NotGenuine)
             return False
         self._spoken.add(spoken)
         delta = self._find_delta(crl, signer)
@@ -188,10 +194,10 @@ class _Judgement:
     def _find_signer(self, crl: Crl) -> PathCertificate:
         """Steps (f) and (g)."""
         if crl.this_update > self._now + self._rules.skew:
-            raise Unfit("it begins later")
+            raise _NotGenuine("it begins later")
         signer = next((one for one in self._signers(crl) if self._signed(crl, one)), None)
         if signer is None:
-            raise Unfit("nobody who may sign it did")
+            raise _NotGenuine("nobody who may sign it did")
         return signer
 
     def _check_fresh(self, crl: Crl) -> None:
@@ -253,7 +259,9 @@ class _Judgement:
             return (self._found(Status.GOOD, self._used), *self.ended)
         why = tuple(self._faults) or ("no CRL speaks of it",)
         certificate = self._path[0].sha256
-        undetermined = StatusFinding(status=Status.UNDETERMINED, certificate=certificate, why=why)
+        undetermined = StatusFinding(
+            status=Status.UNDETERMINED, certificate=certificate, why=why, unusable=self._unusable
+        )
         return (undetermined, *self.ended)
 
     def _found(self, status: Status, used: list[tuple[Crl, ...]], reason: str = "") -> StatusFinding:

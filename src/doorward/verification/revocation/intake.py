@@ -23,7 +23,7 @@ Standard: RFC 5280 sections 5.1.2.4, 5.1.2.5, 5.2.3 and 6.3.3 (b), (f), (g); RFC
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from doorward.core.entities import Outcome
@@ -37,18 +37,23 @@ from doorward.verification.path.signatures import verifies
 from doorward.verification.path.store import TrustStore
 from doorward.verification.revocation.crl import Crl, Scope, parse_crl, parse_crl_outline
 from doorward.verification.revocation.crl_judging import CrlRules
-from doorward.verification.revocation.ocsp import OcspRules, Unanswered, Unfit, read_answer
+from doorward.verification.revocation.ocsp import Ended, OcspRules, Unanswered, Unfit, read_answer
 from doorward.verification.revocation.status import Status, usable_until
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Taken:
-    """What may be kept, by its own words: `number` of a CRL, `status` of an OCSP answer's certificate."""
+    """What may be kept, by its own words: `number` of a CRL, `status` of an OCSP answer's certificate with its `reason`.
+
+    `crl` is the list, where it is one.
+    """
 
     this_update: datetime
     next_update: datetime | None
     number: int | None = None
     status: Status | None = None
+    reason: str = ""
+    crl: Crl | None = field(default=None, compare=False)
 
 
 def take_crl(
@@ -73,7 +78,7 @@ def take_crl(
         now: aware, UTC.
         rules: see `CrlRules`.
 
-    Raises:
+    Raises (with `ended` in the context of one that has only ended):
         MalformedInput: step 1: `crl-too-large`, `crl-malformed`, `crl-unusable`.
         RequestRefused: `evidence-not-signed`, `evidence-not-in-time`, `evidence-of-another`,
             `evidence-replaced`, `evidence-replayed`.
@@ -86,7 +91,7 @@ def take_crl(
     if crl.next_update < crl.this_update or crl.this_update > now + rules.skew:
         raise RequestRefused("evidence-not-in-time", "this CRL begins later, or ends before it begins")
     if now > usable_until(crl.next_update, rules.grace):
-        raise RequestRefused("evidence-not-in-time", "this CRL is out of date")
+        raise RequestRefused("evidence-not-in-time", "this CRL is out of date", ended=True)
     if not is_named(crl):
         raise RequestRefused(
             "evidence-of-another",
@@ -95,7 +100,7 @@ def take_crl(
         )
     if before:
         _check_successor(crl, parse_crl_outline(before), now, rules.grace)
-    return Taken(this_update=crl.this_update, next_update=crl.next_update, number=crl.number)
+    return Taken(this_update=crl.this_update, next_update=crl.next_update, number=crl.number, crl=crl)
 
 
 def _signers(crl: Crl, store: TrustStore, inputs: PathInputs, now: datetime) -> Iterator[PathCertificate]:
@@ -154,7 +159,10 @@ def take_answer(
     except Unanswered as failure:
         raise Unavailable("ocsp-responder-failed", str(failure)) from None
     except (Unfit, WorkExceeded) as unfit:
-        raise MalformedInput("ocsp-answer-unfit", f"this OCSP answer cannot be believed: {unfit}") from None
+        why = f"this OCSP answer cannot be believed: {unfit}"
+        raise MalformedInput("ocsp-answer-unfit", why, ended=isinstance(unfit, Ended)) from None
     if before is not None and said.this_update < before:
         raise RequestRefused("evidence-replayed", "this OCSP answer is older than the one at hand")
-    return Taken(this_update=said.this_update, next_update=said.next_update, status=said.status)
+    return Taken(
+        this_update=said.this_update, next_update=said.next_update, status=said.status, reason=said.reason
+    )

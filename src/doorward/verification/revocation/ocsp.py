@@ -142,11 +142,14 @@ def judge_by_ocsp(
         if isinstance(unfit, Ended) and unfit.said.status is Status.REVOKED:
             return _found(unfit.said, certificate, answer)
         return StatusFinding(
-            status=Status.UNDETERMINED, certificate=certificate.sha256, why=(f"OCSP answer: {unfit}",)
+            status=Status.UNDETERMINED,
+            certificate=certificate.sha256,
+            why=(f"OCSP answer: {unfit}",),
+            unusable=not isinstance(unfit, Ended | Unanswered),
         )
     if said.status is Status.UNDETERMINED:
         why = ("OCSP answer: the responder does not know the certificate",)
-        return StatusFinding(status=said.status, certificate=certificate.sha256, why=why)
+        return StatusFinding(status=said.status, certificate=certificate.sha256, why=why, unusable=True)
     return _found(said, certificate, answer)
 
 

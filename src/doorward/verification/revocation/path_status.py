@@ -2,14 +2,18 @@
 
 1. From the anchor down, so that nothing rests on an authority that was revoked itself; the anchor's own
    status is nobody's to say.
-2. OCSP answers and CRLs are both asked. Revoked by either is revoked; good by either is good otherwise;
-   revoked by what is out of date is revoked unless something good is of a later time.
+2. OCSP answers and CRLs are both asked, and what was seen before. Revoked by either is revoked; good by either is good
+   otherwise; revoked by what is out of date is revoked unless something good is of a later time. Who was once seen
+   revoked for good stays so, whatever became of the evidence; a hold that was seen ends with a newer good word
+   (RFC 5280 section 5.3.1).
 3. Whoever signed a CRL and is not in the path needs a good path of its own to the same anchor, and a
    good status without its own word: section 6.3.3 (f).
 4. The first that is revoked ends it. One that is undetermined leaves the whole undetermined, and those below
    it are asked all the same: whoever tolerates an authority of which nothing is known must still hear that
    the leaf is revoked.
-5. Work is bounded: where there is none left nothing is good any more, and revoked is what was found so far.
+5. Undetermined tells whether something is there that cannot be used: not genuine, not known to the responder, not
+   readable, or too much work. Nothing there, or nothing in time any more, is another thing.
+6. Work is bounded: where there is none left nothing is good any more, and revoked is what was found so far.
 
 Not here: where evidence comes from, and whether undetermined may pass (the anchor's policy says).
 Standard: RFC 5280 section 6.3.
@@ -97,15 +101,19 @@ class _Judge:
         """Steps 2 and 5."""
         findings: list[StatusFinding] = []
         try:
-            for finding in chain(self._ask_answers(path), self._ask_crls(path, depth)):
+            for finding in chain(
+                self._ask_memory(path), self._ask_answers(path), self._ask_crls(path, depth)
+            ):
                 findings.append(finding)  # noqa: PERF402  what was found before the work is used up stays
         except WorkExceeded as exceeded:
             why = (f"judging its status is too much work: {exceeded}",)
-            lost = StatusFinding(status=Status.UNDETERMINED, certificate=path[0].sha256, why=why)
+            lost = StatusFinding(
+                status=Status.UNDETERMINED, certificate=path[0].sha256, why=why, unusable=True
+            )
             findings = [lost, *(one for one in findings if one.status is Status.REVOKED)]
-        return self._choose(findings, path[0])
+        return self._choose(findings, path)
 
-    def _choose(self, findings: list[StatusFinding], certificate: PathCertificate) -> StatusFinding:
+    def _choose(self, findings: list[StatusFinding], path: Path) -> StatusFinding:
         """Step 2: the last word, if it was a bad one, yields to nothing that is as old."""
         last: StatusFinding | None = None
         for finding in findings:
@@ -117,11 +125,24 @@ class _Judge:
             if finding.status is Status.GOOD and (last is None or is_newer(finding, last)):
                 return finding
         why = tuple(word for finding in findings for word in finding.why)
-        undetermined = StatusFinding(status=Status.UNDETERMINED, certificate=certificate.sha256, why=why)
-        return undetermined if last is None else last
+        if last is not None:
+            return last
+        anchor = path[1] if len(path) == 2 else None  # noqa: PLR2004  whose own addresses count as well
+        unusable = self._sources.shelf.has_unusable(path[0], anchor)
+        return StatusFinding(
+            status=Status.UNDETERMINED,
+            certificate=path[0].sha256,
+            why=(*why, *(["what came last cannot be used"] if unusable else [])),
+            unusable=unusable or any(one.unusable for one in findings),
+        )
 
     def _has_ended(self, finding: StatusFinding) -> bool:
         return finding.fresh_until is not None and finding.fresh_until < self._now
+
+    def _ask_memory(self, path: Path) -> Iterator[StatusFinding]:
+        seen = self._sources.shelf.seen(path[0], path[1])
+        if seen is not None:
+            yield seen.find(path[0].sha256)
 
     def _ask_answers(self, path: Path) -> Iterator[StatusFinding]:
         rules = self._sources.ocsp_rules

@@ -8,15 +8,34 @@ Not here: fetching (runtime), judging (crl_judging, ocsp).
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from doorward.verification.path.building import Work
 from doorward.verification.path.certificate import PathCertificate
 from doorward.verification.path.names import CanonicalName
 from doorward.verification.path.signatures import Strength, verifies
 from doorward.verification.revocation.crl import Crl
+from doorward.verification.revocation.sources import crl_urls
+from doorward.verification.revocation.status import SeenRevocation
 
 _REMEMBERED = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unusable:
+    """Of which sources what came last cannot be used.
+
+    Args:
+        lists: addresses of CRLs, as certificates name them.
+        answers: SHA-256 (hex) of the certificates whose OCSP answers these are.
+        anybody: whether a list is among them that may be about every certificate.
+    """
+
+    lists: frozenset[str] = frozenset()
+    answers: frozenset[str] = frozenset()
+    anybody: bool = False
 
 
 class Shelf:
@@ -25,11 +44,20 @@ class Shelf:
     Args:
         crls: complete ones and deltas, of whatever issuer.
         answers: SHA-256 of a certificate (hex) -> OCSPResponses in DER about it, newest first.
+        seen: revocations that were told before, whatever became of the evidence.
+        unusable: see `Unusable`.
     """
 
     def __init__(
-        self, crls: Iterable[Crl] = (), answers: Mapping[str, tuple[bytes, ...]] | None = None
+        self,
+        crls: Iterable[Crl] = (),
+        answers: Mapping[str, tuple[bytes, ...]] | None = None,
+        *,
+        seen: Iterable[SeenRevocation] = (),
+        unusable: Unusable | None = None,
     ) -> None:
+        self._seen = {(one.issuer_key, one.serial): one for one in seen}
+        self._unusable = unusable or Unusable()
         self._direct: dict[CanonicalName, tuple[Crl, ...]] = {}
         self._indirect: tuple[Crl, ...] = ()
         for crl in sorted(crls, key=lambda one: (one.this_update, one.number), reverse=True):
@@ -50,6 +78,21 @@ class Shelf:
     def answers_about(self, certificate: PathCertificate) -> tuple[bytes, ...]:
         """Return the OCSP answers about a certificate, newest first."""
         return self._answers.get(certificate.sha256, ())
+
+    def seen(self, certificate: PathCertificate, issuer: PathCertificate) -> SeenRevocation | None:
+        """Return the revocation of a certificate that was told before."""
+        return self._seen.get((hashlib.sha256(issuer.key_bits).hexdigest(), certificate.serial))
+
+    def has_unusable(self, certificate: PathCertificate, issuer: PathCertificate | None = None) -> bool:
+        """Return whether what came last about a certificate cannot be used.
+
+        Lists are taken from where it says, or its issuer where that is given (an anchor's own address).
+        """
+        unusable = self._unusable
+        if unusable.anybody or certificate.sha256 in unusable.answers:
+            return True
+        named = (certificate,) if issuer is None else (certificate, issuer)
+        return bool(unusable.lists) and any(url in unusable.lists for one in named for url in crl_urls(one))
 
     def is_signed(self, crl: Crl, signer: PathCertificate, strength: Strength, work: Work) -> bool:
         """Return whether a CRL's signature is by this key: RFC 5280 section 6.3.3 (g).

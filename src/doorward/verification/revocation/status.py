@@ -35,6 +35,8 @@ class StatusFinding:
         fresh_until: when the evidence ends, or ended where the last word on somebody was revoked; None where
             undetermined.
         why: where undetermined, what was wrong with each piece of evidence.
+        unusable: undetermined although something came that is about it and cannot be used: it is not known what that
+            would have said. Nothing there, nothing to be had, and what has only ended, is not this.
     """
 
     status: Status
@@ -44,9 +46,44 @@ class StatusFinding:
     this_update: datetime | None = None
     fresh_until: datetime | None = None
     why: tuple[str, ...] = ()
+    unusable: bool = False
 
     def __bool__(self) -> NoReturn:
         raise TypeError("a StatusFinding has no truth value; compare .status")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeenRevocation:
+    """A revocation that good evidence told once, kept beyond it.
+
+    Args:
+        issuer_key: SHA-256 of the issuer's public key bits, hex.
+        serial: of the certificate.
+        certificate: its SHA-256, hex.
+        held: whether it was a hold, which a newer good word ends; every other revocation is for good.
+        reason: a kebab word; empty where none was given.
+        this_update: of the evidence.
+        evidence: its SHA-256, hex.
+    """
+
+    issuer_key: str
+    serial: int
+    certificate: str
+    held: bool
+    reason: str
+    this_update: datetime
+    evidence: str
+
+    def find(self, certificate: str) -> StatusFinding:
+        """Return it as a finding: a hold is a word that has ended, the rest never ends."""
+        return StatusFinding(
+            status=Status.REVOKED,
+            certificate=certificate,
+            evidence=(self.evidence,),
+            reason=self.reason,
+            this_update=self.this_update,
+            fresh_until=self.this_update if self.held else _FOREVER,
+        )
 
 
 def usable_until(next_update: datetime, grace: timedelta) -> datetime:

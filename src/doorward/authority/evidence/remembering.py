@@ -1,0 +1,229 @@
+"""What evidence says of certificates that we know, kept beyond it: who was once seen revoked stays refused.
+
+A list ends, is replaced by one of another scope, or is forgotten because no certificate names its address any more;
+whoever signed it may end before it. Nothing of that makes a revoked certificate good again (RFC 5280 section 5.3.1: only
+a hold is lifted), and under `prefer` an unknown one is let in. So each revocation of a known certificate is written down:
+1. Known are the partner's intermediates and the leaves of its inventory; an entry of the list finds them by issuer and
+   serial number, and the judge of lists then judges them by this one list: scope, signer, indirect entries and all.
+2. It is written down when the list is taken, and once more before it is replaced or dropped, because more certificates may
+   be known by then.
+3. A hold is written down as such. It is released when a newer list, or a newer answer, says good of the certificate,
+   or a newer delta takes it from the list. Every other revocation stays for as long as the partner is trusted.
+
+Not here: how what is remembered is judged (verification.revocation.path_status).
+Standard: RFC 5280 sections 3.3, 5.2.4 and 5.3.1.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from cryptography.x509 import ReasonFlags
+
+from doorward.authority.evidence.trust import Trusted, parse_if_sound, trust_of
+from doorward.authority.partner_records import (
+    PARTNER_PROFILE,
+    EvidenceKind,
+    EvidenceRecord,
+    PartnerAuthorityRecord,
+    PartnerRecord,
+)
+from doorward.authority.records import CertificateFilter
+from doorward.authority.services import Services
+from doorward.authority.stores import Books
+from doorward.core.errors import MalformedInput
+from doorward.verification.path.certificate import PathCertificate
+from doorward.verification.path.names import CanonicalName
+from doorward.verification.revocation.crl import Crl, parse_crl
+from doorward.verification.revocation.crl_judging import CrlRules
+from doorward.verification.revocation.ocsp import OcspRules
+from doorward.verification.revocation.path_status import StatusSources, judge_path_status
+from doorward.verification.revocation.shelf import Shelf
+from doorward.verification.revocation.status import SeenRevocation, Status, StatusFinding
+
+_HOLD = "certificate-hold"
+_PAGE = 200
+"""Certificates of the inventory that are looked at in one go."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """What is to be written down, and the holds that have ended."""
+
+    told: tuple[SeenRevocation, ...] = ()
+    released: tuple[SeenRevocation, ...] = ()
+
+    def keep(self, books: Books, partner_id: str) -> bool:
+        """Write it down; return whether anything is another than before. A hold replaces nothing that is for good."""
+        kept = {(one.issuer_key, one.serial): one for one in books.evidence.seen(partner_id)}
+        before = dict(kept)
+        for one in self.released:
+            if kept.get((one.issuer_key, one.serial)) == one:
+                books.evidence.release(partner_id, one)
+                del kept[one.issuer_key, one.serial]
+        for one in self.told:
+            known = kept.get((one.issuer_key, one.serial))
+            if known is None or (known.held and (not one.held or one.this_update > known.this_update)):
+                books.evidence.remember(partner_id, one)
+                kept[one.issuer_key, one.serial] = one
+        return kept != before
+
+
+def recall_list(
+    services: Services,
+    partner: PartnerRecord,
+    authorities: Sequence[PartnerAuthorityRecord],
+    crl: Crl,
+    now: datetime,
+) -> Memory:
+    """Return what a list says of the certificates that are known."""
+    trusted = trust_of(partner, authorities)
+    delta = crl.base is not None
+    shelf = Shelf([replace(crl, base=None)])
+    told, released = [], []
+    for der in _listed(services, partner, authorities, crl):
+        found = _judge(der, trusted, shelf, partner, now)
+        if found is not None:
+            told.append(found)
+    with services.work.read() as books:
+        held = [one for one in books.evidence.seen(partner.id) if one.held]
+        ders = [(one, _find_der(books, authorities, one.certificate)) for one in held]
+    for one, der in ders:
+        certificate = parse_if_sound(der)
+        path = trusted.find_path(certificate, now) if certificate is not None else ()
+        if not path or crl.this_update <= one.this_update:
+            continue
+        _, reason = crl.find(path[0].issuer, path[0].serial)
+        if delta:
+            over = reason is ReasonFlags.remove_from_crl
+        else:
+            over = _find_status(path, trusted, shelf, partner, now).status is Status.GOOD
+        if over:
+            released.append(one)
+    return Memory(told=tuple(told), released=tuple(released))
+
+
+def recall_answer(
+    services: Services,
+    partner: PartnerRecord,
+    pair: tuple[PathCertificate, PathCertificate],
+    said: StatusFinding,
+) -> Memory:
+    """Return what an OCSP answer says: a finding about the first of certificate and issuer."""
+    if said.status is Status.REVOKED:
+        return Memory(told=(_seen(pair[0], pair[1], said),))
+    with services.work.read() as books:
+        kept = books.evidence.seen(partner.id)
+    key, at = _key_of(pair[1]), said.this_update
+    over = [one for one in kept if one.held and (one.issuer_key, one.serial) == (key, pair[0].serial)]
+    good = said.status is Status.GOOD and at is not None
+    return Memory(released=tuple(one for one in over if good and at is not None and at > one.this_update))
+
+
+def recall_row(services: Services, partner: PartnerRecord, row: EvidenceRecord, now: datetime) -> Memory:
+    """Return what the list of a row says, before the row is dropped; answers were written down when they came."""
+    if row.kind is not EvidenceKind.CRL:
+        return Memory()
+    with services.work.read() as books:
+        found = books.evidence.get(row.partner_id, row.kind, row.source, row.about)
+        authorities = tuple(books.partners.authorities(partner.id))
+    try:
+        crl = parse_crl(found.der if found is not None else b"")
+    except MalformedInput:
+        return Memory()
+    return Memory(told=recall_list(services, partner, authorities, crl, now).told)
+
+
+def _listed(
+    services: Services,
+    partner: PartnerRecord,
+    authorities: Iterable[PartnerAuthorityRecord],
+    crl: Crl,
+) -> Iterator[bytes]:
+    """Step 1: the known certificates that stand in the list, by their issuer's name and their serial number."""
+    if not crl.entries and not crl.others:
+        return
+    for record in authorities:
+        certificate = parse_if_sound(record.der)
+        if certificate is not None and crl.find(certificate.issuer, certificate.serial)[0]:
+            yield record.der
+    names: dict[
+        str, CanonicalName
+    ] = {}  # also of rows that are trusted no more, under which leaves are listed
+    with services.work.read() as books:
+        every = [one for one in books.partners.every_authority() if one.partner_id == partner.id]
+    for record in every:
+        certificate = parse_if_sound(record.der)
+        if certificate is not None:
+            names[record.id] = certificate.subject
+    last = ""
+    while True:
+        with services.work.read() as books:
+            leaves = books.certificates.list(
+                CertificateFilter(
+                    partner_id=partner.id,
+                    profile=PARTNER_PROFILE,
+                    after_id=last,
+                    limit=_PAGE,
+                )
+            )
+        for leaf in leaves:
+            name = names.get(leaf.authority_id)
+            if name is not None and crl.find(name, leaf.serial)[0]:
+                yield leaf.der
+        if len(leaves) < _PAGE:
+            return
+        last = leaves[-1].id
+
+
+def _find_der(books: Books, authorities: Iterable[PartnerAuthorityRecord], sha256: str) -> bytes:
+    der = next((one.der for one in authorities if one.sha256 == sha256), b"")
+    record = None if der else books.certificates.by_sha256(sha256)
+    return record.der if record is not None else der
+
+
+def _judge(
+    der: bytes, trusted: Trusted, shelf: Shelf, partner: PartnerRecord, now: datetime
+) -> SeenRevocation | None:
+    certificate = parse_if_sound(der)
+    path = trusted.find_path(certificate, now) if certificate is not None else ()
+    if len(path) < 2:  # noqa: PLR2004  certificate and issuer
+        return None
+    found = _find_status(path, trusted, shelf, partner, now)
+    return _seen(path[0], path[1], found) if found.status is Status.REVOKED else None
+
+
+def _find_status(
+    path: tuple[PathCertificate, ...], trusted: Trusted, shelf: Shelf, partner: PartnerRecord, now: datetime
+) -> StatusFinding:
+    """Return what a list alone says of the first certificate of a path."""
+    strength, grace = trusted.inputs.strength, partner.max_staleness
+    sources = StatusSources(
+        shelf=shelf,
+        store=trusted.store,
+        inputs=trusted.inputs,
+        crl_rules=CrlRules(strength=strength, grace=grace),
+        ocsp_rules=OcspRules(strength=strength, grace=grace),
+    )
+    findings = [one for one in judge_path_status(path, sources, now) if one.certificate == path[0].sha256]
+    return findings[-1] if findings else StatusFinding(status=Status.UNDETERMINED, certificate=path[0].sha256)
+
+
+def _seen(certificate: PathCertificate, issuer: PathCertificate, found: StatusFinding) -> SeenRevocation:
+    assert found.this_update is not None
+    return SeenRevocation(
+        issuer_key=_key_of(issuer),
+        serial=certificate.serial,
+        certificate=certificate.sha256,
+        held=found.reason == _HOLD,
+        reason=found.reason,
+        this_update=found.this_update,
+        evidence=found.evidence[0],
+    )
+
+
+def _key_of(issuer: PathCertificate) -> str:
+    return hashlib.sha256(issuer.key_bits).hexdigest()

@@ -1,0 +1,250 @@
+"""Who was once seen revoked stays refused, whatever becomes of the evidence.
+
+West Root -> West Issuing -> alice (serial 1), bob (serial 2); both are in the inventory
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import timedelta
+
+import pytest
+from cryptography import x509
+from cryptography.x509 import ocsp
+
+from doorward.authority.evidence.remembering import Memory
+from doorward.authority.records import ChangeKind
+from doorward.authority.shelves import Shelves
+from doorward.verification.path.conformance import PathInputs
+from doorward.verification.path.signatures import Strength
+from doorward.verification.path.store import TrustStore
+from doorward.verification.revocation.crl_judging import CrlRules
+from doorward.verification.revocation.ocsp import OcspRules
+from doorward.verification.revocation.path_status import StatusSources, judge_path_status
+from doorward.verification.revocation.status import Status
+from tests.support import records
+from tests.support.partner_world import (
+    ISSUING_CRL,
+    RESPONDER,
+    ROOT_CRL,
+    PartnerWorld,
+    crl_at,
+    partner_world,
+    responder_at,
+)
+from tests.support.path_ca import Node, certify
+from tests.support.ports import NOON
+from tests.support.status_ca import HOUR, answer_about, crl_of, entry, scope
+
+HOLD, REMOVED = x509.ReasonFlags.certificate_hold, x509.ReasonFlags.remove_from_crl
+DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def west() -> PartnerWorld:
+    """Alice and Bob name the list of the issuing authority."""
+    made = partner_world(root_crl="")
+    for number, name in enumerate(("alice", "bob"), start=1):
+        made.let_in(name, crl_at(ISSUING_CRL), serial=number)
+    return made
+
+
+def serve(west: PartnerWorld, *entries: object, at: timedelta = timedelta(0), **options: object) -> None:
+    """A list of the issuing authority, as of then, that ends in an hour; it is fetched."""
+    begins = NOON + at
+    times = {"this_update": begins - HOUR / 2, "next_update": begins + HOUR}
+    west.pages[ISSUING_CRL] = crl_of(west.issuing, *entries, **{**times, **options})  # type: ignore[arg-type]
+    west.run()
+
+
+def seen(west: PartnerWorld) -> dict[int, tuple[str, bool]]:
+    """What is remembered: serial number -> reason, and whether it is a hold."""
+    with west.world.work.read() as books:
+        return {one.serial: (one.reason, one.held) for one in books.evidence.seen(west.partner.id)}
+
+
+def judge(west: PartnerWorld, leaf: Node) -> Status:
+    """What is known of a leaf from the evidence that is at hand now."""
+    shelves = Shelves(west.world.work)
+    shelves.load(west.partner.id)
+    sources = StatusSources(
+        shelf=shelves.of(west.partner.id),
+        store=TrustStore([west.root.parsed], [west.issuing.parsed]),
+        inputs=PathInputs(),
+        crl_rules=CrlRules(strength=Strength()),
+        ocsp_rules=OcspRules(strength=Strength()),
+    )
+    path = (leaf.parsed, west.issuing.parsed, west.root.parsed)
+    return judge_path_status(path, sources, west.services.clock.now())[-1].status
+
+
+def turn(west: PartnerWorld, by: timedelta) -> None:
+    """Time goes by."""
+    west.world.clock.turn(seconds=by.total_seconds())
+
+
+def test_a_list_tells_of_those_who_are_known(west: PartnerWorld) -> None:
+    """Also of an authority; who is not known is in the list alone."""
+    serve(west, entry(1, x509.ReasonFlags.key_compromise), 99)
+    assert seen(west) == {1: ("key-compromise", False)}
+    west.trust(
+        [west.root],
+        [certify("West Issuing", west.root, key=west.issuing.key, extra=[crl_at(ROOT_CRL)], serial=5)],
+    )
+    west.pages[ROOT_CRL] = crl_of(west.root, 5)
+    west.run()
+    assert seen(west) == {1: ("key-compromise", False), 5: ("", False)}
+
+
+def test_who_was_revoked_stays_so_when_a_newer_list_leaves_it_out(west: PartnerWorld) -> None:
+    """RFC 5280 section 3.3: an entry must not be taken out before the certificate has ended."""
+    alice = west.let_in("carol", crl_at(ISSUING_CRL), serial=3)
+    serve(west, 3)
+    assert judge(west, alice) is Status.REVOKED
+    turn(west, HOUR)
+    serve(west, at=HOUR, number=2)
+    assert judge(west, alice) is Status.REVOKED
+    turn(west, DAY)
+    assert judge(west, alice) is Status.REVOKED
+
+
+def test_what_a_list_said_is_remembered_before_another_takes_its_place(west: PartnerWorld) -> None:
+    """Who came to be known after the list was taken; then a list for others comes to its address."""
+    serve(west, 3)
+    assert seen(west) == {}
+    carol = west.let_in("carol", crl_at(ISSUING_CRL), serial=3)
+    turn(west, 2 * HOUR)
+    serve(west, at=2 * HOUR, scope=scope(only_contains_ca_certs=True))
+    assert west.row(ISSUING_CRL).der == west.pages[ISSUING_CRL]
+    assert seen(west) == {3: ("", False)}
+    assert judge(west, carol) is Status.REVOKED
+
+
+def test_a_row_that_is_forgotten_is_remembered(west: PartnerWorld) -> None:
+    """No certificate names the address any more; whom its list named stays refused."""
+    serve(west, 1)
+    with west.world.work.change() as books:
+        for one in books.evidence.seen(west.partner.id):
+            books.evidence.release(west.partner.id, one)
+    with west.world.work.change() as books:
+        books.evidence.store(
+            records.evidence(
+                "west",
+                "http://old.example/crl",
+                der=west.pages[ISSUING_CRL],
+                sha256=hashlib.sha256(west.pages[ISSUING_CRL]).hexdigest(),
+            )
+        )
+        books.evidence.store(records.evidence("west", "http://odd.example/crl", der=b"x", sha256="ab"))
+    turn(west, HOUR)
+    west.look()
+    assert [row.source for row in west.rows()] == [ISSUING_CRL]
+    assert seen(west) == {1: ("", False)}
+
+
+def test_a_hold_is_released_by_a_newer_list(west: PartnerWorld) -> None:
+    """RFC 5280 section 5.3.1; until then it stays, also when the list that told it has ended."""
+    erin = west.let_in("erin", crl_at(ISSUING_CRL), serial=3)
+    serve(west, entry(3, HOLD))
+    assert seen(west) == {3: ("certificate-hold", True)}
+    turn(west, 2 * HOUR)
+    assert judge(west, erin) is Status.REVOKED
+    serve(west, at=2 * HOUR, number=2)
+    assert seen(west) == {}
+    assert judge(west, erin) is Status.GOOD
+    turn(west, DAY)
+    assert judge(west, erin) is Status.UNDETERMINED
+
+
+def test_a_hold_becomes_a_revocation_and_never_the_other_way_round(west: PartnerWorld) -> None:
+    """Section 5.3.1."""
+    serve(west, entry(1, HOLD))
+    turn(west, HOUR)
+    serve(west, entry(1, x509.ReasonFlags.superseded), at=HOUR, number=2)
+    assert seen(west) == {1: ("superseded", False)}
+    turn(west, HOUR)
+    serve(west, entry(1, HOLD), at=2 * HOUR, number=3)
+    assert seen(west) == {1: ("superseded", False)}
+
+
+def test_a_delta_releases_what_it_takes_from_the_list(west: PartnerWorld) -> None:
+    """Section 5.2.4: `removeFromCRL`; a delta that does not name it says nothing of it."""
+    west.let_in("fred", crl_at("http://pki.partner.example/delta.crl"), serial=3)
+    serve(west, entry(1, HOLD), entry(2, HOLD))
+    assert set(seen(west)) == {1, 2}
+    turn(west, HOUR / 2)
+    west.pages["http://pki.partner.example/delta.crl"] = crl_of(
+        west.issuing, entry(1, REMOVED), 3, number=2, base=1, this_update=NOON, next_update=NOON + HOUR
+    )
+    west.run()
+    assert seen(west) == {2: ("certificate-hold", True), 3: ("", False)}
+
+
+def test_answers_are_remembered_too() -> None:
+    """Revoked for good stays; a hold ends with a newer answer that says good, and with no other."""
+    west = partner_world(root_crl="")
+    alice = west.let_in("alice", responder_at(RESPONDER), serial=1)
+
+    def say(status: ocsp.OCSPCertStatus, at: timedelta, reason: x509.ReasonFlags | None = None) -> None:
+        west.pages[RESPONDER] = answer_about(
+            alice,
+            west.issuing,
+            status=status,
+            reason=reason,
+            this_update=NOON + at,
+            next_update=NOON + at + HOUR,
+        )
+        west.run()
+
+    say(ocsp.OCSPCertStatus.REVOKED, timedelta(0), HOLD)
+    assert seen(west) == {1: ("certificate-hold", True)}
+    turn(west, HOUR)
+    say(ocsp.OCSPCertStatus.UNKNOWN, HOUR)
+    assert seen(west) == {1: ("certificate-hold", True)}
+    assert judge(west, alice) is Status.REVOKED
+    turn(west, HOUR)
+    say(ocsp.OCSPCertStatus.GOOD, 2 * HOUR)
+    assert (seen(west), judge(west, alice)) == ({}, Status.GOOD)
+    turn(west, HOUR)
+    say(ocsp.OCSPCertStatus.REVOKED, 3 * HOUR)
+    turn(west, HOUR)
+    say(ocsp.OCSPCertStatus.GOOD, 4 * HOUR)
+    assert (seen(west), judge(west, alice)) == ({1: ("", False)}, Status.REVOKED)
+
+
+def test_who_has_no_good_path_is_not_remembered(west: PartnerWorld) -> None:
+    """What is in the inventory and has ended, or lost its authority, is refused in any case."""
+    west.let_in("gone", crl_at(ISSUING_CRL), serial=3, not_after=NOON - timedelta(minutes=1))
+    serve(west, 3)
+    assert seen(west) == {}
+
+
+def test_what_is_written_down_is_news_once(west: PartnerWorld) -> None:
+    """`keep` says whether anything is another than before."""
+    told = records.seen("aa", 1, "bb")
+    memory = Memory(told=(told,))
+    with west.world.work.change() as books:
+        assert memory.keep(books, west.partner.id)
+        assert not memory.keep(books, west.partner.id)
+        assert not Memory(released=(records.seen("aa", 2, "bb"),)).keep(books, west.partner.id)
+
+
+def test_gateways_are_told_when_something_can_be_used_again(west: PartnerWorld) -> None:
+    """What came last cannot be used: told once. It can again, though it is the same list: told once more."""
+    serve(west, next_update=NOON + DAY)
+    good = west.pages[ISSUING_CRL]
+
+    def changes() -> int:
+        with west.world.work.read() as books:
+            return sum(one.kind is ChangeKind.EVIDENCE for one in books.changes.since(0))
+
+    assert changes() == 1
+    for _ in range(2):
+        turn(west, HOUR)
+        west.pages[ISSUING_CRL] = b"<html>"
+        west.run()
+        assert (changes(), west.row(ISSUING_CRL).unusable) == (2, True)
+    turn(west, HOUR)
+    west.pages[ISSUING_CRL] = good
+    west.run()
+    assert (changes(), west.row(ISSUING_CRL).unusable) == (3, False)
