@@ -119,4 +119,20 @@ def test_preferred_evidence_is_told_as_such(installation: Installation) -> None:
         )
     told = partner_part(installation)
     assert "passes, because the evidence is only preferred" in told.trouble[0]
+    assert len(told.trouble) == 1
+    for mode, meaning in (
+        (RevocationMode.PREFER, "it is refused"),
+        (RevocationMode.UNSAFE_PREFER, "it passes too, because `unsafe-prefer` says so"),
+    ):
+        trust(installation, root, revocation=mode)
+        with installation.services.work.change() as books:
+            row = records.evidence("west", "http://127.0.0.1:1/", der=b"", sha256="", next_update=None)
+            books.evidence.store(
+                replace(row, unusable=True, problem="this is not an X.509 CRL (crl-malformed)")
+            )
+        assert partner_part(installation).trouble == (
+            "whose status rests on what is missing or stale passes, because the evidence is only preferred",
+            f"where what came last cannot be used (1), {meaning}",
+            "http://127.0.0.1:1/: this is not an X.509 CRL (crl-malformed)",
+        )
     assert told.hints

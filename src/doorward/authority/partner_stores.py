@@ -122,5 +122,5 @@ class EvidenceStore(Protocol):
         ...
 
     def release(self, partner_id: str, seen: SeenRevocation) -> None:
-        """Forget a hold that has ended."""
+        """Forget one: a hold that has ended, or what was seen of a partner that is removed."""
         ...

@@ -224,6 +224,8 @@ def remove_partner(services: Services, name: str, *, actor: str) -> Done[Partner
         removed = books.directory.remove_partner(partner.id)
         for one in books.evidence.list(partner.id):
             books.evidence.forget(partner.id, one.kind, one.source, one.about)
+        for seen in books.evidence.seen(partner.id):
+            books.evidence.release(partner.id, seen)
         event = write_event(
             services,
             EventType.PARTNER_REMOVED,

@@ -33,7 +33,7 @@ class _Loaded:
     bodies: Mapping[str, bytes]
     answers: Mapping[str, tuple[bytes, ...]]
     placed: Mapping[str, Crl]
-    told: tuple[frozenset[_Key], tuple[SeenRevocation, ...]]
+    told: tuple[frozenset[_Key], tuple[SeenRevocation, ...], tuple[str, ...]]
 
 
 _UNREAD = _Loaded(
@@ -42,7 +42,7 @@ _UNREAD = _Loaded(
     bodies={},
     answers={},
     placed={},
-    told=(frozenset({(EvidenceKind.CRL, "", "")}), ()),
+    told=(frozenset({(EvidenceKind.CRL, "", "")}), (), ()),
 )
 
 
@@ -74,7 +74,7 @@ class Shelves:
             bodies: dict[str, bytes] = {}
             answers: dict[str, tuple[bytes, ...]] = {}
             placed: dict[str, Crl] = {}
-            rows, seen = self._list(partner_id)
+            rows, seen, by_hand = self._list(partner_id)
             unusable = {(one.kind, one.source, one.about) for one in rows if one.unusable}
             for one in rows:
                 if not one.sha256:
@@ -93,10 +93,10 @@ class Shelves:
                 else:
                     bodies[one.sha256] = known if isinstance(known, bytes) else body
                     answers[one.about] = (*answers.get(one.about, ()), bodies[one.sha256])
-            told = (frozenset(unusable), seen)
+            told = (frozenset(unusable), seen, by_hand)
             if before and (before.crls.keys(), before.answers, before.told) == (crls.keys(), answers, told):
                 return False
-            shelf = Shelf(crls.values(), answers, seen=seen, unusable=_describe(unusable))
+            shelf = Shelf(crls.values(), answers, seen=seen, unusable=_describe(unusable, by_hand))
             loaded = _Loaded(shelf=shelf, crls=crls, bodies=bodies, answers=answers, placed=placed, told=told)
             self._loaded = {**self._loaded, partner_id: loaded}
             return True
@@ -110,9 +110,14 @@ class Shelves:
             if partner_id not in self._loaded:
                 self._loaded = {**self._loaded, partner_id: _UNREAD}
 
-    def _list(self, partner_id: str) -> tuple[list[EvidenceRecord], tuple[SeenRevocation, ...]]:
+    def _list(
+        self, partner_id: str
+    ) -> tuple[list[EvidenceRecord], tuple[SeenRevocation, ...], tuple[str, ...]]:
+        """Return the rows, what was seen before, and the addresses of lists that the operator gave by hand."""
         with self._work.read() as books:
-            return books.evidence.list(partner_id), tuple(books.evidence.seen(partner_id))
+            partner = books.partners.get(partner_id)
+            by_hand = partner.crl_urls if partner is not None else ()
+            return books.evidence.list(partner_id), tuple(books.evidence.seen(partner_id)), by_hand
 
     def _read(self, one: EvidenceRecord) -> bytes:
         with self._work.read() as books:
@@ -133,9 +138,11 @@ def _parse(body: bytes) -> Crl | None:
         return None
 
 
-def _describe(unusable: Iterable[_Key]) -> Unusable:
+def _describe(unusable: Iterable[_Key], by_hand: tuple[str, ...]) -> Unusable:
+    """A list that the operator named may be about every certificate, whatever addresses these name."""
     rows = tuple(unusable)
     return Unusable(
+        anybody=any(kind is EvidenceKind.CRL and source in by_hand for kind, source, _ in rows),
         lists=frozenset(source for kind, source, _ in rows if kind is EvidenceKind.CRL),
         answers=frozenset(about for kind, _, about in rows if kind is EvidenceKind.OCSP),
     )

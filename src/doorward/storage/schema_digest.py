@@ -14,7 +14,7 @@ import json
 import sqlite3
 from typing import Any
 
-SCHEMA_SHA256 = "15e120ecb117a618ab4517365e9c8b38bb76aa07805d2272204d949c63deafc0"
+SCHEMA_SHA256 = "8f7daf7d4b3eb478568ee72f89255a7f13da47c74d70aef87eb027597060d616"
 """Of the schema of this version."""
 
 KEPT: dict[str, Any] = {

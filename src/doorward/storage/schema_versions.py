@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from doorward.storage.database import Database
 
-REVISIONS = ("0001", "0002", "0003")
+REVISIONS = ("0001", "0002", "0003", "0004")
 """Every revision, oldest first. Here, so that a start knows an older schema without reading a file."""
 
 HEAD = REVISIONS[-1]

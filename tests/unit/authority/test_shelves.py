@@ -164,6 +164,16 @@ def test_what_came_last_and_cannot_be_used_is_known(world: World) -> None:
     assert shelf.has_unusable(ALICE.parsed, anchor.parsed)
 
 
+def test_a_list_that_was_named_by_hand_may_be_about_everybody(world: World) -> None:
+    """No certificate names its address: where it cannot be used nothing is known of any of them."""
+    shelves = Shelves(world.work)
+    with world.work.change() as books:
+        books.partners.add(records.partner("west", crl_urls=("http://hand.example/crl",)))
+    store(world, row(b"", "http://hand.example/crl", unusable=True))
+    shelves.load(WEST)
+    assert shelves.of(WEST).has_unusable(ALICE.parsed)
+
+
 def test_revocations_that_were_seen_are_at_hand(world: World) -> None:
     """By issuer and serial number, whatever became of the evidence."""
     shelves = Shelves(world.work)
