@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -124,12 +125,11 @@ def test_preferred_evidence_is_told_as_such(installation: Installation) -> None:
         (RevocationMode.PREFER, "it is refused"),
         (RevocationMode.UNSAFE_PREFER, "it passes too, because `unsafe-prefer` says so"),
     ):
-        trust(installation, root, revocation=mode)
+        problem = "this is not an X.509 CRL (crl-malformed)"
+        row = records.evidence("west", "http://127.0.0.1:1/", der=b"", sha256="", next_update=None)
         with installation.services.work.change() as books:
-            row = records.evidence("west", "http://127.0.0.1:1/", der=b"", sha256="", next_update=None)
-            books.evidence.store(
-                replace(row, unusable=True, problem="this is not an X.509 CRL (crl-malformed)")
-            )
+            books.partners.save(records.partner("west", revocation=mode))
+            books.evidence.store(replace(row, unusable=True, problem=problem))
         assert partner_part(installation).trouble == (
             "whose status rests on what is missing or stale passes, because the evidence is only preferred",
             f"where what came last cannot be used (1), {meaning}",
