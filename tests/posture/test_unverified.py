@@ -60,7 +60,9 @@ def _partner() -> tuple[dict[str, Node], list[Node]]:
         ]
     )
     serial = x509.AuthorityKeyIdentifier(
-        None, [x509.DirectoryName(name("Clinic Root"))], root.certificate.serial_number + 1
+        x509.SubjectKeyIdentifier.from_public_key(root.key.public_key()).digest,
+        [x509.DirectoryName(name("Clinic Root"))],
+        root.certificate.serial_number + 1,
     )
     given = {"ca": False, **DATES}
     leaves = {

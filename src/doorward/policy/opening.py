@@ -17,10 +17,13 @@ from doorward.policy.faults import FaultList
 from doorward.policy.model import AppPolicy, Effect, Rule
 from doorward.policy.origins import parse_origin
 from doorward.policy.paths import PathPattern
-from doorward.policy.yaml_tree import Node
+from doorward.policy.yaml_tree import Node, Scalar
 
 OPENING_KEYS = ("public", "cors")
 """The keys of an application that this module reads."""
+
+MOST_PUBLIC, MOST_ORIGINS = 100, 100
+"""Of one application: Envoy tries the routes of public paths in order, and compares each Origin with the list."""
 
 EVERYBODY = "everybody, also without a certificate"
 """What `diff` says of a public path."""
@@ -41,7 +44,7 @@ def read_public(
         return ()
     patterns = {}
     rules = tuple(rules)
-    for text in faults.texts(found["public"], f"{key}.public"):
+    for text in _few(faults, found["public"], f"{key}.public", MOST_PUBLIC):
         try:
             pattern = PathPattern(text.value)
         except MalformedInput as error:
@@ -68,12 +71,22 @@ def read_cors(faults: FaultList, found: dict[str, Node], key: str) -> tuple[str,
         faults.add(found["cors"], "missing-key", "`cors` has no `origins`", key=f"{key}.cors", hint=hint)
         return ()
     origins = set()
-    for text in faults.texts(inside["origins"], f"{key}.cors.origins"):
+    for text in _few(faults, inside["origins"], f"{key}.cors.origins", MOST_ORIGINS):
         try:
             origins.add(parse_origin(text.value))
         except MalformedInput as error:
             faults.add_malformed(text, error, key=f"{key}.cors.origins")
     return tuple(sorted(origins))
+
+
+def _few(faults: FaultList, node: Node, key: str, most: int) -> list[Scalar]:
+    """Return the texts of a list; more than a number of them are a fault, and are not looked at."""
+    texts = faults.texts(node, key)
+    if len(texts) > most:
+        message = f"{len(texts)} entries are too many, at most {most}"
+        hint = "say more with one pattern, or make two applications of it"
+        faults.add(node, "opening-too-long", message, key=key, hint=hint)
+    return texts[:most]
 
 
 def denying(rules: Iterable[Rule], pattern: PathPattern) -> Iterator[Rule]:

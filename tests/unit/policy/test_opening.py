@@ -116,6 +116,18 @@ def test_what_is_wrong_is_told_at_its_place(tail: str, found: list[tuple[str, in
     assert sorted(faults_of(tail)) == sorted(found)
 
 
+@pytest.mark.parametrize(("most", "code"), [(100, ""), (101, "opening-too-long")])
+def test_both_lists_are_bounded(most: int, code: str) -> None:
+    """Envoy tries them one by one for each request."""
+    paths = ", ".join(f"/p{at}" for at in range(most))
+    origins = ", ".join(f"'https://o{at}.example'" for at in range(most))
+    tail = f"    public: [{paths}]\n    cors: {{origins: [{origins}]}}\n"
+    if not code:
+        assert len(app_of(BEGIN + tail).public) == len(app_of(BEGIN + tail).origins) == most
+    else:
+        assert [one[0] for one in faults_of(tail)] == [code, code]
+
+
 def test_such_an_application_cannot_be_made_otherwise() -> None:
     """The value itself refuses what the reader refuses: a denied path is never public."""
     app = app_of(OPENED)
