@@ -25,8 +25,8 @@ from doorward.verification.revocation.crl import Crl, parse_crl
 from doorward.verification.revocation.crl_judging import CrlRules
 from doorward.verification.revocation.ocsp import OcspRules
 from doorward.verification.revocation.path_status import StatusSources, judge_path_status
-from doorward.verification.revocation.shelf import Shelf
-from doorward.verification.revocation.status import StatusFinding
+from doorward.verification.revocation.shelf import Shelf, Unusable
+from doorward.verification.revocation.status import SeenRevocation, StatusFinding
 from tests.support.path_ca import Node
 from tests.support.ports import NOON
 from tests.support.toy_ca import signing_hash
@@ -153,12 +153,14 @@ def statuses(
     now: datetime = NOON,
     crl_rules: CrlRules = CRL_RULES,
     work: Work | None = None,
+    seen: Sequence[SeenRevocation] = (),
+    unusable: Unusable | None = None,
 ) -> tuple[StatusFinding, ...]:
     """The findings about a path, leaf first; `others` are known besides."""
     nodes = [one.parsed for one in path]
     store = TrustStore(nodes[-1:], [*nodes[1:-1], *(one.parsed for one in others)])
     sources = StatusSources(
-        shelf=Shelf(crls, answers),
+        shelf=Shelf(crls, answers, seen=seen, unusable=unusable),
         store=store,
         inputs=PathInputs(),
         crl_rules=crl_rules,

@@ -155,10 +155,16 @@ def _hold_against(verdict: Verdict, fault: Reason | None) -> Verdict:
 
 
 def _end_of(found: PartnerJudgement) -> datetime:
-    """The first end of a certificate of the path, and of the evidence where it is required."""
+    """The first end of a certificate of the path, and of the evidence where nobody may stay without.
+
+    That is where it is required, and where it is preferred and what came after it cannot be used.
+    """
     ends = [ends_at(one.not_after) for one in found.path]
-    required = found.partner is not None and found.partner.revocation is RevocationMode.REQUIRE
-    if required and found.checked_until is not None:
+    mode = found.partner.revocation if found.partner is not None else RevocationMode.OFF
+    needed = mode is RevocationMode.REQUIRE or (
+        mode is RevocationMode.PREFER and any(one.unusable for one in found.findings)
+    )
+    if needed and found.checked_until is not None:
         ends.append(found.checked_until)
     return min(ends)
 

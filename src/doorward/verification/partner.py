@@ -290,7 +290,7 @@ def _judge_status(mode: RevocationMode, findings: Sequence[StatusFinding]) -> Re
         return Reason.CERTIFICATE_REVOKED
     if found == {Status.GOOD}:
         return Reason.REVOCATION_STATUS_GOOD
-    unusable = any(one.unusable for one in findings)
+    unusable = any(one.unusable for one in findings if one.status is Status.UNDETERMINED)
     if mode is RevocationMode.UNSAFE_PREFER or (mode is RevocationMode.PREFER and not unusable):
         return Reason.REVOCATION_STATUS_TOLERATED
     return Reason.REVOCATION_STATUS_UNDETERMINED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from datetime import timedelta
 
@@ -10,16 +11,18 @@ from cryptography import x509
 
 from doorward.audit.events import EventType
 from doorward.authority import access, directory, issuing, revocation
+from doorward.authority.partner_records import EvidenceKind, EvidenceRecord
 from doorward.authority.partners import remove_partner
 from doorward.core.certificate import CertificateState, RevocationReason
-from doorward.core.entities import Outcome, PrincipalKind
+from doorward.core.entities import TENANT, Outcome, PrincipalKind
 from doorward.core.errors import RequestRefused
 from doorward.enrolment import invitation
 from doorward.verification.identity import SanSource
 from doorward.verification.partner import RevocationMode
 from tests.support.partner_door import resigned
 from tests.support.partner_site import PartnerSite, partner_site
-from tests.support.path_ca import certify
+from tests.support.partner_world import crl_at
+from tests.support.path_ca import certify, with_serial
 from tests.support.ports import NOON
 from tests.support.world import OPERATOR
 
@@ -127,6 +130,44 @@ def test_no_longer_than_the_evidence(site: PartnerSite) -> None:
     assert site.decide(short, lifetime=timedelta(minutes=5)).deadline == NOON + timedelta(minutes=5)
     site.bring_in(replacing=True, revocation=RevocationMode.PREFER)
     assert site.decide(site.leaf(BOB)).deadline == NOON + timedelta(hours=12)
+
+
+def test_no_longer_than_the_last_good_list_where_nothing_after_it_can_be_used() -> None:
+    """Where evidence is preferred: who comes when it has ended is refused, and who is there does not outlast it."""
+    site = partner_site(everyone=True, revocation=RevocationMode.PREFER)
+    address = "http://crl.example/issuing"
+    bob = site.leaf(BOB, extra=[crl_at(address)])
+    site.publish(lifetime=timedelta(hours=2))
+    long = site.decide(bob).deadline
+    assert long > NOON + timedelta(hours=2)
+    broken = EvidenceRecord(
+        partner_id=site.partner.id,
+        tenant=TENANT,
+        kind=EvidenceKind.CRL,
+        source=address,
+        about="",
+        try_at=NOON,
+        unusable=True,
+    )
+    with site.world.work.change() as books:
+        books.evidence.store(broken)
+    site.shelves.load(site.partner.id)
+    assert site.decide(bob).deadline == NOON + timedelta(hours=2)
+    site.world.clock.turn(hours=2, seconds=1)
+    assert "revocation-status-undetermined" in site.reasons(bob)
+    with site.world.work.change() as books:
+        books.evidence.reschedule(replace(broken, unusable=False))
+    site.shelves.load(site.partner.id)
+    assert "revocation-status-tolerated" in site.reasons(bob)
+
+
+def test_a_serial_number_of_any_length_is_recorded(site: PartnerSite) -> None:
+    """RFC 5280 section 4.1.2.2 allows 20 octets: one of 2,000 is refused, and the refusal is on record with its digest."""
+    long = with_serial(site.leaf(BOB), site.issuing.key, b"\x01" * 2000)
+    decision = site.decide(long)
+    assert decision.verdict.outcome is Outcome.BAD
+    digest = hashlib.sha256(("01" * 2000)[1:].encode()).hexdigest()
+    assert str(decision.event.data["claimed_serial"]).endswith(f"~sha256:{digest}")
 
 
 def test_no_longer_than_the_authority() -> None:

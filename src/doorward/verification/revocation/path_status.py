@@ -121,14 +121,14 @@ class _Judge:
                 if not self._has_ended(finding):
                     return finding
                 last = finding if last is None or is_newer(finding, last) else last
+        anchor = path[1] if len(path) == 2 else None  # noqa: PLR2004  whose own addresses count as well
+        unusable = self._sources.shelf.has_unusable(path[0], anchor)
         for finding in findings:
             if finding.status is Status.GOOD and (last is None or is_newer(finding, last)):
-                return finding
+                return replace(finding, unusable=True) if unusable else finding
         why = tuple(word for finding in findings for word in finding.why)
         if last is not None:
             return last
-        anchor = path[1] if len(path) == 2 else None  # noqa: PLR2004  whose own addresses count as well
-        unusable = self._sources.shelf.has_unusable(path[0], anchor)
         return StatusFinding(
             status=Status.UNDETERMINED,
             certificate=path[0].sha256,

@@ -35,8 +35,9 @@ class StatusFinding:
         fresh_until: when the evidence ends, or ended where the last word on somebody was revoked; None where
             undetermined.
         why: where undetermined, what was wrong with each piece of evidence.
-        unusable: undetermined although something came that is about it and cannot be used: it is not known what that
-            would have said. Nothing there, nothing to be had, and what has only ended, is not this.
+        unusable: something came that is about it and cannot be used: where undetermined, it is not known what that would
+            have said; where good, so it will be when the evidence ends. Nothing there, nothing to be had, and what has only
+            ended, is not this.
     """
 
     status: Status

@@ -15,6 +15,7 @@ from cryptography.x509 import ocsp
 from doorward.authority.evidence.remembering import Memory
 from doorward.authority.records import ChangeKind
 from doorward.authority.shelves import Shelves
+from doorward.pki.der import encode_enumerated, encode_extension
 from doorward.verification.path.conformance import PathInputs
 from doorward.verification.path.signatures import Strength
 from doorward.verification.path.store import TrustStore
@@ -34,6 +35,7 @@ from tests.support.partner_world import (
 )
 from tests.support.path_ca import Node, certify
 from tests.support.ports import NOON
+from tests.support.status_bytes import list_bytes, listed
 from tests.support.status_ca import HOUR, answer_about, crl_of, entry, scope
 
 HOLD, REMOVED = x509.ReasonFlags.certificate_hold, x509.ReasonFlags.remove_from_crl
@@ -94,6 +96,21 @@ def test_a_list_tells_of_those_who_are_known(west: PartnerWorld) -> None:
     west.pages[ROOT_CRL] = crl_of(west.root, 5)
     west.run()
     assert seen(west) == {1: ("key-compromise", False), 5: ("", False)}
+
+
+def test_neither_a_long_number_nor_an_odd_entry_lets_the_revoked_in(west: PartnerWorld) -> None:
+    """RFC 5280 sections 5.2.3, 5.3.1 and 5.3.2: a number of 20 octets, an unknown reason, an invalidity date that is none."""
+    carol = west.let_in("carol", crl_at(ISSUING_CRL), serial=3)
+    odd = [
+        listed(98, reason=encode_enumerated(11)),
+        listed(99, encode_extension("2.5.29.24", b"\x00")),
+        listed(3),
+    ]
+    west.pages[ISSUING_CRL] = list_bytes(west.issuing, *odd, number=(1 << 159) - 1)
+    west.run()
+    assert (west.row(ISSUING_CRL).problem, west.row(ISSUING_CRL).unusable) == ("", False)
+    assert judge(west, carol) is Status.REVOKED
+    assert seen(west) == {3: ("", False)}
 
 
 def test_who_was_revoked_stays_so_when_a_newer_list_leaves_it_out(west: PartnerWorld) -> None:

@@ -5,6 +5,7 @@ Root -> Issuing -> alice
 
 from __future__ import annotations
 
+import hashlib
 from datetime import timedelta
 
 import pytest
@@ -12,8 +13,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509 import ocsp
 
+from doorward.verification.revocation.shelf import Unusable
 from doorward.verification.revocation.status import Status
+from tests.support.path_ca import certify
 from tests.support.ports import NOON
+from tests.support.records import seen
 from tests.support.status_ca import HOUR, answer_about, entry, list_of, scope, statuses
 from tests.unit.verification.revocation.alice import ALICE, ISSUING, PATH, of_leaf
 
@@ -100,3 +104,40 @@ def test_every_list_that_speaks_of_somebody_is_heard():
     found = of_leaf(everybody, later)
     assert found.evidence == (everybody.sha256,)
     assert found.fresh_until == NOON + HOUR  # what adds nothing shortens nothing
+
+
+def remembered(**changed):
+    """That Alice was revoked an hour ago."""
+    key = hashlib.sha256(ISSUING.parsed.key_bits).hexdigest()
+    at = {"this_update": NOON - HOUR, **changed}
+    return [seen(key, ALICE.parsed.serial, ALICE.parsed.sha256, **at)]
+
+
+def test_who_was_once_seen_revoked_for_good_stays_so():
+    """RFC 5280 section 3.3: whatever a newer list leaves out, and where nothing is at hand any more."""
+    for crls in ([], [list_of(ISSUING, this_update=NOON)]):
+        found = statuses(PATH, crls=crls, seen=remembered())[-1]
+        assert (found.status, found.reason) == (Status.REVOKED, "key-compromise")
+        assert found.fresh_until > NOON + timedelta(days=365)
+    other = certify("bob", ISSUING, ca=False, serial=8)
+    assert statuses((other, *PATH[1:]), seen=remembered())[-1].status is Status.UNDETERMINED
+
+
+def test_a_hold_that_was_seen_ends_with_a_newer_good_word():
+    """RFC 5280 section 5.3.1; one that is no newer, or none, leaves it."""
+    held = remembered(held=True, reason="certificate-hold")
+    older = list_of(ISSUING, this_update=NOON - 2 * HOUR)
+    for crls in ([], [older]):
+        assert statuses(PATH, crls=crls, seen=held)[-1].status is Status.REVOKED
+    assert statuses(PATH, crls=[list_of(ISSUING, this_update=NOON)], seen=held)[-1].status is Status.GOOD
+
+
+def test_what_came_last_and_cannot_be_used_is_told_with_the_status():
+    """Undetermined with its reason; good as long as good evidence is at hand."""
+    broken = Unusable(anybody=True)
+    found = statuses(PATH, unusable=broken)[-1]
+    assert (found.status, found.unusable) == (Status.UNDETERMINED, True)
+    assert found.why[-1] == "what came last cannot be used"
+    found = statuses(PATH, crls=[list_of(ISSUING)], unusable=broken)[-1]
+    assert (found.status, found.unusable) == (Status.GOOD, True)
+    assert not statuses(PATH, unusable=Unusable(lists=frozenset({"http://a.example/"})))[-1].unusable
