@@ -21,7 +21,7 @@ Names, options and exit codes are relied on by scripts. They change only with a 
 
 | option | meaning |
 | --- | --- |
-| `--json` | Print one JSON document on standard output, also for errors. `audit tail` prints one document a line in any case. |
+| `--json` | Print one JSON document on standard output, also for errors. With it `audit tail` prints one document a line. |
 | `--data DIR` | The data directory. The variable `DOORWARD_DATA` does the same. |
 | `-h`, `--help` | Say what the command does. |
 

@@ -32,6 +32,7 @@ from doorward.cli.command import LazyGroup
         "cert": "cert:cert",
         "ca": "ca:ca",
         "audit": "audit:audit",
+        "explain": "explain:explain",
         "completion": "completion:completion",
     },
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import click
 
 from doorward.audit.report import VerificationReport
 from doorward.cli.command import Command, LazyGroup, State
-from doorward.cli.output import INTEGRITY
+from doorward.cli.output import INTEGRITY, json_text
 from doorward.cli.screen import escape
 from doorward.core.errors import MalformedInput, Unavailable
-from doorward.core.foreign_text import escape_in_json
 from doorward.runtime.pem import read_bounded
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -33,20 +32,44 @@ def audit() -> None:
     "--lines", "-n", default=20, show_default=True, type=click.IntRange(0, 10_000), help="Begin so far back."
 )
 @click.option("--follow", "-f", is_flag=True, help="Go on with what comes, until Ctrl-C.")
+@click.option("--person", default="", metavar="NAME", help="Only of this person, device or service.")
+@click.option("--application", default="", metavar="NAME", help="Only at this application.")
+@click.option(
+    "--certificate", default="", metavar="ID", help="Only of this certificate: id, serial or SHA-256."
+)
+@click.option("--event", default="", metavar="TYPE", help="Only of this type, or of its noun: connection.")
+@click.option(
+    "--result", default="", type=click.Choice(["", "ok", "refused", "failed"]), help="Only what came out so."
+)
+@click.option("--since", default="", metavar="TIME", help="Not older: 10m, 2h, 3d, or a date and time (UTC).")
+@click.option("--until", default="", metavar="TIME", help="Not newer; as --since.")
 @click.pass_obj
-def tail(state: State, lines: int, follow: bool) -> None:
-    """Print events as JSON lines, oldest first."""
-    from doorward.runtime.evidence import Evidence  # noqa: PLC0415  loaded when called
+def tail(state: State, /, lines: int, *, follow: bool, **described: str) -> None:
+    """Print what happened, one line an event, oldest first: when, who, what, result, why, id.
 
-    evidence = Evidence(state.installation())
-    position = max(0, evidence.size() - lines)
+    With --json each line is a document with all fields. `doorward explain ID` tells more of one.
+    """
+    from doorward.runtime.reading import Reader  # noqa: PLC0415  loaded when called
+    from doorward.runtime.telling import tell  # noqa: PLC0415  as above
+
+    reader = Reader(state.installation())
+    wanted = reader.wanted(**described)
+
+    def say(event: dict[str, Any]) -> None:
+        if state.output.as_json:
+            state.output.out.write(json_text(event) + "\n")
+        else:
+            state.output.out.print(escape(tell(event, reader).line()))
+
     try:
-        while True:
-            for line in evidence.events(position):
-                click.echo(escape_in_json(json.dumps(line, ensure_ascii=False, separators=(",", ":"))))
-                position += 1
-            if not follow:
-                return
+        position = reader.size()
+        for event in reader.newest(wanted, lines, end=position):
+            say(event)
+        while follow:
+            for event in reader.coming(position):
+                position = event["number"] + 1
+                if wanted.matches(event):
+                    say(event)
             sys.stdout.flush()
             time.sleep(0.2)
     except KeyboardInterrupt:

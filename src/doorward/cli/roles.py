@@ -137,7 +137,7 @@ def _role(state: State, role: str) -> Any:
     from doorward.runtime.logging import configure_logging  # noqa: PLC0415  as above
 
     installation = state.installation(one_shot=False)
-    configure_logging(installation.settings.log_level, role=role)
+    configure_logging(installation.settings.log_level, role=role, incidents=installation.layout.incidents)
     installation.require_founded()
     click.get_current_context().with_resource(only_one(installation.layout, role))
     return installation

@@ -211,6 +211,8 @@ class Authorizer:
         good = decision.verdict.outcome is Outcome.GOOD
         if good or self._around.tally.admit(decision.event.type, key):
             self._around.record(decision.event)
+            if not good and not decision.anonymous:
+                _log.warning("refused: connection", decision=decision.event.id, source=key, **_told(decision))
 
     def _decide(self, request: AccessRequest, source: bytes) -> AccessDecision:
         """Step 4, second half, and step 5. Without a certificate there is nothing to judge that costs much."""
@@ -331,3 +333,10 @@ def whole_minute(deadline: datetime, now: datetime) -> datetime:
     """Round a deadline down to the minute, so that assertions of one minute are shared; never to the past."""
     rounded = deadline.replace(second=0, microsecond=0)
     return rounded if rounded > now + timedelta(minutes=1) else deadline.replace(microsecond=0)
+
+
+def _told(decision: AccessDecision) -> dict[str, str]:
+    """Return what the log says of a refusal: ids and every reason, and no name of a person."""
+    data = decision.event.data
+    told = {name: str(data[name]) for name in ("application", "principal", "certificate") if name in data}
+    return told | {"reasons": ", ".join(reason.value for reason in decision.verdict.reasons)}

@@ -94,6 +94,28 @@ class Tally:
             return self._limiter.render() if changed else None
 
 
+class Spoken:
+    """Which refusals are told in the log of the process: a few of each cause in a minute; for one thread.
+
+    The record has all of them; the log is for a person who looks on.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._limiter = EventLimiter(limits=Limits(per_key=5, in_total=60, max_keys=60))
+
+    def is_due(self, line: AccessLine) -> bool:
+        """Return whether a refusal is told: a handshake that failed, or a request that the door refused."""
+        refused = line.type is EventType.HANDSHAKE_FAILED or "reason" in line.data
+        if line.type not in {EventType.HANDSHAKE_FAILED, EventType.REQUEST_ANSWERED} or not refused:
+            return False
+        now = self._clock.now()
+        if self._limiter.is_over(now):
+            self._limiter.close()
+        key = str(line.data.get("certificate") or line.personal.get("source", ""))
+        return self._limiter.admit(line.type.value, key or "unknown", now)
+
+
 class CertificateRate:
     """How many connections each certificate may open in a minute; safe between threads.
 

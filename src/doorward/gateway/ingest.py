@@ -39,7 +39,7 @@ from doorward.gateway.access_lines import (
     malformed,
     sender_of,
 )
-from doorward.gateway.counting import CONNECTIONS, LINES, Tally, describe_count, restored
+from doorward.gateway.counting import CONNECTIONS, LINES, Spoken, Tally, describe_count, restored
 from doorward.gateway.files import replace_file
 
 LIVE = "access.log"
@@ -92,6 +92,7 @@ class Ingest:
         self._trouble = ""
         self._tally = tally or Tally(services.clock)
         self._limiter: EventLimiter | None = None
+        self._spoken = Spoken(services.clock)
         self._room = True
         self._stored_at = -STORE_SECONDS
         self._backlog = 0
@@ -343,6 +344,9 @@ class Ingest:
             for line in lines:
                 self._queue(books, line)
         self._limiter = after or self._limiter
+        for line in lines:
+            if self._spoken.is_due(line):
+                _log.warning(f"refused: {line.type.value}", **_told(line))
 
     def _queue(self, books: Books, line: AccessLine) -> None:
         try:
@@ -385,3 +389,10 @@ def _read_number(counter: Path) -> int:
             hint="write a number into it that is larger than that of any access-N.log before",
         )
     return int(text)
+
+
+def _told(line: AccessLine) -> dict[str, str]:
+    """Return what the log says of a refusal: ids and reasons, and no name of a person."""
+    names = ("application", "principal", "certificate", "status", "reason", "request", "connection")
+    told = {name: str(line.data[name]) for name in names if name in line.data}
+    return told | {"source": line.personal.get("source", "")}

@@ -45,11 +45,16 @@ class Evidence:
         with self._log.read() as store:
             return store.tree_size()
 
-    def events(self, start: int) -> Iterator[dict[str, Any]]:
-        """Yield the events from a number on, as far as there are any now, with the personal data that is kept."""
+    def events(self, start: int, limit: int | None = None) -> Iterator[dict[str, Any]]:
+        """Yield the events from a number on, as far as there are any now, with the personal data that is kept.
+
+        Args:
+            start: the first number.
+            limit: the number to stop before; None goes on to the end.
+        """
         while True:
             with self._log.read() as store:
-                end = min(store.tree_size(), start + _BLOCK)
+                end = min(store.tree_size(), start + _BLOCK, start + _BLOCK if limit is None else limit)
                 opened: dict[int, dict[str, str]] = {}
                 for number, opening in store.openings(start, end):
                     opened.setdefault(number, {})[opening.field] = opening.value

@@ -85,6 +85,11 @@ class Layout:
         return self.run / "authz.sock"
 
     @property
+    def incidents(self) -> Path:
+        """What was logged of incidents, for `doorward explain`."""
+        return self.run / "incidents.jsonl"
+
+    @property
     def gateway(self) -> Path:
         """The gateway's own folder."""
         return self.data / "gateway"

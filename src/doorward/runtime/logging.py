@@ -10,19 +10,22 @@ import logging
 import sys
 from collections.abc import MutableMapping
 from io import StringIO
+from pathlib import Path
 from typing import Any, TextIO
 
 import structlog
 
 from doorward.core.foreign_text import show
+from doorward.runtime.incidents import IncidentFile
 
 
-def configure_logging(level: str, *, role: str) -> None:
+def configure_logging(level: str, *, role: str, incidents: Path | None = None) -> None:
     """Set up structlog for this process.
 
     Args:
         level: `debug`, `info`, `warning` or `error`.
         role: what this process is; part of every line.
+        incidents: where lines that name an incident are written down as well; None for nowhere.
     """
     terminal = sys.stderr.isatty()
     renderer: structlog.types.Processor = (
@@ -39,6 +42,7 @@ def configure_logging(level: str, *, role: str) -> None:
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
+            *([IncidentFile(incidents)] if incidents else []),
             *last,
             renderer,
         ],

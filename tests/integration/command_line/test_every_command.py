@@ -77,6 +77,7 @@ def words_for(site: Site) -> dict[str, list[str]]:
         "ca remove-root-key": ["--exported", exported, "--passphrase-file", key],
         "ca renew-root-list": ["--exported", exported, "--passphrase-file", key],
         "audit tail": [],
+        "explain": [second],
         "audit verify": [],
         "audit export": ["--out", str(site.folder / "log.jsonl")],
         "audit key": [],

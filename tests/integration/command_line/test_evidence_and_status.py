@@ -129,7 +129,7 @@ def test_the_record_is_read_verified_and_exported(site: Site) -> None:
     serve = Serve(installation)
     serve.stop()
     installation.close()
-    lines = [json.loads(line) for line in site.run("audit", "tail", "-n", "3").stdout.splitlines()]
+    lines = [json.loads(line) for line in site.run("audit", "tail", "-n", "3", "--json").stdout.splitlines()]
     assert len(lines) == 3
     assert lines[-1]["number"] == lines[0]["number"] + 2
     assert site.run("audit", "tail", "-n", "0").stdout == ""

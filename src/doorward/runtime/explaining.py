@@ -1,0 +1,137 @@
+"""What is known of an id that a person was shown: a request, a decision, a certificate, an event, an incident.
+
+Not here: judging again (`doorward policy explain` says what a rule would do now). The record says what was
+decided then, and why.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from doorward.authority.inventory import require_certificate
+from doorward.core.errors import NotFound
+from doorward.runtime.compose import Installation
+from doorward.runtime.incidents import find_incident
+from doorward.runtime.reading import Reader
+from doorward.runtime.telling import result_of, tell
+
+MOST_LINES = 20
+"""Events around it that are told; the newest."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explained:
+    """One id in words: a title, facts by name, lines of events, what to do, and the same for `--json`."""
+
+    title: str
+    facts: tuple[tuple[str, str], ...]
+    lines: tuple[str, ...] = ()
+    hints: tuple[str, ...] = ()
+    value: Mapping[str, Any] = field(default_factory=dict)
+
+
+def explain_id(installation: Installation, text: str) -> Explained:
+    """Return what is known of an id.
+
+    Raises:
+        NotFound: `id-unknown`.
+        MalformedInput: `id-malformed`.
+    """
+    reader = Reader(installation)
+    incident = find_incident(installation.layout.incidents, text)
+    if incident is not None:
+        return _incident(text, incident)
+    events = reader.mentioning(text)
+    if text.startswith("crt_"):
+        return _certificate(installation, reader, text, events)
+    if not events:
+        raise NotFound(
+            "id-unknown",
+            f"nothing in the record mentions {text[:64]}",
+            hint="is it whole? An event is in the record a second after it happened, while `doorward serve` runs; "
+            "what was only counted (events:counted) has no id",
+        )
+    main = _main(events, text)
+    around = [one for one in events if one is not main]
+    decision = main.get("data", {}).get("decision")
+    if decision:
+        around += [one for one in reader.mentioning(str(decision)) if one["id"] == decision]
+    return _event(reader, main, around)
+
+
+def _main(events: list[dict[str, Any]], text: str) -> dict[str, Any]:
+    """The event that the id is of, or the one that says most of it: the first."""
+    own = [one for one in events if text in (one.get("id"), one.get("data", {}).get("request"))]
+    return (own or events)[0]
+
+
+def _event(reader: Reader, event: dict[str, Any], around: list[dict[str, Any]]) -> Explained:
+    told = tell(event, reader)
+    facts = [("when", told.at), ("who", told.who), ("what", told.what), ("result", told.outcome)]
+    facts += [("why", told.why)] if told.why else []
+    facts += [(name, _shown(value)) for name, value in event.get("data", {}).items()]
+    facts += [(f"{name} *", _shown(value)) for name, value in event.get("personal", {}).items()]
+    facts.append(("event", told.id))
+    return Explained(
+        title=told.what,
+        facts=tuple(facts),
+        lines=tuple(tell(one, reader).line() for one in around[-MOST_LINES:]),
+        hints=_hints(event, reader),
+        value={"event": event, "around": around[-MOST_LINES:]},
+    )
+
+
+def _certificate(
+    installation: Installation, reader: Reader, text: str, events: list[dict[str, Any]]
+) -> Explained:
+    with installation.services.work.read() as books:
+        record = require_certificate(books, text)
+    holder = reader.principal(record.principal_id) if record.principal_id else record.subject_name
+    facts = [
+        ("holder", holder),
+        ("state", record.state.value),
+        ("reason", record.reason.value if record.reason else ""),
+        ("valid from", f"{record.not_before:%Y-%m-%d %H:%M:%S}Z"),
+        ("valid until", f"{record.not_after:%Y-%m-%d %H:%M:%S}Z"),
+        ("serial", f"{record.serial:x}"),
+        ("sha256", record.sha256),
+    ]
+    return Explained(
+        title=f"certificate {record.id}",
+        facts=tuple((name, value) for name, value in facts if value),
+        lines=tuple(tell(one, reader).line() for one in events[-MOST_LINES:]),
+        hints=(f"doorward cert show {record.id}", f"doorward audit tail --certificate {record.id}"),
+        value={"certificate": dict(facts) | {"id": record.id}, "around": events[-MOST_LINES:]},
+    )
+
+
+def _incident(text: str, line: dict[str, Any]) -> Explained:
+    where = line.pop("where", None)
+    facts = [(name, _shown(value)) for name, value in sorted(line.items()) if value not in ("", None)]
+    return Explained(
+        title=f"incident {text}: an error that nobody expected",
+        facts=tuple(facts),
+        lines=tuple(f"  {one}" for one in where) if isinstance(where, list) else (),
+        hints=("this is a fault of the program: report it with these lines",),
+        value={"incident": {**line, "where": where}},
+    )
+
+
+def _hints(event: Mapping[str, Any], reader: Reader) -> tuple[str, ...]:
+    data = event.get("data", {})
+    hints = []
+    if result_of(event) == "refused" and (principal := data.get("principal")) and data.get("application"):
+        who = reader.principal(str(principal)).partition("/")[2] or str(principal)
+        asked = [str(data.get("method", "GET")), str(event.get("personal", {}).get("path", "/"))]
+        words = ["--principal", who, "--app", reader.application(str(data["application"])), *asked]
+        hints.append(f"what the rules say now: doorward policy explain {shlex.join(words)}")
+    if certificate := data.get("certificate"):
+        hints.append(f"doorward explain {certificate}")
+    return tuple(hints)
+
+
+def _shown(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

@@ -1,0 +1,209 @@
+"""Reading what happened: the newest events that are wanted, those that come, and all that mention an id.
+
+Not here: words (`telling`), verifying (`evidence`). Events are read from the log as they are; an event is in
+the log within a second of happening, where `doorward serve` runs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from typing import Any
+
+from doorward.authority.directory import find_principal
+from doorward.authority.inventory import find_certificate
+from doorward.core.errors import MalformedInput, NotFound
+from doorward.runtime.compose import Installation
+from doorward.runtime.evidence import Evidence
+from doorward.runtime.telling import result_of
+
+BLOCK = 1000
+MOST_FOUND = 200
+"""Events that mention an id and are shown: the newest."""
+SLACK = timedelta(minutes=5)
+"""How far the order of the log may differ from that of time."""
+
+_SPAN = re.compile(r"([0-9]{1,6})([smhd])", re.ASCII)
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_MENTIONED = re.compile(r"[A-Za-z0-9_.:-]{6,128}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which events are wanted; what is empty excludes none."""
+
+    principal_id: str = ""
+    application_id: str = ""
+    certificate_id: str = ""
+    event: str = ""
+    result: str = ""
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def matches(self, event: Mapping[str, Any]) -> bool:
+        """Return whether an event is one of them."""
+        data, kind = event.get("data", {}), str(event.get("type", ""))
+        return (
+            (not self.principal_id or self.principal_id in (data.get("principal"), event.get("actor")))
+            and (not self.application_id or data.get("application") == self.application_id)
+            and (
+                not self.certificate_id
+                or self.certificate_id in (data.get("certificate"), data.get("replaces"))
+            )
+            and (not self.event or kind == self.event or kind.startswith(f"{self.event}:"))
+            and (not self.result or result_of(event) == self.result)
+            and self._is_in_time(str(event.get("at", "")))
+        )
+
+    def _is_in_time(self, text: str) -> bool:
+        if self.since is None and self.until is None:
+            return True
+        at = datetime.fromisoformat(text)
+        return (self.since is None or at >= self.since) and (self.until is None or at <= self.until)
+
+
+class Reader:
+    """The events of one installation, and what the ids in them are called."""
+
+    def __init__(self, installation: Installation) -> None:
+        self._installation = installation
+        self._log = installation.event_log
+        self._evidence = Evidence(installation)
+        self._principals: dict[str, str] = {}
+
+    # names
+
+    def principal(self, principal_id: str) -> str:
+        """Return `person/alice`, or the id where it is none of ours."""
+        if principal_id not in self._principals:
+            with self._installation.services.work.read() as books:
+                found = books.directory.get(principal_id)
+            self._principals[principal_id] = f"{found.kind.value}/{found.name}" if found else principal_id
+        return self._principals[principal_id]
+
+    def application(self, application_id: str) -> str:
+        """Return the application's name, or the id where there is none any more."""
+        return self._applications.get(application_id, application_id)
+
+    @cached_property
+    def _applications(self) -> dict[str, str]:
+        with self._installation.services.work.read() as books:
+            return {one.id: one.name for one in books.applications.list()}
+
+    def wanted(
+        self,
+        *,
+        person: str = "",
+        application: str = "",
+        certificate: str = "",
+        event: str = "",
+        result: str = "",
+        since: str = "",
+        until: str = "",
+    ) -> Wanted:
+        """Return the filter that a person described.
+
+        Raises:
+            NotFound: `principal-unknown`, `application-unknown`, `certificate-unknown`.
+            MalformedInput: `time-malformed`.
+            RequestRefused: as `find_certificate`.
+        """
+        services, now = self._installation.services, self._installation.services.clock.now()
+        return Wanted(
+            principal_id=_principal_id(services, person) if person else "",
+            application_id=self._application_id(application) if application else "",
+            certificate_id=find_certificate(services, certificate).id if certificate else "",
+            event=event,
+            result=result,
+            since=parse_moment(since, now) if since else None,
+            until=parse_moment(until, now) if until else None,
+        )
+
+    def _application_id(self, name: str) -> str:
+        found = next((key for key, value in self._applications.items() if name in (key, value)), None)
+        if found is None:
+            raise NotFound(
+                "application-unknown", f"there is no application {name}", hint="`doorward app list`"
+            )
+        return found
+
+    # events
+
+    def size(self) -> int:
+        """Return the number of events in the log."""
+        return self._evidence.size()
+
+    def newest(self, wanted: Wanted, most: int, *, end: int) -> list[dict[str, Any]]:
+        """Return the newest events before number `end` that are wanted, at most so many, oldest first."""
+        found: list[dict[str, Any]] = []
+        first = self._begin(wanted.since, end) if wanted.since is not None else 0
+        while end > first and len(found) < most:
+            start = max(first, end - BLOCK)
+            block = [one for one in self._between(start, end) if wanted.matches(one)]
+            found[:0] = block
+            end = start
+        return found[-most:] if most else []
+
+    def coming(self, start: int) -> Iterator[dict[str, Any]]:
+        """Yield what is there from a number on, wanted or not."""
+        return self._evidence.events(start)
+
+    def mentioning(self, text: str) -> list[dict[str, Any]]:
+        """Return the newest events that hold this id as a whole value, oldest first.
+
+        Raises:
+            MalformedInput: `id-malformed`.
+        """
+        if not _MENTIONED.fullmatch(text):
+            raise MalformedInput(
+                "id-malformed",
+                "this is no id: 6 to 128 letters, digits and the signs _ . : -",
+                hint="a request's id is on the page of a refusal; ids of events and certificates in `doorward audit tail`",
+            )
+        with self._log.read() as store:
+            numbers = store.find_mentions(text, MOST_FOUND)
+        return [one for number in sorted(numbers) for one in self._between(number, number + 1)]
+
+    def _between(self, start: int, end: int) -> Iterator[dict[str, Any]]:
+        return self._evidence.events(start, end)
+
+    def _begin(self, since: datetime, size: int) -> int:
+        """Return a number before which no event is wanted: events are in order of time but for some slack."""
+        low, high = 0, size
+        while low < high:
+            middle = (low + high) // 2
+            event = next(self._between(middle, middle + 1), None)
+            if event is not None and datetime.fromisoformat(event["at"]) < since - SLACK:
+                low = middle + 1
+            else:
+                high = middle
+        return low
+
+
+def parse_moment(text: str, now: datetime) -> datetime:
+    """Return a moment: so long ago (`10m`, `2h`, `3d`), or a date and time (UTC where no zone is said).
+
+    Raises:
+        MalformedInput: `time-malformed`.
+    """
+    span = _SPAN.fullmatch(text)
+    try:
+        if span is not None:
+            return now - timedelta(seconds=int(span[1]) * _SECONDS[span[2]])
+        moment = datetime.fromisoformat(text)
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise MalformedInput(
+            "time-malformed",
+            f"{text[:40]} is no time",
+            hint="write 10m, 2h or 3d for so long ago, or a date such as 2026-11-29 or 2026-11-29T10:00",
+        ) from None
+
+
+def _principal_id(services: Any, text: str) -> str:
+    if text.startswith(("per_", "dev_", "svc_")):
+        return text
+    return find_principal(services, text.rpartition("/")[2]).id

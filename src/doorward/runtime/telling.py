@@ -1,0 +1,185 @@
+"""An event in one line for people: when, who, what, how it came out, why.
+
+Not here: where events come from (`reading`), and any judgement: a line says what the event says. What a peer
+said of itself is called claimed here too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+GOOD_REASONS = frozenset(
+    {
+        "certificate-well-formed",
+        "issuer-known",
+        "certificate-known",
+        "certificate-valid",
+        "path-valid",
+        "certificate-in-time",
+        "purpose-client",
+        "revocation-status-good",
+        "name-matches",
+        "principal-active",
+        "application-known",
+        "rule-allows",
+        "public-path",
+    }
+)
+"""Reasons that spoke for it; a refusal is told by the others."""
+
+RESULTS = ("ok", "refused", "failed")
+_REFUSED = (
+    "connection:refused",
+    "invitation:refused",
+    "certificate:refused",
+    "evidence:refused",
+    "handshake:failed",
+)
+_FAILED = (
+    "evidence:unavailable",
+    "gateway:rolled-back",
+    "envoy:died",
+    "access:gap",
+    "access:malformed",
+)
+_WORST_ANSWER, _CLIENT_ERROR = 500, 400
+_SHOWN_ID = 24
+
+
+class Names(Protocol):
+    """What ids are called now; an id where nothing is known."""
+
+    def principal(self, principal_id: str) -> str:
+        """Return `person/alice`."""
+        ...
+
+    def application(self, application_id: str) -> str:
+        """Return the application's name."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """One event in words; `result` is one of `RESULTS`, `outcome` the same with its number or word."""
+
+    at: str
+    who: str
+    what: str
+    result: str
+    outcome: str
+    why: str
+    id: str
+
+    def line(self) -> str:
+        """Return the line."""
+        why = f" because {self.why}" if self.why else ""
+        return f"{self.at}  {self.who}  {self.what}  {self.outcome}{why}  {self.id}"
+
+
+def tell(event: Mapping[str, Any], names: Names) -> Told:
+    """Return an event in words.
+
+    Args:
+        event: as `Evidence.events` yields it.
+        names: what ids are called.
+    """
+    data, personal = _part(event, "data"), _part(event, "personal")
+    kind = str(event.get("type", ""))
+    result = result_of(event)
+    return Told(
+        at=_when(str(event.get("at", ""))),
+        who=_who(event, data, personal, names),
+        what=_what(kind, data, personal, names),
+        result=result,
+        outcome=_outcome(kind, data, result),
+        why=_why(data),
+        id=str(event.get("id", "")),
+    )
+
+
+def result_of(event: Mapping[str, Any]) -> str:
+    """Return how it came out: `ok`, `refused` by us, or `failed`."""
+    kind, data = str(event.get("type", "")), _part(event, "data")
+    if kind in _REFUSED:
+        return "refused"
+    if kind == "request:answered":
+        status = data.get("status", 0)
+        if data.get("reason") or (isinstance(status, int) and status == 429):  # noqa: PLR2004  too many
+            return "refused"
+        return "failed" if not isinstance(status, int) or not 0 < status < _WORST_ANSWER else "ok"
+    return "failed" if kind in _FAILED else "ok"
+
+
+def _who(event: Mapping[str, Any], data: Mapping[str, Any], personal: Mapping[str, Any], names: Names) -> str:
+    actor, principal = str(event.get("actor", "system")), data.get("principal")
+    acted_on = str(event.get("type", "")).partition(":")[0] not in {"connection", "request"}
+    source = personal.get("source")
+    if isinstance(principal, str) and not acted_on:
+        return names.principal(principal) + (f" from {source}" if source else "")
+    if actor != "system":
+        return names.principal(actor) if "_" in actor else actor
+    claimed = personal.get("claimed_subject")
+    if source:
+        return f"{source} (claims {claimed})" if claimed else str(source)
+    return "system"
+
+
+def _what(kind: str, data: Mapping[str, Any], personal: Mapping[str, Any], names: Names) -> str:
+    words = [kind]
+    if kind == "request:answered":
+        words += [str(data.get("method", "")), str(personal.get("path", ""))]
+    elif kind == "events:counted":
+        words += [f"{data.get('number', 0)} of", ", ".join(map(str, data.get("types", ())))]
+    elif kind.partition(":")[0] not in {"connection", "handshake"}:
+        if principal := data.get("principal"):
+            words.append(names.principal(str(principal)))
+        shown = (
+            "name",
+            "partner_name",
+            "group_name",
+            "revision",
+            "certificate",
+            "kind",
+            "subject",
+            "url",
+            "number",
+        )
+        words += [str(data[name]) for name in shown if data.get(name) not in (None, "")]
+    if application := data.get("application"):
+        words.append(f"at {names.application(str(application))}")
+    elif server := personal.get("claimed_server_name"):
+        words.append(f"at {server} (claimed)")
+    return " ".join(one for one in words if one)
+
+
+def _outcome(kind: str, data: Mapping[str, Any], result: str) -> str:
+    if kind == "request:answered":
+        return f"{result} {data.get('status', 0)}"
+    return result
+
+
+def _why(data: Mapping[str, Any]) -> str:
+    reasons = [str(one) for one in data.get("reasons", ()) if one not in GOOD_REASONS]
+    if data.get("reason"):
+        reasons.append(str(data["reason"]))
+    if not reasons and data.get("rules"):
+        reasons = [f"rule {one}" for one in data["rules"]]
+    detail = data.get("detail")
+    status = data.get("status")
+    told = detail and (not isinstance(status, int) or status >= _CLIENT_ERROR)
+    return ", ".join([*reasons, *([str(detail)] if told and detail not in reasons else [])])
+
+
+def _when(text: str) -> str:
+    try:
+        return datetime.fromisoformat(text).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3] + "Z"
+    except ValueError:
+        return text[:_SHOWN_ID]
+
+
+def _part(event: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = event.get(name)
+    return value if isinstance(value, Mapping) else {}

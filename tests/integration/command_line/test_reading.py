@@ -1,0 +1,115 @@
+"""Reading what happened: a line an event, filters, and one id explained."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from doorward.audit.events import EventType
+from doorward.authority.journal import write_event
+from doorward.runtime.incidents import IncidentFile
+from doorward.runtime.serve import Serve
+from tests.integration.command_line.conftest import Site
+
+GATEWAY = "gtw_" + "a" * 20
+REQUEST = "0f9c2f6e-0000-4000-8000-1234567890ab"
+
+
+@pytest.fixture
+def told(site: Site) -> Site:
+    """A site with a refused request of alice on record."""
+    installation = site.opened()
+    certificate = site.certificate("alice")
+    with installation.services.work.read() as books:
+        alice = books.directory.by_name("alice")
+    assert alice is not None
+    event = write_event(
+        installation.services,
+        EventType.REQUEST_ANSWERED,
+        actor=alice.id,
+        data={
+            "gateway": GATEWAY,
+            "method": "GET",
+            "status": 403,
+            "reason": "no-allow-rule",
+            "principal": alice.id,
+            "certificate": certificate,
+            "application": "app_" + "z" * 20,
+            "request": REQUEST,
+        },
+        personal={"path": "/secret's", "source": "192.0.2.7"},
+    )
+    installation.services.work.record([event])
+    Serve(installation).stop()  # sequences what waits
+    installation.close()
+    return site
+
+
+def lines(site: Site, *words: str) -> list[str]:
+    """The lines of `audit tail`."""
+    return site.say("audit", "tail", *words).splitlines()
+
+
+def test_a_line_an_event(told: Site) -> None:
+    """When, who, what, result, why, id: without JSON, and with it all fields."""
+    (last,) = lines(told, "-n", "1")
+    assert "person/alice from 192.0.2.7  request:answered GET /secret's at app_" in last
+    assert "refused 403 because no-allow-rule" in last
+    value = json.loads(told.run("audit", "tail", "-n", "1", "--json").stdout)
+    assert value["data"]["request"] == REQUEST
+
+
+def test_filters(told: Site) -> None:
+    """By person, certificate, event, result and time; together they narrow."""
+    certificate = told.do("explain", REQUEST)["event"]["data"]["certificate"]
+    for words in (
+        ["--person", "alice"],
+        ["--certificate", certificate],
+        ["--event", "request"],
+        ["--event", "request:answered", "--result", "refused", "--since", "1h"],
+    ):
+        assert "no-allow-rule" in lines(told, "-n", "1", *words)[0]
+    assert lines(told, "--event", "request", "--until", "1h") == []
+    assert lines(told, "--event", "request", "--result", "ok") == []
+    assert len(lines(told, "-n", "1000")) > 3
+    assert told.do("audit", "tail", "--person", "nobody-here", code=1)["code"] == "principal-unknown"
+    assert told.do("audit", "tail", "--application", "nothing", code=1)["code"] == "application-unknown"
+    assert told.do("audit", "tail", "--since", "soon", code=2)["code"] == "time-malformed"
+
+
+def test_a_request_is_explained(told: Site) -> None:
+    """By the id that its page of refusal shows: who, what, why, and what to ask next."""
+    text = told.say("explain", REQUEST)
+    for word in ("person/alice", "refused 403", "no-allow-rule", "192.0.2.7"):
+        assert word in text
+    assert "doorward policy explain --principal alice --app app_zzzzzzzzzzzzzzzzzzzz GET" in text
+    value = told.do("explain", REQUEST)
+    assert value["event"]["data"]["request"] == REQUEST
+    assert told.say("explain", value["event"]["id"]) == text
+
+
+def test_a_certificate_is_explained(told: Site) -> None:
+    """Its holder, its state, and the newest events about it."""
+    certificate = told.do("explain", REQUEST)["event"]["data"]["certificate"]
+    text = told.say("explain", certificate)
+    assert "person/alice" in text
+    assert "certificate:issued" in text
+    assert "no-allow-rule" in text
+
+
+def test_an_incident_is_explained(told: Site) -> None:
+    """What the log said of it."""
+    keep = IncidentFile(told.opened().layout.incidents)
+    keep(None, "error", {"incident": "0123456789ab", "kind": "KeyError", "where": ["edge.py:1 answer"]})
+    text = told.say("explain", "0123456789ab")
+    assert "KeyError" in text
+    assert "edge.py:1 answer" in text
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "exit_code"), [("nothing-of-this", "id-unknown", 1), ("a b", "id-malformed", 2)]
+)
+def test_what_is_unknown(told: Site, text: str, code: str, exit_code: int) -> None:
+    """Says so, and what to look at."""
+    assert told.do("explain", text, code=exit_code)["code"] == code

@@ -1,0 +1,126 @@
+"""Events in one line for people."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from doorward.runtime.telling import result_of, tell
+
+AT = "2026-11-29T10:00:00.123456Z"
+PERSON, APP = "per_" + "a" * 20, "app_" + "p" * 20
+
+
+class Known:
+    """Names for tests."""
+
+    def principal(self, principal_id: str) -> str:
+        """Alice, or the id."""
+        return "person/alice" if principal_id == PERSON else principal_id
+
+    def application(self, application_id: str) -> str:
+        """Pay, or the id."""
+        return "pay" if application_id == APP else application_id
+
+
+def event(
+    kind: str, actor: str = "system", personal: dict[str, str] | None = None, **data: Any
+) -> dict[str, Any]:
+    """An event as the log gives it."""
+    return {"id": "evt_1", "type": kind, "at": AT, "actor": actor, "data": data, "personal": personal or {}}
+
+
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        (
+            event(
+                "request:answered",
+                PERSON,
+                {"path": "/a", "source": "192.0.2.7"},
+                principal=PERSON,
+                application=APP,
+                method="GET",
+                status=403,
+                reason="no-allow-rule",
+            ),
+            "person/alice from 192.0.2.7  request:answered GET /a at pay  refused 403 because no-allow-rule",
+        ),
+        (
+            event("request:answered", PERSON, principal=PERSON, method="GET", status=200, rules=["rul_1"]),
+            "person/alice  request:answered GET  ok 200 because rule rul_1",
+        ),
+        (
+            event(
+                "request:answered",
+                "system",
+                {"source": "192.0.2.9"},
+                method="GET",
+                status=503,
+                detail="upstream",
+            ),
+            "192.0.2.9  request:answered GET  failed 503 because upstream",
+        ),
+        (
+            event(
+                "connection:refused",
+                "system",
+                {"source": "192.0.2.9", "claimed_subject": "CN=root"},
+                application="app_gone",
+                reasons=["certificate-well-formed", "issuer-unknown"],
+            ),
+            "192.0.2.9 (claims CN=root)  connection:refused at app_gone  refused because issuer-unknown",
+        ),
+        (
+            event(
+                "handshake:failed", "system", {"claimed_server_name": "wiki"}, reason="server-name-unknown"
+            ),
+            "system  handshake:failed at wiki (claimed)  refused because server-name-unknown",
+        ),
+        (
+            event("principal:suspended", "os:0", principal=PERSON, reason="left"),
+            "os:0  principal:suspended person/alice  ok because left",
+        ),
+        (
+            event(
+                "events:counted",
+                "system",
+                {"source": "192.0.2.9"},
+                number=7,
+                types=["handshake:failed"],
+                reason="source-over-limit",
+            ),
+            "192.0.2.9  events:counted 7 of handshake:failed  ok because source-over-limit",
+        ),
+        (event("policy:applied", PERSON, revision=3), "person/alice  policy:applied 3  ok"),
+    ],
+)
+def test_lines(given: dict[str, Any], line: str) -> None:
+    """When, who, what, how it came out, why, and the id."""
+    assert tell(given, Known()).line() == f"2026-11-29 10:00:00.123Z  {line}  evt_1"
+
+
+@pytest.mark.parametrize(
+    ("given", "result"),
+    [
+        (event("request:answered", status=200), "ok"),
+        (event("request:answered", status=404), "ok"),
+        (event("request:answered", status=429), "refused"),
+        (event("request:answered", status=403, reason="deny-rule"), "refused"),
+        (event("request:answered", status=0), "failed"),
+        (event("request:answered", status="x"), "failed"),
+        (event("request:answered", status=502), "failed"),
+        (event("invitation:refused", reason="x"), "refused"),
+        (event("access:gap", reason="x"), "failed"),
+        (event("certificate:issued"), "ok"),
+    ],
+)
+def test_results(given: dict[str, Any], result: str) -> None:
+    """A refusal is ours; an application's own 404 is an answer."""
+    assert result_of(given) == result
+
+
+def test_a_damaged_event_is_told_too() -> None:
+    """A leaf that somebody altered stops no reading."""
+    assert tell({"at": "yesterday", "data": 7}, Known()).line().startswith("yesterday  system")
