@@ -118,6 +118,7 @@ def _argument_meaning(argument: click.Argument) -> str:
         "method": "HTTP method, such as `GET`.",
         "path": "Path as a client would send it.",
         "export_file": "An export to verify. Without it, the log of this installation is verified.",
+        "what": "Id of a request, connection, decision, event or certificate, or the number of an incident.",
         "shell": "`bash`, `zsh` or `fish`.",
     }
     return meanings[argument.name or ""]
