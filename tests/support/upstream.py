@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
@@ -19,7 +20,10 @@ METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 
 class Upstream:
-    """Any path answers 200 with method, raw path and headers as JSON; `/**/live` is a WebSocket that ticks."""
+    """Any path answers 200 with method, raw path and headers as JSON; `/**/live` is a WebSocket that ticks.
+
+    `/events` is a stream of server-sent events that ticks.
+    """
 
     def __init__(self) -> None:
         self.calls = 0
@@ -27,6 +31,7 @@ class Upstream:
         self.app = Starlette(
             routes=[
                 WebSocketRoute("/{path:path}", self._live),
+                Route("/events", self._events),
                 Route("/{path:path}", self._echo, methods=METHODS),
             ]
         )
@@ -43,6 +48,14 @@ class Upstream:
                 ],
             }
         )
+
+    async def _events(self, _request: Request) -> Response:
+        async def ticking() -> AsyncIterator[str]:
+            for tick in itertools.count():
+                yield f"data: {tick}\n\n"
+                await asyncio.sleep(0.02)
+
+        return StreamingResponse(ticking(), media_type="text/event-stream")
 
     async def _live(self, websocket: WebSocket) -> None:
         self.calls += 1

@@ -74,8 +74,9 @@ class SocketAddress:
 class ServerCertificate:
     """A server certificate by reference: PEM files of the chain (leaf first) and of its key.
 
-    `hosts` are the DNS names in it: a door shows it for no other. A new certificate has new paths: Envoy reads the files again only when the paths change, and a
-    pair that changes under one name could be read half old, half new.
+    `hosts` are the DNS names in it: a door shows it for no other. A renewed certificate
+    keeps its name, so that the door's chain stays as it is, and has new paths: Envoy reads the files again
+    when the secret names others, and a pair that changes under one path could be read half old, half new.
     """
 
     name: str

@@ -8,6 +8,10 @@ token* among its grants: the hash of tenant, application, policy revision and it
 live connections of one class hold the same evidence; where every one of them deserves a new id, the
 new configuration accepts the class token in place of that id: an *alias*.
 
+A connection can also gain an id alone, because its principal joined a group. Then its class does not
+deserve it, and the *decision* that admitted it stands in: its id is in filter state too, belongs to this
+one connection, and is never given again.
+
 Why this is sound:
 - a new connection never holds an old token: the revision is hashed, and aliases are made only for
   classes of older revisions than the one being published;
@@ -23,8 +27,9 @@ The order of a transition, which the caller keeps:
 1. end whoever lost authority (`lost_authority`) or is overreaching, and see that they are gone;
 2. `aliases_for` every connection that Envoy may still carry, those that resist their end included;
 3. publish the plan with these aliases;
-4. end `short` ones next (they deserve more than they can show), `carried` ones gently, within
-   ten minutes, so that aliases do not pile up.
+4. end those of the `short` ones next that cannot show an id which is new with this policy: what they
+   could do by an older id they could do no longer. The others only lack what they gained, and go on
+   without it. `carried` ones live as long as they like: each publication proves their aliases again.
 """
 
 from __future__ import annotations
@@ -44,6 +49,12 @@ from doorward.policy.model import AppPolicy
 MAX_ALIASES = 32
 """Class tokens that one id accepts; each is one more substring search per request on that rule."""
 
+DECISION_PREFIX = "evt_"
+"""What the id of a decision begins with; ids of rules and class tokens have no underscore."""
+
+MAX_OWN_ALIASES = 64
+"""Single connections that one id accepts, beside classes; the cost of each is the same."""
+
 NO_ALIASES: Mapping[str, frozenset[str]] = MappingProxyType({})
 
 
@@ -58,6 +69,7 @@ class HeldConnection:
         grants: the ids that it was given then, without the class token.
         deserved: the ids that it would be given now: `ConnectionAuthority.grants` of the policy to
             come; empty where it deserves nothing, or where that is not known.
+        decision: the id of the decision that admitted it; empty where that is not known.
     """
 
     key: int
@@ -65,6 +77,7 @@ class HeldConnection:
     revision: int
     grants: frozenset[str]
     deserved: frozenset[str]
+    decision: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,13 +87,18 @@ class Standing:
     Args:
         overreaching: hold an id of the policy that they do not deserve: they must be gone before it
             is published.
-        short: deserve an id that they cannot show: refused there until they connect anew.
         carried: deserve exactly what they can show, some of it only by alias.
+        lacking: what each of the *short* ones deserves and cannot show: refused there until it connects again.
     """
 
     overreaching: frozenset[int]
-    short: frozenset[int]
     carried: frozenset[int]
+    lacking: Mapping[int, frozenset[str]]
+
+    @property
+    def short(self) -> frozenset[int]:
+        """Those that deserve an id which they cannot show."""
+        return frozenset(self.lacking)
 
 
 def class_token(tenant: str, application_id: str, revision: int, grants: Iterable[str]) -> str:
@@ -122,8 +140,26 @@ def aliases_for(
         revision: the revision to be published.
 
     Returns:
-        At most `MAX_ALIASES` tokens for each id, those of the largest classes.
+        At most `MAX_ALIASES` tokens for each id, those of the largest classes, and at most
+        `MAX_OWN_ALIASES` decisions of connections that deserve it and are of no such class.
     """
+    every = list(live)
+    classes = _class_aliases(every, tenant=tenant, revision=revision)
+    own: dict[str, list[str]] = {}
+    for one in sorted(every, key=lambda held: held.key):
+        token = _token_of(tenant, one.application_id, one.revision, one.grants)
+        for lacked in one.deserved - one.grants if one.decision else ():
+            if token not in classes.get(lacked, ()):
+                own.setdefault(lacked, []).append(one.decision)
+    return {
+        one: classes.get(one, frozenset()) | frozenset(own.get(one, [])[:MAX_OWN_ALIASES])
+        for one in sorted({*classes, *own})
+    }
+
+
+def _class_aliases(
+    live: Iterable[HeldConnection], *, tenant: str, revision: int
+) -> Mapping[str, frozenset[str]]:
     members: Counter[str] = Counter()
     lacking: dict[str, frozenset[str]] = {}
     for one in live:
@@ -137,7 +173,7 @@ def aliases_for(
     for token in sorted(members, key=lambda one: (-members[one], one)):
         for lacked in lacking[token]:
             tokens.setdefault(lacked, []).append(token)
-    return {one: frozenset(found[:MAX_ALIASES]) for one, found in sorted(tokens.items())}
+    return {one: frozenset(found[:MAX_ALIASES]) for one, found in tokens.items()}
 
 
 def standing_of(
@@ -155,19 +191,25 @@ def standing_of(
         ids: application id to `rule_ids` of that policy; an application that is not in it is gone.
         aliases: those that are, or will be, in force with that policy.
     """
-    overreaching, short, carried = set(), set(), set()
+    overreaching, carried = set(), set()
+    lacking: dict[int, frozenset[str]] = {}
     for one in live:
         if one.application_id not in ids:
             overreaching.add(one.key)
             continue
         token = _token_of(tenant, one.application_id, one.revision, one.grants)
         asked = ids[one.application_id]
-        by_alias = {rule for rule in asked if token in aliases.get(rule, ())} - one.grants
+        shown_too = {token, one.decision} - {""}
+        by_alias = {rule for rule in asked if not shown_too.isdisjoint(aliases.get(rule, ()))} - one.grants
         shown = (one.grants & asked) | by_alias
         if not shown <= one.deserved:
             overreaching.add(one.key)
         elif not one.deserved <= shown:
-            short.add(one.key)
+            lacking[one.key] = one.deserved - shown
         elif by_alias:
             carried.add(one.key)
-    return Standing(overreaching=frozenset(overreaching), short=frozenset(short), carried=frozenset(carried))
+    return Standing(
+        overreaching=frozenset(overreaching),
+        carried=frozenset(carried),
+        lacking=lacking,
+    )

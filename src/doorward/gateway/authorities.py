@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 
 from doorward.core.entities import TENANT, Principal
+from doorward.enforcement.transition import HeldConnection
 from doorward.gateway.connections import LiveConnection
 from doorward.policy.decision import ConnectionAuthority, anonymous_authority, authority_of
 from doorward.policy.model import AppPolicy, Document, authority_name
@@ -50,3 +51,15 @@ class Authorities:
 
 def _named_by(app: AppPolicy) -> frozenset[str]:
     return frozenset(name for rule in app.rules for _, names in rule.selector.named for name in names)
+
+
+def held_connection(one: LiveConnection, authority: ConnectionAuthority | None) -> HeldConnection:
+    """Return a live connection as a transition sees it; `authority` is by the policy to come, None for nothing."""
+    return HeldConnection(
+        key=one.cookie,
+        application_id=one.application_id,
+        revision=one.revision,
+        grants=frozenset(one.grants),
+        deserved=frozenset(authority.grants) if authority is not None else frozenset(),
+        decision=one.decision,
+    )

@@ -283,6 +283,7 @@ class Authorizer:
             admitted_at=pending.began_at,
             class_token=token,
             partner_id=decision.partner_id,
+            decision=decision.event.id,
         )
         grants = render_grants((*decision.grants, token))
         if len(grants) > GRANTS_LIMIT_BYTES:

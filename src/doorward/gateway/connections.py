@@ -70,6 +70,8 @@ class LiveConnection:
         partner_id: whose authority vouches; empty for our own, and for adopted ones.
         class_token: equal tokens mean equal evidence, so that one evaluation serves all of a class.
         deadline: when it must end, UTC.
+        decision: the id of the decision that admitted it, which Envoy knows too; empty for adopted and
+            anonymous ones.
     """
 
     cookie: int
@@ -90,6 +92,7 @@ class LiveConnection:
     class_token: str = ""
     partner_id: str = ""
     adopted: bool = False
+    decision: str = ""
 
     @property
     def anonymous(self) -> bool:

@@ -201,6 +201,7 @@ class Gateway:
             ending,
             publish=self.publishing.request,
             order_changed=self.publishing.order_changed,
+            regrant=self.publishing.refresh,
             evidence=self._evidence,
             confirm=self._news.set,
             max_staleness=options.max_staleness,

@@ -9,8 +9,8 @@ Not here: judging (`authority.access`, `policy.decision`), cutting (ending), pub
 3. judge them anew; end at once those that lost anything, and those whom a defect of ours keeps from being
    judged. A partner may have many people, who are judged after the rest: between some of them and the
    next, newer changes are acted on, and a number counts as acted on once all of them are judged;
-4. keep what the others may do now; those that gained something which the grants in their filter
-   state cannot show are ended one by one, paced, so that they come back with new ones;
+4. keep what the others may do now; if some gained what the grants in their filter state cannot show,
+   Envoy is told of it by aliases (publishing): nobody is ended for a gain;
 5. hand a new policy to publishing, and confirm the number once it is in force.
 A follower that cannot read the sequence makes the gateway stale: `fresh` turns False and the
 authorizer refuses new connections.
@@ -40,9 +40,6 @@ from doorward.policy.decision import ConnectionAuthority, lost_authority
 
 POLL_SECONDS = 0.05
 BATCH = 1000
-PACE_PER_TICK = 5
-"""Connections ended per poll because they gained something: at most 100 a second."""
-
 COMPARED_AT_ONCE = 500
 """Connections compared with a new policy before those of them that lost are ended: some milliseconds."""
 
@@ -82,6 +79,7 @@ class Follower:
         ending: ends connections.
         publish: takes a policy number in hand: called with the change number that asks for it.
         order_changed: called when an order for a server certificate moved.
+        regrant: called when live connections gained what their grants do not show.
         evidence: puts newer evidence about partners in place.
         confirm: called after each batch, to tell the control plane how far we are.
         max_staleness: how long the sequence may go unread.
@@ -98,6 +96,7 @@ class Follower:
         *,
         publish: Callable[[int], None],
         order_changed: Callable[[], None],
+        regrant: Callable[[], None],
         evidence: EvidenceLoader,
         confirm: Callable[[], None],
         max_staleness: timedelta,
@@ -117,9 +116,8 @@ class Follower:
         self._gateway_id = gateway_id
         self._seq = connections.sequence
         self._read_at: float | None = None
-        self._gained: dict[int, LiveConnection] = {}
+        self._regrant = regrant
         self._partner_of: dict[str, str] = {}  # of adopted connections, by certificate; empty for our own
-        self._paced_until = 0.0
         # Partners whose terms changed and whose people are not all judged by them: first and last change.
         self._moved: dict[str, tuple[int, int]] = {}
         self._unjudged = False  # whether the last try to judge them failed
@@ -183,7 +181,6 @@ class Follower:
 
     def step(self) -> bool:
         """Act on the next batch of changes; return True where there may be more."""
-        began = self._services.clock.monotonic()
         before = self.seq
         count = self._follow()
         try:
@@ -191,7 +188,6 @@ class Follower:
         finally:  # one partner's trouble keeps no other's evidence from being acted on
             with self._evidence.taken() as partners:
                 self._judge_people(partners)
-        self._end_some_gained(began)
         if partners or self.seq != before:
             self._confirm()
         if (
@@ -304,9 +300,8 @@ class Follower:
                 continue
             kept = replace(one, principal=now.principal, authority=now.authority)
             self._connections.replace(replace(kept, deadline=self._deadline(one, now)))
-            self._gained.pop(one.cookie, None)
-            if set(now.grants) != set(one.grants):  # 4.
-                self._gained[one.cookie] = one
+        if any(now is not None and set(now.grants) != set(one.grants) for one, now in judged):  # 4.
+            self._regrant()
 
     def _decide(self, facts: Sequence[ConnectionFacts]) -> Sequence[AccessDecision | None]:
         """Return a decision for each, in this order; None for whom a defect of ours keeps from being judged.
@@ -359,13 +354,6 @@ class Follower:
             self._ending.end(lost, EndReason.AUTHORITY_WITHDRAWN)
         for one, authority in kept:
             self._connections.replace(replace(one, authority=authority))
-
-    def _end_some_gained(self, now: float) -> None:
-        if not self._gained or now < self._paced_until:
-            return
-        self._paced_until = now + POLL_SECONDS
-        batch = [self._gained.pop(cookie) for cookie in list(self._gained)[:PACE_PER_TICK]]
-        self._ending.end(batch, EndReason.AUTHORITY_CHANGED)
 
     def _facts(self, one: LiveConnection) -> ConnectionFacts:
         return ConnectionFacts(

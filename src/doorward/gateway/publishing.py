@@ -11,7 +11,8 @@ The steps of a publication (the order of `enforcement.transition`):
 3. end whoever holds an id of the new policy that it does not deserve;
 4. compile, with aliases for connections that lost nothing but whose ids changed;
 5. publish, and open the gate for judgements by this revision; only then delete keys that nothing names;
-6. end whoever deserves more than it can show; and, later, whoever lives by an alias.
+6. end those that cannot show an id which is new with this policy, although they deserve it. Who only
+   gained something is not ended: it is let through by an alias, or goes on without what it gained.
 
 A revision that is refused leaves the former one in force. An Envoy that starts meanwhile is given the
 newest revision if that can be, and otherwise the one that was last confirmed, so that a refusal is no
@@ -24,7 +25,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 import structlog
@@ -41,8 +42,8 @@ from doorward.enforcement.plan import (
     build_plan,
 )
 from doorward.enforcement.transition import HeldConnection, aliases_for, standing_of
-from doorward.gateway.authorities import Authorities
-from doorward.gateway.connections import Connections, LiveConnection
+from doorward.gateway.authorities import Authorities, held_connection
+from doorward.gateway.connections import Connections
 from doorward.gateway.door_settings import DoorSettings
 from doorward.gateway.ending import Ending, EndReason
 from doorward.gateway.envoy_deaths import EnvoyDeaths
@@ -61,16 +62,12 @@ from doorward.gateway.server_certificates import (
 from doorward.gateway.upstream_files import UpstreamGrounds
 from doorward.gateway.validation import Validator
 from doorward.gateway.watches import Room, check_room, check_start, check_watches, survey_room, tell_shortage
-from doorward.policy.decision import ConnectionAuthority
 from doorward.policy.model import Document
 
 PATIENCE_SECONDS = 1.5
 """How long a publication waits for ordered certificates before it goes on with the doors that have one.
 
 Usual are 0.1 s. New connections wait meanwhile, and the authorizer holds their answers for 3 s."""
-
-CARRIED_LIFETIME = timedelta(minutes=10)
-"""How long a connection may live by an alias (DESIGN 2.1(5))."""
 
 FOLLOWER_SECONDS = 1.0
 """How long the follower may need for what is to be published; some milliseconds are usual."""
@@ -162,8 +159,9 @@ class Publishing:
         self._asked: tuple[int, ...] = ()
         self._tried = 0
         self._certificates_moved = False
+        self._gained = False
         self._names: Mapping[str, str] = {}
-        self._carried: dict[int, float] = {}
+        self._rule_ids: Mapping[str, frozenset[str]] = {}
 
     # what others ask and say
 
@@ -171,6 +169,12 @@ class Publishing:
         """Ask for a publication of everything up to a change number; returns at once."""
         with self._condition:
             self._asked = (*self._asked, seq)
+            self._condition.notify_all()
+
+    def refresh(self) -> None:
+        """Ask for the aliases of connections that gained something; returns at once."""
+        with self._condition:
+            self._gained = True
             self._condition.notify_all()
 
     def order_changed(self) -> None:
@@ -284,7 +288,7 @@ class Publishing:
         while True:
             with self._condition:
                 self._condition.wait_for(lambda: stop.is_set() or self._is_due(), pause)
-                self._certificates_moved = False
+                self._certificates_moved = self._gained = False
                 self._tried = max(self._asked, default=0)
             if stop.is_set():
                 return
@@ -293,7 +297,7 @@ class Publishing:
     def _is_due(self) -> bool:
         # What failed is not tried again before its pause: a policy that Envoy refuses would else be
         # tried as fast as this machine can.
-        return self._certificates_moved or max(self._asked, default=0) > self._tried
+        return self._certificates_moved or self._gained or max(self._asked, default=0) > self._tried
 
     def wake(self) -> None:
         """Make `run` look at its stop flag."""
@@ -455,8 +459,10 @@ class Publishing:
         What the registry keeps may be compared with another one already: changes can follow closely.
         """
         authorities = Authorities(ground.document, ground.ids)
-        held = [_held(one, authorities.of(one)) for one in self._connections.all()]
-        return held + [_held(one, None) for one in self._connections.condemned()]  # these deserve nothing
+        held = [held_connection(one, authorities.of(one)) for one in self._connections.all()]
+        return held + [
+            held_connection(one, None) for one in self._connections.condemned()
+        ]  # these deserve nothing
 
     def _end_overreaching(self, ground: Ground) -> None:
         """Step 3."""
@@ -471,18 +477,7 @@ class Publishing:
         """Step 6; `aliases` are those in force."""
         ids = ground.rule_ids()
         standing = standing_of(self._held(ground), tenant=TENANT, ids=ids, aliases=aliases)
-        self._end(standing.short, EndReason.AUTHORITY_CHANGED)
-        now = self._services.clock.monotonic()
-        self._carried = {key: self._carried.get(key, now) for key in standing.carried}
-        over = {key for key, since in self._carried.items() if now - since > CARRIED_LIFETIME.total_seconds()}
-        self._end(frozenset(over), EndReason.AUTHORITY_CHANGED)
-
-
-def _held(one: LiveConnection, authority: ConnectionAuthority | None) -> HeldConnection:
-    return HeldConnection(
-        key=one.cookie,
-        application_id=one.application_id,
-        revision=one.revision,
-        grants=frozenset(one.grants),
-        deserved=frozenset(authority.grants) if authority is not None else frozenset(),
-    )
+        known = frozenset().union(*self._rule_ids.values())
+        ending = {key for key, lacked in standing.lacking.items() if not lacked <= known}
+        self._end(frozenset(ending), EndReason.AUTHORITY_CHANGED)
+        self._rule_ids = ids

@@ -4,7 +4,9 @@ Not here: issuing (the issuing side fills orders) and showing them to Envoy (pub
 each certificate is made here and never leaves this machine. A pair is deleted only once nothing that
 is published names it: where the hosts of an application change, the old one serves those that it
 names until the new one is there. Every certificate has a folder of its
-own, named after its order, so that Envoy never reads half of an old pair and half of a new one:
+own, named after its order, so that Envoy never reads half of an old pair and half of a new one. To Envoy
+all certificates of one purpose have one name: a renewed one is a new content of the same secret, which
+ends no connection, while another name would replace the filter chain:
 
     keys/server/<purpose>/<order id>/key.pem      made first
     keys/server/<purpose>/<order id>/chain.pem    there once the order is filled
@@ -99,13 +101,13 @@ class ServerCertificates:
             purposes: those that are wanted; orders of theirs that are not filled yet stay.
             used: the certificates of what is in force.
         """
-        kept, named = set(purposes), {one.name for one in used}
+        kept, named = set(purposes), {Path(one.key_path).parent for one in used}
         for folder in self._folder.iterdir():
             if folder.is_dir() and folder.name not in kept:
                 shutil.rmtree(folder, ignore_errors=True)
                 continue
             for pair in self._orders(folder.name):
-                if (pair / "chain.pem").exists() and _name(pair) not in named:
+                if (pair / "chain.pem").exists() and pair not in named:
                     shutil.rmtree(pair, ignore_errors=True)
 
     def _ensure_one(self, purpose: str, hosts: tuple[str, ...]) -> ServerCertificate | None:
@@ -132,7 +134,7 @@ class ServerCertificates:
         if best is None:
             return None
         return ServerCertificate(
-            name=_name(best.folder),
+            name=purpose,
             chain_path=str(best.folder / "chain.pem"),
             key_path=str(best.folder / "key.pem"),
             hosts=best.hosts,
@@ -217,10 +219,6 @@ def no_certificate() -> Unavailable:
         "no server certificate was issued to this gateway",
         hint="start `doorward serve` on the same data",
     )
-
-
-def _name(pair: Path) -> str:
-    return f"{pair.parent.name}-{pair.name}"
 
 
 def _read_pair(folder: Path) -> x509.Certificate | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from doorward.core.entities import Principal, PrincipalKind, PrincipalState
 from doorward.enforcement.transition import (
     MAX_ALIASES,
+    MAX_OWN_ALIASES,
     HeldConnection,
     aliases_for,
     class_token,
@@ -188,3 +190,32 @@ def test_no_connection_ever_shows_an_id_that_it_does_not_deserve(
         live += [(person, revision, ids_of(app, mine)) for person, mine in enumerate(groups)]
         standing = standing_of(stand(live), tenant=TENANT, ids=ids, aliases=aliases)
         assert not standing.overreaching
+
+
+def test_a_decision_stands_for_its_own_connection_only() -> None:
+    """One of a class that deserves more, or one that new ones may join, gets an alias of its own."""
+    mine = replace(held(1, ["g1"], ["g1", "g2"], revision=5), decision="evt_1")
+    other = replace(held(2, ["g1"], ["g1"], revision=5), decision="evt_2")
+    aliases = aliases_for([mine, other], tenant=TENANT, revision=5)
+    assert aliases == {"g2": frozenset({"evt_1"})}
+    standing = standing_of([mine, other], tenant=TENANT, ids={APP: frozenset({"g1", "g2"})}, aliases=aliases)
+    assert (standing.short, standing.carried, standing.overreaching) == (frozenset(), {1}, frozenset())
+    without = standing_of([mine, other], tenant=TENANT, ids={APP: frozenset({"g1", "g2"})})
+    assert without.lacking == {1: frozenset({"g2"})}
+
+
+def test_a_decision_that_deserves_no_more_is_overreaching_by_its_alias() -> None:
+    """An alias that was proved once is not believed for a connection that lost what it stands for."""
+    lost = replace(held(1, ["g1"], ["g1"]), decision="evt_1")
+    ids = {APP: frozenset({"g1", "g2"})}
+    standing = standing_of([lost], tenant=TENANT, ids=ids, aliases={"g2": frozenset({"evt_1"})})
+    assert standing.overreaching == {1}
+
+
+def test_the_aliases_of_an_id_are_bounded() -> None:
+    """Each is one more comparison for each request on that rule."""
+    many = [
+        replace(held(at, ["g1"], ["g1", "g2"], revision=2), decision=f"evt_{at}")
+        for at in range(MAX_OWN_ALIASES + 5)
+    ]
+    assert len(aliases_for(many, tenant=TENANT, revision=2)["g2"]) == MAX_OWN_ALIASES

@@ -35,6 +35,7 @@ def enter(
         deadline=decision.deadline,
         admitted_at=world.clock.now(),
         class_token=class_token(TENANT, world.application_id(app), decision.revision, decision.grants),
+        decision=decision.event.id,
     )
     assert connections.admit(connection, judged_at=decision.seq)
     return connection

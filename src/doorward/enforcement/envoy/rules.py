@@ -27,6 +27,7 @@ from doorward.enforcement.envoy.names import (
     Fact,
 )
 from doorward.enforcement.plan import RuleTerm
+from doorward.enforcement.transition import DECISION_PREFIX
 from doorward.policy.model import ECHOING_METHODS, Effect, echoing_methods_left
 from doorward.policy.paths import Exact, Form, Prefix, Regex
 from doorward.policy.request_headers import DESTINATION
@@ -142,8 +143,15 @@ def _judged() -> Matcher:
 
 
 def _holds(accepted: Iterable[str]) -> Matcher:
+    return _any_of([_shows(one) for one in accepted])
+
+
+def _shows(one: str) -> Matcher:
+    """A connection shows an id or a class token among its grants, or is itself the one that is meant."""
+    if one.startswith(DECISION_PREFIX):
+        return _state(Fact.DECISION, {"exact": one})
     # Delimited on both sides, or the id of one rule could hide inside another's.
-    return _any_of([_state(Fact.GRANTS, {"contains": f",{one},"}) for one in accepted])
+    return _state(Fact.GRANTS, {"contains": f",{one},"})
 
 
 def _state(fact: Fact, match: Matcher) -> Matcher:

@@ -35,6 +35,7 @@ class Scene:
     evidence: EvidenceLoader
     published: list[int] = field(default_factory=list)
     orders: list[int] = field(default_factory=list)
+    regrants: list[int] = field(default_factory=list)
     confirmed: list[int] = field(default_factory=list)
 
     def enter(self, name: str, cookie: int, app: str = "payments") -> Held:
@@ -73,6 +74,7 @@ def scene_of(world: World) -> Scene:
         ending,
         publish=scene.published.append,
         order_changed=lambda: scene.orders.append(1),
+        regrant=lambda: scene.regrants.append(1),
         evidence=scene.evidence,
         confirm=lambda: scene.confirmed.append(scene.follower.seq),
         max_staleness=timedelta(seconds=5),

@@ -8,7 +8,6 @@ import pytest
 
 from doorward.authority import directory, revocation
 from doorward.core.certificate import RevocationReason
-from doorward.gateway.follower import PACE_PER_TICK, POLL_SECONDS
 from tests.support.world import DOCUMENT
 from tests.unit.gateway.follower.conftest import ACTOR, Scene
 from tests.unit.gateway.live import live, pending
@@ -153,58 +152,46 @@ def test_a_certificate_issued_to_others_ends_nobody(scene: Scene) -> None:
 # gains
 
 
-def test_who_gained_is_ended_at_a_pace(scene: Scene) -> None:
-    """Whoever gained something is ended a few at a time, so that they come back with new grants."""
-    count = PACE_PER_TICK + 2
-    for cookie in range(10, 10 + count):
+MORE = DOCUMENT.replace(
+    "  sensors:\n    hosts", "      - {name: m, allow: {groups: [more]}}\n  sensors:\n    hosts"
+)
+
+
+def test_who_gained_goes_on_and_envoy_is_told(scene: Scene) -> None:
+    """A gain ends nobody, not in an upload either: publishing is asked to let the connection through."""
+    for cookie in range(10, 30):
         scene.enter("alice", cookie)
-    scene.apply(DOCUMENT + "      - {name: more, allow: {groups: [more]}}\n")
+    scene.apply(MORE)
     scene.follow()
-    directory.create_group(scene.world.services, "more", actor=ACTOR)
-    gaining = DOCUMENT.replace(
-        "  sensors:\n    hosts", "      - {name: m, allow: {groups: [more]}}\n  sensors:\n    hosts"
-    )
-    scene.apply(gaining)
+    assert scene.regrants == []
+    directory.add_member(scene.world.services, "more", "alice", actor=ACTOR)
     scene.follow()
     assert scene.cutter.cut == []
-    directory.add_member(scene.world.services, "more", "alice", actor=ACTOR)
-    scene.follow()
-    assert len(scene.cutter.cut) == PACE_PER_TICK
-    scene.follow()
-    assert len(scene.cutter.cut) == PACE_PER_TICK
-    scene.world.clock.turn(seconds=POLL_SECONDS)
-    scene.follow()
-    assert len(scene.cutter.cut) == count + 1
-    assert 2 in scene.left()
-    assert set(scene.cuts()) == {"authority-changed"}
+    assert scene.regrants
+    kept = scene.connections.get(10)
+    assert kept is not None
+    assert kept.principal is not None
+    assert "more" in kept.principal.groups
 
 
-def test_a_gain_taken_back_in_time_ends_nobody(scene: Scene) -> None:
-    """Who gained a grant, and lost it again before its turn came without losing anything by it, goes on."""
-    same = '      - {name: m, allow: {groups: [more]}, to: {methods: [GET], paths: ["/accounts/**"]}}\n'
-    scene.apply(DOCUMENT.replace("  sensors:\n    hosts", f"{same}  sensors:\n    hosts"))
+def test_a_gain_that_is_taken_back_is_a_loss(scene: Scene) -> None:
+    """What was gained meanwhile counts as held: taking it back ends the connection, alias or not."""
+    scene.apply(MORE)
     scene.follow()
-    for cookie in range(10, 10 + PACE_PER_TICK):
-        scene.enter("alice", cookie)
     directory.add_member(scene.world.services, "more", "alice", actor=ACTOR)
     scene.follow()
-    assert len(scene.cutter.cut) == PACE_PER_TICK
-    assert len(scene.left()) == 3
     directory.remove_member(scene.world.services, "more", "alice", actor=ACTOR)
     scene.follow()
-    scene.world.clock.turn(seconds=1)
-    scene.follow()
-    assert len(scene.left()) == 3
+    assert scene.cutter.cut == [1]
+    assert scene.cuts() == ["authority-withdrawn"]
 
 
-def test_gains_are_not_starved_by_other_changes(scene: Scene) -> None:
-    """A sequence that never rests does not keep back whoever waits for new grants."""
-    gaining = DOCUMENT.replace(
-        "  sensors:\n    hosts", "      - {name: m, allow: {groups: [more]}}\n  sensors:\n    hosts"
-    )
-    scene.apply(gaining)
+def test_gain_and_loss_at_once_is_a_loss(scene: Scene) -> None:
+    """Who joins one group and leaves another is ended for what it lost."""
+    narrow = MORE.replace("{groups: [more]}}", "{groups: [more]}, to: {paths: [/more]}}")
+    scene.apply(narrow)
     scene.follow()
     directory.add_member(scene.world.services, "more", "alice", actor=ACTOR)
-    scene.world.issue("carol")
-    assert scene.follower.step() is False
+    directory.remove_member(scene.world.services, "tellers", "alice", actor=ACTOR)
+    scene.follow()
     assert scene.cutter.cut == [1]

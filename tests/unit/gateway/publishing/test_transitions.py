@@ -10,9 +10,9 @@ import pytest
 from doorward.audit.events import EventType
 from doorward.authority import directory
 from doorward.core.entities import PrincipalKind
+from doorward.enforcement import transition
 from doorward.gateway import publishing as module
 from doorward.gateway.publishing import (
-    CARRIED_LIFETIME,
     CHECK_SECONDS,
     RETRY_SECONDS,
 )
@@ -155,19 +155,20 @@ def test_who_lost_nothing_goes_on_by_an_alias(site: Site) -> None:
     assert one.class_token in routes
 
 
-def test_an_alias_is_for_a_while(site: Site) -> None:
-    """A connection that lives by an alias is ended gently when its time is over, not before."""
+def test_an_alias_lasts_as_long_as_its_connection(site: Site) -> None:
+    """A connection that lives by an alias is not ended for it, and each publication proves the alias again."""
     site.enter("alice", 1)
+    one = site.connections.get(1)
+    assert one is not None
     site.publish(DOCUMENT.replace("allow: {groups: [tellers]}", "allow: {groups: [tellers, clerks]}"))
-    site.world.clock.turn(seconds=CARRIED_LIFETIME.total_seconds())
-    site.publishing.step()
+    for _ in range(3):
+        site.world.clock.turn(hours=1)
+        site.publishing.step()
     assert site.cutter.cut == []
-    site.world.clock.turn(seconds=1)
+    assert one.class_token in _accepted(site)
+    site.connections.forget(1)
     site.publishing.step()
-    assert site.cutter.cut == [1]
-    assert [one["reason"] for one in site.events(EventType.CONNECTION_CUT)] == ["authority-changed"]
-    site.publishing.step()
-    assert "t" not in {found[0] for found in _accepted(site)}
+    assert one.class_token not in _accepted(site)
 
 
 def _accepted(site: Site) -> set[str]:
@@ -176,21 +177,70 @@ def _accepted(site: Site) -> set[str]:
     return set(re.findall(r",([gct][a-z2-7]{20}),", text))
 
 
-def test_who_deserves_more_than_it_shows_is_ended_after(site: Site) -> None:
-    """One of a class that deserves more comes back for it; the others of its class go on."""
+OWN = DOCUMENT.replace(
+    READ, "      - name: own\n        allow: {persons: [alice]}\n        to: {paths: [/own]}\n" + READ
+)
+
+
+def add_dave(site: Site) -> None:
+    """Another person of alice's class."""
     directory.add_principal(
         site.world.services, PrincipalKind.PERSON, "dave", groups=("tellers",), actor=OPERATOR
     )
+
+
+def test_who_alone_of_its_class_deserves_more_is_let_through_by_its_decision(site: Site) -> None:
+    """The decision that admitted it stands for the new id: nobody else holds it, and nobody is ended."""
+    add_dave(site)
     site.enter("alice", 1)
     site.enter("dave", 2)
+    site.publish(OWN)
+    assert site.cutter.cut == []
+    routes = site.files()[f"rds/{site.world.application_id('payments')}.json"].decode()
+    alice, dave = site.connections.get(1), site.connections.get(2)
+    assert alice is not None
+    assert dave is not None
+    assert f'"exact":"{alice.decision}"' in routes
+    assert dave.decision not in routes
+
+
+def test_a_gain_is_published_when_it_is_asked_for(site: Site) -> None:
+    """A person who joins a group is let through on the connection that it has, and not before."""
+    site.publish(DOCUMENT.replace(READ, "      - {name: c, allow: {groups: [clerks]}}\n" + READ))
+    directory.create_group(site.world.services, "clerks", actor=OPERATOR)
+    site.enter("alice", 1)
+    site.publishing.step()
+    one = site.connections.get(1)
+    assert one is not None
+    table = f"rds/{one.application_id}.json"
+    assert one.decision not in site.files()[table].decode()
+    directory.add_member(site.world.services, "clerks", "alice", actor=OPERATOR)
+    site.judge_again(1)
+    site.publishing.refresh()
+    site.publishing.step()
+    assert one.decision in site.files()[table].decode()
+    assert site.cutter.cut == []
+
+
+def test_beyond_the_most_aliases_a_gain_waits_for_the_next_connection(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who finds no place goes on without what it gained; it is ended only where it would lose something."""
+    monkeypatch.setattr(transition, "MAX_OWN_ALIASES", 0)
+    site.publish(DOCUMENT.replace(READ, "      - {name: c, allow: {groups: [clerks]}}\n" + READ))
+    directory.create_group(site.world.services, "clerks", actor=OPERATOR)
+    add_dave(site)
+    site.enter("alice", 1)
+    site.enter("dave", 2)
+    directory.add_member(site.world.services, "clerks", "alice", actor=OPERATOR)
+    site.judge_again(1)
+    site.publishing.step()
+    assert site.cutter.cut == []
+    monkeypatch.setattr(transition, "MAX_ALIASES", 0)
     site.story.clear()
-    site.publish(
-        DOCUMENT.replace(
-            READ, "      - name: own\n        allow: {persons: [alice]}\n        to: {paths: [/own]}\n" + READ
-        )
-    )
-    assert site.cutter.cut == [1]
-    assert site.story == ["checked", "published 2", "cut"]
+    site.publish(DOCUMENT.replace("allow: {groups: [tellers]}", "allow: {groups: [tellers, clerks]}"))
+    assert sorted(site.cutter.cut) == [1, 2]
+    assert site.story == ["checked", "published 3", "cut"]
 
 
 def test_connections_of_an_application_that_is_gone_are_ended_first(site: Site) -> None:
