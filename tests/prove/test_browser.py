@@ -1,4 +1,4 @@
-"""What pages of real applications may do behind the door, asked of Chromium: Fetch, CORS, WebSockets, page parts."""
+"""What pages of real applications may do behind the door, asked of browsers: Fetch, CORS, WebSockets, page parts."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ import base64
 import hashlib
 import json
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 
-from tests.support.browser import chromium
-from tests.support.doorway import DOMAIN, Doorway, is_root, open_doorway
+from tests.support.browser import Opener, chromium, firefox
+from tests.support.doorway import DOMAIN, Doorway, Identity, is_root, open_doorway
+
+Browser = Callable[[Doorway, Identity], AbstractContextManager[Opener]]
 
 SECONDS = 60.0
 PARTS = {
@@ -140,13 +142,24 @@ def three_applications(door: Doorway) -> Iterator[Site]:
         thread.join()
 
 
-@pytest.mark.needs("chromium", "certutil", "pk12util", must=False)
-@pytest.mark.skipif(not is_root(), reason="only root may write Chromium's managed policy")
-def test_a_page_calls_the_application_that_lists_it_and_no_other() -> None:
+CHROMIUM = pytest.param(
+    chromium,
+    id="chromium",
+    marks=[
+        pytest.mark.needs("chromium", must=False),
+        pytest.mark.skipif(not is_root(), reason="only root may write Chromium's managed policy"),
+    ],
+)
+FIREFOX = pytest.param(firefox, id="firefox", marks=pytest.mark.needs("firefox-esr", must=False))
+
+
+@pytest.mark.needs("certutil", "pk12util", must=False)
+@pytest.mark.parametrize("browser", [CHROMIUM, FIREFOX])
+def test_a_page_calls_the_application_that_lists_it_and_no_other(browser: Browser) -> None:
     """Preflights come without a certificate and are answered; the calls come with it; other sites' are refused."""
     with open_doorway() as door, three_applications(door) as site:
         alice = door.person("alice")
-        with chromium(door, alice) as open_page:
+        with browser(door, alice) as open_page:
             open_page(f"https://{door.host('app')}:{door.port}/page")
             assert site.told.wait(SECONDS), site.arrived
     assert site.results == [

@@ -1,9 +1,9 @@
-"""Chromium without a screen, with one client certificate, for tests of what real pages may do.
+"""Browsers without a screen, with one client certificate, for tests of what real pages may do.
 
 with chromium(door, alice) as open_page:
     open_page("https://app.test.localhost:8443/page")
 
-Its certificate is chosen by a managed policy, which only root may write; it is removed afterwards.
+Chromium's certificate is chosen by a managed policy, which only root may write; it is removed afterwards.
 """
 
 from __future__ import annotations
@@ -37,39 +37,55 @@ FLAGS = (
 )
 
 
+Opener = Callable[[str], None]
+
+
 @contextmanager
-def chromium(door: Doorway, who: Identity) -> Iterator[Callable[[str], None]]:
-    """Yield a function that opens a page in a browser of its own; all of them end with the block."""
+def chromium(door: Doorway, who: Identity) -> Iterator[Opener]:
+    """Yield a function that opens a page in Chromium; the browser ends with the block."""
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True)))
-        _fill_store(door, who, home)
+        _fill_store(door, who, home / ".pki" / "nssdb")
         POLICIES.mkdir(parents=True, exist_ok=True)
         policy = POLICIES / "doorward-test.json"
         chosen = json.dumps({"pattern": f"https://[*.]{DOMAIN}", "filter": {}})
         policy.write_text(json.dumps({"AutoSelectCertificateForUrls": [chosen]}))
         stack.callback(policy.unlink)
-
-        def open_page(url: str) -> None:
-            profile = f"--user-data-dir={tempfile.mkdtemp(dir=home)}"
-            process = subprocess.Popen(
-                ["chromium", *FLAGS, profile, url],
-                env={**os.environ, "HOME": str(home)},
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-            )
-            stack.callback(process.wait, 10)
-            stack.callback(process.terminate)
-
-        yield open_page
+        yield lambda url: _start(stack, home, "chromium", *FLAGS, f"--user-data-dir={home}/profile", url)
 
 
-def _fill_store(door: Doorway, who: Identity, home: Path) -> None:
-    """Make the NSS store of a home: the door's root is trusted, and the certificate is there."""
-    store = home / ".pki" / "nssdb"
+@contextmanager
+def firefox(door: Doorway, who: Identity) -> Iterator[Opener]:
+    """The same with Firefox, whose store lies in its profile."""
+    with ExitStack() as stack:
+        home = Path(stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True)))
+        profile = home / "profile"
+        _fill_store(door, who, profile)
+        settings = {
+            "security.default_personal_cert": "Select Automatically",
+            "browser.aboutwelcome.enabled": False,
+            "browser.shell.checkDefaultBrowser": False,
+            "datareporting.policy.dataSubmissionEnabled": False,
+        }
+        lines = [f"user_pref({json.dumps(name)}, {json.dumps(value)});" for name, value in settings.items()]
+        (profile / "user.js").write_text("\n".join(lines))
+        options = ("--headless", "--no-remote", "--profile", str(profile))
+        yield lambda url: _start(stack, home, "firefox-esr", *options, url)
+
+
+def _start(stack: ExitStack, home: Path, *command: str) -> None:
+    null = subprocess.DEVNULL
+    process = subprocess.Popen(command, env={**os.environ, "HOME": str(home)}, stdout=null, stderr=null)
+    stack.callback(process.wait, 10)
+    stack.callback(process.terminate)
+
+
+def _fill_store(door: Doorway, who: Identity, store: Path) -> None:
+    """Make an NSS store: the door's root is trusted, and the certificate is there."""
     store.mkdir(parents=True)
     chain = x509.load_pem_x509_certificates(who.chain.read_bytes())
     key = load_pem_private_key(who.key.read_bytes(), None)
-    bundle = home / "client.p12"
+    bundle = store / "client.p12"
     secret = BestAvailableEncryption(b"pass")
     bundle.write_bytes(serialize_key_and_certificates(b"client", key, chain[0], chain[1:], secret))  # type: ignore[arg-type]
     for command in (
