@@ -31,7 +31,7 @@ def register(services: Services, newcomer: Newcomer, now: datetime) -> None:
     facts = newcomer.judgement.facts
     if facts is None:
         return
-    with services.work.change() as books:
+    with services.work.change(traffic=True) as books:  # partners may send many: 0045
         if books.partners.get(newcomer.partner.id) != newcomer.partner:
             return
         principal = _add_principal(services, books, newcomer, now)

@@ -32,8 +32,8 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from doorward.audit.counting import source_key
-from doorward.audit.events import Event
+from doorward.audit.counting import UNKNOWN_SOURCE, source_key
+from doorward.audit.events import Event, EventType
 from doorward.authority.access import AccessDecider, AccessDecision, AccessRequest
 from doorward.core.entities import Outcome, Reason
 from doorward.core.errors import DoorwardError, MalformedInput, RequestRefused, Unavailable
@@ -43,7 +43,7 @@ from doorward.enforcement.transition import class_token
 from doorward.gateway.anonymous import ANONYMOUS_FACTS, anonymous_connection
 from doorward.gateway.assertions import AssertionSigner
 from doorward.gateway.connections import Connections, LiveConnection, PendingConnection, source_of
-from doorward.gateway.counting import CertificateRate, Tally
+from doorward.gateway.counting import CertificateRate, Spoken, Tally
 from doorward.gateway.endpoints import Endpoint, parse_endpoint
 from doorward.gateway.gate import PolicyGate
 from doorward.gateway.judgement_budget import JudgementBudget
@@ -120,6 +120,7 @@ class Authorizer:
         self._gate = gate
         self._signer = signer
         self._clock = clock
+        self._spoken = Spoken(clock)
         self._budget = JudgementBudget(clock)
 
     def check(self, certificate: str, metadata: Mapping[str, str]) -> Answer:
@@ -138,11 +139,18 @@ class Authorizer:
             self._connections.begin(pending)
             return self._judge(pending, certificate)
         except DoorwardError as error:
-            _log.warning("connection refused", code=error.code, detail=error.detail)
+            self._note_refusal(pending, error)
             return self._refuse(pending, error.code)
         except Exception:  # noqa: BLE001  fail closed, whatever happened, and keep serving
             _log.exception("the authorizer failed; the connection is refused")
             return self._refuse(pending, "internal-error")
+
+    def _note_refusal(self, pending: PendingConnection | None, error: DoorwardError) -> None:
+        """What was refused without a judgement has no event of its own: it is counted, and told at times."""
+        source = source_key(pending.remote.host) if pending is not None else UNKNOWN_SOURCE
+        self._around.tally.count(EventType.CONNECTION_REFUSED, source, error.code)
+        if self._spoken.allows(f"{error.code} {source}"):
+            _log.warning("connection refused", code=error.code, detail=error.detail)
 
     def _identify(self, metadata: Mapping[str, str]) -> PendingConnection:
         application = metadata.get(Asked.APPLICATION.value, "")
@@ -210,7 +218,12 @@ class Authorizer:
         key = decision.accounted_to(source_key(pending.remote.host))
         good = decision.verdict.outcome is Outcome.GOOD
         if good or self._around.tally.admit(decision.event.type, key):
-            self._around.record(decision.event)
+            try:
+                self._around.record(decision.event)
+            except DoorwardError as error:
+                if not good:
+                    self._around.tally.count(decision.event.type, key, error.code)
+                raise
             if not good and not decision.anonymous:
                 _log.warning("refused: connection", decision=decision.event.id, source=key, **_told(decision))
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from datetime import datetime
 
-from doorward.audit.counting import OTHERS, Count, EventLimiter, Limits, parse_limiter
+from doorward.audit.counting import OTHERS, UNKNOWN_SOURCE, Count, EventLimiter, Limits, parse_limiter
 from doorward.audit.events import EventType, printable
 from doorward.core.errors import MalformedInput
 from doorward.core.ports import Clock
@@ -74,6 +74,12 @@ class Tally:
             self._changed = True
             return single
 
+    def count(self, kind: EventType, key: str, why: str) -> None:
+        """Count what has no event of its own: `why` is a code, and stands behind the type."""
+        with self._lock:
+            self._limiter.admit(f"{kind.value}/{why}", key, self._clock.now(), room=False)
+            self._changed = True
+
     def due(self, *, final: bool = False) -> tuple[Count, ...]:
         """Return the counts that are to be recorded; they stay due until `settle`."""
         with self._lock:
@@ -95,13 +101,14 @@ class Tally:
 
 
 class Spoken:
-    """Which refusals are told in the log of the process: a few of each cause in a minute; for one thread.
+    """Which refusals are told in the log of the process: a few of each cause in a minute; safe between threads.
 
-    The record has all of them; the log is for a person who looks on.
+    The record has all of them; the log is for a person who looks on, and lies on a disk too.
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
+        self._lock = threading.Lock()
         self._limiter = EventLimiter(limits=Limits(per_key=5, in_total=60, max_keys=60))
 
     def is_due(self, line: AccessLine) -> bool:
@@ -109,11 +116,15 @@ class Spoken:
         refused = line.type is EventType.HANDSHAKE_FAILED or "reason" in line.data
         if line.type not in {EventType.HANDSHAKE_FAILED, EventType.REQUEST_ANSWERED} or not refused:
             return False
-        now = self._clock.now()
-        if self._limiter.is_over(now):
-            self._limiter.close()
-        key = str(line.data.get("certificate") or line.personal.get("source", ""))
-        return self._limiter.admit(line.type.value, key or "unknown", now)
+        return self.allows(str(line.data.get("certificate") or line.personal.get("source", "")))
+
+    def allows(self, key: str) -> bool:
+        """Return whether one more line about this source or certificate is written."""
+        with self._lock:
+            now = self._clock.now()
+            if self._limiter.is_over(now):
+                self._limiter.close()
+            return self._limiter.admit("line", key or UNKNOWN_SOURCE, now)
 
 
 class CertificateRate:

@@ -50,6 +50,9 @@ LISTS_BYTES = 128 * 1024 * 1024
 _CAME = frozenset({"fetch-answer-too-large"})
 """Failures of a fetch in which something came: more than may be read might say anything."""
 
+LARGE_BYTES = 256 * 1024
+"""A list of some thousand entries; what is larger is not stored while the disk is nearly full."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Case:
@@ -176,7 +179,8 @@ def _store(services: Services, case: _Case, body: bytes, taken: Taken, now: date
         news["said"] = taken.status.value
     event = write_evidence_event(services, EventType.EVIDENCE_STORED, found, now, news)
     memory = _recall(services, case, found, taken, now)
-    with services.work.change() as books:
+    # A large list would take the room that is kept for withdrawals (docs/design/0045); a small one is one itself.
+    with services.work.change(traffic=len(body) > LARGE_BYTES) as books:
         current = books.evidence.get(found.partner_id, found.kind, found.source, found.about)
         if current is None or current.sha256 != case.kept.sha256:
             return

@@ -351,7 +351,7 @@ def test_of_two_finds_the_first_is_kept(monkeypatch):
     (errand,) = claim_due(west.services, west.room)
     change, real = west.world.work.change, west.row(ROOT_CRL)
 
-    def overtaken():
+    def overtaken(**_how):
         with change() as books:
             books.evidence.store(type(real)(**{**fields_of(real), "sha256": "9" * 64, "der": b"other"}))
         return change()
