@@ -27,6 +27,7 @@ from doorward.policy.model import AppPolicy, Document, Effect, HttpUpstream, Res
 from doorward.policy.origins import own_origins
 from doorward.policy.paths import PathPattern
 from doorward.policy.request_headers import PLAIN, HeaderTerms
+from doorward.policy.traffic import USUAL, Traffic
 
 ANONYMOUS_CONNECTIONS = 5_000
 """Places for connections without a good certificate, at most a tenth of all: strangers take nobody's place."""
@@ -130,6 +131,7 @@ class Door:
     headers: HeaderTerms = PLAIN
     upstream_files: UpstreamFiles | None = None
     is_shut: bool = False
+    traffic: Traffic = USUAL
 
     def __post_init__(self) -> None:
         _require(_ID.fullmatch(self.id), "an application's id is of [a-z0-9_]")
@@ -209,17 +211,19 @@ class Limits:
     connections_per_principal: int = CONNECTIONS_PER_PRINCIPAL
     requests_per_certificate: int = REQUESTS_PER_CERTIFICATE
     enrol_connections: int = 2_000  # twenty sources with all that each may have undecided
-    header_kilobytes: int = 32
+    header_kilobytes: int = 32  # of the enrolment door; an application has its own (policy.traffic)
     header_count: int = 100
     streams_per_connection: int = 64
     heap_bytes: int = 2 << 30  # what Envoy may hold in all; `envoy.overload` says what happens before
     buffer_bytes: int = 32_768  # 40 undecided connections held 44 MiB without it (measured)
     enrol_body_bytes: int = 32_768  # a CSR with a 4096-bit key is under 3 KiB
-    handshake: timedelta = timedelta(seconds=5)
+    hello: timedelta = timedelta(seconds=5)  # a ClientHello waits for nobody
+    open_handshake: timedelta = timedelta(seconds=5)  # of a door that asks for no certificate
+    handshake: timedelta = timedelta(seconds=60)  # a person looks for the card and types the PIN
     authorizer: timedelta = timedelta(seconds=5)  # an answer is held back while a policy is published
     request_headers: timedelta = timedelta(seconds=10)
     idle: timedelta = timedelta(minutes=5)
-    stream_idle: timedelta = timedelta(minutes=5)
+    stream_idle: timedelta = timedelta(minutes=5)  # until a route is found; then `policy.traffic` counts
     connection_lifetime: timedelta = timedelta(hours=12)
     anonymous_lifetime: timedelta = timedelta(hours=1)
     upstream_connect: timedelta = timedelta(seconds=3)
@@ -426,4 +430,5 @@ def build_door(
         headers=app.headers,
         upstream_files=upstream_files,
         is_shut=is_shut,
+        traffic=app.traffic,
     )

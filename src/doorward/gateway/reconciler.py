@@ -6,7 +6,8 @@ Not here: judging connections, and recording the cuts of live ones (ending).
 2. A registered connection that the kernel no longer knows is forgotten. The kernel's listing may miss
    one, so absence is confirmed by a look-up first.
 3. A condemned connection that still exists is cut again.
-4. A socket that is not registered for longer than 10 s is cut: an idle TLS connection that never
+4. A socket that is not registered for longer than 70 s (10 s if it was there at the first look, and so
+   may be older than this process) is cut: an idle TLS connection that never
    spoke (Envoy asks at the first byte only), a cut or a registration that was missed.
    One that cannot be cut is reported once, however often it is tried, and `trouble` counts it.
 5. Of the undecided sockets of one source the oldest are cut where there are more than its share. Undecided
@@ -18,8 +19,8 @@ Not here: judging connections, and recording the cuts of live ones (ending).
 Envoy has no limit for each source, and one source could keep the enrolment host's connections for
 itself (docs/design/0027). Connections of the enrolment host share the port, and nobody is asked about them: they present no
 certificate. They are told apart by nothing but their short life: their filter chain ends them gently
-within 8 s (`enforcement.plan.ENROL_LIFETIME`), so none is a stranger for 10 s unless it is stuck, and
-then the cut is right. So "unknown for longer than 10 s" has one meaning for every socket on the port,
+within 8 s (`enforcement.plan.ENROL_LIFETIME`), so none is a stranger for so long unless it is stuck, and
+then the cut is right. So "unknown for too long" has one meaning for every socket on the port,
 and no list of exceptions could be abused to stay.
 """
 
@@ -40,8 +41,11 @@ from doorward.gateway.cutter import CutResult, Cutter
 from doorward.gateway.endpoints import Endpoint
 from doorward.gateway.sockdiag import CARRYING, Census, SocketFacts
 
-GRACE_SECONDS = 10.0
-"""How long a socket may be unknown: a handshake (5 s) and an answer of the authorizer (5 s)."""
+GRACE_SECONDS = 70.0
+"""How long a socket may be unknown: a handshake (60 s: a person types a PIN) and an answer of the authorizer (5 s)."""
+
+OLD_GRACE_SECONDS = 10.0
+"""The same for one that was there at the first look: an older process may have let it in."""
 
 PERIOD_SECONDS = 1.0
 _SHORTEST_WAIT = 0.01
@@ -78,6 +82,7 @@ def reconcile(
     pending: Collection[int] = (),
     most_undecided: int = UNDECIDED_PER_SOURCE,
     grace_seconds: float = GRACE_SECONDS,
+    aged_seconds: float = 0.0,
 ) -> Actions:
     """Compare the registry, as it was *before* the listing, with the listing.
 
@@ -92,6 +97,7 @@ def reconcile(
         first_seen: as the last comparison gave it; monotonic seconds.
         now: monotonic seconds.
         grace_seconds: how long a socket may be unknown.
+        aged_seconds: how old a socket counts that was never listed before.
     """
     again: list[SocketFacts] = []
     strangers: list[SocketFacts] = []
@@ -103,7 +109,7 @@ def reconcile(
         if facts.cookie in condemned:
             again.append(facts)
             continue
-        since = seen[facts.cookie] = first_seen.get(facts.cookie, now)
+        since = seen[facts.cookie] = first_seen.get(facts.cookie, now - aged_seconds)
         if facts.cookie not in pending:
             undecided.setdefault(source_of(facts.remote), []).append(facts)
         if now - since > grace_seconds:
@@ -156,6 +162,7 @@ class Reconciler:
         self._on_stranger = on_stranger
         self._most_undecided = most_undecided
         self._first_seen: Mapping[int, float] = {}
+        self._aged_seconds = GRACE_SECONDS - OLD_GRACE_SECONDS
         self._resisting: frozenset[int] = frozenset()
         self._uncut = 0
         self._trouble = ""
@@ -209,8 +216,9 @@ class Reconciler:
             self._clock.monotonic(),
             pending=self._connections.pending(),
             most_undecided=self._most_undecided,
+            aged_seconds=self._aged_seconds,
         )
-        self._first_seen = actions.first_seen
+        self._first_seen, self._aged_seconds = actions.first_seen, 0.0
         for cookie in actions.missing:
             if not _exists(live.get(cookie) or condemned[cookie]):
                 self._connections.forget(cookie)

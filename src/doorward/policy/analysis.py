@@ -22,6 +22,7 @@ from doorward.policy.model import AppPolicy, Document, Effect, Rule
 from doorward.policy.opening import opening_facts
 from doorward.policy.rendering import render_rule
 from doorward.policy.request_headers import render_header_terms
+from doorward.policy.traffic import traffic_facts
 from doorward.policy.upstreams import render_upstream
 
 KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"})
@@ -248,7 +249,7 @@ def _facts(app: AppPolicy) -> dict[str, str]:
     upstream = render_upstream(app.upstream)
     headers = {"headers": "".join(render_header_terms(app.headers)).partition(": ")[2]}
     said = {key: text for key, text in headers.items() if text}
-    return {"hosts": hosts, "upstream": upstream, **trust, **said, **opening_facts(app), **rules}
+    return {"hosts": hosts, "upstream": upstream, **trust, **said, **opening_facts(app), **traffic_facts(app.traffic), **rules}
 
 
 def _changed(key: str, before: str, after: str) -> Difference:

@@ -21,6 +21,7 @@ from doorward.core.names import OWN_AUTHORITY
 from doorward.policy.normalisation import NormalisedPath
 from doorward.policy.paths import EVERY_PATH, PathPattern
 from doorward.policy.request_headers import PLAIN, HeaderTerms
+from doorward.policy.traffic import USUAL, Traffic
 
 METHOD = re.compile(r"[A-Z][A-Z0-9_-]{0,31}")
 """Methods that rules may name and requests may have. Methods are case-sensitive (RFC 9110 section 9.1),
@@ -237,6 +238,7 @@ class AppPolicy:
     on_refusal: OnRefusal = OnRefusal.ALERT
     trust: tuple[str, ...] = (OWN_AUTHORITY,)
     headers: HeaderTerms = PLAIN
+    traffic: Traffic = USUAL
     rules: tuple[Rule, ...] = ()
     public: tuple[PathPattern, ...] = ()
     origins: tuple[str, ...] = ()

@@ -36,6 +36,7 @@ from doorward.policy.model import (
 from doorward.policy.opening import OPENING_KEYS, read_cors, read_public
 from doorward.policy.paths import EVERY_PATH, PathPattern
 from doorward.policy.request_headers import PLAIN, read_header_terms
+from doorward.policy.traffic import TRAFFIC_KEYS, read_traffic
 from doorward.policy.upstreams import check_base, read_upstream
 from doorward.policy.yaml_tree import Node, Scalar, Sequence
 
@@ -94,7 +95,7 @@ class DocumentReader:
             self.faults.add(
                 name, "app-name-malformed", "this is not a usable application name", key=key, hint=hint
             )
-        found = self.faults.mapping(node, key, (*_APP_KEYS, *OPENING_KEYS))
+        found = self.faults.mapping(node, key, (*_APP_KEYS, *OPENING_KEYS, *TRAFFIC_KEYS))
         for needed in ("hosts", "upstream"):
             if needed not in found:
                 self.faults.add(name, "missing-key", f"application {name.value!r} has no `{needed}`", key=key)
@@ -110,6 +111,7 @@ class DocumentReader:
             if "headers" in found
             else PLAIN
         )
+        traffic = read_traffic(self.faults, found, key)
         rules = self._read_rules(found["rules"], f"{key}.rules") if "rules" in found else ()
         check_base(self.faults, name, f"{key}.upstream", upstream, judged=headers.destination)
         public, origins = read_public(self.faults, found, key, rules), read_cors(self.faults, found, key)
@@ -121,6 +123,7 @@ class DocumentReader:
             upstream=upstream,
             trust=trust,
             headers=headers,
+            traffic=traffic,
             rules=rules,
             public=public,
             origins=origins,

@@ -15,6 +15,7 @@ from doorward.policy.opening import render_opening
 from doorward.policy.paths import EVERY_PATH
 from doorward.policy.reading import generated_name
 from doorward.policy.request_headers import render_header_terms
+from doorward.policy.traffic import render_traffic
 from doorward.policy.upstreams import render_upstream
 
 # Plain where no YAML reader could take it for anything but this text; quoted otherwise.
@@ -36,6 +37,7 @@ def render_document(document: Document) -> str:
             lines.append(f"    trust: {_render_list(app.trust)}")
         lines += render_opening(app)
         lines += render_header_terms(app.headers)
+        lines += render_traffic(app.traffic)
         lines += _render_rules(app)
     return "\n".join(lines) + "\n"
 

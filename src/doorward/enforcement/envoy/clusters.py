@@ -12,6 +12,7 @@ from typing import Any
 
 from doorward.enforcement.envoy.extension import build_extension, build_typed, render_duration
 from doorward.enforcement.envoy.names import AUTHORIZER_CLUSTER, ENROL_CHAIN
+from doorward.enforcement.envoy.traffic import limit_answers
 from doorward.enforcement.envoy.upstream_tls import build_upstream_tls
 from doorward.enforcement.plan import Door, GatewayPlan, Limits, RunPaths
 from doorward.enforcement.upstream_files import UpstreamFiles
@@ -63,7 +64,9 @@ _OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 def build_clusters(plan: GatewayPlan) -> tuple[dict[str, Any], ...]:
     """Return the clusters of a plan, sorted by name."""
-    clusters = [_typed(_build_door_cluster(door, plan.limits)) for door in plan.doors]
+    clusters = [
+        _typed(limit_answers(_build_door_cluster(door, plan.limits), door.traffic)) for door in plan.doors
+    ]
     if plan.enrol:
         upstream = UnixUpstream(path=plan.enrol.socket)
         clusters.append(_typed(build_upstream(ENROL_CHAIN, upstream, plan.limits)))

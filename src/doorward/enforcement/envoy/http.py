@@ -18,6 +18,7 @@ from doorward.enforcement.envoy.rates import build_rate_filter
 from doorward.enforcement.envoy.replies import build_local_replies
 from doorward.enforcement.envoy.rules import build_filters
 from doorward.enforcement.envoy.sites import build_cors_filter
+from doorward.enforcement.envoy.traffic import limit_requests
 from doorward.enforcement.plan import ENROL_LIFETIME, Door, Limits, RunPaths
 
 DRAIN = timedelta(seconds=1)
@@ -41,6 +42,7 @@ def build_http(door: Door, paths: RunPaths, limits: Limits) -> dict[str, Any]:
     config = _manager(door.id, paths, limits)
     sites = [build_cors_filter()] if door.origins else []
     config["early_header_mutation_extensions"] = build_early_mutations(door.headers)
+    limit_requests(config, door.traffic)
     config["http_filters"] = [
         *build_path_memory(door.upstream),
         build_rate_filter(limits),

@@ -10,6 +10,7 @@ to cut (measured: 0 calls, open routes answered).
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from doorward.enforcement.envoy.extension import build_extension, build_typed, render_duration
@@ -24,7 +25,7 @@ from doorward.enforcement.envoy.names import (
     Fact,
 )
 from doorward.enforcement.envoy.tls import build_client_tls, build_open_tls
-from doorward.enforcement.plan import Door, EnrolmentDoor, GatewayPlan, Limits, SocketAddress
+from doorward.enforcement.plan import Door, EnrolmentDoor, GatewayPlan, SocketAddress
 
 ANSWER_BYTES = 65_536
 """The longest answer of the authorizer: grants are at most 4 KiB, certificates of people under 8 KiB."""
@@ -44,7 +45,7 @@ def build_listener(plan: GatewayPlan) -> dict[str, Any]:
         # The default shares the port silently with any other process of this user (measured).
         enable_reuse_port=False,
         per_connection_buffer_limit_bytes=plan.limits.buffer_bytes,
-        listener_filters_timeout=render_duration(plan.limits.handshake),
+        listener_filters_timeout=render_duration(plan.limits.hello),
         continue_on_listener_filters_timeout=False,
         listener_filters=[
             build_extension(
@@ -65,7 +66,7 @@ def _door_chain(plan: GatewayPlan, door: Door) -> dict[str, Any]:
         build_http(door, plan.paths, plan.limits),
     ]
     socket = build_client_tls(plan.paths, door)
-    return _chain(door.id, list(door.hosts), socket, filters, plan.limits)
+    return _chain(door.id, list(door.hosts), socket, filters, plan.limits.handshake)
 
 
 def _enrol_chain(plan: GatewayPlan, door: EnrolmentDoor) -> dict[str, Any]:
@@ -74,18 +75,22 @@ def _enrol_chain(plan: GatewayPlan, door: EnrolmentDoor) -> dict[str, Any]:
         build_enrol_http(plan.paths, plan.limits),
     ]
     return _chain(
-        ENROL_CHAIN, [door.host], build_open_tls(plan.paths, door.certificate), filters, plan.limits
+        ENROL_CHAIN,
+        [door.host],
+        build_open_tls(plan.paths, door.certificate),
+        filters,
+        plan.limits.open_handshake,
     )
 
 
 def _chain(
-    name: str, hosts: list[str], socket: dict[str, Any], filters: list[dict[str, Any]], limits: Limits
+    name: str, hosts: list[str], socket: dict[str, Any], filters: list[dict[str, Any]], patience: timedelta
 ) -> dict[str, Any]:
     return {
         "name": name,
         "filter_chain_match": {"server_names": hosts, "transport_protocol": "tls"},
         "transport_socket": socket,
-        "transport_socket_connect_timeout": render_duration(limits.handshake),
+        "transport_socket_connect_timeout": render_duration(patience),
         "filters": filters,
     }
 

@@ -12,6 +12,7 @@ from typing import Any
 from doorward.enforcement.envoy.forwarding import build_forwarding
 from doorward.enforcement.envoy.names import IDENTITY_HEADERS, JUDGED, PUBLIC, Fact
 from doorward.enforcement.envoy.rules import build_open_slice
+from doorward.enforcement.envoy.traffic import build_patience
 from doorward.enforcement.plan import Door
 from doorward.policy.model import ECHOING_METHODS
 from doorward.policy.paths import Exact, Form, Prefix
@@ -40,7 +41,7 @@ def _forward(door: Door, match: dict[str, Any]) -> dict[str, Any]:
     return {
         "name": PUBLIC,
         "match": match,
-        "route": build_forwarding(door.id, door.upstream),
+        "route": {**build_forwarding(door.id, door.upstream), **build_patience(door.traffic)},
         "typed_per_filter_config": build_open_slice(),
     }
 

@@ -24,6 +24,7 @@ from doorward.enforcement.envoy.refusals import (
 )
 from doorward.enforcement.envoy.rules import build_destination_slice, build_slice, methods_left
 from doorward.enforcement.envoy.sites import build_site_routes, speak_for_sites
+from doorward.enforcement.envoy.traffic import build_patience
 from doorward.enforcement.envoy.transport_security import with_transport_security
 from doorward.enforcement.plan import Door, EnrolmentDoor, GatewayPlan, OpenRoute, RuleTerm
 from doorward.policy.model import ECHOING_METHODS, UnixUpstream
@@ -59,7 +60,7 @@ def build_door_table(door: Door) -> dict[str, Any]:
         build_refusal({"path_separated_prefix": RESERVED_PREFIX}, Refusal.RESERVED),
     ]
     routes += [*build_site_routes(door), *build_public_routes(door)]
-    action = build_forwarding(door.id, door.upstream)
+    action = {**build_forwarding(door.id, door.upstream), **build_patience(door.traffic)}
     echoing = ECHOING_METHODS - left
     routes += [
         _forward(match, action, build_slice(rules, echoing)) for match, rules in slice_rules(door.rules)

@@ -1,0 +1,48 @@
+"""What an application's document says of silence and header fields, in Envoy's words.
+
+Silence is a matter of routes, so that changing it ends no connection; sizes belong to the connection
+manager and to the cluster.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from doorward.enforcement.envoy.extension import render_duration
+from doorward.policy.traffic import Traffic
+
+_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+
+
+def build_patience(traffic: Traffic) -> dict[str, Any]:
+    """Return the time limits of a forwarding route: none on the whole, one on silence.
+
+    A limit on the whole would end downloads, event streams and WebSockets. `flush_timeout` is for a client
+    that reads the last bytes slowly: Envoy does not count its progress (measured).
+    """
+    idle = render_duration(traffic.idle)
+    return {"timeout": "0s", "idle_timeout": idle, "flush_timeout": idle}
+
+
+def limit_requests(config: dict[str, Any], traffic: Traffic) -> None:
+    """Put the limits on the header fields of requests into a connection manager."""
+    config["max_request_headers_kb"] = traffic.header_kilobytes
+    config["common_http_protocol_options"]["max_headers_count"] = traffic.headers
+
+
+def limit_answers(cluster: dict[str, Any], traffic: Traffic) -> dict[str, Any]:
+    """Return a cluster with the limits on the header fields of answers."""
+    every = cluster["typed_extension_protocol_options"]
+    options = every[_OPTIONS]
+    common = {
+        **options["common_http_protocol_options"],
+        "max_headers_count": traffic.headers,
+        "max_response_headers_kb": traffic.header_kilobytes,
+    }
+    return {
+        **cluster,
+        "typed_extension_protocol_options": {
+            **every,
+            _OPTIONS: {**options, "common_http_protocol_options": common},
+        },
+    }

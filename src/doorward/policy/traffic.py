@@ -1,0 +1,125 @@
+"""How long an application's exchanges may be silent, and how large their header fields may be.
+
+    timeouts: {idle: 2h}
+    limits: {headers: 512, header_kilobytes: 64}
+
+Not here: limits of the whole door (enforcement.plan), settings (runtime.settings).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+
+from doorward.policy.faults import FaultList
+from doorward.policy.yaml_tree import Node
+
+IDLE = timedelta(hours=1)
+"""Reverse proxies end a silent exchange after 1 minute (nginx) to never (Caddy); an hour lets chats, event
+streams and slow reports live, and frees what a client that vanished has left."""
+
+LONGEST_IDLE = timedelta(days=1)
+
+HEADERS = 512
+"""A browser keeps up to 180 cookies for a site, and HTTP/2 may send each as a field of its own."""
+
+HEADER_KILOBYTES = 64
+MOST_HEADERS = 2_048
+MOST_HEADER_KILOBYTES = 256
+
+_SPAN = re.compile(r"([1-9][0-9]{0,5})(s|m|h)")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours"}
+_COUNT = re.compile(r"[1-9][0-9]{0,5}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traffic:
+    """What one application's exchanges may take.
+
+    Args:
+        idle: silence in both directions after which a request, an answer or a WebSocket ends.
+        headers: header fields of a request, and of an answer.
+        header_kilobytes: their size.
+    """
+
+    idle: timedelta = IDLE
+    headers: int = HEADERS
+    header_kilobytes: int = HEADER_KILOBYTES
+
+    def __post_init__(self) -> None:
+        good = timedelta(seconds=1) <= self.idle <= LONGEST_IDLE and not self.idle.microseconds
+        if not good or not 1 <= self.headers <= MOST_HEADERS:
+            raise ValueError("an application's limits lie outside what the door supports")
+        if not 1 <= self.header_kilobytes <= MOST_HEADER_KILOBYTES:
+            raise ValueError("an application's limits lie outside what the door supports")
+
+
+USUAL = Traffic()
+"""Of an application that says nothing."""
+
+TRAFFIC_KEYS = ("timeouts", "limits")
+
+
+def read_traffic(faults: FaultList, found: dict[str, Node], key: str) -> Traffic:
+    """Return what `timeouts` and `limits` of an application say; faults are noted.
+
+    Args:
+        faults: of the document.
+        found: the application's entries.
+        key: the application's path in the document.
+    """
+    times = faults.mapping(found["timeouts"], f"{key}.timeouts", ("idle",)) if "timeouts" in found else {}
+    words = ("headers", "header_kilobytes")
+    counts = faults.mapping(found["limits"], f"{key}.limits", words) if "limits" in found else {}
+    idle = _read_span(faults, times["idle"], f"{key}.timeouts.idle") if "idle" in times else IDLE
+    most = {"headers": MOST_HEADERS, "header_kilobytes": MOST_HEADER_KILOBYTES}
+    numbers = {word: _read_count(faults, node, f"{key}.limits.{word}", most[word]) for word, node in counts.items()}
+    return Traffic(idle=idle, **{word: number for word, number in numbers.items() if number})
+
+
+def render_traffic(traffic: Traffic) -> list[str]:
+    """Return the lines below an application; none for the defaults."""
+    lines = []
+    if traffic.idle != IDLE:
+        lines.append(f"    timeouts: {{idle: {_render_span(traffic.idle)}}}")
+    limits = [f"headers: {traffic.headers}"] if traffic.headers != HEADERS else []
+    if traffic.header_kilobytes != HEADER_KILOBYTES:
+        limits.append(f"header_kilobytes: {traffic.header_kilobytes}")
+    return [*lines, f"    limits: {{{', '.join(limits)}}}"] if limits else lines
+
+
+def traffic_facts(traffic: Traffic) -> dict[str, str]:
+    """Return what differs from the defaults by key, for a comparison of documents."""
+    lines = (line.strip().partition(": ") for line in render_traffic(traffic))
+    return {key: text for key, _, text in lines}
+
+
+def _read_span(faults: FaultList, node: Node, key: str) -> timedelta:
+    text = faults.text(node, key)
+    match = _SPAN.fullmatch(text.value) if text else None
+    span = timedelta(**{_UNITS[match[2]]: int(match[1])}) if match else timedelta()
+    if text and not timedelta() < span <= LONGEST_IDLE:
+        hint = "write a number and s, m or h, such as 90s, 10m or 2h; at most 24h"
+        faults.add(text, "limit-malformed", f"{text.value!r} is no time that the door supports", key=key, hint=hint)
+        return IDLE
+    return span or IDLE
+
+
+def _read_count(faults: FaultList, node: Node, key: str, most: int) -> int:
+    text = faults.text(node, key)
+    if text is None:
+        return 0
+    if not _COUNT.fullmatch(text.value) or int(text.value) > most:
+        hint = f"write a number from 1 to {most}"
+        faults.add(text, "limit-malformed", f"{text.value!r} is no number that the door supports", key=key, hint=hint)
+        return 0
+    return int(text.value)
+
+
+def _render_span(span: timedelta) -> str:
+    seconds = span // timedelta(seconds=1)
+    for unit, size in (("h", 3600), ("m", 60)):
+        if seconds % size == 0:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
