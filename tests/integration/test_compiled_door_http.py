@@ -15,7 +15,7 @@ import pytest
 
 from doorward.enforcement.envoy.names import Fact
 from doorward.gateway.access_lines import parse_access_line
-from tests.support.attacks import exchange, statuses
+from tests.support.attacks import H2Client, exchange, statuses
 from tests.support.door_site import APPS, CLEARED, TELLER, Door, id_of, standing_door
 from tests.support.envoy_process import facts_of
 
@@ -292,6 +292,35 @@ class TestProtocols:
             came = exchange(connection, request, quiet=0.2)
         assert statuses(came) == [103, 200]
         assert b"link: </a.css>" in came.lower()
+
+    @pytest.mark.parametrize("count", [110, 250, 480])
+    def test_many_small_cookies_arrive(self, door: Door, count: int) -> None:
+        """RFC 9113 section 8.2.3: a browser may send each cookie as a field of its own; the application gets one."""
+        cookies = [("cookie", f"c{number}=" + "v" * 40) for number in range(count)]
+        context = door.site.tls("p256")
+        context.set_alpn_protocols(["h2"])
+        with door.site.connect("pay.test", context=context) as connection:
+            heard = H2Client(connection).ask("/accounts/7", *cookies)
+        assert heard.status == 200, heard
+        (line,) = (value for name, value in heard.seen()["headers"] if name == "cookie")
+        assert len(line.split("; ")) == count
+
+    def test_many_header_lines_pass_both_ways(self, door: Door) -> None:
+        """Hundreds of fields of some 100 bytes; an answer may set as many cookies."""
+        fields = [(f"X-{number}", "v" * 100) for number in range(400)]
+        answer = door.site.ask("GET", "/accounts/7", headers=fields)
+        assert "got more than 100 headers" in answer.body  # the application's own limit, behind the door
+        with door.site.connect("pay.test") as connection:
+            request = b"GET /accounts/cookies HTTP/1.1\r\nHost: pay.test\r\n\r\n"
+            came = exchange(connection, request, answers=1)
+        assert statuses(came) == [200]
+        assert came.lower().count(b"set-cookie:") == 300
+
+    def test_beyond_the_limit_it_says_so(self, door: Door) -> None:
+        """RFC 6585 section 5: 431, with a sentence."""
+        answer = door.site.ask("GET", "/accounts/7", headers=[("X-Large", "v" * 70_000)])
+        assert answer.status == 431
+        assert "too large or too many" in answer.body
 
     def test_a_method_of_webdav_is_judged_by_rules(self, door: Door) -> None:
         """RFC 3253: over HTTP/1.1 no list of the parser stands before the rules."""

@@ -12,6 +12,7 @@ from datetime import timedelta
 import pytest
 
 from doorward.enforcement.plan import Limits
+from tests.support.attacks import exchange, has_ended, statuses
 from tests.support.door_site import APPS, CLEARED, TELLER, Door, DoorSite, standing_door
 from tests.support.doorway import open_doorway
 from tests.support.envoy_process import ToyAuthorizer, facts_of, running_envoy, write_resources
@@ -38,7 +39,14 @@ def tight(tmp_path_factory: pytest.TempPathFactory, running: Door) -> Iterator[D
     folder = tmp_path_factory.mktemp("tight")
     site = DoorSite(folder, running.site.upstream.port)
     second = timedelta(seconds=1)
-    limits = Limits(connections=7, handshake=second, request_headers=second, idle=3 * second)
+    limits = Limits(
+        connections=7,
+        hello=second,
+        handshake=second,
+        request_headers=second,
+        idle=3 * second,
+        stream_idle=second,
+    )
     resources = site.resources(APPS, limits=limits)
     write_resources(resources, site.xds)
     facts = facts_of(TELLER, CLEARED)
@@ -56,6 +64,19 @@ class TestLimits:
         """Who connects and says nothing is cut when the time for the handshake is over."""
         with socket.create_connection(("127.0.0.1", tight.port), timeout=5) as connection:
             assert _seconds_until_closed(connection) < 2
+
+    def test_silence_in_an_exchange_is_the_applications_to_bound(self, tight: DoorSite) -> None:
+        """A WebSocket that is silent for longer than the door waits for a route lives: its application has an hour."""
+        head = (
+            "GET /accounts/feed HTTP/1.1\r\nHost: pay.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+            "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+        )
+        with tight.connect("pay.test") as connection:
+            assert statuses(exchange(connection, head.encode(), quiet=0.1)) == [101]
+            assert not has_ended(connection, 4.0)  # four times stream_idle, and more than idle
+            connection.settimeout(5)
+            connection.sendall(b"still here")
+            assert connection.recv(64) == b"still here"
 
     def test_a_stalled_handshake_is_cut(self, tight: DoorSite) -> None:
         """Who stops after the ClientHello is cut when the time for the handshake is over."""
@@ -93,9 +114,9 @@ class TestLimits:
 
     def test_large_headers_are_refused(self, door: Door) -> None:
         """Headers have a size and a number."""
-        assert door.site.ask("GET", "/accounts/7", headers=[("X-Big", "x" * 33_000)]).status == 431
-        many = [(f"X-{number}", "x") for number in range(120)]
-        assert door.site.ask("GET", "/accounts/7", headers=many).status == 431
+        assert door.site.ask("GET", "/accounts/7", headers=[("X-Big", "x" * 66_000)]).status == 431
+        many = [(f"X-{number}", "x") for number in range(520)]
+        assert "too large or too many" in door.site.ask("GET", "/accounts/7", headers=many).body
 
 
 class TestEnrolment:

@@ -34,7 +34,7 @@ pytestmark = pytest.mark.xdist_group("posture-buffers")
 Kept = Callable[..., OpenDoor]
 
 SECOND = timedelta(seconds=1)
-TIGHT = Limits(handshake=SECOND, request_headers=SECOND, connections=7)
+TIGHT = Limits(hello=SECOND, handshake=SECOND, request_headers=SECOND, connections=7)
 BUFFER = without(*LISTENER, "per_connection_buffer_limit_bytes")
 UNDECIDED = 20
 

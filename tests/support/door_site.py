@@ -113,6 +113,8 @@ class _Echo(BaseHTTPRequestHandler):
         body = json.dumps(seen).encode()
         self.send_response(302 if self.path == "/accounts/login-first" else 200)
         self.send_header("location", "/login")
+        for number in range(300 if self.path == "/accounts/cookies" else 0):
+            self.send_header("set-cookie", f"c{number}={'v' * 100}")
         self.send_header("content-length", str(len(body)))
         self.send_header("x-powered-by", "echo")
         self.end_headers()

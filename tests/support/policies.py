@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from hypothesis import strategies as st
@@ -23,6 +24,7 @@ from doorward.policy.model import (
 from doorward.policy.opening import denying
 from doorward.policy.paths import EVERY_PATH, PathPattern
 from doorward.policy.request_headers import HeaderTerms
+from doorward.policy.traffic import HEADER_KILOBYTES, HEADERS, IDLE, USUAL, Traffic
 
 TENANT, APP_ID = "ten_default", "app_1"
 
@@ -90,6 +92,13 @@ header_terms = st.builds(
     passed=st.frozensets(st.sampled_from(["x-http-method-override", "x-copy-from"])),
 )
 
+traffics = st.builds(
+    Traffic,
+    idle=st.sampled_from([IDLE, timedelta(seconds=61), timedelta(minutes=7), timedelta(hours=2)]),
+    headers=st.sampled_from([HEADERS, 1, 2048]),
+    header_kilobytes=st.sampled_from([HEADER_KILOBYTES, 1, 256]),
+)
+
 trusts = st.sampled_from([("own",), ("own",), ("clinic", "own"), ("clinic",)])
 
 
@@ -102,6 +111,7 @@ def _app(
     *,
     opening: tuple[list[PathPattern], list[str]],
     terms: HeaderTerms,
+    traffic: Traffic = USUAL,
 ) -> AppPolicy:
     public, origins = opening
     return AppPolicy(
@@ -110,6 +120,7 @@ def _app(
         upstream=upstream,
         trust=trust,
         headers=terms,
+        traffic=traffic,
         rules=tuple(some),
         public=tuple(
             sorted((one for one in public if not any(denying(some, one))), key=lambda one: one.text)
@@ -138,6 +149,7 @@ apps = st.builds(
     trusts,
     opening=opened,
     terms=header_terms,
+    traffic=traffics,
 )
 
 
@@ -149,10 +161,18 @@ def _document(
     *,
     opening: list[tuple[list[PathPattern], list[str]]],
     terms: HeaderTerms,
+    traffic: Traffic,
 ) -> Document:
     made = [
         _app(
-            name, [f"{name}.test", f"{name}.example"], upstream, rule_list, trusted, opening=one, terms=terms
+            name,
+            [f"{name}.test", f"{name}.example"],
+            upstream,
+            rule_list,
+            trusted,
+            opening=one,
+            terms=terms,
+            traffic=traffic,
         )
         for name, rule_list, trusted, one in zip(names, some, trust, opening, strict=False)
     ]
@@ -167,6 +187,7 @@ documents = st.builds(
     st.lists(trusts, min_size=3, max_size=3),
     opening=st.lists(opened, min_size=3, max_size=3),
     terms=header_terms,
+    traffic=traffics,
 )
 
 

@@ -82,7 +82,7 @@ def reconcile(
     pending: Collection[int] = (),
     most_undecided: int = UNDECIDED_PER_SOURCE,
     grace_seconds: float = GRACE_SECONDS,
-    aged_seconds: float = 0.0,
+    old: Collection[int] = (),
 ) -> Actions:
     """Compare the registry, as it was *before* the listing, with the listing.
 
@@ -97,8 +97,12 @@ def reconcile(
         first_seen: as the last comparison gave it; monotonic seconds.
         now: monotonic seconds.
         grace_seconds: how long a socket may be unknown.
-        aged_seconds: how old a socket counts that was never listed before.
+        old: cookies of those that were there at the first look; their grace is `OLD_GRACE_SECONDS`.
     """
+
+    def grace_of(cookie: int) -> float:
+        return min(grace_seconds, OLD_GRACE_SECONDS) if cookie in old else grace_seconds
+
     again: list[SocketFacts] = []
     strangers: list[SocketFacts] = []
     seen: dict[int, float] = {}
@@ -109,10 +113,10 @@ def reconcile(
         if facts.cookie in condemned:
             again.append(facts)
             continue
-        since = seen[facts.cookie] = first_seen.get(facts.cookie, now - aged_seconds)
+        since = seen[facts.cookie] = first_seen.get(facts.cookie, now)
         if facts.cookie not in pending:
             undecided.setdefault(source_of(facts.remote), []).append(facts)
-        if now - since > grace_seconds:
+        if now - since > grace_of(facts.cookie):
             strangers.append(facts)
     return Actions(
         missing=tuple(cookie for cookie in (*registered, *condemned) if cookie not in census.cookies),
@@ -123,7 +127,7 @@ def reconcile(
             for sockets in undecided.values()
             if len(sockets) > most_undecided
             for facts in sorted(sockets, key=lambda one: seen[one.cookie])[:-most_undecided]
-            if 0 < now - seen[facts.cookie] <= grace_seconds  # older ones are strangers
+            if 0 < now - seen[facts.cookie] <= grace_of(facts.cookie)  # older ones are strangers
         ),
         first_seen=seen,
     )
@@ -162,7 +166,7 @@ class Reconciler:
         self._on_stranger = on_stranger
         self._most_undecided = most_undecided
         self._first_seen: Mapping[int, float] = {}
-        self._aged_seconds = GRACE_SECONDS - OLD_GRACE_SECONDS
+        self._old: frozenset[int] | None = None
         self._resisting: frozenset[int] = frozenset()
         self._uncut = 0
         self._trouble = ""
@@ -216,9 +220,11 @@ class Reconciler:
             self._clock.monotonic(),
             pending=self._connections.pending(),
             most_undecided=self._most_undecided,
-            aged_seconds=self._aged_seconds,
+            old=self._old or (),
         )
-        self._first_seen, self._aged_seconds = actions.first_seen, 0.0
+        self._first_seen = actions.first_seen
+        if self._old is None:
+            self._old = frozenset(actions.first_seen)
         for cookie in actions.missing:
             if not _exists(live.get(cookie) or condemned[cookie]):
                 self._connections.forget(cookie)

@@ -249,7 +249,15 @@ def _facts(app: AppPolicy) -> dict[str, str]:
     upstream = render_upstream(app.upstream)
     headers = {"headers": "".join(render_header_terms(app.headers)).partition(": ")[2]}
     said = {key: text for key, text in headers.items() if text}
-    return {"hosts": hosts, "upstream": upstream, **trust, **said, **opening_facts(app), **traffic_facts(app.traffic), **rules}
+    return {
+        "hosts": hosts,
+        "upstream": upstream,
+        **trust,
+        **said,
+        **opening_facts(app),
+        **traffic_facts(app.traffic),
+        **rules,
+    }
 
 
 def _changed(key: str, before: str, after: str) -> Difference:

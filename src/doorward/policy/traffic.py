@@ -74,7 +74,9 @@ def read_traffic(faults: FaultList, found: dict[str, Node], key: str) -> Traffic
     counts = faults.mapping(found["limits"], f"{key}.limits", words) if "limits" in found else {}
     idle = _read_span(faults, times["idle"], f"{key}.timeouts.idle") if "idle" in times else IDLE
     most = {"headers": MOST_HEADERS, "header_kilobytes": MOST_HEADER_KILOBYTES}
-    numbers = {word: _read_count(faults, node, f"{key}.limits.{word}", most[word]) for word, node in counts.items()}
+    numbers = {
+        word: _read_count(faults, node, f"{key}.limits.{word}", most[word]) for word, node in counts.items()
+    }
     return Traffic(idle=idle, **{word: number for word, number in numbers.items() if number})
 
 
@@ -101,7 +103,9 @@ def _read_span(faults: FaultList, node: Node, key: str) -> timedelta:
     span = timedelta(**{_UNITS[match[2]]: int(match[1])}) if match else timedelta()
     if text and not timedelta() < span <= LONGEST_IDLE:
         hint = "write a number and s, m or h, such as 90s, 10m or 2h; at most 24h"
-        faults.add(text, "limit-malformed", f"{text.value!r} is no time that the door supports", key=key, hint=hint)
+        faults.add(
+            text, "limit-malformed", f"{text.value!r} is no time that the door supports", key=key, hint=hint
+        )
         return IDLE
     return span or IDLE
 
@@ -112,7 +116,9 @@ def _read_count(faults: FaultList, node: Node, key: str, most: int) -> int:
         return 0
     if not _COUNT.fullmatch(text.value) or int(text.value) > most:
         hint = f"write a number from 1 to {most}"
-        faults.add(text, "limit-malformed", f"{text.value!r} is no number that the door supports", key=key, hint=hint)
+        faults.add(
+            text, "limit-malformed", f"{text.value!r} is no number that the door supports", key=key, hint=hint
+        )
         return 0
     return int(text.value)
 

@@ -83,7 +83,7 @@ def _document() -> Harness:
 
     flow = b"{trust_domain: a.b, apps: {p: {hosts: [p.a.b], upstream: 'http://[::1]:1', rules: [{allow: {kind: person}}]}}}"
     opened = DOCUMENT.encode() + b"    public: [/a/**]\n    cors: {origins: ['https://b.c:8443']}\n"
-    opened += b"    headers: {destination: judge, pass: [X-Copy-From]}\n"
+    opened += b"    headers: {destination: judge, pass: [X-Copy-From]}\n    timeouts: {idle: 2h}\n    limits: {headers: 9, header_kilobytes: 9}\n"
     return Harness(seeds=(DOCUMENT.encode(), flow, opened), judge=judge)
 
 
@@ -416,6 +416,7 @@ TEXT_TARGETS = (
             "policy.opening.read_cors",
             "policy.request_headers.read_header_terms",
             "policy.upstreams.read_upstream",
+            "policy.traffic.read_traffic",
         ),
         shape=Shape.TEXT,
         prepare=_document,

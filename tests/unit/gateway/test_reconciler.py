@@ -27,15 +27,15 @@ def test_what_the_kernel_does_not_list_is_missing() -> None:
     assert set(reconcile({1, 2}, {3}, census(registered=(1,)), {}, 100.0).missing) == {2, 3}
 
 
-def test_strangers_have_ten_seconds() -> None:
+def test_strangers_have_the_time_of_a_handshake_with_a_card() -> None:
     """An unknown socket is cut when it has been unknown for longer than the grace, not earlier."""
     first = reconcile(set(), set(), census(5), {}, 100.0)
     assert first.strangers == ()
     assert first.first_seen == {5: 100.0}
-    second = reconcile(set(), set(), census(5, 6), first.first_seen, 110.0)
+    second = reconcile(set(), set(), census(5, 6), first.first_seen, 170.0)
     assert second.strangers == ()
-    assert second.first_seen == {5: 100.0, 6: 110.0}
-    third = reconcile(set(), set(), census(5, 6), second.first_seen, 110.1)
+    assert second.first_seen == {5: 100.0, 6: 170.0}
+    third = reconcile(set(), set(), census(5, 6), second.first_seen, 170.1)
     assert [facts.cookie for facts in third.strangers] == [5]
 
 
@@ -121,7 +121,24 @@ def test_a_v6_host_is_its_whole_network() -> None:
 def test_a_stranger_is_cut_once() -> None:
     """A socket that is unknown for too long is a stranger, and not cut a second time for its source."""
     actions = reconcile(
-        set(), set(), crowd(("192.0.2.2", 5)), dict.fromkeys(range(1, 6), 80.0), 100.0, most_undecided=3
+        set(), set(), crowd(("192.0.2.2", 5)), dict.fromkeys(range(1, 6), 20.0), 100.0, most_undecided=3
     )
     assert len(actions.strangers) == 5
     assert actions.crowding == ()
+
+
+def test_what_was_there_at_the_first_look_has_less_time() -> None:
+    """An older process may have let it in, so that nobody here could end it: ten seconds, and once."""
+    for age, strangers in ((10.0, 0), (10.1, 2)):
+        actions = reconcile(set(), set(), census(5, 6), {5: 100.0, 6: 100.0}, 100.0 + age, old={5, 6})
+        assert len(actions.strangers) == strangers
+    crowded = reconcile(
+        set(),
+        set(),
+        crowd(("192.0.2.2", 5)),
+        dict.fromkeys(range(1, 6), 80.0),
+        100.0,
+        most_undecided=3,
+        old=range(1, 6),
+    )
+    assert (len(crowded.strangers), crowded.crowding) == (5, ())

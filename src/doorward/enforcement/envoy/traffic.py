@@ -15,13 +15,12 @@ _OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 
 def build_patience(traffic: Traffic) -> dict[str, Any]:
-    """Return the time limits of a forwarding route: none on the whole, one on silence.
+    """Return the bound on silence of a forwarding route.
 
-    A limit on the whole would end downloads, event streams and WebSockets. `flush_timeout` is for a client
-    that reads the last bytes slowly: Envoy does not count its progress (measured).
+    `flush_timeout` is for a client that reads the last bytes slowly: Envoy does not count its progress.
     """
     idle = render_duration(traffic.idle)
-    return {"timeout": "0s", "idle_timeout": idle, "flush_timeout": idle}
+    return {"idle_timeout": idle, "flush_timeout": idle}
 
 
 def limit_requests(config: dict[str, Any], traffic: Traffic) -> None:

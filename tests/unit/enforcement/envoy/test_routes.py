@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from hypothesis import given, settings
@@ -19,6 +20,7 @@ from doorward.enforcement.plan import build_door
 from doorward.policy.model import AppPolicy, Effect
 from doorward.policy.normalisation import NormalisedPath, normalise
 from doorward.policy.request_headers import HeaderTerms
+from doorward.policy.traffic import Traffic
 from tests.support.policies import APP_ID, TENANT, apps, raw_paths
 from tests.unit.enforcement.envoy.test_rules import state_of
 from tests.unit.enforcement.plans import CERTIFICATE, TRUST, door, small_plan, term
@@ -204,6 +206,19 @@ def test_the_enrolment_table_forwards_listed_requests_only() -> None:
 def test_every_door_has_a_table_of_its_own() -> None:
     """Named by the application's id."""
     assert list(build_route_tables(small_plan())) == ["app_pay", "app_web", "doorward_enrol"]
+
+
+def test_silence_is_the_application_s_to_bound() -> None:
+    """An hour unless the document says otherwise; it stands in routes, so that changing it ends no connection."""
+    quiet = replace(door(term("g")), traffic=Traffic(idle=timedelta(hours=3)))
+    for one, idle in ((door(term("g")), "3600s"), (quiet, "10800s")):
+        routes = [
+            route["route"]
+            for route in build_door_table(one)["virtual_hosts"][0]["routes"]
+            if "route" in route
+        ]
+        assert routes
+        assert all((route["idle_timeout"], route["flush_timeout"]) == (idle, idle) for route in routes)
 
 
 def test_no_time_limit_ends_streams() -> None:
