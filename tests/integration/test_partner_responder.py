@@ -12,9 +12,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from doorward.authority.records import ChangeKind
+from doorward.pki.der import encode_enumerated
+from doorward.verification.partner import RevocationMode
 from tests.support.doorway import Doorway, Identity, eventually, open_doorway
 from tests.support.partner_door import DAY, Clinic
 from tests.support.responders import Place, answer, served
+from tests.support.status_bytes import list_bytes, listed
 from tests.support.status_ca import crl_of
 from tests.support.watching import LiveRequests, watching
 
@@ -28,13 +31,14 @@ class Responder:
     def __init__(self) -> None:
         self.lists: dict[str, bytes] = {}
         self.silent = False
+        self.status = "200 OK"
 
     def __call__(self, connection: socket.socket, request: bytes) -> None:
         if self.silent:
             connection.recv(1)
             return
         path = request.split(b" ")[1].decode()
-        connection.sendall(answer(self.lists.get(path, b"<html>")))
+        connection.sendall(answer(self.lists.get(path, b"<html>"), status=self.status))
 
     def publish(self, clinic: Clinic, number: int, *revoked: str) -> None:
         """Put newer CRLs of both authorities on the server."""
@@ -68,6 +72,16 @@ def trust(door: Doorway, place: Place) -> Clinic:
     return clinic
 
 
+def prefer(door: Doorway, clinic: Clinic) -> None:
+    """Ask for no more than that nothing says revoked."""
+    with door.services.work.change() as books:
+        partner = books.partners.get(clinic.id)
+        assert partner is not None
+        books.partners.save(replace(partner, revocation=RevocationMode.PREFER))
+        seq = books.changes.note(ChangeKind.PARTNER, clinic.id, datetime.now(UTC))
+    door.settle(seq)
+
+
 def is_let_in(door: Doorway, identity: Identity) -> bool:
     """Whether a request on a new connection is answered by the application."""
     try:
@@ -97,6 +111,40 @@ def test_what_the_partner_revokes_is_refused(responder: tuple[Responder, Place])
             assert not is_let_in(door, bob)
             assert eventually(lambda: len(other.good) > good)
             assert not other.ended
+            # A number of 20 octets, an entry of another with an odd reason, and Bob left out: Eve ends, Bob stays refused.
+            prefer(door, clinic)
+            listed_eve = listed(clinic.leaves[EVE].certificate.serial_number)
+            times = {"this_update": clinic.now - DAY, "next_update": clinic.now + DAY}
+            made.lists["/issuing.crl"] = list_bytes(
+                clinic.issuing,
+                listed(99, reason=encode_enumerated(11)),
+                listed_eve,
+                number=(1 << 159) - 1,
+                **times,
+            )
+            assert eventually(lambda: bool(other.ended), 10)
+            assert not is_let_in(door, eve)
+            assert not is_let_in(door, bob)
+
+
+def test_what_cannot_be_used_refuses_also_where_evidence_is_preferred(
+    responder: tuple[Responder, Place],
+) -> None:
+    """Nothing to be had lets in; a page instead of a list ends who is there, and a good list lets in again."""
+    made, place = responder
+    made.status = "404 Not Found"
+    with open_doorway() as door:
+        clinic = trust(door, place)
+        prefer(door, clinic)
+        bob = clinic.identity(BOB)
+        assert eventually(lambda: is_let_in(door, bob), 10)
+        requests = LiveRequests(door, bob)
+        with watching(requests):
+            made.status = "200 OK"
+            assert eventually(lambda: bool(requests.ended), 10)
+            assert not is_let_in(door, bob)
+        made.publish(clinic, 1)
+        assert eventually(lambda: is_let_in(door, bob), 10)
 
 
 def test_a_silent_responder_slows_no_connection(responder: tuple[Responder, Place]) -> None:
