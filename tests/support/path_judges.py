@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import verification
 
 from doorward.core.entities import Outcome
 from doorward.core.errors import MalformedInput
 from doorward.verification.path.building import judge_path
-from doorward.verification.path.certificate import PathCertificate, read_path_certificate
+from doorward.verification.path.certificate import PathCertificate, parse_path_certificate
 from doorward.verification.path.conformance import PathInputs
 from doorward.verification.path.policies import PolicyInputs
 from doorward.verification.path.store import TrustStore
@@ -50,7 +51,7 @@ def judge_ours(built: Built, policies: PolicyInputs) -> Opinion:
 
 def _read(certificate: x509.Certificate) -> PathCertificate | None:
     try:
-        return read_path_certificate(certificate)
+        return parse_path_certificate(certificate.public_bytes(Encoding.DER))
     except MalformedInput:
         return None
 

@@ -44,8 +44,9 @@ class Partner:
 def load_partners(books: Books, kept: Mapping[str, Partner]) -> dict[str, Partner]:
     """Return the partners that are trusted, by name.
 
-    One whose certificates or terms cannot be read is left out, though they were checked when they were
-    stored: nobody of it is let in, and everybody else is judged as ever.
+    One whose terms cannot be read is left out, though they were checked when they were stored: all of its people are
+    refused, and everybody else is judged as ever. A certificate that cannot be read any more is left out alone, and
+    told by `find_unread`.
 
     Args:
         books: a snapshot.
@@ -54,8 +55,9 @@ def load_partners(books: Books, kept: Mapping[str, Partner]) -> dict[str, Partne
     found = {}
     signers: dict[_Signer, list[str]] = {}
     for one in books.partners.every_authority():
-        with suppress(MalformedInput):
-            signers.setdefault(_signer_of(one.der), []).append(one.id)
+        signer = _signer_of(one.der)
+        if signer is not None:
+            signers.setdefault(signer, []).append(one.id)
     for record in books.partners.list():
         authorities = books.partners.authorities(record.id)
         ids = {one.sha256: one.id for one in authorities}
@@ -72,31 +74,47 @@ def load_partners(books: Books, kept: Mapping[str, Partner]) -> dict[str, Partne
                 trust=known.trust if known is not None and same else build_partner_trust(record, authorities),
                 authority_ids=ids,
                 anchors=anchors,
-                namesakes={one.id: tuple(signers[_signer_of(one.der)]) for one in authorities},
+                namesakes={
+                    one.id: tuple(signers[signer])
+                    for one in authorities
+                    if (signer := _signer_of(one.der)) is not None
+                },
             )
     return found
 
 
 @functools.lru_cache(maxsize=_REMEMBERED)
-def _signer_of(der: bytes) -> _Signer:
-    """Name and key: what signs, whichever certificate says so."""
-    parsed = parse_path_certificate(der)
+def _signer_of(der: bytes) -> _Signer | None:
+    """Name and key: what signs, whichever certificate says so; None where it cannot be read."""
+    try:
+        parsed = parse_path_certificate(der)
+    except MalformedInput:
+        return None
     return parsed.subject, parsed.key_bits
 
 
+def find_unread(authorities: Sequence[PartnerAuthorityRecord]) -> tuple[str, ...]:
+    """Return the SHA-256 of each certificate that cannot be read any more: no path leads through it."""
+    return tuple(one.sha256 for one in authorities if _signer_of(one.der) is None)
+
+
 def build_partner_trust(record: PartnerRecord, authorities: Sequence[PartnerAuthorityRecord]) -> PartnerTrust:
-    """Return what is trusted of a partner.
+    """Return what is trusted of a partner; a certificate that cannot be read is left out.
 
     Raises:
-        MalformedInput: a certificate or a term cannot be read.
+        MalformedInput: a term cannot be read.
         ValueError: there are too many certificates.
     """
-    anchors = [parse_path_certificate(one.der) for one in authorities if one.anchor]
-    others = [parse_path_certificate(one.der) for one in authorities if not one.anchor]
+    read = []
+    for one in authorities:
+        with suppress(MalformedInput):
+            read.append((one.anchor, parse_path_certificate(one.der)))
     return PartnerTrust(
         id=record.id,
         name=record.name,
-        store=TrustStore(anchors, others),
+        store=TrustStore(
+            [one for anchor, one in read if anchor], [one for anchor, one in read if not anchor]
+        ),
         inputs=read_inputs(record.permitted, record.excluded),
         identity=IdentityRule(source=record.source, kind=record.kind, domain=record.domain),
         revocation=record.revocation,

@@ -17,8 +17,6 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from cryptography import x509
-
 from doorward.audit.events import Event, EventType, printable
 from doorward.authority.done import Done
 from doorward.authority.journal import write_event
@@ -29,6 +27,7 @@ from doorward.authority.records import ChangeKind
 from doorward.authority.services import Services
 from doorward.authority.standing import require_partner, require_tenant
 from doorward.authority.stores import Books
+from doorward.authority.told_names import check_told_import
 from doorward.core.addresses import parse_private_networks
 from doorward.core.entities import TENANT, PrincipalKind
 from doorward.core.errors import ConfigurationError, Fault, MalformedInput, RequestRefused
@@ -148,6 +147,22 @@ def examine(
     return _lint(terms, anchors, intermediates, known, services.clock.now())
 
 
+def examine_names(services: Services, name: str, ders: Sequence[bytes]) -> tuple[str, ...]:
+    """Return which applications would name more authorities than some clients take; nothing is changed.
+
+    Raises:
+        NotFound: `not-founded`.
+    """
+    with services.work.read() as books:
+        require_tenant(books)
+        return _check_names(books, name, ders)
+
+
+def _check_names(books: Books, name: str, ders: Sequence[bytes]) -> tuple[str, ...]:
+    document, _ = current_document(books)
+    return tuple(map(str, check_told_import(books, document, name, ders)))
+
+
 def import_partner(
     services: Services,
     name: str,
@@ -193,6 +208,7 @@ def import_partner(
         require_tenant(books)
         _require_same_own(books, known)  # other partners' are warned of only
         before = _find_before(books, name, replacing)
+        large = _check_names(books, name, (*anchors, *intermediates))
         if before is None:
             books.partners.add(partner)
         else:
@@ -204,7 +220,7 @@ def import_partner(
         books.outbox.add(_tell(services, kind, partner, authorities, actor=actor, now=now))
         seq = books.changes.note(ChangeKind.PARTNER, partner.id, now)
         hearing = heard_by(books, name)
-        notes = _notes_of(books, partner, before, hearing)
+        notes = (*_notes_of(books, partner, before, hearing), *large)
     value = Imported(
         partner=partner, authorities=tuple(authorities), findings=findings, heard_by=tuple(hearing)
     )
@@ -454,4 +470,7 @@ def _refuse_errors(findings: Sequence[LintFinding], ders: Sequence[bytes]) -> No
 
 def describe_subject(der: bytes) -> str:
     """Return the subject of an authority's certificate as RFC 4514 text, safe for a screen."""
-    return printable(x509.load_der_x509_certificate(der).subject.rfc4514_string() or "no subject", 200)
+    try:
+        return printable(parse_path_certificate(der).subject_text or "no subject", 200)
+    except MalformedInput:
+        return "a certificate that cannot be read"

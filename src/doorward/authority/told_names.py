@@ -5,7 +5,7 @@ Not here: what the door does about it (`enforcement.trust`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 
 from doorward.authority.records import AuthorityKind
@@ -18,30 +18,59 @@ from doorward.verification.path.certificate import PathCertificate, parse_path_c
 from doorward.verification.path.told_names import MOST_FOR_JAVA, MOST_OCTETS, told_octets
 
 
-def check_told_names(books: Books, document: Document) -> Iterator[Finding]:
-    """Yield a finding for each application whose authorities' names are longer than some clients take."""
-    ders = {
+def check_told_names(
+    books: Books, document: Document, replacing: Mapping[str, Sequence[bytes]] | None = None
+) -> Iterator[Finding]:
+    """Yield a finding for each application whose authorities' names are longer than some clients take.
+
+    Args:
+        books: a snapshot.
+        document: which application trusts whom.
+        replacing: partner -> authorities, DER, that it would have in place of its own.
+    """
+    ders = _read_all(books, replacing or {})
+    for app in document.apps:
+        yield from _check(app.name, [der for name in app.trust for der in ders.get(name, ())])
+
+
+def check_told_import(
+    books: Books, document: Document, name: str, ders: Sequence[bytes]
+) -> Iterator[Finding]:
+    """Yield the same for a partner as it would be imported; before an application trusts it, for one that would."""
+    yield from check_told_names(books, document, {name: ders})
+    if not any(name in app.trust for app in document.apps):
+        every = _read_all(books, {name: ders})
+        yield from _check(
+            f"an application that trusts {OWN_AUTHORITY} and {name}", [*every[OWN_AUTHORITY], *ders]
+        )
+
+
+def _read_all(books: Books, replacing: Mapping[str, Sequence[bytes]]) -> dict[str, Sequence[bytes]]:
+    """Return the authorities of each name of `trust`."""
+    ders: dict[str, Sequence[bytes]] = {
         one.name: [each.der for each in books.partners.authorities(one.id)] for one in books.partners.list()
     }
     own = [one.der for one in books.authorities.list() if one.kind is AuthorityKind.ISSUING]
-    for app in document.apps:
-        told = [der for name in app.trust for der in (own if name == OWN_AUTHORITY else ders.get(name, ()))]
-        if sum(map(len, told)) <= MOST_FOR_JAVA:  # a name is shorter than its certificate
-            continue
-        octets = told_octets(_parsed(told))
-        if octets > MOST_FOR_JAVA:
-            then = (
-                "the door names none, and clients choose among all certificates that they have"
-                if octets > MOST_OCTETS
-                else "Java's clients take no more than 32 KiB"
-            )
-            yield Finding(
-                code="authority-names-large",
-                app=app.name,
-                rule="",
-                message=f"the names of its authorities take {octets} octets of the handshake: {then}",
-                hint="trust fewer partners here, or import fewer authorities of each",
-            )
+    return {**ders, **replacing, OWN_AUTHORITY: own}
+
+
+def _check(app: str, told: Sequence[bytes]) -> Iterator[Finding]:
+    if sum(map(len, told)) <= MOST_FOR_JAVA:  # a name is shorter than its certificate
+        return
+    octets = told_octets(_parsed(told))
+    if octets > MOST_FOR_JAVA:
+        then = (
+            "the door names none, and clients choose among all certificates that they have"
+            if octets > MOST_OCTETS
+            else "Java's clients take no more than 32 KiB"
+        )
+        yield Finding(
+            code="authority-names-large",
+            app=app,
+            rule="",
+            message=f"the names of its authorities take {octets} octets of the handshake: {then}",
+            hint="trust fewer partners here, or import fewer authorities of each",
+        )
 
 
 def _parsed(ders: Iterable[bytes]) -> Iterator[PathCertificate]:

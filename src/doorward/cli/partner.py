@@ -140,7 +140,12 @@ def import_(
     **terms: Any,
 ) -> None:
     """Trust a partner's certificates (PEM or DER) after a report on them; applications must name it in `trust`."""
-    from doorward.authority.partners import examine, find_standing, import_partner  # noqa: PLC0415  loaded when called
+    from doorward.authority.partners import (  # noqa: PLC0415  loaded when called
+        examine,
+        examine_names,
+        find_standing,
+        import_partner,
+    )
 
     services = state.installation().services
     wanted = _read_terms(terms)
@@ -155,7 +160,10 @@ def import_(
         _print_report(state, ders, findings)
         _print_changes(state, changes)
     if check:
-        state.output.result(report, "nothing was changed", notes=())
+        large = examine_names(services, name, (*ders["anchors"], *ders["intermediates"]))
+        state.output.result(
+            report, *(f"[yellow]{escape(one)}[/yellow]" for one in large), "nothing was changed", notes=large
+        )
         return
     if not wrong:  # errors are refused by the use case itself
         _ask(state, name, yes=yes, dropping=any(map(_drops, changes)))
@@ -282,17 +290,19 @@ def _drops(change: dict[str, Any]) -> bool:
 
 def authority_row(authority: PartnerAuthorityRecord, partner: str) -> dict[str, Any]:
     """Return one of a partner's authorities as JSON and tables show it."""
-    from cryptography import x509  # noqa: PLC0415  loaded when called
+    from doorward.authority.partner_trust import find_unread  # noqa: PLC0415  loaded when called
+    from doorward.authority.partners import describe_subject  # noqa: PLC0415  as above
 
     return {
         "kind": "anchor" if authority.anchor else "intermediate",
         "partner": partner,
-        "subject": x509.load_der_x509_certificate(authority.der).subject.rfc4514_string(),
+        "subject": describe_subject(authority.der),
         "not_after": authority.not_after,
         "current": True,
         "key": "",
         "sha256": authority.sha256,
         "id": authority.id,
+        "readable": not find_unread([authority]),
     }
 
 
@@ -470,7 +480,8 @@ def _describe(partner: PartnerRecord, hearing: Sequence[str]) -> list[str]:
 
 
 def _describe_authority(row: dict[str, Any]) -> str:
-    return f"{row['kind']:13}{escape(row['subject'])}  until {row['not_after']:%Y-%m-%d}  [dim]{row['sha256'][:16]}[/dim]"
+    unread = "" if row["readable"] else "  [yellow]cannot be read: no path leads through it[/yellow]"
+    return f"{row['kind']:13}{escape(row['subject'])}  until {row['not_after']:%Y-%m-%d}  [dim]{row['sha256'][:16]}[/dim]{unread}"
 
 
 def _describe_evidence(row: dict[str, Any]) -> str:

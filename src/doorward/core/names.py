@@ -202,11 +202,13 @@ def render_distinguished_name(name: x509.Name) -> str:
 
 
 def render_general_name(general: x509.GeneralName) -> str:
-    """Return a general name with its type before it: `URI:`, `DNS:`, `IP:`, `email:`, `DN:`, `RID:`, `other:`.
+    """Return a general name with its type before it: `URI:`, `DNS:`, `IP:`, `email:`, `DN:`, `RID:`, `other:`, `opaque:`.
 
     Characters that could break a line or a list in a log are percent-encoded.
     """
     from cryptography import x509  # noqa: PLC0415  as in `build_subject`
+
+    from doorward.core.opaque_names import OpaqueName, render_opaque_name  # noqa: PLC0415  as above
 
     match general:
         case x509.UniformResourceIdentifier(value=value):
@@ -221,6 +223,8 @@ def render_general_name(general: x509.GeneralName) -> str:
             return f"DN:{render_distinguished_name(name)}"
         case x509.RegisteredID(value=oid):
             text = f"RID:{oid.dotted_string}"
+        case OpaqueName():
+            text = render_opaque_name(general)
         case x509.OtherName(type_id=oid):
             text = f"other:{oid.dotted_string}"
         case _:

@@ -11,15 +11,16 @@ Standard: RFC 8446 sections 4.2.4 and 4.3.2.
 
 from __future__ import annotations
 
+import textwrap
+from base64 import b64encode
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from cryptography.hazmat.primitives.serialization import Encoding
-
 from doorward.core.errors import MalformedInput
 from doorward.verification.path.certificate import parse_path_certificate
 from doorward.verification.path.told_names import MOST_OCTETS, told_octets
+from doorward.verification.path.written import read_written_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +46,9 @@ def build_trust(own: Sequence[bytes], partners: Sequence[bytes]) -> Trust:
         own: our own issuing authorities, DER; empty where they may not vouch here.
         partners: anchors and intermediates of the partners that may, DER.
 
-    A certificate that does not parse is left out: no path leads through it.
+    A certificate that does not parse is left out: no path leads through it. One with a name that Envoy does not read
+    (a UTF8String, BMPString or UniversalString that is none) is left out too, or Envoy would take none of them: its
+    holders are judged as ever, and their clients do not find the name among those that are asked for.
 
     Raises:
         ValueError: none is left.
@@ -53,6 +56,13 @@ def build_trust(own: Sequence[bytes], partners: Sequence[bytes]) -> Trust:
     every = []
     for one in (*own, *partners):
         with suppress(MalformedInput):
-            every.append(parse_path_certificate(one))
-    pem = {one.certificate.public_bytes(Encoding.PEM).decode("ascii") for one in every}
+            read = parse_path_certificate(one)
+            if not any(read_written_name(name).malformed for name in (read.subject_der, read.issuer_der)):
+                every.append(read)
+    pem = {_as_pem(one.der) for one in every}
     return Trust(authorities=tuple(sorted(pem)), named=told_octets(every) <= MOST_OCTETS)
+
+
+def _as_pem(der: bytes) -> str:
+    lines = textwrap.wrap(b64encode(der).decode("ascii"), 64)
+    return "\n".join(["-----BEGIN CERTIFICATE-----", *lines, "-----END CERTIFICATE-----", ""])

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import shutil
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from http.client import HTTPException
@@ -17,6 +17,7 @@ from typing import Any
 from doorward.authority.evidence import PartnerEvidence, describe_evidence
 from doorward.authority.gateways import confirmations
 from doorward.authority.inventory import certificate_counts, list_authorities
+from doorward.authority.partner_trust import find_unread
 from doorward.authority.policies import current_document
 from doorward.authority.records import AuthorityKind
 from doorward.authority.root_list import root_list_end
@@ -68,6 +69,7 @@ def examine(installation: Installation, now: datetime) -> list[Part]:
         _inventory(installation),
         _evidence(installation),
         *(_partner(one) for one in describe_evidence(installation.services, now)),
+        *_unread(installation),
         _serve(installation),
         *_gateways(installation),
         *_silent(installation),
@@ -117,6 +119,22 @@ def _evidence(installation: Installation) -> Part:
         hints=("is `doorward serve` running?",) if trouble else (),
         facts={"events": size, "waiting": waiting},
     )
+
+
+def _unread(installation: Installation) -> Iterator[Part]:
+    """Partners' authorities that cannot be read any more; the others of the same partner vouch as ever."""
+    with installation.services.work.read() as books:
+        found = {one.name: find_unread(books.partners.authorities(one.id)) for one in books.partners.list()}
+    for name, unread in found.items():
+        if unread:
+            text = f"{name}: {len(unread)} of its authorities cannot be read, and vouch no more"
+            yield Part(
+                name="partner",
+                text=text,
+                trouble=tuple(f"cannot be read: {one}" for one in unread),
+                hints=(f"`doorward ca show {name}` names them; import the partner again without them",),
+                facts={"partner": name, "unread": list(unread)},
+            )
 
 
 def _partner(told: PartnerEvidence) -> Part:

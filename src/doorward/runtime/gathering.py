@@ -29,6 +29,7 @@ class Gathering:
         self._survey = Survey(services)
         self._room = Room()
         self._told: dict[str, int] = {}
+        self._unread: dict[str, tuple[str, ...]] = {}
         self._returned = threading.Event()
         self._threads: set[threading.Thread] = set()
 
@@ -39,6 +40,14 @@ class Gathering:
             if self._told.get(partner_id) != count:
                 _log.warning("a partner names more evidence than is kept", partner=partner_id, left_out=count)
         self._told = dict(self._survey.left_out)
+        for name, unread in self._survey.unread.items():
+            if self._unread.get(name) != unread:
+                _log.warning(
+                    "authorities of a partner cannot be read: no path leads through them",
+                    partner=name,
+                    sha256=unread,
+                )
+        self._unread = dict(self._survey.unread)
         errands = claim_due(self._services, self._room)
         for place, errand in enumerate(errands):
             thread = threading.Thread(target=self._run, args=(errand,), name="evidence", daemon=True)

@@ -8,7 +8,8 @@ The interpreter, its packages and this source may lie where the ordinary user ca
    or another process; data files (the page, its style) are read with their modules;
 2. modules that libraries import when they are first used are named here. `LATER` is complete as far as
    `tests/integration/test_up_closed_packages.py` drives the roles: it fails on every file that is
-   opened below the packages after root is gone.
+   opened below the packages after root is gone. What judging needs is found by
+   `tests/integration/test_late_imports_of_judging.py`, with a corpus of odd certificates.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ LATER = (
     "encodings.latin_1",
     "encodings.punycode",
     "encodings.unicode_escape",
+    "encodings.utf_16_be",
+    "encodings.utf_32_be",
     "grpc._cython.cygrpc",
     "grpc._interceptor",
     "grpc._server",

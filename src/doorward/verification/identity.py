@@ -130,7 +130,7 @@ def _list_names(leaf: PathCertificate) -> Iterator[tuple[x509.GeneralName, Const
 
 
 def _read_subject(leaf: PathCertificate) -> str:
-    return quote(leaf.certificate.subject.rfc4514_string(), safe=_SAFE, errors="surrogatepass")
+    return quote(leaf.subject_text, safe=_SAFE, errors="surrogatepass")
 
 
 def _read_identity(general: x509.GeneralName, read: Value, domain: str) -> str | None:

@@ -266,9 +266,9 @@ def _lint_alone(authority: PathCertificate, inputs: PathInputs, now: datetime, *
 
 def _lint_anchor(anchor: PathCertificate, inputs: PathInputs) -> _Found:
     """Step 2, and which names it may certify: what stands below it cannot widen that."""
-    if not verifies(anchor.key, anchor.certificate, inputs.strength):
+    if not verifies(anchor.key, anchor.signed, inputs.strength):
         old = replace(inputs.strength, accept_broken_algorithms=True)
-        if verifies(anchor.key, anchor.certificate, old):
+        if verifies(anchor.key, anchor.signed, old):
             yield LintCode.ANCHOR_SIGNATURE_OLD, "its own signature is by an algorithm that is broken"
         else:
             yield LintCode.ANCHOR_NOT_SELF_SIGNED, "another key signed it"

@@ -8,7 +8,7 @@ for the same URI:
 2. scheme and host are compared without case, `\\` counts as `/`, and any number of them as two,
 3. a user, a port and dots at the end are no part of the host; a user that is our trust domain counts too,
    because careless readers take it for the host.
-The name is looked for in every alternative name and in the subject, also in the middle of a text.
+The name is looked for in every alternative name and in the subject, also in the middle of a text or of bytes.
 
 Not here: what makes an identity (identity). A host below our trust domain is another trust domain.
 Standard: SPIFFE-ID section 2; RFC 3986 section 3.2.
@@ -25,8 +25,7 @@ _SCHEME = "spiffe:"
 _ROUNDS = 4  # of percent-encoding within percent-encoding
 _DOTS = str.maketrans({"\u3002": ".", "\\": "/"})
 _AUTHORITY_END = re.compile(r"[/?#]")
-_HOST = re.compile(r"[a-z0-9._-]*")
-_SCHEME_CHARACTERS = re.compile(r"[a-z0-9+.-]")
+_HOST_END = re.compile(r"[^a-z0-9._-]")
 
 
 def claims_own_name(texts: Iterable[str], trust_domain: str) -> bool:
@@ -56,12 +55,8 @@ def _is_seen(character: str) -> bool:
 
 def _list_hosts(text: str) -> Iterator[str]:
     """Steps 2 and 3: what a reader could take for the host of each URI in a text."""
-    before, *pieces = text.split(_SCHEME)
-    for piece in pieces:
-        if not _SCHEME_CHARACTERS.match(before[-1:]):
-            rest = piece.lstrip("/")
-            authority = _AUTHORITY_END.split(rest, maxsplit=1)[0]
-            for candidate in (rest, authority.rpartition("@")[2]):
-                found = _HOST.match(candidate)
-                yield found[0].rstrip(".") if found else ""
-        before = piece
+    for piece in text.split(_SCHEME)[1:]:
+        rest = piece.lstrip("/")
+        authority = _AUTHORITY_END.split(rest, maxsplit=1)[0]
+        for candidate in (rest, authority.rpartition("@")[2]):
+            yield _HOST_END.split(candidate, maxsplit=1)[0].rstrip(".")

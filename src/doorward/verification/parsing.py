@@ -8,7 +8,8 @@ Standard: RFC 5280 sections 4.1 and 4.2.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
@@ -69,10 +70,19 @@ def parse_certificate(der: bytes) -> ParsedCertificate:
     Standard: RFC 5280 sections 4.1 and 4.2; a second extension of one kind is refused (4.2).
     """
     check_certificate_size(der, CERTIFICATE_LIMIT)
-    try:
+    with suppress(Exception):  # whatever the library raises
         return _read(x509.load_der_x509_certificate(der), der)
-    except Exception as fault:  # a parser is total, whatever the library raises
-        raise MalformedInput("certificate-malformed", "this is not an X.509 v3 certificate") from fault
+    leaf = parse_partner_leaf(der)
+    return ParsedCertificate(
+        facts=leaf.facts,
+        issuer_der=leaf.path.issuer_der,
+        uris=tuple(
+            one.value for one in leaf.path.alternative if isinstance(one, x509.UniformResourceIdentifier)
+        ),
+        purposes=leaf.path.purposes,
+        signs=leaf.path.signs,
+        is_ca=leaf.path.is_ca,
+    )
 
 
 def parse_partner_leaf(der: bytes) -> PartnerLeaf:
@@ -83,7 +93,7 @@ def parse_partner_leaf(der: bytes) -> PartnerLeaf:
     check_certificate_size(der, CERTIFICATE_LIMIT)
     path = parse_path_certificate(der)
     try:
-        return PartnerLeaf(path=path, facts=_describe(path.certificate, path.alternative, der))
+        return PartnerLeaf(path=path, facts=_describe_path(path))
     except Exception as fault:  # as above
         raise MalformedInput("certificate-malformed", "this is not an X.509 v3 certificate") from fault
 
@@ -121,6 +131,12 @@ def _describe(
         key_kind=name_key_kind(certificate.public_key()),
         der=der,
     )
+
+
+def _describe_path(path: PathCertificate) -> CertificateFacts:
+    """The same of what was read for a path, whichever way it was read."""
+    facts = _describe(path.certificate, path.alternative, path.der)
+    return replace(facts, issuer=path.issuer_text, subject=path.subject_text)
 
 
 def name_key_kind(key: object) -> str:

@@ -28,7 +28,7 @@ Standard: RFC 5280 sections 4.1.2.5, 4.2.1.6, 4.2.1.12, 6.1 and 6.3; RFC 6960.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
@@ -209,7 +209,7 @@ def judge_partner_certificate(
     if candidates:
         reasons.append(Reason.PATH_VALID if partner else Reason.PATH_INVALID)
     reasons.append(judge_purpose(leaf))
-    if partner is not None and claims_own_name((*facts.san, facts.subject), trust_domain):
+    if partner is not None and claims_own_name(_list_names(leaf, facts), trust_domain):
         reasons.append(Reason.OWN_NAME_CLAIMED)
     # 5. dates
     reasons.append(judge_dates(facts.not_before, facts.not_after, now))
@@ -242,6 +242,12 @@ def judge_partner_certificate(
         findings=findings,
         facts=facts,
     )
+
+
+def _list_names(leaf: PathCertificate, facts: CertificateFacts) -> Iterator[str]:
+    """Every name as text, and what is bytes only as if it were."""
+    yield from (*facts.san, facts.subject)
+    yield from (one.replace(b"\x00", b"").decode("latin-1") for one in leaf.opaque)
 
 
 def _refuse_unread(reason: Reason, now: datetime) -> PartnerJudgement:

@@ -420,7 +420,8 @@ def _sealed_csr() -> Harness:
 
 _CERTIFICATE = (
     "verification.path.certificate.parse_path_certificate",
-    "verification.path.certificate.read_path_certificate",
+    "verification.path.readable.make_readable",
+    "verification.path.written.read_written_name",
 )
 _CONSTRAINTS = (
     "verification.path.constraints.read_subtrees",
@@ -442,7 +443,6 @@ _OCSP = (
     "verification.revocation.ocsp.judge_by_ocsp",
     "verification.revocation.ocsp_answer.parse_answer",
     "verification.revocation.ocsp_answer.read_single",
-    "verification.revocation.signed.read_names_as_written",
     "verification.revocation.ocsp.read_answer",
     "verification.revocation.intake.take_answer",
 )

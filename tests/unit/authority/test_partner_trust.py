@@ -7,8 +7,15 @@ from datetime import timedelta
 
 import pytest
 
-from doorward.authority.partner_trust import Partner, build_partner_trust, load_partners, read_inputs
+from doorward.authority.partner_trust import (
+    Partner,
+    build_partner_trust,
+    find_unread,
+    load_partners,
+    read_inputs,
+)
 from doorward.authority.partners import remove_partner
+from doorward.authority.records import ChangeKind
 from doorward.core.entities import PrincipalKind
 from doorward.core.errors import MalformedInput
 from doorward.verification.identity import SanSource
@@ -122,3 +129,20 @@ def test_another_part_of_the_same_certificates_is_another_trust() -> None:
     again = load(site, first)
     assert again["clinic"].trust is not first["clinic"].trust
     assert again["clinic"].anchors == {site.root.parsed.sha256}
+
+
+def test_an_anchor_that_cannot_be_read_loses_no_other() -> None:
+    """The others of the partner vouch as ever, and the one that is left out is told by its digest."""
+    site = partner_site()
+    bob = site.leaf("bob@clinic.example")
+    with site.world.work.change() as books:
+        kept = books.partners.authorities(site.partner.id)
+        broken = replace(kept[0], der=b"no certificate", sha256="0" * 64, id="aut_broken")
+        books.partners.set_authorities(site.partner.id, [*kept, broken])
+        books.changes.note(ChangeKind.PARTNER, site.partner.id, site.world.clock.now())
+    partner = load(site)["clinic"]
+    assert partner.trust.store.is_anchor(site.root.parsed)
+    assert "aut_broken" not in partner.namesakes
+    with site.world.work.read() as books:
+        assert find_unread(books.partners.authorities(site.partner.id)) == ("0" * 64,)
+    assert "path-valid" in site.reasons(bob)

@@ -6,11 +6,13 @@ import pytest
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
+from doorward.authority.partners import Terms, examine_names, import_partner
 from doorward.authority.policies import current_document
 from doorward.authority.told_names import check_told_names
 from doorward.policy.analysis import Finding
 from tests.support.partner_site import PartnerSite, partner_site
 from tests.support.path_ca import Node, certify
+from tests.support.world import OPERATOR, found_world
 
 
 @pytest.fixture
@@ -48,3 +50,26 @@ def test_names_that_some_clients_do_not_take_are_told(site: PartnerSite, count: 
     found = findings(site)
     assert [one.code for one in found] == (["authority-names-large"] if said else [])
     assert all(said in one.message and one.app == "payments" for one in found)
+
+
+@pytest.mark.parametrize(
+    ("count", "said"), [(0, ""), (20, ""), (50, "Java's clients"), (100, "the door names none")]
+)
+def test_an_import_tells_before_it_is_made(count: int, said: str) -> None:
+    """At `ca import`, also with `--check`, and before any application names the partner."""
+    world = found_world(document="")
+    root = certify("West Root")
+    unit = [x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, "x" * 60) for _ in range(10)]
+    ders = [
+        certify(
+            x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"Unit {at}"), *unit]), root, key=root.key
+        ).der
+        for at in range(count)
+    ]
+    told = examine_names(world.services, "west", [root.der, *ders])
+    assert len(told) == bool(said)
+    assert all(said in one and one.startswith("an application that trusts own and west: ") for one in told)
+    done = import_partner(
+        world.services, "west", Terms(), anchors=[root.der], intermediates=ders, actor=OPERATOR
+    )
+    assert done.notes == told

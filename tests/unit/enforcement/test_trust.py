@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ssl
+
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from doorward.enforcement.trust import Trust, build_trust
+from tests.support.odd_certificates import odd, rdn
 from tests.support.path_ca import Node, certify
 
 OWN, ROOT = certify("Own"), certify("Clinic Root")
@@ -45,3 +48,19 @@ def test_names_that_fit_into_no_handshake_are_not_told() -> None:
     many = [*few, *(certify(f"{at:03d}" + "y" * 57, key=key).der for at in range(600))]
     assert build_trust([], few).named
     assert not build_trust([], many).named
+
+
+@pytest.mark.parametrize("tag", [0x0C, 0x1E, 0x1C])
+def test_a_name_that_envoy_does_not_read_takes_no_other_with_it(tag: int) -> None:
+    """X.680 section 41: BoringSSL refuses text that is not of its Unicode type, and Envoy the whole file."""
+    broken = odd(ROOT, ROOT.key, subject=[rdn("2.5.4.3", tag, b"\xff\xfe\xfd")])
+    assert build_trust([OWN.der], [broken]) == build_trust([OWN.der], [])
+    issued = odd(ROOT, ROOT.key, issuer=[rdn("2.5.4.3", tag, b"\xff\xfe\xfd")])
+    assert build_trust([OWN.der], [issued]) == build_trust([OWN.der], [])
+
+
+def test_an_authority_is_told_in_its_own_bytes() -> None:
+    """What the library reads of it from a copy is not what Envoy gets."""
+    latin = odd(ROOT, ROOT.key, subject=[rdn("2.5.4.3", 0x14, b"M\xfcller")])
+    [told] = build_trust([], [latin]).authorities
+    assert ssl.PEM_cert_to_DER_cert(told) == latin

@@ -57,7 +57,6 @@ FOREIGN = [
     "spiffe://corp.example.clinic.example/person/root",
     "spiffe://clinic.example/corp.example",
     "https://corp.example/person/root",
-    "x-spiffe://corp.example/person/root",
     "spiffe:",
     "corp.example",
 ]

@@ -30,6 +30,7 @@ from doorward.authority.partner_records import (
     PartnerAuthorityRecord,
     PartnerRecord,
 )
+from doorward.authority.partner_trust import find_unread
 from doorward.authority.records import CertificateFilter, CertificateRecord, ChangeKind
 from doorward.authority.services import Services
 from doorward.authority.stores import Books
@@ -78,14 +79,15 @@ class Survey:
         self._complete = False
         self._seen: dict[str, set[Key]] = {}
         self.left_out: Mapping[str, int] = {}
+        self.unread: Mapping[str, tuple[str, ...]] = {}
+        """Partner by name -> SHA-256 of authorities that cannot be read any more."""
 
     def step(self) -> bool:
         """Look at the authorities, or at the next page of leaves; return whether there is more at once."""
         now = self._services.clock.now()
         with self._services.work.read() as books:
-            trusted = [
-                (one, books.partners.authorities(one.id)) for one in books.partners.list() if _asks(one)
-            ]
+            every = [(one, books.partners.authorities(one.id)) for one in books.partners.list()]
+            trusted = [(one, authorities) for one, authorities in every if _asks(one)]
             terms = {one.id: (one, tuple(authorities)) for one, authorities in trusted}
             begins = terms != self._terms or self._began is None or self._is_over(now)
             leaves = [] if begins else books.certificates.list(self._next_page())
@@ -94,6 +96,8 @@ class Survey:
             partners = [_load(books, one, authorities) for one, authorities in trusted]
             # Of which partner, also where the authority's certificate was renewed since, and is another row.
             owners = {one: books.partners.issuer(one) for one in {leaf.authority_id for leaf in leaves}}
+        unread = {one.name: find_unread(authorities) for one, authorities in every}
+        self.unread = {name: found for name, found in unread.items() if found}
         wanted = _of_leaves(partners, leaves, owners, now)
         if begins:
             wanted = {one.record.id: set(_of_authorities(one, now)) for one in partners}

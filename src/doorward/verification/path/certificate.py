@@ -1,7 +1,7 @@
 """What path validation needs to know of one certificate, read once and without trust.
 
-Total, within 64 KiB. Every extension that is known here is read; a certificate with one that does not
-parse, or with two of one kind, is malformed as a whole.
+Total, within 64 KiB. Every extension that a decision needs is read; a certificate with one of these that does not
+parse, or with two of one kind, is malformed as a whole. What no decision needs is opaque (readable).
 
 Not here: any judgement (conformance, validation), and what the leaf's names mean (identity).
 Standard: RFC 5280 sections 4.1 and 4.2.
@@ -10,19 +10,23 @@ Standard: RFC 5280 sections 4.1 and 4.2.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Annotated
 
 from cryptography import x509
 from cryptography.hazmat import asn1
-from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtensionOID, ObjectIdentifier
 
 from doorward.core.errors import MalformedInput
+from doorward.core.names import render_distinguished_name
 from doorward.verification.extensions import Extensions
 from doorward.verification.path.constraints import ConstrainedName, Subtrees, read_names, read_subtrees
 from doorward.verification.path.names import CanonicalName, canonicalise_name
+from doorward.verification.path.readable import Readable, make_readable
+from doorward.verification.path.signatures import Signed, SignedContent
+from doorward.verification.revocation.der import SEQUENCE, render_element
 
 CERTIFICATE_LIMIT = 64 * 1024
 """Bytes of DER. Honest authorities stay under 8 KiB; name constraints of whole countries reach 50 KiB."""
@@ -125,6 +129,10 @@ class _Certificate:
 class PathCertificate:
     """One certificate as the steps of RFC 5280 section 6.1 read it.
 
+    `certificate` is what the library read: the certificate itself, or a copy that it can read (readable), which is for
+    reading only. `der`, `signed`, `issuer_der` and `subject_der` are the original; `subject_text` and `issuer_text`
+    are its names by RFC 4514; `opaque` are the names, and values of names, that are bytes only.
+
     `critical` holds the dotted identifiers of all critical extensions, `present` of all; `key` is None
     where the public key is of a kind or curve that the library does not know; `policies` are dotted,
     None without the extension; `mappings` pair issuer's with subject's policy; `explicit_policy`,
@@ -134,6 +142,13 @@ class PathCertificate:
     """
 
     certificate: x509.Certificate
+    der: bytes
+    signed: Signed
+    issuer_der: bytes
+    subject_der: bytes
+    issuer_text: str
+    subject_text: str
+    opaque: tuple[bytes, ...]
     sha256: str
     version: x509.Version
     subject: CanonicalName
@@ -193,11 +208,12 @@ def parse_path_certificate(der: bytes) -> PathCertificate:
     Standard: RFC 5280 sections 4.1 and 4.2.
     """
     check_certificate_size(der, CERTIFICATE_LIMIT)
+    with suppress(Exception):  # whatever the library raises
+        return _read(x509.load_der_x509_certificate(der), der)
     try:
-        certificate = x509.load_der_x509_certificate(der)
-    except Exception as fault:  # a parser is total, whatever the library raises
+        return _read_copy(make_readable(der), der)
+    except Exception as fault:  # a parser is total
         raise MalformedInput("certificate-malformed", "this is not an X.509 certificate") from fault
-    return _read_or_refuse(certificate, der)
 
 
 def check_certificate_size(der: bytes, limit: int) -> None:
@@ -207,20 +223,30 @@ def check_certificate_size(der: bytes, limit: int) -> None:
         raise MalformedInput("certificate-too-large", message, size=len(der))
 
 
-def read_path_certificate(certificate: x509.Certificate) -> PathCertificate:
-    """The same for a certificate that the library has read already.
-
-    Raises:
-        MalformedInput: `certificate-malformed`.
-    """
-    return _read_or_refuse(certificate, certificate.public_bytes(Encoding.DER))
-
-
-def _read_or_refuse(certificate: x509.Certificate, der: bytes) -> PathCertificate:
-    try:
-        return _read(certificate, der)
-    except Exception as fault:  # extensions are parsed late, and raise anything at all
-        raise MalformedInput("certificate-malformed", "an extension does not parse") from fault
+def _read_copy(readable: Readable, der: bytes) -> PathCertificate:
+    """Return what a certificate says that the library does not read: see `readable`."""
+    copy = x509.load_der_x509_certificate(readable.der)
+    read = _read(copy, readable.der)
+    alternative = (*read.alternative, *readable.names)
+    subject = readable.subject.canonicalise()
+    return replace(
+        read,
+        der=der,
+        signed=SignedContent(content=readable.content, algorithm=copy, signature=copy.signature),
+        issuer_der=readable.issuer_der,
+        subject_der=readable.subject_der,
+        issuer_text=readable.issuer.render(copy.issuer),
+        subject_text=readable.subject.render(copy.subject),
+        opaque=(*(one.value for one in readable.names), *readable.subject.opaque),
+        sha256=hashlib.sha256(der).hexdigest(),
+        subject=subject,
+        issuer=readable.issuer.canonicalise(),
+        algorithms_agree=readable.algorithms_agree,
+        present=readable.present,
+        critical=readable.critical,
+        alternative=alternative,
+        names=read_names(copy.subject, subject, alternative),
+    )
 
 
 def _read(certificate: x509.Certificate, der: bytes) -> PathCertificate:
@@ -242,6 +268,13 @@ def _read(certificate: x509.Certificate, der: bytes) -> PathCertificate:
     outer, inner = outline.algorithm, outline.tbs.algorithm
     return PathCertificate(
         certificate=certificate,
+        der=der,
+        signed=certificate,
+        issuer_der=_render_tlv(outline.tbs.issuer),
+        subject_der=_render_tlv(outline.tbs.subject),
+        issuer_text=render_distinguished_name(certificate.issuer),
+        subject_text=render_distinguished_name(certificate.subject),
+        opaque=(),
         sha256=hashlib.sha256(der).hexdigest(),
         version=certificate.version,
         subject=subject,
@@ -272,6 +305,10 @@ def _read(certificate: x509.Certificate, der: bytes) -> PathCertificate:
         authority_key_id=authority_key.key_identifier if authority_key is not None else None,
         crl_points=tuple(find(x509.CRLDistributionPoints) or ()),
     )
+
+
+def _render_tlv(element: asn1.TLV) -> bytes:
+    return render_element(SEQUENCE, bytes(element.data))
 
 
 def _read_key(certificate: x509.Certificate) -> object | None:

@@ -5,7 +5,8 @@
 3. Excluded subtrees come first: a name in one is refused, whatever is permitted.
 4. Where any permitted subtree has the form of the name, one of them must hold it.
 5. What cannot be judged is refused where a constraint of its form exists: registeredID and otherName,
-   and names or subtrees whose text is not of their form. x400Address and ediPartyName do not parse.
+   and names or subtrees whose text is not of their form. A name that cannot be read at all counts as one of the
+   form that its tag says; a subtree that cannot be read does not parse.
    An address beyond ASCII (SmtpUTF8Mailbox) is an e-mail address that cannot be judged: it must not
    escape the constraints of e-mail by its encoding (RFC 9598 section 6).
 
@@ -30,6 +31,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
+from doorward.core.opaque_names import OpaqueName
 from doorward.verification.path.names import CanonicalName, canonicalise_name
 
 COMPARISON_LIMIT = 100_000
@@ -44,6 +46,9 @@ _TEXTS: dict[type[x509.GeneralName], str] = {
     x509.UniformResourceIdentifier: URI,
 }
 """The forms that are text; looked up, because each leaf of a partner comes by here."""
+
+_OPAQUE_FORMS = {0x81: EMAIL, 0x82: DNS, 0x84: DIRECTORY, 0x86: URI, 0x87: IP, 0xA4: DIRECTORY}
+"""Tag of a general name that cannot be read -> the form whose constraints it must not escape."""
 
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _HOST = re.compile(rf"(?:{_LABEL}\.)*(?=[a-z0-9-]*[a-z_]){_LABEL}")  # the last label is no number
@@ -196,6 +201,23 @@ def check_names(names: Iterable[ConstrainedName], subtrees: Subtrees, budget: Co
             raise NameRefused(f"a name of the form {name.form} is in no permitted subtree")
 
 
+def _may_equal(
+    wanted: tuple[tuple[str, str | bytes], ...], found: tuple[tuple[str, str | bytes], ...]
+) -> bool:
+    """Return whether two relative names may be one: an opaque value may be any value of its type."""
+    if len(wanted) != len(found):
+        return False
+    left, right = sorted(wanted, key=_by_type), sorted(found, key=_by_type)
+    return all(
+        kind == other and (isinstance(value, bytes) or isinstance(there, bytes) or value == there)
+        for (kind, value), (other, there) in zip(left, right, strict=True)
+    )
+
+
+def _by_type(pair: tuple[str, str | bytes]) -> str:
+    return pair[0]
+
+
 def _by_form(subtrees: Iterable[ConstrainedName]) -> dict[str, tuple[Value, ...]]:
     found: dict[str, list[Value]] = {}
     for subtree in subtrees:
@@ -216,6 +238,8 @@ def _read(name: x509.GeneralName, read_text: _Reader) -> ConstrainedName:
             return ConstrainedName(EMAIL, None)
         case x509.OtherName(type_id=oid):
             return ConstrainedName(f"other {oid.dotted_string}", None)
+        case OpaqueName(value=der):
+            return ConstrainedName(_OPAQUE_FORMS.get(der[0], f"tag {der[0]}"), None)
         case _:
             return ConstrainedName(type(name).__name__, None)
 
@@ -288,4 +312,6 @@ def _may_hold(subtree: Value, name: Value) -> bool:
     match subtree, name:
         case HostTree(text=tree), Host(text=host, wildcard=True):
             return tree.endswith("." + host)
+        case tuple(), tuple():
+            return len(name) >= len(subtree) and all(map(_may_equal, subtree, name))
     return False

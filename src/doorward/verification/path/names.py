@@ -14,8 +14,11 @@ Standard: RFC 5280 section 7.1; RFC 4518 section 2, less the tables of prohibite
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterable
 
 from cryptography import x509
+
+from doorward.verification.revocation.der import BIT_STRING, render_element
 
 NORMALISED_LIMIT = 256
 """Characters. Normalisation costs the square of a run of combining characters: 64 KiB of them take seconds.
@@ -29,18 +32,29 @@ CanonicalName = tuple[tuple[tuple[str, str | bytes], ...], ...]
 
 def canonicalise_name(name: x509.Name) -> CanonicalName:
     """Return a form that is equal for two names exactly where RFC 5280 calls them equal."""
-    return tuple(_canonicalise_relative(relative) for relative in name.rdns)
+    return tuple(
+        canonicalise_relative((one.oid.dotted_string, _tag_bits(one.value)) for one in relative)
+        for relative in name.rdns
+    )
 
 
-def _canonicalise_relative(relative: x509.RelativeDistinguishedName) -> tuple[tuple[str, str | bytes], ...]:
-    pairs = [(attribute.oid.dotted_string, _canonicalise_value(attribute.value)) for attribute in relative]
+def _tag_bits(value: str | bytes) -> str | bytes:
+    """Return a value as it is written: the library gives the content of a bit string, which is no other type's."""
+    return render_element(BIT_STRING, value) if isinstance(value, bytes) else value
+
+
+def canonicalise_relative(
+    attributes: Iterable[tuple[str, str | bytes]],
+) -> tuple[tuple[str, str | bytes], ...]:
+    """Return a relative name of attributes (dotted type; text, or the bytes of a value that is none)."""
+    pairs = [(oid, _canonicalise_value(value)) for oid, value in attributes]
     if len(pairs) > 1:  # a SET has no order
         pairs.sort(key=repr)
     return tuple(pairs)
 
 
 def _canonicalise_value(value: str | bytes) -> str | bytes:
-    """Return the prepared string; a value that is no string (a bit string) is compared as it is."""
+    """Return the prepared string; a value that is no string is compared as it is."""
     if isinstance(value, bytes):
         return value
     if value.isascii() and value.isprintable():

@@ -72,7 +72,7 @@ class SignedContent:
     """What was read here and not by the library: the signed bytes, and an outline that bears the algorithm."""
 
     content: bytes
-    algorithm: x509.CertificateRevocationList
+    algorithm: x509.Certificate | x509.CertificateRevocationList
     signature: bytes
 
 

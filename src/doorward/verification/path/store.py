@@ -80,7 +80,7 @@ class TrustStore:
         No signature has part of an octet. The library does not look at the count of unused bits, so that
         one certificate would have several spellings, each with a SHA-256 of its own.
         """
-        holds = child.signature_whole and verifies(issuer.key, child.certificate, strength)
+        holds = child.signature_whole and verifies(issuer.key, child.signed, strength)
         key = (child.sha256, issuer.sha256, strength)
         if child.sha256 not in self._members:
             if holds:

@@ -22,5 +22,5 @@ _LENGTH_OCTETS = 2
 
 def told_octets(authorities: Iterable[PathCertificate]) -> int:
     """Return how many octets the names of these authorities take, each name once."""
-    names = {one.certificate.subject.public_bytes() for one in authorities}
+    names = {one.subject_der for one in authorities}
     return sum(len(name) + _LENGTH_OCTETS for name in names)

@@ -190,7 +190,7 @@ def _read_outline(der: bytes) -> tuple[Crl, Element | None]:
     crl = Crl(
         signed=read_signed(content, outline, signature),
         sha256=hashlib.sha256(der).hexdigest(),
-        issuer=canonicalise_name(outline.issuer),
+        issuer=read_name(issuer.whole),
         this_update=outline.last_update_utc,
         next_update=next_update,
         number=number,

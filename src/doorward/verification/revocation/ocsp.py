@@ -40,7 +40,6 @@ from doorward.verification.revocation.ocsp_answer import (
     parse_answer,
     read_single,
 )
-from doorward.verification.revocation.signed import read_names_as_written
 from doorward.verification.revocation.status import CLOCK_SKEW, Status, StatusFinding, usable_until
 from doorward.verification.revocation.words import name_reason
 
@@ -225,8 +224,8 @@ def _parse(answer: bytes) -> Answer:
 def _find_singles(answer: Answer, certificate: PathCertificate, issuer: PathCertificate) -> list[Single]:
     """Step 2: the encodings of the issuer's name in its own certificate and in this one may differ."""
     names = {
-        read_names_as_written(issuer.certificate)[1],
-        read_names_as_written(certificate.certificate)[0],
+        issuer.subject_der,
+        certificate.issuer_der,
     }
 
     def is_of(digest: bytes, name_hash: bytes, key_hash: bytes) -> bool:
@@ -279,7 +278,7 @@ def _signers(
         if delegate.issuer != issuer.subject or check_leaf(understood, inputs, now):
             continue
         work.take_signature(issuer.key)
-        if verifies(issuer.key, delegate.certificate, rules.strength):
+        if verifies(issuer.key, delegate.signed, rules.strength):
             yield delegate
 
 
@@ -287,12 +286,8 @@ def _is_named(answer: Answer, signer: PathCertificate) -> bool:
     """Return whether the answer's ResponderID is this signer (4.2.1); names by RFC 5280 section 7.1."""
     if answer.responder_name is not None:
         written, name = answer.responder_name
-        return name == signer.subject if name is not None else _subject_of(signer) == written
+        return name == signer.subject if name is not None else signer.subject_der == written
     return answer.responder_key == hashlib.sha1(signer.key_bits).digest()  # noqa: S324  as 4.2.1 asks
-
-
-def _subject_of(signer: PathCertificate) -> bytes:
-    return read_names_as_written(signer.certificate)[1]
 
 
 def _read_said(single: Single, now: datetime, rules: OcspRules) -> Said:

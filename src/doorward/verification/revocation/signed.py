@@ -10,15 +10,16 @@ from __future__ import annotations
 
 from cryptography import x509
 
-from doorward.verification.path.names import CanonicalName, canonicalise_name
+from doorward.verification.path.names import CanonicalName
+from doorward.verification.path.readable import without_null
 from doorward.verification.path.signatures import SignedContent
+from doorward.verification.path.written import read_written_name
 from doorward.verification.revocation.der import (
     BIT_STRING,
     INTEGER,
     SEQUENCE,
     Element,
     Unreadable,
-    read_whole,
     render_element,
 )
 
@@ -43,7 +44,9 @@ def read_outline(
         Exception: of any kind, now or when a part is asked for, where the library cannot read it.
     """
     stated = render_element(_EXTENSIONS, render_element(SEQUENCE, extensions)) if extensions else b""
-    content = render_element(SEQUENCE, _VERSION_2, algorithm, issuer, times, stated)
+    algorithm = without_null(algorithm)
+    name = read_written_name(issuer).rewrite()
+    content = render_element(SEQUENCE, _VERSION_2, algorithm, name, times, stated)
     return x509.load_der_x509_crl(render_element(SEQUENCE, content, algorithm, _NO_SIGNATURE))
 
 
@@ -51,9 +54,9 @@ def read_name(der: bytes) -> CanonicalName:
     """Return a Name in its canonical form.
 
     Raises:
-        Exception: of any kind, where the library cannot read it.
+        Unreadable: it is none.
     """
-    return canonicalise_name(read_outline(issuer=der).issuer)
+    return read_written_name(der).canonicalise()
 
 
 def read_signed(
@@ -68,10 +71,3 @@ def read_signed(
     if bits[:1] != b"\x00":
         raise Unreadable("a signature that is no whole octets")
     return SignedContent(content=content.whole, algorithm=outline, signature=bits[1:])
-
-
-def read_names_as_written(certificate: x509.Certificate) -> tuple[bytes, bytes]:
-    """Return issuer and subject of a certificate in the encoding that stands in it, which the library may not keep."""
-    parts = list(read_whole(certificate.tbs_certificate_bytes).children())
-    first = 1 if parts[0].tag == INTEGER else 2  # version 1 is not written
-    return parts[first + 1].whole, parts[first + 3].whole

@@ -16,6 +16,7 @@ Standard: RFC 5280 sections 4.2.1.13, 4.2.2.1 and 6.3.3 (b); RFC 6960 section 4.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable
 from urllib.parse import urlsplit
@@ -146,7 +147,10 @@ def build_ocsp_request(
     """
     if not 0 < certificate.serial < 1 << 160:
         raise MalformedInput("ocsp-request-unbuildable", "its serial number is none that can be asked for")
-    builder = ocsp.OCSPRequestBuilder().add_certificate(certificate.certificate, issuer.certificate, SHA1())  # noqa: S303  see above
+    name, key = (
+        hashlib.sha1(one, usedforsecurity=False).digest() for one in (certificate.issuer_der, issuer.key_bits)
+    )
+    builder = ocsp.OCSPRequestBuilder().add_certificate_by_hash(name, key, certificate.serial, SHA1())  # noqa: S303  see above
     if nonce is not None:
         builder = builder.add_extension(x509.OCSPNonce(nonce), critical=False)
     return builder.build().public_bytes(Encoding.DER)

@@ -1,0 +1,44 @@
+"""A general name of a certificate that cannot be decoded: bytes that can be compared and shown.
+
+Not here: why it cannot be (verification.path.readable). Apart from `names`, because most commands load no library of
+certificates.
+Standard: RFC 5280 section 4.2.1.6.
+"""
+
+from __future__ import annotations
+
+from cryptography import x509
+
+OPAQUE_SHOWN = 256
+"""Octets of one in a list or a log."""
+
+
+class OpaqueName(x509.GeneralName):
+    """A general name that is bytes only: of a kind that is not known, or not of its kind.
+
+    Args:
+        der: the element, with its tag.
+    """
+
+    def __init__(self, der: bytes) -> None:
+        self._der = der
+
+    @property
+    def value(self) -> bytes:
+        """The element, with its tag."""
+        return self._der
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, OpaqueName) and other.value == self._der
+
+    def __hash__(self) -> int:
+        return hash(self._der)
+
+    def __repr__(self) -> str:
+        return f"<OpaqueName({self._der.hex()})>"
+
+
+def render_opaque_name(name: OpaqueName) -> str:
+    """Return `opaque:` and hexadecimal digits, cut where there are many."""
+    more = "..." if len(name.value) > OPAQUE_SHOWN else ""
+    return f"opaque:{name.value[:OPAQUE_SHOWN].hex()}{more}"
