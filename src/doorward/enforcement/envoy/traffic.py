@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from doorward.enforcement.envoy.extension import render_duration
-from doorward.policy.traffic import Traffic
+from doorward.policy.traffic import HEADER_KILOBYTES, Traffic
 
 _OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
@@ -27,6 +27,8 @@ def limit_requests(config: dict[str, Any], traffic: Traffic) -> None:
     """Put the limits on the header fields of requests into a connection manager."""
     config["max_request_headers_kb"] = traffic.header_kilobytes
     config["common_http_protocol_options"]["max_headers_count"] = traffic.headers
+    if traffic.header_kilobytes > HEADER_KILOBYTES:  # Envoy's bound on a single field of HTTP/2
+        config["http2_protocol_options"]["max_header_field_size_kb"] = traffic.header_kilobytes
 
 
 def limit_answers(cluster: dict[str, Any], traffic: Traffic) -> dict[str, Any]:
