@@ -368,15 +368,18 @@ class H2Client:
         authority: str = "pay.test",
         body: bytes = b"",
         pseudo: Sequence[tuple[str, str]] | None = None,
+        trailers: Sequence[tuple[str, str]] = (),
     ) -> Heard:
         """Send one request and wait for its answer, or for the end of stream or connection."""
         usual = [(":method", method), (":scheme", "https"), (":authority", authority), (":path", path)]
         stream = self._machine.get_next_available_stream_id()
         self._machine.send_headers(
-            stream, [*(usual if pseudo is None else pseudo), *more], end_stream=not body
+            stream, [*(usual if pseudo is None else pseudo), *more], end_stream=not body and not trailers
         )
         if body:
-            self._machine.send_data(stream, body, end_stream=True)
+            self._machine.send_data(stream, body, end_stream=not trailers)
+        if trailers:
+            self._machine.send_headers(stream, trailers, end_stream=True)
         return self._receive(stream)
 
     def most_streams(self) -> int:

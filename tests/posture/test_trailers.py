@@ -1,0 +1,103 @@
+"""ENVOY.md section 6, item 3, for trailers: fields behind a body never reach an application as if they were headers.
+
+Over HTTP/1.1 Envoy drops the trailers of requests by itself; an upstream of HTTP/2 would get them.
+Standard: RFC 9110 section 6.5: an intermediary may drop them.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+
+import h2.config
+import h2.connection
+import h2.events
+import pytest
+
+from tests.support.attacks import HTTP, Edit, Grounds, H2Client, changed, exchange, statuses, without
+from tests.support.door_site import AUDITOR, CLEARED, TELLER, allow, id_of
+from tests.support.envoy_process import facts_of
+
+pytestmark = pytest.mark.xdist_group("posture-trailers")
+
+APPS = {"pay": (allow("everything", "tellers"),)}
+FORGED = [("doorward-principal", "person/root"), ("x-checksum", "1")]
+
+
+class Upstream:
+    """An application that speaks HTTP/2 without TLS, and writes down the trailers of requests."""
+
+    def __init__(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self.requests: list[list[str]] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                peer, _ = self._listener.accept()
+                threading.Thread(target=self._serve, args=(peer,), daemon=True).start()
+
+    def _serve(self, peer: socket.socket) -> None:
+        machine = h2.connection.H2Connection(
+            h2.config.H2Configuration(client_side=False, header_encoding="latin-1")
+        )
+        machine.initiate_connection()
+        names: dict[int, list[str]] = {}
+        with peer, suppress(OSError):
+            peer.sendall(machine.data_to_send())
+            while data := peer.recv(65536):
+                for event in machine.receive_data(data):
+                    if isinstance(event, h2.events.TrailersReceived):
+                        names[event.stream_id] = [str(name) for name, _ in event.headers]
+                    elif isinstance(event, h2.events.StreamEnded):
+                        self.requests.append(names.get(event.stream_id, []))
+                        machine.send_headers(event.stream_id, [(":status", "200")], end_stream=True)
+                peer.sendall(machine.data_to_send())
+
+
+@pytest.fixture(scope="module")
+def upstream() -> Iterator[Upstream]:
+    """One application for all doors of this file."""
+    one = Upstream()
+    yield one
+    one.close()
+
+
+def heard(grounds: Grounds, upstream: Upstream, *edits: Edit) -> list[list[str]]:
+    """Send trailers over HTTP/2 and HTTP/1.1; return the names that the application got, request by request."""
+    options = ("clusters", "app_pay", "typed_extension_protocol_options", "*", "explicit_http_config")
+    address = ("load_assignment", "endpoints", 0, "lb_endpoints", 0, "endpoint", "address", "socket_address")
+    speaking = (
+        changed(*options, to={"http2_protocol_options": {}}),
+        changed("clusters", "app_pay", *address, "port_value", to=upstream.port),
+    )
+    mark = len(upstream.requests)
+    with grounds.open(*speaking, *edits, apps=APPS) as door:
+        door.authorizer.facts = facts_of(id_of("pay", APPS["pay"][0]), TELLER, AUDITOR, CLEARED)
+        with door.connect(h2=True) as connection:
+            assert H2Client(connection).ask("/x", method="POST", body=b"a", trailers=FORGED).status == 200
+        lines = "".join(f"{name}: {value}\r\n" for name, value in FORGED)
+        request = f"POST /x HTTP/1.1\r\nHost: pay.test\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n{lines}\r\n"
+        with door.connect() as connection:
+            assert statuses(exchange(connection, request.encode(), quiet=0.2)) == [200]
+    return upstream.requests[mark:]
+
+
+def test_the_trailers_of_requests_are_dropped(grounds: Grounds, upstream: Upstream) -> None:
+    """Whatever their names are, and over both versions."""
+    assert heard(grounds, upstream) == [[], []]
+
+
+def test_without_the_filter_they_arrive(grounds: Grounds, upstream: Upstream) -> None:
+    """Over HTTP/2 an application would get the client's word under the door's name."""
+    got = heard(grounds, upstream, without(*HTTP, "http_filters", "doorward.trailers"))
+    assert got == [[name for name, _ in FORGED], []]
