@@ -119,6 +119,24 @@ def test_a_host_of_another_application_ends_nothing(door: Doorway) -> None:
         live.finish()
 
 
+def test_a_host_of_the_same_application_ends_nothing(door: Doorway) -> None:
+    """The new host is another name for the same chain: no stream of the application ends, and both hosts answer."""
+    grace = door.person("grace", "staff")
+
+    def answers() -> bool:
+        with contextlib.suppress(OSError):  # its certificate comes a moment later
+            return door.get(grace, "/kept", app="third").status == 200
+        return False
+
+    with traffic(door, grace) as live:
+        door.apply_document(document(door, hosts=f", third.{DOMAIN}"))
+        assert eventually(answers, 20)
+        ended = door.services.clock.monotonic() + 3
+        while door.services.clock.monotonic() < ended:
+            live.goes_on()
+        live.finish()
+
+
 def test_a_renewed_server_certificate_ends_nothing(door: Doorway, monkeypatch: pytest.MonkeyPatch) -> None:
     """New connections see the new certificate; what is open goes on, for Envoy's chain is the same."""
     frank = door.person("frank", "staff")

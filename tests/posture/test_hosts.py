@@ -13,7 +13,17 @@ from typing import Any
 import pytest
 
 from tests.posture.witness import Witness
-from tests.support.attacks import Edit, H2Client, OpenDoor, changed, exchange, statuses, without
+from tests.support.attacks import (
+    Edit,
+    H2Client,
+    OpenDoor,
+    added,
+    changed,
+    exchange,
+    leading_to,
+    statuses,
+    without,
+)
 from tests.support.door_site import APPS, AUDITOR, CLEARED, TELLER, allow, id_of
 from tests.support.envoy_process import facts_of
 
@@ -188,12 +198,12 @@ def test_an_unknown_server_name_is_closed(door: OpenDoor, name: str) -> None:
 
 
 def test_without_the_chains_match_it_is_served(kept: Kept) -> None:
-    """A chain without `filter_chain_match.server_names` takes every name."""
+    """A matcher that leads unknown names somewhere takes every name."""
     chains = ("listeners", "door", "filter_chains")
     door = kept(
         without(*chains, "app_other"),
         without(*chains, "doorward_enrol"),
-        without(*chains, "app_pay", "filter_chain_match", "server_names"),
+        added("listeners", "door", "filter_chain_matcher", "on_no_match", value=leading_to("app_pay")),
         without("routes", "app_other"),
         without("routes", "doorward_enrol"),
     )

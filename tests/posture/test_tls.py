@@ -25,8 +25,10 @@ from tests.support.attacks import (
     TLS_PARAMETERS,
     Grounds,
     OpenDoor,
+    added,
     changed,
     every_value,
+    leading_to,
     without,
 )
 from tests.support.door_site import APPS
@@ -261,20 +263,18 @@ def test_the_listener_is_one(grounds: Grounds) -> None:
     resources = grounds.site.resources(APPS)
     (listener,) = resources.listeners
     assert all("transport_socket" in chain for chain in listener["filter_chains"])
-    assert {chain["filter_chain_match"]["transport_protocol"] for chain in listener["filter_chains"]} == {
-        "tls"
-    }
+    assert "on_no_match" not in listener["filter_chain_matcher"]
     assert "default_filter_chain" not in listener
 
 
 def test_clear_text_is_closed(door: OpenDoor, kept: Kept) -> None:
-    """Plain HTTP on the port gets nothing; without the chains' transport match and socket it is answered."""
+    """Plain HTTP on the port gets nothing; with a way for those who name nobody, and without the socket, it is answered."""
     request = b"GET /accounts/7 HTTP/1.1\r\nHost: pay.test\r\n\r\n"
     assert _plain(door.site.port, request) == b""
     chain = (*LISTENER, "filter_chains", "app_pay")
     naked = kept(
         without(*chain, "transport_socket"),
-        without(*chain, "filter_chain_match"),
+        added("listeners", "door", "filter_chain_matcher", "on_no_match", value=leading_to("app_pay")),
         without(*chain, "transport_socket_connect_timeout"),
         name="naked",
     )

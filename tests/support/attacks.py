@@ -119,6 +119,12 @@ def changed(*steps: Step, to: Any) -> Edit:
     return Edit(steps, change, says=f"{steps} is {to!r}")
 
 
+def leading_to(chain: str) -> dict[str, Any]:
+    """Return what leads a connection to a filter chain, in a matcher of the listener."""
+    name = {"@type": "type.googleapis.com/google.protobuf.StringValue", "value": chain}
+    return {"action": {"name": "everybody", "typed_config": name}}
+
+
 def added(*steps: Step, value: Any) -> Edit:
     """Add a field that the compiler never writes."""
 

@@ -1,7 +1,10 @@
 """The listener: one filter chain an application, chosen by SNI; unknown names are closed.
 
 A chain is the unit of disruption: changing one drains its connections. So all that changes often
-is elsewhere: rules in route tables (RDS), certificates and anchors in secrets (SDS).
+is elsewhere: rules in route tables (RDS), certificates and anchors in secrets (SDS), and which name leads
+to which chain in the listener's matcher. A host that is added to an application changes its route table,
+its certificate and the matcher, and ends no connection (docs/design/0048). A name that the matcher does
+not have, and a connection without TLS or without a name, leads to no chain and is closed.
 
 Order in a chain: TLS; connection limit; the authorizer's one answer; its copy into connection
 filter state; HTTP. Never QUIC: over it Envoy does not ask per connection, and there is no socket
@@ -54,6 +57,7 @@ def build_listener(plan: GatewayPlan) -> dict[str, Any]:
             )
         ],
         access_log=[build_handshake_log(plan.paths.log_file)],
+        filter_chain_matcher=_by_server_name(plan),
         filter_chains=chains,
     )
 
@@ -66,7 +70,7 @@ def _door_chain(plan: GatewayPlan, door: Door) -> dict[str, Any]:
         build_http(door, plan.paths, plan.limits),
     ]
     socket = build_client_tls(plan.paths, door)
-    return _chain(door.id, list(door.hosts), socket, filters, plan.limits.handshake)
+    return _chain(door.id, socket, filters, plan.limits.handshake)
 
 
 def _enrol_chain(plan: GatewayPlan, door: EnrolmentDoor) -> dict[str, Any]:
@@ -75,20 +79,35 @@ def _enrol_chain(plan: GatewayPlan, door: EnrolmentDoor) -> dict[str, Any]:
         build_enrol_http(plan.paths, plan.limits),
     ]
     return _chain(
-        ENROL_CHAIN,
-        [door.host],
-        build_open_tls(plan.paths, door.certificate),
-        filters,
-        plan.limits.open_handshake,
+        ENROL_CHAIN, build_open_tls(plan.paths, door.certificate), filters, plan.limits.open_handshake
     )
 
 
+def _by_server_name(plan: GatewayPlan) -> dict[str, Any]:
+    """Return which server name leads to which chain; Envoy gives names in lower case (RFC 6066 section 3)."""
+    chains = {host: door.id for door in plan.doors for host in door.hosts}
+    if plan.enrol:
+        chains[plan.enrol.host] = ENROL_CHAIN
+    return {
+        "matcher_tree": {
+            "input": build_extension(
+                "doorward.server-name", "extensions.matching.common_inputs.network.v3.ServerNameInput"
+            ),
+            "exact_match_map": {"map": {host: _lead_to(name) for host, name in sorted(chains.items())}},
+        }
+    }
+
+
+def _lead_to(chain: str) -> dict[str, Any]:
+    name = {"@type": "type.googleapis.com/google.protobuf.StringValue", "value": chain}
+    return {"action": {"name": "doorward.chain", "typed_config": name}}
+
+
 def _chain(
-    name: str, hosts: list[str], socket: dict[str, Any], filters: list[dict[str, Any]], patience: timedelta
+    name: str, socket: dict[str, Any], filters: list[dict[str, Any]], patience: timedelta
 ) -> dict[str, Any]:
     return {
         "name": name,
-        "filter_chain_match": {"server_names": hosts, "transport_protocol": "tls"},
         "transport_socket": socket,
         "transport_socket_connect_timeout": render_duration(patience),
         "filters": filters,

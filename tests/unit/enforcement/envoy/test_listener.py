@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from doorward.enforcement.envoy.bootstrap import build_base
@@ -24,10 +25,24 @@ def config_of(chain: str, position: int) -> dict[str, Any]:
 def test_chains_are_chosen_by_name_over_tls_only() -> None:
     """There is no chain for an unknown name, and none for plain text."""
     assert set(CHAINS) == {"app_pay", "app_web", "doorward_enrol"}
-    for one in CHAINS.values():
-        assert one["filter_chain_match"]["transport_protocol"] == "tls"
-        assert len(one["filter_chain_match"]["server_names"]) == 1
+    assert all("transport_socket" in one for one in CHAINS.values())
+    matcher = LISTENER["filter_chain_matcher"]
+    assert set(matcher) == {"matcher_tree"}  # what it does not know leads nowhere
+    led = matcher["matcher_tree"]["exact_match_map"]["map"]
+    found = {name: one["action"]["typed_config"]["value"] for name, one in led.items()}
+    assert found == {"pay.test": "app_pay", "web.test": "app_web", "enroll.test": "doorward_enrol"}
     assert "default_filter_chain" not in LISTENER
+
+
+def test_a_host_more_changes_no_chain() -> None:
+    """A chain that changes ends its connections after the drain: names are in the matcher, the rest by reference."""
+    first, *others = small_plan().doors
+    certificate = replace(first.certificate, hosts=(*first.hosts, "more.test"))
+    more = replace(first, hosts=(*first.hosts, "more.test"), certificate=certificate)
+    before = build_listener(small_plan())
+    after = build_listener(replace(small_plan(), doors=(more, *others)))
+    assert after["filter_chains"] == before["filter_chains"]
+    assert after != before
 
 
 def test_the_order_of_a_protected_chain() -> None:
