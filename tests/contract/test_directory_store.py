@@ -180,3 +180,31 @@ def test_application_ids_are_never_reused(work: UnitOfWork) -> None:
         assert books.applications.list() == [second, zoo]
         with pytest.raises(NotFound):
             books.applications.remove(first.id, NOON)
+
+
+def test_a_group_ends_with_its_memberships(work: UnitOfWork) -> None:
+    """Members are listed by name without the removed; a removed group has none, also if it is made again."""
+    with work.change() as books:
+        for one in ("bob", "alice", "gone"):
+            books.directory.add(principal(one), NOON)
+        books.directory.add_group("few", opaque("grp", "few"), NOON)
+        books.directory.add_group("more", opaque("grp", "more"), NOON)
+        for one in ("bob", "alice", "gone"):
+            books.directory.add_member("few", principal(one).id)
+        books.directory.add_member("more", principal("bob").id)
+        books.directory.set_state(principal("gone").id, PrincipalState.REMOVED)
+        books.directory.set_display_name(principal("bob").id, "Bob B.")
+    with work.read() as books:
+        members = books.directory.members("few")
+        assert [(one.name, one.display_name, one.groups) for one in members] == [
+            ("alice", "", ("few",)),
+            ("bob", "Bob B.", ("few", "more")),
+        ]
+        assert list(books.directory.members("none")) == []
+    with work.change() as books:
+        assert books.directory.remove_group("few")
+        assert not books.directory.remove_group("few")
+        books.directory.add_group("few", opaque("grp", "few"), NOON)
+        assert list(books.directory.members("few")) == []
+        with pytest.raises(NotFound):
+            books.directory.set_display_name("per_none", "x")

@@ -30,6 +30,8 @@ def test_revisions_are_numbered_without_holes(work: UnitOfWork) -> None:
         assert books.revisions.latest() == second
         assert books.revisions.get(1) == revision(1)
         assert books.revisions.get(3) is None
+        assert list(books.revisions.list(10)) == [second, revision(1)]
+        assert list(books.revisions.list(1)) == [second]
 
 
 def test_changes_are_numbered_from_one(work: UnitOfWork) -> None:

@@ -91,6 +91,17 @@ class MemoryDirectory(Store):
                 raise RequestRefused("name-taken", f"the name {principal.name} is in use")
         self.state.principals[principal_id] = replace(principal, state=state)
 
+    def set_display_name(self, principal_id: str, display_name: str) -> None:
+        self.state.principals[principal_id] = replace(self._known(principal_id), display_name=display_name)
+
+    def members(self, group: str) -> list[Principal]:
+        return [one for one in MemoryDirectory.list(self) if group in one.groups]
+
+    def remove_group(self, group: str) -> bool:
+        for key in [key for key in self.writable().members if key[0] == group]:
+            self.state.members.pop(key)
+        return self.state.groups.pop(group, None) is not None
+
     def knows_removed(self, name: str, partner_id: str) -> bool:
         gone = (name, partner_id, PrincipalState.REMOVED)
         return any((p.name, p.partner, p.state) == gone for p in self.state.principals.values())
@@ -226,6 +237,9 @@ class MemoryRevisions(Store):
 
     def get(self, number: int) -> RevisionRecord | None:
         return self.state.revisions.get(number)
+
+    def list(self, limit: int = 50) -> list[RevisionRecord]:
+        return sorted(self.state.revisions.values(), key=lambda one: -one.number)[:limit]
 
     def add(self, revision: RevisionRecord) -> None:
         kept = self.writable(revision.tenant).revisions

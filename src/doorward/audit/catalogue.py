@@ -34,10 +34,12 @@ class EventType(Enum):
     PARTNER_CHANGED = "partner:changed"
     PARTNER_REMOVED = "partner:removed"
     PRINCIPAL_CREATED = "principal:created"
+    PRINCIPAL_CHANGED = "principal:changed"
     PRINCIPAL_SUSPENDED = "principal:suspended"
     PRINCIPAL_RESUMED = "principal:resumed"
     PRINCIPAL_REMOVED = "principal:removed"
     GROUP_CREATED = "group:created"
+    GROUP_REMOVED = "group:removed"
     GROUP_MEMBER_ADDED = "group:member-added"
     GROUP_MEMBER_REMOVED = "group:member-removed"
     INVITATION_CREATED = "invitation:created"
@@ -244,10 +246,12 @@ CATALOGUE: Mapping[EventType, EventSpec] = MappingProxyType(
         ),
         EventType.PARTNER_REMOVED: _spec(_OPERATION, "partner partner_name", "number"),
         EventType.PRINCIPAL_CREATED: _spec(_IDENTITY, "principal kind", "partner", "name display_name"),
+        EventType.PRINCIPAL_CHANGED: _spec(_IDENTITY, "principal", "", "name display_name"),
         EventType.PRINCIPAL_SUSPENDED: _spec(_IDENTITY, "principal", "reason", "name"),
         EventType.PRINCIPAL_RESUMED: _spec(_IDENTITY, "principal", "reason", "name"),
         EventType.PRINCIPAL_REMOVED: _spec(_IDENTITY, "principal", "reason", "name"),
         EventType.GROUP_CREATED: _spec(_IDENTITY, "group", "group_name"),
+        EventType.GROUP_REMOVED: _spec(_IDENTITY, "group", "group_name"),
         EventType.GROUP_MEMBER_ADDED: _spec(_IDENTITY, "group principal", "group_name", "name"),
         EventType.GROUP_MEMBER_REMOVED: _spec(_IDENTITY, "group principal", "group_name", "name"),
         EventType.INVITATION_CREATED: _spec(_IDENTITY, "invitation principal", "expires_at profile", "name"),

@@ -15,8 +15,6 @@ Not here: what a principal may reach (policies), its certificates (issuing, revo
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -24,6 +22,8 @@ from typing import TYPE_CHECKING
 
 from doorward.audit.events import Event, EventType
 from doorward.authority.done import Done
+from doorward.authority.freed_names import note_rules_left, refuse_freed_name
+from doorward.authority.groups import create_within, group_id, member_event, put_into_group
 from doorward.authority.invitations import VoidReason, void_open
 from doorward.authority.journal import write_event
 from doorward.authority.records import CertificateFilter, ChangeKind
@@ -54,9 +54,10 @@ def add_principal(
     *,
     display_name: str = "",
     groups: Sequence[str] = (),
+    keep_rules: bool = False,
     actor: str,
 ) -> Done[Principal]:
-    """Add a principal to the directory, active, and to groups.
+    """Add a principal to the directory, active, and to groups; if it is there just so, say so in `.notes`.
 
     Args:
         services: the ports of this process.
@@ -65,12 +66,13 @@ def add_principal(
             partner's principal `<partner>/<identity>`, as its certificates say.
         display_name: for screens, at most 128 printable characters.
         groups: names; those that do not exist are created, said in `.notes`.
+        keep_rules: give the name also if rules in force name a former bearer of it.
         actor: who acts.
 
     Raises:
         MalformedInput: `name-malformed`, `partner-identity-malformed`, `display-name-malformed`,
             `too-many-groups`.
-        RequestRefused: `name-taken`; `principal-kind` where the partner's principals are of another.
+        RequestRefused: `name-taken`; `name-in-rules`; `principal-kind` where the partner's principals are of another.
         NotFound: `not-founded`; `partner-unknown`.
     """
     partner_name = parse_partner_principal_name(name)[0] if "/" in name else ""
@@ -81,8 +83,14 @@ def add_principal(
     now = services.clock.now()
     with services.work.change() as books:
         require_tenant(books)
+        there = books.directory.by_name(name)
+        if there is not None and _is_as_asked(there, kind, display_name, wanted):
+            note = f"{name} was there already"
+            return Done(value=there, seq=books.changes.head(), notes=(note,))
         _refuse_taken_name(books, name)
         partner = _find_partner(books, partner_name, kind) if partner_name else None
+        if not keep_rules:
+            refuse_freed_name(books, kind, name, partner.id if partner else "")
         principal = Principal(
             id=services.new_id(kind.prefix),
             tenant=TENANT,
@@ -92,21 +100,89 @@ def add_principal(
             display_name=display_name,
             partner=partner.id if partner else "",
         )
-        books.directory.add(principal, now)
+        _create(services, books, principal, actor=actor, now=now)
+        notes = []
+        for group in wanted:
+            notes += put_into_group(services, books, group, principal, actor=actor, now=now)
+        seq = books.changes.note(ChangeKind.PRINCIPAL, principal.id, now)
+    return Done(value=replace(principal, groups=wanted), seq=seq, notes=tuple(notes))
+
+
+def rename(
+    services: Services,
+    name: str,
+    new_name: str,
+    *,
+    kind: PrincipalKind | None = None,
+    keep_rules: bool = False,
+    actor: str,
+) -> Done[Principal]:
+    """Give a principal another name: it is another identity, with another id, in the same groups.
+
+    The name is what its certificates say: they are revoked and its open invitations are withdrawn, in
+    the same transaction, and rules that name the old name do not hold for the new one (docs/design/0050).
+
+    Raises:
+        NotFound: `principal-unknown`.
+        MalformedInput: `name-malformed`.
+        RequestRefused: `principal-kind`, `name-taken`, `name-in-rules`; `principal-of-a-partner`: its name
+            is what its own authority says.
+    """
+    parse_principal_name(new_name)
+    now = services.clock.now()
+    with services.work.change() as books:
+        former = require_principal(books, name, kind)
+        if former.partner:
+            raise RequestRefused(
+                "principal-of-a-partner",
+                f"{name} is named by its partner's certificates",
+                hint=f"add the other identity: doorward {former.kind.value} add PARTNER/IDENTITY",
+            )
+        if name == new_name:
+            return Done(value=former, seq=books.changes.head(), notes=(f"its name was {name} already",))
+        _refuse_taken_name(books, new_name)
+        if not keep_rules:
+            refuse_freed_name(books, former.kind, new_name, "")
+        notes = _remove(services, books, former, actor=actor, now=now, reason="renamed")
+        new_id = services.new_id(former.kind.prefix)
+        principal = replace(former, id=new_id, name=new_name, groups=())
+        _create(services, books, principal, actor=actor, now=now)
+        for group in former.groups:
+            put_into_group(services, books, group, principal, actor=actor, now=now)
+        books.changes.note(ChangeKind.PRINCIPAL, former.id, now)
+        seq = books.changes.note(ChangeKind.PRINCIPAL, principal.id, now)
+    return Done(value=replace(principal, groups=former.groups), seq=seq, notes=notes)
+
+
+def set_display_name(
+    services: Services, name: str, display_name: str, *, kind: PrincipalKind | None = None, actor: str
+) -> Done[Principal]:
+    """Set the name on screens.
+
+    Raises:
+        NotFound: `principal-unknown`.
+        MalformedInput: `display-name-malformed`.
+        RequestRefused: `principal-kind`.
+    """
+    _check_display_name(display_name)
+    now = services.clock.now()
+    with services.work.change() as books:
+        principal = require_principal(books, name, kind)
+        if principal.display_name == display_name:
+            note = f"the display name of {name} was that already"
+            return Done(value=principal, seq=books.changes.head(), notes=(note,))
+        books.directory.set_display_name(principal.id, display_name)
         event = write_event(
             services,
-            EventType.PRINCIPAL_CREATED,
+            EventType.PRINCIPAL_CHANGED,
             actor=actor,
             at=now,
-            data={"principal": principal.id, "kind": kind.value, "partner": principal.partner},
+            data={"principal": principal.id},
             personal={"name": name, "display_name": display_name},
         )
         books.outbox.add(event)
-        notes = []
-        for group in wanted:
-            notes += _put_into_group(services, books, group, principal, actor=actor, now=now)
         seq = books.changes.note(ChangeKind.PRINCIPAL, principal.id, now)
-    return Done(value=replace(principal, groups=wanted), seq=seq, notes=tuple(notes))
+    return Done(value=replace(principal, display_name=display_name), seq=seq)
 
 
 def suspend(
@@ -141,33 +217,52 @@ def remove(
         NotFound: `principal-unknown`.
         RequestRefused: `principal-kind`.
     """
-    from doorward.authority.answers import signer_if_any  # noqa: PLC0415  only a removal signs (record 0049)
-    from doorward.authority.revocation import revoke_within  # noqa: PLC0415  as above
-
     now = services.clock.now()
     with services.work.change() as books:
         principal = require_principal(books, name, kind)
-        books.directory.set_state(principal.id, PrincipalState.REMOVED)
-        books.outbox.add(_state_event(services, EventType.PRINCIPAL_REMOVED, principal, actor, now))
-        voided = void_open(services, books, principal, VoidReason.PRINCIPAL_REMOVED, actor=actor, now=now)
-        signer = signer_if_any(services, books)
-        count = 0
-        for certificate_id in _list_live_certificates(books, principal.id):
-            reason = RevocationReason.CESSATION_OF_OPERATION
-            revoke_within(services, books, signer, certificate_id, reason, actor=actor, now=now)
-            count += 1
+        notes = _remove(services, books, principal, actor=actor, now=now)
         seq = books.changes.note(ChangeKind.PRINCIPAL, principal.id, now)
+    return Done(value=replace(principal, state=PrincipalState.REMOVED), seq=seq, notes=notes)
+
+
+def was_removed(services: Services, name: str) -> bool:
+    """Return whether a principal of ours had this name and was removed, and nobody has it now."""
+    with services.work.read() as books:
+        return books.directory.by_name(name) is None and books.directory.knows_removed(name, "")
+
+
+def _remove(
+    services: Services, books: Books, principal: Principal, *, actor: str, now: datetime, reason: str = ""
+) -> tuple[str, ...]:
+    """End a principal with its invitations and certificates; return what to tell."""
+    from doorward.authority.answers import signer_if_any  # noqa: PLC0415  only a removal signs (record 0049)
+    from doorward.authority.revocation import revoke_within  # noqa: PLC0415  as above
+
+    books.directory.set_state(principal.id, PrincipalState.REMOVED)
+    removed = EventType.PRINCIPAL_REMOVED
+    books.outbox.add(_state_event(services, removed, principal, actor, now, reason=reason))
+    voided = void_open(services, books, principal, VoidReason.PRINCIPAL_REMOVED, actor=actor, now=now)
+    signer = signer_if_any(services, books)
+    count = 0
+    for certificate_id in _list_live_certificates(books, principal.id):
+        why = RevocationReason.CESSATION_OF_OPERATION
+        revoke_within(services, books, signer, certificate_id, why, actor=actor, now=now)
+        count += 1
     notes = (f"{count} certificate{'s were' if count != 1 else ' was'} revoked",) if count else ()
-    return Done(value=replace(principal, state=PrincipalState.REMOVED), seq=seq, notes=notes + voided)
+    return notes + voided + note_rules_left(books, principal.kind, principal.name)
 
 
 def create_group(services: Services, group: str, *, actor: str) -> Done[str]:
-    """Create an empty group; raise `RequestRefused` (`name-taken`) where it exists."""
+    """Create an empty group; one that exists is left as it is, which `.notes` say."""
     parse_principal_name(group)
     now = services.clock.now()
     with services.work.change() as books:
         require_tenant(books)
-        _create_group(services, books, group, actor=actor, now=now)
+        if group in books.directory.groups():
+            return Done(
+                value=group, seq=books.changes.head(), notes=(f"the group {group} was there already",)
+            )
+        create_within(services, books, group, actor=actor, now=now)
         seq = books.changes.note(ChangeKind.PRINCIPAL, group_id(group), now)
     return Done(value=group, seq=seq)
 
@@ -186,7 +281,7 @@ def add_member(services: Services, group: str, name: str, *, actor: str) -> Done
         if group in principal.groups:
             note = f"{name} was in {group} already"
             return Done(value=principal, seq=books.changes.head(), notes=(note,))
-        notes = _put_into_group(services, books, group, principal, actor=actor, now=now)
+        notes = put_into_group(services, books, group, principal, actor=actor, now=now)
         seq = books.changes.note(ChangeKind.PRINCIPAL, principal.id, now)
     groups = tuple(sorted({*principal.groups, group}))
     return Done(value=replace(principal, groups=groups), seq=seq, notes=tuple(notes))
@@ -207,7 +302,7 @@ def remove_member(services: Services, group: str, name: str, *, actor: str) -> D
             note = f"{name} was not in {group}"
             return Done(value=principal, seq=books.changes.head(), notes=(note,))
         removed = EventType.GROUP_MEMBER_REMOVED
-        books.outbox.add(_member_event(services, removed, group, principal, actor=actor, now=now))
+        books.outbox.add(member_event(services, removed, group, principal, actor=actor, now=now))
         seq = books.changes.note(ChangeKind.PRINCIPAL, principal.id, now)
     groups = tuple(one for one in principal.groups if one != group)
     return Done(value=replace(principal, groups=groups), seq=seq)
@@ -231,12 +326,6 @@ def list_groups(services: Services) -> Mapping[str, int]:
         return books.directory.groups()
 
 
-def group_id(group: str) -> str:
-    """Return the id of a group: a digest of its name, since groups are neither renamed nor removed."""
-    digest = hashlib.sha256(f"{TENANT}\n{group}".encode()).digest()
-    return "grp_" + base64.b32encode(digest).decode("ascii").lower()[:20]
-
-
 def _check_display_name(text: str) -> None:
     if len(text) > DISPLAY_NAME_LIMIT or not text.isprintable() or text != text.strip():
         raise MalformedInput(
@@ -253,6 +342,29 @@ def _parse_groups(groups: Sequence[str]) -> tuple[str, ...]:
             "too-many-groups", f"a principal is put into {GROUPS_LIMIT} groups at most at once"
         )
     return tuple(sorted({parse_principal_name(group) for group in groups}))
+
+
+def _is_as_asked(there: Principal, kind: PrincipalKind, display_name: str, groups: tuple[str, ...]) -> bool:
+    """Return whether adding would make what is there; a name that is shared by accident is no repetition."""
+    return (
+        there.kind is kind
+        and there.state is PrincipalState.ACTIVE
+        and there.display_name == display_name
+        and set(groups) <= set(there.groups)
+    )
+
+
+def _create(services: Services, books: Books, principal: Principal, *, actor: str, now: datetime) -> None:
+    books.directory.add(principal, now)
+    event = write_event(
+        services,
+        EventType.PRINCIPAL_CREATED,
+        actor=actor,
+        at=now,
+        data={"principal": principal.id, "kind": principal.kind.value, "partner": principal.partner},
+        personal={"name": principal.name, "display_name": principal.display_name},
+    )
+    books.outbox.add(event)
 
 
 def _refuse_taken_name(books: Books, name: str) -> None:
@@ -323,28 +435,6 @@ def _set_state(
     return Done(value=replace(principal, state=state), seq=seq, notes=notes)
 
 
-def _create_group(services: Services, books: Books, group: str, *, actor: str, now: datetime) -> None:
-    books.directory.add_group(group, group_id(group), now)
-    data = {"group": group_id(group), "group_name": group}
-    books.outbox.add(write_event(services, EventType.GROUP_CREATED, actor=actor, at=now, data=data))
-
-
-def _put_into_group(
-    services: Services, books: Books, group: str, principal: Principal, *, actor: str, now: datetime
-) -> list[str]:
-    """Make the group where it does not exist, put the principal into it, and return what to tell."""
-    notes = []
-    try:
-        books.directory.add_member(group, principal.id)
-    except NotFound:
-        _create_group(services, books, group, actor=actor, now=now)
-        books.directory.add_member(group, principal.id)
-        notes.append(f"the group {group} did not exist and was created")
-    added = EventType.GROUP_MEMBER_ADDED
-    books.outbox.add(_member_event(services, added, group, principal, actor=actor, now=now))
-    return notes
-
-
 def _list_live_certificates(books: Books, principal_id: str) -> Iterator[str]:
     """Yield the ids of a principal's certificates that are valid or held."""
     wanted = CertificateFilter(principal_id=principal_id, limit=_PAGE)
@@ -356,26 +446,19 @@ def _list_live_certificates(books: Books, principal_id: str) -> Iterator[str]:
 
 
 def _state_event(
-    services: Services, happened: EventType, principal: Principal, actor: str, now: datetime
+    services: Services,
+    happened: EventType,
+    principal: Principal,
+    actor: str,
+    now: datetime,
+    *,
+    reason: str = "",
 ) -> Event:
     return write_event(
         services,
         happened,
         actor=actor,
         at=now,
-        data={"principal": principal.id},
-        personal={"name": principal.name},
-    )
-
-
-def _member_event(
-    services: Services, happened: EventType, group: str, principal: Principal, *, actor: str, now: datetime
-) -> Event:
-    return write_event(
-        services,
-        happened,
-        actor=actor,
-        at=now,
-        data={"group": group_id(group), "group_name": group, "principal": principal.id},
+        data={"principal": principal.id, "reason": reason},
         personal={"name": principal.name},
     )

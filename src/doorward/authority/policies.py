@@ -1,6 +1,6 @@
 """The policy document and its numbered revisions: apply, compare, export, explain.
 
-One document says who may reach what; every shortcut (`add_app`) makes a revision of it. Applying
+One document says who may reach what; every shortcut (`shortcuts`) makes a revision of it. Applying
 the same meaning again makes none. An application keeps its id for as long as its name is in the
 document; a name that comes back after it was removed is another application with another id, so that
 no old grant can speak for it.
@@ -29,7 +29,7 @@ from doorward.core.errors import ConfigurationError, Fault, IntegrityError, NotF
 from doorward.policy.analysis import Difference, Finding, check_names, diff_documents
 from doorward.policy.capacity import check_capacity
 from doorward.policy.decision import Decision, Request, decide, decide_anonymous
-from doorward.policy.document import append_app, parse_document, render_document
+from doorward.policy.document import parse_document, render_document
 from doorward.policy.model import Document
 
 
@@ -52,7 +52,7 @@ Check = Callable[[Document], None]
 """Raises `ConfigurationError` where a document cannot be enforced here, whatever it means."""
 
 
-def _accept(_document: Document) -> None:
+def accept_any(_document: Document) -> None:
     """The check of whoever knows of nothing that could stand in the way."""
 
 
@@ -63,7 +63,7 @@ def apply_document(
     file: str,
     actor: str,
     expected_number: int | None = None,
-    check: Check = _accept,
+    check: Check = accept_any,
 ) -> Applied:
     """Put a document into force as the next revision.
 
@@ -88,7 +88,7 @@ def apply_document(
 
 
 def check_document(
-    services: Services, text: str, *, file: str, check: Check = _accept
+    services: Services, text: str, *, file: str, check: Check = accept_any
 ) -> tuple[Finding, ...]:
     """Return what a person should look at in a document; raise as `apply_document` does, changing nothing."""
     document = parse_document(text, file=file)
@@ -110,9 +110,42 @@ def diff_document(services: Services, text: str, *, file: str) -> tuple[Differen
 
 def export_document(services: Services) -> str:
     """Return the document in force as it was applied; before the first, the empty one."""
+    return export_revision(services)[0]
+
+
+def export_revision(services: Services) -> tuple[str, int]:
+    """Return the document in force as it was applied, and its number; before the first, the empty one and 0."""
     with services.work.read() as books:
         latest = books.revisions.latest()
-        return latest.document if latest else render_document(_empty(require_tenant(books)))
+        if latest is None:
+            return render_document(_empty(require_tenant(books))), 0
+        return latest.document, latest.number
+
+
+def find_dropped(services: Services, text: str, *, file: str) -> list[str]:
+    """Return the applications in force that a document does not have, sorted; raises as `apply_document` does."""
+    document = parse_document(text, file=file)
+    with services.work.read() as books:
+        current, _ = current_document(books)
+    return sorted({app.name for app in current.apps} - {app.name for app in document.apps})
+
+
+def list_revisions(services: Services, limit: int) -> Sequence[RevisionRecord]:
+    """Return the newest revisions, newest first."""
+    with services.work.read() as books:
+        require_tenant(books)
+        return books.revisions.list(limit)
+
+
+def find_revision(services: Services, number: int) -> RevisionRecord:
+    """Return a revision; raise `NotFound` (`revision-unknown`)."""
+    with services.work.read() as books:
+        found = books.revisions.get(number)
+    if found is None:
+        raise NotFound(
+            "revision-unknown", f"there is no revision {number}", hint="`doorward policy history` lists them"
+        )
+    return found
 
 
 def current_document(books: Books) -> tuple[Document, int]:
@@ -143,38 +176,6 @@ def _parsed(revision: RevisionRecord) -> Document:
             f"revision {revision.number} of the policy document cannot be read any more: {fault}",
             hint="apply the document anew from your own copy",
         ) from fault
-
-
-def add_app(
-    services: Services,
-    name: str,
-    *,
-    hosts: Sequence[str],
-    upstream: str,
-    actor: str,
-    check: Check = _accept,
-) -> Applied:
-    """Add an application without rules: nobody may reach it until a rule allows it.
-
-    Raises:
-        RequestRefused: `app-exists`; `revision-conflict` where somebody applied a document meanwhile.
-        ConfigurationError: faults of the name, the hosts or the upstream.
-    """
-    with services.work.read() as books:
-        require_tenant(books)
-        document, number = current_document(books)
-        latest = books.revisions.latest()
-        text = latest.document if latest else render_document(document)
-    if document.app(name) is not None:
-        raise RequestRefused(
-            "app-exists",
-            f"there is an application named {name}",
-            hint="change it in the document: doorward export, edit, doorward apply -f FILE",
-        )
-    changed = append_app(text, name, hosts=hosts, upstream=upstream)
-    return apply_document(
-        services, changed, file="document", actor=actor, expected_number=number, check=check
-    )
 
 
 def explain(

@@ -73,6 +73,18 @@ class DirectoryStore(Protocol):
         """Set the state; the use case checked that it may change so."""
         ...
 
+    def set_display_name(self, principal_id: str, display_name: str) -> None:
+        """Set the name on screens; raise `NotFound` where there is no such principal."""
+        ...
+
+    def members(self, group: str) -> Sequence[Principal]:
+        """Return who is in a group, without those removed, sorted by name; none for an unknown group."""
+        ...
+
+    def remove_group(self, group: str) -> bool:
+        """Remove a group and every membership in it; return whether there was one."""
+        ...
+
     def knows_removed(self, name: str, partner_id: str) -> bool:
         """Return whether a principal of that name and that partner was removed, for good."""
         ...
@@ -237,6 +249,10 @@ class RevisionStore(Protocol):
 
     def get(self, number: int) -> RevisionRecord | None:
         """Return that revision."""
+        ...
+
+    def list(self, limit: int = 50) -> Sequence[RevisionRecord]:
+        """Return the newest revisions, newest first."""
         ...
 
     def add(self, revision: RevisionRecord) -> None:

@@ -2,13 +2,38 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from doorward.core.errors import Unavailable
+import click
+
+from doorward.core.errors import RequestRefused, Unavailable
+from doorward.core.foreign_text import show
 
 if TYPE_CHECKING:
     from doorward.authority.services import Services
+    from doorward.cli.command import State
+
+
+def may_ask(state: State) -> bool:
+    """Return whether a person is there to be asked: a terminal, and no `--json`."""
+    return not state.output.as_json and sys.stdin.isatty()
+
+
+def ask(state: State, question: str, *, yes: bool) -> None:
+    """Ask before something is taken away.
+
+    Without a terminal nobody is asked and it is done: what is taken away shuts doors and opens none, and a
+    script that removes somebody must not leave that person in.
+
+    Raises:
+        RequestRefused: `not-confirmed`.
+    """
+    if yes or not may_ask(state):
+        return
+    if not click.confirm(show(question), err=True):
+        raise RequestRefused("not-confirmed", "nothing was changed", hint="answer y, or add --yes")
 
 
 def confirmed(services: Services, seq: int, notes: Sequence[str] = ()) -> tuple[dict[str, Any], str]:

@@ -8,9 +8,17 @@ import click
 
 from doorward.cli.command import Command, LazyGroup, State, actor
 from doorward.cli.completion import complete_group, complete_principal
-from doorward.cli.confirming import confirmed
+from doorward.cli.confirming import ask, confirmed, may_ask
 from doorward.cli.screen import escape
 from doorward.core.entities import Principal, PrincipalKind
+from doorward.core.errors import RequestRefused
+
+YES = click.option("--yes", is_flag=True, help="Do not ask.")
+KEEP_RULES = click.option(
+    "--keep-rules",
+    is_flag=True,
+    help="Give the name also if rules name a former bearer of it: they hold for this one.",
+)
 
 
 def _row(principal: Principal) -> dict[str, Any]:
@@ -32,10 +40,12 @@ def _kind_group(kind: PrincipalKind) -> click.Group:
     for command in (
         _add_command(kind),
         _list_command(kind),
+        _set_command(kind),
+        _rename_command(kind),
         _show_command(kind),
         _state_command(kind, "suspend", "suspended", suspending),
         _state_command(kind, "resume", "resumed", f"Give a suspended {word} its rights back."),
-        _state_command(kind, "remove", "removed", f"Remove a {word} for good and revoke its certificates."),
+        _remove_command(kind),
     ):
         group.add_command(command)
     return group
@@ -55,20 +65,84 @@ def _add_command(kind: PrincipalKind) -> click.Command:
         help="Put it into this group; repeatable.",
     )
     @click.option("--display-name", default="", help="The name on screens.")
+    @KEEP_RULES
     @click.pass_obj
-    def command(state: State, name: str, groups: tuple[str, ...], display_name: str) -> None:
+    def command(
+        state: State, name: str, groups: tuple[str, ...], display_name: str, keep_rules: bool
+    ) -> None:
         from doorward.authority.directory import add_principal  # noqa: PLC0415  loaded when called
 
         services = state.installation().services
-        done = add_principal(services, kind, name, display_name=display_name, groups=groups, actor=actor())
+        done = add_principal(
+            services,
+            kind,
+            name,
+            display_name=display_name,
+            groups=groups,
+            keep_rules=keep_rules,
+            actor=actor(),
+        )
         state.output.result(
             {**_row(done.value), "seq": done.seq},
-            f"added {word} [bold]{escape(done.value.name)}[/bold]"
-            + (f" to {', '.join(groups)}" if groups else ""),
+            f"{word} [bold]{escape(done.value.name)}[/bold] is in the directory"
+            + (f", in {', '.join(done.value.groups)}" if done.value.groups else ""),
             "[dim]it connects with its partner's certificate[/dim]"
             if done.value.partner
             else f"[dim]next:[/dim] doorward invite {done.value.name}",
             notes=done.notes,
+        )
+
+    return command
+
+
+def _set_command(kind: PrincipalKind) -> click.Command:
+    word = kind.value
+
+    @click.command("set", cls=Command, help=f"Change what is shown of a {word}.")
+    @click.argument("name", shell_complete=complete_principal(kind))
+    @click.option("--display-name", required=True, help="The name on screens.")
+    @click.pass_obj
+    def command(state: State, name: str, display_name: str) -> None:
+        from doorward.authority.directory import set_display_name  # noqa: PLC0415  loaded when called
+
+        services = state.installation().services
+        done = set_display_name(services, name, display_name, kind=kind, actor=actor())
+        state.output.result(
+            {**_row(done.value), "seq": done.seq},
+            f"{word} [bold]{escape(name)}[/bold] is shown as {escape(display_name) or 'its name'}",
+            notes=done.notes,
+        )
+
+    return command
+
+
+def _rename_command(kind: PrincipalKind) -> click.Command:
+    word = kind.value
+    text = (
+        f"Give a {word} another name. Its certificates say the old one: they are revoked, and it needs new ones. "
+        "Rules that name it do not follow; groups do."
+    )
+
+    @click.command("rename", cls=Command, help=text)
+    @click.argument("name", shell_complete=complete_principal(kind))
+    @click.argument("new_name")
+    @KEEP_RULES
+    @YES
+    @click.pass_obj
+    def command(state: State, name: str, new_name: str, keep_rules: bool, yes: bool) -> None:
+        from doorward.authority.directory import rename  # noqa: PLC0415  loaded when called
+
+        ask(state, f"rename {word} {name}? Its certificates are revoked.", yes=yes)
+        installation, notes = state.withdrawal()
+        services = installation.services
+        done = rename(services, name, new_name, kind=kind, keep_rules=keep_rules, actor=actor())
+        value, line = confirmed(services, done.seq, (*done.notes, *notes))
+        state.output.result(
+            {**_row(done.value), "seq": done.seq, **value},
+            f"{word} {escape(name)} is now [bold]{escape(new_name)}[/bold]",
+            line,
+            f"[dim]next:[/dim] doorward invite {escape(new_name)}",
+            notes=(*done.notes, *notes),
         )
 
     return command
@@ -127,20 +201,44 @@ def _state_command(kind: PrincipalKind, verb: str, past: str, text: str) -> clic
     @click.argument("name", shell_complete=complete_principal(kind))
     @click.pass_obj
     def command(state: State, name: str) -> None:
-        from doorward.authority import directory  # noqa: PLC0415  loaded when called
-
-        # Removing revokes certificates, and their OCSP answers are signed anew in the same transaction.
-        installation, notes = state.withdrawal() if verb == "remove" else (state.installation(), ())
-        done = getattr(directory, verb)(installation.services, name, kind=kind, actor=actor())
-        value, line = confirmed(installation.services, done.seq, (*done.notes, *notes))
-        state.output.result(
-            {**_row(done.value), "seq": done.seq, **value},
-            f"{past} {kind.value} [bold]{escape(name)}[/bold]",
-            line,
-            notes=(*done.notes, *notes),
-        )
+        _change_state(state, kind, name, verb, past)
 
     return command
+
+
+def _remove_command(kind: PrincipalKind) -> click.Command:
+    text = f"Remove a {kind.value} for good and revoke its certificates; on a terminal it asks before."
+
+    @click.command("remove", cls=Command, help=text)
+    @click.argument("name", shell_complete=complete_principal(kind))
+    @YES
+    @click.pass_obj
+    def command(state: State, name: str, yes: bool) -> None:
+        from doorward.authority.directory import was_removed  # noqa: PLC0415  loaded when called
+
+        if was_removed(state.installation().services, name):
+            note = f"{name} was removed already"
+            state.output.result({"name": name, "state": "removed"}, notes=(note,))
+            return
+        ask(state, f"remove {kind.value} {name} for good, and revoke its certificates?", yes=yes)
+        _change_state(state, kind, name, "remove", "removed")
+
+    return command
+
+
+def _change_state(state: State, kind: PrincipalKind, name: str, verb: str, past: str) -> None:
+    from doorward.authority import directory  # noqa: PLC0415  loaded when called
+
+    # Removing revokes certificates, and their OCSP answers are signed anew in the same transaction.
+    installation, notes = state.withdrawal() if verb == "remove" else (state.installation(), ())
+    done = getattr(directory, verb)(installation.services, name, kind=kind, actor=actor())
+    value, line = confirmed(installation.services, done.seq, (*done.notes, *notes))
+    state.output.result(
+        {**_row(done.value), "seq": done.seq, **value},
+        f"{past} {kind.value} [bold]{escape(name)}[/bold]",
+        line,
+        notes=(*done.notes, *notes),
+    )
 
 
 person = _kind_group(PrincipalKind.PERSON)
@@ -155,6 +253,7 @@ service = _kind_group(PrincipalKind.SERVICE)
         "add": "directory:join",
         "remove": "directory:leave",
         "list": "directory:groups",
+        "show": "directory:show_group",
     },
 )
 def group() -> None:
@@ -169,7 +268,20 @@ def create(state: State, group: str) -> None:
     from doorward.authority.directory import create_group  # noqa: PLC0415  loaded when called
 
     done = create_group(state.installation().services, group, actor=actor())
-    state.output.result({"group": group, "seq": done.seq}, f"created group [bold]{group}[/bold]")
+    lines = () if done.notes else (f"created group [bold]{group}[/bold]",)
+    state.output.result({"group": group, "seq": done.seq}, *lines, notes=done.notes)
+
+
+@click.command("show", cls=Command)
+@click.argument("group", shell_complete=complete_group)
+@click.pass_obj
+def show_group(state: State, group: str) -> None:
+    """List the members of a group."""
+    from doorward.authority.groups import list_members  # noqa: PLC0415  loaded when called
+
+    rows = [_row(one) for one in list_members(state.installation().services, group)]
+    columns = ["name", "kind", "state", "display_name"]
+    state.output.table(rows, columns, empty=f"nobody is in {group}; add one: doorward group add {group} NAME")
 
 
 @click.command("list", cls=Command)
@@ -185,27 +297,65 @@ def groups(state: State) -> None:
     state.output.table(rows, ["group", "members"], empty="no groups; create one: doorward group create NAME")
 
 
-def _membership(verb: str, past: str, text: str) -> click.Command:
-    @click.command(verb, cls=Command, help=text)
-    @click.argument("group", shell_complete=complete_group)
-    @click.argument("member", shell_complete=complete_principal())
-    @click.pass_obj
-    def command(state: State, group: str, member: str) -> None:
-        from doorward.authority.directory import add_member, remove_member  # noqa: PLC0415  loaded when called
+@click.command("add", cls=Command)
+@click.argument("group", shell_complete=complete_group)
+@click.argument("member", shell_complete=complete_principal())
+@click.pass_obj
+def join(state: State, group: str, member: str) -> None:
+    """Put a member into a group."""
+    from doorward.authority.directory import add_member  # noqa: PLC0415  loaded when called
 
-        services = state.installation().services
-        use_case = add_member if verb == "add" else remove_member
-        done = use_case(services, group, member, actor=actor())
-        value, line = confirmed(services, done.seq, done.notes)
-        state.output.result(
-            {**_row(done.value), "group": group, "seq": done.seq, **value},
-            f"{escape(member)} {past} {group}",
-            line,
-            notes=done.notes,
+    services = state.installation().services
+    done = add_member(services, group, member, actor=actor())
+    _tell_membership(state, services, group, done, "is now in")
+
+
+@click.command("remove", cls=Command)
+@click.argument("group", shell_complete=complete_group)
+@click.argument("member", required=False, shell_complete=complete_principal())
+@YES
+@click.pass_obj
+def leave(state: State, group: str, member: str | None, yes: bool) -> None:
+    """Take a member out of a group, what it loses ends at once; without MEMBER, remove the group itself."""
+    from doorward.authority.directory import remove_member  # noqa: PLC0415  loaded when called
+
+    services = state.installation().services
+    if member is None:
+        _remove_group(state, services, group, yes=yes)
+        return
+    done = remove_member(services, group, member, actor=actor())
+    _tell_membership(state, services, group, done, "is no longer in")
+
+
+def _tell_membership(state: State, services: Any, group: str, done: Any, what: str) -> None:
+    value, line = confirmed(services, done.seq, done.notes)
+    state.output.result(
+        {**_row(done.value), "group": group, "seq": done.seq, **value},
+        f"{escape(done.value.name)} {what} {escape(group)}",
+        line,
+        notes=done.notes,
+    )
+
+
+def _remove_group(state: State, services: Any, group: str, *, yes: bool) -> None:
+    from doorward.authority.directory import list_groups  # noqa: PLC0415  as above
+    from doorward.authority.groups import remove_group  # noqa: PLC0415  loaded when called
+
+    count = list_groups(services).get(group, 0)
+    if (
+        count and not yes and not may_ask(state)
+    ):  # a member that was forgotten on the line must not cost the group
+        raise RequestRefused(
+            "not-confirmed",
+            f"the group {group} has {count} member{'s' if count != 1 else ''}",
+            hint=f"name the member to take out, or remove the group itself: doorward group remove {group} --yes",
         )
-
-    return command
-
-
-join = _membership("add", "is now in", "Put a member into a group.")
-leave = _membership("remove", "is no longer in", "Take a member out of a group; what it loses ends at once.")
+    ask(state, f"remove the group {group}? {count} are in it.", yes=yes)
+    done = remove_group(services, group, actor=actor())
+    value, line = confirmed(services, done.seq, done.notes)
+    state.output.result(
+        {"group": group, "seq": done.seq, **value},
+        *([] if done.notes else [f"removed group [bold]{escape(group)}[/bold]"]),
+        line,
+        notes=done.notes,
+    )

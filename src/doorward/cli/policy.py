@@ -10,7 +10,7 @@ import click
 
 from doorward.cli.command import Command, LazyGroup, State, actor
 from doorward.cli.completion import complete_app, complete_principal
-from doorward.cli.confirming import confirmed
+from doorward.cli.confirming import ask, confirmed, may_ask
 from doorward.cli.output import REFUSED
 from doorward.cli.screen import escape
 from doorward.core.entities import Outcome
@@ -18,6 +18,7 @@ from doorward.core.errors import MalformedInput
 from doorward.core.foreign_text import show
 from doorward.runtime.pem import read_bounded
 
+YES = click.option("--yes", is_flag=True, help="Do not ask.")
 FILE = click.option(
     "--file",
     "-f",
@@ -41,28 +42,36 @@ def _read(path: Path) -> tuple[str, str]:
 @click.command("apply", cls=Command)
 @FILE
 @click.option("--expect", type=int, help="Refuse unless this is the number of the revision in force.")
+@YES
 @click.pass_obj
-def apply(state: State, path: Path, expect: int | None) -> None:
-    """Put a document into force as a new revision; faults are all listed and change nothing."""
+def apply(state: State, path: Path, expect: int | None, yes: bool) -> None:
+    """Put a document into force as a new revision; faults are all listed and change nothing.
+
+    On a terminal it asks before applications are dropped.
+    """
     from doorward.authority.policies import apply_document  # noqa: PLC0415  loaded when called
     from doorward.runtime.own_places import publishable  # noqa: PLC0415  as above
 
     text, name = _read(path)
-    _applied(
+    installation = state.installation()
+    services = installation.services
+    _ask_about_dropped(state, services, text, name, yes=yes)
+    report_applied(
         state,
+        services,
         lambda services: apply_document(
             services,
             text,
             file=name,
             actor=actor(),
             expected_number=expect,
-            check=publishable(state.installation()),
+            check=publishable(installation),
         ),
     )
 
 
-def _applied(state: State, use_case: Any) -> None:
-    services = state.installation().services
+def report_applied(state: State, services: Any, use_case: Any) -> None:
+    """Run a change of the document and tell what it did."""
     done = use_case(services)
     differences = [str(one) for one in done.differences]
     findings = [str(one) for one in done.findings]
@@ -84,6 +93,17 @@ def _applied(state: State, use_case: Any) -> None:
         f"revision [bold]{done.revision.number}[/bold] is in force",
         line,
     )
+
+
+def _ask_about_dropped(state: State, services: Any, text: str, name: str, *, yes: bool) -> None:
+    if yes or not may_ask(state):
+        return
+    from doorward.authority.policies import find_dropped  # noqa: PLC0415  loaded when called
+
+    dropped = find_dropped(services, text, file=name)
+    if dropped:
+        names = ", ".join(dropped)
+        ask(state, f"this drops {names}: nobody reaches them any more. Go on?", yes=yes)
 
 
 def _coloured(line: str) -> str:
@@ -110,87 +130,35 @@ def diff(state: State, path: Path) -> None:
 @click.command("export", cls=Command)
 @click.pass_obj
 def export(state: State) -> None:
-    """Print the document in force, ready for `apply`."""
-    from doorward.authority.policies import export_document  # noqa: PLC0415  loaded when called
+    """Print the document in force, ready for `apply`; on standard error, the number for `apply --expect`."""
+    from doorward.authority.policies import export_revision  # noqa: PLC0415  loaded when called
 
-    text = export_document(state.installation().services)
+    text, number = export_revision(state.installation().services)
+    state.output.note(f"revision {number}: doorward apply --expect {number} -f FILE")
+    _print_document(state, text, number)
+
+
+def _print_document(state: State, text: str, number: int) -> None:
     if state.output.as_json:
-        state.output.document({"document": text})
+        state.output.document({"document": text, "revision": number})
     elif state.output.out.is_terminal:
         state.output.out.write(show(text, keep_lines=True))
     else:
         click.echo(text, nl=False)  # a file or a pipe gets the document as it is, for `apply`
 
 
-@click.group(cls=LazyGroup, lazy={"add": "policy:app_add", "list": "policy:app_list"})
-def app() -> None:
-    """Manage applications (shortcuts that make revisions of the document)."""
-
-
-@click.command("add", cls=Command)
-@click.argument("name")
-@click.option("--host", "hosts", multiple=True, required=True, help="Host name that people use; repeatable.")
-@click.option(
-    "--upstream",
-    required=True,
-    help="Where the application listens: http://host:port[/base], h2c://…, https://… or unix:///path.",
+@click.group(
+    cls=LazyGroup,
+    lazy={
+        "check": "policy:check",
+        "explain": "policy:explain",
+        "history": "policy:history",
+        "show": "policy:show_revision",
+        "rollback": "policy:rollback",
+    },
 )
-@click.pass_obj
-def app_add(state: State, name: str, hosts: tuple[str, ...], upstream: str) -> None:
-    """Add an application; nobody may reach it until a rule allows it."""
-    from doorward.authority.policies import add_app  # noqa: PLC0415  loaded when called
-    from doorward.runtime.own_places import publishable  # noqa: PLC0415  as above
-
-    _applied(
-        state,
-        lambda services: add_app(
-            services,
-            name,
-            hosts=hosts,
-            upstream=upstream,
-            actor=actor(),
-            check=publishable(state.installation()),
-        ),
-    )
-
-
-@click.command("list", cls=Command)
-@click.pass_obj
-def app_list(state: State) -> None:
-    """List the applications in force."""
-    from doorward.authority.policies import current_document  # noqa: PLC0415  loaded when called
-    from doorward.runtime.condition import silent_upstreams  # noqa: PLC0415  as above
-
-    installation = state.installation()
-    with installation.services.work.read() as books:
-        document, _ = current_document(books)
-        ids = {one.name: one.id for one in books.applications.list()}
-    silent = silent_upstreams(installation)
-    rows = [
-        {
-            "name": one.name,
-            "hosts": list(one.hosts),
-            "upstream": one.upstream.url,
-            "answers": _answers(one.name, silent),
-            "rules": len(one.rules),
-            "id": ids.get(one.name, ""),
-        }
-        for one in document.apps
-    ]
-    state.output.table(
-        rows,
-        ["name", "hosts", "upstream", "answers", "rules"],
-        empty="no applications; add one: doorward app add",
-    )
-
-
-def _answers(name: str, silent: dict[str, str] | None) -> str:
-    return "unknown: no gateway runs" if silent is None else silent.get(name, "yes")
-
-
-@click.group(cls=LazyGroup, lazy={"check": "policy:check", "explain": "policy:explain"})
 def policy() -> None:
-    """Check a document, or explain a decision."""
+    """Check a document, explain a decision, and go through the revisions."""
 
 
 @click.command("check", cls=Command)
@@ -204,7 +172,7 @@ def check(state: State, path: Path) -> None:
     text, name = _read(path)
     services = state.installation().services
     findings = [
-        str(one) for one in check_document(services, text, file=name, check=publishable(state.installation()))
+        str(one) for one in check_document(services, text, file=name, check=publishable(installation))
     ]
     state.output.result(
         {"valid": True, "findings": findings},
@@ -266,3 +234,57 @@ def explain(
     state.output.result({**value, "rules": rules}, *lines)
     if not good:
         sys.exit(REFUSED)
+
+
+@click.command("history", cls=Command)
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 1000), help="At most so many.")
+@click.pass_obj
+def history(state: State, limit: int) -> None:
+    """List the revisions of the document, newest first."""
+    from doorward.authority.policies import list_revisions  # noqa: PLC0415  loaded when called
+
+    rows = [
+        {"revision": one.number, "created_at": one.created_at, "actor": one.actor, "sha256": one.sha256}
+        for one in list_revisions(state.installation().services, limit)
+    ]
+    columns = ["revision", "created_at", "actor"]
+    state.output.table(rows, columns, empty="no revision yet: doorward apply -f FILE")
+
+
+REVISION = click.argument("number", metavar="REVISION", type=click.IntRange(min=1))
+
+
+@click.command("show", cls=Command)
+@REVISION
+@click.pass_obj
+def show_revision(state: State, number: int) -> None:
+    """Print the document of a revision."""
+    from doorward.authority.policies import find_revision  # noqa: PLC0415  loaded when called
+
+    found = find_revision(state.installation().services, number)
+    _print_document(state, found.document, found.number)
+
+
+@click.command("rollback", cls=Command)
+@REVISION
+@YES
+@click.pass_obj
+def rollback(state: State, number: int, yes: bool) -> None:
+    """Put the document of an earlier revision into force again, as a new revision.
+
+    Names in it mean those who have them today.
+    """
+    from doorward.authority.policies import apply_document, find_revision  # noqa: PLC0415  loaded when called
+    from doorward.runtime.own_places import publishable  # noqa: PLC0415  as above
+
+    installation = state.installation()
+    services = installation.services
+    text = find_revision(services, number).document
+    _ask_about_dropped(state, services, text, f"revision {number}", yes=yes)
+    report_applied(
+        state,
+        services,
+        lambda found: apply_document(
+            found, text, file=f"revision {number}", actor=actor(), check=publishable(installation)
+        ),
+    )

@@ -26,10 +26,15 @@ _WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"}
 
 def render_document(document: Document) -> str:
     """Return the canonical YAML of a document, ending in a newline."""
-    lines = [f"trust_domain: {render_scalar(document.trust_domain)}"]
-    if document.apps:
+    return render_apps(document.trust_domain, document.apps)
+
+
+def render_apps(trust_domain: str, apps: Sequence[AppPolicy]) -> str:
+    """Return the same of applications that need not make a document, such as two that share a host."""
+    lines = [f"trust_domain: {render_scalar(trust_domain)}"]
+    if apps:
         lines.append("apps:")
-    for app in document.apps:
+    for app in apps:
         lines += render_app(app.name, app.hosts, app.upstream.url)
         if (upstream := render_upstream(app.upstream)) != app.upstream.url:
             lines[-1] = f"    upstream: {upstream}"
@@ -40,6 +45,12 @@ def render_document(document: Document) -> str:
         lines += render_traffic(app.traffic)
         lines += _render_rules(app)
     return "\n".join(lines) + "\n"
+
+
+def render_whole_app(app: AppPolicy) -> list[str]:
+    """Return the lines of an application with its rules, its name at the left edge."""
+    _, _, *lines, _ = render_apps("", [app]).split("\n")  # the trust domain and `apps:` come first
+    return [line.removeprefix("  ") for line in lines]
 
 
 def render_app(name: str, hosts: Sequence[str], upstream: str, indent: int = 2) -> list[str]:

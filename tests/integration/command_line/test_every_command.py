@@ -40,6 +40,9 @@ def words_for(site: Site) -> dict[str, list[str]]:
     first, second, third = (site.certificate("alice") for _ in range(3))
     site.do("person", "add", "invited")
     invited = site.do("invite", "invited")["id"]
+    for kind in ("person", "device", "service"):
+        for number in (2, 3):
+            site.do(kind, "add", f"{kind}-{number}")
     policy = site.file("again.yaml", DOCUMENT)
     key = site.file("root-passphrase", "several random words")
     os.chmod(key, 0o600)  # noqa: PTH101
@@ -54,11 +57,19 @@ def words_for(site: Site) -> dict[str, list[str]]:
         "export": [],
         "app add": ["wiki", "--host", "wiki.corp.example", "--upstream", "http://127.0.0.1:9001"],
         "app list": [],
+        "app set": ["wiki", "--upstream", "http://127.0.0.1:9002"],
+        "rule add": ["wiki", "--group", "tellers", "--name", "all"],
+        "rule remove": ["wiki", "all"],
+        "app remove": ["wiki"],
+        "policy history": [],
+        "policy show": ["1"],
+        "policy rollback": ["1"],
         "policy check": ["-f", policy],
         "policy explain": ["--principal", "alice", "--app", "payments", "GET", "/accounts/7"],
         "group create": ["more"],
         "group add": ["more", "alice"],
         "group list": [],
+        "group show": ["more"],
         "group remove": ["more", "alice"],
         "invite": ["alice"],
         "invitation list": [],
@@ -87,6 +98,8 @@ def words_for(site: Site) -> dict[str, list[str]]:
         name = f"{kind}-1"
         table |= {f"{kind} {verb}": [name] for verb in ("add", "show", "suspend", "resume", "remove")}
         table[f"{kind} list"] = []
+        table[f"{kind} set"] = [f"{kind}-2", "--display-name", "X"]
+        table[f"{kind} rename"] = [f"{kind}-3", f"{kind}-4"]
     return table
 
 
@@ -130,6 +143,12 @@ def test_every_command_without_an_installation() -> None:
                 "cert renew": ["crt_x", "--csr", there],
                 "group add": ["g", "a"],
                 "group remove": ["g", "a"],
+                "rule add": ["a", "--group", "g"],
+                "rule remove": ["a", "b"],
+                "policy show": ["1"],
+                "policy rollback": ["1"],
+                **{f"{kind} rename": ["a", "b"] for kind in ("person", "device", "service")},
+                **{f"{kind} set": ["a", "--display-name", "b"] for kind in ("person", "device", "service")},
                 "ca remove-root-key": ["--exported", there, "--passphrase-file", there],
                 "ca renew-root-list": ["--exported", there, "--passphrase-file", there],
             }.get(command)

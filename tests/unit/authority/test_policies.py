@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from doorward.audit.events import EventType
-from doorward.authority import directory, policies
+from doorward.authority import directory, policies, shortcuts
 from doorward.authority.records import ChangeKind
 from doorward.core.entities import Outcome, PrincipalKind, Reason
 from doorward.core.errors import ConfigurationError, Fault, IntegrityError, NotFound, RequestRefused
@@ -116,7 +116,7 @@ def test_what_cannot_be_enforced_is_not_stored(world):
     for use_case in (
         lambda: policies.apply_document(world.services, DOCUMENT, file="f", actor=OPERATOR, check=refuse),
         lambda: policies.check_document(world.services, DOCUMENT, file="f", check=refuse),
-        lambda: policies.add_app(
+        lambda: shortcuts.add_app(
             world.services, "more", hosts=["m.corp.example"], upstream="http://127.0.0.1:1", actor=OPERATOR,
             check=refuse,
         ),
@@ -199,7 +199,7 @@ def test_stored_document_that_cannot_be_read_stops_everything(world):
 def test_app_is_added_without_rules(world):
     """The shortcut makes a revision of the same document; nobody may reach the application yet."""
     apply(world)
-    done = policies.add_app(
+    done = shortcuts.add_app(
         world.services, "wiki", hosts=["wiki.corp.example"], upstream="http://127.0.0.1:9002", actor=OPERATOR
     )
     assert (done.revision.number, done.changed) == (2, True)
@@ -212,7 +212,7 @@ def test_app_is_added_without_rules(world):
 
 def test_app_can_be_the_first(world):
     """The shortcut works before any document was applied."""
-    done = policies.add_app(
+    done = shortcuts.add_app(
         world.services, "wiki", hosts=["wiki.corp.example"], upstream="http://127.0.0.1:9002", actor=OPERATOR
     )
     assert done.revision.number == 1
@@ -222,7 +222,7 @@ def test_app_is_added_once(world):
     """A name that is there is not touched."""
     apply(world)
     with pytest.raises(RequestRefused) as refusal:
-        policies.add_app(
+        shortcuts.add_app(
             world.services, "payments", hosts=["x.example"], upstream="http://127.0.0.1:1", actor=OPERATOR
         )
     assert refusal.value.code == "app-exists"
@@ -242,7 +242,7 @@ def test_app_with_faults_is_refused(world, change):
     apply(world)
     arguments = {"hosts": ["wiki.corp.example"], "upstream": "http://127.0.0.1:9002", **change}
     with pytest.raises(ConfigurationError):
-        policies.add_app(world.services, "wiki", actor=OPERATOR, **arguments)
+        shortcuts.add_app(world.services, "wiki", actor=OPERATOR, **arguments)
     assert set(ids(world)) == {"payments", "sensors"}
 
 
@@ -305,7 +305,7 @@ def test_nothing_before_the_founding():
         lambda: policies.export_document(services),
         lambda: policies.diff_document(services, DOCUMENT, file="x"),
         lambda: policies.check_document(services, DOCUMENT, file="x"),
-        lambda: policies.add_app(
+        lambda: shortcuts.add_app(
             services, "a", hosts=["a.example"], upstream="http://127.0.0.1:1", actor=OPERATOR
         ),
         lambda: policies.explain(services, principal="a", app="a", method="GET", path="/"),

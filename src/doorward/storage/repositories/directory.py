@@ -33,6 +33,8 @@ _PRINCIPALS = """SELECT p.id, p.tenant, p.kind, p.name, p.state, p.display_name,
     LEFT JOIN group_members AS m ON m.principal_id = p.id
     LEFT JOIN groups AS g ON g.id = m.group_id
     WHERE p.tenant = :this_tenant"""
+_IN_GROUP = """AND p.id IN (SELECT i.principal_id FROM group_members AS i
+    JOIN groups AS j ON j.id = i.group_id WHERE j.tenant = :this_tenant AND j.name = :group_name)"""
 _BY_ID = Prepared(f"{_PRINCIPALS} AND p.id = :id ORDER BY g.name")
 _BY_NAME = Prepared(f"{_PRINCIPALS} AND p.name = :name AND p.state <> 'removed' ORDER BY g.name")
 _LIST = Prepared(f"{_PRINCIPALS} AND p.state <> 'removed' ORDER BY p.name, g.name")
@@ -43,6 +45,12 @@ _ADD = Prepared(
     ON CONFLICT DO NOTHING"""
 )
 _SET_STATE = Prepared("UPDATE principals SET state = :state WHERE tenant = :this_tenant AND id = :of")
+_SET_DISPLAY_NAME = Prepared(
+    "UPDATE principals SET display_name = :text WHERE tenant = :this_tenant AND id = :of"
+)
+_MEMBERS = Prepared(f"{_PRINCIPALS} AND p.state <> 'removed' {_IN_GROUP} ORDER BY p.name, g.name")
+_REMOVE_MEMBERS = Prepared("DELETE FROM group_members WHERE tenant = :this_tenant AND group_id = :of")
+_REMOVE_GROUP = Prepared("DELETE FROM groups WHERE tenant = :this_tenant AND id = :of")
 _REMOVED_NAME = Prepared(
     """SELECT id FROM principals
     WHERE tenant = :this_tenant AND name = :name AND partner_id = :of AND state = 'removed' LIMIT 1"""
@@ -153,6 +161,24 @@ class SqlDirectory:
                 raise RequestRefused("name-taken", f"the name {known.name} is in use")
         if not self._transaction.driver_change(_SET_STATE, of=principal_id, state=state.value):
             raise _unknown_principal()
+
+    def set_display_name(self, principal_id: str, display_name: str) -> None:
+        """Set the name on screens."""
+        if not self._transaction.driver_change(_SET_DISPLAY_NAME, of=principal_id, text=display_name):
+            raise _unknown_principal()
+
+    def members(self, group: str) -> builtins.list[Principal]:
+        """Return who is in a group."""
+        return _principals(self._transaction.driver_rows(_MEMBERS, group_name=group))
+
+    def remove_group(self, group: str) -> bool:
+        """Remove a group and every membership in it."""
+        self._transaction.require_writable()
+        group_id = self._transaction.driver_value(_GROUP, name=group)
+        if group_id is None:
+            return False
+        self._transaction.driver_change(_REMOVE_MEMBERS, of=group_id)
+        return self._transaction.driver_change(_REMOVE_GROUP, of=group_id) == 1
 
     def knows_removed(self, name: str, partner_id: str) -> bool:
         """Return whether a principal of that name and that partner was removed."""

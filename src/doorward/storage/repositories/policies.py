@@ -5,6 +5,7 @@ Not here: what a revision means (`policy`), who follows the sequence (gateways).
 
 from __future__ import annotations
 
+import builtins
 from datetime import datetime
 
 from doorward.authority.records import ChangeKind, ChangeRecord, RevisionRecord
@@ -31,6 +32,7 @@ _REVISIONS = """SELECT number, tenant, document, sha256, actor, created_at
     FROM revisions WHERE tenant = :this_tenant"""
 _LATEST = Prepared(f"{_REVISIONS} ORDER BY number DESC LIMIT 1")
 _REVISION = Prepared(f"{_REVISIONS} AND number = :number")
+_HISTORY = Prepared(f"{_REVISIONS} ORDER BY number DESC LIMIT :at_most")
 _HIGHEST = Prepared("SELECT coalesce(max(number), 0) FROM revisions WHERE tenant = :this_tenant")
 _ADD_REVISION = Prepared(
     """INSERT INTO revisions (tenant, number, document, sha256, actor, created_at)
@@ -98,6 +100,10 @@ class SqlRevisions:
         """Return that revision."""
         return _revision(self._transaction.driver_row(_REVISION, number=number))
 
+    def list(self, limit: int = 50) -> builtins.list[RevisionRecord]:
+        """Return the newest revisions, newest first."""
+        return [_build(row) for row in self._transaction.driver_rows(_HISTORY, at_most=limit)]
+
     def add(self, revision: RevisionRecord) -> None:
         """Add the next one; the primary key settles a race."""
         self._transaction.require_writable(revision.tenant)
@@ -154,8 +160,10 @@ class SqlChanges:
 
 
 def _revision(row: DriverRow | None) -> RevisionRecord | None:
-    if row is None:
-        return None
+    return None if row is None else _build(row)
+
+
+def _build(row: DriverRow) -> RevisionRecord:
     number, tenant, document, sha256, actor, created_at = row
     return RevisionRecord(
         number=number,

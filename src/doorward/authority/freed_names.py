@@ -1,0 +1,89 @@
+"""Names that lost their bearer: a rule that names one must not speak for the next bearer.
+
+Rules name persons, devices, services and groups by name (docs/design/0050). A principal that is removed or renamed
+frees its name, while the document may name it still. So the name goes to nobody else as long as a rule
+in force names it, unless the administrator says that the rules shall hold for the next one too. A group
+that a rule or a partner's terms name is not removed at all: a group is its name.
+
+Not here: certificates and invitations, which end with their bearer (`directory.remove`).
+"""
+
+from __future__ import annotations
+
+from doorward.authority.stores import Books
+from doorward.core.entities import PrincipalKind
+from doorward.core.errors import DoorwardError, RequestRefused
+
+MOST_NAMED = 5
+"""Rules that a message names."""
+
+
+def find_rules_naming(books: Books, kind: PrincipalKind, name: str) -> list[str]:
+    """Return the rules in force that name a principal, each as `application: rule`."""
+    from doorward.authority.policies import current_document  # noqa: PLC0415  most commands read no document
+
+    return [
+        f"{app.name}: {rule.name}"
+        for app in current_document(books)[0].apps
+        for rule in app.rules
+        for of, names in rule.selector.named
+        if of is kind and name in names
+    ]
+
+
+def refuse_freed_name(books: Books, kind: PrincipalKind, name: str, partner_id: str) -> None:
+    """Refuse a name that another bearer had and that rules in force still name.
+
+    Raises:
+        RequestRefused: `name-in-rules`.
+    """
+    if not books.directory.knows_removed(name, partner_id):
+        return
+    found = find_rules_naming(books, kind, name)
+    if found:
+        raise RequestRefused(
+            "name-in-rules",
+            f"another {kind.value} was named {name}, and rules in force still name it: {_list(found)}",
+            hint="take the name out of these rules first, or say with --keep-rules that they hold for the new one too",
+        )
+
+
+def note_rules_left(books: Books, kind: PrincipalKind, name: str) -> tuple[str, ...]:
+    """Return what to tell about rules that name somebody who is gone; a withdrawal fails for no document."""
+    try:
+        found = find_rules_naming(books, kind, name)
+    except DoorwardError:
+        return ()
+    if not found:
+        return ()
+    return (
+        f"rules in force still name {name}: {_list(found)}; until they do not, nobody else gets the name",
+    )
+
+
+def refuse_group_in_use(books: Books, group: str) -> None:
+    """Refuse to remove a group that rules in force or the terms of a partner name.
+
+    Raises:
+        RequestRefused: `group-in-use`.
+    """
+    from doorward.authority.policies import current_document  # noqa: PLC0415  as above
+
+    found = [
+        f"{app.name}: {rule.name}"
+        for app in current_document(books)[0].apps
+        for rule in app.rules
+        if group in rule.selector.groups
+    ]
+    found += [f"partner {partner.name}" for partner in books.partners.list() if group in partner.groups]
+    if found:
+        raise RequestRefused(
+            "group-in-use",
+            f"the group {group} is named by {_list(found)}",
+            hint="take it out there first: the next group of that name would get what these give",
+        )
+
+
+def _list(found: list[str]) -> str:
+    more = f" and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
+    return ", ".join(found[:MOST_NAMED]) + more

@@ -1,0 +1,102 @@
+"""Groups: making and removing them, and who is in one.
+
+A group is its name: rules, partners' terms and events refer to it so. It exists from its first use, and is
+removed only if nothing names it any more (`freed_names`). Not here: who enters and leaves (`directory`).
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from datetime import datetime
+
+from doorward.audit.events import Event, EventType
+from doorward.authority.done import Done
+from doorward.authority.freed_names import refuse_group_in_use
+from doorward.authority.journal import write_event
+from doorward.authority.records import ChangeKind
+from doorward.authority.services import Services
+from doorward.authority.standing import require_tenant
+from doorward.authority.stores import Books
+from doorward.core.entities import TENANT, Principal
+from doorward.core.errors import NotFound
+from doorward.core.names import parse_principal_name
+
+
+def remove_group(services: Services, group: str, *, actor: str) -> Done[str]:
+    """Remove a group that no rule and no partner names; its members stay. One that is not there is said to be so.
+
+    Raises:
+        MalformedInput: `name-malformed`.
+        RequestRefused: `group-in-use`.
+    """
+    parse_principal_name(group)
+    now = services.clock.now()
+    with services.work.change() as books:
+        require_tenant(books)
+        refuse_group_in_use(books, group)
+        members = books.directory.members(group)
+        if not books.directory.remove_group(group):
+            return Done(value=group, seq=books.changes.head(), notes=(f"there is no group named {group}",))
+        data = {"group": group_id(group), "group_name": group}
+        books.outbox.add(write_event(services, EventType.GROUP_REMOVED, actor=actor, at=now, data=data))
+        for one in members:
+            books.changes.note(ChangeKind.PRINCIPAL, one.id, now)
+        seq = books.changes.note(ChangeKind.PRINCIPAL, group_id(group), now)
+    return Done(value=group, seq=seq)
+
+
+def list_members(services: Services, group: str) -> Sequence[Principal]:
+    """Return who is in a group, sorted by name; raise `NotFound` (`group-unknown`)."""
+    with services.work.read() as books:
+        if group not in books.directory.groups():
+            raise NotFound(
+                "group-unknown",
+                f"there is no group named {group[:64]}",
+                hint="`doorward group list` shows them",
+            )
+        return books.directory.members(group)
+
+
+def group_id(group: str) -> str:
+    """Return the id of a group: a digest of its name, since a group is its name: rules refer to it so."""
+    digest = hashlib.sha256(f"{TENANT}\n{group}".encode()).digest()
+    return "grp_" + base64.b32encode(digest).decode("ascii").lower()[:20]
+
+
+def create_within(services: Services, books: Books, group: str, *, actor: str, now: datetime) -> None:
+    """Make a group in the caller's transaction; raise `RequestRefused` (`name-taken`) if it is there."""
+    books.directory.add_group(group, group_id(group), now)
+    data = {"group": group_id(group), "group_name": group}
+    books.outbox.add(write_event(services, EventType.GROUP_CREATED, actor=actor, at=now, data=data))
+
+
+def put_into_group(
+    services: Services, books: Books, group: str, principal: Principal, *, actor: str, now: datetime
+) -> list[str]:
+    """Make the group where it does not exist, put the principal into it, and return what to tell."""
+    notes = []
+    try:
+        books.directory.add_member(group, principal.id)
+    except NotFound:
+        create_within(services, books, group, actor=actor, now=now)
+        books.directory.add_member(group, principal.id)
+        notes.append(f"the group {group} did not exist and was created")
+    added = EventType.GROUP_MEMBER_ADDED
+    books.outbox.add(member_event(services, added, group, principal, actor=actor, now=now))
+    return notes
+
+
+def member_event(
+    services: Services, happened: EventType, group: str, principal: Principal, *, actor: str, now: datetime
+) -> Event:
+    """Return the event of a membership that began or ended."""
+    return write_event(
+        services,
+        happened,
+        actor=actor,
+        at=now,
+        data={"group": group_id(group), "group_name": group, "principal": principal.id},
+        personal={"name": principal.name},
+    )

@@ -1,0 +1,186 @@
+"""Shortcuts that change one application or one rule: each makes a revision of the document (`policies`).
+
+A shortcut reads the revision in force, changes it, and applies the result as its successor. If somebody applied
+another meanwhile, it begins again: it says what shall be, not what the text was, so nothing is overwritten.
+Doing it twice changes nothing the second time.
+
+Not here: the text (`policy.editing`), applying (`policies`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from doorward.authority.policies import Applied, Check, accept_any, apply_document, export_revision
+from doorward.authority.services import Services
+from doorward.core.errors import NotFound, RequestRefused
+from doorward.policy.document import append_app, parse_document
+from doorward.policy.editing import replace_app
+from doorward.policy.model import AppPolicy, Document, Rule
+from doorward.policy.reading import generated_name, parse_upstream
+
+_TRIES = 50
+"""Commands that change the document at the same moment; each try is some hundredths of a second."""
+
+Edit = Callable[[str, Document], str]
+"""Returns the new text of a document, or the same one if nothing is to be done."""
+
+
+def add_app(
+    services: Services,
+    name: str,
+    *,
+    hosts: Sequence[str],
+    upstream: str,
+    actor: str,
+    check: Check = accept_any,
+) -> Applied:
+    """Add an application without rules: nobody may reach it until a rule allows it.
+
+    Raises:
+        RequestRefused: `app-exists` with other hosts or another upstream.
+        ConfigurationError: faults of the name, the hosts or the upstream.
+    """
+
+    def edit(text: str, document: Document) -> str:
+        there = document.app(name)
+        if there is None:
+            return append_app(text, name, hosts=hosts, upstream=upstream)
+        if set(there.hosts) == set(hosts) and there.upstream.url == upstream:
+            return text
+        raise RequestRefused(
+            "app-exists",
+            f"there is an application named {name}",
+            hint=f"change it: doorward app set {name}",
+        )
+
+    return _edit(services, edit, actor=actor, check=check)
+
+
+def set_app(
+    services: Services,
+    name: str,
+    *,
+    hosts: Sequence[str] = (),
+    upstream: str = "",
+    actor: str,
+    check: Check = accept_any,
+) -> Applied:
+    """Give an application other hosts or another upstream; what is not said stays.
+
+    Raises:
+        NotFound: `app-unknown`.
+        ConfigurationError, MalformedInput: faults of the hosts or the upstream.
+    """
+
+    def edit(text: str, document: Document) -> str:
+        before = _require_app(document, name)
+        after = before
+        if hosts and set(hosts) != set(before.hosts):
+            after = replace(after, hosts=tuple(hosts))
+        if upstream and upstream != before.upstream.url:
+            after = replace(after, upstream=parse_upstream(upstream))
+        return text if after == before else replace_app(text, name, after)
+
+    return _edit(services, edit, actor=actor, check=check)
+
+
+def remove_app(services: Services, name: str, *, actor: str, check: Check = accept_any) -> Applied:
+    """Take an application out of the document; one that is not there needs no revision."""
+
+    def edit(text: str, document: Document) -> str:
+        return text if document.app(name) is None else replace_app(text, name, None)
+
+    return _edit(services, edit, actor=actor, check=check)
+
+
+def add_rule(
+    services: Services, app: str, lines: Sequence[str], *, actor: str, check: Check = accept_any
+) -> Applied:
+    """Add a rule to an application, after the others; one that means the same is not added again.
+
+    Args:
+        services: the ports of this process.
+        app: name of the application.
+        lines: the rule as the document writes it, at the left edge, without `- `.
+        actor: who acts.
+        check: what else must hold.
+
+    Raises:
+        NotFound: `app-unknown`.
+        RequestRefused: `rule-exists`: another rule has that name.
+        ConfigurationError: faults of the rule.
+    """
+
+    def edit(text: str, document: Document) -> str:
+        policy = _require_app(document, app)
+        rule = _read_rule(document.trust_domain, policy, lines)
+        generated = not any(line.startswith("name:") for line in lines)
+        known = [replace(one, name=rule.name) if generated else one for one in policy.rules]
+        if rule in known:
+            return text
+        if any(one.name == rule.name for one in policy.rules):
+            raise RequestRefused(
+                "rule-exists",
+                f"{app} has a rule named {rule.name} that says something else",
+                hint=f"choose another name, or remove it: doorward rule remove {app} RULE",
+            )
+        return replace_app(text, app, replace(policy, rules=(*policy.rules, rule)))
+
+    return _edit(services, edit, actor=actor, check=check)
+
+
+def remove_rule(services: Services, app: str, rule: str, *, actor: str, check: Check = accept_any) -> Applied:
+    """Take a rule out of an application; one that is not there needs no revision.
+
+    Raises:
+        NotFound: `app-unknown`.
+    """
+
+    def edit(text: str, document: Document) -> str:
+        policy = _require_app(document, app)
+        left = tuple(one for one in policy.rules if one.name != rule)
+        if left == policy.rules:
+            return text
+        return replace_app(text, app, replace(policy, rules=left))
+
+    return _edit(services, edit, actor=actor, check=check)
+
+
+def _read_rule(trust_domain: str, policy: AppPolicy, lines: Sequence[str]) -> Rule:
+    """Read a rule as the document's reader does, within a document of its own."""
+    text = f"trust_domain: {trust_domain}\napps:\n  a:\n    hosts: [a.{trust_domain}]\n"
+    text += "    upstream: http://127.0.0.1:1\n    rules:\n"
+    text += "\n".join(f"      {'- ' if at == 0 else '  '}{line}" for at, line in enumerate(lines)) + "\n"
+    (rule,) = parse_document(text, file="the new rule").apps[0].rules
+    if any(line.startswith("name:") for line in lines):
+        return rule
+    taken = {one.name for one in policy.rules}
+    free = (generated_name(at) for at in range(len(policy.rules), 2 * len(policy.rules) + 1))
+    return replace(rule, name=next(name for name in free if name not in taken))
+
+
+def _require_app(document: Document, name: str) -> AppPolicy:
+    found = document.app(name)
+    if found is None:
+        raise NotFound(
+            "app-unknown",
+            f"there is no application named {name[:64]}",
+            hint="`doorward app list` shows them, `doorward app add` adds one",
+        )
+    return found
+
+
+def _edit(services: Services, edit: Edit, *, actor: str, check: Check) -> Applied:
+    for last in [False] * (_TRIES - 1) + [True]:
+        text, number = export_revision(services)
+        changed = edit(text, parse_document(text))
+        try:
+            return apply_document(
+                services, changed, file="document", actor=actor, expected_number=number, check=check
+            )
+        except RequestRefused as refused:
+            if last or refused.code != "revision-conflict":
+                raise
+    raise AssertionError("the last try returns or raises")

@@ -1,0 +1,209 @@
+"""`doorward app` and `doorward rule`: shortcuts that make revisions of the document."""
+
+from __future__ import annotations
+
+import click
+
+from doorward.cli.command import Command, LazyGroup, State, actor
+from doorward.cli.completion import complete_app, complete_group, complete_principal
+from doorward.cli.confirming import ask
+from doorward.cli.policy import YES, report_applied
+from doorward.core.entities import PrincipalKind
+from doorward.core.errors import MalformedInput
+
+
+@click.group(
+    cls=LazyGroup,
+    lazy={"add": "apps:app_add", "list": "apps:app_list", "set": "apps:app_set", "remove": "apps:app_remove"},
+)
+def app() -> None:
+    """Manage applications (shortcuts that make revisions of the document)."""
+
+
+@click.command("add", cls=Command)
+@click.argument("name")
+@click.option("--host", "hosts", multiple=True, required=True, help="Host name that people use; repeatable.")
+@click.option(
+    "--upstream",
+    required=True,
+    help="Where the application listens: http://host:port[/base], h2c://…, https://… or unix:///path.",
+)
+@click.pass_obj
+def app_add(state: State, name: str, hosts: tuple[str, ...], upstream: str) -> None:
+    """Add an application; nobody may reach it until a rule allows it."""
+    from doorward.authority.shortcuts import add_app  # noqa: PLC0415  loaded when called
+    from doorward.runtime.own_places import publishable  # noqa: PLC0415  as above
+
+    installation = state.installation()
+    report_applied(
+        state,
+        installation.services,
+        lambda services: add_app(
+            services, name, hosts=hosts, upstream=upstream, actor=actor(), check=publishable(installation)
+        ),
+    )
+
+
+@click.command("list", cls=Command)
+@click.pass_obj
+def app_list(state: State) -> None:
+    """List the applications in force."""
+    from doorward.authority.policies import current_document  # noqa: PLC0415  loaded when called
+
+    from doorward.runtime.condition import silent_upstreams  # noqa: PLC0415  as above
+
+    installation = state.installation()
+    with installation.services.work.read() as books:
+        document, _ = current_document(books)
+        ids = {one.name: one.id for one in books.applications.list()}
+    silent = silent_upstreams(installation)
+    rows = [
+        {
+            "name": one.name,
+            "hosts": list(one.hosts),
+            "upstream": one.upstream.url,
+            "answers": _answers(one.name, silent),
+            "rules": len(one.rules),
+            "id": ids.get(one.name, ""),
+        }
+        for one in document.apps
+    ]
+    state.output.table(
+        rows,
+        ["name", "hosts", "upstream", "answers", "rules"],
+        empty="no applications; add one: doorward app add",
+    )
+
+
+def _answers(name: str, silent: dict[str, str] | None) -> str:
+    return "unknown: no gateway runs" if silent is None else silent.get(name, "yes")
+
+
+@click.command("set", cls=Command)
+@click.argument("name", shell_complete=complete_app)
+@click.option("--host", "hosts", multiple=True, help="Host name, in the place of all it has; repeatable.")
+@click.option("--upstream", default="", help="Where the application listens.")
+@click.pass_obj
+def app_set(state: State, name: str, hosts: tuple[str, ...], upstream: str) -> None:
+    """Give an application other hosts or another upstream; its rules stay."""
+    from doorward.authority.shortcuts import set_app  # noqa: PLC0415  loaded when called
+    from doorward.runtime.own_places import publishable  # noqa: PLC0415  as above
+
+    installation = state.installation()
+    report_applied(
+        state,
+        installation.services,
+        lambda services: set_app(
+            services, name, hosts=hosts, upstream=upstream, actor=actor(), check=publishable(installation)
+        ),
+    )
+
+
+@click.command("remove", cls=Command)
+@click.argument("name", shell_complete=complete_app)
+@YES
+@click.pass_obj
+def app_remove(state: State, name: str, yes: bool) -> None:
+    """Take an application out of the document; on a terminal it asks before."""
+    from doorward.authority.shortcuts import remove_app  # noqa: PLC0415  loaded when called
+    from doorward.runtime.own_places import publishable  # noqa: PLC0415  as above
+
+    installation = state.installation()
+    services = installation.services
+    ask(state, f"remove the application {name} with its rules? Nobody reaches it any more.", yes=yes)
+    report_applied(
+        state, services, lambda found: remove_app(found, name, actor=actor(), check=publishable(installation))
+    )
+
+
+@click.group(cls=LazyGroup, lazy={"add": "apps:rule_add", "remove": "apps:rule_remove"})
+def rule() -> None:
+    """Manage rules of applications (shortcuts that make revisions of the document)."""
+
+
+@click.command("add", cls=Command)
+@click.argument("app", shell_complete=complete_app)
+@click.option("--deny", is_flag=True, help="Forbid instead of allow.")
+@click.option("--name", default="", help="Name of the rule; without it, a number is given.")
+@click.option("--group", "groups", multiple=True, shell_complete=complete_group, help="Who is in this group.")
+@click.option(
+    "--person",
+    "persons",
+    multiple=True,
+    shell_complete=complete_principal(PrincipalKind.PERSON),
+    help="This person.",
+)
+@click.option(
+    "--device",
+    "devices",
+    multiple=True,
+    shell_complete=complete_principal(PrincipalKind.DEVICE),
+    help="This device.",
+)
+@click.option(
+    "--service",
+    "services",
+    multiple=True,
+    shell_complete=complete_principal(PrincipalKind.SERVICE),
+    help="This service.",
+)
+@click.option(
+    "--kind",
+    "kinds",
+    multiple=True,
+    type=click.Choice([kind.value for kind in PrincipalKind]),
+    help="Everybody of this kind.",
+)
+@click.option("--method", "methods", multiple=True, help="Only this method; repeatable.")
+@click.option("--path", "paths", multiple=True, help="Only this path pattern, as /reports/**; repeatable.")
+@click.pass_obj
+def rule_add(state: State, /, *, app: str, deny: bool, name: str, **selected: tuple[str, ...]) -> None:
+    """Add a rule to an application: who, and with which methods and paths; options of one kind mean "or"."""
+    from doorward.authority.shortcuts import add_rule  # noqa: PLC0415  loaded when called
+    from doorward.policy.rendering import render_scalar  # noqa: PLC0415  as above
+    from doorward.runtime.own_places import publishable  # noqa: PLC0415  as above
+
+    def render(keys: dict[str, str]) -> str:
+        """Return a mapping of lists as the document writes it, empty if nothing was named."""
+        parts = [
+            f"{key}: [{', '.join(map(render_scalar, selected[option]))}]"
+            for key, option in keys.items()
+            if selected[option]
+        ]
+        return "{" + ", ".join(parts) + "}" if parts else ""
+
+    named = ("persons", "devices", "services", "groups")
+    who = render({**{key: key for key in named}, "kind": "kinds"})
+    if not who:
+        raise MalformedInput(
+            "rule-selects-nobody",
+            "the rule names nobody",
+            hint="add --group, --person, --device, --service or --kind",
+        )
+    to = render({"methods": "methods", "paths": "paths"})
+    lines = [f"name: {render_scalar(name)}"] if name else []
+    lines.append(f"{'deny' if deny else 'allow'}: {who}")
+    lines += [f"to: {to}"] if to else []
+    installation = state.installation()
+    report_applied(
+        state,
+        installation.services,
+        lambda found: add_rule(found, app, lines, actor=actor(), check=publishable(installation)),
+    )
+
+
+@click.command("remove", cls=Command)
+@click.argument("app", shell_complete=complete_app)
+@click.argument("rule_name", metavar="RULE")
+@click.pass_obj
+def rule_remove(state: State, app: str, rule_name: str) -> None:
+    """Take a rule out of an application, named as `policy explain` shows it."""
+    from doorward.authority.shortcuts import remove_rule  # noqa: PLC0415  loaded when called
+    from doorward.runtime.own_places import publishable  # noqa: PLC0415  as above
+
+    installation = state.installation()
+    report_applied(
+        state,
+        installation.services,
+        lambda services: remove_rule(services, app, rule_name, actor=actor(), check=publishable(installation)),
+    )

@@ -1,0 +1,63 @@
+"""Changes of single applications and rules in a document's text, comments and layout kept where possible.
+
+    1. the change is made to the document's value
+    2. in the text, the lines of the one application are replaced by its canonical lines
+    3. the new text must mean the changed document, and nothing else; if not, the whole text is canonical
+
+Not here: adding an application (`document.append_app`), who may change it (policies).
+"""
+
+from __future__ import annotations
+
+from doorward.core.errors import ConfigurationError
+from doorward.policy.document import parse_document
+from doorward.policy.model import AppPolicy
+from doorward.policy.rendering import render_apps, render_whole_app
+from doorward.policy.yaml_tree import Mapping, parse_tree
+
+
+def replace_app(text: str, name: str, app: AppPolicy | None) -> str:
+    """Return a document's text with one application changed, or without it.
+
+    Args:
+        text: a document without faults that has the application.
+        name: of the application.
+        app: what it shall be; None takes it out.
+
+    Raises:
+        ConfigurationError: the changed document has faults.
+    """
+    before = parse_document(text)
+    wanted = (app if one.name == name else one for one in before.apps)
+    apps = tuple(one for one in wanted if one is not None)
+    edited = _replace_lines(text, name, app)
+    if edited and _has(edited, apps):
+        return edited
+    canonical = render_apps(before.trust_domain, apps)
+    parse_document(canonical)
+    return canonical
+
+
+def _has(text: str, apps: tuple[AppPolicy, ...]) -> bool:
+    try:
+        return parse_document(text).apps == apps
+    except ConfigurationError:
+        return False
+
+
+def _replace_lines(text: str, name: str, app: AppPolicy | None) -> str:
+    """Replace the lines from the application's key to the next one's; empty if its layout is not a block."""
+    root = parse_tree(text, file="")
+    found = {key.value: node for key, node in root.entries} if isinstance(root, Mapping) else {}
+    apps = found.get("apps")
+    if not isinstance(apps, Mapping) or apps.is_flow or (app is None and len(apps.entries) == 1):
+        return ""
+    lines = text.splitlines()
+    starts = [key.line for key, _ in apps.entries]
+    at = [key.value for key, _ in apps.entries].index(name)
+    end = starts[at + 1] - 1 if at + 1 < len(starts) else apps.end_line - 1
+    while not lines[end - 1].strip() or lines[end - 1].lstrip().startswith("#"):
+        end -= 1  # what stands before the next key is about the next one
+    indent = " " * (apps.column - 1)
+    new = [] if app is None else [indent + line for line in render_whole_app(app)]
+    return "\n".join([*lines[: starts[at] - 1], *new, *lines[end:]]) + "\n"

@@ -1,0 +1,160 @@
+"""A name that was freed passes no rule, no certificate and no link to its next bearer."""
+
+from __future__ import annotations
+
+import pytest
+
+from doorward.audit.events import EventType
+from doorward.authority import directory, groups
+from doorward.authority.policies import apply_document
+from doorward.core.certificate import CertificateState
+from doorward.core.entities import PrincipalKind
+from doorward.core.errors import MalformedInput, NotFound, RequestRefused
+from doorward.enrolment.invitation import invite, redeem
+from tests.support.world import OPERATOR, World, found_world
+
+PERSON = PrincipalKind.PERSON
+DOCUMENT = """\
+trust_domain: corp.example
+apps:
+  payments:
+    hosts: [payments.corp.example]
+    upstream: http://127.0.0.1:9000
+    rules:
+      - name: alice pays
+        allow: {persons: [alice]}
+      - name: tellers
+        allow: {groups: [tellers]}
+"""
+
+
+@pytest.fixture
+def world() -> World:
+    """A founded authority whose document names alice and the tellers."""
+    return found_world(document=DOCUMENT)
+
+
+def add(world: World, name: str = "alice", **options: bool) -> None:
+    """Add a person."""
+    directory.add_principal(world.services, PERSON, name, actor=OPERATOR, **options)  # type: ignore[arg-type]
+
+
+def test_a_removed_persons_name_is_kept_from_the_next_while_rules_name_it(world: World) -> None:
+    """The removal says which rules are left; a second alice needs a word about them, or another document."""
+    done = directory.remove(world.services, "alice", actor=OPERATOR)
+    assert any("payments: alice pays" in note for note in done.notes)
+    with pytest.raises(RequestRefused) as refused:
+        add(world)
+    assert refused.value.code == "name-in-rules"
+    assert "payments: alice pays" in refused.value.detail
+    assert "--keep-rules" in refused.value.hint
+    directory.add_principal(
+        world.services, PrincipalKind.DEVICE, "alice", actor=OPERATOR
+    )  # rules say persons
+    directory.remove(world.services, "alice", actor=OPERATOR)
+    text = DOCUMENT.replace("persons: [alice]", "persons: [bob]")
+    apply_document(world.services, text, file="f", actor=OPERATOR)
+    add(world)
+    assert directory.remove(world.services, "alice", actor=OPERATOR).notes == ()
+
+
+def test_who_wants_the_rules_to_hold_says_so(world: World) -> None:
+    """`keep_rules` gives the name with its rules; a name that nobody had needs no word."""
+    directory.remove(world.services, "alice", actor=OPERATOR)
+    add(world, keep_rules=True)
+    text = DOCUMENT.replace("persons: [alice]", "persons: [newcomer]")
+    apply_document(world.services, text, file="f", actor=OPERATOR)
+    add(world, "newcomer")
+
+
+def test_a_renamed_person_leaves_certificates_links_and_rules_behind(world: World) -> None:
+    """The other name is another identity: the same groups and screen name, nothing else."""
+    held = world.issue("alice")
+    link = invite(world.services, "alice", actor=OPERATOR)
+    before = world.principal("alice")
+    done = directory.rename(world.services, "alice", "alicia", actor=OPERATOR)
+    assert done.value.groups == before.groups
+    assert done.value.id != before.id
+    assert any("alice pays" in note for note in done.notes)
+    with world.work.read() as books:
+        record = books.certificates.get(held.record.id)
+        assert record is not None
+        assert record.state is CertificateState.REVOKED
+        assert record.principal_id == before.id
+    with pytest.raises(RequestRefused):
+        redeem(world.services, link.token, world.csr())
+    assert world.events(EventType.PRINCIPAL_REMOVED)[-1].data["reason"] == "renamed"
+    with pytest.raises(NotFound):
+        world.principal("alice")
+    with pytest.raises(RequestRefused) as refused:
+        add(world)
+    assert refused.value.code == "name-in-rules"
+
+
+def test_no_freed_name_is_reached_by_renaming(world: World) -> None:
+    """Renaming to a name that rules name a former bearer of is adding: refused, or said."""
+    directory.remove(world.services, "alice", actor=OPERATOR)
+    with pytest.raises(RequestRefused) as refused:
+        directory.rename(world.services, "bob", "alice", actor=OPERATOR)
+    assert refused.value.code == "name-in-rules"
+    directory.rename(world.services, "bob", "alice", keep_rules=True, actor=OPERATOR)
+    assert world.principal("alice").name == "alice"
+
+
+def test_renaming_refuses_what_adding_refuses(world: World) -> None:
+    """A taken name, a malformed one; the same name changes nothing."""
+    with pytest.raises(RequestRefused) as refused:
+        directory.rename(world.services, "alice", "bob", actor=OPERATOR)
+    assert refused.value.code == "name-taken"
+    with pytest.raises(MalformedInput):
+        directory.rename(world.services, "alice", "Not A Name", actor=OPERATOR)
+    head = world.head()
+    assert directory.rename(world.services, "alice", "alice", actor=OPERATOR).notes
+    assert world.head() == head
+
+
+def test_a_group_that_is_named_is_not_removed(world: World) -> None:
+    """Else the next group of that name would get what the rule gives."""
+    with pytest.raises(RequestRefused) as refused:
+        groups.remove_group(world.services, "tellers", actor=OPERATOR)
+    assert refused.value.code == "group-in-use"
+    assert "payments: tellers" in refused.value.detail
+
+
+def test_a_group_that_nothing_names_goes_with_its_memberships(world: World) -> None:
+    """Its members stay, and are no members of a next one of that name; twice is once."""
+    directory.add_member(world.services, "reviewers", "alice", actor=OPERATOR)
+    assert [one.name for one in groups.list_members(world.services, "reviewers")] == ["alice"]
+    groups.remove_group(world.services, "reviewers", actor=OPERATOR)
+    assert world.events(EventType.GROUP_REMOVED)[-1].data["group_name"] == "reviewers"
+    assert "reviewers" not in world.principal("alice").groups
+    with pytest.raises(NotFound):
+        groups.list_members(world.services, "reviewers")
+    head = world.head()
+    assert groups.remove_group(world.services, "reviewers", actor=OPERATOR).notes
+    assert world.head() == head
+    directory.create_group(world.services, "reviewers", actor=OPERATOR)
+    assert groups.list_members(world.services, "reviewers") == []
+
+
+def test_what_is_there_just_so_is_not_added_again(world: World) -> None:
+    """Twice is once; who differs is refused, so that two people of one name are not taken for one."""
+    add(world, "erin")
+    head = world.head()
+    assert directory.add_principal(world.services, PERSON, "erin", actor=OPERATOR).notes
+    assert world.head() == head
+    for options in ({"display_name": "Another Erin"}, {"groups": ["tellers"]}):
+        with pytest.raises(RequestRefused) as refused:
+            directory.add_principal(world.services, PERSON, "erin", actor=OPERATOR, **options)  # type: ignore[arg-type]
+        assert refused.value.code == "name-taken"
+
+
+def test_the_name_on_screens_is_changed(world: World) -> None:
+    """It is recorded, and said if it was that already."""
+    directory.set_display_name(world.services, "alice", "Alice B.", actor=OPERATOR)
+    assert world.principal("alice").display_name == "Alice B."
+    assert dict(world.events(EventType.PRINCIPAL_CHANGED)[-1].personal)["display_name"] == "Alice B."
+    assert directory.set_display_name(world.services, "alice", "Alice B.", actor=OPERATOR).notes
+    assert not directory.was_removed(world.services, "alice")
+    directory.remove(world.services, "alice", actor=OPERATOR)
+    assert directory.was_removed(world.services, "alice")

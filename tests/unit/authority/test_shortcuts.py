@@ -1,0 +1,142 @@
+"""Shortcuts: each makes a revision, twice is once, and two at the same time both succeed."""
+
+from __future__ import annotations
+
+import pytest
+
+from doorward.authority import policies, shortcuts
+from doorward.core.errors import ConfigurationError, NotFound, RequestRefused
+from doorward.policy.model import AppPolicy
+from tests.support.world import OPERATOR, World, found_world
+
+DOCUMENT = """\
+trust_domain: corp.example
+apps:
+  # money
+  payments:
+    hosts: [payments.corp.example]
+    upstream: http://127.0.0.1:9000
+    rules:
+      - allow: {groups: [tellers]}
+"""
+RULE = ["allow: {groups: [auditors]}", 'to: {methods: [GET], paths: ["/a/**"]}']
+
+
+@pytest.fixture
+def world() -> World:
+    """A founded authority with one application."""
+    made = found_world(document="")
+    policies.apply_document(made.services, DOCUMENT, file="f", actor=OPERATOR)
+    return made
+
+
+def app(world: World, name: str = "payments") -> AppPolicy | None:
+    """An application in force."""
+    with world.work.read() as books:
+        return policies.current_document(books)[0].app(name)
+
+
+def add(world: World, name: str, check: policies.Check = policies.accept_any) -> policies.Applied:
+    """Add an application."""
+    return shortcuts.add_app(
+        world.services,
+        name,
+        hosts=[f"{name}.corp.example"],
+        upstream="http://127.0.0.1:1",
+        actor=OPERATOR,
+        check=check,
+    )
+
+
+def test_adding_twice_is_adding_once(world: World) -> None:
+    """The second time nothing changes; other values are refused."""
+    assert add(world, "wiki").changed
+    assert not add(world, "wiki").changed
+
+
+def test_an_application_is_changed_and_removed(world: World) -> None:
+    """What is not said stays; twice is once; nobody else's comments go."""
+    services = world.services
+    assert shortcuts.set_app(services, "payments", upstream="http://127.0.0.1:7", actor=OPERATOR).changed
+    assert not shortcuts.set_app(services, "payments", upstream="http://127.0.0.1:7", actor=OPERATOR).changed
+    assert shortcuts.set_app(services, "payments", hosts=["p.corp.example"], actor=OPERATOR).changed
+    found = app(world)
+    assert found is not None
+    assert (found.hosts, found.upstream.url, len(found.rules)) == (
+        ("p.corp.example",),
+        "http://127.0.0.1:7",
+        1,
+    )
+    assert "# money" in policies.export_document(services)
+    with pytest.raises(NotFound):
+        shortcuts.set_app(services, "wiki", actor=OPERATOR)
+    with pytest.raises(ConfigurationError):
+        shortcuts.set_app(services, "payments", hosts=["portal.corp.example"], actor=OPERATOR)
+    assert shortcuts.remove_app(services, "payments", actor=OPERATOR).changed
+    assert not shortcuts.remove_app(services, "payments", actor=OPERATOR).changed
+    assert app(world) is None
+
+
+def test_rules_are_added_and_removed(world: World) -> None:
+    """A rule without a name gets the next number; the same again is nothing; a name is taken once."""
+    services = world.services
+    assert shortcuts.add_rule(services, "payments", RULE, actor=OPERATOR).changed
+    assert not shortcuts.add_rule(services, "payments", RULE, actor=OPERATOR).changed
+    named = ["name: few", "deny: {persons: [bob]}"]
+    assert shortcuts.add_rule(services, "payments", named, actor=OPERATOR).changed
+    assert not shortcuts.add_rule(services, "payments", named, actor=OPERATOR).changed
+    with pytest.raises(RequestRefused) as refused:
+        shortcuts.add_rule(services, "payments", ["name: few", "deny: {persons: [eve]}"], actor=OPERATOR)
+    assert refused.value.code == "rule-exists"
+    found = app(world)
+    assert found is not None
+    assert [one.name for one in found.rules] == ["rule 1", "rule 2", "few"]
+    assert shortcuts.remove_rule(services, "payments", "rule 1", actor=OPERATOR).changed
+    assert not shortcuts.remove_rule(services, "payments", "rule 1", actor=OPERATOR).changed
+    shortcuts.add_rule(services, "payments", ["allow: {groups: [more]}"], actor=OPERATOR)
+    found = app(world)
+    assert found is not None
+    assert [one.name for one in found.rules] == ["rule 2", "few", "rule 3"]
+    with pytest.raises(ConfigurationError):
+        shortcuts.add_rule(services, "payments", ["allow: {}"], actor=OPERATOR)
+    with pytest.raises(NotFound):
+        shortcuts.add_rule(services, "wiki", RULE, actor=OPERATOR)
+
+
+def test_two_at_once_both_succeed(world: World) -> None:
+    """Somebody applies between the look and the change: the shortcut looks again."""
+    done = []
+
+    def meanwhile(_document: object) -> None:
+        if not done:
+            done.append(add(world, "other"))
+
+    assert add(world, "wiki", check=meanwhile).changed
+    assert app(world, "other") is not None
+    assert app(world, "wiki") is not None
+
+
+def test_it_does_not_try_for_ever(world: World) -> None:
+    """Somebody who applies each time in between wins in the end, and that is said."""
+    count = iter(range(1000))
+
+    def always(_document: object) -> None:
+        shortcuts.add_rule(
+            world.services, "payments", [f"name: r{next(count)}", "deny: {groups: [x]}"], actor=OPERATOR
+        )
+
+    with pytest.raises(RequestRefused) as refused:
+        add(world, "wiki", check=always)
+    assert refused.value.code == "revision-conflict"
+
+
+def test_revisions_are_listed_and_found(world: World) -> None:
+    """Newest first; what is dropped is told; one that is not there is said."""
+    add(world, "wiki")
+    assert [one.number for one in policies.list_revisions(world.services, 10)] == [2, 1]
+    assert policies.find_revision(world.services, 1).document == DOCUMENT
+    assert policies.export_revision(world.services)[1] == 2
+    assert policies.find_dropped(world.services, DOCUMENT, file="f") == ["wiki"]
+    with pytest.raises(NotFound) as refused:
+        policies.find_revision(world.services, 9)
+    assert refused.value.code == "revision-unknown"
