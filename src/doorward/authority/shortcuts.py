@@ -18,7 +18,8 @@ from doorward.core.errors import NotFound, RequestRefused
 from doorward.policy.document import append_app, parse_document
 from doorward.policy.editing import replace_app
 from doorward.policy.model import AppPolicy, Document, Rule
-from doorward.policy.reading import generated_name, parse_upstream
+from doorward.policy.reading import generated_name
+from doorward.policy.upstreams import parse_upstream
 
 _TRIES = 50
 """Commands that change the document at the same moment; each try is some hundredths of a second."""

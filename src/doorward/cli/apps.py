@@ -49,7 +49,6 @@ def app_add(state: State, name: str, hosts: tuple[str, ...], upstream: str) -> N
 def app_list(state: State) -> None:
     """List the applications in force."""
     from doorward.authority.policies import current_document  # noqa: PLC0415  loaded when called
-
     from doorward.runtime.condition import silent_upstreams  # noqa: PLC0415  as above
 
     installation = state.installation()
@@ -205,5 +204,7 @@ def rule_remove(state: State, app: str, rule_name: str) -> None:
     report_applied(
         state,
         installation.services,
-        lambda services: remove_rule(services, app, rule_name, actor=actor(), check=publishable(installation)),
+        lambda services: remove_rule(
+            services, app, rule_name, actor=actor(), check=publishable(installation)
+        ),
     )

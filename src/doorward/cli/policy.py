@@ -170,9 +170,10 @@ def check(state: State, path: Path) -> None:
     from doorward.runtime.own_places import publishable  # noqa: PLC0415  as above
 
     text, name = _read(path)
-    services = state.installation().services
+    installation = state.installation()
     findings = [
-        str(one) for one in check_document(services, text, file=name, check=publishable(installation))
+        str(one)
+        for one in check_document(installation.services, text, file=name, check=publishable(installation))
     ]
     state.output.result(
         {"valid": True, "findings": findings},
