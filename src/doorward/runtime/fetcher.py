@@ -213,7 +213,7 @@ def _exchange(
             return _take(response, wire, place, request)
     except _TooMuch:
         why = f"{place.authority} answered more than {request.limit} bytes, or with a head without end"
-        raise MalformedInput("fetch-answer-too-large", why) from None
+        raise MalformedInput("fetch-answer-too-large", why, came=True) from None
 
 
 def _render(place: Place, request: FetchRequest) -> bytes:
@@ -252,7 +252,8 @@ def _take(
         why = f"{place.authority} answered with status {response.status}"
         raise Unavailable("fetch-answer-refused", why, status=response.status)
     if (response.getheader("Content-Encoding") or "identity").strip().lower() != "identity":
-        raise MalformedInput("fetch-answer-malformed", f"{place.authority} compressed what it was not to")
+        why = f"{place.authority} compressed what it was not to"
+        raise MalformedInput("fetch-answer-malformed", why, came=True)
     return Fetched(body=_read(response, wire, request.limit), **validators)
 
 

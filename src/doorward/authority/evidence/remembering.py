@@ -84,13 +84,15 @@ def recall_list(
     delta = crl.base is not None
     shelf = Shelf([replace(crl, base=None)])
     told, released = [], []
-    for der in _listed(services, partner, authorities, crl):
+    with services.work.read() as books:
+        kept = books.evidence.seen(partner.id)
+    known = frozenset((one.issuer_key, one.serial) for one in kept if not one.held)
+    for der in _listed(services, partner, authorities, crl, known):
         found = _judge(der, trusted, shelf, partner, now)
         if found is not None:
             told.append(found)
     with services.work.read() as books:
-        held = [one for one in books.evidence.seen(partner.id) if one.held]
-        ders = [(one, _find_der(books, authorities, one.certificate)) for one in held]
+        ders = [(one, _find_der(books, authorities, one.certificate)) for one in kept if one.held]
     for one, der in ders:
         certificate = parse_if_sound(der)
         path = trusted.find_path(certificate, now) if certificate is not None else ()
@@ -142,23 +144,20 @@ def _listed(
     partner: PartnerRecord,
     authorities: Iterable[PartnerAuthorityRecord],
     crl: Crl,
+    known: frozenset[tuple[str, int]],
 ) -> Iterator[bytes]:
-    """Step 1: the known certificates that stand in the list, by their issuer's name and their serial number."""
+    """Step 1: the known certificates that stand in the list, by their issuer's name and their serial number.
+
+    Those of which it is written down for good already, `known`, are passed over. Leaves may be listed under rows of their
+    issuer that are trusted no more.
+    """
     if not crl.entries and not crl.others:
         return
     for record in authorities:
         certificate = parse_if_sound(record.der)
         if certificate is not None and crl.find(certificate.issuer, certificate.serial)[0]:
             yield record.der
-    names: dict[
-        str, CanonicalName
-    ] = {}  # also of rows that are trusted no more, under which leaves are listed
-    with services.work.read() as books:
-        every = [one for one in books.partners.every_authority() if one.partner_id == partner.id]
-    for record in every:
-        certificate = parse_if_sound(record.der)
-        if certificate is not None:
-            names[record.id] = certificate.subject
+    issuers = _issuers(services, partner)
     last = ""
     while True:
         with services.work.read() as books:
@@ -171,12 +170,22 @@ def _listed(
                 )
             )
         for leaf in leaves:
-            name = names.get(leaf.authority_id)
-            if name is not None and crl.find(name, leaf.serial)[0]:
+            if leaf.authority_id not in issuers:
+                continue
+            name, key = issuers[leaf.authority_id]
+            if (key, leaf.serial) not in known and crl.find(name, leaf.serial)[0]:
                 yield leaf.der
         if len(leaves) < _PAGE:
             return
         last = leaves[-1].id
+
+
+def _issuers(services: Services, partner: PartnerRecord) -> dict[str, tuple[CanonicalName, str]]:
+    """Return name and key of each row of an authority, also of those that are trusted no more."""
+    with services.work.read() as books:
+        every = [one for one in books.partners.every_authority() if one.partner_id == partner.id]
+    read = [(one.id, parse_if_sound(one.der)) for one in every]
+    return {id_: (one.subject, _key_of(one)) for id_, one in read if one is not None}
 
 
 def _find_der(books: Books, authorities: Iterable[PartnerAuthorityRecord], sha256: str) -> bytes:

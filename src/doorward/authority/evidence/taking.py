@@ -34,7 +34,8 @@ from doorward.authority.partner_records import (
 )
 from doorward.authority.records import ChangeKind
 from doorward.authority.services import Services
-from doorward.core.errors import DoorwardError, RequestRefused
+from doorward.authority.stores import Books
+from doorward.core.errors import DoorwardError, RequestRefused, Unavailable
 from doorward.core.ports import Fetched
 from doorward.verification.path.certificate import PathCertificate
 from doorward.verification.revocation.crl import Crl
@@ -46,9 +47,6 @@ from doorward.verification.revocation.status import Status, StatusFinding
 LISTS_BYTES = 128 * 1024 * 1024
 """Of all CRLs of one partner. A few under way at once may go beyond it, each by its own limit at most."""
 
-
-_CAME = frozenset({"fetch-answer-too-large"})
-"""Failures of a fetch in which something came: more than may be read might say anything."""
 
 LARGE_BYTES = 256 * 1024
 """A list of some thousand entries; what is larger is not stored while the disk is nearly full."""
@@ -90,7 +88,7 @@ def take_outcome(
     if case is None:
         return None
     if isinstance(outcome, DoorwardError):
-        came = outcome.code in _CAME
+        came = bool(outcome.context.get("came"))  # more than may be read, or in a form that is not read
         note_failure(services, case.kept, case.partner, outcome, now, unusable=came)
         return outcome
     try:
@@ -180,16 +178,27 @@ def _store(services: Services, case: _Case, body: bytes, taken: Taken, now: date
     event = write_evidence_event(services, EventType.EVIDENCE_STORED, found, now, news)
     memory = _recall(services, case, found, taken, now)
     # A large list would take the room that is kept for withdrawals (docs/design/0045); a small one is one itself.
-    with services.work.change(traffic=len(body) > LARGE_BYTES) as books:
-        current = books.evidence.get(found.partner_id, found.kind, found.source, found.about)
-        if current is None or current.sha256 != case.kept.sha256:
-            return
-        books.evidence.store(found)
-        for one in memory:
-            one.keep(books, found.partner_id)
-        books.changes.note(ChangeKind.EVIDENCE, found.partner_id, now)
-        if _is_news(case, taken):
-            books.outbox.add(event)
+    try:
+        with services.work.change(traffic=len(body) > LARGE_BYTES) as books:
+            current = books.evidence.get(found.partner_id, found.kind, found.source, found.about)
+            if current is None or current.sha256 != case.kept.sha256:
+                return
+            books.evidence.store(found)
+            _remember(books, memory, found.partner_id)
+            books.changes.note(ChangeKind.EVIDENCE, found.partner_id, now)
+            if _is_news(case, taken):
+                books.outbox.add(event)
+    except Unavailable:  # whom it calls revoked is a few bytes, and is a withdrawal
+        if any(one.told for one in memory):
+            with services.work.change() as books:
+                if _remember(books, memory, found.partner_id):
+                    books.changes.note(ChangeKind.EVIDENCE, found.partner_id, now)
+        raise
+
+
+def _remember(books: Books, memory: list[Memory], partner_id: str) -> bool:
+    """Write it down; return whether anything is another than before."""
+    return any([one.keep(books, partner_id) for one in memory])  # noqa: C419  each is kept
 
 
 def _recall(

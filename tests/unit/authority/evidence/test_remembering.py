@@ -12,9 +12,11 @@ import pytest
 from cryptography import x509
 from cryptography.x509 import ocsp
 
+from doorward.authority.evidence import taking
 from doorward.authority.evidence.remembering import Memory
 from doorward.authority.records import ChangeKind
 from doorward.authority.shelves import Shelves
+from doorward.core.errors import Unavailable
 from doorward.pki.der import encode_enumerated, encode_extension
 from doorward.verification.path.conformance import PathInputs
 from doorward.verification.path.signatures import Strength
@@ -227,6 +229,29 @@ def test_answers_are_remembered_too() -> None:
     turn(west, HOUR)
     say(ocsp.OCSPCertStatus.GOOD, 4 * HOUR)
     assert (seen(west), judge(west, alice)) == ({1: ("", False)}, Status.REVOKED)
+
+
+def test_who_is_revoked_is_remembered_where_the_list_finds_no_room(
+    west: PartnerWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that is nearly full takes no large list; the revocations in it are a withdrawal, and small."""
+    carol = west.let_in("carol", crl_at(ISSUING_CRL), serial=3)
+    monkeypatch.setattr(taking, "LARGE_BYTES", 0)
+    change = west.world.work.change
+
+    def full(*, traffic: bool = False) -> object:
+        if traffic:
+            raise Unavailable("store-full", "the disk is nearly full")
+        return change()
+
+    monkeypatch.setattr(west.world.work, "change", full)
+    for number, entries in enumerate(((3,), (), (3,)), start=1):
+        with pytest.raises(Unavailable):
+            serve(west, *entries, number=number)
+        assert seen(west) == {3: ("", False)}
+        turn(west, timedelta(minutes=3))
+    assert west.row(ISSUING_CRL).der == b""
+    assert judge(west, carol) is Status.REVOKED
 
 
 def test_who_has_no_good_path_is_not_remembered(west: PartnerWorld) -> None:

@@ -70,6 +70,28 @@ def test_the_number_of_a_list_does_not_decide_whether_it_is_kept(number, field, 
     assert len({"number", "crl_number"} & event.data.keys()) == 1
 
 
+@pytest.mark.parametrize(
+    ("fault", "unusable"),
+    [
+        (MalformedInput("fetch-answer-too-large", "too much", came=True), True),
+        (MalformedInput("fetch-answer-malformed", "it broke off"), False),
+        (Unavailable("fetch-answer-refused", "status 503"), False),
+        (RequestRefused("fetch-address-refused", "no"), False),
+    ],
+)
+def test_what_came_and_was_not_read_may_say_anything(fault, unusable):
+    """More than may be read is something that cannot be used; what did not come is not."""
+    west = partner_world()
+
+    def fail(request):
+        raise fault
+
+    west.pages[ROOT_CRL] = fail
+    west.run()
+    assert west.row(ROOT_CRL).unusable is unusable
+    assert len(changes(west)) == unusable
+
+
 def test_the_same_list_is_no_news():
     """The same bytes, or a server that says that nothing changed, only move the next look."""
     west = partner_world()
