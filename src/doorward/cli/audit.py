@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from pathlib import Path
@@ -11,9 +12,10 @@ import click
 
 from doorward.audit.report import VerificationReport
 from doorward.cli.command import Command, LazyGroup, State
-from doorward.cli.output import INTEGRITY, json_text
+from doorward.cli.output import INTEGRITY
 from doorward.cli.screen import escape
 from doorward.core.errors import MalformedInput, Unavailable
+from doorward.core.foreign_text import escape_in_json
 from doorward.runtime.pem import read_bounded
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -57,7 +59,8 @@ def tail(state: State, /, lines: int, *, follow: bool, **described: str) -> None
 
     def say(event: dict[str, Any]) -> None:
         if state.output.as_json:
-            state.output.out.write(json_text(event) + "\n")
+            text = json.dumps(event, ensure_ascii=False, separators=(",", ":"))
+            state.output.out.write(escape_in_json(text) + "\n")
         else:
             state.output.out.print(escape(tell(event, reader).line()))
 

@@ -225,7 +225,12 @@ class Authorizer:
                     self._around.tally.count(decision.event.type, key, error.code)
                 raise
             if not good and not decision.anonymous:
-                _log.warning("refused: connection", decision=decision.event.id, source=key, **_told(decision))
+                _log.warning(
+                    "refused: connection",
+                    decision=decision.event.id,
+                    source=pending.remote.host,
+                    **_told(decision),
+                )
 
     def _decide(self, request: AccessRequest, source: bytes) -> AccessDecision:
         """Step 4, second half, and step 5. Without a certificate there is nothing to judge that costs much."""
