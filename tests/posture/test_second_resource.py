@@ -127,6 +127,8 @@ GOOD = ["/b", "https://pay.test/b", "http://PAY.test:8443/b/", "/b%20c"]
 DENIED = ["/secret", "/secret/x", "https://pay.test/secret/x"]
 AMBIGUOUS = [
     "https://other.test/b",
+    "https://other.test/secret/x",
+    "/b/../secret/y",
     "https://pay.test@other.test/b",
     "//pay.test/b",
     "/b/../secret/x",

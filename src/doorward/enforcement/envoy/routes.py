@@ -22,7 +22,12 @@ from doorward.enforcement.envoy.refusals import (
     build_protocol_refusals,
     build_refusal,
 )
-from doorward.enforcement.envoy.rules import build_destination_slice, build_slice, methods_left
+from doorward.enforcement.envoy.rules import (
+    build_destination_slice,
+    build_open_destination,
+    build_slice,
+    methods_left,
+)
 from doorward.enforcement.envoy.sites import build_site_routes, speak_for_sites
 from doorward.enforcement.envoy.traffic import build_patience
 from doorward.enforcement.envoy.transport_security import with_transport_security
@@ -65,7 +70,16 @@ def build_door_table(door: Door) -> dict[str, Any]:
     routes += [
         _forward(match, action, build_slice(rules, echoing)) for match, rules in slice_rules(door.rules)
     ]
-    whole = build_destination_slice(door.rules) if door.headers.destination else {}
+    whole: dict[str, Any] = {}
+    if door.headers.destination:
+        whole = build_destination_slice(door.rules)
+        # A refusal keeps its own status and reason: the rules are not asked about it.
+        routes = [
+            {**one, "typed_per_filter_config": {**one["typed_per_filter_config"], **build_open_destination()}}
+            if "direct_response" in one
+            else one
+            for one in routes
+        ]
     table = _table(door.id, door.hosts, routes, build_route_headers(), whole)
     return speak_for_sites(table, door)
 

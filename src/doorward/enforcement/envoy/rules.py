@@ -123,6 +123,11 @@ def build_open_slice() -> dict[str, Any]:
     return {name: _per_route({NO_RULE: _policy([_ANY])}) for name in (DENY_FILTER, ALLOW_FILTER)}
 
 
+def build_open_destination() -> dict[str, Any]:
+    """Return the slice of a fixed refusal where `Destination` is judged."""
+    return {DESTINATION_FILTER: _per_route({NO_RULE: _policy([_ANY])})}
+
+
 def _granted(rule: RuleTerm, where: Where, echoing: Collection[str]) -> Matcher:
     """Rules with one id differ in what they allow, not in whom: one policy, several principals."""
     within = _within(rule, where)
