@@ -50,11 +50,14 @@ def apply(state: State, path: Path, expect: int | None, yes: bool) -> None:
     On a terminal it asks before applications are dropped.
     """
     from doorward.authority.policies import apply_document  # noqa: PLC0415  loaded when called
+    from doorward.runtime.disruption import tell_disruption  # noqa: PLC0415  as above
     from doorward.runtime.own_places import publishable  # noqa: PLC0415  as above
 
     text, name = _read(path)
     installation = state.installation()
     services = installation.services
+    for said in tell_disruption(installation, text, file=name):
+        state.output.note(f"note: {said}")
     _ask_about_dropped(state, services, text, name, yes=yes)
     report_applied(
         state,
@@ -117,11 +120,15 @@ def _coloured(line: str) -> str:
 def diff(state: State, path: Path) -> None:
     """Say what `apply` would change; exit code 1 where there is a difference."""
     from doorward.authority.policies import diff_document  # noqa: PLC0415  loaded when called
+    from doorward.runtime.disruption import tell_disruption  # noqa: PLC0415  as above
 
     text, name = _read(path)
     differences = [str(one) for one in diff_document(state.installation().services, text, file=name)]
+    ending = tell_disruption(state.installation(), text, file=name)
     state.output.result(
-        {"differences": differences}, *([_coloured(one) for one in differences] or ["no difference"])
+        {"differences": differences, "ending": ending},
+        *([_coloured(one) for one in differences] or ["no difference"]),
+        *(escape(one) for one in ending),
     )
     if differences:
         sys.exit(REFUSED)

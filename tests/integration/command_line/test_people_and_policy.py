@@ -199,6 +199,12 @@ def test_the_document_comes_and_goes(site: Site) -> None:
     other = DOCUMENT.replace("[GET]", "[GET, HEAD]")
     path = site.file("other.yaml", other)
     assert site.do("diff", "-f", path, code=1)["differences"]
+    assert site.do("diff", "-f", path, code=1)["ending"] == []
+    open_to_all = DOCUMENT.replace("    rules", '    public: ["/share/**"]\n    rules')
+    (ends,) = site.do("diff", "-f", "-", stdin=open_to_all, code=1)["ending"]
+    assert "all connections to payments end within 30 seconds" in ends
+    empty = "trust_domain: corp.example\napps: {}\n"
+    assert "payments end at once" in site.say("diff", "-f", site.file("empty.yaml", empty), code=1)
     assert "~" in site.say("diff", "-f", path, code=1) or "+" in site.say("diff", "-f", path, code=1)
     assert site.do("apply", "-f", path, "--expect", "7", code=1)["code"] == "revision-conflict"
     value = site.do("apply", "-f", path, "--expect", "1")

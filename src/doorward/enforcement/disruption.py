@@ -1,0 +1,55 @@
+"""Which applications' connections a change of the document ends, found by compiling both documents.
+
+Not here: connections that end because their holder loses a right (the gateway's follower). Envoy drains a
+filter chain that differs. Most of a document is not in the chains (docs/design/0048): rules, hosts and
+where an upstream listens are elsewhere. So nothing is guessed from the words of the document: both are
+compiled, and the chains are compared.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from doorward.core.entities import TENANT
+from doorward.core.names import OWN_AUTHORITY
+from doorward.enforcement.envoy.listener import build_listener
+from doorward.enforcement.plan import RunPaths, ServerCertificate, SocketAddress, build_plan
+from doorward.enforcement.trust import Trust
+from doorward.policy.model import Document
+
+_PLACES = RunPaths(authorizer_socket="/a", log_file="/l", xds="/x")
+_LISTEN = (SocketAddress(host="127.0.0.1", port=443),)
+
+
+def drained_applications(before: Document, after: Document) -> tuple[str, ...]:
+    """Return the names of applications in both documents the connections of which Envoy drains, sorted.
+
+    Not checked: that a partner's authorities change; they do not change with the document.
+    """
+    common = sorted({app.name for app in before.apps} & {app.name for app in after.apps})
+    ids = {name: f"app_{at}" for at, name in enumerate(common)}
+    old, new = (_chains(one, ids) for one in (before, after))
+    return tuple(name for name in common if old.get(ids[name]) != new.get(ids[name]))
+
+
+def closed_applications(before: Document, after: Document) -> tuple[str, ...]:
+    """Return the names of applications that are gone: their connections end at once, sorted."""
+    return tuple(sorted({app.name for app in before.apps} - {app.name for app in after.apps}))
+
+
+def _chains(document: Document, ids: dict[str, str]) -> dict[str, object]:
+    apps = tuple(app for app in document.apps if app.name in ids)
+    plan = build_plan(
+        replace(document, apps=apps),
+        tenant=TENANT,
+        application_ids=ids,
+        certificates={
+            app.name: ServerCertificate(name=ids[app.name], chain_path="/c", key_path="/k", hosts=app.hosts)
+            for app in apps
+        },
+        partners={app.name: Trust(authorities=("",)) for app in apps if app.trust != (OWN_AUTHORITY,)},
+        listen=_LISTEN,
+        trust=("",),
+        paths=_PLACES,
+    )
+    return {chain["name"]: chain for chain in build_listener(plan)["filter_chains"]}

@@ -1,0 +1,31 @@
+"""What is said before a document is applied: whose connections will end, and when.
+
+Not here: finding it out (enforcement.disruption).
+"""
+
+from __future__ import annotations
+
+from doorward.authority.policies import current_document
+from doorward.enforcement.disruption import closed_applications, drained_applications
+from doorward.policy.document import parse_document
+from doorward.runtime.compose import Installation
+
+
+def tell_disruption(installation: Installation, text: str, *, file: str) -> list[str]:
+    """Return a sentence for each kind of end that applying a document brings; raises as `parse_document`."""
+    after = parse_document(text, file=file)
+    with installation.services.work.read() as books:
+        before, _ = current_document(books)
+    said = []
+    drained, closed = drained_applications(before, after), closed_applications(before, after)
+    if drained:
+        seconds = int(installation.settings.drain_time.total_seconds())
+        said.append(
+            f"all connections to {', '.join(drained)} end within {seconds} seconds: "
+            "clients are asked to connect again, and what is still open then is cut"
+        )
+    if closed:
+        said.append(
+            f"all connections to {', '.join(closed)} end at once: the document does not have it any more"
+        )
+    return said

@@ -1,0 +1,45 @@
+"""Whose connections a change of the document ends: found by compiling, not guessed from its words."""
+
+from __future__ import annotations
+
+import pytest
+
+from doorward.enforcement.disruption import closed_applications, drained_applications
+from doorward.policy.document import parse_document
+from doorward.policy.model import Document
+
+APP = """  app:
+    hosts: [app.corp.example]
+    upstream: http://127.0.0.1:9000
+    rules:
+      - {allow: {groups: [staff]}}
+"""
+OTHER = APP.replace("app", "other")
+
+
+def document(*apps: str) -> Document:
+    """A document of these applications."""
+    return parse_document("trust_domain: corp.example\napps:\n" + "".join(apps), file="test.yaml")
+
+
+@pytest.mark.parametrize(
+    ("changed", "drained"),
+    [
+        (APP, ()),
+        (APP.replace("[staff]", "[staff, guests]"), ()),
+        (APP.replace("[app.corp", "[second.corp.example, app.corp"), ()),
+        (APP.replace("9000", "9001"), ()),
+        (APP.replace("    rules", "    trust: [clinic, own]\n    rules"), ("app",)),
+        (APP.replace("    rules", '    public: ["/share/**"]\n    rules'), ("app",)),
+    ],
+)
+def test_what_replaces_a_chain_is_told(changed: str, drained: tuple[str, ...]) -> None:
+    """Rules, hosts and upstreams end nothing; whom an application trusts, and what is public, does."""
+    assert drained_applications(document(APP, OTHER), document(changed, OTHER)) == drained
+
+
+def test_what_is_gone_is_told_apart() -> None:
+    """An application that the document does not have any more is closed, and one that is new ends nothing."""
+    before, after = document(APP), document(OTHER)
+    assert closed_applications(before, after) == ("app",)
+    assert drained_applications(before, after) == ()
