@@ -33,7 +33,7 @@ from doorward.authority.stores import Books
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.entities import TENANT, Principal, PrincipalKind, PrincipalState
 from doorward.core.errors import MalformedInput, NotFound, RequestRefused
-from doorward.core.names import parse_partner_principal_name, parse_principal_name
+from doorward.core.names import parse_principal_name
 
 if TYPE_CHECKING:
     from doorward.authority.partner_records import PartnerRecord
@@ -63,32 +63,35 @@ def add_principal(
         services: the ports of this process.
         kind: what it is; it cannot be changed later.
         name: `[a-z0-9][a-z0-9._-]{0,62}`; part of its certificates, so it cannot be changed either. Of a
-            partner's principal `<partner>/<identity>`, as its certificates say.
+            partner's principal `<partner>/<identity>`; it is written as its certificates say, told in `.notes`.
         display_name: for screens, at most 128 printable characters.
         groups: names; those that do not exist are created, said in `.notes`.
         keep_rules: give the name also if rules in force name a former bearer of it.
         actor: who acts.
 
     Raises:
-        MalformedInput: `name-malformed`, `partner-identity-malformed`, `display-name-malformed`,
+        MalformedInput: `name-malformed`, `identity-never-matches`, `subject-malformed`, `display-name-malformed`,
             `too-many-groups`.
         RequestRefused: `name-taken`; `name-in-rules`; `principal-kind` where the partner's principals are of another.
         NotFound: `not-founded`; `partner-unknown`.
     """
-    partner_name = parse_partner_principal_name(name)[0] if "/" in name else ""
-    if not partner_name:
-        parse_principal_name(name)
+    partner_name, slash, identity = name.partition("/")
+    parse_principal_name(partner_name)
     _check_display_name(display_name)
     wanted = _parse_groups(groups)
     now = services.clock.now()
     with services.work.change() as books:
         require_tenant(books)
+        partner = _find_partner(books, partner_name, kind) if slash else None
+        notes = []
+        if partner is not None:
+            written, name = name, f"{partner_name}/{_make_identity(partner, identity)}"
+            notes = [f"its certificates say {name}"] if name != written else []
         there = books.directory.by_name(name)
         if there is not None and _is_as_asked(there, kind, display_name, wanted):
-            note = f"{name} was there already"
-            return Done(value=there, seq=books.changes.head(), notes=(note,))
+            notes.append(f"{name} was there already")
+            return Done(value=there, seq=books.changes.head(), notes=tuple(notes))
         _refuse_taken_name(books, name)
-        partner = _find_partner(books, partner_name, kind) if partner_name else None
         if not keep_rules:
             refuse_freed_name(books, kind, name, partner.id if partner else "")
         principal = Principal(
@@ -181,6 +184,11 @@ def set_display_name(
             personal={"name": name, "display_name": display_name},
         )
         books.outbox.add(event)
+<<<<<<< HEAD
+=======
+        for group in wanted:
+            notes += _put_into_group(services, books, group, principal, actor=actor, now=now)
+>>>>>>> 0ba08cc (partners: identities as certificates say them; certificate files of every form)
         seq = books.changes.note(ChangeKind.PRINCIPAL, principal.id, now)
     return Done(value=replace(principal, display_name=display_name), seq=seq)
 
@@ -376,6 +384,14 @@ def _refuse_taken_name(books: Books, name: str) -> None:
             f"there is a {other.kind.value} named {name}",
             hint="names are unique over persons, devices and services: choose another, or remove that one",
         )
+
+
+def _make_identity(partner: PartnerRecord, text: str) -> str:
+    """Return the identity that the partner's certificates give; raise where none ever gives it."""
+    # Most commands are about our own people, and load no library of certificates (record 0049).
+    from doorward.verification.identity import IdentityRule, make_identity  # noqa: PLC0415  as said above
+
+    return make_identity(text, IdentityRule(source=partner.source, kind=partner.kind, domain=partner.domain))
 
 
 def _find_partner(books: Books, name: str, kind: PrincipalKind) -> PartnerRecord:

@@ -139,7 +139,7 @@ def import_(
     yes: bool,
     **terms: Any,
 ) -> None:
-    """Trust a partner's certificates (PEM or DER) after a report on them; applications must name it in `trust`."""
+    """Trust a partner's certificates (PEM, PKCS#7 or DER) after a report on them; applications must name it in `trust`."""
     from doorward.authority.partners import (  # noqa: PLC0415  loaded when called
         examine,
         examine_names,
@@ -322,8 +322,9 @@ def _read_terms(given: dict[str, Any]) -> Terms:
 
 
 def _read(files: tuple[Path, ...]) -> list[bytes]:
-    """Return the certificates of files, PEM with any number of them or DER with one."""
-    from doorward.runtime.pem import read_bounded, read_certificates  # noqa: PLC0415  loaded when called
+    """Return the certificates of files, in any of the forms that `certificate_files` knows."""
+    from doorward.runtime.certificate_files import read_certificates  # noqa: PLC0415  loaded when called
+    from doorward.runtime.pem import read_bounded  # noqa: PLC0415  as above
 
     found = []
     for file in files:

@@ -29,7 +29,10 @@ COMMON_NAME_LIMIT = 64
 """RFC 5280 appendix A, ub-common-name; ub-organization-name is the same."""
 
 _PRINCIPAL = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
-_IDENTITY = re.compile(r"[!#-&(-+\--\[\]-~]{1,200}")
+IDENTITY_LIMIT = 200
+"""Characters of a partner's principal, without the partner's name."""
+
+_IDENTITY = re.compile(rf"[!#-+\--\[\]-~]{{1,{IDENTITY_LIMIT}}}")
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _PRINTABLE = frozenset(chr(code) for code in range(0x21, 0x7F))
 _URI_SCHEME = "spiffe://"
@@ -57,15 +60,16 @@ def parse_principal_name(text: str) -> str:
 def parse_partner_identity(text: str) -> str:
     """Return `text` when a principal of a partner may be called so: what its certificate says of it.
 
-    1 to 200 characters of printable ASCII without space, quotation marks, backslash and comma: the name
-    goes into headers, lists and logs, and must not be able to break out of any.
+    1 to 200 characters of printable ASCII without space, double quotation mark, backslash and comma: the name
+    goes into headers, lists and logs, and must not be able to break out of any. An apostrophe is a letter of
+    mailboxes (RFC 5321 section 4.1.2, `o'brien`), and none of these is quoted by it.
 
     Raises:
         MalformedInput: `partner-identity-malformed`.
     """
     if _IDENTITY.fullmatch(text):
         return text
-    hint = "write 1 to 200 characters of printable ASCII, without space, quotation mark, backslash or comma"
+    hint = "write 1 to 200 characters of printable ASCII, without space, double quotation mark, backslash or comma"
     raise MalformedInput("partner-identity-malformed", "this is no identity of a partner's", hint=hint)
 
 

@@ -1,11 +1,12 @@
-"""PEM in and out of files, with limits."""
+"""Certificates as PEM text, and files read within limits.
+
+Not here: what is in a file (certificate_files).
+"""
 
 from __future__ import annotations
 
+import ssl
 from pathlib import Path
-
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
 
 from doorward.core.errors import MalformedInput
 
@@ -14,26 +15,7 @@ LARGEST_FILE = 1 << 20
 
 def as_pem(*certificates: bytes) -> str:
     """Return DER certificates as one PEM text, in the given order."""
-    return "".join(
-        x509.load_der_x509_certificate(der).public_bytes(Encoding.PEM).decode("ascii") for der in certificates
-    )
-
-
-def read_certificates(data: bytes) -> list[bytes]:
-    """Return the DER of each certificate: of PEM text, or of one certificate in DER.
-
-    Raises:
-        MalformedInput: `certificate-malformed`.
-    """
-    try:
-        if b"-----BEGIN" in data:
-            found = x509.load_pem_x509_certificates(data)
-        else:
-            found = [x509.load_der_x509_certificate(data)]
-    except ValueError as error:
-        hint = "give certificates in PEM (-----BEGIN CERTIFICATE-----) or DER"
-        raise MalformedInput("certificate-malformed", "this holds no X.509 certificate", hint=hint) from error
-    return [one.public_bytes(Encoding.DER) for one in found]
+    return "".join(ssl.DER_cert_to_PEM_cert(der) for der in certificates)
 
 
 def read_bounded(path: Path, limit: int = LARGEST_FILE) -> bytes:

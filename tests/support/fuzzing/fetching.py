@@ -12,9 +12,10 @@ from doorward.core.addresses import PRIVATE_NETWORKS, Reach, judge_address, may_
 from doorward.core.errors import MalformedInput
 from doorward.core.ports import Fetched, FetchRequest
 from doorward.runtime.addresses import Place, parse_place
+from doorward.runtime.certificate_files import read_certificates
 from doorward.runtime.fetcher import _Deadline, _exchange
-from doorward.runtime.pem import read_certificates
 from doorward.verification.path.certificate import parse_path_certificate
+from doorward.wire.pem_list import decode_pem_list
 from tests.support.fuzzing.mutating import Shape
 from tests.support.fuzzing.targets import Harness, Target
 from tests.support.toy_ca import ToyCA
@@ -107,6 +108,16 @@ def _answer() -> Harness:
     return Harness(seeds=seeds, judge=judge, allowed=(OSError, http.client.HTTPException, ValueError))
 
 
+def _pem_list() -> Harness:
+    """A list in PEM is its bytes; anything else is left as it is."""
+
+    def judge(data: bytes) -> object:
+        return decode_pem_list(data) == data
+
+    block = b"-----BEGIN X509 CRL-----\nMAA=\n-----END X509 CRL-----\n"
+    return Harness(seeds=(block, b"text\n" + block, b"\x30\x00"), judge=judge)
+
+
 def _file() -> Harness:
     root = ToyCA.create()
     issuing = root.issuing()
@@ -121,7 +132,13 @@ def _file() -> Harness:
 
 
 FETCHING_TARGETS = (
-    Target(name="import-file", covers=("runtime.pem.read_certificates",), shape=Shape.TEXT, prepare=_file),
+    Target(name="pem-list", covers=("wire.pem_list.decode_pem_list",), shape=Shape.TEXT, prepare=_pem_list),
+    Target(
+        name="import-file",
+        covers=("runtime.certificate_files.read_certificates",),
+        shape=Shape.TEXT,
+        prepare=_file,
+    ),
     Target(name="fetch-place", covers=("runtime.addresses.parse_place",), shape=Shape.TEXT, prepare=_place),
     Target(
         name="fetch-address", covers=("core.addresses.judge_address",), shape=Shape.TEXT, prepare=_address

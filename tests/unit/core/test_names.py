@@ -213,7 +213,7 @@ def test_a_partners_principal_is_named_by_both(identity):
     assert code_of(names.parse_principal_name, text) == "name-malformed"
 
 
-@pytest.mark.parametrize("identity", ["", "a b", "a,b", "a\\b", 'a"b', "a'b", "a\n", "\x7f", "é", "x" * 201])
+@pytest.mark.parametrize("identity", ["", "a b", "a,b", "a\\b", 'a"b', "a\n", "\x7f", "é", "x" * 201])
 def test_an_identity_that_could_break_out_of_a_header_is_refused(identity):
     """Names go into lists, headers and logs as they are."""
     assert code_of(names.parse_partner_identity, identity) == "partner-identity-malformed"

@@ -43,6 +43,7 @@ from doorward.verification.revocation.crl_judging import CrlRules
 from doorward.verification.revocation.intake import Taken, take_answer, take_crl
 from doorward.verification.revocation.ocsp import OcspRules
 from doorward.verification.revocation.status import Status, StatusFinding
+from doorward.wire.pem_list import decode_pem_list
 
 LISTS_BYTES = 128 * 1024 * 1024
 """Of all CRLs of one partner. A few under way at once may go beyond it, each by its own limit at most."""
@@ -87,6 +88,8 @@ def take_outcome(
     case = _open(services, errand, now)
     if case is None:
         return None
+    if isinstance(outcome, Fetched) and outcome.body is not None and case.kept.kind is EvidenceKind.CRL:
+        outcome = replace(outcome, body=decode_pem_list(outcome.body))
     if isinstance(outcome, DoorwardError):
         came = bool(outcome.context.get("came"))  # more than may be read, or in a form that is not read
         note_failure(services, case.kept, case.partner, outcome, now, unusable=came)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from datetime import timedelta
 
 import pytest
@@ -387,3 +388,13 @@ def test_of_two_finds_the_first_is_kept(monkeypatch):
 def fields_of(row) -> dict[str, object]:
     """The fields of a record."""
     return {name: getattr(row, name) for name in type(row).__slots__}
+
+
+def test_a_list_in_pem_is_taken():
+    """RFC 5280 section 4.2.1.13 asks for DER; what `openssl ca -gencrl` writes is the same list."""
+    west = partner_world()
+    der = crl_of(west.root)
+    text = b"-----BEGIN X509 CRL-----\n" + base64.encodebytes(der) + b"-----END X509 CRL-----\n"
+    west.pages[ROOT_CRL] = text
+    west.run()
+    assert west.row(ROOT_CRL).der == der

@@ -1,0 +1,60 @@
+"""A partner's principal is added under the name that its certificates say."""
+
+from __future__ import annotations
+
+import pytest
+
+from doorward.authority.directory import add_principal
+from doorward.core.entities import PrincipalKind
+from doorward.core.errors import MalformedInput, NotFound
+from doorward.verification.identity import SanSource
+from tests.support.partner_site import PartnerSite, partner_site
+from tests.support.world import OPERATOR
+
+PERSON = PrincipalKind.PERSON
+
+
+def add(site: PartnerSite, name: str) -> tuple[str, tuple[str, ...]]:
+    """Add somebody; return the name and what was said."""
+    done = add_principal(site.services, PERSON, name, actor=OPERATOR)
+    return done.value.name, done.notes
+
+
+def test_it_is_folded_and_said() -> None:
+    """RFC 5280 section 7.5: the host has no case. Who was added so is let in."""
+    site = partner_site(domain="clinic.example")
+    assert add(site, "clinic/o'Brien@Clinic.EXAMPLE") == (
+        "clinic/o'Brien@clinic.example",
+        ("its certificates say clinic/o'Brien@clinic.example",),
+    )
+    assert "principal-active" in site.reasons(site.leaf("o'Brien@CLINIC.example"))
+    assert add(site, "clinic/bob@clinic.example") == ("clinic/bob@clinic.example", ())
+    assert add(site, "clinic/bob@CLINIC.example") == (
+        "clinic/bob@clinic.example",
+        ("its certificates say clinic/bob@clinic.example", "clinic/bob@clinic.example was there already"),
+    )
+
+
+def test_a_subject_is_encoded() -> None:
+    """The text that `openssl x509 -subject -nameopt RFC2253` shows is enough."""
+    site = partner_site(source=SanSource.SUBJECT, domain="")
+    assert add(site, "clinic/CN=bob, O=Clinic, C=DE")[0] == "clinic/CN=bob%2CO=Clinic%2CC=DE"
+
+
+@pytest.mark.parametrize("identity", ["bob", "bob@other.example", "CN=bob,O=Clinic", ""])
+def test_what_can_never_match_is_not_added(identity: str) -> None:
+    """With a hint, and nothing is changed."""
+    site = partner_site(domain="clinic.example")
+    head = site.world.head()
+    with pytest.raises(MalformedInput) as refused:
+        add(site, f"clinic/{identity}")
+    assert refused.value.code == "identity-never-matches"
+    assert site.world.head() == head
+
+
+def test_a_partner_must_be_known() -> None:
+    """Its rule for names is what a name is read by."""
+    with pytest.raises(NotFound):
+        add(partner_site(), "east/bob@east.example")
+    with pytest.raises(MalformedInput):
+        add(partner_site(), "/bob@east.example")
