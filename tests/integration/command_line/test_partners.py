@@ -282,7 +282,7 @@ def test_its_people_are_added_by_their_names(clinic: Site) -> None:
     assert clinic.do("invite", NAME, code=1)["code"] == "principal-of-a-partner"
     assert clinic.do("person", "add", "nobody/bob@clinic.example", code=1)["code"] == "partner-unknown"
     assert clinic.do("device", "add", "clinic/x", code=1)["code"] == "principal-kind"
-    assert clinic.do("person", "add", "clinic/", code=2)["code"] == "partner-identity-malformed"
+    assert clinic.do("person", "add", "clinic/", code=2)["code"] == "identity-never-matches"
     for odd in ("clinic/[b]", "clinic/[/b]x"):
         assert odd in clinic.say("person", "add", odd)
         assert odd in clinic.say("person", "show", odd)
