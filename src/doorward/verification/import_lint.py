@@ -27,10 +27,11 @@ from cryptography.x509.oid import AuthorityInformationAccessOID, ExtensionOID
 
 from doorward.core.entities import Outcome
 from doorward.core.errors import MalformedInput
+from doorward.core.names import render_general_name
 from doorward.verification.path.building import judge_path
 from doorward.verification.path.certificate import PathCertificate
 from doorward.verification.path.conformance import PathInputs, check_authority, check_dates, check_leaf
-from doorward.verification.path.constraints import DIRECTORY, DNS, EMAIL, URI
+from doorward.verification.path.constraints import DIRECTORY, DNS, EMAIL, URI, read_subtree
 from doorward.verification.path.names import CanonicalName
 from doorward.verification.path.rules import PathRule
 from doorward.verification.path.signatures import verifies
@@ -79,6 +80,7 @@ class LintCode(Enum):
     VALIDITY_LONG = "validity-long"
     RSA_SHORT = "rsa-short"
     NAMES_UNCONSTRAINED = "names-unconstrained"
+    CONSTRAINT_UNSATISFIABLE = "constraint-unsatisfiable"
     PATH_LENGTH_UNLIMITED = "path-length-unlimited"
     PATH_LENGTH_EXHAUSTED = "path-length-exhausted"
     SUBJECT_SHARED = "subject-shared"
@@ -111,6 +113,7 @@ _WARNINGS = frozenset(
         LintCode.VALIDITY_LONG,
         LintCode.RSA_SHORT,
         LintCode.NAMES_UNCONSTRAINED,
+        LintCode.CONSTRAINT_UNSATISFIABLE,
         LintCode.PATH_LENGTH_UNLIMITED,
         LintCode.PATH_LENGTH_EXHAUSTED,
         LintCode.SUBJECT_SHARED,
@@ -151,6 +154,8 @@ _MENDS = {
     LintCode.VALIDITY_LONG: "ask how its key is kept; plan when to drop it",
     LintCode.RSA_SHORT: "ask for its successor; 2048 bits are enough until 2030",
     LintCode.NAMES_UNCONSTRAINED: "permit the partner's own names, such as --permit email:clinic.example",
+    LintCode.CONSTRAINT_UNSATISFIABLE: "ask the partner for a certificate with the constraint that was meant: a host without"
+    " a dot before it (DNS), a host and no URI, an address or a host (e-mail)",
     LintCode.PATH_LENGTH_UNLIMITED: "nothing passes by authorities that were not imported; know that it may make more",
     LintCode.PATH_LENGTH_EXHAUSTED: "leave it out, or ask for an anchor with room for it",
     LintCode.SUBJECT_SHARED: "a rotation has two for a while; otherwise ask which is genuine",
@@ -260,8 +265,27 @@ def _lint_alone(authority: PathCertificate, inputs: PathInputs, now: datetime, *
         yield LintCode.RSA_SHORT, f"its RSA key has {authority.key.key_size} bits"
     if authority.path_length is None:
         yield LintCode.PATH_LENGTH_UNLIMITED, "it may make authorities below authorities without end"
+    yield from _lint_constraints(authority)
     if ExtensionOID.POLICY_CONSTRAINTS.dotted_string in authority.present:
         yield LintCode.POLICY_CONSTRAINTS, "it has policy constraints"
+
+
+def _lint_constraints(authority: PathCertificate) -> _Found:
+    """Subtrees that cannot be judged: one that is permitted holds no name, one that is excluded may hold every one."""
+    if authority.subtrees is None:
+        return
+    extension = authority.certificate.extensions.get_extension_for_class(x509.NameConstraints).value
+    for bases, effect in (
+        (extension.permitted_subtrees, "holds no name: only names within another subtree of its form pass"),
+        (extension.excluded_subtrees, "could be any: every name of its form is refused"),
+    ):
+        for base in bases or ():
+            read = read_subtree(base)
+            if read.value is None:
+                yield (
+                    LintCode.CONSTRAINT_UNSATISFIABLE,
+                    f"{render_general_name(base)[:200]} {effect} (4.2.1.10)",
+                )
 
 
 def _lint_anchor(anchor: PathCertificate, inputs: PathInputs) -> _Found:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from ipaddress import ip_network
 
 import pytest
 from cryptography import x509
@@ -102,7 +103,7 @@ def test_every_code_has_a_severity_and_a_mend():
     """The catalogue is closed: none is without words, and none is both warning and note."""
     assert all(code.mend for code in LintCode)
     counts = [sum(code.severity is severity for code in LintCode) for severity in Severity]
-    assert counts == [16, 12, 4]
+    assert counts == [16, 13, 4]
 
 
 def with_sha1(node, key):
@@ -344,3 +345,39 @@ class TestNotes:
         (found,) = lint(node)
         assert (found.code.value, found.code.severity) == (word, Severity.NOTE)
         assert text in found.text
+
+
+@pytest.mark.parametrize(
+    ("permitted", "excluded", "said"),
+    [
+        ([x509.DNSName(".corp.example")], [], "DNS:.corp.example holds no name"),
+        ([], [x509.DNSName(".corp.example")], "DNS:.corp.example could be any"),
+        (
+            [x509.UniformResourceIdentifier("https://corp.example/")],
+            [],
+            "URI:https://corp.example/ holds no name",
+        ),
+        ([x509.RegisteredID(ObjectIdentifier("1.2.3"))], [], "RID:1.2.3 holds no name"),
+    ],
+)
+def test_a_constraint_that_no_name_satisfies_is_told(permitted, excluded, said):
+    """RFC 5280 section 4.2.1.10: a dNSName constraint has no dot before it, and a URI constraint is a host."""
+    found = [
+        one
+        for one in lint(certify("Narrow", permitted=permitted, excluded=excluded))
+        if one.code.value == "constraint-unsatisfiable"
+    ]
+    assert [one.text.startswith(said) for one in found] == [True]
+    assert "4.2.1.10" in found[0].text
+
+
+def test_constraints_that_names_satisfy_are_not_told():
+    """Hosts, domains, addresses, networks and directory names in the forms of section 4.2.1.10."""
+    fine = [
+        x509.DNSName("corp.example"),
+        x509.RFC822Name(".corp.example"),
+        x509.UniformResourceIdentifier(".corp.example"),
+        x509.IPAddress(ip_network("10.0.0.0/8")),
+        x509.DirectoryName(name("Corp")),
+    ]
+    assert "constraint-unsatisfiable" not in words(lint(certify("Narrow", permitted=fine)))
