@@ -104,7 +104,6 @@ def add_principal(
             partner=partner.id if partner else "",
         )
         _create(services, books, principal, actor=actor, now=now)
-        notes = []
         for group in wanted:
             notes += put_into_group(services, books, group, principal, actor=actor, now=now)
         seq = books.changes.note(ChangeKind.PRINCIPAL, principal.id, now)
@@ -184,11 +183,6 @@ def set_display_name(
             personal={"name": name, "display_name": display_name},
         )
         books.outbox.add(event)
-<<<<<<< HEAD
-=======
-        for group in wanted:
-            notes += _put_into_group(services, books, group, principal, actor=actor, now=now)
->>>>>>> 0ba08cc (partners: identities as certificates say them; certificate files of every form)
         seq = books.changes.note(ChangeKind.PRINCIPAL, principal.id, now)
     return Done(value=replace(principal, display_name=display_name), seq=seq)
 

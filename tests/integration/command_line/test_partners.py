@@ -283,7 +283,9 @@ def test_its_people_are_added_by_their_names(clinic: Site) -> None:
     assert clinic.do("person", "add", "nobody/bob@clinic.example", code=1)["code"] == "partner-unknown"
     assert clinic.do("device", "add", "clinic/x", code=1)["code"] == "principal-kind"
     assert clinic.do("person", "add", "clinic/", code=2)["code"] == "identity-never-matches"
-    for odd in ("clinic/[b]", "clinic/[/b]x"):
+    files = (clinic.file("links.pem", pem(ROOT)), "-i", clinic.file("below.pem", pem(ISSUING)))
+    clinic.do("ca", "import", "links", *files, "--identity", "uri", "--revocation", "off", "--yes")
+    for odd in ("links/urn:[b]", "links/urn:[/b]x"):
         assert odd in clinic.say("person", "add", odd)
         assert odd in clinic.say("person", "show", odd)
         assert odd in clinic.say("group", "add", "tellers", odd)
