@@ -23,6 +23,7 @@ from doorward.runtime.compose import Installation
 from doorward.runtime.condition import Part, examine
 from doorward.runtime.confirming import await_gateways
 from doorward.runtime.initialise import initialise
+from doorward.runtime.layout import find_lost, only_one
 from doorward.runtime.serve import Serve
 from doorward.runtime.settings import Settings
 from doorward.storage import keystore
@@ -247,3 +248,57 @@ def test_a_gateway_that_is_away_is_not_waited_for(
     states, waited = await_gateways(installation.services, 5)
     assert [(one.confirmed, one.fresh) for one in states] == [(False, False)]
     assert waited < 1
+
+
+def test_another_installation_on_the_port(installation: Installation) -> None:
+    """What answers as Doorward with another root is not this installation."""
+    body = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+    with stranger(installation, answer):
+        found = part(installation, "serve")
+    assert found.text.startswith("another installation answers")
+    assert found.trouble
+
+
+def test_a_passphrase_file_that_is_gone(installation: Installation) -> None:
+    """What runs goes on, and the next start would not: it is said before."""
+    names = [one.name for one in examine(installation, datetime.now(UTC))]
+    assert "keys" not in names
+    assert installation.settings.passphrase_file is not None
+    installation.settings.passphrase_file.unlink()
+    found = part(installation, "keys")
+    assert "passphrase" in found.text
+    assert found.trouble
+
+
+def test_a_parent_that_was_killed(installation: Installation) -> None:
+    """Its parts answer, and nothing starts them again; one that ended in order leaves nothing to say."""
+    with only_one(installation.layout, "up"):
+        assert find_lost(installation.layout, "up") == 0
+    assert find_lost(installation.layout, "up") == 0
+    (installation.layout.data / "up.lock").write_text("4711\n")
+    assert find_lost(installation.layout, "up") == 4711
+    installation.unlock()
+    serve = Serve(installation)
+    serve.start()
+    try:
+        found = part(installation, "serve")
+    finally:
+        serve.stop()
+    assert "4711" in found.trouble[0]
+
+
+def test_links_name_the_port_of_the_door_that_runs(installation: Installation) -> None:
+    """`up --listen` may give it another port than the settings file; a public port that is set wins."""
+    assert installation.enrolment_origin().endswith(":8443")
+    gateway = register_gateway(installation.services, name="gateway-1", assertion_jwk="{}")
+    for status, port in (
+        ('{"listen": ["127.0.0.1:9443"]}', 9443),
+        ('{"listen": 7}', 8443),
+        ("no JSON", 8443),
+    ):
+        confirm(installation.services, gateway.id, 1, status)
+        assert installation.enrolment_origin() == f"https://enroll.corp.example:{port}"
+    confirm(installation.services, gateway.id, 1, '{"listen": ["[::1]:9443"]}')
+    named = installation.settings.model_copy(update={"gateway_public_port": 444})
+    assert Installation(named).enrolment_origin() == "https://enroll.corp.example:444"

@@ -93,7 +93,7 @@ def enroll(
         random: for the password of the `.p12` file.
         factory: makes the private key.
         key_kind: its kind; Windows and macOS import P-256, P-384 and RSA.
-        p12_form: how the `.p12` file is encoded; `choose_form(sys.platform)` knows this machine.
+        p12_form: how the `.p12` file is encoded; `choose_form` knows what a target takes.
         force: set an identity aside that is in the folder already.
         seconds: for each of the two requests.
 

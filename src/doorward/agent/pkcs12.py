@@ -13,7 +13,7 @@ docs/how-to/import-your-certificate.md:
 | Android 12 and older                      | no                  | yes    |
 | Java 16 and later, OpenSSL 3              | yes                 | yes    |
 
-So modern is the default, and legacy where the agent itself runs on macOS. What is old in the legacy
+So modern is the default, and legacy where the file goes to macOS, iOS or Android. What is old in the legacy
 form (3DES, a MAC with SHA-1) is no weakness under a password of 120 random bits, which is what the
 agent makes; nobody can choose another.
 Standard: RFC 7292; RFC 8018 section 6.2 (PBES2); RFC 9879 (PBMAC1) is not used: most importers lack it.
@@ -42,9 +42,30 @@ class Pkcs12Form(Enum):
     LEGACY = "legacy"
 
 
-def choose_form(platform: str) -> Pkcs12Form:
-    """Return the form for the machine itself; `platform` is `sys.platform`."""
-    return Pkcs12Form.LEGACY if platform == "darwin" else Pkcs12Form.MODERN
+class Target(Enum):
+    """Where a `.p12` will be imported."""
+
+    WINDOWS = "windows"
+    MACOS = "macos"
+    IOS = "ios"
+    ANDROID = "android"
+    JAVA = "java"
+    FIREFOX = "firefox"
+    LINUX = "linux"
+
+
+_LEGACY_TARGETS = frozenset({Target.MACOS, Target.IOS, Target.ANDROID})
+"""All their versions take the legacy form; not all take the modern one."""
+
+
+def choose_form(target: Target) -> Pkcs12Form:
+    """Return the form that every version in use of the target takes."""
+    return Pkcs12Form.LEGACY if target in _LEGACY_TARGETS else Pkcs12Form.MODERN
+
+
+def own_target(platform: str) -> Target:
+    """Return the machine itself as a target; `platform` is `sys.platform`."""
+    return {"darwin": Target.MACOS, "win32": Target.WINDOWS}.get(platform, Target.LINUX)
 
 
 def make_password(random: RandomSource) -> str:

@@ -20,6 +20,7 @@ import urllib.request
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
@@ -245,7 +246,20 @@ def _unreachable(place: Place, error: OSError, *, broke_off: bool) -> Unavailabl
     )
 
 
+_NOT_YET, _ENDED = 9, 10
+"""X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED (openssl verify(1))."""
+
+
 def _not_trusted(place: Place, error: ssl.SSLCertVerificationError) -> RequestRefused:
+    if error.verify_code in (_NOT_YET, _ENDED):
+        word = "is not valid yet" if error.verify_code == _NOT_YET else "has ended"
+        return RequestRefused(
+            "server-not-trusted",
+            f"the certificate of {place.authority} {word}, by the clock of this machine "
+            f"({datetime.now(UTC):%Y-%m-%d %H:%M}Z)",
+            hint="the clock of this machine is wrong: set it, and run this again; "
+            "if it is right, the server's certificate was not renewed: tell your administrator",
+        )
     return RequestRefused(
         "server-not-trusted",
         f"{place.authority} did not prove that it belongs to the authority of your link: {error.verify_message}",

@@ -9,7 +9,9 @@ from __future__ import annotations
 import importlib
 import io
 import os
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -181,6 +183,9 @@ class LazyGroup(click.Group):
         given = list(sys.argv[1:] if args is None else args)
         if not standalone_mode:
             return super().main(given, prog_name, complete_var, standalone_mode=False, **extra)
+        whole = args is None and threading.current_thread() is threading.main_thread()  # not within a test
+        if whole:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         as_json = "--json" in (given[: given.index("--")] if "--" in given else given)
         try:
             status = super().main(given, prog_name, complete_var, standalone_mode=False, **extra)
@@ -197,7 +202,10 @@ class LazyGroup(click.Group):
                 )
             else:
                 Output(as_json=False).err.print("interrupted: what was under way was not done")
-            sys.exit(REFUSED)
+            status = REFUSED
+        finally:
+            if whole:
+                signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second Ctrl-C, while the program ends
         sys.exit(status if isinstance(status, int) else DONE)
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:

@@ -101,16 +101,30 @@ def revoke(state: State, invitation_id: str) -> None:
     help="Kind of key to make.",
 )
 @click.option(
+    "--for",
+    "target",
+    type=click.Choice(["windows", "macos", "ios", "android", "java", "firefox", "linux"]),
+    help="Where the PKCS#12 file will be imported; without it, on this machine.",
+)
+@click.option(
     "--p12-legacy", is_flag=True, help="Encode the PKCS#12 file for old systems (weaker encryption)."
 )
 @click.option("--force", is_flag=True, help="Set aside what is in the folder.")
 @click.pass_obj
-def enroll(state: State, /, link: str, *, out: Path, kind: str, p12_legacy: bool, force: bool) -> None:
+def enroll(
+    state: State, /, link: str, *, out: Path, kind: str, target: str | None, p12_legacy: bool, force: bool
+) -> None:
     """Make a key here, and get its certificate with a one-time LINK."""
-    from doorward.agent.pkcs12 import Pkcs12Form, choose_form  # noqa: PLC0415  loaded when called
+    from doorward.agent.pkcs12 import (  # noqa: PLC0415  loaded when called
+        Pkcs12Form,
+        Target,
+        choose_form,
+        own_target,
+    )
     from doorward.runtime.enrolling import enroll as run  # noqa: PLC0415  as above
 
-    form = Pkcs12Form.LEGACY if p12_legacy else choose_form(sys.platform)
+    place = Target(target) if target else own_target(sys.platform)
+    form = Pkcs12Form.LEGACY if p12_legacy else choose_form(place)
     done = run(link, out=out, kind=KeyKind(kind), form=form, force=force)
     certificate = done.credential.certificate
     value = {

@@ -165,10 +165,19 @@ def up(state: State, /, **explicit: str | None) -> None:
         if installation.is_founded():
             check_founded(installation.founded_with(), given)
         else:
-            if not installation.settings.trust_domain:
+            unnamed = False
+            if not installation.settings.trust_domain and "trust_domain" not in given:
                 given.setdefault("trust_domain", _DEFAULT_DOMAIN)
+                unnamed = True
             for line in _told(_initialise(state, given)):
                 out.err.print(line)
+            if unnamed:
+                out.err.print(
+                    f"  [yellow]its trust domain is {_DEFAULT_DOMAIN} for good, for use on this machine: none was named[/yellow]"
+                )
+                out.err.print(
+                    "  [dim]for another: stop this, and begin in another directory with --trust-domain corp.example[/dim]"
+                )
         settings = state.settings(**given)
         installation.close()
         configure_logging(settings.log_level, role="up")

@@ -182,6 +182,15 @@ def _argument(pid: int, wanted: bytes, root: bytes) -> Path | None:
     return None
 
 
+def _program(entry: Path) -> str:
+    """Return a process's name; one that was started by a descriptor, as our Envoy, is called by its number."""
+    name = (entry / "comm").read_text().strip()
+    if name.isdecimal():
+        with suppress(OSError):
+            name = (entry / "exe").readlink().name.removesuffix(" (deleted)")
+    return name
+
+
 def holder_of(listener: Endpoint) -> str:
     """Return who listens there, as `nginx (process 812)`; empty where that cannot be seen.
 
@@ -194,5 +203,5 @@ def holder_of(listener: Endpoint) -> str:
         if entry.name.isdigit():
             with suppress(OSError):
                 if any(os.readlink(one) in inodes for one in (entry / "fd").iterdir()):  # noqa: PTH115
-                    return f"{(entry / 'comm').read_text().strip()} (process {entry.name})"
+                    return f"{_program(entry)} (process {entry.name})"
     return ""

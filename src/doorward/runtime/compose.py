@@ -344,7 +344,24 @@ class Installation:
         return render_link(Link(host=host, port=port, token=token, root_sha256=pin))
 
     def _enrolment_place(self) -> tuple[str, int]:
-        return enrolment_host(self.tenant().trust_domain), self.settings.public_port
+        return enrolment_host(self.tenant().trust_domain), self._public_port()
+
+    def _public_port(self) -> int:
+        """Return the port that people need: as it is set, else that of the door that runs, else the settings'.
+
+        `up --listen` gives the running door another port than the settings file, which a command reads.
+        """
+        if self.settings.gateway_public_port:
+            return self.settings.gateway_public_port
+        from doorward.authority.gateways import confirmations  # noqa: PLC0415  only for links
+
+        for one in confirmations(self.services, 0):
+            if one.fresh and one.gateway.name == self.settings.gateway_name:
+                for text in _listening(one.gateway.status):
+                    port = text.rpartition(":")[2]
+                    if port.isdecimal():
+                        return int(port)
+        return self.settings.public_port
 
     def close(self) -> None:
         """Close the database; it is opened again when it is asked for."""
@@ -352,6 +369,16 @@ class Installation:
             self.database.close()
         for name in ("database", "event_log", "_work"):
             self.__dict__.pop(name, None)
+
+
+def _listening(status: str) -> list[str]:
+    """Return where a gateway says that it listens; nothing if it says something else."""
+    try:
+        said = json.loads(status)
+    except ValueError:
+        return []
+    found = said.get("listen") if isinstance(said, dict) else None
+    return [one for one in found if isinstance(one, str)] if isinstance(found, list) else []
 
 
 def _pooled(path: Path) -> Database:

@@ -13,20 +13,24 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from http.client import HTTPException
 from typing import Any
+from urllib.error import HTTPError
 
 from doorward.authority.evidence import PartnerEvidence, describe_evidence
 from doorward.authority.gateways import confirmations
-from doorward.authority.inventory import certificate_counts, list_authorities
+from doorward.authority.inventory import certificate_counts, list_authorities, root_certificate
 from doorward.authority.partner_trust import find_unread
 from doorward.authority.policies import current_document
 from doorward.authority.records import AuthorityKind
 from doorward.authority.root_list import root_list_end
 from doorward.authority.status import find_faults
 from doorward.runtime.compose import Installation
+from doorward.runtime.layout import find_lost
+from doorward.runtime.pem import as_pem
 
 SOON = timedelta(days=60)
 LEAST_FREE_BYTES = 512 * 1024 * 1024
 MOST_WAITING = 10_000
+_LONGEST_ANSWER = 64 * 1024
 
 _OUT_OF_DATE = {
     "crl-stale": "the revocation list is out of date: relying parties that need one refuse our certificates",
@@ -70,6 +74,7 @@ def examine(installation: Installation, now: datetime) -> list[Part]:
         _evidence(installation),
         *(_partner(one) for one in describe_evidence(installation.services, now)),
         *_unread(installation),
+        *_keys(installation),
         _serve(installation),
         *_gateways(installation),
         *_silent(installation),
@@ -168,25 +173,63 @@ def _partner(told: PartnerEvidence) -> Part:
     )
 
 
+def _keys(installation: Installation) -> list[Part]:
+    """Return a part if the file with the passphrase is gone: the next start would not unlock the keys."""
+    file = installation.settings.passphrase_file
+    try:
+        if file is None or file.exists():
+            return []
+    except OSError:  # this user may not look there
+        return []
+    return [
+        Part(
+            name="keys",
+            text=f"the passphrase file {file} is not there",
+            trouble=("`doorward serve` runs on until it is started again, and then cannot open the keys",),
+            hints=("put the file back from where the passphrase is kept",),
+            facts={"passphrase_file": str(file)},
+        )
+    ]
+
+
 def _serve(installation: Installation) -> Part:
-    url = f"http://{installation.settings.status_listen}/healthz"
+    place = installation.settings.status_listen
+    root = _ask(f"http://{place}/root.pem")
+    if root is None:
+        return Part(
+            name="serve",
+            text=f"nothing answers on {place}",
+            facts={"answers": False},
+            trouble=("no certificate can be issued, and CRL and OCSP are not served",),
+            hints=("start it: doorward up",),
+        )
+    if root != as_pem(root_certificate(installation.services).der).encode("ascii"):
+        return Part(
+            name="serve",
+            text=f"another installation answers on {place}",
+            facts={"answers": False},
+            trouble=("no certificate of this one can be issued, and its CRL and OCSP are not served",),
+            hints=("stop the other one, or set another status_listen; then: doorward up",),
+        )
+    lost = find_lost(installation.layout, "up")
+    trouble = (f"`doorward up` (process {lost}) was killed: nothing starts the parts again",) if lost else ()
+    hints = ("end `doorward serve` and `doorward gateway`, then: doorward up",) if lost else ()
+    return Part(
+        name="serve", text=f"answers on {place}", facts={"answers": True}, trouble=trouble, hints=hints
+    )
+
+
+def _ask(url: str) -> bytes | None:
+    """Return what this machine answers, None for nothing."""
     try:
         # Without the proxies of the environment: they would not lead to this machine.
         with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=2) as answer:
-            well = answer.status == 200  # noqa: PLR2004  OK
+            body: bytes = answer.read(_LONGEST_ANSWER)
+            return body
+    except HTTPError:
+        return b""  # something else speaks there
     except (OSError, HTTPException, ValueError):
-        well = False
-    if well:
-        return Part(
-            name="serve", text=f"answers on {installation.settings.status_listen}", facts={"answers": True}
-        )
-    return Part(
-        name="serve",
-        text=f"nothing answers on {installation.settings.status_listen}",
-        facts={"answers": False},
-        trouble=("no certificate can be issued, and CRL and OCSP are not served",),
-        hints=("start it: doorward up",),
-    )
+        return None
 
 
 def _gateways(installation: Installation) -> list[Part]:

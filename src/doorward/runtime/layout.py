@@ -310,8 +310,25 @@ def only_one(layout: Layout, role: str) -> Iterator[None]:
         os.ftruncate(descriptor, 0)
         os.write(descriptor, f"{os.getpid()}\n".encode())
         yield
+        os.ftruncate(descriptor, 0)  # it ended in order: see `find_lost`
     finally:
         os.close(descriptor)
+
+
+def find_lost(layout: Layout, role: str) -> int:
+    """Return the process of a role that ended without a word, as by SIGKILL; 0 if it runs or ended in order."""
+    try:
+        descriptor = os.open(layout.data / f"{role}.lock", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return 0
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        text = os.read(descriptor, 32).decode("ascii", "replace").strip()
+    except OSError:  # somebody holds it: it runs
+        return 0
+    finally:
+        os.close(descriptor)
+    return int(text) if text.isdecimal() else 0
 
 
 def _may_pass(facts: os.stat_result, uid: int, gid: int) -> bool:

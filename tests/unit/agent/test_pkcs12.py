@@ -7,7 +7,7 @@ import re
 import pytest
 from cryptography.hazmat.primitives.serialization import pkcs12
 
-from doorward.agent.pkcs12 import Pkcs12Form, choose_form, make_password, render_pkcs12
+from doorward.agent.pkcs12 import Pkcs12Form, Target, choose_form, make_password, own_target, render_pkcs12
 from tests.support.ports import FakeRandom
 from tests.support.toy_ca import ToyCA
 
@@ -39,5 +39,10 @@ def test_a_made_password_has_120_bits_and_fits_every_importer() -> None:
 
 def test_macos_gets_the_form_that_it_imports() -> None:
     """On macOS the legacy form is chosen, elsewhere the modern one."""
-    assert choose_form("darwin") is Pkcs12Form.LEGACY
-    assert choose_form("linux") is choose_form("win32") is Pkcs12Form.MODERN
+    legacy = {one for one in Target if choose_form(one) is Pkcs12Form.LEGACY}
+    assert legacy == {Target.MACOS, Target.IOS, Target.ANDROID}
+    assert [own_target(one) for one in ("darwin", "win32", "linux")] == [
+        Target.MACOS,
+        Target.WINDOWS,
+        Target.LINUX,
+    ]

@@ -1,0 +1,28 @@
+"""A certificate outside its dates says that a clock is wrong, not that somebody listens in."""
+
+from __future__ import annotations
+
+import ssl
+
+import pytest
+
+from doorward.agent import transport
+from doorward.agent.link import Link
+
+LINK = Link(host="enroll.corp.example", port=443, token="t" * 43, root_sha256="0" * 64)
+
+
+@pytest.mark.parametrize(
+    ("code", "clock"),
+    [(9, True), (10, True), (20, False)],
+    ids=["not yet valid", "ended", "unknown issuer"],
+)
+def test_a_wrong_clock_is_named(code: int, clock: bool) -> None:  # noqa: FBT001
+    """The codes are those of openssl verify(1); an unknown issuer is somebody else."""
+    error = ssl.SSLCertVerificationError(1, "failed")
+    error.verify_code = code
+    error.verify_message = "words of OpenSSL"
+    refused = transport._not_trusted(LINK, error)
+    assert refused.code == "server-not-trusted"
+    assert ("clock" in refused.hint) is clock
+    assert ("listening in" in refused.hint) is not clock
