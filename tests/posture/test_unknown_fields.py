@@ -14,6 +14,7 @@ import pytest
 from doorward.core.errors import ConfigurationError
 from doorward.enforcement.envoy.bootstrap import build_bootstrap
 from doorward.enforcement.envoy.resources import Resources, Stage, render_file, static_rendering
+from doorward.enforcement.plan import Limits
 from doorward.gateway.publisher import Publisher
 from doorward.gateway.validation import Validator
 from doorward.runtime.world import SystemClock
@@ -22,6 +23,7 @@ from tests.support.attacks import (
     TLS,
     Edit,
     Grounds,
+    H2Client,
     OpenDoor,
     added,
     altered,
@@ -49,11 +51,11 @@ TYPING_ERRORS = {
     "client certificate": misspelt(
         *TLS, right="require_client_certificate", wrong="require_client_certificat", value=True
     ),
-    "underscores": misspelt(
-        *(*HTTP, "common_http_protocol_options"),
-        right="headers_with_underscores_action",
-        wrong="headers_with_underscore_action",
-        value="REJECT_REQUEST",
+    "streams": misspelt(
+        *(*HTTP, "http2_protocol_options"),
+        right="max_concurrent_streams",
+        wrong="max_concurrent_stream",
+        value=1,
     ),
 }
 ROUTE_ERROR = misspelt(
@@ -79,8 +81,10 @@ class TestTypingErrors:
             if error == "client certificate":
                 assert door.site.alert("pay.test", None) == ""
             else:
-                headers = [("Doorward_Principal", "person/root")]
-                assert door.site.ask("GET", "/accounts/7", headers=headers).status == 200
+                with door.connect(h2=True) as connection:
+                    client = H2Client(connection)
+                    assert client.ask("/accounts/7").status == 200
+                    assert client.most_streams() > Limits().streams_per_connection
 
     def test_an_update_with_one_leaves_the_old_in_force(self, grounds: Grounds) -> None:
         """A route table with a typing error is refused while the door runs; the old one goes on."""
