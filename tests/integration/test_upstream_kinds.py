@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import http.client
+import json
 import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,11 +19,14 @@ from typing import Any
 import grpc
 import pytest
 
+from doorward.demo.ports import free_port
+from doorward.enforcement.envoy.resources import Resources
 from doorward.enforcement.upstream_files import UpstreamFiles
 from doorward.gateway.own_places import OwnPlaces
 from doorward.gateway.upstream_files import UpstreamReader
 from doorward.gateway.upstream_watch import Watched, probe_upstream
 from doorward.policy.model import AppPolicy, Document, HttpUpstream, Scheme, UpstreamTls
+from tests.support.attacks import altered, without
 from tests.support.door_site import IDS, Door, DoorSite, allow, echo_upstream, id_of
 from tests.support.doorway import eventually
 from tests.support.envoy_process import ToyAuthorizer, facts_of, running_envoy, write_resources
@@ -151,6 +156,7 @@ class Street:
     door: Door
     fickle: Fickle
     watched: tuple[Watched, ...]
+    resources: Resources
 
     def get(self, path: str = "/", *, app: str = "pay", **more: object) -> int:
         """Send one request on a connection of its own."""
@@ -205,7 +211,30 @@ def street(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Street]:
         authorizer.answers = {IDS[name]: facts_of(id_of(name, rules[0])) for name, rules in APPS.items()}
         stack.enter_context(authorizer.serving(folder / "authz.sock"))
         envoy = stack.enter_context(running_envoy(resources, site.xds, folder))
-        yield Street(Door(site, authorizer, envoy), fickle, reader.watched())
+        yield Street(Door(site, authorizer, envoy), fickle, reader.watched(), resources)
+
+
+@pytest.fixture(scope="module")
+def careless(street: Street) -> Iterator[Street]:
+    """The twin: the same applications behind a door without the fields that protect them."""
+    site = copy.copy(street.door.site)
+    site.port, site.xds = free_port(), site.folder / "careless"
+    tls = ("clusters", IDS["new"], "transport_socket", "typed_config", "common_tls_context")
+    host = ("routes", IDS["pay"], "virtual_hosts", 0)
+    resources = altered(
+        site.resources(APPS, upstream_files={one.name: one.files for one in street.watched if one.files}),
+        without(*tls, "validation_context", "match_typed_subject_alt_names"),
+        without(*host, "per_request_buffer_limit_bytes"),
+        without(*host, "retry_policy", "retriable_request_headers"),
+    )
+    folder = site.folder / "run"
+    folder.mkdir()
+    move = str(site.folder / "xds"), str(site.xds)
+    written = json.loads(json.dumps(resources.listeners).replace(*move))
+    resources = replace(resources, listeners=tuple(written))
+    write_resources(resources, site.xds)
+    with running_envoy(resources, site.xds, folder) as envoy:
+        yield Street(Door(site, street.door.authorizer, envoy), street.fickle, (), resources)
 
 
 class TestKeptConnections:
@@ -239,6 +268,13 @@ class TestKeptConnections:
             lambda: (street.logged("app_pay")["status"], street.logged("app_pay")["attempts"]) == (503, 1)
         )
         assert len(street.fickle.heads) == before + 1
+
+    def test_without_the_fields_a_post_is_sent_twice(self, careless: Street) -> None:
+        """`retriable_request_headers`, `per_request_buffer_limit_bytes`: the twin repeats what may change something."""
+        careless.keep_one(lambda peer: None)
+        before = len(careless.fickle.heads)
+        assert careless.door.site.ask("POST", "/", body=b"x").status == 200
+        assert len(careless.fickle.heads) == before + 2
 
     def test_nothing_is_sent_again_once_an_answer_began(self, street: Street) -> None:
         """A connection that ends in the middle of an answer ends for the client too."""
@@ -294,6 +330,10 @@ class TestTls:
     def test_another_name_is_refused(self, street: Street) -> None:
         """Authorities alone are not enough: the host's own name must be in the certificate."""
         assert street.get(app="new") == 503
+
+    def test_without_the_name_it_is_served(self, careless: Street) -> None:
+        """`match_typed_subject_alt_names`: the twin takes any certificate of these authorities."""
+        assert careless.get(app="new") == 200
 
     def test_the_reason_is_told(self, street: Street) -> None:
         """The probe says which does not answer and why; the others answer."""

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from doorward.core.errors import MalformedInput
 from doorward.policy.normalisation import (
+    KEPT_SLASH_REGEXES,
     REFUSED_PATH_REGEXES,
     NormalisedPath,
     PathRefused,
@@ -28,6 +29,7 @@ PIECES = [
     "%25",
     "%2e",
     "%2f",
+    "%2F",
     "%61",
     "%C3",
     "%A9",
@@ -148,3 +150,20 @@ def test_cover_and_overlap(one: PathPattern, other: PathPattern, path: Normalise
     if one.matches(path) and other.matches(path):
         assert one.overlaps(other)
         assert other.overlaps(one)
+
+
+@given(odd_text.map("/{}".format).filter(str.isascii).filter(lambda text: "\n" not in text))
+def test_kept_slashes_are_refused_alike(text: str) -> None:
+    """The expression of an application that keeps encoded slashes says what the code says."""
+    refused = any(re.fullmatch(regex, text) for regex in KEPT_SLASH_REGEXES)
+    assert refused is (fault_of(text, keep_slashes=True) is not None)
+
+
+@given(raw_paths)
+def test_keeping_slashes_settles(raw: str) -> None:
+    """What passes is left alone the second time; what has no encoded slash means what it means otherwise."""
+    path = normalise(raw, keep_slashes=True)
+    if isinstance(path, NormalisedPath):
+        assert normalise(path.text, keep_slashes=True) == path
+        if "%2f" not in path.text.lower():
+            assert normalise(raw) == path

@@ -10,7 +10,7 @@ import json
 import socket
 import ssl
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -218,6 +218,7 @@ class DoorSite:
         public: Mapping[str, Sequence[str]] | None = None,
         origins: Mapping[str, Sequence[str]] | None = None,
         upstream_files: Mapping[str, UpstreamFiles] | None = None,
+        keeping: Collection[str] = (),
     ) -> GatewayPlan:
         """Plan these applications (`<name>.test` each) and the enrolment door."""
         used = certificate or self.certificate
@@ -229,6 +230,7 @@ class DoorSite:
                     hosts=(f"{name}.test",),
                     upstream=self.upstreams.get(name, self.upstream),
                     rules=tuple(rules),
+                    keeps_slashes=name in keeping,
                     public=tuple(PathPattern(one) for one in (public or {}).get(name, ())),
                     origins=tuple((origins or {}).get(name, ())),
                 )

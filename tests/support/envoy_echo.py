@@ -23,7 +23,7 @@ import h2.connection
 import h2.events
 
 from doorward.demo.ports import free_port
-from doorward.policy.normalisation import RE2_PROGRAM_LIMIT
+from doorward.policy.normalisation import KEPT_SLASH_REGEXES, RE2_PROGRAM_LIMIT
 from doorward.policy.paths import REFUSED_PATH_REGEXES, Exact, Form, PathPattern, Prefix
 
 _TYPE = "type.googleapis.com/envoy.extensions.filters"
@@ -148,11 +148,13 @@ class EchoEnvoy:
 
 
 @contextmanager
-def running_echo(folder: Path, patterns: Sequence[PathPattern] = ()) -> Iterator[EchoEnvoy]:
-    """Run Envoy for as long as the block runs."""
+def running_echo(
+    folder: Path, patterns: Sequence[PathPattern] = (), *, keep_slashes: bool = False
+) -> Iterator[EchoEnvoy]:
+    """Run Envoy for as long as the block runs; it refuses encoded slashes, or keeps them."""
     port = free_port()
     config = folder / "echo.json"
-    config.write_text(json.dumps(_build_config(port, patterns)))
+    config.write_text(json.dumps(_build_config(port, patterns, keep_slashes=keep_slashes)))
     log = folder / "echo.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -179,7 +181,7 @@ def _is_listening(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def _build_config(port: int, patterns: Sequence[PathPattern]) -> dict[str, Any]:
+def _build_config(port: int, patterns: Sequence[PathPattern], *, keep_slashes: bool) -> dict[str, Any]:
     echo = {
         "match": {"prefix": "/"},
         "direct_response": {"status": 200},
@@ -188,7 +190,7 @@ def _build_config(port: int, patterns: Sequence[PathPattern]) -> dict[str, Any]:
     }
     refusals = [
         {"match": {"safe_regex": {"regex": regex}}, "direct_response": {"status": 400}}
-        for regex in REFUSED_PATH_REGEXES
+        for regex in (KEPT_SLASH_REGEXES if keep_slashes else REFUSED_PATH_REGEXES)
     ]
     hosts = [
         {"name": "echo", "domains": ["echo"], "routes": [*refusals, echo]},
@@ -204,7 +206,7 @@ def _build_config(port: int, patterns: Sequence[PathPattern]) -> dict[str, Any]:
         "codec_type": "AUTO",
         "normalize_path": True,
         "merge_slashes": True,
-        "path_with_escaped_slashes_action": "REJECT_REQUEST",
+        "path_with_escaped_slashes_action": "KEEP_UNCHANGED" if keep_slashes else "REJECT_REQUEST",
         "route_config": {"name": "echo", "virtual_hosts": hosts},
         "http_filters": [{"name": "router", "typed_config": {"@type": f"{_TYPE}.http.router.v3.Router"}}],
     }

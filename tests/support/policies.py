@@ -114,13 +114,15 @@ def _app(
     traffic: Traffic = USUAL,
 ) -> AppPolicy:
     public, origins = opening
+    based = isinstance(upstream, HttpUpstream) and upstream.base
     return AppPolicy(
         name=name,
         hosts=tuple(hosts),
         upstream=upstream,
         trust=trust,
-        headers=terms,
         traffic=traffic,
+        headers=HeaderTerms(passed=terms.passed) if based else terms,
+        keeps_slashes=len(some) > 2 and not public,  # some do, and it takes no further choice
         rules=tuple(some),
         public=tuple(
             sorted((one for one in public if not any(denying(some, one))), key=lambda one: one.text)

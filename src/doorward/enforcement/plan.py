@@ -132,6 +132,7 @@ class Door:
     upstream_files: UpstreamFiles | None = None
     is_shut: bool = False
     traffic: Traffic = USUAL
+    keeps_slashes: bool = False
 
     def __post_init__(self) -> None:
         _require(_ID.fullmatch(self.id), "an application's id is of [a-z0-9_]")
@@ -431,4 +432,5 @@ def build_door(
         upstream_files=upstream_files,
         is_shut=is_shut,
         traffic=app.traffic,
+        keeps_slashes=app.keeps_slashes,
     )

@@ -20,6 +20,7 @@ from doorward.policy.coverage import Coverage, rules_in
 from doorward.policy.faults import suggest
 from doorward.policy.model import AppPolicy, Document, Effect, Rule
 from doorward.policy.opening import opening_facts
+from doorward.policy.path_options import path_facts
 from doorward.policy.rendering import render_rule
 from doorward.policy.request_headers import render_header_terms
 from doorward.policy.traffic import traffic_facts
@@ -254,6 +255,7 @@ def _facts(app: AppPolicy) -> dict[str, str]:
         "upstream": upstream,
         **trust,
         **said,
+        **path_facts(app),
         **opening_facts(app),
         **traffic_facts(app.traffic),
         **rules,

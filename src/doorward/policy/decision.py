@@ -217,7 +217,7 @@ def decide(
         The decision with every reason; BAD unless an allow rule holds and no deny rule does.
     """
     authority = authority_of(app, tenant, application_id, principal)
-    path = normalise(request.raw_path)
+    path = normalise(request.raw_path, keep_slashes=app.keeps_slashes)
     open_path = _open_path(app, request.method, path)
     if open_path and request.destination is None:
         return _public(app, authority.standing, open_path)
@@ -244,7 +244,7 @@ def decide(
 
 def decide_anonymous(app: AppPolicy, request: Request) -> Decision:
     """Judge one request of a connection without a good certificate: public paths and nothing else."""
-    path = normalise(request.raw_path)
+    path = normalise(request.raw_path, keep_slashes=app.keeps_slashes)
     open_path = _open_path(app, request.method, path)
     if open_path and request.destination is None:
         return _public(app, Reason.ANONYMOUS, open_path)
@@ -283,7 +283,7 @@ def decide_by_grants(
         GOOD or BAD by the equation of DESIGN 2.1(4).
     """
     held = frozenset(grants)
-    path = normalise(request.raw_path)
+    path = normalise(request.raw_path, keep_slashes=app.keeps_slashes)
     open_path = _open_path(app, request.method, path)
     if open_path and request.destination is None:
         return Outcome.GOOD

@@ -242,6 +242,7 @@ class AppPolicy:
     rules: tuple[Rule, ...] = ()
     public: tuple[PathPattern, ...] = ()
     origins: tuple[str, ...] = ()
+    keeps_slashes: bool = False
 
     def __post_init__(self) -> None:
         if not self.hosts:
@@ -253,6 +254,10 @@ class AppPolicy:
         denied = [one for rule in self.rules if rule.effect is Effect.DENY for one in rule.residual.paths]
         if any(pattern.overlaps(one) for pattern in self.public for one in denied):
             raise ValueError("a rule denies something that is public")
+        if self.headers.destination and isinstance(self.upstream, HttpUpstream) and self.upstream.base:
+            raise ValueError("a judged Destination would leave the base path")
+        if self.keeps_slashes and self.public:
+            raise ValueError("a path that is read in two ways must not be public")
 
     @property
     def admits_anonymous(self) -> bool:

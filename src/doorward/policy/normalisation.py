@@ -21,6 +21,11 @@ before any rule, where one of `REFUSED_PATH_REGEXES` matches; `normalise` refuse
 - an escaped character that needs no escape, `//`, a dot segment: step 4 and 5 leave none behind
   except in `//`; the rest is refused in case normalisation is ever switched off.
 
+An application may keep encoded slashes (`path_options`): Step 2 is left out then: `%2F` stays as it is,
+and is part of its segment, for rules and for the application. `KEPT_SLASH_REGEXES` refuse what would climb or
+be merged in an application that decodes once more: a `.` or `..` between any two slashes, encoded or not,
+and two encoded slashes in a row. `%5C` and what decodes to an escape (`%252F`) are refused as ever.
+
 Not checked: what an application makes of case, of `+`, of trailing dots or of look-alike characters.
 
 Standard: RFC 3986 sections 2.3, 5.2.4 and 6.2.2; RFC 3629 section 4 (UTF-8).
@@ -39,7 +44,9 @@ _HEX = "[0-9a-fA-F]"
 _PLAIN = r"A-Za-z0-9._~!$&'()*+,:=@/\[\]-"
 # Escapes that stand for one ASCII character: those that must not be escaped, those that must not be there.
 _NEEDLESS = "2[dDeE]|3[0-9]|4[1-9a-fA-F]|5[0-9aAfF]|6[1-9a-fA-F]|7[0-9aAeE]"
-_BANNED = f"[01]{_HEX}|2[fF]|3[bB]|5[cC]|7[fF]"
+_SLASH = "2[fF]"
+_BANNED_KEPT = f"[01]{_HEX}|3[bB]|5[cC]|7[fF]"
+_BANNED = _BANNED_KEPT.replace("|", f"|{_SLASH}|", 1)
 _USEFUL = "2[0-9a-cA-C]|3[aAc-fC-F]|40|5[bBdDeE]|60|7[b-dB-D]"
 
 
@@ -88,8 +95,23 @@ AMBIGUOUS_PATH_REGEX = f"(?:{'|'.join(_GOOD_TOKENS)})*(?:{'|'.join(_BAD_REST)})"
 REFUSED_PATH_REGEXES = (f"(?:[^/].*)?|{AMBIGUOUS_PATH_REGEX}",)
 """RE2; each matches whole normalised paths (without query) that the gateway must answer with 400."""
 
+_EITHER_SLASH = f"(?:/|%{_SLASH})"
+_BAD_REST_KEPT = (
+    *(one.replace(f"|{_BANNED}|", f"|{_BANNED_KEPT}|") for one in _BAD_REST),
+    rf"{_EITHER_SLASH}\.\.?(?:{_EITHER_SLASH}.*)?",
+    f"%{_SLASH}%{_SLASH}.*",
+)
+KEPT_SLASH_REGEXES = (
+    f"(?:[^/].*)?|(?:{'|'.join((*_GOOD_TOKENS, f'%{_SLASH}'))})*(?:{'|'.join(_BAD_REST_KEPT)})",
+)
+"""The same for an application that keeps encoded slashes."""
+
 RE2_PROGRAM_LIMIT = 4096
 """`re2.max_program_size.error_level` that our expressions need; Envoy's default is 100 and refuses them."""
+
+
+KEPT_SLASH = "%2F"
+"""How an encoded slash stands in a segment, whatever the case in which it came."""
 
 
 class PathFault(Enum):
@@ -115,19 +137,21 @@ class PathRefused:
 class NormalisedPath:
     """A path as Envoy matches and forwards it, without query; only `normalise` makes one.
 
-    `segments` are decoded, without the empty one after a trailing slash; `/` has none.
+    `segments` are decoded, without the empty one after a trailing slash; `/` has none. A kept slash stands
+    in its segment as `%2F`, which nothing else decodes to.
     """
 
     text: str
     segments: tuple[str, ...]
 
 
-def normalise(raw_path: str | bytes) -> NormalisedPath | PathRefused:
+def normalise(raw_path: str | bytes, *, keep_slashes: bool = False) -> NormalisedPath | PathRefused:
     """Predict what Envoy makes of a request path.
 
     Args:
         raw_path: the request target in origin form as received, query included; at most 64 KiB.
             Text is taken as UTF-8.
+        keep_slashes: whether the application keeps encoded slashes.
 
     Returns:
         The path that is matched and forwarded, or why there is none. Total: never raises.
@@ -142,18 +166,20 @@ def normalise(raw_path: str | bytes) -> NormalisedPath | PathRefused:
     if re.search(rb"[\x00-\x20\x7f#]", raw):  # step 1
         return PathRefused(PathFault.FORBIDDEN_CHARACTER)
     path = raw.partition(b"?")[0]
-    if re.search(rb"%(?:2f|5c)", path, re.IGNORECASE):  # step 2
+    if not keep_slashes and re.search(rb"%(?:2f|5c)", path, re.IGNORECASE):  # step 2
         return PathRefused(PathFault.AMBIGUOUS_ESCAPE)
     path = re.sub(rb"(?<=/)(\.\.?);[^/]*", rb"\1", path)  # step 3
     canonical = _canonicalise(path)  # step 4
     if canonical is None:
         return PathRefused(PathFault.AMBIGUOUS_ESCAPE)
     text = _merge_slashes(canonical).decode("ascii")  # step 5
-    fault = fault_of(text)
-    return PathRefused(fault) if fault else NormalisedPath(text, decode_segments(text))
+    fault = fault_of(text, keep_slashes=keep_slashes)
+    if fault:
+        return PathRefused(fault)
+    return NormalisedPath(text, decode_segments(text, keep_slashes=keep_slashes))
 
 
-def fault_of(path: str) -> PathFault | None:
+def fault_of(path: str, *, keep_slashes: bool = False) -> PathFault | None:
     """Say why a path that Envoy has normalised is refused all the same; `REFUSED_PATH_REGEXES` in words."""
     if not path.startswith("/"):
         return PathFault.NOT_ABSOLUTE
@@ -161,19 +187,23 @@ def fault_of(path: str) -> PathFault | None:
         return PathFault.FORBIDDEN_CHARACTER
     if re.search(f"%(?!{_HEX}{_HEX})", path):
         return PathFault.BAD_ESCAPE
-    if re.search(f"%(?:{_NEEDLESS}|{_BANNED}|25{_HEX}{_HEX})", path):
+    banned = _BANNED_KEPT if keep_slashes else _BANNED
+    if re.search(f"%(?:{_NEEDLESS}|{banned}|25{_HEX}{_HEX})", path):
         return PathFault.AMBIGUOUS_ESCAPE
     try:
-        segments = decode_segments(path)
+        segments = decode_segments(path, keep_slashes=keep_slashes)
     except UnicodeDecodeError:
         return PathFault.NOT_UTF8
-    if "//" in path or "." in segments or ".." in segments:
+    parts = {part for segment in segments for part in segment.split(KEPT_SLASH)}
+    if "//" in path or not parts.isdisjoint({".", ".."}) or KEPT_SLASH * 2 in path.upper():
         return PathFault.NOT_CANONICAL
     return None
 
 
-def decode_segments(path: str) -> tuple[str, ...]:
+def decode_segments(path: str, *, keep_slashes: bool = False) -> tuple[str, ...]:
     """Split a path that begins with `/` and unescape its segments; one trailing slash is dropped.
+
+    With `keep_slashes` an encoded slash stays, in capitals.
 
     Raises:
         UnicodeDecodeError: an escape sequence is not UTF-8.
@@ -181,11 +211,16 @@ def decode_segments(path: str) -> tuple[str, ...]:
     parts = path[1:].split("/")
     if not parts[-1]:
         parts.pop()
-    return tuple(re.sub(rb"%(..)", _unescape, part.encode("ascii")).decode("utf-8") for part in parts)
+    unescape = _unescape_but_slashes if keep_slashes else _unescape
+    return tuple(re.sub(rb"%(..)", unescape, part.encode("ascii")).decode("utf-8") for part in parts)
 
 
 def _unescape(match: re.Match[bytes]) -> bytes:
     return bytes.fromhex(match[1].decode("ascii"))
+
+
+def _unescape_but_slashes(match: re.Match[bytes]) -> bytes:
+    return b"%2F" if match[1].upper() == b"2F" else _unescape(match)
 
 
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")

@@ -11,6 +11,7 @@ passed by adding one.
 Literals mean *decoded* characters: `/a@b` also covers `/a%40b`. Each has one spelling, the canonical
 one: characters that a URL may hold stand for themselves, all others (and a literal star, `%2A`) are
 escaped UTF-8 with upper-case digits. Any other spelling is refused with the canonical one as the mend.
+`%2F` is an encoded slash inside a segment, for applications that keep them (`path_options`).
 
 Standard: RFC 3986 sections 2.2 to 2.4 and 3.3.
 """
@@ -23,7 +24,7 @@ from functools import lru_cache
 from urllib.parse import quote, unquote
 
 from doorward.core.errors import MalformedInput
-from doorward.policy.normalisation import REFUSED_PATH_REGEXES, NormalisedPath, fault_of
+from doorward.policy.normalisation import KEPT_SLASH, REFUSED_PATH_REGEXES, NormalisedPath, fault_of
 
 __all__ = [
     "EVERY_PATH",
@@ -99,6 +100,11 @@ class PathPattern:
             want is None or want == have for want, have in zip(self.segments, path.segments, strict=False)
         )
 
+    @property
+    def has_kept_slash(self) -> bool:
+        """Whether a segment holds an encoded slash: only an application that keeps them has such paths."""
+        return KEPT_SLASH in self.text
+
     def covers(self, other: PathPattern) -> bool:
         """Say whether every path of the other pattern is within this one."""
         extra = len(other.segments) - len(self.segments)
@@ -158,7 +164,7 @@ def _parse_segment(part: str, whole: str) -> str | None:
     problem, hint = _problem_of(part)
     if problem:
         raise MalformedInput("path-pattern", f"path pattern {whole!r}: {problem}", hint=hint)
-    return unquote(part)
+    return KEPT_SLASH.join(unquote(one) for one in part.split(KEPT_SLASH))
 
 
 def _problem_of(part: str) -> tuple[str, str]:
@@ -177,7 +183,7 @@ def _problem_of(part: str) -> tuple[str, str]:
     if "?" in part:
         return "it holds a query", "paths are matched without the query; leave out ? and what follows"
     canonical = quote(unquote(part, errors="surrogateescape"), safe=_RAW, errors="surrogatepass")
-    fault = fault_of("/" + canonical)
+    fault = fault_of("/" + canonical, keep_slashes=True)
     if fault:
         return f"no request path ever has the segment {part!r} ({fault.value})", (
             "the gateway answers 400 to such a path before any rule is asked; remove it"
@@ -196,7 +202,9 @@ def _segment_regex(segment: str | None) -> str:
     """Every spelling of a segment in normalised paths: reserved characters raw or escaped, any hex case."""
     if segment is None:
         return "[^/]+"
-    return "".join(_character_regex(character) for character in segment)
+    return "%2[Ff]".join(
+        "".join(_character_regex(character) for character in part) for part in segment.split(KEPT_SLASH)
+    )
 
 
 def _character_regex(character: str) -> str:

@@ -34,6 +34,7 @@ from doorward.policy.model import (
     Selector,
 )
 from doorward.policy.opening import OPENING_KEYS, read_cors, read_public
+from doorward.policy.path_options import read_path_options
 from doorward.policy.paths import EVERY_PATH, PathPattern
 from doorward.policy.request_headers import PLAIN, read_header_terms
 from doorward.policy.traffic import TRAFFIC_KEYS, read_traffic
@@ -49,7 +50,7 @@ _UNBUILT_RULE = {
     "require": "leave it out; a second factor cannot be asked for yet",
     "mode": "leave it out; every rule is enforced",
 }
-_APP_KEYS = ("hosts", "upstream", "on_refusal", "trust", "headers", "rules")
+_APP_KEYS = ("hosts", "upstream", "on_refusal", "trust", "headers", "rules", "paths")
 _SELECTORS = ("persons", "devices", "services", "groups", "kind")
 
 
@@ -115,6 +116,7 @@ class DocumentReader:
         rules = self._read_rules(found["rules"], f"{key}.rules") if "rules" in found else ()
         check_base(self.faults, name, f"{key}.upstream", upstream, judged=headers.destination)
         public, origins = read_public(self.faults, found, key, rules), read_cors(self.faults, found, key)
+        keeps_slashes = read_path_options(self.faults, found, key, rules, public)
         if self.faults.faults or upstream is None:
             return None
         return AppPolicy(
@@ -127,6 +129,7 @@ class DocumentReader:
             rules=rules,
             public=public,
             origins=origins,
+            keeps_slashes=keeps_slashes,
         )
 
     def _read_hosts(self, node: Node, key: str, app: str) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from doorward.core.names import OWN_AUTHORITY
 from doorward.policy.model import AppPolicy, Document, Rule
 from doorward.policy.opening import render_opening
+from doorward.policy.path_options import render_path_options
 from doorward.policy.paths import EVERY_PATH
 from doorward.policy.reading import generated_name
 from doorward.policy.request_headers import render_header_terms
@@ -40,6 +41,7 @@ def render_apps(trust_domain: str, apps: Sequence[AppPolicy]) -> str:
             lines[-1] = f"    upstream: {upstream}"
         if app.trust != (OWN_AUTHORITY,):
             lines.append(f"    trust: {_render_list(app.trust)}")
+        lines += render_path_options(app)
         lines += render_opening(app)
         lines += render_header_terms(app.headers)
         lines += render_traffic(app.traffic)

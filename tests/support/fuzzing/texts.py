@@ -89,6 +89,10 @@ def _document() -> Harness:
 
 def _path() -> Harness:
     def judge(data: bytes) -> object:
+        kept = normalise(data, keep_slashes=True)
+        if isinstance(kept, NormalisedPath):
+            assert fault_of(kept.text, keep_slashes=True) is None
+            assert decode_segments(kept.text, keep_slashes=True) == kept.segments
         found = normalise(data)
         for value in (data.decode("latin-1"), "https://a.b" + data.decode("latin-1")):
             named = parse_destination(value, ("a.b",))
@@ -417,6 +421,7 @@ TEXT_TARGETS = (
             "policy.request_headers.read_header_terms",
             "policy.upstreams.read_upstream",
             "policy.traffic.read_traffic",
+            "policy.path_options.read_path_options",
         ),
         shape=Shape.TEXT,
         prepare=_document,

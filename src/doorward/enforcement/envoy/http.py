@@ -63,6 +63,8 @@ def build_http(door: Door, paths: RunPaths, limits: Limits) -> dict[str, Any]:
         _router(),
     ]
     config["access_log"] = [build_request_log(paths.log_file, door.id, door.upstream)]
+    if door.keeps_slashes:
+        config["path_with_escaped_slashes_action"] = "KEEP_UNCHANGED"
     config["local_reply_config"] = build_local_replies(door.name)
     config["upgrade_configs"] = [{"upgrade_type": WEBSOCKET}]
     # `Expect: 100-continue` and 103 are between client and application; Envoy itself would send 100

@@ -33,7 +33,7 @@ from doorward.enforcement.envoy.traffic import build_patience
 from doorward.enforcement.envoy.transport_security import with_transport_security
 from doorward.enforcement.plan import Door, EnrolmentDoor, GatewayPlan, OpenRoute, RuleTerm
 from doorward.policy.model import ECHOING_METHODS, UnixUpstream
-from doorward.policy.normalisation import REFUSED_PATH_REGEXES
+from doorward.policy.normalisation import KEPT_SLASH_REGEXES, REFUSED_PATH_REGEXES
 from doorward.policy.paths import PathPattern
 
 RESERVED_PREFIX = "/_doorward"
@@ -56,10 +56,11 @@ def build_route_tables(plan: GatewayPlan) -> dict[str, dict[str, Any]]:
 
 def build_door_table(door: Door) -> dict[str, Any]:
     """Return the route table of one application."""
+    refused = KEPT_SLASH_REGEXES if door.keeps_slashes else REFUSED_PATH_REGEXES
     left = methods_left(door.rules)
     routes = [
         *build_protocol_refusals(door.hosts),
-        *(build_refusal({"safe_regex": {"regex": regex}}, Refusal.PATH) for regex in REFUSED_PATH_REGEXES),
+        *(build_refusal({"safe_regex": {"regex": regex}}, Refusal.PATH) for regex in refused),
         *build_message_refusals(left),
         *build_destination_refusals(door.headers, door.hosts),
         build_refusal({"path_separated_prefix": RESERVED_PREFIX}, Refusal.RESERVED),
