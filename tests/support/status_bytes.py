@@ -97,6 +97,11 @@ def ecdsa(key: Any, hash_name: str = "sha256") -> tuple[bytes, Sign]:
     return algorithm, lambda content: key.sign(content, scheme)
 
 
+def ecdsa_with_null(key: Any) -> tuple[bytes, Sign]:
+    """The same with parameters that RFC 5758 section 3.2 leaves out, as older Java writes them."""
+    return encode_sequence(encode_oid("1.2.840.10045.4.3.2"), NULL), ecdsa(key)[1]
+
+
 def edwards(key: ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey) -> tuple[bytes, Sign]:
     """The same by an Edwards key."""
     dotted = "1.3.101.112" if isinstance(key, ed25519.Ed25519PrivateKey) else "1.3.101.113"

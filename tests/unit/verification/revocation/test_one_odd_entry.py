@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from doorward.core.errors import MalformedInput
 from doorward.pki.der import (
@@ -17,9 +18,18 @@ from doorward.pki.der import (
 from doorward.verification.path.signatures import Strength, verifies
 from doorward.verification.revocation import crl as module
 from doorward.verification.revocation.crl import parse_crl, parse_crl_outline
-from tests.support.path_ca import certify, tlv
+from tests.support.path_ca import certify, rsa_key, tlv
 from tests.support.ports import NOON
-from tests.support.status_bytes import NULL, STRANGE, list_bytes, listed, odd
+from tests.support.status_bytes import (
+    NULL,
+    STRANGE,
+    ecdsa_with_null,
+    edwards,
+    list_bytes,
+    listed,
+    odd,
+    pss,
+)
 from tests.support.status_ca import HOUR
 
 ROOT = certify("Root")
@@ -168,6 +178,23 @@ def test_odd_extensions_that_decide_nothing(stated):
 def test_what_decides_must_be_read(options, code):
     """RFC 5280 sections 5.1.1.2, 5.2, 5.2.3 to 5.2.5: scope, base, issuer, algorithm, number, what is critical."""
     assert code_of(list_bytes(ROOT, listed(7), **options)) == code
+
+
+@pytest.mark.parametrize(
+    ("make", "sign"),
+    [
+        (rsa_key, lambda key: pss(key, "2.16.840.1.101.3.4.2.1", 32)),
+        (lambda: ec.generate_private_key(ec.SECP256R1()), ecdsa_with_null),
+        (ed25519.Ed25519PrivateKey.generate, edwards),
+    ],
+    ids=["pss", "null", "ed25519"],
+)
+def test_lists_bear_every_strong_signature(make, sign):
+    """RFC 4055 section 3.1, RFC 5758 section 3.2 with the parameters that Java adds, RFC 8410."""
+    key = make()
+    crl = parse_crl(list_bytes(certify("Root", key=key), listed(7), by=sign(key)))
+    assert verifies(key.public_key(), crl.signed, Strength())
+    assert not verifies(ROOT.key.public_key(), crl.signed, Strength())
 
 
 def test_a_list_of_version_1_has_no_number():
