@@ -170,7 +170,7 @@ class Settings(BaseModel):
         default=REQUESTS_PER_CERTIFICATE,
         ge=1,
         le=MOST_CONNECTIONS,
-        description="Requests a second of one certificate, ten times as many at once; beyond that 429. In a minute it may open twelve times as many connections.",
+        description="Requests a second of one certificate at one application, ten times as many at once; beyond that 429. In a minute it may open twelve times as many connections.",
     )
     hsts: Duration = Field(
         default=HSTS,

@@ -1,8 +1,8 @@
 """How many requests a second one certificate may send: beyond that Envoy answers 429 by itself.
 
 Not here: how many connections it may open (gateway.authorizer). Every request is a leaf of the record, so
-without a limit one person could fill the disk. The bucket belongs to the certificate, over all connections
-and workers of one Envoy; anonymous connections have one for each IPv4 address or IPv6 /64.
+without a limit one person could fill the disk. The bucket belongs to the certificate at this door, over all
+connections and workers of one Envoy; anonymous connections have one for each IPv4 address or IPv6 /64.
 
 Each request is described in two ways, by its kind and its certificate and by its kind and its source, and only
 the one that fits its kind has a bucket. Expressions hold no lists or maps: Envoy's CEL builds none, and an
