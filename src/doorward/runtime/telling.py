@@ -95,7 +95,7 @@ def tell(event: Mapping[str, Any], names: Names) -> Told:
         what=_what(kind, data, personal, names),
         result=result,
         outcome=_outcome(kind, data, result),
-        why=_why(data),
+        why=_why(kind, data),
         id=str(event.get("id", "")),
     )
 
@@ -161,16 +161,17 @@ def _outcome(kind: str, data: Mapping[str, Any], result: str) -> str:
     return result
 
 
-def _why(data: Mapping[str, Any]) -> str:
+def _why(kind: str, data: Mapping[str, Any]) -> str:
     reasons = [str(one) for one in data.get("reasons", ()) if one not in GOOD_REASONS]
     if data.get("reason"):
         reasons.append(str(data["reason"]))
-    if not reasons and data.get("rules"):
-        reasons = [f"rule {one}" for one in data["rules"]]
-    detail = data.get("detail")
-    status = data.get("status")
-    told = detail and (not isinstance(status, int) or status >= _CLIENT_ERROR)
-    return ", ".join([*reasons, *([str(detail)] if told and detail not in reasons else [])])
+    detail, status = data.get("detail"), data.get("status")
+    # Of a path it names rule and section; of a request or handshake it is Envoy's own word for the reason.
+    own = kind not in {"request:answered", "handshake:failed"}
+    wrong = not isinstance(status, int) or status >= _CLIENT_ERROR
+    if detail and (own or (wrong and not reasons)):
+        reasons.append(str(detail))
+    return ", ".join(reasons or [f"rule {one}" for one in data.get("rules", ())])
 
 
 def _when(text: str) -> str:
