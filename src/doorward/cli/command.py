@@ -147,9 +147,12 @@ def _file_error(error: OSError) -> Unavailable:
 def _remember(ctx: click.Context, param: click.Parameter, value: Any) -> None:
     state = ctx.ensure_object(State)
     if param.name == "as_json" and value:
+        data = state.output.data
         state.output = Output(as_json=True)
+        state.output.data = data
     elif param.name == "data" and value is not None:
         state.data = value
+        state.output.data = str(value)
 
 
 class LazyGroup(click.Group):

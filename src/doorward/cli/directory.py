@@ -84,8 +84,9 @@ def _add_command(kind: PrincipalKind) -> click.Command:
         )
         state.output.result(
             {**_row(done.value), "seq": done.seq},
-            f"{word} [bold]{escape(done.value.name)}[/bold] is in the directory"
-            + (f", in {', '.join(done.value.groups)}" if done.value.groups else ""),
+            ("kept" if f"{name} was there already" in done.notes else "added")
+            + f" {word} [bold]{escape(done.value.name)}[/bold]"
+            + (f" to {', '.join(groups)}" if groups else ""),
             "[dim]it connects with its partner's certificate[/dim]"
             if done.value.partner
             else f"[dim]next:[/dim] doorward invite {done.value.name}",

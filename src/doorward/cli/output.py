@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -42,6 +44,8 @@ _EXIT_CODES: tuple[tuple[type[DoorwardError], int], ...] = (
 )
 
 _PROGRESS_SECONDS = 0.1
+_MARKED_COMMAND = re.compile(r"`(doorward [a-z][^`]*)`")
+_LAST_COMMAND = re.compile(r"(?:^|: |\[/dim\] )doorward [a-z][^`;:,()]*$")
 
 
 def exit_code(error: DoorwardError) -> int:
@@ -54,6 +58,7 @@ class Output:
 
     def __init__(self, *, as_json: bool) -> None:
         self.as_json = as_json
+        self.data = ""  # as `--data` named it: commands in hints repeat it
         self.out = Screen()
         self.err = Screen(stderr=True)
 
@@ -76,7 +81,7 @@ class Output:
         for text in notes or ():
             self.note(text)
         for line in lines:
-            self.out.print(line)
+            self.out.print(self.with_data(line) if line.startswith("[dim]next:") else line)
 
     def table(self, rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, empty: str) -> None:
         """Print rows: as a JSON list, or as a table of these columns; `empty` is said when there are none."""
@@ -95,6 +100,15 @@ class Output:
         """Say something on standard error: to people, and with `also_json` beside a document that cannot hold it."""
         if also_json or not self.as_json:
             self.err.print(f"[dim]{escape(text)}[/dim]")
+
+    def with_data(self, text: str) -> str:
+        """Return a hint in which each command has the `--data` of this one; without it, as it is."""
+        if not self.data:
+            return text
+        quoted = shlex.quote(self.data)
+        option = f" --data {quoted if self.as_json else escape(quoted)}"
+        marked = _MARKED_COMMAND.sub(lambda found: f"`{found[1]}{option}`", text)
+        return _LAST_COMMAND.sub(lambda found: found[0] + option, marked) if marked == text else marked
 
     @contextmanager
     def progress(self, what: str) -> Iterator[Any]:
@@ -122,7 +136,7 @@ class Output:
         for text in getattr(error, "__notes__", ()):
             self.note(text)
         if self.as_json:
-            self.document({"error": _error_value(error)})
+            self.document({"error": {**_error_value(error), "hint": self.with_data(error.hint)}})
             return code
         if isinstance(error, ConfigurationError):
             for fault in error.faults:
@@ -132,7 +146,7 @@ class Output:
             return code
         self.err.print(f"[red]error[/red] {escape(error.detail)} [dim]({error.code})[/dim]")
         if error.hint:
-            self.err.print(f"  [dim]→[/dim] {escape(error.hint)}")
+            self.err.print(f"  [dim]→[/dim] {self.with_data(escape(error.hint))}")
         return code
 
     def internal(self, error: Exception) -> int:

@@ -209,3 +209,21 @@ def test_progress_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
         step(3, 4)
     assert "verifying" in stream.getvalue()
     assert "3/4" in stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("hint", "repeated"),
+    [
+        ("run `doorward init`, or restore", "run `doorward init --data '/srv/a b'`, or restore"),
+        ("add it: doorward person add bob", "add it: doorward person add bob --data '/srv/a b'"),
+        ("[dim]next:[/dim] doorward invite bob", "[dim]next:[/dim] doorward invite bob --data '/srv/a b'"),
+        ("doorward up", "doorward up --data '/srv/a b'"),
+        ("ask your administrator", "ask your administrator"),
+    ],
+)
+def test_hints_repeat_the_data_directory(hint: str, repeated: str) -> None:
+    """What is copied from a hint goes to the same installation; without `--data` it is as it was."""
+    out = Output(as_json=False)
+    assert out.with_data(hint) == hint
+    out.data = "/srv/a b"
+    assert out.with_data(hint) == repeated
