@@ -213,6 +213,7 @@ def rewritten(text: bytes, tag: int = 0x13) -> bytes:
         (rewritten(b" Issuing  "), True),
         (rewritten(b"Issuer"), False),
         (rewritten(b"\xff", 0x0C), False),
+        (encode_sequence(NULL), False),
         (NULL, None),
     ],
 )
