@@ -322,6 +322,13 @@ class TestProtocols:
         assert answer.status == 431
         assert "too large or too many" in answer.body
 
+    def test_an_old_version_reads_why(self, door: Door) -> None:
+        """RFC 9110 section 15.5.22: 426, with a sentence."""
+        with door.site.connect("pay.test") as connection:
+            came = exchange(connection, b"GET /accounts/7 HTTP/1.0\r\nHost: pay.test\r\n\r\n", answers=1)
+        assert statuses(came) == [426]
+        assert b"HTTP/1.1 and HTTP/2" in came
+
     def test_a_method_of_webdav_is_judged_by_rules(self, door: Door) -> None:
         """RFC 3253: over HTTP/1.1 no list of the parser stands before the rules."""
         assert door.site.ask("VERSION-CONTROL", "/accounts/7").status == 403
