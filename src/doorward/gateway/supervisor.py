@@ -87,6 +87,9 @@ class EnvoyOptions:
             "50",
             "--log-level",
             self.log_level,
+            # Two lines for each door at each update say that `allow_custom_methods` may change (0039).
+            "--component-log-level",
+            "misc:error",
             LOG_ARGUMENT,
             str(epoch_folder / "envoy.log"),
         ]
