@@ -169,8 +169,10 @@ def lost_authority(old: ConnectionAuthority, new: ConnectionAuthority) -> bool:
 
     Conservative: a loss is never missed, but a rewording that no term covers counts as one.
     """
-    # A deny that met nothing allowed before takes nothing away.
-    biting = frozenset(one for one in new.denied if any(_terms_meet(one, other) for other in old.allowed))
+    # A deny that met nothing allowed before takes nothing away, nor does one that was there before: only
+    # what is new is compared, because a document may have thousands of both.
+    added = new.denied - old.denied
+    biting = frozenset(one for one in added if any(_terms_meet(one, other) for other in old.allowed))
     return not _all_covered(old.allowed, by=new.allowed) or not _all_covered(biting, by=old.denied)
 
 
