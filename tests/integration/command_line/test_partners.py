@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import os
 import pty
 import subprocess
@@ -269,6 +271,26 @@ def test_names_of_partners_are_completed(clinic: Site, monkeypatch: pytest.Monke
     command = click.Command("x")
     found = complete_partner(click.Context(command), click.Argument(["name"]), "cl")
     assert [one if isinstance(one, str) else one.value for one in found] == ["clinic"]
+
+
+def test_an_authority_that_cannot_be_read_is_named(clinic: Site) -> None:
+    """It vouches no more, and `ca show` and `status` say which one; the others of the partner vouch as ever."""
+    services = clinic.opened().services
+    with services.work.change() as books:
+        partner = books.partners.by_name("clinic")
+        assert partner is not None
+        kept = books.partners.authorities(partner.id)
+        broken = dataclasses.replace(kept[0], der=b"no certificate", sha256="0" * 64, id="aut_broken")
+        books.partners.set_authorities(partner.id, [*kept, broken])
+    shown = clinic.do("ca", "show", "clinic")["authorities"]
+    assert [one["sha256"] for one in shown if not one["readable"]] == ["0" * 64]
+    assert "cannot be read: no path leads through it" in " ".join(clinic.say("ca", "show", "clinic").split())
+    parts = [
+        one for one in json.loads(clinic.run("status", "--json").stdout)["parts"] if one["name"] == "partner"
+    ]
+    assert [one["unread"] for one in parts if "unread" in one] == [["0" * 64]]
+    clinic.do("person", "add", NAME)
+    assert visit(clinic) is Outcome.GOOD
 
 
 # people and certificates
