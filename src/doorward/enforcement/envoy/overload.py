@@ -1,8 +1,9 @@
 """What Envoy does before its memory is full: the overload manager, with every threshold written out.
 
-Not here: the bound of one connection (`http`, `listener`, `clusters`). One connection may hold
-`streams_per_connection` answers of `UPSTREAM_BUFFER_BYTES` each, and what its upload windows allow;
-`connections` times that is more than any machine has. So the sum is bounded here, by the heap:
+Not here: the bound of one connection (`http`, `listener`, `clusters`). One connection of HTTP/2 may hold
+`streams_per_connection` answers of `UPSTREAM_BUFFER_BYTES` each (4 MiB) and what it may send ahead
+(`CONNECTION_WINDOW_BYTES`, 6 MiB). The connections of one principal could hold 5 GiB, all connections a
+terabyte. So the sum is bounded here, by the heap:
 
 | part of the heap | what happens |
 | --- | --- |
