@@ -18,7 +18,7 @@ from typing import Self
 import pytest
 
 from doorward.audit.events import EventType
-from doorward.authority.directory import add_principal, resume, suspend
+from doorward.authority.directory import add_principal, remove_member, resume, suspend
 from doorward.authority.inventory import find_certificate
 from doorward.authority.revocation import revoke
 from doorward.core.certificate import CertificateState, RevocationReason
@@ -176,3 +176,22 @@ def test_withdrawals_on_a_full_disk_under_a_flood() -> None:
         )
         assert withdrawals.failures == []
         assert find_certificate(house.services, certificate).state is CertificateState.REVOKED
+
+
+def test_a_policy_is_enforced_on_a_full_disk() -> None:
+    """A group loses a member and a rule is narrowed: stored, written for Envoy, confirmed."""
+    with (
+        short_folder() as folder,
+        small_disk(folder / "disk") as disk,
+        open_house(settings={"data": disk / "data"}) as house,
+    ):
+        house.apply("- {allow: {groups: [staff]}}")
+        alice, bob = house.person("alice", "staff"), house.person("bob", "staff")
+        assert house.get(alice, "/").status == 200
+        assert house.get(bob, "/").status == 200
+        time.sleep(12)  # the reserve is laid
+        with (disk / "other").open("ab", buffering=0) as file, suppress(OSError):
+            while True:
+                file.write(b"x" * 4096)
+        house.settle(remove_member(house.services, "staff", "alice", actor=ACTOR).seq or 0)
+        house.apply("- {allow: {groups: [staff]}, to: {paths: ['/left']}}")  # asserts that it is confirmed

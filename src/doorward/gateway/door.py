@@ -49,6 +49,7 @@ from doorward.gateway.door_settings import DoorSettings
 from doorward.gateway.ending import Ending, EndReason
 from doorward.gateway.endpoints import Endpoint
 from doorward.gateway.evidence_loader import EvidenceLoader
+from doorward.gateway.files import BALLAST
 from doorward.gateway.follower import Follower
 from doorward.gateway.gate import PolicyGate
 from doorward.gateway.ingest import Ingest
@@ -377,6 +378,7 @@ class Gateway:
                 self._settle(beat=self.follower.fresh())
                 self.ingest.finish(writers=bool(self.supervisor.draining))
                 self._log_watch.look()
+                BALLAST.lay(self._options.folder)
             except (DoorwardError, OSError) as error:
                 _log.error("the heartbeat failed", why=str(error))
             except Exception:  # noqa: BLE001  without a heartbeat everybody would think that we are away

@@ -71,7 +71,11 @@ class Installation:
         self._require_file()
         path = self.layout.database
         database = OneShotDatabase(path.absolute()) if self._one_shot else _pooled(path)
-        require_current(database)
+        try:
+            require_current(database)
+        except BaseException:
+            database.close()  # nobody else knows of it
+            raise
         return database
 
     def _require_file(self) -> None:

@@ -8,6 +8,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+from contextlib import closing
 
 import pytest
 from click.shell_completion import BashComplete
@@ -450,3 +451,23 @@ def test_names_are_completed(site: Site, monkeypatch: pytest.MonkeyPatch) -> Non
     invited = site.do("invite", "alice")["id"]
     assert completed("invitation", "revoke", "inv_") == {invited}
     assert open_below(site.data) == []  # a shell asks at every tab
+
+
+def test_a_planted_trigger_is_said_by_every_command(site: Site) -> None:
+    """`status`, `audit verify` and every change stop with exit code 4 and name it; without it all go on."""
+    path = site.opened().layout.database
+    swallow = "CREATE TRIGGER swallow BEFORE INSERT ON log_outbox BEGIN SELECT RAISE(IGNORE); END"
+    with closing(sqlite3.connect(path)) as raw:
+        raw.execute(swallow)
+    for words in (
+        ["status"],
+        ["audit", "verify"],
+        ["person", "add", "carol"],
+        ["person", "suspend", "alice"],
+    ):
+        error = site.do(*words, code=4)
+        assert error["code"] == "schema-altered"
+        assert "trigger 'swallow'" in error["detail"]
+    with closing(sqlite3.connect(path)) as raw:
+        raw.execute("DROP TRIGGER swallow")
+    site.do("person", "add", "carol")
