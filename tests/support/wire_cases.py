@@ -97,7 +97,7 @@ def limbo_cases() -> tuple[list[WireCase], dict[str, str]]:
 def _limbo_case(case: dict[str, Any], group: str, leaf: PathCertificate | None) -> WireCase:
     source, name = _naming(case, group, leaf)
     depth = case["max_chain_depth"]
-    crls = [read_crl(x509.load_pem_x509_crl(pem.encode()).public_bytes(Encoding.DER)) for pem in case["crls"]]
+    crls = [x509.load_pem_x509_crl(pem.encode()).public_bytes(Encoding.DER) for pem in case["crls"]]
     return WireCase(
         id=case["id"],
         group=group,
@@ -106,9 +106,7 @@ def _limbo_case(case: dict[str, Any], group: str, leaf: PathCertificate | None) 
         intermediates=_ders(case["untrusted_intermediates"]),
         chain="\n".join((case["peer_certificate"], *case["untrusted_intermediates"])),
         key=case["peer_certificate_key"],
-        crls=tuple(crl.crl.public_bytes(Encoding.DER) for crl in crls if crl is not None)
-        if case["crls"]
-        else None,
+        crls=tuple(crl for crl in crls if read_crl(crl) is not None) if case["crls"] else None,
         inputs=PathInputs() if depth is None else PathInputs(max_intermediates=depth),
         source=source,
         name=name,
@@ -152,7 +150,7 @@ def pkits_cases() -> tuple[list[WireCase], dict[str, str]]:
             continue
         stems = (*case.get("beside", ()), *above)
         authorities = [one for one in map(certificate, stems) if one is not None]
-        crls = [read_crl(_pkits_crl(stem)) for stem in ("TrustAnchorRootCRL", *case["crls"])]
+        crls = [_pkits_crl(stem) for stem in ("TrustAnchorRootCRL", *case["crls"])]
         played.append(
             WireCase(
                 id=name_of(case),
@@ -162,7 +160,7 @@ def pkits_cases() -> tuple[list[WireCase], dict[str, str]]:
                 intermediates=tuple(one.certificate.public_bytes(Encoding.DER) for one in authorities),
                 chain="".join(map(_pkits_pem, (leaf, *reversed(above)))),
                 key=key,
-                crls=tuple(crl.crl.public_bytes(Encoding.DER) for crl in crls if crl is not None),
+                crls=tuple(crl for crl in crls if read_crl(crl) is not None),
                 inputs=inputs_of(policies_of(case), Strength()),
                 source=next(iter(_sources(certificate(leaf))), SanSource.SUBJECT),
             )
