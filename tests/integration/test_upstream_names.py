@@ -13,6 +13,7 @@ import pytest
 from doorward.core.errors import Unavailable
 from doorward.demo.ports import free_port
 from doorward.enforcement.envoy.bootstrap import build_bootstrap
+from doorward.enforcement.envoy.resources import Resources
 from doorward.gateway.admin import AdminClient
 from doorward.policy.model import HttpUpstream
 from tests.support.attacks import Edit, added, altered, without
@@ -66,6 +67,14 @@ def door(tmp_path_factory: pytest.TempPathFactory, silent: int) -> Iterator[Door
         yield Door(site, authorizer, envoy)
 
 
+def publish(door: Door, resources: Resources) -> None:
+    """Give the running Envoy other clusters."""
+    (file,) = [one for one in resources.files() if one.name == "cds.json"]
+    assert json.loads(file.content)["version_info"] == file.version
+    (door.site.xds / "cds.new").write_bytes(file.content)
+    (door.site.xds / "cds.new").replace(door.site.xds / "cds.json")
+
+
 @pytest.mark.parametrize("app", ["pay", "other"])
 def test_localhost_is_reached_on_the_family_that_listens(door: Door, app: str) -> None:
     """RFC 8305 section 5: an address that refuses is followed by the next; not one request of twenty fails."""
@@ -87,10 +96,7 @@ def test_a_silent_resolver_keeps_no_edit_from_its_place(door: Door, silent: int)
     before = site.upstreams["other"]
     site.upstreams["other"] = HttpUpstream(host="moved.silent.example", port=free_port())
     resources = altered(site.resources(APPS), asks("new", silent), asks("other", silent))
-    (file,) = [one for one in resources.files() if one.name == "cds.json"]
-    assert json.loads(file.content)["version_info"] == file.version
-    (site.xds / "cds.new").write_bytes(file.content)
-    (site.xds / "cds.new").replace(site.xds / "cds.json")
+    publish(door, resources)
     site.upstreams["other"] = before
     assert eventually(lambda: site.ask("GET", "/", host="other.test").status == 503)
     assert site.ask("GET", "/", host="pay.test").status == 200
@@ -125,3 +131,16 @@ def test_without_the_field_the_door_does_not_open(door: Door, silent: int) -> No
     finally:
         process.terminate()
         process.wait(10)
+
+
+def test_one_that_does_not_answer_is_left_alone_for_a_moment(door: Door) -> None:
+    """After ten failures in a row requests are answered at once; two seconds after it is back it is served."""
+    site, port = door.site, free_port()
+    before = site.upstreams["pay"]
+    site.upstreams["pay"] = HttpUpstream(host="localhost", port=port)
+    publish(door, altered(site.resources(APPS), asks("new", 9)))
+    ejected = lambda: door.envoy.admin.statistics(f"{IDS['pay']}.outlier_detection.ejections_active")  # noqa: E731
+    assert eventually(lambda: site.ask("GET", "/").status == 503 and any(ejected().values()), 20)
+    with echo_upstream(port=port):
+        assert eventually(lambda: site.ask("GET", "/").status == 200, 20)
+    site.upstreams["pay"] = before

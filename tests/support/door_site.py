@@ -141,9 +141,9 @@ class _OnIPv6(ThreadingHTTPServer):
 
 
 @contextmanager
-def echo_upstream(host: str = "127.0.0.1") -> Iterator[int]:
+def echo_upstream(host: str = "127.0.0.1", port: int = 0) -> Iterator[int]:
     """Serve an upstream that answers with what it was asked; gives its port."""
-    server = (_OnIPv6 if ":" in host else ThreadingHTTPServer)((host, 0), _Echo)
+    server = (_OnIPv6 if ":" in host else ThreadingHTTPServer)((host, port), _Echo)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
