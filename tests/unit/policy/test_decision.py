@@ -16,6 +16,7 @@ from doorward.policy.decision import (
     authority_of,
     connection_id,
     decide,
+    decide_anonymous,
     decide_by_grants,
     grants_fit,
     lost_authority,
@@ -380,3 +381,23 @@ def test_thousands_of_terms_are_compared_in_time() -> None:
     assert not lost_authority(old, new)
     assert lost_authority(old, held_terms(allowed=terms("a"), denied=terms("d") | {Term("GET", "/a/7")}))
     assert time.process_time() - began < 5
+
+
+@pytest.mark.parametrize(
+    ("policy", "method", "destination", "reason"),
+    [
+        (POLICY, "TRACE", None, Reason.METHOD_REFUSED),
+        (POLICY, "COPY", "/b", Reason.DESTINATION_REFUSED),
+        (MOVABLE, "COPY", "//b", Reason.DESTINATION_AMBIGUOUS),
+        (MOVABLE, "COPY", "/b", Reason.NO_RULE_MATCHED),
+    ],
+)
+def test_nobody_asks_for_more_than_the_request_line_either(
+    policy: AppPolicy, method: str, destination: str | None, reason: Reason
+) -> None:
+    """Without a certificate too, each refusal has its own reason, also at a public path."""
+    opened = replace(policy, rules=(rule(Effect.ALLOW, "admins"),), public=(PathPattern("/open/**"),))
+    for path in ("/a", "/open/a"):
+        request = Request(method=method, raw_path=path, destination=destination)
+        decision = decide_anonymous(opened, request)
+        assert (decision.outcome, decision.reasons[-1]) == (Outcome.BAD, reason)
