@@ -1,21 +1,11 @@
-"""The README's commands do what it says."""
+"""The README is true; its commands are played in `test_tutorial`."""
 
 from __future__ import annotations
 
-import pytest
-
 from doorward.demo.story import SCENES
-from tests.support.walkthrough import ROOT, play_page, read_blocks
+from tests.support.walkthrough import ROOT, read_blocks
 
 README = ROOT / "README.md"
-
-
-@pytest.mark.long
-@pytest.mark.needs("curl")
-@pytest.mark.xdist_group("walkthrough")
-def test_the_first_ten_minutes_are_as_told() -> None:
-    """Every command of the first ten minutes runs in order and prints what the README shows."""
-    play_page(README, first="export PATH")
 
 
 def test_the_readme_names_the_two_commands() -> None:

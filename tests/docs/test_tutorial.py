@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.walkthrough import ROOT, play_page
+from tests.support.walkthrough import ROOT, open_walk, play_on, play_page
 
 
 @pytest.mark.long
 @pytest.mark.xdist_group("walkthrough")
 @pytest.mark.needs("openssl", "curl")
-def test_the_tutorial_is_as_told() -> None:
-    """Every command of the tutorial runs in order and prints what the page shows."""
-    play_page(ROOT / "docs" / "tutorial.md", first="export PATH")
+def test_the_tutorial_after_the_ten_minutes() -> None:
+    """Every command of the README's ten minutes, and then of the tutorial, in one folder, prints what the pages show."""
+    with open_walk() as walk:
+        play_on(walk, ROOT / "README.md", first="export PATH")
+        play_on(walk, ROOT / "docs" / "tutorial.md", first="export PATH")
 
 
 @pytest.mark.needs("openssl")

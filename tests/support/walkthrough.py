@@ -83,14 +83,16 @@ class Walk:
         )
 
     def leave_running(self, command: str) -> Path:
-        """Start a program that goes on; return the file with what it prints."""
+        """Start a program that goes on, in the shell's folder with its data; return the file with what it prints."""
+        printed, _ = self.play("pwd; printenv DOORWARD_DATA")
+        folder, data = printed.split()
         output = self.folder / f"output-{len(self.running)}"
         with output.open("wb") as file:
             self.running.append(
                 subprocess.Popen(
                     ["bash", "-c", f"exec {command.strip()}"],
-                    cwd=self.folder / "work",
-                    env=self.environment,
+                    cwd=folder,
+                    env={**self.environment, "DOORWARD_DATA": data},
                     stdin=subprocess.DEVNULL,
                     stdout=file,
                     stderr=subprocess.STDOUT,
@@ -101,7 +103,8 @@ class Walk:
 
     def translate(self, text: str) -> str:
         """Put the free ports in the place of the page's."""
-        return _PORT.sub(lambda found: self.ports[found[0]], text)
+        ported = _PORT.sub(lambda found: self.ports[found[0]], text)
+        return ported.replace("/var/lib", str(self.folder))
 
     def log(self) -> str:
         """Return what the programs that go on have printed."""
@@ -129,11 +132,17 @@ def play_page(page: Path, *, first: str, before: str = "") -> None:
         first: text of the block with which to begin.
         before: commands that make what the page takes for granted.
     """
-    blocks = read_blocks(page)
-    start = next(at for at, block in enumerate(blocks) if block.kind.startswith("sh") and first in block.text)
     with open_walk() as walk:
         printed, well = walk.play(walk.translate(before) or ":")
         assert well, printed
+        play_on(walk, page, first=first)
+
+
+def play_on(walk: Walk, page: Path, *, first: str) -> None:
+    """Play a page in a shell that is there; its programs end with the page, as by Ctrl-C."""
+    blocks = read_blocks(page)
+    start = next(at for at, block in enumerate(blocks) if block.kind.startswith("sh") and first in block.text)
+    try:
         output: Path | None = None
         for block in blocks[start:]:
             place = f"{page.name}, line {block.line}"
@@ -150,6 +159,10 @@ def play_page(page: Path, *, first: str, before: str = "") -> None:
                     printed = _await_lines(output, text)
                 missing = missing_lines(text, printed)
                 assert not missing, f"{place}: not printed: {missing}\nprinted:\n{printed}\n{walk.log()}"
+    finally:
+        for process in reversed(walk.running):
+            _end(process)
+        walk.running.clear()
 
 
 def missing_lines(expected: str, printed: str) -> list[str]:
