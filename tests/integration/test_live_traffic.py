@@ -26,10 +26,13 @@ RULES = (
 )
 
 
+MOST = 8
+
+
 @pytest.fixture(scope="module")
 def door() -> Iterator[Doorway]:
     """A door with two applications, and a drain that would end before a test does."""
-    with open_doorway(settings={"drain_time": "1s"}) as opened:
+    with open_doorway(settings={"drain_time": "1s", "max_connections_per_principal": MOST}) as opened:
         opened.apply_document(document(opened))
         create_group(opened.services, "more", actor=ACTOR)
         yield opened
@@ -155,3 +158,22 @@ def test_a_renewed_server_certificate_ends_nothing(door: Doorway, monkeypatch: p
         while door.services.clock.monotonic() < ended:
             live.goes_on()
         live.finish()
+
+
+def test_one_principal_has_a_share_of_an_address(door: Doorway) -> None:
+    """Who holds as many connections as one may gets no more; another person at the same address does."""
+    heidi, ivan = door.person("heidi", "staff"), door.person("ivan", "staff")
+    with contextlib.ExitStack() as stack:
+        held = [stack.enter_context(door.session(heidi)) for _ in range(MOST)]
+        assert {one.request("GET", "/kept").status for one in held} == {200}
+        with pytest.raises(OSError):
+            door.get(heidi, "/kept")
+        assert door.get(ivan, "/kept").status == 200
+        assert {one.request("GET", "/kept").status for one in held} == {200}
+    assert eventually(lambda: _gets_in(door, heidi), 20)
+
+
+def _gets_in(door: Doorway, who: Identity) -> bool:
+    with contextlib.suppress(OSError):  # the reconciler notices within a second that the others are gone
+        return door.get(who, "/kept").status == 200
+    return False
