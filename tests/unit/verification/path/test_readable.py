@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from doorward.core.entities import Outcome, PrincipalKind, Reason
@@ -20,13 +22,16 @@ from doorward.verification.parsing import parse_certificate
 from doorward.verification.partner import RevocationMode
 from doorward.verification.path.certificate import parse_path_certificate
 from doorward.verification.path.readable import make_readable, without_null
+from doorward.verification.path.signatures import Strength, verifies
 from doorward.verification.path.store import TrustStore
 from doorward.verification.path.written import read_written_name
+from doorward.verification.revocation.crl import parse_crl
 from doorward.verification.revocation.der import Unreadable
 from doorward.verification.revocation.signed import read_name
 from tests.support.odd_certificates import ECDSA_WITH_NULL, extension, odd, rdn
 from tests.support.partner_ca import judge_partner, partner
 from tests.support.path_ca import certify, children, oid_der, tlv
+from tests.support.status_ca import crl_of
 
 OFF = RevocationMode.OFF
 ROOT = certify("Root")
@@ -402,3 +407,16 @@ def test_opaque_names_are_values() -> None:
     assert repr(one) == "<OpaqueName(a300)>"
     assert render_general_name(one) == "opaque:a300"
     assert render_general_name(long).endswith("00...")
+
+
+def test_lists_of_such_authorities_are_read() -> None:
+    """RFC 5280 5.1.2.3: the issuer of a CRL is a name of the same kinds, and Java signs lists with the same NULL."""
+    signed, _, _ = children(crl_of(ROOT))
+    fields = children(signed)
+    name = tlv(0x30, rdn(CN, 0x14, LATIN), rdn("2.5.4.16", 0x30, tlv(0x0C, b"Elm")))
+    content = tlv(0x30, fields[0], ECDSA_WITH_NULL, name, *fields[3:])
+    signature = ROOT.key.sign(content, ec.ECDSA(hashes.SHA256()))
+    crl = parse_crl(tlv(0x30, content, ECDSA_WITH_NULL, tlv(0x03, b"\0", signature)))
+    assert crl.issuer == read_name(name)
+    assert verifies(ROOT.parsed.key, crl.signed, Strength())
+    assert not verifies(ALICE.parsed.key, crl.signed, Strength())
