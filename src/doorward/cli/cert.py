@@ -128,6 +128,7 @@ def revoke(state: State, certificate: str, reason: str) -> None:
     _change(
         state,
         certificate,
+        CertificateState.REVOKED,
         lambda services, found: revocation.revoke(services, found, RevocationReason(reason), actor=actor()),
     )
 
@@ -139,7 +140,12 @@ def hold(state: State, certificate: str) -> None:
     """Suspend a certificate until it is released or revoked; its live connections end at once."""
     from doorward.authority import revocation  # noqa: PLC0415  loaded when called
 
-    _change(state, certificate, lambda services, found: revocation.hold(services, found, actor=actor()))
+    _change(
+        state,
+        certificate,
+        CertificateState.ON_HOLD,
+        lambda services, found: revocation.hold(services, found, actor=actor()),
+    )
 
 
 @click.command("release", cls=Command)
@@ -149,7 +155,12 @@ def release(state: State, certificate: str) -> None:
     """Release a certificate from hold."""
     from doorward.authority import revocation  # noqa: PLC0415  loaded when called
 
-    _change(state, certificate, lambda services, found: revocation.release(services, found, actor=actor()))
+    _change(
+        state,
+        certificate,
+        CertificateState.VALID,
+        lambda services, found: revocation.release(services, found, actor=actor()),
+    )
 
 
 @click.command("renew", cls=Command)
@@ -181,13 +192,24 @@ def renew(state: State, certificate: str, csr: Path, out: Path | None) -> None:
     state.output.result({**row, "pem": chain, "replaces": record.id}, *lines, *([] if out else [chain]))
 
 
-def _change(state: State, certificate: str, use_case: Callable[[Services, str], int]) -> None:
+def _change(
+    state: State, certificate: str, wanted: CertificateState, use_case: Callable[[Services, str], int]
+) -> None:
+    """Take a step; if it was taken before, say so, and wait all the same until the gateways enforce it."""
     from doorward.authority.inventory import find_certificate  # noqa: PLC0415  loaded when called
 
     installation, notes = state.withdrawal()
     services = installation.services
     found = find_certificate(services, certificate)
-    seq = use_case(services, found.id)
+    if found.state is wanted:
+        notes = (
+            *notes,
+            f"it was {wanted.value} already" + (f": {found.reason.value}" if found.reason else ""),
+        )
+        with services.work.read() as books:
+            seq = books.changes.head()
+    else:
+        seq = use_case(services, found.id)
     value, line = confirmed(services, seq, notes)
     row = certificate_row(find_certificate(services, found.id))
     state.output.result(
