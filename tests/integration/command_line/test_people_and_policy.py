@@ -118,7 +118,8 @@ def test_the_life_of_a_certificate(site: Site) -> None:
     assert "BEGIN CERTIFICATE" in site.say("cert", "renew", one, "--csr", site.csr("alice"))
     revoked = site.do("cert", "revoke", one, "--reason", "key-compromise")
     assert (revoked["state"], revoked["confirmed_by"], revoked["away"]) == ("revoked", [], [])
-    assert site.do("cert", "revoke", one, code=1)["code"] == "transition-refused"
+    assert site.do("cert", "revoke", one)["notes"] == ["it was revoked already: key-compromise"]
+    assert site.do("cert", "release", one, code=1)["code"] == "transition-refused"
     assert site.do("cert", "show", one)["reason"] == "key-compromise"
     assert site.do("cert", "show", "crt_nothing", code=1)["code"] == "certificate-unknown"
 
