@@ -142,11 +142,11 @@ def list_open(services: Services, principal_name: str | None = None) -> list[tup
 
 
 def withdraw(services: Services, invitation_id: str, *, actor: str) -> InvitationRecord:
-    """Void an invitation for good, with its event.
+    """Void an invitation for good, with its event; one that was voided before is returned as it is.
 
     Raises:
         NotFound: `invitation-unknown`.
-        RequestRefused: `invitation-not-open`: it was used, voided, or is expired; nothing changes.
+        RequestRefused: `invitation-not-open`: it was used, or is expired; nothing changes.
     """
     now = services.clock.now()
     with services.work.change() as books:
@@ -158,6 +158,8 @@ def withdraw(services: Services, invitation_id: str, *, actor: str) -> Invitatio
                 "there is no such invitation",
                 hint="`doorward invitation list` shows those that are open",
             )
+        if record.voided_at is not None:  # what was asked for is so already
+            return record
         why = _find_fault(record, principal, now)
         if why:
             raise RequestRefused(
