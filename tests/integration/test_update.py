@@ -27,6 +27,7 @@ from doorward.runtime.layout import Layout
 from doorward.runtime.settings import Settings
 from doorward.runtime.world import SystemRandom
 from doorward.storage.database import Database, sqlite_url
+from doorward.storage.schema_digest import SCHEMA_SHA256
 from doorward.storage.schema_versions import HEAD, require_current
 from tests.support.doorway import short_folder
 
@@ -41,6 +42,20 @@ down_revision = "{HEAD}"
 def upgrade():
     op.add_column("groups", sa.Column("note", sa.Text(), nullable=False, server_default="kept"))
 '''
+
+DIGEST = """
+import sys
+from pathlib import Path
+from doorward.storage.database import Database, sqlite_url
+from doorward.storage.schema_digest import digest_schema, read_objects, read_settings
+from doorward.storage.schema_versions import migrate
+from doorward.storage.sqlite_file import driver_of
+database = Database(sqlite_url(Path(sys.argv[1])))
+migrate(database)
+with database.read() as connection:
+    driver = driver_of(connection)
+    print(digest_schema(read_objects(driver), read_settings(driver)))
+"""
 
 
 @dataclass
@@ -92,7 +107,17 @@ class Site:
         )
         assert after != before
         versions.write_text(after)
+        digest = storage / "schema_digest.py"
+        digest.write_text(digest.read_text().replace(SCHEMA_SHA256, self._digest_of(made / "src")))
         return made / "src"
+
+    def _digest_of(self, version: Path) -> str:
+        """What a version has for its schema, as somebody who adds a revision finds it out."""
+        words = [sys.executable, "-c", DIGEST, str(self.folder / "scratch.db")]
+        environment = {**os.environ, "PYTHONPATH": str(version)}
+        return subprocess.run(
+            words, env=environment, cwd=self.folder, capture_output=True, text=True, check=True
+        ).stdout.strip()
 
 
 @pytest.fixture

@@ -126,9 +126,10 @@ def test_a_partner_whose_anchor_is_our_root_finds_every_status(partner: Partner)
         revocation=RevocationMode.REQUIRE,
     )
     own = parse_crl(partner.lists[partner.name].der)
-    found = judge_partner(partner.leaf.der, trust, crls=[own, parse_crl(of_root.der)])
+    theirs = "west.example"  # whose judge this is: our names are foreign to it
+    found = judge_partner(partner.leaf.der, trust, crls=[own, parse_crl(of_root.der)], trust_domain=theirs)
     assert [one.status for one in found.findings] == [Status.GOOD, Status.GOOD]
     assert found.verdict.outcome is Outcome.GOOD
-    alone = judge_partner(partner.leaf.der, trust, crls=[own])
+    alone = judge_partner(partner.leaf.der, trust, crls=[own], trust_domain=theirs)
     assert alone.verdict.outcome is Outcome.UNDETERMINED
     assert Reason.REVOCATION_STATUS_UNDETERMINED in alone.verdict.reasons
