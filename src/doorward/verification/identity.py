@@ -174,7 +174,7 @@ def make_identity(text: str, rule: IdentityRule) -> str:
 
 def _make_subject(text: str) -> str:
     if _ENCODED.search(text) and _check(text) is not None:
-        return text  # an identity already: nobody writes `%2C` for a comma in a subject
+        return text  # an identity already: `%2C` is not written for a comma in a subject
     return _encode_subject(parse_subject_text(text))
 
 

@@ -70,7 +70,7 @@ def parse_certificate(der: bytes) -> ParsedCertificate:
     Standard: RFC 5280 sections 4.1 and 4.2; a second extension of one kind is refused (4.2).
     """
     check_certificate_size(der, CERTIFICATE_LIMIT)
-    with suppress(Exception):  # whatever the library raises
+    with suppress(Exception):  # the library may raise anything
         return _read(x509.load_der_x509_certificate(der), der)
     leaf = parse_partner_leaf(der)
     return ParsedCertificate(
@@ -134,7 +134,7 @@ def _describe(
 
 
 def _describe_path(path: PathCertificate) -> CertificateFacts:
-    """The same of what was read for a path, whichever way it was read."""
+    """The same of what was read for a path, in either way of reading it."""
     facts = _describe(path.certificate, path.alternative, path.der)
     return replace(facts, issuer=path.issuer_text, subject=path.subject_text)
 

@@ -8,7 +8,7 @@ To let a certificate in, all of these must hold:
    authorities and inputs; and it is made for TLS clients: clientAuth by name, may sign, no CA;
    and none of its names lies in our own namespace, even beside good ones (own_names);
 5. now lies within its dates (the path asks that too; here the word is given);
-6. its status, and that of every authority of the path: revoked never passes; where nothing is known, or what is
+6. its status, and that of every authority of the path: revoked never passes; if nothing is known, or what is
    there cannot be used, the partner's `RevocationMode` says whether it passes;
 7. its names give one identity, as the partner's `IdentityRule` says;
 8. the principal `<partner>/<identity>` is active.
@@ -75,7 +75,7 @@ _GOOD = frozenset(
 class RevocationMode(Enum):
     """What an undetermined status means: refuse, let in if nothing is there to say, let in, or do not ask.
 
-    Revoked is refused by all but the last. `PREFER` lets in where no evidence is at hand, or none that has not ended;
+    Revoked is refused by all but the last. `PREFER` lets in if no evidence is at hand, or none that has not ended;
     what is there and cannot be used might say revoked, and refuses. `UNSAFE_PREFER` lets in then, too.
     """
 
@@ -98,7 +98,7 @@ class PartnerTrust:
         revocation: see `RevocationMode`.
         max_staleness: how long after its next update evidence may still be used; zero is exactly what
             the evidence says.
-        max_age: how old an OCSP answer may be, whatever it says of its next update; None believes what it says.
+        max_age: how old an OCSP answer may be, even if its next update is later; None: its next update alone counts.
 
     Raises:
         MalformedInput: `name-malformed`.

@@ -208,7 +208,7 @@ def parse_path_certificate(der: bytes) -> PathCertificate:
     Standard: RFC 5280 sections 4.1 and 4.2.
     """
     check_certificate_size(der, CERTIFICATE_LIMIT)
-    with suppress(Exception):  # whatever the library raises
+    with suppress(Exception):  # the library may raise anything
         return _read(x509.load_der_x509_certificate(der), der)
     try:
         return _read_copy(make_readable(der), der)

@@ -5,7 +5,7 @@
 3. Excluded subtrees come first: a name in one is refused, whatever is permitted.
 4. Where any permitted subtree has the form of the name, one of them must hold it.
 5. What cannot be judged is refused where a constraint of its form exists: registeredID and otherName,
-   and names or subtrees whose text is not of their form. A name that cannot be read at all counts as one of the
+   and names or subtrees with text that is not of their form. A name that cannot be read at all counts as one of the
    form that its tag says; a subtree that cannot be read does not parse.
    An address beyond ASCII (SmtpUTF8Mailbox) is an e-mail address that cannot be judged: it must not
    escape the constraints of e-mail by its encoding (RFC 9598 section 6).
@@ -48,7 +48,7 @@ _TEXTS: dict[type[x509.GeneralName], str] = {
 """The forms that are text; looked up, because each leaf of a partner comes by here."""
 
 _OPAQUE_FORMS = {0x81: EMAIL, 0x82: DNS, 0x84: DIRECTORY, 0x86: URI, 0x87: IP, 0xA4: DIRECTORY}
-"""Tag of a general name that cannot be read -> the form whose constraints it must not escape."""
+"""Tag of a general name that cannot be read -> the form; the name must not escape the constraints of that form."""
 
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _HOST = re.compile(rf"(?:{_LABEL}\.)*(?=[a-z0-9-]*[a-z_]){_LABEL}")  # the last label is no number

@@ -1,7 +1,7 @@
 """A certificate that the library does not read, rewritten so that it does: only what no decision needs is lost.
 
 The library reads all of a certificate, or nothing. Certificates of the world hold names and extensions that it does not
-know, and a name of somebody's street must not cost him his certificate. So where the library fails it gets a copy in which
+know, and an odd name of a street must not make a certificate unusable. So if the library fails it gets a copy in which
 1. names are in UTF-8, with a mark where a value is opaque (written),
 2. only extensions are left that a decision needs, without what none needs of them: the qualifiers of policies, names
    in the authority's key identifier, addresses that cannot be asked,
@@ -56,7 +56,7 @@ _KEY_ISSUER = 0xA1
 _POINT_NAME, _FULL_NAME, _CRL_ISSUER = 0xA0, 0xA0, 0xA2
 _PARTS = 3
 _NOWHERE = render_element(_URI, b"invalid:")
-"""Stands for a name that is not read, where no decision needs it."""
+"""Stands for a name that is not read, if no decision needs it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,7 +177,7 @@ def _rewrite_alternative(value: bytes, names: list[OpaqueName]) -> bytes:
 
 
 def _rewrite_name(name: Element) -> bytes | None:
-    """Return a general name as the library reads it; None where it does not."""
+    """Return a general name as the library reads it; None if it does not."""
     if name.tag in _TEXT_NAMES:
         return name.whole if name.value.isascii() else None
     if name.tag == _DIRECTORY:
@@ -226,7 +226,7 @@ def _rewrite_authority_key(value: bytes, _names: list[OpaqueName]) -> bytes:
 
 
 def _rewrite_access(value: bytes, _names: list[OpaqueName]) -> bytes | None:
-    """2.: the addresses that can be asked; None where nothing can be read."""
+    """2.: the addresses that can be asked; None if nothing can be read."""
     kept = []
     try:
         for one in read_whole(value).require(SEQUENCE).children():

@@ -7,7 +7,7 @@ What is judged is read strictly; the rest is opaque, so that no oddity of one en
    is not known is passed over unread, as are the times in the entries;
 3. of an entry its serial number and its issuer are read. A reason that is not known, or is none, is no reason to believe
    less of the entry: it is revoked, as with `unspecified`. What an invalidity date or a hold instruction says changes
-   nothing, so they are understood whatever stands in them, critical or not;
+   nothing, so they count as understood with any value, critical or not;
 4. `removeFromCRL` means something in a delta only (5.3.1); in a complete list the certificate is listed.
 
 Not here: whether it is genuine, fresh or about the certificate at hand (crl_judging).
@@ -99,7 +99,7 @@ class Scope:
 
 
 Entries = Mapping[int, x509.ReasonFlags | None]
-"""Serial number -> reason; None where none is given."""
+"""Serial number -> reason; None if none is given."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -266,7 +266,7 @@ def _read_entries(crl: Crl, listed: Element) -> Crl:
         if after < stop:
             _, _, after = read_bounds(
                 data, after, stop
-            )  # the date of the revocation: whatever it says, it is over
+            )  # the date of the revocation: with any value, it is over
         if after < stop:
             reason, issuer = meanings.of(data[after:stop])
             if issuer is not None:
@@ -309,7 +309,7 @@ class _Meanings:
 
 
 def read_reason(value: bytes) -> x509.ReasonFlags:
-    """Return the reason that a CRLReason in DER says; unspecified where it says none that is known."""
+    """Return the reason that a CRLReason in DER says; unspecified if it says none that is known."""
     try:
         number = read_whole(value).require(ENUMERATED).read_integer()
     except Unreadable:
@@ -325,7 +325,7 @@ def _read_issuer(value: bytes) -> CanonicalName:
 
 
 def _weight(reason: x509.ReasonFlags | None) -> int:
-    """What counts more where a list says two things of one certificate: for good, then held, then no longer listed."""
+    """What counts more if a list says two things of one certificate: for good, then held, then no longer listed."""
     return 2 if reason is None else _WEIGHTS.get(reason, 2)
 
 

@@ -197,7 +197,7 @@ class _Judgement:
             raise _NotGenuine("it begins later")
         signer = next((one for one in self._signers(crl) if self._signed(crl, one)), None)
         if signer is None:
-            raise _NotGenuine("nobody who may sign it did")
+            raise _NotGenuine("no authority that may sign it signed it")
         return signer
 
     def _check_fresh(self, crl: Crl) -> None:

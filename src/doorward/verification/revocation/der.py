@@ -1,6 +1,6 @@
 """Just enough of DER to read lists and answers piece by piece.
 
-An odd piece then says nothing of another; the library reads all of a list, or nothing.
+An odd piece then does not spoil the others; the library reads all of a list, or nothing.
 
 An element is a tag, a length and a content; lengths are definite and as short as may be (X.690 section 10.1). Tags above
 30 do not stand in what is read here.
@@ -124,7 +124,7 @@ def render_element(tag: int, *parts: bytes) -> bytes:
 
 
 def render_dotted(oid: bytes) -> str:
-    """Return the content of an OBJECT IDENTIFIER in its dotted form; in hexadecimal digits where it is none."""
+    """Return the content of an OBJECT IDENTIFIER in its dotted form; in hexadecimal digits if it is none."""
     arcs, arc = [], 0
     for octet in oid:
         arc = arc << 7 | octet & ~_LONG

@@ -45,7 +45,7 @@ from doorward.verification.revocation.status import Status, usable_until
 class Taken:
     """What may be kept, by its own words: `number` of a CRL, `status` of an OCSP answer's certificate with its `reason`.
 
-    `crl` is the list, where it is one.
+    `crl` is the list, if it is one.
     """
 
     this_update: datetime
@@ -87,7 +87,7 @@ def take_crl(
     if not any(
         verifies(signer.key, crl.signed, rules.strength) for signer in _signers(crl, store, inputs, now)
     ):
-        raise RequestRefused("evidence-not-signed", "nobody who may sign this CRL did")
+        raise RequestRefused("evidence-not-signed", "no authority that may sign this CRL signed it")
     if crl.next_update < crl.this_update or crl.this_update > now + rules.skew:
         raise RequestRefused("evidence-not-in-time", "this CRL begins later, or ends before it begins")
     if now > usable_until(crl.next_update, rules.grace):

@@ -4,15 +4,15 @@
 2. Single responses of it are about this very certificate: serial, and the hashes of the issuer's name and key (4.1.1),
    in the encoding of either certificate; another issuer's answer about the same serial is none.
 3. Neither it nor they have a critical extension that is not known (4.4).
-4. It is signed by the issuer itself, or by a responder whose certificate comes with the answer, was signed
+4. It is signed by the issuer itself, or by a responder. Its certificate then comes with the answer, was signed
    by the same key of the issuer, is in its dates, and is marked for OCSP signing (4.2.2.2). The signer is
    the responder that the answer names; names are compared as RFC 5280 section 7.1 asks.
-5. Their times: not from the future, not past their next update; where they have none, not older than may be (4.2.2.1).
+5. Their times: not from the future, not past their next update; if they have none, not older than may be (4.2.2.1).
 6. Where a nonce was sent, it comes back (RFC 9654).
 7. Of several about this certificate the worst counts: revoked, then unknown, then good.
 Everything else leaves the status undetermined, with the reason kept.
 
-The status of a delegated responder is asked of nobody: `id-pkix-ocsp-nocheck`, critical or not, or a short life, is the
+The status of a delegated responder is not asked for: `id-pkix-ocsp-nocheck`, critical or not, or a short life, is the
 authority's business (4.2.2.2.1); its dates are held here.
 
 Not here: the bytes (ocsp_answer), sending requests, and which address to ask (runtime).
@@ -65,8 +65,8 @@ class OcspRules:
 
     Args:
         strength: which keys and hashes are strong enough.
-        max_age: how old an answer may be, whatever it says of its next update; None believes what it says.
-        unbounded_age: how old one may be that says nothing of its next update.
+        max_age: how old an answer may be, even if its next update is later; None: its next update alone counts.
+        unbounded_age: how old an answer without a next update may be.
         grace: how long after its next update an answer may still be used.
         skew: how far in the future its times may lie (clocks differ).
     """
@@ -94,7 +94,7 @@ class Said:
 
 
 class Unanswered(Unfit):
-    """No answer: the responder tells a failure, which is signed by nobody."""
+    """No answer: the responder tells a failure, which is unsigned."""
 
 
 class Ended(Unfit):
@@ -261,7 +261,7 @@ def _check_signature(
             if verifies(signer.key, answer.signed, rules.strength):
                 return
             raise Unfit("its signature does not verify")
-    raise Unfit("nobody who may sign it is named in it")
+    raise Unfit("it names no signer that may sign it")
 
 
 def _signers(

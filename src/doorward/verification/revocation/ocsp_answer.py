@@ -2,8 +2,8 @@
 
 Read is what is judged; the rest is opaque. A single response about another certificate is not looked into beyond its
 CertID. Uncritical extensions that are not known, the time and the reason of a revocation, may say anything.
-A critical extension that is not known is kept as its dotted identifier: whoever judges has to refuse it (RFC 6960
-section 4.4). Known here, whatever they say: the nonce (judged elsewhere), and what changes nothing for a judge of
+A critical extension that is not known is kept as its dotted identifier: the judge has to refuse it (RFC 6960
+section 4.4). Known here, with any value: the nonce (judged elsewhere), and what changes nothing for a judge of
 now: archive cut-off, CRL references, the extended definition of revoked (4.4.8), and reason and invalidity date of
 an entry (4.4.5).
 
@@ -92,9 +92,9 @@ class Answer:
 
     Args:
         signed: what was signed, and how.
-        responder_name: as it is written and in canonical form, None in the second place where it does not parse; None
-            where the responder is named by key.
-        responder_key: SHA-1 of its key; empty where it is named by name.
+        responder_name: as it is written and in canonical form, None in the second place if it does not parse; None
+            if the responder is named by key.
+        responder_key: SHA-1 of its key; empty if it is named by name.
         singles: CertIDs with the single responses, of which none was looked into yet.
         unknown: a critical extension of the whole that is not known, dotted, or empty.
         nonces: values of the nonces that came back.
@@ -122,7 +122,7 @@ def parse_answer(der: bytes) -> Answer:
 
     Raises:
         Unsuccessful: it is a failure.
-        Exception: of any other kind, where it is malformed, or no basic response.
+        Exception: of any other kind, if it is malformed, or no basic response.
 
     Standard: RFC 6960 section 4.2.1.
     """
@@ -182,7 +182,7 @@ def _read_responder(der: bytes) -> tuple[bytes, CanonicalName | None]:
 
 
 def _find_singles(responses: Element) -> Iterator[tuple[CertificateId, Element]]:
-    """Those whose CertID can be read; another is about nobody that is asked for."""
+    """Those whose CertID can be read; another cannot be about a certificate that is asked for."""
     for single in responses.children():
         try:
             parts = single.require(SEQUENCE).children()
@@ -204,7 +204,7 @@ def read_single(single: Element) -> Single:
     """Return what a single response says.
 
     Raises:
-        Exception: of any kind, where it is malformed.
+        Exception: of any kind, if it is malformed.
     """
     _, status, begins, *more = single.children()
     next_update = None
@@ -225,7 +225,7 @@ def read_single(single: Element) -> Single:
 
 
 def _read_revocation_reason(status: Element) -> x509.ReasonFlags | None:
-    """What stands in RevokedInfo makes nothing less revoked: it is read where it can be."""
+    """What stands in RevokedInfo makes nothing less revoked: it is read if it can be."""
     if status.tag != _REVOKED:
         return None
     try:

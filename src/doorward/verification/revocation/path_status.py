@@ -4,7 +4,7 @@
    status is nobody's to say.
 2. OCSP answers and CRLs are both asked, and what was seen before. Revoked by either is revoked; good by either is good
    otherwise; revoked by what is out of date is revoked unless something good is of a later time. Who was once seen
-   revoked for good stays so, whatever became of the evidence; a hold that was seen ends with a newer good word
+   revoked for good stays so, even if its evidence is gone; a hold that was seen ends with a newer good word
    (RFC 5280 section 5.3.1).
 3. Whoever signed a CRL and is not in the path needs a good path of its own to the same anchor, and a
    good status without its own word: section 6.3.3 (f).
@@ -13,7 +13,7 @@
    the leaf is revoked.
 5. Undetermined tells whether something is there that cannot be used: not genuine, not known to the responder, not
    readable, or too much work. Nothing there, or nothing in time any more, is another thing.
-6. Work is bounded: where there is none left nothing is good any more, and revoked is what was found so far.
+6. Work is bounded: if there is none left nothing is good any more, and revoked is what was found so far.
 
 Not here: where evidence comes from, and whether undetermined may pass (the anchor's policy says).
 Standard: RFC 5280 section 6.3.
@@ -121,7 +121,7 @@ class _Judge:
                 if not self._has_ended(finding):
                     return finding
                 last = finding if last is None or is_newer(finding, last) else last
-        anchor = path[1] if len(path) == 2 else None  # noqa: PLR2004  whose own addresses count as well
+        anchor = path[1] if len(path) == 2 else None  # noqa: PLR2004  its own addresses count as well
         unusable = self._sources.shelf.has_unusable(path[0], anchor)
         for finding in findings:
             if finding.status is Status.GOOD and (last is None or is_newer(finding, last)):

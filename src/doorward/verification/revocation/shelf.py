@@ -29,7 +29,7 @@ class Unusable:
 
     Args:
         lists: addresses of CRLs, as certificates name them.
-        answers: SHA-256 (hex) of the certificates whose OCSP answers these are.
+        answers: SHA-256 (hex) of the certificates that these OCSP answers are about.
         anybody: whether a list is among them that may be about every certificate.
     """
 
@@ -44,7 +44,7 @@ class Shelf:
     Args:
         crls: complete ones and deltas, of whatever issuer.
         answers: SHA-256 of a certificate (hex) -> OCSPResponses in DER about it, newest first.
-        seen: revocations that were told before, whatever became of the evidence.
+        seen: revocations that were told before, even if the evidence is gone.
         unusable: see `Unusable`.
     """
 

@@ -41,7 +41,7 @@ def read_outline(
     """Return these parts as the library reads them: elements in DER, `extensions` any number of Extension.
 
     Raises:
-        Exception: of any kind, now or when a part is asked for, where the library cannot read it.
+        Exception: of any kind, now or when a part is asked for, if the library cannot read it.
     """
     stated = render_element(_EXTENSIONS, render_element(SEQUENCE, extensions)) if extensions else b""
     algorithm = without_null(algorithm)

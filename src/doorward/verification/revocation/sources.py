@@ -106,7 +106,7 @@ def parse_source(text: str) -> str:
 
 
 def _read_url(name: x509.GeneralName) -> str:
-    """Return the URL that a name holds, as it is asked; empty where it holds none.
+    """Return the URL that a name holds, as it is asked; empty if it holds none.
 
     Authorities copy addresses by hand: blanks around it are dropped, and one within it is encoded, as every
     browser does (RFC 3986 section 2.1). In a host it stays none.

@@ -35,8 +35,8 @@ class StatusFinding:
         fresh_until: when the evidence ends, or ended where the last word on somebody was revoked; None where
             undetermined.
         why: where undetermined, what was wrong with each piece of evidence.
-        unusable: something came that is about it and cannot be used: where undetermined, it is not known what that would
-            have said; where good, so it will be when the evidence ends. Nothing there, nothing to be had, and what has only
+        unusable: something came that is about it and cannot be used: if undetermined, it is not known what that would
+            have said; if good, so it will be when the evidence ends. Nothing there, nothing to be had, and what has only
             ended, is not this.
     """
 
@@ -62,7 +62,7 @@ class SeenRevocation:
         serial: of the certificate.
         certificate: its SHA-256, hex.
         held: whether it was a hold, which a newer good word ends; every other revocation is for good.
-        reason: a kebab word; empty where none was given.
+        reason: a kebab word; empty if none was given.
         this_update: of the evidence.
         evidence: its SHA-256, hex.
     """
