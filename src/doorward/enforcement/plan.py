@@ -30,7 +30,7 @@ from doorward.policy.request_headers import PLAIN, HeaderTerms
 from doorward.policy.traffic import USUAL, Traffic
 
 ANONYMOUS_CONNECTIONS = 5_000
-"""Places for connections without a good certificate, at most a tenth of all: strangers take nobody's place."""
+"""Places for connections without a good certificate, at most a tenth of all: strangers cannot take the places of others."""
 
 ANONYMOUS_PER_SOURCE = 500
 """The same for one source: the browsers of an office send their preflights from one address."""
@@ -113,7 +113,7 @@ class Door:
 
     `upstream_files` are what an upstream that speaks TLS is verified by.
 
-    `trust` is None where Envoy verifies that an issuing authority of ours vouches: the plan holds those.
+    `trust` is None if Envoy verifies that an issuing authority of ours vouches: the plan holds those.
     Otherwise the chain is unverified, and the authorizer alone judges. `public` are paths open to everybody;
     `own_origins` are those of its own pages, `origins` those of other sites that may call it.
     """
@@ -218,7 +218,7 @@ class Limits:
     heap_bytes: int = 2 << 30  # what Envoy may hold in all; `envoy.overload` says what happens before
     buffer_bytes: int = 32_768  # 40 undecided connections held 44 MiB without it (measured)
     enrol_body_bytes: int = 32_768  # a CSR with a 4096-bit key is under 3 KiB
-    hello: timedelta = timedelta(seconds=5)  # a ClientHello waits for nobody
+    hello: timedelta = timedelta(seconds=5)  # a ClientHello does not wait for a person
     open_handshake: timedelta = timedelta(seconds=5)  # of a door that asks for no certificate
     handshake: timedelta = timedelta(seconds=60)  # a person looks for the card and types the PIN
     authorizer: timedelta = timedelta(seconds=5)  # an answer is held back while a policy is published

@@ -69,7 +69,7 @@ class HeldConnection:
         grants: the ids that it was given then, without the class token.
         deserved: the ids that it would be given now: `ConnectionAuthority.grants` of the policy to
             come; empty where it deserves nothing, or where that is not known.
-        decision: the id of the decision that admitted it; empty where that is not known.
+        decision: the id of the decision that admitted it; empty if that is not known.
     """
 
     key: int

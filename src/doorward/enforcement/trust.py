@@ -1,11 +1,11 @@
-"""Which authorities a door names to its peers, where partners' people may come.
+"""Which authorities a door names to its peers, if partners' people may come.
 
 Not here: judging certificates (`verification`). At a door that trusts a partner Envoy asks for a
 certificate and verifies no chain: TLS proves that the peer has the private key, and the authorizer alone
 judges (docs/design/0043). Envoy's own check refuses good certificates of partners, and some of the
 reasons lie in the leaf, so that they cannot be foreseen here.
 
-What is left to tell Envoy is whom to name in CertificateRequest, so that clients find the right certificate.
+What is left to tell Envoy is which authorities to name in CertificateRequest, so that clients find the right certificate.
 Standard: RFC 8446 sections 4.2.4 and 4.3.2.
 """
 

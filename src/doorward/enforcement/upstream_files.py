@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpstreamFiles:
-    """PEM files: the authorities that may vouch for the upstream; and where the door shows one, its certificate."""
+    """PEM files: the authorities that may vouch for the upstream; and if the door shows one, its certificate."""
 
     ca: str
     chain: str = ""

@@ -76,13 +76,13 @@ def parse_access_line(line: bytes, gateway_id: str) -> AccessLine | None:
 
 
 def load_access_line(line: bytes) -> dict[str, Any] | None:
-    """Return what a line holds, None where it is no line of Envoy's; a tenth of the cost of its event."""
+    """Return what a line holds, None if it is no line of Envoy's; a tenth of the cost of its event."""
     if len(line) > LONGEST_LINE:
         return None
     try:
         value = json.loads(line)
         return value if isinstance(value, dict) else None
-    except Exception:  # noqa: BLE001  whatever one line does, those behind it are taken
+    except Exception:  # noqa: BLE001  if one line fails, the lines after it are still taken
         return None
 
 
@@ -104,7 +104,7 @@ class Sender:
     """Under which key a line is counted, and whether it is counted at all while there is room.
 
     Args:
-        key: the certificate's id where the authorizer found it good; otherwise the network source.
+        key: the certificate's id if the authorizer found it good; otherwise the network source.
         kind: the type of the line's event.
         limited: whether a limit applies: to all that comes without a certificate that was found good, and
             of the others to what Envoy refused because the certificate sends too much.

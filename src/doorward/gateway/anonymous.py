@@ -1,6 +1,6 @@
 """A connection without a good certificate, at an application that answers such ones.
 
-It holds no grant, has no name, and the application is told nothing of it: `judged` is not 1, and every
+It holds no grant, has no name, and the application gets no identity headers for it: `judged` is not 1, and every
 other fact is empty. So nothing but public paths and preflights is open to it, and a certificate that is
 good by then needs a new connection.
 
@@ -33,7 +33,7 @@ ANONYMOUS_FACTS: Mapping[str, str] = MappingProxyType(
 
 
 def is_whole(facts: Mapping[str, str]) -> bool:
-    """Say whether an answer may go to Envoy: every fact of somebody, or those of an anonymous connection.
+    """Say whether an answer may go to Envoy: every fact of a principal, or those of an anonymous connection.
 
     To Envoy a missing fact is the text "-": the application would hear of a principal named so.
     """

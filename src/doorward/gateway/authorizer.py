@@ -8,7 +8,7 @@ The steps:
    present one enforces an older policy: its connections are not admitted any more;
 2. the socket must be alive: what cannot be named by its cookie could not be cut later;
 3. register it as pending, so that a change from now on meets it;
-4. our knowledge must be fresh (DESIGN 2), and a certificate that nobody knows must be within what judging
+4. our knowledge must be fresh (DESIGN 2), and a certificate that is not in the inventory must be within what judging
    strangers may cost (`JudgementBudget`);
 5. judge; a judgement by another policy than Envoy enforces for the application waits (`PolicyGate`);
 6. admit it to the registry, which fails if anything changed since the judgement: judge again; the same
@@ -16,7 +16,7 @@ The steps:
 7. make the decision durable, before it takes effect;
 8. answer, unless a change ended the connection meanwhile.
 Without a good certificate the connection is refused, except at an application that answers anonymous
-connections: there the steps go on, and the answer says of nobody (`anonymous`).
+connections: there the steps go on, and the answer is the anonymous one (`anonymous`).
 Every way out that is not step 8 is a refusal, also an exception.
 """
 
@@ -239,7 +239,7 @@ class Authorizer:
         if not self._budget.allows(source) and not self._decider.knows(request.presented):
             raise RequestRefused(
                 Reason.JUDGEMENT_EXHAUSTED.value,
-                f"judging certificates that nobody knows cost too much lately (source {request.source_address})",
+                f"judging certificates that are not in the inventory cost too much lately (source {request.source_address})",
             )
         began = time.thread_time()
         decision = self._decider.decide(request)

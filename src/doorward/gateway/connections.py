@@ -60,7 +60,7 @@ class LiveConnection:
     Args:
         cookie: the kernel's name of the socket.
         connection_id: Envoy's id, unique within `epoch`.
-        certificate_id: `crt_…`: whose certificate is not in the inventory is nobody; empty for an anonymous
+        certificate_id: `crt_…`: empty if there is none, as for an anonymous
             connection, which holds no grants.
         sha256: hex digest of the leaf.
         principal_id: whom the certificate is for.

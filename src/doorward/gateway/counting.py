@@ -68,7 +68,7 @@ class Tally:
             self._due += parse_limiter(state).close()
 
     def admit(self, kind: EventType, key: str, *, claimed: str = "") -> bool:
-        """Return whether this event is recorded singly; it is counted where not."""
+        """Return whether this event is recorded singly; otherwise it is counted."""
         with self._lock:
             single = self._limiter.admit(kind.value, key, self._clock.now(), claimed=claimed)
             self._changed = True
@@ -94,7 +94,7 @@ class Tally:
             self._due = ()
 
     def changed_state(self) -> str | None:
-        """Return the state where it changed since the last call, to be stored; None where it did not."""
+        """Return the state if it changed since the last call, to be stored; None if it did not."""
         with self._lock:
             changed, self._changed = self._changed, False
             return self._limiter.render() if changed else None
@@ -152,7 +152,7 @@ class CertificateRate:
 
 
 def restored(state: str) -> EventLimiter:
-    """Return a limiter with what was stored; an empty one where that cannot be read."""
+    """Return a limiter with what was stored; an empty one if that cannot be read."""
     try:
         return parse_limiter(state)
     except MalformedInput:

@@ -9,7 +9,7 @@ The rules:
    blames that configuration, at once;
 2. one that does not start in time, or is killed from outside, may have other reasons (a busy machine, no
    memory): the third time in a row blames the configuration;
-3. a configuration that ran well for long is never blamed: somebody who can crash Envoy by a request would
+3. a configuration that ran well for long is never blamed: an attacker who can crash Envoy by a request would
    otherwise decide which applications are closed;
 4. blame lasts as long as this process: a restart of the gateway tries the configuration again.
 """

@@ -18,7 +18,7 @@ BALLAST_BYTES = 4 * 1024 * 1024
 
 
 class Ballast:
-    """Room for the gateway's files on a full disk: a file that is deleted where one of them does not fit.
+    """Room for the gateway's files on a full disk: a file that is deleted if one of them does not fit.
 
     Otherwise a policy that takes a right away would be stored, and never enforced for want of a few
     kilobytes (docs/design/0045). Safe between threads.
@@ -29,7 +29,7 @@ class Ballast:
         self._path: Path | None = None
 
     def lay(self, folder: Path) -> None:
-        """Make it where it is missing and the disk has room for sixteen of it."""
+        """Make it if it is missing and the disk has room for sixteen of it."""
         with self._lock, suppress(OSError):  # the next time
             self._path = folder / "ballast"
             space = os.statvfs(folder)

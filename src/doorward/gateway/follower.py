@@ -10,7 +10,7 @@ Not here: judging (`authority.access`, `policy.decision`), cutting (ending), pub
    judged. A partner may have many people, who are judged after the rest: between some of them and the
    next, newer changes are acted on, and a number counts as acted on once all of them are judged;
 4. keep what the others may do now; if some gained what the grants in their filter state cannot show,
-   Envoy is told of it by aliases (publishing): nobody is ended for a gain;
+   Envoy is told of it by aliases (publishing): no connection is ended for a gain;
 5. hand a new policy to publishing, and confirm the number once it is in force.
 A follower that cannot read the sequence makes the gateway stale: `fresh` turns False and the
 authorizer refuses new connections.

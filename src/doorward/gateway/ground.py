@@ -72,7 +72,7 @@ class Ground:
         """The trust of each application that hears more than our own authority, by its name.
 
         One whose partners are all gone is not in it: Envoy verifies its chain by our own authorities, and
-        the authorizer admits those only where the document says so.
+        the authorizer admits those only if the document says so.
         """
         found = {}
         for app in self.document.apps:

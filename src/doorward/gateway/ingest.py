@@ -49,7 +49,7 @@ BATCH_BYTES = 1024 * 1024
 BATCH_EVENTS = 512
 """Events of one transaction: about 50 ms of work, so that withdrawals do not wait long behind it."""
 ROTATE_BYTES = 8 * 1024 * 1024
-"""Under a flood Envoy writes 5 MB a second, and what was taken is room that somebody else needs."""
+"""Under a flood Envoy writes 5 MB a second, and what was taken is room that others need."""
 MOST_BACKLOG_BYTES = 8 * 1024 * 1024
 """Bytes not taken yet that are borne in silence: some seconds of work."""
 STORE_SECONDS = 1.0
@@ -153,10 +153,10 @@ class Ingest:
         """Record what was counted in windows that are over; store the counts of refused connections.
 
         Args:
-            final: record also those of the present window: nobody counts after this.
+            final: record also those of the present window: nothing is counted after this.
 
         Raises:
-            Unavailable: nothing of it is lost: what was counted stays, and the window goes on.
+            Unavailable: nothing is lost: what was counted stays, and the window goes on.
         """
         with self._lock:
             limiter, now = self._limiting().copy(), self._services.clock.now()

@@ -1,6 +1,6 @@
 """How much judging strangers may cost: seconds of processor time by source and in all.
 
-Not here: judging (`authority.access`). A certificate that nobody knows can be made so that its judgement
+Not here: judging (`authority.access`). A certificate that is not in the inventory can be made so that its judgement
 takes tens of milliseconds, and all doors share the processor. So what judging costs is measured, and what
 did not turn out good is charged to its source (one IPv4 address, or one IPv6 /64) and to all strangers
 together. Where a budget is used up, a certificate that is not in the inventory is refused without being
@@ -32,7 +32,7 @@ _OTHERS = b""
 
 @dataclass(slots=True)
 class _Account:
-    """Seconds that are left, as of a moment; less than none where it was overdrawn."""
+    """Seconds that are left, as of a moment; less than none if it was overdrawn."""
 
     left: float
     at: float

@@ -64,7 +64,7 @@ class LastPublished:
         return tuple(one for one in found if one is not None)
 
     def note(self, now: Configuration) -> None:
-        """Keep one durably; where that fails, a later start has nothing, or less, to fall back to."""
+        """Keep one durably; if that fails, a later start has nothing, or less, to fall back to."""
         known = self.history() if self._known is None else self._known
         if self._known is not None and known[:1] == (now,):
             return

@@ -49,7 +49,7 @@ class OwnPlaces:
     listeners: tuple[OwnListener, ...] = ()
 
     def objection(self, upstream: Upstream, hosts: Collection[str] = ()) -> str:
-        """Say which of our own places an upstream is, in words; nothing where it is none.
+        """Say which of our own places an upstream is, in words; nothing if it is none.
 
         Args:
             upstream: as the document says it.

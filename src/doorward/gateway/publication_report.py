@@ -39,7 +39,7 @@ class PublicationReport:
         self._shortage = ""
 
     def trouble(self) -> str:
-        """Return why the newest policy is not in force, or the next will not be; empty where all is well."""
+        """Return why the newest policy is not in force, or the next will not be; empty if all is well."""
         with self._lock:
             return "; ".join(one for one in (self._trouble, self._shortage) if one)
 
@@ -65,7 +65,7 @@ class PublicationReport:
         named = ", ".join(closed[:_MOST_NAMED]) + (" and more" if len(closed) > _MOST_NAMED else "")
         self.failed(
             error,
-            f"revision {revision} is refused, and what it changes admits nobody new"
+            f"revision {revision} is refused, and what it changes admits no one new"
             + (f" ({named})" if named else "")
             + f"; the rest is as in revision {self._gate.revision}: {error.detail}",
         )
@@ -91,7 +91,7 @@ class PublicationReport:
             )
 
     def record(self, kind: EventType, data: Mapping[str, str | int]) -> None:
-        """Put an event of this gateway on record; where that fails, nothing is held up."""
+        """Put an event of this gateway on record; if that fails, nothing is held up."""
         event = write_event(self._services, kind, actor="system", data={"gateway": self._gateway_id, **data})
         try:
             self._services.work.record([event])

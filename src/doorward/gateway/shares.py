@@ -26,7 +26,7 @@ class Share:
         return self._total < self._most and self._held[source] < self._most_per_source
 
     def take(self, source: bytes) -> None:
-        """Count one place, also where there is no room: adopted connections exist already."""
+        """Count one place, also if there is no room: adopted connections exist already."""
         self._held[source] += 1
         self._total += 1
 

@@ -91,7 +91,7 @@ class UpstreamWatch:
                 if one.name in self._running:
                     continue  # a look-up that takes long is not asked a second time
                 self._running.add(one.name)
-            # A thread of its own that nobody waits for at the end: a resolver may hold it for half a minute.
+            # A thread of its own that is not awaited at the end: a resolver may hold it for half a minute.
             thread = threading.Thread(target=self._ask, args=(one,), name="upstream", daemon=True)
             thread.start()
             threads.append((one, thread))

@@ -1,6 +1,6 @@
 """How many files Envoy may watch: each costs an inotify instance, and without one Envoy aborts.
 
-Not here: which files there are (enforcement). The kernel counts instances by user, whatever process holds
+Not here: which files there are (enforcement). The kernel counts instances by user, in whichever process
 them: an editor or another service of the same user takes from the same number, and 128 are the default of
 many systems. One instance too few ends Envoy, and every start after it. `--mode validate` does not find
 this, because it watches nothing.

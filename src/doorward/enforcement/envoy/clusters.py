@@ -33,7 +33,7 @@ _H2C: dict[str, Any] = {
         "http2_protocol_options": {
             "max_concurrent_streams": _STREAMS,
             "initial_stream_window_size": _WINDOW,
-            # All streams together: one that nobody reads must not stop the others of its connection.
+            # All streams together: one that is not read must not stop the others of its connection.
             "initial_connection_window_size": _STREAMS * _WINDOW,
         }
     }
@@ -98,7 +98,7 @@ def build_upstream(
             "extensions.clusters.dns.v3.DnsCluster",
             dns_refresh_rate=render_duration(_DNS_REFRESH),
             dns_lookup_family="ALL",
-            # One endpoint with all addresses: a connection tries the next address where one does not
+            # One endpoint with all addresses: a connection tries the next address if one does not
             # answer (RFC 8305). As endpoints of their own, `::1` and 127.0.0.1 got half of the requests
             # each, and one half failed if the application listens on one of them only.
             all_addresses_in_single_endpoint=True,

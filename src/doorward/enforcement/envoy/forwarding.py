@@ -33,7 +33,7 @@ def build_forwarding(cluster: str, upstream: Upstream) -> dict[str, Any]:
 
 
 def build_path_memory(upstream: Upstream) -> list[dict[str, Any]]:
-    """Return the filter that keeps the public path for the log, where the application gets another one."""
+    """Return the filter that keeps the public path for the log, if the application gets another one."""
     if isinstance(upstream, UnixUpstream) or not upstream.base:
         return []
     kept = {

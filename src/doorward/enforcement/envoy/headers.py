@@ -76,7 +76,7 @@ LEAKING_HEADERS = ("server", "x-powered-by", "x-envoy-upstream-service-time")
 """Response headers that only help an attacker who looks for a known hole."""
 
 NAMES_HEADER = "doorward-names"
-"""Says `true` where every name of a request's headers is of letters, digits and hyphens; removed again.
+"""Says `true` if every name of a request's headers is of letters, digits and hyphens; removed again.
 
 CGI, FastCGI and WSGI fold every other character to one (RFC 3875 section 4.1.18): `Doorward.Principal`,
 `Doorward+Principal` and `Doorward-Principal` are one variable. No matcher of Envoy 1.40 sees names, but
@@ -102,7 +102,7 @@ def build_early_mutations(terms: HeaderTerms = PLAIN) -> list[dict[str, Any]]:
 def build_trailer_removal() -> dict[str, Any]:
     """Return the filter that drops the trailers of requests (RFC 9110 section 6.5: a proxy may).
 
-    An HTTP/2 upstream would get them, whatever their names claim; over HTTP/1.1 Envoy drops them itself.
+    An HTTP/2 upstream would get them, under any name; over HTTP/1.1 Envoy drops them itself.
     """
     return build_extension(
         "doorward.trailers",

@@ -79,7 +79,7 @@ DESTINATION_STATISTICS = "destination_"
 
 FOREIGN_ORIGIN, PREFLIGHT, PREFLIGHT_REFUSED = "foreign-origin", "preflight", "preflight-refused"
 PUBLIC = "public"
-"""Names of routes: the log tells by them what answered, where no rule did."""
+"""Names of routes: the log tells by them what answered, if no rule did."""
 
 
 class Refusal(Enum):

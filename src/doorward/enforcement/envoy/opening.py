@@ -1,8 +1,8 @@
 """Routes of public paths: open to everybody, also to a connection without a good certificate.
 
 Each path has two routes. The first is for connections that were judged good, and tells the application who
-asks. The second is for all others and removes every identity header, whatever the connection's state
-holds: identity comes from `judged=1` alone.
+asks. The second is for all others and removes every identity header, even if the connection's state
+holds one: identity comes from `judged=1` alone.
 """
 
 from __future__ import annotations

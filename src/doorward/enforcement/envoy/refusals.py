@@ -25,7 +25,7 @@ _ANY_HOST = r"[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*|\[[0-9A-Fa-f:.]+\]"
 
 
 def build_refusal(match: dict[str, Any], why: Refusal) -> dict[str, Any]:
-    """Return a route that refuses what it matches, whoever asks."""
+    """Return a route that refuses what it matches, for every caller."""
     return {
         "name": why.word,
         "match": match,
@@ -37,10 +37,10 @@ def build_refusal(match: dict[str, Any], why: Refusal) -> dict[str, Any]:
 def build_protocol_refusals(hosts: Sequence[str]) -> list[dict[str, Any]]:
     """Return what every door refuses: odd header names, and a Host that is no host and port.
 
-    Envoy looks for the virtual host by what stands before the last colon, whatever follows it.
+    Envoy looks for the virtual host by what stands before the last colon, with any text after it.
 
     Args:
-        hosts: of the door; none where any host may be asked for, to be told that it is misdirected.
+        hosts: of the door; none if any host may be asked for, to be told that it is misdirected.
     """
     names = {**_other_than(NAMES_HEADER, "true"), "treat_missing_header_as_empty": True}
     host = "|".join(re.escape(one) for one in hosts) or _ANY_HOST

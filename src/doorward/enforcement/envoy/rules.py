@@ -124,7 +124,7 @@ def build_open_slice() -> dict[str, Any]:
 
 
 def build_open_destination() -> dict[str, Any]:
-    """Return the slice of a fixed refusal where `Destination` is judged."""
+    """Return the slice of a fixed refusal if `Destination` is judged."""
     return {DESTINATION_FILTER: _per_route({NO_RULE: _policy([_ANY])})}
 
 

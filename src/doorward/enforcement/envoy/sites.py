@@ -75,7 +75,7 @@ def build_cors_filter() -> dict[str, Any]:
 
 
 def speak_for_sites(table: dict[str, Any], door: Door) -> dict[str, Any]:
-    """Return a route table that lets the listed sites read answers, and the application say nothing of it."""
+    """Return a route table that lets the listed sites read answers, and drops the application's own CORS headers."""
     if not door.origins:
         return table
     policy = build_typed(

@@ -111,8 +111,8 @@ def _trust(door_id: str, trust: Trust) -> dict[str, Any]:
     # The authorities are there for their names only (CertificateRequest). One kind of unverified chain:
     # nothing in it may look as if Envoy had judged, and no matcher of ours reads what Envoy thinks of a peer.
     context: dict[str, Any] = {"trust_chain_verification": "ACCEPT_UNTRUSTED"}
-    # Without authorities Envoy asks for a certificate and lets a peer through that has none, whatever
-    # `require_client_certificate` says (measured): the authorizer refuses it then.
+    # Without authorities Envoy asks for a certificate and lets a peer through that has none, even if
+    # `require_client_certificate` is set (measured): the authorizer refuses it then.
     if trust.named:
         context["trusted_ca"] = {"inline_string": "".join(trust.authorities)}
     return _secret(_trust_secret(door_id), validation_context=context)

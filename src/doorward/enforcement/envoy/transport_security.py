@@ -1,6 +1,6 @@
 """Strict-Transport-Security on every answer of our hosts, also on those that the door gives itself.
 
-A browser that knows a host by it never sends it a request without TLS, and lets nobody click a bad
+A browser that knows a host by it never sends it a request without TLS, and lets no user click a bad
 certificate away. Without `includeSubDomains`: hosts beside ours are not ours to decide about.
 Standard: RFC 6797 sections 6.1, 7.2 and 8.1.
 """
@@ -20,7 +20,7 @@ def with_transport_security(table: dict[str, Any], lifetime: timedelta) -> dict[
 
 
 def _parts(host: dict[str, Any], lifetime: timedelta) -> list[dict[str, Any]]:
-    """Return a virtual host, divided in two where only some of its names may be told."""
+    """Return a virtual host, divided in two if only some of its names may be told."""
     told = [name for name in host["domains"] if name != "*" and not _is_local(name)]
     rest = [name for name in host["domains"] if name not in told]
     header = {"key": "strict-transport-security", "value": f"max-age={lifetime // timedelta(seconds=1)}"}
