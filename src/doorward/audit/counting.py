@@ -5,7 +5,7 @@ Not here: who counts what (`gateway`), and the event that tells of a count (`cat
 A window lasts a minute. Within it each key (a network source, or a certificate) has a few events on record
 singly, and all keys together have a few hundred. What comes beyond is counted by key. Keys are bounded too:
 what comes from further keys is counted under the empty key. So a window gives at most
-`in_total + max_keys + 1` leaves, whatever comes; and each event is either single or in exactly one count.
+`in_total + max_keys + 1` leaves, however many events come; and each event is either single or in exactly one count.
 
 Pure: time comes in as an argument. Nothing here locks: the owner does.
 """
@@ -77,7 +77,7 @@ class EventLimiter:
     _keys: dict[str, _Key] = field(default_factory=dict)
 
     def admit(self, kind: str, key: str, at: datetime, *, claimed: str = "", room: bool = True) -> bool:
-        """Return whether this event is to be recorded singly; it is counted where not.
+        """Return whether this event is to be recorded singly; otherwise it is counted.
 
         Args:
             kind: what happened, a word.
@@ -117,7 +117,7 @@ class EventLimiter:
         return EventLimiter(limits=self.limits, _began=self._began, _singles=self._singles, _keys=keys)
 
     def render(self) -> str:
-        """Return the state as text; empty where there is none."""
+        """Return the state as text; empty if there is none."""
         if self._began is None:
             return ""
         keys = {

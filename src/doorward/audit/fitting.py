@@ -36,7 +36,7 @@ _KEPT = 180
 _FOREIGN = re.compile(r"[^!-\[\]-~]")
 _MOMENT = 27
 _SHORT = 128
-"""Characters that a text keeps where an event is too long as a whole."""
+"""Characters that a text keeps if an event is too long as a whole."""
 
 
 def fit_data(kind: EventType, data: Mapping[str, V], limit: int) -> dict[str, V]:
@@ -72,7 +72,7 @@ def _fit(kind: FieldKind | None, value: object) -> object:
 
 
 def _first(items: Sequence[object], count: int) -> tuple[object, ...]:
-    """Return so many items at most; where there are more, the last one says how many."""
+    """Return so many items at most; if there are more, the last one says how many."""
     fitted = tuple(_fit_token(one) if isinstance(one, str) else one for one in items[:count])
     return fitted if len(items) <= count else (*fitted[:-1], f"+{len(items) - count + 1}-more")
 

@@ -189,7 +189,7 @@ class LogJudge:
             if anchor.checkpoint.root == self._tree.root():
                 self._anchored_size = self.size
             elif anchor.source in self._mismatched:
-                self.faults_omitted += 1  # whatever was rewritten differs from every later one as well
+                self.faults_omitted += 1  # a rewritten record differs from every later one as well
             else:
                 self._mismatched.add(anchor.source)
                 self.fault_overall(

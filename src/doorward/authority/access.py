@@ -100,7 +100,7 @@ class ConnectionFacts:
 class AccessDecision:
     """What may be, why, until when, and as of which change.
 
-    `verdict.outcome` GOOD admits; any other refuses, or where the application answers anonymous connections
+    `verdict.outcome` GOOD admits; any other refuses, or, if the application answers anonymous connections,
     admits as one of those (`anonymous`): then `grants` is empty, `authority` None unless
     the rules were reached, and `deadline` is the moment of judgement. `principal` is set only where
     the certificate is good; `certificate` whenever it is in the inventory. `event` is
@@ -125,14 +125,14 @@ class AccessDecision:
     def accounted_to(self, source: str) -> str:
         """Return under which key the decision is counted: its certificate's id, or `source`.
 
-        A certificate counts for itself where it is in the inventory, and so where a path was found good;
+        A certificate counts for itself if it is in the inventory, and so if a path was found good;
         anybody can make any other, and as many of them as there are decisions.
         """
         return source if self.certificate is None else self.certificate.id
 
     @property
     def anonymous(self) -> bool:
-        """Whether the connection may live though nobody stands behind it."""
+        """Whether the connection may live though it has no principal."""
         return _is_anonymous(self.verdict, self.policy)
 
 
@@ -207,7 +207,7 @@ class AccessDecider:
             self._current_ground(books)
 
     def knows(self, presented: bytes | None) -> bool:
-        """Return whether a presented certificate is in the inventory, whatever its state; None is no stranger."""
+        """Return whether a presented certificate is in the inventory, in any state; None (no certificate) counts as known."""
         if presented is None:
             return True
         with self._services.work.read() as books:

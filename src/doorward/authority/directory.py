@@ -72,7 +72,7 @@ def add_principal(
     Raises:
         MalformedInput: `name-malformed`, `identity-never-matches`, `subject-malformed`, `display-name-malformed`,
             `too-many-groups`.
-        RequestRefused: `name-taken`; `name-in-rules`; `principal-kind` where the partner's principals are of another.
+        RequestRefused: `name-taken`; `name-in-rules`; `principal-kind` if the partner's principals are of another.
         NotFound: `not-founded`; `partner-unknown`.
     """
     partner_name, slash, identity = name.partition("/")
@@ -228,7 +228,7 @@ def remove(
 
 
 def was_removed(services: Services, name: str) -> bool:
-    """Return whether a principal of ours had this name and was removed, and nobody has it now."""
+    """Return whether a principal of ours had this name and was removed, and no principal has it now."""
     with services.work.read() as books:
         return books.directory.by_name(name) is None and books.directory.knows_removed(name, "")
 
@@ -381,7 +381,7 @@ def _refuse_taken_name(books: Books, name: str) -> None:
 
 
 def _make_identity(partner: PartnerRecord, text: str) -> str:
-    """Return the identity that the partner's certificates give; raise where none ever gives it."""
+    """Return the identity that the partner's certificates give; raise if none ever gives it."""
     # Most commands are about our own people, and load no library of certificates (record 0049).
     from doorward.verification.identity import IdentityRule, make_identity  # noqa: PLC0415  as said above
 

@@ -1,7 +1,7 @@
 """Names that lost their bearer: a rule that names one must not speak for the next bearer.
 
 Rules name persons, devices, services and groups by name (docs/design/0050). A principal that is removed or renamed
-frees its name, while the document may name it still. So the name goes to nobody else as long as a rule
+frees its name, while the document may name it still. So the name is not given again as long as a rule
 in force names it, unless the administrator says that the rules shall hold for the next one too. A group
 that a rule or a partner's terms name is not removed at all: a group is its name.
 
@@ -49,7 +49,7 @@ def refuse_freed_name(books: Books, kind: PrincipalKind, name: str, partner_id: 
 
 
 def note_rules_left(books: Books, kind: PrincipalKind, name: str) -> tuple[str, ...]:
-    """Return what to tell about rules that name somebody who is gone; a withdrawal fails for no document."""
+    """Return what to tell about rules that name a removed principal; a document never makes a withdrawal fail."""
     try:
         found = find_rules_naming(books, kind, name)
     except DoorwardError:
@@ -57,7 +57,7 @@ def note_rules_left(books: Books, kind: PrincipalKind, name: str) -> tuple[str, 
     if not found:
         return ()
     return (
-        f"rules in force still name {name}: {_list(found)}; until they do not, nobody else gets the name",
+        f"rules in force still name {name}: {_list(found)}; until they do not, the name is not given again",
     )
 
 

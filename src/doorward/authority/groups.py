@@ -75,7 +75,7 @@ def create_within(services: Services, books: Books, group: str, *, actor: str, n
 def put_into_group(
     services: Services, books: Books, group: str, principal: Principal, *, actor: str, now: datetime
 ) -> list[str]:
-    """Make the group where it does not exist, put the principal into it, and return what to tell."""
+    """Make the group if it does not exist, put the principal into it, and return what to tell."""
     notes = []
     try:
         books.directory.add_member(group, principal.id)

@@ -155,9 +155,9 @@ def _hold_against(verdict: Verdict, fault: Reason | None) -> Verdict:
 
 
 def _end_of(found: PartnerJudgement) -> datetime:
-    """The first end of a certificate of the path, and of the evidence where nobody may stay without.
+    """The first end of a certificate of the path, and of the evidence if the connection may not stay without it.
 
-    That is where it is required, and where it is preferred and what came after it cannot be used.
+    That is if it is required, and if it is preferred and what came after it cannot be used.
     """
     ends = [ends_at(one.not_after) for one in found.path]
     mode = found.partner.revocation if found.partner is not None else RevocationMode.OFF

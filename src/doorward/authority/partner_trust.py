@@ -85,7 +85,7 @@ def load_partners(books: Books, kept: Mapping[str, Partner]) -> dict[str, Partne
 
 @functools.lru_cache(maxsize=_REMEMBERED)
 def _signer_of(der: bytes) -> _Signer | None:
-    """Name and key: what signs, whichever certificate says so; None where it cannot be read."""
+    """Name and key: what signs, whichever certificate says so; None if it cannot be read."""
     try:
         parsed = parse_path_certificate(der)
     except MalformedInput:

@@ -104,7 +104,7 @@ class Shelves:
     def mark_unread(self, partner_id: str) -> None:
         """Note that a partner's evidence cannot be read; what was loaded before stays.
 
-        Where nothing was, there is evidence that says nobody knows what: it is not as if there were none.
+        If nothing was there, it is now evidence that cannot be used, which is not the same as none.
         """
         with self._lock:
             if partner_id not in self._loaded:
@@ -139,7 +139,7 @@ def _parse(body: bytes) -> Crl | None:
 
 
 def _describe(unusable: Iterable[_Key], by_hand: tuple[str, ...]) -> Unusable:
-    """A list that the operator named may be about every certificate, whatever addresses these name."""
+    """A list that the operator named may be about every certificate, also about one that names other addresses."""
     rows = tuple(unusable)
     return Unusable(
         anybody=any(kind is EvidenceKind.CRL and source in by_hand for kind, source, _ in rows),

@@ -37,7 +37,7 @@ def add_app(
     actor: str,
     check: Check = accept_any,
 ) -> Applied:
-    """Add an application without rules: nobody may reach it until a rule allows it.
+    """Add an application without rules: no one may reach it until a rule allows it.
 
     Raises:
         RequestRefused: `app-exists` with other hosts or another upstream.

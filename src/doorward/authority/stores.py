@@ -74,7 +74,7 @@ class DirectoryStore(Protocol):
         ...
 
     def set_display_name(self, principal_id: str, display_name: str) -> None:
-        """Set the name on screens; raise `NotFound` where there is no such principal."""
+        """Set the name on screens; raise `NotFound` if there is no such principal."""
         ...
 
     def members(self, group: str) -> Sequence[Principal]:

@@ -25,7 +25,7 @@ def check_told_names(
 
     Args:
         books: a snapshot.
-        document: which application trusts whom.
+        document: which application trusts which partner.
         replacing: partner -> authorities, DER, that it would have in place of its own.
     """
     ders = _read_all(books, replacing or {})

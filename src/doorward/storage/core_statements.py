@@ -14,7 +14,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql import ColumnElement
 
 AnyRow: TypeAlias = Row[*tuple[Any, ...]]
-"""A row whose columns the statement knows and the type checker does not."""
+"""A row: the statement knows its columns, the type checker does not."""
 
 CURRENT_TENANT: ColumnElement[str] = bindparam("this_tenant")
 """Stands for the tenant of the transaction in every statement."""
@@ -23,7 +23,7 @@ _INSERTS: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.in
 
 
 def insert_new(table: Table, *, dialect: str = "sqlite") -> Insert:
-    """Return an insert that touches no row where any unique key is taken.
+    """Return an insert that touches no row if any unique key is taken.
 
     The caller looks at the number of rows: a refused insert must not end the transaction, and on
     PostgreSQL a violated constraint does.

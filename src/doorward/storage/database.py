@@ -106,7 +106,7 @@ class Database:
         connection.exec_driver_sql(f"PRAGMA user_version = {migrations(connection) + 1}")
 
     def create(self) -> None:
-        """Make the file where it is missing: see `sqlite_file.make_file`."""
+        """Make the file if it is missing: see `sqlite_file.make_file`."""
         make_file(self.path)
 
     def close(self) -> None:

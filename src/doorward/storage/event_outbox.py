@@ -14,7 +14,7 @@ from doorward.storage.prepared import Prepared
 from doorward.storage.transaction import Transaction
 from doorward.storage.values import to_microseconds
 
-# Touches no row where the event is in the outbox or a leaf already; the caller counts.
+# Touches no row if the event is in the outbox or a leaf already; the caller counts.
 _ADD_PENDING = Prepared(
     """INSERT INTO log_outbox (tenant, event_id, leaf)
     SELECT :of, :event, :bytes WHERE NOT EXISTS (SELECT 1 FROM log_leaves WHERE event_id = :event)

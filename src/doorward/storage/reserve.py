@@ -8,7 +8,7 @@ succeed when nothing else can be written, or a full disk would keep everybody in
        again after each checkpoint and goes on in the same blocks;
     3. blocks behind the end of the database file are held for the checkpoint that is still to come;
     4. rows of filler hold pages inside the file: a withdrawal that finds the disk full deletes one;
-    5. a file of ballast is deleted where a process opens the database on a full disk: with no other
+    5. a file of ballast is deleted if a process opens the database on a full disk: with no other
        process running, SQLite has to make its log first.
 Where a file system cannot hold blocks (fallocate), 1, 4 and 5 remain.
 
@@ -60,7 +60,7 @@ class Reserve:
         self._held_at = -_HOLD_SECONDS
 
     def is_low(self) -> bool:
-        """Return whether so little is free that traffic is refused; False where that cannot be known."""
+        """Return whether so little is free that traffic is refused; False if that cannot be known."""
         free, total = _space(self._database.parent)
         return free < _low(total)
 
@@ -78,7 +78,7 @@ class Reserve:
             )
 
     def hold(self) -> None:
-        """Hold blocks of both files, at most once a second; whatever hinders it is no fault of the change."""
+        """Hold blocks of both files, at most once a second; a failure here does not fail the change."""
         with self._lock:
             if time.monotonic() - self._held_at < _HOLD_SECONDS:
                 return
@@ -95,7 +95,7 @@ class Reserve:
                     _hold(one, files)
 
     def drop_ballast(self) -> None:
-        """Before the database is opened: make room for SQLite's own files where there is none.
+        """Before the database is opened: make room for SQLite's own files if there is none.
 
         Where the log is there already, another connection has made them.
         """
@@ -106,14 +106,14 @@ class Reserve:
                 self._ballast.unlink()
 
     def make_room(self, driver: Any) -> None:
-        """Inside a withdrawal's transaction: give pages of the filler to it where the file cannot grow."""
+        """Inside a withdrawal's transaction: give pages of the filler to it if the file cannot grow."""
         if _space(self._database.parent)[0] >= NOTHING_FREE_BYTES:
             return
         if int(driver.execute("PRAGMA freelist_count").fetchone()[0]) < LEAST_PAGES and _has_filler(driver):
             driver.execute("DELETE FROM reserve WHERE id = (SELECT max(id) FROM reserve)")
 
     def refill(self, driver: Any) -> bool:
-        """Inside a transaction: add one row of filler where one is missing and there is room.
+        """Inside a transaction: add one row of filler if one is missing and there is room.
 
         Returns:
             Whether more are missing.

@@ -57,7 +57,7 @@ def find_schema_faults(connection: Any) -> list[str]:
 
 
 def require_schema(connection: Any) -> None:
-    """Return where the file has exactly the schema of this program.
+    """Return if the file has exactly the schema of this program.
 
     Raises:
         IntegrityError: `schema-altered`, naming what was planted, altered or removed.

@@ -58,8 +58,8 @@ def require_current(database: AnyDatabase) -> None:
 
     Raises:
         Unavailable: `schema-newer`, `schema-older` (also for a file that was never migrated).
-        IntegrityError: `schema-altered` where something was planted, altered or removed. From now on
-            `Database.write` raises the same where somebody brought the file to another schema.
+        IntegrityError: `schema-altered` if something was planted, altered or removed. From now on
+            `Database.write` raises the same if the file was brought to another schema.
     """
     with database.read() as connection:
         _check(connection)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from doorward.storage.reserve import Reserve
 
 BUSY_TIMEOUT = timedelta(seconds=5)
-"""How long to wait for another writer: `max_staleness` of the gateways is 5 s, so nobody gains by waiting longer."""
+"""How long to wait for another writer: `max_staleness` of the gateways is 5 s, so waiting longer gains nothing."""
 
 _PRAGMAS = (
     "PRAGMA journal_mode = WAL",  # readers never wait for the writer
@@ -169,7 +169,7 @@ def open_connection(path: Path, *, patience: timedelta, query_only: bool) -> sql
     Raises:
         sqlite3.Error: as the driver raises it.
     """
-    # mode=rw: whoever names a wrong directory must not get an empty database that knows no revocation
+    # mode=rw: an operator who names a wrong directory must not get an empty database that knows no revocation
     connection = sqlite3.connect(
         f"file:{quote(str(path))}?mode=rw",
         uri=True,
@@ -191,9 +191,9 @@ def open_connection(path: Path, *, patience: timedelta, query_only: bool) -> sql
 
 
 def make_file(path: Path) -> None:
-    """Make the file, and its directory where it is missing, for this user alone; keep what is there.
+    """Make the file, and its directory if it is missing, for this user alone; keep what is there.
 
-    SQLite gives its -wal and -shm files the mode and, where root opens them, the owner of this file.
+    SQLite gives its -wal and -shm files the mode and, if root opens them, the owner of this file.
 
     Raises:
         Unavailable: `store-unavailable`.

@@ -194,7 +194,7 @@ def _host(url: str) -> str:
 def _build(
     books: Books, partner: PartnerRecord, row: EvidenceRecord, now: datetime
 ) -> FetchRequest | DoorwardError | None:
-    """Return what to ask, or why it cannot be asked; None where nothing may be asked for this row any more."""
+    """Return what to ask, or why it cannot be asked; None if nothing may be asked for this row any more."""
     if row.kind is EvidenceKind.CRL:
         usable = row.next_update is not None and now <= row.next_update
         return FetchRequest(

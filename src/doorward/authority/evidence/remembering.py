@@ -1,7 +1,7 @@
 """What evidence says of certificates that we know, kept beyond it: who was once seen revoked stays refused.
 
 A list ends, is replaced by one of another scope, or is forgotten because no certificate names its address any more;
-whoever signed it may end before it. Nothing of that makes a revoked certificate good again (RFC 5280 section 5.3.1: only
+its signer may expire before it. None of this makes a revoked certificate good again (RFC 5280 section 5.3.1: only
 a hold is lifted), and under `prefer` an unknown one is let in. So each revocation of a known certificate is written down:
 1. Known are the partner's intermediates and the leaves of its inventory; an entry of the list finds them by issuer and
    serial number, and the judge of lists then judges them by this one list: scope, signer, indirect entries and all.

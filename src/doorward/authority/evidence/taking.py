@@ -5,7 +5,7 @@
    partner together have a limit: every gateway holds them in memory, in some five times their bytes.
 3. What it says of certificates that are known is remembered (remembering). New evidence is stored with a number of the change sequence, about the partner, so that gateways take it
    up; a list that is the same as before, and 304, only move the next look.
-4. A failure moves the next look too; what is at hand stays, until it ends by its own words. Whatever fails is
+4. A failure moves the next look too; what is at hand stays, until it ends by its own words. Every exception is
    a failure with a reason that is kept and shown, a fault of this program too (failing).
 An event is written when it is news: another list, another word of a responder, another failure than the last.
 
@@ -191,7 +191,7 @@ def _store(services: Services, case: _Case, body: bytes, taken: Taken, now: date
             books.changes.note(ChangeKind.EVIDENCE, found.partner_id, now)
             if _is_news(case, taken):
                 books.outbox.add(event)
-    except Unavailable:  # whom it calls revoked is a few bytes, and is a withdrawal
+    except Unavailable:  # its revoked certificates take a few bytes, and are a withdrawal
         if any(one.told for one in memory):
             with services.work.change() as books:
                 if _remember(books, memory, found.partner_id):

@@ -32,7 +32,7 @@ class Trusted:
     readable: bool = True
 
     def find_path(self, certificate: PathCertificate, now: datetime) -> tuple[PathCertificate, ...]:
-        """Return the good path of a certificate now, leaf first; empty where it has none."""
+        """Return the good path of a certificate now, leaf first; empty if it has none."""
         judgement = judge_path(certificate, self.store, self.inputs, now)
         return tuple(judgement.path) if judgement.outcome is Outcome.GOOD else ()
 

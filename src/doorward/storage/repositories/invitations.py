@@ -85,11 +85,11 @@ class SqlInvitations:
         return [_invitation(row) for row in rows]
 
     def void(self, invitation_id: str, voided_at: datetime) -> bool:
-        """Withdraw it where it was neither used nor voided: compare and set, as `claim`."""
+        """Withdraw it if it was neither used nor voided: compare and set, as `claim`."""
         return self._transaction.driver_change(_VOID, of=invitation_id, at=to_microseconds(voided_at)) == 1
 
     def claim(self, invitation_id: str, used_at: datetime) -> bool:
-        """Mark it used where it was neither used nor voided: one statement compares and sets, so exactly one caller wins."""
+        """Mark it used if it was neither used nor voided: one statement compares and sets, so exactly one caller wins."""
         return self._transaction.driver_change(_CLAIM, of=invitation_id, at=to_microseconds(used_at)) == 1
 
     def bind(self, invitation_id: str, certificate_id: str) -> None:

@@ -37,7 +37,7 @@ def upgrade() -> None:
 
 
 def _rebuild(table: str, change: tuple[str, str], rows: str) -> None:
-    """Make a table anew with one piece of its text changed: SQLite alters no check, and adds columns at the end only."""
+    """Rebuild a table with one piece of its text changed: SQLite alters no check, and adds columns at the end only."""
     connection = op.get_bind()
     made = sa.text("SELECT sql FROM sqlite_master WHERE type = 'table' AND name = :name")
     indexes = sa.text(
