@@ -13,7 +13,7 @@ docs/how-to/import-your-certificate.md:
 | Android 12 and older                      | no                  | yes    |
 | Java 16 and later, OpenSSL 3              | yes                 | yes    |
 
-So modern is the default, and legacy where the file goes to macOS, iOS or Android. What is old in the legacy
+So modern is the default, and legacy if the file goes to macOS, iOS or Android. What is old in the legacy
 form (3DES, a MAC with SHA-1) is no weakness under a password of 120 random bits, which is what the
 agent makes; nobody can choose another.
 Standard: RFC 7292; RFC 8018 section 6.2 (PBES2); RFC 9879 (PBMAC1) is not used: most importers lack it.

@@ -30,7 +30,7 @@ def app() -> None:
 )
 @click.pass_obj
 def app_add(state: State, name: str, hosts: tuple[str, ...], upstream: str) -> None:
-    """Add an application; nobody may reach it until a rule allows it."""
+    """Add an application; no one may reach it until a rule allows it."""
     from doorward.authority.shortcuts import add_app  # noqa: PLC0415  loaded when called
     from doorward.runtime.own_places import publishable  # noqa: PLC0415  as above
 

@@ -24,8 +24,8 @@ def may_ask(state: State) -> bool:
 def ask(state: State, question: str, *, yes: bool) -> None:
     """Ask before something is taken away.
 
-    Without a terminal nobody is asked and it is done: what is taken away shuts doors and opens none, and a
-    script that removes somebody must not leave that person in.
+    Without a terminal no question is asked and it is done: what is taken away shuts doors and opens none, and a
+    script that removes a person must not leave that person in.
 
     Raises:
         RequestRefused: `not-confirmed`.

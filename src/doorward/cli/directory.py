@@ -230,7 +230,7 @@ def _remove_command(kind: PrincipalKind) -> click.Command:
 def _change_state(state: State, kind: PrincipalKind, name: str, verb: str, past: str) -> None:
     from doorward.authority import directory  # noqa: PLC0415  loaded when called
 
-    # Removing revokes certificates, and their OCSP answers are signed anew in the same transaction.
+    # Removing revokes certificates, and their OCSP answers are signed again in the same transaction.
     installation, notes = state.withdrawal() if verb == "remove" else (state.installation(), ())
     done = getattr(directory, verb)(installation.services, name, kind=kind, actor=actor())
     value, line = confirmed(installation.services, done.seq, (*done.notes, *notes))

@@ -2,7 +2,7 @@
 
 Lines are written in a markup of few words: `[bold]`, `[dim]`, `[red]`, `[green]`, `[yellow]`, each closed
 by `[/word]`. Text that is not ours goes through `escape`, so that it is no markup. And every line goes
-through `core.foreign_text.show` here, so that a text for which somebody forgot it still commands no terminal.
+through `core.foreign_text.show` here, so that a forgotten text still cannot command a terminal.
 
 Colours are used on a terminal only, and not if NO_COLOR is set (https://no-color.org) or TERM is `dumb`.
 """
@@ -110,7 +110,7 @@ def lay_out(header: Sequence[str], rows: Sequence[Sequence[str]], width: int | N
     Returns:
         A line for each row. If that is too wide, cells of several words are folded between words. If a
         row still does not fit, each row becomes a block, a line for each cell. A word, such as an id, is
-        never divided, whatever the width is: it is there to be copied.
+        never divided, at any width: it is there to be copied.
     """
     cells = [[show(cell) for cell in row] for row in rows]
     widths = [max(map(measure, column)) for column in zip(header, *cells, strict=True)]

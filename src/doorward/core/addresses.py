@@ -2,9 +2,9 @@
 
 1. An IPv4 address that an IPv6 address maps is judged as that IPv4 address. One that NAT64 translates must be
    global (RFC 6052 section 3.1).
-2. Global unicast may be asked. Private networks, loopback and shared addresses only where the operator named
+2. Global unicast may be asked. Private networks, loopback and shared addresses only if the operator named
    a network that they lie in.
-3. Never, whatever is allowed: link-local, multicast, reserved, unspecified, tunnels, and the addresses at
+3. Never, even if allowed: link-local, multicast, reserved, unspecified, tunnels, and the addresses at
    which clouds hand out the credentials of the machine.
 
 Not here: our own listeners (runtime.own_listeners).

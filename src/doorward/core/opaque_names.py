@@ -39,6 +39,6 @@ class OpaqueName(x509.GeneralName):
 
 
 def render_opaque_name(name: OpaqueName) -> str:
-    """Return `opaque:` and hexadecimal digits, cut where there are many."""
+    """Return `opaque:` and hexadecimal digits, cut if there are many."""
     more = "..." if len(name.value) > OPAQUE_SHOWN else ""
     return f"opaque:{name.value[:OPAQUE_SHOWN].hex()}{more}"

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 
     PrivateKey = EllipticCurvePrivateKey | Ed25519PrivateKey | RSAPrivateKey
-    """A key that signs. A hardware token is a subclass whose `sign` calls the token."""
+    """A key that signs. The `sign` of a subclass for a hardware token calls the token."""
 
     PublicKey = EllipticCurvePublicKey | Ed25519PublicKey | RSAPublicKey
 
 
 def __getattr__(name: str) -> Any:
-    """Return `PrivateKey` or `PublicKey` for whom they are more than a type: most commands load no cryptography."""
+    """Return `PrivateKey` or `PublicKey` for modules that need them as more than a type: most commands load no cryptography."""
     if name not in ("PrivateKey", "PublicKey"):
         raise AttributeError(name)
     from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa  # noqa: PLC0415  see above

@@ -27,8 +27,8 @@ def count_grants(app: AppPolicy) -> tuple[int, int]:
     """Return how many ids a connection holds at least and at most.
 
     Returns:
-        `least` is for a principal whom no deny rule selects and a single allow rule does, of the kind for
-        which that is least: if it does not fit, all such principals are refused. `most` is for one whom
+        `least` is for a principal that no deny rule selects and a single allow rule does, of the kind for
+        which that is least: if it does not fit, all such principals are refused. `most` is for one that
         every allow rule selects that may select one principal. Both are 0 if no rule allows anything.
     """
     allows = {rule.selector.text: rule.selector for rule in app.rules if rule.effect is Effect.ALLOW}

@@ -10,9 +10,9 @@ The steps of a judgement:
 2. each rule's selector holds for the principal or not; an allow rule that holds gives its *grant*,
    a deny rule that does NOT hold gives its *clearance* (only positive evidence: DESIGN 2.1(4));
 3. the request path is normalised, or refused as ambiguous before any rule;
-4. a public path is open to everybody, whoever asks; no deny rule is about one (`model.AppPolicy`);
+4. a public path is open to everyone; no deny rule is about one (`model.AppPolicy`);
 5. `OR over allow rules (grant AND residual) AND over deny rules (clearance OR NOT residual)`;
-6. where the application has `Destination` judged, step 5 for the path in that header too; where it
+6. if the application has `Destination` judged, step 5 for the path in that header too; if it
    has not, a request with the header is refused before any rule.
 
 `decide` judges rules directly and `decide_by_grants` by the equation; they agree, by property test.
@@ -43,7 +43,7 @@ ID_LENGTH = 21
 class Request:
     """What a request shows the judge: method and raw path as received (query allowed), and `Destination`.
 
-    `destination` is None where the request has no such header.
+    `destination` is None if the request has no such header.
     """
 
     method: str
@@ -351,7 +351,7 @@ def _refusal(
 
 
 def _open_path(app: AppPolicy, method: str, path: NormalisedPath | PathRefused) -> NormalisedPath | None:
-    """Step 4: return the path where it is open to everybody."""
+    """Step 4: return the path if it is open to everybody."""
     if isinstance(path, PathRefused) or not METHOD.fullmatch(method) or method in ECHOING_METHODS:
         return None
     return path if app.is_public(path) else None

@@ -1,4 +1,4 @@
-"""Changes of single applications and rules in a document's text, comments and layout kept where possible.
+"""Changes of single applications and rules in a document's text, comments and layout kept if possible.
 
     1. the change is made to the document's value
     2. in the text, the lines of the one application are replaced by its canonical lines

@@ -229,7 +229,7 @@ class AppPolicy:
     """One application of the document: where it is, and who may reach what of it.
 
     `trust` names whose certificates may knock: `own`, and partners by name. `public` are paths that are
-    open to everybody, also without a certificate; `origins` are the sites whose pages may call this one.
+    open to everybody, also without a certificate; `origins` are sites; their pages may call this application.
     """
 
     name: str

@@ -111,7 +111,7 @@ RE2_PROGRAM_LIMIT = 4096
 
 
 KEPT_SLASH = "%2F"
-"""How an encoded slash stands in a segment, whatever the case in which it came."""
+"""How an encoded slash stands in a segment, in whichever case it came."""
 
 
 class PathFault(Enum):

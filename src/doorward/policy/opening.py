@@ -4,7 +4,7 @@ Not here: what they mean for a request (`decision`), and how Envoy does it (enfo
 
 `public: ["/share/**"]` opens paths to everybody, also without a certificate. A path there that a deny
 rule covers too is a fault: the denied person would just leave the certificate out.
-`cors: {origins: [https://other.example]}` lists the sites whose pages may call the application.
+`cors: {origins: [https://other.example]}` lists sites; their pages may call the application.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def read_public(
         patterns[pattern.text] = pattern
         for rule in denying(rules, pattern):
             message = (
-                f"rule {rule.name!r} denies something that {pattern.text} makes public: whom it denies would "
+                f"rule {rule.name!r} denies something that {pattern.text} makes public: those it denies would "
                 "leave the certificate out"
             )
             hint = f"take {pattern.text} out of `public`, or keep the rule off it"
@@ -90,7 +90,7 @@ def _few(faults: FaultList, node: Node, key: str, most: int) -> list[Scalar]:
 
 
 def denying(rules: Iterable[Rule], pattern: PathPattern) -> Iterator[Rule]:
-    """Yield the rules that deny something within a pattern, whatever the method and whomever they deny."""
+    """Yield the rules that deny something within a pattern, for any method and any principal."""
     for rule in rules:
         if rule.effect is Effect.DENY and any(pattern.overlaps(one) for one in rule.residual.paths):
             yield rule

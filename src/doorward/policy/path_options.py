@@ -3,7 +3,7 @@
 Not here: what it means for a path (`normalisation`).
 
 By default a path with `%2F` is refused: applications and gateways differ about it. GitLab, RabbitMQ and
-registries of npm packages need it inside a segment. Whoever keeps it says that the application does not
+registries of npm packages need it inside a segment. An operator who keeps it says that the application does not
 take it for a separator; rules see it undecoded, as part of its segment.
 Standard: RFC 3986 section 2.2 (an encoded separator is data).
 """

@@ -55,7 +55,7 @@ def parse_upstream(text: str) -> Upstream:
 
 
 def read_upstream(faults: FaultList, node: Node, key: str) -> Upstream | None:
-    """Return the upstream that a document says, as text or as a mapping; None, with a fault, where it cannot be."""
+    """Return the upstream that a document says, as text or as a mapping; None, with a fault, if it cannot be."""
     options: dict[str, Node] = {}
     if isinstance(node, Mapping):
         options = faults.mapping(node, key, ("url", *_TLS_KEYS))
@@ -156,7 +156,7 @@ def _unix_upstream(path: str) -> UnixUpstream:
 
 
 def _host(text: str) -> str:
-    """Return an address in its shortest form or a DNS name in lower case; empty where it is neither."""
+    """Return an address in its shortest form or a DNS name in lower case; empty if it is neither."""
     if text.startswith("["):
         try:
             return "" if "%" in text else str(ipaddress.IPv6Address(text[1:-1]))

@@ -1,4 +1,4 @@
-"""The certificates of a file, in whatever form people hand them over.
+"""The certificates of a file, in any form in which people hand them over.
 
 Taken: PEM with any number of certificates and any text between, PKCS#7 (`.p7b`, PEM or DER), certificates in DER one after
 the other, all of these in UTF-16, with a byte order mark or with any line ends.

@@ -74,7 +74,7 @@ class Installation:
         try:
             require_current(database)
         except BaseException:
-            database.close()  # nobody else knows of it
+            database.close()  # no other code has it yet
             raise
         return database
 

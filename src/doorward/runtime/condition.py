@@ -154,7 +154,7 @@ def _partner(told: PartnerEvidence) -> Part:
             but = "passes too, because `unsafe-prefer` says so" if told.tolerated else "is refused"
             trouble.append(f"where what came last cannot be used ({told.unusable}), it {but}")
         trouble += told.problems
-    elif told.problems:  # the reason of each failure is shown, also where nothing rests on it yet
+    elif told.problems:  # the reason of each failure is shown, also if nothing rests on it yet
         words += told.problems
     return Part(
         name="partner",

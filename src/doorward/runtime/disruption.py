@@ -1,4 +1,4 @@
-"""What is said before a document is applied: whose connections will end, and when.
+"""What is said before a document is applied: which connections will end, and when.
 
 Not here: finding it out (enforcement.disruption).
 """

@@ -112,7 +112,7 @@ def _incident(text: str, line: dict[str, Any]) -> Explained:
     where = line.pop("where", None)
     facts = [(name, _shown(value)) for name, value in sorted(line.items()) if value not in ("", None)]
     return Explained(
-        title=f"incident {text}: an error that nobody expected",
+        title=f"incident {text}: an unexpected error",
         facts=tuple(facts),
         lines=tuple(f"  {one}" for one in where) if isinstance(where, list) else (),
         hints=("this is a fault of the program: report it with these lines",),

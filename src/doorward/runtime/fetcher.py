@@ -3,7 +3,7 @@
 Whoever answers may be dead, slow or hostile:
 1. A name is looked up once. Every address of it is judged, one that must not be asked refuses them all,
    and the connection goes to an address that was judged: no second look-up, which could say another thing.
-   Our own listeners are refused at whatever address of this machine, redirects included.
+   Our own listeners are refused at every address of this machine, redirects included.
 2. One deadline holds for everything, each read included: a byte a second does not hold us.
 3. The head may have 32 KiB, the body what was asked for; both are counted as they come, whatever
    Content-Length says. Nothing is decompressed.

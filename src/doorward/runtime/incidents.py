@@ -29,7 +29,7 @@ class IncidentFile:
     def __call__(
         self, _logger: object, _method: str, line: MutableMapping[str, Any]
     ) -> MutableMapping[str, Any]:
-        """Write a line down; whatever hinders that must not hinder the log."""
+        """Write a line down; a failure here must not stop the log."""
         if "incident" in line:
             with suppress(OSError, ValueError, TypeError):
                 self._append(json.dumps(dict(line), default=str, sort_keys=True).encode() + b"\n")
@@ -49,7 +49,7 @@ class IncidentFile:
 
 
 def find_incident(path: Path, incident: str) -> dict[str, Any] | None:
-    """Return what was logged of an incident, None where nothing is known any more."""
+    """Return what was logged of an incident, None if nothing is known any more."""
     for file in (path, _former(path)):
         with suppress(OSError):
             for line in file.read_bytes().splitlines():

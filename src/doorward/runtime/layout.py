@@ -324,7 +324,7 @@ def find_lost(layout: Layout, role: str) -> int:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
         text = os.read(descriptor, 32).decode("ascii", "replace").strip()
-    except OSError:  # somebody holds it: it runs
+    except OSError:  # another process holds it: it runs
         return 0
     finally:
         os.close(descriptor)

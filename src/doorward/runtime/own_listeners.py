@@ -1,6 +1,6 @@
 """Whether an address and a port are a listener of this installation.
 
-A partner's certificate must not make us ask ourselves, whichever private networks are allowed: what arrives
+A partner's certificate must not make us ask ourselves, even if private networks are allowed: what arrives
 from this machine is trusted more than what arrives from outside. So the ports of this installation are
 never asked at any address of this machine: loopback as a whole, and what the kernel's routing table calls
 local, addresses that were added later and IPv6 included. Where the kernel cannot be asked, an address with

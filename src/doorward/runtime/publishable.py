@@ -16,6 +16,6 @@ from doorward.policy.model import Document
 def check_publishable(document: Document) -> None:
     """Raise `ConfigurationError` (`watches-exhausted`) if Envoy could not watch the files of so many doors."""
     trusts = sum(app.trust != (OWN_AUTHORITY,) or app.admits_anonymous for app in document.apps)
-    # Root gives itself up: as whom the gateway runs, and what that user holds, is the gateway's to count.
+    # Root gives itself up: the gateway counts what its own user holds.
     room = survey_room(envoys_of_user()) if os.geteuid() else Room(limit=watch_limit())
     check_watches(len(document.apps) + 1, room, trusts=trusts)

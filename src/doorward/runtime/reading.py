@@ -1,7 +1,7 @@
 """Reading what happened: the newest events that are wanted, those that come, and all that mention an id.
 
 Not here: words (`telling`), verifying (`evidence`). Events are read from the log as they are; an event is in
-the log within a second of happening, where `doorward serve` runs.
+the log within a second of happening, if `doorward serve` runs.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Reader:
     # names
 
     def principal(self, principal_id: str) -> str:
-        """Return `person/alice`, or the id where it is none of ours."""
+        """Return `person/alice`, or the id if it is none of ours."""
         if principal_id not in self._principals:
             with self._installation.services.work.read() as books:
                 found = books.directory.get(principal_id)
@@ -85,7 +85,7 @@ class Reader:
         return self._principals[principal_id]
 
     def application(self, application_id: str) -> str:
-        """Return the application's name, or the id where there is none any more."""
+        """Return the application's name, or the id if there is none any more."""
         return self._applications.get(application_id, application_id)
 
     @cached_property
@@ -184,7 +184,7 @@ class Reader:
 
 
 def parse_moment(text: str, now: datetime) -> datetime:
-    """Return a moment: so long ago (`10m`, `2h`, `3d`), or a date and time (UTC where no zone is said).
+    """Return a moment: so long ago (`10m`, `2h`, `3d`), or a date and time (UTC if no zone is said).
 
     Raises:
         MalformedInput: `time-malformed`.

@@ -50,7 +50,7 @@ _SHOWN_ID = 24
 
 
 class Names(Protocol):
-    """What ids are called now; an id where nothing is known."""
+    """What ids are called now; an id if nothing is known."""
 
     def principal(self, principal_id: str) -> str:
         """Return `person/alice`."""

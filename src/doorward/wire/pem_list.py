@@ -17,7 +17,7 @@ _LOOK = 64 * 1024
 
 
 def decode_pem_list(data: bytes) -> bytes:
-    """Return the DER of the one CRL that stands in PEM; the same bytes where it is no such text."""
+    """Return the DER of the one CRL that stands in PEM; the same bytes if it is no such text."""
     start = data.find(_BEGIN, 0, _LOOK)
     end = data.find(_END, start)
     if start < 0 or end < 0 or data.find(_BEGIN, end) >= 0:
