@@ -151,9 +151,7 @@ def test_what_stands_inside_is_parsed_late_and_may_not_parse():
     answer = answer_about(ALICE, ISSUING, responder=responder())
     version = bytes.fromhex("a003020102")
     assert version in answer
-    assert (
-        why(answer.replace(version, bytes.fromhex("a003020107"))) == "it names no signer that may sign it"
-    )
+    assert why(answer.replace(version, bytes.fromhex("a003020107"))) == "it names no signer that may sign it"
 
 
 def test_a_responders_name_that_does_not_parse():

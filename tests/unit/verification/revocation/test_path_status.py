@@ -76,7 +76,11 @@ def test_a_revoked_authority_ends_it():
     [
         ({"this_update": NOON + timedelta(minutes=5, seconds=1)}, NOON, "it begins later"),
         ({"next_update": NOON - timedelta(seconds=1)}, NOON, "it is out of date"),
-        ({"signer": ec.generate_private_key(ec.SECP256R1())}, NOON, "no authority that may sign it signed it"),
+        (
+            {"signer": ec.generate_private_key(ec.SECP256R1())},
+            NOON,
+            "no authority that may sign it signed it",
+        ),
         ({"scope": scope(only_contains_attribute_certs=True)}, NOON, "it is for attribute certificates"),
         ({"scope": scope(only_contains_ca_certs=True)}, NOON, "it is for authorities"),
         (
