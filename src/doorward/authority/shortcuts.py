@@ -17,7 +17,7 @@ from doorward.authority.services import Services
 from doorward.core.errors import NotFound, RequestRefused
 from doorward.policy.document import append_app, parse_document
 from doorward.policy.editing import replace_app
-from doorward.policy.model import AppPolicy, Document, Rule
+from doorward.policy.model import AppPolicy, Document, Rule, UnixUpstream, Upstream
 from doorward.policy.reading import generated_name
 from doorward.policy.upstreams import parse_upstream
 
@@ -81,10 +81,17 @@ def set_app(
         if hosts and set(hosts) != set(before.hosts):
             after = replace(after, hosts=tuple(hosts))
         if upstream and upstream != before.upstream.url:
-            after = replace(after, upstream=parse_upstream(upstream))
+            after = replace(after, upstream=_keep_tls(parse_upstream(upstream), before.upstream))
         return text if after == before else replace_app(text, name, after)
 
     return _edit(services, edit, actor=actor, check=check)
+
+
+def _keep_tls(upstream: Upstream, before: Upstream) -> Upstream:
+    """Another address is verified as the former one was: by its own authorities, never by the system's instead."""
+    if isinstance(upstream, UnixUpstream) or isinstance(before, UnixUpstream):
+        return upstream
+    return upstream if None in (upstream.tls, before.tls) else replace(upstream, tls=before.tls)
 
 
 def remove_app(services: Services, name: str, *, actor: str, check: Check = accept_any) -> Applied:

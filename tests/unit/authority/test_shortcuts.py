@@ -6,7 +6,7 @@ import pytest
 
 from doorward.authority import policies, shortcuts
 from doorward.core.errors import ConfigurationError, NotFound, RequestRefused
-from doorward.policy.model import AppPolicy
+from doorward.policy.model import AppPolicy, HttpUpstream, Scheme, UpstreamTls
 from tests.support.world import OPERATOR, World, found_world
 
 DOCUMENT = """\
@@ -75,6 +75,35 @@ def test_an_application_is_changed_and_removed(world: World) -> None:
     assert shortcuts.remove_app(services, "payments", actor=OPERATOR).changed
     assert not shortcuts.remove_app(services, "payments", actor=OPERATOR).changed
     assert app(world) is None
+
+
+@pytest.mark.parametrize(
+    ("given", "tls"),
+    [
+        ("https://records.internal:9443", UpstreamTls(ca_file="/etc/ca.pem", server_name="records")),
+        ("http://127.0.0.1:7", None),
+        ("unix:///run/pay.sock", None),
+    ],
+)
+def test_another_address_is_verified_as_the_former_was(
+    world: World, given: str, tls: UpstreamTls | None
+) -> None:
+    """RFC 9525 section 6: what is not said stays, or the system's authorities would vouch in place of the own ones."""
+    secured = "{url: https://records.internal, ca_file: /etc/ca.pem, server_name: records}"
+    text = DOCUMENT.replace("http://127.0.0.1:9000", secured)
+    policies.apply_document(world.services, text, file="f", actor=OPERATOR)
+    assert shortcuts.set_app(world.services, "payments", upstream=given, actor=OPERATOR).changed
+    found = app(world)
+    assert found is not None
+    assert (found.upstream.url, getattr(found.upstream, "tls", None)) == (given, tls)
+    assert shortcuts.set_app(
+        world.services, "payments", upstream="https://a.internal:1", actor=OPERATOR
+    ).changed
+    found = app(world)
+    assert found is not None
+    assert found.upstream == HttpUpstream(
+        host="a.internal", port=1, scheme=Scheme.HTTPS, tls=tls or UpstreamTls()
+    )
 
 
 def test_rules_are_added_and_removed(world: World) -> None:
