@@ -3,12 +3,15 @@
 Rules name persons, devices, services and groups by name (docs/design/0050). A principal that is removed or renamed
 frees its name, while the document may name it still. So the name is not given again as long as a rule
 in force names it, unless the administrator says that the rules shall hold for the next one too. A group
-that a rule or a partner's terms name is not removed at all: a group is its name.
+that a rule or a partner's terms name is not removed at all: a group is its name. A partner's name is part of its
+people's names, and `trust` names it: another authority does not get it as long as the document names it.
 
 Not here: certificates and invitations, which end with their bearer (`directory.remove`).
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 from doorward.authority.stores import Books
 from doorward.core.entities import PrincipalKind
@@ -59,6 +62,43 @@ def note_rules_left(books: Books, kind: PrincipalKind, name: str) -> tuple[str, 
     return (
         f"rules in force still name {name}: {_list(found)}; until they do not, the name is not given again",
     )
+
+
+def refuse_freed_partner(books: Books, name: str, anchors: Iterable[str]) -> None:
+    """Refuse a name that another partner had and that the document in force still names.
+
+    The same anchors again are the same partner.
+
+    Args:
+        books: of the change; no partner of the name is trusted now.
+        name: of the partner.
+        anchors: SHA-256 of those that are imported.
+
+    Raises:
+        RequestRefused: `name-in-rules`.
+    """
+    from doorward.authority.policies import current_document  # noqa: PLC0415  as above
+
+    every = books.partners.every_authority()
+    owners = {one.partner_id: books.partners.get(one.partner_id) for one in every}
+    namesakes = {key for key, owner in owners.items() if owner is not None and owner.name == name}
+    former = {one.sha256 for one in every if one.anchor and one.partner_id in namesakes}
+    if not namesakes or former.issuperset(anchors):
+        return
+    apps = current_document(books)[0].apps
+    found = [f"`trust` of {app.name}" for app in apps if name in app.trust]
+    found += [
+        f"{app.name}: {rule.name}"
+        for app in apps
+        for rule in app.rules
+        if any(one.startswith(f"{name}/") for _, names in rule.selector.named for one in names)
+    ]
+    if found:
+        raise RequestRefused(
+            "name-in-rules",
+            f"another partner was named {name}, and the document in force still names it: {_list(found)}",
+            hint="take the name out there first, or choose another: what was said of the former holds for no other",
+        )
 
 
 def refuse_group_in_use(books: Books, group: str) -> None:

@@ -19,6 +19,7 @@ from datetime import datetime, timedelta
 
 from doorward.audit.events import Event, EventType, printable
 from doorward.authority.done import Done
+from doorward.authority.freed_names import refuse_freed_partner
 from doorward.authority.journal import write_event
 from doorward.authority.partner_records import PartnerAuthorityRecord, PartnerRecord
 from doorward.authority.partner_trust import build_partner_trust, read_inputs
@@ -189,7 +190,8 @@ def import_partner(
         MalformedInput: `name-malformed`, or a certificate or a term cannot be read.
         ConfigurationError: every error that the lint found.
         RequestRefused: `name-taken`; `partner-changed` where it is no longer what is to be replaced;
-            `authorities-changed` where our own did while this ran.
+            `authorities-changed` where our own did while this ran; `name-in-rules` where the document still names
+            another partner that had the name.
         NotFound: `not-founded`; `partner-unknown` where the one to be replaced is gone.
     """
     _require_not_own_name(name)
@@ -210,6 +212,7 @@ def import_partner(
         before = _find_before(books, name, replacing)
         large = _check_names(books, name, (*anchors, *intermediates))
         if before is None:
+            refuse_freed_partner(books, name, (one.sha256 for one in authorities if one.anchor))
             books.partners.add(partner)
         else:
             partner = replace(partner, id=before.id, created_at=before.created_at)

@@ -6,11 +6,15 @@ import pytest
 
 from doorward.audit.events import EventType
 from doorward.authority import directory, groups
+from doorward.authority.partners import remove_partner
 from doorward.authority.policies import apply_document
 from doorward.core.certificate import CertificateState
 from doorward.core.entities import PrincipalKind
 from doorward.core.errors import MalformedInput, NotFound, RequestRefused
 from doorward.enrolment.invitation import invite, redeem
+from tests.support.partner_site import hearing, partner_site
+from tests.support.path_ca import certify
+from tests.support.world import DOCUMENT as PLAIN
 from tests.support.world import OPERATOR, World, found_world
 
 PERSON = PrincipalKind.PERSON
@@ -158,3 +162,22 @@ def test_the_name_on_screens_is_changed(world: World) -> None:
     assert not directory.was_removed(world.services, "alice")
     directory.remove(world.services, "alice", actor=OPERATOR)
     assert directory.was_removed(world.services, "alice")
+
+
+@pytest.mark.parametrize("still", ["trust", "rule"])
+def test_another_partner_of_a_freed_name_inherits_nothing(still: str) -> None:
+    """What the document says of the former partner is not said of another authority that takes its name."""
+    site = partner_site(publish=False)
+    other = certify("Other Root")
+    if still == "rule":
+        named = hearing("own").replace("{groups: [clinicians]}", "{persons: [clinic/bob@clinic.example]}")
+        apply_document(site.services, named, file="f", actor=OPERATOR)
+    remove_partner(site.services, "clinic", actor=OPERATOR)
+    with pytest.raises(RequestRefused) as refused:
+        site.bring_in(anchors=[other], intermediates=[])
+    assert refused.value.code == "name-in-rules"
+    assert ("`trust` of payments" if still == "trust" else "payments: guests") in refused.value.detail
+    assert site.bring_in().value.partner.name == "clinic"  # the same anchors are the same partner
+    remove_partner(site.services, "clinic", actor=OPERATOR)
+    apply_document(site.services, PLAIN, file="f", actor=OPERATOR)
+    assert site.bring_in(anchors=[other], intermediates=[]).notes == ()
