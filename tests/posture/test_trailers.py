@@ -27,12 +27,13 @@ FORGED = [("doorward-principal", "person/root"), ("x-checksum", "1")]
 
 
 class Upstream:
-    """An application that speaks HTTP/2 without TLS, and writes down the trailers of requests."""
+    """An application that speaks HTTP/2 without TLS, and writes down the schemes and trailers of requests."""
 
     def __init__(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         self.requests: list[list[str]] = []
+        self.schemes: list[str] = []
         threading.Thread(target=self._accept, daemon=True).start()
 
     def close(self) -> None:
@@ -56,7 +57,9 @@ class Upstream:
             peer.sendall(machine.data_to_send())
             while data := peer.recv(65536):
                 for event in machine.receive_data(data):
-                    if isinstance(event, h2.events.TrailersReceived):
+                    if isinstance(event, h2.events.RequestReceived):
+                        self.schemes += [str(value) for name, value in event.headers if name == ":scheme"]
+                    elif isinstance(event, h2.events.TrailersReceived):
                         names[event.stream_id] = [str(name) for name, _ in event.headers]
                     elif isinstance(event, h2.events.StreamEnded):
                         self.requests.append(names.get(event.stream_id, []))
@@ -72,16 +75,20 @@ def upstream() -> Iterator[Upstream]:
     one.close()
 
 
-def heard(grounds: Grounds, upstream: Upstream, *edits: Edit) -> list[list[str]]:
-    """Send trailers over HTTP/2 and HTTP/1.1; return the names that the application got, request by request."""
+def speaking(upstream: Upstream) -> tuple[Edit, Edit]:
+    """Return the edits that put this application behind a door."""
     options = ("clusters", "app_pay", "typed_extension_protocol_options", "*", "explicit_http_config")
     address = ("load_assignment", "endpoints", 0, "lb_endpoints", 0, "endpoint", "address", "socket_address")
-    speaking = (
+    return (
         changed(*options, to={"http2_protocol_options": {}}),
         changed("clusters", "app_pay", *address, "port_value", to=upstream.port),
     )
+
+
+def heard(grounds: Grounds, upstream: Upstream, *edits: Edit) -> list[list[str]]:
+    """Send trailers over HTTP/2 and HTTP/1.1; return the names that the application got, request by request."""
     mark = len(upstream.requests)
-    with grounds.open(*speaking, *edits, apps=APPS) as door:
+    with grounds.open(*speaking(upstream), *edits, apps=APPS) as door:
         door.authorizer.facts = facts_of(id_of("pay", APPS["pay"][0]), TELLER, AUDITOR, CLEARED)
         with door.connect(h2=True) as connection:
             assert H2Client(connection).ask("/x", method="POST", body=b"a", trailers=FORGED).status == 200
