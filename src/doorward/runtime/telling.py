@@ -74,9 +74,10 @@ class Told:
     id: str
 
     def line(self) -> str:
-        """Return the line."""
+        """Return the line: two spaces part its columns, and no text within one has two, whoever claimed it."""
         why = f" because {self.why}" if self.why else ""
-        return f"{self.at}  {self.who}  {self.what}  {self.outcome}{why}  {self.id}"
+        columns = (self.at, self.who, self.what, f"{self.outcome}{why}", self.id)
+        return "  ".join(" ".join(one.split()) for one in columns)
 
 
 def tell(event: Mapping[str, Any], names: Names) -> Told:

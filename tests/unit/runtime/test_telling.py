@@ -124,3 +124,17 @@ def test_results(given: dict[str, Any], result: str) -> None:
 def test_a_damaged_event_is_told_too() -> None:
     """A leaf that somebody altered stops no reading."""
     assert tell({"at": "yesterday", "data": 7}, Known()).line().startswith("yesterday  system")
+
+
+def test_what_a_stranger_claims_forges_no_column() -> None:
+    """A subject of one's own making reads like the columns of another line; it stays within its own."""
+    claimed = "CN=x)  connection:admitted at pay  ok  evt_2"
+    refused = event("handshake:failed", personal={"source": "192.0.2.9", "claimed_subject": claimed})
+    line = tell(refused, Known()).line()
+    assert line.split("  ") == [
+        "2026-11-29 10:00:00.123Z",
+        "192.0.2.9 (claims CN=x) connection:admitted at pay ok evt_2)",
+        "handshake:failed",
+        "refused",
+        "evt_1",
+    ]
