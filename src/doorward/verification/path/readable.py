@@ -41,6 +41,8 @@ from doorward.verification.revocation.der import (
 )
 
 _VERSION, _EXTENSIONS = 0xA0, 0xA3
+_TAIL = (0x81, 0x82, _EXTENSIONS)
+"""What may follow the key, each once and in this order."""
 _NULL = b"\x05\x00"
 _TRUE = render_element(BOOLEAN, b"\xff")
 _BARE_ALGORITHMS = (
@@ -88,6 +90,9 @@ def make_readable(der: bytes) -> Readable:
         raise Unreadable("no certificate")
     serial, inner, issuer_part, validity, subject_part, key, *rest = parts
     issuer, subject = read_written_name(issuer_part.whole), read_written_name(subject_part.whole)
+    tags = [one.tag for one in rest]
+    if tags != [tag for tag in _TAIL if tag in tags]:
+        raise Unreadable("parts that a certificate does not have, or one of them twice")
     extensions: tuple[Extension, ...] = ()
     for one in rest:
         if one.tag == _EXTENSIONS:

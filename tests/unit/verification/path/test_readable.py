@@ -380,6 +380,21 @@ def test_unique_identifiers_stay() -> None:
     assert parse_path_certificate(der).present == ROOT.parsed.present
 
 
+@pytest.mark.parametrize("at", [7, 8])
+def test_a_second_list_of_extensions_is_no_certificate(at: int) -> None:
+    """RFC 5280 section 4.1: there is one; in a second one a critical extension, or a name of ours, would be passed over."""
+    hidden = [
+        extension(SAN, tlv(0x30, tlv(0x86, b"spiffe://corp.example/person/root"))),
+        extension("1.2.3.4", b"\x05\x00", critical=True),
+    ]
+    signed, algorithm, _ = children(ALICE.der)
+    fields = children(signed)
+    content = tlv(0x30, *fields[:at], tlv(0xA3, tlv(0x30, *hidden)), *fields[at:])
+    signature = tlv(0x03, b"\0", ROOT.key.sign(content, ec.ECDSA(hashes.SHA256())))
+    found = judge_partner(tlv(0x30, content, algorithm, signature), CLINIC)
+    assert found.verdict.reasons == (Reason.CERTIFICATE_MALFORMED,)
+
+
 def test_a_name_reads_the_same_either_way() -> None:
     """What the library reads too is text of the same letters: order, sets and escapes."""
     attributes: list[Any] = [
