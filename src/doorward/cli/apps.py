@@ -109,7 +109,7 @@ def app_remove(state: State, name: str, yes: bool) -> None:
 
     installation = state.installation()
     services = installation.services
-    ask(state, f"remove the application {name} with its rules? Nobody reaches it any more.", yes=yes)
+    ask(state, f"remove the application {name} with its rules? No one can reach it any more.", yes=yes)
     report_applied(
         state, services, lambda found: remove_app(found, name, actor=actor(), check=publishable(installation))
     )
@@ -151,7 +151,7 @@ def rule() -> None:
     "kinds",
     multiple=True,
     type=click.Choice([kind.value for kind in PrincipalKind]),
-    help="Everybody of this kind.",
+    help="Everyone of this kind.",
 )
 @click.option("--method", "methods", multiple=True, help="Only this method; repeatable.")
 @click.option("--path", "paths", multiple=True, help="Only this path pattern, as /reports/**; repeatable.")
@@ -176,7 +176,7 @@ def rule_add(state: State, /, *, app: str, deny: bool, name: str, **selected: tu
     if not who:
         raise MalformedInput(
             "rule-selects-nobody",
-            "the rule names nobody",
+            "the rule names no principal",
             hint="add --group, --person, --device, --service or --kind",
         )
     to = render({"methods": "methods", "paths": "paths"})

@@ -41,7 +41,10 @@ def audit() -> None:
 )
 @click.option("--event", default="", metavar="TYPE", help="Only of this type, or of its noun: connection.")
 @click.option(
-    "--result", default="", type=click.Choice(["", "ok", "refused", "failed"]), help="Only what came out so."
+    "--result",
+    default="",
+    type=click.Choice(["", "ok", "refused", "failed"]),
+    help="Only events with this result.",
 )
 @click.option("--since", default="", metavar="TIME", help="Not older: 10m, 2h, 3d, or a date and time (UTC).")
 @click.option("--until", default="", metavar="TIME", help="Not newer; as --since.")

@@ -282,7 +282,9 @@ def show_group(state: State, group: str) -> None:
 
     rows = [_row(one) for one in list_members(state.installation().services, group)]
     columns = ["name", "kind", "state", "display_name"]
-    state.output.table(rows, columns, empty=f"nobody is in {group}; add one: doorward group add {group} NAME")
+    state.output.table(
+        rows, columns, empty=f"{group} has no members; add one: doorward group add {group} NAME"
+    )
 
 
 @click.command("list", cls=Command)

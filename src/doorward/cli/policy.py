@@ -106,7 +106,7 @@ def _ask_about_dropped(state: State, services: Any, text: str, name: str, *, yes
     dropped = find_dropped(services, text, file=name)
     if dropped:
         names = ", ".join(dropped)
-        ask(state, f"this drops {names}: nobody reaches them any more. Go on?", yes=yes)
+        ask(state, f"this drops {names}: no one can reach them any more. Go on?", yes=yes)
 
 
 def _coloured(line: str) -> str:
