@@ -132,7 +132,7 @@ def test_preferred_evidence_is_told_as_such(installation: Installation) -> None:
             books.evidence.store(replace(row, unusable=True, problem=problem))
         assert partner_part(installation).trouble == (
             "whose status rests on what is missing or stale passes, because the evidence is only preferred",
-            f"where what came last cannot be used (1), {meaning}",
+            f"if what came last cannot be used (1), {meaning}",
             "http://127.0.0.1:1/: this is not an X.509 CRL (crl-malformed)",
         )
     assert told.hints

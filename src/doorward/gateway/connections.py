@@ -189,7 +189,7 @@ class Connections:
             if connection.anonymous and not self._anonymous.has_room(source_of(connection.remote)):
                 raise RequestRefused(
                     "anonymous-connections-exhausted",
-                    "connections without a certificate have all their places",
+                    "all places for connections without a certificate are taken",
                 )
             if (
                 not connection.anonymous
@@ -197,7 +197,7 @@ class Connections:
             ):
                 raise RequestRefused(
                     Reason.PRINCIPAL_CONNECTIONS_EXHAUSTED.value,
-                    "this principal holds all connections it may",
+                    "this principal holds as many connections as it may",
                 )
             if self._journal:
                 self._journal.add(_entry(connection))

@@ -3,7 +3,7 @@
 Not here: judging (`authority.access`). A certificate that is not in the inventory can be made so that its judgement
 takes tens of milliseconds, and all doors share the processor. So what judging costs is measured, and what
 did not turn out good is charged to its source (one IPv4 address, or one IPv6 /64) and to all strangers
-together. Where a budget is used up, a certificate that is not in the inventory is refused without being
+together. If a budget is used up, a certificate that is not in the inventory is refused without being
 judged. Certificates that are known, and strangers that turn out good, cost nothing here: an office full of
 people with new certificates is let in, and a flood from elsewhere keeps out no holder of a known one.
 

@@ -1,6 +1,6 @@
-"""The record of who holds as many connections as one principal may: one event a minute for each.
+"""The record of principals that hold as many connections as one principal may: one event a minute for each.
 
-Not here: counting them (connections) and refusing (authorizer). Who is refused may try again at once, and
+Not here: counting them (connections) and refusing (authorizer). A refused client may try again at once, and
 the record must not grow with the tries.
 """
 

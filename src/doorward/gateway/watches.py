@@ -163,8 +163,8 @@ def check_room(room: Room, chains: int, secrets: int = 0) -> None:
         raise Unavailable(
             "watches-draining",
             f"Envoy could watch no more files now: this user may have {room.limit} inotify instances, Envoy holds "
-            f"{room.envoys} and other processes hold {room.others}; what drains is awaited",
-            hint="nothing, if doors were replaced often: it goes on within half a minute; otherwise " + _HINT,
+            f"{room.envoys} and other processes hold {room.others}; publishing resumes when replaced doors have drained",
+            hint="if doors were replaced often, wait half a minute; otherwise " + _HINT,
         )
 
 

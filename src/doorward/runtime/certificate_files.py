@@ -2,9 +2,9 @@
 
 Taken: PEM with any number of certificates and any text between, PKCS#7 (`.p7b`, PEM or DER), certificates in DER one after
 the other, all of these in UTF-16, with a byte order mark or with any line ends.
-Told, with the command that converts: TRUSTED CERTIFICATE blocks, whose settings are OpenSSL's own, keys and anything else
-beside certificates, PKCS#12, Java key stores, base64 without its lines. Nothing in a file is passed over in silence: what
-is skipped today is missing tomorrow.
+Refused, with the command that converts: TRUSTED CERTIFICATE blocks (their settings are OpenSSL's own), keys and anything
+else beside certificates, PKCS#12, Java key stores, base64 without its lines. No part of a file is skipped silently: an
+authority that was skipped would be missed later.
 
 Not here: what is in the certificates (verification.path.certificate).
 Standard: RFC 7468 sections 2, 5 and 8; RFC 5652 section 5.1; RFC 2315.

@@ -152,7 +152,7 @@ def _partner(told: PartnerEvidence) -> Part:
         trouble.append(f"whose status rests on what is missing or stale {meaning}")
         if told.unusable and not told.demanded:
             but = "passes too, because `unsafe-prefer` says so" if told.tolerated else "is refused"
-            trouble.append(f"where what came last cannot be used ({told.unusable}), it {but}")
+            trouble.append(f"if what came last cannot be used ({told.unusable}), it {but}")
         trouble += told.problems
     elif told.problems:  # the reason of each failure is shown, also if nothing rests on it yet
         words += told.problems

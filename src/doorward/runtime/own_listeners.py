@@ -3,7 +3,7 @@
 A partner's certificate must not make us ask ourselves, even if private networks are allowed: what arrives
 from this machine is trusted more than what arrives from outside. So the ports of this installation are
 never asked at any address of this machine: loopback as a whole, and what the kernel's routing table calls
-local, addresses that were added later and IPv6 included. Where the kernel cannot be asked, an address with
+local, addresses that were added later and IPv6 included. If the kernel cannot be asked, an address with
 one of our ports counts as ours.
 
 Not here: sockets of the file system; a URL does not reach them.

@@ -160,7 +160,7 @@ class Reader:
         if not _MENTIONED.fullmatch(text):
             raise MalformedInput(
                 "id-malformed",
-                "this is no id: 6 to 128 letters, digits and the signs _ . : -",
+                "this is not an id: 6 to 128 letters, digits and the signs _ . : -",
                 hint="a request's id is on the page of a refusal; ids of events and certificates in `doorward audit tail`",
             )
         with self._log.read() as store:
