@@ -1,7 +1,7 @@
 """Shortcuts that change one application or one rule: each makes a revision of the document (`policies`).
 
-A shortcut reads the revision in force, changes it, and applies the result as its successor. If somebody applied
-another meanwhile, it begins again: it says what shall be, not what the text was, so nothing is overwritten.
+A shortcut reads the revision in force, changes it, and applies the result as its successor. If another
+revision was applied meanwhile, it begins again: it says what shall be, not what the text was, so nothing is overwritten.
 Doing it twice changes nothing the second time.
 
 Not here: the text (`policy.editing`), applying (`policies`).

@@ -1,4 +1,4 @@
-"""What a person should know of an application that hears many authorities: their names fill the handshake.
+"""Warnings for an application that trusts many authorities: their names may not fit into the handshake.
 
 Not here: what the door does about it (`enforcement.trust`).
 """

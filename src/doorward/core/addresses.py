@@ -131,7 +131,9 @@ def _parse_private_network(text: str) -> Network:
         network = ip_network(text, strict=False)
     except ValueError as error:
         hint = "write a network such as 10.1.0.0/16, or one address such as 127.0.0.1"
-        raise MalformedInput("network-malformed", f"this is no network: {text[:80]!a}", hint=hint) from error
+        raise MalformedInput(
+            "network-malformed", f"this is not a network: {text[:80]!a}", hint=hint
+        ) from error
     if str(network.network_address) != str(ip_address(text.partition("/")[0])):
         hint = f"write {network}, or the one address"
         raise MalformedInput("network-malformed", f"{text} has bits beyond its prefix", hint=hint)

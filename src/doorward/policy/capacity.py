@@ -49,7 +49,7 @@ def check_capacity(document: Document, *, file: str) -> None:
         Fault(
             code="grants-exceeded",
             message=f"each connection would have to hold {least} ids, and {MOST_GRANTS} fit: "
-            "everybody would be refused",
+            "everyone would be refused",
             hint=MEND,
             file=file,
             key=f"apps.{app.name}.rules",

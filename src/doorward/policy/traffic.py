@@ -104,7 +104,11 @@ def _read_span(faults: FaultList, node: Node, key: str) -> timedelta:
     if text and not timedelta() < span <= LONGEST_IDLE:
         hint = "write a number and s, m or h, such as 90s, 10m or 2h; at most 24h"
         faults.add(
-            text, "limit-malformed", f"{text.value!r} is no time that the door supports", key=key, hint=hint
+            text,
+            "limit-malformed",
+            f"{text.value!r} is not a time that the door supports",
+            key=key,
+            hint=hint,
         )
         return IDLE
     return span or IDLE
@@ -117,7 +121,11 @@ def _read_count(faults: FaultList, node: Node, key: str, most: int) -> int:
     if not _COUNT.fullmatch(text.value) or int(text.value) > most:
         hint = f"write a number from 1 to {most}"
         faults.add(
-            text, "limit-malformed", f"{text.value!r} is no number that the door supports", key=key, hint=hint
+            text,
+            "limit-malformed",
+            f"{text.value!r} is not a number that the door supports",
+            key=key,
+            hint=hint,
         )
         return 0
     return int(text.value)

@@ -128,11 +128,11 @@ def _option(name: str, text: str) -> str:
         found = _host(text if ":" not in text else f"[{text}]")
         if not found:
             hint = "write the DNS name or the address that is in the application's certificate"
-            raise MalformedInput("upstream-malformed", f"{text!r} is no server name", hint=hint)
+            raise MalformedInput("upstream-malformed", f"{text!r} is not a server name", hint=hint)
         return found
     if not _FILE.fullmatch(text):
         hint = "write an absolute path of printable ASCII characters"
-        raise MalformedInput("upstream-malformed", f"{text!r} is no path of a file or folder", hint=hint)
+        raise MalformedInput("upstream-malformed", f"{text!r} is not a path of a file or folder", hint=hint)
     return text
 
 

@@ -1,7 +1,7 @@
 """Room for withdrawals on a disk that is full: what is held while there is room, and who may use it.
 
 Not here: transactions (`database`). `suspend`, `revoke`, a hold, a change of a group or of the policy must
-succeed when nothing else can be written, or a full disk would keep everybody in. Four things see to it:
+succeed when nothing else can be written, otherwise a full disk would keep everyone in. Five things see to it:
 
     1. traffic stops early: what connections and requests cause is refused while less than `low` is free;
     2. blocks of the write-ahead log are held, so that a commit needs no new ones: SQLite begins the log
@@ -10,7 +10,7 @@ succeed when nothing else can be written, or a full disk would keep everybody in
     4. rows of filler hold pages inside the file: a withdrawal that finds the disk full deletes one;
     5. a file of ballast is deleted if a process opens the database on a full disk: with no other
        process running, SQLite has to make its log first.
-Where a file system cannot hold blocks (fallocate), 1, 4 and 5 remain.
+If a file system cannot hold blocks (fallocate), 1, 4 and 5 remain.
 
 Standard: fallocate(2); https://www.sqlite.org/walformat.html, section 2.3.
 """
@@ -73,7 +73,7 @@ class Reserve:
         if self.is_low():
             raise Unavailable(
                 "store-full",
-                "there is no room left for the database but what is kept for withdrawals",
+                "the database has no room left, apart from what is kept for withdrawals",
                 hint="make room on the file system of the data directory; nothing was half-written",
             )
 

@@ -166,7 +166,7 @@ def make_identity(text: str, rule: IdentityRule) -> str:
         raise _never(f"no certificate gives the {_WORDS[rule.source]} {text[:100]!a}", _HINTS[rule.source])
     if inside is None:
         raise _never(
-            f"{found} does not lie in {rule.domain}, and only names that do count of this partner",
+            f"{found} does not lie in {rule.domain}, and only names in it count for this partner",
             f"write a name in {rule.domain}, or import the partner again with another --domain",
         )
     return inside

@@ -109,4 +109,4 @@ def _escape(value: str) -> str:
 
 def _malformed() -> MalformedInput:
     hint = "write it as `openssl x509 -noout -subject -nameopt RFC2253` does, such as CN=bob,O=Clinic,C=DE"
-    return MalformedInput("subject-malformed", "this is no subject by RFC 4514", hint=hint)
+    return MalformedInput("subject-malformed", "this is not a subject in the form of RFC 4514", hint=hint)

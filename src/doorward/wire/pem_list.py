@@ -1,4 +1,4 @@
-"""A CRL that came in PEM where DER was asked for.
+"""A CRL that came in PEM, although DER was asked for.
 
 RFC 5280 section 4.2.1.13 asks for DER over HTTP; many small authorities serve what `openssl ca -gencrl` wrote. One block is
 the list; anything else is left as it is, for the reader of lists to refuse.

@@ -1,4 +1,4 @@
-"""What did not come, or cannot be used: why, kept in the row and told in the record, and when to look again.
+"""Failures to fetch or to use evidence: the reason is kept in the row and recorded, and the next look is set.
 
 Every failure of a fetch or of a take ends here, so that `ca show` and `status` have a reason for each.
 Not here: what failed (taking, claiming, the threads of `runtime.gathering`).

@@ -1,4 +1,4 @@
-"""What evidence says of certificates that we know, kept beyond it: who was once seen revoked stays refused.
+"""Revocations of known certificates, remembered after the evidence is gone: once seen revoked stays refused.
 
 A list ends, is replaced by one of another scope, or is forgotten because no certificate names its address any more;
 its signer may expire before it. None of this makes a revoked certificate good again (RFC 5280 section 5.3.1: only

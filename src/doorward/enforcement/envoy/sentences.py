@@ -1,4 +1,4 @@
-"""What is read by a person whose request a rule has not refused: a page of another site asked, or nobody is known.
+"""Sentences for refusals that no rule made: a page of another site asked, or there is no good certificate.
 
 Not here: the sentences by status (`replies`). These stand before them; Envoy takes the first that fits.
 """

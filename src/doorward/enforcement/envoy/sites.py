@@ -11,7 +11,7 @@ from a listed site. Programs send no Origin, and pass.
 3. `Origin: null` passes only with `Sec-Fetch-Site: same-origin`: that is what browsers send from a page with
    the referrer policy no-referrer. No page can set that field (W3C Fetch Metadata section 2.4).
 4. Without an Origin, a `Sec-Fetch-Site` other than `same-origin` and `none` is refused.
-5. Where sites are listed, the door answers their preflights (OPTIONS with Origin and
+5. If sites are listed, the door answers their preflights (OPTIONS with Origin and
    Access-Control-Request-Method; Fetch section 4.8) and refuses all others. A preflight has no certificate,
    so that it comes over an anonymous connection; the request itself still needs its certificate.
 

@@ -1,4 +1,4 @@
-"""What an application's document says of silence and header fields, in Envoy's words.
+"""The keys `timeouts` and `limits` of an application as fields of Envoy.
 
 Silence is a matter of routes, so that changing it ends no connection; sizes belong to the connection
 manager and to the cluster.

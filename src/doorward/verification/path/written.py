@@ -3,7 +3,7 @@
 The library reads a whole name or nothing. Here each value is text, or opaque: bytes that can be compared and shown.
 - UTF8String, BMPString and UniversalString are decoded as X.680 section 41 says; PrintableString, IA5String,
   VisibleString, NumericString and times as ASCII, so that `&` and `_` in a PrintableString are what they look like.
-- TeletexString is UTF-8 if it is that, as the library reads it, and Latin-1 otherwise, as everybody writes it.
+- TeletexString is UTF-8 if it is that, as the library reads it, and Latin-1 otherwise, as most programs write it.
 - Anything else is opaque: another type, such as postalAddress, and bytes that are not of their type.
 An opaque value equals only the same bytes. It is shown as `#` and hexadecimal digits (RFC 4514 section 2.4), which no
 text is shown as.

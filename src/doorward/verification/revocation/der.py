@@ -1,9 +1,9 @@
-"""Just enough of DER to read lists and answers piece by piece.
+"""A small reader of DER, element by element.
 
-An odd piece then does not spoil the others; the library reads all of a list, or nothing.
+The library reads all of a list, or nothing; here an odd element does not spoil the others.
 
 An element is a tag, a length and a content; lengths are definite and as short as may be (X.690 section 10.1). Tags above
-30 do not stand in what is read here.
+30 do not occur in what is read here.
 Not here: what the elements mean (crl, ocsp_answer).
 Standard: X.690 sections 8.1 and 10.1.
 """

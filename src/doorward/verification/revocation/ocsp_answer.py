@@ -1,6 +1,6 @@
-"""One OCSPResponse, bytes to what its signer said: total, trusting nothing.
+"""Parse one OCSPResponse, totally; nothing of its content is believed yet.
 
-Read is what is judged; the rest is opaque. A single response about another certificate is not looked into beyond its
+Only what is judged is read; the rest is opaque. A single response about another certificate is not looked into beyond its
 CertID. Uncritical extensions that are not known, the time and the reason of a revocation, may say anything.
 A critical extension that is not known is kept as its dotted identifier: the judge has to refuse it (RFC 6960
 section 4.4). Known here, with any value: the nonce (judged elsewhere), and what changes nothing for a judge of

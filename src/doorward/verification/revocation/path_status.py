@@ -3,7 +3,7 @@
 1. From the anchor down, so that nothing rests on an authority that was revoked itself; the anchor's own
    status is nobody's to say.
 2. OCSP answers and CRLs are both asked, and what was seen before. Revoked by either is revoked; good by either is good
-   otherwise; revoked by what is out of date is revoked unless something good is of a later time. Who was once seen
+   otherwise; revoked by what is out of date is revoked unless something good is of a later time. What was once seen
    revoked for good stays so, even if its evidence is gone; a hold that was seen ends with a newer good word
    (RFC 5280 section 5.3.1).
 3. Whoever signed a CRL and is not in the path needs a good path of its own to the same anchor, and a

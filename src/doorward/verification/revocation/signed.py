@@ -1,6 +1,6 @@
-"""A list or an answer as its signer signed it, and names and algorithms as the library reads them.
+"""What the signer of a CRL or OCSP answer signed, with names and algorithms as the library reads them.
 
-The library reads names, dates and signature algorithms as parts of a certificate or a CRL alone, and tells nothing of the
+The library reads names, dates and signature algorithms as parts of a certificate or a CRL alone, and does not give the
 parameters of an OCSP answer's signature (RSA-PSS). So they are put into a CRL that says nothing else, and read from there.
 Not here: whether a signature holds (path.signatures).
 Standard: RFC 5280 section 5.1; RFC 6960 section 4.2.1; RFC 4055 section 3.1.

@@ -101,7 +101,7 @@ def parse_source(text: str) -> str:
         return text
     hint = f"write an http or https URL of printable ASCII, at most {URL_LIMIT} characters; a blank is %20"
     raise MalformedInput(
-        "source-malformed", f"this is no address of a CRL or OCSP responder: {text[:80]!a}", hint=hint
+        "source-malformed", f"this is not an address of a CRL or OCSP responder: {text[:80]!a}", hint=hint
     )
 
 
