@@ -81,9 +81,9 @@ def test_only_the_networks_that_were_named(
 @pytest.mark.parametrize(
     ("text", "word"),
     [
-        ("", "no network"),
-        ("yes", "no network"),
-        ("10.0.0.0/33", "no network"),
+        ("", "not a network"),
+        ("yes", "not a network"),
+        ("10.0.0.0/33", "not a network"),
         ("10.0.0.1/8", "beyond its prefix"),
         ("0.0.0.0/0", "private"),
         ("10.0.0.0/7", "private"),
