@@ -27,7 +27,7 @@ The order of a transition, which the caller keeps:
 1. end whoever lost authority (`lost_authority`) or is overreaching, and see that they are gone;
 2. `aliases_for` every connection that Envoy may still carry, those that resist their end included;
 3. publish the plan with these aliases;
-4. end those of the `short` ones next that cannot show an id which is new with this policy: what they
+4. end those of the `lacking` ones next that cannot show an id which is new with this policy: what they
    could do by an older id they could do no longer. The others only lack what they gained, and go on
    without it. `carried` ones live as long as they like: each publication proves their aliases again.
 """
@@ -88,17 +88,12 @@ class Standing:
         overreaching: hold an id of the policy that they do not deserve: they must be gone before it
             is published.
         carried: deserve exactly what they can show, some of it only by alias.
-        lacking: what each of the *short* ones deserves and cannot show: refused there until it connects again.
+        lacking: what each connection deserves and cannot show: refused there until it connects again.
     """
 
     overreaching: frozenset[int]
     carried: frozenset[int]
     lacking: Mapping[int, frozenset[str]]
-
-    @property
-    def short(self) -> frozenset[int]:
-        """Those that deserve an id which they cannot show."""
-        return frozenset(self.lacking)
 
 
 def class_token(tenant: str, application_id: str, revision: int, grants: Iterable[str]) -> str:

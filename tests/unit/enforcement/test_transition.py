@@ -110,7 +110,7 @@ def test_short_and_carried_are_told_apart() -> None:
     live = [held(1, ["gold"], ["gnew"]), held(2, ["gx"], ["gnew"]), held(3, ["gkept"], ["gkept"])]
     ids = {APP: frozenset({"gnew", "gkept"})}
     standing = standing_of(live, tenant=TENANT, ids=ids, aliases={"gnew": frozenset({token("gold")})})
-    assert (standing.overreaching, standing.short, standing.carried) == (set(), {2}, {1})
+    assert (standing.overreaching, set(standing.lacking), standing.carried) == (set(), {2}, {1})
 
 
 def test_connections_of_a_removed_application_must_go() -> None:
@@ -199,7 +199,7 @@ def test_a_decision_stands_for_its_own_connection_only() -> None:
     aliases = aliases_for([mine, other], tenant=TENANT, revision=5)
     assert aliases == {"g2": frozenset({"evt_1"})}
     standing = standing_of([mine, other], tenant=TENANT, ids={APP: frozenset({"g1", "g2"})}, aliases=aliases)
-    assert (standing.short, standing.carried, standing.overreaching) == (frozenset(), {1}, frozenset())
+    assert (set(standing.lacking), standing.carried, standing.overreaching) == (frozenset(), {1}, frozenset())
     without = standing_of([mine, other], tenant=TENANT, ids={APP: frozenset({"g1", "g2"})})
     assert without.lacking == {1: frozenset({"g2"})}
 

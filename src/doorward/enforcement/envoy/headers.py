@@ -126,9 +126,9 @@ def _name_check() -> list[dict[str, Any]]:
     count = "size(request.headers)"
     same = f"{count} - 1 == int(request.headers['{NAMES_HEADER}'])"
     return [
-        {"append": _overwrite(NAMES_HEADER, f"%CEL({count})%")},
+        {"append": overwrite_header(NAMES_HEADER, f"%CEL({count})%")},
         _removal(_ODD_NAME),
-        {"append": _overwrite(NAMES_HEADER, f"%CEL({same})%")},
+        {"append": overwrite_header(NAMES_HEADER, f"%CEL({same})%")},
     ]
 
 
@@ -153,7 +153,7 @@ def build_route_headers() -> dict[str, Any]:
     return {
         "request_headers_to_remove": sorted((*IDENTITY_HEADERS, *ENVOYS_OWN_HEADERS)),
         "request_headers_to_add": [
-            _overwrite(name, f"%FILTER_STATE({fact.state_key}:PLAIN)%")
+            overwrite_header(name, f"%FILTER_STATE({fact.state_key}:PLAIN)%")
             for name, fact in sorted(IDENTITY_HEADERS.items())
         ],
         **_response_headers(),
@@ -169,5 +169,6 @@ def _response_headers() -> dict[str, Any]:
     return {"response_headers_to_remove": sorted((*LEAKING_HEADERS, *IDENTITY_HEADERS))}
 
 
-def _overwrite(name: str, value: str) -> dict[str, Any]:
+def overwrite_header(name: str, value: str) -> dict[str, Any]:
+    """Return the HeaderValueOption that sets a header in place of every other value."""
     return {"header": {"key": name, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}

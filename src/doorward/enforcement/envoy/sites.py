@@ -25,6 +25,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from doorward.enforcement.envoy.extension import build_extension, build_typed
+from doorward.enforcement.envoy.headers import overwrite_header
 from doorward.enforcement.envoy.names import FOREIGN_ORIGIN, PREFLIGHT, PREFLIGHT_REFUSED
 from doorward.enforcement.envoy.rules import build_open_slice
 from doorward.enforcement.plan import Door
@@ -84,7 +85,7 @@ def speak_for_sites(table: dict[str, Any], door: Door) -> dict[str, Any]:
         allow_credentials=True,
     )
     own, *others = table["virtual_hosts"]
-    vary = {**_header("vary", "Origin"), "append_action": "APPEND_IF_EXISTS_OR_ADD"}
+    vary = {**overwrite_header("vary", "Origin"), "append_action": "APPEND_IF_EXISTS_OR_ADD"}
     return {
         **table,
         "response_headers_to_remove": [*table["response_headers_to_remove"], *APPLICATIONS_OWN],
@@ -130,11 +131,7 @@ def _preflight_headers() -> list[dict[str, Any]]:
         "access-control-max-age": str(PREFLIGHT_SECONDS),
         "vary": "Origin, Access-Control-Request-Method, Access-Control-Request-Headers",
     }
-    return [_header(name, value) for name, value in values.items()]
-
-
-def _header(name: str, value: str) -> dict[str, Any]:
-    return {"header": {"key": name, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+    return [overwrite_header(name, value) for name, value in values.items()]
 
 
 def _any_of(texts: Iterable[str]) -> str:
