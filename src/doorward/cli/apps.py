@@ -175,7 +175,7 @@ def rule_add(state: State, /, *, app: str, deny: bool, name: str, **selected: tu
     who = render({**{key: key for key in named}, "kind": "kinds"})
     if not who:
         raise MalformedInput(
-            "rule-selects-nobody",
+            "rule-without-principals",
             "the rule names no principal",
             hint="add --group, --person, --device, --service or --kind",
         )
