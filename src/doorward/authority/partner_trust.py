@@ -44,7 +44,7 @@ class Partner:
 def load_partners(books: Books, kept: Mapping[str, Partner]) -> dict[str, Partner]:
     """Return the partners that are trusted, by name.
 
-    One whose terms cannot be read is left out, though they were checked when they were stored: all of its people are
+    A partner with terms that cannot be read is left out, though they were checked when they were stored: all of its people are
     refused, and everybody else is judged as ever. A certificate that cannot be read any more is left out alone, and
     told by `find_unread`.
 
@@ -85,7 +85,7 @@ def load_partners(books: Books, kept: Mapping[str, Partner]) -> dict[str, Partne
 
 @functools.lru_cache(maxsize=_REMEMBERED)
 def _signer_of(der: bytes) -> _Signer | None:
-    """Name and key: what signs, whichever certificate says so; None if it cannot be read."""
+    """Name and key: what signs, by any of its certificates; None if it cannot be read."""
     try:
         parsed = parse_path_certificate(der)
     except MalformedInput:

@@ -190,7 +190,7 @@ def import_partner(
         MalformedInput: `name-malformed`, or a certificate or a term cannot be read.
         ConfigurationError: every error that the lint found.
         RequestRefused: `name-taken`; `partner-changed` where it is no longer what is to be replaced;
-            `authorities-changed` where our own did while this ran; `name-in-rules` where the document still names
+            `authorities-changed` if our own did while this ran; `name-in-rules` if the document still names
             another partner that had the name.
         NotFound: `not-founded`; `partner-unknown` where the one to be replaced is gone.
     """

@@ -63,7 +63,7 @@ class Shelves:
         """Fill a partner's shelf from the database; return whether anything is another now.
 
         A list that cannot be read here, though it was judged before it was stored, is one that cannot be used: it says
-        nothing, refuses whom it may be about as such, and makes no other list unknown.
+        nothing, refuses the certificates that it may be about, and makes no other list unknown.
 
         Raises:
             Unavailable: the database cannot be read; the former shelf stays.

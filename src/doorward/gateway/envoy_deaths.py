@@ -24,10 +24,10 @@ from doorward.core.ports import Clock
 from doorward.gateway.last_published import Configuration
 
 SOON_SECONDS = 30.0
-"""So long after it was given a configuration a crash is put down to it."""
+"""A crash within this time of being given a configuration is blamed on it."""
 
 PROVEN_SECONDS = 600.0
-"""What ran so long is not blamed any more."""
+"""A configuration that ran for this time is not blamed any more."""
 
 MOST_UNCLEAR = 3
 """Ends that may have other reasons, in a row, before the configuration is blamed."""

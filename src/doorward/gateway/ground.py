@@ -71,7 +71,7 @@ class Ground:
     def partners(self) -> dict[str, Trust]:
         """The trust of each application that hears more than our own authority, by its name.
 
-        One whose partners are all gone is not in it: Envoy verifies its chain by our own authorities, and
+        A door that has lost all of its partners is not in it: Envoy verifies its chain by our own authorities, and
         the authorizer admits those only if the document says so.
         """
         found = {}

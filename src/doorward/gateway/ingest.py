@@ -51,7 +51,7 @@ BATCH_EVENTS = 512
 ROTATE_BYTES = 8 * 1024 * 1024
 """Under a flood Envoy writes 5 MB a second, and what was taken is room that others need."""
 MOST_BACKLOG_BYTES = 8 * 1024 * 1024
-"""Bytes not taken yet that are borne in silence: some seconds of work."""
+"""Bytes not taken yet up to which `status` reports no trouble: some seconds of work."""
 STORE_SECONDS = 1.0
 """How often the counts of refused connections are stored; the lines' own move with their position."""
 

@@ -81,7 +81,7 @@ def survey_room(envoys: Collection[int] = (), *, proc: Path = Path("/proc")) -> 
 
 
 def envoys_of_user(proc: Path = Path("/proc")) -> list[int]:
-    """Return the processes of this user that are called Envoy, for who did not start them."""
+    """Return the processes of this user that are called Envoy, for a caller that did not start them."""
     found = []
     for pid in _processes_of(os.geteuid(), proc):
         with suppress(OSError):
@@ -203,7 +203,7 @@ def check_start(chains: int, room: Room, *, trusts: int = 0) -> None:
 
 
 def tell_shortage(chains: int, room: Room, *, trusts: int = 0) -> str:
-    """Return in a sentence that the next change would be refused for want of instances; empty if there is room.
+    """Return in a sentence that the next change would be refused because instances are missing; empty if there is room.
 
     Args:
         chains: filter chains in force.

@@ -228,7 +228,7 @@ class Rule:
 class AppPolicy:
     """One application of the document: where it is, and who may reach what of it.
 
-    `trust` names whose certificates may knock: `own`, and partners by name. `public` are paths that are
+    `trust` names which certificates are taken: `own`, and those of partners by name. `public` are paths that are
     open to everybody, also without a certificate; `origins` are sites; their pages may call this application.
     """
 

@@ -21,7 +21,7 @@ before any rule, where one of `REFUSED_PATH_REGEXES` matches; `normalise` refuse
 - an escaped character that needs no escape, `//`, a dot segment: step 4 and 5 leave none behind
   except in `//`; the rest is refused in case normalisation is ever switched off.
 
-An application may keep encoded slashes (`path_options`): Step 2 is left out then: `%2F` stays as it is,
+An application may keep encoded slashes (`path_options`). Then step 2 is left out: `%2F` stays as it is,
 and is part of its segment, for rules and for the application. `KEPT_SLASH_REGEXES` refuse what would climb or
 be merged in an application that decodes once more: a `.` or `..` between any two slashes, encoded or not,
 and two encoded slashes in a row. `%5C` and what decodes to an escape (`%252F`) are refused as ever.

@@ -28,7 +28,7 @@ from typing import Any
 from doorward.core.errors import Unavailable
 
 LOW_BYTES = 64 * 1024 * 1024
-"""Where less is free, traffic is refused; on a small disk, an eighth of it."""
+"""If less is free, traffic is refused; on a small disk, an eighth of it."""
 HELD_BYTES = 8 * 1024 * 1024
 """Held blocks of the write-ahead log: twice what is written before SQLite's own checkpoint."""
 FILLER_ROWS, FILLER_BYTES = 8, 512 * 1024
@@ -36,7 +36,7 @@ FILLER_ROWS, FILLER_BYTES = 8, 512 * 1024
 BALLAST_BYTES = 2 * 1024 * 1024
 """SQLite's shared memory, its log with the pages of one change, and lists of revocation."""
 NOTHING_FREE_BYTES = 2 * 1024 * 1024
-"""Where less is free the file may not be able to grow: pages come from the filler."""
+"""If less is free the file may not be able to grow: pages come from the filler."""
 LEAST_PAGES = 64
 """Free pages inside the file that one withdrawal must find."""
 
@@ -97,7 +97,7 @@ class Reserve:
     def drop_ballast(self) -> None:
         """Before the database is opened: make room for SQLite's own files if there is none.
 
-        Where the log is there already, another connection has made them.
+        If the log is there already, another connection has made them.
         """
         if self._log.exists():
             return

@@ -66,7 +66,7 @@ def note_failure(
     """Keep the reason and the time of the next look; an event tells a reason that is another than the last.
 
     Once something came that cannot be used the row says so until something good comes: gateways are told, because it
-    refuses those whose status rests on it if nothing good is at hand.
+    refuses certificates with a status that rests on it if nothing good is at hand.
     """
     failures = kept.failures + 1
     detail = printable(failure.detail, PROBLEM_LIMIT)

@@ -60,7 +60,7 @@ def build_message_refusals(unnamed: Iterable[str]) -> list[dict[str, Any]]:
     # A method in another case, which HTTP/2 lets through: a rule that denies DELETE does not see
     # `delete`, and an application that folds the case does.
     method = _other_than(":method", METHOD.pattern)
-    # An upgrade whose Connection field names more: a proxy behind the door would remove those headers,
+    # An upgrade with more names in its Connection field: a proxy behind the door would remove those headers,
     # our identity headers among them. Envoy drops the field of other requests.
     plain = "(?i)(?:keep-alive[ \t]*,[ \t]*)?upgrade(?:[ \t]*,[ \t]*keep-alive)?"
     return [

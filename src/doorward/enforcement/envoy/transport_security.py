@@ -12,7 +12,7 @@ from typing import Any
 
 
 def with_transport_security(table: dict[str, Any], lifetime: timedelta) -> dict[str, Any]:
-    """Return a route table whose hosts tell browsers to stay with TLS; `.localhost` names do not."""
+    """Return a route table in which all hosts tell browsers to stay with TLS; `.localhost` names do not."""
     if not lifetime:
         return table
     hosts = [part for host in table["virtual_hosts"] for part in _parts(host, lifetime)]

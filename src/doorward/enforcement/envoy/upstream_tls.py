@@ -28,7 +28,7 @@ def build_upstream_tls(upstream: HttpUpstream, tls: UpstreamTls, files: Upstream
             "trusted_ca": {"filename": files.ca},
             "trust_chain_verification": "VERIFY_TRUST_CHAIN",
             "allow_expired_certificate": False,
-            # Without it any certificate of these authorities would do, for whatever name.
+            # Without it any certificate of these authorities would do, for any name.
             "match_typed_subject_alt_names": [matcher],
         },
     }

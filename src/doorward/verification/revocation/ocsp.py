@@ -8,7 +8,7 @@
    by the same key of the issuer, is in its dates, and is marked for OCSP signing (4.2.2.2). The signer is
    the responder that the answer names; names are compared as RFC 5280 section 7.1 asks.
 5. Their times: not from the future, not past their next update; if they have none, not older than may be (4.2.2.1).
-6. Where a nonce was sent, it comes back (RFC 9654).
+6. If a nonce was sent, it comes back (RFC 9654).
 7. Of several about this certificate the worst counts: revoked, then unknown, then good.
 Everything else leaves the status undetermined, with the reason kept.
 

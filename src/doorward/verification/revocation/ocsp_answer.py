@@ -1,4 +1,4 @@
-"""Parse one OCSPResponse, totally; nothing of its content is believed yet.
+"""Parse one OCSPResponse, totally; its content is not believed yet.
 
 Only what is judged is read; the rest is opaque. A single response about another certificate is not looked into beyond its
 CertID. Uncritical extensions that are not known, the time and the reason of a revocation, may say anything.
@@ -182,7 +182,7 @@ def _read_responder(der: bytes) -> tuple[bytes, CanonicalName | None]:
 
 
 def _find_singles(responses: Element) -> Iterator[tuple[CertificateId, Element]]:
-    """Those whose CertID can be read; another cannot be about a certificate that is asked for."""
+    """Those with a CertID that can be read; another cannot be about a certificate that is asked for."""
     for single in responses.children():
         try:
             parts = single.require(SEQUENCE).children()

@@ -86,7 +86,7 @@ class Shelf:
     def has_unusable(self, certificate: PathCertificate, issuer: PathCertificate | None = None) -> bool:
         """Return whether what came last about a certificate cannot be used.
 
-        Lists are taken from where it says, or its issuer where that is given (an anchor's own address).
+        Lists are taken from the addresses in it, or in its issuer if that is given (an anchor's own address).
         """
         unusable = self._unusable
         if unusable.anybody or certificate.sha256 in unusable.answers:
