@@ -84,7 +84,7 @@ def _few(faults: FaultList, node: Node, key: str, most: int) -> list[Scalar]:
     texts = faults.texts(node, key)
     if len(texts) > most:
         message = f"{len(texts)} entries are too many, at most {most}"
-        hint = "say more with one pattern, or make two applications of it"
+        hint = "write fewer and wider entries, or make two applications of it"
         faults.add(node, "opening-too-long", message, key=key, hint=hint)
     return texts[:most]
 

@@ -60,7 +60,7 @@ def _read(faults: FaultList, node: Node, key: str) -> bool:
         return False
     word = faults.text(inside["encoded_slash"], f"{key}.encoded_slash")
     if word and word.value not in _WORDS:
-        message = f"{word.value!r} is no way to treat an encoded slash"
+        message = f"{word.value!r} is not a way to treat an encoded slash"
         hint = suggest(word.value, _WORDS)
         faults.add(word, "unknown-value", message, key=f"{key}.encoded_slash", hint=hint)
     return word is not None and word.value == "keep"

@@ -103,7 +103,7 @@ def read_header_terms(node: Node, key: str, faults: FaultList) -> HeaderTerms:
         text = faults.text(found["destination"], f"{key}.destination")
         judged = text is not None and text.value == "judge"
         if text and text.value not in ("judge", "refuse"):
-            message = f"{text.value!r} is no way to treat Destination"
+            message = f"{text.value!r} is not a way to treat Destination"
             hint = "write judge, or refuse, which is the default"
             faults.add(text, "unknown-value", message, key=f"{key}.destination", hint=hint)
     passed = set()
@@ -111,7 +111,7 @@ def read_header_terms(node: Node, key: str, faults: FaultList) -> HeaderTerms:
         if text.value.lower() in PASSABLE:
             passed.add(text.value.lower())
         else:
-            message = f"{text.value!r} is no header that can be passed"
+            message = f"{text.value!r} is not a header that can be passed"
             hint = suggest(text.value.lower(), PASSABLE)
             faults.add(text, "unknown-value", message, key=f"{key}.pass", hint=hint)
     return HeaderTerms(destination=judged, passed=frozenset(passed))

@@ -141,7 +141,7 @@ def _base(text: str) -> str:
     base = text.rstrip("/") if text.strip("/") else ""
     odd = len(base) > _BASE_LIMIT or not _PLAIN_BASE.fullmatch(base) or (base and fault_of(base))
     if odd or (text and not base and text != "/"):
-        message = f"{text!r} is no base path"
+        message = f"{text!r} is not a base path"
         hint = "write a plain path such as /app: no escapes, no dot segments, no double slashes, no ;"
         raise MalformedInput("upstream-malformed", message, hint=hint)
     return base

@@ -74,7 +74,7 @@ class Told:
     id: str
 
     def line(self) -> str:
-        """Return the line: two spaces part its columns, and no text within one has two, whoever claimed it."""
+        """Return the line: two spaces part its columns, and no text within one has two, claimed text included."""
         why = f" because {self.why}" if self.why else ""
         columns = (self.at, self.who, self.what, f"{self.outcome}{why}", self.id)
         return "  ".join(" ".join(one.split()) for one in columns)

@@ -122,7 +122,8 @@ class Room:
 def claim_due(services: Services, room: Room) -> list[Errand]:
     """Claim what is due and fits; the caller leaves the room after each errand.
 
-    What cannot be asked is told as any failure. Rows whose certificate has no good path any more are left to the survey, which forgets them.
+    What cannot be asked is told as any failure. Rows with a certificate that has no good
+    path any more are left to the survey, which forgets them.
     """
     now = services.clock.now()
     with services.work.read() as books:

@@ -5,10 +5,10 @@ Not here: fetching, and when (claiming, pace).
 2. Only certificates with a good path now: the partner's anchors, the intermediates that chain to them, and
    the leaves that it has in the inventory, which holds what was let in before.
 3. CRLs: every http or https URL of a distribution point, and those that the operator gave by hand.
-4. OCSP: of leaves and intermediates that name no such CRL, or whose CRLs could not be had; of
+4. OCSP: of leaves and intermediates that name no such CRL, or name CRLs that could not be had; of
    the responders that they name, and of those that the operator gave by hand.
-What is named no more is forgotten when all certificates were looked at. That begins anew every ten minutes, and
-takes longer where there are so many that it does: none is left out because others come before it.
+What is named no more is forgotten when all certificates were looked at. That begins again every ten minutes, and
+takes longer if there are very many: none is left out because others come before it.
 
 Work is bounded: so many certificates in one step, so many rows for one partner; what is beyond is left out,
 counted, and stays undetermined.

@@ -118,7 +118,7 @@ def _manager(name: str, paths: RunPaths, limits: Limits) -> dict[str, Any]:
         "generate_request_id": True,
         "preserve_external_request_id": False,
         "server_header_transformation": "PASS_THROUGH",
-        # The client came over TLS, whatever it says: an upstream of HTTP/2 gets `:scheme` (RFC 9113 section 8.3.1).
+        # The client came over TLS, even if it says otherwise: an upstream of HTTP/2 gets `:scheme` (RFC 9113 section 8.3.1).
         "scheme_header_transformation": {"scheme_to_overwrite": "https"},
         "max_request_headers_kb": limits.header_kilobytes,
         "request_headers_timeout": render_duration(limits.request_headers),
