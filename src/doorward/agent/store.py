@@ -122,8 +122,9 @@ class IdentityFolder:
         in_the_way = [self.directory / name for name in names if (self.directory / name).exists()]
         # A whole set is set aside: a new key beside an old certificate would be two halves.
         if names and KEY in names and (self.directory / KEY).exists():
-            known = (KEY, CERTIFICATE, CHAIN, ROOT)
-            in_the_way += [path for path in map(self.directory.joinpath, known) if path.exists()]
+            known = map(self.directory.joinpath, (KEY, CERTIFICATE, CHAIN, ROOT))
+            # The `.p12` file of another name holds the old key and certificate too.
+            in_the_way += [path for path in (*known, *sorted(self.directory.glob("*.p12"))) if path.exists()]
         aside = self._set_aside(in_the_way)
         for name in names:
             (self._ready / name).rename(self.directory / name)

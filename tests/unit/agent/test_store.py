@@ -103,6 +103,17 @@ def test_with_force_the_old_identity_is_set_aside_as_a_whole(tmp_path: Path) -> 
     assert content(tmp_path / "previous-2") == FILES | {KEY: keys[1], CHAIN: b"chain 2"}
 
 
+def test_with_force_the_p12_file_of_another_name_is_set_aside_too(tmp_path: Path) -> None:
+    """Bob's identity in the place of Alice's: her `.p12` file does not stay beside his."""
+    key = enrolled(tmp_path)
+    identity = IdentityFolder(tmp_path)
+    identity.begin(make_key, force=True)
+    new = {"bob.p12" if name == "alice.p12" else name: data for name, data in FILES.items()}
+    assert identity.finish(new) == tmp_path / "previous-1"
+    assert content(tmp_path / "previous-1") == FILES | {KEY: key}
+    assert sorted(path.name for path in tmp_path.glob("*.p12")) == ["bob.p12"]
+
+
 def test_with_force_the_old_identity_stays_until_the_new_one_is_there(tmp_path: Path) -> None:
     """An enrolment by force that fails leaves the old identity in place."""
     key = enrolled(tmp_path)
