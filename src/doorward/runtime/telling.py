@@ -11,6 +11,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+from doorward.enforcement.envoy.rules import NO_RULE
+
+_NO_RULE_NEEDED = "no rule was needed"
+"""Of a public path, or of a preflight that the door answered."""
+
 GOOD_REASONS = frozenset(
     {
         "certificate-well-formed",
@@ -172,7 +177,8 @@ def _why(kind: str, data: Mapping[str, Any]) -> str:
     wrong = not isinstance(status, int) or status >= _CLIENT_ERROR
     if detail and (own or (wrong and not reasons)):
         reasons.append(str(detail))
-    return ", ".join(reasons or [f"rule {one}" for one in data.get("rules", ())])
+    rules = [_NO_RULE_NEEDED if one == NO_RULE else f"rule {one}" for one in data.get("rules", ())]
+    return ", ".join(reasons or rules)
 
 
 def _when(text: str) -> str:

@@ -52,6 +52,10 @@ def event(
             "person/alice  request:answered GET  ok 200 because rule rul_1",
         ),
         (
+            event("request:answered", PERSON, principal=PERSON, method="GET", status=200, rules=["no-rule"]),
+            "person/alice  request:answered GET  ok 200 because no rule was needed",
+        ),
+        (
             event(
                 "request:answered",
                 "system",
