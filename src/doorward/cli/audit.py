@@ -41,15 +41,12 @@ def audit() -> None:
 )
 @click.option("--event", default="", metavar="TYPE", help="Only of this type, or of its noun: connection.")
 @click.option(
-    "--result",
-    default="",
-    type=click.Choice(["", "ok", "refused", "failed"]),
-    help="Only events with this result.",
+    "--result", type=click.Choice(["ok", "refused", "failed"]), help="Only events with this result."
 )
 @click.option("--since", default="", metavar="TIME", help="Not older: 10m, 2h, 3d, or a date and time (UTC).")
 @click.option("--until", default="", metavar="TIME", help="Not newer; as --since.")
 @click.pass_obj
-def tail(state: State, /, lines: int, *, follow: bool, **described: str) -> None:
+def tail(state: State, /, lines: int, *, follow: bool, **described: str | None) -> None:
     """Print what happened, one line an event, oldest first: when, who, what, result, why, id.
 
     With --json each line is a document with all fields. `doorward explain ID` tells more of one.
@@ -58,7 +55,7 @@ def tail(state: State, /, lines: int, *, follow: bool, **described: str) -> None
     from doorward.runtime.telling import tell  # noqa: PLC0415  as above
 
     reader = Reader(state.installation())
-    wanted = reader.wanted(**described)
+    wanted = reader.wanted(**{name: text for name, text in described.items() if text})
 
     def say(event: dict[str, Any]) -> None:
         if state.output.as_json:

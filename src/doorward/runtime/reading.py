@@ -10,9 +10,11 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from difflib import get_close_matches
 from functools import cached_property
 from typing import Any
 
+from doorward.audit.catalogue import EventType
 from doorward.authority.directory import find_principal
 from doorward.authority.inventory import find_certificate
 from doorward.core.errors import MalformedInput, NotFound
@@ -108,7 +110,7 @@ class Reader:
 
         Raises:
             NotFound: `principal-unknown`, `application-unknown`, `certificate-unknown`.
-            MalformedInput: `time-malformed`.
+            MalformedInput: `time-malformed`, `event-unknown`.
             RequestRefused: as `find_certificate`.
         """
         services, now = self._installation.services, self._installation.services.clock.now()
@@ -116,7 +118,7 @@ class Reader:
             principal_id=_principal_id(services, person) if person else "",
             application_id=self._application_id(application) if application else "",
             certificate_id=find_certificate(services, certificate).id if certificate else "",
-            event=event,
+            event=_require_event(event) if event else "",
             result=result,
             since=parse_moment(since, now) if since else None,
             until=parse_moment(until, now) if until else None,
@@ -201,6 +203,21 @@ def parse_moment(text: str, now: datetime) -> datetime:
             f"{text[:40]} is no time",
             hint="write 10m, 2h or 3d for so long ago, or a date such as 2026-11-29 or 2026-11-29T10:00",
         ) from None
+
+
+def _require_event(name: str) -> str:
+    """Return a type of event, or the noun of some: a misspelt one would match nothing, for ever."""
+    types = {one.value for one in EventType}
+    known = types | {one.partition(":")[0] for one in types}
+    if name not in known:
+        near = get_close_matches(name, sorted(known), n=1)
+        hint = (
+            f"did you mean {near[0]}?"
+            if near
+            else "docs/reference/events.md lists them, such as certificate:revoked"
+        )
+        raise MalformedInput("event-unknown", f"there is no event named {name}", hint=hint)
+    return name
 
 
 def _principal_id(services: Any, text: str) -> str:

@@ -76,6 +76,8 @@ def test_filters(told: Site) -> None:
     assert told.do("audit", "tail", "--person", "nobody-here", code=1)["code"] == "principal-unknown"
     assert told.do("audit", "tail", "--application", "nothing", code=1)["code"] == "application-unknown"
     assert told.do("audit", "tail", "--since", "soon", code=2)["code"] == "time-malformed"
+    misspelt = told.do("audit", "tail", "--event", "certificates", code=2)
+    assert (misspelt["code"], misspelt["hint"]) == ("event-unknown", "did you mean certificate?")
 
 
 def test_a_request_is_explained(told: Site) -> None:
