@@ -88,6 +88,8 @@ def app_set(state: State, name: str, hosts: tuple[str, ...], upstream: str) -> N
     from doorward.authority.shortcuts import set_app  # noqa: PLC0415  loaded when called
     from doorward.runtime.own_places import publishable  # noqa: PLC0415  as above
 
+    if not hosts and not upstream:
+        raise click.UsageError("Say what to change: --host, --upstream or both.")
     installation = state.installation()
     report_applied(
         state,
@@ -111,7 +113,10 @@ def app_remove(state: State, name: str, yes: bool) -> None:
     services = installation.services
     ask(state, f"remove the application {name} with its rules? No one can reach it any more.", yes=yes)
     report_applied(
-        state, services, lambda found: remove_app(found, name, actor=actor(), check=publishable(installation))
+        state,
+        services,
+        lambda found: remove_app(found, name, actor=actor(), check=publishable(installation)),
+        unchanged=f"there is no application named {name}",
     )
 
 
@@ -207,4 +212,5 @@ def rule_remove(state: State, app: str, rule_name: str) -> None:
         lambda services: remove_rule(
             services, app, rule_name, actor=actor(), check=publishable(installation)
         ),
+        unchanged=f"{app} has no rule named {rule_name}; `doorward export` shows its rules",
     )

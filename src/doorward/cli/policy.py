@@ -30,12 +30,13 @@ FILE = click.option(
 
 
 def _read(path: Path) -> tuple[str, str]:
+    name = "standard input" if str(path) == "-" else str(path)
     data = sys.stdin.buffer.read((1 << 20) + 1) if str(path) == "-" else read_bounded(path)
     try:
-        return data.decode("utf-8"), "standard input" if str(path) == "-" else str(path)
+        return data.decode("utf-8"), name
     except UnicodeDecodeError as error:
         raise MalformedInput(
-            "document-not-utf8", f"{path} is not UTF-8 (byte {error.start})", hint="save it as UTF-8"
+            "document-not-utf8", f"{name} is not UTF-8 (byte {error.start})", hint="save it as UTF-8"
         ) from None
 
 
@@ -73,8 +74,8 @@ def apply(state: State, path: Path, expect: int | None, yes: bool) -> None:
     )
 
 
-def report_applied(state: State, services: Any, use_case: Any) -> None:
-    """Run a change of the document and tell what it did."""
+def report_applied(state: State, services: Any, use_case: Any, *, unchanged: str = "") -> None:
+    """Run a change of the document and tell what it did; `unchanged` says why it did nothing."""
     done = use_case(services)
     differences = [str(one) for one in done.differences]
     findings = [str(one) for one in done.findings]
@@ -87,6 +88,9 @@ def report_applied(state: State, services: Any, use_case: Any) -> None:
         "findings": findings,
     }
     if not done.changed:
+        if unchanged:
+            state.output.note(unchanged)
+            value["notes"] = [unchanged]
         state.output.result(value, f"nothing changed; revision {done.revision.number} stays in force")
         return
     extra, line = confirmed(services, done.seq)

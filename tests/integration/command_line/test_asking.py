@@ -73,4 +73,13 @@ def test_twice_is_once(site: Site) -> None:
         assert site.do(*words)["notes"] == [note]
     site.do("person", "remove", "bob")
     assert site.do("person", "remove", "bob")["notes"] == ["bob was removed already"]
-    assert not site.do("app", "remove", "nothing")["changed"]
+    gone = site.do("app", "remove", "nothing")
+    assert (gone["changed"], gone["notes"]) == (False, ["there is no application named nothing"])
+    gone = site.do("rule", "remove", "payments", "nothing")
+    assert (gone["changed"], "has no rule named nothing" in gone["notes"][0]) == (False, True)
+    assert "there is no application named nothing" in site.say("app", "remove", "nothing")
+
+
+def test_a_change_says_what_to_change(site: Site) -> None:
+    """`app set` with a name alone is not understood: exit code 2."""
+    assert "--upstream" in site.do("app", "set", "payments", code=2)["detail"]

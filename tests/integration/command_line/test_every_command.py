@@ -139,6 +139,7 @@ def test_every_command_without_an_installation() -> None:
                 "policy check": ["-f", site.file("p.yaml", DOCUMENT)],
                 "policy explain": ["--principal", "a", "--app", "b", "GET", "/"],
                 "app add": ["a", "--host", "a.corp.example", "--upstream", "http://127.0.0.1:1"],
+                "app set": ["a", "--upstream", "http://127.0.0.1:1"],
                 "ca import": ["clinic", there, "--yes"],
                 "cert renew": ["crt_x", "--csr", there],
                 "group add": ["g", "a"],
