@@ -19,7 +19,7 @@ import pytest
 from doorward.core.errors import ConfigurationError, DoorwardError, Unavailable
 from doorward.demo.ports import free_port
 from doorward.gateway.admin import AdminClient
-from doorward.gateway.process import find_by_argument
+from doorward.gateway.process import find_by_argument, holder_of
 from doorward.gateway.supervisor import LOG_ARGUMENT, EnvoyOptions, Supervisor, locate_envoy
 from doorward.runtime.world import SystemClock
 from tests.support.little_door import LittleDoor, ask, echo_server, echoes, web_socket
@@ -265,6 +265,20 @@ def test_a_port_in_use_is_said_with_its_holder(house: House) -> None:
     assert caught.value.code == "port-in-use"
     assert f"(process {os.getpid()})" in caught.value.detail
     assert caught.value.hint
+
+
+def test_an_envoy_that_was_started_by_descriptor_has_a_name(house: House) -> None:
+    """`ps`, `ss` and our own error call it `envoy`, and not by the number of a descriptor (proc(5), comm)."""
+    supervisor = house.supervisor()
+    binary = os.open(locate_envoy(), os.O_RDONLY)
+    supervisor._options = EnvoyOptions(folder=house.folder / "envoy", binary=binary, concurrency=1)
+    try:
+        run = supervisor.start()
+    finally:
+        os.close(binary)
+    assert Path(f"/proc/{run.pid}/comm").read_text() == "envoy\n"
+    assert holder_of(house.door.listener) == f"envoy (process {run.pid})"
+    assert not (run.folder / "envoy").is_symlink()
 
 
 def test_an_address_that_is_not_ours_is_said(house: House) -> None:

@@ -151,7 +151,8 @@ def _role(state: State, role: str) -> Any:
 @click.pass_obj
 def up(state: State, /, **explicit: str | None) -> None:
     """Run everything on this machine, in the foreground; makes an installation on the first start."""
-    from doorward.runtime.initialise import check_founded  # noqa: PLC0415  loaded when called
+    from doorward.runtime.door_port import check_door_port  # noqa: PLC0415  loaded when called
+    from doorward.runtime.initialise import check_founded  # noqa: PLC0415  as above
     from doorward.runtime.layout import only_one  # noqa: PLC0415  as above
     from doorward.runtime.logging import configure_logging  # noqa: PLC0415  as above
     from doorward.runtime.roles import stopping  # noqa: PLC0415  as above
@@ -162,9 +163,11 @@ def up(state: State, /, **explicit: str | None) -> None:
     if not installation.layout.founded.exists():
         installation.layout.create()
     with only_one(installation.layout, "up"):
-        if installation.is_founded():
+        founded = installation.is_founded()
+        if founded:
             check_founded(installation.founded_with(), given)
-        else:
+        check_door_port(state.settings(**given), installation.layout)
+        if not founded:
             unnamed = False
             if not installation.settings.trust_domain and "trust_domain" not in given:
                 given.setdefault("trust_domain", _DEFAULT_DOMAIN)

@@ -168,9 +168,18 @@ def _is_candidate(pid: int, wanted: bytes, root: bytes) -> bool:
     return pid != os.getpid() and _argument(pid, wanted, root) is not None
 
 
-def _argument(pid: int, wanted: bytes, root: bytes) -> Path | None:
+def numbers_by_argument(name: str, folder: Path) -> frozenset[int]:
+    """Return the numbers of such processes of any user: a hint of whose a port is, nothing to act on."""
+    wanted, root = name.encode(), os.fsencode(folder) + b"/"
+    with suppress(OSError):
+        found = [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]  # noqa: PTH208 - names only
+        return frozenset(pid for pid in found if _argument(pid, wanted, root, any_user=True) is not None)
+    return frozenset()
+
+
+def _argument(pid: int, wanted: bytes, root: bytes, *, any_user: bool = False) -> Path | None:
     try:
-        if os.stat(f"/proc/{pid}").st_uid != os.geteuid():  # noqa: PTH116 - called for every process
+        if not any_user and os.stat(f"/proc/{pid}").st_uid != os.geteuid():  # noqa: PTH116 - called for every process
             return None
         with Path(f"/proc/{pid}/cmdline").open("rb") as file:
             words = file.read(_MAX_COMMAND_BYTES).split(b"\0")
@@ -192,16 +201,26 @@ def _program(entry: Path) -> str:
 
 
 def holder_of(listener: Endpoint) -> str:
-    """Return who listens there, as `nginx (process 812)`; empty where that cannot be seen.
+    """Return who listens there, as `nginx (process 812)`; empty if that cannot be seen."""
+    pid = find_holder(listener)
+    return f"{_program(Path(f'/proc/{pid}'))} (process {pid})" if pid else ""
+
+
+def find_holder(listener: Endpoint) -> int:
+    """Return the number of a process that listens there, 0 if none can be seen.
 
     Without root only processes of the same user can be looked into.
     """
-    inodes = {f"socket:[{facts.inode}]" for facts in sockdiag.dump_listeners(listener.port)}
+    inodes = {
+        f"socket:[{facts.inode}]"
+        for facts in sockdiag.dump_listeners(listener.port)
+        if facts.local.address == listener.address or facts.local.is_wildcard or listener.is_wildcard
+    }
     if not inodes:
-        return ""
+        return 0
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             with suppress(OSError):
                 if any(os.readlink(one) in inodes for one in (entry / "fd").iterdir()):  # noqa: PTH115
-                    return f"{_program(entry)} (process {entry.name})"
-    return ""
+                    return int(entry.name)
+    return 0

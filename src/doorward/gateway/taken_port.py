@@ -1,0 +1,45 @@
+"""Whether another program has the door's port, said before anything else is begun.
+
+An Envoy that an earlier run of this installation left may have the port: the supervisor takes over from it.
+Not here: the look just before Envoy starts, which waits for a replaced Envoy (supervisor, diagnosis).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from doorward.core.errors import DoorwardError, Unavailable
+from doorward.gateway.diagnosis import check_free
+from doorward.gateway.endpoints import Endpoint
+from doorward.gateway.process import find_holder, numbers_by_argument
+from doorward.gateway.supervisor import LOG_ARGUMENT
+
+
+def check_not_taken(listeners: Sequence[Endpoint], folder: Path) -> None:
+    """Raise if the door could never listen on one of these, whatever the supervisor takes over.
+
+    Args:
+        listeners: where Envoy will listen.
+        folder: where the folders of Envoy's runs are.
+
+    Raises:
+        Unavailable: as `check_free`; `port-in-use` only if no Envoy of this installation can be the holder.
+    """
+    for listener in listeners:
+        try:
+            check_free([listener])
+        except Unavailable as error:
+            if error.code != "port-in-use" or not _may_be_ours(listener, folder):
+                raise
+
+
+def _may_be_ours(listener: Endpoint, folder: Path) -> bool:
+    ours = numbers_by_argument(LOG_ARGUMENT, folder)
+    if not ours:
+        return False
+    with suppress(DoorwardError, OSError):
+        holder = find_holder(listener)
+        return not holder or holder in ours
+    return True
