@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -131,5 +132,36 @@ def test_following_the_log_until_ctrl_c(folder: Path) -> None:
             out, err = tail.communicate(timeout=20)
         finally:
             tail.kill()  # where it did not end, the block would wait for ever
-        assert tail.returncode == 0
+        assert tail.returncode == 128 + signal.SIGINT
         assert (out, err) == ("", "")
+
+
+def test_ctrl_c_in_the_midst_of_a_command(folder: Path) -> None:
+    """A command that is broken off says so in one line, without a trace, with the exit code of shells."""
+    fifo = folder / "document"
+    os.mkfifo(fifo)
+    with subprocess.Popen(
+        [*COMMAND, "diff", "-f", str(fifo)],
+        env=environment(folder),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as command:
+        try:
+            writers: list[int] = []
+
+            def it_reads() -> bool:
+                with suppress(OSError):  # no reader yet
+                    writers.append(os.open(fifo, os.O_WRONLY | os.O_NONBLOCK))
+                return bool(writers)
+
+            assert eventually(it_reads, 30.0)
+            command.send_signal(signal.SIGINT)
+            out, err = command.communicate(timeout=20)
+            os.close(writers[0])
+        finally:
+            command.kill()
+        assert command.returncode == 128 + signal.SIGINT
+        assert out == ""
+        assert err == "interrupted: what was under way was not done\n"

@@ -35,6 +35,7 @@ Results go to standard output, everything else to standard error. `doorward --ve
 | 3 | unavailable: a part that is needed is away or busy; trying later may help |
 | 4 | integrity: stored evidence contradicts itself; nothing is repaired silently |
 | 70 | a fault of the program; run it again with `DOORWARD_DEBUG=1` to see more |
+| 130 | interrupted by Ctrl-C; a part that Ctrl-C closes in order (`up`, `serve`, `gateway`, `demo`) exits with 0 |
 
 The codes of errors are in [errors.md](errors.md).
 """

@@ -12,7 +12,7 @@ import click
 
 from doorward.audit.report import VerificationReport
 from doorward.cli.command import Command, LazyGroup, State
-from doorward.cli.output import INTEGRITY
+from doorward.cli.output import INTEGRITY, INTERRUPTED
 from doorward.cli.screen import escape
 from doorward.core.errors import MalformedInput, Unavailable
 from doorward.core.foreign_text import escape_in_json
@@ -76,7 +76,9 @@ def tail(state: State, /, lines: int, *, follow: bool, **described: str | None) 
             sys.stdout.flush()
             time.sleep(0.2)
     except KeyboardInterrupt:
-        return
+        if not follow:
+            raise
+        sys.exit(INTERRUPTED)  # nothing was broken off
 
 
 @click.command("verify", cls=Command)

@@ -18,7 +18,7 @@ from typing import Any
 
 import click
 
-from doorward.cli.output import DONE, REFUSED, Output
+from doorward.cli.output import DONE, INTERRUPTED, REFUSED, Output
 from doorward.core.errors import DoorwardError, Unavailable
 from doorward.core.foreign_text import show
 
@@ -57,6 +57,8 @@ class Command(click.Command):
             return super().invoke(ctx)
         except DoorwardError as error:
             sys.exit(state.output.error(error))
+        except KeyboardInterrupt as interrupt:
+            raise click.Abort from interrupt  # click would print an empty line first
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
         except OSError as error:  # a file that was named, or the disk: no defect of ours
@@ -198,14 +200,15 @@ class LazyGroup(click.Group):
             else:
                 _show_usage(error)
             sys.exit(error.exit_code)
-        except click.Abort:
+        except click.Abort as abort:
+            interrupted = isinstance(abort.__cause__ or abort.__context__, KeyboardInterrupt)
             if as_json:
                 Output(as_json=True).document(
                     {"error": {"code": "aborted", "detail": "it was interrupted", "hint": ""}}
                 )
             else:
                 Output(as_json=False).err.print("interrupted: what was under way was not done")
-            status = REFUSED
+            status = INTERRUPTED if interrupted else REFUSED
         finally:
             if whole:
                 signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second Ctrl-C, while the program ends

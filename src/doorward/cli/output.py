@@ -33,6 +33,7 @@ from doorward.core.errors import (
 from doorward.core.foreign_text import escape_in_json, show
 
 DONE, REFUSED, USAGE, UNAVAILABLE, INTEGRITY, INTERNAL = 0, 1, 2, 3, 4, 70
+INTERRUPTED = 130  # as shells have it: 128 and the number of SIGINT
 
 _EXIT_CODES: tuple[tuple[type[DoorwardError], int], ...] = (
     (MalformedInput, USAGE),

@@ -182,7 +182,8 @@ def raising(error: BaseException) -> object:
         (TimeoutError(), 3),
         (ValueError("a defect with hunter2"), 70),
         (RecursionError(), 70),
-        (KeyboardInterrupt(), 1),
+        (KeyboardInterrupt(), 130),
+        (click.Abort(), 1),
     ],
 )
 def test_no_trace_reaches_the_user(words: list[str], error: BaseException, code: int) -> None:
