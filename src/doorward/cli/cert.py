@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -172,24 +174,72 @@ def release(state: State, certificate: str) -> None:
     help="The new certification request (PKCS#10, PEM or DER), made by the holder.",
 )
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the chain here.")
+@click.option(
+    "--key",
+    "key_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The request's private key (PEM), if it is on this machine: a PKCS#12 file is written beside --out.",
+)
+@click.option(
+    "--for",
+    "target",
+    type=click.Choice(["windows", "macos", "ios", "android", "java", "firefox", "linux"]),
+    help="Where the PKCS#12 file will be imported; without it, on this machine.",
+)
 @click.pass_obj
-def renew(state: State, certificate: str, csr: Path, out: Path | None) -> None:
+def renew(
+    state: State,
+    /,
+    certificate: str,
+    csr: Path,
+    out: Path | None,
+    *,
+    key_file: Path | None,
+    target: str | None,
+) -> None:
     """Issue the successor of a certificate to the same holder, for a request that the holder made."""
-    from doorward.authority.inventory import find_certificate  # noqa: PLC0415  loaded when called
+    from doorward.agent.pkcs12 import Target, choose_form, own_target  # noqa: PLC0415  loaded when called
+    from doorward.authority.inventory import find_certificate  # noqa: PLC0415  as above
     from doorward.authority.issuing import renew as use_case  # noqa: PLC0415  as above
     from doorward.runtime.pem import as_pem, read_bounded  # noqa: PLC0415  as above
+    from doorward.runtime.renewed_files import (  # noqa: PLC0415  as above
+        check_p12,
+        p12_command,
+        read_key_of,
+        write_p12,
+    )
 
+    form = choose_form(Target(target) if target else own_target(sys.platform))
+    p12 = out.with_suffix(".p12") if out and key_file else None
+    if key_file and (p12 is None or p12 == out):
+        raise click.UsageError("--key wants --out CHAIN.pem: the PKCS#12 file is written beside it")
+    request = read_bounded(csr)
+    key = read_key_of(key_file, request) if key_file else None
+    if p12:
+        check_p12(p12)
     services = state.installation(keys=True).services
     record = find_certificate(services, certificate)
-    issued = use_case(services, record.id, read_bounded(csr), actor=actor())
+    issued = use_case(services, record.id, request, actor=actor())
     chain = as_pem(*issued.chain_der)
     if out:
         out.write_text(chain, encoding="ascii")
     row = certificate_row(issued.record)
+    value = {**row, "pem": chain, "replaces": record.id, "p12": str(p12 or ""), "p12_password": ""}
     lines = [
         f"renewed {record.id} by [bold]{row['id']}[/bold], until {issued.record.not_after:%Y-%m-%d %H:%M}Z"
     ]
-    state.output.result({**row, "pem": chain, "replaces": record.id}, *lines, *([] if out else [chain]))
+    notes: list[str] = []
+    if p12 and key:
+        password = write_p12(p12, key, issued.chain_der, name=issued.record.subject_name, form=form)
+        value["p12_password"] = password
+        lines += [
+            f"  for browsers: import {escape(str(p12))}",
+            f"  its password, shown only now: [bold]{escape(password)}[/bold]",
+        ]
+    else:
+        command = p12_command(shlex.quote(str(out)) if out else "CHAIN.pem", form)
+        notes.append(f"for browsers, on the machine that has the key: {command}")
+    state.output.result(value, *lines, *([] if out else [chain]), notes=notes)
 
 
 def _change(

@@ -8,8 +8,13 @@ from datetime import timedelta
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, pkcs12
 
 from doorward.authority.gateways import register_gateway
+from doorward.pki.csr import build_csr
+from doorward.pki.der import encode_oid
 from doorward.runtime import confirming
 from doorward.runtime.settings import load_settings
 from tests.integration.command_line.conftest import DOCUMENT, Site
@@ -122,6 +127,57 @@ def test_the_life_of_a_certificate(site: Site) -> None:
     assert site.do("cert", "release", one, code=1)["code"] == "transition-refused"
     assert site.do("cert", "show", one)["reason"] == "key-compromise"
     assert site.do("cert", "show", "crt_nothing", code=1)["code"] == "certificate-unknown"
+
+
+def with_key(site: Site) -> tuple[str, str, EllipticCurvePrivateKey]:
+    """A request and its private key, each in a file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return site.file("next.csr", build_csr(key, "alice")), site.file("next-key.pem", pem), key
+
+
+@pytest.mark.parametrize(
+    ("target", "algorithm"),
+    [("linux", "2.16.840.1.101.3.4.1.42"), ("ios", "1.2.840.113549.1.12.1.3")],  # AES-256-CBC, 3DES
+)
+def test_renewal_makes_the_p12_too(site: Site, target: str, algorithm: str) -> None:
+    """If the key is at hand, key and chain come as a PKCS#12 file in the form of its target (RFC 7292)."""
+    one, out = site.certificate("alice"), site.folder / "chain.pem"
+    request, file, key = with_key(site)
+    done = site.do("cert", "renew", one, "--csr", request, "--key", file, "--out", str(out), "--for", target)
+    p12 = out.with_suffix(".p12")
+    assert (done["p12"], done["notes"], p12.stat().st_mode & 0o777) == (str(p12), [], 0o600)
+    held = pkcs12.load_pkcs12(p12.read_bytes(), done["p12_password"].encode())
+    assert held.cert is not None
+    assert held.key is not None
+    assert held.key.public_key() == key.public_key()
+    chain = [held.cert.certificate, *(other.certificate for other in held.additional_certs)]
+    assert chain == x509.load_pem_x509_certificates(out.read_bytes())
+    assert encode_oid(algorithm) in p12.read_bytes()
+    again = ("cert", "renew", one, "--csr", request, "--key", file)
+    assert site.do(*again, "--out", str(out), code=1)["code"] == "file-exists"
+    assert site.do(*again, code=2)["code"] == "usage-error"
+    assert site.do(*again, "--out", str(p12), code=2)["code"] == "usage-error"
+    said = site.say(*again, "--out", str(site.folder / "other.pem"))
+    assert f"import {site.folder / 'other.p12'}" in said
+    assert len(site.do("cert", "list")) == 3  # what was refused issued nothing
+
+
+def test_renewal_without_the_key_says_how_to_make_the_p12(site: Site) -> None:
+    """Whoever has only the request gets the command; another key, or none that can be read, issues nothing."""
+    one, out = site.certificate("alice"), site.folder / "chain.pem"
+    request, file, _ = with_key(site)
+    other = site.csr("alice")
+    with_out = ("--out", str(out))
+    error = site.do("cert", "renew", one, "--csr", other, "--key", file, *with_out, code=1)
+    assert error["code"] == "key-of-another-request"
+    error = site.do("cert", "renew", one, "--csr", request, "--key", request, *with_out, code=2)
+    assert error["code"] == "key-unreadable"
+    assert len(site.do("cert", "list")) == 1
+    (note,) = site.do("cert", "renew", one, "--csr", request, *with_out, "--for", "linux")["notes"]
+    assert note.endswith(f"openssl pkcs12 -export -inkey KEY.pem -in {out} -out NEW.p12")
+    (note,) = site.do("cert", "renew", one, "--csr", request, "--for", "macos")["notes"]
+    assert note.endswith("-certpbe PBE-SHA1-3DES -macalg sha1")
 
 
 @pytest.mark.parametrize("reason", ["ca-compromise", "aa-compromise", "certificate-hold"])

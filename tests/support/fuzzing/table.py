@@ -21,6 +21,7 @@ EXCUSED = {
     "gateway.ground.read_former_ground": "reads the database, no bytes",
     "runtime.pem.read_bounded": "reads a file that an operator named; its bytes go to parsers of the table",
     "runtime.reading.parse_moment": "an option of the operator's own command",
+    "runtime.renewed_files.read_key_of": "a key of the operator's own; whatever the library raises is one error",
     "runtime.settings.parse_duration": "settings are the operator's own",
     "runtime.settings.parse_listen": "settings are the operator's own",
     "runtime.settings.read_settings_file": "settings are the operator's own",
