@@ -31,7 +31,7 @@ up: $(STAMP)
 	$(BIN)/doorward up --data data
 
 test: $(STAMP)
-	@tools/debian.sh openssl:openssl curl:curl pk12util:libnss3-tools
+	@tools/debian.sh openssl:openssl curl:curl pk12util:libnss3-tools nginx:nginx
 	$(BIN)/python -m tools.checks test
 
 lint: $(STAMP)

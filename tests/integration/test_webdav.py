@@ -15,7 +15,7 @@ import pytest
 from doorward.demo.ports import free_port
 from tests.support.doorway import DOMAIN, Doorway, Identity, eventually, open_doorway
 
-pytestmark = pytest.mark.needs("nginx", must=False)
+pytestmark = pytest.mark.needs("nginx")
 
 CONFIGURATION = """
 daemon off; worker_processes 1; pid {folder}/pid; error_log {folder}/error.log;

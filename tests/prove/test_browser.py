@@ -19,6 +19,7 @@ from tests.support.doorway import DOMAIN, Doorway, Identity, is_root, open_doorw
 Browser = Callable[[Doorway, Identity], AbstractContextManager[Opener]]
 
 SECONDS = 60.0
+COOKIES = 110  # more than Envoy's default of 100 fields, each a field of its own in HTTP/2 (RFC 9113 8.2.3)
 PARTS = {
     "/module.js": "window.module='ok'",
     "/crossed.js": "window.crossed='ok'",
@@ -44,6 +45,7 @@ const form = () => new Promise(done => {
     const text = event.target.contentDocument.body.innerText; if (text) done(text) };
   document.querySelector("form").submit() });
 addEventListener("load", async () => {
+  await note("cookies", async () => (await (await fetch("/x")).json()).cookie.split("; ").length);
   await note("own post", () => status(own + "/x", {method: "POST", body: "x"}));
   await note("listed get", () => who(at("api") + "/x"));
   await note("listed put", () => who(at("api") + "/x", {method: "PUT", headers: {"x-csrf": "1"}, body: "x"}));
@@ -98,6 +100,8 @@ class _Pages(BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("content-type", kind)
         self.send_header("content-length", str(len(text)))
+        for number in range(COOKIES if self.path == "/page" else 0):
+            self.send_header("set-cookie", f"c{number}=a-value-of-some-length; Secure")
         self.send_header("referrer-policy", "no-referrer")  # a form then posts with `Origin: null`
         self.send_header("access-control-allow-origin", "https://what-the-application-says.example")
         self.end_headers()
@@ -164,6 +168,7 @@ def test_a_page_calls_the_application_that_lists_it_and_no_other(browser: Browse
             assert site.told.wait(SECONDS), site.arrived
     assert site.results == [
         {
+            "cookies": COOKIES,
             "own post": 200,
             "listed get": "person/alice",
             "listed put": "person/alice",
