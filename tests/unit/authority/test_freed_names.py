@@ -66,9 +66,11 @@ def test_who_wants_the_rules_to_hold_says_so(world: World) -> None:
     """`keep_rules` gives the name with its rules; a name that nobody had needs no word."""
     directory.remove(world.services, "alice", actor=OPERATOR)
     add(world, keep_rules=True)
+    assert world.principal("alice").name == "alice"
     text = DOCUMENT.replace("persons: [alice]", "persons: [newcomer]")
     apply_document(world.services, text, file="f", actor=OPERATOR)
     add(world, "newcomer")
+    assert world.principal("newcomer").name == "newcomer"
 
 
 def test_a_renamed_person_leaves_certificates_links_and_rules_behind(world: World) -> None:
