@@ -12,7 +12,8 @@ import click
 
 from doorward.audit.report import VerificationReport
 from doorward.cli.command import Command, LazyGroup, State
-from doorward.cli.output import INTEGRITY, INTERRUPTED
+from doorward.cli.completion import complete_app, complete_principal
+from doorward.cli.output import INTEGRITY, INTERRUPTED, has_reader
 from doorward.cli.screen import escape
 from doorward.core.errors import MalformedInput, Unavailable
 from doorward.core.foreign_text import escape_in_json
@@ -34,8 +35,20 @@ def audit() -> None:
     "--lines", "-n", default=20, show_default=True, type=click.IntRange(0, 10_000), help="Begin so far back."
 )
 @click.option("--follow", "-f", is_flag=True, help="Go on with what comes, until Ctrl-C.")
-@click.option("--person", default="", metavar="NAME", help="Only of this person, device or service.")
-@click.option("--application", default="", metavar="NAME", help="Only at this application.")
+@click.option(
+    "--person",
+    default="",
+    metavar="NAME",
+    shell_complete=complete_principal(),
+    help="Only of this person, device or service.",
+)
+@click.option(
+    "--application",
+    default="",
+    metavar="NAME",
+    shell_complete=complete_app,
+    help="Only at this application.",
+)
 @click.option(
     "--certificate", default="", metavar="ID", help="Only of this certificate: id, serial or SHA-256."
 )
@@ -68,7 +81,7 @@ def tail(state: State, /, lines: int, *, follow: bool, **described: str | None) 
         position = reader.size()
         for event in reader.newest(wanted, lines, end=position):
             say(event)
-        while follow:
+        while follow and has_reader(sys.stdout):
             for event in reader.coming(position):
                 position = event["number"] + 1
                 if wanted.matches(event):

@@ -13,12 +13,13 @@ from __future__ import annotations
 import json
 import os
 import re
+import select
 import shlex
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any
+from typing import Any, TextIO
 
 from doorward.cli.screen import Screen, escape, lay_out
 from doorward.core.errors import (
@@ -52,6 +53,17 @@ _LAST_COMMAND = re.compile(r"(?:^|: |\[/dim\] )doorward [a-z][^`;:,()]*$")
 def exit_code(error: DoorwardError) -> int:
     """Return the exit code of an error."""
     return next((code for kind, code in _EXIT_CODES if isinstance(error, kind)), INTERNAL)
+
+
+def has_reader(stream: TextIO) -> bool:
+    """Return whether somebody still reads a stream: `head` may end long before the next write would tell."""
+    try:
+        descriptor = stream.fileno()
+    except (OSError, ValueError):
+        return True  # no descriptor: a test that keeps what is written
+    watched = select.poll()
+    watched.register(descriptor, 0)
+    return not any(seen & (select.POLLERR | select.POLLHUP) for _, seen in watched.poll(0))
 
 
 class Output:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import sys
 from datetime import UTC, datetime
 from enum import Enum
@@ -11,7 +12,17 @@ from pathlib import Path
 
 import pytest
 
-from doorward.cli.output import DONE, INTEGRITY, INTERNAL, REFUSED, UNAVAILABLE, USAGE, Output, exit_code
+from doorward.cli.output import (
+    DONE,
+    INTEGRITY,
+    INTERNAL,
+    REFUSED,
+    UNAVAILABLE,
+    USAGE,
+    Output,
+    exit_code,
+    has_reader,
+)
 from doorward.core.errors import (
     AccessDenied,
     ConfigurationError,
@@ -227,3 +238,13 @@ def test_hints_repeat_the_data_directory(hint: str, repeated: str) -> None:
     assert out.with_data(hint) == hint
     out.data = "/srv/a b"
     assert out.with_data(hint) == repeated
+
+
+def test_a_pipe_without_a_reader_is_noticed() -> None:
+    """What follows for ever ends with its reader; a stream without a descriptor has one."""
+    reading, writing = os.pipe()
+    with os.fdopen(writing, "w") as stream:
+        assert has_reader(stream)
+        os.close(reading)
+        assert not has_reader(stream)
+    assert has_reader(io.StringIO())
