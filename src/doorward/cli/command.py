@@ -123,7 +123,8 @@ def _show_usage(error: click.ClickException) -> None:
     """Show what click says about a command line, which may hold words that came from elsewhere."""
     said = io.StringIO()
     error.show(file=said)
-    Output(as_json=False).err.write(show(said.getvalue(), keep_lines=True))
+    # Click lists what an argument may be with tabs of its own.
+    Output(as_json=False).err.write(show(said.getvalue().replace("\t", "  "), keep_lines=True))
 
 
 def _usage_value(error: click.ClickException) -> dict[str, Any]:

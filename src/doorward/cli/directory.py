@@ -353,7 +353,8 @@ def _remove_group(state: State, services: Any, group: str, *, yes: bool) -> None
             f"the group {group} has {count} member{'s' if count != 1 else ''}",
             hint=f"name the member to take out, or remove the group itself: doorward group remove {group} --yes",
         )
-    ask(state, f"remove the group {group}? {count} are in it.", yes=yes)
+    members = f"{count} member{'s' if count != 1 else ''}"
+    ask(state, f"remove the group {group}? It has {members}.", yes=yes)
     done = remove_group(services, group, actor=actor())
     value, line = confirmed(services, done.seq, done.notes)
     state.output.result(

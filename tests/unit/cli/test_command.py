@@ -55,6 +55,14 @@ def test_every_command_takes_json_and_data(path: tuple[str, ...]) -> None:
     assert all(param.help for param in found.params if isinstance(param, click.Option))
 
 
+def test_choices_are_listed_without_escapes() -> None:
+    """Click lists what a missing argument may be with tabs: they are spaces on the screen."""
+    result = run("completion")
+    assert result.exit_code == 2
+    assert "  zsh" in result.output
+    assert "\\x09" not in result.output
+
+
 def test_the_commands_that_scripts_rely_on() -> None:
     """The names of the interface are there."""
     names = set(IDS)
