@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 
 import pytest
 
 from doorward.policy.document import parse_document
 from doorward.policy.normalisation import NormalisedPath, PathRefused, normalise
+from doorward.policy.opening import OPENING_KEYS
 from doorward.policy.paths import PathPattern
+from doorward.policy.reading import APP_KEYS as OTHER_KEYS
+from doorward.policy.traffic import LONGEST_IDLE, MOST_HEADER_KILOBYTES, MOST_HEADERS, TRAFFIC_KEYS
 from tests.support.walkthrough import ROOT, read_blocks
 
 FILE = ROOT / "docs" / "reference" / "policy.md"
@@ -22,6 +26,7 @@ def _rows(heading: str) -> list[list[list[str]]]:
     return [[re.findall(r"`([^`]+)`", cell) for cell in line.split("|")[1:-1]] for line in lines]
 
 
+APP_KEYS = (*OTHER_KEYS, *OPENING_KEYS, *TRAFFIC_KEYS)
 PATTERNS = _rows("`to`: what")
 REFUSED = [path for row in _rows("Normalisation, and what is refused") for path in row[1]]
 
@@ -54,6 +59,19 @@ def test_a_needless_escape_is_matched_as_what_it_stands_for() -> None:
     path = normalise("/%61dmin")
     assert isinstance(path, NormalisedPath)
     assert path.text == "/admin"
+
+
+@pytest.mark.parametrize("key", APP_KEYS)
+def test_each_key_of_an_application_is_on_the_page(key: str) -> None:
+    """What an application may say is told: `key:` in the example or in the text."""
+    assert re.search(rf"(^    |`){key}:\s", PAGE, re.MULTILINE)
+
+
+def test_the_limits_of_the_page_are_those_of_the_code() -> None:
+    """The table of times and sizes names the bounds that the reader checks."""
+    assert f"`limits: {{headers: …}}`, 1 to {MOST_HEADERS} |" in PAGE
+    assert f"`limits: {{header_kilobytes: …}}`, 1 to {MOST_HEADER_KILOBYTES} |" in PAGE
+    assert f"1s to {LONGEST_IDLE // timedelta(hours=1)}h |" in PAGE
 
 
 def test_the_example_is_a_document() -> None:

@@ -50,7 +50,7 @@ _UNBUILT_RULE = {
     "require": "leave it out; a second factor cannot be asked for yet",
     "mode": "leave it out; every rule is enforced",
 }
-_APP_KEYS = ("hosts", "upstream", "on_refusal", "trust", "headers", "rules", "paths")
+APP_KEYS = ("hosts", "upstream", "on_refusal", "trust", "headers", "rules", "paths")
 _SELECTORS = ("persons", "devices", "services", "groups", "kind")
 
 
@@ -96,7 +96,7 @@ class DocumentReader:
             self.faults.add(
                 name, "app-name-malformed", "this is not a usable application name", key=key, hint=hint
             )
-        found = self.faults.mapping(node, key, (*_APP_KEYS, *OPENING_KEYS, *TRAFFIC_KEYS))
+        found = self.faults.mapping(node, key, (*APP_KEYS, *OPENING_KEYS, *TRAFFIC_KEYS))
         for needed in ("hosts", "upstream"):
             if needed not in found:
                 self.faults.add(name, "missing-key", f"application {name.value!r} has no `{needed}`", key=key)
