@@ -211,17 +211,28 @@ def test_options_count_for_an_installation_that_exists() -> None:
             assert parent.wait(40) == 0
 
 
-@pytest.mark.parametrize("which", ["gateway_listen", "status_listen"])
-def test_a_port_in_use_is_a_clear_error(which: str) -> None:
-    """Where a port is taken `up` exits 3, names address and remedy, and leaves nothing running."""
+@pytest.mark.parametrize(
+    ("which", "code"), [("gateway_listen", "port-in-use"), ("status_listen", "role-failed")]
+)
+def test_a_port_in_use_is_a_clear_error(which: str, code: str) -> None:
+    """If a port is taken `up` exits 3, names address and remedy, and leaves nothing running.
+
+    The door's port is looked at before anything is started, and who has it is named.
+    """
     with open_house(started=False) as house:
         address = str(getattr(house.installation.settings, which))
         with socket.create_server(("127.0.0.1", int(address.rpartition(":")[2]))):
             done = run(house, "up", "--json")
         assert done.returncode == 3
-        assert json.loads(done.stdout)["error"]["code"] == "role-failed"
-        assert address in done.stderr
-        assert "→" in done.stderr
+        error = json.loads(done.stdout)["error"]
+        assert (error["code"], bool(error["hint"])) == (code, True)
+        if which == "gateway_listen":
+            assert error["detail"].startswith(f"{address} is in use by ")
+            assert f"(process {os.getpid()})" in error["detail"]
+            assert done.stderr == ""
+        else:
+            assert address in done.stderr
+            assert "→" in done.stderr
         assert "Traceback" not in done.stderr
         assert house.processes() == {}
         house.start()
