@@ -195,7 +195,10 @@ class LazyGroup(click.Group):
         as_json = "--json" in (given[: given.index("--")] if "--" in given else given)
         try:
             status = super().main(given, prog_name, complete_var, standalone_mode=False, **extra)
-        except click.ClickException as error:
+        except click.ClickException as raised:
+            error = raised
+            if isinstance(raised, click.NoSuchOption) and raised.option_name in {"--json", "--data"}:
+                error = click.UsageError(f"{raised.option_name} stands behind the command.", raised.ctx)
             if as_json:
                 Output(as_json=True).document({"error": _usage_value(error)})
             else:

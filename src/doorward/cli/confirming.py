@@ -66,7 +66,7 @@ def confirmed(services: Services, seq: int, notes: Sequence[str] = ()) -> tuple[
     enforced = [one.gateway.name for one in states if one.confirmed]
     value = {"confirmed_by": enforced, "away": away, "milliseconds": round(waited * 1000, 1)}
     if not states:
-        return value, "[dim]no gateway is registered yet; it will follow when one starts[/dim]"
+        return value, "[dim]no gateway runs; one that starts will follow[/dim]"
     line = f"[dim]in force at {', '.join(enforced) or 'no gateway'}"
     line += f" after {value['milliseconds']} ms[/dim]" if enforced else "[/dim]"
     if away:

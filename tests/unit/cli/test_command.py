@@ -55,6 +55,16 @@ def test_every_command_takes_json_and_data(path: tuple[str, ...]) -> None:
     assert all(param.help for param in found.params if isinstance(param, click.Option))
 
 
+@pytest.mark.parametrize(
+    "words", [("--json", "status"), ("person", "--json", "list"), ("--data", "x", "status")]
+)
+def test_options_of_every_command_stand_behind_it(words: tuple[str, ...]) -> None:
+    """Before the command they are refused, and the answer says where they belong."""
+    result = run(*words)
+    assert result.exit_code == 2
+    assert "stands behind the command" in result.output
+
+
 def test_choices_are_listed_without_escapes() -> None:
     """Click lists what a missing argument may be with tabs: they are spaces on the screen."""
     result = run("completion")
