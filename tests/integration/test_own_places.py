@@ -110,6 +110,14 @@ BALANCED = OwnListener("the door", BY_NAME_ONLY, 443)
         (EVERYWHERE, "other.example", 8443, False),
         (LOOPBACK, "127.0.0.1", 8480, True),
         (LOOPBACK, "localhost", 8480, True),
+        (LOOPBACK, "0x7f000001", 8480, True),
+        (LOOPBACK, "2130706433", 8480, True),
+        (LOOPBACK, "127.1", 8480, True),
+        (LOOPBACK, "64:ff9b::7f00:1", 8480, True),
+        (LOOPBACK, "status.in.the.file", 8480, True),
+        (LOOPBACK, "elsewhere.in.the.file", 8480, False),
+        (LOOPBACK, "999", 8480, False),
+        (LOOPBACK, "1.2.3.4.5", 8480, False),
         (LOOPBACK, "0.0.0.0", 8480, True),
         (LOOPBACK, "127.0.0.2", 8480, False),
         (ELSEWHERE, "192.0.2.7", 8443, True),
@@ -119,9 +127,13 @@ BALANCED = OwnListener("the door", BY_NAME_ONLY, 443)
         (BALANCED, "127.0.0.1", 443, False),
     ],
 )
-def test_listeners(listener: OwnListener, host: str, port: int, *, own: bool) -> None:
-    """By address, also mapped (RFC 4291 section 2.5.5.2) or unspecified, and by the names that lead to the door."""
-    places = OwnPlaces(folder=Path("/nowhere"), listeners=(listener,))
+def test_listeners(listener: OwnListener, host: str, port: int, tmp_path: Path, *, own: bool) -> None:
+    """By address in every form, mapped (RFC 4291 section 2.5.5.2), translated (RFC 6052), unspecified; by name."""
+    file = tmp_path / "hosts"
+    file.write_text(
+        "# hosts(5)\n\n127.0.0.1 other Status.in.the.file # us\n192.0.2.9 elsewhere.in.the.file\nodd one\n"
+    )
+    places = OwnPlaces(folder=Path("/nowhere"), listeners=(listener,), hosts_file=file)
     for upstream in (
         HttpUpstream(host=host, port=port),
         HttpUpstream(host=host, port=port, scheme=Scheme.HTTPS, tls=UpstreamTls()),

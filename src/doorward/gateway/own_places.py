@@ -3,20 +3,22 @@
 An application that leads to one of them would let its callers speak with the authorizer, with Envoy's
 admin interface (which has no login), or with the door again, with another identity than their own.
 
-Not here: what a name of DNS resolves to; only `localhost`, this machine's name and the hosts of the
-document itself are known without asking a resolver.
-Standard: Linux unix(7) and path_resolution(7); RFC 6761 section 6.3 (`localhost`); RFC 4291 section 2.5.5.2.
+Not here: what a name of DNS resolves to; only `localhost`, this machine's name, the names in /etc/hosts and
+the hosts of the document itself are known without asking a resolver.
+Standard: Linux unix(7) and path_resolution(7); RFC 6761 section 6.3 (`localhost`); RFC 4291 section 2.5.5.2;
+RFC 6052 section 2.1 (NAT64); POSIX inet_addr(3) (forms of an address).
 """
 
 from __future__ import annotations
 
 import os
+import re
 import socket
 import stat
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from pathlib import Path
 
 from doorward.policy.model import UnixUpstream, Upstream
@@ -24,7 +26,13 @@ from doorward.policy.model import UnixUpstream, Upstream
 BY_NAME_ONLY = "*"
 """The address of a listener that is known by the names that lead to it only, such as one behind a balancer."""
 
+Address = IPv4Address | IPv6Address
+
 _MOST_SOCKETS = 10_000
+_MOST_HOSTS_CHARACTERS = 1 << 20
+_LOOPBACK: tuple[Address, ...] = (IPv4Address("127.0.0.1"), IPv6Address("::1"))
+_TRANSLATED = IPv6Network("64:ff9b::/96")
+_NUMERIC = re.compile(r"(?:0x[0-9a-f]*|[0-9]+)(?:\.(?:0x[0-9a-f]*|[0-9]+)){0,3}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +51,12 @@ class OwnPlaces:
     Args:
         folder: the data directory: every socket below it is ours.
         listeners: the door, and the status listener.
+        hosts_file: names of this machine and others, hosts(5).
     """
 
     folder: Path
     listeners: tuple[OwnListener, ...] = ()
+    hosts_file: Path = Path("/etc/hosts")
 
     def objection(self, upstream: Upstream, hosts: Collection[str] = ()) -> str:
         """Say which of our own places an upstream is, in words; nothing if it is none.
@@ -58,9 +68,35 @@ class OwnPlaces:
         if isinstance(upstream, UnixUpstream):
             return "a socket of Doorward itself" if self._is_own_socket(upstream.path) else ""
         for one in self.listeners:
-            if upstream.port == one.port and _reaches(upstream.host, one.host, hosts):
+            if upstream.port == one.port and self._reaches(upstream.host, one.host, hosts):
                 return f"{one.name} of Doorward itself"
         return ""
+
+    def _reaches(self, host: str, listens_on: str, hosts: Collection[str]) -> bool:
+        address = _address(host)
+        if address is None and host in hosts:
+            return True
+        if listens_on == BY_NAME_ONLY:
+            return False
+        addresses = [address] if address is not None else self._known_addresses(host)
+        return any(_is_at(one, listens_on) for one in addresses)
+
+    def _known_addresses(self, host: str) -> list[Address]:
+        """Return what a name means without a question to a resolver: names of this machine, and the hosts file."""
+        known: list[Address] = []
+        if host == "localhost" or host.endswith(".localhost") or host == socket.gethostname().lower():
+            known += _LOOPBACK
+        try:
+            with self.hosts_file.open(encoding="utf-8", errors="replace") as stream:
+                lines = stream.read(_MOST_HOSTS_CHARACTERS).splitlines()
+        except OSError:
+            lines = []
+        for line in lines:
+            text, *names = line.partition("#")[0].split() or [""]
+            address = _address(text)
+            if address is not None and host in (name.lower() for name in names):
+                known.append(address)
+        return known
 
     def _is_own_socket(self, path: str) -> bool:
         """By its real path, links and `..` followed as the kernel does; and by the inode, for hard links."""
@@ -87,33 +123,28 @@ def _sockets(folder: str) -> Iterator[os.stat_result]:
                     yield found
 
 
-def _reaches(host: str, listens_on: str, hosts: Collection[str]) -> bool:
-    address = _address(host)
-    if listens_on == BY_NAME_ONLY or address is None:
-        if host in hosts:
-            return True
-        if listens_on == BY_NAME_ONLY:
-            return False
-        if host != "localhost" and not host.endswith(".localhost") and host != socket.gethostname().lower():
-            return False
-        address = IPv4Address("127.0.0.1")
+def _is_at(address: Address, listens_on: str) -> bool:
     mine = _address(listens_on)
     if mine is None or mine.is_unspecified:
         return address.is_unspecified or _is_local(address)
-    if address.is_unspecified or host == "localhost":
-        return mine.is_loopback or address.is_unspecified
-    return address == mine
+    return address.is_unspecified or address == mine
 
 
-def _address(text: str) -> IPv4Address | IPv6Address | None:
+def _address(text: str) -> Address | None:
+    """Return an address in any form that a resolver takes for one: `0x7f000001` and `127.1` are 127.0.0.1."""
     try:
         address = ip_address(text)
     except ValueError:
-        return None
+        try:
+            return IPv4Address(socket.inet_aton(text)) if _NUMERIC.fullmatch(text) else None
+        except OSError:
+            return None
+    if isinstance(address, IPv6Address) and address in _TRANSLATED:
+        return IPv4Address(int(address) & 0xFFFFFFFF)
     return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address
 
 
-def _is_local(address: IPv4Address | IPv6Address) -> bool:
+def _is_local(address: Address) -> bool:
     """Say whether this machine has an address: only then can a socket be bound to it."""
     family = socket.AF_INET if isinstance(address, IPv4Address) else socket.AF_INET6
     try:
