@@ -23,7 +23,7 @@ from doorward.policy.model import HttpUpstream, Scheme, UnixUpstream, Upstream, 
 from doorward.policy.normalisation import fault_of
 from doorward.policy.yaml_tree import Mapping, Node
 
-_URL = re.compile(r"(http|https|h2c)://(\[[^\[\]/]*\]|[^\[\]:/@?#]+)(?::([0-9]{1,5}))?(/[^?#]*)?")
+_URL = re.compile(r"(http|https|h2c)://(\[[^\[\]/]*\]|[^\[\]:/@?#]+)(?::([0-9]{1,9}))?(/[^?#]*)?")
 _PORTS = {Scheme.HTTP: 80, Scheme.HTTPS: 443, Scheme.H2C: 80}
 _LARGEST_PORT = 65535
 _BASE_LIMIT = 256
@@ -48,8 +48,12 @@ def parse_upstream(text: str) -> Upstream:
     kind = Scheme(match[1]) if match else Scheme.HTTP
     port = int(match[3] or _PORTS[kind]) if match else 0
     host = _host(match[2]) if match else ""
-    if not match or not host or not 0 < port <= _LARGEST_PORT:
+    if not match or not host:
         raise MalformedInput("upstream-malformed", "this is not an upstream", hint=_FORMS)
+    if not 0 < port <= _LARGEST_PORT:
+        raise MalformedInput(
+            "upstream-malformed", f"a port is from 1 to {_LARGEST_PORT}, not {port}", hint=_FORMS
+        )
     tls = UpstreamTls() if kind is Scheme.HTTPS else None
     return HttpUpstream(host=host, port=port, scheme=kind, base=_base(match[4] or ""), tls=tls)
 
