@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from doorward.authority.services import Services
 from doorward.authority.stores import Books
 from doorward.core.entities import PrincipalKind
 from doorward.core.errors import DoorwardError, RequestRefused
@@ -79,9 +80,8 @@ def refuse_freed_partner(books: Books, name: str, anchors: Iterable[str]) -> Non
     """
     from doorward.authority.policies import current_document  # noqa: PLC0415  as above
 
+    namesakes = _partners_named(books, name)
     every = books.partners.every_authority()
-    owners = {one.partner_id: books.partners.get(one.partner_id) for one in every}
-    namesakes = {key for key, owner in owners.items() if owner is not None and owner.name == name}
     former = {one.sha256 for one in every if one.anchor and one.partner_id in namesakes}
     if not namesakes or former.issuperset(anchors):
         return
@@ -127,3 +127,15 @@ def refuse_group_in_use(books: Books, group: str) -> None:
 def _list(found: list[str]) -> str:
     more = f" and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
     return ", ".join(found[:MOST_NAMED]) + more
+
+
+def was_partner_removed(services: Services, name: str) -> bool:
+    """Return whether a partner of this name was trusted once and is no more."""
+    with services.work.read() as books:
+        return books.partners.by_name(name) is None and bool(_partners_named(books, name))
+
+
+def _partners_named(books: Books, name: str) -> set[str]:
+    """Return the ids of all partners that ever had a name."""
+    ids = {one.partner_id for one in books.partners.every_authority()}
+    return {one for one in ids if (partner := books.partners.get(one)) is not None and partner.name == name}

@@ -11,7 +11,8 @@ import click
 
 from doorward.cli.command import Command, State, actor
 from doorward.cli.completion import complete_group, complete_partner
-from doorward.cli.confirming import confirmed
+from doorward.cli.confirming import ask, confirmed
+from doorward.cli.directory import YES
 from doorward.cli.screen import escape
 from doorward.core.entities import PrincipalKind
 from doorward.core.errors import MalformedInput, RequestRefused
@@ -125,7 +126,7 @@ def _read_span(ctx: click.Context, param: click.Parameter, value: str) -> timede
     help="Give a partner of that name these authorities and terms, all anew; others are dropped.",
 )
 @click.option("--check", is_flag=True, help="Print the report and change nothing.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@YES
 @click.pass_obj
 def import_(
     state: State,
@@ -213,12 +214,18 @@ def show(state: State, name: str) -> None:
 
 @click.command("remove", cls=Command)
 @click.argument("name", shell_complete=complete_partner)
+@YES
 @click.pass_obj
-def remove(state: State, name: str) -> None:
-    """Trust a partner no more; its principals lose everything at once."""
-    from doorward.authority.partners import remove_partner  # noqa: PLC0415  loaded when called
+def remove(state: State, name: str, yes: bool) -> None:
+    """Trust a partner no more; its principals lose everything at once. On a terminal it asks before."""
+    from doorward.authority.freed_names import was_partner_removed  # noqa: PLC0415  loaded when called
+    from doorward.authority.partners import remove_partner  # noqa: PLC0415  as above
 
     services = state.installation().services
+    if was_partner_removed(services, name):
+        state.output.result({"name": name, "removed": True}, notes=(f"partner {name} was removed already",))
+        return
+    ask(state, f"remove partner {name}, and all its principals?", yes=yes)
     done = remove_partner(services, name, actor=actor())
     value, line = confirmed(services, done.seq, done.notes)
     state.output.result(

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from doorward.authority.access import AccessDecider, AccessRequest
 from doorward.authority.crls import publish_crls
+from doorward.cli import confirming
 from doorward.cli.completion import complete_partner
 from doorward.core.entities import Outcome
 from doorward.verification.revocation.crl import parse_crl
@@ -363,15 +364,25 @@ def test_it_is_revoked_here_and_in_none_of_our_lists(clinic: Site) -> None:
 # ending it
 
 
+def test_removing_asks_at_a_terminal(clinic: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A no leaves the partner trusted; a yes removes it."""
+    monkeypatch.setattr(confirming, "may_ask", lambda state: not state.output.as_json)
+    assert clinic.run("ca", "remove", "clinic", stdin="n\n").exit_code == 1
+    assert clinic.do("ca", "show", "clinic")["name"] == "clinic"
+    assert clinic.run("ca", "remove", "clinic", stdin="y\n").exit_code == 0
+    clinic.do("ca", "show", "clinic", code=1)
+
+
 def test_a_removed_partner(clinic: Site) -> None:
-    """Its people go with it, who still names it is said, and a second removal is an error."""
+    """Its people go with it, who still names it is said, and a second removal changes nothing."""
     clinic.do("person", "add", NAME)
     result = clinic.run("ca", "remove", "clinic")
     assert "removed partner clinic" in result.stdout
     assert "1 of its principals was removed with it" in result.stderr
     assert "still named in `trust` of payments" in result.stderr
     assert clinic.do("person", "show", NAME, code=1)["code"] == "principal-unknown"
-    assert clinic.do("ca", "remove", "clinic", code=1)["code"] == "partner-unknown"
+    assert clinic.do("ca", "remove", "clinic")["notes"] == ["partner clinic was removed already"]
+    assert clinic.do("ca", "remove", "clinc", code=1)["code"] == "partner-unknown"
     assert visit(clinic) is Outcome.BAD
     again = clinic.do("ca", "import", "clinic", clinic.file("root.pem", pem(ROOT)), "--yes")
     assert again["notes"] == ["heard at once: `trust` of payments names clinic already"]
