@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from cryptography.hazmat.primitives.serialization import pkcs12
 
 from doorward.cli.__main__ import main
-from tests.support.doorway import Doorway, Identity, Session, open_doorway
+from tests.support.doorway import Doorway, Identity, Session, log_apart, open_doorway
 
 
 @pytest.fixture(scope="module")
@@ -34,14 +34,15 @@ def run(door: Doorway, *words: str) -> Result:
         "DOORWARD_GATEWAY_LISTEN": settings.gateway_listen,
         "DOORWARD_STATUS_LISTEN": settings.status_listen,
     }
-    return CliRunner(env=environ).invoke(main, words)
+    with log_apart():
+        return CliRunner(env=environ).invoke(main, words)
 
 
 def do(door: Doorway, *words: str, code: int = 0) -> Any:
     """Run a command with --json; return its document."""
     result = run(door, *words, "--json")
     assert result.exit_code == code, (words, result.output, result.exception)
-    return json.loads(result.stdout.splitlines()[-1])  # the door's own log shares this process's output
+    return json.loads(result.stdout)
 
 
 def enrolled(door: Doorway, name: str, *more: str) -> tuple[Path, dict[str, Any]]:

@@ -13,6 +13,7 @@ import os
 import shutil
 import socket
 import ssl
+import sys
 import tempfile
 import threading
 import time
@@ -21,6 +22,8 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+
+import structlog
 
 from doorward.authority.directory import add_member, add_principal, create_group, list_groups
 from doorward.authority.inventory import root_certificate
@@ -325,3 +328,13 @@ def eventually(check: Callable[[], bool], seconds: float = 5.0) -> bool:
 def is_root() -> bool:
     """Return whether the tests run as root."""
     return os.geteuid() == 0
+
+
+@contextlib.contextmanager
+def log_apart() -> Iterator[None]:
+    """Keep the log of a door in this process out of what a command prints here: it may write at any moment."""
+    structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.__stderr__))
+    try:
+        yield
+    finally:
+        structlog.reset_defaults()

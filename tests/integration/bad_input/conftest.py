@@ -15,7 +15,7 @@ from doorward.authority.policies import export_document
 from doorward.cli.__main__ import main
 from doorward.core.ports import KeyKind
 from doorward.pki.csr import build_csr
-from tests.support.doorway import Doorway, open_doorway
+from tests.support.doorway import Doorway, log_apart, open_doorway
 from tests.support.ports import PlainKeys
 
 RULES = '- {allow: {groups: [staff]}, to: {paths: ["/reports/**"]}}'
@@ -56,7 +56,8 @@ def command(door: Doorway, *words: str) -> Result:
         "DOORWARD_GATEWAY_LISTEN": settings.gateway_listen,
         "DOORWARD_STATUS_LISTEN": settings.status_listen,
     }
-    return CliRunner(env=environ).invoke(main, words)
+    with log_apart():
+        return CliRunner(env=environ).invoke(main, words)
 
 
 def refused(door: Doorway, *words: str, code: int) -> dict[str, Any]:
@@ -64,7 +65,7 @@ def refused(door: Doorway, *words: str, code: int) -> dict[str, Any]:
     result = command(door, *words, "--json")
     assert result.exit_code == code, (words, result.output[:500], result.exception)
     assert "Traceback" not in result.output
-    error = dict(json.loads(result.stdout.splitlines()[-1])["error"])
+    error = dict(json.loads(result.stdout)["error"])
     assert error["code"] != "internal-error"
     assert error["detail"]
     plain = command(door, *words)
