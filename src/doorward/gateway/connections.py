@@ -181,7 +181,7 @@ class Connections:
         Raises:
             RequestRefused: `principal-connections-exhausted`; the connection stays pending.
             Unavailable: the journal cannot be written; the connection stays pending.
-            RequestRefused: `anonymous-connections-exhausted`.
+            RequestRefused: `anonymous-connections-exhausted`, `principal-connections-exhausted`.
         """
         with self._lock:
             if connection.cookie not in self._pending or self._outdated(connection, judged_at):

@@ -21,7 +21,7 @@ MOST_NOTED = 10_000
 
 
 class OverfullRecord:
-    """Records refusals for `principal-connections-exhausted`; safe between threads.
+    """Records refusals of connections beyond a share or a rate; safe between threads.
 
     Args:
         services: the use cases' ports.
