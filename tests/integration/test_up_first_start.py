@@ -14,7 +14,7 @@ import pytest
 
 from doorward.audit.note import render_verifier_key, verifier_key
 from doorward.authority import founding
-from doorward.authority.policies import current_document
+from doorward.authority.policy_snapshot import current_document
 from doorward.core.errors import (
     ConfigurationError,
     DoorwardError,

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from doorward.authority.policies import current_document
+from doorward.authority.policy_snapshot import current_document
 from doorward.core.entities import TENANT, Outcome, Principal, PrincipalKind
 from doorward.core.errors import ConfigurationError
 from doorward.policy.decision import Request, admits, authority_of, decide, decide_anonymous

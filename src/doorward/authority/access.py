@@ -31,7 +31,7 @@ from doorward.authority.journal import write_event
 from doorward.authority.partner_access import PartnerFinding, judge_for_partners
 from doorward.authority.partner_registration import register
 from doorward.authority.partner_trust import Partner, load_partners
-from doorward.authority.policies import current_document
+from doorward.authority.policy_snapshot import current_document
 from doorward.authority.records import AuthorityKind, CertificateRecord, ChangeKind
 from doorward.authority.services import Services
 from doorward.authority.shelves import Shelves

@@ -23,7 +23,7 @@ from doorward.authority.freed_names import refuse_freed_partner
 from doorward.authority.journal import write_event
 from doorward.authority.partner_records import PartnerAuthorityRecord, PartnerRecord
 from doorward.authority.partner_trust import build_partner_trust, read_inputs
-from doorward.authority.policies import current_document
+from doorward.authority.policy_snapshot import current_document
 from doorward.authority.records import ChangeKind
 from doorward.authority.services import Services
 from doorward.authority.standing import require_partner, require_tenant

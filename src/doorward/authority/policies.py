@@ -19,13 +19,14 @@ from doorward.audit.events import EventType
 from doorward.authority.directory import require_principal
 from doorward.authority.journal import write_event
 from doorward.authority.partner_records import in_partners_groups
+from doorward.authority.policy_snapshot import current_document, empty_document
 from doorward.authority.records import ChangeKind, RevisionRecord, TenantRecord
 from doorward.authority.services import Services
 from doorward.authority.standing import require_tenant
 from doorward.authority.stores import Books
 from doorward.authority.told_names import check_told_names
 from doorward.core.entities import TENANT, Application, Principal
-from doorward.core.errors import ConfigurationError, Fault, IntegrityError, NotFound, RequestRefused
+from doorward.core.errors import ConfigurationError, Fault, NotFound, RequestRefused
 from doorward.policy.analysis import Difference, Finding, check_names, diff_documents
 from doorward.policy.capacity import check_capacity
 from doorward.policy.decision import Decision, Request, decide, decide_anonymous
@@ -118,7 +119,7 @@ def export_revision(services: Services) -> tuple[str, int]:
     with services.work.read() as books:
         latest = books.revisions.latest()
         if latest is None:
-            return render_document(_empty(require_tenant(books))), 0
+            return render_document(empty_document(require_tenant(books))), 0
         return latest.document, latest.number
 
 
@@ -146,36 +147,6 @@ def find_revision(services: Services, number: int) -> RevisionRecord:
             "revision-unknown", f"there is no revision {number}", hint="`doorward policy history` lists them"
         )
     return found
-
-
-def current_document(books: Books) -> tuple[Document, int]:
-    """Return the document in force and its number; the empty document and 0 before the first revision.
-
-    Raises:
-        NotFound: `not-founded`.
-        IntegrityError: `revision-unreadable`: what is stored was checked when it was stored.
-    """
-    latest = books.revisions.latest()
-    return (_empty(require_tenant(books)), 0) if latest is None else (_parsed(latest), latest.number)
-
-
-def document_of(books: Books, number: int) -> Document | None:
-    """Return the document of a revision (the empty one for 0), None where there is none; raises the same."""
-    if number == 0:
-        return _empty(require_tenant(books))
-    revision = books.revisions.get(number)
-    return None if revision is None else _parsed(revision)
-
-
-def _parsed(revision: RevisionRecord) -> Document:
-    try:
-        return parse_document(revision.document, file=f"revision {revision.number}")
-    except ConfigurationError as fault:
-        raise IntegrityError(
-            "revision-unreadable",
-            f"revision {revision.number} of the policy document cannot be read any more: {fault}",
-            hint="apply the document anew from your own copy",
-        ) from fault
 
 
 def explain(
@@ -296,10 +267,6 @@ def _find(books: Books, document: Document) -> tuple[Finding, ...]:
         partners=[one.name for one in partners],
     )
     return (*found, *check_told_names(books, document))
-
-
-def _empty(tenant: TenantRecord) -> Document:
-    return Document(trust_domain=tenant.trust_domain)
 
 
 def _check_fit(tenant: TenantRecord, document: Document, *, file: str) -> None:

@@ -12,7 +12,7 @@ from datetime import datetime
 
 from doorward.authority.inventory import require_certificate
 from doorward.authority.partner_records import PARTNER_PROFILE
-from doorward.authority.policies import current_document
+from doorward.authority.policy_snapshot import current_document
 from doorward.authority.records import CertificateRecord, TenantRecord
 from doorward.authority.stores import Books
 from doorward.core.certificate import CertificateState

@@ -48,7 +48,7 @@ def app_add(state: State, name: str, hosts: tuple[str, ...], upstream: str) -> N
 @click.pass_obj
 def app_list(state: State) -> None:
     """List the applications in force."""
-    from doorward.authority.policies import current_document  # noqa: PLC0415  loaded when called
+    from doorward.authority.policy_snapshot import current_document  # noqa: PLC0415  loaded when called
     from doorward.runtime.condition import silent_upstreams  # noqa: PLC0415  as above
 
     installation = state.installation()

@@ -26,7 +26,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from doorward.authority.access import AccessDecider, AccessDecision, ConnectionFacts
-from doorward.authority.policies import current_document
+from doorward.authority.policy_snapshot import current_document
 from doorward.authority.records import ChangeKind, ChangeRecord
 from doorward.authority.services import Services
 from doorward.core.entities import Outcome

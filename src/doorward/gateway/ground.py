@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from doorward.authority.policies import current_document, document_of
+from doorward.authority.policy_snapshot import current_document, document_of
 from doorward.authority.records import AuthorityKind
 from doorward.authority.services import Services
 from doorward.authority.standing import require_tenant

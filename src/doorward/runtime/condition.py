@@ -19,7 +19,7 @@ from doorward.authority.evidence import PartnerEvidence, describe_evidence
 from doorward.authority.gateways import confirmations
 from doorward.authority.inventory import certificate_counts, list_authorities, root_certificate
 from doorward.authority.partner_trust import find_unread
-from doorward.authority.policies import current_document
+from doorward.authority.policy_snapshot import current_document
 from doorward.authority.records import AuthorityKind
 from doorward.authority.root_list import root_list_end
 from doorward.authority.status import find_faults

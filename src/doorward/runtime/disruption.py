@@ -5,7 +5,7 @@ Not here: finding it out (enforcement.disruption).
 
 from __future__ import annotations
 
-from doorward.authority.policies import current_document
+from doorward.authority.policy_snapshot import current_document
 from doorward.enforcement.disruption import closed_applications, drained_applications
 from doorward.policy.document import parse_document
 from doorward.runtime.compose import Installation

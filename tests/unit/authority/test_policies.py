@@ -8,6 +8,7 @@ import pytest
 
 from doorward.audit.events import EventType
 from doorward.authority import directory, policies, shortcuts
+from doorward.authority.policy_snapshot import current_document
 from doorward.authority.records import ChangeKind
 from doorward.core.entities import Outcome, PrincipalKind, Reason
 from doorward.core.errors import ConfigurationError, Fault, IntegrityError, NotFound, RequestRefused
@@ -192,7 +193,7 @@ def test_stored_document_that_cannot_be_read_stops_everything(world):
     with world.work.change() as books:
         books.revisions.add(replace(revision, number=2, document="apps: ["))
     with world.work.read() as books, pytest.raises(IntegrityError) as refusal:
-        policies.current_document(books)
+        current_document(books)
     assert refusal.value.code == "revision-unreadable"
 
 
@@ -205,7 +206,7 @@ def test_app_is_added_without_rules(world):
     assert (done.revision.number, done.changed) == (2, True)
     assert set(ids(world)) == {"payments", "sensors", "wiki"}
     with world.work.read() as books:
-        document, _ = policies.current_document(books)
+        document, _ = current_document(books)
     assert document.app("wiki").rules == ()
     assert document.app("wiki").hosts == ("wiki.corp.example",)
 

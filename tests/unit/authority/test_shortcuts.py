@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from doorward.authority import policies, shortcuts
+from doorward.authority.policy_snapshot import current_document
 from doorward.core.errors import ConfigurationError, NotFound, RequestRefused
 from doorward.policy.model import AppPolicy, HttpUpstream, Scheme, UpstreamTls
 from tests.support.world import OPERATOR, World, found_world
@@ -33,7 +34,7 @@ def world() -> World:
 def app(world: World, name: str = "payments") -> AppPolicy | None:
     """An application in force."""
     with world.work.read() as books:
-        return policies.current_document(books)[0].app(name)
+        return current_document(books)[0].app(name)
 
 
 def add(world: World, name: str, check: policies.Check = policies.accept_any) -> policies.Applied:

@@ -12,6 +12,7 @@ from doorward.audit.events import EventType
 from doorward.authority import policies
 from doorward.authority.gateways import open_orders
 from doorward.authority.issuing import issue_server
+from doorward.authority.policy_snapshot import current_document
 from doorward.core.entities import TENANT
 from doorward.enforcement.plan import OpenRoute, SocketAddress
 from doorward.gateway import publishing as module
@@ -56,7 +57,7 @@ class Site:
 
     def wanted(self) -> dict[str, tuple[str, ...]]:
         with self.world.work.read() as books:
-            document, _ = policies.current_document(books)
+            document, _ = current_document(books)
             ids = {one.name: one.id for one in books.applications.list()}
         return {ENROL_PURPOSE: ("enroll.corp.example",)} | {ids[one.name]: one.hosts for one in document.apps}
 
@@ -88,7 +89,7 @@ class Site:
         one = self.connections.get(cookie)
         assert one is not None
         with self.world.work.read() as books:
-            document, _ = policies.current_document(books)
+            document, _ = current_document(books)
             names = {found.id: found.name for found in books.applications.list()}
         assert one.principal is not None
         principal = self.world.principal(one.principal.name)
