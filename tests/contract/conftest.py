@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from doorward.authority.stores import UnitOfWork
 from doorward.storage.sqlite_file import AnyDatabase
+from doorward.stores.protocols import UnitOfWork
 from tests.support.memory_store import MemoryUnitOfWork
 from tests.support.ports import SilentBell
 from tests.support.sql_store import one_shot_database, sqlite_database, sqlite_work

@@ -7,10 +7,10 @@ from datetime import timedelta
 
 import pytest
 
-from doorward.authority.records import AuthorityKind, CertificateFilter
-from doorward.authority.stores import UnitOfWork
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.errors import IntegrityError, NotFound
+from doorward.stores.protocols import UnitOfWork
+from doorward.stores.records import AuthorityKind, CertificateFilter
 from tests.support.ports import NOON
 from tests.support.records import (
     YEAR,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from doorward.authority.stores import UnitOfWork
 from doorward.core.entities import TENANT, Application, PrincipalKind, PrincipalState
 from doorward.core.errors import NotFound, RequestRefused
+from doorward.stores.protocols import UnitOfWork
 from tests.support.ports import NOON
 from tests.support.records import opaque, principal, tenant
 

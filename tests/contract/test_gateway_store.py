@@ -7,9 +7,9 @@ from datetime import timedelta
 
 import pytest
 
-from doorward.authority.records import OrderState
-from doorward.authority.stores import UnitOfWork
 from doorward.core.errors import IntegrityError, NotFound, RequestRefused
+from doorward.stores.protocols import UnitOfWork
+from doorward.stores.records import OrderState
 from tests.support.ports import NOON
 from tests.support.records import gateway, order
 

@@ -7,11 +7,11 @@ from datetime import timedelta
 
 import pytest
 
-from doorward.authority.partner_records import EvidenceKind
-from doorward.authority.stores import UnitOfWork
 from doorward.core.certificate import CertificateState
 from doorward.core.entities import PrincipalState
 from doorward.core.errors import NotFound, RequestRefused
+from doorward.stores.partner_records import EvidenceKind
+from doorward.stores.protocols import UnitOfWork
 from doorward.verification.partner import RevocationMode
 from tests.support.ports import NOON
 from tests.support.records import (

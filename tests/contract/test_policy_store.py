@@ -6,10 +6,10 @@ import threading
 
 import pytest
 
-from doorward.authority.records import ChangeKind, ChangeRecord
-from doorward.authority.stores import UnitOfWork
 from doorward.core.entities import TENANT
 from doorward.core.errors import RequestRefused
+from doorward.stores.protocols import UnitOfWork
+from doorward.stores.records import ChangeKind, ChangeRecord
 from tests.support.ports import NOON
 from tests.support.records import revision
 

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from doorward.authority.records import ChangeKind
-from doorward.authority.stores import UnitOfWork
 from doorward.core.entities import Application
 from doorward.core.errors import IntegrityError
+from doorward.stores.protocols import UnitOfWork
+from doorward.stores.records import ChangeKind
 from tests.support.events import request_answered
 from tests.support.ports import NOON, SilentBell
 from tests.support.records import (

@@ -11,8 +11,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from doorward.authority.records import ChangeKind
 from doorward.pki.der import encode_enumerated
+from doorward.stores.records import ChangeKind
 from doorward.verification.partner import RevocationMode
 from tests.support.doorway import Doorway, Identity, eventually, open_doorway
 from tests.support.partner_door import DAY, Clinic

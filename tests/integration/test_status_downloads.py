@@ -14,9 +14,9 @@ import pytest
 
 from doorward.authority import founding
 from doorward.authority.crls import publish_crls
-from doorward.authority.records import AuthorityKind, CrlRecord
-from doorward.authority.services import Services
 from doorward.storage.unit_of_work import SqlUnitOfWork
+from doorward.stores.records import AuthorityKind, CrlRecord
+from doorward.stores.services import Services
 from doorward.web import protocol
 from doorward.web.app import build_status_app
 from doorward.web.downloads import PIECE_BYTES

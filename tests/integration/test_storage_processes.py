@@ -6,9 +6,9 @@ import time
 from datetime import timedelta
 from pathlib import Path
 
-from doorward.authority.records import ChangeKind
 from doorward.storage.database import Database, sqlite_url
 from doorward.storage.schema_versions import require_current
+from doorward.stores.records import ChangeKind
 from tests.support.ports import NOON
 from tests.support.records import invitation
 from tests.support.sql_store import child, sqlite_database, sqlite_work

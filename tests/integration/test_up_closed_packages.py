@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from doorward.authority.records import AuthorityKind
 from doorward.authority.revocation import revoke
 from doorward.core.certificate import RevocationReason
 from doorward.core.ports import KeyKind
+from doorward.stores.records import AuthorityKind
 from tests.support.doorway import ACTOR, eventually, short_folder
 from tests.support.house import House, open_house
 from tests.support.late_files import LateFiles, closed_environment, may_enter

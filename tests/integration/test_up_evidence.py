@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from doorward.authority.partner_records import EvidenceKind
 from doorward.demo.ports import free_port
 from doorward.runtime.compose import Installation
 from doorward.runtime.condition import Part, examine
@@ -16,6 +15,7 @@ from doorward.runtime.initialise import initialise
 from doorward.runtime.serve import Serve
 from doorward.runtime.settings import Settings
 from doorward.storage import keystore
+from doorward.stores.partner_records import EvidenceKind
 from doorward.verification.partner import RevocationMode
 from tests.support import records
 from tests.support.doorway import eventually, short_folder

@@ -14,7 +14,6 @@ import pytest
 
 from doorward.audit.note import render_verifier_key, verifier_key
 from doorward.authority import founding
-from doorward.authority.policy_snapshot import current_document
 from doorward.core.errors import (
     ConfigurationError,
     DoorwardError,
@@ -34,6 +33,7 @@ from doorward.runtime.world import SoftwareKeys
 from doorward.storage import keystore
 from doorward.storage.database import Database, sqlite_url
 from doorward.storage.keystore import FileKeyStore
+from doorward.stores.policy_snapshot import current_document
 from tests.support.doorway import is_root, short_folder
 from tests.support.ports import FakeRandom
 

@@ -16,9 +16,7 @@ from cryptography import x509
 from doorward.authority.directory import add_principal
 from doorward.authority.gateways import order_status, place_order, register_gateway
 from doorward.authority.issuing import Issued, issue, issue_server
-from doorward.authority.records import AuthorityKind, OrderState
 from doorward.authority.revocation import revoke
-from doorward.authority.services import Services
 from doorward.core.certificate import RevocationReason
 from doorward.core.entities import PrincipalKind
 from doorward.core.errors import Unavailable
@@ -34,6 +32,8 @@ from doorward.runtime.serve import Serve
 from doorward.runtime.settings import Settings
 from doorward.runtime.world import SoftwareKeys
 from doorward.storage import keystore
+from doorward.stores.records import AuthorityKind, OrderState
+from doorward.stores.services import Services
 from tests.support.doorway import eventually, short_folder
 from tests.support.ports import FakeRandom
 

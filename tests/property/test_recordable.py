@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from doorward.audit.events import CATALOGUE, EventType, FieldKind
 from doorward.audit.leaf import MAX_LEAF_BYTES, parse_leaf, seal_event
-from doorward.authority.journal import write_event
+from doorward.stores.events import write_event
 from tests.support.ports import NOON
 from tests.support.world import empty_world
 

@@ -15,10 +15,10 @@ from cryptography.x509 import ocsp
 
 from doorward.authority import crls, gateways, issuing, revocation, root_list, status
 from doorward.authority.partitions import partition_names
-from doorward.authority.records import AuthorityKind
 from doorward.core.certificate import RevocationReason
 from doorward.core.ports import KeyKind
 from doorward.pki.csr import build_csr
+from doorward.stores.records import AuthorityKind
 from tests.support.pkilint import ALLOWED, CERTIFICATE, CHAIN, CRL, OCSP, Finding, findings
 from tests.support.ports import NOON
 from tests.support.toy_ca import ToyCA, cached_key

@@ -14,10 +14,10 @@ from cryptography.x509 import ocsp
 
 from doorward.authority import crls, issuing, revocation, status
 from doorward.authority.partitions import partition_of
-from doorward.authority.records import AuthorityKind, CertificateRecord, CrlRecord
-from doorward.authority.services import Services
 from doorward.core.certificate import RevocationReason
 from doorward.core.entities import Outcome, PrincipalKind, Reason
+from doorward.stores.records import AuthorityKind, CertificateRecord, CrlRecord
+from doorward.stores.services import Services
 from doorward.verification.identity import IdentityRule, SanSource
 from doorward.verification.partner import PartnerTrust, RevocationMode
 from doorward.verification.path.certificate import parse_path_certificate

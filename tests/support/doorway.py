@@ -28,7 +28,6 @@ import structlog
 from doorward.authority.directory import add_member, add_principal, create_group, list_groups
 from doorward.authority.inventory import root_certificate
 from doorward.authority.policies import apply_document
-from doorward.authority.services import Services
 from doorward.core.entities import PrincipalKind
 from doorward.core.ports import Clock, KeyKind
 from doorward.demo.ports import free_port
@@ -47,6 +46,7 @@ from doorward.runtime.serve import Serve
 from doorward.runtime.settings import Settings
 from doorward.runtime.world import SystemRandom
 from doorward.storage.group_commit import GroupCommitter
+from doorward.stores.services import Services
 from tests.support.upstream import Upstream, running_upstream
 
 DOMAIN = "test.localhost"

@@ -15,12 +15,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from doorward.authority.policy_snapshot import current_document
 from doorward.core.entities import TENANT, Outcome, Principal, PrincipalKind
 from doorward.core.errors import ConfigurationError
 from doorward.policy.decision import Request, admits, authority_of, decide, decide_anonymous
 from doorward.policy.document import parse_document
 from doorward.policy.model import AppPolicy
+from doorward.stores.policy_snapshot import current_document
 from tests.support.doorway import DOMAIN, Doorway, Identity, Session
 
 REQUESTS_PER_EDIT = 40

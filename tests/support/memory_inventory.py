@@ -11,8 +11,11 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from doorward.audit.events import Event
-from doorward.authority.partner_records import EvidenceRecord, PartnerAuthorityRecord, PartnerRecord
-from doorward.authority.records import (
+from doorward.core.certificate import CertificateState, RevocationReason
+from doorward.core.entities import Application, Principal
+from doorward.core.errors import IntegrityError, NotFound
+from doorward.stores.partner_records import EvidenceRecord, PartnerAuthorityRecord, PartnerRecord
+from doorward.stores.records import (
     AuthorityRecord,
     CertificateFilter,
     CertificateRecord,
@@ -25,9 +28,6 @@ from doorward.authority.records import (
     RevisionRecord,
     TenantRecord,
 )
-from doorward.core.certificate import CertificateState, RevocationReason
-from doorward.core.entities import Application, Principal
-from doorward.core.errors import IntegrityError, NotFound
 from doorward.verification.revocation.status import SeenRevocation
 
 

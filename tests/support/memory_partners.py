@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from doorward.authority.partner_records import (
+from doorward.core.errors import NotFound, RequestRefused
+from doorward.stores.partner_records import (
     EvidenceKind,
     EvidenceRecord,
     PartnerAuthorityRecord,
     PartnerRecord,
 )
-from doorward.core.errors import NotFound, RequestRefused
 from doorward.verification.revocation.status import SeenRevocation
 from tests.support.memory_inventory import Store
 

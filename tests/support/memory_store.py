@@ -1,4 +1,4 @@
-"""The fake of `authority.stores.UnitOfWork`: every store in memory, with real transactions.
+"""The fake of `stores.protocols.UnitOfWork`: every store in memory, with real transactions.
 
 A change works on a copy of the state that takes the old one's place at the end, so an exception
 leaves nothing behind and a reader keeps the snapshot it opened. `tests/contract` holds it to the
@@ -17,7 +17,10 @@ from dataclasses import replace
 from datetime import datetime
 
 from doorward.audit.events import Event
-from doorward.authority.records import (
+from doorward.core.entities import TENANT, Application, Principal, PrincipalKind, PrincipalState
+from doorward.core.errors import DoorwardError, IntegrityError, NotFound, RequestRefused, Unavailable
+from doorward.core.ports import Bell
+from doorward.stores.records import (
     AuthorityKind,
     AuthorityRecord,
     ChangeKind,
@@ -31,9 +34,6 @@ from doorward.authority.records import (
     RevisionRecord,
     TenantRecord,
 )
-from doorward.core.entities import TENANT, Application, Principal, PrincipalKind, PrincipalState
-from doorward.core.errors import DoorwardError, IntegrityError, NotFound, RequestRefused, Unavailable
-from doorward.core.ports import Bell
 from tests.support.memory_inventory import MemoryCertificates, State, Store
 from tests.support.memory_partners import MemoryEvidence, MemoryPartners
 from tests.support.ports import SilentBell

@@ -11,8 +11,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 
-from doorward.authority.records import AuthorityKind
 from doorward.core.ports import PrivateKey
+from doorward.stores.records import AuthorityKind
 from tests.support.doorway import DOMAIN, Doorway, Identity
 
 

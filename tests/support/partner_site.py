@@ -20,13 +20,13 @@ from cryptography import x509
 
 from doorward.authority import policies
 from doorward.authority.access import AccessDecider, AccessDecision
-from doorward.authority.done import Done
-from doorward.authority.partner_records import EvidenceKind, EvidenceRecord, PartnerRecord
 from doorward.authority.partners import Imported, Terms, find_standing, import_partner
-from doorward.authority.records import CertificateRecord, ChangeKind
-from doorward.authority.services import Services
 from doorward.authority.shelves import Shelves
 from doorward.core.entities import TENANT
+from doorward.stores.done import Done
+from doorward.stores.partner_records import EvidenceKind, EvidenceRecord, PartnerRecord
+from doorward.stores.records import CertificateRecord, ChangeKind
+from doorward.stores.services import Services
 from doorward.verification.revocation.crl import parse_crl
 from tests.support.path_ca import Node, certify
 from tests.support.status_ca import crl_of

@@ -20,18 +20,18 @@ from cryptography.x509.oid import AuthorityInformationAccessOID
 
 from doorward.audit.events import Event, EventType
 from doorward.authority.evidence import Room, Survey, claim_due, take_outcome
-from doorward.authority.partner_records import (
+from doorward.core.certificate import CertificateState
+from doorward.core.entities import TENANT
+from doorward.core.errors import DoorwardError
+from doorward.core.ports import Fetched
+from doorward.stores.partner_records import (
     EvidenceKind,
     EvidenceRecord,
     PartnerAuthorityRecord,
     PartnerRecord,
 )
-from doorward.authority.records import CertificateRecord
-from doorward.authority.services import Services
-from doorward.core.certificate import CertificateState
-from doorward.core.entities import TENANT
-from doorward.core.errors import DoorwardError
-from doorward.core.ports import Fetched
+from doorward.stores.records import CertificateRecord
+from doorward.stores.services import Services
 from tests.support import records
 from tests.support.path_ca import Node, certify
 from tests.support.ports import NOON, FakeFetcher

@@ -9,13 +9,15 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from doorward.authority.partner_records import (
+from doorward.core.certificate import CertificateState
+from doorward.core.entities import TENANT, Principal, PrincipalKind, PrincipalState
+from doorward.stores.partner_records import (
     EvidenceKind,
     EvidenceRecord,
     PartnerAuthorityRecord,
     PartnerRecord,
 )
-from doorward.authority.records import (
+from doorward.stores.records import (
     AuthorityKind,
     AuthorityRecord,
     CertificateRecord,
@@ -28,8 +30,6 @@ from doorward.authority.records import (
     RevisionRecord,
     TenantRecord,
 )
-from doorward.core.certificate import CertificateState
-from doorward.core.entities import TENANT, Principal, PrincipalKind, PrincipalState
 from doorward.verification.identity import SanSource
 from doorward.verification.partner import RevocationMode
 from doorward.verification.revocation.status import SeenRevocation

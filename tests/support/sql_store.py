@@ -64,7 +64,7 @@ def child(folder: Path, code: str, *arguments: str, **options: Any) -> subproces
 import sys, time
 from datetime import timedelta
 from pathlib import Path
-from doorward.authority.records import ChangeKind
+from doorward.stores.records import ChangeKind
 from doorward.storage.schema_versions import migrate
 from tests.support.events import request_answered
 from tests.support.ports import NOON

@@ -24,16 +24,16 @@ import pytest
 from doorward.authority import partner_trust
 from doorward.authority.directory import add_principal, create_group
 from doorward.authority.evidence.sources import Survey
-from doorward.authority.partner_records import (
+from doorward.authority.partners import Terms, examine
+from doorward.core.entities import TENANT, PrincipalKind, Reason
+from doorward.core.errors import MalformedInput
+from doorward.stores.partner_records import (
     EvidenceKind,
     EvidenceRecord,
     PartnerAuthorityRecord,
     PartnerRecord,
 )
-from doorward.authority.partners import Terms, examine
-from doorward.authority.records import ChangeKind
-from doorward.core.entities import TENANT, PrincipalKind, Reason
-from doorward.core.errors import MalformedInput
+from doorward.stores.records import ChangeKind
 from doorward.verification import partner as partner_judging
 from doorward.verification.import_lint import Severity
 from doorward.verification.partner import PartnerTrust, RevocationMode

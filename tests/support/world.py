@@ -15,11 +15,11 @@ from datetime import timedelta
 
 from doorward.audit.events import Event, EventType
 from doorward.authority import access, directory, founding, gateways, issuing, policies
-from doorward.authority.records import CertificateRecord, GatewayRecord
-from doorward.authority.services import Services
 from doorward.core.entities import Principal, PrincipalKind
 from doorward.core.ports import KeyKind, PrivateKey
 from doorward.pki.csr import build_csr
+from doorward.stores.records import CertificateRecord, GatewayRecord
+from doorward.stores.services import Services
 from tests.support.memory_store import MemoryUnitOfWork
 from tests.support.ports import FakeClock, FakeRandom, MemoryKeyStore, PlainKeys
 

@@ -27,19 +27,19 @@ from datetime import datetime, timedelta
 from cryptography import x509
 
 from doorward.audit.events import Event, EventType, printable
-from doorward.authority.journal import write_event
 from doorward.authority.partner_access import PartnerFinding, judge_for_partners
 from doorward.authority.partner_registration import register
 from doorward.authority.partner_trust import Partner, load_partners
-from doorward.authority.policy_snapshot import current_document
-from doorward.authority.records import AuthorityKind, CertificateRecord, ChangeKind
-from doorward.authority.services import Services
 from doorward.authority.shelves import Shelves
-from doorward.authority.standing import require_tenant
-from doorward.authority.stores import Books
 from doorward.core.entities import TENANT, Outcome, Principal, Reason, Verdict
 from doorward.policy.decision import ConnectionAuthority, admits, authority_of
 from doorward.policy.model import AppPolicy
+from doorward.stores.events import write_event
+from doorward.stores.policy_snapshot import current_document
+from doorward.stores.protocols import Books
+from doorward.stores.records import AuthorityKind, CertificateRecord, ChangeKind
+from doorward.stores.services import Services
+from doorward.stores.standing import require_tenant
 from doorward.verification.leaves import RecentLeaves
 from doorward.verification.revocation.shelf import Shelf
 from doorward.verification.validity import ends_at

@@ -15,10 +15,6 @@ from datetime import datetime, timedelta
 
 from cryptography import x509
 
-from doorward.authority.records import AuthorityKind, AuthorityRecord, CertificateRecord, OcspRecord
-from doorward.authority.services import Services
-from doorward.authority.standing import load_key, require_authority
-from doorward.authority.stores import Books
 from doorward.core.errors import DoorwardError, Unavailable
 from doorward.core.ports import PrivateKey
 from doorward.pki.keys import check_public_key, encode_key_bits
@@ -29,6 +25,10 @@ from doorward.pki.ocsp import (
     describe_status,
     presign_responses,
 )
+from doorward.stores.protocols import Books
+from doorward.stores.records import AuthorityKind, AuthorityRecord, CertificateRecord, OcspRecord
+from doorward.stores.services import Services
+from doorward.stores.standing import load_key, require_authority
 
 HASH_NAMES = ("sha1", "sha256")
 """How clients name an issuer (CertID): OpenSSL and most others with SHA-1, on which no secret rests here."""

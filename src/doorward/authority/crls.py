@@ -28,23 +28,23 @@ from typing import NamedTuple
 from cryptography import x509
 
 from doorward.audit.events import EventType
-from doorward.authority.journal import write_event
 from doorward.authority.partitions import FULL, division_of, partition_names, partition_of
 from doorward.authority.publication import publication_addresses
-from doorward.authority.records import (
+from doorward.core.entities import TENANT
+from doorward.core.ports import PrivateKey
+from doorward.pki.crl import CrlEntry, build_crl, sign_crl
+from doorward.pki.lifecycle import LISTED_STATES
+from doorward.stores.events import write_event
+from doorward.stores.protocols import Books
+from doorward.stores.records import (
     AuthorityKind,
     AuthorityRecord,
     CertificateRecord,
     ChangeKind,
     CrlRecord,
 )
-from doorward.authority.services import Services
-from doorward.authority.standing import load_key, require_authority, require_tenant
-from doorward.authority.stores import Books
-from doorward.core.entities import TENANT
-from doorward.core.ports import PrivateKey
-from doorward.pki.crl import CrlEntry, build_crl, sign_crl
-from doorward.pki.lifecycle import LISTED_STATES
+from doorward.stores.services import Services
+from doorward.stores.standing import load_key, require_authority, require_tenant
 
 CRL_PAUSE = timedelta(seconds=10)
 """The shortest time between two CRLs: a list of 1,000,000 entries takes 1 to 2 seconds of one core."""

@@ -21,22 +21,22 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from doorward.audit.events import Event, EventType
-from doorward.authority.done import Done
-from doorward.authority.freed_names import note_rules_left, refuse_freed_name
 from doorward.authority.groups import create_within, group_id, member_event, put_into_group
 from doorward.authority.invitations import VoidReason, void_open
-from doorward.authority.journal import write_event
-from doorward.authority.records import CertificateFilter, ChangeKind
-from doorward.authority.services import Services
-from doorward.authority.standing import require_partner, require_tenant
-from doorward.authority.stores import Books
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.entities import TENANT, Principal, PrincipalKind, PrincipalState
 from doorward.core.errors import MalformedInput, NotFound, RequestRefused
 from doorward.core.names import parse_principal_name
+from doorward.stores.done import Done
+from doorward.stores.events import write_event
+from doorward.stores.freed_names import note_rules_left, refuse_freed_name
+from doorward.stores.protocols import Books
+from doorward.stores.records import CertificateFilter, ChangeKind
+from doorward.stores.services import Services
+from doorward.stores.standing import require_partner, require_tenant
 
 if TYPE_CHECKING:
-    from doorward.authority.partner_records import PartnerRecord
+    from doorward.stores.partner_records import PartnerRecord
 
 DISPLAY_NAME_LIMIT = 128
 """Characters; long enough for the names people have, short enough for a line on a screen."""

@@ -22,22 +22,22 @@ from datetime import datetime
 from cryptography import x509
 
 from doorward.audit.events import EventType
-from doorward.authority.done import Done
 from doorward.authority.exported_key import encrypt_private_key, open_export_of
 from doorward.authority.issuing import certify_issuing, certify_responder, certify_root
-from doorward.authority.journal import write_event
 from doorward.authority.publication import parse_status_url, publication_addresses
-from doorward.authority.records import AuthorityKind, AuthorityRecord, ChangeKind, TenantRecord
 from doorward.authority.root_list import publish_root_list
-from doorward.authority.services import Services
-from doorward.authority.standing import load_key, require_authority, require_keys, require_tenant
-from doorward.authority.stores import Books
 from doorward.core.certificate import CertificateFacts
 from doorward.core.entities import TENANT
 from doorward.core.errors import NotFound, RequestRefused
 from doorward.core.names import COMMON_NAME_LIMIT, parse_trust_domain
 from doorward.core.passphrase import check_passphrase
 from doorward.core.ports import KeyKind, KeyStore, PrivateKey
+from doorward.stores.done import Done
+from doorward.stores.events import write_event
+from doorward.stores.protocols import Books
+from doorward.stores.records import AuthorityKind, AuthorityRecord, ChangeKind, TenantRecord
+from doorward.stores.services import Services
+from doorward.stores.standing import load_key, require_authority, require_keys, require_tenant
 
 
 def found(services: Services, *, trust_domain: str, status_url: str, actor: str) -> TenantRecord:

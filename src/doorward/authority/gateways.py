@@ -14,13 +14,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from doorward.authority.records import ChangeKind, GatewayRecord, OrderRecord, OrderState
-from doorward.authority.services import Services
-from doorward.authority.standing import issuing_chain, require_tenant
-from doorward.authority.stores import Books
 from doorward.core.entities import TENANT
 from doorward.core.errors import MalformedInput, NotFound
 from doorward.core.names import parse_dns_name, parse_principal_name
+from doorward.stores.protocols import Books
+from doorward.stores.records import ChangeKind, GatewayRecord, OrderRecord, OrderState
+from doorward.stores.services import Services
+from doorward.stores.standing import issuing_chain, require_tenant
 
 FRESH_WITHIN = timedelta(seconds=15)
 """A gateway that was not heard of for three times its longest staleness (5 s) counts as away."""

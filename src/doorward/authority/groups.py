@@ -12,16 +12,16 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from doorward.audit.events import Event, EventType
-from doorward.authority.done import Done
-from doorward.authority.freed_names import refuse_group_in_use
-from doorward.authority.journal import write_event
-from doorward.authority.records import ChangeKind
-from doorward.authority.services import Services
-from doorward.authority.standing import require_tenant
-from doorward.authority.stores import Books
 from doorward.core.entities import TENANT, Principal
 from doorward.core.errors import NotFound
 from doorward.core.names import parse_principal_name
+from doorward.stores.done import Done
+from doorward.stores.events import write_event
+from doorward.stores.freed_names import refuse_group_in_use
+from doorward.stores.protocols import Books
+from doorward.stores.records import ChangeKind
+from doorward.stores.services import Services
+from doorward.stores.standing import require_tenant
 
 
 def remove_group(services: Services, group: str, *, actor: str) -> Done[str]:

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from doorward.authority.records import AuthorityKind, AuthorityRecord, CertificateFilter, CertificateRecord
-from doorward.authority.services import Services
-from doorward.authority.standing import issuing_chain, require_authority
-from doorward.authority.stores import Books
 from doorward.core.errors import NotFound, RequestRefused
+from doorward.stores.protocols import Books
+from doorward.stores.records import AuthorityKind, AuthorityRecord, CertificateFilter, CertificateRecord
+from doorward.stores.services import Services
+from doorward.stores.standing import issuing_chain, require_authority
 
 SHORTEST_PREFIX = 6
 """Characters; git's default short hash has 7, and what is shorter is a typing error more often."""

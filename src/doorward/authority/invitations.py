@@ -12,11 +12,11 @@ from datetime import datetime
 from enum import Enum
 
 from doorward.audit.events import EventType
-from doorward.authority.journal import write_event
-from doorward.authority.records import InvitationRecord
-from doorward.authority.services import Services
-from doorward.authority.stores import Books
 from doorward.core.entities import Principal
+from doorward.stores.events import write_event
+from doorward.stores.protocols import Books
+from doorward.stores.records import InvitationRecord
+from doorward.stores.services import Services
 
 
 class VoidReason(Enum):

@@ -10,15 +10,15 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from doorward.audit.events import Event, EventType, printable
-from doorward.authority.journal import write_event
 from doorward.authority.partner_access import Newcomer
-from doorward.authority.partner_records import PARTNER_PROFILE
-from doorward.authority.records import CertificateRecord, ChangeKind
-from doorward.authority.services import Services
-from doorward.authority.stores import Books
 from doorward.core.certificate import CertificateState
 from doorward.core.entities import TENANT, Principal, PrincipalState
 from doorward.core.names import render_partner_principal_name
+from doorward.stores.events import write_event
+from doorward.stores.partner_records import PARTNER_PROFILE
+from doorward.stores.protocols import Books
+from doorward.stores.records import CertificateRecord, ChangeKind
+from doorward.stores.services import Services
 
 
 def register(services: Services, newcomer: Newcomer, now: datetime) -> None:

@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from doorward.authority.partner_records import PartnerAuthorityRecord, PartnerRecord
-from doorward.authority.stores import Books
 from doorward.core.errors import MalformedInput
+from doorward.stores.partner_records import PartnerAuthorityRecord, PartnerRecord
+from doorward.stores.protocols import Books
 from doorward.verification.identity import IdentityRule
 from doorward.verification.partner import PartnerTrust
 from doorward.verification.path.certificate import parse_path_certificate

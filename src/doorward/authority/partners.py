@@ -18,21 +18,21 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from doorward.audit.events import Event, EventType, printable
-from doorward.authority.done import Done
-from doorward.authority.freed_names import refuse_freed_partner
-from doorward.authority.journal import write_event
-from doorward.authority.partner_records import PartnerAuthorityRecord, PartnerRecord
 from doorward.authority.partner_trust import build_partner_trust, read_inputs
-from doorward.authority.policy_snapshot import current_document
-from doorward.authority.records import ChangeKind
-from doorward.authority.services import Services
-from doorward.authority.standing import require_partner, require_tenant
-from doorward.authority.stores import Books
 from doorward.authority.told_names import check_told_import
 from doorward.core.addresses import parse_private_networks
 from doorward.core.entities import TENANT, PrincipalKind
 from doorward.core.errors import ConfigurationError, Fault, MalformedInput, RequestRefused
 from doorward.core.names import OWN_AUTHORITY, parse_principal_name
+from doorward.stores.done import Done
+from doorward.stores.events import write_event
+from doorward.stores.freed_names import refuse_freed_partner
+from doorward.stores.partner_records import PartnerAuthorityRecord, PartnerRecord
+from doorward.stores.policy_snapshot import current_document
+from doorward.stores.protocols import Books
+from doorward.stores.records import ChangeKind
+from doorward.stores.services import Services
+from doorward.stores.standing import require_partner, require_tenant
 from doorward.verification.identity import IdentityRule, SanSource
 from doorward.verification.import_lint import LintFinding, Severity, lint_authorities
 from doorward.verification.partner import RevocationMode

@@ -17,13 +17,6 @@ from dataclasses import dataclass
 
 from doorward.audit.events import EventType
 from doorward.authority.directory import require_principal
-from doorward.authority.journal import write_event
-from doorward.authority.partner_records import in_partners_groups
-from doorward.authority.policy_snapshot import current_document, empty_document
-from doorward.authority.records import ChangeKind, RevisionRecord, TenantRecord
-from doorward.authority.services import Services
-from doorward.authority.standing import require_tenant
-from doorward.authority.stores import Books
 from doorward.authority.told_names import check_told_names
 from doorward.core.entities import TENANT, Application, Principal
 from doorward.core.errors import ConfigurationError, Fault, NotFound, RequestRefused
@@ -32,6 +25,13 @@ from doorward.policy.capacity import check_capacity
 from doorward.policy.decision import Decision, Request, decide, decide_anonymous
 from doorward.policy.document import parse_document, render_document
 from doorward.policy.model import Document
+from doorward.stores.events import write_event
+from doorward.stores.partner_records import in_partners_groups
+from doorward.stores.policy_snapshot import current_document, empty_document
+from doorward.stores.protocols import Books
+from doorward.stores.records import ChangeKind, RevisionRecord, TenantRecord
+from doorward.stores.services import Services
+from doorward.stores.standing import require_tenant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

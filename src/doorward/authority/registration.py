@@ -11,14 +11,14 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from doorward.authority.inventory import require_certificate
-from doorward.authority.partner_records import PARTNER_PROFILE
-from doorward.authority.policy_snapshot import current_document
-from doorward.authority.records import CertificateRecord, TenantRecord
-from doorward.authority.stores import Books
 from doorward.core.certificate import CertificateState
 from doorward.core.entities import TENANT, Principal, PrincipalState
 from doorward.core.errors import NotFound, RequestRefused
 from doorward.core.names import own_hosts
+from doorward.stores.partner_records import PARTNER_PROFILE
+from doorward.stores.policy_snapshot import current_document
+from doorward.stores.protocols import Books
+from doorward.stores.records import CertificateRecord, TenantRecord
 from doorward.verification.validity import has_ended
 
 

@@ -19,13 +19,13 @@ from datetime import datetime
 from doorward.audit.events import EventType, printable
 from doorward.authority.answers import AnswerSigner, replace_answers, signer_if_any
 from doorward.authority.inventory import require_certificate
-from doorward.authority.journal import write_event
-from doorward.authority.partner_records import PARTNER_PROFILE
-from doorward.authority.records import ChangeKind
-from doorward.authority.services import Services
-from doorward.authority.stores import Books
 from doorward.core.certificate import RevocationReason
 from doorward.pki.lifecycle import LISTED_STATES, LifecycleStep, check_transition
+from doorward.stores.events import write_event
+from doorward.stores.partner_records import PARTNER_PROFILE
+from doorward.stores.protocols import Books
+from doorward.stores.records import ChangeKind
+from doorward.stores.services import Services
 
 _EVENTS = {
     LifecycleStep.REVOKE: EventType.CERTIFICATE_REVOKED,

@@ -21,13 +21,13 @@ from cryptography import x509
 from doorward.authority.crls import is_half_over, store_list
 from doorward.authority.exported_key import open_export_of
 from doorward.authority.partitions import FULL
-from doorward.authority.records import AuthorityKind, AuthorityRecord, CrlRecord
-from doorward.authority.services import Services
-from doorward.authority.standing import load_key, require_authority, require_keys
-from doorward.authority.stores import Books
 from doorward.core.entities import TENANT
 from doorward.core.ports import PrivateKey
 from doorward.pki.crl import build_crl, sign_crl
+from doorward.stores.protocols import Books
+from doorward.stores.records import AuthorityKind, AuthorityRecord, CrlRecord
+from doorward.stores.services import Services
+from doorward.stores.standing import load_key, require_authority, require_keys
 
 ROOT_LIST_LIFETIME = timedelta(days=365)
 """A key in a safe is fetched once a year and no oftener; the CA/Browser Forum allows twelve months for the

@@ -12,9 +12,9 @@ import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from doorward.authority.partner_records import EvidenceKind, EvidenceRecord
-from doorward.authority.stores import UnitOfWork
 from doorward.core.errors import MalformedInput
+from doorward.stores.partner_records import EvidenceKind, EvidenceRecord
+from doorward.stores.protocols import UnitOfWork
 from doorward.verification.revocation.crl import Crl, parse_crl
 from doorward.verification.revocation.shelf import Shelf, Unusable
 from doorward.verification.revocation.status import SeenRevocation

@@ -13,13 +13,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from doorward.authority.policies import Applied, Check, accept_any, apply_document, export_revision
-from doorward.authority.services import Services
 from doorward.core.errors import NotFound, RequestRefused
 from doorward.policy.document import append_app, parse_document
 from doorward.policy.editing import replace_app
 from doorward.policy.model import AppPolicy, Document, Rule, UnixUpstream, Upstream
 from doorward.policy.reading import generated_name
 from doorward.policy.upstreams import parse_upstream
+from doorward.stores.services import Services
 
 _TRIES = 50
 """Commands that change the document at the same moment; each try is some hundredths of a second."""

@@ -20,15 +20,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from doorward.authority.answers import AnswerSigner, find_issuer, half_time, load_signer, replace_answers
-from doorward.authority.records import (
-    AuthorityKind,
-    AuthorityRecord,
-    CertificateRecord,
-    CrlRecord,
-)
-from doorward.authority.services import Services
-from doorward.authority.standing import require_authority
-from doorward.authority.stores import Books
 from doorward.core.errors import DoorwardError, MalformedInput, NotFound, Unavailable
 from doorward.pki.ocsp import (
     OcspFailure,
@@ -38,6 +29,15 @@ from doorward.pki.ocsp import (
     render_failure,
     sign_response,
 )
+from doorward.stores.protocols import Books
+from doorward.stores.records import (
+    AuthorityKind,
+    AuthorityRecord,
+    CertificateRecord,
+    CrlRecord,
+)
+from doorward.stores.services import Services
+from doorward.stores.standing import require_authority
 from doorward.verification.validity import has_ended
 
 

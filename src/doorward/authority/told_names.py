@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 
-from doorward.authority.records import AuthorityKind
-from doorward.authority.stores import Books
 from doorward.core.errors import MalformedInput
 from doorward.core.names import OWN_AUTHORITY
 from doorward.policy.analysis import Finding
 from doorward.policy.model import Document
+from doorward.stores.protocols import Books
+from doorward.stores.records import AuthorityKind
 from doorward.verification.path.certificate import PathCertificate, parse_path_certificate
 from doorward.verification.path.told_names import MOST_FOR_JAVA, MOST_OCTETS, told_octets
 

@@ -48,8 +48,8 @@ def app_add(state: State, name: str, hosts: tuple[str, ...], upstream: str) -> N
 @click.pass_obj
 def app_list(state: State) -> None:
     """List the applications in force."""
-    from doorward.authority.policy_snapshot import current_document  # noqa: PLC0415  loaded when called
     from doorward.runtime.condition import silent_upstreams  # noqa: PLC0415  as above
+    from doorward.stores.policy_snapshot import current_document  # noqa: PLC0415  loaded when called
 
     installation = state.installation()
     with installation.services.work.read() as books:

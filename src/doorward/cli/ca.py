@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from doorward.authority.records import AuthorityRecord
 from doorward.cli.command import Command, LazyGroup, State, actor
 from doorward.cli.screen import escape
+from doorward.stores.records import AuthorityRecord
 
 
 def _row(record: AuthorityRecord) -> dict[str, Any]:
@@ -81,9 +81,9 @@ def list_(state: State) -> None:
 @click.pass_obj
 def export(state: State, root_key: bool, passphrase_file: Path | None, out: Path | None) -> None:
     """Print the root certificate and the issuing certificate (or the root's key, encrypted, with --root)."""
-    from doorward.authority.records import AuthorityKind  # noqa: PLC0415  loaded when called
     from doorward.runtime.pem import as_pem  # noqa: PLC0415  as above
     from doorward.runtime.private_files import create_private  # noqa: PLC0415  as above
+    from doorward.stores.records import AuthorityKind  # noqa: PLC0415  loaded when called
 
     if root_key:
         text = _export_root(state, passphrase_file).decode("ascii")

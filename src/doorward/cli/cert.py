@@ -10,14 +10,14 @@ from typing import Any
 
 import click
 
-from doorward.authority.records import CertificateRecord
-from doorward.authority.services import Services
 from doorward.cli.command import Command, LazyGroup, State, actor
 from doorward.cli.completion import complete_principal
 from doorward.cli.confirming import confirmed
 from doorward.cli.screen import escape
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.pki.lifecycle import list_reasons
+from doorward.stores.records import CertificateRecord
+from doorward.stores.services import Services
 
 STATES = [state.value for state in CertificateState]
 REASONS = [reason.value for reason in list_reasons()]
@@ -69,7 +69,7 @@ def list_(state: State, name: str | None, wanted: str | None, after: str, limit:
     """List certificates, oldest first."""
     from doorward.authority.directory import find_principal  # noqa: PLC0415  loaded when called
     from doorward.authority.inventory import list_certificates  # noqa: PLC0415  as above
-    from doorward.authority.records import CertificateFilter  # noqa: PLC0415  as above
+    from doorward.stores.records import CertificateFilter  # noqa: PLC0415  as above
 
     services = state.installation().services
     records = list_certificates(

@@ -15,7 +15,7 @@ from doorward.cli.command import Command, State
 from doorward.core.entities import PrincipalKind
 
 if TYPE_CHECKING:
-    from doorward.authority.services import Services
+    from doorward.stores.services import Services
 
 Completer = Callable[[click.Context, click.Parameter, str], list[str]]
 

@@ -12,8 +12,8 @@ from doorward.core.errors import RequestRefused, Unavailable
 from doorward.core.foreign_text import show
 
 if TYPE_CHECKING:
-    from doorward.authority.services import Services
     from doorward.cli.command import State
+    from doorward.stores.services import Services
 
 
 def may_ask(state: State) -> bool:

@@ -176,8 +176,8 @@ def _show_command(kind: PrincipalKind) -> click.Command:
     def command(state: State, name: str) -> None:
         from doorward.authority.directory import find_principal  # noqa: PLC0415  loaded when called
         from doorward.authority.inventory import list_certificates  # noqa: PLC0415  as above
-        from doorward.authority.records import CertificateFilter  # noqa: PLC0415  as above
         from doorward.cli.cert import certificate_row  # noqa: PLC0415  as above
+        from doorward.stores.records import CertificateFilter  # noqa: PLC0415  as above
 
         services = state.installation().services
         principal = find_principal(services, name, kind=kind)

@@ -18,8 +18,8 @@ from doorward.core.entities import PrincipalKind
 from doorward.core.errors import MalformedInput, RequestRefused
 
 if TYPE_CHECKING:
-    from doorward.authority.partner_records import EvidenceRecord, PartnerAuthorityRecord, PartnerRecord
     from doorward.authority.partners import Imported, Standing, Terms
+    from doorward.stores.partner_records import EvidenceRecord, PartnerAuthorityRecord, PartnerRecord
     from doorward.verification.import_lint import LintFinding
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -191,7 +191,7 @@ def import_(
 def show(state: State, name: str) -> None:
     """Show a partner: terms, authorities, and the evidence of revocation."""
     from doorward.authority.partners import heard_by  # noqa: PLC0415  loaded when called
-    from doorward.authority.standing import require_partner  # noqa: PLC0415  as above
+    from doorward.stores.standing import require_partner  # noqa: PLC0415  as above
 
     services = state.installation().services
     with services.work.read() as books:
@@ -218,8 +218,8 @@ def show(state: State, name: str) -> None:
 @click.pass_obj
 def remove(state: State, name: str, yes: bool) -> None:
     """Trust a partner no more; its principals lose everything at once. On a terminal it asks before."""
-    from doorward.authority.freed_names import was_partner_removed  # noqa: PLC0415  loaded when called
     from doorward.authority.partners import remove_partner  # noqa: PLC0415  as above
+    from doorward.stores.freed_names import was_partner_removed  # noqa: PLC0415  loaded when called
 
     services = state.installation().services
     if was_partner_removed(services, name):

@@ -19,7 +19,6 @@ from websockets.sync.client import ClientConnection
 
 from doorward.authority.inventory import list_certificates
 from doorward.authority.policies import apply_document, explain
-from doorward.authority.records import CertificateFilter
 from doorward.authority.revocation import revoke
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.demo.clients import Outcome, Visitor, ended_within
@@ -29,6 +28,7 @@ from doorward.demo.tampering import alter_one_byte
 from doorward.demo.telling import Teller
 from doorward.runtime.confirming import await_gateways
 from doorward.runtime.evidence import Evidence
+from doorward.stores.records import CertificateFilter
 
 WITHIN_SECONDS = 5.0
 """So long the story watches a connection for its end."""

@@ -11,9 +11,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from doorward.authority.records import AuthorityKind
 from doorward.runtime.compose import Installation
 from doorward.runtime.world import SystemClock, SystemRandom
+from doorward.stores.records import AuthorityKind
 
 
 def make_stranger(folder: Path, installation: Installation, *, same_name: bool) -> tuple[Path, Path]:

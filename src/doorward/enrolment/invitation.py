@@ -30,11 +30,11 @@ from typing import TYPE_CHECKING
 from doorward.audit.events import EventType, printable
 from doorward.authority.directory import require_principal
 from doorward.authority.invitations import VoidReason, void_one, void_open
-from doorward.authority.journal import write_event
-from doorward.authority.records import InvitationRecord
-from doorward.authority.services import Services
 from doorward.core.entities import TENANT, Principal, PrincipalState
 from doorward.core.errors import NotFound, RequestRefused
+from doorward.stores.events import write_event
+from doorward.stores.records import InvitationRecord
+from doorward.stores.services import Services
 
 if TYPE_CHECKING:
     from doorward.authority.issuing import Issued

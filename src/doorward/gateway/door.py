@@ -33,8 +33,6 @@ from doorward.authority.gateways import (
     register_gateway,
     withdraw_registration,
 )
-from doorward.authority.journal import write_event
-from doorward.authority.services import Services
 from doorward.authority.shelves import Shelves
 from doorward.core.entities import TENANT
 from doorward.core.errors import ConfigurationError, DoorwardError
@@ -68,6 +66,8 @@ from doorward.gateway.upstream_files import UpstreamReader
 from doorward.gateway.upstream_watch import UpstreamWatch
 from doorward.gateway.validation import Validator
 from doorward.gateway.watches import survey_room
+from doorward.stores.events import write_event
+from doorward.stores.services import Services
 from doorward.wire.jose import render_jwk
 
 HEARTBEAT_SECONDS = 1.0

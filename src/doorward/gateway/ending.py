@@ -16,13 +16,13 @@ import structlog
 
 from doorward.audit.counting import source_key
 from doorward.audit.events import Event, EventType
-from doorward.authority.journal import write_event
-from doorward.authority.services import Services
 from doorward.core.errors import DoorwardError, Unavailable
 from doorward.gateway.connections import Connections, LiveConnection
 from doorward.gateway.counting import Tally
 from doorward.gateway.cutter import CutResult, Cutter
 from doorward.gateway.sockdiag import SocketFacts
+from doorward.stores.events import write_event
+from doorward.stores.services import Services
 
 _log = structlog.get_logger("doorward.cutter")
 

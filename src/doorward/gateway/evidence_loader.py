@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 import structlog
 
-from doorward.authority.services import Services
 from doorward.authority.shelves import Shelves
 from doorward.core.errors import DoorwardError
+from doorward.stores.services import Services
 
 RETRY_SECONDS = 1.0
 

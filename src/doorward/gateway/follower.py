@@ -26,9 +26,6 @@ from datetime import datetime, timedelta
 import structlog
 
 from doorward.authority.access import AccessDecider, AccessDecision, ConnectionFacts
-from doorward.authority.policy_snapshot import current_document
-from doorward.authority.records import ChangeKind, ChangeRecord
-from doorward.authority.services import Services
 from doorward.core.entities import Outcome
 from doorward.core.errors import DoorwardError
 from doorward.gateway.authorities import Authorities
@@ -37,6 +34,9 @@ from doorward.gateway.connections import Connections, LiveConnection
 from doorward.gateway.ending import Ending, EndReason
 from doorward.gateway.evidence_loader import EvidenceLoader
 from doorward.policy.decision import ConnectionAuthority, lost_authority
+from doorward.stores.policy_snapshot import current_document
+from doorward.stores.records import ChangeKind, ChangeRecord
+from doorward.stores.services import Services
 
 POLL_SECONDS = 0.05
 BATCH = 1000

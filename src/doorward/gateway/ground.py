@@ -13,16 +13,16 @@ from dataclasses import dataclass, replace
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from doorward.authority.policy_snapshot import current_document, document_of
-from doorward.authority.records import AuthorityKind
-from doorward.authority.services import Services
-from doorward.authority.standing import require_tenant
 from doorward.core.entities import TENANT
 from doorward.core.names import OWN_AUTHORITY, enrolment_host
 from doorward.enforcement.transition import rule_ids
 from doorward.enforcement.trust import Trust, build_trust
 from doorward.gateway.last_published import Configuration
 from doorward.policy.model import AppPolicy, Document
+from doorward.stores.policy_snapshot import current_document, document_of
+from doorward.stores.records import AuthorityKind
+from doorward.stores.services import Services
+from doorward.stores.standing import require_tenant
 
 ENROL_PURPOSE = "enrol"
 """What the certificate of the enrolment host is ordered for; those of applications are for their ids."""

@@ -27,9 +27,6 @@ import structlog
 
 from doorward.audit.counting import EventLimiter
 from doorward.audit.events import EventType
-from doorward.authority.journal import write_event
-from doorward.authority.services import Services
-from doorward.authority.stores import Books
 from doorward.core.errors import DoorwardError, IntegrityError, MalformedInput, Unavailable
 from doorward.gateway.access_lines import (
     LONGEST_LINE,
@@ -41,6 +38,9 @@ from doorward.gateway.access_lines import (
 )
 from doorward.gateway.counting import CONNECTIONS, LINES, Spoken, Tally, describe_count, restored
 from doorward.gateway.files import replace_file
+from doorward.stores.events import write_event
+from doorward.stores.protocols import Books
+from doorward.stores.services import Services
 
 LIVE = "access.log"
 COUNTER = "access.next"

@@ -11,9 +11,9 @@ from collections.abc import Callable
 
 from doorward.audit.events import Event, EventType, printable
 from doorward.authority.access import AccessDecision, AccessRequest
-from doorward.authority.journal import write_event
-from doorward.authority.services import Services
 from doorward.core.entities import Reason
+from doorward.stores.events import write_event
+from doorward.stores.services import Services
 
 EVERY_SECONDS = 60.0
 MOST_NOTED = 10_000

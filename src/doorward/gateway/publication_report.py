@@ -11,11 +11,11 @@ from collections.abc import Mapping
 import structlog
 
 from doorward.audit.events import EventType, printable
-from doorward.authority.journal import write_event
-from doorward.authority.services import Services
 from doorward.core.errors import DoorwardError
 from doorward.gateway.gate import PolicyGate
 from doorward.policy.model import AppPolicy
+from doorward.stores.events import write_event
+from doorward.stores.services import Services
 
 _MOST_NAMED = 10
 _log = structlog.get_logger("doorward.publishing")

@@ -31,7 +31,6 @@ from pathlib import Path
 import structlog
 
 from doorward.audit.events import EventType
-from doorward.authority.services import Services
 from doorward.core.entities import TENANT
 from doorward.core.errors import ConfigurationError, DoorwardError, Unavailable
 from doorward.enforcement.envoy.resources import Resources, build_resources
@@ -63,6 +62,7 @@ from doorward.gateway.upstream_files import UpstreamGrounds
 from doorward.gateway.validation import Validator
 from doorward.gateway.watches import Room, check_room, check_start, check_watches, survey_room, tell_shortage
 from doorward.policy.model import Document
+from doorward.stores.services import Services
 
 PATIENCE_SECONDS = 1.5
 """How long a publication waits for ordered certificates before it goes on with the doors that have one.

@@ -31,13 +31,13 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from doorward.authority.gateways import order_status, place_order
-from doorward.authority.records import OrderState
-from doorward.authority.services import Services
 from doorward.core.errors import DoorwardError, NotFound, Unavailable
 from doorward.core.ports import KeyKind
 from doorward.enforcement.plan import ServerCertificate
 from doorward.gateway.files import replace_file
 from doorward.pki.csr import build_csr
+from doorward.stores.records import OrderState
+from doorward.stores.services import Services
 
 RETRY_SECONDS = 30.0
 """After an order was refused; the hosts may have left the document in between."""

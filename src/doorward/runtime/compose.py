@@ -12,8 +12,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from doorward.authority.records import TenantRecord
-from doorward.authority.services import Services
 from doorward.core.errors import DoorwardError, IntegrityError, NotFound, Unavailable
 from doorward.core.names import enrolment_host
 from doorward.core.ports import KeyKind, KeyStore
@@ -26,6 +24,8 @@ from doorward.storage.one_shot import OneShotDatabase
 from doorward.storage.schema_versions import is_older, migrate, require_current
 from doorward.storage.sqlite_file import AnyDatabase
 from doorward.storage.unit_of_work import SqlUnitOfWork
+from doorward.stores.records import TenantRecord
+from doorward.stores.services import Services
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey

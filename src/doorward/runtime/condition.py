@@ -19,13 +19,13 @@ from doorward.authority.evidence import PartnerEvidence, describe_evidence
 from doorward.authority.gateways import confirmations
 from doorward.authority.inventory import certificate_counts, list_authorities, root_certificate
 from doorward.authority.partner_trust import find_unread
-from doorward.authority.policy_snapshot import current_document
-from doorward.authority.records import AuthorityKind
 from doorward.authority.root_list import root_list_end
 from doorward.authority.status import find_faults
 from doorward.runtime.compose import Installation
 from doorward.runtime.layout import find_lost
 from doorward.runtime.pem import as_pem
+from doorward.stores.policy_snapshot import current_document
+from doorward.stores.records import AuthorityKind
 
 SOON = timedelta(days=60)
 LEAST_FREE_BYTES = 512 * 1024 * 1024

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from doorward.authority.gateways import Confirmation, confirmations
-from doorward.authority.services import Services
+from doorward.stores.services import Services
 
 PATIENCE_SECONDS = 5.0
 POLL_SECONDS = 0.005

@@ -5,10 +5,10 @@ Not here: finding it out (enforcement.disruption).
 
 from __future__ import annotations
 
-from doorward.authority.policy_snapshot import current_document
 from doorward.enforcement.disruption import closed_applications, drained_applications
 from doorward.policy.document import parse_document
 from doorward.runtime.compose import Installation
+from doorward.stores.policy_snapshot import current_document
 
 
 def tell_disruption(installation: Installation, text: str, *, file: str) -> list[str]:

@@ -14,9 +14,9 @@ import time
 import structlog
 
 from doorward.authority.evidence import Errand, Room, Survey, claim_due, take_outcome, tell_failure
-from doorward.authority.services import Services
 from doorward.core.errors import DoorwardError, Unavailable
 from doorward.core.ports import Fetched, Fetcher
+from doorward.stores.services import Services
 
 _log = structlog.get_logger("doorward.gathering")
 

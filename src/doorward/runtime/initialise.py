@@ -17,13 +17,13 @@ from ipaddress import ip_address
 from pathlib import Path
 from types import MappingProxyType
 
-from doorward.authority.records import TenantRecord
 from doorward.core.errors import ConfigurationError, Fault, RequestRefused
 from doorward.core.ports import RandomSource
 from doorward.runtime.compose import Installation
 from doorward.runtime.layout import only_one
 from doorward.runtime.settings import Settings, read_settings_file, split_listen
 from doorward.storage.files import sync_folder, write_durably
+from doorward.stores.records import TenantRecord
 
 PASSPHRASE_BYTES = 24
 WRITTEN = (

@@ -12,8 +12,8 @@ from collections import deque
 from concurrent.futures import Future
 
 from doorward.audit.events import Event
-from doorward.authority.stores import UnitOfWork
 from doorward.core.errors import Unavailable
+from doorward.stores.protocols import UnitOfWork
 
 MAX_BATCH = 256
 """Events in one transaction: about 10 ms of work, so that other writers get their turn."""

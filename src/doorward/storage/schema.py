@@ -30,11 +30,11 @@ from sqlalchemy import (
 )
 
 from doorward.audit.events import Retention
-from doorward.authority.partner_records import EvidenceKind
-from doorward.authority.records import AuthorityKind, ChangeKind, OrderState
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.entities import PrincipalKind, PrincipalState
 from doorward.storage.types import Moment, Serial, Span, Word, Words, only
+from doorward.stores.partner_records import EvidenceKind
+from doorward.stores.records import AuthorityKind, ChangeKind, OrderState
 from doorward.verification.identity import SanSource
 from doorward.verification.partner import RevocationMode
 

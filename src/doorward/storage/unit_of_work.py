@@ -1,4 +1,4 @@
-"""`authority.stores.UnitOfWork` over SQL: one transaction, all stores, and the bell after the commit.
+"""`stores.protocols.UnitOfWork` over SQL: one transaction, all stores, and the bell after the commit.
 
 Not here: the stores (`repositories`, `event_store`), the database's ways (`database`).
 """
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class SqlOutbox:
-    """`authority.stores.EventOutbox`: seals each event under a salt that is used once and kept nowhere."""
+    """`stores.protocols.EventOutbox`: seals each event under a salt that is used once and kept nowhere."""
 
     def __init__(self, transaction: Transaction, random: RandomSource) -> None:
         self._store = SqlEventOutbox(transaction)
@@ -50,7 +50,7 @@ class SqlOutbox:
 
 
 class SqlBooks:
-    """`authority.stores.Books`; the stores hold nothing, so each is made when it is asked for.
+    """`stores.protocols.Books`; the stores hold nothing, so each is made when it is asked for.
 
     Those of every day run text and are at hand; the others are imported when they are asked for, with Core.
     """

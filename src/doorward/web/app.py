@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.routing import Route
 
-from doorward.authority.services import Services
+from doorward.stores.services import Services
 from doorward.web.downloads import MAX_DOWNLOADS
 from doorward.web.edge import Edge, answer_http_error
 from doorward.web.enrolment import EnrolmentSurface

@@ -27,9 +27,9 @@ from starlette.routing import Route
 
 from doorward.audit.counting import source_key
 from doorward.authority.issuing import Issued
-from doorward.authority.services import Services
 from doorward.core.errors import MalformedInput, NotFound, RequestRefused
 from doorward.enrolment.invitation import redeem
+from doorward.stores.services import Services
 from doorward.web.edge import read_body
 from doorward.web.pool import UseCasePool
 from doorward.web.status import root_pem

@@ -14,9 +14,9 @@ import hashlib
 import threading
 from dataclasses import dataclass
 
-from doorward.authority.records import CrlRecord
-from doorward.authority.services import Services
 from doorward.authority.status import crl_number, current_crl
+from doorward.stores.records import CrlRecord
+from doorward.stores.services import Services
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

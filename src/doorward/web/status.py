@@ -34,9 +34,9 @@ from starlette.routing import Route
 from doorward.authority.inventory import root_certificate
 from doorward.authority.partitions import FULL, division_of
 from doorward.authority.publication import AUTHORITY_PATH, CRL_PATH, OCSP_PATH, PARTITION_PATH
-from doorward.authority.services import Services
 from doorward.authority.status import answer_ocsp, authority_certificate, find_faults
 from doorward.core.errors import DoorwardError, MalformedInput, NotFound
+from doorward.stores.services import Services
 from doorward.web.downloads import MAX_DOWNLOADS, Downloads
 from doorward.web.edge import read_body
 from doorward.web.pool import UseCasePool

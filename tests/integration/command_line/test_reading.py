@@ -7,9 +7,9 @@ import json
 import pytest
 
 from doorward.audit.events import EventType
-from doorward.authority.journal import write_event
 from doorward.runtime.incidents import IncidentFile
 from doorward.runtime.serve import Serve
+from doorward.stores.events import write_event
 from tests.integration.command_line.conftest import Site
 
 GATEWAY = "gtw_" + "a" * 20

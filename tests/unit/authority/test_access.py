@@ -9,10 +9,10 @@ import pytest
 
 from doorward.audit.events import EventType
 from doorward.authority import access, directory, gateways, issuing, policies, revocation
-from doorward.authority.records import ChangeKind
 from doorward.core.certificate import RevocationReason
 from doorward.core.entities import Outcome, Reason
 from doorward.core.errors import NotFound, Unavailable
+from doorward.stores.records import ChangeKind
 from tests.support.ports import NOON
 from tests.support.toy_ca import ToyCA
 from tests.support.world import DOCUMENT, OPERATOR, TRUST_DOMAIN, empty_world, found_world

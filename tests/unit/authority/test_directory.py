@@ -6,10 +6,10 @@ import pytest
 
 from doorward.audit.events import EventType
 from doorward.authority import directory
-from doorward.authority.records import AuthorityKind, ChangeKind
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.entities import PrincipalKind, PrincipalState
 from doorward.core.errors import MalformedInput, NotFound, RequestRefused
+from doorward.stores.records import AuthorityKind, ChangeKind
 from tests.support.world import OPERATOR, empty_world, found_world
 
 PERSON = PrincipalKind.PERSON

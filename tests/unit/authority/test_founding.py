@@ -12,9 +12,9 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from doorward.audit.events import EventType
 from doorward.authority import founding
-from doorward.authority.records import AuthorityKind
 from doorward.core.errors import MalformedInput, NotFound, RequestRefused, Unavailable
 from doorward.core.passphrase import MIN_BYTES
+from doorward.stores.records import AuthorityKind
 from tests.support.ports import NOON
 from tests.support.world import OPERATOR, STATUS_URL, empty_world, found_world
 

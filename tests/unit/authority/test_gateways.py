@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from doorward.authority import gateways
-from doorward.authority.records import ChangeKind, OrderState
 from doorward.core.errors import MalformedInput, NotFound
+from doorward.stores.records import ChangeKind, OrderState
 from tests.support.world import empty_world, found_world
 
 

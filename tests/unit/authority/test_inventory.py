@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from doorward.authority import inventory
-from doorward.authority.records import AuthorityKind, CertificateFilter
 from doorward.core.errors import NotFound, RequestRefused
+from doorward.stores.records import AuthorityKind, CertificateFilter
 from tests.support.world import empty_world, found_world
 
 

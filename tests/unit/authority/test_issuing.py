@@ -11,11 +11,11 @@ from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsag
 
 from doorward.audit.events import EventType
 from doorward.authority import directory, gateways, issuing, revocation
-from doorward.authority.records import AuthorityKind, CertificateFilter, OrderState
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.errors import MalformedInput, NotFound, RequestRefused, Unavailable
 from doorward.core.ports import KeyKind
 from doorward.pki.csr import build_csr
+from doorward.stores.records import AuthorityKind, CertificateFilter, OrderState
 from tests.support.ports import NOON, PlainKeys
 from tests.support.world import OPERATOR, empty_world, found_world
 

@@ -12,8 +12,8 @@ from doorward.authority.partner_access import Newcomer, judge_for_partners
 from doorward.authority.partner_registration import register
 from doorward.authority.partner_trust import load_partners
 from doorward.authority.partners import remove_partner
-from doorward.authority.records import ChangeKind
 from doorward.core.errors import Unavailable
+from doorward.stores.records import ChangeKind
 from doorward.verification.verifier import Presented
 from tests.support.partner_site import PartnerSite, partner_site
 from tests.support.path_ca import Node, certify

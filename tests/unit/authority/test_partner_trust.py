@@ -15,9 +15,9 @@ from doorward.authority.partner_trust import (
     read_inputs,
 )
 from doorward.authority.partners import remove_partner
-from doorward.authority.records import ChangeKind
 from doorward.core.entities import PrincipalKind
 from doorward.core.errors import MalformedInput
+from doorward.stores.records import ChangeKind
 from doorward.verification.identity import SanSource
 from doorward.verification.partner import RevocationMode
 from tests.support import records

@@ -26,11 +26,11 @@ from doorward.authority.partners import (
     list_partners,
     remove_partner,
 )
-from doorward.authority.records import AuthorityKind, ChangeKind
-from doorward.authority.services import Services
-from doorward.authority.stores import Books
 from doorward.core.entities import PrincipalKind
 from doorward.core.errors import ConfigurationError, DoorwardError, MalformedInput, NotFound, RequestRefused
+from doorward.stores.protocols import Books
+from doorward.stores.records import AuthorityKind, ChangeKind
+from doorward.stores.services import Services
 from doorward.verification.identity import SanSource
 from doorward.verification.import_lint import Severity
 from doorward.verification.partner import RevocationMode

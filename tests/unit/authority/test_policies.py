@@ -8,10 +8,10 @@ import pytest
 
 from doorward.audit.events import EventType
 from doorward.authority import directory, policies, shortcuts
-from doorward.authority.policy_snapshot import current_document
-from doorward.authority.records import ChangeKind
 from doorward.core.entities import Outcome, PrincipalKind, Reason
 from doorward.core.errors import ConfigurationError, Fault, IntegrityError, NotFound, RequestRefused
+from doorward.stores.policy_snapshot import current_document
+from doorward.stores.records import ChangeKind
 from tests.support import records
 from tests.support.world import DOCUMENT, OPERATOR, TRUST_DOMAIN, empty_world, found_world
 

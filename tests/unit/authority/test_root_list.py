@@ -11,9 +11,9 @@ from cryptography.x509.oid import AuthorityInformationAccessOID
 
 from doorward.audit.events import EventType
 from doorward.authority import founding, root_list, status
-from doorward.authority.records import AuthorityKind
 from doorward.core.entities import TENANT
 from doorward.core.errors import NotFound, RequestRefused, Unavailable
+from doorward.stores.records import AuthorityKind
 from tests.support.ports import NOON
 from tests.support.world import OPERATOR, STATUS_URL, empty_world, found_world
 

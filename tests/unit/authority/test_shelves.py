@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from doorward.authority.partner_records import EvidenceKind, EvidenceRecord
 from doorward.authority.shelves import Shelves
 from doorward.core.errors import Unavailable
+from doorward.stores.partner_records import EvidenceKind, EvidenceRecord
 from doorward.verification.revocation.crl import parse_crl
 from tests.support import records
 from tests.support.partner_world import crl_at

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from doorward.authority import policies, shortcuts
-from doorward.authority.policy_snapshot import current_document
 from doorward.core.errors import ConfigurationError, NotFound, RequestRefused
 from doorward.policy.model import AppPolicy, HttpUpstream, Scheme, UpstreamTls
+from doorward.stores.policy_snapshot import current_document
 from tests.support.world import OPERATOR, World, found_world
 
 DOCUMENT = """\

@@ -13,11 +13,11 @@ from cryptography.x509 import ocsp
 
 from doorward.authority import answers, crls, directory, founding, issuing, revocation, status
 from doorward.authority.answers import replace_answers
-from doorward.authority.live_answers import LiveAnswers
-from doorward.authority.records import AuthorityKind
 from doorward.authority.status import Refreshed
 from doorward.core.certificate import RevocationReason
 from doorward.core.errors import IntegrityError, NotFound, Unavailable
+from doorward.stores.live_answers import LiveAnswers
+from doorward.stores.records import AuthorityKind
 from tests.support.ports import NOON
 from tests.support.toy_ca import ToyCA
 from tests.support.world import OPERATOR, empty_world, found_world

@@ -11,10 +11,10 @@ from cryptography import x509
 
 from doorward.audit.events import EventType
 from doorward.authority import directory
-from doorward.authority.records import CertificateFilter
 from doorward.core.certificate import CertificateState
 from doorward.core.errors import MalformedInput, NotFound, RequestRefused, Unavailable
 from doorward.enrolment import invitation
+from doorward.stores.records import CertificateFilter
 from tests.support.ports import NOON
 from tests.support.world import OPERATOR, found_world
 

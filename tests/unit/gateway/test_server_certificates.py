@@ -13,13 +13,13 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from doorward.authority.gateways import open_orders, order_status, place_order
 from doorward.authority.issuing import issue_server
-from doorward.authority.records import GatewayRecord, OrderState
-from doorward.authority.services import Services
 from doorward.core.errors import RequestRefused, Unavailable
 from doorward.core.ports import KeyKind
 from doorward.enforcement.plan import ServerCertificate
 from doorward.gateway import server_certificates as module
 from doorward.gateway.server_certificates import RETRY_SECONDS, ServerCertificates
+from doorward.stores.records import GatewayRecord, OrderState
+from doorward.stores.services import Services
 from tests.support.ports import PlainKeys
 from tests.support.toy_ca import key_pem_of
 from tests.support.world import OPERATOR, World, found_world

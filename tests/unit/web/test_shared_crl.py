@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from doorward.authority import crls
-from doorward.authority.records import AuthorityKind, CrlRecord
+from doorward.stores.records import AuthorityKind, CrlRecord
 from doorward.web.shared_crl import SharedCrls
 from tests.support import memory_store
 from tests.support.world import World, found_world

@@ -18,8 +18,8 @@ from structlog.testing import capture_logs
 
 from doorward.authority import crls, gateways, revocation
 from doorward.authority.inventory import root_certificate
-from doorward.authority.records import AuthorityKind
 from doorward.core.certificate import RevocationReason
+from doorward.stores.records import AuthorityKind
 from doorward.web.app import build_status_app
 from doorward.web.pool import UseCasePool
 from doorward.web.status import MAX_OCSP_REQUEST_BYTES, decode_ocsp_path, ocsp_caching

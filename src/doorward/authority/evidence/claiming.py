@@ -24,12 +24,12 @@ from urllib.parse import urlsplit
 from doorward.authority.evidence.failing import tell_failure
 from doorward.authority.evidence.sources import CRL_LIMIT
 from doorward.authority.evidence.trust import parse_if_sound, trust_of
-from doorward.authority.partner_records import EvidenceKind, EvidenceRecord, PartnerRecord
-from doorward.authority.services import Services
-from doorward.authority.stores import Books
 from doorward.core.addresses import parse_private_networks
 from doorward.core.errors import DoorwardError, MalformedInput
 from doorward.core.ports import FetchRequest
+from doorward.stores.partner_records import EvidenceKind, EvidenceRecord, PartnerRecord
+from doorward.stores.protocols import Books
+from doorward.stores.services import Services
 from doorward.verification.partner import RevocationMode
 from doorward.verification.path.certificate import PathCertificate
 from doorward.verification.revocation.ocsp import ANSWER_LIMIT

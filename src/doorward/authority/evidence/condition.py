@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from doorward.authority.partner_records import EvidenceRecord, PartnerRecord
-from doorward.authority.services import Services
+from doorward.stores.partner_records import EvidenceRecord, PartnerRecord
+from doorward.stores.services import Services
 from doorward.verification.partner import RevocationMode
 from doorward.verification.revocation.status import usable_until
 

@@ -13,11 +13,11 @@ from datetime import datetime
 from doorward.audit.events import Event, EventType
 from doorward.audit.values import printable
 from doorward.authority.evidence.pace import after_failure
-from doorward.authority.journal import write_event
-from doorward.authority.partner_records import EvidenceRecord, PartnerRecord
-from doorward.authority.records import ChangeKind
-from doorward.authority.services import Services
 from doorward.core.errors import DoorwardError, Unavailable
+from doorward.stores.events import write_event
+from doorward.stores.partner_records import EvidenceRecord, PartnerRecord
+from doorward.stores.records import ChangeKind
+from doorward.stores.services import Services
 
 PROBLEM_LIMIT = 300
 """Characters of what a failure says; its code stands behind them."""

@@ -20,10 +20,10 @@ from datetime import datetime
 
 from doorward.authority.evidence.sources import CERTIFICATES_AT_ONCE
 from doorward.authority.evidence.trust import parse_if_sound, trust_of
-from doorward.authority.partner_records import PARTNER_PROFILE, PartnerAuthorityRecord, PartnerRecord
-from doorward.authority.records import CertificateFilter
-from doorward.authority.services import Services
 from doorward.core.certificate import CertificateState
+from doorward.stores.partner_records import PARTNER_PROFILE, PartnerAuthorityRecord, PartnerRecord
+from doorward.stores.records import CertificateFilter
+from doorward.stores.services import Services
 from doorward.verification.revocation.crl import Crl
 from doorward.verification.revocation.sources import may_serve
 

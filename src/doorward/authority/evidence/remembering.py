@@ -24,17 +24,17 @@ from datetime import datetime
 from cryptography.x509 import ReasonFlags
 
 from doorward.authority.evidence.trust import Trusted, parse_if_sound, trust_of
-from doorward.authority.partner_records import (
+from doorward.core.errors import MalformedInput
+from doorward.stores.partner_records import (
     PARTNER_PROFILE,
     EvidenceKind,
     EvidenceRecord,
     PartnerAuthorityRecord,
     PartnerRecord,
 )
-from doorward.authority.records import CertificateFilter
-from doorward.authority.services import Services
-from doorward.authority.stores import Books
-from doorward.core.errors import MalformedInput
+from doorward.stores.protocols import Books
+from doorward.stores.records import CertificateFilter
+from doorward.stores.services import Services
 from doorward.verification.path.certificate import PathCertificate
 from doorward.verification.path.names import CanonicalName
 from doorward.verification.revocation.crl import Crl, parse_crl

@@ -23,19 +23,19 @@ from datetime import datetime, timedelta
 
 from doorward.authority.evidence.remembering import recall_row
 from doorward.authority.evidence.trust import Trusted, parse_if_sound, trust_of
-from doorward.authority.partner_records import (
+from doorward.authority.partner_trust import find_unread
+from doorward.core.certificate import CertificateState
+from doorward.core.entities import TENANT
+from doorward.stores.partner_records import (
     PARTNER_PROFILE,
     EvidenceKind,
     EvidenceRecord,
     PartnerAuthorityRecord,
     PartnerRecord,
 )
-from doorward.authority.partner_trust import find_unread
-from doorward.authority.records import CertificateFilter, CertificateRecord, ChangeKind
-from doorward.authority.services import Services
-from doorward.authority.stores import Books
-from doorward.core.certificate import CertificateState
-from doorward.core.entities import TENANT
+from doorward.stores.protocols import Books
+from doorward.stores.records import CertificateFilter, CertificateRecord, ChangeKind
+from doorward.stores.services import Services
 from doorward.verification.partner import RevocationMode
 from doorward.verification.path.certificate import PathCertificate
 from doorward.verification.revocation.sources import crl_urls, ocsp_urls

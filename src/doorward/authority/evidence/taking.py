@@ -26,17 +26,17 @@ from doorward.authority.evidence.naming import is_named_for
 from doorward.authority.evidence.pace import after_find
 from doorward.authority.evidence.remembering import Memory, recall_answer, recall_list, recall_row
 from doorward.authority.evidence.trust import Trusted, trust_of
-from doorward.authority.partner_records import (
+from doorward.core.errors import DoorwardError, RequestRefused, Unavailable
+from doorward.core.ports import Fetched
+from doorward.stores.partner_records import (
     EvidenceKind,
     EvidenceRecord,
     PartnerAuthorityRecord,
     PartnerRecord,
 )
-from doorward.authority.records import ChangeKind
-from doorward.authority.services import Services
-from doorward.authority.stores import Books
-from doorward.core.errors import DoorwardError, RequestRefused, Unavailable
-from doorward.core.ports import Fetched
+from doorward.stores.protocols import Books
+from doorward.stores.records import ChangeKind
+from doorward.stores.services import Services
 from doorward.verification.path.certificate import PathCertificate
 from doorward.verification.revocation.crl import Crl
 from doorward.verification.revocation.crl_judging import CrlRules

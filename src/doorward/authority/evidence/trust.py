@@ -11,10 +11,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from doorward.authority.partner_records import PartnerAuthorityRecord, PartnerRecord
 from doorward.authority.partner_trust import build_partner_trust
 from doorward.core.entities import Outcome
 from doorward.core.errors import MalformedInput
+from doorward.stores.partner_records import PartnerAuthorityRecord, PartnerRecord
 from doorward.verification.path.building import judge_path
 from doorward.verification.path.certificate import PathCertificate, parse_path_certificate
 from doorward.verification.path.conformance import PathInputs

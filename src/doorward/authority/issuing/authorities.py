@@ -12,7 +12,6 @@ from datetime import datetime
 from cryptography import x509
 
 from doorward.authority.publication import PublicationAddresses
-from doorward.authority.services import Services
 from doorward.core.names import build_subject
 from doorward.core.ports import PrivateKey, PublicKey
 from doorward.pki.keys import choose_lint_kind
@@ -27,6 +26,7 @@ from doorward.pki.minting import (
     sign,
 )
 from doorward.pki.profiles import ISSUING, OCSP_RESPONDER, ROOT, choose_validity
+from doorward.stores.services import Services
 
 
 def certify_root(

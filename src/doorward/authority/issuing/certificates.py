@@ -20,16 +20,16 @@ from doorward.authority.issuing.drafts import (
     write_draft_event,
     write_refusal_event,
 )
-from doorward.authority.journal import write_event
-from doorward.authority.records import CertificateRecord, ChangeKind, OrderRecord, OrderState
 from doorward.authority.registration import require_active, require_hosts, require_renewable
-from doorward.authority.services import Services
-from doorward.authority.stores import Books
 from doorward.core.certificate import CertificateState
 from doorward.core.entities import Principal
 from doorward.core.errors import DoorwardError, MalformedInput, RequestRefused
 from doorward.pki.csr import parse_csr
 from doorward.pki.minting import sign
+from doorward.stores.events import write_event
+from doorward.stores.protocols import Books
+from doorward.stores.records import CertificateRecord, ChangeKind, OrderRecord, OrderState
+from doorward.stores.services import Services
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,19 +12,8 @@ from cryptography import x509
 
 from doorward.audit.events import Event, EventType, printable
 from doorward.authority.answers import AnswerSigner, signer_if_any
-from doorward.authority.journal import write_event
 from doorward.authority.partitions import partition_names, partition_of
 from doorward.authority.publication import publication_addresses
-from doorward.authority.records import (
-    AuthorityKind,
-    AuthorityRecord,
-    CertificateRecord,
-    OrderRecord,
-    TenantRecord,
-)
-from doorward.authority.services import Services
-from doorward.authority.standing import load_key, require_authority, require_tenant
-from doorward.authority.stores import Books
 from doorward.core.certificate import CertificateFacts, CertificateState
 from doorward.core.entities import TENANT, Principal
 from doorward.core.errors import DoorwardError
@@ -34,6 +23,17 @@ from doorward.pki.csr import CertificationRequest
 from doorward.pki.keys import choose_lint_kind
 from doorward.pki.minting import MintingRequest, PreparedCertificate, PublicationUrls, new_serial, prepare
 from doorward.pki.profiles import SERVER, CertificateProfile, choose_validity, profile_for
+from doorward.stores.events import write_event
+from doorward.stores.protocols import Books
+from doorward.stores.records import (
+    AuthorityKind,
+    AuthorityRecord,
+    CertificateRecord,
+    OrderRecord,
+    TenantRecord,
+)
+from doorward.stores.services import Services
+from doorward.stores.standing import load_key, require_authority, require_tenant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

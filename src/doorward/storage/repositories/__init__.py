@@ -1,1 +1,1 @@
-"""The store Protocols of `authority.stores` over SQL, one module for each group of them."""
+"""The store Protocols of `stores.protocols` over SQL, one module for each group of them."""

@@ -9,11 +9,11 @@ from datetime import datetime
 
 from sqlalchemy import Integer, bindparam, delete, false, insert, select, update
 
-from doorward.authority.records import AuthorityKind, AuthorityRecord, CrlRecord, OcspRecord
 from doorward.core.errors import IntegrityError
 from doorward.storage.core_statements import CURRENT_TENANT, AnyRow, insert_new, insert_or_replace
 from doorward.storage.schema import authorities, crls, ocsp_answers
 from doorward.storage.transaction import Transaction
+from doorward.stores.records import AuthorityKind, AuthorityRecord, CrlRecord, OcspRecord
 
 _ALL = select(authorities).where(authorities.c.tenant == CURRENT_TENANT)
 _LIST = _ALL.order_by(authorities.c.created_at.desc(), authorities.c.id.desc())
@@ -74,7 +74,7 @@ _AWAITED = ""
 
 
 class SqlAuthorities:
-    """`authority.stores.AuthorityStore`."""
+    """`stores.protocols.AuthorityStore`."""
 
     def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
@@ -108,7 +108,7 @@ class SqlAuthorities:
 
 
 class SqlStatus:
-    """`authority.stores.StatusStore`."""
+    """`stores.protocols.StatusStore`."""
 
     def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction

@@ -26,7 +26,6 @@ from sqlalchemy import (
     update,
 )
 
-from doorward.authority.records import CertificateFilter, CertificateRecord
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.errors import IntegrityError, NotFound
 from doorward.storage.core_statements import CURRENT_TENANT, AnyRow, insert_new
@@ -34,6 +33,7 @@ from doorward.storage.prepared import DriverRow, Prepared
 from doorward.storage.schema import certificates, partner_authorities
 from doorward.storage.transaction import Transaction
 from doorward.storage.values import from_microseconds, to_microseconds
+from doorward.stores.records import CertificateFilter, CertificateRecord
 
 _STATES = {state.value: state for state in CertificateState}
 _REASONS = {reason.value: reason for reason in RevocationReason}
@@ -93,7 +93,7 @@ _COUNTS = select(_C.state, func.count()).where(_C.tenant == CURRENT_TENANT).grou
 
 
 class SqlCertificates:
-    """`authority.stores.CertificateStore`."""
+    """`stores.protocols.CertificateStore`."""
 
     def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction

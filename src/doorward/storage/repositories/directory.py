@@ -9,12 +9,12 @@ import builtins
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
-from doorward.authority.records import TenantRecord
 from doorward.core.entities import Principal, PrincipalKind, PrincipalState
 from doorward.core.errors import NotFound, RequestRefused
 from doorward.storage.prepared import DriverRow, Prepared
 from doorward.storage.transaction import Transaction
 from doorward.storage.values import from_microseconds, from_word, to_microseconds
+from doorward.stores.records import TenantRecord
 
 _REMOVED = PrincipalState.REMOVED
 _KINDS = {kind.value: kind for kind in PrincipalKind}
@@ -82,7 +82,7 @@ _REMOVE_MEMBER = Prepared(
 
 
 class SqlTenants:
-    """`authority.stores.TenantStore`."""
+    """`stores.protocols.TenantStore`."""
 
     def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
@@ -114,7 +114,7 @@ class SqlTenants:
 
 
 class SqlDirectory:
-    """`authority.stores.DirectoryStore`."""
+    """`stores.protocols.DirectoryStore`."""
 
     def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from doorward.authority.records import GatewayRecord
 from doorward.core.errors import NotFound
 from doorward.storage.prepared import Prepared
 from doorward.storage.transaction import Transaction
 from doorward.storage.values import from_microseconds, to_microseconds
+from doorward.stores.records import GatewayRecord
 
 _SAVE = Prepared(
     """INSERT INTO gateways (id, tenant, name, confirmed_seq, seen_at, status, assertion_jwk)
@@ -29,7 +29,7 @@ _REMOVE = Prepared("DELETE FROM gateways WHERE tenant = :this_tenant AND id = :o
 
 
 class SqlGateways:
-    """`authority.stores.GatewayStore`."""
+    """`stores.protocols.GatewayStore`."""
 
     def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from sqlalchemy import bindparam, insert, select, update
 
-from doorward.authority.records import OrderRecord, OrderState
 from doorward.core.errors import IntegrityError, NotFound, RequestRefused
 from doorward.storage.core_statements import CURRENT_TENANT, AnyRow, insert_new, insert_or_replace
 from doorward.storage.schema import event_counts, ingest_positions, orders
 from doorward.storage.transaction import Transaction
+from doorward.stores.records import OrderRecord, OrderState
 
 _ADD_ORDER = insert(orders)
 _ORDERS = select(orders).where(orders.c.tenant == CURRENT_TENANT)
@@ -49,7 +49,7 @@ _STORE_COUNTS = insert_or_replace(event_counts, ["gateway_id", "stream"])
 
 
 class SqlOrders:
-    """`authority.stores.OrderStore`."""
+    """`stores.protocols.OrderStore`."""
 
     def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
@@ -96,7 +96,7 @@ class SqlOrders:
 
 
 class SqlIngest:
-    """`authority.stores.IngestStore`."""
+    """`stores.protocols.IngestStore`."""
 
     def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from doorward.authority.records import InvitationRecord
 from doorward.core.errors import IntegrityError, NotFound
 from doorward.storage.prepared import DriverRow, Prepared
 from doorward.storage.transaction import Transaction
 from doorward.storage.values import from_microseconds, to_microseconds
+from doorward.stores.records import InvitationRecord
 
 _ALL = """SELECT id, tenant, principal_id, token_sha256, created_at, expires_at, used_at, certificate_id, voided_at
     FROM invitations WHERE tenant = :this_tenant"""
@@ -43,7 +43,7 @@ _BIND = Prepared(
 
 
 class SqlInvitations:
-    """`authority.stores.InvitationStore`."""
+    """`stores.protocols.InvitationStore`."""
 
     def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction

@@ -12,16 +12,16 @@ from typing import Any
 
 from sqlalchemy import Integer, bindparam, delete, false, func, not_, select, update
 
-from doorward.authority.partner_records import (
+from doorward.core.errors import NotFound, RequestRefused
+from doorward.storage.core_statements import CURRENT_TENANT, AnyRow, insert_new, insert_or_replace
+from doorward.storage.schema import evidence, partner_authorities, partners, revocations_seen
+from doorward.storage.transaction import Transaction
+from doorward.stores.partner_records import (
     EvidenceKind,
     EvidenceRecord,
     PartnerAuthorityRecord,
     PartnerRecord,
 )
-from doorward.core.errors import NotFound, RequestRefused
-from doorward.storage.core_statements import CURRENT_TENANT, AnyRow, insert_new, insert_or_replace
-from doorward.storage.schema import evidence, partner_authorities, partners, revocations_seen
-from doorward.storage.transaction import Transaction
 from doorward.verification.revocation.status import SeenRevocation
 
 _P, _A, _E, _S = partners.c, partner_authorities.c, evidence.c, revocations_seen.c
@@ -100,7 +100,7 @@ _RELEASE = delete(revocations_seen).where(
 
 
 class SqlPartners:
-    """`authority.partner_stores.PartnerStore`."""
+    """`stores.partner_protocols.PartnerStore`."""
 
     def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
@@ -159,7 +159,7 @@ class SqlPartners:
 
 
 class SqlEvidence:
-    """`authority.partner_stores.EvidenceStore`."""
+    """`stores.partner_protocols.EvidenceStore`."""
 
     def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction

@@ -8,12 +8,12 @@ from __future__ import annotations
 import builtins
 from datetime import datetime
 
-from doorward.authority.records import ChangeKind, ChangeRecord, RevisionRecord
 from doorward.core.entities import Application
 from doorward.core.errors import NotFound, RequestRefused
 from doorward.storage.prepared import DriverRow, Prepared
 from doorward.storage.transaction import Transaction
 from doorward.storage.values import from_microseconds, from_word, to_microseconds
+from doorward.stores.records import ChangeKind, ChangeRecord, RevisionRecord
 
 _APPLICATIONS = Prepared(
     """SELECT id, tenant, name FROM applications
@@ -57,7 +57,7 @@ _SINCE = Prepared(
 
 
 class SqlApplications:
-    """`authority.stores.ApplicationStore`."""
+    """`stores.protocols.ApplicationStore`."""
 
     def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
@@ -87,7 +87,7 @@ class SqlApplications:
 
 
 class SqlRevisions:
-    """`authority.stores.RevisionStore`."""
+    """`stores.protocols.RevisionStore`."""
 
     def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
@@ -125,7 +125,7 @@ class SqlRevisions:
 
 
 class SqlChanges:
-    """`authority.stores.ChangeStore`."""
+    """`stores.protocols.ChangeStore`."""
 
     def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction

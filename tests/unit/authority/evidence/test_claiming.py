@@ -10,11 +10,11 @@ import pytest
 
 from doorward.authority.evidence import Room, claim_due
 from doorward.authority.evidence.claiming import BEHIND, CLAIM
-from doorward.authority.partner_records import EvidenceKind
 from doorward.core.addresses import parse_private_networks
 from doorward.core.errors import Unavailable
 from doorward.core.ports import Fetched
 from doorward.pki.ocsp import parse_ocsp_request
+from doorward.stores.partner_records import EvidenceKind
 from doorward.verification.partner import RevocationMode
 from tests.support import records
 from tests.support.partner_world import (

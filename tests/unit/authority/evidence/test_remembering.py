@@ -14,10 +14,10 @@ from cryptography.x509 import ocsp
 
 from doorward.authority.evidence import taking
 from doorward.authority.evidence.remembering import Memory
-from doorward.authority.records import ChangeKind
 from doorward.authority.shelves import Shelves
 from doorward.core.errors import Unavailable
 from doorward.pki.der import encode_enumerated, encode_extension
+from doorward.stores.records import ChangeKind
 from doorward.verification.path.conformance import PathInputs
 from doorward.verification.path.signatures import Strength
 from doorward.verification.path.store import TrustStore

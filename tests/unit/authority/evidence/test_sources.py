@@ -8,9 +8,9 @@ from datetime import timedelta
 import pytest
 
 from doorward.authority.evidence import Survey, sources
-from doorward.authority.partner_records import EvidenceKind
-from doorward.authority.records import ChangeKind
 from doorward.core.certificate import CertificateState
+from doorward.stores.partner_records import EvidenceKind
+from doorward.stores.records import ChangeKind
 from doorward.verification.partner import RevocationMode
 from tests.support import records
 from tests.support.partner_world import (

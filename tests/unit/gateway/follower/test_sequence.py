@@ -9,13 +9,13 @@ import pytest
 from structlog.testing import capture_logs
 
 from doorward.authority import access, directory, gateways
-from doorward.authority.records import ChangeKind, ChangeRecord
 from doorward.core.entities import Outcome
 from doorward.core.errors import Unavailable
 from doorward.core.ports import KeyKind
 from doorward.gateway import follower as module
 from doorward.gateway.follower import POLL_SECONDS
 from doorward.pki.csr import build_csr
+from doorward.stores.records import ChangeKind, ChangeRecord
 from tests.support.ports import NOON, Impatient
 from tests.support.world import DOCUMENT
 from tests.unit.gateway.follower.conftest import ACTOR, Scene, scene_of

@@ -12,7 +12,6 @@ from doorward.audit.events import EventType
 from doorward.authority import policies
 from doorward.authority.gateways import open_orders
 from doorward.authority.issuing import issue_server
-from doorward.authority.policy_snapshot import current_document
 from doorward.core.entities import TENANT
 from doorward.enforcement.plan import OpenRoute, SocketAddress
 from doorward.gateway import publishing as module
@@ -27,6 +26,7 @@ from doorward.gateway.publishing import Publishing
 from doorward.gateway.server_certificates import ServerCertificates
 from doorward.gateway.watches import Room
 from doorward.policy.decision import authority_of
+from doorward.stores.policy_snapshot import current_document
 from tests.support.cutting import FakeCutter
 from tests.support.fake_envoy import FakeEnvoy, FakeValidator
 from tests.support.world import OPERATOR, World, found_world

@@ -13,10 +13,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from doorward.authority.services import Services
-from doorward.authority.stores import Books
 from doorward.core.entities import PrincipalKind
 from doorward.core.errors import DoorwardError, RequestRefused
+from doorward.stores.protocols import Books
+from doorward.stores.services import Services
 
 MOST_NAMED = 5
 """Rules that a message names."""
@@ -24,7 +24,7 @@ MOST_NAMED = 5
 
 def find_rules_naming(books: Books, kind: PrincipalKind, name: str) -> list[str]:
     """Return the rules in force that name a principal, each as `application: rule`."""
-    from doorward.authority.policy_snapshot import current_document  # noqa: PLC0415  most commands read no document
+    from doorward.stores.policy_snapshot import current_document  # noqa: PLC0415  most commands read no document
 
     return [
         f"{app.name}: {rule.name}"
@@ -78,7 +78,7 @@ def refuse_freed_partner(books: Books, name: str, anchors: Iterable[str]) -> Non
     Raises:
         RequestRefused: `name-in-rules`.
     """
-    from doorward.authority.policy_snapshot import current_document  # noqa: PLC0415  as above
+    from doorward.stores.policy_snapshot import current_document  # noqa: PLC0415  as above
 
     namesakes = _partners_named(books, name)
     every = books.partners.every_authority()
@@ -107,7 +107,7 @@ def refuse_group_in_use(books: Books, group: str) -> None:
     Raises:
         RequestRefused: `group-in-use`.
     """
-    from doorward.authority.policy_snapshot import current_document  # noqa: PLC0415  as above
+    from doorward.stores.policy_snapshot import current_document  # noqa: PLC0415  as above
 
     found = [
         f"{app.name}: {rule.name}"

@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from doorward.audit.events import Event
-    from doorward.authority.partner_stores import EvidenceStore, PartnerStore
-    from doorward.authority.records import (
+    from doorward.core.certificate import CertificateState, RevocationReason
+    from doorward.core.entities import Application, Principal, PrincipalKind, PrincipalState
+    from doorward.stores.partner_protocols import EvidenceStore, PartnerStore
+    from doorward.stores.records import (
         AuthorityKind,
         AuthorityRecord,
         CertificateFilter,
@@ -34,8 +36,6 @@ if TYPE_CHECKING:
         RevisionRecord,
         TenantRecord,
     )
-    from doorward.core.certificate import CertificateState, RevocationReason
-    from doorward.core.entities import Application, Principal, PrincipalKind, PrincipalState
 
 
 class TenantStore(Protocol):

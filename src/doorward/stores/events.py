@@ -13,8 +13,8 @@ from datetime import datetime
 
 from doorward.audit.events import MAX_PUBLIC_CHARACTERS, Event, EventType, build_event
 from doorward.audit.fitting import fit_data, fit_personal
-from doorward.authority.services import Services
 from doorward.core.entities import TENANT
+from doorward.stores.services import Services
 
 Public = Mapping[str, str | int | bool | datetime | Sequence[str]]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from doorward.authority.live_answers import AT_ONCE, PER_SECOND, LiveAnswers
+from doorward.stores.live_answers import AT_ONCE, PER_SECOND, LiveAnswers
 from doorward.web.pool import DEFAULT_WORKERS
 
 

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from doorward.authority.partner_records import (
+    from doorward.stores.partner_records import (
         EvidenceKind,
         EvidenceRecord,
         PartnerAuthorityRecord,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from doorward.authority.live_answers import LiveAnswers
-from doorward.authority.stores import UnitOfWork
 from doorward.core.ports import Clock, KeyFactory, KeyStore, RandomSource
+from doorward.stores.live_answers import LiveAnswers
+from doorward.stores.protocols import UnitOfWork
 
 _ALPHABET = "234567abcdefghijklmnopqrstuvwxyz"
 """In the order of ASCII, so that ids sort by their time."""

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from doorward.authority.records import AuthorityKind, AuthorityRecord, TenantRecord
-from doorward.authority.services import Services
-from doorward.authority.stores import Books
 from doorward.core.errors import NotFound, Unavailable
+from doorward.stores.protocols import Books
+from doorward.stores.records import AuthorityKind, AuthorityRecord, TenantRecord
+from doorward.stores.services import Services
 
 if TYPE_CHECKING:
-    from doorward.authority.partner_records import PartnerRecord
     from doorward.core.ports import KeyStore, PrivateKey
+    from doorward.stores.partner_records import PartnerRecord
 
 
 def require_tenant(books: Books) -> TenantRecord:

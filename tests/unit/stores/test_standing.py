@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from doorward.authority.records import AuthorityKind, TenantRecord
-from doorward.authority.standing import require_authority
 from doorward.core.entities import TENANT
 from doorward.core.errors import NotFound
+from doorward.stores.records import AuthorityKind, TenantRecord
+from doorward.stores.standing import require_authority
 from tests.support.ports import NOON
 from tests.support.world import empty_world
 

@@ -5,12 +5,12 @@ Not here: applying and comparing documents (`policies`).
 
 from __future__ import annotations
 
-from doorward.authority.records import RevisionRecord, TenantRecord
-from doorward.authority.standing import require_tenant
-from doorward.authority.stores import Books
 from doorward.core.errors import ConfigurationError, IntegrityError
 from doorward.policy.document import parse_document
 from doorward.policy.model import Document
+from doorward.stores.protocols import Books
+from doorward.stores.records import RevisionRecord, TenantRecord
+from doorward.stores.standing import require_tenant
 
 
 def current_document(books: Books) -> tuple[Document, int]:
