@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from doorward.authority.policies import apply_document
+from doorward.access.policies import apply_document
 from doorward.gateway.cutter import Mechanism
 from doorward.gateway.sockdiag import dump_listeners
 from tests.support.doorway import ACTOR, is_root, open_doorway

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
-from doorward.authority.policies import apply_document
+from doorward.access.policies import apply_document
 from doorward.gateway import publishing
 from doorward.gateway.watches import SPARE, Room, watches_needed
 from tests.support.doorway import ACTOR, DOMAIN, Doorway, eventually, open_doorway

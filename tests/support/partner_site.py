@@ -18,8 +18,8 @@ from typing import Any
 
 from cryptography import x509
 
-from doorward.authority import policies
-from doorward.authority.access import AccessDecider, AccessDecision
+from doorward.access import policies
+from doorward.access.deciding import AccessDecider, AccessDecision
 from doorward.authority.partners import Imported, Terms, find_standing, import_partner
 from doorward.authority.shelves import Shelves
 from doorward.core.entities import TENANT

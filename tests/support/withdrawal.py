@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from doorward.access.policies import apply_document
 from doorward.authority.directory import add_member, remove_member, resume, suspend
-from doorward.authority.policies import apply_document
 from doorward.authority.revocation import revoke
 from doorward.core.certificate import RevocationReason
 from tests.support.doorway import ACTOR, DOMAIN, Doorway, Identity, eventually

@@ -13,8 +13,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from doorward.access import deciding as access
+from doorward.access import policies
 from doorward.audit.events import Event, EventType
-from doorward.authority import access, directory, founding, gateways, issuing, policies
+from doorward.authority import directory, founding, gateways, issuing
 from doorward.core.entities import Principal, PrincipalKind
 from doorward.core.ports import KeyKind, PrivateKey
 from doorward.pki.csr import build_csr

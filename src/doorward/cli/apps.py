@@ -31,7 +31,7 @@ def app() -> None:
 @click.pass_obj
 def app_add(state: State, name: str, hosts: tuple[str, ...], upstream: str) -> None:
     """Add an application; no one may reach it until a rule allows it."""
-    from doorward.authority.shortcuts import add_app  # noqa: PLC0415  loaded when called
+    from doorward.access.shortcuts import add_app  # noqa: PLC0415  loaded when called
     from doorward.runtime.own_places import publishable  # noqa: PLC0415  as above
 
     installation = state.installation()
@@ -85,7 +85,7 @@ def _answers(name: str, silent: dict[str, str] | None) -> str:
 @click.pass_obj
 def app_set(state: State, name: str, hosts: tuple[str, ...], upstream: str) -> None:
     """Give an application other hosts or another upstream; its rules stay."""
-    from doorward.authority.shortcuts import set_app  # noqa: PLC0415  loaded when called
+    from doorward.access.shortcuts import set_app  # noqa: PLC0415  loaded when called
     from doorward.runtime.own_places import publishable  # noqa: PLC0415  as above
 
     if not hosts and not upstream:
@@ -106,7 +106,7 @@ def app_set(state: State, name: str, hosts: tuple[str, ...], upstream: str) -> N
 @click.pass_obj
 def app_remove(state: State, name: str, yes: bool) -> None:
     """Take an application out of the document; on a terminal it asks before."""
-    from doorward.authority.shortcuts import remove_app  # noqa: PLC0415  loaded when called
+    from doorward.access.shortcuts import remove_app  # noqa: PLC0415  loaded when called
     from doorward.runtime.own_places import publishable  # noqa: PLC0415  as above
 
     installation = state.installation()
@@ -163,7 +163,7 @@ def rule() -> None:
 @click.pass_obj
 def rule_add(state: State, /, *, app: str, deny: bool, name: str, **selected: tuple[str, ...]) -> None:
     """Add a rule to an application: who, and with which methods and paths; options of one kind mean "or"."""
-    from doorward.authority.shortcuts import add_rule  # noqa: PLC0415  loaded when called
+    from doorward.access.shortcuts import add_rule  # noqa: PLC0415  loaded when called
     from doorward.policy.rendering import render_scalar  # noqa: PLC0415  as above
     from doorward.runtime.own_places import publishable  # noqa: PLC0415  as above
 
@@ -202,7 +202,7 @@ def rule_add(state: State, /, *, app: str, deny: bool, name: str, **selected: tu
 @click.pass_obj
 def rule_remove(state: State, app: str, rule_name: str) -> None:
     """Take a rule out of an application, named as `policy explain` shows it."""
-    from doorward.authority.shortcuts import remove_rule  # noqa: PLC0415  loaded when called
+    from doorward.access.shortcuts import remove_rule  # noqa: PLC0415  loaded when called
     from doorward.runtime.own_places import publishable  # noqa: PLC0415  as above
 
     installation = state.installation()

@@ -50,7 +50,7 @@ def apply(state: State, path: Path, expect: int | None, yes: bool) -> None:
 
     On a terminal it asks before applications are dropped.
     """
-    from doorward.authority.policies import apply_document  # noqa: PLC0415  loaded when called
+    from doorward.access.policies import apply_document  # noqa: PLC0415  loaded when called
     from doorward.runtime.disruption import tell_disruption  # noqa: PLC0415  as above
     from doorward.runtime.own_places import publishable  # noqa: PLC0415  as above
 
@@ -105,7 +105,7 @@ def report_applied(state: State, services: Any, use_case: Any, *, unchanged: str
 def _ask_about_dropped(state: State, services: Any, text: str, name: str, *, yes: bool) -> None:
     if yes or not may_ask(state):
         return
-    from doorward.authority.policies import find_dropped  # noqa: PLC0415  loaded when called
+    from doorward.access.policies import find_dropped  # noqa: PLC0415  loaded when called
 
     dropped = find_dropped(services, text, file=name)
     if dropped:
@@ -123,7 +123,7 @@ def _coloured(line: str) -> str:
 @click.pass_obj
 def diff(state: State, path: Path) -> None:
     """Say what `apply` would change; exit code 1 where there is a difference."""
-    from doorward.authority.policies import diff_document  # noqa: PLC0415  loaded when called
+    from doorward.access.policies import diff_document  # noqa: PLC0415  loaded when called
     from doorward.runtime.disruption import tell_disruption  # noqa: PLC0415  as above
 
     text, name = _read(path)
@@ -142,7 +142,7 @@ def diff(state: State, path: Path) -> None:
 @click.pass_obj
 def export(state: State) -> None:
     """Print the document in force, ready for `apply`; on standard error, the number for `apply --expect`."""
-    from doorward.authority.policies import export_revision  # noqa: PLC0415  loaded when called
+    from doorward.access.policies import export_revision  # noqa: PLC0415  loaded when called
 
     text, number = export_revision(state.installation().services)
     state.output.note(f"revision {number}: doorward apply --expect {number} -f FILE")
@@ -177,7 +177,7 @@ def policy() -> None:
 @click.pass_obj
 def check(state: State, path: Path) -> None:
     """Check a document without putting it into force: faults (exit code 2) and findings."""
-    from doorward.authority.policies import check_document  # noqa: PLC0415  loaded when called
+    from doorward.access.policies import check_document  # noqa: PLC0415  loaded when called
     from doorward.runtime.own_places import publishable  # noqa: PLC0415  as above
 
     text, name = _read(path)
@@ -212,7 +212,7 @@ def explain(
     path: str,
 ) -> None:
     """Say for each rule whether it holds and why; exit code 1 where the request would be refused."""
-    from doorward.authority.policies import explain as use_case  # noqa: PLC0415  loaded when called
+    from doorward.access.policies import explain as use_case  # noqa: PLC0415  loaded when called
 
     if anonymous is (principal is not None):
         raise click.UsageError("Say who asks: either --principal NAME or --anonymous.")
@@ -253,7 +253,7 @@ def explain(
 @click.pass_obj
 def history(state: State, limit: int) -> None:
     """List the revisions of the document, newest first."""
-    from doorward.authority.policies import list_revisions  # noqa: PLC0415  loaded when called
+    from doorward.access.policies import list_revisions  # noqa: PLC0415  loaded when called
 
     rows = [
         {"revision": one.number, "created_at": one.created_at, "actor": one.actor, "sha256": one.sha256}
@@ -271,7 +271,7 @@ REVISION = click.argument("number", metavar="REVISION", type=click.IntRange(min=
 @click.pass_obj
 def show_revision(state: State, number: int) -> None:
     """Print the document of a revision."""
-    from doorward.authority.policies import find_revision  # noqa: PLC0415  loaded when called
+    from doorward.access.policies import find_revision  # noqa: PLC0415  loaded when called
 
     found = find_revision(state.installation().services, number)
     _print_document(state, found.document, found.number)
@@ -286,7 +286,7 @@ def rollback(state: State, number: int, yes: bool) -> None:
 
     Names in it mean those who have them today.
     """
-    from doorward.authority.policies import apply_document, find_revision  # noqa: PLC0415  loaded when called
+    from doorward.access.policies import apply_document, find_revision  # noqa: PLC0415  loaded when called
     from doorward.runtime.own_places import publishable  # noqa: PLC0415  as above
 
     installation = state.installation()

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+from doorward.access.policies import apply_document
 from doorward.authority.directory import add_principal, create_group
 from doorward.authority.inventory import root_certificate
-from doorward.authority.policies import apply_document
 from doorward.core.entities import PrincipalKind
 from doorward.core.errors import RequestRefused
 from doorward.demo.bank import Bank, open_bank

@@ -17,8 +17,8 @@ from typing import Any
 
 from websockets.sync.client import ClientConnection
 
+from doorward.access.policies import apply_document, explain
 from doorward.authority.inventory import list_certificates
-from doorward.authority.policies import apply_document, explain
 from doorward.authority.revocation import revoke
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.demo.clients import Outcome, Visitor, ended_within

@@ -4,7 +4,7 @@ It holds no grant, has no name, and the application gets no identity headers for
 other fact is empty. So nothing but public paths and preflights is open to it, and a certificate that is
 good by then needs a new connection.
 
-Not here: whether it may be (`authority.access`), and how many there may be (`connections`, `shares`).
+Not here: whether it may be (`access.deciding`), and how many there may be (`connections`, `shares`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from types import MappingProxyType
 
-from doorward.authority.access import AccessDecision
+from doorward.access.deciding import AccessDecision
 from doorward.enforcement.envoy.names import JUDGED, Fact
 from doorward.enforcement.transition import class_token
 from doorward.gateway.connections import LiveConnection, PendingConnection

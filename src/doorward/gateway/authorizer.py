@@ -1,6 +1,6 @@
 """The authorizer: the one question that Envoy asks per connection, answered yes or no.
 
-Not here: the judgement (`authority.access`) and the gRPC server around it (`authorizer_server`).
+Not here: the judgement (`access.deciding`) and the gRPC server around it (`authorizer_server`).
 
 The steps:
 1. which application, which run of Envoy and which kernel socket: from the call's metadata, which
@@ -32,9 +32,9 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from doorward.access.deciding import AccessDecider, AccessDecision, AccessRequest
 from doorward.audit.counting import UNKNOWN_SOURCE, source_key
 from doorward.audit.events import Event, EventType
-from doorward.authority.access import AccessDecider, AccessDecision, AccessRequest
 from doorward.core.entities import Outcome, Reason
 from doorward.core.errors import DoorwardError, MalformedInput, RequestRefused, Unavailable
 from doorward.core.ports import Clock

@@ -1,6 +1,6 @@
 """The registry of live connections: which kernel socket belongs to whom, and until when.
 
-Not here: the decision itself (authorizer, `authority.access`), ending a connection (cutter) and
+Not here: the decision itself (authorizer, `access.deciding`), ending a connection (cutter) and
 comparing with the kernel (reconciler).
 
 How a change is never lost between look-up and admission:

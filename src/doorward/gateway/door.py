@@ -24,8 +24,8 @@ from pathlib import Path
 import structlog
 
 from doorward import __version__
+from doorward.access.deciding import AccessDecider
 from doorward.audit.events import Event, EventType
-from doorward.authority.access import AccessDecider
 from doorward.authority.gateways import (
     confirm,
     deregister_gateway,

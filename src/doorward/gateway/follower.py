@@ -1,6 +1,6 @@
 """The follower: reads the change sequence and ends whatever lost its authority, within milliseconds.
 
-Not here: judging (`authority.access`, `policy.decision`), cutting (ending), publishing a new policy
+Not here: judging (`access.deciding`, `policy.decision`), cutting (ending), publishing a new policy
 (publishing). The steps for each batch of changes:
 1. note the newest number in the registry, with whom it may concern, so that no older judgement of
    theirs is admitted any more;
@@ -25,7 +25,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from doorward.authority.access import AccessDecider, AccessDecision, ConnectionFacts
+from doorward.access.deciding import AccessDecider, AccessDecision, ConnectionFacts
 from doorward.core.entities import Outcome
 from doorward.core.errors import DoorwardError
 from doorward.gateway.authorities import Authorities

@@ -1,6 +1,6 @@
 """What a publication rests on: policy, applications and authorities, as of one number of the change sequence.
 
-Not here: compiling and publishing it (publishing), and judging by it (`authority.access`).
+Not here: compiling and publishing it (publishing), and judging by it (`access.deciding`).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """How much judging strangers may cost: seconds of processor time by source and in all.
 
-Not here: judging (`authority.access`). A certificate that is not in the inventory can be made so that its judgement
+Not here: judging (`access.deciding`). A certificate that is not in the inventory can be made so that its judgement
 takes tens of milliseconds, and all doors share the processor. So what judging costs is measured, and what
 did not turn out good is charged to its source (one IPv4 address, or one IPv6 /64) and to all strangers
 together. If a budget is used up, a certificate that is not in the inventory is refused without being

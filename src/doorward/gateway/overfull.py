@@ -9,8 +9,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
+from doorward.access.deciding import AccessDecision, AccessRequest
 from doorward.audit.events import Event, EventType, printable
-from doorward.authority.access import AccessDecision, AccessRequest
 from doorward.core.entities import Reason
 from doorward.stores.events import write_event
 from doorward.stores.services import Services

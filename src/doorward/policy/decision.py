@@ -1,7 +1,7 @@
 """The one judge: who may reach what, by connection and by request. Deny overrides; nothing matched is deny.
 
 Not here: whether a certificate is good (verification), and how Envoy enforces the answer
-(enforcement). Whoever asks "may they?" asks this module: the authorizer's decider (authority.access),
+(enforcement). Whoever asks "may they?" asks this module: the authorizer's decider (access.deciding),
 the follower that compares what a connection has lost, and `policy explain`.
 
 The steps of a judgement:

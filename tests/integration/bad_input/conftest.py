@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from doorward.access.policies import export_document
 from doorward.authority.inventory import certificate_counts
-from doorward.authority.policies import export_document
 from doorward.cli.__main__ import main
 from doorward.core.ports import KeyKind
 from doorward.pki.csr import build_csr

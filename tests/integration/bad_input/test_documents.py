@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from doorward.authority.policies import export_document
+from doorward.access.policies import export_document
 from tests.integration.bad_input.conftest import DICE, command, refused
 from tests.support.doorway import DOMAIN, Doorway
 

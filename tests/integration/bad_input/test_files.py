@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from click.testing import Result
 
+from doorward.access.policies import export_document
 from doorward.audit.events import EventType
-from doorward.authority.policies import export_document
 from doorward.runtime.confirming import await_gateways
 from doorward.runtime.evidence import Evidence
 from tests.integration.bad_input.conftest import RULES, command

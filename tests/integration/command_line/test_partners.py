@@ -16,7 +16,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from doorward.authority.access import AccessDecider, AccessRequest
+from doorward.access.deciding import AccessDecider, AccessRequest
 from doorward.authority.crls import publish_crls
 from doorward.cli import confirming
 from doorward.cli.completion import complete_partner

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 from cryptography.x509.oid import NameOID
 
-from doorward.authority.access import AccessDecider
+from doorward.access.deciding import AccessDecider
 from doorward.core.certificate import CertificateState
 from doorward.core.entities import TENANT, Outcome, Principal, PrincipalKind, PrincipalState
 from doorward.core.errors import MalformedInput, RequestRefused, Unavailable

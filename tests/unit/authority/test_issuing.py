@@ -285,7 +285,7 @@ def test_order_is_filled_with_a_server_certificate(world):
 def test_long_host_is_cut_in_the_common_name_only(world):
     """A host that is longer than a common name may be is whole in the SAN, which is what counts."""
     host = ".".join(["a" * 30] * 3) + ".example"
-    from doorward.authority import policies
+    from doorward.access import policies
     from tests.support.world import DOCUMENT
 
     policies.apply_document(

@@ -9,8 +9,9 @@ from datetime import timedelta
 import pytest
 from cryptography import x509
 
+from doorward.access import deciding as access
 from doorward.audit.events import EventType
-from doorward.authority import access, directory, issuing, revocation
+from doorward.authority import directory, issuing, revocation
 from doorward.authority.partners import remove_partner
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.entities import TENANT, Outcome, PrincipalKind

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from doorward.access.policies import apply_document
 from doorward.audit.events import EventType
 from doorward.authority import directory, groups
 from doorward.authority.partners import remove_partner
-from doorward.authority.policies import apply_document
 from doorward.core.certificate import CertificateState
 from doorward.core.entities import PrincipalKind
 from doorward.core.errors import MalformedInput, NotFound, RequestRefused

@@ -11,8 +11,8 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from doorward.access.deciding import AccessDecider, AccessDecision, AccessRequest
 from doorward.audit.events import Event
-from doorward.authority.access import AccessDecider, AccessDecision, AccessRequest
 from doorward.core.errors import DoorwardError
 from doorward.core.ports import KeyKind
 from doorward.enforcement.envoy.names import Asked

@@ -6,8 +6,9 @@ import json
 
 import pytest
 
+from doorward.access import policies
 from doorward.audit.events import EventType
-from doorward.authority import policies, revocation
+from doorward.authority import revocation
 from doorward.core.certificate import RevocationReason
 from doorward.core.errors import Unavailable
 from doorward.enforcement.envoy.names import Asked, Fact

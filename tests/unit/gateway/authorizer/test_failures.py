@@ -9,9 +9,10 @@ from datetime import timedelta
 import pytest
 from structlog.testing import capture_logs
 
+from doorward.access import policies
+from doorward.access.deciding import AccessDecider, AccessDecision, AccessRequest
 from doorward.audit.events import EventType
-from doorward.authority import directory, policies, revocation
-from doorward.authority.access import AccessDecider, AccessDecision, AccessRequest
+from doorward.authority import directory, revocation
 from doorward.core.certificate import RevocationReason
 from doorward.core.errors import Unavailable
 from doorward.gateway import authorizer as module

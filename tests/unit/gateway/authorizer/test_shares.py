@@ -6,9 +6,9 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from doorward.access import policies
+from doorward.access.deciding import AccessRequest
 from doorward.audit.events import EventType
-from doorward.authority import policies
-from doorward.authority.access import AccessRequest
 from doorward.core.entities import Reason
 from doorward.gateway import authorizer as module
 from doorward.gateway.anonymous import ANONYMOUS_FACTS

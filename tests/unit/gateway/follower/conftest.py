@@ -7,9 +7,9 @@ from datetime import timedelta
 
 import pytest
 
+from doorward.access import policies
+from doorward.access.deciding import AccessDecider
 from doorward.audit.events import EventType
-from doorward.authority import policies
-from doorward.authority.access import AccessDecider
 from doorward.authority.shelves import Shelves
 from doorward.gateway.connections import Connections
 from doorward.gateway.ending import Ending

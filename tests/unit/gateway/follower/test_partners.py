@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from doorward.access.deciding import AccessDecision, ConnectionFacts
 from doorward.authority import directory
-from doorward.authority.access import AccessDecision, ConnectionFacts
 from doorward.authority.partners import remove_partner
 from doorward.core.entities import Outcome, PrincipalKind
 from doorward.core.errors import Unavailable

@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 from structlog.testing import capture_logs
 
-from doorward.authority import access, directory, gateways
+from doorward.access import deciding as access
+from doorward.authority import directory, gateways
 from doorward.core.entities import Outcome
 from doorward.core.errors import Unavailable
 from doorward.core.ports import KeyKind

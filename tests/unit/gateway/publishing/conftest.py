@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from doorward.access import policies
 from doorward.audit.events import EventType
-from doorward.authority import policies
 from doorward.authority.gateways import open_orders
 from doorward.authority.issuing import issue_server
 from doorward.core.entities import TENANT

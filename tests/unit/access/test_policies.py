@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from doorward.access import policies, shortcuts
 from doorward.audit.events import EventType
-from doorward.authority import directory, policies, shortcuts
+from doorward.authority import directory
 from doorward.core.entities import Outcome, PrincipalKind, Reason
 from doorward.core.errors import ConfigurationError, Fault, IntegrityError, NotFound, RequestRefused
 from doorward.stores.policy_snapshot import current_document

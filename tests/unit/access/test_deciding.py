@@ -7,8 +7,10 @@ from datetime import timedelta
 
 import pytest
 
+from doorward.access import deciding as access
+from doorward.access import policies
 from doorward.audit.events import EventType
-from doorward.authority import access, directory, gateways, issuing, policies, revocation
+from doorward.authority import directory, gateways, issuing, revocation
 from doorward.core.certificate import RevocationReason
 from doorward.core.entities import Outcome, Reason
 from doorward.core.errors import NotFound, Unavailable

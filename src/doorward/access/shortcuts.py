@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from doorward.authority.policies import Applied, Check, accept_any, apply_document, export_revision
+from doorward.access.policies import Applied, Check, accept_any, apply_document, export_revision
 from doorward.core.errors import NotFound, RequestRefused
 from doorward.policy.document import append_app, parse_document
 from doorward.policy.editing import replace_app

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from doorward.authority import policies, shortcuts
+from doorward.access import policies, shortcuts
 from doorward.core.errors import ConfigurationError, NotFound, RequestRefused
 from doorward.policy.model import AppPolicy, HttpUpstream, Scheme, UpstreamTls
 from doorward.stores.policy_snapshot import current_document
