@@ -13,7 +13,7 @@ from typing import Self
 import pytest
 from cryptography.x509 import ocsp
 
-from doorward.authority.evidence import claiming, describe_evidence
+from doorward.partners.evidence import claiming, describe_evidence
 from doorward.runtime.fetcher import HttpFetcher
 from doorward.runtime.gathering import Gathering
 from tests.support.doorway import eventually

@@ -13,10 +13,10 @@ import pytest
 
 from doorward.audit.events import EventType
 from doorward.authority.directory import add_principal, suspend
-from doorward.authority.partners import remove_partner
 from doorward.authority.revocation import revoke
 from doorward.core.certificate import RevocationReason
 from doorward.core.entities import PrincipalKind
+from doorward.partners.terms import remove_partner
 from doorward.runtime.evidence import Evidence
 from doorward.verification.partner import RevocationMode
 from tests.support.doorway import ACTOR, Doorway, Identity, eventually, open_doorway

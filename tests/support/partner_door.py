@@ -18,8 +18,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from doorward.authority.partners import Terms, import_partner
 from doorward.core.entities import TENANT
+from doorward.partners.terms import Terms, import_partner
 from doorward.stores.partner_records import EvidenceKind, EvidenceRecord
 from doorward.stores.records import ChangeKind
 from doorward.verification.revocation.crl import parse_crl

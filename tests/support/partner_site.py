@@ -20,9 +20,9 @@ from cryptography import x509
 
 from doorward.access import policies
 from doorward.access.deciding import AccessDecider, AccessDecision
-from doorward.authority.partners import Imported, Terms, find_standing, import_partner
-from doorward.authority.shelves import Shelves
 from doorward.core.entities import TENANT
+from doorward.partners.evidence_cache import Shelves
+from doorward.partners.terms import Imported, Terms, find_standing, import_partner
 from doorward.stores.done import Done
 from doorward.stores.partner_records import EvidenceKind, EvidenceRecord, PartnerRecord
 from doorward.stores.records import CertificateRecord, ChangeKind

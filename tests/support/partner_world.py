@@ -19,11 +19,11 @@ from cryptography import x509
 from cryptography.x509.oid import AuthorityInformationAccessOID
 
 from doorward.audit.events import Event, EventType
-from doorward.authority.evidence import Room, Survey, claim_due, take_outcome
 from doorward.core.certificate import CertificateState
 from doorward.core.entities import TENANT
 from doorward.core.errors import DoorwardError
 from doorward.core.ports import Fetched
+from doorward.partners.evidence import Room, Survey, claim_due, take_outcome
 from doorward.stores.partner_records import (
     EvidenceKind,
     EvidenceRecord,

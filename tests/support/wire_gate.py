@@ -21,12 +21,12 @@ from typing import Any
 
 import pytest
 
-from doorward.authority import partner_trust
 from doorward.authority.directory import add_principal, create_group
-from doorward.authority.evidence.sources import Survey
-from doorward.authority.partners import Terms, examine
 from doorward.core.entities import TENANT, PrincipalKind, Reason
 from doorward.core.errors import MalformedInput
+from doorward.partners import trust as partner_trust
+from doorward.partners.evidence.sources import Survey
+from doorward.partners.terms import Terms, examine
 from doorward.stores.partner_records import (
     EvidenceKind,
     EvidenceRecord,

@@ -27,11 +27,11 @@ from datetime import datetime, timedelta
 from cryptography import x509
 
 from doorward.audit.events import Event, EventType, printable
-from doorward.authority.partner_access import PartnerFinding, judge_for_partners
-from doorward.authority.partner_registration import register
-from doorward.authority.partner_trust import Partner, load_partners
-from doorward.authority.shelves import Shelves
 from doorward.core.entities import TENANT, Outcome, Principal, Reason, Verdict
+from doorward.partners.evidence_cache import Shelves
+from doorward.partners.judging import PartnerFinding, judge_for_partners
+from doorward.partners.registration import register
+from doorward.partners.trust import Partner, load_partners
 from doorward.policy.decision import ConnectionAuthority, admits, authority_of
 from doorward.policy.model import AppPolicy
 from doorward.stores.events import write_event

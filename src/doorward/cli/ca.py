@@ -50,8 +50,8 @@ def ca() -> None:
 def list_(state: State) -> None:
     """List the certificates of our own authority, and of partners'."""
     from doorward.authority.inventory import list_authorities  # noqa: PLC0415  loaded when called
-    from doorward.authority.partners import list_partners  # noqa: PLC0415  as above
     from doorward.cli.partner import authority_row  # noqa: PLC0415  as above
+    from doorward.partners.terms import list_partners  # noqa: PLC0415  as above
 
     services = state.installation().services
     rows = [_row(one) for one in list_authorities(services)]

@@ -18,7 +18,7 @@ from doorward.core.entities import PrincipalKind
 from doorward.core.errors import MalformedInput, RequestRefused
 
 if TYPE_CHECKING:
-    from doorward.authority.partners import Imported, Standing, Terms
+    from doorward.partners.terms import Imported, Standing, Terms
     from doorward.stores.partner_records import EvidenceRecord, PartnerAuthorityRecord, PartnerRecord
     from doorward.verification.import_lint import LintFinding
 
@@ -141,7 +141,7 @@ def import_(
     **terms: Any,
 ) -> None:
     """Trust a partner's certificates (PEM, PKCS#7 or DER) after a report on them; applications must name it in `trust`."""
-    from doorward.authority.partners import (  # noqa: PLC0415  loaded when called
+    from doorward.partners.terms import (  # noqa: PLC0415  loaded when called
         examine,
         examine_names,
         find_standing,
@@ -190,7 +190,7 @@ def import_(
 @click.pass_obj
 def show(state: State, name: str) -> None:
     """Show a partner: terms, authorities, and the evidence of revocation."""
-    from doorward.authority.partners import heard_by  # noqa: PLC0415  loaded when called
+    from doorward.partners.terms import heard_by  # noqa: PLC0415  loaded when called
     from doorward.stores.standing import require_partner  # noqa: PLC0415  as above
 
     services = state.installation().services
@@ -218,7 +218,7 @@ def show(state: State, name: str) -> None:
 @click.pass_obj
 def remove(state: State, name: str, yes: bool) -> None:
     """Trust a partner no more; its principals lose everything at once. On a terminal it asks before."""
-    from doorward.authority.partners import remove_partner  # noqa: PLC0415  as above
+    from doorward.partners.terms import remove_partner  # noqa: PLC0415  as above
     from doorward.stores.freed_names import was_partner_removed  # noqa: PLC0415  loaded when called
 
     services = state.installation().services
@@ -285,7 +285,7 @@ def _brief(der: bytes) -> dict[str, str]:
     """Return what tells an authority from others of its partner."""
     import hashlib  # noqa: PLC0415  only here
 
-    from doorward.authority.partners import describe_subject  # noqa: PLC0415  loaded when called
+    from doorward.partners.terms import describe_subject  # noqa: PLC0415  loaded when called
 
     return {"subject": describe_subject(der), "sha256": hashlib.sha256(der).hexdigest()[:16]}
 
@@ -297,8 +297,8 @@ def _drops(change: dict[str, Any]) -> bool:
 
 def authority_row(authority: PartnerAuthorityRecord, partner: str) -> dict[str, Any]:
     """Return one of a partner's authorities as JSON and tables show it."""
-    from doorward.authority.partner_trust import find_unread  # noqa: PLC0415  loaded when called
-    from doorward.authority.partners import describe_subject  # noqa: PLC0415  as above
+    from doorward.partners.terms import describe_subject  # noqa: PLC0415  as above
+    from doorward.partners.trust import find_unread  # noqa: PLC0415  loaded when called
 
     return {
         "kind": "anchor" if authority.anchor else "intermediate",
@@ -314,7 +314,7 @@ def authority_row(authority: PartnerAuthorityRecord, partner: str) -> dict[str, 
 
 
 def _read_terms(given: dict[str, Any]) -> Terms:
-    from doorward.authority.partners import Terms  # noqa: PLC0415  loaded when called
+    from doorward.partners.terms import Terms  # noqa: PLC0415  loaded when called
     from doorward.verification.identity import SanSource  # noqa: PLC0415  as above
     from doorward.verification.partner import RevocationMode  # noqa: PLC0415  as above
 
@@ -356,7 +356,7 @@ def _print_report(state: State, ders: dict[str, list[bytes]], findings: tuple[Li
     """What is to be trusted, certificate by certificate, and under each what was found about it."""
     import hashlib  # noqa: PLC0415  only here
 
-    from doorward.authority.partners import describe_subject  # noqa: PLC0415  loaded when called
+    from doorward.partners.terms import describe_subject  # noqa: PLC0415  loaded when called
 
     for word, kind in (("anchors", "anchor"), ("intermediates", "intermediate")):
         for der in ders[word]:

@@ -33,7 +33,6 @@ from doorward.authority.gateways import (
     register_gateway,
     withdraw_registration,
 )
-from doorward.authority.shelves import Shelves
 from doorward.core.entities import TENANT
 from doorward.core.errors import ConfigurationError, DoorwardError
 from doorward.gateway.assertions import AssertionSigner
@@ -66,6 +65,7 @@ from doorward.gateway.upstream_files import UpstreamReader
 from doorward.gateway.upstream_watch import UpstreamWatch
 from doorward.gateway.validation import Validator
 from doorward.gateway.watches import survey_room
+from doorward.partners.evidence_cache import Shelves
 from doorward.stores.events import write_event
 from doorward.stores.services import Services
 from doorward.wire.jose import render_jwk

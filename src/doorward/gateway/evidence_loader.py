@@ -1,6 +1,6 @@
 """The evidence of revocation is put in place apart from everything else: a long list takes seconds to read.
 
-Not here: the shelves themselves (`authority.shelves`), and who is ended by what they say (follower).
+Not here: the shelves themselves (`partners.evidence_cache`), and who is ended by what they say (follower).
 One thread; the follower tells it which partner's evidence changed, and takes from it what is in place.
 What cannot be read is tried again each second: until then the older evidence stays, and ends by its date.
 """
@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 import structlog
 
-from doorward.authority.shelves import Shelves
 from doorward.core.errors import DoorwardError
+from doorward.partners.evidence_cache import Shelves
 from doorward.stores.services import Services
 
 RETRY_SECONDS = 1.0

@@ -15,12 +15,12 @@ from http.client import HTTPException
 from typing import Any
 from urllib.error import HTTPError
 
-from doorward.authority.evidence import PartnerEvidence, describe_evidence
 from doorward.authority.gateways import confirmations
 from doorward.authority.inventory import certificate_counts, list_authorities, root_certificate
-from doorward.authority.partner_trust import find_unread
 from doorward.authority.root_list import root_list_end
 from doorward.authority.status import find_faults
+from doorward.partners.evidence import PartnerEvidence, describe_evidence
+from doorward.partners.trust import find_unread
 from doorward.runtime.compose import Installation
 from doorward.runtime.layout import find_lost
 from doorward.runtime.pem import as_pem

@@ -11,7 +11,7 @@ Whoever answers may be dead, slow or hostile:
 5. TLS by the roots of the system. No proxy and no key log of the environment, no cookie, no user, no
    other header than those written here.
 
-Not here: which URLs may be fetched (addresses), what comes of it (authority.evidence).
+Not here: which URLs may be fetched (addresses), what comes of it (partners.evidence).
 Standard: RFC 9110, RFC 9112.
 """
 

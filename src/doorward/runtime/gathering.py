@@ -1,6 +1,6 @@
 """Gathers the evidence of partners' revocations, in threads of its own, beside everything else that `serve` does.
 
-Not here: what is due, what may be asked and what of it is kept (authority.evidence), HTTP (fetcher).
+Not here: what is due, what may be asked and what of it is kept (partners.evidence), HTTP (fetcher).
 One look surveys a page and starts as many fetches as there is room for, each in a thread; a fetch that ends
 calls the next look. A dead or slow responder holds its thread until its deadline, and nobody else: no other
 job, no other partner, no connection. What `stop` finds under way is left: its claim ends by itself.
@@ -13,9 +13,9 @@ import time
 
 import structlog
 
-from doorward.authority.evidence import Errand, Room, Survey, claim_due, take_outcome, tell_failure
 from doorward.core.errors import DoorwardError, Unavailable
 from doorward.core.ports import Fetched, Fetcher
+from doorward.partners.evidence import Errand, Room, Survey, claim_due, take_outcome, tell_failure
 from doorward.stores.services import Services
 
 _log = structlog.get_logger("doorward.gathering")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from doorward.authority.partners import remove_partner
 from doorward.gateway.ground import read_former_ground, read_ground
 from doorward.gateway.last_published import Configuration
+from doorward.partners.terms import remove_partner
 from tests.support.partner_site import PartnerSite, partner_site
 from tests.support.path_ca import Node, certify
 from tests.support.world import OPERATOR

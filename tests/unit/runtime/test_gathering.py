@@ -7,8 +7,8 @@ import threading
 import pytest
 from structlog.testing import capture_logs
 
-from doorward.authority.evidence import sources
 from doorward.core.ports import Fetched, FetchRequest
+from doorward.partners.evidence import sources
 from doorward.runtime.gathering import Gathering
 from tests.support.partner_world import (
     ISSUING_CRL,

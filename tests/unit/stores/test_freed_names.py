@@ -7,11 +7,11 @@ import pytest
 from doorward.access.policies import apply_document
 from doorward.audit.events import EventType
 from doorward.authority import directory, groups
-from doorward.authority.partners import remove_partner
 from doorward.core.certificate import CertificateState
 from doorward.core.entities import PrincipalKind
 from doorward.core.errors import MalformedInput, NotFound, RequestRefused
 from doorward.enrolment.invitation import invite, redeem
+from doorward.partners.terms import remove_partner
 from tests.support.partner_site import hearing, partner_site
 from tests.support.path_ca import certify
 from tests.support.world import DOCUMENT as PLAIN

@@ -10,11 +10,11 @@ import pytest
 from doorward.access import policies
 from doorward.access.deciding import AccessDecider
 from doorward.audit.events import EventType
-from doorward.authority.shelves import Shelves
 from doorward.gateway.connections import Connections
 from doorward.gateway.ending import Ending
 from doorward.gateway.evidence_loader import EvidenceLoader
 from doorward.gateway.follower import Follower
+from doorward.partners.evidence_cache import Shelves
 from tests.support.cutting import FakeCutter
 from tests.support.world import Held, World, found_world
 from tests.unit.gateway.standing import enter

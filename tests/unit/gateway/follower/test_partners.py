@@ -14,13 +14,13 @@ from structlog.testing import capture_logs
 
 from doorward.access.deciding import AccessDecision, ConnectionFacts
 from doorward.authority import directory
-from doorward.authority.partners import remove_partner
 from doorward.core.entities import Outcome, PrincipalKind
 from doorward.core.errors import Unavailable
 from doorward.enforcement.transition import class_token
 from doorward.gateway import follower as module
 from doorward.gateway.connections import LiveConnection
 from doorward.gateway.endpoints import parse_endpoint
+from doorward.partners.terms import remove_partner
 from doorward.verification.identity import SanSource
 from doorward.verification.partner import RevocationMode
 from tests.support.partner_site import PartnerSite, partner_site

@@ -23,8 +23,8 @@ from datetime import datetime
 
 from cryptography.x509 import ReasonFlags
 
-from doorward.authority.evidence.trust import Trusted, parse_if_sound, trust_of
 from doorward.core.errors import MalformedInput
+from doorward.partners.evidence.trust import Trusted, parse_if_sound, trust_of
 from doorward.stores.partner_records import (
     PARTNER_PROFILE,
     EvidenceKind,

@@ -9,9 +9,9 @@ import pytest
 from cryptography.x509 import ocsp
 
 from doorward.audit.events import EventType
-from doorward.authority.evidence import claim_due, take_outcome, taking
 from doorward.core.errors import MalformedInput, RequestRefused, Unavailable
 from doorward.core.ports import Fetched
+from doorward.partners.evidence import claim_due, take_outcome, taking
 from doorward.stores.partner_records import EvidenceKind
 from doorward.stores.records import ChangeKind
 from tests.support.partner_world import ISSUING_CRL, RESPONDER, ROOT_CRL, crl_at, partner_world, responder_at

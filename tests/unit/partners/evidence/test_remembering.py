@@ -12,10 +12,10 @@ import pytest
 from cryptography import x509
 from cryptography.x509 import ocsp
 
-from doorward.authority.evidence import taking
-from doorward.authority.evidence.remembering import Memory
-from doorward.authority.shelves import Shelves
 from doorward.core.errors import Unavailable
+from doorward.partners.evidence import taking
+from doorward.partners.evidence.remembering import Memory
+from doorward.partners.evidence_cache import Shelves
 from doorward.pki.der import encode_enumerated, encode_extension
 from doorward.stores.records import ChangeKind
 from doorward.verification.path.conformance import PathInputs

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from doorward.authority.evidence import describe_evidence
+from doorward.partners.evidence import describe_evidence
 from doorward.verification.partner import RevocationMode
 from tests.support.partner_world import ISSUING_CRL, ROOT_CRL, crl_at, partner_world
 from tests.support.ports import NOON

@@ -18,9 +18,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 
-from doorward.authority.evidence.sources import CERTIFICATES_AT_ONCE
-from doorward.authority.evidence.trust import parse_if_sound, trust_of
 from doorward.core.certificate import CertificateState
+from doorward.partners.evidence.sources import CERTIFICATES_AT_ONCE
+from doorward.partners.evidence.trust import parse_if_sound, trust_of
 from doorward.stores.partner_records import PARTNER_PROFILE, PartnerAuthorityRecord, PartnerRecord
 from doorward.stores.records import CertificateFilter
 from doorward.stores.services import Services

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from doorward.authority.shelves import Shelves
 from doorward.core.errors import Unavailable
+from doorward.partners.evidence_cache import Shelves
 from doorward.stores.partner_records import EvidenceKind, EvidenceRecord
 from doorward.verification.revocation.crl import parse_crl
 from tests.support import records

@@ -11,8 +11,11 @@ from typing import Any
 import pytest
 
 from doorward.audit.events import EventType
-from doorward.authority import directory, partners
-from doorward.authority.partners import (
+from doorward.authority import directory
+from doorward.core.entities import PrincipalKind
+from doorward.core.errors import ConfigurationError, DoorwardError, MalformedInput, NotFound, RequestRefused
+from doorward.partners import terms as partners
+from doorward.partners.terms import (
     GROUPS_LIMIT,
     LONGEST_REFRESH,
     LONGEST_STALENESS,
@@ -26,8 +29,6 @@ from doorward.authority.partners import (
     list_partners,
     remove_partner,
 )
-from doorward.core.entities import PrincipalKind
-from doorward.core.errors import ConfigurationError, DoorwardError, MalformedInput, NotFound, RequestRefused
 from doorward.stores.protocols import Books
 from doorward.stores.records import AuthorityKind, ChangeKind
 from doorward.stores.services import Services

@@ -12,8 +12,8 @@ from datetime import datetime
 
 from doorward.audit.events import Event, EventType
 from doorward.audit.values import printable
-from doorward.authority.evidence.pace import after_failure
 from doorward.core.errors import DoorwardError, Unavailable
+from doorward.partners.evidence.pace import after_failure
 from doorward.stores.events import write_event
 from doorward.stores.partner_records import EvidenceRecord, PartnerRecord
 from doorward.stores.records import ChangeKind

@@ -21,12 +21,12 @@ from datetime import datetime, timedelta
 from itertools import zip_longest
 from urllib.parse import urlsplit
 
-from doorward.authority.evidence.failing import tell_failure
-from doorward.authority.evidence.sources import CRL_LIMIT
-from doorward.authority.evidence.trust import parse_if_sound, trust_of
 from doorward.core.addresses import parse_private_networks
 from doorward.core.errors import DoorwardError, MalformedInput
 from doorward.core.ports import FetchRequest
+from doorward.partners.evidence.failing import tell_failure
+from doorward.partners.evidence.sources import CRL_LIMIT
+from doorward.partners.evidence.trust import parse_if_sound, trust_of
 from doorward.stores.partner_records import EvidenceKind, EvidenceRecord, PartnerRecord
 from doorward.stores.protocols import Books
 from doorward.stores.services import Services

@@ -7,8 +7,8 @@ from datetime import timedelta
 
 import pytest
 
-from doorward.authority.evidence import Survey, sources
 from doorward.core.certificate import CertificateState
+from doorward.partners.evidence import Survey, sources
 from doorward.stores.partner_records import EvidenceKind
 from doorward.stores.records import ChangeKind
 from doorward.verification.partner import RevocationMode

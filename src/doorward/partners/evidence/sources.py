@@ -21,11 +21,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from doorward.authority.evidence.remembering import recall_row
-from doorward.authority.evidence.trust import Trusted, parse_if_sound, trust_of
-from doorward.authority.partner_trust import find_unread
 from doorward.core.certificate import CertificateState
 from doorward.core.entities import TENANT
+from doorward.partners.evidence.remembering import recall_row
+from doorward.partners.evidence.trust import Trusted, parse_if_sound, trust_of
+from doorward.partners.trust import find_unread
 from doorward.stores.partner_records import (
     PARTNER_PROFILE,
     EvidenceKind,

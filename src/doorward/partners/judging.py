@@ -18,11 +18,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from doorward.authority.partner_trust import Partner
-from doorward.authority.shelves import Shelves
 from doorward.core.certificate import CertificateState
 from doorward.core.entities import Outcome, Principal, Reason, Verdict
 from doorward.core.names import render_partner_principal_name
+from doorward.partners.evidence_cache import Shelves
+from doorward.partners.trust import Partner
 from doorward.stores.partner_records import PartnerRecord, in_partners_groups
 from doorward.stores.protocols import Books
 from doorward.stores.records import CertificateRecord

@@ -8,8 +8,8 @@ import pytest
 from cryptography import x509
 
 from doorward.audit.events import EventType
-from doorward.authority.evidence import naming, sources
 from doorward.core.certificate import CertificateState
+from doorward.partners.evidence import naming, sources
 from doorward.verification.revocation.crl import parse_crl
 from tests.support import records
 from tests.support.memory_inventory import MemoryCertificates

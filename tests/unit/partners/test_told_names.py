@@ -6,8 +6,8 @@ import pytest
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from doorward.authority.partners import Terms, examine_names, import_partner
-from doorward.authority.told_names import check_told_names
+from doorward.partners.terms import Terms, examine_names, import_partner
+from doorward.partners.told_names import check_told_names
 from doorward.policy.analysis import Finding
 from doorward.stores.policy_snapshot import current_document
 from tests.support.partner_site import PartnerSite, partner_site

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from doorward.authority.partner_access import judge_for_partners
-from doorward.authority.partner_trust import load_partners
-from doorward.authority.shelves import Shelves
+from doorward.partners.evidence_cache import Shelves
+from doorward.partners.judging import judge_for_partners
+from doorward.partners.trust import load_partners
 from doorward.verification.leaves import RecentLeaves
 from doorward.verification.verifier import Presented
 from tests.support.partner_world import partner_world

@@ -18,12 +18,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from doorward.audit.events import Event, EventType, printable
-from doorward.authority.partner_trust import build_partner_trust, read_inputs
-from doorward.authority.told_names import check_told_import
 from doorward.core.addresses import parse_private_networks
 from doorward.core.entities import TENANT, PrincipalKind
 from doorward.core.errors import ConfigurationError, Fault, MalformedInput, RequestRefused
 from doorward.core.names import OWN_AUTHORITY, parse_principal_name
+from doorward.partners.told_names import check_told_import
+from doorward.partners.trust import build_partner_trust, read_inputs
 from doorward.stores.done import Done
 from doorward.stores.events import write_event
 from doorward.stores.freed_names import refuse_freed_partner

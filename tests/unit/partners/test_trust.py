@@ -7,16 +7,16 @@ from datetime import timedelta
 
 import pytest
 
-from doorward.authority.partner_trust import (
+from doorward.core.entities import PrincipalKind
+from doorward.core.errors import MalformedInput
+from doorward.partners.terms import remove_partner
+from doorward.partners.trust import (
     Partner,
     build_partner_trust,
     find_unread,
     load_partners,
     read_inputs,
 )
-from doorward.authority.partners import remove_partner
-from doorward.core.entities import PrincipalKind
-from doorward.core.errors import MalformedInput
 from doorward.stores.records import ChangeKind
 from doorward.verification.identity import SanSource
 from doorward.verification.partner import RevocationMode

@@ -8,11 +8,11 @@ from datetime import timedelta
 
 import pytest
 
-from doorward.authority.evidence import Room, claim_due
-from doorward.authority.evidence.claiming import BEHIND, CLAIM
 from doorward.core.addresses import parse_private_networks
 from doorward.core.errors import Unavailable
 from doorward.core.ports import Fetched
+from doorward.partners.evidence import Room, claim_due
+from doorward.partners.evidence.claiming import BEHIND, CLAIM
 from doorward.pki.ocsp import parse_ocsp_request
 from doorward.stores.partner_records import EvidenceKind
 from doorward.verification.partner import RevocationMode

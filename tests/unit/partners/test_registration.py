@@ -8,11 +8,11 @@ import pytest
 
 from doorward.audit.events import EventType
 from doorward.authority import directory
-from doorward.authority.partner_access import Newcomer, judge_for_partners
-from doorward.authority.partner_registration import register
-from doorward.authority.partner_trust import load_partners
-from doorward.authority.partners import remove_partner
 from doorward.core.errors import Unavailable
+from doorward.partners.judging import Newcomer, judge_for_partners
+from doorward.partners.registration import register
+from doorward.partners.terms import remove_partner
+from doorward.partners.trust import load_partners
 from doorward.stores.records import ChangeKind
 from doorward.verification.verifier import Presented
 from tests.support.partner_site import PartnerSite, partner_site

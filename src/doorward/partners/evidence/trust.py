@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from doorward.authority.partner_trust import build_partner_trust
 from doorward.core.entities import Outcome
 from doorward.core.errors import MalformedInput
+from doorward.partners.trust import build_partner_trust
 from doorward.stores.partner_records import PartnerAuthorityRecord, PartnerRecord
 from doorward.verification.path.building import judge_path
 from doorward.verification.path.certificate import PathCertificate, parse_path_certificate

@@ -20,14 +20,14 @@ from datetime import datetime
 
 from doorward.audit.events import EventType
 from doorward.audit.values import MAX_INTEGER
-from doorward.authority.evidence.claiming import Errand, certificate_and_issuer
-from doorward.authority.evidence.failing import chance, is_unusable, note_failure, write_evidence_event
-from doorward.authority.evidence.naming import is_named_for
-from doorward.authority.evidence.pace import after_find
-from doorward.authority.evidence.remembering import Memory, recall_answer, recall_list, recall_row
-from doorward.authority.evidence.trust import Trusted, trust_of
 from doorward.core.errors import DoorwardError, RequestRefused, Unavailable
 from doorward.core.ports import Fetched
+from doorward.partners.evidence.claiming import Errand, certificate_and_issuer
+from doorward.partners.evidence.failing import chance, is_unusable, note_failure, write_evidence_event
+from doorward.partners.evidence.naming import is_named_for
+from doorward.partners.evidence.pace import after_find
+from doorward.partners.evidence.remembering import Memory, recall_answer, recall_list, recall_row
+from doorward.partners.evidence.trust import Trusted, trust_of
 from doorward.stores.partner_records import (
     EvidenceKind,
     EvidenceRecord,

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from doorward.audit.events import Event, EventType, printable
-from doorward.authority.partner_access import Newcomer
 from doorward.core.certificate import CertificateState
 from doorward.core.entities import TENANT, Principal, PrincipalState
 from doorward.core.names import render_partner_principal_name
+from doorward.partners.judging import Newcomer
 from doorward.stores.events import write_event
 from doorward.stores.partner_records import PARTNER_PROFILE
 from doorward.stores.protocols import Books

@@ -1,0 +1,1 @@
+"""Other organisations' authorities: terms, trust, judging, registration and evidence."""
