@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from doorward.access.policies import apply_document
-from doorward.authority.directory import resume, suspend
+from doorward.directory.principals import resume, suspend
 from doorward.gateway.validation import Validator
 from doorward.runtime.doorbell import HungBell
 from tests.support.doorway import ACTOR, DOMAIN, Doorway, open_doorway

@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from doorward.authority.directory import add_principal
 from doorward.core.entities import PrincipalKind
 from doorward.core.ports import KeyKind
+from doorward.directory.principals import add_principal
 from doorward.enforcement.plan import UNDECIDED_PER_SOURCE
 from doorward.enrolment.invitation import invite
 from doorward.pki.csr import build_csr

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from doorward.authority.directory import add_principal
 from doorward.authority.revocation import revoke
 from doorward.core.certificate import RevocationReason
 from doorward.core.entities import PrincipalKind
+from doorward.directory.principals import add_principal
 from doorward.enrolment.invitation import invite
 from tests.support.doorway import ACTOR, DOMAIN, Doorway, Identity, eventually, open_doorway
 

@@ -12,9 +12,9 @@ import time
 import pytest
 
 from doorward.audit.events import EventType
-from doorward.authority.directory import suspend
 from doorward.authority.revocation import revoke
 from doorward.core.certificate import RevocationReason
+from doorward.directory.principals import suspend
 from doorward.gateway import supervisor
 from tests.support.accounts import compare
 from tests.support.doorway import ACTOR, Session, eventually, is_root, open_doorway

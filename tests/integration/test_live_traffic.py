@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from doorward.authority.directory import add_member, create_group
+from doorward.directory.principals import add_member, create_group
 from doorward.gateway import server_certificates
 from tests.support.doorway import ACTOR, DOMAIN, Doorway, Identity, Session, eventually, open_doorway
 

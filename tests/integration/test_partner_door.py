@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from doorward.audit.events import EventType
-from doorward.authority.directory import add_principal, suspend
 from doorward.authority.revocation import revoke
 from doorward.core.certificate import RevocationReason
 from doorward.core.entities import PrincipalKind
+from doorward.directory.principals import add_principal, suspend
 from doorward.partners.terms import remove_partner
 from doorward.runtime.evidence import Evidence
 from doorward.verification.partner import RevocationMode

@@ -14,13 +14,13 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import AuthorityInformationAccessOID
 
 from doorward.authority import revocation
-from doorward.authority.directory import add_principal
 from doorward.authority.issuing import Issued, issue
 from doorward.authority.status import find_faults
 from doorward.core.certificate import RevocationReason
 from doorward.core.entities import PrincipalKind
 from doorward.core.ports import KeyKind
 from doorward.demo.ports import free_port
+from doorward.directory.principals import add_principal
 from doorward.pki.csr import build_csr
 from doorward.runtime.compose import Installation
 from doorward.runtime.initialise import initialise

@@ -13,11 +13,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from doorward.authority.crls import publish_crls
-from doorward.authority.directory import add_principal
 from doorward.authority.gateways import confirm, register_gateway
 from doorward.core.entities import PrincipalKind
 from doorward.core.errors import Unavailable
 from doorward.demo.ports import free_port
+from doorward.directory.principals import add_principal
 from doorward.runtime import condition, confirming
 from doorward.runtime.compose import Installation
 from doorward.runtime.condition import Part, examine

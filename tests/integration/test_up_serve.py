@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from doorward.authority.directory import add_principal
 from doorward.authority.gateways import order_status, place_order, register_gateway
 from doorward.authority.issuing import Issued, issue, issue_server
 from doorward.authority.revocation import revoke
@@ -22,6 +21,7 @@ from doorward.core.entities import PrincipalKind
 from doorward.core.errors import Unavailable
 from doorward.core.ports import KeyKind
 from doorward.demo.ports import free_port
+from doorward.directory.principals import add_principal
 from doorward.pki.csr import build_csr
 from doorward.runtime import evidence as room
 from doorward.runtime import serve as module

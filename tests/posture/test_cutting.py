@@ -18,8 +18,8 @@ from typing import Any
 
 import pytest
 
-from doorward.authority.directory import resume, suspend
 from doorward.demo.ports import free_port
+from doorward.directory.principals import resume, suspend
 from doorward.enforcement.envoy.names import Asked
 from doorward.enforcement.plan import Limits
 from doorward.gateway import connections, sockdiag

@@ -13,8 +13,8 @@ from typing import Any
 import grpc
 import pytest
 
-from doorward.authority.directory import add_member, create_group
 from doorward.core.errors import Unavailable
+from doorward.directory.principals import add_member, create_group
 from doorward.enforcement.plan import Limits
 from doorward.gateway import authorizer as authorizer_module
 from doorward.gateway import authorizer_server, ext_authz_pb2

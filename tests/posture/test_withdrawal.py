@@ -15,8 +15,8 @@ from datetime import timedelta
 
 import pytest
 
-from doorward.authority.directory import resume, suspend
 from doorward.authority.revocation import hold, release
+from doorward.directory.principals import resume, suspend
 from doorward.enforcement.plan import Limits
 from tests.posture.conftest import RULES
 from tests.posture.witness import Witness

@@ -18,11 +18,11 @@ from typing import Self
 import pytest
 
 from doorward.audit.events import EventType
-from doorward.authority.directory import add_principal, remove_member, resume, suspend
 from doorward.authority.inventory import find_certificate
 from doorward.authority.revocation import revoke
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.entities import PrincipalKind
+from doorward.directory.principals import add_principal, remove_member, resume, suspend
 from tests.support.doorway import ACTOR, short_folder
 from tests.support.flooding import flooding, made_by
 from tests.support.house import House, open_house

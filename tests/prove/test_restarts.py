@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 
 from doorward.audit.events import EventType
-from doorward.authority.directory import suspend
 from doorward.authority.revocation import revoke
 from doorward.core.certificate import RevocationReason
 from doorward.core.errors import DoorwardError
+from doorward.directory.principals import suspend
 from doorward.gateway.sockdiag import dump_listeners
 from doorward.runtime.evidence import Evidence
 from tests.support.accounts import compare

@@ -11,7 +11,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from doorward.authority.directory import add_member, create_group, remove_member
+from doorward.directory.principals import add_member, create_group, remove_member
 from tests.support.doorway import ACTOR, eventually
 from tests.support.house import House, open_house
 from tests.support.watching import LiveRequests, LiveStream, NewConnections, Sighting, watching

@@ -26,11 +26,11 @@ from typing import Any
 import structlog
 
 from doorward.access.policies import apply_document
-from doorward.authority.directory import add_member, add_principal, create_group, list_groups
 from doorward.authority.inventory import root_certificate
 from doorward.core.entities import PrincipalKind
 from doorward.core.ports import Clock, KeyKind
 from doorward.demo.ports import free_port
+from doorward.directory.principals import add_member, add_principal, create_group, list_groups
 from doorward.enrolment.invitation import invite
 from doorward.gateway import publishing
 from doorward.gateway.cutter import Mechanism

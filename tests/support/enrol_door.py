@@ -28,10 +28,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from doorward.agent.link import Link
 from doorward.authority import founding, gateways, issuing
-from doorward.authority.directory import add_principal
 from doorward.authority.inventory import root_certificate
 from doorward.core.entities import PrincipalKind
 from doorward.core.ports import KeyKind
+from doorward.directory.principals import add_principal
 from doorward.enrolment.invitation import invite
 from doorward.pki.csr import build_csr
 from doorward.web.app import build_enrolment_app

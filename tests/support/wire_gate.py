@@ -21,9 +21,9 @@ from typing import Any
 
 import pytest
 
-from doorward.authority.directory import add_principal, create_group
 from doorward.core.entities import TENANT, PrincipalKind, Reason
 from doorward.core.errors import MalformedInput
+from doorward.directory.principals import add_principal, create_group
 from doorward.partners import trust as partner_trust
 from doorward.partners.evidence.sources import Survey
 from doorward.partners.terms import Terms, examine

@@ -15,9 +15,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from doorward.access.policies import apply_document
-from doorward.authority.directory import add_member, remove_member, resume, suspend
 from doorward.authority.revocation import revoke
 from doorward.core.certificate import RevocationReason
+from doorward.directory.principals import add_member, remove_member, resume, suspend
 from tests.support.doorway import ACTOR, DOMAIN, Doorway, Identity, eventually
 from tests.support.standstill import DiskWatch, unexcused
 from tests.support.watching import LiveRequests, LiveStream, NewConnections, Watcher, watching

@@ -16,9 +16,10 @@ from datetime import timedelta
 from doorward.access import deciding as access
 from doorward.access import policies
 from doorward.audit.events import Event, EventType
-from doorward.authority import directory, founding, gateways, issuing
+from doorward.authority import founding, gateways, issuing
 from doorward.core.entities import Principal, PrincipalKind
 from doorward.core.ports import KeyKind, PrivateKey
+from doorward.directory import principals as directory
 from doorward.pki.csr import build_csr
 from doorward.stores.records import CertificateRecord, GatewayRecord
 from doorward.stores.services import Services

@@ -16,9 +16,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from doorward.audit.events import EventType
-from doorward.authority.directory import require_principal
 from doorward.core.entities import TENANT, Application, Principal
 from doorward.core.errors import ConfigurationError, Fault, NotFound, RequestRefused
+from doorward.directory.principals import require_principal
 from doorward.partners.told_names import check_told_names
 from doorward.policy.analysis import Difference, Finding, check_names, diff_documents
 from doorward.policy.capacity import check_capacity

@@ -67,8 +67,8 @@ def cert() -> None:
 @click.pass_obj
 def list_(state: State, name: str | None, wanted: str | None, after: str, limit: int) -> None:
     """List certificates, oldest first."""
-    from doorward.authority.directory import find_principal  # noqa: PLC0415  loaded when called
     from doorward.authority.inventory import list_certificates  # noqa: PLC0415  as above
+    from doorward.directory.principals import find_principal  # noqa: PLC0415  loaded when called
     from doorward.stores.records import CertificateFilter  # noqa: PLC0415  as above
 
     services = state.installation().services

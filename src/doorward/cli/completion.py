@@ -50,7 +50,7 @@ def complete_principal(kind: PrincipalKind | None = None) -> Completer:
     """Return a completion function for the names of one kind of principal, or of all."""
 
     def names(services: Services) -> Iterable[str]:
-        from doorward.authority.directory import list_principals  # noqa: PLC0415  completion must start quickly
+        from doorward.directory.principals import list_principals  # noqa: PLC0415  completion must start quickly
 
         return (one.name for one in list_principals(services, kind))
 
@@ -58,7 +58,7 @@ def complete_principal(kind: PrincipalKind | None = None) -> Completer:
 
 
 def _groups(services: Services) -> Iterable[str]:
-    from doorward.authority.directory import list_groups  # noqa: PLC0415  as above
+    from doorward.directory.principals import list_groups  # noqa: PLC0415  as above
 
     return list_groups(services)
 

@@ -70,7 +70,7 @@ def _add_command(kind: PrincipalKind) -> click.Command:
     def command(
         state: State, name: str, groups: tuple[str, ...], display_name: str, keep_rules: bool
     ) -> None:
-        from doorward.authority.directory import add_principal  # noqa: PLC0415  loaded when called
+        from doorward.directory.principals import add_principal  # noqa: PLC0415  loaded when called
 
         services = state.installation().services
         done = add_principal(
@@ -104,7 +104,7 @@ def _set_command(kind: PrincipalKind) -> click.Command:
     @click.option("--display-name", required=True, help="The name on screens.")
     @click.pass_obj
     def command(state: State, name: str, display_name: str) -> None:
-        from doorward.authority.directory import set_display_name  # noqa: PLC0415  loaded when called
+        from doorward.directory.principals import set_display_name  # noqa: PLC0415  loaded when called
 
         services = state.installation().services
         done = set_display_name(services, name, display_name, kind=kind, actor=actor())
@@ -131,7 +131,7 @@ def _rename_command(kind: PrincipalKind) -> click.Command:
     @YES
     @click.pass_obj
     def command(state: State, name: str, new_name: str, keep_rules: bool, yes: bool) -> None:
-        from doorward.authority.directory import rename  # noqa: PLC0415  loaded when called
+        from doorward.directory.principals import rename  # noqa: PLC0415  loaded when called
 
         ask(state, f"rename {word} {name}? Its certificates are revoked.", yes=yes)
         installation, notes = state.withdrawal()
@@ -155,7 +155,7 @@ def _list_command(kind: PrincipalKind) -> click.Command:
     @click.command("list", cls=Command, help=f"List the {word}s.")
     @click.pass_obj
     def command(state: State) -> None:
-        from doorward.authority.directory import list_principals  # noqa: PLC0415  loaded when called
+        from doorward.directory.principals import list_principals  # noqa: PLC0415  loaded when called
 
         rows = [_row(one) for one in list_principals(state.installation().services, kind)]
         state.output.table(
@@ -174,9 +174,9 @@ def _show_command(kind: PrincipalKind) -> click.Command:
     @click.argument("name", shell_complete=complete_principal(kind))
     @click.pass_obj
     def command(state: State, name: str) -> None:
-        from doorward.authority.directory import find_principal  # noqa: PLC0415  loaded when called
         from doorward.authority.inventory import list_certificates  # noqa: PLC0415  as above
         from doorward.cli.cert import certificate_row  # noqa: PLC0415  as above
+        from doorward.directory.principals import find_principal  # noqa: PLC0415  loaded when called
         from doorward.stores.records import CertificateFilter  # noqa: PLC0415  as above
 
         services = state.installation().services
@@ -215,7 +215,7 @@ def _remove_command(kind: PrincipalKind) -> click.Command:
     @YES
     @click.pass_obj
     def command(state: State, name: str, yes: bool) -> None:
-        from doorward.authority.directory import was_removed  # noqa: PLC0415  loaded when called
+        from doorward.directory.principals import was_removed  # noqa: PLC0415  loaded when called
 
         if was_removed(state.installation().services, name):
             note = f"{name} was removed already"
@@ -228,7 +228,7 @@ def _remove_command(kind: PrincipalKind) -> click.Command:
 
 
 def _change_state(state: State, kind: PrincipalKind, name: str, verb: str, past: str) -> None:
-    from doorward.authority import directory  # noqa: PLC0415  loaded when called
+    from doorward.directory import principals as directory  # noqa: PLC0415  loaded when called
 
     # Removing revokes certificates, and their OCSP answers are signed again in the same transaction.
     installation, notes = state.withdrawal() if verb == "remove" else (state.installation(), ())
@@ -266,7 +266,7 @@ def group() -> None:
 @click.pass_obj
 def create(state: State, group: str) -> None:
     """Create a group."""
-    from doorward.authority.directory import create_group  # noqa: PLC0415  loaded when called
+    from doorward.directory.principals import create_group  # noqa: PLC0415  loaded when called
 
     done = create_group(state.installation().services, group, actor=actor())
     lines = () if done.notes else (f"created group [bold]{group}[/bold]",)
@@ -278,7 +278,7 @@ def create(state: State, group: str) -> None:
 @click.pass_obj
 def show_group(state: State, group: str) -> None:
     """List the members of a group."""
-    from doorward.authority.groups import list_members  # noqa: PLC0415  loaded when called
+    from doorward.directory.groups import list_members  # noqa: PLC0415  loaded when called
 
     rows = [_row(one) for one in list_members(state.installation().services, group)]
     columns = ["name", "kind", "state", "display_name"]
@@ -291,7 +291,7 @@ def show_group(state: State, group: str) -> None:
 @click.pass_obj
 def groups(state: State) -> None:
     """List the groups."""
-    from doorward.authority.directory import list_groups  # noqa: PLC0415  loaded when called
+    from doorward.directory.principals import list_groups  # noqa: PLC0415  loaded when called
 
     rows = [
         {"group": name, "members": count}
@@ -306,7 +306,7 @@ def groups(state: State) -> None:
 @click.pass_obj
 def join(state: State, group: str, member: str) -> None:
     """Put a member into a group."""
-    from doorward.authority.directory import add_member  # noqa: PLC0415  loaded when called
+    from doorward.directory.principals import add_member  # noqa: PLC0415  loaded when called
 
     services = state.installation().services
     done = add_member(services, group, member, actor=actor())
@@ -320,7 +320,7 @@ def join(state: State, group: str, member: str) -> None:
 @click.pass_obj
 def leave(state: State, group: str, member: str | None, yes: bool) -> None:
     """Take a member out of a group, what it loses ends at once; without MEMBER, remove the group itself."""
-    from doorward.authority.directory import remove_member  # noqa: PLC0415  loaded when called
+    from doorward.directory.principals import remove_member  # noqa: PLC0415  loaded when called
 
     services = state.installation().services
     if member is None:
@@ -341,8 +341,8 @@ def _tell_membership(state: State, services: Any, group: str, done: Any, what: s
 
 
 def _remove_group(state: State, services: Any, group: str, *, yes: bool) -> None:
-    from doorward.authority.directory import list_groups  # noqa: PLC0415  as above
-    from doorward.authority.groups import remove_group  # noqa: PLC0415  loaded when called
+    from doorward.directory.groups import remove_group  # noqa: PLC0415  loaded when called
+    from doorward.directory.principals import list_groups  # noqa: PLC0415  as above
 
     count = list_groups(services).get(group, 0)
     if (

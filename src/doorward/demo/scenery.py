@@ -16,13 +16,13 @@ from datetime import timedelta
 from pathlib import Path
 
 from doorward.access.policies import apply_document
-from doorward.authority.directory import add_principal, create_group
 from doorward.authority.inventory import root_certificate
 from doorward.core.entities import PrincipalKind
 from doorward.core.errors import RequestRefused
 from doorward.demo.bank import Bank, open_bank
 from doorward.demo.clients import Door, Visitor
 from doorward.demo.ports import free_port
+from doorward.directory.principals import add_principal, create_group
 from doorward.enrolment.invitation import invite
 from doorward.runtime.compose import Installation
 from doorward.runtime.confirming import await_gateways

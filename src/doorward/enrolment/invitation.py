@@ -28,10 +28,10 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from doorward.audit.events import EventType, printable
-from doorward.authority.directory import require_principal
-from doorward.authority.invitations import VoidReason, void_one, void_open
 from doorward.core.entities import TENANT, Principal, PrincipalState
 from doorward.core.errors import NotFound, RequestRefused
+from doorward.directory.invitations import VoidReason, void_one, void_open
+from doorward.directory.principals import require_principal
 from doorward.stores.events import write_event
 from doorward.stores.records import InvitationRecord
 from doorward.stores.services import Services

@@ -15,9 +15,9 @@ from functools import cached_property
 from typing import Any
 
 from doorward.audit.catalogue import EventType
-from doorward.authority.directory import find_principal
 from doorward.authority.inventory import find_certificate
 from doorward.core.errors import MalformedInput, NotFound
+from doorward.directory.principals import find_principal
 from doorward.runtime.compose import Installation
 from doorward.runtime.evidence import Evidence
 from doorward.runtime.telling import result_of

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from doorward.authority.directory import find_principal
 from doorward.authority.issuing import issue
 from doorward.cli.__main__ import main
 from doorward.core.ports import KeyKind
+from doorward.directory.principals import find_principal
 from doorward.pki.csr import build_csr
 from doorward.runtime.compose import Installation
 from doorward.runtime.settings import load_settings

@@ -10,10 +10,11 @@ import pytest
 from doorward.access import deciding as access
 from doorward.access import policies
 from doorward.audit.events import EventType
-from doorward.authority import directory, gateways, issuing, revocation
+from doorward.authority import gateways, issuing, revocation
 from doorward.core.certificate import RevocationReason
 from doorward.core.entities import Outcome, Reason
 from doorward.core.errors import NotFound, Unavailable
+from doorward.directory import principals as directory
 from doorward.stores.records import ChangeKind
 from tests.support.ports import NOON
 from tests.support.toy_ca import ToyCA

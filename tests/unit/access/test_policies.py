@@ -8,9 +8,9 @@ import pytest
 
 from doorward.access import policies, shortcuts
 from doorward.audit.events import EventType
-from doorward.authority import directory
 from doorward.core.entities import Outcome, PrincipalKind, Reason
 from doorward.core.errors import ConfigurationError, Fault, IntegrityError, NotFound, RequestRefused
+from doorward.directory import principals as directory
 from doorward.stores.policy_snapshot import current_document
 from doorward.stores.records import ChangeKind
 from tests.support import records

@@ -10,10 +10,11 @@ import pytest
 from cryptography import x509
 
 from doorward.audit.events import EventType
-from doorward.authority import crls, directory, issuing, revocation, status
+from doorward.authority import crls, issuing, revocation, status
 from doorward.authority.partitions import partition_names, partition_of
 from doorward.core.certificate import RevocationReason
 from doorward.core.errors import NotFound, Unavailable
+from doorward.directory import principals as directory
 from doorward.stores.records import AuthorityKind, ChangeKind
 from tests.support.ports import NOON
 from tests.support.world import OPERATOR, STATUS_URL, empty_world, found_world

@@ -10,10 +10,11 @@ from cryptography import x509
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID
 
 from doorward.audit.events import EventType
-from doorward.authority import directory, gateways, issuing, revocation
+from doorward.authority import gateways, issuing, revocation
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.errors import MalformedInput, NotFound, RequestRefused, Unavailable
 from doorward.core.ports import KeyKind
+from doorward.directory import principals as directory
 from doorward.pki.csr import build_csr
 from doorward.stores.records import AuthorityKind, CertificateFilter, OrderState
 from tests.support.ports import NOON, PlainKeys

@@ -11,11 +11,12 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 
-from doorward.authority import answers, crls, directory, founding, issuing, revocation, status
+from doorward.authority import answers, crls, founding, issuing, revocation, status
 from doorward.authority.answers import replace_answers
 from doorward.authority.status import Refreshed
 from doorward.core.certificate import RevocationReason
 from doorward.core.errors import IntegrityError, NotFound, Unavailable
+from doorward.directory import principals as directory
 from doorward.stores.live_answers import LiveAnswers
 from doorward.stores.records import AuthorityKind
 from tests.support.ports import NOON

@@ -10,9 +10,9 @@ import pytest
 from cryptography import x509
 
 from doorward.audit.events import EventType
-from doorward.authority import directory
 from doorward.core.certificate import CertificateState
 from doorward.core.errors import MalformedInput, NotFound, RequestRefused, Unavailable
+from doorward.directory import principals as directory
 from doorward.enrolment import invitation
 from doorward.stores.records import CertificateFilter
 from tests.support.ports import NOON

@@ -11,10 +11,11 @@ from cryptography import x509
 
 from doorward.access import deciding as access
 from doorward.audit.events import EventType
-from doorward.authority import directory, issuing, revocation
+from doorward.authority import issuing, revocation
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.entities import TENANT, Outcome, PrincipalKind
 from doorward.core.errors import RequestRefused
+from doorward.directory import principals as directory
 from doorward.enrolment import invitation
 from doorward.partners.terms import remove_partner
 from doorward.stores.partner_records import EvidenceKind, EvidenceRecord

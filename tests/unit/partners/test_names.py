@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from doorward.authority.directory import add_principal
 from doorward.core.entities import PrincipalKind
 from doorward.core.errors import MalformedInput, NotFound
+from doorward.directory.principals import add_principal
 from doorward.verification.identity import SanSource
 from tests.support.partner_site import PartnerSite, partner_site
 from tests.support.world import OPERATOR

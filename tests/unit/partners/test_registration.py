@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from doorward.audit.events import EventType
-from doorward.authority import directory
 from doorward.core.errors import Unavailable
+from doorward.directory import principals as directory
 from doorward.partners.judging import Newcomer, judge_for_partners
 from doorward.partners.registration import register
 from doorward.partners.terms import remove_partner

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from doorward.audit.events import EventType
-from doorward.authority import directory
 from doorward.core.entities import PrincipalKind
 from doorward.core.errors import ConfigurationError, DoorwardError, MalformedInput, NotFound, RequestRefused
+from doorward.directory import principals as directory
 from doorward.partners import terms as partners
 from doorward.partners.terms import (
     GROUPS_LIMIT,

@@ -6,10 +6,11 @@ import pytest
 
 from doorward.access.policies import apply_document
 from doorward.audit.events import EventType
-from doorward.authority import directory, groups
 from doorward.core.certificate import CertificateState
 from doorward.core.entities import PrincipalKind
 from doorward.core.errors import MalformedInput, NotFound, RequestRefused
+from doorward.directory import groups
+from doorward.directory import principals as directory
 from doorward.enrolment.invitation import invite, redeem
 from doorward.partners.terms import remove_partner
 from tests.support.partner_site import hearing, partner_site

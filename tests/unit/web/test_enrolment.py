@@ -15,8 +15,8 @@ from starlette.testclient import TestClient
 from structlog.testing import capture_logs
 
 from doorward.audit.events import EventType
-from doorward.authority import directory
 from doorward.authority.inventory import root_certificate
+from doorward.directory import principals as directory
 from doorward.enrolment.invitation import invite
 from doorward.web import throttle
 from doorward.web.app import build_enrolment_app

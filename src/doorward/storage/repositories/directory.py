@@ -1,6 +1,6 @@
 """The tenant, and its directory: persons, devices, services, groups.
 
-Not here: which changes of state are allowed (`authority.directory`).
+Not here: which changes of state are allowed (`directory.principals`).
 """
 
 from __future__ import annotations

@@ -12,9 +12,10 @@ from structlog.testing import capture_logs
 from doorward.access import policies
 from doorward.access.deciding import AccessDecider, AccessDecision, AccessRequest
 from doorward.audit.events import EventType
-from doorward.authority import directory, revocation
+from doorward.authority import revocation
 from doorward.core.certificate import RevocationReason
 from doorward.core.errors import Unavailable
+from doorward.directory import principals as directory
 from doorward.gateway import authorizer as module
 from doorward.gateway.authorizer import (
     ATTEMPTS,

@@ -13,9 +13,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from doorward.access.deciding import AccessDecision, ConnectionFacts
-from doorward.authority import directory
 from doorward.core.entities import Outcome, PrincipalKind
 from doorward.core.errors import Unavailable
+from doorward.directory import principals as directory
 from doorward.enforcement.transition import class_token
 from doorward.gateway import follower as module
 from doorward.gateway.connections import LiveConnection

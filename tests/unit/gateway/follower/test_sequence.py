@@ -9,10 +9,11 @@ import pytest
 from structlog.testing import capture_logs
 
 from doorward.access import deciding as access
-from doorward.authority import directory, gateways
+from doorward.authority import gateways
 from doorward.core.entities import Outcome
 from doorward.core.errors import Unavailable
 from doorward.core.ports import KeyKind
+from doorward.directory import principals as directory
 from doorward.gateway import follower as module
 from doorward.gateway.follower import POLL_SECONDS
 from doorward.pki.csr import build_csr

@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from doorward.authority import directory, revocation
+from doorward.authority import revocation
 from doorward.core.certificate import RevocationReason
+from doorward.directory import principals as directory
 from tests.support.world import DOCUMENT
 from tests.unit.gateway.follower.conftest import ACTOR, Scene
 from tests.unit.gateway.live import live, pending

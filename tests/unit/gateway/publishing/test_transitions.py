@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from doorward.audit.events import EventType
-from doorward.authority import directory
 from doorward.core.entities import PrincipalKind
+from doorward.directory import principals as directory
 from doorward.enforcement import transition
 from doorward.gateway import publishing as module
 from doorward.gateway.publishing import (

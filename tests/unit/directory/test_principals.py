@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from doorward.audit.events import EventType
-from doorward.authority import directory
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.entities import PrincipalKind, PrincipalState
 from doorward.core.errors import MalformedInput, NotFound, RequestRefused
+from doorward.directory import principals as directory
 from doorward.stores.records import AuthorityKind, ChangeKind
 from tests.support.world import OPERATOR, empty_world, found_world
 

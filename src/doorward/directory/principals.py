@@ -21,12 +21,12 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from doorward.audit.events import Event, EventType
-from doorward.authority.groups import create_within, group_id, member_event, put_into_group
-from doorward.authority.invitations import VoidReason, void_open
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.entities import TENANT, Principal, PrincipalKind, PrincipalState
 from doorward.core.errors import MalformedInput, NotFound, RequestRefused
 from doorward.core.names import parse_principal_name
+from doorward.directory.groups import create_within, group_id, member_event, put_into_group
+from doorward.directory.invitations import VoidReason, void_open
 from doorward.stores.done import Done
 from doorward.stores.events import write_event
 from doorward.stores.freed_names import note_rules_left, refuse_freed_name

@@ -1,0 +1,1 @@
+"""People, devices, services, their groups and their invitations."""
