@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from doorward.authority import founding
-from doorward.authority.crls import publish_crls
+from doorward.authority.status.crls import publish_crls
 from doorward.storage.unit_of_work import SqlUnitOfWork
 from doorward.stores.records import AuthorityKind, CrlRecord
 from doorward.stores.services import Services

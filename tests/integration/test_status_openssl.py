@@ -16,7 +16,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 
-from doorward.authority import crls, revocation
+from doorward.authority import revocation
+from doorward.authority.status import crls
 from doorward.core.certificate import RevocationReason
 from doorward.web.app import build_status_app
 from doorward.web.pool import UseCasePool

@@ -12,8 +12,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from doorward.authority.crls import publish_crls
 from doorward.authority.gateways import confirm, register_gateway
+from doorward.authority.status.crls import publish_crls
 from doorward.core.entities import PrincipalKind
 from doorward.core.errors import Unavailable
 from doorward.demo.ports import free_port

@@ -13,8 +13,11 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 
-from doorward.authority import crls, gateways, issuing, revocation, root_list, status
-from doorward.authority.partitions import partition_names
+from doorward.authority import gateways, issuing, revocation
+from doorward.authority.status import crls
+from doorward.authority.status import responder as status
+from doorward.authority.status import root_crl as root_list
+from doorward.authority.status.partitions import partition_names
 from doorward.core.certificate import RevocationReason
 from doorward.core.ports import KeyKind
 from doorward.pki.csr import build_csr

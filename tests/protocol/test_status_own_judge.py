@@ -12,8 +12,10 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 
-from doorward.authority import crls, issuing, revocation, status
-from doorward.authority.partitions import partition_of
+from doorward.authority import issuing, revocation
+from doorward.authority.status import crls
+from doorward.authority.status import responder as status
+from doorward.authority.status.partitions import partition_of
 from doorward.core.certificate import RevocationReason
 from doorward.core.entities import Outcome, PrincipalKind, Reason
 from doorward.stores.records import AuthorityKind, CertificateRecord, CrlRecord

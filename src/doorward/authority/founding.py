@@ -24,8 +24,8 @@ from cryptography import x509
 from doorward.audit.events import EventType
 from doorward.authority.exported_key import encrypt_private_key, open_export_of
 from doorward.authority.issuing import certify_issuing, certify_responder, certify_root
-from doorward.authority.publication import parse_status_url, publication_addresses
-from doorward.authority.root_list import publish_root_list
+from doorward.authority.status.publication import parse_status_url, publication_addresses
+from doorward.authority.status.root_crl import publish_root_list
 from doorward.core.certificate import CertificateFacts
 from doorward.core.entities import TENANT
 from doorward.core.errors import NotFound, RequestRefused

@@ -17,8 +17,8 @@ from dataclasses import replace
 from datetime import datetime
 
 from doorward.audit.events import EventType, printable
-from doorward.authority.answers import AnswerSigner, replace_answers, signer_if_any
 from doorward.authority.inventory import require_certificate
+from doorward.authority.status.answers import AnswerSigner, replace_answers, signer_if_any
 from doorward.core.certificate import RevocationReason
 from doorward.pki.lifecycle import LISTED_STATES, LifecycleStep, check_transition
 from doorward.stores.events import write_event

@@ -151,7 +151,7 @@ def remove_root_key(state: State, exported: Path, passphrase_file: Path | None) 
 def renew_root_list(state: State, exported: Path, passphrase_file: Path | None) -> None:
     """Sign the root's next revocation list, good for a year, with the exported key."""
     from doorward.authority.inventory import root_certificate  # noqa: PLC0415  loaded when called
-    from doorward.authority.root_list import renew_exported_root_list  # noqa: PLC0415  as above
+    from doorward.authority.status.root_crl import renew_exported_root_list  # noqa: PLC0415  as above
     from doorward.runtime.pem import read_bounded  # noqa: PLC0415  as above
 
     installation = state.installation()

@@ -237,8 +237,8 @@ def _remove(
     services: Services, books: Books, principal: Principal, *, actor: str, now: datetime, reason: str = ""
 ) -> tuple[str, ...]:
     """End a principal with its invitations and certificates; return what to tell."""
-    from doorward.authority.answers import signer_if_any  # noqa: PLC0415  only a removal signs (record 0049)
     from doorward.authority.revocation import revoke_within  # noqa: PLC0415  as above
+    from doorward.authority.status.answers import signer_if_any  # noqa: PLC0415  only a removal signs (record 0049)
 
     books.directory.set_state(principal.id, PrincipalState.REMOVED)
     removed = EventType.PRINCIPAL_REMOVED

@@ -1,6 +1,6 @@
 """PKCS#10 intake and making: a certification request, its proof of possession, its key.
 
-Not here: whether the requester may have a certificate (authority.registration). The names in a request
+Not here: whether the requester may have a certificate (authority.issuing.registration). The names in a request
 are not read: the profile and the directory decide what the certificate says.
 Standard: RFC 2986; RFC 7468 section 7 for the text form.
 """

@@ -2,7 +2,7 @@
 
 Stated apart from the builder on purpose: a fault in one must show in the other. pki.minting runs it on a
 certificate signed by a throw-away key, before the issuer's key sees anything.
-Not here: whether the holder may have it (authority.registration).
+Not here: whether the holder may have it (authority.issuing.registration).
 Standard: RFC 5280 sections 4.1 and 4.2 and appendix A; each rule names its section.
 """
 

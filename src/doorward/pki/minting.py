@@ -5,7 +5,7 @@ and runs pki.lint on that. `sign` takes only what `prepare` returned and has the
 very bytes: the linted to-be-signed part is not built a second time, so nothing can differ. The issuer's
 key never sees a certificate that lint refuses, and the record of intent is stored between the two steps.
 
-Not here: who may have a certificate (authority.registration), storing intent and result, the keys.
+Not here: who may have a certificate (authority.issuing.registration), storing intent and result, the keys.
 Only authority.issuing may import this module.
 Standard: RFC 5280 section 4; the two steps are those of boulder's `Prepare` and `Issue`.
 """

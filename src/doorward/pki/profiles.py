@@ -1,6 +1,6 @@
 """Certificate profiles: what each kind of certificate may say, and for how long.
 
-Not here: who may have one (authority.registration), building (pki.minting), judging (pki.lint).
+Not here: who may have one (authority.issuing.registration), building (pki.minting), judging (pki.lint).
 
 | profile        | for                        | extended key usage | names (SAN)      | default / longest |
 |----------------|----------------------------|--------------------|------------------|-------------------|

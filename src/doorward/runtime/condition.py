@@ -17,8 +17,8 @@ from urllib.error import HTTPError
 
 from doorward.authority.gateways import confirmations
 from doorward.authority.inventory import certificate_counts, list_authorities, root_certificate
-from doorward.authority.root_list import root_list_end
-from doorward.authority.status import find_faults
+from doorward.authority.status.responder import find_faults
+from doorward.authority.status.root_crl import root_list_end
 from doorward.partners.evidence import PartnerEvidence, describe_evidence
 from doorward.partners.trust import find_unread
 from doorward.runtime.compose import Installation

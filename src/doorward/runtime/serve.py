@@ -13,12 +13,12 @@ from collections.abc import Callable
 import structlog
 
 from doorward.audit.log import EventStore, sequence, sign_checkpoint
-from doorward.authority.crls import due_crls, publish_crls
 from doorward.authority.founding import renew_responder, responder_due
 from doorward.authority.gateways import open_orders
 from doorward.authority.issuing import issue_server
-from doorward.authority.root_list import renew_root_list, root_list_due
-from doorward.authority.status import refresh_ocsp
+from doorward.authority.status.crls import due_crls, publish_crls
+from doorward.authority.status.responder import refresh_ocsp
+from doorward.authority.status.root_crl import renew_root_list, root_list_due
 from doorward.core.errors import DoorwardError, MalformedInput, RequestRefused
 from doorward.runtime.compose import Installation
 from doorward.runtime.doorbell import HungBell

@@ -22,8 +22,8 @@ os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from doorward.authority.partitions import MOST_PARTITIONS
-from doorward.authority.publication import parse_status_url
+from doorward.authority.status.partitions import MOST_PARTITIONS
+from doorward.authority.status.publication import parse_status_url
 from doorward.core.errors import ConfigurationError, DoorwardError, Fault
 from doorward.core.names import parse_principal_name, parse_trust_domain
 from doorward.enforcement.capacity import (

@@ -1,6 +1,6 @@
 """The newest revocation lists of each authority, full and in partitions, each held once for all who ask.
 
-Not here: signing and storing lists (authority.crls), sending them (downloads).
+Not here: signing and storing lists (authority.status.crls), sending them (downloads).
 
 The database is asked for the number of the newest list each time, and for its bytes only where another
 is held. Whoever still reads an older one keeps that alive until his answer ends (`protocol.ANSWER_SECONDS`);
@@ -14,7 +14,7 @@ import hashlib
 import threading
 from dataclasses import dataclass
 
-from doorward.authority.status import crl_number, current_crl
+from doorward.authority.status.responder import crl_number, current_crl
 from doorward.stores.records import CrlRecord
 from doorward.stores.services import Services
 

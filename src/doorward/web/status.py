@@ -9,7 +9,7 @@
     GET  /healthz, /readyz       this process lives; it can do its work
 
 Public by nature and without secrets; nothing here can make anything be signed except an OCSP answer.
-Not here: signing and freshness (authority.status), what many readers of a large list share (shared_crl,
+Not here: signing and freshness (authority.status.responder), what many readers of a large list share (shared_crl,
 downloads).
 Standard: RFC 5280 sections 4.2.1.13 and 4.2.2.1, RFC 6960 appendix A, RFC 5019 sections 5 and 6.
 """
@@ -32,9 +32,9 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from doorward.authority.inventory import root_certificate
-from doorward.authority.partitions import FULL, division_of
-from doorward.authority.publication import AUTHORITY_PATH, CRL_PATH, OCSP_PATH, PARTITION_PATH
-from doorward.authority.status import answer_ocsp, authority_certificate, find_faults
+from doorward.authority.status.partitions import FULL, division_of
+from doorward.authority.status.publication import AUTHORITY_PATH, CRL_PATH, OCSP_PATH, PARTITION_PATH
+from doorward.authority.status.responder import answer_ocsp, authority_certificate, find_faults
 from doorward.core.errors import DoorwardError, MalformedInput, NotFound
 from doorward.stores.services import Services
 from doorward.web.downloads import MAX_DOWNLOADS, Downloads

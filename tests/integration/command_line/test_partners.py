@@ -17,7 +17,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from doorward.access.deciding import AccessDecider, AccessRequest
-from doorward.authority.crls import publish_crls
+from doorward.authority.status.crls import publish_crls
 from doorward.cli import confirming
 from doorward.cli.completion import complete_partner
 from doorward.core.entities import Outcome

@@ -32,8 +32,8 @@ from doorward.agent.credential import parse_credential, parse_root
 from doorward.agent.link import Link, parse_link, render_link
 from doorward.agent.transport import REQUEST_SECONDS, Answer, _Alarm, _await_tunnel, _read
 from doorward.audit.counting import EventLimiter, Limits, parse_limiter, source_key
-from doorward.authority.crls import publish_crls
 from doorward.authority.inventory import list_authorities
+from doorward.authority.status.crls import publish_crls
 from doorward.core.ports import KeyKind
 from doorward.enrolment.invitation import invite
 from doorward.web.app import build_enrolment_app, build_status_app

@@ -24,7 +24,7 @@ from doorward.audit.note import (
     render_verifier_key,
     sign_note,
 )
-from doorward.authority.publication import parse_status_url
+from doorward.authority.status.publication import parse_status_url
 from doorward.core.errors import DoorwardError, IntegrityError, MalformedInput
 from doorward.core.names import (
     parse_dns_name,

@@ -11,7 +11,7 @@ from cryptography.x509 import ocsp
 
 from doorward.audit.events import EventType
 from doorward.authority import revocation
-from doorward.authority.answers import signer_if_any
+from doorward.authority.status.answers import signer_if_any
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.errors import NotFound, RequestRefused, Unavailable
 from doorward.stores.records import ChangeKind

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from doorward.authority import crls
+from doorward.authority.status import crls
 from doorward.stores.records import AuthorityKind, CrlRecord
 from doorward.web.shared_crl import SharedCrls
 from tests.support import memory_store

@@ -16,8 +16,9 @@ from cryptography.x509 import ocsp
 from starlette.testclient import TestClient
 from structlog.testing import capture_logs
 
-from doorward.authority import crls, gateways, revocation
+from doorward.authority import gateways, revocation
 from doorward.authority.inventory import root_certificate
+from doorward.authority.status import crls
 from doorward.core.certificate import RevocationReason
 from doorward.stores.records import AuthorityKind
 from doorward.web.app import build_status_app

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from doorward.audit.events import EventType
-from doorward.authority.answers import replace_answers
 from doorward.authority.gateways import require_order
 from doorward.authority.inventory import require_certificate
 from doorward.authority.issuing.drafts import (
@@ -20,7 +19,8 @@ from doorward.authority.issuing.drafts import (
     write_draft_event,
     write_refusal_event,
 )
-from doorward.authority.registration import require_active, require_hosts, require_renewable
+from doorward.authority.issuing.registration import require_active, require_hosts, require_renewable
+from doorward.authority.status.answers import replace_answers
 from doorward.core.certificate import CertificateState
 from doorward.core.entities import Principal
 from doorward.core.errors import DoorwardError, MalformedInput, RequestRefused

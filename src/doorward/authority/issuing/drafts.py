@@ -11,9 +11,9 @@ from datetime import datetime
 from cryptography import x509
 
 from doorward.audit.events import Event, EventType, printable
-from doorward.authority.answers import AnswerSigner, signer_if_any
-from doorward.authority.partitions import partition_names, partition_of
-from doorward.authority.publication import publication_addresses
+from doorward.authority.status.answers import AnswerSigner, signer_if_any
+from doorward.authority.status.partitions import partition_names, partition_of
+from doorward.authority.status.publication import publication_addresses
 from doorward.core.certificate import CertificateFacts, CertificateState
 from doorward.core.entities import TENANT, Principal
 from doorward.core.errors import DoorwardError

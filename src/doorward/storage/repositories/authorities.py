@@ -1,6 +1,6 @@
 """Own authority certificates, and what the status listener hands out for them.
 
-Not here: making CRLs and OCSP answers (`pki`, `authority.status`).
+Not here: making CRLs and OCSP answers (`pki`, `authority.status.responder`).
 """
 
 from __future__ import annotations

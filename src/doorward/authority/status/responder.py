@@ -19,7 +19,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from doorward.authority.answers import AnswerSigner, find_issuer, half_time, load_signer, replace_answers
+from doorward.authority.status.answers import (
+    AnswerSigner,
+    find_issuer,
+    half_time,
+    load_signer,
+    replace_answers,
+)
 from doorward.core.errors import DoorwardError, MalformedInput, NotFound, Unavailable
 from doorward.pki.ocsp import (
     OcspFailure,

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from doorward.authority.partitions import FULL, MOST_PARTITIONS, division_of, partition_names, partition_of
+from doorward.authority.status.partitions import (
+    FULL,
+    MOST_PARTITIONS,
+    division_of,
+    partition_names,
+    partition_of,
+)
 
 
 @pytest.mark.parametrize("count", [2, 3, 16, MOST_PARTITIONS])

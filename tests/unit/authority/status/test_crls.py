@@ -10,8 +10,10 @@ import pytest
 from cryptography import x509
 
 from doorward.audit.events import EventType
-from doorward.authority import crls, issuing, revocation, status
-from doorward.authority.partitions import partition_names, partition_of
+from doorward.authority import issuing, revocation
+from doorward.authority.status import crls
+from doorward.authority.status import responder as status
+from doorward.authority.status.partitions import partition_names, partition_of
 from doorward.core.certificate import RevocationReason
 from doorward.core.errors import NotFound, Unavailable
 from doorward.directory import principals as directory

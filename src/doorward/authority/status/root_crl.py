@@ -18,9 +18,9 @@ from datetime import datetime, timedelta
 
 from cryptography import x509
 
-from doorward.authority.crls import is_half_over, store_list
 from doorward.authority.exported_key import open_export_of
-from doorward.authority.partitions import FULL
+from doorward.authority.status.crls import is_half_over, store_list
+from doorward.authority.status.partitions import FULL
 from doorward.core.entities import TENANT
 from doorward.core.ports import PrivateKey
 from doorward.pki.crl import build_crl, sign_crl

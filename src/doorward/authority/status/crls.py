@@ -28,8 +28,8 @@ from typing import NamedTuple
 from cryptography import x509
 
 from doorward.audit.events import EventType
-from doorward.authority.partitions import FULL, division_of, partition_names, partition_of
-from doorward.authority.publication import publication_addresses
+from doorward.authority.status.partitions import FULL, division_of, partition_names, partition_of
+from doorward.authority.status.publication import publication_addresses
 from doorward.core.entities import TENANT
 from doorward.core.ports import PrivateKey
 from doorward.pki.crl import CrlEntry, build_crl, sign_crl

@@ -10,7 +10,9 @@ from cryptography import x509
 from cryptography.x509.oid import AuthorityInformationAccessOID
 
 from doorward.audit.events import EventType
-from doorward.authority import founding, root_list, status
+from doorward.authority import founding
+from doorward.authority.status import responder as status
+from doorward.authority.status import root_crl as root_list
 from doorward.core.entities import TENANT
 from doorward.core.errors import NotFound, RequestRefused, Unavailable
 from doorward.stores.records import AuthorityKind

@@ -11,9 +11,11 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 
-from doorward.authority import answers, crls, founding, issuing, revocation, status
-from doorward.authority.answers import replace_answers
-from doorward.authority.status import Refreshed
+from doorward.authority import founding, issuing, revocation
+from doorward.authority.status import answers, crls
+from doorward.authority.status import responder as status
+from doorward.authority.status.answers import replace_answers
+from doorward.authority.status.responder import Refreshed
 from doorward.core.certificate import RevocationReason
 from doorward.core.errors import IntegrityError, NotFound, Unavailable
 from doorward.directory import principals as directory

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from doorward.authority.publication import parse_status_url, publication_addresses
+from doorward.authority.status.publication import parse_status_url, publication_addresses
 from doorward.core.errors import MalformedInput
 
 
