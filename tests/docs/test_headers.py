@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from joserfc.errors import JoseError
 
 from doorward.core.entities import TENANT, Principal, PrincipalKind, PrincipalState
-from doorward.gateway.assertions import AssertionSigner
+from doorward.gateway.authorizer.assertions import AssertionSigner
 from doorward.wire.client_cert import render_client_cert
 from doorward.wire.jose import render_jwks
 from tests.support.walkthrough import ROOT, read_blocks

@@ -13,9 +13,9 @@ import pytest
 
 from doorward.core.errors import Unavailable
 from doorward.enforcement.envoy.names import JUDGED, Fact
-from doorward.gateway.authorizer import Answer
-from doorward.gateway.authorizer_server import OK, PERMISSION_DENIED, SERVICE, AuthorizerServer
-from doorward.gateway.ext_authz_pb2 import CheckRequest, CheckResponse
+from doorward.gateway.authorizer.ext_authz_pb2 import CheckRequest, CheckResponse
+from doorward.gateway.authorizer.judging import Answer
+from doorward.gateway.authorizer.server import OK, PERMISSION_DENIED, SERVICE, AuthorizerServer
 from tests.support.doorway import short_folder
 
 FACTS = {**{fact.value: f"the {fact.value}" for fact in Fact}, Fact.JUDGED.value: JUDGED}

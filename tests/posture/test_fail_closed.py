@@ -16,8 +16,9 @@ import pytest
 from doorward.core.errors import Unavailable
 from doorward.directory.principals import add_member, create_group
 from doorward.enforcement.plan import Limits
-from doorward.gateway import authorizer as authorizer_module
-from doorward.gateway import authorizer_server, ext_authz_pb2
+from doorward.gateway.authorizer import ext_authz_pb2
+from doorward.gateway.authorizer import judging as authorizer_module
+from doorward.gateway.authorizer import server as authorizer_server
 from doorward.policy import decision as decision_module
 from tests.posture.conftest import RULES
 from tests.posture.test_grants import NO_RULES

@@ -16,9 +16,9 @@ import pytest
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from doorward.enforcement.envoy.names import Asked, Fact
-from doorward.gateway import ext_authz_pb2
-from doorward.gateway.authorizer import Answer
-from doorward.gateway.authorizer_server import AuthorizerServer
+from doorward.gateway.authorizer import ext_authz_pb2
+from doorward.gateway.authorizer.judging import Answer
+from doorward.gateway.authorizer.server import AuthorizerServer
 from tests.posture.witness import Witness
 from tests.support.attacks import AUTHORIZER, CHAINS, OpenDoor, changed, without
 from tests.support.door_site import AUDITOR, CLEARED, TELLER

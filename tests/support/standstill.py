@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from doorward.gateway.authorizer import GATE_SECONDS
+from doorward.gateway.authorizer.judging import GATE_SECONDS
 from tests.support.watching import Sighting
 
 SLOW_SECONDS = 1.0

@@ -35,9 +35,12 @@ from doorward.authority.gateways import (
 )
 from doorward.core.entities import TENANT
 from doorward.core.errors import ConfigurationError, DoorwardError
-from doorward.gateway.assertions import AssertionSigner
-from doorward.gateway.authorizer import Authorizer, Surroundings
-from doorward.gateway.authorizer_server import AuthorizerServer
+from doorward.gateway.authorizer.assertions import AssertionSigner
+from doorward.gateway.authorizer.gate import PolicyGate
+from doorward.gateway.authorizer.judging import Authorizer, Surroundings
+from doorward.gateway.authorizer.keys import load_assertion_key
+from doorward.gateway.authorizer.overfull import OverfullRecord
+from doorward.gateway.authorizer.server import AuthorizerServer
 from doorward.gateway.connections import Connections
 from doorward.gateway.counting import CertificateRate, Tally
 from doorward.gateway.cutter import Cutter, Mechanism
@@ -48,13 +51,10 @@ from doorward.gateway.endpoints import Endpoint
 from doorward.gateway.evidence_loader import EvidenceLoader
 from doorward.gateway.files import BALLAST
 from doorward.gateway.follower import Follower
-from doorward.gateway.gate import PolicyGate
 from doorward.gateway.ingest import Ingest
 from doorward.gateway.journal import Journal
-from doorward.gateway.keys import load_assertion_key
 from doorward.gateway.last_published import LastPublished
 from doorward.gateway.log_watch import Counting, LogWatch
-from doorward.gateway.overfull import OverfullRecord
 from doorward.gateway.publishing import Publishing
 from doorward.gateway.reconciler import Reconciler
 from doorward.gateway.server_certificates import ServerCertificates

@@ -29,7 +29,7 @@ from doorward.access.deciding import AccessDecider, AccessDecision, ConnectionFa
 from doorward.core.entities import Outcome
 from doorward.core.errors import DoorwardError
 from doorward.gateway.authorities import Authorities
-from doorward.gateway.authorizer import whole_minute
+from doorward.gateway.authorizer.judging import whole_minute
 from doorward.gateway.connections import Connections, LiveConnection
 from doorward.gateway.ending import Ending, EndReason
 from doorward.gateway.evidence_loader import EvidenceLoader

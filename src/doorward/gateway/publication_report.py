@@ -12,7 +12,7 @@ import structlog
 
 from doorward.audit.events import EventType, printable
 from doorward.core.errors import DoorwardError
-from doorward.gateway.gate import PolicyGate
+from doorward.gateway.authorizer.gate import PolicyGate
 from doorward.policy.model import AppPolicy
 from doorward.stores.events import write_event
 from doorward.stores.services import Services

@@ -42,12 +42,12 @@ from doorward.enforcement.plan import (
 )
 from doorward.enforcement.transition import HeldConnection, aliases_for, standing_of
 from doorward.gateway.authorities import Authorities, held_connection
+from doorward.gateway.authorizer.gate import PolicyGate
 from doorward.gateway.connections import Connections
 from doorward.gateway.door_settings import DoorSettings
 from doorward.gateway.ending import Ending, EndReason
 from doorward.gateway.envoy_deaths import EnvoyDeaths
 from doorward.gateway.epochs import epoch_of
-from doorward.gateway.gate import PolicyGate
 from doorward.gateway.ground import ENROL_PURPOSE, Ground, read_former_ground, read_ground
 from doorward.gateway.last_published import LastPublished
 from doorward.gateway.publication_report import PublicationReport

@@ -37,7 +37,7 @@ from doorward.core.names import (
 from doorward.gateway import sockdiag
 from doorward.gateway.access_lines import parse_access_line
 from doorward.gateway.admin import parse_statistics
-from doorward.gateway.authorizer import decode_certificate
+from doorward.gateway.authorizer.judging import decode_certificate
 from doorward.gateway.endpoints import parse_endpoint
 from doorward.gateway.journal import parse_journal, parse_line
 from doorward.policy.document import append_app, parse_document, render_document

@@ -1,6 +1,6 @@
 """How many requests a second one certificate may send: beyond that Envoy answers 429 by itself.
 
-Not here: how many connections it may open (gateway.authorizer). Every request is a leaf of the record, so
+Not here: how many connections it may open (gateway.authorizer.judging). Every request is a leaf of the record, so
 without a limit one person could fill the disk. The bucket belongs to the certificate at this door, over all
 connections and workers of one Envoy; anonymous connections have one for each IPv4 address or IPv6 /64.
 

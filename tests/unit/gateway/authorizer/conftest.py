@@ -16,9 +16,10 @@ from doorward.audit.events import Event
 from doorward.core.errors import DoorwardError
 from doorward.core.ports import KeyKind
 from doorward.enforcement.envoy.names import Asked
-from doorward.gateway import authorizer as module
-from doorward.gateway.assertions import AssertionSigner
-from doorward.gateway.authorizer import (
+from doorward.gateway.authorizer import judging as module
+from doorward.gateway.authorizer.assertions import AssertionSigner
+from doorward.gateway.authorizer.gate import PolicyGate
+from doorward.gateway.authorizer.judging import (
     Answer,
     Authorizer,
     Surroundings,
@@ -26,7 +27,6 @@ from doorward.gateway.authorizer import (
 from doorward.gateway.connections import Connections
 from doorward.gateway.counting import CertificateRate, Tally
 from doorward.gateway.endpoints import Endpoint, parse_endpoint
-from doorward.gateway.gate import PolicyGate
 from doorward.gateway.ground import read_ground
 from doorward.gateway.sockdiag import SocketFacts, TcpState
 from tests.support.ports import FakeClock, PlainKeys

@@ -12,8 +12,8 @@ from doorward.authority import revocation
 from doorward.core.certificate import RevocationReason
 from doorward.core.errors import Unavailable
 from doorward.enforcement.envoy.names import Fact
-from doorward.gateway.anonymous import ANONYMOUS_FACTS, is_whole
 from doorward.gateway.authorities import Authorities
+from doorward.gateway.authorizer.anonymous import ANONYMOUS_FACTS, is_whole
 from doorward.gateway.connections import Connections
 from doorward.gateway.shares import Share
 from doorward.policy.decision import anonymous_authority, lost_authority

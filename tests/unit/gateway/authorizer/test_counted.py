@@ -12,7 +12,7 @@ from doorward.audit.events import EventType
 from doorward.authority.revocation import revoke
 from doorward.core.certificate import RevocationReason
 from doorward.core.errors import Unavailable
-from doorward.gateway.authorizer import Authorizer
+from doorward.gateway.authorizer.judging import Authorizer
 from doorward.gateway.counting import Tally
 from tests.support.toy_ca import ToyCA
 from tests.unit.gateway.authorizer.conftest import Place, url_pem

@@ -16,15 +16,15 @@ from doorward.authority import revocation
 from doorward.core.certificate import RevocationReason
 from doorward.core.errors import Unavailable
 from doorward.directory import principals as directory
-from doorward.gateway import authorizer as module
-from doorward.gateway.authorizer import (
+from doorward.gateway.authorizer import judging as module
+from doorward.gateway.authorizer.gate import PolicyGate
+from doorward.gateway.authorizer.judging import (
     ATTEMPTS,
     LARGEST_CERTIFICATE,
     decode_certificate,
     whole_minute,
 )
 from doorward.gateway.connections import Connections
-from doorward.gateway.gate import PolicyGate
 from tests.support.ports import NOON
 from tests.support.world import found_world
 from tests.unit.gateway.authorizer.conftest import (

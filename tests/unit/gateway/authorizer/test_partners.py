@@ -9,9 +9,9 @@ import pytest
 from cryptography import x509
 
 from doorward.enforcement.envoy.names import Fact
-from doorward.gateway.authorizer import ATTEMPTS
+from doorward.gateway.authorizer.gate import PolicyGate
+from doorward.gateway.authorizer.judging import ATTEMPTS
 from doorward.gateway.connections import Connections
-from doorward.gateway.gate import PolicyGate
 from doorward.gateway.sockdiag import SocketFacts, TcpState
 from doorward.verification.identity import SanSource
 from doorward.wire.header_text import decode_header_text

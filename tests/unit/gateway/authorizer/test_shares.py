@@ -10,12 +10,12 @@ from doorward.access import policies
 from doorward.access.deciding import AccessRequest
 from doorward.audit.events import EventType
 from doorward.core.entities import Reason
-from doorward.gateway import authorizer as module
-from doorward.gateway.anonymous import ANONYMOUS_FACTS
+from doorward.gateway.authorizer import judging as module
+from doorward.gateway.authorizer.anonymous import ANONYMOUS_FACTS
+from doorward.gateway.authorizer.overfull import EVERY_SECONDS, OverfullRecord
 from doorward.gateway.connections import Connections
 from doorward.gateway.counting import CertificateRate
 from doorward.gateway.endpoints import parse_endpoint
-from doorward.gateway.overfull import EVERY_SECONDS, OverfullRecord
 from doorward.gateway.sockdiag import SocketFacts, TcpState
 from tests.support.toy_ca import ToyCA
 from tests.unit.gateway.authorizer.conftest import Place, url_pem

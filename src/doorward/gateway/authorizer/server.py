@@ -15,9 +15,9 @@ from typing import Any
 import grpc
 
 from doorward.core.errors import Unavailable
-from doorward.gateway.anonymous import is_whole
-from doorward.gateway.authorizer import Authorizer
-from doorward.gateway.ext_authz_pb2 import CheckRequest, CheckResponse
+from doorward.gateway.authorizer.anonymous import is_whole
+from doorward.gateway.authorizer.ext_authz_pb2 import CheckRequest, CheckResponse
+from doorward.gateway.authorizer.judging import Authorizer
 
 SERVICE = "envoy.service.auth.v3.Authorization"
 WORKERS = 16

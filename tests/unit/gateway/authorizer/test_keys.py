@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from doorward.core.errors import IntegrityError
 from doorward.core.ports import KeyKind
-from doorward.gateway.keys import load_assertion_key
+from doorward.gateway.authorizer.keys import load_assertion_key
 from tests.support.ports import PlainKeys
 
 

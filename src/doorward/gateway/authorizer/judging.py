@@ -40,13 +40,13 @@ from doorward.core.errors import DoorwardError, MalformedInput, RequestRefused, 
 from doorward.core.ports import Clock
 from doorward.enforcement.envoy.names import JUDGED, Asked, Fact
 from doorward.enforcement.transition import class_token
-from doorward.gateway.anonymous import ANONYMOUS_FACTS, anonymous_connection
-from doorward.gateway.assertions import AssertionSigner
+from doorward.gateway.authorizer.anonymous import ANONYMOUS_FACTS, anonymous_connection
+from doorward.gateway.authorizer.assertions import AssertionSigner
+from doorward.gateway.authorizer.gate import PolicyGate
+from doorward.gateway.authorizer.judgement_budget import JudgementBudget
 from doorward.gateway.connections import Connections, LiveConnection, PendingConnection, source_of
 from doorward.gateway.counting import CertificateRate, Spoken, Tally
 from doorward.gateway.endpoints import Endpoint, parse_endpoint
-from doorward.gateway.gate import PolicyGate
-from doorward.gateway.judgement_budget import JudgementBudget
 from doorward.gateway.sockdiag import SocketFacts, TcpState
 from doorward.policy.decision import GRANTS_LIMIT_BYTES, render_grants
 from doorward.wire.client_cert import render_client_cert

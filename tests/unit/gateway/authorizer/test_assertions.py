@@ -11,8 +11,8 @@ import pytest
 from doorward.core.entities import TENANT, Principal, PrincipalKind, PrincipalState
 from doorward.core.errors import DoorwardError
 from doorward.core.ports import KeyKind
-from doorward.gateway import assertions
-from doorward.gateway.assertions import AssertionSigner
+from doorward.gateway.authorizer import assertions
+from doorward.gateway.authorizer.assertions import AssertionSigner
 from doorward.wire.jose import parse_jwks, render_jwks, verify_assertion
 from tests.support.ports import NOON, PlainKeys
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from doorward.gateway.judgement_budget import (
+from doorward.gateway.authorizer.judgement_budget import (
     MOST_SOURCES,
     SOURCE_BURST,
     SOURCE_RATE,

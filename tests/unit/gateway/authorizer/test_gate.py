@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
-from doorward.gateway.gate import PolicyGate
+from doorward.gateway.authorizer.gate import PolicyGate
 from doorward.policy.model import AppPolicy, HttpUpstream
 
 UP = HttpUpstream(host="127.0.0.1", port=9000)
