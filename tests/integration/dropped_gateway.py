@@ -11,8 +11,8 @@ import resource
 import sys
 from pathlib import Path
 
-from doorward.gateway import sockdiag
-from doorward.gateway.cutter import Cutter, Mechanism
+from doorward.gateway.connections import sockdiag
+from doorward.gateway.connections.cutter import Cutter, Mechanism
 from doorward.gateway.supervisor import EnvoyOptions, Supervisor, locate_envoy
 from doorward.runtime import privileges
 from doorward.runtime.preloading import preload
@@ -34,7 +34,7 @@ def main() -> None:
     folder, port, upstream, keep = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
     account = privileges.choose_account("doorward-absent")
     binary = privileges.open_program(locate_envoy())
-    preload(["doorward.gateway.reconciler", "encodings.idna"])
+    preload(["doorward.gateway.connections.reconciler", "encodings.idna"])
     little = LittleDoor(folder, port=port, upstream_port=upstream)
     for path in (folder, *folder.iterdir()):
         os.chown(path, account.uid, account.gid)

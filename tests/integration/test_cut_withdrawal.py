@@ -11,8 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from doorward.access.policies import apply_document
-from doorward.gateway.cutter import Mechanism
-from doorward.gateway.sockdiag import dump_listeners
+from doorward.gateway.connections.cutter import Mechanism
+from doorward.gateway.connections.sockdiag import dump_listeners
 from tests.support.doorway import ACTOR, is_root, open_doorway
 from tests.support.standstill import unexcused
 from tests.support.watching import Sighting

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from doorward.demo.ports import free_port
-from doorward.gateway import pidfd, sockdiag
-from doorward.gateway.cutter import Cutter, Mechanism
-from doorward.gateway.endpoints import Endpoint
-from doorward.gateway.sockdiag import CutOutcome, SocketFacts, TcpState
+from doorward.gateway.connections import pidfd, sockdiag
+from doorward.gateway.connections.cutter import Cutter, Mechanism
+from doorward.gateway.connections.endpoints import Endpoint
+from doorward.gateway.connections.sockdiag import CutOutcome, SocketFacts, TcpState
 from doorward.gateway.supervisor import EnvoyOptions, Supervisor, locate_envoy
 from doorward.runtime.world import SystemClock
 from tests.support.little_door import LittleDoor, ask, echo_server, echoes, ends_of, web_socket

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from doorward.enforcement.envoy.resources import Resources
-from doorward.gateway.ending import EndReason
+from doorward.gateway.connections.ending import EndReason
 from tests.support.doorway import Doorway, open_doorway
 from tests.support.equation import ANSWERS, hold_to_the_judge
 

@@ -13,11 +13,11 @@ from datetime import timedelta
 import pytest
 from structlog.testing import capture_logs
 
-from doorward.gateway import sockdiag
-from doorward.gateway.connections import Connections, LiveConnection, PendingConnection
-from doorward.gateway.cutter import Cutter, Mechanism
-from doorward.gateway.reconciler import Reconciler
-from doorward.gateway.sockdiag import Census, CutOutcome
+from doorward.gateway.connections import sockdiag
+from doorward.gateway.connections.cutter import Cutter, Mechanism
+from doorward.gateway.connections.reconciler import Reconciler
+from doorward.gateway.connections.registry import Connections, LiveConnection, PendingConnection
+from doorward.gateway.connections.sockdiag import Census, CutOutcome
 from tests.support.cutting import FakeCutter
 from tests.support.little_door import ends_of
 from tests.support.ports import FakeClock

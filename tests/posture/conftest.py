@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from doorward.gateway.cutter import Mechanism
+from doorward.gateway.connections.cutter import Mechanism
 from tests.posture.witness import Witness, standing_witness
 from tests.support.attacks import Edit, Grounds, OpenDoor
 from tests.support.door_site import CLEARED, TELLER, DoorSite

@@ -22,12 +22,13 @@ from doorward.demo.ports import free_port
 from doorward.directory.principals import resume, suspend
 from doorward.enforcement.envoy.names import Asked
 from doorward.enforcement.plan import Limits
-from doorward.gateway import connections, sockdiag
-from doorward.gateway.connections import Connections
-from doorward.gateway.cutter import Cutter, Mechanism
-from doorward.gateway.endpoints import Endpoint, parse_endpoint
-from doorward.gateway.reconciler import Reconciler
-from doorward.gateway.sockdiag import CutOutcome, SocketFacts
+from doorward.gateway.connections import registry as connections
+from doorward.gateway.connections import sockdiag
+from doorward.gateway.connections.cutter import Cutter, Mechanism
+from doorward.gateway.connections.endpoints import Endpoint, parse_endpoint
+from doorward.gateway.connections.reconciler import Reconciler
+from doorward.gateway.connections.registry import Connections
+from doorward.gateway.connections.sockdiag import CutOutcome, SocketFacts
 from doorward.runtime.world import SystemClock
 from tests.support.attacks import LISTENER, OpenDoor, changed, exchange, has_ended, is_root, statuses
 from tests.support.doorway import ACTOR, Doorway, Session, eventually, open_doorway

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from doorward.core.errors import Unavailable
+from doorward.gateway.connections.endpoints import parse_endpoint
 from doorward.gateway.diagnosis import check_free
-from doorward.gateway.endpoints import parse_endpoint
 from tests.support.attacks import Grounds, OpenDoor, changed, without
 
 pytestmark = pytest.mark.xdist_group("posture-reuse-port")

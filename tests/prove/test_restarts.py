@@ -20,7 +20,7 @@ from doorward.authority.revocation import revoke
 from doorward.core.certificate import RevocationReason
 from doorward.core.errors import DoorwardError
 from doorward.directory.principals import suspend
-from doorward.gateway.sockdiag import dump_listeners
+from doorward.gateway.connections.sockdiag import dump_listeners
 from doorward.runtime.evidence import Evidence
 from tests.support.accounts import compare
 from tests.support.doorway import ACTOR, eventually, is_root

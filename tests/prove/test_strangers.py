@@ -6,7 +6,7 @@ import contextlib
 import time
 
 from doorward.audit.events import EventType
-from doorward.gateway.reconciler import GRACE_SECONDS
+from doorward.gateway.connections.reconciler import GRACE_SECONDS
 from tests.support.doorway import eventually
 from tests.support.house import open_house
 from tests.support.watching import LiveStream, watching

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from doorward.gateway.cutter import CutResult, Mechanism, Target
-from doorward.gateway.sockdiag import CutOutcome
+from doorward.gateway.connections.cutter import CutResult, Mechanism, Target
+from doorward.gateway.connections.sockdiag import CutOutcome
 
 
 class FakeCutter:
-    """The fake of `gateway.cutter.Cutter` as `Ending` uses it."""
+    """The fake of `gateway.connections.cutter.Cutter` as `Ending` uses it."""
 
     def __init__(self) -> None:
         self.batches: list[list[int]] = []

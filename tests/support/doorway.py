@@ -33,7 +33,7 @@ from doorward.demo.ports import free_port
 from doorward.directory.principals import add_member, add_principal, create_group, list_groups
 from doorward.enrolment.invitation import invite
 from doorward.gateway import publishing
-from doorward.gateway.cutter import Mechanism
+from doorward.gateway.connections.cutter import Mechanism
 from doorward.gateway.door import Gateway
 from doorward.runtime.compose import Installation
 from doorward.runtime.confirming import await_gateways

@@ -20,7 +20,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from doorward.gateway.endpoints import Endpoint, parse_endpoint
+from doorward.gateway.connections.endpoints import Endpoint, parse_endpoint
 from tests.support.toy_ca import ToyCA
 
 _TYPES = "type.googleapis.com/envoy"

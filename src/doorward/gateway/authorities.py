@@ -12,7 +12,7 @@ from collections.abc import Hashable, Mapping
 
 from doorward.core.entities import TENANT, Principal
 from doorward.enforcement.transition import HeldConnection
-from doorward.gateway.connections import LiveConnection
+from doorward.gateway.connections.registry import LiveConnection
 from doorward.policy.decision import ConnectionAuthority, anonymous_authority, authority_of
 from doorward.policy.model import AppPolicy, Document, authority_name
 

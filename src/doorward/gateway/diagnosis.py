@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from doorward.core.errors import DoorwardError, Unavailable
-from doorward.gateway.endpoints import V4_BYTES, Endpoint
+from doorward.gateway.connections.endpoints import V4_BYTES, Endpoint
 from doorward.gateway.process import holder_of
 
 _TAIL_BYTES = 8192

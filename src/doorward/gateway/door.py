@@ -41,25 +41,25 @@ from doorward.gateway.authorizer.judging import Authorizer, Surroundings
 from doorward.gateway.authorizer.keys import load_assertion_key
 from doorward.gateway.authorizer.overfull import OverfullRecord
 from doorward.gateway.authorizer.server import AuthorizerServer
-from doorward.gateway.connections import Connections
+from doorward.gateway.connections.cutter import Cutter, Mechanism
+from doorward.gateway.connections.ending import Ending, EndReason
+from doorward.gateway.connections.endpoints import Endpoint
+from doorward.gateway.connections.journal import Journal
+from doorward.gateway.connections.reconciler import Reconciler
+from doorward.gateway.connections.registry import Connections
+from doorward.gateway.connections.shares import Share
+from doorward.gateway.connections.sockdiag import find
 from doorward.gateway.counting import CertificateRate, Tally
-from doorward.gateway.cutter import Cutter, Mechanism
 from doorward.gateway.diagnosis import explain_status
 from doorward.gateway.door_settings import DoorSettings
-from doorward.gateway.ending import Ending, EndReason
-from doorward.gateway.endpoints import Endpoint
 from doorward.gateway.evidence_loader import EvidenceLoader
 from doorward.gateway.files import BALLAST
 from doorward.gateway.follower import Follower
 from doorward.gateway.ingest import Ingest
-from doorward.gateway.journal import Journal
 from doorward.gateway.last_published import LastPublished
 from doorward.gateway.log_watch import Counting, LogWatch
 from doorward.gateway.publishing import Publishing
-from doorward.gateway.reconciler import Reconciler
 from doorward.gateway.server_certificates import ServerCertificates
-from doorward.gateway.shares import Share
-from doorward.gateway.sockdiag import find
 from doorward.gateway.supervisor import EnvoyOptions, Supervisor
 from doorward.gateway.upstream_files import UpstreamReader
 from doorward.gateway.upstream_watch import UpstreamWatch

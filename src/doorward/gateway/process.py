@@ -16,9 +16,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Protocol
 
-from doorward.gateway import sockdiag
-from doorward.gateway.endpoints import Endpoint
-from doorward.gateway.pidfd import open_process
+from doorward.gateway.connections import sockdiag
+from doorward.gateway.connections.endpoints import Endpoint
+from doorward.gateway.connections.pidfd import open_process
 
 _MAX_COMMAND_BYTES = 1 << 16
 

@@ -32,8 +32,8 @@ import structlog
 from doorward.core.errors import ConfigurationError, DoorwardError, Fault, Unavailable
 from doorward.core.ports import Clock
 from doorward.gateway.admin import AdminClient, check_socket_path
+from doorward.gateway.connections.endpoints import Endpoint
 from doorward.gateway.diagnosis import check_free, explain_death
-from doorward.gateway.endpoints import Endpoint
 from doorward.gateway.epochs import epoch_of, forget_run, new_epoch, note_run, noted_end
 from doorward.gateway.process import Child, Process, end_process, find_by_argument
 

@@ -11,8 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from doorward.core.errors import DoorwardError, Unavailable
+from doorward.gateway.connections.endpoints import Endpoint
 from doorward.gateway.diagnosis import check_free
-from doorward.gateway.endpoints import Endpoint
 from doorward.gateway.process import find_holder, numbers_by_argument
 from doorward.gateway.supervisor import LOG_ARGUMENT
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from doorward.enforcement.plan import Limits, OpenRoute, SocketAddress
-from doorward.gateway.cutter import Mechanism
+from doorward.gateway.connections.cutter import Mechanism
 from doorward.gateway.door import Gateway, GatewayOptions
 from doorward.gateway.door_settings import DoorSettings
 from doorward.gateway.process import boot_id

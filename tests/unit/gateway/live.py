@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from doorward.gateway.connections import LiveConnection, PendingConnection
-from doorward.gateway.endpoints import parse_endpoint
+from doorward.gateway.connections.endpoints import parse_endpoint
+from doorward.gateway.connections.registry import LiveConnection, PendingConnection
 from tests.support.ports import NOON
 
 LOCAL = parse_endpoint("192.0.2.1:443")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from doorward.core.entities import TENANT
 from doorward.enforcement.transition import class_token
-from doorward.gateway.connections import Connections, LiveConnection
-from doorward.gateway.endpoints import parse_endpoint
+from doorward.gateway.connections.endpoints import parse_endpoint
+from doorward.gateway.connections.registry import Connections, LiveConnection
 from tests.support.world import Held, World
 from tests.unit.gateway.live import LOCAL, pending
 

@@ -14,7 +14,7 @@ import pytest
 
 from doorward.core.errors import Unavailable
 from doorward.gateway import taken_port as module
-from doorward.gateway.endpoints import Endpoint
+from doorward.gateway.connections.endpoints import Endpoint
 from doorward.gateway.process import find_holder
 from doorward.gateway.supervisor import LOG_ARGUMENT
 from doorward.gateway.taken_port import check_not_taken

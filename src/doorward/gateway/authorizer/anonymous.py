@@ -16,7 +16,7 @@ from types import MappingProxyType
 from doorward.access.deciding import AccessDecision
 from doorward.enforcement.envoy.names import JUDGED, Fact
 from doorward.enforcement.transition import class_token
-from doorward.gateway.connections import LiveConnection, PendingConnection
+from doorward.gateway.connections.registry import LiveConnection, PendingConnection
 from doorward.policy.decision import anonymous_authority, render_grants
 from doorward.policy.model import AppPolicy
 

@@ -44,10 +44,10 @@ from doorward.gateway.authorizer.anonymous import ANONYMOUS_FACTS, anonymous_con
 from doorward.gateway.authorizer.assertions import AssertionSigner
 from doorward.gateway.authorizer.gate import PolicyGate
 from doorward.gateway.authorizer.judgement_budget import JudgementBudget
-from doorward.gateway.connections import Connections, LiveConnection, PendingConnection, source_of
+from doorward.gateway.connections.endpoints import Endpoint, parse_endpoint
+from doorward.gateway.connections.registry import Connections, LiveConnection, PendingConnection, source_of
+from doorward.gateway.connections.sockdiag import SocketFacts, TcpState
 from doorward.gateway.counting import CertificateRate, Spoken, Tally
-from doorward.gateway.endpoints import Endpoint, parse_endpoint
-from doorward.gateway.sockdiag import SocketFacts, TcpState
 from doorward.policy.decision import GRANTS_LIMIT_BYTES, render_grants
 from doorward.wire.client_cert import render_client_cert
 from doorward.wire.header_text import encode_header_text

@@ -9,7 +9,7 @@ from doorward.enforcement.envoy.bootstrap import build_base
 from doorward.enforcement.envoy.listener import build_listener
 from doorward.enforcement.envoy.names import JUDGED, Asked, Fact
 from doorward.enforcement.plan import Limits, SocketAddress
-from doorward.gateway.connections import Connections
+from doorward.gateway.connections.registry import Connections
 from tests.unit.enforcement.plans import PATHS, every, small_plan
 
 LISTENER = build_listener(small_plan(epoch=7))

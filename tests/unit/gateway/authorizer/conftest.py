@@ -24,11 +24,11 @@ from doorward.gateway.authorizer.judging import (
     Authorizer,
     Surroundings,
 )
-from doorward.gateway.connections import Connections
+from doorward.gateway.connections.endpoints import Endpoint, parse_endpoint
+from doorward.gateway.connections.registry import Connections
+from doorward.gateway.connections.sockdiag import SocketFacts, TcpState
 from doorward.gateway.counting import CertificateRate, Tally
-from doorward.gateway.endpoints import Endpoint, parse_endpoint
 from doorward.gateway.ground import read_ground
-from doorward.gateway.sockdiag import SocketFacts, TcpState
 from tests.support.ports import FakeClock, PlainKeys
 from tests.support.world import Held, World, found_world
 from tests.unit.gateway.live import LOCAL

@@ -13,8 +13,8 @@ from doorward.core.certificate import RevocationReason
 from doorward.core.errors import Unavailable
 from doorward.enforcement.envoy.names import Asked, Fact
 from doorward.enforcement.transition import class_token
-from doorward.gateway.endpoints import Endpoint
-from doorward.gateway.sockdiag import SocketFacts, TcpState
+from doorward.gateway.connections.endpoints import Endpoint
+from doorward.gateway.connections.sockdiag import SocketFacts, TcpState
 from doorward.wire.client_cert import render_client_cert
 from doorward.wire.jose import parse_jwks, render_jwks, verify_assertion
 from tests.support.ports import NOON

@@ -14,8 +14,8 @@ from doorward.core.errors import Unavailable
 from doorward.enforcement.envoy.names import Fact
 from doorward.gateway.authorities import Authorities
 from doorward.gateway.authorizer.anonymous import ANONYMOUS_FACTS, is_whole
-from doorward.gateway.connections import Connections
-from doorward.gateway.shares import Share
+from doorward.gateway.connections.registry import Connections
+from doorward.gateway.connections.shares import Share
 from doorward.policy.decision import anonymous_authority, lost_authority
 from doorward.policy.document import parse_document
 from tests.support.path_ca import certify

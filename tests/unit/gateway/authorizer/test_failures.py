@@ -24,7 +24,7 @@ from doorward.gateway.authorizer.judging import (
     decode_certificate,
     whole_minute,
 )
-from doorward.gateway.connections import Connections
+from doorward.gateway.connections.registry import Connections
 from tests.support.ports import NOON
 from tests.support.world import found_world
 from tests.unit.gateway.authorizer.conftest import (

@@ -11,8 +11,8 @@ from cryptography import x509
 from doorward.enforcement.envoy.names import Fact
 from doorward.gateway.authorizer.gate import PolicyGate
 from doorward.gateway.authorizer.judging import ATTEMPTS
-from doorward.gateway.connections import Connections
-from doorward.gateway.sockdiag import SocketFacts, TcpState
+from doorward.gateway.connections.registry import Connections
+from doorward.gateway.connections.sockdiag import SocketFacts, TcpState
 from doorward.verification.identity import SanSource
 from doorward.wire.header_text import decode_header_text
 from doorward.wire.jose import parse_jwks, render_jwks, verify_assertion

@@ -10,8 +10,8 @@ import pytest
 from doorward.access import policies
 from doorward.access.deciding import AccessDecider
 from doorward.audit.events import EventType
-from doorward.gateway.connections import Connections
-from doorward.gateway.ending import Ending
+from doorward.gateway.connections.ending import Ending
+from doorward.gateway.connections.registry import Connections
 from doorward.gateway.evidence_loader import EvidenceLoader
 from doorward.gateway.follower import Follower
 from doorward.partners.evidence_cache import Shelves

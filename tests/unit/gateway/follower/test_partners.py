@@ -18,8 +18,8 @@ from doorward.core.errors import Unavailable
 from doorward.directory import principals as directory
 from doorward.enforcement.transition import class_token
 from doorward.gateway import follower as module
-from doorward.gateway.connections import LiveConnection
-from doorward.gateway.endpoints import parse_endpoint
+from doorward.gateway.connections.endpoints import parse_endpoint
+from doorward.gateway.connections.registry import LiveConnection
 from doorward.partners.terms import remove_partner
 from doorward.verification.identity import SanSource
 from doorward.verification.partner import RevocationMode

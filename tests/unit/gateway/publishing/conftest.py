@@ -16,9 +16,9 @@ from doorward.core.entities import TENANT
 from doorward.enforcement.plan import OpenRoute, SocketAddress
 from doorward.gateway import publishing as module
 from doorward.gateway.authorizer.gate import PolicyGate
-from doorward.gateway.connections import Connections
+from doorward.gateway.connections.ending import Ending
+from doorward.gateway.connections.registry import Connections
 from doorward.gateway.door_settings import DoorSettings
-from doorward.gateway.ending import Ending
 from doorward.gateway.ground import ENROL_PURPOSE
 from doorward.gateway.last_published import LastPublished
 from doorward.gateway.own_places import OwnPlaces

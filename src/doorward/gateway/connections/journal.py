@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from doorward.core.errors import MalformedInput, Unavailable
-from doorward.gateway.endpoints import Endpoint, parse_endpoint
+from doorward.gateway.connections.endpoints import Endpoint, parse_endpoint
 
 MAX_LINE_BYTES = 4096
 _DEAD_LINES = 10_000

@@ -6,12 +6,12 @@ import pytest
 
 from doorward.audit.events import EventType
 from doorward.core.errors import IntegrityError, Unavailable
-from doorward.gateway import ending as module
-from doorward.gateway.connections import Connections
-from doorward.gateway.cutter import CutResult, Mechanism
-from doorward.gateway.ending import Ending, EndReason
-from doorward.gateway.endpoints import parse_endpoint
-from doorward.gateway.sockdiag import CutOutcome, SocketFacts, TcpState
+from doorward.gateway.connections import ending as module
+from doorward.gateway.connections.cutter import CutResult, Mechanism
+from doorward.gateway.connections.ending import Ending, EndReason
+from doorward.gateway.connections.endpoints import parse_endpoint
+from doorward.gateway.connections.registry import Connections
+from doorward.gateway.connections.sockdiag import CutOutcome, SocketFacts, TcpState
 from tests.support.cutting import FakeCutter
 from tests.support.world import World, empty_world
 from tests.unit.gateway.live import LOCAL, live, pending

@@ -35,11 +35,11 @@ import structlog
 from doorward.core.errors import DoorwardError
 from doorward.core.ports import Clock
 from doorward.enforcement.plan import UNDECIDED_PER_SOURCE
-from doorward.gateway import sockdiag
-from doorward.gateway.connections import Connections, LiveConnection, source_of
-from doorward.gateway.cutter import CutResult, Cutter
-from doorward.gateway.endpoints import Endpoint
-from doorward.gateway.sockdiag import CARRYING, Census, SocketFacts
+from doorward.gateway.connections import sockdiag
+from doorward.gateway.connections.cutter import CutResult, Cutter
+from doorward.gateway.connections.endpoints import Endpoint
+from doorward.gateway.connections.registry import Connections, LiveConnection, source_of
+from doorward.gateway.connections.sockdiag import CARRYING, Census, SocketFacts
 
 GRACE_SECONDS = 70.0
 """How long a socket may be unknown: a handshake (60 s: a person types a PIN) and an answer of the authorizer (5 s)."""

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from doorward.core.errors import RequestRefused, Unavailable
-from doorward.gateway.connections import Connections
-from doorward.gateway.journal import Journal
+from doorward.gateway.connections.journal import Journal
+from doorward.gateway.connections.registry import Connections
 from tests.support.ports import NOON
 from tests.unit.gateway.live import live, pending
 

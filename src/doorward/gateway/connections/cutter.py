@@ -20,9 +20,9 @@ from typing import Protocol
 
 from doorward.core.errors import DoorwardError
 from doorward.core.ports import Clock
-from doorward.gateway import pidfd, sockdiag
-from doorward.gateway.endpoints import Endpoint, parse_endpoint
-from doorward.gateway.sockdiag import CutOutcome, SocketFacts, TcpState
+from doorward.gateway.connections import pidfd, sockdiag
+from doorward.gateway.connections.endpoints import Endpoint, parse_endpoint
+from doorward.gateway.connections.sockdiag import CutOutcome, SocketFacts, TcpState
 
 _BATCH = 256
 """Connections looked up together before they are ended: the look-ups must not be old by then."""

@@ -28,9 +28,9 @@ from datetime import datetime, timedelta
 from doorward.core.entities import Principal, Reason
 from doorward.core.errors import RequestRefused
 from doorward.enforcement.capacity import CONNECTIONS, CONNECTIONS_PER_PRINCIPAL, CONNECTIONS_PER_SOURCE
-from doorward.gateway.endpoints import V4_BYTES, Endpoint
-from doorward.gateway.journal import Journal, JournalEntry
-from doorward.gateway.shares import Share
+from doorward.gateway.connections.endpoints import V4_BYTES, Endpoint
+from doorward.gateway.connections.journal import Journal, JournalEntry
+from doorward.gateway.connections.shares import Share
 from doorward.policy.decision import ConnectionAuthority
 
 _REMEMBERED_CHANGES = 1_024

@@ -23,7 +23,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
-from doorward.gateway.sockdiag import CutOutcome, SocketFacts
+from doorward.gateway.connections.sockdiag import CutOutcome, SocketFacts
 
 _PIDFD_OPEN = 434  # one number for both on every architecture that Envoy's wheels exist for
 _PIDFD_GETFD = 438

@@ -6,9 +6,9 @@ import struct
 import pytest
 
 from doorward.core.errors import Unavailable
-from doorward.gateway import sockdiag
-from doorward.gateway.endpoints import Endpoint, parse_endpoint
-from doorward.gateway.sockdiag import CutOutcome, SocketFacts, TcpState
+from doorward.gateway.connections import sockdiag
+from doorward.gateway.connections.endpoints import Endpoint, parse_endpoint
+from doorward.gateway.connections.sockdiag import CutOutcome, SocketFacts, TcpState
 
 LOCAL, REMOTE = parse_endpoint("192.0.2.1:443"), parse_endpoint("198.51.100.7:5000")
 

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from enum import Enum, IntEnum
 
 from doorward.core.errors import Unavailable
-from doorward.gateway.endpoints import V4_BYTES, Endpoint, shorten
+from doorward.gateway.connections.endpoints import V4_BYTES, Endpoint, shorten
 
 _NETLINK_SOCK_DIAG = 4
 _SOCK_DIAG_BY_FAMILY = 20

@@ -1,8 +1,8 @@
 from collections.abc import Mapping
 
-from doorward.gateway.endpoints import parse_endpoint
-from doorward.gateway.reconciler import reconcile
-from doorward.gateway.sockdiag import Census, SocketFacts, TcpState
+from doorward.gateway.connections.endpoints import parse_endpoint
+from doorward.gateway.connections.reconciler import reconcile
+from doorward.gateway.connections.sockdiag import Census, SocketFacts, TcpState
 
 LOCAL = parse_endpoint("192.0.2.1:443")
 

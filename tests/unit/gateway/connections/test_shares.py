@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from doorward.core.errors import RequestRefused
-from doorward.gateway.connections import Connections
-from doorward.gateway.journal import Journal
-from doorward.gateway.shares import Share
+from doorward.gateway.connections.journal import Journal
+from doorward.gateway.connections.registry import Connections
+from doorward.gateway.connections.shares import Share
 from tests.unit.gateway.live import live, pending
 
 

@@ -1,7 +1,7 @@
 import pytest
 
 from doorward.core.errors import MalformedInput
-from doorward.gateway.endpoints import Endpoint, parse_endpoint
+from doorward.gateway.connections.endpoints import Endpoint, parse_endpoint
 
 
 @pytest.mark.parametrize(

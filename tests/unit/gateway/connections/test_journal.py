@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from doorward.core.errors import MalformedInput, Unavailable
-from doorward.gateway import journal as module
-from doorward.gateway.endpoints import parse_endpoint
-from doorward.gateway.journal import Journal, JournalEntry, parse_line, render_entry
+from doorward.gateway.connections import journal as module
+from doorward.gateway.connections.endpoints import parse_endpoint
+from doorward.gateway.connections.journal import Journal, JournalEntry, parse_line, render_entry
 from tests.support.ports import NOON
 
 ENTRY = JournalEntry(
