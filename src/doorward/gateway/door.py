@@ -52,9 +52,9 @@ from doorward.gateway.connections.sockdiag import find
 from doorward.gateway.counting import CertificateRate, Tally
 from doorward.gateway.diagnosis import explain_status
 from doorward.gateway.door_settings import DoorSettings
-from doorward.gateway.evidence_loader import EvidenceLoader
 from doorward.gateway.files import BALLAST
-from doorward.gateway.follower import Follower
+from doorward.gateway.following.evidence_loader import EvidenceLoader
+from doorward.gateway.following.follower import Follower
 from doorward.gateway.ingest import Ingest
 from doorward.gateway.last_published import LastPublished
 from doorward.gateway.log_watch import Counting, LogWatch

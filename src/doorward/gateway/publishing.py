@@ -41,13 +41,13 @@ from doorward.enforcement.plan import (
     build_plan,
 )
 from doorward.enforcement.transition import HeldConnection, aliases_for, standing_of
-from doorward.gateway.authorities import Authorities, held_connection
 from doorward.gateway.authorizer.gate import PolicyGate
 from doorward.gateway.connections.ending import Ending, EndReason
 from doorward.gateway.connections.registry import Connections
 from doorward.gateway.door_settings import DoorSettings
 from doorward.gateway.envoy_deaths import EnvoyDeaths
 from doorward.gateway.epochs import epoch_of
+from doorward.gateway.following.authorities import Authorities, held_connection
 from doorward.gateway.ground import ENROL_PURPOSE, Ground, read_former_ground, read_ground
 from doorward.gateway.last_published import LastPublished
 from doorward.gateway.publication_report import PublicationReport

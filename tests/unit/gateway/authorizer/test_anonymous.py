@@ -12,10 +12,10 @@ from doorward.authority import revocation
 from doorward.core.certificate import RevocationReason
 from doorward.core.errors import Unavailable
 from doorward.enforcement.envoy.names import Fact
-from doorward.gateway.authorities import Authorities
 from doorward.gateway.authorizer.anonymous import ANONYMOUS_FACTS, is_whole
 from doorward.gateway.connections.registry import Connections
 from doorward.gateway.connections.shares import Share
+from doorward.gateway.following.authorities import Authorities
 from doorward.policy.decision import anonymous_authority, lost_authority
 from doorward.policy.document import parse_document
 from tests.support.path_ca import certify

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import pytest
 
 from doorward.core.errors import Unavailable
-from doorward.gateway.evidence_loader import EvidenceLoader
+from doorward.gateway.following.evidence_loader import EvidenceLoader
 from tests.support.world import found_world
 
 PARTNER = "ptn_" + "a" * 20
@@ -119,7 +119,7 @@ def test_what_cannot_be_read_is_tried_again(
     loader: EvidenceLoader, shelves: Shelves, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It stays pending and is told, until it can be read."""
-    monkeypatch.setattr("doorward.gateway.evidence_loader.RETRY_SECONDS", 0.01)
+    monkeypatch.setattr("doorward.gateway.following.evidence_loader.RETRY_SECONDS", 0.01)
     shelves.answers = [Unavailable("store-busy", "busy"), ValueError("odd")]
     loader.changed(PARTNER, 7)
     assert not loader.trouble()

@@ -28,11 +28,11 @@ import structlog
 from doorward.access.deciding import AccessDecider, AccessDecision, ConnectionFacts
 from doorward.core.entities import Outcome
 from doorward.core.errors import DoorwardError
-from doorward.gateway.authorities import Authorities
 from doorward.gateway.authorizer.judging import whole_minute
 from doorward.gateway.connections.ending import Ending, EndReason
 from doorward.gateway.connections.registry import Connections, LiveConnection
-from doorward.gateway.evidence_loader import EvidenceLoader
+from doorward.gateway.following.authorities import Authorities
+from doorward.gateway.following.evidence_loader import EvidenceLoader
 from doorward.policy.decision import ConnectionAuthority, lost_authority
 from doorward.stores.policy_snapshot import current_document
 from doorward.stores.records import ChangeKind, ChangeRecord

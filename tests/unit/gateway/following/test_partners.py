@@ -17,9 +17,9 @@ from doorward.core.entities import Outcome, PrincipalKind
 from doorward.core.errors import Unavailable
 from doorward.directory import principals as directory
 from doorward.enforcement.transition import class_token
-from doorward.gateway import follower as module
 from doorward.gateway.connections.endpoints import parse_endpoint
 from doorward.gateway.connections.registry import LiveConnection
+from doorward.gateway.following import follower as module
 from doorward.partners.terms import remove_partner
 from doorward.verification.identity import SanSource
 from doorward.verification.partner import RevocationMode
@@ -27,7 +27,7 @@ from tests.support.partner_site import PartnerSite, partner_site
 from tests.support.path_ca import Node, certify
 from tests.support.ports import NOON
 from tests.support.world import OPERATOR
-from tests.unit.gateway.follower.conftest import ACTOR, Scene, scene_of
+from tests.unit.gateway.following.conftest import ACTOR, Scene, scene_of
 from tests.unit.gateway.live import LOCAL, pending
 from tests.unit.gateway.standing import enter
 

@@ -12,8 +12,8 @@ from doorward.access.deciding import AccessDecider
 from doorward.audit.events import EventType
 from doorward.gateway.connections.ending import Ending
 from doorward.gateway.connections.registry import Connections
-from doorward.gateway.evidence_loader import EvidenceLoader
-from doorward.gateway.follower import Follower
+from doorward.gateway.following.evidence_loader import EvidenceLoader
+from doorward.gateway.following.follower import Follower
 from doorward.partners.evidence_cache import Shelves
 from tests.support.cutting import FakeCutter
 from tests.support.world import Held, World, found_world

@@ -14,13 +14,13 @@ from doorward.core.entities import Outcome
 from doorward.core.errors import Unavailable
 from doorward.core.ports import KeyKind
 from doorward.directory import principals as directory
-from doorward.gateway import follower as module
-from doorward.gateway.follower import POLL_SECONDS
+from doorward.gateway.following import follower as module
+from doorward.gateway.following.follower import POLL_SECONDS
 from doorward.pki.csr import build_csr
 from doorward.stores.records import ChangeKind, ChangeRecord
 from tests.support.ports import NOON, Impatient
 from tests.support.world import DOCUMENT
-from tests.unit.gateway.follower.conftest import ACTOR, Scene, scene_of
+from tests.unit.gateway.following.conftest import ACTOR, Scene, scene_of
 from tests.unit.gateway.live import live, pending
 from tests.unit.gateway.standing import enter
 

@@ -10,7 +10,7 @@ from doorward.authority import revocation
 from doorward.core.certificate import RevocationReason
 from doorward.directory import principals as directory
 from tests.support.world import DOCUMENT
-from tests.unit.gateway.follower.conftest import ACTOR, Scene
+from tests.unit.gateway.following.conftest import ACTOR, Scene
 from tests.unit.gateway.live import live, pending
 
 # who is ended by what

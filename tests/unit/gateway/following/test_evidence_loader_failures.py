@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from doorward.core.errors import DoorwardError, MalformedInput, Unavailable
-from doorward.gateway import evidence_loader as module
-from doorward.gateway.evidence_loader import EvidenceLoader
+from doorward.gateway.following import evidence_loader as module
+from doorward.gateway.following.evidence_loader import EvidenceLoader
 from tests.support import records
 from tests.support.world import World, empty_world
 

@@ -6,7 +6,7 @@ import dataclasses
 from itertools import product
 
 from doorward.core.entities import TENANT, Principal, PrincipalKind, PrincipalState
-from doorward.gateway.authorities import Authorities
+from doorward.gateway.following.authorities import Authorities
 from doorward.policy.decision import authority_of
 from doorward.policy.document import parse_document
 from doorward.policy.model import Selector

@@ -1,0 +1,1 @@
+"""Following the change sequence: what lost authority is cut, what is new is published."""
