@@ -11,7 +11,7 @@ import pytest
 
 from doorward.access.policies import apply_document
 from doorward.directory.principals import resume, suspend
-from doorward.gateway.validation import Validator
+from doorward.gateway.publishing.validation import Validator
 from doorward.runtime.doorbell import HungBell
 from tests.support.doorway import ACTOR, DOMAIN, Doorway, open_doorway
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pytest
 
 from doorward.directory.principals import add_member, create_group
-from doorward.gateway import server_certificates
+from doorward.gateway.publishing import server_certificates
 from tests.support.doorway import ACTOR, DOMAIN, Doorway, Identity, Session, eventually, open_doorway
 
 UPGRADE = (

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from doorward.gateway.own_places import BY_NAME_ONLY, OwnListener, OwnPlaces
-from doorward.gateway.upstream_files import UpstreamReader
+from doorward.gateway.publishing.upstream_files import UpstreamReader
 from doorward.policy.document import parse_document
 from doorward.policy.model import HttpUpstream, Scheme, UnixUpstream, UpstreamTls
 from tests.support.doorway import short_folder

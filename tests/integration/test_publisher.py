@@ -15,8 +15,8 @@ import pytest
 from doorward.core.errors import ConfigurationError, Unavailable
 from doorward.enforcement.envoy.names import TRUST_SECRET
 from doorward.enforcement.envoy.resources import Resources, Stage
-from doorward.gateway.publisher import Publisher
-from doorward.gateway.validation import Validator
+from doorward.gateway.publishing.publisher import Publisher
+from doorward.gateway.publishing.validation import Validator
 from doorward.policy.model import HttpUpstream, Rule
 from doorward.runtime.world import SystemClock
 from tests.support.door_site import APPS, CLEARED, TELLER, DoorSite, allow, deny, echo_upstream, id_of

@@ -9,7 +9,7 @@ import pytest
 
 from doorward.core.errors import ConfigurationError, Unavailable
 from doorward.enforcement.envoy.resources import Resources, static_rendering
-from doorward.gateway.validation import Validator
+from doorward.gateway.publishing.validation import Validator
 from tests.support.door_site import APPS, DoorSite
 from tests.support.envoy_process import ENVOY
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from doorward.access.policies import apply_document
-from doorward.gateway.watches import SPARE, Room, watches_needed, watches_taken
+from doorward.gateway.publishing.watches import SPARE, Room, watches_needed, watches_taken
 from tests.support.doorway import ACTOR, DOMAIN, Doorway, eventually, open_doorway
 
 DOORS = 4

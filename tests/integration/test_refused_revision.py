@@ -12,8 +12,8 @@ from contextlib import contextmanager, suppress
 import pytest
 
 from doorward.access.policies import apply_document
-from doorward.gateway import publishing
-from doorward.gateway.watches import SPARE, Room, watches_needed
+from doorward.gateway.publishing import transition as publishing
+from doorward.gateway.publishing.watches import SPARE, Room, watches_needed
 from tests.support.doorway import ACTOR, DOMAIN, Doorway, eventually, open_doorway
 
 HEAD = f"trust_domain: {DOMAIN}\napps:\n"

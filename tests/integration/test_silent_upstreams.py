@@ -11,7 +11,7 @@ import pytest
 
 from doorward.core.errors import ConfigurationError
 from doorward.demo.ports import free_port
-from doorward.gateway.upstream_watch import Watched, probe_upstream
+from doorward.gateway.publishing.upstream_watch import Watched, probe_upstream
 from doorward.policy.document import parse_document
 from doorward.policy.model import HttpUpstream, Scheme, UnixUpstream, UpstreamTls
 from doorward.runtime.condition import examine, silent_upstreams

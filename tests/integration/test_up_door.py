@@ -20,7 +20,7 @@ from doorward.core.errors import Unavailable
 from doorward.gateway import door as module
 from doorward.gateway import ingest
 from doorward.gateway.door import Gateway
-from doorward.gateway.watches import watches_needed
+from doorward.gateway.publishing.watches import watches_needed
 from doorward.runtime.evidence import Evidence
 from doorward.runtime.gateway import build_options, envoy_binary
 from doorward.storage.group_commit import GroupCommitter

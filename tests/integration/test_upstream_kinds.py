@@ -23,8 +23,8 @@ from doorward.demo.ports import free_port
 from doorward.enforcement.envoy.resources import Resources
 from doorward.enforcement.upstream_files import UpstreamFiles
 from doorward.gateway.own_places import OwnPlaces
-from doorward.gateway.upstream_files import UpstreamReader
-from doorward.gateway.upstream_watch import Watched, probe_upstream
+from doorward.gateway.publishing.upstream_files import UpstreamReader
+from doorward.gateway.publishing.upstream_watch import Watched, probe_upstream
 from doorward.policy.model import AppPolicy, Document, HttpUpstream, Scheme, UpstreamTls
 from tests.support.attacks import altered, without
 from tests.support.door_site import IDS, Door, DoorSite, allow, echo_upstream, id_of

@@ -15,8 +15,8 @@ from doorward.core.errors import ConfigurationError
 from doorward.enforcement.envoy.bootstrap import build_bootstrap
 from doorward.enforcement.envoy.resources import Resources, Stage, render_file, static_rendering
 from doorward.enforcement.plan import Limits
-from doorward.gateway.publisher import Publisher
-from doorward.gateway.validation import Validator
+from doorward.gateway.publishing.publisher import Publisher
+from doorward.gateway.publishing.validation import Validator
 from doorward.runtime.world import SystemClock
 from tests.support.attacks import (
     HTTP,

@@ -32,9 +32,9 @@ from doorward.core.ports import Clock, KeyKind
 from doorward.demo.ports import free_port
 from doorward.directory.principals import add_member, add_principal, create_group, list_groups
 from doorward.enrolment.invitation import invite
-from doorward.gateway import publishing
 from doorward.gateway.connections.cutter import Mechanism
 from doorward.gateway.door import Gateway
+from doorward.gateway.publishing import transition as publishing
 from doorward.runtime.compose import Installation
 from doorward.runtime.confirming import await_gateways
 from doorward.runtime.doorbell import HungBell

@@ -18,7 +18,7 @@ from doorward.enforcement.envoy.version import version_gauge
 
 
 class FakeValidator:
-    """The fake of `gateway.validation.Validator`."""
+    """The fake of `gateway.publishing.validation.Validator`."""
 
     def __init__(self) -> None:
         self.refusal = ""
@@ -33,7 +33,7 @@ class FakeValidator:
 
 
 class FakeEnvoy:
-    """The fake of a running Envoy's admin interface (`gateway.publisher.Admin`)."""
+    """The fake of a running Envoy's admin interface (`gateway.publishing.publisher.Admin`)."""
 
     def __init__(self, xds: Path) -> None:
         self.xds = xds

@@ -1,6 +1,6 @@
 """The files by which TLS to an upstream is verified, by reference, as `ServerCertificate` refers to its own.
 
-Not here: reading and checking them (gateway.upstream_files). What changes has another path, so that
+Not here: reading and checking them (gateway.publishing.upstream_files). What changes has another path, so that
 Envoy reads it again.
 """
 

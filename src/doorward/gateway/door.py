@@ -56,15 +56,15 @@ from doorward.gateway.files import BALLAST
 from doorward.gateway.following.evidence_loader import EvidenceLoader
 from doorward.gateway.following.follower import Follower
 from doorward.gateway.ingest import Ingest
-from doorward.gateway.last_published import LastPublished
 from doorward.gateway.log_watch import Counting, LogWatch
-from doorward.gateway.publishing import Publishing
-from doorward.gateway.server_certificates import ServerCertificates
+from doorward.gateway.publishing.last_published import LastPublished
+from doorward.gateway.publishing.server_certificates import ServerCertificates
+from doorward.gateway.publishing.transition import Publishing
+from doorward.gateway.publishing.upstream_files import UpstreamReader
+from doorward.gateway.publishing.upstream_watch import UpstreamWatch
+from doorward.gateway.publishing.validation import Validator
+from doorward.gateway.publishing.watches import survey_room
 from doorward.gateway.supervisor import EnvoyOptions, Supervisor
-from doorward.gateway.upstream_files import UpstreamReader
-from doorward.gateway.upstream_watch import UpstreamWatch
-from doorward.gateway.validation import Validator
-from doorward.gateway.watches import survey_room
 from doorward.partners.evidence_cache import Shelves
 from doorward.stores.events import write_event
 from doorward.stores.services import Services

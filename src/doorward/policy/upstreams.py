@@ -1,6 +1,6 @@
 """What `upstream:` of an application may say: parsed from text, read from a document, rendered again.
 
-Not here: the values (`model`), and whether anything answers there (gateway.upstream_watch).
+Not here: the values (`model`), and whether anything answers there (gateway.publishing.upstream_watch).
 
 `unix:///path`, `http://host[:port][/base]`, `h2c://…` (HTTP/2 with prior knowledge, RFC 9113 section 3.3)
 and `https://…` (HTTP/1.1 over TLS, always verified, RFC 9525). With options it is a mapping:

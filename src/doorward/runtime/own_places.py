@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from doorward.core.errors import ConfigurationError, Fault
 from doorward.gateway.own_places import BY_NAME_ONLY, OwnListener, OwnPlaces
-from doorward.gateway.upstream_files import known_hosts
+from doorward.gateway.publishing.upstream_files import known_hosts
 from doorward.policy.model import Document
 from doorward.runtime.compose import Installation
 from doorward.runtime.layout import Layout

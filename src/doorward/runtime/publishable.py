@@ -1,7 +1,7 @@
 """What is known before a document is stored: whether the gateway of this machine could enforce it.
 
-Not here: what only Envoy knows (`gateway.validation`) and what other processes of the gateway's user hold
-(`gateway.watches`): the gateway asks for both before it publishes.
+Not here: what only Envoy knows (`gateway.publishing.validation`) and what other processes of the gateway's user hold
+(`gateway.publishing.watches`): the gateway asks for both before it publishes.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from doorward.core.names import OWN_AUTHORITY
-from doorward.gateway.watches import Room, check_watches, envoys_of_user, survey_room, watch_limit
+from doorward.gateway.publishing.watches import Room, check_watches, envoys_of_user, survey_room, watch_limit
 from doorward.policy.model import Document
 
 

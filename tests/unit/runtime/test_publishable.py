@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from doorward.core.errors import ConfigurationError
-from doorward.gateway.watches import SPARE, watches_needed
+from doorward.gateway.publishing.watches import SPARE, watches_needed
 from doorward.policy.model import AppPolicy, Document, HttpUpstream
 from doorward.runtime import publishable
 

@@ -1,6 +1,6 @@
 """All Envoy resources of one plan, as files with their versions, and as one static rendering.
 
-Not here: writing them anywhere (gateway.publisher). The static rendering is made *from* the
+Not here: writing them anywhere (gateway.publishing.publisher). The static rendering is made *from* the
 published dicts, so that what `envoy --mode validate` has seen is what gets published: validation
 does not open the files that a dynamic configuration names (measured).
 """

@@ -28,7 +28,7 @@ from doorward.gateway.connections.endpoints import Endpoint, parse_endpoint
 from doorward.gateway.connections.registry import Connections
 from doorward.gateway.connections.sockdiag import SocketFacts, TcpState
 from doorward.gateway.counting import CertificateRate, Tally
-from doorward.gateway.ground import read_ground
+from doorward.gateway.publishing.ground import read_ground
 from tests.support.ports import FakeClock, PlainKeys
 from tests.support.world import Held, World, found_world
 from tests.unit.gateway.live import LOCAL

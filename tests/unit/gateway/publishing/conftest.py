@@ -14,17 +14,17 @@ from doorward.authority.gateways import open_orders
 from doorward.authority.issuing import issue_server
 from doorward.core.entities import TENANT
 from doorward.enforcement.plan import OpenRoute, SocketAddress
-from doorward.gateway import publishing as module
 from doorward.gateway.authorizer.gate import PolicyGate
 from doorward.gateway.connections.ending import Ending
 from doorward.gateway.connections.registry import Connections
 from doorward.gateway.door_settings import DoorSettings
-from doorward.gateway.ground import ENROL_PURPOSE
-from doorward.gateway.last_published import LastPublished
 from doorward.gateway.own_places import OwnPlaces
-from doorward.gateway.publishing import Publishing
-from doorward.gateway.server_certificates import ServerCertificates
-from doorward.gateway.watches import Room
+from doorward.gateway.publishing import transition as module
+from doorward.gateway.publishing.ground import ENROL_PURPOSE
+from doorward.gateway.publishing.last_published import LastPublished
+from doorward.gateway.publishing.server_certificates import ServerCertificates
+from doorward.gateway.publishing.transition import Publishing
+from doorward.gateway.publishing.watches import Room
 from doorward.policy.decision import authority_of
 from doorward.stores.policy_snapshot import current_document
 from tests.support.cutting import FakeCutter

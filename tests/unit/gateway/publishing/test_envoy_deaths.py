@@ -6,10 +6,10 @@ import signal
 
 import pytest
 
-from doorward.gateway.envoy_deaths import MOST_UNCLEAR, PROVEN_SECONDS, SOON_SECONDS
-from doorward.gateway.ground import read_ground
-from doorward.gateway.last_published import LastPublished
-from doorward.gateway.publishing import CHECK_SECONDS, RETRY_SECONDS
+from doorward.gateway.publishing.envoy_deaths import MOST_UNCLEAR, PROVEN_SECONDS, SOON_SECONDS
+from doorward.gateway.publishing.ground import read_ground
+from doorward.gateway.publishing.last_published import LastPublished
+from doorward.gateway.publishing.transition import CHECK_SECONDS, RETRY_SECONDS
 from tests.support.world import DOCUMENT
 from tests.unit.gateway.publishing.conftest import Site
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from doorward.core.errors import ConfigurationError, DoorwardError, Unavailable
-from doorward.gateway.ground import read_ground
-from doorward.gateway.last_published import LastPublished
-from doorward.gateway.publishing import CHECK_SECONDS, RETRY_SECONDS
-from doorward.gateway.watches import SPARE, Room, watches_needed
+from doorward.gateway.publishing.ground import read_ground
+from doorward.gateway.publishing.last_published import LastPublished
+from doorward.gateway.publishing.transition import CHECK_SECONDS, RETRY_SECONDS
+from doorward.gateway.publishing.watches import SPARE, Room, watches_needed
 from tests.support.world import DOCUMENT
 from tests.unit.gateway.publishing.conftest import Site
 

@@ -11,8 +11,8 @@ from doorward.audit.events import EventType
 from doorward.core.entities import PrincipalKind
 from doorward.directory import principals as directory
 from doorward.enforcement import transition
-from doorward.gateway import publishing as module
-from doorward.gateway.publishing import (
+from doorward.gateway.publishing import transition as module
+from doorward.gateway.publishing.transition import (
     CHECK_SECONDS,
     RETRY_SECONDS,
 )

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from doorward.gateway.ground import read_former_ground, read_ground
-from doorward.gateway.last_published import Configuration
+from doorward.gateway.publishing.ground import read_former_ground, read_ground
+from doorward.gateway.publishing.last_published import Configuration
 from doorward.partners.terms import remove_partner
 from tests.support.partner_site import PartnerSite, partner_site
 from tests.support.path_ca import Node, certify

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from doorward.core.errors import ConfigurationError, Unavailable
-from doorward.gateway.watches import (
+from doorward.gateway.publishing.watches import (
     SPARE,
     Room,
     can_create,
@@ -107,7 +107,9 @@ def test_what_cannot_be_seen_is_found_by_trying(monkeypatch: pytest.MonkeyPatch)
     """The kernel has the last word (inotify_init(2): EMFILE), for what other containers hold is in no list."""
     before = len(list(Path("/proc/self/fd").iterdir()))
     assert can_create(20)
-    monkeypatch.setattr("doorward.gateway.watches._libc", SimpleNamespace(inotify_init1=lambda _flags: -1))
+    monkeypatch.setattr(
+        "doorward.gateway.publishing.watches._libc", SimpleNamespace(inotify_init1=lambda _flags: -1)
+    )
     assert not can_create(1)
     with pytest.raises(ConfigurationError):
         check_start(3, Room(limit=8192))

@@ -17,7 +17,7 @@ from doorward.core.entities import TENANT
 from doorward.core.names import OWN_AUTHORITY, enrolment_host
 from doorward.enforcement.transition import rule_ids
 from doorward.enforcement.trust import Trust, build_trust
-from doorward.gateway.last_published import Configuration
+from doorward.gateway.publishing.last_published import Configuration
 from doorward.policy.model import AppPolicy, Document
 from doorward.stores.policy_snapshot import current_document, document_of
 from doorward.stores.records import AuthorityKind

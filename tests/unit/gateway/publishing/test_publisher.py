@@ -14,8 +14,8 @@ import pytest
 from doorward.core.errors import ConfigurationError, Fault, Unavailable
 from doorward.enforcement.envoy.resources import Resources, build_resources
 from doorward.enforcement.envoy.version import version_gauge
-from doorward.gateway.publisher import CONFIRM_SECONDS, Publisher
-from doorward.gateway.xds_folder import XdsFolder
+from doorward.gateway.publishing.publisher import CONFIRM_SECONDS, Publisher
+from doorward.gateway.publishing.xds_folder import XdsFolder
 from tests.support.ports import FakeClock
 from tests.unit.enforcement.plans import UPSTREAM, door, every, small_plan, term
 

@@ -21,7 +21,7 @@ import threading
 
 from doorward.core.errors import ConfigurationError, Fault
 from doorward.core.ports import Clock
-from doorward.gateway.last_published import Configuration
+from doorward.gateway.publishing.last_published import Configuration
 
 SOON_SECONDS = 30.0
 """A crash within this time of being given a configuration is blamed on it."""

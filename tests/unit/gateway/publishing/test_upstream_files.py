@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from doorward.gateway import upstream_files
 from doorward.gateway.own_places import OwnPlaces
-from doorward.gateway.upstream_files import KEPT, MOST_BYTES, UpstreamGrounds, UpstreamReader
+from doorward.gateway.publishing import upstream_files
+from doorward.gateway.publishing.upstream_files import KEPT, MOST_BYTES, UpstreamGrounds, UpstreamReader
 from doorward.policy.model import AppPolicy, Document, HttpUpstream, Scheme, UpstreamTls
 from tests.support.ports import NOON
 from tests.support.toy_ca import ToyCA

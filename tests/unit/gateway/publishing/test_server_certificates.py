@@ -16,8 +16,8 @@ from doorward.authority.issuing import issue_server
 from doorward.core.errors import RequestRefused, Unavailable
 from doorward.core.ports import KeyKind
 from doorward.enforcement.plan import ServerCertificate
-from doorward.gateway import server_certificates as module
-from doorward.gateway.server_certificates import RETRY_SECONDS, ServerCertificates
+from doorward.gateway.publishing import server_certificates as module
+from doorward.gateway.publishing.server_certificates import RETRY_SECONDS, ServerCertificates
 from doorward.stores.records import GatewayRecord, OrderState
 from doorward.stores.services import Services
 from tests.support.ports import PlainKeys

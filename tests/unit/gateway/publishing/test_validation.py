@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from doorward.gateway.validation import explain
+from doorward.gateway.publishing.validation import explain
 
 LINE = "[2026-11-23 15:14:30.829][1][critical][main] [source/server/x.cc:76] "
 REFUSED = LINE + "error initializing configuration '/run/check.json': "

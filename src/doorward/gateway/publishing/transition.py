@@ -16,7 +16,7 @@ The steps of a publication (the order of `enforcement.transition`):
 
 A revision that is refused leaves the former one in force. An Envoy that starts meanwhile is given the
 newest revision if that can be, and otherwise the one that was last confirmed, so that a refusal is no
-outage at the next restart. It is the same with one that Envoy dies of (`gateway.envoy_deaths`). New connections are judged by the newest revision throughout: the gate lets
+outage at the next restart. It is the same with one that Envoy dies of (`gateway.publishing.envoy_deaths`). New connections are judged by the newest revision throughout: the gate lets
 them in where both revisions say the same about their application, and nowhere else.
 """
 
@@ -45,22 +45,29 @@ from doorward.gateway.authorizer.gate import PolicyGate
 from doorward.gateway.connections.ending import Ending, EndReason
 from doorward.gateway.connections.registry import Connections
 from doorward.gateway.door_settings import DoorSettings
-from doorward.gateway.envoy_deaths import EnvoyDeaths
 from doorward.gateway.epochs import epoch_of
 from doorward.gateway.following.authorities import Authorities, held_connection
-from doorward.gateway.ground import ENROL_PURPOSE, Ground, read_former_ground, read_ground
-from doorward.gateway.last_published import LastPublished
-from doorward.gateway.publication_report import PublicationReport
-from doorward.gateway.publisher import Admin, Published, Publisher
-from doorward.gateway.server_certificates import (
+from doorward.gateway.publishing.envoy_deaths import EnvoyDeaths
+from doorward.gateway.publishing.ground import ENROL_PURPOSE, Ground, read_former_ground, read_ground
+from doorward.gateway.publishing.last_published import LastPublished
+from doorward.gateway.publishing.publisher import Admin, Published, Publisher
+from doorward.gateway.publishing.report import PublicationReport
+from doorward.gateway.publishing.server_certificates import (
     ServerCertificates,
     missing_hosts,
     name_lacking,
     no_certificate,
 )
-from doorward.gateway.upstream_files import UpstreamGrounds
-from doorward.gateway.validation import Validator
-from doorward.gateway.watches import Room, check_room, check_start, check_watches, survey_room, tell_shortage
+from doorward.gateway.publishing.upstream_files import UpstreamGrounds
+from doorward.gateway.publishing.validation import Validator
+from doorward.gateway.publishing.watches import (
+    Room,
+    check_room,
+    check_start,
+    check_watches,
+    survey_room,
+    tell_shortage,
+)
 from doorward.policy.model import Document
 from doorward.stores.services import Services
 

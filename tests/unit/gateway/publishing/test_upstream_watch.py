@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
-from doorward.gateway import upstream_watch
-from doorward.gateway.upstream_watch import MOST_TOLD, UpstreamWatch, Watched
+from doorward.gateway.publishing import upstream_watch
+from doorward.gateway.publishing.upstream_watch import MOST_TOLD, UpstreamWatch, Watched
 from doorward.policy.model import HttpUpstream, UnixUpstream
 
 

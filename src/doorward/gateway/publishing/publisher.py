@@ -36,8 +36,8 @@ from doorward.enforcement.envoy.resources import (
     static_rendering,
 )
 from doorward.enforcement.envoy.version import version_gauge
-from doorward.gateway.validation import Validator
-from doorward.gateway.xds_folder import XdsFolder, write_whole
+from doorward.gateway.publishing.validation import Validator
+from doorward.gateway.publishing.xds_folder import XdsFolder, write_whole
 
 CONFIRM_SECONDS = 2.0
 """How long Envoy may take for all files; 0.1 s is usual, and the authorizer holds answers for 3 s."""

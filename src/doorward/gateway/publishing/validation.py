@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from doorward.core.errors import ConfigurationError, Fault, Unavailable
-from doorward.gateway.xds_folder import write_whole
+from doorward.gateway.publishing.xds_folder import write_whole
 
 CHECK_SECONDS = 20.0
 """The check takes 0.05 s; twenty are for a machine that is swapping."""

@@ -25,8 +25,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from doorward.core.names import enrolment_host
 from doorward.enforcement.upstream_files import UpstreamFiles
 from doorward.gateway.own_places import OwnPlaces
-from doorward.gateway.upstream_watch import Watched
-from doorward.gateway.xds_folder import write_whole
+from doorward.gateway.publishing.upstream_watch import Watched
+from doorward.gateway.publishing.xds_folder import write_whole
 from doorward.policy.model import AppPolicy, Document, HttpUpstream, UpstreamTls
 
 SYSTEM_STORES = (

@@ -1,0 +1,1 @@
+"""A revision becomes configuration of Envoy: prepared, checked, written, confirmed."""
