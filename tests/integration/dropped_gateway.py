@@ -13,7 +13,7 @@ from pathlib import Path
 
 from doorward.gateway.connections import sockdiag
 from doorward.gateway.connections.cutter import Cutter, Mechanism
-from doorward.gateway.supervisor import EnvoyOptions, Supervisor, locate_envoy
+from doorward.gateway.envoy.supervisor import EnvoyOptions, Supervisor, locate_envoy
 from doorward.runtime import privileges
 from doorward.runtime.preloading import preload
 from doorward.runtime.privileges import Capability

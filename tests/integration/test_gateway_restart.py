@@ -15,7 +15,7 @@ from doorward.audit.events import EventType
 from doorward.authority.revocation import revoke
 from doorward.core.certificate import RevocationReason
 from doorward.directory.principals import suspend
-from doorward.gateway import supervisor
+from doorward.gateway.envoy import supervisor
 from tests.support.accounts import compare
 from tests.support.doorway import ACTOR, Session, eventually, is_root, open_doorway
 from tests.support.house import open_house

@@ -16,7 +16,7 @@ import pytest
 from doorward.gateway.connections import cutter, pidfd, sockdiag
 from doorward.gateway.connections.cutter import Cutter, Mechanism
 from doorward.gateway.connections.sockdiag import CutOutcome, SocketFacts
-from doorward.gateway.process import Child, Orphan, end_process, find_by_argument
+from doorward.gateway.envoy.process import Child, Orphan, end_process, find_by_argument
 from doorward.runtime.world import SystemClock
 from tests.support.little_door import ends_of
 

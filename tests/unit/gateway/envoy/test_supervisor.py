@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from doorward.core.errors import ConfigurationError
-from doorward.gateway.supervisor import EnvoyOptions, locate_envoy
+from doorward.gateway.envoy.supervisor import EnvoyOptions, locate_envoy
 
 
 def test_the_command_line_keeps_the_controls() -> None:

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from doorward.gateway.diagnosis import explain_bind, explain_death, last_words
+from doorward.gateway.envoy.diagnosis import explain_bind, explain_death, last_words
 
 CRITICAL = "[2026-11-23 14:51:45.068][113][critical][main] [server.cc:449] error `x` initializing config\n"
 

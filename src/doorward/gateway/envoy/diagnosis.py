@@ -15,7 +15,7 @@ from pathlib import Path
 
 from doorward.core.errors import DoorwardError, Unavailable
 from doorward.gateway.connections.endpoints import V4_BYTES, Endpoint
-from doorward.gateway.process import holder_of
+from doorward.gateway.envoy.process import holder_of
 
 _TAIL_BYTES = 8192
 _LONGEST_WORDS = 400  # of Envoy's last line; a rejected configuration may be quoted in it at length

@@ -31,11 +31,11 @@ import structlog
 
 from doorward.core.errors import ConfigurationError, DoorwardError, Fault, Unavailable
 from doorward.core.ports import Clock
-from doorward.gateway.admin import AdminClient, check_socket_path
 from doorward.gateway.connections.endpoints import Endpoint
-from doorward.gateway.diagnosis import check_free, explain_death
-from doorward.gateway.epochs import epoch_of, forget_run, new_epoch, note_run, noted_end
-from doorward.gateway.process import Child, Process, end_process, find_by_argument
+from doorward.gateway.envoy.admin import AdminClient, check_socket_path
+from doorward.gateway.envoy.diagnosis import check_free, explain_death
+from doorward.gateway.envoy.epochs import epoch_of, forget_run, new_epoch, note_run, noted_end
+from doorward.gateway.envoy.process import Child, Process, end_process, find_by_argument
 
 _log = structlog.get_logger("doorward.supervisor")
 

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from doorward.core.errors import Unavailable
-from doorward.gateway import taken_port as module
 from doorward.gateway.connections.endpoints import Endpoint
-from doorward.gateway.process import find_holder
-from doorward.gateway.supervisor import LOG_ARGUMENT
-from doorward.gateway.taken_port import check_not_taken
+from doorward.gateway.envoy import taken_port as module
+from doorward.gateway.envoy.process import find_holder
+from doorward.gateway.envoy.supervisor import LOG_ARGUMENT
+from doorward.gateway.envoy.taken_port import check_not_taken
 
 LISTENER = (
     "import socket, sys\n"

@@ -2,7 +2,7 @@ import shutil
 from datetime import timedelta
 from pathlib import Path
 
-from doorward.gateway.epochs import KEPT, epoch_of, forget_run, new_epoch, note_run, noted_end
+from doorward.gateway.envoy.epochs import KEPT, epoch_of, forget_run, new_epoch, note_run, noted_end
 from tests.support.ports import NOON
 
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from doorward.core.errors import ConfigurationError
-from doorward.gateway.admin import check_socket_path, parse_statistics
+from doorward.gateway.envoy.admin import check_socket_path, parse_statistics
 
 TEXT = """\
 cluster.up.upstream_cx_active: 3

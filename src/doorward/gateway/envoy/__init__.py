@@ -1,0 +1,1 @@
+"""The Envoy processes: started, asked, replaced, restarted."""
