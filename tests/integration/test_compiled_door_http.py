@@ -14,7 +14,7 @@ import h2.events
 import pytest
 
 from doorward.enforcement.envoy.names import Fact
-from doorward.gateway.access_lines import parse_access_line
+from doorward.gateway.access_log.lines import parse_access_line
 from tests.support.attacks import H2Client, exchange, statuses
 from tests.support.door_site import APPS, CLEARED, TELLER, Door, id_of, standing_door
 from tests.support.envoy_process import facts_of

@@ -18,7 +18,7 @@ from doorward.audit.events import EventType
 from doorward.authority.gateways import deregister_gateway, find_gateway, register_gateway
 from doorward.core.errors import Unavailable
 from doorward.gateway import door as module
-from doorward.gateway import ingest
+from doorward.gateway.access_log import ingest
 from doorward.gateway.door import Gateway
 from doorward.gateway.publishing.watches import watches_needed
 from doorward.runtime.evidence import Evidence

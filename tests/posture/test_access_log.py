@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from doorward.audit.events import EventType
-from doorward.gateway.access_lines import parse_access_line
+from doorward.gateway.access_log.lines import parse_access_line
 from tests.support.attacks import LISTENER, Grounds, OpenDoor, changed, command_of
 from tests.support.door_site import APPS
 

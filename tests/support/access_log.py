@@ -8,7 +8,7 @@ from pathlib import Path
 
 from doorward.audit.events import EventType
 from doorward.core.errors import Unavailable
-from doorward.gateway.ingest import COUNTER, LIVE, SETTLE_SECONDS, Ingest
+from doorward.gateway.access_log.ingest import COUNTER, LIVE, SETTLE_SECONDS, Ingest
 from tests.support.world import World
 
 GATEWAY = "gtw_" + "a" * 20

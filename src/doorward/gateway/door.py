@@ -35,6 +35,9 @@ from doorward.authority.gateways import (
 )
 from doorward.core.entities import TENANT
 from doorward.core.errors import ConfigurationError, DoorwardError
+from doorward.gateway.access_log.counting import CertificateRate, Tally
+from doorward.gateway.access_log.ingest import Ingest
+from doorward.gateway.access_log.watch import Counting, LogWatch
 from doorward.gateway.authorizer.assertions import AssertionSigner
 from doorward.gateway.authorizer.gate import PolicyGate
 from doorward.gateway.authorizer.judging import Authorizer, Surroundings
@@ -49,15 +52,12 @@ from doorward.gateway.connections.reconciler import Reconciler
 from doorward.gateway.connections.registry import Connections
 from doorward.gateway.connections.shares import Share
 from doorward.gateway.connections.sockdiag import find
-from doorward.gateway.counting import CertificateRate, Tally
 from doorward.gateway.door_settings import DoorSettings
 from doorward.gateway.envoy.diagnosis import explain_status
 from doorward.gateway.envoy.supervisor import EnvoyOptions, Supervisor
 from doorward.gateway.files import BALLAST
 from doorward.gateway.following.evidence_loader import EvidenceLoader
 from doorward.gateway.following.follower import Follower
-from doorward.gateway.ingest import Ingest
-from doorward.gateway.log_watch import Counting, LogWatch
 from doorward.gateway.publishing.last_published import LastPublished
 from doorward.gateway.publishing.server_certificates import ServerCertificates
 from doorward.gateway.publishing.transition import Publishing

@@ -34,7 +34,7 @@ from doorward.core.names import (
     parse_principal_uri,
     parse_trust_domain,
 )
-from doorward.gateway.access_lines import parse_access_line
+from doorward.gateway.access_log.lines import parse_access_line
 from doorward.gateway.authorizer.judging import decode_certificate
 from doorward.gateway.connections import sockdiag
 from doorward.gateway.connections.endpoints import parse_endpoint

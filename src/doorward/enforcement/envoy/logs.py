@@ -1,6 +1,6 @@
 """What Envoy writes down: one JSON line for each request, one for each handshake that failed.
 
-Not here: reading it (gateway.ingest). Query strings are never logged, the enrolment door's paths
+Not here: reading it (gateway.access_log.ingest). Query strings are never logged, the enrolment door's paths
 neither: they may carry tokens. What an unverified certificate says of itself is called claimed.
 Both kinds share one file, so that their order is the order of happening. Every field is one that the
 reader takes into an event (a test holds the two together): what nobody reads costs each request.

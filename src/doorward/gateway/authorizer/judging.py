@@ -40,6 +40,7 @@ from doorward.core.errors import DoorwardError, MalformedInput, RequestRefused, 
 from doorward.core.ports import Clock
 from doorward.enforcement.envoy.names import JUDGED, Asked, Fact
 from doorward.enforcement.transition import class_token
+from doorward.gateway.access_log.counting import CertificateRate, Spoken, Tally
 from doorward.gateway.authorizer.anonymous import ANONYMOUS_FACTS, anonymous_connection
 from doorward.gateway.authorizer.assertions import AssertionSigner
 from doorward.gateway.authorizer.gate import PolicyGate
@@ -47,7 +48,6 @@ from doorward.gateway.authorizer.judgement_budget import JudgementBudget
 from doorward.gateway.connections.endpoints import Endpoint, parse_endpoint
 from doorward.gateway.connections.registry import Connections, LiveConnection, PendingConnection, source_of
 from doorward.gateway.connections.sockdiag import SocketFacts, TcpState
-from doorward.gateway.counting import CertificateRate, Spoken, Tally
 from doorward.policy.decision import GRANTS_LIMIT_BYTES, render_grants
 from doorward.wire.client_cert import render_client_cert
 from doorward.wire.header_text import encode_header_text

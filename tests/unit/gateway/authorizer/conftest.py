@@ -16,6 +16,7 @@ from doorward.audit.events import Event
 from doorward.core.errors import DoorwardError
 from doorward.core.ports import KeyKind
 from doorward.enforcement.envoy.names import Asked
+from doorward.gateway.access_log.counting import CertificateRate, Tally
 from doorward.gateway.authorizer import judging as module
 from doorward.gateway.authorizer.assertions import AssertionSigner
 from doorward.gateway.authorizer.gate import PolicyGate
@@ -27,7 +28,6 @@ from doorward.gateway.authorizer.judging import (
 from doorward.gateway.connections.endpoints import Endpoint, parse_endpoint
 from doorward.gateway.connections.registry import Connections
 from doorward.gateway.connections.sockdiag import SocketFacts, TcpState
-from doorward.gateway.counting import CertificateRate, Tally
 from doorward.gateway.publishing.ground import read_ground
 from tests.support.ports import FakeClock, PlainKeys
 from tests.support.world import Held, World, found_world

@@ -12,8 +12,8 @@ from doorward.audit.events import EventType
 from doorward.authority.revocation import revoke
 from doorward.core.certificate import RevocationReason
 from doorward.core.errors import Unavailable
+from doorward.gateway.access_log.counting import Tally
 from doorward.gateway.authorizer.judging import Authorizer
-from doorward.gateway.counting import Tally
 from tests.support.toy_ca import ToyCA
 from tests.unit.gateway.authorizer.conftest import Place, url_pem
 from tests.unit.gateway.authorizer.test_shares import from_port

@@ -10,13 +10,13 @@ from doorward.access import policies
 from doorward.access.deciding import AccessRequest
 from doorward.audit.events import EventType
 from doorward.core.entities import Reason
+from doorward.gateway.access_log.counting import CertificateRate
 from doorward.gateway.authorizer import judging as module
 from doorward.gateway.authorizer.anonymous import ANONYMOUS_FACTS
 from doorward.gateway.authorizer.overfull import EVERY_SECONDS, OverfullRecord
 from doorward.gateway.connections.endpoints import parse_endpoint
 from doorward.gateway.connections.registry import Connections
 from doorward.gateway.connections.sockdiag import SocketFacts, TcpState
-from doorward.gateway.counting import CertificateRate
 from tests.support.toy_ca import ToyCA
 from tests.unit.gateway.authorizer.conftest import Place, url_pem
 from tests.unit.gateway.live import LOCAL

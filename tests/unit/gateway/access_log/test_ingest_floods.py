@@ -11,7 +11,7 @@ from doorward.audit.counting import PER_KEY
 from doorward.audit.events import EventType
 from doorward.core.errors import Unavailable
 from doorward.enforcement.envoy.names import ENROL_CHAIN
-from doorward.gateway import ingest as module
+from doorward.gateway.access_log import ingest as module
 from tests.support.access_log import GATEWAY, Log, line
 from tests.support.world import empty_world
 

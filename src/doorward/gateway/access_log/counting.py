@@ -14,7 +14,7 @@ from doorward.audit.counting import OTHERS, UNKNOWN_SOURCE, Count, EventLimiter,
 from doorward.audit.events import EventType, printable
 from doorward.core.errors import MalformedInput
 from doorward.core.ports import Clock
-from doorward.gateway.access_lines import AccessLine, is_certificate
+from doorward.gateway.access_log.lines import AccessLine, is_certificate
 
 LINES = "access-log"
 CONNECTIONS = "connections"

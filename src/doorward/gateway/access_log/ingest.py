@@ -28,7 +28,8 @@ import structlog
 from doorward.audit.counting import EventLimiter
 from doorward.audit.events import EventType
 from doorward.core.errors import DoorwardError, IntegrityError, MalformedInput, Unavailable
-from doorward.gateway.access_lines import (
+from doorward.gateway.access_log.counting import CONNECTIONS, LINES, Spoken, Tally, describe_count, restored
+from doorward.gateway.access_log.lines import (
     LONGEST_LINE,
     AccessLine,
     build_access_line,
@@ -36,7 +37,6 @@ from doorward.gateway.access_lines import (
     malformed,
     sender_of,
 )
-from doorward.gateway.counting import CONNECTIONS, LINES, Spoken, Tally, describe_count, restored
 from doorward.gateway.files import replace_file
 from doorward.stores.events import write_event
 from doorward.stores.protocols import Books

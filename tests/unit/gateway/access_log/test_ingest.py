@@ -13,9 +13,9 @@ import pytest
 
 from doorward.audit.events import EventType
 from doorward.core.errors import IntegrityError, Unavailable
-from doorward.gateway import ingest as module
-from doorward.gateway.access_lines import LONGEST_LINE
-from doorward.gateway.ingest import COUNTER, LIVE, Ingest
+from doorward.gateway.access_log import ingest as module
+from doorward.gateway.access_log.ingest import COUNTER, LIVE, Ingest
+from doorward.gateway.access_log.lines import LONGEST_LINE
 from tests.support.access_log import GATEWAY, Log, line
 from tests.support.memory_store import MemoryBooks, MemoryUnitOfWork
 from tests.support.ports import NOON

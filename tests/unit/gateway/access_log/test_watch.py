@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 
 from doorward.core.errors import Unavailable
-from doorward.gateway.log_watch import COUNTER, LogWatch
+from doorward.gateway.access_log.watch import COUNTER, LogWatch
 from tests.support.ports import NOON, FakeClock
 
 

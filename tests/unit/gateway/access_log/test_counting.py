@@ -7,7 +7,7 @@ import pytest
 from doorward.audit.counting import OTHERS, WINDOW, Count, Limits
 from doorward.audit.events import EventType
 from doorward.core.errors import MalformedInput
-from doorward.gateway.counting import Tally, describe_count, restored
+from doorward.gateway.access_log.counting import Tally, describe_count, restored
 from tests.support.ports import NOON, FakeClock
 
 GATEWAY = "gtw_" + "a" * 20

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from doorward.audit.events import EventType, build_event
 from doorward.enforcement.envoy.logs import build_enrol_log, build_handshake_log, build_request_log
 from doorward.enforcement.envoy.names import ENROL_CHAIN
-from doorward.gateway import access_lines as module
-from doorward.gateway.access_lines import LONGEST_LINE, AccessLine, parse_access_line
+from doorward.gateway.access_log import lines as module
+from doorward.gateway.access_log.lines import LONGEST_LINE, AccessLine, parse_access_line
 from doorward.policy.model import UnixUpstream
 from tests.support.ports import NOON
 

@@ -1,0 +1,1 @@
+"""Envoy's access log becomes events of the record."""
