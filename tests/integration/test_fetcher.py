@@ -15,7 +15,7 @@ import pytest
 from doorward.core.addresses import PRIVATE_NETWORKS
 from doorward.core.errors import DoorwardError, MalformedInput, RequestRefused, Unavailable
 from doorward.core.ports import Fetched, FetchRequest
-from doorward.runtime.fetcher import HttpFetcher, connect_to
+from doorward.runtime.fetching.fetcher import HttpFetcher, connect_to
 from doorward.runtime.own_listeners import OwnListeners, is_local, own_ports
 from doorward.runtime.settings import load_settings
 from tests.support.responders import answer, drip, moved, say, served, silent

@@ -14,8 +14,8 @@ import pytest
 from cryptography.x509 import ocsp
 
 from doorward.partners.evidence import claiming, describe_evidence
-from doorward.runtime.fetcher import HttpFetcher
-from doorward.runtime.gathering import Gathering
+from doorward.runtime.fetching.fetcher import HttpFetcher
+from doorward.runtime.fetching.gathering import Gathering
 from tests.support.doorway import eventually
 from tests.support.partner_world import PartnerWorld, crl_at, partner_world, responder_at
 from tests.support.path_ca import Node, certify

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from doorward.core.addresses import Reach, judge_address
 from doorward.core.errors import DoorwardError, MalformedInput
 from doorward.core.ports import FetchRequest
-from doorward.runtime.addresses import parse_place
-from doorward.runtime.fetcher import HttpFetcher
+from doorward.runtime.fetching.addresses import parse_place
+from doorward.runtime.fetching.fetcher import HttpFetcher
 
 URLS = st.one_of(
     st.text(max_size=100),

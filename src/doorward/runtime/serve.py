@@ -22,8 +22,8 @@ from doorward.authority.status.root_crl import renew_root_list, root_list_due
 from doorward.core.errors import DoorwardError, MalformedInput, RequestRefused
 from doorward.runtime.compose import Installation
 from doorward.runtime.doorbell import HungBell
-from doorward.runtime.fetcher import HttpFetcher
-from doorward.runtime.gathering import Gathering
+from doorward.runtime.fetching.fetcher import HttpFetcher
+from doorward.runtime.fetching.gathering import Gathering
 from doorward.runtime.jobs import Job, Jobs
 from doorward.runtime.own_listeners import OwnListeners, own_ports
 from doorward.runtime.roles import become_ordinary

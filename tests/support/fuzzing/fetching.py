@@ -11,9 +11,9 @@ from typing import cast
 from doorward.core.addresses import PRIVATE_NETWORKS, Reach, judge_address, may_ask
 from doorward.core.errors import MalformedInput
 from doorward.core.ports import Fetched, FetchRequest
-from doorward.runtime.addresses import Place, parse_place
 from doorward.runtime.certificate_files import read_certificates
-from doorward.runtime.fetcher import _Deadline, _exchange
+from doorward.runtime.fetching.addresses import Place, parse_place
+from doorward.runtime.fetching.fetcher import _Deadline, _exchange
 from doorward.verification.path.certificate import parse_path_certificate
 from doorward.wire.pem_list import decode_pem_list
 from tests.support.fuzzing.mutating import Shape

@@ -1,7 +1,7 @@
 """Failures to fetch or to use evidence: the reason is kept in the row and recorded, and the next look is set.
 
 Every failure of a fetch or of a take ends here, so that `ca show` and `status` have a reason for each.
-Not here: what failed (taking, claiming, the threads of `runtime.gathering`).
+Not here: what failed (taking, claiming, the threads of `runtime.fetching.gathering`).
 """
 
 from __future__ import annotations

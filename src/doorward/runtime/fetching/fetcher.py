@@ -28,8 +28,8 @@ from typing import TYPE_CHECKING, cast
 from doorward.core.addresses import Address, Network, Reach, judge_address, may_ask, unmap
 from doorward.core.errors import MalformedInput, RequestRefused, Unavailable
 from doorward.core.ports import Fetched, FetchRequest
-from doorward.runtime.addresses import Place, parse_place
-from doorward.runtime.resolving import Resolver
+from doorward.runtime.fetching.addresses import Place, parse_place
+from doorward.runtime.fetching.resolving import Resolver
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from doorward.core.errors import MalformedInput
-from doorward.runtime.addresses import parse_place
+from doorward.runtime.fetching.addresses import parse_place
 
 
 @pytest.mark.parametrize(

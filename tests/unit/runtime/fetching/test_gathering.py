@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from doorward.core.ports import Fetched, FetchRequest
 from doorward.partners.evidence import sources
-from doorward.runtime.gathering import Gathering
+from doorward.runtime.fetching.gathering import Gathering
 from tests.support.partner_world import (
     ISSUING_CRL,
     RESPONDER,

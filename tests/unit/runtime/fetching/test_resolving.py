@@ -8,7 +8,7 @@ from ipaddress import ip_address
 import pytest
 
 from doorward.core.errors import Unavailable
-from doorward.runtime.resolving import LOOK_UPS, Resolver
+from doorward.runtime.fetching.resolving import LOOK_UPS, Resolver
 
 PATIENCE = 60.0
 

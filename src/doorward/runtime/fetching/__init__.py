@@ -1,0 +1,1 @@
+"""Fetching CRLs and OCSP answers of partners from the network, within limits."""
