@@ -32,7 +32,7 @@ from doorward.verification.path.certificate import parse_path_certificate
 from doorward.verification.path.conformance import PathInputs
 from doorward.verification.path.store import TrustStore
 from doorward.verification.revocation.crl import Crl, parse_crl
-from doorward.verification.revocation.shelf import Shelf
+from doorward.verification.revocation.evidence_index import EvidenceIndex
 from doorward.verification.verifier import (
     Knowledge,
     KnownCertificate,
@@ -52,7 +52,7 @@ def main() -> None:
     root = ToyCA.create("Bench Root")
     issuing = root.issuing("Bench Issuing")
     leaf = issuing.leaf("alice")
-    shelf = Shelf([_crl(root, 0), _crl(issuing, 10)])
+    evidence_index = EvidenceIndex([_crl(root, 0), _crl(issuing, 10)])
     knowledge = _knowledge(issuing, leaf.sha256)
     verifier = (
         verification.PolicyBuilder()
@@ -74,8 +74,8 @@ def main() -> None:
     work: dict[str, tuple[Callable[[], object], float | None]] = {
         "own, first": (lambda: own(None), None),
         "own, again": (lambda: own(known), 5.0),
-        "partner, first": (lambda: _judge_partner(next(newcomers), trust, shelf, None), None),
-        "partner, again": (lambda: _judge_partner(leaf.der, trust, shelf, known), 0.7),
+        "partner, first": (lambda: _judge_partner(next(newcomers), trust, evidence_index, None), None),
+        "partner, again": (lambda: _judge_partner(leaf.der, trust, evidence_index, known), 0.7),
     }
     print("judging one certificate         ours us   bare us   ratio   wanted")
     for name, (judge, wanted) in work.items():
@@ -84,9 +84,11 @@ def main() -> None:
     _measure_long_list(root, issuing, leaf.der)
 
 
-def _judge_partner(der: bytes, trust: PartnerTrust, shelf: Shelf, leaves: RecentLeaves | None) -> None:
+def _judge_partner(
+    der: bytes, trust: PartnerTrust, evidence_index: EvidenceIndex, leaves: RecentLeaves | None
+) -> None:
     found = judge_partner_certificate(
-        Presented(der=der), [trust], {trust.id: shelf}, known_principal, NOON, leaves=leaves
+        Presented(der=der), [trust], {trust.id: evidence_index}, known_principal, NOON, leaves=leaves
     )
     assert found.verdict.outcome is Outcome.GOOD, found.verdict.reasons
 
@@ -108,7 +110,7 @@ def _measure_long_list(root: ToyCA, issuing: ToyCA, leaf: bytes) -> None:
     print(f"\na CRL of {ENTRIES:,} entries: loaded in {time.perf_counter() - begin:.1f} s, ", end="")
     print(f"{_resident() - before:.0f} MB more, {len(der) / 1e6:.0f} MB of it DER   wanted <= 200 MB in all")
     trust, known = _partner(root, issuing), RecentLeaves()
-    many, few = Shelf([_crl(root, 0), crl]), Shelf([_crl(root, 0), _crl(issuing, 10)])
+    many, few = EvidenceIndex([_crl(root, 0), crl]), EvidenceIndex([_crl(root, 0), _crl(issuing, 10)])
     found = compare(
         lambda: _judge_partner(leaf, trust, many, known), lambda: _judge_partner(leaf, trust, few, known)
     )

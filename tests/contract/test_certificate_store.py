@@ -32,18 +32,18 @@ BIGGEST = 2**159 - 1
 @pytest.fixture
 def stock(work: UnitOfWork) -> UnitOfWork:
     """Certificates 1 to 5: intended, valid, held, revoked, and revoked but expiring soon."""
-    with work.change() as books:
+    with work.change() as stores:
         for number in range(1, 6):
             changed = {"not_after": NOON + timedelta(days=1)} if number == 5 else {}
-            books.certificates.add_intended(certificate(number, **changed))
+            stores.certificates.add_intended(certificate(number, **changed))
         for number in range(2, 6):
-            books.certificates.complete(f"crt_{number:020d}", sha256=digest(f"{number}"), der=b"%d" % number)
+            stores.certificates.complete(f"crt_{number:020d}", sha256=digest(f"{number}"), der=b"%d" % number)
         for number, state, reason in (
             (3, CertificateState.ON_HOLD, RevocationReason.CERTIFICATE_HOLD),
             (4, CertificateState.REVOKED, RevocationReason.KEY_COMPROMISE),
             (5, CertificateState.REVOKED, RevocationReason.SUPERSEDED),
         ):
-            books.certificates.set_state(f"crt_{number:020d}", state, reason=reason, revoked_at=NOON)
+            stores.certificates.set_state(f"crt_{number:020d}", state, reason=reason, revoked_at=NOON)
     return work
 
 
@@ -56,43 +56,43 @@ def test_an_intent_comes_back_whole(work: UnitOfWork) -> None:
         replaces="crt_other",
         not_after=NOON + timedelta(microseconds=1),
     )
-    with work.change() as books:
-        books.certificates.add_intended(made)
+    with work.change() as stores:
+        stores.certificates.add_intended(made)
         expected = replace(made, state=CertificateState.INTENDED)
-        assert books.certificates.get(made.id) == expected
-        assert books.certificates.by_sha256(made.sha256) == expected
-        assert books.certificates.by_serial(ISSUER, BIGGEST) == expected
+        assert stores.certificates.get(made.id) == expected
+        assert stores.certificates.by_sha256(made.sha256) == expected
+        assert stores.certificates.by_serial(ISSUER, BIGGEST) == expected
 
 
 @pytest.mark.parametrize("serial", [0, -1])
 def test_a_serial_that_is_not_positive_is_found(work: UnitOfWork, serial: int) -> None:
     """Issuers that are not ours have given such numbers (RFC 5280 section 4.1.2.2)."""
     seen = certificate(1, serial=serial, state=CertificateState.VALID)
-    with work.change() as books:
-        assert books.certificates.by_serial(ISSUER, serial) is None
-        assert books.certificates.add_seen(seen)
-        assert books.certificates.by_serial(ISSUER, serial) == seen
+    with work.change() as stores:
+        assert stores.certificates.by_serial(ISSUER, serial) is None
+        assert stores.certificates.add_seen(seen)
+        assert stores.certificates.by_serial(ISSUER, serial) == seen
 
 
 def test_unknown_certificates_are_none(stock: UnitOfWork) -> None:
     """A look-up that finds nothing says so; the empty digest finds nothing either."""
-    with stock.read() as books:
-        assert books.certificates.get("crt_nobody") is None
-        assert books.certificates.by_sha256(digest("nobody")) is None
-        assert books.certificates.by_sha256("") is None
-        assert books.certificates.by_serial(ISSUER, 1) is None
-        assert books.certificates.by_serial("aut_other", certificate(1).serial) is None
+    with stock.read() as stores:
+        assert stores.certificates.get("crt_nobody") is None
+        assert stores.certificates.by_sha256(digest("nobody")) is None
+        assert stores.certificates.by_sha256("") is None
+        assert stores.certificates.by_serial(ISSUER, 1) is None
+        assert stores.certificates.by_serial("aut_other", certificate(1).serial) is None
 
 
 def test_several_intents_may_lack_a_digest(work: UnitOfWork) -> None:
     """The digest is unique only where there is one."""
-    with work.change() as books:
+    with work.change() as stores:
         for number in (1, 2):
-            books.certificates.add_intended(certificate(number, sha256=""))
-        found = books.certificates.get(certificate(2).id)
+            stores.certificates.add_intended(certificate(number, sha256=""))
+        found = stores.certificates.get(certificate(2).id)
         assert found is not None
         assert found.sha256 == ""
-        assert books.certificates.by_sha256("") is None
+        assert stores.certificates.by_sha256("") is None
 
 
 @pytest.mark.parametrize(
@@ -106,48 +106,48 @@ def test_several_intents_may_lack_a_digest(work: UnitOfWork) -> None:
 )
 def test_no_certificate_is_recorded_twice(stock: UnitOfWork, again: object) -> None:
     """A serial number of the same issuer, a digest or an id that was used is an integrity error."""
-    with pytest.raises(IntegrityError) as caught, stock.change() as books:
-        books.certificates.add_intended(again)  # type: ignore[arg-type]
+    with pytest.raises(IntegrityError) as caught, stock.change() as stores:
+        stores.certificates.add_intended(again)  # type: ignore[arg-type]
     assert caught.value.code == "certificate-duplicate"
 
 
 def test_two_issuers_may_use_one_serial(stock: UnitOfWork) -> None:
     """A serial number is unique per issuer only (RFC 5280 section 4.1.2.2)."""
     twin = certificate(9, serial=certificate(1).serial, authority_id="aut_other")
-    with stock.change() as books:
-        books.certificates.add_intended(twin)
-        assert books.certificates.by_serial("aut_other", twin.serial) == twin
+    with stock.change() as stores:
+        stores.certificates.add_intended(twin)
+        assert stores.certificates.by_serial("aut_other", twin.serial) == twin
 
 
 def test_an_intent_is_completed_once(stock: UnitOfWork) -> None:
     """Completing makes the certificate valid under its own digest; a second time is an error."""
-    with stock.change() as books:
-        found = books.certificates.by_sha256(digest("2"))
+    with stock.change() as stores:
+        found = stores.certificates.by_sha256(digest("2"))
         assert found is not None
         assert (found.state, found.der) == (CertificateState.VALID, b"2")
-        assert books.certificates.by_sha256(certificate(2).sha256) is None
+        assert stores.certificates.by_sha256(certificate(2).sha256) is None
         with pytest.raises(IntegrityError) as caught:
-            books.certificates.complete(certificate(2).id, sha256=digest("x"), der=b"x")
+            stores.certificates.complete(certificate(2).id, sha256=digest("x"), der=b"x")
         assert caught.value.code == "certificate-not-intended"
         with pytest.raises(NotFound):
-            books.certificates.complete("crt_nobody", sha256=digest("y"), der=b"y")
+            stores.certificates.complete("crt_nobody", sha256=digest("y"), der=b"y")
 
 
 def test_a_state_carries_reason_and_date(stock: UnitOfWork) -> None:
     """Setting a state sets reason and date, also back to none."""
-    with stock.change() as books:
-        held = books.certificates.get(certificate(3).id)
+    with stock.change() as stores:
+        held = stores.certificates.get(certificate(3).id)
         assert held is not None
         assert (held.state, held.reason, held.revoked_at) == (
             CertificateState.ON_HOLD,
             RevocationReason.CERTIFICATE_HOLD,
             NOON,
         )
-        books.certificates.set_state(held.id, CertificateState.VALID, reason=None, revoked_at=None)
-        released = books.certificates.get(held.id)
+        stores.certificates.set_state(held.id, CertificateState.VALID, reason=None, revoked_at=None)
+        released = stores.certificates.get(held.id)
         assert released == replace(held, state=CertificateState.VALID, reason=None, revoked_at=None)
         with pytest.raises(NotFound):
-            books.certificates.set_state("crt_nobody", CertificateState.VALID, reason=None, revoked_at=None)
+            stores.certificates.set_state("crt_nobody", CertificateState.VALID, reason=None, revoked_at=None)
 
 
 @pytest.mark.parametrize(
@@ -167,8 +167,8 @@ def test_a_state_carries_reason_and_date(stock: UnitOfWork) -> None:
 )
 def test_the_list_is_filtered(stock: UnitOfWork, wanted: CertificateFilter, numbers: list[int]) -> None:
     """The list holds what matches every part of the filter, oldest first, page after page."""
-    with stock.read() as books:
-        found = books.certificates.list(wanted)
+    with stock.read() as stores:
+        found = stores.certificates.list(wanted)
     assert [one.id for one in found] == [certificate(number).id for number in numbers]
 
 
@@ -177,44 +177,44 @@ def test_the_list_may_be_one_partners(work: UnitOfWork) -> None:
     old, new, foreign = (
         partner_authority(*names) for names in (("west", "old"), ("west", "new"), ("east", "root"))
     )
-    with work.change() as books:
-        books.partners.set_authorities(old.partner_id, [old])
-        books.partners.set_authorities(old.partner_id, [new])
-        books.partners.set_authorities(foreign.partner_id, [foreign])
+    with work.change() as stores:
+        stores.partners.set_authorities(old.partner_id, [old])
+        stores.partners.set_authorities(old.partner_id, [new])
+        stores.partners.set_authorities(foreign.partner_id, [foreign])
         for number, issuer in enumerate((old.id, foreign.id, ISSUER, new.id, foreign.id, new.id), 1):
-            assert books.certificates.add_seen(certificate(number, authority_id=issuer))
-    with work.read() as books:
-        first = books.certificates.list(CertificateFilter(partner_id=old.partner_id, limit=2))
+            assert stores.certificates.add_seen(certificate(number, authority_id=issuer))
+    with work.read() as stores:
+        first = stores.certificates.list(CertificateFilter(partner_id=old.partner_id, limit=2))
         rest = CertificateFilter(partner_id=old.partner_id, after_id=first[-1].id)
-        second = books.certificates.list(rest)
+        second = stores.certificates.list(rest)
         assert [one.serial for one in (*first, *second)] == [
             certificate(number).serial for number in (1, 4, 6)
         ]
-        assert books.certificates.list(CertificateFilter(partner_id=opaque("ptn", "nobody"))) == []
+        assert stores.certificates.list(CertificateFilter(partner_id=opaque("ptn", "nobody"))) == []
 
 
 def test_a_page_goes_on_from_a_known_certificate(stock: UnitOfWork) -> None:
     """A page after an unknown id is refused instead of starting anew."""
-    with stock.read() as books, pytest.raises(NotFound):
-        books.certificates.list(CertificateFilter(after_id="crt_nobody"))
+    with stock.read() as stores, pytest.raises(NotFound):
+        stores.certificates.list(CertificateFilter(after_id="crt_nobody"))
 
 
 def test_the_list_is_in_the_order_of_creation(work: UnitOfWork) -> None:
     """Ids are random, so creation time comes first and the id only parts equals."""
     late = certificate(1, created_at=NOON + timedelta(hours=1))
-    with work.change() as books:
+    with work.change() as stores:
         for made in (late, certificate(3, created_at=NOON), certificate(2, created_at=NOON)):
-            books.certificates.add_intended(made)
-        found = books.certificates.list(CertificateFilter())
+            stores.certificates.add_intended(made)
+        found = stores.certificates.list(CertificateFilter())
         assert [one.id[-1] for one in found] == ["2", "3", "1"]
-        rest = books.certificates.list(CertificateFilter(after_id=found[1].id))
+        rest = stores.certificates.list(CertificateFilter(after_id=found[1].id))
         assert rest == [late]
 
 
 def test_a_prefix_finds_by_id_serial_and_digest(stock: UnitOfWork) -> None:
     """Six characters of id, serial or SHA-256, in any case, find one; a common prefix finds two, no more."""
     known = certificate(2)
-    with stock.read() as books:
+    with stock.read() as stores:
         for prefix in (
             known.id,
             f"{known.serial:x}",
@@ -223,59 +223,59 @@ def test_a_prefix_finds_by_id_serial_and_digest(stock: UnitOfWork) -> None:
             digest("2")[:6],
             digest("2").upper(),
         ):
-            assert [one.id for one in books.certificates.find(prefix)] == [known.id]
-        assert [one.id for one in books.certificates.find("crt_00")] == [
+            assert [one.id for one in stores.certificates.find(prefix)] == [known.id]
+        assert [one.id for one in stores.certificates.find("crt_00")] == [
             certificate(1).id,
             certificate(2).id,
         ]
         for prefix in ("crt_zzzzzz", "%_____", "öäüöäü", "000000", "\x7f" * 6):
-            assert books.certificates.find(prefix) == []
+            assert stores.certificates.find(prefix) == []
 
 
 def test_a_short_prefix_finds_two_at_most(stock: UnitOfWork) -> None:
     """What a person must type at least is the use case's rule; the store never reads the whole table for it."""
-    with stock.read() as books:
-        assert [one.id for one in books.certificates.find("crt_")] == [certificate(1).id, certificate(2).id]
+    with stock.read() as stores:
+        assert [one.id for one in stores.certificates.find("crt_")] == [certificate(1).id, certificate(2).id]
 
 
 def test_the_revoked_are_listed_for_the_crl(stock: UnitOfWork) -> None:
     """Revoked and held certificates that have not expired come without DER, those of one issuer only."""
-    with stock.read() as books:
-        found = list(books.certificates.revoked(ISSUER, NOON + timedelta(days=1)))
+    with stock.read() as stores:
+        found = list(stores.certificates.revoked(ISSUER, NOON + timedelta(days=1)))
         assert sorted(one.id for one in found) == [certificate(3).id, certificate(4).id]
         assert {one.der for one in found} == {b""}
         assert {one.reason for one in found} == {
             RevocationReason.CERTIFICATE_HOLD,
             RevocationReason.KEY_COMPROMISE,
         }
-        assert len(list(books.certificates.revoked(ISSUER, NOON))) == 3
-        assert list(books.certificates.revoked("aut_other", NOON)) == []
+        assert len(list(stores.certificates.revoked(ISSUER, NOON))) == 3
+        assert list(stores.certificates.revoked("aut_other", NOON)) == []
 
 
 def test_certificates_are_counted_by_state(stock: UnitOfWork) -> None:
     """Every state has a count, also where it is zero."""
-    with stock.read() as books:
-        assert books.certificates.counts() == {"intended": 1, "valid": 1, "on-hold": 1, "revoked": 2}
+    with stock.read() as stores:
+        assert stores.certificates.counts() == {"intended": 1, "valid": 1, "on-hold": 1, "revoked": 2}
 
 
 def test_counts_of_nothing_are_zero(work: UnitOfWork) -> None:
     """An empty inventory counts zero in every state."""
-    with work.read() as books:
-        assert books.certificates.counts() == dict.fromkeys(("intended", "valid", "on-hold", "revoked"), 0)
+    with work.read() as stores:
+        assert stores.certificates.counts() == dict.fromkeys(("intended", "valid", "on-hold", "revoked"), 0)
 
 
 def test_an_invitation_is_claimed_once(work: UnitOfWork) -> None:
     """The first claim wins and is remembered; the second and an unknown one lose."""
     made = invitation("one")
-    with work.change() as books:
-        books.invitations.add(made)
-        assert books.invitations.by_token(made.token_sha256) == made
-        assert books.invitations.by_token(digest("other")) is None
-        assert books.invitations.claim(made.id, NOON)
-        assert not books.invitations.claim(made.id, NOON + timedelta(hours=1))
-        assert not books.invitations.claim("inv_nobody", NOON)
-        books.invitations.bind(made.id, "crt_one")
-        assert books.invitations.by_token(made.token_sha256) == replace(
+    with work.change() as stores:
+        stores.invitations.add(made)
+        assert stores.invitations.by_token(made.token_sha256) == made
+        assert stores.invitations.by_token(digest("other")) is None
+        assert stores.invitations.claim(made.id, NOON)
+        assert not stores.invitations.claim(made.id, NOON + timedelta(hours=1))
+        assert not stores.invitations.claim("inv_nobody", NOON)
+        stores.invitations.bind(made.id, "crt_one")
+        assert stores.invitations.by_token(made.token_sha256) == replace(
             made, used_at=NOON, certificate_id="crt_one"
         )
 
@@ -283,30 +283,30 @@ def test_an_invitation_is_claimed_once(work: UnitOfWork) -> None:
 def test_a_claim_that_is_undone_is_free_again(work: UnitOfWork) -> None:
     """A claim lives and dies with its transaction."""
     made = invitation("one")
-    with work.change() as books:
-        books.invitations.add(made)
-    with pytest.raises(KeyError), work.change() as books:  # noqa: PT012  # the block is the point
-        assert books.invitations.claim(made.id, NOON)
+    with work.change() as stores:
+        stores.invitations.add(made)
+    with pytest.raises(KeyError), work.change() as stores:  # noqa: PT012  # the block is the point
+        assert stores.invitations.claim(made.id, NOON)
         raise KeyError
-    with work.change() as books:
-        assert books.invitations.claim(made.id, NOON)
+    with work.change() as stores:
+        assert stores.invitations.claim(made.id, NOON)
 
 
 def test_an_invitation_is_voided_once(work: UnitOfWork) -> None:
     """Used and voided exclude each other: whichever came first stays."""
     voided, used = invitation("one"), invitation("two")
-    with work.change() as books:
-        books.invitations.add(voided)
-        books.invitations.add(used)
-        assert books.invitations.claim(used.id, NOON)
-        assert not books.invitations.void(used.id, NOON)
-        assert books.invitations.void(voided.id, NOON)
-        assert not books.invitations.void(voided.id, NOON + timedelta(hours=1))
-        assert not books.invitations.claim(voided.id, NOON)
-        assert not books.invitations.void("inv_nobody", NOON)
-        assert books.invitations.get("inv_nobody") is None
-        assert books.invitations.get(voided.id) == replace(voided, voided_at=NOON)
-        assert books.invitations.get(used.id) == replace(used, used_at=NOON)
+    with work.change() as stores:
+        stores.invitations.add(voided)
+        stores.invitations.add(used)
+        assert stores.invitations.claim(used.id, NOON)
+        assert not stores.invitations.void(used.id, NOON)
+        assert stores.invitations.void(voided.id, NOON)
+        assert not stores.invitations.void(voided.id, NOON + timedelta(hours=1))
+        assert not stores.invitations.claim(voided.id, NOON)
+        assert not stores.invitations.void("inv_nobody", NOON)
+        assert stores.invitations.get("inv_nobody") is None
+        assert stores.invitations.get(voided.id) == replace(voided, voided_at=NOON)
+        assert stores.invitations.get(used.id) == replace(used, used_at=NOON)
 
 
 def test_open_invitations_are_listed(work: UnitOfWork) -> None:
@@ -314,123 +314,123 @@ def test_open_invitations_are_listed(work: UnitOfWork) -> None:
     made = [invitation(str(number), created_at=NOON + timedelta(seconds=9 - number)) for number in range(5)]
     other = invitation("other", principal_id=opaque("per", "bob"))
     ended = invitation("ended", expires_at=NOON + timedelta(minutes=30))
-    with work.change() as books:
+    with work.change() as stores:
         for one in (*made, other, ended):
-            books.invitations.add(one)
-        books.invitations.claim(made[0].id, NOON)
-        books.invitations.void(made[1].id, NOON)
+            stores.invitations.add(one)
+        stores.invitations.claim(made[0].id, NOON)
+        stores.invitations.void(made[1].id, NOON)
         now = ended.expires_at
-        assert books.invitations.open_at(now, made[0].principal_id) == [made[4], made[3], made[2]]
-        assert books.invitations.open_at(now) == [other, made[4], made[3], made[2]]
-        assert ended in books.invitations.open_at(now - timedelta(microseconds=1))
-        assert books.invitations.open_at(NOON, "per_nobody") == []
+        assert stores.invitations.open_at(now, made[0].principal_id) == [made[4], made[3], made[2]]
+        assert stores.invitations.open_at(now) == [other, made[4], made[3], made[2]]
+        assert ended in stores.invitations.open_at(now - timedelta(microseconds=1))
+        assert stores.invitations.open_at(NOON, "per_nobody") == []
 
 
 def test_invitations_are_told_apart(work: UnitOfWork) -> None:
     """A token is handed out once, and an unknown invitation cannot be bound."""
-    with work.change() as books:
-        books.invitations.add(invitation("one"))
+    with work.change() as stores:
+        stores.invitations.add(invitation("one"))
         with pytest.raises(IntegrityError) as caught:
-            books.invitations.add(invitation("two", token_sha256=digest("one")))
+            stores.invitations.add(invitation("two", token_sha256=digest("one")))
         assert caught.value.code == "invitation-duplicate"
         with pytest.raises(NotFound):
-            books.invitations.bind("inv_nobody", "crt_one")
+            stores.invitations.bind("inv_nobody", "crt_one")
 
 
 def test_the_newest_authority_of_a_kind_is_the_current_one(work: UnitOfWork) -> None:
     """Adding one retires the others of its kind, and only those."""
     root = authority("root", AuthorityKind.ROOT)
     old, new = authority("old"), authority("new", current=False, created_at=NOON + YEAR)
-    with work.change() as books:
-        assert books.authorities.current(AuthorityKind.ISSUING) is None
+    with work.change() as stores:
+        assert stores.authorities.current(AuthorityKind.ISSUING) is None
         for made in (root, old, new):
-            books.authorities.add(made)
-    with work.read() as books:
-        assert books.authorities.current(AuthorityKind.ROOT) == root
-        assert books.authorities.current(AuthorityKind.ISSUING) == replace(new, current=True)
-        assert books.authorities.get(old.id) == replace(old, current=False)
-        assert books.authorities.get("aut_nobody") is None
-        assert {one.id for one in books.authorities.list()} == {root.id, old.id, new.id}
-        assert books.authorities.list()[0].id == new.id
+            stores.authorities.add(made)
+    with work.read() as stores:
+        assert stores.authorities.current(AuthorityKind.ROOT) == root
+        assert stores.authorities.current(AuthorityKind.ISSUING) == replace(new, current=True)
+        assert stores.authorities.get(old.id) == replace(old, current=False)
+        assert stores.authorities.get("aut_nobody") is None
+        assert {one.id for one in stores.authorities.list()} == {root.id, old.id, new.id}
+        assert stores.authorities.list()[0].id == new.id
 
 
 def test_the_number_of_a_crl_grows(work: UnitOfWork) -> None:
     """The newest CRL replaces the last; the same or a smaller number is an integrity error."""
-    with work.change() as books:
-        assert books.status.crl(ISSUER) is None
-        assert books.status.crl_number(ISSUER) is None
+    with work.change() as stores:
+        assert stores.status.crl(ISSUER) is None
+        assert stores.status.crl_number(ISSUER) is None
         for number in (1, 5):
-            books.status.store_crl(crl(number))
-            assert books.status.crl(ISSUER) == crl(number)
-            assert books.status.crl_number(ISSUER) == number
+            stores.status.store_crl(crl(number))
+            assert stores.status.crl(ISSUER) == crl(number)
+            assert stores.status.crl_number(ISSUER) == number
         for number in (5, 4):
             with pytest.raises(IntegrityError) as caught:
-                books.status.store_crl(crl(number, der=b"other"))
+                stores.status.store_crl(crl(number, der=b"other"))
             assert caught.value.code == "crl-number"
-        books.status.store_crl(crl(2, authority_id="aut_other"))
-        assert books.status.crl(ISSUER) == crl(5)
+        stores.status.store_crl(crl(2, authority_id="aut_other"))
+        assert stores.status.crl(ISSUER) == crl(5)
 
 
 def test_each_partition_has_a_crl_of_its_own(work: UnitOfWork) -> None:
     """Numbers grow for each partition alone; the heads are all of an authority's, sorted, without the bytes."""
-    with work.change() as books:
-        assert books.status.crl_heads(ISSUER) == []
+    with work.change() as stores:
+        assert stores.status.crl_heads(ISSUER) == []
         for number, partition in ((3, ""), (2, "2-of-2"), (1, "1-of-2"), (3, "2-of-2")):
-            books.status.store_crl(crl(number, partition=partition))
-        books.status.store_crl(crl(9, authority_id="aut_other"))
+            stores.status.store_crl(crl(number, partition=partition))
+        stores.status.store_crl(crl(9, authority_id="aut_other"))
         with pytest.raises(IntegrityError):
-            books.status.store_crl(crl(1, partition="1-of-2"))
-        assert books.status.crl(ISSUER, "1-of-2") == crl(1, partition="1-of-2")
-        assert books.status.crl(ISSUER, "2-of-2") == crl(3, partition="2-of-2")
-        assert books.status.crl(ISSUER) == crl(3)
-        assert books.status.crl_heads(ISSUER) == [
+            stores.status.store_crl(crl(1, partition="1-of-2"))
+        assert stores.status.crl(ISSUER, "1-of-2") == crl(1, partition="1-of-2")
+        assert stores.status.crl(ISSUER, "2-of-2") == crl(3, partition="2-of-2")
+        assert stores.status.crl(ISSUER) == crl(3)
+        assert stores.status.crl_heads(ISSUER) == [
             crl(number, partition=partition, der=b"")
             for number, partition in ((3, ""), (1, "1-of-2"), (3, "2-of-2"))
         ]
-        assert books.status.crl_number(ISSUER, "1-of-2") == 1
-        assert books.status.crl_number(ISSUER) == 3
-        assert books.status.crl_number(ISSUER, "1-of-4") is None
-        assert books.status.crl_number("aut_other", "1-of-2") is None
+        assert stores.status.crl_number(ISSUER, "1-of-2") == 1
+        assert stores.status.crl_number(ISSUER) == 3
+        assert stores.status.crl_number(ISSUER, "1-of-4") is None
+        assert stores.status.crl_number("aut_other", "1-of-2") is None
 
 
 def test_ocsp_answers_are_replaced_and_forgotten(work: UnitOfWork) -> None:
     """There is one answer per certificate and hash; forgetting drops those of one certificate."""
-    with work.change() as books:
+    with work.change() as stores:
         for answer in (ocsp(1), ocsp(1, "sha1"), ocsp(2), ocsp(1, der=b"revoked")):
-            books.status.store_ocsp(answer)
-        assert books.status.ocsp(ocsp(1).certificate_id, "sha256") == ocsp(1, der=b"revoked")
-        books.status.forget_ocsp(ocsp(1).certificate_id)
-        assert books.status.ocsp(ocsp(1).certificate_id, "sha256") is None
-        assert books.status.ocsp(ocsp(1).certificate_id, "sha1") is None
-        assert books.status.ocsp(ocsp(2).certificate_id, "sha256") == ocsp(2)
+            stores.status.store_ocsp(answer)
+        assert stores.status.ocsp(ocsp(1).certificate_id, "sha256") == ocsp(1, der=b"revoked")
+        stores.status.forget_ocsp(ocsp(1).certificate_id)
+        assert stores.status.ocsp(ocsp(1).certificate_id, "sha256") is None
+        assert stores.status.ocsp(ocsp(1).certificate_id, "sha1") is None
+        assert stores.status.ocsp(ocsp(2).certificate_id, "sha256") == ocsp(2)
 
 
 def test_ocsp_answers_are_due_when_they_end(work: UnitOfWork) -> None:
     """What ends by a moment is listed, each certificate once, the longest due first, in pages."""
-    with work.change() as books:
+    with work.change() as stores:
         for number, hours in ((1, 3), (2, 1), (3, 2), (4, 4)):
             for name in ("sha1", "sha256"):
                 end = NOON + timedelta(hours=hours)
-                books.status.store_ocsp(ocsp(number, name, next_update=end))
+                stores.status.store_ocsp(ocsp(number, name, next_update=end))
         ids = [ocsp(number).certificate_id for number in (2, 3, 1)]
         until = NOON + timedelta(hours=3)
-        assert books.status.due_ocsp(until, 10) == ids
-        assert books.status.due_ocsp(until, 2) == ids[:2]
-        assert books.status.due_ocsp(NOON, 10) == []
-        books.status.forget_ocsp(ids[0])
-        assert books.status.due_ocsp(until, 10) == ids[1:]
+        assert stores.status.due_ocsp(until, 10) == ids
+        assert stores.status.due_ocsp(until, 2) == ids[:2]
+        assert stores.status.due_ocsp(NOON, 10) == []
+        stores.status.forget_ocsp(ids[0])
+        assert stores.status.due_ocsp(until, 10) == ids[1:]
 
 
 def test_awaited_ocsp_answers_are_due_until_they_are_there(work: UnitOfWork) -> None:
     """A certificate that awaits its answers has none, is due, and is due no more once it has them."""
     awaiting = ocsp(1).certificate_id
-    with work.change() as books:
+    with work.change() as stores:
         for name in ("sha1", "sha256"):
-            books.status.store_ocsp(ocsp(1, name))
-        books.status.await_ocsp(awaiting, NOON)
-        assert books.status.due_ocsp(NOON, 10) == [awaiting]
-        assert [books.status.ocsp(awaiting, name) for name in ("sha1", "sha256")] == [None, None]
-        books.status.await_ocsp(awaiting, NOON + timedelta(hours=1))
-        assert books.status.due_ocsp(NOON, 10) == []
-        books.status.forget_ocsp(awaiting)
-        assert books.status.due_ocsp(NOON + timedelta(hours=1), 10) == []
+            stores.status.store_ocsp(ocsp(1, name))
+        stores.status.await_ocsp(awaiting, NOON)
+        assert stores.status.due_ocsp(NOON, 10) == [awaiting]
+        assert [stores.status.ocsp(awaiting, name) for name in ("sha1", "sha256")] == [None, None]
+        stores.status.await_ocsp(awaiting, NOON + timedelta(hours=1))
+        assert stores.status.due_ocsp(NOON, 10) == []
+        stores.status.forget_ocsp(awaiting)
+        assert stores.status.due_ocsp(NOON + timedelta(hours=1), 10) == []

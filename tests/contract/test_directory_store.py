@@ -18,125 +18,125 @@ LAMP = principal("lamp", PrincipalKind.DEVICE)
 @pytest.fixture
 def town(work: UnitOfWork) -> UnitOfWork:
     """Two people, a device and two groups."""
-    with work.change() as books:
+    with work.change() as stores:
         for one in (BOB, ALICE, LAMP):
-            books.directory.add(one, NOON)
+            stores.directory.add(one, NOON)
         for group in ("tellers", "managers"):
-            books.directory.add_group(group, opaque("grp", group), NOON)
+            stores.directory.add_group(group, opaque("grp", group), NOON)
     return work
 
 
 def test_there_is_one_tenant(work: UnitOfWork) -> None:
     """The tenant is None before it was added, comes back whole, and cannot be added twice."""
-    with work.change() as books:
-        assert books.tenants.get() is None
-        books.tenants.add(tenant())
-        assert books.tenants.get() == tenant()
+    with work.change() as stores:
+        assert stores.tenants.get() is None
+        stores.tenants.add(tenant())
+        assert stores.tenants.get() == tenant()
         with pytest.raises(RequestRefused) as caught:
-            books.tenants.add(tenant())
+            stores.tenants.add(tenant())
         assert caught.value.code == "tenant-exists"
-    with work.read() as books:
-        assert books.tenants.get() == tenant()
+    with work.read() as stores:
+        assert stores.tenants.get() == tenant()
 
 
 def test_principals_come_back_by_id_and_name(town: UnitOfWork) -> None:
     """A principal is found by id and by name with every field; unknown ones are None."""
-    with town.read() as books:
-        assert books.directory.get(ALICE.id) == ALICE
-        assert books.directory.by_name("alice") == ALICE
-        assert books.directory.get("per_nobody") is None
-        assert books.directory.by_name("nobody") is None
+    with town.read() as stores:
+        assert stores.directory.get(ALICE.id) == ALICE
+        assert stores.directory.by_name("alice") == ALICE
+        assert stores.directory.get("per_nobody") is None
+        assert stores.directory.by_name("nobody") is None
 
 
 def test_the_list_is_sorted_and_by_kind(town: UnitOfWork) -> None:
     """All principals come sorted by name, or those of one kind."""
-    with town.read() as books:
-        assert books.directory.list() == [ALICE, BOB, LAMP]
-        assert books.directory.list(PrincipalKind.DEVICE) == [LAMP]
-        assert books.directory.list(PrincipalKind.SERVICE) == []
+    with town.read() as stores:
+        assert stores.directory.list() == [ALICE, BOB, LAMP]
+        assert stores.directory.list(PrincipalKind.DEVICE) == [LAMP]
+        assert stores.directory.list(PrincipalKind.SERVICE) == []
 
 
 def test_a_name_is_unique_over_all_kinds(town: UnitOfWork) -> None:
     """A device cannot take the name of a person: rules speak of names."""
-    with town.change() as books, pytest.raises(RequestRefused) as caught:
-        books.directory.add(principal("alice", PrincipalKind.DEVICE), NOON)
+    with town.change() as stores, pytest.raises(RequestRefused) as caught:
+        stores.directory.add(principal("alice", PrincipalKind.DEVICE), NOON)
     assert caught.value.code == "name-taken"
 
 
 def test_a_removed_name_is_free_again(town: UnitOfWork) -> None:
     """A removed principal is kept by id, vanishes from names and list, and frees its name for another id."""
     heir = principal("alice", id=opaque("per", "another alice"))
-    with town.change() as books:
-        books.directory.set_state(ALICE.id, PrincipalState.REMOVED)
-        assert books.directory.by_name("alice") is None
-        assert books.directory.list() == [BOB, LAMP]
-        kept = books.directory.get(ALICE.id)
+    with town.change() as stores:
+        stores.directory.set_state(ALICE.id, PrincipalState.REMOVED)
+        assert stores.directory.by_name("alice") is None
+        assert stores.directory.list() == [BOB, LAMP]
+        kept = stores.directory.get(ALICE.id)
         assert kept is not None
         assert kept.state is PrincipalState.REMOVED
-        books.directory.add(heir, NOON)
-        assert books.directory.by_name("alice") == heir
+        stores.directory.add(heir, NOON)
+        assert stores.directory.by_name("alice") == heir
 
 
 def test_a_removed_principal_cannot_come_back_under_a_taken_name(town: UnitOfWork) -> None:
     """Two principals in use never share a name, whatever the order of states."""
-    with town.change() as books:
-        books.directory.set_state(ALICE.id, PrincipalState.REMOVED)
-        books.directory.add(principal("alice", id=opaque("per", "another alice")), NOON)
+    with town.change() as stores:
+        stores.directory.set_state(ALICE.id, PrincipalState.REMOVED)
+        stores.directory.add(principal("alice", id=opaque("per", "another alice")), NOON)
         with pytest.raises(RequestRefused) as caught:
-            books.directory.set_state(ALICE.id, PrincipalState.ACTIVE)
+            stores.directory.set_state(ALICE.id, PrincipalState.ACTIVE)
         assert caught.value.code == "name-taken"
 
 
 def test_states_change(town: UnitOfWork) -> None:
     """A suspended principal stays in names and list and can be active again; an unknown one is an error."""
-    with town.change() as books:
+    with town.change() as stores:
         for state in (PrincipalState.SUSPENDED, PrincipalState.ACTIVE):
-            books.directory.set_state(BOB.id, state)
-            found = books.directory.by_name("bob")
+            stores.directory.set_state(BOB.id, state)
+            found = stores.directory.by_name("bob")
             assert found is not None
             assert found.state is state
         with pytest.raises(NotFound):
-            books.directory.set_state("per_nobody", PrincipalState.SUSPENDED)
+            stores.directory.set_state("per_nobody", PrincipalState.SUSPENDED)
 
 
 def test_groups_have_members(town: UnitOfWork) -> None:
     """Membership shows in the principal, sorted, and in the count of the group."""
-    with town.change() as books:
-        assert books.directory.add_member("tellers", ALICE.id)
-        assert books.directory.add_member("managers", ALICE.id)
-        assert books.directory.add_member("tellers", LAMP.id)
-        assert not books.directory.add_member("tellers", ALICE.id)
-    with town.read() as books:
-        alice = books.directory.get(ALICE.id)
+    with town.change() as stores:
+        assert stores.directory.add_member("tellers", ALICE.id)
+        assert stores.directory.add_member("managers", ALICE.id)
+        assert stores.directory.add_member("tellers", LAMP.id)
+        assert not stores.directory.add_member("tellers", ALICE.id)
+    with town.read() as stores:
+        alice = stores.directory.get(ALICE.id)
         assert alice is not None
         assert alice.groups == ("managers", "tellers")
-        assert [one.groups for one in books.directory.list()] == [("managers", "tellers"), (), ("tellers",)]
-        assert list(books.directory.groups().items()) == [("managers", 1), ("tellers", 2)]
+        assert [one.groups for one in stores.directory.list()] == [("managers", "tellers"), (), ("tellers",)]
+        assert list(stores.directory.groups().items()) == [("managers", 1), ("tellers", 2)]
 
 
 def test_members_leave(town: UnitOfWork) -> None:
     """A member that leaves is gone from the group; leaving twice is told."""
-    with town.change() as books:
-        books.directory.add_member("tellers", ALICE.id)
-        assert books.directory.remove_member("tellers", ALICE.id)
-        assert not books.directory.remove_member("tellers", ALICE.id)
-        found = books.directory.get(ALICE.id)
+    with town.change() as stores:
+        stores.directory.add_member("tellers", ALICE.id)
+        assert stores.directory.remove_member("tellers", ALICE.id)
+        assert not stores.directory.remove_member("tellers", ALICE.id)
+        found = stores.directory.get(ALICE.id)
         assert found is not None
         assert found.groups == ()
 
 
 def test_removed_principals_do_not_count_as_members(town: UnitOfWork) -> None:
     """The count of a group tells who can use it."""
-    with town.change() as books:
-        books.directory.add_member("tellers", ALICE.id)
-        books.directory.set_state(ALICE.id, PrincipalState.REMOVED)
-        assert books.directory.groups() == {"managers": 0, "tellers": 0}
+    with town.change() as stores:
+        stores.directory.add_member("tellers", ALICE.id)
+        stores.directory.set_state(ALICE.id, PrincipalState.REMOVED)
+        assert stores.directory.groups() == {"managers": 0, "tellers": 0}
 
 
 def test_a_group_name_is_taken_once(town: UnitOfWork) -> None:
     """A second group of a name is refused."""
-    with town.change() as books, pytest.raises(RequestRefused) as caught:
-        books.directory.add_group("tellers", opaque("grp", "other"), NOON)
+    with town.change() as stores, pytest.raises(RequestRefused) as caught:
+        stores.directory.add_group("tellers", opaque("grp", "other"), NOON)
     assert caught.value.code == "name-taken"
 
 
@@ -146,8 +146,8 @@ def test_a_group_name_is_taken_once(town: UnitOfWork) -> None:
 )
 def test_membership_needs_both_sides(town: UnitOfWork, group: str, who: str, code: str) -> None:
     """An unknown group or principal is an error, for joining and for leaving."""
-    with town.change() as books:
-        for act in (books.directory.add_member, books.directory.remove_member):
+    with town.change() as stores:
+        for act in (stores.directory.add_member, stores.directory.remove_member):
             with pytest.raises(NotFound) as caught:
                 act(group, who)
             assert caught.value.code == code
@@ -156,55 +156,55 @@ def test_membership_needs_both_sides(town: UnitOfWork, group: str, who: str, cod
 def test_a_new_principal_may_bring_its_groups(town: UnitOfWork) -> None:
     """Groups of the value that is added are joined; an unknown one refuses the whole."""
     carol = principal("carol", groups=("managers", "tellers"))
-    with town.change() as books:
-        books.directory.add(carol, NOON)
-        assert books.directory.get(carol.id) == carol
-    with pytest.raises(NotFound), town.change() as books:
-        books.directory.add(principal("dave", groups=("nobody",)), NOON)
-    with town.read() as books:
-        assert books.directory.by_name("dave") is None
+    with town.change() as stores:
+        stores.directory.add(carol, NOON)
+        assert stores.directory.get(carol.id) == carol
+    with pytest.raises(NotFound), town.change() as stores:
+        stores.directory.add(principal("dave", groups=("nobody",)), NOON)
+    with town.read() as stores:
+        assert stores.directory.by_name("dave") is None
 
 
 def test_application_ids_are_never_reused(work: UnitOfWork) -> None:
     """A name that comes back gets another id; the list shows the present ones, sorted by name."""
     first, second = (Application(id=opaque("app", one), tenant=TENANT, name="payments") for one in "ab")
     zoo = Application(id=opaque("app", "zoo"), tenant=TENANT, name="zoo")
-    with work.change() as books:
-        books.applications.add(zoo, NOON)
-        books.applications.add(first, NOON)
+    with work.change() as stores:
+        stores.applications.add(zoo, NOON)
+        stores.applications.add(first, NOON)
         with pytest.raises(RequestRefused) as caught:
-            books.applications.add(second, NOON)
+            stores.applications.add(second, NOON)
         assert caught.value.code == "name-taken"
-        books.applications.remove(first.id, NOON)
-        books.applications.add(second, NOON)
-        assert books.applications.list() == [second, zoo]
+        stores.applications.remove(first.id, NOON)
+        stores.applications.add(second, NOON)
+        assert stores.applications.list() == [second, zoo]
         with pytest.raises(NotFound):
-            books.applications.remove(first.id, NOON)
+            stores.applications.remove(first.id, NOON)
 
 
 def test_a_group_ends_with_its_memberships(work: UnitOfWork) -> None:
     """Members are listed by name without the removed; a removed group has none, also if it is made again."""
-    with work.change() as books:
+    with work.change() as stores:
         for one in ("bob", "alice", "gone"):
-            books.directory.add(principal(one), NOON)
-        books.directory.add_group("few", opaque("grp", "few"), NOON)
-        books.directory.add_group("more", opaque("grp", "more"), NOON)
+            stores.directory.add(principal(one), NOON)
+        stores.directory.add_group("few", opaque("grp", "few"), NOON)
+        stores.directory.add_group("more", opaque("grp", "more"), NOON)
         for one in ("bob", "alice", "gone"):
-            books.directory.add_member("few", principal(one).id)
-        books.directory.add_member("more", principal("bob").id)
-        books.directory.set_state(principal("gone").id, PrincipalState.REMOVED)
-        books.directory.set_display_name(principal("bob").id, "Bob B.")
-    with work.read() as books:
-        members = books.directory.members("few")
+            stores.directory.add_member("few", principal(one).id)
+        stores.directory.add_member("more", principal("bob").id)
+        stores.directory.set_state(principal("gone").id, PrincipalState.REMOVED)
+        stores.directory.set_display_name(principal("bob").id, "Bob B.")
+    with work.read() as stores:
+        members = stores.directory.members("few")
         assert [(one.name, one.display_name, one.groups) for one in members] == [
             ("alice", "", ("few",)),
             ("bob", "Bob B.", ("few", "more")),
         ]
-        assert list(books.directory.members("none")) == []
-    with work.change() as books:
-        assert books.directory.remove_group("few")
-        assert not books.directory.remove_group("few")
-        books.directory.add_group("few", opaque("grp", "few"), NOON)
-        assert list(books.directory.members("few")) == []
+        assert list(stores.directory.members("none")) == []
+    with work.change() as stores:
+        assert stores.directory.remove_group("few")
+        assert not stores.directory.remove_group("few")
+        stores.directory.add_group("few", opaque("grp", "few"), NOON)
+        assert list(stores.directory.members("few")) == []
         with pytest.raises(NotFound):
-            books.directory.set_display_name("per_none", "x")
+            stores.directory.set_display_name("per_none", "x")

@@ -29,31 +29,31 @@ from tests.support.records import (
 def test_a_partner_is_kept_as_it_is(work: UnitOfWork) -> None:
     """What was added comes back by id and name, and in the list, sorted."""
     west, east = partner("west"), partner("east", excluded=("dns:a.example", "ip:10.0.0.0/8"), groups=())
-    with work.change() as books:
-        books.partners.add(west)
-        books.partners.add(east)
-    with work.read() as books:
-        assert books.partners.get(west.id) == west
-        assert books.partners.by_name("east") == east
-        assert books.partners.list() == [east, west]
-        assert books.partners.get("ptn_none") is None
-        assert books.partners.by_name("none") is None
+    with work.change() as stores:
+        stores.partners.add(west)
+        stores.partners.add(east)
+    with work.read() as stores:
+        assert stores.partners.get(west.id) == west
+        assert stores.partners.by_name("east") == east
+        assert stores.partners.list() == [east, west]
+        assert stores.partners.get("ptn_none") is None
+        assert stores.partners.by_name("none") is None
 
 
 def test_a_name_is_taken_while_its_partner_is_trusted(work: UnitOfWork) -> None:
     """A second partner of the name is refused; after the first was removed it is another partner."""
     first, second = partner("west"), partner("west", id=opaque("ptn", "second"))
-    with work.change() as books:
-        books.partners.add(first)
+    with work.change() as stores:
+        stores.partners.add(first)
         with pytest.raises(RequestRefused) as caught:
-            books.partners.add(second)
+            stores.partners.add(second)
         assert caught.value.code == "name-taken"
-        books.partners.remove(first.id, NOON)
-        books.partners.add(second)
-        assert books.partners.by_name("west") == second
-        assert books.partners.get(first.id) == replace(first, removed_at=NOON)
+        stores.partners.remove(first.id, NOON)
+        stores.partners.add(second)
+        assert stores.partners.by_name("west") == second
+        assert stores.partners.get(first.id) == replace(first, removed_at=NOON)
         with pytest.raises(NotFound):
-            books.partners.remove(first.id, NOON)
+            stores.partners.remove(first.id, NOON)
 
 
 def test_terms_are_replaced_and_the_name_stays(work: UnitOfWork) -> None:
@@ -69,13 +69,13 @@ def test_terms_are_replaced_and_the_name_stays(work: UnitOfWork) -> None:
         ocsp_urls=("http://pki.clinic.example/ocsp",),
         groups=("a", "b"),
     )
-    with work.change() as books:
-        books.partners.add(west)
-        books.partners.save(replace(changed, name="other", created_at=NOON + timedelta(days=1)))
-        assert books.partners.get(west.id) == changed
-        books.partners.remove(west.id, NOON)
+    with work.change() as stores:
+        stores.partners.add(west)
+        stores.partners.save(replace(changed, name="other", created_at=NOON + timedelta(days=1)))
+        assert stores.partners.get(west.id) == changed
+        stores.partners.remove(west.id, NOON)
         with pytest.raises(NotFound):
-            books.partners.save(changed)
+            stores.partners.save(changed)
 
 
 def test_authorities_are_replaced_and_keep_their_ids(work: UnitOfWork) -> None:
@@ -83,28 +83,28 @@ def test_authorities_are_replaced_and_keep_their_ids(work: UnitOfWork) -> None:
     root, old = partner_authority("west", "root"), partner_authority("west", "old", anchor=False)
     new = partner_authority("west", "new", anchor=False)
     foreign = partner_authority("east", "root")
-    with work.change() as books:
-        books.partners.set_authorities(root.partner_id, [old, root])
-        books.partners.set_authorities(foreign.partner_id, [foreign])
-        assert books.partners.authorities(root.partner_id) == [root, old]
-        books.partners.set_authorities(root.partner_id, [replace(root, id="aut_other"), new])
-        assert books.partners.authorities(root.partner_id) == [root, new]
-        assert books.partners.authorities(foreign.partner_id) == [foreign]
-        assert books.partners.issuer(old.id) == root.partner_id
+    with work.change() as stores:
+        stores.partners.set_authorities(root.partner_id, [old, root])
+        stores.partners.set_authorities(foreign.partner_id, [foreign])
+        assert stores.partners.authorities(root.partner_id) == [root, old]
+        stores.partners.set_authorities(root.partner_id, [replace(root, id="aut_other"), new])
+        assert stores.partners.authorities(root.partner_id) == [root, new]
+        assert stores.partners.authorities(foreign.partner_id) == [foreign]
+        assert stores.partners.issuer(old.id) == root.partner_id
         every = sorted([root, old, new, foreign], key=lambda one: one.id)
-        assert books.partners.every_authority() == every
-        assert books.partners.issuer("aut_none") is None
+        assert stores.partners.every_authority() == every
+        assert stores.partners.issuer("aut_none") is None
         with pytest.raises(ValueError, match="another partner"):
-            books.partners.set_authorities(root.partner_id, [foreign])
+            stores.partners.set_authorities(root.partner_id, [foreign])
 
 
 def test_an_anchor_may_become_an_intermediate(work: UnitOfWork) -> None:
     """The part that a certificate plays is the last one told."""
     root = partner_authority("west", "root")
-    with work.change() as books:
-        books.partners.set_authorities(root.partner_id, [root])
-        books.partners.set_authorities(root.partner_id, [replace(root, anchor=False)])
-        assert [one.anchor for one in books.partners.authorities(root.partner_id)] == [False]
+    with work.change() as stores:
+        stores.partners.set_authorities(root.partner_id, [root])
+        stores.partners.set_authorities(root.partner_id, [replace(root, anchor=False)])
+        assert [one.anchor for one in stores.partners.authorities(root.partner_id)] == [False]
 
 
 def test_evidence_is_kept_by_its_four_keys(work: UnitOfWork) -> None:
@@ -112,82 +112,82 @@ def test_evidence_is_kept_by_its_four_keys(work: UnitOfWork) -> None:
     crl = evidence("west", "http://a.example/crl")
     about = evidence("west", "http://a.example/crl", kind=EvidenceKind.OCSP, about=digest("leaf"))
     other = evidence("east", "http://a.example/crl", der=b"", sha256="", this_update=None, next_update=None)
-    with work.change() as books:
+    with work.change() as stores:
         for one in (crl, about, other):
-            books.evidence.store(one)
+            stores.evidence.store(one)
         newer = replace(crl, der=b"newer", failures=2, problem="slow", etag='"x"', fetched_at=None)
-        books.evidence.store(newer)
-    with work.read() as books:
-        assert books.evidence.get(crl.partner_id, EvidenceKind.CRL, crl.source, "") == newer
-        assert books.evidence.get(other.partner_id, EvidenceKind.CRL, other.source, "") == other
-        assert books.evidence.get(other.partner_id, EvidenceKind.OCSP, other.source, "") is None
-        assert books.evidence.list(crl.partner_id) == [replace(newer, der=b""), replace(about, der=b"")]
-        assert books.evidence.size(crl.partner_id, EvidenceKind.CRL) == len(newer.der)
-        assert books.evidence.size(other.partner_id, EvidenceKind.OCSP) == 0
-    with work.change() as books:
-        books.evidence.forget(crl.partner_id, EvidenceKind.CRL, crl.source, "")
-        assert books.evidence.list(crl.partner_id) == [replace(about, der=b"")]
+        stores.evidence.store(newer)
+    with work.read() as stores:
+        assert stores.evidence.get(crl.partner_id, EvidenceKind.CRL, crl.source, "") == newer
+        assert stores.evidence.get(other.partner_id, EvidenceKind.CRL, other.source, "") == other
+        assert stores.evidence.get(other.partner_id, EvidenceKind.OCSP, other.source, "") is None
+        assert stores.evidence.list(crl.partner_id) == [replace(newer, der=b""), replace(about, der=b"")]
+        assert stores.evidence.size(crl.partner_id, EvidenceKind.CRL) == len(newer.der)
+        assert stores.evidence.size(other.partner_id, EvidenceKind.OCSP) == 0
+    with work.change() as stores:
+        stores.evidence.forget(crl.partner_id, EvidenceKind.CRL, crl.source, "")
+        assert stores.evidence.list(crl.partner_id) == [replace(about, der=b"")]
 
 
 def test_what_is_due_comes_in_its_order(work: UnitOfWork) -> None:
     """The longest due first, no more than asked for, none before its time."""
     moments = {"c": 0, "a": 1, "b": 2, "d": 9}
-    with work.change() as books:
+    with work.change() as stores:
         for name, minutes in moments.items():
-            books.evidence.store(evidence("west", name, try_at=NOON + timedelta(minutes=minutes)))
-    with work.read() as books:
+            stores.evidence.store(evidence("west", name, try_at=NOON + timedelta(minutes=minutes)))
+    with work.read() as stores:
         by = NOON + timedelta(minutes=2)
-        assert [one.source for one in books.evidence.due(by, 10)] == ["c", "a", "b"]
-        assert [one.source for one in books.evidence.due(by, 2)] == ["c", "a"]
-        assert books.evidence.due(NOON - timedelta(minutes=1), 10) == []
+        assert [one.source for one in stores.evidence.due(by, 10)] == ["c", "a", "b"]
+        assert [one.source for one in stores.evidence.due(by, 2)] == ["c", "a"]
+        assert stores.evidence.due(NOON - timedelta(minutes=1), 10) == []
 
 
 def test_what_is_due_may_be_one_partners(work: UnitOfWork) -> None:
     """One partner's is asked for without the others'."""
-    with work.change() as books:
+    with work.change() as stores:
         for name in ("west", "east"):
-            books.evidence.store(evidence(name, "http://a.example/crl"))
-    with work.read() as books:
-        found = books.evidence.due(NOON, 10, evidence("west", "").partner_id)
+            stores.evidence.store(evidence(name, "http://a.example/crl"))
+    with work.read() as stores:
+        found = stores.evidence.due(NOON, 10, evidence("west", "").partner_id)
         assert [one.partner_id for one in found] == [evidence("west", "").partner_id]
-        assert len(books.evidence.due(NOON, 10)) == 2
+        assert len(stores.evidence.due(NOON, 10)) == 2
 
 
 def test_what_is_due_may_be_of_one_kind(work: UnitOfWork) -> None:
     """Of one partner one kind is asked for, however long the other is due."""
     answer = evidence("west", "http://a.example/", kind=EvidenceKind.OCSP, about=digest("leaf"))
     crls = [evidence(name, "http://a.example/crl", try_at=NOON) for name in ("west", "east")]
-    with work.change() as books:
+    with work.change() as stores:
         for one in (answer, *crls):
-            books.evidence.store(one)
-    with work.read() as books:
-        found = [books.evidence.due(NOON, 1, answer.partner_id, kind) for kind in EvidenceKind]
+            stores.evidence.store(one)
+    with work.read() as stores:
+        found = [stores.evidence.due(NOON, 1, answer.partner_id, kind) for kind in EvidenceKind]
         assert found == [[replace(crls[0], der=b"")], [replace(answer, der=b"")]]
-        assert len(books.evidence.due(NOON, 10, kind=EvidenceKind.CRL)) == 2
+        assert len(stores.evidence.due(NOON, 10, kind=EvidenceKind.CRL)) == 2
 
 
 def test_what_is_due_may_leave_hosts_out(work: UnitOfWork) -> None:
     """Every source of a host is left out, however it is written, and no source of another that begins alike."""
     left_out = ("http://a_b.example/x", "HTTP://A_b.Example/y", "http://a_b.example", "https://c.example:81/")
     kept = ("http://a-b.example/", "http://a_b.example.org/", "http://a_b.example:81/", "https://c.example/")
-    with work.change() as books:
+    with work.change() as stores:
         for source in (*left_out, *kept):
-            books.evidence.store(evidence("west", source, try_at=NOON))
-    with work.read() as books:
-        found = books.evidence.due(NOON, 10, without=("http://a_b.example/", "https://c.example:81/"))
+            stores.evidence.store(evidence("west", source, try_at=NOON))
+    with work.read() as stores:
+        found = stores.evidence.due(NOON, 10, without=("http://a_b.example/", "https://c.example:81/"))
         assert [one.source for one in found] == sorted(kept)
-        assert len(books.evidence.due(NOON, 10)) == len(left_out) + len(kept)
+        assert len(stores.evidence.due(NOON, 10)) == len(left_out) + len(kept)
 
 
 def test_what_is_due_is_claimed_once(work: UnitOfWork) -> None:
     """Whoever claims first has it; it is due again when the claim ends, and what was found stays."""
     crl, later = evidence("west", "http://a.example/crl"), NOON + timedelta(minutes=2)
-    with work.change() as books:
-        books.evidence.store(crl)
-        assert books.evidence.claim(crl, later)
-        assert not books.evidence.claim(crl, later + timedelta(minutes=2))
-        assert not books.evidence.claim(replace(crl, source="http://other.example/"), later)
-        assert books.evidence.get(crl.partner_id, crl.kind, crl.source, "") == replace(crl, try_at=later)
+    with work.change() as stores:
+        stores.evidence.store(crl)
+        assert stores.evidence.claim(crl, later)
+        assert not stores.evidence.claim(crl, later + timedelta(minutes=2))
+        assert not stores.evidence.claim(replace(crl, source="http://other.example/"), later)
+        assert stores.evidence.get(crl.partner_id, crl.kind, crl.source, "") == replace(crl, try_at=later)
 
 
 def test_the_course_of_the_looking_is_kept_apart(work: UnitOfWork) -> None:
@@ -201,14 +201,14 @@ def test_the_course_of_the_looking_is_kept_apart(work: UnitOfWork) -> None:
         "etag": '"2"',
         "fetched_at": NOON,
     }
-    with work.change() as books:
-        books.evidence.store(crl)
-        books.evidence.reschedule(
+    with work.change() as stores:
+        stores.evidence.store(crl)
+        stores.evidence.reschedule(
             replace(crl, der=b"", sha256="", this_update=None, next_update=None, **course)
         )
-        books.evidence.reschedule(replace(crl, source="http://other.example/", **course))
-        assert books.evidence.get(crl.partner_id, crl.kind, crl.source, "") == replace(crl, **course)
-        assert len(books.evidence.list(crl.partner_id)) == 1
+        stores.evidence.reschedule(replace(crl, source="http://other.example/", **course))
+        assert stores.evidence.get(crl.partner_id, crl.kind, crl.source, "") == replace(crl, **course)
+        assert len(stores.evidence.list(crl.partner_id)) == 1
 
 
 def test_revocations_that_were_seen_are_kept(work: UnitOfWork) -> None:
@@ -216,35 +216,35 @@ def test_revocations_that_were_seen_are_kept(work: UnitOfWork) -> None:
     west, east = opaque("ptn", "west"), opaque("ptn", "east")
     one = seen("aa", (1 << 159) + 1, digest("a"))
     held = seen("bb", 7, digest("b"), held=True, reason="certificate-hold")
-    with work.change() as books:
-        books.evidence.remember(west, held)
-        books.evidence.remember(west, one)
-        books.evidence.remember(east, held)
+    with work.change() as stores:
+        stores.evidence.remember(west, held)
+        stores.evidence.remember(west, one)
+        stores.evidence.remember(east, held)
         final = replace(held, held=False, reason="", this_update=NOON + timedelta(hours=1))
-        books.evidence.remember(west, final)
-    with work.read() as books:
-        assert books.evidence.seen(west) == [one, final]
-        assert books.evidence.seen(east) == [held]
-    with work.change() as books:
-        books.evidence.release(east, held)
-        assert (books.evidence.seen(east), len(books.evidence.seen(west))) == ([], 2)
+        stores.evidence.remember(west, final)
+    with work.read() as stores:
+        assert stores.evidence.seen(west) == [one, final]
+        assert stores.evidence.seen(east) == [held]
+    with work.change() as stores:
+        stores.evidence.release(east, held)
+        assert (stores.evidence.seen(east), len(stores.evidence.seen(west))) == ([], 2)
 
 
 def test_a_partners_certificate_is_added_as_it_is(work: UnitOfWork) -> None:
     """It is in the inventory in its state; where a key of it is taken nothing is changed."""
     seen = certificate(1, state=CertificateState.VALID, profile="partner")
-    with work.change() as books:
-        assert books.certificates.add_seen(seen)
-        assert not books.certificates.add_seen(seen)
-        assert not books.certificates.add_seen(replace(seen, id=f"crt_{2:020d}", serial=2))
-        assert not books.certificates.add_seen(replace(seen, id=f"crt_{3:020d}", sha256=digest("3")))
-        assert books.certificates.by_sha256(seen.sha256) == seen
-        assert books.certificates.get(f"crt_{2:020d}") is None
+    with work.change() as stores:
+        assert stores.certificates.add_seen(seen)
+        assert not stores.certificates.add_seen(seen)
+        assert not stores.certificates.add_seen(replace(seen, id=f"crt_{2:020d}", serial=2))
+        assert not stores.certificates.add_seen(replace(seen, id=f"crt_{3:020d}", sha256=digest("3")))
+        assert stores.certificates.by_sha256(seen.sha256) == seen
+        assert stores.certificates.get(f"crt_{2:020d}") is None
         owned = {"principal_id": opaque("per", "bob"), "authority_id": opaque("aut", "renewed")}
-        books.certificates.assign(seen.id, **owned)
-        assert books.certificates.get(seen.id) == replace(seen, **owned)
+        stores.certificates.assign(seen.id, **owned)
+        assert stores.certificates.get(seen.id) == replace(seen, **owned)
         with pytest.raises(NotFound):
-            books.certificates.assign(f"crt_{2:020d}", **owned)
+            stores.certificates.assign(f"crt_{2:020d}", **owned)
 
 
 def test_the_principals_of_a_partner_go_with_it(work: UnitOfWork) -> None:
@@ -252,16 +252,16 @@ def test_the_principals_of_a_partner_go_with_it(work: UnitOfWork) -> None:
     west = opaque("ptn", "west")
     mine, theirs = principal("bob"), principal("west/bob", partner=west)
     gone = principal("west/eve", partner=west, state=PrincipalState.REMOVED)
-    with work.change() as books:
+    with work.change() as stores:
         for one in (mine, theirs, gone):
-            books.directory.add(one, NOON)
-        assert books.directory.get(theirs.id) == theirs
-        assert books.directory.by_name("west/bob") == theirs
-        assert books.directory.list() == [mine, theirs]
-        assert not books.directory.knows_removed("west/bob", west)
-        assert books.directory.remove_partner(west) == 1
-        assert books.directory.knows_removed("west/bob", west)
-        assert not books.directory.knows_removed("west/bob", opaque("ptn", "another"))
-        assert not books.directory.knows_removed("bob", "")
-        assert books.directory.list() == [mine]
-        assert books.directory.remove_partner(west) == 0
+            stores.directory.add(one, NOON)
+        assert stores.directory.get(theirs.id) == theirs
+        assert stores.directory.by_name("west/bob") == theirs
+        assert stores.directory.list() == [mine, theirs]
+        assert not stores.directory.knows_removed("west/bob", west)
+        assert stores.directory.remove_partner(west) == 1
+        assert stores.directory.knows_removed("west/bob", west)
+        assert not stores.directory.knows_removed("west/bob", opaque("ptn", "another"))
+        assert not stores.directory.knows_removed("bob", "")
+        assert stores.directory.list() == [mine]
+        assert stores.directory.remove_partner(west) == 0

@@ -17,49 +17,49 @@ from tests.support.records import revision
 def test_revisions_are_numbered_without_holes(work: UnitOfWork) -> None:
     """The next revision is latest + 1; any other number lost a race and is refused."""
     second = revision(2, document="apps:\n  größe: {}\n")
-    with work.change() as books:
-        assert books.revisions.latest() is None
+    with work.change() as stores:
+        assert stores.revisions.latest() is None
         for number in (0, 2):
             with pytest.raises(RequestRefused) as caught:
-                books.revisions.add(revision(number))
+                stores.revisions.add(revision(number))
             assert caught.value.code == "revision-conflict"
-        books.revisions.add(revision(1))
-        books.revisions.add(second)
+        stores.revisions.add(revision(1))
+        stores.revisions.add(second)
         with pytest.raises(RequestRefused):
-            books.revisions.add(second)
-        assert books.revisions.latest() == second
-        assert books.revisions.get(1) == revision(1)
-        assert books.revisions.get(3) is None
-        assert list(books.revisions.list(10)) == [second, revision(1)]
-        assert list(books.revisions.list(1)) == [second]
+            stores.revisions.add(second)
+        assert stores.revisions.latest() == second
+        assert stores.revisions.get(1) == revision(1)
+        assert stores.revisions.get(3) is None
+        assert list(stores.revisions.list(10)) == [second, revision(1)]
+        assert list(stores.revisions.list(1)) == [second]
 
 
 def test_changes_are_numbered_from_one(work: UnitOfWork) -> None:
     """Each change has the next number and comes back after any other, oldest first."""
-    with work.change() as books:
-        assert books.changes.head() == 0
-        assert books.changes.note(ChangeKind.PRINCIPAL, "per_one", NOON) == 1
-        assert books.changes.note(ChangeKind.CERTIFICATE, "crt_one", NOON) == 2
-    with work.change() as books:
-        assert books.changes.note(ChangeKind.POLICY, "1", NOON) == 3
-    with work.read() as books:
-        assert books.changes.head() == 3
-        assert [change.seq for change in books.changes.since(0)] == [1, 2, 3]
-        assert [change.seq for change in books.changes.since(0, limit=2)] == [1, 2]
-        assert books.changes.since(2) == [
+    with work.change() as stores:
+        assert stores.changes.head() == 0
+        assert stores.changes.note(ChangeKind.PRINCIPAL, "per_one", NOON) == 1
+        assert stores.changes.note(ChangeKind.CERTIFICATE, "crt_one", NOON) == 2
+    with work.change() as stores:
+        assert stores.changes.note(ChangeKind.POLICY, "1", NOON) == 3
+    with work.read() as stores:
+        assert stores.changes.head() == 3
+        assert [change.seq for change in stores.changes.since(0)] == [1, 2, 3]
+        assert [change.seq for change in stores.changes.since(0, limit=2)] == [1, 2]
+        assert stores.changes.since(2) == [
             ChangeRecord(seq=3, tenant=TENANT, kind=ChangeKind.POLICY, subject="1", at=NOON)
         ]
-        assert books.changes.since(3) == []
+        assert stores.changes.since(3) == []
 
 
 def test_an_undone_change_leaves_no_hole(work: UnitOfWork) -> None:
     """A number that was taken and rolled back is given to the next change."""
-    with pytest.raises(KeyError), work.change() as books:  # noqa: PT012  # the block is the point
-        assert books.changes.note(ChangeKind.POLICY, "1", NOON) == 1
+    with pytest.raises(KeyError), work.change() as stores:  # noqa: PT012  # the block is the point
+        assert stores.changes.note(ChangeKind.POLICY, "1", NOON) == 1
         raise KeyError
-    with work.change() as books:
-        assert books.changes.head() == 0
-        assert books.changes.note(ChangeKind.POLICY, "2", NOON) == 1
+    with work.change() as stores:
+        assert stores.changes.head() == 0
+        assert stores.changes.note(ChangeKind.POLICY, "2", NOON) == 1
 
 
 def test_numbers_follow_the_commits_of_many_threads(work: UnitOfWork) -> None:
@@ -71,8 +71,8 @@ def test_numbers_follow_the_commits_of_many_threads(work: UnitOfWork) -> None:
     def writer(name: int) -> None:
         for turn in range(12):
             try:
-                with work.change() as books:
-                    seq = books.changes.note(ChangeKind.PRINCIPAL, f"per_{name}_{turn}", NOON)
+                with work.change() as stores:
+                    seq = stores.changes.note(ChangeKind.PRINCIPAL, f"per_{name}_{turn}", NOON)
                     if turn % 4 == 3:
                         raise KeyError  # noqa: TRY301  # undone on purpose
             except KeyError:
@@ -83,8 +83,8 @@ def test_numbers_follow_the_commits_of_many_threads(work: UnitOfWork) -> None:
         head = 0
         while True:
             last = done.is_set()
-            with work.read() as books:
-                news = [change.seq for change in books.changes.since(head)]
+            with work.read() as stores:
+                news = [change.seq for change in stores.changes.since(head)]
             seen.extend(news)
             head = news[-1] if news else head
             if last and not news:

@@ -1,4 +1,4 @@
-"""The contract of `UnitOfWork`, `Books` and `EventOutbox`."""
+"""The contract of `UnitOfWork`, `Stores` and `EventOutbox`."""
 
 from __future__ import annotations
 
@@ -30,25 +30,25 @@ ALICE = principal("alice")
 
 def test_a_change_is_seen_after_its_end_and_not_before(work: UnitOfWork) -> None:
     """A reader beside an open change sees nothing of it; the change itself sees its own writes."""
-    with work.change() as books:
-        books.directory.add(ALICE, NOON)
-        assert books.directory.get(ALICE.id) == ALICE
+    with work.change() as stores:
+        stores.directory.add(ALICE, NOON)
+        assert stores.directory.get(ALICE.id) == ALICE
         with work.read() as other:
             assert other.directory.get(ALICE.id) is None
-    with work.read() as books:
-        assert books.directory.get(ALICE.id) == ALICE
+    with work.read() as stores:
+        assert stores.directory.get(ALICE.id) == ALICE
 
 
 def test_a_snapshot_stands_still(work: UnitOfWork) -> None:
     """What a reader looked at does not move under it, whatever is committed meanwhile."""
-    with work.read() as books:
-        assert books.directory.list() == []
-        assert books.changes.head() == 0
+    with work.read() as stores:
+        assert stores.directory.list() == []
+        assert stores.changes.head() == 0
         with work.change() as other:
             other.directory.add(ALICE, NOON)
             other.changes.note(ChangeKind.PRINCIPAL, ALICE.id, NOON)
-        assert books.directory.list() == []
-        assert books.changes.head() == 0
+        assert stores.directory.list() == []
+        assert stores.changes.head() == 0
 
 
 @pytest.mark.parametrize("fault", [KeyError, KeyboardInterrupt, GeneratorExit])
@@ -56,17 +56,17 @@ def test_any_exception_undoes_the_whole(
     work: UnitOfWork, bell: SilentBell, fault: type[BaseException]
 ) -> None:
     """State, number and event are undone together, the bell stays silent, and the next change works."""
-    with pytest.raises(fault), work.change() as books:  # noqa: PT012  # the block is the point
-        books.directory.add(ALICE, NOON)
-        books.changes.note(ChangeKind.PRINCIPAL, ALICE.id, NOON)
-        books.outbox.add(request_answered(1))
+    with pytest.raises(fault), work.change() as stores:  # noqa: PT012  # the block is the point
+        stores.directory.add(ALICE, NOON)
+        stores.changes.note(ChangeKind.PRINCIPAL, ALICE.id, NOON)
+        stores.outbox.add(request_answered(1))
         raise fault
     assert bell.rings == 0
-    with work.change() as books:
-        assert books.directory.list() == []
-        assert books.changes.head() == 0
-        assert books.outbox.waiting() == 0
-        books.directory.add(ALICE, NOON)
+    with work.change() as stores:
+        assert stores.directory.list() == []
+        assert stores.changes.head() == 0
+        assert stores.outbox.waiting() == 0
+        stores.directory.add(ALICE, NOON)
 
 
 def test_the_bell_rings_after_the_commit(work: UnitOfWork, bell: SilentBell) -> None:
@@ -74,13 +74,13 @@ def test_the_bell_rings_after_the_commit(work: UnitOfWork, bell: SilentBell) -> 
     heads: list[int] = []
 
     def ring() -> None:
-        with work.read() as books:
-            heads.append(books.changes.head())
+        with work.read() as stores:
+            heads.append(stores.changes.head())
 
     bell.ring = ring  # type: ignore[method-assign]
-    with work.change() as books:
-        books.changes.note(ChangeKind.PRINCIPAL, "per_one", NOON)
-        books.changes.note(ChangeKind.PRINCIPAL, "per_two", NOON)
+    with work.change() as stores:
+        stores.changes.note(ChangeKind.PRINCIPAL, "per_one", NOON)
+        stores.changes.note(ChangeKind.PRINCIPAL, "per_two", NOON)
         assert heads == []
     assert heads == [2]
 
@@ -90,41 +90,41 @@ def test_nobody_is_woken_for_nothing(work: UnitOfWork, bell: SilentBell) -> None
     with work.read():
         pass
     work.record([request_answered(1)])
-    with work.change() as books:
-        books.ingest.advance("gtw_one", "access.log", 0, 1)
+    with work.change() as stores:
+        stores.ingest.advance("gtw_one", "access.log", 0, 1)
     assert bell.rings == 0
 
 
 def test_a_reader_cannot_write(work: UnitOfWork) -> None:
     """Every store refuses to write through a read transaction."""
     application = Application(id="app_one", tenant=ALICE.tenant, name="one")
-    with work.read() as books:
+    with work.read() as stores:
         for write in (
-            lambda: books.tenants.add(tenant()),
-            lambda: books.directory.add(ALICE, NOON),
-            lambda: books.directory.set_state(ALICE.id, ALICE.state),
-            lambda: books.directory.add_group("g", "grp_g", NOON),
-            lambda: books.directory.add_member("g", ALICE.id),
-            lambda: books.applications.add(application, NOON),
-            lambda: books.applications.remove("app_one", NOON),
-            lambda: books.authorities.add(authority("root")),
-            lambda: books.certificates.add_intended(certificate(1)),
-            lambda: books.certificates.complete("crt_one", sha256="", der=b""),
-            lambda: books.invitations.add(invitation("one")),
-            lambda: books.invitations.claim("inv_one", NOON),
-            lambda: books.invitations.void("inv_one", NOON),
-            lambda: books.invitations.bind("inv_one", "crt_one"),
-            lambda: books.revisions.add(revision(1)),
-            lambda: books.changes.note(ChangeKind.POLICY, "1", NOON),
-            lambda: books.outbox.add(request_answered(1)),
-            lambda: books.gateways.save(gateway("one")),
-            lambda: books.gateways.confirm("gtw_one", 1, NOON, ""),
-            lambda: books.gateways.remove("gtw_one"),
-            lambda: books.orders.add(order("one")),
-            lambda: books.orders.fill("ord_one", "crt_one"),
-            lambda: books.status.store_crl(crl(1)),
-            lambda: books.status.forget_ocsp("crt_one"),
-            lambda: books.ingest.advance("gtw_one", "access.log", 0, 1),
+            lambda: stores.tenants.add(tenant()),
+            lambda: stores.directory.add(ALICE, NOON),
+            lambda: stores.directory.set_state(ALICE.id, ALICE.state),
+            lambda: stores.directory.add_group("g", "grp_g", NOON),
+            lambda: stores.directory.add_member("g", ALICE.id),
+            lambda: stores.applications.add(application, NOON),
+            lambda: stores.applications.remove("app_one", NOON),
+            lambda: stores.authorities.add(authority("root")),
+            lambda: stores.certificates.add_intended(certificate(1)),
+            lambda: stores.certificates.complete("crt_one", sha256="", der=b""),
+            lambda: stores.invitations.add(invitation("one")),
+            lambda: stores.invitations.claim("inv_one", NOON),
+            lambda: stores.invitations.void("inv_one", NOON),
+            lambda: stores.invitations.bind("inv_one", "crt_one"),
+            lambda: stores.revisions.add(revision(1)),
+            lambda: stores.changes.note(ChangeKind.POLICY, "1", NOON),
+            lambda: stores.outbox.add(request_answered(1)),
+            lambda: stores.gateways.save(gateway("one")),
+            lambda: stores.gateways.confirm("gtw_one", 1, NOON, ""),
+            lambda: stores.gateways.remove("gtw_one"),
+            lambda: stores.orders.add(order("one")),
+            lambda: stores.orders.fill("ord_one", "crt_one"),
+            lambda: stores.status.store_crl(crl(1)),
+            lambda: stores.status.forget_ocsp("crt_one"),
+            lambda: stores.ingest.advance("gtw_one", "access.log", 0, 1),
         ):
             with pytest.raises(RuntimeError, match="cannot write"):
                 write()
@@ -132,11 +132,11 @@ def test_a_reader_cannot_write(work: UnitOfWork) -> None:
 
 def test_no_record_of_another_tenant_slips_in(work: UnitOfWork) -> None:
     """A record that names another tenant than the transaction's is refused before it is stored."""
-    with work.change() as books:
+    with work.change() as stores:
         for write in (
-            lambda: books.directory.add(replace(ALICE, tenant="ten_other"), NOON),
-            lambda: books.certificates.add_intended(certificate(1, tenant="ten_other")),
-            lambda: books.revisions.add(revision(1, tenant="ten_other")),
+            lambda: stores.directory.add(replace(ALICE, tenant="ten_other"), NOON),
+            lambda: stores.certificates.add_intended(certificate(1, tenant="ten_other")),
+            lambda: stores.revisions.add(revision(1, tenant="ten_other")),
         ):
             with pytest.raises(ValueError, match="another tenant"):
                 write()
@@ -144,23 +144,23 @@ def test_no_record_of_another_tenant_slips_in(work: UnitOfWork) -> None:
 
 def test_a_change_within_a_change_is_told_at_once(work: UnitOfWork) -> None:
     """A thread that would wait for itself is told so instead of hanging; the outer change goes on."""
-    with work.change() as books:
+    with work.change() as stores:
         with pytest.raises(RuntimeError, match="wait for itself"), work.change():
             pass
-        books.directory.add(ALICE, NOON)
-    with work.read() as books:
-        assert books.directory.get(ALICE.id) == ALICE
+        stores.directory.add(ALICE, NOON)
+    with work.read() as stores:
+        assert stores.directory.get(ALICE.id) == ALICE
 
 
 def test_events_wait_for_the_sequencer(work: UnitOfWork) -> None:
     """Events of changes and of records wait together; no events are no transaction."""
-    with work.change() as books:
-        books.outbox.add(request_answered(1))
-        assert books.outbox.waiting() == 1
+    with work.change() as stores:
+        stores.outbox.add(request_answered(1))
+        assert stores.outbox.waiting() == 1
     work.record([request_answered(2), request_answered(3)])
     work.record([])
-    with work.read() as books:
-        assert books.outbox.waiting() == 3
+    with work.read() as stores:
+        assert stores.outbox.waiting() == 3
 
 
 def test_a_batch_is_recorded_whole_or_not(work: UnitOfWork) -> None:
@@ -169,22 +169,22 @@ def test_a_batch_is_recorded_whole_or_not(work: UnitOfWork) -> None:
     with pytest.raises(IntegrityError) as caught:
         work.record([request_answered(2), request_answered(1)])
     assert caught.value.code == "event-duplicate"
-    with work.read() as books:
-        assert books.outbox.waiting() == 1
+    with work.read() as stores:
+        assert stores.outbox.waiting() == 1
 
 
 def test_one_of_many_threads_claims_an_invitation(work: UnitOfWork) -> None:
     """Eight threads claim the same invitation at the same time: exactly one wins."""
     made = invitation("one")
-    with work.change() as books:
-        books.invitations.add(made)
+    with work.change() as stores:
+        stores.invitations.add(made)
     won: list[bool] = []
     start = threading.Barrier(8)
 
     def claim() -> None:
         start.wait()
-        with work.change() as books:
-            won.append(books.invitations.claim(made.id, NOON))
+        with work.change() as stores:
+            won.append(stores.invitations.claim(made.id, NOON))
 
     threads = [threading.Thread(target=claim) for _ in range(8)]
     for thread in threads:

@@ -46,8 +46,8 @@ def test_nothing_is_confirmed_ahead_of_its_policy(monkeypatch: pytest.MonkeyPatc
 
         def watch() -> None:
             while not stop.wait(0.002):
-                with door.services.work.read() as books:
-                    confirmed = books.gateways.list()[0].confirmed_seq
+                with door.services.work.read() as stores:
+                    confirmed = stores.gateways.list()[0].confirmed_seq
                 revision = (
                     door.gateway.publishing._gate.revision
                 )  # read after the number: it may only be newer

@@ -77,8 +77,8 @@ def test_a_link_becomes_an_identity(door: Door, tmp_path: Path) -> None:
     imported = pkcs12.load_pkcs12(got.p12.read_bytes(), got.p12_password.encode())
     assert imported.cert is not None
     assert imported.cert.certificate == leaf
-    with door.world.work.read() as books:
-        record = books.certificates.by_sha256(hashlib.sha256(leaf.public_bytes(Encoding.DER)).hexdigest())
+    with door.world.work.read() as stores:
+        record = stores.certificates.by_sha256(hashlib.sha256(leaf.public_bytes(Encoding.DER)).hexdigest())
     assert record is not None
     assert record.state is CertificateState.VALID
     assert got.p12_password not in repr(got)

@@ -42,8 +42,8 @@ def clinic(door: Doorway) -> Iterator[Clinic]:
     made.trust()
     made.publish()
     yield made
-    with door.services.work.read() as books:
-        here = books.partners.by_name(made.name)
+    with door.services.work.read() as stores:
+        here = stores.partners.by_name(made.name)
     if here is not None:
         door.settle(remove_partner(door.services, made.name, actor=ACTOR).seq)
 
@@ -135,8 +135,8 @@ def test_what_is_blocked_here_stays_blocked(door: Doorway, clinic: Clinic) -> No
     for one in (bob, eve):
         assert door.get(one, "/x").status == 200
     sha256 = hashlib.sha256(clinic.leaves[BOB].der).hexdigest()
-    with door.services.work.read() as books:
-        record = books.certificates.by_sha256(sha256)
+    with door.services.work.read() as stores:
+        record = stores.certificates.by_sha256(sha256)
     assert record is not None
     door.settle(revoke(door.services, record.id, RevocationReason.KEY_COMPROMISE, ACTOR))
     door.settle(suspend(door.services, f"{clinic.name}/eve@clinic.example", actor=ACTOR).seq)

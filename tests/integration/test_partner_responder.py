@@ -62,11 +62,11 @@ def trust(door: Doorway, place: Place) -> Clinic:
     """Trust a partner whose evidence is looked for each second, on this machine."""
     sources = (f"{place.url}root.crl", f"{place.url}issuing.crl")
     clinic = Clinic(door, sources=sources, allow_private=("127.0.0.0/8", "::1/128"))
-    with door.services.work.change() as books:
-        partner = books.partners.get(clinic.id)
+    with door.services.work.change() as stores:
+        partner = stores.partners.get(clinic.id)
         assert partner is not None
-        books.partners.save(replace(partner, refresh=REFRESH))
-        seq = books.changes.note(ChangeKind.PARTNER, clinic.id, datetime.now(UTC))
+        stores.partners.save(replace(partner, refresh=REFRESH))
+        seq = stores.changes.note(ChangeKind.PARTNER, clinic.id, datetime.now(UTC))
     door.settle(seq)
     clinic.trust()
     return clinic
@@ -74,11 +74,11 @@ def trust(door: Doorway, place: Place) -> Clinic:
 
 def prefer(door: Doorway, clinic: Clinic) -> None:
     """Ask for no more than that nothing says revoked."""
-    with door.services.work.change() as books:
-        partner = books.partners.get(clinic.id)
+    with door.services.work.change() as stores:
+        partner = stores.partners.get(clinic.id)
         assert partner is not None
-        books.partners.save(replace(partner, revocation=RevocationMode.PREFER))
-        seq = books.changes.note(ChangeKind.PARTNER, clinic.id, datetime.now(UTC))
+        stores.partners.save(replace(partner, revocation=RevocationMode.PREFER))
+        seq = stores.changes.note(ChangeKind.PARTNER, clinic.id, datetime.now(UTC))
     door.settle(seq)
 
 

@@ -65,11 +65,11 @@ class Site:
 
     def replace_list(self) -> None:
         """Publish another list."""
-        with self.work.change() as books:
-            newest = books.status.crl(self.crl.authority_id)
+        with self.work.change() as stores:
+            newest = stores.status.crl(self.crl.authority_id)
             assert newest is not None
             newer = replace(newest, number=newest.number + 1, der=os.urandom(LIST_BYTES))
-            books.status.store_crl(newer)
+            stores.status.store_crl(newer)
 
 
 def read_all(peer: socket.socket) -> bytes:
@@ -91,10 +91,10 @@ def open_site(folder: Path, *, downloads: int) -> Iterator[Site]:
     )
     founding.found(services, trust_domain="corp.example", status_url="http://pki.corp.example", actor="os:0")
     publish_crls(services)
-    with work.read() as books:
-        issuing = books.authorities.current(AuthorityKind.ISSUING)
+    with work.read() as stores:
+        issuing = stores.authorities.current(AuthorityKind.ISSUING)
         assert issuing is not None
-        crl = books.status.crl(issuing.id)
+        crl = stores.status.crl(issuing.id)
     assert crl is not None
     pool = UseCasePool(workers=4)
     app = build_status_app(services, pool, downloads=downloads)

@@ -56,21 +56,21 @@ def test_a_full_disk(small_disk: Path) -> None:
     committed = 0
     with pytest.raises(Unavailable) as caught:  # noqa: PT012  # until it is full
         while True:
-            with work.change() as books:
+            with work.change() as stores:
                 for number in range(20 * committed, 20 * committed + 20):
-                    books.certificates.add_intended(certificate(number, der=b"x" * 4000))
+                    stores.certificates.add_intended(certificate(number, der=b"x" * 4000))
             committed += 1
             with suppress(OSError):  # the last bytes are the database's
                 ballast.write_bytes(b"x" * min(1_000_000, 50_000 * committed))
     assert caught.value.code in {"store-full", "store-unavailable"}
     assert caught.value.hint
-    with work.read() as books:
-        assert books.certificates.counts()["intended"] == 20 * committed
+    with work.read() as stores:
+        assert stores.certificates.counts()["intended"] == 20 * committed
     ballast.unlink()
-    with work.change() as books:
-        books.certificates.add_intended(certificate(10**6))
-    with work.read() as books:
-        assert books.certificates.counts()["intended"] == 20 * committed + 1
+    with work.change() as stores:
+        stores.certificates.add_intended(certificate(10**6))
+    with work.read() as stores:
+        assert stores.certificates.counts()["intended"] == 20 * committed + 1
     database.close()
 
 
@@ -87,8 +87,8 @@ def test_withdrawals_succeed_on_a_full_disk(disk: Path) -> None:
     database = sqlite_database(disk)
     work = sqlite_work(database)
     for number in range(5):
-        with work.change() as books:
-            books.certificates.add_intended(certificate(number))
+        with work.change() as stores:
+            stores.certificates.add_intended(certificate(number))
     while database.refill_reserve():
         pass
     with work.change(traffic=True):
@@ -99,16 +99,16 @@ def test_withdrawals_succeed_on_a_full_disk(disk: Path) -> None:
     assert caught.value.code == "store-full"
     assert caught.value.hint
     for number in range(5, 205):
-        with work.change() as books:
-            books.certificates.add_intended(certificate(number, der=b"x" * 2000))
-    with work.read() as books:
-        assert books.certificates.counts()["intended"] == 205
+        with work.change() as stores:
+            stores.certificates.add_intended(certificate(number, der=b"x" * 2000))
+    with work.read() as stores:
+        assert stores.certificates.counts()["intended"] == 205
     # The parts are stopped: SQLite's log goes, and somebody takes that room too.
     database.close()
     _fill(disk)
     database = sqlite_database(disk)
-    with sqlite_work(database).change() as books:
-        books.certificates.add_intended(certificate(999))
+    with sqlite_work(database).change() as stores:
+        stores.certificates.add_intended(certificate(999))
     database.close()
 
 
@@ -121,8 +121,8 @@ def test_a_command_withdraws_on_a_full_disk(disk: Path) -> None:
     _fill(disk)
     for number in range(3):
         command = one_shot_database(disk)
-        with sqlite_work(command).change() as books:
-            books.certificates.add_intended(certificate(number))
+        with sqlite_work(command).change() as stores:
+            stores.certificates.add_intended(certificate(number))
         with pytest.raises(Unavailable), command.write(traffic=True):
             pass
         command.close()
@@ -136,8 +136,8 @@ def test_a_disk_that_has_room_again_takes_all(disk: Path) -> None:
     _fill(disk)
     assert database.reserve.is_low()
     for number in range(30):
-        with sqlite_work(database).change() as books:
-            books.certificates.add_intended(certificate(number, der=b"x" * 20_000))
+        with sqlite_work(database).change() as stores:
+            stores.certificates.add_intended(certificate(number, der=b"x" * 20_000))
     with database.read() as connection:
         left = connection.exec_driver_sql("SELECT count(*) FROM reserve").scalar_one()
     assert left < FILLER_ROWS

@@ -18,30 +18,30 @@ WRITER = """
 number = 0
 while True:
     number += 1
-    with work.change() as books:
-        books.directory.add(principal(f"{sys.argv[0]}-{time.monotonic_ns()}"), NOON)
-        seq = books.changes.note(ChangeKind.PRINCIPAL, "per_one", NOON)
-        books.outbox.add(request_answered(seq))
+    with work.change() as stores:
+        stores.directory.add(principal(f"{sys.argv[0]}-{time.monotonic_ns()}"), NOON)
+        seq = stores.changes.note(ChangeKind.PRINCIPAL, "per_one", NOON)
+        stores.outbox.add(request_answered(seq))
     print(seq, flush=True)
 """
 MANY = """
 import threading
 def write(name):
     while True:
-        with work.change() as books:
-            books.directory.add(principal(f"{name}-{time.monotonic_ns()}"), NOON)
-            seq = books.changes.note(ChangeKind.PRINCIPAL, "per_one", NOON)
-            books.outbox.add(request_answered(seq))
+        with work.change() as stores:
+            stores.directory.add(principal(f"{name}-{time.monotonic_ns()}"), NOON)
+            seq = stores.changes.note(ChangeKind.PRINCIPAL, "per_one", NOON)
+            stores.outbox.add(request_answered(seq))
         sys.stdout.write(f"{seq}\\n"); sys.stdout.flush()
 for name in range(6):
     threading.Thread(target=write, args=(name,), daemon=True).start()
 threading.Event().wait()
 """
 HALF = """
-with work.change() as books:
+with work.change() as stores:
     for number in range(2000):
-        books.certificates.add_intended(certificate(number))
-    books.changes.note(ChangeKind.CERTIFICATE, "crt_one", NOON)
+        stores.certificates.add_intended(certificate(number))
+    stores.changes.note(ChangeKind.CERTIFICATE, "crt_one", NOON)
     print("inside", flush=True)
     time.sleep(60)
 """
@@ -60,12 +60,12 @@ def test_what_was_acknowledged_is_there(tmp_path: Path, code: str) -> None:
         told += [int(line) for line in process.stdout.read().split("\n")[:-1]]
         process.wait()
         process.stdout.close()
-        with work.read() as books:
-            head = books.changes.head()
+        with work.read() as stores:
+            head = stores.changes.head()
             assert head >= max(told)
-            assert [change.seq for change in books.changes.since(0, 100_000)] == list(range(1, head + 1))
-            assert len(books.directory.list()) == head
-            assert books.outbox.waiting() == head
+            assert [change.seq for change in stores.changes.since(0, 100_000)] == list(range(1, head + 1))
+            assert len(stores.directory.list()) == head
+            assert stores.outbox.waiting() == head
     database.close()
     with closing(sqlite3.connect(tmp_path / "doorward.db")) as raw:
         assert raw.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
@@ -81,10 +81,10 @@ def test_what_was_not_committed_is_not_there(tmp_path: Path) -> None:
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     process.stdout.close()
-    with work.change() as books:
-        assert books.certificates.counts()["intended"] == 0
-        assert books.changes.head() == 0
-        books.directory.add(principal("alice"), NOON)
-    with work.read() as books:
-        assert books.directory.get(opaque("per", "alice")) is not None
+    with work.change() as stores:
+        assert stores.certificates.counts()["intended"] == 0
+        assert stores.changes.head() == 0
+        stores.directory.add(principal("alice"), NOON)
+    with work.read() as stores:
+        assert stores.directory.get(opaque("per", "alice")) is not None
     database.close()

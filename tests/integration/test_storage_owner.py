@@ -20,16 +20,16 @@ NOBODY = 65534
 BECOME = f"""
 import os
 scratch = sqlite_database(Path(sys.argv[1]))  # loads, as root, what nobody else may read of this interpreter
-with sqlite_work(scratch).change() as books:
-    books.directory.add(principal("scratch"), NOON)
+with sqlite_work(scratch).change() as stores:
+    stores.directory.add(principal("scratch"), NOON)
 scratch.close()
 os.setgroups([])
 os.setgid({NOBODY})
 os.setuid({NOBODY})
 """
 SERVICE = """
-with work.change() as books:
-    books.directory.add(principal("bob"), NOON)
+with work.change() as stores:
+    stores.directory.add(principal("bob"), NOON)
 print("written", flush=True)
 """
 
@@ -56,16 +56,16 @@ def test_root_does_not_shut_the_service_out(crossroads: Path) -> None:
 
     database = sqlite_database(folder)
     work = sqlite_work(database)
-    with work.change() as books:
-        books.directory.add(principal("alice"), NOON)
+    with work.change() as stores:
+        stores.directory.add(principal("alice"), NOON)
     owners = {path.name: path.stat().st_uid for path in folder.iterdir()}
     assert {"doorward.db-wal", "doorward.db-shm", "doorward.db-next", "doorward.db-now"} <= owners.keys()
     assert set(owners.values()) == {NOBODY}
 
     process = child(folder, BECOME + SERVICE, str(scratch))
     assert process.communicate(timeout=60)[0] == "written\n"
-    with work.read() as books:
-        assert [one.name for one in books.directory.list()] == ["alice", "bob"]
+    with work.read() as stores:
+        assert [one.name for one in stores.directory.list()] == ["alice", "bob"]
     database.close()
 
 
@@ -75,16 +75,16 @@ def test_a_foreign_user_is_shut_out(crossroads: Path) -> None:
     folder = crossroads / "db"
     folder.mkdir(mode=0o755)
     database = sqlite_database(folder)
-    with sqlite_work(database).change() as books:
-        books.directory.add(principal("alice"), NOON)
+    with sqlite_work(database).change() as stores:
+        stores.directory.add(principal("alice"), NOON)
     scratch = crossroads / "scratch"
     scratch.mkdir()
     code = """
     from doorward.core.errors import Unavailable
     for way in (work.read, work.change):
         try:
-            with way() as books:
-                books.directory.list()
+            with way() as stores:
+                stores.directory.list()
         except Unavailable as error:
             print(error.code)
     """
@@ -107,8 +107,8 @@ def test_root_gives_no_file_of_its_own_away(crossroads: Path, content: str) -> N
     (folder / "doorward.db-next").unlink(missing_ok=True)
     os.link(secret, folder / "doorward.db-next")
     database = sqlite_database(folder)
-    with pytest.raises(Unavailable) as caught, sqlite_work(database).change() as books:
-        books.directory.add(principal("alice"), NOON)
+    with pytest.raises(Unavailable) as caught, sqlite_work(database).change() as stores:
+        stores.directory.add(principal("alice"), NOON)
     database.close()
     assert caught.value.code == "store-foreign"
     assert secret.stat().st_uid == 0

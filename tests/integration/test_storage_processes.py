@@ -17,14 +17,14 @@ CLAIM = """
 print("ready", flush=True)
 while not Path({go!r}).exists():
     time.sleep(0.001)
-with work.change() as books:
-    won = books.invitations.claim(invitation("one").id, NOON)
+with work.change() as stores:
+    won = stores.invitations.claim(invitation("one").id, NOON)
 print("won" if won else "lost")
 """
 NUMBERS = """
 for turn in range(40):
-    with work.change() as books:
-        seq = books.changes.note(ChangeKind.PRINCIPAL, "per_one", NOON)
+    with work.change() as stores:
+        seq = stores.changes.note(ChangeKind.PRINCIPAL, "per_one", NOON)
     print(seq)
 """
 LOAD = """
@@ -57,8 +57,8 @@ print("done")
 def test_one_of_many_processes_claims_an_invitation(tmp_path: Path) -> None:
     """Four processes claim the same invitation at the same time: exactly one wins."""
     database = sqlite_database(tmp_path)
-    with sqlite_work(database).change() as books:
-        books.invitations.add(invitation("one"))
+    with sqlite_work(database).change() as stores:
+        stores.invitations.add(invitation("one"))
     go = tmp_path / "go"
     processes = [child(tmp_path, CLAIM.format(go=str(go))) for _ in range(4)]
     for process in processes:
@@ -88,8 +88,8 @@ def test_a_revocation_is_not_starved_by_decisions(tmp_path: Path) -> None:
     waits = []
     for _ in range(30):
         began = time.monotonic()
-        with work.change() as books:
-            books.changes.note(ChangeKind.CERTIFICATE, "crt_one", NOON)
+        with work.change() as stores:
+            stores.changes.note(ChangeKind.CERTIFICATE, "crt_one", NOON)
         waits.append(time.monotonic() - began)
     process.communicate("stop\n", timeout=60)
     database.close()

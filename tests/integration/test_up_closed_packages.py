@@ -52,8 +52,8 @@ def is_open(house: House) -> bool:
 
 def serve_status(house: House) -> None:
     """Have every kind of answer of the status listener, the bad ones as well."""
-    with house.services.work.read() as books:
-        issuing = books.authorities.current(AuthorityKind.ISSUING)
+    with house.services.work.read() as stores:
+        issuing = stores.authorities.current(AuthorityKind.ISSUING)
     assert issuing is not None
     assert fetched(house, f"/crl/{issuing.id}.crl")[0] == 200
     assert fetched(house, f"/ca/{issuing.id}.cer") == (200, issuing.der)

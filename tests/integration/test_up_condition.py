@@ -135,8 +135,8 @@ def test_a_gateway_that_was_not_heard_of(installation: Installation) -> None:
     add_principal(services, PrincipalKind.PERSON, "alice", actor=ACTOR)
     behind = part(installation, "gateway")
     assert "enforces change 0 of" in behind.trouble[0]
-    with services.work.read() as books:
-        head = books.changes.head()
+    with services.work.read() as stores:
+        head = stores.changes.head()
     confirm(services, gateway.id, head, '{"trouble": ["the disk is full"], "connections": 3}')
     troubled = part(installation, "gateway")
     assert troubled.trouble == ("the disk is full",)

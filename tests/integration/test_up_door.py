@@ -174,8 +174,8 @@ def test_a_start_that_fails_leaves_no_gateway_to_wait_for(door: Doorway) -> None
     (folder / "connections.journal").rmdir()
     long_ago = services.clock.now() - timedelta(days=1)
     known = register_gateway(services, name="gateway-3", assertion_jwk="{}")
-    with services.work.change() as books:
-        books.gateways.save(former := replace(known, confirmed_seq=7, seen_at=long_ago, status="lost"))
+    with services.work.change() as stores:
+        stores.gateways.save(former := replace(known, confirmed_seq=7, seen_at=long_ago, status="lost"))
     assert start() == "port-in-use"
     assert find_gateway(services, "gateway-3") == former
     deregister_gateway(services, known.id)

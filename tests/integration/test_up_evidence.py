@@ -56,15 +56,15 @@ def trust(installation: Installation, root: Node, **terms: object) -> None:
     west = records.partner(
         "west", refresh=timedelta(seconds=1), allow_private=("127.0.0.0/8", "::1/128"), **terms
     )
-    with installation.services.work.change() as books:
-        books.partners.add(west)
-        books.partners.set_authorities(west.id, [authority(west, root, anchor=True)])
+    with installation.services.work.change() as stores:
+        stores.partners.add(west)
+        stores.partners.set_authorities(west.id, [authority(west, root, anchor=True)])
 
 
 def at_hand(installation: Installation, url: str) -> bytes:
     """The list that is kept."""
-    with installation.services.work.read() as books:
-        row = books.evidence.get(records.partner("west").id, EvidenceKind.CRL, url, "")
+    with installation.services.work.read() as stores:
+        row = stores.evidence.get(records.partner("west").id, EvidenceKind.CRL, url, "")
     return row.der if row else b""
 
 
@@ -114,8 +114,8 @@ def test_preferred_evidence_is_told_as_such(installation: Installation) -> None:
     """Where evidence is only preferred the status says that what is not known passes."""
     root = certify("West Root", extra=[crl_at("http://127.0.0.1:1/")], not_after=datetime.now(UTC) + DAY)
     trust(installation, root, revocation=RevocationMode.PREFER)
-    with installation.services.work.change() as books:
-        books.evidence.store(
+    with installation.services.work.change() as stores:
+        stores.evidence.store(
             records.evidence("west", "http://127.0.0.1:1/", der=b"", sha256="", next_update=None)
         )
     told = partner_part(installation)
@@ -127,9 +127,9 @@ def test_preferred_evidence_is_told_as_such(installation: Installation) -> None:
     ):
         problem = "this is not an X.509 CRL (crl-malformed)"
         row = records.evidence("west", "http://127.0.0.1:1/", der=b"", sha256="", next_update=None)
-        with installation.services.work.change() as books:
-            books.partners.save(records.partner("west", revocation=mode))
-            books.evidence.store(replace(row, unusable=True, problem=problem))
+        with installation.services.work.change() as stores:
+            stores.partners.save(records.partner("west", revocation=mode))
+            stores.evidence.store(replace(row, unusable=True, problem=problem))
         assert partner_part(installation).trouble == (
             "whose status rests on what is missing or stale passes, because the evidence is only preferred",
             f"if what came last cannot be used (1), {meaning}",

@@ -84,8 +84,8 @@ def test_everything_is_there_afterwards(folder: Path) -> None:
     key = verifier_key("corp.example/audit", installation.log_key().public_key())
     assert installation.log_verifier_key() == render_verifier_key(key)
     assert installation.log_origin() == "corp.example/audit"
-    with installation.services.work.read() as books:
-        assert current_document(books)[1] == 0
+    with installation.services.work.read() as stores:
+        assert current_document(stores)[1] == 0
     installation.close()
 
 

@@ -149,8 +149,8 @@ def test_revocations_reach_the_list(installation: Installation) -> None:
     alice = add_principal(services, PrincipalKind.PERSON, "alice", actor=ACTOR).value
     key = SoftwareKeys().generate(KeyKind.P256)
     issued = issue(services, alice, build_csr(key, "alice"), actor=ACTOR)
-    with services.work.read() as books:
-        issuing = books.authorities.current(AuthorityKind.ISSUING)
+    with services.work.read() as stores:
+        issuing = stores.authorities.current(AuthorityKind.ISSUING)
     assert issuing is not None
     serve = Serve(installation)
     serve.start()
@@ -302,8 +302,8 @@ def test_ocsp_answers_are_kept_fresh(installation: Installation) -> None:
     serve = Serve(installation)
     while serve._refresh_ocsp():
         pass
-    with services.work.read() as books:
-        answer = books.status.ocsp(issued.record.id, "sha1")
+    with services.work.read() as stores:
+        answer = stores.status.ocsp(issued.record.id, "sha1")
     assert answer is not None
     assert answer.next_update > datetime.now(UTC) + timedelta(hours=11)
     serve.stop()

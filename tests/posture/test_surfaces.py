@@ -171,8 +171,8 @@ class TestStatusListener:
     def test_nothing_else_is_there_and_nothing_changes(self, living: Doorway) -> None:
         """Every method on every path changes no state, and unlisted paths are 404 or 405."""
         host, _, port = living.installation.settings.status_listen.rpartition(":")
-        with living.services.work.read() as books:
-            before = books.changes.head()
+        with living.services.work.read() as stores:
+            before = stores.changes.head()
         listed = {"/root.pem", "/ocsp", "/healthz"}
         for method in METHODS:
             for path in (*PATHS, "/readyz", "/jwks.json"):
@@ -182,8 +182,8 @@ class TestStatusListener:
                 connection.close()
                 if path not in listed | {"/readyz", "/jwks.json"} or method not in {"GET", "HEAD", "POST"}:
                     assert status in {400, 404, 405, 501}, (method, path, status)
-        with living.services.work.read() as books:
-            assert books.changes.head() == before
+        with living.services.work.read() as stores:
+            assert stores.changes.head() == before
 
 
 class TestSockets:

@@ -79,8 +79,8 @@ class Works:
 
 def make_certificates(world: World, works: Works) -> None:
     """Authorities, and one certificate of each profile and of each kind of holder's key."""
-    with world.work.read() as books:
-        for authority in books.authorities.list():
+    with world.work.read() as stores:
+        for authority in stores.authorities.list():
             works.add(authority.kind.value, CERTIFICATE, authority.der)
     for profile, name in (("person", "alice"), ("device", "sensor-1"), ("service", "ledger")):
         works.add(profile, CERTIFICATE, world.issue(name).der)
@@ -101,8 +101,8 @@ def make_certificates(world: World, works: Works) -> None:
 
 def ask(world: World, leaf: x509.Certificate, word: str, *, nonce: bool, serial: int = 0) -> bytes:
     """What the responder says of a certificate, or of another serial number by its issuer."""
-    with world.work.read() as books:
-        authority = books.authorities.current(AuthorityKind.ISSUING)
+    with world.work.read() as stores:
+        authority = stores.authorities.current(AuthorityKind.ISSUING)
     assert authority is not None
     issuer = x509.load_der_x509_certificate(authority.der)
     asked = ocsp.OCSPRequestBuilder().add_certificate(leaf, issuer, HASHES[word])
@@ -130,10 +130,10 @@ def make_next_root_list(world: World, works: Works) -> None:
 
 def make_statuses(world: World, works: Works) -> None:
     """Lists without and with entries, the root's, and answers of every state in both forms."""
-    with world.work.read() as books:
-        root = books.authorities.current(AuthorityKind.ROOT)
+    with world.work.read() as stores:
+        root = stores.authorities.current(AuthorityKind.ROOT)
         assert root is not None
-        founded = books.status.crl(root.id)
+        founded = stores.status.crl(root.id)
     assert founded is not None
     works.add("list-root-first", CRL, founded.der)
     works.add("list-first", CRL, crls.publish_crls(world.services)[""].der)

@@ -26,8 +26,8 @@ from doorward.verification.path.certificate import parse_path_certificate
 from doorward.verification.path.conformance import PathInputs
 from doorward.verification.path.store import TrustStore
 from doorward.verification.revocation.crl import parse_crl
+from doorward.verification.revocation.evidence_index import EvidenceIndex
 from doorward.verification.revocation.path_status import StatusSources, judge_path_status
-from doorward.verification.revocation.shelf import Shelf
 from doorward.verification.revocation.status import Status, StatusFinding
 from tests.support.partner_ca import judge_partner
 from tests.support.status_ca import CRL_RULES, OCSP_RULES
@@ -63,7 +63,7 @@ class Partner:
         """What the judge finds about the leaf with this evidence and no other."""
         path = tuple(parse_path_certificate(der) for der in (self.leaf.der, self.issuer))
         sources = StatusSources(
-            shelf=Shelf([parse_crl(one.der) for one in lists], {path[0].sha256: answers}),
+            evidence_index=EvidenceIndex([parse_crl(one.der) for one in lists], {path[0].sha256: answers}),
             store=TrustStore(path[1:], []),
             inputs=PathInputs(),
             crl_rules=CRL_RULES,
@@ -114,10 +114,10 @@ def test_nothing_is_believed_for_ever(partner: Partner) -> None:
 
 def test_a_partner_whose_anchor_is_our_root_finds_every_status(partner: Partner) -> None:
     """With the list of the leaf and the root's, `require` lets in; without the root's it does not."""
-    with partner.world.work.read() as books:
-        root = books.authorities.current(AuthorityKind.ROOT)
+    with partner.world.work.read() as stores:
+        root = stores.authorities.current(AuthorityKind.ROOT)
         assert root is not None
-        of_root = books.status.crl(root.id)
+        of_root = stores.status.crl(root.id)
     assert of_root is not None
     trust = PartnerTrust(
         id="ptn_west",

@@ -134,8 +134,8 @@ class Doorway:
         from cryptography.hazmat.primitives import hashes
 
         leaf = x509.load_pem_x509_certificate(self.identities[name].chain.read_bytes())
-        with self.services.work.read() as books:
-            found = books.certificates.by_sha256(leaf.fingerprint(hashes.SHA256()).hex())
+        with self.services.work.read() as stores:
+            found = stores.certificates.by_sha256(leaf.fingerprint(hashes.SHA256()).hex())
         assert found is not None
         return found.id
 

@@ -285,8 +285,8 @@ def _forget_ended(callers: list[Caller]) -> None:
 
 def _caller(door: Doorway, name: str, kind: PrincipalKind, groups: tuple[str, ...]) -> Caller:
     identity = door.person(name, *groups, kind=kind)
-    with door.services.work.read() as books:
-        principal = books.directory.by_name(name)
+    with door.services.work.read() as stores:
+        principal = stores.directory.by_name(name)
     assert principal is not None
     return Caller(principal=principal, identity=identity)
 
@@ -296,9 +296,9 @@ def _edit_and_compare(
 ) -> None:
     """Put a policy into force, and hold the door's answers to the judge's."""
     door.apply_document(document)
-    with door.services.work.read() as books:
-        current, revision = current_document(books)
-        application_id = books.applications.list()[0].id
+    with door.services.work.read() as stores:
+        current, revision = current_document(stores)
+        application_id = stores.applications.list()[0].id
     _leave_if_slashes_changed(callers, current.apps[0])
     paths = (*PATHS, *KEPT_PATHS) if current.apps[0].keeps_slashes else PATHS
     for _ in range(REQUESTS_PER_EDIT):

@@ -120,8 +120,8 @@ class House(Doorway):
 
     def gateway_status(self) -> str:
         """Return what the gateway said of itself last, JSON."""
-        with self.services.work.read() as books:
-            return books.gateways.list()[0].status
+        with self.services.work.read() as stores:
+            return stores.gateways.list()[0].status
 
     def events(self, *kinds: EventType) -> list[dict[str, Any]]:
         """Return the events of these kinds (all without any), once nothing waits to be sequenced."""

@@ -386,7 +386,7 @@ class MemoryIngest(Store):
         self.writable().counts[gateway_id, stream] = state
 
 
-class MemoryBooks:
+class MemoryStores:
     """All stores over the state of one transaction."""
 
     def __init__(self, state: State, tenant: str, *, write: bool) -> None:
@@ -425,12 +425,12 @@ class MemoryUnitOfWork:
         return list(self._state.events.values())
 
     @contextmanager
-    def read(self) -> Iterator[MemoryBooks]:
+    def read(self) -> Iterator[MemoryStores]:
         self._fail_where_told()
-        yield MemoryBooks(self._state, self.tenant, write=False)
+        yield MemoryStores(self._state, self.tenant, write=False)
 
     @contextmanager
-    def change(self, *, traffic: bool = False) -> Iterator[MemoryBooks]:
+    def change(self, *, traffic: bool = False) -> Iterator[MemoryStores]:
         self._fail_where_told()
         if traffic and self.full:
             raise Unavailable("store-full", "there is no room left for the database")
@@ -440,7 +440,7 @@ class MemoryUnitOfWork:
             self._inside.change = True
             try:
                 state = self._state.copy()
-                yield MemoryBooks(state, self.tenant, write=True)
+                yield MemoryStores(state, self.tenant, write=True)
                 moved = len(state.changes) > len(self._state.changes)
                 self._state = state
             finally:
@@ -449,9 +449,9 @@ class MemoryUnitOfWork:
             self.bell.ring()
 
     def record(self, events: Sequence[Event]) -> None:
-        with self.change(traffic=True) as books:
+        with self.change(traffic=True) as stores:
             for event in events:
-                books.outbox.add(event)
+                stores.outbox.add(event)
 
     def _fail_where_told(self) -> None:
         if self.broken is not None:

@@ -37,8 +37,8 @@ def forge(
         signer: another key that signs instead.
         issuer: another issuer name.
     """
-    with door.services.work.read() as books:
-        record = books.authorities.current(AuthorityKind.ISSUING)
+    with door.services.work.read() as stores:
+        record = stores.authorities.current(AuthorityKind.ISSUING)
     assert record is not None
     assert door.services.keys is not None
     ca = x509.load_der_x509_certificate(record.der)

@@ -24,7 +24,7 @@ from doorward.verification.partner import (
 from doorward.verification.path.conformance import PathInputs
 from doorward.verification.path.store import TrustStore
 from doorward.verification.revocation.crl import Crl
-from doorward.verification.revocation.shelf import Shelf
+from doorward.verification.revocation.evidence_index import EvidenceIndex
 from doorward.verification.verifier import Presented
 from tests.support.path_ca import Node
 from tests.support.ports import NOON
@@ -71,8 +71,8 @@ def judge_partner(
     leaves: RecentLeaves | None = None,
 ) -> PartnerJudgement:
     """Judge a leaf; every partner has the same evidence, the directory knows everybody by default."""
-    shelves = {one.id: Shelf(crls, answers) for one in partners} if crls or answers else {}
+    evidence_cache = {one.id: EvidenceIndex(crls, answers) for one in partners} if crls or answers else {}
     der = leaf.der if isinstance(leaf, Node) else leaf
     return judge_partner_certificate(
-        Presented(der=der), partners, shelves, find, now, trust_domain=trust_domain, leaves=leaves
+        Presented(der=der), partners, evidence_cache, find, now, trust_domain=trust_domain, leaves=leaves
     )

@@ -116,8 +116,8 @@ class Clinic:
         """Store one CRL as whoever fetches them does."""
         crl = parse_crl(der)
         now = datetime.now(UTC)
-        with self.door.services.work.change() as books:
-            books.evidence.store(
+        with self.door.services.work.change() as stores:
+            stores.evidence.store(
                 EvidenceRecord(
                     partner_id=self.id,
                     tenant=TENANT,
@@ -132,7 +132,7 @@ class Clinic:
                     fetched_at=now,
                 )
             )
-            return books.changes.note(ChangeKind.EVIDENCE, self.id, now)
+            return stores.changes.note(ChangeKind.EVIDENCE, self.id, now)
 
 
 def resigned(node: Node) -> Node:

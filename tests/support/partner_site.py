@@ -3,7 +3,7 @@
     site = partner_site(everyone=True)                # clinic; evidence required and at hand
     bob = site.leaf("bob@clinic.example")
     site.decide(bob)                                  # what a gateway would be told
-    site.publish(bob)                                 # a newer list, with bob on it, on the shelf
+    site.publish(bob)                                 # a newer list, with bob on it, on the evidence cache
 
 The application `payments` hears our own authority and the partner, `sensors` our own only.
 """
@@ -21,7 +21,7 @@ from cryptography import x509
 from doorward.access import policies
 from doorward.access.deciding import AccessDecider, AccessDecision
 from doorward.core.entities import TENANT
-from doorward.partners.evidence_cache import Shelves
+from doorward.partners.evidence_cache import EvidenceCache
 from doorward.partners.terms import Imported, Terms, find_standing, import_partner
 from doorward.stores.done import Done
 from doorward.stores.partner_records import EvidenceKind, EvidenceRecord, PartnerRecord
@@ -51,7 +51,7 @@ class PartnerSite:
     world: World
     root: Node
     issuing: Node
-    shelves: Shelves
+    evidence_cache: EvidenceCache
     decider: AccessDecider
     name: str = "clinic"
     terms: dict[str, Any] = field(default_factory=dict)
@@ -65,8 +65,8 @@ class PartnerSite:
     @property
     def partner(self) -> PartnerRecord:
         """The partner as it is trusted now."""
-        with self.world.work.read() as books:
-            found = books.partners.by_name(self.name)
+        with self.world.work.read() as stores:
+            found = stores.partners.by_name(self.name)
         assert found is not None
         return found
 
@@ -96,7 +96,7 @@ class PartnerSite:
         return certify(email, given.pop("issuer", self.issuing), ca=given.pop("ca", False), **given)
 
     def publish(self, *revoked: Node, lifetime: timedelta = DAY, load: bool = True) -> int:
-        """Store newer lists of both authorities, and put them on the shelf; return the change number."""
+        """Store newer lists of both authorities, and put them on the evidence cache; return the change number."""
         self.number += 1
         now, partner = self.world.clock.now(), self.partner
         for issuer, listed in ((self.root, ()), (self.issuing, revoked)):
@@ -116,11 +116,11 @@ class PartnerSite:
                 next_update=crl.next_update,
                 fetched_at=now,
             )
-            with self.world.work.change() as books:
-                books.evidence.store(row)
-                seq = books.changes.note(ChangeKind.EVIDENCE, partner.id, now)
+            with self.world.work.change() as stores:
+                stores.evidence.store(row)
+                seq = stores.changes.note(ChangeKind.EVIDENCE, partner.id, now)
         if load:
-            self.shelves.load(partner.id)
+            self.evidence_cache.load(partner.id)
         return seq
 
     def hear(self, *names: str) -> int:
@@ -137,21 +137,21 @@ class PartnerSite:
 
     def row(self, leaf: Node) -> CertificateRecord | None:
         """The inventory's row of a certificate."""
-        with self.world.work.read() as books:
-            return books.certificates.by_sha256(leaf.parsed.sha256)
+        with self.world.work.read() as stores:
+            return stores.certificates.by_sha256(leaf.parsed.sha256)
 
 
 def partner_site(name: str = "clinic", *, publish: bool = True, **terms: Any) -> PartnerSite:
     """A founded world with one partner that `payments` hears; `terms` are fields of `Terms`."""
     world = found_world()
     root = certify(f"{name} Root")
-    shelves = Shelves(world.services.work)
+    evidence_cache = EvidenceCache(world.services.work)
     site = PartnerSite(
         world=world,
         root=root,
         issuing=certify(f"{name} Issuing", root),
-        shelves=shelves,
-        decider=AccessDecider(world.services, shelves),
+        evidence_cache=evidence_cache,
+        decider=AccessDecider(world.services, evidence_cache),
         name=name,
         terms={"groups": ("clinicians",), **terms},
     )

@@ -85,20 +85,20 @@ class PartnerWorld:
         """Trust these authorities of the partner, on these terms."""
         made = [authority(self.partner, one, anchor=True) for one in anchors]
         made += [authority(self.partner, one, anchor=False) for one in intermediates]
-        with self.world.work.change() as books:
-            if books.partners.get(self.partner.id) is None:
-                books.partners.add(self.partner)
+        with self.world.work.change() as stores:
+            if stores.partners.get(self.partner.id) is None:
+                stores.partners.add(self.partner)
             self.partner = records.partner("west", **terms)
-            books.partners.save(self.partner)
-            books.partners.set_authorities(self.partner.id, made)
+            stores.partners.save(self.partner)
+            stores.partners.set_authorities(self.partner.id, made)
 
     def let_in(self, name: str, *extra: tuple[x509.ExtensionType, bool], **options: Any) -> Node:
         """A leaf that was let in before; it stands in the inventory."""
         issuer = options.pop("issuer", self.issuing)
         leaf: Node = options.pop("leaf", None) or certify(name, issuer, ca=False, extra=extra, **options)
         self.count += 1
-        with self.world.work.change() as books:
-            assert books.certificates.add_seen(inventory_row(self.partner, issuer, leaf, self.count))
+        with self.world.work.change() as stores:
+            assert stores.certificates.add_seen(inventory_row(self.partner, issuer, leaf, self.count))
         return leaf
 
     def look(self) -> None:
@@ -109,27 +109,27 @@ class PartnerWorld:
     def run(self) -> int:
         """Survey, claim what is due, fetch it, take what comes; return how many were fetched."""
         self.look()
-        errands = claim_due(self.services, self.room)
-        for errand in errands:
+        tasks = claim_due(self.services, self.room)
+        for task in tasks:
             outcome: Fetched | DoorwardError
             try:
-                outcome = self.fetcher.fetch(errand.request)
+                outcome = self.fetcher.fetch(task.request)
             except DoorwardError as error:
                 outcome = error
-            take_outcome(self.services, errand, outcome)
-            self.room.leave(errand.evidence.partner_id, errand.host, errand.evidence.kind)
-        return len(errands)
+            take_outcome(self.services, task, outcome)
+            self.room.leave(task.evidence.partner_id, task.host, task.evidence.kind)
+        return len(tasks)
 
     def rows(self) -> list[EvidenceRecord]:
         """What is looked for, without its bytes."""
-        with self.world.work.read() as books:
-            return books.evidence.list(self.partner.id)
+        with self.world.work.read() as stores:
+            return stores.evidence.list(self.partner.id)
 
     def row(self, source: str, about: Node | None = None) -> EvidenceRecord:
         """One row with its bytes."""
         kind = EvidenceKind.OCSP if about else EvidenceKind.CRL
-        with self.world.work.read() as books:
-            found = books.evidence.get(self.partner.id, kind, source, about.parsed.sha256 if about else "")
+        with self.world.work.read() as stores:
+            found = stores.evidence.get(self.partner.id, kind, source, about.parsed.sha256 if about else "")
         assert found is not None
         return found
 

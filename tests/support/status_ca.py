@@ -23,9 +23,9 @@ from doorward.verification.path.signatures import Strength
 from doorward.verification.path.store import TrustStore
 from doorward.verification.revocation.crl import Crl, parse_crl
 from doorward.verification.revocation.crl_judging import CrlRules
+from doorward.verification.revocation.evidence_index import EvidenceIndex, Unusable
 from doorward.verification.revocation.ocsp import OcspRules
 from doorward.verification.revocation.path_status import StatusSources, judge_path_status
-from doorward.verification.revocation.shelf import Shelf, Unusable
 from doorward.verification.revocation.status import SeenRevocation, StatusFinding
 from tests.support.path_ca import Node
 from tests.support.ports import NOON
@@ -160,7 +160,7 @@ def statuses(
     nodes = [one.parsed for one in path]
     store = TrustStore(nodes[-1:], [*nodes[1:-1], *(one.parsed for one in others)])
     sources = StatusSources(
-        shelf=Shelf(crls, answers, seen=seen, unusable=unusable),
+        evidence_index=EvidenceIndex(crls, answers, seen=seen, unusable=unusable),
         store=store,
         inputs=PathInputs(),
         crl_rules=crl_rules,

@@ -31,9 +31,9 @@ from doorward.verification.path.store import TrustStore
 from doorward.verification.path.validation import Path as CertificationPath
 from doorward.verification.revocation.crl import Crl, parse_crl
 from doorward.verification.revocation.crl_judging import CrlRules
+from doorward.verification.revocation.evidence_index import EvidenceIndex
 from doorward.verification.revocation.ocsp import OcspRules
 from doorward.verification.revocation.path_status import StatusSources, judge_path_status
-from doorward.verification.revocation.shelf import Shelf
 from doorward.verification.revocation.status import Status
 
 ROOT = Path(__file__).parents[2]
@@ -119,7 +119,7 @@ def judge_chain(
         return Verdict(good=False, why=tuple(str(fault) for fault in judgement.faults))
     if crls is not None:
         sources = StatusSources(
-            shelf=Shelf(crl for crl in crls if crl is not None),
+            evidence_index=EvidenceIndex(crl for crl in crls if crl is not None),
             store=store,
             inputs=inputs,
             crl_rules=CrlRules(strength=inputs.strength),

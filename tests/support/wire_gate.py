@@ -136,13 +136,13 @@ class WireGate:
             **{field: getattr(terms, field) for field in Terms.__slots__},
         )
         self._inputs[name] = case.inputs
-        with services.work.change() as books:
-            books.partners.add(record)
-            books.partners.set_authorities(record.id, list(self._authorities(record, case, now)))
-            books.changes.note(ChangeKind.PARTNER, record.id, now)
+        with services.work.change() as stores:
+            stores.partners.add(record)
+            stores.partners.set_authorities(record.id, list(self._authorities(record, case, now)))
+            stores.changes.note(ChangeKind.PARTNER, record.id, now)
             for number, der in enumerate(case.crls or ()):
-                books.evidence.store(_evidence(record, f"http://crl.example/{number}", der, now))
-            books.changes.note(ChangeKind.EVIDENCE, record.id, now)
+                stores.evidence.store(_evidence(record, f"http://crl.example/{number}", der, now))
+            stores.changes.note(ChangeKind.EVIDENCE, record.id, now)
         if case.name:
             with contextlib.suppress(MalformedInput):  # what is nobody's name is in no directory
                 add_principal(services, PrincipalKind.PERSON, f"{name}/{case.name}", actor=ACTOR)

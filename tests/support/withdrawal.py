@@ -141,8 +141,8 @@ class Scene:
         )
 
     def _committed_at(self, seq: int) -> float:
-        with self.door.services.work.read() as books:
-            changes = books.changes.since(0, 1_000_000)
+        with self.door.services.work.read() as stores:
+            changes = stores.changes.since(0, 1_000_000)
         return next(one.at.timestamp() for one in changes if one.seq == seq)
 
 

@@ -103,15 +103,15 @@ class World:
 
     def certificate(self, held: Held) -> CertificateRecord:
         """The row of the inventory as it is now."""
-        with self.work.read() as books:
-            record = books.certificates.get(held.record.id)
+        with self.work.read() as stores:
+            record = stores.certificates.get(held.record.id)
         assert record is not None
         return record
 
     def application_id(self, name: str) -> str:
         """The id of an application of the document."""
-        with self.work.read() as books:
-            return next(one.id for one in books.applications.list() if one.name == name)
+        with self.work.read() as stores:
+            return next(one.id for one in stores.applications.list() if one.name == name)
 
     def gateway(self, name: str = "gateway-1") -> GatewayRecord:
         """A registered gateway."""
@@ -141,8 +141,8 @@ class World:
 
     def head(self) -> int:
         """The newest number of the change sequence."""
-        with self.work.read() as books:
-            return books.changes.head()
+        with self.work.read() as stores:
+            return stores.changes.head()
 
 
 def empty_world() -> World:

@@ -28,7 +28,7 @@ from cryptography import x509
 
 from doorward.audit.events import Event, EventType, printable
 from doorward.core.entities import TENANT, Outcome, Principal, Reason, Verdict
-from doorward.partners.evidence_cache import Shelves
+from doorward.partners.evidence_cache import EvidenceCache
 from doorward.partners.judging import PartnerFinding, judge_for_partners
 from doorward.partners.registration import register
 from doorward.partners.trust import Partner, load_partners
@@ -36,12 +36,12 @@ from doorward.policy.decision import ConnectionAuthority, admits, authority_of
 from doorward.policy.model import AppPolicy
 from doorward.stores.events import write_event
 from doorward.stores.policy_snapshot import current_document
-from doorward.stores.protocols import Books
+from doorward.stores.protocols import Stores
 from doorward.stores.records import AuthorityKind, CertificateRecord, ChangeKind
 from doorward.stores.services import Services
 from doorward.stores.standing import require_tenant
 from doorward.verification.leaves import RecentLeaves
-from doorward.verification.revocation.shelf import Shelf
+from doorward.verification.revocation.evidence_index import EvidenceIndex
 from doorward.verification.validity import ends_at
 from doorward.verification.verifier import (
     CertificateJudgement,
@@ -105,7 +105,7 @@ class AccessDecision:
     the rules were reached, and `deadline` is the moment of judgement. `principal` is set only where
     the certificate is good; `certificate` whenever it is in the inventory. `event` is
     `connection:admitted`, `connection:refused` or `connection:anonymous`. `policy` is what `revision` says about the application,
-    None where it says nothing. `partner_id` is whose authority vouched, empty for our own; `shelf` is
+    None where it says nothing. `partner_id` is whose authority vouched, empty for our own; `evidence_index` is
     the evidence that was asked (`AccessDecider.is_current`).
     """
 
@@ -120,7 +120,7 @@ class AccessDecision:
     seq: int
     event: Event
     partner_id: str = ""
-    shelf: Shelf | None = None
+    evidence_index: EvidenceIndex | None = None
 
     def accounted_to(self, source: str) -> str:
         """Return under which key the decision is counted: its certificate's id, or `source`.
@@ -173,12 +173,12 @@ class AccessDecider:
 
     Args:
         services: the use cases' ports.
-        shelves: the evidence about partners; who holds them fills them. None: always empty.
+        evidence_cache: the evidence about partners; who holds them fills them. None: always empty.
     """
 
-    def __init__(self, services: Services, shelves: Shelves | None = None) -> None:
+    def __init__(self, services: Services, evidence_cache: EvidenceCache | None = None) -> None:
         self._services = services
-        self._shelves = shelves or Shelves(services.work)
+        self._evidence_cache = evidence_cache or EvidenceCache(services.work)
         self._ground: _Ground | None = None
         self._leaves = RecentLeaves()
 
@@ -203,28 +203,30 @@ class AccessDecider:
             NotFound: `not-founded`.
             Unavailable: the database cannot be read.
         """
-        with self._services.work.read() as books:
-            self._current_ground(books)
+        with self._services.work.read() as stores:
+            self._current_ground(stores)
 
     def knows(self, presented: bytes | None) -> bool:
         """Return whether a presented certificate is in the inventory, in any state; None (no certificate) counts as known."""
         if presented is None:
             return True
-        with self._services.work.read() as books:
-            return books.certificates.by_sha256(hashlib.sha256(presented).hexdigest()) is not None
+        with self._services.work.read() as stores:
+            return stores.certificates.by_sha256(hashlib.sha256(presented).hexdigest()) is not None
 
     def is_current(self, decision: AccessDecision) -> bool:
         """Return whether the evidence that a decision rests on is still what is at hand.
 
         To be asked once the connection can be found by whoever puts newer evidence there.
         """
-        return decision.shelf is None or decision.shelf is self._shelves.of(decision.partner_id)
+        return decision.evidence_index is None or decision.evidence_index is self._evidence_cache.of(
+            decision.partner_id
+        )
 
     def _find(self, request: AccessRequest) -> _Finding:
         sha256 = hashlib.sha256(request.presented).hexdigest() if request.presented is not None else ""
-        with self._services.work.read() as books:
-            record = books.certificates.by_sha256(sha256) if sha256 else None
-            return self._judge(books, record, request.presented, request.application_id, request.now)
+        with self._services.work.read() as stores:
+            record = stores.certificates.by_sha256(sha256) if sha256 else None
+            return self._judge(stores, record, request.presented, request.application_id, request.now)
 
     def reassess_all(self, connections: Iterable[ConnectionFacts], now: datetime) -> list[AccessDecision]:
         """Judge live connections again on one snapshot, in the order given.
@@ -232,11 +234,11 @@ class AccessDecider:
         Their events tell the same as before and are recorded only where they are news.
         """
         decisions = []
-        with self._services.work.read() as books:
+        with self._services.work.read() as stores:
             for facts in connections:
-                record = books.certificates.by_sha256(facts.certificate_sha256)
+                record = stores.certificates.by_sha256(facts.certificate_sha256)
                 presented = record.der if record is not None else None
-                finding = self._judge(books, record, presented, facts.application_id, now)
+                finding = self._judge(stores, record, presented, facts.application_id, now)
                 request = AccessRequest(
                     presented=presented,
                     application_id=facts.application_id,
@@ -251,19 +253,19 @@ class AccessDecider:
 
     def _judge(
         self,
-        books: Books,
+        stores: Stores,
         record: CertificateRecord | None,
         presented: bytes | None,
         application_id: str,
         now: datetime,
     ) -> _Finding:
         """Steps 1 to 5, less the deadline."""
-        ground = self._current_ground(books)
+        ground = self._current_ground(stores)
         app = ground.apps.get(application_id)
         # 1. and 2. the certificate
-        certificate = self._judge_for_partners(books, record, presented, app=app, ground=ground, now=now)
+        certificate = self._judge_for_partners(stores, record, presented, app=app, ground=ground, now=now)
         if certificate is None:
-            certificate = PartnerFinding(judgement=self._judge_own(books, record, presented, ground, now))
+            certificate = PartnerFinding(judgement=self._judge_own(stores, record, presented, ground, now))
         judgement = certificate.judgement
         reasons = list(judgement.verdict.reasons)
         outcome = judgement.verdict.outcome
@@ -290,14 +292,14 @@ class AccessDecider:
 
     def _judge_own(
         self,
-        books: Books,
+        stores: Stores,
         record: CertificateRecord | None,
         presented: bytes | None,
         ground: _Ground,
         now: datetime,
     ) -> CertificateJudgement:
         """Judge by the inventory and the directory."""
-        principal = books.directory.get(record.principal_id) if record and record.principal_id else None
+        principal = stores.directory.get(record.principal_id) if record and record.principal_id else None
         knowledge = Knowledge(
             certificate=_known(record, ground) if record else None,
             principal=principal,
@@ -310,7 +312,7 @@ class AccessDecider:
 
     def _judge_for_partners(
         self,
-        books: Books,
+        stores: Stores,
         record: CertificateRecord | None,
         presented: bytes | None,
         *,
@@ -324,11 +326,11 @@ class AccessDecider:
         if own or not partners:
             return None
         found = judge_for_partners(
-            books,
+            stores,
             Presented(der=presented),
             record,
             partners=partners,
-            shelves=self._shelves,
+            evidence_cache=self._evidence_cache,
             now=now,
             trust_domain=ground.trust_domain,
             leaves=self._leaves,
@@ -361,7 +363,7 @@ class AccessDecider:
             seq=finding.ground.seq,
             event=event,
             partner_id=finding.certificate.partner_id,
-            shelf=finding.certificate.shelf,
+            evidence_index=finding.certificate.evidence_index,
         )
 
     def _write_admitted(
@@ -426,20 +428,20 @@ class AccessDecider:
         actor = record.principal_id if record and record.principal_id else "system"
         return write_event(self._services, kind, actor=actor, at=now, data=data, personal=personal)
 
-    def _current_ground(self, books: Books) -> _Ground:
+    def _current_ground(self, stores: Stores) -> _Ground:
         """Return the ground as of this snapshot; what is kept is used only where nothing of it changed."""
-        kept, seq = self._ground, books.changes.head()
+        kept, seq = self._ground, stores.changes.head()
         if kept is not None and kept.seq == seq:
             return kept
         if kept is not None and kept.seq < seq:
-            changes = books.changes.since(kept.seq, limit=_LOOK_BACK)
+            changes = stores.changes.since(kept.seq, limit=_LOOK_BACK)
             reached = bool(changes) and changes[-1].seq == seq
             if reached and not any(one.kind in _GROUND_CHANGES for one in changes):
                 self._ground = replace(kept, seq=seq)
                 return self._ground
         # Two threads may both read it, and an older ground may replace a newer one: it costs another
         # reading, never a wrong answer, because a ground is used for its own number only.
-        self._ground = ground = _load_ground(books, seq, kept.partners if kept else {})
+        self._ground = ground = _load_ground(stores, seq, kept.partners if kept else {})
         return ground
 
 
@@ -447,12 +449,12 @@ def _is_anonymous(verdict: Verdict, app: AppPolicy | None) -> bool:
     return verdict.outcome is not Outcome.GOOD and app is not None and app.admits_anonymous
 
 
-def _load_ground(books: Books, seq: int, kept: Mapping[str, Partner]) -> _Ground:
-    tenant = require_tenant(books)
-    document, revision = current_document(books)
+def _load_ground(stores: Stores, seq: int, kept: Mapping[str, Partner]) -> _Ground:
+    tenant = require_tenant(stores)
+    document, revision = current_document(stores)
     by_name = {app.name: app for app in document.apps}
     issuers, digests = {}, {}
-    for authority in books.authorities.list():
+    for authority in stores.authorities.list():
         if authority.kind is AuthorityKind.ISSUING:
             name = x509.load_der_x509_certificate(authority.der).subject.public_bytes()
             digests[authority.id] = hashlib.sha256(authority.der).hexdigest()
@@ -462,9 +464,9 @@ def _load_ground(books: Books, seq: int, kept: Mapping[str, Partner]) -> _Ground
         trust_domain=tenant.trust_domain,
         issuers=issuers,
         issuer_sha256=digests,
-        apps={one.id: by_name[one.name] for one in books.applications.list() if one.name in by_name},
+        apps={one.id: by_name[one.name] for one in stores.applications.list() if one.name in by_name},
         revision=revision,
-        partners=load_partners(books, kept),
+        partners=load_partners(stores, kept),
     )
 
 

@@ -28,7 +28,7 @@ from doorward.policy.model import Document
 from doorward.stores.events import write_event
 from doorward.stores.partner_records import in_partners_groups
 from doorward.stores.policy_snapshot import current_document, empty_document
-from doorward.stores.protocols import Books
+from doorward.stores.protocols import Stores
 from doorward.stores.records import ChangeKind, RevisionRecord, TenantRecord
 from doorward.stores.services import Services
 from doorward.stores.standing import require_tenant
@@ -95,17 +95,17 @@ def check_document(
     document = parse_document(text, file=file)
     check_capacity(document, file=file)
     check(document)
-    with services.work.read() as books:
-        _check_fit(require_tenant(books), document, file=file)
-        return _find(books, document)
+    with services.work.read() as stores:
+        _check_fit(require_tenant(stores), document, file=file)
+        return _find(stores, document)
 
 
 def diff_document(services: Services, text: str, *, file: str) -> tuple[Difference, ...]:
     """Return what applying a document would change; raises as `apply_document` does."""
     document = parse_document(text, file=file)
-    with services.work.read() as books:
-        _check_fit(require_tenant(books), document, file=file)
-        current, _ = current_document(books)
+    with services.work.read() as stores:
+        _check_fit(require_tenant(stores), document, file=file)
+        current, _ = current_document(stores)
     return tuple(diff_documents(current, document))
 
 
@@ -116,32 +116,32 @@ def export_document(services: Services) -> str:
 
 def export_revision(services: Services) -> tuple[str, int]:
     """Return the document in force as it was applied, and its number; before the first, the empty one and 0."""
-    with services.work.read() as books:
-        latest = books.revisions.latest()
+    with services.work.read() as stores:
+        latest = stores.revisions.latest()
         if latest is None:
-            return render_document(empty_document(require_tenant(books))), 0
+            return render_document(empty_document(require_tenant(stores))), 0
         return latest.document, latest.number
 
 
 def find_dropped(services: Services, text: str, *, file: str) -> list[str]:
     """Return the applications in force that a document does not have, sorted; raises as `apply_document` does."""
     document = parse_document(text, file=file)
-    with services.work.read() as books:
-        current, _ = current_document(books)
+    with services.work.read() as stores:
+        current, _ = current_document(stores)
     return sorted({app.name for app in current.apps} - {app.name for app in document.apps})
 
 
 def list_revisions(services: Services, limit: int) -> Sequence[RevisionRecord]:
     """Return the newest revisions, newest first."""
-    with services.work.read() as books:
-        require_tenant(books)
-        return books.revisions.list(limit)
+    with services.work.read() as stores:
+        require_tenant(stores)
+        return stores.revisions.list(limit)
 
 
 def find_revision(services: Services, number: int) -> RevisionRecord:
     """Return a revision; raise `NotFound` (`revision-unknown`)."""
-    with services.work.read() as books:
-        found = books.revisions.get(number)
+    with services.work.read() as stores:
+        found = stores.revisions.get(number)
     if found is None:
         raise NotFound(
             "revision-unknown", f"there is no revision {number}", hint="`doorward policy history` lists them"
@@ -171,11 +171,11 @@ def explain(
     Raises:
         NotFound: `principal-unknown`, `app-unknown`.
     """
-    with services.work.read() as books:
-        who = None if principal is None else _principal(books, principal)
-        document, _ = current_document(books)
+    with services.work.read() as stores:
+        who = None if principal is None else _principal(stores, principal)
+        document, _ = current_document(stores)
         policy = document.app(app)
-        ids = {one.name: one.id for one in books.applications.list()}
+        ids = {one.name: one.id for one in stores.applications.list()}
     if policy is None or app not in ids:
         raise NotFound(
             "app-unknown",
@@ -188,10 +188,10 @@ def explain(
     return decide(policy, TENANT, ids[app], who, request)
 
 
-def _principal(books: Books, name: str) -> Principal:
+def _principal(stores: Stores, name: str) -> Principal:
     """Return a principal with the groups of its partner; raises `principal-unknown`."""
-    who = require_principal(books, name)
-    partner = books.partners.get(who.partner) if who.partner else None
+    who = require_principal(stores, name)
+    partner = stores.partners.get(who.partner) if who.partner else None
     return who if partner is None else in_partners_groups(who, partner)
 
 
@@ -205,20 +205,20 @@ def _apply(
     expected_number: int | None,
 ) -> Applied:
     now = services.clock.now()
-    with services.work.change() as books:
-        _check_fit(require_tenant(books), document, file=file)
-        current, number = current_document(books)
+    with services.work.change() as stores:
+        _check_fit(require_tenant(stores), document, file=file)
+        current, number = current_document(stores)
         if expected_number not in (None, number):
             raise RequestRefused(
                 "revision-conflict",
                 f"revision {number} is in force, not {expected_number}",
                 hint="look at `doorward diff`, then apply again",
             )
-        findings = _find(books, document)
-        latest = books.revisions.latest()
+        findings = _find(stores, document)
+        latest = stores.revisions.latest()
         if latest is not None and document == current:
             return Applied(
-                revision=latest, seq=books.changes.head(), changed=False, differences=(), findings=findings
+                revision=latest, seq=stores.changes.head(), changed=False, differences=(), findings=findings
             )
         revision = RevisionRecord(
             number=number + 1,
@@ -228,8 +228,8 @@ def _apply(
             actor=actor,
             created_at=now,
         )
-        books.revisions.add(revision)
-        _follow_applications(services, books, document, revision)
+        stores.revisions.add(revision)
+        _follow_applications(services, stores, document, revision)
         event = write_event(
             services,
             EventType.POLICY_APPLIED,
@@ -242,8 +242,8 @@ def _apply(
                 "rules_count": sum(len(app.rules) for app in document.apps),
             },
         )
-        books.outbox.add(event)
-        seq = books.changes.note(ChangeKind.POLICY, str(revision.number), now)
+        stores.outbox.add(event)
+        seq = stores.changes.note(ChangeKind.POLICY, str(revision.number), now)
     return Applied(
         revision=revision,
         seq=seq,
@@ -253,20 +253,20 @@ def _apply(
     )
 
 
-def _find(books: Books, document: Document) -> tuple[Finding, ...]:
+def _find(stores: Stores, document: Document) -> tuple[Finding, ...]:
     """Return what a person should look at, such as names that the directory does not know (yet)."""
     selectors = [rule.selector for app in document.apps for rule in app.rules]
     names = {name for selector in selectors for _, named in selector.named for name in named}
     # Only who is named is looked up: the directory may hold a million devices.
-    people = [one for one in map(books.directory.by_name, sorted(names)) if one is not None]
-    partners = books.partners.list()
+    people = [one for one in map(stores.directory.by_name, sorted(names)) if one is not None]
+    partners = stores.partners.list()
     found = check_names(
         document,
         principals=people,
-        groups={*books.directory.groups(), *(group for one in partners for group in one.groups)},
+        groups={*stores.directory.groups(), *(group for one in partners for group in one.groups)},
         partners=[one.name for one in partners],
     )
-    return (*found, *check_told_names(books, document))
+    return (*found, *check_told_names(stores, document))
 
 
 def _check_fit(tenant: TenantRecord, document: Document, *, file: str) -> None:
@@ -283,24 +283,24 @@ def _check_fit(tenant: TenantRecord, document: Document, *, file: str) -> None:
 
 
 def _follow_applications(
-    services: Services, books: Books, document: Document, revision: RevisionRecord
+    services: Services, stores: Stores, document: Document, revision: RevisionRecord
 ) -> None:
     """Give new names an id, and take the id from names that are gone."""
-    known = {one.name: one for one in books.applications.list()}
+    known = {one.name: one for one in stores.applications.list()}
     named = {app.name: app for app in document.apps}
     for name in sorted(known.keys() - named.keys()):
-        books.applications.remove(known[name].id, revision.created_at)
-        _note_application(services, books, EventType.APPLICATION_REMOVED, known[name], revision, hosts=())
+        stores.applications.remove(known[name].id, revision.created_at)
+        _note_application(services, stores, EventType.APPLICATION_REMOVED, known[name], revision, hosts=())
     for name in sorted(named.keys() - known.keys()):
         application = Application(id=services.new_id("app"), tenant=TENANT, name=name)
-        books.applications.add(application, revision.created_at)
+        stores.applications.add(application, revision.created_at)
         created = EventType.APPLICATION_CREATED
-        _note_application(services, books, created, application, revision, hosts=named[name].hosts)
+        _note_application(services, stores, created, application, revision, hosts=named[name].hosts)
 
 
 def _note_application(
     services: Services,
-    books: Books,
+    stores: Stores,
     happened: EventType,
     application: Application,
     revision: RevisionRecord,
@@ -314,5 +314,5 @@ def _note_application(
         "revision": revision.number,
     }
     at = revision.created_at
-    books.outbox.add(write_event(services, happened, actor=revision.actor, at=at, data=data))
-    books.changes.note(ChangeKind.APPLICATION, application.id, at)
+    stores.outbox.add(write_event(services, happened, actor=revision.actor, at=at, data=data))
+    stores.changes.note(ChangeKind.APPLICATION, application.id, at)

@@ -34,7 +34,7 @@ from doorward.core.passphrase import check_passphrase
 from doorward.core.ports import KeyKind, KeyStore, PrivateKey
 from doorward.stores.done import Done
 from doorward.stores.events import write_event
-from doorward.stores.protocols import Books
+from doorward.stores.protocols import Stores
 from doorward.stores.records import AuthorityKind, AuthorityRecord, ChangeKind, TenantRecord
 from doorward.stores.services import Services
 from doorward.stores.standing import load_key, require_authority, require_keys, require_tenant
@@ -57,8 +57,8 @@ def found(services: Services, *, trust_domain: str, status_url: str, actor: str)
     parse_trust_domain(trust_domain)
     address = parse_status_url(status_url)
     keys = require_keys(services)
-    with services.work.change() as books:
-        if books.tenants.get() is not None:
+    with services.work.change() as stores:
+        if stores.tenants.get() is not None:
             raise RequestRefused(
                 "already-founded",
                 "there is an authority here already",
@@ -66,15 +66,15 @@ def found(services: Services, *, trust_domain: str, status_url: str, actor: str)
             )
         now = services.clock.now()
         tenant = TenantRecord(id=TENANT, trust_domain=trust_domain, status_url=address, created_at=now)
-        books.tenants.add(tenant)
-        _found_within(services, books, keys, tenant, actor=actor)
+        stores.tenants.add(tenant)
+        _found_within(services, stores, keys, tenant, actor=actor)
     return tenant
 
 
 def responder_due(services: Services) -> bool:
     """Say whether the OCSP responder's certificate should be renewed now: two thirds of its life are over."""
-    with services.work.read() as books:
-        return _is_due(require_authority(books, AuthorityKind.OCSP_RESPONDER), services.clock.now())
+    with services.work.read() as stores:
+        return _is_due(require_authority(stores, AuthorityKind.OCSP_RESPONDER), services.clock.now())
 
 
 def renew_responder(services: Services, *, actor: str) -> Done[AuthorityRecord]:
@@ -91,15 +91,15 @@ def renew_responder(services: Services, *, actor: str) -> Done[AuthorityRecord]:
     """
     keys = require_keys(services)
     now = services.clock.now()
-    with services.work.change() as books:
-        tenant = require_tenant(books)
-        present = require_authority(books, AuthorityKind.OCSP_RESPONDER)
+    with services.work.change() as stores:
+        tenant = require_tenant(stores)
+        present = require_authority(stores, AuthorityKind.OCSP_RESPONDER)
         if not _is_due(present, now):
-            return Done(value=present, seq=books.changes.head(), notes=("the responder is not due yet",))
-        issuing = require_authority(books, AuthorityKind.ISSUING)
+            return Done(value=present, seq=stores.changes.head(), notes=("the responder is not due yet",))
+        issuing = require_authority(stores, AuthorityKind.ISSUING)
         responder = _add_responder(
             services,
-            books,
+            stores,
             keys,
             trust_domain=tenant.trust_domain,
             issuer=x509.load_der_x509_certificate(issuing.der),
@@ -107,8 +107,8 @@ def renew_responder(services: Services, *, actor: str) -> Done[AuthorityRecord]:
             actor=actor,
             now=now,
         )
-        expired = [one for one in books.authorities.list() if _is_spent(one, now)]
-        seq = books.changes.note(ChangeKind.AUTHORITY, responder.id, now)
+        expired = [one for one in stores.authorities.list() if _is_spent(one, now)]
+        seq = stores.changes.note(ChangeKind.AUTHORITY, responder.id, now)
     held = set(keys.names())
     for one in expired:
         if one.key_name in held:
@@ -130,8 +130,8 @@ def export_root(services: Services, *, passphrase: bytes, actor: str) -> bytes:
         Unavailable: `keys-unavailable`.
     """
     check_passphrase(passphrase)
-    with services.work.read() as books:
-        root = require_authority(books, AuthorityKind.ROOT)
+    with services.work.read() as stores:
+        root = require_authority(stores, AuthorityKind.ROOT)
     key = _load_root_key(services, root)
     pem = encrypt_private_key(key, passphrase, services.random)
     # The record first: a root that left without a trace is what an auditor fears most.
@@ -154,8 +154,8 @@ def remove_root_key(services: Services, *, exported: bytes, passphrase: bytes, a
         NotFound: `not-founded`, or the key was removed before.
         Unavailable: `keys-unavailable`.
     """
-    with services.work.read() as books:
-        root = require_authority(books, AuthorityKind.ROOT)
+    with services.work.read() as stores:
+        root = require_authority(stores, AuthorityKind.ROOT)
     _load_root_key(services, root)
     hint = "the key stays where it is; export it again: doorward ca export --root"
     open_export_of(root.der, exported, passphrase, hint=hint)
@@ -165,15 +165,15 @@ def remove_root_key(services: Services, *, exported: bytes, passphrase: bytes, a
 
 
 def _found_within(
-    services: Services, books: Books, keys: KeyStore, tenant: TenantRecord, *, actor: str
+    services: Services, stores: Stores, keys: KeyStore, tenant: TenantRecord, *, actor: str
 ) -> None:
     """Make and add the three certificates, each signed by the one before, and the root's first list."""
     now, domain = tenant.created_at, tenant.trust_domain
     root_name, root_key = _new_key(services, keys, "root")
     minted = certify_root(services, common_name=_title(domain, "Root", root_name), key=root_key, now=now)
     root = _record(services, AuthorityKind.ROOT, minted.facts, root_name, now)
-    _add(services, books, root, minted.facts, actor=actor)
-    publish_root_list(services, books, root, root_key, actor=actor, now=now)
+    _add(services, stores, root, minted.facts, actor=actor)
+    publish_root_list(services, stores, root, root_key, actor=actor, now=now)
 
     issuing_name, issuing_key = _new_key(services, keys, "issuing")
     signed = certify_issuing(
@@ -186,11 +186,11 @@ def _found_within(
         now=now,
     )
     issuing = _record(services, AuthorityKind.ISSUING, signed.facts, issuing_name, now)
-    _add(services, books, issuing, signed.facts, actor=actor)
+    _add(services, stores, issuing, signed.facts, actor=actor)
 
     _add_responder(
         services,
-        books,
+        stores,
         keys,
         trust_domain=domain,
         issuer=signed.certificate,
@@ -198,12 +198,12 @@ def _found_within(
         actor=actor,
         now=now,
     )
-    books.changes.note(ChangeKind.AUTHORITY, issuing.id, now)
+    stores.changes.note(ChangeKind.AUTHORITY, issuing.id, now)
 
 
 def _add_responder(
     services: Services,
-    books: Books,
+    stores: Stores,
     keys: KeyStore,
     *,
     trust_domain: str,
@@ -222,7 +222,7 @@ def _add_responder(
         now=now,
     )
     responder = _record(services, AuthorityKind.OCSP_RESPONDER, minted.facts, name, now)
-    _add(services, books, responder, minted.facts, actor=actor)
+    _add(services, stores, responder, minted.facts, actor=actor)
     return responder
 
 
@@ -261,9 +261,9 @@ def _record(
 
 
 def _add(
-    services: Services, books: Books, authority: AuthorityRecord, facts: CertificateFacts, *, actor: str
+    services: Services, stores: Stores, authority: AuthorityRecord, facts: CertificateFacts, *, actor: str
 ) -> None:
-    books.authorities.add(authority)
+    stores.authorities.add(authority)
     event = write_event(
         services,
         EventType.AUTHORITY_CREATED,
@@ -279,7 +279,7 @@ def _add(
             "not_after": facts.not_after,
         },
     )
-    books.outbox.add(event)
+    stores.outbox.add(event)
 
 
 def _is_due(responder: AuthorityRecord, now: datetime) -> bool:

@@ -17,7 +17,7 @@ from datetime import timedelta
 from doorward.core.entities import TENANT
 from doorward.core.errors import MalformedInput, NotFound
 from doorward.core.names import parse_dns_name, parse_principal_name
-from doorward.stores.protocols import Books
+from doorward.stores.protocols import Stores
 from doorward.stores.records import ChangeKind, GatewayRecord, OrderRecord, OrderState
 from doorward.stores.services import Services
 from doorward.stores.standing import issuing_chain, require_tenant
@@ -70,9 +70,9 @@ def register_gateway(services: Services, *, name: str, assertion_jwk: str) -> Ga
     parse_principal_name(name)
     if len(assertion_jwk) > JWK_LIMIT:
         raise MalformedInput("jwk-too-large", f"a gateway's public key has at most {JWK_LIMIT} characters")
-    with services.work.change() as books:
-        require_tenant(books)
-        known = next((one for one in books.gateways.list() if name == one.name), None)
+    with services.work.change() as stores:
+        require_tenant(stores)
+        known = next((one for one in stores.gateways.list() if name == one.name), None)
         gateway = GatewayRecord(
             id=known.id if known else services.new_id("gtw"),
             tenant=TENANT,
@@ -82,7 +82,7 @@ def register_gateway(services: Services, *, name: str, assertion_jwk: str) -> Ga
             status="starting",
             assertion_jwk=assertion_jwk,
         )
-        books.gateways.save(gateway)
+        stores.gateways.save(gateway)
     return gateway
 
 
@@ -94,20 +94,20 @@ def confirm(services: Services, gateway_id: str, seq: int, status: str) -> None:
     """
     if len(status) > STATUS_LIMIT:
         raise MalformedInput("status-too-large", f"a gateway's status has at most {STATUS_LIMIT} characters")
-    with services.work.change() as books:
-        books.gateways.confirm(gateway_id, seq, services.clock.now(), status)
+    with services.work.change() as stores:
+        stores.gateways.confirm(gateway_id, seq, services.clock.now(), status)
 
 
 def deregister_gateway(services: Services, gateway_id: str) -> None:
     """Forget a gateway that was stopped in order, so that nobody waits for it."""
-    with services.work.change() as books:
-        books.gateways.remove(gateway_id)
+    with services.work.change() as stores:
+        stores.gateways.remove(gateway_id)
 
 
 def find_gateway(services: Services, name: str) -> GatewayRecord | None:
     """Return the gateway of this name, None where there is none."""
-    with services.work.read() as books:
-        return next((one for one in books.gateways.list() if one.name == name), None)
+    with services.work.read() as stores:
+        return next((one for one in stores.gateways.list() if one.name == name), None)
 
 
 def withdraw_registration(services: Services, gateway_id: str, former: GatewayRecord | None) -> None:
@@ -119,22 +119,22 @@ def withdraw_registration(services: Services, gateway_id: str, former: GatewayRe
         former: what was registered before. It comes back, for a gateway that died may have left
             connections behind: it goes on to count as away, and not as one that never was.
     """
-    with services.work.change() as books:
+    with services.work.change() as stores:
         if former is None:
-            books.gateways.remove(gateway_id)
+            stores.gateways.remove(gateway_id)
         else:
-            books.gateways.save(former)
+            stores.gateways.save(former)
 
 
 def confirmations(services: Services, seq: int) -> list[Confirmation]:
     """Return for every gateway, sorted by name, whether it enforces everything up to `seq`."""
     now = services.clock.now()
-    with services.work.read() as books:
+    with services.work.read() as stores:
         return [
             Confirmation(
                 gateway=one, confirmed=one.confirmed_seq >= seq, fresh=now - one.seen_at <= FRESH_WITHIN
             )
-            for one in books.gateways.list()
+            for one in stores.gateways.list()
         ]
 
 
@@ -166,17 +166,17 @@ def place_order(
 
     request = parse_csr(csr)
     now = services.clock.now()
-    with services.work.change() as books:
-        if all(one.id != gateway_id for one in books.gateways.list()):
+    with services.work.change() as stores:
+        if all(one.id != gateway_id for one in stores.gateways.list()):
             raise NotFound(
                 "gateway-unknown", "this gateway is not registered", hint="start the gateway again"
             )
-        for open_order in books.orders.open():
+        for open_order in stores.orders.open():
             if (open_order.gateway_id, open_order.purpose) != (gateway_id, purpose):
                 continue
             if (open_order.hosts, open_order.csr) == (names, request.der):
                 return open_order
-            books.orders.refuse(open_order.id, "replaced by a newer order")
+            stores.orders.refuse(open_order.id, "replaced by a newer order")
         order = OrderRecord(
             id=services.new_id("ord"),
             tenant=TENANT,
@@ -187,32 +187,32 @@ def place_order(
             state=OrderState.OPEN,
             created_at=now,
         )
-        books.orders.add(order)
-        books.changes.note(ChangeKind.ORDER, order.id, now)
+        stores.orders.add(order)
+        stores.changes.note(ChangeKind.ORDER, order.id, now)
     return order
 
 
 def open_orders(services: Services) -> list[OrderRecord]:
     """Return the open orders, oldest first."""
-    with services.work.read() as books:
-        return books.orders.open()
+    with services.work.read() as stores:
+        return stores.orders.open()
 
 
 def order_status(services: Services, order_id: str) -> OrderStatus:
     """Return where an order stands; raise `NotFound` (`order-unknown`)."""
-    with services.work.read() as books:
-        order = require_order(books, order_id)
+    with services.work.read() as stores:
+        order = require_order(stores, order_id)
         if order.state is not OrderState.FILLED:
             return OrderStatus(order=order, chain_der=())
         from doorward.authority.inventory import require_certificate  # noqa: PLC0415  as in `place_order`
 
-        record = require_certificate(books, order.certificate_id)
-        return OrderStatus(order=order, chain_der=(record.der, *issuing_chain(books, record.authority_id)))
+        record = require_certificate(stores, order.certificate_id)
+        return OrderStatus(order=order, chain_der=(record.der, *issuing_chain(stores, record.authority_id)))
 
 
-def require_order(books: Books, order_id: str) -> OrderRecord:
+def require_order(stores: Stores, order_id: str) -> OrderRecord:
     """Return the order; raise `NotFound` (`order-unknown`)."""
-    order = books.orders.get(order_id)
+    order = stores.orders.get(order_id)
     if order is None:
         raise NotFound("order-unknown", "there is no such order", hint="place the order again")
     return order

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from doorward.core.errors import NotFound, RequestRefused
-from doorward.stores.protocols import Books
+from doorward.stores.protocols import Stores
 from doorward.stores.records import AuthorityKind, AuthorityRecord, CertificateFilter, CertificateRecord
 from doorward.stores.services import Services
 from doorward.stores.standing import issuing_chain, require_authority
@@ -36,8 +36,8 @@ def find_certificate(services: Services, text: str) -> CertificateRecord:
             f"{SHORTEST_PREFIX} characters at least are needed to name a certificate",
             hint="give more of its id, serial or SHA-256; `doorward cert list` shows them",
         )
-    with services.work.read() as books:
-        found = books.certificates.find(prefix)
+    with services.work.read() as stores:
+        found = stores.certificates.find(prefix)
         if len(found) > 1:
             # A whole id, serial or digest is never ambiguous, even where a longer one begins alike.
             found = [one for one in found if prefix in (one.id, f"{one.serial:x}", one.sha256)] or found
@@ -56,9 +56,9 @@ def find_certificate(services: Services, text: str) -> CertificateRecord:
     return found[0]
 
 
-def require_certificate(books: Books, certificate_id: str) -> CertificateRecord:
+def require_certificate(stores: Stores, certificate_id: str) -> CertificateRecord:
     """Return the certificate of that id; raise `NotFound` (`certificate-unknown`)."""
-    record = books.certificates.get(certificate_id)
+    record = stores.certificates.get(certificate_id)
     if record is None:
         raise NotFound(
             "certificate-unknown",
@@ -70,30 +70,30 @@ def require_certificate(books: Books, certificate_id: str) -> CertificateRecord:
 
 def list_certificates(services: Services, wanted: CertificateFilter) -> list[CertificateRecord]:
     """Return one page of certificates, oldest first."""
-    with services.work.read() as books:
-        return books.certificates.list(wanted)
+    with services.work.read() as stores:
+        return stores.certificates.list(wanted)
 
 
 def certificate_counts(services: Services) -> Mapping[str, int]:
     """Return the number of certificates by state."""
-    with services.work.read() as books:
-        return books.certificates.counts()
+    with services.work.read() as stores:
+        return stores.certificates.counts()
 
 
 def chain_of(services: Services, certificate_id: str) -> tuple[bytes, ...]:
     """Return DER certificates, leaf first, without the root; raise `NotFound` (`certificate-unknown`)."""
-    with services.work.read() as books:
-        record = require_certificate(books, certificate_id)
-        return (record.der, *issuing_chain(books, record.authority_id))
+    with services.work.read() as stores:
+        record = require_certificate(stores, certificate_id)
+        return (record.der, *issuing_chain(stores, record.authority_id))
 
 
 def list_authorities(services: Services) -> list[AuthorityRecord]:
     """Return all own authority certificates, newest first."""
-    with services.work.read() as books:
-        return books.authorities.list()
+    with services.work.read() as stores:
+        return stores.authorities.list()
 
 
 def root_certificate(services: Services) -> AuthorityRecord:
     """Return the current root; raise `NotFound` (`not-founded`) before the founding."""
-    with services.work.read() as books:
-        return require_authority(books, AuthorityKind.ROOT)
+    with services.work.read() as stores:
+        return require_authority(stores, AuthorityKind.ROOT)

@@ -23,7 +23,7 @@ from doorward.core.certificate import RevocationReason
 from doorward.pki.lifecycle import LISTED_STATES, LifecycleStep, check_transition
 from doorward.stores.events import write_event
 from doorward.stores.partner_records import PARTNER_PROFILE
-from doorward.stores.protocols import Books
+from doorward.stores.protocols import Stores
 from doorward.stores.records import ChangeKind
 from doorward.stores.services import Services
 
@@ -45,32 +45,32 @@ def revoke(services: Services, certificate_id: str, reason: RevocationReason, ac
         RequestRefused: `transition-refused` (it is revoked already, or was never issued),
             `reason-refused`.
     """
-    with services.work.change() as books:
-        signer = signer_if_any(services, books)
+    with services.work.change() as stores:
+        signer = signer_if_any(services, stores)
         return revoke_within(
-            services, books, signer, certificate_id, reason, actor=actor, now=services.clock.now()
+            services, stores, signer, certificate_id, reason, actor=actor, now=services.clock.now()
         )
 
 
 def hold(services: Services, certificate_id: str, actor: str) -> int:
     """Suspend a certificate until it is released; returns and raises as `revoke` does."""
-    with services.work.change() as books:
-        signer, now = signer_if_any(services, books), services.clock.now()
-        return _take_step(services, books, signer, certificate_id, LifecycleStep.HOLD, actor=actor, now=now)
+    with services.work.change() as stores:
+        signer, now = signer_if_any(services, stores), services.clock.now()
+        return _take_step(services, stores, signer, certificate_id, LifecycleStep.HOLD, actor=actor, now=now)
 
 
 def release(services: Services, certificate_id: str, actor: str) -> int:
     """Make a held certificate valid again; returns and raises as `revoke` does."""
-    with services.work.change() as books:
-        signer, now = signer_if_any(services, books), services.clock.now()
+    with services.work.change() as stores:
+        signer, now = signer_if_any(services, stores), services.clock.now()
         return _take_step(
-            services, books, signer, certificate_id, LifecycleStep.RELEASE, actor=actor, now=now
+            services, stores, signer, certificate_id, LifecycleStep.RELEASE, actor=actor, now=now
         )
 
 
 def revoke_within(
     services: Services,
-    books: Books,
+    stores: Stores,
     signer: AnswerSigner | None,
     certificate_id: str,
     reason: RevocationReason,
@@ -80,12 +80,12 @@ def revoke_within(
 ) -> int:
     """Revoke in the caller's transaction; `signer` is what `signer_if_any` returned for it."""
     step = LifecycleStep.REVOKE
-    return _take_step(services, books, signer, certificate_id, step, reason=reason, actor=actor, now=now)
+    return _take_step(services, stores, signer, certificate_id, step, reason=reason, actor=actor, now=now)
 
 
 def _take_step(
     services: Services,
-    books: Books,
+    stores: Stores,
     signer: AnswerSigner | None,
     certificate_id: str,
     step: LifecycleStep,
@@ -95,7 +95,7 @@ def _take_step(
     reason: RevocationReason | None = None,
 ) -> int:
     """Take one step of the table: state, OCSP answers, event, change."""
-    before = require_certificate(books, certificate_id)
+    before = require_certificate(stores, certificate_id)
     transition = check_transition(before.state, step, reason)
     listed = transition.after in LISTED_STATES
     after = replace(
@@ -105,11 +105,11 @@ def _take_step(
         # From hold to revoked it has been refused all the time: the first moment stays.
         revoked_at=(before.revoked_at or now) if listed else None,
     )
-    books.certificates.set_state(
+    stores.certificates.set_state(
         certificate_id, after.state, reason=after.reason, revoked_at=after.revoked_at
     )
     if before.profile != PARTNER_PROFILE:  # of a partner's its own authority answers
-        replace_answers(books, certificate_id, signer.sign(after, now) if signer else (), now)
+        replace_answers(stores, certificate_id, signer.sign(after, now) if signer else (), now)
     event = write_event(
         services,
         _EVENTS[step],
@@ -125,5 +125,5 @@ def _take_step(
         },
         personal={"name": printable(after.subject_name)},
     )
-    books.outbox.add(event)
-    return books.changes.note(ChangeKind.CERTIFICATE, certificate_id, now)
+    stores.outbox.add(event)
+    return stores.changes.note(ChangeKind.CERTIFICATE, certificate_id, now)

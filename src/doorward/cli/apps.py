@@ -52,9 +52,9 @@ def app_list(state: State) -> None:
     from doorward.stores.policy_snapshot import current_document  # noqa: PLC0415  loaded when called
 
     installation = state.installation()
-    with installation.services.work.read() as books:
-        document, _ = current_document(books)
-        ids = {one.name: one.id for one in books.applications.list()}
+    with installation.services.work.read() as stores:
+        document, _ = current_document(stores)
+        ids = {one.name: one.id for one in stores.applications.list()}
     silent = silent_upstreams(installation)
     rows = [
         {

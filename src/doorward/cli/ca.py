@@ -88,8 +88,8 @@ def export(state: State, root_key: bool, passphrase_file: Path | None, out: Path
     if root_key:
         text = _export_root(state, passphrase_file).decode("ascii")
     else:
-        with state.installation().services.work.read() as books:
-            found = [books.authorities.current(kind) for kind in (AuthorityKind.ROOT, AuthorityKind.ISSUING)]
+        with state.installation().services.work.read() as stores:
+            found = [stores.authorities.current(kind) for kind in (AuthorityKind.ROOT, AuthorityKind.ISSUING)]
         text = as_pem(*(one.der for one in found if one))
     if out:
         create_private(out, text.encode("ascii"))

@@ -256,8 +256,8 @@ def _change(
             *notes,
             f"it was {wanted.value} already" + (f": {found.reason.value}" if found.reason else ""),
         )
-        with services.work.read() as books:
-            seq = books.changes.head()
+        with services.work.read() as stores:
+            seq = stores.changes.head()
     else:
         seq = use_case(services, found.id)
     value, line = confirmed(services, seq, notes)

@@ -64,13 +64,13 @@ def _groups(services: Services) -> Iterable[str]:
 
 
 def _apps(services: Services) -> Iterable[str]:
-    with services.work.read() as books:
-        return [one.name for one in books.applications.list()]
+    with services.work.read() as stores:
+        return [one.name for one in stores.applications.list()]
 
 
 def _partners(services: Services) -> Iterable[str]:
-    with services.work.read() as books:
-        return [one.name for one in books.partners.list()]
+    with services.work.read() as stores:
+        return [one.name for one in stores.partners.list()]
 
 
 def _invitations(services: Services) -> Iterable[str]:

@@ -194,11 +194,11 @@ def show(state: State, name: str) -> None:
     from doorward.stores.standing import require_partner  # noqa: PLC0415  as above
 
     services = state.installation().services
-    with services.work.read() as books:
-        partner = require_partner(books, name)
-        authorities = books.partners.authorities(partner.id)
-        evidence = books.evidence.list(partner.id)
-        hearing = heard_by(books, name)
+    with services.work.read() as stores:
+        partner = require_partner(stores, name)
+        authorities = stores.partners.authorities(partner.id)
+        evidence = stores.evidence.list(partner.id)
+        hearing = heard_by(stores, name)
     value = {
         **partner_row(partner),
         "heard_by": hearing,

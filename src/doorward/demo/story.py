@@ -225,8 +225,8 @@ def judge_end(tell: Teller, what: str, moment: float | None, committed: datetime
 
 
 def _committed(scene: Scenery, seq: int) -> datetime:
-    with scene.installation.services.work.read() as books:
-        return books.changes.since(seq - 1, 1)[0].at
+    with scene.installation.services.work.read() as stores:
+        return stores.changes.since(seq - 1, 1)[0].at
 
 
 def _status(outcome: Outcome) -> str:

@@ -27,8 +27,8 @@ def make_stranger(folder: Path, installation: Installation, *, same_name: bool) 
     Returns:
         The PEM files of the certificate and its key.
     """
-    with installation.services.work.read() as books:
-        issuing = books.authorities.current(AuthorityKind.ISSUING)
+    with installation.services.work.read() as stores:
+        issuing = stores.authorities.current(AuthorityKind.ISSUING)
     assert issuing is not None
     ours = x509.load_der_x509_certificate(issuing.der).subject
     hers = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Mallory's authority")])

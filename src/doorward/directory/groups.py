@@ -18,7 +18,7 @@ from doorward.core.names import parse_principal_name
 from doorward.stores.done import Done
 from doorward.stores.events import write_event
 from doorward.stores.freed_names import refuse_group_in_use
-from doorward.stores.protocols import Books
+from doorward.stores.protocols import Stores
 from doorward.stores.records import ChangeKind
 from doorward.stores.services import Services
 from doorward.stores.standing import require_tenant
@@ -33,30 +33,30 @@ def remove_group(services: Services, group: str, *, actor: str) -> Done[str]:
     """
     parse_principal_name(group)
     now = services.clock.now()
-    with services.work.change() as books:
-        require_tenant(books)
-        refuse_group_in_use(books, group)
-        members = books.directory.members(group)
-        if not books.directory.remove_group(group):
-            return Done(value=group, seq=books.changes.head(), notes=(f"there is no group named {group}",))
+    with services.work.change() as stores:
+        require_tenant(stores)
+        refuse_group_in_use(stores, group)
+        members = stores.directory.members(group)
+        if not stores.directory.remove_group(group):
+            return Done(value=group, seq=stores.changes.head(), notes=(f"there is no group named {group}",))
         data = {"group": group_id(group), "group_name": group}
-        books.outbox.add(write_event(services, EventType.GROUP_REMOVED, actor=actor, at=now, data=data))
+        stores.outbox.add(write_event(services, EventType.GROUP_REMOVED, actor=actor, at=now, data=data))
         for one in members:
-            books.changes.note(ChangeKind.PRINCIPAL, one.id, now)
-        seq = books.changes.note(ChangeKind.PRINCIPAL, group_id(group), now)
+            stores.changes.note(ChangeKind.PRINCIPAL, one.id, now)
+        seq = stores.changes.note(ChangeKind.PRINCIPAL, group_id(group), now)
     return Done(value=group, seq=seq)
 
 
 def list_members(services: Services, group: str) -> Sequence[Principal]:
     """Return who is in a group, sorted by name; raise `NotFound` (`group-unknown`)."""
-    with services.work.read() as books:
-        if group not in books.directory.groups():
+    with services.work.read() as stores:
+        if group not in stores.directory.groups():
             raise NotFound(
                 "group-unknown",
                 f"there is no group named {group[:64]}",
                 hint="`doorward group list` shows them",
             )
-        return books.directory.members(group)
+        return stores.directory.members(group)
 
 
 def group_id(group: str) -> str:
@@ -65,26 +65,26 @@ def group_id(group: str) -> str:
     return "grp_" + base64.b32encode(digest).decode("ascii").lower()[:20]
 
 
-def create_within(services: Services, books: Books, group: str, *, actor: str, now: datetime) -> None:
+def create_within(services: Services, stores: Stores, group: str, *, actor: str, now: datetime) -> None:
     """Make a group in the caller's transaction; raise `RequestRefused` (`name-taken`) if it is there."""
-    books.directory.add_group(group, group_id(group), now)
+    stores.directory.add_group(group, group_id(group), now)
     data = {"group": group_id(group), "group_name": group}
-    books.outbox.add(write_event(services, EventType.GROUP_CREATED, actor=actor, at=now, data=data))
+    stores.outbox.add(write_event(services, EventType.GROUP_CREATED, actor=actor, at=now, data=data))
 
 
 def put_into_group(
-    services: Services, books: Books, group: str, principal: Principal, *, actor: str, now: datetime
+    services: Services, stores: Stores, group: str, principal: Principal, *, actor: str, now: datetime
 ) -> list[str]:
     """Make the group if it does not exist, put the principal into it, and return what to tell."""
     notes = []
     try:
-        books.directory.add_member(group, principal.id)
+        stores.directory.add_member(group, principal.id)
     except NotFound:
-        create_within(services, books, group, actor=actor, now=now)
-        books.directory.add_member(group, principal.id)
+        create_within(services, stores, group, actor=actor, now=now)
+        stores.directory.add_member(group, principal.id)
         notes.append(f"the group {group} did not exist and was created")
     added = EventType.GROUP_MEMBER_ADDED
-    books.outbox.add(member_event(services, added, group, principal, actor=actor, now=now))
+    stores.outbox.add(member_event(services, added, group, principal, actor=actor, now=now))
     return notes
 
 

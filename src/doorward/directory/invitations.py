@@ -14,7 +14,7 @@ from enum import Enum
 from doorward.audit.events import EventType
 from doorward.core.entities import Principal
 from doorward.stores.events import write_event
-from doorward.stores.protocols import Books
+from doorward.stores.protocols import Stores
 from doorward.stores.records import InvitationRecord
 from doorward.stores.services import Services
 
@@ -29,17 +29,17 @@ class VoidReason(Enum):
 
 
 def void_open(
-    services: Services, books: Books, principal: Principal, reason: VoidReason, *, actor: str, now: datetime
+    services: Services, stores: Stores, principal: Principal, reason: VoidReason, *, actor: str, now: datetime
 ) -> tuple[str, ...]:
     """Void every open invitation of a principal, in the caller's transaction; return what to tell."""
-    found = books.invitations.open_at(now, principal.id)
-    count = sum(void_one(services, books, one, principal, reason, actor=actor, now=now) for one in found)
+    found = stores.invitations.open_at(now, principal.id)
+    count = sum(void_one(services, stores, one, principal, reason, actor=actor, now=now) for one in found)
     return (f"{count} open link{'s were' if count != 1 else ' was'} withdrawn",) if count else ()
 
 
 def void_one(
     services: Services,
-    books: Books,
+    stores: Stores,
     invitation: InvitationRecord,
     principal: Principal,
     reason: VoidReason,
@@ -48,7 +48,7 @@ def void_one(
     now: datetime,
 ) -> bool:
     """Void one invitation with its event; False, and no event, where it was used or voided already."""
-    if not books.invitations.void(invitation.id, now):
+    if not stores.invitations.void(invitation.id, now):
         return False
     event = write_event(
         services,
@@ -58,5 +58,5 @@ def void_one(
         data={"invitation": invitation.id, "principal": principal.id, "reason": reason.value},
         personal={"name": principal.name},
     )
-    books.outbox.add(event)
+    stores.outbox.add(event)
     return True

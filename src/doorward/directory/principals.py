@@ -30,7 +30,7 @@ from doorward.directory.invitations import VoidReason, void_open
 from doorward.stores.done import Done
 from doorward.stores.events import write_event
 from doorward.stores.freed_names import note_rules_left, refuse_freed_name
-from doorward.stores.protocols import Books
+from doorward.stores.protocols import Stores
 from doorward.stores.records import CertificateFilter, ChangeKind
 from doorward.stores.services import Services
 from doorward.stores.standing import require_partner, require_tenant
@@ -80,20 +80,20 @@ def add_principal(
     _check_display_name(display_name)
     wanted = _parse_groups(groups)
     now = services.clock.now()
-    with services.work.change() as books:
-        require_tenant(books)
-        partner = _find_partner(books, partner_name, kind) if slash else None
+    with services.work.change() as stores:
+        require_tenant(stores)
+        partner = _find_partner(stores, partner_name, kind) if slash else None
         notes = []
         if partner is not None:
             written, name = name, f"{partner_name}/{_make_identity(partner, identity)}"
             notes = [f"its certificates say {name}"] if name != written else []
-        there = books.directory.by_name(name)
+        there = stores.directory.by_name(name)
         if there is not None and _is_as_asked(there, kind, display_name, wanted):
             notes.append(f"{name} was there already")
-            return Done(value=there, seq=books.changes.head(), notes=tuple(notes))
-        _refuse_taken_name(books, name)
+            return Done(value=there, seq=stores.changes.head(), notes=tuple(notes))
+        _refuse_taken_name(stores, name)
         if not keep_rules:
-            refuse_freed_name(books, kind, name, partner.id if partner else "")
+            refuse_freed_name(stores, kind, name, partner.id if partner else "")
         principal = Principal(
             id=services.new_id(kind.prefix),
             tenant=TENANT,
@@ -103,10 +103,10 @@ def add_principal(
             display_name=display_name,
             partner=partner.id if partner else "",
         )
-        _create(services, books, principal, actor=actor, now=now)
+        _create(services, stores, principal, actor=actor, now=now)
         for group in wanted:
-            notes += put_into_group(services, books, group, principal, actor=actor, now=now)
-        seq = books.changes.note(ChangeKind.PRINCIPAL, principal.id, now)
+            notes += put_into_group(services, stores, group, principal, actor=actor, now=now)
+        seq = stores.changes.note(ChangeKind.PRINCIPAL, principal.id, now)
     return Done(value=replace(principal, groups=wanted), seq=seq, notes=tuple(notes))
 
 
@@ -132,8 +132,8 @@ def rename(
     """
     parse_principal_name(new_name)
     now = services.clock.now()
-    with services.work.change() as books:
-        former = require_principal(books, name, kind)
+    with services.work.change() as stores:
+        former = require_principal(stores, name, kind)
         if former.partner:
             raise RequestRefused(
                 "principal-of-a-partner",
@@ -141,18 +141,18 @@ def rename(
                 hint=f"add the other identity: doorward {former.kind.value} add PARTNER/IDENTITY",
             )
         if name == new_name:
-            return Done(value=former, seq=books.changes.head(), notes=(f"its name was {name} already",))
-        _refuse_taken_name(books, new_name)
+            return Done(value=former, seq=stores.changes.head(), notes=(f"its name was {name} already",))
+        _refuse_taken_name(stores, new_name)
         if not keep_rules:
-            refuse_freed_name(books, former.kind, new_name, "")
-        notes = _remove(services, books, former, actor=actor, now=now, reason="renamed")
+            refuse_freed_name(stores, former.kind, new_name, "")
+        notes = _remove(services, stores, former, actor=actor, now=now, reason="renamed")
         new_id = services.new_id(former.kind.prefix)
         principal = replace(former, id=new_id, name=new_name, groups=())
-        _create(services, books, principal, actor=actor, now=now)
+        _create(services, stores, principal, actor=actor, now=now)
         for group in former.groups:
-            put_into_group(services, books, group, principal, actor=actor, now=now)
-        books.changes.note(ChangeKind.PRINCIPAL, former.id, now)
-        seq = books.changes.note(ChangeKind.PRINCIPAL, principal.id, now)
+            put_into_group(services, stores, group, principal, actor=actor, now=now)
+        stores.changes.note(ChangeKind.PRINCIPAL, former.id, now)
+        seq = stores.changes.note(ChangeKind.PRINCIPAL, principal.id, now)
     return Done(value=replace(principal, groups=former.groups), seq=seq, notes=notes)
 
 
@@ -168,12 +168,12 @@ def set_display_name(
     """
     _check_display_name(display_name)
     now = services.clock.now()
-    with services.work.change() as books:
-        principal = require_principal(books, name, kind)
+    with services.work.change() as stores:
+        principal = require_principal(stores, name, kind)
         if principal.display_name == display_name:
             note = f"the display name of {name} was that already"
-            return Done(value=principal, seq=books.changes.head(), notes=(note,))
-        books.directory.set_display_name(principal.id, display_name)
+            return Done(value=principal, seq=stores.changes.head(), notes=(note,))
+        stores.directory.set_display_name(principal.id, display_name)
         event = write_event(
             services,
             EventType.PRINCIPAL_CHANGED,
@@ -182,8 +182,8 @@ def set_display_name(
             data={"principal": principal.id},
             personal={"name": name, "display_name": display_name},
         )
-        books.outbox.add(event)
-        seq = books.changes.note(ChangeKind.PRINCIPAL, principal.id, now)
+        stores.outbox.add(event)
+        seq = stores.changes.note(ChangeKind.PRINCIPAL, principal.id, now)
     return Done(value=replace(principal, display_name=display_name), seq=seq)
 
 
@@ -220,52 +220,52 @@ def remove(
         RequestRefused: `principal-kind`.
     """
     now = services.clock.now()
-    with services.work.change() as books:
-        principal = require_principal(books, name, kind)
-        notes = _remove(services, books, principal, actor=actor, now=now)
-        seq = books.changes.note(ChangeKind.PRINCIPAL, principal.id, now)
+    with services.work.change() as stores:
+        principal = require_principal(stores, name, kind)
+        notes = _remove(services, stores, principal, actor=actor, now=now)
+        seq = stores.changes.note(ChangeKind.PRINCIPAL, principal.id, now)
     return Done(value=replace(principal, state=PrincipalState.REMOVED), seq=seq, notes=notes)
 
 
 def was_removed(services: Services, name: str) -> bool:
     """Return whether a principal of ours had this name and was removed, and no principal has it now."""
-    with services.work.read() as books:
-        return books.directory.by_name(name) is None and books.directory.knows_removed(name, "")
+    with services.work.read() as stores:
+        return stores.directory.by_name(name) is None and stores.directory.knows_removed(name, "")
 
 
 def _remove(
-    services: Services, books: Books, principal: Principal, *, actor: str, now: datetime, reason: str = ""
+    services: Services, stores: Stores, principal: Principal, *, actor: str, now: datetime, reason: str = ""
 ) -> tuple[str, ...]:
     """End a principal with its invitations and certificates; return what to tell."""
     from doorward.authority.revocation import revoke_within  # noqa: PLC0415  as above
     from doorward.authority.status.answers import signer_if_any  # noqa: PLC0415  only a removal signs (record 0049)
 
-    books.directory.set_state(principal.id, PrincipalState.REMOVED)
+    stores.directory.set_state(principal.id, PrincipalState.REMOVED)
     removed = EventType.PRINCIPAL_REMOVED
-    books.outbox.add(_state_event(services, removed, principal, actor, now, reason=reason))
-    voided = void_open(services, books, principal, VoidReason.PRINCIPAL_REMOVED, actor=actor, now=now)
-    signer = signer_if_any(services, books)
+    stores.outbox.add(_state_event(services, removed, principal, actor, now, reason=reason))
+    voided = void_open(services, stores, principal, VoidReason.PRINCIPAL_REMOVED, actor=actor, now=now)
+    signer = signer_if_any(services, stores)
     count = 0
-    for certificate_id in _list_live_certificates(books, principal.id):
+    for certificate_id in _list_live_certificates(stores, principal.id):
         why = RevocationReason.CESSATION_OF_OPERATION
-        revoke_within(services, books, signer, certificate_id, why, actor=actor, now=now)
+        revoke_within(services, stores, signer, certificate_id, why, actor=actor, now=now)
         count += 1
     notes = (f"{count} certificate{'s were' if count != 1 else ' was'} revoked",) if count else ()
-    return notes + voided + note_rules_left(books, principal.kind, principal.name)
+    return notes + voided + note_rules_left(stores, principal.kind, principal.name)
 
 
 def create_group(services: Services, group: str, *, actor: str) -> Done[str]:
     """Create an empty group; one that exists is left as it is, which `.notes` say."""
     parse_principal_name(group)
     now = services.clock.now()
-    with services.work.change() as books:
-        require_tenant(books)
-        if group in books.directory.groups():
+    with services.work.change() as stores:
+        require_tenant(stores)
+        if group in stores.directory.groups():
             return Done(
-                value=group, seq=books.changes.head(), notes=(f"the group {group} was there already",)
+                value=group, seq=stores.changes.head(), notes=(f"the group {group} was there already",)
             )
-        create_within(services, books, group, actor=actor, now=now)
-        seq = books.changes.note(ChangeKind.PRINCIPAL, group_id(group), now)
+        create_within(services, stores, group, actor=actor, now=now)
+        seq = stores.changes.note(ChangeKind.PRINCIPAL, group_id(group), now)
     return Done(value=group, seq=seq)
 
 
@@ -278,13 +278,13 @@ def add_member(services: Services, group: str, name: str, *, actor: str) -> Done
     """
     parse_principal_name(group)
     now = services.clock.now()
-    with services.work.change() as books:
-        principal = require_principal(books, name)
+    with services.work.change() as stores:
+        principal = require_principal(stores, name)
         if group in principal.groups:
             note = f"{name} was in {group} already"
-            return Done(value=principal, seq=books.changes.head(), notes=(note,))
-        notes = put_into_group(services, books, group, principal, actor=actor, now=now)
-        seq = books.changes.note(ChangeKind.PRINCIPAL, principal.id, now)
+            return Done(value=principal, seq=stores.changes.head(), notes=(note,))
+        notes = put_into_group(services, stores, group, principal, actor=actor, now=now)
+        seq = stores.changes.note(ChangeKind.PRINCIPAL, principal.id, now)
     groups = tuple(sorted({*principal.groups, group}))
     return Done(value=replace(principal, groups=groups), seq=seq, notes=tuple(notes))
 
@@ -298,34 +298,34 @@ def remove_member(services: Services, group: str, name: str, *, actor: str) -> D
     """
     parse_principal_name(group)
     now = services.clock.now()
-    with services.work.change() as books:
-        principal = require_principal(books, name)
-        if not books.directory.remove_member(group, principal.id):
+    with services.work.change() as stores:
+        principal = require_principal(stores, name)
+        if not stores.directory.remove_member(group, principal.id):
             note = f"{name} was not in {group}"
-            return Done(value=principal, seq=books.changes.head(), notes=(note,))
+            return Done(value=principal, seq=stores.changes.head(), notes=(note,))
         removed = EventType.GROUP_MEMBER_REMOVED
-        books.outbox.add(member_event(services, removed, group, principal, actor=actor, now=now))
-        seq = books.changes.note(ChangeKind.PRINCIPAL, principal.id, now)
+        stores.outbox.add(member_event(services, removed, group, principal, actor=actor, now=now))
+        seq = stores.changes.note(ChangeKind.PRINCIPAL, principal.id, now)
     groups = tuple(one for one in principal.groups if one != group)
     return Done(value=replace(principal, groups=groups), seq=seq)
 
 
 def find_principal(services: Services, name: str, *, kind: PrincipalKind | None = None) -> Principal:
     """Return the principal of that name; raise `NotFound` or `RequestRefused` (`principal-kind`)."""
-    with services.work.read() as books:
-        return require_principal(books, name, kind)
+    with services.work.read() as stores:
+        return require_principal(stores, name, kind)
 
 
 def list_principals(services: Services, kind: PrincipalKind | None = None) -> list[Principal]:
     """Return all that are not removed, sorted by name."""
-    with services.work.read() as books:
-        return books.directory.list(kind)
+    with services.work.read() as stores:
+        return stores.directory.list(kind)
 
 
 def list_groups(services: Services) -> Mapping[str, int]:
     """Return every group with its number of members, sorted by name."""
-    with services.work.read() as books:
-        return books.directory.groups()
+    with services.work.read() as stores:
+        return stores.directory.groups()
 
 
 def _check_display_name(text: str) -> None:
@@ -356,8 +356,8 @@ def _is_as_asked(there: Principal, kind: PrincipalKind, display_name: str, group
     )
 
 
-def _create(services: Services, books: Books, principal: Principal, *, actor: str, now: datetime) -> None:
-    books.directory.add(principal, now)
+def _create(services: Services, stores: Stores, principal: Principal, *, actor: str, now: datetime) -> None:
+    stores.directory.add(principal, now)
     event = write_event(
         services,
         EventType.PRINCIPAL_CREATED,
@@ -366,12 +366,12 @@ def _create(services: Services, books: Books, principal: Principal, *, actor: st
         data={"principal": principal.id, "kind": principal.kind.value, "partner": principal.partner},
         personal={"name": principal.name, "display_name": principal.display_name},
     )
-    books.outbox.add(event)
+    stores.outbox.add(event)
 
 
-def _refuse_taken_name(books: Books, name: str) -> None:
+def _refuse_taken_name(stores: Stores, name: str) -> None:
     """Say whose the name is; the store holds the same law for two who come at once."""
-    other = books.directory.by_name(name)
+    other = stores.directory.by_name(name)
     if other is not None:
         raise RequestRefused(
             "name-taken",
@@ -388,9 +388,9 @@ def _make_identity(partner: PartnerRecord, text: str) -> str:
     return make_identity(text, IdentityRule(source=partner.source, kind=partner.kind, domain=partner.domain))
 
 
-def _find_partner(books: Books, name: str, kind: PrincipalKind) -> PartnerRecord:
+def _find_partner(stores: Stores, name: str, kind: PrincipalKind) -> PartnerRecord:
     """Return the partner whose authorities vouch for a principal of this kind."""
-    partner = require_partner(books, name)
+    partner = require_partner(stores, name)
     if partner.kind is not kind:
         raise RequestRefused(
             "principal-kind",
@@ -400,10 +400,10 @@ def _find_partner(books: Books, name: str, kind: PrincipalKind) -> PartnerRecord
     return partner
 
 
-def require_principal(books: Books, name: str, kind: PrincipalKind | None = None) -> Principal:
+def require_principal(stores: Stores, name: str, kind: PrincipalKind | None = None) -> Principal:
     """Return the principal of that name; `kind` is what the asker takes it for."""
-    require_tenant(books)
-    principal = books.directory.by_name(name)
+    require_tenant(stores)
+    principal = stores.directory.by_name(name)
     if principal is None:
         word = kind.value if kind else "person"
         raise NotFound(
@@ -430,25 +430,25 @@ def _set_state(
 ) -> Done[Principal]:
     """Move between active and suspended; both directions are always allowed, so a repeat changes nothing."""
     now = services.clock.now()
-    with services.work.change() as books:
-        principal = require_principal(books, name, kind)
+    with services.work.change() as stores:
+        principal = require_principal(stores, name, kind)
         if principal.state is state:
             note = f"{name} was {state.value} already"
-            return Done(value=principal, seq=books.changes.head(), notes=(note,))
-        books.directory.set_state(principal.id, state)
-        books.outbox.add(_state_event(services, happened, principal, actor, now))
+            return Done(value=principal, seq=stores.changes.head(), notes=(note,))
+        stores.directory.set_state(principal.id, state)
+        stores.outbox.add(_state_event(services, happened, principal, actor, now))
         notes: tuple[str, ...] = ()
         if state is PrincipalState.SUSPENDED:
             why = VoidReason.PRINCIPAL_SUSPENDED
-            notes = void_open(services, books, principal, why, actor=actor, now=now)
-        seq = books.changes.note(ChangeKind.PRINCIPAL, principal.id, now)
+            notes = void_open(services, stores, principal, why, actor=actor, now=now)
+        seq = stores.changes.note(ChangeKind.PRINCIPAL, principal.id, now)
     return Done(value=replace(principal, state=state), seq=seq, notes=notes)
 
 
-def _list_live_certificates(books: Books, principal_id: str) -> Iterator[str]:
+def _list_live_certificates(stores: Stores, principal_id: str) -> Iterator[str]:
     """Yield the ids of a principal's certificates that are valid or held."""
     wanted = CertificateFilter(principal_id=principal_id, limit=_PAGE)
-    while page := books.certificates.list(wanted):
+    while page := stores.certificates.list(wanted):
         for record in page:
             if record.state in (CertificateState.VALID, CertificateState.ON_HOLD):
                 yield record.id

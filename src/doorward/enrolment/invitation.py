@@ -87,12 +87,12 @@ def invite(
 
     now = services.clock.now()
     token = base64.urlsafe_b64encode(services.random.token(TOKEN_BYTES)).rstrip(b"=").decode("ascii")
-    with services.work.change() as books:
+    with services.work.change() as stores:
         # In the transaction: an invitation that is made while its principal is suspended would outlive that.
-        principal = require_principal(books, principal_name)
+        principal = require_principal(stores, principal_name)
         _require_active(principal)
         _require_own(principal)
-        notes = void_open(services, books, principal, VoidReason.SUPERSEDED, actor=actor, now=now)
+        notes = void_open(services, stores, principal, VoidReason.SUPERSEDED, actor=actor, now=now)
         record = InvitationRecord(
             id=services.new_id("inv"),
             tenant=TENANT,
@@ -101,7 +101,7 @@ def invite(
             created_at=now,
             expires_at=now + lifetime,
         )
-        books.invitations.add(record)
+        stores.invitations.add(record)
         event = write_event(
             services,
             EventType.INVITATION_CREATED,
@@ -115,7 +115,7 @@ def invite(
             },
             personal={"name": principal.name},
         )
-        books.outbox.add(event)
+        stores.outbox.add(event)
     return Invitation(token=token, record=record, notes=notes)
 
 
@@ -132,11 +132,11 @@ def _require_own(principal: Principal) -> None:
 def list_open(services: Services, principal_name: str | None = None) -> list[tuple[InvitationRecord, str]]:
     """Return the open invitations with whose they are, oldest first; raise `NotFound` (`principal-unknown`)."""
     now = services.clock.now()
-    with services.work.read() as books:
-        of = require_principal(books, principal_name).id if principal_name else None
+    with services.work.read() as stores:
+        of = require_principal(stores, principal_name).id if principal_name else None
         found = []
-        for record in books.invitations.open_at(now, of):
-            principal = books.directory.get(record.principal_id)
+        for record in stores.invitations.open_at(now, of):
+            principal = stores.directory.get(record.principal_id)
             found.append((record, principal.name if principal else ""))
         return found
 
@@ -149,9 +149,9 @@ def withdraw(services: Services, invitation_id: str, *, actor: str) -> Invitatio
         RequestRefused: `invitation-not-open`: it was used, or is expired; nothing changes.
     """
     now = services.clock.now()
-    with services.work.change() as books:
-        record = books.invitations.get(invitation_id)
-        principal = books.directory.get(record.principal_id) if record else None
+    with services.work.change() as stores:
+        record = stores.invitations.get(invitation_id)
+        principal = stores.directory.get(record.principal_id) if record else None
         if record is None or principal is None:
             raise NotFound(
                 "invitation-unknown",
@@ -167,7 +167,7 @@ def withdraw(services: Services, invitation_id: str, *, actor: str) -> Invitatio
                 f"this link works no longer: {why}",
                 hint="where a certificate came of it: `doorward cert list --of NAME`, `doorward cert revoke ID`",
             )
-        void_one(services, books, record, principal, VoidReason.WITHDRAWN, actor=actor, now=now)
+        void_one(services, stores, record, principal, VoidReason.WITHDRAWN, actor=actor, now=now)
     return replace(record, voided_at=now)
 
 
@@ -208,9 +208,9 @@ def redeem(
         Unavailable: nothing was issued; the token can be used again unless its claim was stored.
     """
     now = services.clock.now()
-    with services.work.read() as books:
-        invitation = books.invitations.by_token(hash_token(token))
-        principal = books.directory.get(invitation.principal_id) if invitation else None
+    with services.work.read() as stores:
+        invitation = stores.invitations.by_token(hash_token(token))
+        principal = stores.directory.get(invitation.principal_id) if invitation else None
     why = _find_fault(invitation, principal, now)
     if why or invitation is None or principal is None:
         raise if_wrong or _refuse(services, why, invitation, principal, source_address)
@@ -222,8 +222,8 @@ def redeem(
         if refusal.code != "invitation-invalid":
             raise
         # Somebody else claimed or voided it between our look and our claim.
-        with services.work.read() as books:
-            why = _find_fault(books.invitations.get(invitation.id), principal, now)
+        with services.work.read() as stores:
+            why = _find_fault(stores.invitations.get(invitation.id), principal, now)
         raise _refuse(services, why or "invitation-used", invitation, principal, source_address) from refusal
 
 

@@ -65,7 +65,7 @@ from doorward.gateway.publishing.upstream_files import UpstreamReader
 from doorward.gateway.publishing.upstream_watch import UpstreamWatch
 from doorward.gateway.publishing.validation import Validator
 from doorward.gateway.publishing.watches import survey_room
-from doorward.partners.evidence_cache import Shelves
+from doorward.partners.evidence_cache import EvidenceCache
 from doorward.stores.events import write_event
 from doorward.stores.services import Services
 from doorward.wire.jose import render_jwk
@@ -192,9 +192,9 @@ class Gateway:
             room=lambda: survey_room(self.supervisor.envoy_pids()),
             upstreams=self._upstreams.read,
         )
-        shelves = Shelves(services.work)
-        self._evidence = EvidenceLoader(services, shelves)
-        self._decider = decider = AccessDecider(services, shelves)
+        evidence_cache = EvidenceCache(services.work)
+        self._evidence = EvidenceLoader(services, evidence_cache)
+        self._decider = decider = AccessDecider(services, evidence_cache)
         self.follower = Follower(
             services,
             decider,
@@ -426,8 +426,8 @@ class Gateway:
             running.admin.reopen_logs()
 
     def _head(self) -> int:
-        with self._services.work.read() as books:
-            return books.changes.head()
+        with self._services.work.read() as stores:
+            return stores.changes.head()
 
     def _record(self, kind: EventType, data: dict[str, str | int]) -> None:
         event = write_event(self._services, kind, actor="system", data={"gateway": self.id, **data})

@@ -1,8 +1,8 @@
-"""The evidence of revocation that is at hand in this process, ready to be asked: one shelf a partner.
+"""The evidence of revocation that is at hand in this process, ready to be asked: one evidence cache a partner.
 
 Not here: fetching it (`evidence`), and judging by it (`verification.revocation`). A list of a million
-entries takes seconds to read, so a shelf is filled apart from the connections that ask it: `load` is for
-a thread of its own. Until it returns the former shelf is asked, and in the beginning an empty one, which
+entries takes seconds to read, so an evidence cache is filled apart from the connections that ask it: `load` is for
+a thread of its own. Until it returns the former evidence cache is asked, and in the beginning an empty one, which
 knows nothing and so lets nobody in where evidence is required.
 """
 
@@ -16,19 +16,19 @@ from doorward.core.errors import MalformedInput
 from doorward.stores.partner_records import EvidenceKind, EvidenceRecord
 from doorward.stores.protocols import UnitOfWork
 from doorward.verification.revocation.crl import Crl, parse_crl
-from doorward.verification.revocation.shelf import Shelf, Unusable
+from doorward.verification.revocation.evidence_index import EvidenceIndex, Unusable
 from doorward.verification.revocation.status import SeenRevocation
 
-_EMPTY = Shelf()
+_EMPTY = EvidenceIndex()
 _Key = tuple[EvidenceKind, str, str]
 """Kind, source and certificate of a row."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Loaded:
-    """What one shelf was made of: evidence by its SHA-256, so that what did not change is not read again."""
+    """What one evidence cache was made of: evidence by its SHA-256, so that what did not change is not read again."""
 
-    shelf: Shelf
+    evidence_index: EvidenceIndex
     crls: Mapping[str, Crl]
     bodies: Mapping[str, bytes]
     answers: Mapping[str, tuple[bytes, ...]]
@@ -37,7 +37,7 @@ class _Loaded:
 
 
 _UNREAD = _Loaded(
-    shelf=Shelf(unusable=Unusable(anybody=True)),
+    evidence_index=EvidenceIndex(unusable=Unusable(anybody=True)),
     crls={},
     bodies={},
     answers={},
@@ -46,27 +46,27 @@ _UNREAD = _Loaded(
 )
 
 
-class Shelves:
-    """All shelves of one process; safe to share between threads."""
+class EvidenceCache:
+    """All evidence caches of one process; safe to share between threads."""
 
     def __init__(self, work: UnitOfWork) -> None:
         self._work = work
         self._lock = threading.Lock()
         self._loaded: Mapping[str, _Loaded] = {}
 
-    def of(self, partner_id: str) -> Shelf:
-        """Return a partner's shelf as of now."""
+    def of(self, partner_id: str) -> EvidenceIndex:
+        """Return a partner's evidence cache as of now."""
         loaded = self._loaded.get(partner_id)
-        return _EMPTY if loaded is None else loaded.shelf
+        return _EMPTY if loaded is None else loaded.evidence_index
 
     def load(self, partner_id: str) -> bool:
-        """Fill a partner's shelf from the database; return whether anything is another now.
+        """Fill a partner's evidence cache from the database; return whether anything is another now.
 
         A list that cannot be read here, though it was judged before it was stored, is one that cannot be used: it says
         nothing, refuses the certificates that it may be about, and makes no other list unknown.
 
         Raises:
-            Unavailable: the database cannot be read; the former shelf stays.
+            Unavailable: the database cannot be read; the former evidence cache stays.
         """
         with self._lock:  # two loads beside each other could end in the wrong order
             before = self._loaded.get(partner_id)
@@ -96,8 +96,17 @@ class Shelves:
             told = (frozenset(unusable), seen, by_hand)
             if before and (before.crls.keys(), before.answers, before.told) == (crls.keys(), answers, told):
                 return False
-            shelf = Shelf(crls.values(), answers, seen=seen, unusable=_describe(unusable, by_hand))
-            loaded = _Loaded(shelf=shelf, crls=crls, bodies=bodies, answers=answers, placed=placed, told=told)
+            evidence_index = EvidenceIndex(
+                crls.values(), answers, seen=seen, unusable=_describe(unusable, by_hand)
+            )
+            loaded = _Loaded(
+                evidence_index=evidence_index,
+                crls=crls,
+                bodies=bodies,
+                answers=answers,
+                placed=placed,
+                told=told,
+            )
             self._loaded = {**self._loaded, partner_id: loaded}
             return True
 
@@ -114,14 +123,14 @@ class Shelves:
         self, partner_id: str
     ) -> tuple[list[EvidenceRecord], tuple[SeenRevocation, ...], tuple[str, ...]]:
         """Return the rows, what was seen before, and the addresses of lists that the operator gave by hand."""
-        with self._work.read() as books:
-            partner = books.partners.get(partner_id)
+        with self._work.read() as stores:
+            partner = stores.partners.get(partner_id)
             by_hand = partner.crl_urls if partner is not None else ()
-            return books.evidence.list(partner_id), tuple(books.evidence.seen(partner_id)), by_hand
+            return stores.evidence.list(partner_id), tuple(stores.evidence.seen(partner_id)), by_hand
 
     def _read(self, one: EvidenceRecord) -> bytes:
-        with self._work.read() as books:
-            found = books.evidence.get(one.partner_id, one.kind, one.source, one.about)
+        with self._work.read() as stores:
+            found = stores.evidence.get(one.partner_id, one.kind, one.source, one.about)
         return found.der if found is not None and found.sha256 == one.sha256 else b""
 
 

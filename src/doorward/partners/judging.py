@@ -1,4 +1,4 @@
-"""Judging a partner's certificate in one snapshot: what the checker asks, answered from the books.
+"""Judging a partner's certificate in one snapshot: what the checker asks, answered from the stores.
 
 Not here: the checker's own steps (`verification.partner`), policy and events (`access`).
 
@@ -21,10 +21,10 @@ from datetime import datetime
 from doorward.core.certificate import CertificateState
 from doorward.core.entities import Outcome, Principal, Reason, Verdict
 from doorward.core.names import render_partner_principal_name
-from doorward.partners.evidence_cache import Shelves
+from doorward.partners.evidence_cache import EvidenceCache
 from doorward.partners.trust import Partner
 from doorward.stores.partner_records import PartnerRecord, in_partners_groups
-from doorward.stores.protocols import Books
+from doorward.stores.protocols import Stores
 from doorward.stores.records import CertificateRecord
 from doorward.verification.leaves import RecentLeaves
 from doorward.verification.partner import (
@@ -33,7 +33,7 @@ from doorward.verification.partner import (
     RevocationMode,
     judge_partner_certificate,
 )
-from doorward.verification.revocation.shelf import Shelf
+from doorward.verification.revocation.evidence_index import EvidenceIndex
 from doorward.verification.validity import ends_at
 from doorward.verification.verifier import CertificateJudgement, Presented
 
@@ -71,24 +71,24 @@ class PartnerFinding:
         judgement: the verdict; its principal has the partner's groups too.
         ends: the first end of a certificate of the path, and of evidence that is required.
         partner_id: whose path was good; empty where none was.
-        shelf: the evidence that was asked.
+        evidence_index: the evidence that was asked.
         newcomer: what is to be written down first.
     """
 
     judgement: CertificateJudgement
     ends: datetime | None = None
     partner_id: str = ""
-    shelf: Shelf | None = None
+    evidence_index: EvidenceIndex | None = None
     newcomer: Newcomer | None = None
 
 
 def judge_for_partners(
-    books: Books,
+    stores: Stores,
     presented: Presented,
     record: CertificateRecord | None,
     *,
     partners: Sequence[Partner],
-    shelves: Shelves,
+    evidence_cache: EvidenceCache,
     now: datetime,
     trust_domain: str,
     leaves: RecentLeaves | None = None,
@@ -96,20 +96,22 @@ def judge_for_partners(
     """Judge a certificate that none of our own authorities issued.
 
     Args:
-        books: a snapshot.
+        stores: a snapshot.
         presented: the leaf.
         record: its row of the inventory, if any.
         partners: those that the application trusts.
-        shelves: the evidence at hand.
+        evidence_cache: the evidence at hand.
         now: aware, UTC.
         trust_domain: ours.
         leaves: readings of certificates that are in the inventory.
     """
     known = {one.record.id: one for one in partners}
-    asked = {one.record.id: shelves.of(one.record.id) for one in partners}  # one look each: it may change
+    asked = {
+        one.record.id: evidence_cache.of(one.record.id) for one in partners
+    }  # one look each: it may change
 
     def find_principal(trust: PartnerTrust, identity: str) -> Principal | None:
-        principal = books.directory.by_name(render_partner_principal_name(trust.name, identity))
+        principal = stores.directory.by_name(render_partner_principal_name(trust.name, identity))
         return principal if principal is not None and principal.partner == trust.id else None
 
     trusts = [one.trust for one in partners]
@@ -122,7 +124,7 @@ def judge_for_partners(
         return PartnerFinding(judgement=judgement)
     partner = known[found.partner.id]
     authority_id = partner.authority_ids[found.path[1].sha256]
-    doubled = record is None and _knows_serial(books, partner.namesakes[authority_id], found.path[0].serial)
+    doubled = record is None and _knows_serial(stores, partner.namesakes[authority_id], found.path[0].serial)
     fault = Reason.SERIAL_NOT_UNIQUE if doubled else _fault_of(record)
     verdict = _hold_against(found.verdict, fault)
     principal = None
@@ -132,14 +134,14 @@ def judge_for_partners(
         judgement=CertificateJudgement(verdict=verdict, principal=principal, facts=found.facts),
         ends=_end_of(found),
         partner_id=partner.record.id,
-        shelf=asked[partner.record.id],
-        newcomer=None if doubled else _newcomer(books, found, partner, authority_id, record),
+        evidence_index=asked[partner.record.id],
+        newcomer=None if doubled else _newcomer(stores, found, partner, authority_id, record),
     )
 
 
-def _knows_serial(books: Books, authority_ids: Sequence[str], serial: int) -> bool:
+def _knows_serial(stores: Stores, authority_ids: Sequence[str], serial: int) -> bool:
     """Whether an issuer of that name and key gave the number away, under whichever certificate of its own."""
-    return any(books.certificates.by_serial(one, serial) is not None for one in authority_ids)
+    return any(stores.certificates.by_serial(one, serial) is not None for one in authority_ids)
 
 
 def _fault_of(record: CertificateRecord | None) -> Reason | None:
@@ -170,7 +172,7 @@ def _end_of(found: PartnerJudgement) -> datetime:
 
 
 def _newcomer(
-    books: Books,
+    stores: Stores,
     found: PartnerJudgement,
     partner: Partner,
     authority_id: str,
@@ -183,7 +185,7 @@ def _newcomer(
     identity = None
     if partner.record.everyone and found.identity and reasons[-1] is Reason.PRINCIPAL_UNKNOWN:
         name = render_partner_principal_name(partner.record.name, found.identity)
-        removed = books.directory.knows_removed(name, partner.record.id)
+        removed = stores.directory.knows_removed(name, partner.record.id)
         identity = None if removed else found.identity
     principal_id = found.principal.id if found.principal is not None else ""
     unlisted = (

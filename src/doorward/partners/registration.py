@@ -16,7 +16,7 @@ from doorward.core.names import render_partner_principal_name
 from doorward.partners.judging import Newcomer
 from doorward.stores.events import write_event
 from doorward.stores.partner_records import PARTNER_PROFILE
-from doorward.stores.protocols import Books
+from doorward.stores.protocols import Stores
 from doorward.stores.records import CertificateRecord, ChangeKind
 from doorward.stores.services import Services
 
@@ -31,14 +31,14 @@ def register(services: Services, newcomer: Newcomer, now: datetime) -> None:
     facts = newcomer.judgement.facts
     if facts is None:
         return
-    with services.work.change(traffic=True) as books:  # partners may send many: 0045
-        if books.partners.get(newcomer.partner.id) != newcomer.partner:
+    with services.work.change(traffic=True) as stores:  # partners may send many: 0045
+        if stores.partners.get(newcomer.partner.id) != newcomer.partner:
             return
-        principal = _add_principal(services, books, newcomer, now)
+        principal = _add_principal(services, stores, newcomer, now)
         principal_id = principal.id if principal else newcomer.principal_id
-        known = books.certificates.by_sha256(facts.sha256)
+        known = stores.certificates.by_sha256(facts.sha256)
         if known is not None:
-            _correct(books, known, principal_id or known.principal_id, newcomer.authority_id, now)
+            _correct(stores, known, principal_id or known.principal_id, newcomer.authority_id, now)
             return
         record = CertificateRecord(
             id=services.new_id("crt"),
@@ -55,32 +55,34 @@ def register(services: Services, newcomer: Newcomer, now: datetime) -> None:
             principal_id=principal_id,
             subject_name=facts.subject,
         )
-        if books.certificates.add_seen(record):
-            books.outbox.add(_seen_event(services, newcomer, record, facts.san, now))
-            books.changes.note(ChangeKind.CERTIFICATE, record.id, now)
+        if stores.certificates.add_seen(record):
+            stores.outbox.add(_seen_event(services, newcomer, record, facts.san, now))
+            stores.changes.note(ChangeKind.CERTIFICATE, record.id, now)
 
 
 def _correct(
-    books: Books, known: CertificateRecord, principal_id: str, authority_id: str, now: datetime
+    stores: Stores, known: CertificateRecord, principal_id: str, authority_id: str, now: datetime
 ) -> None:
     """Note whose a known certificate is now, and by which of its issuer's certificates.
 
     Evidence is looked for by the authority's row: an issuer that was renewed has another.
     """
-    holder = books.certificates.by_serial(authority_id, known.serial)
+    holder = stores.certificates.by_serial(authority_id, known.serial)
     if holder is not None and holder.id != known.id:
         authority_id = known.authority_id  # the number is another's there: this one stays where it is
     if (known.principal_id, known.authority_id) == (principal_id, authority_id):
         return
-    books.certificates.assign(known.id, principal_id, authority_id)
-    books.changes.note(ChangeKind.CERTIFICATE, known.id, now)
+    stores.certificates.assign(known.id, principal_id, authority_id)
+    stores.changes.note(ChangeKind.CERTIFICATE, known.id, now)
 
 
-def _add_principal(services: Services, books: Books, newcomer: Newcomer, now: datetime) -> Principal | None:
+def _add_principal(services: Services, stores: Stores, newcomer: Newcomer, now: datetime) -> Principal | None:
     if newcomer.identity is None or not newcomer.partner.everyone:
         return None
     name = render_partner_principal_name(newcomer.partner.name, newcomer.identity)
-    if books.directory.by_name(name) is not None or books.directory.knows_removed(name, newcomer.partner.id):
+    if stores.directory.by_name(name) is not None or stores.directory.knows_removed(
+        name, newcomer.partner.id
+    ):
         return None
     kind = newcomer.partner.kind
     principal = Principal(
@@ -91,7 +93,7 @@ def _add_principal(services: Services, books: Books, newcomer: Newcomer, now: da
         state=PrincipalState.ACTIVE,
         partner=newcomer.partner.id,
     )
-    books.directory.add(principal, now)
+    stores.directory.add(principal, now)
     event = write_event(
         services,
         EventType.PRINCIPAL_CREATED,
@@ -100,8 +102,8 @@ def _add_principal(services: Services, books: Books, newcomer: Newcomer, now: da
         data={"principal": principal.id, "kind": kind.value, "partner": newcomer.partner.id},
         personal={"name": printable(name)},
     )
-    books.outbox.add(event)
-    books.changes.note(ChangeKind.PRINCIPAL, principal.id, now)
+    stores.outbox.add(event)
+    stores.changes.note(ChangeKind.PRINCIPAL, principal.id, now)
     return principal
 
 

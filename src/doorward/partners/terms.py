@@ -29,7 +29,7 @@ from doorward.stores.events import write_event
 from doorward.stores.freed_names import refuse_freed_partner
 from doorward.stores.partner_records import PartnerAuthorityRecord, PartnerRecord
 from doorward.stores.policy_snapshot import current_document
-from doorward.stores.protocols import Books
+from doorward.stores.protocols import Stores
 from doorward.stores.records import ChangeKind
 from doorward.stores.services import Services
 from doorward.stores.standing import require_partner, require_tenant
@@ -118,12 +118,12 @@ def find_standing(services: Services, name: str, *, replacing: bool) -> Standing
         NotFound: `not-founded`; `partner-unknown` where one is to be replaced.
     """
     _require_not_own_name(name)
-    with services.work.read() as books:
-        require_tenant(books)
+    with services.work.read() as stores:
+        require_tenant(stores)
         if not replacing:
-            _require_free(books, name)
+            _require_free(stores, name)
             return None
-        return _read_standing(books, name)
+        return _read_standing(stores, name)
 
 
 def examine(
@@ -142,9 +142,9 @@ def examine(
         MalformedInput: a certificate or a term cannot be read.
         NotFound: `not-founded`.
     """
-    with services.work.read() as books:
-        require_tenant(books)
-        known = _Known(own=_read_own(books), others=_read_others(books, name))
+    with services.work.read() as stores:
+        require_tenant(stores)
+        known = _Known(own=_read_own(stores), others=_read_others(stores, name))
     return _lint(terms, anchors, intermediates, known, services.clock.now())
 
 
@@ -154,14 +154,14 @@ def examine_names(services: Services, name: str, ders: Sequence[bytes]) -> tuple
     Raises:
         NotFound: `not-founded`.
     """
-    with services.work.read() as books:
-        require_tenant(books)
-        return _check_names(books, name, ders)
+    with services.work.read() as stores:
+        require_tenant(stores)
+        return _check_names(stores, name, ders)
 
 
-def _check_names(books: Books, name: str, ders: Sequence[bytes]) -> tuple[str, ...]:
-    document, _ = current_document(books)
-    return tuple(map(str, check_told_import(books, document, name, ders)))
+def _check_names(stores: Stores, name: str, ders: Sequence[bytes]) -> tuple[str, ...]:
+    document, _ = current_document(stores)
+    return tuple(map(str, check_told_import(stores, document, name, ders)))
 
 
 def import_partner(
@@ -196,34 +196,34 @@ def import_partner(
     """
     _require_not_own_name(name)
     now = services.clock.now()
-    with services.work.read() as books:
-        require_tenant(books)
-        _find_before(books, name, replacing)  # is said before what is wrong with authorities
-        known = _Known(own=_read_own(books), others=_read_others(books, name))
+    with services.work.read() as stores:
+        require_tenant(stores)
+        _find_before(stores, name, replacing)  # is said before what is wrong with authorities
+        known = _Known(own=_read_own(stores), others=_read_others(stores, name))
     # A slow bundle takes seconds: every decision that is to be recorded would wait for the end of a change.
     findings = _lint(terms, anchors, intermediates, known, now)
     _refuse_errors(findings, (*anchors, *intermediates))
     partner = _make_partner(services, name, terms, now)
     authorities = _make_authorities(services, partner.id, anchors, intermediates, now)
     build_partner_trust(partner, authorities)  # whatever cannot be judged by is refused here
-    with services.work.change() as books:
-        require_tenant(books)
-        _require_same_own(books, known)  # other partners' are warned of only
-        before = _find_before(books, name, replacing)
-        large = _check_names(books, name, (*anchors, *intermediates))
+    with services.work.change() as stores:
+        require_tenant(stores)
+        _require_same_own(stores, known)  # other partners' are warned of only
+        before = _find_before(stores, name, replacing)
+        large = _check_names(stores, name, (*anchors, *intermediates))
         if before is None:
-            refuse_freed_partner(books, name, (one.sha256 for one in authorities if one.anchor))
-            books.partners.add(partner)
+            refuse_freed_partner(stores, name, (one.sha256 for one in authorities if one.anchor))
+            stores.partners.add(partner)
         else:
             partner = replace(partner, id=before.id, created_at=before.created_at)
             authorities = [replace(one, partner_id=before.id) for one in authorities]
-            books.partners.save(partner)
-        books.partners.set_authorities(partner.id, authorities)
+            stores.partners.save(partner)
+        stores.partners.set_authorities(partner.id, authorities)
         kind = EventType.PARTNER_IMPORTED if before is None else EventType.PARTNER_CHANGED
-        books.outbox.add(_tell(services, kind, partner, authorities, actor=actor, now=now))
-        seq = books.changes.note(ChangeKind.PARTNER, partner.id, now)
-        hearing = heard_by(books, name)
-        notes = (*_notes_of(books, partner, before, hearing), *large)
+        stores.outbox.add(_tell(services, kind, partner, authorities, actor=actor, now=now))
+        seq = stores.changes.note(ChangeKind.PARTNER, partner.id, now)
+        hearing = heard_by(stores, name)
+        notes = (*_notes_of(stores, partner, before, hearing), *large)
     value = Imported(
         partner=partner, authorities=tuple(authorities), findings=findings, heard_by=tuple(hearing)
     )
@@ -237,14 +237,14 @@ def remove_partner(services: Services, name: str, *, actor: str) -> Done[Partner
         NotFound: `partner-unknown`, `not-founded`.
     """
     now = services.clock.now()
-    with services.work.change() as books:
-        partner = require_partner(books, name)
-        books.partners.remove(partner.id, now)
-        removed = books.directory.remove_partner(partner.id)
-        for one in books.evidence.list(partner.id):
-            books.evidence.forget(partner.id, one.kind, one.source, one.about)
-        for seen in books.evidence.seen(partner.id):
-            books.evidence.release(partner.id, seen)
+    with services.work.change() as stores:
+        partner = require_partner(stores, name)
+        stores.partners.remove(partner.id, now)
+        removed = stores.directory.remove_partner(partner.id)
+        for one in stores.evidence.list(partner.id):
+            stores.evidence.forget(partner.id, one.kind, one.source, one.about)
+        for seen in stores.evidence.seen(partner.id):
+            stores.evidence.release(partner.id, seen)
         event = write_event(
             services,
             EventType.PARTNER_REMOVED,
@@ -252,9 +252,9 @@ def remove_partner(services: Services, name: str, *, actor: str) -> Done[Partner
             at=now,
             data={"partner": partner.id, "partner_name": partner.name, "number": removed},
         )
-        books.outbox.add(event)
-        seq = books.changes.note(ChangeKind.PARTNER, partner.id, now)
-        hearing = heard_by(books, name)
+        stores.outbox.add(event)
+        seq = stores.changes.note(ChangeKind.PARTNER, partner.id, now)
+        hearing = heard_by(stores, name)
     notes = [f"{removed} of its principals {_were(removed)} removed with it"] if removed else []
     if hearing:
         notes.append(
@@ -265,8 +265,8 @@ def remove_partner(services: Services, name: str, *, actor: str) -> Done[Partner
 
 def list_partners(services: Services) -> list[tuple[PartnerRecord, list[PartnerAuthorityRecord]]]:
     """Return the partners that are trusted, by name, with their authorities."""
-    with services.work.read() as books:
-        return [(one, books.partners.authorities(one.id)) for one in books.partners.list()]
+    with services.work.read() as stores:
+        return [(one, stores.partners.authorities(one.id)) for one in stores.partners.list()]
 
 
 def _tell(
@@ -302,20 +302,20 @@ def _tell(
     )
 
 
-def heard_by(books: Books, name: str) -> list[str]:
+def heard_by(stores: Stores, name: str) -> list[str]:
     """Return the applications whose `trust` names a partner; raises as `current_document`."""
-    document, _ = current_document(books)
+    document, _ = current_document(stores)
     return [app.name for app in document.apps if name in app.trust]
 
 
 def _notes_of(
-    books: Books, partner: PartnerRecord, before: PartnerRecord | None, hearing: Sequence[str]
+    stores: Stores, partner: PartnerRecord, before: PartnerRecord | None, hearing: Sequence[str]
 ) -> tuple[str, ...]:
     """Return what whoever imports would be surprised by later."""
     if before is None:
         heard = f"heard at once: `trust` of {', '.join(hearing)} names {partner.name} already"
         return (heard,) if hearing else ()
-    stay = [one for one in books.directory.list() if one.partner == partner.id]
+    stay = [one for one in stores.directory.list() if one.partner == partner.id]
     if before.everyone and not partner.everyone and stay:
         text = f"nobody new is let in by itself now; {len(stay)} of its principals {_were(len(stay))} added before"
         return (f"{text} and stay: `doorward {before.kind.value} remove` takes one out",)
@@ -337,8 +337,8 @@ def _require_not_own_name(name: str) -> None:
         )
 
 
-def _require_free(books: Books, name: str) -> None:
-    if books.partners.by_name(name) is not None:
+def _require_free(stores: Stores, name: str) -> None:
+    if stores.partners.by_name(name) is not None:
         raise RequestRefused(
             "name-taken",
             f"a partner named {name} is trusted already",
@@ -346,16 +346,16 @@ def _require_free(books: Books, name: str) -> None:
         )
 
 
-def _find_before(books: Books, name: str, replacing: Standing | None) -> PartnerRecord | None:
+def _find_before(stores: Stores, name: str, replacing: Standing | None) -> PartnerRecord | None:
     """Return the partner as it was; None where it is new.
 
     One that changed since it was shown is refused: nobody agreed to drop what another brought in meanwhile.
     An import of the same again is no change: partner and authorities keep their ids.
     """
     if replacing is None:
-        _require_free(books, name)
+        _require_free(stores, name)
         return None
-    if _read_standing(books, name) != replacing:
+    if _read_standing(stores, name) != replacing:
         raise RequestRefused(
             "partner-changed",
             f"the partner {name} was changed after what would be replaced was read",
@@ -364,9 +364,9 @@ def _find_before(books: Books, name: str, replacing: Standing | None) -> Partner
     return replacing.partner
 
 
-def _read_standing(books: Books, name: str) -> Standing:
-    partner = require_partner(books, name)
-    return Standing(partner=partner, authorities=tuple(books.partners.authorities(partner.id)))
+def _read_standing(stores: Stores, name: str) -> Standing:
+    partner = require_partner(stores, name)
+    return Standing(partner=partner, authorities=tuple(stores.partners.authorities(partner.id)))
 
 
 def _make_partner(services: Services, name: str, terms: Terms, now: datetime) -> PartnerRecord:
@@ -405,14 +405,14 @@ class _Known:
     others: Mapping[str, Sequence[PathCertificate]]
 
 
-def _read_own(books: Books) -> list[PathCertificate]:
-    return [parse_path_certificate(one.der) for one in books.authorities.list()]
+def _read_own(stores: Stores) -> list[PathCertificate]:
+    return [parse_path_certificate(one.der) for one in stores.authorities.list()]
 
 
-def _require_same_own(books: Books, known: _Known) -> None:
+def _require_same_own(stores: Stores, known: _Known) -> None:
     """Refuse what was held against fewer authorities of our own than there are now: one may be among those."""
     seen = {one.sha256 for one in known.own}
-    if any(hashlib.sha256(one.der).hexdigest() not in seen for one in books.authorities.list()):
+    if any(hashlib.sha256(one.der).hexdigest() not in seen for one in stores.authorities.list()):
         raise RequestRefused(
             "authorities-changed",
             "our own authorities changed while the partner's were looked at",
@@ -420,13 +420,13 @@ def _require_same_own(books: Books, known: _Known) -> None:
         )
 
 
-def _read_others(books: Books, name: str) -> dict[str, list[PathCertificate]]:
+def _read_others(stores: Stores, name: str) -> dict[str, list[PathCertificate]]:
     """Return the authorities of all partners but the one of that name, less those that do not parse."""
     others: dict[str, list[PathCertificate]] = {}
-    for partner in books.partners.list():
+    for partner in stores.partners.list():
         if partner.name == name:
             continue
-        for one in books.partners.authorities(partner.id):
+        for one in stores.partners.authorities(partner.id):
             with suppress(MalformedInput):
                 others.setdefault(partner.name, []).append(parse_path_certificate(one.der))
     return others

@@ -12,45 +12,45 @@ from doorward.core.errors import MalformedInput
 from doorward.core.names import OWN_AUTHORITY
 from doorward.policy.analysis import Finding
 from doorward.policy.model import Document
-from doorward.stores.protocols import Books
+from doorward.stores.protocols import Stores
 from doorward.stores.records import AuthorityKind
 from doorward.verification.path.certificate import PathCertificate, parse_path_certificate
 from doorward.verification.path.told_names import MOST_FOR_JAVA, MOST_OCTETS, told_octets
 
 
 def check_told_names(
-    books: Books, document: Document, replacing: Mapping[str, Sequence[bytes]] | None = None
+    stores: Stores, document: Document, replacing: Mapping[str, Sequence[bytes]] | None = None
 ) -> Iterator[Finding]:
     """Yield a finding for each application whose authorities' names are longer than some clients take.
 
     Args:
-        books: a snapshot.
+        stores: a snapshot.
         document: which application trusts which partner.
         replacing: partner -> authorities, DER, that it would have in place of its own.
     """
-    ders = _read_all(books, replacing or {})
+    ders = _read_all(stores, replacing or {})
     for app in document.apps:
         yield from _check(app.name, [der for name in app.trust for der in ders.get(name, ())])
 
 
 def check_told_import(
-    books: Books, document: Document, name: str, ders: Sequence[bytes]
+    stores: Stores, document: Document, name: str, ders: Sequence[bytes]
 ) -> Iterator[Finding]:
     """Yield the same for a partner as it would be imported; before an application trusts it, for one that would."""
-    yield from check_told_names(books, document, {name: ders})
+    yield from check_told_names(stores, document, {name: ders})
     if not any(name in app.trust for app in document.apps):
-        every = _read_all(books, {name: ders})
+        every = _read_all(stores, {name: ders})
         yield from _check(
             f"an application that trusts {OWN_AUTHORITY} and {name}", [*every[OWN_AUTHORITY], *ders]
         )
 
 
-def _read_all(books: Books, replacing: Mapping[str, Sequence[bytes]]) -> dict[str, Sequence[bytes]]:
+def _read_all(stores: Stores, replacing: Mapping[str, Sequence[bytes]]) -> dict[str, Sequence[bytes]]:
     """Return the authorities of each name of `trust`."""
     ders: dict[str, Sequence[bytes]] = {
-        one.name: [each.der for each in books.partners.authorities(one.id)] for one in books.partners.list()
+        one.name: [each.der for each in stores.partners.authorities(one.id)] for one in stores.partners.list()
     }
-    own = [one.der for one in books.authorities.list() if one.kind is AuthorityKind.ISSUING]
+    own = [one.der for one in stores.authorities.list() if one.kind is AuthorityKind.ISSUING]
     return {**ders, **replacing, OWN_AUTHORITY: own}
 
 

@@ -1,6 +1,6 @@
 """What the database says of partners, as the checker takes it: trust from terms and certificates.
 
-Not here: the evidence of revocation (`shelves`), and judging (`partner_access`). Reading a partner's
+Not here: the evidence of revocation (`evidence_cache`), and judging (`partner_access`). Reading a partner's
 certificates and finding out who signed whom costs milliseconds for each: what did not change is kept.
 """
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from doorward.core.errors import MalformedInput
 from doorward.stores.partner_records import PartnerAuthorityRecord, PartnerRecord
-from doorward.stores.protocols import Books
+from doorward.stores.protocols import Stores
 from doorward.verification.identity import IdentityRule
 from doorward.verification.partner import PartnerTrust
 from doorward.verification.path.certificate import parse_path_certificate
@@ -41,7 +41,7 @@ class Partner:
     namesakes: Mapping[str, tuple[str, ...]]
 
 
-def load_partners(books: Books, kept: Mapping[str, Partner]) -> dict[str, Partner]:
+def load_partners(stores: Stores, kept: Mapping[str, Partner]) -> dict[str, Partner]:
     """Return the partners that are trusted, by name.
 
     A partner with terms that cannot be read is left out, though they were checked when they were stored: all of its people are
@@ -49,17 +49,17 @@ def load_partners(books: Books, kept: Mapping[str, Partner]) -> dict[str, Partne
     told by `find_unread`.
 
     Args:
-        books: a snapshot.
+        stores: a snapshot.
         kept: what was returned before; a partner of which nothing changed is taken from it.
     """
     found = {}
     signers: dict[_Signer, list[str]] = {}
-    for one in books.partners.every_authority():
+    for one in stores.partners.every_authority():
         signer = _signer_of(one.der)
         if signer is not None:
             signers.setdefault(signer, []).append(one.id)
-    for record in books.partners.list():
-        authorities = books.partners.authorities(record.id)
+    for record in stores.partners.list():
+        authorities = stores.partners.authorities(record.id)
         ids = {one.sha256: one.id for one in authorities}
         anchors = frozenset(one.sha256 for one in authorities if one.anchor)
         known = kept.get(record.name)

@@ -147,8 +147,8 @@ class Installation:
         try:
             migrate(database)
             work = SqlUnitOfWork(database, random=SystemRandom(), bell=self.bell)
-            with work.read() as books:
-                return books.tenants.get()
+            with work.read() as stores:
+                return stores.tenants.get()
         finally:
             database.close()
 
@@ -314,8 +314,8 @@ class Installation:
         Raises:
             Unavailable: `not-initialised`.
         """
-        with self._work.read() as books:
-            tenant = books.tenants.get()
+        with self._work.read() as stores:
+            tenant = stores.tenants.get()
         if tenant is None:
             raise self._lost()
         return tenant

@@ -128,8 +128,8 @@ def _evidence(installation: Installation) -> Part:
 
 def _unread(installation: Installation) -> Iterator[Part]:
     """Partners' authorities that cannot be read any more; the others of the same partner vouch as ever."""
-    with installation.services.work.read() as books:
-        found = {one.name: find_unread(books.partners.authorities(one.id)) for one in books.partners.list()}
+    with installation.services.work.read() as stores:
+        found = {one.name: find_unread(stores.partners.authorities(one.id)) for one in stores.partners.list()}
     for name, unread in found.items():
         if unread:
             text = f"{name}: {len(unread)} of its authorities cannot be read, and vouch no more"
@@ -233,8 +233,8 @@ def _ask(url: str) -> bytes | None:
 
 
 def _gateways(installation: Installation) -> list[Part]:
-    with installation.services.work.read() as books:
-        head = books.changes.head()
+    with installation.services.work.read() as stores:
+        head = stores.changes.head()
     parts = []
     for one in confirmations(installation.services, head):
         said = _parse(one.gateway.status)
@@ -274,8 +274,8 @@ def _gateways(installation: Installation) -> list[Part]:
 def _silent(installation: Installation) -> list[Part]:
     """Return a part for each application that does not answer; none for those that do."""
     silent = silent_upstreams(installation) or {}
-    with installation.services.work.read() as books:
-        document, _ = current_document(books)
+    with installation.services.work.read() as stores:
+        document, _ = current_document(stores)
     return [
         Part(
             name="application",

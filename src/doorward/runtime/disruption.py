@@ -14,8 +14,8 @@ from doorward.stores.policy_snapshot import current_document
 def tell_disruption(installation: Installation, text: str, *, file: str) -> list[str]:
     """Return a sentence for each kind of end that applying a document brings; raises as `parse_document`."""
     after = parse_document(text, file=file)
-    with installation.services.work.read() as books:
-        before, _ = current_document(books)
+    with installation.services.work.read() as stores:
+        before, _ = current_document(stores)
     said = []
     drained, closed = drained_applications(before, after), closed_applications(before, after)
     if drained:

@@ -87,8 +87,8 @@ def _event(reader: Reader, event: dict[str, Any], around: list[dict[str, Any]]) 
 def _certificate(
     installation: Installation, reader: Reader, text: str, events: list[dict[str, Any]]
 ) -> Explained:
-    with installation.services.work.read() as books:
-        record = require_certificate(books, text)
+    with installation.services.work.read() as stores:
+        record = require_certificate(stores, text)
     holder = reader.principal(record.principal_id) if record.principal_id else record.subject_name
     facts = [
         ("holder", holder),

@@ -81,8 +81,8 @@ class Reader:
     def principal(self, principal_id: str) -> str:
         """Return `person/alice`, or the id if it is none of ours."""
         if principal_id not in self._principals:
-            with self._installation.services.work.read() as books:
-                found = books.directory.get(principal_id)
+            with self._installation.services.work.read() as stores:
+                found = stores.directory.get(principal_id)
             self._principals[principal_id] = f"{found.kind.value}/{found.name}" if found else principal_id
         return self._principals[principal_id]
 
@@ -92,8 +92,8 @@ class Reader:
 
     @cached_property
     def _applications(self) -> dict[str, str]:
-        with self._installation.services.work.read() as books:
-            return {one.id: one.name for one in books.applications.list()}
+        with self._installation.services.work.read() as stores:
+            return {one.id: one.name for one in stores.applications.list()}
 
     def wanted(
         self,

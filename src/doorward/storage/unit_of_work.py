@@ -49,8 +49,8 @@ class SqlOutbox:
         return self._store.waiting()
 
 
-class SqlBooks:
-    """`stores.protocols.Books`; the stores hold nothing, so each is made when it is asked for.
+class SqlStores:
+    """`stores.protocols.Stores`; the stores hold nothing, so each is made when it is asked for.
 
     Those of every day run text and are at hand; the others are imported when they are asked for, with Core.
     """
@@ -150,7 +150,7 @@ class SqlBooks:
 
 
 class SqlUnitOfWork:
-    """Opens transactions on the books of one tenant. Safe to share between threads.
+    """Opens transactions on the stores of one tenant. Safe to share between threads.
 
     Args:
         database: migrated to this version's schema.
@@ -169,13 +169,13 @@ class SqlUnitOfWork:
         self._inside = threading.local()
 
     @contextmanager
-    def read(self) -> Iterator[SqlBooks]:
+    def read(self) -> Iterator[SqlStores]:
         """Open a consistent snapshot, taken by its first look-up; writing through it raises."""
         with self._database.read() as connection:
-            yield SqlBooks(Transaction(connection, self._tenant, writable=False), self._random)
+            yield SqlStores(Transaction(connection, self._tenant, writable=False), self._random)
 
     @contextmanager
-    def change(self, *, traffic: bool = False) -> Iterator[SqlBooks]:
+    def change(self, *, traffic: bool = False) -> Iterator[SqlStores]:
         """Open a write transaction: committed durably at the end, undone on any exception.
 
         Args:
@@ -192,7 +192,7 @@ class SqlUnitOfWork:
         try:
             with self._database.write(traffic=traffic) as connection:
                 transaction = Transaction(connection, self._tenant, writable=True)
-                yield SqlBooks(transaction, self._random)
+                yield SqlStores(transaction, self._random)
         finally:
             self._inside.change = False
         if transaction.moved:
@@ -202,5 +202,5 @@ class SqlUnitOfWork:
         """Make events durable that change no state, in one transaction; nobody is woken."""
         if not events:
             return
-        with self.change(traffic=True) as books:
-            books.outbox.add_all(events)
+        with self.change(traffic=True) as stores:
+            stores.outbox.add_all(events)

@@ -15,35 +15,35 @@ from collections.abc import Iterable
 
 from doorward.core.entities import PrincipalKind
 from doorward.core.errors import DoorwardError, RequestRefused
-from doorward.stores.protocols import Books
+from doorward.stores.protocols import Stores
 from doorward.stores.services import Services
 
 MOST_NAMED = 5
 """Rules that a message names."""
 
 
-def find_rules_naming(books: Books, kind: PrincipalKind, name: str) -> list[str]:
+def find_rules_naming(stores: Stores, kind: PrincipalKind, name: str) -> list[str]:
     """Return the rules in force that name a principal, each as `application: rule`."""
     from doorward.stores.policy_snapshot import current_document  # noqa: PLC0415  most commands read no document
 
     return [
         f"{app.name}: {rule.name}"
-        for app in current_document(books)[0].apps
+        for app in current_document(stores)[0].apps
         for rule in app.rules
         for of, names in rule.selector.named
         if of is kind and name in names
     ]
 
 
-def refuse_freed_name(books: Books, kind: PrincipalKind, name: str, partner_id: str) -> None:
+def refuse_freed_name(stores: Stores, kind: PrincipalKind, name: str, partner_id: str) -> None:
     """Refuse a name that another bearer had and that rules in force still name.
 
     Raises:
         RequestRefused: `name-in-rules`.
     """
-    if not books.directory.knows_removed(name, partner_id):
+    if not stores.directory.knows_removed(name, partner_id):
         return
-    found = find_rules_naming(books, kind, name)
+    found = find_rules_naming(stores, kind, name)
     if found:
         raise RequestRefused(
             "name-in-rules",
@@ -52,10 +52,10 @@ def refuse_freed_name(books: Books, kind: PrincipalKind, name: str, partner_id: 
         )
 
 
-def note_rules_left(books: Books, kind: PrincipalKind, name: str) -> tuple[str, ...]:
+def note_rules_left(stores: Stores, kind: PrincipalKind, name: str) -> tuple[str, ...]:
     """Return what to tell about rules that name a removed principal; a document never makes a withdrawal fail."""
     try:
-        found = find_rules_naming(books, kind, name)
+        found = find_rules_naming(stores, kind, name)
     except DoorwardError:
         return ()
     if not found:
@@ -65,13 +65,13 @@ def note_rules_left(books: Books, kind: PrincipalKind, name: str) -> tuple[str, 
     )
 
 
-def refuse_freed_partner(books: Books, name: str, anchors: Iterable[str]) -> None:
+def refuse_freed_partner(stores: Stores, name: str, anchors: Iterable[str]) -> None:
     """Refuse a name that another partner had and that the document in force still names.
 
     The same anchors again are the same partner.
 
     Args:
-        books: of the change; no partner of the name is trusted now.
+        stores: of the change; no partner of the name is trusted now.
         name: of the partner.
         anchors: SHA-256 of those that are imported.
 
@@ -80,12 +80,12 @@ def refuse_freed_partner(books: Books, name: str, anchors: Iterable[str]) -> Non
     """
     from doorward.stores.policy_snapshot import current_document  # noqa: PLC0415  as above
 
-    namesakes = _partners_named(books, name)
-    every = books.partners.every_authority()
+    namesakes = _partners_named(stores, name)
+    every = stores.partners.every_authority()
     former = {one.sha256 for one in every if one.anchor and one.partner_id in namesakes}
     if not namesakes or former.issuperset(anchors):
         return
-    apps = current_document(books)[0].apps
+    apps = current_document(stores)[0].apps
     found = [f"`trust` of {app.name}" for app in apps if name in app.trust]
     found += [
         f"{app.name}: {rule.name}"
@@ -101,7 +101,7 @@ def refuse_freed_partner(books: Books, name: str, anchors: Iterable[str]) -> Non
         )
 
 
-def refuse_group_in_use(books: Books, group: str) -> None:
+def refuse_group_in_use(stores: Stores, group: str) -> None:
     """Refuse to remove a group that rules in force or the terms of a partner name.
 
     Raises:
@@ -111,11 +111,11 @@ def refuse_group_in_use(books: Books, group: str) -> None:
 
     found = [
         f"{app.name}: {rule.name}"
-        for app in current_document(books)[0].apps
+        for app in current_document(stores)[0].apps
         for rule in app.rules
         if group in rule.selector.groups
     ]
-    found += [f"partner {partner.name}" for partner in books.partners.list() if group in partner.groups]
+    found += [f"partner {partner.name}" for partner in stores.partners.list() if group in partner.groups]
     if found:
         raise RequestRefused(
             "group-in-use",
@@ -131,11 +131,11 @@ def _list(found: list[str]) -> str:
 
 def was_partner_removed(services: Services, name: str) -> bool:
     """Return whether a partner of this name was trusted once and is no more."""
-    with services.work.read() as books:
-        return books.partners.by_name(name) is None and bool(_partners_named(books, name))
+    with services.work.read() as stores:
+        return stores.partners.by_name(name) is None and bool(_partners_named(stores, name))
 
 
-def _partners_named(books: Books, name: str) -> set[str]:
+def _partners_named(stores: Stores, name: str) -> set[str]:
     """Return the ids of all partners that ever had a name."""
-    ids = {one.partner_id for one in books.partners.every_authority()}
-    return {one for one in ids if (partner := books.partners.get(one)) is not None and partner.name == name}
+    ids = {one.partner_id for one in stores.partners.every_authority()}
+    return {one for one in ids if (partner := stores.partners.get(one)) is not None and partner.name == name}

@@ -8,27 +8,27 @@ from __future__ import annotations
 from doorward.core.errors import ConfigurationError, IntegrityError
 from doorward.policy.document import parse_document
 from doorward.policy.model import Document
-from doorward.stores.protocols import Books
+from doorward.stores.protocols import Stores
 from doorward.stores.records import RevisionRecord, TenantRecord
 from doorward.stores.standing import require_tenant
 
 
-def current_document(books: Books) -> tuple[Document, int]:
+def current_document(stores: Stores) -> tuple[Document, int]:
     """Return the document in force and its number; the empty document and 0 before the first revision.
 
     Raises:
         NotFound: `not-founded`.
         IntegrityError: `revision-unreadable`: what is stored was checked when it was stored.
     """
-    latest = books.revisions.latest()
-    return (empty_document(require_tenant(books)), 0) if latest is None else (_parsed(latest), latest.number)
+    latest = stores.revisions.latest()
+    return (empty_document(require_tenant(stores)), 0) if latest is None else (_parsed(latest), latest.number)
 
 
-def document_of(books: Books, number: int) -> Document | None:
+def document_of(stores: Stores, number: int) -> Document | None:
     """Return the document of a revision (the empty one for 0), None where there is none; raises the same."""
     if number == 0:
-        return empty_document(require_tenant(books))
-    revision = books.revisions.get(number)
+        return empty_document(require_tenant(stores))
+    revision = stores.revisions.get(number)
     return None if revision is None else _parsed(revision)
 
 

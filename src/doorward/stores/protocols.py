@@ -7,7 +7,7 @@ The law of the unit of work: a change of state, its number in the change sequenc
 are one transaction. It is durable when `change()` returns without an exception, and nothing of it
 is visible before. Followers are woken after the commit.
 """
-# ruff: noqa: D102 - the properties of Books are documented by the stores they give
+# ruff: noqa: D102 - the properties of Stores are documented by the stores they give
 
 from __future__ import annotations
 
@@ -395,7 +395,7 @@ class IngestStore(Protocol):
         ...
 
 
-class Books(Protocol):
+class Stores(Protocol):
     """All stores, bound to one transaction of one tenant."""
 
     @property
@@ -433,11 +433,11 @@ class Books(Protocol):
 class UnitOfWork(Protocol):
     """Opens transactions. Safe to share between threads; each `with` block has its own transaction."""
 
-    def read(self) -> AbstractContextManager[Books]:
+    def read(self) -> AbstractContextManager[Stores]:
         """Open a consistent snapshot; writing through it raises."""
         ...
 
-    def change(self, *, traffic: bool = False) -> AbstractContextManager[Books]:
+    def change(self, *, traffic: bool = False) -> AbstractContextManager[Stores]:
         """Open a write transaction: committed durably at the end, undone on any exception.
 
         Args:

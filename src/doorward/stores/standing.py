@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from doorward.core.errors import NotFound, Unavailable
-from doorward.stores.protocols import Books
+from doorward.stores.protocols import Stores
 from doorward.stores.records import AuthorityKind, AuthorityRecord, TenantRecord
 from doorward.stores.services import Services
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from doorward.stores.partner_records import PartnerRecord
 
 
-def require_tenant(books: Books) -> TenantRecord:
+def require_tenant(stores: Stores) -> TenantRecord:
     """Return the tenant; raise `NotFound` (`not-founded`) before the founding."""
-    tenant = books.tenants.get()
+    tenant = stores.tenants.get()
     if tenant is None:
         raise NotFound(
             "not-founded", "there is no authority here yet", hint="run `doorward init`, or `doorward up`"
@@ -27,10 +27,10 @@ def require_tenant(books: Books) -> TenantRecord:
     return tenant
 
 
-def require_partner(books: Books, name: str) -> PartnerRecord:
+def require_partner(stores: Stores, name: str) -> PartnerRecord:
     """Return the partner of that name; raise `NotFound` (`partner-unknown`, `not-founded`)."""
-    require_tenant(books)
-    partner = books.partners.by_name(name)
+    require_tenant(stores)
+    partner = stores.partners.by_name(name)
     if partner is None:
         raise NotFound(
             "partner-unknown",
@@ -40,10 +40,10 @@ def require_partner(books: Books, name: str) -> PartnerRecord:
     return partner
 
 
-def require_authority(books: Books, kind: AuthorityKind) -> AuthorityRecord:
+def require_authority(stores: Stores, kind: AuthorityKind) -> AuthorityRecord:
     """Return the current authority certificate of a kind; raise `NotFound` (`not-founded`)."""
-    require_tenant(books)
-    authority = books.authorities.current(kind)
+    require_tenant(stores)
+    authority = stores.authorities.current(kind)
     if authority is None:
         raise NotFound(
             "not-founded",
@@ -74,9 +74,9 @@ def load_key(services: Services, authority: AuthorityRecord) -> PrivateKey:
     return require_keys(services).load(authority.key_name)
 
 
-def issuing_chain(books: Books, authority_id: str) -> tuple[bytes, ...]:
+def issuing_chain(stores: Stores, authority_id: str) -> tuple[bytes, ...]:
     """Return the DER of the authority certificates that a leaf's holder presents: without the root."""
-    authority = books.authorities.get(authority_id)
+    authority = stores.authorities.get(authority_id)
     if authority is None or authority.kind is AuthorityKind.ROOT:
         return ()
     return (authority.der,)

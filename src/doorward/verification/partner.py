@@ -21,7 +21,7 @@ decides, whatever its evidence then says: no second one is asked for a milder an
 A partner's certificate is known by issuer and serial number, never by its SHA-256 alone: whoever holds an
 ECDSA certificate can write the signature in a second way that is as good (r, n - s), without the authority.
 
-Not here: fetching evidence (the caller brings shelves), reading the directory, the proof that the peer
+Not here: fetching evidence (the caller brings evidence caches), reading the directory, the proof that the peer
 holds the private key (TLS gives it), policy.
 Standard: RFC 5280 sections 4.1.2.5, 4.2.1.6, 4.2.1.12, 6.1 and 6.3; RFC 6960.
 """
@@ -48,9 +48,9 @@ from doorward.verification.path.rules import PathFault
 from doorward.verification.path.store import TrustStore
 from doorward.verification.path.validation import Path
 from doorward.verification.revocation.crl_judging import CrlRules
+from doorward.verification.revocation.evidence_index import EvidenceIndex
 from doorward.verification.revocation.ocsp import OcspRules
 from doorward.verification.revocation.path_status import StatusSources, judge_path_status
-from doorward.verification.revocation.shelf import Shelf
 from doorward.verification.revocation.status import Status, StatusFinding
 from doorward.verification.verifier import PRINCIPAL_STATES, Presented, judge_dates, judge_purpose
 
@@ -162,7 +162,7 @@ class PartnerJudgement:
 def judge_partner_certificate(
     presented: Presented,
     partners: Sequence[PartnerTrust],
-    shelves: Mapping[str, Shelf],
+    evidence_cache: Mapping[str, EvidenceIndex],
     find_principal: FindPrincipal,
     now: datetime,
     *,
@@ -174,7 +174,7 @@ def judge_partner_certificate(
     Args:
         presented: the leaf, DER, at most 16 KiB.
         partners: in the order in which they are asked; no two of one name or one id.
-        shelves: a partner's id -> the evidence of status that is at hand; none is an empty shelf.
+        evidence_cache: a partner's id -> the evidence of status that is at hand; none is an empty evidence cache.
         find_principal: see `FindPrincipal`; called at most once, after all else is good.
         now: aware, UTC.
         trust_domain: ours: no foreign certificate may carry a name of it.
@@ -216,7 +216,7 @@ def judge_partner_certificate(
     # 6. status
     findings: tuple[StatusFinding, ...] = ()
     if partner is not None:
-        findings = _ask_status(partner, path, shelves, now)
+        findings = _ask_status(partner, path, evidence_cache, now)
         reasons.append(_judge_status(partner.revocation, findings))
     # 7. name, 8. account
     identity = principal = None
@@ -270,7 +270,7 @@ def _find_path(
 
 
 def _ask_status(
-    partner: PartnerTrust, path: Path, shelves: Mapping[str, Shelf], now: datetime
+    partner: PartnerTrust, path: Path, evidence_cache: Mapping[str, EvidenceIndex], now: datetime
 ) -> tuple[StatusFinding, ...]:
     """Step 6, what is known."""
     if partner.revocation is RevocationMode.OFF:
@@ -278,7 +278,7 @@ def _ask_status(
     strength = partner.inputs.strength
     ocsp_rules = OcspRules(strength=strength, grace=partner.max_staleness, max_age=partner.max_age)
     sources = StatusSources(
-        shelf=shelves.get(partner.id) or Shelf(),
+        evidence_index=evidence_cache.get(partner.id) or EvidenceIndex(),
         store=partner.store,
         inputs=partner.inputs,
         crl_rules=CrlRules(strength=strength, grace=partner.max_staleness),

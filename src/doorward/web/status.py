@@ -141,8 +141,8 @@ class StatusSurface:
         return _stable(request, bytes(document.body), "application/jwk-set+json", max_age=OCSP_MAX_AGE)
 
     def _read_keys(self) -> dict[str, list[dict[str, str]]]:
-        with self._services.work.read() as books:
-            gateways = books.gateways.list()
+        with self._services.work.read() as stores:
+            gateways = stores.gateways.list()
         keys = []
         for gateway in gateways:
             try:

@@ -185,8 +185,8 @@ def test_a_policy_that_envoy_refuses() -> None:
             rolled_back = [one for one in _events(door) if one["type"] == EventType.GATEWAY_ROLLED_BACK.value]
             assert len(rolled_back) == 1
             broken[0] = False
-            with door.services.work.read() as books:
-                head = books.changes.head()
+            with door.services.work.read() as stores:
+                head = stores.changes.head()
             assert eventually(
                 lambda: all(one.confirmed for one in await_gateways(door.services, head)[0]), 10
             )

@@ -386,8 +386,8 @@ def test_a_withdrawal_with_the_keys_notes_nothing(site: Site) -> None:
     assert "is revoked" in said.stdout
     assert "passphrase-unreadable" in said.stderr
     installation = Installation(load_settings(environ={}, data=site.data))
-    with installation.services.work.read() as books:
-        answers = [books.status.ocsp(one, "sha1") for one in (first, second)]
+    with installation.services.work.read() as stores:
+        answers = [stores.status.ocsp(one, "sha1") for one in (first, second)]
     installation.close()
     assert answers[0] is not None
     assert answers[1] is None

@@ -94,16 +94,16 @@ def store_hostile(site: Site) -> None:
     assert is_safe(site.run("ca", "import", "clinic", file, "--check").output)
     site.do("ca", "import", "clinic", file, "--yes")
     installation = site.opened()
-    with installation.services.work.change() as books:
-        partner = books.partners.by_name("clinic")
+    with installation.services.work.change() as stores:
+        partner = stores.partners.by_name("clinic")
         assert partner is not None
         seen = records.certificate(7)
-        books.certificates.add_seen(
+        stores.certificates.add_seen(
             replace(seen, subject_name=HOSTILE, profile=HOSTILE, state=CertificateState.VALID)
         )
-        books.gateways.save(replace(records.gateway("gateway-1"), name=HOSTILE, status=HOSTILE))
+        stores.gateways.save(replace(records.gateway("gateway-1"), name=HOSTILE, status=HOSTILE))
         found = records.evidence("clinic", f"http://{HOSTILE}")
-        books.evidence.store(replace(found, partner_id=partner.id, problem=HOSTILE))
+        stores.evidence.store(replace(found, partner_id=partner.id, problem=HOSTILE))
     installation.close()
 
 

@@ -55,8 +55,8 @@ def visit(site: Site) -> Outcome:
     """Bob comes to the door, as a gateway would ask."""
     installation = site.opened()
     services = installation.services
-    with services.work.read() as books:
-        (app,) = books.applications.list()
+    with services.work.read() as stores:
+        (app,) = stores.applications.list()
     request = AccessRequest(
         presented=BOB.der,
         application_id=app.id,
@@ -277,12 +277,12 @@ def test_names_of_partners_are_completed(clinic: Site, monkeypatch: pytest.Monke
 def test_an_authority_that_cannot_be_read_is_named(clinic: Site) -> None:
     """It vouches no more, and `ca show` and `status` say which one; the others of the partner vouch as ever."""
     services = clinic.opened().services
-    with services.work.change() as books:
-        partner = books.partners.by_name("clinic")
+    with services.work.change() as stores:
+        partner = stores.partners.by_name("clinic")
         assert partner is not None
-        kept = books.partners.authorities(partner.id)
+        kept = stores.partners.authorities(partner.id)
         broken = dataclasses.replace(kept[0], der=b"no certificate", sha256="0" * 64, id="aut_broken")
-        books.partners.set_authorities(partner.id, [*kept, broken])
+        stores.partners.set_authorities(partner.id, [*kept, broken])
     shown = clinic.do("ca", "show", "clinic")["authorities"]
     assert [one["sha256"] for one in shown if not one["readable"]] == ["0" * 64]
     assert "cannot be read: no path leads through it" in " ".join(clinic.say("ca", "show", "clinic").split())
@@ -355,9 +355,9 @@ def test_it_is_revoked_here_and_in_none_of_our_lists(clinic: Site) -> None:
     installation = clinic.opened()
     (crl,) = publish_crls(installation.services).values()
     assert dict(parse_crl(crl.der).entries) == {}
-    with installation.services.work.read() as books:
-        assert books.status.ocsp(revoked["id"], "sha256") is None
-        assert revoked["id"] not in books.status.due_ocsp(NOW + timedelta(days=900), 10)
+    with installation.services.work.read() as stores:
+        assert stores.status.ocsp(revoked["id"], "sha256") is None
+        assert revoked["id"] not in stores.status.due_ocsp(NOW + timedelta(days=900), 10)
     installation.close()
 
 

@@ -21,8 +21,8 @@ def told(site: Site) -> Site:
     """A site with a refused request of alice on record."""
     installation = site.opened()
     certificate = site.certificate("alice")
-    with installation.services.work.read() as books:
-        alice = books.directory.by_name("alice")
+    with installation.services.work.read() as stores:
+        alice = stores.directory.by_name("alice")
     assert alice is not None
     event = write_event(
         installation.services,

@@ -36,10 +36,10 @@ from doorward.verification.path.conformance import PathInputs
 from doorward.verification.path.policies import PolicyInputs
 from doorward.verification.path.store import TrustStore
 from doorward.verification.revocation.crl import Crl, parse_crl
+from doorward.verification.revocation.evidence_index import EvidenceIndex
 from doorward.verification.revocation.intake import take_answer, take_crl
 from doorward.verification.revocation.ocsp import judge_by_ocsp
 from doorward.verification.revocation.path_status import StatusSources, judge_path_status
-from doorward.verification.revocation.shelf import Shelf
 from doorward.verification.revocation.sources import build_ocsp_request, crl_urls, may_serve, ocsp_urls
 from doorward.verification.revocation.status import Status
 from doorward.verification.verifier import (
@@ -127,7 +127,7 @@ class _Family:
         self, *crls: bytes, answers: tuple[bytes, ...] = (), store: TrustStore | None = None
     ) -> StatusSources:
         return StatusSources(
-            shelf=Shelf(
+            evidence_index=EvidenceIndex(
                 [parse_crl(one) for one in crls], {self.leaf.parsed.sha256: answers} if answers else {}
             ),
             store=store or self.store(),
@@ -454,7 +454,7 @@ DER_TARGETS = (
         shape=Shape.DER,
         prepare=_own_certificate,
     ),
-    Target(name="decision", covers=("authority.access.AccessDecider",), shape=Shape.DER, prepare=_decision),
+    Target(name="decision", covers=("access.deciding.AccessDecider",), shape=Shape.DER, prepare=_decision),
     Target(name="path-leaf", covers=_CERTIFICATE, shape=Shape.DER, prepare=_path_leaf),
     Target(name="sealed-leaf", covers=(*_CERTIFICATE, *_CONSTRAINTS), shape=Shape.DER, prepare=_sealed_leaf),
     Target(

@@ -139,9 +139,16 @@ FETCHING_TARGETS = (
         shape=Shape.TEXT,
         prepare=_file,
     ),
-    Target(name="fetch-place", covers=("runtime.addresses.parse_place",), shape=Shape.TEXT, prepare=_place),
+    Target(
+        name="fetch-place",
+        covers=("runtime.fetching.addresses.parse_place",),
+        shape=Shape.TEXT,
+        prepare=_place,
+    ),
     Target(
         name="fetch-address", covers=("core.addresses.judge_address",), shape=Shape.TEXT, prepare=_address
     ),
-    Target(name="fetch-answer", covers=("runtime.fetcher._exchange",), shape=Shape.TEXT, prepare=_answer),
+    Target(
+        name="fetch-answer", covers=("runtime.fetching.fetcher._exchange",), shape=Shape.TEXT, prepare=_answer
+    ),
 )

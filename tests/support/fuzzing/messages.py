@@ -441,7 +441,11 @@ MESSAGE_TARGETS = (
     ),
     Target(
         name="status-request",
-        covers=("web.status.StatusSurface", "web.status.decode_ocsp_path", "authority.status.answer_ocsp"),
+        covers=(
+            "web.status.StatusSurface",
+            "web.status.decode_ocsp_path",
+            "authority.status.responder.answer_ocsp",
+        ),
         shape=Shape.TEXT,
         prepare=_status_request,
     ),

@@ -149,8 +149,8 @@ def test_intent_opens_nothing(world):
     from dataclasses import replace
 
     held = world.issue("alice")
-    with world.work.change() as books:
-        books.certificates.add_intended(
+    with world.work.change() as stores:
+        stores.certificates.add_intended(
             replace(held.record, id="crt_" + "z" * 20, serial=7, sha256=hashlib.sha256(b"intent").hexdigest())
         )
     assert_refused(world.decide(b"intent"), Reason.CERTIFICATE_MALFORMED)
@@ -232,9 +232,9 @@ def test_decider_reads_the_document_only_when_it_changed(world, monkeypatch):
     readings = []
     real = access.current_document
 
-    def counted(books):
+    def counted(stores):
         readings.append(1)
-        return real(books)
+        return real(stores)
 
     monkeypatch.setattr(access, "current_document", counted)
     decider = access.AccessDecider(world.services)
@@ -243,9 +243,9 @@ def test_decider_reads_the_document_only_when_it_changed(world, monkeypatch):
         decider.decide(world.request(held.der))
         world.issue("bob")
     assert len(readings) == 1
-    with world.work.change() as books:
+    with world.work.change() as stores:
         for _ in range(300):
-            books.changes.note(ChangeKind.PRINCIPAL, "per_x", NOON)
+            stores.changes.note(ChangeKind.PRINCIPAL, "per_x", NOON)
     decider.decide(world.request(held.der))
     assert len(readings) == 2  # too many changes to look through
 
@@ -278,12 +278,12 @@ def test_older_snapshot_is_judged_by_itself(world):
     decider = access.AccessDecider(world.services)
     held = world.issue("alice")
     snapshot = world.work.read()
-    with snapshot as books:
-        before = books.changes.head()
+    with snapshot as stores:
+        before = stores.changes.head()
         policies.apply_document(world.services, DOCUMENT + "\n", file="x", actor=OPERATOR)
         directory.suspend(world.services, "bob", actor=OPERATOR)
         decider.decide(world.request(held.der))
-        ground = decider._current_ground(books)
+        ground = decider._current_ground(stores)
     assert ground.seq == before
 
 

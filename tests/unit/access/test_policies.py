@@ -30,14 +30,14 @@ def apply(world, text=DOCUMENT, **options):
 
 def trust_clinic(world):
     """Trust a partner whose people are all in the group `clinicians`."""
-    with world.work.change() as books:
-        books.partners.add(records.partner("clinic"))
+    with world.work.change() as stores:
+        stores.partners.add(records.partner("clinic"))
 
 
 def ids(world):
     """The applications' ids by name."""
-    with world.work.read() as books:
-        return {one.name: one.id for one in books.applications.list()}
+    with world.work.read() as stores:
+        return {one.name: one.id for one in stores.applications.list()}
 
 
 def test_first_document_is_revision_one(world):
@@ -53,8 +53,8 @@ def test_first_document_is_revision_one(world):
     }  # fmt: skip
     created = world.events(EventType.APPLICATION_CREATED)
     assert [one.data["name"] for one in created] == ["payments", "sensors"]
-    with world.work.read() as books:
-        assert books.changes.since(done.seq - 1)[0].kind is ChangeKind.POLICY
+    with world.work.read() as stores:
+        assert stores.changes.since(done.seq - 1)[0].kind is ChangeKind.POLICY
 
 
 def test_same_meaning_makes_no_revision(world):
@@ -191,10 +191,10 @@ def test_export_is_what_was_applied(world):
 def test_stored_document_that_cannot_be_read_stops_everything(world):
     """What is stored was checked: where it does not parse any more, nothing goes on with a guess."""
     revision = apply(world).revision
-    with world.work.change() as books:
-        books.revisions.add(replace(revision, number=2, document="apps: ["))
-    with world.work.read() as books, pytest.raises(IntegrityError) as refusal:
-        current_document(books)
+    with world.work.change() as stores:
+        stores.revisions.add(replace(revision, number=2, document="apps: ["))
+    with world.work.read() as stores, pytest.raises(IntegrityError) as refusal:
+        current_document(stores)
     assert refusal.value.code == "revision-unreadable"
 
 
@@ -206,8 +206,8 @@ def test_app_is_added_without_rules(world):
     )
     assert (done.revision.number, done.changed) == (2, True)
     assert set(ids(world)) == {"payments", "sensors", "wiki"}
-    with world.work.read() as books:
-        document, _ = current_document(books)
+    with world.work.read() as stores:
+        document, _ = current_document(stores)
     assert document.app("wiki").rules == ()
     assert document.app("wiki").hosts == ("wiki.corp.example",)
 

@@ -33,8 +33,8 @@ def world() -> World:
 
 def app(world: World, name: str = "payments") -> AppPolicy | None:
     """An application in force."""
-    with world.work.read() as books:
-        return current_document(books)[0].app(name)
+    with world.work.read() as stores:
+        return current_document(stores)[0].app(name)
 
 
 def add(world: World, name: str, check: policies.Check = policies.accept_any) -> policies.Applied:

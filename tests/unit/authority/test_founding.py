@@ -23,8 +23,8 @@ PASSPHRASE = b"correct horse battery"
 
 def authority(world, kind):
     """The current authority certificate of a kind, as row and as certificate."""
-    with world.work.read() as books:
-        record = books.authorities.current(kind)
+    with world.work.read() as stores:
+        record = stores.authorities.current(kind)
     assert record is not None
     return record, x509.load_der_x509_certificate(record.der)
 
@@ -72,8 +72,8 @@ def test_tenant_is_returned_and_recorded():
     tenant = founding.found(
         world.services, trust_domain="corp.example", status_url=STATUS_URL + "/", actor=OPERATOR
     )
-    with world.work.read() as books:
-        assert books.tenants.get() == tenant
+    with world.work.read() as stores:
+        assert stores.tenants.get() == tenant
     assert (tenant.trust_domain, tenant.status_url) == ("corp.example", STATUS_URL)
     created = world.events(EventType.AUTHORITY_CREATED)
     assert [event.data["kind"] for event in created] == ["root", "issuing", "ocsp-responder"]

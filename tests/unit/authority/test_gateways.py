@@ -90,8 +90,8 @@ def test_order_is_placed_once(world):
     assert order.hosts == ("a.example", "b.example")
     assert gateways.place_order(world.services, gateway.id, "apps", ["a.example", "b.example"], csr) == order
     assert gateways.open_orders(world.services) == [order]
-    with world.work.read() as books:
-        (change,) = books.changes.since(books.changes.head() - 1)
+    with world.work.read() as stores:
+        (change,) = stores.changes.since(stores.changes.head() - 1)
     assert (change.kind, change.subject) == (ChangeKind.ORDER, order.id)
     status = gateways.order_status(world.services, order.id)
     assert (status.order, status.chain_der) == (order, ())

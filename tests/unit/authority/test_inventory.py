@@ -59,8 +59,8 @@ def test_ambiguous_is_refused_with_both(world):
     """Where two certificates begin alike, both are named and neither is taken."""
     record = world.issue("alice").record
     twin = replace(record, id=record.id[:22] + "zz", serial=7, sha256="e" * 64)
-    with world.work.change() as books:
-        books.certificates.add_intended(twin)
+    with world.work.change() as stores:
+        stores.certificates.add_intended(twin)
     with pytest.raises(RequestRefused) as refusal:
         inventory.find_certificate(world.services, record.id[:20])
     assert refusal.value.code == "certificate-ambiguous"
@@ -72,8 +72,8 @@ def test_whole_serial_is_not_ambiguous(world):
     """A whole serial means its certificate, even where a longer one begins with it."""
     record = world.issue("alice").record
     longer = replace(record, id="crt_" + "z" * 20, serial=record.serial * 16 + 5, sha256="e" * 64)
-    with world.work.change() as books:
-        books.certificates.add_intended(longer)
+    with world.work.change() as stores:
+        stores.certificates.add_intended(longer)
     assert inventory.find_certificate(world.services, f"{record.serial:x}").id == record.id
 
 
@@ -91,8 +91,8 @@ def test_chain_is_leaf_first_without_the_root(world):
     held = world.issue("alice")
     chain = inventory.chain_of(world.services, held.record.id)
     assert chain == held.chain_der
-    with world.work.read() as books:
-        assert chain[1] == books.authorities.current(AuthorityKind.ISSUING).der
+    with world.work.read() as stores:
+        assert chain[1] == stores.authorities.current(AuthorityKind.ISSUING).der
     with pytest.raises(NotFound):
         inventory.chain_of(world.services, "crt_nothing")
 
@@ -102,8 +102,8 @@ def test_chain_below_a_root_is_the_leaf_alone(world):
     record = world.issue("alice").record
     root = inventory.root_certificate(world.services)
     direct = replace(record, id="crt_" + "z" * 20, authority_id=root.id, serial=7, sha256="e" * 64)
-    with world.work.change() as books:
-        books.certificates.add_intended(direct)
+    with world.work.change() as stores:
+        stores.certificates.add_intended(direct)
     assert inventory.chain_of(world.services, direct.id) == (direct.der,)
 
 

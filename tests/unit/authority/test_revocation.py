@@ -29,8 +29,8 @@ def world():
 
 def told(world, held, hash_name="sha1"):
     """What the answer made ahead says."""
-    with world.work.read() as books:
-        answer = books.status.ocsp(held.record.id, hash_name)
+    with world.work.read() as stores:
+        answer = stores.status.ocsp(held.record.id, hash_name)
     return None if answer is None else ocsp.load_der_ocsp_response(answer.der)
 
 
@@ -53,8 +53,8 @@ def test_revocation_is_state_answer_event_and_change_at_once(world):
         assert answer.certificate_status is ocsp.OCSPCertStatus.REVOKED
         assert answer.revocation_reason is x509.ReasonFlags.key_compromise
     assert seq == world.head()
-    with world.work.read() as books:
-        (change,) = books.changes.since(seq - 1)
+    with world.work.read() as stores:
+        (change,) = stores.changes.since(seq - 1)
     assert (change.kind, change.subject) == (ChangeKind.CERTIFICATE, held.record.id)
     event = world.events(EventType.CERTIFICATE_REVOKED)[-1]
     assert event.data["reason"] == "key-compromise"
@@ -145,6 +145,6 @@ def test_revocation_needs_no_key(world):
 def test_certificate_of_an_older_authority_gets_no_answer(world):
     """The current responder does not answer for another issuing authority."""
     held = world.issue("alice")
-    with world.work.change() as books:
-        signer = signer_if_any(world.services, books)
+    with world.work.change() as stores:
+        signer = signer_if_any(world.services, stores)
     assert signer.sign(replace(held.record, authority_id="aut_other"), NOON) == ()

@@ -45,8 +45,8 @@ def test_added_principal_is_active_and_recorded(world):
     assert dict(event.data) == {"principal": found.id, "kind": "person"}
     assert dict(event.personal) == {"name": "dora", "display_name": "Dora Döring"}
     assert event.actor == OPERATOR
-    with world.work.read() as books:
-        change = books.changes.since(done.seq - 1)[0]
+    with world.work.read() as stores:
+        change = stores.changes.since(done.seq - 1)[0]
     assert (change.kind, change.subject) == (ChangeKind.PRINCIPAL, found.id)
 
 
@@ -182,14 +182,14 @@ def test_removal_passes_over_what_is_revoked_already(world):
 def test_removal_needs_no_signing_key(world):
     """A removal goes through where the responder's key is away; its OCSP answers are due then."""
     held = world.issue("alice")
-    with world.work.read() as books:
-        responder = books.authorities.current(AuthorityKind.OCSP_RESPONDER)
-        assert books.status.ocsp(held.record.id, "sha1") is not None
+    with world.work.read() as stores:
+        responder = stores.authorities.current(AuthorityKind.OCSP_RESPONDER)
+        assert stores.status.ocsp(held.record.id, "sha1") is not None
     world.keys.remove(responder.key_name)
     assert directory.remove(world.services, "alice", actor=OPERATOR).notes == ("1 certificate was revoked",)
-    with world.work.read() as books:
-        assert books.status.ocsp(held.record.id, "sha1") is None
-        assert books.status.due_ocsp(world.clock.now(), 10) == [held.record.id]
+    with world.work.read() as stores:
+        assert stores.status.ocsp(held.record.id, "sha1") is None
+        assert stores.status.due_ocsp(world.clock.now(), 10) == [held.record.id]
 
 
 def test_name_of_a_removed_principal_is_free(world):

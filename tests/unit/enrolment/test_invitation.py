@@ -37,8 +37,8 @@ def redeem(world, token, csr=None):
 
 def stored(world, invited):
     """The invitation as it is now."""
-    with world.work.read() as books:
-        return books.invitations.by_token(invited.record.token_sha256)
+    with world.work.read() as stores:
+        return stores.invitations.by_token(invited.record.token_sha256)
 
 
 def assert_invalid(world, token, why):
@@ -54,8 +54,8 @@ def assert_invalid(world, token, why):
 
 def certificates(world, name="alice"):
     """All rows of somebody's certificates."""
-    with world.work.read() as books:
-        return books.certificates.list(CertificateFilter(principal_id=books.directory.by_name(name).id))
+    with world.work.read() as stores:
+        return stores.certificates.list(CertificateFilter(principal_id=stores.directory.by_name(name).id))
 
 
 def test_token_is_kept_as_a_digest_only(world):

@@ -151,15 +151,15 @@ def test_no_longer_than_the_last_good_list_where_nothing_after_it_can_be_used() 
         try_at=NOON,
         unusable=True,
     )
-    with site.world.work.change() as books:
-        books.evidence.store(broken)
-    site.shelves.load(site.partner.id)
+    with site.world.work.change() as stores:
+        stores.evidence.store(broken)
+    site.evidence_cache.load(site.partner.id)
     assert site.decide(bob).deadline == NOON + timedelta(hours=2)
     site.world.clock.turn(hours=2, seconds=1)
     assert "revocation-status-undetermined" in site.reasons(bob)
-    with site.world.work.change() as books:
-        books.evidence.reschedule(replace(broken, unusable=False))
-    site.shelves.load(site.partner.id)
+    with site.world.work.change() as stores:
+        stores.evidence.reschedule(replace(broken, unusable=False))
+    site.evidence_cache.load(site.partner.id)
     assert "revocation-status-tolerated" in site.reasons(bob)
 
 
@@ -181,12 +181,12 @@ def test_no_longer_than_the_authority() -> None:
 
 
 def test_evidence_that_is_newer_makes_a_decision_old(site: PartnerSite) -> None:
-    """A decision is current as long as the shelf is the one that it asked; our own rest on none."""
+    """A decision is current as long as the evidence cache is the one that it asked; our own rest on none."""
     decision = site.decide(site.leaf(BOB))
     assert site.decider.is_current(decision)
     site.publish(load=False)
     assert site.decider.is_current(decision)
-    site.shelves.load(site.partner.id)
+    site.evidence_cache.load(site.partner.id)
     assert not site.decider.is_current(decision)
     alice = site.world.issue("alice")
     assert site.decider.is_current(site.decider.decide(site.world.request(alice.der)))
@@ -293,8 +293,8 @@ def test_a_certificate_follows_its_renewed_issuer(site: PartnerSite) -> None:
     after = site.row(bob)
     assert before is not None
     assert after is not None
-    with site.world.work.read() as books:
-        ids = {one.sha256: one.id for one in books.partners.authorities(site.partner.id)}
+    with site.world.work.read() as stores:
+        ids = {one.sha256: one.id for one in stores.partners.authorities(site.partner.id)}
     assert after == replace(before, authority_id=ids[renewed.parsed.sha256])
 
 
@@ -379,7 +379,7 @@ def test_our_own_certificates_are_judged_as_ever(site: PartnerSite) -> None:
     alice = site.world.issue("alice")
     decision = site.decider.decide(site.world.request(alice.der))
     assert decision.verdict.outcome is Outcome.GOOD
-    assert (decision.partner_id, decision.shelf) == ("", None)
+    assert (decision.partner_id, decision.evidence_index) == ("", None)
     revocation.revoke(site.services, alice.record.id, RevocationReason.UNSPECIFIED, actor=OPERATOR)
     decision = site.decider.decide(site.world.request(alice.der))
     assert "certificate-revoked" in [one.value for one in decision.verdict.reasons]
@@ -398,8 +398,8 @@ def test_our_own_certificates_where_only_a_partner_is_trusted(site: PartnerSite)
 
 def test_an_issuer_called_like_our_own(site: PartnerSite) -> None:
     """A partner's authority of our issuing authority's name is the partner's; our own people are untouched."""
-    with site.world.work.read() as books:
-        ours = next(one for one in books.authorities.list() if one.kind.value == "issuing")
+    with site.world.work.read() as stores:
+        ours = next(one for one in stores.authorities.list() if one.kind.value == "issuing")
     name = x509.load_der_x509_certificate(ours.der).subject
     twin = certify(name, site.root)
     site.bring_in(replacing=True, intermediates=[twin], revocation=RevocationMode.OFF)
@@ -421,7 +421,7 @@ def test_two_partners_of_one_application(site: PartnerSite) -> None:
         world=site.world,
         root=(root := certify("east Root")),
         issuing=certify("east Issuing", root),
-        shelves=site.shelves,
+        evidence_cache=site.evidence_cache,
         decider=site.decider,
         name="east",
         terms={"groups": ("clinicians",), "everyone": True},
@@ -442,7 +442,7 @@ def test_of_two_partners_with_one_authority_the_first_by_the_alphabet_decides(si
         world=site.world,
         root=site.root,
         issuing=site.issuing,
-        shelves=site.shelves,
+        evidence_cache=site.evidence_cache,
         decider=site.decider,
         name="annex",
         terms={"groups": ("clinicians",), "everyone": True},
@@ -465,7 +465,7 @@ def test_nobody_who_shows_nothing(site: PartnerSite) -> None:
 def test_who_was_removed_and_comes_again_costs_no_write(
     site: PartnerSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also where everybody is let in: each of its connections would take the lock of the books for nothing."""
+    """Also where everybody is let in: each of its connections would take the lock of the stores for nothing."""
     site.decide(site.leaf(BOB))
     directory.remove(site.services, NAME, actor=OPERATOR)
     again = site.leaf(BOB)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from doorward.partners.evidence_cache import Shelves
+from doorward.partners.evidence_cache import EvidenceCache
 from doorward.partners.judging import judge_for_partners
 from doorward.partners.trust import load_partners
 from doorward.verification.leaves import RecentLeaves
@@ -20,16 +20,16 @@ def test_only_certificates_of_the_inventory_are_kept() -> None:
         certify("bob", world.issuing, ca=False),
         certify("eve", world.issuing, ca=False, signer=known.key),
     ]
-    with world.services.work.read() as books:
-        partners = list(load_partners(books, {}).values())
+    with world.services.work.read() as stores:
+        partners = list(load_partners(stores, {}).values())
         for leaf in (*strangers, known):
             assert len(leaves) == 0
             judge_for_partners(
-                books,
+                stores,
                 Presented(der=leaf.der),
-                books.certificates.by_sha256(leaf.parsed.sha256),
+                stores.certificates.by_sha256(leaf.parsed.sha256),
                 partners=partners,
-                shelves=Shelves(world.services.work),
+                evidence_cache=EvidenceCache(world.services.work),
                 now=NOON,
                 trust_domain="corp.example",
                 leaves=leaves,

@@ -31,13 +31,13 @@ def site() -> PartnerSite:
 
 def newcomer(site: PartnerSite, leaf: Node) -> Newcomer:
     """What a gateway found of a certificate and would write down."""
-    with site.world.work.read() as books:
+    with site.world.work.read() as stores:
         found = judge_for_partners(
-            books,
+            stores,
             Presented(der=leaf.der),
-            books.certificates.by_sha256(leaf.parsed.sha256),
-            partners=list(load_partners(books, {}).values()),
-            shelves=site.shelves,
+            stores.certificates.by_sha256(leaf.parsed.sha256),
+            partners=list(load_partners(stores, {}).values()),
+            evidence_cache=site.evidence_cache,
             now=site.world.clock.now(),
             trust_domain="corp.example",
         )
@@ -69,8 +69,8 @@ def test_certificate_and_principal_are_written_down(site: PartnerSite) -> None:
     created = site.world.events(EventType.PRINCIPAL_CREATED)[-1]
     assert (created.actor, created.data["partner"]) == ("system", site.partner.id)
     assert created.personal["name"] == NAME
-    with site.world.work.read() as books:
-        kinds = [one.kind for one in books.changes.since(site.world.head() - 2, limit=9)]
+    with site.world.work.read() as stores:
+        kinds = [one.kind for one in stores.changes.since(site.world.head() - 2, limit=9)]
     assert kinds == [ChangeKind.PRINCIPAL, ChangeKind.CERTIFICATE]
 
 
@@ -143,8 +143,8 @@ def test_a_number_that_is_taken_is_not_taken_over(site: PartnerSite) -> None:
     site.bring_in(replacing=True, intermediates=[renewed])
     site.publish()
     found = newcomer(site, bob)
-    with site.world.work.change() as books:
-        books.certificates.add_seen(
+    with site.world.work.change() as stores:
+        stores.certificates.add_seen(
             replace(before, id=f"crt_{9:020d}", sha256="9" * 64, authority_id=found.authority_id)
         )
     assert write(site, found) == 0

@@ -29,7 +29,7 @@ from doorward.partners.terms import (
     list_partners,
     remove_partner,
 )
-from doorward.stores.protocols import Books
+from doorward.stores.protocols import Stores
 from doorward.stores.records import AuthorityKind, ChangeKind
 from doorward.stores.services import Services
 from doorward.verification.identity import SanSource
@@ -77,8 +77,8 @@ def test_a_partner_is_imported_with_its_terms() -> None:
     assert event.data["intermediates"] == (ISSUING.parsed.sha256,)
     assert (event.data["identity"], event.data["everyone"]) == ("email", True)
     assert (event.data["domain"], event.data["groups"]) == ("east.example", ("clinicians",))
-    with world.work.read() as books:
-        (change,) = books.changes.since(done.seq - 1, limit=10)
+    with world.work.read() as stores:
+        (change,) = stores.changes.since(done.seq - 1, limit=10)
     assert (change.kind, change.subject, change.seq) == (ChangeKind.PARTNER, partner.id, done.seq)
 
 
@@ -129,8 +129,8 @@ def test_errors_are_refused_with_each_finding() -> None:
 def test_our_own_authority_is_nobody_elses() -> None:
     """Neither our root nor our issuing authority is imported, nor another certificate of one of their keys."""
     world = found_world()
-    with world.work.read() as books:
-        own = [one.der for one in books.authorities.list() if one.kind is not AuthorityKind.OCSP_RESPONDER]
+    with world.work.read() as stores:
+        own = [one.der for one in stores.authorities.list() if one.kind is not AuthorityKind.OCSP_RESPONDER]
     for der in own:
         with pytest.raises(ConfigurationError) as caught:
             import_partner(world.services, "east", Terms(), anchors=[der], actor=OPERATOR)
@@ -247,11 +247,11 @@ def test_nothing_slow_runs_while_others_wait_to_write(monkeypatch: pytest.Monkey
     change, changing, looked = site.services.work.change, [False], 0
 
     @contextmanager
-    def watched() -> Iterator[Books]:
-        with change() as books:
+    def watched() -> Iterator[Stores]:
+        with change() as stores:
             changing[0] = True
             try:
-                yield books
+                yield stores
             finally:
                 changing[0] = False
 
@@ -364,12 +364,12 @@ def test_the_same_imported_again_meanwhile_is_no_change() -> None:
 def test_an_authority_that_becomes_our_own_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
     """What was not held against all of our own authorities is not trusted; the command is to be repeated."""
     world = found_world()
-    with world.work.read() as books:
-        ours = books.authorities.list()[0]
+    with world.work.read() as stores:
+        ours = stores.authorities.list()[0]
 
     def found_another() -> None:
-        with world.work.change() as books:
-            books.authorities.add(replace(ours, id=world.services.new_id("aut"), der=ROOT.der))
+        with world.work.change() as stores:
+            stores.authorities.add(replace(ours, id=world.services.new_id("aut"), der=ROOT.der))
 
     meanwhile(monkeypatch, found_another)
     with pytest.raises(RequestRefused) as caught:
@@ -431,10 +431,10 @@ def test_a_removed_partner_takes_everything_with_it() -> None:
     assert done.value == replace(partner, removed_at=NOON)
     assert done.notes[0] == "1 of its principals was removed with it"
     assert done.notes[1].startswith("still named in `trust` of payments: ")
-    with site.world.work.read() as books:
-        assert books.directory.by_name("clinic/bob@clinic.example") is None
-        assert books.evidence.list(partner.id) == []
-        assert books.partners.by_name("clinic") is None
+    with site.world.work.read() as stores:
+        assert stores.directory.by_name("clinic/bob@clinic.example") is None
+        assert stores.evidence.list(partner.id) == []
+        assert stores.partners.by_name("clinic") is None
     (event,) = site.world.events(EventType.PARTNER_REMOVED)
     assert (event.data["partner"], event.data["number"]) == (partner.id, 1)
     assert site.reasons(bob)[:2] == ["certificate-well-formed", "issuer-unknown"]

@@ -36,9 +36,9 @@ def long_names(site: PartnerSite, count: int) -> list[Node]:
 
 def findings(site: PartnerSite) -> list[Finding]:
     """What is found in the document in force."""
-    with site.services.work.read() as books:
-        document, _ = current_document(books)
-        return list(check_told_names(books, document))
+    with site.services.work.read() as stores:
+        document, _ = current_document(stores)
+        return list(check_told_names(stores, document))
 
 
 @pytest.mark.parametrize(

@@ -29,8 +29,8 @@ from tests.support.world import OPERATOR
 
 def load(site: PartnerSite, kept: dict[str, Partner] | None = None) -> dict[str, Partner]:
     """What is trusted now."""
-    with site.world.work.read() as books:
-        return load_partners(books, kept or {})
+    with site.world.work.read() as stores:
+        return load_partners(stores, kept or {})
 
 
 def test_the_terms_are_what_is_judged_by() -> None:
@@ -135,14 +135,14 @@ def test_an_anchor_that_cannot_be_read_loses_no_other() -> None:
     """The others of the partner vouch as ever, and the one that is left out is told by its digest."""
     site = partner_site()
     bob = site.leaf("bob@clinic.example")
-    with site.world.work.change() as books:
-        kept = books.partners.authorities(site.partner.id)
+    with site.world.work.change() as stores:
+        kept = stores.partners.authorities(site.partner.id)
         broken = replace(kept[0], der=b"no certificate", sha256="0" * 64, id="aut_broken")
-        books.partners.set_authorities(site.partner.id, [*kept, broken])
-        books.changes.note(ChangeKind.PARTNER, site.partner.id, site.world.clock.now())
+        stores.partners.set_authorities(site.partner.id, [*kept, broken])
+        stores.changes.note(ChangeKind.PARTNER, site.partner.id, site.world.clock.now())
     partner = load(site)["clinic"]
     assert partner.trust.store.is_anchor(site.root.parsed)
     assert "aut_broken" not in partner.namesakes
-    with site.world.work.read() as books:
-        assert find_unread(books.partners.authorities(site.partner.id)) == ("0" * 64,)
+    with site.world.work.read() as stores:
+        assert find_unread(stores.partners.authorities(site.partner.id)) == ("0" * 64,)
     assert "path-valid" in site.reasons(bob)

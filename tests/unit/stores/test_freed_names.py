@@ -83,8 +83,8 @@ def test_a_renamed_person_leaves_certificates_links_and_rules_behind(world: Worl
     assert done.value.groups == before.groups
     assert done.value.id != before.id
     assert any("alice pays" in note for note in done.notes)
-    with world.work.read() as books:
-        record = books.certificates.get(held.record.id)
+    with world.work.read() as stores:
+        record = stores.certificates.get(held.record.id)
         assert record is not None
         assert record.state is CertificateState.REVOKED
         assert record.principal_id == before.id

@@ -18,9 +18,9 @@ def test_half_an_authority_is_none():
     tenant = TenantRecord(
         id=TENANT, trust_domain="corp.example", status_url="http://x.example", created_at=NOON
     )
-    with world.work.change() as books:
-        books.tenants.add(tenant)
-    with world.work.read() as books, pytest.raises(NotFound) as refusal:
-        require_authority(books, AuthorityKind.ISSUING)
+    with world.work.change() as stores:
+        stores.tenants.add(tenant)
+    with world.work.read() as stores, pytest.raises(NotFound) as refusal:
+        require_authority(stores, AuthorityKind.ISSUING)
     assert refusal.value.code == "not-founded"
     assert "backup" in refusal.value.hint

@@ -161,7 +161,7 @@ class TestPath:
 
     @pytest.mark.parametrize(("name", "id_"), [("clinic", "ptn_other"), ("ward", "ptn_clinic")])
     def test_two_partners_of_one_name_or_id_are_refused(self, name, id_):
-        """Their holders would be one principal, or their evidence one shelf."""
+        """Their holders would be one principal, or their evidence one evidence cache."""
         with pytest.raises(ValueError, match="one name or one id"):
             judge_partner(ALICE, CLINIC, partner(name, certify("Root"), id=id_), find=nobody)
 
@@ -424,6 +424,6 @@ class TestTrust:
         with pytest.raises(MalformedInput):
             partner("clinic/ward", ROOT)
 
-    def test_an_empty_shelf_is_no_evidence(self):
-        """A partner without a shelf is one of which nothing was fetched yet."""
+    def test_an_empty_evidence_index_is_no_evidence(self):
+        """A partner without an evidence cache is one of which nothing was fetched yet."""
         assert judge_partner(ALICE, CLINIC).verdict.outcome is Outcome.UNDETERMINED

@@ -46,8 +46,8 @@ def world() -> World:
 
 def issuing(world: World) -> str:
     """The id of the issuing authority."""
-    with world.work.read() as books:
-        authority = books.authorities.current(AuthorityKind.ISSUING)
+    with world.work.read() as stores:
+        authority = stores.authorities.current(AuthorityKind.ISSUING)
     assert authority is not None
     return authority.id
 

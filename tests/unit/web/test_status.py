@@ -55,8 +55,8 @@ def client(world: World, pool: UseCasePool) -> TestClient:
 
 def authority(world: World, kind: AuthorityKind = AuthorityKind.ISSUING) -> tuple[str, bytes]:
     """Return id and DER of the current authority of a kind."""
-    with world.work.read() as books:
-        record = books.authorities.current(kind)
+    with world.work.read() as stores:
+        record = stores.authorities.current(kind)
     assert record is not None
     return record.id, record.der
 
@@ -90,8 +90,8 @@ def test_the_revocation_list_of_an_authority_is_served_for_a_minute(world: World
 def test_a_list_near_its_end_is_cached_no_longer_than_that(world: World, client: TestClient) -> None:
     """No cache keeps a list past its nextUpdate."""
     crl_id, _ = authority(world)
-    with world.work.read() as books:
-        record = books.status.crl(crl_id)
+    with world.work.read() as stores:
+        record = stores.status.crl(crl_id)
     assert record is not None
     world.clock.present = record.next_update - timedelta(seconds=7)
     assert "max-age=7," in client.get(f"/crl/{crl_id}.crl").headers["cache-control"]

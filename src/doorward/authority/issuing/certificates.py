@@ -27,7 +27,7 @@ from doorward.core.errors import DoorwardError, MalformedInput, RequestRefused
 from doorward.pki.csr import parse_csr
 from doorward.pki.minting import sign
 from doorward.stores.events import write_event
-from doorward.stores.protocols import Books
+from doorward.stores.protocols import Stores
 from doorward.stores.records import CertificateRecord, ChangeKind, OrderRecord, OrderState
 from doorward.stores.services import Services
 
@@ -88,8 +88,8 @@ def renew(services: Services, certificate_id: str, csr: bytes, *, actor: str) ->
         NotFound: `certificate-unknown`, and as `issue` does.
         RequestRefused: `certificate-not-renewable`, and as `issue` does.
     """
-    with services.work.read() as books:
-        record = require_certificate(books, certificate_id)
+    with services.work.read() as stores:
+        record = require_certificate(stores, certificate_id)
     return _issue_client(
         services, record.principal_id, record.subject_name, csr, actor=actor, replaces=record.id
     )
@@ -104,25 +104,25 @@ def issue_server(services: Services, order_id: str, *, actor: str) -> Issued:
             order says so too.
         Unavailable: nothing was issued and the order is still open.
     """
-    with services.work.read() as books:
-        order = _require_open(books, order_id)
+    with services.work.read() as stores:
+        order = _require_open(stores, order_id)
 
     def draft() -> Draft:
         request = parse_csr(order.csr)
-        with services.work.read() as books:
-            press = load_press(services, books)
-            require_hosts(books, press.tenant, order.hosts)
+        with services.work.read() as stores:
+            press = load_press(services, stores)
+            require_hosts(stores, press.tenant, order.hosts)
         return draft_server(services, press, order, request, actor=actor)
 
-    def intend(books: Books, drafted: Draft) -> None:
-        _require_open(books, order_id)
-        require_hosts(books, drafted.press.tenant, order.hosts)
+    def intend(stores: Stores, drafted: Draft) -> None:
+        _require_open(stores, order_id)
+        require_hosts(stores, drafted.press.tenant, order.hosts)
 
-    def settle(books: Books, drafted: Draft) -> None:
+    def settle(stores: Stores, drafted: Draft) -> None:
         # Another process may have filled it meanwhile; then this intent comes to nothing.
-        _require_open(books, order_id)
-        books.orders.fill(order_id, drafted.record.id)
-        books.changes.note(ChangeKind.ORDER, order_id, drafted.record.created_at)
+        _require_open(stores, order_id)
+        stores.orders.fill(order_id, drafted.record.id)
+        stores.changes.note(ChangeKind.ORDER, order_id, drafted.record.created_at)
 
     try:
         return _issue(
@@ -145,29 +145,29 @@ def _issue_client(
 ) -> Issued:
     """What issuing to a principal adds to the six steps; `name` is for the record of a refusal."""
 
-    def require(books: Books) -> Principal:
+    def require(stores: Stores) -> Principal:
         if replaces:
-            require_renewable(books, replaces, services.clock.now())
-        return require_active(books, principal_id)
+            require_renewable(stores, replaces, services.clock.now())
+        return require_active(stores, principal_id)
 
     def draft() -> Draft:
         request = parse_csr(csr)
-        with services.work.read() as books:
-            principal = require(books)
-            press = load_press(services, books)
+        with services.work.read() as stores:
+            principal = require(stores)
+            press = load_press(services, stores)
         return draft_client(services, press, principal, request, actor=actor, replaces=replaces)
 
-    def intend(books: Books, drafted: Draft) -> None:
-        principal = require(books)
+    def intend(stores: Stores, drafted: Draft) -> None:
+        principal = require(stores)
         if invitation_id:
-            _claim(services, books, drafted, invitation_id, principal)
+            _claim(services, stores, drafted, invitation_id, principal)
 
-    def settle(books: Books, drafted: Draft) -> None:
+    def settle(stores: Stores, drafted: Draft) -> None:
         # The principal may have been removed since the intent: its certificates were revoked then,
         # and this one was not among them yet.
-        require_active(books, principal_id)
+        require_active(stores, principal_id)
         if replaces:
-            books.outbox.add(write_draft_event(services, EventType.CERTIFICATE_RENEWED, drafted))
+            stores.outbox.add(write_draft_event(services, EventType.CERTIFICATE_RENEWED, drafted))
 
     return _issue(services, draft, intend, settle, actor=actor, holder=principal_id, name=name)
 
@@ -175,8 +175,8 @@ def _issue_client(
 def _issue(
     services: Services,
     draft: Callable[[], Draft],
-    intend: Callable[[Books, Draft], None],
-    settle: Callable[[Books, Draft], None],
+    intend: Callable[[Stores, Draft], None],
+    settle: Callable[[Stores, Draft], None],
     *,
     actor: str,
     holder: str,
@@ -187,10 +187,10 @@ def _issue(
         # 1. rules, 2. prepare
         drafted = draft()
         # 3. the intent
-        with services.work.change() as books:
-            intend(books, drafted)
-            books.certificates.add_intended(drafted.record)
-            books.outbox.add(write_draft_event(services, EventType.CERTIFICATE_INTENDED, drafted))
+        with services.work.change() as stores:
+            intend(stores, drafted)
+            stores.certificates.add_intended(drafted.record)
+            stores.outbox.add(write_draft_event(services, EventType.CERTIFICATE_INTENDED, drafted))
         # 4. sign
         minted = sign(drafted.prepared, drafted.press.key)
         # 5. the record
@@ -199,13 +199,13 @@ def _issue(
         )
         signer = drafted.press.signer
         answers = signer.sign(record, record.created_at) if signer else ()
-        with services.work.change() as books:
-            settle(books, drafted)
-            books.certificates.complete(record.id, sha256=record.sha256, der=record.der)
-            replace_answers(books, record.id, answers, record.created_at)
+        with services.work.change() as stores:
+            settle(stores, drafted)
+            stores.certificates.complete(record.id, sha256=record.sha256, der=record.der)
+            replace_answers(stores, record.id, answers, record.created_at)
             issued = EventType.CERTIFICATE_ISSUED
-            books.outbox.add(write_draft_event(services, issued, drafted, facts=minted.facts))
-            seq = books.changes.note(ChangeKind.CERTIFICATE, record.id, services.clock.now())
+            stores.outbox.add(write_draft_event(services, issued, drafted, facts=minted.facts))
+            seq = stores.changes.note(ChangeKind.CERTIFICATE, record.id, services.clock.now())
     except (MalformedInput, RequestRefused) as refusal:
         services.work.record([write_refusal_event(services, refusal, actor=actor, holder=holder, name=name)])
         raise
@@ -214,12 +214,12 @@ def _issue(
 
 
 def _claim(
-    services: Services, books: Books, drafted: Draft, invitation_id: str, principal: Principal
+    services: Services, stores: Stores, drafted: Draft, invitation_id: str, principal: Principal
 ) -> None:
     """Use an invitation up, for exactly this certificate; of several callers one gets past here."""
-    if not books.invitations.claim(invitation_id, services.clock.now()):
+    if not stores.invitations.claim(invitation_id, services.clock.now()):
         raise RequestRefused("invitation-invalid", "this invitation cannot be used", hint="ask for a new one")
-    books.invitations.bind(invitation_id, drafted.record.id)
+    stores.invitations.bind(invitation_id, drafted.record.id)
     event = write_event(
         services,
         EventType.INVITATION_REDEEMED,
@@ -227,11 +227,11 @@ def _claim(
         data={"invitation": invitation_id, "principal": principal.id, "certificate": drafted.record.id},
         personal={"name": principal.name},
     )
-    books.outbox.add(event)
+    stores.outbox.add(event)
 
 
-def _require_open(books: Books, order_id: str) -> OrderRecord:
-    order = require_order(books, order_id)
+def _require_open(stores: Stores, order_id: str) -> OrderRecord:
+    order = require_order(stores, order_id)
     if order.state is not OrderState.OPEN:
         raise RequestRefused("order-not-open", f"this order is {order.state.value} already")
     return order
@@ -239,7 +239,7 @@ def _require_open(books: Books, order_id: str) -> OrderRecord:
 
 def _refuse_order(services: Services, order_id: str, refusal: DoorwardError) -> None:
     """Tell the gateway; an order that somebody else filled meanwhile stays filled."""
-    with services.work.change() as books:
-        if require_order(books, order_id).state is OrderState.OPEN:
-            books.orders.refuse(order_id, refusal.detail)
-            books.changes.note(ChangeKind.ORDER, order_id, services.clock.now())
+    with services.work.change() as stores:
+        if require_order(stores, order_id).state is OrderState.OPEN:
+            stores.orders.refuse(order_id, refusal.detail)
+            stores.changes.note(ChangeKind.ORDER, order_id, services.clock.now())

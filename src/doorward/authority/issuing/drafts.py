@@ -24,7 +24,7 @@ from doorward.pki.keys import choose_lint_kind
 from doorward.pki.minting import MintingRequest, PreparedCertificate, PublicationUrls, new_serial, prepare
 from doorward.pki.profiles import SERVER, CertificateProfile, choose_validity, profile_for
 from doorward.stores.events import write_event
-from doorward.stores.protocols import Books
+from doorward.stores.protocols import Stores
 from doorward.stores.records import (
     AuthorityKind,
     AuthorityRecord,
@@ -65,10 +65,10 @@ class Draft:
     actor: str
 
 
-def load_press(services: Services, books: Books) -> Press:
+def load_press(services: Services, stores: Stores) -> Press:
     """Return what signing needs; raise `NotFound` (`not-founded`) or `Unavailable` (`keys-unavailable`)."""
-    tenant = require_tenant(books)
-    authority = require_authority(books, AuthorityKind.ISSUING)
+    tenant = require_tenant(stores)
+    authority = require_authority(stores, AuthorityKind.ISSUING)
     key = load_key(services, authority)
     return Press(
         tenant=tenant,
@@ -76,19 +76,19 @@ def load_press(services: Services, books: Books) -> Press:
         certificate=x509.load_der_x509_certificate(authority.der),
         key=key,
         lint_key=services.factory.generate(choose_lint_kind(key.public_key())),
-        signer=signer_if_any(services, books),
-        partitions=_find_division(services, books, authority.id),
+        signer=signer_if_any(services, stores),
+        partitions=_find_division(services, stores, authority.id),
     )
 
 
-def _find_division(services: Services, books: Books, authority_id: str) -> int:
+def _find_division(services: Services, stores: Stores, authority_id: str) -> int:
     """Return the number of lists to divide by: 1 until those of a new division were published.
 
     An address in a certificate can never be mended, so none names a list that nobody could fetch. The
     lists of a division appear in one transaction: where the first is, all are.
     """
     count = services.crl_partitions
-    if count > 1 and books.status.crl_number(authority_id, partition_names(count)[0]) is None:
+    if count > 1 and stores.status.crl_number(authority_id, partition_names(count)[0]) is None:
         return 1
     return count
 

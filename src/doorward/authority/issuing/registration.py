@@ -1,7 +1,7 @@
 """RA: may this requester have this certificate?
 
 Not here: what the certificate will say (pki.profiles), making it (issuing). Each function returns what
-was asked for, or refuses with a reason and the next step. They run on the books of a transaction, so
+was asked for, or refuses with a reason and the next step. They run on the stores of a transaction, so
 that what they found still holds when the intent is recorded.
 """
 
@@ -17,12 +17,12 @@ from doorward.core.errors import NotFound, RequestRefused
 from doorward.core.names import own_hosts
 from doorward.stores.partner_records import PARTNER_PROFILE
 from doorward.stores.policy_snapshot import current_document
-from doorward.stores.protocols import Books
+from doorward.stores.protocols import Stores
 from doorward.stores.records import CertificateRecord, TenantRecord
 from doorward.verification.validity import has_ended
 
 
-def require_active(books: Books, principal_id: str) -> Principal:
+def require_active(stores: Stores, principal_id: str) -> Principal:
     """Return the principal as the directory has it now.
 
     Raises:
@@ -30,7 +30,7 @@ def require_active(books: Books, principal_id: str) -> Principal:
         RequestRefused: `principal-suspended`, `principal-removed`; `principal-of-a-partner`: its own
             authority gives it certificates, and two would be two identities.
     """
-    principal = books.directory.get(principal_id)
+    principal = stores.directory.get(principal_id)
     if principal is None or principal.tenant != TENANT:
         raise NotFound("principal-unknown", "there is no such person, device or service")
     if principal.state is not PrincipalState.ACTIVE:
@@ -50,7 +50,7 @@ def require_active(books: Books, principal_id: str) -> Principal:
     return principal
 
 
-def require_renewable(books: Books, certificate_id: str, now: datetime) -> CertificateRecord:
+def require_renewable(stores: Stores, certificate_id: str, now: datetime) -> CertificateRecord:
     """Return a certificate that may have a successor: a principal's own, valid and in time.
 
     Raises:
@@ -58,7 +58,7 @@ def require_renewable(books: Books, certificate_id: str, now: datetime) -> Certi
         RequestRefused: `certificate-not-renewable`, with the reason in words. A revoked or held
             certificate proves nothing any more, and after expiry nobody watched over its key.
     """
-    record = require_certificate(books, certificate_id)
+    record = require_certificate(stores, certificate_id)
     why = ""
     theirs = record.profile == PARTNER_PROFILE
     if theirs:
@@ -76,14 +76,14 @@ def require_renewable(books: Books, certificate_id: str, now: datetime) -> Certi
     return record
 
 
-def require_hosts(books: Books, tenant: TenantRecord, hosts: Sequence[str]) -> None:
+def require_hosts(stores: Stores, tenant: TenantRecord, hosts: Sequence[str]) -> None:
     """Accept the hosts of an order when each belongs to an application of the document or is our own.
 
     Raises:
         RequestRefused: `host-not-ours`, naming the first that does not. A gateway that was broken into
             must not get a certificate for any name it likes.
     """
-    document, _ = current_document(books)
+    document, _ = current_document(stores)
     ours = set(own_hosts(tenant.trust_domain))
     ours.update(host for app in document.apps for host in app.hosts)
     for host in hosts:

@@ -25,7 +25,7 @@ from doorward.pki.ocsp import (
     describe_status,
     presign_responses,
 )
-from doorward.stores.protocols import Books
+from doorward.stores.protocols import Stores
 from doorward.stores.records import AuthorityKind, AuthorityRecord, CertificateRecord, OcspRecord
 from doorward.stores.services import Services
 from doorward.stores.standing import load_key, require_authority
@@ -65,7 +65,7 @@ class AnswerSigner:
         )
 
 
-def load_signer(services: Services, books: Books) -> AnswerSigner:
+def load_signer(services: Services, stores: Stores) -> AnswerSigner:
     """Return the signer of the current issuing authority.
 
     Raises:
@@ -73,8 +73,8 @@ def load_signer(services: Services, books: Books) -> AnswerSigner:
         Unavailable: `keys-unavailable`; `responder-expired`: nobody would take what it signs.
         IntegrityError: key and certificate do not belong together.
     """
-    issuing = require_authority(books, AuthorityKind.ISSUING)
-    delegate = require_authority(books, AuthorityKind.OCSP_RESPONDER)
+    issuing = require_authority(stores, AuthorityKind.ISSUING)
+    delegate = require_authority(stores, AuthorityKind.OCSP_RESPONDER)
     if delegate.not_after <= services.clock.now():
         raise Unavailable(
             "responder-expired",
@@ -90,43 +90,45 @@ def load_signer(services: Services, books: Books) -> AnswerSigner:
     )
 
 
-def signer_if_any(services: Services, books: Books) -> AnswerSigner | None:
+def signer_if_any(services: Services, stores: Stores) -> AnswerSigner | None:
     """Return the signer, or None where it cannot be had.
 
     Neither a revocation nor a certificate waits for it: the refresh job signs their answers later.
     """
     try:
-        return load_signer(services, books)
+        return load_signer(services, stores)
     except DoorwardError:
         return None
 
 
-def half_time(services: Services, books: Books, now: datetime) -> datetime:
+def half_time(services: Services, stores: Stores, now: datetime) -> datetime:
     """Return until when an answer must be good that needs no new one yet.
 
     Half of the time that one signed now would have: an answer just signed is never due, also where the
     responder's own end cuts its time short.
     """
-    delegate = require_authority(books, AuthorityKind.OCSP_RESPONDER)
+    delegate = require_authority(stores, AuthorityKind.OCSP_RESPONDER)
     return now + max(timedelta(0), min(services.ocsp_lifetime, delegate.not_after - now)) / 2
 
 
-def replace_answers(books: Books, certificate_id: str, answers: Sequence[OcspRecord], now: datetime) -> None:
+def replace_answers(
+    stores: Stores, certificate_id: str, answers: Sequence[OcspRecord], now: datetime
+) -> None:
     """Put new answers in the old ones' place.
 
     Without new ones (no signer here), the refresh job signs them; until then requests are answered live or not.
     """
     if not answers:
-        books.status.await_ocsp(certificate_id, now)
+        stores.status.await_ocsp(certificate_id, now)
         return
-    books.status.forget_ocsp(certificate_id)
+    stores.status.forget_ocsp(certificate_id)
     for answer in answers:
-        books.status.store_ocsp(answer)
+        stores.status.store_ocsp(answer)
 
 
-def find_issuer(books: Books, hash_name: str, name_hash: bytes, key_hash: bytes) -> AuthorityRecord | None:
+def find_issuer(stores: Stores, hash_name: str, name_hash: bytes, key_hash: bytes) -> AuthorityRecord | None:
     """Return the issuing authority that a request's CertID means."""
-    for authority in books.authorities.list():
+    for authority in stores.authorities.list():
         asked = (hash_name, name_hash, key_hash)
         if authority.kind is AuthorityKind.ISSUING and asked in _list_ids(authority.der):
             return authority

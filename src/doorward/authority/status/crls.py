@@ -35,7 +35,7 @@ from doorward.core.ports import PrivateKey
 from doorward.pki.crl import CrlEntry, build_crl, sign_crl
 from doorward.pki.lifecycle import LISTED_STATES
 from doorward.stores.events import write_event
-from doorward.stores.protocols import Books
+from doorward.stores.protocols import Stores
 from doorward.stores.records import (
     AuthorityKind,
     AuthorityRecord,
@@ -73,14 +73,14 @@ def due_crls(services: Services, now: datetime) -> tuple[str, ...]:
     Raises:
         NotFound: `not-founded`.
     """
-    with services.work.read() as books:
-        issuing = require_authority(books, AuthorityKind.ISSUING)
-        heads = {one.partition: one for one in books.status.crl_heads(issuing.id)}
+    with services.work.read() as stores:
+        issuing = require_authority(stores, AuthorityKind.ISSUING)
+        heads = {one.partition: one for one in stores.status.crl_heads(issuing.id)}
         wanted = {FULL, *partition_names(services.crl_partitions), *heads}
         due = {name for name in wanted if name not in heads or is_half_over(heads[name], now)}
         full = heads.get(FULL)
         if full is not None and now >= full.this_update + CRL_PAUSE:
-            due |= _find_news(books, full, wanted)
+            due |= _find_news(stores, full, wanted)
     return tuple(sorted(due))
 
 
@@ -123,16 +123,16 @@ def publish_crls(services: Services, partitions: Collection[str] = (FULL,)) -> d
             distribution_point="" if name == FULL else address,
         )
         made.append((replace(record, der=sign_crl(unsigned, stand.key)), len(entries)))
-    with services.work.change() as books:
-        newest = {one.partition: one.number for one in books.status.crl_heads(stand.issuing.id)}
+    with services.work.change() as stores:
+        newest = {one.partition: one.number for one in stores.status.crl_heads(stand.issuing.id)}
         stored = {}
         for record, size in made:
             name = record.partition
             if newest.get(name, 0) < record.number:
-                store_list(services, books, record, entries=size, actor="system")
+                store_list(services, stores, record, entries=size, actor="system")
                 stored[name] = record
             else:
-                stored[name] = books.status.crl(record.authority_id, name) or record
+                stored[name] = stores.status.crl(record.authority_id, name) or record
         return stored
 
 
@@ -141,15 +141,15 @@ def is_half_over(crl: CrlRecord, now: datetime) -> bool:
     return now >= crl.this_update + (crl.next_update - crl.this_update) / 2
 
 
-def _find_news(books: Books, full: CrlRecord, wanted: Collection[str]) -> set[str]:
+def _find_news(stores: Stores, full: CrlRecord, wanted: Collection[str]) -> set[str]:
     """Return the lists that something changed on since the full one; all of them where that is not seen."""
-    changes = books.changes.since(full.through_seq, limit=_LOOK_BACK)
+    changes = stores.changes.since(full.through_seq, limit=_LOOK_BACK)
     if len(changes) == _LOOK_BACK:
         return set(wanted)
     counts = {division_of(name) for name in wanted}
     news: set[str] = set()
     for change in changes:
-        record = books.certificates.get(change.subject) if change.kind is ChangeKind.CERTIFICATE else None
+        record = stores.certificates.get(change.subject) if change.kind is ChangeKind.CERTIFICATE else None
         if record is not None and _is_news(record, full):
             news |= {partition_of(record.serial, count) for count in counts}
     return news
@@ -164,10 +164,10 @@ def _is_news(record: CertificateRecord, full: CrlRecord) -> bool:
 
 def _take_stand(services: Services, partitions: Collection[str]) -> _Stand:
     """Read once what all of these lists are made from."""
-    with services.work.read() as books:
-        issuing = require_authority(books, AuthorityKind.ISSUING)
+    with services.work.read() as stores:
+        issuing = require_authority(stores, AuthorityKind.ISSUING)
         key = load_key(services, issuing)
-        heads = {one.partition: one for one in books.status.crl_heads(issuing.id)}
+        heads = {one.partition: one for one in stores.status.crl_heads(issuing.id)}
         # A certificate stays listed until a list was issued after its end (RFC 5280 section 3.3).
         since = {
             name: heads[name].this_update if name in heads else issuing.created_at for name in partitions
@@ -175,10 +175,10 @@ def _take_stand(services: Services, partitions: Collection[str]) -> _Stand:
         return _Stand(
             issuing=issuing,
             key=key,
-            status_url=require_tenant(books).status_url,
-            through=books.changes.head(),
+            status_url=require_tenant(stores).status_url,
+            through=stores.changes.head(),
             numbers={name: heads[name].number + 1 if name in heads else 1 for name in partitions},
-            entries=_divide(books.certificates.revoked(issuing.id, min(since.values())), since),
+            entries=_divide(stores.certificates.revoked(issuing.id, min(since.values())), since),
         )
 
 
@@ -197,13 +197,13 @@ def _divide(revoked: Iterable[CertificateRecord], since: Mapping[str, datetime])
     return entries
 
 
-def store_list(services: Services, books: Books, crl: CrlRecord, *, entries: int, actor: str) -> None:
+def store_list(services: Services, stores: Stores, crl: CrlRecord, *, entries: int, actor: str) -> None:
     """Store a list and its event, in the caller's transaction.
 
     Raises:
         IntegrityError: `crl-number`: its number does not grow.
     """
-    books.status.store_crl(crl)
+    stores.status.store_crl(crl)
     event = write_event(
         services,
         EventType.CRL_PUBLISHED,
@@ -218,4 +218,4 @@ def store_list(services: Services, books: Books, crl: CrlRecord, *, entries: int
             "next_update": crl.next_update,
         },
     )
-    books.outbox.add(event)
+    stores.outbox.add(event)

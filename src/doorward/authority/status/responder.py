@@ -35,7 +35,7 @@ from doorward.pki.ocsp import (
     render_failure,
     sign_response,
 )
-from doorward.stores.protocols import Books
+from doorward.stores.protocols import Stores
 from doorward.stores.records import (
     AuthorityKind,
     AuthorityRecord,
@@ -71,8 +71,8 @@ def answer_ocsp(services: Services, request: bytes) -> bytes:
     except MalformedInput:
         return render_failure(OcspFailure.MALFORMED_REQUEST)
     try:
-        with services.work.read() as books:
-            return _answer(services, books, question, services.clock.now())
+        with services.work.read() as stores:
+            return _answer(services, stores, question, services.clock.now())
     except Unavailable:
         return render_failure(OcspFailure.TRY_LATER)
     except DoorwardError:
@@ -87,21 +87,21 @@ def current_crl(services: Services, authority_id: str = "", partition: str = "")
         authority_id: `aut_…`.
         partition: a name by `partitions`; empty for the full list.
     """
-    with services.work.read() as books:
-        issuer = authority_id or require_authority(books, AuthorityKind.ISSUING).id
-        return books.status.crl(issuer, partition)
+    with services.work.read() as stores:
+        issuer = authority_id or require_authority(stores, AuthorityKind.ISSUING).id
+        return stores.status.crl(issuer, partition)
 
 
 def crl_number(services: Services, authority_id: str, partition: str = "") -> int | None:
     """Return the number of the list that `current_crl` returns without reading the list, or None."""
-    with services.work.read() as books:
-        return books.status.crl_number(authority_id, partition)
+    with services.work.read() as stores:
+        return stores.status.crl_number(authority_id, partition)
 
 
 def authority_certificate(services: Services, authority_id: str) -> bytes:
     """Return an own authority certificate in DER; raise `NotFound` (`authority-unknown`)."""
-    with services.work.read() as books:
-        authority = books.authorities.get(authority_id)
+    with services.work.read() as stores:
+        authority = stores.authorities.get(authority_id)
     if authority is None:
         raise NotFound("authority-unknown", "there is no such authority certificate here")
     return authority.der
@@ -116,9 +116,9 @@ def find_faults(services: Services, now: datetime) -> tuple[str, ...]:
     Raises:
         NotFound: `not-founded`.
     """
-    with services.work.read() as books:
-        crls = books.status.crl_heads(require_authority(books, AuthorityKind.ISSUING).id)
-        responder = require_authority(books, AuthorityKind.OCSP_RESPONDER)
+    with services.work.read() as stores:
+        crls = stores.status.crl_heads(require_authority(stores, AuthorityKind.ISSUING).id)
+        responder = require_authority(stores, AuthorityKind.OCSP_RESPONDER)
     found = {
         "crl-missing": not crls,
         "crl-stale": any(crl.next_update <= now for crl in crls),
@@ -141,46 +141,46 @@ def refresh_ocsp(services: Services, *, limit: int = 500) -> Refreshed:
         Unavailable: `keys-unavailable`, `responder-expired`.
     """
     now = services.clock.now()
-    with services.work.read() as books:
-        due = books.status.due_ocsp(half_time(services, books, now), limit)
-        signer = load_signer(services, books) if due else None
+    with services.work.read() as stores:
+        due = stores.status.due_ocsp(half_time(services, stores, now), limit)
+        signer = load_signer(services, stores) if due else None
     if signer is None:
         return Refreshed(looked_at=0, signed=0, more=False)
-    with services.work.change() as books:
-        signed = sum(_refresh(books, signer, certificate_id, now) for certificate_id in due)
+    with services.work.change() as stores:
+        signed = sum(_refresh(stores, signer, certificate_id, now) for certificate_id in due)
     return Refreshed(looked_at=len(due), signed=signed, more=len(due) == limit)
 
 
-def _refresh(books: Books, signer: AnswerSigner, certificate_id: str, now: datetime) -> bool:
+def _refresh(stores: Stores, signer: AnswerSigner, certificate_id: str, now: datetime) -> bool:
     """Sign the answers about one certificate; drop them where nobody asks any more, or we may not sign."""
     # Read now: a revocation since the look must not be answered with what was true before.
-    record = books.certificates.get(certificate_id)
+    record = stores.certificates.get(certificate_id)
     expired = record is None or has_ended(record.not_after, now)
     answers = () if record is None or expired else signer.sign(record, now)
     if answers:
-        replace_answers(books, certificate_id, answers, now)
+        replace_answers(stores, certificate_id, answers, now)
     else:
-        books.status.forget_ocsp(certificate_id)
+        stores.status.forget_ocsp(certificate_id)
     return bool(answers)
 
 
-def _answer(services: Services, books: Books, question: OcspQuestion, now: datetime) -> bytes:
+def _answer(services: Services, stores: Stores, question: OcspQuestion, now: datetime) -> bytes:
     """Steps 2 to 5."""
     # 2. the issuer
-    issuer = find_issuer(books, question.hash_name, question.issuer_name_hash, question.issuer_key_hash)
+    issuer = find_issuer(stores, question.hash_name, question.issuer_name_hash, question.issuer_key_hash)
     if issuer is None:
         return render_failure(OcspFailure.UNAUTHORIZED)
     # 3. the certificate
-    record = books.certificates.by_serial(issuer.id, question.serial)
+    record = stores.certificates.by_serial(issuer.id, question.serial)
     # 4. made ahead
-    ready = _find_ready(books, record, question.hash_name, now)
+    ready = _find_ready(stores, record, question.hash_name, now)
     if ready and question.nonce is None:
         return ready
     # 5. now
     with services.live_answers.place(services.clock.monotonic()) as granted:
         if not granted:
             return ready or render_failure(OcspFailure.TRY_LATER)
-        signer = _find_signer(services, books, issuer)
+        signer = _find_signer(services, stores, issuer)
         if signer is None:
             return ready or render_failure(OcspFailure.UNAUTHORIZED)
         state, at, reason = (record.state, record.revoked_at, record.reason) if record else (None, None, None)
@@ -188,15 +188,15 @@ def _answer(services: Services, books: Books, question: OcspQuestion, now: datet
         return sign_response(question, status, responder=signer.responder, window=signer.window(now))
 
 
-def _find_ready(books: Books, record: CertificateRecord | None, hash_name: str, now: datetime) -> bytes:
+def _find_ready(stores: Stores, record: CertificateRecord | None, hash_name: str, now: datetime) -> bytes:
     """Return the answer made ahead, or nothing where it is missing or its time is over."""
-    answer = books.status.ocsp(record.id, hash_name) if record is not None else None
+    answer = stores.status.ocsp(record.id, hash_name) if record is not None else None
     return answer.der if answer is not None and now < answer.next_update else b""
 
 
-def _find_signer(services: Services, books: Books, issuer: AuthorityRecord) -> AnswerSigner | None:
+def _find_signer(services: Services, stores: Stores, issuer: AuthorityRecord) -> AnswerSigner | None:
     """Return the signer for that issuer, or None where this process has none."""
     if services.keys is None:
         return None
-    signer = load_signer(services, books)
+    signer = load_signer(services, stores)
     return signer if signer.authority_id == issuer.id else None

@@ -24,7 +24,7 @@ from doorward.authority.status.partitions import FULL
 from doorward.core.entities import TENANT
 from doorward.core.ports import PrivateKey
 from doorward.pki.crl import build_crl, sign_crl
-from doorward.stores.protocols import Books
+from doorward.stores.protocols import Stores
 from doorward.stores.records import AuthorityKind, AuthorityRecord, CrlRecord
 from doorward.stores.services import Services
 from doorward.stores.standing import load_key, require_authority, require_keys
@@ -35,13 +35,13 @@ lists that speak of authorities (Baseline Requirements 4.9.7)."""
 
 
 def publish_root_list(
-    services: Services, books: Books, root: AuthorityRecord, key: PrivateKey, *, actor: str, now: datetime
+    services: Services, stores: Stores, root: AuthorityRecord, key: PrivateKey, *, actor: str, now: datetime
 ) -> CrlRecord:
     """Sign and store the next list of a root, with its event, in the caller's transaction.
 
     Args:
         services: the ports of this process.
-        books: the caller's transaction.
+        stores: the caller's transaction.
         root: the root's certificate, stored already.
         key: the root's.
         actor: who acts.
@@ -50,7 +50,7 @@ def publish_root_list(
     Raises:
         IntegrityError: `issuer-key-mismatch`.
     """
-    head = _head(books, root)
+    head = _head(stores, root)
     record = CrlRecord(
         authority_id=root.id,
         partition=FULL,
@@ -59,7 +59,7 @@ def publish_root_list(
         der=b"",
         this_update=now,
         next_update=now + ROOT_LIST_LIFETIME,
-        through_seq=books.changes.head(),
+        through_seq=stores.changes.head(),
     )
     unsigned = build_crl(
         x509.load_der_x509_certificate(root.der),
@@ -69,7 +69,7 @@ def publish_root_list(
         next_update=record.next_update,
     )
     signed = replace(record, der=sign_crl(unsigned, key))
-    store_list(services, books, signed, entries=0, actor=actor)
+    store_list(services, stores, signed, entries=0, actor=actor)
     return signed
 
 
@@ -80,9 +80,9 @@ def root_list_due(services: Services) -> bool:
         NotFound: `not-founded`.
         Unavailable: `keys-unavailable`.
     """
-    with services.work.read() as books:
-        root = require_authority(books, AuthorityKind.ROOT)
-        head = _head(books, root)
+    with services.work.read() as stores:
+        root = require_authority(stores, AuthorityKind.ROOT)
+        head = _head(stores, root)
     here = root.key_name in require_keys(services).names()
     return here and _is_due(head, services.clock.now())
 
@@ -95,11 +95,11 @@ def renew_root_list(services: Services, *, actor: str) -> CrlRecord | None:
         Unavailable: `keys-unavailable`.
     """
     now = services.clock.now()
-    with services.work.change() as books:
-        root = require_authority(books, AuthorityKind.ROOT)
-        if not _is_due(_head(books, root), now):
+    with services.work.change() as stores:
+        root = require_authority(stores, AuthorityKind.ROOT)
+        if not _is_due(_head(stores, root), now):
             return None
-        return publish_root_list(services, books, root, load_key(services, root), actor=actor, now=now)
+        return publish_root_list(services, stores, root, load_key(services, root), actor=actor, now=now)
 
 
 def renew_exported_root_list(
@@ -117,13 +117,13 @@ def renew_exported_root_list(
         RequestRefused: `export-unreadable`, `export-of-another-key`.
         NotFound: `not-founded`.
     """
-    with services.work.read() as books:
-        root = require_authority(books, AuthorityKind.ROOT)
+    with services.work.read() as stores:
+        root = require_authority(stores, AuthorityKind.ROOT)
     hint = "no list was made; name the file that `doorward ca export --root` wrote, and its passphrase"
     # Outside of the transaction: opening takes a good part of a second, on purpose.
     key = open_export_of(root.der, exported, passphrase, hint=hint)
-    with services.work.change() as books:
-        return publish_root_list(services, books, root, key, actor=actor, now=services.clock.now())
+    with services.work.change() as stores:
+        return publish_root_list(services, stores, root, key, actor=actor, now=services.clock.now())
 
 
 def root_list_end(services: Services) -> datetime | None:
@@ -132,13 +132,13 @@ def root_list_end(services: Services) -> datetime | None:
     Raises:
         NotFound: `not-founded`.
     """
-    with services.work.read() as books:
-        head = _head(books, require_authority(books, AuthorityKind.ROOT))
+    with services.work.read() as stores:
+        head = _head(stores, require_authority(stores, AuthorityKind.ROOT))
     return None if head is None else head.next_update
 
 
-def _head(books: Books, root: AuthorityRecord) -> CrlRecord | None:
-    return next(iter(books.status.crl_heads(root.id)), None)
+def _head(stores: Stores, root: AuthorityRecord) -> CrlRecord | None:
+    return next(iter(stores.status.crl_heads(root.id)), None)
 
 
 def _is_due(head: CrlRecord | None, now: datetime) -> bool:

@@ -39,7 +39,7 @@ from doorward.gateway.access_log.lines import (
 )
 from doorward.gateway.files import replace_file
 from doorward.stores.events import write_event
-from doorward.stores.protocols import Books
+from doorward.stores.protocols import Stores
 from doorward.stores.services import Services
 
 LIVE = "access.log"
@@ -169,21 +169,21 @@ class Ingest:
             if not counts and not due and state is None:
                 self._limiter = limiter
                 return
-            with self._services.work.change(traffic=True) as books:
+            with self._services.work.change(traffic=True) as stores:
                 for count in (*counts, *due):
-                    self._queue(books, describe_count(count, self._gateway_id))
+                    self._queue(stores, describe_count(count, self._gateway_id))
                 if counts:
-                    books.ingest.store_counts(self._gateway_id, LINES, limiter.render())
+                    stores.ingest.store_counts(self._gateway_id, LINES, limiter.render())
                 if state is not None:
-                    books.ingest.store_counts(self._gateway_id, CONNECTIONS, state)
+                    stores.ingest.store_counts(self._gateway_id, CONNECTIONS, state)
             self._limiter = limiter
             self._tally.settle()
 
     def _limiting(self) -> EventLimiter:
         if self._limiter is None:  # only now: while a gateway is being made, nothing may fail
-            with self._services.work.read() as books:
-                self._limiter = restored(books.ingest.counts(self._gateway_id, LINES))
-                former = books.ingest.counts(self._gateway_id, CONNECTIONS)
+            with self._services.work.read() as stores:
+                self._limiter = restored(stores.ingest.counts(self._gateway_id, LINES))
+                former = stores.ingest.counts(self._gateway_id, CONNECTIONS)
             with suppress(MalformedInput):
                 self._tally.restore(former)
         return self._limiter
@@ -249,8 +249,8 @@ class Ingest:
 
     def _take_from(self, path: Path, name: str) -> int:
         """Take one batch; return how many bytes are left."""
-        with self._services.work.read() as books:
-            position = books.ingest.position(self._gateway_id, name)
+        with self._services.work.read() as stores:
+            position = stores.ingest.position(self._gateway_id, name)
         with path.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
             if size < position:
@@ -317,8 +317,8 @@ class Ingest:
     def _close(self, path: Path, name: str) -> None:
         while self._take_from(path, name) > 0:
             pass
-        with self._services.work.read() as books:
-            position = books.ingest.position(self._gateway_id, name)
+        with self._services.work.read() as stores:
+            position = stores.ingest.position(self._gateway_id, name)
         with path.open("rb") as file:
             file.seek(position)
             rest = file.read(LONGEST_LINE + 1)
@@ -337,18 +337,18 @@ class Ingest:
         *,
         traffic: bool = True,
     ) -> None:
-        with self._services.work.change(traffic=traffic) as books:
-            books.ingest.advance(self._gateway_id, name, position, end)
+        with self._services.work.change(traffic=traffic) as stores:
+            stores.ingest.advance(self._gateway_id, name, position, end)
             if after is not None and after != self._limiter:
-                books.ingest.store_counts(self._gateway_id, LINES, after.render())
+                stores.ingest.store_counts(self._gateway_id, LINES, after.render())
             for line in lines:
-                self._queue(books, line)
+                self._queue(stores, line)
         self._limiter = after or self._limiter
         for line in lines:
             if self._spoken.is_due(line):
                 _log.warning(f"refused: {line.type.value}", **_told(line))
 
-    def _queue(self, books: Books, line: AccessLine) -> None:
+    def _queue(self, stores: Stores, line: AccessLine) -> None:
         try:
             event = write_event(
                 self._services, line.type, actor=line.actor, data=line.data, personal=line.personal
@@ -360,7 +360,7 @@ class Ingest:
             event = write_event(
                 self._services, spare.type, actor="system", data=spare.data, personal=spare.personal
             )
-        books.outbox.add(event)
+        stores.outbox.add(event)
 
     def _rotate_when_large(self) -> None:
         with self._lock:

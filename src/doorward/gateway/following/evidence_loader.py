@@ -1,6 +1,6 @@
 """The evidence of revocation is put in place apart from everything else: a long list takes seconds to read.
 
-Not here: the shelves themselves (`partners.evidence_cache`), and who is ended by what they say (follower).
+Not here: the evidence caches themselves (`partners.evidence_cache`), and who is ended by what they say (follower).
 One thread; the follower tells it which partner's evidence changed, and takes from it what is in place.
 What cannot be read is tried again each second: until then the older evidence stays, and ends by its date.
 """
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import structlog
 
 from doorward.core.errors import DoorwardError
-from doorward.partners.evidence_cache import Shelves
+from doorward.partners.evidence_cache import EvidenceCache
 from doorward.stores.services import Services
 
 RETRY_SECONDS = 1.0
@@ -25,22 +25,22 @@ _log = structlog.get_logger("doorward.evidence")
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Loaded:
-    """One filling of a shelf, and the first change that it answers; two are never the same."""
+    """One filling of an evidence cache, and the first change that it answers; two are never the same."""
 
     seq: int
 
 
 class EvidenceLoader:
-    """Fills the shelves of one process; `run` is for a thread of its own.
+    """Fills the evidence caches of one process; `run` is for a thread of its own.
 
     Args:
         services: the use cases' ports.
-        shelves: what is filled.
+        evidence_cache: what is filled.
     """
 
-    def __init__(self, services: Services, shelves: Shelves) -> None:
+    def __init__(self, services: Services, evidence_cache: EvidenceCache) -> None:
         self._services = services
-        self._shelves = shelves
+        self._evidence_cache = evidence_cache
         self._condition = threading.Condition()
         self._wanted: dict[str, int] = {}  # partner to the first change that asks for it
         self._busy: dict[str, int] = {}  # the same, while it is loaded
@@ -48,17 +48,17 @@ class EvidenceLoader:
         self._trouble = ""
 
     def load_all(self) -> None:
-        """Fill every shelf, in this thread, before the door opens; what cannot be read is left to `run`.
+        """Fill every evidence cache, in this thread, before the door opens; what cannot be read is left to `run`.
 
         Raises:
             Unavailable: the database cannot be read.
         """
-        with self._services.work.read() as books:
-            partners, head = [one.id for one in books.partners.list()], books.changes.head()
+        with self._services.work.read() as stores:
+            partners, head = [one.id for one in stores.partners.list()], stores.changes.head()
         self._wanted = {one: head for one in partners if self._load(one) is None}
 
     def changed(self, partner_id: str, seq: int) -> None:
-        """Ask for a partner's shelf to be filled anew because of a change; returns at once."""
+        """Ask for a partner's evidence cache to be filled anew because of a change; returns at once."""
         with self._condition:
             self._wanted.setdefault(partner_id, seq)
             self._condition.notify_all()
@@ -116,12 +116,12 @@ class EvidenceLoader:
     def _load(self, partner_id: str) -> bool | None:
         """Return whether anything is another now; None where it cannot be read."""
         try:
-            return self._shelves.load(partner_id)
+            return self._evidence_cache.load(partner_id)
         except DoorwardError as error:
             self._trouble = f"evidence of revocation cannot be read: {error.detail}"
             _log.error("evidence cannot be read", partner=partner_id, code=error.code)
         except Exception:  # noqa: BLE001  this thread must not end: evidence would grow old unseen
             self._trouble = "evidence of revocation cannot be read, see the log"
             _log.exception("evidence cannot be read", partner=partner_id)
-        self._shelves.mark_unread(partner_id)
+        self._evidence_cache.mark_unread(partner_id)
         return None

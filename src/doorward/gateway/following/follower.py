@@ -217,8 +217,8 @@ class Follower:
     def _follow(self) -> int:
         """Act on one batch of changes; return how many there were."""
         began = self._services.clock.monotonic()
-        with self._services.work.read() as books:
-            changes = books.changes.since(self._seq, BATCH)
+        with self._services.work.read() as stores:
+            changes = stores.changes.since(self._seq, BATCH)
         if changes:
             self._act(changes)
             self._seq = changes[-1].seq
@@ -271,10 +271,10 @@ class Follower:
         """Find out whose authorities issued these; once, for they may be many and it never changes."""
         unknown = certificate_ids - self._partner_of.keys()
         if unknown:
-            with self._services.work.read() as books:
+            with self._services.work.read() as stores:
                 for one in unknown:
-                    record = books.certificates.get(one)
-                    issuer = books.partners.issuer(record.authority_id) if record is not None else None
+                    record = stores.certificates.get(one)
+                    issuer = stores.partners.issuer(record.authority_id) if record is not None else None
                     self._partner_of[one] = issuer or ""
 
     def _reassess(self, connections: Sequence[LiveConnection]) -> None:
@@ -338,9 +338,9 @@ class Follower:
         return whole_minute(min(now.deadline, one.admitted_at + self._lifetime), one.admitted_at)
 
     def _compare_with_policy(self) -> None:
-        with self._services.work.read() as books:
-            document, _ = current_document(books)
-            authorities = Authorities(document, {one.name: one.id for one in books.applications.list()})
+        with self._services.work.read() as stores:
+            document, _ = current_document(stores)
+            authorities = Authorities(document, {one.name: one.id for one in stores.applications.list()})
         connections = self._connections.all()
         kept: list[tuple[LiveConnection, ConnectionAuthority]] = []
         for start in range(0, len(connections), COMPARED_AT_ONCE):

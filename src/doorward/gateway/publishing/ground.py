@@ -99,19 +99,19 @@ class Ground:
 
 def read_ground(services: Services) -> Ground:
     """Return what is newest; raises as `current_document`."""
-    with services.work.read() as books:
-        tenant = require_tenant(books)
-        document, revision = current_document(books)
-        own = tuple(one.der for one in books.authorities.list() if one.kind is AuthorityKind.ISSUING)
+    with services.work.read() as stores:
+        tenant = require_tenant(stores)
+        document, revision = current_document(stores)
+        own = tuple(one.der for one in stores.authorities.list() if one.kind is AuthorityKind.ISSUING)
         partners = {
-            partner.name: tuple(one.der for one in books.partners.authorities(partner.id))
-            for partner in books.partners.list()
+            partner.name: tuple(one.der for one in stores.partners.authorities(partner.id))
+            for partner in stores.partners.list()
         }
         return Ground(
-            seq=books.changes.head(),
+            seq=stores.changes.head(),
             revision=revision,
             document=document,
-            ids={one.name: one.id for one in books.applications.list()},
+            ids={one.name: one.id for one in stores.applications.list()},
             trust_domain=tenant.trust_domain,
             trust=tuple(
                 x509.load_der_x509_certificate(one).public_bytes(Encoding.PEM).decode("ascii") for one in own
@@ -129,8 +129,8 @@ def read_former_ground(services: Services, newest: Ground, former: Configuration
     """
     if former.revision > newest.revision or former == newest.configuration:
         return None
-    with services.work.read() as books:
-        document = document_of(books, former.revision)
+    with services.work.read() as stores:
+        document = document_of(stores, former.revision)
     if document is None:
         return None
     apps = tuple(app for app in document.apps if app.name in newest.ids)

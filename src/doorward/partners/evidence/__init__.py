@@ -3,14 +3,14 @@
 All of it happens beside the connections: a connection is judged by what is at hand, and waits for nothing.
 """
 
-from doorward.partners.evidence.claiming import Errand, Room, claim_due
+from doorward.partners.evidence.claiming import FetchTask, Room, claim_due
 from doorward.partners.evidence.condition import PartnerEvidence, describe_evidence
 from doorward.partners.evidence.failing import tell_failure
 from doorward.partners.evidence.sources import Survey
 from doorward.partners.evidence.taking import take_outcome
 
 __all__ = [
-    "Errand",
+    "FetchTask",
     "PartnerEvidence",
     "Room",
     "Survey",

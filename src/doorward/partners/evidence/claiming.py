@@ -28,7 +28,7 @@ from doorward.partners.evidence.failing import tell_failure
 from doorward.partners.evidence.sources import CRL_LIMIT
 from doorward.partners.evidence.trust import parse_if_sound, trust_of
 from doorward.stores.partner_records import EvidenceKind, EvidenceRecord, PartnerRecord
-from doorward.stores.protocols import Books
+from doorward.stores.protocols import Stores
 from doorward.stores.services import Services
 from doorward.verification.partner import RevocationMode
 from doorward.verification.path.certificate import PathCertificate
@@ -51,7 +51,7 @@ _FAILED_LIMIT = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Errand:
+class FetchTask:
     """One fetch that this process has claimed; `host` is as in the URL, with its port."""
 
     evidence: EvidenceRecord
@@ -119,52 +119,52 @@ class Room:
         }
 
 
-def claim_due(services: Services, room: Room) -> list[Errand]:
-    """Claim what is due and fits; the caller leaves the room after each errand.
+def claim_due(services: Services, room: Room) -> list[FetchTask]:
+    """Claim what is due and fits; the caller leaves the room after each task.
 
     What cannot be asked is told as any failure. Rows with a certificate that has no good
     path any more are left to the survey, which forgets them.
     """
     now = services.clock.now()
-    with services.work.read() as books:
-        partners = [one for one in books.partners.list() if one.revocation is not RevocationMode.OFF]
-        due = {one.id: _due(books, room, one, now) for one in partners}
+    with services.work.read() as stores:
+        partners = [one for one in stores.partners.list() if one.revocation is not RevocationMode.OFF]
+        due = {one.id: _due(stores, room, one, now) for one in partners}
     waiting = list(_in_turns(partners, due, services.random.token(1)[0]))
     entered = [(one, row) for one, row in waiting if room.enter(one.id, _host(row.source), row.kind)]
-    errands: list[Errand] = []
+    tasks: list[FetchTask] = []
     unasked: list[tuple[EvidenceRecord, DoorwardError]] = []
     try:
         if entered:
-            with services.work.change() as books:
+            with services.work.change() as stores:
                 for partner, row in entered:
-                    request = _build(books, partner, row, now)
-                    if not books.evidence.claim(row, now + CLAIM) or request is None:
+                    request = _build(stores, partner, row, now)
+                    if not stores.evidence.claim(row, now + CLAIM) or request is None:
                         continue
                     if isinstance(request, FetchRequest):
-                        errands.append(Errand(evidence=row, request=request, host=_host(row.source)))
+                        tasks.append(FetchTask(evidence=row, request=request, host=_host(row.source)))
                     else:
                         unasked.append((row, request))
         for row, failure in unasked:
             tell_failure(services, row, failure)
     except BaseException:
-        errands = []
+        tasks = []
         raise
     finally:
-        claimed = {id(one.evidence) for one in errands}
+        claimed = {id(one.evidence) for one in tasks}
         for partner, row in entered:
             if id(row) not in claimed:
                 room.leave(partner.id, _host(row.source), row.kind)
-    return errands
+    return tasks
 
 
-def _due(books: Books, room: Room, partner: PartnerRecord, now: datetime) -> list[EvidenceRecord]:
+def _due(stores: Stores, room: Room, partner: PartnerRecord, now: datetime) -> list[EvidenceRecord]:
     """One CRL, one OCSP answer, the next of each; of each kind the longest due first, failed hosts last."""
     full, failed = room.full_hosts(), room.failed_hosts(partner.id, now)
 
     def look(kind: EvidenceKind, limit: int) -> list[EvidenceRecord]:
-        rows = books.evidence.due(now, limit, partner.id, kind, _beginnings(full | failed))
+        rows = stores.evidence.due(now, limit, partner.id, kind, _beginnings(full | failed))
         if failed and len(rows) < limit:
-            behind = books.evidence.due(now, limit, partner.id, kind, _beginnings(full))
+            behind = stores.evidence.due(now, limit, partner.id, kind, _beginnings(full))
             rows = list(dict.fromkeys([*rows, *behind]))
         return rows
 
@@ -193,7 +193,7 @@ def _host(url: str) -> str:
 
 
 def _build(
-    books: Books, partner: PartnerRecord, row: EvidenceRecord, now: datetime
+    stores: Stores, partner: PartnerRecord, row: EvidenceRecord, now: datetime
 ) -> FetchRequest | DoorwardError | None:
     """Return what to ask, or why it cannot be asked; None if nothing may be asked for this row any more."""
     if row.kind is EvidenceKind.CRL:
@@ -206,7 +206,7 @@ def _build(
             accept="application/pkix-crl",
             etag=row.etag if usable else "",  # near its end nobody is asked whether it is still the same
         )
-    pair = certificate_and_issuer(books, partner, row.about, now)
+    pair = certificate_and_issuer(stores, partner, row.about, now)
     if pair is None:
         return None
     try:
@@ -225,14 +225,14 @@ def _build(
 
 
 def certificate_and_issuer(
-    books: Books, partner: PartnerRecord, sha256: str, now: datetime
+    stores: Stores, partner: PartnerRecord, sha256: str, now: datetime
 ) -> tuple[PathCertificate, PathCertificate] | None:
     """Return a partner's certificate and who issued it, where it has a good path now."""
-    authorities = books.partners.authorities(partner.id)
+    authorities = stores.partners.authorities(partner.id)
     der = next((one.der for one in authorities if one.sha256 == sha256), b"")
     if not der:
-        record = books.certificates.by_sha256(sha256)
-        if record is None or books.partners.issuer(record.authority_id) != partner.id:
+        record = stores.certificates.by_sha256(sha256)
+        if record is None or stores.partners.issuer(record.authority_id) != partner.id:
             return None
         der = record.der
     certificate = parse_if_sound(der)

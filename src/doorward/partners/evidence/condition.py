@@ -44,9 +44,9 @@ PROBLEMS_TOLD = 5
 
 def describe_evidence(services: Services, now: datetime) -> list[PartnerEvidence]:
     """Return the condition of every trusted partner that asks for evidence, sorted by name."""
-    with services.work.read() as books:
-        partners = [one for one in books.partners.list() if one.revocation is not RevocationMode.OFF]
-        return [_describe(one, books.evidence.list(one.id), now) for one in partners]
+    with services.work.read() as stores:
+        partners = [one for one in stores.partners.list() if one.revocation is not RevocationMode.OFF]
+        return [_describe(one, stores.evidence.list(one.id), now) for one in partners]
 
 
 def _describe(partner: PartnerRecord, rows: list[EvidenceRecord], now: datetime) -> PartnerEvidence:

@@ -39,9 +39,9 @@ def tell_failure(
         failure: what happened.
         unusable: whether something came that cannot be used.
     """
-    with services.work.read() as books:
-        kept = books.evidence.get(row.partner_id, row.kind, row.source, row.about)
-        partner = books.partners.get(row.partner_id)
+    with services.work.read() as stores:
+        kept = stores.evidence.get(row.partner_id, row.kind, row.source, row.about)
+        partner = stores.partners.get(row.partner_id)
     if kept is not None and partner is not None and partner.removed_at is None:
         note_failure(services, kept, partner, failure, services.clock.now(), unusable=unusable)
 
@@ -79,12 +79,12 @@ def note_failure(
     )
     kind = EventType.EVIDENCE_UNAVAILABLE if isinstance(failure, Unavailable) else EventType.EVIDENCE_REFUSED
     event = write_evidence_event(services, kind, kept, now, {"reason": failure.code, "detail": detail})
-    with services.work.change() as books:
-        books.evidence.reschedule(failed)
+    with services.work.change() as stores:
+        stores.evidence.reschedule(failed)
         if failed.unusable != kept.unusable:
-            books.changes.note(ChangeKind.EVIDENCE, kept.partner_id, now)
+            stores.changes.note(ChangeKind.EVIDENCE, kept.partner_id, now)
         if failed.problem != kept.problem:
-            books.outbox.add(event)
+            stores.outbox.add(event)
 
 
 def write_evidence_event(

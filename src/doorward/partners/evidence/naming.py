@@ -57,8 +57,8 @@ def _holding(
     letters, last = {url.encode(), url.replace("%20", " ").encode()}, ""
     yield from (one.der for one in authorities if any(text in one.der for text in letters))
     while True:
-        with services.work.read() as books:
-            leaves = books.certificates.list(
+        with services.work.read() as stores:
+            leaves = stores.certificates.list(
                 CertificateFilter(
                     partner_id=partner.id,
                     profile=PARTNER_PROFILE,

@@ -32,16 +32,16 @@ from doorward.stores.partner_records import (
     PartnerAuthorityRecord,
     PartnerRecord,
 )
-from doorward.stores.protocols import Books
+from doorward.stores.protocols import Stores
 from doorward.stores.records import CertificateFilter
 from doorward.stores.services import Services
 from doorward.verification.path.certificate import PathCertificate
 from doorward.verification.path.names import CanonicalName
 from doorward.verification.revocation.crl import Crl, parse_crl
 from doorward.verification.revocation.crl_judging import CrlRules
+from doorward.verification.revocation.evidence_index import EvidenceIndex
 from doorward.verification.revocation.ocsp import OcspRules
 from doorward.verification.revocation.path_status import StatusSources, judge_path_status
-from doorward.verification.revocation.shelf import Shelf
 from doorward.verification.revocation.status import SeenRevocation, Status, StatusFinding
 
 _HOLD = "certificate-hold"
@@ -56,18 +56,18 @@ class Memory:
     told: tuple[SeenRevocation, ...] = ()
     released: tuple[SeenRevocation, ...] = ()
 
-    def keep(self, books: Books, partner_id: str) -> bool:
+    def keep(self, stores: Stores, partner_id: str) -> bool:
         """Write it down; return whether anything is another than before. A hold replaces nothing that is for good."""
-        kept = {(one.issuer_key, one.serial): one for one in books.evidence.seen(partner_id)}
+        kept = {(one.issuer_key, one.serial): one for one in stores.evidence.seen(partner_id)}
         before = dict(kept)
         for one in self.released:
             if kept.get((one.issuer_key, one.serial)) == one:
-                books.evidence.release(partner_id, one)
+                stores.evidence.release(partner_id, one)
                 del kept[one.issuer_key, one.serial]
         for one in self.told:
             known = kept.get((one.issuer_key, one.serial))
             if known is None or (known.held and (not one.held or one.this_update > known.this_update)):
-                books.evidence.remember(partner_id, one)
+                stores.evidence.remember(partner_id, one)
                 kept[one.issuer_key, one.serial] = one
         return kept != before
 
@@ -82,17 +82,17 @@ def recall_list(
     """Return what a list says of the certificates that are known."""
     trusted = trust_of(partner, authorities)
     delta = crl.base is not None
-    shelf = Shelf([replace(crl, base=None)])
+    evidence_index = EvidenceIndex([replace(crl, base=None)])
     told, released = [], []
-    with services.work.read() as books:
-        kept = books.evidence.seen(partner.id)
+    with services.work.read() as stores:
+        kept = stores.evidence.seen(partner.id)
     known = frozenset((one.issuer_key, one.serial) for one in kept if not one.held)
     for der in _listed(services, partner, authorities, crl, known):
-        found = _judge(der, trusted, shelf, partner, now)
+        found = _judge(der, trusted, evidence_index, partner, now)
         if found is not None:
             told.append(found)
-    with services.work.read() as books:
-        ders = [(one, _find_der(books, authorities, one.certificate)) for one in kept if one.held]
+    with services.work.read() as stores:
+        ders = [(one, _find_der(stores, authorities, one.certificate)) for one in kept if one.held]
     for one, der in ders:
         certificate = parse_if_sound(der)
         path = trusted.find_path(certificate, now) if certificate is not None else ()
@@ -102,7 +102,7 @@ def recall_list(
         if delta:
             over = reason is ReasonFlags.remove_from_crl
         else:
-            over = _find_status(path, trusted, shelf, partner, now).status is Status.GOOD
+            over = _find_status(path, trusted, evidence_index, partner, now).status is Status.GOOD
         if over:
             released.append(one)
     return Memory(told=tuple(told), released=tuple(released))
@@ -117,8 +117,8 @@ def recall_answer(
     """Return what an OCSP answer says: a finding about the first of certificate and issuer."""
     if said.status is Status.REVOKED:
         return Memory(told=(_seen(pair[0], pair[1], said),))
-    with services.work.read() as books:
-        kept = books.evidence.seen(partner.id)
+    with services.work.read() as stores:
+        kept = stores.evidence.seen(partner.id)
     key, at = _key_of(pair[1]), said.this_update
     over = [one for one in kept if one.held and (one.issuer_key, one.serial) == (key, pair[0].serial)]
     good = said.status is Status.GOOD and at is not None
@@ -129,9 +129,9 @@ def recall_row(services: Services, partner: PartnerRecord, row: EvidenceRecord, 
     """Return what the list of a row says, before the row is dropped; answers were written down when they came."""
     if row.kind is not EvidenceKind.CRL:
         return Memory()
-    with services.work.read() as books:
-        found = books.evidence.get(row.partner_id, row.kind, row.source, row.about)
-        authorities = tuple(books.partners.authorities(partner.id))
+    with services.work.read() as stores:
+        found = stores.evidence.get(row.partner_id, row.kind, row.source, row.about)
+        authorities = tuple(stores.partners.authorities(partner.id))
     try:
         crl = parse_crl(found.der if found is not None else b"")
     except MalformedInput:
@@ -160,8 +160,8 @@ def _listed(
     issuers = _issuers(services, partner)
     last = ""
     while True:
-        with services.work.read() as books:
-            leaves = books.certificates.list(
+        with services.work.read() as stores:
+            leaves = stores.certificates.list(
                 CertificateFilter(
                     partner_id=partner.id,
                     profile=PARTNER_PROFILE,
@@ -182,36 +182,40 @@ def _listed(
 
 def _issuers(services: Services, partner: PartnerRecord) -> dict[str, tuple[CanonicalName, str]]:
     """Return name and key of each row of an authority, also of those that are trusted no more."""
-    with services.work.read() as books:
-        every = [one for one in books.partners.every_authority() if one.partner_id == partner.id]
+    with services.work.read() as stores:
+        every = [one for one in stores.partners.every_authority() if one.partner_id == partner.id]
     read = [(one.id, parse_if_sound(one.der)) for one in every]
     return {id_: (one.subject, _key_of(one)) for id_, one in read if one is not None}
 
 
-def _find_der(books: Books, authorities: Iterable[PartnerAuthorityRecord], sha256: str) -> bytes:
+def _find_der(stores: Stores, authorities: Iterable[PartnerAuthorityRecord], sha256: str) -> bytes:
     der = next((one.der for one in authorities if one.sha256 == sha256), b"")
-    record = None if der else books.certificates.by_sha256(sha256)
+    record = None if der else stores.certificates.by_sha256(sha256)
     return record.der if record is not None else der
 
 
 def _judge(
-    der: bytes, trusted: Trusted, shelf: Shelf, partner: PartnerRecord, now: datetime
+    der: bytes, trusted: Trusted, evidence_index: EvidenceIndex, partner: PartnerRecord, now: datetime
 ) -> SeenRevocation | None:
     certificate = parse_if_sound(der)
     path = trusted.find_path(certificate, now) if certificate is not None else ()
     if len(path) < 2:  # noqa: PLR2004  certificate and issuer
         return None
-    found = _find_status(path, trusted, shelf, partner, now)
+    found = _find_status(path, trusted, evidence_index, partner, now)
     return _seen(path[0], path[1], found) if found.status is Status.REVOKED else None
 
 
 def _find_status(
-    path: tuple[PathCertificate, ...], trusted: Trusted, shelf: Shelf, partner: PartnerRecord, now: datetime
+    path: tuple[PathCertificate, ...],
+    trusted: Trusted,
+    evidence_index: EvidenceIndex,
+    partner: PartnerRecord,
+    now: datetime,
 ) -> StatusFinding:
     """Return what a list alone says of the first certificate of a path."""
     strength, grace = trusted.inputs.strength, partner.max_staleness
     sources = StatusSources(
-        shelf=shelf,
+        evidence_index=evidence_index,
         store=trusted.store,
         inputs=trusted.inputs,
         crl_rules=CrlRules(strength=strength, grace=grace),

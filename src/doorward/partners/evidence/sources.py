@@ -33,7 +33,7 @@ from doorward.stores.partner_records import (
     PartnerAuthorityRecord,
     PartnerRecord,
 )
-from doorward.stores.protocols import Books
+from doorward.stores.protocols import Stores
 from doorward.stores.records import CertificateFilter, CertificateRecord, ChangeKind
 from doorward.stores.services import Services
 from doorward.verification.partner import RevocationMode
@@ -85,17 +85,17 @@ class Survey:
     def step(self) -> bool:
         """Look at the authorities, or at the next page of leaves; return whether there is more at once."""
         now = self._services.clock.now()
-        with self._services.work.read() as books:
-            every = [(one, books.partners.authorities(one.id)) for one in books.partners.list()]
+        with self._services.work.read() as stores:
+            every = [(one, stores.partners.authorities(one.id)) for one in stores.partners.list()]
             trusted = [(one, authorities) for one, authorities in every if _asks(one)]
             terms = {one.id: (one, tuple(authorities)) for one, authorities in trusted}
             begins = terms != self._terms or self._began is None or self._is_over(now)
-            leaves = [] if begins else books.certificates.list(self._next_page())
+            leaves = [] if begins else stores.certificates.list(self._next_page())
             if not begins and not leaves and self._complete:
                 return False
-            partners = [_load(books, one, authorities) for one, authorities in trusted]
+            partners = [_load(stores, one, authorities) for one, authorities in trusted]
             # Of which partner, also where the authority's certificate was renewed since, and is another row.
-            owners = {one: books.partners.issuer(one) for one in {leaf.authority_id for leaf in leaves}}
+            owners = {one: stores.partners.issuer(one) for one in {leaf.authority_id for leaf in leaves}}
         unread = {one.name: find_unread(authorities) for one, authorities in every}
         self.unread = {name: found for name, found in unread.items() if found}
         wanted = _of_leaves(partners, leaves, owners, now)
@@ -144,10 +144,10 @@ class Survey:
                 left_out[one.record.id] = len(new) - len(taken)
                 missing += [_row(one.record, key, now) for key in taken]
         if missing:
-            with self._services.work.change() as books:
+            with self._services.work.change() as stores:
                 for row in missing:
-                    if books.evidence.get(row.partner_id, row.kind, row.source, row.about) is None:
-                        books.evidence.store(row)
+                    if stores.evidence.get(row.partner_id, row.kind, row.source, row.about) is None:
+                        stores.evidence.store(row)
         return {partner_id: count for partner_id, count in left_out.items() if count}
 
     def _hurry(self, partners: Iterable[_Partner], now: datetime) -> None:
@@ -160,14 +160,14 @@ class Survey:
             if row.try_at > now + one.record.refresh or (row.failures and met)
         ]
         if hurried:
-            with self._services.work.change() as books:
+            with self._services.work.change() as stores:
                 for row in hurried:
-                    books.evidence.claim(row, now)
+                    stores.evidence.claim(row, now)
 
     def _forget(self, partners: Iterable[_Partner], seen: Mapping[str, set[Key]], now: datetime) -> None:
         """Drop what no certificate names any more, and what is left of partners that are gone."""
-        with self._services.work.read() as books:
-            overdue = books.evidence.due(now, _ORPHANS_AT_ONCE)
+        with self._services.work.read() as stores:
+            overdue = stores.evidence.due(now, _ORPHANS_AT_ONCE)
         active = {one.record.id for one in partners}
         gone = [row for row in overdue if row.partner_id not in active]
         for one in partners:  # of one that cannot be read nobody knows what it names
@@ -180,13 +180,13 @@ class Survey:
                 for row in gone
                 if row.sha256 and row.partner_id in records
             ]
-            with self._services.work.change() as books:
+            with self._services.work.change() as stores:
                 for partner_id, told in memory:
-                    told.keep(books, partner_id)
+                    told.keep(stores, partner_id)
                 for row in gone:
-                    books.evidence.forget(row.partner_id, row.kind, row.source, row.about)
+                    stores.evidence.forget(row.partner_id, row.kind, row.source, row.about)
                 for partner_id in sorted({row.partner_id for row in gone if row.sha256}):
-                    books.changes.note(ChangeKind.EVIDENCE, partner_id, now)
+                    stores.changes.note(ChangeKind.EVIDENCE, partner_id, now)
 
 
 def _asks(partner: PartnerRecord) -> bool:
@@ -194,8 +194,8 @@ def _asks(partner: PartnerRecord) -> bool:
     return partner.revocation is not RevocationMode.OFF
 
 
-def _load(books: Books, partner: PartnerRecord, authorities: Iterable[PartnerAuthorityRecord]) -> _Partner:
-    rows = {(row.kind, row.source, row.about): row for row in books.evidence.list(partner.id)}
+def _load(stores: Stores, partner: PartnerRecord, authorities: Iterable[PartnerAuthorityRecord]) -> _Partner:
+    rows = {(row.kind, row.source, row.about): row for row in stores.evidence.list(partner.id)}
     kept = tuple(authorities)
     return _Partner(record=partner, authorities=kept, trusted=trust_of(partner, kept), rows=rows)
 

@@ -22,7 +22,7 @@ from doorward.audit.events import EventType
 from doorward.audit.values import MAX_INTEGER
 from doorward.core.errors import DoorwardError, RequestRefused, Unavailable
 from doorward.core.ports import Fetched
-from doorward.partners.evidence.claiming import Errand, certificate_and_issuer
+from doorward.partners.evidence.claiming import FetchTask, certificate_and_issuer
 from doorward.partners.evidence.failing import chance, is_unusable, note_failure, write_evidence_event
 from doorward.partners.evidence.naming import is_named_for
 from doorward.partners.evidence.pace import after_find
@@ -34,7 +34,7 @@ from doorward.stores.partner_records import (
     PartnerAuthorityRecord,
     PartnerRecord,
 )
-from doorward.stores.protocols import Books
+from doorward.stores.protocols import Stores
 from doorward.stores.records import ChangeKind
 from doorward.stores.services import Services
 from doorward.verification.path.certificate import PathCertificate
@@ -75,9 +75,9 @@ class _Case:
 
 
 def take_outcome(
-    services: Services, errand: Errand, outcome: Fetched | DoorwardError
+    services: Services, task: FetchTask, outcome: Fetched | DoorwardError
 ) -> DoorwardError | None:
-    """Take what came of one errand, or the error that came of it.
+    """Take what came of one task, or the error that came of it.
 
     Nothing happens where the partner, or the row, is gone meanwhile, or another process was quicker.
 
@@ -85,7 +85,7 @@ def take_outcome(
         Why nothing was kept, for the log; None where something was, or nothing was to be.
     """
     now = services.clock.now()
-    case = _open(services, errand, now)
+    case = _open(services, task, now)
     if case is None:
         return None
     if isinstance(outcome, Fetched) and outcome.body is not None and case.kept.kind is EvidenceKind.CRL:
@@ -105,26 +105,26 @@ def take_outcome(
     case = replace(case, kept=kept)
     if taken is None or outcome.body is None or _digest(outcome.body) == kept.sha256:
         at = after_find(now, case.partner.refresh, kept.next_update, chance(services))
-        with services.work.change() as books:
-            books.evidence.reschedule(replace(kept, try_at=at))
+        with services.work.change() as stores:
+            stores.evidence.reschedule(replace(kept, try_at=at))
             if was_unusable:
-                books.changes.note(ChangeKind.EVIDENCE, case.partner.id, now)
+                stores.changes.note(ChangeKind.EVIDENCE, case.partner.id, now)
     else:
         _store(services, case, outcome.body, taken, now)
     return None
 
 
-def _open(services: Services, errand: Errand, now: datetime) -> _Case | None:
+def _open(services: Services, task: FetchTask, now: datetime) -> _Case | None:
     """Step 1."""
-    row = errand.evidence
-    with services.work.read() as books:
-        kept = books.evidence.get(row.partner_id, row.kind, row.source, row.about)
-        partner = books.partners.get(row.partner_id)
+    row = task.evidence
+    with services.work.read() as stores:
+        kept = stores.evidence.get(row.partner_id, row.kind, row.source, row.about)
+        partner = stores.partners.get(row.partner_id)
         if kept is None or partner is None or partner.removed_at is not None:
             return None
-        pair = certificate_and_issuer(books, partner, row.about, now) if row.about else None
-        authorities = tuple(books.partners.authorities(partner.id))
-        others = books.evidence.size(partner.id, EvidenceKind.CRL) - len(kept.der)
+        pair = certificate_and_issuer(stores, partner, row.about, now) if row.about else None
+        authorities = tuple(stores.partners.authorities(partner.id))
+        others = stores.evidence.size(partner.id, EvidenceKind.CRL) - len(kept.der)
     if kept.sha256 != row.sha256:
         return None
     trusted = trust_of(partner, authorities)
@@ -182,26 +182,26 @@ def _store(services: Services, case: _Case, body: bytes, taken: Taken, now: date
     memory = _recall(services, case, found, taken, now)
     # A large list would take the room that is kept for withdrawals (docs/design/0045); a small one is one itself.
     try:
-        with services.work.change(traffic=len(body) > LARGE_BYTES) as books:
-            current = books.evidence.get(found.partner_id, found.kind, found.source, found.about)
+        with services.work.change(traffic=len(body) > LARGE_BYTES) as stores:
+            current = stores.evidence.get(found.partner_id, found.kind, found.source, found.about)
             if current is None or current.sha256 != case.kept.sha256:
                 return
-            books.evidence.store(found)
-            _remember(books, memory, found.partner_id)
-            books.changes.note(ChangeKind.EVIDENCE, found.partner_id, now)
+            stores.evidence.store(found)
+            _remember(stores, memory, found.partner_id)
+            stores.changes.note(ChangeKind.EVIDENCE, found.partner_id, now)
             if _is_news(case, taken):
-                books.outbox.add(event)
+                stores.outbox.add(event)
     except Unavailable:  # its revoked certificates take a few bytes, and are a withdrawal
         if any(one.told for one in memory):
-            with services.work.change() as books:
-                if _remember(books, memory, found.partner_id):
-                    books.changes.note(ChangeKind.EVIDENCE, found.partner_id, now)
+            with services.work.change() as stores:
+                if _remember(stores, memory, found.partner_id):
+                    stores.changes.note(ChangeKind.EVIDENCE, found.partner_id, now)
         raise
 
 
-def _remember(books: Books, memory: list[Memory], partner_id: str) -> bool:
+def _remember(stores: Stores, memory: list[Memory], partner_id: str) -> bool:
     """Write it down; return whether anything is another than before."""
-    return any([one.keep(books, partner_id) for one in memory])  # noqa: C419  each is kept
+    return any([one.keep(stores, partner_id) for one in memory])  # noqa: C419  each is kept
 
 
 def _recall(

@@ -15,7 +15,7 @@ import structlog
 
 from doorward.core.errors import DoorwardError, Unavailable
 from doorward.core.ports import Fetched, Fetcher
-from doorward.partners.evidence import Errand, Room, Survey, claim_due, take_outcome, tell_failure
+from doorward.partners.evidence import FetchTask, Room, Survey, claim_due, take_outcome, tell_failure
 from doorward.stores.services import Services
 
 _log = structlog.get_logger("doorward.gathering")
@@ -48,15 +48,15 @@ class Gathering:
                     sha256=unread,
                 )
         self._unread = dict(self._survey.unread)
-        errands = claim_due(self._services, self._room)
-        for place, errand in enumerate(errands):
-            thread = threading.Thread(target=self._run, args=(errand,), name="evidence", daemon=True)
+        tasks = claim_due(self._services, self._room)
+        for place, task in enumerate(tasks):
+            thread = threading.Thread(target=self._run, args=(task,), name="evidence", daemon=True)
             self._threads.add(thread)
             try:
                 thread.start()
             except Exception:  # no thread is left to be had: the claims end by themselves, the places do not
                 self._threads.discard(thread)
-                for left in errands[place:]:
+                for left in tasks[place:]:
                     self._leave(left)
                 raise
         return more
@@ -72,54 +72,54 @@ class Gathering:
         for thread in tuple(self._threads):
             thread.join(max(end - time.monotonic(), 0))
 
-    def _run(self, errand: Errand) -> None:
+    def _run(self, task: FetchTask) -> None:
         came = False
         try:
-            outcome = self._fetch(errand)
+            outcome = self._fetch(task)
             came = isinstance(outcome, Fetched)
             self._room.tell(
-                errand.evidence.partner_id,
-                errand.host,
+                task.evidence.partner_id,
+                task.host,
                 failed=isinstance(outcome, DoorwardError),
                 now=self._services.clock.now(),
             )
             if not self._stop.is_set():
-                self._take(errand, outcome)
+                self._take(task, outcome)
         except Exception as fault:  # noqa: BLE001  the claim ends by itself, and the row is tried again
-            _log.exception("evidence could not be taken", url=errand.request.url)
-            self._tell(errand, fault, came=came)
+            _log.exception("evidence could not be taken", url=task.request.url)
+            self._tell(task, fault, came=came)
         finally:
-            self._leave(errand)
+            self._leave(task)
             self._threads.discard(threading.current_thread())
             self._returned.set()
 
-    def _tell(self, errand: Errand, fault: Exception, *, came: bool) -> None:
+    def _tell(self, task: FetchTask, fault: Exception, *, came: bool) -> None:
         """Keep the reason where it is looked for, if the database can be written; what came may say anything."""
         internal = Unavailable("internal-error", "it could not be taken, and the log of `serve` says how")
         try:
             if isinstance(fault, DoorwardError):  # the database's: it is tried again
-                tell_failure(self._services, errand.evidence, fault)
+                tell_failure(self._services, task.evidence, fault)
             else:
-                tell_failure(self._services, errand.evidence, internal, unusable=came)
+                tell_failure(self._services, task.evidence, internal, unusable=came)
         except Exception:  # noqa: BLE001  as above
-            _log.exception("why no evidence was taken could not be kept", url=errand.request.url)
+            _log.exception("why no evidence was taken could not be kept", url=task.request.url)
 
-    def _leave(self, errand: Errand) -> None:
-        self._room.leave(errand.evidence.partner_id, errand.host, errand.evidence.kind)
+    def _leave(self, task: FetchTask) -> None:
+        self._room.leave(task.evidence.partner_id, task.host, task.evidence.kind)
 
-    def _fetch(self, errand: Errand) -> Fetched | DoorwardError:
+    def _fetch(self, task: FetchTask) -> Fetched | DoorwardError:
         try:
-            return self._fetcher.fetch(errand.request)
+            return self._fetcher.fetch(task.request)
         except DoorwardError as error:
             return error
 
-    def _take(self, errand: Errand, outcome: Fetched | DoorwardError) -> None:
-        failure = take_outcome(self._services, errand, outcome)
+    def _take(self, task: FetchTask, outcome: Fetched | DoorwardError) -> None:
+        failure = take_outcome(self._services, task, outcome)
         if failure is not None:
             _log.warning(
                 "no evidence was kept",
-                partner=errand.evidence.partner_id,
-                url=errand.request.url,
+                partner=task.evidence.partner_id,
+                url=task.request.url,
                 code=failure.code,
                 detail=failure.detail,
             )

@@ -45,7 +45,7 @@ class Work:
     """What a search for a path, or a judgement of status, may still cost: some tens of milliseconds.
 
     `signatures` counts verifications in units of one by P-256, see `cost_of`; those that the store or the
-    shelf remembers count only the first time. `candidates` counts authorities and CRLs that are looked at.
+    evidence cache remembers count only the first time. `candidates` counts authorities and CRLs that are looked at.
     """
 
     signatures: int = 200

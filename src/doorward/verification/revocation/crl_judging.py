@@ -32,7 +32,7 @@ from doorward.verification.path.names import CanonicalName, canonicalise_name
 from doorward.verification.path.signatures import Strength
 from doorward.verification.path.validation import Path
 from doorward.verification.revocation.crl import ALL_REASONS, Crl, PointNames, Scope, read_point_names
-from doorward.verification.revocation.shelf import Shelf
+from doorward.verification.revocation.evidence_index import EvidenceIndex
 from doorward.verification.revocation.status import CLOCK_SKEW, Status, StatusFinding, usable_until
 from doorward.verification.revocation.words import name_reason
 
@@ -77,13 +77,19 @@ class CrlRules:
 
 
 def judge_by_crls(
-    path: Path, shelf: Shelf, now: datetime, find_signers: FindSigners, rules: CrlRules, *, work: Work
+    path: Path,
+    evidence_index: EvidenceIndex,
+    now: datetime,
+    find_signers: FindSigners,
+    rules: CrlRules,
+    *,
+    work: Work,
 ) -> Iterator[StatusFinding]:
     """Find the status of the first certificate of a path.
 
     Args:
         path: the certificate, its issuer, and on to the anchor; good without regard to revocation.
-        shelf: the CRLs that are at hand.
+        evidence_index: the CRLs that are at hand.
         now: aware, UTC.
         find_signers: see `FindSigners`; asked only for CRLs that concern the certificate.
         rules: see `CrlRules`.
@@ -98,9 +104,9 @@ def judge_by_crls(
 
     Standard: RFC 5280 section 6.3.3.
     """
-    judgement = _Judgement(path, shelf, now, find_signers, rules, work=work)
+    judgement = _Judgement(path, evidence_index, now, find_signers, rules, work=work)
     try:
-        for crl in shelf.crls_about(path[0]):
+        for crl in evidence_index.crls_about(path[0]):
             if crl.base is None and judgement.take(crl):
                 yield judgement.revoked()
                 return
@@ -119,17 +125,17 @@ class _Judgement:
     def __init__(
         self,
         path: Path,
-        shelf: Shelf,
+        evidence_index: EvidenceIndex,
         now: datetime,
         find_signers: FindSigners,
         rules: CrlRules,
         *,
         work: Work,
     ) -> None:
-        self._path, self._shelf, self._now = path, shelf, now
+        self._path, self._evidence_index, self._now = path, evidence_index, now
         self._find_signers, self._rules, self._work = find_signers, rules, work
         self._points = tuple(_points(path[0]))
-        self._deltas = [crl for crl in shelf.crls_about(path[0]) if crl.base is not None]
+        self._deltas = [crl for crl in evidence_index.crls_about(path[0]) if crl.base is not None]
         self._spoken: set[tuple[CanonicalName, Scope, bytes]] = set()
         self._covered: frozenset[x509.ReasonFlags] = frozenset()
         self._used: list[tuple[Crl, ...]] = []
@@ -220,7 +226,7 @@ class _Judgement:
     def _signed(self, crl: Crl, signer: PathCertificate) -> bool:
         if signer.key_usage is not None and not signer.key_usage.crl_sign:
             return False
-        return self._shelf.is_signed(crl, signer, self._rules.strength, self._work)
+        return self._evidence_index.is_signed(crl, signer, self._rules.strength, self._work)
 
     def _find_delta(self, complete: Crl, signer: PathCertificate) -> Crl | None:
         """Steps (c) and (h): the newest delta that builds on this complete CRL, by the same key (5.2.4)."""

@@ -35,8 +35,8 @@ from doorward.verification.path.store import TrustStore
 from doorward.verification.path.validation import Path
 from doorward.verification.revocation.crl import Crl
 from doorward.verification.revocation.crl_judging import CrlRules, judge_by_crls
+from doorward.verification.revocation.evidence_index import EvidenceIndex
 from doorward.verification.revocation.ocsp import OcspRules, judge_by_ocsp
-from doorward.verification.revocation.shelf import Shelf
 from doorward.verification.revocation.status import Status, StatusFinding, is_newer
 
 SIGNER_DEPTH = 3
@@ -48,14 +48,14 @@ class StatusSources:
     """What a status is judged from.
 
     Args:
-        shelf: CRLs and OCSP answers.
+        evidence_index: CRLs and OCSP answers.
         store: where signers of CRLs are found, and their paths.
         inputs: as for the path; purpose and policies do not concern signers of CRLs.
         crl_rules: how CRLs are judged.
         ocsp_rules: how OCSP answers are judged.
     """
 
-    shelf: Shelf
+    evidence_index: EvidenceIndex
     store: TrustStore
     inputs: PathInputs
     crl_rules: CrlRules
@@ -122,7 +122,7 @@ class _Judge:
                     return finding
                 last = finding if last is None or is_newer(finding, last) else last
         anchor = path[1] if len(path) == 2 else None  # noqa: PLR2004  its own addresses count as well
-        unusable = self._sources.shelf.has_unusable(path[0], anchor)
+        unusable = self._sources.evidence_index.has_unusable(path[0], anchor)
         for finding in findings:
             if finding.status is Status.GOOD and (last is None or is_newer(finding, last)):
                 return replace(finding, unusable=True) if unusable else finding
@@ -140,13 +140,13 @@ class _Judge:
         return finding.fresh_until is not None and finding.fresh_until < self._now
 
     def _ask_memory(self, path: Path) -> Iterator[StatusFinding]:
-        seen = self._sources.shelf.seen(path[0], path[1])
+        seen = self._sources.evidence_index.seen(path[0], path[1])
         if seen is not None:
             yield seen.find(path[0].sha256)
 
     def _ask_answers(self, path: Path) -> Iterator[StatusFinding]:
         rules = self._sources.ocsp_rules
-        for answer in self._sources.shelf.answers_about(path[0]):
+        for answer in self._sources.evidence_index.answers_about(path[0]):
             yield judge_by_ocsp(path[0], path[1], answer, self._now, rules, work=self._work)
 
     def _ask_crls(self, path: Path, depth: int) -> Iterator[StatusFinding]:
@@ -154,7 +154,9 @@ class _Judge:
             return self._find_signers(crl, below, depth)
 
         sources = self._sources
-        return judge_by_crls(path, sources.shelf, self._now, find_signers, sources.crl_rules, work=self._work)
+        return judge_by_crls(
+            path, sources.evidence_index, self._now, find_signers, sources.crl_rules, work=self._work
+        )
 
     def _find_signers(self, crl: Crl, path: Path, depth: int) -> Iterator[PathCertificate]:
         """Step 3."""

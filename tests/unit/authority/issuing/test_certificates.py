@@ -34,8 +34,8 @@ def load(record):
 
 def intents(world):
     """The rows that are only intended."""
-    with world.work.read() as books:
-        return books.certificates.list(CertificateFilter(state=CertificateState.INTENDED))
+    with world.work.read() as stores:
+        return stores.certificates.list(CertificateFilter(state=CertificateState.INTENDED))
 
 
 class ProcessDiedError(Exception):
@@ -97,8 +97,8 @@ def test_chain_verifies_up_to_the_root(world):
     held = world.issue("alice")
     leaf, issuer = map(x509.load_der_x509_certificate, held.chain_der)
     leaf.verify_directly_issued_by(issuer)
-    with world.work.read() as books:
-        root = x509.load_der_x509_certificate(books.authorities.current(AuthorityKind.ROOT).der)
+    with world.work.read() as stores:
+        root = x509.load_der_x509_certificate(stores.authorities.current(AuthorityKind.ROOT).der)
     issuer.verify_directly_issued_by(root)
 
 
@@ -107,9 +107,9 @@ def test_record_events_change_and_answers(world):
     before = world.head()
     issued = issuing.issue(world.services, world.principal("alice"), world.csr(), actor=OPERATOR)
     record = issued.record
-    with world.work.read() as books:
-        assert books.certificates.by_sha256(record.sha256) == record
-        assert all(books.status.ocsp(record.id, name) for name in ("sha1", "sha256"))
+    with world.work.read() as stores:
+        assert stores.certificates.by_sha256(record.sha256) == record
+        assert all(stores.status.ocsp(record.id, name) for name in ("sha1", "sha256"))
     assert record.state is CertificateState.VALID
     assert issued.seq == world.head() == before + 1
     intended = world.events(EventType.CERTIFICATE_INTENDED)[-1]

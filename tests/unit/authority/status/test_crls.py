@@ -50,8 +50,8 @@ def test_list_holds_what_is_revoked_or_held(world):
     assert listed(crl) == {revoked.record.serial, held.record.serial}
     assert good.record.serial not in listed(crl)
     parsed = x509.load_der_x509_crl(crl.der)
-    with world.work.read() as books:
-        issuing = x509.load_der_x509_certificate(books.authorities.current(AuthorityKind.ISSUING).der)
+    with world.work.read() as stores:
+        issuing = x509.load_der_x509_certificate(stores.authorities.current(AuthorityKind.ISSUING).der)
     assert parsed.is_signature_valid(issuing.public_key())
     assert (crl.this_update, crl.next_update) == (NOON, NOON + timedelta(hours=24))
     assert crl.through_seq == world.head()
@@ -127,9 +127,9 @@ def test_other_changes_make_no_list_due(world):
     world.issue("alice")
     directory.suspend(world.services, "bob", actor=OPERATOR)
     assert not crls.due_crls(world.services, world.clock.now())
-    with world.work.change() as books:
+    with world.work.change() as stores:
         for _ in range(1000):
-            books.changes.note(ChangeKind.PRINCIPAL, "per_x", world.clock.now())
+            stores.changes.note(ChangeKind.PRINCIPAL, "per_x", world.clock.now())
     assert crls.due_crls(world.services, world.clock.now())
 
 
@@ -257,8 +257,8 @@ def test_only_the_lists_of_what_changed_are_made_anew(world):
         assert set(made) == {"", own}
         assert all((one.number, listed(one)) == (number, expected) for one in made.values())
     assert crls.due_crls(services, world.clock.now() + timedelta(seconds=20)) == ()
-    with world.work.read() as books:
-        numbers = {one.partition: one.number for one in books.status.crl_heads(held.authority_id)}
+    with world.work.read() as stores:
+        numbers = {one.partition: one.number for one in stores.status.crl_heads(held.authority_id)}
     assert numbers == {"": 3, **dict.fromkeys(FOUR, 1), own: 3}
 
 
@@ -285,28 +285,28 @@ def test_all_due_lists_are_one_transaction(world):
     real = world.work.change
 
     class Broken:
-        def __init__(self, books):
-            self.books, self.left = books, 3
+        def __init__(self, stores):
+            self.stores, self.left = stores, 3
 
         def __getattr__(self, name):
-            return self if name == "status" else getattr(self.books, name)
+            return self if name == "status" else getattr(self.stores, name)
 
         def crl_heads(self, authority_id):
-            return self.books.status.crl_heads(authority_id)
+            return self.stores.status.crl_heads(authority_id)
 
         def store_crl(self, crl):
             self.left -= 1
             if not self.left:
                 raise Unavailable("store-unavailable", "the disk is full")
-            self.books.status.store_crl(crl)
+            self.stores.status.store_crl(crl)
 
     @contextmanager
     def change():
-        with real() as books:
-            yield Broken(books)
+        with real() as stores:
+            yield Broken(stores)
 
     world.work.change = change
     with pytest.raises(Unavailable):
         crls.publish_crls(services, crls.due_crls(services, NOON))
-    with world.work.read() as books:
-        assert books.status.crl_heads(books.authorities.current(AuthorityKind.ISSUING).id) == []
+    with world.work.read() as stores:
+        assert stores.status.crl_heads(stores.authorities.current(AuthorityKind.ISSUING).id) == []

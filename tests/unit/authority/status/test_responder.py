@@ -38,8 +38,8 @@ def world():
 
 def issuer_of(world):
     """The current issuing authority's certificate."""
-    with world.work.read() as books:
-        return x509.load_der_x509_certificate(books.authorities.current(AuthorityKind.ISSUING).der)
+    with world.work.read() as stores:
+        return x509.load_der_x509_certificate(stores.authorities.current(AuthorityKind.ISSUING).der)
 
 
 def question(certificate, issuer, *, nonce=None, algorithm=hashes.SHA1):
@@ -105,8 +105,8 @@ def test_stale_answer_is_not_given(world):
 def test_missing_answer_is_signed(world):
     """A certificate without an answer made ahead is answered live."""
     held = world.issue("alice")
-    with world.work.change() as books:
-        replace_answers(books, held.record.id, (), NOON)
+    with world.work.change() as stores:
+        replace_answers(stores, held.record.id, (), NOON)
     assert ask(world, held).certificate_status is GOOD
 
 
@@ -133,8 +133,8 @@ def test_intent_is_unknown(world):
     """What was never issued is never good."""
     held = world.issue("alice")
     intent = replace(held.record, id="crt_" + "z" * 20, serial=4711, sha256="e" * 64)
-    with world.work.change() as books:
-        books.certificates.add_intended(intent)
+    with world.work.change() as stores:
+        stores.certificates.add_intended(intent)
     issuer = issuer_of(world)
     request = ocsp.OCSPRequestBuilder().add_certificate_by_hash(
         *_hashes(question(x509.load_der_x509_certificate(held.der), issuer)), 4711, hashes.SHA1()
@@ -191,12 +191,12 @@ def test_older_issuing_authority_is_not_answered_live(world):
     held = world.issue("alice")
     issuer = issuer_of(world)
     other = found_world(document="", people=())
-    with other.work.read() as books:
-        newer = books.authorities.current(AuthorityKind.ISSUING)
-        responder = books.authorities.current(AuthorityKind.OCSP_RESPONDER)
-    with world.work.change() as books:
-        books.authorities.add(replace(newer, id="aut_" + "y" * 20, key_name="issuing-2"))
-        books.authorities.add(replace(responder, id="aut_" + "z" * 20, key_name="ocsp-2"))
+    with other.work.read() as stores:
+        newer = stores.authorities.current(AuthorityKind.ISSUING)
+        responder = stores.authorities.current(AuthorityKind.OCSP_RESPONDER)
+    with world.work.change() as stores:
+        stores.authorities.add(replace(newer, id="aut_" + "y" * 20, key_name="issuing-2"))
+        stores.authorities.add(replace(responder, id="aut_" + "z" * 20, key_name="ocsp-2"))
     world.keys.store("ocsp-2", other.keys.load("ocsp-1"))
     request = question(x509.load_der_x509_certificate(held.der), issuer, nonce=NONCE)
     answer = ocsp.load_der_ocsp_response(status.answer_ocsp(world.services, request))
@@ -238,8 +238,8 @@ def test_refresh_signs_what_is_half_over(world):
 def test_refresh_signs_what_was_left_unsigned(world):
     """Where a state changed without the responder's key, the refresh signs what the state now is."""
     held = world.issue("alice")
-    with world.work.read() as books:
-        responder = books.authorities.current(AuthorityKind.OCSP_RESPONDER)
+    with world.work.read() as stores:
+        responder = stores.authorities.current(AuthorityKind.OCSP_RESPONDER)
     key = world.keys.load(responder.key_name)
     world.keys.remove(responder.key_name)
     directory.remove(world.services, "alice", actor=OPERATOR)
@@ -252,16 +252,16 @@ def test_refresh_signs_what_was_left_unsigned(world):
 def test_refresh_drops_what_nobody_asks_about(world):
     """Expired certificates, other issuers' and unknown ones lose their answers, and are looked at once."""
     kept, expired, foreign = (world.issue(name) for name in ("alice", "bob", "carol"))
-    with world.work.change() as books:
+    with world.work.change() as stores:
         for one, changes in ((expired, {"not_after": NOON}), (foreign, {"authority_id": "aut_other"})):
-            books.certificates.state.certificates[one.record.id] = replace(one.record, **changes)
-        books.status.await_ocsp("crt_nobody", NOON)
+            stores.certificates.state.certificates[one.record.id] = replace(one.record, **changes)
+        stores.status.await_ocsp("crt_nobody", NOON)
     world.clock.turn(hours=6)
     assert status.refresh_ocsp(world.services) == Refreshed(looked_at=4, signed=1, more=False)
     world.clock.turn(hours=6)
     assert status.refresh_ocsp(world.services) == Refreshed(looked_at=1, signed=1, more=False)
-    with world.work.read() as books:
-        assert {key[0] for key in books.status.state.ocsp} == {kept.record.id}
+    with world.work.read() as stores:
+        assert {key[0] for key in stores.status.state.ocsp} == {kept.record.id}
 
 
 def test_refresh_needs_no_key_where_nothing_is_due(world):
@@ -276,15 +276,15 @@ def test_refresh_uses_the_renewed_responder(world):
     world.clock.turn(days=21)
     founding.renew_responder(world.services, actor="system")
     status.refresh_ocsp(world.services)
-    with world.work.read() as books:
-        responder = books.authorities.current(AuthorityKind.OCSP_RESPONDER)
+    with world.work.read() as stores:
+        responder = stores.authorities.current(AuthorityKind.OCSP_RESPONDER)
     assert ask(world, held).certificates[0] == x509.load_der_x509_certificate(responder.der)
 
 
 def responder_of(world):
     """The row of the current OCSP responder."""
-    with world.work.read() as books:
-        return books.authorities.current(AuthorityKind.OCSP_RESPONDER)
+    with world.work.read() as stores:
+        return stores.authorities.current(AuthorityKind.OCSP_RESPONDER)
 
 
 def test_expired_responder_signs_nothing(world):
@@ -321,8 +321,8 @@ def test_answer_ends_with_its_responder(world):
     assert status.refresh_ocsp(services).looked_at == 0  # the same responder could say nothing longer
     founding.renew_responder(services, actor="system")
     assert [status.refresh_ocsp(services).signed for _ in range(2)] == [1, 0]
-    with world.work.read() as books:
-        signer = answers.load_signer(services, books)
+    with world.work.read() as stores:
+        signer = answers.load_signer(services, stores)
     assert signer.sign(held, signer.ends_at) == ()
 
 

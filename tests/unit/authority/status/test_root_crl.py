@@ -31,8 +31,8 @@ def world():
 
 def authority(world, kind):
     """The current authority certificate of a kind, as row and as certificate."""
-    with world.work.read() as books:
-        record = books.authorities.current(kind)
+    with world.work.read() as stores:
+        record = stores.authorities.current(kind)
     return record, x509.load_der_x509_certificate(record.der)
 
 
@@ -94,8 +94,8 @@ def test_founding_and_first_list_are_one_transaction():
     services = replace(empty.services, keys=NoIssuing())
     with pytest.raises(Unavailable):
         founding.found(services, trust_domain="corp.example", status_url=STATUS_URL, actor=OPERATOR)
-    with empty.work.read() as books:
-        assert books.status.state.crls == {}
+    with empty.work.read() as stores:
+        assert stores.status.state.crls == {}
     assert empty.work.events == []
 
 
@@ -125,8 +125,8 @@ def test_slower_of_two_processes_makes_no_list(world):
 
 def test_older_authority_without_a_list_gets_its_first(world):
     """An authority that was founded before roots had lists has no end to warn of, and gets its first by itself."""
-    with world.work.change() as books:
-        books.status.writable(TENANT).crls.clear()
+    with world.work.change() as stores:
+        stores.status.writable(TENANT).crls.clear()
     assert root_list.root_list_end(world.services) is None
     assert root_list.root_list_due(world.services) is True
     assert root_list.renew_root_list(world.services, actor="system").number == 1

@@ -17,7 +17,7 @@ from doorward.gateway.access_log import ingest as module
 from doorward.gateway.access_log.ingest import COUNTER, LIVE, Ingest
 from doorward.gateway.access_log.lines import LONGEST_LINE
 from tests.support.access_log import GATEWAY, Log, line
-from tests.support.memory_store import MemoryBooks, MemoryUnitOfWork
+from tests.support.memory_store import MemoryStores, MemoryUnitOfWork
 from tests.support.ports import NOON
 from tests.support.world import World, empty_world
 
@@ -83,12 +83,12 @@ class _CrashingOnce:
         return getattr(self._work, name)
 
     @contextmanager
-    def change(self, *, traffic: bool = False) -> Iterator[MemoryBooks]:
-        with self._work.change(traffic=traffic) as books:
+    def change(self, *, traffic: bool = False) -> Iterator[MemoryStores]:
+        with self._work.change(traffic=traffic) as stores:
             if self._place == "before the commit":
                 self._place = ""
-                books.outbox = _Failing(books.outbox)  # type: ignore[assignment]
-            yield books
+                stores.outbox = _Failing(stores.outbox)  # type: ignore[assignment]
+            yield stores
             if self._place == "at the commit":
                 self._place = ""
                 raise RuntimeError("killed")
@@ -110,8 +110,8 @@ def test_two_readers_do_not_take_the_same_line(log: Log) -> None:
     """A second reader of the same log that lost the race is told, and nothing is doubled."""
     log.write(line(1))
     other = Ingest(log.world.services, GATEWAY, log.folder, lambda: None)
-    with log.world.work.change() as books:
-        books.ingest.advance(GATEWAY, "access-1.log", 0, 3)
+    with log.world.work.change() as stores:
+        stores.ingest.advance(GATEWAY, "access-1.log", 0, 3)
     with pytest.raises(IntegrityError):
         other._keep([], "access-1.log", 0, 10)
 

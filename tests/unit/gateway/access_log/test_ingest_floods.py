@@ -137,8 +137,8 @@ def test_a_nearly_full_disk_counts_all_and_lets_the_file_go(log: Log) -> None:
     log.write(hello() * 2 + line(1) + line(2))
     log.take()
     assert "nearly full" in log.ingest.trouble()
-    with log.world.work.read() as books:
-        assert books.ingest.position(GATEWAY, "access-1.log") == (log.folder / "access.log").stat().st_size
+    with log.world.work.read() as stores:
+        assert stores.ingest.position(GATEWAY, "access-1.log") == (log.folder / "access.log").stat().st_size
     log.world.work.full = False
     log.write(line(3))
     log.take()

@@ -114,8 +114,8 @@ class Place:
         self.gate.open(ground.revision, ground.policies)
 
     def name_of(self, application_id: str) -> str:
-        with self.world.work.read() as books:
-            return next(one.name for one in books.applications.list() if one.id == application_id)
+        with self.world.work.read() as stores:
+            return next(one.name for one in stores.applications.list() if one.id == application_id)
 
     def metadata(self, **changed: str) -> dict[str, str]:
         values = {

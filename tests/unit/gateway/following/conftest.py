@@ -14,7 +14,7 @@ from doorward.gateway.connections.ending import Ending
 from doorward.gateway.connections.registry import Connections
 from doorward.gateway.following.evidence_loader import EvidenceLoader
 from doorward.gateway.following.follower import Follower
-from doorward.partners.evidence_cache import Shelves
+from doorward.partners.evidence_cache import EvidenceCache
 from tests.support.cutting import FakeCutter
 from tests.support.world import Held, World, found_world
 from tests.unit.gateway.standing import enter
@@ -31,7 +31,7 @@ class Scene:
     connections: Connections
     cutter: FakeCutter
     follower: Follower
-    shelves: Shelves
+    evidence_cache: EvidenceCache
     evidence: EvidenceLoader
     published: list[int] = field(default_factory=list)
     orders: list[int] = field(default_factory=list)
@@ -64,12 +64,12 @@ def scene_of(world: World) -> Scene:
     connections = Connections(sequence=world.head())
     cutter = FakeCutter()
     ending = Ending(world.services, GATEWAY, connections, cutter)  # type: ignore[arg-type]
-    shelves = Shelves(world.services.work)
-    evidence = EvidenceLoader(world.services, shelves)
-    scene = Scene(world, connections, cutter, None, shelves, evidence)  # type: ignore[arg-type]
+    evidence_cache = EvidenceCache(world.services.work)
+    evidence = EvidenceLoader(world.services, evidence_cache)
+    scene = Scene(world, connections, cutter, None, evidence_cache, evidence)  # type: ignore[arg-type]
     scene.follower = Follower(
         world.services,
-        AccessDecider(world.services, shelves),
+        AccessDecider(world.services, evidence_cache),
         connections,
         ending,
         publish=scene.published.append,

@@ -15,7 +15,7 @@ from tests.support.world import found_world
 PARTNER = "ptn_" + "a" * 20
 
 
-class Shelves:
+class EvidenceCache:
     """Counts what is loaded; `answers` are what each load says or raises, `True` by default."""
 
     def __init__(self) -> None:
@@ -51,15 +51,15 @@ def running(loader: EvidenceLoader) -> Iterator[None]:
 
 
 @pytest.fixture
-def shelves() -> Shelves:
-    """Shelves of this test."""
-    return Shelves()
+def evidence_cache() -> EvidenceCache:
+    """EvidenceCache of this test."""
+    return EvidenceCache()
 
 
 @pytest.fixture
-def loader(shelves: Shelves) -> EvidenceLoader:
+def loader(evidence_cache: EvidenceCache) -> EvidenceLoader:
     """A loader over a founded world."""
-    return EvidenceLoader(found_world().services, shelves)  # type: ignore[arg-type]
+    return EvidenceLoader(found_world().services, evidence_cache)  # type: ignore[arg-type]
 
 
 def wait_for(loader: EvidenceLoader, wanted: frozenset[str]) -> None:
@@ -106,9 +106,9 @@ def test_what_is_loaded_while_the_follower_acts_is_not_lost(loader: EvidenceLoad
         assert loader.pending() is None
 
 
-def test_nothing_new_is_nothing_to_act_on(loader: EvidenceLoader, shelves: Shelves) -> None:
-    """Where a shelf is as it was nobody is judged anew, and the change counts as done."""
-    shelves.answers = [False]
+def test_nothing_new_is_nothing_to_act_on(loader: EvidenceLoader, evidence_cache: EvidenceCache) -> None:
+    """Where an evidence cache is as it was nobody is judged anew, and the change counts as done."""
+    evidence_cache.answers = [False]
     with running(loader):
         loader.changed(PARTNER, 7)
         wait_for(loader, frozenset())
@@ -116,23 +116,23 @@ def test_nothing_new_is_nothing_to_act_on(loader: EvidenceLoader, shelves: Shelv
 
 
 def test_what_cannot_be_read_is_tried_again(
-    loader: EvidenceLoader, shelves: Shelves, monkeypatch: pytest.MonkeyPatch
+    loader: EvidenceLoader, evidence_cache: EvidenceCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It stays pending and is told, until it can be read."""
     monkeypatch.setattr("doorward.gateway.following.evidence_loader.RETRY_SECONDS", 0.01)
-    shelves.answers = [Unavailable("store-busy", "busy"), ValueError("odd")]
+    evidence_cache.answers = [Unavailable("store-busy", "busy"), ValueError("odd")]
     loader.changed(PARTNER, 7)
     assert not loader.trouble()
     with running(loader):
         wait_for(loader, frozenset({PARTNER}))
-    assert shelves.loaded == [PARTNER] * 3
+    assert evidence_cache.loaded == [PARTNER] * 3
     assert not loader.trouble()
 
 
-def test_all_are_loaded_before_the_door_opens(loader: EvidenceLoader, shelves: Shelves) -> None:
+def test_all_are_loaded_before_the_door_opens(loader: EvidenceLoader, evidence_cache: EvidenceCache) -> None:
     """A world without partners has nothing to load; what fails is left to the thread, and told."""
     loader.load_all()
-    assert (shelves.loaded, loader.pending()) == ([], None)
-    shelves.answers = [Unavailable("store-busy", "busy")]
+    assert (evidence_cache.loaded, loader.pending()) == ([], None)
+    evidence_cache.answers = [Unavailable("store-busy", "busy")]
     assert loader._load(PARTNER) is None
     assert "busy" in loader.trouble()

@@ -18,8 +18,8 @@ WEST, EAST = records.opaque("ptn", "west"), records.opaque("ptn", "east")
 
 
 @dataclass
-class FakeShelves:
-    """Shelves whose loading the test decides on; `before` runs while one is loaded."""
+class FakeEvidenceCache:
+    """EvidenceCache whose loading the test decides on; `before` runs while one is loaded."""
 
     another: bool = True
     fault: Exception | None = None
@@ -39,25 +39,25 @@ class FakeShelves:
 
 
 @pytest.fixture
-def shelves() -> FakeShelves:
-    """Shelves on which everything is newer each time."""
-    return FakeShelves()
+def evidence_cache() -> FakeEvidenceCache:
+    """EvidenceCache on which everything is newer each time."""
+    return FakeEvidenceCache()
 
 
 @pytest.fixture
 def world() -> World:
     """Two partners are trusted."""
     made = empty_world()
-    with made.work.change() as books:
+    with made.work.change() as stores:
         for name in ("west", "east"):
-            books.partners.add(records.partner(name))
+            stores.partners.add(records.partner(name))
     return made
 
 
 @pytest.fixture
-def loader(world: World, shelves: FakeShelves) -> EvidenceLoader:
-    """A loader of these shelves."""
-    return EvidenceLoader(world.services, shelves)  # type: ignore[arg-type]  # only `load` is asked
+def loader(world: World, evidence_cache: FakeEvidenceCache) -> EvidenceLoader:
+    """A loader of these evidence caches."""
+    return EvidenceLoader(world.services, evidence_cache)  # type: ignore[arg-type]  # only `load` is asked
 
 
 class Once(threading.Event):
@@ -121,31 +121,33 @@ def test_newer_evidence_while_the_older_is_acted_on(loader: EvidenceLoader) -> N
     ],
 )
 def test_a_failure_is_told_and_tried_again(
-    loader: EvidenceLoader, shelves: FakeShelves, fault: Exception
+    loader: EvidenceLoader, evidence_cache: FakeEvidenceCache, fault: Exception
 ) -> None:
     """What cannot be read stays pending by its number, is told, and is read when it can be."""
-    shelves.fault = fault
+    evidence_cache.fault = fault
     loader.changed(WEST, 7)
     assert run_once(loader) == [module.RETRY_SECONDS]
     assert loader.pending() == 7
     detail = fault.detail if isinstance(fault, DoorwardError) else "see the log"
     assert detail in loader.trouble()
-    shelves.fault = None
+    evidence_cache.fault = None
     loader.changed(EAST, 8)
     assert run_once(loader) == []
     assert loader.trouble() == ""
-    assert sorted(shelves.loaded) == sorted([WEST, EAST])
+    assert sorted(evidence_cache.loaded) == sorted([WEST, EAST])
     assert loader.pending() == 7
 
 
-def test_one_failure_does_not_hold_up_another_partner(loader: EvidenceLoader, shelves: FakeShelves) -> None:
+def test_one_failure_does_not_hold_up_another_partner(
+    loader: EvidenceLoader, evidence_cache: FakeEvidenceCache
+) -> None:
     """Where one partner's evidence is unreadable the other's is in place."""
 
     def fail_for_west(partner: str) -> None:
         if partner == WEST:
             raise MalformedInput("crl-malformed", "no list")
 
-    shelves.before = fail_for_west
+    evidence_cache.before = fail_for_west
     loader.changed(WEST, 7)
     loader.changed(EAST, 8)
     run_once(loader)
@@ -155,13 +157,13 @@ def test_one_failure_does_not_hold_up_another_partner(loader: EvidenceLoader, sh
 
 
 def test_before_the_door_opens_everything_is_loaded(
-    world: World, loader: EvidenceLoader, shelves: FakeShelves
+    world: World, loader: EvidenceLoader, evidence_cache: FakeEvidenceCache
 ) -> None:
-    """Each partner's shelf is filled in the caller's thread; what cannot be read is left to the thread."""
+    """Each partner's evidence cache is filled in the caller's thread; what cannot be read is left to the thread."""
     loader.load_all()
-    assert sorted(shelves.loaded) == sorted([WEST, EAST])
+    assert sorted(evidence_cache.loaded) == sorted([WEST, EAST])
     assert loader.pending() is None
-    shelves.fault = MalformedInput("crl-malformed", "no list")
+    evidence_cache.fault = MalformedInput("crl-malformed", "no list")
     loader.load_all()
     assert loader.pending() == world.head()
     world.work.broken = Unavailable("database-unavailable", "away")
@@ -169,10 +171,10 @@ def test_before_the_door_opens_everything_is_loaded(
         loader.load_all()
 
 
-def test_it_ends_when_it_is_woken_for_it(loader: EvidenceLoader, shelves: FakeShelves) -> None:
+def test_it_ends_when_it_is_woken_for_it(loader: EvidenceLoader, evidence_cache: FakeEvidenceCache) -> None:
     """A thread that waits for work ends once `stop` is set and it is woken."""
     stop, asleep = threading.Event(), threading.Event()
-    shelves.before = lambda _: asleep.set()
+    evidence_cache.before = lambda _: asleep.set()
     thread = threading.Thread(target=loader.run, args=(stop,), daemon=True)
     thread.start()
     loader.changed(WEST, 1)

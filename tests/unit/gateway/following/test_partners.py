@@ -45,12 +45,12 @@ class Once(threading.Event):
 
 
 class Guests:
-    """A partner's people at a follower's door; the follower's shelves are those that are judged by."""
+    """A partner's people at a follower's door; the follower's evidence caches are those that are judged by."""
 
     def __init__(self, *, publish: bool = True, **terms: Any) -> None:
         self.site: PartnerSite = partner_site(publish=publish, everyone=True, **terms)
         self.scene: Scene = scene_of(self.site.world)
-        self.site.shelves = self.scene.shelves
+        self.site.evidence_cache = self.scene.evidence_cache
         self.site.decider = self.scene.follower._decider
         self.scene.evidence.load_all()
         self.scene.follow()

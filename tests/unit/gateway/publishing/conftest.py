@@ -56,9 +56,9 @@ class Site:
         return policies.apply_document(self.world.services, text, file="test.yaml", actor=OPERATOR).seq
 
     def wanted(self) -> dict[str, tuple[str, ...]]:
-        with self.world.work.read() as books:
-            document, _ = current_document(books)
-            ids = {one.name: one.id for one in books.applications.list()}
+        with self.world.work.read() as stores:
+            document, _ = current_document(stores)
+            ids = {one.name: one.id for one in stores.applications.list()}
         return {ENROL_PURPOSE: ("enroll.corp.example",)} | {ids[one.name]: one.hosts for one in document.apps}
 
     def stock(self, *leaving_out: str) -> None:
@@ -88,9 +88,9 @@ class Site:
         """What the follower does with a connection when something changed: its authority is as of now."""
         one = self.connections.get(cookie)
         assert one is not None
-        with self.world.work.read() as books:
-            document, _ = current_document(books)
-            names = {found.id: found.name for found in books.applications.list()}
+        with self.world.work.read() as stores:
+            document, _ = current_document(stores)
+            names = {found.id: found.name for found in stores.applications.list()}
         assert one.principal is not None
         principal = self.world.principal(one.principal.name)
         app = document.app(names[one.application_id])

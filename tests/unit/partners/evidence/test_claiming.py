@@ -38,11 +38,11 @@ def test_a_crl_is_asked_for():
     """A CRL is got from its URL, within limits, on the partner's terms."""
     west = partner_world(allow_private=("127.0.0.0/8", "::1/128"))
     west.look()
-    (errand,) = claim_due(west.services, west.room)
-    request = errand.request
+    (task,) = claim_due(west.services, west.room)
+    request = task.request
     assert (request.url, request.body, request.accept) == (ROOT_CRL, None, "application/pkix-crl")
     assert (request.allow_private, request.etag) == (parse_private_networks(["127.0.0.0/8", "::1"]), "")
-    assert errand.host == "pki.partner.example"
+    assert task.host == "pki.partner.example"
     assert request.limit <= 32 * 1024 * 1024
     assert request.seconds < CLAIM.total_seconds()
 
@@ -95,8 +95,8 @@ def test_of_two_that_claim_at_once_one_has_it(monkeypatch):
     west = partner_world()
     west.look()
     room, other = Room(), Room()
-    with west.world.work.read() as books:
-        due = books.evidence.due(NOON, 9)
+    with west.world.work.read() as stores:
+        due = stores.evidence.due(NOON, 9)
     assert len(claim_due(west.services, other)) == 1
     monkeypatch.setattr("tests.support.memory_partners.MemoryEvidence.due", lambda *args: due)
     assert claim_due(west.services, room) == []
@@ -195,9 +195,9 @@ def test_an_answer_does_not_wait_behind_those_of_hosts_that_failed():
     """Several dead responders take every place; as soon as one comes free it is the living one's."""
     west, dead = partner_world(root_crl=""), ("a-dead.example", "b-dead.example")
     many_due_at(west, *dead)
-    errands = claim_due(west.services, west.room) + claim_due(west.services, west.room)
-    assert Counter(one.host for one in errands) == {dead[0]: 2, dead[1]: 1}
-    for one in errands:
+    tasks = claim_due(west.services, west.room) + claim_due(west.services, west.room)
+    assert Counter(one.host for one in tasks) == {dead[0]: 2, dead[1]: 1}
+    for one in tasks:
         west.room.tell(one.evidence.partner_id, one.host, failed=True, now=west.world.clock.now())
         west.room.leave(one.evidence.partner_id, one.host, one.evidence.kind)
     urls = [one.request.url for one in claim_due(west.services, west.room)]
@@ -227,11 +227,11 @@ def test_a_partner_with_dead_responders_takes_no_turn_from_another():
         west.let_in(f"user{number}", crl_at(f"http://{number}.example/crl"))
     east = records.partner("east")
     root = certify("East Root", extra=[crl_at("http://east.example/crl")])
-    with west.world.work.change() as books:
-        books.partners.add(east)
-        books.partners.set_authorities(east.id, [authority(east, root, anchor=True)])
+    with west.world.work.change() as stores:
+        stores.partners.add(east)
+        stores.partners.set_authorities(east.id, [authority(east, root, anchor=True)])
     west.look()
-    hosts = {errand.host for errand in claim_due(west.services, west.room)}
+    hosts = {task.host for task in claim_due(west.services, west.room)}
     assert len(hosts) == 4
     assert "east.example" in hosts
 
@@ -241,7 +241,7 @@ def test_a_partner_that_names_no_url_stops_nobody():
     west = partner_world()
     west.let_in("alice", crl_at("http://["))
     west.look()
-    assert [errand.request.url for errand in claim_due(west.services, west.room)] == [ROOT_CRL]
+    assert [task.request.url for task in claim_due(west.services, west.room)] == [ROOT_CRL]
 
 
 def test_nothing_is_asked_for_what_lost_its_path():
@@ -258,10 +258,10 @@ def test_nothing_is_asked_about_a_certificate_of_somebody_else():
     west = partner_world()
     alice = certify("alice", west.issuing, ca=False, extra=[responder_at(RESPONDER)])
     seen = replace(inventory_row(west.partner, west.issuing, alice, 1), authority_id="aut_other")
-    with west.world.work.change() as books:
-        assert books.certificates.add_seen(seen)
+    with west.world.work.change() as stores:
+        assert stores.certificates.add_seen(seen)
         for about in ("0" * 64, alice.parsed.sha256):
-            books.evidence.store(records.evidence("west", RESPONDER, kind=EvidenceKind.OCSP, about=about))
+            stores.evidence.store(records.evidence("west", RESPONDER, kind=EvidenceKind.OCSP, about=about))
     assert claim_due(west.services, west.room) == []
 
 

@@ -113,16 +113,16 @@ def test_who_does_not_count_names_nothing(why):
     west.let_in("eve", crl_at(ELSEWHERE))
     if why == "another partner's":
         east, twin = records.partner("east"), certify("West Sibling", west.root, key=sibling.key)
-        with west.world.work.change() as books:
-            books.partners.add(east)
-            books.partners.set_authorities(east.id, [authority(east, twin, anchor=True)])
+        with west.world.work.change() as stores:
+            stores.partners.add(east)
+            stores.partners.set_authorities(east.id, [authority(east, twin, anchor=True)])
             leaf = certify("bob", sibling, ca=False, extra=[crl_at(ELSEWHERE)])
-            assert books.certificates.add_seen(inventory_row(east, twin, leaf, 9))
+            assert stores.certificates.add_seen(inventory_row(east, twin, leaf, 9))
     elif why == "held":
         west.let_in("bob", crl_at(ELSEWHERE), issuer=sibling)
-        with west.world.work.change() as books:
+        with west.world.work.change() as stores:
             held = "crt_" + "2".zfill(20)
-            books.certificates.set_state(held, CertificateState.ON_HOLD, reason=None, revoked_at=None)
+            stores.certificates.set_state(held, CertificateState.ON_HOLD, reason=None, revoked_at=None)
     else:
         west.let_in("bob", crl_at(ELSEWHERE), issuer=sibling, not_after=NOON - timedelta(minutes=1))
     west.pages[ELSEWHERE] = crl_of(sibling)
@@ -136,22 +136,22 @@ def test_others_certificates_are_not_loaded(monkeypatch):
     west, sibling = two_siblings()
     west.let_in("eve", crl_at(ELSEWHERE))
     east, root = records.partner("east"), certify("East Root")
-    with west.world.work.change() as books:
-        books.partners.add(east)
-        books.partners.set_authorities(east.id, [authority(east, root, anchor=True)])
+    with west.world.work.change() as stores:
+        stores.partners.add(east)
+        stores.partners.set_authorities(east.id, [authority(east, root, anchor=True)])
         for number in range(7, 10):
             leaf = certify(f"user{number}", root, ca=False, extra=[crl_at(ELSEWHERE)])
-            assert books.certificates.add_seen(inventory_row(east, root, leaf, number))
+            assert stores.certificates.add_seen(inventory_row(east, root, leaf, number))
     read, listed = [], MemoryCertificates.list
 
-    def keep_count(books, wanted):
-        found = listed(books, wanted)
+    def keep_count(stores, wanted):
+        found = listed(stores, wanted)
         read.extend(one.id for one in found)
         return found
 
     monkeypatch.setattr(MemoryCertificates, "list", keep_count)
-    with west.world.work.read() as books:
-        authorities = tuple(books.partners.authorities(west.partner.id))
+    with west.world.work.read() as stores:
+        authorities = tuple(stores.partners.authorities(west.partner.id))
     assert not naming.is_named_for(
         west.services, west.partner, authorities, url=ELSEWHERE, crl=parse_crl(crl_of(sibling)), now=NOON
     )
@@ -167,9 +167,9 @@ def test_the_list_at_hand_is_not_asked_about_again():
     west.run()
     first = west.row(ELSEWHERE)
     assert first.der == kept
-    with west.world.work.change() as books:
+    with west.world.work.change() as stores:
         bob = "crt_" + "2".zfill(20)
-        books.certificates.set_state(bob, CertificateState.ON_HOLD, reason=None, revoked_at=None)
+        stores.certificates.set_state(bob, CertificateState.ON_HOLD, reason=None, revoked_at=None)
     west.world.clock.turn(hours=1)
     west.run()
     again = west.row(ELSEWHERE)

@@ -15,7 +15,7 @@ from cryptography.x509 import ocsp
 from doorward.core.errors import Unavailable
 from doorward.partners.evidence import taking
 from doorward.partners.evidence.remembering import Memory
-from doorward.partners.evidence_cache import Shelves
+from doorward.partners.evidence_cache import EvidenceCache
 from doorward.pki.der import encode_enumerated, encode_extension
 from doorward.stores.records import ChangeKind
 from doorward.verification.path.conformance import PathInputs
@@ -63,16 +63,16 @@ def serve(west: PartnerWorld, *entries: object, at: timedelta = timedelta(0), **
 
 def seen(west: PartnerWorld) -> dict[int, tuple[str, bool]]:
     """What is remembered: serial number -> reason, and whether it is a hold."""
-    with west.world.work.read() as books:
-        return {one.serial: (one.reason, one.held) for one in books.evidence.seen(west.partner.id)}
+    with west.world.work.read() as stores:
+        return {one.serial: (one.reason, one.held) for one in stores.evidence.seen(west.partner.id)}
 
 
 def judge(west: PartnerWorld, leaf: Node) -> Status:
     """What is known of a leaf from the evidence that is at hand now."""
-    shelves = Shelves(west.world.work)
-    shelves.load(west.partner.id)
+    evidence_cache = EvidenceCache(west.world.work)
+    evidence_cache.load(west.partner.id)
     sources = StatusSources(
-        shelf=shelves.of(west.partner.id),
+        evidence_index=evidence_cache.of(west.partner.id),
         store=TrustStore([west.root.parsed], [west.issuing.parsed]),
         inputs=PathInputs(),
         crl_rules=CrlRules(strength=Strength()),
@@ -142,11 +142,11 @@ def test_what_a_list_said_is_remembered_before_another_takes_its_place(west: Par
 def test_a_row_that_is_forgotten_is_remembered(west: PartnerWorld) -> None:
     """No certificate names the address any more; whom its list named stays refused."""
     serve(west, 1)
-    with west.world.work.change() as books:
-        for one in books.evidence.seen(west.partner.id):
-            books.evidence.release(west.partner.id, one)
-    with west.world.work.change() as books:
-        books.evidence.store(
+    with west.world.work.change() as stores:
+        for one in stores.evidence.seen(west.partner.id):
+            stores.evidence.release(west.partner.id, one)
+    with west.world.work.change() as stores:
+        stores.evidence.store(
             records.evidence(
                 "west",
                 "http://old.example/crl",
@@ -154,7 +154,7 @@ def test_a_row_that_is_forgotten_is_remembered(west: PartnerWorld) -> None:
                 sha256=hashlib.sha256(west.pages[ISSUING_CRL]).hexdigest(),
             )
         )
-        books.evidence.store(records.evidence("west", "http://odd.example/crl", der=b"x", sha256="ab"))
+        stores.evidence.store(records.evidence("west", "http://odd.example/crl", der=b"x", sha256="ab"))
     turn(west, HOUR)
     west.look()
     assert [row.source for row in west.rows()] == [ISSUING_CRL]
@@ -265,10 +265,10 @@ def test_what_is_written_down_is_news_once(west: PartnerWorld) -> None:
     """`keep` says whether anything is another than before."""
     told = records.seen("aa", 1, "bb")
     memory = Memory(told=(told,))
-    with west.world.work.change() as books:
-        assert memory.keep(books, west.partner.id)
-        assert not memory.keep(books, west.partner.id)
-        assert not Memory(released=(records.seen("aa", 2, "bb"),)).keep(books, west.partner.id)
+    with west.world.work.change() as stores:
+        assert memory.keep(stores, west.partner.id)
+        assert not memory.keep(stores, west.partner.id)
+        assert not Memory(released=(records.seen("aa", 2, "bb"),)).keep(stores, west.partner.id)
 
 
 def test_gateways_are_told_when_something_can_be_used_again(west: PartnerWorld) -> None:
@@ -277,8 +277,8 @@ def test_gateways_are_told_when_something_can_be_used_again(west: PartnerWorld) 
     good = west.pages[ISSUING_CRL]
 
     def changes() -> int:
-        with west.world.work.read() as books:
-            return sum(one.kind is ChangeKind.EVIDENCE for one in books.changes.since(0))
+        with west.world.work.read() as stores:
+            return sum(one.kind is ChangeKind.EVIDENCE for one in stores.changes.since(0))
 
     assert changes() == 1
     for _ in range(2):

@@ -85,8 +85,8 @@ def test_only_valid_leaves_count(stands):
     """For a certificate that the inventory has as revoked or held nothing is fetched."""
     west = partner_world()
     west.let_in("alice", crl_at(ISSUING_CRL))
-    with west.world.work.change() as books:
-        books.certificates.set_state("crt_" + "1".zfill(20), stands, reason=None, revoked_at=None)
+    with west.world.work.change() as stores:
+        stores.certificates.set_state("crt_" + "1".zfill(20), stands, reason=None, revoked_at=None)
     west.look()
     assert looked_for(west) == [("crl", ROOT_CRL)]
 
@@ -128,8 +128,8 @@ def test_what_is_named_no_more_is_forgotten_and_told():
     west.trust([other])
     west.look()
     assert looked_for(west) == [("crl", "http://a.example/1")]
-    with west.world.work.read() as books:
-        changes = books.changes.since(before)
+    with west.world.work.read() as stores:
+        changes = stores.changes.since(before)
     assert [(one.kind, one.subject) for one in changes] == [(ChangeKind.EVIDENCE, west.partner.id)]
 
 
@@ -137,8 +137,8 @@ def test_a_partner_that_was_removed_leaves_nothing():
     """What was looked for is forgotten with the partner."""
     west = partner_world()
     west.look()
-    with west.world.work.change() as books:
-        books.partners.remove(west.partner.id, NOON)
+    with west.world.work.change() as stores:
+        stores.partners.remove(west.partner.id, NOON)
     west.look()
     assert west.rows() == []
 
@@ -177,8 +177,8 @@ def test_a_pass_that_takes_long_comes_to_its_end(monkeypatch):
     """However long the pages take, the newest leaves are seen, and what is named no more is forgotten."""
     monkeypatch.setattr(sources, "CERTIFICATES_AT_ONCE", 1)
     west = partner_world()
-    with west.world.work.change() as books:
-        books.evidence.store(records.evidence("west", "http://a.example/gone"))
+    with west.world.work.change() as stores:
+        stores.evidence.store(records.evidence("west", "http://a.example/gone"))
     for number in range(5):
         west.let_in(f"user{number}", crl_at(f"http://a.example/{number}"))
     for _ in range(7):
@@ -214,20 +214,20 @@ def test_a_partner_that_cannot_be_read_keeps_nobody_else_waiting(what):
     broken = replace(
         authority(west.partner, west.root, anchor=True), der=b"no", sha256="0" * 64, id="aut_broken"
     )
-    with west.world.work.change() as books:
+    with west.world.work.change() as stores:
         if what == "authority":
-            kept = books.partners.authorities(west.partner.id)
-            books.partners.set_authorities(west.partner.id, [*kept, broken])
+            kept = stores.partners.authorities(west.partner.id)
+            stores.partners.set_authorities(west.partner.id, [*kept, broken])
         else:
-            books.partners.save(replace(west.partner, permitted=("nonsense",)))
-        books.partners.add(east)
-        books.partners.set_authorities(east.id, [authority(east, root, anchor=True)])
+            stores.partners.save(replace(west.partner, permitted=("nonsense",)))
+        stores.partners.add(east)
+        stores.partners.set_authorities(east.id, [authority(east, root, anchor=True)])
     west.pages.clear()
     west.look()
     assert looked_for(west) == before == [("crl", ROOT_CRL)]  # kept: the last word of a list must not be lost
     assert west.survey.unread == ({"west": ("0" * 64,)} if what == "authority" else {})
-    with west.world.work.read() as books:
-        assert [row.source for row in books.evidence.list(east.id)] == ["http://east.example/1"]
+    with west.world.work.read() as stores:
+        assert [row.source for row in stores.evidence.list(east.id)] == ["http://east.example/1"]
 
 
 def test_what_is_known_is_not_begun_anew():

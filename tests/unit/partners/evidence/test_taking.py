@@ -26,8 +26,8 @@ DAY = timedelta(days=1)
 
 def changes(west, since: int = 0) -> list[tuple[ChangeKind, str]]:
     """The changes after one."""
-    with west.world.work.read() as books:
-        return [(one.kind, one.subject) for one in books.changes.since(since)]
+    with west.world.work.read() as stores:
+        return [(one.kind, one.subject) for one in stores.changes.since(since)]
 
 
 def crl(west, *serials: int, **options) -> bytes:
@@ -183,9 +183,9 @@ def test_a_lie_is_not_kept(lie, code):
     west.run()
     for _ in range(3):
         west.pages[ROOT_CRL] = lie(west)
-        with west.world.work.change() as books:
-            (row,) = books.evidence.list(west.partner.id)
-            books.evidence.claim(row, NOON)
+        with west.world.work.change() as stores:
+            (row,) = stores.evidence.list(west.partner.id)
+            stores.evidence.claim(row, NOON)
         west.run()
     row = west.row(ROOT_CRL)
     assert (row.der, row.failures, row.unusable) == (
@@ -275,9 +275,9 @@ class TestOcsp:
 
     def again(self, west, der: bytes) -> None:
         west.pages[RESPONDER] = der
-        with west.world.work.change() as books:
-            row = next(one for one in books.evidence.list(west.partner.id) if one.kind is EvidenceKind.OCSP)
-            books.evidence.claim(row, NOON)
+        with west.world.work.change() as stores:
+            row = next(one for one in stores.evidence.list(west.partner.id) if one.kind is EvidenceKind.OCSP)
+            stores.evidence.claim(row, NOON)
         west.run()
 
     def test_an_answer_is_kept_and_its_word_told(self):
@@ -332,9 +332,9 @@ class TestOcsp:
         """The issuer may go while the answer is on its way; nobody can tell then who may sign."""
         west = self.west()
         west.look()
-        errand = next(one for one in claim_due(west.services, west.room) if one.evidence.about)
+        task = next(one for one in claim_due(west.services, west.room) if one.evidence.about)
         west.trust([west.root])
-        take_outcome(west.services, errand, Fetched(body=self.answer(west)))
+        take_outcome(west.services, task, Fetched(body=self.answer(west)))
         row = west.row(RESPONDER, west.alice)
         assert (row.der, row.failures) == (b"", 1)
 
@@ -351,18 +351,18 @@ def test_what_is_gone_meanwhile_stays_gone():
     for kind in ("removed", "forgotten", "overtaken"):
         west = partner_world()
         west.look()
-        (errand,) = claim_due(west.services, west.room)
-        row = errand.evidence
-        with west.world.work.change() as books:
+        (task,) = claim_due(west.services, west.room)
+        row = task.evidence
+        with west.world.work.change() as stores:
             if kind == "removed":
-                books.partners.remove(west.partner.id, NOON)
+                stores.partners.remove(west.partner.id, NOON)
             elif kind == "forgotten":
-                books.evidence.forget(row.partner_id, row.kind, row.source, row.about)
+                stores.evidence.forget(row.partner_id, row.kind, row.source, row.about)
             else:
                 other = crl(west, number=9)
-                books.evidence.store(type(row)(**{**fields_of(row), "der": other, "sha256": "9" * 64}))
+                stores.evidence.store(type(row)(**{**fields_of(row), "der": other, "sha256": "9" * 64}))
         before = west.rows()
-        take_outcome(west.services, errand, Fetched(body=crl(west)))
+        take_outcome(west.services, task, Fetched(body=crl(west)))
         assert west.rows() == before
         assert changes(west) == []
 
@@ -371,16 +371,16 @@ def test_of_two_finds_the_first_is_kept(monkeypatch):
     """Where another process stores between the judging and the storing, its find stays."""
     west = partner_world()
     west.look()
-    (errand,) = claim_due(west.services, west.room)
+    (task,) = claim_due(west.services, west.room)
     change, real = west.world.work.change, west.row(ROOT_CRL)
 
     def overtaken(**_how):
-        with change() as books:
-            books.evidence.store(type(real)(**{**fields_of(real), "sha256": "9" * 64, "der": b"other"}))
+        with change() as stores:
+            stores.evidence.store(type(real)(**{**fields_of(real), "sha256": "9" * 64, "der": b"other"}))
         return change()
 
     monkeypatch.setattr(west.world.work, "change", overtaken)
-    take_outcome(west.services, errand, Fetched(body=crl(west)))
+    take_outcome(west.services, task, Fetched(body=crl(west)))
     assert west.row(ROOT_CRL).der == b"other"
     assert changes(west) == []
 

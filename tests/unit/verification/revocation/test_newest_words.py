@@ -13,7 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509 import ocsp
 
-from doorward.verification.revocation.shelf import Unusable
+from doorward.verification.revocation.evidence_index import Unusable
 from doorward.verification.revocation.status import Status
 from tests.support.path_ca import certify
 from tests.support.ports import NOON

@@ -75,18 +75,18 @@ def test_answers_cost_work_too():
 
 def test_a_signature_is_checked_once(monkeypatch):
     """The second look costs no signature; a full memory only costs time."""
-    from doorward.verification.revocation import shelf as module
+    from doorward.verification.revocation import evidence_index as module
 
     crl = list_of(ISSUING)
     asked = []
     real = module.verifies
     monkeypatch.setattr(module, "verifies", lambda *words: asked.append(1) or real(*words))
-    one = module.Shelf([crl])
+    one = module.EvidenceIndex([crl])
     work = Work()
     assert one.is_signed(crl, ISSUING.parsed, Strength(), work)
     assert one.is_signed(crl, ISSUING.parsed, Strength(), work)
     assert (len(asked), Work().signatures - work.signatures) == (1, 1)
     monkeypatch.setattr(module, "_REMEMBERED", 0)
-    other = module.Shelf([crl])
+    other = module.EvidenceIndex([crl])
     assert [other.is_signed(crl, ISSUING.parsed, Strength(), work) for _ in range(2)] == [True, True]
     assert len(asked) == 3

@@ -1,6 +1,6 @@
 """The evidence that is at hand, ready to be asked: CRLs by issuer, OCSP answers by certificate.
 
-A shelf never changes; whoever fetches something newer makes another with `with_crls` or `with_answers`.
+A evidence cache never changes; whoever fetches something newer makes another with `with_crls` or `with_answers`.
 Whether a signature on a CRL holds is found out once, so that a connection pays for a look-up only.
 
 Not here: fetching (runtime), judging (crl_judging, ocsp).
@@ -38,7 +38,7 @@ class Unusable:
     anybody: bool = False
 
 
-class Shelf:
+class EvidenceIndex:
     """CRLs and OCSP answers; safe to share between threads.
 
     Args:
