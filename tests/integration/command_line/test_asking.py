@@ -41,7 +41,7 @@ def test_a_script_is_not_asked(site: Site, words: list[str]) -> None:
 
 def test_a_document_that_drops_an_application_asks(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only dropping is asked about."""
-    from doorward.cli import policy
+    from doorward.cli.commands import policy
 
     empty = site.file("empty.yaml", "trust_domain: corp.example\n")
     for module in (confirming, policy):

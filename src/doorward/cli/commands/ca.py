@@ -32,13 +32,13 @@ def _row(record: AuthorityRecord) -> dict[str, Any]:
 @click.group(
     cls=LazyGroup,
     lazy={
-        "list": "ca:list_",
-        "export": "ca:export",
-        "remove-root-key": "ca:remove_root_key",
-        "renew-root-list": "ca:renew_root_list",
-        "import": "partner:import_",
-        "show": "partner:show",
-        "remove": "partner:remove",
+        "list": "commands.ca:list_",
+        "export": "commands.ca:export",
+        "remove-root-key": "commands.ca:remove_root_key",
+        "renew-root-list": "commands.ca:renew_root_list",
+        "import": "commands.partner:import_",
+        "show": "commands.partner:show",
+        "remove": "commands.partner:remove",
     },
 )
 def ca() -> None:
@@ -50,7 +50,7 @@ def ca() -> None:
 def list_(state: State) -> None:
     """List the certificates of our own authority, and of partners'."""
     from doorward.authority.inventory import list_authorities  # noqa: PLC0415  loaded when called
-    from doorward.cli.partner import authority_row  # noqa: PLC0415  as above
+    from doorward.cli.commands.partner import authority_row  # noqa: PLC0415  as above
     from doorward.partners.terms import list_partners  # noqa: PLC0415  as above
 
     services = state.installation().services

@@ -12,7 +12,7 @@ import click
 
 from doorward.audit.report import VerificationReport
 from doorward.cli.command import Command, LazyGroup, State
-from doorward.cli.completion import complete_app, complete_principal
+from doorward.cli.commands.completion import complete_app, complete_principal
 from doorward.cli.output import INTEGRITY, INTERRUPTED, has_reader
 from doorward.cli.screen import escape
 from doorward.core.errors import MalformedInput, Unavailable
@@ -24,7 +24,12 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 @click.group(
     cls=LazyGroup,
-    lazy={"tail": "audit:tail", "verify": "audit:verify", "export": "audit:export", "key": "audit:key"},
+    lazy={
+        "tail": "commands.audit:tail",
+        "verify": "commands.audit:verify",
+        "export": "commands.audit:export",
+        "key": "commands.audit:key",
+    },
 )
 def audit() -> None:
     """Read, verify and export the evidence."""

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from doorward.cli.command import Command, LazyGroup, State, actor
-from doorward.cli.completion import complete_group, complete_principal
+from doorward.cli.commands.completion import complete_group, complete_principal
 from doorward.cli.confirming import ask, confirmed, may_ask
 from doorward.cli.screen import escape
 from doorward.core.entities import Principal, PrincipalKind
@@ -175,7 +175,7 @@ def _show_command(kind: PrincipalKind) -> click.Command:
     @click.pass_obj
     def command(state: State, name: str) -> None:
         from doorward.authority.inventory import list_certificates  # noqa: PLC0415  as above
-        from doorward.cli.cert import certificate_row  # noqa: PLC0415  as above
+        from doorward.cli.commands.cert import certificate_row  # noqa: PLC0415  as above
         from doorward.directory.principals import find_principal  # noqa: PLC0415  loaded when called
         from doorward.stores.records import CertificateFilter  # noqa: PLC0415  as above
 
@@ -250,11 +250,11 @@ service = _kind_group(PrincipalKind.SERVICE)
 @click.group(
     cls=LazyGroup,
     lazy={
-        "create": "directory:create",
-        "add": "directory:join",
-        "remove": "directory:leave",
-        "list": "directory:groups",
-        "show": "directory:show_group",
+        "create": "commands.directory:create",
+        "add": "commands.directory:join",
+        "remove": "commands.directory:leave",
+        "list": "commands.directory:groups",
+        "show": "commands.directory:show_group",
     },
 )
 def group() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from doorward.cli.command import Command, LazyGroup, State, actor
-from doorward.cli.completion import complete_principal
+from doorward.cli.commands.completion import complete_principal
 from doorward.cli.confirming import confirmed
 from doorward.cli.screen import escape
 from doorward.core.certificate import CertificateState, RevocationReason
@@ -43,12 +43,12 @@ def certificate_row(record: CertificateRecord) -> dict[str, Any]:
 @click.group(
     cls=LazyGroup,
     lazy={
-        "list": "cert:list_",
-        "show": "cert:show",
-        "revoke": "cert:revoke",
-        "hold": "cert:hold",
-        "release": "cert:release",
-        "renew": "cert:renew",
+        "list": "commands.cert:list_",
+        "show": "commands.cert:show",
+        "revoke": "commands.cert:revoke",
+        "hold": "commands.cert:hold",
+        "release": "commands.cert:release",
+        "renew": "commands.cert:renew",
     },
 )
 def cert() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from doorward.cli.command import Command, LazyGroup, State, actor
-from doorward.cli.completion import complete_invitation, complete_principal
+from doorward.cli.commands.completion import complete_invitation, complete_principal
 from doorward.cli.screen import escape
 from doorward.core.ports import KeyKind
 
@@ -49,7 +49,7 @@ def invite(state: State, name: str, hours: int) -> None:
     )
 
 
-@click.group(cls=LazyGroup, lazy={"list": "enrolment:list_", "revoke": "enrolment:revoke"})
+@click.group(cls=LazyGroup, lazy={"list": "commands.enrolment:list_", "revoke": "commands.enrolment:revoke"})
 def invitation() -> None:
     """List and withdraw one-time links that are open."""
 

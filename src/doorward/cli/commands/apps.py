@@ -5,16 +5,21 @@ from __future__ import annotations
 import click
 
 from doorward.cli.command import Command, LazyGroup, State, actor
-from doorward.cli.completion import complete_app, complete_group, complete_principal
+from doorward.cli.commands.completion import complete_app, complete_group, complete_principal
+from doorward.cli.commands.policy import YES, report_applied
 from doorward.cli.confirming import ask
-from doorward.cli.policy import YES, report_applied
 from doorward.core.entities import PrincipalKind
 from doorward.core.errors import MalformedInput
 
 
 @click.group(
     cls=LazyGroup,
-    lazy={"add": "apps:app_add", "list": "apps:app_list", "set": "apps:app_set", "remove": "apps:app_remove"},
+    lazy={
+        "add": "commands.apps:app_add",
+        "list": "commands.apps:app_list",
+        "set": "commands.apps:app_set",
+        "remove": "commands.apps:app_remove",
+    },
 )
 def app() -> None:
     """Manage applications (shortcuts that make revisions of the document)."""
@@ -120,7 +125,7 @@ def app_remove(state: State, name: str, yes: bool) -> None:
     )
 
 
-@click.group(cls=LazyGroup, lazy={"add": "apps:rule_add", "remove": "apps:rule_remove"})
+@click.group(cls=LazyGroup, lazy={"add": "commands.apps:rule_add", "remove": "commands.apps:rule_remove"})
 def rule() -> None:
     """Manage rules of applications (shortcuts that make revisions of the document)."""
 

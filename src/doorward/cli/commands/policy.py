@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from doorward.cli.command import Command, LazyGroup, State, actor
-from doorward.cli.completion import complete_app, complete_principal
+from doorward.cli.commands.completion import complete_app, complete_principal
 from doorward.cli.confirming import ask, confirmed, may_ask
 from doorward.cli.output import REFUSED
 from doorward.cli.screen import escape
@@ -161,11 +161,11 @@ def _print_document(state: State, text: str, number: int) -> None:
 @click.group(
     cls=LazyGroup,
     lazy={
-        "check": "policy:check",
-        "explain": "policy:explain",
-        "history": "policy:history",
-        "show": "policy:show_revision",
-        "rollback": "policy:rollback",
+        "check": "commands.policy:check",
+        "explain": "commands.policy:explain",
+        "history": "commands.policy:history",
+        "show": "commands.policy:show_revision",
+        "rollback": "commands.policy:rollback",
     },
 )
 def policy() -> None:
