@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 
 from doorward.policy.analysis import lint_document
 from doorward.policy.coverage import Coverage, rules_in
-from doorward.policy.model import AppPolicy, Document, Effect, HttpUpstream, Residual, Rule, Selector
+from doorward.policy.model import AppPolicy, Document, Effect, HttpUpstream, Residual, Rule
 from doorward.policy.paths import PathPattern
+from doorward.policy.selectors.principals import KIND
+from doorward.policy.selectors.table import KEYS, Selector, select
 from tests.support.policies import rules
 
 ANY_METHOD = "*"
@@ -50,11 +52,18 @@ def within(method: str, pattern: PathPattern, wide: Rule) -> bool:
 
 def selects_all_of(wide: Selector, narrow: Selector) -> bool:
     """Say whether the wide selector selects everybody whom the narrow one selects, for certain."""
-    if wide.kinds and not narrow.possible_kinds <= wide.kinds:
-        return False
-    pairs = [(wide.groups, narrow.groups)]
-    pairs += [(mine, theirs) for (_, mine), (_, theirs) in zip(wide.named, narrow.named, strict=True)]
-    return all(theirs and theirs <= mine for mine, theirs in pairs if mine)
+    for key in KEYS:
+        mine, theirs = wide.value(key.word), narrow.value(key.word)
+        if mine is None:
+            continue
+        if key is KIND:
+            if not {kind.value for kind in narrow.possible_kinds} <= mine:
+                return False
+        elif theirs is None or not all(
+            key.wider(one) & key.alternatives(mine) for one in key.alternatives(theirs)
+        ):
+            return False
+    return True
 
 
 @given(few)
@@ -79,7 +88,7 @@ def many(
         Rule(
             name=f"rule {at}",
             effect=effect,
-            selector=Selector(groups=frozenset({group.replace("#", str(at))})),
+            selector=select({"groups": frozenset({group.replace("#", str(at))})}),
             residual=Residual(methods=methods, paths=(PathPattern(path.replace("#", str(at))),)),
         )
         for at in range(10_000)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from doorward.core.entities import Outcome, Principal, PrincipalState, Reason
+from doorward.core.entities import Outcome, PrincipalState, Reason
 from doorward.policy.decision import (
     Request,
     admits,
@@ -17,12 +17,13 @@ from doorward.policy.decision import (
     lost_authority,
 )
 from doorward.policy.model import AppPolicy, Effect
-from tests.support.policies import APP_ID, TENANT, apps, principals, requests
+from doorward.policy.subject import Subject
+from tests.support.policies import APP_ID, TENANT, apps, requests, subjects
 
 
-def good(app: AppPolicy, principal: Principal, request: Request) -> bool:
+def good(app: AppPolicy, subject: Subject, request: Request) -> bool:
     """Whether the rules let a request through."""
-    return decide(app, TENANT, APP_ID, principal, request).outcome is Outcome.GOOD
+    return decide(app, TENANT, APP_ID, subject, request).outcome is Outcome.GOOD
 
 
 def is_open(app: AppPolicy, request: Request) -> bool:
@@ -30,40 +31,40 @@ def is_open(app: AppPolicy, request: Request) -> bool:
     return decide_anonymous(app, request).outcome is Outcome.GOOD
 
 
-@given(apps, principals, requests)
+@given(apps, subjects, requests)
 @settings(max_examples=500)
-def test_what_is_public_is_for_everybody(app: AppPolicy, principal: Principal, request: Request) -> None:
+def test_what_is_public_is_for_everybody(app: AppPolicy, subject: Subject, request: Request) -> None:
     """Nobody gets further by leaving the certificate out."""
     if is_open(app, request):
-        assert good(app, principal, request)
+        assert good(app, subject, request)
         assert app.public
 
 
-@given(apps, principals, requests)
+@given(apps, subjects, requests)
 @settings(max_examples=1000)
-def test_rules_and_grants_agree(app: AppPolicy, principal: Principal, request: Request) -> None:
+def test_rules_and_grants_agree(app: AppPolicy, subject: Subject, request: Request) -> None:
     """Judging by rules, and by the equation on grants and residuals, is the same for every input."""
-    grants = authority_of(app, TENANT, APP_ID, principal).grants
+    grants = authority_of(app, TENANT, APP_ID, subject).grants
     by_grants = decide_by_grants(app, TENANT, APP_ID, grants, request)
-    assert by_grants is decide(app, TENANT, APP_ID, principal, request).outcome
+    assert by_grants is decide(app, TENANT, APP_ID, subject, request).outcome
 
 
-@given(apps, principals, requests)
+@given(apps, subjects, requests)
 @settings(max_examples=500)
-def test_what_is_allowed_is_admitted(app: AppPolicy, principal: Principal, request: Request) -> None:
+def test_what_is_allowed_is_admitted(app: AppPolicy, subject: Subject, request: Request) -> None:
     """A connection is never refused that has a request to make; without standing only what is public is left."""
-    if good(app, principal, request):
+    if good(app, subject, request):
         if decide_anonymous(app, request).outcome is Outcome.GOOD:
             return
-        assert admits(authority_of(app, TENANT, APP_ID, principal)).outcome is Outcome.GOOD
-        assert principal.state is PrincipalState.ACTIVE
-        assert principal.tenant == TENANT
+        assert admits(authority_of(app, TENANT, APP_ID, subject)).outcome is Outcome.GOOD
+        assert subject.principal.state is PrincipalState.ACTIVE
+        assert subject.principal.tenant == TENANT
 
 
-@given(apps, apps, principals, principals, requests)
+@given(apps, apps, subjects, subjects, requests)
 @settings(max_examples=1000)
 def test_loss_is_never_missed(
-    old: AppPolicy, new: AppPolicy, before: Principal, after: Principal, request: Request
+    old: AppPolicy, new: AppPolicy, before: Subject, after: Subject, request: Request
 ) -> None:
     """Where anything allowed before is refused now, authority was lost."""
     then = authority_of(old, TENANT, APP_ID, before)
@@ -75,11 +76,11 @@ def test_loss_is_never_missed(
         assert lost_authority(anonymous_authority(old), anonymous_authority(new))
 
 
-@given(apps, principals, requests)
+@given(apps, subjects, requests)
 @settings(max_examples=500)
-def test_findings_explain_the_outcome(app: AppPolicy, principal: Principal, request: Request) -> None:
+def test_findings_explain_the_outcome(app: AppPolicy, subject: Subject, request: Request) -> None:
     """Every rule has a finding, and the determining ones are those that hold and decide."""
-    decision = decide(app, TENANT, APP_ID, principal, request)
+    decision = decide(app, TENANT, APP_ID, subject, request)
     assert [one.rule for one in decision.findings] == [rule.name for rule in app.rules]
     assert all(one.why for one in decision.findings)
     holding = {one.rule: one.effect for one in decision.findings if one.holds}

@@ -41,10 +41,10 @@ from doorward.policy.model import (
     HttpUpstream,
     Residual,
     Rule,
-    Selector,
     Upstream,
 )
 from doorward.policy.paths import PathPattern
+from doorward.policy.selectors.table import select
 from tests.support.envoy_process import RunningEnvoy, ToyAuthorizer, running_envoy, write_resources
 from tests.support.toy_ca import Issued, ToyCA
 
@@ -68,7 +68,7 @@ def _rule(name: str, effect: Effect, group: str, paths: Sequence[str], methods: 
         methods=frozenset(methods) if methods is not None else None,
         paths=tuple(PathPattern(one) for one in paths or ("/**",)),
     )
-    return Rule(name=name, effect=effect, selector=Selector(groups=frozenset({group})), residual=residual)
+    return Rule(name=name, effect=effect, selector=select({"groups": frozenset({group})}), residual=residual)
 
 
 def id_of(app: str, rule: Rule) -> str:

@@ -20,6 +20,7 @@ from doorward.core.errors import ConfigurationError
 from doorward.policy.decision import Request, admits, authority_of, decide, decide_anonymous
 from doorward.policy.document import parse_document
 from doorward.policy.model import AppPolicy
+from doorward.policy.subject import Subject
 from doorward.stores.policy_snapshot import current_document
 from tests.support.doorway import DOMAIN, Doorway, Identity, Session
 
@@ -221,9 +222,11 @@ def closing_all(callers: list[Caller]) -> Iterator[None]:
 
 def _expect(app: AppPolicy, application_id: str, caller: Caller, method: str, path: str) -> tuple[str, str]:
     request, who = Request(method=method, raw_path=path), caller.principal
-    admitted = who is not None and admits(authority_of(app, TENANT, application_id, who)).outcome
+    admitted = (
+        who is not None and admits(authority_of(app, TENANT, application_id, Subject(principal=who))).outcome
+    )
     if who is not None and admitted is Outcome.GOOD:
-        decision = decide(app, TENANT, application_id, who, request)
+        decision = decide(app, TENANT, application_id, Subject(principal=who), request)
     elif app.admits_anonymous:
         decision = decide_anonymous(app, request)
     else:

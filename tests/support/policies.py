@@ -17,13 +17,14 @@ from doorward.policy.model import (
     Residual,
     Rule,
     Scheme,
-    Selector,
     UnixUpstream,
     UpstreamTls,
 )
 from doorward.policy.opening import denying
 from doorward.policy.paths import EVERY_PATH, PathPattern
 from doorward.policy.request_headers import HeaderTerms
+from doorward.policy.selectors.table import Selector, select
+from doorward.policy.subject import Subject
 from doorward.policy.traffic import HEADER_KILOBYTES, HEADERS, IDLE, USUAL, Traffic
 
 TENANT, APP_ID = "ten_default", "app_1"
@@ -39,12 +40,18 @@ def _kinds_with(kind: PrincipalKind) -> st.SearchStrategy[frozenset[PrincipalKin
     return st.just(frozenset[PrincipalKind]()) | _kinds.map(lambda kinds: kinds | {kind})
 
 
+def _select(kinds: frozenset[PrincipalKind], **words: frozenset[str]) -> Selector:
+    """What is empty is not said."""
+    every = {"kind": frozenset(one.value for one in kinds), **words}
+    return select({word: value for word, value in every.items() if value})
+
+
 selectors = st.one_of(
-    st.builds(Selector, groups=_somebody, kinds=_kinds),
-    st.builds(Selector, groups=_names, persons=_persons, kinds=_kinds_with(PrincipalKind.PERSON)),
-    st.builds(Selector, devices=_somebody, kinds=_kinds_with(PrincipalKind.DEVICE)),
-    st.builds(Selector, services=_somebody, kinds=_kinds_with(PrincipalKind.SERVICE)),
-    st.builds(Selector, kinds=st.frozensets(st.sampled_from(PrincipalKind), min_size=1, max_size=2)),
+    st.builds(_select, groups=_somebody, kinds=_kinds),
+    st.builds(_select, groups=_names, persons=_persons, kinds=_kinds_with(PrincipalKind.PERSON)),
+    st.builds(_select, devices=_somebody, kinds=_kinds_with(PrincipalKind.DEVICE)),
+    st.builds(_select, services=_somebody, kinds=_kinds_with(PrincipalKind.SERVICE)),
+    st.builds(_select, kinds=st.frozensets(st.sampled_from(PrincipalKind), min_size=1, max_size=2)),
 )
 
 patterns = st.sampled_from(
@@ -209,6 +216,8 @@ principals = st.builds(
     state=st.sampled_from([PrincipalState.ACTIVE, PrincipalState.ACTIVE, *PrincipalState]),
     groups=_names.map(lambda names: tuple(sorted(names))),
 )
+
+subjects = st.builds(Subject, principal=principals)
 
 raw_paths = st.sampled_from(
     [

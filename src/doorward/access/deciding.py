@@ -26,6 +26,7 @@ from datetime import datetime, timedelta
 
 from cryptography import x509
 
+from doorward.access.verdict_evidence import describe_path_fault, list_status_evidence
 from doorward.audit.events import Event, EventType, printable
 from doorward.core.entities import TENANT, Outcome, Principal, Reason, Verdict
 from doorward.partners.evidence_cache import EvidenceCache
@@ -34,6 +35,7 @@ from doorward.partners.registration import register
 from doorward.partners.trust import Partner, load_partners
 from doorward.policy.decision import ConnectionAuthority, admits, authority_of
 from doorward.policy.model import AppPolicy
+from doorward.policy.subject import Subject
 from doorward.stores.events import write_event
 from doorward.stores.policy_snapshot import current_document
 from doorward.stores.protocols import Stores
@@ -102,7 +104,7 @@ class AccessDecision:
 
     `verdict.outcome` GOOD admits; any other refuses, or, if the application answers anonymous connections,
     admits as one of those (`anonymous`): then `grants` is empty, `authority` None unless
-    the rules were reached, and `deadline` is the moment of judgement. `principal` is set only where
+    the rules were reached, and `deadline` is the moment of judgement. `subject` is set only where
     the certificate is good; `certificate` whenever it is in the inventory. `event` is
     `connection:admitted`, `connection:refused` or `connection:anonymous`. `policy` is what `revision` says about the application,
     None where it says nothing. `partner_id` is whose authority vouched, empty for our own; `evidence_index` is
@@ -110,7 +112,7 @@ class AccessDecision:
     """
 
     verdict: Verdict
-    principal: Principal | None
+    subject: Subject | None
     certificate: CertificateRecord | None
     grants: tuple[str, ...]
     authority: ConnectionAuthority | None
@@ -121,6 +123,11 @@ class AccessDecision:
     event: Event
     partner_id: str = ""
     evidence_index: EvidenceIndex | None = None
+
+    @property
+    def principal(self) -> Principal | None:
+        """Who holds the connection; None where no good certificate says so."""
+        return self.subject.principal if self.subject is not None else None
 
     def accounted_to(self, source: str) -> str:
         """Return under which key the decision is counted: its certificate's id, or `source`.
@@ -156,6 +163,7 @@ class _Finding:
     verdict: Verdict
     certificate: PartnerFinding
     record: CertificateRecord | None
+    subject: Subject | None
     authority: ConnectionAuthority | None
     ground: _Ground
 
@@ -272,11 +280,13 @@ class AccessDecider:
         # 3. the application
         reasons.append(Reason.APPLICATION_UNKNOWN if app is None else Reason.APPLICATION_KNOWN)
         # 4. the rules, 5. the outcome
-        authority = None
+        subject = authority = None
+        if outcome is Outcome.GOOD and judgement.principal is not None:
+            subject = Subject(principal=judgement.principal)
         if app is None:
             outcome = Outcome.BAD
-        elif outcome is Outcome.GOOD and judgement.principal is not None:
-            authority = authority_of(app, TENANT, application_id, judgement.principal)
+        elif subject is not None:
+            authority = authority_of(app, TENANT, application_id, subject)
             admission = admits(authority)
             outcome = admission.outcome
             reasons += admission.reasons
@@ -287,7 +297,12 @@ class AccessDecider:
             evidence=(*judgement.verdict.evidence, ("revision", str(ground.revision))),
         )
         return _Finding(
-            verdict=verdict, certificate=certificate, record=record, authority=authority, ground=ground
+            verdict=verdict,
+            certificate=certificate,
+            record=record,
+            subject=subject,
+            authority=authority,
+            ground=ground,
         )
 
     def _judge_own(
@@ -353,7 +368,7 @@ class AccessDecider:
             event = self._write_refused(kind, finding, request, now)
         return AccessDecision(
             verdict=finding.verdict,
-            principal=finding.judgement.principal,
+            subject=finding.subject,
             certificate=finding.record,
             grants=grants,
             authority=finding.authority,
@@ -392,7 +407,7 @@ class AccessDecider:
                 "deadline": deadline,
                 "revision": finding.ground.revision,
                 "sha256": record.sha256 if record else "",
-                "evidence": _status_evidence(finding.verdict),
+                "evidence": list_status_evidence(finding.verdict),
             },
             personal={
                 "source": printable(request.source_address),
@@ -414,8 +429,8 @@ class AccessDecider:
             "certificate": record.id if record else "",
             "principal": record.principal_id if record else "",
             "partner": finding.certificate.partner_id,
-            "evidence": _status_evidence(finding.verdict),
-            "detail": _path_fault(finding.verdict),
+            "evidence": list_status_evidence(finding.verdict),
+            "detail": describe_path_fault(finding.verdict),
         }
         personal = {"source": printable(request.source_address)}
         if request.presented is not None:
@@ -468,17 +483,6 @@ def _load_ground(stores: Stores, seq: int, kept: Mapping[str, Partner]) -> _Grou
         revision=revision,
         partners=load_partners(stores, kept),
     )
-
-
-def _status_evidence(verdict: Verdict) -> list[str]:
-    """Return the SHA-256 of each CRL and OCSP answer that a verdict rests on."""
-    return list(dict.fromkeys(value for name, value in verdict.evidence if name == "status-evidence"))
-
-
-def _path_fault(verdict: Verdict) -> str:
-    """Return rule, section and certificate of the first fault of a path, without what it holds of names."""
-    found = next((value for name, value in verdict.evidence if name == "path-fault"), "")
-    return found.partition(": ")[0]
 
 
 def _known(record: CertificateRecord, ground: _Ground) -> KnownCertificate:

@@ -25,6 +25,7 @@ from doorward.policy.capacity import check_capacity
 from doorward.policy.decision import Decision, Request, decide, decide_anonymous
 from doorward.policy.document import parse_document, render_document
 from doorward.policy.model import Document
+from doorward.policy.subject import Subject
 from doorward.stores.events import write_event
 from doorward.stores.partner_records import in_partners_groups
 from doorward.stores.policy_snapshot import current_document, empty_document
@@ -185,7 +186,7 @@ def explain(
     request = Request(method=method, raw_path=path, destination=destination)
     if who is None:
         return decide_anonymous(policy, request)
-    return decide(policy, TENANT, ids[app], who, request)
+    return decide(policy, TENANT, ids[app], Subject(principal=who), request)
 
 
 def _principal(stores: Stores, name: str) -> Principal:

@@ -12,7 +12,9 @@ from collections import Counter
 from doorward.core.entities import PrincipalKind
 from doorward.core.errors import ConfigurationError, Fault
 from doorward.policy.decision import GRANTS_LIMIT_BYTES, ID_LENGTH
-from doorward.policy.model import AppPolicy, Document, Effect, Selector
+from doorward.policy.model import AppPolicy, Document, Effect
+from doorward.policy.selectors.principals import KIND
+from doorward.policy.selectors.table import Selector
 
 MOST_GRANTS = (GRANTS_LIMIT_BYTES - 1 - (ID_LENGTH + 1)) // (ID_LENGTH + 1)
 """Ids that fit, one more left for the gateway's own token."""
@@ -63,8 +65,7 @@ def check_capacity(document: Document, *, file: str) -> None:
 
 
 def _selects_all_of(selector: Selector, kind: PrincipalKind) -> bool:
-    named = any(names for _, names in selector.named)
-    return kind in selector.possible_kinds and not selector.groups and not named
+    return kind in selector.possible_kinds and [word for word, _ in selector.conditions] == [KIND.word]
 
 
 def _most_at_once(selectors: list[Selector], kind: PrincipalKind) -> int:

@@ -12,10 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import reduce
+from typing import Any
 
 from doorward.core.entities import PrincipalKind
-from doorward.policy.model import ECHOING_METHODS, Effect, Rule
+from doorward.policy.model import ECHOING_METHODS, Effect, Requirement, Rule
 from doorward.policy.paths import PathPattern
+from doorward.policy.selectors.key import SelectorKey
+from doorward.policy.selectors.principals import KIND, NAMED
+from doorward.policy.selectors.table import KEYS, Selector
 
 
 class _Names:
@@ -34,9 +38,11 @@ class _Names:
         """The rules that say this name, and those that say none."""
         return self.without | self._with.get(name, 0)
 
-    def with_all(self, names: Iterable[str]) -> int:
-        """The rules that say nothing here, or all of these names at least (nothing, for no names)."""
-        found = [self._with.get(name, 0) for name in names]
+    def with_all(
+        self, names: Iterable[str], wider: Callable[[str], Iterable[str]] = lambda name: (name,)
+    ) -> int:
+        """The rules that say nothing here, or something that covers each of these names (nothing, for no names)."""
+        found = [reduce(int.__or__, (self._with.get(one, 0) for one in wider(name))) for name in names]
         return self.without | (reduce(int.__and__, found) if found else 0)
 
     def with_any(self, names: Iterable[str]) -> int:
@@ -74,14 +80,16 @@ class Coverage:
             for effect in Effect
         }
         selectors = [rule.selector for rule in rules]
-        self._groups = _Names([one.groups for one in selectors])
-        self._kinds = _Names([[kind.value for kind in one.kinds] for one in selectors])
-        self._named = {kind: _Names([dict(one.named)[kind] for one in selectors]) for kind in PrincipalKind}
+        self._words = {key.word: _Names([_alternatives(key, one) for one in selectors]) for key in KEYS}
         self._possible = {
             kind: sum(1 << at for at, one in enumerate(selectors) if kind in one.possible_kinds)
             for kind in PrincipalKind
         }
         self._methods = _Names([rule.residual.methods for rule in rules])
+        self._requiring: dict[frozenset[Requirement], int] = {frozenset(): 0}
+        for at, rule in enumerate(rules):
+            asked = rule.residual.requirements
+            self._requiring[asked] = self._requiring.get(asked, 0) | 1 << at
         self._root = _Node()
         for at, rule in enumerate(rules):
             for pattern in rule.residual.paths:
@@ -96,10 +104,11 @@ class Coverage:
     def covering(self, rule: Rule) -> int:
         """The rules within which everything is that a rule is about, itself included if it is one of these."""
         selector, residual = rule.selector, rule.residual
-        found = self._groups.with_all(selector.groups)
-        found &= self._kinds.with_all([kind.value for kind in selector.possible_kinds])
-        for kind, names in selector.named:
-            found &= self._named[kind].with_all(names)
+        found = self._words[KIND.word].with_all([kind.value for kind in selector.possible_kinds])
+        for key in KEYS:
+            if key is not KIND:
+                found &= self._words[key.word].with_all(_alternatives(key, selector) or (), key.wider)
+        found &= self._requiring[frozenset()] | self._requiring.get(residual.requirements, 0)
         for method in residual.methods or ():
             found &= self._methods.of(method) & ~self._leaving_out(method)
         if residual.methods is None:
@@ -111,11 +120,10 @@ class Coverage:
     def meeting(self, rule: Rule) -> int:
         """The rules that some request of some principal might be within, together with this one."""
         selector, residual = rule.selector, rule.residual
-        names = dict(selector.named)
-        found = 0
-        for kind in selector.possible_kinds:
-            alike = self._named[kind].with_any(names[kind]) if names[kind] else self.all
-            found |= self._possible[kind] & alike
+        found = reduce(int.__or__, (self._possible[kind] for kind in selector.possible_kinds))
+        for key in NAMED:  # a principal has one name; of groups, networks and others it may have many
+            names = selector.value(key.word)
+            found &= self._words[key.word].with_any(names) if names else self.all
         if residual.methods is not None:
             found &= self._methods.with_any(residual.methods)
         paths = (self._ask(pattern, self._meeting, self._nodes_meeting) for pattern in residual.paths)
@@ -165,6 +173,11 @@ class Coverage:
                 yield from (one.tails | one.ends for one in node.below())
             else:
                 yield node.tails | node.ends
+
+
+def _alternatives(key: SelectorKey[Any], selector: Selector) -> frozenset[str] | None:
+    value = selector.value(key.word)
+    return None if value is None else key.alternatives(value)
 
 
 def rules_in(rules: Sequence[Rule], found: int) -> Iterator[Rule]:

@@ -1,26 +1,27 @@
-"""The policy document as frozen values: applications, rules, selectors, residuals.
+"""The policy document as frozen values: applications, rules, residuals.
 
-Not here: reading YAML (`document`), judging (`decision`), path patterns themselves (`paths`).
+Not here: reading YAML (`document`), judging (`decision`), selectors (`selectors`), path patterns (`paths`).
 
-A rule has two halves. The *selector* is its connection part: what the certificate's holder alone
-decides, judged once per connection. The *residual* is what is left for each request: method and
-path. A rule holds for a request when both halves do.
+A rule has two halves. The *selector* is its connection part: what the connection alone decides, judged once
+for each. The *residual* is what is left for each request: method, path, and what else is required. A rule
+holds for a request when both halves do.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from enum import Enum
 from typing import NamedTuple
 
-from doorward.core.entities import Principal, PrincipalKind
+from doorward.core.entities import Principal
 from doorward.core.names import OWN_AUTHORITY
 from doorward.policy.normalisation import NormalisedPath
 from doorward.policy.paths import EVERY_PATH, PathPattern
 from doorward.policy.request_headers import PLAIN, HeaderTerms
+from doorward.policy.selectors.table import Selector
 from doorward.policy.traffic import USUAL, Traffic
 
 METHOD = re.compile(r"[A-Z][A-Z0-9_-]{0,31}")
@@ -45,11 +46,32 @@ class OnRefusal(Enum):
     ALERT = "alert"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requirement:
+    """What a rule asks for besides connection, method and path: a second factor, shown not longer ago than `within`.
+
+    `within` None asks for the factor, whenever it was shown.
+    """
+
+    factor: str
+    within: timedelta | None = None
+
+    def is_met_with(self, other: Requirement) -> bool:
+        """Say whether each request that meets the other requirement meets this one, too."""
+        fresh = self.within is None or (other.within is not None and other.within <= self.within)
+        return self.factor == other.factor and fresh
+
+    def __str__(self) -> str:
+        within = "" if self.within is None else f" within {int(self.within.total_seconds())} s"
+        return f"{self.factor}{within}"
+
+
 class Term(NamedTuple):
-    """One atom of authority: a method (`*` = any) on the paths of one pattern."""
+    """One atom of authority: a method (`*` = any) on the paths of one pattern, if the requirements are met."""
 
     method: str
     pattern: str
+    requirements: frozenset[Requirement] = frozenset()
 
 
 class Scheme(Enum):
@@ -116,78 +138,16 @@ Upstream = HttpUpstream | UnixUpstream
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Selector:
-    """The connection part of a rule: AND across the keys, OR inside each; empty keys say nothing.
-
-    Names are the directory's names, compared exactly.
-
-    `text` is the same for equal selectors and for no others.
-
-    Raises:
-        ValueError: nothing is selected, or no principal could ever be selected.
-    """
-
-    persons: frozenset[str] = frozenset()
-    devices: frozenset[str] = frozenset()
-    services: frozenset[str] = frozenset()
-    groups: frozenset[str] = frozenset()
-    kinds: frozenset[PrincipalKind] = frozenset()
-    text: str = field(init=False, compare=False, repr=False)
-
-    def __post_init__(self) -> None:
-        keys = (self.persons, self.devices, self.services, self.groups, {kind.value for kind in self.kinds})
-        text = json.dumps([sorted(names) for names in keys], separators=(",", ":"))
-        object.__setattr__(self, "text", text)
-        if not (self.persons or self.devices or self.services or self.groups or self.kinds):
-            raise ValueError("a selector that names nobody would select everybody")
-        if not self.possible_kinds:
-            raise ValueError("nobody is a person, a device and a service at once")
-
-    @property
-    def possible_kinds(self) -> frozenset[PrincipalKind]:
-        """The kinds of principal that this selector can select at all."""
-        kinds = self.kinds or frozenset(PrincipalKind)
-        for kind, names in self.named:
-            if names:
-                kinds &= {kind}
-        return kinds
-
-    @property
-    def named(self) -> tuple[tuple[PrincipalKind, frozenset[str]], ...]:
-        """The keys that name single principals, each with the kind that it implies."""
-        return (
-            (PrincipalKind.PERSON, self.persons),
-            (PrincipalKind.DEVICE, self.devices),
-            (PrincipalKind.SERVICE, self.services),
-        )
-
-    def holds(self, principal: Principal) -> bool:
-        """Say whether this principal is selected; its state is not looked at."""
-        return not self.missed_by(principal)
-
-    def missed_by(self, principal: Principal) -> str:
-        """Return in words why this principal is not selected, or nothing where it is."""
-        if self.kinds and principal.kind not in self.kinds:
-            return (
-                f"{principal.name} is a {principal.kind.value}, not {_list(one.value for one in self.kinds)}"
-            )
-        if self.groups and self.groups.isdisjoint(principal.groups):
-            return f"{principal.name} is not in {_list(self.groups)}"
-        for kind, names in self.named:
-            if names and not (principal.kind is kind and principal.name in names):
-                return f"{principal.kind.value} {principal.name} is not {kind.value} {_list(names)}"
-        return ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Residual:
-    """The request part of a rule: `methods` (None = any, case-sensitive) and `paths` (any of them).
+    """The request part of a rule: `methods` (None = any, case-sensitive), `paths` (any of them), `requirements` (all).
 
-    `terms` are its atoms: each method with each pattern.
+    `terms` are its atoms: each method with each pattern. No document has requirements yet: nothing can show a
+    second factor, so a rule with one holds for no request.
     """
 
     methods: frozenset[str] | None = None
     paths: tuple[PathPattern, ...] = (EVERY_PATH,)
+    requirements: frozenset[Requirement] = frozenset()
     terms: frozenset[Term] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -196,7 +156,9 @@ class Residual:
         if not self.paths:
             raise ValueError("a residual without paths never holds")
         methods = ("*",) if self.methods is None else self.methods
-        terms = frozenset(Term(method, pattern.text) for method in methods for pattern in self.paths)
+        terms = frozenset(
+            Term(method, pattern.text, self.requirements) for method in methods for pattern in self.paths
+        )
         object.__setattr__(self, "terms", terms)
 
     def matches_method(self, method: str, effect: Effect) -> bool:
@@ -219,9 +181,15 @@ class Rule:
     selector: Selector
     residual: Residual = Residual()
 
+    def __post_init__(self) -> None:
+        if self.effect is Effect.DENY and self.residual.requirements:
+            raise ValueError("a deny rule asks for nothing")
+
     def covers(self, method: str, path: NormalisedPath) -> bool:
         """Say whether a request, its path normalised, is within the residual."""
-        return self.residual.matches_method(method, self.effect) and self.residual.matches_path(path)
+        residual = self.residual
+        within = residual.matches_method(method, self.effect) and residual.matches_path(path)
+        return within and not residual.requirements
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -306,7 +274,3 @@ def echoing_methods_left(terms: Iterable[tuple[Effect, Residual]]) -> frozenset[
 def authority_name(principal: Principal) -> str:
     """Return what `trust` calls the authority that vouches for a principal: `own`, or the partner's name."""
     return principal.name.partition("/")[0] if principal.partner else OWN_AUTHORITY
-
-
-def _list(words: Iterable[str]) -> str:
-    return " or ".join(sorted(words))

@@ -10,19 +10,16 @@ ignored condition would let in whom its author keeps out.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 
-from doorward.core.entities import PrincipalKind
 from doorward.core.errors import MalformedInput
 from doorward.core.names import (
     OWN_AUTHORITY,
     own_hosts,
     parse_dns_name,
-    parse_partner_principal_name,
     parse_principal_name,
     parse_trust_domain,
 )
-from doorward.policy.faults import FaultList, suggest
+from doorward.policy.faults import FaultList
 from doorward.policy.model import (
     METHOD,
     AppPolicy,
@@ -31,17 +28,15 @@ from doorward.policy.model import (
     OnRefusal,
     Residual,
     Rule,
-    Selector,
 )
 from doorward.policy.opening import OPENING_KEYS, read_cors, read_public
 from doorward.policy.path_options import read_path_options
 from doorward.policy.paths import EVERY_PATH, PathPattern
 from doorward.policy.request_headers import PLAIN, read_header_terms
+from doorward.policy.selectors.table import read_selector
 from doorward.policy.traffic import TRAFFIC_KEYS, read_traffic
 from doorward.policy.upstreams import check_base, read_upstream
 from doorward.policy.yaml_tree import Node, Scalar, Sequence
-
-_Parse = Callable[[str], str]
 
 _APP_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _RULE_NAME_LIMIT = 128
@@ -51,7 +46,6 @@ _UNBUILT_RULE = {
     "mode": "leave it out; every rule is enforced",
 }
 APP_KEYS = ("hosts", "upstream", "on_refusal", "trust", "headers", "rules", "paths")
-_SELECTORS = ("persons", "devices", "services", "groups", "kind")
 
 
 class DocumentReader:
@@ -210,7 +204,7 @@ class DocumentReader:
             self.faults.add(node, "rule-effect", message, key=key, hint=hint)
             return None
         word = effects[0].value
-        selector = self._read_selector(found[word], f"{key}.{word}")
+        selector = read_selector(self.faults, found[word], f"{key}.{word}")
         residual = self._read_residual(found["to"], f"{key}.to") if "to" in found else Residual()
         if selector is None or residual is None:
             return None
@@ -225,47 +219,14 @@ class DocumentReader:
             self.faults.add(node, "rule-name-malformed", message, key=key, hint=hint)
         return name
 
-    def _read_selector(self, node: Node, key: str) -> Selector | None:
-        found = self.faults.mapping(node, key, _SELECTORS)
-        names = {
-            word: self._read_names(found[word], f"{key}.{word}", parse)
-            for word, parse in _NAMED.items()
-            if word in found
-        }
-        kinds = self._read_kinds(found["kind"], f"{key}.kind") if "kind" in found else frozenset()
-        if not found:
-            hint = "name persons, devices, services, groups or kind; everybody is `kind: [person, device, service]`"
-            self.faults.add(
-                node, "selector-empty", "this rule selects nobody in particular", key=key, hint=hint
-            )
-        if not kinds and not any(names.values()):
-            return None
-        try:
-            return Selector(**names, kinds=kinds)
-        except ValueError as error:
-            hint = "all keys of a rule must hold for one principal at once: make a rule for each kind"
-            self.faults.add(node, "selector-impossible", f"this can never hold: {error}", key=key, hint=hint)
-            return None
-
-    def _read_names(self, node: Node, key: str, parse: _Parse = parse_principal_name) -> frozenset[str]:
+    def _read_names(self, node: Node, key: str) -> frozenset[str]:
         names = set()
         for text in self.faults.texts(node, key):
             try:
-                names.add(parse(text.value))
+                names.add(parse_principal_name(text.value))
             except MalformedInput as error:
                 self.faults.add_malformed(text, error, key=key)
         return frozenset(names)
-
-    def _read_kinds(self, node: Node, key: str) -> frozenset[PrincipalKind]:
-        known = {kind.value: kind for kind in PrincipalKind}
-        kinds = set()
-        for text in self.faults.texts(node, key):
-            if text.value in known:
-                kinds.add(known[text.value])
-            else:
-                message = f"there is no kind {text.value!r}"
-                self.faults.add(text, "unknown-value", message, key=key, hint=suggest(text.value, known))
-        return frozenset(kinds)
 
     def _read_residual(self, node: Node, key: str) -> Residual | None:
         found = self.faults.mapping(node, key, ("methods", "paths"))
@@ -309,22 +270,6 @@ class DocumentReader:
             except MalformedInput as error:
                 self.faults.add_malformed(text, error, key=key)
         return tuple(patterns)
-
-
-def _parse_any_principal(text: str) -> str:
-    """Return the name of a principal of our own, or of a partner's, `<partner>/<identity>`."""
-    if "/" not in text:
-        return parse_principal_name(text)
-    parse_partner_principal_name(text)
-    return text
-
-
-_NAMED: dict[str, _Parse] = {
-    "persons": _parse_any_principal,
-    "devices": _parse_any_principal,
-    "services": _parse_any_principal,
-    "groups": parse_principal_name,
-}
 
 
 def generated_name(at: int) -> str:

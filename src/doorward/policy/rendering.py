@@ -5,9 +5,8 @@ Not here: reading (`document`). `parse_document(render_document(x)) == x`, by pr
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from doorward.core.names import OWN_AUTHORITY
 from doorward.policy.model import AppPolicy, Document, Rule
@@ -16,13 +15,12 @@ from doorward.policy.path_options import render_path_options
 from doorward.policy.paths import EVERY_PATH
 from doorward.policy.reading import generated_name
 from doorward.policy.request_headers import render_header_terms
+from doorward.policy.scalars import render_list, render_scalar
+from doorward.policy.selectors.table import render_selector
 from doorward.policy.traffic import render_traffic
 from doorward.policy.upstreams import render_upstream
 
-# Plain where no YAML reader could take it for anything but this text; quoted otherwise.
-_PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9._-]*(?: [A-Za-z0-9][A-Za-z0-9._-]*)*")
 _UPSTREAM = re.compile(r"(?:http|https|h2c|unix)://[A-Za-z0-9._:/-]+")
-_WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
 
 
 def render_document(document: Document) -> str:
@@ -40,7 +38,7 @@ def render_apps(trust_domain: str, apps: Sequence[AppPolicy]) -> str:
         if (upstream := render_upstream(app.upstream)) != app.upstream.url:
             lines[-1] = f"    upstream: {upstream}"
         if app.trust != (OWN_AUTHORITY,):
-            lines.append(f"    trust: {_render_list(app.trust)}")
+            lines.append(f"    trust: {render_list(app.trust)}")
         lines += render_path_options(app)
         lines += render_opening(app)
         lines += render_header_terms(app.headers)
@@ -60,60 +58,33 @@ def render_app(name: str, hosts: Sequence[str], upstream: str, indent: int = 2) 
     outer, inner = " " * indent, " " * (indent + 2)
     return [
         f"{outer}{render_scalar(name)}:",
-        f"{inner}hosts: {_render_list(hosts)}",
+        f"{inner}hosts: {render_list(hosts)}",
         f"{inner}upstream: {upstream if _UPSTREAM.fullmatch(upstream) else render_scalar(upstream)}",
     ]
 
 
-def render_scalar(text: str) -> str:
-    """Return text as a YAML scalar that reads back as this text."""
-    if _PLAIN.fullmatch(text) and text.lower() not in _WORDS:
-        return text
-    return json.dumps(text, ensure_ascii=False)
-
-
 def render_rule(rule: Rule) -> str:
     """Return what a rule says, without its name, on one line."""
-    return f"{rule.effect.value}: " + ", to: ".join([_render_selector(rule), *_render_residual(rule)])
-
-
-def _render_list(texts: Iterable[str]) -> str:
-    return "[" + ", ".join(render_scalar(text) for text in texts) + "]"
+    return ", ".join(_render_parts(rule))
 
 
 def _render_rules(app: AppPolicy) -> list[str]:
     lines = ["    rules:"] if app.rules else []
     for at, rule in enumerate(app.rules):
-        begin = "      - "
-        if rule.name != generated_name(at):
-            lines.append(f"{begin}name: {render_scalar(rule.name)}")
-            begin = "        "
-        lines.append(f"{begin}{rule.effect.value}: {_render_selector(rule)}")
-        lines += [f"        to: {to}" for to in _render_residual(rule)]
+        named = [] if rule.name == generated_name(at) else [f"name: {render_scalar(rule.name)}"]
+        first, *others = [*named, *_render_parts(rule)]
+        lines += [f"      - {first}", *(f"        {one}" for one in others)]
     return lines
 
 
-def _render_selector(rule: Rule) -> str:
-    selector = rule.selector
-    parts = [
-        f"{key}: {_render_list(sorted(names))}"
-        for key, names in (
-            ("kind", {kind.value for kind in selector.kinds}),
-            ("persons", selector.persons),
-            ("devices", selector.devices),
-            ("services", selector.services),
-            ("groups", selector.groups),
-        )
-        if names
-    ]
-    return "{" + ", ".join(parts) + "}"
-
-
-def _render_residual(rule: Rule) -> list[str]:
+def _render_parts(rule: Rule) -> list[str]:
     residual = rule.residual
-    parts = []
+    to = []
     if residual.methods is not None:
-        parts.append(f"methods: {_render_list(sorted(residual.methods))}")
+        to.append(f"methods: {render_list(sorted(residual.methods))}")
     if residual.paths != (EVERY_PATH,):
-        parts.append(f"paths: {_render_list(pattern.text for pattern in residual.paths)}")
-    return ["{" + ", ".join(parts) + "}"] if parts else []
+        to.append(f"paths: {render_list(pattern.text for pattern in residual.paths)}")
+    parts = [f"{rule.effect.value}: {render_selector(rule.selector)}"]
+    parts += [f"to: {{{', '.join(to)}}}"] if to else []
+    # No document may say this yet: writing it makes reading refuse it, and leaving it out would lose it.
+    return parts + [f"require: {render_scalar(str(one))}" for one in sorted(residual.requirements, key=str)]

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from doorward.core.entities import PrincipalKind
 from doorward.enforcement.plan import (
     EnrolmentDoor,
     GatewayPlan,
@@ -22,11 +21,12 @@ from doorward.enforcement.plan import (
     check_socket_path,
 )
 from doorward.policy.decision import connection_id
-from doorward.policy.model import AppPolicy, Document, Effect, HttpUpstream, Residual, Rule, Selector
+from doorward.policy.model import AppPolicy, Document, Effect, HttpUpstream, Residual, Rule
+from doorward.policy.selectors.table import select
 from tests.unit.enforcement.plans import CERTIFICATE, PATHS, door, small_plan, term
 
-STAFF = Selector(groups=frozenset({"staff"}))
-PEOPLE = Selector(kinds=frozenset({PrincipalKind.PERSON}))
+STAFF = select({"groups": frozenset({"staff"})})
+PEOPLE = select({"kind": frozenset({"person"})})
 UPSTREAM = HttpUpstream(host="127.0.0.1", port=9000)
 DOCUMENT = Document(
     trust_domain="corp.example",

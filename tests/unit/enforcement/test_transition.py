@@ -19,7 +19,9 @@ from doorward.enforcement.transition import (
     standing_of,
 )
 from doorward.policy.decision import authority_of
-from doorward.policy.model import AppPolicy, Effect, HttpUpstream, Rule, Selector
+from doorward.policy.model import AppPolicy, Effect, HttpUpstream, Rule
+from doorward.policy.selectors.table import select
+from doorward.policy.subject import Subject
 
 TENANT, APP = "ten_default", "app_pay"
 
@@ -138,7 +140,7 @@ def policy(selectors: Sequence[tuple[Effect, set[str] | frozenset[str]]]) -> App
         hosts=("pay.test",),
         upstream=HttpUpstream(host="127.0.0.1", port=1),
         rules=tuple(
-            Rule(name=str(number), effect=effect, selector=Selector(groups=frozenset(groups)))
+            Rule(name=str(number), effect=effect, selector=select({"groups": frozenset(groups)}))
             for number, (effect, groups) in enumerate(selectors)
         ),
     )
@@ -154,7 +156,7 @@ def ids_of(app: AppPolicy, groups: frozenset[str]) -> frozenset[str]:
         state=PrincipalState.ACTIVE,
         groups=tuple(sorted(groups)),
     )
-    return frozenset(authority_of(app, TENANT, APP, person).grants)
+    return frozenset(authority_of(app, TENANT, APP, Subject(principal=person)).grants)
 
 
 @settings(max_examples=150)

@@ -41,7 +41,7 @@ def live(
         "certificate_id": "crt_a",
         "sha256": "aa",
         "principal_id": "per_a",
-        "principal": None,
+        "subject": None,
         "revision": 3,
         "grants": ("g1",),
         "authority": None,

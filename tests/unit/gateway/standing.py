@@ -28,7 +28,7 @@ def enter(
         certificate_id=decision.certificate.id,
         sha256=decision.certificate.sha256,
         principal_id=decision.principal.id,
-        principal=decision.principal,
+        subject=decision.subject,
         revision=decision.revision,
         grants=decision.grants,
         authority=decision.authority,

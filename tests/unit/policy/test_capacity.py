@@ -11,6 +11,7 @@ from doorward.policy.capacity import MOST_GRANTS, check_capacity, count_grants
 from doorward.policy.decision import admits, authority_of, grants_fit
 from doorward.policy.document import parse_document
 from doorward.policy.model import Document
+from doorward.policy.subject import Subject
 
 STAFF = "{allow: {groups: [staff]}}"
 
@@ -22,16 +23,17 @@ def document(*rules: str) -> Document:
     return parse_document(f"{head}    upstream: http://127.0.0.1:9000\n    rules:\n{lines}", file="test.yaml")
 
 
-def alice(*groups: str) -> Principal:
+def alice(*groups: str) -> Subject:
     """A person in some groups."""
-    return Principal(
+    who = Principal(
         id="per_a",
         tenant="ten_default",
         kind=PrincipalKind.PERSON,
         name="alice",
         state=PrincipalState.ACTIVE,
-        groups=frozenset(groups),
+        groups=groups,
     )
+    return Subject(principal=who)
 
 
 def test_the_count_is_the_limit_of_the_judge() -> None:

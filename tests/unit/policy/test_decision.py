@@ -22,10 +22,12 @@ from doorward.policy.decision import (
     lost_authority,
     render_grants,
 )
-from doorward.policy.model import AppPolicy, Effect, HttpUpstream, Residual, Rule, Selector, Term
+from doorward.policy.model import AppPolicy, Effect, HttpUpstream, Residual, Rule, Term
 from doorward.policy.normalisation import PathFault, PathRefused
 from doorward.policy.paths import PathPattern
 from doorward.policy.request_headers import HeaderTerms
+from doorward.policy.selectors.table import select
+from doorward.policy.subject import Subject
 
 TENANT, APP_ID = "ten_1", "app_1"
 
@@ -35,7 +37,7 @@ def rule(effect: Effect, group: str, *paths: str, methods: str = "") -> Rule:
     return Rule(
         name=f"{effect.value} {group} {' '.join(paths)}".strip(),
         effect=effect,
-        selector=Selector(groups=frozenset({group})),
+        selector=select({"groups": frozenset({group})}),
         residual=Residual(
             methods=frozenset(methods.split()) or None,
             paths=tuple(PathPattern(one) for one in paths or ["/**"]),
@@ -50,10 +52,20 @@ def app(*rules: Rule) -> AppPolicy:
     )
 
 
-def person(*groups: str, state: PrincipalState = PrincipalState.ACTIVE, tenant: str = TENANT) -> Principal:
+def person(
+    *groups: str, state: PrincipalState = PrincipalState.ACTIVE, tenant: str = TENANT, partner: str = ""
+) -> Subject:
     """A person in these groups."""
-    kind = PrincipalKind.PERSON
-    return Principal(id="per_1", tenant=tenant, kind=kind, name="alice", state=state, groups=groups)
+    who = Principal(
+        id="per_1",
+        tenant=tenant,
+        kind=PrincipalKind.PERSON,
+        name=f"{partner}/alice" if partner else "alice",
+        state=state,
+        groups=groups,
+        partner="ptn_1" if partner else "",
+    )
+    return Subject(principal=who)
 
 
 def authority(policy: AppPolicy, *groups: str) -> ConnectionAuthority:
@@ -69,17 +81,17 @@ POLICY = app(READ, ALL, NO_REPORTS)
 
 def test_ids_are_never_shared() -> None:
     """Tenant, application, effect and selector each make another id; the same four make the same one."""
-    selector = Selector(groups=frozenset({"x"}))
+    selector = select({"groups": frozenset({"x"})})
     calls = [
         ("ten_1", "app_1", Effect.ALLOW, selector),
         ("ten_2", "app_1", Effect.ALLOW, selector),
         ("ten_1", "app_2", Effect.ALLOW, selector),
         ("ten_1", "app_1", Effect.DENY, selector),
-        ("ten_1", "app_1", Effect.ALLOW, Selector(persons=frozenset({"x"}))),
+        ("ten_1", "app_1", Effect.ALLOW, select({"persons": frozenset({"x"})})),
     ]
     ids = [connection_id(*call) for call in calls]
     assert len(set(ids)) == len(ids)
-    assert connection_id("ten_1", "app_1", Effect.ALLOW, Selector(groups=frozenset({"x"}))) == ids[0]
+    assert connection_id("ten_1", "app_1", Effect.ALLOW, select({"groups": frozenset({"x"})})) == ids[0]
     assert {one[0] for one in ids} == {"g", "c"}
     assert all(len(one) == 21 and one.isalnum() and one == one.lower() for one in ids)
 
@@ -101,7 +113,7 @@ def test_grants_are_only_positive_evidence() -> None:
         (person("tellers", tenant="ten_2"), Reason.PRINCIPAL_UNKNOWN),
     ],
 )
-def test_no_authority_without_standing(who: Principal, standing: Reason) -> None:
+def test_no_authority_without_standing(who: Subject, standing: Reason) -> None:
     """Who is not an active principal of this tenant has no grant, not even a clearance."""
     found = authority_of(POLICY, TENANT, APP_ID, who)
     assert (found.grants, found.allowed, found.denied) == ((), frozenset(), frozenset())
@@ -277,9 +289,7 @@ class TestTrust:
     def test_the_authority_must_be_trusted(self, trust: tuple[str, ...], partner: str, *, good: bool) -> None:
         """Own principals where `own` is trusted, a partner's where it is named; no rule is asked otherwise."""
         policy = replace(app(rule(Effect.ALLOW, "staff")), trust=trust)
-        who = person("staff")
-        if partner:
-            who = replace(who, name=f"{partner}/alice", partner="ptn_1")
+        who = person("staff", partner=partner)
         found = authority_of(policy, TENANT, APP_ID, who)
         assert bool(found.grants) is good
         standing = Reason.PRINCIPAL_ACTIVE if good else Reason.AUTHORITY_NOT_TRUSTED
@@ -291,7 +301,7 @@ class TestTrust:
     def test_trust_taken_away_is_a_loss(self) -> None:
         """Whoever was let in by an authority loses everything when it is trusted no more."""
         policy = replace(app(rule(Effect.ALLOW, "staff")), trust=("clinic", "own"))
-        who = replace(person("staff"), name="clinic/alice", partner="ptn_1")
+        who = person("staff", partner="clinic")
         narrowed = replace(policy, trust=("own",))
         before, after = (authority_of(one, TENANT, APP_ID, who) for one in (policy, narrowed))
         assert lost_authority(before, after)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from doorward.core.entities import PrincipalKind
 from doorward.core.errors import ConfigurationError, MalformedInput
 from doorward.policy.document import append_app, parse_document, render_document
 from doorward.policy.model import (
@@ -13,10 +12,10 @@ from doorward.policy.model import (
     HttpUpstream,
     Residual,
     Rule,
-    Selector,
     UnixUpstream,
 )
 from doorward.policy.paths import EVERY_PATH, PathPattern
+from doorward.policy.selectors.table import select
 from doorward.policy.upstreams import parse_upstream
 
 FULL = """\
@@ -75,13 +74,13 @@ def test_meaning() -> None:
         Rule(
             name="tellers read accounts",
             effect=Effect.ALLOW,
-            selector=Selector(groups=frozenset({"tellers"})),
+            selector=select({"groups": frozenset({"tellers"})}),
             residual=Residual(methods=frozenset({"GET", "HEAD"}), paths=(PathPattern("/accounts/**"),)),
         ),
         Rule(
             name="rule 2",
             effect=Effect.DENY,
-            selector=Selector(devices=frozenset({"kiosk-1"}), kinds=frozenset({PrincipalKind.DEVICE})),
+            selector=select({"devices": frozenset({"kiosk-1"}), "kind": frozenset({"device"})}),
             residual=Residual(methods=frozenset({"POST"}), paths=(EVERY_PATH,)),
         ),
     )
@@ -373,4 +372,4 @@ def test_whom_an_application_trusts() -> None:
     assert parse_document(text).apps[0].trust == ("own",)
     app = parse_document(text.replace("    rules:", "    trust: [own, clinic]\n    rules:")).apps[0]
     assert app.trust == ("clinic", "own")
-    assert app.rules[0].selector.persons == {"clinic/bob@clinic.example"}
+    assert app.rules[0].selector.value("persons") == {"clinic/bob@clinic.example"}

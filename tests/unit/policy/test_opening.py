@@ -20,6 +20,7 @@ from doorward.policy.decision import (
 from doorward.policy.document import parse_document, render_document
 from doorward.policy.model import AppPolicy, Document
 from doorward.policy.normalisation import NormalisedPath
+from doorward.policy.subject import Subject
 
 BEGIN = """\
 trust_domain: corp.example
@@ -52,11 +53,12 @@ def faults_of(tail: str) -> list[tuple[str, int, str]]:
     return [(fault.code, fault.line, fault.key) for fault in caught.value.faults]
 
 
-def person(*groups: str, state: PrincipalState = PrincipalState.ACTIVE) -> Principal:
+def person(*groups: str, state: PrincipalState = PrincipalState.ACTIVE) -> Subject:
     """Alice in these groups."""
-    return Principal(
+    who = Principal(
         id="per_1", tenant="ten_1", kind=PrincipalKind.PERSON, name="alice", state=state, groups=groups
     )
+    return Subject(principal=who)
 
 
 def test_both_keys_are_read_in_one_order_and_rendered_again() -> None:
@@ -185,7 +187,7 @@ def test_an_anonymous_connection_reaches_just_what_is_public(
 @pytest.mark.parametrize(
     "who", [person("staff"), person("interns"), person("staff", state=PrincipalState.SUSPENDED)]
 )
-def test_what_is_public_is_open_to_whoever_has_a_certificate(who: Principal) -> None:
+def test_what_is_public_is_open_to_whoever_has_a_certificate(who: Subject) -> None:
     """Otherwise one would get further by leaving it out."""
     decision = decide(APP, "ten_1", "app_1", who, Request(method="GET", raw_path="/share/x"))
     assert decision.outcome is Outcome.GOOD

@@ -20,6 +20,7 @@ from doorward.policy.normalisation import (
     normalise,
 )
 from doorward.policy.paths import PathPattern
+from doorward.policy.subject import Subject
 
 HEAD = "trust_domain: corp.example\napps:\n  git:\n    hosts: [git.corp.example]\n    upstream: unix:///run/git.sock\n"
 KEEP = "    paths: {encoded_slash: keep}\n"
@@ -108,7 +109,9 @@ class TestRules:
         text = HEAD + "    rules:\n      - {allow: {groups: [dev]}, to: {paths: ['/p/*']}}\n"
         for document, outcome in ((text + KEEP, Outcome.GOOD), (text, Outcome.BAD)):
             (app,) = parse_document(document).apps
-            decision = decide(app, TENANT, "app_1", ALICE, Request(method="GET", raw_path="/p/a%2fb"))
+            decision = decide(
+                app, TENANT, "app_1", Subject(principal=ALICE), Request(method="GET", raw_path="/p/a%2fb")
+            )
             assert decision.outcome is outcome
             assert (decision.path_refused is None) is (outcome is Outcome.GOOD)
 

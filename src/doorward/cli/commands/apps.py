@@ -169,7 +169,7 @@ def rule() -> None:
 def rule_add(state: State, /, *, app: str, deny: bool, name: str, **selected: tuple[str, ...]) -> None:
     """Add a rule to an application: who, and with which methods and paths; options of one kind mean "or"."""
     from doorward.access.shortcuts import add_rule  # noqa: PLC0415  loaded when called
-    from doorward.policy.rendering import render_scalar  # noqa: PLC0415  as above
+    from doorward.policy.scalars import render_scalar  # noqa: PLC0415  as above
     from doorward.runtime.own_places import publishable  # noqa: PLC0415  as above
 
     def render(keys: dict[str, str]) -> str:

@@ -61,7 +61,7 @@ def anonymous_connection(
         certificate_id="",
         sha256="",
         principal_id="",
-        principal=None,
+        subject=None,
         revision=decision.revision,
         grants=(),
         authority=anonymous_authority(app),

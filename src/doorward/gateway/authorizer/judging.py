@@ -293,7 +293,7 @@ class Authorizer:
             certificate_id=record.id,
             sha256=record.sha256,
             principal_id=principal.id,
-            principal=principal,
+            subject=decision.subject,
             revision=decision.revision,
             grants=decision.grants,
             authority=authority,

@@ -25,13 +25,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from doorward.core.entities import Principal, Reason
+from doorward.core.entities import Reason
 from doorward.core.errors import RequestRefused
 from doorward.enforcement.capacity import CONNECTIONS, CONNECTIONS_PER_PRINCIPAL, CONNECTIONS_PER_SOURCE
 from doorward.gateway.connections.endpoints import V4_BYTES, Endpoint
 from doorward.gateway.connections.journal import Journal, JournalEntry
 from doorward.gateway.connections.shares import Share
 from doorward.policy.decision import ConnectionAuthority
+from doorward.policy.subject import Subject
 
 _REMEMBERED_CHANGES = 1_024
 """Changes whose scope is remembered; a judgement older than all of them is refused."""
@@ -64,7 +65,7 @@ class LiveConnection:
             connection, which holds no grants.
         sha256: hex digest of the leaf.
         principal_id: whom the certificate is for.
-        principal: the same in full; None for connections adopted from the journal.
+        subject: the same in full, and what else rules ask of it; None for connections adopted from the journal.
         authority: what the policy gave it; None for adopted ones, which cannot be compared with a
             new policy: any change that touches them ends them.
         partner_id: whose authority vouches; empty for our own, and for adopted ones.
@@ -83,7 +84,7 @@ class LiveConnection:
     certificate_id: str
     sha256: str
     principal_id: str
-    principal: Principal | None
+    subject: Subject | None
     revision: int
     grants: tuple[str, ...]
     authority: ConnectionAuthority | None
@@ -427,4 +428,4 @@ def _same_entry(one: LiveConnection, other: LiveConnection) -> bool:
 
 def _adopt(entry: JournalEntry) -> LiveConnection:
     fields = {name: getattr(entry, name) for name in JournalEntry.__slots__}
-    return LiveConnection(principal=None, grants=(), authority=None, adopted=True, **fields)
+    return LiveConnection(subject=None, grants=(), authority=None, adopted=True, **fields)

@@ -298,7 +298,7 @@ class Follower:
         for one, now in judged:
             if now is None or one.cookie in ended:
                 continue
-            kept = replace(one, principal=now.principal, authority=now.authority)
+            kept = replace(one, subject=now.subject, authority=now.authority)
             self._connections.replace(replace(kept, deadline=self._deadline(one, now)))
         if any(now is not None and set(now.grants) != set(one.grants) for one, now in judged):  # 4.
             self._regrant()

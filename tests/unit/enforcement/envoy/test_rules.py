@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import given, settings
 
-from doorward.core.entities import Outcome, Principal
+from doorward.core.entities import Outcome
 from doorward.enforcement.envoy.names import ALLOW_FILTER, DENY_FILTER, JUDGED, Fact
 from doorward.enforcement.envoy.resources import static_rendering
 from doorward.enforcement.envoy.routes import build_door_table
@@ -13,7 +13,8 @@ from doorward.enforcement.plan import build_door
 from doorward.policy.decision import Request, authority_of, decide_anonymous, decide_by_grants, render_grants
 from doorward.policy.model import AppPolicy, Effect
 from doorward.policy.normalisation import PathRefused, normalise
-from tests.support.policies import APP_ID, TENANT, apps, principals, requests
+from doorward.policy.subject import Subject
+from tests.support.policies import APP_ID, TENANT, apps, requests, subjects
 from tests.unit.enforcement.plans import CERTIFICATE, TRUST, door, every, small_plan, term
 from tests.unit.enforcement.rbac import FORWARDED, answer_of
 from tests.unit.enforcement.test_resources import compiled
@@ -25,12 +26,12 @@ def state_of(*ids: str, judged: str = JUDGED) -> dict[str, str]:
 
 
 @settings(max_examples=400, deadline=None)
-@given(apps, principals, requests)
+@given(apps, subjects, requests)
 def test_the_compiled_table_decides_as_the_judge_does(
-    app: AppPolicy, principal: Principal, request: Request
+    app: AppPolicy, subject: Subject, request: Request
 ) -> None:
     """`OR (grant AND residual) AND (clearance OR NOT residual)`, for every policy, person and request."""
-    grants = authority_of(app, TENANT, APP_ID, principal).grants
+    grants = authority_of(app, TENANT, APP_ID, subject).grants
     table = build_door_table(build_door(app, TENANT, APP_ID, CERTIFICATE, trust=TRUST))
     path = normalise(request.raw_path)
     if isinstance(path, PathRefused):
@@ -42,15 +43,15 @@ def test_the_compiled_table_decides_as_the_judge_does(
 
 
 @settings(max_examples=100, deadline=None)
-@given(apps, principals, requests)
-def test_nothing_passes_unjudged(app: AppPolicy, principal: Principal, request: Request) -> None:
+@given(apps, subjects, requests)
+def test_nothing_passes_unjudged(app: AppPolicy, subject: Subject, request: Request) -> None:
     """Grants without the word that the connection was judged open what is open to everybody, and no more."""
     path = normalise(request.raw_path)
     if isinstance(path, PathRefused):
         return
     headers = {} if request.destination is None else {"destination": request.destination}
     is_open = decide_anonymous(app, request).outcome is Outcome.GOOD
-    grants = authority_of(app, TENANT, APP_ID, principal).grants
+    grants = authority_of(app, TENANT, APP_ID, subject).grants
     table = build_door_table(build_door(app, TENANT, APP_ID, CERTIFICATE, trust=TRUST))
     for judged in ("", "0", "-", "11"):
         state = state_of(*grants, judged=judged)

@@ -197,7 +197,7 @@ def test_an_admitting_decision_without_its_subject_is_refused(place: Place) -> N
 
     class Forgetful(Interrupted):
         def decide(self, request: AccessRequest) -> AccessDecision:
-            return replace(super().decide(request), principal=None)
+            return replace(super().decide(request), subject=None)
 
     place.decider = Forgetful(AccessDecider(place.world.services))
     refused(place, place.check(place.world.issue("alice")), "decision-incomplete")

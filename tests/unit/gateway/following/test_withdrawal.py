@@ -171,8 +171,8 @@ def test_who_gained_goes_on_and_envoy_is_told(scene: Scene) -> None:
     assert scene.regrants
     kept = scene.connections.get(10)
     assert kept is not None
-    assert kept.principal is not None
-    assert "more" in kept.principal.groups
+    assert kept.subject is not None
+    assert "more" in kept.subject.principal.groups
 
 
 def test_a_gain_that_is_taken_back_is_a_loss(scene: Scene) -> None:

@@ -26,6 +26,7 @@ from doorward.gateway.publishing.server_certificates import ServerCertificates
 from doorward.gateway.publishing.transition import Publishing
 from doorward.gateway.publishing.watches import Room
 from doorward.policy.decision import authority_of
+from doorward.policy.subject import Subject
 from doorward.stores.policy_snapshot import current_document
 from tests.support.cutting import FakeCutter
 from tests.support.fake_envoy import FakeEnvoy, FakeValidator
@@ -91,12 +92,12 @@ class Site:
         with self.world.work.read() as stores:
             document, _ = current_document(stores)
             names = {found.id: found.name for found in stores.applications.list()}
-        assert one.principal is not None
-        principal = self.world.principal(one.principal.name)
+        assert one.subject is not None
+        subject = Subject(principal=self.world.principal(one.subject.principal.name))
         app = document.app(names[one.application_id])
         assert app is not None
-        authority = authority_of(app, TENANT, one.application_id, principal)
-        self.connections.replace(replace(one, principal=principal, authority=authority))
+        authority = authority_of(app, TENANT, one.application_id, subject)
+        self.connections.replace(replace(one, subject=subject, authority=authority))
 
     def publish(self, text: str) -> float:
         """Apply a document, judge every connection again, and publish."""
