@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import pytest
 
 from doorward.cli import output
-from doorward.cli.__main__ import main
+from doorward.cli.groups import walk
+from doorward.cli.table import COMMANDS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "commands.md").read_text(encoding="utf-8")
 SECTIONS = {
@@ -20,18 +20,7 @@ SECTIONS = {
 EVERYWHERE = {"--json", "--data", "--help", "-h"}
 
 
-def commands(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[str, click.Command]]:
-    """Every command, with the words that lead to it."""
-    for name in group.list_commands(click.Context(group)):
-        found = group.get_command(click.Context(group), name)
-        assert found is not None
-        if isinstance(found, click.Group):
-            yield from commands(found, (*path, name))
-        else:
-            yield " ".join((*path, name)), found
-
-
-ALL = dict(commands(main))
+ALL = {" ".join(path): entry.load() for path, entry in walk(COMMANDS)}
 
 
 def test_no_command_is_missing_or_invented() -> None:

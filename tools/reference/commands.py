@@ -1,12 +1,11 @@
-"""docs/reference/commands.md: every command with its options, from click."""
+"""docs/reference/commands.md: every command with its options, from the table of commands."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import click
 
-from doorward.cli.__main__ import main
+from doorward.cli.groups import walk
+from doorward.cli.table import COMMANDS
 from tools.reference.examples import EXAMPLES, EXITS, SECTIONS
 from tools.reference.markdown import render_table
 
@@ -51,23 +50,12 @@ def render_commands() -> str:
     """
     parts = [HEAD]
     begun: set[str] = set()
-    for path, command in walk(main, ()):
+    for path, entry in walk(COMMANDS):
         if path[0] in SECTIONS and path[0] not in begun:
             parts.append(f"## {SECTIONS[path[0]]}\n")
         begun.add(path[0])
-        parts.append(_render_command(path, command))
+        parts.append(_render_command(path, entry.load()))
     return "\n".join(parts)
-
-
-def walk(group: click.Group, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], click.Command]]:
-    """Yield every command below a group with its words, in the order of the help."""
-    context = click.Context(group)
-    for name in group.list_commands(context):
-        command = group.get_command(context, name)
-        if isinstance(command, click.Group):
-            yield from walk(command, (*path, name))
-        elif command is not None:
-            yield (*path, name), command
 
 
 def _render_command(path: tuple[str, ...], command: click.Command) -> str:

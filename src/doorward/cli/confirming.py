@@ -12,7 +12,7 @@ from doorward.core.errors import RequestRefused, Unavailable
 from doorward.core.foreign_text import show
 
 if TYPE_CHECKING:
-    from doorward.cli.command import State
+    from doorward.cli.state import State
     from doorward.stores.services import Services
 
 

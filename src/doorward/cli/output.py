@@ -67,11 +67,16 @@ def has_reader(stream: TextIO) -> bool:
 
 
 class Output:
-    """Where a command puts its result; `as_json` decides the form."""
+    """Where a command puts its result.
 
-    def __init__(self, *, as_json: bool) -> None:
+    Args:
+        as_json: one JSON document, in place of lines for people.
+        data: the data directory as `--data` named it: commands in hints repeat it.
+    """
+
+    def __init__(self, *, as_json: bool, data: str = "") -> None:
         self.as_json = as_json
-        self.data = ""  # as `--data` named it: commands in hints repeat it
+        self.data = data
         self.out = Screen()
         self.err = Screen(stderr=True)
 

@@ -4,30 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import click
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from doorward.cli.__main__ import main
+from doorward.cli.groups import walk
+from doorward.cli.table import COMMANDS
 from tests.integration.command_line.conftest import DOCUMENT, Site
 from tests.support.doorway import short_folder
 from tests.support.path_ca import certify
 
-
-def leaves(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[str]:
-    """Every command."""
-    for name, found in (
-        (name, group.get_command(click.Context(group), name))
-        for name in group.list_commands(click.Context(group))
-    ):
-        if isinstance(found, click.Group):
-            yield from leaves(found, (*path, name))
-        else:
-            yield " ".join((*path, name))
-
-
+ALL = {" ".join(path): entry.load() for path, entry in walk(COMMANDS)}
 ELSEWHERE = {"up", "serve", "gateway", "demo", "enroll"}
 """Commands that run for long or need a door; tested with one."""
 
@@ -106,7 +94,7 @@ def words_for(site: Site) -> dict[str, list[str]]:
 def test_every_command_prints_one_document(site: Site) -> None:
     """Each command succeeds with --json on standard output, and nothing else is there."""
     table = words_for(site)
-    assert set(table) | ELSEWHERE | {"init"} == set(leaves(main))
+    assert set(table) | ELSEWHERE | {"init"} == set(ALL)
     for command, words in table.items():
         result = site.run(*command.split(), *words, "--json")
         expected = 3 if command in NOTHING_RUNS else 0
@@ -132,7 +120,7 @@ def test_every_command_without_an_installation() -> None:
     with short_folder() as folder:
         site = Site(folder)
         there = site.file("there", "x")
-        for command in sorted(set(leaves(main)) - ELSEWHERE - {"init", "completion"} | {"serve", "gateway"}):
+        for command in sorted(set(ALL) - ELSEWHERE - {"init", "completion"} | {"serve", "gateway"}):
             words = {
                 "apply": ["-f", site.file("p.yaml", DOCUMENT)],
                 "diff": ["-f", site.file("p.yaml", DOCUMENT)],
@@ -154,19 +142,9 @@ def test_every_command_without_an_installation() -> None:
                 "ca renew-root-list": ["--exported", there, "--passphrase-file", there],
             }.get(command)
             if words is None:
-                takes = any(
-                    isinstance(one, click.Argument) and one.required for one in _command(command).params
-                )
+                takes = any(isinstance(one, click.Argument) and one.required for one in ALL[command].params)
                 words = ["x"] if takes else []
             error = site.do(*command.split(), *words, code=3)
             assert error["code"] == "not-initialised", command
             assert "doorward init" in error["hint"]
         assert not site.data.exists()
-
-
-def _command(name: str) -> click.Command:
-    found: click.Command = main
-    for word in name.split():
-        assert isinstance(found, click.Group)
-        found = found.get_command(click.Context(found), word)  # type: ignore[assignment]
-    return found

@@ -12,8 +12,9 @@ import pytest
 from click.testing import CliRunner
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from doorward.cli.__main__ import main
-from doorward.cli.command import Command, State
+from doorward.cli.command import Command
+from doorward.cli.groups import walk
+from doorward.cli.table import COMMANDS
 from doorward.core.certificate import CertificateState
 from doorward.core.errors import ConfigurationError, Fault, RequestRefused
 from tests.integration.command_line.conftest import DOCUMENT, Site
@@ -27,18 +28,6 @@ HOSTILE = "x\x1b]0;owned\x07\x1b[2J\x7f\x9b31m\x85\u202e\u2066\u061c\u200f\u2028
 def is_safe(text: str) -> bool:
     """Whether a terminal shows every character of it and obeys none."""
     return all(one.isprintable() or one == "\n" for one in text)
-
-
-def leaves(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
-    """Every command with its words."""
-    context = click.Context(group)
-    for name in group.list_commands(context):
-        found = group.get_command(context, name)
-        assert found is not None
-        if isinstance(found, click.Group):
-            yield from leaves(found, (*path, name))
-        else:
-            yield (*path, name), found
 
 
 def hostile_lines(site: Site, words: tuple[str, ...], command: click.Command) -> Iterator[list[str]]:
@@ -70,7 +59,7 @@ def test_hostile_words_on_every_command_line(site: Site, monkeypatch: pytest.Mon
     """Each argument and each option of each command takes or refuses them in safe words, and with --json in JSON."""
     monkeypatch.chdir(site.folder)  # where `--out` writes
     count = 0
-    for words, command in leaves(main):
+    for words, command in ((path, entry.load()) for path, entry in walk(COMMANDS)):
         for line in hostile_lines(site, words, command):
             if words in RUNS_ON and HOSTILE not in "".join(line[1:]):
                 continue
@@ -169,9 +158,7 @@ def test_whatever_an_error_carries() -> None:
         for form in ([], ["--json"]):
 
             @click.command("fails", cls=Command)
-            @click.pass_context
-            def fails(ctx: click.Context, raised: Exception = raised) -> None:
-                ctx.ensure_object(State)
+            def fails(raised: Exception = raised) -> None:
                 raise raised
 
             result = CliRunner(env={"DOORWARD_DEBUG": "1"}).invoke(fails, form)

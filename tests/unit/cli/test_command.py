@@ -6,34 +6,22 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import pytest
 from click.testing import CliRunner, Result
 
-from doorward.cli import command as module
 from doorward.cli.__main__ import main
-from doorward.cli.command import Command, LazyGroup, State, actor, ask_passphrase
+from doorward.cli.command import Command
+from doorward.cli.groups import Entry, walk
+from doorward.cli.output import Output
+from doorward.cli.program import Program
+from doorward.cli.state import State, actor, ask_passphrase
+from doorward.cli.table import COMMANDS
 from doorward.core.errors import RequestRefused
 
-
-def commands(
-    group: click.Group, path: tuple[str, ...] = ()
-) -> Iterator[tuple[tuple[str, ...], click.Command]]:
-    """Every command below a group, with the words that lead to it."""
-    context = click.Context(group)
-    for name in group.list_commands(context):
-        found = group.get_command(context, name)
-        assert found is not None, name
-        if isinstance(found, click.Group):
-            yield from commands(found, (*path, name))
-        else:
-            yield (*path, name), found
-
-
-ALL = dict(commands(main))
+ALL = {path: entry.load() for path, entry in walk(COMMANDS)}
 IDS = [" ".join(path) for path in ALL]
 
 
@@ -173,11 +161,11 @@ def group_of(work: object) -> click.Group:
     def command(state: State) -> None:
         work(state)  # type: ignore[operator]
 
-    class One(LazyGroup):
+    class One(Program):
         def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
             return command if cmd_name == "work" else None
 
-    return One("doorward", lazy={"work": ""})
+    return One("doorward", entries={"work": Entry(where="", summary="Work.")})
 
 
 def raising(error: BaseException) -> object:
@@ -263,9 +251,8 @@ def test_settings_come_from_the_options_and_the_environment(
     """--data wins over DOORWARD_DATA; other settings come from the environment."""
     monkeypatch.setenv("DOORWARD_DATA", "/elsewhere")
     monkeypatch.setenv("DOORWARD_USER", "nobody")
-    state = State()
-    assert state.settings().data == Path("/elsewhere")
-    state.data = tmp_path
+    assert State(output=Output(as_json=False)).settings().data == Path("/elsewhere")
+    state = State(output=Output(as_json=False), data=tmp_path)
     assert state.settings().data == tmp_path
     assert state.settings(user="other").user == "other"
     assert state.settings().user == "nobody"
@@ -294,7 +281,7 @@ def test_nobody_is_asked_without_a_terminal(monkeypatch: pytest.MonkeyPatch) -> 
         asked.append({"question": question, **options})
         return "secret words"
 
-    monkeypatch.setattr(module.click, "prompt", prompt)
+    monkeypatch.setattr(click, "prompt", prompt)
     monkeypatch.setattr(sys, "stdin", Terminal(answer=False))
     assert ask_passphrase("passphrase") is None
     monkeypatch.setattr(sys, "stdin", Terminal(answer=True))

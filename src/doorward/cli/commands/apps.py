@@ -4,25 +4,13 @@ from __future__ import annotations
 
 import click
 
-from doorward.cli.command import Command, LazyGroup, State, actor
+from doorward.cli.command import Command
 from doorward.cli.commands.completion import complete_app, complete_group, complete_principal
 from doorward.cli.commands.policy import YES, report_applied
 from doorward.cli.confirming import ask
+from doorward.cli.state import State, actor
 from doorward.core.entities import PrincipalKind
 from doorward.core.errors import MalformedInput
-
-
-@click.group(
-    cls=LazyGroup,
-    lazy={
-        "add": "commands.apps:app_add",
-        "list": "commands.apps:app_list",
-        "set": "commands.apps:app_set",
-        "remove": "commands.apps:app_remove",
-    },
-)
-def app() -> None:
-    """Manage applications (shortcuts that make revisions of the document)."""
 
 
 @click.command("add", cls=Command)
@@ -123,11 +111,6 @@ def app_remove(state: State, name: str, yes: bool) -> None:
         lambda found: remove_app(found, name, actor=actor(), check=publishable(installation)),
         unchanged=f"there is no application named {name}",
     )
-
-
-@click.group(cls=LazyGroup, lazy={"add": "commands.apps:rule_add", "remove": "commands.apps:rule_remove"})
-def rule() -> None:
-    """Manage rules of applications (shortcuts that make revisions of the document)."""
 
 
 @click.command("add", cls=Command)

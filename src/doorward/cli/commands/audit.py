@@ -11,28 +11,16 @@ from typing import Any
 import click
 
 from doorward.audit.report import VerificationReport
-from doorward.cli.command import Command, LazyGroup, State
+from doorward.cli.command import Command
 from doorward.cli.commands.completion import complete_app, complete_principal
 from doorward.cli.output import INTEGRITY, INTERRUPTED, has_reader
 from doorward.cli.screen import escape
+from doorward.cli.state import State
 from doorward.core.errors import MalformedInput, Unavailable
 from doorward.core.foreign_text import escape_in_json
 from doorward.runtime.pem import read_bounded
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-
-
-@click.group(
-    cls=LazyGroup,
-    lazy={
-        "tail": "commands.audit:tail",
-        "verify": "commands.audit:verify",
-        "export": "commands.audit:export",
-        "key": "commands.audit:key",
-    },
-)
-def audit() -> None:
-    """Read, verify and export the evidence."""
 
 
 @click.command("tail", cls=Command)

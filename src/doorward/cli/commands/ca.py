@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
-from doorward.cli.command import Command, LazyGroup, State, actor
+from doorward.cli.command import Command
 from doorward.cli.screen import escape
+from doorward.cli.state import State, actor
 from doorward.stores.records import AuthorityRecord
 
 
@@ -27,22 +28,6 @@ def _row(record: AuthorityRecord) -> dict[str, Any]:
         "sha256": certificate.fingerprint(hashes.SHA256()).hex(),
         "id": record.id,
     }
-
-
-@click.group(
-    cls=LazyGroup,
-    lazy={
-        "list": "commands.ca:list_",
-        "export": "commands.ca:export",
-        "remove-root-key": "commands.ca:remove_root_key",
-        "renew-root-list": "commands.ca:renew_root_list",
-        "import": "commands.partner:import_",
-        "show": "commands.partner:show",
-        "remove": "commands.partner:remove",
-    },
-)
-def ca() -> None:
-    """Show our own authority; export, remove and use its root key; trust partners' authorities."""
 
 
 @click.command("list", cls=Command)

@@ -10,10 +10,11 @@ from typing import Any
 
 import click
 
-from doorward.cli.command import Command, LazyGroup, State, actor
+from doorward.cli.command import Command
 from doorward.cli.commands.completion import complete_principal
 from doorward.cli.confirming import confirmed
 from doorward.cli.screen import escape
+from doorward.cli.state import State, actor
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.pki.lifecycle import list_reasons
 from doorward.stores.records import CertificateRecord
@@ -38,21 +39,6 @@ def certificate_row(record: CertificateRecord) -> dict[str, Any]:
         "reason": record.reason.value if record.reason else "",
         "revoked_at": record.revoked_at,
     }
-
-
-@click.group(
-    cls=LazyGroup,
-    lazy={
-        "list": "commands.cert:list_",
-        "show": "commands.cert:show",
-        "revoke": "commands.cert:revoke",
-        "hold": "commands.cert:hold",
-        "release": "commands.cert:release",
-        "renew": "commands.cert:renew",
-    },
-)
-def cert() -> None:
-    """List, show, revoke, hold, release and renew certificates."""
 
 
 @click.command("list", cls=Command)

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from doorward.cli.command import Command, State
+from doorward.cli.command import Command, read_state
+from doorward.cli.state import State
 from doorward.core.entities import PrincipalKind
 
 if TYPE_CHECKING:
@@ -28,8 +29,9 @@ HOW = {
 
 @click.command("completion", cls=Command)
 @click.argument("shell", type=click.Choice(list(HOW)))
+@click.pass_obj
 @click.pass_context
-def completion(ctx: click.Context, shell: str) -> None:
+def completion(ctx: click.Context, state: State, shell: str) -> None:
     """Print the script that completes commands, options and names in a shell."""
     from click.shell_completion import get_completion_class  # noqa: PLC0415  only here
 
@@ -37,7 +39,6 @@ def completion(ctx: click.Context, shell: str) -> None:
     if kind is None:  # pragma: no cover  the choice above names only shells that click knows
         raise click.UsageError(f"no completion for {shell}")
     script = kind(ctx.find_root().command, {}, "doorward", "_DOORWARD_COMPLETE").source()
-    state = ctx.ensure_object(State)
     if state.output.as_json:
         state.output.document({"shell": shell, "script": script})
         return
@@ -83,7 +84,7 @@ def _completer(names: Callable[[Services], Iterable[str]]) -> Completer:
     def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001  click's
         try:
             with ctx:  # what is opened for it is closed with it
-                installation = ctx.ensure_object(State).installation()
+                installation = read_state(ctx).installation()
                 return [name for name in names(installation.services) if name.startswith(incomplete)]
         except Exception:  # noqa: BLE001  a completion that fails completes nothing
             return []

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from doorward.cli.command import Command, State
+from doorward.cli.command import Command
 from doorward.cli.output import REFUSED
 from doorward.cli.screen import escape
+from doorward.cli.state import State
 
 if TYPE_CHECKING:
     from doorward.demo.telling import Teller

@@ -6,10 +6,11 @@ from typing import Any
 
 import click
 
-from doorward.cli.command import Command, LazyGroup, State, actor
+from doorward.cli.command import Command
 from doorward.cli.commands.completion import complete_group, complete_principal
 from doorward.cli.confirming import ask, confirmed, may_ask
 from doorward.cli.screen import escape
+from doorward.cli.state import State, actor
 from doorward.core.entities import Principal, PrincipalKind
 from doorward.core.errors import RequestRefused
 
@@ -30,25 +31,6 @@ def _row(principal: Principal) -> dict[str, Any]:
         "display_name": principal.display_name,
         "id": principal.id,
     }
-
-
-def _kind_group(kind: PrincipalKind) -> click.Group:
-    """Build the commands of one kind of principal; the three kinds differ in nothing but the word."""
-    word = kind.value
-    group = click.Group(name=word, help=f"Manage {word}s.")
-    suspending = f"Take every right from a {word} until it is resumed; live connections end."
-    for command in (
-        _add_command(kind),
-        _list_command(kind),
-        _set_command(kind),
-        _rename_command(kind),
-        _show_command(kind),
-        _state_command(kind, "suspend", "suspended", suspending),
-        _state_command(kind, "resume", "resumed", f"Give a suspended {word} its rights back."),
-        _remove_command(kind),
-    ):
-        group.add_command(command)
-    return group
 
 
 def _add_command(kind: PrincipalKind) -> click.Command:
@@ -242,23 +224,24 @@ def _change_state(state: State, kind: PrincipalKind, name: str, verb: str, past:
     )
 
 
-person = _kind_group(PrincipalKind.PERSON)
-device = _kind_group(PrincipalKind.DEVICE)
-service = _kind_group(PrincipalKind.SERVICE)
+def _suspend_command(kind: PrincipalKind) -> click.Command:
+    text = f"Take every right from a {kind.value} until it is resumed; live connections end."
+    return _state_command(kind, "suspend", "suspended", text)
 
 
-@click.group(
-    cls=LazyGroup,
-    lazy={
-        "create": "commands.directory:create",
-        "add": "commands.directory:join",
-        "remove": "commands.directory:leave",
-        "list": "commands.directory:groups",
-        "show": "commands.directory:show_group",
-    },
-)
-def group() -> None:
-    """Manage groups."""
+def _resume_command(kind: PrincipalKind) -> click.Command:
+    return _state_command(kind, "resume", "resumed", f"Give a suspended {kind.value} its rights back.")
+
+
+# The three kinds differ in nothing but the word.
+person_add, device_add, service_add = map(_add_command, PrincipalKind)
+person_list, device_list, service_list = map(_list_command, PrincipalKind)
+person_set, device_set, service_set = map(_set_command, PrincipalKind)
+person_rename, device_rename, service_rename = map(_rename_command, PrincipalKind)
+person_show, device_show, service_show = map(_show_command, PrincipalKind)
+person_suspend, device_suspend, service_suspend = map(_suspend_command, PrincipalKind)
+person_resume, device_resume, service_resume = map(_resume_command, PrincipalKind)
+person_remove, device_remove, service_remove = map(_remove_command, PrincipalKind)
 
 
 @click.command("create", cls=Command)

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import click
 
-from doorward.cli.command import Command, LazyGroup, State, actor
+from doorward.cli.command import Command
 from doorward.cli.commands.completion import complete_invitation, complete_principal
 from doorward.cli.screen import escape
+from doorward.cli.state import State, actor
 from doorward.core.ports import KeyKind
 
 
@@ -47,11 +48,6 @@ def invite(state: State, name: str, hours: int) -> None:
         f"[dim]To take it back: doorward invitation revoke {invitation.record.id}[/dim]",
         notes=invitation.notes,
     )
-
-
-@click.group(cls=LazyGroup, lazy={"list": "commands.enrolment:list_", "revoke": "commands.enrolment:revoke"})
-def invitation() -> None:
-    """List and withdraw one-time links that are open."""
 
 
 @click.command("list", cls=Command)

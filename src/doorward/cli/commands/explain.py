@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import click
 
-from doorward.cli.command import Command, State
+from doorward.cli.command import Command
 from doorward.cli.screen import escape
+from doorward.cli.state import State
 
 
 @click.command("explain", cls=Command)

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from doorward.cli.command import Command, State, actor
+from doorward.cli.command import Command
 from doorward.cli.commands.completion import complete_group, complete_partner
 from doorward.cli.commands.directory import YES
 from doorward.cli.confirming import ask, confirmed
 from doorward.cli.screen import escape
+from doorward.cli.state import State, actor
 from doorward.core.entities import PrincipalKind
 from doorward.core.errors import MalformedInput, RequestRefused
 

@@ -8,11 +8,12 @@ from typing import Any
 
 import click
 
-from doorward.cli.command import Command, LazyGroup, State, actor
+from doorward.cli.command import Command
 from doorward.cli.commands.completion import complete_app, complete_principal
 from doorward.cli.confirming import ask, confirmed, may_ask
 from doorward.cli.output import REFUSED
 from doorward.cli.screen import escape
+from doorward.cli.state import State, actor
 from doorward.core.entities import Outcome
 from doorward.core.errors import MalformedInput
 from doorward.core.foreign_text import show
@@ -156,20 +157,6 @@ def _print_document(state: State, text: str, number: int) -> None:
         state.output.out.write(show(text, keep_lines=True))
     else:
         click.echo(text, nl=False)  # a file or a pipe gets the document as it is, for `apply`
-
-
-@click.group(
-    cls=LazyGroup,
-    lazy={
-        "check": "commands.policy:check",
-        "explain": "commands.policy:explain",
-        "history": "commands.policy:history",
-        "show": "commands.policy:show_revision",
-        "rollback": "commands.policy:rollback",
-    },
-)
-def policy() -> None:
-    """Check a document, explain a decision, and go through the revisions."""
 
 
 @click.command("check", cls=Command)

@@ -8,8 +8,9 @@ from typing import Any
 
 import click
 
-from doorward.cli.command import Command, State, actor
+from doorward.cli.command import Command
 from doorward.cli.screen import escape
+from doorward.cli.state import State, actor
 
 _DEFAULT_DOMAIN = "doorward.localhost"
 

@@ -9,9 +9,10 @@ from typing import Any
 
 import click
 
-from doorward.cli.command import Command, State
+from doorward.cli.command import Command
 from doorward.cli.output import UNAVAILABLE
 from doorward.cli.screen import escape
+from doorward.cli.state import State
 
 
 @click.command("status", cls=Command)

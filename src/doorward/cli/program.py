@@ -1,0 +1,76 @@
+"""The whole command line: what is done before and after a command, and how a wrong line is answered."""
+
+from __future__ import annotations
+
+import io
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from doorward.cli.groups import Group
+from doorward.cli.output import DONE, INTERRUPTED, REFUSED, Output
+from doorward.core.foreign_text import show
+
+
+class Program(Group):
+    """The group at the root."""
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,  # noqa: FBT002  click's signature
+        **extra: Any,
+    ) -> Any:
+        """Run the command line; with `--json` a usage error is one JSON document as well."""
+        given = list(sys.argv[1:] if args is None else args)
+        if not standalone_mode:
+            return super().main(given, prog_name, complete_var, standalone_mode=False, **extra)
+        whole = args is None and threading.current_thread() is threading.main_thread()  # not within a test
+        if whole:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        output = Output(as_json="--json" in (given[: given.index("--")] if "--" in given else given))
+        try:
+            status = super().main(given, prog_name, complete_var, standalone_mode=False, **extra)
+        except click.ClickException as error:
+            sys.exit(_answer_usage(output, error))
+        except click.Abort as abort:
+            interrupted = isinstance(abort.__cause__ or abort.__context__, KeyboardInterrupt)
+            if output.as_json:
+                output.document({"error": {"code": "aborted", "detail": "it was interrupted", "hint": ""}})
+            else:
+                output.err.print("interrupted: what was under way was not done")
+            status = INTERRUPTED if interrupted else REFUSED
+        finally:
+            if whole:
+                signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second Ctrl-C, while the program ends
+        sys.exit(status if isinstance(status, int) else DONE)
+
+
+def _answer_usage(output: Output, error: click.ClickException) -> int:
+    """Say what is wrong with a line; return the exit code."""
+    if isinstance(error, click.NoSuchOption) and error.option_name in {"--json", "--data"}:
+        error = click.UsageError(f"{error.option_name} stands behind the command.", error.ctx)
+    if output.as_json:
+        output.document({"error": _usage_value(error)})
+    else:
+        said = io.StringIO()  # it may hold words that came from elsewhere
+        error.show(file=said)
+        # Click lists what an argument may be with tabs of its own.
+        output.err.write(show(said.getvalue().replace("\t", "  "), keep_lines=True))
+    return error.exit_code
+
+
+def _usage_value(error: click.ClickException) -> dict[str, str]:
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    missing = isinstance(error, click.exceptions.NoArgsIsHelpError)  # its message is the whole help
+    return {
+        "code": "usage-error",
+        "detail": "a command is missing" if missing else error.format_message(),
+        "hint": f"see {context.command_path if context else 'doorward'} --help",
+    }

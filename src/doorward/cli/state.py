@@ -1,0 +1,84 @@
+"""What the commands of one invocation share: where results go, and which installation is meant.
+
+The parts of the server are imported here when they are asked for: `doorward enroll` on a user's machine and
+`--help` load none of them (docs/design/0049).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from doorward.cli.output import Output
+
+if TYPE_CHECKING:
+    from doorward.runtime.compose import Installation
+    from doorward.runtime.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """What the options of every command say.
+
+    Args:
+        output: where results go, as `--json` says.
+        data: the data directory, if `--data` names one.
+    """
+
+    output: Output
+    data: Path | None = None
+
+    def settings(self, **explicit: str) -> Settings:
+        """Return the settings; raises as `load_settings`.
+
+        Args:
+            explicit: settings that options of the command give.
+        """
+        from doorward.runtime.settings import load_settings  # noqa: PLC0415  see above
+
+        return load_settings(environ=os.environ, data=self.data, **explicit)
+
+    def installation(self, *, keys: bool = False, one_shot: bool = True) -> Installation:
+        """Open the installation; it is closed when the command ends.
+
+        Args:
+            keys: unlock the key store.
+            one_shot: this process does one thing and ends; a role, which runs on and has threads, takes False.
+        """
+        from doorward.runtime.compose import Installation  # noqa: PLC0415  see above
+
+        installation = Installation(self.settings(), passphrase_prompt=ask_passphrase, one_shot=one_shot)
+        click.get_current_context().call_on_close(installation.close)
+        if keys:
+            installation.unlock()
+        return installation
+
+    def withdrawal(self) -> tuple[Installation, tuple[str, ...]]:
+        """Open the installation for a withdrawal, which goes on without the keys; return it and what to note."""
+        installation = self.installation()
+        hindered = installation.unlock_if_possible()
+        if not hindered:
+            return installation, ()
+        note = (
+            f"the key store was not opened ({hindered}): the OCSP answers of what is changed are dropped, "
+            "and `doorward serve` signs new ones"
+        )
+        return installation, (note,)
+
+
+def ask_passphrase(prompt: str) -> str | None:
+    """Ask on the terminal; None where there is none."""
+    if not sys.stdin.isatty():
+        return None
+    answer: str = click.prompt(prompt, hide_input=True, err=True)
+    return answer
+
+
+def actor() -> str:
+    """Return who acts, for the record: the operating system's user."""
+    return f"os:{os.getuid()}"

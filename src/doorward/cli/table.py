@@ -1,0 +1,125 @@
+"""The table of all commands: the help, the completion and the reference page are made from it.
+
+A module below `cli.commands` imports at its top what its commands need, and holds the commands that need
+the same. So a command loads what it needs, and no more (docs/design/0060).
+"""
+
+from __future__ import annotations
+
+from doorward.cli.groups import Branch, Entry
+
+
+def _entry(where: str, summary: str) -> Entry:
+    return Entry(where=where, summary=summary)
+
+
+def _principals(word: str) -> Branch:
+    """The commands of one kind of principal."""
+    return Branch(
+        summary=f"Manage {word}s.",
+        entries={
+            "add": _entry(f"directory:{word}_add", f"Add a {word} to the directory."),
+            "list": _entry(f"directory:{word}_list", f"List the {word}s."),
+            "set": _entry(f"directory:{word}_set", f"Change what is shown of a {word}."),
+            "rename": _entry(f"directory:{word}_rename", f"Give a {word} another name."),
+            "show": _entry(f"directory:{word}_show", f"Show one {word} and its certificates."),
+            "suspend": _entry(f"directory:{word}_suspend", f"Take every right from a {word} for a time."),
+            "resume": _entry(f"directory:{word}_resume", f"Give a suspended {word} its rights back."),
+            "remove": _entry(f"directory:{word}_remove", f"Remove a {word}; its certificates are revoked."),
+        },
+    )
+
+
+COMMANDS: dict[str, Entry | Branch] = {
+    "demo": _entry("demo:demo", "A little bank behind the door."),
+    "up": _entry("roles:up", "Run everything on this machine, in the foreground."),
+    "init": _entry("roles:init", "Make an installation, or bring an old one to this version."),
+    "serve": _entry("roles:serve", "Run the authority: CRL, OCSP, enrolment, evidence."),
+    "gateway": _entry("roles:gateway", "Run the door: Envoy, and the decisions about connections."),
+    "status": _entry("status:status", "Say whether every part is well, and what to do if not."),
+    "apply": _entry("policy:apply", "Put a document into force."),
+    "diff": _entry("policy:diff", "Say what `apply` would change."),
+    "export": _entry("policy:export", "Print the document in force."),
+    "app": Branch(
+        summary="Manage applications.",
+        entries={
+            "add": _entry("apps:app_add", "Add an application; no one may reach it yet."),
+            "list": _entry("apps:app_list", "List the applications in force."),
+            "set": _entry("apps:app_set", "Give an application other hosts or another upstream."),
+            "remove": _entry("apps:app_remove", "Remove an application and its rules."),
+        },
+    ),
+    "rule": Branch(
+        summary="Manage rules of applications.",
+        entries={
+            "add": _entry("apps:rule_add", "Add a rule to an application."),
+            "remove": _entry("apps:rule_remove", "Remove a rule of an application."),
+        },
+    ),
+    "policy": Branch(
+        summary="Check a document, explain a decision, list revisions.",
+        entries={
+            "check": _entry("policy:check", "Check a document without putting it into force."),
+            "explain": _entry("policy:explain", "Say for each rule whether it holds, and why."),
+            "history": _entry("policy:history", "List the revisions of the document."),
+            "show": _entry("policy:show_revision", "Print the document of a revision."),
+            "rollback": _entry("policy:rollback", "Put an earlier revision into force again."),
+        },
+    ),
+    "person": _principals("person"),
+    "device": _principals("device"),
+    "service": _principals("service"),
+    "group": Branch(
+        summary="Manage groups.",
+        entries={
+            "create": _entry("directory:create", "Create a group."),
+            "add": _entry("directory:join", "Put a member into a group."),
+            "remove": _entry("directory:leave", "Take a member out of a group, or remove the group."),
+            "list": _entry("directory:groups", "List the groups."),
+            "show": _entry("directory:show_group", "List the members of a group."),
+        },
+    ),
+    "invite": _entry("enrolment:invite", "Print a one-time link to a certificate."),
+    "invitation": Branch(
+        summary="List and withdraw one-time links that are open.",
+        entries={
+            "list": _entry("enrolment:list_", "List the one-time links that still work."),
+            "revoke": _entry("enrolment:revoke", "Withdraw a one-time link."),
+        },
+    ),
+    "enroll": _entry("enrolment:enroll", "Make a key here, and get its certificate with a one-time link."),
+    "cert": Branch(
+        summary="List, show, revoke, hold, release and renew certificates.",
+        entries={
+            "list": _entry("cert:list_", "List certificates, oldest first."),
+            "show": _entry("cert:show", "Show one certificate."),
+            "revoke": _entry("cert:revoke", "Revoke a certificate for good."),
+            "hold": _entry("cert:hold", "Suspend a certificate until it is released or revoked."),
+            "release": _entry("cert:release", "Release a certificate from hold."),
+            "renew": _entry("cert:renew", "Issue the successor of a certificate."),
+        },
+    ),
+    "ca": Branch(
+        summary="Our own authority and its root key, and partners' authorities.",
+        entries={
+            "list": _entry("ca:list_", "List our authority's certificates, and partners'."),
+            "export": _entry("ca:export", "Print our authority's certificates, or export the root's key."),
+            "remove-root-key": _entry("ca:remove_root_key", "Remove the exported root key from here."),
+            "renew-root-list": _entry("ca:renew_root_list", "Sign the root's next revocation list."),
+            "import": _entry("partner:import_", "Trust a partner's certificates."),
+            "show": _entry("partner:show", "Show a partner: terms, authorities, evidence."),
+            "remove": _entry("partner:remove", "Trust a partner no more."),
+        },
+    ),
+    "audit": Branch(
+        summary="Read, verify and export the evidence.",
+        entries={
+            "tail": _entry("audit:tail", "Print what happened, one line an event."),
+            "verify": _entry("audit:verify", "Verify the log, or an export of it."),
+            "export": _entry("audit:export", "Export the log, to be verified anywhere."),
+            "key": _entry("audit:key", "Print the verifier key of the log."),
+        },
+    ),
+    "explain": _entry("explain:explain", "Tell what happened to a request, connection or certificate."),
+    "completion": _entry("completion:completion", "Print the script that completes words in a shell."),
+}
