@@ -264,32 +264,40 @@ def test_counts_of_nothing_are_zero(work: UnitOfWork) -> None:
         assert stores.certificates.counts() == dict.fromkeys(("intended", "valid", "on-hold", "revoked"), 0)
 
 
-def test_an_invitation_is_claimed_once(work: UnitOfWork) -> None:
-    """The first claim wins and is remembered; the second and an unknown one lose."""
+def test_an_invitation_is_redeemed_once(work: UnitOfWork) -> None:
+    """The first caller wins, and its certificate is remembered; the second and an unknown one lose."""
     made = invitation("one")
     with work.change() as stores:
         stores.invitations.add(made)
         assert stores.invitations.by_token(made.token_sha256) == made
         assert stores.invitations.by_token(digest("other")) is None
-        assert stores.invitations.claim(made.id, NOON)
-        assert not stores.invitations.claim(made.id, NOON + timedelta(hours=1))
-        assert not stores.invitations.claim("inv_nobody", NOON)
-        stores.invitations.bind(made.id, "crt_one")
+        assert stores.invitations.redeem(made.id, "crt_one", NOON)
+        assert not stores.invitations.redeem(made.id, "crt_two", NOON + timedelta(minutes=1))
+        assert not stores.invitations.redeem("inv_nobody", "crt_two", NOON)
         assert stores.invitations.by_token(made.token_sha256) == replace(
             made, used_at=NOON, certificate_id="crt_one"
         )
 
 
-def test_a_claim_that_is_undone_is_free_again(work: UnitOfWork) -> None:
-    """A claim lives and dies with its transaction."""
+def test_an_expired_invitation_is_not_redeemed(work: UnitOfWork) -> None:
+    """The statement that redeems looks at the end as well: no moment lies between look and use."""
+    made = invitation("one")
+    with work.change() as stores:
+        stores.invitations.add(made)
+        assert not stores.invitations.redeem(made.id, "crt_one", made.expires_at)
+        assert stores.invitations.redeem(made.id, "crt_one", made.expires_at - timedelta(microseconds=1))
+
+
+def test_a_redemption_that_is_undone_leaves_it_open(work: UnitOfWork) -> None:
+    """A redemption lives and dies with its transaction."""
     made = invitation("one")
     with work.change() as stores:
         stores.invitations.add(made)
     with pytest.raises(KeyError), work.change() as stores:  # noqa: PT012  # the block is the point
-        assert stores.invitations.claim(made.id, NOON)
+        assert stores.invitations.redeem(made.id, "crt_one", NOON)
         raise KeyError
     with work.change() as stores:
-        assert stores.invitations.claim(made.id, NOON)
+        assert stores.invitations.redeem(made.id, "crt_one", NOON)
 
 
 def test_an_invitation_is_voided_once(work: UnitOfWork) -> None:
@@ -298,15 +306,15 @@ def test_an_invitation_is_voided_once(work: UnitOfWork) -> None:
     with work.change() as stores:
         stores.invitations.add(voided)
         stores.invitations.add(used)
-        assert stores.invitations.claim(used.id, NOON)
+        assert stores.invitations.redeem(used.id, "crt_one", NOON)
         assert not stores.invitations.void(used.id, NOON)
         assert stores.invitations.void(voided.id, NOON)
         assert not stores.invitations.void(voided.id, NOON + timedelta(hours=1))
-        assert not stores.invitations.claim(voided.id, NOON)
+        assert not stores.invitations.redeem(voided.id, "crt_one", NOON)
         assert not stores.invitations.void("inv_nobody", NOON)
         assert stores.invitations.get("inv_nobody") is None
         assert stores.invitations.get(voided.id) == replace(voided, voided_at=NOON)
-        assert stores.invitations.get(used.id) == replace(used, used_at=NOON)
+        assert stores.invitations.get(used.id) == replace(used, used_at=NOON, certificate_id="crt_one")
 
 
 def test_open_invitations_are_listed(work: UnitOfWork) -> None:
@@ -317,7 +325,7 @@ def test_open_invitations_are_listed(work: UnitOfWork) -> None:
     with work.change() as stores:
         for one in (*made, other, ended):
             stores.invitations.add(one)
-        stores.invitations.claim(made[0].id, NOON)
+        stores.invitations.redeem(made[0].id, "crt_one", NOON)
         stores.invitations.void(made[1].id, NOON)
         now = ended.expires_at
         assert stores.invitations.open_at(now, made[0].principal_id) == [made[4], made[3], made[2]]
@@ -327,14 +335,12 @@ def test_open_invitations_are_listed(work: UnitOfWork) -> None:
 
 
 def test_invitations_are_told_apart(work: UnitOfWork) -> None:
-    """A token is handed out once, and an unknown invitation cannot be bound."""
+    """A token is handed out once."""
     with work.change() as stores:
         stores.invitations.add(invitation("one"))
         with pytest.raises(IntegrityError) as caught:
             stores.invitations.add(invitation("two", token_sha256=digest("one")))
         assert caught.value.code == "invitation-duplicate"
-        with pytest.raises(NotFound):
-            stores.invitations.bind("inv_nobody", "crt_one")
 
 
 def test_the_newest_authority_of_a_kind_is_the_current_one(work: UnitOfWork) -> None:

@@ -111,9 +111,8 @@ def test_a_reader_cannot_write(work: UnitOfWork) -> None:
             lambda: stores.certificates.add_intended(certificate(1)),
             lambda: stores.certificates.complete("crt_one", sha256="", der=b""),
             lambda: stores.invitations.add(invitation("one")),
-            lambda: stores.invitations.claim("inv_one", NOON),
+            lambda: stores.invitations.redeem("inv_one", "crt_one", NOON),
             lambda: stores.invitations.void("inv_one", NOON),
-            lambda: stores.invitations.bind("inv_one", "crt_one"),
             lambda: stores.revisions.add(revision(1)),
             lambda: stores.changes.note(ChangeKind.POLICY, "1", NOON),
             lambda: stores.outbox.add(request_answered(1)),
@@ -173,8 +172,8 @@ def test_a_batch_is_recorded_whole_or_not(work: UnitOfWork) -> None:
         assert stores.outbox.waiting() == 1
 
 
-def test_one_of_many_threads_claims_an_invitation(work: UnitOfWork) -> None:
-    """Eight threads claim the same invitation at the same time: exactly one wins."""
+def test_one_of_many_threads_redeems_an_invitation(work: UnitOfWork) -> None:
+    """Eight threads redeem the same invitation at the same time: exactly one wins."""
     made = invitation("one")
     with work.change() as stores:
         stores.invitations.add(made)
@@ -184,7 +183,7 @@ def test_one_of_many_threads_claims_an_invitation(work: UnitOfWork) -> None:
     def claim() -> None:
         start.wait()
         with work.change() as stores:
-            won.append(stores.invitations.claim(made.id, NOON))
+            won.append(stores.invitations.redeem(made.id, "crt_one", NOON))
 
     threads = [threading.Thread(target=claim) for _ in range(8)]
     for thread in threads:

@@ -17,9 +17,9 @@ import pytest
 
 from doorward.core.entities import PrincipalKind
 from doorward.core.ports import KeyKind
+from doorward.directory.invitations import invite
 from doorward.directory.principals import add_principal
 from doorward.enforcement.plan import UNDECIDED_PER_SOURCE
-from doorward.enrolment.invitation import invite
 from doorward.pki.csr import build_csr
 from tests.support.attacks import CHAINS, HTTP, altered, changed
 from tests.support.doorway import ACTOR, DOMAIN, Doorway, Session, eventually, open_doorway

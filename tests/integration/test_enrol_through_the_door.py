@@ -13,8 +13,8 @@ import pytest
 from doorward.authority.revocation import revoke
 from doorward.core.certificate import RevocationReason
 from doorward.core.entities import PrincipalKind
+from doorward.directory.invitations import invite
 from doorward.directory.principals import add_principal
-from doorward.enrolment.invitation import invite
 from tests.support.doorway import ACTOR, DOMAIN, Doorway, Identity, eventually, open_doorway
 
 pytestmark = [pytest.mark.xdist_group("enrol-through-the-door"), pytest.mark.needs("openssl", "curl")]

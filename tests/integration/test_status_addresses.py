@@ -31,6 +31,7 @@ from doorward.storage import keystore
 from doorward.web.status import root_pem
 from tests.support.doorway import eventually, short_folder
 from tests.support.ports import FakeRandom
+from tests.support.world import operator_claim
 
 pytestmark = pytest.mark.needs("openssl", "curl", "bash")
 ACTOR = "os:0"
@@ -108,7 +109,7 @@ def site(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
             assert eventually(lambda: not find_faults(made.services, made.services.clock.now()))
             alice = add_principal(made.services, PrincipalKind.PERSON, "alice", actor=ACTOR).value
             csr = build_csr(SoftwareKeys().generate(KeyKind.P256), "alice")
-            held = issue(made.services, alice, csr, actor=ACTOR)
+            held = issue(made.services, csr, operator_claim(alice, ACTOR))
             leaf = x509.load_der_x509_certificate(held.record.der)
             (tmp_path / "leaf.pem").write_bytes(leaf.public_bytes(Encoding.PEM))
             (tmp_path / "root.pem").write_bytes(root_pem(made.services))

@@ -13,12 +13,12 @@ from tests.support.ports import NOON
 from tests.support.records import invitation
 from tests.support.sql_store import child, sqlite_database, sqlite_work
 
-CLAIM = """
+REDEEM = """
 print("ready", flush=True)
 while not Path({go!r}).exists():
     time.sleep(0.001)
 with work.change() as stores:
-    won = stores.invitations.claim(invitation("one").id, NOON)
+    won = stores.invitations.redeem(invitation("one").id, "crt_one", NOON)
 print("won" if won else "lost")
 """
 NUMBERS = """
@@ -54,13 +54,13 @@ print("done")
 """
 
 
-def test_one_of_many_processes_claims_an_invitation(tmp_path: Path) -> None:
-    """Four processes claim the same invitation at the same time: exactly one wins."""
+def test_one_of_many_processes_redeems_an_invitation(tmp_path: Path) -> None:
+    """Four processes redeem the same invitation at the same time: exactly one wins."""
     database = sqlite_database(tmp_path)
     with sqlite_work(database).change() as stores:
         stores.invitations.add(invitation("one"))
     go = tmp_path / "go"
-    processes = [child(tmp_path, CLAIM.format(go=str(go))) for _ in range(4)]
+    processes = [child(tmp_path, REDEEM.format(go=str(go))) for _ in range(4)]
     for process in processes:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from doorward.authority.gateways import order_status, place_order, register_gateway
-from doorward.authority.issuing import Issued, issue, issue_server
+from doorward.authority.gateways import register_gateway
+from doorward.authority.issuing import Issued, issue
+from doorward.authority.orders import fill_order, order_status, place_order
 from doorward.authority.revocation import revoke
 from doorward.core.certificate import RevocationReason
 from doorward.core.entities import PrincipalKind
@@ -36,6 +37,7 @@ from doorward.stores.records import AuthorityKind, OrderState
 from doorward.stores.services import Services
 from tests.support.doorway import eventually, short_folder
 from tests.support.ports import FakeRandom
+from tests.support.world import operator_claim
 
 ACTOR = "os:0"
 
@@ -131,9 +133,9 @@ def test_an_order_that_cannot_be_filled_now_stays_open(
 
     def fill(services: Services, order_id: str, *, actor: str) -> Issued:
         away = order_id == orders[0].id
-        return issue_server(replace(services, keys=None if away else signing), order_id, actor=actor)
+        return fill_order(replace(services, keys=None if away else signing), order_id, actor=actor)
 
-    monkeypatch.setattr(module, "issue_server", fill)
+    monkeypatch.setattr(module, "fill_order", fill)
     serve = Serve(installation)
     with pytest.raises(Unavailable) as caught:
         serve._fill_orders()
@@ -148,7 +150,7 @@ def test_revocations_reach_the_list(installation: Installation) -> None:
     services = installation.services
     alice = add_principal(services, PrincipalKind.PERSON, "alice", actor=ACTOR).value
     key = SoftwareKeys().generate(KeyKind.P256)
-    issued = issue(services, alice, build_csr(key, "alice"), actor=ACTOR)
+    issued = issue(services, build_csr(key, "alice"), operator_claim(alice, ACTOR))
     with services.work.read() as stores:
         issuing = stores.authorities.current(AuthorityKind.ISSUING)
     assert issuing is not None
@@ -298,7 +300,9 @@ def test_ocsp_answers_are_kept_fresh(installation: Installation) -> None:
     """The answers of issued certificates are signed ahead, page by page."""
     services = installation.services
     alice = add_principal(services, PrincipalKind.PERSON, "alice", actor=ACTOR).value
-    issued = issue(services, alice, build_csr(SoftwareKeys().generate(KeyKind.P256), "alice"), actor=ACTOR)
+    issued = issue(
+        services, build_csr(SoftwareKeys().generate(KeyKind.P256), "alice"), operator_claim(alice, ACTOR)
+    )
     serve = Serve(installation)
     while serve._refresh_ocsp():
         pass

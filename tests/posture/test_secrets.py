@@ -24,7 +24,7 @@ import pytest
 from doorward.authority.revocation import revoke
 from doorward.core.certificate import RevocationReason
 from doorward.core.errors import DoorwardError
-from doorward.enrolment.invitation import invite
+from doorward.directory.invitations import invite
 from doorward.runtime.enrolling import enroll
 from tests.posture.conftest import RULES
 from tests.support.attacks import Grounds

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 
-from doorward.authority import gateways, issuing, revocation
+from doorward.authority import issuing, orders, revocation
 from doorward.authority.status import crls
 from doorward.authority.status import responder as status
 from doorward.authority.status import root_crl as root_list
@@ -85,13 +85,11 @@ def make_certificates(world: World, works: Works) -> None:
     for profile, name in (("person", "alice"), ("device", "sensor-1"), ("service", "ledger")):
         works.add(profile, CERTIFICATE, world.issue(name).der)
     hosts = ("payments.corp.example", "enroll.corp.example")
-    order = gateways.place_order(world.services, world.gateway().id, "applications", hosts, world.csr())
-    works.add(
-        "server", CERTIFICATE, issuing.issue_server(world.services, order.id, actor="system").record.der
-    )
+    order = orders.place_order(world.services, world.gateway().id, "applications", hosts, world.csr())
+    works.add("server", CERTIFICATE, orders.fill_order(world.services, order.id, actor="system").record.der)
     for kind in KEYS:
         request = build_csr(cached_key(kind, 1), "carol")
-        issued = issuing.issue(world.services, world.principal("carol"), request, actor=OPERATOR)
+        issued = issuing.issue(world.services, request, world.claim("carol"))
         works.add(kind.value, CERTIFICATE, issued.record.der)
     for subject in PROFILES:
         works.add_chain("issuing", subject)

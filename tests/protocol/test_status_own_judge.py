@@ -41,7 +41,7 @@ class Partner:
         self.world: World = found_world(document="")
         self.services: Services = replace(self.world.services, crl_partitions=count)
         self.lists = self.publish()
-        issued = issuing.issue(self.services, self.world.principal("alice"), self.world.csr(), actor=OPERATOR)
+        issued = issuing.issue(self.services, self.world.csr(), self.world.claim("alice"))
         self.leaf: CertificateRecord = issued.record
         self.issuer = issued.chain_der[1]
         self.name = partition_of(self.leaf.serial, count)

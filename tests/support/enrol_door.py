@@ -27,12 +27,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from doorward.agent.link import Link
-from doorward.authority import founding, gateways, issuing
+from doorward.authority import founding, orders
 from doorward.authority.inventory import root_certificate
 from doorward.core.entities import PrincipalKind
 from doorward.core.ports import KeyKind
+from doorward.directory.invitations import invite
 from doorward.directory.principals import add_principal
-from doorward.enrolment.invitation import invite
 from doorward.pki.csr import build_csr
 from doorward.web.app import build_enrolment_app
 from doorward.web.pool import UseCasePool
@@ -124,10 +124,8 @@ def write_server_certificate(world: World, path: Path, host: str = HOST) -> None
     """Order and issue a server certificate as a gateway does; write it with its key."""
     gateway = world.gateway()
     key = PlainKeys().generate(KeyKind.P256)
-    order = gateways.place_order(
-        world.services, gateway.id, "enrolment", [host], build_csr(key, host, [host])
-    )
-    chain = issuing.issue_server(world.services, order.id, actor=OPERATOR).chain_der
+    order = orders.place_order(world.services, gateway.id, "enrolment", [host], build_csr(key, host, [host]))
+    chain = orders.fill_order(world.services, order.id, actor=OPERATOR).chain_der
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     pem += b"".join(x509.load_der_x509_certificate(der).public_bytes(Encoding.PEM) for der in chain)
     path.write_bytes(pem)

@@ -196,11 +196,11 @@ class MemoryInvitations(Store):
     def by_token(self, token_sha256: str) -> InvitationRecord | None:
         return next((i for i in self.state.invitations.values() if i.token_sha256 == token_sha256), None)
 
-    def claim(self, invitation_id: str, used_at: datetime) -> bool:
+    def redeem(self, invitation_id: str, certificate_id: str, used_at: datetime) -> bool:
         kept = self.writable().invitations.get(invitation_id)
-        if kept is None or kept.used_at is not None or kept.voided_at is not None:
+        if kept not in self.open_at(used_at):
             return False
-        self.state.invitations[invitation_id] = replace(kept, used_at=used_at)
+        self.state.invitations[invitation_id] = replace(kept, used_at=used_at, certificate_id=certificate_id)
         return True
 
     def get(self, invitation_id: str) -> InvitationRecord | None:
@@ -221,12 +221,6 @@ class MemoryInvitations(Store):
             return False
         self.state.invitations[invitation_id] = replace(kept, voided_at=voided_at)
         return True
-
-    def bind(self, invitation_id: str, certificate_id: str) -> None:
-        kept = self.writable().invitations.get(invitation_id)
-        if kept is None:
-            raise NotFound("invitation-unknown", "there is no such invitation")
-        self.state.invitations[invitation_id] = replace(kept, certificate_id=certificate_id)
 
 
 class MemoryRevisions(Store):
@@ -310,21 +304,18 @@ class MemoryOrders(Store):
         found = [order for order in self.state.orders.values() if order.state is OrderState.OPEN]
         return sorted(found, key=lambda order: (order.created_at, order.id))
 
-    def fill(self, order_id: str, certificate_id: str) -> None:
-        kept = self._open(order_id)
-        self.state.orders[order_id] = replace(kept, state=OrderState.FILLED, certificate_id=certificate_id)
+    def fill(self, order_id: str, certificate_id: str) -> bool:
+        return self._answer(order_id, state=OrderState.FILLED, certificate_id=certificate_id)
 
-    def refuse(self, order_id: str, why: str) -> None:
-        kept = self._open(order_id)
-        self.state.orders[order_id] = replace(kept, state=OrderState.REFUSED, refusal=why)
+    def refuse(self, order_id: str, why: str) -> bool:
+        return self._answer(order_id, state=OrderState.REFUSED, refusal=why)
 
-    def _open(self, order_id: str) -> OrderRecord:
+    def _answer(self, order_id: str, **values: object) -> bool:
         kept = self.writable().orders.get(order_id)
-        if kept is None:
-            raise NotFound("order-unknown", "there is no such order")
-        if kept.state is not OrderState.OPEN:
-            raise RequestRefused("order-closed", "this order was answered before")
-        return kept
+        if kept is None or kept.state is not OrderState.OPEN:
+            return False
+        self.state.orders[order_id] = replace(kept, **values)  # type: ignore[arg-type]  # as the callers name them
+        return True
 
 
 class MemoryStatus(Store):

@@ -92,11 +92,15 @@ class World:
         """A request in PEM for a key of its own."""
         return build_csr(key or PlainKeys().generate(KeyKind.P256), name)
 
-    def issue(self, name: str, **options: str) -> Held:
+    def claim(self, name: str) -> issuing.OperatorClaim:
+        """The operator's right to a certificate of that principal."""
+        return operator_claim(self.principal(name))
+
+    def issue(self, name: str) -> Held:
         """A certificate of that principal."""
         key = PlainKeys().generate(KeyKind.P256)
         request = build_csr(key, name)
-        issued = issuing.issue(self.services, self.principal(name), request, actor=OPERATOR, **options)
+        issued = issuing.issue(self.services, request, self.claim(name))
         held = Held(record=issued.record, chain_der=issued.chain_der, key=key)
         self.held.append(held)
         return held
@@ -143,6 +147,11 @@ class World:
         """The newest number of the change sequence."""
         with self.work.read() as stores:
             return stores.changes.head()
+
+
+def operator_claim(principal: Principal, actor: str = OPERATOR) -> issuing.OperatorClaim:
+    """The operator's right to a certificate of a principal."""
+    return issuing.OperatorClaim(actor=actor, holder=principal.id, name=principal.name)
 
 
 def empty_world() -> World:

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from doorward.audit.events import EventType
 from doorward.core.entities import TENANT, Application, Principal
 from doorward.core.errors import ConfigurationError, Fault, NotFound, RequestRefused
-from doorward.directory.principals import require_principal
 from doorward.partners.told_names import check_told_names
 from doorward.policy.analysis import Difference, Finding, check_names, diff_documents
 from doorward.policy.capacity import check_capacity
@@ -32,7 +31,7 @@ from doorward.stores.policy_snapshot import current_document, empty_document
 from doorward.stores.protocols import Stores
 from doorward.stores.records import ChangeKind, RevisionRecord, TenantRecord
 from doorward.stores.services import Services
-from doorward.stores.standing import require_tenant
+from doorward.stores.standing import require_principal, require_tenant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

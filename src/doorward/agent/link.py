@@ -2,7 +2,7 @@
 
     https://enroll.corp.example:8443/join#token=<base64url>&sha256=<hex of the root certificate>
 
-Not here: what is done with it (agent.client) and where tokens come from (enrolment.invitation).
+Not here: what is done with it (agent.client) and where tokens come from (directory.invitations).
 Token and pin stand in the fragment, which no browser, previewer or proxy ever sends: opening the
 link cannot spend it, and no log on the way holds it (docs/design/0003).
 Standard: RFC 3986 sections 3.2.2 and 3.5, RFC 6761 section 6.3 (`.localhost`).

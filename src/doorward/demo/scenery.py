@@ -22,8 +22,8 @@ from doorward.core.errors import RequestRefused
 from doorward.demo.bank import Bank, open_bank
 from doorward.demo.clients import Door, Visitor
 from doorward.demo.ports import free_port
+from doorward.directory.invitations import invite
 from doorward.directory.principals import add_principal, create_group
-from doorward.enrolment.invitation import invite
 from doorward.runtime.compose import Installation
 from doorward.runtime.confirming import await_gateways
 from doorward.runtime.enrolling import enroll

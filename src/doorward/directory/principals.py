@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from doorward.audit.events import Event, EventType
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.entities import TENANT, Principal, PrincipalKind, PrincipalState
-from doorward.core.errors import MalformedInput, NotFound, RequestRefused
+from doorward.core.errors import MalformedInput, RequestRefused
 from doorward.core.names import parse_principal_name
 from doorward.directory.groups import create_within, group_id, member_event, put_into_group
 from doorward.directory.invitations import VoidReason, void_open
@@ -33,7 +33,7 @@ from doorward.stores.freed_names import note_rules_left, refuse_freed_name
 from doorward.stores.protocols import Stores
 from doorward.stores.records import CertificateFilter, ChangeKind
 from doorward.stores.services import Services
-from doorward.stores.standing import require_partner, require_tenant
+from doorward.stores.standing import require_partner, require_principal, require_tenant
 
 if TYPE_CHECKING:
     from doorward.stores.partner_records import PartnerRecord
@@ -398,25 +398,6 @@ def _find_partner(stores: Stores, name: str, kind: PrincipalKind) -> PartnerReco
             hint=f"doorward {partner.kind.value} add NAME",
         )
     return partner
-
-
-def require_principal(stores: Stores, name: str, kind: PrincipalKind | None = None) -> Principal:
-    """Return the principal of that name; `kind` is what the asker takes it for."""
-    require_tenant(stores)
-    principal = stores.directory.by_name(name)
-    if principal is None:
-        word = kind.value if kind else "person"
-        raise NotFound(
-            "principal-unknown",
-            f"there is no {kind.value if kind else 'person, device or service'} named {name[:64]}",
-            hint=f"`doorward {word} list` shows who there is, `doorward {word} add` adds one",
-        )
-    if kind not in (None, principal.kind):
-        found = principal.kind.value
-        raise RequestRefused(
-            "principal-kind", f"{name} is a {found}", hint=f"use the command `doorward {found} ...`"
-        )
-    return principal
 
 
 def _set_state(

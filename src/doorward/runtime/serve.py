@@ -14,8 +14,7 @@ import structlog
 
 from doorward.audit.log import EventStore, sequence, sign_checkpoint
 from doorward.authority.founding import renew_responder, responder_due
-from doorward.authority.gateways import open_orders
-from doorward.authority.issuing import issue_server
+from doorward.authority.orders import fill_order, open_orders
 from doorward.authority.status.crls import due_crls, publish_crls
 from doorward.authority.status.responder import refresh_ocsp
 from doorward.authority.status.root_crl import renew_root_list, root_list_due
@@ -152,7 +151,7 @@ class Serve:
         fault: DoorwardError | None = None
         for order in open_orders(self._services):
             try:
-                issue_server(self._services, order.id, actor=SYSTEM)
+                fill_order(self._services, order.id, actor=SYSTEM)
             except (MalformedInput, RequestRefused) as refusal:
                 _log.warning("an order was refused", order=order.id, code=refusal.code, detail=refusal.detail)
             except DoorwardError as error:  # the order stays open, and the others do not wait for it

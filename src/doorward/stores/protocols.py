@@ -227,16 +227,15 @@ class InvitationStore(Protocol):
         """Return those that are neither used, voided nor expired, of one principal or all, oldest first."""
         ...
 
-    def claim(self, invitation_id: str, used_at: datetime) -> bool:
-        """Mark it used where it was neither used nor voided; True for exactly one caller, ever (compare and set)."""
+    def redeem(self, invitation_id: str, certificate_id: str, used_at: datetime) -> bool:
+        """Mark it used for that certificate if it is open: not used, not voided, not expired at `used_at`.
+
+        One statement compares and sets: True for exactly one caller, ever.
+        """
         ...
 
     def void(self, invitation_id: str, voided_at: datetime) -> bool:
-        """Withdraw it where it was neither used nor voided; True for exactly one caller, as `claim`."""
-        ...
-
-    def bind(self, invitation_id: str, certificate_id: str) -> None:
-        """Note which certificate came of it."""
+        """Withdraw it if it was neither used nor voided; True for exactly one caller, as `redeem`."""
         ...
 
 
@@ -323,12 +322,12 @@ class OrderStore(Protocol):
         """Return the open ones, oldest first."""
         ...
 
-    def fill(self, order_id: str, certificate_id: str) -> None:
-        """Mark it filled."""
+    def fill(self, order_id: str, certificate_id: str) -> bool:
+        """Mark it filled if it is open; True for exactly one caller of `fill` and `refuse` (compare and set)."""
         ...
 
-    def refuse(self, order_id: str, why: str) -> None:
-        """Mark it refused."""
+    def refuse(self, order_id: str, why: str) -> bool:
+        """Mark it refused if it is open, as `fill`."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""What must stand before anything else can be done: the tenant, its authorities, their keys.
+"""What must stand before anything else can be done: the tenant, its authorities, their keys, a principal.
 
 Not here: making them (founding). Each function returns the thing or refuses with the next step.
 """
@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from doorward.core.errors import NotFound, Unavailable
+from doorward.core.errors import NotFound, RequestRefused, Unavailable
 from doorward.stores.protocols import Stores
 from doorward.stores.records import AuthorityKind, AuthorityRecord, TenantRecord
 from doorward.stores.services import Services
 
 if TYPE_CHECKING:
+    from doorward.core.entities import Principal, PrincipalKind
     from doorward.core.ports import KeyStore, PrivateKey
     from doorward.stores.partner_records import PartnerRecord
 
@@ -38,6 +39,25 @@ def require_partner(stores: Stores, name: str) -> PartnerRecord:
             hint="`doorward ca list` names them, `doorward ca import` adds one",
         )
     return partner
+
+
+def require_principal(stores: Stores, name: str, kind: PrincipalKind | None = None) -> Principal:
+    """Return the principal of that name; `kind` is what the asker takes it for."""
+    require_tenant(stores)
+    principal = stores.directory.by_name(name)
+    if principal is None:
+        word = kind.value if kind else "person"
+        raise NotFound(
+            "principal-unknown",
+            f"there is no {kind.value if kind else 'person, device or service'} named {name[:64]}",
+            hint=f"`doorward {word} list` shows who there is, `doorward {word} add` adds one",
+        )
+    if kind not in (None, principal.kind):
+        found = principal.kind.value
+        raise RequestRefused(
+            "principal-kind", f"{name} is a {found}", hint=f"use the command `doorward {found} ...`"
+        )
+    return principal
 
 
 def require_authority(stores: Stores, kind: AuthorityKind) -> AuthorityRecord:

@@ -22,6 +22,7 @@ from doorward.runtime.settings import load_settings
 from doorward.storage import keystore
 from tests.support.doorway import short_folder
 from tests.support.ports import PlainKeys
+from tests.support.world import operator_claim
 
 DOCUMENT = """\
 trust_domain: corp.example
@@ -108,9 +109,8 @@ class Site:
         """Issue a certificate; return its id."""
         installation = self.opened()
         request = build_csr(PlainKeys().generate(KeyKind.P256), name)
-        issued = issue(
-            installation.services, find_principal(installation.services, name), request, actor="os:0"
-        )
+        holder = find_principal(installation.services, name)
+        issued = issue(installation.services, request, operator_claim(holder, "os:0"))
         installation.close()
         return issued.record.id
 

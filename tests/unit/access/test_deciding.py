@@ -10,7 +10,7 @@ import pytest
 from doorward.access import deciding as access
 from doorward.access import policies
 from doorward.audit.events import EventType
-from doorward.authority import gateways, issuing, revocation
+from doorward.authority import orders, revocation
 from doorward.core.certificate import RevocationReason
 from doorward.core.entities import Outcome, Reason
 from doorward.core.errors import NotFound, Unavailable
@@ -123,8 +123,8 @@ def test_authority_certificate_is_no_client_certificate(world):
 def test_server_certificate_is_no_client_certificate(world):
     """A gateway's own certificate is in the inventory and still opens nothing."""
     gateway = world.gateway()
-    order = gateways.place_order(world.services, gateway.id, "apps", ["payments.corp.example"], world.csr())
-    issued = issuing.issue_server(world.services, order.id, actor="system")
+    order = orders.place_order(world.services, gateway.id, "apps", ["payments.corp.example"], world.csr())
+    issued = orders.fill_order(world.services, order.id, actor="system")
     decision = world.decide(issued.record.der)
     assert_refused(decision, Reason.PURPOSE_WRONG, Reason.PRINCIPAL_UNKNOWN)
     assert decision.event.actor == "system"

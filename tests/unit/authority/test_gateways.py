@@ -1,4 +1,4 @@
-"""Gateways: registration, confirmations, orders."""
+"""Gateways: registration and confirmations."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import pytest
 
 from doorward.authority import gateways
 from doorward.core.errors import MalformedInput, NotFound
-from doorward.stores.records import ChangeKind, OrderState
 from tests.support.world import empty_world, found_world
 
 
@@ -79,61 +78,3 @@ def test_stopped_gateway_is_forgotten(world):
     gateway = register(world)
     gateways.deregister_gateway(world.services, gateway.id)
     assert gateways.confirmations(world.services, 0) == []
-
-
-def test_order_is_placed_once(world):
-    """The very same order is one order; it is a change, so that the issuing side wakes."""
-    gateway, csr = register(world), world.csr()
-    order = gateways.place_order(
-        world.services, gateway.id, "apps", ["B.example", "a.example", "a.example"], csr
-    )
-    assert order.hosts == ("a.example", "b.example")
-    assert gateways.place_order(world.services, gateway.id, "apps", ["a.example", "b.example"], csr) == order
-    assert gateways.open_orders(world.services) == [order]
-    with world.work.read() as stores:
-        (change,) = stores.changes.since(stores.changes.head() - 1)
-    assert (change.kind, change.subject) == (ChangeKind.ORDER, order.id)
-    status = gateways.order_status(world.services, order.id)
-    assert (status.order, status.chain_der) == (order, ())
-
-
-def test_newer_order_replaces_the_open_one(world):
-    """A gateway that started again has a new key; the old order is refused, another purpose's stays."""
-    gateway = register(world)
-    old = gateways.place_order(world.services, gateway.id, "apps", ["a.example"], world.csr())
-    kept = gateways.place_order(world.services, gateway.id, "portal", ["a.example"], world.csr())
-    new = gateways.place_order(world.services, gateway.id, "apps", ["a.example"], world.csr())
-    assert {one.id for one in gateways.open_orders(world.services)} == {kept.id, new.id}
-    refused = gateways.order_status(world.services, old.id).order
-    assert (refused.state, refused.refusal) == (OrderState.REFUSED, "replaced by a newer order")
-
-
-@pytest.mark.parametrize(
-    ("change", "code"),
-    [
-        ({"purpose": ""}, "purpose-malformed"),
-        ({"purpose": "two words"}, "purpose-malformed"),
-        ({"hosts": []}, "hosts-malformed"),
-        ({"hosts": ["a.example"] * 101}, "hosts-malformed"),
-        ({"hosts": ["a b"]}, "dns-name-malformed"),
-        ({"csr": b"nonsense"}, "csr-malformed"),
-    ],
-)
-def test_bad_order_is_refused(world, change, code):
-    """What could never be filled is refused when it is placed."""
-    gateway = register(world)
-    arguments = {"purpose": "apps", "hosts": ["a.example"], "csr": world.csr(), **change}
-    with pytest.raises(MalformedInput) as refusal:
-        gateways.place_order(world.services, gateway.id, **arguments)
-    assert refusal.value.code == code
-    assert gateways.open_orders(world.services) == []
-
-
-def test_order_of_a_stranger_is_refused(world):
-    """Only a registered gateway may order."""
-    with pytest.raises(NotFound) as refusal:
-        gateways.place_order(world.services, "gtw_nobody", "apps", ["a.example"], world.csr())
-    assert refusal.value.code == "gateway-unknown"
-    with pytest.raises(NotFound) as refusal:
-        gateways.order_status(world.services, "ord_nothing")
-    assert refusal.value.code == "order-unknown"

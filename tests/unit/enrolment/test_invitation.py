@@ -12,6 +12,7 @@ from cryptography import x509
 from doorward.audit.events import EventType
 from doorward.core.certificate import CertificateState
 from doorward.core.errors import MalformedInput, NotFound, RequestRefused, Unavailable
+from doorward.directory import invitations
 from doorward.directory import principals as directory
 from doorward.enrolment import invitation
 from doorward.stores.records import CertificateFilter
@@ -27,7 +28,7 @@ def world():
 
 def invite(world, name="alice", **options):
     """Invite somebody."""
-    return invitation.invite(world.services, name, actor=OPERATOR, **options)
+    return invitations.invite(world.services, name, actor=OPERATOR, **options)
 
 
 def redeem(world, token, csr=None):
@@ -209,29 +210,29 @@ def test_what_is_used_or_expired_is_not_voided(world):
 def test_a_link_is_withdrawn_by_its_id(world):
     """An operator sees the open links and takes one back; twice is once."""
     invited, other = invite(world), invite(world, "bob")
-    names = [(record.id, name) for record, name in invitation.list_open(world.services)]
+    names = [(record.id, name) for record, name in invitations.list_open(world.services)]
     assert sorted(names) == sorted([(invited.record.id, "alice"), (other.record.id, "bob")])
-    assert invitation.list_open(world.services, "alice") == [(invited.record, "alice")]
-    record = invitation.withdraw(world.services, invited.record.id, actor=OPERATOR)
+    assert invitations.list_open(world.services, "alice") == [(invited.record, "alice")]
+    record = invitations.withdraw(world.services, invited.record.id, actor=OPERATOR)
     assert record == stored(world, invited)
     assert voidings(world) == [(invited.record.id, "withdrawn")]
     assert_invalid(world, invited.token, "invitation-voided")
-    assert invitation.list_open(world.services, "alice") == []
-    assert invitation.withdraw(world.services, invited.record.id, actor=OPERATOR) == record
+    assert invitations.list_open(world.services, "alice") == []
+    assert invitations.withdraw(world.services, invited.record.id, actor=OPERATOR) == record
     assert len(voidings(world)) == 1
 
 
 def test_only_what_is_there_is_withdrawn(world):
     """An unknown id, and a link that was used, are refused, and nothing is recorded."""
     with pytest.raises(NotFound) as unknown:
-        invitation.withdraw(world.services, "inv_nobody", actor=OPERATOR)
+        invitations.withdraw(world.services, "inv_nobody", actor=OPERATOR)
     assert unknown.value.code == "invitation-unknown"
     with pytest.raises(NotFound):
-        invitation.list_open(world.services, "nobody")
+        invitations.list_open(world.services, "nobody")
     used = invite(world)
     redeem(world, used.token)
     with pytest.raises(RequestRefused) as refusal:
-        invitation.withdraw(world.services, used.record.id, actor=OPERATOR)
+        invitations.withdraw(world.services, used.record.id, actor=OPERATOR)
     assert "invitation-used" in refusal.value.detail
     assert voidings(world) == []
 
@@ -243,7 +244,7 @@ def test_withdrawn_between_look_and_claim(world):
 
     def change(**how):
         if next(count) == 0:
-            invitation.withdraw(world.services, invited.record.id, actor=OPERATOR)
+            invitations.withdraw(world.services, invited.record.id, actor=OPERATOR)
         return real(**how)
 
     world.work.change = change

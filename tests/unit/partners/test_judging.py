@@ -15,8 +15,8 @@ from doorward.authority import issuing, revocation
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.entities import TENANT, Outcome, PrincipalKind
 from doorward.core.errors import RequestRefused
+from doorward.directory import invitations
 from doorward.directory import principals as directory
-from doorward.enrolment import invitation
 from doorward.partners.terms import remove_partner
 from doorward.stores.partner_records import EvidenceKind, EvidenceRecord
 from doorward.verification.identity import SanSource
@@ -26,7 +26,7 @@ from tests.support.partner_site import PartnerSite, partner_site
 from tests.support.partner_world import crl_at
 from tests.support.path_ca import certify, with_serial
 from tests.support.ports import NOON
-from tests.support.world import OPERATOR
+from tests.support.world import OPERATOR, operator_claim
 
 BOB = "bob@clinic.example"
 NAME = f"clinic/{BOB}"
@@ -348,16 +348,17 @@ def test_none_of_our_certificates_for_a_partners_principal(site: PartnerSite) ->
     principal = site.decide(bob).principal
     assert principal is not None
     with pytest.raises(RequestRefused) as issued:
-        issuing.issue(site.services, principal, site.world.csr(), actor=OPERATOR)
+        issuing.issue(site.services, site.world.csr(), operator_claim(principal))
     assert issued.value.code == "principal-of-a-partner"
     record = site.row(bob)
     assert record is not None
+    claim = issuing.RenewalClaim(actor=OPERATOR, certificate=record)
     with pytest.raises(RequestRefused) as renewed:
-        issuing.renew(site.services, record.id, site.world.csr(), actor=OPERATOR)
+        issuing.issue(site.services, site.world.csr(), claim)
     assert renewed.value.code == "certificate-not-renewable"
     assert "doorward invite" not in renewed.value.hint
     with pytest.raises(RequestRefused) as invited:
-        invitation.invite(site.services, NAME, actor=OPERATOR)
+        invitations.invite(site.services, NAME, actor=OPERATOR)
     assert invited.value.code == "principal-of-a-partner"
 
 

@@ -11,7 +11,8 @@ from doorward.core.entities import PrincipalKind
 from doorward.core.errors import MalformedInput, NotFound, RequestRefused
 from doorward.directory import groups
 from doorward.directory import principals as directory
-from doorward.enrolment.invitation import invite, redeem
+from doorward.directory.invitations import invite
+from doorward.enrolment.invitation import redeem
 from doorward.partners.terms import remove_partner
 from tests.support.partner_site import hearing, partner_site
 from tests.support.path_ca import certify

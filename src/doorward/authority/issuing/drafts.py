@@ -1,6 +1,6 @@
 """A certificate on its way: what will be signed, the row of its intent, the events that tell of it.
 
-Not here: the order of the steps (certificates) and the rules (registration).
+Not here: the order of the steps (certificates) and what a right gives (claims).
 """
 
 from __future__ import annotations
@@ -11,27 +11,22 @@ from datetime import datetime
 from cryptography import x509
 
 from doorward.audit.events import Event, EventType, printable
+from doorward.authority.issuing.claims import Claim, Right
 from doorward.authority.status.answers import AnswerSigner, signer_if_any
 from doorward.authority.status.partitions import partition_names, partition_of
 from doorward.authority.status.publication import publication_addresses
 from doorward.core.certificate import CertificateFacts, CertificateState
-from doorward.core.entities import TENANT, Principal
+from doorward.core.entities import TENANT
 from doorward.core.errors import DoorwardError
-from doorward.core.names import COMMON_NAME_LIMIT, build_subject, render_principal_uri
+from doorward.core.names import COMMON_NAME_LIMIT, build_subject
 from doorward.core.ports import PrivateKey
 from doorward.pki.csr import CertificationRequest
 from doorward.pki.keys import choose_lint_kind
 from doorward.pki.minting import MintingRequest, PreparedCertificate, PublicationUrls, new_serial, prepare
-from doorward.pki.profiles import SERVER, CertificateProfile, choose_validity, profile_for
+from doorward.pki.profiles import choose_validity
 from doorward.stores.events import write_event
 from doorward.stores.protocols import Stores
-from doorward.stores.records import (
-    AuthorityKind,
-    AuthorityRecord,
-    CertificateRecord,
-    OrderRecord,
-    TenantRecord,
-)
+from doorward.stores.records import AuthorityKind, AuthorityRecord, CertificateRecord, TenantRecord
 from doorward.stores.services import Services
 from doorward.stores.standing import load_key, require_authority, require_tenant
 
@@ -57,7 +52,6 @@ class Press:
 class Draft:
     """One certificate on its way: `holder` is the principal or gateway that events name."""
 
-    press: Press
     prepared: PreparedCertificate
     record: CertificateRecord
     holder: str
@@ -93,76 +87,30 @@ def _find_division(services: Services, stores: Stores, authority_id: str) -> int
     return count
 
 
-def draft_client(
-    services: Services,
-    press: Press,
-    principal: Principal,
-    request: CertificationRequest,
-    *,
-    actor: str,
-    replaces: str,
+def draft(
+    services: Services, press: Press, right: Right, request: CertificationRequest, claim: Claim
 ) -> Draft:
-    """Prepare a principal's certificate: the directory's name, the request's key."""
-    uri = render_principal_uri(press.tenant.trust_domain, principal.kind, principal.name)
-    return _draft(
-        services,
-        press,
-        profile_for(principal.kind),
-        request,
-        common_name=principal.name,
-        san=(x509.UniformResourceIdentifier(uri),),
-        actor=actor,
-        holder=principal.id,
-        principal_id=principal.id,
-        replaces=replaces,
-    )
+    """Step 2: the names and dates of the right, the request's key.
 
-
-def draft_server(
-    services: Services, press: Press, order: OrderRecord, request: CertificationRequest, *, actor: str
-) -> Draft:
-    """Prepare a certificate for the hosts of an order."""
-    # The common name is for people; clients look at the SAN alone (RFC 9525), so a long host may be cut.
-    return _draft(
-        services,
-        press,
-        SERVER,
-        request,
-        common_name=order.hosts[0][:COMMON_NAME_LIMIT],
-        san=tuple(x509.DNSName(host) for host in order.hosts),
-        actor=actor,
-        holder=order.gateway_id,
-    )
-
-
-def _draft(
-    services: Services,
-    press: Press,
-    profile: CertificateProfile,
-    request: CertificationRequest,
-    *,
-    common_name: str,
-    san: tuple[x509.GeneralName, ...],
-    actor: str,
-    holder: str,
-    principal_id: str = "",
-    replaces: str = "",
-) -> Draft:
-    """Step 2. The row of an intent holds the bytes that will be signed, and their digest."""
+    The row of an intent holds the bytes that will be signed, and their digest.
+    """
     now = services.clock.now()
-    validity = choose_validity(profile, now, issuer=press.certificate)
+    validity = choose_validity(
+        right.profile, now, issuer=press.certificate, lifetime=min(right.lifetime, right.profile.lifetime)
+    )
     serial = new_serial(services.random)
     partition = partition_of(serial, press.partitions)
     addresses = publication_addresses(press.tenant.status_url, press.authority.id, partition)
+    common_name = right.subject[:COMMON_NAME_LIMIT]
     prepared = prepare(
         MintingRequest(
-            profile=profile,
+            profile=right.profile,
             subject=build_subject(common_name),
             public_key=request.public_key,
             validity=validity,
             serial=serial,
             issuer=press.certificate,
-            san=san,
+            san=right.names,
             urls=PublicationUrls(crl=addresses.crl, ocsp=addresses.ocsp, ca_issuers=addresses.certificate),
         ),
         press.lint_key,
@@ -173,18 +121,18 @@ def _draft(
         authority_id=press.authority.id,
         serial=serial,
         sha256=prepared.tbs_sha256,
-        profile=profile.name,
+        profile=right.profile.name,
         state=CertificateState.INTENDED,
         not_before=validity.not_before,
         not_after=validity.not_after,
         der=prepared.tbs,
         created_at=now,
-        principal_id=principal_id,
+        principal_id=right.principal_id,
         subject_name=common_name,
-        replaces=replaces,
+        replaces=right.replaces,
     )
     return Draft(
-        press=press, prepared=prepared, record=record, holder=holder, key_kind=request.key_kind, actor=actor
+        prepared=prepared, record=record, holder=claim.holder, key_kind=request.key_kind, actor=claim.actor
     )
 
 
@@ -213,14 +161,12 @@ def write_draft_event(
     return write_event(services, kind, actor=drafted.actor, data=data, personal=personal)
 
 
-def write_refusal_event(
-    services: Services, refusal: DoorwardError, *, actor: str, holder: str, name: str
-) -> Event:
-    """Return the event of a refusal; `holder` is the principal's or gateway's id."""
+def write_refusal_event(services: Services, refusal: DoorwardError, claim: Claim) -> Event:
+    """Return the event of a refusal."""
     return write_event(
         services,
         EventType.CERTIFICATE_REFUSED,
-        actor=actor,
-        data={"reasons": [refusal.code], "principal": holder},
-        personal={"name": printable(name)},
+        actor=claim.actor,
+        data={"reasons": [refusal.code], "principal": claim.holder},
+        personal={"name": printable(claim.name)},
     )

@@ -7,18 +7,15 @@ that what they found still holds when the intent is recorded.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 
 from doorward.authority.inventory import require_certificate
 from doorward.core.certificate import CertificateState
 from doorward.core.entities import TENANT, Principal, PrincipalState
 from doorward.core.errors import NotFound, RequestRefused
-from doorward.core.names import own_hosts
 from doorward.stores.partner_records import PARTNER_PROFILE
-from doorward.stores.policy_snapshot import current_document
 from doorward.stores.protocols import Stores
-from doorward.stores.records import CertificateRecord, TenantRecord
+from doorward.stores.records import CertificateRecord
 from doorward.verification.validity import has_ended
 
 
@@ -74,22 +71,3 @@ def require_renewable(stores: Stores, certificate_id: str, now: datetime) -> Cer
         hint = f"invite its holder anew: doorward invite {record.subject_name}" if invites else ""
         raise RequestRefused("certificate-not-renewable", f"{record.id} cannot be renewed: {why}", hint=hint)
     return record
-
-
-def require_hosts(stores: Stores, tenant: TenantRecord, hosts: Sequence[str]) -> None:
-    """Accept the hosts of an order when each belongs to an application of the document or is our own.
-
-    Raises:
-        RequestRefused: `host-not-ours`, naming the first that does not. A gateway that was broken into
-            must not get a certificate for any name it likes.
-    """
-    document, _ = current_document(stores)
-    ours = set(own_hosts(tenant.trust_domain))
-    ours.update(host for app in document.apps for host in app.hosts)
-    for host in hosts:
-        if host not in ours:
-            raise RequestRefused(
-                "host-not-ours",
-                f"no application has the host {host}",
-                hint="add the application first: doorward app add, or doorward apply -f FILE",
-            )

@@ -186,7 +186,7 @@ def renew(
     """Issue the successor of a certificate to the same holder, for a request that the holder made."""
     from doorward.agent.pkcs12 import Target, choose_form, own_target  # noqa: PLC0415  loaded when called
     from doorward.authority.inventory import find_certificate  # noqa: PLC0415  as above
-    from doorward.authority.issuing import renew as use_case  # noqa: PLC0415  as above
+    from doorward.authority.issuing import RenewalClaim, issue  # noqa: PLC0415  as above
     from doorward.runtime.pem import as_pem, read_bounded  # noqa: PLC0415  as above
     from doorward.runtime.renewed_files import (  # noqa: PLC0415  as above
         check_p12,
@@ -205,7 +205,7 @@ def renew(
         check_p12(p12)
     services = state.installation(keys=True).services
     record = find_certificate(services, certificate)
-    issued = use_case(services, record.id, request, actor=actor())
+    issued = issue(services, request, RenewalClaim(actor=actor(), certificate=record))
     chain = as_pem(*issued.chain_der)
     if out:
         out.write_text(chain, encoding="ascii")

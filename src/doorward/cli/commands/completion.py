@@ -75,7 +75,7 @@ def _partners(services: Services) -> Iterable[str]:
 
 
 def _invitations(services: Services) -> Iterable[str]:
-    from doorward.enrolment.invitation import list_open  # noqa: PLC0415  as above
+    from doorward.directory.invitations import list_open  # noqa: PLC0415  as above
 
     return (record.id for record, _ in list_open(services))
 

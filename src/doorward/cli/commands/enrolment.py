@@ -23,7 +23,7 @@ from doorward.core.ports import KeyKind
 @click.pass_obj
 def invite(state: State, name: str, hours: int) -> None:
     """Print a one-time link with which NAME gets a certificate; an earlier one that is open is withdrawn."""
-    from doorward.enrolment.invitation import invite as use_case  # noqa: PLC0415  loaded when called
+    from doorward.directory.invitations import invite as use_case  # noqa: PLC0415  loaded when called
 
     installation = state.installation()
     invitation = use_case(installation.services, name, lifetime=timedelta(hours=hours), actor=actor())
@@ -57,7 +57,7 @@ def invite(state: State, name: str, hours: int) -> None:
 @click.pass_obj
 def list_(state: State, name: str | None) -> None:
     """List the one-time links that still work, oldest first; the links themselves are kept nowhere."""
-    from doorward.enrolment.invitation import list_open  # noqa: PLC0415  loaded when called
+    from doorward.directory.invitations import list_open  # noqa: PLC0415  loaded when called
 
     rows = [
         {"id": record.id, "name": of, "created_at": record.created_at, "expires_at": record.expires_at}
@@ -71,7 +71,7 @@ def list_(state: State, name: str | None) -> None:
 @click.pass_obj
 def revoke(state: State, invitation_id: str) -> None:
     """Withdraw a one-time link for good, named by the id that `invitation list` shows."""
-    from doorward.enrolment.invitation import withdraw  # noqa: PLC0415  loaded when called
+    from doorward.directory.invitations import withdraw  # noqa: PLC0415  loaded when called
 
     record = withdraw(state.installation().services, invitation_id, actor=actor())
     state.output.result(

@@ -30,7 +30,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from doorward.authority.gateways import order_status, place_order
+from doorward.authority.orders import order_status, place_order
 from doorward.core.errors import DoorwardError, NotFound, Unavailable
 from doorward.core.ports import KeyKind
 from doorward.enforcement.plan import ServerCertificate

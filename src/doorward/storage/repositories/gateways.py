@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from sqlalchemy import bindparam, insert, select, update
 
-from doorward.core.errors import IntegrityError, NotFound, RequestRefused
+from doorward.core.errors import IntegrityError
 from doorward.storage.core_statements import CURRENT_TENANT, AnyRow, insert_new, insert_or_replace
 from doorward.storage.schema import event_counts, ingest_positions, orders
 from doorward.storage.transaction import Transaction
@@ -79,20 +79,16 @@ class SqlOrders:
         """Return the open ones, oldest first."""
         return [_order(row) for row in self._transaction.rows(_OPEN)]
 
-    def fill(self, order_id: str, certificate_id: str) -> None:
-        """Mark it filled."""
-        self._answer(order_id, OrderState.FILLED, certificate_id=certificate_id, refusal="")
+    def fill(self, order_id: str, certificate_id: str) -> bool:
+        """Mark it filled if it is open: one statement compares and sets, so one caller wins."""
+        return self._answer(order_id, OrderState.FILLED, certificate_id=certificate_id, refusal="")
 
-    def refuse(self, order_id: str, why: str) -> None:
-        """Mark it refused."""
-        self._answer(order_id, OrderState.REFUSED, certificate_id="", refusal=why)
+    def refuse(self, order_id: str, why: str) -> bool:
+        """Mark it refused if it is open, as `fill`."""
+        return self._answer(order_id, OrderState.REFUSED, certificate_id="", refusal=why)
 
-    def _answer(self, order_id: str, state: OrderState, **values: str) -> None:
-        if self._transaction.write(_ANSWER, of=order_id, state=state, **values):
-            return
-        if self.get(order_id) is None:
-            raise NotFound("order-unknown", "there is no such order")
-        raise RequestRefused("order-closed", "this order was answered before")
+    def _answer(self, order_id: str, state: OrderState, **values: str) -> bool:
+        return self._transaction.write(_ANSWER, of=order_id, state=state, **values) == 1
 
 
 class SqlIngest:

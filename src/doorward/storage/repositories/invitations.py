@@ -1,13 +1,13 @@
 """One-time invitations that lead to certificates.
 
-Not here: making, redeeming and withdrawing one (`enrolment.invitation`).
+Not here: making, redeeming and withdrawing one (`directory.invitations`).
 """
 
 from __future__ import annotations
 
 from datetime import datetime
 
-from doorward.core.errors import IntegrityError, NotFound
+from doorward.core.errors import IntegrityError
 from doorward.storage.prepared import DriverRow, Prepared
 from doorward.storage.transaction import Transaction
 from doorward.storage.values import from_microseconds, to_microseconds
@@ -29,16 +29,13 @@ _OPEN_AT = Prepared(f"{_ALL} AND {_IS_OPEN} AND expires_at > :now ORDER BY creat
 _OPEN_OF = Prepared(
     f"{_ALL} AND {_IS_OPEN} AND expires_at > :now AND principal_id = :principal_id ORDER BY created_at, id"
 )
-_CLAIM = Prepared(
-    """UPDATE invitations SET used_at = :at
-    WHERE tenant = :this_tenant AND id = :of AND used_at IS NULL AND voided_at IS NULL"""
+_REDEEM = Prepared(
+    """UPDATE invitations SET used_at = :at, certificate_id = :certificate_id
+    WHERE tenant = :this_tenant AND id = :of AND used_at IS NULL AND voided_at IS NULL AND expires_at > :at"""
 )
 _VOID = Prepared(
     """UPDATE invitations SET voided_at = :at
     WHERE tenant = :this_tenant AND id = :of AND used_at IS NULL AND voided_at IS NULL"""
-)
-_BIND = Prepared(
-    "UPDATE invitations SET certificate_id = :certificate_id WHERE tenant = :this_tenant AND id = :of"
 )
 
 
@@ -85,17 +82,15 @@ class SqlInvitations:
         return [_invitation(row) for row in rows]
 
     def void(self, invitation_id: str, voided_at: datetime) -> bool:
-        """Withdraw it if it was neither used nor voided: compare and set, as `claim`."""
+        """Withdraw it if it was neither used nor voided: compare and set, as `redeem`."""
         return self._transaction.driver_change(_VOID, of=invitation_id, at=to_microseconds(voided_at)) == 1
 
-    def claim(self, invitation_id: str, used_at: datetime) -> bool:
-        """Mark it used if it was neither used nor voided: one statement compares and sets, so exactly one caller wins."""
-        return self._transaction.driver_change(_CLAIM, of=invitation_id, at=to_microseconds(used_at)) == 1
-
-    def bind(self, invitation_id: str, certificate_id: str) -> None:
-        """Note which certificate came of it."""
-        if not self._transaction.driver_change(_BIND, of=invitation_id, certificate_id=certificate_id):
-            raise NotFound("invitation-unknown", "there is no such invitation")
+    def redeem(self, invitation_id: str, certificate_id: str, used_at: datetime) -> bool:
+        """Mark it used for that certificate if it is open: one statement compares and sets, so one caller wins."""
+        changed = self._transaction.driver_change(
+            _REDEEM, of=invitation_id, certificate_id=certificate_id, at=to_microseconds(used_at)
+        )
+        return changed == 1
 
 
 def _to_number(moment: datetime | None) -> int | None:

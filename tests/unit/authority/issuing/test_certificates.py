@@ -10,15 +10,15 @@ from cryptography import x509
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID
 
 from doorward.audit.events import EventType
-from doorward.authority import gateways, issuing, revocation
+from doorward.authority import issuing, revocation
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.errors import MalformedInput, NotFound, RequestRefused, Unavailable
 from doorward.core.ports import KeyKind
 from doorward.directory import principals as directory
 from doorward.pki.csr import build_csr
-from doorward.stores.records import AuthorityKind, CertificateFilter, OrderState
+from doorward.stores.records import AuthorityKind, CertificateFilter
 from tests.support.ports import NOON, PlainKeys
-from tests.support.world import OPERATOR, empty_world, found_world
+from tests.support.world import OPERATOR, empty_world, found_world, operator_claim
 
 
 @pytest.fixture
@@ -30,6 +30,11 @@ def world():
 def load(record):
     """The certificate of a row."""
     return x509.load_der_x509_certificate(record.der)
+
+
+def renewal(record):
+    """The right to a successor."""
+    return issuing.RenewalClaim(actor=OPERATOR, certificate=record)
 
 
 def intents(world):
@@ -58,7 +63,7 @@ def test_client_certificate_says_what_the_directory_says(world):
     """Names come from the directory, whatever the request asked for; the key is the request's."""
     key = PlainKeys().generate(KeyKind.P256)
     csr = build_csr(key, "root", dns=["evil.example"])
-    issued = issuing.issue(world.services, world.principal("alice"), csr, actor=OPERATOR)
+    issued = issuing.issue(world.services, csr, world.claim("alice"))
     certificate = load(issued.record)
     names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     assert [name.value for name in names] == ["spiffe://corp.example/person/alice"]
@@ -105,7 +110,7 @@ def test_chain_verifies_up_to_the_root(world):
 def test_record_events_change_and_answers(world):
     """A certificate is in the inventory, intended and issued in the log, a change, with its OCSP answers."""
     before = world.head()
-    issued = issuing.issue(world.services, world.principal("alice"), world.csr(), actor=OPERATOR)
+    issued = issuing.issue(world.services, world.csr(), world.claim("alice"))
     record = issued.record
     with world.work.read() as stores:
         assert stores.certificates.by_sha256(record.sha256) == record
@@ -126,7 +131,7 @@ def test_death_before_the_intent_leaves_nothing(world):
     principal, csr = world.principal("alice"), world.csr()
     die_at(world, 1)
     with pytest.raises(ProcessDiedError):
-        issuing.issue(world.services, principal, csr, actor=OPERATOR)
+        issuing.issue(world.services, csr, operator_claim(principal))
     assert intents(world) == []
     assert world.events(EventType.CERTIFICATE_INTENDED) == []
 
@@ -136,7 +141,7 @@ def test_death_after_the_intent_leaves_an_intent_that_is_never_valid(world):
     principal, csr = world.principal("alice"), world.csr()
     die_at(world, 2)
     with pytest.raises(ProcessDiedError):
-        issuing.issue(world.services, principal, csr, actor=OPERATOR)
+        issuing.issue(world.services, csr, operator_claim(principal))
     (intent,) = intents(world)
     assert world.events(EventType.CERTIFICATE_ISSUED) == []
     with pytest.raises(ValueError):
@@ -154,7 +159,7 @@ def test_inactive_principal_gets_none(world, state, code):
     principal = world.principal("alice")
     state(world.services, "alice", actor=OPERATOR)
     with pytest.raises(RequestRefused) as refusal:
-        issuing.issue(world.services, principal, world.csr(), actor=OPERATOR)
+        issuing.issue(world.services, world.csr(), operator_claim(principal))
     assert refusal.value.code == code
     event = world.events(EventType.CERTIFICATE_REFUSED)[-1]
     assert event.data["reasons"] == (code,)
@@ -165,7 +170,7 @@ def test_unknown_principal_gets_none(world):
     """A principal that is not in the directory gets no certificate."""
     stranger = replace(world.principal("alice"), id="per_" + "z" * 20)
     with pytest.raises(NotFound) as refusal:
-        issuing.issue(world.services, stranger, world.csr(), actor=OPERATOR)
+        issuing.issue(world.services, world.csr(), operator_claim(stranger))
     assert refusal.value.code == "principal-unknown"
 
 
@@ -181,7 +186,7 @@ def test_principal_removed_while_signing_gets_none(world):
 
     world.work.change = change
     with pytest.raises(RequestRefused) as refusal:
-        issuing.issue(world.services, principal, csr, actor=OPERATOR)
+        issuing.issue(world.services, csr, operator_claim(principal))
     assert refusal.value.code == "principal-removed"
     assert len(intents(world)) == 1
     assert world.events(EventType.CERTIFICATE_ISSUED) == []
@@ -191,7 +196,7 @@ def test_principal_removed_while_signing_gets_none(world):
 def test_malformed_request_is_refused_as_an_event(world, csr):
     """Bytes that are no request give our error and an event."""
     with pytest.raises(MalformedInput):
-        issuing.issue(world.services, world.principal("alice"), csr, actor=OPERATOR)
+        issuing.issue(world.services, csr, world.claim("alice"))
     assert world.events(EventType.CERTIFICATE_REFUSED)[-1].data["reasons"][0].startswith("csr-")
 
 
@@ -199,7 +204,7 @@ def test_no_certificate_without_keys(world):
     """A process without the key store issues nothing and says what is missing."""
     services = replace(world.services, keys=None)
     with pytest.raises(Unavailable) as refusal:
-        issuing.issue(services, world.principal("alice"), world.csr(), actor=OPERATOR)
+        issuing.issue(services, world.csr(), world.claim("alice"))
     assert refusal.value.code == "keys-unavailable"
     assert intents(world) == []
 
@@ -208,7 +213,7 @@ def test_no_certificate_before_the_founding(world):
     """There is no issuing before there is an authority."""
     stranger = world.principal("alice")
     with pytest.raises(NotFound) as refusal:
-        issuing.issue(empty_world().services, stranger, world.csr(), actor=OPERATOR)
+        issuing.issue(empty_world().services, world.csr(), operator_claim(stranger))
     assert refusal.value.code in ("not-founded", "principal-unknown")
 
 
@@ -216,7 +221,7 @@ def test_renewal_leaves_both_valid(world):
     """The successor names its predecessor, and the old certificate stays valid until it is revoked."""
     old = world.issue("alice")
     world.clock.turn(days=60)
-    issued = issuing.renew(world.services, old.record.id, world.csr(), actor=OPERATOR)
+    issued = issuing.issue(world.services, world.csr(), renewal(old.record))
     assert issued.record.replaces == old.record.id
     assert issued.record.principal_id == old.record.principal_id
     assert issued.record.not_after == NOON + timedelta(days=150)
@@ -234,12 +239,12 @@ def test_what_proves_nothing_is_not_renewed(world):
     world.clock.turn(days=91)
     for one in (revoked, held, expired):
         with pytest.raises(RequestRefused) as refusal:
-            issuing.renew(world.services, one.record.id, world.csr(), actor=OPERATOR)
+            issuing.issue(world.services, world.csr(), renewal(one.record))
         assert refusal.value.code == "certificate-not-renewable"
         assert "doorward invite alice" in refusal.value.hint
     assert len(world.events(EventType.CERTIFICATE_REFUSED)) == 3
     with pytest.raises(NotFound):
-        issuing.renew(world.services, "crt_nothing", world.csr(), actor=OPERATOR)
+        issuing.issue(world.services, world.csr(), renewal(replace(revoked.record, id="crt_nothing")))
 
 
 def test_certificate_revoked_while_renewing_has_no_successor(world):
@@ -254,105 +259,6 @@ def test_certificate_revoked_while_renewing_has_no_successor(world):
 
     world.work.change = change
     with pytest.raises(RequestRefused) as refusal:
-        issuing.renew(world.services, old.record.id, csr, actor=OPERATOR)
+        issuing.issue(world.services, csr, renewal(old.record))
     assert refusal.value.code == "certificate-not-renewable"
     assert intents(world) == []
-
-
-def place(world, *hosts, purpose="applications"):
-    """Place an order for hosts."""
-    gateway = world.gateway()
-    return gateways.place_order(world.services, gateway.id, purpose, hosts, world.csr())
-
-
-def test_order_is_filled_with_a_server_certificate(world):
-    """A gateway gets a certificate for the hosts of the document and for our own two."""
-    hosts = ("payments.corp.example", "enroll.corp.example", "portal.corp.example")
-    order = place(world, *hosts)
-    issued = issuing.issue_server(world.services, order.id, actor="system")
-    certificate = load(issued.record)
-    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    assert set(names.get_values_for_type(x509.DNSName)) == set(hosts)
-    purposes = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-    assert list(purposes) == [ExtendedKeyUsageOID.SERVER_AUTH]
-    status = gateways.order_status(world.services, order.id)
-    assert status.order.state is OrderState.FILLED
-    assert status.chain_der == issued.chain_der
-    assert gateways.open_orders(world.services) == []
-    assert issued.record.principal_id == ""
-    assert world.events(EventType.CERTIFICATE_ISSUED)[-1].data["principal"] == order.gateway_id
-
-
-def test_long_host_is_cut_in_the_common_name_only(world):
-    """A host that is longer than a common name may be is whole in the SAN, which is what counts."""
-    host = ".".join(["a" * 30] * 3) + ".example"
-    from doorward.access import policies
-    from tests.support.world import DOCUMENT
-
-    policies.apply_document(
-        world.services, DOCUMENT.replace("payments.corp.example", host), file="x.yaml", actor=OPERATOR
-    )
-    issued = issuing.issue_server(world.services, place(world, host).id, actor="system")
-    names = load(issued.record).extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    assert names.get_values_for_type(x509.DNSName) == [host]
-
-
-def test_foreign_host_is_refused_and_the_order_says_so(world):
-    """A gateway that was broken into gets no certificate for somebody else's name."""
-    order = place(world, "payments.corp.example", "www.bank.example")
-    before = world.head()
-    with pytest.raises(RequestRefused) as refusal:
-        issuing.issue_server(world.services, order.id, actor="system")
-    assert refusal.value.code == "host-not-ours"
-    assert "www.bank.example" in refusal.value.detail
-    status = gateways.order_status(world.services, order.id)
-    assert status.order.state is OrderState.REFUSED
-    assert "www.bank.example" in status.order.refusal
-    assert world.head() == before + 1
-    assert world.events(EventType.CERTIFICATE_REFUSED)[-1].data["reasons"] == ("host-not-ours",)
-
-
-def test_order_is_filled_once(world):
-    """An order that is filled is not filled again, and stays filled."""
-    order = place(world, "payments.corp.example")
-    issuing.issue_server(world.services, order.id, actor="system")
-    with pytest.raises(RequestRefused) as refusal:
-        issuing.issue_server(world.services, order.id, actor="system")
-    assert refusal.value.code == "order-not-open"
-    assert gateways.order_status(world.services, order.id).order.state is OrderState.FILLED
-    with pytest.raises(NotFound):
-        issuing.issue_server(world.services, "ord_nothing", actor="system")
-
-
-def test_two_who_fill_one_order_make_one_certificate(world):
-    """Of two processes that fill an order at once, the later one's certificate never becomes valid."""
-    order = place(world, "payments.corp.example")
-    real, count = world.work.change, iter(range(100))
-
-    def change(**how):
-        if next(count) == 1:
-            issuing.issue_server(world.services, order.id, actor="system")
-        return real(**how)
-
-    world.work.change = change
-    with pytest.raises(RequestRefused) as refusal:
-        issuing.issue_server(world.services, order.id, actor="system")
-    assert refusal.value.code == "order-not-open"
-    assert gateways.order_status(world.services, order.id).order.state is OrderState.FILLED
-    assert len(intents(world)) == 1
-
-
-def test_server_certificate_is_not_renewed_by_hand(world):
-    """Gateways place an order instead."""
-    issued = issuing.issue_server(world.services, place(world, "payments.corp.example").id, actor="system")
-    with pytest.raises(RequestRefused) as refusal:
-        issuing.renew(world.services, issued.record.id, world.csr(), actor=OPERATOR)
-    assert refusal.value.code == "certificate-not-renewable"
-
-
-def test_order_stays_open_where_the_keys_are_away(world):
-    """A fault of ours is no refusal: the order waits."""
-    order = place(world, "payments.corp.example")
-    with pytest.raises(Unavailable):
-        issuing.issue_server(replace(world.services, keys=None), order.id, actor="system")
-    assert gateways.order_status(world.services, order.id).order.state is OrderState.OPEN

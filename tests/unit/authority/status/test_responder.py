@@ -311,7 +311,7 @@ def test_answer_ends_with_its_responder(world):
     """No answer is said to be good for longer than its signer's certificate, and none is signed twice for it."""
     services = replace(world.services, ocsp_lifetime=timedelta(days=30))
     world.clock.turn(days=10)
-    held = issuing.issue(services, world.principal("alice"), world.csr(), actor=OPERATOR).record
+    held = issuing.issue(services, world.csr(), world.claim("alice")).record
     end = responder_of(world).not_after
     for nonce in (None, NONCE):
         answer = ask(world, held, services=services, nonce=nonce)

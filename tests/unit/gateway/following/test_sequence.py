@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from doorward.access import deciding as access
-from doorward.authority import gateways
+from doorward.authority import orders
 from doorward.core.entities import Outcome
 from doorward.core.errors import Unavailable
 from doorward.core.ports import KeyKind
@@ -43,7 +43,7 @@ def test_an_order_wakes_publishing_and_concerns_nobody(scene: Scene) -> None:
     request = build_csr(scene.world.services.factory.generate(KeyKind.P256), "payments.corp.example")
     before = scene.connections.sequence
     scene.connections.begin(pending(50))
-    gateways.place_order(scene.world.services, gateway.id, "payments", ["payments.corp.example"], request)
+    orders.place_order(scene.world.services, gateway.id, "payments", ["payments.corp.example"], request)
     scene.follow()
     assert scene.orders == [1]
     assert scene.published == []

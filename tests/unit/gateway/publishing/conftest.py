@@ -10,8 +10,7 @@ import pytest
 
 from doorward.access import policies
 from doorward.audit.events import EventType
-from doorward.authority.gateways import open_orders
-from doorward.authority.issuing import issue_server
+from doorward.authority.orders import fill_order, open_orders
 from doorward.core.entities import TENANT
 from doorward.enforcement.plan import OpenRoute, SocketAddress
 from doorward.gateway.authorizer.gate import PolicyGate
@@ -71,7 +70,7 @@ class Site:
 
     def fill(self) -> None:
         for order in open_orders(self.world.services):
-            issue_server(self.world.services, order.id, actor=OPERATOR)
+            fill_order(self.world.services, order.id, actor=OPERATOR)
 
     def prepare(self) -> Path:
         run = self.folder / "run"

@@ -11,8 +11,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from doorward.authority.gateways import open_orders, order_status, place_order
-from doorward.authority.issuing import issue_server
+from doorward.authority.orders import fill_order, open_orders, order_status, place_order
 from doorward.core.errors import RequestRefused, Unavailable
 from doorward.core.ports import KeyKind
 from doorward.enforcement.plan import ServerCertificate
@@ -46,7 +45,7 @@ class Site:
         orders = open_orders(self.world.services)
         for order in orders:
             try:
-                issue_server(self.world.services, order.id, actor=OPERATOR)
+                fill_order(self.world.services, order.id, actor=OPERATOR)
             except RequestRefused:
                 continue
         return len(orders)

@@ -1,0 +1,209 @@
+"""Gateways' orders for server certificates: placing them, filling them, looking how they stand.
+
+    OPEN --fill_order--> FILLED or REFUSED
+A newer order of the same gateway and purpose refuses an open one, because a gateway that starts again has a new key.
+An order is answered once, by one conditional UPDATE: of two processes that fill it one wins.
+
+Not here: the steps of issuing (issuing), and what the gateway does with its certificate.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from cryptography import x509
+
+from doorward.authority.inventory import require_certificate
+from doorward.authority.issuing import Issued, Right, issue
+from doorward.core.entities import TENANT
+from doorward.core.errors import MalformedInput, NotFound, RequestRefused
+from doorward.core.names import own_hosts, parse_dns_name
+from doorward.pki.csr import parse_csr
+from doorward.pki.profiles import SERVER
+from doorward.stores.policy_snapshot import current_document
+from doorward.stores.protocols import Stores
+from doorward.stores.records import CertificateRecord, ChangeKind, OrderRecord, OrderState
+from doorward.stores.services import Services
+from doorward.stores.standing import issuing_chain, require_tenant
+
+HOSTS_LIMIT = 100
+"""Host names of one certificate; the precedent is the public CAs' limit."""
+
+_PURPOSE = re.compile(r"[a-z0-9][a-z0-9_.:-]{0,62}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderStatus:
+    """An order, and once it is filled the chain: DER, leaf first, without the root."""
+
+    order: OrderRecord
+    chain_der: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderClaim:
+    """A gateway's order as a claim (`issuing.claims`).
+
+    Args:
+        actor: who fills it.
+        order: as it was read; it is read again in each transaction.
+    """
+
+    actor: str
+    order: OrderRecord
+
+    @property
+    def holder(self) -> str:
+        """The gateway's id."""
+        return self.order.gateway_id
+
+    @property
+    def name(self) -> str:
+        """The first of the hosts."""
+        return self.order.hosts[0]
+
+    def examine(self, stores: Stores, now: datetime) -> Right:  # noqa: ARG002  as the claim has it
+        """Return a server certificate's right to the hosts of the order.
+
+        Raises:
+            NotFound: `order-unknown`, `not-founded`.
+            RequestRefused: `order-not-open`; `host-not-ours`: a gateway that was broken into must not get a
+                certificate for any name it likes.
+        """
+        trust_domain = require_tenant(stores).trust_domain
+        order = _require_open(stores, self.order.id)
+        _require_hosts(stores, trust_domain, order.hosts)
+        # The common name is for people; clients look at the SAN alone (RFC 9525), so a long host may be cut.
+        return Right(
+            profile=SERVER,
+            subject=order.hosts[0],
+            names=tuple(x509.DNSName(host) for host in order.hosts),
+            lifetime=SERVER.lifetime,
+        )
+
+    def redeem(self, services: Services, stores: Stores, record: CertificateRecord) -> None:
+        """Leave the order open: if this process dies before the certificate is valid, it is filled again."""
+
+    def settle(self, services: Services, stores: Stores, record: CertificateRecord) -> None:  # noqa: ARG002  as above
+        """Fill the order; raise `RequestRefused` (`order-not-open`) if another process was quicker."""
+        if not stores.orders.fill(self.order.id, record.id):
+            raise RequestRefused("order-not-open", "this order was answered meanwhile")
+        stores.changes.note(ChangeKind.ORDER, self.order.id, record.created_at)
+
+
+def place_order(
+    services: Services, gateway_id: str, purpose: str, hosts: Sequence[str], csr: bytes
+) -> OrderRecord:
+    """Ask for a server certificate; the issuing side is woken by the change and fills it.
+
+    Args:
+        services: the ports of this process.
+        gateway_id: who asks; it must be registered.
+        purpose: what the certificate is for, a word of the gateway's own (`[a-z0-9_.:-]`, 63 characters).
+        hosts: 1 to 100 DNS names; which ones are allowed is judged when the order is filled.
+        csr: PKCS#10, PEM or DER, at most 16 KiB.
+
+    Returns:
+        The open order; the same one where the very same was placed before and is still open.
+
+    Raises:
+        MalformedInput: `purpose-malformed`, `hosts-malformed`, `dns-name-malformed`, and those of `parse_csr`.
+        NotFound: `gateway-unknown`.
+    """
+    if not _PURPOSE.fullmatch(purpose):
+        raise MalformedInput("purpose-malformed", "the purpose of an order is one short word")
+    if not 0 < len(hosts) <= HOSTS_LIMIT:
+        raise MalformedInput("hosts-malformed", f"an order names 1 to {HOSTS_LIMIT} hosts")
+    names = tuple(sorted({parse_dns_name(host, wildcard=True) for host in hosts}))
+    request = parse_csr(csr)
+    now = services.clock.now()
+    with services.work.change() as stores:
+        if all(one.id != gateway_id for one in stores.gateways.list()):
+            raise NotFound(
+                "gateway-unknown", "this gateway is not registered", hint="start the gateway again"
+            )
+        for open_order in stores.orders.open():
+            if (open_order.gateway_id, open_order.purpose) != (gateway_id, purpose):
+                continue
+            if (open_order.hosts, open_order.csr) == (names, request.der):
+                return open_order
+            stores.orders.refuse(open_order.id, "replaced by a newer order")
+        order = OrderRecord(
+            id=services.new_id("ord"),
+            tenant=TENANT,
+            gateway_id=gateway_id,
+            purpose=purpose,
+            hosts=names,
+            csr=request.der,
+            state=OrderState.OPEN,
+            created_at=now,
+        )
+        stores.orders.add(order)
+        stores.changes.note(ChangeKind.ORDER, order.id, now)
+    return order
+
+
+def fill_order(services: Services, order_id: str, *, actor: str) -> Issued:
+    """Fill an order with a server certificate.
+
+    Raises:
+        NotFound: `order-unknown`, `not-founded`.
+        RequestRefused: `order-not-open`; `host-not-ours` and `certificate-refused`, after which the
+            order says so too.
+        Unavailable: nothing was issued and the order is still open.
+    """
+    with services.work.read() as stores:
+        order = _require_open(stores, order_id)
+    try:
+        return issue(services, order.csr, OrderClaim(actor=actor, order=order))
+    except (MalformedInput, RequestRefused) as refusal:
+        with services.work.change() as stores:
+            if stores.orders.refuse(order_id, refusal.detail):
+                stores.changes.note(ChangeKind.ORDER, order_id, services.clock.now())
+        raise
+
+
+def open_orders(services: Services) -> list[OrderRecord]:
+    """Return the open orders, oldest first."""
+    with services.work.read() as stores:
+        return stores.orders.open()
+
+
+def order_status(services: Services, order_id: str) -> OrderStatus:
+    """Return where an order stands; raise `NotFound` (`order-unknown`)."""
+    with services.work.read() as stores:
+        order = _require_order(stores, order_id)
+        if order.state is not OrderState.FILLED:
+            return OrderStatus(order=order, chain_der=())
+        record = require_certificate(stores, order.certificate_id)
+        return OrderStatus(order=order, chain_der=(record.der, *issuing_chain(stores, record.authority_id)))
+
+
+def _require_order(stores: Stores, order_id: str) -> OrderRecord:
+    order = stores.orders.get(order_id)
+    if order is None:
+        raise NotFound("order-unknown", "there is no such order", hint="place the order again")
+    return order
+
+
+def _require_open(stores: Stores, order_id: str) -> OrderRecord:
+    order = _require_order(stores, order_id)
+    if order.state is not OrderState.OPEN:
+        raise RequestRefused("order-not-open", f"this order is {order.state.value} already")
+    return order
+
+
+def _require_hosts(stores: Stores, trust_domain: str, hosts: Sequence[str]) -> None:
+    """Refuse a host that no application of the document has and that is not our own."""
+    document, _ = current_document(stores)
+    ours = {*own_hosts(trust_domain), *(host for app in document.apps for host in app.hosts)}
+    for host in hosts:
+        if host not in ours:
+            raise RequestRefused(
+                "host-not-ours",
+                f"no application has the host {host}",
+                hint="add the application first: doorward app add, or doorward apply -f FILE",
+            )

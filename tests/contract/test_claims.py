@@ -1,0 +1,95 @@
+"""One right, one certificate: claims that are redeemed by many threads at once, over every kind of store."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from doorward.access.policies import apply_document
+from doorward.authority.founding import found
+from doorward.authority.gateways import register_gateway
+from doorward.authority.issuing import Issued
+from doorward.authority.orders import fill_order, order_status, place_order
+from doorward.core.certificate import CertificateState
+from doorward.core.entities import PrincipalKind
+from doorward.core.errors import RequestRefused
+from doorward.core.ports import KeyKind
+from doorward.directory.invitations import invite
+from doorward.directory.principals import add_principal
+from doorward.enrolment.invitation import redeem
+from doorward.pki.csr import build_csr
+from doorward.runtime.world import SystemRandom
+from doorward.stores.protocols import UnitOfWork
+from doorward.stores.records import CertificateFilter
+from doorward.stores.services import Services
+from tests.support.ports import FakeClock, MemoryKeyStore, PlainKeys
+from tests.support.world import DOCUMENT, OPERATOR, STATUS_URL, TRUST_DOMAIN
+
+AT_ONCE = 4
+
+
+@pytest.fixture
+def services(work: UnitOfWork) -> Services:
+    """A founded authority over the store, with alice, a document and real randomness (ids must differ)."""
+    made = Services(
+        work=work, clock=FakeClock(), random=SystemRandom(), factory=PlainKeys(), keys=MemoryKeyStore()
+    )
+    found(made, trust_domain=TRUST_DOMAIN, status_url=STATUS_URL, actor=OPERATOR)
+    add_principal(made, PrincipalKind.PERSON, "alice", actor=OPERATOR)
+    apply_document(made, DOCUMENT, file="test.yaml", actor=OPERATOR)
+    return made
+
+
+def csr() -> bytes:
+    """A request for a key of its own."""
+    return build_csr(PlainKeys().generate(KeyKind.P256), "whoever")
+
+
+def race(attempt: Callable[[], Issued]) -> tuple[list[Issued], list[str]]:
+    """Try at once in many threads; return what was issued, and the codes of the refusals."""
+    issued: list[Issued] = []
+    refused: list[str] = []
+    start = threading.Barrier(AT_ONCE)
+
+    def run() -> None:
+        start.wait()
+        try:
+            issued.append(attempt())
+        except RequestRefused as refusal:
+            refused.append(refusal.code)
+
+    threads = [threading.Thread(target=run) for _ in range(AT_ONCE)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return issued, refused
+
+
+def test_one_link_becomes_one_certificate(services: Services) -> None:
+    """Of those who redeem one link at once one has a certificate, and only one was ever intended."""
+    invited = invite(services, "alice", actor=OPERATOR)
+    requests = iter([csr() for _ in range(AT_ONCE)])
+    issued, refused = race(lambda: redeem(services, invited.token, next(requests)))
+    assert refused == ["invitation-invalid"] * (AT_ONCE - 1)
+    with services.work.read() as stores:
+        (row,) = stores.certificates.list(CertificateFilter())
+        kept = stores.invitations.get(invited.record.id)
+    assert [one.record for one in issued] == [row]
+    assert row.state is CertificateState.VALID
+    assert kept is not None
+    assert kept.certificate_id == row.id
+
+
+def test_one_order_becomes_one_certificate(services: Services) -> None:
+    """Of those who fill one order at once one does; what the others drafted is never valid."""
+    gateway = register_gateway(services, name="gateway-1", assertion_jwk="{}")
+    order = place_order(services, gateway.id, "apps", ["payments.corp.example"], csr())
+    issued, refused = race(lambda: fill_order(services, order.id, actor="system"))
+    assert refused == ["order-not-open"] * (AT_ONCE - 1)
+    with services.work.read() as stores:
+        valid = stores.certificates.list(CertificateFilter(state=CertificateState.VALID))
+    assert [one.record for one in issued] == valid
+    assert order_status(services, order.id).order.certificate_id == valid[0].id

@@ -1,0 +1,184 @@
+"""Gateways' orders: placed by the gateway, filled once by the issuing side."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from doorward.access import policies
+from doorward.audit.events import EventType
+from doorward.authority import issuing, orders
+from doorward.core.certificate import CertificateState
+from doorward.core.errors import MalformedInput, NotFound, RequestRefused, Unavailable
+from doorward.stores.records import CertificateFilter, ChangeKind, OrderState
+from tests.support.world import DOCUMENT, OPERATOR, found_world
+
+
+@pytest.fixture
+def world():
+    """A founded authority."""
+    return found_world()
+
+
+def test_order_is_placed_once(world):
+    """The very same order is one order; it is a change, so that the issuing side wakes."""
+    gateway, csr = world.gateway(), world.csr()
+    order = orders.place_order(
+        world.services, gateway.id, "apps", ["B.example", "a.example", "a.example"], csr
+    )
+    assert order.hosts == ("a.example", "b.example")
+    assert orders.place_order(world.services, gateway.id, "apps", ["a.example", "b.example"], csr) == order
+    assert orders.open_orders(world.services) == [order]
+    with world.work.read() as stores:
+        (change,) = stores.changes.since(stores.changes.head() - 1)
+    assert (change.kind, change.subject) == (ChangeKind.ORDER, order.id)
+    status = orders.order_status(world.services, order.id)
+    assert (status.order, status.chain_der) == (order, ())
+
+
+def test_newer_order_replaces_the_open_one(world):
+    """A gateway that started again has a new key; the old order is refused, another purpose's stays."""
+    gateway = world.gateway()
+    old = orders.place_order(world.services, gateway.id, "apps", ["a.example"], world.csr())
+    kept = orders.place_order(world.services, gateway.id, "portal", ["a.example"], world.csr())
+    new = orders.place_order(world.services, gateway.id, "apps", ["a.example"], world.csr())
+    assert {one.id for one in orders.open_orders(world.services)} == {kept.id, new.id}
+    refused = orders.order_status(world.services, old.id).order
+    assert (refused.state, refused.refusal) == (OrderState.REFUSED, "replaced by a newer order")
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"purpose": ""}, "purpose-malformed"),
+        ({"purpose": "two words"}, "purpose-malformed"),
+        ({"hosts": []}, "hosts-malformed"),
+        ({"hosts": ["a.example"] * 101}, "hosts-malformed"),
+        ({"hosts": ["a b"]}, "dns-name-malformed"),
+        ({"csr": b"nonsense"}, "csr-malformed"),
+    ],
+)
+def test_bad_order_is_refused(world, change, code):
+    """What could never be filled is refused when it is placed."""
+    gateway = world.gateway()
+    arguments = {"purpose": "apps", "hosts": ["a.example"], "csr": world.csr(), **change}
+    with pytest.raises(MalformedInput) as refusal:
+        orders.place_order(world.services, gateway.id, **arguments)
+    assert refusal.value.code == code
+    assert orders.open_orders(world.services) == []
+
+
+def test_order_of_a_stranger_is_refused(world):
+    """Only a registered gateway may order."""
+    with pytest.raises(NotFound) as refusal:
+        orders.place_order(world.services, "gtw_nobody", "apps", ["a.example"], world.csr())
+    assert refusal.value.code == "gateway-unknown"
+    with pytest.raises(NotFound) as refusal:
+        orders.order_status(world.services, "ord_nothing")
+    assert refusal.value.code == "order-unknown"
+
+
+def place(world, *hosts, purpose="applications"):
+    """Place an order for hosts."""
+    gateway = world.gateway()
+    return orders.place_order(world.services, gateway.id, purpose, hosts, world.csr())
+
+
+def test_order_is_filled_with_a_server_certificate(world):
+    """A gateway gets a certificate for the hosts of the document and for our own two."""
+    hosts = ("payments.corp.example", "enroll.corp.example", "portal.corp.example")
+    order = place(world, *hosts)
+    issued = orders.fill_order(world.services, order.id, actor="system")
+    certificate = x509.load_der_x509_certificate(issued.record.der)
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert set(names.get_values_for_type(x509.DNSName)) == set(hosts)
+    purposes = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    assert list(purposes) == [ExtendedKeyUsageOID.SERVER_AUTH]
+    status = orders.order_status(world.services, order.id)
+    assert status.order.state is OrderState.FILLED
+    assert status.chain_der == issued.chain_der
+    assert orders.open_orders(world.services) == []
+    assert issued.record.principal_id == ""
+    assert world.events(EventType.CERTIFICATE_ISSUED)[-1].data["principal"] == order.gateway_id
+
+
+def test_long_host_is_cut_in_the_common_name_only(world):
+    """A host that is longer than a common name may be is whole in the SAN, which is what counts."""
+    host = ".".join(["a" * 30] * 3) + ".example"
+    policies.apply_document(
+        world.services, DOCUMENT.replace("payments.corp.example", host), file="x.yaml", actor=OPERATOR
+    )
+    issued = orders.fill_order(world.services, place(world, host).id, actor="system")
+    names = (
+        x509.load_der_x509_certificate(issued.record.der)
+        .extensions.get_extension_for_class(x509.SubjectAlternativeName)
+        .value
+    )
+    assert names.get_values_for_type(x509.DNSName) == [host]
+
+
+def test_foreign_host_is_refused_and_the_order_says_so(world):
+    """A gateway that was broken into gets no certificate for somebody else's name."""
+    order = place(world, "payments.corp.example", "www.bank.example")
+    before = world.head()
+    with pytest.raises(RequestRefused) as refusal:
+        orders.fill_order(world.services, order.id, actor="system")
+    assert refusal.value.code == "host-not-ours"
+    assert "www.bank.example" in refusal.value.detail
+    status = orders.order_status(world.services, order.id)
+    assert status.order.state is OrderState.REFUSED
+    assert "www.bank.example" in status.order.refusal
+    assert world.head() == before + 1
+    assert world.events(EventType.CERTIFICATE_REFUSED)[-1].data["reasons"] == ("host-not-ours",)
+
+
+def test_order_is_filled_once(world):
+    """An order that is filled is not filled again, and stays filled."""
+    order = place(world, "payments.corp.example")
+    orders.fill_order(world.services, order.id, actor="system")
+    with pytest.raises(RequestRefused) as refusal:
+        orders.fill_order(world.services, order.id, actor="system")
+    assert refusal.value.code == "order-not-open"
+    assert orders.order_status(world.services, order.id).order.state is OrderState.FILLED
+    with pytest.raises(NotFound):
+        orders.fill_order(world.services, "ord_nothing", actor="system")
+
+
+def test_two_who_fill_one_order_make_one_certificate(world):
+    """Of two processes that fill an order at once, the later one's certificate never becomes valid."""
+    order = place(world, "payments.corp.example")
+    real, count = world.work.change, iter(range(100))
+
+    def change(**how):
+        if next(count) == 1:
+            orders.fill_order(world.services, order.id, actor="system")
+        return real(**how)
+
+    world.work.change = change
+    with pytest.raises(RequestRefused) as refusal:
+        orders.fill_order(world.services, order.id, actor="system")
+    assert refusal.value.code == "order-not-open"
+    assert orders.order_status(world.services, order.id).order.state is OrderState.FILLED
+    with world.work.read() as stores:
+        (intent,) = stores.certificates.list(CertificateFilter(state=CertificateState.INTENDED))
+    assert intent.profile == "server"
+
+
+def test_server_certificate_is_not_renewed_by_hand(world):
+    """Gateways place an order instead."""
+    issued = orders.fill_order(world.services, place(world, "payments.corp.example").id, actor="system")
+    claim = issuing.RenewalClaim(actor=OPERATOR, certificate=issued.record)
+    with pytest.raises(RequestRefused) as refusal:
+        issuing.issue(world.services, world.csr(), claim)
+    assert refusal.value.code == "certificate-not-renewable"
+
+
+def test_order_stays_open_where_the_keys_are_away(world):
+    """A fault of ours is no refusal: the order waits."""
+    order = place(world, "payments.corp.example")
+    with pytest.raises(Unavailable):
+        orders.fill_order(replace(world.services, keys=None), order.id, actor="system")
+    assert orders.order_status(world.services, order.id).order.state is OrderState.OPEN
