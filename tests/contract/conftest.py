@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from doorward.storage.sqlite_file import AnyDatabase
+from doorward.storage.sqlite.file import AnyDatabase
 from doorward.stores.protocols import UnitOfWork
 from tests.support.memory_store import MemoryUnitOfWork
 from tests.support.ports import SilentBell

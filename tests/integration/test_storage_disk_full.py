@@ -14,7 +14,7 @@ import pytest
 from doorward.core.errors import RequestRefused, Unavailable
 from doorward.core.ports import KeyKind
 from doorward.storage.keystore import FileKeyStore
-from doorward.storage.reserve import FILLER_ROWS
+from doorward.storage.sqlite.reserve import FILLER_ROWS
 from tests.support.ports import PlainKeys
 from tests.support.records import certificate
 from tests.support.sql_store import one_shot_database, sqlite_database, sqlite_work

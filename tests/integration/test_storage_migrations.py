@@ -13,9 +13,9 @@ from alembic.migration import MigrationContext
 from sqlalchemy import create_engine, text
 
 from doorward.core.addresses import PRIVATE_NETWORKS, parse_private_networks
-from doorward.storage.database import Database, sqlite_url
 from doorward.storage.schema import metadata
 from doorward.storage.schema_versions import HEAD, migrate, upgrade_to
+from doorward.storage.sqlite.database import Database, sqlite_url
 
 
 def statements(path: Path) -> dict[str, list[str]]:

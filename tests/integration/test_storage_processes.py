@@ -6,8 +6,8 @@ import time
 from datetime import timedelta
 from pathlib import Path
 
-from doorward.storage.database import Database, sqlite_url
 from doorward.storage.schema_versions import require_current
+from doorward.storage.sqlite.database import Database, sqlite_url
 from doorward.stores.records import ChangeKind
 from tests.support.ports import NOON
 from tests.support.records import invitation
@@ -44,7 +44,7 @@ print("running", flush=True)
 sys.stdin.readline()
 """
 MIGRATE = """
-from doorward.storage.database import Database, sqlite_url
+from doorward.storage.sqlite.database import Database, sqlite_url
 while not Path({go!r}).exists():
     time.sleep(0.001)
 fresh = Database(sqlite_url(Path({fresh!r})), busy_timeout=timedelta(seconds=20))

@@ -31,8 +31,8 @@ from doorward.runtime.layout import Layout, only_one
 from doorward.runtime.settings import Settings, load_settings
 from doorward.runtime.world import SoftwareKeys
 from doorward.storage import keystore
-from doorward.storage.database import Database, sqlite_url
 from doorward.storage.keystore import FileKeyStore
+from doorward.storage.sqlite.database import Database, sqlite_url
 from doorward.stores.policy_snapshot import current_document
 from tests.support.doorway import is_root, short_folder
 from tests.support.ports import FakeRandom

@@ -26,9 +26,9 @@ from doorward.runtime.initialise import initialise
 from doorward.runtime.layout import Layout
 from doorward.runtime.settings import Settings
 from doorward.runtime.world import SystemRandom
-from doorward.storage.database import Database, sqlite_url
-from doorward.storage.schema_digest import SCHEMA_SHA256
 from doorward.storage.schema_versions import HEAD, require_current
+from doorward.storage.sqlite.database import Database, sqlite_url
+from doorward.storage.sqlite.schema_digest import SCHEMA_SHA256
 from tests.support.doorway import short_folder
 
 SOURCE = Path(__file__).parents[2] / "src"
@@ -46,10 +46,10 @@ def upgrade():
 DIGEST = """
 import sys
 from pathlib import Path
-from doorward.storage.database import Database, sqlite_url
-from doorward.storage.schema_digest import digest_schema, read_objects, read_settings
+from doorward.storage.sqlite.database import Database, sqlite_url
+from doorward.storage.sqlite.schema_digest import digest_schema, read_objects, read_settings
 from doorward.storage.schema_versions import migrate
-from doorward.storage.sqlite_file import driver_of
+from doorward.storage.sqlite.file import driver_of
 database = Database(sqlite_url(Path(sys.argv[1])))
 migrate(database)
 with database.read() as connection:

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from doorward.core.ports import Bell
-from doorward.storage.database import Database, sqlite_url
-from doorward.storage.one_shot import OneShotDatabase
 from doorward.storage.schema_versions import migrate
-from doorward.storage.sqlite_file import AnyDatabase
+from doorward.storage.sqlite.database import Database, sqlite_url
+from doorward.storage.sqlite.file import AnyDatabase
+from doorward.storage.sqlite.one_shot import OneShotDatabase
 from doorward.storage.unit_of_work import SqlUnitOfWork
 from tests.support.ports import FakeRandom, SilentBell
 

@@ -20,9 +20,9 @@ from doorward.runtime.layout import Layout
 from doorward.runtime.settings import Settings
 from doorward.runtime.world import SoftwareKeys, SystemClock, SystemRandom
 from doorward.storage.files import write_durably
-from doorward.storage.one_shot import OneShotDatabase
 from doorward.storage.schema_versions import is_older, migrate, require_current
-from doorward.storage.sqlite_file import AnyDatabase
+from doorward.storage.sqlite.file import AnyDatabase
+from doorward.storage.sqlite.one_shot import OneShotDatabase
 from doorward.storage.unit_of_work import SqlUnitOfWork
 from doorward.stores.records import TenantRecord
 from doorward.stores.services import Services
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     from doorward.runtime.privileges import Account
-    from doorward.storage.database import Database
     from doorward.storage.event_store import SqlEventLog
+    from doorward.storage.sqlite.database import Database
 
 # What only some commands need is imported where it is used: loading SQLAlchemy, the key store or the minting
 # takes longer than most commands (docs/design/0049). The roles import all of it before they begin (`preloading`).
@@ -386,7 +386,7 @@ def _listening(status: str) -> list[str]:
 
 
 def _pooled(path: Path) -> Database:
-    from doorward.storage.database import Database, sqlite_url  # noqa: PLC0415  needs Core
+    from doorward.storage.sqlite.database import Database, sqlite_url  # noqa: PLC0415  needs Core
 
     return Database(sqlite_url(path))
 

@@ -18,7 +18,7 @@ from doorward.audit.verifying import verify_log
 from doorward.core.errors import Unavailable
 from doorward.runtime.compose import Installation
 from doorward.runtime.private_files import create_private, refuse_existing
-from doorward.storage.schema_check import find_damage, find_schema_faults
+from doorward.storage.sqlite.schema_check import find_damage, find_schema_faults
 
 Progress = Callable[[int, int], None]
 _BLOCK = 1000

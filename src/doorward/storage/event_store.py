@@ -23,7 +23,7 @@ from doorward.storage.core_statements import CURRENT_TENANT, insert_new
 from doorward.storage.event_outbox import SqlEventOutbox, duplicate_event
 from doorward.storage.prepared import Prepared
 from doorward.storage.schema import log_checkpoints, log_leaves, log_nodes, log_openings, log_outbox
-from doorward.storage.sqlite_file import AnyDatabase
+from doorward.storage.sqlite.file import AnyDatabase
 from doorward.storage.transaction import Transaction
 
 _CHUNK = 400

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from doorward.storage.sqlite_file import core_of, driver_of
+from doorward.storage.sqlite.file import core_of, driver_of
 
 if TYPE_CHECKING:
     from sqlalchemy.sql import ClauseElement

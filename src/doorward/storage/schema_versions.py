@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from doorward.core.errors import Unavailable
-from doorward.storage.schema_digest import has_this_schema
-from doorward.storage.sqlite_file import AnyDatabase, driver_of, has_table
+from doorward.storage.sqlite.file import AnyDatabase, driver_of, has_table
+from doorward.storage.sqlite.schema_digest import has_this_schema
 
 if TYPE_CHECKING:
     from alembic.script import ScriptDirectory
     from sqlalchemy import Connection
 
-    from doorward.storage.database import Database
+    from doorward.storage.sqlite.database import Database
 
 REVISIONS = ("0001", "0002", "0003", "0004")
 """Every revision, oldest first. Here, so that a start knows an older schema without reading a file."""
@@ -90,7 +90,7 @@ def _check(connection: Any) -> None:
     found = _revision(connection)
     if found == HEAD:
         if not has_this_schema(driver_of(connection)):
-            from doorward.storage.schema_check import require_schema  # noqa: PLC0415  needs Core: says what differs
+            from doorward.storage.sqlite.schema_check import require_schema  # noqa: PLC0415  needs Core: says what differs
 
             require_schema(connection)
         return

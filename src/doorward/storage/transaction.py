@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from doorward.storage.prepared import DriverRow, Prepared
-from doorward.storage.sqlite_file import core_of
+from doorward.storage.sqlite.file import core_of
 
 if TYPE_CHECKING:
     from sqlalchemy.sql import Executable

@@ -19,7 +19,7 @@ from doorward.storage.repositories.directory import SqlDirectory, SqlTenants
 from doorward.storage.repositories.gateway_states import SqlGateways
 from doorward.storage.repositories.invitations import SqlInvitations
 from doorward.storage.repositories.policies import SqlApplications, SqlChanges, SqlRevisions
-from doorward.storage.sqlite_file import AnyDatabase
+from doorward.storage.sqlite.file import AnyDatabase
 from doorward.storage.transaction import Transaction
 
 if TYPE_CHECKING:

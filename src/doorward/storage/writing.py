@@ -28,7 +28,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, RootTransaction
 
 from doorward.core.errors import Unavailable
-from doorward.storage.turns import Turns
+from doorward.storage.sqlite.turns import Turns
 
 MAX_MEMBERS = 64
 """Changes in one commit: by then a change pays less than 2 % of it."""

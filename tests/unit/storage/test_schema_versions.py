@@ -13,7 +13,6 @@ import pytest
 from sqlalchemy import inspect
 
 from doorward.core.errors import Unavailable
-from doorward.storage.database import Database, sqlite_url
 from doorward.storage.schema import metadata
 from doorward.storage.schema_versions import (
     HEAD,
@@ -24,6 +23,7 @@ from doorward.storage.schema_versions import (
     require_current,
     upgrade_to,
 )
+from doorward.storage.sqlite.database import Database, sqlite_url
 
 
 @pytest.fixture
@@ -116,7 +116,7 @@ def test_a_start_knows_an_older_schema_without_alembic(database: Database, tmp_p
     migrate(database)
     database.close()
     code = (
-        "import sys; from doorward.storage import schema_versions as v; from doorward.storage.database import *\n"
+        "import sys; from doorward.storage import schema_versions as v; from doorward.storage.sqlite.database import *\n"
         f"v.HEAD = '9999'; database = Database({sqlite_url(database.path)!r})\n"
         "try: v.require_current(database)\n"
         "except Exception as error: print(error.code, 'alembic' in sys.modules)\n"

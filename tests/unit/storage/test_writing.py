@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Connection, event, text
 
 from doorward.core.errors import IntegrityError, Unavailable
-from doorward.storage.database import Database
+from doorward.storage.sqlite.database import Database
 from tests.support.sql_store import sqlite_database
 
 ADD = text("INSERT INTO change_counters (tenant, value) VALUES (:name, 1)")

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from doorward.core.errors import IntegrityError
-from doorward.storage.database import Database, sqlite_url
-from doorward.storage.schema_check import expected_objects, find_damage, find_schema_faults
-from doorward.storage.schema_digest import KEPT, SCHEMA_SHA256, digest_schema
 from doorward.storage.schema_versions import HEAD, require_current
+from doorward.storage.sqlite.database import Database, sqlite_url
+from doorward.storage.sqlite.schema_check import expected_objects, find_damage, find_schema_faults
+from doorward.storage.sqlite.schema_digest import KEPT, SCHEMA_SHA256, digest_schema
 from tests.support.sql_store import sqlite_database
 
 SWALLOW = (

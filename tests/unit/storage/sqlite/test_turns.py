@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from doorward.core.errors import Unavailable
-from doorward.storage.turns import Turns
+from doorward.storage.sqlite.turns import Turns
 
 SHORT, LONG = timedelta(milliseconds=20), timedelta(seconds=20)
 

@@ -24,8 +24,8 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from doorward.core.errors import IntegrityError
 from doorward.storage.schema import metadata
-from doorward.storage.schema_digest import KEPT, Content, SchemaObject, read_objects, read_settings
-from doorward.storage.sqlite_file import driver_of
+from doorward.storage.sqlite.file import driver_of
+from doorward.storage.sqlite.schema_digest import KEPT, Content, SchemaObject, read_objects, read_settings
 
 MOST_NAMED = 5
 """Differences that are named in an error; one is enough to stop."""

@@ -1,6 +1,6 @@
 """The database of a process with threads: its connections and its transactions.
 
-Not here: the file and its connections (`sqlite_file`), a process of one command (`one_shot`), tables
+Not here: the file and its connections (`file`), a process of one command (`one_shot`), tables
 (`schema`), statements (`repositories`), who writes when (`writing`, `turns`).
 
 Two pools over one file, shared with other processes:
@@ -28,10 +28,10 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import QueuePool
 
 from doorward.core.errors import ConfigurationError, Fault
-from doorward.storage.faults import translated
-from doorward.storage.reserve import Reserve
-from doorward.storage.sqlite_file import BUSY_TIMEOUT, SchemaGuard, make_file, migrations, open_connection
-from doorward.storage.turns import Turns
+from doorward.storage.sqlite.faults import translated
+from doorward.storage.sqlite.file import BUSY_TIMEOUT, SchemaGuard, make_file, migrations, open_connection
+from doorward.storage.sqlite.reserve import Reserve
+from doorward.storage.sqlite.turns import Turns
 from doorward.storage.writing import Writer
 
 READERS = 16
@@ -106,7 +106,7 @@ class Database:
         connection.exec_driver_sql(f"PRAGMA user_version = {migrations(connection) + 1}")
 
     def create(self) -> None:
-        """Make the file if it is missing: see `sqlite_file.make_file`."""
+        """Make the file if it is missing: see `file.make_file`."""
         make_file(self.path)
 
     def close(self) -> None:

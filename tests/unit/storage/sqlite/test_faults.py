@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import exc
 
 from doorward.core.errors import DoorwardError, IntegrityError, Unavailable
-from doorward.storage.faults import translate, translated
+from doorward.storage.sqlite.faults import translate, translated
 
 
 def driver_error(code: int, name: str = "SQLITE_X") -> sqlite3.Error:

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import text
 
 from doorward.core.errors import ConfigurationError, IntegrityError, Unavailable
-from doorward.storage.database import Database, sqlite_url
+from doorward.storage.sqlite.database import Database, sqlite_url
 from tests.support.sql_store import sqlite_database
 
 ADD = text("INSERT INTO change_counters (tenant, value) VALUES ('ten_one', 1)")

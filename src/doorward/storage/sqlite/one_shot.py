@@ -1,6 +1,6 @@
 """The database of a process that lives for one command: one transaction after another, no pools, no Core.
 
-Not here: the database of the roles (`database`), the file (`sqlite_file`), whose turn it is (`turns`).
+Not here: the database of the roles (`database`), the file (`file`), whose turn it is (`turns`).
 It obeys the same queue, the same durability and the same schema check. Loading SQLAlchemy takes longer than
 most commands: it is loaded here only if a statement of Core is run (`OneConnection.core`).
 """
@@ -15,10 +15,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from doorward.storage.faults import translated
-from doorward.storage.reserve import Reserve
-from doorward.storage.sqlite_file import BUSY_TIMEOUT, OneConnection, SchemaGuard, open_connection
-from doorward.storage.turns import Turns
+from doorward.storage.sqlite.faults import translated
+from doorward.storage.sqlite.file import BUSY_TIMEOUT, OneConnection, SchemaGuard, open_connection
+from doorward.storage.sqlite.reserve import Reserve
+from doorward.storage.sqlite.turns import Turns
 
 
 class OneShotDatabase:

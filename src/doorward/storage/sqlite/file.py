@@ -21,7 +21,7 @@ from doorward.core.errors import Unavailable
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from doorward.storage.reserve import Reserve
+    from doorward.storage.sqlite.reserve import Reserve
 
 BUSY_TIMEOUT = timedelta(seconds=5)
 """How long to wait for another writer: `max_staleness` of the gateways is 5 s, so waiting longer gains nothing."""
