@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from doorward.storage.sqlite.file import AnyDatabase
+from doorward.storage.backend import Database
 from doorward.stores.protocols import UnitOfWork
 from tests.support.memory_store import MemoryUnitOfWork
 from tests.support.ports import SilentBell
@@ -26,7 +26,7 @@ def work(request: pytest.FixtureRequest, tmp_path: Path, bell: SilentBell) -> It
     if request.param == "memory":
         yield MemoryUnitOfWork(bell)
         return
-    database: AnyDatabase = sqlite_database(tmp_path)
+    database: Database = sqlite_database(tmp_path)
     if request.param == "one-shot":
         database.close()
         database = one_shot_database(tmp_path)

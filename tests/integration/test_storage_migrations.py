@@ -15,7 +15,7 @@ from sqlalchemy import create_engine, text
 from doorward.core.addresses import PRIVATE_NETWORKS, parse_private_networks
 from doorward.storage.schema import metadata
 from doorward.storage.schema_versions import HEAD, migrate, upgrade_to
-from doorward.storage.sqlite.database import Database, sqlite_url
+from doorward.storage.sqlite.database import SqliteDatabase
 
 
 def statements(path: Path) -> dict[str, list[str]]:
@@ -31,7 +31,7 @@ def statements(path: Path) -> dict[str, list[str]]:
 
 def test_metadata_and_revisions_agree(tmp_path: Path) -> None:
     """Alembic finds no difference, and neither does the text of any table, check constraints included."""
-    database = Database(sqlite_url(tmp_path / "migrated.db"))
+    database = SqliteDatabase(tmp_path / "migrated.db")
     migrate(database)
     with database.write() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []

@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from doorward.storage.schema_versions import require_current
-from doorward.storage.sqlite.database import Database, sqlite_url
+from doorward.storage.sqlite.database import SqliteDatabase
 from doorward.stores.records import ChangeKind
 from tests.support.ports import NOON
 from tests.support.records import invitation
@@ -44,10 +44,10 @@ print("running", flush=True)
 sys.stdin.readline()
 """
 MIGRATE = """
-from doorward.storage.sqlite.database import Database, sqlite_url
+from doorward.storage.sqlite.database import SqliteDatabase
 while not Path({go!r}).exists():
     time.sleep(0.001)
-fresh = Database(sqlite_url(Path({fresh!r})), busy_timeout=timedelta(seconds=20))
+fresh = SqliteDatabase(Path({fresh!r}), busy_timeout=timedelta(seconds=20))
 migrate(fresh)
 fresh.close()
 print("done")
@@ -104,6 +104,6 @@ def test_many_processes_may_start_at_once(tmp_path: Path) -> None:
     processes = [child(tmp_path, code) for _ in range(3)]
     go.touch()
     assert [process.communicate(timeout=60)[0] for process in processes] == ["done\n"] * 3
-    database = Database(sqlite_url(fresh))
+    database = SqliteDatabase(fresh)
     require_current(database)
     database.close()

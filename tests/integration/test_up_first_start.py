@@ -32,7 +32,7 @@ from doorward.runtime.settings import Settings, load_settings
 from doorward.runtime.world import SoftwareKeys
 from doorward.storage import keystore
 from doorward.storage.keystore import FileKeyStore
-from doorward.storage.sqlite.database import Database, sqlite_url
+from doorward.storage.sqlite.database import SqliteDatabase
 from doorward.stores.policy_snapshot import current_document
 from tests.support.doorway import is_root, short_folder
 from tests.support.ports import FakeRandom
@@ -133,7 +133,7 @@ STEPS = {
     "settings": (module, "write_settings"),
     "key store": (FileKeyStore, "create"),
     "unlocking": (FileKeyStore, "open"),
-    "database": (Database, "create"),
+    "database": (SqliteDatabase, "create"),
     "schema": (compose, "migrate"),
     "log key": (FileKeyStore, "store"),
     "verifier key": (Installation, "_write_log_key"),
@@ -212,7 +212,7 @@ def test_a_database_without_a_tenant_is_none(folder: Path) -> None:
     found(folder)
     installation = Installation(settings_in(folder / "other"))
     installation.layout.create()
-    database = Database(sqlite_url(installation.layout.database))
+    database = SqliteDatabase(installation.layout.database)
     database.create()
     compose.migrate(database)
     database.close()

@@ -27,7 +27,7 @@ from doorward.runtime.layout import Layout
 from doorward.runtime.settings import Settings
 from doorward.runtime.world import SystemRandom
 from doorward.storage.schema_versions import HEAD, require_current
-from doorward.storage.sqlite.database import Database, sqlite_url
+from doorward.storage.sqlite.database import SqliteDatabase
 from doorward.storage.sqlite.schema_digest import SCHEMA_SHA256
 from tests.support.doorway import short_folder
 
@@ -46,11 +46,11 @@ def upgrade():
 DIGEST = """
 import sys
 from pathlib import Path
-from doorward.storage.sqlite.database import Database, sqlite_url
+from doorward.storage.sqlite.database import SqliteDatabase
 from doorward.storage.sqlite.schema_digest import digest_schema, read_objects, read_settings
 from doorward.storage.schema_versions import migrate
-from doorward.storage.sqlite.file import driver_of
-database = Database(sqlite_url(Path(sys.argv[1])))
+from doorward.storage.connection import driver_of
+database = SqliteDatabase(Path(sys.argv[1]))
 migrate(database)
 with database.read() as connection:
     driver = driver_of(connection)
@@ -177,7 +177,7 @@ def test_what_runs_is_not_migrated_under(site: Site) -> None:
         finally:
             serve.send_signal(signal.SIGTERM)
             serve.communicate(timeout=60)
-    with closing(Database(sqlite_url(site.layout.database))) as database:
+    with closing(SqliteDatabase(site.layout.database)) as database:
         require_current(database)
     site.run(newer, "init")
 

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from doorward.core.ports import Bell
+from doorward.storage.backend import Database
 from doorward.storage.schema_versions import migrate
-from doorward.storage.sqlite.database import Database, sqlite_url
-from doorward.storage.sqlite.file import AnyDatabase
+from doorward.storage.sqlite.database import SqliteDatabase
 from doorward.storage.sqlite.one_shot import OneShotDatabase
 from doorward.storage.unit_of_work import SqlUnitOfWork
 from tests.support.ports import FakeRandom, SilentBell
@@ -30,7 +30,7 @@ def template() -> bytes:
     """The bytes of an empty migrated database."""
     folder = Path(tempfile.mkdtemp(prefix="doorward-template-"))
     try:
-        database = Database(sqlite_url(folder / "template.db"))
+        database = SqliteDatabase(folder / "template.db")
         migrate(database)
         database.close()
         return (folder / "template.db").read_bytes()
@@ -44,7 +44,7 @@ def sqlite_database(folder: Path, *, busy_timeout: timedelta = PATIENCE, readers
     if not path.exists():
         path.write_bytes(template())
         path.chmod(0o600)
-    return Database(sqlite_url(path), busy_timeout=busy_timeout, readers=readers)
+    return SqliteDatabase(path, busy_timeout=busy_timeout, readers=readers)
 
 
 def one_shot_database(folder: Path) -> OneShotDatabase:
@@ -53,7 +53,7 @@ def one_shot_database(folder: Path) -> OneShotDatabase:
     return OneShotDatabase(folder / "doorward.db", busy_timeout=PATIENCE)
 
 
-def sqlite_work(database: AnyDatabase, *, bell: Bell | None = None, seed: str = "seed") -> SqlUnitOfWork:
+def sqlite_work(database: Database, *, bell: Bell | None = None, seed: str = "seed") -> SqlUnitOfWork:
     """Return the unit of work over it, with repeatable salts."""
     return SqlUnitOfWork(database, random=FakeRandom(seed), bell=bell if bell is not None else SilentBell())
 

@@ -7,7 +7,8 @@ command line take from it what they need.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,10 +20,10 @@ from doorward.runtime.doorbell import FolderBell
 from doorward.runtime.layout import Layout
 from doorward.runtime.settings import Settings
 from doorward.runtime.world import SoftwareKeys, SystemClock, SystemRandom
+from doorward.storage.backend import Database
 from doorward.storage.files import write_durably
+from doorward.storage.places import open_database
 from doorward.storage.schema_versions import is_older, migrate, require_current
-from doorward.storage.sqlite.file import AnyDatabase
-from doorward.storage.sqlite.one_shot import OneShotDatabase
 from doorward.storage.unit_of_work import SqlUnitOfWork
 from doorward.stores.records import TenantRecord
 from doorward.stores.services import Services
@@ -61,30 +62,32 @@ class Installation:
         self.bell = FolderBell(self.layout.run)
 
     @cached_property
-    def database(self) -> AnyDatabase:
+    def database(self) -> Database:
         """The database, of this version's schema.
 
         Raises:
             Unavailable: `not-initialised` where there is none.
             IntegrityError: `database-lost` where there was one.
         """
-        self._require_file()
-        path = self.layout.database
-        database = OneShotDatabase(path.absolute()) if self._one_shot else _pooled(path)
+        database = self._open(one_shot=self._one_shot)
         try:
+            if not database.exists():
+                raise self._lost()
             require_current(database)
         except BaseException:
             database.close()  # no other code has it yet
             raise
         return database
 
-    def _require_file(self) -> None:
-        if not self.layout.database.exists():
-            raise self._lost()
+    def _open(self, *, one_shot: bool = False) -> Database:
+        return open_database(self.layout.database, one_shot=one_shot)
 
-    def _open_database(self) -> Database:
-        self._require_file()
-        return _pooled(self.layout.database)
+    @contextmanager
+    def _existing(self) -> Iterator[Database]:
+        with closing(self._open()) as database:
+            if not database.exists():
+                raise self._lost()
+            yield database
 
     def migrate(self) -> str | None:
         """Bring the database to the schema of this program; return the revision it had, None where it is current.
@@ -92,19 +95,13 @@ class Installation:
         Raises:
             Unavailable: `schema-newer`, and as `database`.
         """
-        database = self._open_database()
-        try:
+        with self._existing() as database:
             return migrate(database)
-        finally:
-            database.close()
 
     def needs_migration(self) -> bool:
         """Return whether the database has an older schema; raises as `migrate`."""
-        database = self._open_database()
-        try:
+        with self._existing() as database:
             return is_older(database)
-        finally:
-            database.close()
 
     @cached_property
     def event_log(self) -> SqlEventLog:
@@ -137,20 +134,19 @@ class Installation:
         """Return whether `init` has come to its end here."""
         if self.layout.founded.exists():
             return True
-        if not self.layout.database.exists() or (tenant := self._find_tenant()) is None:
+        if (tenant := self._find_tenant()) is None:
             return False
         self.mark_founded(tenant)  # the first start was interrupted just before its end
         return True
 
     def _find_tenant(self) -> TenantRecord | None:
-        database = _pooled(self.layout.database)
-        try:
+        with closing(self._open()) as database:
+            if not database.exists():
+                return None
             migrate(database)
             work = SqlUnitOfWork(database, random=SystemRandom(), bell=self.bell)
             with work.read() as stores:
                 return stores.tenants.get()
-        finally:
-            database.close()
 
     def mark_founded(self, tenant: TenantRecord) -> None:
         """End the first start: hand the folders over, and write down that it came to its end.
@@ -178,10 +174,8 @@ class Installation:
         if not FileKeyStore.exists(self.layout.keys):
             FileKeyStore.create(self.layout.keys, passphrase)
         self._keys = FileKeyStore.open(self.layout.keys, passphrase)
-        fresh = _pooled(self.layout.database)
-        fresh.create()
-        migrate(fresh)
-        fresh.close()
+        with closing(self._open()) as database:
+            migrate(database)
         if LOG_KEY not in self._keys.names():
             self._keys.store(LOG_KEY, SoftwareKeys().generate(KeyKind.ED25519))
         self._write_log_key()
@@ -383,12 +377,6 @@ def _listening(status: str) -> list[str]:
         return []
     found = said.get("listen") if isinstance(said, dict) else None
     return [one for one in found if isinstance(one, str)] if isinstance(found, list) else []
-
-
-def _pooled(path: Path) -> Database:
-    from doorward.storage.sqlite.database import Database, sqlite_url  # noqa: PLC0415  needs Core
-
-    return Database(sqlite_url(path))
 
 
 def log_origin(trust_domain: str) -> str:

@@ -312,7 +312,7 @@ def _parse(text: str) -> dict[str, Any]:
 def _disk(installation: Installation) -> Part:
     usage = shutil.disk_usage(installation.settings.data)
     low = usage.free < LEAST_FREE_BYTES
-    stopped = installation.database.reserve.is_low()
+    stopped = installation.database.is_low()
     trouble: tuple[str, ...] = ()
     if stopped:
         trouble = (f"the disk is full: {_ONLY_WITHDRAWALS}",)

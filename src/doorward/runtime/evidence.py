@@ -18,7 +18,6 @@ from doorward.audit.verifying import verify_log
 from doorward.core.errors import Unavailable
 from doorward.runtime.compose import Installation
 from doorward.runtime.private_files import create_private, refuse_existing
-from doorward.storage.sqlite.schema_check import find_damage, find_schema_faults
 
 Progress = Callable[[int, int], None]
 _BLOCK = 1000
@@ -90,9 +89,14 @@ class Evidence:
                 verifier_key=self.verifier_key() if key is None else key,
                 progress=progress,
             )
-        with self._installation.database.read() as connection:
-            found = [(LogFaultCode.SCHEMA_ALTERED, text) for text in find_schema_faults(connection)]
-            found += [(LogFaultCode.STORE_DAMAGED, text) for text in find_damage(connection)]
+        database = self._installation.database
+        with database.read() as connection:
+            found = [
+                (LogFaultCode.SCHEMA_ALTERED, text) for text in database.catalogue.find_faults(connection)
+            ]
+            found += [
+                (LogFaultCode.STORE_DAMAGED, text) for text in database.catalogue.find_damage(connection)
+            ]
         faults = [LogFault(code=code, message=printable(text)) for code, text in found]
         return replace(report, faults=(*report.faults, *faults))
 

@@ -115,7 +115,7 @@ class Serve:
             ),
             Job(
                 name="reserve",
-                work=self._installation.database.refill_reserve,
+                work=self._installation.database.tend,
                 seconds=10.0,
                 wait=self._stop.wait,
             ),

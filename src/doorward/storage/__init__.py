@@ -1,7 +1,7 @@
 """Floor 5: SQL and key material behind the Protocols of the floors below.
 
-database      files, connections, transactions; the only place that knows SQLite
-schema        every table; `migrations` brings a file to it
+backend       what a database is to this room; `sqlite` is one kind, `places` chooses
+schema        every table; `migrations` brings a database to it
 unit_of_work  `stores.protocols.UnitOfWork` over `repositories`
 event_store   `audit.log.EventStore`
 keystore      `core.ports.KeyStore`: encrypted files

@@ -6,12 +6,14 @@ identity (23 µs instead of 90). Not here: running them (`transaction`), stateme
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, TypeAlias
 
-from sqlalchemy import Insert, Row, Table, bindparam
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Integer, Row, Table, TextClause, bindparam, text
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql import ColumnElement
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
 
 AnyRow: TypeAlias = Row[*tuple[Any, ...]]
 """A row: the statement knows its columns, the type checker does not."""
@@ -19,33 +21,47 @@ AnyRow: TypeAlias = Row[*tuple[Any, ...]]
 CURRENT_TENANT: ColumnElement[str] = bindparam("this_tenant")
 """Stands for the tenant of the transaction in every statement."""
 
-_INSERTS: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
-
-def insert_new(table: Table, *, dialect: str = "sqlite") -> Insert:
+def insert_new(table: Table) -> TextClause:
     """Return an insert that touches no row if any unique key is taken.
 
     The caller looks at the number of rows: a refused insert must not end the transaction, and on
     PostgreSQL a violated constraint does.
     """
-    statement: Insert = _INSERTS[dialect](table).on_conflict_do_nothing()
-    return statement
+    return _insert(table, "DO NOTHING")
 
 
-def insert_or_replace(
-    table: Table,
-    keys: Sequence[str],
-    *,
-    set_: Mapping[str, ColumnElement[Any]] | None = None,
-    keep: Collection[str] = (),
-    dialect: str = "sqlite",
-) -> Insert:
-    """Return an insert that updates the row with the same keys: with `set_`, or with every new value but `keep`."""
-    statement = _INSERTS[dialect](table)
-    new = {
-        column.name: statement.excluded[column.name]
+def insert_or_replace(table: Table, keys: Sequence[str], *, keep: Collection[str] = ()) -> TextClause:
+    """Return an insert that updates the row with the same keys, with every new value but `keep`."""
+    new = ", ".join(
+        f'"{column.name}" = excluded."{column.name}"'
         for column in table.columns
         if column.name not in keys and column.name not in keep
-    }
-    upsert: Insert = statement.on_conflict_do_update(index_elements=list(keys), set_=set_ or new)
-    return upsert
+    )
+    return _insert(table, f"({', '.join(keys)}) DO UPDATE SET {new}")
+
+
+def _insert(table: Table, on_conflict: str) -> TextClause:
+    """Return text, which is the same for every database; Core has such inserts for one dialect each."""
+    columns = '", "'.join(column.name for column in table.columns)
+    values = ", ".join(f":{column.name}" for column in table.columns)
+    return text(
+        f'INSERT INTO {table.name} ("{columns}") VALUES ({values}) ON CONFLICT {on_conflict}'  # noqa: S608  names of the schema
+    ).bindparams(*(bindparam(column.name, type_=column.type) for column in table.columns))
+
+
+class PositionOf(FunctionElement[int]):
+    """Where some bytes begin within others, from 1; 0 if they do not: `position(part IN whole)` of SQL."""
+
+    name = "position"
+    inherit_cache = True
+    type = Integer()
+
+    def __init__(self, part: ColumnElement[bytes], whole: ColumnElement[bytes]) -> None:
+        super().__init__(part, whole)
+
+
+@compiles(PositionOf)
+def _render_position(element: PositionOf, compiler: SQLCompiler, **options: Any) -> str:
+    part, whole = (compiler.process(one, **options) for one in element.clauses)
+    return f"position({part} IN {whole})"

@@ -12,24 +12,24 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 
-from sqlalchemy import bindparam, delete, func, insert, select, tuple_
+from sqlalchemy import LargeBinary, bindparam, delete, func, insert, select, tuple_
 
 from doorward.audit.events import Retention
 from doorward.audit.leaf import Opening
 from doorward.audit.log import Pending, StoredLeaf, StoredNode
 from doorward.core.entities import TENANT
 from doorward.core.errors import IntegrityError
-from doorward.storage.core_statements import CURRENT_TENANT, insert_new
+from doorward.storage.backend import Database
+from doorward.storage.core_statements import CURRENT_TENANT, PositionOf, insert_new
 from doorward.storage.event_outbox import SqlEventOutbox, duplicate_event
 from doorward.storage.prepared import Prepared
 from doorward.storage.schema import log_checkpoints, log_leaves, log_nodes, log_openings, log_outbox
-from doorward.storage.sqlite.file import AnyDatabase
 from doorward.storage.transaction import Transaction
 
 _CHUNK = 400
-"""Values in one IN list; SQLite and PostgreSQL both take thousands, a plan for few is made faster."""
+"""Values in one IN list; databases take thousands, a plan for few is made faster."""
 
-_ADD_LEAF = Prepared(insert_new(log_leaves), log_leaves.columns.keys())
+_ADD_LEAF = Prepared(insert_new(log_leaves))
 _ADD_NODE = Prepared(insert(log_nodes), log_nodes.columns.keys())
 _ADD_CHECKPOINT = insert_new(log_checkpoints)
 
@@ -60,7 +60,10 @@ _LEAVES = Prepared(
 )
 _MENTIONS = Prepared(
     select(log_leaves.c.number)
-    .where(log_leaves.c.tenant == CURRENT_TENANT, func.instr(log_leaves.c.leaf, bindparam("needle")) > 0)
+    .where(
+        log_leaves.c.tenant == CURRENT_TENANT,
+        PositionOf(bindparam("needle", type_=LargeBinary), log_leaves.c.leaf) > 0,
+    )
     .order_by(log_leaves.c.number.desc())
     .limit(bindparam("most"))
 )
@@ -219,7 +222,7 @@ class SqlEventStore(SqlEventOutbox):
 class SqlEventLog:
     """Opens transactions on the audit log of one tenant, for the sequencer, the verifier and erasure."""
 
-    def __init__(self, database: AnyDatabase, *, tenant: str = TENANT) -> None:
+    def __init__(self, database: Database, *, tenant: str = TENANT) -> None:
         self._database = database
         self._tenant = tenant
 

@@ -9,10 +9,11 @@ such a command (docs/design/0049); its parameters are named, as in `:name`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from doorward.storage.sqlite.file import core_of, driver_of
+from doorward.storage.connection import core_of, driver_of, takes_pyformat
 
 if TYPE_CHECKING:
     from sqlalchemy.sql import ClauseElement
@@ -20,13 +21,14 @@ if TYPE_CHECKING:
 DriverRow = tuple[Any, ...]
 """A row as the driver gives it, in the order of the statement's columns."""
 
+_NAMED = re.compile(r":([a-z][a-z0-9_]*)")
 _BATCH = 1000
 """Rows fetched at a time where a result may have a million."""
 
 
 class _Text(NamedTuple):
     sql: str
-    names: tuple[str, ...] | None  # by place (SQLite), or None for by name (PostgreSQL)
+    names: tuple[str, ...] | None  # by place, or None for by name
     fixed: Mapping[str, Any]  # values that the statement itself holds, such as the offset of a limit
 
     def arrange(self, values: Mapping[str, Any]) -> Any:
@@ -46,6 +48,9 @@ class Prepared:
 
     def __init__(self, statement: str | ClauseElement, columns: Iterable[str] | None = None) -> None:
         self._statement = statement
+        if isinstance(statement, str):
+            self._plain = _Text(sql=statement, names=None, fixed={})
+            self._pyformat = _Text(sql=_NAMED.sub(r"%(\1)s", statement), names=None, fixed={})
         self._columns = None if columns is None else list(columns)
         self._texts: dict[str, _Text] = {}
 
@@ -83,7 +88,7 @@ class Prepared:
 
     def _text(self, connection: Any) -> _Text:
         if isinstance(self._statement, str):
-            return _Text(sql=self._statement, names=None, fixed={})
+            return self._pyformat if takes_pyformat(connection) else self._plain
         dialect = core_of(connection).dialect
         known = self._texts.get(dialect.name)
         if known is None:

@@ -1,4 +1,4 @@
-"""How a database file comes to the schema of this version, and stays away from a newer one.
+"""How a database comes to the schema of this version, and stays away from a newer one.
 
 Not here: the schema itself (`schema`; `tests/integration/test_storage_migrations.py` holds the two
 together). Each revision is one module in `migrations/versions`, frozen once it was released.
@@ -11,19 +11,17 @@ after it is refused: see `require_current`.
 from __future__ import annotations
 
 import importlib
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from doorward.core.errors import Unavailable
-from doorward.storage.sqlite.file import AnyDatabase, driver_of, has_table
-from doorward.storage.sqlite.schema_digest import has_this_schema
+from doorward.core.errors import IntegrityError, Unavailable
+from doorward.storage.backend import Catalogue, Database
+from doorward.storage.connection import driver_of
 
 if TYPE_CHECKING:
     from alembic.script import ScriptDirectory
     from sqlalchemy import Connection
-
-    from doorward.storage.sqlite.database import Database
 
 REVISIONS = ("0001", "0002", "0003", "0004")
 """Every revision, oldest first. Here, so that a start knows an older schema without reading a file."""
@@ -31,9 +29,12 @@ REVISIONS = ("0001", "0002", "0003", "0004")
 HEAD = REVISIONS[-1]
 """The revision that this version of Doorward reads and writes."""
 
+MOST_NAMED = 5
+"""Differences that are named in an error; one is enough to stop."""
+
 
 def migrate(database: Database) -> str | None:
-    """Bring the database to `HEAD`; make the file where there is none.
+    """Bring the database to `HEAD`; begin it where there is none.
 
     Returns:
         The revision that it had before, empty for none; None where it was at `HEAD` already.
@@ -43,7 +44,7 @@ def migrate(database: Database) -> str | None:
     """
     database.create()
     with database.write() as connection:
-        found = _revision(connection)
+        found = _revision(database.catalogue, connection)
         if found == HEAD:
             return None
         if found is not None and found not in REVISIONS:
@@ -53,7 +54,7 @@ def migrate(database: Database) -> str | None:
         return found or ""
 
 
-def require_current(database: AnyDatabase) -> None:
+def require_current(database: Database) -> None:
     """Return where the database has the schema of this version, and keep its changes to that schema.
 
     Raises:
@@ -61,19 +62,20 @@ def require_current(database: AnyDatabase) -> None:
         IntegrityError: `schema-altered` if something was planted, altered or removed. From now on
             `Database.write` raises the same if the file was brought to another schema.
     """
+    check = partial(_check, database.catalogue)
     with database.read() as connection:
-        _check(connection)
-    database.check_changes_with(_check)
+        check(connection)
+    database.check_changes_with(check)
 
 
-def is_older(database: AnyDatabase) -> bool:
+def is_older(database: Database) -> bool:
     """Return whether `migrate` would change something.
 
     Raises:
         Unavailable: `schema-newer`.
     """
     with database.read() as connection:
-        found = _revision(connection)
+        found = _revision(database.catalogue, connection)
     if found is not None and found not in REVISIONS:
         raise _newer(found)
     return found != HEAD
@@ -86,13 +88,11 @@ def load_revisions() -> None:
     _script()
 
 
-def _check(connection: Any) -> None:
-    found = _revision(connection)
+def _check(catalogue: Catalogue, connection: Any) -> None:
+    found = _revision(catalogue, connection)
     if found == HEAD:
-        if not has_this_schema(driver_of(connection)):
-            from doorward.storage.sqlite.schema_check import require_schema  # noqa: PLC0415  needs Core: says what differs
-
-            require_schema(connection)
+        if not catalogue.is_ours(connection) and (faults := catalogue.find_faults(connection)):
+            raise _altered(faults)
         return
     if found is None or found in REVISIONS:
         raise Unavailable(
@@ -105,8 +105,17 @@ def _check(connection: Any) -> None:
     raise _newer(found)
 
 
-def _revision(connection: Any) -> str | None:
-    if not has_table(connection, "alembic_version"):
+def _altered(faults: list[str]) -> IntegrityError:
+    more = f" and {len(faults) - MOST_NAMED} more" if len(faults) > MOST_NAMED else ""
+    return IntegrityError(
+        "schema-altered",
+        f"the database was altered from outside: {'; '.join(faults[:MOST_NAMED])}{more}",
+        hint="stop Doorward, keep a copy of the database, look who can write to it, and restore the last backup",
+    )
+
+
+def _revision(catalogue: Catalogue, connection: Any) -> str | None:
+    if not catalogue.has_table(connection, "alembic_version"):
         return None
     row = driver_of(connection).execute("SELECT version_num FROM alembic_version").fetchone()
     return None if row is None else str(row[0])

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from doorward.storage.connection import core_of
 from doorward.storage.prepared import DriverRow, Prepared
-from doorward.storage.sqlite.file import core_of
 
 if TYPE_CHECKING:
     from sqlalchemy.sql import Executable

@@ -14,12 +14,12 @@ from doorward.audit.events import Event
 from doorward.audit.leaf import SALT_BYTES, seal_event
 from doorward.core.entities import TENANT
 from doorward.core.ports import Bell, RandomSource
+from doorward.storage.backend import Database
 from doorward.storage.event_outbox import SqlEventOutbox
 from doorward.storage.repositories.directory import SqlDirectory, SqlTenants
 from doorward.storage.repositories.gateway_states import SqlGateways
 from doorward.storage.repositories.invitations import SqlInvitations
 from doorward.storage.repositories.policies import SqlApplications, SqlChanges, SqlRevisions
-from doorward.storage.sqlite.file import AnyDatabase
 from doorward.storage.transaction import Transaction
 
 if TYPE_CHECKING:
@@ -159,9 +159,7 @@ class SqlUnitOfWork:
         tenant: the id of the tenant.
     """
 
-    def __init__(
-        self, database: AnyDatabase, *, random: RandomSource, bell: Bell, tenant: str = TENANT
-    ) -> None:
+    def __init__(self, database: Database, *, random: RandomSource, bell: Bell, tenant: str = TENANT) -> None:
         self._database = database
         self._random = random
         self._bell = bell
@@ -193,6 +191,8 @@ class SqlUnitOfWork:
             with self._database.write(traffic=traffic) as connection:
                 transaction = Transaction(connection, self._tenant, writable=True)
                 yield SqlStores(transaction, self._random)
+                if transaction.moved:
+                    self._database.announce(connection)
         finally:
             self._inside.change = False
         if transaction.moved:

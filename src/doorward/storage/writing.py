@@ -1,6 +1,6 @@
 """The one write connection of a process: its threads stand in line, and share commits where they wait.
 
-Not here: other processes (`turns`), what is written. A synced commit costs as much as ten small
+Not here: other processes (each kind of database has its own turn), what is written. A synced commit costs as much as ten small
 changes, so whoever ends a change while others stand in line leaves the transaction open for the
 next one, and waits; the last one commits for all:
 
@@ -20,15 +20,15 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Engine, RootTransaction
 
-from doorward.core.errors import Unavailable
-from doorward.storage.sqlite.turns import Turns
+from doorward.core.errors import DoorwardError, Unavailable
+from doorward.storage.faults import BUSY
 
 MAX_MEMBERS = 64
 """Changes in one commit: by then a change pays less than 2 % of it."""
@@ -55,15 +55,24 @@ class Writer:
     """Hands out the write connection. Safe to share between threads.
 
     Args:
-        engine: begins its transactions with BEGIN IMMEDIATE.
-        turns: the queue between processes.
+        engine: each of its transactions may commit once it has begun.
+        turn: waits for this process's turn, and holds it as long as its block runs.
         patience: how long one waits for the turn, and then for the commit.
+        translate_commit: says what a failed commit means; by itself nothing was kept.
     """
 
-    def __init__(self, engine: Engine, turns: Turns, patience: timedelta) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        turn: Callable[[], AbstractContextManager[None]],
+        patience: timedelta,
+        *,
+        translate_commit: Callable[[Exception], Exception] = lambda error: error,
+    ) -> None:
         self._engine = engine
-        self._turns = turns
+        self._turn = turn
         self._patience = patience
+        self._translate_commit = translate_commit
         self._lock = threading.Lock()
         self._line: deque[threading.Event] = deque()
         self._taken = False
@@ -77,7 +86,7 @@ class Writer:
 
         Raises:
             Unavailable: `store-busy`, `store-missing`, `store-read-only`.
-            sqlite3.Error, DBAPIError: as the driver raises them.
+            DBAPIError, the driver's own errors: as they are raised.
         """
         self._take_turn()  # 1
         try:
@@ -87,7 +96,7 @@ class Writer:
             raise
         try:
             yield group.connection  # 3
-            group.driver.execute("RELEASE change")  # fails where SQLite has undone the whole on its own
+            group.driver.execute("RELEASE change")  # fails where the database has undone the whole on its own
             group.members += 1
         except BaseException as error:
             _undo(group, error)
@@ -132,7 +141,7 @@ class Writer:
         if group is None:
             with ExitStack() as stack:
                 connection = stack.enter_context(self._engine.connect())
-                stack.enter_context(self._turns.taken(self._patience))
+                stack.enter_context(self._turn())
                 group = _Group(connection, connection.begin(), stack.pop_all())
             self._group = group
         group.driver.execute("SAVEPOINT change")
@@ -153,7 +162,7 @@ class Writer:
             with group.held:
                 _finish(group)
         except Exception as error:  # noqa: BLE001  # every member raises it
-            group.fault = group.fault or error
+            group.fault = group.fault or self._translate_commit(error)
         except BaseException:
             group.fault = group.fault or Unavailable("store-interrupted", "the commit was interrupted")
             raise
@@ -193,7 +202,7 @@ def _finish(group: _Group) -> None:
 
 
 def _undo(group: _Group, error: BaseException) -> None:
-    """Go back to where this change began; where SQLite has undone the whole, the others' changes are gone too."""
+    """Go back to where this change began; where the database has undone the whole, the others' changes are gone too."""
     try:
         group.driver.execute("ROLLBACK TO change")
         group.driver.execute("RELEASE change")
@@ -201,9 +210,5 @@ def _undo(group: _Group, error: BaseException) -> None:
         group.fault = group.fault or error
 
 
-def _busy() -> Unavailable:
-    return Unavailable(
-        "store-busy",
-        "the database is busy with somebody else's change",
-        hint="try again; if it stays so, look for a process that hangs in the middle of a change",
-    )
+def _busy() -> DoorwardError:
+    return BUSY.error("patience")

@@ -11,9 +11,8 @@ from sqlalchemy import CheckConstraint, Delete, Select, Table, Update
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from doorward.storage.core_statements import insert_new, insert_or_replace
 from doorward.storage.prepared import Prepared
-from doorward.storage.schema import change_counters, log_leaves, metadata
+from doorward.storage.schema import metadata
 from doorward.storage.types import Word
 from tests.support.sql_store import sqlite_database
 
@@ -94,11 +93,3 @@ def test_text_statements_are_no_dialect(name: str, tmp_path: Path) -> None:
             found += 1
     database.close()
     assert found > 2
-
-
-def test_inserts_have_a_form_for_postgresql() -> None:
-    """The two inserts that know conflicts exist in both dialects."""
-    new = str(insert_new(log_leaves, dialect="postgresql").compile(dialect=POSTGRESQL))
-    assert new.endswith("ON CONFLICT DO NOTHING")
-    replaced = insert_or_replace(change_counters, ["tenant"], dialect="postgresql")
-    assert str(replaced.compile(dialect=POSTGRESQL)).endswith("SET value = excluded.value")

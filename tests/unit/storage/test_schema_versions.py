@@ -23,22 +23,22 @@ from doorward.storage.schema_versions import (
     require_current,
     upgrade_to,
 )
-from doorward.storage.sqlite.database import Database, sqlite_url
+from doorward.storage.sqlite.database import SqliteDatabase
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Database:
+def database(tmp_path: Path) -> SqliteDatabase:
     """A database that is not there yet."""
-    return Database(sqlite_url(tmp_path / "db" / "doorward.db"))
+    return SqliteDatabase(tmp_path / "db" / "doorward.db")
 
 
-def set_revision(database: Database, revision: str) -> None:
+def set_revision(database: SqliteDatabase, revision: str) -> None:
     """Pretend that another version was here."""
     with database.write() as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = ?", (revision,))
 
 
-def test_migrating_makes_everything(database: Database) -> None:
+def test_migrating_makes_everything(database: SqliteDatabase) -> None:
     """File, directory and every table are there, and a second time changes nothing."""
     assert migrate(database) == ""
     assert migrate(database) is None
@@ -57,7 +57,7 @@ def test_the_revisions_are_those_of_alembic() -> None:
     assert [one.revision for one in script.walk_revisions()][::-1] == list(REVISIONS)
 
 
-def test_a_newer_schema_is_refused(database: Database) -> None:
+def test_a_newer_schema_is_refused(database: SqliteDatabase) -> None:
     """An old program leaves a newer database alone, for reading and for migrating."""
     migrate(database)
     set_revision(database, "9999")
@@ -69,7 +69,7 @@ def test_a_newer_schema_is_refused(database: Database) -> None:
     database.close()
 
 
-def test_a_file_without_a_schema_is_older(database: Database) -> None:
+def test_a_file_without_a_schema_is_older(database: SqliteDatabase) -> None:
     """A program does not run on a database that was never migrated."""
     database.create()
     with pytest.raises(Unavailable) as caught:
@@ -80,7 +80,7 @@ def test_a_file_without_a_schema_is_older(database: Database) -> None:
 
 
 def test_an_interrupted_migration_leaves_the_old_schema(
-    database: Database, monkeypatch: pytest.MonkeyPatch
+    database: SqliteDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All tables are made in one transaction, or none."""
 
@@ -99,7 +99,7 @@ def test_an_interrupted_migration_leaves_the_old_schema(
         assert raw.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
 
 
-def test_an_older_known_revision_is_older(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_older_known_revision_is_older(database: SqliteDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
     """A revision that this version knows and has left behind asks for a migration."""
     migrate(database)
     monkeypatch.setattr("doorward.storage.schema_versions.HEAD", "9999")
@@ -111,13 +111,14 @@ def test_an_older_known_revision_is_older(database: Database, monkeypatch: pytes
     database.close()
 
 
-def test_a_start_knows_an_older_schema_without_alembic(database: Database, tmp_path: Path) -> None:
+def test_a_start_knows_an_older_schema_without_alembic(database: SqliteDatabase, tmp_path: Path) -> None:
     """The ordinary user may not read the revisions' files: an older schema is recognised without them."""
     migrate(database)
     database.close()
     code = (
         "import sys; from doorward.storage import schema_versions as v; from doorward.storage.sqlite.database import *\n"
-        f"v.HEAD = '9999'; database = Database({sqlite_url(database.path)!r})\n"
+        "from pathlib import Path\n"
+        f"v.HEAD = '9999'; database = SqliteDatabase(Path({str(database.path)!r}))\n"
         "try: v.require_current(database)\n"
         "except Exception as error: print(error.code, 'alembic' in sys.modules)\n"
     )
@@ -131,13 +132,13 @@ def test_a_start_knows_an_older_schema_without_alembic(database: Database, tmp_p
     assert done.stdout.split() == ["schema-older", "False"], done.stderr
 
 
-def test_whoever_runs_on_writes_nothing_into_another_schema(database: Database) -> None:
+def test_whoever_runs_on_writes_nothing_into_another_schema(database: SqliteDatabase) -> None:
     """A program that opened the database before a migration may change nothing after it; others may."""
     migrate(database)
     require_current(database)
     with database.write():
         pass
-    other = Database(sqlite_url(database.path))
+    other = SqliteDatabase(database.path)
     with other.write() as connection:  # only data: SQLite's own count of alterations stays as it was
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
         other.count_migration(connection)
@@ -155,7 +156,7 @@ def test_whoever_runs_on_writes_nothing_into_another_schema(database: Database) 
     database.close()
 
 
-def test_a_database_of_the_first_revision_is_migrated(database: Database) -> None:
+def test_a_database_of_the_first_revision_is_migrated(database: SqliteDatabase) -> None:
     """Nobody starts again because a table came: the tables of later revisions are made, and rows are kept."""
     database.create()
     with database.write() as connection:

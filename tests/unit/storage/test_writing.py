@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Connection, event, text
 
 from doorward.core.errors import IntegrityError, Unavailable
-from doorward.storage.sqlite.database import Database
+from doorward.storage.sqlite.database import SqliteDatabase
 from tests.support.sql_store import sqlite_database
 
 ADD = text("INSERT INTO change_counters (tenant, value) VALUES (:name, 1)")
@@ -258,7 +258,7 @@ def test_a_change_is_not_committed_after_its_caller_gave_up(
 
 def test_a_database_that_cannot_be_opened_does_not_block_the_line(tmp_path: Path) -> None:
     """A failed start passes the turn on: the second caller gets the same answer at once."""
-    database = Database(f"sqlite:///{tmp_path}/none.db")
+    database = SqliteDatabase(tmp_path / "none.db")
     for _ in range(2):
         with pytest.raises(Unavailable) as caught, database.write():
             pass

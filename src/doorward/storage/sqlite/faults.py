@@ -1,4 +1,4 @@
-"""What the database driver raised, in words of ours: busy, full, read-only, missing, damaged.
+"""What SQLite's driver raised, in words of ours: busy, full, read-only, missing, damaged.
 
 Not here: refusals that are part of a store's contract (`name-taken`); the stores raise those.
 Whatever arrives here ended the transaction: nothing of it was kept.
@@ -11,9 +11,10 @@ import sqlite3
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from doorward.core.errors import DoorwardError, IntegrityError, Unavailable
+from doorward.storage.faults import BUSY, CONTRADICTION, Answer
 
 if TYPE_CHECKING:
     from sqlalchemy import exc
@@ -22,56 +23,37 @@ _PRIMARY = 0xFF
 """The low byte of an extended result code is the primary one."""
 
 
-class _Answer(NamedTuple):
-    kind: type[DoorwardError]
-    code: str
-    detail: str
-    hint: str
-
-
-_BUSY = _Answer(
-    Unavailable,
-    "store-busy",
-    "the database is busy with somebody else's change",
-    "try again; if it stays so, look for a process that hangs in the middle of a change",
-)
-_UNKNOWN = _Answer(
+_UNKNOWN = Answer(
     Unavailable,
     "store-unavailable",
     "the database cannot be used",
     "look at the file's directory: does it exist, and may this user write there?",
 )
-_CONTRADICTION = _Answer(
-    IntegrityError,
-    "store-contradiction",
-    "the database refused a record that contradicts what it holds",
-    "this is a fault of the program: keep the database as it is and report it",
-)
-_DAMAGED = _Answer(
+_DAMAGED = Answer(
     IntegrityError,
     "store-damaged",
     "the database file is damaged or is no database",
     "stop every Doorward process, keep a copy of the file, and restore the last backup",
 )
 _ANSWERS = {
-    sqlite3.SQLITE_BUSY: _BUSY,
-    sqlite3.SQLITE_LOCKED: _BUSY,
-    sqlite3.SQLITE_CONSTRAINT: _CONTRADICTION,
+    sqlite3.SQLITE_BUSY: BUSY,
+    sqlite3.SQLITE_LOCKED: BUSY,
+    sqlite3.SQLITE_CONSTRAINT: CONTRADICTION,
     sqlite3.SQLITE_CORRUPT: _DAMAGED,
     sqlite3.SQLITE_NOTADB: _DAMAGED,
-    sqlite3.SQLITE_FULL: _Answer(
+    sqlite3.SQLITE_FULL: Answer(
         Unavailable,
         "store-full",
         "there is no room left for the database",
         "make room on the file system of the data directory; nothing was half-written",
     ),
-    sqlite3.SQLITE_READONLY: _Answer(
+    sqlite3.SQLITE_READONLY: Answer(
         Unavailable,
         "store-read-only",
         "the database cannot be written",
         "is the file system mounted read-only, or does the file belong to another user?",
     ),
-    sqlite3.SQLITE_CANTOPEN: _Answer(
+    sqlite3.SQLITE_CANTOPEN: Answer(
         Unavailable,
         "store-missing",
         "there is no database that this user can open",
@@ -91,13 +73,13 @@ def translate(error: sqlite3.Error | exc.DBAPIError | exc.TimeoutError) -> Doorw
         symbol is in the context, its message is not.
     """
     if type(error).__module__ == "sqlalchemy.exc" and type(error).__name__ == "TimeoutError":
-        return _build(_BUSY, "pool-timeout")  # every connection of the pool is in use
+        return BUSY.error("pool-timeout")  # every connection of the pool is in use
     cause = getattr(error, "orig", error)
     number = getattr(cause, "sqlite_errorcode", None)
     if number is None:
-        return _build(_UNKNOWN, type(cause).__name__)
+        return _UNKNOWN.error(type(cause).__name__)
     answer = _ANSWERS.get(number & _PRIMARY, _UNKNOWN)
-    return _build(answer, str(getattr(cause, "sqlite_errorname", number)))
+    return answer.error(str(getattr(cause, "sqlite_errorname", number)))
 
 
 @contextmanager
@@ -115,7 +97,3 @@ def _kinds() -> tuple[type[Any], ...]:
     """Return the driver's errors; SQLAlchemy wraps them, if it is loaded at all."""
     library = sys.modules.get("sqlalchemy.exc")
     return (sqlite3.Error,) if library is None else (sqlite3.Error, library.DBAPIError, library.TimeoutError)
-
-
-def _build(answer: _Answer, symbol: str) -> DoorwardError:
-    return answer.kind(answer.code, answer.detail, hint=answer.hint, driver=symbol)

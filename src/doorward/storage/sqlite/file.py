@@ -7,24 +7,25 @@ Standard: https://www.sqlite.org/wal.html and /pragma.html.
 
 from __future__ import annotations
 
+import importlib
 import os
 import sqlite3
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from doorward.core.errors import Unavailable
+from doorward.storage.backend import SchemaGuard
+from doorward.storage.connection import driver_of
+from doorward.storage.sqlite.catalogue import SqliteCatalogue
+from doorward.storage.sqlite.reserve import Reserve
+from doorward.storage.sqlite.turns import Turns
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
-
-    from doorward.storage.sqlite.reserve import Reserve
-
-BUSY_TIMEOUT = timedelta(seconds=5)
-"""How long to wait for another writer: `max_staleness` of the gateways is 5 s, so waiting longer gains nothing."""
 
 _PRAGMAS = (
     "PRAGMA journal_mode = WAL",  # readers never wait for the writer
@@ -38,75 +39,61 @@ _PRAGMAS = (
 )
 
 
-class AnyDatabase(Protocol):
-    """What the unit of work needs of a database: `database.Database` and `one_shot.OneShotDatabase`."""
+class DatabaseFile:
+    """What the pooled database and that of one command have in common.
 
-    path: Path
-    reserve: Reserve
+    Args:
+        path: the file, absolute.
+        patience: how long a transaction waits for its turn.
+    """
 
-    def read(self) -> AbstractContextManager[Any]:
-        """Open a read transaction."""
-        ...
+    def __init__(self, path: Path, patience: timedelta) -> None:
+        self.path = path
+        self.patience = patience
+        self.catalogue = SqliteCatalogue()
+        self.guard = SchemaGuard(_read_version)
+        self.turns = Turns(path)
+        self.reserve = Reserve(path)
 
-    def write(self, *, traffic: bool = False) -> AbstractContextManager[Any]:
-        """Open a change."""
-        ...
+    def exists(self) -> bool:
+        """Return whether there is a file; its content is looked at when it is used."""
+        return self.path.exists()
 
-    def refill_reserve(self) -> bool:
-        """Add to the pages that are kept for withdrawals."""
-        ...
+    def create(self) -> None:
+        """Make the file if it is missing: see `make_file`."""
+        make_file(self.path)
+
+    def announce(self, connection: Any) -> None:
+        """Do nothing: every follower is on this machine, and is woken after the commit."""
+
+    def listening(self, ring: Callable[[], None]) -> AbstractContextManager[None]:  # noqa: ARG002  as above
+        """Return a context in which nothing is listened to, for the same reason."""
+        return nullcontext()
+
+    def is_low(self) -> bool:
+        """Return whether so little is free that traffic is refused; False if that cannot be known."""
+        return self.reserve.is_low()
 
     def check_changes_with(self, check: Callable[[Any], None]) -> None:
-        """Look at the schema before the first change, and after each migration."""
-        ...
+        """Let `check` look at the schema before the first change, and before the first after each change of it."""
+        self.guard.use(check)
 
-    def close(self) -> None:
-        """Close every connection."""
-        ...
+    def count_migration(self, connection: Any) -> None:
+        """Tell every program that has the file open of a migration, with the commit of `connection`."""
+        driver_of(connection).execute(f"PRAGMA user_version = {_migrations(connection) + 1}")
 
-
-class OneConnection:
-    """The driver's connection within a transaction; Core's view of it is made if a statement asks for it."""
-
-    __slots__ = ("_core", "driver")
-
-    def __init__(self, driver: sqlite3.Connection) -> None:
-        self.driver = driver
-        self._core: Connection | None = None
-
-    @property
-    def core(self) -> Connection:
-        """SQLAlchemy's connection over the same transaction; it neither begins nor ends one."""
-        if self._core is None:
-            self._core = _core_over(self.driver)
-        return self._core
-
-    def forget_core(self) -> None:
-        """Close Core's view, after the transaction has ended."""
-        if self._core is not None:
-            engine = self._core.engine
-            self._core.close()
-            engine.dispose(close=False)  # the driver's connection is not Core's to close
-            self._core = None
+    def open(self, *, query_only: bool) -> sqlite3.Connection:
+        """Open the file; raises as the driver does."""
+        self.reserve.drop_ballast()
+        return open_connection(self.path, patience=self.patience, query_only=query_only)
 
 
-def driver_of(connection: Any) -> Any:
-    """Return the driver's connection."""
-    if isinstance(connection, OneConnection):
-        return connection.driver
-    return connection.connection.driver_connection
-
-
-def core_of(connection: Any) -> Connection:
-    """Return SQLAlchemy's connection."""
-    core: Connection = connection.core if isinstance(connection, OneConnection) else connection
-    return core
-
-
-def _core_over(driver: sqlite3.Connection) -> Connection:
+def core_over(driver: sqlite3.Connection) -> Connection:
+    """Return SQLAlchemy's connection over an open one; it neither begins nor ends a transaction."""
     from sqlalchemy import create_engine  # noqa: PLC0415  only for statements of Core
     from sqlalchemy.pool import QueuePool  # noqa: PLC0415  as above
 
+    importlib.import_module("doorward.storage.sqlite.functions")
     # The first connection of an engine is asked what it can do, and is then rolled back.
     made = iter([sqlite3.connect(":memory:", isolation_level=None)])
     engine = create_engine(
@@ -121,46 +108,14 @@ def _core_over(driver: sqlite3.Connection) -> Connection:
     return engine.connect()
 
 
-class SchemaGuard:
-    """Lets a check look at the schema before the first change, and before the first after each change of it.
-
-    A program that runs on while another version migrates the file would otherwise write, into the new
-    schema, what it meant in the old one; and a trigger that was planted meanwhile would swallow what it
-    writes. What the check raises, a write raises.
-    """
-
-    def __init__(self) -> None:
-        self._check: Callable[[Any], None] | None = None
-        self._seen: tuple[int, int] | None = None
-
-    def use(self, check: Callable[[Any], None]) -> None:
-        """Use this check from now on."""
-        self._check, self._seen = check, None
-
-    def look(self, connection: Any) -> None:
-        """Check the schema if it was not checked since it last changed."""
-        if self._check is None:
-            return
-        version = driver_of(connection).execute("PRAGMA schema_version").fetchone()[0]
-        seen = migrations(connection), int(version)
-        if seen != self._seen:
-            self._check(connection)
-            self._seen = seen
+def _migrations(connection: Any) -> int:
+    return int(driver_of(connection).execute("PRAGMA user_version").fetchone()[0])
 
 
-def migrations(connection: Any) -> int:
-    """Return how often the file was migrated."""
-    return int(
-        driver_of(connection).execute("PRAGMA user_version").fetchone()[0]
-    )  # not by Core: each change asks
-
-
-def has_table(connection: Any, name: str) -> bool:
-    """Return whether the file has a table of that name."""
-    row = driver_of(connection).execute(
-        "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", (name,)
-    )
-    return row.fetchone() is not None
+def _read_version(connection: Any) -> tuple[int, int]:
+    """Return how often the file was migrated, and how often its schema was altered."""
+    altered = driver_of(connection).execute("PRAGMA schema_version").fetchone()[0]
+    return _migrations(connection), int(altered)
 
 
 def open_connection(path: Path, *, patience: timedelta, query_only: bool) -> sqlite3.Connection:

@@ -2,45 +2,40 @@
 
 Not here: the database of the roles (`database`), the file (`file`), whose turn it is (`turns`).
 It obeys the same queue, the same durability and the same schema check. Loading SQLAlchemy takes longer than
-most commands: it is loaded here only if a statement of Core is run (`OneConnection.core`).
+most commands: it is loaded here only if a statement of Core is run (`DriverConnection.core`).
 """
 
 from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
+from doorward.storage.backend import BUSY_TIMEOUT
+from doorward.storage.connection import DriverConnection
 from doorward.storage.sqlite.faults import translated
-from doorward.storage.sqlite.file import BUSY_TIMEOUT, OneConnection, SchemaGuard, open_connection
-from doorward.storage.sqlite.reserve import Reserve
-from doorward.storage.sqlite.turns import Turns
+from doorward.storage.sqlite.file import DatabaseFile, core_over
 
 
-class OneShotDatabase:
+class OneShotDatabase(DatabaseFile):
     """One database file. Safe to share between threads, which write one after another.
 
     Args:
-        path: the file, absolute.
+        path: the file.
         busy_timeout: how long a transaction waits for its turn.
     """
 
     def __init__(self, path: Path, *, busy_timeout: timedelta = BUSY_TIMEOUT) -> None:
-        self.path = path
-        self._patience = busy_timeout
-        self._guard = SchemaGuard()
-        self._turns = Turns(path)
-        self.reserve = Reserve(path)
+        super().__init__(path.absolute(), busy_timeout)
         self._readers: list[sqlite3.Connection] = []
         self._writer: sqlite3.Connection | None = None
         self._alone = threading.Lock()
 
     @contextmanager
-    def read(self) -> Iterator[OneConnection]:
+    def read(self) -> Iterator[DriverConnection]:
         """Open a read transaction: one snapshot, taken by its first statement.
 
         Raises:
@@ -48,8 +43,8 @@ class OneShotDatabase:
             IntegrityError: `store-damaged`.
         """
         with translated():
-            driver = self._readers.pop() if self._readers else self._open(query_only=True)
-            connection = OneConnection(driver)
+            driver = self._readers.pop() if self._readers else self.open(query_only=True)
+            connection = DriverConnection(driver, core_over)
             try:
                 driver.execute("BEGIN")
                 yield connection
@@ -59,7 +54,7 @@ class OneShotDatabase:
                 self._readers.append(driver)
 
     @contextmanager
-    def write(self, *, traffic: bool = False) -> Iterator[OneConnection]:
+    def write(self, *, traffic: bool = False) -> Iterator[DriverConnection]:
         """Open a change: durable when the block has ended, undone on any exception.
 
         Args:
@@ -71,14 +66,14 @@ class OneShotDatabase:
         """
         if traffic:
             self.reserve.check_traffic()
-        with translated(), self._alone, self._turns.taken(self._patience):
+        with translated(), self._alone, self.turns.taken(self.patience):
             if self._writer is None:
-                self._writer = self._open(query_only=False)
+                self._writer = self.open(query_only=False)
             driver = self._writer
-            connection = OneConnection(driver)
+            connection = DriverConnection(driver, core_over)
             driver.execute("BEGIN IMMEDIATE")
             try:
-                self._guard.look(connection)
+                self.guard.look(connection)
                 if not traffic:
                     self.reserve.make_room(driver)
                 yield connection
@@ -90,25 +85,17 @@ class OneShotDatabase:
                 connection.forget_core()
         self.reserve.hold()
 
-    def refill_reserve(self) -> bool:
+    def tend(self) -> bool:
         """Add to the pages that are kept for withdrawals; return whether more are missing."""
         with self.write(traffic=True) as connection:
             return self.reserve.refill(connection.driver)
-
-    def check_changes_with(self, check: Callable[[Any], None]) -> None:
-        """Let `check` look at the schema before the first change, and before the first after each change of it."""
-        self._guard.use(check)
 
     def close(self) -> None:
         """Close every connection; the last one of all processes folds the write-ahead log into the file."""
         for one in (*self._readers, *([self._writer] if self._writer else [])):
             one.close()
         self._readers, self._writer = [], None
-        self._turns.close()
-
-    def _open(self, *, query_only: bool) -> sqlite3.Connection:
-        self.reserve.drop_ballast()
-        return open_connection(self.path, patience=self._patience, query_only=query_only)
+        self.turns.close()
 
 
 def _end(driver: sqlite3.Connection, how: str) -> None:

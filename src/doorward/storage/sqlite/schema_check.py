@@ -22,13 +22,12 @@ from typing import Any
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from doorward.core.errors import IntegrityError
+from doorward.storage.connection import driver_of
 from doorward.storage.schema import metadata
-from doorward.storage.sqlite.file import driver_of
 from doorward.storage.sqlite.schema_digest import KEPT, Content, SchemaObject, read_objects, read_settings
 
 MOST_NAMED = 5
-"""Differences that are named in an error; one is enough to stop."""
+"""Damages that are named; one is enough to stop."""
 _VERSION_TABLE = (
     "CREATE TABLE alembic_version (\n\tversion_num VARCHAR(32) NOT NULL, \n"
     "\tCONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)\n)"
@@ -54,22 +53,6 @@ def find_schema_faults(connection: Any) -> list[str]:
         if present != KEPT[setting]
     ]
     return faults
-
-
-def require_schema(connection: Any) -> None:
-    """Return if the file has exactly the schema of this program.
-
-    Raises:
-        IntegrityError: `schema-altered`, naming what was planted, altered or removed.
-    """
-    faults = find_schema_faults(connection)
-    if faults:
-        more = f" and {len(faults) - MOST_NAMED} more" if len(faults) > MOST_NAMED else ""
-        raise IntegrityError(
-            "schema-altered",
-            f"the database was altered from outside: {'; '.join(faults[:MOST_NAMED])}{more}",
-            hint="stop Doorward, keep a copy of the file, look who can write to it, and restore the last backup",
-        )
 
 
 def find_damage(connection: Any) -> list[str]:

@@ -11,7 +11,7 @@ import pytest
 
 from doorward.core.errors import IntegrityError
 from doorward.storage.schema_versions import HEAD, require_current
-from doorward.storage.sqlite.database import Database, sqlite_url
+from doorward.storage.sqlite.database import SqliteDatabase
 from doorward.storage.sqlite.schema_check import expected_objects, find_damage, find_schema_faults
 from doorward.storage.sqlite.schema_digest import KEPT, SCHEMA_SHA256, digest_schema
 from tests.support.sql_store import sqlite_database
@@ -23,14 +23,14 @@ SWALLOW = (
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
+def database(tmp_path: Path) -> Iterator[SqliteDatabase]:
     """A migrated database."""
     made = sqlite_database(tmp_path)
     yield made
     made.close()
 
 
-def write(database: Database, script: str) -> None:
+def write(database: SqliteDatabase, script: str) -> None:
     """One write by somebody else who can write to the file."""
     with closing(sqlite3.connect(database.path)) as raw:
         raw.executescript(script)
@@ -46,7 +46,7 @@ def rewritten(kind: str, name: str, old: str, new: str) -> str:
     )
 
 
-def test_a_migrated_file_has_no_fault(database: Database) -> None:
+def test_a_migrated_file_has_no_fault(database: SqliteDatabase) -> None:
     """What the migrations make is what the metadata says."""
     require_current(database)
     with database.read() as connection:
@@ -85,7 +85,7 @@ def test_a_migrated_file_has_no_fault(database: Database) -> None:
         ("PRAGMA default_cache_size = 1", "setting 'default_cache_size' is 1"),
     ],
 )
-def test_what_was_done_to_the_schema_is_named(database: Database, script: str, said: str) -> None:
+def test_what_was_done_to_the_schema_is_named(database: SqliteDatabase, script: str, said: str) -> None:
     """Triggers, views, tables, indexes, columns, defaults, checks and settings: one write each."""
     write(database, script)
     with pytest.raises(IntegrityError) as caught:
@@ -95,7 +95,7 @@ def test_what_was_done_to_the_schema_is_named(database: Database, script: str, s
     assert caught.value.hint
 
 
-def test_many_differences_are_counted(database: Database) -> None:
+def test_many_differences_are_counted(database: SqliteDatabase) -> None:
     """The message stays short."""
     write(database, "".join(f"CREATE TABLE t{number} (x);" for number in range(9)))
     with pytest.raises(IntegrityError) as caught:
@@ -103,7 +103,7 @@ def test_many_differences_are_counted(database: Database) -> None:
     assert "and 4 more" in caught.value.detail
 
 
-def test_a_program_that_runs_writes_nothing_over_a_planted_trigger(database: Database) -> None:
+def test_a_program_that_runs_writes_nothing_over_a_planted_trigger(database: SqliteDatabase) -> None:
     """The next change after the plant is refused; after its removal, changes go on."""
     require_current(database)
     with database.write():
@@ -118,7 +118,7 @@ def test_a_program_that_runs_writes_nothing_over_a_planted_trigger(database: Dat
         pass
 
 
-def test_an_index_that_hides_a_row_is_damage(database: Database) -> None:
+def test_an_index_that_hides_a_row_is_damage(database: SqliteDatabase) -> None:
     """Text that was put back over an index of fewer rows is found by holding it against its table."""
     row = "INSERT INTO tenants VALUES ('ten_a', 'x', 'y', 1)"
     change = "INSERT INTO changes VALUES ('ten_a', 1, 'policy', 'x', 1); INSERT INTO log_outbox VALUES (1, 'ten_a', 'evt_a', x'00')"
@@ -133,7 +133,7 @@ def test_an_index_that_hides_a_row_is_damage(database: Database) -> None:
         assert any("ix_orders_hidden" in one for one in find_damage(connection))
 
 
-def test_a_name_cannot_break_a_line(database: Database) -> None:
+def test_a_name_cannot_break_a_line(database: SqliteDatabase) -> None:
     """What somebody called his trigger is shown without its control characters."""
     write(database, 'CREATE TABLE "x\x1b[2J\n" (y)')
     with pytest.raises(IntegrityError) as caught:
@@ -144,7 +144,7 @@ def test_a_name_cannot_break_a_line(database: Database) -> None:
 
 def test_a_file_of_another_program_is_not_of_this_schema(tmp_path: Path) -> None:
     """An empty file with the right number in it is not taken for a database of ours."""
-    made = Database(sqlite_url(tmp_path / "other.db"))
+    made = SqliteDatabase(tmp_path / "other.db")
     made.create()
     write(
         made,

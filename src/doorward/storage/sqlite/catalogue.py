@@ -1,0 +1,40 @@
+"""`storage.backend.Catalogue` of a SQLite file: most looks are answered by one digest, without loading Core.
+
+Not here: what is compared (`schema_digest`, `schema_check`).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from doorward.storage.connection import driver_of
+from doorward.storage.sqlite.schema_digest import has_this_schema
+
+# `schema_check` says what differs: it compares with the metadata, which needs Core.
+
+
+class SqliteCatalogue:
+    """Compares the schema of a file with that of this program."""
+
+    def has_table(self, connection: Any, name: str) -> bool:
+        """Return whether the file has a table of that name."""
+        row = driver_of(connection).execute(
+            "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", (name,)
+        )
+        return row.fetchone() is not None
+
+    def is_ours(self, connection: Any) -> bool:
+        """Return whether the file has exactly the schema of this program."""
+        return has_this_schema(driver_of(connection))
+
+    def find_faults(self, connection: Any) -> list[str]:
+        """Return what differs from the schema of this program, a phrase each."""
+        from doorward.storage.sqlite.schema_check import find_schema_faults  # noqa: PLC0415  needs Core
+
+        return find_schema_faults(connection)
+
+    def find_damage(self, connection: Any) -> list[str]:
+        """Return what SQLite finds wrong with the pages of the file: it reads all of them."""
+        from doorward.storage.sqlite.schema_check import find_damage  # noqa: PLC0415  needs Core
+
+        return find_damage(connection)

@@ -1,0 +1,16 @@
+"""Functions of SQL that SQLite has under another name; imported by what compiles statements for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+
+from doorward.storage.core_statements import PositionOf
+
+
+@compiles(PositionOf, "sqlite")
+def _render_position(element: PositionOf, compiler: SQLCompiler, **options: Any) -> str:
+    part, whole = (compiler.process(one, **options) for one in element.clauses)
+    return f"instr({whole}, {part})"
