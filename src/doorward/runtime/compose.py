@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
     from doorward.runtime.privileges import Account
     from doorward.storage.event_store import SqlEventLog
-    from doorward.storage.sqlite.database import Database
 
 # What only some commands need is imported where it is used: loading SQLAlchemy, the key store or the minting
 # takes longer than most commands (docs/design/0049). The roles import all of it before they begin (`preloading`).
@@ -69,22 +68,18 @@ class Installation:
             Unavailable: `not-initialised` where there is none.
             IntegrityError: `database-lost` where there was one.
         """
-        database = self._open(one_shot=self._one_shot)
-        try:
-            if not database.exists():
-                raise self._lost()
+        with ExitStack() as opened:
+            database = opened.enter_context(self._existing(one_shot=self._one_shot))
             require_current(database)
-        except BaseException:
-            database.close()  # no other code has it yet
-            raise
+            opened.pop_all()  # it is closed by `close`
         return database
 
     def _open(self, *, one_shot: bool = False) -> Database:
         return open_database(self.layout.database, one_shot=one_shot)
 
     @contextmanager
-    def _existing(self) -> Iterator[Database]:
-        with closing(self._open()) as database:
+    def _existing(self, *, one_shot: bool = False) -> Iterator[Database]:
+        with closing(self._open(one_shot=one_shot)) as database:
             if not database.exists():
                 raise self._lost()
             yield database

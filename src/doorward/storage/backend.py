@@ -44,7 +44,10 @@ class Database(Protocol):
     A transaction is what `connection` gives: SQLAlchemy's connection, or a `connection.DriverConnection`.
     """
 
-    catalogue: Catalogue
+    @property
+    def catalogue(self) -> Catalogue:
+        """The look at the schema."""
+        ...
 
     def exists(self) -> bool:
         """Return whether an installation was begun here; raises as `read` if that cannot be known."""
