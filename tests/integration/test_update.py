@@ -107,7 +107,7 @@ class Site:
         )
         assert after != before
         versions.write_text(after)
-        digest = storage / "schema_digest.py"
+        digest = storage / "sqlite" / "schema_digest.py"
         digest.write_text(digest.read_text().replace(SCHEMA_SHA256, self._digest_of(made / "src")))
         return made / "src"
 

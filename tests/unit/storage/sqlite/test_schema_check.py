@@ -156,5 +156,5 @@ def test_a_file_of_another_program_is_not_of_this_schema(tmp_path: Path) -> None
 
 
 def test_the_digest_is_that_of_the_metadata() -> None:
-    """After a migration was added: write the value that this test names into `storage/schema_digest.py`."""
+    """After a migration was added: write the value that this test names into `storage/sqlite/schema_digest.py`."""
     assert digest_schema(expected_objects(), KEPT) == SCHEMA_SHA256
