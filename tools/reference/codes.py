@@ -23,7 +23,7 @@ MAKERS = frozenset(
         "IntegrityError",
         "Unavailable",
         "Fault",
-        "_Answer",
+        "Answer",
         "_damaged",
         "_error",
         "_fault",
