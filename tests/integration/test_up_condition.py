@@ -18,10 +18,9 @@ from doorward.core.entities import PrincipalKind
 from doorward.core.errors import Unavailable
 from doorward.demo.ports import free_port
 from doorward.directory.principals import add_principal
-from doorward.runtime import condition, confirming
+from doorward.runtime import condition
 from doorward.runtime.compose import Installation
 from doorward.runtime.condition import Part, examine
-from doorward.runtime.confirming import await_gateways
 from doorward.runtime.initialise import initialise
 from doorward.runtime.layout import find_lost, only_one
 from doorward.runtime.serve import Serve
@@ -211,43 +210,6 @@ def stranger(installation: Installation, answer: bytes) -> Iterator[None]:
         thread.start()
         yield
         thread.join(5)
-
-
-# waiting for gateways
-
-
-def test_nobody_is_waited_for_where_there_is_nobody(installation: Installation) -> None:
-    """Without gateways a change is in force for all there are."""
-    states, waited = await_gateways(installation.services, 99)
-    assert states == []
-    assert waited < 1
-
-
-def test_a_gateway_that_lives_is_waited_for(
-    installation: Installation, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A gateway that lives is waited for until it confirmed, and no longer than the patience."""
-    services = installation.services
-    gateway = register_gateway(services, name="gw", assertion_jwk="{}")
-    confirmer = threading.Thread(target=lambda: confirm(services, gateway.id, 7, "{}"))
-    confirmer.start()
-    states, _ = await_gateways(services, 7)
-    confirmer.join()
-    assert [one.confirmed for one in states] == [True]
-    monkeypatch.setattr(confirming, "PATIENCE_SECONDS", 0.0)
-    states, _ = await_gateways(services, 8)
-    assert [(one.confirmed, one.fresh) for one in states] == [(False, True)]
-
-
-def test_a_gateway_that_is_away_is_not_waited_for(
-    installation: Installation, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A gateway that admits nobody holds up nobody."""
-    register_gateway(installation.services, name="gw", assertion_jwk="{}")
-    monkeypatch.setattr("doorward.authority.gateways.FRESH_WITHIN", timedelta(seconds=-1))
-    states, waited = await_gateways(installation.services, 5)
-    assert [(one.confirmed, one.fresh) for one in states] == [(False, False)]
-    assert waited < 1
 
 
 def test_another_installation_on_the_port(installation: Installation) -> None:

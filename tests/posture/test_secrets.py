@@ -25,10 +25,9 @@ from doorward.authority.revocation import revoke
 from doorward.core.certificate import RevocationReason
 from doorward.core.errors import DoorwardError
 from doorward.directory.invitations import invite
-from doorward.runtime.enrolling import enroll
 from tests.posture.conftest import RULES
 from tests.support.attacks import Grounds
-from tests.support.doorway import ACTOR, Doorway, Identity, eventually
+from tests.support.doorway import ACTOR, Doorway, Identity, enroll_by, eventually
 from tests.support.house import House, open_house
 from tests.support.toy_ca import ToyCA
 
@@ -105,11 +104,11 @@ def _enrol(story: Story, name: str) -> Identity:
     token = invite(house.services, name, lifetime=timedelta(hours=1), actor=ACTOR).token
     link = house.installation.enrolment_link(token)
     story.secrets["token"] = token
-    done = enroll(link, out=house.folder / "people" / "again")
+    done = enroll_by(link, out=house.folder / "people" / "again")
     story.secrets["password of the PKCS#12 file"] = done.p12_password
     story.keep_key("private key", done.key)
     with pytest.raises(DoorwardError):
-        enroll(link, out=house.folder / "people" / "twice")
+        enroll_by(link, out=house.folder / "people" / "twice")
     story.secrets["unused token"] = invite(
         house.services, name, lifetime=timedelta(hours=1), actor=ACTOR
     ).token

@@ -26,6 +26,9 @@ from typing import Any
 import structlog
 
 from doorward.access.policies import apply_document
+from doorward.agent.client import Enrolled, enroll
+from doorward.agent.link import parse_link
+from doorward.authority.gateways import await_confirmations
 from doorward.authority.inventory import root_certificate
 from doorward.core.entities import PrincipalKind
 from doorward.core.ports import Clock, KeyKind
@@ -36,15 +39,13 @@ from doorward.gateway.connections.cutter import Mechanism
 from doorward.gateway.door import Gateway
 from doorward.gateway.publishing import transition as publishing
 from doorward.runtime.compose import Installation
-from doorward.runtime.confirming import await_gateways
 from doorward.runtime.doorbell import HungBell
-from doorward.runtime.enrolling import enroll
 from doorward.runtime.gateway import build_options, envoy_binary
 from doorward.runtime.initialise import initialise
 from doorward.runtime.pem import as_pem
 from doorward.runtime.serve import Serve
 from doorward.runtime.settings import Settings
-from doorward.runtime.world import SystemRandom
+from doorward.runtime.world import SoftwareKeys, SystemClock, SystemRandom
 from doorward.storage.group_commit import GroupCommitter
 from doorward.stores.services import Services
 from tests.support.upstream import Upstream, running_upstream
@@ -101,7 +102,7 @@ class Doorway:
     def settle(self, seq: int) -> None:
         """Wait until the gateway enforces a change; `settled` notes from when to when."""
         began = time.time()
-        states, _ = await_gateways(self.services, seq)
+        states, _ = await_confirmations(self.services, seq, sleep=time.sleep)
         self.settled.append((began, time.time()))
         assert all(one.confirmed for one in states), [one.gateway.status for one in states]
 
@@ -123,7 +124,7 @@ class Doorway:
         token = invite(self.services, name, lifetime=timedelta(hours=1), actor=ACTOR).token
         people = self.folder / "people"
         out = people / f"{name}-{len(list(people.glob('*')))}"
-        done = enroll(self.installation.enrolment_link(token), out=out, kind=key)
+        done = enroll_by(self.installation.enrolment_link(token), out=out, key=key)
         identity = Identity(chain=done.chain, key=done.key)
         self.identities[name] = identity
         return identity
@@ -313,6 +314,18 @@ def _running_gateway(
         gateway.stop()
         committer.stop()
         bell.close()
+
+
+def enroll_by(link: str, *, out: Path, key: KeyKind = KeyKind.P256) -> Enrolled:
+    """Enrol with a one-time link, as `doorward enroll` does."""
+    return enroll(
+        parse_link(link),
+        out=out,
+        clock=SystemClock(),
+        random=SystemRandom(),
+        factory=SoftwareKeys(),
+        key_kind=key,
+    )
 
 
 def eventually(check: Callable[[], bool], seconds: float = 5.0) -> bool:

@@ -21,7 +21,6 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
@@ -36,6 +35,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from doorward.core.errors import ConfigurationError, Fault, IntegrityError, RequestRefused
 from doorward.core.ports import PrivateKey
+from doorward.files import create_file, replace_file, sync_folder
 
 KEY, CERTIFICATE, CHAIN, ROOT = "key.pem", "certificate.pem", "chain.pem", "root.pem"
 MAX_FILE_BYTES = 64 * 1024
@@ -80,7 +80,7 @@ class IdentityFolder:
 
     def _make_key(self, make_key: Callable[[], PrivateKey]) -> PrivateKey:
         key = make_key()
-        _create(self._pending / KEY, _encode_key(key), _SECRET)
+        create_file(self._pending / KEY, _encode_key(key), mode=_SECRET)
         return key
 
     def received(self) -> dict[str, bytes]:
@@ -95,7 +95,8 @@ class IdentityFolder:
             ConfigurationError: `folder-unusable`.
         """
         try:
-            _replace(self._pending / name, data, _SECRET if name == KEY or name.endswith(".p12") else _OPEN)
+            mode = _SECRET if name == KEY or name.endswith(".p12") else _OPEN
+            replace_file(self._pending / name, data, mode=mode)
         except OSError as error:
             raise _unusable(self.directory, error) from None
 
@@ -128,7 +129,7 @@ class IdentityFolder:
         aside = self._set_aside(in_the_way)
         for name in names:
             (self._ready / name).rename(self.directory / name)
-        _sync(self.directory)
+        sync_folder(self.directory)
         self._ready.rmdir()
         return aside
 
@@ -176,36 +177,6 @@ def _read(path: Path) -> bytes | None:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError("not a plain file")
         return file.read(MAX_FILE_BYTES)
-
-
-def _create(path: Path, data: bytes, mode: int) -> None:
-    """Create a file that was not there, durably."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0), mode)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(descriptor)
-    _sync(path.parent)
-
-
-def _replace(path: Path, data: bytes, mode: int) -> None:
-    """Write a file whole or not at all, durably."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    with suppress(FileNotFoundError):
-        draft.unlink()
-    _create(draft, data, mode)
-    draft.replace(path)
-    _sync(path.parent)
-
-
-def _sync(folder: Path) -> None:
-    """Make renames in a folder durable, where the operating system can."""
-    with suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _unusable(folder: Path, error: OSError) -> ConfigurationError:

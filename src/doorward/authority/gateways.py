@@ -6,6 +6,7 @@ Not here: their orders for server certificates (orders), what a gateway does wit
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -18,6 +19,9 @@ from doorward.stores.standing import require_tenant
 
 FRESH_WITHIN = timedelta(seconds=15)
 """A gateway that was not heard of for three times its longest staleness (5 s) counts as away."""
+
+PATIENCE_SECONDS = 5.0
+POLL_SECONDS = 0.005
 
 JWK_LIMIT = 4096
 STATUS_LIMIT = 65_536
@@ -117,3 +121,30 @@ def confirmations(services: Services, seq: int) -> list[Confirmation]:
             )
             for one in stores.gateways.list()
         ]
+
+
+def await_confirmations(
+    services: Services,
+    seq: int,
+    *,
+    sleep: Callable[[float], None],
+    patience_seconds: float = PATIENCE_SECONDS,
+) -> tuple[list[Confirmation], float]:
+    """Wait until every gateway that was heard of lately enforces everything up to `seq`.
+
+    Args:
+        services: the ports of this process.
+        seq: the number of a change.
+        sleep: waits so many seconds.
+        patience_seconds: how long to wait at most.
+
+    Returns:
+        The state of every gateway, and the seconds that were waited.
+    """
+    began = services.clock.monotonic()
+    while True:
+        states = confirmations(services, seq)
+        waited = services.clock.monotonic() - began
+        if all(one.confirmed or not one.fresh for one in states) or waited > patience_seconds:
+            return states, waited
+        sleep(POLL_SECONDS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -48,9 +49,9 @@ def confirmed(services: Services, seq: int, notes: Sequence[str] = ()) -> tuple[
         Unavailable: `gateways-behind` where a gateway that is alive did not confirm. The change itself
             is stored and durable all the same, and the error says so.
     """
-    from doorward.runtime.confirming import await_gateways  # noqa: PLC0415  only changes wait
+    from doorward.authority.gateways import await_confirmations  # noqa: PLC0415  only changes wait
 
-    states, waited = await_gateways(services, seq)
+    states, waited = await_confirmations(services, seq, sleep=time.sleep)
     behind = [one.gateway.name for one in states if one.fresh and not one.confirmed]
     away = [one.gateway.name for one in states if not one.fresh and not one.confirmed]
     if behind:

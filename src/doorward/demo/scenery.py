@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,9 @@ from datetime import timedelta
 from pathlib import Path
 
 from doorward.access.policies import apply_document
+from doorward.agent.client import enroll
+from doorward.agent.link import parse_link
+from doorward.authority.gateways import await_confirmations
 from doorward.authority.inventory import root_certificate
 from doorward.core.entities import PrincipalKind
 from doorward.core.errors import RequestRefused
@@ -25,13 +29,11 @@ from doorward.demo.ports import free_port
 from doorward.directory.invitations import invite
 from doorward.directory.principals import add_principal, create_group
 from doorward.runtime.compose import Installation
-from doorward.runtime.confirming import await_gateways
-from doorward.runtime.enrolling import enroll
 from doorward.runtime.initialise import initialise
 from doorward.runtime.pem import as_pem
 from doorward.runtime.settings import Settings
 from doorward.runtime.up import Up
-from doorward.runtime.world import SystemRandom
+from doorward.runtime.world import SoftwareKeys, SystemClock, SystemRandom
 
 DOMAIN = "doorward.localhost"
 HOST = f"bank.{DOMAIN}"
@@ -146,9 +148,15 @@ def _furnish(installation: Installation, folder: Path, bank: Bank, document: str
     for name, group in PEOPLE.items():
         add_principal(services, PrincipalKind.PERSON, name, groups=[group], actor=ACTOR)
         token = invite(services, name, lifetime=timedelta(hours=1), actor=ACTOR).token
-        done = enroll(installation.enrolment_link(token), out=folder / "people" / name)
+        done = enroll(
+            parse_link(installation.enrolment_link(token)),
+            out=folder / "people" / name,
+            clock=SystemClock(),
+            random=SystemRandom(),
+            factory=SoftwareKeys(),
+        )
         visitors[name] = Visitor(door=door, certificate=done.chain, key=done.key)
-    await_gateways(services, applied.seq)
+    await_confirmations(services, applied.seq, sleep=time.sleep)
     return Scenery(
         installation=installation,
         bank=bank,

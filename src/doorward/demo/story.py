@@ -18,6 +18,7 @@ from typing import Any
 from websockets.sync.client import ClientConnection
 
 from doorward.access.policies import apply_document, explain
+from doorward.authority.gateways import await_confirmations
 from doorward.authority.inventory import list_certificates
 from doorward.authority.revocation import revoke
 from doorward.core.certificate import CertificateState, RevocationReason
@@ -26,7 +27,6 @@ from doorward.demo.scenery import ACTOR, DENY, Scenery
 from doorward.demo.strangers import make_stranger
 from doorward.demo.tampering import alter_one_byte
 from doorward.demo.telling import Teller
-from doorward.runtime.confirming import await_gateways
 from doorward.runtime.evidence import Evidence
 from doorward.stores.records import CertificateFilter
 
@@ -114,7 +114,7 @@ def _deny_added(scene: Scenery, tell: Teller) -> None:
     applied = apply_document(services, scene.document + DENY, file="the demo's document", actor=ACTOR)
     committed = _committed(scene, applied.seq)
     judge_end(tell, "her open connection ends", ended.moment(), committed)
-    await_gateways(services, applied.seq)
+    await_confirmations(services, applied.seq, sleep=time.sleep)
     tell.compare("GET /accounts/8 on a new connection", "403", _status(alice.get("/accounts/8")))
     tell.compare("GET /accounts/7 is hers as before", "200", _status(alice.get("/accounts/7")))
     alice.close()

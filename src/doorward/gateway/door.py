@@ -44,6 +44,7 @@ from doorward.gateway.authorizer.judging import Authorizer, Surroundings
 from doorward.gateway.authorizer.keys import load_assertion_key
 from doorward.gateway.authorizer.overfull import OverfullRecord
 from doorward.gateway.authorizer.server import AuthorizerServer
+from doorward.gateway.ballast import BALLAST
 from doorward.gateway.connections.cutter import Cutter, Mechanism
 from doorward.gateway.connections.ending import Ending, EndReason
 from doorward.gateway.connections.endpoints import Endpoint
@@ -55,7 +56,6 @@ from doorward.gateway.connections.sockdiag import find
 from doorward.gateway.door_settings import DoorSettings
 from doorward.gateway.envoy.diagnosis import explain_status
 from doorward.gateway.envoy.supervisor import EnvoyOptions, Supervisor
-from doorward.gateway.files import BALLAST
 from doorward.gateway.following.evidence_loader import EvidenceLoader
 from doorward.gateway.following.follower import Follower
 from doorward.gateway.publishing.last_published import LastPublished

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 from doorward.core.errors import DoorwardError, IntegrityError, NotFound, Unavailable
 from doorward.core.names import enrolment_host
 from doorward.core.ports import KeyKind, KeyStore
+from doorward.files import replace_file
 from doorward.runtime.doorbell import FolderBell
 from doorward.runtime.layout import Layout
 from doorward.runtime.settings import Settings
 from doorward.runtime.world import SoftwareKeys, SystemClock, SystemRandom
 from doorward.storage.backend import Database
-from doorward.storage.files import write_durably
 from doorward.storage.places import open_database
 from doorward.storage.schema_versions import is_older, migrate, require_current
 from doorward.storage.unit_of_work import SqlUnitOfWork
@@ -154,7 +154,7 @@ class Installation:
             self.layout.hand_over(account.uid, account.gid)
         fixed = {"trust_domain": tenant.trust_domain, "status_url": tenant.status_url}
         # Durably: a power cut must not take it back, or the next start would trust the database again.
-        write_durably(self.layout.founded, json.dumps(fixed).encode() + b"\n", mode=0o644)
+        replace_file(self.layout.founded, json.dumps(fixed).encode() + b"\n", mode=0o644)
 
     def found(self, *, actor: str) -> TenantRecord:
         """Make key store, database and authority; what an interrupted run left is used.
@@ -293,7 +293,7 @@ class Installation:
         from doorward.audit.note import render_verifier_key, verifier_key  # noqa: PLC0415  only the founding
 
         key = verifier_key(log_origin(self.settings.trust_domain), self.log_key().public_key())
-        write_durably(self.layout.log_key, render_verifier_key(key).encode("ascii") + b"\n", mode=0o644)
+        replace_file(self.layout.log_key, render_verifier_key(key).encode("ascii") + b"\n", mode=0o644)
 
     # what people are told
 

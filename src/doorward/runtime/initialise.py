@@ -19,10 +19,10 @@ from types import MappingProxyType
 
 from doorward.core.errors import ConfigurationError, Fault, RequestRefused
 from doorward.core.ports import RandomSource
+from doorward.files import replace_file, sync_folder
 from doorward.runtime.compose import Installation
 from doorward.runtime.layout import only_one
 from doorward.runtime.settings import Settings, read_settings_file, split_listen
-from doorward.storage.files import sync_folder, write_durably
 from doorward.stores.records import TenantRecord
 
 PASSPHRASE_BYTES = 24
@@ -230,7 +230,7 @@ def write_settings(settings: Settings, path: Path) -> None:
     if not lines:
         return
     before = path.read_text(encoding="utf-8") if path.exists() else _HEADING
-    write_durably(path, ("\n".join([before.rstrip("\n"), *lines]) + "\n").encode(), mode=0o644)
+    replace_file(path, ("\n".join([before.rstrip("\n"), *lines]) + "\n").encode(), mode=0o644)
 
 
 _HEADING = (

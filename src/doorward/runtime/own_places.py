@@ -6,15 +6,17 @@ made, and a name changed, after a document was applied.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 
 from doorward.core.errors import ConfigurationError, Fault
+from doorward.core.names import OWN_AUTHORITY
 from doorward.gateway.own_places import BY_NAME_ONLY, OwnListener, OwnPlaces
 from doorward.gateway.publishing.upstream_files import known_hosts
+from doorward.gateway.publishing.watches import Room, check_watches, envoys_of_user, survey_room, watch_limit
 from doorward.policy.model import Document
 from doorward.runtime.compose import Installation
 from doorward.runtime.layout import Layout
-from doorward.runtime.publishable import check_publishable
 from doorward.runtime.settings import Settings, split_listen
 
 
@@ -32,7 +34,7 @@ def publishable(installation: Installation) -> Callable[[Document], None]:
     own = own_places(installation.settings, installation.layout)
 
     def check(document: Document) -> None:
-        check_publishable(document)
+        _check_watches(document)
         faults = [
             Fault(
                 code="upstream-own",
@@ -47,3 +49,14 @@ def publishable(installation: Installation) -> Callable[[Document], None]:
             raise ConfigurationError(faults)
 
     return check
+
+
+def _check_watches(document: Document) -> None:
+    """Raise `ConfigurationError` (`watches-exhausted`) if Envoy could not watch the files of so many doors.
+
+    What other processes of the gateway's user hold, the gateway itself asks before it publishes.
+    """
+    trusts = sum(app.trust != (OWN_AUTHORITY,) or app.admits_anonymous for app in document.apps)
+    # Root gives itself up: the gateway counts what its own user holds.
+    room = survey_room(envoys_of_user()) if os.geteuid() else Room(limit=watch_limit())
+    check_watches(len(document.apps) + 1, room, trusts=trusts)

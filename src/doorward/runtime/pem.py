@@ -9,6 +9,7 @@ import ssl
 from pathlib import Path
 
 from doorward.core.errors import MalformedInput
+from doorward.files import read_limited
 
 LARGEST_FILE = 1 << 20
 
@@ -20,10 +21,7 @@ def as_pem(*certificates: bytes) -> str:
 
 def read_bounded(path: Path, limit: int = LARGEST_FILE) -> bytes:
     """Read a file of at most `limit` bytes; raise `MalformedInput` for a larger one."""
-    with path.open("rb") as file:
-        data = file.read(limit + 1)
-    if len(data) > limit:
-        raise MalformedInput(
-            "file-too-large", f"{path} has more than {limit} bytes", hint="is it the right file?"
-        )
-    return data
+    try:
+        return read_limited(path, limit)
+    except ValueError as error:
+        raise MalformedInput("file-too-large", str(error), hint="is it the right file?") from None

@@ -45,7 +45,7 @@ from cryptography.hazmat.primitives.serialization import (
 from doorward.core.errors import IntegrityError, NotFound, RequestRefused, Unavailable
 from doorward.core.passphrase import check_passphrase
 from doorward.core.ports import PrivateKey
-from doorward.storage.files import read_limited, sync_folder, write_durably
+from doorward.files import read_limited, replace_file, sync_folder
 
 SCRYPT_N, SCRYPT_R, SCRYPT_P = 2**17, 8, 1
 """OWASP's first choice for scrypt (2023): 128 MB and a third of a second for each guess."""
@@ -109,7 +109,7 @@ class FileKeyStore:
             _check_closed(folder)
             if cls.exists(folder):  # another header would make every key unreadable
                 raise RequestRefused("keystore-exists", "there is a key store in this directory already")
-            write_durably(folder / HEADER, json.dumps(header, indent=2).encode() + b"\n")
+            replace_file(folder / HEADER, json.dumps(header, indent=2).encode() + b"\n")
 
     @classmethod
     def open(cls, folder: Path, passphrase: bytes) -> FileKeyStore:
@@ -180,7 +180,7 @@ class FileKeyStore:
         with _locked(self._folder):
             if path.exists():
                 raise RequestRefused("key-exists", f"a key named {name} exists")
-            write_durably(path, _MAGIC + nonce + sealed)
+            replace_file(path, _MAGIC + nonce + sealed)
 
     def remove(self, name: str) -> None:
         """Delete a key for good; copies of the file, in backups for instance, are another matter.
@@ -251,7 +251,7 @@ def _read(path: Path, missing: NotFound) -> bytes:
         return read_limited(path, MAX_FILE)
     except FileNotFoundError:
         raise missing from None
-    except ValueError as error:  # longer than the limit
+    except ValueError as error:  # larger than the limit
         raise _damaged("key-damaged", path) from error
     except OSError as error:
         raise _unreadable(path, error) from error

@@ -13,7 +13,7 @@ from click.testing import Result
 
 from doorward.access.policies import export_document
 from doorward.audit.events import EventType
-from doorward.runtime.confirming import await_gateways
+from doorward.authority.gateways import confirmations
 from doorward.runtime.evidence import Evidence
 from tests.integration.bad_input.conftest import RULES, command
 from tests.support.doorway import Doorway, Identity, eventually, open_doorway
@@ -187,9 +187,7 @@ def test_a_policy_that_envoy_refuses() -> None:
             broken[0] = False
             with door.services.work.read() as stores:
                 head = stores.changes.head()
-            assert eventually(
-                lambda: all(one.confirmed for one in await_gateways(door.services, head)[0]), 10
-            )
+            assert eventually(lambda: all(one.confirmed for one in confirmations(door.services, head)), 10)
             assert session.request("GET", "/reports/1").status == 200
         assert door.get(alice, "/more").status == 200
         assert door.gateway.trouble() == []

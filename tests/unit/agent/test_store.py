@@ -68,7 +68,7 @@ def test_what_is_kept_survives_a_power_cut(tmp_path: Path, monkeypatch: pytest.M
     synced = watch_syncing(monkeypatch)
     folder.keep(CHAIN, b"chain")
     pending = tmp_path / "alice" / ".enrolling"
-    assert [is_folder for _, is_folder in synced] == [False, True, True]
+    assert [is_folder for _, is_folder in synced] == [False, True]
     assert synced[-1] == (pending, True)
 
 

@@ -54,6 +54,32 @@ def test_registration_needs_an_authority():
     assert refusal.value.code == "not-founded"
 
 
+def test_waiting_ends_when_every_gateway_that_lives_has_confirmed(world):
+    """Without gateways at once; a gateway that lives is waited for, and no longer than the patience."""
+    services = world.services
+    assert gateways.await_confirmations(services, 99, sleep=pytest.fail) == ([], 0)
+    gateway = register(world)
+
+    def confirmed(seconds):
+        world.clock.turn(seconds=seconds)
+        gateways.confirm(services, gateway.id, 7, "{}")
+
+    states, waited = gateways.await_confirmations(services, 7, sleep=confirmed)
+    assert [one.confirmed for one in states] == [True]
+    assert waited == pytest.approx(gateways.POLL_SECONDS)
+    states, waited = gateways.await_confirmations(services, 8, sleep=confirmed, patience_seconds=1)
+    assert [(one.confirmed, one.fresh) for one in states] == [(False, True)]
+    assert waited == pytest.approx(1, abs=0.01)
+
+
+def test_a_gateway_that_is_away_is_not_waited_for(world):
+    """A gateway that was not heard of lately admits nobody, and delays no command."""
+    register(world)
+    world.clock.turn(seconds=16)
+    states, waited = gateways.await_confirmations(world.services, 5, sleep=pytest.fail)
+    assert [(one.confirmed, one.fresh, waited) for one in states] == [(False, False, 0)]
+
+
 def test_confirmations_tell_who_follows(world):
     """Confirmed means up to that number; fresh means heard of within fifteen seconds."""
     first, second = register(world), register(world, name="gateway-2")

@@ -171,14 +171,14 @@ def _text(path: Path | None) -> str | None:
 @click.pass_obj
 def export(state: State, out: Path | None, checkpoint_out: Path | None, personal: bool) -> None:
     """Export the log, to be verified anywhere with its checkpoint and the verifier key."""
+    from doorward.files import replacing  # noqa: PLC0415  as above
     from doorward.runtime.evidence import Evidence  # noqa: PLC0415  loaded when called
-    from doorward.runtime.private_files import replace_private  # noqa: PLC0415  as above
 
     evidence = Evidence(state.installation())
     if out is None:
         evidence.export(sys.stdout.buffer, checkpoint_out=checkpoint_out, personal=personal)
         return
-    with state.output.progress("exporting") as progress, replace_private(out) as file:
+    with state.output.progress("exporting") as progress, replacing(out) as file:
         done = evidence.export(file, checkpoint_out=checkpoint_out, personal=personal, progress=progress)
     state.output.result(
         {"written": str(out), "events": done.events, "checkpoint": done.checkpoint},

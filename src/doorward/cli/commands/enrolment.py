@@ -111,17 +111,28 @@ def enroll(
     state: State, /, link: str, *, out: Path, kind: str, target: str | None, p12_legacy: bool, force: bool
 ) -> None:
     """Make a key here, and get its certificate with a one-time LINK."""
-    from doorward.agent.pkcs12 import (  # noqa: PLC0415  loaded when called
+    from doorward.agent.client import enroll as run  # noqa: PLC0415  loaded when called
+    from doorward.agent.link import parse_link  # noqa: PLC0415  as above
+    from doorward.agent.pkcs12 import (  # noqa: PLC0415  as above
         Pkcs12Form,
         Target,
         choose_form,
         own_target,
     )
-    from doorward.runtime.enrolling import enroll as run  # noqa: PLC0415  as above
+    from doorward.runtime.world import SoftwareKeys, SystemClock, SystemRandom  # noqa: PLC0415  as above
 
     place = Target(target) if target else own_target(sys.platform)
     form = Pkcs12Form.LEGACY if p12_legacy else choose_form(place)
-    done = run(link, out=out, kind=KeyKind(kind), form=form, force=force)
+    done = run(
+        parse_link(link),
+        out=out,
+        clock=SystemClock(),
+        random=SystemRandom(),
+        factory=SoftwareKeys(),
+        key_kind=KeyKind(kind),
+        p12_form=form,
+        force=force,
+    )
     certificate = done.credential.certificate
     value = {
         "name": done.credential.name,

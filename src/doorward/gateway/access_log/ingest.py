@@ -37,7 +37,7 @@ from doorward.gateway.access_log.lines import (
     malformed,
     sender_of,
 )
-from doorward.gateway.files import replace_file
+from doorward.gateway.ballast import BALLAST
 from doorward.stores.events import write_event
 from doorward.stores.protocols import Stores
 from doorward.stores.services import Services
@@ -244,7 +244,9 @@ class Ingest:
         least = _read_number(counter)
         number = max([least, *(one + 1 for one in self._rotated())])
         if number != least or not counter.exists():
-            replace_file(counter, str(number).encode(), durable=True)  # or a name would be given twice
+            BALLAST.replace_file(
+                counter, str(number).encode(), durable=True
+            )  # or a name would be given twice
         return f"access-{number}.log"
 
     def _take_from(self, path: Path, name: str) -> int:

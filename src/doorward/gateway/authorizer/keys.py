@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from doorward.core.errors import IntegrityError
 from doorward.core.ports import KeyFactory, KeyKind
-from doorward.gateway.files import replace_file
+from doorward.gateway.ballast import BALLAST
 
 
 def load_assertion_key(path: Path, factory: KeyFactory) -> EllipticCurvePrivateKey:
@@ -46,4 +46,4 @@ def load_assertion_key(path: Path, factory: KeyFactory) -> EllipticCurvePrivateK
 def _make(path: Path, factory: KeyFactory) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     pem = factory.generate(KeyKind.P256).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    replace_file(path, pem, durable=True)
+    BALLAST.replace_file(path, pem, durable=True)

@@ -15,7 +15,7 @@ import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
-from doorward.gateway.files import replace_file
+from doorward.gateway.ballast import BALLAST
 
 KEPT = 8
 """Folders of ended runs that are kept for whoever looks for a reason."""
@@ -84,4 +84,4 @@ def _read_number(file: Path) -> int:
 
 def _write(file: Path, text: str) -> None:
     # Not durably: no run outlives the machine, and the journal of live connections says which boot it is of.
-    replace_file(file, text.encode("ascii"), durable=False)
+    BALLAST.replace_file(file, text.encode("ascii"), durable=False)

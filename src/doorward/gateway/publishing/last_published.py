@@ -18,7 +18,7 @@ from types import MappingProxyType
 
 import structlog
 
-from doorward.gateway.files import replace_file
+from doorward.gateway.ballast import BALLAST
 
 KEPT = 3
 """Configurations that are kept."""
@@ -70,7 +70,7 @@ class LastPublished:
             return
         kept = (now, *(one for one in known if one != now))[:KEPT]
         try:
-            replace_file(self._path, "".join(map(_render, kept)).encode(), durable=True)
+            BALLAST.replace_file(self._path, "".join(map(_render, kept)).encode(), durable=True)
             self._known = kept
         except OSError as error:
             _log.error("the published revision could not be noted", why=error.strerror)

@@ -34,7 +34,7 @@ from doorward.authority.orders import order_status, place_order
 from doorward.core.errors import DoorwardError, NotFound, Unavailable
 from doorward.core.ports import KeyKind
 from doorward.enforcement.plan import ServerCertificate
-from doorward.gateway.files import replace_file
+from doorward.gateway.ballast import BALLAST
 from doorward.pki.csr import build_csr
 from doorward.stores.records import OrderState
 from doorward.stores.services import Services
@@ -167,7 +167,7 @@ class ServerCertificates:
         folder = self._folder / purpose / order.id
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        replace_file(folder / "key.pem", pem, durable=True)
+        BALLAST.replace_file(folder / "key.pem", pem, durable=True)
 
     def _collect(self, folder: Path) -> bool:
         """Write the chain of a filled order; drop an order that was refused, is unknown, or lost its key."""
@@ -192,7 +192,7 @@ class ServerCertificates:
         pem = b"".join(
             x509.load_der_x509_certificate(der).public_bytes(Encoding.PEM) for der in status.chain_der
         )
-        replace_file(folder / "chain.pem", pem, durable=True)
+        BALLAST.replace_file(folder / "chain.pem", pem, durable=True)
         return True
 
 

@@ -24,6 +24,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from doorward.core.names import enrolment_host
 from doorward.enforcement.upstream_files import UpstreamFiles
+from doorward.files import read_limited
 from doorward.gateway.own_places import OwnPlaces
 from doorward.gateway.publishing.upstream_watch import Watched
 from doorward.gateway.publishing.xds_folder import write_whole
@@ -141,14 +142,14 @@ def _system_store() -> Path:
 
 
 def _authorities(path: Path) -> bytes:
-    data = _bounded(path)
+    data = read_limited(path, MOST_BYTES)
     found = x509.load_pem_x509_certificates(data)
     return b"".join(one.public_bytes(Encoding.PEM) for one in found)
 
 
 def _client_pair(folder: Path, now: datetime) -> tuple[bytes, bytes]:
     """Return chain and key of a folder that `doorward enroll` made, if they can be shown as a client's."""
-    chain, key = _bounded(folder / "chain.pem"), _bounded(folder / "key.pem")
+    chain, key = (read_limited(folder / name, MOST_BYTES) for name in ("chain.pem", "key.pem"))
     leaf = x509.load_pem_x509_certificates(chain)[0]
     public = load_pem_private_key(key, password=None).public_key()
     if _spki(public) != _spki(leaf.public_key()):
@@ -166,14 +167,6 @@ def _client_pair(folder: Path, now: datetime) -> tuple[bytes, bytes]:
 
 def _spki(key: object) -> bytes:
     return bytes(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))  # type: ignore[attr-defined]
-
-
-def _bounded(path: Path) -> bytes:
-    with path.open("rb") as file:
-        data = file.read(MOST_BYTES + 1)
-    if len(data) > MOST_BYTES:
-        raise ValueError(f"{path} is larger than {MOST_BYTES >> 20} MiB")
-    return data
 
 
 def _why(error: OSError | ValueError) -> str:

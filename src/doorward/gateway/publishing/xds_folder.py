@@ -12,7 +12,7 @@ from pathlib import Path
 
 from doorward.core.errors import Unavailable
 from doorward.enforcement.envoy.resources import ResourceFile
-from doorward.gateway.files import replace_file
+from doorward.gateway.ballast import BALLAST
 
 
 class XdsFolder:
@@ -62,7 +62,7 @@ def write_whole(path: Path, content: bytes) -> None:
     """
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        replace_file(path, content, durable=False)
+        BALLAST.replace_file(path, content, durable=False)
     except OSError as error:
         raise Unavailable(
             "xds-not-written",

@@ -7,17 +7,17 @@ import pytest
 from doorward.core.errors import ConfigurationError
 from doorward.gateway.publishing.watches import SPARE, watches_needed
 from doorward.policy.model import AppPolicy, Document, HttpUpstream
-from doorward.runtime import publishable
+from doorward.runtime import own_places
 
 
 def test_more_doors_than_envoy_can_watch_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """The applications and the enrolment door have room, or the document is not stored."""
-    monkeypatch.setattr(publishable, "watch_limit", lambda: 2 * watches_needed(3) + SPARE)
+    monkeypatch.setattr(own_places, "watch_limit", lambda: 2 * watches_needed(3) + SPARE)
     apps = [
         AppPolicy(name=f"a{n}", hosts=(f"a{n}.test",), upstream=HttpUpstream(host="127.0.0.1", port=1))
         for n in range(3)
     ]
-    publishable.check_publishable(Document(trust_domain="corp.example", apps=tuple(apps[:2])))
+    own_places._check_watches(Document(trust_domain="corp.example", apps=tuple(apps[:2])))
     with pytest.raises(ConfigurationError) as refusal:
-        publishable.check_publishable(Document(trust_domain="corp.example", apps=tuple(apps)))
+        own_places._check_watches(Document(trust_domain="corp.example", apps=tuple(apps)))
     assert refusal.value.code == "watches-exhausted"

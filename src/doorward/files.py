@@ -1,0 +1,119 @@
+"""Files that are made or replaced as a whole: a reader, and a crash, finds the old content or the new one.
+
+The steps of a replacement:
+
+    1. the content goes into a new file `.NAME.new` in the same folder, which no link can lead elsewhere
+    2. the content is synced
+    3. the file takes its name by rename(2); if a link had that name, the link is replaced, not followed
+    4. the folder is synced, so that the name is durable too
+
+Writers of one file need a lock of their own: this module has none.
+Standard: POSIX open(2), fsync(2), rename(2).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
+
+
+def replace_file(path: Path, data: bytes, *, mode: int = 0o600, durable: bool = True) -> None:
+    """Replace or make a file.
+
+    Args:
+        path: in a folder that exists.
+        data: the whole content.
+        mode: who may read it, whatever the umask is.
+        durable: whether it must survive a crash of the machine. What is only for processes that end with
+            the machine need not: each time, a disk is waited for twice.
+
+    Raises:
+        OSError: it was not replaced, or (if only the folder could not be synced) it was, but not durably.
+    """
+    with replacing(path, mode=mode, durable=durable) as file:
+        file.write(data)
+
+
+@contextmanager
+def replacing(path: Path, *, mode: int = 0o600, durable: bool = True) -> Iterator[BinaryIO]:
+    """Yield a file that takes the name `path` when the block ends without an exception; otherwise as `replace_file`."""
+    aside = path.with_name(f".{path.name}.new")
+    aside.unlink(missing_ok=True)  # left by a crash, perhaps with another mode
+    descriptor = os.open(aside, _NEW, 0o600)
+    try:
+        with _filling(descriptor, mode, durable=durable) as file:
+            yield file
+        aside.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)
+        raise
+    if durable:
+        sync_folder(path.parent)
+
+
+def create_file(path: Path, data: bytes, *, mode: int = 0o600) -> None:
+    """Make a file durably; what has the name already, a link too, is not touched.
+
+    Args:
+        path: in a folder that exists.
+        data: the whole content.
+        mode: who may read it, whatever the umask is.
+
+    Raises:
+        FileExistsError: something has this name.
+        OSError: it cannot be written; nothing of the name is left.
+    """
+    descriptor = os.open(path, _NEW, 0o600)
+    try:
+        with _filling(descriptor, mode, durable=True) as file:
+            file.write(data)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable, where the operating system and the file system can do it."""
+    if not hasattr(os, "O_DIRECTORY"):  # Windows opens no folder
+        return
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # a file system that cannot sync folders; PostgreSQL goes on too
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def read_limited(path: Path, limit: int) -> bytes:
+    """Return the content of a file of at most `limit` bytes.
+
+    Raises:
+        ValueError: it is larger.
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise ValueError(f"{path} has more than {limit} bytes")
+    return data
+
+
+@contextmanager
+def _filling(descriptor: int, mode: int, *, durable: bool) -> Iterator[BinaryIO]:
+    with os.fdopen(descriptor, "wb") as file:
+        yield file
+        file.flush()
+        if hasattr(os, "fchmod"):  # not on Windows before Python 3.13
+            os.fchmod(descriptor, mode)
+        if durable:
+            os.fsync(descriptor)
