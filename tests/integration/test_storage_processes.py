@@ -29,14 +29,11 @@ for turn in range(40):
 """
 LOAD = """
 import threading
-from doorward.storage.group_commit import GroupCommitter
-committer = GroupCommitter(work)
-committer.start()
 def load(name):
     number = 0
     while True:
         number += 1
-        committer.record(request_answered(name * 10**9 + number))
+        work.record([request_answered(name * 10**9 + number)])
 for name in range(8):
     threading.Thread(target=load, args=(name,), daemon=True).start()
 time.sleep(0.3)

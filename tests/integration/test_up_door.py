@@ -23,7 +23,6 @@ from doorward.gateway.door import Gateway
 from doorward.gateway.publishing.watches import watches_needed
 from doorward.runtime.evidence import Evidence
 from doorward.runtime.gateway import build_options, envoy_binary
-from doorward.storage.group_commit import GroupCommitter
 from tests.support.doorway import DOMAIN, Doorway, eventually, open_doorway
 
 RULES = '- {allow: {groups: [staff]}, to: {paths: ["/reports/**"]}}'
@@ -135,17 +134,13 @@ def test_a_port_in_use_leaves_nothing_running(door: Doorway) -> None:
     options = build_options(other, envoy_binary())
     folder = door.folder / "second"
     folder.mkdir()
-    committer = GroupCommitter(other.services.work)
-    committer.start()
     gateway = Gateway(
         other.services,
         _moved(options, str(folder)),
-        record=committer.record,
         wait=lambda _seconds: False,
     )
     with pytest.raises(Unavailable) as caught:
         gateway.start()
-    committer.stop()
     assert caught.value.code == "port-in-use"
     assert str(door.port) in caught.value.detail
     assert caught.value.hint
@@ -166,7 +161,7 @@ def test_a_start_that_fails_leaves_no_gateway_to_wait_for(door: Doorway) -> None
 
     def start() -> str:
         with pytest.raises(Unavailable) as caught:
-            Gateway(services, options, record=lambda _event: None, wait=lambda _seconds: False).start()
+            Gateway(services, options, wait=lambda _seconds: False).start()
         return caught.value.code
 
     assert start() == "journal-unavailable"

@@ -46,7 +46,6 @@ from doorward.runtime.pem import as_pem
 from doorward.runtime.serve import Serve
 from doorward.runtime.settings import Settings
 from doorward.runtime.world import SoftwareKeys, SystemClock, SystemRandom
-from doorward.storage.group_commit import GroupCommitter
 from doorward.stores.services import Services
 from tests.support.upstream import Upstream, running_upstream
 
@@ -296,13 +295,11 @@ def _running_gateway(
     turn_clock: Callable[[Clock], Clock] | None,
 ) -> Iterator[Gateway]:
     bell = HungBell(installation.layout.run, "gateway-1")
-    committer = GroupCommitter(installation.services.work)
-    committer.start()
     options = build_options(installation, envoy_binary(), mechanism=mechanism)
     services = installation.services
     if turn_clock is not None:
         services = replace(services, clock=turn_clock(services.clock))
-    gateway = Gateway(services, options, record=committer.record, wait=bell.wait)
+    gateway = Gateway(services, options, wait=bell.wait)
     compile_plan = publishing.build_resources
     if wrap_resources is not None:
         publishing.build_resources = lambda plan: wrap_resources(compile_plan(plan))
@@ -312,7 +309,6 @@ def _running_gateway(
     finally:
         publishing.build_resources = compile_plan
         gateway.stop()
-        committer.stop()
         bell.close()
 
 

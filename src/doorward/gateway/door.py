@@ -112,7 +112,6 @@ class Gateway:
     Args:
         services: the use cases' ports, without keys.
         options: what it is told.
-        record: makes one event durable before it returns (group commit).
         wait: sleeps at most some seconds, less when the doorbell rings.
         stop: ends the start as well where it is set, which may wait for a certificate; one of its own
             where None.
@@ -123,7 +122,6 @@ class Gateway:
         services: Services,
         options: GatewayOptions,
         *,
-        record: Callable[[Event], None],
         wait: Callable[[float], bool],
         stop: threading.Event | None = None,
     ) -> None:
@@ -226,13 +224,13 @@ class Gateway:
             lifetime=options.lifetime,
             anonymous_lifetime=options.door.limits.anonymous_lifetime,
             find=find,
-            record=record,
+            record=self._make_durable,
             fresh=self.follower.fresh,
             epoch=lambda: self.supervisor.epoch,
             application_name=self.publishing.application_name,
             tally=tally,
             rate=CertificateRate(services.clock, options.door.limits.openings_per_certificate),
-            note_overfull=OverfullRecord(services, record).note,
+            note_overfull=OverfullRecord(services, self._make_durable).note,
         )
         signer = AssertionSigner(key, issuer=options.issuer)
         authorizer = Authorizer(
@@ -430,5 +428,9 @@ class Gateway:
             return stores.changes.head()
 
     def _record(self, kind: EventType, data: dict[str, str | int]) -> None:
-        event = write_event(self._services, kind, actor="system", data={"gateway": self.id, **data})
+        self._make_durable(
+            write_event(self._services, kind, actor="system", data={"gateway": self.id, **data})
+        )
+
+    def _make_durable(self, event: Event) -> None:
         self._services.work.record([event])

@@ -20,7 +20,6 @@ from doorward.runtime.own_places import own_places
 from doorward.runtime.privileges import Capability, needs_bind_service, open_program, raise_file_limit
 from doorward.runtime.roles import become_ordinary, is_root
 from doorward.runtime.settings import split_listen
-from doorward.storage.group_commit import GroupCommitter
 
 ENROL_ROUTES = (
     OpenRoute(method="GET", path="/"),
@@ -47,12 +46,9 @@ def run_gateway(
     raise_file_limit()
     bell = HungBell(layout.run, "gateway")
     services = installation.services
-    committer = GroupCommitter(services.work)
-    committer.start()
     gateway = Gateway(
         services,
         build_options(installation, binary),
-        record=committer.record,
         wait=bell.wait,
         stop=stop,
     )
@@ -62,7 +58,6 @@ def run_gateway(
         stop.wait()
     finally:
         gateway.stop()
-        committer.stop()
         bell.close()
 
 

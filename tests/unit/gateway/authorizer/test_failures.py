@@ -71,14 +71,14 @@ def test_an_exception_that_nobody_expected_refuses(place: Place) -> None:
 def test_an_admission_that_cannot_be_recorded_is_taken_back(place: Place) -> None:
     """Without its record no connection is let in, and the registry forgets it."""
     alice = place.world.issue("alice")
-    place.record_fails = Unavailable("record-overloaded", "the disk is full")
-    refused(place, place.check(alice), "record-overloaded")
+    place.record_fails = Unavailable("store-full", "the disk is full")
+    refused(place, place.check(alice), "store-full")
 
 
 def test_a_refusal_that_cannot_be_recorded_stays_a_refusal(place: Place) -> None:
     """The disk being full turns no refusal into anything else."""
-    place.record_fails = Unavailable("record-overloaded", "the disk is full")
-    refused(place, place.check(place.world.issue("carol")), "record-overloaded")
+    place.record_fails = Unavailable("store-full", "the disk is full")
+    refused(place, place.check(place.world.issue("carol")), "store-full")
 
 
 def test_a_condemned_connection_stays_condemned(place: Place) -> None:
