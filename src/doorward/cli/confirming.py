@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from doorward.cli import parts
 from doorward.core.errors import RequestRefused, Unavailable
 from doorward.core.foreign_text import show
 
@@ -49,9 +50,7 @@ def confirmed(services: Services, seq: int, notes: Sequence[str] = ()) -> tuple[
         Unavailable: `gateways-behind` where a gateway that is alive did not confirm. The change itself
             is stored and durable all the same, and the error says so.
     """
-    from doorward.authority.gateways import await_confirmations  # noqa: PLC0415  only changes wait
-
-    states, waited = await_confirmations(services, seq, sleep=time.sleep)
+    states, waited = parts.gateways.await_confirmations(services, seq, sleep=time.sleep)
     behind = [one.gateway.name for one in states if one.fresh and not one.confirmed]
     away = [one.gateway.name for one in states if not one.fresh and not one.confirmed]
     if behind:

@@ -1,8 +1,4 @@
-"""What the commands of one invocation share: where results go, and which installation is meant.
-
-The parts of the server are imported here when they are asked for: `doorward enroll` on a user's machine and
-`--help` load none of them (docs/design/0049).
-"""
+"""What the commands of one invocation share: where results go, and which installation is meant."""
 
 from __future__ import annotations
 
@@ -14,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from doorward.cli import parts
 from doorward.cli.output import Output
 
 if TYPE_CHECKING:
@@ -39,9 +36,7 @@ class State:
         Args:
             explicit: settings that options of the command give.
         """
-        from doorward.runtime.settings import load_settings  # noqa: PLC0415  see above
-
-        return load_settings(environ=os.environ, data=self.data, **explicit)
+        return parts.settings.load_settings(environ=os.environ, data=self.data, **explicit)
 
     def installation(self, *, keys: bool = False, one_shot: bool = True) -> Installation:
         """Open the installation; it is closed when the command ends.
@@ -50,9 +45,9 @@ class State:
             keys: unlock the key store.
             one_shot: this process does one thing and ends; a role, which runs on and has threads, takes False.
         """
-        from doorward.runtime.compose import Installation  # noqa: PLC0415  see above
-
-        installation = Installation(self.settings(), passphrase_prompt=ask_passphrase, one_shot=one_shot)
+        installation = parts.compose.Installation(
+            self.settings(), passphrase_prompt=ask_passphrase, one_shot=one_shot
+        )
         click.get_current_context().call_on_close(installation.close)
         if keys:
             installation.unlock()

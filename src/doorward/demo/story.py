@@ -26,7 +26,7 @@ from doorward.demo.clients import Outcome, Visitor, ended_within
 from doorward.demo.scenery import ACTOR, DENY, Scenery
 from doorward.demo.strangers import make_stranger
 from doorward.demo.tampering import alter_one_byte
-from doorward.demo.telling import Teller
+from doorward.demo.teller import Teller
 from doorward.runtime.evidence import Evidence
 from doorward.stores.records import CertificateFilter
 

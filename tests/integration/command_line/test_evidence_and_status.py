@@ -395,7 +395,7 @@ def test_a_withdrawal_with_the_keys_notes_nothing(site: Site) -> None:
 
 OPERATOR = """
 import os, sys
-from doorward.cli import command, confirming
+from doorward.cli import command, confirming, parts, state
 from doorward.cli.commands import cert
 from doorward.cli.__main__ import main
 from doorward.runtime.preloading import preload_all

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from doorward.demo.story import AT_ONCE_MS, judge_end
-from doorward.demo.telling import Teller
+from doorward.demo.teller import Teller
 
 COMMITTED = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from doorward.cli import parts
 from doorward.cli.command import Command
 from doorward.cli.commands.completion import complete_app, complete_group, complete_principal
 from doorward.cli.commands.policy import YES, report_applied
@@ -24,15 +25,17 @@ from doorward.core.errors import MalformedInput
 @click.pass_obj
 def app_add(state: State, name: str, hosts: tuple[str, ...], upstream: str) -> None:
     """Add an application; no one may reach it until a rule allows it."""
-    from doorward.access.shortcuts import add_app  # noqa: PLC0415  loaded when called
-    from doorward.runtime.own_places import publishable  # noqa: PLC0415  as above
-
     installation = state.installation()
     report_applied(
         state,
         installation.services,
-        lambda services: add_app(
-            services, name, hosts=hosts, upstream=upstream, actor=actor(), check=publishable(installation)
+        lambda services: parts.shortcuts.add_app(
+            services,
+            name,
+            hosts=hosts,
+            upstream=upstream,
+            actor=actor(),
+            check=parts.own_places.publishable(installation),
         ),
     )
 
@@ -41,14 +44,11 @@ def app_add(state: State, name: str, hosts: tuple[str, ...], upstream: str) -> N
 @click.pass_obj
 def app_list(state: State) -> None:
     """List the applications in force."""
-    from doorward.runtime.condition import silent_upstreams  # noqa: PLC0415  as above
-    from doorward.stores.policy_snapshot import current_document  # noqa: PLC0415  loaded when called
-
     installation = state.installation()
     with installation.services.work.read() as stores:
-        document, _ = current_document(stores)
+        document, _ = parts.policy_snapshot.current_document(stores)
         ids = {one.name: one.id for one in stores.applications.list()}
-    silent = silent_upstreams(installation)
+    silent = parts.condition.silent_upstreams(installation)
     rows = [
         {
             "name": one.name,
@@ -78,17 +78,19 @@ def _answers(name: str, silent: dict[str, str] | None) -> str:
 @click.pass_obj
 def app_set(state: State, name: str, hosts: tuple[str, ...], upstream: str) -> None:
     """Give an application other hosts or another upstream; its rules stay."""
-    from doorward.access.shortcuts import set_app  # noqa: PLC0415  loaded when called
-    from doorward.runtime.own_places import publishable  # noqa: PLC0415  as above
-
     if not hosts and not upstream:
         raise click.UsageError("Say what to change: --host, --upstream or both.")
     installation = state.installation()
     report_applied(
         state,
         installation.services,
-        lambda services: set_app(
-            services, name, hosts=hosts, upstream=upstream, actor=actor(), check=publishable(installation)
+        lambda services: parts.shortcuts.set_app(
+            services,
+            name,
+            hosts=hosts,
+            upstream=upstream,
+            actor=actor(),
+            check=parts.own_places.publishable(installation),
         ),
     )
 
@@ -99,16 +101,15 @@ def app_set(state: State, name: str, hosts: tuple[str, ...], upstream: str) -> N
 @click.pass_obj
 def app_remove(state: State, name: str, yes: bool) -> None:
     """Take an application out of the document; on a terminal it asks before."""
-    from doorward.access.shortcuts import remove_app  # noqa: PLC0415  loaded when called
-    from doorward.runtime.own_places import publishable  # noqa: PLC0415  as above
-
     installation = state.installation()
     services = installation.services
     ask(state, f"remove the application {name} with its rules? No one can reach it any more.", yes=yes)
     report_applied(
         state,
         services,
-        lambda found: remove_app(found, name, actor=actor(), check=publishable(installation)),
+        lambda found: parts.shortcuts.remove_app(
+            found, name, actor=actor(), check=parts.own_places.publishable(installation)
+        ),
         unchanged=f"there is no application named {name}",
     )
 
@@ -151,18 +152,15 @@ def app_remove(state: State, name: str, yes: bool) -> None:
 @click.pass_obj
 def rule_add(state: State, /, *, app: str, deny: bool, name: str, **selected: tuple[str, ...]) -> None:
     """Add a rule to an application: who, and with which methods and paths; options of one kind mean "or"."""
-    from doorward.access.shortcuts import add_rule  # noqa: PLC0415  loaded when called
-    from doorward.policy.scalars import render_scalar  # noqa: PLC0415  as above
-    from doorward.runtime.own_places import publishable  # noqa: PLC0415  as above
 
     def render(keys: dict[str, str]) -> str:
         """Return a mapping of lists as the document writes it, empty if nothing was named."""
-        parts = [
-            f"{key}: [{', '.join(map(render_scalar, selected[option]))}]"
+        named_keys = [
+            f"{key}: [{', '.join(map(parts.scalars.render_scalar, selected[option]))}]"
             for key, option in keys.items()
             if selected[option]
         ]
-        return "{" + ", ".join(parts) + "}" if parts else ""
+        return "{" + ", ".join(named_keys) + "}" if named_keys else ""
 
     named = ("persons", "devices", "services", "groups")
     who = render({**{key: key for key in named}, "kind": "kinds"})
@@ -173,14 +171,16 @@ def rule_add(state: State, /, *, app: str, deny: bool, name: str, **selected: tu
             hint="add --group, --person, --device, --service or --kind",
         )
     to = render({"methods": "methods", "paths": "paths"})
-    lines = [f"name: {render_scalar(name)}"] if name else []
+    lines = [f"name: {parts.scalars.render_scalar(name)}"] if name else []
     lines.append(f"{'deny' if deny else 'allow'}: {who}")
     lines += [f"to: {to}"] if to else []
     installation = state.installation()
     report_applied(
         state,
         installation.services,
-        lambda found: add_rule(found, app, lines, actor=actor(), check=publishable(installation)),
+        lambda found: parts.shortcuts.add_rule(
+            found, app, lines, actor=actor(), check=parts.own_places.publishable(installation)
+        ),
     )
 
 
@@ -190,15 +190,12 @@ def rule_add(state: State, /, *, app: str, deny: bool, name: str, **selected: tu
 @click.pass_obj
 def rule_remove(state: State, app: str, rule_name: str) -> None:
     """Take a rule out of an application, named as `policy explain` shows it."""
-    from doorward.access.shortcuts import remove_rule  # noqa: PLC0415  loaded when called
-    from doorward.runtime.own_places import publishable  # noqa: PLC0415  as above
-
     installation = state.installation()
     report_applied(
         state,
         installation.services,
-        lambda services: remove_rule(
-            services, app, rule_name, actor=actor(), check=publishable(installation)
+        lambda services: parts.shortcuts.remove_rule(
+            services, app, rule_name, actor=actor(), check=parts.own_places.publishable(installation)
         ),
         unchanged=f"{app} has no rule named {rule_name}; `doorward export` shows its rules",
     )

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from doorward.audit.report import VerificationReport
+from doorward.cli import parts
 from doorward.cli.command import Command
 from doorward.cli.commands.completion import complete_app, complete_principal
 from doorward.cli.output import INTEGRITY, INTERRUPTED, has_reader
@@ -57,10 +58,7 @@ def tail(state: State, /, lines: int, *, follow: bool, **described: str | None) 
 
     With --json each line is a document with all fields. `doorward explain ID` tells more of one.
     """
-    from doorward.runtime.reading import Reader  # noqa: PLC0415  loaded when called
-    from doorward.runtime.telling import tell  # noqa: PLC0415  as above
-
-    reader = Reader(state.installation())
+    reader = parts.reading.Reader(state.installation())
     wanted = reader.wanted(**{name: text for name, text in described.items() if text})
 
     def say(event: dict[str, Any]) -> None:
@@ -68,7 +66,7 @@ def tail(state: State, /, lines: int, *, follow: bool, **described: str | None) 
             text = json.dumps(event, ensure_ascii=False, separators=(",", ":"))
             state.output.out.write(escape_in_json(text) + "\n")
         else:
-            state.output.out.print(escape(tell(event, reader).line()))
+            state.output.out.print(escape(parts.telling.tell(event, reader).line()))
 
     try:
         position = reader.size()
@@ -99,25 +97,23 @@ def verify(state: State, export_file: Path | None, checkpoint: Path | None, key_
 
     Without --key an export is only consistent with itself: whoever made it can have written anything.
     """
-    from doorward.runtime import evidence  # noqa: PLC0415  loaded when called
-
     note = _text(checkpoint)
     key = (_text(key_file) or "").strip() if key_file else None
     key_given = key is not None or export_file is None  # this installation knows its own
     with state.output.progress("verifying") as progress:
         if export_file:
-            report = evidence.verify_file(export_file, checkpoint=note, key=key)
+            report = parts.evidence.verify_file(export_file, checkpoint=note, key=key)
         else:
-            report = evidence.Evidence(state.installation()).verify(
+            report = parts.evidence.Evidence(state.installation()).verify(
                 checkpoint=note, key=key, progress=progress
             )
-    value = evidence.report_value(report)
+    value = parts.evidence.report_value(report)
     if not report.faults:
         if key_given and not (report.size or report.signature_verified):
             raise Unavailable(
                 "checkpoint-missing",
                 "the log holds no event yet and no checkpoint: there is nothing to verify",
-                hint=evidence.SIGNED_BY_SERVE,
+                hint=parts.evidence.SIGNED_BY_SERVE,
             )
         state.output.result(value, *_good(report))
         return
@@ -171,14 +167,11 @@ def _text(path: Path | None) -> str | None:
 @click.pass_obj
 def export(state: State, out: Path | None, checkpoint_out: Path | None, personal: bool) -> None:
     """Export the log, to be verified anywhere with its checkpoint and the verifier key."""
-    from doorward.files import replacing  # noqa: PLC0415  as above
-    from doorward.runtime.evidence import Evidence  # noqa: PLC0415  loaded when called
-
-    evidence = Evidence(state.installation())
+    evidence = parts.evidence.Evidence(state.installation())
     if out is None:
         evidence.export(sys.stdout.buffer, checkpoint_out=checkpoint_out, personal=personal)
         return
-    with state.output.progress("exporting") as progress, replacing(out) as file:
+    with state.output.progress("exporting") as progress, parts.files.replacing(out) as file:
         done = evidence.export(file, checkpoint_out=checkpoint_out, personal=personal, progress=progress)
     state.output.result(
         {"written": str(out), "events": done.events, "checkpoint": done.checkpoint},
@@ -190,7 +183,5 @@ def export(state: State, out: Path | None, checkpoint_out: Path | None, personal
 @click.pass_obj
 def key(state: State) -> None:
     """Print the verifier key of the log: give it to auditors."""
-    from doorward.runtime.evidence import Evidence  # noqa: PLC0415  loaded when called
-
-    text = Evidence(state.installation()).verifier_key()
+    text = parts.evidence.Evidence(state.installation()).verifier_key()
     state.output.result({"key": text}, text)

@@ -7,7 +7,9 @@ from typing import Any
 
 import click
 
+from doorward.cli import parts
 from doorward.cli.command import Command
+from doorward.cli.commands.partner import authority_row
 from doorward.cli.screen import escape
 from doorward.cli.state import State, actor
 from doorward.stores.records import AuthorityRecord
@@ -34,15 +36,11 @@ def _row(record: AuthorityRecord) -> dict[str, Any]:
 @click.pass_obj
 def list_(state: State) -> None:
     """List the certificates of our own authority, and of partners'."""
-    from doorward.authority.inventory import list_authorities  # noqa: PLC0415  loaded when called
-    from doorward.cli.commands.partner import authority_row  # noqa: PLC0415  as above
-    from doorward.partners.terms import list_partners  # noqa: PLC0415  as above
-
     services = state.installation().services
-    rows = [_row(one) for one in list_authorities(services)]
+    rows = [_row(one) for one in parts.inventory.list_authorities(services)]
     rows += [
         authority_row(one, partner.name)
-        for partner, authorities in list_partners(services)
+        for partner, authorities in parts.terms.list_partners(services)
         for one in authorities
     ]
     columns = ["kind", "partner", "subject", "not_after", "key"]
@@ -66,18 +64,17 @@ def list_(state: State) -> None:
 @click.pass_obj
 def export(state: State, root_key: bool, passphrase_file: Path | None, out: Path | None) -> None:
     """Print the root certificate and the issuing certificate (or the root's key, encrypted, with --root)."""
-    from doorward.runtime.pem import as_pem  # noqa: PLC0415  as above
-    from doorward.runtime.private_files import create_private  # noqa: PLC0415  as above
-    from doorward.stores.records import AuthorityKind  # noqa: PLC0415  loaded when called
-
     if root_key:
         text = _export_root(state, passphrase_file).decode("ascii")
     else:
         with state.installation().services.work.read() as stores:
-            found = [stores.authorities.current(kind) for kind in (AuthorityKind.ROOT, AuthorityKind.ISSUING)]
-        text = as_pem(*(one.der for one in found if one))
+            found = [
+                stores.authorities.current(kind)
+                for kind in (parts.records.AuthorityKind.ROOT, parts.records.AuthorityKind.ISSUING)
+            ]
+        text = parts.pem.as_pem(*(one.der for one in found if one))
     if out:
-        create_private(out, text.encode("ascii"))
+        parts.private_files.create_private(out, text.encode("ascii"))
         state.output.result({"written": str(out)}, f"written to {escape(str(out))}")
     elif state.output.as_json:
         state.output.document({"pem": text})
@@ -86,11 +83,10 @@ def export(state: State, root_key: bool, passphrase_file: Path | None, out: Path
 
 
 def _export_root(state: State, passphrase_file: Path | None) -> bytes:
-    from doorward.authority.founding import export_root  # noqa: PLC0415  loaded when called
 
     installation = state.installation(keys=True)
     passphrase = installation.read_passphrase(passphrase_file, "passphrase for the exported root key")
-    return export_root(installation.services, passphrase=passphrase, actor=actor())
+    return parts.founding.export_root(installation.services, passphrase=passphrase, actor=actor())
 
 
 @click.command("remove-root-key", cls=Command)
@@ -108,12 +104,11 @@ def _export_root(state: State, passphrase_file: Path | None) -> bytes:
 @click.pass_obj
 def remove_root_key(state: State, exported: Path, passphrase_file: Path | None) -> None:
     """Remove the root's private key from this machine, after its export was checked."""
-    from doorward.authority.founding import remove_root_key as use_case  # noqa: PLC0415  loaded when called
-    from doorward.runtime.pem import read_bounded  # noqa: PLC0415  as above
-
     installation = state.installation(keys=True)
     passphrase = installation.read_passphrase(passphrase_file, "passphrase of the exported root key")
-    use_case(installation.services, exported=read_bounded(exported), passphrase=passphrase, actor=actor())
+    parts.founding.remove_root_key(
+        installation.services, exported=parts.pem.read_bounded(exported), passphrase=passphrase, actor=actor()
+    )
     state.output.result(
         {"removed": True},
         "the root's key is no longer on this machine; keep the exported file and its passphrase apart",
@@ -135,15 +130,11 @@ def remove_root_key(state: State, exported: Path, passphrase_file: Path | None) 
 @click.pass_obj
 def renew_root_list(state: State, exported: Path, passphrase_file: Path | None) -> None:
     """Sign the root's next revocation list, good for a year, with the exported key."""
-    from doorward.authority.inventory import root_certificate  # noqa: PLC0415  loaded when called
-    from doorward.authority.status.root_crl import renew_exported_root_list  # noqa: PLC0415  as above
-    from doorward.runtime.pem import read_bounded  # noqa: PLC0415  as above
-
     installation = state.installation()
-    root_certificate(installation.services)  # before anybody is asked for a passphrase
+    parts.inventory.root_certificate(installation.services)  # before anybody is asked for a passphrase
     passphrase = installation.read_passphrase(passphrase_file, "passphrase of the exported root key")
-    made = renew_exported_root_list(
-        installation.services, exported=read_bounded(exported), passphrase=passphrase, actor=actor()
+    made = parts.root_crl.renew_exported_root_list(
+        installation.services, exported=parts.pem.read_bounded(exported), passphrase=passphrase, actor=actor()
     )
     state.output.result(
         {"authority": made.authority_id, "number": made.number, "next_update": made.next_update},

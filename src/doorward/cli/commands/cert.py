@@ -6,39 +6,22 @@ import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import click
 
+from doorward.cli import parts
 from doorward.cli.command import Command
 from doorward.cli.commands.completion import complete_principal
 from doorward.cli.confirming import confirmed
+from doorward.cli.rows import certificate_row
 from doorward.cli.screen import escape
 from doorward.cli.state import State, actor
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.pki.lifecycle import list_reasons
-from doorward.stores.records import CertificateRecord
 from doorward.stores.services import Services
 
 STATES = [state.value for state in CertificateState]
 REASONS = [reason.value for reason in list_reasons()]
-
-
-def certificate_row(record: CertificateRecord) -> dict[str, Any]:
-    """Return what commands show of a certificate."""
-    return {
-        "id": record.id,
-        "subject": record.subject_name,
-        "profile": record.profile,
-        "state": record.state.value,
-        "not_before": record.not_before,
-        "not_after": record.not_after,
-        "serial": f"{record.serial:x}",
-        "sha256": record.sha256,
-        "principal": record.principal_id,
-        "reason": record.reason.value if record.reason else "",
-        "revoked_at": record.revoked_at,
-    }
 
 
 @click.command("list", cls=Command)
@@ -53,15 +36,11 @@ def certificate_row(record: CertificateRecord) -> dict[str, Any]:
 @click.pass_obj
 def list_(state: State, name: str | None, wanted: str | None, after: str, limit: int) -> None:
     """List certificates, oldest first."""
-    from doorward.authority.inventory import list_certificates  # noqa: PLC0415  as above
-    from doorward.directory.principals import find_principal  # noqa: PLC0415  loaded when called
-    from doorward.stores.records import CertificateFilter  # noqa: PLC0415  as above
-
     services = state.installation().services
-    records = list_certificates(
+    records = parts.inventory.list_certificates(
         services,
-        CertificateFilter(
-            principal_id=find_principal(services, name).id if name else None,
+        parts.records.CertificateFilter(
+            principal_id=parts.principals.find_principal(services, name).id if name else None,
             state=CertificateState(wanted) if wanted else None,
             after_id=after,
             limit=limit + 1,  # one more than is shown tells whether there are more
@@ -80,12 +59,9 @@ def list_(state: State, name: str | None, wanted: str | None, after: str, limit:
 @click.pass_obj
 def show(state: State, certificate: str, pem: bool) -> None:
     """Show one certificate, named by id, serial number or SHA-256 (or how one of them begins)."""
-    from doorward.authority.inventory import chain_of, find_certificate  # noqa: PLC0415  loaded when called
-    from doorward.runtime.pem import as_pem  # noqa: PLC0415  as above
-
     services = state.installation().services
-    record = find_certificate(services, certificate)
-    chain = as_pem(*chain_of(services, record.id))
+    record = parts.inventory.find_certificate(services, certificate)
+    chain = parts.pem.as_pem(*parts.inventory.chain_of(services, record.id))
     if pem and not state.output.as_json:
         click.echo(chain, nl=False)
         return
@@ -111,13 +87,13 @@ def show(state: State, certificate: str, pem: bool) -> None:
 @click.pass_obj
 def revoke(state: State, certificate: str, reason: str) -> None:
     """Revoke a certificate for good; its live connections end at once."""
-    from doorward.authority import revocation  # noqa: PLC0415  loaded when called
-
     _change(
         state,
         certificate,
         CertificateState.REVOKED,
-        lambda services, found: revocation.revoke(services, found, RevocationReason(reason), actor=actor()),
+        lambda services, found: parts.revocation.revoke(
+            services, found, RevocationReason(reason), actor=actor()
+        ),
     )
 
 
@@ -126,13 +102,11 @@ def revoke(state: State, certificate: str, reason: str) -> None:
 @click.pass_obj
 def hold(state: State, certificate: str) -> None:
     """Suspend a certificate until it is released or revoked; its live connections end at once."""
-    from doorward.authority import revocation  # noqa: PLC0415  loaded when called
-
     _change(
         state,
         certificate,
         CertificateState.ON_HOLD,
-        lambda services, found: revocation.hold(services, found, actor=actor()),
+        lambda services, found: parts.revocation.hold(services, found, actor=actor()),
     )
 
 
@@ -141,13 +115,11 @@ def hold(state: State, certificate: str) -> None:
 @click.pass_obj
 def release(state: State, certificate: str) -> None:
     """Release a certificate from hold."""
-    from doorward.authority import revocation  # noqa: PLC0415  loaded when called
-
     _change(
         state,
         certificate,
         CertificateState.VALID,
-        lambda services, found: revocation.release(services, found, actor=actor()),
+        lambda services, found: parts.revocation.release(services, found, actor=actor()),
     )
 
 
@@ -184,29 +156,22 @@ def renew(
     target: str | None,
 ) -> None:
     """Issue the successor of a certificate to the same holder, for a request that the holder made."""
-    from doorward.agent.pkcs12 import Target, choose_form, own_target  # noqa: PLC0415  loaded when called
-    from doorward.authority.inventory import find_certificate  # noqa: PLC0415  as above
-    from doorward.authority.issuing import RenewalClaim, issue  # noqa: PLC0415  as above
-    from doorward.runtime.pem import as_pem, read_bounded  # noqa: PLC0415  as above
-    from doorward.runtime.renewed_files import (  # noqa: PLC0415  as above
-        check_p12,
-        p12_command,
-        read_key_of,
-        write_p12,
+    form = parts.pkcs12.choose_form(
+        parts.pkcs12.Target(target) if target else parts.pkcs12.own_target(sys.platform)
     )
-
-    form = choose_form(Target(target) if target else own_target(sys.platform))
     p12 = out.with_suffix(".p12") if out and key_file else None
     if key_file and (p12 is None or p12 == out):
         raise click.UsageError("--key wants --out CHAIN.pem: the PKCS#12 file is written beside it")
-    request = read_bounded(csr)
-    key = read_key_of(key_file, request) if key_file else None
+    request = parts.pem.read_bounded(csr)
+    key = parts.renewed_files.read_key_of(key_file, request) if key_file else None
     if p12:
-        check_p12(p12)
+        parts.renewed_files.check_p12(p12)
     services = state.installation(keys=True).services
-    record = find_certificate(services, certificate)
-    issued = issue(services, request, RenewalClaim(actor=actor(), certificate=record))
-    chain = as_pem(*issued.chain_der)
+    record = parts.inventory.find_certificate(services, certificate)
+    issued = parts.issuing.issue(
+        services, request, parts.issuing.RenewalClaim(actor=actor(), certificate=record)
+    )
+    chain = parts.pem.as_pem(*issued.chain_der)
     if out:
         out.write_text(chain, encoding="ascii")
     row = certificate_row(issued.record)
@@ -216,14 +181,16 @@ def renew(
     ]
     notes: list[str] = []
     if p12 and key:
-        password = write_p12(p12, key, issued.chain_der, name=issued.record.subject_name, form=form)
+        password = parts.renewed_files.write_p12(
+            p12, key, issued.chain_der, name=issued.record.subject_name, form=form
+        )
         value["p12_password"] = password
         lines += [
             f"  for browsers: import {escape(str(p12))}",
             f"  its password, shown only now: [bold]{escape(password)}[/bold]",
         ]
     else:
-        command = p12_command(shlex.quote(str(out)) if out else "CHAIN.pem", form)
+        command = parts.renewed_files.p12_command(shlex.quote(str(out)) if out else "CHAIN.pem", form)
         notes.append(f"for browsers, on the machine that has the key: {command}")
     state.output.result(value, *lines, *([] if out else [chain]), notes=notes)
 
@@ -232,11 +199,9 @@ def _change(
     state: State, certificate: str, wanted: CertificateState, use_case: Callable[[Services, str], int]
 ) -> None:
     """Take a step; if it was taken before, say so, and wait all the same until the gateways enforce it."""
-    from doorward.authority.inventory import find_certificate  # noqa: PLC0415  loaded when called
-
     installation, notes = state.withdrawal()
     services = installation.services
-    found = find_certificate(services, certificate)
+    found = parts.inventory.find_certificate(services, certificate)
     if found.state is wanted:
         notes = (
             *notes,
@@ -247,7 +212,7 @@ def _change(
     else:
         seq = use_case(services, found.id)
     value, line = confirmed(services, seq, notes)
-    row = certificate_row(find_certificate(services, found.id))
+    row = certificate_row(parts.inventory.find_certificate(services, found.id))
     state.output.result(
         {**row, "seq": seq, **value},
         f"[bold]{escape(row['subject'])}[/bold] {row['id']} is {row['state']}",

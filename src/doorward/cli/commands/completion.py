@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 import click
+from click.shell_completion import get_completion_class
 
+from doorward.cli import parts
 from doorward.cli.command import Command, read_state
 from doorward.cli.state import State
 from doorward.core.entities import PrincipalKind
@@ -33,8 +35,6 @@ HOW = {
 @click.pass_context
 def completion(ctx: click.Context, state: State, shell: str) -> None:
     """Print the script that completes commands, options and names in a shell."""
-    from click.shell_completion import get_completion_class  # noqa: PLC0415  only here
-
     kind = get_completion_class(shell)
     if kind is None:  # pragma: no cover  the choice above names only shells that click knows
         raise click.UsageError(f"no completion for {shell}")
@@ -51,17 +51,15 @@ def complete_principal(kind: PrincipalKind | None = None) -> Completer:
     """Return a completion function for the names of one kind of principal, or of all."""
 
     def names(services: Services) -> Iterable[str]:
-        from doorward.directory.principals import list_principals  # noqa: PLC0415  completion must start quickly
 
-        return (one.name for one in list_principals(services, kind))
+        return (one.name for one in parts.principals.list_principals(services, kind))
 
     return _completer(names)
 
 
 def _groups(services: Services) -> Iterable[str]:
-    from doorward.directory.principals import list_groups  # noqa: PLC0415  as above
 
-    return list_groups(services)
+    return parts.principals.list_groups(services)
 
 
 def _apps(services: Services) -> Iterable[str]:
@@ -75,9 +73,8 @@ def _partners(services: Services) -> Iterable[str]:
 
 
 def _invitations(services: Services) -> Iterable[str]:
-    from doorward.directory.invitations import list_open  # noqa: PLC0415  as above
 
-    return (record.id for record, _ in list_open(services))
+    return (record.id for record, _ in parts.invitations.list_open(services))
 
 
 def _completer(names: Callable[[Services], Iterable[str]]) -> Completer:

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from doorward.cli import parts
 from doorward.cli.command import Command
 from doorward.cli.output import REFUSED
 from doorward.cli.screen import escape
 from doorward.cli.state import State
 
 if TYPE_CHECKING:
-    from doorward.demo.telling import Teller
+    from doorward.demo.teller import Teller
 
 
 @click.command("demo", cls=Command)
@@ -31,29 +32,22 @@ if TYPE_CHECKING:
 @click.pass_obj
 def demo(state: State, once: bool, keep: Path | None, port: int | None) -> None:
     """A little bank behind the door. Without --once it stays up, and prints commands to try."""
-    from rich.console import Console  # noqa: PLC0415  slow import
-
-    from doorward.demo.scenery import HOST, scenery, workplace  # noqa: PLC0415  loaded when called
-    from doorward.demo.story import play  # noqa: PLC0415  as above
-    from doorward.demo.telling import Teller  # noqa: PLC0415  as above
-    from doorward.demo.trying import commands_to_try  # noqa: PLC0415  as above
-    from doorward.runtime.logging import configure_logging  # noqa: PLC0415  as above
-    from doorward.runtime.roles import stopping  # noqa: PLC0415  as above
-
-    configure_logging("error", role="demo")
+    parts.logging.configure_logging("error", role="demo")
     began = time.monotonic()
-    tell = Teller(None if state.output.as_json else Console(highlight=False, soft_wrap=True))
+    tell = parts.teller.open_teller(silent=state.output.as_json)
     tell.title(
-        "A little bank, and who may enter", f"https://{HOST}, on this machine only; everything is real"
+        "A little bank, and who may enter",
+        f"https://{parts.scenery.HOST}, on this machine only; everything is real",
     )
     with ExitStack() as standing:
-        folder, stop = standing.enter_context(workplace(keep)), standing.enter_context(stopping())
+        folder = standing.enter_context(parts.scenery.workplace(keep))
+        stop = standing.enter_context(parts.roles.stopping())
         with tell.preparing("founding an authority, opening the door, enrolling alice, bob and carol"):
-            scene = standing.enter_context(scenery(folder, port=port))
+            scene = standing.enter_context(parts.scenery.scenery(folder, port=port))
         if once:
-            play(scene, tell)
+            parts.story.play(scene, tell)
         else:
-            _invite_to_try(state, commands_to_try(scene))
+            _invite_to_try(state, parts.trying.commands_to_try(scene))
             scene.up.watch(
                 stop, restarted=lambda role: state.output.note(f"`doorward {role}` was started again")
             )

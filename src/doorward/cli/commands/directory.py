@@ -6,12 +6,14 @@ from typing import Any
 
 import click
 
+from doorward.cli import parts
 from doorward.cli.command import Command
 from doorward.cli.commands.completion import complete_group, complete_principal
 from doorward.cli.confirming import ask, confirmed, may_ask
+from doorward.cli.rows import certificate_row, principal_row
 from doorward.cli.screen import escape
 from doorward.cli.state import State, actor
-from doorward.core.entities import Principal, PrincipalKind
+from doorward.core.entities import PrincipalKind
 from doorward.core.errors import RequestRefused
 
 YES = click.option("--yes", is_flag=True, help="Do not ask.")
@@ -20,17 +22,6 @@ KEEP_RULES = click.option(
     is_flag=True,
     help="Give the name also if rules name a former bearer of it: they hold for this one.",
 )
-
-
-def _row(principal: Principal) -> dict[str, Any]:
-    return {
-        "name": principal.name,
-        "kind": principal.kind.value,
-        "state": principal.state.value,
-        "groups": list(principal.groups),
-        "display_name": principal.display_name,
-        "id": principal.id,
-    }
 
 
 def _add_command(kind: PrincipalKind) -> click.Command:
@@ -52,10 +43,9 @@ def _add_command(kind: PrincipalKind) -> click.Command:
     def command(
         state: State, name: str, groups: tuple[str, ...], display_name: str, keep_rules: bool
     ) -> None:
-        from doorward.directory.principals import add_principal  # noqa: PLC0415  loaded when called
 
         services = state.installation().services
-        done = add_principal(
+        done = parts.principals.add_principal(
             services,
             kind,
             name,
@@ -65,7 +55,7 @@ def _add_command(kind: PrincipalKind) -> click.Command:
             actor=actor(),
         )
         state.output.result(
-            {**_row(done.value), "seq": done.seq},
+            {**principal_row(done.value), "seq": done.seq},
             ("kept" if f"{name} was there already" in done.notes else "added")
             + f" {word} [bold]{escape(done.value.name)}[/bold]"
             + (f" to {', '.join(groups)}" if groups else ""),
@@ -86,12 +76,11 @@ def _set_command(kind: PrincipalKind) -> click.Command:
     @click.option("--display-name", required=True, help="The name on screens.")
     @click.pass_obj
     def command(state: State, name: str, display_name: str) -> None:
-        from doorward.directory.principals import set_display_name  # noqa: PLC0415  loaded when called
 
         services = state.installation().services
-        done = set_display_name(services, name, display_name, kind=kind, actor=actor())
+        done = parts.principals.set_display_name(services, name, display_name, kind=kind, actor=actor())
         state.output.result(
-            {**_row(done.value), "seq": done.seq},
+            {**principal_row(done.value), "seq": done.seq},
             f"{word} [bold]{escape(name)}[/bold] is shown as {escape(display_name) or 'its name'}",
             notes=done.notes,
         )
@@ -113,15 +102,16 @@ def _rename_command(kind: PrincipalKind) -> click.Command:
     @YES
     @click.pass_obj
     def command(state: State, name: str, new_name: str, keep_rules: bool, yes: bool) -> None:
-        from doorward.directory.principals import rename  # noqa: PLC0415  loaded when called
 
         ask(state, f"rename {word} {name}? Its certificates are revoked.", yes=yes)
         installation, notes = state.withdrawal()
         services = installation.services
-        done = rename(services, name, new_name, kind=kind, keep_rules=keep_rules, actor=actor())
+        done = parts.principals.rename(
+            services, name, new_name, kind=kind, keep_rules=keep_rules, actor=actor()
+        )
         value, line = confirmed(services, done.seq, (*done.notes, *notes))
         state.output.result(
-            {**_row(done.value), "seq": done.seq, **value},
+            {**principal_row(done.value), "seq": done.seq, **value},
             f"{word} {escape(name)} is now [bold]{escape(new_name)}[/bold]",
             line,
             f"[dim]next:[/dim] doorward invite {escape(new_name)}",
@@ -137,9 +127,11 @@ def _list_command(kind: PrincipalKind) -> click.Command:
     @click.command("list", cls=Command, help=f"List the {word}s.")
     @click.pass_obj
     def command(state: State) -> None:
-        from doorward.directory.principals import list_principals  # noqa: PLC0415  loaded when called
 
-        rows = [_row(one) for one in list_principals(state.installation().services, kind)]
+        rows = [
+            principal_row(one)
+            for one in parts.principals.list_principals(state.installation().services, kind)
+        ]
         state.output.table(
             rows,
             ["name", "state", "groups", "display_name"],
@@ -156,15 +148,16 @@ def _show_command(kind: PrincipalKind) -> click.Command:
     @click.argument("name", shell_complete=complete_principal(kind))
     @click.pass_obj
     def command(state: State, name: str) -> None:
-        from doorward.authority.inventory import list_certificates  # noqa: PLC0415  as above
-        from doorward.cli.commands.cert import certificate_row  # noqa: PLC0415  as above
-        from doorward.directory.principals import find_principal  # noqa: PLC0415  loaded when called
-        from doorward.stores.records import CertificateFilter  # noqa: PLC0415  as above
 
         services = state.installation().services
-        principal = find_principal(services, name, kind=kind)
-        certificates = list_certificates(services, CertificateFilter(principal_id=principal.id))
-        value = {**_row(principal), "certificates": [certificate_row(one) for one in certificates]}
+        principal = parts.principals.find_principal(services, name, kind=kind)
+        certificates = parts.inventory.list_certificates(
+            services, parts.records.CertificateFilter(principal_id=principal.id)
+        )
+        value = {
+            **principal_row(principal),
+            "certificates": [certificate_row(one) for one in certificates],
+        }
         lines = [
             f"[bold]{escape(principal.name)}[/bold]  {word}, {principal.state.value}",
             f"id      {principal.id}",
@@ -197,9 +190,8 @@ def _remove_command(kind: PrincipalKind) -> click.Command:
     @YES
     @click.pass_obj
     def command(state: State, name: str, yes: bool) -> None:
-        from doorward.directory.principals import was_removed  # noqa: PLC0415  loaded when called
 
-        if was_removed(state.installation().services, name):
+        if parts.principals.was_removed(state.installation().services, name):
             note = f"{name} was removed already"
             state.output.result({"name": name, "state": "removed"}, notes=(note,))
             return
@@ -210,14 +202,13 @@ def _remove_command(kind: PrincipalKind) -> click.Command:
 
 
 def _change_state(state: State, kind: PrincipalKind, name: str, verb: str, past: str) -> None:
-    from doorward.directory import principals as directory  # noqa: PLC0415  loaded when called
 
     # Removing revokes certificates, and their OCSP answers are signed again in the same transaction.
     installation, notes = state.withdrawal() if verb == "remove" else (state.installation(), ())
-    done = getattr(directory, verb)(installation.services, name, kind=kind, actor=actor())
+    done = getattr(parts.principals, verb)(installation.services, name, kind=kind, actor=actor())
     value, line = confirmed(installation.services, done.seq, (*done.notes, *notes))
     state.output.result(
-        {**_row(done.value), "seq": done.seq, **value},
+        {**principal_row(done.value), "seq": done.seq, **value},
         f"{past} {kind.value} [bold]{escape(name)}[/bold]",
         line,
         notes=(*done.notes, *notes),
@@ -249,9 +240,7 @@ person_remove, device_remove, service_remove = map(_remove_command, PrincipalKin
 @click.pass_obj
 def create(state: State, group: str) -> None:
     """Create a group."""
-    from doorward.directory.principals import create_group  # noqa: PLC0415  loaded when called
-
-    done = create_group(state.installation().services, group, actor=actor())
+    done = parts.principals.create_group(state.installation().services, group, actor=actor())
     lines = () if done.notes else (f"created group [bold]{group}[/bold]",)
     state.output.result({"group": group, "seq": done.seq}, *lines, notes=done.notes)
 
@@ -261,9 +250,7 @@ def create(state: State, group: str) -> None:
 @click.pass_obj
 def show_group(state: State, group: str) -> None:
     """List the members of a group."""
-    from doorward.directory.groups import list_members  # noqa: PLC0415  loaded when called
-
-    rows = [_row(one) for one in list_members(state.installation().services, group)]
+    rows = [principal_row(one) for one in parts.groups.list_members(state.installation().services, group)]
     columns = ["name", "kind", "state", "display_name"]
     state.output.table(
         rows, columns, empty=f"{group} has no members; add one: doorward group add {group} NAME"
@@ -274,11 +261,9 @@ def show_group(state: State, group: str) -> None:
 @click.pass_obj
 def groups(state: State) -> None:
     """List the groups."""
-    from doorward.directory.principals import list_groups  # noqa: PLC0415  loaded when called
-
     rows = [
         {"group": name, "members": count}
-        for name, count in list_groups(state.installation().services).items()
+        for name, count in parts.principals.list_groups(state.installation().services).items()
     ]
     state.output.table(rows, ["group", "members"], empty="no groups; create one: doorward group create NAME")
 
@@ -289,10 +274,8 @@ def groups(state: State) -> None:
 @click.pass_obj
 def join(state: State, group: str, member: str) -> None:
     """Put a member into a group."""
-    from doorward.directory.principals import add_member  # noqa: PLC0415  loaded when called
-
     services = state.installation().services
-    done = add_member(services, group, member, actor=actor())
+    done = parts.principals.add_member(services, group, member, actor=actor())
     _tell_membership(state, services, group, done, "is now in")
 
 
@@ -303,20 +286,18 @@ def join(state: State, group: str, member: str) -> None:
 @click.pass_obj
 def leave(state: State, group: str, member: str | None, yes: bool) -> None:
     """Take a member out of a group, what it loses ends at once; without MEMBER, remove the group itself."""
-    from doorward.directory.principals import remove_member  # noqa: PLC0415  loaded when called
-
     services = state.installation().services
     if member is None:
         _remove_group(state, services, group, yes=yes)
         return
-    done = remove_member(services, group, member, actor=actor())
+    done = parts.principals.remove_member(services, group, member, actor=actor())
     _tell_membership(state, services, group, done, "is no longer in")
 
 
 def _tell_membership(state: State, services: Any, group: str, done: Any, what: str) -> None:
     value, line = confirmed(services, done.seq, done.notes)
     state.output.result(
-        {**_row(done.value), "group": group, "seq": done.seq, **value},
+        {**principal_row(done.value), "group": group, "seq": done.seq, **value},
         f"{escape(done.value.name)} {what} {escape(group)}",
         line,
         notes=done.notes,
@@ -324,10 +305,8 @@ def _tell_membership(state: State, services: Any, group: str, done: Any, what: s
 
 
 def _remove_group(state: State, services: Any, group: str, *, yes: bool) -> None:
-    from doorward.directory.groups import remove_group  # noqa: PLC0415  loaded when called
-    from doorward.directory.principals import list_groups  # noqa: PLC0415  as above
 
-    count = list_groups(services).get(group, 0)
+    count = parts.principals.list_groups(services).get(group, 0)
     if (
         count and not yes and not may_ask(state)
     ):  # a member that was forgotten on the line must not cost the group
@@ -338,7 +317,7 @@ def _remove_group(state: State, services: Any, group: str, *, yes: bool) -> None
         )
     members = f"{count} member{'s' if count != 1 else ''}"
     ask(state, f"remove the group {group}? It has {members}.", yes=yes)
-    done = remove_group(services, group, actor=actor())
+    done = parts.groups.remove_group(services, group, actor=actor())
     value, line = confirmed(services, done.seq, done.notes)
     state.output.result(
         {"group": group, "seq": done.seq, **value},

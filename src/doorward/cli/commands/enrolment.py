@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from doorward.cli import parts
 from doorward.cli.command import Command
 from doorward.cli.commands.completion import complete_invitation, complete_principal
 from doorward.cli.screen import escape
@@ -23,10 +24,10 @@ from doorward.core.ports import KeyKind
 @click.pass_obj
 def invite(state: State, name: str, hours: int) -> None:
     """Print a one-time link with which NAME gets a certificate; an earlier one that is open is withdrawn."""
-    from doorward.directory.invitations import invite as use_case  # noqa: PLC0415  loaded when called
-
     installation = state.installation()
-    invitation = use_case(installation.services, name, lifetime=timedelta(hours=hours), actor=actor())
+    invitation = parts.invitations.invite(
+        installation.services, name, lifetime=timedelta(hours=hours), actor=actor()
+    )
     link = installation.enrolment_link(invitation.token)
     state.output.result(
         {
@@ -57,11 +58,9 @@ def invite(state: State, name: str, hours: int) -> None:
 @click.pass_obj
 def list_(state: State, name: str | None) -> None:
     """List the one-time links that still work, oldest first; the links themselves are kept nowhere."""
-    from doorward.directory.invitations import list_open  # noqa: PLC0415  loaded when called
-
     rows = [
         {"id": record.id, "name": of, "created_at": record.created_at, "expires_at": record.expires_at}
-        for record, of in list_open(state.installation().services, name)
+        for record, of in parts.invitations.list_open(state.installation().services, name)
     ]
     state.output.table(rows, ["id", "name", "created_at", "expires_at"], empty="no open invitations")
 
@@ -71,9 +70,7 @@ def list_(state: State, name: str | None) -> None:
 @click.pass_obj
 def revoke(state: State, invitation_id: str) -> None:
     """Withdraw a one-time link for good, named by the id that `invitation list` shows."""
-    from doorward.directory.invitations import withdraw  # noqa: PLC0415  loaded when called
-
-    record = withdraw(state.installation().services, invitation_id, actor=actor())
+    record = parts.invitations.withdraw(state.installation().services, invitation_id, actor=actor())
     state.output.result(
         {"id": record.id, "voided_at": record.voided_at}, f"the link {record.id} works no longer"
     )
@@ -111,24 +108,14 @@ def enroll(
     state: State, /, link: str, *, out: Path, kind: str, target: str | None, p12_legacy: bool, force: bool
 ) -> None:
     """Make a key here, and get its certificate with a one-time LINK."""
-    from doorward.agent.client import enroll as run  # noqa: PLC0415  loaded when called
-    from doorward.agent.link import parse_link  # noqa: PLC0415  as above
-    from doorward.agent.pkcs12 import (  # noqa: PLC0415  as above
-        Pkcs12Form,
-        Target,
-        choose_form,
-        own_target,
-    )
-    from doorward.runtime.world import SoftwareKeys, SystemClock, SystemRandom  # noqa: PLC0415  as above
-
-    place = Target(target) if target else own_target(sys.platform)
-    form = Pkcs12Form.LEGACY if p12_legacy else choose_form(place)
-    done = run(
-        parse_link(link),
+    place = parts.pkcs12.Target(target) if target else parts.pkcs12.own_target(sys.platform)
+    form = parts.pkcs12.Pkcs12Form.LEGACY if p12_legacy else parts.pkcs12.choose_form(place)
+    done = parts.client.enroll(
+        parts.link.parse_link(link),
         out=out,
-        clock=SystemClock(),
-        random=SystemRandom(),
-        factory=SoftwareKeys(),
+        clock=parts.world.SystemClock(),
+        random=parts.world.SystemRandom(),
+        factory=parts.world.SoftwareKeys(),
         key_kind=KeyKind(kind),
         p12_form=form,
         force=force,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from doorward.cli import parts
 from doorward.cli.command import Command
 from doorward.cli.screen import escape
 from doorward.cli.state import State
@@ -17,9 +18,7 @@ def explain(state: State, what: str) -> None:
 
     The id of a request is on the page of a refusal, the number of an incident on that of an internal error.
     """
-    from doorward.runtime.explaining import explain_id  # noqa: PLC0415  loaded when called
-
-    told = explain_id(state.installation(), what.strip())
+    told = parts.explaining.explain_id(state.installation(), what.strip())
     lines = [f"[bold]{escape(told.title)}[/bold]"]
     lines += [f"  [dim]{escape(name):<16}[/dim] {escape(value)}" for name, value in told.facts]
     lines += [escape(line) for line in told.lines]

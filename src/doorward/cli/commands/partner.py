@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import sys
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -9,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from doorward.cli import parts
 from doorward.cli.command import Command
 from doorward.cli.commands.completion import complete_group, complete_partner
 from doorward.cli.commands.directory import YES
@@ -29,10 +32,8 @@ _COLOURS = {"error": "red", "warning": "yellow", "note": "dim"}
 
 def _read_span(ctx: click.Context, param: click.Parameter, value: str) -> timedelta:
     """Return a duration such as `90s`, `30m`, `12h` or `7d` in whole seconds."""
-    from doorward.runtime.settings import parse_duration  # noqa: PLC0415  loaded when called
-
     try:
-        return timedelta(seconds=round(parse_duration(value).total_seconds()))
+        return timedelta(seconds=round(parts.settings.parse_duration(value).total_seconds()))
     except ValueError as error:
         raise click.BadParameter(str(error), ctx, param) from error
 
@@ -142,19 +143,12 @@ def import_(
     **terms: Any,
 ) -> None:
     """Trust a partner's certificates (PEM, PKCS#7 or DER) after a report on them; applications must name it in `trust`."""
-    from doorward.partners.terms import (  # noqa: PLC0415  loaded when called
-        examine,
-        examine_names,
-        find_standing,
-        import_partner,
-    )
-
     services = state.installation().services
     wanted = _read_terms(terms)
     ders = {"anchors": _read(anchors), "intermediates": _read(intermediates)}
     # A look alone needs no free name. What is read here is what is shown, asked about, and replaced.
-    standing = find_standing(services, name, replacing=replace) if replace or not check else None
-    findings = examine(services, name, wanted, **ders)
+    standing = parts.terms.find_standing(services, name, replacing=replace) if replace or not check else None
+    findings = parts.terms.examine(services, name, wanted, **ders)
     wrong = any(one.code.severity.value == "error" for one in findings)
     changes = _list_changes(standing, wanted, ders) if standing else []
     report = {"findings": [_finding(one) for one in findings], "changes": changes}
@@ -162,14 +156,14 @@ def import_(
         _print_report(state, ders, findings)
         _print_changes(state, changes)
     if check:
-        large = examine_names(services, name, (*ders["anchors"], *ders["intermediates"]))
+        large = parts.terms.examine_names(services, name, (*ders["anchors"], *ders["intermediates"]))
         state.output.result(
             report, *(f"[yellow]{escape(one)}[/yellow]" for one in large), "nothing was changed", notes=large
         )
         return
     if not wrong:  # errors are refused by the use case itself
         _ask(state, name, yes=yes, dropping=any(map(_drops, changes)))
-    done = import_partner(services, name, wanted, replacing=standing, actor=actor(), **ders)
+    done = parts.terms.import_partner(services, name, wanted, replacing=standing, actor=actor(), **ders)
     value, line = confirmed(services, done.seq, done.notes)
     state.output.result(
         {
@@ -191,15 +185,12 @@ def import_(
 @click.pass_obj
 def show(state: State, name: str) -> None:
     """Show a partner: terms, authorities, and the evidence of revocation."""
-    from doorward.partners.terms import heard_by  # noqa: PLC0415  loaded when called
-    from doorward.stores.standing import require_partner  # noqa: PLC0415  as above
-
     services = state.installation().services
     with services.work.read() as stores:
-        partner = require_partner(stores, name)
+        partner = parts.standing.require_partner(stores, name)
         authorities = stores.partners.authorities(partner.id)
         evidence = stores.evidence.list(partner.id)
-        hearing = heard_by(stores, name)
+        hearing = parts.terms.heard_by(stores, name)
     value = {
         **partner_row(partner),
         "heard_by": hearing,
@@ -219,15 +210,12 @@ def show(state: State, name: str) -> None:
 @click.pass_obj
 def remove(state: State, name: str, yes: bool) -> None:
     """Trust a partner no more; its principals lose everything at once. On a terminal it asks before."""
-    from doorward.partners.terms import remove_partner  # noqa: PLC0415  as above
-    from doorward.stores.freed_names import was_partner_removed  # noqa: PLC0415  loaded when called
-
     services = state.installation().services
-    if was_partner_removed(services, name):
+    if parts.freed_names.was_partner_removed(services, name):
         state.output.result({"name": name, "removed": True}, notes=(f"partner {name} was removed already",))
         return
     ask(state, f"remove partner {name}, and all its principals?", yes=yes)
-    done = remove_partner(services, name, actor=actor())
+    done = parts.terms.remove_partner(services, name, actor=actor())
     value, line = confirmed(services, done.seq, done.notes)
     state.output.result(
         {"name": name, "id": done.value.id, "seq": done.seq, **value},
@@ -284,11 +272,10 @@ def _list_changes(standing: Standing, wanted: Terms, ders: dict[str, list[bytes]
 
 def _brief(der: bytes) -> dict[str, str]:
     """Return what tells an authority from others of its partner."""
-    import hashlib  # noqa: PLC0415  only here
-
-    from doorward.partners.terms import describe_subject  # noqa: PLC0415  loaded when called
-
-    return {"subject": describe_subject(der), "sha256": hashlib.sha256(der).hexdigest()[:16]}
+    return {
+        "subject": parts.terms.describe_subject(der),
+        "sha256": hashlib.sha256(der).hexdigest()[:16],
+    }
 
 
 def _drops(change: dict[str, Any]) -> bool:
@@ -298,31 +285,25 @@ def _drops(change: dict[str, Any]) -> bool:
 
 def authority_row(authority: PartnerAuthorityRecord, partner: str) -> dict[str, Any]:
     """Return one of a partner's authorities as JSON and tables show it."""
-    from doorward.partners.terms import describe_subject  # noqa: PLC0415  as above
-    from doorward.partners.trust import find_unread  # noqa: PLC0415  loaded when called
-
     return {
         "kind": "anchor" if authority.anchor else "intermediate",
         "partner": partner,
-        "subject": describe_subject(authority.der),
+        "subject": parts.terms.describe_subject(authority.der),
         "not_after": authority.not_after,
         "current": True,
         "key": "",
         "sha256": authority.sha256,
         "id": authority.id,
-        "readable": not find_unread([authority]),
+        "readable": not parts.trust.find_unread([authority]),
     }
 
 
-def _read_terms(given: dict[str, Any]) -> Terms:
-    from doorward.partners.terms import Terms  # noqa: PLC0415  loaded when called
-    from doorward.verification.identity import SanSource  # noqa: PLC0415  as above
-    from doorward.verification.partner import RevocationMode  # noqa: PLC0415  as above
+def _read_terms(given: dict[str, Any]) -> parts.terms.Terms:
 
-    return Terms(
-        source=SanSource(given.pop("identity")),
+    return parts.terms.Terms(
+        source=parts.identity.SanSource(given.pop("identity")),
         kind=PrincipalKind(given.pop("kind")),
-        revocation=RevocationMode(given.pop("revocation")),
+        revocation=parts.partner.RevocationMode(given.pop("revocation")),
         groups=tuple(sorted(set(given.pop("groups")))),
         allow_private=tuple(one.strip() for text in given.pop("allow_private") for one in text.split(",")),
         **given,
@@ -331,13 +312,10 @@ def _read_terms(given: dict[str, Any]) -> Terms:
 
 def _read(files: tuple[Path, ...]) -> list[bytes]:
     """Return the certificates of files, in any of the forms that `certificate_files` knows."""
-    from doorward.runtime.certificate_files import read_certificates  # noqa: PLC0415  loaded when called
-    from doorward.runtime.pem import read_bounded  # noqa: PLC0415  as above
-
     found = []
     for file in files:
         try:
-            found += read_certificates(read_bounded(file))
+            found += parts.certificate_files.read_certificates(parts.pem.read_bounded(file))
         except MalformedInput as error:
             raise MalformedInput(error.code, f"{file}: {error.detail}", hint=error.hint) from error
     return found
@@ -355,14 +333,10 @@ def _finding(one: LintFinding) -> dict[str, Any]:
 
 def _print_report(state: State, ders: dict[str, list[bytes]], findings: tuple[LintFinding, ...]) -> None:
     """What is to be trusted, certificate by certificate, and under each what was found about it."""
-    import hashlib  # noqa: PLC0415  only here
-
-    from doorward.partners.terms import describe_subject  # noqa: PLC0415  loaded when called
-
     for word, kind in (("anchors", "anchor"), ("intermediates", "intermediate")):
         for der in ders[word]:
             sha256 = hashlib.sha256(der).hexdigest()
-            state.output.err.print(f"[bold]{escape(describe_subject(der))}[/bold]  {kind}")
+            state.output.err.print(f"[bold]{escape(parts.terms.describe_subject(der))}[/bold]  {kind}")
             # In full: it is what the partner is asked for by another way.
             state.output.err.print(f"  [dim]SHA-256  {sha256}[/dim]")
             about = [one for one in findings if one.certificate == sha256]
@@ -424,8 +398,6 @@ def _count(what: Sequence[object], word: str) -> str:
 
 def _ask(state: State, name: str, *, yes: bool, dropping: bool) -> None:
     """Ask whether to go on; the question names what cannot be seen from the certificates that are given."""
-    import sys  # noqa: PLC0415  only here
-
     if yes:
         return
     if state.output.as_json or not sys.stdin.isatty():

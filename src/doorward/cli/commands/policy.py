@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from doorward.cli import parts
 from doorward.cli.command import Command
 from doorward.cli.commands.completion import complete_app, complete_principal
 from doorward.cli.confirming import ask, confirmed, may_ask
@@ -51,26 +52,22 @@ def apply(state: State, path: Path, expect: int | None, yes: bool) -> None:
 
     On a terminal it asks before applications are dropped.
     """
-    from doorward.access.policies import apply_document  # noqa: PLC0415  loaded when called
-    from doorward.runtime.disruption import tell_disruption  # noqa: PLC0415  as above
-    from doorward.runtime.own_places import publishable  # noqa: PLC0415  as above
-
     text, name = _read(path)
     installation = state.installation()
     services = installation.services
-    for said in tell_disruption(installation, text, file=name):
+    for said in parts.disruption.tell_disruption(installation, text, file=name):
         state.output.note(f"note: {said}")
     _ask_about_dropped(state, services, text, name, yes=yes)
     report_applied(
         state,
         services,
-        lambda services: apply_document(
+        lambda services: parts.policies.apply_document(
             services,
             text,
             file=name,
             actor=actor(),
             expected_number=expect,
-            check=publishable(installation),
+            check=parts.own_places.publishable(installation),
         ),
     )
 
@@ -106,9 +103,8 @@ def report_applied(state: State, services: Any, use_case: Any, *, unchanged: str
 def _ask_about_dropped(state: State, services: Any, text: str, name: str, *, yes: bool) -> None:
     if yes or not may_ask(state):
         return
-    from doorward.access.policies import find_dropped  # noqa: PLC0415  loaded when called
 
-    dropped = find_dropped(services, text, file=name)
+    dropped = parts.policies.find_dropped(services, text, file=name)
     if dropped:
         names = ", ".join(dropped)
         ask(state, f"this drops {names}: no one can reach them any more. Go on?", yes=yes)
@@ -124,12 +120,11 @@ def _coloured(line: str) -> str:
 @click.pass_obj
 def diff(state: State, path: Path) -> None:
     """Say what `apply` would change; exit code 1 where there is a difference."""
-    from doorward.access.policies import diff_document  # noqa: PLC0415  loaded when called
-    from doorward.runtime.disruption import tell_disruption  # noqa: PLC0415  as above
-
     text, name = _read(path)
-    differences = [str(one) for one in diff_document(state.installation().services, text, file=name)]
-    ending = tell_disruption(state.installation(), text, file=name)
+    differences = [
+        str(one) for one in parts.policies.diff_document(state.installation().services, text, file=name)
+    ]
+    ending = parts.disruption.tell_disruption(state.installation(), text, file=name)
     state.output.result(
         {"differences": differences, "ending": ending},
         *([_coloured(one) for one in differences] or ["no difference"]),
@@ -143,9 +138,7 @@ def diff(state: State, path: Path) -> None:
 @click.pass_obj
 def export(state: State) -> None:
     """Print the document in force, ready for `apply`; on standard error, the number for `apply --expect`."""
-    from doorward.access.policies import export_revision  # noqa: PLC0415  loaded when called
-
-    text, number = export_revision(state.installation().services)
+    text, number = parts.policies.export_revision(state.installation().services)
     state.output.note(f"revision {number}: doorward apply --expect {number} -f FILE")
     _print_document(state, text, number)
 
@@ -164,14 +157,13 @@ def _print_document(state: State, text: str, number: int) -> None:
 @click.pass_obj
 def check(state: State, path: Path) -> None:
     """Check a document without putting it into force: faults (exit code 2) and findings."""
-    from doorward.access.policies import check_document  # noqa: PLC0415  loaded when called
-    from doorward.runtime.own_places import publishable  # noqa: PLC0415  as above
-
     text, name = _read(path)
     installation = state.installation()
     findings = [
         str(one)
-        for one in check_document(installation.services, text, file=name, check=publishable(installation))
+        for one in parts.policies.check_document(
+            installation.services, text, file=name, check=parts.own_places.publishable(installation)
+        )
     ]
     state.output.result(
         {"valid": True, "findings": findings},
@@ -199,11 +191,9 @@ def explain(
     path: str,
 ) -> None:
     """Say for each rule whether it holds and why; exit code 1 where the request would be refused."""
-    from doorward.access.policies import explain as use_case  # noqa: PLC0415  loaded when called
-
     if anonymous is (principal is not None):
         raise click.UsageError("Say who asks: either --principal NAME or --anonymous.")
-    decision = use_case(
+    decision = parts.policies.explain(
         state.installation().services,
         principal=principal,
         app=app_name,
@@ -240,11 +230,9 @@ def explain(
 @click.pass_obj
 def history(state: State, limit: int) -> None:
     """List the revisions of the document, newest first."""
-    from doorward.access.policies import list_revisions  # noqa: PLC0415  loaded when called
-
     rows = [
         {"revision": one.number, "created_at": one.created_at, "actor": one.actor, "sha256": one.sha256}
-        for one in list_revisions(state.installation().services, limit)
+        for one in parts.policies.list_revisions(state.installation().services, limit)
     ]
     columns = ["revision", "created_at", "actor"]
     state.output.table(rows, columns, empty="no revision yet: doorward apply -f FILE")
@@ -258,9 +246,7 @@ REVISION = click.argument("number", metavar="REVISION", type=click.IntRange(min=
 @click.pass_obj
 def show_revision(state: State, number: int) -> None:
     """Print the document of a revision."""
-    from doorward.access.policies import find_revision  # noqa: PLC0415  loaded when called
-
-    found = find_revision(state.installation().services, number)
+    found = parts.policies.find_revision(state.installation().services, number)
     _print_document(state, found.document, found.number)
 
 
@@ -273,17 +259,18 @@ def rollback(state: State, number: int, yes: bool) -> None:
 
     Names in it mean those who have them today.
     """
-    from doorward.access.policies import apply_document, find_revision  # noqa: PLC0415  loaded when called
-    from doorward.runtime.own_places import publishable  # noqa: PLC0415  as above
-
     installation = state.installation()
     services = installation.services
-    text = find_revision(services, number).document
+    text = parts.policies.find_revision(services, number).document
     _ask_about_dropped(state, services, text, f"revision {number}", yes=yes)
     report_applied(
         state,
         services,
-        lambda found: apply_document(
-            found, text, file=f"revision {number}", actor=actor(), check=publishable(installation)
+        lambda found: parts.policies.apply_document(
+            found,
+            text,
+            file=f"revision {number}",
+            actor=actor(),
+            check=parts.own_places.publishable(installation),
         ),
     )

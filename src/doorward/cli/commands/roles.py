@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from doorward.cli import parts
 from doorward.cli.command import Command
 from doorward.cli.screen import escape
 from doorward.cli.state import State, actor
@@ -51,13 +52,13 @@ def init(state: State, /, **explicit: str | None) -> None:
 
 
 def _update(state: State, installation: Any, given: dict[str, str]) -> None:
-    from doorward.runtime.initialise import check_founded, check_unchanged  # noqa: PLC0415  loaded when called
-    from doorward.runtime.updating import update  # noqa: PLC0415  as above
 
     fixed = installation.founded_with()
-    check_founded(fixed, given)
-    check_unchanged(installation.settings, state.settings(**given), given.keys() - fixed.keys())
-    before = update(installation)
+    parts.initialise.check_founded(fixed, given)
+    parts.initialise.check_unchanged(
+        installation.settings, state.settings(**given), given.keys() - fixed.keys()
+    )
+    before = parts.updating.update(installation)
     state.output.result(
         {"data": str(installation.settings.data), "schema_before": before},
         f"[green]✓[/green] the database in {escape(str(installation.settings.data))} has the schema of this version now",
@@ -66,10 +67,10 @@ def _update(state: State, installation: Any, given: dict[str, str]) -> None:
 
 
 def _initialise(state: State, given: dict[str, str]) -> Any:
-    from doorward.runtime.initialise import initialise  # noqa: PLC0415  loaded when called
-    from doorward.runtime.world import SystemRandom  # noqa: PLC0415  as above
 
-    return initialise(state.settings(**given), SystemRandom(), actor=actor(), explicit=given)
+    return parts.initialise.initialise(
+        state.settings(**given), parts.world.SystemRandom(), actor=actor(), explicit=given
+    )
 
 
 def _given(explicit: dict[str, str | None]) -> dict[str, str]:
@@ -91,30 +92,24 @@ def _told(done: Any) -> list[str]:
 @click.pass_obj
 def serve(state: State) -> None:
     """Run the authority: CRL, OCSP, enrolment, evidence. Part of `up`."""
-    from doorward.runtime.roles import stopping  # noqa: PLC0415  loaded when called
-    from doorward.runtime.serve import run_serve  # noqa: PLC0415  as above
-
     installation = _role(state, "serve")
     value = {
         "status": installation.settings.status_listen,
         "enrolment": str(installation.layout.enrol_socket),
     }
-    with stopping() as stop:
-        run_serve(installation, stop, started=lambda: _ready(state, value))
+    with parts.roles.stopping() as stop:
+        parts.serve.run_serve(installation, stop, started=lambda: _ready(state, value))
 
 
 @click.command("gateway", cls=Command)
 @click.pass_obj
 def gateway(state: State) -> None:
     """Run the door: Envoy, and the decisions about each connection. Part of `up`."""
-    from doorward.runtime.gateway import run_gateway  # noqa: PLC0415  loaded when called
-    from doorward.runtime.roles import stopping  # noqa: PLC0415  as above
-
     installation = _role(state, "gateway")
     settings = installation.settings
     value = {"listening": settings.gateway_listen, "name": settings.gateway_name}
-    with stopping() as stop:
-        run_gateway(
+    with parts.roles.stopping() as stop:
+        parts.gateway.run_gateway(
             installation,
             stop,
             started=lambda gateway: _ready(state, {**value, "cuts_by": gateway.cutter.mechanism.value}),
@@ -126,21 +121,19 @@ def _ready(state: State, value: dict[str, str]) -> None:
 
     People read the same facts in the log, on standard error.
     """
-    from doorward.runtime.roles import say_ready  # noqa: PLC0415  loaded when called
-
     state.output.result({**value, "pid": os.getpid()})
     sys.stdout.flush()
-    say_ready()
+    parts.roles.say_ready()
 
 
 def _role(state: State, role: str) -> Any:
-    from doorward.runtime.layout import only_one  # noqa: PLC0415  loaded when called
-    from doorward.runtime.logging import configure_logging  # noqa: PLC0415  as above
 
     installation = state.installation(one_shot=False)
-    configure_logging(installation.settings.log_level, role=role, incidents=installation.layout.incidents)
+    parts.logging.configure_logging(
+        installation.settings.log_level, role=role, incidents=installation.layout.incidents
+    )
     installation.require_founded()
-    click.get_current_context().with_resource(only_one(installation.layout, role))
+    click.get_current_context().with_resource(parts.layout.only_one(installation.layout, role))
     return installation
 
 
@@ -152,22 +145,15 @@ def _role(state: State, role: str) -> Any:
 @click.pass_obj
 def up(state: State, /, **explicit: str | None) -> None:
     """Run everything on this machine, in the foreground; makes an installation on the first start."""
-    from doorward.runtime.door_port import check_door_port  # noqa: PLC0415  loaded when called
-    from doorward.runtime.initialise import check_founded  # noqa: PLC0415  as above
-    from doorward.runtime.layout import only_one  # noqa: PLC0415  as above
-    from doorward.runtime.logging import configure_logging  # noqa: PLC0415  as above
-    from doorward.runtime.roles import stopping  # noqa: PLC0415  as above
-    from doorward.runtime.up import Up  # noqa: PLC0415  as above
-
     out, given = state.output, _given(explicit)
     installation = state.installation()
     if not installation.layout.founded.exists():
         installation.layout.create()
-    with only_one(installation.layout, "up"):
+    with parts.layout.only_one(installation.layout, "up"):
         founded = installation.is_founded()
         if founded:
-            check_founded(installation.founded_with(), given)
-        check_door_port(state.settings(**given), installation.layout)
+            parts.initialise.check_founded(installation.founded_with(), given)
+        parts.door_port.check_door_port(state.settings(**given), installation.layout)
         if not founded:
             unnamed = False
             if not installation.settings.trust_domain and "trust_domain" not in given:
@@ -184,11 +170,11 @@ def up(state: State, /, **explicit: str | None) -> None:
                 )
         settings = state.settings(**given)
         installation.close()
-        configure_logging(settings.log_level, role="up")
-        parent = Up(
+        parts.logging.configure_logging(settings.log_level, role="up")
+        parent = parts.up.Up(
             settings, environment={f"DOORWARD_{name.upper()}": value for name, value in given.items()}
         )
-        with stopping(at_once=parent.abandon) as stop:
+        with parts.roles.stopping(at_once=parent.abandon) as stop:
             if not parent.start(stop):
                 out.result({"stopped": True}, "stopped before the door was open")
                 return

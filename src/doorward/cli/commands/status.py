@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from doorward.cli import parts
 from doorward.cli.command import Command
 from doorward.cli.output import UNAVAILABLE
 from doorward.cli.screen import escape
@@ -19,13 +20,11 @@ from doorward.cli.state import State
 @click.pass_obj
 def status(state: State) -> None:
     """Say whether every part is well, what is wrong, and what to do; exit code 3 where something is wrong."""
-    from doorward.runtime.condition import examine  # noqa: PLC0415  loaded when called
-
     installation = state.installation()
-    parts = examine(installation, datetime.now(UTC))
-    value = {"well": all(not part.trouble for part in parts), "parts": [_value(part) for part in parts]}
+    found = parts.condition.examine(installation, datetime.now(UTC))
+    value = {"well": all(not one.trouble for one in found), "parts": [_value(one) for one in found]}
     lines = []
-    for part in parts:
+    for part in found:
         mark = "[red]✗[/red]" if part.trouble else "[green]✓[/green]"
         lines.append(f"{mark} [bold]{part.name:<12}[/bold] {escape(part.text)}")
         lines += [f"    [red]{escape(text)}[/red]" for text in part.trouble]

@@ -6,7 +6,7 @@ import io
 
 from rich.console import Console
 
-from doorward.demo.telling import Teller
+from doorward.demo.teller import Teller
 
 
 def _teller() -> tuple[Teller, io.StringIO]:

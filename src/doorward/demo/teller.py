@@ -26,6 +26,11 @@ class Finding:
     good: bool
 
 
+def open_teller(*, silent: bool) -> Teller:
+    """Return a teller that prints to standard output, or only remembers."""
+    return Teller(None if silent else Console(highlight=False, soft_wrap=True))
+
+
 @dataclass(slots=True)
 class Teller:
     """Prints the story and remembers every finding; silent for `--json`."""
