@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from doorward.cli.state import State
     from doorward.stores.services import Services
 
+PATIENCE_SECONDS = 5.0
+"""How long a command waits for gateways that are alive."""
+
 
 def may_ask(state: State) -> bool:
     """Return whether a person is there to be asked: a terminal, and no `--json`."""
@@ -50,7 +53,9 @@ def confirmed(services: Services, seq: int, notes: Sequence[str] = ()) -> tuple[
         Unavailable: `gateways-behind` where a gateway that is alive did not confirm. The change itself
             is stored and durable all the same, and the error says so.
     """
-    states, waited = parts.gateways.await_confirmations(services, seq, sleep=time.sleep)
+    states, waited = parts.gateways.await_confirmations(
+        services, seq, sleep=time.sleep, patience_seconds=PATIENCE_SECONDS
+    )
     behind = [one.gateway.name for one in states if one.fresh and not one.confirmed]
     away = [one.gateway.name for one in states if not one.fresh and not one.confirmed]
     if behind:

@@ -13,9 +13,9 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, pkcs12
 
 from doorward.authority.gateways import register_gateway
+from doorward.cli import confirming
 from doorward.pki.csr import build_csr
 from doorward.pki.der import encode_oid
-from doorward.runtime import confirming
 from doorward.runtime.settings import load_settings
 from tests.integration.command_line.conftest import DOCUMENT, Site
 from tests.support.doorway import short_folder
