@@ -32,7 +32,7 @@ from doorward.core.entities import TENANT, Outcome, Principal, Reason, Verdict
 from doorward.partners.evidence_cache import EvidenceCache
 from doorward.partners.judging import PartnerFinding, judge_for_partners
 from doorward.partners.registration import register
-from doorward.partners.trust import Partner, load_partners
+from doorward.partners.trust import load_partners
 from doorward.policy.decision import ConnectionAuthority, admits, authority_of
 from doorward.policy.model import AppPolicy
 from doorward.policy.subject import Subject
@@ -43,6 +43,7 @@ from doorward.stores.records import AuthorityKind, CertificateRecord, ChangeKind
 from doorward.stores.services import Services
 from doorward.stores.standing import require_tenant
 from doorward.verification.leaves import RecentLeaves
+from doorward.verification.partner import PartnerTrust
 from doorward.verification.revocation.evidence_index import EvidenceIndex
 from doorward.verification.validity import ends_at
 from doorward.verification.verifier import (
@@ -153,7 +154,7 @@ class _Ground:
     issuer_sha256: Mapping[str, str]
     apps: Mapping[str, AppPolicy]
     revision: int
-    partners: Mapping[str, Partner]
+    partners: Mapping[str, PartnerTrust]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -456,7 +457,7 @@ class AccessDecider:
                 return self._ground
         # Two threads may both read it, and an older ground may replace a newer one: it costs another
         # reading, never a wrong answer, because a ground is used for its own number only.
-        self._ground = ground = _load_ground(stores, seq, kept.partners if kept else {})
+        self._ground = ground = _load_ground(stores, seq)
         return ground
 
 
@@ -464,7 +465,7 @@ def _is_anonymous(verdict: Verdict, app: AppPolicy | None) -> bool:
     return verdict.outcome is not Outcome.GOOD and app is not None and app.admits_anonymous
 
 
-def _load_ground(stores: Stores, seq: int, kept: Mapping[str, Partner]) -> _Ground:
+def _load_ground(stores: Stores, seq: int) -> _Ground:
     tenant = require_tenant(stores)
     document, revision = current_document(stores)
     by_name = {app.name: app for app in document.apps}
@@ -481,7 +482,7 @@ def _load_ground(stores: Stores, seq: int, kept: Mapping[str, Partner]) -> _Grou
         issuer_sha256=digests,
         apps={one.id: by_name[one.name] for one in stores.applications.list() if one.name in by_name},
         revision=revision,
-        partners=load_partners(stores, kept),
+        partners=load_partners(stores),
     )
 
 

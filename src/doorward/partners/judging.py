@@ -22,7 +22,6 @@ from doorward.core.certificate import CertificateState
 from doorward.core.entities import Outcome, Principal, Reason, Verdict
 from doorward.core.names import render_partner_principal_name
 from doorward.partners.evidence_cache import EvidenceCache
-from doorward.partners.trust import Partner
 from doorward.stores.partner_records import PartnerRecord, in_partners_groups
 from doorward.stores.protocols import Stores
 from doorward.stores.records import CertificateRecord
@@ -87,7 +86,7 @@ def judge_for_partners(
     presented: Presented,
     record: CertificateRecord | None,
     *,
-    partners: Sequence[Partner],
+    partners: Sequence[PartnerTrust],
     evidence_cache: EvidenceCache,
     now: datetime,
     trust_domain: str,
@@ -105,36 +104,32 @@ def judge_for_partners(
         trust_domain: ours.
         leaves: readings of certificates that are in the inventory.
     """
-    known = {one.record.id: one for one in partners}
-    asked = {
-        one.record.id: evidence_cache.of(one.record.id) for one in partners
-    }  # one look each: it may change
+    asked = {one.id: evidence_cache.of(one.id) for one in partners}  # one look each: it may change
 
     def find_principal(trust: PartnerTrust, identity: str) -> Principal | None:
         principal = stores.directory.by_name(render_partner_principal_name(trust.name, identity))
-        return principal if principal is not None and principal.partner == trust.id else None
+        if principal is None or principal.partner != trust.id:
+            return None
+        return in_partners_groups(principal, trust.groups)
 
-    trusts = [one.trust for one in partners]
     vouched = leaves if record is not None else None
     found = judge_partner_certificate(
-        presented, trusts, asked, find_principal, now, trust_domain=trust_domain, leaves=vouched
+        presented, partners, asked, find_principal, now, trust_domain=trust_domain, leaves=vouched
     )
-    if found.partner is None:
+    partner = found.partner
+    if partner is None:
         judgement = CertificateJudgement(verdict=found.verdict, principal=None, facts=found.facts)
         return PartnerFinding(judgement=judgement)
-    partner = known[found.partner.id]
     authority_id = partner.authority_ids[found.path[1].sha256]
     doubled = record is None and _knows_serial(stores, partner.namesakes[authority_id], found.path[0].serial)
     fault = Reason.SERIAL_NOT_UNIQUE if doubled else _fault_of(record)
     verdict = _hold_against(found.verdict, fault)
-    principal = None
-    if verdict.outcome is Outcome.GOOD and found.principal is not None:
-        principal = in_partners_groups(found.principal, partner.record)
+    principal = found.principal if verdict.outcome is Outcome.GOOD else None
     return PartnerFinding(
         judgement=CertificateJudgement(verdict=verdict, principal=principal, facts=found.facts),
         ends=_end_of(found),
-        partner_id=partner.record.id,
-        evidence_index=asked[partner.record.id],
+        partner_id=partner.id,
+        evidence_index=asked[partner.id],
         newcomer=None if doubled else _newcomer(stores, found, partner, authority_id, record),
     )
 
@@ -174,7 +169,7 @@ def _end_of(found: PartnerJudgement) -> datetime:
 def _newcomer(
     stores: Stores,
     found: PartnerJudgement,
-    partner: Partner,
+    partner: PartnerTrust,
     authority_id: str,
     record: CertificateRecord | None,
 ) -> Newcomer | None:
@@ -182,21 +177,24 @@ def _newcomer(
     reasons = found.verdict.reasons
     if Reason.PURPOSE_CLIENT not in reasons:
         return None
-    identity = None
-    if partner.record.everyone and found.identity and reasons[-1] is Reason.PRINCIPAL_UNKNOWN:
-        name = render_partner_principal_name(partner.record.name, found.identity)
-        removed = stores.directory.knows_removed(name, partner.record.id)
-        identity = None if removed else found.identity
     principal_id = found.principal.id if found.principal is not None else ""
     unlisted = (
         record is None
         or record.authority_id != authority_id  # renewed, or of a partner that was removed and imported again
         or (principal_id and record.principal_id != principal_id)
     )
+    unknown = found.identity is not None and reasons[-1] is Reason.PRINCIPAL_UNKNOWN
+    terms = stores.partners.get(partner.id) if unlisted or unknown else None
+    if terms is None:
+        return None
+    identity = None
+    if unknown and terms.everyone and found.identity is not None:
+        name = render_partner_principal_name(terms.name, found.identity)
+        identity = None if stores.directory.knows_removed(name, terms.id) else found.identity
     if not unlisted and identity is None:
         return None
     return Newcomer(
-        partner=partner.record,
+        partner=terms,
         authority_id=authority_id,
         judgement=found,
         identity=identity,

@@ -1,56 +1,46 @@
-"""What the database says of partners, as the checker takes it: trust from terms and certificates.
+"""What is trusted of partners: made of the records, once for as long as these stay the same.
 
-Not here: the evidence of revocation (`evidence_cache`), and judging (`partner_access`). Reading a partner's
-certificates and finding out who signed whom costs milliseconds for each: what did not change is kept.
+A partner is three things: the record and the records of its authorities are what is stored (`stores.partner_records`);
+`PartnerTrust` is made of them here, and is all that judging looks at; a `PartnerJudgement` is what came out.
+Reading a partner's certificates and finding out who signed whom costs milliseconds for each: what did not change is
+kept, with the signatures that its store remembers. Connections and evidence are judged by the same trust.
+
+Not here: the evidence of revocation (`evidence_cache`, `evidence`), and judging (`judging`).
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime
 
+from doorward.core.entities import Outcome
 from doorward.core.errors import MalformedInput
 from doorward.stores.partner_records import PartnerAuthorityRecord, PartnerRecord
 from doorward.stores.protocols import Stores
 from doorward.verification.identity import IdentityRule
 from doorward.verification.partner import PartnerTrust
-from doorward.verification.path.certificate import parse_path_certificate
+from doorward.verification.path.building import judge_path
+from doorward.verification.path.certificate import PathCertificate, parse_path_certificate
 from doorward.verification.path.conformance import PathInputs
 from doorward.verification.path.names import CanonicalName
 from doorward.verification.path.store import TrustStore
 from doorward.verification.path.subtree_text import parse_subtree
+from doorward.verification.path.validation import Path
 
-_REMEMBERED = 4096
+_PARTNERS, _AUTHORITIES = 256, 4096
+"""Those of which the reading is remembered, the last ones."""
+
 _Signer = tuple[CanonicalName, bytes]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Partner:
-    """One partner: its terms, what is trusted of it, the ids of its authorities by SHA-256, and which are anchors.
+def load_partners(stores: Stores) -> dict[str, PartnerTrust]:
+    """Return what is trusted of each partner, by name.
 
-    `namesakes` are, by the id of an authority, the ids of all that ever had its name and key, its own
-    included: of a renewed certificate, of a cross-certificate, of a partner that was removed.
-    """
-
-    record: PartnerRecord
-    trust: PartnerTrust
-    authority_ids: Mapping[str, str]
-    anchors: frozenset[str]
-    namesakes: Mapping[str, tuple[str, ...]]
-
-
-def load_partners(stores: Stores, kept: Mapping[str, Partner]) -> dict[str, Partner]:
-    """Return the partners that are trusted, by name.
-
-    A partner with terms that cannot be read is left out, though they were checked when they were stored: all of its people are
-    refused, and everybody else is judged as ever. A certificate that cannot be read any more is left out alone, and
-    told by `find_unread`.
-
-    Args:
-        stores: a snapshot.
-        kept: what was returned before; a partner of which nothing changed is taken from it.
+    A partner with terms that cannot be read is left out, though they were checked when they were stored: all of its
+    people are refused, and everybody else is judged as ever. A certificate that cannot be read any more is left out
+    alone, and told by `find_unread`.
     """
     found = {}
     signers: dict[_Signer, list[str]] = {}
@@ -60,37 +50,61 @@ def load_partners(stores: Stores, kept: Mapping[str, Partner]) -> dict[str, Part
             signers.setdefault(signer, []).append(one.id)
     for record in stores.partners.list():
         authorities = stores.partners.authorities(record.id)
-        ids = {one.sha256: one.id for one in authorities}
-        anchors = frozenset(one.sha256 for one in authorities if one.anchor)
-        known = kept.get(record.name)
-        with suppress(MalformedInput, ValueError):
-            same = known is not None and (known.record, known.authority_ids, known.anchors) == (
-                record,
-                ids,
-                anchors,
-            )
-            found[record.name] = Partner(
-                record=record,
-                trust=known.trust if known is not None and same else build_partner_trust(record, authorities),
-                authority_ids=ids,
-                anchors=anchors,
-                namesakes={
-                    one.id: tuple(signers[signer])
-                    for one in authorities
-                    if (signer := _signer_of(one.der)) is not None
-                },
-            )
+        trust = trust_of(record, authorities)
+        if trust is not None:
+            namesakes = {
+                one.id: tuple(signers[signer])
+                for one in authorities
+                if (signer := _signer_of(one.der)) is not None
+            }
+            found[record.name] = replace(trust, namesakes=namesakes)
     return found
 
 
-@functools.lru_cache(maxsize=_REMEMBERED)
-def _signer_of(der: bytes) -> _Signer | None:
-    """Name and key: what signs, by any of its certificates; None if it cannot be read."""
+def trust_of(record: PartnerRecord, authorities: Iterable[PartnerAuthorityRecord]) -> PartnerTrust | None:
+    """Return what is trusted of a partner, without namesakes; None if its terms cannot be read.
+
+    Its people are refused then; the others' evidence is fetched as ever.
+    """
+    return _build(record, tuple(authorities))
+
+
+@functools.lru_cache(maxsize=_PARTNERS)
+def _build(record: PartnerRecord, authorities: tuple[PartnerAuthorityRecord, ...]) -> PartnerTrust | None:
     try:
-        parsed = parse_path_certificate(der)
+        return build_partner_trust(record, authorities)
+    except (MalformedInput, ValueError):
+        return None
+
+
+def find_path(trust: PartnerTrust, certificate: PathCertificate, now: datetime) -> Path:
+    """Return the good path of a certificate now, leaf first, for whatever purpose; empty if it has none."""
+    judgement = judge_path(certificate, trust.store, replace(trust.inputs, purpose=None), now)
+    return judgement.path if judgement.outcome is Outcome.GOOD else ()
+
+
+def find_issuer(trust: PartnerTrust, certificate: PathCertificate, now: datetime) -> PathCertificate | None:
+    """Return who issued a certificate that has a good path now; None if it has none.
+
+    Nothing is ever fetched for a certificate without one: its addresses are somebody's wish, no more.
+    """
+    path = find_path(trust, certificate, now)
+    return path[1] if path else None
+
+
+def parse_if_sound(der: bytes) -> PathCertificate | None:
+    """Return what a certificate says; None if it cannot be read."""
+    try:
+        return parse_path_certificate(der)
     except MalformedInput:
         return None
-    return parsed.subject, parsed.key_bits
+
+
+@functools.lru_cache(maxsize=_AUTHORITIES)
+def _signer_of(der: bytes) -> _Signer | None:
+    """Name and key: what signs, by any of its certificates; None if it cannot be read."""
+    parsed = parse_if_sound(der)
+    return None if parsed is None else (parsed.subject, parsed.key_bits)
 
 
 def find_unread(authorities: Sequence[PartnerAuthorityRecord]) -> tuple[str, ...]:
@@ -105,10 +119,8 @@ def build_partner_trust(record: PartnerRecord, authorities: Sequence[PartnerAuth
         MalformedInput: a term cannot be read.
         ValueError: there are too many certificates.
     """
-    read = []
-    for one in authorities:
-        with suppress(MalformedInput):
-            read.append((one.anchor, parse_path_certificate(one.der)))
+    every = ((one.anchor, parse_if_sound(one.der)) for one in authorities)
+    read = [(anchor, one) for anchor, one in every if one is not None]
     return PartnerTrust(
         id=record.id,
         name=record.name,
@@ -119,6 +131,8 @@ def build_partner_trust(record: PartnerRecord, authorities: Sequence[PartnerAuth
         identity=IdentityRule(source=record.source, kind=record.kind, domain=record.domain),
         revocation=record.revocation,
         max_staleness=record.max_staleness,
+        groups=record.groups,
+        authority_ids={one.sha256: one.id for one in authorities},
     )
 
 

@@ -6,6 +6,7 @@ Moments are aware and UTC; `der` is DER; `sha256` is lower-case hex.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
@@ -68,9 +69,9 @@ class PartnerRecord:
     ocsp_urls: tuple[str, ...] = ()
 
 
-def in_partners_groups(principal: Principal, partner: PartnerRecord) -> Principal:
-    """Return a principal of a partner with the partner's groups besides those of the directory."""
-    return replace(principal, groups=tuple(sorted({*principal.groups, *partner.groups})))
+def in_partners_groups(principal: Principal, groups: Sequence[str]) -> Principal:
+    """Return a principal of a partner with the groups of the partner besides those of the directory."""
+    return replace(principal, groups=tuple(sorted({*principal.groups, *groups})))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

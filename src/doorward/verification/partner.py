@@ -29,7 +29,7 @@ Standard: RFC 5280 sections 4.1.2.5, 4.2.1.6, 4.2.1.12, 6.1 and 6.3; RFC 6960.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
 
@@ -55,7 +55,6 @@ from doorward.verification.revocation.status import Status, StatusFinding
 from doorward.verification.verifier import PRINCIPAL_STATES, Presented, judge_dates, judge_purpose
 
 _ID_PREFIX = "ptn_"
-_DAY = timedelta(days=1)
 _GOOD = frozenset(
     {
         Reason.CERTIFICATE_WELL_FORMED,
@@ -98,7 +97,10 @@ class PartnerTrust:
         revocation: see `RevocationMode`.
         max_staleness: how long after its next update evidence may still be used; zero is exactly what
             the evidence says.
-        max_age: how old an OCSP answer may be, even if its next update is later; None: its next update alone counts.
+        groups: of the directory; all of the partner's principals are in them.
+        authority_ids: SHA-256 of each authority's certificate -> its id in the inventory.
+        namesakes: that id -> the ids of all certificates that ever had its name and key, its own included: of a
+            renewed one, of a cross-certificate, of a partner that was removed.
 
     Raises:
         MalformedInput: `name-malformed`.
@@ -112,16 +114,38 @@ class PartnerTrust:
     identity: IdentityRule
     revocation: RevocationMode = RevocationMode.REQUIRE
     max_staleness: timedelta = timedelta(0)
-    max_age: timedelta | None = None
+    groups: tuple[str, ...] = ()
+    authority_ids: Mapping[str, str] = field(default_factory=dict, hash=False)
+    namesakes: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         parse_principal_name(self.name)
         if not self.id.startswith(_ID_PREFIX):
             raise ValueError("this is no id of a partner")
-        if min(self.max_staleness, self.max_age or _DAY) < timedelta(0):
+        if self.max_staleness < timedelta(0):
             raise ValueError("a partner's times are not negative")
         if self.inputs.strength.accept_broken_algorithms:
             raise ValueError("broken algorithms are for test suites, not for a door")
+
+    @property
+    def crl_rules(self) -> CrlRules:
+        """How its CRLs are judged."""
+        return CrlRules(strength=self.inputs.strength, grace=self.max_staleness)
+
+    @property
+    def ocsp_rules(self) -> OcspRules:
+        """How OCSP answers about its certificates are judged."""
+        return OcspRules(strength=self.inputs.strength, grace=self.max_staleness)
+
+    def status_sources(self, evidence_index: EvidenceIndex) -> StatusSources:
+        """Return what the status of its certificates is judged from, with this evidence."""
+        return StatusSources(
+            evidence_index=evidence_index,
+            store=self.store,
+            inputs=self.inputs,
+            crl_rules=self.crl_rules,
+            ocsp_rules=self.ocsp_rules,
+        )
 
 
 FindPrincipal = Callable[[PartnerTrust, str], Principal | None]
@@ -275,15 +299,7 @@ def _ask_status(
     """Step 6, what is known."""
     if partner.revocation is RevocationMode.OFF:
         return ()
-    strength = partner.inputs.strength
-    ocsp_rules = OcspRules(strength=strength, grace=partner.max_staleness, max_age=partner.max_age)
-    sources = StatusSources(
-        evidence_index=evidence_cache.get(partner.id) or EvidenceIndex(),
-        store=partner.store,
-        inputs=partner.inputs,
-        crl_rules=CrlRules(strength=strength, grace=partner.max_staleness),
-        ocsp_rules=ocsp_rules,
-    )
+    sources = partner.status_sources(evidence_cache.get(partner.id) or EvidenceIndex())
     return judge_path_status(path, sources, now)
 
 

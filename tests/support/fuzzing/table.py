@@ -14,7 +14,7 @@ TARGETS: dict[str, Target] = {
 
 _PIECE = "a part of parse_crl and parse_answer, which are fuzzed"
 EXCUSED = {
-    "partners.evidence.trust.parse_if_sound": "gives its bytes to parse_path_certificate",
+    "partners.trust.parse_if_sound": "gives its bytes to parse_path_certificate",
     "partners.trust.read_inputs": "gives each of its texts to parse_subtree",
     "core.addresses.parse_private_networks": "terms are the operator's own",
     "gateway.publishing.ground.read_ground": "reads the database, no bytes",

@@ -21,7 +21,7 @@ def test_only_certificates_of_the_inventory_are_kept() -> None:
         certify("eve", world.issuing, ca=False, signer=known.key),
     ]
     with world.services.work.read() as stores:
-        partners = list(load_partners(stores, {}).values())
+        partners = list(load_partners(stores).values())
         for leaf in (*strangers, known):
             assert len(leaves) == 0
             judge_for_partners(

@@ -36,7 +36,7 @@ def newcomer(site: PartnerSite, leaf: Node) -> Newcomer:
             stores,
             Presented(der=leaf.der),
             stores.certificates.by_sha256(leaf.parsed.sha256),
-            partners=list(load_partners(stores, {}).values()),
+            partners=list(load_partners(stores).values()),
             evidence_cache=site.evidence_cache,
             now=site.world.clock.now(),
             trust_domain="corp.example",

@@ -6,31 +6,35 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from doorward.core.entities import PrincipalKind
 from doorward.core.errors import MalformedInput
 from doorward.partners.terms import remove_partner
 from doorward.partners.trust import (
-    Partner,
     build_partner_trust,
+    find_issuer,
+    find_path,
     find_unread,
     load_partners,
     read_inputs,
+    trust_of,
 )
 from doorward.stores.records import ChangeKind
 from doorward.verification.identity import SanSource
-from doorward.verification.partner import RevocationMode
+from doorward.verification.partner import PartnerTrust, RevocationMode
 from tests.support import records
 from tests.support.partner_site import PartnerSite, partner_site
 from tests.support.partner_world import authority
 from tests.support.path_ca import certify
+from tests.support.ports import NOON
 from tests.support.world import OPERATOR
 
 
-def load(site: PartnerSite, kept: dict[str, Partner] | None = None) -> dict[str, Partner]:
+def load(site: PartnerSite) -> dict[str, PartnerTrust]:
     """What is trusted now."""
     with site.world.work.read() as stores:
-        return load_partners(stores, kept or {})
+        return load_partners(stores)
 
 
 def test_the_terms_are_what_is_judged_by() -> None:
@@ -68,17 +72,18 @@ def test_an_intermediate_is_no_anchor() -> None:
 
 
 def test_what_did_not_change_is_kept() -> None:
-    """The very same trust comes back, with the signatures that it remembers; other terms make another."""
+    """The very same store comes back, with the signatures that it remembers; other terms make another."""
     site = partner_site(publish=False)
     first = load(site)
-    assert load(site, first)["clinic"].trust is first["clinic"].trust
+    assert load(site)["clinic"].store is first["clinic"].store
     site.bring_in(replacing=True, max_staleness=timedelta(minutes=1))
-    second = load(site, first)
-    assert second["clinic"].trust is not first["clinic"].trust
+    second = load(site)
+    assert second["clinic"].store is not first["clinic"].store
+    assert second["clinic"].max_staleness == timedelta(minutes=1)
     newer = certify("clinic Second", site.root)
     site.bring_in(replacing=True, intermediates=[site.issuing, newer], max_staleness=timedelta(minutes=1))
-    third = load(site, second)
-    assert third["clinic"].trust is not second["clinic"].trust
+    third = load(site)
+    assert third["clinic"].store is not second["clinic"].store
     assert set(third["clinic"].authority_ids) == {
         one.parsed.sha256 for one in (site.root, site.issuing, newer)
     }
@@ -87,9 +92,9 @@ def test_what_did_not_change_is_kept() -> None:
 def test_a_removed_partner_is_not_kept() -> None:
     """What is trusted no more is not there, though it was before."""
     site = partner_site(publish=False)
-    first = load(site)
+    assert set(load(site)) == {"clinic"}
     remove_partner(site.services, "clinic", actor=OPERATOR)
-    assert load(site, first) == {}
+    assert load(site) == {}
 
 
 def test_certificates_of_one_signer_are_told() -> None:
@@ -114,21 +119,24 @@ def test_certificates_of_one_signer_are_told() -> None:
 def test_kept_terms_are_of_the_same_record() -> None:
     """A partner of the same name and authorities under another id is another."""
     site = partner_site(publish=False)
-    first = load(site)
-    known = first["clinic"]
-    other = {"clinic": replace(known, record=replace(known.record, id="ptn_other"))}
-    assert load(site, other)["clinic"].trust is not known.trust
+    with site.world.work.read() as stores:
+        authorities = stores.partners.authorities(site.partner.id)
+    known = trust_of(site.partner, authorities)
+    other = trust_of(replace(site.partner, id="ptn_other"), authorities)
+    assert known is trust_of(site.partner, authorities)
+    assert (known.id, other.id) == (site.partner.id, "ptn_other")
+    assert other.store is not known.store
 
 
 def test_another_part_of_the_same_certificates_is_another_trust() -> None:
     """An anchor that became an intermediate is trusted no more, also by who knew it before."""
     site = partner_site(publish=False)
     site.bring_in(replacing=True, anchors=[site.root, site.issuing], intermediates=[])
-    first = load(site)
+    assert load(site)["clinic"].store.is_anchor(site.issuing.parsed)
     site.bring_in(replacing=True)
-    again = load(site, first)
-    assert again["clinic"].trust is not first["clinic"].trust
-    assert again["clinic"].anchors == {site.root.parsed.sha256}
+    again = load(site)["clinic"].store
+    assert again.is_anchor(site.root.parsed)
+    assert not again.is_anchor(site.issuing.parsed)
 
 
 def test_an_anchor_that_cannot_be_read_loses_no_other() -> None:
@@ -141,8 +149,24 @@ def test_an_anchor_that_cannot_be_read_loses_no_other() -> None:
         stores.partners.set_authorities(site.partner.id, [*kept, broken])
         stores.changes.note(ChangeKind.PARTNER, site.partner.id, site.world.clock.now())
     partner = load(site)["clinic"]
-    assert partner.trust.store.is_anchor(site.root.parsed)
+    assert partner.store.is_anchor(site.root.parsed)
     assert "aut_broken" not in partner.namesakes
     with site.world.work.read() as stores:
         assert find_unread(stores.partners.authorities(site.partner.id)) == ("0" * 64,)
     assert "path-valid" in site.reasons(bob)
+
+
+def test_terms_that_cannot_be_read_are_no_trust() -> None:
+    """They were checked when they were stored; a partner of which they are damaged vouches for no one."""
+    record, root = records.partner("west", permitted=("nonsense",)), certify("West Root")
+    assert trust_of(record, [authority(record, root, anchor=True)]) is None
+
+
+def test_a_path_is_looked_for_whatever_the_purpose() -> None:
+    """Evidence is fetched for every certificate with a good path, also for one that opens no door."""
+    record, root = records.partner("west"), certify("West Root")
+    trust = build_partner_trust(record, [authority(record, root, anchor=True)])
+    server = certify("www", root, ca=False, purposes=(ExtendedKeyUsageOID.SERVER_AUTH,))
+    assert find_path(trust, server.parsed, NOON) == (server.parsed, root.parsed)
+    assert find_issuer(trust, server.parsed, NOON) == root.parsed
+    assert find_issuer(trust, certify("eve", certify("Elsewhere"), ca=False).parsed, NOON) is None

@@ -332,8 +332,8 @@ class TestStatus:
             judge_partner(ALICE, patient, crls=stale, now=NOON + SECOND).verdict.outcome is not Outcome.GOOD
         )
 
-    def test_ocsp_answers_have_the_partners_age_and_grace(self):
-        """`max_age` and `max_staleness` reach the judge of answers."""
+    def test_ocsp_answers_have_the_partners_grace(self):
+        """`max_staleness` reaches the judge of answers."""
 
         def answers(**options):
             pairs = ((ALICE, ISSUING), (ISSUING, ROOT))
@@ -341,8 +341,6 @@ class TestStatus:
 
         old = answers(this_update=NOON - 3 * HOUR, next_update=NOON + HOUR)
         assert judge_partner(ALICE, CLINIC, answers=old).verdict.outcome is Outcome.GOOD
-        strict = partner("clinic", ROOT, others=[ISSUING], max_age=2 * HOUR)
-        assert judge_partner(ALICE, strict, answers=old).verdict.outcome is Outcome.UNDETERMINED
         late = answers(this_update=NOON - 3 * HOUR, next_update=NOON - HOUR)
         assert judge_partner(ALICE, CLINIC, answers=late).verdict.outcome is Outcome.UNDETERMINED
         patient = partner("clinic", ROOT, others=[ISSUING], max_staleness=HOUR)
@@ -410,7 +408,6 @@ class TestTrust:
         [
             {"id": "per_clinic"},
             {"max_staleness": -SECOND},
-            {"max_age": -SECOND},
             {"inputs": PathInputs(strength=Strength(accept_broken_algorithms=True))},
         ],
     )

@@ -26,7 +26,7 @@ from doorward.core.errors import DoorwardError, MalformedInput
 from doorward.core.ports import FetchRequest
 from doorward.partners.evidence.failing import tell_failure
 from doorward.partners.evidence.sources import CRL_LIMIT
-from doorward.partners.evidence.trust import parse_if_sound, trust_of
+from doorward.partners.trust import find_issuer, parse_if_sound, trust_of
 from doorward.stores.partner_records import EvidenceKind, EvidenceRecord, PartnerRecord
 from doorward.stores.protocols import Stores
 from doorward.stores.services import Services
@@ -236,5 +236,6 @@ def certificate_and_issuer(
             return None
         der = record.der
     certificate = parse_if_sound(der)
-    issuer = trust_of(partner, authorities).find_issuer(certificate, now) if certificate else None
+    trust = trust_of(partner, authorities)
+    issuer = find_issuer(trust, certificate, now) if trust and certificate else None
     return None if certificate is None or issuer is None else (certificate, issuer)

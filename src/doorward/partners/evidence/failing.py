@@ -1,6 +1,13 @@
-"""Failures to fetch or to use evidence: the reason is kept in the row and recorded, and the next look is set.
+"""Failures to fetch or to use evidence, and when evidence is looked for next.
 
-Every failure of a fetch or of a take ends here, so that `ca show` and `status` have a reason for each.
+Every failure of a fetch or of a take ends here, so that `ca show` and `status` have a reason for each: it is kept in the
+row and recorded. The next look is set
+- after a find: when the operator's `refresh` is over, or half of what is left of its validity, whichever is
+  sooner. It is renewed well before it ends, and a revocation at the partner is known within `refresh`;
+- after a failure: 15 seconds later, twice as long after each further one in a row, at most an hour and never
+  longer than `refresh`;
+- never at the same moment for all: what began together drifts apart, and a responder that comes back is not
+  met by everybody at once.
 Not here: what failed (taking, claiming, the threads of `runtime.fetching.gathering`).
 """
 
@@ -8,12 +15,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from doorward.audit.events import Event, EventType
 from doorward.audit.values import printable
 from doorward.core.errors import DoorwardError, Unavailable
-from doorward.partners.evidence.pace import after_failure
 from doorward.stores.events import write_event
 from doorward.stores.partner_records import EvidenceRecord, PartnerRecord
 from doorward.stores.records import ChangeKind
@@ -22,6 +28,14 @@ from doorward.stores.services import Services
 PROBLEM_LIMIT = 300
 """Characters of what a failure says; its code stands behind them."""
 
+SHORTEST_PAUSE = timedelta(seconds=30)
+"""Between two finds, unless the operator asked for less: evidence near its end must not be asked for in a loop."""
+FIRST_RETRY = timedelta(seconds=15)
+LONGEST_RETRY = timedelta(hours=1)
+
+_LEAST = timedelta(seconds=1)
+_SPREAD = 0.1
+_DOUBLINGS = 16
 _SYSTEM = "system"
 _FRACTIONS = 1 << 32
 
@@ -102,3 +116,17 @@ def write_evidence_event(
 def chance(services: Services) -> float:
     """Return a number from 0 to 1."""
     return int.from_bytes(services.random.token(4)) / _FRACTIONS
+
+
+def after_find(now: datetime, refresh: timedelta, next_update: datetime | None, fraction: float) -> datetime:
+    """Return when to look next after something good came; `fraction` is 0 to 1."""
+    pause = refresh
+    if next_update is not None:
+        pause = max(min(pause, (next_update - now) / 2), min(refresh, SHORTEST_PAUSE))
+    return now + max(pause, _LEAST) * (1 - _SPREAD * fraction)
+
+
+def after_failure(now: datetime, refresh: timedelta, failures: int, fraction: float) -> datetime:
+    """Return when to look next after so many failures in a row, 1 for the first; `fraction` is 0 to 1."""
+    pause: timedelta = FIRST_RETRY * 2 ** min(failures - 1, _DOUBLINGS)
+    return now + max(min(pause, LONGEST_RETRY, refresh), _LEAST) * (1 - fraction / 2)

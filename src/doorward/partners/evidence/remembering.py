@@ -24,7 +24,7 @@ from datetime import datetime
 from cryptography.x509 import ReasonFlags
 
 from doorward.core.errors import MalformedInput
-from doorward.partners.evidence.trust import Trusted, parse_if_sound, trust_of
+from doorward.partners.trust import find_path, parse_if_sound, trust_of
 from doorward.stores.partner_records import (
     PARTNER_PROFILE,
     EvidenceKind,
@@ -35,13 +35,13 @@ from doorward.stores.partner_records import (
 from doorward.stores.protocols import Stores
 from doorward.stores.records import CertificateFilter
 from doorward.stores.services import Services
+from doorward.verification.partner import PartnerTrust
 from doorward.verification.path.certificate import PathCertificate
 from doorward.verification.path.names import CanonicalName
+from doorward.verification.path.validation import Path
 from doorward.verification.revocation.crl import Crl, parse_crl
-from doorward.verification.revocation.crl_judging import CrlRules
 from doorward.verification.revocation.evidence_index import EvidenceIndex
-from doorward.verification.revocation.ocsp import OcspRules
-from doorward.verification.revocation.path_status import StatusSources, judge_path_status
+from doorward.verification.revocation.path_status import judge_path_status
 from doorward.verification.revocation.status import SeenRevocation, Status, StatusFinding
 
 _HOLD = "certificate-hold"
@@ -80,7 +80,9 @@ def recall_list(
     now: datetime,
 ) -> Memory:
     """Return what a list says of the certificates that are known."""
-    trusted = trust_of(partner, authorities)
+    trust = trust_of(partner, authorities)
+    if trust is None:
+        return Memory()
     delta = crl.base is not None
     evidence_index = EvidenceIndex([replace(crl, base=None)])
     told, released = [], []
@@ -88,21 +90,21 @@ def recall_list(
         kept = stores.evidence.seen(partner.id)
     known = frozenset((one.issuer_key, one.serial) for one in kept if not one.held)
     for der in _listed(services, partner, authorities, crl, known):
-        found = _judge(der, trusted, evidence_index, partner, now)
+        found = _judge(der, trust, evidence_index, now)
         if found is not None:
             told.append(found)
     with services.work.read() as stores:
         ders = [(one, _find_der(stores, authorities, one.certificate)) for one in kept if one.held]
     for one, der in ders:
         certificate = parse_if_sound(der)
-        path = trusted.find_path(certificate, now) if certificate is not None else ()
+        path = find_path(trust, certificate, now) if certificate is not None else ()
         if not path or crl.this_update <= one.this_update:
             continue
         _, reason = crl.find(path[0].issuer, path[0].serial)
         if delta:
             over = reason is ReasonFlags.remove_from_crl
         else:
-            over = _find_status(path, trusted, evidence_index, partner, now).status is Status.GOOD
+            over = _find_status(path, trust, evidence_index, now).status is Status.GOOD
         if over:
             released.append(one)
     return Memory(told=tuple(told), released=tuple(released))
@@ -195,33 +197,22 @@ def _find_der(stores: Stores, authorities: Iterable[PartnerAuthorityRecord], sha
 
 
 def _judge(
-    der: bytes, trusted: Trusted, evidence_index: EvidenceIndex, partner: PartnerRecord, now: datetime
+    der: bytes, trust: PartnerTrust, evidence_index: EvidenceIndex, now: datetime
 ) -> SeenRevocation | None:
     certificate = parse_if_sound(der)
-    path = trusted.find_path(certificate, now) if certificate is not None else ()
+    path = find_path(trust, certificate, now) if certificate is not None else ()
     if len(path) < 2:  # noqa: PLR2004  certificate and issuer
         return None
-    found = _find_status(path, trusted, evidence_index, partner, now)
+    found = _find_status(path, trust, evidence_index, now)
     return _seen(path[0], path[1], found) if found.status is Status.REVOKED else None
 
 
 def _find_status(
-    path: tuple[PathCertificate, ...],
-    trusted: Trusted,
-    evidence_index: EvidenceIndex,
-    partner: PartnerRecord,
-    now: datetime,
+    path: Path, trust: PartnerTrust, evidence_index: EvidenceIndex, now: datetime
 ) -> StatusFinding:
     """Return what a list alone says of the first certificate of a path."""
-    strength, grace = trusted.inputs.strength, partner.max_staleness
-    sources = StatusSources(
-        evidence_index=evidence_index,
-        store=trusted.store,
-        inputs=trusted.inputs,
-        crl_rules=CrlRules(strength=strength, grace=grace),
-        ocsp_rules=OcspRules(strength=strength, grace=grace),
-    )
-    findings = [one for one in judge_path_status(path, sources, now) if one.certificate == path[0].sha256]
+    every = judge_path_status(path, trust.status_sources(evidence_index), now)
+    findings = [one for one in every if one.certificate == path[0].sha256]
     return findings[-1] if findings else StatusFinding(status=Status.UNDETERMINED, certificate=path[0].sha256)
 
 

@@ -1,6 +1,6 @@
 """What is to be looked for: a row of evidence for each source that a verified certificate names.
 
-Not here: fetching, and when (claiming, pace).
+Not here: fetching, and when (claiming, failing).
 1. Only partners that are trusted and whose `revocation` asks for evidence.
 2. Only certificates with a good path now: the partner's anchors, the intermediates that chain to them, and
    the leaves that it has in the inventory, which holds what was let in before.
@@ -24,8 +24,7 @@ from datetime import datetime, timedelta
 from doorward.core.certificate import CertificateState
 from doorward.core.entities import TENANT
 from doorward.partners.evidence.remembering import recall_row
-from doorward.partners.evidence.trust import Trusted, parse_if_sound, trust_of
-from doorward.partners.trust import find_unread
+from doorward.partners.trust import find_issuer, find_unread, parse_if_sound, trust_of
 from doorward.stores.partner_records import (
     PARTNER_PROFILE,
     EvidenceKind,
@@ -36,7 +35,7 @@ from doorward.stores.partner_records import (
 from doorward.stores.protocols import Stores
 from doorward.stores.records import CertificateFilter, CertificateRecord, ChangeKind
 from doorward.stores.services import Services
-from doorward.verification.partner import RevocationMode
+from doorward.verification.partner import PartnerTrust, RevocationMode
 from doorward.verification.path.certificate import PathCertificate
 from doorward.verification.revocation.sources import crl_urls, ocsp_urls
 from doorward.verification.revocation.status import usable_until
@@ -61,7 +60,7 @@ class _Partner:
 
     record: PartnerRecord
     authorities: tuple[PartnerAuthorityRecord, ...]
-    trusted: Trusted
+    trust: PartnerTrust | None
     rows: Mapping[Key, EvidenceRecord]
 
 
@@ -171,7 +170,7 @@ class Survey:
         active = {one.record.id for one in partners}
         gone = [row for row in overdue if row.partner_id not in active]
         for one in partners:  # of one that cannot be read nobody knows what it names
-            rows = one.rows.items() if one.trusted.readable else ()
+            rows = one.rows.items() if one.trust is not None else ()
             gone += [row for key, row in rows if key not in seen[one.record.id]]
         if gone:
             records = {one.record.id: one.record for one in partners}
@@ -197,7 +196,7 @@ def _asks(partner: PartnerRecord) -> bool:
 def _load(stores: Stores, partner: PartnerRecord, authorities: Iterable[PartnerAuthorityRecord]) -> _Partner:
     rows = {(row.kind, row.source, row.about): row for row in stores.evidence.list(partner.id)}
     kept = tuple(authorities)
-    return _Partner(record=partner, authorities=kept, trusted=trust_of(partner, kept), rows=rows)
+    return _Partner(record=partner, authorities=kept, trust=trust_of(partner, kept), rows=rows)
 
 
 def _within_limits(new: set[Key], rows: Iterable[Key]) -> list[Key]:
@@ -225,11 +224,11 @@ def _of_authorities(partner: _Partner, now: datetime) -> Iterator[Key]:
     yield from ((EvidenceKind.CRL, url, "") for url in partner.record.crl_urls)
     for record in partner.authorities:
         certificate = parse_if_sound(record.der)
-        if certificate is None:
+        if certificate is None or partner.trust is None:
             continue
-        if partner.trusted.store.is_anchor(certificate):
+        if partner.trust.store.is_anchor(certificate):
             yield from ((EvidenceKind.CRL, url, "") for url in crl_urls(certificate))
-        elif partner.trusted.find_issuer(certificate, now) is not None:
+        elif find_issuer(partner.trust, certificate, now) is not None:
             yield from _sources(certificate, partner, now)
 
 
@@ -245,9 +244,9 @@ def _of_leaves(
     for record in leaves:
         partner = by_id.get(owners[record.authority_id] or "")
         certificate = parse_if_sound(record.der) if partner else None
-        if partner is None or certificate is None:
+        if partner is None or partner.trust is None or certificate is None:
             continue
-        if partner.trusted.find_issuer(certificate, now) is not None:
+        if find_issuer(partner.trust, certificate, now) is not None:
             wanted[partner.record.id].update(_sources(certificate, partner, now))
     return wanted
 

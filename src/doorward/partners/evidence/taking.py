@@ -15,33 +15,41 @@ Not here: fetching, and what the evidence says of anybody.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from doorward.audit.events import EventType
 from doorward.audit.values import MAX_INTEGER
+from doorward.core.certificate import CertificateState
 from doorward.core.errors import DoorwardError, RequestRefused, Unavailable
 from doorward.core.ports import Fetched
 from doorward.partners.evidence.claiming import FetchTask, certificate_and_issuer
-from doorward.partners.evidence.failing import chance, is_unusable, note_failure, write_evidence_event
-from doorward.partners.evidence.naming import is_named_for
-from doorward.partners.evidence.pace import after_find
+from doorward.partners.evidence.failing import (
+    after_find,
+    chance,
+    is_unusable,
+    note_failure,
+    write_evidence_event,
+)
 from doorward.partners.evidence.remembering import Memory, recall_answer, recall_list, recall_row
-from doorward.partners.evidence.trust import Trusted, trust_of
+from doorward.partners.evidence.sources import CERTIFICATES_AT_ONCE
+from doorward.partners.trust import find_issuer, parse_if_sound, trust_of
 from doorward.stores.partner_records import (
+    PARTNER_PROFILE,
     EvidenceKind,
     EvidenceRecord,
     PartnerAuthorityRecord,
     PartnerRecord,
 )
 from doorward.stores.protocols import Stores
-from doorward.stores.records import ChangeKind
+from doorward.stores.records import CertificateFilter, ChangeKind
 from doorward.stores.services import Services
+from doorward.verification.partner import PartnerTrust
 from doorward.verification.path.certificate import PathCertificate
 from doorward.verification.revocation.crl import Crl
-from doorward.verification.revocation.crl_judging import CrlRules
 from doorward.verification.revocation.intake import Taken, take_answer, take_crl
-from doorward.verification.revocation.ocsp import OcspRules
+from doorward.verification.revocation.sources import may_serve
 from doorward.verification.revocation.status import Status, StatusFinding
 from doorward.wire.pem_list import decode_pem_list
 
@@ -61,7 +69,7 @@ class _Case:
         kept: the row as it is.
         partner: whose.
         authorities: its authorities.
-        trusted: the same, as they are trusted.
+        trust: what is made of both; None where they cannot be read.
         pair: the certificate that an OCSP answer is about, and its issuer.
         others: bytes of the partner's other CRLs.
     """
@@ -69,7 +77,7 @@ class _Case:
     kept: EvidenceRecord
     partner: PartnerRecord
     authorities: tuple[PartnerAuthorityRecord, ...]
-    trusted: Trusted
+    trust: PartnerTrust | None
     pair: tuple[PathCertificate, PathCertificate] | None
     others: int
 
@@ -127,21 +135,20 @@ def _open(services: Services, task: FetchTask, now: datetime) -> _Case | None:
         others = stores.evidence.size(partner.id, EvidenceKind.CRL) - len(kept.der)
     if kept.sha256 != row.sha256:
         return None
-    trusted = trust_of(partner, authorities)
-    return _Case(
-        kept=kept, partner=partner, authorities=authorities, trusted=trusted, pair=pair, others=others
-    )
+    trust = trust_of(partner, authorities)
+    return _Case(kept=kept, partner=partner, authorities=authorities, trust=trust, pair=pair, others=others)
 
 
 def _judge(services: Services, case: _Case, body: bytes, now: datetime) -> Taken:
     """Step 2."""
-    grace, inputs = case.partner.max_staleness, case.trusted.inputs
+    trust = case.trust
+    if trust is None:
+        raise RequestRefused("evidence-not-signed", "the partner's terms or authorities cannot be read")
     if case.kept.kind is EvidenceKind.CRL:
         # What grows nothing is renewed also where nothing is left: or whose lists are long would end all others'.
         if len(body) > len(case.kept.der) and case.others + len(body) > LISTS_BYTES:
             limit = LISTS_BYTES // (1024 * 1024)
             raise RequestRefused("evidence-too-much", f"all lists of a partner may have {limit} MiB together")
-        rules = CrlRules(strength=inputs.strength, grace=grace)
 
         def is_named(crl: Crl) -> bool:
             # The list at hand stays, whatever the answer were: it was asked when it was taken, and is not again, as
@@ -152,12 +159,17 @@ def _judge(services: Services, case: _Case, body: bytes, now: datetime) -> Taken
             )
 
         return take_crl(
-            body, case.kept.der, case.trusted.store, is_named=is_named, inputs=inputs, now=now, rules=rules
+            body,
+            case.kept.der,
+            trust.store,
+            is_named=is_named,
+            inputs=trust.inputs,
+            now=now,
+            rules=trust.crl_rules,
         )
     if case.pair is None:
         raise RequestRefused("evidence-not-signed", "its certificate has no good path any more")
-    rules_of_answers = OcspRules(strength=inputs.strength, grace=grace)
-    return take_answer(body, case.kept.this_update, *case.pair, now=now, rules=rules_of_answers)
+    return take_answer(body, case.kept.this_update, *case.pair, now=now, rules=trust.ocsp_rules)
 
 
 def _store(services: Services, case: _Case, body: bytes, taken: Taken, now: datetime) -> None:
@@ -226,7 +238,7 @@ def _recall(
 def _is_news(case: _Case, taken: Taken) -> bool:
     """Return whether it says another thing: each list does; an answer where its word is another than the last."""
     before = case.kept
-    if case.pair is None or before.this_update is None:
+    if case.trust is None or case.pair is None or before.this_update is None:
         return True
     try:  # by the clock of then: it may have ended meanwhile
         last = take_answer(
@@ -234,7 +246,7 @@ def _is_news(case: _Case, taken: Taken) -> bool:
             None,
             *case.pair,
             now=before.this_update,
-            rules=OcspRules(strength=case.trusted.inputs.strength),
+            rules=case.trust.ocsp_rules,
         )
     except DoorwardError:  # its responder's certificate may be younger than its first moment
         return True
@@ -243,3 +255,62 @@ def _is_news(case: _Case, taken: Taken) -> bool:
 
 def _digest(body: bytes) -> str:
     return hashlib.sha256(body).hexdigest()
+
+
+def is_named_for(
+    services: Services,
+    partner: PartnerRecord,
+    authorities: tuple[PartnerAuthorityRecord, ...],
+    *,
+    url: str,
+    crl: Crl,
+    now: datetime,
+) -> bool:
+    """Return whether a verified certificate of the partner takes a list of this issuer from this address.
+
+    The owner of an address chooses who answers there: the owner of one intermediate must not be able to hand out an
+    old list of a sibling by naming an address of his own. So a certificate that this list is about must name it too.
+    0. An address that the operator gave by hand is named for every authority of the partner.
+    1. The partner's authorities first: anchors, and intermediates with a good path now.
+    2. Then the leaves that it has in the inventory, a page at a time, oldest first.
+    The first that fits ends the search. So a list costs at most a look at all leaves of this partner, which is what
+    one that fits no certificate costs; those of others the store passes over, and none of them is loaded. An address
+    stands in a certificate in its own letters (IA5String), a blank as it is: what does not hold them is not parsed.
+
+    Standard: RFC 5280 sections 4.2.1.13 and 6.3.3 (b).
+    """
+    if url in partner.crl_urls:
+        return True
+    trust = trust_of(partner, authorities)
+    if trust is None:
+        return False
+    for der in _holding(services, partner, authorities, url):
+        certificate = parse_if_sound(der)
+        if certificate is None or not may_serve(certificate, url, crl):
+            continue
+        if trust.store.is_anchor(certificate) or find_issuer(trust, certificate, now) is not None:
+            return True
+    return False
+
+
+def _holding(
+    services: Services, partner: PartnerRecord, authorities: Iterable[PartnerAuthorityRecord], url: str
+) -> Iterator[bytes]:
+    """Yield the partner's certificates in which the letters of the address stand."""
+    letters, last = {url.encode(), url.replace("%20", " ").encode()}, ""
+    yield from (one.der for one in authorities if any(text in one.der for text in letters))
+    while True:
+        with services.work.read() as stores:
+            leaves = stores.certificates.list(
+                CertificateFilter(
+                    partner_id=partner.id,
+                    profile=PARTNER_PROFILE,
+                    state=CertificateState.VALID,
+                    after_id=last,
+                    limit=CERTIFICATES_AT_ONCE,
+                )
+            )
+        yield from (one.der for one in leaves if any(text in one.der for text in letters))
+        if len(leaves) < CERTIFICATES_AT_ONCE:
+            return
+        last = leaves[-1].id

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from doorward.partners.evidence.pace import FIRST_RETRY, LONGEST_RETRY, after_failure, after_find
+from doorward.partners.evidence.failing import FIRST_RETRY, LONGEST_RETRY, after_failure, after_find
 from tests.support.ports import NOON
 
 HOUR, MINUTE, SECOND = timedelta(hours=1), timedelta(minutes=1), timedelta(seconds=1)
