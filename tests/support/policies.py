@@ -7,6 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from doorward.core.certificate import CertificateContent, VerifiedCertificate
 from doorward.core.entities import Principal, PrincipalKind, PrincipalState
 from doorward.policy.decision import Request
 from doorward.policy.model import (
@@ -40,18 +41,52 @@ def _kinds_with(kind: PrincipalKind) -> st.SearchStrategy[frozenset[PrincipalKin
     return st.just(frozenset[PrincipalKind]()) | _kinds.map(lambda kinds: kinds | {kind})
 
 
+def _some(*texts: str) -> st.SearchStrategy[frozenset[str]]:
+    return st.frozensets(st.sampled_from(texts), min_size=1, max_size=2)
+
+
 def _select(kinds: frozenset[PrincipalKind], **words: frozenset[str]) -> Selector:
     """What is empty is not said."""
     every = {"kind": frozenset(one.value for one in kinds), **words}
     return select({word: value for word, value in every.items() if value})
 
 
-selectors = st.one_of(
+_principal_selectors = st.one_of(
     st.builds(_select, groups=_somebody, kinds=_kinds),
     st.builds(_select, groups=_names, persons=_persons, kinds=_kinds_with(PrincipalKind.PERSON)),
     st.builds(_select, devices=_somebody, kinds=_kinds_with(PrincipalKind.DEVICE)),
     st.builds(_select, services=_somebody, kinds=_kinds_with(PrincipalKind.SERVICE)),
     st.builds(_select, kinds=st.frozensets(st.sampled_from(PrincipalKind), min_size=1, max_size=2)),
+)
+
+word_values: dict[str, st.SearchStrategy[Any]] = {
+    "kind": _some("person", "device", "service"),
+    "persons": _some("a", "b", "clinic/a", "c"),
+    "devices": _some("a", "b", "c"),
+    "services": _some("a", "b", "c"),
+    "groups": _some("a", "b", "c"),
+    "certificate.issuer": _some("aut_a", "aut_b", "aut_c"),
+    "certificate.profile": _some("person", "device"),
+    "certificate.san-dns": _some("a.x.example", "*.x.example", "*.y.x.example", "x.example"),
+    "certificate.san-email": _some("a@x.example", "@x.example", "@y.example"),
+    "certificate.san-uri": _some("spiffe://x/a", "spiffe://x/**", "spiffe://x/a/**", "urn:a:b"),
+    "certificate.policy-oid": _some("1.2.3", "1.2.4"),
+    "certificate.key": _some("ec-p256", "rsa-2048+", "rsa-3072+", "rsa-4096+"),
+}
+"""Values of each word of the table: those that the facts below meet often."""
+
+
+def _with_certificate(selector: Selector | None, more: dict[str, Any]) -> Selector:
+    return select({**dict(selector.conditions if selector else ()), **more})
+
+
+certificate_words = st.fixed_dictionaries(
+    {}, optional={word: value for word, value in word_values.items() if word.startswith("certificate.")}
+)
+selectors = st.one_of(
+    _principal_selectors,
+    _principal_selectors,
+    st.builds(_with_certificate, st.none() | _principal_selectors, certificate_words.filter(bool)),
 )
 
 patterns = st.sampled_from(
@@ -122,11 +157,12 @@ def _app(
 ) -> AppPolicy:
     public, origins = opening
     based = isinstance(upstream, HttpUpstream) and upstream.base
+    several = not any(rule.selector.unissued for rule in some)
     return AppPolicy(
         name=name,
         hosts=tuple(hosts),
         upstream=upstream,
-        trust=trust,
+        trust=trust if several else trust[:1],
         traffic=traffic,
         headers=HeaderTerms(passed=terms.passed) if based else terms,
         keeps_slashes=len(some) > 2 and not public,  # some do, and it takes no further choice
@@ -217,7 +253,28 @@ principals = st.builds(
     groups=_names.map(lambda names: tuple(sorted(names))),
 )
 
-subjects = st.builds(Subject, principal=principals)
+
+def _facts(*texts: str) -> st.SearchStrategy[tuple[str, ...] | None]:
+    """Some of these, none of them, or not to be determined."""
+    some = st.lists(st.sampled_from(texts), max_size=2, unique=True).map(tuple)
+    return st.none() | some | some
+
+
+contents = st.builds(
+    CertificateContent,
+    dns=_facts("a.x.example", "b.y.x.example", "x.example", "c.example"),
+    mailboxes=_facts("a@x.example", "A@x.example", "b@y.example"),
+    uris=_facts("spiffe://x/a", "spiffe://x/a/b", "spiffe://x/b?c", "urn:a:b"),
+    policies=st.none() | st.frozensets(st.sampled_from(["1.2.3", "1.2.5"]), max_size=2),
+    key=st.sampled_from(["ec-p256", "ec-p384", "rsa-2048", "rsa-3072", "rsa-8192", None]),
+)
+certificates = st.builds(
+    VerifiedCertificate,
+    issuers=_some("aut_a", "aut_b"),
+    profile=st.sampled_from(["person", "device", ""]),
+    content=contents,
+)
+subjects = st.builds(Subject, principal=principals, certificate=st.none() | certificates | certificates)
 
 raw_paths = st.sampled_from(
     [

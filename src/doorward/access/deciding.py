@@ -26,6 +26,7 @@ from datetime import datetime, timedelta
 
 from cryptography import x509
 
+from doorward.access.inventory_rows import describe_known, describe_verified
 from doorward.access.verdict_evidence import describe_path_fault, list_status_evidence
 from doorward.audit.events import Event, EventType, printable
 from doorward.core.entities import TENANT, Outcome, Principal, Reason, Verdict
@@ -49,7 +50,6 @@ from doorward.verification.validity import ends_at
 from doorward.verification.verifier import (
     CertificateJudgement,
     Knowledge,
-    KnownCertificate,
     KnownIssuer,
     Presented,
     judge_certificate,
@@ -283,7 +283,9 @@ class AccessDecider:
         # 4. the rules, 5. the outcome
         subject = authority = None
         if outcome is Outcome.GOOD and judgement.principal is not None:
-            subject = Subject(principal=judgement.principal)
+            subject = Subject(
+                principal=judgement.principal, certificate=describe_verified(record, certificate)
+            )
         if app is None:
             outcome = Outcome.BAD
         elif subject is not None:
@@ -317,7 +319,9 @@ class AccessDecider:
         """Judge by the inventory and the directory."""
         principal = stores.directory.get(record.principal_id) if record and record.principal_id else None
         knowledge = Knowledge(
-            certificate=_known(record, ground) if record else None,
+            certificate=describe_known(record, ground.issuer_sha256.get(record.authority_id, ""))
+            if record
+            else None,
             principal=principal,
             issuers=ground.issuers,
             trust_domain=ground.trust_domain,
@@ -483,17 +487,4 @@ def _load_ground(stores: Stores, seq: int) -> _Ground:
         apps={one.id: by_name[one.name] for one in stores.applications.list() if one.name in by_name},
         revision=revision,
         partners=load_partners(stores),
-    )
-
-
-def _known(record: CertificateRecord, ground: _Ground) -> KnownCertificate:
-    """Return the row as the checker reads it."""
-    return KnownCertificate(
-        sha256=record.sha256,
-        state=record.state,
-        principal_id=record.principal_id,
-        profile=record.profile,
-        not_before=record.not_before,
-        not_after=record.not_after,
-        issuer_sha256=ground.issuer_sha256.get(record.authority_id, ""),
     )

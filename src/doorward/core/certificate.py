@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 
+MOST_NAMES = 64
+"""Subject alternative names of one kind that rules are asked about; honest clients have a handful."""
+
 
 class CertificateState(Enum):
     """Where a certificate stands in its life. Expiry is not a state: it follows from the dates."""
@@ -69,3 +72,39 @@ class CertificateFacts:
     not_after: datetime
     key_kind: str
     der: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CertificateContent:
+    """What rules may ask of a certificate; None stands for what cannot be determined, and an empty value for none.
+
+    Names are spelled as `core.alternative_names` does. A single name of a kind that has no plain spelling leaves all
+    of that kind undetermined: a rule must not pass over it. The same with more than `MOST_NAMES` of a kind.
+
+    Args:
+        dns, mailboxes, uris: the subject alternative names of these kinds.
+        policies: dotted policies that are valid for it, in the terms of the anchor's authority where there is a path.
+        key: kind and size of its public key: `ec-p256`, `ed25519`, `rsa-3072` and so on.
+    """
+
+    dns: tuple[str, ...] | None = None
+    mailboxes: tuple[str, ...] | None = None
+    uris: tuple[str, ...] | None = None
+    policies: frozenset[str] | None = None
+    key: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifiedCertificate:
+    """A certificate that was found good, as rules see it.
+
+    Args:
+        issuers: ids of the authority that issued it (`aut_...`): with a renewed or cross-signed authority there are
+            several certificates of one name and key.
+        profile: of our own; empty for a certificate of a partner.
+        content: what it says.
+    """
+
+    issuers: frozenset[str]
+    profile: str
+    content: CertificateContent

@@ -70,6 +70,7 @@ class PartnerFinding:
         judgement: the verdict; its principal has the partner's groups too.
         ends: the first end of a certificate of the path, and of evidence that is required.
         partner_id: whose path was good; empty where none was.
+        issuers: ids of all authorities that had name and key of the one that issued it.
         evidence_index: the evidence that was asked.
         newcomer: what is to be written down first.
     """
@@ -77,6 +78,7 @@ class PartnerFinding:
     judgement: CertificateJudgement
     ends: datetime | None = None
     partner_id: str = ""
+    issuers: frozenset[str] = frozenset()
     evidence_index: EvidenceIndex | None = None
     newcomer: Newcomer | None = None
 
@@ -126,7 +128,13 @@ def judge_for_partners(
     verdict = _hold_against(found.verdict, fault)
     principal = found.principal if verdict.outcome is Outcome.GOOD else None
     return PartnerFinding(
-        judgement=CertificateJudgement(verdict=verdict, principal=principal, facts=found.facts),
+        judgement=CertificateJudgement(
+            verdict=verdict,
+            principal=principal,
+            facts=found.facts,
+            content=found.content if principal is not None else None,
+        ),
+        issuers=frozenset(partner.namesakes[authority_id]),
         ends=_end_of(found),
         partner_id=partner.id,
         evidence_index=asked[partner.id],

@@ -222,6 +222,8 @@ class AppPolicy:
         denied = [one for rule in self.rules if rule.effect is Effect.DENY for one in rule.residual.paths]
         if any(pattern.overlaps(one) for pattern in self.public for one in denied):
             raise ValueError("a rule denies something that is public")
+        if len(self.trust) > 1 and any(rule.selector.unissued for rule in self.rules):
+            raise ValueError("several authorities may certify one name: a rule about it names the issuer")
         if self.headers.destination and isinstance(self.upstream, HttpUpstream) and self.upstream.base:
             raise ValueError("a judged Destination would leave the base path")
         if self.keeps_slashes and self.public:

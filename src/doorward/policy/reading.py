@@ -55,6 +55,7 @@ class DocumentReader:
         self.faults = FaultList(file)
         self._hosts: dict[str, tuple[str, int]] = {}
         self._trust_domain = ""
+        self._trust: tuple[str, ...] = ()  # of the application that is being read
 
     def read(self, root: Node) -> Document | None:
         """Return the document; None where it has faults."""
@@ -106,6 +107,7 @@ class DocumentReader:
             if "headers" in found
             else PLAIN
         )
+        self._trust = trust
         traffic = read_traffic(self.faults, found, key)
         rules = self._read_rules(found["rules"], f"{key}.rules") if "rules" in found else ()
         check_base(self.faults, name, f"{key}.upstream", upstream, judged=headers.destination)
@@ -205,6 +207,12 @@ class DocumentReader:
             return None
         word = effects[0].value
         selector = read_selector(self.faults, found[word], f"{key}.{word}")
+        if selector is not None and selector.unissued and len(self._trust) > 1:
+            message = (
+                f"{selector.unissued[0]} without an issuer: {' and '.join(self._trust)} may certify one name"
+            )
+            hint = "add `issuer: [aut_...]` to `certificate`; `doorward ca list` shows the ids"
+            self.faults.add(found[word], "issuer-missing", message, key=f"{key}.{word}", hint=hint)
         residual = self._read_residual(found["to"], f"{key}.to") if "to" in found else Residual()
         if selector is None or residual is None:
             return None

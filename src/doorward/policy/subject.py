@@ -10,6 +10,7 @@ from datetime import datetime
 from enum import Enum
 from ipaddress import IPv4Address, IPv6Address
 
+from doorward.core.certificate import VerifiedCertificate
 from doorward.core.entities import Principal
 
 
@@ -29,10 +30,12 @@ class Subject:
 
     Args:
         principal: who holds the connection, with its groups as of now.
+        certificate: the certificate by which it is known, found good.
         source: the peer's address as the kernel sees it.
         time: the moment of the judgement, aware, UTC.
     """
 
     principal: Principal
+    certificate: VerifiedCertificate | None = None
     source: IPv4Address | IPv6Address | None = None
     time: datetime | None = None

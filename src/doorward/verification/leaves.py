@@ -31,8 +31,8 @@ LONGEST_LEAF = CERTIFICATE_LIMIT // 4
 """Bytes of DER. The largest honest leaf is shorter; a longer one is read each time."""
 
 # Bytes in memory for a byte of DER, and for each subject alternative name: measured, and rounded up.
-_READ_GROWTH, _READ_NAME = 4, 128
-_PARTNER_GROWTH, _PARTNER_NAME = 32, 528
+_READ_GROWTH, _READ_NAME = 4, 256
+_PARTNER_GROWTH, _PARTNER_NAME = 32, 656
 
 
 class RecentLeaves:

@@ -16,9 +16,10 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
-from doorward.core.certificate import CertificateFacts
+from doorward.core.certificate import CertificateContent, CertificateFacts
 from doorward.core.errors import MalformedInput
 from doorward.core.names import render_distinguished_name, render_general_name
+from doorward.verification.content import read_content
 from doorward.verification.extensions import Extensions
 from doorward.verification.path.certificate import (
     PathCertificate,
@@ -39,7 +40,8 @@ class ParsedCertificate:
 
     `issuer_der` is the issuer's name as encoded in the certificate; `uris` are its URI SANs, exactly
     as written; `purposes` are dotted object identifiers, None where there is no extendedKeyUsage;
-    `signs` is whether keyUsage allows digital signatures (true where there is no keyUsage).
+    `signs` is whether keyUsage allows digital signatures (true where there is no keyUsage); `content` is what
+    rules may ask of it.
     """
 
     facts: CertificateFacts
@@ -48,14 +50,16 @@ class ParsedCertificate:
     purposes: frozenset[str] | None
     signs: bool
     is_ca: bool
+    content: CertificateContent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartnerLeaf:
-    """A partner's leaf: as the path's steps read it, and the facts that are shared."""
+    """A partner's leaf: as the path's steps read it, the facts that are shared, and what rules may ask of it."""
 
     path: PathCertificate
     facts: CertificateFacts
+    content: CertificateContent
 
 
 def parse_certificate(der: bytes) -> ParsedCertificate:
@@ -82,6 +86,7 @@ def parse_certificate(der: bytes) -> ParsedCertificate:
         purposes=leaf.path.purposes,
         signs=leaf.path.signs,
         is_ca=leaf.path.is_ca,
+        content=leaf.content,
     )
 
 
@@ -93,7 +98,8 @@ def parse_partner_leaf(der: bytes) -> PartnerLeaf:
     check_certificate_size(der, CERTIFICATE_LIMIT)
     path = parse_path_certificate(der)
     try:
-        return PartnerLeaf(path=path, facts=_describe_path(path))
+        content = read_content(path.alternative, path.policies, path.key)
+        return PartnerLeaf(path=path, facts=_describe_path(path), content=content)
     except Exception as fault:  # as above
         raise MalformedInput("certificate-malformed", "this is not an X.509 v3 certificate") from fault
 
@@ -103,7 +109,7 @@ def _read(certificate: x509.Certificate, der: bytes) -> ParsedCertificate:
     find = Extensions(certificate).find
     names = tuple(find(x509.SubjectAlternativeName) or ())
     usages, key_usage = find(x509.ExtendedKeyUsage), find(x509.KeyUsage)
-    basic = find(x509.BasicConstraints)
+    basic, policies = find(x509.BasicConstraints), find(x509.CertificatePolicies)
     return ParsedCertificate(
         facts=_describe(certificate, names, der),
         issuer_der=certificate.issuer.public_bytes(),
@@ -111,6 +117,9 @@ def _read(certificate: x509.Certificate, der: bytes) -> ParsedCertificate:
         purposes=frozenset(one.dotted_string for one in usages) if usages is not None else None,
         signs=key_usage is None or key_usage.digital_signature,
         is_ca=basic is not None and basic.ca,
+        content=read_content(
+            names, [one.policy_identifier.dotted_string for one in policies or ()], certificate.public_key()
+        ),
     )
 
 

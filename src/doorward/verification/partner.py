@@ -29,14 +29,15 @@ Standard: RFC 5280 sections 4.1.2.5, 4.2.1.6, 4.2.1.12, 6.1 and 6.3; RFC 6960.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import Enum
 
-from doorward.core.certificate import CertificateFacts
+from doorward.core.certificate import CertificateContent, CertificateFacts
 from doorward.core.entities import Outcome, Principal, Reason, Verdict
 from doorward.core.errors import MalformedInput
 from doorward.core.names import parse_principal_name, render_partner_principal_name
+from doorward.verification.content import determine_policies
 from doorward.verification.identity import IdentityRule, identify
 from doorward.verification.leaves import RecentLeaves
 from doorward.verification.own_names import claims_own_name
@@ -46,7 +47,7 @@ from doorward.verification.path.certificate import PathCertificate
 from doorward.verification.path.conformance import PathInputs
 from doorward.verification.path.rules import PathFault
 from doorward.verification.path.store import TrustStore
-from doorward.verification.path.validation import Path
+from doorward.verification.path.validation import Path, list_valid_policies
 from doorward.verification.revocation.crl_judging import CrlRules
 from doorward.verification.revocation.evidence_index import EvidenceIndex
 from doorward.verification.revocation.ocsp import OcspRules
@@ -164,6 +165,7 @@ class PartnerJudgement:
         path: leaf first; empty where none was good.
         findings: the status of each certificate of the path but the anchor; empty where nobody asked.
         facts: of the leaf, whenever the bytes parsed.
+        content: what rules may ask of it, with the policies of the path; only where the verdict is good.
     """
 
     verdict: Verdict
@@ -173,6 +175,7 @@ class PartnerJudgement:
     path: Path = ()
     findings: tuple[StatusFinding, ...] = ()
     facts: CertificateFacts | None = None
+    content: CertificateContent | None = None
 
     @property
     def checked_until(self) -> datetime | None:
@@ -257,6 +260,10 @@ def judge_partner_certificate(
         judged_at=now,
         evidence=_list_evidence(facts, partner, path, findings, faults),
     )
+    content = None
+    if partner is not None and outcome is Outcome.GOOD:
+        valid = list_valid_policies(path, partner.inputs)
+        content = replace(read.content, policies=determine_policies(valid))
     return PartnerJudgement(
         verdict=verdict,
         partner=partner,
@@ -265,6 +272,7 @@ def judge_partner_certificate(
         path=path,
         findings=findings,
         facts=facts,
+        content=content,
     )
 
 

@@ -26,7 +26,7 @@ from datetime import datetime
 
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from doorward.core.certificate import CertificateFacts, CertificateState
+from doorward.core.certificate import CertificateContent, CertificateFacts, CertificateState
 from doorward.core.entities import Outcome, Principal, PrincipalState, Reason, Verdict
 from doorward.core.errors import MalformedInput
 from doorward.verification.identity import is_named
@@ -108,11 +108,12 @@ class Knowledge:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CertificateJudgement:
-    """The verdict; `principal` is set only when it is good, `facts` whenever the bytes parsed."""
+    """The verdict; `principal` and `content` are set only when it is good, `facts` whenever the bytes parsed."""
 
     verdict: Verdict
     principal: Principal | None
     facts: CertificateFacts | None
+    content: CertificateContent | None = None
 
 
 def judge_certificate(
@@ -160,7 +161,8 @@ def judge_certificate(
         evidence=_list_evidence(parsed, known),
     )
     principal = knowledge.principal if good else None
-    return CertificateJudgement(verdict=verdict, principal=principal, facts=parsed.facts)
+    content = parsed.content if good else None
+    return CertificateJudgement(verdict=verdict, principal=principal, facts=parsed.facts, content=content)
 
 
 def _refuse_unread(reason: Reason, now: datetime) -> CertificateJudgement:

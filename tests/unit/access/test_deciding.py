@@ -335,3 +335,16 @@ def test_nothing_is_decided_before_the_founding():
     request = world.request(b"x", application_id="app_" + "z" * 20)
     with pytest.raises(NotFound):
         access.AccessDecider(world.services).decide(request)
+
+
+def test_rules_see_the_certificate_that_was_found_good(world) -> None:
+    """Its issuer by id, profile, names and key; of a refused one nothing."""
+    held = world.issue("alice")
+    subject = world.decide(held.der).subject
+    assert subject is not None
+    assert subject.certificate is not None
+    assert subject.certificate.issuers == {held.record.authority_id}
+    assert subject.certificate.profile == "person"
+    assert subject.certificate.content.uris == ("spiffe://corp.example/person/alice",)
+    assert subject.certificate.content.key == "ec-p256"
+    assert world.decide(ToyCA.create().leaf("alice").der).subject is None

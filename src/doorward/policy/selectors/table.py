@@ -8,19 +8,20 @@ Not here: what each word means (the other modules of this folder).
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from doorward.core.entities import PrincipalKind
 from doorward.policy.faults import FaultList
+from doorward.policy.selectors.certificates import CERTIFICATE, ISSUER
 from doorward.policy.selectors.key import EVERY_KIND, SelectorKey
 from doorward.policy.selectors.principals import GROUPS, KIND, NAMED
 from doorward.policy.subject import Subject, Truth
-from doorward.policy.yaml_tree import Node
+from doorward.policy.yaml_tree import Mapping, Node
 
-KEYS: tuple[SelectorKey[Any], ...] = (KIND, *NAMED, GROUPS)
-BY_WORD: Mapping[str, SelectorKey[Any]] = {key.word: key for key in KEYS}
+KEYS: tuple[SelectorKey[Any], ...] = (KIND, *NAMED, GROUPS, *CERTIFICATE)
+BY_WORD: dict[str, SelectorKey[Any]] = {key.word: key for key in KEYS}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +76,13 @@ class Selector:
 
     def value(self, word: str) -> Any:
         """Return the value of a word, None where the selector does not say it."""
-        return dict(self.conditions).get(word)
+        return next((value for key, value in self._judges if key.word == word), None)
+
+    @property
+    def unissued(self) -> tuple[str, ...]:
+        """The words that mean a different thing under each authority, where the selector names no issuer."""
+        named = self.value(ISSUER.word) is not None
+        return () if named else tuple(key.word for key, _ in self._judges if key.needs_issuer)
 
     @property
     def groups(self) -> frozenset[str]:
@@ -96,7 +103,7 @@ class Selector:
         return kinds
 
 
-def select(words: Mapping[str, Hashable]) -> Selector:
+def select(words: dict[str, Hashable]) -> Selector:
     """Return the selector of these words and values; raises as `Selector`."""
     unknown = words.keys() - BY_WORD.keys()
     if unknown:
@@ -115,7 +122,7 @@ def read_selector(faults: FaultList, node: Node, key: str) -> Selector | None:
     found = _entries(faults, node, key)
     values = {word: BY_WORD[word].read(faults, value, f"{key}.{word}") for word, value in found.items()}
     if not found:
-        hint = f"name {_list(BY_WORD)}; everybody is `kind: [person, device, service]`"
+        hint = f"{_hint(_top_words())}; everybody is `kind: [person, device, service]`"
         faults.add(node, "selector-empty", "this rule selects nobody in particular", key=key, hint=hint)
     good = {word: value for word, value in values.items() if value is not None}
     if not good or len(good) < len(values):
@@ -138,6 +145,10 @@ def _entries(faults: FaultList, node: Node, key: str) -> dict[str, Node]:
             continue
         inner = [one.removeprefix(f"{word}.") for one in BY_WORD if one.startswith(f"{word}.")]
         entries = faults.mapping(value, f"{key}.{word}", inner)
+        if isinstance(value, Mapping) and not value.entries:
+            faults.add(
+                value, "selector-empty", f"`{word}` asks for nothing", key=f"{key}.{word}", hint=_hint(inner)
+            )
         found |= {f"{word}.{one}": below for one, below in entries.items()}
     return found
 
@@ -161,10 +172,10 @@ def render_selector(selector: Selector) -> str:
     return _mapping(parts)
 
 
-def _mapping(parts: Mapping[str, str]) -> str:
+def _mapping(parts: dict[str, str]) -> str:
     return "{" + ", ".join(f"{word}: {text}" for word, text in parts.items()) + "}"
 
 
-def _list(words: Iterable[str]) -> str:
+def _hint(words: Iterable[str]) -> str:
     *first, last = words
-    return f"{', '.join(first)} or {last}"
+    return f"name {', '.join(first)} or {last}"

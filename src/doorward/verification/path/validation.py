@@ -99,15 +99,32 @@ def _check_names(path: Path, inputs: PathInputs, budget: ComparisonBudget) -> Se
 
 
 def _check_policies(path: Path, inputs: PathInputs, budget: ComparisonBudget) -> Sequence[PathFault]:
-    """Step 3, from the anchor down, the anchor's own policies left out (6.1.1)."""
+    """Step 3."""
+    fault, _ = _process_policies(path, inputs, budget)
+    return [] if fault is None else [fault]
+
+
+def list_valid_policies(path: Path, inputs: PathInputs) -> frozenset[str]:
+    """Return the policies that hold for a good path and are acceptable; `2.5.29.32.0` among them stands for any.
+
+    Standard: RFC 5280 section 6.1.6, the user-constrained-policy-set: in the terms of the first authority.
+    """
+    _, graph = _process_policies(path, inputs, ComparisonBudget())
+    return graph.constrained()
+
+
+def _process_policies(
+    path: Path, inputs: PathInputs, budget: ComparisonBudget
+) -> tuple[PathFault | None, PolicyGraph]:
+    """From the anchor down, the anchor's own policies left out (6.1.1)."""
     graph = PolicyGraph(inputs.policies, len(path) - 1, budget)
     for position in range(len(path) - 2, -1, -1):
         certificate = path[position]
         last = position == 0
         if not graph.take(certificate, last=last):
-            return [PathFault(rule=PathRule.POLICY_NOT_ACCEPTABLE, certificate=certificate.sha256)]
+            return PathFault(rule=PathRule.POLICY_NOT_ACCEPTABLE, certificate=certificate.sha256), graph
         if not last and not graph.prepare(certificate):
-            return [PathFault(rule=PathRule.POLICY_MAPPING_INVALID, certificate=certificate.sha256)]
+            return PathFault(rule=PathRule.POLICY_MAPPING_INVALID, certificate=certificate.sha256), graph
     if not graph.finish(path[0]):
-        return [PathFault(rule=PathRule.POLICY_NOT_ACCEPTABLE, certificate=path[0].sha256)]
-    return []
+        return PathFault(rule=PathRule.POLICY_NOT_ACCEPTABLE, certificate=path[0].sha256), graph
+    return None, graph

@@ -1,0 +1,95 @@
+"""The one spelling of DNS names, mailboxes and URIs in certificates, so that rules may compare them as text.
+
+Case is folded where the standards say that it means nothing: in DNS names, in the domain of a mailbox, in scheme
+and authority of a URI. The local part of a mailbox and the path of a URI are compared exactly. What has no one
+plain spelling (quoted mailboxes, dot segments, needless escapes, wildcards, ...) is refused, never guessed.
+
+Not here: patterns over such names (policy.selectors), and constraints of authorities (verification.path).
+Standard: RFC 5280 sections 4.2.1.6, 7.2, 7.4 and 7.5; RFC 4343 section 3; RFC 5321 section 4.1.2; RFC 3986
+sections 3.2.2 and 6.2.2.
+"""
+
+from __future__ import annotations
+
+import re
+
+from doorward.core.errors import MalformedInput
+from doorward.core.names import parse_dns_name
+
+URI_LIMIT = 2048
+"""Characters of a URI; also what SPIFFE-ID section 2.3 asks to support."""
+
+_LOCAL_PART = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
+_LOCAL_LIMIT = 64  # RFC 5321 section 4.5.3.1.1
+_URI = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,31}):((?:[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=-]|%[0-9A-F]{2})+)")
+_AUTHORITY = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?(:[0-9]{1,5})?|\[[0-9a-f:.]+\](:[0-9]{1,5})?")
+_URN = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]{0,30}):(.+)")
+# Unreserved characters, slash and backslash: escaped, they are a second spelling of another URI.
+_NEEDLESS_ESCAPE = re.compile(r"%(?:2D|2E|2F|3\d|4[1-9A-F]|5[0-9AF]|5C|6[1-9A-F]|7[0-9AE])")
+
+
+def spell_dns(text: str) -> str:
+    """Return a DNS name in lower case; raises `MalformedInput` (`dns-name-malformed`), also for wildcards."""
+    return parse_dns_name(text)
+
+
+def spell_mailbox(text: str) -> str:
+    """Return a mailbox, its domain in lower case.
+
+    Raises:
+        MalformedInput: `mailbox-malformed`: no dot-string before the `@`, or no DNS name behind it.
+    """
+    local, _, domain = text.rpartition("@")
+    if not _LOCAL_PART.fullmatch(local) or len(local) > _LOCAL_LIMIT:
+        hint = "write name@domain, without quotation marks or comments"
+        raise MalformedInput("mailbox-malformed", "this is not a plain mailbox", hint=hint)
+    return f"{local}@{parse_dns_name(domain)}"
+
+
+def spell_uri(text: str) -> str:
+    """Return a URI, scheme and authority in lower case.
+
+    Raises:
+        MalformedInput: `uri-malformed`: more than 2,048 characters, a user name, an empty segment or a dot segment
+            in the path, an escape that is not needed or not in capitals, or no URI at all.
+    """
+    found = _URI.fullmatch(text) if len(text) <= URI_LIMIT else None
+    if found is None or _NEEDLESS_ESCAPE.search(text):
+        raise _bad_uri()
+    scheme, rest = found[1].lower(), found[2]
+    if not rest.startswith("//"):
+        urn = _URN.fullmatch(rest) if scheme == "urn" else None
+        return f"urn:{urn[1].lower()}:{urn[2]}" if urn is not None else f"{scheme}:{rest}"
+    authority, path, tail = _split(rest[2:])
+    if not _AUTHORITY.fullmatch(authority.lower()):
+        raise _bad_uri()
+    segments = path.split("/")[1:]
+    if any(one in {".", ".."} for one in segments) or "" in segments[:-1]:
+        raise _bad_uri()
+    return f"{scheme}://{authority.lower()}{path}{tail}"
+
+
+def split_uri(spelled: str) -> tuple[str, tuple[str, ...]] | None:
+    """Return `scheme://authority` and the segments of the path; None for a URI without an authority.
+
+    Args:
+        spelled: by `spell_uri`. Query and fragment are no part of the path.
+    """
+    scheme, colon, rest = spelled.partition("://")
+    if not colon or ":" in scheme:
+        return None
+    authority, path, _ = _split(rest)
+    return f"{scheme}://{authority}", tuple(path.split("/")[1:])
+
+
+def _split(rest: str) -> tuple[str, str, str]:
+    """Return authority, path, and query with fragment."""
+    end = re.search(r"[?#]", rest)
+    whole, tail = (rest[: end.start()], rest[end.start() :]) if end else (rest, "")
+    authority, slash, path = whole.partition("/")
+    return authority, slash + path, tail
+
+
+def _bad_uri() -> MalformedInput:
+    hint = "write scheme://host/path or urn:..., without user name, dot segments and needless escapes"
+    return MalformedInput("uri-malformed", "this is not a plain URI", hint=hint)

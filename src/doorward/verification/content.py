@@ -1,0 +1,91 @@
+"""What rules may ask of a certificate, read from its names, policies and key.
+
+Nothing is guessed: a name that has no plain spelling, or that cannot be decoded, leaves the names of its kind
+undetermined (None), and so do too many. The policy anyPolicy leaves the policies undetermined: it stands for each.
+
+Not here: whether the certificate is good; the caller hands the content on only if it is.
+Standard: RFC 5280 sections 4.1.2.7, 4.2.1.4 and 4.2.1.6; RFC 9598 (mailboxes that are not ASCII).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, mldsa, rsa
+
+from doorward.core.alternative_names import spell_dns, spell_mailbox, spell_uri
+from doorward.core.certificate import MOST_NAMES, CertificateContent
+from doorward.core.errors import MalformedInput
+from doorward.core.opaque_names import OpaqueName
+from doorward.verification.path.certificate import ANY_POLICY
+
+_CURVES = {"secp256r1": "ec-p256", "secp384r1": "ec-p384", "secp521r1": "ec-p521"}
+_MAILBOX_TAG, _DNS_TAG, _URI_TAG = 0x81, 0x82, 0x86
+_SMTP_UTF8_MAILBOX = "1.3.6.1.5.5.7.8.9"
+
+
+def read_content(
+    names: Sequence[x509.GeneralName], policies: Iterable[str] | None, key: object
+) -> CertificateContent:
+    """Return what rules may ask of a certificate.
+
+    Args:
+        names: its subject alternative names, those that are bytes only included.
+        policies: its own policies, dotted; None without the extension.
+        key: its public key, None if that is not known.
+    """
+    opaque = {one.value[:1] for one in names if isinstance(one, OpaqueName)}
+    mailboxes = None
+    if not any(
+        isinstance(one, x509.OtherName) and one.type_id.dotted_string == _SMTP_UTF8_MAILBOX for one in names
+    ):
+        mailboxes = _spell(names, x509.RFC822Name, spell_mailbox, undecoded=bytes((_MAILBOX_TAG,)) in opaque)
+    return CertificateContent(
+        dns=_spell(names, x509.DNSName, spell_dns, undecoded=bytes((_DNS_TAG,)) in opaque),
+        mailboxes=mailboxes,
+        uris=_spell(names, x509.UniformResourceIdentifier, spell_uri, undecoded=bytes((_URI_TAG,)) in opaque),
+        policies=determine_policies(policies or ()),
+        key=_name_key(key),
+    )
+
+
+def determine_policies(policies: Iterable[str]) -> frozenset[str] | None:
+    """Return policies as rules may ask for them; None where anyPolicy is among them."""
+    found = frozenset(policies)
+    return None if ANY_POLICY in found else found
+
+
+def _spell(
+    names: Sequence[x509.GeneralName],
+    kind: type[x509.RFC822Name | x509.DNSName | x509.UniformResourceIdentifier],
+    spell: Callable[[str], str],
+    *,
+    undecoded: bool,
+) -> tuple[str, ...] | None:
+    found = [one.value for one in names if isinstance(one, kind)]
+    if undecoded or len(found) > MOST_NAMES:
+        return None
+    try:
+        return tuple(dict.fromkeys(map(spell, found)))
+    except MalformedInput:
+        return None
+
+
+def _name_key(key: object) -> str | None:
+    match key:
+        case ec.EllipticCurvePublicKey(curve=curve):
+            return _CURVES.get(curve.name)
+        case ed25519.Ed25519PublicKey():
+            return "ed25519"
+        case ed448.Ed448PublicKey():
+            return "ed448"
+        case rsa.RSAPublicKey(key_size=bits):
+            return f"rsa-{bits}"
+        case mldsa.MLDSA44PublicKey():
+            return "ml-dsa-44"
+        case mldsa.MLDSA65PublicKey():
+            return "ml-dsa-65"
+        case mldsa.MLDSA87PublicKey():
+            return "ml-dsa-87"
+    return None

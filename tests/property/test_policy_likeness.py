@@ -1,0 +1,65 @@
+"""What the rules can tell apart never shares an authority, whatever words there are."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from doorward.gateway.following.authorities import Authorities
+from doorward.policy.decision import authority_of
+from doorward.policy.likeness import Likeness
+from doorward.policy.model import AppPolicy, Document
+from doorward.policy.selectors.table import BY_WORD, KEYS
+from doorward.policy.subject import Subject
+from tests.support.policies import APP_ID, TENANT, apps, subjects, word_values
+from tests.unit.gateway.live import live
+
+
+def test_every_word_has_values_to_test_with() -> None:
+    """A word that is added to the table is judged by the tests of this file."""
+    assert word_values.keys() == {key.word for key in KEYS}
+
+
+@given(st.sampled_from(sorted(BY_WORD)), st.data(), subjects, subjects)
+@settings(max_examples=1500)
+def test_a_word_tells_its_viewer_what_it_can_tell_apart(
+    word: str, data: st.DataObject, one: Subject, other: Subject
+) -> None:
+    """If a value of a word holds for one subject and not for the other, or is undetermined, they look different."""
+    key = BY_WORD[word]
+    values = data.draw(st.lists(word_values[word], min_size=1, max_size=3))
+    view = key.viewer(values)
+    if any(key.judge(value, one) is not key.judge(value, other) for value in values):
+        assert view(one) != view(other)
+
+
+@given(apps, subjects, subjects)
+@settings(max_examples=1500)
+def test_equal_keys_mean_equal_authority(app: AppPolicy, one: Subject, other: Subject) -> None:
+    """Two subjects that are alike to an application are judged alike by each of its selectors, and in all."""
+    likeness = Likeness(app)
+    if likeness.key(one) == likeness.key(other):
+        assert all(rule.selector.judge(one) is rule.selector.judge(other) for rule in app.rules)
+        assert authority_of(app, TENANT, APP_ID, one) == authority_of(app, TENANT, APP_ID, other)
+
+
+@given(apps, st.lists(subjects, min_size=2, max_size=6))
+@settings(max_examples=300)
+def test_live_connections_never_share_what_is_not_theirs(app: AppPolicy, some: list[Subject]) -> None:
+    """What the gateway keeps for those who are alike is what each of them would be given alone."""
+    authorities = Authorities(Document(trust_domain="test", apps=(app,)), {app.name: APP_ID})
+    for cookie, subject in enumerate(some):
+        one = live(cookie, application_id=APP_ID, subject=subject)
+        assert authorities.of(one) == authority_of(app, TENANT, APP_ID, subject)
+
+
+def test_who_shares_a_judgement_has_every_fact_in_common() -> None:
+    """The follower judges one connection of a certificate, an application and an address for all of them.
+
+    A new fact of a subject must be one of these, or must be added there (gateway.following.follower).
+    """
+    by_certificate, by_address, by_moment = {"principal", "certificate"}, {"source"}, {"time"}
+    facts = {one.name for one in dataclasses.fields(Subject)}
+    assert facts == by_certificate | by_address | by_moment

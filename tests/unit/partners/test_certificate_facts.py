@@ -1,0 +1,46 @@
+"""What rules see of a partner's certificate, once its path was found good."""
+
+from __future__ import annotations
+
+import pytest
+from cryptography import x509
+
+from tests.support.partner_site import PartnerSite, partner_site
+from tests.support.path_ca import certify
+
+BOB = "bob@clinic.example"
+
+
+@pytest.fixture
+def site() -> PartnerSite:
+    """Everybody whom the clinic certifies is let in."""
+    return partner_site(everyone=True)
+
+
+def test_rules_see_a_partners_certificate(site: PartnerSite) -> None:
+    """Its issuer by the id of each imported authority of that name and key; it has no profile of ours."""
+    bob = site.leaf(BOB, names=[x509.RFC822Name(BOB), x509.DNSName("Ward7.Clinic.Example")])
+    subject = site.decide(bob).subject
+    assert subject is not None
+    assert subject.certificate is not None
+    row = site.row(bob)
+    assert row is not None
+    assert subject.certificate.issuers == {row.authority_id}
+    assert subject.certificate.profile == ""
+    assert subject.certificate.content.dns == ("ward7.clinic.example",)
+    assert subject.certificate.content.policies == frozenset()
+
+
+def test_a_renewed_authority_is_the_same_issuer(site: PartnerSite) -> None:
+    """A rule that names the former certificate of an authority still speaks of it, and one that names the new one too."""
+    bob = site.leaf(BOB)
+    site.decide(bob)
+    former = site.row(bob)
+    renewed = certify("clinic Issuing", site.root, key=site.issuing.key, serial=8)
+    site.bring_in(intermediates=[renewed], replacing=True)
+    subject = site.decide(bob).subject
+    assert subject is not None
+    assert subject.certificate is not None
+    assert former is not None
+    assert former.authority_id in subject.certificate.issuers
+    assert len(subject.certificate.issuers) == 2
