@@ -208,3 +208,71 @@ def test_a_group_ends_with_its_memberships(work: UnitOfWork) -> None:
         assert list(stores.directory.members("few")) == []
         with pytest.raises(NotFound):
             stores.directory.set_display_name("per_none", "x")
+
+
+def test_a_member_of_a_group_is_in_all_that_the_group_lies_in(town: UnitOfWork) -> None:
+    """Groups are resolved at each look-up, through any number of groups, and told apart from those joined."""
+    with town.change() as stores:
+        stores.directory.add_group("everyone", opaque("grp", "everyone"), NOON)
+        stores.directory.add_member("tellers", ALICE.id)
+        stores.directory.add_member("managers", BOB.id)
+        assert stores.directory.nest("tellers", "managers")
+        assert stores.directory.nest("managers", "everyone")
+        assert not stores.directory.nest("tellers", "managers")
+    with town.read() as stores:
+        alice = stores.directory.get(ALICE.id)
+        assert alice is not None
+        assert alice == stores.directory.by_name("alice")
+        assert alice == stores.directory.list()[0]
+        assert alice.groups == ("everyone", "managers", "tellers")
+        assert alice.inherited == ("everyone", "managers")
+        assert alice.direct_groups == ("tellers",)
+        assert stores.directory.nestings() == [("managers", "everyone"), ("tellers", "managers")]
+        assert [one.name for one in stores.directory.members("everyone")] == ["alice", "bob"]
+        assert stores.directory.members("everyone")[0] == alice
+        assert dict(stores.directory.groups()) == {"everyone": 0, "managers": 1, "tellers": 1}
+        assert stores.directory.enclosing(["tellers", "nobody"]) == (
+            "everyone",
+            "managers",
+            "nobody",
+            "tellers",
+        )
+        assert stores.directory.enclosing([]) == ()
+
+
+def test_a_group_that_was_joined_too_is_not_inherited(town: UnitOfWork) -> None:
+    """Who is in a group by both ways stays in it when the other way ends."""
+    with town.change() as stores:
+        stores.directory.add_member("tellers", ALICE.id)
+        stores.directory.add_member("managers", ALICE.id)
+        stores.directory.nest("tellers", "managers")
+        found = stores.directory.get(ALICE.id)
+        assert found is not None
+        assert (found.groups, found.inherited) == (("managers", "tellers"), ())
+        assert stores.directory.unnest("tellers", "managers")
+        assert not stores.directory.unnest("tellers", "managers")
+        assert stores.directory.get(ALICE.id) == found
+        stores.directory.remove_member("managers", ALICE.id)
+        stores.directory.nest("tellers", "managers")
+        found = stores.directory.get(ALICE.id)
+        assert found is not None
+        assert (found.groups, found.inherited) == (("managers", "tellers"), ("managers",))
+
+
+def test_a_removed_group_lies_in_no_group(town: UnitOfWork) -> None:
+    """Nestings end with either group, and an unknown group has none."""
+    with town.change() as stores:
+        stores.directory.add_member("tellers", ALICE.id)
+        stores.directory.nest("tellers", "managers")
+        for act in (stores.directory.nest, stores.directory.unnest):
+            for pair in (("nobody", "tellers"), ("tellers", "nobody")):
+                with pytest.raises(NotFound) as caught:
+                    act(*pair)
+                assert caught.value.code == "group-unknown"
+        assert stores.directory.remove_group("managers")
+        assert stores.directory.nestings() == []
+        assert stores.directory.by_name("alice").groups == ("tellers",)  # type: ignore[union-attr]
+        stores.directory.add_group("managers", opaque("grp", "managers"), NOON)
+        stores.directory.nest("tellers", "managers")
+        assert stores.directory.remove_group("tellers")
+        assert stores.directory.nestings() == []

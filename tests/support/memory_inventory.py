@@ -39,6 +39,7 @@ class State:
     principals: dict[str, Principal] = field(default_factory=dict)
     groups: dict[str, str] = field(default_factory=dict)
     members: dict[tuple[str, str], bool] = field(default_factory=dict)
+    nestings: dict[tuple[str, str], bool] = field(default_factory=dict)
     applications: dict[str, tuple[Application, bool]] = field(default_factory=dict)
     authorities: dict[str, AuthorityRecord] = field(default_factory=dict)
     certificates: dict[str, CertificateRecord] = field(default_factory=dict)

@@ -11,7 +11,7 @@ same words as the SQL stores. For tests of use cases:
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -60,14 +60,16 @@ class MemoryDirectory(Store):
         if self.by_name(principal.name) is not None:
             raise RequestRefused("name-taken", f"the name {principal.name} is in use")
         state.principals[principal.id] = replace(principal, groups=())
-        for group in principal.groups:
+        for group in principal.direct_groups:
             self.add_member(group, principal.id)
 
     def get(self, principal_id: str) -> Principal | None:
         found = self.state.principals.get(principal_id)
         if found is None:
             return None
-        return replace(found, groups=tuple(sorted(g for g, p in self.state.members if p == principal_id)))
+        direct = [group for group, member in self.state.members if member == principal_id]
+        groups = self.enclosing(direct)
+        return replace(found, groups=groups, inherited=tuple(one for one in groups if one not in direct))
 
     def by_name(self, name: str) -> Principal | None:
         for principal in self.state.principals.values():
@@ -100,6 +102,8 @@ class MemoryDirectory(Store):
     def remove_group(self, group: str) -> bool:
         for key in [key for key in self.writable().members if key[0] == group]:
             self.state.members.pop(key)
+        for pair in [pair for pair in self.state.nestings if group in pair]:
+            self.state.nestings.pop(pair)
         return self.state.groups.pop(group, None) is not None
 
     def knows_removed(self, name: str, partner_id: str) -> bool:
@@ -136,10 +140,34 @@ class MemoryDirectory(Store):
         self._known(principal_id, group)
         return self.state.members.pop((group, principal_id), False)
 
+    def nestings(self) -> Sequence[tuple[str, str]]:
+        return sorted(self.state.nestings)
+
+    def enclosing(self, groups: Iterable[str]) -> tuple[str, ...]:
+        found = waiting = set(groups)
+        while waiting:
+            waiting = {outer for inner, outer in self.state.nestings if inner in waiting} - found
+            found |= waiting
+        return tuple(sorted(found))
+
+    def nest(self, inner: str, outer: str) -> bool:
+        self._known_groups(inner, outer)
+        there = (inner, outer) in self.state.nestings
+        self.state.nestings[inner, outer] = True
+        return not there
+
+    def unnest(self, inner: str, outer: str) -> bool:
+        self._known_groups(inner, outer)
+        return self.state.nestings.pop((inner, outer), False)
+
+    def _known_groups(self, *groups: str) -> None:
+        for group in groups:
+            if group not in self.writable().groups:
+                raise NotFound("group-unknown", f"there is no group named {group}")
+
     def _known(self, principal_id: str, group: str | None = None) -> Principal:
         state = self.writable()
-        if group is not None and group not in state.groups:
-            raise NotFound("group-unknown", f"there is no group named {group}")
+        self._known_groups(*([] if group is None else [group]))
         if principal_id not in state.principals:
             raise NotFound("principal-unknown", "there is no such principal")
         return state.principals[principal_id]

@@ -192,7 +192,7 @@ def _principal(stores: Stores, name: str) -> Principal:
     """Return a principal with the groups of its partner; raises `principal-unknown`."""
     who = require_principal(stores, name)
     partner = stores.partners.get(who.partner) if who.partner else None
-    return who if partner is None else in_partners_groups(who, partner.groups)
+    return who if partner is None else in_partners_groups(stores.directory, who, partner.groups)
 
 
 def _apply(

@@ -42,6 +42,8 @@ class EventType(Enum):
     GROUP_REMOVED = "group:removed"
     GROUP_MEMBER_ADDED = "group:member-added"
     GROUP_MEMBER_REMOVED = "group:member-removed"
+    GROUP_NESTED = "group:nested"
+    GROUP_UNNESTED = "group:unnested"
     INVITATION_CREATED = "invitation:created"
     INVITATION_REDEEMED = "invitation:redeemed"
     INVITATION_REFUSED = "invitation:refused"
@@ -136,6 +138,7 @@ _FIELDS: Mapping[str, FieldKind] = MappingProxyType(
             "decision",
             "gateway",
             "group",
+            "inner",
             "invitation",
             "partner",
             "principal",
@@ -189,7 +192,7 @@ _FIELDS: Mapping[str, FieldKind] = MappingProxyType(
         ),
         FieldKind.MOMENT,
     )
-    | dict.fromkeys(("detail", "group_name", "name", "partner_name", "subject", "url"), FieldKind.TEXT)
+    | dict.fromkeys(("detail", "group_name", "inner_name", "name", "partner_name", "subject", "url"), FieldKind.TEXT)
     | dict.fromkeys(("can_cut", "everyone"), FieldKind.FLAG)
     | dict.fromkeys(
         (
@@ -254,6 +257,8 @@ CATALOGUE: Mapping[EventType, EventSpec] = MappingProxyType(
         EventType.GROUP_REMOVED: _spec(_IDENTITY, "group", "group_name"),
         EventType.GROUP_MEMBER_ADDED: _spec(_IDENTITY, "group principal", "group_name", "name"),
         EventType.GROUP_MEMBER_REMOVED: _spec(_IDENTITY, "group principal", "group_name", "name"),
+        EventType.GROUP_NESTED: _spec(_IDENTITY, "group inner", "group_name inner_name"),
+        EventType.GROUP_UNNESTED: _spec(_IDENTITY, "group inner", "group_name inner_name"),
         EventType.INVITATION_CREATED: _spec(_IDENTITY, "invitation principal", "expires_at profile", "name"),
         EventType.INVITATION_REDEEMED: _spec(_IDENTITY, "invitation principal", "certificate", "name"),
         EventType.INVITATION_REFUSED: _spec(_IDENTITY, "reason", "invitation principal", "name"),

@@ -29,6 +29,7 @@ if TYPE_CHECKING:  # for mypy and import-linter; a test holds `_WHERE` to it
     from doorward.demo import trying as trying
     from doorward.directory import groups as groups
     from doorward.directory import invitations as invitations
+    from doorward.directory import nesting as nesting
     from doorward.directory import principals as principals
     from doorward.partners import terms as terms
     from doorward.partners import trust as trust
@@ -94,6 +95,7 @@ _WHERE = {
     "layout": "runtime.layout",
     "link": "agent.link",
     "logging": "runtime.logging",
+    "nesting": "directory.nesting",
     "own_places": "runtime.own_places",
     "partner": "verification.partner",
     "pem": "runtime.pem",

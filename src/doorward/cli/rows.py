@@ -17,6 +17,7 @@ def principal_row(principal: Principal) -> dict[str, Any]:
         "kind": principal.kind.value,
         "state": principal.state.value,
         "groups": list(principal.groups),
+        "inherited": list(principal.inherited),
         "display_name": principal.display_name,
         "id": principal.id,
     }

@@ -42,6 +42,7 @@ class PrincipalState(Enum):
 class Principal:
     """A person, device or service of the directory, with the groups it is in (names, sorted).
 
+    `groups` are all of them; `inherited` are those that it is in only because another of its groups is in them.
     `partner` is the id of the partner (`ptn_…`) whose authority vouches for it; empty for our own.
     """
 
@@ -53,6 +54,12 @@ class Principal:
     groups: tuple[str, ...] = ()
     display_name: str = ""
     partner: str = ""
+    inherited: tuple[str, ...] = ()
+
+    @property
+    def direct_groups(self) -> tuple[str, ...]:
+        """The groups that it was put into itself."""
+        return tuple(group for group in self.groups if group not in self.inherited)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

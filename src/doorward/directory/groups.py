@@ -1,15 +1,15 @@
-"""Groups: making and removing them, and who is in one.
+"""Groups: making and removing them.
 
 A group is its name: rules, partners' terms and events refer to it so. It exists from its first use, and is
-removed only if nothing names it any more (`freed_names`). Not here: who enters and leaves (`directory`).
+removed only if nothing names it any more (`freed_names`). Not here: who enters and leaves (`principals`, `nesting`).
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Sequence
 from datetime import datetime
+from functools import lru_cache
 
 from doorward.audit.events import Event, EventType
 from doorward.core.entities import TENANT, Principal
@@ -27,6 +27,8 @@ from doorward.stores.standing import require_tenant
 def remove_group(services: Services, group: str, *, actor: str) -> Done[str]:
     """Remove a group that no rule and no partner names; its members stay. One that is not there is said to be so.
 
+    What lay in it, and what it lay in, lose it.
+
     Raises:
         MalformedInput: `name-malformed`.
         RequestRefused: `group-in-use`.
@@ -36,6 +38,9 @@ def remove_group(services: Services, group: str, *, actor: str) -> Done[str]:
     with services.work.change() as stores:
         require_tenant(stores)
         refuse_group_in_use(stores, group)
+        for inner, outer in stores.directory.nestings():
+            if group in (inner, outer):
+                unnest_within(services, stores, outer, inner, actor=actor, now=now)
         members = stores.directory.members(group)
         if not stores.directory.remove_group(group):
             return Done(value=group, seq=stores.changes.head(), notes=(f"there is no group named {group}",))
@@ -47,18 +52,7 @@ def remove_group(services: Services, group: str, *, actor: str) -> Done[str]:
     return Done(value=group, seq=seq)
 
 
-def list_members(services: Services, group: str) -> Sequence[Principal]:
-    """Return who is in a group, sorted by name; raise `NotFound` (`group-unknown`)."""
-    with services.work.read() as stores:
-        if group not in stores.directory.groups():
-            raise NotFound(
-                "group-unknown",
-                f"there is no group named {group[:64]}",
-                hint="`doorward group list` shows them",
-            )
-        return stores.directory.members(group)
-
-
+@lru_cache(maxsize=4096)
 def group_id(group: str) -> str:
     """Return the id of a group: a digest of its name, since a group is its name: rules refer to it so."""
     digest = hashlib.sha256(f"{TENANT}\n{group}".encode()).digest()
@@ -100,3 +94,27 @@ def member_event(
         data={"group": group_id(group), "group_name": group, "principal": principal.id},
         personal={"name": principal.name},
     )
+
+
+def unnest_within(
+    services: Services, stores: Stores, outer: str, inner: str, *, actor: str, now: datetime
+) -> int | None:
+    """Take a group out of a group in the caller's transaction; return the number of the change, or None."""
+    if not stores.directory.unnest(inner, outer):
+        return None
+    unnested = EventType.GROUP_UNNESTED
+    stores.outbox.add(nesting_event(services, unnested, outer, inner, actor=actor, now=now))
+    return stores.changes.note(ChangeKind.GROUP, group_id(inner), now)
+
+
+def nesting_event(
+    services: Services, happened: EventType, outer: str, inner: str, *, actor: str, now: datetime
+) -> Event:
+    """Return the event of a group that was put into a group, or taken out."""
+    data = {
+        "group": group_id(outer),
+        "group_name": outer,
+        "inner": group_id(inner),
+        "inner_name": inner,
+    }
+    return write_event(services, happened, actor=actor, at=now, data=data)

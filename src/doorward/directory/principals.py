@@ -107,7 +107,8 @@ def add_principal(
         for group in wanted:
             notes += put_into_group(services, stores, group, principal, actor=actor, now=now)
         seq = stores.changes.note(ChangeKind.PRINCIPAL, principal.id, now)
-    return Done(value=replace(principal, groups=wanted), seq=seq, notes=tuple(notes))
+        added = require_principal(stores, name)  # with the groups that its groups lie in
+    return Done(value=added, seq=seq, notes=tuple(notes))
 
 
 def rename(
@@ -147,13 +148,14 @@ def rename(
             refuse_freed_name(stores, former.kind, new_name, "")
         notes = _remove(services, stores, former, actor=actor, now=now, reason="renamed")
         new_id = services.new_id(former.kind.prefix)
-        principal = replace(former, id=new_id, name=new_name, groups=())
+        principal = replace(former, id=new_id, name=new_name, groups=(), inherited=())
         _create(services, stores, principal, actor=actor, now=now)
-        for group in former.groups:
+        for group in former.direct_groups:
             put_into_group(services, stores, group, principal, actor=actor, now=now)
         stores.changes.note(ChangeKind.PRINCIPAL, former.id, now)
         seq = stores.changes.note(ChangeKind.PRINCIPAL, principal.id, now)
-    return Done(value=replace(principal, groups=former.groups), seq=seq, notes=notes)
+        renamed = require_principal(stores, new_name)
+    return Done(value=renamed, seq=seq, notes=notes)
 
 
 def set_display_name(
@@ -269,45 +271,51 @@ def create_group(services: Services, group: str, *, actor: str) -> Done[str]:
     return Done(value=group, seq=seq)
 
 
-def add_member(services: Services, group: str, name: str, *, actor: str) -> Done[Principal]:
+def add_member(
+    services: Services, group: str, name: str, *, kind: PrincipalKind | None = None, actor: str
+) -> Done[Principal]:
     """Put a principal into a group, which is created where it does not exist.
 
     Raises:
         MalformedInput: `name-malformed` (of the group).
         NotFound: `principal-unknown`.
+        RequestRefused: `principal-kind` where `kind` is given and it is another.
     """
     parse_principal_name(group)
     now = services.clock.now()
     with services.work.change() as stores:
-        principal = require_principal(stores, name)
-        if group in principal.groups:
+        principal = require_principal(stores, name, kind)
+        if group in principal.direct_groups:
             note = f"{name} was in {group} already"
             return Done(value=principal, seq=stores.changes.head(), notes=(note,))
         notes = put_into_group(services, stores, group, principal, actor=actor, now=now)
         seq = stores.changes.note(ChangeKind.PRINCIPAL, principal.id, now)
-    groups = tuple(sorted({*principal.groups, group}))
-    return Done(value=replace(principal, groups=groups), seq=seq, notes=tuple(notes))
+        joined = require_principal(stores, name)
+    return Done(value=joined, seq=seq, notes=tuple(notes))
 
 
-def remove_member(services: Services, group: str, name: str, *, actor: str) -> Done[Principal]:
+def remove_member(
+    services: Services, group: str, name: str, *, kind: PrincipalKind | None = None, actor: str
+) -> Done[Principal]:
     """Take a principal out of a group.
 
     Raises:
         MalformedInput: `name-malformed` (of the group).
         NotFound: `principal-unknown`, `group-unknown`.
+        RequestRefused: `principal-kind` where `kind` is given and it is another.
     """
     parse_principal_name(group)
     now = services.clock.now()
     with services.work.change() as stores:
-        principal = require_principal(stores, name)
+        principal = require_principal(stores, name, kind)
         if not stores.directory.remove_member(group, principal.id):
-            note = f"{name} was not in {group}"
-            return Done(value=principal, seq=stores.changes.head(), notes=(note,))
+            notes = _note_still_in(principal, group) or (f"{name} was not in {group}",)
+            return Done(value=principal, seq=stores.changes.head(), notes=notes)
         removed = EventType.GROUP_MEMBER_REMOVED
         stores.outbox.add(member_event(services, removed, group, principal, actor=actor, now=now))
         seq = stores.changes.note(ChangeKind.PRINCIPAL, principal.id, now)
-    groups = tuple(one for one in principal.groups if one != group)
-    return Done(value=replace(principal, groups=groups), seq=seq)
+        left = require_principal(stores, name)
+    return Done(value=left, seq=seq, notes=_note_still_in(left, group))
 
 
 def find_principal(services: Services, name: str, *, kind: PrincipalKind | None = None) -> Principal:
@@ -346,13 +354,21 @@ def _parse_groups(groups: Sequence[str]) -> tuple[str, ...]:
     return tuple(sorted({parse_principal_name(group) for group in groups}))
 
 
+def _note_still_in(principal: Principal, group: str) -> tuple[str, ...]:
+    """Return what to tell of a principal that is in a group through another of its groups."""
+    if group not in principal.inherited:
+        return ()
+    show = f"doorward {principal.kind.value} show {principal.name}"
+    return (f"{principal.name} is still in {group}, through another group: {show}",)
+
+
 def _is_as_asked(there: Principal, kind: PrincipalKind, display_name: str, groups: tuple[str, ...]) -> bool:
     """Return whether adding would make what is there; a name that is shared by accident is no repetition."""
     return (
         there.kind is kind
         and there.state is PrincipalState.ACTIVE
         and there.display_name == display_name
-        and set(groups) <= set(there.groups)
+        and set(groups) <= set(there.direct_groups)
     )
 
 

@@ -112,7 +112,7 @@ def judge_for_partners(
         principal = stores.directory.by_name(render_partner_principal_name(trust.name, identity))
         if principal is None or principal.partner != trust.id:
             return None
-        return in_partners_groups(principal, trust.groups)
+        return in_partners_groups(stores.directory, principal, trust.groups)
 
     vouched = leaves if record is not None else None
     found = judge_partner_certificate(

@@ -145,6 +145,7 @@ def _what(kind: str, data: Mapping[str, Any], personal: Mapping[str, Any], names
         shown = (
             "name",
             "partner_name",
+            "inner_name",
             "group_name",
             "revision",
             "certificate",

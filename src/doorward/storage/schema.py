@@ -107,6 +107,15 @@ group_members = Table(
     _tenant(),
 )
 
+group_nestings = Table(
+    "group_nestings",
+    metadata,
+    # inner first: what a group lies in is part of every look-up of the hot path
+    Column("inner_id", Text, ForeignKey("groups.id"), primary_key=True),
+    Column("outer_id", Text, ForeignKey("groups.id"), primary_key=True, index=True),
+    _tenant(),
+)
+
 applications = Table(
     "applications",
     metadata,

@@ -10,10 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from doorward.core.entities import Principal, PrincipalKind
 from doorward.verification.identity import SanSource
 from doorward.verification.partner import RevocationMode
+
+if TYPE_CHECKING:
+    from doorward.stores.protocols import DirectoryStore
 
 PARTNER_PROFILE = "partner"
 """What the inventory calls the profile of certificates that are not of our own making."""
@@ -69,9 +73,13 @@ class PartnerRecord:
     ocsp_urls: tuple[str, ...] = ()
 
 
-def in_partners_groups(principal: Principal, groups: Sequence[str]) -> Principal:
-    """Return a principal of a partner with the groups of the partner besides those of the directory."""
-    return replace(principal, groups=tuple(sorted({*principal.groups, *groups})))
+def in_partners_groups(directory: DirectoryStore, principal: Principal, groups: Sequence[str]) -> Principal:
+    """Return a principal of a partner with the partner's groups, and what these lie in, besides its own."""
+    if not groups:
+        return principal
+    every = {*principal.groups, *directory.enclosing(groups)}
+    inherited = every.difference(principal.direct_groups, groups)
+    return replace(principal, groups=tuple(sorted(every)), inherited=tuple(sorted(inherited)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

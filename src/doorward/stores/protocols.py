@@ -11,7 +11,7 @@ is visible before. Followers are woken after the commit.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
@@ -78,11 +78,14 @@ class DirectoryStore(Protocol):
         ...
 
     def members(self, group: str) -> Sequence[Principal]:
-        """Return who is in a group, without those removed, sorted by name; none for an unknown group."""
+        """Return who is in a group or in a group in it, without those removed, sorted by name.
+
+        None for an unknown group. Whose `inherited` names the group is in it through another one.
+        """
         ...
 
     def remove_group(self, group: str) -> bool:
-        """Remove a group and every membership in it; return whether there was one."""
+        """Remove a group, every membership in it and every nesting; return whether there was one."""
         ...
 
     def knows_removed(self, name: str, partner_id: str) -> bool:
@@ -98,7 +101,7 @@ class DirectoryStore(Protocol):
         ...
 
     def groups(self) -> Mapping[str, int]:
-        """Return every group name with its number of members, sorted by name."""
+        """Return every group name with the number of principals that were put into it, sorted by name."""
         ...
 
     def add_member(self, group: str, principal_id: str) -> bool:
@@ -107,6 +110,25 @@ class DirectoryStore(Protocol):
 
     def remove_member(self, group: str, principal_id: str) -> bool:
         """Take a principal out of a group; False where it was not in it; `NotFound` for an unknown group."""
+        ...
+
+    def nestings(self) -> Sequence[tuple[str, str]]:
+        """Return which group lies directly in which, as (inner, outer), sorted."""
+        ...
+
+    def enclosing(self, groups: Iterable[str]) -> tuple[str, ...]:
+        """Return these names, known or not, and every group that one of them lies in, sorted."""
+        ...
+
+    def nest(self, inner: str, outer: str) -> bool:
+        """Put a group into a group; False where it was in it already; `NotFound` for an unknown one.
+
+        The use case has made sure that no circle comes of it.
+        """
+        ...
+
+    def unnest(self, inner: str, outer: str) -> bool:
+        """Take a group out of a group; False where it was not in it; `NotFound` for an unknown one."""
         ...
 
 

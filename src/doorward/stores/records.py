@@ -33,6 +33,7 @@ class ChangeKind(Enum):
     ORDER = "order"
     PARTNER = "partner"
     EVIDENCE = "evidence"
+    GROUP = "group"  # what it lies in; everybody in it is concerned
 
 
 class OrderState(Enum):

@@ -61,7 +61,7 @@ def test_people_and_groups(site: Site) -> None:
     assert "no devices" in site.say("device", "list")
     assert [row["name"] for row in site.do("person", "list")] == ["alice"]
     assert "alice" in site.say("person", "list")
-    assert site.do("group", "list") == [{"group": "tellers", "members": 1}]
+    assert site.do("group", "list") == [{"group": "tellers", "members": 1, "groups": [], "inherited": 0}]
     assert site.do("group", "remove", "nowhere", "alice", code=1)["code"] == "group-unknown"
     assert site.do("person", "suspend", "alice")["state"] == "suspended"
     assert site.do("person", "resume", "alice")["state"] == "active"

@@ -9,7 +9,7 @@ from doorward.audit.events import EventType
 from doorward.core.certificate import CertificateState
 from doorward.core.entities import PrincipalKind
 from doorward.core.errors import MalformedInput, NotFound, RequestRefused
-from doorward.directory import groups
+from doorward.directory import groups, nesting
 from doorward.directory import principals as directory
 from doorward.directory.invitations import invite
 from doorward.enrolment.invitation import redeem
@@ -132,17 +132,17 @@ def test_a_group_that_is_named_is_not_removed(world: World) -> None:
 def test_a_group_that_nothing_names_goes_with_its_memberships(world: World) -> None:
     """Its members stay, and are no members of a next one of that name; twice is once."""
     directory.add_member(world.services, "reviewers", "alice", actor=OPERATOR)
-    assert [one.name for one in groups.list_members(world.services, "reviewers")] == ["alice"]
+    assert [one.name for one in nesting.show_group(world.services, "reviewers").members] == ["alice"]
     groups.remove_group(world.services, "reviewers", actor=OPERATOR)
     assert world.events(EventType.GROUP_REMOVED)[-1].data["group_name"] == "reviewers"
     assert "reviewers" not in world.principal("alice").groups
     with pytest.raises(NotFound):
-        groups.list_members(world.services, "reviewers")
+        nesting.show_group(world.services, "reviewers")
     head = world.head()
     assert groups.remove_group(world.services, "reviewers", actor=OPERATOR).notes
     assert world.head() == head
     directory.create_group(world.services, "reviewers", actor=OPERATOR)
-    assert groups.list_members(world.services, "reviewers") == []
+    assert nesting.show_group(world.services, "reviewers").members == ()
 
 
 def test_what_is_there_just_so_is_not_added_again(world: World) -> None:

@@ -17,6 +17,12 @@ from doorward.core.entities import PrincipalKind
 from doorward.core.errors import RequestRefused
 
 YES = click.option("--yes", is_flag=True, help="Do not ask.")
+GROUP_KIND = "group"
+KIND = click.option(
+    "--kind",
+    type=click.Choice([*(one.value for one in PrincipalKind), GROUP_KIND]),
+    help="What MEMBER is, if a group and somebody have the same name.",
+)
 KEEP_RULES = click.option(
     "--keep-rules",
     is_flag=True,
@@ -162,7 +168,9 @@ def _show_command(kind: PrincipalKind) -> click.Command:
             f"[bold]{escape(principal.name)}[/bold]  {word}, {principal.state.value}",
             f"id      {principal.id}",
         ]
-        lines += [f"groups  {', '.join(principal.groups) or '-'}"]
+        ways = parts.nesting.find_ways(services, principal)
+        held = [one + (f" (through {', '.join(ways[one])})" if one in ways else "") for one in principal.groups]
+        lines += [f"groups  {', '.join(held) or '-'}"]
         lines += [
             f"cert    {one.id}  {one.state.value}  until {one.not_after:%Y-%m-%d %H:%M}Z"
             for one in certificates
@@ -249,9 +257,11 @@ def create(state: State, group: str) -> None:
 @click.argument("group", shell_complete=complete_group)
 @click.pass_obj
 def show_group(state: State, group: str) -> None:
-    """List the members of a group."""
-    rows = [principal_row(one) for one in parts.groups.list_members(state.installation().services, group)]
-    columns = ["name", "kind", "state", "display_name"]
+    """List the members of a group: groups, and principals, also those that are in it through another group."""
+    view = parts.nesting.show_group(state.installation().services, group)
+    rows: list[dict[str, Any]] = [{"name": one, "kind": GROUP_KIND, "through": []} for one in view.groups]
+    rows += [{**principal_row(one), "through": list(view.ways.get(one.name, ()))} for one in view.members]
+    columns = ["name", "kind", "state", "through", "display_name"]
     state.output.table(
         rows, columns, empty=f"{group} has no members; add one: doorward group add {group} NAME"
     )
@@ -260,38 +270,63 @@ def show_group(state: State, group: str) -> None:
 @click.command("list", cls=Command)
 @click.pass_obj
 def groups(state: State) -> None:
-    """List the groups."""
+    """List the groups: how many were put into each, which groups lie in it, how many these bring."""
     rows = [
-        {"group": name, "members": count}
-        for name, count in parts.principals.list_groups(state.installation().services).items()
+        {"group": one.name, "members": one.members, "groups": list(one.groups), "inherited": one.inherited}
+        for one in parts.nesting.list_nested_groups(state.installation().services)
     ]
-    state.output.table(rows, ["group", "members"], empty="no groups; create one: doorward group create NAME")
+    columns = ["group", "members", *(["groups", "inherited"] if any(row["groups"] for row in rows) else [])]
+    state.output.table(rows, columns, empty="no groups; create one: doorward group create NAME")
 
 
 @click.command("add", cls=Command)
 @click.argument("group", shell_complete=complete_group)
 @click.argument("member", shell_complete=complete_principal())
+@KIND
 @click.pass_obj
-def join(state: State, group: str, member: str) -> None:
-    """Put a member into a group."""
+def join(state: State, group: str, member: str, kind: str | None) -> None:
+    """Put a member into a group: a person, a device, a service, or a group with all that are in it."""
     services = state.installation().services
-    done = parts.principals.add_member(services, group, member, actor=actor())
+    if parts.nesting.is_group(services, member, kind):
+        nested = parts.nesting.nest(services, group, member, actor=actor())
+        _tell_nesting(state, services, group, nested, "is now in")
+        return
+    done = parts.principals.add_member(services, group, member, kind=_kind(kind), actor=actor())
     _tell_membership(state, services, group, done, "is now in")
 
 
 @click.command("remove", cls=Command)
 @click.argument("group", shell_complete=complete_group)
 @click.argument("member", required=False, shell_complete=complete_principal())
+@KIND
 @YES
 @click.pass_obj
-def leave(state: State, group: str, member: str | None, yes: bool) -> None:
+def leave(state: State, group: str, member: str | None, kind: str | None, yes: bool) -> None:
     """Take a member out of a group, what it loses ends at once; without MEMBER, remove the group itself."""
     services = state.installation().services
     if member is None:
         _remove_group(state, services, group, yes=yes)
         return
-    done = parts.principals.remove_member(services, group, member, actor=actor())
+    if parts.nesting.is_group(services, member, kind):
+        unnested = parts.nesting.unnest(services, group, member, actor=actor())
+        _tell_nesting(state, services, group, unnested, "is no longer in")
+        return
+    done = parts.principals.remove_member(services, group, member, kind=_kind(kind), actor=actor())
     _tell_membership(state, services, group, done, "is no longer in")
+
+
+def _kind(word: str | None) -> PrincipalKind | None:
+    return None if word is None else PrincipalKind(word)
+
+
+def _tell_nesting(state: State, services: Any, group: str, done: Any, what: str) -> None:
+    value, line = confirmed(services, done.seq, done.notes)
+    state.output.result(
+        {"name": done.value, "kind": GROUP_KIND, "group": group, "seq": done.seq, **value},
+        f"the group {escape(done.value)} {what} {escape(group)}",
+        line,
+        notes=done.notes,
+    )
 
 
 def _tell_membership(state: State, services: Any, group: str, done: Any, what: str) -> None:
@@ -306,7 +341,7 @@ def _tell_membership(state: State, services: Any, group: str, done: Any, what: s
 
 def _remove_group(state: State, services: Any, group: str, *, yes: bool) -> None:
 
-    count = parts.principals.list_groups(services).get(group, 0)
+    count = parts.nesting.count_members(services, group)
     if (
         count and not yes and not may_ask(state)
     ):  # a member that was forgotten on the line must not cost the group

@@ -19,7 +19,7 @@ authorizer refuses new connections.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -28,6 +28,7 @@ import structlog
 from doorward.access.deciding import AccessDecider, AccessDecision, ConnectionFacts
 from doorward.core.entities import Outcome
 from doorward.core.errors import DoorwardError
+from doorward.directory.groups import group_id
 from doorward.gateway.authorizer.judging import whole_minute
 from doorward.gateway.connections.ending import Ending, EndReason
 from doorward.gateway.connections.registry import Connections, LiveConnection
@@ -247,6 +248,9 @@ class Follower:
 
     def _concerned(self, changes: Sequence[ChangeRecord]) -> list[LiveConnection]:
         found: dict[int, LiveConnection] = {}
+        groups = {change.subject for change in changes if change.kind is ChangeKind.GROUP}
+        if groups:
+            found.update((one.cookie, one) for one in self._of_groups(groups))
         for change in changes:
             if change.kind is ChangeKind.CERTIFICATE:
                 held = self._connections.of_certificate(change.subject)
@@ -256,6 +260,26 @@ class Follower:
                 continue
             found.update((one.cookie, one) for one in held)
         return list(found.values())
+
+    def _of_groups(self, group_ids: Set[str]) -> list[LiveConnection]:
+        """Return the connections of everybody in these groups, by what is known of each since it was last judged.
+
+        Whoever entered a group since then has a change of its own in this batch or a later one.
+        """
+        every = self._connections.all()
+        strangers = {one.principal_id for one in every if one.principal is None and not one.anonymous}
+        with self._services.work.read() as stores:
+            looked_up = {one: stores.directory.get(one) for one in strangers}
+        return [
+            one
+            for one in every
+            if (who := one.principal or looked_up.get(one.principal_id)) is not None
+            # A partner's terms put its people into groups: of an adopted one only the next judgement says which.
+            and (
+                (one.principal is None and who.partner)
+                or any(group_id(group) in group_ids for group in who.groups)
+            )
+        ]
 
     def _of_partner(self, partner_id: str) -> tuple[LiveConnection, ...]:
         """Return a partner's connections, and adopted ones, of which only the inventory knows whose they are."""

@@ -6,7 +6,7 @@ Not here: which changes of state are allowed (`directory.principals`).
 from __future__ import annotations
 
 import builtins
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from doorward.core.entities import Principal, PrincipalKind, PrincipalState
@@ -26,19 +26,40 @@ _ADD_TENANT = Prepared(
     VALUES (:id, :trust_domain, :status_url, :created_at) ON CONFLICT DO NOTHING"""
 )
 
-# One row for each group of the principal, one with a NULL group where it has none: a look-up of the
-# hot path is one statement.
-_PRINCIPALS = """SELECT p.id, p.tenant, p.kind, p.name, p.state, p.display_name, p.partner_id, g.name
+# One row for each group of the principal, with 1 where it was put into it and 0 where another of its groups
+# lies in it; one with a NULL group where it has none: a look-up of the hot path is one statement.
+_HELD = """WITH RECURSIVE {before} held (principal_id, group_id, direct) AS (
+        SELECT m.principal_id, m.group_id, 1 FROM group_members AS m WHERE m.tenant = :this_tenant {of}
+        UNION
+        SELECT h.principal_id, n.outer_id, 0 FROM held AS h JOIN group_nestings AS n ON n.inner_id = h.group_id
+    )
+    SELECT p.id, p.tenant, p.kind, p.name, p.state, p.display_name, p.partner_id, g.name, h.direct
     FROM principals AS p
-    LEFT JOIN group_members AS m ON m.principal_id = p.id
-    LEFT JOIN groups AS g ON g.id = m.group_id
-    WHERE p.tenant = :this_tenant"""
-_IN_GROUP = """AND p.id IN (SELECT i.principal_id FROM group_members AS i
-    JOIN groups AS j ON j.id = i.group_id WHERE j.tenant = :this_tenant AND j.name = :group_name)"""
-_BY_ID = Prepared(f"{_PRINCIPALS} AND p.id = :id ORDER BY g.name")
-_BY_NAME = Prepared(f"{_PRINCIPALS} AND p.name = :name AND p.state <> 'removed' ORDER BY g.name")
-_LIST = Prepared(f"{_PRINCIPALS} AND p.state <> 'removed' ORDER BY p.name, g.name")
-_LIST_KIND = Prepared(f"{_PRINCIPALS} AND p.state <> 'removed' AND p.kind = :kind ORDER BY p.name, g.name")
+    LEFT JOIN held AS h ON h.principal_id = p.id
+    LEFT JOIN groups AS g ON g.id = h.group_id
+    WHERE p.tenant = :this_tenant {which} ORDER BY p.name, g.name"""
+_NAMED = """IN (SELECT id FROM principals
+    WHERE tenant = :this_tenant AND name = :name AND state <> 'removed')"""
+_INSIDE = """inside (group_id) AS (
+        SELECT id FROM groups WHERE tenant = :this_tenant AND name = :group_name
+        UNION
+        SELECT n.inner_id FROM inside AS i JOIN group_nestings AS n ON n.outer_id = i.group_id
+    ),"""
+_IN_GROUP = "IN (SELECT i.principal_id FROM group_members AS i WHERE i.group_id IN (SELECT group_id FROM inside))"
+
+
+def _principals_where(which: str, *, of: str = "", before: str = "") -> Prepared:
+    """Return the look-up of some principals; `of` says the same of memberships, or nothing."""
+    return Prepared(_HELD.format(which=which, of=of, before=before))
+
+
+_BY_ID = _principals_where("AND p.id = :id", of="AND m.principal_id = :id")
+_BY_NAME = _principals_where(f"AND p.id {_NAMED}", of=f"AND m.principal_id {_NAMED}")
+_LIST = _principals_where("AND p.state <> 'removed'")
+_LIST_KIND = _principals_where("AND p.state <> 'removed' AND p.kind = :kind")
+_MEMBERS = _principals_where(
+    f"AND p.state <> 'removed' AND p.id {_IN_GROUP}", of=f"AND m.principal_id {_IN_GROUP}", before=_INSIDE
+)
 _ADD = Prepared(
     """INSERT INTO principals (id, tenant, kind, name, state, display_name, partner_id, created_at)
     VALUES (:id, :this_tenant, :kind, :name, :state, :display_name, :partner_id, :created_at)
@@ -48,8 +69,10 @@ _SET_STATE = Prepared("UPDATE principals SET state = :state WHERE tenant = :this
 _SET_DISPLAY_NAME = Prepared(
     "UPDATE principals SET display_name = :text WHERE tenant = :this_tenant AND id = :of"
 )
-_MEMBERS = Prepared(f"{_PRINCIPALS} AND p.state <> 'removed' {_IN_GROUP} ORDER BY p.name, g.name")
 _REMOVE_MEMBERS = Prepared("DELETE FROM group_members WHERE tenant = :this_tenant AND group_id = :of")
+_REMOVE_NESTINGS = Prepared(
+    "DELETE FROM group_nestings WHERE tenant = :this_tenant AND (inner_id = :of OR outer_id = :of)"
+)
 _REMOVE_GROUP = Prepared("DELETE FROM groups WHERE tenant = :this_tenant AND id = :of")
 _REMOVED_NAME = Prepared(
     """SELECT id FROM principals
@@ -78,6 +101,27 @@ _ADD_MEMBER = Prepared(
 )
 _REMOVE_MEMBER = Prepared(
     "DELETE FROM group_members WHERE tenant = :this_tenant AND principal_id = :member AND group_id = :of"
+)
+_NESTINGS = Prepared(
+    """SELECT i.name, o.name FROM group_nestings AS n
+    JOIN groups AS i ON i.id = n.inner_id
+    JOIN groups AS o ON o.id = n.outer_id
+    WHERE n.tenant = :this_tenant ORDER BY i.name, o.name"""
+)
+_ENCLOSING = Prepared(
+    """WITH RECURSIVE around (group_id) AS (
+        SELECT id FROM groups WHERE tenant = :this_tenant AND name = :name
+        UNION
+        SELECT n.outer_id FROM around AS a JOIN group_nestings AS n ON n.inner_id = a.group_id
+    )
+    SELECT g.name FROM around AS a JOIN groups AS g ON g.id = a.group_id"""
+)
+_NEST = Prepared(
+    """INSERT INTO group_nestings (inner_id, outer_id, tenant) VALUES (:inside, :around, :this_tenant)
+    ON CONFLICT DO NOTHING"""
+)
+_UNNEST = Prepared(
+    "DELETE FROM group_nestings WHERE tenant = :this_tenant AND inner_id = :inside AND outer_id = :around"
 )
 
 
@@ -134,7 +178,7 @@ class SqlDirectory:
         )
         if not added:
             raise RequestRefused("name-taken", f"the name {principal.name} is in use")
-        for group in principal.groups:
+        for group in principal.direct_groups:
             self.add_member(group, principal.id)
 
     def get(self, principal_id: str) -> Principal | None:
@@ -168,16 +212,17 @@ class SqlDirectory:
             raise _unknown_principal()
 
     def members(self, group: str) -> builtins.list[Principal]:
-        """Return who is in a group."""
+        """Return who is in a group, or in one that lies in it."""
         return _principals(self._transaction.driver_rows(_MEMBERS, group_name=group))
 
     def remove_group(self, group: str) -> bool:
-        """Remove a group and every membership in it."""
+        """Remove a group, every membership in it and every nesting."""
         self._transaction.require_writable()
         group_id = self._transaction.driver_value(_GROUP, name=group)
         if group_id is None:
             return False
         self._transaction.driver_change(_REMOVE_MEMBERS, of=group_id)
+        self._transaction.driver_change(_REMOVE_NESTINGS, of=group_id)
         return self._transaction.driver_change(_REMOVE_GROUP, of=group_id) == 1
 
     def knows_removed(self, name: str, partner_id: str) -> bool:
@@ -195,7 +240,7 @@ class SqlDirectory:
             raise RequestRefused("name-taken", f"the group {name} exists")
 
     def groups(self) -> Mapping[str, int]:
-        """Return every group name with its number of members; removed principals do not count."""
+        """Return every group name with the number of principals put into it; removed ones do not count."""
         return dict(self._transaction.driver_rows(_GROUPS))
 
     def add_member(self, group: str, principal_id: str) -> bool:
@@ -208,11 +253,36 @@ class SqlDirectory:
         group_id = self._known(group, principal_id)
         return self._transaction.driver_change(_REMOVE_MEMBER, member=principal_id, of=group_id) == 1
 
-    def _known(self, group: str, principal_id: str) -> str:
+    def nestings(self) -> builtins.list[tuple[str, str]]:
+        """Return which group lies directly in which."""
+        return [(inner, outer) for inner, outer in self._transaction.driver_rows(_NESTINGS)]
+
+    def enclosing(self, groups: Iterable[str]) -> tuple[str, ...]:
+        """Return these groups, and all that one of them lies in."""
+        found = set(groups)
+        for group in tuple(found):
+            found.update(name for (name,) in self._transaction.driver_rows(_ENCLOSING, name=group))
+        return tuple(sorted(found))
+
+    def nest(self, inner: str, outer: str) -> bool:
+        """Put a group into a group."""
+        inside, around = self._group_id(inner), self._group_id(outer)
+        return self._transaction.driver_change(_NEST, inside=inside, around=around) == 1
+
+    def unnest(self, inner: str, outer: str) -> bool:
+        """Take a group out of a group."""
+        inside, around = self._group_id(inner), self._group_id(outer)
+        return self._transaction.driver_change(_UNNEST, inside=inside, around=around) == 1
+
+    def _group_id(self, group: str) -> str:
         self._transaction.require_writable()
         group_id: str | None = self._transaction.driver_value(_GROUP, name=group)
         if group_id is None:
             raise NotFound("group-unknown", f"there is no group named {group}")
+        return group_id
+
+    def _known(self, group: str, principal_id: str) -> str:
+        group_id = self._group_id(group)
         if self._transaction.driver_value(_EXISTS, id=principal_id) is None:
             raise _unknown_principal()
         return group_id
@@ -225,16 +295,18 @@ def _first(rows: Iterable[DriverRow]) -> Principal | None:
 
 def _principals(rows: Iterable[DriverRow]) -> builtins.list[Principal]:
     """Fold the rows of one principal, which follow each other, into one value."""
-    members: dict[str, tuple[DriverRow, list[str]]] = {}
+    members: dict[str, tuple[DriverRow, dict[str, bool]]] = {}
     for row in rows:
-        _, names = members.setdefault(row[0], (row, []))
-        if row[-1] is not None:
-            names.append(row[-1])
+        _, names = members.setdefault(row[0], (row, {}))
+        group, direct = row[-2:]
+        if group is not None:
+            names[group] = bool(direct) or names.get(group, False)
     return [_principal(row, names) for row, names in members.values()]
 
 
-def _principal(row: DriverRow, groups: Sequence[str]) -> Principal:
-    id_, tenant, kind, name, state, display_name, partner, _ = row
+def _principal(row: DriverRow, groups: Mapping[str, bool]) -> Principal:
+    """`groups` says of each whether the principal was put into it."""
+    id_, tenant, kind, name, state, display_name, partner, _, _ = row
     return Principal(
         id=id_,
         tenant=tenant,
@@ -244,6 +316,7 @@ def _principal(row: DriverRow, groups: Sequence[str]) -> Principal:
         groups=tuple(groups),
         display_name=display_name,
         partner=partner,
+        inherited=tuple(group for group, direct in groups.items() if not direct),
     )
 
 

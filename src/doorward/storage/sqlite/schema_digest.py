@@ -14,7 +14,7 @@ import json
 import sqlite3
 from typing import Any
 
-SCHEMA_SHA256 = "8f7daf7d4b3eb478568ee72f89255a7f13da47c74d70aef87eb027597060d616"
+SCHEMA_SHA256 = "03251f2cefc36921ac0811d6072b2187fb305ea11249d9103c2090cfe4dd38da"
 """Of the schema of this version."""
 
 KEPT: dict[str, Any] = {

@@ -11,7 +11,7 @@ from doorward.access import policies
 from doorward.access.deciding import AccessDecider
 from doorward.audit.events import EventType
 from doorward.gateway.connections.ending import Ending
-from doorward.gateway.connections.registry import Connections
+from doorward.gateway.connections.registry import Connections, LiveConnection
 from doorward.gateway.following.evidence_loader import EvidenceLoader
 from doorward.gateway.following.follower import Follower
 from doorward.partners.evidence_cache import EvidenceCache
@@ -51,6 +51,11 @@ class Scene:
 
     def apply(self, text: str) -> int:
         return policies.apply_document(self.world.services, text, file="test.yaml", actor=ACTOR).seq
+
+    def live(self, cookie: int) -> LiveConnection:
+        found = self.connections.get(cookie)
+        assert found is not None
+        return found
 
     def left(self) -> list[int]:
         return sorted(one.cookie for one in self.connections.all())

@@ -145,9 +145,9 @@ def test_a_policy_change_concerns_everybody(scene: Scene) -> None:
 
 @pytest.mark.parametrize("kind", list(ChangeKind))
 def test_kinds_of_change_concern_whom_they_name_or_everybody(kind: ChangeKind) -> None:
-    """Policy, applications and our own authority concern everybody; all others only whom they name."""
+    """Policy, applications, our own authority and groups concern everybody; all others only whom they name."""
     change = ChangeRecord(seq=1, tenant="ten_default", kind=kind, subject="x", at=NOON)
-    narrow = kind not in {ChangeKind.AUTHORITY, ChangeKind.APPLICATION, ChangeKind.POLICY}
+    narrow = kind not in {ChangeKind.AUTHORITY, ChangeKind.APPLICATION, ChangeKind.POLICY, ChangeKind.GROUP}
     assert module.concerned_by([change]) == (frozenset({"x"}) if narrow else None)
 
 

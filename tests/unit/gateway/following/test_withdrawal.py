@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from doorward.authority import revocation
 from doorward.core.certificate import RevocationReason
+from doorward.core.entities import PrincipalKind
+from doorward.directory import nesting
 from doorward.directory import principals as directory
 from tests.support.world import DOCUMENT
 from tests.unit.gateway.following.conftest import ACTOR, Scene
@@ -62,6 +65,54 @@ def test_a_group_that_a_rule_denies_ends_what_it_takes(scene: Scene) -> None:
     directory.add_member(scene.world.services, "contractors", "alice", actor=ACTOR)
     scene.follow()
     assert scene.cutter.cut == [1]
+
+
+def nested(scene: Scene) -> None:
+    """Carol and the tellers are clerks, and clerks may read the accounts."""
+    services = scene.world.services
+    directory.add_principal(services, PrincipalKind.PERSON, "zoe", groups=["clerks"], actor=ACTOR)
+    nesting.nest(services, "clerks", "tellers", actor=ACTOR)
+    scene.apply(DOCUMENT.replace("allow: {groups: [tellers]}", "allow: {groups: [clerks]}"))
+    for cookie, name in enumerate(("alice", "bob", "zoe"), start=1):
+        scene.enter(name, cookie)
+    scene.follow()
+
+
+def test_a_change_deep_in_a_group_ends_what_rested_on_it(scene: Scene) -> None:
+    """Leaving an inner group takes what the outer one gave."""
+    nested(scene)
+    directory.remove_member(scene.world.services, "tellers", "alice", actor=ACTOR)
+    scene.follow()
+    assert scene.cutter.cut == [1]
+
+
+def test_a_group_taken_out_of_a_group_ends_its_members(scene: Scene) -> None:
+    """Everybody who was in the outer group through the inner one loses it, and who is in it otherwise goes on."""
+    nested(scene)
+    directory.add_member(scene.world.services, "clerks", "bob", actor=ACTOR)
+    scene.follow()
+    nesting.unnest(scene.world.services, "clerks", "tellers", actor=ACTOR)
+    scene.follow()
+    assert scene.cutter.cut == [1]
+    assert scene.left() == [2, 3]
+
+
+def test_a_group_put_into_a_denied_one_ends_its_members(scene: Scene) -> None:
+    """A deny of the outer group takes from all in the inner one."""
+    nesting.nest(scene.world.services, "contractors", "tellers", actor=ACTOR)
+    scene.follow()
+    assert sorted(scene.cutter.cut) == [1]  # bob was a contractor before
+    assert scene.left() == [2, 3]
+
+
+def test_of_a_group_only_its_members_are_judged_again(scene: Scene) -> None:
+    """A change of one group asks about nobody else, and about what is known of those adopted."""
+    scene.connections.replace(replace(scene.live(1), principal=None, authority=None))
+    scene.connections.replace(replace(scene.live(3), principal=None, authority=None))
+    nesting.nest(scene.world.services, "clerks", "tellers", actor=ACTOR)
+    scene.follow()
+    assert scene.cutter.cut == [1], "an adopted one cannot be compared; one of another group is not asked about"
+    assert scene.left() == [2, 3]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,304 @@
+"""Groups in groups: putting one into another, taking it out, and the ways that lead from one to another.
+
+Whoever is in the inner group is in the outer one too, and in every group that the outer one lies in: the store
+resolves that at each look-up, so that no judgement can forget it. One entry of the change sequence (`GROUP`)
+names the inner group; everybody in it is judged again (docs/design/0055).
+
+Not here: making and removing groups (`groups`), and principals as members (`principals`).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from doorward.audit.events import EventType
+from doorward.core.entities import Principal
+from doorward.core.errors import NotFound, RequestRefused
+from doorward.core.names import parse_principal_name
+from doorward.directory.groups import create_within, group_id, nesting_event, unnest_within
+from doorward.stores.done import Done
+from doorward.stores.events import write_event
+from doorward.stores.protocols import Stores
+from doorward.stores.records import ChangeKind
+from doorward.stores.services import Services
+from doorward.stores.standing import require_tenant
+
+DEPTH_LIMIT = 8
+"""Groups in a chain; deeper ones cannot be understood by those who review them."""
+
+ENCLOSING_LIMIT = 256
+"""Groups that one group may lie in; each of its members carries all of them. As many as one command names."""
+
+NESTINGS_LIMIT = 4096
+"""Of all groups together: what a change reads to find circles."""
+
+GROUP_KIND = "group"
+"""What commands call a member that is a group, beside the kinds of principals."""
+
+
+class Nestings:
+    """Which group lies directly in which, as the store has it; free of circles.
+
+    Args:
+        pairs: (inner, outer), by name.
+    """
+
+    def __init__(self, pairs: Iterable[tuple[str, str]]) -> None:
+        self._outer: dict[str, list[str]] = defaultdict(list)
+        self._inner: dict[str, list[str]] = defaultdict(list)
+        self.count = 0
+        for inner, outer in sorted(pairs):
+            self._outer[inner].append(outer)
+            self._inner[outer].append(inner)
+            self.count += 1
+
+    def directly_in(self, group: str) -> tuple[str, ...]:
+        """Return the groups that were put into a group, sorted."""
+        return tuple(self._inner.get(group, ()))
+
+    def directly_around(self, group: str) -> tuple[str, ...]:
+        """Return the groups that a group was put into, sorted."""
+        return tuple(self._outer.get(group, ()))
+
+    def path(self, inner: str, outer: str) -> tuple[str, ...]:
+        """Return a shortest way from a group outwards to another, both included; empty if there is none."""
+        came: dict[str, str] = {inner: ""}
+        for here in (waiting := [inner]):
+            if here == outer:
+                way = [here]
+                while came[way[-1]]:
+                    way.append(came[way[-1]])
+                return tuple(reversed(way))
+            for after in self._outer.get(here, ()):
+                if after not in came:
+                    came[after] = here
+                    waiting.append(after)
+        return ()
+
+    def inside(self, group: str) -> frozenset[str]:
+        """Return a group and all that lie in it."""
+        return _reach(self._inner, group)
+
+    def around(self, group: str) -> frozenset[str]:
+        """Return a group and all that it lies in."""
+        return _reach(self._outer, group)
+
+    def depth_inside(self, group: str) -> int:
+        """Return how many groups the longest chain has that ends at a group, itself included."""
+        return _longest(self._inner, group, {})
+
+    def depth_around(self, group: str) -> int:
+        """Return how many groups the longest chain has that begins at a group, itself included."""
+        return _longest(self._outer, group, {})
+
+
+def _reach(steps: Mapping[str, Sequence[str]], start: str) -> frozenset[str]:
+    found = {start}
+    for here in (waiting := [start]):
+        new = [one for one in steps.get(here, ()) if one not in found]
+        found.update(new)
+        waiting += new
+    return frozenset(found)
+
+
+def _longest(steps: Mapping[str, Sequence[str]], start: str, known: dict[str, int]) -> int:
+    if start not in known:
+        known[start] = 1 + max((_longest(steps, one, known) for one in steps.get(start, ())), default=0)
+    return known[start]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupView:
+    """One group as a person looks at it.
+
+    `ways` says of each principal that is in it only through other groups which ones, from the inside outwards.
+    """
+
+    name: str
+    groups: tuple[str, ...]
+    members: tuple[Principal, ...]
+    ways: Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupSummary:
+    """One line of the list: how many principals were put in, which groups, and how many these bring."""
+
+    name: str
+    members: int
+    groups: tuple[str, ...]
+    inherited: int
+
+
+def nest(services: Services, outer: str, inner: str, *, actor: str) -> Done[str]:
+    """Put a group into a group; the outer one is created where it does not exist.
+
+    Raises:
+        MalformedInput: `name-malformed`.
+        NotFound: `group-unknown` (the inner one).
+        RequestRefused: `group-cycle`; `group-nesting-limit`.
+    """
+    parse_principal_name(outer)
+    now = services.clock.now()
+    with services.work.change() as stores:
+        require_tenant(stores)
+        nestings = Nestings(stores.directory.nestings())
+        if outer in nestings.directly_around(inner):
+            note = f"{inner} was in {outer} already"
+            return Done(value=inner, seq=stores.changes.head(), notes=(note,))
+        groups = stores.directory.groups()
+        _require_group(groups, inner)
+        _refuse_circle(nestings, inner, outer)
+        _refuse_beyond_limits(nestings, inner, outer)
+        notes: tuple[str, ...] = ()
+        if outer not in groups:
+            create_within(services, stores, outer, actor=actor, now=now)
+            notes = (f"the group {outer} did not exist and was created",)
+        stores.directory.nest(inner, outer)
+        nested = EventType.GROUP_NESTED
+        stores.outbox.add(nesting_event(services, nested, outer, inner, actor=actor, now=now))
+        seq = stores.changes.note(ChangeKind.GROUP, group_id(inner), now)
+    return Done(value=inner, seq=seq, notes=notes)
+
+
+def unnest(services: Services, outer: str, inner: str, *, actor: str) -> Done[str]:
+    """Take a group out of a group; whoever was in the outer one through it alone is in it no more.
+
+    Raises:
+        NotFound: `group-unknown`.
+    """
+    now = services.clock.now()
+    with services.work.change() as stores:
+        require_tenant(stores)
+        for one in (outer, inner):
+            _require_group(stores.directory.groups(), one)
+        seq = unnest_within(services, stores, outer, inner, actor=actor, now=now)
+        if seq is None:
+            note = f"{inner} was not in {outer}"
+            return Done(value=inner, seq=stores.changes.head(), notes=(note,))
+    return Done(value=inner, seq=seq)
+
+
+def is_group(services: Services, name: str, kind: str | None = None) -> bool:
+    """Return whether a member that a command names is a group, and not a principal.
+
+    Args:
+        services: the ports of this process.
+        name: of the member.
+        kind: `group` or the word of a kind of principal, where the command says so; None for either.
+
+    Raises:
+        RequestRefused: `member-ambiguous` if there is a principal and a group of that name.
+    """
+    if kind is not None:
+        return kind == GROUP_KIND
+    with services.work.read() as stores:
+        principal = stores.directory.by_name(name)
+        known = name in stores.directory.groups()
+    if principal is not None and known:
+        raise RequestRefused(
+            "member-ambiguous",
+            f"there is a {principal.kind.value} named {name}, and a group named {name}",
+            hint=f"say which one: --kind {principal.kind.value}, or --kind {GROUP_KIND}",
+        )
+    return known
+
+
+def show_group(services: Services, group: str) -> GroupView:
+    """Return a group with its members; raise `NotFound` (`group-unknown`)."""
+    with services.work.read() as stores:
+        _require_group(stores.directory.groups(), group)
+        nestings = Nestings(stores.directory.nestings())
+        members = tuple(stores.directory.members(group))
+    return GroupView(
+        name=group,
+        groups=nestings.directly_in(group),
+        members=members,
+        ways={
+            one.name: _way(nestings, one.direct_groups, group) for one in members if group in one.inherited
+        },
+    )
+
+
+def list_nested_groups(services: Services) -> list[GroupSummary]:
+    """Return every group with what is in it, sorted by name."""
+    with services.work.read() as stores:
+        nestings = Nestings(stores.directory.nestings())
+        return [
+            GroupSummary(
+                name=name,
+                members=count,
+                groups=nestings.directly_in(name),
+                inherited=_count_inherited(stores, name) if nestings.directly_in(name) else 0,
+            )
+            for name, count in stores.directory.groups().items()
+        ]
+
+
+def count_members(services: Services, group: str) -> int:
+    """Return how many members a group has: groups, and principals that were put into it; 0 if there is none."""
+    with services.work.read() as stores:
+        nested = len(Nestings(stores.directory.nestings()).directly_in(group))
+        return nested + stores.directory.groups().get(group, 0)
+
+
+def find_ways(services: Services, principal: Principal) -> dict[str, tuple[str, ...]]:
+    """Return for each inherited group of a principal the groups that lead to it, from the inside outwards."""
+    if not principal.inherited:
+        return {}
+    with services.work.read() as stores:
+        nestings = Nestings(stores.directory.nestings())
+    return {group: _way(nestings, principal.direct_groups, group) for group in principal.inherited}
+
+
+def _way(nestings: Nestings, begins: Sequence[str], group: str) -> tuple[str, ...]:
+    """Return the shortest way to a group, without the group itself."""
+    ways = [way for one in begins if (way := nestings.path(one, group))]
+    return min(ways, key=len, default=())[:-1]
+
+
+def _count_inherited(stores: Stores, group: str) -> int:
+    return sum(group in one.inherited for one in stores.directory.members(group))
+
+
+def _require_group(groups: Mapping[str, int], name: str) -> None:
+    if name not in groups:
+        raise NotFound(
+            "group-unknown",
+            f"there is no group named {name[:64]}",
+            hint="`doorward group list` shows them, `doorward group create` makes one",
+        )
+
+
+def _refuse_circle(nestings: Nestings, inner: str, outer: str) -> None:
+    way = nestings.path(outer, inner)
+    if way:
+        circle = " in ".join((inner, *way))
+        raise RequestRefused(
+            "group-cycle",
+            f"{inner} cannot be in {outer}: the groups would lie in each other ({circle})",
+            hint=f"take one out first: doorward group remove {way[1]} {way[0]}"
+            if len(way) > 1
+            else "a group is not a member of itself",
+        )
+
+
+def _refuse_beyond_limits(nestings: Nestings, inner: str, outer: str) -> None:
+    depth = nestings.depth_inside(inner) + nestings.depth_around(outer)
+    new = nestings.around(outer)
+    widest = max(len((nestings.around(one) | new) - {one}) for one in nestings.inside(inner))
+    problem = ""
+    if depth > DEPTH_LIMIT:
+        problem = f"a chain of {depth} groups would come of it, and {DEPTH_LIMIT} is the most"
+    elif widest > ENCLOSING_LIMIT:
+        problem = f"a group would lie in {widest} groups, and {ENCLOSING_LIMIT} is the most"
+    elif nestings.count >= NESTINGS_LIMIT:
+        problem = f"groups lie in groups {nestings.count} times already, which is the most"
+    if problem:
+        raise RequestRefused(
+            "group-nesting-limit",
+            f"{inner} cannot be in {outer}: {problem}",
+            hint="put the people into the outer group themselves, or use fewer groups",
+        )
