@@ -20,6 +20,7 @@ from doorward.audit.events import Event
 from doorward.core.entities import TENANT, Application, Principal, PrincipalKind, PrincipalState
 from doorward.core.errors import DoorwardError, IntegrityError, NotFound, RequestRefused, Unavailable
 from doorward.core.ports import Bell
+from doorward.stores.nestings import Nestings
 from doorward.stores.records import (
     AuthorityKind,
     AuthorityRecord,
@@ -144,11 +145,8 @@ class MemoryDirectory(Store):
         return sorted(self.state.nestings)
 
     def enclosing(self, groups: Iterable[str]) -> tuple[str, ...]:
-        found = waiting = set(groups)
-        while waiting:
-            waiting = {outer for inner, outer in self.state.nestings if inner in waiting} - found
-            found |= waiting
-        return tuple(sorted(found))
+        nestings = Nestings(self.state.nestings)
+        return tuple(sorted(frozenset[str]().union(*map(nestings.around, groups))))
 
     def nest(self, inner: str, outer: str) -> bool:
         self._known_groups(inner, outer)

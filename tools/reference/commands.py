@@ -100,7 +100,7 @@ def _argument_meaning(argument: click.Argument) -> str:
         "name": "The name: `[a-z0-9][a-z0-9._-]{0,62}`; of an application `[a-z0-9][a-z0-9-]{0,62}`; of a "
         "partner's principal `<partner>/<identity>`.",
         "group": "The group's name.",
-        "member": "Name of a person, device or service.",
+        "member": "Name of a person, device, service or group.",
         "new_name": "The other name; as `NAME`.",
         "app": "Name of an application.",
         "rule_name": "Name of a rule, as `doorward policy explain` shows it.",

@@ -192,7 +192,9 @@ _FIELDS: Mapping[str, FieldKind] = MappingProxyType(
         ),
         FieldKind.MOMENT,
     )
-    | dict.fromkeys(("detail", "group_name", "inner_name", "name", "partner_name", "subject", "url"), FieldKind.TEXT)
+    | dict.fromkeys(
+        ("detail", "group_name", "inner_name", "name", "partner_name", "subject", "url"), FieldKind.TEXT
+    )
     | dict.fromkeys(("can_cut", "everyone"), FieldKind.FLAG)
     | dict.fromkeys(
         (

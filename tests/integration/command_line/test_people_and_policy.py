@@ -83,6 +83,35 @@ def test_a_new_group_is_mentioned(site: Site) -> None:
     assert site.do("person", "add", "dave")["notes"] == []
 
 
+def test_groups_lie_in_groups(site: Site) -> None:
+    """A group is put into a group, shown with all that it brings, and taken out; circles are refused."""
+    for name in ("zoe", "tellers"):
+        site.do("person", "add", name, "--group", "tellers")
+    assert site.do("group", "add", "staff", "tellers", code=1)["code"] == "member-ambiguous"
+    nested = site.do("group", "add", "staff", "tellers", "--kind", "group")
+    assert (nested["name"], nested["kind"], nested["group"]) == ("tellers", "group", "staff")
+    assert nested["notes"] == ["the group staff did not exist and was created"]
+    assert site.do("group", "add", "tellers", "staff", code=1)["code"] == "group-cycle"
+    assert site.do("group", "add", "clerks", "tellers", "--kind", "person")["kind"] == "person"
+    assert site.do("group", "list")[1:] == [
+        {"group": "staff", "members": 0, "groups": ["tellers"], "inherited": 3},
+        {"group": "tellers", "members": 3, "groups": [], "inherited": 0},
+    ]
+    zoe = site.do("person", "show", "zoe")
+    assert (zoe["groups"], zoe["inherited"]) == (["staff", "tellers"], ["staff"])
+    assert "staff (through tellers)" in site.say("person", "show", "zoe")
+    rows = site.do("group", "show", "staff")
+    assert [(row["name"], row["kind"], row["through"]) for row in rows] == [
+        ("tellers", "group", []),
+        ("alice", "person", ["tellers"]),
+        ("tellers", "person", ["tellers"]),
+        ("zoe", "person", ["tellers"]),
+    ]
+    assert site.do("group", "remove", "staff", code=1)["code"] == "not-confirmed"
+    assert site.do("group", "remove", "staff", "tellers", "--kind", "group")["kind"] == "group"
+    assert site.do("group", "show", "staff") == []
+
+
 def test_what_a_change_of_state_has_to_say_is_said(site: Site) -> None:
     """A repeat that changed nothing, and the certificates that went with a person, are said to both."""
     site.certificate("alice")

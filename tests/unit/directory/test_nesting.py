@@ -22,10 +22,12 @@ def world() -> World:
 
 
 def nest(world: World, inner: str, outer: str) -> None:
+    """Put a group into a group."""
     nesting.nest(world.services, outer, inner, actor=OPERATOR)
 
 
 def groups_of(world: World, name: str) -> tuple[str, ...]:
+    """All groups of somebody."""
     return principals.find_principal(world.services, name).groups
 
 
@@ -139,6 +141,7 @@ def test_nestings_are_bounded_in_all(world: World) -> None:
 
 
 def make_groups(world: World, count: int) -> list[str]:
+    """So many new groups."""
     names = [f"many-{at}" for at in range(count)]
     with world.work.change() as stores:
         for one in names:

@@ -169,7 +169,9 @@ def _show_command(kind: PrincipalKind) -> click.Command:
             f"id      {principal.id}",
         ]
         ways = parts.nesting.find_ways(services, principal)
-        held = [one + (f" (through {', '.join(ways[one])})" if one in ways else "") for one in principal.groups]
+        held = [
+            one + (f" (through {', '.join(ways[one])})" if one in ways else "") for one in principal.groups
+        ]
         lines += [f"groups  {', '.join(held) or '-'}"]
         lines += [
             f"cert    {one.id}  {one.state.value}  until {one.not_after:%Y-%m-%d %H:%M}Z"

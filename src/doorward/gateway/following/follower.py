@@ -19,7 +19,7 @@ authorizer refuses new connections.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence, Set
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -261,25 +261,25 @@ class Follower:
             found.update((one.cookie, one) for one in held)
         return list(found.values())
 
-    def _of_groups(self, group_ids: Set[str]) -> list[LiveConnection]:
+    def _of_groups(self, group_ids: Collection[str]) -> list[LiveConnection]:
         """Return the connections of everybody in these groups, by what is known of each since it was last judged.
 
         Whoever entered a group since then has a change of its own in this batch or a later one.
         """
         every = self._connections.all()
-        strangers = {one.principal_id for one in every if one.principal is None and not one.anonymous}
+        adopted = {one.principal_id for one in every if one.adopted}
         with self._services.work.read() as stores:
-            looked_up = {one: stores.directory.get(one) for one in strangers}
-        return [
-            one
-            for one in every
-            if (who := one.principal or looked_up.get(one.principal_id)) is not None
+            looked_up = {one: stores.directory.get(one) for one in adopted}
+        found = []
+        for one in every:
+            who = one.subject.principal if one.subject is not None else looked_up.get(one.principal_id)
+            if who is None:
+                continue
             # A partner's terms put its people into groups: of an adopted one only the next judgement says which.
-            and (
-                (one.principal is None and who.partner)
-                or any(group_id(group) in group_ids for group in who.groups)
-            )
-        ]
+            doubtful = one.subject is None and who.partner
+            if doubtful or any(group_id(group) in group_ids for group in who.groups):
+                found.append(one)
+        return found
 
     def _of_partner(self, partner_id: str) -> tuple[LiveConnection, ...]:
         """Return a partner's connections, and adopted ones, of which only the inventory knows whose they are."""

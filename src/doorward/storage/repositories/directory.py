@@ -6,14 +6,16 @@ Not here: which changes of state are allowed (`directory.principals`).
 from __future__ import annotations
 
 import builtins
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import cache
 
 from doorward.core.entities import Principal, PrincipalKind, PrincipalState
 from doorward.core.errors import NotFound, RequestRefused
 from doorward.storage.prepared import DriverRow, Prepared
 from doorward.storage.transaction import Transaction
 from doorward.storage.values import from_microseconds, from_word, to_microseconds
+from doorward.stores.nestings import Nestings
 from doorward.stores.records import TenantRecord
 
 _REMOVED = PrincipalState.REMOVED
@@ -26,40 +28,26 @@ _ADD_TENANT = Prepared(
     VALUES (:id, :trust_domain, :status_url, :created_at) ON CONFLICT DO NOTHING"""
 )
 
-# One row for each group of the principal, with 1 where it was put into it and 0 where another of its groups
-# lies in it; one with a NULL group where it has none: a look-up of the hot path is one statement.
-_HELD = """WITH RECURSIVE {before} held (principal_id, group_id, direct) AS (
-        SELECT m.principal_id, m.group_id, 1 FROM group_members AS m WHERE m.tenant = :this_tenant {of}
-        UNION
-        SELECT h.principal_id, n.outer_id, 0 FROM held AS h JOIN group_nestings AS n ON n.inner_id = h.group_id
-    )
-    SELECT p.id, p.tenant, p.kind, p.name, p.state, p.display_name, p.partner_id, g.name, h.direct
+# One row for each group that the principal was put into, with whether that group lies in another; one with a NULL
+# group where it has none: a look-up of the hot path is one statement, unless groups lie in groups.
+_PRINCIPALS = """SELECT p.id, p.tenant, p.kind, p.name, p.state, p.display_name, p.partner_id, g.name,
+        EXISTS (SELECT 1 FROM group_nestings AS n WHERE n.inner_id = m.group_id)
     FROM principals AS p
-    LEFT JOIN held AS h ON h.principal_id = p.id
-    LEFT JOIN groups AS g ON g.id = h.group_id
-    WHERE p.tenant = :this_tenant {which} ORDER BY p.name, g.name"""
-_NAMED = """IN (SELECT id FROM principals
-    WHERE tenant = :this_tenant AND name = :name AND state <> 'removed')"""
-_INSIDE = """inside (group_id) AS (
+    LEFT JOIN group_members AS m ON m.principal_id = p.id
+    LEFT JOIN groups AS g ON g.id = m.group_id
+    WHERE p.tenant = :this_tenant"""
+_INSIDE = """WITH RECURSIVE inside (group_id) AS (
         SELECT id FROM groups WHERE tenant = :this_tenant AND name = :group_name
         UNION
         SELECT n.inner_id FROM inside AS i JOIN group_nestings AS n ON n.outer_id = i.group_id
-    ),"""
-_IN_GROUP = "IN (SELECT i.principal_id FROM group_members AS i WHERE i.group_id IN (SELECT group_id FROM inside))"
-
-
-def _principals_where(which: str, *, of: str = "", before: str = "") -> Prepared:
-    """Return the look-up of some principals; `of` says the same of memberships, or nothing."""
-    return Prepared(_HELD.format(which=which, of=of, before=before))
-
-
-_BY_ID = _principals_where("AND p.id = :id", of="AND m.principal_id = :id")
-_BY_NAME = _principals_where(f"AND p.id {_NAMED}", of=f"AND m.principal_id {_NAMED}")
-_LIST = _principals_where("AND p.state <> 'removed'")
-_LIST_KIND = _principals_where("AND p.state <> 'removed' AND p.kind = :kind")
-_MEMBERS = _principals_where(
-    f"AND p.state <> 'removed' AND p.id {_IN_GROUP}", of=f"AND m.principal_id {_IN_GROUP}", before=_INSIDE
-)
+    )"""
+_IN_GROUP = """AND p.id IN (SELECT i.principal_id FROM group_members AS i
+    WHERE i.group_id IN (SELECT group_id FROM inside))"""
+_BY_ID = Prepared(f"{_PRINCIPALS} AND p.id = :id ORDER BY g.name")
+_BY_NAME = Prepared(f"{_PRINCIPALS} AND p.name = :name AND p.state <> 'removed' ORDER BY g.name")
+_LIST = Prepared(f"{_PRINCIPALS} AND p.state <> 'removed' ORDER BY p.name, g.name")
+_LIST_KIND = Prepared(f"{_PRINCIPALS} AND p.state <> 'removed' AND p.kind = :kind ORDER BY p.name, g.name")
+_MEMBERS = Prepared(f"{_INSIDE} {_PRINCIPALS} AND p.state <> 'removed' {_IN_GROUP} ORDER BY p.name, g.name")
 _ADD = Prepared(
     """INSERT INTO principals (id, tenant, kind, name, state, display_name, partner_id, created_at)
     VALUES (:id, :this_tenant, :kind, :name, :state, :display_name, :partner_id, :created_at)
@@ -183,17 +171,17 @@ class SqlDirectory:
 
     def get(self, principal_id: str) -> Principal | None:
         """Return the principal with its groups."""
-        return _first(self._transaction.driver_rows(_BY_ID, id=principal_id))
+        return self._only(_BY_ID, id=principal_id)
 
     def by_name(self, name: str) -> Principal | None:
         """Return the principal of that name that is not removed."""
-        return _first(self._transaction.driver_rows(_BY_NAME, name=name))
+        return self._only(_BY_NAME, name=name)
 
     def list(self, kind: PrincipalKind | None = None) -> list[Principal]:
         """Return all that are not removed, sorted by name."""
         if kind is None:
-            return _principals(self._transaction.driver_rows(_LIST))
-        return _principals(self._transaction.driver_rows(_LIST_KIND, kind=kind.value))
+            return self._many(_LIST)
+        return self._many(_LIST_KIND, kind=kind.value)
 
     def set_state(self, principal_id: str, state: PrincipalState) -> None:
         """Set the state."""
@@ -213,7 +201,7 @@ class SqlDirectory:
 
     def members(self, group: str) -> builtins.list[Principal]:
         """Return who is in a group, or in one that lies in it."""
-        return _principals(self._transaction.driver_rows(_MEMBERS, group_name=group))
+        return self._many(_MEMBERS, group_name=group)
 
     def remove_group(self, group: str) -> bool:
         """Remove a group, every membership in it and every nesting."""
@@ -274,6 +262,19 @@ class SqlDirectory:
         inside, around = self._group_id(inner), self._group_id(outer)
         return self._transaction.driver_change(_UNNEST, inside=inside, around=around) == 1
 
+    def _only(self, statement: Prepared, **values: str) -> Principal | None:
+        found = _principals(self._transaction.driver_rows(statement, **values), self.enclosing)
+        return found[0] if found else None
+
+    def _many(self, statement: Prepared, **values: str) -> builtins.list[Principal]:
+        nestings = Nestings(self.nestings())
+
+        @cache
+        def enclosing(groups: frozenset[str]) -> tuple[str, ...]:
+            return tuple(frozenset[str]().union(*map(nestings.around, groups)))
+
+        return _principals(self._transaction.driver_rows(statement, **values), enclosing)
+
     def _group_id(self, group: str) -> str:
         self._transaction.require_writable()
         group_id: str | None = self._transaction.driver_value(_GROUP, name=group)
@@ -288,35 +289,37 @@ class SqlDirectory:
         return group_id
 
 
-def _first(rows: Iterable[DriverRow]) -> Principal | None:
-    found = _principals(rows)
-    return found[0] if found else None
-
-
-def _principals(rows: Iterable[DriverRow]) -> builtins.list[Principal]:
+def _principals(
+    rows: Iterable[DriverRow], enclosing: Callable[[frozenset[str]], Iterable[str]]
+) -> builtins.list[Principal]:
     """Fold the rows of one principal, which follow each other, into one value."""
-    members: dict[str, tuple[DriverRow, dict[str, bool]]] = {}
+    members: dict[str, tuple[DriverRow, list[str], set[str]]] = {}
     for row in rows:
-        _, names = members.setdefault(row[0], (row, {}))
-        group, direct = row[-2:]
-        if group is not None:
-            names[group] = bool(direct) or names.get(group, False)
-    return [_principal(row, names) for row, names in members.values()]
+        _, names, nested = members.setdefault(row[0], (row, [], set()))
+        name, lies_in_another = row[-2:]
+        if name is not None:
+            names.append(name)
+        if lies_in_another:
+            nested.add(name)
+    return [
+        _principal(row, names, enclosing(frozenset(nested)) if nested else ())
+        for row, names, nested in members.values()
+    ]
 
 
-def _principal(row: DriverRow, groups: Mapping[str, bool]) -> Principal:
-    """`groups` says of each whether the principal was put into it."""
+def _principal(row: DriverRow, groups: Sequence[str], more: Iterable[str]) -> Principal:
     id_, tenant, kind, name, state, display_name, partner, _, _ = row
+    inherited = set(more).difference(groups)
     return Principal(
         id=id_,
         tenant=tenant,
         kind=_KINDS.get(kind) or from_word(PrincipalKind, kind),
         name=name,
         state=_STATES.get(state) or from_word(PrincipalState, state),
-        groups=tuple(groups),
+        groups=tuple(sorted([*groups, *inherited])),
         display_name=display_name,
         partner=partner,
-        inherited=tuple(group for group, direct in groups.items() if not direct),
+        inherited=tuple(sorted(inherited)),
     )
 
 

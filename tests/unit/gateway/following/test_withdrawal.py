@@ -107,11 +107,13 @@ def test_a_group_put_into_a_denied_one_ends_its_members(scene: Scene) -> None:
 
 def test_of_a_group_only_its_members_are_judged_again(scene: Scene) -> None:
     """A change of one group asks about nobody else, and about what is known of those adopted."""
-    scene.connections.replace(replace(scene.live(1), principal=None, authority=None))
-    scene.connections.replace(replace(scene.live(3), principal=None, authority=None))
+    scene.connections.replace(replace(scene.live(1), subject=None, authority=None, adopted=True))
+    scene.connections.replace(replace(scene.live(3), subject=None, authority=None, adopted=True))
     nesting.nest(scene.world.services, "clerks", "tellers", actor=ACTOR)
     scene.follow()
-    assert scene.cutter.cut == [1], "an adopted one cannot be compared; one of another group is not asked about"
+    assert scene.cutter.cut == [1], (
+        "an adopted one cannot be compared; one of another group is not asked about"
+    )
     assert scene.left() == [2, 3]
 
 
