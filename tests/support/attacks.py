@@ -142,6 +142,7 @@ def altered(resources: Resources, *edits: Edit) -> Resources:
             "secrets": dict(resources.secrets),
             "clusters": list(resources.clusters),
             "routes": dict(resources.routes),
+            "extensions": dict(resources.extensions),
             "listeners": list(resources.listeners),
             "base": resources.base,
         }
@@ -152,6 +153,7 @@ def altered(resources: Resources, *edits: Edit) -> Resources:
         secrets=tree["secrets"],
         clusters=tuple(tree["clusters"]),
         routes=tree["routes"],
+        extensions=tree["extensions"],
         listeners=tuple(tree["listeners"]),
         base=tree["base"],
     )

@@ -20,11 +20,12 @@ from typing import Any
 
 from doorward.core.ports import KeyKind
 from doorward.demo.ports import free_port
+from doorward.enforcement.envoy.names import ENROL_CHAIN
 from doorward.enforcement.envoy.resources import Resources, build_resources
 from doorward.enforcement.plan import (
-    EnrolmentDoor,
     GatewayPlan,
     Limits,
+    OpenDoor,
     OpenRoute,
     RunPaths,
     ServerCertificate,
@@ -248,12 +249,21 @@ class DoorSite:
             trust=[self.issuing.pem.decode()],
             upstream_files=upstream_files or {},
             paths=self.paths,
-            enrol=EnrolmentDoor(
-                host="enroll.test",
-                socket=str(self.folder / "enrol.sock"),
-                certificate=used,
-                routes=(OpenRoute(method="POST", path="/enrol"), OpenRoute(method="GET", path="/i/*")),
-            ),
+            open_doors=[
+                OpenDoor(
+                    id=ENROL_CHAIN,
+                    name="enrolment",
+                    host="enroll.test",
+                    socket=str(self.folder / "enrol.sock"),
+                    certificate=used,
+                    routes=(
+                        OpenRoute(method="POST", path="/enrol"),
+                        OpenRoute(method="GET", path="/i/{name}"),
+                    ),
+                    connections=2_000,
+                    body_bytes=32_768,
+                )
+            ],
             limits=limits or Limits(requests_per_certificate=100_000),
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -18,7 +19,9 @@ from doorward.policy.model import (
     Residual,
     Rule,
     Scheme,
+    TcpUpstream,
     UnixUpstream,
+    Upstream,
     UpstreamTls,
 )
 from doorward.policy.opening import denying
@@ -147,7 +150,7 @@ trusts = st.sampled_from([("own",), ("own",), ("clinic", "own"), ("clinic",)])
 def _app(
     name: str,
     hosts: list[str],
-    upstream: HttpUpstream | UnixUpstream,
+    upstream: Upstream,
     some: list[Rule],
     trust: tuple[str, ...],
     *,
@@ -155,6 +158,16 @@ def _app(
     terms: HeaderTerms,
     traffic: Traffic = USUAL,
 ) -> AppPolicy:
+    if isinstance(upstream, TcpUpstream):
+        return AppPolicy(
+            name=name,
+            hosts=tuple(hosts),
+            upstream=upstream,
+            trust=trust,
+            traffic=Traffic(idle=traffic.idle),
+            rules=tuple(replace(rule, residual=Residual()) for rule in some),
+            alpn=("mqtt", "x/1")[: len(some)],
+        )
     public, origins = opening
     based = isinstance(upstream, HttpUpstream) and upstream.base
     several = not any(rule.selector.unissued for rule in some)
@@ -200,7 +213,7 @@ apps = st.builds(
 
 def _document(
     names: list[str],
-    upstream: HttpUpstream | UnixUpstream,
+    upstream: Upstream,
     some: list[list[Rule]],
     trust: list[tuple[str, ...]],
     *,
@@ -224,10 +237,14 @@ def _document(
     return Document(trust_domain="corp.example", apps=tuple(made))
 
 
+tcp_upstreams = st.sampled_from(
+    [TcpUpstream(host="::1", port=1883), TcpUpstream(host="db.internal", port=1), TcpUpstream(path="/run/a")]
+)
+
 documents = st.builds(
     _document,
     st.lists(st.sampled_from(["a", "pay", "0", "no", "x-1", "true"]), max_size=3, unique=True),
-    upstreams,
+    upstreams | tcp_upstreams,
     st.lists(_rule_lists, min_size=3, max_size=3),
     st.lists(trusts, min_size=3, max_size=3),
     opening=st.lists(opened, min_size=3, max_size=3),

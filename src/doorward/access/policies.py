@@ -17,11 +17,18 @@ from dataclasses import dataclass
 
 from doorward.audit.events import EventType
 from doorward.core.entities import TENANT, Application, Principal
-from doorward.core.errors import ConfigurationError, Fault, NotFound, RequestRefused
+from doorward.core.errors import ConfigurationError, Fault, MalformedInput, NotFound, RequestRefused
 from doorward.partners.told_names import check_told_names
 from doorward.policy.analysis import Difference, Finding, check_names, diff_documents
 from doorward.policy.capacity import check_capacity
-from doorward.policy.decision import Decision, Request, decide, decide_anonymous
+from doorward.policy.decision import (
+    Decision,
+    Request,
+    decide,
+    decide_anonymous,
+    decide_connection,
+    refuse_anonymous,
+)
 from doorward.policy.document import parse_document, render_document
 from doorward.policy.model import Document
 from doorward.policy.subject import Subject
@@ -154,22 +161,23 @@ def explain(
     *,
     principal: str | None,
     app: str,
-    method: str,
-    path: str,
+    method: str | None = None,
+    path: str | None = None,
     destination: str | None = None,
 ) -> Decision:
-    """Judge one request of one principal by the revision in force, and say how every rule came out.
+    """Judge one request, or one TCP connection, by the revision in force, and say how every rule came out.
 
     Args:
         services: the ports of this process.
         principal: name of a person, device or service; None for a connection without a good certificate.
         app: name of an application.
-        method: HTTP method, case-sensitive.
-        path: as a client would send it, a query allowed.
+        method: HTTP method, case-sensitive; None for an application of TCP.
+        path: as a client would send it, a query allowed; None for an application of TCP.
         destination: of COPY and MOVE (RFC 4918), if the request has one.
 
     Raises:
         NotFound: `principal-unknown`, `app-unknown`.
+        MalformedInput: `request-missing`, or `request-unwanted` where there are connections only.
     """
     with services.work.read() as stores:
         who = None if principal is None else _principal(stores, principal)
@@ -181,6 +189,20 @@ def explain(
             "app-unknown",
             f"there is no application named {app[:64]}",
             hint="`doorward app list` shows them, `doorward app add` adds one",
+        )
+    if policy.is_tcp:
+        if (method, path, destination) != (None, None, None):
+            raise MalformedInput(
+                "request-unwanted",
+                f"{app} is an application of TCP: it has connections, and no requests",
+                hint="leave out method, path and --destination",
+            )
+        if who is None:
+            return refuse_anonymous(policy)
+        return decide_connection(policy, TENANT, ids[app], Subject(principal=who))
+    if method is None or path is None:
+        raise MalformedInput(
+            "request-missing", f"{app} is an application of HTTP", hint="add a method and a path: GET /"
         )
     request = Request(method=method, raw_path=path, destination=destination)
     if who is None:

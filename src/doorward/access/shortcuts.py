@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from doorward.access.policies import Applied, Check, accept_any, apply_document, export_revision
 from doorward.core.errors import NotFound, RequestRefused
 from doorward.policy.document import append_app, parse_document
 from doorward.policy.editing import replace_app
-from doorward.policy.model import AppPolicy, Document, Rule, UnixUpstream, Upstream
+from doorward.policy.model import AppPolicy, Document, HttpUpstream, Rule, Upstream
 from doorward.policy.reading import generated_name
 from doorward.policy.upstreams import parse_upstream
 from doorward.stores.services import Services
@@ -34,6 +35,7 @@ def add_app(
     *,
     hosts: Sequence[str],
     upstream: str,
+    alpn: Sequence[str] = (),
     actor: str,
     check: Check = accept_any,
 ) -> Applied:
@@ -41,14 +43,15 @@ def add_app(
 
     Raises:
         RequestRefused: `app-exists` with other hosts or another upstream.
-        ConfigurationError: faults of the name, the hosts or the upstream.
+        ConfigurationError: faults of the name, the hosts, the upstream or the protocols.
     """
 
     def edit(text: str, document: Document) -> str:
         there = document.app(name)
         if there is None:
-            return append_app(text, name, hosts=hosts, upstream=upstream)
-        if set(there.hosts) == set(hosts) and there.upstream.url == upstream:
+            return append_app(text, name, hosts=hosts, upstream=upstream, alpn=alpn)
+        same = set(there.hosts) == set(hosts) and set(there.alpn) == set(alpn)
+        if same and there.upstream.url == upstream:
             return text
         raise RequestRefused(
             "app-exists",
@@ -65,14 +68,16 @@ def set_app(
     *,
     hosts: Sequence[str] = (),
     upstream: str = "",
+    alpn: Sequence[str] = (),
     actor: str,
     check: Check = accept_any,
 ) -> Applied:
-    """Give an application other hosts or another upstream; what is not said stays.
+    """Give an application other hosts, another upstream or other protocols; what is not said stays.
 
     Raises:
         NotFound: `app-unknown`.
-        ConfigurationError, MalformedInput: faults of the hosts or the upstream.
+        ConfigurationError, MalformedInput: faults of the hosts, the upstream or the protocols.
+        RequestRefused: `app-unfit`: what the application says besides does not go with it.
     """
 
     def edit(text: str, document: Document) -> str:
@@ -81,7 +86,9 @@ def set_app(
         if hosts and set(hosts) != set(before.hosts):
             after = replace(after, hosts=tuple(hosts))
         if upstream and upstream != before.upstream.url:
-            after = replace(after, upstream=_keep_tls(parse_upstream(upstream), before.upstream))
+            after = _change(after, upstream=_keep_tls(parse_upstream(upstream), before.upstream))
+        if alpn and set(alpn) != set(before.alpn):
+            after = _change(after, alpn=tuple(sorted(set(alpn))))
         return text if after == before else replace_app(text, name, after)
 
     return _edit(services, edit, actor=actor, check=check)
@@ -89,7 +96,7 @@ def set_app(
 
 def _keep_tls(upstream: Upstream, before: Upstream) -> Upstream:
     """Another address is verified as the former one was: by its own authorities, never by the system's instead."""
-    if isinstance(upstream, UnixUpstream) or isinstance(before, UnixUpstream):
+    if not isinstance(upstream, HttpUpstream) or not isinstance(before, HttpUpstream):
         return upstream
     return upstream if None in (upstream.tls, before.tls) else replace(upstream, tls=before.tls)
 
@@ -134,7 +141,7 @@ def add_rule(
                 f"{app} has a rule named {rule.name} that says something else",
                 hint=f"choose another name, or remove it: doorward rule remove {app} RULE",
             )
-        return replace_app(text, app, replace(policy, rules=(*policy.rules, rule)))
+        return replace_app(text, app, _change(policy, rules=(*policy.rules, rule)))
 
     return _edit(services, edit, actor=actor, check=check)
 
@@ -159,7 +166,7 @@ def remove_rule(services: Services, app: str, rule: str, *, actor: str, check: C
 def _read_rule(trust_domain: str, policy: AppPolicy, lines: Sequence[str]) -> Rule:
     """Read a rule as the document's reader does, within a document of its own."""
     text = f"trust_domain: {trust_domain}\napps:\n  a:\n    hosts: [a.{trust_domain}]\n"
-    text += "    upstream: http://127.0.0.1:1\n    rules:\n"
+    text += f"    upstream: {'tcp' if policy.is_tcp else 'http'}://127.0.0.1:1\n    rules:\n"
     text += "\n".join(f"      {'- ' if at == 0 else '  '}{line}" for at, line in enumerate(lines)) + "\n"
     (rule,) = parse_document(text, file="the new rule").apps[0].rules
     if any(line.startswith("name:") for line in lines):
@@ -167,6 +174,18 @@ def _read_rule(trust_domain: str, policy: AppPolicy, lines: Sequence[str]) -> Ru
     taken = {one.name for one in policy.rules}
     free = (generated_name(at) for at in range(len(policy.rules), 2 * len(policy.rules) + 1))
     return replace(rule, name=next(name for name in free if name not in taken))
+
+
+def _change(app: AppPolicy, **changes: Any) -> AppPolicy:
+    """Return an application with changes; raises `app-unfit` if they do not go with what it says besides."""
+    try:
+        return replace(app, **changes)
+    except ValueError as error:
+        raise RequestRefused(
+            "app-unfit",
+            f"{app.name} cannot be so: {error}",
+            hint="change the document: doorward export, doorward apply",
+        ) from error
 
 
 def _require_app(document: Document, name: str) -> AppPolicy:

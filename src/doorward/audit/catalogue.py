@@ -73,6 +73,7 @@ class EventType(Enum):
     CONNECTION_REFUSED = "connection:refused"
     CONNECTION_ANONYMOUS = "connection:anonymous"
     CONNECTION_CUT = "connection:cut"
+    CONNECTION_CLOSED = "connection:closed"
     REQUEST_ANSWERED = "request:answered"
     HANDSHAKE_FAILED = "handshake:failed"
     ACCESS_GAP = "access:gap"
@@ -334,6 +335,13 @@ CATALOGUE: Mapping[EventType, EventSpec] = MappingProxyType(
         ),
         EventType.CONNECTION_CUT: _spec(
             _DECISION, "connection gateway reason", "application certificate principal means revision", "name"
+        ),
+        EventType.CONNECTION_CLOSED: _spec(
+            _ACCESS,
+            "gateway",
+            "application connection certificate principal decision reason duration_ms bytes_sent bytes_received "
+            "started_at response_flags",
+            "name",
         ),
         EventType.REQUEST_ANSWERED: _spec(
             _ACCESS,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from doorward.enforcement.capacity import HSTS
-from doorward.enforcement.plan import Limits, OpenRoute, SocketAddress
+from doorward.enforcement.plan import Limits, SocketAddress
 from doorward.gateway.own_places import OwnPlaces
 
 
@@ -17,7 +17,7 @@ from doorward.gateway.own_places import OwnPlaces
 class DoorSettings:
     """What a gateway's own settings add to the policy.
 
-    `enrol_routes` are what the enrolment host lets anybody send; `enrol_socket` is where `serve` answers;
+    `enrol_socket` is where `serve` answers the enrolment host;
     `public_ports` are those under which browsers see the door, beside the ones where it listens;
     `own` is where this installation answers itself, which no application may lead to.
     """
@@ -25,7 +25,6 @@ class DoorSettings:
     listen: tuple[SocketAddress, ...]
     authorizer_socket: str
     enrol_socket: str
-    enrol_routes: tuple[OpenRoute, ...]
     log_file: str
     own: OwnPlaces
     public_ports: tuple[int, ...] = ()

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from pathlib import Path
 
-from doorward.policy.model import UnixUpstream, Upstream
+from doorward.policy.model import Upstream, place_of
 
 BY_NAME_ONLY = "*"
 """The address of a listener that is known by the names that lead to it only, such as one behind a balancer."""
@@ -65,10 +65,12 @@ class OwnPlaces:
             upstream: as the document says it.
             hosts: names that lead to the door, those of the document.
         """
-        if isinstance(upstream, UnixUpstream):
-            return "a socket of Doorward itself" if self._is_own_socket(upstream.path) else ""
+        place = place_of(upstream)
+        if isinstance(place, str):
+            return "a socket of Doorward itself" if self._is_own_socket(place) else ""
+        host, port = place
         for one in self.listeners:
-            if upstream.port == one.port and self._reaches(upstream.host, one.host, hosts):
+            if port == one.port and self._reaches(host, one.host, hosts):
                 return f"{one.name} of Doorward itself"
         return ""
 

@@ -23,6 +23,7 @@ from doorward.policy.opening import opening_facts
 from doorward.policy.path_options import path_facts
 from doorward.policy.rendering import render_rule
 from doorward.policy.request_headers import render_header_terms
+from doorward.policy.tcp import alpn_facts, find_unsuitable
 from doorward.policy.traffic import traffic_facts
 from doorward.policy.upstreams import render_upstream
 
@@ -178,6 +179,8 @@ def _lint_app(app: AppPolicy) -> Iterator[Finding]:
             message=f"a connection may have to hold {most} ids, and {MOST_GRANTS} fit: more are refused",
             hint=MEND,
         )
+    for code, message, hint in find_unsuitable(app):
+        yield Finding(code=code, app=app.name, rule="", message=message, hint=hint)
     coverage = Coverage(app.rules)
     for at, rule in enumerate(app.rules):
         for code, message, hint in _problems(app.rules, at, coverage):
@@ -255,6 +258,7 @@ def _facts(app: AppPolicy) -> dict[str, str]:
         "upstream": upstream,
         **trust,
         **said,
+        **alpn_facts(app),
         **path_facts(app),
         **opening_facts(app),
         **traffic_facts(app.traffic),

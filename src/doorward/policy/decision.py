@@ -242,6 +242,45 @@ def decide(app: AppPolicy, tenant: str, application_id: str, subject: Subject, r
     return decision
 
 
+def decide_connection(app: AppPolicy, tenant: str, application_id: str, subject: Subject) -> Decision:
+    """Judge whether one connection may be made to an application of TCP: there are no requests to be judged.
+
+    Args:
+        app: the application's part of the document.
+        tenant: the tenant in whose name is judged.
+        application_id: the application's id (`app_…`).
+        subject: who connects, as of now.
+
+    Returns:
+        The decision with every reason; BAD unless an allow rule holds and no deny rule does.
+    """
+    authority = authority_of(app, tenant, application_id, subject)
+    if authority.standing is not Reason.PRINCIPAL_ACTIVE:
+        return _refusal(app, subject, authority.standing, authority.standing)
+    if not grants_fit(authority.grants):
+        return _refusal(app, subject, authority.standing, Reason.GRANTS_TOO_LARGE)
+    findings = tuple(_connection_finding(rule, subject) for rule in app.rules)
+    outcome, reason, determining = _combine(findings)
+    return Decision(
+        outcome=outcome,
+        reasons=(authority.standing, reason),
+        determining=determining,
+        findings=findings,
+        path="",
+    )
+
+
+def refuse_anonymous(app: AppPolicy) -> Decision:
+    """Refuse a TCP connection without a good certificate: nothing there is open to everybody."""
+    return Decision(
+        outcome=Outcome.BAD,
+        reasons=(Reason.ANONYMOUS, Reason.NO_RULE_MATCHED),
+        determining=(),
+        findings=tuple(_not_asked(rule, Reason.ANONYMOUS) for rule in app.rules),
+        path="",
+    )
+
+
 def decide_anonymous(app: AppPolicy, request: Request) -> Decision:
     """Judge one request of a connection without a good certificate: public paths and nothing else."""
     path = normalise(request.raw_path, keep_slashes=app.keeps_slashes)
@@ -432,6 +471,12 @@ def _unasked(rule: Rule, subject: Subject, why: str) -> RuleFinding:
     return RuleFinding(
         rule=rule.name, effect=rule.effect, selected=selected, holds=False, why=f"not asked: {why}"
     )
+
+
+def _connection_finding(rule: Rule, subject: Subject) -> RuleFinding:
+    selected, doubt = _selects(rule, subject), rule.selector.explain(subject)
+    why = f"{doubt}{', so the rule denies' * selected}" if doubt else f"{subject.principal.name} is selected"
+    return RuleFinding(rule=rule.name, effect=rule.effect, selected=selected, holds=selected, why=why)
 
 
 def _request_finding(rule: Rule, subject: Subject, method: str, path: NormalisedPath) -> RuleFinding:

@@ -6,7 +6,7 @@ directory.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 from doorward.core.errors import ConfigurationError
@@ -45,14 +45,15 @@ def _parse_good(text: str) -> Document | None:
         return None
 
 
-def append_app(text: str, name: str, *, hosts: Sequence[str], upstream: str) -> str:
+def append_app(text: str, name: str, *, hosts: Sequence[str], upstream: str, alpn: Sequence[str] = ()) -> str:
     """Return a document's text with one more application, comments and layout kept where possible.
 
     Args:
         text: a document without faults.
         name: of the application, which the document does not have yet.
         hosts: where it is reached.
-        upstream: `http://host:port` or `unix:///path`.
+        upstream: `http://host:port`, `unix:///path`, `tcp://host:port` and so on.
+        alpn: protocols that clients of a TCP application may offer.
 
     Returns:
         Text whose last application is the new one, without rules; its values are as given, so parse it.
@@ -61,19 +62,19 @@ def append_app(text: str, name: str, *, hosts: Sequence[str], upstream: str) -> 
         ConfigurationError: the text, or what is added to it, has faults.
     """
     before = parse_document(text)
-    inserted = _insert_app(text, name, hosts, upstream)
+    inserted = _insert_app(text, lambda indent: render_app(name, hosts, upstream, indent, alpn=alpn))
     after = _parse_good(inserted) if inserted else None
     if after and (after.trust_domain, after.apps[:-1]) == (before.trust_domain, before.apps):
         return inserted
     # An unusual layout, or bad values: the canonical one takes the addition at its end.
-    lines = [*([] if before.apps else ["apps:"]), *render_app(name, hosts, upstream)]
+    lines = [*([] if before.apps else ["apps:"]), *render_app(name, hosts, upstream, alpn=alpn)]
     canonical = render_document(before) + "\n".join(lines) + "\n"
     parse_document(canonical)
     return canonical
 
 
-def _insert_app(text: str, name: str, hosts: Sequence[str], upstream: str) -> str:
-    """Put the lines behind the last line of `apps`; empty where its layout is not a block."""
+def _insert_app(text: str, render: Callable[[int], list[str]]) -> str:
+    """Put an application's lines, rendered with an indent, behind the last line of `apps`; empty where its layout is not a block."""
     text = text if text.endswith("\n") else text + "\n"
     root = parse_tree(text, file="")
     found = {key.value: node for key, node in root.entries} if isinstance(root, Mapping) else {}
@@ -84,5 +85,5 @@ def _insert_app(text: str, name: str, hosts: Sequence[str], upstream: str) -> st
     at = apps.end_line - 1
     while not lines[at - 1].strip() or lines[at - 1].lstrip().startswith("#"):
         at -= 1
-    added = render_app(name, hosts, upstream, indent=apps.column - 1)
+    added = render(apps.column - 1)
     return "\n".join([*lines[:at], *added, *lines[at:]]) + "\n"

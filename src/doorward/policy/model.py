@@ -134,7 +134,38 @@ class UnixUpstream:
         return f"unix://{self.path}"
 
 
-Upstream = HttpUpstream | UnixUpstream
+WebUpstream = HttpUpstream | UnixUpstream
+"""An upstream of requests."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TcpUpstream:
+    """An application of any protocol but HTTP: `host` and `port` as above, or the `path` of a unix socket."""
+
+    host: str = ""
+    port: int = 0
+    path: str = ""
+
+    def __post_init__(self) -> None:
+        if bool(self.host and self.port) is bool(self.path):
+            raise ValueError("an upstream is either a host and a port, or a socket")
+
+    @property
+    def url(self) -> str:
+        """The upstream as the document writes it."""
+        if self.path:
+            return f"tcp+unix://{self.path}"
+        return f"tcp://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
+
+
+Upstream = WebUpstream | TcpUpstream
+
+
+def place_of(upstream: Upstream) -> str | tuple[str, int]:
+    """Return where an upstream listens: the path of a unix socket, or a host and a port."""
+    if isinstance(upstream, UnixUpstream) or (isinstance(upstream, TcpUpstream) and upstream.path):
+        return upstream.path
+    return upstream.host, upstream.port
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,6 +229,9 @@ class AppPolicy:
 
     `trust` names which certificates are taken: `own`, and those of partners by name. `public` are paths that are
     open to everybody, also without a certificate; `origins` are sites; their pages may call this application.
+
+    An application of TCP has none of what is about requests: its rules are about whole connections. `alpn` are the
+    protocols that its clients may offer (RFC 7301), sorted.
     """
 
     name: str
@@ -211,10 +245,15 @@ class AppPolicy:
     public: tuple[PathPattern, ...] = ()
     origins: tuple[str, ...] = ()
     keeps_slashes: bool = False
+    alpn: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.hosts:
             raise ValueError("an application without a host cannot be reached")
+        if self.is_tcp and self._has_requests:
+            raise ValueError("an application of TCP has connections, and no requests")
+        if list(self.alpn) != sorted(set(self.alpn)) or (self.alpn and not self.is_tcp):
+            raise ValueError("the offered protocols are sorted, each once, and only of TCP")
         if not self.trust or list(self.trust) != sorted(set(self.trust)):
             raise ValueError("the trusted authorities are sorted, each once, at least one")
         if len({rule.name for rule in self.rules}) != len(self.rules):
@@ -228,6 +267,24 @@ class AppPolicy:
             raise ValueError("a judged Destination would leave the base path")
         if self.keeps_slashes and self.public:
             raise ValueError("a path that is read in two ways must not be public")
+
+    @property
+    def is_tcp(self) -> bool:
+        """Whether whole connections are passed on, and not requests."""
+        return isinstance(self.upstream, TcpUpstream)
+
+    @property
+    def _has_requests(self) -> bool:
+        """Whether anything here is about requests."""
+        sizes = (self.traffic.headers, self.traffic.header_kilobytes)
+        return bool(
+            self.public
+            or self.origins
+            or self.keeps_slashes
+            or self.headers != PLAIN
+            or sizes != (USUAL.headers, USUAL.header_kilobytes)
+            or any(rule.residual != Residual() for rule in self.rules)
+        )
 
     @property
     def admits_anonymous(self) -> bool:

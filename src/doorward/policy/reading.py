@@ -28,12 +28,14 @@ from doorward.policy.model import (
     OnRefusal,
     Residual,
     Rule,
+    TcpUpstream,
 )
 from doorward.policy.opening import OPENING_KEYS, read_cors, read_public
 from doorward.policy.path_options import read_path_options
 from doorward.policy.paths import EVERY_PATH, PathPattern
 from doorward.policy.request_headers import PLAIN, read_header_terms
 from doorward.policy.selectors.table import read_selector
+from doorward.policy.tcp import TCP_KEYS, check_kind, read_alpn
 from doorward.policy.traffic import TRAFFIC_KEYS, read_traffic
 from doorward.policy.upstreams import check_base, read_upstream
 from doorward.policy.yaml_tree import Node, Scalar, Sequence
@@ -91,7 +93,7 @@ class DocumentReader:
             self.faults.add(
                 name, "app-name-malformed", "this is not a usable application name", key=key, hint=hint
             )
-        found = self.faults.mapping(node, key, (*APP_KEYS, *OPENING_KEYS, *TRAFFIC_KEYS))
+        found = self.faults.mapping(node, key, (*APP_KEYS, *OPENING_KEYS, *TRAFFIC_KEYS, *TCP_KEYS))
         for needed in ("hosts", "upstream"):
             if needed not in found:
                 self.faults.add(name, "missing-key", f"application {name.value!r} has no `{needed}`", key=key)
@@ -99,7 +101,8 @@ class DocumentReader:
         upstream = (
             read_upstream(self.faults, found["upstream"], f"{key}.upstream") if "upstream" in found else None
         )
-        if "on_refusal" in found:
+        check_kind(self.faults, found, key, upstream)
+        if "on_refusal" in found and not isinstance(upstream, TcpUpstream):
             self._check_on_refusal(found["on_refusal"], f"{key}.on_refusal")
         trust = self._read_trust(found["trust"], f"{key}.trust") if "trust" in found else (OWN_AUTHORITY,)
         headers = (
@@ -113,6 +116,7 @@ class DocumentReader:
         check_base(self.faults, name, f"{key}.upstream", upstream, judged=headers.destination)
         public, origins = read_public(self.faults, found, key, rules), read_cors(self.faults, found, key)
         keeps_slashes = read_path_options(self.faults, found, key, rules, public)
+        alpn = read_alpn(self.faults, found, key)
         if self.faults.faults or upstream is None:
             return None
         return AppPolicy(
@@ -126,6 +130,7 @@ class DocumentReader:
             public=public,
             origins=origins,
             keeps_slashes=keeps_slashes,
+            alpn=alpn,
         )
 
     def _read_hosts(self, node: Node, key: str, app: str) -> tuple[str, ...]:

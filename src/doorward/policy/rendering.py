@@ -17,10 +17,11 @@ from doorward.policy.reading import generated_name
 from doorward.policy.request_headers import render_header_terms
 from doorward.policy.scalars import render_list, render_scalar
 from doorward.policy.selectors.table import render_selector
+from doorward.policy.tcp import render_alpn
 from doorward.policy.traffic import render_traffic
 from doorward.policy.upstreams import render_upstream
 
-_UPSTREAM = re.compile(r"(?:http|https|h2c|unix)://[A-Za-z0-9._:/-]+")
+_UPSTREAM = re.compile(r"(?:http|https|h2c|unix|tcp|tcp\+unix)://[A-Za-z0-9._:/-]+")
 
 
 def render_document(document: Document) -> str:
@@ -39,6 +40,7 @@ def render_apps(trust_domain: str, apps: Sequence[AppPolicy]) -> str:
             lines[-1] = f"    upstream: {upstream}"
         if app.trust != (OWN_AUTHORITY,):
             lines.append(f"    trust: {render_list(app.trust)}")
+        lines += render_alpn(app)
         lines += render_path_options(app)
         lines += render_opening(app)
         lines += render_header_terms(app.headers)
@@ -53,13 +55,16 @@ def render_whole_app(app: AppPolicy) -> list[str]:
     return [line.removeprefix("  ") for line in lines]
 
 
-def render_app(name: str, hosts: Sequence[str], upstream: str, indent: int = 2) -> list[str]:
+def render_app(
+    name: str, hosts: Sequence[str], upstream: str, indent: int = 2, *, alpn: Sequence[str] = ()
+) -> list[str]:
     """Return the lines of an application without rules, whatever its values are worth."""
     outer, inner = " " * indent, " " * (indent + 2)
     return [
         f"{outer}{render_scalar(name)}:",
         f"{inner}hosts: {render_list(hosts)}",
         f"{inner}upstream: {upstream if _UPSTREAM.fullmatch(upstream) else render_scalar(upstream)}",
+        *([f"{inner}alpn: {render_list(alpn)}"] if alpn else []),
     ]
 
 

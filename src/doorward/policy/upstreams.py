@@ -3,7 +3,8 @@
 Not here: the values (`model`), and whether anything answers there (gateway.publishing.upstream_watch).
 
 `unix:///path`, `http://host[:port][/base]`, `h2c://…` (HTTP/2 with prior knowledge, RFC 9113 section 3.3)
-and `https://…` (HTTP/1.1 over TLS, always verified, RFC 9525). With options it is a mapping:
+and `https://…` (HTTP/1.1 over TLS, always verified, RFC 9525); `tcp://host:port` and `tcp+unix:///path` for any
+other protocol. With options it is a mapping:
 
     upstream: {url: https://records.internal:8443/api, ca_file: /etc/records-ca.pem, server_name: records,
                client_certificate: /var/lib/doorward-door}
@@ -19,10 +20,11 @@ from doorward.core.errors import MalformedInput
 from doorward.core.names import parse_dns_name
 from doorward.core.sockets import LONGEST_SOCKET_PATH
 from doorward.policy.faults import FaultList
-from doorward.policy.model import HttpUpstream, Scheme, UnixUpstream, Upstream, UpstreamTls
+from doorward.policy.model import HttpUpstream, Scheme, TcpUpstream, UnixUpstream, Upstream, UpstreamTls
 from doorward.policy.normalisation import fault_of
 from doorward.policy.yaml_tree import Mapping, Node
 
+_TCP = re.compile(r"tcp://(\[[^\[\]/]*\]|[^\[\]:/@?#]+):([0-9]{1,9})")
 _URL = re.compile(r"(http|https|h2c)://(\[[^\[\]/]*\]|[^\[\]:/@?#]+)(?::([0-9]{1,9}))?(/[^?#]*)?")
 _PORTS = {Scheme.HTTP: 80, Scheme.HTTPS: 443, Scheme.H2C: 80}
 _LARGEST_PORT = 65535
@@ -30,30 +32,32 @@ _BASE_LIMIT = 256
 _PLAIN_BASE = re.compile(r"(?:/[A-Za-z0-9._~!$&'()*+,=:@-]+)*")
 _FILE = re.compile(r"/[!-~]{1,1023}")
 _TLS_KEYS = ("ca_file", "server_name", "client_certificate")
-_FORMS = "write http://host:port, h2c://host:port, https://host:port or unix:///path/to/socket"
+_FORMS = (
+    "write http://host:port, h2c://host:port, https://host:port, unix:///path/to/socket or tcp://host:port"
+)
+_TCP_FORMS = "write tcp://host:port or tcp+unix:///path/to/socket"
 
 
 def parse_upstream(text: str) -> Upstream:
     """Return the upstream that a URL names.
 
     Raises:
-        MalformedInput: `upstream-malformed`, or `not-built-yet` for what will exist one day.
+        MalformedInput: `upstream-malformed`.
     """
     scheme, separator, rest = text.partition("://")
-    if separator and scheme == "tcp":
-        raise MalformedInput("not-built-yet", "tcp:// upstreams are not built yet", hint=_FORMS)
     if scheme == "unix" and separator:
-        return _unix_upstream(rest)
+        return UnixUpstream(path=_socket(rest, "unix"))
+    if scheme == "tcp+unix" and separator:
+        return TcpUpstream(path=_socket(rest, scheme))
+    if scheme == "tcp" and separator:
+        return _tcp_upstream(text)
     match = _URL.fullmatch(text)
     kind = Scheme(match[1]) if match else Scheme.HTTP
     port = int(match[3] or _PORTS[kind]) if match else 0
     host = _host(match[2]) if match else ""
     if not match or not host:
         raise MalformedInput("upstream-malformed", "this is not an upstream", hint=_FORMS)
-    if not 0 < port <= _LARGEST_PORT:
-        raise MalformedInput(
-            "upstream-malformed", f"a port is from 1 to {_LARGEST_PORT}, not {port}", hint=_FORMS
-        )
+    _check_port(port, _FORMS)
     tls = UpstreamTls() if kind is Scheme.HTTPS else None
     return HttpUpstream(host=host, port=port, scheme=kind, base=_base(match[4] or ""), tls=tls)
 
@@ -97,7 +101,7 @@ def render_upstream(upstream: Upstream) -> str:
 
 
 def _options(upstream: Upstream) -> dict[str, str]:
-    if isinstance(upstream, UnixUpstream) or upstream.tls is None:
+    if not isinstance(upstream, HttpUpstream) or upstream.tls is None:
         return {}
     return {name: value for name in _TLS_KEYS if (value := getattr(upstream.tls, name))}
 
@@ -105,7 +109,7 @@ def _options(upstream: Upstream) -> dict[str, str]:
 def _with_tls(
     faults: FaultList, upstream: Upstream, options: dict[str, Node], key: str
 ) -> HttpUpstream | None:
-    if isinstance(upstream, UnixUpstream) or upstream.tls is None:
+    if not isinstance(upstream, HttpUpstream) or upstream.tls is None:
         for name, node in options.items():
             message = f"`{name}` is for https:// upstreams"
             hint = "leave it out, or write https:// if the application speaks TLS"
@@ -151,12 +155,29 @@ def _base(text: str) -> str:
     return base
 
 
-def _unix_upstream(path: str) -> UnixUpstream:
+def _tcp_upstream(text: str) -> TcpUpstream:
+    match = _TCP.fullmatch(text)
+    host = _host(match[1]) if match else ""
+    if not match or not host:
+        message = "this is not an upstream: a host and a port belong behind tcp://"
+        raise MalformedInput("upstream-malformed", message, hint=_TCP_FORMS)
+    port = int(match[2])
+    _check_port(port, _TCP_FORMS)
+    return TcpUpstream(host=host, port=port)
+
+
+def _check_port(port: int, hint: str) -> None:
+    if not 0 < port <= _LARGEST_PORT:
+        message = f"a port is from 1 to {_LARGEST_PORT}, not {port}"
+        raise MalformedInput("upstream-malformed", message, hint=hint)
+
+
+def _socket(path: str, scheme: str) -> str:
     if len(path) > LONGEST_SOCKET_PATH or not re.fullmatch("/[!-~]*[!-.0-~]", path):
         message = "this is not the path of a unix socket"
-        hint = f"write unix:///absolute/path, at most {LONGEST_SOCKET_PATH} printable ASCII characters"
+        hint = f"write {scheme}:///absolute/path, at most {LONGEST_SOCKET_PATH} printable ASCII characters"
         raise MalformedInput("upstream-malformed", message, hint=hint)
-    return UnixUpstream(path=path)
+    return path
 
 
 def _host(text: str) -> str:

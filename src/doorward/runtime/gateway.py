@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from doorward.enforcement.plan import Limits, OpenRoute, SocketAddress
+from doorward.enforcement.plan import Limits, SocketAddress
 from doorward.gateway.connections.cutter import Mechanism
 from doorward.gateway.door import Gateway, GatewayOptions
 from doorward.gateway.door_settings import DoorSettings
@@ -20,15 +20,6 @@ from doorward.runtime.own_places import own_places
 from doorward.runtime.privileges import Capability, needs_bind_service, open_program, raise_file_limit
 from doorward.runtime.roles import become_ordinary, is_root
 from doorward.runtime.settings import split_listen
-
-ENROL_ROUTES = (
-    OpenRoute(method="GET", path="/"),
-    OpenRoute(method="GET", path="/join"),
-    OpenRoute(method="GET", path="/root.pem"),
-    OpenRoute(method="GET", path="/static/*"),
-    OpenRoute(method="POST", path="/v1/certificates"),
-)
-"""All that anybody may send to the enrolment host (`web.enrolment`)."""
 
 
 def run_gateway(
@@ -81,7 +72,6 @@ def build_options(
             listen=(SocketAddress(host=host, port=port),),
             authorizer_socket=str(layout.authorizer_socket),
             enrol_socket=str(layout.enrol_socket),
-            enrol_routes=ENROL_ROUTES,
             log_file=str(layout.gateway / "log" / "access.log"),
             public_ports=(settings.public_port,),
             own=own_places(settings, layout),

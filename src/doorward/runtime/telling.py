@@ -50,6 +50,8 @@ _FAILED = (
     "access:gap",
     "access:malformed",
 )
+_NO_UPSTREAM = frozenset({"UF", "UH", "UO"})
+"""Envoy's flags of a connection for which the application could not be reached."""
 _WORST_ANSWER, _CLIENT_ERROR = 500, 400
 _SHOWN_ID = 24
 
@@ -116,6 +118,9 @@ def result_of(event: Mapping[str, Any]) -> str:
         if data.get("reason") or (isinstance(status, int) and status == 429):  # noqa: PLR2004  too many
             return "refused"
         return "failed" if not isinstance(status, int) or not 0 < status < _WORST_ANSWER else "ok"
+    if kind == "connection:closed":
+        flags = set(str(data.get("response_flags", "")).split(","))
+        return "refused" if data.get("reason") else "failed" if flags & _NO_UPSTREAM else "ok"
     return "failed" if kind in _FAILED else "ok"
 
 

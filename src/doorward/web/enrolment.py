@@ -28,6 +28,7 @@ from starlette.routing import Route
 from doorward.audit.counting import source_key
 from doorward.authority.issuing import Issued
 from doorward.core.errors import MalformedInput, NotFound, RequestRefused
+from doorward.enforcement.open_routes import ENROLMENT_ROUTES
 from doorward.enrolment.invitation import redeem
 from doorward.stores.services import Services
 from doorward.web.edge import read_body
@@ -71,13 +72,14 @@ class EnrolmentSurface:
 
     def routes(self) -> list[Route]:
         """Return the routes; every GET answers HEAD too."""
-        return [
-            Route("/", self.page),
-            Route("/join", self.page),
-            Route("/static/{name}", self.static),
-            Route("/root.pem", self.root),
-            Route("/v1/certificates", self.certificates, methods=["POST"]),
-        ]
+        answers = {
+            "/": self.page,
+            "/join": self.page,
+            "/static/{name}": self.static,
+            "/root.pem": self.root,
+            "/v1/certificates": self.certificates,
+        }
+        return [Route(one.path, answers[one.path], methods=[one.method]) for one in ENROLMENT_ROUTES]
 
     async def page(self, _request: Request) -> Response:
         """Answer with the page for a person who opened the link; it knows nothing of the link."""

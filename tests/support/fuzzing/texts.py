@@ -422,6 +422,7 @@ TEXT_TARGETS = (
             "policy.upstreams.read_upstream",
             "policy.traffic.read_traffic",
             "policy.path_options.read_path_options",
+            "policy.tcp.read_alpn",
         ),
         shape=Shape.TEXT,
         prepare=_document,

@@ -6,17 +6,18 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from doorward.enforcement.plan import (
-    Door,
-    EnrolmentDoor,
     GatewayPlan,
+    HttpDoor,
+    OpenDoor,
     OpenRoute,
     RuleTerm,
     RunPaths,
     ServerCertificate,
     SocketAddress,
+    TcpDoor,
 )
 from doorward.enforcement.trust import Trust
-from doorward.policy.model import Effect, HttpUpstream, Residual, UnixUpstream, Upstream
+from doorward.policy.model import Effect, HttpUpstream, Residual, TcpUpstream, UnixUpstream, WebUpstream
 from doorward.policy.paths import PathPattern
 
 UPSTREAM = HttpUpstream(host="127.0.0.1", port=9000)
@@ -49,11 +50,11 @@ def door(
     *rules: RuleTerm,
     id_: str = "app_pay",
     name: str = "pay",
-    upstream: Upstream = UPSTREAM,
+    upstream: WebUpstream = UPSTREAM,
     **more: Any,
-) -> Door:
+) -> HttpDoor:
     """One door; `more` are further fields of it."""
-    return Door(
+    return HttpDoor(
         id=id_,
         name=name,
         hosts=(f"{name}.test",),
@@ -62,6 +63,34 @@ def door(
         certificate=CERTIFICATE,
         **more,
     )
+
+
+def tcp_door(**changed: Any) -> TcpDoor:
+    """One door of TCP, with a grant and a clearance."""
+    values: dict[str, Any] = {
+        "id": "app_mqtt",
+        "name": "mqtt",
+        "hosts": ("app.test",),
+        "upstream": TcpUpstream(host="127.0.0.1", port=1883),
+        "rules": (term("gsensor"), term("clost", effect=Effect.DENY, aliases=("told",))),
+        "certificate": CERTIFICATE,
+        "alpn": ("mqtt", "x-mqtt"),
+    }
+    return TcpDoor(**{**values, **changed})
+
+
+OPEN_DOOR = OpenDoor(
+    id="doorward_enrol",
+    name="enrolment",
+    host="enroll.test",
+    socket="/run/dw/enrol.sock",
+    certificate=ServerCertificate(
+        name="enrol-1", chain_path="/run/dw/e.pem", key_path="/run/dw/e.key", hosts=("enroll.test",)
+    ),
+    routes=(OpenRoute(method="POST", path="/enrol"), OpenRoute(method="GET", path="/i/{name}")),
+    connections=2_000,
+    body_bytes=32_768,
+)
 
 
 def small_plan(**changed: Any) -> GatewayPlan:
@@ -76,14 +105,7 @@ def small_plan(**changed: Any) -> GatewayPlan:
         "listen": (SocketAddress(host="127.0.0.1", port=8443),),
         "trust": ("-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n",),
         "doors": (first, second),
-        "enrol": EnrolmentDoor(
-            host="enroll.test",
-            socket="/run/dw/enrol.sock",
-            certificate=ServerCertificate(
-                name="enrol-1", chain_path="/run/dw/e.pem", key_path="/run/dw/e.key", hosts=("enroll.test",)
-            ),
-            routes=(OpenRoute(method="POST", path="/enrol"), OpenRoute(method="GET", path="/i/*")),
-        ),
+        "open_doors": (OPEN_DOOR,),
         "paths": PATHS,
     }
     return GatewayPlan(**{**values, **changed})

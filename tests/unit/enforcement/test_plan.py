@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
+from doorward.enforcement.open_routes import ENROLMENT_ROUTES
 from doorward.enforcement.plan import (
-    EnrolmentDoor,
     GatewayPlan,
     Limits,
+    OpenDoor,
     OpenRoute,
     RuleTerm,
     RunPaths,
@@ -97,7 +98,7 @@ def test_a_host_that_the_certificate_lacks_waits_alone() -> None:
 def test_certificates_are_listed_once() -> None:
     """A certificate that several doors share is one secret."""
     assert [one.name for one in small_plan().certificates] == ["enrol-1", "pay-1"]
-    assert [one.name for one in small_plan(enrol=None).certificates] == ["pay-1"]
+    assert [one.name for one in small_plan(open_doors=()).certificates] == ["pay-1"]
 
 
 @pytest.mark.parametrize(
@@ -126,16 +127,30 @@ def test_an_impossible_plan_is_refused(changed: dict[str, Any]) -> None:
         ("GET", "enrol"),
         ("GET", "/a/"),
         ("GET", "/a/**"),
-        ("GET", "/*/b"),
+        ("GET", "/{Name}"),
+        ("GET", "/a{b}"),
+        ("GET", "/{}"),
         ("GET", "/a b"),
         ("GET", "/%2e"),
         ("GET", "/*"),
     ],
 )
 def test_an_open_route_is_narrow(method: str, path: str) -> None:
-    """What anybody may send is one method and one path, with at most one open segment at its end."""
+    """What anybody may send is one method and one path, of which `{name}` stands for one segment."""
     with pytest.raises(ValueError, match="open route"):
         OpenRoute(method=method, path=path)
+
+
+OPEN_VALUES = {
+    "id": "doorward_enrol",
+    "name": "enrolment",
+    "host": "e",
+    "socket": "/s",
+    "certificate": CERTIFICATE,
+    "routes": ENROLMENT_ROUTES,
+    "connections": 1,
+    "body_bytes": 1,
+}
 
 
 @pytest.mark.parametrize(
@@ -145,7 +160,9 @@ def test_an_open_route_is_narrow(method: str, path: str) -> None:
         (RuleTerm, {"id": "g", "effect": Effect.ALLOW, "residual": Residual(), "accepted": ("t", "g")}),
         (RuleTerm, {"id": "g,", "effect": Effect.ALLOW, "residual": Residual(), "accepted": ("g,",)}),
         (ServerCertificate, {"name": "a/b", "chain_path": "/c", "key_path": "/k", "hosts": ("h",)}),
-        (EnrolmentDoor, {"host": "e", "socket": "/s", "certificate": CERTIFICATE, "routes": ()}),
+        (OpenDoor, {**OPEN_VALUES, "routes": ()}),
+        (OpenDoor, {**OPEN_VALUES, "id": "../x"}),
+        (OpenDoor, {**OPEN_VALUES, "lifetime": timedelta(minutes=1)}),
         (RunPaths, {"authorizer_socket": "relative", "log_file": "/l", "xds": "/x"}),
         (Limits, {"connections": 0}),
         (Limits, {"handshake": timedelta()}),

@@ -13,7 +13,8 @@ from doorward.enforcement.envoy.bootstrap import build_bootstrap
 from doorward.enforcement.envoy.resources import Resources, Stage, build_resources, static_rendering
 from doorward.enforcement.envoy.version import version_gauge, version_of
 from doorward.enforcement.plan import GatewayPlan
-from tests.unit.enforcement.plans import door, every, small_plan, term
+from doorward.policy.model import Effect
+from tests.unit.enforcement.plans import door, every, small_plan, tcp_door, term
 
 GOLDEN = Path(__file__).parent / "golden" / "small_plan.json"
 
@@ -28,7 +29,7 @@ def test_the_rendering_is_the_golden_one() -> None:
 
     Write it anew with DOORWARD_WRITE_GOLDEN=1.
     """
-    plan = small_plan(doors=small_plan().doors[:1])
+    plan = small_plan(doors=(tcp_door(), small_plan().doors[0]))
     rendering = json.dumps(static_rendering(compiled(plan)), indent=1, sort_keys=True) + "\n"
     if os.environ.get("DOORWARD_WRITE_GOLDEN"):
         GOLDEN.parent.mkdir(exist_ok=True)
@@ -49,6 +50,15 @@ def test_an_edit_of_rules_changes_one_file() -> None:
     before, after = compiled(), compiled(replace(plan, doors=(edited, plan.doors[1])))
     changed = [new.name for old, new in zip(before.files(), after.files(), strict=True) if old != new]
     assert changed == ["rds/app_pay.json"]
+
+
+def test_an_edit_of_a_tcp_application_s_rules_changes_one_file() -> None:
+    """Its rules are no part of the chain, so that its live connections go on (docs/design/0052)."""
+    before = compiled(small_plan(doors=(tcp_door(),)))
+    edited = tcp_door(rules=(term("gother"), term("cnew", effect=Effect.DENY)))
+    after = compiled(small_plan(doors=(edited,)))
+    changed = [new.name for old, new in zip(before.files(), after.files(), strict=True) if old != new]
+    assert changed == ["ecds/app_mqtt.json"]
     assert before.version != after.version
 
 
@@ -109,11 +119,6 @@ def test_rendering_does_not_touch_what_is_published() -> None:
     assert resources.files() == before
 
 
-def test_applications_are_those_with_a_door() -> None:
-    """The enrolment door is not one."""
-    assert compiled().applications == {"app_pay", "app_web"}
-
-
 def test_the_bootstrap_watches_and_closes_its_admin_socket() -> None:
     """Nobody but the owner may talk to the admin interface, which has no login."""
     bootstrap = build_bootstrap(compiled().base, node="gw-1", admin_socket="/run/a.sock", xds="/run/dw/xds")
@@ -167,5 +172,5 @@ def test_versions_are_short_hashes() -> None:
 
 def test_a_plan_without_enrolment_has_no_open_door() -> None:
     """Nothing of it is left."""
-    text = json.dumps(static_rendering(compiled(small_plan(enrol=None, doors=(door(term("g")),)))))
+    text = json.dumps(static_rendering(compiled(small_plan(open_doors=(), doors=(door(term("g")),)))))
     assert "enrol" not in text

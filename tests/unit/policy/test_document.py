@@ -12,7 +12,9 @@ from doorward.policy.model import (
     HttpUpstream,
     Residual,
     Rule,
+    TcpUpstream,
     UnixUpstream,
+    Upstream,
 )
 from doorward.policy.paths import EVERY_PATH, PathPattern
 from doorward.policy.selectors.table import select
@@ -164,7 +166,6 @@ def test_render() -> None:
             [("name-malformed", 7, 27, "apps.pay.rules[0].allow.groups")],
         ),
         (APP.replace("http://127.0.0.1:9000", "[]"), [("wrong-type", 5, 15, "apps.pay.upstream")]),
-        (APP.replace("http:", "tcp:"), [("not-built-yet", 5, 15, "apps.pay.upstream")]),
         (RULES + "      a: 1\n", [("wrong-type", 7, 7, "apps.pay.rules")]),
         (
             RULES + "      - {allow: {groups: a}, deny: {groups: a}}\n",
@@ -272,9 +273,12 @@ def test_reserved_hosts_need_a_trust_domain() -> None:
         ("http://[2001:db8:0::1]:8080", HttpUpstream(host="2001:db8::1", port=8080)),
         ("http://App.internal:1", HttpUpstream(host="app.internal", port=1)),
         ("unix:///run/a.sock", UnixUpstream(path="/run/a.sock")),
+        ("tcp://DB.internal:5432", TcpUpstream(host="db.internal", port=5432)),
+        ("tcp://[::1]:1883", TcpUpstream(host="::1", port=1883)),
+        ("tcp+unix:///run/.s.PGSQL.5432", TcpUpstream(path="/run/.s.PGSQL.5432")),
     ],
 )
-def test_upstreams(text: str, upstream: HttpUpstream | UnixUpstream) -> None:
+def test_upstreams(text: str, upstream: Upstream) -> None:
     """An upstream is an address or name with a port, or an absolute socket path."""
     assert parse_upstream(text) == upstream
 
@@ -282,10 +286,19 @@ def test_upstreams(text: str, upstream: HttpUpstream | UnixUpstream) -> None:
 @pytest.mark.parametrize(
     ("text", "code"),
     [
-        ("tcp://127.0.0.1:1883", "not-built-yet"),
         *(
             (text, "upstream-malformed")
             for text in (
+                *(
+                    "tcp://a",
+                    "tcp://:1",
+                    "tcp://a:0",
+                    "tcp://a:65536",
+                    "tcp://a:1/b",
+                    "tcp://u@a:1",
+                    "tcp://a_b:1",
+                ),
+                *("tcp+unix://run/a", "tcp+unix:///", "tcp:a:1", "tcps://a:1", "unix+tcp:///a"),
                 *("", "127.0.0.1:9000", "ftp://a", "http://", "http://a//b", "http://a:0", "http://a:65536"),
                 *(
                     "http://a:x",

@@ -13,6 +13,17 @@ from doorward.cli.state import State, actor
 from doorward.core.entities import PrincipalKind
 from doorward.core.errors import MalformedInput
 
+ALPN = click.option(
+    "--alpn",
+    multiple=True,
+    help="Protocol that clients of a TCP application may offer (ALPN), such as mqtt or postgresql; repeatable.",
+)
+
+SERVER_FIRST = (
+    "a server of TCP hears of a client only when that client has sent a byte: protocols in which the server speaks "
+    "first (SSH, MySQL, SMTP, FTP, IMAP, POP3) do not work this way"
+)
+
 
 @click.command("add", cls=Command)
 @click.argument("name")
@@ -20,11 +31,15 @@ from doorward.core.errors import MalformedInput
 @click.option(
     "--upstream",
     required=True,
-    help="Where the application listens: http://host:port[/base], h2c://…, https://… or unix:///path.",
+    help="Where the application listens: http://host:port[/base], h2c://…, https://…, unix:///path; "
+    "tcp://host:port or tcp+unix:///path for any other protocol.",
 )
+@ALPN
 @click.pass_obj
-def app_add(state: State, name: str, hosts: tuple[str, ...], upstream: str) -> None:
+def app_add(state: State, name: str, hosts: tuple[str, ...], upstream: str, alpn: tuple[str, ...]) -> None:
     """Add an application; no one may reach it until a rule allows it."""
+    if upstream.startswith("tcp"):
+        state.output.note(f"note: {SERVER_FIRST}")
     installation = state.installation()
     report_applied(
         state,
@@ -34,6 +49,7 @@ def app_add(state: State, name: str, hosts: tuple[str, ...], upstream: str) -> N
             name,
             hosts=hosts,
             upstream=upstream,
+            alpn=alpn,
             actor=actor(),
             check=parts.own_places.publishable(installation),
         ),
@@ -75,11 +91,12 @@ def _answers(name: str, silent: dict[str, str] | None) -> str:
 @click.argument("name", shell_complete=complete_app)
 @click.option("--host", "hosts", multiple=True, help="Host name, in the place of all it has; repeatable.")
 @click.option("--upstream", default="", help="Where the application listens.")
+@ALPN
 @click.pass_obj
-def app_set(state: State, name: str, hosts: tuple[str, ...], upstream: str) -> None:
-    """Give an application other hosts or another upstream; its rules stay."""
-    if not hosts and not upstream:
-        raise click.UsageError("Say what to change: --host, --upstream or both.")
+def app_set(state: State, name: str, hosts: tuple[str, ...], upstream: str, alpn: tuple[str, ...]) -> None:
+    """Give an application other hosts, another upstream or other protocols; its rules stay."""
+    if not hosts and not upstream and not alpn:
+        raise click.UsageError("Say what to change: --host, --upstream or --alpn.")
     installation = state.installation()
     report_applied(
         state,
@@ -89,6 +106,7 @@ def app_set(state: State, name: str, hosts: tuple[str, ...], upstream: str) -> N
             name,
             hosts=hosts,
             upstream=upstream,
+            alpn=alpn,
             actor=actor(),
             check=parts.own_places.publishable(installation),
         ),

@@ -177,8 +177,8 @@ def check(state: State, path: Path) -> None:
 @click.option("--anonymous", is_flag=True, help="A connection without a good certificate.")
 @click.option("--app", "app_name", required=True, shell_complete=complete_app, help="Application.")
 @click.option("--destination", help="The `Destination` header of a COPY or MOVE.")
-@click.argument("method")
-@click.argument("path")
+@click.argument("method", required=False)
+@click.argument("path", required=False)
 @click.pass_obj
 def explain(
     state: State,
@@ -187,10 +187,13 @@ def explain(
     anonymous: bool,
     app_name: str,
     destination: str | None,
-    method: str,
-    path: str,
+    method: str | None,
+    path: str | None,
 ) -> None:
-    """Say for each rule whether it holds and why; exit code 1 where the request would be refused."""
+    """Say for each rule whether it holds and why; exit code 1 where the request would be refused.
+
+    An application of TCP has connections, and no requests: leave METHOD and PATH out.
+    """
     if anonymous is (principal is not None):
         raise click.UsageError("Say who asks: either --principal NAME or --anonymous.")
     decision = parts.policies.explain(
@@ -207,9 +210,8 @@ def explain(
         for one in decision.findings
     ]
     reasons = [reason.value for reason in decision.reasons]
-    lines = [
-        f"{'[green]allowed[/green]' if good else '[red]refused[/red]'}  {escape(f'{method} {decision.path or path}')}"
-    ]
+    asked = f"{method} {decision.path or path}" if method else f"a connection to {app_name}"
+    lines = [f"{'[green]allowed[/green]' if good else '[red]refused[/red]'}  {escape(asked)}"]
     for one in rules:
         mark, words = "[bold]●[/bold]" if one["holds"] else "○", f"{one['rule']}: {one['why']}"
         lines.append(f"  {mark} {one['effect']:<5} {escape(words)}")

@@ -1,4 +1,4 @@
-"""Where requests go: one cluster an application, one for the enrolment socket, one for the authorizer.
+"""Where requests and bytes go: the cluster of an application, of our own sockets, of the authorizer.
 
 Not here: TLS towards upstreams (`upstream_tls`), what is sent a second time (`forwarding`). The recommended
 form is a unix socket (DESIGN 2.6).
@@ -11,12 +11,18 @@ from ipaddress import ip_address
 from typing import Any
 
 from doorward.enforcement.envoy.extension import build_extension, build_typed, render_duration
-from doorward.enforcement.envoy.names import AUTHORIZER_CLUSTER, ENROL_CHAIN
-from doorward.enforcement.envoy.traffic import limit_answers
+from doorward.enforcement.envoy.names import AUTHORIZER_CLUSTER
 from doorward.enforcement.envoy.upstream_tls import build_upstream_tls
-from doorward.enforcement.plan import Door, GatewayPlan, Limits, RunPaths
+from doorward.enforcement.plan import Limits, RunPaths
 from doorward.enforcement.upstream_files import UpstreamFiles
-from doorward.policy.model import Scheme, UnixUpstream, Upstream
+from doorward.policy.model import (
+    Scheme,
+    TcpUpstream,
+    UnixUpstream,
+    Upstream,
+    WebUpstream,
+    place_of,
+)
 
 UPSTREAM_BUFFER_BYTES = 65_536
 """What is read ahead of an answer that its client does not take: of each stream of each connection.
@@ -62,36 +68,36 @@ _DNS_REFRESH = timedelta(seconds=5)
 _OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 
-def build_clusters(plan: GatewayPlan) -> tuple[dict[str, Any], ...]:
-    """Return the clusters of a plan, sorted by name."""
-    clusters = [
-        _typed(limit_answers(_build_door_cluster(door, plan.limits), door.traffic)) for door in plan.doors
-    ]
-    if plan.enrol:
-        upstream = UnixUpstream(path=plan.enrol.socket)
-        clusters.append(_typed(build_upstream(ENROL_CHAIN, upstream, plan.limits)))
-    return tuple(sorted(clusters, key=lambda one: str(one["name"])))
-
-
-def _build_door_cluster(door: Door, limits: Limits) -> dict[str, Any]:
-    if door.leads_nowhere:  # 503
-        cluster = _cluster(door.id, door.upstream, limits, _HTTP1)
-        cluster["load_assignment"]["endpoints"] = []
-        return cluster
-    return build_upstream(door.id, door.upstream, limits, door.upstream_files)
+def build_nowhere(name: str, upstream: Upstream, limits: Limits) -> dict[str, Any]:
+    """Return the cluster of a door that leads nowhere: no endpoint. Requests are answered with 503, connections end."""
+    cluster = _cluster(name, upstream, limits, _HTTP1)
+    cluster["load_assignment"]["endpoints"] = []
+    return cluster
 
 
 def build_upstream(
-    name: str, upstream: Upstream, limits: Limits, files: UpstreamFiles | None = None
+    name: str, upstream: WebUpstream, limits: Limits, files: UpstreamFiles | None = None
 ) -> dict[str, Any]:
-    """Return the cluster of one upstream; a DNS name is looked up again and again, an address is not."""
+    """Return the cluster of one HTTP upstream."""
     if isinstance(upstream, UnixUpstream):
         return _cluster(name, upstream, limits, _HTTP1)
-    cluster = _cluster(name, upstream, limits, _H2C if upstream.scheme is Scheme.H2C else _HTTP1)
-    cluster |= _PASSIVE_HEALTH
+    protocol = _H2C if upstream.scheme is Scheme.H2C else _HTTP1
+    cluster = _found_by_name(_cluster(name, upstream, limits, protocol), upstream.host)
     if upstream.tls is not None and files is not None:
         cluster["transport_socket"] = build_upstream_tls(upstream, upstream.tls, files)
-    if not _is_address(upstream.host):
+    return cluster
+
+
+def build_tcp_upstream(name: str, upstream: TcpUpstream, limits: Limits) -> dict[str, Any]:
+    """Return the cluster of one TCP upstream."""
+    cluster = _cluster(name, upstream, limits)
+    return cluster if upstream.path else _found_by_name(cluster, upstream.host)
+
+
+def _found_by_name(cluster: dict[str, Any], host: str) -> dict[str, Any]:
+    """Return a cluster of a host; a DNS name is looked up again and again, an address is not."""
+    cluster |= _PASSIVE_HEALTH
+    if not _is_address(host):
         del cluster["type"]
         cluster["cluster_type"] = build_extension(
             "envoy.cluster.dns",
@@ -115,8 +121,10 @@ def build_authorizer(paths: RunPaths, limits: Limits) -> dict[str, Any]:
     return _cluster(AUTHORIZER_CLUSTER, UnixUpstream(path=paths.authorizer_socket), limits, http2)
 
 
-def _cluster(name: str, upstream: Upstream, limits: Limits, protocol: dict[str, Any]) -> dict[str, Any]:
-    options = {"common_http_protocol_options": {"idle_timeout": render_duration(_IDLE)}, **protocol}
+def _cluster(
+    name: str, upstream: Upstream, limits: Limits, protocol: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return what all clusters have; `protocol` is the version of HTTP, None for bytes."""
     # A WebSocket holds an upstream connection: the default of 1,024 would be the door's real limit.
     most = {"max_connections": limits.connections, "max_pending_requests": limits.connections}
     threshold = {
@@ -125,26 +133,30 @@ def _cluster(name: str, upstream: Upstream, limits: Limits, protocol: dict[str, 
         "max_requests": limits.connections * 4,
         "max_retries": MOST_RETRIES,
     }
-    return {
+    cluster = {
         "name": name,
         "type": "STATIC",
         "connect_timeout": render_duration(limits.upstream_connect),
         "per_connection_buffer_limit_bytes": UPSTREAM_BUFFER_BYTES,
         "circuit_breakers": {"thresholds": [threshold]},
-        "typed_extension_protocol_options": {
-            _OPTIONS: build_typed(_OPTIONS.removeprefix("envoy."), **options)
-        },
         "load_assignment": {
             "cluster_name": name,
             "endpoints": [{"lb_endpoints": [{"endpoint": {"address": _address(upstream)}}]}],
         },
     }
+    if protocol is not None:
+        options = {"common_http_protocol_options": {"idle_timeout": render_duration(_IDLE)}, **protocol}
+        cluster["typed_extension_protocol_options"] = {
+            _OPTIONS: build_typed(_OPTIONS.removeprefix("envoy."), **options)
+        }
+    return cluster
 
 
 def _address(upstream: Upstream) -> dict[str, Any]:
-    if isinstance(upstream, UnixUpstream):
-        return {"pipe": {"path": upstream.path}}
-    return {"socket_address": {"address": upstream.host, "port_value": upstream.port}}
+    place = place_of(upstream)
+    if isinstance(place, str):
+        return {"pipe": {"path": place}}
+    return {"socket_address": {"address": place[0], "port_value": place[1]}}
 
 
 def _is_address(host: str) -> bool:
@@ -153,7 +165,3 @@ def _is_address(host: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _typed(cluster: dict[str, Any]) -> dict[str, Any]:
-    return build_typed("config.cluster.v3.Cluster", **cluster)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from doorward.enforcement.envoy.extension import build_extension
-from doorward.policy.model import UnixUpstream, Upstream
+from doorward.policy.model import UnixUpstream, WebUpstream
 
 PATH_LIMIT = 1024
 """Characters of a path that are logged."""
@@ -21,7 +21,7 @@ _SENT_AGAIN = {"name": ":method", "string_match": {"safe_regex": {"regex": "GET|
 """Safe methods only: PUT and DELETE are idempotent too, but applications do not always keep to that."""
 
 
-def build_forwarding(cluster: str, upstream: Upstream) -> dict[str, Any]:
+def build_forwarding(cluster: str, upstream: WebUpstream) -> dict[str, Any]:
     """Return the action of a route that leads to an application."""
     # No overall time limit: it would end downloads, event streams and WebSockets. Idle ones end.
     action: dict[str, Any] = {"cluster": cluster, "timeout": "0s"}
@@ -32,7 +32,7 @@ def build_forwarding(cluster: str, upstream: Upstream) -> dict[str, Any]:
     return action
 
 
-def build_path_memory(upstream: Upstream) -> list[dict[str, Any]]:
+def build_path_memory(upstream: WebUpstream) -> list[dict[str, Any]]:
     """Return the filter that keeps the public path for the log, if the application gets another one."""
     if isinstance(upstream, UnixUpstream) or not upstream.base:
         return []
@@ -50,7 +50,7 @@ def build_path_memory(upstream: Upstream) -> list[dict[str, Any]]:
     ]
 
 
-def logged_path(upstream: Upstream) -> str:
+def logged_path(upstream: WebUpstream) -> str:
     """Return the formatter of the path that the client asked for, which is the one that rules judge."""
     kept = build_path_memory(upstream)
     return f"%FILTER_STATE({_PUBLIC_PATH}:PLAIN):{PATH_LIMIT}%" if kept else f"%{_PATH}%"

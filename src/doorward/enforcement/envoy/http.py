@@ -1,4 +1,4 @@
-"""The HTTP connection managers: of a protected door, and of the enrolment door.
+"""The HTTP connection managers: of an application's door, and of an open door.
 
 Not here: routes (`routes`), rules (`rules`), headers (`headers`), refusals in words (`replies`).
 Standard: RFC 9110, RFC 9112, RFC 9113.
@@ -12,19 +12,19 @@ from typing import Any
 from doorward.enforcement.envoy.extension import build_extension, render_duration
 from doorward.enforcement.envoy.forwarding import build_path_memory
 from doorward.enforcement.envoy.headers import build_early_mutations, build_trailer_removal
-from doorward.enforcement.envoy.logs import build_enrol_log, build_request_log
-from doorward.enforcement.envoy.names import ENROL_CHAIN
+from doorward.enforcement.envoy.logs import build_open_log, build_request_log
 from doorward.enforcement.envoy.rates import build_rate_filter
 from doorward.enforcement.envoy.replies import build_local_replies
 from doorward.enforcement.envoy.rules import build_filters
 from doorward.enforcement.envoy.sites import build_cors_filter
 from doorward.enforcement.envoy.traffic import limit_requests
-from doorward.enforcement.plan import ENROL_LIFETIME, Door, Limits, RunPaths
+from doorward.enforcement.plan import HttpDoor, Limits, OpenDoor, RunPaths
 
 DRAIN = timedelta(seconds=1)
 """How long a client may ignore `Connection: close`; Envoy cuts one second after that."""
 
-ENROL_GENTLE = ENROL_LIFETIME - DRAIN - timedelta(seconds=1)
+HTTP_ALPN = ("h2", "http/1.1")
+"""What a door of HTTP speaks, best first (RFC 7301)."""
 
 WEBSOCKET = "websocket"
 """The one protocol that a connection may change to (RFC 6455)."""
@@ -44,7 +44,7 @@ CONNECTION_WINDOW_BYTES = 6 << 20
 """Three streams at full speed; a single one is slower if both windows are equal (measured)."""
 
 
-def build_http(door: Door, paths: RunPaths, limits: Limits) -> dict[str, Any]:
+def build_http(door: HttpDoor, paths: RunPaths, limits: Limits) -> dict[str, Any]:
     """Return the HTTP filter of a protected door."""
     config = _manager(door.id, paths, limits)
     sites = [build_cors_filter()] if door.origins else []
@@ -73,21 +73,22 @@ def build_http(door: Door, paths: RunPaths, limits: Limits) -> dict[str, Any]:
     return _http_filter(config)
 
 
-def build_enrol_http(paths: RunPaths, limits: Limits) -> dict[str, Any]:
-    """Return the HTTP filter of the enrolment door: small requests, short connections."""
-    config = _manager(ENROL_CHAIN, paths, limits)
+def build_open_http(door: OpenDoor, paths: RunPaths, limits: Limits) -> dict[str, Any]:
+    """Return the HTTP filter of an open door: small requests, short connections."""
+    config = _manager(door.id, paths, limits)
+    gentle = render_duration(door.lifetime - DRAIN - timedelta(seconds=1))
     buffer = build_extension(
         "doorward.body",
         "extensions.filters.http.buffer.v3.Buffer",
-        max_request_bytes=limits.enrol_body_bytes,
+        max_request_bytes=door.body_bytes,
     )
     config["http_filters"] = [buffer, _router()]
-    config["access_log"] = [build_enrol_log(paths.log_file)]
-    config["local_reply_config"] = build_local_replies("enrolment")
-    config["request_timeout"] = render_duration(ENROL_GENTLE)
-    config["stream_idle_timeout"] = render_duration(ENROL_GENTLE)
+    config["access_log"] = [build_open_log(paths.log_file, door.id)]
+    config["local_reply_config"] = build_local_replies(door.name)
+    config["request_timeout"] = gentle
+    config["stream_idle_timeout"] = gentle
     common = config["common_http_protocol_options"]
-    common["max_connection_duration"] = common["idle_timeout"] = render_duration(ENROL_GENTLE)
+    common["max_connection_duration"] = common["idle_timeout"] = gentle
     return _http_filter(config)
 
 

@@ -1,8 +1,10 @@
-"""What Envoy writes down: one JSON line for each request, one for each handshake that failed.
+"""What Envoy writes down: one JSON line for each request, each TCP connection, each handshake that failed.
+
+A TCP connection has its line when it ends.
 
 Not here: reading it (gateway.access_log.ingest). Query strings are never logged, the enrolment door's paths
 neither: they may carry tokens. What an unverified certificate says of itself is called claimed.
-Both kinds share one file, so that their order is the order of happening. Every field is one that the
+All kinds share one file, so that their order is the order of happening. Every field is one that the
 reader takes into an event (a test holds the two together): what nobody reads costs each request.
 """
 
@@ -16,12 +18,14 @@ from doorward.enforcement.envoy.names import (
     ALLOW_STATISTICS,
     DENY_STATISTICS,
     DESTINATION_STATISTICS,
-    ENROL_CHAIN,
+    FOREIGN_PROTOCOL_CHAIN,
+    JUDGED,
+    LOG_KIND_CONNECTION,
     LOG_KIND_HANDSHAKE,
     LOG_KIND_REQUEST,
     Fact,
 )
-from doorward.policy.model import Upstream
+from doorward.policy.model import WebUpstream
 
 _HTTP_RBAC = "envoy.filters.http.rbac"
 _COMMON = {
@@ -54,6 +58,12 @@ _RULES = {
     "cleared": f"{DENY_STATISTICS}enforced_engine_result",
     "moved": f"{DESTINATION_STATISTICS}enforced_engine_result",
 }
+_CONNECTION = {
+    "duration_ms": "%DURATION%",
+    "bytes_received": "%BYTES_RECEIVED%",  # what came before the upstream was connected counts twice (measured)
+    "bytes_sent": "%BYTES_SENT%",
+    "detail": "%CONNECTION_TERMINATION_DETAILS%",  # that the rules refused
+}
 _CLAIMED = {
     "tls": "%DOWNSTREAM_TLS_VERSION%",
     "server_name": "%REQUESTED_SERVER_NAME%",
@@ -67,7 +77,7 @@ _CLAIMED = {
 }
 
 
-def build_request_log(path: str, application_id: str, upstream: Upstream) -> dict[str, Any]:
+def build_request_log(path: str, application_id: str, upstream: WebUpstream) -> dict[str, Any]:
     """Return the log of a protected door's requests.
 
     `rule` is the id of the allow rule that let the request through; `cleared` and `allowed` are how
@@ -76,7 +86,7 @@ def build_request_log(path: str, application_id: str, upstream: Upstream) -> dic
     fields = {
         **_COMMON,
         **_REQUEST,
-        **{name: f"%FILTER_STATE({fact.state_key}:PLAIN)%" for name, fact in _IDENTITY.items()},
+        **_states(_IDENTITY),
         **{name: f"%DYNAMIC_METADATA({_HTTP_RBAC}:{key})%" for name, key in _RULES.items()},
         "kind": LOG_KIND_REQUEST,
         "route": "%ROUTE_NAME%",
@@ -87,9 +97,25 @@ def build_request_log(path: str, application_id: str, upstream: Upstream) -> dic
     return _file_log(path, fields)
 
 
-def build_enrol_log(path: str) -> dict[str, Any]:
-    """Return the log of the enrolment door: no path, no identity."""
-    return _file_log(path, {**_COMMON, **_REQUEST, "kind": LOG_KIND_REQUEST, "application": ENROL_CHAIN})
+def build_open_log(path: str, door_id: str) -> dict[str, Any]:
+    """Return the log of an open door: no path, no identity."""
+    return _file_log(path, {**_COMMON, **_REQUEST, "kind": LOG_KIND_REQUEST, "application": door_id})
+
+
+def build_connection_log(path: str, application_id: str) -> dict[str, Any]:
+    """Return the log of a TCP application: one line for each connection, when it ends.
+
+    Only of those that the authorizer admitted: what it refused is on record already.
+    """
+    fields = {
+        **_COMMON,
+        **_CONNECTION,
+        **_states(_IDENTITY),
+        "kind": LOG_KIND_CONNECTION,
+        "application": application_id,
+    }
+    judged = _cel(f"filter_state['{Fact.JUDGED.state_key}'] == b'{JUDGED}'")
+    return {"filter": judged, **_file_log(path, fields)}
 
 
 def build_handshake_log(path: str) -> dict[str, Any]:
@@ -97,14 +123,29 @@ def build_handshake_log(path: str) -> dict[str, Any]:
 
     A connection that the authorizer refused is not in it: that decision is on record already.
     """
-    failed = build_extension(
+    unknown_name = {"response_flag_filter": {"flags": ["NR"]}}
+    # What was judged has ended its handshake: a TCP connection that is cut or reset has its own line.
+    failed = _cel(
+        "connection.transport_failure_reason != '' && response.flags == 0"
+        f" && !('{Fact.JUDGED.state_key}' in filter_state)"
+    )
+    foreign = _cel(f"xds.filter_chain_name == '{FOREIGN_PROTOCOL_CHAIN}'")
+    log = _file_log(path, {**_COMMON, **_CLAIMED, "kind": LOG_KIND_HANDSHAKE})
+    return {"filter": {"or_filter": {"filters": [unknown_name, failed, foreign]}}, **log}
+
+
+def _states(fields: dict[str, Fact]) -> dict[str, str]:
+    return {name: f"%FILTER_STATE({fact.state_key}:PLAIN)%" for name, fact in fields.items()}
+
+
+def _cel(expression: str) -> dict[str, Any]:
+    """Return a filter of a log; a missing key is an error, and then nothing is written."""
+    extension = build_extension(
         "envoy.access_loggers.extension_filters.cel",
         "extensions.access_loggers.filters.cel.v3.ExpressionFilter",
-        expression="connection.transport_failure_reason != '' && response.flags == 0",
+        expression=expression,
     )
-    unknown_name = {"response_flag_filter": {"flags": ["NR"]}}
-    log = _file_log(path, {**_COMMON, **_CLAIMED, "kind": LOG_KIND_HANDSHAKE})
-    return {"filter": {"or_filter": {"filters": [unknown_name, {"extension_filter": failed}]}}, **log}
+    return {"extension_filter": extension}
 
 
 def _file_log(path: str, fields: dict[str, str]) -> dict[str, Any]:

@@ -69,6 +69,9 @@ ENROL_CHAIN = "doorward_enrol"
 TRUST_SECRET = "trust"  # noqa: S105 - the name of the SDS resource with the issuing authorities
 LISTENER = "door"
 
+FOREIGN_PROTOCOL_CHAIN = "doorward_protocol"
+"""Name of the filter chain that refuses clients which offer a protocol that a TCP application does not list."""
+
 DENY_FILTER = "doorward.deny"
 ALLOW_FILTER = "doorward.allow"
 DESTINATION_FILTER = "doorward.destination"
@@ -103,3 +106,4 @@ class Refusal(Enum):
 
 LOG_KIND_REQUEST = "request"
 LOG_KIND_HANDSHAKE = "handshake"
+LOG_KIND_CONNECTION = "connection"

@@ -13,12 +13,12 @@ from doorward.enforcement.envoy.forwarding import build_forwarding
 from doorward.enforcement.envoy.names import IDENTITY_HEADERS, JUDGED, PUBLIC, Fact
 from doorward.enforcement.envoy.rules import build_open_slice
 from doorward.enforcement.envoy.traffic import build_patience
-from doorward.enforcement.plan import Door
+from doorward.enforcement.plan import HttpDoor
 from doorward.policy.model import ECHOING_METHODS
 from doorward.policy.paths import Exact, Form, Prefix
 
 
-def build_public_routes(door: Door) -> list[dict[str, Any]]:
+def build_public_routes(door: HttpDoor) -> list[dict[str, Any]]:
     """Return the routes of a door's public paths."""
     return [
         route
@@ -28,16 +28,16 @@ def build_public_routes(door: Door) -> list[dict[str, Any]]:
     ]
 
 
-def _judged(door: Door, form: Form) -> dict[str, Any]:
+def _judged(door: HttpDoor, form: Form) -> dict[str, Any]:
     state = {"key": Fact.JUDGED.state_key, "string_match": {"exact": JUDGED}}
     return _forward(door, {**_path(form), "filter_state": [state]})
 
 
-def _anonymous(door: Door, form: Form) -> dict[str, Any]:
+def _anonymous(door: HttpDoor, form: Form) -> dict[str, Any]:
     return {**_forward(door, _path(form)), "request_headers_to_remove": sorted(IDENTITY_HEADERS)}
 
 
-def _forward(door: Door, match: dict[str, Any]) -> dict[str, Any]:
+def _forward(door: HttpDoor, match: dict[str, Any]) -> dict[str, Any]:
     return {
         "name": PUBLIC,
         "match": match,

@@ -14,11 +14,9 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
+from doorward.enforcement.envoy.assembly import build_clusters, build_extensions, build_route_tables
 from doorward.enforcement.envoy.bootstrap import build_base
-from doorward.enforcement.envoy.clusters import build_clusters
 from doorward.enforcement.envoy.listener import build_listener
-from doorward.enforcement.envoy.names import ENROL_CHAIN
-from doorward.enforcement.envoy.routes import build_route_tables
 from doorward.enforcement.envoy.tls import build_secrets
 from doorward.enforcement.envoy.version import version_of
 from doorward.enforcement.plan import GatewayPlan
@@ -32,7 +30,8 @@ class Stage(IntEnum):
     SDS = 1
     CDS = 2
     RDS = 3
-    LDS = 4
+    ECDS = 4
+    LDS = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +51,7 @@ class Resources:
     secrets: Mapping[str, Resource]
     clusters: tuple[Resource, ...]
     routes: Mapping[str, Resource]
+    extensions: Mapping[str, Resource]
     listeners: tuple[Resource, ...]
     base: Resource
 
@@ -60,17 +60,13 @@ class Resources:
         """The hash of all files together."""
         return version_of("".join(f"{one.name} {one.version}\n" for one in self.files()).encode())
 
-    @property
-    def applications(self) -> frozenset[str]:
-        """The ids of the applications that have a door."""
-        return frozenset(self.routes) - {ENROL_CHAIN}
-
     def files(self) -> tuple[ResourceFile, ...]:
         """Return every file, in the order of publishing."""
         return (
             *(render_file(f"sds/{name}.json", Stage.SDS, (one,)) for name, one in self.secrets.items()),
             render_file("cds.json", Stage.CDS, self.clusters),
             *(render_file(f"rds/{name}.json", Stage.RDS, (one,)) for name, one in self.routes.items()),
+            *(render_file(f"ecds/{name}.json", Stage.ECDS, (one,)) for name, one in self.extensions.items()),
             render_file("lds.json", Stage.LDS, self.listeners),
         )
 
@@ -81,6 +77,7 @@ def build_resources(plan: GatewayPlan) -> Resources:
         secrets=build_secrets(plan),
         clusters=build_clusters(plan),
         routes=build_route_tables(plan),
+        extensions=build_extensions(plan),
         listeners=(build_listener(plan),),
         base=build_base(plan.paths, plan.limits),
     )
@@ -96,24 +93,26 @@ def render_file(name: str, stage: Stage, resources: tuple[Resource, ...]) -> Res
 def static_rendering(resources: Resources) -> Resource:
     """Return one bootstrap with everything inlined, for `envoy --mode validate`.
 
-    References become what they refer to: secrets and route tables. Nothing else changes.
+    References become what they refer to: secrets, route tables and network filters. Nothing else changes.
     """
     whole = copy.deepcopy(resources.base)
     static = whole["static_resources"]
     static["secrets"] = [_untyped(one) for one in resources.secrets.values()]
     static["clusters"] += [_untyped(one) for one in resources.clusters]
-    static["listeners"] = [_inlined(_untyped(one), resources.routes) for one in resources.listeners]
+    static["listeners"] = [_inlined(_untyped(one), resources) for one in resources.listeners]
     return whole
 
 
-def _inlined(value: Any, routes: Mapping[str, Resource]) -> Any:
+def _inlined(value: Any, resources: Resources) -> Any:
     if isinstance(value, list):
-        return [_inlined(one, routes) for one in value]
+        return [_inlined(one, resources) for one in value]
     if not isinstance(value, dict):
         return value
-    out = {key: _inlined(one, routes) for key, one in value.items() if key not in {"sds_config", "rds"}}
+    if "config_discovery" in value:
+        return _untyped(resources.extensions[value["name"]])
+    out = {key: _inlined(one, resources) for key, one in value.items() if key not in {"sds_config", "rds"}}
     if "rds" in value:
-        out["route_config"] = _untyped(routes[value["rds"]["route_config_name"]])
+        out["route_config"] = _untyped(resources.routes[value["rds"]["route_config_name"]])
     return out
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from doorward.enforcement.envoy.extension import build_typed
 from doorward.enforcement.envoy.forwarding import build_forwarding, build_second_try
 from doorward.enforcement.envoy.headers import build_open_headers, build_route_headers
-from doorward.enforcement.envoy.names import ENROL_CHAIN, Refusal
+from doorward.enforcement.envoy.names import Refusal
 from doorward.enforcement.envoy.opening import build_public_routes
 from doorward.enforcement.envoy.refusals import (
     build_destination_refusals,
@@ -30,8 +30,7 @@ from doorward.enforcement.envoy.rules import (
 )
 from doorward.enforcement.envoy.sites import build_site_routes, speak_for_sites
 from doorward.enforcement.envoy.traffic import build_patience
-from doorward.enforcement.envoy.transport_security import with_transport_security
-from doorward.enforcement.plan import Door, EnrolmentDoor, GatewayPlan, OpenRoute, RuleTerm
+from doorward.enforcement.plan import HttpDoor, OpenDoor, OpenRoute, RuleTerm
 from doorward.policy.model import ECHOING_METHODS, UnixUpstream
 from doorward.policy.normalisation import KEPT_SLASH_REGEXES, REFUSED_PATH_REGEXES
 from doorward.policy.paths import PathPattern
@@ -42,19 +41,10 @@ RESERVED_PREFIX = "/_doorward"
 MAX_SLICES = 64
 """Routes are tried in order, and a rule for every path is repeated in each: both grow with this."""
 
-_SEGMENT = "[A-Za-z0-9._~-]+"
-_ONE_SPELLING = re.compile(_SEGMENT)
+_ONE_SPELLING = re.compile("[A-Za-z0-9._~-]+")
 
 
-def build_route_tables(plan: GatewayPlan) -> dict[str, dict[str, Any]]:
-    """Return every route table of a plan by name: the application's id, or the enrolment chain."""
-    tables = {door.id: build_door_table(door) for door in plan.doors}
-    if plan.enrol:
-        tables[ENROL_CHAIN] = build_enrol_table(plan.enrol)
-    return {name: with_transport_security(tables[name], plan.hsts) for name in sorted(tables)}
-
-
-def build_door_table(door: Door) -> dict[str, Any]:
+def build_door_table(door: HttpDoor) -> dict[str, Any]:
     """Return the route table of one application."""
     refused = KEPT_SLASH_REGEXES if door.keeps_slashes else REFUSED_PATH_REGEXES
     left = methods_left(door.rules)
@@ -85,13 +75,13 @@ def build_door_table(door: Door) -> dict[str, Any]:
     return speak_for_sites(table, door)
 
 
-def build_enrol_table(door: EnrolmentDoor) -> dict[str, Any]:
-    """Return the route table of the enrolment door: what is not listed is not there."""
-    action = build_forwarding(ENROL_CHAIN, UnixUpstream(path=door.socket))
+def build_open_table(door: OpenDoor) -> dict[str, Any]:
+    """Return the route table of an open door: what is not listed is not there."""
+    action = build_forwarding(door.id, UnixUpstream(path=door.socket))
     routes = build_protocol_refusals((door.host,))
     routes += [_forward(_open_match(route), action, {}) for route in door.routes]
     routes.append({"match": {"prefix": "/"}, "direct_response": {"status": 404}})
-    table = _table(ENROL_CHAIN, (door.host,), routes, build_open_headers(), {})
+    table = _table(door.id, (door.host,), routes, build_open_headers(), {})
     for host in table["virtual_hosts"]:
         for route in host["routes"]:
             route.pop("typed_per_filter_config", None)  # this door has no filters that a slice could be for
@@ -138,10 +128,8 @@ def _forward(match: dict[str, Any], action: dict[str, Any], rules: dict[str, Any
 
 def _open_match(route: OpenRoute) -> dict[str, Any]:
     method = {"name": ":method", "string_match": {"exact": route.method}}
-    if not route.path.endswith("/*"):
-        return {"path": route.path, "headers": [method]}
-    regex = re.escape(route.path[:-1]) + _SEGMENT
-    return {"safe_regex": {"regex": regex}, "headers": [method]}
+    path = {"safe_regex": {"regex": route.regex}} if route.regex else {"path": route.path}
+    return {**path, "headers": [method]}
 
 
 def _table(

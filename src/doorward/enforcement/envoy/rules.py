@@ -118,6 +118,19 @@ def _parted(rules: Iterable[RuleTerm]) -> tuple[list[RuleTerm], list[RuleTerm]]:
     return parts[Effect.DENY], parts[Effect.ALLOW]
 
 
+def build_connection_rules(rules: Sequence[RuleTerm]) -> dict[str, Matcher]:
+    """Return the policies of a TCP application's network filter, which are about whole connections.
+
+    One policy: judged, the clearance of each deny rule, and the grant of an allow rule. Without an allow rule there is
+    none, and everything is refused.
+    """
+    denies, allows = _parted(rules)
+    if not allows:
+        return {}
+    granted = _any_of([_holds(one.accepted) for one in allows])
+    return {CLEARED: _policy([_all_of([_judged(), *(_holds(one.accepted) for one in denies), granted])])}
+
+
 def build_open_slice() -> dict[str, Any]:
     """Return the slice of a route that answers everybody: fixed refusals and the enrolment door."""
     return {name: _per_route({NO_RULE: _policy([_ANY])}) for name in (DENY_FILTER, ALLOW_FILTER)}

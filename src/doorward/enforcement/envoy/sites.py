@@ -28,7 +28,7 @@ from doorward.enforcement.envoy.extension import build_extension, build_typed
 from doorward.enforcement.envoy.headers import overwrite_header
 from doorward.enforcement.envoy.names import FOREIGN_ORIGIN, PREFLIGHT, PREFLIGHT_REFUSED
 from doorward.enforcement.envoy.rules import build_open_slice
-from doorward.enforcement.plan import Door
+from doorward.enforcement.plan import HttpDoor
 
 CORS_FILTER = "doorward.cors"
 PREFLIGHT_SECONDS = 600
@@ -47,7 +47,7 @@ _SAFE_METHOD = "GET|HEAD|OPTIONS"
 _Match = dict[str, Any]
 
 
-def build_site_routes(door: Door) -> list[dict[str, Any]]:
+def build_site_routes(door: HttpDoor) -> list[dict[str, Any]]:
     """Return the routes that answer what comes from other sites, in the order in which they are tried."""
     routes = []
     if door.origins:
@@ -75,7 +75,7 @@ def build_cors_filter() -> dict[str, Any]:
     return build_extension(CORS_FILTER, "extensions.filters.http.cors.v3.Cors")
 
 
-def speak_for_sites(table: dict[str, Any], door: Door) -> dict[str, Any]:
+def speak_for_sites(table: dict[str, Any], door: HttpDoor) -> dict[str, Any]:
     """Return a route table that lets the listed sites read answers, and drops the application's own CORS headers."""
     if not door.origins:
         return table

@@ -2,18 +2,19 @@
 
 Not here: whether a certificate is still valid today (the authorizer's question). At a door that only our
 own people may use, Envoy checks signature, dates and issuer, and sends the right alert. At an
-*unverified chain* (`Door.trust`) it checks that the peer has the private key, and no more (docs/design/0043).
+*unverified chain* (`HttpDoor.trust`) it checks that the peer has the private key, and no more (docs/design/0043).
 No CRL: its cost per handshake grows with its length (DESIGN 2.4).
 Standard: RFC 8446, RFC 5246, RFC 9325 section 4.2.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from doorward.enforcement.envoy.extension import build_typed
 from doorward.enforcement.envoy.names import TRUST_SECRET
-from doorward.enforcement.plan import Door, GatewayPlan, RunPaths, ServerCertificate
+from doorward.enforcement.plan import ApplicationDoor, GatewayPlan, HttpDoor, RunPaths, ServerCertificate
 from doorward.enforcement.trust import Trust
 
 SIGNATURE_ALGORITHMS = (
@@ -44,24 +45,24 @@ TRUST_DEPTH = 1
 """Our issuing authorities sign end entities only, and are the anchors themselves."""
 
 
-def build_client_tls(paths: RunPaths, door: Door) -> dict[str, Any]:
-    """Return the transport socket of a protected door.
+def build_client_tls(paths: RunPaths, door: ApplicationDoor, alpn: Sequence[str]) -> dict[str, Any]:
+    """Return the transport socket of a protected door; `alpn` are the protocols that it speaks, best first.
 
     It demands a certificate, unless anonymous connections may reach something. A door without a trust of
     its own verifies the chain; any other is an *unverified chain*, where the authorizer alone judges.
     """
-    socket = build_open_tls(paths, door.certificate)
+    socket = build_open_tls(paths, door.certificate, alpn)
     config = socket["typed_config"]
-    config["require_client_certificate"] = not door.admits_anonymous
+    config["require_client_certificate"] = not (isinstance(door, HttpDoor) and door.admits_anonymous)
     secret = TRUST_SECRET if door.trust is None else _trust_secret(door.id)
     config["common_tls_context"]["validation_context_sds_secret_config"] = _by_sds(paths, secret)
     return socket
 
 
-def build_open_tls(paths: RunPaths, certificate: ServerCertificate) -> dict[str, Any]:
+def build_open_tls(paths: RunPaths, certificate: ServerCertificate, alpn: Sequence[str]) -> dict[str, Any]:
     """Return the transport socket of a door that asks for no client certificate."""
     context = {
-        "alpn_protocols": ["h2", "http/1.1"],
+        **({"alpn_protocols": list(alpn)} if alpn else {}),
         "tls_params": {
             "tls_minimum_protocol_version": "TLSv1_2",
             "tls_maximum_protocol_version": "TLSv1_3",

@@ -112,9 +112,10 @@ class Spoken:
         self._limiter = EventLimiter(limits=Limits(per_key=5, in_total=60, max_keys=60))
 
     def is_due(self, line: AccessLine) -> bool:
-        """Return whether a refusal is told: a handshake that failed, or a request that the door refused."""
+        """Return whether a refusal is told: a handshake that failed, or a request or connection that the door refused."""
         refused = line.type is EventType.HANDSHAKE_FAILED or "reason" in line.data
-        if line.type not in {EventType.HANDSHAKE_FAILED, EventType.REQUEST_ANSWERED} or not refused:
+        told = {EventType.HANDSHAKE_FAILED, EventType.REQUEST_ANSWERED, EventType.CONNECTION_CLOSED}
+        if line.type not in told or not refused:
             return False
         return self.allows(str(line.data.get("certificate") or line.personal.get("source", "")))
 

@@ -18,6 +18,8 @@ from doorward.audit.events import EventType, printable
 from doorward.enforcement.envoy.names import (
     ENROL_CHAIN,
     FOREIGN_ORIGIN,
+    FOREIGN_PROTOCOL_CHAIN,
+    LOG_KIND_CONNECTION,
     LOG_KIND_HANDSHAKE,
     LOG_KIND_REQUEST,
     PREFLIGHT_REFUSED,
@@ -49,6 +51,10 @@ _FORWARDED = "via_upstream"
 _GRPC_STATUSES = {4: 504, 7: 403, 8: 429, 12: 404, 13: 400, 14: 503, 16: 401}
 """gRPC code to the HTTP status that Envoy made it of (grpc/doc/http-grpc-status-mapping.md)."""
 _LARGEST = 2**53 - 1
+_KINDS = (LOG_KIND_REQUEST, LOG_KIND_CONNECTION, LOG_KIND_HANDSHAKE)
+_RULES_REFUSED = "rbac_access_denied"
+RULES_REFUSED = "rules-changed"
+"""The door's rules are not those by which the connection was judged: it was accepted before they changed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +98,8 @@ def build_access_line(line: bytes, value: dict[str, Any] | None, gateway_id: str
         kind = value["kind"] if value is not None else None
         if value is not None and kind == LOG_KIND_REQUEST:
             return _request(value, gateway_id)
+        if value is not None and kind == LOG_KIND_CONNECTION:
+            return _connection(value, gateway_id)
         if value is not None and kind == LOG_KIND_HANDSHAKE:
             return _handshake(value, gateway_id)
     except Exception:  # noqa: BLE001, S110  as above
@@ -120,24 +128,26 @@ class Sender:
 def sender_of(value: dict[str, Any] | None) -> Sender | None:
     """Return who caused a line; None for a line that tells nothing.
 
-    This is the one place that says which lines are a stranger's. The certificate in a request's line is
-    one that the authorizer put there: a peer cannot write it.
+    This is the one place that says which lines are a stranger's. The certificate in a request's or
+    connection's line is one that the authorizer put there: a peer cannot write it.
     """
-    if value is None or value.get("kind") not in (LOG_KIND_REQUEST, LOG_KIND_HANDSHAKE):
+    if value is None or value.get("kind") not in _KINDS:
         return Sender(key=UNKNOWN_SOURCE, kind=EventType.ACCESS_MALFORMED, limited=True)
     flags = str(value.get("flags")).split(",")
     remote = value.get("remote")
     if value["kind"] == LOG_KIND_HANDSHAKE:
-        if not _text(value.get("failure")) and "NR" not in flags:
+        if not _tells_of_handshake(value):
             return None
         claimed = _text(value.get("server_name"))
         return Sender(
             key=source_key(_host(remote)), kind=EventType.HANDSHAKE_FAILED, limited=True, claimed=claimed
         )
     certificate = _id(value.get("certificate"))
+    is_connection = value["kind"] == LOG_KIND_CONNECTION
+    kind = EventType.CONNECTION_CLOSED if is_connection else EventType.REQUEST_ANSWERED
     if certificate is None or value.get("application") == ENROL_CHAIN:
-        return Sender(key=source_key(_host(remote)), kind=EventType.REQUEST_ANSWERED, limited=True)
-    return Sender(key=certificate, kind=EventType.REQUEST_ANSWERED, limited=RATE_LIMITED in flags)
+        return Sender(key=source_key(_host(remote)), kind=kind, limited=True)
+    return Sender(key=certificate, kind=kind, limited=RATE_LIMITED in flags)
 
 
 def is_certificate(key: str) -> bool:
@@ -208,11 +218,35 @@ def _status(value: dict[str, Any], refusal: Refusal | None) -> int:
     return refusal.status if refusal else _GRPC_STATUSES.get(code, 500)
 
 
+def _connection(value: dict[str, Any], gateway_id: str) -> AccessLine:
+    data: dict[str, Any] = {"gateway": gateway_id}
+    for name in ("application", "principal", "certificate", "decision"):
+        _put(data, name, _id(value.get(name)))
+    _put(data, "connection", _token(value.get("connection")))
+    for name in ("duration_ms", "bytes_sent", "bytes_received"):
+        _put(data, name, _number(value.get(name)))
+    refused = _text(value.get("detail")).startswith(_RULES_REFUSED)
+    _put(data, "reason", RULES_REFUSED if refused else None)
+    _put(data, "response_flags", _token(value.get("flags")))
+    _put(data, "started_at", _moment(value.get("time")))
+    personal = {"source": _host(value.get("remote"))}
+    actor = data.get("principal") or "system"
+    return AccessLine(type=EventType.CONNECTION_CLOSED, data=data, personal=_filled(personal), actor=actor)
+
+
+def _tells_of_handshake(value: dict[str, Any]) -> bool:
+    """Return whether a line of the listener is about a handshake that failed or was not begun."""
+    return bool(
+        _text(value.get("failure"))
+        or "NR" in str(value.get("flags")).split(",")
+        or value.get("application") == FOREIGN_PROTOCOL_CHAIN
+    )
+
+
 def _handshake(value: dict[str, Any], gateway_id: str) -> AccessLine | None:
-    failure = _text(value.get("failure"))
-    flags = _text(value.get("flags"))
-    if not failure and "NR" not in flags.split(","):
+    if not _tells_of_handshake(value):
         return None
+    failure = _text(value.get("failure"))
     found = _TLS_REASON.search(failure)
     reason = (
         found.group(1).strip().lower().replace("_", "-").replace(" ", "-") if found else "handshake-failed"
@@ -221,6 +255,8 @@ def _handshake(value: dict[str, Any], gateway_id: str) -> AccessLine | None:
         reason = "connection-lost"
     if not failure:
         reason = "server-name-unknown"
+    if value.get("application") == FOREIGN_PROTOCOL_CHAIN:
+        reason = "application-protocol-refused"
     data: dict[str, Any] = {"gateway": gateway_id, "reason": reason}
     _put(data, "application", _id(value.get("application")))
     _put(data, "connection", _token(value.get("connection")))

@@ -339,6 +339,7 @@ def _prefix(file: ResourceFile) -> str:
         Stage.SDS: f"sds.{name}",
         Stage.CDS: "cluster_manager.cds",
         Stage.RDS: f"http.{name}.rds.{name}",
+        Stage.ECDS: f"extension_config_discovery.network_filter.{name}",
         Stage.LDS: "listener_manager.lds",
     }[file.stage]
 

@@ -33,9 +33,11 @@ import structlog
 from doorward.audit.events import EventType
 from doorward.core.entities import TENANT
 from doorward.core.errors import ConfigurationError, DoorwardError, Unavailable
+from doorward.enforcement.envoy.names import ENROL_CHAIN
 from doorward.enforcement.envoy.resources import Resources, build_resources
+from doorward.enforcement.open_routes import ENROLMENT_ROUTES
 from doorward.enforcement.plan import (
-    EnrolmentDoor,
+    OpenDoor,
     RunPaths,
     ServerCertificate,
     build_plan,
@@ -408,14 +410,21 @@ class Publishing:
         if not ready:
             return None
         aliases = aliases_for(self._held(ground), tenant=TENANT, revision=ground.revision)
-        enrol = None
-        if ENROL_PURPOSE in ready:
-            enrol = EnrolmentDoor(
+        limits = self._settings.limits
+        enrol = [
+            OpenDoor(
+                id=ENROL_CHAIN,
+                name="enrolment",
                 host=wanted[ENROL_PURPOSE][0],
                 socket=self._settings.enrol_socket,
-                certificate=ready[ENROL_PURPOSE],
-                routes=self._settings.enrol_routes,
+                certificate=certificate,
+                routes=ENROLMENT_ROUTES,
+                connections=limits.enrol_connections,
+                body_bytes=limits.enrol_body_bytes,
             )
+            for purpose, certificate in ready.items()
+            if purpose == ENROL_PURPOSE
+        ]
         by_id = ground.names
         plan = build_plan(
             ground.document,
@@ -431,8 +440,8 @@ class Publishing:
                 log_file=self._settings.log_file,
                 xds=str(self._xds),
             ),
-            enrol=enrol,
-            limits=self._settings.limits,
+            open_doors=enrol,
+            limits=limits,
             epoch=self._epoch,
             hsts=self._settings.hsts,
             public_ports=self._settings.public_ports,
@@ -440,7 +449,7 @@ class Publishing:
         )
         return _Compiled(
             resources=build_resources(plan),
-            chains=len(plan.doors) + (plan.enrol is not None),
+            chains=len(plan.every_door),
             trusts=len(plan.trusts),
             aliases=aliases,
             certificates=tuple(ready.values()),

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import structlog
 
 from doorward.enforcement.upstream_files import UpstreamFiles
-from doorward.policy.model import HttpUpstream, UnixUpstream, Upstream
+from doorward.policy.model import HttpUpstream, Upstream, place_of
 
 _log = structlog.get_logger("doorward.upstreams")
 
@@ -117,10 +117,11 @@ class UpstreamWatch:
 def probe_upstream(one: Watched) -> str:
     """Open a connection and close it; return why that fails, nothing if it does not."""
     try:
-        if isinstance(one.upstream, UnixUpstream):
-            _open_unix(one.upstream.path)
+        place = place_of(one.upstream)
+        if isinstance(place, str):
+            _open_unix(place)
         else:
-            _open_tcp(one.upstream, one.files)
+            _open_tcp(place, one.upstream, one.files)
     except socket.gaierror as error:
         return f"DNS: {error.strerror or 'the name is not known'}"
     except ssl.SSLCertVerificationError as error:
@@ -147,9 +148,9 @@ def _open_unix(path: str) -> None:
         probe.connect(path)
 
 
-def _open_tcp(upstream: HttpUpstream, files: UpstreamFiles | None) -> None:
-    with socket.create_connection((upstream.host, upstream.port), timeout=PATIENCE_SECONDS) as plain:
-        if upstream.tls is None:
+def _open_tcp(place: tuple[str, int], upstream: Upstream, files: UpstreamFiles | None) -> None:
+    with socket.create_connection(place, timeout=PATIENCE_SECONDS) as plain:
+        if not isinstance(upstream, HttpUpstream) or upstream.tls is None:
             return
         context = ssl.create_default_context(cafile=files.ca if files else None)
         if files and files.chain:
@@ -162,6 +163,7 @@ def _open_tcp(upstream: HttpUpstream, files: UpstreamFiles | None) -> None:
 
 
 def _no_answer(upstream: Upstream) -> str:
-    if isinstance(upstream, HttpUpstream) and upstream.host.strip("0123456789.") and ":" not in upstream.host:
-        return f"DNS: no answer about {upstream.host}, or none from there"
+    place = place_of(upstream)
+    if isinstance(place, tuple) and place[0].strip("0123456789.") and ":" not in place[0]:
+        return f"DNS: no answer about {place[0]}, or none from there"
     return "no answer"

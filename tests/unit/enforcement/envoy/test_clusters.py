@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from doorward.enforcement.envoy.clusters import build_authorizer, build_clusters, build_upstream
+from doorward.enforcement.envoy.assembly import build_clusters
+from doorward.enforcement.envoy.clusters import build_authorizer, build_upstream
 from doorward.enforcement.envoy.extension import render_duration
 from doorward.enforcement.plan import Limits
 from doorward.enforcement.upstream_files import UpstreamFiles

@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 
 from doorward.enforcement.envoy.headers import build_early_mutations, build_route_headers
-from doorward.enforcement.envoy.http import build_enrol_http, build_http
-from doorward.enforcement.envoy.logs import build_enrol_log, build_handshake_log, build_request_log
+from doorward.enforcement.envoy.http import build_http, build_open_http
+from doorward.enforcement.envoy.logs import build_handshake_log, build_open_log, build_request_log
 from doorward.enforcement.envoy.names import IDENTITY_HEADERS, Fact
 from doorward.enforcement.envoy.replies import WORDS, build_local_replies
 from doorward.enforcement.envoy.sentences import SENTENCES
 from doorward.enforcement.plan import Limits
-from tests.unit.enforcement.plans import PATHS, UPSTREAM, door
+from tests.unit.enforcement.plans import OPEN_DOOR, PATHS, UPSTREAM, door
 
 HTTP: dict[str, Any] = build_http(door(), PATHS, Limits())["typed_config"]
-ENROL: dict[str, Any] = build_enrol_http(PATHS, Limits())["typed_config"]
+ENROL: dict[str, Any] = build_open_http(OPEN_DOOR, PATHS, Limits())["typed_config"]
 
 
 @pytest.mark.parametrize("config", [HTTP, ENROL])
@@ -137,7 +137,7 @@ def test_logs_hold_no_query_no_token_and_no_header() -> None:
     """What is not written cannot leak."""
     for log in (
         build_request_log("/l", "app_pay", UPSTREAM),
-        build_enrol_log("/l"),
+        build_open_log("/l", "doorward_enrol"),
         build_handshake_log("/l"),
     ):
         text = str(log)
@@ -146,7 +146,7 @@ def test_logs_hold_no_query_no_token_and_no_header() -> None:
         assert "AUTHORIZATION" not in text
         assert Fact.ASSERTION.state_key not in text
         assert Fact.CLIENT_CERT.state_key not in text
-    assert "PATH" not in str(build_enrol_log("/l")["typed_config"]["log_format"])
+    assert "PATH" not in str(build_open_log("/l", "doorward_enrol")["typed_config"]["log_format"])
 
 
 def test_identity_in_the_handshake_log_is_claimed() -> None:

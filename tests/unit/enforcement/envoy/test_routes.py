@@ -8,12 +8,12 @@ from datetime import timedelta
 import pytest
 from hypothesis import given, settings
 
+from doorward.enforcement.envoy.assembly import build_route_tables
 from doorward.enforcement.envoy.headers import NAMES_HEADER
 from doorward.enforcement.envoy.routes import (
     MAX_SLICES,
     build_door_table,
-    build_enrol_table,
-    build_route_tables,
+    build_open_table,
     slice_rules,
 )
 from doorward.enforcement.plan import build_door
@@ -23,7 +23,7 @@ from doorward.policy.request_headers import HeaderTerms
 from doorward.policy.traffic import Traffic
 from tests.support.policies import APP_ID, TENANT, apps, raw_paths
 from tests.unit.enforcement.envoy.test_rules import state_of
-from tests.unit.enforcement.plans import CERTIFICATE, TRUST, door, small_plan, term
+from tests.unit.enforcement.plans import CERTIFICATE, OPEN_DOOR, TRUST, door, small_plan, term
 from tests.unit.enforcement.rbac import FORWARDED, answer_of
 
 
@@ -192,9 +192,7 @@ def test_headers_that_name_a_second_path_are_refused() -> None:
 
 def test_the_enrolment_table_forwards_listed_requests_only() -> None:
     """Method and path are exact; everything else is not there."""
-    plan = small_plan()
-    assert plan.enrol is not None
-    routes = build_enrol_table(plan.enrol)["virtual_hosts"][0]["routes"]
+    routes = build_open_table(OPEN_DOOR)["virtual_hosts"][0]["routes"]
     assert [one["direct_response"]["status"] for one in routes[:2]] == [400, 400]
     routes = routes[2:]
     assert [("route" in one, next(iter(one["match"].items()))) for one in routes] == [

@@ -118,7 +118,7 @@ def test_without_a_slice_the_filters_refuse_everything() -> None:
 
 def test_every_route_of_a_protected_door_states_its_slice() -> None:
     """Also refusals: the default deny would turn a 421 into a 403."""
-    rendering = static_rendering(compiled(small_plan(enrol=None)))
+    rendering = static_rendering(compiled(small_plan(open_doors=())))
     for table in every(rendering, "route_config"):
         for host in table["virtual_hosts"]:
             for route in host["routes"]:
@@ -127,7 +127,7 @@ def test_every_route_of_a_protected_door_states_its_slice() -> None:
 
 def test_only_fixed_answers_are_open() -> None:
     """A route that forwards never has the open slice."""
-    for table in every(static_rendering(compiled(small_plan(enrol=None))), "route_config"):
+    for table in every(static_rendering(compiled(small_plan(open_doors=()))), "route_config"):
         for host in table["virtual_hosts"]:
             for route in host["routes"]:
                 is_open = route["typed_per_filter_config"] == build_open_slice()

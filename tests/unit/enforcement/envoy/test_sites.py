@@ -16,7 +16,7 @@ from doorward.enforcement.envoy.names import (
 )
 from doorward.enforcement.envoy.routes import build_door_table
 from doorward.enforcement.envoy.sites import APPLICATIONS_OWN, CORS_FILTER
-from doorward.enforcement.plan import Door, build_door
+from doorward.enforcement.plan import HttpDoor, build_door
 from doorward.policy.document import parse_document
 from doorward.policy.paths import PathPattern
 from tests.unit.enforcement.envoy.test_rules import state_of
@@ -38,7 +38,7 @@ UNJUDGED = state_of(judged="0")
 UPGRADE = {"upgrade": "websocket", "connection": "upgrade"}
 
 
-def name_of(one: Door, method: str, headers: dict[str, str], path: str = "/x/1") -> str:
+def name_of(one: HttpDoor, method: str, headers: dict[str, str], path: str = "/x/1") -> str:
     """The name of the route that takes a request."""
     route = route_of(build_door_table(one), "pay.test", method, path, HELD, headers=headers)
     return str(route.get("name", "")) if route else "none"
@@ -97,7 +97,7 @@ def test_programs_pass() -> None:
         ({"sec-fetch-site": "cross-site"}, FOREIGN_ORIGIN),
     ],
 )
-def test_web_sockets_are_held_to_the_same(one: Door, headers: dict[str, str], name: str) -> None:
+def test_web_sockets_are_held_to_the_same(one: HttpDoor, headers: dict[str, str], name: str) -> None:
     """RFC 6455 section 10.2: a handshake is a GET, and nothing but its Origin tells who asks."""
     assert name_of(one, "GET", {**UPGRADE, **headers}) == name
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from doorward.enforcement.envoy.http import HTTP_ALPN
 from doorward.enforcement.envoy.tls import build_client_tls, build_open_tls, build_secrets
 from doorward.enforcement.trust import Trust
 from tests.unit.enforcement.plans import CERTIFICATE, PATHS, every, small_plan
 
 DOOR = small_plan().doors[0]
-CLIENT = build_client_tls(PATHS, DOOR)["typed_config"]
-OPEN = build_open_tls(PATHS, CERTIFICATE)["typed_config"]
+CLIENT = build_client_tls(PATHS, DOOR, HTTP_ALPN)["typed_config"]
+OPEN = build_open_tls(PATHS, CERTIFICATE, HTTP_ALPN)["typed_config"]
 
 
 def test_a_protected_door_demands_a_certificate() -> None:
@@ -75,7 +76,7 @@ def test_a_door_may_have_a_trust_of_its_own() -> None:
     assert context["trusted_ca"]["inline_string"] == "AB"
     assert context["trust_chain_verification"] == "ACCEPT_UNTRUSTED"
     assert secrets["trust"] == build_secrets(small_plan())["trust"]
-    client = build_client_tls(PATHS, plan.doors[0])["typed_config"]
+    client = build_client_tls(PATHS, plan.doors[0], HTTP_ALPN)["typed_config"]
     reference = client["common_tls_context"]["validation_context_sds_secret_config"]
     assert reference["name"] == f"trust-{DOOR.id}"
     assert client["require_client_certificate"] is True
@@ -94,7 +95,7 @@ def test_unverified_certificates_are_accepted_where_a_door_has_a_trust_of_its_ow
         if "validation_context" in one
     }
     assert found == {"trust": "VERIFY_TRUST_CHAIN", f"trust-{DOOR.id}": "ACCEPT_UNTRUSTED"}
-    assert build_client_tls(PATHS, opened)["typed_config"]["require_client_certificate"] is True
+    assert build_client_tls(PATHS, opened, HTTP_ALPN)["typed_config"]["require_client_certificate"] is True
 
 
 def test_names_that_are_not_told_are_left_out() -> None:

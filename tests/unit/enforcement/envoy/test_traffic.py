@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-from doorward.enforcement.envoy.clusters import build_clusters
+from doorward.enforcement.envoy.assembly import build_clusters
 from doorward.enforcement.envoy.http import build_http
 from doorward.enforcement.plan import Limits
 from doorward.policy.traffic import Traffic
@@ -22,7 +22,7 @@ def test_sizes_hold_for_requests_and_answers() -> None:
         assert config["max_request_headers_kb"] == kilobytes
         assert config["common_http_protocol_options"]["max_headers_count"] == headers
         assert config["http2_protocol_options"].get("max_header_field_size_kb", 64) == kilobytes
-        (cluster,) = build_clusters(small_plan(doors=(one,), enrol=None))
+        (cluster,) = build_clusters(small_plan(doors=(one,), open_doors=()))
         assert list(every(cluster, "max_headers_count")) == [headers]
         assert list(every(cluster, "max_response_headers_kb")) == [kilobytes]
 

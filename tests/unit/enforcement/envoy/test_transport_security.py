@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from doorward.enforcement.envoy.routes import build_route_tables
+from doorward.enforcement.envoy.assembly import build_route_tables
 from tests.unit.enforcement.plans import door, small_plan, term
 
 YEAR = {"key": "strict-transport-security", "value": "max-age=31536000"}

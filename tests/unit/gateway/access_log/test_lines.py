@@ -10,10 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from doorward.audit.events import EventType, build_event
-from doorward.enforcement.envoy.logs import build_enrol_log, build_handshake_log, build_request_log
-from doorward.enforcement.envoy.names import ENROL_CHAIN
+from doorward.enforcement.envoy.logs import (
+    build_connection_log,
+    build_handshake_log,
+    build_open_log,
+    build_request_log,
+)
+from doorward.enforcement.envoy.names import ENROL_CHAIN, FOREIGN_PROTOCOL_CHAIN
 from doorward.gateway.access_log import lines as module
-from doorward.gateway.access_log.lines import LONGEST_LINE, AccessLine, parse_access_line
+from doorward.gateway.access_log.lines import LONGEST_LINE, AccessLine, Sender, parse_access_line, sender_of
 from doorward.policy.model import UnixUpstream
 from tests.support.ports import NOON
 
@@ -116,6 +121,63 @@ def test_a_refusal_of_the_door_is_told_from_the_application_s(
     _fits(line)
 
 
+REFUSED_BY_RULES = "rbac_access_denied_matched_policy[none]"
+CONNECTION: dict[str, Any] = {
+    "kind": "connection",
+    "time": "2026-11-23T12:00:00.000Z",
+    "connection": 7,
+    "remote": "192.0.2.7:5000",
+    "flags": "UF",
+    "duration_ms": 1500,
+    "bytes_received": 12,
+    "bytes_sent": 34,
+    "principal": "per_alice",
+    "certificate": "crt_alice",
+    "decision": "evt_one",
+    "application": APP,
+    "detail": None,
+}
+
+
+def test_a_connection_that_ended() -> None:
+    """Who, how long, how many bytes each way; the actor is who connected."""
+    line = _parse(CONNECTION)
+    assert line is not None
+    assert line.type is EventType.CONNECTION_CLOSED
+    assert line.actor == "per_alice"
+    assert line.personal == {"source": "192.0.2.7"}
+    assert {
+        key: line.data[key] for key in ("application", "duration_ms", "bytes_received", "bytes_sent")
+    } == {
+        "application": APP,
+        "duration_ms": 1500,
+        "bytes_received": 12,
+        "bytes_sent": 34,
+    }
+    assert "reason" not in line.data
+    _fits(line)
+    refused = _parse({**CONNECTION, "detail": REFUSED_BY_RULES})
+    assert refused is not None
+    assert refused.data["reason"] == "rules-changed"
+    assert sender_of(CONNECTION) == Sender(key="crt_alice", kind=EventType.CONNECTION_CLOSED, limited=False)
+    stranger = sender_of({**CONNECTION, "certificate": None})
+    assert stranger is not None
+    assert stranger.limited
+
+
+def test_a_foreign_protocol_is_a_handshake_that_was_not_begun() -> None:
+    """The listener's line has neither a failure nor a flag; the chain says it."""
+    value = {**HANDSHAKE, "failure": None, "flags": "-", "application": FOREIGN_PROTOCOL_CHAIN}
+    line = _parse(value)
+    assert line is not None
+    assert line.data["reason"] == "application-protocol-refused"
+    assert "application" not in line.data
+    sender = sender_of(value)
+    assert sender is not None
+    assert sender.limited
+    _fits(line)
+
+
 @pytest.mark.parametrize(
     ("log", "lines"),
     [
@@ -131,19 +193,20 @@ def test_a_refusal_of_the_door_is_told_from_the_application_s(
             ),
         ),
         (
-            build_enrol_log("/l"),
+            build_open_log("/l", "doorward_enrol"),
             (
                 {**REQUEST, "application": ENROL_CHAIN},
                 {**REQUEST, "route": "misdirected"},
                 {**REQUEST, "detail": "direct_response", "grpc": 7},
             ),
         ),
+        (build_connection_log("/l", APP), (CONNECTION, {**CONNECTION, "detail": REFUSED_BY_RULES})),
         (
             build_handshake_log("/l"),
             ({**HANDSHAKE, "tls": "TLSv1.3"}, {**HANDSHAKE, "failure": None, "flags": "NR"}),
         ),
     ],
-    ids=["request", "enrolment", "handshake"],
+    ids=["request", "enrolment", "connection", "handshake"],
 )
 def test_every_field_that_envoy_writes_is_read(
     log: dict[str, Any], lines: tuple[dict[str, Any], ...]

@@ -12,7 +12,7 @@ from doorward.access import policies
 from doorward.audit.events import EventType
 from doorward.authority.orders import fill_order, open_orders
 from doorward.core.entities import TENANT
-from doorward.enforcement.plan import OpenRoute, SocketAddress
+from doorward.enforcement.plan import SocketAddress
 from doorward.gateway.authorizer.gate import PolicyGate
 from doorward.gateway.connections.ending import Ending
 from doorward.gateway.connections.registry import Connections
@@ -140,7 +140,6 @@ def make_site(world: World, folder: Path) -> Site:
             listen=(SocketAddress(host="127.0.0.1", port=8443),),
             authorizer_socket="/run/authz.sock",
             enrol_socket="/run/enrol.sock",
-            enrol_routes=(OpenRoute(method="GET", path="/"),),
             log_file=str(folder / "access.log"),
         ),
         connections=connections,

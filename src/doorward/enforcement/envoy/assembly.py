@@ -1,0 +1,52 @@
+"""Every door of a plan put together: clusters, route tables, network filters; `listener` does the chains."""
+
+from __future__ import annotations
+
+from typing import Any, assert_never
+
+from doorward.enforcement.envoy.door_compiler import DoorCompiler, Resource
+from doorward.enforcement.envoy.http_door import HttpDoorCompiler
+from doorward.enforcement.envoy.open_door import OpenDoorCompiler
+from doorward.enforcement.envoy.tcp_door import TcpDoorCompiler
+from doorward.enforcement.envoy.transport_security import with_transport_security
+from doorward.enforcement.plan import Door, GatewayPlan, HttpDoor, OpenDoor, TcpDoor
+
+
+def compiler_of(plan: GatewayPlan, door: Door) -> DoorCompiler:
+    """Return what compiles this kind of door."""
+    match door:
+        case HttpDoor():
+            return HttpDoorCompiler(plan, door)
+        case TcpDoor():
+            return TcpDoorCompiler(plan, door)
+        case OpenDoor():
+            return OpenDoorCompiler(plan, door)
+    assert_never(door)
+
+
+def every_compiler(plan: GatewayPlan) -> tuple[DoorCompiler, ...]:
+    """Return the compilers of a plan's doors, applications first."""
+    return tuple(compiler_of(plan, door) for door in plan.every_door)
+
+
+def build_clusters(plan: GatewayPlan) -> tuple[Resource, ...]:
+    """Return the clusters of a plan, sorted by name."""
+    clusters = (one.cluster() for one in every_compiler(plan))
+    typed = ({"@type": "type.googleapis.com/envoy.config.cluster.v3.Cluster", **one} for one in clusters)
+    return tuple(sorted(typed, key=lambda one: str(one["name"])))
+
+
+def build_route_tables(plan: GatewayPlan) -> dict[str, Resource]:
+    """Return every route table of a plan by name, which is its door's id."""
+    tables = _named(one.table() for one in every_compiler(plan))
+    return {name: with_transport_security(table, plan.hsts) for name, table in tables.items()}
+
+
+def build_extensions(plan: GatewayPlan) -> dict[str, Resource]:
+    """Return every network filter that is published by itself, by name, which is its door's id."""
+    return _named(one.extension() for one in every_compiler(plan))
+
+
+def _named(found: Any) -> dict[str, Resource]:
+    there = [one for one in found if one is not None]
+    return {one["name"]: one for one in sorted(there, key=lambda one: str(one["name"]))}

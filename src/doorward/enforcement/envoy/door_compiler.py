@@ -1,0 +1,131 @@
+"""What every kind of door supplies to Envoy's configuration, and the parts of a chain that all share.
+
+Not here: the kinds themselves (`http_door`, `tcp_door`, `open_door`), and putting them together (`assembly`).
+
+Order in a chain of an application: TLS; connection limit; the authorizer's one answer; its copy into connection
+filter state; then what the kind adds. Never QUIC: over it Envoy does not ask per connection, and there is no
+socket to cut (measured: 0 calls, open routes answered).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from typing import Any, Protocol
+
+from doorward.enforcement.envoy.extension import build_extension, render_duration
+from doorward.enforcement.envoy.names import AUTHORIZER_CLUSTER, METADATA_NAMESPACE, Asked, Fact
+from doorward.enforcement.plan import GatewayPlan
+
+ANSWER_BYTES = 65_536
+"""The longest answer of the authorizer: grants are at most 4 KiB, certificates of people under 8 KiB."""
+
+Resource = dict[str, Any]
+
+
+class DoorCompiler(Protocol):
+    """One door as parts of Envoy's configuration."""
+
+    def chain(self) -> Resource:
+        """Return its filter chain: whatever changes it, ends its connections."""
+        ...
+
+    def leads(self) -> Mapping[str, Resource]:
+        """Return, for each server name, where the listener's matcher leads."""
+        ...
+
+    def cluster(self) -> Resource:
+        """Return where it passes on to."""
+        ...
+
+    def table(self) -> Resource | None:
+        """Return its route table, None if it has no requests."""
+        ...
+
+    def extension(self) -> Resource | None:
+        """Return the network filter that is published apart from the chain, None if there is none."""
+        ...
+
+
+def build_chain(name: str, socket: Resource | None, filters: list[Resource], patience: timedelta) -> Resource:
+    """Return a filter chain; `patience` is how long the handshake may take."""
+    chain: Resource = {"name": name}
+    if socket is not None:
+        chain["transport_socket"] = socket
+    return {
+        **chain,
+        "transport_socket_connect_timeout": render_duration(patience),
+        "filters": filters,
+    }
+
+
+def lead_to(chain: str) -> Resource:
+    """Return the end of a matcher: the name of a chain."""
+    name = {"@type": "type.googleapis.com/google.protobuf.StringValue", "value": chain}
+    return {"action": {"name": "doorward.chain", "typed_config": name}}
+
+
+def build_connection_limit(name: str, most: int) -> Resource:
+    """Return the filter that closes what is beyond a number of connections."""
+    return build_extension(
+        "doorward.connections",
+        "extensions.filters.network.connection_limit.v3.ConnectionLimit",
+        stat_prefix=name,
+        max_connections=most,
+        delay="0s",
+    )
+
+
+def build_judgement(application_id: str, plan: GatewayPlan, facts: Iterable[Fact] = Fact) -> list[Resource]:
+    """Return the filters that ask the authorizer and copy its answer to where native matchers read it.
+
+    Args:
+        application_id: a constant of the chain, never from SNI.
+        plan: of the gateway.
+        facts: what is copied.
+    """
+    return [_authorizer(application_id, plan), _facts(facts)]
+
+
+def _authorizer(application_id: str, plan: GatewayPlan) -> Resource:
+    asked = {
+        Asked.APPLICATION: application_id,
+        Asked.CONNECTION: "%CONNECTION_ID%",
+        Asked.REMOTE: "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS%",
+        Asked.LOCAL: "%DOWNSTREAM_DIRECT_LOCAL_ADDRESS%",
+        Asked.EPOCH: str(plan.epoch),
+        Asked.CHAIN: "%DOWNSTREAM_PEER_CHAIN_FINGERPRINTS_256%",
+    }
+    return build_extension(
+        "doorward.authorizer",
+        "extensions.filters.network.ext_authz.v3.ExtAuthz",
+        stat_prefix="authorizer",
+        transport_api_version="V3",
+        include_peer_certificate=True,
+        failure_mode_allow=False,
+        send_tls_alert_on_denial=True,
+        grpc_service={
+            "envoy_grpc": {"cluster_name": AUTHORIZER_CLUSTER, "max_receive_message_length": ANSWER_BYTES},
+            "timeout": render_duration(plan.limits.authorizer),
+            "initial_metadata": [{"key": key.value, "value": value} for key, value in asked.items()],
+        },
+    )
+
+
+def _facts(facts: Iterable[Fact]) -> Resource:
+    return build_extension(
+        "doorward.facts",
+        "extensions.filters.network.set_filter_state.v3.Config",
+        on_downstream_data=[
+            {
+                "object_key": fact.state_key,
+                "factory_key": "envoy.string",
+                "format_string": {
+                    "text_format_source": {
+                        "inline_string": f"%DYNAMIC_METADATA({METADATA_NAMESPACE}:{fact.value})%"
+                    }
+                },
+            }
+            for fact in facts
+        ],
+    )

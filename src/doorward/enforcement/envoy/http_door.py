@@ -1,0 +1,59 @@
+"""The door of an HTTP application: a connection manager, a route table with its rules, a cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from doorward.enforcement.envoy.clusters import build_nowhere, build_upstream
+from doorward.enforcement.envoy.door_compiler import (
+    Resource,
+    build_chain,
+    build_connection_limit,
+    build_judgement,
+    lead_to,
+)
+from doorward.enforcement.envoy.http import HTTP_ALPN, build_http
+from doorward.enforcement.envoy.routes import build_door_table
+from doorward.enforcement.envoy.tls import build_client_tls
+from doorward.enforcement.envoy.traffic import limit_answers
+from doorward.enforcement.plan import GatewayPlan, HttpDoor
+
+
+@dataclass(frozen=True, slots=True)
+class HttpDoorCompiler:
+    """See `DoorCompiler`."""
+
+    plan: GatewayPlan
+    door: HttpDoor
+
+    def chain(self) -> Resource:
+        """Return the filter chain; rules are not in it."""
+        plan, door = self.plan, self.door
+        filters = [
+            build_connection_limit(door.id, plan.limits.connections_per_door),
+            *build_judgement(door.id, plan),
+            build_http(door, plan.paths, plan.limits),
+        ]
+        socket = build_client_tls(plan.paths, door, HTTP_ALPN)
+        return build_chain(door.id, socket, filters, plan.limits.handshake)
+
+    def leads(self) -> Mapping[str, Resource]:
+        """Return that each host leads to the chain, whatever protocol is offered."""
+        return {host: lead_to(self.door.id) for host in self.door.hosts}
+
+    def cluster(self) -> Resource:
+        """Return the application's cluster."""
+        door, limits = self.door, self.plan.limits
+        if door.leads_nowhere:  # 503
+            cluster = build_nowhere(door.id, door.upstream, limits)
+        else:
+            cluster = build_upstream(door.id, door.upstream, limits, door.upstream_files)
+        return limit_answers(cluster, door.traffic)
+
+    def table(self) -> Resource:
+        """Return the route table."""
+        return build_door_table(self.door)
+
+    def extension(self) -> None:
+        """Return None: the rules are in the route table."""

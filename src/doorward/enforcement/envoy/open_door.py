@@ -1,0 +1,52 @@
+"""A door that asks for no client certificate: enrolment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from doorward.enforcement.envoy.clusters import build_upstream
+from doorward.enforcement.envoy.door_compiler import (
+    Resource,
+    build_chain,
+    build_connection_limit,
+    lead_to,
+)
+from doorward.enforcement.envoy.http import HTTP_ALPN, build_open_http
+from doorward.enforcement.envoy.routes import build_open_table
+from doorward.enforcement.envoy.tls import build_open_tls
+from doorward.enforcement.plan import GatewayPlan, OpenDoor
+from doorward.policy.model import UnixUpstream
+
+
+@dataclass(frozen=True, slots=True)
+class OpenDoorCompiler:
+    """See `DoorCompiler`. The authorizer is not asked: there is no certificate to be judged."""
+
+    plan: GatewayPlan
+    door: OpenDoor
+
+    def chain(self) -> Resource:
+        """Return the filter chain."""
+        plan, door = self.plan, self.door
+        filters = [
+            build_connection_limit(door.id, door.connections),
+            build_open_http(door, plan.paths, plan.limits),
+        ]
+        socket = build_open_tls(plan.paths, door.certificate, HTTP_ALPN)
+        return build_chain(door.id, socket, filters, plan.limits.open_handshake)
+
+    def leads(self) -> Mapping[str, Resource]:
+        """Return that its host leads to the chain."""
+        return {self.door.host: lead_to(self.door.id)}
+
+    def cluster(self) -> Resource:
+        """Return the cluster of our own socket."""
+        return build_upstream(self.door.id, UnixUpstream(path=self.door.socket), self.plan.limits)
+
+    def table(self) -> Resource:
+        """Return the route table."""
+        return build_open_table(self.door)
+
+    def extension(self) -> None:
+        """Return None: it has no rules."""

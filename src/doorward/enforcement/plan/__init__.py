@@ -1,0 +1,54 @@
+"""What a gateway shall enforce, in Doorward's own words: doors, rules, trust, limits.
+
+Not here: how Envoy says it (`enforcement.envoy`), and who holds which id (policy.decision). A plan is a pure
+value: equal plans give byte-equal configuration.
+"""
+
+from __future__ import annotations
+
+from doorward.enforcement.open_routes import OpenRoute
+from doorward.enforcement.plan.compiling import build_door, build_plan
+from doorward.enforcement.plan.doors import (
+    OPEN_LIFETIME,
+    ApplicationDoor,
+    Door,
+    HttpDoor,
+    OpenDoor,
+    RuleTerm,
+    ServerCertificate,
+    TcpDoor,
+)
+from doorward.enforcement.plan.gateway import GatewayPlan
+from doorward.enforcement.plan.limits import (
+    ANONYMOUS_CONNECTIONS,
+    ANONYMOUS_PER_SOURCE,
+    LEAST_SHARE,
+    UNDECIDED_PER_SOURCE,
+    Limits,
+    RunPaths,
+    SocketAddress,
+    check_socket_path,
+)
+
+__all__ = [
+    "ANONYMOUS_CONNECTIONS",
+    "ANONYMOUS_PER_SOURCE",
+    "LEAST_SHARE",
+    "OPEN_LIFETIME",
+    "UNDECIDED_PER_SOURCE",
+    "ApplicationDoor",
+    "Door",
+    "GatewayPlan",
+    "HttpDoor",
+    "Limits",
+    "OpenDoor",
+    "OpenRoute",
+    "RuleTerm",
+    "RunPaths",
+    "ServerCertificate",
+    "SocketAddress",
+    "TcpDoor",
+    "build_door",
+    "build_plan",
+    "check_socket_path",
+]

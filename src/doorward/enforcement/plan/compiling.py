@@ -1,0 +1,146 @@
+"""A policy document and its surroundings -> the plan of a gateway; pure, equal arguments give an equal plan."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import timedelta
+from types import MappingProxyType
+from typing import Any
+
+from doorward.enforcement.capacity import HSTS
+from doorward.enforcement.plan.doors import (
+    ApplicationDoor,
+    HttpDoor,
+    OpenDoor,
+    RuleTerm,
+    ServerCertificate,
+    TcpDoor,
+)
+from doorward.enforcement.plan.gateway import GatewayPlan
+from doorward.enforcement.plan.limits import USUAL_LIMITS, Limits, RunPaths, SocketAddress
+from doorward.enforcement.trust import Trust
+from doorward.enforcement.upstream_files import UpstreamFiles
+from doorward.policy.decision import connection_id
+from doorward.policy.model import AppPolicy, Document, TcpUpstream
+from doorward.policy.origins import own_origins
+
+
+def build_plan(
+    document: Document,
+    *,
+    tenant: str,
+    application_ids: Mapping[str, str],
+    certificates: Mapping[str, ServerCertificate],
+    aliases: Mapping[str, frozenset[str]] = MappingProxyType({}),
+    partners: Mapping[str, Trust] = MappingProxyType({}),
+    upstream_files: Mapping[str, UpstreamFiles] = MappingProxyType({}),
+    shut: Collection[str] = (),
+    listen: Sequence[SocketAddress],
+    trust: Sequence[str],
+    paths: RunPaths,
+    open_doors: Sequence[OpenDoor] = (),
+    limits: Limits = USUAL_LIMITS,
+    epoch: int = 0,
+    hsts: timedelta = HSTS,
+    public_ports: Sequence[int] = (),
+) -> GatewayPlan:
+    """Compile a policy document into what a gateway enforces.
+
+    Args:
+        document: the whole policy.
+        tenant: the tenant's id.
+        application_ids: application name to id (`app_…`).
+        certificates: application name to its server certificate. A host that is in none is left out:
+            it cannot be reached before its certificate is there, and the application's others can.
+        aliases: new rule id to the class tokens that count as holding it.
+        partners: application name to its trust, of those that trust more than our own authority.
+        upstream_files: application name to the files by which its upstream is verified; an application
+            that would need them and has none leads nowhere.
+        shut: names of applications that lead nowhere.
+        listen: where to listen.
+        trust: PEM of each issuing authority of our own.
+        paths: where the surroundings are.
+        open_doors: hosts that ask for no client certificate.
+        limits: counts, sizes, times.
+        epoch: the run of Envoy that this is for.
+        hsts: how long browsers remember to come with TLS only.
+        public_ports: under which browsers see the door, beside those where it listens.
+
+    Returns:
+        The plan; equal arguments give an equal plan.
+
+    Raises:
+        KeyError: an application of the document has no id.
+    """
+    ours = Trust(authorities=tuple(sorted(set(trust))))
+    ports = {*public_ports, *(one.port for one in listen)}
+    doors = [
+        build_door(
+            app,
+            tenant,
+            application_ids[app.name],
+            certificates[app.name],
+            aliases,
+            trust=partners.get(app.name, ours if app.admits_anonymous else None),
+            ports=ports,
+            upstream_files=upstream_files.get(app.name),
+            is_shut=app.name in shut,
+        )
+        for app in document.apps
+        if app.name in certificates and not set(app.hosts).isdisjoint(certificates[app.name].hosts)
+    ]
+    return GatewayPlan(
+        listen=tuple(listen),
+        trust=tuple(sorted(set(trust))),
+        doors=tuple(sorted(doors, key=lambda door: door.id)),
+        open_doors=tuple(sorted(open_doors, key=lambda door: door.id)),
+        paths=paths,
+        limits=limits,
+        epoch=epoch,
+        hsts=hsts,
+    )
+
+
+def build_door(
+    app: AppPolicy,
+    tenant: str,
+    application_id: str,
+    certificate: ServerCertificate,
+    aliases: Mapping[str, frozenset[str]] = MappingProxyType({}),
+    *,
+    trust: Trust | None = None,
+    ports: Collection[int] = (),
+    upstream_files: UpstreamFiles | None = None,
+    is_shut: bool = False,
+) -> ApplicationDoor:
+    """Compile one application, for those of its hosts that the certificate names; rules keep their order.
+
+    `ports` are those under which browsers see the door.
+    """
+    terms = []
+    for rule in app.rules:
+        one = connection_id(tenant, application_id, rule.effect, rule.selector)
+        accepted = (one, *sorted(aliases.get(one, frozenset())))
+        terms.append(RuleTerm(id=one, effect=rule.effect, residual=rule.residual, accepted=accepted))
+    common: dict[str, Any] = {
+        "id": application_id,
+        "name": app.name,
+        "hosts": tuple(sorted(set(app.hosts).intersection(certificate.hosts))),
+        "rules": tuple(terms),
+        "certificate": certificate,
+        "trust": trust,
+        "is_shut": is_shut,
+        "traffic": app.traffic,
+    }
+    if isinstance(app.upstream, TcpUpstream):
+        return TcpDoor(upstream=app.upstream, alpn=app.alpn, **common)
+    return HttpDoor(
+        upstream=app.upstream,
+        public=app.public,
+        own_origins=own_origins(common["hosts"], ports),
+        origins=app.origins,
+        headers=app.headers,
+        upstream_files=upstream_files,
+        keeps_slashes=app.keeps_slashes,
+        **common,
+    )

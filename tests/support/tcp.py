@@ -1,0 +1,96 @@
+"""A server of plain bytes behind the door, and clients for it.
+
+with greeter() as server:
+    door.apply_document(tcp_document(door, f"tcp://127.0.0.1:{server.port}"))
+    with door.connect(alice, app="bytes") as client:
+        client.sendall(b"x")
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from tests.support.doorway import DOMAIN, Doorway, Identity
+
+GREETING = b"220 who are you\r\n"
+
+
+@dataclass
+class Greeter:
+    """Greets at once, as SMTP and MySQL do, and then echoes; `accepted` counts its connections."""
+
+    port: int = 0
+    accepted: int = 0
+    received: list[bytes] = field(default_factory=list)
+
+    def accept(self, listener: socket.socket) -> None:
+        """Serve connections until the listener is shut down."""
+        with contextlib.suppress(OSError):
+            while True:
+                peer, _ = listener.accept()
+                self.accepted += 1
+                threading.Thread(target=self._serve, args=(peer,), daemon=True).start()
+
+    def _serve(self, peer: socket.socket) -> None:
+        with peer, contextlib.suppress(OSError):
+            peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            peer.sendall(GREETING)
+            while data := peer.recv(65536):
+                self.received.append(data)
+                peer.sendall(data)
+
+
+@contextlib.contextmanager
+def greeter() -> Iterator[Greeter]:
+    """Serve one on a free loopback port."""
+    server = Greeter()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server.port = int(listener.getsockname()[1])
+        thread = threading.Thread(target=server.accept, args=(listener,), daemon=True)
+        thread.start()
+        yield server
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join(5)
+
+
+def tcp_app(name: str, upstream: str, rules: Sequence[str], *, more: str = "") -> str:
+    """Return one application as lines of a document; `more` is further lines of YAML."""
+    lines = [f"  {name}:", f"    hosts: [{name}.{DOMAIN}]", f"    upstream: {upstream}"]
+    lines += [f"    {one}" for one in more.splitlines()]
+    return "\n".join([*lines, "    rules:", *(f"      - {{{one}}}" for one in rules)]) + "\n"
+
+
+def tcp_document(*apps: str) -> str:
+    """Return a document with these applications."""
+    return f"trust_domain: {DOMAIN}\napps:\n{''.join(apps)}"
+
+
+def offer(
+    door: Doorway, identity: Identity | None, *, name: str | None, alpn: Sequence[str] = ()
+) -> ssl.SSLSocket:
+    """Connect with a server name (None sends none) and these protocols offered."""
+    context = door.context(identity)
+    if alpn:
+        context.set_alpn_protocols(list(alpn))
+    if name is None:
+        context.check_hostname = False
+    plain = socket.create_connection(("127.0.0.1", door.port), 5)
+    plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    try:
+        return context.wrap_socket(plain, server_hostname=name)
+    except BaseException:
+        plain.close()
+        raise
+
+
+def read_exactly(client: socket.socket, number: int) -> bytes:
+    """Return so many bytes, or fewer if the connection ends before."""
+    data = b""
+    while len(data) < number and (piece := client.recv(number - len(data))):
+        data += piece
+    return data
