@@ -33,13 +33,8 @@ from doorward.verification.path.conformance import PathInputs
 from doorward.verification.path.store import TrustStore
 from doorward.verification.revocation.crl import Crl, parse_crl
 from doorward.verification.revocation.evidence_index import EvidenceIndex
-from doorward.verification.verifier import (
-    Knowledge,
-    KnownCertificate,
-    KnownIssuer,
-    Presented,
-    judge_certificate,
-)
+from doorward.verification.steps import Presented
+from doorward.verification.verifier import Knowledge, KnownCertificate, KnownIssuer, judge_certificate
 from tests.support.partner_ca import known_principal
 from tests.support.ports import NOON
 from tests.support.toy_ca import ToyCA

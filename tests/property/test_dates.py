@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from doorward.core.entities import Reason
 from doorward.verification.path.conformance import check_dates
 from doorward.verification.path.rules import PathRule
+from doorward.verification.steps import judge_dates
 from doorward.verification.validity import ends_at
-from doorward.verification.verifier import judge_dates
 from tests.support.partner_ca import judge_partner, partner
 from tests.support.path_ca import certify
 from tests.support.ports import NOON

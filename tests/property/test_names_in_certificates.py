@@ -14,13 +14,8 @@ from doorward.core.entities import TENANT, Outcome, Principal, PrincipalKind, Pr
 from doorward.core.errors import MalformedInput
 from doorward.core.ports import KeyKind
 from doorward.verification.parsing import parse_certificate
-from doorward.verification.verifier import (
-    Knowledge,
-    KnownCertificate,
-    KnownIssuer,
-    Presented,
-    judge_certificate,
-)
+from doorward.verification.steps import Presented
+from doorward.verification.verifier import Knowledge, KnownCertificate, KnownIssuer, judge_certificate
 from tests.support.ports import NOON
 from tests.support.toy_ca import TRUST_DOMAIN, ToyCA
 

@@ -25,7 +25,7 @@ from doorward.verification.path.conformance import PathInputs
 from doorward.verification.path.store import TrustStore
 from doorward.verification.revocation.crl import Crl
 from doorward.verification.revocation.evidence_index import EvidenceIndex
-from doorward.verification.verifier import Presented
+from doorward.verification.steps import Presented
 from tests.support.path_ca import Node
 from tests.support.ports import NOON
 

@@ -46,12 +46,12 @@ from doorward.stores.standing import require_tenant
 from doorward.verification.leaves import RecentLeaves
 from doorward.verification.partner import PartnerTrust
 from doorward.verification.revocation.evidence_index import EvidenceIndex
+from doorward.verification.steps import Presented
 from doorward.verification.validity import ends_at
 from doorward.verification.verifier import (
     CertificateJudgement,
     Knowledge,
     KnownIssuer,
-    Presented,
     judge_certificate,
 )
 

@@ -18,7 +18,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from doorward.core.certificate import CertificateState
 from doorward.core.entities import Outcome, Principal, Reason, Verdict
 from doorward.core.names import render_partner_principal_name
 from doorward.partners.evidence_cache import EvidenceCache
@@ -33,14 +32,9 @@ from doorward.verification.partner import (
     judge_partner_certificate,
 )
 from doorward.verification.revocation.evidence_index import EvidenceIndex
+from doorward.verification.steps import GOOD_REASONS, Presented, judge_state
 from doorward.verification.validity import ends_at
-from doorward.verification.verifier import CertificateJudgement, Presented
-
-_BLOCKED = {
-    CertificateState.INTENDED: Reason.CERTIFICATE_INTENDED,
-    CertificateState.ON_HOLD: Reason.CERTIFICATE_ON_HOLD,
-    CertificateState.REVOKED: Reason.CERTIFICATE_REVOKED,
-}
+from doorward.verification.verifier import CertificateJudgement
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +118,7 @@ def judge_for_partners(
         return PartnerFinding(judgement=judgement)
     authority_id = partner.authority_ids[found.path[1].sha256]
     doubled = record is None and _knows_serial(stores, partner.namesakes[authority_id], found.path[0].serial)
-    fault = Reason.SERIAL_NOT_UNIQUE if doubled else _fault_of(record)
+    fault = Reason.SERIAL_NOT_UNIQUE if doubled else judge_state(None if record is None else record.state)
     verdict = _hold_against(found.verdict, fault)
     principal = found.principal if verdict.outcome is Outcome.GOOD else None
     return PartnerFinding(
@@ -147,15 +141,11 @@ def _knows_serial(stores: Stores, authority_ids: Sequence[str], serial: int) -> 
     return any(stores.certificates.by_serial(one, serial) is not None for one in authority_ids)
 
 
-def _fault_of(record: CertificateRecord | None) -> Reason | None:
-    """What was revoked or held here, or is not written down, is refused, whatever its issuer says of it."""
-    return Reason.CERTIFICATE_UNKNOWN if record is None else _BLOCKED.get(record.state)
-
-
-def _hold_against(verdict: Verdict, fault: Reason | None) -> Verdict:
-    if fault is None:
+def _hold_against(verdict: Verdict, reason: Reason) -> Verdict:
+    """Refuse what was revoked or held here, or is not written down, whatever its issuer says of it."""
+    if reason in GOOD_REASONS:
         return verdict
-    reasons = dict.fromkeys((*verdict.reasons, fault))
+    reasons = dict.fromkeys((*verdict.reasons, reason))
     return replace(verdict, outcome=Outcome.BAD, reasons=tuple(reasons))
 
 

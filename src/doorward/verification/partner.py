@@ -35,7 +35,6 @@ from enum import Enum
 
 from doorward.core.certificate import CertificateContent, CertificateFacts
 from doorward.core.entities import Outcome, Principal, Reason, Verdict
-from doorward.core.errors import MalformedInput
 from doorward.core.names import parse_principal_name, render_partner_principal_name
 from doorward.verification.content import determine_policies
 from doorward.verification.identity import IdentityRule, identify
@@ -53,23 +52,19 @@ from doorward.verification.revocation.evidence_index import EvidenceIndex
 from doorward.verification.revocation.ocsp import OcspRules
 from doorward.verification.revocation.path_status import StatusSources, judge_path_status
 from doorward.verification.revocation.status import Status, StatusFinding
-from doorward.verification.verifier import PRINCIPAL_STATES, Presented, judge_dates, judge_purpose
+from doorward.verification.steps import (
+    GOOD_REASONS,
+    Presented,
+    conclude,
+    judge_account,
+    judge_dates,
+    judge_purpose,
+    list_evidence,
+    read_leaf,
+    refuse_unread,
+)
 
 _ID_PREFIX = "ptn_"
-_GOOD = frozenset(
-    {
-        Reason.CERTIFICATE_WELL_FORMED,
-        Reason.ISSUER_KNOWN,
-        Reason.PATH_VALID,
-        Reason.PURPOSE_CLIENT,
-        Reason.CERTIFICATE_IN_TIME,
-        Reason.REVOCATION_STATUS_GOOD,
-        Reason.REVOCATION_STATUS_TOLERATED,
-        Reason.REVOCATION_NOT_CHECKED,
-        Reason.NAME_MATCHES,
-        Reason.PRINCIPAL_ACTIVE,
-    }
-)
 
 
 class RevocationMode(Enum):
@@ -220,12 +215,9 @@ def judge_partner_certificate(
     if min(len({one.name for one in partners}), len({one.id for one in partners})) < len(partners):
         raise ValueError("two partners of one name or one id")
     # 1. well-formed
-    if presented.der is None:
-        return _refuse_unread(Reason.CERTIFICATE_MISSING, now)
-    try:
-        read = (leaves.parse_partner if leaves is not None else parse_partner_leaf)(presented.der)
-    except MalformedInput:
-        return _refuse_unread(Reason.CERTIFICATE_MALFORMED, now)
+    read = read_leaf(presented, leaves.parse_partner if leaves is not None else parse_partner_leaf)
+    if isinstance(read, Reason):
+        return PartnerJudgement(verdict=refuse_unread(read, now))
     leaf, facts = read.path, read.facts
     reasons = [Reason.CERTIFICATE_WELL_FORMED]
     # 2. issuer
@@ -247,18 +239,18 @@ def judge_partner_certificate(
         reasons.append(_judge_status(partner.revocation, findings))
     # 7. name, 8. account
     identity = principal = None
-    if partner is not None and _GOOD.issuperset(reasons):
+    if partner is not None and GOOD_REASONS.issuperset(reasons):
         identity = identify(leaf, partner.identity)
         reasons.append(Reason.NAME_MISMATCH if identity is None else Reason.NAME_MATCHES)
         if identity is not None:
             principal = _find_principal(partner, identity, find_principal)
-            reasons.append(PRINCIPAL_STATES[principal.state] if principal else Reason.PRINCIPAL_UNKNOWN)
-    outcome = _conclude(reasons)
+            reasons.append(judge_account(principal))
+    outcome = conclude(reasons)
     verdict = Verdict(
         outcome=outcome,
         reasons=tuple(reasons),
         judged_at=now,
-        evidence=_list_evidence(facts, partner, path, findings, faults),
+        evidence=list_evidence(facts, *_describe_path(partner, path, findings, faults)),
     )
     content = None
     if partner is not None and outcome is Outcome.GOOD:
@@ -280,11 +272,6 @@ def _list_names(leaf: PathCertificate, facts: CertificateFacts) -> Iterator[str]
     """Every name as text, and what is bytes only as if it were."""
     yield from (*facts.san, facts.subject)
     yield from (one.replace(b"\x00", b"").decode("latin-1") for one in leaf.opaque)
-
-
-def _refuse_unread(reason: Reason, now: datetime) -> PartnerJudgement:
-    """Return the refusal of something that could not be read at all."""
-    return PartnerJudgement(verdict=Verdict(outcome=Outcome.BAD, reasons=(reason,), judged_at=now))
 
 
 def _find_path(
@@ -333,32 +320,19 @@ def _find_principal(partner: PartnerTrust, identity: str, find_principal: FindPr
     return principal if principal is not None and (principal.name, principal.kind) == wanted else None
 
 
-def _conclude(reasons: Sequence[Reason]) -> Outcome:
-    """Undetermined only where nothing else stands against it."""
-    against = [reason for reason in reasons if reason not in _GOOD]
-    if against == [Reason.REVOCATION_STATUS_UNDETERMINED]:
-        return Outcome.UNDETERMINED
-    return Outcome.BAD if against else Outcome.GOOD
-
-
-def _list_evidence(
-    facts: CertificateFacts,
+def _describe_path(
     partner: PartnerTrust | None,
     path: Path,
     findings: Sequence[StatusFinding],
     faults: Sequence[PathFault],
-) -> tuple[tuple[str, str], ...]:
-    """Return what the record should keep of the judgement."""
-    evidence = [
-        ("certificate", facts.sha256),
-        ("serial", format(facts.serial, "x")),
-        ("issuer", facts.issuer),
-    ]
+) -> Iterator[tuple[str, str]]:
+    """What the record should keep of path and status."""
     if partner is not None:
-        evidence += [("partner", partner.id), ("path", " ".join(one.sha256 for one in path))]
+        yield "partner", partner.id
+        yield "path", " ".join(one.sha256 for one in path)
     for finding in findings:
-        evidence.append(("status", f"{finding.certificate} {finding.status.value}"))
-        evidence += [("status-evidence", one) for one in finding.evidence]
+        yield "status", f"{finding.certificate} {finding.status.value}"
+        yield from (("status-evidence", one) for one in finding.evidence)
         if finding.fresh_until is not None:
-            evidence.append(("fresh-until", f"{finding.fresh_until:%Y-%m-%dT%H:%M:%SZ}"))
-    return (*evidence, *(("path-fault", str(fault)) for fault in faults[:1]))
+            yield "fresh-until", f"{finding.fresh_until:%Y-%m-%dT%H:%M:%SZ}"
+    yield from (("path-fault", str(fault)) for fault in faults[:1])

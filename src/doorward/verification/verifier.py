@@ -24,48 +24,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from cryptography.x509.oid import ExtendedKeyUsageOID
-
 from doorward.core.certificate import CertificateContent, CertificateFacts, CertificateState
-from doorward.core.entities import Outcome, Principal, PrincipalState, Reason, Verdict
-from doorward.core.errors import MalformedInput
+from doorward.core.entities import Outcome, Principal, Reason, Verdict
 from doorward.verification.identity import is_named
 from doorward.verification.leaves import RecentLeaves
 from doorward.verification.parsing import ParsedCertificate, parse_certificate
-from doorward.verification.path.certificate import PathCertificate
-from doorward.verification.validity import has_begun, has_ended
-
-_CLIENT = ExtendedKeyUsageOID.CLIENT_AUTH.dotted_string
-_STATES = {
-    CertificateState.VALID: Reason.CERTIFICATE_VALID,
-    CertificateState.INTENDED: Reason.CERTIFICATE_INTENDED,
-    CertificateState.ON_HOLD: Reason.CERTIFICATE_ON_HOLD,
-    CertificateState.REVOKED: Reason.CERTIFICATE_REVOKED,
-}
-PRINCIPAL_STATES = {
-    PrincipalState.ACTIVE: Reason.PRINCIPAL_ACTIVE,
-    PrincipalState.SUSPENDED: Reason.PRINCIPAL_SUSPENDED,
-    PrincipalState.REMOVED: Reason.PRINCIPAL_REMOVED,
-}
-_GOOD = frozenset(
-    {
-        Reason.CERTIFICATE_WELL_FORMED,
-        Reason.ISSUER_KNOWN,
-        Reason.CERTIFICATE_KNOWN,
-        Reason.CERTIFICATE_VALID,
-        Reason.CERTIFICATE_IN_TIME,
-        Reason.PURPOSE_CLIENT,
-        Reason.NAME_MATCHES,
-        Reason.PRINCIPAL_ACTIVE,
-    }
+from doorward.verification.steps import (
+    Presented,
+    conclude,
+    judge_account,
+    judge_dates,
+    judge_purpose,
+    judge_state,
+    list_evidence,
+    read_leaf,
+    refuse_unread,
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Presented:
-    """What the peer showed: one leaf certificate in DER, or None where it showed none."""
-
-    der: bytes | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,41 +108,35 @@ def judge_certificate(
     Standard: RFC 5280 sections 4.1.2.5, 4.2.1.3, 4.2.1.6 and 4.2.1.12.
     """
     # 1. well-formed
-    if presented.der is None:
-        return _refuse_unread(Reason.CERTIFICATE_MISSING, now)
-    try:
-        parsed = (leaves.parse if leaves is not None else parse_certificate)(presented.der)
-    except MalformedInput:
-        return _refuse_unread(Reason.CERTIFICATE_MALFORMED, now)
+    parsed = read_leaf(presented, leaves.parse if leaves is not None else parse_certificate)
+    if isinstance(parsed, Reason):
+        return CertificateJudgement(verdict=refuse_unread(parsed, now), principal=None, facts=None)
     reasons = [Reason.CERTIFICATE_WELL_FORMED]
     known = _find_known(parsed, knowledge)
     # 2. issuer
     reasons.append(_judge_issuer(parsed, known, knowledge.issuers))
     # 3. inventory
-    reasons += _judge_record(known)
+    reasons += [] if known is None else [Reason.CERTIFICATE_KNOWN]
+    reasons.append(judge_state(None if known is None else known.state))
     # 5. dates and purpose
     reasons.append(_judge_dates(parsed, known, now))
     reasons.append(judge_purpose(parsed))
     # 7. name
     reasons.append(_judge_name(parsed, known, knowledge))
     # 8. account
-    reasons.append(_judge_account(known, knowledge.principal))
-    good = all(reason in _GOOD for reason in reasons)
+    reasons.append(judge_account(None if known is None else knowledge.principal))
+    outcome = conclude(reasons)
+    more = [("principal", known.principal_id), ("profile", known.profile)] if known is not None else []
     verdict = Verdict(
-        outcome=Outcome.GOOD if good else Outcome.BAD,
+        outcome=outcome,
         reasons=tuple(reasons),
         judged_at=now,
-        evidence=_list_evidence(parsed, known),
+        evidence=list_evidence(parsed.facts, *more),
     )
+    good = outcome is Outcome.GOOD
     principal = knowledge.principal if good else None
     content = parsed.content if good else None
     return CertificateJudgement(verdict=verdict, principal=principal, facts=parsed.facts, content=content)
-
-
-def _refuse_unread(reason: Reason, now: datetime) -> CertificateJudgement:
-    """Return the refusal of something that could not be read at all."""
-    verdict = Verdict(outcome=Outcome.BAD, reasons=(reason,), judged_at=now)
-    return CertificateJudgement(verdict=verdict, principal=None, facts=None)
 
 
 def _find_known(parsed: ParsedCertificate, knowledge: Knowledge) -> KnownCertificate | None:
@@ -189,32 +157,12 @@ def _judge_issuer(
     return Reason.ISSUER_KNOWN
 
 
-def _judge_record(known: KnownCertificate | None) -> list[Reason]:
-    """Step 3: byte for byte in the inventory, and its state."""
-    if known is None:
-        return [Reason.CERTIFICATE_UNKNOWN]
-    return [Reason.CERTIFICATE_KNOWN, _STATES[known.state]]
-
-
 def _judge_dates(parsed: ParsedCertificate, known: KnownCertificate | None, now: datetime) -> Reason:
     """Step 5: both ends included (4.1.2.5); where the inventory is narrower, it holds too."""
     not_before, not_after = parsed.facts.not_before, parsed.facts.not_after
     if known is not None:
         not_before, not_after = max(not_before, known.not_before), min(not_after, known.not_after)
     return judge_dates(not_before, not_after, now)
-
-
-def judge_dates(not_before: datetime, not_after: datetime, now: datetime) -> Reason:
-    """Step 5: both ends included; one function for our own and for partners' certificates."""
-    if has_ended(not_after, now):
-        return Reason.CERTIFICATE_EXPIRED
-    return Reason.CERTIFICATE_IN_TIME if has_begun(not_before, now) else Reason.CERTIFICATE_NOT_YET_VALID
-
-
-def judge_purpose(leaf: ParsedCertificate | PathCertificate) -> Reason:
-    """Step 5: clientAuth by name (anyExtendedKeyUsage is not enough), may sign, is no CA."""
-    client = leaf.purposes is not None and _CLIENT in leaf.purposes
-    return Reason.PURPOSE_CLIENT if client and leaf.signs and not leaf.is_ca else Reason.PURPOSE_WRONG
 
 
 def _judge_name(parsed: ParsedCertificate, known: KnownCertificate | None, knowledge: Knowledge) -> Reason:
@@ -224,23 +172,3 @@ def _judge_name(parsed: ParsedCertificate, known: KnownCertificate | None, knowl
         return Reason.NAME_MISMATCH
     named = is_named(parsed.uris, principal, knowledge.trust_domain)
     return Reason.NAME_MATCHES if named else Reason.NAME_MISMATCH
-
-
-def _judge_account(known: KnownCertificate | None, principal: Principal | None) -> Reason:
-    """Step 8: the principal's state; without a row in the inventory there is no principal to speak of."""
-    if known is None or principal is None:
-        return Reason.PRINCIPAL_UNKNOWN
-    return PRINCIPAL_STATES[principal.state]
-
-
-def _list_evidence(parsed: ParsedCertificate, known: KnownCertificate | None) -> tuple[tuple[str, str], ...]:
-    """Return what the record should keep of the judgement."""
-    facts = parsed.facts
-    evidence = [
-        ("certificate", facts.sha256),
-        ("serial", format(facts.serial, "x")),
-        ("issuer", facts.issuer),
-    ]
-    if known is not None:
-        evidence += [("principal", known.principal_id), ("profile", known.profile)]
-    return tuple(evidence)

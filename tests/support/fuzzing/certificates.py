@@ -42,13 +42,8 @@ from doorward.verification.revocation.ocsp import judge_by_ocsp
 from doorward.verification.revocation.path_status import StatusSources, judge_path_status
 from doorward.verification.revocation.sources import build_ocsp_request, crl_urls, may_serve, ocsp_urls
 from doorward.verification.revocation.status import Status
-from doorward.verification.verifier import (
-    Knowledge,
-    KnownCertificate,
-    KnownIssuer,
-    Presented,
-    judge_certificate,
-)
+from doorward.verification.steps import Presented
+from doorward.verification.verifier import Knowledge, KnownCertificate, KnownIssuer, judge_certificate
 from tests.support.events import seal
 from tests.support.fuzzing.mutating import Shape
 from tests.support.fuzzing.targets import Harness, Target

@@ -6,7 +6,7 @@ from doorward.partners.evidence_cache import EvidenceCache
 from doorward.partners.judging import judge_for_partners
 from doorward.partners.trust import load_partners
 from doorward.verification.leaves import RecentLeaves
-from doorward.verification.verifier import Presented
+from doorward.verification.steps import Presented
 from tests.support.partner_world import partner_world
 from tests.support.path_ca import certify
 from tests.support.ports import NOON

@@ -14,7 +14,7 @@ from doorward.partners.registration import register
 from doorward.partners.terms import remove_partner
 from doorward.partners.trust import load_partners
 from doorward.stores.records import ChangeKind
-from doorward.verification.verifier import Presented
+from doorward.verification.steps import Presented
 from tests.support.partner_site import PartnerSite, partner_site
 from tests.support.path_ca import Node, certify
 from tests.support.world import OPERATOR

@@ -14,7 +14,8 @@ from doorward.core.errors import MalformedInput
 from doorward.verification import leaves as module
 from doorward.verification.leaves import LONGEST_LEAF, RecentLeaves
 from doorward.verification.parsing import parse_certificate, parse_partner_leaf
-from doorward.verification.verifier import Presented, judge_certificate
+from doorward.verification.steps import Presented
+from doorward.verification.verifier import judge_certificate
 from tests.support.partner_ca import judge_partner, partner
 from tests.support.path_ca import certify
 from tests.support.ports import NOON

@@ -11,12 +11,12 @@ from cryptography import x509
 from doorward.core.certificate import CertificateState
 from doorward.core.entities import TENANT, Outcome, Principal, PrincipalKind, PrincipalState, Reason
 from doorward.core.ports import KeyKind
+from doorward.verification.steps import Presented
 from doorward.verification.verifier import (
     CertificateJudgement,
     Knowledge,
     KnownCertificate,
     KnownIssuer,
-    Presented,
     judge_certificate,
 )
 from tests.support.ports import NOON
