@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from doorward.storage.backend import Database
 from doorward.stores.protocols import UnitOfWork
 from tests.support.memory_store import MemoryUnitOfWork
 from tests.support.ports import SilentBell
-from tests.support.sql_store import one_shot_database, sqlite_database, sqlite_work
+from tests.support.sql_store import one_shot_database, postgresql_database, sql_work, sqlite_database
 
 
 @pytest.fixture
@@ -20,15 +21,27 @@ def bell() -> SilentBell:
     return SilentBell()
 
 
-@pytest.fixture(params=["memory", "sqlite", "one-shot"])
+@pytest.fixture(params=["sqlite", "one-shot", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """An empty database of each kind."""
+    with closing(open_empty(request, tmp_path)) as database:
+        yield database
+
+
+@pytest.fixture(params=["memory", "sqlite", "one-shot", "postgresql"])
 def work(request: pytest.FixtureRequest, tmp_path: Path, bell: SilentBell) -> Iterator[UnitOfWork]:
     """An empty unit of work of each kind."""
     if request.param == "memory":
         yield MemoryUnitOfWork(bell)
         return
-    database: Database = sqlite_database(tmp_path)
+    with closing(open_empty(request, tmp_path)) as database:
+        yield sql_work(database, bell=bell)
+
+
+def open_empty(request: pytest.FixtureRequest, folder: Path) -> Database:
+    """Return an empty database of the kind that the test's parameter names."""
+    if request.param == "postgresql":
+        return postgresql_database(request.getfixturevalue("postgresql").cleared())
     if request.param == "one-shot":
-        database.close()
-        database = one_shot_database(tmp_path)
-    yield sqlite_work(database, bell=bell)
-    database.close()
+        return one_shot_database(folder)
+    return sqlite_database(folder)

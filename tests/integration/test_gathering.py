@@ -21,7 +21,7 @@ from tests.support.partner_world import PartnerWorld, crl_at, partner_world, res
 from tests.support.path_ca import Node, certify
 from tests.support.ports import NOON
 from tests.support.responders import Script, answer, drip, moved, say, served, silent, whatever
-from tests.support.sql_store import sqlite_database, sqlite_work
+from tests.support.sql_store import sqlite_database, sql_work
 from tests.support.status_ca import HOUR, answer_about, crl_of
 
 DAY = timedelta(days=1)
@@ -32,7 +32,7 @@ HEAD = b"HTTP/1.1 200 OK\r\n\r\n"
 def west(tmp_path: Path) -> Iterator[PartnerWorld]:
     """A partner whose responders stand on this machine, in a database; time stands still at noon."""
     database = sqlite_database(tmp_path)
-    yield partner_world(work=sqlite_work(database), root_crl="", allow_private=("127.0.0.0/8", "::1/128"))
+    yield partner_world(work=sql_work(database), root_crl="", allow_private=("127.0.0.0/8", "::1/128"))
     database.close()
 
 

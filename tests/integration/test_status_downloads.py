@@ -24,7 +24,7 @@ from doorward.web.pool import UseCasePool
 from doorward.web.serving import TcpAddress, WebServer
 from tests.support.doorway import eventually
 from tests.support.ports import FakeClock, FakeRandom, MemoryKeyStore, PlainKeys
-from tests.support.sql_store import sqlite_database, sqlite_work
+from tests.support.sql_store import sqlite_database, sql_work
 
 LIST_BYTES = 16 * 1024 * 1024
 """More than the kernel keeps for a peer that does not read."""
@@ -85,7 +85,7 @@ def read_all(peer: socket.socket) -> bytes:
 def open_site(folder: Path, *, downloads: int) -> Iterator[Site]:
     """Found an authority in a database and serve its status."""
     database = sqlite_database(folder)
-    work = sqlite_work(database)
+    work = sql_work(database)
     services = Services(
         work=work, clock=FakeClock(), random=FakeRandom(), factory=PlainKeys(), keys=MemoryKeyStore()
     )

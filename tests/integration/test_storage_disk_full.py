@@ -17,7 +17,7 @@ from doorward.storage.keystore import FileKeyStore
 from doorward.storage.sqlite.reserve import FILLER_ROWS
 from tests.support.ports import PlainKeys
 from tests.support.records import certificate
-from tests.support.sql_store import one_shot_database, sqlite_database, sqlite_work
+from tests.support.sql_store import one_shot_database, sqlite_database, sql_work
 
 PASSPHRASE = b"correct horse battery staple"
 
@@ -51,7 +51,7 @@ def _mounted(tmp_path: Path, size: str) -> Iterator[Path]:
 def test_a_full_disk(small_disk: Path) -> None:
     """Changes fail as `store-full` until there is room; every committed one is there, no half of another."""
     database = sqlite_database(small_disk)
-    work = sqlite_work(database)
+    work = sql_work(database)
     ballast = small_disk / "ballast"
     committed = 0
     with pytest.raises(Unavailable) as caught:  # noqa: PT012  # until it is full
@@ -85,7 +85,7 @@ def _fill(disk: Path) -> None:
 def test_withdrawals_succeed_on_a_full_disk(disk: Path) -> None:
     """Traffic is refused long before; what an administrator does goes on into the room that was held."""
     database = sqlite_database(disk)
-    work = sqlite_work(database)
+    work = sql_work(database)
     for number in range(5):
         with work.change() as stores:
             stores.certificates.add_intended(certificate(number))
@@ -107,7 +107,7 @@ def test_withdrawals_succeed_on_a_full_disk(disk: Path) -> None:
     database.close()
     _fill(disk)
     database = sqlite_database(disk)
-    with sqlite_work(database).change() as stores:
+    with sql_work(database).change() as stores:
         stores.certificates.add_intended(certificate(999))
     database.close()
 
@@ -121,7 +121,7 @@ def test_a_command_withdraws_on_a_full_disk(disk: Path) -> None:
     _fill(disk)
     for number in range(3):
         command = one_shot_database(disk)
-        with sqlite_work(command).change() as stores:
+        with sql_work(command).change() as stores:
             stores.certificates.add_intended(certificate(number))
         with pytest.raises(Unavailable), command.write(traffic=True):
             pass
@@ -136,7 +136,7 @@ def test_a_disk_that_has_room_again_takes_all(disk: Path) -> None:
     _fill(disk)
     assert database.reserve.is_low()
     for number in range(30):
-        with sqlite_work(database).change() as stores:
+        with sql_work(database).change() as stores:
             stores.certificates.add_intended(certificate(number, der=b"x" * 20_000))
     with database.read() as connection:
         left = connection.exec_driver_sql("SELECT count(*) FROM reserve").scalar_one()

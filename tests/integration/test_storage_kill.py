@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.ports import NOON
 from tests.support.records import opaque, principal
-from tests.support.sql_store import child, sqlite_database, sqlite_work
+from tests.support.sql_store import child, sqlite_database, sql_work
 
 WRITER = """
 number = 0
@@ -51,7 +51,7 @@ with work.change() as stores:
 def test_what_was_acknowledged_is_there(tmp_path: Path, code: str) -> None:
     """After kill -9 every acknowledged change is there whole, with its number and its event, without holes."""
     database = sqlite_database(tmp_path)
-    work = sqlite_work(database)
+    work = sql_work(database)
     for turn in range(1, 4):
         process = child(tmp_path, code)
         assert process.stdout is not None
@@ -74,7 +74,7 @@ def test_what_was_acknowledged_is_there(tmp_path: Path, code: str) -> None:
 def test_what_was_not_committed_is_not_there(tmp_path: Path) -> None:
     """A process killed in the middle of a change leaves nothing of it, and the next one writes at once."""
     database = sqlite_database(tmp_path)
-    work = sqlite_work(database)
+    work = sql_work(database)
     process = child(tmp_path, HALF)
     assert process.stdout is not None
     assert process.stdout.readline() == "inside\n"

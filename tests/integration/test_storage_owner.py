@@ -14,13 +14,13 @@ import pytest
 from doorward.core.errors import Unavailable
 from tests.support.ports import NOON
 from tests.support.records import principal
-from tests.support.sql_store import child, sqlite_database, sqlite_work
+from tests.support.sql_store import child, sqlite_database, sql_work
 
 NOBODY = 65534
 BECOME = f"""
 import os
 scratch = sqlite_database(Path(sys.argv[1]))  # loads, as root, what nobody else may read of this interpreter
-with sqlite_work(scratch).change() as stores:
+with sql_work(scratch).change() as stores:
     stores.directory.add(principal("scratch"), NOON)
 scratch.close()
 os.setgroups([])
@@ -55,7 +55,7 @@ def test_root_does_not_shut_the_service_out(crossroads: Path) -> None:
     scratch.mkdir()
 
     database = sqlite_database(folder)
-    work = sqlite_work(database)
+    work = sql_work(database)
     with work.change() as stores:
         stores.directory.add(principal("alice"), NOON)
     owners = {path.name: path.stat().st_uid for path in folder.iterdir()}
@@ -75,7 +75,7 @@ def test_a_foreign_user_is_shut_out(crossroads: Path) -> None:
     folder = crossroads / "db"
     folder.mkdir(mode=0o755)
     database = sqlite_database(folder)
-    with sqlite_work(database).change() as stores:
+    with sql_work(database).change() as stores:
         stores.directory.add(principal("alice"), NOON)
     scratch = crossroads / "scratch"
     scratch.mkdir()
@@ -107,7 +107,7 @@ def test_root_gives_no_file_of_its_own_away(crossroads: Path, content: str) -> N
     (folder / "doorward.db-next").unlink(missing_ok=True)
     os.link(secret, folder / "doorward.db-next")
     database = sqlite_database(folder)
-    with pytest.raises(Unavailable) as caught, sqlite_work(database).change() as stores:
+    with pytest.raises(Unavailable) as caught, sql_work(database).change() as stores:
         stores.directory.add(principal("alice"), NOON)
     database.close()
     assert caught.value.code == "store-foreign"

@@ -11,7 +11,7 @@ from doorward.storage.sqlite.database import SqliteDatabase
 from doorward.stores.records import ChangeKind
 from tests.support.ports import NOON
 from tests.support.records import invitation
-from tests.support.sql_store import child, sqlite_database, sqlite_work
+from tests.support.sql_store import child, sqlite_database, sql_work
 
 REDEEM = """
 print("ready", flush=True)
@@ -54,7 +54,7 @@ print("done")
 def test_one_of_many_processes_redeems_an_invitation(tmp_path: Path) -> None:
     """Four processes redeem the same invitation at the same time: exactly one wins."""
     database = sqlite_database(tmp_path)
-    with sqlite_work(database).change() as stores:
+    with sql_work(database).change() as stores:
         stores.invitations.add(invitation("one"))
     go = tmp_path / "go"
     processes = [child(tmp_path, REDEEM.format(go=str(go))) for _ in range(4)]
@@ -78,7 +78,7 @@ def test_numbers_have_no_holes_over_processes(tmp_path: Path) -> None:
 def test_a_revocation_is_not_starved_by_decisions(tmp_path: Path) -> None:
     """While another process records without a pause, every change gets its turn, long before the timeout."""
     database = sqlite_database(tmp_path, busy_timeout=timedelta(seconds=5))
-    work = sqlite_work(database)
+    work = sql_work(database)
     process = child(tmp_path, LOAD, stdin=-1)
     assert process.stdout is not None
     assert process.stdout.readline() == "running\n"

@@ -15,6 +15,7 @@ from typing import Any
 
 from doorward.core.ports import Bell
 from doorward.storage.backend import Database
+from doorward.storage.postgresql.database import PostgresqlDatabase
 from doorward.storage.schema_versions import migrate
 from doorward.storage.sqlite.database import SqliteDatabase
 from doorward.storage.sqlite.one_shot import OneShotDatabase
@@ -53,9 +54,14 @@ def one_shot_database(folder: Path) -> OneShotDatabase:
     return OneShotDatabase(folder / "doorward.db", busy_timeout=PATIENCE)
 
 
-def sqlite_work(database: Database, *, bell: Bell | None = None, seed: str = "seed") -> SqlUnitOfWork:
+def sql_work(database: Database, *, bell: Bell | None = None, seed: str = "seed") -> SqlUnitOfWork:
     """Return the unit of work over it, with repeatable salts."""
     return SqlUnitOfWork(database, random=FakeRandom(seed), bell=bell if bell is not None else SilentBell())
+
+
+def postgresql_database(url: str, *, busy_timeout: timedelta = PATIENCE, readers: int = 8) -> PostgresqlDatabase:
+    """Return a PostgreSQL database; see `postgresql.Server` for addresses."""
+    return PostgresqlDatabase(url, busy_timeout=busy_timeout, readers=readers)
 
 
 def child(folder: Path, code: str, *arguments: str, **options: Any) -> subprocess.Popen[str]:
@@ -65,13 +71,14 @@ import sys, time
 from datetime import timedelta
 from pathlib import Path
 from doorward.stores.records import ChangeKind
+from doorward.storage.postgresql.database import PostgresqlDatabase
 from doorward.storage.schema_versions import migrate
 from tests.support.events import request_answered
 from tests.support.ports import NOON
 from tests.support.records import certificate, invitation, principal
-from tests.support.sql_store import sqlite_database, sqlite_work
+from tests.support.sql_store import sqlite_database, sql_work
 database = sqlite_database(Path({str(folder)!r}), busy_timeout=timedelta(seconds=20))
-work = sqlite_work(database, seed=str(time.monotonic()))
+work = sql_work(database, seed=str(time.monotonic()))
 """
     root = Path(__file__).parents[2]
     return subprocess.Popen(  # our own interpreter and our own text

@@ -75,7 +75,7 @@ class Installation:
         return database
 
     def _open(self, *, one_shot: bool = False) -> Database:
-        return open_database(self.layout.database, one_shot=one_shot)
+        return open_database("", self.layout.database, one_shot=one_shot)
 
     @contextmanager
     def _existing(self, *, one_shot: bool = False) -> Iterator[Database]:

@@ -5,18 +5,33 @@ The one module that knows the kinds of databases; each is imported when it is ch
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 
+from doorward.core.errors import ConfigurationError, Fault
 from doorward.storage.backend import Database
 
+POSTGRESQL = ("postgresql://", "postgres://")
+"""How the address of a PostgreSQL database begins."""
 
-def open_database(file: Path, *, one_shot: bool) -> Database:
+
+def open_database(address: str, file: Path, *, one_shot: bool = False) -> Database:
     """Return the database; nothing is opened before it is used.
 
     Args:
+        address: of a PostgreSQL database, without a password; empty for SQLite.
         file: the SQLite file.
-        one_shot: for a process of one command: no pools, and no Core before a statement asks for it.
+        one_shot: for a process of one command: no pools, and no Core before a statement asks for it,
+            where this kind of database can do without.
+
+    Raises:
+        ConfigurationError: `driver-missing`.
     """
+    if address.startswith(POSTGRESQL):
+        load_driver(address)
+        from doorward.storage.postgresql.database import PostgresqlDatabase  # noqa: PLC0415  its driver is optional
+
+        return PostgresqlDatabase(address)
     if one_shot:
         from doorward.storage.sqlite.one_shot import OneShotDatabase  # noqa: PLC0415  only this kind
 
@@ -24,3 +39,28 @@ def open_database(file: Path, *, one_shot: bool) -> Database:
     from doorward.storage.sqlite.database import SqliteDatabase  # noqa: PLC0415  needs Core
 
     return SqliteDatabase(file)
+
+
+def load_driver(address: str) -> None:
+    """Import what a database of that address needs and the others do not, now.
+
+    Raises:
+        ConfigurationError: `driver-missing`.
+    """
+    if not address.startswith(POSTGRESQL):
+        return
+    try:
+        importlib.import_module("psycopg")
+    except ImportError:
+        raise ConfigurationError(
+            [
+                Fault(
+                    code="driver-missing",
+                    message="the database is PostgreSQL, and its driver psycopg is not installed",
+                    hint="install it: pip install 'doorward[postgresql]'",
+                    key="database",
+                )
+            ]
+        ) from None
+    for name in ("doorward.storage.postgresql.database", "sqlalchemy.dialects.postgresql.psycopg"):
+        importlib.import_module(name)

@@ -3,8 +3,7 @@
 Not here: how a file comes to this schema (`migrations`; a test holds the two together), queries
 (`repositories`, `event_store`). Column types are explained in `types`.
 
-Nothing here is SQLite's alone. A PostgreSQL database is to be made with collation "C", because
-prefix look-ups compare text by code point. Check constraints hold the closed lists: those that decide
+A PostgreSQL database has collation "C", because prefix look-ups compare text by code point. Check constraints hold the closed lists: those that decide
 about access or trust, and the class by which values are erased. The kinds of changes grow with the
 program; they are held by `Word` alone, because SQLite rebuilds a table to alter its checks. Rows are
 joined by opaque ids that are never reused and hardly ever deleted, so foreign keys stand only where a
@@ -397,6 +396,7 @@ reserve = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     Column("filler", LargeBinary, nullable=False),
+    info={"only": "sqlite"},
 )
 
 log_outbox = Table(
@@ -454,3 +454,8 @@ log_checkpoints = Table(
     Column("text", Text, nullable=False),
     Column("at", Moment, nullable=False),
 )
+
+
+def tables_of(dialect: str) -> list[Table]:
+    """Return the tables that a database of this kind has, each after those that it refers to."""
+    return [one for one in metadata.sorted_tables if one.info.get("only", dialect) == dialect]

@@ -10,7 +10,7 @@ down_revision = "0001"
 
 
 def upgrade() -> None:
-    """Make both tables."""
+    """Make both tables; pages are held in a file of SQLite only."""
     op.create_table(
         "event_counts",
         sa.Column("gateway_id", sa.Text(), nullable=False),
@@ -19,6 +19,11 @@ def upgrade() -> None:
         sa.Column("state", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("gateway_id", "stream", name=op.f("pk_event_counts")),
     )
+    if op.get_bind().dialect.name == "sqlite":
+        _create_reserve()
+
+
+def _create_reserve() -> None:
     op.create_table(
         "reserve",
         sa.Column("id", sa.Integer(), nullable=False),

@@ -17,6 +17,8 @@ def upgrade() -> None:
     """Give a partner that was allowed private addresses every private network, and others none."""
     op.drop_index("uq_partners_name_in_use", table_name="partners")
     op.rename_table("partners", "partners_before")
+    if op.get_bind().dialect.name == "postgresql":  # the name of an index is taken in the whole schema
+        op.drop_constraint("pk_partners", "partners_before")
     _create_partners()
     names = "id, tenant, name, revocation, max_staleness, refresh"
     rest = "source, kind, domain, groups, everyone, permitted, excluded, created_at, removed_at"

@@ -11,6 +11,25 @@ down_revision = "0003"
 
 def upgrade() -> None:
     """Give evidence its column, partners their word, and the revocations a table."""
+    if op.get_bind().dialect.name == "sqlite":
+        _rebuild_both()
+    else:
+        _alter_both()
+    _create_revocations_seen()
+
+
+def _alter_both() -> None:
+    op.add_column("evidence", sa.Column("unusable", sa.Boolean(), nullable=False, server_default=sa.false()))
+    op.alter_column("evidence", "unusable", server_default=None)
+    op.drop_constraint(op.f("ck_partners_revocation_known"), "partners")
+    op.create_check_constraint(
+        op.f("ck_partners_revocation_known"),
+        "partners",
+        "revocation IN ('require', 'prefer', 'unsafe-prefer', 'off')",
+    )
+
+
+def _rebuild_both() -> None:
     columns = (
         "partner_id, kind, source, about, tenant, try_at, sha256, etag, this_update, next_update, fetched_at, "
         "failures, problem"
@@ -21,6 +40,9 @@ def upgrade() -> None:
         f"({columns}, unusable, der) SELECT {columns}, 0, der",
     )
     _rebuild("partners", ("'prefer', 'off'", "'prefer', 'unsafe-prefer', 'off'"), "SELECT *")
+
+
+def _create_revocations_seen() -> None:
     op.create_table(
         "revocations_seen",
         sa.Column("partner_id", sa.Text(), nullable=False),

@@ -1,0 +1,11 @@
+"""Floor 5: a PostgreSQL database behind `storage.backend` (docs/design/0056).
+
+place      its address, and one connection to it
+faults     what the driver raised, in words of ours
+database   pools, and the lock that lets one change at a time commit
+founding   whether an empty database is fit to hold an installation
+catalogue  its schema, as the database's own catalogue shows it
+listening  LISTEN, so that a follower need not wait for its next poll
+
+Everything that imports psycopg is in this folder: the package is optional (`doorward[postgresql]`).
+"""

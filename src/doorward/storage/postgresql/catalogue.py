@@ -1,0 +1,158 @@
+"""The schema of a PostgreSQL database, as its catalogue shows it, compared with what the metadata makes.
+
+Not here: migrations (`schema_versions`). A trigger, a rule, a policy of rows, a view in the place of a table,
+a default, a generated column: each lets an owner of the database change what every later statement
+does, such as to swallow the events of one person. So every object in the schema is listed with its definition,
+and one that is missing, altered or of nobody is named; only the order of columns is free, because migrations
+and metadata differ in it.
+
+The expected list is made by the same server, from the metadata, in a temporary schema that is rolled back:
+each version of PostgreSQL words definitions in its own way. A digest of the list, as PostgreSQL 15 words it, spares
+that where it is equal.
+Standard: https://www.postgresql.org/docs/current/catalogs.html.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+from sqlalchemy.dialects.postgresql import dialect
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+from doorward.storage.connection import driver_of
+from doorward.storage.schema import tables_of
+
+SCHEMA_SHA256 = ""
+"""Of this version's schema, as PostgreSQL 15 words it; a test says the new value after a migration."""
+
+SchemaObject = tuple[str, str]
+"""Kind and name."""
+
+_VERSION_TABLE = """CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL,
+    CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))"""
+
+_OWN = """NOT EXISTS (SELECT 1 FROM pg_depend AS d WHERE d.objid = {0}.oid AND d.deptype = 'e'
+    AND d.classid = '{1}'::regclass)"""  # of an extension: the server's administrator put it there
+_LISTS = (
+    # tables, views and sequences; a temporary table stands for one that is kept
+    """SELECT 'relation', c.relname, concat_ws(' ', c.relkind::text,
+        CASE c.relpersistence WHEN 'u' THEN 'unlogged' ELSE 'logged' END,
+        CASE WHEN c.relrowsecurity OR c.relforcerowsecurity THEN 'row security' END,
+        CASE WHEN c.relhassubclass OR c.relispartition THEN 'inheritance' END,
+        c.reloptions::text)
+    FROM pg_class AS c WHERE c.relnamespace = {schema} AND c.relkind <> 'i' AND """
+    + _OWN.format("c", "pg_class"),
+    """SELECT 'column', c.relname || '.' || a.attname, concat_ws(' ', format_type(a.atttypid, a.atttypmod),
+        CASE WHEN a.attnotnull THEN 'not null' END,
+        'identity ' || nullif(a.attidentity::text, ''), 'generated ' || nullif(a.attgenerated::text, ''),
+        'collate ' || nullif(a.attcollation, 0)::regcollation, 'default ' || pg_get_expr(f.adbin, f.adrelid))
+    FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid
+    LEFT JOIN pg_attrdef AS f ON f.adrelid = a.attrelid AND f.adnum = a.attnum
+    WHERE c.relnamespace = {schema} AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND a.attnum > 0
+    AND NOT a.attisdropped AND """
+    + _OWN.format("c", "pg_class"),
+    """SELECT 'constraint', c.relname || '.' || o.conname, concat_ws(' ', pg_get_constraintdef(o.oid),
+        CASE WHEN NOT o.convalidated THEN 'not validated' END)
+    FROM pg_constraint AS o JOIN pg_class AS c ON c.oid = o.conrelid
+    WHERE c.relnamespace = {schema} AND o.contype <> 'n' AND """
+    + _OWN.format("c", "pg_class"),
+    # its definition names the schema, which is another for the expected list
+    r"""SELECT 'index', c.relname, concat_ws(' ',
+        regexp_replace(pg_get_indexdef(i.indexrelid), ' ON (ONLY )?("[^"]+"|[a-z0-9_]+)\.', ' ON \1'),
+        CASE WHEN NOT (i.indisvalid AND i.indisready AND i.indislive) THEN 'invalid' END)
+    FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid WHERE c.relnamespace = {schema}""",
+    # of a foreign key, only one that was switched off
+    """SELECT 'trigger', c.relname || '.' || t.tgname, concat_ws(' ', pg_get_triggerdef(t.oid), t.tgenabled::text)
+    FROM pg_trigger AS t JOIN pg_class AS c ON c.oid = t.tgrelid
+    WHERE c.relnamespace = {schema} AND (NOT t.tgisinternal OR t.tgenabled <> 'O')""",
+    """SELECT 'rule', c.relname || '.' || r.rulename, pg_get_ruledef(r.oid)
+    FROM pg_rewrite AS r JOIN pg_class AS c ON c.oid = r.ev_class
+    WHERE c.relnamespace = {schema} AND """
+    + _OWN.format("c", "pg_class"),
+    """SELECT 'row policy', c.relname || '.' || p.polname, 'policy' FROM pg_policy AS p
+    JOIN pg_class AS c ON c.oid = p.polrelid WHERE c.relnamespace = {schema}""",
+    """SELECT 'function', p.oid::regprocedure::text, 'function' FROM pg_proc AS p
+    WHERE p.pronamespace = {schema} AND """
+    + _OWN.format("p", "pg_proc"),
+    """SELECT 'operator', o.oid::regoperator::text, 'operator' FROM pg_operator AS o
+    WHERE o.oprnamespace = {schema} AND """
+    + _OWN.format("o", "pg_operator"),
+)
+_OURS, _TEMPORARY = "current_schema()::regnamespace", "pg_my_temp_schema()"
+
+
+class PostgresqlCatalogue:
+    """Compares the schema of a database with that of this program.
+
+    Args:
+        connect: opens a connection that may make temporary tables.
+    """
+
+    def __init__(self, connect: Callable[[], psycopg.Connection]) -> None:
+        self._connect = connect
+        self._expected: dict[SchemaObject, str] | None = None
+
+    def has_table(self, connection: Any, name: str) -> bool:
+        """Return whether there is a table of that name."""
+        return has_table(connection, name)
+
+    def is_ours(self, connection: Any) -> bool:
+        """Return whether the schema is exactly that of this program."""
+        found = read_objects(driver_of(connection), _OURS)
+        return digest(found) == SCHEMA_SHA256 or found == self.expected()
+
+    def find_faults(self, connection: Any) -> list[str]:
+        """Return what differs from the schema of this program, a phrase each."""
+        found, expected = read_objects(driver_of(connection), _OURS), self.expected()
+        faults = [
+            f"{kind} {name!r} does not belong there" for kind, name in sorted(found.keys() - expected.keys())
+        ]
+        faults += [f"{kind} {name!r} is missing" for kind, name in sorted(expected.keys() - found.keys())]
+        return faults + [
+            f"{kind} {name!r} was altered"
+            for kind, name in sorted(found.keys() & expected.keys())
+            if found[kind, name] != expected[kind, name]
+        ]
+
+    def find_damage(self, connection: Any) -> list[str]:  # noqa: ARG002  part of the interface
+        """Return nothing: pages are checked by the server's own tools (pg_amcheck, data checksums)."""
+        return []
+
+    def expected(self) -> dict[SchemaObject, str]:
+        """Return every object that the metadata makes on this server."""
+        if self._expected is None:
+            with self._connect() as driver:
+                driver.execute("SET LOCAL search_path = pg_temp")
+                driver.execute(_VERSION_TABLE)
+                for table in tables_of("postgresql"):
+                    driver.execute(str(CreateTable(table).compile(dialect=dialect())))
+                    for index in table.indexes:
+                        driver.execute(str(CreateIndex(index).compile(dialect=dialect())))
+                self._expected = read_objects(driver, _TEMPORARY)
+                driver.rollback()
+        return self._expected
+
+
+def has_table(connection: Any, name: str) -> bool:
+    """Return whether the schema has a table of that name."""
+    row = driver_of(connection).execute(
+        "SELECT 1 FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relname = %s AND relkind = 'r'",
+        (name,),
+    )
+    return row.fetchone() is not None
+
+
+def read_objects(driver: Any, schema: str) -> dict[SchemaObject, str]:
+    """Return every object of a schema with its definition."""
+    text = " UNION ALL ".join(one.format(schema=schema) for one in _LISTS)
+    return {(str(kind), str(name)): str(definition) for kind, name, definition in driver.execute(text)}
+
+
+def digest(objects: dict[SchemaObject, str]) -> str:
+    """Return the SHA-256 of a schema, in hex: equal for equal schemas only."""
+    value = sorted([*key, definition] for key, definition in objects.items())
+    return hashlib.sha256(json.dumps(value).encode("ascii")).hexdigest()

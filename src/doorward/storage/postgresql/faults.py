@@ -1,0 +1,136 @@
+"""What PostgreSQL's driver raised, in words of ours.
+
+Not here: refusals that are part of a store's contract (`name-taken`); the stores raise those.
+The cause is left out of what is raised: the server's message may quote the value that it refused.
+Standard: https://www.postgresql.org/docs/current/errcodes-appendix.html (SQLSTATE).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+from sqlalchemy import exc
+
+from doorward.core.errors import DoorwardError, IntegrityError, Unavailable
+from doorward.storage.faults import BUSY, CONTRADICTION, Answer
+
+_AWAY = Answer(
+    Unavailable,
+    "store-unavailable",
+    "the database cannot be reached, or ended the connection",
+    "look whether the PostgreSQL server runs, and what its log says",
+)
+_FULL = Answer(
+    Unavailable,
+    "store-full",
+    "there is no room left for the database",
+    "make room on the file system of the PostgreSQL server; nothing was half-written",
+)
+_READ_ONLY = Answer(
+    Unavailable,
+    "store-read-only",
+    "the database cannot be written: the server is a standby, or was set to read only",
+    "name the primary server in the setting `database`; target_session_attrs=read-write finds it among several",
+)
+_FORBIDDEN = Answer(
+    Unavailable,
+    "store-forbidden",
+    "this user of the database may not do that",
+    "the tables must belong to the user that the setting `database` names",
+)
+_REFUSED = Answer(
+    Unavailable,
+    "store-refused",
+    "the database does not let this user in",
+    "look at user and password: passfile=/path in the setting `database` names a file with the password, "
+    "mode 0600, of the user who runs Doorward",
+)
+_MISSING = Answer(
+    Unavailable,
+    "store-missing",
+    "the server has no such database",
+    "make it: createdb --template=template0 --encoding=UTF8 --locale=C --owner=USER NAME",
+)
+_DAMAGED = Answer(
+    IntegrityError,
+    "store-damaged",
+    "the database is damaged",
+    "stop every Doorward process, keep a copy of the database, and restore the last backup",
+)
+_UNSURE = Answer(
+    Unavailable,
+    "store-unsure",
+    "the connection to the database was lost during a commit: the change may have been made",
+    "look whether it was made before you repeat it",
+)
+_STATES = {
+    "25006": _READ_ONLY,
+    "40001": BUSY,
+    "40P01": BUSY,
+    "42501": _FORBIDDEN,
+    "53100": _FULL,
+    "55P03": BUSY,
+    "57014": BUSY,
+    "3D000": _MISSING,
+    "XX001": _DAMAGED,
+    "XX002": _DAMAGED,
+}
+_CLASSES = {"22": CONTRADICTION, "23": CONTRADICTION, "28": _REFUSED}
+_WORDS = (
+    ("does not exist", "database", _MISSING),
+    ("authentication failed", "", _REFUSED),
+    ("no password supplied", "", _REFUSED),
+    ("pg_hba.conf", "", _REFUSED),
+)
+"""At the connect libpq hands over no SQLSTATE, only the server's text."""
+
+
+def translate(error: psycopg.Error | exc.DBAPIError | exc.TimeoutError) -> DoorwardError:
+    """Return the error of ours that says what the driver's error means.
+
+    Args:
+        error: from the driver, or wrapped by SQLAlchemy.
+
+    Returns:
+        `Unavailable` where trying later may help, `IntegrityError` where it cannot; the SQLSTATE is in
+        the context, the server's message is not.
+    """
+    if isinstance(error, exc.TimeoutError):
+        return BUSY.error("pool-timeout")  # every connection of the pool is in use
+    cause = getattr(error, "orig", error)
+    state = getattr(cause, "sqlstate", None)
+    if state is None:
+        return _AWAY.error(type(cause).__name__)
+    return (_STATES.get(state) or _CLASSES.get(state[:2]) or _AWAY).error(state)
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Run a block in which the driver's errors leave as ours."""
+    try:
+        yield
+    except (psycopg.Error, exc.DBAPIError, exc.TimeoutError) as error:
+        raise translate(error) from None
+
+
+def translate_commit(error: Exception) -> Exception:
+    """Return what a failed commit means: where the connection was lost in it, the answer is not known."""
+    cause = getattr(error, "orig", error)
+    if isinstance(cause, psycopg.OperationalError) and getattr(cause, "sqlstate", None) is None:
+        return _UNSURE.error(type(cause).__name__)
+    return error
+
+
+@contextmanager
+def translated_connect() -> Iterator[None]:
+    """The same for opening a connection: libpq's own text is shown, which holds no value and no password."""
+    try:
+        yield
+    except psycopg.Error as error:
+        if error.sqlstate is not None:
+            raise translate(error) from None
+        text = " ".join(str(error).split())
+        found = next((one for word, also, one in _WORDS if word in text and also in text), _AWAY)
+        raise Unavailable(found.code, f"{found.detail}: {text}", hint=found.hint) from None

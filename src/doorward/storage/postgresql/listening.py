@@ -1,0 +1,76 @@
+"""LISTEN: rings the local bells when any machine has committed a change.
+
+Not here: what changed. A notification carries nothing and may be lost; followers poll the sequence of
+changes as the net, so a listener that is cut off only makes them later.
+Standard: https://www.postgresql.org/docs/current/sql-notify.html.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import timedelta
+
+import psycopg
+import structlog
+
+from doorward.core.errors import DoorwardError
+from doorward.storage.postgresql.place import connect
+
+CHANNEL = "doorward_changes"
+_LOOK_SECONDS = 0.5
+"""How long a listener takes to see that it is to stop."""
+_PAUSE_SECONDS = 1.0
+"""Between two tries to connect again."""
+
+_log = structlog.get_logger("doorward.storage")
+
+
+class Listener:
+    """One thread that listens on a connection of its own.
+
+    Args:
+        url: of the database.
+        ring: called at each notification, and after each connect: what was missed is not known.
+    """
+
+    def __init__(self, url: str, ring: Callable[[], None]) -> None:
+        self._url = url
+        self._ring = ring
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="listen", daemon=True)
+
+    def start(self) -> None:
+        """Begin to listen."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop listening, and wait until the connection is closed."""
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        lost = False
+        while not self._stop.is_set():
+            try:
+                with connect(self._url, patience=timedelta(seconds=5), autocommit=True) as connection:
+                    connection.execute(f"LISTEN {CHANNEL}")
+                    if lost:
+                        _log.info("the database is listened to again")
+                    lost = False
+                    self._ring()
+                    self._listen(connection)
+            except (psycopg.Error, DoorwardError) as error:
+                if not lost:
+                    _log.warning(
+                        "the database cannot be listened to; changes are found by polling",
+                        error=getattr(error, "code", type(error).__name__),
+                    )
+                lost = True
+                self._stop.wait(_PAUSE_SECONDS)
+
+    def _listen(self, connection: psycopg.Connection) -> None:
+        while not self._stop.is_set():
+            for _ in connection.notifies(timeout=_LOOK_SECONDS, stop_after=1):
+                self._ring()

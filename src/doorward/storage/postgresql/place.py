@@ -1,0 +1,102 @@
+"""The address of a PostgreSQL database, and how one connection to it is opened.
+
+Not here: pools and transactions (`database`). libpq itself reads the address, its password file and its own
+variables (PGPASSFILE, PGSSLROOTCERT …); what follows is set where neither the address nor the environment says otherwise:
+
+    1. TLS with a verified name (`sslmode=verify-full`) to every host that is not this machine
+    2. an end to waiting for a peer that is gone: at the connect, for a lost packet, for a silent peer
+    3. for each session: an end to waiting for a lock, and to a transaction in which nothing happens
+
+Standard: https://www.postgresql.org/docs/current/libpq-connect.html and /runtime-config-client.html.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from datetime import timedelta
+from ipaddress import ip_address
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+from doorward.storage.postgresql.faults import translated_connect
+
+IDLE_IN_TRANSACTION = timedelta(seconds=60)
+"""A process that was stopped within a change holds up every other one for at most so long."""
+_DEFAULTS: Mapping[str, str | int] = {
+    "application_name": "doorward",
+    "client_encoding": "utf8",
+    "connect_timeout": 5,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,  # ms
+}
+# A server that is set to forget commits (synchronous_commit = off) would let a decision take effect that
+# a power cut takes back; `remote_apply` is more than `on`, and stays.
+_SESSION = """SELECT set_config('lock_timeout', %(patience)s, false),
+    set_config('idle_in_transaction_session_timeout', %(idle)s, false),
+    set_config('statement_timeout', '0', false),
+    set_config('synchronous_commit', CASE WHEN current_setting('synchronous_commit') = 'remote_apply'
+        THEN 'remote_apply' ELSE 'on' END, false)"""
+
+
+def connect(
+    url: str, *, patience: timedelta, read_only: bool = False, autocommit: bool = False
+) -> psycopg.Connection:
+    """Open a connection.
+
+    Args:
+        url: `postgresql://…`, without a password.
+        patience: how long a statement waits for a lock.
+        read_only: transactions see one snapshot and cannot write; otherwise each statement sees what
+            was committed before it.
+        autocommit: each statement is a transaction of its own.
+
+    Raises:
+        Unavailable: `store-unavailable`, `store-refused`, `store-missing`.
+    """
+    with translated_connect():
+        connection = psycopg.connect(**parameters(url, os.environ), autocommit=True)
+        try:
+            connection.execute(
+                _SESSION, {"patience": _milliseconds(patience), "idle": _milliseconds(IDLE_IN_TRANSACTION)}
+            )
+            level = psycopg.IsolationLevel
+            connection.isolation_level = level.REPEATABLE_READ if read_only else level.READ_COMMITTED
+            connection.read_only = read_only
+            connection.autocommit = autocommit
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+def parameters(url: str, environ: Mapping[str, str]) -> dict[str, str | int]:
+    """Return what libpq is told: the address, and the defaults above where it says nothing.
+
+    Args:
+        url: `postgresql://…`.
+        environ: libpq's own variables among them; what they set is not overridden.
+    """
+    named = conninfo_to_dict(url)
+    found: dict[str, str | int] = {**_DEFAULTS, **{key: str(value) for key, value in named.items()}}
+    hosts = str(named.get("hostaddr") or named.get("host") or environ.get("PGHOST", ""))
+    if "sslmode" not in named and not environ.get("PGSSLMODE") and not all(map(_is_here, hosts.split(","))):
+        found["sslmode"] = "verify-full"
+    return found
+
+
+def _is_here(host: str) -> bool:
+    """Return whether a host is this machine: a socket's folder, or a loopback address."""
+    if not host or host.startswith(("/", "@")) or host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _milliseconds(span: timedelta) -> str:
+    return str(max(1, span // timedelta(milliseconds=1)))
