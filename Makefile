@@ -31,7 +31,8 @@ up: $(STAMP)
 	$(BIN)/doorward up --data data
 
 test: $(STAMP)
-	@tools/debian.sh openssl:openssl curl:curl pk12util:libnss3-tools nginx:nginx
+	@tools/debian.sh openssl:openssl curl:curl pk12util:libnss3-tools nginx:nginx \
+		pg_ctlcluster:postgresql
 	$(BIN)/python -m tools.checks test
 
 lint: $(STAMP)

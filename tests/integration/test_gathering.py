@@ -21,7 +21,7 @@ from tests.support.partner_world import PartnerWorld, crl_at, partner_world, res
 from tests.support.path_ca import Node, certify
 from tests.support.ports import NOON
 from tests.support.responders import Script, answer, drip, moved, say, served, silent, whatever
-from tests.support.sql_store import sqlite_database, sql_work
+from tests.support.sql_store import sql_work, sqlite_database
 from tests.support.status_ca import HOUR, answer_about, crl_of
 
 DAY = timedelta(days=1)

@@ -24,7 +24,7 @@ from doorward.web.pool import UseCasePool
 from doorward.web.serving import TcpAddress, WebServer
 from tests.support.doorway import eventually
 from tests.support.ports import FakeClock, FakeRandom, MemoryKeyStore, PlainKeys
-from tests.support.sql_store import sqlite_database, sql_work
+from tests.support.sql_store import sql_work, sqlite_database
 
 LIST_BYTES = 16 * 1024 * 1024
 """More than the kernel keeps for a peer that does not read."""

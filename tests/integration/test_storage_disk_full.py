@@ -17,7 +17,7 @@ from doorward.storage.keystore import FileKeyStore
 from doorward.storage.sqlite.reserve import FILLER_ROWS
 from tests.support.ports import PlainKeys
 from tests.support.records import certificate
-from tests.support.sql_store import one_shot_database, sqlite_database, sql_work
+from tests.support.sql_store import one_shot_database, sql_work, sqlite_database
 
 PASSPHRASE = b"correct horse battery staple"
 

@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.ports import NOON
 from tests.support.records import opaque, principal
-from tests.support.sql_store import child, sqlite_database, sql_work
+from tests.support.sql_store import child, sql_work, sqlite_database
 
 WRITER = """
 number = 0

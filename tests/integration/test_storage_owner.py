@@ -14,7 +14,7 @@ import pytest
 from doorward.core.errors import Unavailable
 from tests.support.ports import NOON
 from tests.support.records import principal
-from tests.support.sql_store import child, sqlite_database, sql_work
+from tests.support.sql_store import child, sql_work, sqlite_database
 
 NOBODY = 65534
 BECOME = f"""

@@ -11,7 +11,7 @@ from doorward.storage.sqlite.database import SqliteDatabase
 from doorward.stores.records import ChangeKind
 from tests.support.ports import NOON
 from tests.support.records import invitation
-from tests.support.sql_store import child, sqlite_database, sql_work
+from tests.support.sql_store import child, sql_work, sqlite_database
 
 REDEEM = """
 print("ready", flush=True)

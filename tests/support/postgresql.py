@@ -117,7 +117,7 @@ def require_programs() -> Path:
 def running_server() -> Iterator[Server]:
     """Run a server as long as the block runs."""
     programs = require_programs()
-    folder = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))  # noqa: S108  a socket's path is short
+    folder = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
     try:
         folder.chmod(0o711)
         account = _ordinary()

@@ -59,7 +59,9 @@ def sql_work(database: Database, *, bell: Bell | None = None, seed: str = "seed"
     return SqlUnitOfWork(database, random=FakeRandom(seed), bell=bell if bell is not None else SilentBell())
 
 
-def postgresql_database(url: str, *, busy_timeout: timedelta = PATIENCE, readers: int = 8) -> PostgresqlDatabase:
+def postgresql_database(
+    url: str, *, busy_timeout: timedelta = PATIENCE, readers: int = 8
+) -> PostgresqlDatabase:
     """Return a PostgreSQL database; see `postgresql.Server` for addresses."""
     return PostgresqlDatabase(url, busy_timeout=busy_timeout, readers=readers)
 

@@ -7,6 +7,7 @@ most commands (docs/design/0049).
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -61,3 +62,20 @@ def core_of(connection: Any) -> Connection:
 def takes_pyformat(connection: Any) -> bool:
     """Return whether the driver's parameters are named as in `%(name)s`; otherwise it takes `:name`."""
     return not isinstance(connection, DriverConnection) and connection.dialect.paramstyle == "pyformat"
+
+
+def open_cursor(connection: Any, *, kept: bool = False) -> Any:
+    """Return a cursor of the driver.
+
+    Args:
+        connection: an open one.
+        kept: the database keeps the result and hands it over in batches, where the driver would
+            otherwise load the whole of it.
+    """
+    driver = driver_of(connection)
+    if kept and takes_pyformat(connection):
+        return driver.cursor(name=f"kept_{next(_numbers)}")
+    return driver.cursor()
+
+
+_numbers = itertools.count()

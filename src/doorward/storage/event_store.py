@@ -56,7 +56,8 @@ _LEAVES = Prepared(
         log_leaves.c.number >= bindparam("start"),
         log_leaves.c.number < bindparam("end"),
     )
-    .order_by(log_leaves.c.number)
+    .order_by(log_leaves.c.number),
+    large=True,
 )
 _MENTIONS = Prepared(
     select(log_leaves.c.number)
@@ -75,7 +76,8 @@ _NODE_RANGE = Prepared(
         log_nodes.c.number >= bindparam("start"),
         log_nodes.c.number < bindparam("end"),
     )
-    .order_by(log_nodes.c.number)
+    .order_by(log_nodes.c.number),
+    large=True,
 )
 _LATEST_CHECKPOINT = (
     select(log_checkpoints.c.text)
@@ -90,7 +92,8 @@ _CHECKPOINTS = Prepared(
         log_checkpoints.c.size > bindparam("above"),
         log_checkpoints.c.size <= bindparam("up_to"),
     )
-    .order_by(log_checkpoints.c.size)
+    .order_by(log_checkpoints.c.size),
+    large=True,
 )
 _LOWEST, _HIGHEST_SIZE = -(1 << 63), (1 << 63) - 1
 
@@ -103,7 +106,8 @@ _OPENINGS = Prepared(
         log_leaves.c.number >= bindparam("start"),
         log_leaves.c.number < bindparam("end"),
     )
-    .order_by(log_leaves.c.number, _O.field)
+    .order_by(log_leaves.c.number, _O.field),
+    large=True,
 )
 _ERASE_SUBJECT = delete(log_openings).where(_O.tenant == bindparam("of"), _O.subject == bindparam("about"))
 _ERASE_BEFORE = delete(log_openings).where(

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from doorward.storage.connection import core_of, driver_of, takes_pyformat
+from doorward.storage.connection import core_of, open_cursor, takes_pyformat
 
 if TYPE_CHECKING:
     from sqlalchemy.sql import ClauseElement
@@ -44,10 +44,14 @@ class Prepared:
         statement: SQL, the same for every database that is built, or of Core; with named parameters.
             Nothing in it may expand (no IN list), and what it holds fixed must be as the driver takes it.
         columns: the columns that an insert sets; None for every other statement.
+        large: its result may have a million rows: the database keeps it, and hands it over in batches.
     """
 
-    def __init__(self, statement: str | ClauseElement, columns: Iterable[str] | None = None) -> None:
+    def __init__(
+        self, statement: str | ClauseElement, columns: Iterable[str] | None = None, *, large: bool = False
+    ) -> None:
         self._statement = statement
+        self._large = large
         if isinstance(statement, str):
             self._plain = _Text(sql=statement, names=None, fixed={})
             self._pyformat = _Text(sql=_NAMED.sub(r"%(\1)s", statement), names=None, fixed={})
@@ -57,7 +61,7 @@ class Prepared:
     def row(self, connection: Any, values: Mapping[str, Any]) -> DriverRow | None:
         """Return the first row, or None."""
         text = self._text(connection)
-        cursor = _cursor(connection)
+        cursor = open_cursor(connection)
         try:
             cursor.execute(text.sql, text.arrange(values))
             found: DriverRow | None = cursor.fetchone()
@@ -66,9 +70,9 @@ class Prepared:
             cursor.close()
 
     def rows(self, connection: Any, values: Mapping[str, Any]) -> Iterator[DriverRow]:
-        """Yield every row, without loading all of them."""
+        """Yield every row; of a large result without loading all of them."""
         text = self._text(connection)
-        cursor = _cursor(connection)
+        cursor = open_cursor(connection, kept=self._large)
         try:
             cursor.execute(text.sql, text.arrange(values))
             while batch := cursor.fetchmany(_BATCH):
@@ -79,7 +83,7 @@ class Prepared:
     def run_many(self, connection: Any, rows: Iterable[Mapping[str, Any]]) -> int:
         """Run once for each row of values; return how many rows of the database were touched."""
         text = self._text(connection)
-        cursor = _cursor(connection)
+        cursor = open_cursor(connection)
         try:
             cursor.executemany(text.sql, [text.arrange(row) for row in rows])
             return max(0, int(cursor.rowcount))  # -1 where there was nothing to run
@@ -99,7 +103,3 @@ class Prepared:
                 fixed={name: value for name, value in compiled.params.items() if value is not None},
             )
         return known
-
-
-def _cursor(connection: Any) -> Any:
-    return driver_of(connection).cursor()

@@ -20,13 +20,13 @@ from collections.abc import Callable
 from typing import Any
 
 import psycopg
-from sqlalchemy.dialects.postgresql import dialect
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from doorward.storage.connection import driver_of
 from doorward.storage.schema import tables_of
 
-SCHEMA_SHA256 = ""
+SCHEMA_SHA256 = "25480f0a4ac682e0136281ebd3fdc66cdefd19b0a38b7a56338c72cd3159fd7e"
 """Of this version's schema, as PostgreSQL 15 words it; a test says the new value after a migration."""
 
 SchemaObject = tuple[str, str]
@@ -35,8 +35,9 @@ SchemaObject = tuple[str, str]
 _VERSION_TABLE = """CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL,
     CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))"""
 
-_OWN = """NOT EXISTS (SELECT 1 FROM pg_depend AS d WHERE d.objid = {0}.oid AND d.deptype = 'e'
-    AND d.classid = '{1}'::regclass)"""  # of an extension: the server's administrator put it there
+_OF_EXTENSION = """EXISTS (SELECT 1 FROM pg_depend AS d WHERE d.objid = {one}.oid AND d.deptype = 'e'
+    AND d.classid = '{table}'::regclass)"""
+"""The server's administrator put it there."""
 _LISTS = (
     # tables, views and sequences; a temporary table stands for one that is kept
     """SELECT 'relation', c.relname, concat_ws(' ', c.relkind::text,
@@ -44,8 +45,7 @@ _LISTS = (
         CASE WHEN c.relrowsecurity OR c.relforcerowsecurity THEN 'row security' END,
         CASE WHEN c.relhassubclass OR c.relispartition THEN 'inheritance' END,
         c.reloptions::text)
-    FROM pg_class AS c WHERE c.relnamespace = {schema} AND c.relkind <> 'i' AND """
-    + _OWN.format("c", "pg_class"),
+    FROM pg_class AS c WHERE c.relnamespace = {schema} AND c.relkind <> 'i' AND NOT {class_}""",
     """SELECT 'column', c.relname || '.' || a.attname, concat_ws(' ', format_type(a.atttypid, a.atttypmod),
         CASE WHEN a.attnotnull THEN 'not null' END,
         'identity ' || nullif(a.attidentity::text, ''), 'generated ' || nullif(a.attgenerated::text, ''),
@@ -53,13 +53,11 @@ _LISTS = (
     FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid
     LEFT JOIN pg_attrdef AS f ON f.adrelid = a.attrelid AND f.adnum = a.attnum
     WHERE c.relnamespace = {schema} AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND a.attnum > 0
-    AND NOT a.attisdropped AND """
-    + _OWN.format("c", "pg_class"),
+    AND NOT a.attisdropped AND NOT {class_}""",
     """SELECT 'constraint', c.relname || '.' || o.conname, concat_ws(' ', pg_get_constraintdef(o.oid),
         CASE WHEN NOT o.convalidated THEN 'not validated' END)
     FROM pg_constraint AS o JOIN pg_class AS c ON c.oid = o.conrelid
-    WHERE c.relnamespace = {schema} AND o.contype <> 'n' AND """
-    + _OWN.format("c", "pg_class"),
+    WHERE c.relnamespace = {schema} AND o.contype <> 'n' AND NOT {class_}""",
     # its definition names the schema, which is another for the expected list
     r"""SELECT 'index', c.relname, concat_ws(' ',
         regexp_replace(pg_get_indexdef(i.indexrelid), ' ON (ONLY )?("[^"]+"|[a-z0-9_]+)\.', ' ON \1'),
@@ -71,16 +69,13 @@ _LISTS = (
     WHERE c.relnamespace = {schema} AND (NOT t.tgisinternal OR t.tgenabled <> 'O')""",
     """SELECT 'rule', c.relname || '.' || r.rulename, pg_get_ruledef(r.oid)
     FROM pg_rewrite AS r JOIN pg_class AS c ON c.oid = r.ev_class
-    WHERE c.relnamespace = {schema} AND """
-    + _OWN.format("c", "pg_class"),
+    WHERE c.relnamespace = {schema} AND NOT {class_}""",
     """SELECT 'row policy', c.relname || '.' || p.polname, 'policy' FROM pg_policy AS p
     JOIN pg_class AS c ON c.oid = p.polrelid WHERE c.relnamespace = {schema}""",
     """SELECT 'function', p.oid::regprocedure::text, 'function' FROM pg_proc AS p
-    WHERE p.pronamespace = {schema} AND """
-    + _OWN.format("p", "pg_proc"),
+    WHERE p.pronamespace = {schema} AND NOT {proc}""",
     """SELECT 'operator', o.oid::regoperator::text, 'operator' FROM pg_operator AS o
-    WHERE o.oprnamespace = {schema} AND """
-    + _OWN.format("o", "pg_operator"),
+    WHERE o.oprnamespace = {schema} AND NOT {operator}""",
 )
 _OURS, _TEMPORARY = "current_schema()::regnamespace", "pg_my_temp_schema()"
 
@@ -128,10 +123,11 @@ class PostgresqlCatalogue:
             with self._connect() as driver:
                 driver.execute("SET LOCAL search_path = pg_temp")
                 driver.execute(_VERSION_TABLE)
+                dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
                 for table in tables_of("postgresql"):
-                    driver.execute(str(CreateTable(table).compile(dialect=dialect())))
+                    driver.execute(str(CreateTable(table).compile(dialect=dialect)))
                     for index in table.indexes:
-                        driver.execute(str(CreateIndex(index).compile(dialect=dialect())))
+                        driver.execute(str(CreateIndex(index).compile(dialect=dialect)))
                 self._expected = read_objects(driver, _TEMPORARY)
                 driver.rollback()
         return self._expected
@@ -148,7 +144,15 @@ def has_table(connection: Any, name: str) -> bool:
 
 def read_objects(driver: Any, schema: str) -> dict[SchemaObject, str]:
     """Return every object of a schema with its definition."""
-    text = " UNION ALL ".join(one.format(schema=schema) for one in _LISTS)
+    foreign = {
+        name: _OF_EXTENSION.format(one=one, table=table)
+        for name, one, table in (
+            ("class_", "c", "pg_class"),
+            ("proc", "p", "pg_proc"),
+            ("operator", "o", "pg_operator"),
+        )
+    }
+    text = " UNION ALL ".join(one.format(schema=schema, **foreign) for one in _LISTS)
     return {(str(kind), str(name)): str(definition) for kind, name, definition in driver.execute(text)}
 
 

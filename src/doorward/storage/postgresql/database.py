@@ -57,9 +57,7 @@ class PostgresqlDatabase:
         self._readers = self._engine(size=readers, read_only=True)
         self._writers = self._engine(size=1, read_only=False)
         event.listen(self._writers, "begin", _take_turn)
-        self._writer = Writer(
-            self._writers, lambda: nullcontext(), busy_timeout, translate_commit=translate_commit
-        )
+        self._writer = Writer(self._writers, nullcontext, busy_timeout, translate_commit=translate_commit)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:

@@ -80,6 +80,7 @@ _STATES = {
 _CLASSES = {"22": CONTRADICTION, "23": CONTRADICTION, "28": _REFUSED}
 _WORDS = (
     ("does not exist", "database", _MISSING),
+    ("does not exist", "role", _REFUSED),
     ("authentication failed", "", _REFUSED),
     ("no password supplied", "", _REFUSED),
     ("pg_hba.conf", "", _REFUSED),

@@ -83,7 +83,9 @@ def check_place(connection: Any) -> None:
 def drop_tables(connection: Any) -> None:
     """Drop every table of ours."""
     driver: Any = connection.connection.driver_connection
-    names = ", ".join(f'"{name}"' for name in (*(one.name for one in tables_of("postgresql")), "alembic_version"))
+    names = ", ".join(
+        f'"{name}"' for name in (*(one.name for one in tables_of("postgresql")), "alembic_version")
+    )
     driver.execute(f"DROP TABLE IF EXISTS {names}")
 
 

@@ -18,7 +18,7 @@ from datetime import timedelta
 from ipaddress import ip_address
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from doorward.storage.postgresql.faults import translated_connect
 
@@ -58,7 +58,7 @@ def connect(
         Unavailable: `store-unavailable`, `store-refused`, `store-missing`.
     """
     with translated_connect():
-        connection = psycopg.connect(**parameters(url, os.environ), autocommit=True)
+        connection = psycopg.connect(make_conninfo("", **parameters(url, os.environ)), autocommit=True)
         try:
             connection.execute(
                 _SESSION, {"patience": _milliseconds(patience), "idle": _milliseconds(IDLE_IN_TRANSACTION)}

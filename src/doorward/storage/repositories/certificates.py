@@ -87,7 +87,8 @@ _REVOKED = Prepared(
         or_(_C.state == literal_column("'revoked'"), _C.state == literal_column("'on-hold'")),
         _C.not_after > bindparam("not_after"),
         _C.authority_id == bindparam("authority_id"),
-    )
+    ),
+    large=True,
 )
 _COUNTS = select(_C.state, func.count()).where(_C.tenant == CURRENT_TENANT).group_by(_C.state)
 

@@ -1,0 +1,196 @@
+"""A PostgreSQL database: what its connections insist on, and what happens when they are lost."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from doorward.core.errors import IntegrityError, Unavailable
+from doorward.storage.connection import driver_of
+from doorward.storage.postgresql.database import PostgresqlDatabase
+from doorward.storage.prepared import Prepared
+from doorward.storage.schema_versions import require_current
+from tests.support.postgresql import PASSWORD, Server
+from tests.support.sql_store import postgresql_database
+
+ADD = text("INSERT INTO change_counters (tenant, value) VALUES ('ten_one', 1)")
+COUNT = text("SELECT count(*) FROM change_counters")
+
+
+@pytest.fixture
+def database(postgresql: Server) -> Iterator[PostgresqlDatabase]:
+    """An empty database with our schema."""
+    with closing(postgresql_database(postgresql.cleared())) as database:
+        yield database
+
+
+def setting(connection: object, name: str) -> str:
+    """What the server has for this session."""
+    return str(driver_of(connection).execute(f"SHOW {name}").fetchone()[0])
+
+
+@pytest.mark.parametrize("way", ["read", "write"])
+def test_connections_are_durable_and_strict(postgresql: Server, way: str) -> None:
+    """Readers see one snapshot and cannot write; a commit is on disk; nothing waits for ever."""
+    address = postgresql.cleared()
+    postgresql.run("ALTER ROLE doorward SET synchronous_commit = off")
+    try:
+        with closing(postgresql_database(address, busy_timeout=timedelta(milliseconds=250))) as database:  # noqa: SIM117
+            with getattr(database, way)() as connection:
+                found = {
+                    name: setting(connection, name)
+                    for name in (
+                        "transaction_isolation",
+                        "transaction_read_only",
+                        "synchronous_commit",
+                        "lock_timeout",
+                        "idle_in_transaction_session_timeout",
+                    )
+                }
+    finally:
+        postgresql.run("ALTER ROLE doorward RESET synchronous_commit")
+    assert found == {
+        "transaction_isolation": "repeatable read" if way == "read" else "read committed",
+        "transaction_read_only": "on" if way == "read" else "off",
+        "synchronous_commit": "on",
+        "lock_timeout": "250ms",
+        "idle_in_transaction_session_timeout": "1min",
+    }
+
+
+def test_a_change_sees_what_was_committed_while_it_waited(database: PostgresqlDatabase) -> None:
+    """The look of a change begins after its turn has come, not before."""
+    seen: list[int] = []
+    ready = threading.Event()
+
+    def second() -> None:
+        ready.set()
+        with database.write() as connection:
+            seen.append(connection.execute(COUNT).scalar_one())
+
+    thread = threading.Thread(target=second)
+    with database.write() as connection:
+        thread.start()
+        ready.wait()
+        connection.execute(ADD)
+    thread.join()
+    assert seen == [1]
+
+
+def test_the_readers_are_bounded(postgresql: Server) -> None:
+    """A reader too many waits its time and is told that the database is busy."""
+    address = postgresql.cleared()
+    with closing(
+        postgresql_database(address, readers=1, busy_timeout=timedelta(milliseconds=20))
+    ) as database:
+        with database.read(), pytest.raises(Unavailable) as caught, database.read():
+            pass
+        assert caught.value.code == "store-busy"
+
+
+def test_an_error_inside_a_change_undoes_that_change_alone(database: PostgresqlDatabase) -> None:
+    """The statement that failed takes its own change with it; one that shares the commit is kept."""
+    inside, go = threading.Event(), threading.Event()
+
+    def first() -> None:
+        with database.write() as connection:
+            connection.execute(ADD)
+            inside.set()
+            go.wait(20)
+
+    thread = threading.Thread(target=first)
+    thread.start()
+    inside.wait(20)
+
+    def second() -> None:
+        with pytest.raises(IntegrityError) as caught, database.write() as connection:
+            connection.execute(ADD)
+        assert caught.value.code == "store-contradiction"
+
+    other = threading.Thread(target=second)
+    other.start()
+    go.set()
+    thread.join()
+    other.join()
+    with database.read() as connection:
+        assert connection.execute(COUNT).scalar_one() == 1
+
+
+def test_a_large_result_stays_on_the_server(database: PostgresqlDatabase) -> None:
+    """A million rows are handed over in batches, and other statements run in between."""
+    many = Prepared("SELECT n FROM generate_series(1, :last) AS n", large=True)
+    with database.read() as connection:
+        rows = many.rows(connection, {"last": 1_000_000})
+        assert next(rows) == (1,)
+        assert driver_of(connection).execute("SELECT count(*) FROM pg_cursors").fetchone() == (1,)
+        rows.close()  # type: ignore[attr-defined]  # it is a generator
+        assert driver_of(connection).execute("SELECT count(*) FROM pg_cursors").fetchone() == (0,)
+
+
+def test_connections_that_the_server_ended_are_replaced(
+    postgresql: Server, database: PostgresqlDatabase
+) -> None:
+    """A restart of the server fails no transaction that begins after it."""
+    with database.read() as one, database.read() as two, database.write() as three:
+        pids = [driver_of(each).info.backend_pid for each in (one, two, three)]
+    for pid in pids:
+        postgresql.run(f"SELECT pg_terminate_backend({pid}, 10000)")
+    for _ in range(3):
+        with database.read() as connection:
+            assert connection.execute(COUNT).scalar_one() == 0
+    with database.write() as connection:
+        connection.execute(ADD)
+
+
+def test_a_server_that_is_not_there_is_unavailable(postgresql: Server) -> None:
+    """Unreachable, unknown, refused: each is told as what it is, and no password is in the words."""
+    nowhere = postgresql.url("nowhere")
+    locked = postgresql.url("postgres", role="locked")
+    for address, code in (
+        ("postgresql:///x?host=/tmp/there-is-no-such-folder", "store-unavailable"),
+        (nowhere, "store-missing"),
+        (locked, "store-refused"),
+        (postgresql.url("postgres", role="stranger"), "store-refused"),
+    ):
+        with closing(PostgresqlDatabase(address)) as database:
+            for way in (database.read, database.write):
+                with pytest.raises(Unavailable) as caught, way():
+                    pass
+                assert caught.value.code == code
+
+
+def test_a_password_comes_from_a_file(postgresql: Server, tmp_path: Path) -> None:
+    """A password file of libpq opens the door; a wrong word in it is refused and not repeated."""
+    file = tmp_path / "pgpass"
+    address = postgresql.url("postgres", role="locked", options=f"&passfile={file}")
+    for word, works in ((PASSWORD, True), ("wrong-secret", False)):
+        file.write_text(f"*:*:*:locked:{word}\n")
+        file.chmod(0o600)
+        with closing(PostgresqlDatabase(address)) as database:
+            if works:
+                assert not database.exists()
+                continue
+            with pytest.raises(Unavailable) as caught, database.read():
+                pass
+            assert caught.value.code == "store-refused"
+            assert word not in f"{caught.value.detail}{caught.value.hint}{caught.value.context}"
+
+
+def test_whoever_runs_on_writes_nothing_into_another_schema(postgresql: Server) -> None:
+    """A program that opened the database before a migration may change nothing after it."""
+    with closing(postgresql_database(postgresql.migrated())) as database:
+        require_current(database)
+        with database.write():
+            pass
+        with closing(postgresql_database(database.url)) as other, other.write() as connection:
+            connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+        for _ in range(2):
+            with pytest.raises(Unavailable) as caught, database.write():
+                pass
+            assert caught.value.code == "schema-newer"
