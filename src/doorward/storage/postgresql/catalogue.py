@@ -26,7 +26,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 from doorward.storage.connection import driver_of
 from doorward.storage.schema import tables_of
 
-SCHEMA_SHA256 = "25480f0a4ac682e0136281ebd3fdc66cdefd19b0a38b7a56338c72cd3159fd7e"
+SCHEMA_SHA256 = "e13fd6e0fc9633c0905e55120df588f04c9e849d1bfe21686acec4d3d1566ff5"
 """Of this version's schema, as PostgreSQL 15 words it; a test says the new value after a migration."""
 
 SchemaObject = tuple[str, str]

@@ -22,6 +22,12 @@ _AWAY = Answer(
     "the database cannot be reached, or ended the connection",
     "look whether the PostgreSQL server runs, and what its log says",
 )
+_UNKNOWN = Answer(
+    Unavailable,
+    "store-unavailable",
+    "the database cannot be used",
+    "look at the log of the PostgreSQL server",
+)
 _FULL = Answer(
     Unavailable,
     "store-full",
@@ -77,7 +83,15 @@ _STATES = {
     "XX001": _DAMAGED,
     "XX002": _DAMAGED,
 }
-_CLASSES = {"22": CONTRADICTION, "23": CONTRADICTION, "28": _REFUSED}
+_CLASSES = {
+    "08": _AWAY,
+    "22": CONTRADICTION,
+    "23": CONTRADICTION,
+    "25": _AWAY,
+    "28": _REFUSED,
+    "53": _AWAY,
+    "57": _AWAY,
+}
 _WORDS = (
     ("does not exist", "database", _MISSING),
     ("does not exist", "role", _REFUSED),
@@ -104,7 +118,7 @@ def translate(error: psycopg.Error | exc.DBAPIError | exc.TimeoutError) -> Doorw
     state = getattr(cause, "sqlstate", None)
     if state is None:
         return _AWAY.error(type(cause).__name__)
-    return (_STATES.get(state) or _CLASSES.get(state[:2]) or _AWAY).error(state)
+    return (_STATES.get(state) or _CLASSES.get(state[:2]) or _UNKNOWN).error(state)
 
 
 @contextmanager

@@ -1,0 +1,225 @@
+"""The schema of a PostgreSQL database: how it is made, and that whatever was planted in it is found."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+
+from doorward.core.errors import ConfigurationError, IntegrityError, Unavailable
+from doorward.storage.connection import driver_of
+from doorward.storage.postgresql.catalogue import SCHEMA_SHA256, digest, read_objects
+from doorward.storage.postgresql.database import PostgresqlDatabase
+from doorward.storage.schema import tables_of
+from doorward.storage.schema_versions import HEAD, migrate, require_current, upgrade_to
+from tests.support.postgresql import Server
+
+PLANTED = [
+    (
+        (
+            "CREATE FUNCTION swallow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'; "
+            "CREATE TRIGGER hush BEFORE INSERT ON log_outbox FOR EACH ROW EXECUTE FUNCTION swallow()"
+        ),
+        "trigger 'log_outbox.hush' does not belong there",
+    ),
+    (
+        "CREATE RULE hush AS ON INSERT TO log_outbox DO INSTEAD NOTHING",
+        "rule 'log_outbox.hush' does not belong there",
+    ),
+    (
+        "ALTER TABLE principals ENABLE ROW LEVEL SECURITY",
+        "relation 'principals' was altered",
+    ),
+    (
+        "CREATE POLICY few ON principals USING (name <> 'mallory')",
+        "row policy 'principals.few' does not belong there",
+    ),
+    ("ALTER TABLE principals ALTER state SET DEFAULT 'active'", "column 'principals.state' was altered"),
+    ("ALTER TABLE certificates ALTER state DROP NOT NULL", "column 'certificates.state' was altered"),
+    (
+        "ALTER TABLE certificates ADD twice text GENERATED ALWAYS AS (state) STORED",
+        "column 'certificates.twice' does not belong there",
+    ),
+    (
+        'ALTER TABLE principals ALTER name TYPE text COLLATE "ucs_basic"',
+        "column 'principals.name' was altered",
+    ),
+    (
+        "ALTER TABLE certificates DROP CONSTRAINT ck_certificates_state_known",
+        "constraint 'certificates.ck_certificates_state_known' is missing",
+    ),
+    (
+        (
+            "ALTER TABLE certificates DROP CONSTRAINT ck_certificates_state_known; "
+            "ALTER TABLE certificates ADD CONSTRAINT ck_certificates_state_known CHECK (true) NOT VALID"
+        ),
+        "constraint 'certificates.ck_certificates_state_known' was altered",
+    ),
+    ("DROP INDEX uq_principals_name_in_use", "index 'uq_principals_name_in_use' is missing"),
+    (
+        "DROP INDEX ix_orders_state; CREATE INDEX ix_orders_state ON orders (tenant, state) WHERE id > 'm'",
+        "index 'ix_orders_state' was altered",
+    ),
+    ("ALTER TABLE log_checkpoints SET UNLOGGED", "relation 'log_checkpoints' was altered"),
+    ("CREATE TABLE more () INHERITS (changes)", "relation 'changes' was altered"),
+    ("CREATE VIEW latest AS SELECT * FROM changes", "relation 'latest' does not belong there"),
+    (
+        "ALTER TABLE tenants RENAME TO really; CREATE VIEW tenants AS SELECT * FROM really",
+        "relation 'tenants' was altered",
+    ),
+    ("ALTER TABLE log_nodes SET (fillfactor = 50)", "relation 'log_nodes' was altered"),
+    (
+        "CREATE FUNCTION length(bytea, text) RETURNS int LANGUAGE sql AS 'SELECT 0'",
+        "function 'length(bytea,text)' does not belong there",
+    ),
+]
+
+
+@pytest.fixture
+def database(postgresql: Server) -> Iterator[PostgresqlDatabase]:
+    """An empty database with our schema, of its own."""
+    with closing(PostgresqlDatabase(postgresql.migrated())) as database:
+        yield database
+
+
+def test_metadata_and_revisions_agree(postgresql: Server) -> None:
+    """The revisions, taken one after another, make what the metadata says; write the digest that this test names."""
+    with closing(PostgresqlDatabase(postgresql.empty())) as database:
+        assert migrate(database) == ""
+        assert migrate(database) is None
+        require_current(database)
+        with database.read() as connection:
+            assert database.catalogue.find_faults(connection) == []
+            found = read_objects(driver_of(connection), "current_schema()::regnamespace")
+            version = driver_of(connection).info.server_version
+        tables = {name for kind, name in found if kind == "relation" and found[kind, name].startswith("r")}
+        assert tables == {table.name for table in tables_of("postgresql")} | {"alembic_version"}
+        if version // 10000 == 15:
+            assert digest(found) == SCHEMA_SHA256
+
+
+def test_rows_are_kept_by_the_revisions(postgresql: Server) -> None:
+    """What an older version wrote is there after the way to this one."""
+    with closing(PostgresqlDatabase(postgresql.empty())) as database:
+        with database.write() as connection:
+            upgrade_to(connection, "0001")
+            connection.exec_driver_sql(
+                "INSERT INTO partners (id, tenant, name, revocation, max_staleness, refresh, allow_private, "
+                "source, kind, domain, groups, everyone, permitted, excluded, created_at) VALUES "
+                "('ptn_1', 'ten_1', 'p1', 'require', 0, 60, true, 'email', 'person', '', '[]', false, '[]', '[]', 0)"
+            )
+            connection.exec_driver_sql(
+                "INSERT INTO evidence (partner_id, kind, source, about, tenant, try_at, sha256, etag, failures, problem, der)"
+                " VALUES ('ptn_1', 'crl', 'http://a.example/', '', 'ten_1', 5, 'ab', '', 2, 'slow', '\\x0102')"
+            )
+        assert migrate(database) == "0001"
+        require_current(database)
+        with database.read() as connection:
+            row = connection.exec_driver_sql("SELECT problem, unusable, der FROM evidence").one()
+            networks = connection.exec_driver_sql("SELECT allow_private FROM partners").scalar_one()
+    assert row == ("slow", False, b"\x01\x02")
+    assert "10.0.0.0/8" in json.loads(networks)
+
+
+def test_an_interrupted_migration_leaves_nothing(postgresql: Server) -> None:
+    """All tables are made in one transaction, or none."""
+    with closing(PostgresqlDatabase(postgresql.empty())) as database:
+        with pytest.raises(KeyError), database.write() as connection:  # noqa: PT012  # the block is the point
+            upgrade_to(connection, HEAD)
+            raise KeyError
+        assert not database.exists()
+
+
+@pytest.mark.parametrize(("statement", "fault"), PLANTED, ids=[fault for _, fault in PLANTED])
+def test_what_was_planted_is_named(database: PostgresqlDatabase, statement: str, fault: str) -> None:
+    """Anything that changes what a later statement does stops the start, with its name."""
+    with database.write() as connection:
+        driver_of(connection).execute(statement)
+    with database.read() as connection:
+        assert fault in database.catalogue.find_faults(connection)
+    with pytest.raises(IntegrityError) as caught:
+        require_current(database)
+    assert caught.value.code == "schema-altered"
+
+
+def test_a_foreign_key_that_was_switched_off_is_named(
+    postgresql: Server, database: PostgresqlDatabase
+) -> None:
+    """Only the administrator can do that; the name of the trigger is the server's own."""
+    name = database.url.partition("@/")[2].partition("?")[0]
+    postgresql.run("ALTER TABLE group_members DISABLE TRIGGER ALL", database=name)
+    with database.read() as connection:
+        faults = database.catalogue.find_faults(connection)
+    assert faults
+    assert all("trigger 'group_members.RI_" in one for one in faults)
+
+
+def test_an_extension_of_the_administrator_is_left_alone(
+    postgresql: Server, database: PostgresqlDatabase
+) -> None:
+    """What belongs to an extension is no part of our schema."""
+    name = database.url.partition("@/")[2].partition("?")[0]
+    postgresql.run("CREATE EXTENSION citext SCHEMA public", database=name)
+    require_current(database)
+
+
+def test_a_newer_schema_is_refused(database: PostgresqlDatabase) -> None:
+    """An old program leaves a newer database alone."""
+    with database.write() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    for act in (migrate, require_current):
+        with pytest.raises(Unavailable) as caught:
+            act(database)
+        assert caught.value.code == "schema-newer"
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        ("ENCODING 'LATIN1' LOCALE 'C'", "database-encoding"),
+        ("ENCODING 'UTF8' LOCALE_PROVIDER icu ICU_LOCALE 'de' LOCALE 'C'", "database-collation"),
+    ],
+)
+def test_a_database_that_sorts_or_writes_otherwise_is_refused(
+    postgresql: Server, options: str, code: str
+) -> None:
+    """Encoding and order cannot be mended later, so they are asked before a table is made."""
+    with closing(PostgresqlDatabase(postgresql.empty(options=options))) as database:
+        with pytest.raises(ConfigurationError) as caught:
+            migrate(database)
+        assert caught.value.code == code
+        assert "createdb" in caught.value.hint
+        assert not database.exists()
+
+
+def test_a_database_that_holds_something_else_is_refused(postgresql: Server) -> None:
+    """Tables of another program are named, and nothing is put beside them."""
+    address = postgresql.empty()
+    name = address.partition("@/")[2].partition("?")[0]
+    postgresql.run("CREATE TABLE orders (id int)", database=name)
+    with closing(PostgresqlDatabase(address)) as database:
+        with pytest.raises(ConfigurationError) as caught:
+            migrate(database)
+        assert caught.value.code == "database-not-empty"
+        assert "orders" in caught.value.faults[0].message
+
+
+def test_a_user_who_may_make_no_table_is_told(postgresql: Server) -> None:
+    """The one who connects needs the right to make tables, and the words to ask for it."""
+    address = postgresql.empty()
+    name = address.partition("@/")[2].partition("?")[0]
+    postgresql.run(f"ALTER DATABASE {name} OWNER TO admin", f"REVOKE CREATE ON DATABASE {name} FROM doorward")
+    with closing(PostgresqlDatabase(address)) as database:
+        with pytest.raises(ConfigurationError) as caught:
+            migrate(database)
+        assert caught.value.code == "database-forbidden"
+        assert "doorward" in caught.value.faults[0].hint
+
+
+def test_what_the_demonstration_made_is_removed(database: PostgresqlDatabase) -> None:
+    """Every table of ours is dropped, and the place can be used again."""
+    database.erase()
+    assert not database.exists()
+    assert migrate(database) == ""
