@@ -68,8 +68,8 @@ def cut_everybody(door: Doorway) -> None:
 def cut_nobody(door: Doorway) -> None:
     """Have the gateway keep every connection with the grants that it has."""
     door.gateway.follower._compare_with_policy = lambda: None  # type: ignore[method-assign]
-    door.gateway.publishing._end_overreaching = lambda _ground: None  # type: ignore[method-assign]
-    door.gateway.publishing._end_short = lambda _ground, _aliases: None  # type: ignore[method-assign]
+    door.gateway.publishing._end_overreaching = lambda _snapshot: None  # type: ignore[method-assign]
+    door.gateway.publishing._end_short = lambda _snapshot, _aliases: None  # type: ignore[method-assign]
 
 
 @pytest.mark.parametrize("fault", [lose_a_residual, clear_everybody])

@@ -14,6 +14,7 @@ import pytest
 from doorward.access.policies import apply_document
 from doorward.gateway.publishing import transition as publishing
 from doorward.gateway.publishing.watches import SPARE, Room, watches_needed
+from doorward.stores.policy_snapshot import PolicySnapshot
 from tests.support.doorway import ACTOR, DOMAIN, Doorway, eventually, open_doorway
 
 HEAD = f"trust_domain: {DOMAIN}\napps:\n"
@@ -122,11 +123,11 @@ def test_a_revision_that_envoy_dies_of_shuts_no_other_door() -> None:
 
 def _spoilt(one: publishing.Publishing, host: str) -> object:
     """Have the configuration of a document that names a host hold something that Envoy does not know."""
-    compile_ground = one._compile
+    compile_snapshot = one._compile
 
-    def compile_spoilt(ground: publishing.Ground) -> object:
-        compiled = compile_ground(ground)
-        if compiled is not None and any(app.name == host for app in ground.document.apps):
+    def compile_spoilt(snapshot: PolicySnapshot, seq: int) -> object:
+        compiled = compile_snapshot(snapshot, seq)
+        if compiled is not None and any(app.name == host for app in snapshot.document.apps):
             compiled.resources.listeners[0]["no_such_field"] = 1
         return compiled
 

@@ -21,6 +21,7 @@ from doorward.core.entities import Principal, PrincipalKind
 from doorward.core.ports import KeyKind, PrivateKey
 from doorward.directory import principals as directory
 from doorward.pki.csr import build_csr
+from doorward.stores.policy_snapshot import PolicySnapshot, load_snapshot
 from doorward.stores.records import CertificateRecord, GatewayRecord
 from doorward.stores.services import Services
 from tests.support.memory_store import MemoryUnitOfWork
@@ -142,6 +143,11 @@ class World:
     def events(self, kind: EventType) -> list[Event]:
         """The durable events of one type, oldest first."""
         return [event for event in self.work.events if event.type is kind]
+
+    def snapshot(self) -> PolicySnapshot:
+        """The policy in force."""
+        with self.work.read() as stores:
+            return load_snapshot(stores)
 
     def head(self) -> int:
         """The newest number of the change sequence."""

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from cryptography import x509
@@ -38,11 +38,10 @@ from doorward.policy.decision import ConnectionAuthority, admits, authority_of
 from doorward.policy.model import AppPolicy
 from doorward.policy.subject import Subject
 from doorward.stores.events import write_event
-from doorward.stores.policy_snapshot import current_document
+from doorward.stores.policy_snapshot import PolicySnapshot, PolicySnapshots
 from doorward.stores.protocols import Stores
-from doorward.stores.records import AuthorityKind, CertificateRecord, ChangeKind
+from doorward.stores.records import CertificateRecord
 from doorward.stores.services import Services
-from doorward.stores.standing import require_tenant
 from doorward.verification.leaves import RecentLeaves
 from doorward.verification.partner import PartnerTrust
 from doorward.verification.revocation.evidence_index import EvidenceIndex
@@ -53,13 +52,6 @@ from doorward.verification.verifier import (
     Knowledge,
     KnownIssuer,
     judge_certificate,
-)
-
-_LOOK_BACK = 200
-"""Changes that are looked through before the common ground is simply read anew."""
-
-_GROUND_CHANGES = frozenset(
-    {ChangeKind.AUTHORITY, ChangeKind.APPLICATION, ChangeKind.POLICY, ChangeKind.PARTNER}
 )
 
 
@@ -145,15 +137,12 @@ class AccessDecision:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Ground:
-    """What all connections have in common, as of one number of the change sequence."""
+class _Issuers:
+    """Who vouches for certificates by one policy snapshot: our own authorities, by subject and by id, and partners."""
 
-    seq: int
-    trust_domain: str
-    issuers: Mapping[bytes, KnownIssuer]
-    issuer_sha256: Mapping[str, str]
-    apps: Mapping[str, AppPolicy]
-    revision: int
+    snapshot: PolicySnapshot
+    own: Mapping[bytes, KnownIssuer]
+    own_sha256: Mapping[str, str]
     partners: Mapping[str, PartnerTrust]
 
 
@@ -166,7 +155,8 @@ class _Finding:
     record: CertificateRecord | None
     subject: Subject | None
     authority: ConnectionAuthority | None
-    ground: _Ground
+    snapshot: PolicySnapshot
+    seq: int
 
     @property
     def judgement(self) -> CertificateJudgement:
@@ -177,18 +167,22 @@ class _Finding:
 class AccessDecider:
     """The PDP; safe to share between threads.
 
-    Issuers and the parsed document are kept from decision to decision and read anew when a change
-    of theirs was noted. Whoever restores a database under a running process restarts the process.
-
     Args:
         services: the use cases' ports.
-        evidence_cache: the evidence about partners; who holds them fills them. None: always empty.
+        evidence_cache: the evidence about partners; its owner fills it. None: always empty.
+        snapshots: the policy snapshot that this process shares; None: one of its own.
     """
 
-    def __init__(self, services: Services, evidence_cache: EvidenceCache | None = None) -> None:
+    def __init__(
+        self,
+        services: Services,
+        evidence_cache: EvidenceCache | None = None,
+        snapshots: PolicySnapshots | None = None,
+    ) -> None:
         self._services = services
         self._evidence_cache = evidence_cache or EvidenceCache(services.work)
-        self._ground: _Ground | None = None
+        self._snapshots = snapshots or PolicySnapshots()
+        self._issuers: _Issuers | None = None
         self._leaves = RecentLeaves()
 
     def decide(self, request: AccessRequest) -> AccessDecision:
@@ -213,7 +207,7 @@ class AccessDecider:
             Unavailable: the database cannot be read.
         """
         with self._services.work.read() as stores:
-            self._current_ground(stores)
+            self._issuers_of(stores, self._snapshots.current(stores)[0])
 
     def knows(self, presented: bytes | None) -> bool:
         """Return whether a presented certificate is in the inventory, in any state; None (no certificate) counts as known."""
@@ -269,12 +263,13 @@ class AccessDecider:
         now: datetime,
     ) -> _Finding:
         """Steps 1 to 5, less the deadline."""
-        ground = self._current_ground(stores)
-        app = ground.apps.get(application_id)
+        snapshot, seq = self._snapshots.current(stores)
+        issuers = self._issuers_of(stores, snapshot)
+        app = snapshot.policies.get(application_id)
         # 1. and 2. the certificate
-        certificate = self._judge_for_partners(stores, record, presented, app=app, ground=ground, now=now)
+        certificate = self._judge_for_partners(stores, record, presented, app=app, issuers=issuers, now=now)
         if certificate is None:
-            certificate = PartnerFinding(judgement=self._judge_own(stores, record, presented, ground, now))
+            certificate = PartnerFinding(judgement=self._judge_own(stores, record, presented, issuers, now))
         judgement = certificate.judgement
         reasons = list(judgement.verdict.reasons)
         outcome = judgement.verdict.outcome
@@ -297,7 +292,7 @@ class AccessDecider:
             outcome=outcome,
             reasons=tuple(dict.fromkeys(reasons)),
             judged_at=now,
-            evidence=(*judgement.verdict.evidence, ("revision", str(ground.revision))),
+            evidence=(*judgement.verdict.evidence, ("revision", str(snapshot.revision))),
         )
         return _Finding(
             verdict=verdict,
@@ -305,7 +300,8 @@ class AccessDecider:
             record=record,
             subject=subject,
             authority=authority,
-            ground=ground,
+            snapshot=snapshot,
+            seq=seq,
         )
 
     def _judge_own(
@@ -313,18 +309,18 @@ class AccessDecider:
         stores: Stores,
         record: CertificateRecord | None,
         presented: bytes | None,
-        ground: _Ground,
+        issuers: _Issuers,
         now: datetime,
     ) -> CertificateJudgement:
         """Judge by the inventory and the directory."""
         principal = stores.directory.get(record.principal_id) if record and record.principal_id else None
         knowledge = Knowledge(
-            certificate=describe_known(record, ground.issuer_sha256.get(record.authority_id, ""))
+            certificate=describe_known(record, issuers.own_sha256.get(record.authority_id, ""))
             if record
             else None,
             principal=principal,
-            issuers=ground.issuers,
-            trust_domain=ground.trust_domain,
+            issuers=issuers.own,
+            trust_domain=issuers.snapshot.trust_domain,
         )
         # Only what is in the inventory: strangers' certificates must not push out those of our own.
         vouched = self._leaves if record is not None else None
@@ -337,12 +333,12 @@ class AccessDecider:
         presented: bytes | None,
         *,
         app: AppPolicy | None,
-        ground: _Ground,
+        issuers: _Issuers,
         now: datetime,
     ) -> PartnerFinding | None:
         """Return what partners' authorities say, None where it is not for them to say anything."""
-        own = record is not None and record.authority_id in ground.issuer_sha256
-        partners = [ground.partners[name] for name in app.trust if name in ground.partners] if app else []
+        own = record is not None and record.authority_id in issuers.own_sha256
+        partners = [issuers.partners[name] for name in app.trust if name in issuers.partners] if app else []
         if own or not partners:
             return None
         found = judge_for_partners(
@@ -352,7 +348,7 @@ class AccessDecider:
             partners=partners,
             evidence_cache=self._evidence_cache,
             now=now,
-            trust_domain=ground.trust_domain,
+            trust_domain=issuers.snapshot.trust_domain,
             leaves=self._leaves,
         )
         return None if Reason.ISSUER_UNKNOWN in found.judgement.verdict.reasons else found
@@ -368,7 +364,7 @@ class AccessDecider:
         if admitted:
             event = self._write_admitted(finding, request, now, deadline, grants)
         else:
-            anonymous = _is_anonymous(finding.verdict, finding.ground.apps.get(request.application_id))
+            anonymous = _is_anonymous(finding.verdict, finding.snapshot.policies.get(request.application_id))
             kind = EventType.CONNECTION_ANONYMOUS if anonymous else EventType.CONNECTION_REFUSED
             event = self._write_refused(kind, finding, request, now)
         return AccessDecision(
@@ -377,10 +373,10 @@ class AccessDecider:
             certificate=finding.record,
             grants=grants,
             authority=finding.authority,
-            revision=finding.ground.revision,
-            policy=finding.ground.apps.get(request.application_id),
+            revision=finding.snapshot.revision,
+            policy=finding.snapshot.policies.get(request.application_id),
             deadline=deadline,
-            seq=finding.ground.seq,
+            seq=finding.seq,
             event=event,
             partner_id=finding.certificate.partner_id,
             evidence_index=finding.certificate.evidence_index,
@@ -410,7 +406,7 @@ class AccessDecider:
                 "reasons": [reason.value for reason in finding.verdict.reasons],
                 "grants": list(grants),
                 "deadline": deadline,
-                "revision": finding.ground.revision,
+                "revision": finding.snapshot.revision,
                 "sha256": record.sha256 if record else "",
                 "evidence": list_status_evidence(finding.verdict),
             },
@@ -428,9 +424,11 @@ class AccessDecider:
         data: dict[str, str | int | list[str]] = {
             "gateway": request.gateway_id,
             "connection": request.connection_id,
-            "application": request.application_id if request.application_id in finding.ground.apps else "",
+            "application": request.application_id
+            if request.application_id in finding.snapshot.policies
+            else "",
             "reasons": [reason.value for reason in finding.verdict.reasons],
-            "revision": finding.ground.revision,
+            "revision": finding.snapshot.revision,
             "certificate": record.id if record else "",
             "principal": record.principal_id if record else "",
             "partner": finding.certificate.partner_id,
@@ -448,43 +446,21 @@ class AccessDecider:
         actor = record.principal_id if record and record.principal_id else "system"
         return write_event(self._services, kind, actor=actor, at=now, data=data, personal=personal)
 
-    def _current_ground(self, stores: Stores) -> _Ground:
-        """Return the ground as of this snapshot; what is kept is used only where nothing of it changed."""
-        kept, seq = self._ground, stores.changes.head()
-        if kept is not None and kept.seq == seq:
-            return kept
-        if kept is not None and kept.seq < seq:
-            changes = stores.changes.since(kept.seq, limit=_LOOK_BACK)
-            reached = bool(changes) and changes[-1].seq == seq
-            if reached and not any(one.kind in _GROUND_CHANGES for one in changes):
-                self._ground = replace(kept, seq=seq)
-                return self._ground
-        # Two threads may both read it, and an older ground may replace a newer one: it costs another
-        # reading, never a wrong answer, because a ground is used for its own number only.
-        self._ground = ground = _load_ground(stores, seq)
-        return ground
+    def _issuers_of(self, stores: Stores, snapshot: PolicySnapshot) -> _Issuers:
+        kept = self._issuers
+        if kept is None or kept.snapshot is not snapshot:
+            kept = self._issuers = _load_issuers(stores, snapshot)
+        return kept
 
 
 def _is_anonymous(verdict: Verdict, app: AppPolicy | None) -> bool:
     return verdict.outcome is not Outcome.GOOD and app is not None and app.admits_anonymous
 
 
-def _load_ground(stores: Stores, seq: int) -> _Ground:
-    tenant = require_tenant(stores)
-    document, revision = current_document(stores)
-    by_name = {app.name: app for app in document.apps}
-    issuers, digests = {}, {}
-    for authority in stores.authorities.list():
-        if authority.kind is AuthorityKind.ISSUING:
-            name = x509.load_der_x509_certificate(authority.der).subject.public_bytes()
-            digests[authority.id] = hashlib.sha256(authority.der).hexdigest()
-            issuers[name] = KnownIssuer(sha256=digests[authority.id], id=authority.id)
-    return _Ground(
-        seq=seq,
-        trust_domain=tenant.trust_domain,
-        issuers=issuers,
-        issuer_sha256=digests,
-        apps={one.id: by_name[one.name] for one in stores.applications.list() if one.name in by_name},
-        revision=revision,
-        partners=load_partners(stores),
-    )
+def _load_issuers(stores: Stores, snapshot: PolicySnapshot) -> _Issuers:
+    own, digests = {}, {}
+    for authority in snapshot.issuers:
+        name = x509.load_der_x509_certificate(authority.der).subject.public_bytes()
+        digests[authority.id] = hashlib.sha256(authority.der).hexdigest()
+        own[name] = KnownIssuer(sha256=digests[authority.id], id=authority.id)
+    return _Issuers(snapshot=snapshot, own=own, own_sha256=digests, partners=load_partners(stores))

@@ -67,6 +67,7 @@ from doorward.gateway.publishing.validation import Validator
 from doorward.gateway.publishing.watches import survey_room
 from doorward.partners.evidence_cache import EvidenceCache
 from doorward.stores.events import write_event
+from doorward.stores.policy_snapshot import PolicySnapshots
 from doorward.stores.services import Services
 from doorward.wire.jose import render_jwk
 
@@ -174,10 +175,12 @@ class Gateway:
         certificates = ServerCertificates(services, self.id, options.folder / "keys" / "server")
         self._upstreams = UpstreamReader(options.folder / "keys" / "upstream", options.door.own)
         self._upstream_watch = UpstreamWatch(self._upstreams.watched)
+        snapshots = PolicySnapshots()
         self.publishing = Publishing(
             services,
             self.id,
             options.door,
+            snapshots=snapshots,
             connections=self.connections,
             ending=ending,
             certificates=certificates,
@@ -192,10 +195,11 @@ class Gateway:
         )
         evidence_cache = EvidenceCache(services.work)
         self._evidence = EvidenceLoader(services, evidence_cache)
-        self._decider = decider = AccessDecider(services, evidence_cache)
+        self._decider = decider = AccessDecider(services, evidence_cache, snapshots)
         self.follower = Follower(
             services,
             decider,
+            snapshots,
             self.connections,
             ending,
             publish=self.publishing.request,

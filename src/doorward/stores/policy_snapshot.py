@@ -1,16 +1,112 @@
-"""The policy document in force, as it is stored: parsed, with its number.
+"""The policy in force as the database has it: one document, parsed, with all that it speaks of.
 
-Not here: applying and comparing documents (`policies`).
+A `PolicySnapshot` is immutable, and the same object for as long as nothing of it changes. The decider, the
+follower and the publisher of one process look at the same one (`PolicySnapshots`).
+
+Not here: applying and comparing documents (`access.policies`), judging by them (`access.deciding`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
 from doorward.core.errors import ConfigurationError, IntegrityError
 from doorward.policy.document import parse_document
-from doorward.policy.model import Document
+from doorward.policy.model import AppPolicy, Document
 from doorward.stores.protocols import Stores
-from doorward.stores.records import RevisionRecord, TenantRecord
+from doorward.stores.records import AuthorityKind, AuthorityRecord, ChangeKind, RevisionRecord, TenantRecord
 from doorward.stores.standing import require_tenant
+
+SNAPSHOT_CHANGES = frozenset(
+    {ChangeKind.AUTHORITY, ChangeKind.APPLICATION, ChangeKind.POLICY, ChangeKind.PARTNER}
+)
+"""The changes after which there is another snapshot."""
+
+_LOOK_BACK = 200
+"""Changes that are looked through before the snapshot is simply loaded again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicySnapshot:
+    """The policy in force at one number of the change sequence, and until the next of `SNAPSHOT_CHANGES`.
+
+    Args:
+        revision: number of the document; 0 before the first.
+        document: the document itself.
+        ids: application name to id, also of applications that the document does not have.
+        trust_domain: of the tenant.
+        issuers: our own issuing authorities.
+        partners: partner's name to the DER of its authorities.
+    """
+
+    revision: int
+    document: Document
+    ids: Mapping[str, str]
+    trust_domain: str
+    issuers: tuple[AuthorityRecord, ...]
+    partners: Mapping[str, tuple[bytes, ...]]
+    policies: Mapping[str, AppPolicy] = field(init=False)
+    """Application id to what the document says about it."""
+
+    def __post_init__(self) -> None:
+        """Find the id of each application once: every connection asks for one."""
+        policies = {self.ids[app.name]: app for app in self.document.apps if app.name in self.ids}
+        object.__setattr__(self, "policies", policies)
+
+    @property
+    def names(self) -> dict[str, str]:
+        """Names of applications by id."""
+        return {one: name for name, one in self.ids.items()}
+
+
+def load_snapshot(stores: Stores) -> PolicySnapshot:
+    """Return the policy in force; raises as `current_document`."""
+    document, revision = current_document(stores)
+    return PolicySnapshot(
+        revision=revision,
+        document=document,
+        ids={one.name: one.id for one in stores.applications.list()},
+        trust_domain=require_tenant(stores).trust_domain,
+        issuers=tuple(one for one in stores.authorities.list() if one.kind is AuthorityKind.ISSUING),
+        partners={
+            partner.name: tuple(one.der for one in stores.partners.authorities(partner.id))
+            for partner in stores.partners.list()
+        },
+    )
+
+
+class PolicySnapshots:
+    """The snapshot of one process, loaded again only if something of it changed; safe between threads.
+
+    Who restores a database under a running process restarts the process.
+    """
+
+    def __init__(self) -> None:
+        self._kept: tuple[PolicySnapshot, int] | None = None
+
+    def current(self, stores: Stores) -> tuple[PolicySnapshot, int]:
+        """Return the policy in force for this transaction, and its number in the change sequence.
+
+        Raises:
+            NotFound, IntegrityError: as `current_document`.
+        """
+        kept, seq = self._kept, stores.changes.head()
+        if kept is not None and (kept[1] == seq or _holds(stores, since=kept[1], until=seq)):
+            found = kept[0], seq
+        else:
+            # Two threads may both load it, and one with an older transaction may be later: that costs
+            # another loading, never a wrong answer, because what is kept has its number.
+            found = load_snapshot(stores), seq
+        self._kept = found
+        return found
+
+
+def _holds(stores: Stores, *, since: int, until: int) -> bool:
+    """Return whether nothing of a snapshot changed; False also if too much happened to look it through."""
+    changes = stores.changes.since(since, limit=_LOOK_BACK) if since < until else []
+    reached = bool(changes) and changes[-1].seq == until
+    return reached and not any(one.kind in SNAPSHOT_CHANGES for one in changes)
 
 
 def current_document(stores: Stores) -> tuple[Document, int]:
@@ -39,7 +135,7 @@ def _parsed(revision: RevisionRecord) -> Document:
         raise IntegrityError(
             "revision-unreadable",
             f"revision {revision.number} of the policy document cannot be read any more: {fault}",
-            hint="apply the document anew from your own copy",
+            hint="apply the document again from your own copy",
         ) from fault
 
 

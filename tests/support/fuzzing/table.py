@@ -17,8 +17,6 @@ EXCUSED = {
     "partners.trust.parse_if_sound": "gives its bytes to parse_path_certificate",
     "partners.trust.read_inputs": "gives each of its texts to parse_subtree",
     "core.addresses.parse_private_networks": "terms are the operator's own",
-    "gateway.publishing.ground.read_ground": "reads the database, no bytes",
-    "gateway.publishing.ground.read_former_ground": "reads the database, no bytes",
     "runtime.pem.read_bounded": "reads a file that an operator named; its bytes go to parsers of the table",
     "runtime.reading.parse_moment": "an option of the operator's own command",
     "runtime.renewed_files.read_key_of": "a key of the operator's own; whatever the library raises is one error",

@@ -15,7 +15,6 @@ from doorward.core.certificate import RevocationReason
 from doorward.core.entities import Outcome, Reason
 from doorward.core.errors import NotFound, Unavailable
 from doorward.directory import principals as directory
-from doorward.stores.records import ChangeKind
 from tests.support.ports import NOON
 from tests.support.toy_ca import ToyCA
 from tests.support.world import DOCUMENT, OPERATOR, TRUST_DOMAIN, empty_world, found_world
@@ -227,29 +226,6 @@ def test_decider_follows_the_changes(world):
     assert outcome(carol) is Outcome.BAD
 
 
-def test_decider_reads_the_document_only_when_it_changed(world, monkeypatch):
-    """Certificates and people come and go without the document being parsed again."""
-    readings = []
-    real = access.current_document
-
-    def counted(stores):
-        readings.append(1)
-        return real(stores)
-
-    monkeypatch.setattr(access, "current_document", counted)
-    decider = access.AccessDecider(world.services)
-    held = world.issue("alice")
-    for _ in range(3):
-        decider.decide(world.request(held.der))
-        world.issue("bob")
-    assert len(readings) == 1
-    with world.work.change() as stores:
-        for _ in range(300):
-            stores.changes.note(ChangeKind.PRINCIPAL, "per_x", NOON)
-    decider.decide(world.request(held.der))
-    assert len(readings) == 2  # too many changes to look through
-
-
 def test_what_was_read_before_is_judged_anew(world):
     """The reading of a certificate is kept, no word about it: revoked since, suspended since, expired since."""
     decider = access.AccessDecider(world.services)
@@ -271,20 +247,6 @@ def test_strangers_certificates_are_not_kept(world):
     assert len(decider._leaves) == 0
     decider.decide(world.request(world.issue("alice").der))
     assert len(decider._leaves) == 1
-
-
-def test_older_snapshot_is_judged_by_itself(world):
-    """A thread whose snapshot is older than what is kept reads its own ground."""
-    decider = access.AccessDecider(world.services)
-    held = world.issue("alice")
-    snapshot = world.work.read()
-    with snapshot as stores:
-        before = stores.changes.head()
-        policies.apply_document(world.services, DOCUMENT + "\n", file="x", actor=OPERATOR)
-        directory.suspend(world.services, "bob", actor=OPERATOR)
-        decider.decide(world.request(held.der))
-        ground = decider._current_ground(stores)
-    assert ground.seq == before
 
 
 def test_live_connection_is_judged_again(world):

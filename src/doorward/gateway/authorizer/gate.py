@@ -16,6 +16,7 @@ import threading
 from collections.abc import Mapping
 
 from doorward.policy.model import AppPolicy
+from doorward.stores.policy_snapshot import PolicySnapshot
 
 
 class PolicyGate:
@@ -25,8 +26,8 @@ class PolicyGate:
         self._condition = threading.Condition()
         self._revision = -1
         self._refused = -1
-        self._enforced: dict[str, AppPolicy] = {}
-        self._before: dict[str, AppPolicy] = {}
+        self._enforced: Mapping[str, AppPolicy] = {}
+        self._before: Mapping[str, AppPolicy] = {}
 
     @property
     def revision(self) -> int:
@@ -34,23 +35,20 @@ class PolicyGate:
         with self._condition:
             return self._revision
 
-    def open(self, revision: int, policies: Mapping[str, AppPolicy]) -> None:
-        """Note what Envoy enforces, and let the waiting ones go on.
-
-        Args:
-            revision: of the document.
-            policies: application id to its policy in that revision.
-        """
+    def open(self, snapshot: PolicySnapshot) -> None:
+        """Note what Envoy enforces, and let the waiting ones go on."""
         with self._condition:
-            self._revision, self._refused = revision, -1
-            self._enforced = self._before = dict(policies)
+            self._revision, self._refused = snapshot.revision, -1
+            self._enforced = self._before = snapshot.policies
             self._condition.notify_all()
 
-    def move(self, policies: Mapping[str, AppPolicy]) -> None:
+    def move(self, snapshot: PolicySnapshot) -> None:
         """Note that Envoy is about to be told this: until `open` or `stay`, only what is equal counts."""
         with self._condition:
             self._before = self._enforced
-            self._enforced = {one: app for one, app in self._enforced.items() if app == policies.get(one)}
+            self._enforced = {
+                one: app for one, app in self._enforced.items() if app == snapshot.policies.get(one)
+            }
 
     def stay(self) -> None:
         """Note that what counted before `move` is in force still, for certain."""
@@ -64,10 +62,10 @@ class PolicyGate:
             self._refused = revision
             self._condition.notify_all()
 
-    def closed(self, policies: Mapping[str, AppPolicy]) -> list[str]:
+    def closed(self, snapshot: PolicySnapshot) -> list[str]:
         """Return the names of applications of which Envoy does not enforce just this policy, sorted."""
         with self._condition:
-            return sorted(app.name for one, app in policies.items() if not self._enforces(one, app))
+            return sorted(app.name for one, app in snapshot.policies.items() if not self._enforces(one, app))
 
     def wait(self, revision: int, application_id: str, policy: AppPolicy, timeout_seconds: float) -> bool:
         """Return True once Envoy enforces just this policy; False when time is over or it never will.

@@ -15,19 +15,18 @@ from doorward.enforcement.transition import HeldConnection
 from doorward.gateway.connections.registry import LiveConnection
 from doorward.policy.decision import ConnectionAuthority, anonymous_authority, authority_of
 from doorward.policy.likeness import Likeness
-from doorward.policy.model import Document
+from doorward.policy.model import AppPolicy
 
 
 class Authorities:
     """What one document gives; for one thread, and for as long as that document is looked at.
 
     Args:
-        document: the policy.
-        ids: application name to id.
+        policies: application id to its policy (`PolicySnapshot.policies`).
     """
 
-    def __init__(self, document: Document, ids: Mapping[str, str]) -> None:
-        self._apps = {ids[app.name]: app for app in document.apps if app.name in ids}
+    def __init__(self, policies: Mapping[str, AppPolicy]) -> None:
+        self._apps = policies
         self._likeness = {one: Likeness(app) for one, app in self._apps.items()}
         self._known: dict[Hashable, ConnectionAuthority] = {}
 

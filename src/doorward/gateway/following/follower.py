@@ -35,7 +35,7 @@ from doorward.gateway.connections.registry import Connections, LiveConnection
 from doorward.gateway.following.authorities import Authorities
 from doorward.gateway.following.evidence_loader import EvidenceLoader
 from doorward.policy.decision import ConnectionAuthority, lost_authority
-from doorward.stores.policy_snapshot import current_document
+from doorward.stores.policy_snapshot import SNAPSHOT_CHANGES, PolicySnapshots
 from doorward.stores.records import ChangeKind, ChangeRecord
 from doorward.stores.services import Services
 
@@ -51,7 +51,6 @@ where a partner's terms or evidence are the reason: some tens of milliseconds.""
 DEAF_SECONDS = 60.0
 """How often a doorbell that stays broken is told of; it is tried at each poll."""
 
-_POLICY = frozenset({ChangeKind.POLICY, ChangeKind.APPLICATION, ChangeKind.AUTHORITY, ChangeKind.PARTNER})
 _NAMING = frozenset(
     {
         ChangeKind.CERTIFICATE,
@@ -76,6 +75,7 @@ class Follower:
     Args:
         services: the use cases' ports.
         decider: judges connections.
+        snapshots: the policy snapshot of this process.
         connections: the registry.
         ending: ends connections.
         publish: takes a policy number in hand: called with the change number that asks for it.
@@ -92,6 +92,7 @@ class Follower:
         self,
         services: Services,
         decider: AccessDecider,
+        snapshots: PolicySnapshots,
         connections: Connections,
         ending: Ending,
         *,
@@ -106,6 +107,7 @@ class Follower:
     ) -> None:
         self._services = services
         self._decider = decider
+        self._snapshots = snapshots
         self._connections = connections
         self._ending = ending
         self._publish = publish
@@ -232,7 +234,7 @@ class Follower:
         # 2. and 3. whoever is concerned by name
         self._reassess(self._concerned(changes))
         # ... and everybody, where the rules themselves changed; judged from memory, they are many
-        rules = [change.seq for change in changes if change.kind in _POLICY]
+        rules = [change.seq for change in changes if change.kind in SNAPSHOT_CHANGES]
         if rules:
             self._compare_with_policy()
         for seq in rules:  # 5. each by its own number: what is not in force is not confirmed
@@ -363,8 +365,8 @@ class Follower:
 
     def _compare_with_policy(self) -> None:
         with self._services.work.read() as stores:
-            document, _ = current_document(stores)
-            authorities = Authorities(document, {one.name: one.id for one in stores.applications.list()})
+            snapshot, _ = self._snapshots.current(stores)
+        authorities = Authorities(snapshot.policies)
         connections = self._connections.all()
         kept: list[tuple[LiveConnection, ConnectionAuthority]] = []
         for start in range(0, len(connections), COMPARED_AT_ONCE):

@@ -13,8 +13,8 @@ import structlog
 from doorward.audit.events import EventType, printable
 from doorward.core.errors import DoorwardError
 from doorward.gateway.authorizer.gate import PolicyGate
-from doorward.policy.model import AppPolicy
 from doorward.stores.events import write_event
+from doorward.stores.policy_snapshot import PolicySnapshot
 from doorward.stores.services import Services
 
 _MOST_NAMED = 10
@@ -53,19 +53,13 @@ class PublicationReport:
         with self._lock:
             self._shortage = said
 
-    def refused(self, revision: int, policies: Mapping[str, AppPolicy], error: DoorwardError) -> None:
-        """Say that a revision cannot be in force before something is mended.
-
-        Args:
-            revision: its number.
-            policies: application name to policy, of the revision.
-            error: why.
-        """
-        closed = self._gate.closed(policies)
+    def refused(self, snapshot: PolicySnapshot, error: DoorwardError) -> None:
+        """Say that a revision cannot be in force before something is mended, and why."""
+        closed = self._gate.closed(snapshot)
         named = ", ".join(closed[:_MOST_NAMED]) + (" and more" if len(closed) > _MOST_NAMED else "")
         self.failed(
             error,
-            f"revision {revision} is refused, and what it changes admits no one new"
+            f"revision {snapshot.revision} is refused, and what it changes admits no one new"
             + (f" ({named})" if named else "")
             + f"; the rest is as in revision {self._gate.revision}: {error.detail}",
         )

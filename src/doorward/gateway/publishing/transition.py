@@ -49,9 +49,17 @@ from doorward.gateway.connections.registry import Connections
 from doorward.gateway.door_settings import DoorSettings
 from doorward.gateway.envoy.epochs import epoch_of
 from doorward.gateway.following.authorities import Authorities, held_connection
+from doorward.gateway.publishing.configuration import (
+    ENROL_PURPOSE,
+    configuration_of,
+    former_snapshot,
+    ids_of_rules,
+    own_trust,
+    partner_trusts,
+    wanted_hosts,
+)
 from doorward.gateway.publishing.envoy_deaths import EnvoyDeaths
-from doorward.gateway.publishing.ground import ENROL_PURPOSE, Ground, read_former_ground, read_ground
-from doorward.gateway.publishing.last_published import LastPublished
+from doorward.gateway.publishing.last_published import Configuration, LastPublished
 from doorward.gateway.publishing.publisher import Admin, Published, Publisher
 from doorward.gateway.publishing.report import PublicationReport
 from doorward.gateway.publishing.server_certificates import (
@@ -60,7 +68,7 @@ from doorward.gateway.publishing.server_certificates import (
     name_lacking,
     no_certificate,
 )
-from doorward.gateway.publishing.upstream_files import UpstreamGrounds
+from doorward.gateway.publishing.upstream_files import UpstreamParts
 from doorward.gateway.publishing.validation import Validator
 from doorward.gateway.publishing.watches import (
     Room,
@@ -71,6 +79,7 @@ from doorward.gateway.publishing.watches import (
     tell_shortage,
 )
 from doorward.policy.model import Document
+from doorward.stores.policy_snapshot import PolicySnapshot, PolicySnapshots
 from doorward.stores.services import Services
 
 PATIENCE_SECONDS = 1.5
@@ -92,11 +101,13 @@ _log = structlog.get_logger("doorward.publishing")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Compiled:
-    """What is to be published; `purposes` have or wait for a certificate, `missing` are hosts without one yet.
+    """What is to be published, by which policy as of which change; `purposes` have or wait for a certificate, `missing` are hosts without one yet.
 
     `chains` are the doors, the enrolment door included, and `trusts` those with authorities of their own.
     """
 
+    snapshot: PolicySnapshot
+    seq: int
     resources: Resources
     chains: int
     trusts: int
@@ -113,6 +124,7 @@ class Publishing:
         services: the use cases' ports.
         gateway_id: this gateway.
         settings: listeners, sockets, limits.
+        snapshots: the policy snapshot of this process.
         connections: the registry.
         ending: ends connections.
         certificates: the gateway's server certificates.
@@ -132,6 +144,7 @@ class Publishing:
         gateway_id: str,
         settings: DoorSettings,
         *,
+        snapshots: PolicySnapshots,
         connections: Connections,
         ending: Ending,
         certificates: ServerCertificates,
@@ -142,10 +155,11 @@ class Publishing:
         published: Callable[[], None],
         followed: Callable[[], int],
         room: Callable[[], Room] = survey_room,
-        upstreams: Callable[[Document, datetime], UpstreamGrounds] = lambda *_: UpstreamGrounds(),
+        upstreams: Callable[[Document, datetime], UpstreamParts] = lambda *_: UpstreamParts(),
     ) -> None:
         self._services = services
         self._gateway_id = gateway_id
+        self._snapshots = snapshots
         self._connections = connections
         self._ending = ending
         self._certificates = certificates
@@ -240,56 +254,58 @@ class Publishing:
         with self._working:
             self._xds, self._epoch = folder / "xds", epoch_of(folder) or 0
             try:
-                self._deaths.check(read_ground(self._services).configuration)
-                ground, compiled, bootstrap = self._prepare(lambda: read_ground(self._services), folder, stop)
+                self._deaths.check(configuration_of(self._newest()[0]))
+                compiled, bootstrap = self._prepare(self._newest, folder, stop)
             except ConfigurationError as error:
                 return self._prepare_former(error, folder, stop)
-            self._finished(ground, compiled)
+            self._finished(compiled)
             return bootstrap
 
     def _prepare_former(self, why: ConfigurationError, folder: Path, stop: threading.Event) -> Path:
         """The same with what was last confirmed; with the newest all the same if only Envoy's death speaks against it."""
-        newest = read_ground(self._services)
+        newest, seq = self._newest()
         for one in self._last_published.history():
-            former = read_former_ground(self._services, newest, one)
+            with self._services.work.read() as stores:
+                former = former_snapshot(stores, newest, one)
             if former is None:
                 continue
             try:
                 self._deaths.check(one)
-                _, _, bootstrap = self._prepare(lambda former=former: former, folder, stop)  # type: ignore[misc]
+                _, bootstrap = self._prepare(lambda former=former: (former, seq), folder, stop)  # type: ignore[misc]
             except ConfigurationError as error:
                 _log.error("an older revision is refused too", revision=one.revision, detail=error.detail)
                 continue
             with self._condition:
                 self._names = former.names
-            self._gate.open(former.revision, former.policies)
+            self._gate.open(former)
             self._refused(newest, why)
             return bootstrap
         if why.code != DEADLY:
             raise why
-        ground, compiled, bootstrap = self._prepare(lambda: read_ground(self._services), folder, stop)
-        self._finished(ground, compiled)
+        compiled, bootstrap = self._prepare(self._newest, folder, stop)
+        self._finished(compiled)
         return bootstrap
 
     def _prepare(
-        self, read: Callable[[], Ground], folder: Path, stop: threading.Event
-    ) -> tuple[Ground, _Compiled, Path]:
+        self, read: Callable[[], tuple[PolicySnapshot, int]], folder: Path, stop: threading.Event
+    ) -> tuple[_Compiled, Path]:
         publisher = Publisher(self._xds, validator=self._validator, clock=self._services.clock)
         said = False
-        while (compiled := self._compile(ground := read())) is None:
+        while (compiled := self._compile(*read())) is None:
             if not said:
                 _log.warning("waiting for the first server certificate", hint="is `doorward serve` running?")
                 said = True
             if stop.wait(0.1):
                 raise no_certificate()
         room = self._room()
-        if ground.configuration not in self._last_published.history():
+        configuration = configuration_of(compiled.snapshot)
+        if configuration not in self._last_published.history():
             check_watches(compiled.chains, room, trusts=compiled.trusts)
         check_start(compiled.chains, room, trusts=compiled.trusts)
-        self._deaths.give(ground.configuration)
+        self._deaths.give(configuration)
         bootstrap = publisher.prepare(compiled.resources, node=self._gateway_id, folder=folder)
         self._publisher = publisher
-        return ground, compiled, bootstrap
+        return compiled, bootstrap
 
     def run(self, stop: threading.Event) -> None:
         """Publish whenever something asks for it, until `stop` is set."""
@@ -328,44 +344,45 @@ class Publishing:
     def _publish(self) -> float:
         if self._publisher is None:
             return RETRY_SECONDS  # no Envoy was prepared yet
-        ground = read_ground(self._services)
-        self._await_follower(ground.seq)
-        self._end_overreaching(ground)
+        snapshot, seq = self._newest()
+        configuration = configuration_of(snapshot)
+        self._await_follower(seq)
+        self._end_overreaching(snapshot)
         try:
-            if not self._deaths.has(ground.configuration):
-                self._deaths.check(ground.configuration)
-            compiled = self._compile(ground)
+            if not self._deaths.has(configuration):
+                self._deaths.check(configuration)
+            compiled = self._compile(snapshot, seq)
             if compiled is None:
                 raise no_certificate()
-            published = self._exchange(self._publisher, ground, compiled)
+            published = self._exchange(self._publisher, compiled, configuration)
         except ConfigurationError as error:
-            self._refused(ground, error)
+            self._refused(snapshot, error)
             self._publisher.repair(self._admin())
             return RETRY_SECONDS
         self._publisher.repair(self._admin())
         if self._admin() is not None:
-            self._last_published.note(ground.configuration)
-        self._finished(ground, compiled)
-        self._end_short(ground, compiled.aliases)
+            self._last_published.note(configuration)
+        self._finished(compiled)
+        self._end_short(snapshot, compiled.aliases)
         if published.changed:  # last: new connections wait for the gate, not for this record
-            _log.info("published", revision=ground.revision, milliseconds=round(published.seconds * 1000))
+            _log.info("published", revision=snapshot.revision, milliseconds=round(published.seconds * 1000))
             self._report.record(
-                EventType.GATEWAY_PUBLISHED, {"revision": ground.revision, "sha256": published.version}
+                EventType.GATEWAY_PUBLISHED, {"revision": snapshot.revision, "sha256": published.version}
             )
         return RETRY_SECONDS if compiled.missing else CHECK_SECONDS
 
-    def _exchange(self, publisher: Publisher, ground: Ground, compiled: _Compiled) -> Published:
+    def _exchange(self, publisher: Publisher, compiled: _Compiled, configuration: Configuration) -> Published:
         """Step 5; while it lasts, and after it if it ended badly, only what stays the same is let in."""
         chains, files = publisher.count_new_watches(compiled.resources)
         room = self._room()
         if chains:
             check_watches(compiled.chains, room, trusts=compiled.trusts)
         check_room(room, chains, files)
-        before, fresh = self._deaths.given, not self._deaths.has(ground.configuration)
-        self._gate.move(ground.policies)
+        before, fresh = self._deaths.given, not self._deaths.has(configuration)
+        self._gate.move(compiled.snapshot)
         try:
             if fresh:
-                self._deaths.give(ground.configuration)
+                self._deaths.give(configuration)
             return publisher.publish(compiled.resources, self._admin())
         except BaseException:
             if publisher.is_certain:
@@ -374,24 +391,24 @@ class Publishing:
                     self._deaths.give(before)
             raise
 
-    def _finished(self, ground: Ground, compiled: _Compiled) -> None:
+    def _finished(self, compiled: _Compiled) -> None:
         self._certificates.forget_others(compiled.purposes, compiled.certificates)
-        names = ground.names
+        names = compiled.snapshot.names
         lacking = ", ".join(
             name_lacking(names.get(one, one), hosts) for one, hosts in compiled.missing.items()
         )
         with self._condition:
             self._names = names
-            self._asked = tuple(seq for seq in self._asked if seq > ground.seq)
-        self._gate.open(ground.revision, ground.policies)
+            self._asked = tuple(seq for seq in self._asked if seq > compiled.seq)
+        self._gate.open(compiled.snapshot)
         self._report.well(lacking)
         self._report.note_shortage(tell_shortage(compiled.chains, self._room(), trusts=compiled.trusts))
         self._published()
 
-    def _refused(self, ground: Ground, error: ConfigurationError) -> None:
+    def _refused(self, snapshot: PolicySnapshot, error: ConfigurationError) -> None:
         """Say that a revision cannot be in force before something is mended; it is tried again all the same."""
-        self._gate.refuse(ground.revision)
-        self._report.refused(ground.revision, ground.policies, error)
+        self._gate.refuse(snapshot.revision)
+        self._report.refused(snapshot, error)
 
     # the steps
 
@@ -403,13 +420,17 @@ class Publishing:
             with self._condition:
                 self._condition.wait(POLL_SECONDS)
 
-    def _compile(self, ground: Ground) -> _Compiled | None:
+    def _newest(self) -> tuple[PolicySnapshot, int]:
+        with self._services.work.read() as stores:
+            return self._snapshots.current(stores)
+
+    def _compile(self, snapshot: PolicySnapshot, seq: int) -> _Compiled | None:
         """Steps 2 and 4; None while there is not a single certificate."""
-        wanted = ground.wanted_hosts()
+        wanted = wanted_hosts(snapshot)
         ready = self._await_certificates(wanted)
         if not ready:
             return None
-        aliases = aliases_for(self._held(ground), tenant=TENANT, revision=ground.revision)
+        aliases = aliases_for(self._held(snapshot), tenant=TENANT, revision=snapshot.revision)
         limits = self._settings.limits
         enrol = [
             OpenDoor(
@@ -425,16 +446,16 @@ class Publishing:
             for purpose, certificate in ready.items()
             if purpose == ENROL_PURPOSE
         ]
-        by_id = ground.names
+        by_id = snapshot.names
         plan = build_plan(
-            ground.document,
+            snapshot.document,
             tenant=TENANT,
-            application_ids=ground.ids,
+            application_ids=snapshot.ids,
             certificates={by_id[one]: found for one, found in ready.items() if one in by_id},
             aliases=aliases,
             listen=self._settings.listen,
-            partners=ground.partners,
-            trust=ground.trust,
+            partners=partner_trusts(snapshot),
+            trust=own_trust(snapshot),
             paths=RunPaths(
                 authorizer_socket=self._settings.authorizer_socket,
                 log_file=self._settings.log_file,
@@ -445,9 +466,11 @@ class Publishing:
             epoch=self._epoch,
             hsts=self._settings.hsts,
             public_ports=self._settings.public_ports,
-            **self._upstreams(ground.document, self._services.clock.now()).parts(),
+            **self._upstreams(snapshot.document, self._services.clock.now()).for_plan(),
         )
         return _Compiled(
+            snapshot=snapshot,
+            seq=seq,
             resources=build_resources(plan),
             chains=len(plan.every_door),
             trusts=len(plan.trusts),
@@ -469,30 +492,30 @@ class Publishing:
                 self._condition.wait_for(lambda: self._certificates_moved, min(left, 0.05))
                 self._certificates_moved = False
 
-    def _held(self, ground: Ground) -> list[HeldConnection]:
+    def _held(self, snapshot: PolicySnapshot) -> list[HeldConnection]:
         """Return what each connection holds, and what it deserves by this very policy.
 
         What the registry keeps may be compared with another one already: changes can follow closely.
         """
-        authorities = Authorities(ground.document, ground.ids)
+        authorities = Authorities(snapshot.policies)
         held = [held_connection(one, authorities.of(one)) for one in self._connections.all()]
         return held + [
             held_connection(one, None) for one in self._connections.condemned()
         ]  # these deserve nothing
 
-    def _end_overreaching(self, ground: Ground) -> None:
+    def _end_overreaching(self, snapshot: PolicySnapshot) -> None:
         """Step 3."""
-        standing = standing_of(self._held(ground), tenant=TENANT, ids=ground.rule_ids())
+        standing = standing_of(self._held(snapshot), tenant=TENANT, ids=ids_of_rules(snapshot))
         self._end(standing.overreaching, EndReason.AUTHORITY_WITHDRAWN)
 
     def _end(self, keys: frozenset[int], reason: EndReason) -> None:
         found = (self._connections.get(key) for key in keys)
         self._ending.end([one for one in found if one is not None], reason)
 
-    def _end_short(self, ground: Ground, aliases: Mapping[str, frozenset[str]]) -> None:
+    def _end_short(self, snapshot: PolicySnapshot, aliases: Mapping[str, frozenset[str]]) -> None:
         """Step 6; `aliases` are those in force."""
-        ids = ground.rule_ids()
-        standing = standing_of(self._held(ground), tenant=TENANT, ids=ids, aliases=aliases)
+        ids = ids_of_rules(snapshot)
+        standing = standing_of(self._held(snapshot), tenant=TENANT, ids=ids, aliases=aliases)
         known = frozenset().union(*self._rule_ids.values())
         ending = {key for key, lacked in standing.lacking.items() if not lacked <= known}
         self._end(frozenset(ending), EndReason.AUTHORITY_CHANGED)

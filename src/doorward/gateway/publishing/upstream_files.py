@@ -40,13 +40,13 @@ MOST_BYTES = 4 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UpstreamGrounds:
+class UpstreamParts:
     """By the application's name: the files of those that speak TLS, and why others lead nowhere."""
 
     files: Mapping[str, UpstreamFiles] = field(default_factory=dict)
     objections: Mapping[str, str] = field(default_factory=dict)
 
-    def parts(self) -> dict[str, Any]:
+    def for_plan(self) -> dict[str, Any]:
         """Return what `build_plan` is told of it."""
         return {"upstream_files": self.files, "shut": frozenset(self.objections)}
 
@@ -73,7 +73,7 @@ class UpstreamReader:
         """Return what was objected to at the last reading, in one sentence; empty if nothing was."""
         return self._said
 
-    def read(self, document: Document, now: datetime) -> UpstreamGrounds:
+    def read(self, document: Document, now: datetime) -> UpstreamParts:
         """Return files and objections of every application; old copies that nothing names are deleted."""
         files: dict[str, UpstreamFiles] = {}
         objections: dict[str, str] = {}
@@ -90,7 +90,7 @@ class UpstreamReader:
             for app in document.apps
             if app.name not in objections
         )
-        return UpstreamGrounds(files=files, objections=objections)
+        return UpstreamParts(files=files, objections=objections)
 
     def _read(
         self,

@@ -28,7 +28,6 @@ from doorward.gateway.authorizer.judging import (
 from doorward.gateway.connections.endpoints import Endpoint, parse_endpoint
 from doorward.gateway.connections.registry import Connections
 from doorward.gateway.connections.sockdiag import SocketFacts, TcpState
-from doorward.gateway.publishing.ground import read_ground
 from tests.support.ports import FakeClock, PlainKeys
 from tests.support.world import Held, World, found_world
 from tests.unit.gateway.live import LOCAL
@@ -110,8 +109,7 @@ class Place:
 
     def in_force(self) -> None:
         """Have Envoy enforce what is newest."""
-        ground = read_ground(self.world.services)
-        self.gate.open(ground.revision, ground.policies)
+        self.gate.open(self.world.snapshot())
 
     def name_of(self, application_id: str) -> str:
         with self.world.work.read() as stores:

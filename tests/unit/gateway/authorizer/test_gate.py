@@ -5,12 +5,25 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 from doorward.gateway.authorizer.gate import PolicyGate
-from doorward.policy.model import AppPolicy, HttpUpstream
+from doorward.policy.model import AppPolicy, Document, HttpUpstream
+from doorward.stores.policy_snapshot import PolicySnapshot
 
 UP = HttpUpstream(host="127.0.0.1", port=9000)
 PAY = AppPolicy(name="pay", hosts=("pay.test",), upstream=UP)
 PAY_MOVED = AppPolicy(name="pay", hosts=("pay.test",), upstream=HttpUpstream(host="127.0.0.1", port=9001))
 WEB = AppPolicy(name="web", hosts=("web.test",), upstream=UP)
+
+
+def snapshot(revision: int, *apps: AppPolicy) -> PolicySnapshot:
+    """A revision with these applications; each has its name for an id."""
+    return PolicySnapshot(
+        revision=revision,
+        document=Document(trust_domain="corp.example", apps=apps),
+        ids={app.name: app.name for app in apps},
+        trust_domain="corp.example",
+        issuers=(),
+        partners={},
+    )
 
 
 def passes(gate: PolicyGate, revision: int, policy: AppPolicy = PAY, seconds: float = 0.0) -> bool:
@@ -29,7 +42,7 @@ def test_nothing_is_in_force_before_the_first_opening() -> None:
 def test_what_is_in_force_passes_and_nothing_older() -> None:
     """An older judgement must be repeated; a newer one goes on only where it rests on the same policy."""
     gate = PolicyGate()
-    gate.open(3, {"pay": PAY})
+    gate.open(snapshot(3, PAY))
     assert gate.revision == 3
     assert passes(gate, 3)
     assert not passes(gate, 2, seconds=10.0)
@@ -42,10 +55,10 @@ def test_what_is_in_force_passes_and_nothing_older() -> None:
 def test_whoever_waits_goes_on_when_the_gate_opens() -> None:
     """Opening wakes those who wait: the same policy passes, one that was passed over does not."""
     gate = PolicyGate()
-    gate.open(1, {})
+    gate.open(snapshot(1))
     with ThreadPoolExecutor(2) as pool:
         same, passed = pool.submit(passes, gate, 3, PAY, 30.0), pool.submit(passes, gate, 2, PAY, 30.0)
-        gate.open(3, {"pay": PAY})
+        gate.open(snapshot(3, PAY))
         assert same.result(10)
         assert not passed.result(10)
 
@@ -53,25 +66,25 @@ def test_whoever_waits_goes_on_when_the_gate_opens() -> None:
 def test_during_an_exchange_only_what_stays_the_same_passes() -> None:
     """Neither the old policy nor the new one of an application counts until it is known which is in force."""
     gate = PolicyGate()
-    gate.open(1, {"pay": PAY, "web": WEB})
-    gate.move({"pay": PAY_MOVED, "web": WEB})
+    gate.open(snapshot(1, PAY, WEB))
+    gate.move(snapshot(9, PAY_MOVED, WEB))
     assert passes(gate, 2, WEB)
     assert not passes(gate, 2, PAY_MOVED)
     assert not passes(gate, 3, PAY)
     gate.stay()
     assert passes(gate, 3, PAY)
-    gate.move({"pay": PAY_MOVED, "web": WEB})  # and this one ends badly
-    gate.move({"pay": PAY, "web": WEB})
+    gate.move(snapshot(9, PAY_MOVED, WEB))  # and this one ends badly
+    gate.move(snapshot(9, PAY, WEB))
     gate.stay()
     assert not passes(gate, 3, PAY)
-    gate.open(3, {"pay": PAY})
+    gate.open(snapshot(3, PAY))
     assert passes(gate, 3, PAY)
 
 
 def test_nobody_waits_for_a_revision_that_is_refused() -> None:
     """What it changes is refused at once, what it does not change goes on, and the next one is waited for."""
     gate = PolicyGate()
-    gate.open(1, {"pay": PAY, "web": WEB})
+    gate.open(snapshot(1, PAY, WEB))
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(passes, gate, 2, PAY_MOVED, 30.0)
         gate.refuse(2)
@@ -80,5 +93,5 @@ def test_nobody_waits_for_a_revision_that_is_refused() -> None:
     assert passes(gate, 2, WEB)
     with ThreadPoolExecutor(1) as pool:
         mended = pool.submit(passes, gate, 3, PAY_MOVED, 30.0)
-        gate.open(3, {"pay": PAY_MOVED})
+        gate.open(snapshot(3, PAY_MOVED))
         assert mended.result(10)

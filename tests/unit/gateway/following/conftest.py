@@ -15,6 +15,7 @@ from doorward.gateway.connections.registry import Connections, LiveConnection
 from doorward.gateway.following.evidence_loader import EvidenceLoader
 from doorward.gateway.following.follower import Follower
 from doorward.partners.evidence_cache import EvidenceCache
+from doorward.stores.policy_snapshot import PolicySnapshots
 from tests.support.cutting import FakeCutter
 from tests.support.world import Held, World, found_world
 from tests.unit.gateway.standing import enter
@@ -72,9 +73,11 @@ def scene_of(world: World) -> Scene:
     evidence_cache = EvidenceCache(world.services.work)
     evidence = EvidenceLoader(world.services, evidence_cache)
     scene = Scene(world, connections, cutter, None, evidence_cache, evidence)  # type: ignore[arg-type]
+    snapshots = PolicySnapshots()
     scene.follower = Follower(
         world.services,
-        AccessDecider(world.services, evidence_cache),
+        AccessDecider(world.services, evidence_cache, snapshots),
+        snapshots,
         connections,
         ending,
         publish=scene.published.append,

@@ -33,7 +33,7 @@ APP = "app_" + "a" * 20
 
 def test_alike_or_not_each_gets_its_own() -> None:
     """Over every mixture of name, kind, state, tenant and groups: what is remembered is what would be judged."""
-    authorities = Authorities(DOCUMENT, {"payments": APP})
+    authorities = Authorities({APP: DOCUMENT.apps[0]})
     names = ("alice", "bob", "carol", "dave", "erin")
     groups = ((), ("tellers",), ("contractors",), ("contractors", "tellers"))
     partners = ("", "clinic", "ward")
@@ -54,10 +54,10 @@ def test_alike_or_not_each_gets_its_own() -> None:
 
 def test_who_cannot_be_compared_gets_nothing() -> None:
     """An adopted connection, and one to an application that is gone, have no authority that is known."""
-    authorities = Authorities(DOCUMENT, {"payments": APP})
+    authorities = Authorities({APP: DOCUMENT.apps[0]})
     alice = Principal(
         id="per_a", tenant=TENANT, kind=PrincipalKind.PERSON, name="alice", state=PrincipalState.ACTIVE
     )
     assert authorities.of(live(1, application_id=APP)) is None
     assert authorities.of(live(1, application_id="app_gone", subject=Subject(principal=alice))) is None
-    assert Authorities(DOCUMENT, {}).of(live(1, application_id=APP, subject=Subject(principal=alice))) is None
+    assert Authorities({}).of(live(1, application_id=APP, subject=Subject(principal=alice))) is None

@@ -17,6 +17,7 @@ from doorward.directory import principals as directory
 from doorward.gateway.following import follower as module
 from doorward.gateway.following.follower import POLL_SECONDS
 from doorward.pki.csr import build_csr
+from doorward.stores import policy_snapshot
 from doorward.stores.records import ChangeKind, ChangeRecord
 from tests.support.ports import NOON, Impatient
 from tests.support.world import DOCUMENT
@@ -32,7 +33,8 @@ def test_what_changed_is_read_before_a_connection_asks(scene: Scene, monkeypatch
     held = scene.world.issue("alice")
     scene.apply(DOCUMENT.replace("methods: [GET, HEAD]", "methods: [GET, HEAD, POST]"))
     scene.follow()
-    monkeypatch.setattr(access, "_load_ground", None)
+    monkeypatch.setattr(access, "_load_issuers", None)
+    monkeypatch.setattr(policy_snapshot, "load_snapshot", None)
     decision = scene.follower._decider.decide(scene.world.request(held.record.der))
     assert decision.verdict.outcome is Outcome.GOOD
 

@@ -19,14 +19,14 @@ from doorward.gateway.connections.registry import Connections
 from doorward.gateway.door_settings import DoorSettings
 from doorward.gateway.own_places import OwnPlaces
 from doorward.gateway.publishing import transition as module
-from doorward.gateway.publishing.ground import ENROL_PURPOSE
+from doorward.gateway.publishing.configuration import wanted_hosts
 from doorward.gateway.publishing.last_published import LastPublished
 from doorward.gateway.publishing.server_certificates import ServerCertificates
 from doorward.gateway.publishing.transition import Publishing
 from doorward.gateway.publishing.watches import Room
 from doorward.policy.decision import authority_of
 from doorward.policy.subject import Subject
-from doorward.stores.policy_snapshot import current_document
+from doorward.stores.policy_snapshot import PolicySnapshots
 from tests.support.cutting import FakeCutter
 from tests.support.fake_envoy import FakeEnvoy, FakeValidator
 from tests.support.world import OPERATOR, World, found_world
@@ -56,10 +56,7 @@ class Site:
         return policies.apply_document(self.world.services, text, file="test.yaml", actor=OPERATOR).seq
 
     def wanted(self) -> dict[str, tuple[str, ...]]:
-        with self.world.work.read() as stores:
-            document, _ = current_document(stores)
-            ids = {one.name: one.id for one in stores.applications.list()}
-        return {ENROL_PURPOSE: ("enroll.corp.example",)} | {ids[one.name]: one.hosts for one in document.apps}
+        return wanted_hosts(self.world.snapshot())
 
     def stock(self, *leaving_out: str) -> None:
         """Have every certificate that the policy needs, except for some applications."""
@@ -88,13 +85,9 @@ class Site:
         """What the follower does with a connection when something changed: its authority is as of now."""
         one = self.connections.get(cookie)
         assert one is not None
-        with self.world.work.read() as stores:
-            document, _ = current_document(stores)
-            names = {found.id: found.name for found in stores.applications.list()}
         assert one.subject is not None
         subject = Subject(principal=self.world.principal(one.subject.principal.name))
-        app = document.app(names[one.application_id])
-        assert app is not None
+        app = self.world.snapshot().policies[one.application_id]
         authority = authority_of(app, TENANT, one.application_id, subject)
         self.connections.replace(replace(one, subject=subject, authority=authority))
 
@@ -142,6 +135,7 @@ def make_site(world: World, folder: Path) -> Site:
             enrol_socket="/run/enrol.sock",
             log_file=str(folder / "access.log"),
         ),
+        snapshots=PolicySnapshots(),
         connections=connections,
         ending=Ending(world.services, gateway.id, connections, cutter),  # type: ignore[arg-type]
         certificates=certificates,

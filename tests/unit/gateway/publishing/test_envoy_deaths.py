@@ -7,7 +7,6 @@ import signal
 import pytest
 
 from doorward.gateway.publishing.envoy_deaths import MOST_UNCLEAR, PROVEN_SECONDS, SOON_SECONDS
-from doorward.gateway.publishing.ground import read_ground
 from doorward.gateway.publishing.last_published import LastPublished
 from doorward.gateway.publishing.transition import CHECK_SECONDS, RETRY_SECONDS
 from tests.support.world import DOCUMENT
@@ -19,7 +18,7 @@ ABORTED = -signal.SIGABRT
 
 def lets_in(site: Site, name: str) -> bool:
     """Whether a judgement of now about an application may go on."""
-    newest = read_ground(site.world.services)
+    newest = site.world.snapshot()
     one = newest.ids[name]
     return site.gate.wait(newest.revision, one, newest.policies[one], 0.0)
 

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from doorward.core.errors import ConfigurationError, DoorwardError, Unavailable
-from doorward.gateway.publishing.ground import read_ground
 from doorward.gateway.publishing.last_published import LastPublished
 from doorward.gateway.publishing.transition import CHECK_SECONDS, RETRY_SECONDS
 from doorward.gateway.publishing.watches import SPARE, Room, watches_needed
@@ -28,7 +27,7 @@ def room_for(site: Site, chains: int) -> None:
 
 def lets_in(site: Site, name: str) -> bool:
     """Whether a judgement of now about an application may go on."""
-    newest = read_ground(site.world.services)
+    newest = site.world.snapshot()
     one = newest.ids[name]
     return site.gate.wait(newest.revision, one, newest.policies[one], 0.0)
 

@@ -10,7 +10,7 @@ import pytest
 
 from doorward.gateway.own_places import OwnPlaces
 from doorward.gateway.publishing import upstream_files
-from doorward.gateway.publishing.upstream_files import KEPT, MOST_BYTES, UpstreamGrounds, UpstreamReader
+from doorward.gateway.publishing.upstream_files import KEPT, MOST_BYTES, UpstreamParts, UpstreamReader
 from doorward.policy.model import AppPolicy, Document, HttpUpstream, Scheme, UpstreamTls
 from tests.support.ports import NOON
 from tests.support.toy_ca import ToyCA
@@ -19,7 +19,7 @@ DATES = {"not_before": NOON - timedelta(days=1), "not_after": NOON + timedelta(d
 CA = ToyCA.create(**DATES)
 
 
-def read(folder: Path, **tls: str) -> UpstreamGrounds:
+def read(folder: Path, **tls: str) -> UpstreamParts:
     """Read a document with one application behind TLS."""
     upstream = HttpUpstream(host="up.test", port=443, scheme=Scheme.HTTPS, tls=UpstreamTls(**tls))
     app = AppPolicy(name="pay", hosts=("pay.test",), upstream=upstream)

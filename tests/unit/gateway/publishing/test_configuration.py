@@ -1,13 +1,19 @@
-"""The ground of a publication: which authorities each door is told of."""
+"""What Envoy is told by a policy snapshot: which authorities, at which door."""
 
 from __future__ import annotations
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from doorward.gateway.publishing.ground import read_former_ground, read_ground
+from doorward.gateway.publishing.configuration import (
+    configuration_of,
+    former_snapshot,
+    own_trust,
+    partner_trusts,
+)
 from doorward.gateway.publishing.last_published import Configuration
 from doorward.partners.terms import remove_partner
+from doorward.stores.policy_snapshot import PolicySnapshot
 from tests.support.partner_site import PartnerSite, partner_site
 from tests.support.path_ca import Node, certify
 from tests.support.world import OPERATOR
@@ -26,61 +32,67 @@ def pem(*nodes: Node) -> set[str]:
 
 def told(site: PartnerSite) -> set[str]:
     """The authorities that the door of `payments` is told of."""
-    return set(read_ground(site.services).partners["payments"].authorities)
+    return set(partner_trusts(site.world.snapshot())["payments"].authorities)
+
+
+def former(site: PartnerSite, newest: PolicySnapshot, one: Configuration) -> PolicySnapshot | None:
+    """What of an older configuration may be in force beside the newest."""
+    with site.services.work.read() as stores:
+        return former_snapshot(stores, newest, one)
 
 
 def test_a_door_is_told_of_whom_it_hears(site: PartnerSite) -> None:
     """Our issuing authority and the partner's anchors and intermediates; other doors only of ours."""
-    ground = read_ground(site.services)
-    assert told(site) == {*ground.trust, *pem(site.root, site.issuing)}
-    assert set(ground.partners) == {"payments"}
+    snapshot = site.world.snapshot()
+    assert told(site) == {*own_trust(snapshot), *pem(site.root, site.issuing)}
+    assert set(partner_trusts(snapshot)) == {"payments"}
     site.hear("clinic")
     assert told(site) == pem(site.root, site.issuing)
     site.hear("own")
-    assert read_ground(site.services).partners == {}
+    assert partner_trusts(site.world.snapshot()) == {}
 
 
 def test_where_every_partner_is_gone_envoy_verifies_by_our_own_authority(site: PartnerSite) -> None:
     """Such a door has no trust of its own: its handshake is checked as at any door of our own people."""
     site.hear("clinic")
     remove_partner(site.services, "clinic", actor=OPERATOR)
-    assert read_ground(site.services).partners == {}
+    assert partner_trusts(site.world.snapshot()) == {}
 
 
 def test_a_partner_that_was_imported_and_is_not_heard_is_told_to_nobody(site: PartnerSite) -> None:
     """An import alone opens no door."""
     site.hear("own")
     site.bring_in(replacing=True, intermediates=[certify("clinic Second", site.root)])
-    assert read_ground(site.services).partners == {}
+    assert partner_trusts(site.world.snapshot()) == {}
 
 
 def test_a_former_document_is_told_of_todays_authorities(site: PartnerSite) -> None:
     """Going back to a revision brings no authority back that is trusted no more: such doors stay closed."""
-    before = read_ground(site.services)
+    before = site.world.snapshot()
     newer = certify("clinic Second", site.root)
     site.bring_in(replacing=True, intermediates=[newer])
     site.hear("own")
-    newest = read_ground(site.services)
-    former = read_former_ground(site.services, newest, before.configuration)
-    assert former is not None
-    assert former.document.app("payments") is None
-    assert [app.name for app in former.document.apps] == [
+    newest = site.world.snapshot()
+    older = former(site, newest, configuration_of(before))
+    assert older is not None
+    assert older.document.app("payments") is None
+    assert [app.name for app in older.document.apps] == [
         app.name for app in before.document.apps if app.name != "payments"
     ]
 
 
 def test_the_same_document_with_other_authorities_is_another_configuration(site: PartnerSite) -> None:
     """What a partner's authorities change closes the doors that trust it, and no other."""
-    before = read_ground(site.services)
-    assert read_former_ground(site.services, before, before.configuration) is None
+    before = site.world.snapshot()
+    assert former(site, before, configuration_of(before)) is None
     site.bring_in(replacing=True, intermediates=[certify("clinic Second", site.root)])
-    newest = read_ground(site.services)
+    newest = site.world.snapshot()
     assert newest.revision == before.revision
-    former = read_former_ground(site.services, newest, before.configuration)
-    assert former is not None
-    assert former.document.app("payments") is None
+    older = former(site, newest, configuration_of(before))
+    assert older is not None
+    assert older.document.app("payments") is None
     unread = Configuration(revision=newest.revision)
-    guessed = read_former_ground(site.services, newest, unread)
+    guessed = former(site, newest, unread)
     assert guessed is not None
     assert guessed.document.app("payments") is None
-    assert read_former_ground(site.services, newest, Configuration(revision=newest.revision + 1)) is None
+    assert former(site, newest, Configuration(revision=newest.revision + 1)) is None

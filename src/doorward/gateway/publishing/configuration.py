@@ -1,0 +1,115 @@
+"""What Envoy is told by one policy snapshot: the trust of each door, the hosts of each certificate, the ids of rules.
+
+Not here: the snapshot (`stores.policy_snapshot`), compiling and publishing it (transition).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from doorward.core.entities import TENANT
+from doorward.core.names import OWN_AUTHORITY, enrolment_host
+from doorward.enforcement.transition import rule_ids
+from doorward.enforcement.trust import Trust, build_trust
+from doorward.gateway.publishing.last_published import Configuration
+from doorward.policy.model import AppPolicy
+from doorward.stores.policy_snapshot import PolicySnapshot, document_of
+from doorward.stores.protocols import Stores
+
+ENROL_PURPOSE = "enrol"
+"""What the certificate of the enrolment host is ordered for; those of applications are for their ids."""
+
+
+def configuration_of(snapshot: PolicySnapshot) -> Configuration:
+    """Return what makes a snapshot the same for Envoy as another: the document, and the authorities of each door."""
+    authorities = _authorities(snapshot)
+    return Configuration(
+        revision=snapshot.revision,
+        trusts={
+            one: _digest(app, authorities) for one, app in snapshot.policies.items() if _has_partners(app)
+        },
+    )
+
+
+def former_snapshot(stores: Stores, newest: PolicySnapshot, former: Configuration) -> PolicySnapshot | None:
+    """Return what of an older configuration may be in force beside the newest; None if it is no older one.
+
+    Applications that the newest document does not know any more are left out: their doors close. So are
+    those that trust other authorities by now: the older ones are not there any more, and a door with the
+    newer ones would be the newest configuration again.
+    """
+    if former.revision > newest.revision or former == configuration_of(newest):
+        return None
+    document = document_of(stores, former.revision)
+    if document is None:
+        return None
+    apps = tuple(app for app in document.apps if app.name in newest.ids)
+    found = replace(newest, document=replace(document, apps=apps), revision=former.revision)
+    now = configuration_of(found).trusts
+    same = tuple(
+        app
+        for one, app in found.policies.items()
+        if not _has_partners(app) or now[one] == former.trusts.get(one)
+    )
+    return replace(found, document=replace(document, apps=same))
+
+
+def own_trust(snapshot: PolicySnapshot) -> tuple[str, ...]:
+    """Return the PEM of each of our own issuing authorities."""
+    return tuple(
+        x509.load_der_x509_certificate(one.der).public_bytes(Encoding.PEM).decode("ascii")
+        for one in snapshot.issuers
+    )
+
+
+def partner_trusts(snapshot: PolicySnapshot) -> dict[str, Trust]:
+    """Return the trust of each application that hears more than our own authority, by its name.
+
+    A door that has lost all of its partners is not in it: Envoy verifies its chain by our own authorities, and
+    the authorizer admits those only if the document says so.
+    """
+    authorities = _authorities(snapshot)
+    found = {}
+    for app in snapshot.document.apps:
+        if not _has_partners(app):
+            continue
+        own = authorities[OWN_AUTHORITY] if OWN_AUTHORITY in app.trust else ()
+        theirs = [der for name in app.trust if name != OWN_AUTHORITY for der in authorities.get(name, ())]
+        if theirs:
+            with suppress(ValueError):
+                found[app.name] = build_trust(own, theirs)
+    return found
+
+
+def ids_of_rules(snapshot: PolicySnapshot) -> dict[str, frozenset[str]]:
+    """Return the ids that the rules of each application ask for, by the id of the application."""
+    return {one: rule_ids(app, TENANT, one) for one, app in snapshot.policies.items()}
+
+
+def wanted_hosts(snapshot: PolicySnapshot) -> dict[str, tuple[str, ...]]:
+    """Return the hosts that each purpose needs a server certificate for."""
+    hosts = {ENROL_PURPOSE: (enrolment_host(snapshot.trust_domain),)}
+    return hosts | {one: app.hosts for one, app in snapshot.policies.items()}
+
+
+def _authorities(snapshot: PolicySnapshot) -> Mapping[str, tuple[bytes, ...]]:
+    """Return the DER of each authority that a document may trust, by what it is called there."""
+    return {OWN_AUTHORITY: tuple(one.der for one in snapshot.issuers), **snapshot.partners}
+
+
+def _digest(app: AppPolicy, authorities: Mapping[str, tuple[bytes, ...]]) -> str:
+    digest = hashlib.sha256()
+    for name in app.trust:
+        for der in (name.encode(), *authorities.get(name, ())):
+            digest.update(len(der).to_bytes(4) + der)
+    return digest.hexdigest()
+
+
+def _has_partners(app: AppPolicy) -> bool:
+    return app.trust != (OWN_AUTHORITY,)
