@@ -151,7 +151,7 @@ def test_a_renewed_server_certificate_ends_nothing(door: Doorway, monkeypatch: p
     with traffic(door, frank) as live:
         before = shown()
         monkeypatch.setattr(server_certificates, "_RENEW_WITH_LEFT", 1.1)
-        door.gateway.publishing.order_changed()
+        door.gateway.publishing.requests.order_changed()
         assert eventually(lambda: shown() != before, 20)
         monkeypatch.undo()
         ended = door.services.clock.monotonic() + 3

@@ -38,7 +38,9 @@ def test_envoy_lives_through_quick_edits(monkeypatch: pytest.MonkeyPatch) -> Non
             def settled(seq: int = seq) -> bool:
                 nonlocal most
                 most = max(most, watches_taken([running.pid]))
-                behind = door.gateway.follower.seq < seq or door.gateway.publishing.pending() is not None
+                behind = (
+                    door.gateway.follower.seq < seq or door.gateway.publishing.requests.pending() is not None
+                )
                 return not behind and not door.gateway.publishing.trouble()
 
             assert eventually(settled, 90)

@@ -202,9 +202,9 @@ class Gateway:
             snapshots,
             self.connections,
             ending,
-            publish=self.publishing.request,
-            order_changed=self.publishing.order_changed,
-            regrant=self.publishing.refresh,
+            publish=self.publishing.requests.request,
+            order_changed=self.publishing.requests.order_changed,
+            regrant=self.publishing.requests.refresh,
             evidence=self._evidence,
             confirm=self._news.set,
             max_staleness=options.max_staleness,
@@ -263,7 +263,7 @@ class Gateway:
             self.stop()
             self._withdraw()
             raise
-        self.publishing.request(self._head())
+        self.publishing.requests.request(self._head())
         for name, work in (
             ("follower", lambda: self.follower.run(self._wait, self._stop)),
             ("publishing", lambda: self.publishing.run(self._stop)),
@@ -291,7 +291,7 @@ class Gateway:
         """Close the door, end every connection, take the last lines of the access log."""
         self._stop.set()
         self._news.set()
-        self.publishing.wake()
+        self.publishing.requests.wake()
         self._evidence.wake()
         self._upstream_watch.wake()
         self.supervisor.stop()
@@ -364,7 +364,9 @@ class Gateway:
             # In this order: a change is asked to be published before the follower has gone past it.
             reached = self.follower.seq
             behind = [
-                one - 1 for one in (self.publishing.pending(), self._evidence.pending()) if one is not None
+                one - 1
+                for one in (self.publishing.requests.pending(), self._evidence.pending())
+                if one is not None
             ]
             reached = max(self._confirmed, min([reached, *behind]))
             if reached > self._confirmed or beat:

@@ -45,7 +45,7 @@ def test_garbage_in_each_published_file(door: Doorway, garbage: bytes) -> None:
         assert session.request("GET", "/reports/1").status == 200
         assert door.get(door.identities["alice"], "/reports/1").status == 200
         assert door.get(door.identities["alice"], "/other").status == 403
-        door.gateway.publishing.order_changed()
+        door.gateway.publishing.requests.order_changed()
         assert eventually(lambda: {n: p.read_bytes() for n, p in published(door).items()} == before, 10)
         assert session.request("GET", "/reports/1").status == 200
 
@@ -74,7 +74,7 @@ def test_garbage_in_one_published_file(door: Doorway, garbage: bytes) -> None:
             assert session.request("GET", "/reports/1").status == 200, path
             assert door.get(door.identities["alice"], "/reports/1").status == 200, path
             assert door.get(door.identities["alice"], "/other").status == 403, path
-            door.gateway.publishing.order_changed()
+            door.gateway.publishing.requests.order_changed()
             assert eventually(
                 lambda: {n: p.read_bytes() for n, p in published(door).items()} == before, 10
             ), path
@@ -94,7 +94,7 @@ def test_a_published_file_that_cannot_be_put_back(door: Doorway) -> None:
         for path in published(door).values():
             path.unlink()
             path.mkdir()  # nothing can be renamed to it, also by root
-        door.gateway.publishing.order_changed()
+        door.gateway.publishing.requests.order_changed()
         assert eventually(lambda: command(door, "status").exit_code == 3, 10)
         assert "could not be written" in command(door, "status").stdout
         assert session.request("GET", "/reports/1").status == 200
@@ -141,7 +141,7 @@ def test_deleted_published_files(door: Doorway) -> None:
     for path in published(door).values():
         path.unlink()
     assert door.get(door.identities["alice"], "/reports/1").status == 200
-    door.gateway.publishing.order_changed()
+    door.gateway.publishing.requests.order_changed()
     assert eventually(lambda: {n: p.read_bytes() for n, p in published(door).items()} == before, 10)
 
 

@@ -62,6 +62,7 @@ from doorward.gateway.publishing.envoy_deaths import EnvoyDeaths
 from doorward.gateway.publishing.last_published import Configuration, LastPublished
 from doorward.gateway.publishing.publisher import Admin, Published, Publisher
 from doorward.gateway.publishing.report import PublicationReport
+from doorward.gateway.publishing.requests import PublicationRequests
 from doorward.gateway.publishing.server_certificates import (
     ServerCertificates,
     missing_hosts,
@@ -178,38 +179,11 @@ class Publishing:
         self._xds = Path()
         self._epoch = 0
         self._publisher: Publisher | None = None
-        self._condition = threading.Condition()
-        self._asked: tuple[int, ...] = ()
-        self._tried = 0
-        self._certificates_moved = False
-        self._gained = False
+        self.requests = PublicationRequests()
         self._names: Mapping[str, str] = {}
         self._rule_ids: Mapping[str, frozenset[str]] = {}
 
     # what others ask and say
-
-    def request(self, seq: int) -> None:
-        """Ask for a publication of everything up to a change number; returns at once."""
-        with self._condition:
-            self._asked = (*self._asked, seq)
-            self._condition.notify_all()
-
-    def refresh(self) -> None:
-        """Ask for the aliases of connections that gained something; returns at once."""
-        with self._condition:
-            self._gained = True
-            self._condition.notify_all()
-
-    def order_changed(self) -> None:
-        """Say that an order for a server certificate moved."""
-        with self._condition:
-            self._certificates_moved = True
-            self._condition.notify_all()
-
-    def pending(self) -> int | None:
-        """Return the oldest change number that is asked for and not in force, None where all is."""
-        with self._condition:
-            return min(self._asked, default=None)
 
     def application_name(self, application_id: str) -> str:
         """Return the name of an application of the published policy."""
@@ -275,8 +249,7 @@ class Publishing:
             except ConfigurationError as error:
                 _log.error("an older revision is refused too", revision=one.revision, detail=error.detail)
                 continue
-            with self._condition:
-                self._names = former.names
+            self._names = former.names
             self._gate.open(former)
             self._refused(newest, why)
             return bootstrap
@@ -311,23 +284,10 @@ class Publishing:
         """Publish whenever something asks for it, until `stop` is set."""
         pause = CHECK_SECONDS
         while True:
-            with self._condition:
-                self._condition.wait_for(lambda: stop.is_set() or self._is_due(), pause)
-                self._certificates_moved = self._gained = False
-                self._tried = max(self._asked, default=0)
+            self.requests.await_next(stop, pause)
             if stop.is_set():
                 return
             pause = self.step()
-
-    def _is_due(self) -> bool:
-        # What failed is not tried again before its pause: a policy that Envoy refuses would else be
-        # tried as fast as this machine can.
-        return self._certificates_moved or self._gained or max(self._asked, default=0) > self._tried
-
-    def wake(self) -> None:
-        """Make `run` look at its stop flag."""
-        with self._condition:
-            self._condition.notify_all()
 
     def step(self) -> float:
         """Publish what is newest; return how many seconds to wait where nothing asks for the next look."""
@@ -397,9 +357,8 @@ class Publishing:
         lacking = ", ".join(
             name_lacking(names.get(one, one), hosts) for one, hosts in compiled.missing.items()
         )
-        with self._condition:
-            self._names = names
-            self._asked = tuple(seq for seq in self._asked if seq > compiled.seq)
+        self._names = names
+        self.requests.settle(compiled.seq)
         self._gate.open(compiled.snapshot)
         self._report.well(lacking)
         self._report.note_shortage(tell_shortage(compiled.chains, self._room(), trusts=compiled.trusts))
@@ -417,8 +376,7 @@ class Publishing:
         while self._followed() < seq:
             if self._services.clock.monotonic() > limit:
                 raise Unavailable("follower-behind", "live connections were not yet compared with the policy")
-            with self._condition:
-                self._condition.wait(POLL_SECONDS)
+            self.requests.pause(POLL_SECONDS)
 
     def _newest(self) -> tuple[PolicySnapshot, int]:
         with self._services.work.read() as stores:
@@ -488,9 +446,7 @@ class Publishing:
             left = limit - self._services.clock.monotonic()
             if not missing_hosts(wanted, ready) or left <= 0:
                 return ready
-            with self._condition:
-                self._condition.wait_for(lambda: self._certificates_moved, min(left, 0.05))
-                self._certificates_moved = False
+            self.requests.await_order(min(left, 0.05))
 
     def _held(self, snapshot: PolicySnapshot) -> list[HeldConnection]:
         """Return what each connection holds, and what it deserves by this very policy.

@@ -27,7 +27,7 @@ def lets_in(site: Site, name: str) -> bool:
 def deadly(site: Site) -> Site:
     """Revision 1 in force; revision 2 changes payments, came into force as well, and Envoy aborted."""
     assert site.publishing.step() == CHECK_SECONDS
-    site.publishing.request(site.apply(CHANGED))
+    site.publishing.requests.request(site.apply(CHANGED))
     assert site.publishing.step() == CHECK_SECONDS
     assert site.gate.revision == 2
     assert site.publishing.note_end(ABORTED, "it was ended by signal SIGABRT")
@@ -57,7 +57,7 @@ def test_it_is_not_given_to_an_envoy_that_runs(deadly: Site) -> None:
 def test_a_mended_revision_is_published(deadly: Site) -> None:
     """The next document is another configuration, and is taken at its own merits."""
     deadly.prepare()
-    deadly.publishing.request(deadly.apply(DOCUMENT))
+    deadly.publishing.requests.request(deadly.apply(DOCUMENT))
     assert deadly.publishing.step() == CHECK_SECONDS
     assert deadly.gate.revision == 3
     assert lets_in(deadly, "payments")

@@ -143,15 +143,15 @@ def test_what_other_processes_of_the_user_hold_counts(site: Site) -> None:
     """The kernel counts by user (inotify(7)): with 100 of 128 held elsewhere a new door is refused beforehand."""
     before = site.files()
     site.room = Room(limit=128, envoys=watches_needed(3), others=100)
-    site.publishing.request(site.apply(DOCUMENT + MORE))
+    site.publishing.requests.request(site.apply(DOCUMENT + MORE))
     site.stock()
     assert site.publishing.step() == RETRY_SECONDS
     assert site.files() == before
     assert "other processes hold 100" in site.publishing.trouble()
-    assert site.publishing.pending() is not None  # nobody is told that it is in force
+    assert site.publishing.requests.pending() is not None  # nobody is told that it is in force
     site.room = Room(limit=128, envoys=watches_needed(3), others=0)
     assert site.publishing.step() == CHECK_SECONDS
-    assert site.publishing.pending() is None
+    assert site.publishing.requests.pending() is None
 
 
 def test_what_watches_nothing_new_needs_no_room(site: Site) -> None:
@@ -250,7 +250,7 @@ def test_ordered_certificates_are_waited_for(site: Site, monkeypatch: pytest.Mon
     def issuing(wanted: dict[str, tuple[str, ...]]) -> object:
         ready = ensure(wanted)
         site.fill()
-        site.publishing.order_changed()
+        site.publishing.requests.order_changed()
         return ready
 
     monkeypatch.setattr(site.certificates, "ensure", issuing)
@@ -295,15 +295,15 @@ def test_the_thread_publishes_what_is_asked_for_and_stops(site: Site) -> None:
     site.publishing._published = published.set
     worker = threading.Thread(target=site.publishing.run, args=(stop,))
     worker.start()
-    site.publishing.request(
+    site.publishing.requests.request(
         site.apply(DOCUMENT.replace("methods: [GET, HEAD]", "methods: [GET, HEAD, POST]"))
     )
     assert published.wait(10)
     published.clear()
-    site.publishing.order_changed()
+    site.publishing.requests.order_changed()
     assert published.wait(10)
     stop.set()
-    site.publishing.wake()
+    site.publishing.requests.wake()
     worker.join(10)
     assert not worker.is_alive()
     assert site.gate.revision == 2
@@ -312,14 +312,14 @@ def test_the_thread_publishes_what_is_asked_for_and_stops(site: Site) -> None:
 def test_what_failed_waits_for_its_time(site: Site) -> None:
     """A policy that Envoy refuses is not tried again at once, but something newer is."""
     site.validator.refusal = "no"
-    site.publishing.request(site.apply(DOCUMENT.replace("methods: [GET, HEAD]", "methods: [GET]")))
+    site.publishing.requests.request(site.apply(DOCUMENT.replace("methods: [GET, HEAD]", "methods: [GET]")))
     stop = threading.Event()
     site.validator.before = stop.set
     site.publishing.run(stop)
-    assert site.publishing.pending() is not None
-    assert not site.publishing._is_due()
-    site.publishing.request(site.world.head() + 1)
-    assert site.publishing._is_due()
+    assert site.publishing.requests.pending() is not None
+    assert not site.publishing.requests.is_due()
+    site.publishing.requests.request(site.world.head() + 1)
+    assert site.publishing.requests.is_due()
 
 
 def test_the_bootstrap_names_the_run(site: Site) -> None:

@@ -37,7 +37,7 @@ def refused(site: Site) -> Site:
     """Revision 1 in force and confirmed; revision 2 changes payments, adds an application, and is refused."""
     assert site.publishing.step() == CHECK_SECONDS
     room_for(site, 3)
-    site.publishing.request(site.apply(WIDER))
+    site.publishing.requests.request(site.apply(WIDER))
     site.stock()
     assert site.publishing.step() == RETRY_SECONDS
     return site
@@ -63,7 +63,7 @@ def test_an_envoy_that_starts_is_given_the_former_one(refused: Site) -> None:
     assert lets_in(refused, "sensors")
     assert not lets_in(refused, "payments")
     assert "revision 2 is refused" in refused.publishing.trouble()
-    assert refused.publishing.pending() is not None  # nobody is told that revision 2 is in force
+    assert refused.publishing.requests.pending() is not None  # nobody is told that revision 2 is in force
     assert refused.publishing.step() == RETRY_SECONDS
     assert sorted((refused.folder / "keys").rglob("key.pem")) == keys
     assert LastPublished(refused.folder / "published").number() == 1
@@ -77,7 +77,7 @@ def test_it_comes_into_force_when_it_can(refused: Site) -> None:
     assert refused.gate.revision == 2
     assert all(lets_in(refused, name) for name in ("sensors", "payments", "more"))
     assert refused.publishing.trouble() == ""
-    assert refused.publishing.pending() is None
+    assert refused.publishing.requests.pending() is None
 
 
 def test_applications_that_are_gone_stay_gone(site: Site) -> None:

@@ -62,9 +62,9 @@ def test_nothing_new_is_not_published(site: Site) -> None:
 def test_before_an_envoy_was_prepared_nothing_is_published(tmp_path: Path) -> None:
     """A request that comes before the first Envoy waits for it."""
     site = make_site(found_world(), tmp_path)
-    site.publishing.request(5)
+    site.publishing.requests.request(5)
     assert site.publishing.step() == RETRY_SECONDS
-    assert site.publishing.pending() == 5
+    assert site.publishing.requests.pending() == 5
 
 
 def test_an_altered_file_is_put_back(site: Site) -> None:
@@ -82,41 +82,41 @@ def test_an_altered_file_is_put_back(site: Site) -> None:
 
 def test_a_number_is_pending_until_its_policy_is_in_force(site: Site) -> None:
     """What was asked for is pending, and is not any more after the publication."""
-    assert site.publishing.pending() is None
+    assert site.publishing.requests.pending() is None
     seq = site.apply(DOCUMENT.replace("methods: [GET, HEAD]", "methods: [GET]"))
-    site.publishing.request(seq)
-    assert site.publishing.pending() == seq
+    site.publishing.requests.request(seq)
+    assert site.publishing.requests.pending() == seq
     site.publishing.step()
-    assert site.publishing.pending() is None
+    assert site.publishing.requests.pending() is None
 
 
 def test_the_oldest_number_is_pending(site: Site) -> None:
     """While two policies wait, the older one is what nothing beyond may be confirmed for."""
     first = site.apply(DOCUMENT.replace("methods: [GET, HEAD]", "methods: [GET]"))
-    site.publishing.request(first)
+    site.publishing.requests.request(first)
     second = site.apply(DOCUMENT)
-    site.publishing.request(second)
-    assert site.publishing.pending() == first
+    site.publishing.requests.request(second)
+    assert site.publishing.requests.pending() == first
     site.publishing.step()
-    assert site.publishing.pending() is None
+    assert site.publishing.requests.pending() is None
 
 
 def test_a_failed_publication_stays_pending(site: Site) -> None:
     """What could not be published is not confirmed by anything that is asked for later."""
     first = site.apply(DOCUMENT.replace("methods: [GET, HEAD]", "methods: [GET]"))
-    site.publishing.request(first)
+    site.publishing.requests.request(first)
     site.validator.refusal = "no"
     site.publishing.step()
-    site.publishing.request(first + 5)
-    assert site.publishing.pending() == first
+    site.publishing.requests.request(first + 5)
+    assert site.publishing.requests.pending() == first
 
 
 def test_a_request_from_the_future_stays_pending(site: Site) -> None:
     """A number beyond what the publication rested on waits for the next one."""
     ahead = site.world.head() + 1
-    site.publishing.request(ahead)
+    site.publishing.requests.request(ahead)
     site.publishing.step()
-    assert site.publishing.pending() == ahead
+    assert site.publishing.requests.pending() == ahead
 
 
 # the order of a transition
@@ -216,7 +216,7 @@ def test_a_gain_is_published_when_it_is_asked_for(site: Site) -> None:
     assert one.decision not in site.files()[table].decode()
     directory.add_member(site.world.services, "clerks", "alice", actor=OPERATOR)
     site.judge_again(1)
-    site.publishing.refresh()
+    site.publishing.requests.refresh()
     site.publishing.step()
     assert one.decision in site.files()[table].decode()
     assert site.cutter.cut == []
