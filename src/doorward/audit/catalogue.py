@@ -364,3 +364,9 @@ CATALOGUE: Mapping[EventType, EventSpec] = MappingProxyType(
     }
 )
 """Every event type with its row; total over `EventType`, which the tests hold."""
+
+
+def list_event_names() -> list[str]:
+    """Return what events may be asked for by: every type, and the nouns that types begin with; sorted."""
+    types = {one.value for one in EventType}
+    return sorted(types | {one.partition(":")[0] for one in types})

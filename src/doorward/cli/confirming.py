@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from doorward.cli.state import State
     from doorward.stores.services import Services
 
+YES = click.option("--yes", is_flag=True, help="Do not ask.")
 PATIENCE_SECONDS = 5.0
 """How long a command waits for gateways that are alive."""
 

@@ -21,17 +21,21 @@ class Entry:
     """One command.
 
     Args:
-        where: `module:attribute`, the module below `cli.commands`.
+        where: `module:attribute`, the module below `cli.commands`; the attribute is the command.
         summary: one short line, for the help of the group and for completion.
+        of: where several groups have the command: what the attribute, then a function, makes it of.
     """
 
     where: str
     summary: str
+    of: str = ""
 
     def load(self) -> click.Command:
         """Import the command's module and return the command."""
         module, _, attribute = self.where.partition(":")
         found = vars(importlib.import_module(f"{COMMANDS}.{module}"))[attribute]
+        if self.of:
+            found = found(self.of)
         if not isinstance(found, click.Command):
             raise TypeError(f"{self.where} is no command")
         return found

@@ -16,7 +16,6 @@ import re
 import select
 import shlex
 import time
-import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -172,6 +171,8 @@ class Output:
         """Render an exception that nobody expected; details only on request, as they may hold secrets."""
         incident = os.urandom(4).hex()
         if os.environ.get("DOORWARD_DEBUG"):
+            import traceback  # noqa: PLC0415  only here
+
             self.err.write(show("".join(traceback.format_exception(error)), keep_lines=True))
         detail = f"an internal error happened ({type(error).__name__}), incident {incident}"
         hint = "run it again with DOORWARD_DEBUG=1 to see the details, and report them"

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # for mypy and import-linter; a test holds `_WHERE` to it
     from doorward import files as files
+    from doorward.access import names as names
     from doorward.access import policies as policies
     from doorward.access import shortcuts as shortcuts
     from doorward.agent import client as client
     from doorward.agent import link as link
     from doorward.agent import pkcs12 as pkcs12
+    from doorward.audit import catalogue as catalogue
     from doorward.authority import founding as founding
     from doorward.authority import gateways as gateways
     from doorward.authority import inventory as inventory
@@ -27,6 +29,7 @@ if TYPE_CHECKING:  # for mypy and import-linter; a test holds `_WHERE` to it
     from doorward.demo import story as story
     from doorward.demo import teller as teller
     from doorward.demo import trying as trying
+    from doorward.directory import certificates as certificates
     from doorward.directory import groups as groups
     from doorward.directory import invitations as invitations
     from doorward.directory import nesting as nesting
@@ -73,9 +76,11 @@ else:
 
 
 _WHERE = {
+    "catalogue": "audit.catalogue",
     "certificate_files": "runtime.certificate_files",
     "compose": "runtime.compose",
     "condition": "runtime.condition",
+    "certificates": "directory.certificates",
     "client": "agent.client",
     "disruption": "runtime.disruption",
     "door_port": "runtime.door_port",
@@ -95,6 +100,7 @@ _WHERE = {
     "layout": "runtime.layout",
     "link": "agent.link",
     "logging": "runtime.logging",
+    "names": "access.names",
     "nesting": "directory.nesting",
     "own_places": "runtime.own_places",
     "partner": "verification.partner",

@@ -9,8 +9,8 @@ from __future__ import annotations
 from doorward.cli.groups import Branch, Entry
 
 
-def _entry(where: str, summary: str) -> Entry:
-    return Entry(where=where, summary=summary)
+def _entry(where: str, summary: str, of: str = "") -> Entry:
+    return Entry(where=where, summary=summary, of=of)
 
 
 def _principals(word: str) -> Branch:
@@ -18,14 +18,18 @@ def _principals(word: str) -> Branch:
     return Branch(
         summary=f"Manage {word}s.",
         entries={
-            "add": _entry(f"directory:{word}_add", f"Add a {word} to the directory."),
-            "list": _entry(f"directory:{word}_list", f"List the {word}s."),
-            "set": _entry(f"directory:{word}_set", f"Change what is shown of a {word}."),
-            "rename": _entry(f"directory:{word}_rename", f"Give a {word} another name."),
-            "show": _entry(f"directory:{word}_show", f"Show one {word} and its certificates."),
-            "suspend": _entry(f"directory:{word}_suspend", f"Take every right from a {word} for a time."),
-            "resume": _entry(f"directory:{word}_resume", f"Give a suspended {word} its rights back."),
-            "remove": _entry(f"directory:{word}_remove", f"Remove a {word}; its certificates are revoked."),
+            "add": _entry("principals:add_command", f"Add a {word} to the directory.", word),
+            "list": _entry("principals:list_command", f"List the {word}s.", word),
+            "set": _entry("principals:set_command", f"Change what is shown of a {word}.", word),
+            "rename": _entry("principals:rename_command", f"Give a {word} another name.", word),
+            "show": _entry("principals:show_command", f"Show one {word} and its certificates.", word),
+            "suspend": _entry(
+                "principals:suspend_command", f"Take every right from a {word} for a time.", word
+            ),
+            "resume": _entry("principals:resume_command", f"Give a suspended {word} its rights back.", word),
+            "remove": _entry(
+                "principals:remove_command", f"Remove a {word}; its certificates are revoked.", word
+            ),
         },
     )
 
@@ -72,11 +76,11 @@ COMMANDS: dict[str, Entry | Branch] = {
     "group": Branch(
         summary="Manage groups.",
         entries={
-            "create": _entry("directory:create", "Create a group."),
-            "add": _entry("directory:join", "Put a member into a group."),
-            "remove": _entry("directory:leave", "Take a member out of a group, or remove the group."),
-            "list": _entry("directory:groups", "List the groups."),
-            "show": _entry("directory:show_group", "List the members of a group."),
+            "create": _entry("group:create", "Create a group."),
+            "add": _entry("group:add", "Put a member into a group."),
+            "remove": _entry("group:remove", "Take a member out of a group, or remove the group."),
+            "list": _entry("group:list_", "List the groups."),
+            "show": _entry("group:show", "List the members of a group."),
         },
     ),
     "invite": _entry("enrolment:invite", "Print a one-time link to a certificate."),

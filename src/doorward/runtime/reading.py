@@ -14,7 +14,7 @@ from difflib import get_close_matches
 from functools import cached_property
 from typing import Any
 
-from doorward.audit.catalogue import EventType
+from doorward.audit.catalogue import list_event_names
 from doorward.authority.inventory import find_certificate
 from doorward.core.errors import MalformedInput, NotFound
 from doorward.directory.principals import find_principal
@@ -207,10 +207,9 @@ def parse_moment(text: str, now: datetime) -> datetime:
 
 def _require_event(name: str) -> str:
     """Return a type of event, or the noun of some: a misspelt one would match nothing, for ever."""
-    types = {one.value for one in EventType}
-    known = types | {one.partition(":")[0] for one in types}
+    known = list_event_names()
     if name not in known:
-        near = get_close_matches(name, sorted(known), n=1)
+        near = get_close_matches(name, known, n=1)
         hint = (
             f"did you mean {near[0]}?"
             if near

@@ -451,6 +451,9 @@ def test_names_are_completed(site: Site, monkeypatch: pytest.MonkeyPatch) -> Non
     assert completed("policy", "explain", "--app", "pay") == {"payments"}
     invited = site.do("invite", "alice")["id"]
     assert completed("invitation", "revoke", "inv_") == {invited}
+    site.do("app", "add", "wiki", "--host", "wiki.corp.example", "--upstream", "http://127.0.0.1:9001")
+    assert completed("policy", "show", "") == completed("policy", "rollback", "") == {"1", "2"}
+    assert {"invitation", "invitation:created"} <= completed("audit", "tail", "--event", "inv")
     assert open_below(site.data) == []  # a shell asks at every tab
 
 

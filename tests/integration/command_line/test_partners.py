@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from doorward.access.deciding import AccessDecider, AccessRequest
 from doorward.authority.status.crls import publish_crls
 from doorward.cli import confirming
-from doorward.cli.commands.completion import complete_partner
+from doorward.cli.completing import complete_partner
 from doorward.core.entities import Outcome
 from doorward.verification.revocation.crl import parse_crl
 from tests.integration.command_line.conftest import DOCUMENT, Site

@@ -9,7 +9,14 @@ from pathlib import Path
 import pytest
 
 import doorward
-from doorward.audit.catalogue import ACTOR_FIELDS, CATALOGUE, EventType, FieldKind, Retention
+from doorward.audit.catalogue import (
+    ACTOR_FIELDS,
+    CATALOGUE,
+    EventType,
+    FieldKind,
+    Retention,
+    list_event_names,
+)
 
 SOURCE = Path(doorward.__path__[0])
 
@@ -17,6 +24,14 @@ SOURCE = Path(doorward.__path__[0])
 def test_every_type_has_a_row() -> None:
     """A type without a row could not be recorded, a row without a type could not be named."""
     assert set(CATALOGUE) == set(EventType)
+
+
+def test_events_are_asked_for_by_type_or_noun() -> None:
+    """Every type and every noun is offered, once, in the order of the alphabet."""
+    names = list_event_names()
+    assert names == sorted(set(names))
+    assert {"certificate", "certificate:revoked"} <= set(names)
+    assert set(names) >= {one.value for one in EventType}
 
 
 @pytest.mark.parametrize("event", EventType)

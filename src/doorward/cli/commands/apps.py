@@ -6,9 +6,9 @@ import click
 
 from doorward.cli import parts
 from doorward.cli.command import Command
-from doorward.cli.commands.completion import complete_app, complete_group, complete_principal
-from doorward.cli.commands.policy import YES, report_applied
-from doorward.cli.confirming import ask
+from doorward.cli.commands.policy import report_applied
+from doorward.cli.completing import complete_app, complete_group, complete_principal
+from doorward.cli.confirming import YES, ask
 from doorward.cli.state import State, actor
 from doorward.core.entities import PrincipalKind
 from doorward.core.errors import MalformedInput

@@ -13,7 +13,7 @@ import click
 from doorward.audit.report import VerificationReport
 from doorward.cli import parts
 from doorward.cli.command import Command
-from doorward.cli.commands.completion import complete_app, complete_principal
+from doorward.cli.completing import complete_app, complete_event, complete_principal
 from doorward.cli.output import INTEGRITY, INTERRUPTED, has_reader
 from doorward.cli.screen import escape
 from doorward.cli.state import State
@@ -46,7 +46,13 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option(
     "--certificate", default="", metavar="ID", help="Only of this certificate: id, serial or SHA-256."
 )
-@click.option("--event", default="", metavar="TYPE", help="Only of this type, or of its noun: connection.")
+@click.option(
+    "--event",
+    default="",
+    metavar="TYPE",
+    shell_complete=complete_event,
+    help="Only of this type, or of its noun: connection.",
+)
 @click.option(
     "--result", type=click.Choice(["ok", "refused", "failed"]), help="Only events with this result."
 )

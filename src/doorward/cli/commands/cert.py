@@ -11,7 +11,7 @@ import click
 
 from doorward.cli import parts
 from doorward.cli.command import Command
-from doorward.cli.commands.completion import complete_principal
+from doorward.cli.completing import complete_principal
 from doorward.cli.confirming import confirmed
 from doorward.cli.rows import certificate_row
 from doorward.cli.screen import escape
@@ -36,19 +36,16 @@ REASONS = [reason.value for reason in list_reasons()]
 @click.pass_obj
 def list_(state: State, name: str | None, wanted: str | None, after: str, limit: int) -> None:
     """List certificates, oldest first."""
-    services = state.installation().services
-    records = parts.inventory.list_certificates(
-        services,
-        parts.records.CertificateFilter(
-            principal_id=parts.principals.find_principal(services, name).id if name else None,
-            state=CertificateState(wanted) if wanted else None,
-            after_id=after,
-            limit=limit + 1,  # one more than is shown tells whether there are more
-        ),
+    records, more = parts.certificates.list_certificates(
+        state.installation().services,
+        of=name or "",
+        state=CertificateState(wanted) if wanted else None,
+        after=after,
+        limit=limit,
     )
-    rows = [certificate_row(record) for record in records[:limit]]
+    rows = [certificate_row(record) for record in records]
     state.output.table(rows, ["id", "subject", "profile", "state", "not_after"], empty="no certificates")
-    if len(records) > limit:
+    if more:
         # Not in the document: it is a list, and scripts rely on that.
         state.output.note(f"there are more: go on with --after {rows[-1]['id']}", also_json=True)
 

@@ -10,7 +10,7 @@ import click
 
 from doorward.cli import parts
 from doorward.cli.command import Command
-from doorward.cli.commands.completion import complete_invitation, complete_principal
+from doorward.cli.completing import complete_invitation, complete_principal
 from doorward.cli.screen import escape
 from doorward.cli.state import State, actor
 from doorward.core.ports import KeyKind

@@ -13,9 +13,8 @@ import click
 
 from doorward.cli import parts
 from doorward.cli.command import Command
-from doorward.cli.commands.completion import complete_group, complete_partner
-from doorward.cli.commands.directory import YES
-from doorward.cli.confirming import ask, confirmed
+from doorward.cli.completing import complete_group, complete_partner
+from doorward.cli.confirming import YES, ask, confirmed
 from doorward.cli.screen import escape
 from doorward.cli.state import State, actor
 from doorward.core.entities import PrincipalKind

@@ -10,8 +10,8 @@ import click
 
 from doorward.cli import parts
 from doorward.cli.command import Command
-from doorward.cli.commands.completion import complete_app, complete_principal
-from doorward.cli.confirming import ask, confirmed, may_ask
+from doorward.cli.completing import complete_app, complete_principal, complete_revision
+from doorward.cli.confirming import YES, ask, confirmed, may_ask
 from doorward.cli.output import REFUSED
 from doorward.cli.screen import escape
 from doorward.cli.state import State, actor
@@ -20,7 +20,6 @@ from doorward.core.errors import MalformedInput
 from doorward.core.foreign_text import show
 from doorward.runtime.pem import read_bounded
 
-YES = click.option("--yes", is_flag=True, help="Do not ask.")
 FILE = click.option(
     "--file",
     "-f",
@@ -240,7 +239,9 @@ def history(state: State, limit: int) -> None:
     state.output.table(rows, columns, empty="no revision yet: doorward apply -f FILE")
 
 
-REVISION = click.argument("number", metavar="REVISION", type=click.IntRange(min=1))
+REVISION = click.argument(
+    "number", metavar="REVISION", type=click.IntRange(min=1), shell_complete=complete_revision
+)
 
 
 @click.command("show", cls=Command)

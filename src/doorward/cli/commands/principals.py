@@ -1,0 +1,249 @@
+"""`doorward person|device|service`: who there is. The three kinds differ in nothing but the word."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from doorward.cli import parts
+from doorward.cli.command import Command
+from doorward.cli.completing import complete_group, complete_principal
+from doorward.cli.confirming import YES, ask, confirmed
+from doorward.cli.rows import certificate_row, principal_row
+from doorward.cli.screen import escape
+from doorward.cli.state import State, actor
+from doorward.core.entities import Principal, PrincipalKind
+
+if TYPE_CHECKING:
+    from doorward.stores.done import Done
+    from doorward.stores.services import Services
+
+KEEP_RULES = click.option(
+    "--keep-rules",
+    is_flag=True,
+    help="Give the name also if rules name a former bearer of it: they hold for this one.",
+)
+
+
+def add_command(word: str) -> click.Command:
+    """Return `person add`, or that of another kind."""
+    kind = PrincipalKind(word)
+
+    @click.command("add", cls=Command, help=f"Add a {word} to the directory.")
+    @click.argument("name")
+    @click.option(
+        "--group",
+        "-g",
+        "groups",
+        multiple=True,
+        shell_complete=complete_group,
+        help="Put it into this group; repeatable.",
+    )
+    @click.option("--display-name", default="", help="The name on screens.")
+    @KEEP_RULES
+    @click.pass_obj
+    def command(
+        state: State, name: str, groups: tuple[str, ...], display_name: str, keep_rules: bool
+    ) -> None:
+
+        services = state.installation().services
+        done = parts.principals.add_principal(
+            services,
+            kind,
+            name,
+            display_name=display_name,
+            groups=groups,
+            keep_rules=keep_rules,
+            actor=actor(),
+        )
+        state.output.result(
+            {**principal_row(done.value), "seq": done.seq},
+            ("kept" if f"{name} was there already" in done.notes else "added")
+            + f" {word} [bold]{escape(done.value.name)}[/bold]"
+            + (f" to {', '.join(groups)}" if groups else ""),
+            "[dim]it connects with its partner's certificate[/dim]"
+            if done.value.partner
+            else f"[dim]next:[/dim] doorward invite {done.value.name}",
+            notes=done.notes,
+        )
+
+    return command
+
+
+def set_command(word: str) -> click.Command:
+    """Return `person set`, or that of another kind."""
+    kind = PrincipalKind(word)
+
+    @click.command("set", cls=Command, help=f"Change what is shown of a {word}.")
+    @click.argument("name", shell_complete=complete_principal(kind))
+    @click.option("--display-name", required=True, help="The name on screens.")
+    @click.pass_obj
+    def command(state: State, name: str, display_name: str) -> None:
+
+        services = state.installation().services
+        done = parts.principals.set_display_name(services, name, display_name, kind=kind, actor=actor())
+        state.output.result(
+            {**principal_row(done.value), "seq": done.seq},
+            f"{word} [bold]{escape(name)}[/bold] is shown as {escape(display_name) or 'its name'}",
+            notes=done.notes,
+        )
+
+    return command
+
+
+def rename_command(word: str) -> click.Command:
+    """Return `person rename`, or that of another kind."""
+    kind = PrincipalKind(word)
+
+    text = (
+        f"Give a {word} another name. Its certificates say the old one: they are revoked, and it needs new ones. "
+        "Rules that name it do not follow; groups do."
+    )
+
+    @click.command("rename", cls=Command, help=text)
+    @click.argument("name", shell_complete=complete_principal(kind))
+    @click.argument("new_name")
+    @KEEP_RULES
+    @YES
+    @click.pass_obj
+    def command(state: State, name: str, new_name: str, keep_rules: bool, yes: bool) -> None:
+
+        ask(state, f"rename {word} {name}? Its certificates are revoked.", yes=yes)
+        installation, notes = state.withdrawal()
+        services = installation.services
+        done = parts.principals.rename(
+            services, name, new_name, kind=kind, keep_rules=keep_rules, actor=actor()
+        )
+        value, line = confirmed(services, done.seq, (*done.notes, *notes))
+        state.output.result(
+            {**principal_row(done.value), "seq": done.seq, **value},
+            f"{word} {escape(name)} is now [bold]{escape(new_name)}[/bold]",
+            line,
+            f"[dim]next:[/dim] doorward invite {escape(new_name)}",
+            notes=(*done.notes, *notes),
+        )
+
+    return command
+
+
+def list_command(word: str) -> click.Command:
+    """Return `person list`, or that of another kind."""
+    kind = PrincipalKind(word)
+
+    @click.command("list", cls=Command, help=f"List the {word}s.")
+    @click.pass_obj
+    def command(state: State) -> None:
+
+        rows = [
+            principal_row(one)
+            for one in parts.principals.list_principals(state.installation().services, kind)
+        ]
+        state.output.table(
+            rows,
+            ["name", "state", "groups", "display_name"],
+            empty=f"no {word}s; add one: doorward {word} add NAME",
+        )
+
+    return command
+
+
+def show_command(word: str) -> click.Command:
+    """Return `person show`, or that of another kind."""
+    kind = PrincipalKind(word)
+
+    @click.command("show", cls=Command, help=f"Show one {word} and its certificates.")
+    @click.argument("name", shell_complete=complete_principal(kind))
+    @click.pass_obj
+    def command(state: State, name: str) -> None:
+
+        services = state.installation().services
+        principal, certificates = parts.certificates.find_with_certificates(services, name, kind=kind)
+        value = {
+            **principal_row(principal),
+            "certificates": [certificate_row(one) for one in certificates],
+        }
+        lines = [
+            f"[bold]{escape(principal.name)}[/bold]  {word}, {principal.state.value}",
+            f"id      {principal.id}",
+        ]
+        ways = parts.nesting.find_ways(services, principal)
+        held = [
+            one + (f" (through {', '.join(ways[one])})" if one in ways else "") for one in principal.groups
+        ]
+        lines += [f"groups  {', '.join(held) or '-'}"]
+        lines += [
+            f"cert    {one.id}  {one.state.value}  until {one.not_after:%Y-%m-%d %H:%M}Z"
+            for one in certificates
+        ]
+        state.output.result(value, *lines)
+
+    return command
+
+
+def suspend_command(word: str) -> click.Command:
+    """Return `person suspend`, or that of another kind."""
+    kind = PrincipalKind(word)
+    text = f"Take every right from a {word} until it is resumed; live connections end."
+
+    @click.command("suspend", cls=Command, help=text)
+    @click.argument("name", shell_complete=complete_principal(kind))
+    @click.pass_obj
+    def command(state: State, name: str) -> None:
+        services = state.installation().services
+        done = parts.principals.suspend(services, name, kind=kind, actor=actor())
+        _say_changed(state, services, done, "suspended")
+
+    return command
+
+
+def resume_command(word: str) -> click.Command:
+    """Return `person resume`, or that of another kind."""
+    kind = PrincipalKind(word)
+
+    @click.command("resume", cls=Command, help=f"Give a suspended {word} its rights back.")
+    @click.argument("name", shell_complete=complete_principal(kind))
+    @click.pass_obj
+    def command(state: State, name: str) -> None:
+        services = state.installation().services
+        done = parts.principals.resume(services, name, kind=kind, actor=actor())
+        _say_changed(state, services, done, "resumed")
+
+    return command
+
+
+def remove_command(word: str) -> click.Command:
+    """Return `person remove`, or that of another kind."""
+    kind = PrincipalKind(word)
+    text = f"Remove a {word} for good and revoke its certificates; on a terminal it asks before."
+
+    @click.command("remove", cls=Command, help=text)
+    @click.argument("name", shell_complete=complete_principal(kind))
+    @YES
+    @click.pass_obj
+    def command(state: State, name: str, yes: bool) -> None:
+        if parts.principals.was_removed(state.installation().services, name):
+            note = f"{name} was removed already"
+            state.output.result({"name": name, "state": "removed"}, notes=(note,))
+            return
+        ask(state, f"remove {word} {name} for good, and revoke its certificates?", yes=yes)
+        # The OCSP answers of its certificates are signed again in the same transaction.
+        installation, notes = state.withdrawal()
+        done = parts.principals.remove(installation.services, name, kind=kind, actor=actor())
+        _say_changed(state, installation.services, done, "removed", notes)
+
+    return command
+
+
+def _say_changed(
+    state: State, services: Services, done: Done[Principal], past: str, notes: tuple[str, ...] = ()
+) -> None:
+    """Wait for the gateways, and say what was done."""
+    notes = (*done.notes, *notes)
+    value, line = confirmed(services, done.seq, notes)
+    state.output.result(
+        {**principal_row(done.value), "seq": done.seq, **value},
+        f"{past} {done.value.kind.value} [bold]{escape(done.value.name)}[/bold]",
+        line,
+        notes=notes,
+    )

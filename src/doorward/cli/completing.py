@@ -1,0 +1,72 @@
+"""The completion of names: what a shell offers for the last word of a line.
+
+Commands and options come from the table and from click. Names come from the installation that the line speaks
+of; a completion that fails completes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+import click
+
+from doorward.cli import parts
+from doorward.cli.command import read_state
+from doorward.core.entities import PrincipalKind
+
+if TYPE_CHECKING:
+    from doorward.stores.services import Services
+
+Completer = Callable[[click.Context, click.Parameter, str], list[str]]
+
+
+def completer(names: Callable[[Services], Iterable[str]]) -> Completer:
+    """Return a completion function that offers the names which begin as the word does."""
+
+    def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001  click's
+        try:
+            with ctx:  # what is opened for it is closed with it
+                installation = read_state(ctx).installation()
+                return [name for name in names(installation.services) if name.startswith(incomplete)]
+        except Exception:  # noqa: BLE001  a completion that fails completes nothing
+            return []
+
+    return complete
+
+
+def complete_principal(kind: PrincipalKind | None = None) -> Completer:
+    """Return a completion function for the names of one kind of principal, or of all."""
+    return completer(lambda services: (one.name for one in parts.principals.list_principals(services, kind)))
+
+
+def _groups(services: Services) -> Iterable[str]:
+    return parts.principals.list_groups(services)
+
+
+def _applications(services: Services) -> Iterable[str]:
+    return parts.names.list_application_names(services)
+
+
+def _partners(services: Services) -> Iterable[str]:
+    return parts.names.list_partner_names(services)
+
+
+def _revisions(services: Services) -> Iterable[str]:
+    return map(str, parts.names.list_revision_numbers(services))
+
+
+def _invitations(services: Services) -> Iterable[str]:
+    return (record.id for record, _ in parts.invitations.list_open(services))
+
+
+complete_group = completer(_groups)
+complete_app = completer(_applications)
+complete_partner = completer(_partners)
+complete_revision = completer(_revisions)
+complete_invitation = completer(_invitations)
+
+
+def complete_event(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001  click's
+    """Offer types of events, and the nouns that they begin with."""
+    return [name for name in parts.catalogue.list_event_names() if name.startswith(incomplete)]

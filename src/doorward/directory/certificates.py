@@ -1,0 +1,52 @@
+"""The certificates of a person, device or service. Reads only.
+
+Not here: finding one certificate by its own names (`authority.inventory`).
+"""
+
+from __future__ import annotations
+
+from doorward.core.certificate import CertificateState
+from doorward.core.entities import Principal, PrincipalKind
+from doorward.stores.records import CertificateFilter, CertificateRecord
+from doorward.stores.services import Services
+from doorward.stores.standing import require_principal
+
+
+def list_certificates(
+    services: Services, *, of: str = "", state: CertificateState | None = None, after: str = "", limit: int
+) -> tuple[list[CertificateRecord], bool]:
+    """Return certificates, oldest first, and whether there are more than these.
+
+    Args:
+        services: the ports of this process.
+        of: name of a principal: only its own.
+        state: only those in this state.
+        after: id of a certificate: only what follows it.
+        limit: the most that are returned.
+
+    Raises:
+        NotFound: `principal-unknown`.
+    """
+    with services.work.read() as stores:
+        wanted = CertificateFilter(
+            principal_id=require_principal(stores, of).id if of else None,
+            state=state,
+            after_id=after,
+            limit=limit + 1,  # one more than is returned tells whether there are more
+        )
+        found = stores.certificates.list(wanted)
+    return found[:limit], len(found) > limit
+
+
+def find_with_certificates(
+    services: Services, name: str, *, kind: PrincipalKind
+) -> tuple[Principal, list[CertificateRecord]]:
+    """Return a principal and its certificates, oldest first.
+
+    Raises:
+        NotFound: `principal-unknown`.
+        RequestRefused: `principal-kind`.
+    """
+    with services.work.read() as stores:
+        principal = require_principal(stores, name, kind)
+        return principal, stores.certificates.list(CertificateFilter(principal_id=principal.id))
