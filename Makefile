@@ -32,7 +32,7 @@ up: $(STAMP)
 
 test: $(STAMP)
 	@tools/debian.sh openssl:openssl curl:curl pk12util:libnss3-tools nginx:nginx \
-		pg_ctlcluster:postgresql
+		pg_ctlcluster:postgresql mosquitto:mosquitto mosquitto_pub:mosquitto-clients
 	$(BIN)/python -m tools.checks test
 
 lint: $(STAMP)

@@ -13,7 +13,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from tests.support.doorway import DOMAIN, Doorway, Identity
 
@@ -22,11 +22,15 @@ GREETING = b"220 who are you\r\n"
 
 @dataclass
 class Greeter:
-    """Greets at once, as SMTP and MySQL do, and then echoes; `accepted` counts its connections."""
+    """Greets at once, as SMTP and MySQL do, and then echoes.
+
+    `accepted` counts its connections, those of the gateway that looks whether it answers included; `spoken`
+    those that sent something.
+    """
 
     port: int = 0
     accepted: int = 0
-    received: list[bytes] = field(default_factory=list)
+    spoken: int = 0
 
     def accept(self, listener: socket.socket) -> None:
         """Serve connections until the listener is shut down."""
@@ -38,10 +42,12 @@ class Greeter:
 
     def _serve(self, peer: socket.socket) -> None:
         with peer, contextlib.suppress(OSError):
-            peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if peer.family != socket.AF_UNIX:
+                peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             peer.sendall(GREETING)
+            spoke = False
             while data := peer.recv(65536):
-                self.received.append(data)
+                self.spoken, spoke = self.spoken + (not spoke), True
                 peer.sendall(data)
 
 
@@ -58,9 +64,9 @@ def greeter() -> Iterator[Greeter]:
         thread.join(5)
 
 
-def tcp_app(name: str, upstream: str, rules: Sequence[str], *, more: str = "") -> str:
+def tcp_app(name: str, upstream: str, rules: Sequence[str], *, more: str = "", host: str = "") -> str:
     """Return one application as lines of a document; `more` is further lines of YAML."""
-    lines = [f"  {name}:", f"    hosts: [{name}.{DOMAIN}]", f"    upstream: {upstream}"]
+    lines = [f"  {name}:", f"    hosts: [{host or f'{name}.{DOMAIN}'}]", f"    upstream: {upstream}"]
     lines += [f"    {one}" for one in more.splitlines()]
     return "\n".join([*lines, "    rules:", *(f"      - {{{one}}}" for one in rules)]) + "\n"
 

@@ -1,0 +1,279 @@
+"""Applications of TCP behind one running door: plain bytes, a server that greets, MQTT, PostgreSQL."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import ssl
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from doorward.core.entities import PrincipalKind
+from doorward.directory.principals import resume, suspend
+from doorward.runtime.evidence import Evidence
+from tests.support.doorway import ACTOR, Doorway, Identity, eventually, open_doorway
+from tests.support.mosquitto import Subscriber, publish, running_broker
+from tests.support.tcp import GREETING, Greeter, greeter, offer, read_exactly, tcp_app, tcp_document
+
+STAFF = "allow: {groups: [staff]}"
+PIECE = 64 * 1024
+
+
+@dataclass
+class Site:
+    """The door, the server of bytes behind it, and the people in front of it."""
+
+    door: Doorway
+    server: Greeter
+    alice: Identity
+    bob: Identity
+    folder: Path
+
+    def apply(self, *rules: str, more: str = "alpn: [echo]", upstream: str = "", **apps: str) -> int:
+        """Put `bytes` into force with these rules, an application of HTTP beside it, and further ones."""
+        web = tcp_app("app", f"http://127.0.0.1:{self.door.upstream.port}", [STAFF])
+        where = upstream or f"tcp://127.0.0.1:{self.server.port}"
+        return self.door.apply_document(
+            tcp_document(web, tcp_app("bytes", where, rules or [STAFF], more=more), *apps.values())
+        )
+
+    def speak(self, identity: Identity | None, **options: Any) -> bytes:
+        """Connect, say something, and return what comes back until as much as expected is there."""
+        with offer(self.door, identity, name=self.door.host("bytes"), **options) as client:
+            client.sendall(b"hello")
+            return read_exactly(client, len(GREETING) + 5)
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[Site]:
+    """One door for the whole file."""
+    with ExitStack() as stack:
+        server = stack.enter_context(greeter())
+        door = stack.enter_context(open_doorway())
+        site = Site(
+            door=door,
+            server=server,
+            alice=door.person("alice", "staff"),
+            bob=door.person("bob"),
+            folder=door.folder,
+        )
+        site.apply()
+        yield site
+
+
+def events_of(site: Site, kind: str) -> list[Mapping[str, Any]]:
+    """Return the events of a type."""
+    return [one for one in Evidence(site.door.installation).events(0) if one["type"] == kind]
+
+
+def test_bytes_pass_both_ways_and_the_record_says_whose(site: Site) -> None:
+    """Allowed: every byte in order, more than any buffer holds; the end is on record with its figures."""
+    site.apply()
+    before = len(events_of(site, "connection:closed"))
+    with site.door.connect(site.alice, app="bytes") as client:
+        client.sendall(b"x")
+        assert read_exactly(client, len(GREETING) + 1) == GREETING + b"x"
+        for number in range(64):
+            piece = bytes([number]) * PIECE
+            client.sendall(piece)
+            assert read_exactly(client, PIECE) == piece
+    assert eventually(lambda: len(events_of(site, "connection:closed")) > before, 10)
+    data = events_of(site, "connection:closed")[-1]["data"]
+    assert data["certificate"] == site.door.certificate_of("alice")
+    assert data["bytes_sent"] == 64 * PIECE + len(GREETING) + 1
+    assert data["bytes_received"] >= 64 * PIECE + 1
+    admitted = {one["id"]: one for one in events_of(site, "connection:admitted")}
+    assert admitted[data["decision"]]["data"]["connection"] == data["connection"]
+
+
+def test_a_server_that_greets_says_nothing_before_the_judgement(site: Site) -> None:
+    """Nothing is connected to: not for who is silent, not for who is refused, not without a certificate."""
+    site.apply()
+    before = site.server.spoken
+    with site.door.connect(site.alice, app="bytes") as silent:
+        with pytest.raises(ssl.SSLError, match=r"ACCESS_DENIED|access denied"):
+            site.speak(site.bob)
+        with pytest.raises(OSError):
+            site.speak(None)
+        silent.settimeout(0.3)
+        with pytest.raises(TimeoutError):
+            silent.recv(1)
+        assert site.server.spoken == before
+        silent.settimeout(5)
+        silent.sendall(b"now")
+        assert read_exactly(silent, len(GREETING) + 3) == GREETING + b"now"
+    assert site.server.spoken == before + 1
+
+
+@pytest.mark.parametrize(
+    "offered",
+    [["h2", "http/1.1"], ["http/1.1"], ["http/1.0"], ["echo", "http/1.1"], ["h2", "echo"], ["mqtt"], ["h3"]],
+)
+def test_who_offers_what_browsers_offer_is_refused(site: Site, offered: list[str]) -> None:
+    """Also beside a listed protocol: a page could otherwise send bytes with the person's certificate."""
+    site.apply()
+    before = site.server.spoken
+    with pytest.raises(ssl.SSLError, match="no application protocol"):
+        site.speak(site.alice, alpn=offered)
+    assert site.server.spoken == before
+
+
+def test_listed_protocols_are_selected(site: Site) -> None:
+    """RFC 7301: the server says which of the offered ones it speaks; none offered, none said."""
+    site.apply(more="alpn: [echo, other]")
+    with offer(site.door, site.alice, name=site.door.host("bytes"), alpn=["other"]) as client:
+        assert client.selected_alpn_protocol() == "other"
+    assert site.speak(site.alice, alpn=["echo", "other"]) == GREETING + b"hello"
+    assert site.speak(site.alice) == GREETING + b"hello"
+    site.apply(more="")
+    with pytest.raises(ssl.SSLError, match="no application protocol"):
+        site.speak(site.alice, alpn=["echo"])
+    assert site.speak(site.alice) == GREETING + b"hello"
+
+
+def test_a_refused_protocol_is_on_record(site: Site) -> None:
+    """With the name that was asked for, and apart from an unknown name."""
+    site.apply()
+    with pytest.raises(ssl.SSLError):
+        site.speak(site.alice, alpn=["h2"])
+
+    def told() -> bool:
+        return any(
+            one["data"]["reason"] == "application-protocol-refused"
+            and one["personal"].get("claimed_server_name") == site.door.host("bytes")
+            for one in events_of(site, "handshake:failed")
+        )
+
+    assert eventually(told, 10)
+
+
+def test_an_edit_that_takes_nothing_ends_nothing(site: Site) -> None:
+    """New rules, new ids, another upstream: the open connection goes on; who loses is cut, at once."""
+    site.apply()
+    with site.door.connect(site.alice, app="bytes") as client:
+        client.sendall(b"x")
+        read_exactly(client, len(GREETING) + 1)
+        site.apply("allow: {groups: [staff, others]}", "deny: {persons: [bob]}")
+        client.sendall(b"more")
+        assert read_exactly(client, 4) == b"more"
+        with greeter() as other:
+            site.apply(STAFF, upstream=f"tcp://127.0.0.1:{other.port}")
+            client.sendall(b"still")
+            assert read_exactly(client, 5) == b"still"
+            assert site.speak(site.alice) == GREETING + b"hello"
+            assert other.spoken == 1
+        site.apply(STAFF, "deny: {persons: [alice]}")
+        assert ended(client)
+    with pytest.raises(ssl.SSLError, match=r"ACCESS_DENIED|access denied"):
+        site.speak(site.alice)
+    site.apply()
+    assert site.speak(site.alice) == GREETING + b"hello"
+
+
+def ended(client: socket.socket) -> bool:
+    """Whether the door ends a connection soon."""
+    client.settimeout(5)
+    try:
+        return client.recv(1) == b""
+    except TimeoutError:
+        return False
+    except OSError:
+        return True
+
+
+def test_a_suspended_holder_is_cut(site: Site) -> None:
+    """The registry names connections by their socket, whatever they carry; bystanders go on."""
+    site.apply()
+    carol = site.door.person("carol", "staff")
+    with site.door.connect(carol, app="bytes") as cut, site.door.connect(site.alice, app="bytes") as kept:
+        for client in (cut, kept):
+            client.sendall(b"x")
+            read_exactly(client, len(GREETING) + 1)
+        suspend(site.door.services, "carol", actor=ACTOR)
+        assert ended(cut)
+        kept.settimeout(5)
+        kept.sendall(b"on")
+        assert read_exactly(kept, 2) == b"on"
+    site.door.settle(resume(site.door.services, "carol", actor=ACTOR).seq)
+    assert site.speak(carol) == GREETING + b"hello"
+
+
+def test_a_kind_that_changes_sends_no_request_to_the_new_place(site: Site) -> None:
+    """An open HTTP connection of an application that becomes TCP: its requests find nothing."""
+    web = tcp_app("turning", f"http://127.0.0.1:{site.door.upstream.port}", [STAFF])
+    site.apply(turning=web)
+    with site.door.session(site.alice, app="turning") as session:
+        assert session.request("GET", "/x").status == 200
+        before = site.server.spoken
+        site.apply(turning=tcp_app("turning", f"tcp://127.0.0.1:{site.server.port}", [STAFF]))
+        with suppress(OSError, http.client.HTTPException):  # the connection may end at any moment now
+            assert session.request("GET", "/y").status in {404, 503}
+        assert site.server.spoken == before
+    site.apply()
+
+
+def test_an_application_that_is_away_ends_the_connection(site: Site) -> None:
+    """The client sees the end, the record says that the application could not be reached."""
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    before = len(events_of(site, "connection:closed"))
+    site.apply(upstream=f"tcp://127.0.0.1:{port}")
+    with site.door.connect(site.alice, app="bytes") as client:
+        client.sendall(b"x")
+        assert ended(client)
+    assert eventually(lambda: len(events_of(site, "connection:closed")) > before, 10)
+    assert "UF" in events_of(site, "connection:closed")[-1]["data"]["response_flags"]
+    site.apply()
+
+
+def test_a_unix_socket(site: Site) -> None:
+    """`tcp+unix://`: nobody reaches the application past the door."""
+    path = site.folder / "bytes.sock"
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(path))
+    path.chmod(0o666)
+    listener.listen()
+    server = Greeter()
+    threading.Thread(target=server.accept, args=(listener,), daemon=True).start()
+    site.apply(upstream=f"tcp+unix://{path}")
+    assert site.speak(site.alice) == GREETING + b"hello"
+    site.apply()
+    listener.close()
+
+
+@pytest.mark.needs("mosquitto", "mosquitto_pub", "mosquitto_sub")
+def test_mqtt_as_people_run_it(site: Site) -> None:
+    """Publisher and subscriber with certificates: allowed, refused, and cut while subscribed.
+
+    The host is `localhost`: the system's resolver knows no name below it, and the clients take no other address.
+    """
+    sensor = site.door.person("sensor-1", "sensors", kind=PrincipalKind.DEVICE)
+    with running_broker(site.folder) as port:
+        rules = ["allow: {kind: device, groups: [sensors]}"]
+        site.apply(
+            mqtt=tcp_app("mqtt", f"tcp://127.0.0.1:{port}", rules, more="alpn: [mqtt]", host="localhost")
+        )
+        subscriber = Subscriber(site.door, sensor)
+        try:
+            assert eventually(subscriber.is_subscribed, 15), subscriber.lines
+            for more in ([], ["--tls-alpn", "mqtt"], ["-V", "mqttv5"]):
+                done = publish(site.door, sensor, "-m", f"21 {' '.join(more)}", *more)
+                assert done.returncode == 0, done.stderr
+                assert eventually(lambda: f"21 {' '.join(more)}".strip() in subscriber.lines, 15)  # noqa: B023
+            refused = publish(site.door, site.alice, "-m", "99")
+            assert refused.returncode != 0
+            browserlike = publish(site.door, sensor, "-m", "99", "--tls-alpn", "http/1.1")
+            assert browserlike.returncode != 0
+            suspend(site.door.services, "sensor-1", actor=ACTOR)
+            assert eventually(lambda: any("onnection" in one for one in subscriber.lines[-3:]), 15)
+            assert publish(site.door, sensor, "-m", "99").returncode != 0
+            assert not [one for one in subscriber.lines if one.startswith("99")]
+        finally:
+            subscriber.close()
+    site.apply()
