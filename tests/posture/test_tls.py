@@ -16,9 +16,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from doorward.core.errors import ConfigurationError
 from doorward.enforcement.envoy.names import TRUST_SECRET
-from doorward.policy.document import parse_document
 from tests.posture.witness import Witness
 from tests.support.attacks import (
     LISTENER,
@@ -200,7 +198,7 @@ def _below(door: OpenDoor, steps: int) -> str:
 
 
 class TestNoOtherTransport:
-    """Section 10, rows "QUIC" and "tcp_proxy": over neither would the authorizer be asked in time."""
+    """Section 10, row "QUIC": over it the authorizer would not be asked."""
 
     def test_nothing_of_quic_is_emitted(self, grounds: Grounds) -> None:
         """No UDP listener, no QUIC transport, no HTTP/3 codec, no advertisement of one."""
@@ -247,15 +245,6 @@ class TestNoOtherTransport:
         kind = "type.googleapis.com/envoy.config.listener.v3.Listener"
         door = kept(changed("listeners", to=lambda old: [*old, {"@type": kind, **listener}]), name="with udp")
         assert _udp_ports(door.envoy.process.pid)
-
-    def test_no_tcp_proxy_is_emitted(self, grounds: Grounds) -> None:
-        """Applications are HTTP: TCP upstreams, which could speak first, are refused in the document."""
-        assert "tcp_proxy" not in repr(grounds.site.resources(APPS))
-        text = (
-            "trust_domain: a.test\napps: {x: {hosts: [x.a.test], upstream: 'tcp://127.0.0.1:1', rules: []}}"
-        )
-        with pytest.raises(ConfigurationError):
-            parse_document(text)
 
 
 def test_the_listener_is_one(grounds: Grounds) -> None:

@@ -220,6 +220,8 @@ class DoorSite:
         origins: Mapping[str, Sequence[str]] | None = None,
         upstream_files: Mapping[str, UpstreamFiles] | None = None,
         keeping: Collection[str] = (),
+        upstreams: Mapping[str, Upstream] | None = None,
+        alpn: Mapping[str, tuple[str, ...]] | None = None,
     ) -> GatewayPlan:
         """Plan these applications (`<name>.test` each) and the enrolment door."""
         used = certificate or self.certificate
@@ -229,7 +231,8 @@ class DoorSite:
                 AppPolicy(
                     name=name,
                     hosts=(f"{name}.test",),
-                    upstream=self.upstreams.get(name, self.upstream),
+                    upstream={**self.upstreams, **(upstreams or {})}.get(name, self.upstream),
+                    alpn=(alpn or {}).get(name, ()),
                     rules=tuple(rules),
                     keeps_slashes=name in keeping,
                     public=tuple(PathPattern(one) for one in (public or {}).get(name, ())),

@@ -103,9 +103,8 @@ class RunningEnvoy:
 
 def write_resources(resources: Resources, xds: Path) -> None:
     """Write every file as a first publication would."""
-    for folder in (xds / "sds", xds / "rds"):
-        folder.mkdir(parents=True, exist_ok=True)
     for one in resources.files():
+        (xds / one.name).parent.mkdir(parents=True, exist_ok=True)
         (xds / one.name).write_bytes(one.content)
 
 
