@@ -14,9 +14,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from doorward.gateway.connections import sockdiag
+from doorward.gateway.connections.connection import LiveConnection, PendingConnection
 from doorward.gateway.connections.cutter import Cutter, Mechanism
 from doorward.gateway.connections.reconciler import Reconciler
-from doorward.gateway.connections.registry import Connections, LiveConnection, PendingConnection
+from doorward.gateway.connections.registry import Connections
 from doorward.gateway.connections.sockdiag import Census, CutOutcome
 from tests.support.cutting import FakeCutter
 from tests.support.little_door import ends_of
@@ -56,7 +57,7 @@ class Place:
                 local=local,
                 remote=remote,
                 application_id="app_a",
-                began_at=now,
+                opened_at=now,
             )
         )
         connection = live(facts.cookie, remote=str(remote), local=local, deadline=now + deadline)
@@ -127,7 +128,7 @@ def test_a_source_keeps_its_share_of_undecided_connections(place: Place) -> None
             local=local,
             remote=remote,
             application_id="app_a",
-            began_at=place.clock.now(),
+            opened_at=place.clock.now(),
         )
     )
     with capture_logs() as logs:
@@ -213,7 +214,7 @@ def test_a_judgement_that_never_ends_is_no_admission(place: Place) -> None:
             local=ends_of(peer)[0],
             remote=ends_of(peer)[1],
             application_id="app_a",
-            began_at=place.clock.now(),
+            opened_at=place.clock.now(),
         )
     )
     place.reconciler.step()

@@ -201,13 +201,13 @@ class TestStore:
     def test_without_waiting_for_the_record_it_would_be(self, uncut: Doorway) -> None:
         """With an authorizer that does not wait, the same locked database lets everybody in unrecorded."""
         authorizer = _authorizer_of(uncut)
-        around = authorizer._around
-        authorizer._around = replace(around, record=lambda _event: None)
+        ports = authorizer._ports
+        authorizer._ports = replace(ports, record=lambda _event: None)
         try:
             with self._locked(uncut):
                 assert self._gets_in(uncut)
         finally:
-            authorizer._around = around
+            authorizer._ports = ports
 
     def test_stale_knowledge(self, uncut: Doorway) -> None:
         """A gateway that cannot follow changes refuses, though it could judge; one that calls itself fresh admits."""
@@ -251,12 +251,12 @@ class TestStore:
     @contextmanager
     def _fresh(self, doorway: Doorway, *, says: bool) -> Iterator[None]:
         authorizer = _authorizer_of(doorway)
-        around = authorizer._around
-        authorizer._around = replace(around, fresh=lambda: says)
+        ports = authorizer._ports
+        authorizer._ports = replace(ports, fresh=lambda: says)
         try:
             yield
         finally:
-            authorizer._around = around
+            authorizer._ports = ports
 
     @contextmanager
     def _line(self, doorway: Doorway) -> Iterator[ssl.SSLSocket]:

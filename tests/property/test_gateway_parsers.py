@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from doorward.core.errors import MalformedInput
+from doorward.gateway.connections.connection import LiveConnection
 from doorward.gateway.connections.endpoints import Endpoint, parse_endpoint, shorten
-from doorward.gateway.connections.journal import JournalEntry, parse_journal, parse_line, render_entry
+from doorward.gateway.connections.journal import NOT_KEPT, parse_journal, parse_line, render_entry
 from doorward.gateway.envoy.admin import parse_statistics
 
 endpoints = st.one_of(
@@ -25,7 +26,7 @@ endpoints = st.one_of(
 words = st.text(st.characters(codec="ascii"), max_size=80)
 moments = st.integers(0, 2**33).map(lambda seconds: datetime.fromtimestamp(seconds, UTC))
 entries = st.builds(
-    JournalEntry,
+    LiveConnection,
     cookie=st.integers(0, 2**64 - 1),
     connection_id=words,
     epoch=st.integers(0, 2**40),
@@ -35,10 +36,11 @@ entries = st.builds(
     certificate_id=words,
     principal_id=words,
     application_id=words,
-    class_token=words,
     revision=st.integers(0, 2**40),
     deadline=moments,
-    admitted_at=moments,
+    opened_at=moments,
+    **{name: st.just(value) for name, value in NOT_KEPT.items()},
+    adopted=st.just(value=True),
 )
 
 
@@ -56,13 +58,13 @@ def test_any_text_is_an_endpoint_or_malformed(text: str) -> None:
 
 
 @given(entries)
-def test_every_entry_comes_back(entry: JournalEntry) -> None:
+def test_every_entry_comes_back(entry: LiveConnection) -> None:
     """A line of the journal gives its entry."""
     assert parse_line(render_entry(entry)) == entry
 
 
 @given(st.binary(max_size=200), entries, st.data())
-def test_any_bytes_are_a_line_or_malformed(noise: bytes, entry: JournalEntry, data: st.DataObject) -> None:
+def test_any_bytes_are_a_line_or_malformed(noise: bytes, entry: LiveConnection, data: st.DataObject) -> None:
     """Any bytes, also a damaged line, give a value or MalformedInput, and never spoil a whole journal."""
     line = bytearray(render_entry(entry))
     place = data.draw(st.integers(0, len(line) - 1))

@@ -129,7 +129,7 @@ class PartnerSite:
 
     def decide(self, leaf: Node, app: str = "payments", **changes: object) -> AccessDecision:
         """What a gateway is told, by a decider that lives as long as the site."""
-        return self.decider.decide(self.world.request(leaf.der, app, **changes))
+        return self.decider.decide(self.world.context(app, **changes), leaf.der)
 
     def reasons(self, leaf: Node, app: str = "payments") -> list[str]:
         """The reasons of a decision, in words."""
@@ -151,7 +151,7 @@ def partner_site(name: str = "clinic", *, publish: bool = True, **terms: Any) ->
         root=root,
         issuing=certify(f"{name} Issuing", root),
         evidence_cache=evidence_cache,
-        decider=AccessDecider(world.services, evidence_cache),
+        decider=world.decider(evidence_cache),
         name=name,
         terms={"groups": ("clinicians",), **terms},
     )

@@ -13,15 +13,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from doorward.access import deciding as access
 from doorward.access import policies
+from doorward.access.deciding import AccessDecider
+from doorward.access.decision import AccessDecision, ConnectionContext
 from doorward.audit.events import Event, EventType
 from doorward.authority import founding, gateways, issuing
 from doorward.core.entities import Principal, PrincipalKind
 from doorward.core.ports import KeyKind, PrivateKey
 from doorward.directory import principals as directory
+from doorward.partners.evidence_cache import EvidenceCache
 from doorward.pki.csr import build_csr
-from doorward.stores.policy_snapshot import PolicySnapshot, load_snapshot
+from doorward.stores.policy_snapshot import PolicySnapshot, PolicySnapshots, load_snapshot
 from doorward.stores.records import CertificateRecord, GatewayRecord
 from doorward.stores.services import Services
 from tests.support.memory_store import MemoryUnitOfWork
@@ -59,6 +61,9 @@ apps:
       - name: sensors report
         allow: {groups: [sensors]}
 """
+
+
+GATEWAY = "gtw_" + "a" * 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,23 +127,37 @@ class World:
         """A registered gateway."""
         return gateways.register_gateway(self.services, name=name, assertion_jwk="{}")
 
-    def request(self, der: bytes | None, app: str = "payments", **changes: object) -> access.AccessRequest:
-        """What a gateway asks about a connection; `app` is a name, `changes` replace fields."""
+    def context(self, app: str = "payments", **changes: object) -> ConnectionContext:
+        """What a gateway knows of a connection; `app` is a name, `changes` replace fields."""
         fields: dict[str, object] = {
-            "presented": der,
             "application_id": self.application_id(app) if "application_id" not in changes else "",
             "source_address": "192.0.2.7",
-            "now": self.clock.now(),
-            "lifetime": timedelta(hours=12),
-            "gateway_id": "gtw_" + "a" * 20,
+            "opened_at": self.clock.now(),
             "connection_id": "42",
             **changes,
         }
-        return access.AccessRequest(**fields)  # type: ignore[arg-type]  # keywords are passed through
+        return ConnectionContext(**fields)  # type: ignore[arg-type]  # keywords are passed through
 
-    def decide(self, der: bytes | None, app: str = "payments", **changes: object) -> access.AccessDecision:
+    def decider(
+        self,
+        evidence_cache: EvidenceCache | None = None,
+        snapshots: PolicySnapshots | None = None,
+        *,
+        lifetime: timedelta = timedelta(hours=12),
+    ) -> AccessDecider:
+        """A decider that knows nothing yet, of a gateway that lets connections live for half a day."""
+        return AccessDecider(
+            self.services,
+            evidence_cache,
+            snapshots,
+            gateway_id=GATEWAY,
+            lifetime=lifetime,
+            anonymous_lifetime=timedelta(hours=1),
+        )
+
+    def decide(self, der: bytes | None, app: str = "payments", **changes: object) -> AccessDecision:
         """A decision by a decider that knows nothing yet."""
-        return access.AccessDecider(self.services).decide(self.request(der, app, **changes))
+        return self.decider().decide(self.context(app, **changes), der)
 
     def events(self, kind: EventType) -> list[Event]:
         """The durable events of one type, oldest first."""

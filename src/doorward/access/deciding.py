@@ -4,7 +4,7 @@ The steps of a decision, all on one snapshot of the database, whose number it ca
 1. the inventory is asked for the SHA-256 of what was presented, and the directory for its principal;
 2. the certificate is judged, every reason kept: by the inventory where it is our own
    (verification.verifier), by path and evidence where it is of a partner that the application trusts
-   (partner_access); one of a partner's that comes for the first time is written down, and judged again;
+   (partners.judging); one of a partner's that comes for the first time is written down, and judged again;
 3. the application is found in the current revision of the policy document;
 4. where the certificate is good, the connection part of every rule is judged (policy.decision);
 5. the outcome is good only if the certificate is good, the application known and some request could
@@ -26,25 +26,23 @@ from datetime import datetime, timedelta
 
 from cryptography import x509
 
+from doorward.access.decision import AccessDecision, ConnectionContext, Finding
+from doorward.access.decision_events import write_admitted, write_refused
 from doorward.access.inventory_rows import describe_known, describe_verified
-from doorward.access.verdict_evidence import describe_path_fault, list_status_evidence
-from doorward.audit.events import Event, EventType, printable
-from doorward.core.entities import TENANT, Outcome, Principal, Reason, Verdict
+from doorward.core.entities import TENANT, Outcome, Reason, Verdict
 from doorward.partners.evidence_cache import EvidenceCache
 from doorward.partners.judging import PartnerFinding, judge_for_partners
 from doorward.partners.registration import register
 from doorward.partners.trust import load_partners
-from doorward.policy.decision import ConnectionAuthority, admits, authority_of
+from doorward.policy.decision import admits, anonymous_authority, authority_of
 from doorward.policy.model import AppPolicy
 from doorward.policy.subject import Subject
-from doorward.stores.events import write_event
 from doorward.stores.policy_snapshot import PolicySnapshot, PolicySnapshots
 from doorward.stores.protocols import Stores
 from doorward.stores.records import CertificateRecord
 from doorward.stores.services import Services
 from doorward.verification.leaves import RecentLeaves
 from doorward.verification.partner import PartnerTrust
-from doorward.verification.revocation.evidence_index import EvidenceIndex
 from doorward.verification.steps import Presented
 from doorward.verification.validity import ends_at
 from doorward.verification.verifier import (
@@ -53,87 +51,6 @@ from doorward.verification.verifier import (
     KnownIssuer,
     judge_certificate,
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AccessRequest:
-    """What a gateway asks about a new connection.
-
-    Args:
-        presented: the peer's leaf certificate in DER, None where it showed none.
-        application_id: the application of the filter chain (`app_…`), never a name the peer sent.
-        source_address: the peer's address as the kernel sees it.
-        now: aware, UTC.
-        lifetime: how long a connection may last at most.
-        gateway_id: who asks (`gtw_…`).
-        connection_id: the gateway's name for the connection: printable ASCII without spaces.
-    """
-
-    presented: bytes | None
-    application_id: str
-    source_address: str
-    now: datetime
-    lifetime: timedelta
-    gateway_id: str
-    connection_id: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConnectionFacts:
-    """What a gateway keeps of a live connection, enough to judge it again."""
-
-    certificate_sha256: str
-    application_id: str
-    source_address: str
-    opened_at: datetime
-    lifetime: timedelta
-    gateway_id: str
-    connection_id: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AccessDecision:
-    """What may be, why, until when, and as of which change.
-
-    `verdict.outcome` GOOD admits; any other refuses, or, if the application answers anonymous connections,
-    admits as one of those (`anonymous`): then `grants` is empty, `authority` None unless
-    the rules were reached, and `deadline` is the moment of judgement. `subject` is set only where
-    the certificate is good; `certificate` whenever it is in the inventory. `event` is
-    `connection:admitted`, `connection:refused` or `connection:anonymous`. `policy` is what `revision` says about the application,
-    None where it says nothing. `partner_id` is whose authority vouched, empty for our own; `evidence_index` is
-    the evidence that was asked (`AccessDecider.is_current`).
-    """
-
-    verdict: Verdict
-    subject: Subject | None
-    certificate: CertificateRecord | None
-    grants: tuple[str, ...]
-    authority: ConnectionAuthority | None
-    revision: int
-    policy: AppPolicy | None
-    deadline: datetime
-    seq: int
-    event: Event
-    partner_id: str = ""
-    evidence_index: EvidenceIndex | None = None
-
-    @property
-    def principal(self) -> Principal | None:
-        """Who holds the connection; None where no good certificate says so."""
-        return self.subject.principal if self.subject is not None else None
-
-    def accounted_to(self, source: str) -> str:
-        """Return under which key the decision is counted: its certificate's id, or `source`.
-
-        A certificate counts for itself if it is in the inventory, and so if a path was found good;
-        anybody can make any other, and as many of them as there are decisions.
-        """
-        return source if self.certificate is None else self.certificate.id
-
-    @property
-    def anonymous(self) -> bool:
-        """Whether the connection may live though it has no principal."""
-        return _is_anonymous(self.verdict, self.policy)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,24 +63,6 @@ class _Issuers:
     partners: Mapping[str, PartnerTrust]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Finding:
-    """What one snapshot says about one connection."""
-
-    verdict: Verdict
-    certificate: PartnerFinding
-    record: CertificateRecord | None
-    subject: Subject | None
-    authority: ConnectionAuthority | None
-    snapshot: PolicySnapshot
-    seq: int
-
-    @property
-    def judgement(self) -> CertificateJudgement:
-        """What was found of the certificate alone."""
-        return self.certificate.judgement
-
-
 class AccessDecider:
     """The PDP; safe to share between threads.
 
@@ -171,6 +70,9 @@ class AccessDecider:
         services: the use cases' ports.
         evidence_cache: the evidence about partners; its owner fills it. None: always empty.
         snapshots: the policy snapshot that this process shares; None: one of its own.
+        gateway_id: who asks (`gtw_…`).
+        lifetime: how long a connection may last at most.
+        anonymous_lifetime: the same for one without a good certificate.
     """
 
     def __init__(
@@ -178,26 +80,37 @@ class AccessDecider:
         services: Services,
         evidence_cache: EvidenceCache | None = None,
         snapshots: PolicySnapshots | None = None,
+        *,
+        gateway_id: str,
+        lifetime: timedelta,
+        anonymous_lifetime: timedelta,
     ) -> None:
         self._services = services
         self._evidence_cache = evidence_cache or EvidenceCache(services.work)
         self._snapshots = snapshots or PolicySnapshots()
         self._issuers: _Issuers | None = None
+        self._gateway_id = gateway_id
+        self._lifetime = lifetime
+        self._anonymous_lifetime = anonymous_lifetime
         self._leaves = RecentLeaves()
 
-    def decide(self, request: AccessRequest) -> AccessDecision:
+    def decide(self, context: ConnectionContext, presented: bytes | None) -> AccessDecision:
         """Judge a new connection.
+
+        Args:
+            context: what is known of it.
+            presented: the peer's leaf certificate in DER, None where it showed none.
 
         Raises:
             NotFound: `not-founded`.
             Unavailable: the database cannot be read; the caller refuses (fail closed).
         """
-        finding = self._find(request)
+        finding = self._find(context, presented)
         newcomer = finding.certificate.newcomer
         if newcomer is not None:
-            register(self._services, newcomer, request.now)
-            finding = self._find(request)  # also where somebody else was quicker
-        return self._conclude(finding, request, request.now)
+            register(self._services, newcomer, context.opened_at)
+            finding = self._find(context, presented)  # also if another thread was quicker
+        return self._conclude(finding, context, presented, context.opened_at)
 
     def prepare(self) -> None:
         """Read now what changed of issuers, document and partners, so that no connection waits for it.
@@ -225,33 +138,32 @@ class AccessDecider:
             decision.partner_id
         )
 
-    def _find(self, request: AccessRequest) -> _Finding:
-        sha256 = hashlib.sha256(request.presented).hexdigest() if request.presented is not None else ""
+    def _find(self, context: ConnectionContext, presented: bytes | None) -> Finding:
+        sha256 = hashlib.sha256(presented).hexdigest() if presented is not None else ""
         with self._services.work.read() as stores:
             record = stores.certificates.by_sha256(sha256) if sha256 else None
-            return self._judge(stores, record, request.presented, request.application_id, request.now)
+            return self._judge(stores, record, presented, context, context.opened_at)
 
-    def reassess_all(self, connections: Iterable[ConnectionFacts], now: datetime) -> list[AccessDecision]:
-        """Judge live connections again on one snapshot, in the order given.
+    def reassess_all(
+        self, connections: Iterable[tuple[ConnectionContext, str]], now: datetime
+    ) -> list[AccessDecision]:
+        """Judge live connections again on one snapshot.
 
-        Their events tell the same as before and are recorded only where they are news.
+        Args:
+            connections: each with the SHA-256 of its certificate in hexadecimal digits.
+            now: aware, UTC.
+
+        Returns:
+            A decision for each, in this order. Their events tell the same as before and are recorded only
+            where they are news.
         """
         decisions = []
         with self._services.work.read() as stores:
-            for facts in connections:
-                record = stores.certificates.by_sha256(facts.certificate_sha256)
+            for context, sha256 in connections:
+                record = stores.certificates.by_sha256(sha256)
                 presented = record.der if record is not None else None
-                finding = self._judge(stores, record, presented, facts.application_id, now)
-                request = AccessRequest(
-                    presented=presented,
-                    application_id=facts.application_id,
-                    source_address=facts.source_address,
-                    now=facts.opened_at,
-                    lifetime=facts.lifetime,
-                    gateway_id=facts.gateway_id,
-                    connection_id=facts.connection_id,
-                )
-                decisions.append(self._conclude(finding, request, now))
+                finding = self._judge(stores, record, presented, context, now)
+                decisions.append(self._conclude(finding, context, presented, now))
         return decisions
 
     def _judge(
@@ -259,13 +171,13 @@ class AccessDecider:
         stores: Stores,
         record: CertificateRecord | None,
         presented: bytes | None,
-        application_id: str,
+        context: ConnectionContext,
         now: datetime,
-    ) -> _Finding:
+    ) -> Finding:
         """Steps 1 to 5, less the deadline."""
         snapshot, seq = self._snapshots.current(stores)
         issuers = self._issuers_of(stores, snapshot)
-        app = snapshot.policies.get(application_id)
+        app = snapshot.policies.get(context.application_id)
         # 1. and 2. the certificate
         certificate = self._judge_for_partners(stores, record, presented, app=app, issuers=issuers, now=now)
         if certificate is None:
@@ -284,7 +196,7 @@ class AccessDecider:
         if app is None:
             outcome = Outcome.BAD
         elif subject is not None:
-            authority = authority_of(app, TENANT, application_id, subject)
+            authority = authority_of(app, TENANT, context.application_id, subject)
             admission = admits(authority)
             outcome = admission.outcome
             reasons += admission.reasons
@@ -294,13 +206,14 @@ class AccessDecider:
             judged_at=now,
             evidence=(*judgement.verdict.evidence, ("revision", str(snapshot.revision))),
         )
-        return _Finding(
+        return Finding(
             verdict=verdict,
             certificate=certificate,
             record=record,
             subject=subject,
             authority=authority,
             snapshot=snapshot,
+            policy=app,
             seq=seq,
         )
 
@@ -353,28 +266,30 @@ class AccessDecider:
         )
         return None if Reason.ISSUER_UNKNOWN in found.judgement.verdict.reasons else found
 
-    def _conclude(self, finding: _Finding, request: AccessRequest, now: datetime) -> AccessDecision:
+    def _conclude(
+        self, finding: Finding, context: ConnectionContext, presented: bytes | None, now: datetime
+    ) -> AccessDecision:
         """The deadline, and step 6."""
-        admitted = finding.verdict.outcome is Outcome.GOOD
-        deadline = now
-        if admitted and finding.record is not None:
-            ends = [ends_at(finding.record.not_after), request.now + request.lifetime]
-            deadline = min(ends + ([finding.certificate.ends] if finding.certificate.ends else []))
-        grants = finding.authority.grants if admitted and finding.authority is not None else ()
-        if admitted:
-            event = self._write_admitted(finding, request, now, deadline, grants)
+        deadline, authority = now, finding.authority
+        if finding.admitted:
+            deadline = self._deadline(finding, context)
+            event = write_admitted(
+                self._services, self._gateway_id, finding, context, at=now, deadline=deadline
+            )
         else:
-            anonymous = _is_anonymous(finding.verdict, finding.snapshot.policies.get(request.application_id))
-            kind = EventType.CONNECTION_ANONYMOUS if anonymous else EventType.CONNECTION_REFUSED
-            event = self._write_refused(kind, finding, request, now)
+            if finding.anonymous and finding.policy is not None:
+                deadline = context.opened_at + min(self._lifetime, self._anonymous_lifetime)
+                authority = anonymous_authority(finding.policy)
+            event = write_refused(self._services, self._gateway_id, finding, context, presented, at=now)
         return AccessDecision(
             verdict=finding.verdict,
+            anonymous=finding.anonymous,
             subject=finding.subject,
             certificate=finding.record,
-            grants=grants,
-            authority=finding.authority,
+            grants=authority.grants if finding.admitted and authority is not None else (),
+            authority=authority,
             revision=finding.snapshot.revision,
-            policy=finding.snapshot.policies.get(request.application_id),
+            policy=finding.policy,
             deadline=deadline,
             seq=finding.seq,
             event=event,
@@ -382,79 +297,19 @@ class AccessDecider:
             evidence_index=finding.certificate.evidence_index,
         )
 
-    def _write_admitted(
-        self,
-        finding: _Finding,
-        request: AccessRequest,
-        now: datetime,
-        deadline: datetime,
-        grants: tuple[str, ...],
-    ) -> Event:
-        record, principal = finding.record, finding.judgement.principal
-        return write_event(
-            self._services,
-            EventType.CONNECTION_ADMITTED,
-            actor=principal.id if principal else "system",
-            at=now,
-            data={
-                "connection": request.connection_id,
-                "gateway": request.gateway_id,
-                "application": request.application_id,
-                "certificate": record.id if record else "",
-                "principal": principal.id if principal else "",
-                "partner": finding.certificate.partner_id,
-                "reasons": [reason.value for reason in finding.verdict.reasons],
-                "grants": list(grants),
-                "deadline": deadline,
-                "revision": finding.snapshot.revision,
-                "sha256": record.sha256 if record else "",
-                "evidence": list_status_evidence(finding.verdict),
-            },
-            personal={
-                "source": printable(request.source_address),
-                "name": principal.name if principal else "",
-            },
-        )
-
-    def _write_refused(
-        self, kind: EventType, finding: _Finding, request: AccessRequest, now: datetime
-    ) -> Event:
-        """What the peer claimed goes under `claimed_*`: nobody has proved it."""
-        facts, record = finding.judgement.facts, finding.record
-        data: dict[str, str | int | list[str]] = {
-            "gateway": request.gateway_id,
-            "connection": request.connection_id,
-            "application": request.application_id
-            if request.application_id in finding.snapshot.policies
-            else "",
-            "reasons": [reason.value for reason in finding.verdict.reasons],
-            "revision": finding.snapshot.revision,
-            "certificate": record.id if record else "",
-            "principal": record.principal_id if record else "",
-            "partner": finding.certificate.partner_id,
-            "evidence": list_status_evidence(finding.verdict),
-            "detail": describe_path_fault(finding.verdict),
-        }
-        personal = {"source": printable(request.source_address)}
-        if request.presented is not None:
-            data["claimed_sha256"] = hashlib.sha256(request.presented).hexdigest()
-        if facts is not None:
-            data["claimed_serial"] = f"{facts.serial:x}"
-            personal["claimed_subject"] = printable(facts.subject)
-            personal["claimed_issuer"] = printable(facts.issuer)
-            personal["claimed_san"] = printable(", ".join(facts.san))
-        actor = record.principal_id if record and record.principal_id else "system"
-        return write_event(self._services, kind, actor=actor, at=now, data=data, personal=personal)
+    def _deadline(self, finding: Finding, context: ConnectionContext) -> datetime:
+        ends = [context.opened_at + self._lifetime]
+        if finding.record is not None:
+            ends.append(ends_at(finding.record.not_after))
+        if finding.certificate.ends is not None:
+            ends.append(finding.certificate.ends)
+        return min(ends)
 
     def _issuers_of(self, stores: Stores, snapshot: PolicySnapshot) -> _Issuers:
         kept = self._issuers
         if kept is None or kept.snapshot is not snapshot:
             kept = self._issuers = _load_issuers(stores, snapshot)
         return kept
-
-
-def _is_anonymous(verdict: Verdict, app: AppPolicy | None) -> bool:
-    return verdict.outcome is not Outcome.GOOD and app is not None and app.admits_anonymous
 
 
 def _load_issuers(stores: Stores, snapshot: PolicySnapshot) -> _Issuers:

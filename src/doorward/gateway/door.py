@@ -33,14 +33,13 @@ from doorward.authority.gateways import (
     register_gateway,
     withdraw_registration,
 )
-from doorward.core.entities import TENANT
 from doorward.core.errors import ConfigurationError, DoorwardError
 from doorward.gateway.access_log.counting import CertificateRate, Tally
 from doorward.gateway.access_log.ingest import Ingest
 from doorward.gateway.access_log.watch import Counting, LogWatch
 from doorward.gateway.authorizer.assertions import AssertionSigner
 from doorward.gateway.authorizer.gate import PolicyGate
-from doorward.gateway.authorizer.judging import Authorizer, Surroundings
+from doorward.gateway.authorizer.judging import Authorizer, AuthorizerPorts
 from doorward.gateway.authorizer.keys import load_assertion_key
 from doorward.gateway.authorizer.overfull import OverfullRecord
 from doorward.gateway.authorizer.server import AuthorizerServer
@@ -195,7 +194,14 @@ class Gateway:
         )
         evidence_cache = EvidenceCache(services.work)
         self._evidence = EvidenceLoader(services, evidence_cache)
-        self._decider = decider = AccessDecider(services, evidence_cache, snapshots)
+        self._decider = decider = AccessDecider(
+            services,
+            evidence_cache,
+            snapshots,
+            gateway_id=self.id,
+            lifetime=options.lifetime,
+            anonymous_lifetime=options.door.limits.anonymous_lifetime,
+        )
         self.follower = Follower(
             services,
             decider,
@@ -209,7 +215,6 @@ class Gateway:
             confirm=self._news.set,
             max_staleness=options.max_staleness,
             lifetime=options.lifetime,
-            gateway_id=self.id,
         )
         self.ingest = Ingest(services, self.id, options.folder / "log", self._reopen_logs, tally)
         self._log_watch = LogWatch(self._counting, self.ingest.note_gap, services.clock)
@@ -222,11 +227,7 @@ class Gateway:
             on_stranger=ending.note_stranger,
             most_undecided=options.door.limits.undecided_per_source,
         )
-        surroundings = Surroundings(
-            gateway_id=self.id,
-            tenant=TENANT,
-            lifetime=options.lifetime,
-            anonymous_lifetime=options.door.limits.anonymous_lifetime,
+        ports = AuthorizerPorts(
             find=find,
             record=self._make_durable,
             fresh=self.follower.fresh,
@@ -234,11 +235,11 @@ class Gateway:
             application_name=self.publishing.application_name,
             tally=tally,
             rate=CertificateRate(services.clock, options.door.limits.openings_per_certificate),
-            note_overfull=OverfullRecord(services, self._make_durable).note,
+            note_overfull=OverfullRecord(services, self.id, self._make_durable).note,
         )
         signer = AssertionSigner(key, issuer=options.issuer)
         authorizer = Authorizer(
-            surroundings,
+            ports,
             decider,
             connections=self.connections,
             gate=gate,

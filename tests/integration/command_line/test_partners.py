@@ -16,7 +16,8 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from doorward.access.deciding import AccessDecider, AccessRequest
+from doorward.access.deciding import AccessDecider
+from doorward.access.decision import ConnectionContext
 from doorward.authority.status.crls import publish_crls
 from doorward.cli import confirming
 from doorward.cli.completing import complete_partner
@@ -57,16 +58,15 @@ def visit(site: Site) -> Outcome:
     services = installation.services
     with services.work.read() as stores:
         (app,) = stores.applications.list()
-    request = AccessRequest(
-        presented=BOB.der,
+    context = ConnectionContext(
         application_id=app.id,
         source_address="192.0.2.7",
-        now=services.clock.now(),
-        lifetime=timedelta(hours=1),
-        gateway_id="gtw_" + "a" * 20,
+        opened_at=services.clock.now(),
         connection_id="1",
     )
-    outcome = AccessDecider(services).decide(request).verdict.outcome
+    hour = timedelta(hours=1)
+    decider = AccessDecider(services, gateway_id="gtw_" + "a" * 20, lifetime=hour, anonymous_lifetime=hour)
+    outcome = decider.decide(context, BOB.der).verdict.outcome
     installation.close()
     return outcome
 

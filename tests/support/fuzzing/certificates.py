@@ -19,7 +19,6 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 from cryptography.x509.oid import NameOID
 
-from doorward.access.deciding import AccessDecider
 from doorward.core.certificate import CertificateState
 from doorward.core.entities import TENANT, Outcome, Principal, PrincipalKind, PrincipalState
 from doorward.core.errors import MalformedInput, RequestRefused, Unavailable
@@ -175,10 +174,10 @@ def _decision() -> Harness:
     """The whole decision about a connection, with its event sealed: what a stranger claims gets on record."""
     world = found_world()
     family = _Family()
-    decider = AccessDecider(world.services)
+    decider = world.decider()
 
     def judge(data: bytes) -> object:
-        decision = decider.decide(world.request(data))
+        decision = decider.decide(world.context(), data)
         seal(decision.event)
         return decision.verdict.reasons
 

@@ -277,7 +277,6 @@ def _gateway_texts() -> Harness:
 
     entry = {
         **dict.fromkeys(("connection_id", "sha256", "certificate_id", "principal_id", "application_id"), "a"),
-        "class_token": "t",
         "cookie": 7,
         "epoch": 1,
         "local": "192.0.2.1:443",

@@ -7,7 +7,6 @@ from datetime import timedelta
 
 import pytest
 
-from doorward.access import deciding as access
 from doorward.access import policies
 from doorward.audit.events import EventType
 from doorward.authority import orders, revocation
@@ -26,19 +25,9 @@ def world():
     return found_world()
 
 
-def facts(world, held, app="payments", **changes):
-    """What a gateway keeps of a connection."""
-    fields = {
-        "certificate_sha256": held.record.sha256,
-        "application_id": world.application_id(app),
-        "source_address": "192.0.2.7",
-        "opened_at": NOON,
-        "lifetime": timedelta(hours=12),
-        "gateway_id": "gtw_" + "a" * 20,
-        "connection_id": "42",
-        **changes,
-    }
-    return access.ConnectionFacts(**fields)
+def known(world, held):
+    """A live connection of payments and the digest of its certificate."""
+    return world.context(opened_at=NOON), held.record.sha256
 
 
 def assert_refused(decision, *reasons):
@@ -203,11 +192,11 @@ def test_hostile_words_are_made_printable(world):
 
 def test_decider_follows_the_changes(world):
     """A decider that lives on sees new applications, rules, groups and revocations at the next decision."""
-    decider = access.AccessDecider(world.services)
+    decider = world.decider()
     alice, carol = world.issue("alice"), world.issue("carol")
 
     def outcome(held, app="payments"):
-        decision = decider.decide(world.request(held.der, app))
+        decision = decider.decide(world.context(app), held.der)
         assert decision.seq == world.head()
         return decision.verdict.outcome
 
@@ -219,7 +208,7 @@ def test_decider_follows_the_changes(world):
         file="x.yaml", actor=OPERATOR,
     )  # fmt: skip
     assert outcome(carol) is Outcome.BAD
-    assert decider.decide(world.request(alice.der)).revision == 2
+    assert decider.decide(world.context(), alice.der).revision == 2
     policies.apply_document(world.services, DOCUMENT, file="x.yaml", actor=OPERATOR)
     assert outcome(carol) is Outcome.GOOD
     revocation.revoke(world.services, carol.record.id, RevocationReason.SUPERSEDED, OPERATOR)
@@ -228,75 +217,74 @@ def test_decider_follows_the_changes(world):
 
 def test_what_was_read_before_is_judged_anew(world):
     """The reading of a certificate is kept, no word about it: revoked since, suspended since, expired since."""
-    decider = access.AccessDecider(world.services)
+    decider = world.decider()
     revoked, suspended, expired = world.issue("alice"), world.issue("bob"), world.issue("alice")
     for held in (revoked, suspended, expired):
-        assert decider.decide(world.request(held.der)).verdict.outcome is Outcome.GOOD
+        assert decider.decide(world.context(), held.der).verdict.outcome is Outcome.GOOD
     revocation.revoke(world.services, revoked.record.id, RevocationReason.KEY_COMPROMISE, OPERATOR)
     directory.suspend(world.services, "bob", actor=OPERATOR)
-    assert_refused(decider.decide(world.request(revoked.der)), Reason.CERTIFICATE_REVOKED)
-    assert_refused(decider.decide(world.request(suspended.der)), Reason.PRINCIPAL_SUSPENDED)
+    assert_refused(decider.decide(world.context(), revoked.der), Reason.CERTIFICATE_REVOKED)
+    assert_refused(decider.decide(world.context(), suspended.der), Reason.PRINCIPAL_SUSPENDED)
     world.clock.turn(days=91)
-    assert_refused(decider.decide(world.request(expired.der)), Reason.CERTIFICATE_EXPIRED)
+    assert_refused(decider.decide(world.context(), expired.der), Reason.CERTIFICATE_EXPIRED)
 
 
 def test_strangers_certificates_are_not_kept(world):
     """Only the inventory's certificates stay in memory: others could push them out."""
-    decider = access.AccessDecider(world.services)
-    decider.decide(world.request(ToyCA.create().leaf("alice").der))
+    decider = world.decider()
+    decider.decide(world.context(), ToyCA.create().leaf("alice").der)
     assert len(decider._leaves) == 0
-    decider.decide(world.request(world.issue("alice").der))
+    decider.decide(world.context(), world.issue("alice").der)
     assert len(decider._leaves) == 1
 
 
 def test_live_connection_is_judged_again(world):
     """A reassessment says the same for as long as nothing changed, and what was lost where it did."""
-    decider = access.AccessDecider(world.services)
+    decider = world.decider()
     held = world.issue("alice")
-    first = decider.decide(world.request(held.der))
+    first = decider.decide(world.context(), held.der)
     world.clock.turn(hours=1)
-    (again,) = decider.reassess_all([facts(world, held)], world.clock.now())
+    (again,) = decider.reassess_all([known(world, held)], world.clock.now())
     assert again.verdict.outcome is Outcome.GOOD
     assert (again.grants, again.deadline) == (first.grants, first.deadline)
     directory.remove_member(world.services, "tellers", "alice", actor=OPERATOR)
-    (lost,) = decider.reassess_all([facts(world, held)], world.clock.now())
+    (lost,) = decider.reassess_all([known(world, held)], world.clock.now())
     assert_refused(lost, Reason.NO_RULE_MATCHED)
     assert lost.seq == world.head()
 
 
 def test_many_connections_are_judged_on_one_snapshot(world):
     """The follower judges all its connections in one reading, in the order given."""
-    decider = access.AccessDecider(world.services)
+    decider = world.decider()
     held = [world.issue(name) for name in ("alice", "carol", "bob")]
     revocation.revoke(world.services, held[2].record.id, RevocationReason.SUPERSEDED, OPERATOR)
-    decisions = decider.reassess_all([facts(world, one) for one in held], NOON)
+    decisions = decider.reassess_all([known(world, one) for one in held], NOON)
     assert [one.verdict.outcome for one in decisions] == [Outcome.GOOD, Outcome.BAD, Outcome.BAD]
     assert len({one.seq for one in decisions}) == 1
 
 
 def test_connection_of_an_unknown_certificate_is_refused(world):
     """A connection that the registry remembers and the inventory does not is over."""
-    decider = access.AccessDecider(world.services)
-    held = world.issue("alice")
-    (lost,) = decider.reassess_all([facts(world, held, certificate_sha256="0" * 64)], NOON)
+    decider = world.decider()
+    (lost,) = decider.reassess_all([(world.context(), "0" * 64)], NOON)
     assert_refused(lost, Reason.CERTIFICATE_MISSING)
 
 
 def test_database_that_is_away_decides_nothing(world):
     """Without the database there is no decision: the error goes to the caller, who refuses."""
     held = world.issue("alice")
-    request = world.request(held.der)
+    context = world.context()
     world.work.broken = Unavailable("store-unavailable", "away")
     with pytest.raises(Unavailable):
-        access.AccessDecider(world.services).decide(request)
+        world.decider().decide(context, held.der)
 
 
 def test_nothing_is_decided_before_the_founding():
     """Without an authority there is nothing to judge by."""
     world = empty_world()
-    request = world.request(b"x", application_id="app_" + "z" * 20)
+    context = world.context(application_id="app_" + "z" * 20)
     with pytest.raises(NotFound):
-        access.AccessDecider(world.services).decide(request)
+        world.decider().decide(context, b"x")
 
 
 def test_rules_see_the_certificate_that_was_found_good(world) -> None:

@@ -5,14 +5,18 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
+from doorward.core.entities import TENANT
+from doorward.enforcement.transition import class_token
+from doorward.gateway.connections.connection import LiveConnection, PendingConnection
 from doorward.gateway.connections.endpoints import parse_endpoint
-from doorward.gateway.connections.registry import LiveConnection, PendingConnection
 from tests.support.ports import NOON
 
 LOCAL = parse_endpoint("192.0.2.1:443")
 
 
-def pending(cookie: int, *, remote: str = "198.51.100.7:1000", app: str = "app_a") -> PendingConnection:
+def pending(
+    cookie: int, *, remote: str = "198.51.100.7:1000", app: str = "app_a", opened_at: datetime = NOON
+) -> PendingConnection:
     """A connection that is being judged."""
     return PendingConnection(
         cookie=cookie,
@@ -21,7 +25,7 @@ def pending(cookie: int, *, remote: str = "198.51.100.7:1000", app: str = "app_a
         local=LOCAL,
         remote=parse_endpoint(remote),
         application_id=app,
-        began_at=NOON,
+        opened_at=opened_at,
     )
 
 
@@ -45,7 +49,12 @@ def live(
         "revision": 3,
         "grants": ("g1",),
         "authority": None,
-        "admitted_at": NOON,
+        "opened_at": NOON,
         **changed,
     }
     return LiveConnection(cookie=cookie, remote=parse_endpoint(remote), deadline=deadline, **fields)
+
+
+def token_of(one: LiveConnection) -> str:
+    """The token of its class, which Envoy was told beside its grants."""
+    return class_token(TENANT, one.application_id, one.revision, one.grants)

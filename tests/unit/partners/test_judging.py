@@ -129,7 +129,8 @@ def test_no_longer_than_the_evidence(site: PartnerSite) -> None:
     assert site.decide(site.leaf(BOB)).deadline == NOON + timedelta(hours=2)
     short = site.leaf(BOB, not_after=NOON + timedelta(hours=1))
     assert site.decide(short).deadline == NOON + timedelta(hours=1, seconds=1)
-    assert site.decide(short, lifetime=timedelta(minutes=5)).deadline == NOON + timedelta(minutes=5)
+    brief = site.world.decider(site.evidence_cache, lifetime=timedelta(minutes=5))
+    assert brief.decide(site.world.context(), short.der).deadline == NOON + timedelta(minutes=5)
     site.bring_in(replacing=True, revocation=RevocationMode.PREFER)
     assert site.decide(site.leaf(BOB)).deadline == NOON + timedelta(hours=12)
 
@@ -189,7 +190,7 @@ def test_evidence_that_is_newer_makes_a_decision_old(site: PartnerSite) -> None:
     site.evidence_cache.load(site.partner.id)
     assert not site.decider.is_current(decision)
     alice = site.world.issue("alice")
-    assert site.decider.is_current(site.decider.decide(site.world.request(alice.der)))
+    assert site.decider.is_current(site.decider.decide(site.world.context(), alice.der))
 
 
 # refused
@@ -378,11 +379,11 @@ def test_an_application_that_does_not_trust_the_partner(site: PartnerSite) -> No
 def test_our_own_certificates_are_judged_as_ever(site: PartnerSite) -> None:
     """Where an application trusts partners too our own people go on, by the inventory, without evidence."""
     alice = site.world.issue("alice")
-    decision = site.decider.decide(site.world.request(alice.der))
+    decision = site.decider.decide(site.world.context(), alice.der)
     assert decision.verdict.outcome is Outcome.GOOD
     assert (decision.partner_id, decision.evidence_index) == ("", None)
     revocation.revoke(site.services, alice.record.id, RevocationReason.UNSPECIFIED, actor=OPERATOR)
-    decision = site.decider.decide(site.world.request(alice.der))
+    decision = site.decider.decide(site.world.context(), alice.der)
     assert "certificate-revoked" in [one.value for one in decision.verdict.reasons]
 
 
@@ -390,7 +391,7 @@ def test_our_own_certificates_where_only_a_partner_is_trusted(site: PartnerSite)
     """There our own people are refused, and the reason says which authority is not trusted."""
     alice = site.world.issue("alice")
     site.hear("clinic")
-    decision = site.decider.decide(site.world.request(alice.der))
+    decision = site.decider.decide(site.world.context(), alice.der)
     assert decision.verdict.outcome is Outcome.BAD
     assert decision.grants == ()
     assert "authority-not-trusted" in [one.value for one in decision.verdict.reasons]
@@ -409,7 +410,7 @@ def test_an_issuer_called_like_our_own(site: PartnerSite) -> None:
     assert decision.principal is not None
     assert decision.principal.name == NAME
     alice = site.world.issue("alice")
-    own = site.decider.decide(site.world.request(alice.der))
+    own = site.decider.decide(site.world.context(), alice.der)
     assert (own.verdict.outcome, own.partner_id) == (Outcome.GOOD, "")
     assert site.decide(guest, "sensors").verdict.outcome is Outcome.BAD
     stranger = site.leaf("eve@clinic.example", issuer=certify(name))
@@ -458,7 +459,7 @@ def test_of_two_partners_with_one_authority_the_first_by_the_alphabet_decides(si
 def test_nobody_who_shows_nothing(site: PartnerSite) -> None:
     """Without a certificate, and with bytes that are none, the answer is a refusal."""
     for der in (None, b"nothing"):
-        decision = site.decider.decide(site.world.request(der))
+        decision = site.decider.decide(site.world.context(), der)
         assert decision.verdict.outcome is Outcome.BAD
     assert site.world.events(EventType.CERTIFICATE_SEEN) == []
 

@@ -10,15 +10,10 @@ Not here: whether it may be (`access.deciding`), and how many there may be (`con
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
 from types import MappingProxyType
 
-from doorward.access.deciding import AccessDecision
 from doorward.enforcement.envoy.names import JUDGED, Fact
-from doorward.enforcement.transition import class_token
-from doorward.gateway.connections.registry import LiveConnection, PendingConnection
-from doorward.policy.decision import anonymous_authority, render_grants
-from doorward.policy.model import AppPolicy
+from doorward.policy.decision import render_grants
 
 UNJUDGED = "0"
 
@@ -40,32 +35,3 @@ def is_whole(facts: Mapping[str, str]) -> bool:
     if facts.get(Fact.JUDGED.value) == JUDGED:
         return all(facts.get(fact.value) for fact in Fact)
     return dict(facts) == ANONYMOUS_FACTS
-
-
-def anonymous_connection(
-    pending: PendingConnection,
-    decision: AccessDecision,
-    app: AppPolicy,
-    *,
-    tenant: str,
-    lifetime: timedelta,
-) -> LiveConnection:
-    """Return the connection as the registry keeps it: no certificate, no principal, no grants."""
-    return LiveConnection(
-        cookie=pending.cookie,
-        connection_id=pending.connection_id,
-        epoch=pending.epoch,
-        local=pending.local,
-        remote=pending.remote,
-        application_id=pending.application_id,
-        certificate_id="",
-        sha256="",
-        principal_id="",
-        subject=None,
-        revision=decision.revision,
-        grants=(),
-        authority=anonymous_authority(app),
-        deadline=pending.began_at + lifetime,
-        admitted_at=pending.began_at,
-        class_token=class_token(tenant, pending.application_id, decision.revision, ()),
-    )

@@ -17,6 +17,7 @@ from datetime import datetime
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
 from doorward.core.entities import Principal
+from doorward.gateway.connections.connection import LiveConnection
 from doorward.wire.jose import sign_assertion
 
 CACHED = 10_000
@@ -32,33 +33,29 @@ class AssertionSigner:
         self._lock = threading.Lock()
         self._cache: OrderedDict[tuple[str, str, str, datetime], str] = OrderedDict()
 
-    def sign(
-        self, principal: Principal, sha256: str, audience: str, now: datetime, deadline: datetime
-    ) -> str:
-        """Return a compact JWS.
+    def sign(self, connection: LiveConnection, principal: Principal, audience: str) -> str:
+        """Return a compact JWS, issued when the connection was opened; it never outlives the connection.
 
         Args:
-            principal: who holds the certificate.
-            sha256: hex digest of the certificate.
+            connection: whose application receives it.
+            principal: who holds the connection.
             audience: name of the application; no other must accept the assertion.
-            now: time of issue, UTC.
-            deadline: end of the connection, UTC; the assertion never outlives it.
         """
-        place = (principal.id, sha256, audience, deadline)
+        place = (principal.id, connection.sha256, audience, connection.deadline)
         with self._lock:
             found = self._cache.get(place)
             if found is not None:
                 self._cache.move_to_end(place)
                 return found
-        thumbprint = base64.urlsafe_b64encode(bytes.fromhex(sha256)).rstrip(b"=").decode("ascii")
+        thumbprint = base64.urlsafe_b64encode(bytes.fromhex(connection.sha256)).rstrip(b"=").decode("ascii")
         token = sign_assertion(
             self._key,
             {
                 "iss": self._issuer,
                 "sub": principal.name,
                 "aud": audience,
-                "iat": int(now.timestamp()),
-                "exp": int(deadline.timestamp()),
+                "iat": int(connection.opened_at.timestamp()),
+                "exp": int(connection.deadline.timestamp()),
                 "cnf": {"x5t#S256": thumbprint},
                 "kind": principal.kind.value,
                 "principal_id": principal.id,

@@ -1,6 +1,6 @@
 """The authorizer: the one question that Envoy asks per connection, answered yes or no.
 
-Not here: the judgement (`access.deciding`) and the gRPC server around it (`authorizer_server`).
+Not here: the judgement (`access.deciding`) and the gRPC server around it (`server`).
 
 The steps:
 1. which application, which run of Envoy and which kernel socket: from the call's metadata, which
@@ -28,25 +28,26 @@ import time
 import urllib.parse
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 
 import structlog
 
-from doorward.access.deciding import AccessDecider, AccessDecision, AccessRequest
+from doorward.access.deciding import AccessDecider
+from doorward.access.decision import AccessDecision, ConnectionContext
 from doorward.audit.counting import UNKNOWN_SOURCE, source_key
 from doorward.audit.events import Event, EventType
-from doorward.core.entities import Outcome, Reason
+from doorward.core.entities import TENANT, Outcome, Reason
 from doorward.core.errors import DoorwardError, MalformedInput, RequestRefused, Unavailable
 from doorward.core.ports import Clock
 from doorward.enforcement.envoy.names import JUDGED, Asked, Fact
 from doorward.enforcement.transition import class_token
 from doorward.gateway.access_log.counting import CertificateRate, Spoken, Tally
-from doorward.gateway.authorizer.anonymous import ANONYMOUS_FACTS, anonymous_connection
+from doorward.gateway.authorizer.anonymous import ANONYMOUS_FACTS
 from doorward.gateway.authorizer.assertions import AssertionSigner
 from doorward.gateway.authorizer.gate import PolicyGate
 from doorward.gateway.authorizer.judgement_budget import JudgementBudget
+from doorward.gateway.connections.connection import LiveConnection, PendingConnection
 from doorward.gateway.connections.endpoints import Endpoint, parse_endpoint
-from doorward.gateway.connections.registry import Connections, LiveConnection, PendingConnection, source_of
+from doorward.gateway.connections.registry import Connections, source_of
 from doorward.gateway.connections.sockdiag import SocketFacts, TcpState
 from doorward.policy.decision import GRANTS_LIMIT_BYTES, render_grants
 from doorward.wire.client_cert import render_client_cert
@@ -77,20 +78,16 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
+class AuthorizerPorts:
     """What the authorizer needs of the gateway that it works in.
 
     `find` asks the kernel for a connection; `record` returns when an event is durable; `fresh` says
     whether the change sequence was confirmed lately; `epoch` is the present run of Envoy;
     `application_name` gives the audience of assertions; `tally` says which refusals are recorded singly;
-    `rate` says how many connections a certificate may still open; `note_overfull` is told of who was
-    refused because of the number of its connections, and by which reason.
+    `rate` says how many connections a certificate may still open; `note_overfull` is called if one was
+    refused because of the number of connections of its holder, with the reason.
     """
 
-    gateway_id: str
-    tenant: str
-    lifetime: timedelta
-    anonymous_lifetime: timedelta
     find: Callable[[Endpoint, Endpoint], SocketFacts | None]
     record: Callable[[Event], None]
     fresh: Callable[[], bool]
@@ -98,7 +95,7 @@ class Surroundings:
     application_name: Callable[[str], str]
     tally: Tally
     rate: CertificateRate
-    note_overfull: Callable[[AccessDecision, AccessRequest, Reason], None] = lambda *_: None
+    note_overfull: Callable[[AccessDecision, ConnectionContext, Reason], None] = lambda *_: None
 
 
 class Authorizer:
@@ -106,7 +103,7 @@ class Authorizer:
 
     def __init__(
         self,
-        surroundings: Surroundings,
+        ports: AuthorizerPorts,
         decider: AccessDecider,
         *,
         connections: Connections,
@@ -114,7 +111,7 @@ class Authorizer:
         signer: AssertionSigner,
         clock: Clock,
     ) -> None:
-        self._around = surroundings
+        self._ports = ports
         self._decider = decider
         self._connections = connections
         self._gate = gate
@@ -148,7 +145,7 @@ class Authorizer:
     def _note_refusal(self, pending: PendingConnection | None, error: DoorwardError) -> None:
         """What was refused without a judgement has no event of its own: it is counted, and told at times."""
         source = source_key(pending.remote.host) if pending is not None else UNKNOWN_SOURCE
-        self._around.tally.count(EventType.CONNECTION_REFUSED, source, error.code)
+        self._ports.tally.count(EventType.CONNECTION_REFUSED, source, error.code)
         if self._spoken.allows(f"{error.code} {source}"):
             _log.warning("connection refused", code=error.code, detail=error.detail)
 
@@ -157,12 +154,12 @@ class Authorizer:
         connection = metadata.get(Asked.CONNECTION.value, "")
         if not _APPLICATION.fullmatch(application) or not _CONNECTION.fullmatch(connection):
             raise MalformedInput("check-malformed", "the call names no application or no connection")
-        epoch = self._around.epoch()
+        epoch = self._ports.epoch()
         if metadata.get(Asked.EPOCH.value) != str(epoch):
             raise RequestRefused("envoy-replaced", "the connection is one of an Envoy that was replaced")
         local = parse_endpoint(metadata.get(Asked.LOCAL.value, ""))
         remote = parse_endpoint(metadata.get(Asked.REMOTE.value, ""))
-        facts = self._around.find(local, remote)
+        facts = self._ports.find(local, remote)
         if facts is None or facts.state is not TcpState.ESTABLISHED:
             raise MalformedInput("connection-gone", "the connection is no longer open")
         return PendingConnection(
@@ -172,24 +169,16 @@ class Authorizer:
             local=local,
             remote=remote,
             application_id=application,
-            began_at=self._clock.now(),
+            opened_at=self._clock.now(),
         )
 
     def _judge(self, pending: PendingConnection, certificate: str) -> Answer:
-        request = AccessRequest(
-            presented=decode_certificate(certificate),
-            application_id=pending.application_id,
-            source_address=pending.remote.host,
-            now=pending.began_at,
-            lifetime=self._around.lifetime,
-            gateway_id=self._around.gateway_id,
-            connection_id=pending.connection_id,
-        )
+        presented = decode_certificate(certificate)
         patience = self._clock.monotonic() + GATE_SECONDS
         for _ in range(ATTEMPTS):
-            if not self._around.fresh():
+            if not self._ports.fresh():
                 raise Unavailable(Reason.KNOWLEDGE_STALE.value, "the change sequence was not read lately")
-            decision = self._decide(request, source_of(pending.remote))
+            decision = self._decide(pending, presented)
             if decision.verdict.outcome is not Outcome.GOOD and not decision.anonymous:
                 self._record(pending, decision)
                 return self._refuse(pending, *(reason.value for reason in decision.verdict.reasons))
@@ -197,8 +186,9 @@ class Authorizer:
                 if self._gate.revision < decision.revision:
                     break  # Envoy gives us no time for another wait, or refused that revision
                 continue
-            live, facts = self._admitted(pending, decision)
-            if self._admit(live, decision, request):
+            live = LiveConnection.admitted(pending, decision)
+            facts = self._facts(live, decision)
+            if self._admit(live, decision):
                 if not self._decider.is_current(decision):
                     self._connections.begin(pending)
                     continue
@@ -217,12 +207,12 @@ class Authorizer:
         """What no good certificate stands behind is counted beyond a limit (docs/design/0045)."""
         key = decision.accounted_to(source_key(pending.remote.host))
         good = decision.verdict.outcome is Outcome.GOOD
-        if good or self._around.tally.admit(decision.event.type, key):
+        if good or self._ports.tally.admit(decision.event.type, key):
             try:
-                self._around.record(decision.event)
+                self._ports.record(decision.event)
             except DoorwardError as error:
                 if not good:
-                    self._around.tally.count(decision.event.type, key, error.code)
+                    self._ports.tally.count(decision.event.type, key, error.code)
                 raise
             if not good and not decision.anonymous:
                 _log.warning(
@@ -232,32 +222,33 @@ class Authorizer:
                     **_told(decision),
                 )
 
-    def _decide(self, request: AccessRequest, source: bytes) -> AccessDecision:
+    def _decide(self, pending: PendingConnection, presented: bytes | None) -> AccessDecision:
         """Step 4, second half, and step 5. Without a certificate there is nothing to judge that costs much."""
-        if request.presented is None:
-            return self._decider.decide(request)
-        if not self._budget.allows(source) and not self._decider.knows(request.presented):
+        if presented is None:
+            return self._decider.decide(pending, None)
+        source = source_of(pending.remote)
+        if not self._budget.allows(source) and not self._decider.knows(presented):
             raise RequestRefused(
                 Reason.JUDGEMENT_EXHAUSTED.value,
-                f"judging certificates that are not in the inventory cost too much lately (source {request.source_address})",
+                f"judging certificates that are not in the inventory cost too much lately (source {pending.source_address})",
             )
         began = time.thread_time()
-        decision = self._decider.decide(request)
+        decision = self._decider.decide(pending, presented)
         if decision.verdict.outcome is not Outcome.GOOD and decision.certificate is None:
             self._budget.charge(source, time.thread_time() - began)
         return decision
 
-    def _admit(self, live: LiveConnection, decision: AccessDecision, request: AccessRequest) -> bool:
+    def _admit(self, live: LiveConnection, decision: AccessDecision) -> bool:
         """Step 6."""
-        if live.certificate_id and not self._around.rate.allows(live.certificate_id):
-            self._around.note_overfull(decision, request, Reason.CERTIFICATE_RATE_EXCEEDED)
+        if live.certificate_id and not self._ports.rate.allows(live.certificate_id):
+            self._ports.note_overfull(decision, live, Reason.CERTIFICATE_RATE_EXCEEDED)
             raise RequestRefused(
                 Reason.CERTIFICATE_RATE_EXCEEDED.value, "the certificate opens too many connections a minute"
             )
         try:
             return self._connections.admit(live, judged_at=decision.seq)
         except RequestRefused:
-            self._around.note_overfull(decision, request, Reason.PRINCIPAL_CONNECTIONS_EXHAUSTED)
+            self._ports.note_overfull(decision, live, Reason.PRINCIPAL_CONNECTIONS_EXHAUSTED)
             raise
 
     def _is_enforced(self, pending: PendingConnection, decision: AccessDecision, patience: float) -> bool:
@@ -267,57 +258,28 @@ class Authorizer:
             decision.revision, pending.application_id, decision.policy, left
         )
 
-    def _admitted(
-        self, pending: PendingConnection, decision: AccessDecision
-    ) -> tuple[LiveConnection, Mapping[str, str]]:
-        if decision.anonymous and decision.policy is not None:
-            lifetime = min(self._around.lifetime, self._around.anonymous_lifetime)
-            return (
-                anonymous_connection(
-                    pending, decision, decision.policy, tenant=self._around.tenant, lifetime=lifetime
-                ),
-                ANONYMOUS_FACTS,
-            )
-        principal, record, authority = decision.principal, decision.certificate, decision.authority
-        if principal is None or record is None or authority is None:
-            raise MalformedInput("decision-incomplete", "an admitting decision lacks its subject")
-        deadline = whole_minute(decision.deadline, pending.began_at)
-        token = class_token(self._around.tenant, pending.application_id, decision.revision, decision.grants)
-        live = LiveConnection(
-            cookie=pending.cookie,
-            connection_id=pending.connection_id,
-            epoch=pending.epoch,
-            local=pending.local,
-            remote=pending.remote,
-            application_id=pending.application_id,
-            certificate_id=record.id,
-            sha256=record.sha256,
-            principal_id=principal.id,
-            subject=decision.subject,
-            revision=decision.revision,
-            grants=decision.grants,
-            authority=authority,
-            deadline=deadline,
-            admitted_at=pending.began_at,
-            class_token=token,
-            partner_id=decision.partner_id,
-            decision=decision.event.id,
-        )
-        grants = render_grants((*decision.grants, token))
+    def _facts(self, live: LiveConnection, decision: AccessDecision) -> Mapping[str, str]:
+        """Return what Envoy is told of an admitted connection."""
+        if live.anonymous:
+            return ANONYMOUS_FACTS
+        subject, certificate = decision.holder()
+        principal = subject.principal
+        token = class_token(TENANT, live.application_id, live.revision, live.grants)
+        grants = render_grants((*live.grants, token))
         if len(grants) > GRANTS_LIMIT_BYTES:
             raise MalformedInput(Reason.GRANTS_TOO_LARGE.value, "the connection would hold too many grants")
-        audience = self._around.application_name(pending.application_id)
+        audience = self._ports.application_name(live.application_id)
         facts = {
             Fact.JUDGED: JUDGED,
             Fact.GRANTS: grants,
             Fact.PRINCIPAL: encode_header_text(f"{principal.kind.value}/{principal.name}"),
             Fact.PRINCIPAL_ID: principal.id,
-            Fact.CERTIFICATE: record.id,
-            Fact.CLIENT_CERT: render_client_cert(record.der),
-            Fact.ASSERTION: self._signer.sign(principal, record.sha256, audience, pending.began_at, deadline),
-            Fact.DECISION: decision.event.id,
+            Fact.CERTIFICATE: certificate.id,
+            Fact.CLIENT_CERT: render_client_cert(certificate.der),
+            Fact.ASSERTION: self._signer.sign(live, principal, audience),
+            Fact.DECISION: live.decision,
         }
-        return live, {fact.value: value for fact, value in facts.items()}
+        return {fact.value: value for fact, value in facts.items()}
 
     def _refuse(self, pending: PendingConnection | None, *reasons: str) -> Answer:
         if pending is not None:
@@ -346,12 +308,6 @@ def decode_certificate(text: str) -> bytes | None:
         return base64.b64decode("".join(pem[len(_BEGIN) : -len(_END)].split()), validate=True)
     except ValueError:  # also for what is not ASCII
         return b""
-
-
-def whole_minute(deadline: datetime, now: datetime) -> datetime:
-    """Round a deadline down to the minute, so that assertions of one minute are shared; never to the past."""
-    rounded = deadline.replace(second=0, microsecond=0)
-    return rounded if rounded > now + timedelta(minutes=1) else deadline.replace(microsecond=0)
 
 
 def _told(decision: AccessDecision) -> dict[str, str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from doorward.access.deciding import AccessDecision, AccessRequest
+from doorward.access.decision import AccessDecision, ConnectionContext
 from doorward.audit.events import Event, EventType, printable
 from doorward.core.entities import Reason
 from doorward.stores.events import write_event
@@ -25,16 +25,18 @@ class OverfullRecord:
 
     Args:
         services: the use cases' ports.
+        gateway_id: this gateway.
         record: makes one event durable before it returns.
     """
 
-    def __init__(self, services: Services, record: Callable[[Event], None]) -> None:
+    def __init__(self, services: Services, gateway_id: str, record: Callable[[Event], None]) -> None:
         self._services = services
+        self._gateway_id = gateway_id
         self._record = record
         self._lock = threading.Lock()
         self._noted: dict[str, float] = {}
 
-    def note(self, decision: AccessDecision, request: AccessRequest, reason: Reason) -> None:
+    def note(self, decision: AccessDecision, context: ConnectionContext, reason: Reason) -> None:
         """Record that a connection which the rules admit was refused, unless that was done lately."""
         principal, certificate = decision.principal, decision.certificate
         if principal is None or certificate is None or not self._is_due(principal.id):
@@ -43,11 +45,11 @@ class OverfullRecord:
             self._services,
             EventType.CONNECTION_REFUSED,
             actor=principal.id,
-            at=request.now,
+            at=context.opened_at,
             data={
-                "gateway": request.gateway_id,
-                "connection": request.connection_id,
-                "application": request.application_id,
+                "gateway": self._gateway_id,
+                "connection": context.connection_id,
+                "application": context.application_id,
                 "reasons": [
                     *(reason.value for reason in decision.verdict.reasons),
                     reason.value,
@@ -57,7 +59,7 @@ class OverfullRecord:
                 "principal": principal.id,
                 "partner": decision.partner_id,
             },
-            personal={"source": printable(request.source_address)},
+            personal={"source": printable(context.source_address)},
         )
         self._record(event)
 

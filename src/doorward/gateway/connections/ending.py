@@ -18,8 +18,9 @@ from doorward.audit.counting import source_key
 from doorward.audit.events import Event, EventType
 from doorward.core.errors import DoorwardError, Unavailable
 from doorward.gateway.access_log.counting import Tally
+from doorward.gateway.connections.connection import LiveConnection
 from doorward.gateway.connections.cutter import CutResult, Cutter
-from doorward.gateway.connections.registry import Connections, LiveConnection
+from doorward.gateway.connections.registry import Connections
 from doorward.gateway.connections.sockdiag import SocketFacts
 from doorward.stores.events import write_event
 from doorward.stores.services import Services

@@ -13,59 +13,75 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 from doorward.core.errors import MalformedInput, Unavailable
-from doorward.gateway.connections.endpoints import Endpoint, parse_endpoint
+from doorward.gateway.connections.connection import LiveConnection
+from doorward.gateway.connections.endpoints import parse_endpoint
 
 MAX_LINE_BYTES = 4096
 _DEAD_LINES = 10_000
 """How many superseded lines are borne before the file is written anew: about 3 MB."""
 
-_TEXTS = ("connection_id", "sha256", "certificate_id", "principal_id", "application_id", "class_token")
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(value)
+    return value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JournalEntry:
-    """What the journal keeps of a live connection; the words are those of `LiveConnection`."""
-
-    cookie: int
-    connection_id: str
-    epoch: int
-    local: Endpoint
-    remote: Endpoint
-    sha256: str
-    certificate_id: str
-    principal_id: str
-    application_id: str
-    class_token: str
-    revision: int
-    deadline: datetime
-    admitted_at: datetime
+def _whole(value: object) -> int:
+    if type(value) is not int or not 0 <= value < 1 << 64:
+        raise ValueError(value)
+    return value
 
 
-def render_entry(entry: JournalEntry) -> bytes:
+def _moment(value: Any) -> datetime:
+    return datetime.fromtimestamp(value, UTC)
+
+
+_KEPT: Mapping[str, tuple[str, Callable[[Any], str | int | float], Callable[[Any], Any]]] = {
+    "cookie": ("cookie", int, _whole),
+    "connection_id": ("connection_id", str, _text),
+    "epoch": ("epoch", int, _whole),
+    "local": ("local", str, parse_endpoint),
+    "remote": ("remote", str, parse_endpoint),
+    "application_id": ("application_id", str, _text),
+    "opened_at": ("admitted_at", datetime.timestamp, _moment),
+    "certificate_id": ("certificate_id", str, _text),
+    "sha256": ("sha256", str, _text),
+    "principal_id": ("principal_id", str, _text),
+    "revision": ("revision", int, _whole),
+    "deadline": ("deadline", datetime.timestamp, _moment),
+}
+"""What is kept of a live connection: field, key in the line, how it is written and read.
+
+The keys are those of every version: a gateway that starts again reads the lines of the one before."""
+
+NOT_KEPT: Mapping[str, Any] = {"subject": None, "grants": (), "authority": None}
+"""What an adopted connection has in the place of what a judgement said; other fields have their default."""
+
+_kept = attrgetter(*_KEPT)
+
+
+def is_same_entry(one: LiveConnection, other: LiveConnection) -> bool:
+    """Return whether the journal would say the same of both."""
+    return bool(_kept(one) == _kept(other))
+
+
+def render_entry(connection: LiveConnection) -> bytes:
     """Return the line that tells of an admitted connection."""
-    fields: dict[str, Any] = {name: getattr(entry, name) for name in _TEXTS}
-    fields |= {
-        "cookie": entry.cookie,
-        "epoch": entry.epoch,
-        "local": str(entry.local),
-        "remote": str(entry.remote),
-        "revision": entry.revision,
-        "deadline": entry.deadline.timestamp(),
-        "admitted_at": entry.admitted_at.timestamp(),
-    }
+    fields = {key: write(getattr(connection, name)) for name, (key, write, _) in _KEPT.items()}
     return json.dumps(fields, separators=(",", ":")).encode() + b"\n"
 
 
-def parse_line(line: bytes) -> JournalEntry | int:
-    """Return the entry of a line, or the cookie of a connection that the line says has ended.
+def parse_line(line: bytes) -> LiveConnection | int:
+    """Return the adopted connection of a line, or the cookie of one that the line says has ended.
 
     Args:
         line: at most 4,096 bytes, with or without its newline.
@@ -79,34 +95,17 @@ def parse_line(line: bytes) -> JournalEntry | int:
         fields = json.loads(line)
         if set(fields) == {"ended"}:
             return _whole(fields["ended"])
-        texts = {name: fields[name] for name in _TEXTS}
-        if not all(isinstance(text, str) for text in texts.values()):
-            raise _malformed()
-        return JournalEntry(
-            cookie=_whole(fields["cookie"]),
-            epoch=_whole(fields["epoch"]),
-            local=parse_endpoint(fields["local"]),
-            remote=parse_endpoint(fields["remote"]),
-            revision=_whole(fields["revision"]),
-            deadline=datetime.fromtimestamp(fields["deadline"], UTC),
-            admitted_at=datetime.fromtimestamp(fields["admitted_at"], UTC),
-            **texts,
-        )
+        kept = {name: read(fields[key]) for name, (key, _, read) in _KEPT.items()}
+        return LiveConnection(**kept, **NOT_KEPT, adopted=True)
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, OSError, RecursionError):
         raise _malformed() from None
-
-
-def _whole(value: object) -> int:
-    if type(value) is not int or not 0 <= value < 1 << 64:
-        raise ValueError(value)
-    return value
 
 
 def _malformed() -> MalformedInput:
     return MalformedInput("journal-line-malformed", "not a line of the connection journal")
 
 
-def parse_journal(lines: Iterable[bytes], boot_id: str) -> dict[int, JournalEntry]:
+def parse_journal(lines: Iterable[bytes], boot_id: str) -> dict[int, LiveConnection]:
     """Return the connections that were live when the journal ended, by cookie.
 
     A line that does not parse is skipped: the last one may be torn by our own death, and what is
@@ -115,7 +114,7 @@ def parse_journal(lines: Iterable[bytes], boot_id: str) -> dict[int, JournalEntr
     rows: Iterator[bytes] = iter(lines)
     if next(rows, b"") != _heading(boot_id):
         return {}
-    live: dict[int, JournalEntry] = {}
+    live: dict[int, LiveConnection] = {}
     for line in rows:
         try:
             entry = parse_line(line)
@@ -149,7 +148,7 @@ class Journal:
         self._lines: dict[int, bytes] = {}
         self._dead = 0
         self._file = -1
-        self.adopted: tuple[JournalEntry, ...] = ()
+        self.adopted: tuple[LiveConnection, ...] = ()
         self._torn = False
         try:
             self._read()
@@ -157,19 +156,19 @@ class Journal:
         except OSError as error:
             raise self._unavailable(error) from error
 
-    def add(self, entry: JournalEntry) -> None:
-        """Write that a connection was admitted, or admitted anew.
+    def add(self, connection: LiveConnection) -> None:
+        """Write that a connection was admitted, or that what is kept of it changed.
 
         Raises:
             Unavailable: it could not be written, so it must not be admitted.
         """
-        line = render_entry(entry)
+        line = render_entry(connection)
         try:
             self._append(line)
         except OSError as error:
             raise self._unavailable(error) from error
-        self._dead += entry.cookie in self._lines
-        self._lines[entry.cookie] = line
+        self._dead += connection.cookie in self._lines
+        self._lines[connection.cookie] = line
 
     def end(self, cookie: int) -> None:
         """Write that a connection has ended; one that was never written is none of ours.

@@ -36,9 +36,10 @@ from doorward.core.errors import DoorwardError
 from doorward.core.ports import Clock
 from doorward.enforcement.plan import UNDECIDED_PER_SOURCE
 from doorward.gateway.connections import sockdiag
+from doorward.gateway.connections.connection import LiveConnection
 from doorward.gateway.connections.cutter import CutResult, Cutter
 from doorward.gateway.connections.endpoints import Endpoint
-from doorward.gateway.connections.registry import Connections, LiveConnection, source_of
+from doorward.gateway.connections.registry import Connections, source_of
 from doorward.gateway.connections.sockdiag import CARRYING, Census, SocketFacts
 
 GRACE_SECONDS = 70.0

@@ -22,83 +22,21 @@ import heapq
 import threading
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from doorward.core.entities import Reason
 from doorward.core.errors import RequestRefused
 from doorward.enforcement.capacity import CONNECTIONS, CONNECTIONS_PER_PRINCIPAL, CONNECTIONS_PER_SOURCE
+from doorward.gateway.connections.connection import LiveConnection, PendingConnection
 from doorward.gateway.connections.endpoints import V4_BYTES, Endpoint
-from doorward.gateway.connections.journal import Journal, JournalEntry
+from doorward.gateway.connections.journal import Journal, is_same_entry
 from doorward.gateway.connections.shares import Share
-from doorward.policy.decision import ConnectionAuthority
-from doorward.policy.subject import Subject
 
 _REMEMBERED_CHANGES = 1_024
 """Changes whose scope is remembered; a judgement older than all of them is refused."""
 
 _RETRY = timedelta(seconds=1)
 _V6_NETWORK_BYTES = 8  # a host owns its whole /64 (RFC 4291 section 2.5.4)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PendingConnection:
-    """A connection that is being judged. `epoch` is the run of Envoy that accepted it."""
-
-    cookie: int
-    connection_id: str
-    epoch: int
-    local: Endpoint
-    remote: Endpoint
-    application_id: str
-    began_at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LiveConnection:
-    """An admitted connection.
-
-    Args:
-        cookie: the kernel's name of the socket.
-        connection_id: Envoy's id, unique within `epoch`.
-        certificate_id: `crt_…`: empty if there is none, as for an anonymous
-            connection, which holds no grants.
-        sha256: hex digest of the leaf.
-        principal_id: whom the certificate is for.
-        subject: the same in full, and what else rules ask of it; None for connections adopted from the journal.
-        authority: what the policy gave it; None for adopted ones, which cannot be compared with a
-            new policy: any change that touches them ends them.
-        partner_id: whose authority vouches; empty for our own, and for adopted ones.
-        class_token: equal tokens mean equal evidence, so that one evaluation serves all of a class.
-        deadline: when it must end, UTC.
-        decision: the id of the decision that admitted it, which Envoy knows too; empty for adopted and
-            anonymous ones.
-    """
-
-    cookie: int
-    connection_id: str
-    epoch: int
-    local: Endpoint
-    remote: Endpoint
-    application_id: str
-    certificate_id: str
-    sha256: str
-    principal_id: str
-    subject: Subject | None
-    revision: int
-    grants: tuple[str, ...]
-    authority: ConnectionAuthority | None
-    deadline: datetime
-    admitted_at: datetime
-    class_token: str = ""
-    partner_id: str = ""
-    adopted: bool = False
-    decision: str = ""
-
-    @property
-    def anonymous(self) -> bool:
-        """Whether no good certificate stands behind it."""
-        return not self.certificate_id
 
 
 class Connections:
@@ -142,8 +80,8 @@ class Connections:
         self._by_certificate: dict[str, set[int]] = {}
         self._by_principal: dict[str, set[int]] = {}
         self._deadlines: list[tuple[datetime, int]] = []
-        for entry in journal.adopted if journal else ():
-            self._insert(_adopt(entry))
+        for adopted in journal.adopted if journal else ():
+            self._insert(adopted)
 
     # judging
 
@@ -201,7 +139,7 @@ class Connections:
                     "this principal holds as many connections as it may",
                 )
             if self._journal:
-                self._journal.add(_entry(connection))
+                self._journal.add(connection)
             self._remove_pending(connection.cookie)
             self._insert(connection)
             return True
@@ -255,11 +193,11 @@ class Connections:
             known = self._live.get(connection.cookie)
             if known is None:
                 return False
-            if _same_entry(known, connection):  # only its authority is another: nothing to write down
+            if is_same_entry(known, connection):  # only its authority is another: nothing to write down
                 self._live[connection.cookie] = connection
                 return True
             if self._journal:
-                self._journal.add(_entry(connection))
+                self._journal.add(connection)
             self._remove_live(connection.cookie)
             self._insert(connection)
             return True
@@ -416,16 +354,3 @@ class Connections:
 def source_of(remote: Endpoint) -> bytes:
     """Return whom a connection is counted for: one IPv4 address, or one IPv6 /64."""
     return remote.address if len(remote.address) == V4_BYTES else remote.address[:_V6_NETWORK_BYTES]
-
-
-def _entry(connection: LiveConnection) -> JournalEntry:
-    return JournalEntry(**{name: getattr(connection, name) for name in JournalEntry.__slots__})
-
-
-def _same_entry(one: LiveConnection, other: LiveConnection) -> bool:
-    return all(getattr(one, name) == getattr(other, name) for name in JournalEntry.__slots__)
-
-
-def _adopt(entry: JournalEntry) -> LiveConnection:
-    fields = {name: getattr(entry, name) for name in JournalEntry.__slots__}
-    return LiveConnection(subject=None, grants=(), authority=None, adopted=True, **fields)

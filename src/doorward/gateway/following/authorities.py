@@ -12,7 +12,7 @@ from collections.abc import Hashable, Mapping
 
 from doorward.core.entities import TENANT
 from doorward.enforcement.transition import HeldConnection
-from doorward.gateway.connections.registry import LiveConnection
+from doorward.gateway.connections.connection import LiveConnection
 from doorward.policy.decision import ConnectionAuthority, anonymous_authority, authority_of
 from doorward.policy.likeness import Likeness
 from doorward.policy.model import AppPolicy

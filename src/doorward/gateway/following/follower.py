@@ -21,17 +21,18 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import structlog
 
-from doorward.access.deciding import AccessDecider, AccessDecision, ConnectionFacts
+from doorward.access.deciding import AccessDecider
+from doorward.access.decision import AccessDecision
 from doorward.core.entities import Outcome
 from doorward.core.errors import DoorwardError
 from doorward.directory.groups import group_id
-from doorward.gateway.authorizer.judging import whole_minute
+from doorward.gateway.connections.connection import LiveConnection
 from doorward.gateway.connections.ending import Ending, EndReason
-from doorward.gateway.connections.registry import Connections, LiveConnection
+from doorward.gateway.connections.registry import Connections
 from doorward.gateway.following.authorities import Authorities
 from doorward.gateway.following.evidence_loader import EvidenceLoader
 from doorward.policy.decision import ConnectionAuthority, lost_authority
@@ -85,7 +86,6 @@ class Follower:
         confirm: called after each batch, to tell the control plane how far we are.
         max_staleness: how long the sequence may go unread.
         lifetime: of connections, for judging them again.
-        gateway_id: this gateway.
     """
 
     def __init__(
@@ -103,7 +103,6 @@ class Follower:
         confirm: Callable[[], None],
         max_staleness: timedelta,
         lifetime: timedelta,
-        gateway_id: str,
     ) -> None:
         self._services = services
         self._decider = decider
@@ -116,7 +115,6 @@ class Follower:
         self._confirm = confirm
         self._max_staleness = max_staleness.total_seconds()
         self._lifetime = lifetime
-        self._gateway_id = gateway_id
         self._seq = connections.sequence
         self._read_at: float | None = None
         self._regrant = regrant
@@ -315,8 +313,8 @@ class Follower:
     def _judge(self, alike: Sequence[Sequence[LiveConnection]]) -> None:
         """Judge one connection of each group; end those that lost before others are looked at."""
         # By the youngest, which may stay longest: each one's own lifetime is held below.
-        facts = [self._facts(max(same, key=lambda one: one.admitted_at)) for same in alike]
-        decisions = self._decide(facts)
+        youngest = [max(same, key=lambda one: one.opened_at) for same in alike]
+        decisions = self._decide(youngest)
         judged = [(one, now) for same, now in zip(alike, decisions, strict=True) for one in same]
         lost = [one for one, now in judged if now is None or has_lost(one, now)]
         self._ending.end(lost, EndReason.AUTHORITY_WITHDRAWN)
@@ -324,44 +322,42 @@ class Follower:
         for one, now in judged:
             if now is None or one.cookie in ended:
                 continue
-            kept = replace(one, subject=now.subject, authority=now.authority)
-            self._connections.replace(replace(kept, deadline=self._deadline(one, now)))
+            self._connections.replace(one.judged_again(now, lifetime=self._lifetime))
         if any(now is not None and set(now.grants) != set(one.grants) for one, now in judged):  # 4.
             self._regrant()
 
-    def _decide(self, facts: Sequence[ConnectionFacts]) -> Sequence[AccessDecision | None]:
+    def _decide(self, connections: Sequence[LiveConnection]) -> Sequence[AccessDecision | None]:
         """Return a decision for each, in this order; None for whom a defect of ours keeps from being judged.
 
         One of them that nobody foresaw must not keep all others from being judged, and whoever is new from
         being let in, again and again. So those are then judged one by one, to find whose it is.
         """
         try:
-            return self._decider.reassess_all(facts, self._services.clock.now())
+            return self._reassess_all(connections)
         except _ANYBODYS:
             raise
         except Exception:  # noqa: BLE001  whatever it is, it is looked for one by one
-            return [self._decide_alone(one) for one in facts]
+            return [self._decide_alone(one) for one in connections]
 
-    def _decide_alone(self, facts: ConnectionFacts) -> AccessDecision | None:
+    def _decide_alone(self, connection: LiveConnection) -> AccessDecision | None:
         try:
-            (decision,) = self._decider.reassess_all([facts], self._services.clock.now())
+            (decision,) = self._reassess_all([connection])
         except _ANYBODYS:
             raise
         except Exception:  # noqa: BLE001  fail closed, for this one alone
             _log.exception(
                 "a connection cannot be judged anew and is ended",
-                connection=facts.connection_id,
-                certificate_sha256=facts.certificate_sha256,
-                application=facts.application_id,
+                connection=connection.connection_id,
+                certificate_sha256=connection.sha256,
+                application=connection.application_id,
             )
             return None
         return decision
 
-    def _deadline(self, one: LiveConnection, now: AccessDecision) -> datetime:
-        """When it must end now; that of our own certificates never moves."""
-        if not one.partner_id:
-            return one.deadline
-        return whole_minute(min(now.deadline, one.admitted_at + self._lifetime), one.admitted_at)
+    def _reassess_all(self, connections: Sequence[LiveConnection]) -> list[AccessDecision]:
+        return self._decider.reassess_all(
+            [(one, one.sha256) for one in connections], self._services.clock.now()
+        )
 
     def _compare_with_policy(self) -> None:
         with self._services.work.read() as stores:
@@ -380,17 +376,6 @@ class Follower:
             self._ending.end(lost, EndReason.AUTHORITY_WITHDRAWN)
         for one, authority in kept:
             self._connections.replace(replace(one, authority=authority))
-
-    def _facts(self, one: LiveConnection) -> ConnectionFacts:
-        return ConnectionFacts(
-            certificate_sha256=one.sha256,
-            application_id=one.application_id,
-            source_address=one.remote.host,
-            opened_at=one.admitted_at,
-            lifetime=self._lifetime,
-            gateway_id=self._gateway_id,
-            connection_id=one.connection_id,
-        )
 
 
 def concerned_by(changes: Sequence[ChangeRecord]) -> frozenset[str] | None:

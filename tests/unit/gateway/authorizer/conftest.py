@@ -5,13 +5,13 @@ from __future__ import annotations
 import urllib.parse
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import timedelta
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from doorward.access.deciding import AccessDecider, AccessDecision, AccessRequest
+from doorward.access.deciding import AccessDecider
+from doorward.access.decision import AccessDecision, ConnectionContext
 from doorward.audit.events import Event
 from doorward.core.errors import DoorwardError
 from doorward.core.ports import KeyKind
@@ -23,7 +23,7 @@ from doorward.gateway.authorizer.gate import PolicyGate
 from doorward.gateway.authorizer.judging import (
     Answer,
     Authorizer,
-    Surroundings,
+    AuthorizerPorts,
 )
 from doorward.gateway.connections.endpoints import Endpoint, parse_endpoint
 from doorward.gateway.connections.registry import Connections
@@ -46,8 +46,8 @@ class Interrupted:
         self.afterwards: Iterator[Callable[[], object]] = iter(())
         self.judgements: list[AccessDecision] = []
 
-    def decide(self, request: AccessRequest) -> AccessDecision:
-        decision = self._decider.decide(request)
+    def decide(self, context: ConnectionContext, presented: bytes | None) -> AccessDecision:
+        decision = self._decider.decide(context, presented)
         self.judgements.append(decision)
         next(self.afterwards, lambda: None)()
         return decision
@@ -77,11 +77,7 @@ class Place:
     overfull: list[AccessDecision] = field(default_factory=list)
 
     def authorizer(self) -> Authorizer:
-        around = Surroundings(
-            gateway_id=GATEWAY,
-            tenant="ten_default",
-            lifetime=timedelta(hours=12),
-            anonymous_lifetime=timedelta(hours=1),
+        ports = AuthorizerPorts(
             find=lambda local, remote: self.sockets.get((local, remote)),
             record=self.record,
             fresh=lambda: self.is_fresh,
@@ -89,11 +85,11 @@ class Place:
             application_name=self.name_of,
             tally=self.tally,
             rate=self.rate,
-            note_overfull=lambda decision, _request, reason: self.overfull.append(decision),
+            note_overfull=lambda decision, _context, reason: self.overfull.append(decision),
         )
         signer = AssertionSigner(KEY, issuer="https://corp.example/gateway-1")
         return Authorizer(
-            around,
+            ports,
             self.decider,
             connections=self.connections,
             gate=self.gate,
@@ -145,7 +141,7 @@ def place() -> Place:
         world=world,
         connections=Connections(sequence=world.head()),
         gate=PolicyGate(),
-        decider=Interrupted(AccessDecider(world.services)),
+        decider=Interrupted(world.decider()),
         sockets={(LOCAL, REMOTE): facts},
     )
     made.in_force()

@@ -45,7 +45,7 @@ def test_who_may_gets_every_fact(place: Place) -> None:
     assert answer.facts[Fact.CERTIFICATE.value] == alice.record.id
     assert answer.facts[Fact.CLIENT_CERT.value] == render_client_cert(alice.der)
     assert answer.facts[Fact.DECISION.value] == place.recorded[0].id
-    assert (connection.epoch, connection.connection_id, connection.class_token) == (3, "42", token)
+    assert (connection.epoch, connection.connection_id) == (3, "42")
 
 
 def test_the_assertion_is_for_this_application_and_certificate(place: Place) -> None:

@@ -10,7 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from doorward.access import policies
-from doorward.access.deciding import AccessDecider, AccessDecision, AccessRequest
+from doorward.access.decision import AccessDecision, ConnectionContext
 from doorward.audit.events import EventType
 from doorward.authority import revocation
 from doorward.core.certificate import RevocationReason
@@ -22,10 +22,8 @@ from doorward.gateway.authorizer.judging import (
     ATTEMPTS,
     LARGEST_CERTIFICATE,
     decode_certificate,
-    whole_minute,
 )
 from doorward.gateway.connections.registry import Connections
-from tests.support.ports import NOON
 from tests.support.world import found_world
 from tests.unit.gateway.authorizer.conftest import (
     COOKIE,
@@ -196,10 +194,10 @@ def test_an_admitting_decision_without_its_subject_is_refused(place: Place) -> N
     """A good verdict that names nobody admits nobody."""
 
     class Forgetful(Interrupted):
-        def decide(self, request: AccessRequest) -> AccessDecision:
-            return replace(super().decide(request), subject=None)
+        def decide(self, context: ConnectionContext, presented: bytes | None) -> AccessDecision:
+            return replace(super().decide(context, presented), subject=None)
 
-    place.decider = Forgetful(AccessDecider(place.world.services))
+    place.decider = Forgetful(place.world.decider())
     refused(place, place.check(place.world.issue("alice")), "decision-incomplete")
     assert place.recorded == []
 
@@ -208,10 +206,10 @@ def test_grants_beyond_the_limit_are_refused_here_too(place: Place) -> None:
     """Whatever the decider says, an answer never holds more grants than Envoy is built for."""
 
     class Generous(Interrupted):
-        def decide(self, request: AccessRequest) -> AccessDecision:
-            return replace(super().decide(request), grants=tuple(f"g{n:020}" for n in range(190)))
+        def decide(self, context: ConnectionContext, presented: bytes | None) -> AccessDecision:
+            return replace(super().decide(context, presented), grants=tuple(f"g{n:020}" for n in range(190)))
 
-    place.decider = Generous(AccessDecider(place.world.services))
+    place.decider = Generous(place.world.decider())
     refused(place, place.check(place.world.issue("alice")), "grants-too-large")
 
 
@@ -238,14 +236,6 @@ def test_certificates_are_decoded() -> None:
         "-----BEGIN CERTIFICATE-----\né\n-----END CERTIFICATE-----",
     ):
         assert decode_certificate(text) == b""
-
-
-def test_deadlines_are_whole_minutes() -> None:
-    """Deadlines are rounded down so that assertions are shared, but never to the past or later."""
-    late = NOON + timedelta(hours=1, seconds=42, microseconds=7)
-    assert whole_minute(late, NOON) == NOON + timedelta(hours=1)
-    soon = NOON + timedelta(seconds=90, microseconds=7)
-    assert whole_minute(soon, NOON) == NOON + timedelta(seconds=90)
 
 
 def test_the_deadline_is_the_end_of_the_certificate(place: Place) -> None:

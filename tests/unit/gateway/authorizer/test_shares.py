@@ -7,7 +7,6 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from doorward.access import policies
-from doorward.access.deciding import AccessRequest
 from doorward.audit.events import EventType
 from doorward.core.entities import Reason
 from doorward.gateway.access_log.counting import CertificateRate
@@ -59,24 +58,16 @@ def test_the_refusal_is_on_record_once_a_minute(place: Place) -> None:
     place.in_force()
     assert place.check(alice).facts
     (decision,) = place.decider.judgements
-    request = AccessRequest(
-        presented=alice.der,
-        application_id=place.world.application_id("payments"),
-        source_address="198.51.100.7",
-        now=place.world.clock.now(),
-        lifetime=place.authorizer()._around.lifetime,
-        gateway_id="gtw_" + "a" * 20,
-        connection_id="42",
-    )
+    context = place.world.context(source_address="198.51.100.7")
     place.recorded.clear()
-    overfull = OverfullRecord(place.world.services, place.record)
+    overfull = OverfullRecord(place.world.services, "gtw_" + "a" * 20, place.record)
     for _ in range(3):
-        overfull.note(decision, request, Reason.PRINCIPAL_CONNECTIONS_EXHAUSTED)
+        overfull.note(decision, context, Reason.PRINCIPAL_CONNECTIONS_EXHAUSTED)
     (event,) = place.recorded
     assert event.type is EventType.CONNECTION_REFUSED
     assert "principal-connections-exhausted" in event.data["reasons"]
     place.world.clock.turn(seconds=EVERY_SECONDS)
-    overfull.note(decision, request, Reason.PRINCIPAL_CONNECTIONS_EXHAUSTED)
+    overfull.note(decision, context, Reason.PRINCIPAL_CONNECTIONS_EXHAUSTED)
     assert len(place.recorded) == 2
 
 

@@ -10,23 +10,18 @@ import pytest
 from doorward.core.errors import MalformedInput, Unavailable
 from doorward.gateway.connections import journal as module
 from doorward.gateway.connections.endpoints import parse_endpoint
-from doorward.gateway.connections.journal import Journal, JournalEntry, parse_line, render_entry
+from doorward.gateway.connections.journal import Journal, parse_line, render_entry
 from tests.support.ports import NOON
+from tests.unit.gateway.live import live
 
-ENTRY = JournalEntry(
-    cookie=7,
-    connection_id="c7",
-    epoch=2,
+ENTRY = live(
+    7,
+    remote="192.0.2.9:5000",
     local=parse_endpoint("[::1]:443"),
-    remote=parse_endpoint("192.0.2.9:5000"),
-    sha256="aa",
-    certificate_id="crt_a",
-    principal_id="per_a",
-    application_id="app_a",
-    class_token="t",
-    revision=4,
     deadline=NOON,
-    admitted_at=NOON,
+    revision=4,
+    grants=(),
+    adopted=True,
 )
 
 

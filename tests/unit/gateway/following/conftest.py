@@ -8,7 +8,6 @@ from datetime import timedelta
 import pytest
 
 from doorward.access import policies
-from doorward.access.deciding import AccessDecider
 from doorward.audit.events import EventType
 from doorward.gateway.connections.ending import Ending
 from doorward.gateway.connections.registry import Connections, LiveConnection
@@ -76,7 +75,7 @@ def scene_of(world: World) -> Scene:
     snapshots = PolicySnapshots()
     scene.follower = Follower(
         world.services,
-        AccessDecider(world.services, evidence_cache, snapshots),
+        world.decider(evidence_cache, snapshots),
         snapshots,
         connections,
         ending,
@@ -87,7 +86,6 @@ def scene_of(world: World) -> Scene:
         confirm=lambda: scene.confirmed.append(scene.follower.seq),
         max_staleness=timedelta(seconds=5),
         lifetime=timedelta(hours=12),
-        gateway_id=GATEWAY,
     )
     return scene
 

@@ -12,12 +12,10 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from doorward.access.deciding import AccessDecision, ConnectionFacts
-from doorward.core.entities import Outcome, PrincipalKind
+from doorward.access.decision import AccessDecision
+from doorward.core.entities import PrincipalKind
 from doorward.core.errors import Unavailable
 from doorward.directory import principals as directory
-from doorward.enforcement.transition import class_token
-from doorward.gateway.connections.endpoints import parse_endpoint
 from doorward.gateway.connections.registry import LiveConnection
 from doorward.gateway.following import follower as module
 from doorward.partners.terms import remove_partner
@@ -28,7 +26,7 @@ from tests.support.path_ca import Node, certify
 from tests.support.ports import NOON
 from tests.support.world import OPERATOR
 from tests.unit.gateway.following.conftest import ACTOR, Scene, scene_of
-from tests.unit.gateway.live import LOCAL, pending
+from tests.unit.gateway.live import pending
 from tests.unit.gateway.standing import enter
 
 
@@ -59,31 +57,15 @@ class Guests:
     def enter(self, leaf: Node, cookie: int) -> LiveConnection:
         """Judge and admit a connection, as the authorizer does."""
         connections, site = self.scene.connections, self.site
-        connections.begin(pending(cookie, app=site.world.application_id("payments")))
-        decision = site.decide(leaf)
-        assert decision.verdict.outcome is Outcome.GOOD, decision.verdict.reasons
-        assert decision.principal is not None
-        assert decision.certificate is not None
-        app = site.world.application_id("payments")
-        live = LiveConnection(
-            cookie=cookie,
-            connection_id=f"{cookie}",
-            epoch=1,
-            local=LOCAL,
-            remote=parse_endpoint(f"192.0.2.7:{1000 + cookie}"),
-            application_id=app,
-            certificate_id=decision.certificate.id,
-            sha256=decision.certificate.sha256,
-            principal_id=decision.principal.id,
-            subject=decision.subject,
-            revision=decision.revision,
-            grants=decision.grants,
-            authority=decision.authority,
-            deadline=decision.deadline,
-            admitted_at=site.world.clock.now(),
-            class_token=class_token("ten_default", app, decision.revision, decision.grants),
-            partner_id=decision.partner_id,
+        begun = pending(
+            cookie,
+            remote=f"192.0.2.7:{1000 + cookie}",
+            app=site.world.application_id("payments"),
+            opened_at=site.world.clock.now(),
         )
+        connections.begin(begun)
+        decision = site.decide(leaf)
+        live = LiveConnection.admitted(begun, decision)
         assert connections.admit(live, judged_at=decision.seq)
         self.scene.follow()
         return live
@@ -297,8 +279,8 @@ def break_down(guests: Guests, monkeypatch: pytest.MonkeyPatch, error: Exception
     decider = guests.scene.follower._decider
     reassess_all = decider.reassess_all
 
-    def broken(facts: Sequence[ConnectionFacts], now: datetime) -> list[AccessDecision]:
-        if any(one.certificate_sha256 == at.parsed.sha256 for one in facts):
+    def broken(facts: Sequence[tuple[LiveConnection, str]], now: datetime) -> list[AccessDecision]:
+        if any(sha256 == at.parsed.sha256 for _, sha256 in facts):
             raise error
         return reassess_all(facts, now)
 
@@ -347,7 +329,7 @@ def test_what_says_nothing_about_a_connection_ends_none(
     decider = guests.scene.follower._decider
     reassess_all = decider.reassess_all
 
-    def broken(facts: Sequence[ConnectionFacts], now: datetime) -> list[AccessDecision]:
+    def broken(facts: Sequence[tuple[LiveConnection, str]], now: datetime) -> list[AccessDecision]:
         raise RuntimeError("a defect") if alone and len(facts) > 1 else error
 
     monkeypatch.setattr(decider, "reassess_all", broken)

@@ -17,6 +17,7 @@ from doorward.gateway.publishing.transition import (
     RETRY_SECONDS,
 )
 from tests.support.world import DOCUMENT, OPERATOR, found_world
+from tests.unit.gateway.live import token_of
 from tests.unit.gateway.publishing.conftest import READ, Site, make_site
 
 # what is in force
@@ -152,7 +153,7 @@ def test_who_lost_nothing_goes_on_by_an_alias(site: Site) -> None:
     site.publish(DOCUMENT.replace("allow: {groups: [tellers]}", "allow: {groups: [tellers, clerks]}"))
     assert site.cutter.cut == []
     routes = site.files()[f"rds/{one.application_id}.json"].decode()
-    assert one.class_token in routes
+    assert token_of(one) in routes
 
 
 def test_an_alias_lasts_as_long_as_its_connection(site: Site) -> None:
@@ -165,10 +166,10 @@ def test_an_alias_lasts_as_long_as_its_connection(site: Site) -> None:
         site.world.clock.turn(hours=1)
         site.publishing.step()
     assert site.cutter.cut == []
-    assert one.class_token in _accepted(site)
+    assert token_of(one) in _accepted(site)
     site.connections.forget(1)
     site.publishing.step()
-    assert one.class_token not in _accepted(site)
+    assert token_of(one) not in _accepted(site)
 
 
 def _accepted(site: Site) -> set[str]:
@@ -266,11 +267,11 @@ def test_who_could_not_be_cut_counts_until_it_is_gone(site: Site) -> None:
     one = site.connections.get(1)
     assert one is not None
     condemned = site.connections.condemned()
-    assert [found.class_token for found in condemned] == [one.class_token]
+    assert [token_of(found) for found in condemned] == [token_of(one)]
     site.apply(DOCUMENT.replace("allow: {groups: [tellers]}", "allow: {groups: [tellers, clerks]}"))
     site.judge_again(1)
     site.publishing.step()
-    assert one.class_token not in site.files()[f"rds/{one.application_id}.json"].decode()
+    assert token_of(one) not in site.files()[f"rds/{one.application_id}.json"].decode()
 
 
 def test_what_is_deserved_is_judged_by_the_policy_that_is_published(site: Site) -> None:
@@ -281,7 +282,7 @@ def test_what_is_deserved_is_judged_by_the_policy_that_is_published(site: Site) 
     site.apply(DOCUMENT.replace("deny: {groups: [contractors]}", "deny: {groups: [contractors, guests]}"))
     site.publishing.step()
     assert site.cutter.cut == []
-    assert one.class_token in _accepted(site)
+    assert token_of(one) in _accepted(site)
 
 
 def test_nothing_is_published_before_the_follower_has_acted(

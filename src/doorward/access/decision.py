@@ -1,0 +1,130 @@
+"""What the PDP is asked about a connection, what it finds, and what it decides.
+
+Not here: deciding (`deciding`), and the event of a decision (`decision_events`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from doorward.audit.events import Event
+from doorward.core.entities import Outcome, Principal, Verdict
+from doorward.core.errors import MalformedInput
+from doorward.partners.judging import PartnerFinding
+from doorward.policy.decision import ConnectionAuthority
+from doorward.policy.model import AppPolicy
+from doorward.policy.subject import Subject
+from doorward.stores.policy_snapshot import PolicySnapshot
+from doorward.stores.records import CertificateRecord
+from doorward.verification.revocation.evidence_index import EvidenceIndex
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionContext:
+    """What is known of a connection before it is judged; it stays the same until the connection ends.
+
+    Args:
+        connection_id: the gateway's name for the connection: printable ASCII without spaces.
+        application_id: the application of the filter chain (`app_…`), never a name the peer sent.
+        source_address: the peer's address as the kernel sees it.
+        opened_at: aware, UTC.
+    """
+
+    connection_id: str
+    application_id: str
+    source_address: str
+    opened_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What one transaction says about one connection.
+
+    Args:
+        verdict: good if the certificate is good, the application known, and some request could pass.
+        certificate: what was found of the certificate alone, and who vouches for it.
+        record: its row of the inventory.
+        subject: set only if the certificate is good.
+        authority: what the rules give; None if they were not reached.
+        snapshot: the policy that was judged by.
+        policy: what it says about the application; None if it says nothing.
+        seq: the number of the transaction in the change sequence.
+    """
+
+    verdict: Verdict
+    certificate: PartnerFinding
+    record: CertificateRecord | None
+    subject: Subject | None
+    authority: ConnectionAuthority | None
+    snapshot: PolicySnapshot
+    policy: AppPolicy | None
+    seq: int
+
+    @property
+    def admitted(self) -> bool:
+        """Whether a good certificate is let in."""
+        return self.verdict.outcome is Outcome.GOOD
+
+    @property
+    def anonymous(self) -> bool:
+        """Whether the connection may live without a good certificate."""
+        return not self.admitted and self.policy is not None and self.policy.admits_anonymous
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessDecision:
+    """What may be, why, until when, and as of which change.
+
+    Args:
+        verdict: GOOD admits; any other refuses, unless the connection is `anonymous`.
+        anonymous: admitted without a good certificate, since the application answers such connections.
+        subject: set only if the certificate is good.
+        certificate: set if it is in the inventory.
+        grants: ids of rules; none for an anonymous connection.
+        authority: what the connection may do.
+        revision: number of the document that was judged by.
+        policy: what it says about the application, None if it says nothing.
+        deadline: when the connection must end; of a refused one, the moment of judgement.
+        seq: the number in the change sequence as of which was judged.
+        event: `connection:admitted`, `connection:refused` or `connection:anonymous`.
+        partner_id: whose authority vouched, empty for our own.
+        evidence_index: the evidence that was asked (`AccessDecider.is_current`).
+    """
+
+    verdict: Verdict
+    anonymous: bool
+    subject: Subject | None
+    certificate: CertificateRecord | None
+    grants: tuple[str, ...]
+    authority: ConnectionAuthority | None
+    revision: int
+    policy: AppPolicy | None
+    deadline: datetime
+    seq: int
+    event: Event
+    partner_id: str = ""
+    evidence_index: EvidenceIndex | None = None
+
+    @property
+    def principal(self) -> Principal | None:
+        """Who holds the connection; None where no good certificate says so."""
+        return self.subject.principal if self.subject is not None else None
+
+    def holder(self) -> tuple[Subject, CertificateRecord]:
+        """Return who is admitted, and by which certificate.
+
+        Raises:
+            MalformedInput: `decision-incomplete` if the decision admits no holder of a certificate.
+        """
+        if self.verdict.outcome is not Outcome.GOOD or self.subject is None or self.certificate is None:
+            raise MalformedInput("decision-incomplete", "an admitting decision lacks its subject")
+        return self.subject, self.certificate
+
+    def accounted_to(self, source: str) -> str:
+        """Return under which key the decision is counted: its certificate's id, or `source`.
+
+        A certificate counts for itself if it is in the inventory, and so if a path was found good;
+        anybody can make any other, and as many of them as there are decisions.
+        """
+        return source if self.certificate is None else self.certificate.id

@@ -1,0 +1,102 @@
+"""The event of a decision: who was let in or refused, by which certificate and evidence, and why.
+
+Not here: deciding (`deciding`), and making an event durable (gateway).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime
+
+from doorward.access.decision import ConnectionContext, Finding
+from doorward.audit.events import Event, EventType, printable
+from doorward.core.entities import Verdict
+from doorward.stores.events import write_event
+from doorward.stores.services import Services
+
+
+def write_admitted(
+    services: Services,
+    gateway_id: str,
+    finding: Finding,
+    context: ConnectionContext,
+    *,
+    at: datetime,
+    deadline: datetime,
+) -> Event:
+    """Return `connection:admitted`."""
+    record, principal = finding.record, finding.subject.principal if finding.subject else None
+    return write_event(
+        services,
+        EventType.CONNECTION_ADMITTED,
+        actor=principal.id if principal else "system",
+        at=at,
+        data={
+            "connection": context.connection_id,
+            "gateway": gateway_id,
+            "application": context.application_id,
+            "certificate": record.id if record else "",
+            "principal": principal.id if principal else "",
+            "partner": finding.certificate.partner_id,
+            "reasons": [reason.value for reason in finding.verdict.reasons],
+            "grants": list(finding.authority.grants) if finding.authority else [],
+            "deadline": deadline,
+            "revision": finding.snapshot.revision,
+            "sha256": record.sha256 if record else "",
+            "evidence": list_status_evidence(finding.verdict),
+        },
+        personal={
+            "source": printable(context.source_address),
+            "name": principal.name if principal else "",
+        },
+    )
+
+
+def write_refused(
+    services: Services,
+    gateway_id: str,
+    finding: Finding,
+    context: ConnectionContext,
+    presented: bytes | None,
+    *,
+    at: datetime,
+) -> Event:
+    """Return `connection:refused`, or `connection:anonymous` if the application lets it in all the same.
+
+    What the peer claimed goes under `claimed_*`: it is not proved.
+    """
+    facts, record = finding.certificate.judgement.facts, finding.record
+    data: dict[str, str | int | list[str]] = {
+        "gateway": gateway_id,
+        "connection": context.connection_id,
+        "application": context.application_id if finding.policy is not None else "",
+        "reasons": [reason.value for reason in finding.verdict.reasons],
+        "revision": finding.snapshot.revision,
+        "certificate": record.id if record else "",
+        "principal": record.principal_id if record else "",
+        "partner": finding.certificate.partner_id,
+        "evidence": list_status_evidence(finding.verdict),
+        "detail": describe_path_fault(finding.verdict),
+    }
+    personal = {"source": printable(context.source_address)}
+    if presented is not None:
+        data["claimed_sha256"] = hashlib.sha256(presented).hexdigest()
+    if facts is not None:
+        data["claimed_serial"] = f"{facts.serial:x}"
+        personal["claimed_subject"] = printable(facts.subject)
+        personal["claimed_issuer"] = printable(facts.issuer)
+        personal["claimed_san"] = printable(", ".join(facts.san))
+    kind = EventType.CONNECTION_ANONYMOUS if finding.anonymous else EventType.CONNECTION_REFUSED
+    actor = record.principal_id if record and record.principal_id else "system"
+    return write_event(services, kind, actor=actor, at=at, data=data, personal=personal)
+
+
+def list_status_evidence(verdict: Verdict) -> list[str]:
+    """Return the SHA-256 of each CRL and OCSP answer that a verdict rests on."""
+    return list(dict.fromkeys(value for name, value in verdict.evidence if name == "status-evidence"))
+
+
+def describe_path_fault(verdict: Verdict) -> str:
+    """Return rule, section and certificate of the first fault of a path, without what it holds of names."""
+    found = next((value for name, value in verdict.evidence if name == "path-fault"), "")
+    return found.partition(": ")[0]

@@ -1,0 +1,125 @@
+"""A connection of the door in its two states: being judged, and admitted.
+
+What is known of a connection before it is judged (`ConnectionContext`) is made once, by the authorizer. A pending
+connection adds what the kernel and Envoy know, a live one what was decided.
+
+Not here: holding them (registry), writing them down (journal), deciding (`access.deciding`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from doorward.access.decision import AccessDecision, ConnectionContext
+from doorward.gateway.connections.endpoints import Endpoint
+from doorward.policy.decision import ConnectionAuthority
+from doorward.policy.subject import Subject
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PendingConnection(ConnectionContext):
+    """A connection that is being judged.
+
+    Args:
+        cookie: the kernel's name of the socket.
+        connection_id: Envoy's id, unique within `epoch`.
+        epoch: the run of Envoy that accepted it.
+        local: the listener's side, as the kernel sees it.
+        remote: the peer's side, as the kernel sees it.
+    """
+
+    cookie: int
+    epoch: int
+    local: Endpoint
+    remote: Endpoint
+    source_address: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        """The source is the remote side's address, and no other."""
+        object.__setattr__(self, "source_address", self.remote.host)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveConnection(PendingConnection):
+    """An admitted connection.
+
+    Args:
+        certificate_id: `crt_…`; empty for an anonymous connection, which holds no grants.
+        sha256: hex digest of the leaf.
+        principal_id: whom the certificate is for.
+        subject: the same in full, and what else rules ask of it; None for connections adopted from the journal.
+        revision: number of the document that it was judged by.
+        grants: the ids that Envoy was told.
+        authority: what the policy gave it; None for adopted ones, which cannot be compared with a
+            new policy: any change that touches them ends them.
+        deadline: when it must end, UTC.
+        partner_id: whose authority vouches; empty for our own, and for adopted ones.
+        decision: the id of the decision that admitted it, which Envoy knows too; empty for adopted and
+            anonymous ones.
+        adopted: whether an earlier process admitted it.
+    """
+
+    certificate_id: str
+    sha256: str
+    principal_id: str
+    subject: Subject | None
+    revision: int
+    grants: tuple[str, ...]
+    authority: ConnectionAuthority | None
+    deadline: datetime
+    partner_id: str = ""
+    decision: str = ""
+    adopted: bool = False
+
+    @classmethod
+    def admitted(cls, pending: PendingConnection, decision: AccessDecision) -> LiveConnection:
+        """Return a pending connection as a decision admits it.
+
+        Raises:
+            MalformedInput: `decision-incomplete` if the decision admits nothing.
+        """
+        context: dict[str, Any] = {
+            one.name: getattr(pending, one.name) for one in fields(PendingConnection) if one.init
+        }
+        subject, certificate = (None, None) if decision.anonymous else decision.holder()
+        deadline = decision.deadline
+        if subject is not None:
+            deadline = whole_minute(deadline, pending.opened_at)
+        return cls(
+            **context,
+            certificate_id=certificate.id if certificate else "",
+            sha256=certificate.sha256 if certificate else "",
+            principal_id=subject.principal.id if subject else "",
+            subject=subject,
+            revision=decision.revision,
+            grants=decision.grants,
+            authority=decision.authority,
+            deadline=deadline,
+            partner_id=decision.partner_id if subject else "",
+            decision=decision.event.id if subject else "",
+        )
+
+    def judged_again(self, decision: AccessDecision, *, lifetime: timedelta) -> LiveConnection:
+        """Return the connection as it is by a newer judgement, by which it lost nothing.
+
+        Args:
+            decision: one judgement serves many connections, also such as opened later than this one.
+            lifetime: how long a connection may last at most.
+        """
+        deadline = self.deadline
+        if self.partner_id:  # that of our own certificates never moves
+            deadline = whole_minute(min(decision.deadline, self.opened_at + lifetime), self.opened_at)
+        return replace(self, subject=decision.subject, authority=decision.authority, deadline=deadline)
+
+    @property
+    def anonymous(self) -> bool:
+        """Whether no good certificate stands behind it."""
+        return not self.certificate_id
+
+
+def whole_minute(deadline: datetime, now: datetime) -> datetime:
+    """Round a deadline down to the minute, so that assertions of one minute are shared; never to the past."""
+    rounded = deadline.replace(second=0, microsecond=0)
+    return rounded if rounded > now + timedelta(minutes=1) else deadline.replace(microsecond=0)
