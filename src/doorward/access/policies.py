@@ -1,4 +1,4 @@
-"""The policy document and its numbered revisions: apply, compare, export, explain.
+"""The policy document and its numbered revisions: apply, compare, export.
 
 One document says who may reach what; every shortcut (`shortcuts`) makes a revision of it. Applying
 the same meaning again makes none. An application keeps its id for as long as its name is in the
@@ -16,29 +16,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from doorward.audit.events import EventType
-from doorward.core.entities import TENANT, Application, Principal
-from doorward.core.errors import ConfigurationError, Fault, MalformedInput, NotFound, RequestRefused
+from doorward.core.entities import TENANT, Application
+from doorward.core.errors import ConfigurationError, Fault, NotFound, RequestRefused
+from doorward.core.names import OWN_AUTHORITY
 from doorward.partners.told_names import check_told_names
 from doorward.policy.analysis import Difference, Finding, check_names, diff_documents
 from doorward.policy.capacity import check_capacity
-from doorward.policy.decision import (
-    Decision,
-    Request,
-    decide,
-    decide_anonymous,
-    decide_connection,
-    refuse_anonymous,
-)
 from doorward.policy.document import parse_document, render_document
 from doorward.policy.model import Document
-from doorward.policy.subject import Subject
 from doorward.stores.events import write_event
-from doorward.stores.partner_records import in_partners_groups
 from doorward.stores.policy_snapshot import current_document, empty_document
 from doorward.stores.protocols import Stores
-from doorward.stores.records import ChangeKind, RevisionRecord, TenantRecord
+from doorward.stores.records import AuthorityKind, ChangeKind, RevisionRecord, TenantRecord
 from doorward.stores.services import Services
-from doorward.stores.standing import require_principal, require_tenant
+from doorward.stores.standing import require_tenant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,67 +147,6 @@ def find_revision(services: Services, number: int) -> RevisionRecord:
     return found
 
 
-def explain(
-    services: Services,
-    *,
-    principal: str | None,
-    app: str,
-    method: str | None = None,
-    path: str | None = None,
-    destination: str | None = None,
-) -> Decision:
-    """Judge one request, or one TCP connection, by the revision in force, and say how every rule came out.
-
-    Args:
-        services: the ports of this process.
-        principal: name of a person, device or service; None for a connection without a good certificate.
-        app: name of an application.
-        method: HTTP method, case-sensitive; None for an application of TCP.
-        path: as a client would send it, a query allowed; None for an application of TCP.
-        destination: of COPY and MOVE (RFC 4918), if the request has one.
-
-    Raises:
-        NotFound: `principal-unknown`, `app-unknown`.
-        MalformedInput: `request-missing`, or `request-unwanted` where there are connections only.
-    """
-    with services.work.read() as stores:
-        who = None if principal is None else _principal(stores, principal)
-        document, _ = current_document(stores)
-        policy = document.app(app)
-        ids = {one.name: one.id for one in stores.applications.list()}
-    if policy is None or app not in ids:
-        raise NotFound(
-            "app-unknown",
-            f"there is no application named {app[:64]}",
-            hint="`doorward app list` shows them, `doorward app add` adds one",
-        )
-    if policy.is_tcp:
-        if (method, path, destination) != (None, None, None):
-            raise MalformedInput(
-                "request-unwanted",
-                f"{app} is an application of TCP: it has connections, and no requests",
-                hint="leave out method, path and --destination",
-            )
-        if who is None:
-            return refuse_anonymous(policy)
-        return decide_connection(policy, TENANT, ids[app], Subject(principal=who))
-    if method is None or path is None:
-        raise MalformedInput(
-            "request-missing", f"{app} is an application of HTTP", hint="add a method and a path: GET /"
-        )
-    request = Request(method=method, raw_path=path, destination=destination)
-    if who is None:
-        return decide_anonymous(policy, request)
-    return decide(policy, TENANT, ids[app], Subject(principal=who), request)
-
-
-def _principal(stores: Stores, name: str) -> Principal:
-    """Return a principal with the groups of its partner; raises `principal-unknown`."""
-    who = require_principal(stores, name)
-    partner = stores.partners.get(who.partner) if who.partner else None
-    return who if partner is None else in_partners_groups(stores.directory, who, partner.groups)
-
-
 def _apply(
     services: Services,
     document: Document,
@@ -287,8 +217,20 @@ def _find(stores: Stores, document: Document) -> tuple[Finding, ...]:
         principals=people,
         groups={*stores.directory.groups(), *(group for one in partners for group in one.groups)},
         partners=[one.name for one in partners],
+        authorities=_list_issuers(stores),
     )
     return (*found, *check_told_names(stores, document))
+
+
+def _list_issuers(stores: Stores) -> dict[str, str]:
+    """Return the ids of all authorities that may issue a client's certificate, with what `trust` calls each."""
+    names = {one.id: one.name for one in stores.partners.list()}
+    every = (
+        stores.partners.every_authority()
+    )  # a former one too: its name and key may be those of a renewed one
+    found = {one.id: names[one.partner_id] for one in every if one.partner_id in names}
+    own = (one for one in stores.authorities.list() if one.kind is AuthorityKind.ISSUING)
+    return found | {one.id: OWN_AUTHORITY for one in own}
 
 
 def _check_fit(tenant: TenantRecord, document: Document, *, file: str) -> None:

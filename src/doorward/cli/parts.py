@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # for mypy and import-linter; a test holds `_WHERE` to it
     from doorward import files as files
+    from doorward.access import explanation as explanation
     from doorward.access import names as names
     from doorward.access import policies as policies
     from doorward.access import shortcuts as shortcuts
@@ -86,6 +87,7 @@ _WHERE = {
     "door_port": "runtime.door_port",
     "evidence": "runtime.evidence",
     "explaining": "runtime.explaining",
+    "explanation": "access.explanation",
     "files": "files",
     "founding": "authority.founding",
     "freed_names": "stores.freed_names",

@@ -14,11 +14,12 @@ from __future__ import annotations
 import re
 
 from doorward.core.errors import MalformedInput
-from doorward.core.names import parse_dns_name
 
 URI_LIMIT = 2048
 """Characters of a URI; also what SPIFFE-ID section 2.3 asks to support."""
 
+_DNS_LIMIT = 253  # RFC 1035 section 2.3.4: 255 octets on the wire
+_LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 _LOCAL_PART = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
 _LOCAL_LIMIT = 64  # RFC 5321 section 4.5.3.1.1
 _URI = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,31}):((?:[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=-]|%[0-9A-F]{2})+)")
@@ -29,8 +30,17 @@ _NEEDLESS_ESCAPE = re.compile(r"%(?:2D|2E|2F|3\d|4[1-9A-F]|5[0-9AF]|5C|6[1-9A-F]
 
 
 def spell_dns(text: str) -> str:
-    """Return a DNS name in lower case; raises `MalformedInput` (`dns-name-malformed`), also for wildcards."""
-    return parse_dns_name(text)
+    """Return a DNS name in lower case; an underscore is taken, because directories write such names for machines.
+
+    Raises:
+        MalformedInput: `dns-name-malformed`: a wildcard, a dot at the end, an empty label, a number as the last one.
+    """
+    name = text.lower() if text.isascii() else ""
+    labels = name.split(".")
+    if len(name) > _DNS_LIMIT or not all(map(_LABEL.fullmatch, labels)) or labels[-1].isdigit():
+        hint = "write labels of a-z, 0-9, '-' and '_', joined by dots, no dot at the end"
+        raise MalformedInput("dns-name-malformed", "this is not a plain DNS name", hint=hint)
+    return name
 
 
 def spell_mailbox(text: str) -> str:
@@ -43,7 +53,7 @@ def spell_mailbox(text: str) -> str:
     if not _LOCAL_PART.fullmatch(local) or len(local) > _LOCAL_LIMIT:
         hint = "write name@domain, without quotation marks or comments"
         raise MalformedInput("mailbox-malformed", "this is not a plain mailbox", hint=hint)
-    return f"{local}@{parse_dns_name(domain)}"
+    return f"{local}@{spell_dns(domain)}"
 
 
 def spell_uri(text: str) -> str:

@@ -17,7 +17,8 @@ from typing import Any
 
 from websockets.sync.client import ClientConnection
 
-from doorward.access.policies import apply_document, explain
+from doorward.access.explanation import explain
+from doorward.access.policies import apply_document
 from doorward.authority.gateways import await_confirmations
 from doorward.authority.inventory import list_certificates
 from doorward.authority.revocation import revoke
@@ -90,9 +91,8 @@ def _bob_refused(scene: Scenery, tell: Teller) -> None:
     bob = scene.visitors["bob"]
     tell.compare("GET / (visitors may)", "200", _status(bob.get("/")))
     tell.compare("GET /accounts", "403", _status(bob.get("/accounts")))
-    decision = explain(
-        scene.installation.services, principal="bob", app="bank", method="GET", path="/accounts"
-    )
+    services = scene.installation.services
+    decision = explain(services, principal="bob", app="bank", method="GET", path="/accounts").decision
     tell.compare("the reason", "no-rule-matched", decision.reasons[-1].value)
     for finding in decision.findings:
         tell.aside(f"{finding.rule}: {finding.why}")

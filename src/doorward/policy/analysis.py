@@ -9,9 +9,10 @@ rule makes it meaningless; only what is certain from the document alone is repor
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from types import MappingProxyType
 
 from doorward.core.entities import Principal, PrincipalKind
 from doorward.core.names import OWN_AUTHORITY
@@ -23,6 +24,7 @@ from doorward.policy.opening import opening_facts
 from doorward.policy.path_options import path_facts
 from doorward.policy.rendering import render_rule
 from doorward.policy.request_headers import render_header_terms
+from doorward.policy.selectors.certificates import ISSUER
 from doorward.policy.tcp import alpn_facts, find_unsuitable
 from doorward.policy.traffic import traffic_facts
 from doorward.policy.upstreams import render_upstream
@@ -78,6 +80,7 @@ def check_names(
     principals: Iterable[Principal],
     groups: Collection[str],
     partners: Collection[str] = (),
+    authorities: Mapping[str, str] = MappingProxyType({}),
 ) -> list[Finding]:
     """Return everything that `lint_document` finds, and names that the directory does not know.
 
@@ -88,6 +91,7 @@ def check_names(
         principals: all of the directory that are not removed.
         groups: the names of all groups that the directory or a partner puts anybody in.
         partners: the names of all partners that are trusted.
+        authorities: ids of the authorities that issue certificates to clients, each with what `trust` calls it.
     """
     known: dict[PrincipalKind, set[str]] = {kind: set() for kind in PrincipalKind}
     for principal in principals:
@@ -124,7 +128,25 @@ def check_names(
                 for noun, names, have in wanted
                 for name in sorted(one for one in names if one not in have)
             ]
+            findings += _check_issuers(app, rule, authorities)
     return findings
+
+
+def _check_issuers(app: AppPolicy, rule: Rule, authorities: Mapping[str, str]) -> Iterator[Finding]:
+    """Yield a finding for each issuer of which no certificate can come to an application."""
+    for one in sorted(rule.selector.value(ISSUER.word) or ()):
+        if one not in authorities:
+            code, message = "issuer-unknown", f"no authority that issues client certificates has the id {one}"
+            hint = "`doorward ca list` shows them; the root issues none"
+        elif authorities[one] not in app.trust:
+            code, message = (
+                "issuer-not-trusted",
+                f"{one} is of {authorities[one]}, which the application does not trust",
+            )
+            hint = f"add {authorities[one]} to `trust`, or name another authority"
+        else:
+            continue
+        yield Finding(code=code, app=app.name, rule=rule.name, message=message, hint=hint)
 
 
 def lint_document(document: Document) -> list[Finding]:

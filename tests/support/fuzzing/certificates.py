@@ -461,6 +461,7 @@ DER_TARGETS = (
         name="sealed-partner",
         covers=(
             "verification.parsing.parse_partner_leaf",
+            "verification.content.read_content",
             "verification.partner.judge_partner_certificate",
             "verification.identity.identify",
         ),

@@ -84,7 +84,12 @@ def _document() -> Harness:
     flow = b"{trust_domain: a.b, apps: {p: {hosts: [p.a.b], upstream: 'http://[::1]:1', rules: [{allow: {kind: person}}]}}}"
     opened = DOCUMENT.encode() + b"    public: [/a/**]\n    cors: {origins: ['https://b.c:8443']}\n"
     opened += b"    headers: {destination: judge, pass: [X-Copy-From]}\n    timeouts: {idle: 2h}\n    limits: {headers: 9, header_kilobytes: 9}\n"
-    return Harness(seeds=(DOCUMENT.encode(), flow, opened), judge=judge)
+    certified = flow.replace(
+        b"{kind: person}",
+        b"{certificate: {issuer: aut_a, profile: person, san-dns: ['*.a.b', c.a.b], san-email: ['@a.b', A@b.c], "
+        b"san-uri: ['spiffe://a.b/c/**', urn:a:b], policy-oid: 1.2.3, key: [rsa-3072+, ec-p256]}}",
+    )
+    return Harness(seeds=(DOCUMENT.encode(), flow, opened, certified), judge=judge)
 
 
 def _path() -> Harness:
@@ -422,6 +427,10 @@ TEXT_TARGETS = (
             "policy.traffic.read_traffic",
             "policy.path_options.read_path_options",
             "policy.tcp.read_alpn",
+            "policy.selectors.table.read_selector",
+            "policy.selectors.alternative_names.parse_dns_pattern",
+            "policy.selectors.alternative_names.parse_mailbox_pattern",
+            "policy.selectors.alternative_names.parse_uri_pattern",
         ),
         shape=Shape.TEXT,
         prepare=_document,

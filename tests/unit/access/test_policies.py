@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from doorward.access import policies, shortcuts
+from doorward.access.explanation import explain
 from doorward.audit.events import EventType
 from doorward.core.entities import Outcome, PrincipalKind, Reason
 from doorward.core.errors import ConfigurationError, Fault, IntegrityError, NotFound, RequestRefused
@@ -251,9 +252,11 @@ def test_app_with_faults_is_refused(world, change):
 def test_explain_judges_by_what_is_in_force(world):
     """An explanation is the judge's own answer for that person, application and request."""
     apply(world)
-    ask = lambda name, path: policies.explain(  # noqa: E731
-        world.services, principal=name, app="payments", method="GET", path=path
-    )
+
+    def ask(name, path):
+        asked = {"principal": name, "app": "payments", "method": "GET", "path": path}
+        return explain(world.services, **asked).decision
+
     good = ask("alice", "/accounts/7")
     assert (good.outcome, good.reasons[-1]) == (Outcome.GOOD, Reason.RULE_ALLOWS)
     assert ask("bob", "/accounts/reports/7").reasons[-1] is Reason.RULE_DENIES
@@ -270,32 +273,32 @@ def test_explain_counts_a_partners_groups(world):
     text = DOCUMENT.replace("allow: {groups: [tellers]}", "allow: {groups: [clinicians]}")
     apply(world, text.replace("  payments:\n", "  payments:\n    trust: [own, clinic]\n", 1))
     asked = {"principal": name, "app": "payments", "method": "GET", "path": "/accounts/7"}
-    assert policies.explain(world.services, **asked).reasons[-1] is Reason.RULE_ALLOWS
+    assert explain(world.services, **asked).decision.reasons[-1] is Reason.RULE_ALLOWS
     apply(world, text)
-    assert policies.explain(world.services, **asked).reasons[-1] is Reason.AUTHORITY_NOT_TRUSTED
+    assert explain(world.services, **asked).decision.reasons[-1] is Reason.AUTHORITY_NOT_TRUSTED
 
 
 def test_explain_knows_what_is_open_to_everybody(world):
     """Without a principal it judges a connection without a good certificate."""
     apply(world)
     asked = {"principal": None, "app": "payments", "method": "GET"}
-    assert policies.explain(world.services, **asked, path="/share/x").reasons == (
+    assert explain(world.services, **asked, path="/share/x").decision.reasons == (
         Reason.ANONYMOUS,
         Reason.NO_RULE_MATCHED,
     )
     apply(world, DOCUMENT.replace("    rules:", "    public: [/share/**]\n    rules:", 1))
-    assert policies.explain(world.services, **asked, path="/share/x").outcome is Outcome.GOOD
-    assert policies.explain(world.services, **asked, path="/x").outcome is Outcome.BAD
+    assert explain(world.services, **asked, path="/share/x").decision.outcome is Outcome.GOOD
+    assert explain(world.services, **asked, path="/x").decision.outcome is Outcome.BAD
 
 
 def test_explain_needs_known_names(world):
     """A name that nobody has and an application that is not there are said."""
     apply(world)
     with pytest.raises(NotFound) as refusal:
-        policies.explain(world.services, principal="nobody", app="payments", method="GET", path="/")
+        explain(world.services, principal="nobody", app="payments", method="GET", path="/")
     assert refusal.value.code == "principal-unknown"
     with pytest.raises(NotFound) as refusal:
-        policies.explain(world.services, principal="alice", app="wiki", method="GET", path="/")
+        explain(world.services, principal="alice", app="wiki", method="GET", path="/")
     assert refusal.value.code == "app-unknown"
 
 
@@ -310,7 +313,7 @@ def test_nothing_before_the_founding():
         lambda: shortcuts.add_app(
             services, "a", hosts=["a.example"], upstream="http://127.0.0.1:1", actor=OPERATOR
         ),
-        lambda: policies.explain(services, principal="a", app="a", method="GET", path="/"),
+        lambda: explain(services, principal="a", app="a", method="GET", path="/"),
     ):
         with pytest.raises(NotFound) as refusal:
             use_case()

@@ -12,6 +12,7 @@ from doorward.core.errors import MalformedInput
     ("spell", "text", "spelled"),
     [
         (spell_dns, "Printer7.Corp.EXAMPLE", "printer7.corp.example"),
+        (spell_dns, "a_b.corp.example", "a_b.corp.example"),
         (spell_mailbox, "Ann.B+x@Corp.Example", "Ann.B+x@corp.example"),
         (spell_uri, "SPIFFE://Corp.Example/Ns/Web", "spiffe://corp.example/Ns/Web"),
         (spell_uri, "https://h.example:8443", "https://h.example:8443"),
@@ -33,6 +34,9 @@ def test_one_spelling(spell, text: str, spelled: str) -> None:
         (spell_dns, "*.corp.example"),
         (spell_dns, "corp.example."),
         (spell_dns, "a b.example"),
+        (spell_dns, "a..example"),
+        (spell_dns, "-a.example"),
+        (spell_dns, "a.b.7"),
         (spell_dns, ""),
         (spell_mailbox, '"ann"@corp.example'),
         (spell_mailbox, "ann"),

@@ -24,6 +24,8 @@ SERVER_FIRST = (
     "first (SSH, MySQL, SMTP, FTP, IMAP, POP3) do not work this way"
 )
 
+_OF_CERTIFICATE = ("issuer", "profile", "san-dns", "san-email", "san-uri", "policy-oid", "key")
+
 
 @click.command("add", cls=Command)
 @click.argument("name")
@@ -165,6 +167,19 @@ def app_remove(state: State, name: str, yes: bool) -> None:
     type=click.Choice([kind.value for kind in PrincipalKind]),
     help="Everyone of this kind.",
 )
+@click.option(
+    "--issuer", multiple=True, help="A certificate of the authority with this id (`doorward ca list`)."
+)
+@click.option(
+    "--profile", multiple=True, help="A certificate of ours with this profile: person, device, service."
+)
+@click.option("--san-dns", multiple=True, help="A certificate with this DNS name, or one below *.DOMAIN.")
+@click.option("--san-email", multiple=True, help="A certificate with this mailbox, or one at @DOMAIN.")
+@click.option("--san-uri", multiple=True, help="A certificate with this URI, or one within BEGINNING/**.")
+@click.option("--policy-oid", multiple=True, help="A certificate for which this policy is valid.")
+@click.option(
+    "--key", "key", multiple=True, help="A certificate with this kind of key, as ec-p256 or rsa-3072+."
+)
 @click.option("--method", "methods", multiple=True, help="Only this method; repeatable.")
 @click.option("--path", "paths", multiple=True, help="Only this path pattern, as /reports/**; repeatable.")
 @click.pass_obj
@@ -182,11 +197,17 @@ def rule_add(state: State, /, *, app: str, deny: bool, name: str, **selected: tu
 
     named = ("persons", "devices", "services", "groups")
     who = render({**{key: key for key in named}, "kind": "kinds"})
+    if certificate := render({one: one.replace("-", "_") for one in _OF_CERTIFICATE}):
+        who = (
+            f"{who.removesuffix('}')}, certificate: {certificate}}}"
+            if who
+            else f"{{certificate: {certificate}}}"
+        )
     if not who:
         raise MalformedInput(
             "rule-without-principals",
             "the rule names no principal",
-            hint="add --group, --person, --device, --service or --kind",
+            hint="add --group, --person, --device, --service or --kind, or say which certificate (--issuer ...)",
         )
     to = render({"methods": "methods", "paths": "paths"})
     lines = [f"name: {parts.scalars.render_scalar(name)}"] if name else []

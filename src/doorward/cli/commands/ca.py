@@ -43,7 +43,7 @@ def list_(state: State) -> None:
         for partner, authorities in parts.terms.list_partners(services)
         for one in authorities
     ]
-    columns = ["kind", "partner", "subject", "not_after", "key"]
+    columns = ["kind", "partner", "subject", "not_after", "key", "id"]
     state.output.table(rows, columns, empty="no authority yet: doorward init")
 
 

@@ -176,6 +176,7 @@ def check(state: State, path: Path) -> None:
 @click.option("--anonymous", is_flag=True, help="A connection without a good certificate.")
 @click.option("--app", "app_name", required=True, shell_complete=complete_app, help="Application.")
 @click.option("--destination", help="The `Destination` header of a COPY or MOVE.")
+@click.option("--certificate", default="", help="Id of its certificate; without it, the newest valid one.")
 @click.argument("method", required=False)
 @click.argument("path", required=False)
 @click.pass_obj
@@ -186,6 +187,7 @@ def explain(
     anonymous: bool,
     app_name: str,
     destination: str | None,
+    certificate: str,
     method: str | None,
     path: str | None,
 ) -> None:
@@ -195,14 +197,18 @@ def explain(
     """
     if anonymous is (principal is not None):
         raise click.UsageError("Say who asks: either --principal NAME or --anonymous.")
-    decision = parts.policies.explain(
+    explained = parts.explanation.explain(
         state.installation().services,
         principal=principal,
         app=app_name,
         method=method,
         path=path,
         destination=destination,
+        certificate=certificate,
     )
+    decision = explained.decision
+    for note in explained.notes:
+        state.output.note(f"note: {note}")
     good = decision.outcome is Outcome.GOOD
     rules = [
         {"rule": one.rule, "effect": one.effect.value, "holds": one.holds, "why": one.why}
@@ -220,6 +226,8 @@ def explain(
         "reasons": reasons,
         "determining": list(decision.determining),
         "path": decision.path,
+        "certificate": explained.certificate,
+        "notes": list(explained.notes),
     }
     state.output.result({**value, "rules": rules}, *lines)
     if not good:

@@ -18,7 +18,6 @@ from collections.abc import Callable
 
 from doorward.core.alternative_names import spell_dns, spell_mailbox, spell_uri, split_uri
 from doorward.core.errors import MalformedInput
-from doorward.core.names import parse_dns_name
 
 MOST_PARTS = 16
 """Labels or segments of a pattern; also how many patterns one name is widened to, so that judging stays cheap."""
@@ -30,16 +29,21 @@ def parse_dns_pattern(text: str) -> str:
     """Return a DNS name or `*.domain` in lower case; raises `MalformedInput`."""
     if not text.startswith(_BELOW):
         return _explain(text, spell_dns)
-    domain = parse_dns_name(text, wildcard=True)
-    if domain.count(".") > MOST_PARTS:
+    domain = spell_dns(text.removeprefix(_BELOW))
+    if "." not in domain:
+        hint = "write *.domain.example"
+        raise MalformedInput(
+            "pattern-malformed", "a pattern never covers a whole top-level domain", hint=hint
+        )
+    if domain.count(".") >= MOST_PARTS:
         raise _too_deep("labels")
-    return domain
+    return _BELOW + domain
 
 
 def parse_mailbox_pattern(text: str) -> str:
     """Return a mailbox or `@domain`, the domain in lower case; raises `MalformedInput`."""
     if text.startswith("@"):
-        return f"@{parse_dns_name(text[1:])}"
+        return f"@{spell_dns(text[1:])}"
     return _explain(text, spell_mailbox)
 
 

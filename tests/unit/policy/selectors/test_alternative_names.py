@@ -77,7 +77,7 @@ def test_patterns_have_one_spelling(parse, text: str, parsed: str) -> None:
 @pytest.mark.parametrize(
     ("parse", "text", "code"),
     [
-        (parse_dns_pattern, "*.example", "dns-name-malformed"),
+        (parse_dns_pattern, "*.example", "pattern-malformed"),
         (parse_dns_pattern, "*", "pattern-malformed"),
         (parse_dns_pattern, "a*.corp.example", "pattern-malformed"),
         (parse_dns_pattern, "*." + "a." * MOST_PARTS + "example", "pattern-too-deep"),

@@ -1,0 +1,194 @@
+"""`policy explain`: one request of one principal, judged by the revision in force, rule by rule.
+
+Rules that ask about the certificate are told of one that the principal has: the one that is named, or its newest
+valid one. Whether it is good is not judged here, except that nothing is believed of a partner's certificate
+without a good path.
+
+Not here: the judge (policy.decision), and what was decided at the door (`doorward explain`, the record).
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from doorward.authority.inventory import require_certificate
+from doorward.core.certificate import CertificateState, VerifiedCertificate
+from doorward.core.entities import TENANT, Principal
+from doorward.core.errors import MalformedInput, NotFound, RequestRefused
+from doorward.partners.trust import load_partners
+from doorward.policy.decision import (
+    Decision,
+    Request,
+    decide,
+    decide_anonymous,
+    decide_connection,
+    refuse_anonymous,
+)
+from doorward.policy.model import AppPolicy
+from doorward.policy.subject import Subject
+from doorward.stores.partner_records import in_partners_groups
+from doorward.stores.policy_snapshot import current_document
+from doorward.stores.protocols import Stores
+from doorward.stores.records import CertificateFilter, CertificateRecord
+from doorward.stores.services import Services
+from doorward.stores.standing import require_principal
+from doorward.verification.parsing import parse_certificate
+from doorward.verification.partner import RevocationMode, judge_partner_certificate
+from doorward.verification.steps import Presented
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """A decision, and what it was made of.
+
+    Args:
+        decision: with a finding for each rule.
+        certificate: id of the certificate that rules were told of; empty where no rule asks, or where there is none.
+        notes: what a person should know of it.
+    """
+
+    decision: Decision
+    certificate: str = ""
+    notes: tuple[str, ...] = ()
+
+
+def explain(
+    services: Services,
+    *,
+    principal: str | None,
+    app: str,
+    method: str | None = None,
+    path: str | None = None,
+    destination: str | None = None,
+    certificate: str = "",
+) -> Explanation:
+    """Judge one request, or one TCP connection, by the revision in force, and say how every rule came out.
+
+    Args:
+        services: the ports of this process.
+        principal: name of a person, device or service; None for a connection without a good certificate.
+        app: name of an application.
+        method: HTTP method, case-sensitive; None for an application of TCP.
+        path: as a client would send it, a query allowed; None for an application of TCP.
+        destination: of COPY and MOVE (RFC 4918), if the request has one.
+        certificate: id of one of the principal's certificates; empty for its newest valid one.
+
+    Raises:
+        NotFound: `principal-unknown`, `app-unknown`, `certificate-unknown`.
+        RequestRefused: `certificate-of-another`.
+        MalformedInput: `request-missing`, or `request-unwanted` where there are connections only.
+    """
+    with services.work.read() as stores:
+        who = None if principal is None else _principal(stores, principal)
+        document, _ = current_document(stores)
+        policy = document.app(app)
+        ids = {one.name: one.id for one in stores.applications.list()}
+        if policy is None or app not in ids:
+            raise NotFound(
+                "app-unknown",
+                f"there is no application named {app[:64]}",
+                hint="`doorward app list` shows them, `doorward app add` adds one",
+            )
+        request = _read_request(policy, method, path, destination)
+        if who is None:
+            anonymous = refuse_anonymous(policy) if request is None else decide_anonymous(policy, request)
+            return Explanation(decision=anonymous)
+        now = services.clock.now()
+        record = _find_certificate(stores, who, certificate, now) if certificate or _asks(policy) else None
+        facts = None if record is None else _describe(stores, record, who, now)
+    subject = Subject(principal=who, certificate=facts)
+    notes = []
+    if _asks(policy) and record is None:
+        notes.append(f"{who.name} has no valid certificate: what rules ask about it cannot be determined")
+    elif record is not None and facts is None:
+        notes.append(f"{record.id} has no good path now: what rules ask about it cannot be determined")
+    judged = policy, TENANT, ids[app], subject
+    return Explanation(
+        decision=decide_connection(*judged) if request is None else decide(*judged, request),
+        certificate=record.id if record is not None else "",
+        notes=tuple(notes),
+    )
+
+
+def _read_request(
+    policy: AppPolicy, method: str | None, path: str | None, destination: str | None
+) -> Request | None:
+    """Return what is asked; None of an application of TCP."""
+    if policy.is_tcp:
+        if (method, path, destination) != (None, None, None):
+            raise MalformedInput(
+                "request-unwanted",
+                f"{policy.name} is an application of TCP: it has connections, and no requests",
+                hint="leave out method, path and --destination",
+            )
+        return None
+    if method is None or path is None:
+        raise MalformedInput(
+            "request-missing",
+            f"{policy.name} is an application of HTTP",
+            hint="add a method and a path: GET /",
+        )
+    return Request(method=method, raw_path=path, destination=destination)
+
+
+def _principal(stores: Stores, name: str) -> Principal:
+    """Return a principal with the groups of its partner; raises `principal-unknown`."""
+    who = require_principal(stores, name)
+    partner = stores.partners.get(who.partner) if who.partner else None
+    return who if partner is None else in_partners_groups(stores.directory, who, partner.groups)
+
+
+def _asks(policy: AppPolicy) -> bool:
+    """Whether a rule asks about the certificate."""
+    return any(
+        word.startswith("certificate.") for rule in policy.rules for word, _ in rule.selector.conditions
+    )
+
+
+def _find_certificate(
+    stores: Stores, who: Principal, certificate_id: str, now: datetime
+) -> CertificateRecord | None:
+    """Return the certificate that is named, or the newest of the principal that is valid now."""
+    if certificate_id:
+        record = require_certificate(stores, certificate_id)
+        if record.principal_id != who.id:
+            raise RequestRefused(
+                "certificate-of-another",
+                f"{record.id} is not a certificate of {who.name}",
+                hint=f"doorward cert list --principal {who.name}",
+            )
+        return record
+    wanted = CertificateFilter(principal_id=who.id, state=CertificateState.VALID, limit=1000)
+    valid = [one for one in stores.certificates.list(wanted) if one.not_before <= now <= one.not_after]
+    return max(valid, key=lambda one: (one.created_at, one.id), default=None)
+
+
+def _describe(
+    stores: Stores, record: CertificateRecord, who: Principal, now: datetime
+) -> VerifiedCertificate | None:
+    """Return what rules see of a certificate of the inventory; None for a partner's without a good path."""
+    partner_id = stores.partners.issuer(record.authority_id)
+    if partner_id is None:
+        with suppress(MalformedInput):
+            content = parse_certificate(record.der).content
+            issuers = frozenset({record.authority_id})
+            return VerifiedCertificate(issuers=issuers, profile=record.profile, content=content)
+        return None
+    trust = next((one for one in load_partners(stores).values() if one.id == partner_id), None)
+    tenant = stores.tenants.get()
+    if trust is None or tenant is None:
+        return None
+    found = judge_partner_certificate(
+        Presented(der=record.der),
+        [replace(trust, revocation=RevocationMode.OFF)],
+        {},
+        lambda _partner, _identity: who,
+        now,
+        trust_domain=tenant.trust_domain,
+    )
+    if found.content is None:
+        return None
+    issuers = frozenset(trust.namesakes[trust.authority_ids[found.path[1].sha256]])
+    return VerifiedCertificate(issuers=issuers, profile="", content=found.content)

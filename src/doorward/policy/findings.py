@@ -1,0 +1,88 @@
+"""How one rule came out for a connection or a request, and why, in words.
+
+Not here: what follows from all rules together (`decision`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from doorward.core.entities import Reason
+from doorward.policy.model import Effect, Rule
+from doorward.policy.normalisation import NormalisedPath
+from doorward.policy.subject import Subject, Truth
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleFinding:
+    """How one rule came out; `selected` is its connection part, `holds` the whole, `why` says it in words."""
+
+    rule: str
+    effect: Effect
+    selected: bool
+    holds: bool
+    why: str
+
+
+def selects(rule: Rule, subject: Subject) -> bool:
+    """Say whether a rule counts as selecting a subject.
+
+    What cannot be determined gives no grant and no clearance: it selects for a deny rule and not for an allow rule.
+    """
+    truth = rule.selector.judge(subject)
+    return truth is Truth.TRUE or (truth is Truth.UNDETERMINED and rule.effect is Effect.DENY)
+
+
+def find_unasked(rule: Rule, subject: Subject, why: str) -> RuleFinding:
+    """The finding of a rule that was not asked about the request, for a reason in words."""
+    selected = selects(rule, subject)
+    return RuleFinding(
+        rule=rule.name, effect=rule.effect, selected=selected, holds=False, why=f"not asked: {why}"
+    )
+
+
+def find_for_connection(rule: Rule, subject: Subject) -> RuleFinding:
+    """The finding of a rule about a connection that has no requests."""
+    selected, asked = selects(rule, subject), _asks(rule)
+    why = asked if selected and asked else _tell_selection(rule, subject, selected=selected)
+    holds = selected and not asked
+    return RuleFinding(rule=rule.name, effect=rule.effect, selected=selected, holds=holds, why=why)
+
+
+def _tell_selection(rule: Rule, subject: Subject, *, selected: bool) -> str:
+    doubt = rule.selector.explain(subject)
+    if not doubt:
+        return f"{subject.principal.name} is selected"
+    return f"{doubt}, so the rule denies" if selected else doubt
+
+
+def _asks(rule: Rule) -> str:
+    """Return in words what a rule requires, which nothing can show yet; empty if it requires nothing."""
+    requirements = ", ".join(sorted(map(str, rule.residual.requirements)))
+    return f"it requires {requirements}, which nothing can show" if requirements else ""
+
+
+def find_for_request(rule: Rule, subject: Subject, method: str, path: NormalisedPath) -> RuleFinding:
+    """The finding of a rule about a request, its path normalised."""
+    selected, residual = selects(rule, subject), rule.residual
+    who = _tell_selection(rule, subject, selected=selected)
+    missed = "" if selected else who
+    if not missed and not residual.matches_method(method, rule.effect):
+        named = ", ".join(sorted(residual.methods or ()))
+        missed = f"method {method} is not among {named}" if named else f"method {method} must be named"
+    if not missed and not residual.matches_path(path):
+        missed = f"path {path.text} is not within {', '.join(one.text for one in residual.paths)}"
+    missed = missed or _asks(rule)
+    why = missed or f"{who}, {method} {path.text} is within the rule"
+    return RuleFinding(rule=rule.name, effect=rule.effect, selected=selected, holds=not missed, why=why)
+
+
+def find_not_asked(rule: Rule, reason: Reason) -> RuleFinding:
+    """The finding of a rule that was asked nothing, also not about the connection."""
+    return RuleFinding(
+        rule=rule.name,
+        effect=rule.effect,
+        selected=False,
+        holds=False,
+        why=f"not asked: {reason.value}",
+    )

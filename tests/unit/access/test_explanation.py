@@ -1,0 +1,132 @@
+"""What `policy explain` tells the rules of a certificate, and what it says where it has none to tell of."""
+
+from __future__ import annotations
+
+import pytest
+from cryptography import x509
+
+from doorward.access.explanation import Explanation, explain
+from doorward.access.policies import apply_document, check_document
+from doorward.authority.revocation import revoke
+from doorward.core.certificate import RevocationReason
+from doorward.core.entities import Outcome
+from doorward.core.errors import NotFound, RequestRefused
+from doorward.stores.records import AuthorityKind
+from tests.support.partner_site import PartnerSite, partner_site
+from tests.support.path_ca import certify
+from tests.support.world import OPERATOR, TRUST_DOMAIN, World, found_world
+
+PERSON = "spiffe://corp.example/person/**"
+
+
+def put(world: World, rule: str, trust: str = "[own]") -> None:
+    """Put a document with one application and this rule into force."""
+    apply_document(world.services, document(rule, trust), file="test.yaml", actor=OPERATOR)
+
+
+def document(rule: str, trust: str = "[own]") -> str:
+    """One application with this rule."""
+    return (
+        f"trust_domain: {TRUST_DOMAIN}\napps:\n  payments:\n    hosts: [payments.corp.example]\n"
+        f"    upstream: http://127.0.0.1:9000\n    trust: {trust}\n    rules:\n      - {rule}\n"
+    )
+
+
+def ask(world: World, name: str = "alice", certificate: str = "") -> Explanation:
+    """Explain a plain request."""
+    words = {"principal": name, "app": "payments", "method": "GET", "path": "/"}
+    return explain(world.services, **words, certificate=certificate)  # type: ignore[arg-type]  # texts
+
+
+@pytest.fixture
+def world() -> World:
+    """A world in which people have certificates."""
+    return found_world()
+
+
+def test_the_newest_valid_certificate_is_told_of(world: World) -> None:
+    """A revoked one is not, and where no rule asks none is looked for."""
+    put(world, f'{{allow: {{certificate: {{san-uri: "{PERSON}"}}}}}}')
+    first, second, third = (world.issue("alice").record for _ in range(3))
+    revoke(world.services, third.id, RevocationReason.SUPERSEDED, actor=OPERATOR)
+    found = ask(world)
+    assert found.decision.outcome is Outcome.GOOD
+    assert found.certificate in {first.id, second.id}
+    assert found.notes == ()
+    assert ask(world, certificate=third.id).certificate == third.id
+    put(world, "{allow: {kind: person}}")
+    assert ask(world).certificate == ""
+
+
+def test_the_fact_that_failed_is_named(world: World) -> None:
+    """With its value, and what is wanted."""
+    put(world, '{allow: {certificate: {san-uri: "spiffe://corp.example/device/**"}}}')
+    world.issue("alice")
+    (finding,) = ask(world).decision.findings
+    assert finding.why == (
+        "certificate.san-uri: has spiffe://corp.example/person/alice, wants spiffe://corp.example/device/**"
+    )
+
+
+def test_without_a_certificate_nothing_can_be_determined(world: World) -> None:
+    """It is said, and a deny rule denies."""
+    put(world, "{allow: {certificate: {key: ec-p256}}}")
+    found = ask(world)
+    assert found.decision.outcome is Outcome.BAD
+    assert found.notes == ("alice has no valid certificate: what rules ask about it cannot be determined",)
+    assert found.decision.findings[0].why == "certificate.key: cannot be determined, wants ec-p256"
+
+
+def test_a_certificate_of_somebody_else(world: World) -> None:
+    """It would explain what nobody asked."""
+    put(world, "{allow: {kind: person}}")
+    other = world.issue("bob").record
+    with pytest.raises(RequestRefused) as refused:
+        ask(world, certificate=other.id)
+    assert refused.value.code == "certificate-of-another"
+    with pytest.raises(NotFound):
+        ask(world, certificate="crt_" + "z" * 20)
+
+
+@pytest.fixture
+def site() -> PartnerSite:
+    """Everybody whom the clinic certifies is let in."""
+    return partner_site(everyone=True)
+
+
+def test_a_partners_certificate(site: PartnerSite) -> None:
+    """What its path says is told, also where no evidence of revocation is at hand; without a path nothing is."""
+    bob = site.leaf(
+        "bob@clinic.example", names=[x509.RFC822Name("bob@clinic.example"), x509.DNSName("w.clinic.example")]
+    )
+    site.decide(bob)
+    row = site.row(bob)
+    assert row is not None
+    rule = f'{{allow: {{certificate: {{issuer: {row.authority_id}, san-dns: "*.clinic.example"}}}}}}'
+    put(site.world, rule, trust="[own, clinic]")
+    name = "clinic/bob@clinic.example"
+    assert ask(site.world, name).decision.outcome is Outcome.GOOD
+    site.bring_in(
+        anchors=[root := certify("other Root")], intermediates=[certify("other", root)], replacing=True
+    )
+    found = ask(site.world, name)
+    assert found.decision.outcome is Outcome.BAD
+    assert found.notes == (f"{row.id} has no good path now: what rules ask about it cannot be determined",)
+
+
+def test_issuers_that_no_certificate_can_come_from(site: PartnerSite) -> None:
+    """An id that is unknown, or of an authority that the application does not trust, is pointed at."""
+    issuing = site.world.issue("alice").record.authority_id
+    with site.world.work.read() as stores:
+        root = next(one.id for one in stores.authorities.list() if one.kind is AuthorityKind.ROOT)
+        clinic = next(one.id for one in stores.partners.authorities(site.partner.id) if not one.anchor)
+    text = document(f"{{allow: {{certificate: {{issuer: [{issuing}, {clinic}, {root}, aut_nobody]}}}}}}")
+    found = [(one.code, one.message) for one in check_document(site.services, text, file="test.yaml")]
+    unknown = "no authority that issues client certificates has the id"
+    assert sorted(found) == sorted(
+        [
+            ("issuer-not-trusted", f"{clinic} is of clinic, which the application does not trust"),
+            ("issuer-unknown", f"{unknown} {root}"),
+            ("issuer-unknown", f"{unknown} aut_nobody"),
+        ]
+    )
