@@ -18,11 +18,12 @@ from doorward.enforcement.plan import (
     RunPaths,
     ServerCertificate,
     SocketAddress,
+    build_door,
     build_plan,
     check_socket_path,
 )
 from doorward.policy.decision import connection_id
-from doorward.policy.model import AppPolicy, Document, Effect, HttpUpstream, Residual, Rule
+from doorward.policy.model import AppPolicy, Document, Effect, HttpUpstream, Requirement, Residual, Rule
 from doorward.policy.selectors.table import select
 from tests.unit.enforcement.plans import CERTIFICATE, PATHS, door, small_plan, term
 
@@ -81,6 +82,14 @@ def test_aliases_are_accepted_after_the_rules_own_id() -> None:
     deny, allow = plan_of(aliases={one: frozenset({"tb", "ta"})}).doors[1].rules
     assert allow.accepted == (one, "ta", "tb")
     assert deny.accepted == (deny.id,)
+
+
+def test_a_rule_with_a_requirement_allows_nothing() -> None:
+    """Envoy cannot ask for a second factor yet, so the rule is left out: as any allow rule, it opens nothing then."""
+    needing = Residual(requirements=frozenset({Requirement(factor="webauthn")}))
+    rules = (Rule(name="one", effect=Effect.ALLOW, selector=STAFF, residual=needing),)
+    app = replace(DOCUMENT.apps[0], rules=rules)
+    assert build_door(app, "ten_default", "app_web", CERTIFICATE).rules == ()
 
 
 def test_an_application_without_a_certificate_waits() -> None:
