@@ -29,6 +29,19 @@ def find_certificate(services: Services, text: str) -> CertificateRecord:
         RequestRefused: `certificate-text-too-short`, `certificate-ambiguous`.
         NotFound: `certificate-unknown`.
     """
+    with services.work.read() as stores:
+        return find_within(stores, text)
+
+
+def find_with_chain(services: Services, text: str) -> tuple[CertificateRecord, tuple[bytes, ...]]:
+    """Return the certificate that a person means, and its chain as `chain_of` does; raises as `find_certificate`."""
+    with services.work.read() as stores:
+        record = find_within(stores, text)
+        return record, (record.der, *issuing_chain(stores, record.authority_id))
+
+
+def find_within(stores: Stores, text: str) -> CertificateRecord:
+    """Return the one certificate that a person means; as `find_certificate`, in the caller's transaction."""
     prefix = "".join(text.lower().split()).replace(":", "")
     if len(prefix) < SHORTEST_PREFIX:
         raise RequestRefused(
@@ -36,11 +49,10 @@ def find_certificate(services: Services, text: str) -> CertificateRecord:
             f"{SHORTEST_PREFIX} characters at least are needed to name a certificate",
             hint="give more of its id, serial or SHA-256; `doorward cert list` shows them",
         )
-    with services.work.read() as stores:
-        found = stores.certificates.find(prefix)
-        if len(found) > 1:
-            # A whole id, serial or digest is never ambiguous, even where a longer one begins alike.
-            found = [one for one in found if prefix in (one.id, f"{one.serial:x}", one.sha256)] or found
+    found = stores.certificates.find(prefix)
+    if len(found) > 1:
+        # A whole id, serial or digest is never ambiguous, even where a longer one begins alike.
+        found = [one for one in found if prefix in (one.id, f"{one.serial:x}", one.sha256)] or found
     if not found:
         raise NotFound(
             "certificate-unknown",

@@ -17,20 +17,27 @@ from dataclasses import replace
 from datetime import datetime
 
 from doorward.audit.events import EventType, printable
-from doorward.authority.inventory import require_certificate
+from doorward.authority.inventory import find_within, require_certificate
 from doorward.authority.status.answers import AnswerSigner, replace_answers, signer_if_any
-from doorward.core.certificate import RevocationReason
+from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.pki.lifecycle import LISTED_STATES, LifecycleStep, check_transition
+from doorward.stores.done import Done
 from doorward.stores.events import write_event
 from doorward.stores.partner_records import PARTNER_PROFILE
 from doorward.stores.protocols import Stores
-from doorward.stores.records import ChangeKind
+from doorward.stores.records import CertificateRecord, ChangeKind
 from doorward.stores.services import Services
 
 _EVENTS = {
     LifecycleStep.REVOKE: EventType.CERTIFICATE_REVOKED,
     LifecycleStep.HOLD: EventType.CERTIFICATE_HELD,
     LifecycleStep.RELEASE: EventType.CERTIFICATE_RELEASED,
+}
+
+_STEPS = {
+    CertificateState.REVOKED: LifecycleStep.REVOKE,
+    CertificateState.ON_HOLD: LifecycleStep.HOLD,
+    CertificateState.VALID: LifecycleStep.RELEASE,
 }
 
 
@@ -66,6 +73,42 @@ def release(services: Services, certificate_id: str, actor: str) -> int:
         return _take_step(
             services, stores, signer, certificate_id, LifecycleStep.RELEASE, actor=actor, now=now
         )
+
+
+def bring_to(
+    services: Services,
+    text: str,
+    wanted: CertificateState,
+    *,
+    reason: RevocationReason | None = None,
+    actor: str,
+) -> Done[CertificateRecord]:
+    """Revoke, hold or release the certificate that a person means; one that is in that state already is left so.
+
+    Args:
+        services: the ports of this process.
+        text: as for `find_certificate`.
+        wanted: revoked, on hold, or valid.
+        reason: why it is revoked.
+        actor: who acts.
+
+    Returns:
+        The certificate as it is now. If nothing was to be done, the newest change and a note that says so.
+
+    Raises:
+        NotFound, RequestRefused: as `find_certificate` and `revoke`.
+    """
+    with services.work.change() as stores:
+        found = find_within(stores, text)
+        if found.state is wanted:
+            why = f": {found.reason.value}" if found.reason else ""
+            return Done(
+                value=found, seq=stores.changes.head(), notes=(f"it was {wanted.value} already{why}",)
+            )
+        signer, now = signer_if_any(services, stores), services.clock.now()
+        step = _STEPS[wanted]
+        seq = _take_step(services, stores, signer, found.id, step, reason=reason, actor=actor, now=now)
+        return Done(value=require_certificate(stores, found.id), seq=seq)
 
 
 def revoke_within(

@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # for mypy and import-linter; a test holds `_WHERE` to it
     from doorward.authority import gateways as gateways
     from doorward.authority import inventory as inventory
     from doorward.authority import issuing as issuing
+    from doorward.authority import own_certificates as own_certificates
     from doorward.authority import revocation as revocation
     from doorward.authority.status import root_crl as root_crl
     from doorward.demo import scenery as scenery
@@ -35,8 +36,8 @@ if TYPE_CHECKING:  # for mypy and import-linter; a test holds `_WHERE` to it
     from doorward.directory import invitations as invitations
     from doorward.directory import nesting as nesting
     from doorward.directory import principals as principals
+    from doorward.partners import showing as showing
     from doorward.partners import terms as terms
-    from doorward.partners import trust as trust
     from doorward.policy import scalars as scalars
     from doorward.runtime import certificate_files as certificate_files
     from doorward.runtime import compose as compose
@@ -63,8 +64,6 @@ if TYPE_CHECKING:  # for mypy and import-linter; a test holds `_WHERE` to it
     from doorward.runtime import world as world
     from doorward.stores import freed_names as freed_names
     from doorward.stores import policy_snapshot as policy_snapshot
-    from doorward.stores import records as records
-    from doorward.stores import standing as standing
     from doorward.verification import identity as identity
     from doorward.verification import partner as partner
 else:
@@ -104,6 +103,7 @@ _WHERE = {
     "logging": "runtime.logging",
     "names": "access.names",
     "nesting": "directory.nesting",
+    "own_certificates": "authority.own_certificates",
     "own_places": "runtime.own_places",
     "partner": "verification.partner",
     "pem": "runtime.pem",
@@ -113,7 +113,6 @@ _WHERE = {
     "principals": "directory.principals",
     "private_files": "runtime.private_files",
     "reading": "runtime.reading",
-    "records": "stores.records",
     "renewed_files": "runtime.renewed_files",
     "revocation": "authority.revocation",
     "roles": "runtime.roles",
@@ -123,12 +122,11 @@ _WHERE = {
     "serve": "runtime.serve",
     "settings": "runtime.settings",
     "shortcuts": "access.shortcuts",
-    "standing": "stores.standing",
+    "showing": "partners.showing",
     "story": "demo.story",
     "teller": "demo.teller",
     "telling": "runtime.telling",
     "terms": "partners.terms",
-    "trust": "partners.trust",
     "trying": "demo.trying",
     "up": "runtime.up",
     "updating": "runtime.updating",

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from doorward.core.entities import Principal
 
 if TYPE_CHECKING:
+    from doorward.authority.own_certificates import OwnCertificate
+    from doorward.partners.showing import AuthorityView
     from doorward.stores.records import CertificateRecord
 
 
@@ -37,4 +39,33 @@ def certificate_row(record: CertificateRecord) -> dict[str, Any]:
         "principal": record.principal_id,
         "reason": record.reason.value if record.reason else "",
         "revoked_at": record.revoked_at,
+    }
+
+
+def own_authority_row(own: OwnCertificate) -> dict[str, Any]:
+    """Return what is shown of a certificate of our own authority."""
+    return {
+        "kind": own.record.kind.value,
+        "partner": "",
+        "subject": own.subject,
+        "not_after": own.record.not_after,
+        "current": own.record.current,
+        "key": own.record.key_name,
+        "sha256": own.sha256,
+        "id": own.record.id,
+    }
+
+
+def authority_row(view: AuthorityView) -> dict[str, Any]:
+    """Return what is shown of one of a partner's authorities."""
+    return {
+        "kind": "anchor" if view.record.anchor else "intermediate",
+        "partner": view.partner,
+        "subject": view.subject,
+        "not_after": view.record.not_after,
+        "current": True,
+        "key": "",
+        "sha256": view.record.sha256,
+        "id": view.record.id,
+        "readable": view.readable,
     }

@@ -15,9 +15,11 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 from doorward.core.errors import MalformedInput
+from doorward.runtime.pem import read_bounded
 from doorward.verification.path.certificate import parse_path_certificate
 from doorward.verification.revocation.der import (
     INTEGER,
@@ -56,6 +58,17 @@ def read_certificates(data: bytes) -> list[bytes]:
         raise _none()
     for der in found:
         parse_path_certificate(der)
+    return found
+
+
+def read_certificate_files(files: Iterable[Path]) -> list[bytes]:
+    """Return the certificates of files, in their order; an error names the file, and is as of `read_certificates`."""
+    found = []
+    for file in files:
+        try:
+            found += read_certificates(read_bounded(file))
+        except MalformedInput as error:
+            raise MalformedInput(error.code, f"{file}: {error.detail}", hint=error.hint) from error
     return found
 
 

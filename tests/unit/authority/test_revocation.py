@@ -148,3 +148,44 @@ def test_certificate_of_an_older_authority_gets_no_answer(world):
     with world.work.change() as stores:
         signer = signer_if_any(world.services, stores)
     assert signer.sign(replace(held.record, authority_id="aut_other"), NOON) == ()
+
+
+def test_a_person_names_a_certificate_and_a_state(world):
+    """By a part of its id: held, valid, revoked; the answer is the certificate as it is then."""
+    held = world.issue("alice")
+    for wanted, given, why in (
+        (CertificateState.ON_HOLD, None, RevocationReason.CERTIFICATE_HOLD),
+        (CertificateState.VALID, None, None),
+        (CertificateState.REVOKED, COMPROMISE, COMPROMISE),
+    ):
+        done = revocation.bring_to(world.services, held.record.id[:16], wanted, reason=given, actor=OPERATOR)
+        assert (done.value.id, done.value.state, done.value.reason) == (held.record.id, wanted, why)
+        assert (done.seq, done.notes) == (world.head(), ())
+
+
+def test_what_was_brought_about_before_is_left_so(world):
+    """Twice is once: no event and no change, and the note says with which reason it was revoked."""
+    held = world.issue("alice")
+    revocation.revoke(world.services, held.record.id, COMPROMISE, OPERATOR)
+    before = world.head(), len(world.events(EventType.CERTIFICATE_REVOKED))
+    done = revocation.bring_to(
+        world.services,
+        held.record.id,
+        CertificateState.REVOKED,
+        reason=RevocationReason.SUPERSEDED,
+        actor=OPERATOR,
+    )
+    assert (done.value.reason, done.seq) == (COMPROMISE, before[0])
+    assert done.notes == ("it was revoked already: key-compromise",)
+    assert (world.head(), len(world.events(EventType.CERTIFICATE_REVOKED))) == before
+
+
+def test_a_certificate_that_is_none(world):
+    """An unknown certificate, and a step that the table does not have, are refused."""
+    held = world.issue("alice")
+    with pytest.raises(NotFound):
+        revocation.bring_to(world.services, "crt_unknown", CertificateState.REVOKED, actor=OPERATOR)
+    revocation.revoke(world.services, held.record.id, COMPROMISE, OPERATOR)
+    with pytest.raises(RequestRefused) as refused:
+        revocation.bring_to(world.services, held.record.id, CertificateState.ON_HOLD, actor=OPERATOR)
+    assert refused.value.code == "transition-refused"

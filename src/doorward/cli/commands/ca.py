@@ -3,33 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 
 from doorward.cli import parts
 from doorward.cli.command import Command
-from doorward.cli.commands.partner import authority_row
+from doorward.cli.rows import authority_row, own_authority_row
 from doorward.cli.screen import escape
 from doorward.cli.state import State, actor
-from doorward.stores.records import AuthorityRecord
-
-
-def _row(record: AuthorityRecord) -> dict[str, Any]:
-    from cryptography import x509  # noqa: PLC0415  loaded when called
-    from cryptography.hazmat.primitives import hashes  # noqa: PLC0415  as above
-
-    certificate = x509.load_der_x509_certificate(record.der)
-    return {
-        "kind": record.kind.value,
-        "partner": "",
-        "subject": certificate.subject.rfc4514_string(),
-        "not_after": record.not_after,
-        "current": record.current,
-        "key": record.key_name,
-        "sha256": certificate.fingerprint(hashes.SHA256()).hex(),
-        "id": record.id,
-    }
 
 
 @click.command("list", cls=Command)
@@ -37,12 +18,8 @@ def _row(record: AuthorityRecord) -> dict[str, Any]:
 def list_(state: State) -> None:
     """List the certificates of our own authority, and of partners'."""
     services = state.installation().services
-    rows = [_row(one) for one in parts.inventory.list_authorities(services)]
-    rows += [
-        authority_row(one, partner.name)
-        for partner, authorities in parts.terms.list_partners(services)
-        for one in authorities
-    ]
+    rows = [own_authority_row(one) for one in parts.own_certificates.list_own_certificates(services)]
+    rows += [authority_row(one) for one in parts.showing.list_partner_authorities(services)]
     columns = ["kind", "partner", "subject", "not_after", "key", "id"]
     state.output.table(rows, columns, empty="no authority yet: doorward init")
 
@@ -67,12 +44,7 @@ def export(state: State, root_key: bool, passphrase_file: Path | None, out: Path
     if root_key:
         text = _export_root(state, passphrase_file).decode("ascii")
     else:
-        with state.installation().services.work.read() as stores:
-            found = [
-                stores.authorities.current(kind)
-                for kind in (parts.records.AuthorityKind.ROOT, parts.records.AuthorityKind.ISSUING)
-            ]
-        text = parts.pem.as_pem(*(one.der for one in found if one))
+        text = parts.pem.as_pem(*parts.own_certificates.current_certificates(state.installation().services))
     if out:
         parts.private_files.create_private(out, text.encode("ascii"))
         state.output.result({"written": str(out)}, f"written to {escape(str(out))}")

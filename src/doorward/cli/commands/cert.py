@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 import click
@@ -18,7 +18,6 @@ from doorward.cli.screen import escape
 from doorward.cli.state import State, actor
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.pki.lifecycle import list_reasons
-from doorward.stores.services import Services
 
 STATES = [state.value for state in CertificateState]
 REASONS = [reason.value for reason in list_reasons()]
@@ -56,20 +55,23 @@ def list_(state: State, name: str | None, wanted: str | None, after: str, limit:
 @click.pass_obj
 def show(state: State, certificate: str, pem: bool) -> None:
     """Show one certificate, named by id, serial number or SHA-256 (or how one of them begins)."""
-    services = state.installation().services
-    record = parts.inventory.find_certificate(services, certificate)
-    chain = parts.pem.as_pem(*parts.inventory.chain_of(services, record.id))
+    record, ders = parts.inventory.find_with_chain(state.installation().services, certificate)
+    chain = parts.pem.as_pem(*ders)
     if pem and not state.output.as_json:
         click.echo(chain, nl=False)
         return
     row = certificate_row(record)
     lines = [f"[bold]{escape(row['subject'])}[/bold]  {row['profile']}, {row['state']}"]
     lines += [
-        f"{key:<11} {escape(str(value))}"
+        f"{key:<11} {escape(_shown(value))}"
         for key, value in row.items()
         if value and key not in {"subject", "profile", "state"}
     ]
     state.output.result({**row, "pem": chain}, *lines)
+
+
+def _shown(value: object) -> str:
+    return f"{value:%Y-%m-%d %H:%M:%S}Z" if isinstance(value, datetime) else str(value)
 
 
 @click.command("revoke", cls=Command)
@@ -84,14 +86,7 @@ def show(state: State, certificate: str, pem: bool) -> None:
 @click.pass_obj
 def revoke(state: State, certificate: str, reason: str) -> None:
     """Revoke a certificate for good; its live connections end at once."""
-    _change(
-        state,
-        certificate,
-        CertificateState.REVOKED,
-        lambda services, found: parts.revocation.revoke(
-            services, found, RevocationReason(reason), actor=actor()
-        ),
-    )
+    _bring_to(state, certificate, CertificateState.REVOKED, RevocationReason(reason))
 
 
 @click.command("hold", cls=Command)
@@ -99,12 +94,7 @@ def revoke(state: State, certificate: str, reason: str) -> None:
 @click.pass_obj
 def hold(state: State, certificate: str) -> None:
     """Suspend a certificate until it is released or revoked; its live connections end at once."""
-    _change(
-        state,
-        certificate,
-        CertificateState.ON_HOLD,
-        lambda services, found: parts.revocation.hold(services, found, actor=actor()),
-    )
+    _bring_to(state, certificate, CertificateState.ON_HOLD)
 
 
 @click.command("release", cls=Command)
@@ -112,12 +102,7 @@ def hold(state: State, certificate: str) -> None:
 @click.pass_obj
 def release(state: State, certificate: str) -> None:
     """Release a certificate from hold."""
-    _change(
-        state,
-        certificate,
-        CertificateState.VALID,
-        lambda services, found: parts.revocation.release(services, found, actor=actor()),
-    )
+    _bring_to(state, certificate, CertificateState.VALID)
 
 
 @click.command("renew", cls=Command)
@@ -192,26 +177,18 @@ def renew(
     state.output.result(value, *lines, *([] if out else [chain]), notes=notes)
 
 
-def _change(
-    state: State, certificate: str, wanted: CertificateState, use_case: Callable[[Services, str], int]
+def _bring_to(
+    state: State, certificate: str, wanted: CertificateState, reason: RevocationReason | None = None
 ) -> None:
-    """Take a step; if it was taken before, say so, and wait all the same until the gateways enforce it."""
+    """Take a step; also where it was taken before, wait until the gateways enforce it."""
     installation, notes = state.withdrawal()
     services = installation.services
-    found = parts.inventory.find_certificate(services, certificate)
-    if found.state is wanted:
-        notes = (
-            *notes,
-            f"it was {wanted.value} already" + (f": {found.reason.value}" if found.reason else ""),
-        )
-        with services.work.read() as stores:
-            seq = stores.changes.head()
-    else:
-        seq = use_case(services, found.id)
-    value, line = confirmed(services, seq, notes)
-    row = certificate_row(parts.inventory.find_certificate(services, found.id))
+    done = parts.revocation.bring_to(services, certificate, wanted, reason=reason, actor=actor())
+    notes = (*notes, *done.notes)
+    value, line = confirmed(services, done.seq, notes)
+    row = certificate_row(done.value)
     state.output.result(
-        {**row, "seq": seq, **value},
+        {**row, "seq": done.seq, **value},
         f"[bold]{escape(row['subject'])}[/bold] {row['id']} is {row['state']}",
         line,
         notes=notes,

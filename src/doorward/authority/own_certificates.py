@@ -1,0 +1,50 @@
+"""The certificates of our own authority, as they are shown and exported. Reads only.
+
+Not here: the root's key (`founding`), partners' authorities (`partners.terms`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from cryptography import x509
+
+from doorward.stores.records import AuthorityKind, AuthorityRecord
+from doorward.stores.services import Services
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnCertificate:
+    """One certificate of our authority.
+
+    Args:
+        record: as it is stored.
+        subject: RFC 4514 text.
+        sha256: of the certificate, hexadecimal.
+    """
+
+    record: AuthorityRecord
+    subject: str
+    sha256: str
+
+
+def list_own_certificates(services: Services) -> list[OwnCertificate]:
+    """Return all of them, newest first."""
+    with services.work.read() as stores:
+        records = stores.authorities.list()
+    return [
+        OwnCertificate(
+            record=one,
+            subject=x509.load_der_x509_certificate(one.der).subject.rfc4514_string(),
+            sha256=hashlib.sha256(one.der).hexdigest(),
+        )
+        for one in records
+    ]
+
+
+def current_certificates(services: Services) -> tuple[bytes, ...]:
+    """Return the DER of the current root and of the current issuing authority; empty before the founding."""
+    with services.work.read() as stores:
+        found = [stores.authorities.current(kind) for kind in (AuthorityKind.ROOT, AuthorityKind.ISSUING)]
+    return tuple(one.der for one in found if one)

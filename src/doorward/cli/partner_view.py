@@ -1,0 +1,236 @@
+"""How partners are shown: members of documents, and lines for people."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from doorward.cli import parts
+from doorward.cli.output import Output
+from doorward.cli.rows import authority_row
+from doorward.cli.screen import escape
+
+if TYPE_CHECKING:
+    from doorward.partners.showing import PartnerView
+    from doorward.partners.terms import Imported, Standing, Terms
+    from doorward.stores.partner_records import EvidenceRecord, PartnerRecord
+    from doorward.verification.import_lint import LintFinding
+
+_COLOURS = {"error": "red", "warning": "yellow", "note": "dim"}
+
+
+def show_value(view: PartnerView) -> dict[str, Any]:
+    """Return the document of `ca show`."""
+    return {
+        **partner_row(view.partner),
+        "heard_by": list(view.heard_by),
+        "authorities": [authority_row(one) for one in view.authorities],
+        "evidence": [_evidence_row(one) for one in view.evidence],
+    }
+
+
+def show_lines(view: PartnerView) -> list[str]:
+    """Return `ca show` for people."""
+    lines = _describe(view.partner, view.heard_by)
+    lines += [_describe_authority(authority_row(one)) for one in view.authorities]
+    lines += [_describe_evidence(_evidence_row(one)) for one in view.evidence]
+    if view.lacks_evidence:
+        lines.append("[yellow]no evidence of revocation is at hand yet: until then nobody is let in[/yellow]")
+    return lines
+
+
+def partner_row(partner: PartnerRecord) -> dict[str, Any]:
+    """Return a partner as JSON shows it."""
+    return {
+        "name": partner.name,
+        "id": partner.id,
+        **_terms_row(partner),
+    }
+
+
+def _terms_row(terms: Terms | PartnerRecord) -> dict[str, Any]:
+    return {
+        "kind": terms.kind.value,
+        "identity": terms.source.value,
+        "domain": terms.domain,
+        "groups": list(terms.groups),
+        "everyone": terms.everyone,
+        "permitted": list(terms.permitted),
+        "excluded": list(terms.excluded),
+        "revocation": terms.revocation.value,
+        "refresh_seconds": int(terms.refresh.total_seconds()),
+        "max_staleness_seconds": int(terms.max_staleness.total_seconds()),
+        "allow_private": list(terms.allow_private),
+        "crl_urls": list(terms.crl_urls),
+        "ocsp_urls": list(terms.ocsp_urls),
+    }
+
+
+def list_changes(standing: Standing, wanted: Terms, ders: dict[str, list[bytes]]) -> list[dict[str, Any]]:
+    """Return what a partner would have no longer, or has not yet: terms, then authorities.
+
+    What is not said anew falls back to its default, and an authority that is not given anew is dropped.
+    """
+    before, after = _terms_row(standing.partner), _terms_row(wanted)
+    terms = [
+        {"term": term, "before": before[term], "after": after[term]}
+        for term in after
+        if before[term] != after[term]
+    ]
+    had = {("anchor" if one.anchor else "intermediate", one.der) for one in standing.authorities}
+    given = {(kind, der) for kind in ("anchor", "intermediate") for der in ders[f"{kind}s"]}
+    dropped = [{"term": kind, "before": _brief(der), "after": None} for kind, der in sorted(had - given)]
+    added = [{"term": kind, "before": None, "after": _brief(der)} for kind, der in sorted(given - had)]
+    return [*terms, *dropped, *added]
+
+
+def _brief(der: bytes) -> dict[str, str]:
+    """Return what tells an authority from others of its partner."""
+    return {
+        "subject": parts.terms.describe_subject(der),
+        "sha256": hashlib.sha256(der).hexdigest()[:16],
+    }
+
+
+def drops(change: dict[str, Any]) -> bool:
+    """Return whether a change takes an authority out."""
+    return change["after"] is None
+
+
+def finding_row(one: LintFinding) -> dict[str, Any]:
+    """Return what was found about a certificate, as JSON shows it."""
+    return {
+        "severity": one.code.severity.value,
+        "code": one.code.value,
+        "certificate": one.certificate,
+        "text": one.text,
+        "mend": one.code.mend,
+    }
+
+
+def print_report(output: Output, ders: dict[str, list[bytes]], findings: tuple[LintFinding, ...]) -> None:
+    """Print what is to be trusted, certificate by certificate, and under each what was found about it."""
+    for word, kind in (("anchors", "anchor"), ("intermediates", "intermediate")):
+        for der in ders[word]:
+            sha256 = hashlib.sha256(der).hexdigest()
+            output.err.print(f"[bold]{escape(parts.terms.describe_subject(der))}[/bold]  {kind}")
+            # In full: it is what the partner is asked for by another way.
+            output.err.print(f"  [dim]SHA-256  {sha256}[/dim]")
+            about = [one for one in findings if one.certificate == sha256]
+            for one in about:
+                severity = one.code.severity.value
+                colour = _COLOURS[severity]
+                output.err.print(
+                    f"  [{colour}]{severity:8}[/{colour}] {escape(one.text)}  [dim]{one.code.value}[/dim]"
+                )
+                output.err.print(f"           [dim]→ {escape(one.code.mend)}[/dim]")
+            if not about:
+                output.err.print("  [green]nothing to say against it[/green]")
+
+
+def print_changes(output: Output, changes: list[dict[str, Any]]) -> None:
+    """Print what an import would change of a partner."""
+    for one in changes:
+        match one["before"], one["after"]:
+            case dict() as authority, None:
+                text = f"drops {one['term']} {_describe_brief(authority)}"
+            case None, dict() as authority:
+                text = f"adds {one['term']} {_describe_brief(authority)}"
+            case before, after:
+                text = f"{one['term']}: {escape(_say(before))} → {escape(_say(after))}"
+        output.err.print(f"[yellow]changes [/yellow] {text}")
+    if any(map(drops, changes)):
+        text = "whoever comes by a dropped authority alone is cut off at once, and refused"
+        output.err.print(f"         [yellow]{text}[/yellow]")
+
+
+def _describe_brief(authority: dict[str, str]) -> str:
+    return f"{escape(authority['subject'])}  [dim]{authority['sha256']}[/dim]"
+
+
+def _say(value: Any) -> str:
+    """Return a term for people."""
+    match value:
+        case bool():
+            return "yes" if value else "no"
+        case list():
+            return ", ".join(value) or "none"
+        case _:
+            return str(value) or "none"
+
+
+def list_next_steps(done: Imported) -> list[str]:
+    """Return what is still to be done before somebody of the partner's is let in."""
+    partner, steps = done.partner, []
+    if not done.heard_by:
+        text = escape(f"trust: [own, {partner.name}]")
+        steps.append(f"name it in the document, at an application that is to hear it: {text}")
+    if not partner.everyone:
+        steps.append(f"add those who may come: doorward {partner.kind.value} add {partner.name}/IDENTITY")
+    return [f"[dim]next:[/dim] {one}" for one in steps]
+
+
+def count_of(what: Sequence[object], word: str) -> str:
+    """Return a number with its word."""
+    return f"{len(what)} {word}{'' if len(what) == 1 else 's'}"
+
+
+def _evidence_row(one: EvidenceRecord) -> dict[str, Any]:
+    return {
+        "kind": one.kind.value,
+        "source": one.source,
+        "about": one.about,
+        "this_update": one.this_update,
+        "next_update": one.next_update,
+        "fetched_at": one.fetched_at,
+        "failures": one.failures,
+        "problem": one.problem,
+        "unusable": one.unusable,
+        "try_at": one.try_at,
+    }
+
+
+def _describe_times(partner: PartnerRecord) -> str:
+    if partner.revocation.value == "off":
+        return ": nobody is asked whether a certificate was revoked"
+    grace = f"{_span(partner.max_staleness)} longer than" if partner.max_staleness else "exactly as long as"
+    private = f"; also from {', '.join(partner.allow_private)}" if partner.allow_private else ""
+    return f"; looked for every {_span(partner.refresh)}, used {grace} it says{private}"
+
+
+def _span(span: timedelta) -> str:
+    """Return a duration in the largest unit that it is a whole number of, as options take it."""
+    seconds = int(span.total_seconds())
+    for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60)):
+        if seconds and seconds % size == 0:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
+
+
+def _describe(partner: PartnerRecord, hearing: Sequence[str]) -> list[str]:
+    who = "everybody whom it certifies" if partner.everyone else "those who were added"
+    domain = f" within {partner.domain}" if partner.domain else ""
+    lines = [
+        f"[bold]{partner.name}[/bold]  a partner; its {partner.kind.value}s are {who}",
+        f"id           {partner.id}",
+        f"identity     {partner.source.value}{domain}",
+        f"groups       {', '.join(partner.groups) or '-'}",
+        f"revocation   {partner.revocation.value}{_describe_times(partner)}",
+    ]
+    lines.append(f"heard by     {', '.join(hearing) or '- (name it in `trust` of an application)'}")
+    for word, subtrees in (("permitted", partner.permitted), ("excluded", partner.excluded)):
+        lines += [f"{word:12} {escape(one)}" for one in subtrees]
+    return lines
+
+
+def _describe_authority(row: dict[str, Any]) -> str:
+    unread = "" if row["readable"] else "  [yellow]cannot be read: no path leads through it[/yellow]"
+    return f"{row['kind']:13}{escape(row['subject'])}  until {row['not_after']:%Y-%m-%d}  [dim]{row['sha256'][:16]}[/dim]{unread}"
+
+
+def _describe_evidence(row: dict[str, Any]) -> str:
+    until = f"until {row['next_update']:%Y-%m-%d %H:%M}Z" if row["next_update"] else "none yet"
+    trouble = f"  [yellow]{escape(row['problem'])}[/yellow]" if row["problem"] else ""
+    return f"{row['kind']:13}{escape(row['source'])}  {until}{trouble}"

@@ -1,0 +1,81 @@
+"""Partners as they are shown: terms, authorities with what can be read of them, evidence at hand. Reads only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from doorward.partners.terms import describe_subject, heard_by, list_partners
+from doorward.partners.trust import find_unread
+from doorward.stores.partner_records import EvidenceRecord, PartnerAuthorityRecord, PartnerRecord
+from doorward.stores.services import Services
+from doorward.stores.standing import require_partner
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthorityView:
+    """One of a partner's authorities.
+
+    Args:
+        record: as it is stored.
+        partner: the partner's name.
+        subject: RFC 4514 text, safe for a screen.
+        readable: whether paths may lead through it.
+    """
+
+    record: PartnerAuthorityRecord
+    partner: str
+    subject: str
+    readable: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartnerView:
+    """A partner at one moment.
+
+    Args:
+        partner: its terms.
+        authorities: its anchors and intermediates.
+        evidence: what is known of revocation, source by source.
+        heard_by: the applications whose `trust` names it.
+    """
+
+    partner: PartnerRecord
+    authorities: tuple[AuthorityView, ...]
+    evidence: tuple[EvidenceRecord, ...]
+    heard_by: tuple[str, ...]
+
+    @property
+    def lacks_evidence(self) -> bool:
+        """Whether its certificates are refused until evidence of revocation has been fetched."""
+        return self.partner.revocation.value == "require" and not any(one.sha256 for one in self.evidence)
+
+
+def show_partner(services: Services, name: str) -> PartnerView:
+    """Return a partner; raise `NotFound` (`partner-unknown`, `not-founded`)."""
+    with services.work.read() as stores:
+        partner = require_partner(stores, name)
+        authorities = stores.partners.authorities(partner.id)
+        evidence = tuple(stores.evidence.list(partner.id))
+        hearing = tuple(heard_by(stores, name))
+    return PartnerView(
+        partner=partner,
+        authorities=tuple(_view(one, partner.name) for one in authorities),
+        evidence=evidence,
+        heard_by=hearing,
+    )
+
+
+def list_partner_authorities(services: Services) -> list[AuthorityView]:
+    """Return the authorities of all partners, by the partner's name."""
+    return [
+        _view(one, partner.name) for partner, authorities in list_partners(services) for one in authorities
+    ]
+
+
+def _view(record: PartnerAuthorityRecord, partner: str) -> AuthorityView:
+    return AuthorityView(
+        record=record,
+        partner=partner,
+        subject=describe_subject(record.der),
+        readable=not find_unread([record]),
+    )
