@@ -31,7 +31,7 @@ from doorward.access.decision_events import write_admitted, write_refused
 from doorward.access.inventory_rows import describe_known, describe_verified
 from doorward.core.entities import TENANT, Outcome, Reason, Verdict
 from doorward.partners.evidence_cache import EvidenceCache
-from doorward.partners.judging import PartnerFinding, judge_for_partners
+from doorward.partners.judging import Newcomer, judge_for_partners
 from doorward.partners.registration import register
 from doorward.partners.trust import load_partners
 from doorward.policy.decision import admits, anonymous_authority, authority_of
@@ -43,10 +43,8 @@ from doorward.stores.records import CertificateRecord
 from doorward.stores.services import Services
 from doorward.verification.leaves import RecentLeaves
 from doorward.verification.partner import PartnerTrust
-from doorward.verification.steps import Presented
-from doorward.verification.validity import ends_at
+from doorward.verification.steps import CertificateJudgement, Presented
 from doorward.verification.verifier import (
-    CertificateJudgement,
     Knowledge,
     KnownIssuer,
     judge_certificate,
@@ -106,9 +104,8 @@ class AccessDecider:
             Unavailable: the database cannot be read; the caller refuses (fail closed).
         """
         finding = self._find(context, presented)
-        newcomer = finding.certificate.newcomer
-        if newcomer is not None:
-            register(self._services, newcomer, context.opened_at)
+        if finding.newcomer is not None:
+            register(self._services, finding.newcomer, context.opened_at)
             finding = self._find(context, presented)  # also if another thread was quicker
         return self._conclude(finding, context, presented, context.opened_at)
 
@@ -179,10 +176,9 @@ class AccessDecider:
         issuers = self._issuers_of(stores, snapshot)
         app = snapshot.policies.get(context.application_id)
         # 1. and 2. the certificate
-        certificate = self._judge_for_partners(stores, record, presented, app=app, issuers=issuers, now=now)
-        if certificate is None:
-            certificate = PartnerFinding(judgement=self._judge_own(stores, record, presented, issuers, now))
-        judgement = certificate.judgement
+        judgement, newcomer = self._judge_certificate(
+            stores, record, presented, app=app, issuers=issuers, now=now
+        )
         reasons = list(judgement.verdict.reasons)
         outcome = judgement.verdict.outcome
         # 3. the application
@@ -190,9 +186,8 @@ class AccessDecider:
         # 4. the rules, 5. the outcome
         subject = authority = None
         if outcome is Outcome.GOOD and judgement.principal is not None:
-            subject = Subject(
-                principal=judgement.principal, certificate=describe_verified(record, certificate)
-            )
+            verified = describe_verified(record, judgement)
+            subject = Subject(principal=judgement.principal, certificate=verified)
         if app is None:
             outcome = Outcome.BAD
         elif subject is not None:
@@ -208,7 +203,8 @@ class AccessDecider:
         )
         return Finding(
             verdict=verdict,
-            certificate=certificate,
+            judgement=judgement,
+            newcomer=newcomer,
             record=record,
             subject=subject,
             authority=authority,
@@ -239,7 +235,7 @@ class AccessDecider:
         vouched = self._leaves if record is not None else None
         return judge_certificate(Presented(der=presented), knowledge, now, leaves=vouched)
 
-    def _judge_for_partners(
+    def _judge_certificate(
         self,
         stores: Stores,
         record: CertificateRecord | None,
@@ -248,23 +244,24 @@ class AccessDecider:
         app: AppPolicy | None,
         issuers: _Issuers,
         now: datetime,
-    ) -> PartnerFinding | None:
-        """Return what partners' authorities say, None where it is not for them to say anything."""
+    ) -> tuple[CertificateJudgement, Newcomer | None]:
+        """Judge by partners' authorities where it is for them to say anything, and else by our own inventory."""
         own = record is not None and record.authority_id in issuers.own_sha256
         partners = [issuers.partners[name] for name in app.trust if name in issuers.partners] if app else []
-        if own or not partners:
-            return None
-        found = judge_for_partners(
-            stores,
-            Presented(der=presented),
-            record,
-            partners=partners,
-            evidence_cache=self._evidence_cache,
-            now=now,
-            trust_domain=issuers.snapshot.trust_domain,
-            leaves=self._leaves,
-        )
-        return None if Reason.ISSUER_UNKNOWN in found.judgement.verdict.reasons else found
+        if partners and not own:
+            found, newcomer = judge_for_partners(
+                stores,
+                Presented(der=presented),
+                record,
+                partners=partners,
+                evidence_cache=self._evidence_cache,
+                now=now,
+                trust_domain=issuers.snapshot.trust_domain,
+                leaves=self._leaves,
+            )
+            if Reason.ISSUER_UNKNOWN not in found.verdict.reasons:
+                return found, newcomer
+        return self._judge_own(stores, record, presented, issuers, now), None
 
     def _conclude(
         self, finding: Finding, context: ConnectionContext, presented: bytes | None, now: datetime
@@ -293,17 +290,13 @@ class AccessDecider:
             deadline=deadline,
             seq=finding.seq,
             event=event,
-            partner_id=finding.certificate.partner_id,
-            evidence_index=finding.certificate.evidence_index,
+            partner_id=finding.partner_id,
+            evidence_index=finding.evidence_index,
         )
 
     def _deadline(self, finding: Finding, context: ConnectionContext) -> datetime:
-        ends = [context.opened_at + self._lifetime]
-        if finding.record is not None:
-            ends.append(ends_at(finding.record.not_after))
-        if finding.certificate.ends is not None:
-            ends.append(finding.certificate.ends)
-        return min(ends)
+        longest, ends = context.opened_at + self._lifetime, finding.judgement.ends
+        return longest if ends is None else min(longest, ends)
 
     def _issuers_of(self, stores: Stores, snapshot: PolicySnapshot) -> _Issuers:
         kept = self._issuers

@@ -11,13 +11,15 @@ from datetime import datetime
 from doorward.audit.events import Event
 from doorward.core.entities import Outcome, Principal, Verdict
 from doorward.core.errors import MalformedInput
-from doorward.partners.judging import PartnerFinding
+from doorward.partners.judging import Newcomer
 from doorward.policy.decision import ConnectionAuthority
 from doorward.policy.model import AppPolicy
 from doorward.policy.subject import Subject
 from doorward.stores.policy_snapshot import PolicySnapshot
 from doorward.stores.records import CertificateRecord
+from doorward.verification.partner import PartnerJudgement
 from doorward.verification.revocation.evidence_index import EvidenceIndex
+from doorward.verification.steps import CertificateJudgement
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +45,8 @@ class Finding:
 
     Args:
         verdict: good if the certificate is good, the application known, and some request could pass.
-        certificate: what was found of the certificate alone, and who vouches for it.
+        judgement: what was found of the certificate alone.
+        newcomer: what is to be written down before a partner's certificate is judged again.
         record: its row of the inventory.
         subject: set only if the certificate is good.
         authority: what the rules give; None if they were not reached.
@@ -53,13 +56,26 @@ class Finding:
     """
 
     verdict: Verdict
-    certificate: PartnerFinding
+    judgement: CertificateJudgement
+    newcomer: Newcomer | None
     record: CertificateRecord | None
     subject: Subject | None
     authority: ConnectionAuthority | None
     snapshot: PolicySnapshot
     policy: AppPolicy | None
     seq: int
+
+    @property
+    def partner_id(self) -> str:
+        """Which partner's authority vouched; empty for our own."""
+        found = self.judgement
+        return found.partner.id if isinstance(found, PartnerJudgement) and found.partner is not None else ""
+
+    @property
+    def evidence_index(self) -> EvidenceIndex | None:
+        """The evidence of that partner which was asked."""
+        found = self.judgement
+        return found.evidence_index if isinstance(found, PartnerJudgement) else None
 
     @property
     def admitted(self) -> bool:

@@ -37,7 +37,7 @@ def write_admitted(
             "application": context.application_id,
             "certificate": record.id if record else "",
             "principal": principal.id if principal else "",
-            "partner": finding.certificate.partner_id,
+            "partner": finding.partner_id,
             "reasons": [reason.value for reason in finding.verdict.reasons],
             "grants": list(finding.authority.grants) if finding.authority else [],
             "deadline": deadline,
@@ -65,7 +65,7 @@ def write_refused(
 
     What the peer claimed goes under `claimed_*`: it is not proved.
     """
-    facts, record = finding.certificate.judgement.facts, finding.record
+    facts, record = finding.judgement.facts, finding.record
     data: dict[str, str | int | list[str]] = {
         "gateway": gateway_id,
         "connection": context.connection_id,
@@ -74,7 +74,7 @@ def write_refused(
         "revision": finding.snapshot.revision,
         "certificate": record.id if record else "",
         "principal": record.principal_id if record else "",
-        "partner": finding.certificate.partner_id,
+        "partner": finding.partner_id,
         "evidence": list_status_evidence(finding.verdict),
         "detail": describe_path_fault(finding.verdict),
     }

@@ -6,8 +6,9 @@ Not here: judging (`deciding`).
 from __future__ import annotations
 
 from doorward.core.certificate import VerifiedCertificate
-from doorward.partners.judging import PartnerFinding
 from doorward.stores.records import CertificateRecord
+from doorward.verification.partner import PartnerJudgement
+from doorward.verification.steps import CertificateJudgement
 from doorward.verification.verifier import KnownCertificate
 
 
@@ -24,11 +25,13 @@ def describe_known(record: CertificateRecord, issuer_sha256: str) -> KnownCertif
     )
 
 
-def describe_verified(record: CertificateRecord | None, found: PartnerFinding) -> VerifiedCertificate | None:
+def describe_verified(
+    record: CertificateRecord | None, found: CertificateJudgement
+) -> VerifiedCertificate | None:
     """Return what rules see of a certificate that was found good: of a partner's path, or of our own inventory."""
-    content = found.judgement.content
-    if record is None or content is None:
+    if record is None or found.content is None:
         return None
-    own = not found.partner_id
-    issuers = frozenset({record.authority_id}) if own else found.issuers
-    return VerifiedCertificate(issuers=issuers, profile=record.profile if own else "", content=content)
+    if isinstance(found, PartnerJudgement):
+        return VerifiedCertificate(issuers=frozenset(found.issuer_ids), profile="", content=found.content)
+    issuers = frozenset({record.authority_id})
+    return VerifiedCertificate(issuers=issuers, profile=record.profile, content=found.content)

@@ -4,7 +4,7 @@ Not here: the checker's own steps (`verification.partner`), policy and events (`
 
 A certificate of a partner is in our inventory from the first time that its path was good: then it can be
 listed, watched, and revoked here, and evidence may be fetched for it. So a judgement may come with a
-`Newcomer` to write down (`partner_registration`); it is judged anew after that.
+`Newcomer` to write down (`registration`); it is judged anew after that.
 
 Issuer and serial number name a certificate, its digest does not: whoever holds one with an ECDSA signature
 can write that signature in another form, and have another file that is as good. The first that came is
@@ -18,7 +18,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from doorward.core.entities import Outcome, Principal, Reason, Verdict
+from doorward.core.certificate import CertificateFacts
+from doorward.core.entities import Outcome, Principal, Reason
 from doorward.core.names import render_partner_principal_name
 from doorward.partners.evidence_cache import EvidenceCache
 from doorward.stores.partner_records import PartnerRecord, in_partners_groups
@@ -28,13 +29,9 @@ from doorward.verification.leaves import RecentLeaves
 from doorward.verification.partner import (
     PartnerJudgement,
     PartnerTrust,
-    RevocationMode,
     judge_partner_certificate,
 )
-from doorward.verification.revocation.evidence_index import EvidenceIndex
 from doorward.verification.steps import GOOD_REASONS, Presented, judge_state
-from doorward.verification.validity import ends_at
-from doorward.verification.verifier import CertificateJudgement
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,39 +39,18 @@ class Newcomer:
     """What is to be written down before a partner's certificate can be let in.
 
     Args:
-        partner: whose.
+        partner: whose; the terms by which it was judged.
         authority_id: the row of the authority that issued it.
-        judgement: its path was good.
+        facts: of the certificate; its path was good.
         identity: of a principal that is to be added to the directory; None where none is.
         principal_id: whose certificate it is; empty where that is not known yet.
     """
 
     partner: PartnerRecord
     authority_id: str
-    judgement: PartnerJudgement
+    facts: CertificateFacts
     identity: str | None
     principal_id: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PartnerFinding:
-    """One judgement: as `access` takes it, and by what it was made.
-
-    Args:
-        judgement: the verdict; its principal has the partner's groups too.
-        ends: the first end of a certificate of the path, and of evidence that is required.
-        partner_id: whose path was good; empty where none was.
-        issuers: ids of all authorities that had name and key of the one that issued it.
-        evidence_index: the evidence that was asked.
-        newcomer: what is to be written down first.
-    """
-
-    judgement: CertificateJudgement
-    ends: datetime | None = None
-    partner_id: str = ""
-    issuers: frozenset[str] = frozenset()
-    evidence_index: EvidenceIndex | None = None
-    newcomer: Newcomer | None = None
 
 
 def judge_for_partners(
@@ -87,7 +63,7 @@ def judge_for_partners(
     now: datetime,
     trust_domain: str,
     leaves: RecentLeaves | None = None,
-) -> PartnerFinding:
+) -> tuple[PartnerJudgement, Newcomer | None]:
     """Judge a certificate that none of our own authorities issued.
 
     Args:
@@ -99,6 +75,10 @@ def judge_for_partners(
         now: aware, UTC.
         trust_domain: ours.
         leaves: readings of certificates that are in the inventory.
+
+    Returns:
+        The judgement, whose principal is in the partner's groups too; and what is to be written down first, after
+        which the certificate is judged anew.
     """
     asked = {one.id: evidence_cache.of(one.id) for one in partners}  # one look each: it may change
 
@@ -112,28 +92,12 @@ def judge_for_partners(
     found = judge_partner_certificate(
         presented, partners, asked, find_principal, now, trust_domain=trust_domain, leaves=vouched
     )
-    partner = found.partner
-    if partner is None:
-        judgement = CertificateJudgement(verdict=found.verdict, principal=None, facts=found.facts)
-        return PartnerFinding(judgement=judgement)
-    authority_id = partner.authority_ids[found.path[1].sha256]
-    doubled = record is None and _knows_serial(stores, partner.namesakes[authority_id], found.path[0].serial)
-    fault = Reason.SERIAL_NOT_UNIQUE if doubled else judge_state(None if record is None else record.state)
-    verdict = _hold_against(found.verdict, fault)
-    principal = found.principal if verdict.outcome is Outcome.GOOD else None
-    return PartnerFinding(
-        judgement=CertificateJudgement(
-            verdict=verdict,
-            principal=principal,
-            facts=found.facts,
-            content=found.content if principal is not None else None,
-        ),
-        issuers=frozenset(partner.namesakes[authority_id]),
-        ends=_end_of(found),
-        partner_id=partner.id,
-        evidence_index=asked[partner.id],
-        newcomer=None if doubled else _newcomer(stores, found, partner, authority_id, record),
-    )
+    if found.partner is None:
+        return found, None
+    if record is None and _knows_serial(stores, found.issuer_ids, found.path[0].serial):
+        return _hold_against(found, Reason.SERIAL_NOT_UNIQUE), None
+    state = judge_state(None if record is None else record.state)
+    return _hold_against(found, state), _find_newcomer(stores, found, found.partner, record)
 
 
 def _knows_serial(stores: Stores, authority_ids: Sequence[str], serial: int) -> bool:
@@ -141,44 +105,27 @@ def _knows_serial(stores: Stores, authority_ids: Sequence[str], serial: int) -> 
     return any(stores.certificates.by_serial(one, serial) is not None for one in authority_ids)
 
 
-def _hold_against(verdict: Verdict, reason: Reason) -> Verdict:
+def _hold_against(found: PartnerJudgement, reason: Reason) -> PartnerJudgement:
     """Refuse what was revoked or held here, or is not written down, whatever its issuer says of it."""
     if reason in GOOD_REASONS:
-        return verdict
-    reasons = dict.fromkeys((*verdict.reasons, reason))
-    return replace(verdict, outcome=Outcome.BAD, reasons=tuple(reasons))
+        return found
+    reasons = dict.fromkeys((*found.verdict.reasons, reason))
+    verdict = replace(found.verdict, outcome=Outcome.BAD, reasons=tuple(reasons))
+    return replace(found, verdict=verdict, principal=None, content=None)
 
 
-def _end_of(found: PartnerJudgement) -> datetime:
-    """The first end of a certificate of the path, and of the evidence if the connection may not stay without it.
-
-    That is if it is required, and if it is preferred and what came after it cannot be used.
-    """
-    ends = [ends_at(one.not_after) for one in found.path]
-    mode = found.partner.revocation if found.partner is not None else RevocationMode.OFF
-    needed = mode is RevocationMode.REQUIRE or (
-        mode is RevocationMode.PREFER and any(one.unusable for one in found.findings)
-    )
-    if needed and found.checked_until is not None:
-        ends.append(found.checked_until)
-    return min(ends)
-
-
-def _newcomer(
-    stores: Stores,
-    found: PartnerJudgement,
-    partner: PartnerTrust,
-    authority_id: str,
-    record: CertificateRecord | None,
+def _find_newcomer(
+    stores: Stores, found: PartnerJudgement, partner: PartnerTrust, record: CertificateRecord | None
 ) -> Newcomer | None:
     """What is to be written down; None where all is there, so that who comes again and again costs no write."""
-    reasons = found.verdict.reasons
-    if Reason.PURPOSE_CLIENT not in reasons:
+    reasons, facts = found.verdict.reasons, found.facts
+    if Reason.PURPOSE_CLIENT not in reasons or facts is None:
         return None
     principal_id = found.principal.id if found.principal is not None else ""
     unlisted = (
         record is None
-        or record.authority_id != authority_id  # renewed, or of a partner that was removed and imported again
+        or record.authority_id
+        != found.authority_id  # renewed, or of a partner that was removed and imported again
         or (principal_id and record.principal_id != principal_id)
     )
     unknown = found.identity is not None and reasons[-1] is Reason.PRINCIPAL_UNKNOWN
@@ -193,8 +140,8 @@ def _newcomer(
         return None
     return Newcomer(
         partner=terms,
-        authority_id=authority_id,
-        judgement=found,
+        authority_id=found.authority_id,
+        facts=facts,
         identity=identity,
         principal_id=principal_id,
     )

@@ -28,9 +28,7 @@ def register(services: Services, newcomer: Newcomer, now: datetime) -> None:
     knows that this principal was removed, or the certificate's issuer gave its serial number to another one
     (also to the same one with its signature in another form). So it is to be judged anew in any case.
     """
-    facts = newcomer.judgement.facts
-    if facts is None:
-        return
+    facts = newcomer.facts
     with services.work.change(traffic=True) as stores:  # partners may send many: 0045
         if stores.partners.get(newcomer.partner.id) != newcomer.partner:
             return

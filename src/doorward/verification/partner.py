@@ -33,7 +33,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import Enum
 
-from doorward.core.certificate import CertificateContent, CertificateFacts
+from doorward.core.certificate import CertificateFacts
 from doorward.core.entities import Outcome, Principal, Reason, Verdict
 from doorward.core.names import parse_principal_name, render_partner_principal_name
 from doorward.verification.content import determine_policies
@@ -54,6 +54,7 @@ from doorward.verification.revocation.path_status import StatusSources, judge_pa
 from doorward.verification.revocation.status import Status, StatusFinding
 from doorward.verification.steps import (
     GOOD_REASONS,
+    CertificateJudgement,
     Presented,
     conclude,
     judge_account,
@@ -63,6 +64,7 @@ from doorward.verification.steps import (
     read_leaf,
     refuse_unread,
 )
+from doorward.verification.validity import ends_at
 
 _ID_PREFIX = "ptn_"
 
@@ -149,36 +151,35 @@ FindPrincipal = Callable[[PartnerTrust, str], Principal | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PartnerJudgement:
-    """The verdict, and what it rests on.
+class PartnerJudgement(CertificateJudgement):
+    """What came out for a partner's certificate, and what it rests on.
+
+    Its verdict is undetermined where only the status is and the partner's mode requires it; `content` has the
+    policies of the path.
 
     Args:
-        verdict: good, bad, or undetermined where only the status is and the partner's mode requires it.
         partner: whose path was good; None where none was.
         identity: what the names say; only where everything up to the status is good enough.
-        principal: only where the verdict is good.
         path: leaf first; empty where none was good.
         findings: the status of each certificate of the path but the anchor; empty where nobody asked.
-        facts: of the leaf, whenever the bytes parsed.
-        content: what rules may ask of it, with the policies of the path; only where the verdict is good.
+        evidence_index: the evidence that was at hand; None without a path.
     """
 
-    verdict: Verdict
     partner: PartnerTrust | None = None
     identity: str | None = None
-    principal: Principal | None = None
     path: Path = ()
     findings: tuple[StatusFinding, ...] = ()
-    facts: CertificateFacts | None = None
-    content: CertificateContent | None = None
+    evidence_index: EvidenceIndex | None = None
 
     @property
-    def checked_until(self) -> datetime | None:
-        """When the first piece of the evidence of status ends; None where nothing was found out.
+    def authority_id(self) -> str:
+        """The id, in the inventory, of the authority that issued it; empty where no path was good."""
+        return self.partner.authority_ids[self.path[1].sha256] if self.partner is not None else ""
 
-        Under `RevocationMode.REQUIRE` nobody may stay longer than this without being judged anew.
-        """
-        return min((one.fresh_until for one in self.findings if one.fresh_until is not None), default=None)
+    @property
+    def issuer_ids(self) -> tuple[str, ...]:
+        """The ids of all authorities that had name and key of the one that issued it."""
+        return self.partner.namesakes[self.authority_id] if self.partner is not None else ()
 
 
 def judge_partner_certificate(
@@ -234,9 +235,12 @@ def judge_partner_certificate(
     reasons.append(judge_dates(facts.not_before, facts.not_after, now))
     # 6. status
     findings: tuple[StatusFinding, ...] = ()
+    evidence_index = ends = None
     if partner is not None:
-        findings = _ask_status(partner, path, evidence_cache, now)
+        evidence_index = evidence_cache.get(partner.id, EvidenceIndex())
+        findings = _ask_status(partner, path, evidence_index, now)
         reasons.append(_judge_status(partner.revocation, findings))
+        ends = _find_end(partner.revocation, path, findings)
     # 7. name, 8. account
     identity = principal = None
     if partner is not None and GOOD_REASONS.issuperset(reasons):
@@ -265,6 +269,8 @@ def judge_partner_certificate(
         findings=findings,
         facts=facts,
         content=content,
+        ends=ends,
+        evidence_index=evidence_index,
     )
 
 
@@ -289,13 +295,12 @@ def _find_path(
 
 
 def _ask_status(
-    partner: PartnerTrust, path: Path, evidence_cache: Mapping[str, EvidenceIndex], now: datetime
+    partner: PartnerTrust, path: Path, evidence_index: EvidenceIndex, now: datetime
 ) -> tuple[StatusFinding, ...]:
     """Step 6, what is known."""
     if partner.revocation is RevocationMode.OFF:
         return ()
-    sources = partner.status_sources(evidence_cache.get(partner.id) or EvidenceIndex())
-    return judge_path_status(path, sources, now)
+    return judge_path_status(path, partner.status_sources(evidence_index), now)
 
 
 def _judge_status(mode: RevocationMode, findings: Sequence[StatusFinding]) -> Reason:
@@ -311,6 +316,20 @@ def _judge_status(mode: RevocationMode, findings: Sequence[StatusFinding]) -> Re
     if mode is RevocationMode.UNSAFE_PREFER or (mode is RevocationMode.PREFER and not unusable):
         return Reason.REVOCATION_STATUS_TOLERATED
     return Reason.REVOCATION_STATUS_UNDETERMINED
+
+
+def _find_end(mode: RevocationMode, path: Path, findings: Sequence[StatusFinding]) -> datetime:
+    """Return the first end of a certificate of the path, and of the evidence if it is not let in without it.
+
+    That is if it is required, and if it is preferred and what came after it cannot be used.
+    """
+    ends = [ends_at(one.not_after) for one in path]
+    needed = mode is RevocationMode.REQUIRE or (
+        mode is RevocationMode.PREFER and any(one.unusable for one in findings)
+    )
+    if needed:
+        ends += [one.fresh_until for one in findings if one.fresh_until is not None]
+    return min(ends)
 
 
 def _find_principal(partner: PartnerTrust, identity: str, find_principal: FindPrincipal) -> Principal | None:

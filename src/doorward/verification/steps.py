@@ -19,7 +19,7 @@ from typing import TypeVar
 
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from doorward.core.certificate import CertificateFacts, CertificateState
+from doorward.core.certificate import CertificateContent, CertificateFacts, CertificateState
 from doorward.core.entities import Outcome, Principal, PrincipalState, Reason, Verdict
 from doorward.core.errors import MalformedInput
 from doorward.verification.parsing import ParsedCertificate
@@ -64,6 +64,26 @@ class Presented:
     """What the peer showed: one leaf certificate in DER, or None where it showed none."""
 
     der: bytes | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CertificateJudgement:
+    """What came out, whichever judge was asked.
+
+    Args:
+        verdict: with every reason, in the order of the steps.
+        principal: only where the verdict is good.
+        facts: of the leaf, whenever the bytes parsed.
+        content: what rules may ask of it; only where the verdict is good.
+        ends: when it is to be judged anew at the latest, because a certificate ends, or evidence without which it
+            is not let in; None where nothing was found that could end.
+    """
+
+    verdict: Verdict
+    principal: Principal | None = None
+    facts: CertificateFacts | None = None
+    content: CertificateContent | None = None
+    ends: datetime | None = None
 
 
 def read_leaf(presented: Presented, parse: Callable[[bytes], _T]) -> _T | Reason:

@@ -24,12 +24,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from doorward.core.certificate import CertificateContent, CertificateFacts, CertificateState
+from doorward.core.certificate import CertificateFacts, CertificateState
 from doorward.core.entities import Outcome, Principal, Reason, Verdict
 from doorward.verification.identity import is_named
 from doorward.verification.leaves import RecentLeaves
 from doorward.verification.parsing import ParsedCertificate, parse_certificate
 from doorward.verification.steps import (
+    CertificateJudgement,
     Presented,
     conclude,
     judge_account,
@@ -40,6 +41,7 @@ from doorward.verification.steps import (
     read_leaf,
     refuse_unread,
 )
+from doorward.verification.validity import ends_at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,16 +82,6 @@ class Knowledge:
     trust_domain: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CertificateJudgement:
-    """The verdict; `principal` and `content` are set only when it is good, `facts` whenever the bytes parsed."""
-
-    verdict: Verdict
-    principal: Principal | None
-    facts: CertificateFacts | None
-    content: CertificateContent | None = None
-
-
 def judge_certificate(
     presented: Presented, knowledge: Knowledge, now: datetime, *, leaves: RecentLeaves | None = None
 ) -> CertificateJudgement:
@@ -110,7 +102,7 @@ def judge_certificate(
     # 1. well-formed
     parsed = read_leaf(presented, leaves.parse if leaves is not None else parse_certificate)
     if isinstance(parsed, Reason):
-        return CertificateJudgement(verdict=refuse_unread(parsed, now), principal=None, facts=None)
+        return CertificateJudgement(verdict=refuse_unread(parsed, now))
     reasons = [Reason.CERTIFICATE_WELL_FORMED]
     known = _find_known(parsed, knowledge)
     # 2. issuer
@@ -119,7 +111,8 @@ def judge_certificate(
     reasons += [] if known is None else [Reason.CERTIFICATE_KNOWN]
     reasons.append(judge_state(None if known is None else known.state))
     # 5. dates and purpose
-    reasons.append(_judge_dates(parsed, known, now))
+    not_before, not_after = _find_dates(parsed.facts, known)
+    reasons.append(judge_dates(not_before, not_after, now))
     reasons.append(judge_purpose(parsed))
     # 7. name
     reasons.append(_judge_name(parsed, known, knowledge))
@@ -136,7 +129,9 @@ def judge_certificate(
     good = outcome is Outcome.GOOD
     principal = knowledge.principal if good else None
     content = parsed.content if good else None
-    return CertificateJudgement(verdict=verdict, principal=principal, facts=parsed.facts, content=content)
+    return CertificateJudgement(
+        verdict=verdict, principal=principal, facts=parsed.facts, content=content, ends=ends_at(not_after)
+    )
 
 
 def _find_known(parsed: ParsedCertificate, knowledge: Knowledge) -> KnownCertificate | None:
@@ -157,12 +152,11 @@ def _judge_issuer(
     return Reason.ISSUER_KNOWN
 
 
-def _judge_dates(parsed: ParsedCertificate, known: KnownCertificate | None, now: datetime) -> Reason:
-    """Step 5: both ends included (4.1.2.5); where the inventory is narrower, it holds too."""
-    not_before, not_after = parsed.facts.not_before, parsed.facts.not_after
-    if known is not None:
-        not_before, not_after = max(not_before, known.not_before), min(not_after, known.not_after)
-    return judge_dates(not_before, not_after, now)
+def _find_dates(facts: CertificateFacts, known: KnownCertificate | None) -> tuple[datetime, datetime]:
+    """Step 5: where the inventory's dates are narrower than the certificate's, they hold too."""
+    if known is None:
+        return facts.not_before, facts.not_after
+    return max(facts.not_before, known.not_before), min(facts.not_after, known.not_after)
 
 
 def _judge_name(parsed: ParsedCertificate, known: KnownCertificate | None, knowledge: Knowledge) -> Reason:

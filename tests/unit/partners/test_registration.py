@@ -32,7 +32,7 @@ def site() -> PartnerSite:
 def newcomer(site: PartnerSite, leaf: Node) -> Newcomer:
     """What a gateway found of a certificate and would write down."""
     with site.world.work.read() as stores:
-        found = judge_for_partners(
+        _, found = judge_for_partners(
             stores,
             Presented(der=leaf.der),
             stores.certificates.by_sha256(leaf.parsed.sha256),
@@ -41,8 +41,8 @@ def newcomer(site: PartnerSite, leaf: Node) -> Newcomer:
             now=site.world.clock.now(),
             trust_domain="corp.example",
         )
-    assert found.newcomer is not None
-    return found.newcomer
+    assert found is not None
+    return found
 
 
 def write(site: PartnerSite, found: Newcomer) -> int:
@@ -160,9 +160,3 @@ def test_nothing_that_cannot_be_written_is_let_in(site: PartnerSite) -> None:
         register(site.services, found, site.world.clock.now())
     site.world.work.broken = None
     assert site.row(bob) is None
-
-
-def test_facts_are_needed(site: PartnerSite) -> None:
-    """Without anything read of the leaf there is nothing to write down."""
-    found = newcomer(site, site.leaf(BOB))
-    assert write(site, replace(found, judgement=replace(found.judgement, facts=None))) == 0

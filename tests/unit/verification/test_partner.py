@@ -18,6 +18,7 @@ from doorward.verification.identity import IdentityRule, SanSource
 from doorward.verification.partner import RevocationMode
 from doorward.verification.path.conformance import PathInputs
 from doorward.verification.path.signatures import Strength
+from doorward.verification.validity import ends_at
 from tests.support.partner_ca import judge_partner, known_principal, partner
 from tests.support.path_ca import certify
 from tests.support.ports import NOON
@@ -88,7 +89,7 @@ class TestBytes:
         """There is nothing to judge."""
         found = judge_partner(None, CLINIC)
         assert (found.verdict.outcome, words(found)) == (Outcome.BAD, ["certificate-missing"])
-        assert (found.facts, found.partner, found.checked_until) == (None, None, None)
+        assert (found.facts, found.partner, found.ends) == (None, None, None)
 
     @pytest.mark.parametrize("der", [b"", b"0", ALICE.der + b"0", ALICE.der[:-1], b"0" * (16 * 1024 + 1)])
     def test_what_does_not_parse(self, der):
@@ -314,12 +315,12 @@ class TestStatus:
         """The record says that nothing was checked."""
         found = judge_partner(ALICE, self.OFF, crls=[list_of(ISSUING, 7)])
         assert (found.verdict.outcome, words(found)[5]) == (Outcome.GOOD, "revocation-not-checked")
-        assert (found.findings, found.checked_until) == ((), None)
+        assert (found.findings, found.ends) == ((), min(ends_at(one.not_after) for one in found.path))
 
     def test_the_earliest_evidence_bounds_the_judgement(self):
         """A connection must be judged anew when the first piece ends."""
         lists = [list_of(ROOT, next_update=NOON + 3 * HOUR), list_of(ISSUING, next_update=NOON + 2 * HOUR)]
-        assert judge_partner(ALICE, CLINIC, crls=lists).checked_until == NOON + 2 * HOUR
+        assert judge_partner(ALICE, CLINIC, crls=lists).ends == NOON + 2 * HOUR
 
     def test_stale_evidence_may_be_used_as_long_as_the_partner_says(self):
         """And the bound moves with it, so that it is never in the past for who is let in."""
@@ -327,7 +328,7 @@ class TestStatus:
         patient = partner("clinic", ROOT, others=[ISSUING], max_staleness=HOUR)
         assert judge_partner(ALICE, CLINIC, crls=stale).verdict.outcome is Outcome.UNDETERMINED
         found = judge_partner(ALICE, patient, crls=stale)
-        assert (found.verdict.outcome, found.checked_until) == (Outcome.GOOD, NOON)
+        assert (found.verdict.outcome, found.ends) == (Outcome.GOOD, NOON)
         assert (
             judge_partner(ALICE, patient, crls=stale, now=NOON + SECOND).verdict.outcome is not Outcome.GOOD
         )

@@ -11,9 +11,8 @@ from cryptography import x509
 from doorward.core.certificate import CertificateState
 from doorward.core.entities import TENANT, Outcome, Principal, PrincipalKind, PrincipalState, Reason
 from doorward.core.ports import KeyKind
-from doorward.verification.steps import Presented
+from doorward.verification.steps import CertificateJudgement, Presented
 from doorward.verification.verifier import (
-    CertificateJudgement,
     Knowledge,
     KnownCertificate,
     KnownIssuer,
