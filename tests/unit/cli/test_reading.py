@@ -10,7 +10,7 @@ from doorward.audit.events import EventType
 from doorward.runtime.incidents import IncidentFile
 from doorward.runtime.serve import Serve
 from doorward.stores.events import write_event
-from tests.integration.command_line.conftest import Site
+from tests.unit.cli.conftest import Site
 
 GATEWAY = "gtw_" + "a" * 20
 REQUEST = "0f9c2f6e-0000-4000-8000-1234567890ab"

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import pty
-import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from tests.integration.command_line.conftest import Site
 from tests.support.path_ca import Node, certify
+from tests.unit.cli.conftest import Site
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 DATES: dict[str, Any] = {"not_before": NOW - timedelta(days=1), "not_after": NOW + timedelta(days=99)}
@@ -99,58 +95,26 @@ def test_authorities_that_are_dropped_or_added_are_told(site: Site, anchor: str)
 def test_the_question_says_whose_people_are_cut_off(site: Site, anchor: str) -> None:
     """Where an authority is dropped the question is another one, and no is an answer."""
     site.do("ca", "import", "clinic", anchor, site.file("second.der", SECOND.der), "--yes")
-    ours, theirs = pty.openpty()
-    words = ("ca", "import", "clinic", anchor, "--replace", "--data", str(site.data))
-    process = subprocess.Popen(
-        [sys.executable, "-m", "doorward.cli", *words],
-        stdin=theirs,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
-    os.write(ours, b"n\n")
-    said, _ = process.communicate(timeout=60)
-    os.close(ours)
-    os.close(theirs)
-    assert process.returncode == 1, said
-    assert b"principals of clinic, and cut off those of the authorities that are dropped?" in said
+    asked = site.ask("ca", "import", "clinic", anchor, "--replace", answer="n\n")
+    assert asked.exit_code == 1
+    assert "principals of clinic, and cut off those of the authorities that are dropped?" in asked.output
     assert len(site.do("ca", "show", "clinic")["authorities"]) == 2
 
 
 def test_a_yes_is_to_what_was_shown(site: Site, anchor: str) -> None:
     """What another brings in while the question waits is not dropped by the yes to it, and that is said."""
     site.do("ca", "import", "clinic", anchor, "--yes")
-    ours, theirs = pty.openpty()
-    words = (
-        "ca",
-        "import",
-        "clinic",
-        anchor,
-        "--domain",
-        "clinic.example",
-        "--replace",
-        "--data",
-        str(site.data),
-    )
-    process = subprocess.Popen(
-        [sys.executable, "-m", "doorward.cli", *words],
-        stdin=theirs,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
-    assert process.stdout is not None
-    said = b""
-    while b"principals of clinic?" not in said:
-        more = os.read(process.stdout.fileno(), 4096)
-        assert more, said
-        said += more
-    site.do("ca", "import", "clinic", anchor, site.file("second.der", SECOND.der), "--replace", "--yes")
-    os.write(ours, b"y\n")
-    rest, _ = process.communicate(timeout=60)
-    os.close(ours)
-    os.close(theirs)
-    assert process.returncode == 1, rest
-    assert b"partner-changed" in rest
-    assert b"look at the report again" in rest
+    second = site.file("second.der", SECOND.der)
+
+    def bring_in_another() -> None:
+        site.do("ca", "import", "clinic", anchor, second, "--replace", "--yes")
+
+    words = ("ca", "import", "clinic", anchor, "--domain", "clinic.example", "--replace")
+    asked = site.ask(*words, answer="y\n", meanwhile=bring_in_another)
+    assert "principals of clinic?" in asked.output
+    assert asked.exit_code == 1
+    assert "partner-changed" in asked.output
+    assert "look at the report again" in asked.output
     shown = site.do("ca", "show", "clinic")
     assert (len(shown["authorities"]), shown["domain"]) == (2, "")
 

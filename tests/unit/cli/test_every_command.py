@@ -11,9 +11,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from doorward.cli.groups import walk
 from doorward.cli.table import COMMANDS
-from tests.integration.command_line.conftest import DOCUMENT, Site
 from tests.support.doorway import short_folder
 from tests.support.path_ca import certify
+from tests.unit.cli.conftest import DOCUMENT, Site
 
 ALL = {" ".join(path): entry.load() for path, entry in walk(COMMANDS)}
 ELSEWHERE = {"up", "serve", "gateway", "demo", "enroll"}

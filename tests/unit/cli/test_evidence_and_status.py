@@ -21,8 +21,8 @@ from doorward.runtime.layout import Layout
 from doorward.runtime.serve import Serve
 from doorward.runtime.settings import load_settings
 from doorward.storage import keystore
-from tests.integration.command_line.conftest import Site, open_below
 from tests.support.doorway import is_root
+from tests.unit.cli.conftest import Site, open_below
 
 # invitations
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from doorward.cli import confirming
-from tests.integration.command_line.conftest import DOCUMENT, Site
+from tests.unit.cli.conftest import DOCUMENT, Site
 
 WORDS = (
     ["person", "remove", "alice"],
@@ -14,22 +13,15 @@ WORDS = (
 )
 
 
-@pytest.fixture
-def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Somebody is there to be asked."""
-    monkeypatch.setattr(confirming, "may_ask", lambda state: not state.output.as_json)
-
-
-@pytest.mark.usefixtures("terminal")
 @pytest.mark.parametrize("words", WORDS, ids=" ".join)
 def test_at_a_terminal_it_is_asked(site: Site, words: list[str]) -> None:
     """No and silence change nothing; yes, `--yes` and `--json` go on."""
     before = site.do("person", "list"), site.do("export")
-    refused = site.run(*words, stdin="n\n")
+    refused = site.ask(*words, answer="n\n")
     assert refused.exit_code == 1
     assert "not-confirmed" in refused.output
     assert (site.do("person", "list"), site.do("export")) == before
-    assert site.run(*words, stdin="y\n").exit_code == 0
+    assert site.ask(*words, answer="y\n").exit_code == 0
     assert (site.do("person", "list"), site.do("export")) != before
 
 
@@ -39,18 +31,14 @@ def test_a_script_is_not_asked(site: Site, words: list[str]) -> None:
     assert site.run(*words).exit_code == 0
 
 
-def test_a_document_that_drops_an_application_asks(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_document_that_drops_an_application_asks(site: Site) -> None:
     """Only dropping is asked about."""
-    from doorward.cli.commands import policy
-
     empty = site.file("empty.yaml", "trust_domain: corp.example\n")
-    for module in (confirming, policy):
-        monkeypatch.setattr(module, "may_ask", lambda state: not state.output.as_json)
-    asked = site.run("apply", "-f", empty, stdin="n\n")
+    asked = site.ask("apply", "-f", empty, answer="n\n")
     assert asked.exit_code == 1
     assert "payments" in asked.output
-    assert site.run("apply", "-f", empty, "--yes").exit_code == 0
-    assert site.run("apply", "-f", site.file("more.yaml", DOCUMENT), stdin="").exit_code == 0
+    assert site.ask("apply", "-f", empty, "--yes", answer="").exit_code == 0
+    assert site.ask("apply", "-f", site.file("more.yaml", DOCUMENT), answer="").exit_code == 0
 
 
 def test_a_forgotten_member_does_not_cost_the_group(site: Site) -> None:

@@ -1,13 +1,17 @@
-"""Every command on a real installation: one JSON document each, words for people, exit codes, nothing half done."""
+"""The command line on a real installation, in this process: founded once, and copied for each test."""
 
 from __future__ import annotations
 
+import io
 import json
-from collections.abc import Iterator
-from contextlib import suppress
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -37,10 +41,12 @@ apps:
 """
 
 
-@pytest.fixture(autouse=True)
-def quick_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="session", autouse=True)
+def quick_keys() -> Iterator[None]:
     """What a guess at the passphrase costs is not what is tested here."""
-    monkeypatch.setattr(keystore, "SCRYPT_N", 2**10)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(keystore, "SCRYPT_N", 2**10)
+        yield
 
 
 def open_below(folder: Path) -> list[str]:
@@ -50,6 +56,30 @@ def open_below(folder: Path) -> list[str]:
         with suppress(FileNotFoundError):  # the descriptor with which they are listed
             found.append(str(link.readlink()))
     return sorted(name for name in found if name.startswith(f"{folder}/"))
+
+
+class Terminal(CliRunner):
+    """Runs a command with a standard input that says that it is a terminal."""
+
+    @contextmanager
+    def isolation(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
+        """As click's, with that standard input."""
+        with super().isolation(*args, **kwargs) as streams:
+            sys.stdin.isatty = lambda: True  # type: ignore[method-assign]
+            yield streams
+
+
+class Answer(io.BytesIO):
+    """What a person types; `meanwhile` happens while the question waits."""
+
+    def __init__(self, text: str, meanwhile: Callable[[], object] = lambda: None) -> None:
+        super().__init__(text.encode())
+        self._meanwhile = meanwhile
+
+    def read1(self, size: int | None = -1) -> bytes:
+        """Return what is typed."""
+        self._meanwhile()
+        return super().read1(size)
 
 
 @dataclass
@@ -63,7 +93,12 @@ class Site:
         """Its data directory."""
         return self.folder / "data"
 
-    def run(self, *words: str, stdin: str | None = None) -> Result:
+    def run(
+        self,
+        *words: str,
+        stdin: str | IO[bytes] | None = None,
+        kind: type[CliRunner] = CliRunner,
+    ) -> Result:
         """Run a command in this process; it closes what it opened."""
         environ = {
             "DOORWARD_DATA": str(self.data),
@@ -72,9 +107,13 @@ class Site:
             "DOORWARD_STATUS_LISTEN": "127.0.0.1:9",
         }
         alone = not open_below(self.data)  # a test that has it open itself keeps SQLite from closing files
-        result = CliRunner(env=environ).invoke(main, words, input=stdin)
+        result = kind(env=environ).invoke(main, words, input=stdin)
         assert not alone or not open_below(self.data), words
         return result
+
+    def ask(self, *words: str, answer: str, meanwhile: Callable[[], object] = lambda: None) -> Result:
+        """Run a command at a terminal, where a person answers its question."""
+        return self.run(*words, stdin=Answer(answer, meanwhile), kind=Terminal)
 
     def do(self, *words: str, code: int = 0, stdin: str | None = None) -> Any:
         """Run a command with --json; return its one document."""
@@ -109,8 +148,8 @@ class Site:
         """Issue a certificate; return its id."""
         installation = self.opened()
         request = build_csr(PlainKeys().generate(KeyKind.P256), name)
-        holder = find_principal(installation.services, name)
-        issued = issue(installation.services, request, operator_claim(holder, "os:0"))
+        principal = find_principal(installation.services, name)
+        issued = issue(installation.services, request, operator_claim(principal, "os:0"))
         installation.close()
         return issued.record.id
 
@@ -124,13 +163,35 @@ class Site:
         """A request in a file; return its path."""
         return self.file(f"{name}.csr", build_csr(PlainKeys().generate(KeyKind.P256), name))
 
+    @contextmanager
+    def copied(self) -> Iterator[Site]:
+        """Yield a copy of it in a folder of its own, with the same owners."""
+        with short_folder() as folder:
+            for source in (self.folder, *self.folder.rglob("*")):
+                place = folder / source.relative_to(self.folder)
+                if source.is_dir():
+                    place.mkdir(exist_ok=True)
+                else:
+                    shutil.copyfile(source, place)
+                state = source.stat()
+                os.chown(place, state.st_uid, state.st_gid)
+                place.chmod(state.st_mode & 0o7777)
+            yield Site(folder)
 
-@pytest.fixture
-def site() -> Iterator[Site]:
-    """A founded installation with alice, a teller, and a policy."""
+
+@pytest.fixture(scope="session")
+def founded(quick_keys: None) -> Iterator[Site]:
+    """A founded installation with alice, a teller, and a policy; tests take copies."""
     with short_folder() as folder:
         made = Site(folder)
         made.do("init", "--trust-domain", "corp.example")
         made.do("person", "add", "alice", "--group", "tellers", "--display-name", "Alice [/i] A.")
         made.do("apply", "-f", made.file("policy.yaml", DOCUMENT))
         yield made
+
+
+@pytest.fixture
+def site(founded: Site) -> Iterator[Site]:
+    """A founded installation with alice, a teller, and a policy."""
+    with founded.copied() as copy:
+        yield copy

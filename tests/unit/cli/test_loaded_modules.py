@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.integration.command_line.conftest import Site
+from tests.unit.cli.conftest import Site
 
 HEAVY = (
     "alembic",

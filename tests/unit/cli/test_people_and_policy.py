@@ -17,8 +17,8 @@ from doorward.cli import confirming
 from doorward.pki.csr import build_csr
 from doorward.pki.der import encode_oid
 from doorward.runtime.settings import load_settings
-from tests.integration.command_line.conftest import DOCUMENT, Site
 from tests.support.doorway import short_folder
+from tests.unit.cli.conftest import DOCUMENT, Site
 
 # the first start
 

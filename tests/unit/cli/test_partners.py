@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import pty
-import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -19,13 +15,12 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from doorward.access.deciding import AccessDecider
 from doorward.access.decision import ConnectionContext
 from doorward.authority.status.crls import publish_crls
-from doorward.cli import confirming
 from doorward.cli.completing import complete_partner
 from doorward.core.entities import Outcome
 from doorward.verification.revocation.crl import parse_crl
-from tests.integration.command_line.conftest import DOCUMENT, Site
 from tests.support.partner_world import crl_at
 from tests.support.path_ca import Node, certify
+from tests.unit.cli.conftest import DOCUMENT, Site
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 DATES: dict[str, Any] = {"not_before": NOW - timedelta(days=1), "not_after": NOW + timedelta(days=200)}
@@ -98,25 +93,15 @@ def test_nobody_is_trusted_without_a_yes(site: Site) -> None:
     assert site.do("ca", "show", "clinic", code=1)["code"] == "partner-unknown"
 
 
-@pytest.mark.parametrize(("answer", "code"), [(b"y", 0), (b"n", 1), (b"", 1)])
-def test_at_a_terminal_it_is_asked(site: Site, answer: bytes, code: int) -> None:
+@pytest.mark.parametrize(("answer", "code"), [("y", 0), ("n", 1), ("", 1)])
+def test_at_a_terminal_it_is_asked(site: Site, answer: str, code: int) -> None:
     """Below the report it asks; only a yes is one."""
-    ours, theirs = pty.openpty()
-    words = ("ca", "import", "clinic", site.file("root.pem", pem(ROOT)), "--data", str(site.data))
-    process = subprocess.Popen(
-        [sys.executable, "-m", "doorward.cli", *words],
-        stdin=theirs,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
-    os.write(ours, answer + b"\n")
-    said, _ = process.communicate(timeout=60)
-    os.close(ours)
-    os.close(theirs)
-    assert process.returncode == code, said
-    assert ROOT.parsed.sha256 in said.decode()
-    assert b"trust these certificates to name the principals of clinic?" in said
-    assert (b"trusting clinic" in said) is (code == 0)
+    root = site.file("root.pem", pem(ROOT))
+    asked = site.ask("ca", "import", "clinic", root, answer=f"{answer}\n")
+    assert asked.exit_code == code, asked.output
+    assert ROOT.parsed.sha256 in asked.output
+    assert "trust these certificates to name the principals of clinic?" in asked.output
+    assert ("trusting clinic" in asked.output) is (code == 0)
 
 
 def test_an_import_says_what_comes_next(site: Site) -> None:
@@ -364,12 +349,11 @@ def test_it_is_revoked_here_and_in_none_of_our_lists(clinic: Site) -> None:
 # ending it
 
 
-def test_removing_asks_at_a_terminal(clinic: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_removing_asks_at_a_terminal(clinic: Site) -> None:
     """A no leaves the partner trusted; a yes removes it."""
-    monkeypatch.setattr(confirming, "may_ask", lambda state: not state.output.as_json)
-    assert clinic.run("ca", "remove", "clinic", stdin="n\n").exit_code == 1
+    assert clinic.ask("ca", "remove", "clinic", answer="n\n").exit_code == 1
     assert clinic.do("ca", "show", "clinic")["name"] == "clinic"
-    assert clinic.run("ca", "remove", "clinic", stdin="y\n").exit_code == 0
+    assert clinic.ask("ca", "remove", "clinic", answer="y\n").exit_code == 0
     clinic.do("ca", "show", "clinic", code=1)
 
 
