@@ -13,7 +13,8 @@ from pathlib import Path
 
 from doorward.gateway.connections import sockdiag
 from doorward.gateway.connections.cutter import Cutter, Mechanism
-from doorward.gateway.envoy.supervisor import EnvoyOptions, Supervisor, locate_envoy
+from doorward.gateway.envoy.program import EnvoyOptions, locate_envoy
+from doorward.gateway.envoy.supervisor import Supervisor
 from doorward.runtime import privileges
 from doorward.runtime.preloading import preload
 from doorward.runtime.privileges import Capability

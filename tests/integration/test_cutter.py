@@ -18,7 +18,8 @@ from doorward.gateway.connections import pidfd, sockdiag
 from doorward.gateway.connections.cutter import Cutter, Mechanism
 from doorward.gateway.connections.endpoints import Endpoint
 from doorward.gateway.connections.sockdiag import CutOutcome, SocketFacts, TcpState
-from doorward.gateway.envoy.supervisor import EnvoyOptions, Supervisor, locate_envoy
+from doorward.gateway.envoy.program import EnvoyOptions, locate_envoy
+from doorward.gateway.envoy.supervisor import Supervisor
 from doorward.runtime.world import SystemClock
 from tests.support.little_door import LittleDoor, ask, echo_server, echoes, ends_of, web_socket
 

@@ -20,7 +20,8 @@ from doorward.core.errors import ConfigurationError, DoorwardError, Unavailable
 from doorward.demo.ports import free_port
 from doorward.gateway.envoy.admin import AdminClient
 from doorward.gateway.envoy.process import find_by_argument, holder_of
-from doorward.gateway.envoy.supervisor import LOG_ARGUMENT, EnvoyOptions, Supervisor, locate_envoy
+from doorward.gateway.envoy.program import LOG_ARGUMENT, EnvoyOptions, locate_envoy
+from doorward.gateway.envoy.supervisor import Supervisor
 from doorward.runtime.world import SystemClock
 from tests.support.little_door import LittleDoor, ask, echo_server, echoes, web_socket
 
@@ -228,7 +229,9 @@ def test_our_death_does_not_end_envoy(house: House) -> None:
     """Envoy is in a session of its own: kill -9, and a Ctrl-C for the whole group, leave it alone."""
     script = (
         "import sys, signal, threading; from pathlib import Path\n"
-        "from doorward.gateway.envoy.supervisor import *; from doorward.runtime.world import SystemClock\n"
+        "from doorward.gateway.envoy.program import EnvoyOptions, locate_envoy\n"
+        "from doorward.gateway.envoy.supervisor import Supervisor\n"
+        "from doorward.runtime.world import SystemClock\n"
         "options = EnvoyOptions(folder=Path(sys.argv[1]), binary=locate_envoy(), concurrency=1)\n"
         "Supervisor(options, prepare=lambda *_: Path(sys.argv[2]), clock=SystemClock()).start()\n"
         "print('ready', flush=True); threading.Event().wait()\n"

@@ -37,7 +37,7 @@ from doorward.enforcement.envoy.bootstrap import build_bootstrap
 from doorward.enforcement.envoy.resources import Resources
 from doorward.enforcement.plan import RunPaths
 from doorward.gateway.envoy.admin import AdminClient
-from doorward.gateway.envoy.supervisor import EnvoyOptions
+from doorward.gateway.envoy.program import EnvoyOptions
 from doorward.policy.model import Rule
 from tests.support.door_site import APPS, CLEARED, TELLER, DoorSite
 from tests.support.envoy_process import (

@@ -37,7 +37,7 @@ from doorward.directory.invitations import invite
 from doorward.directory.principals import add_member, add_principal, create_group, list_groups
 from doorward.gateway.connections.cutter import Mechanism
 from doorward.gateway.door import Gateway
-from doorward.gateway.publishing import transition as publishing
+from doorward.gateway.publishing import compiling
 from doorward.runtime.compose import Installation
 from doorward.runtime.doorbell import HungBell
 from doorward.runtime.gateway import build_options, envoy_binary
@@ -300,14 +300,14 @@ def _running_gateway(
     if turn_clock is not None:
         services = replace(services, clock=turn_clock(services.clock))
     gateway = Gateway(services, options, wait=bell.wait)
-    compile_plan = publishing.build_resources
+    compile_plan = compiling.build_resources
     if wrap_resources is not None:
-        publishing.build_resources = lambda plan: wrap_resources(compile_plan(plan))
+        compiling.build_resources = lambda plan: wrap_resources(compile_plan(plan))
     try:
         gateway.start()
         yield gateway
     finally:
-        publishing.build_resources = compile_plan
+        compiling.build_resources = compile_plan
         gateway.stop()
         bell.close()
 

@@ -54,7 +54,8 @@ from doorward.gateway.connections.shares import Share
 from doorward.gateway.connections.sockdiag import find
 from doorward.gateway.door_settings import DoorSettings
 from doorward.gateway.envoy.diagnosis import explain_status
-from doorward.gateway.envoy.supervisor import EnvoyOptions, Supervisor
+from doorward.gateway.envoy.program import EnvoyOptions
+from doorward.gateway.envoy.supervisor import Supervisor
 from doorward.gateway.following.evidence_loader import EvidenceLoader
 from doorward.gateway.following.follower import Follower
 from doorward.gateway.publishing.last_published import LastPublished

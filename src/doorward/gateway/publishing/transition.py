@@ -24,7 +24,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -33,15 +32,7 @@ import structlog
 from doorward.audit.events import EventType
 from doorward.core.entities import TENANT
 from doorward.core.errors import ConfigurationError, DoorwardError, Unavailable
-from doorward.enforcement.envoy.names import ENROL_CHAIN
-from doorward.enforcement.envoy.resources import Resources, build_resources
-from doorward.enforcement.open_routes import ENROLMENT_ROUTES
-from doorward.enforcement.plan import (
-    OpenDoor,
-    RunPaths,
-    ServerCertificate,
-    build_plan,
-)
+from doorward.enforcement.plan import ServerCertificate
 from doorward.enforcement.transition import HeldConnection, aliases_for, standing_of
 from doorward.gateway.authorizer.gate import PolicyGate
 from doorward.gateway.connections.ending import Ending, EndReason
@@ -49,13 +40,11 @@ from doorward.gateway.connections.registry import Connections
 from doorward.gateway.door_settings import DoorSettings
 from doorward.gateway.envoy.epochs import epoch_of
 from doorward.gateway.following.authorities import Authorities, held_connection
+from doorward.gateway.publishing.compiling import Compiled, compile_snapshot
 from doorward.gateway.publishing.configuration import (
-    ENROL_PURPOSE,
     configuration_of,
     former_snapshot,
     ids_of_rules,
-    own_trust,
-    partner_trusts,
     wanted_hosts,
 )
 from doorward.gateway.publishing.envoy_deaths import EnvoyDeaths
@@ -98,24 +87,6 @@ RETRY_SECONDS = 2.0
 CHECK_SECONDS = 60.0
 
 _log = structlog.get_logger("doorward.publishing")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Compiled:
-    """What is to be published, by which policy as of which change; `purposes` have or wait for a certificate, `missing` are hosts without one yet.
-
-    `chains` are the doors, the enrolment door included, and `trusts` those with authorities of their own.
-    """
-
-    snapshot: PolicySnapshot
-    seq: int
-    resources: Resources
-    chains: int
-    trusts: int
-    aliases: Mapping[str, frozenset[str]]
-    certificates: tuple[ServerCertificate, ...]
-    purposes: frozenset[str]
-    missing: Mapping[str, tuple[str, ...]]
 
 
 class Publishing:
@@ -261,7 +232,7 @@ class Publishing:
 
     def _prepare(
         self, read: Callable[[], tuple[PolicySnapshot, int]], folder: Path, stop: threading.Event
-    ) -> tuple[_Compiled, Path]:
+    ) -> tuple[Compiled, Path]:
         publisher = Publisher(self._xds, validator=self._validator, clock=self._services.clock)
         said = False
         while (compiled := self._compile(*read())) is None:
@@ -331,7 +302,7 @@ class Publishing:
             )
         return RETRY_SECONDS if compiled.missing else CHECK_SECONDS
 
-    def _exchange(self, publisher: Publisher, compiled: _Compiled, configuration: Configuration) -> Published:
+    def _exchange(self, publisher: Publisher, compiled: Compiled, configuration: Configuration) -> Published:
         """Step 5; while it lasts, and after it if it ended badly, only what stays the same is let in."""
         chains, files = publisher.count_new_watches(compiled.resources)
         room = self._room()
@@ -351,7 +322,7 @@ class Publishing:
                     self._deaths.give(before)
             raise
 
-    def _finished(self, compiled: _Compiled) -> None:
+    def _finished(self, compiled: Compiled) -> None:
         self._certificates.forget_others(compiled.purposes, compiled.certificates)
         names = compiled.snapshot.names
         lacking = ", ".join(
@@ -382,60 +353,20 @@ class Publishing:
         with self._services.work.read() as stores:
             return self._snapshots.current(stores)
 
-    def _compile(self, snapshot: PolicySnapshot, seq: int) -> _Compiled | None:
+    def _compile(self, snapshot: PolicySnapshot, seq: int) -> Compiled | None:
         """Steps 2 and 4; None while there is not a single certificate."""
-        wanted = wanted_hosts(snapshot)
-        ready = self._await_certificates(wanted)
+        ready = self._await_certificates(wanted_hosts(snapshot))
         if not ready:
             return None
-        aliases = aliases_for(self._held(snapshot), tenant=TENANT, revision=snapshot.revision)
-        limits = self._settings.limits
-        enrol = [
-            OpenDoor(
-                id=ENROL_CHAIN,
-                name="enrolment",
-                host=wanted[ENROL_PURPOSE][0],
-                socket=self._settings.enrol_socket,
-                certificate=certificate,
-                routes=ENROLMENT_ROUTES,
-                connections=limits.enrol_connections,
-                body_bytes=limits.enrol_body_bytes,
-            )
-            for purpose, certificate in ready.items()
-            if purpose == ENROL_PURPOSE
-        ]
-        by_id = snapshot.names
-        plan = build_plan(
-            snapshot.document,
-            tenant=TENANT,
-            application_ids=snapshot.ids,
-            certificates={by_id[one]: found for one, found in ready.items() if one in by_id},
-            aliases=aliases,
-            listen=self._settings.listen,
-            partners=partner_trusts(snapshot),
-            trust=own_trust(snapshot),
-            paths=RunPaths(
-                authorizer_socket=self._settings.authorizer_socket,
-                log_file=self._settings.log_file,
-                xds=str(self._xds),
-            ),
-            open_doors=enrol,
-            limits=limits,
+        return compile_snapshot(
+            snapshot,
+            seq,
+            self._settings,
+            ready=ready,
+            aliases=aliases_for(self._held(snapshot), tenant=TENANT, revision=snapshot.revision),
+            upstreams=self._upstreams(snapshot.document, self._services.clock.now()),
+            xds=self._xds,
             epoch=self._epoch,
-            hsts=self._settings.hsts,
-            public_ports=self._settings.public_ports,
-            **self._upstreams(snapshot.document, self._services.clock.now()).for_plan(),
-        )
-        return _Compiled(
-            snapshot=snapshot,
-            seq=seq,
-            resources=build_resources(plan),
-            chains=len(plan.every_door),
-            trusts=len(plan.trusts),
-            aliases=aliases,
-            certificates=tuple(ready.values()),
-            purposes=frozenset(wanted),
-            missing=missing_hosts(wanted, ready),
         )
 
     def _await_certificates(self, wanted: Mapping[str, tuple[str, ...]]) -> dict[str, ServerCertificate]:

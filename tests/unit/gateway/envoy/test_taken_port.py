@@ -16,7 +16,7 @@ from doorward.core.errors import Unavailable
 from doorward.gateway.connections.endpoints import Endpoint
 from doorward.gateway.envoy import taken_port as module
 from doorward.gateway.envoy.process import find_holder
-from doorward.gateway.envoy.supervisor import LOG_ARGUMENT
+from doorward.gateway.envoy.program import LOG_ARGUMENT
 from doorward.gateway.envoy.taken_port import check_not_taken
 
 LISTENER = (

@@ -1,4 +1,4 @@
-"""What needs no process; the rest is tested with a real Envoy in integration."""
+"""Where Envoy is and how it is called; the rest is tested with a real Envoy in integration."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from doorward.core.errors import ConfigurationError
-from doorward.gateway.envoy.supervisor import EnvoyOptions, locate_envoy
+from doorward.gateway.envoy.program import EnvoyOptions, locate_envoy
 
 
 def test_the_command_line_keeps_the_controls() -> None:

