@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from doorward.core.entities import PrincipalKind
@@ -19,6 +20,7 @@ from doorward.directory.principals import resume, suspend
 from doorward.runtime.evidence import Evidence
 from tests.support.doorway import ACTOR, Doorway, Identity, eventually, open_doorway
 from tests.support.mosquitto import Subscriber, publish, running_broker
+from tests.support.postgresql import running_server
 from tests.support.tcp import GREETING, Greeter, greeter, offer, read_exactly, tcp_app, tcp_document
 
 STAFF = "allow: {groups: [staff]}"
@@ -277,3 +279,54 @@ def test_mqtt_as_people_run_it(site: Site) -> None:
         finally:
             subscriber.close()
     site.apply()
+
+
+def test_postgresql_with_tls_from_the_first_byte(site: Site) -> None:
+    """Libpq 17 and newer begin with TLS and demand their protocol: allowed, refused, cancelled, cut."""
+    with running_server() as server:
+        socket_path = server.folder / ".s.PGSQL.5432"
+        site.apply(db=tcp_app("db", f"tcp+unix://{socket_path}", [STAFF], more="alpn: [postgresql]"))
+        with connect_postgresql(site, site.alice) as session:
+            assert session.execute("SELECT sum(n) FROM generate_series(1, 100000) n").fetchone() == (
+                5000050000,
+            )
+            timer = threading.Timer(0.3, session.cancel_safe)
+            timer.start()
+            with pytest.raises(psycopg.errors.QueryCanceled):
+                session.execute("SELECT pg_sleep(20)")
+            timer.join()
+            session.rollback()
+            site.apply(
+                db=tcp_app(
+                    "db",
+                    f"tcp+unix://{socket_path}",
+                    [STAFF, "deny: {persons: [alice]}"],
+                    more="alpn: [postgresql]",
+                )
+            )
+            with pytest.raises(psycopg.OperationalError):
+                session.execute("SELECT 1")
+        for identity in (site.alice, site.bob):
+            with pytest.raises(psycopg.OperationalError, match="access denied"):
+                connect_postgresql(site, identity).close()
+        with pytest.raises(psycopg.OperationalError):  # begins in plain text: the door sees no ClientHello
+            connect_postgresql(site, site.alice, sslnegotiation="postgres").close()
+    site.apply()
+
+
+def connect_postgresql(site: Site, identity: Identity, **changed: str) -> psycopg.Connection[tuple[Any, ...]]:
+    """Connect as the how-to says; the address is given, as nothing resolves the name here."""
+    options = {
+        "host": site.door.host("db"),
+        "hostaddr": "127.0.0.1",
+        "port": str(site.door.port),
+        "dbname": "postgres",
+        "user": "admin",
+        "connect_timeout": "10",
+        "sslmode": "verify-full",
+        "sslnegotiation": "direct",
+        "sslrootcert": str(site.door.root),
+        "sslcert": str(identity.chain),
+        "sslkey": str(identity.key),
+    }
+    return psycopg.connect(**{**options, **changed})  # type: ignore[arg-type]  # words of libpq
