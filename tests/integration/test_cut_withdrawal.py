@@ -15,6 +15,7 @@ from doorward.gateway.connections.cutter import Mechanism
 from doorward.gateway.connections.sockdiag import dump_listeners
 from tests.support.doorway import ACTOR, is_root, open_doorway
 from tests.support.standstill import unexcused
+from tests.support.tcp import greeter
 from tests.support.watching import Sighting
 from tests.support.withdrawal import HEADING, KINDS, LIMIT_SECONDS, Figures, Scene, bystanders, measure
 
@@ -28,8 +29,8 @@ def test_withdrawn_and_cut(mechanism: Mechanism) -> None:
     """New connection, live request and open WebSocket end within a second of the commit; others feel nothing."""
     if mechanism is Mechanism.SOCK_DESTROY and not is_root():
         pytest.skip("CAP_NET_ADMIN needs root")
-    with open_doorway(mechanism=mechanism) as door:
-        scene = Scene(door)
+    with greeter() as server, open_doorway(mechanism=mechanism) as door:
+        scene = Scene(door, server.port)
         print(f"\n{HEADING}")
         for kind in KINDS:
             figures = measure(scene, kind, TRIES)
@@ -68,8 +69,8 @@ def test_a_connection_that_has_just_closed(mechanism: Mechanism) -> None:
 
 def test_policies_that_follow_closely_disturb_nobody() -> None:
     """Who loses nothing by any of many edits keeps its connection, and new ones wait instead of being refused."""
-    with open_doorway() as door:
-        scene = Scene(door)
+    with greeter() as server, open_doorway() as door:
+        scene = Scene(door, server.port)
         figures = Figures("edits")
         seq = 0
         with bystanders(door, scene.others[0], figures):

@@ -22,6 +22,7 @@ from tests.support.doorway import ACTOR, Doorway, Identity, eventually, open_doo
 from tests.support.mosquitto import Subscriber, publish, running_broker
 from tests.support.postgresql import running_server
 from tests.support.tcp import GREETING, Greeter, greeter, offer, read_exactly, tcp_app, tcp_document
+from tests.support.watching import NewBytes, watching
 
 STAFF = "allow: {groups: [staff]}"
 PIECE = 64 * 1024
@@ -176,6 +177,17 @@ def test_an_edit_that_takes_nothing_ends_nothing(site: Site) -> None:
         site.speak(site.alice)
     site.apply()
     assert site.speak(site.alice) == GREETING + b"hello"
+
+
+def test_new_connections_wait_while_rules_change_and_none_is_refused(site: Site) -> None:
+    """Envoy holds a connection to the rules that it was accepted under: the answer satisfies them too."""
+    site.apply()
+    new = NewBytes(site.door, site.alice, app="bytes", pause=0.001)
+    with watching(new):
+        for edit in range(5):
+            site.apply(STAFF, f"deny: {{persons: [nobody-{edit}]}}")
+    assert (new.refused, new.odd) == ([], []), new.why
+    site.apply()
 
 
 def ended(client: socket.socket) -> bool:

@@ -12,6 +12,7 @@ import pytest
 
 from tests.support.doorway import is_root
 from tests.support.house import open_house
+from tests.support.tcp import greeter
 from tests.support.withdrawal import GOAL_SECONDS, HEADING, KINDS, LIMIT_SECONDS, Figures, Scene, measure
 
 TRIES = 20
@@ -23,8 +24,8 @@ def test_withdrawn_at_once_and_nobody_else_disturbed(*, without_net_admin: bool)
     """Revoked, suspended, out of the group, denied: nothing comes through a second later, bystanders go on."""
     if not without_net_admin and not is_root():
         pytest.skip("CAP_NET_ADMIN needs root")
-    with open_house(without_net_admin=without_net_admin) as house:
-        scene = Scene(house)
+    with greeter() as server, open_house(without_net_admin=without_net_admin) as house:
+        scene = Scene(house, server.port)
         means = json.loads(house.gateway_status())["cuts_by"]
         assert means == ("pidfd" if without_net_admin else "sock-destroy")
         print(f"\n\ncut by {means}\n{HEADING}")

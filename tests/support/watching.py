@@ -18,8 +18,10 @@ from types import TracebackType
 from typing import Self
 
 from tests.support.doorway import Doorway, Identity, eventually
+from tests.support.tcp import GREETING, read_exactly
 
 PAUSE_SECONDS = 0.002
+WORD = b"are you there?"
 _TEXT, _PING, _PONG = 0x81, 0x89, 0x8A  # first bytes of WebSocket frames, RFC 6455 section 5.2
 _UPGRADE = (
     "GET /live HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -156,6 +158,26 @@ class LiveStream(Watcher):
                 self.good.append(Sighting(now, now, 101, self.path))
 
 
+class LiveBytes(Watcher):
+    """One open connection of TCP: some bytes and their echo, again and again."""
+
+    def _watch(self) -> None:
+        with self._connect() as secure:
+            self._exchange(secure, GREETING)
+            while not self._stop.is_set():
+                began = time.time()
+                self._exchange(secure, b"")
+                self.good.append(Sighting(began, time.time(), 200, self.path))
+                self._stop.wait(PAUSE_SECONDS)
+
+    def _exchange(self, secure: ssl.SSLSocket, before: bytes) -> None:
+        """Say something; read what the server says first, and the echo."""
+        secure.sendall(WORD)
+        wanted = before + WORD
+        if read_exactly(secure, len(wanted)) != wanted:
+            raise EOFError
+
+
 class NewConnections(Watcher):
     """A new connection for each request; those that were refused are counted, and go on being tried."""
 
@@ -197,6 +219,19 @@ class NewConnections(Watcher):
             answer = connection.getresponse()
             answer.read()
             return answer.status
+
+
+class NewBytes(NewConnections):
+    """The same of TCP."""
+
+    def _ask_once(self, path: str) -> int:
+        with self._connect() as secure:
+            secure.sendall(WORD)
+            wanted = GREETING + WORD
+            came = read_exactly(secure, len(wanted))
+            if not came:
+                raise ConnectionError("closed")
+            return 200 if came == wanted else 1
 
 
 @contextlib.contextmanager

@@ -1,7 +1,7 @@
 """Authority is withdrawn while its holder uses it in three ways, and bystanders go on: tries, figures, a table.
 
-Each try: a person has a kept connection with requests, an open WebSocket and a loop of new connections;
-then one change is committed. Measured is, from the commit time (`ChangeRecord.at`), the last moment at
+Each try: a person has a kept connection with requests, an open WebSocket, an open TCP connection and loops of new
+connections; then one change is committed. Measured is, from the commit time (`ChangeRecord.at`), the last moment at
 which anything came through or at which the end was seen.
 """
 
@@ -20,7 +20,15 @@ from doorward.core.certificate import RevocationReason
 from doorward.directory.principals import add_member, remove_member, resume, suspend
 from tests.support.doorway import ACTOR, DOMAIN, Doorway, Identity, eventually
 from tests.support.standstill import DiskWatch, unexcused
-from tests.support.watching import LiveRequests, LiveStream, NewConnections, Watcher, watching
+from tests.support.watching import (
+    LiveBytes,
+    LiveRequests,
+    LiveStream,
+    NewBytes,
+    NewConnections,
+    Watcher,
+    watching,
+)
 
 GOAL_SECONDS = 0.1
 LIMIT_SECONDS = 1.0
@@ -29,7 +37,7 @@ AFTERWARDS_SECONDS = 0.15
 """How long the loop of new connections goes on after everything has ended: one that slips in must be seen."""
 
 KINDS = ("revoke", "suspend", "group taken away", "deny added")
-TARGETS = ("new connection", "live request", "open WebSocket")
+TARGETS = ("new connection", "live request", "open WebSocket", "new TCP connection", "live TCP connection")
 
 
 @dataclass(slots=True)
@@ -55,11 +63,11 @@ class Figures:
         for target, values in self.seconds.items():
             missed = sum(value > GOAL_SECONDS for value in values)
             yield (
-                f"{self.kind:18}{target:16}{len(values):4}{_ms(statistics.median(values))}{_ms(max(values))}"
+                f"{self.kind:18}{target:20}{len(values):4}{_ms(statistics.median(values))}{_ms(max(values))}"
                 f"{missed:8}"
             )
         yield (
-            f"{'':18}commit returned {len(self.committed):4}{_ms(statistics.median(self.committed))}"
+            f"{'':18}commit returned     {len(self.committed):4}{_ms(statistics.median(self.committed))}"
             f"{_ms(max(self.committed))}"
         )
         yield (
@@ -69,14 +77,20 @@ class Figures:
         )
 
 
-HEADING = f"{'withdrawn by':18}{'seen by':16}{'n':>4}{'median':>9}{'worst':>9}{'>100 ms':>8}   (ms since the commit time)"
+HEADING = f"{'withdrawn by':18}{'seen by':20}{'n':>4}{'median':>9}{'worst':>9}{'>100 ms':>8}   (ms since the commit time)"
 
 
 class Scene:
-    """The people and the policy; `try_once` withdraws from `victim`, and gives back afterwards."""
+    """The people and the policy; `try_once` withdraws from `victim`, and gives back afterwards.
 
-    def __init__(self, door: Doorway) -> None:
+    Args:
+        door: the running door.
+        bytes_port: of a server of plain bytes (`tests.support.tcp.greeter`).
+    """
+
+    def __init__(self, door: Doorway, bytes_port: int) -> None:
         self.door = door
+        self.bytes_port = bytes_port
         self._apply("")
         self.victim = door.person("victim", "staff")
         self.others = [door.person(f"bystander-{number}", "staff") for number in range(2)]
@@ -85,23 +99,28 @@ class Scene:
         """One try: the victim works in three ways, one change is committed, and the ends are awaited."""
         requests = LiveRequests(self.door, self.victim)
         stream = LiveStream(self.door, self.victim)
+        flow = LiveBytes(self.door, self.victim, app="bytes")
         news = [NewConnections(self.door, self.victim) for _ in range(2)]
-        with watching(requests, stream, *news):
+        new_flows = NewBytes(self.door, self.victim, app="bytes")
+        with watching(requests, stream, flow, *news, new_flows):
             time.sleep(random.random() * 0.05)
             seq = self._withdraw(kind)
             committed = time.time()
             at = self._committed_at(seq)
             figures.committed.append(committed - at)
-            ended = eventually(lambda: bool(requests.ended and stream.ended), PATIENCE_SECONDS)
-            eventually(lambda: all(one.refused and one.refused[-1].began > committed for one in news))
+            ended = eventually(lambda: bool(requests.ended and stream.ended and flow.ended), PATIENCE_SECONDS)
+            every = (*news, new_flows)
+            eventually(lambda: all(one.refused and one.refused[-1].began > committed for one in every))
             time.sleep(AFTERWARDS_SECONDS)
         if not ended:
             figures.faults.append("a connection did not end")
-        if any(one.odd for one in news):
-            figures.faults.append(f"odd answers: {[one.odd[0] for one in news if one.odd]}")
+        if any(one.odd for one in every):
+            figures.faults.append(f"odd answers: {[one.odd[0] for one in every if one.odd]}")
         figures.seconds["new connection"].append(max(one.last_after(at) for one in news))
         figures.seconds["live request"].append(requests.last_after(at) if ended else PATIENCE_SECONDS)
         figures.seconds["open WebSocket"].append(stream.last_after(at) if ended else PATIENCE_SECONDS)
+        figures.seconds["new TCP connection"].append(new_flows.last_after(at))
+        figures.seconds["live TCP connection"].append(flow.last_after(at) if ended else PATIENCE_SECONDS)
         self._give_back(kind)
 
     def _withdraw(self, kind: str) -> int:
@@ -134,10 +153,14 @@ class Scene:
 
     def document(self, more: str) -> str:
         """Return the policy with more rules, lines of YAML."""
-        return (
-            f"trust_domain: {DOMAIN}\napps:\n  app:\n    hosts: [{self.door.host('app')}]\n"
-            f"    upstream: http://127.0.0.1:{self.door.upstream.port}\n    rules:\n"
+        places = {
+            "app": f"http://127.0.0.1:{self.door.upstream.port}",
+            "bytes": f"tcp://127.0.0.1:{self.bytes_port}",
+        }
+        return f"trust_domain: {DOMAIN}\napps:\n" + "".join(
+            f"  {name}:\n    hosts: [{self.door.host(name)}]\n    upstream: {place}\n    rules:\n"
             f"      - {{allow: {{groups: [staff]}}}}\n{more}"
+            for name, place in places.items()
         )
 
     def _committed_at(self, seq: int) -> float:
@@ -168,26 +191,31 @@ def measure(scene: Scene, kind: str, tries: int, *, said: Callable[[str], None] 
 def bystanders(door: Doorway, identity: Identity, figures: Figures) -> Iterator[None]:
     """Watch a person to whom nothing is done; whatever befalls them is a fault, see `standstill` for the exception."""
     requests, stream = LiveRequests(door, identity), LiveStream(door, identity)
-    news = NewConnections(door, identity, pause=0.02)
-    watchers: tuple[Watcher, ...] = (requests, stream)
-    with watching(*watchers, news), DiskWatch(door.folder) as disk:
+    flow = LiveBytes(door, identity, app="bytes")
+    every_new = (
+        NewConnections(door, identity, pause=0.02),
+        NewBytes(door, identity, app="bytes", pause=0.02),
+    )
+    watchers: tuple[Watcher, ...] = (requests, stream, flow)
+    with watching(*watchers, *every_new), DiskWatch(door.folder) as disk:
         yield
         counts = [len(one.good) for one in watchers]
         eventually(lambda: all(len(one.good) > count for one, count in zip(watchers, counts, strict=True)), 2)
     figures.faults += [
         f"a bystander's {type(one).__name__} ended: {one.why}" for one in watchers if one.ended
     ]
-    refused = unexcused(news.refused, [*disk.spans, *door.settled])
-    figures.excused += len(news.refused) - len(refused)
-    if refused or news.odd:
-        figures.faults.append(
-            f"{len(refused)} new connections of a bystander were refused, the last by {news.why}; "
-            f"others were answered {sorted({one.status for one in news.odd})}"
-        )
+    for news in every_new:
+        refused = unexcused(news.refused, [*disk.spans, *door.settled])
+        figures.excused += len(news.refused) - len(refused)
+        if refused or news.odd:
+            figures.faults.append(
+                f"{len(refused)} of a bystander's {type(news).__name__} were refused, the last by {news.why}; "
+                f"others were answered {sorted({one.status for one in news.odd})}"
+            )
+        figures.longest_wait = max(figures.longest_wait, news.longest_wait())
     figures.requests += len(requests.good)
     figures.ticks += len(stream.good)
     figures.longest_gap = max(figures.longest_gap, *(one.longest_gap() for one in watchers))
-    figures.longest_wait = max(figures.longest_wait, news.longest_wait())
 
 
 def _ms(seconds: float) -> str:

@@ -9,8 +9,8 @@
    rule ends no connection; new connections are held to the new rules, live ones are compared by the gateway and cut.
 4. No metadata, no filter, no grant: closed.
 
-Envoy makes the filters of a connection when it accepts it. So one that is accepted before an edit of the rules and speaks
-after it may be refused once by the former rules, never admitted by them: the authorizer judges by the newest.
+Envoy makes the filters of a connection when it accepts it. One that is accepted before an edit of the rules and judged after it
+is held to the former rules too; the authorizer shows their ids as well, and judges by the newest (docs/design/0052).
 Standard: RFC 7301 sections 3.1, 3.2 and 4; RFC 8446 section 6 (an alert's bytes).
 """
 

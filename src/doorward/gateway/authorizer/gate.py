@@ -42,6 +42,11 @@ class PolicyGate:
             self._enforced = self._before = snapshot.policies
             self._condition.notify_all()
 
+    def enforced(self, application_id: str) -> AppPolicy | None:
+        """Return the policy that Envoy enforced for an application before any exchange that goes on now."""
+        with self._condition:
+            return self._before.get(application_id)
+
     def move(self, snapshot: PolicySnapshot) -> None:
         """Note that Envoy is about to be told this: until `open` or `stay`, only what is equal counts."""
         with self._condition:

@@ -49,7 +49,8 @@ from doorward.gateway.connections.connection import LiveConnection, PendingConne
 from doorward.gateway.connections.endpoints import Endpoint, parse_endpoint
 from doorward.gateway.connections.registry import Connections, source_of
 from doorward.gateway.connections.sockdiag import SocketFacts, TcpState
-from doorward.policy.decision import GRANTS_LIMIT_BYTES, render_grants
+from doorward.policy.decision import GRANTS_LIMIT_BYTES, authority_of, grants_fit, render_grants
+from doorward.policy.model import AppPolicy
 from doorward.wire.client_cert import render_client_cert
 from doorward.wire.header_text import encode_header_text
 
@@ -175,6 +176,7 @@ class Authorizer:
     def _judge(self, pending: PendingConnection, certificate: str) -> Answer:
         presented = decode_certificate(certificate)
         patience = self._clock.monotonic() + GATE_SECONDS
+        before = self._gate.enforced(pending.application_id)
         for _ in range(ATTEMPTS):
             if not self._ports.fresh():
                 raise Unavailable(Reason.KNOWLEDGE_STALE.value, "the change sequence was not read lately")
@@ -187,7 +189,7 @@ class Authorizer:
                     break  # Envoy gives us no time for another wait, or refused that revision
                 continue
             live = LiveConnection.admitted(pending, decision)
-            facts = self._facts(live, decision)
+            facts = self._facts(live, decision, before)
             if self._admit(live, decision):
                 if not self._decider.is_current(decision):
                     self._connections.begin(pending)
@@ -258,14 +260,16 @@ class Authorizer:
             decision.revision, pending.application_id, decision.policy, left
         )
 
-    def _facts(self, live: LiveConnection, decision: AccessDecision) -> Mapping[str, str]:
-        """Return what Envoy is told of an admitted connection."""
+    def _facts(
+        self, live: LiveConnection, decision: AccessDecision, before: AppPolicy | None
+    ) -> Mapping[str, str]:
+        """Return what Envoy is told of an admitted connection; `before` is the policy in force at its first byte."""
         if live.anonymous:
             return ANONYMOUS_FACTS
         subject, certificate = decision.holder()
         principal = subject.principal
         token = class_token(TENANT, live.application_id, live.revision, live.grants)
-        grants = render_grants((*live.grants, token))
+        grants = render_grants((*live.grants, *self._grants_of(before, live, decision), token))
         if len(grants) > GRANTS_LIMIT_BYTES:
             raise MalformedInput(Reason.GRANTS_TOO_LARGE.value, "the connection would hold too many grants")
         audience = self._ports.application_name(live.application_id)
@@ -280,6 +284,21 @@ class Authorizer:
             Fact.DECISION: live.decision,
         }
         return {fact.value: value for fact, value in facts.items()}
+
+    def _grants_of(
+        self, before: AppPolicy | None, live: LiveConnection, decision: AccessDecision
+    ) -> tuple[str, ...]:
+        """Return the further ids by which a TCP connection passes the rules that it was accepted under.
+
+        Envoy made its filters when it accepted it, and the policy may have changed since. Each id says something that
+        is true of this subject now; the filter asks once, so that no later rule sees them (docs/design/0052).
+        """
+        if decision.policy is None or not decision.policy.is_tcp or before is None:
+            return ()
+        subject, _ = decision.holder()
+        earlier = authority_of(before, TENANT, live.application_id, subject).grants
+        more = tuple(one for one in earlier if one not in live.grants)
+        return more if grants_fit((*live.grants, *more)) else ()
 
     def _refuse(self, pending: PendingConnection | None, *reasons: str) -> Answer:
         if pending is not None:
