@@ -16,7 +16,7 @@ from doorward.authority.revocation import revoke
 from doorward.core.certificate import RevocationReason
 from doorward.core.entities import PrincipalKind
 from doorward.directory.principals import add_principal, suspend
-from doorward.partners.terms import remove_partner
+from doorward.partners.importing import remove_partner
 from doorward.runtime.evidence import Evidence
 from doorward.verification.partner import RevocationMode
 from tests.support.doorway import ACTOR, Doorway, Identity, eventually, open_doorway

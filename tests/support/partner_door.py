@@ -19,7 +19,8 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from doorward.core.entities import TENANT
-from doorward.partners.terms import Terms, import_partner
+from doorward.partners.importing import import_partner
+from doorward.partners.terms import Terms
 from doorward.stores.partner_records import EvidenceKind, EvidenceRecord
 from doorward.stores.records import ChangeKind
 from doorward.verification.revocation.crl import parse_crl

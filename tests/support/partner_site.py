@@ -22,7 +22,8 @@ from doorward.access import policies
 from doorward.access.deciding import AccessDecider, AccessDecision
 from doorward.core.entities import TENANT
 from doorward.partners.evidence_cache import EvidenceCache
-from doorward.partners.terms import Imported, Terms, find_standing, import_partner
+from doorward.partners.importing import Imported, find_replaced, import_partner
+from doorward.partners.terms import Terms
 from doorward.stores.done import Done
 from doorward.stores.partner_records import EvidenceKind, EvidenceRecord, PartnerRecord
 from doorward.stores.records import CertificateRecord, ChangeKind
@@ -85,7 +86,7 @@ class PartnerSite:
             Terms(**{**self.terms, **terms}),
             anchors=[one.der for one in ([self.root] if anchors is None else anchors)],
             intermediates=[one.der for one in ([self.issuing] if intermediates is None else intermediates)],
-            replacing=find_standing(self.services, self.name, replacing=replacing),
+            replacing=find_replaced(self.services, self.name, replacing=replacing),
             actor=OPERATOR,
         )
 

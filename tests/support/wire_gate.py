@@ -26,7 +26,8 @@ from doorward.core.errors import MalformedInput
 from doorward.directory.principals import add_principal, create_group
 from doorward.partners import trust as partner_trust
 from doorward.partners.evidence.sources import Survey
-from doorward.partners.terms import Terms, examine
+from doorward.partners.examining import examine
+from doorward.partners.terms import Terms
 from doorward.stores.partner_records import (
     EvidenceKind,
     EvidenceRecord,

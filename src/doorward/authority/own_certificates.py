@@ -1,6 +1,6 @@
 """The certificates of our own authority, as they are shown and exported. Reads only.
 
-Not here: the root's key (`founding`), partners' authorities (`partners.terms`).
+Not here: the root's key (`founding`), partners' authorities (`partners.importing`).
 """
 
 from __future__ import annotations

@@ -13,8 +13,9 @@ from doorward.cli.rows import authority_row
 from doorward.cli.screen import escape
 
 if TYPE_CHECKING:
+    from doorward.partners.importing import Imported, PartnerState
     from doorward.partners.showing import PartnerView
-    from doorward.partners.terms import Imported, Standing, Terms
+    from doorward.partners.terms import Terms
     from doorward.stores.partner_records import EvidenceRecord, PartnerRecord
     from doorward.verification.import_lint import LintFinding
 
@@ -68,18 +69,18 @@ def _terms_row(terms: Terms | PartnerRecord) -> dict[str, Any]:
     }
 
 
-def list_changes(standing: Standing, wanted: Terms, ders: dict[str, list[bytes]]) -> list[dict[str, Any]]:
+def list_changes(former: PartnerState, wanted: Terms, ders: dict[str, list[bytes]]) -> list[dict[str, Any]]:
     """Return what a partner would have no longer, or has not yet: terms, then authorities.
 
     What is not said anew falls back to its default, and an authority that is not given anew is dropped.
     """
-    before, after = _terms_row(standing.partner), _terms_row(wanted)
+    before, after = _terms_row(former.partner), _terms_row(wanted)
     terms = [
         {"term": term, "before": before[term], "after": after[term]}
         for term in after
         if before[term] != after[term]
     ]
-    had = {("anchor" if one.anchor else "intermediate", one.der) for one in standing.authorities}
+    had = {("anchor" if one.anchor else "intermediate", one.der) for one in former.authorities}
     given = {(kind, der) for kind in ("anchor", "intermediate") for der in ders[f"{kind}s"]}
     dropped = [{"term": kind, "before": _brief(der), "after": None} for kind, der in sorted(had - given)]
     added = [{"term": kind, "before": None, "after": _brief(der)} for kind, der in sorted(given - had)]
@@ -89,7 +90,7 @@ def list_changes(standing: Standing, wanted: Terms, ders: dict[str, list[bytes]]
 def _brief(der: bytes) -> dict[str, str]:
     """Return what tells an authority from others of its partner."""
     return {
-        "subject": parts.terms.describe_subject(der),
+        "subject": parts.examining.describe_subject(der),
         "sha256": hashlib.sha256(der).hexdigest()[:16],
     }
 
@@ -115,7 +116,7 @@ def print_report(output: Output, ders: dict[str, list[bytes]], findings: tuple[L
     for word, kind in (("anchors", "anchor"), ("intermediates", "intermediate")):
         for der in ders[word]:
             sha256 = hashlib.sha256(der).hexdigest()
-            output.err.print(f"[bold]{escape(parts.terms.describe_subject(der))}[/bold]  {kind}")
+            output.err.print(f"[bold]{escape(parts.examining.describe_subject(der))}[/bold]  {kind}")
             # In full: it is what the partner is asked for by another way.
             output.err.print(f"  [dim]SHA-256  {sha256}[/dim]")
             about = [one for one in findings if one.certificate == sha256]

@@ -36,6 +36,8 @@ if TYPE_CHECKING:  # for mypy and import-linter; a test holds `_WHERE` to it
     from doorward.directory import invitations as invitations
     from doorward.directory import nesting as nesting
     from doorward.directory import principals as principals
+    from doorward.partners import examining as examining
+    from doorward.partners import importing as importing
     from doorward.partners import showing as showing
     from doorward.partners import terms as terms
     from doorward.policy import scalars as scalars
@@ -85,6 +87,7 @@ _WHERE = {
     "disruption": "runtime.disruption",
     "door_port": "runtime.door_port",
     "evidence": "runtime.evidence",
+    "examining": "partners.examining",
     "explaining": "runtime.explaining",
     "explanation": "access.explanation",
     "files": "files",
@@ -94,6 +97,7 @@ _WHERE = {
     "gateways": "authority.gateways",
     "groups": "directory.groups",
     "identity": "verification.identity",
+    "importing": "partners.importing",
     "initialise": "runtime.initialise",
     "inventory": "authority.inventory",
     "invitations": "directory.invitations",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from doorward.partners.terms import describe_subject, heard_by, list_partners
+from doorward.partners.examining import describe_subject
+from doorward.partners.importing import heard_by, list_partners
 from doorward.partners.trust import find_unread
 from doorward.stores.partner_records import EvidenceRecord, PartnerAuthorityRecord, PartnerRecord
 from doorward.stores.services import Services

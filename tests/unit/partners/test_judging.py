@@ -17,7 +17,7 @@ from doorward.core.entities import TENANT, Outcome, PrincipalKind
 from doorward.core.errors import RequestRefused
 from doorward.directory import invitations
 from doorward.directory import principals as directory
-from doorward.partners.terms import remove_partner
+from doorward.partners.importing import remove_partner
 from doorward.stores.partner_records import EvidenceKind, EvidenceRecord
 from doorward.verification.identity import SanSource
 from doorward.verification.partner import RevocationMode

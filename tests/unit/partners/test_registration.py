@@ -9,9 +9,9 @@ import pytest
 from doorward.audit.events import EventType
 from doorward.core.errors import Unavailable
 from doorward.directory import principals as directory
+from doorward.partners.importing import remove_partner
 from doorward.partners.judging import Newcomer, judge_for_partners
 from doorward.partners.registration import register
-from doorward.partners.terms import remove_partner
 from doorward.partners.trust import load_partners
 from doorward.stores.records import ChangeKind
 from doorward.verification.steps import Presented

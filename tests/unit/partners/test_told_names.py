@@ -6,7 +6,9 @@ import pytest
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from doorward.partners.terms import Terms, examine_names, import_partner
+from doorward.partners.examining import examine_names
+from doorward.partners.importing import import_partner
+from doorward.partners.terms import Terms
 from doorward.partners.told_names import check_told_names
 from doorward.policy.analysis import Finding
 from doorward.stores.policy_snapshot import current_document

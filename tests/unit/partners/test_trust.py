@@ -10,7 +10,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from doorward.core.entities import PrincipalKind
 from doorward.core.errors import MalformedInput
-from doorward.partners.terms import remove_partner
+from doorward.partners.importing import remove_partner
 from doorward.partners.trust import (
     build_partner_trust,
     find_issuer,

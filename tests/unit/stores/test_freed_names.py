@@ -13,7 +13,7 @@ from doorward.directory import groups, nesting
 from doorward.directory import principals as directory
 from doorward.directory.invitations import invite
 from doorward.enrolment.invitation import redeem
-from doorward.partners.terms import remove_partner
+from doorward.partners.importing import remove_partner
 from tests.support.partner_site import hearing, partner_site
 from tests.support.path_ca import certify
 from tests.support.world import DOCUMENT as PLAIN

@@ -154,23 +154,25 @@ def import_(
     read = parts.certificate_files.read_certificate_files
     ders = {"anchors": read(anchors), "intermediates": read(intermediates)}
     # A look alone needs no free name. What is read here is what is shown, asked about, and replaced.
-    standing = parts.terms.find_standing(services, name, replacing=replace) if replace or not check else None
-    findings = parts.terms.examine(services, name, wanted, **ders)
+    replaced = (
+        parts.importing.find_replaced(services, name, replacing=replace) if replace or not check else None
+    )
+    findings = parts.examining.examine(services, name, wanted, **ders)
     wrong = any(one.code.severity.value == "error" for one in findings)
-    changes = list_changes(standing, wanted, ders) if standing else []
+    changes = list_changes(replaced, wanted, ders) if replaced else []
     report = {"findings": [finding_row(one) for one in findings], "changes": changes}
     if not state.output.as_json and (check or not wrong):  # else the refusal names the errors
         print_report(state.output, ders, findings)
         print_changes(state.output, changes)
     if check:
-        large = parts.terms.examine_names(services, name, (*ders["anchors"], *ders["intermediates"]))
+        large = parts.examining.examine_names(services, name, (*ders["anchors"], *ders["intermediates"]))
         state.output.result(
             report, *(f"[yellow]{escape(one)}[/yellow]" for one in large), "nothing was changed", notes=large
         )
         return
     if not wrong:  # errors are refused by the use case itself
         _ask(state, name, yes=yes, dropping=any(map(drops, changes)))
-    done = parts.terms.import_partner(services, name, wanted, replacing=standing, actor=actor(), **ders)
+    done = parts.importing.import_partner(services, name, wanted, replacing=replaced, actor=actor(), **ders)
     value, line = confirmed(services, done.seq, done.notes)
     state.output.result(
         {
@@ -207,7 +209,7 @@ def remove(state: State, name: str, yes: bool) -> None:
         state.output.result({"name": name, "removed": True}, notes=(f"partner {name} was removed already",))
         return
     ask(state, f"remove partner {name}, and all its principals?", yes=yes)
-    done = parts.terms.remove_partner(services, name, actor=actor())
+    done = parts.importing.remove_partner(services, name, actor=actor())
     value, line = confirmed(services, done.seq, done.notes)
     state.output.result(
         {"name": name, "id": done.value.id, "seq": done.seq, **value},

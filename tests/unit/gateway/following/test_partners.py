@@ -18,7 +18,7 @@ from doorward.core.errors import Unavailable
 from doorward.directory import principals as directory
 from doorward.gateway.connections.registry import LiveConnection
 from doorward.gateway.following import follower as module
-from doorward.partners.terms import remove_partner
+from doorward.partners.importing import remove_partner
 from doorward.verification.identity import SanSource
 from doorward.verification.partner import RevocationMode
 from tests.support.partner_site import PartnerSite, partner_site

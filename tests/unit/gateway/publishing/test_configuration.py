@@ -12,7 +12,7 @@ from doorward.gateway.publishing.configuration import (
     partner_trusts,
 )
 from doorward.gateway.publishing.last_published import Configuration
-from doorward.partners.terms import remove_partner
+from doorward.partners.importing import remove_partner
 from doorward.stores.policy_snapshot import PolicySnapshot
 from tests.support.partner_site import PartnerSite, partner_site
 from tests.support.path_ca import Node, certify

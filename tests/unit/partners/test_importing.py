@@ -14,20 +14,22 @@ from doorward.audit.events import EventType
 from doorward.core.entities import PrincipalKind
 from doorward.core.errors import ConfigurationError, DoorwardError, MalformedInput, NotFound, RequestRefused
 from doorward.directory import principals as directory
-from doorward.partners import terms as partners
+from doorward.partners import examining, importing
+from doorward.partners.examining import examine
+from doorward.partners.importing import (
+    TOLD,
+    find_replaced,
+    import_partner,
+    list_partners,
+    remove_partner,
+)
 from doorward.partners.terms import (
     GROUPS_LIMIT,
     LONGEST_REFRESH,
     LONGEST_STALENESS,
     SHORTEST_REFRESH,
     SUBTREES_LIMIT,
-    TOLD,
     Terms,
-    examine,
-    find_standing,
-    import_partner,
-    list_partners,
-    remove_partner,
 )
 from doorward.stores.protocols import Stores
 from doorward.stores.records import AuthorityKind, ChangeKind
@@ -153,7 +155,7 @@ def test_names_that_cannot_be(name: str, error: type[DoorwardError], code: str) 
         bring_in(partner_site().world, name)
     assert caught.value.code == code
     with pytest.raises(error) as first:
-        find_standing(partner_site().services, name, replacing=False)
+        find_replaced(partner_site().services, name, replacing=False)
     assert first.value.code == code
 
 
@@ -209,7 +211,7 @@ def test_an_anchor_is_needed_and_a_founding() -> None:
     with pytest.raises(NotFound):
         examine(empty_world().services, "east", Terms(), anchors=[ROOT.der], intermediates=[])
     with pytest.raises(NotFound):
-        find_standing(empty_world().services, "east", replacing=False)
+        find_replaced(empty_world().services, "east", replacing=False)
     with pytest.raises(MalformedInput):
         import_partner(found_world().services, "east", Terms(), anchors=[b"nothing"], actor=OPERATOR)
 
@@ -265,8 +267,13 @@ def test_nothing_slow_runs_while_others_wait_to_write(monkeypatch: pytest.Monkey
         return call
 
     monkeypatch.setattr(site.services.work, "change", watched)
-    for name in ("lint_authorities", "build_partner_trust", "parse_path_certificate"):
-        monkeypatch.setattr(partners, name, slow(getattr(partners, name)))
+    for module, name in (
+        (examining, "lint_authorities"),
+        (examining, "parse_path_certificate"),
+        (importing, "build_partner_trust"),
+        (importing, "parse_path_certificate"),
+    ):
+        monkeypatch.setattr(module, name, slow(getattr(module, name)))
     site.bring_in(replacing=True)
     remove_partner(site.services, "clinic", actor=OPERATOR)
     site.bring_in()
@@ -276,14 +283,14 @@ def test_nothing_slow_runs_while_others_wait_to_write(monkeypatch: pytest.Monkey
 
 def meanwhile(monkeypatch: pytest.MonkeyPatch, happens: Callable[[], object]) -> None:
     """Let something happen once, while the authorities of an import are looked at."""
-    lint = partners.lint_authorities
+    lint = examining.lint_authorities
 
     def during(*given: Any, **named: Any) -> Any:
-        monkeypatch.setattr(partners, "lint_authorities", lint)
+        monkeypatch.setattr(examining, "lint_authorities", lint)
         happens()
         return lint(*given, **named)
 
-    monkeypatch.setattr(partners, "lint_authorities", during)
+    monkeypatch.setattr(examining, "lint_authorities", during)
 
 
 def test_a_name_that_is_taken_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -327,7 +334,7 @@ def test_what_came_meanwhile_is_not_dropped(what: str, when: str, monkeypatch: p
         "kind-of-authority": {"anchors": [site.root, site.issuing], "intermediates": []},
         "term": {"domain": "clinic.example"},
     }
-    seen, brought = find_standing(site.services, "clinic", replacing=True), list[Any]()
+    seen, brought = find_replaced(site.services, "clinic", replacing=True), list[Any]()
 
     def other_brings_in() -> None:
         brought.append(site.bring_in(replacing=True, **given[what]))
@@ -352,7 +359,7 @@ def test_what_came_meanwhile_is_not_dropped(what: str, when: str, monkeypatch: p
 def test_the_same_imported_again_meanwhile_is_no_change() -> None:
     """Where another brought in what was there already the report still holds."""
     site = partner_site(publish=False)
-    seen = find_standing(site.services, "clinic", replacing=True)
+    seen = find_replaced(site.services, "clinic", replacing=True)
     site.world.clock.turn(seconds=5)
     site.bring_in(replacing=True)
     done = import_partner(
@@ -396,7 +403,7 @@ def test_replacing_keeps_name_and_id() -> None:
     assert event.data["revocation"] == "off"
     assert event.data["intermediates"] == (newer.parsed.sha256,)
     with pytest.raises(NotFound) as caught:
-        find_standing(site.services, "nobody", replacing=True)
+        find_replaced(site.services, "nobody", replacing=True)
     assert caught.value.code == "partner-unknown"
 
 
