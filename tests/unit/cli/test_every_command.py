@@ -1,118 +1,147 @@
-"""The command line: what every command has in common."""
+"""The command line: what every command has in common, and what each says of a success and of an error."""
 
 from __future__ import annotations
 
 import json
 import os
+import shlex
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import click
+import pytest
+from click.testing import Result
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from doorward.cli.groups import walk
 from doorward.cli.table import COMMANDS
+from doorward.runtime.serve import Serve
 from tests.support.doorway import short_folder
 from tests.support.path_ca import certify
+from tests.unit.cli.cases import FAILURES, SUCCESSES
 from tests.unit.cli.conftest import DOCUMENT, Site
 
 ALL = {" ".join(path): entry.load() for path, entry in walk(COMMANDS)}
-ELSEWHERE = {"up", "serve", "gateway", "demo", "enroll"}
-"""Commands that run for long or need a door; tested with one."""
-
-NOTHING_RUNS = {"status", "audit verify"}
-"""Commands that exit 3 where `serve` never ran: nothing answers, and nothing was sequenced or signed."""
+RUNNING = {"up", "serve", "gateway", "demo", "enroll"}
+"""Commands that run for long or need a door; what they say is tested in `test_running_commands`."""
 
 
-def words_for(site: Site) -> dict[str, list[str]]:
-    """Words with which each command succeeds on the site, in an order in which all do."""
+def things(site: Site) -> dict[str, str]:
+    """Make what the words of the cases name; return it."""
     first, second, third = (site.certificate("alice") for _ in range(3))
     site.do("person", "add", "invited")
-    invited = site.do("invite", "invited")["id"]
-    for kind in ("person", "device", "service"):
-        for number in (2, 3):
-            site.do(kind, "add", f"{kind}-{number}")
-    policy = site.file("again.yaml", DOCUMENT)
-    key = site.file("root-passphrase", "several random words")
-    os.chmod(key, 0o600)  # noqa: PTH101
-    exported = str(site.folder / "root.pem")
     now = datetime.now(UTC).replace(microsecond=0)
     authority = certify("Clinic", not_before=now - timedelta(days=1), not_after=now + timedelta(days=200))
-    clinic = authority.certificate.public_bytes(Encoding.PEM)
-    table: dict[str, list[str]] = {
-        "status": [],
-        "apply": ["-f", policy],
-        "diff": ["-f", policy],
-        "export": [],
-        "app add": ["wiki", "--host", "wiki.corp.example", "--upstream", "http://127.0.0.1:9001"],
-        "app list": [],
-        "app set": ["wiki", "--upstream", "http://127.0.0.1:9002"],
-        "rule add": ["wiki", "--group", "tellers", "--name", "all"],
-        "rule remove": ["wiki", "all"],
-        "app remove": ["wiki"],
-        "policy history": [],
-        "policy show": ["1"],
-        "policy rollback": ["1"],
-        "policy check": ["-f", policy],
-        "policy explain": ["--principal", "alice", "--app", "payments", "GET", "/accounts/7"],
-        "group create": ["more"],
-        "group add": ["more", "alice"],
-        "group list": [],
-        "group show": ["more"],
-        "group remove": ["more", "alice"],
-        "invite": ["alice"],
-        "invitation list": [],
-        "invitation revoke": [invited],
-        "cert list": [],
-        "cert show": [first],
-        "cert revoke": [first, "--reason", "key-compromise"],
-        "cert hold": [second],
-        "cert release": [second],
-        "cert renew": [third, "--csr", site.csr("alice")],
-        "ca list": [],
-        "ca import": ["clinic", site.file("clinic.pem", clinic), "--yes"],
-        "ca show": ["clinic"],
-        "ca remove": ["clinic"],
-        "ca export": ["--root", "--passphrase-file", key, "--out", exported],
-        "ca remove-root-key": ["--exported", exported, "--passphrase-file", key],
-        "ca renew-root-list": ["--exported", exported, "--passphrase-file", key],
-        "audit tail": [],
-        "explain": [second],
-        "audit verify": [],
-        "audit export": ["--out", str(site.folder / "log.jsonl")],
-        "audit key": [],
-        "completion": ["bash"],
+    made = {
+        "first": first,
+        "second": second,
+        "third": third,
+        "invited": site.do("invite", "invited")["id"],
+        "csr": site.csr("alice"),
+        "document": site.file("again.yaml", DOCUMENT),
+        "wrong": site.file("wrong.yaml", "trust_domain: corp.example\nnonsense: 1\n"),
+        "clinic": site.file("clinic.pem", authority.certificate.public_bytes(Encoding.PEM)),
+        "secret": site.file("root-passphrase", "several random words"),
+        "empty": site.file("empty-passphrase", ""),
+        "exported": str(site.folder / "root.pem"),
+        "log": str(site.folder / "log.jsonl"),
+        "fresh": str(site.folder / "fresh"),
+        "nothing": str(site.folder / "nothing"),
+        "folder": str(site.folder),
     }
-    for kind in ("person", "device", "service"):
-        name = f"{kind}-1"
-        table |= {f"{kind} {verb}": [name] for verb in ("add", "show", "suspend", "resume", "remove")}
-        table[f"{kind} list"] = []
-        table[f"{kind} set"] = [f"{kind}-2", "--display-name", "X"]
-        table[f"{kind} rename"] = [f"{kind}-3", f"{kind}-4"]
-    return table
+    for name in ("secret", "empty"):
+        os.chmod(made[name], 0o600)  # noqa: PTH101
+    installation = site.opened()
+    Serve(installation).stop()  # places the events of all this in the log
+    installation.close()
+    return made
 
 
-def test_every_command_prints_one_document(site: Site) -> None:
-    """Each command succeeds with --json on standard output, and nothing else is there."""
-    table = words_for(site)
-    assert set(table) | ELSEWHERE | {"init"} == set(ALL)
-    for command, words in table.items():
-        result = site.run(*command.split(), *words, "--json")
-        expected = 3 if command in NOTHING_RUNS else 0
-        assert result.exit_code == expected, (command, result.output, result.exception)
-        if command == "audit tail":
-            assert all(isinstance(json.loads(line), dict) for line in result.stdout.splitlines())
-            continue
-        json.loads(result.stdout)
-        assert result.stdout.count("\n") == 1, command
+def words_of(command: str, words: str, made: dict[str, str]) -> list[str]:
+    """The words of a line."""
+    return [*command.split(), *shlex.split(words.format(**made))]
 
 
-def test_every_command_speaks_to_people(site: Site) -> None:
-    """Each command says something without --json, and no JSON."""
-    for command, words in words_for(site).items():
-        text = site.say(*command.split(), *words, code=3 if command in NOTHING_RUNS else 0)
-        if command not in {"audit tail", "audit verify", "diff", "completion"}:
-            assert text.strip(), command
-        assert '"error"' not in text
+@pytest.fixture(scope="module")
+def furnished(founded: Site) -> Iterator[tuple[Site, dict[str, str]]]:
+    """A site on which nothing changes, and what is there."""
+    with founded.copied() as site:
+        yield site, things(site)
+
+
+def run_all(founded: Site, *form: str) -> dict[str, tuple[Result, dict[str, str]]]:
+    """Run every success in its order on one site."""
+    with founded.copied() as site:
+        made = things(site)
+        return {
+            command: (site.run(*words_of(command, case.words, made), *form), made)
+            for command, case in SUCCESSES.items()
+        }
+
+
+@pytest.fixture(scope="module")
+def for_people(founded: Site) -> dict[str, tuple[Result, dict[str, str]]]:
+    """What every command says to people."""
+    return run_all(founded)
+
+
+@pytest.fixture(scope="module")
+def for_scripts(founded: Site) -> dict[str, tuple[Result, dict[str, str]]]:
+    """What every command says to scripts."""
+    return run_all(founded, "--json")
+
+
+def test_each_command_has_a_success_and_an_error() -> None:
+    """A command that is added to the table is added here; the missing ones are named."""
+    assert set(ALL) - RUNNING - set(SUCCESSES) == set()
+    assert set(ALL) - set(FAILURES) == set()
+    assert (set(SUCCESSES) | set(FAILURES)) - set(ALL) == set()
+
+
+@pytest.mark.parametrize("command", SUCCESSES)
+def test_what_it_says_to_people(command: str, for_people: dict[str, tuple[Result, dict[str, str]]]) -> None:
+    """The lines of a success, in their order; no JSON."""
+    case, (result, made) = SUCCESSES[command], for_people[command]
+    assert result.exit_code == case.code, (result.output, result.exception)
+    position = 0
+    for part in case.says:
+        found = result.stdout.find(part.format(**made), position)
+        assert found >= 0, (part.format(**made), result.stdout)
+        position = found + 1
+    assert not result.stdout.startswith(("{", "["))
+
+
+@pytest.mark.parametrize("command", SUCCESSES)
+def test_what_it_says_to_scripts(command: str, for_scripts: dict[str, tuple[Result, dict[str, str]]]) -> None:
+    """One document on one line of standard output, with exactly these members; `audit tail` has one a line."""
+    case, (result, _) = SUCCESSES[command], for_scripts[command]
+    assert result.exit_code == case.code, (result.output, result.exception)
+    if command == "audit tail":
+        assert all(isinstance(json.loads(line), dict) for line in result.stdout.splitlines())
+        return
+    value = json.loads(result.stdout)
+    assert result.stdout.count("\n") == 1
+    documents = value if isinstance(value, list) else [value]
+    assert {name for one in documents for name in one} == set(case.members.split())
+
+
+@pytest.mark.parametrize("command", FAILURES)
+def test_what_it_says_of_an_error(command: str, furnished: tuple[Site, dict[str, str]]) -> None:
+    """With --json one document with code, detail and hint; for people the same, on standard error; no trace."""
+    site, made = furnished
+    case = FAILURES[command]
+    words = words_of(command, case.words, made)
+    result = site.run(*words, "--json")
+    assert result.exit_code == case.code, (result.output, result.exception)
+    error = json.loads(result.stdout)["error"]
+    assert error["code"] == case.error, error
+    assert error["detail"]
+    assert {"code", "detail", "hint"} <= set(error)
+    said = site.run(*words)
+    assert said.exit_code == case.code
+    assert said.stdout == ""
+    assert case.error in said.stderr or error["detail"] in said.stderr
+    assert "Traceback" not in said.stderr
 
 
 def test_every_command_without_an_installation() -> None:
@@ -120,7 +149,7 @@ def test_every_command_without_an_installation() -> None:
     with short_folder() as folder:
         site = Site(folder)
         there = site.file("there", "x")
-        for command in sorted(set(ALL) - ELSEWHERE - {"init", "completion"} | {"serve", "gateway"}):
+        for command in sorted(set(ALL) - RUNNING - {"init", "completion"} | {"serve", "gateway"}):
             words = {
                 "apply": ["-f", site.file("p.yaml", DOCUMENT)],
                 "diff": ["-f", site.file("p.yaml", DOCUMENT)],

@@ -1,0 +1,311 @@
+"""What each command says of one success and of one error. The order is one in which all succeed on one site."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+CONFIRMED = "seq confirmed_by away milliseconds"
+APPLIED = f"revision changed differences findings {CONFIRMED}"
+PRINCIPAL = "name kind state groups inherited display_name id"
+CERTIFICATE = "id subject profile state not_before not_after serial sha256 principal reason revoked_at"
+TERMS = (
+    "name id kind identity domain groups everyone permitted excluded revocation refresh_seconds "
+    "max_staleness_seconds allow_private crl_urls ocsp_urls"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Success:
+    """A command that does what it is for.
+
+    `{word}` stands for what the site has: files, ids (see `things` in `test_every_command`).
+
+    Args:
+        words: what stands behind the command.
+        says: what people read on standard output, in this order.
+        members: of the document, or of each document of its list.
+        code: the exit code.
+    """
+
+    words: str = ""
+    says: tuple[str, ...]
+    members: str
+    code: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """A command that cannot do what it is asked for: its words, the code of the error, the exit code."""
+
+    words: str = ""
+    error: str
+    code: int = 1
+
+
+def _of(kind: str) -> dict[str, Success]:
+    """The commands of one kind of principal."""
+    return {
+        f"{kind} add": Success(
+            words=f"{kind}-1",
+            says=(f"added {kind} {kind}-1", f"next: doorward invite {kind}-1"),
+            members=f"{PRINCIPAL} seq notes",
+        ),
+        f"{kind} list": Success(says=("name", "state", f"{kind}-1", "active"), members=PRINCIPAL),
+        f"{kind} set": Success(
+            words=f"{kind}-1 --display-name X",
+            says=(f"{kind} {kind}-1 is shown as X",),
+            members=f"{PRINCIPAL} seq notes",
+        ),
+        f"{kind} show": Success(
+            words=f"{kind}-1",
+            says=(f"{kind}-1  {kind}, active", "id", "groups"),
+            members=f"{PRINCIPAL} certificates",
+        ),
+        f"{kind} suspend": Success(
+            words=f"{kind}-1", says=(f"suspended {kind} {kind}-1",), members=f"{PRINCIPAL} notes {CONFIRMED}"
+        ),
+        f"{kind} resume": Success(
+            words=f"{kind}-1", says=(f"resumed {kind} {kind}-1",), members=f"{PRINCIPAL} notes {CONFIRMED}"
+        ),
+        f"{kind} rename": Success(
+            words=f"{kind}-1 {kind}-2",
+            says=(f"{kind} {kind}-1 is now {kind}-2", f"next: doorward invite {kind}-2"),
+            members=f"{PRINCIPAL} notes {CONFIRMED}",
+        ),
+        f"{kind} remove": Success(
+            words=f"{kind}-2", says=(f"removed {kind} {kind}-2",), members=f"{PRINCIPAL} notes {CONFIRMED}"
+        ),
+    }
+
+
+SUCCESSES: dict[str, Success] = {
+    "init": Success(
+        words="--data {fresh} --trust-domain other.example",
+        says=("an authority for other.example in {fresh}", "the passphrase of its keys", "next: doorward up"),
+        members="data trust_domain passphrase_file",
+    ),
+    "status": Success(
+        says=("✓ authority", "✓ inventory", "✗ serve", "→ start it: doorward up", "✗ gateway"),
+        members="well parts",
+        code=3,
+    ),
+    "apply": Success(
+        words="-f {document}",
+        says=("nothing changed; revision 1 stays in force",),
+        members="revision changed differences findings",
+    ),
+    "diff": Success(words="-f {document}", says=("no difference",), members="differences ending"),
+    "export": Success(says=("trust_domain: corp.example", "tellers [/b] read"), members="document revision"),
+    "app add": Success(
+        words="wiki --host wiki.corp.example --upstream http://127.0.0.1:9001",
+        says=("+ apps.wiki", "revision 2 is in force", "no gateway runs"),
+        members=APPLIED,
+    ),
+    "app list": Success(
+        says=("name", "hosts", "upstream", "payments", "wiki", "unknown: no gateway runs"),
+        members="name hosts upstream answers rules id",
+    ),
+    "app set": Success(
+        words="wiki --upstream http://127.0.0.1:9002",
+        says=("~ apps.wiki.upstream: http://127.0.0.1:9001 -> http://127.0.0.1:9002", "revision 3"),
+        members=APPLIED,
+    ),
+    "rule add": Success(
+        words="wiki --group tellers --name all",
+        says=("+ apps.wiki.rules.all: allow: {{groups: [tellers]}}", "revision 4"),
+        members=APPLIED,
+    ),
+    "rule remove": Success(words="wiki all", says=("- apps.wiki.rules.all", "revision 5"), members=APPLIED),
+    "app remove": Success(words="wiki", says=("- apps.wiki", "revision 6"), members=APPLIED),
+    "policy history": Success(
+        says=("revision", "created at", "actor", "6", "os:"), members="revision created_at actor sha256"
+    ),
+    "policy show": Success(words="1", says=("trust_domain: corp.example",), members="document revision"),
+    "policy rollback": Success(words="2 --yes", says=("+ apps.wiki", "revision 7"), members=APPLIED),
+    "policy check": Success(words="-f {document}", says=("the document is valid",), members="valid findings"),
+    "policy explain": Success(
+        words="--principal alice --app payments GET /accounts/7",
+        says=("allowed  GET /accounts/7", "● allow tellers [/b] read", "because:"),
+        members="allowed reasons determining path rules certificate notes",
+    ),
+    "group create": Success(words="more", says=("created group more",), members="group seq notes"),
+    "group add": Success(
+        words="more alice", says=("alice is now in more",), members=f"{PRINCIPAL} group notes {CONFIRMED}"
+    ),
+    "group list": Success(
+        says=("group", "members", "more", "tellers"), members="group members groups inherited"
+    ),
+    "group show": Success(words="more", says=("alice", "person"), members=f"{PRINCIPAL} through"),
+    "group remove": Success(
+        words="more alice",
+        says=("alice is no longer in more",),
+        members=f"{PRINCIPAL} group notes {CONFIRMED}",
+    ),
+    "invite": Success(
+        words="alice",
+        says=(
+            "A one-time link for alice",
+            "/join#token=",
+            "doorward enroll '",
+            "doorward invitation revoke inv_",
+        ),
+        members="id name link command expires_at notes",
+    ),
+    "invitation list": Success(
+        says=("id", "inv_", "invited", "alice"), members="id name created_at expires_at"
+    ),
+    "invitation revoke": Success(
+        words="{invited}", says=("the link {invited} works no longer",), members="id voided_at"
+    ),
+    "cert list": Success(says=("subject", "{first}", "{second}", "{third}"), members=CERTIFICATE),
+    "cert show": Success(
+        words="{first}",
+        says=("alice  person, valid", "{first}", "not_before", "Z", "not_after", "Z", "serial", "sha256"),
+        members=f"{CERTIFICATE} pem",
+    ),
+    "cert revoke": Success(
+        words="{first} --reason key-compromise",
+        says=("alice {first} is revoked",),
+        members=f"{CERTIFICATE} notes {CONFIRMED}",
+    ),
+    "cert hold": Success(
+        words="{second}", says=("alice {second} is on-hold",), members=f"{CERTIFICATE} notes {CONFIRMED}"
+    ),
+    "cert release": Success(
+        words="{second}", says=("alice {second} is valid",), members=f"{CERTIFICATE} notes {CONFIRMED}"
+    ),
+    "cert renew": Success(
+        words="{third} --csr {csr}",
+        says=("renewed {third} by crt_", "-----BEGIN CERTIFICATE-----"),
+        members=f"{CERTIFICATE} pem replaces p12 p12_password notes",
+    ),
+    "ca list": Success(
+        says=("ocsp-responder", "issuing", "root", "CN=corp.example Root 1"),
+        members="kind partner subject not_after current key sha256 id",
+    ),
+    "ca import": Success(
+        words="clinic {clinic} --yes",
+        says=("trusting clinic: 1 anchor, 0 intermediates", "next: name it", "next: add those"),
+        members=f"{TERMS} findings changes notes {CONFIRMED}",
+    ),
+    "ca show": Success(
+        words="clinic",
+        says=("clinic  a partner", "identity", "revocation", "anchor       CN=Clinic", "no evidence"),
+        members=f"{TERMS} heard_by authorities evidence",
+    ),
+    "ca remove": Success(
+        words="clinic", says=("removed partner clinic",), members=f"name id notes {CONFIRMED}"
+    ),
+    "ca export": Success(
+        words="--root --passphrase-file {secret} --out {exported}",
+        says=("written to {exported}",),
+        members="written",
+    ),
+    "ca remove-root-key": Success(
+        words="--exported {exported} --passphrase-file {secret}",
+        says=("the root's key is no longer on this machine",),
+        members="removed",
+    ),
+    "ca renew-root-list": Success(
+        words="--exported {exported} --passphrase-file {secret}",
+        says=("list 2 of the root is published and good until",),
+        members="authority number next_update",
+    ),
+    "audit tail": Success(
+        words="-n 1000",
+        says=("authority:created", "principal:created person/alice", "certificate:issued"),
+        members="",
+    ),
+    "explain": Success(
+        words="{second}",
+        says=("certificate {second}", "holder", "person/alice", "→ doorward cert show {second}"),
+        members="certificate around",
+    ),
+    "audit verify": Success(
+        says=("✓", "events verified", "root"),
+        members="verified consistent origin size root anchored_size signature_verified opened redacted faults faults_omitted",
+    ),
+    "audit export": Success(
+        words="--out {log}", says=("wrote", "events to {log}"), members="written events checkpoint"
+    ),
+    "audit key": Success(says=("corp.example/audit+",), members="key"),
+    "completion": Success(words="bash", says=("_DOORWARD_COMPLETE",), members="shell script"),
+    **_of("person"),
+    **_of("device"),
+    **_of("service"),
+}
+
+
+def _failing(kind: str) -> dict[str, Failure]:
+    """The commands of one kind of principal."""
+    return {
+        f"{kind} add": Failure(words="Bad/Name/x", error="name-malformed", code=2),
+        f"{kind} list": Failure(words="--data {nothing}", error="not-initialised", code=3),
+        f"{kind} set": Failure(words="nobody-here --display-name X", error="principal-unknown"),
+        f"{kind} show": Failure(words="nobody-here", error="principal-unknown"),
+        f"{kind} suspend": Failure(words="nobody-here", error="principal-unknown"),
+        f"{kind} resume": Failure(words="nobody-here", error="principal-unknown"),
+        f"{kind} rename": Failure(words="nobody-here other", error="principal-unknown"),
+        f"{kind} remove": Failure(words="nobody-here", error="principal-unknown"),
+    }
+
+
+FAILURES: dict[str, Failure] = {
+    "demo": Failure(words="--once --keep {folder}", error="folder-not-empty"),
+    "up": Failure(words="--listen nonsense", error="setting-invalid", code=2),
+    "init": Failure(words="--trust-domain other.example", error="already-initialised"),
+    "serve": Failure(words="--data {nothing}", error="not-initialised", code=3),
+    "gateway": Failure(words="--data {nothing}", error="not-initialised", code=3),
+    "status": Failure(words="--data {nothing}", error="not-initialised", code=3),
+    "apply": Failure(words="-f {wrong}", error="unknown-key", code=2),
+    "diff": Failure(words="-f {wrong}", error="unknown-key", code=2),
+    "export": Failure(words="--data {nothing}", error="not-initialised", code=3),
+    "app add": Failure(
+        words="payments --host other.corp.example --upstream http://127.0.0.1:1", error="app-exists"
+    ),
+    "app list": Failure(words="--data {nothing}", error="not-initialised", code=3),
+    "app set": Failure(words="nothing --upstream http://127.0.0.1:1", error="app-unknown"),
+    "app remove": Failure(words="payments --data {nothing}", error="not-initialised", code=3),
+    "rule add": Failure(words="nothing --group tellers", error="app-unknown"),
+    "rule remove": Failure(words="nothing all", error="app-unknown"),
+    "policy check": Failure(words="-f {wrong}", error="unknown-key", code=2),
+    "policy explain": Failure(words="--principal alice --app nothing GET /", error="app-unknown"),
+    "policy history": Failure(words="--data {nothing}", error="not-initialised", code=3),
+    "policy show": Failure(words="99", error="revision-unknown"),
+    "policy rollback": Failure(words="99", error="revision-unknown"),
+    **_failing("person"),
+    **_failing("device"),
+    **_failing("service"),
+    "group create": Failure(words="Bad/Name", error="name-malformed", code=2),
+    "group add": Failure(words="tellers nobody-here", error="principal-unknown"),
+    "group remove": Failure(words="tellers --yes", error="group-in-use"),
+    "group list": Failure(words="--data {nothing}", error="not-initialised", code=3),
+    "group show": Failure(words="nothing", error="group-unknown"),
+    "invite": Failure(words="nobody-here", error="principal-unknown"),
+    "invitation list": Failure(words="--of nobody-here", error="principal-unknown"),
+    "invitation revoke": Failure(words="inv_nothing", error="invitation-unknown"),
+    "enroll": Failure(words="https://nonsense", error="link-malformed", code=2),
+    "cert list": Failure(words="--of nobody-here", error="principal-unknown"),
+    "cert show": Failure(words="crt_nothing", error="certificate-unknown"),
+    "cert revoke": Failure(words="crt_nothing", error="certificate-unknown"),
+    "cert hold": Failure(words="short", error="certificate-text-too-short"),
+    "cert release": Failure(words="crt_nothing", error="certificate-unknown"),
+    "cert renew": Failure(words="crt_nothing --csr {csr}", error="certificate-unknown"),
+    "ca list": Failure(words="--data {nothing}", error="not-initialised", code=3),
+    "ca export": Failure(words="--root --passphrase-file {empty}", error="passphrase-short"),
+    "ca remove-root-key": Failure(
+        words="--exported {document} --passphrase-file {secret}", error="export-unreadable"
+    ),
+    "ca renew-root-list": Failure(
+        words="--exported {document} --passphrase-file {secret}", error="export-unreadable"
+    ),
+    "ca import": Failure(words="clinic {document} --yes", error="certificate-malformed", code=2),
+    "ca show": Failure(words="nothing", error="partner-unknown"),
+    "ca remove": Failure(words="nothing", error="partner-unknown"),
+    "audit tail": Failure(words="--event nonsense", error="event-unknown", code=2),
+    "audit verify": Failure(words="--data {nothing}", error="not-initialised", code=3),
+    "audit export": Failure(words="--data {nothing}", error="not-initialised", code=3),
+    "audit key": Failure(words="--data {nothing}", error="not-initialised", code=3),
+    "explain": Failure(words="nothing-of-this", error="id-unknown"),
+    "completion": Failure(words="csh", error="usage-error", code=2),
+}
