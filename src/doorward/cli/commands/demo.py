@@ -35,27 +35,27 @@ def demo(state: State, once: bool, keep: Path | None, port: int | None) -> None:
     parts.logging.configure_logging("error", role="demo")
     began = time.monotonic()
     tell = parts.teller.open_teller(silent=state.output.as_json)
-    tell.title(
-        "A little bank, and who may enter",
-        f"https://{parts.scenery.HOST}, on this machine only; everything is real",
-    )
     with ExitStack() as standing:
         folder = standing.enter_context(parts.scenery.workplace(keep))
         stop = standing.enter_context(parts.roles.stopping())
+        tell.title(
+            "A little bank, and who may enter",
+            f"https://{parts.scenery.HOST}, on this machine only; everything is real",
+        )
         with tell.preparing("founding an authority, opening the door, enrolling alice, bob and carol"):
             scene = standing.enter_context(parts.scenery.scenery(folder, port=port))
         if once:
             parts.story.play(scene, tell)
         else:
-            _invite_to_try(state, parts.trying.commands_to_try(scene))
+            say_commands(state, parts.trying.commands_to_try(scene))
             scene.up.watch(
                 stop, restarted=lambda role: state.output.note(f"`doorward {role}` was started again")
             )
     if once:
-        _end(state, tell, time.monotonic() - began, kept=folder if keep else None)
+        say_end(state, tell, time.monotonic() - began, kept=folder if keep else None)
 
 
-def _end(state: State, tell: Teller, seconds: float, *, kept: Path | None) -> None:
+def say_end(state: State, tell: Teller, seconds: float, *, kept: Path | None) -> None:
     """Say how the story came out, and what is left of it."""
     tell.end(seconds)
     value = tell.value()
@@ -71,7 +71,8 @@ def _end(state: State, tell: Teller, seconds: float, *, kept: Path | None) -> No
         sys.exit(REFUSED)
 
 
-def _invite_to_try(state: State, commands: list[tuple[str, str]]) -> None:
+def say_commands(state: State, commands: list[tuple[str, str]]) -> None:
+    """Print what can be tried while the door is open."""
     value = {"commands": [{"shows": what, "command": command} for what, command in commands]}
     lines = [line for what, command in commands for line in (f"[dim]# {what}[/dim]", f"{escape(command)}\n")]
     state.output.result(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,6 +15,9 @@ from doorward.cli.completing import complete_invitation, complete_principal
 from doorward.cli.screen import escape
 from doorward.cli.state import State, actor
 from doorward.core.ports import KeyKind
+
+if TYPE_CHECKING:
+    from doorward.agent.client import Enrolled
 
 
 @click.command("invite", cls=Command)
@@ -120,6 +124,11 @@ def enroll(
         p12_form=form,
         force=force,
     )
+    say_enrolled(state, done)
+
+
+def say_enrolled(state: State, done: Enrolled) -> None:
+    """Say where the files are, and the password of one of them."""
     certificate = done.credential.certificate
     value = {
         "name": done.credential.name,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,6 +12,12 @@ from doorward.cli import parts
 from doorward.cli.command import Command
 from doorward.cli.screen import escape
 from doorward.cli.state import State, actor
+
+if TYPE_CHECKING:
+    from doorward.gateway.connections.cutter import Mechanism
+    from doorward.runtime.compose import Installation
+    from doorward.runtime.initialise import Initialised
+    from doorward.runtime.settings import Settings
 
 _DEFAULT_DOMAIN = "doorward.localhost"
 
@@ -51,8 +57,7 @@ def init(state: State, /, **explicit: str | None) -> None:
     )
 
 
-def _update(state: State, installation: Any, given: dict[str, str]) -> None:
-
+def _update(state: State, installation: Installation, given: dict[str, str]) -> None:
     fixed = installation.founded_with()
     parts.initialise.check_founded(fixed, given)
     parts.initialise.check_unchanged(
@@ -66,8 +71,7 @@ def _update(state: State, installation: Any, given: dict[str, str]) -> None:
     )
 
 
-def _initialise(state: State, given: dict[str, str]) -> Any:
-
+def _initialise(state: State, given: dict[str, str]) -> Initialised:
     return parts.initialise.initialise(
         state.settings(**given), parts.world.SystemRandom(), actor=actor(), explicit=given
     )
@@ -79,7 +83,7 @@ def _given(explicit: dict[str, str | None]) -> dict[str, str]:
     return {"gateway_listen" if name == "listen" else name: value for name, value in named.items()}
 
 
-def _told(done: Any) -> list[str]:
+def _told(done: Initialised) -> list[str]:
     return [
         f"[green]✓[/green] an authority for [bold]{done.tenant.trust_domain}[/bold] in {escape(str(done.settings.data))}",
         f"  the passphrase of its keys is in [bold]{escape(str(done.passphrase_file))}[/bold]"
@@ -93,12 +97,14 @@ def _told(done: Any) -> list[str]:
 def serve(state: State) -> None:
     """Run the authority: CRL, OCSP, enrolment, evidence. Part of `up`."""
     installation = _role(state, "serve")
-    value = {
-        "status": installation.settings.status_listen,
-        "enrolment": str(installation.layout.enrol_socket),
-    }
     with parts.roles.stopping() as stop:
-        parts.serve.run_serve(installation, stop, started=lambda: _ready(state, value))
+        parts.serve.run_serve(installation, stop, started=lambda: say_serving(state, installation))
+
+
+def say_serving(state: State, installation: Installation) -> None:
+    """Say that the authority serves."""
+    enrolment = str(installation.layout.enrol_socket)
+    _ready(state, {"status": installation.settings.status_listen, "enrolment": enrolment})
 
 
 @click.command("gateway", cls=Command)
@@ -106,14 +112,18 @@ def serve(state: State) -> None:
 def gateway(state: State) -> None:
     """Run the door: Envoy, and the decisions about each connection. Part of `up`."""
     installation = _role(state, "gateway")
-    settings = installation.settings
-    value = {"listening": settings.gateway_listen, "name": settings.gateway_name}
     with parts.roles.stopping() as stop:
         parts.gateway.run_gateway(
             installation,
             stop,
-            started=lambda gateway: _ready(state, {**value, "cuts_by": gateway.cutter.mechanism.value}),
+            started=lambda gateway: say_gateway(state, installation.settings, gateway.cutter.mechanism),
         )
+
+
+def say_gateway(state: State, settings: Settings, cuts_by: Mechanism) -> None:
+    """Say that the door is open."""
+    value = {"listening": settings.gateway_listen, "name": settings.gateway_name}
+    _ready(state, {**value, "cuts_by": cuts_by.value})
 
 
 def _ready(state: State, value: dict[str, str]) -> None:
@@ -126,8 +136,7 @@ def _ready(state: State, value: dict[str, str]) -> None:
     parts.roles.say_ready()
 
 
-def _role(state: State, role: str) -> Any:
-
+def _role(state: State, role: str) -> Installation:
     installation = state.installation(one_shot=False)
     parts.logging.configure_logging(
         installation.settings.log_level, role=role, incidents=installation.layout.incidents
@@ -179,16 +188,17 @@ def up(state: State, /, **explicit: str | None) -> None:
                 out.result({"stopped": True}, "stopped before the door was open")
                 return
             try:
-                out.result(
-                    {
-                        "listening": settings.gateway_listen,
-                        "status": settings.status_listen,
-                        "pid": os.getpid(),
-                    },
-                    f"[green]✓[/green] the door is open on [bold]{escape(settings.gateway_listen)}[/bold]; "
-                    f"status on http://{escape(settings.status_listen)}; Ctrl-C closes it",
-                )
-                sys.stdout.flush()
+                say_open(state, settings)
                 parent.watch(stop, restarted=lambda role: out.note(f"`doorward {role}` was started again"))
             finally:
                 parent.end()
+
+
+def say_open(state: State, settings: Settings) -> None:
+    """Say that everything runs."""
+    state.output.result(
+        {"listening": settings.gateway_listen, "status": settings.status_listen, "pid": os.getpid()},
+        f"[green]✓[/green] the door is open on [bold]{escape(settings.gateway_listen)}[/bold]; "
+        f"status on http://{escape(settings.status_listen)}; Ctrl-C closes it",
+    )
+    sys.stdout.flush()
