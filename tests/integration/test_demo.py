@@ -20,7 +20,7 @@ from doorward.cli.__main__ import main
 from doorward.core.errors import NotFound
 from doorward.demo import story
 from doorward.demo.ports import free_port
-from doorward.demo.tampering import alter_one_byte
+from doorward.demo.tampering import alter_file
 from tests.support.doorway import short_folder
 from tests.support.house import command_lines
 
@@ -135,4 +135,4 @@ def test_an_event_that_is_not_stored_cannot_be_altered(tmp_path: Path) -> None:
     file = tmp_path / "doorward.db"
     file.write_bytes(b"nothing of the kind")
     with pytest.raises(NotFound):
-        alter_one_byte(file, "evt_aaaaaaaaaaaaaaaaaaaa")
+        alter_file(file, "evt_aaaaaaaaaaaaaaaaaaaa")

@@ -11,16 +11,18 @@ import textwrap
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from doorward.core.ports import Bell
 from doorward.storage.backend import Database
-from doorward.storage.postgresql.database import PostgresqlDatabase
 from doorward.storage.schema_versions import migrate
 from doorward.storage.sqlite.database import SqliteDatabase
 from doorward.storage.sqlite.one_shot import OneShotDatabase
 from doorward.storage.unit_of_work import SqlUnitOfWork
 from tests.support.ports import FakeRandom, SilentBell
+
+if TYPE_CHECKING:
+    from doorward.storage.postgresql.database import PostgresqlDatabase
 
 PATIENCE = timedelta(seconds=20)
 """How long the databases of tests wait for another writer: a slow disk must fail nobody."""
@@ -63,6 +65,8 @@ def postgresql_database(
     url: str, *, busy_timeout: timedelta = PATIENCE, readers: int = 8
 ) -> PostgresqlDatabase:
     """Return a PostgreSQL database; see `postgresql.Server` for addresses."""
+    from doorward.storage.postgresql.database import PostgresqlDatabase  # its driver is optional
+
     return PostgresqlDatabase(url, busy_timeout=busy_timeout, readers=readers)
 
 
@@ -73,7 +77,6 @@ import sys, time
 from datetime import timedelta
 from pathlib import Path
 from doorward.stores.records import ChangeKind
-from doorward.storage.postgresql.database import PostgresqlDatabase
 from doorward.storage.schema_versions import migrate
 from tests.support.events import request_answered
 from tests.support.ports import NOON

@@ -22,7 +22,7 @@ from doorward.agent.link import parse_link
 from doorward.authority.gateways import await_confirmations
 from doorward.authority.inventory import root_certificate
 from doorward.core.entities import PrincipalKind
-from doorward.core.errors import RequestRefused
+from doorward.core.errors import ConfigurationError, Fault, RequestRefused
 from doorward.demo.bank import Bank, open_bank
 from doorward.demo.clients import Door, Visitor
 from doorward.demo.ports import free_port
@@ -31,9 +31,10 @@ from doorward.directory.principals import add_principal, create_group
 from doorward.runtime.compose import Installation
 from doorward.runtime.initialise import initialise
 from doorward.runtime.pem import as_pem
-from doorward.runtime.settings import Settings
+from doorward.runtime.settings import Settings, parse_database
 from doorward.runtime.up import Up
 from doorward.runtime.world import SoftwareKeys, SystemClock, SystemRandom
+from doorward.storage.places import erase
 
 DOMAIN = "doorward.localhost"
 HOST = f"bank.{DOMAIN}"
@@ -107,11 +108,20 @@ def workplace(data: Path | None) -> Iterator[Path]:
 
 
 @contextmanager
-def scenery(folder: Path, *, port: int | None) -> Iterator[Scenery]:
-    """Build everything, and take it down at the end."""
+def scenery(folder: Path, *, port: int | None, database: str = "", keep: bool = False) -> Iterator[Scenery]:
+    """Build everything, and take it down at the end.
+
+    Args:
+        folder: an empty one.
+        port: of the door; None for a free one.
+        database: the address of an empty PostgreSQL database; empty for SQLite.
+        keep: leave the tables in that database.
+    """
+    _check_address(database)
     door_port = port or free_port()
     settings = Settings(
         data=folder / "data",
+        database=database,
         trust_domain=DOMAIN,
         gateway_listen=f"127.0.0.1:{door_port}",
         gateway_workers=1,
@@ -123,8 +133,8 @@ def scenery(folder: Path, *, port: int | None) -> Iterator[Scenery]:
         settings = initialise(settings, SystemRandom(), actor=ACTOR).settings
         installation = Installation(settings)
         up = Up(settings, environment={"DOORWARD_LOG_LEVEL": "error"})
-        up.start()
         try:
+            up.start()
             document = DOCUMENT.format(domain=DOMAIN, host=HOST, port=bank_port)
             scene = _furnish(installation, folder, bank, document, up)
             with contextlib.ExitStack() as leaving:
@@ -134,6 +144,16 @@ def scenery(folder: Path, *, port: int | None) -> Iterator[Scenery]:
         finally:
             up.end()
             installation.close()
+            if database and not keep:
+                erase(database)
+
+
+def _check_address(database: str) -> None:
+    try:
+        parse_database(database)
+    except ValueError as error:
+        fault = Fault(code="setting-invalid", message=str(error), key="database")
+        raise ConfigurationError([fault]) from None
 
 
 def _furnish(installation: Installation, folder: Path, bank: Bank, document: str, up: Up) -> Scenery:

@@ -157,8 +157,8 @@ def _evidence(scene: Scenery, tell: Teller) -> None:
         (one["number"], one) for one in evidence.events(0) if one["type"] == "certificate:revoked"
     )
     scene.installation.close()
-    alter_one_byte(scene.installation.layout.database, str(event["id"]))
-    tell.aside("one byte of the stored event is changed in the database's file")
+    where = alter_one_byte(scene.installation, str(event["id"]))
+    tell.aside(f"one byte of the stored event is changed {where}")
     faults = Evidence(scene.installation).verify().faults
     named = next((fault for fault in faults if fault.number == number), None)
     tell.judge(

@@ -13,7 +13,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from doorward.core.errors import DoorwardError, IntegrityError, NotFound, Unavailable
+from doorward.core.errors import (
+    ConfigurationError,
+    DoorwardError,
+    Fault,
+    IntegrityError,
+    NotFound,
+    Unavailable,
+)
 from doorward.core.names import enrolment_host
 from doorward.core.ports import KeyKind, KeyStore
 from doorward.files import replace_file
@@ -22,7 +29,7 @@ from doorward.runtime.layout import Layout
 from doorward.runtime.settings import Settings
 from doorward.runtime.world import SoftwareKeys, SystemClock, SystemRandom
 from doorward.storage.backend import Database
-from doorward.storage.places import open_database
+from doorward.storage.places import load_driver, open_database
 from doorward.storage.schema_versions import is_older, migrate, require_current
 from doorward.storage.unit_of_work import SqlUnitOfWork
 from doorward.stores.records import TenantRecord
@@ -75,7 +82,7 @@ class Installation:
         return database
 
     def _open(self, *, one_shot: bool = False) -> Database:
-        return open_database("", self.layout.database, one_shot=one_shot)
+        return open_database(self.settings.database, self.layout.database, one_shot=one_shot)
 
     @contextmanager
     def _existing(self, *, one_shot: bool = False) -> Iterator[Database]:
@@ -138,10 +145,35 @@ class Installation:
         with closing(self._open()) as database:
             if not database.exists():
                 return None
-            migrate(database)
             work = SqlUnitOfWork(database, random=SystemRandom(), bell=self.bell)
+            with database.read() as connection:
+                begun = database.catalogue.has_table(connection, "tenants")
+            if begun:
+                with work.read() as stores:
+                    tenant = stores.tenants.get()  # of an older schema, too: this table is the same in all
+                if tenant is not None:
+                    self._require_own(tenant)
+            migrate(database)
             with work.read() as stores:
                 return stores.tenants.get()
+
+    def _require_own(self, tenant: TenantRecord) -> None:
+        """Raise if the tenant was founded from another data directory: its log's key is written here before it is."""
+        try:
+            known = self.layout.log_key.read_text(encoding="ascii")
+        except OSError:
+            known = ""
+        if not known.startswith(f"{log_origin(tenant.trust_domain)}+"):
+            raise ConfigurationError(
+                [
+                    Fault(
+                        code="database-taken",
+                        message=f"the database holds the installation of {tenant.trust_domain}, of another data directory",
+                        hint="name an empty database, or that data directory with --data",
+                        key="database",
+                    )
+                ]
+            )
 
     def mark_founded(self, tenant: TenantRecord) -> None:
         """End the first start: hand the folders over, and write down that it came to its end.
@@ -212,6 +244,10 @@ class Installation:
         if not is_root():
             return None
         return choose_account(self.settings.user, required="user" in self.settings.model_fields_set)
+
+    def load_database_driver(self) -> None:
+        """Import what the database needs, before root is given up; raises as `places.load_driver`."""
+        load_driver(self.settings.database)
 
     def prepare_folders(self) -> None:
         """Before a start: make what a restored backup lacks; for root, see that all is the ordinary user's.

@@ -78,6 +78,7 @@ def examine(installation: Installation, now: datetime) -> list[Part]:
         _serve(installation),
         *_gateways(installation),
         *_silent(installation),
+        *_database(installation),
         _disk(installation),
     ]
 
@@ -307,6 +308,11 @@ def _parse(text: str) -> dict[str, Any]:
     except ValueError:
         return {}
     return value if isinstance(value, dict) else {}
+
+
+def _database(installation: Installation) -> list[Part]:
+    found = installation.database.examine()
+    return [] if found is None else [Part(name="database", **found._asdict())]
 
 
 def _disk(installation: Installation) -> Part:

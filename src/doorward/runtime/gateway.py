@@ -28,6 +28,7 @@ def run_gateway(
     """Keep the door until `stop` is set; started by root, become an ordinary user first."""
     settings, layout = installation.settings, installation.layout
     installation.prepare_folders()
+    installation.load_database_driver()
     check_door_port(settings, layout)  # first: root may look into whatever has the port
     _, port = split_listen(settings.gateway_listen)
     binary: Path | int = open_program(envoy_binary()) if is_root() else envoy_binary()
@@ -43,13 +44,14 @@ def run_gateway(
         wait=bell.wait,
         stop=stop,
     )
-    try:
-        gateway.start()
-        started(gateway)
-        stop.wait()
-    finally:
-        gateway.stop()
-        bell.close()
+    with installation.database.listening(installation.bell.ring):
+        try:
+            gateway.start()
+            started(gateway)
+            stop.wait()
+        finally:
+            gateway.stop()
+            bell.close()
 
 
 def build_options(

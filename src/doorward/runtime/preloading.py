@@ -21,7 +21,12 @@ from collections.abc import Iterable
 import doorward
 from doorward.core.errors import ConfigurationError, Fault
 
-_NOT_NEEDED = ("doorward.cli", "doorward.demo", "doorward.storage.migrations")
+_NOT_NEEDED = (
+    "doorward.cli",
+    "doorward.demo",
+    "doorward.storage.migrations",
+    "doorward.storage.postgresql",  # its driver may not be installed: `places.load_driver` imports it if it is wanted
+)
 
 LATER = (
     "anyio._backends._asyncio",

@@ -186,13 +186,15 @@ def run_serve(installation: Installation, stop: threading.Event, *, started: Cal
     The key store is unlocked before: the file with its passphrase stays root's own.
     """
     installation.prepare_folders()
+    installation.load_database_driver()
     installation.unlock()
     become_ordinary(installation.account(), keep=frozenset(), hand_down=frozenset())
     installation.tenant()  # the database belongs to the ordinary user: root must not open it
-    serve = Serve(installation)
-    serve.start()
-    started()
-    try:
-        stop.wait()
-    finally:
-        serve.stop()
+    with installation.database.listening(installation.bell.ring):
+        serve = Serve(installation)
+        serve.start()
+        started()
+        try:
+            stop.wait()
+        finally:
+            serve.stop()

@@ -16,6 +16,7 @@ from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import parse_qsl, urlsplit
 
 # No plugin of another package takes part in reading our settings; looking for one reads every package's metadata.
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
@@ -77,6 +78,31 @@ def parse_duration(value: Any) -> timedelta:
     return timedelta(**{_UNITS[found.group(2) or "s"]: float(found.group(1))})
 
 
+def parse_database(text: str) -> str:
+    """Check the address of a PostgreSQL database and return it; an empty text is SQLite's file.
+
+    Raises:
+        ValueError: it is another address, or holds a password: what is in settings and variables is
+            shown, logged and handed to other programs.
+    """
+    if not text:
+        return text
+    if not text.startswith(POSTGRESQL):
+        raise ValueError("write it as postgresql://user@host/name; for SQLite leave it out")
+    try:
+        parts = urlsplit(text)
+        named = {key for key, _ in parse_qsl(parts.query, keep_blank_values=True)}
+        secret = parts.password is not None or not named.isdisjoint(_SECRETS)
+    except ValueError:
+        raise ValueError("it cannot be read: write it as postgresql://user@host/name") from None
+    if secret:
+        raise ValueError(
+            "it holds a password: write that into a file of mode 0600 as host:port:database:user:password, "
+            "and add ?passfile=/path/of/the/file to the address"
+        )
+    return text
+
+
 def _checked(parse: Callable[[str], object]) -> AfterValidator:
     """Return a validator that takes what `parse` takes, and an empty text."""
 
@@ -91,6 +117,10 @@ def _checked(parse: Callable[[str], object]) -> AfterValidator:
     return AfterValidator(check)
 
 
+POSTGRESQL = ("postgresql://", "postgres://")
+_SECRETS = frozenset({"password", "sslpassword"})
+_UNTOLD = frozenset({"database"})
+"""Settings whose wrong values are not repeated: somebody wrote a password there."""
 Listen = Annotated[str, AfterValidator(parse_listen)]
 Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
 
@@ -121,6 +151,10 @@ class Settings(BaseModel):
     status_url: Annotated[str, _checked(parse_status_url)] = Field(
         default="",
         description="Public address of the status listener, baked into certificates; empty is http://status_listen.",
+    )
+    database: Annotated[str, AfterValidator(parse_database)] = Field(
+        default="",
+        description="Address of a PostgreSQL database, such as postgresql://doorward@db.corp.example/doorward?passfile=/etc/doorward/pgpass; it never holds a password. Empty is a SQLite file in the data directory.",
     )
     passphrase_file: Path | None = Field(
         default=None, description="File with the passphrase of the key store; readable by its owner only."
@@ -309,7 +343,7 @@ def _fault(error: Any, origin: Mapping[str, str]) -> Fault:
     return Fault(
         code="setting-invalid",
         message=str(error["msg"]).removeprefix("Value error, "),
-        hint=f"the value was {str(error['input'])[:80]!r}",
+        hint="" if key in _UNTOLD else f"the value was {str(error['input'])[:80]!r}",
         file=place,
         key=key,
     )

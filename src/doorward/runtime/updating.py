@@ -39,6 +39,7 @@ def update(installation: Installation) -> str:
     with ExitStack() as held:
         busy = _hold_locks(installation, held)  # 1
         installation.prepare_folders()
+        installation.load_database_driver()
         account = installation.account()
         if account is not None:  # 2
             load_revisions()

@@ -7,15 +7,24 @@ the look at its own catalogue.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 BUSY_TIMEOUT = timedelta(seconds=5)
 """How long to wait for another writer: `max_staleness` of the gateways is 5 s, so waiting longer gains nothing."""
 READERS = 16
 """Transactions that read at the same time."""
+
+
+class Condition(NamedTuple):
+    """How a database server is: a line for people, what is wrong (sentences), what to do, facts for `--json`."""
+
+    text: str
+    trouble: tuple[str, ...]
+    hints: tuple[str, ...]
+    facts: Mapping[str, str]
 
 
 class Catalogue(Protocol):
@@ -92,6 +101,10 @@ class Database(Protocol):
 
     def is_low(self) -> bool:
         """Return whether there is so little room that traffic is refused; False if that cannot be known."""
+        ...
+
+    def examine(self) -> Condition | None:
+        """Return how the server is; None if there is none. Raises as `read`."""
         ...
 
     def check_changes_with(self, check: Callable[[Any], None]) -> None:

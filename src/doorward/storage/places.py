@@ -6,20 +6,18 @@ The one module that knows the kinds of databases; each is imported when it is ch
 from __future__ import annotations
 
 import importlib
+from contextlib import closing
 from pathlib import Path
 
 from doorward.core.errors import ConfigurationError, Fault
 from doorward.storage.backend import Database
-
-POSTGRESQL = ("postgresql://", "postgres://")
-"""How the address of a PostgreSQL database begins."""
 
 
 def open_database(address: str, file: Path, *, one_shot: bool = False) -> Database:
     """Return the database; nothing is opened before it is used.
 
     Args:
-        address: of a PostgreSQL database, without a password; empty for SQLite.
+        address: of a PostgreSQL database, without a password; empty for SQLite's file.
         file: the SQLite file.
         one_shot: for a process of one command: no pools, and no Core before a statement asks for it,
             where this kind of database can do without.
@@ -27,7 +25,7 @@ def open_database(address: str, file: Path, *, one_shot: bool = False) -> Databa
     Raises:
         ConfigurationError: `driver-missing`.
     """
-    if address.startswith(POSTGRESQL):
+    if address:
         load_driver(address)
         from doorward.storage.postgresql.database import PostgresqlDatabase  # noqa: PLC0415  its driver is optional
 
@@ -47,7 +45,7 @@ def load_driver(address: str) -> None:
     Raises:
         ConfigurationError: `driver-missing`.
     """
-    if not address.startswith(POSTGRESQL):
+    if not address:
         return
     try:
         importlib.import_module("psycopg")
@@ -64,3 +62,12 @@ def load_driver(address: str) -> None:
         ) from None
     for name in ("doorward.storage.postgresql.database", "sqlalchemy.dialects.postgresql.psycopg"):
         importlib.import_module(name)
+
+
+def erase(address: str) -> None:
+    """Drop every table of ours in a PostgreSQL database: for the demonstration, which made them."""
+    load_driver(address)
+    from doorward.storage.postgresql.database import PostgresqlDatabase  # noqa: PLC0415  as above
+
+    with closing(PostgresqlDatabase(address)) as database:
+        database.erase()

@@ -28,9 +28,14 @@ if TYPE_CHECKING:
     type=click.Path(file_okay=False, path_type=Path),
     help="Keep everything in this new folder; with --once its record is the one that the last scene altered.",
 )
+@click.option(
+    "--database",
+    default="",
+    help="Address of an empty PostgreSQL database to play on; it is empty again afterwards, unless --keep is given.",
+)
 @click.option("--port", type=click.IntRange(1, 65535), help="Port of the door; otherwise a free one.")
 @click.pass_obj
-def demo(state: State, once: bool, keep: Path | None, port: int | None) -> None:
+def demo(state: State, once: bool, keep: Path | None, database: str, port: int | None) -> None:
     """A little bank behind the door. Without --once it stays up, and prints commands to try."""
     parts.logging.configure_logging("error", role="demo")
     began = time.monotonic()
@@ -43,7 +48,9 @@ def demo(state: State, once: bool, keep: Path | None, port: int | None) -> None:
             f"https://{parts.scenery.HOST}, on this machine only; everything is real",
         )
         with tell.preparing("founding an authority, opening the door, enrolling alice, bob and carol"):
-            scene = standing.enter_context(parts.scenery.scenery(folder, port=port))
+            scene = standing.enter_context(
+                parts.scenery.scenery(folder, port=port, database=database, keep=keep is not None)
+            )
         if once:
             parts.story.play(scene, tell)
         else:

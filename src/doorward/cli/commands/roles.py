@@ -24,6 +24,10 @@ _DEFAULT_DOMAIN = "doorward.localhost"
 TRUST_DOMAIN = click.option(
     "--trust-domain", help="Domain of all names in certificates, such as corp.example."
 )
+DATABASE = click.option(
+    "--database",
+    help="Address of a PostgreSQL database, without a password; otherwise SQLite, in the data directory.",
+)
 LISTEN = click.option("--listen", help="Where the door listens, address:port.")
 STATUS_LISTEN = click.option(
     "--status-listen", help="Where CRL, OCSP and CA certificates are served, address:port."
@@ -35,6 +39,7 @@ STATUS_URL = click.option(
 
 @click.command("init", cls=Command)
 @TRUST_DOMAIN
+@DATABASE
 @LISTEN
 @STATUS_LISTEN
 @STATUS_URL
@@ -148,6 +153,7 @@ def _role(state: State, role: str) -> Installation:
 
 @click.command("up", cls=Command)
 @TRUST_DOMAIN
+@DATABASE
 @LISTEN
 @STATUS_LISTEN
 @STATUS_URL

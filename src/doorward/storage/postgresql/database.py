@@ -27,7 +27,8 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import QueuePool
 
-from doorward.storage.backend import BUSY_TIMEOUT, READERS, SchemaGuard
+from doorward.storage.backend import BUSY_TIMEOUT, READERS, Condition, SchemaGuard
+from doorward.storage.connection import driver_of
 from doorward.storage.postgresql.catalogue import PostgresqlCatalogue, has_table
 from doorward.storage.postgresql.faults import translate_commit, translated
 from doorward.storage.postgresql.founding import check_place, drop_tables
@@ -37,6 +38,10 @@ from doorward.storage.writing import Writer
 
 CHANGES_LOCK = 0x646F6F7277617264
 """The advisory lock of all changes of one database: "doorward" in ASCII."""
+_SAFE = ("fsync", "full_page_writes")
+_FACTS = (
+    "SELECT current_setting('server_version'), current_setting('fsync'), current_setting('full_page_writes')"
+)
 _LOCK = "SELECT pg_advisory_xact_lock(%s)"
 
 
@@ -85,8 +90,7 @@ class PostgresqlDatabase:
 
     def announce(self, connection: Any) -> None:
         """Wake the followers on every machine, if and when the transaction commits."""
-        driver: Any = connection.connection.driver_connection
-        driver.execute(f"NOTIFY {CHANNEL}")
+        driver_of(connection).execute(f"NOTIFY {CHANNEL}")
 
     @contextmanager
     def listening(self, ring: Callable[[], None]) -> Iterator[None]:
@@ -125,6 +129,20 @@ class PostgresqlDatabase:
         """Return False: how much room the server has is not seen from here."""
         return False
 
+    def examine(self) -> Condition:
+        """Return how the server is; raises as `read`."""
+        with self.read() as connection:
+            version, *settings = driver_of(connection).execute(_FACTS).fetchone()
+        unsafe = [name for name, value in zip(_SAFE, settings, strict=True) if value == "off"]
+        return Condition(
+            text=f"PostgreSQL {version} at {self.url}",
+            trouble=tuple(
+                f"{name} is off at the server: a power cut may take back what was decided" for name in unsafe
+            ),
+            hints=tuple(f"set {name} = on in postgresql.conf" for name in unsafe),
+            facts={"kind": "postgresql", "address": self.url, "version": version},
+        )
+
     def check_changes_with(self, check: Callable[[Any], None]) -> None:
         """Let `check` look at the schema before the first change, and before the first after a migration."""
         self._guard.use(check)
@@ -154,8 +172,7 @@ class PostgresqlDatabase:
 
 
 def _take_turn(connection: Connection) -> None:
-    driver: Any = connection.connection.driver_connection
-    driver.execute(_LOCK, (CHANGES_LOCK,))
+    driver_of(connection).execute(_LOCK, (CHANGES_LOCK,))
 
 
 def _refuse_dead(driver: psycopg.Connection, _record: object, _proxy: object) -> None:
@@ -172,5 +189,4 @@ def _revision(connection: Any) -> object:
     """Return what a migration changes."""
     if not has_table(connection, "alembic_version"):
         return None
-    driver: Any = connection.connection.driver_connection
-    return driver.execute("SELECT version_num FROM alembic_version").fetchone()
+    return driver_of(connection).execute("SELECT version_num FROM alembic_version").fetchone()

@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import Any
 
 from doorward.core.errors import ConfigurationError, Fault
+from doorward.storage.connection import driver_of
 from doorward.storage.schema import tables_of
 
 LEAST_VERSION = 140000
@@ -40,7 +41,7 @@ def check_place(connection: Any) -> None:
         ConfigurationError: `database-too-old`, `database-encoding`, `database-collation`,
             `database-not-empty`, `database-forbidden`; all at once.
     """
-    driver: Any = connection.connection.driver_connection
+    driver = driver_of(connection)
     number, version, encoding, collation, provider, user, schema, may_create = driver.execute(
         _FACTS
     ).fetchone()
@@ -82,7 +83,7 @@ def check_place(connection: Any) -> None:
 
 def drop_tables(connection: Any) -> None:
     """Drop every table of ours."""
-    driver: Any = connection.connection.driver_connection
+    driver = driver_of(connection)
     names = ", ".join(
         f'"{name}"' for name in (*(one.name for one in tables_of("postgresql")), "alembic_version")
     )

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from doorward.core.errors import Unavailable
-from doorward.storage.backend import SchemaGuard
+from doorward.storage.backend import Condition, SchemaGuard
 from doorward.storage.connection import driver_of
 from doorward.storage.sqlite.catalogue import SqliteCatalogue
 from doorward.storage.sqlite.reserve import Reserve
@@ -73,6 +73,10 @@ class DatabaseFile:
     def is_low(self) -> bool:
         """Return whether so little is free that traffic is refused; False if that cannot be known."""
         return self.reserve.is_low()
+
+    def examine(self) -> Condition | None:
+        """Return None: a file has no server, and the room on its disk is told with the disk."""
+        return None
 
     def check_changes_with(self, check: Callable[[Any], None]) -> None:
         """Let `check` look at the schema before the first change, and before the first after each change of it."""
