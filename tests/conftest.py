@@ -72,6 +72,17 @@ def postgresql() -> Iterator[Server]:
         yield server
 
 
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def database_address(request: pytest.FixtureRequest) -> Iterator[str]:
+    """What the setting `database` says, for each kind of database: an empty one."""
+    if request.param == "sqlite":
+        yield ""
+        return
+    server: Server = request.getfixturevalue("postgresql")
+    with server.durable():
+        yield server.empty()
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say how many cases of each conformance suite ran: a suite that shrank must not pass for a whole one."""
     lines = [

@@ -18,9 +18,9 @@ from tests.support.doorway import Doorway, Identity, Session, log_apart, open_do
 
 
 @pytest.fixture(scope="module")
-def door() -> Iterator[Doorway]:
-    """A door with an application for staff."""
-    with open_doorway() as made:
+def door(database_address: str) -> Iterator[Doorway]:
+    """A door with an application for staff, on each kind of database."""
+    with open_doorway(settings={"database": database_address}) as made:
         made.apply('- {allow: {groups: [staff]}, to: {paths: ["/reports/**"]}}')
         yield made
 

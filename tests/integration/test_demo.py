@@ -10,9 +10,11 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from click.testing import CliRunner
 
@@ -23,6 +25,7 @@ from doorward.demo.ports import free_port
 from doorward.demo.tampering import alter_file
 from tests.support.doorway import short_folder
 from tests.support.house import command_lines
+from tests.support.postgresql import Server
 
 pytestmark = pytest.mark.xdist_group("demo")
 
@@ -45,6 +48,19 @@ def test_the_story_comes_out_as_told() -> None:
         assert again.exit_code == 1
         assert json.loads(again.stdout)["error"]["code"] == "folder-not-empty"
         assert {path: path.stat().st_mtime_ns for path in kept.rglob("*")} == before
+
+
+def test_the_story_comes_out_as_told_on_postgresql(postgresql: Server) -> None:
+    """The same on an empty PostgreSQL database, which is empty again afterwards."""
+    address = postgresql.empty()
+    result = CliRunner().invoke(main, ["demo", "--once", "--database", address, "--json"])
+    told = json.loads(result.stdout)
+    assert [one for one in told["findings"] if not one["good"]] == []
+    assert result.exit_code == 0
+    assert len({one["scene"] for one in told["findings"]}) == len(story.SCENES)
+    with closing(psycopg.connect(address)) as connection:
+        tables = connection.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").fetchone()
+    assert tables == (0,)
 
 
 def test_it_needs_neither_openssl_nor_curl_nor_a_minute(tmp_path: Path) -> None:

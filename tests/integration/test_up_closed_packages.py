@@ -128,10 +128,10 @@ def test_packages_that_the_ordinary_user_cannot_reach() -> None:
             live(house)
 
 
-def test_nothing_is_read_late() -> None:
+def test_nothing_is_read_late(database_address: str) -> None:
     """Once root is given up no file of interpreter, packages or source is opened any more."""
     with short_folder() as folder:
         watch = LateFiles(folder)
-        with open_house(environment=watch.environment) as house:
+        with open_house(environment=watch.environment, settings={"database": database_address}) as house:
             live(house)
         assert watch.seen() == set()

@@ -1,0 +1,111 @@
+"""A door over PostgreSQL: changes of other machines are heard, and without the database it fails closed."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import timedelta
+
+import pytest
+
+from doorward.authority.revocation import revoke
+from doorward.core.certificate import RevocationReason
+from doorward.directory.principals import suspend
+from doorward.storage.postgresql.listening import Listener
+from doorward.stores.records import ChangeKind
+from tests.support.doorway import ACTOR, Doorway, eventually, open_doorway
+from tests.support.ports import NOON
+from tests.support.postgresql import Server
+from tests.support.sql_store import postgresql_database, sql_work
+
+
+@pytest.fixture
+def door(postgresql: Server) -> Iterator[Doorway]:
+    """A door for staff, which turns stale after a second."""
+    settings = {"database": postgresql.empty(), "max_staleness": timedelta(seconds=1)}
+    with open_doorway(settings=settings) as made:
+        made.apply("- {allow: {groups: [staff]}}")
+        yield made
+
+
+def is_let_in(door: Doorway, name: str) -> bool:
+    """Whether a new connection is let in."""
+    try:
+        return door.get(door.identities[name], "/").status == 200
+    except OSError:
+        return False
+
+
+def test_who_is_withdrawn_is_cut_and_others_go_on(door: Doorway) -> None:
+    """A revocation and a suspension end exactly the connections of whom they are about."""
+    alice, bob, carol = (door.person(name, "staff") for name in ("alice", "bob", "carol"))
+    with door.session(alice) as hers, door.session(bob) as his, door.session(carol) as kept:
+        for session in (hers, his, kept):
+            assert session.request("GET", "/").status == 200
+        reason = RevocationReason.KEY_COMPROMISE
+        door.settle(revoke(door.services, door.certificate_of("alice"), reason, actor=ACTOR))
+        door.settle(suspend(door.services, "bob", actor=ACTOR).seq)
+        for session in (hers, his):
+            with pytest.raises(OSError):
+                session.request("GET", "/")
+        assert kept.request("GET", "/").status == 200
+    assert not is_let_in(door, "alice")
+    assert not is_let_in(door, "bob")
+    assert is_let_in(door, "carol")
+
+
+def test_without_the_database_the_door_fails_closed(postgresql: Server, door: Doorway) -> None:
+    """Open connections go on, new ones are refused once the knowledge is too old, and it opens again by itself."""
+    door.person("alice", "staff")
+    name = door.installation.settings.database.partition("@/")[2].partition("?")[0]
+    with door.session(door.identities["alice"]) as session:
+        assert session.request("GET", "/").status == 200
+        postgresql.run(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+        postgresql.run(
+            f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{name}'"
+        )
+        assert eventually(lambda: not is_let_in(door, "alice"), 20)
+        assert eventually(lambda: any("not readable" in one for one in door.gateway.trouble()), 20)
+        assert session.request("GET", "/").status == 200
+        postgresql.run(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+        assert eventually(lambda: is_let_in(door, "alice"), 30)
+        assert session.request("GET", "/").status == 200
+
+
+def test_a_change_of_another_machine_is_heard(postgresql: Server) -> None:
+    """Each commit that moved the sequence rings once it is visible; others do not, nor one that is undone."""
+    address = postgresql.cleared()
+    rung, heads = threading.Semaphore(0), []
+    with closing(postgresql_database(address)) as here, closing(postgresql_database(address)) as there:
+
+        def ring() -> None:
+            with sql_work(here).read() as stores:
+                heads.append(stores.changes.head())
+            rung.release()
+
+        with here.listening(ring):
+            assert rung.acquire(timeout=20)  # once it listens: what was before is not known
+            work = sql_work(there)
+            with pytest.raises(KeyError), work.change() as stores:  # noqa: PT012  # the block is the point
+                stores.changes.note(ChangeKind.PRINCIPAL, "per_one", NOON)
+                raise KeyError
+            with work.change() as stores:
+                stores.ingest.advance("gtw_one", "access.log", 0, 1)
+            with work.change() as stores:
+                stores.changes.note(ChangeKind.PRINCIPAL, "per_one", NOON)
+            assert rung.acquire(timeout=20)
+    assert heads == [0, 1]
+
+
+def test_a_listener_that_was_cut_off_listens_again(postgresql: Server) -> None:
+    """A lost connection is made again, and rings, because what came meanwhile is not known."""
+    rung = threading.Semaphore(0)
+    listener = Listener(postgresql.cleared(), rung.release)
+    listener.start()
+    try:
+        assert rung.acquire(timeout=20)
+        postgresql.run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'")
+        assert rung.acquire(timeout=20)
+    finally:
+        listener.stop()
