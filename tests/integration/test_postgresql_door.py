@@ -16,7 +16,7 @@ from doorward.storage.postgresql.listening import Listener
 from doorward.stores.records import ChangeKind
 from tests.support.doorway import ACTOR, Doorway, eventually, open_doorway
 from tests.support.ports import NOON
-from tests.support.postgresql import Server
+from tests.support.postgresql import Server, name_of
 from tests.support.sql_store import postgresql_database, sql_work
 
 
@@ -58,7 +58,7 @@ def test_who_is_withdrawn_is_cut_and_others_go_on(door: Doorway) -> None:
 def test_without_the_database_the_door_fails_closed(postgresql: Server, door: Doorway) -> None:
     """Open connections go on, new ones are refused once the knowledge is too old, and it opens again by itself."""
     door.person("alice", "staff")
-    name = door.installation.settings.database.partition("@/")[2].partition("?")[0]
+    name = name_of(door.installation.settings.database)
     with door.session(door.identities["alice"]) as session:
         assert session.request("GET", "/").status == 200
         postgresql.run(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")

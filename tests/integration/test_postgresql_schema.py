@@ -14,7 +14,7 @@ from doorward.storage.postgresql.catalogue import SCHEMA_SHA256, digest, read_ob
 from doorward.storage.postgresql.database import PostgresqlDatabase
 from doorward.storage.schema import tables_of
 from doorward.storage.schema_versions import HEAD, migrate, require_current, upgrade_to
-from tests.support.postgresql import Server
+from tests.support.postgresql import Server, name_of
 
 PLANTED = [
     (
@@ -148,7 +148,7 @@ def test_a_foreign_key_that_was_switched_off_is_named(
     postgresql: Server, database: PostgresqlDatabase
 ) -> None:
     """Only the administrator can do that; the name of the trigger is the server's own."""
-    name = database.url.partition("@/")[2].partition("?")[0]
+    name = name_of(database.url)
     postgresql.run("ALTER TABLE group_members DISABLE TRIGGER ALL", database=name)
     with database.read() as connection:
         faults = database.catalogue.find_faults(connection)
@@ -160,7 +160,7 @@ def test_an_extension_of_the_administrator_is_left_alone(
     postgresql: Server, database: PostgresqlDatabase
 ) -> None:
     """What belongs to an extension is no part of our schema."""
-    name = database.url.partition("@/")[2].partition("?")[0]
+    name = name_of(database.url)
     postgresql.run("CREATE EXTENSION citext SCHEMA public", database=name)
     require_current(database)
 
@@ -197,7 +197,7 @@ def test_a_database_that_sorts_or_writes_otherwise_is_refused(
 def test_a_database_that_holds_something_else_is_refused(postgresql: Server) -> None:
     """Tables of another program are named, and nothing is put beside them."""
     address = postgresql.empty()
-    name = address.partition("@/")[2].partition("?")[0]
+    name = name_of(address)
     postgresql.run("CREATE TABLE orders (id int)", database=name)
     with closing(PostgresqlDatabase(address)) as database:
         with pytest.raises(ConfigurationError) as caught:
@@ -209,7 +209,7 @@ def test_a_database_that_holds_something_else_is_refused(postgresql: Server) -> 
 def test_a_user_who_may_make_no_table_is_told(postgresql: Server) -> None:
     """The one who connects needs the right to make tables, and the words to ask for it."""
     address = postgresql.empty()
-    name = address.partition("@/")[2].partition("?")[0]
+    name = name_of(address)
     postgresql.run(f"ALTER DATABASE {name} OWNER TO admin", f"REVOKE CREATE ON DATABASE {name} FROM doorward")
     with closing(PostgresqlDatabase(address)) as database:
         with pytest.raises(ConfigurationError) as caught:

@@ -110,6 +110,11 @@ class Server:
         return self.url(name)
 
 
+def name_of(address: str) -> str:
+    """Return the name of the database of an address."""
+    return address.partition("@/")[2].partition("?")[0]
+
+
 def find_programs() -> Path | None:
     """Return the folder of the server's programs; Debian keeps them off the path."""
     found = shutil.which("initdb")

@@ -175,6 +175,16 @@ class Installation:
                 ]
             )
 
+    def begin_database(self) -> None:
+        """Make the database's place, and see that it is fit for the tables, before anything else is made.
+
+        Raises:
+            ConfigurationError: what is wrong with a PostgreSQL database.
+            Unavailable: as `database`.
+        """
+        with closing(self._open()) as database:
+            database.create()
+
     def mark_founded(self, tenant: TenantRecord) -> None:
         """End the first start: hand the folders over, and write down that it came to its end.
 

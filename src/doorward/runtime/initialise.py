@@ -79,6 +79,7 @@ def initialise(
                 f"{settings.data} holds an installation already",
                 hint="start it with `doorward up`, or name another directory with --data",
             )
+        installation.begin_database()
         passphrase_file = (settings.passphrase_file or default_passphrase_file(settings.data)).absolute()
         made = write_passphrase(passphrase_file, random)
         settings = settings.model_copy(update={"passphrase_file": passphrase_file})

@@ -46,7 +46,6 @@ LATER = (
     "grpc._utilities",
     "http.client",
     "rich._emoji_codes",
-    "sqlalchemy.dialects.sqlite.pysqlite",
     "sqlalchemy.pool.impl",
     "stringprep",
     "uvicorn.lifespan.off",

@@ -40,15 +40,16 @@ def open_database(address: str, file: Path, *, one_shot: bool = False) -> Databa
 
 
 def load_driver(address: str) -> None:
-    """Import what a database of that address needs and the others do not, now.
+    """Import what the database of that address needs and others do not, now: while it can be read.
 
     Raises:
         ConfigurationError: `driver-missing`.
     """
     if not address:
+        _import("doorward.storage.sqlite.database", "sqlalchemy.dialects.sqlite.pysqlite")
         return
     try:
-        importlib.import_module("psycopg")
+        _import("psycopg")
     except ImportError:
         raise ConfigurationError(
             [
@@ -60,7 +61,11 @@ def load_driver(address: str) -> None:
                 )
             ]
         ) from None
-    for name in ("doorward.storage.postgresql.database", "sqlalchemy.dialects.postgresql.psycopg"):
+    _import("doorward.storage.postgresql.database", "sqlalchemy.dialects.postgresql.psycopg")
+
+
+def _import(*names: str) -> None:
+    for name in names:
         importlib.import_module(name)
 
 

@@ -12,7 +12,7 @@ next one, and waits; the last one commits for all:
 
 A change may see what was not yet committed when it began; both are committed by one commit or
 neither is, so nobody ever acts on a change that is lost. Readers see committed changes only.
-Standard: https://www.sqlite.org/lang_savepoint.html.
+Standard: SQL savepoints, https://www.postgresql.org/docs/current/sql-savepoint.html.
 """
 
 from __future__ import annotations

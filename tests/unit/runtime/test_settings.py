@@ -59,6 +59,7 @@ def test_every_setting_can_come_from_the_environment(tmp_path: Path) -> None:
     """No setting is left out of the variables."""
     values = {
         "trust_domain": "corp.example",
+        "database": "postgresql:///doorward",
         "gateway_listen": "[::1]:9443",
         "gateway_public_port": "443",
         "gateway_name": "gw-2",
@@ -318,3 +319,47 @@ def test_settings_do_not_change() -> None:
     settings = Settings(data=Path("/x"))
     with pytest.raises(ValueError, match="frozen"):
         settings.user = "root"
+
+
+# the database
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "",
+        "postgresql:///doorward",
+        "postgresql://doorward@db.corp.example:5433/doorward?passfile=/etc/doorward/pgpass",
+        "postgres://doorward@[2001:db8::1]/doorward?sslrootcert=/etc/ssl/db.pem",
+        "postgresql://one,two/doorward?target_session_attrs=read-write",
+    ],
+)
+def test_an_address_of_a_database_is_taken(tmp_path: Path, address: str) -> None:
+    """SQLite is meant by nothing, PostgreSQL by its address."""
+    assert load_settings(environ={"DOORWARD_DATABASE": address}, data=tmp_path).database == address
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "postgresql://doorward:geheim@db.corp.example/doorward",
+        "postgresql://:geheim@db.corp.example/doorward",
+        "postgresql://doorward@db.corp.example/doorward?password=geheim",
+        "postgresql:///doorward?sslpassword=geheim",
+        "mysql://doorward:geheim@db/doorward",
+        "postgresql://[geheim/doorward",
+    ],
+)
+@pytest.mark.parametrize("place", ["file", "variable", "option"])
+def test_no_password_in_an_address(tmp_path: Path, address: str, place: str) -> None:
+    """An address with a password, or of another database, is refused, and no word of it is repeated."""
+    if place == "file":
+        write(tmp_path, f'database = "{address}"')
+        (fault,) = faults_of(tmp_path)
+    elif place == "variable":
+        (fault,) = faults_of(tmp_path, {"DOORWARD_DATABASE": address})
+    else:
+        (fault,) = faults_of(tmp_path, database=address)
+    assert (fault.code, fault.key) == ("setting-invalid", "database")
+    assert "geheim" not in f"{fault.message}{fault.hint}"
+    assert "postgresql://user@host/name" in fault.message or "passfile=" in fault.message

@@ -1,0 +1,145 @@
+"""`init` on PostgreSQL: what it refuses, and what it leaves behind where it does."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from doorward.core.errors import ConfigurationError, IntegrityError, RequestRefused, Unavailable
+from doorward.runtime.compose import Installation
+from doorward.runtime.initialise import initialise
+from doorward.runtime.settings import Settings, load_settings
+from doorward.runtime.world import SystemRandom
+from doorward.storage.postgresql.database import PostgresqlDatabase
+from doorward.storage.schema_versions import migrate
+from tests.support.doorway import short_folder
+from tests.support.postgresql import Server, name_of
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder for data directories."""
+    with short_folder() as made:
+        yield made
+
+
+def settings(folder: Path, database: str, name: str = "data", **more: Any) -> Settings:
+    """The settings of an installation in `folder`."""
+    return Settings(
+        data=folder / name,
+        trust_domain="test.localhost",
+        passphrase_file=folder / "passphrase",
+        user="nobody",
+        database=database,
+        **more,
+    )
+
+
+def begin(made: Settings) -> None:
+    """Found it."""
+    initialise(made, SystemRandom(), actor="os:0")
+
+
+def test_later_commands_know_the_database(postgresql: Server, folder: Path) -> None:
+    """The address stands in the settings file, and no SQLite file is made."""
+    address = postgresql.empty()
+    begin(settings(folder, address))
+    again = load_settings(environ={}, data=folder / "data")
+    assert again.database == address
+    with closing(Installation(again)) as installation:
+        assert installation.tenant().trust_domain == "test.localhost"
+        assert installation.is_founded()
+        assert not installation.needs_migration()
+    assert list((folder / "data" / "db").iterdir()) == []
+
+
+def test_the_database_of_another_installation_is_left_alone(postgresql: Server, folder: Path) -> None:
+    """A second data directory does not take over the first one's database; it makes no settings and no keys."""
+    address = postgresql.empty()
+    begin(settings(folder, address))
+    with pytest.raises(ConfigurationError) as caught:
+        begin(settings(folder, address, "other"))
+    assert caught.value.code == "database-taken"
+    assert not (folder / "other" / "doorward.toml").exists()
+    assert list((folder / "other" / "keys").iterdir()) == []
+    with closing(Installation(settings(folder, address))) as installation:
+        assert installation.tenant().trust_domain == "test.localhost"
+
+
+def test_an_older_database_of_another_installation_is_not_migrated(postgresql: Server, folder: Path) -> None:
+    """Whether it is ours is asked before its schema is touched."""
+    address = postgresql.empty()
+    begin(settings(folder, address))
+    with closing(PostgresqlDatabase(address)) as database, database.write() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
+    with pytest.raises(ConfigurationError) as caught:
+        begin(settings(folder, address, "other"))
+    assert caught.value.code == "database-taken"
+
+
+def test_an_interrupted_start_goes_on(postgresql: Server, folder: Path) -> None:
+    """Tables that a first start left without an authority are used by the next one."""
+    address = postgresql.empty()
+    with closing(PostgresqlDatabase(address)) as database:
+        migrate(database)
+    begin(settings(folder, address))
+    with closing(Installation(settings(folder, address))) as installation:
+        assert installation.tenant().trust_domain == "test.localhost"
+
+
+def test_a_database_that_is_not_fit_leaves_no_settings(postgresql: Server, folder: Path) -> None:
+    """What is wrong with the database is said before a passphrase, a settings file or a key is made."""
+    address = postgresql.empty()
+    postgresql.run("CREATE TABLE foreign_rows (id int)", database=name_of(address))
+    for database, code in (
+        (address, "database-not-empty"),
+        (postgresql.url("nowhere"), "store-missing"),
+        ("postgresql:///x?host=/tmp/there-is-no-such-folder", "store-unavailable"),
+    ):
+        with pytest.raises((ConfigurationError, Unavailable)) as caught:
+            begin(settings(folder, database))
+        assert caught.value.code == code
+        assert not (folder / "data" / "doorward.toml").exists()
+        assert not (folder / "passphrase").exists()
+
+
+def test_a_database_that_is_gone_is_lost(postgresql: Server, folder: Path) -> None:
+    """A founded installation whose tables were dropped is not founded anew."""
+    address = postgresql.empty()
+    begin(settings(folder, address))
+    with closing(PostgresqlDatabase(address)) as database:
+        database.erase()
+    with closing(Installation(settings(folder, address))) as installation:
+        with pytest.raises(IntegrityError) as caught:
+            installation.tenant()
+        assert caught.value.code == "database-lost"
+    with pytest.raises(RequestRefused):
+        begin(settings(folder, address))
+
+
+def test_without_the_driver_it_says_what_to_install(folder: Path) -> None:
+    """Psycopg is optional: without it PostgreSQL is refused in words, and SQLite works."""
+    code = (
+        "import sys; sys.modules['psycopg'] = None\n"
+        "from pathlib import Path; from doorward.storage.places import open_database\n"
+        "open_database('', Path('x.db')); open_database('', Path('x.db'), one_shot=True)\n"
+        "try: open_database('postgresql:///x', Path('x.db'))\n"
+        "except Exception as error: print(error.code, error.faults[0].hint)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.split() == [
+        "driver-missing",
+        "install",
+        "it:",
+        "pip",
+        "install",
+        "'doorward[postgresql]'",
+    ]
