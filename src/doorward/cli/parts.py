@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # for mypy and import-linter; a test holds `_WHERE` to it
     from doorward import files as files
+    from doorward.access import applications as applications
     from doorward.access import explanation as explanation
     from doorward.access import names as names
     from doorward.access import policies as policies
+    from doorward.access import rule_lines as rule_lines
     from doorward.access import shortcuts as shortcuts
     from doorward.agent import client as client
     from doorward.agent import link as link
@@ -40,7 +42,6 @@ if TYPE_CHECKING:  # for mypy and import-linter; a test holds `_WHERE` to it
     from doorward.partners import importing as importing
     from doorward.partners import showing as showing
     from doorward.partners import terms as terms
-    from doorward.policy import scalars as scalars
     from doorward.runtime import certificate_files as certificate_files
     from doorward.runtime import compose as compose
     from doorward.runtime import condition as condition
@@ -65,7 +66,6 @@ if TYPE_CHECKING:  # for mypy and import-linter; a test holds `_WHERE` to it
     from doorward.runtime import updating as updating
     from doorward.runtime import world as world
     from doorward.stores import freed_names as freed_names
-    from doorward.stores import policy_snapshot as policy_snapshot
     from doorward.verification import identity as identity
     from doorward.verification import partner as partner
 else:
@@ -78,6 +78,7 @@ else:
 
 
 _WHERE = {
+    "applications": "access.applications",
     "catalogue": "audit.catalogue",
     "certificate_files": "runtime.certificate_files",
     "compose": "runtime.compose",
@@ -113,7 +114,6 @@ _WHERE = {
     "pem": "runtime.pem",
     "pkcs12": "agent.pkcs12",
     "policies": "access.policies",
-    "policy_snapshot": "stores.policy_snapshot",
     "principals": "directory.principals",
     "private_files": "runtime.private_files",
     "reading": "runtime.reading",
@@ -121,8 +121,8 @@ _WHERE = {
     "revocation": "authority.revocation",
     "roles": "runtime.roles",
     "root_crl": "authority.status.root_crl",
-    "scalars": "policy.scalars",
     "scenery": "demo.scenery",
+    "rule_lines": "access.rule_lines",
     "serve": "runtime.serve",
     "settings": "runtime.settings",
     "shortcuts": "access.shortcuts",

@@ -11,7 +11,6 @@ from doorward.cli.completing import complete_app, complete_group, complete_princ
 from doorward.cli.confirming import YES, ask
 from doorward.cli.state import State, actor
 from doorward.core.entities import PrincipalKind
-from doorward.core.errors import MalformedInput
 
 ALPN = click.option(
     "--alpn",
@@ -23,8 +22,6 @@ SERVER_FIRST = (
     "a server of TCP hears of a client only when that client has sent a byte: protocols in which the server speaks "
     "first (SSH, MySQL, SMTP, FTP, IMAP, POP3) do not work this way"
 )
-
-_OF_CERTIFICATE = ("issuer", "profile", "san-dns", "san-email", "san-uri", "policy-oid", "key")
 
 
 @click.command("add", cls=Command)
@@ -46,8 +43,8 @@ def app_add(state: State, name: str, hosts: tuple[str, ...], upstream: str, alpn
     report_applied(
         state,
         installation.services,
-        lambda services: parts.shortcuts.add_app(
-            services,
+        parts.shortcuts.add_app(
+            installation.services,
             name,
             hosts=hosts,
             upstream=upstream,
@@ -63,9 +60,6 @@ def app_add(state: State, name: str, hosts: tuple[str, ...], upstream: str, alpn
 def app_list(state: State) -> None:
     """List the applications in force."""
     installation = state.installation()
-    with installation.services.work.read() as stores:
-        document, _ = parts.policy_snapshot.current_document(stores)
-        ids = {one.name: one.id for one in stores.applications.list()}
     silent = parts.condition.silent_upstreams(installation)
     rows = [
         {
@@ -74,9 +68,9 @@ def app_list(state: State) -> None:
             "upstream": one.upstream.url,
             "answers": _answers(one.name, silent),
             "rules": len(one.rules),
-            "id": ids.get(one.name, ""),
+            "id": application_id,
         }
-        for one in document.apps
+        for one, application_id in parts.applications.list_applications(installation.services)
     ]
     state.output.table(
         rows,
@@ -103,8 +97,8 @@ def app_set(state: State, name: str, hosts: tuple[str, ...], upstream: str, alpn
     report_applied(
         state,
         installation.services,
-        lambda services: parts.shortcuts.set_app(
-            services,
+        parts.shortcuts.set_app(
+            installation.services,
             name,
             hosts=hosts,
             upstream=upstream,
@@ -122,13 +116,12 @@ def app_set(state: State, name: str, hosts: tuple[str, ...], upstream: str, alpn
 def app_remove(state: State, name: str, yes: bool) -> None:
     """Take an application out of the document; on a terminal it asks before."""
     installation = state.installation()
-    services = installation.services
     ask(state, f"remove the application {name} with its rules? No one can reach it any more.", yes=yes)
     report_applied(
         state,
-        services,
-        lambda found: parts.shortcuts.remove_app(
-            found, name, actor=actor(), check=parts.own_places.publishable(installation)
+        installation.services,
+        parts.shortcuts.remove_app(
+            installation.services, name, actor=actor(), check=parts.own_places.publishable(installation)
         ),
         unchanged=f"there is no application named {name}",
     )
@@ -185,40 +178,19 @@ def app_remove(state: State, name: str, yes: bool) -> None:
 @click.pass_obj
 def rule_add(state: State, /, *, app: str, deny: bool, name: str, **selected: tuple[str, ...]) -> None:
     """Add a rule to an application: who, and with which methods and paths; options of one kind mean "or"."""
-
-    def render(keys: dict[str, str]) -> str:
-        """Return a mapping of lists as the document writes it, empty if nothing was named."""
-        named_keys = [
-            f"{key}: [{', '.join(map(parts.scalars.render_scalar, selected[option]))}]"
-            for key, option in keys.items()
-            if selected[option]
-        ]
-        return "{" + ", ".join(named_keys) + "}" if named_keys else ""
-
-    named = ("persons", "devices", "services", "groups")
-    who = render({**{key: key for key in named}, "kind": "kinds"})
-    if certificate := render({one: one.replace("-", "_") for one in _OF_CERTIFICATE}):
-        who = (
-            f"{who.removesuffix('}')}, certificate: {certificate}}}"
-            if who
-            else f"{{certificate: {certificate}}}"
-        )
-    if not who:
-        raise MalformedInput(
-            "rule-without-principals",
-            "the rule names no principal",
-            hint="add --group, --person, --device, --service or --kind, or say which certificate (--issuer ...)",
-        )
-    to = render({"methods": "methods", "paths": "paths"})
-    lines = [f"name: {parts.scalars.render_scalar(name)}"] if name else []
-    lines.append(f"{'deny' if deny else 'allow'}: {who}")
-    lines += [f"to: {to}"] if to else []
+    lines = parts.rule_lines.render_rule(
+        name=name,
+        deny=deny,
+        who={**selected, "kind": selected["kinds"]},
+        certificate={option.replace("_", "-"): values for option, values in selected.items()},
+        to=selected,
+    )
     installation = state.installation()
     report_applied(
         state,
         installation.services,
-        lambda found: parts.shortcuts.add_rule(
-            found, app, lines, actor=actor(), check=parts.own_places.publishable(installation)
+        parts.shortcuts.add_rule(
+            installation.services, app, lines, actor=actor(), check=parts.own_places.publishable(installation)
         ),
     )
 
@@ -233,8 +205,12 @@ def rule_remove(state: State, app: str, rule_name: str) -> None:
     report_applied(
         state,
         installation.services,
-        lambda services: parts.shortcuts.remove_rule(
-            services, app, rule_name, actor=actor(), check=parts.own_places.publishable(installation)
+        parts.shortcuts.remove_rule(
+            installation.services,
+            app,
+            rule_name,
+            actor=actor(),
+            check=parts.own_places.publishable(installation),
         ),
         unchanged=f"{app} has no rule named {rule_name}; `doorward export` shows its rules",
     )

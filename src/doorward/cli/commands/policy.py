@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,6 +19,10 @@ from doorward.core.entities import Outcome
 from doorward.core.errors import MalformedInput
 from doorward.core.foreign_text import show
 from doorward.runtime.pem import read_bounded
+
+if TYPE_CHECKING:
+    from doorward.access.policies import Applied
+    from doorward.stores.services import Services
 
 FILE = click.option(
     "--file",
@@ -60,7 +64,7 @@ def apply(state: State, path: Path, expect: int | None, yes: bool) -> None:
     report_applied(
         state,
         services,
-        lambda services: parts.policies.apply_document(
+        parts.policies.apply_document(
             services,
             text,
             file=name,
@@ -71,14 +75,13 @@ def apply(state: State, path: Path, expect: int | None, yes: bool) -> None:
     )
 
 
-def report_applied(state: State, services: Any, use_case: Any, *, unchanged: str = "") -> None:
-    """Run a change of the document and tell what it did; `unchanged` says why it did nothing."""
-    done = use_case(services)
+def report_applied(state: State, services: Services, done: Applied, *, unchanged: str = "") -> None:
+    """Say what a change of the document did; `unchanged` says why it did nothing."""
     differences = [str(one) for one in done.differences]
     findings = [str(one) for one in done.findings]
     for text in findings:
         state.output.note(f"note: {text}")
-    value = {
+    value: dict[str, Any] = {
         "revision": done.revision.number,
         "changed": done.changed,
         "differences": differences,
@@ -99,7 +102,7 @@ def report_applied(state: State, services: Any, use_case: Any, *, unchanged: str
     )
 
 
-def _ask_about_dropped(state: State, services: Any, text: str, name: str, *, yes: bool) -> None:
+def _ask_about_dropped(state: State, services: Services, text: str, name: str, *, yes: bool) -> None:
     if yes or not may_ask(state):
         return
 
@@ -277,8 +280,8 @@ def rollback(state: State, number: int, yes: bool) -> None:
     report_applied(
         state,
         services,
-        lambda found: parts.policies.apply_document(
-            found,
+        parts.policies.apply_document(
+            services,
             text,
             file=f"revision {number}",
             actor=actor(),

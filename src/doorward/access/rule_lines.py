@@ -1,0 +1,54 @@
+"""A rule as the document writes it, from words that stand on a command line.
+
+Not here: reading it (`policy.document`) and adding it (`shortcuts`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from doorward.core.errors import MalformedInput
+from doorward.policy.scalars import render_scalar
+
+PRINCIPALS = ("persons", "devices", "services", "groups", "kind")
+CERTIFICATE = ("issuer", "profile", "san-dns", "san-email", "san-uri", "policy-oid", "key")
+
+
+def render_rule(
+    *,
+    name: str,
+    deny: bool,
+    who: Mapping[str, Sequence[str]],
+    certificate: Mapping[str, Sequence[str]],
+    to: Mapping[str, Sequence[str]],
+) -> list[str]:
+    """Return the lines of a rule, at the left edge and without `- `; what is empty is left out.
+
+    Args:
+        name: of the rule, or empty.
+        deny: whether it forbids.
+        who: names by key of `PRINCIPALS`.
+        certificate: values by key of `CERTIFICATE`.
+        to: `methods` and `paths`.
+
+    Raises:
+        MalformedInput: `rule-without-principals`.
+    """
+    selected = _lists(PRINCIPALS, who)
+    if of_certificate := _lists(CERTIFICATE, certificate):
+        selected.append(f"certificate: {{{', '.join(of_certificate)}}}")
+    if not selected:
+        raise MalformedInput(
+            "rule-without-principals",
+            "the rule names no principal",
+            hint="add --group, --person, --device, --service or --kind, or say which certificate (--issuer ...)",
+        )
+    lines = [f"name: {render_scalar(name)}"] if name else []
+    lines.append(f"{'deny' if deny else 'allow'}: {{{', '.join(selected)}}}")
+    if limits := _lists(("methods", "paths"), to):
+        lines.append(f"to: {{{', '.join(limits)}}}")
+    return lines
+
+
+def _lists(keys: Sequence[str], given: Mapping[str, Sequence[str]]) -> list[str]:
+    return [f"{key}: [{', '.join(map(render_scalar, given[key]))}]" for key in keys if given.get(key)]
