@@ -1,15 +1,18 @@
 """The door answers as the judge decides, and the comparison sees a door that does not.
 
-Over 3,000 triples; the long form is tests/prove/test_equation.py.
+3,200 triples, each of a policy with a rule about certificates; the long form is tests/prove/test_equation.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from doorward.access import deciding
+from doorward.core.certificate import CertificateContent, VerifiedCertificate
 from doorward.enforcement.envoy.resources import Resources
 from doorward.gateway.connections.ending import EndReason
 from tests.support.doorway import Doorway, open_doorway
@@ -23,7 +26,7 @@ def test_the_door_answers_as_the_judge_decides() -> None:
     """Status and path at the application are what the judge says, and an edit that takes nothing ends none."""
     with open_doorway() as door:
         counted = hold_to_the_judge(door, policies=40, seed=SEED)
-    assert sum(counted[one] for one in ANSWERS) >= 3000
+    assert sum(counted[one] for one in ANSWERS) >= 3200
     assert min(counted[one] for one in ANSWERS) > 100, counted
     assert counted["by an older connection"] > 500, counted
 
@@ -76,7 +79,25 @@ def cut_nobody(door: Doorway) -> None:
 def test_a_fault_of_the_compiler_is_seen(fault: Callable[[Resources], Resources]) -> None:
     """A rule that is missing, or a denial that holds for nobody, makes an answer that the judge does not give."""
     with open_doorway(wrap_resources=fault) as door, pytest.raises(AssertionError, match="the judge differs"):
-        hold_to_the_judge(door, policies=4, seed=SEED)
+        hold_to_the_judge(door, policies=16, seed=SEED)
+
+
+@pytest.mark.parametrize(
+    "seen", [None, CertificateContent(dns=(), mailboxes=(), uris=(), policies=frozenset())]
+)
+def test_a_wrong_fact_about_certificates_is_seen(
+    monkeypatch: pytest.MonkeyPatch, seen: CertificateContent | None
+) -> None:
+    """A decider that tells rules nothing of the certificate, or that it says nothing, answers otherwise."""
+    described = deciding.describe_verified
+
+    def describe(*args: Any) -> VerifiedCertificate | None:
+        found = described(*args)
+        return replace(found, content=seen) if found is not None and seen is not None else None
+
+    monkeypatch.setattr(deciding, "describe_verified", describe)
+    with open_doorway() as door, pytest.raises(AssertionError, match="the judge differs"):
+        hold_to_the_judge(door, policies=16, seed=SEED)
 
 
 @pytest.mark.parametrize(
@@ -88,4 +109,4 @@ def test_a_fault_of_the_gateway_is_seen(fault: Callable[[Doorway], None], seen: 
     with open_doorway() as door:
         fault(door)
         with pytest.raises(AssertionError, match=seen):
-            hold_to_the_judge(door, policies=4, seed=SEED)
+            hold_to_the_judge(door, policies=16, seed=SEED)

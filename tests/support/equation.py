@@ -11,17 +11,18 @@ import http.client
 import random
 import select
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from doorward.core.entities import TENANT, Outcome, Principal, PrincipalKind
+from doorward.core.entities import TENANT, Outcome, PrincipalKind
 from doorward.core.errors import ConfigurationError
 from doorward.policy.decision import Request, admits, authority_of, decide, decide_anonymous
 from doorward.policy.document import parse_document
 from doorward.policy.model import AppPolicy
 from doorward.policy.subject import Subject
 from doorward.stores.policy_snapshot import current_document
+from tests.support.certified import Hospital
 from tests.support.doorway import DOMAIN, Doorway, Identity, Session
 
 REQUESTS_PER_EDIT = 40
@@ -35,6 +36,8 @@ PEOPLE: dict[str, tuple[PrincipalKind, tuple[str, ...]]] = {
     "eve": (PrincipalKind.PERSON, ("green", "blue")),
 }
 SELECTORS = (
+    "{kind: [person, device, service]}",
+    "{kind: [person, device]}",
     "{groups: [red]}",
     "{groups: [blue]}",
     "{groups: [green, red]}",
@@ -133,9 +136,9 @@ KEPT_PATHS = (
 
 @dataclass(slots=True)
 class Caller:
-    """One principal with a kept connection; None for whoever comes without a certificate."""
+    """One subject with a kept connection; None for those who come without a certificate."""
 
-    principal: Principal | None
+    subject: Subject | None
     identity: Identity | None
     session: Session | None = None
     opened_under: int = 0
@@ -143,11 +146,13 @@ class Caller:
     reopened: int = 0
 
 
-def _document(dice: random.Random, port: int, *, kept: bool) -> str:
-    """A policy; a line more for a rule takes nothing from anybody, see `_gentle`."""
+def _document(dice: random.Random, port: int, certified: Sequence[str], *, alone: bool, kept: bool) -> str:
+    """A policy with a rule about certificates; a line more for a rule takes nothing from anybody, see `_gentle`."""
     rules = []
+    count = dice.randint(2, 8)
+    about_certificates = dice.randrange(count)
     patterns = (*PATTERNS, *KEPT_PATTERNS) if kept else PATTERNS
-    for number in range(dice.randint(1, 8)):
+    for number in range(count):
         effect = "deny" if number and dice.random() < 0.4 else "allow"
         to = []
         if dice.random() < 0.5:
@@ -157,10 +162,11 @@ def _document(dice: random.Random, port: int, *, kept: bool) -> str:
                 "paths: [" + ", ".join(f'"{one}"' for one in dice.sample(patterns, dice.randint(1, 3))) + "]"
             )
         tail = f", to: {{{', '.join(to)}}}" if to else ""
-        rules.append(f"      - {{name: rule {number}, {effect}: {dice.choice(SELECTORS)}{tail}}}")
+        some = certified if number == about_certificates or dice.random() < 0.4 else SELECTORS
+        rules.append(f"      - {{name: rule {number}, {effect}: {dice.choice(some)}{tail}}}")
     begin = (
         f"trust_domain: {DOMAIN}\napps:\n  app:\n    hosts: [app.{DOMAIN}]\n"
-        f"    upstream: http://127.0.0.1:{port}\n"
+        f"    upstream: http://127.0.0.1:{port}\n    trust: {'[own]' if alone else '[own, clinic]'}\n"
     )
     end = "    rules:\n" + "\n".join(rules) + "\n"
     # Not often: what opens or closes replaces the door's chain, and so hides what old grants could do.
@@ -221,12 +227,10 @@ def closing_all(callers: list[Caller]) -> Iterator[None]:
 
 
 def _expect(app: AppPolicy, application_id: str, caller: Caller, method: str, path: str) -> tuple[str, str]:
-    request, who = Request(method=method, raw_path=path), caller.principal
-    admitted = (
-        who is not None and admits(authority_of(app, TENANT, application_id, Subject(principal=who))).outcome
-    )
+    request, who = Request(method=method, raw_path=path), caller.subject
+    admitted = who is not None and admits(authority_of(app, TENANT, application_id, who)).outcome
     if who is not None and admitted is Outcome.GOOD:
-        decision = decide(app, TENANT, application_id, Subject(principal=who), request)
+        decision = decide(app, TENANT, application_id, who, request)
     elif app.admits_anonymous:
         decision = decide_anonymous(app, request)
     else:
@@ -254,13 +258,17 @@ def hold_to_the_judge(door: Doorway, *, policies: int, seed: int) -> Counter[str
     """
     dice = random.Random(seed)
     counted: Counter[str] = Counter()
-    door.apply("- {allow: {kind: person}}")
-    callers = [_caller(door, name, kind, groups) for name, (kind, groups) in PEOPLE.items()]
-    callers.append(Caller(principal=None, identity=None))
+    hospital = Hospital(door)
+    people = [hospital.employ(name, kind, groups) for name, (kind, groups) in PEOPLE.items()]
+    people += hospital.visitors()
+    callers = [Caller(subject=one.subject, identity=one.identity) for one in people]
+    callers.append(Caller(subject=None, identity=None))
     with closing_all(callers):
         for number in range(policies):
-            # Once and for all the rest: the change replaces the door's chain, and so hides old grants.
-            document = _document(dice, door.upstream.port, kept=number >= policies * 2 // 3)
+            # Each once and for all the rest: the change replaces the door's chain, and so hides old grants.
+            alone, kept = number < policies // 8, number >= policies * 2 // 3
+            certified = hospital.selectors(alone=alone)
+            document = _document(dice, door.upstream.port, certified, alone=alone, kept=kept)
             _edit_and_compare(door, dice, callers, document, counted)
             _forget_ended(callers)  # by the edit before, and noticed only when something is asked
             before = sum(caller.reopened for caller in callers)
@@ -286,14 +294,6 @@ def _forget_ended(callers: list[Caller]) -> None:
             caller.session = None
 
 
-def _caller(door: Doorway, name: str, kind: PrincipalKind, groups: tuple[str, ...]) -> Caller:
-    identity = door.person(name, *groups, kind=kind)
-    with door.services.work.read() as stores:
-        principal = stores.directory.by_name(name)
-    assert principal is not None
-    return Caller(principal=principal, identity=identity)
-
-
 def _edit_and_compare(
     door: Doorway, dice: random.Random, callers: list[Caller], document: str, counted: Counter[str]
 ) -> None:
@@ -306,7 +306,7 @@ def _edit_and_compare(
     paths = (*PATHS, *KEPT_PATHS) if current.apps[0].keeps_slashes else PATHS
     for _ in range(REQUESTS_PER_EDIT):
         caller, method, path = dice.choice(callers), dice.choice(METHODS), dice.choice(paths)
-        name = caller.principal.name if caller.principal else "nobody"
+        name = caller.subject.principal.name if caller.subject else "nobody"
         expected = _expect(current.apps[0], application_id, caller, method, path)
         seen = _ask(door, caller, method, path, revision)
         assert seen == expected, f"the judge differs: {(revision, name, method, path, expected, seen)}"

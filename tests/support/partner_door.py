@@ -26,7 +26,7 @@ from doorward.stores.records import ChangeKind
 from doorward.verification.revocation.crl import parse_crl
 from tests.support.doorway import ACTOR, DOMAIN, Doorway, Identity
 from tests.support.partner_world import crl_at
-from tests.support.path_ca import Node, certify, tlv
+from tests.support.path_ca import ANY_POLICY, Node, certify, tlv
 from tests.support.status_ca import crl_of
 
 DAY = timedelta(days=1)
@@ -46,7 +46,8 @@ class Clinic:
         nowhere = f"http://127.0.0.1:1/{name}"
         self.sources = sources or (f"{nowhere}/root.crl", f"{nowhere}/issuing.crl")
         self.root = certify(f"{name} Root", extra=[crl_at(self.sources[0])], **dates)
-        self.issuing = certify(f"{name} Issuing", self.root, **dates)
+        # Whatever policy a leaf of it says is valid for the path.
+        self.issuing = certify(f"{name} Issuing", self.root, policy={"valid": [ANY_POLICY]}, **dates)
         # Named by an authority below, the list of the issuing one is looked for before anybody has come.
         below = certify(f"{name} Wards", self.issuing, extra=[crl_at(self.sources[1])], **dates)
         self.leaves: dict[str, Node] = {}
