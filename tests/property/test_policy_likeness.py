@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from doorward.gateway.following.authorities import Authorities
 from doorward.policy.decision import authority_of
 from doorward.policy.likeness import Likeness
-from doorward.policy.model import AppPolicy, Document
+from doorward.policy.model import AppPolicy
 from doorward.policy.selectors.table import BY_WORD, KEYS
 from doorward.policy.subject import Subject
 from tests.support.policies import APP_ID, TENANT, apps, subjects, word_values
@@ -49,7 +49,7 @@ def test_equal_keys_mean_equal_authority(app: AppPolicy, one: Subject, other: Su
 @settings(max_examples=300)
 def test_live_connections_never_share_what_is_not_theirs(app: AppPolicy, some: list[Subject]) -> None:
     """What the gateway keeps for those who are alike is what each of them would be given alone."""
-    authorities = Authorities(Document(trust_domain="test", apps=(app,)), {app.name: APP_ID})
+    authorities = Authorities({APP_ID: app})
     for cookie, subject in enumerate(some):
         one = live(cookie, application_id=APP_ID, subject=subject)
         assert authorities.of(one) == authority_of(app, TENANT, APP_ID, subject)
