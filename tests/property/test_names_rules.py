@@ -6,7 +6,7 @@ from cryptography import x509
 from hypothesis import given
 from hypothesis import strategies as st
 
-from doorward.core import names
+from doorward.core import certificate_names, names
 from doorward.core.entities import PrincipalKind
 from doorward.core.errors import MalformedInput
 
@@ -51,11 +51,11 @@ def test_every_principal_has_a_uri(domain, kind, name):
 def test_a_subject_fits_or_is_refused(common_name, organization):
     """What is accepted can be encoded, read back and parsed from its text."""
     try:
-        subject = names.build_subject(common_name, organization)
+        subject = certificate_names.build_subject(common_name, organization)
     except MalformedInput:
         return
     assert subject.public_bytes()
-    text = names.render_distinguished_name(subject)
+    text = certificate_names.render_distinguished_name(subject)
     assert text.isprintable()
     assert x509.Name.from_rfc4514_string(text) == subject
 
@@ -68,7 +68,7 @@ def test_a_general_name_stays_on_its_line(text):
             general = make(text)
         except ValueError:
             continue
-        rendered = names.render_general_name(general)
+        rendered = certificate_names.render_general_name(general)
         assert rendered.isascii()
         assert rendered.isprintable()
         assert " " not in rendered

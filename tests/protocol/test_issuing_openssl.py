@@ -9,8 +9,9 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 
+from doorward.core.certificate_names import build_subject
 from doorward.core.entities import PrincipalKind
-from doorward.core.names import build_subject, render_principal_uri
+from doorward.core.names import render_principal_uri
 from doorward.core.ports import KeyKind
 from doorward.pki.csr import build_csr, parse_csr
 from doorward.pki.keys import choose_lint_kind

@@ -7,10 +7,11 @@ Cheap modules, such as errors and entities, are imported at the top of a command
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:  # for mypy and import-linter; a test holds `_WHERE` to it
+from doorward.core.late_imports import import_later
+
+if TYPE_CHECKING:  # for mypy and import-linter; a test holds what is below to it
     from doorward import files as files
     from doorward.access import applications as applications
     from doorward.access import explanation as explanation
@@ -69,70 +70,65 @@ if TYPE_CHECKING:  # for mypy and import-linter; a test holds `_WHERE` to it
     from doorward.verification import identity as identity
     from doorward.verification import partner as partner
 else:
-
-    def __getattr__(name: str) -> object:
-        if name not in _WHERE:
-            raise AttributeError(f"module {__name__} has no attribute {name}")
-        found = globals()[name] = importlib.import_module(f"doorward.{_WHERE[name]}")
-        return found
-
-
-_WHERE = {
-    "applications": "access.applications",
-    "catalogue": "audit.catalogue",
-    "certificate_files": "runtime.certificate_files",
-    "compose": "runtime.compose",
-    "condition": "runtime.condition",
-    "certificates": "directory.certificates",
-    "client": "agent.client",
-    "disruption": "runtime.disruption",
-    "door_port": "runtime.door_port",
-    "evidence": "runtime.evidence",
-    "examining": "partners.examining",
-    "explaining": "runtime.explaining",
-    "explanation": "access.explanation",
-    "files": "files",
-    "founding": "authority.founding",
-    "freed_names": "stores.freed_names",
-    "gateway": "runtime.gateway",
-    "gateways": "authority.gateways",
-    "groups": "directory.groups",
-    "identity": "verification.identity",
-    "importing": "partners.importing",
-    "initialise": "runtime.initialise",
-    "inventory": "authority.inventory",
-    "invitations": "directory.invitations",
-    "issuing": "authority.issuing",
-    "layout": "runtime.layout",
-    "link": "agent.link",
-    "logging": "runtime.logging",
-    "names": "access.names",
-    "nesting": "directory.nesting",
-    "own_certificates": "authority.own_certificates",
-    "own_places": "runtime.own_places",
-    "partner": "verification.partner",
-    "pem": "runtime.pem",
-    "pkcs12": "agent.pkcs12",
-    "policies": "access.policies",
-    "principals": "directory.principals",
-    "private_files": "runtime.private_files",
-    "reading": "runtime.reading",
-    "renewed_files": "runtime.renewed_files",
-    "revocation": "authority.revocation",
-    "roles": "runtime.roles",
-    "root_crl": "authority.status.root_crl",
-    "scenery": "demo.scenery",
-    "rule_lines": "access.rule_lines",
-    "serve": "runtime.serve",
-    "settings": "runtime.settings",
-    "shortcuts": "access.shortcuts",
-    "showing": "partners.showing",
-    "story": "demo.story",
-    "teller": "demo.teller",
-    "telling": "runtime.telling",
-    "terms": "partners.terms",
-    "trying": "demo.trying",
-    "up": "runtime.up",
-    "updating": "runtime.updating",
-    "world": "runtime.world",
-}
+    __getattr__ = import_later(
+        __name__,
+        {
+            "applications": "doorward.access.applications",
+            "catalogue": "doorward.audit.catalogue",
+            "certificate_files": "doorward.runtime.certificate_files",
+            "compose": "doorward.runtime.compose",
+            "condition": "doorward.runtime.condition",
+            "certificates": "doorward.directory.certificates",
+            "client": "doorward.agent.client",
+            "disruption": "doorward.runtime.disruption",
+            "door_port": "doorward.runtime.door_port",
+            "evidence": "doorward.runtime.evidence",
+            "examining": "doorward.partners.examining",
+            "explaining": "doorward.runtime.explaining",
+            "explanation": "doorward.access.explanation",
+            "files": "doorward.files",
+            "founding": "doorward.authority.founding",
+            "freed_names": "doorward.stores.freed_names",
+            "gateway": "doorward.runtime.gateway",
+            "gateways": "doorward.authority.gateways",
+            "groups": "doorward.directory.groups",
+            "identity": "doorward.verification.identity",
+            "importing": "doorward.partners.importing",
+            "initialise": "doorward.runtime.initialise",
+            "inventory": "doorward.authority.inventory",
+            "invitations": "doorward.directory.invitations",
+            "issuing": "doorward.authority.issuing",
+            "layout": "doorward.runtime.layout",
+            "link": "doorward.agent.link",
+            "logging": "doorward.runtime.logging",
+            "names": "doorward.access.names",
+            "nesting": "doorward.directory.nesting",
+            "own_certificates": "doorward.authority.own_certificates",
+            "own_places": "doorward.runtime.own_places",
+            "partner": "doorward.verification.partner",
+            "pem": "doorward.runtime.pem",
+            "pkcs12": "doorward.agent.pkcs12",
+            "policies": "doorward.access.policies",
+            "principals": "doorward.directory.principals",
+            "private_files": "doorward.runtime.private_files",
+            "reading": "doorward.runtime.reading",
+            "renewed_files": "doorward.runtime.renewed_files",
+            "revocation": "doorward.authority.revocation",
+            "roles": "doorward.runtime.roles",
+            "root_crl": "doorward.authority.status.root_crl",
+            "scenery": "doorward.demo.scenery",
+            "rule_lines": "doorward.access.rule_lines",
+            "serve": "doorward.runtime.serve",
+            "settings": "doorward.runtime.settings",
+            "shortcuts": "doorward.access.shortcuts",
+            "showing": "doorward.partners.showing",
+            "story": "doorward.demo.story",
+            "teller": "doorward.demo.teller",
+            "telling": "doorward.runtime.telling",
+            "terms": "doorward.partners.terms",
+            "trying": "doorward.demo.trying",
+            "up": "doorward.runtime.up",
+            "updating": "doorward.runtime.updating",
+            "world": "doorward.runtime.world",
+        },
+    )

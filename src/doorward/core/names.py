@@ -1,6 +1,6 @@
-"""Names: of principals and groups, of trust domains and hosts, and as certificates write them.
+"""Names: of principals and groups, of trust domains and hosts.
 
-Not here: whether a name belongs to somebody (verification.identity) and which names a kind of
+Not here: names as certificates write them (`certificate_names`), whether a name belongs to somebody (verification.identity) and which names a kind of
 certificate may carry (pki.profiles). Names are never folded silently, DNS names excepted: where two
 spellings could mean one principal, one of them is refused with the mend.
 Standard: RFC 5280 sections 4.1.2.4 and 4.2.1.6, RFC 4514, RFC 1123 section 2.1, SPIFFE-ID section 2.
@@ -10,13 +10,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from doorward.core.entities import PrincipalKind
 from doorward.core.errors import MalformedInput
-
-if TYPE_CHECKING:
-    from cryptography import x509
 
 OWN_AUTHORITY = "own"
 """What the policy document calls our own authority; partners have names of their own."""
@@ -34,7 +30,6 @@ IDENTITY_LIMIT = 200
 
 _IDENTITY = re.compile(rf"[!#-+\--\[\]-~]{{1,{IDENTITY_LIMIT}}}")
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
-_PRINTABLE = frozenset(chr(code) for code in range(0x21, 0x7F))
 _URI_SCHEME = "spiffe://"
 _URI_LIMIT = 2048  # SPIFFE-ID section 2.3
 _HOST_LIMIT = 253  # RFC 1035 section 2.3.4: 255 octets on the wire
@@ -172,79 +167,3 @@ def parse_principal_uri(text: str) -> PrincipalUri:
         except MalformedInput:
             pass  # one code for the whole URI: the caller asked about the URI, not its parts
     raise MalformedInput("principal-uri-malformed", "this URI names no principal")
-
-
-def build_subject(common_name: str, organization: str = "") -> x509.Name:
-    """Return a subject of a common name and, before it, an organization where one is given.
-
-    Raises:
-        MalformedInput: `common-name-malformed` or `organization-malformed`: empty (common name),
-            longer than 64 characters or bytes of UTF-8, or not printable.
-    """
-    from cryptography import x509  # noqa: PLC0415  most commands only check names (record 0049)
-    from cryptography.x509.oid import NameOID  # noqa: PLC0415  as above
-
-    attributes = [(NameOID.COMMON_NAME, "common-name-malformed", common_name)]
-    if organization:
-        attributes.insert(0, (NameOID.ORGANIZATION_NAME, "organization-malformed", organization))
-    for _, code, value in attributes:
-        fits = 0 < _utf8_length(value) <= COMMON_NAME_LIMIT
-        if not fits or not value.isprintable() or value != value.strip():
-            hint = f"write 1 to {COMMON_NAME_LIMIT} bytes of printable text"
-            raise MalformedInput(code, "this name does not fit a certificate", hint=hint)
-    return x509.Name([x509.NameAttribute(oid, value) for oid, _, value in attributes])
-
-
-def _utf8_length(text: str) -> int:
-    """Return the length in UTF-8; lone surrogates count as characters (and are not printable)."""
-    return len(text.encode("utf-8", "surrogatepass"))
-
-
-def render_distinguished_name(name: x509.Name) -> str:
-    """Return the RFC 4514 text of a name, most specific part first, safe to print on one line."""
-    return _one_line(name.rfc4514_string())
-
-
-def render_general_name(general: x509.GeneralName) -> str:
-    """Return a general name with its type before it: `URI:`, `DNS:`, `IP:`, `email:`, `DN:`, `RID:`, `other:`, `opaque:`.
-
-    Characters that could break a line or a list in a log are percent-encoded.
-    """
-    from cryptography import x509  # noqa: PLC0415  as in `build_subject`
-
-    from doorward.core.opaque_names import OpaqueName, render_opaque_name  # noqa: PLC0415  as above
-
-    match general:
-        case x509.UniformResourceIdentifier(value=value):
-            text = f"URI:{value}"
-        case x509.DNSName(value=value):
-            text = f"DNS:{value}"
-        case x509.RFC822Name(value=value):
-            text = f"email:{value}"
-        case x509.IPAddress(value=address):
-            text = f"IP:{address}"
-        case x509.DirectoryName(value=name):
-            return f"DN:{render_distinguished_name(name)}"
-        case x509.RegisteredID(value=oid):
-            text = f"RID:{oid.dotted_string}"
-        case OpaqueName():
-            text = render_opaque_name(general)
-        case x509.OtherName(type_id=oid):
-            text = f"other:{oid.dotted_string}"
-        case _:
-            text = "other:unknown"
-    if text.isascii() and text.isprintable() and " " not in text:
-        return text  # nearly all; this runs once per connection
-    return "".join(char if char in _PRINTABLE else _percent(char) for char in text)
-
-
-def _one_line(text: str) -> str:
-    """Return `text` with everything that is not printable percent-encoded (spaces stay)."""
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else _percent(char) for char in text)
-
-
-def _percent(char: str) -> str:
-    """Return the percent encoding of one character's UTF-8."""
-    return "".join(f"%{byte:02X}" for byte in char.encode("utf-8", "surrogatepass"))

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 
+from doorward.core.certificate_names import build_subject
 from doorward.core.errors import MalformedInput
-from doorward.core.names import build_subject, parse_dns_name
+from doorward.core.names import parse_dns_name
 from doorward.core.ports import PrivateKey, PublicKey
 from doorward.pki.keys import check_public_key, choose_builder_hash
 

@@ -12,7 +12,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from doorward.core.certificate import CertificateFacts
-from doorward.core.names import render_distinguished_name, render_general_name
+from doorward.core.certificate_names import render_distinguished_name, render_general_name
 from doorward.pki.keys import check_public_key
 
 

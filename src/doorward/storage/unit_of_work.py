@@ -14,6 +14,7 @@ from doorward.audit.events import Event
 from doorward.audit.leaf import SALT_BYTES, seal_event
 from doorward.core.entities import TENANT
 from doorward.core.ports import Bell, RandomSource
+from doorward.storage import repositories
 from doorward.storage.backend import Database
 from doorward.storage.event_outbox import SqlEventOutbox
 from doorward.storage.repositories.directory import SqlDirectory, SqlTenants
@@ -77,16 +78,12 @@ class SqlStores:
     @property
     def authorities(self) -> SqlAuthorities:
         """Own authority certificates."""
-        from doorward.storage.repositories.authorities import SqlAuthorities  # noqa: PLC0415  needs Core
-
-        return SqlAuthorities(self._transaction)
+        return repositories.authorities.SqlAuthorities(self._transaction)
 
     @property
     def certificates(self) -> SqlCertificates:
         """The inventory."""
-        from doorward.storage.repositories.certificates import SqlCertificates  # noqa: PLC0415  needs Core
-
-        return SqlCertificates(self._transaction)
+        return repositories.certificates.SqlCertificates(self._transaction)
 
     @property
     def invitations(self) -> SqlInvitations:
@@ -116,37 +113,27 @@ class SqlStores:
     @property
     def orders(self) -> SqlOrders:
         """Requests for server certificates."""
-        from doorward.storage.repositories.gateways import SqlOrders  # noqa: PLC0415  needs Core
-
-        return SqlOrders(self._transaction)
+        return repositories.gateways.SqlOrders(self._transaction)
 
     @property
     def status(self) -> SqlStatus:
         """Revocation lists and OCSP answers."""
-        from doorward.storage.repositories.authorities import SqlStatus  # noqa: PLC0415  needs Core
-
-        return SqlStatus(self._transaction)
+        return repositories.authorities.SqlStatus(self._transaction)
 
     @property
     def ingest(self) -> SqlIngest:
         """Positions in access logs."""
-        from doorward.storage.repositories.gateways import SqlIngest  # noqa: PLC0415  needs Core
-
-        return SqlIngest(self._transaction)
+        return repositories.gateways.SqlIngest(self._transaction)
 
     @property
     def partners(self) -> SqlPartners:
         """Partners and their authorities."""
-        from doorward.storage.repositories.partners import SqlPartners  # noqa: PLC0415  needs Core
-
-        return SqlPartners(self._transaction)
+        return repositories.partners.SqlPartners(self._transaction)
 
     @property
     def evidence(self) -> SqlEvidence:
         """CRLs and OCSP answers of partners."""
-        from doorward.storage.repositories.partners import SqlEvidence  # noqa: PLC0415  needs Core
-
-        return SqlEvidence(self._transaction)
+        return repositories.partners.SqlEvidence(self._transaction)
 
 
 class SqlUnitOfWork:

@@ -12,11 +12,15 @@ Not here: certificates and invitations, which end with their bearer (`directory.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from doorward.core.entities import PrincipalKind
 from doorward.core.errors import DoorwardError, RequestRefused
 from doorward.stores.protocols import Stores
 from doorward.stores.services import Services
+
+if TYPE_CHECKING:
+    from doorward.policy.model import AppPolicy
 
 MOST_NAMED = 5
 """Rules that a message names."""
@@ -24,11 +28,9 @@ MOST_NAMED = 5
 
 def find_rules_naming(stores: Stores, kind: PrincipalKind, name: str) -> list[str]:
     """Return the rules in force that name a principal, each as `application: rule`."""
-    from doorward.stores.policy_snapshot import current_document  # noqa: PLC0415  most commands read no document
-
     return [
         f"{app.name}: {rule.name}"
-        for app in current_document(stores)[0].apps
+        for app in _apps(stores)
         for rule in app.rules
         for of, names in rule.selector.named
         if of is kind and name in names
@@ -78,14 +80,12 @@ def refuse_freed_partner(stores: Stores, name: str, anchors: Iterable[str]) -> N
     Raises:
         RequestRefused: `name-in-rules`.
     """
-    from doorward.stores.policy_snapshot import current_document  # noqa: PLC0415  as above
-
     namesakes = _partners_named(stores, name)
     every = stores.partners.every_authority()
     former = {one.sha256 for one in every if one.anchor and one.partner_id in namesakes}
     if not namesakes or former.issuperset(anchors):
         return
-    apps = current_document(stores)[0].apps
+    apps = _apps(stores)
     found = [f"`trust` of {app.name}" for app in apps if name in app.trust]
     found += [
         f"{app.name}: {rule.name}"
@@ -107,11 +107,9 @@ def refuse_group_in_use(stores: Stores, group: str) -> None:
     Raises:
         RequestRefused: `group-in-use`.
     """
-    from doorward.stores.policy_snapshot import current_document  # noqa: PLC0415  as above
-
     found = [
         f"{app.name}: {rule.name}"
-        for app in current_document(stores)[0].apps
+        for app in _apps(stores)
         for rule in app.rules
         if group in rule.selector.groups
     ]
@@ -122,6 +120,13 @@ def refuse_group_in_use(stores: Stores, group: str) -> None:
             f"the group {group} is named by {_list(found)}",
             hint="take it out there first: the next group of that name would get what these give",
         )
+
+
+def _apps(stores: Stores) -> tuple[AppPolicy, ...]:
+    """Return the applications in force; most commands read no document (docs/design/0049)."""
+    from doorward.stores.policy_snapshot import current_document  # noqa: PLC0415  see above
+
+    return current_document(stores)[0].apps
 
 
 def _list(found: list[str]) -> str:

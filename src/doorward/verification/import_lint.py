@@ -25,9 +25,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtensionOID
 
+from doorward.core.certificate_names import render_general_name
 from doorward.core.entities import Outcome
 from doorward.core.errors import MalformedInput
-from doorward.core.names import render_general_name
 from doorward.verification.path.building import judge_path
 from doorward.verification.path.certificate import PathCertificate
 from doorward.verification.path.conformance import PathInputs, check_authority, check_dates, check_leaf

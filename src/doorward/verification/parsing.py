@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from doorward.core.certificate import CertificateContent, CertificateFacts
+from doorward.core.certificate_names import render_distinguished_name, render_general_name
 from doorward.core.errors import MalformedInput
-from doorward.core.names import render_distinguished_name, render_general_name
 from doorward.verification.content import read_content
 from doorward.verification.extensions import Extensions
 from doorward.verification.path.certificate import (

@@ -93,6 +93,7 @@ def test_each_part_is_imported_as_it_is_typed() -> None:
         for node in ast.walk(tree)
         if isinstance(node, ast.ImportFrom) and str(node.module).startswith("doorward.")
         for name in node.names
+        if name.asname
     }
     for module, name in typed.items():
         assert getattr(parts, str(name)).__name__ == module

@@ -9,9 +9,10 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from doorward.core.certificate_names import build_subject
 from doorward.core.entities import PrincipalKind
 from doorward.core.errors import IntegrityError, MalformedInput, RequestRefused
-from doorward.core.names import build_subject, render_principal_uri
+from doorward.core.names import render_principal_uri
 from doorward.core.ports import KeyKind
 from doorward.pki.keys import choose_lint_kind
 from doorward.pki.minting import (

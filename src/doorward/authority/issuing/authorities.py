@@ -12,7 +12,7 @@ from datetime import datetime
 from cryptography import x509
 
 from doorward.authority.status.publication import PublicationAddresses
-from doorward.core.names import build_subject
+from doorward.core.certificate_names import build_subject
 from doorward.core.ports import PrivateKey, PublicKey
 from doorward.pki.keys import choose_lint_kind
 from doorward.pki.minting import (

@@ -16,9 +16,10 @@ from doorward.authority.status.answers import AnswerSigner, signer_if_any
 from doorward.authority.status.partitions import partition_names, partition_of
 from doorward.authority.status.publication import publication_addresses
 from doorward.core.certificate import CertificateFacts, CertificateState
+from doorward.core.certificate_names import build_subject
 from doorward.core.entities import TENANT
 from doorward.core.errors import DoorwardError
-from doorward.core.names import COMMON_NAME_LIMIT, build_subject
+from doorward.core.names import COMMON_NAME_LIMIT
 from doorward.core.ports import PrivateKey
 from doorward.pki.csr import CertificationRequest
 from doorward.pki.keys import choose_lint_kind

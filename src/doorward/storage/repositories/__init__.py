@@ -1,1 +1,22 @@
-"""The store Protocols of `stores.protocols` over SQL, one module for each group of them."""
+"""The store Protocols of `stores.protocols` over SQL, one module for each group of them.
+
+Those that build statements with SQLAlchemy's Core are imported when they are first used: most commands need none of
+them (docs/design/0049).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from doorward.core.late_imports import import_later
+
+if TYPE_CHECKING:
+    from doorward.storage.repositories import authorities as authorities
+    from doorward.storage.repositories import certificates as certificates
+    from doorward.storage.repositories import gateways as gateways
+    from doorward.storage.repositories import partners as partners
+else:
+    __getattr__ = import_later(
+        __name__,
+        {name: f"{__name__}.{name}" for name in ("authorities", "certificates", "gateways", "partners")},
+    )

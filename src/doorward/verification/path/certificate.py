@@ -19,8 +19,8 @@ from cryptography import x509
 from cryptography.hazmat import asn1
 from cryptography.x509.oid import ExtensionOID, ObjectIdentifier
 
+from doorward.core.certificate_names import render_distinguished_name
 from doorward.core.errors import MalformedInput
-from doorward.core.names import render_distinguished_name
 from doorward.verification.extensions import Extensions
 from doorward.verification.path.constraints import ConstrainedName, Subtrees, read_names, read_subtrees
 from doorward.verification.path.names import CanonicalName, canonicalise_name

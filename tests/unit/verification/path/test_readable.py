@@ -13,9 +13,9 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from doorward.core.certificate_names import render_general_name
 from doorward.core.entities import Outcome, PrincipalKind, Reason
 from doorward.core.errors import MalformedInput
-from doorward.core.names import render_general_name
 from doorward.core.opaque_names import OPAQUE_SHOWN, OpaqueName
 from doorward.verification.identity import IdentityRule, SanSource
 from doorward.verification.parsing import parse_certificate

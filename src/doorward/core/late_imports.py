@@ -1,0 +1,31 @@
+"""Modules that a module names and imports when they are first used (PEP 562, docs/design/0060).
+
+A package `parts` that says `__getattr__ = import_later(__name__, {"csr": "doorward.pki.csr"})` has an attribute
+`parts.csr`, and imports `doorward.pki.csr` when that is first read. For mypy and import-linter it imports the same
+modules below `if TYPE_CHECKING:`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Mapping
+from types import ModuleType
+
+
+def import_later(module: str, where: Mapping[str, str]) -> Callable[[str], ModuleType]:
+    """Return the `__getattr__` of a module.
+
+    Args:
+        module: its own name.
+        where: attribute to the whole name of the module that it stands for.
+    """
+
+    def find(name: str) -> ModuleType:
+        if name not in where:
+            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        found = importlib.import_module(where[name])
+        setattr(sys.modules[module], name, found)  # the next time it is there
+        return found
+
+    return find
