@@ -23,6 +23,7 @@ from doorward.verification.path.conformance import PathInputs
 from doorward.verification.path.policies import PolicyInputs
 from doorward.verification.path.store import TrustStore
 from tests.support.chains import ANY_POLICY, NOW, Built, pem_bundle
+from tests.support.vectors import stating_its_purpose
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,8 @@ def judge_ours(built: Built, policies: PolicyInputs) -> Opinion:
     if leaf is None or anchor is None:
         return Opinion(good=False, why=("malformed",))
     others = [one for certificate in built.others if (one := _read(certificate)) is not None]
-    inputs = PathInputs(purpose_stated=False, policies=policies)
-    judgement = judge_path(leaf, TrustStore([anchor], others), inputs, NOW)
+    inputs = PathInputs(policies=policies)
+    judgement = judge_path(stating_its_purpose(leaf), TrustStore([anchor], others), inputs, NOW)
     return Opinion(
         good=judgement.outcome is Outcome.GOOD,
         why=tuple(str(fault) for fault in judgement.faults),

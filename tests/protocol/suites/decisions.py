@@ -66,8 +66,8 @@ LIMBO = {
     "recast::webpki::eku::ee-without-eku": (
         "good",
         (
-            "CA/Browser Forum 7.1.2.7.6 only (4.2.1.12); our default, `purpose_stated`, refuses it and is off in "
-            "this suite"
+            "CA/Browser Forum 7.1.2.7.6 only (4.2.1.12); a door asks for the purpose by name and refuses it, and "
+            "this suite does not"
         ),
     ),
     "recast::webpki::san::public-suffix-multi-label-wildcard-san": ("good", _SUFFIX),
@@ -97,7 +97,7 @@ _SIGNS = (
     "its keyUsage lets the key sign certificates and no handshake (4.2.1.3; RFC 8446 section 4.4.2.2), and the "
     "door takes no authority for a person"
 )
-_UNSTATED = "partners' paths are asked for clientAuth by name (`purpose_stated`)"
+_UNSTATED = "partners' paths are asked for clientAuth by name"
 _WILDCARD = "at the door a wildcard is nobody's name"
 
 WIRE = {

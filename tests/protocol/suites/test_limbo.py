@@ -27,8 +27,8 @@ DEFAULT_DEPTH = 8
 def judge(case: dict[str, Any]) -> Verdict:
     """Judge chain, CRLs and expected names; the leaf need not state its purpose, as in RFC 5280."""
     depth = case["max_chain_depth"]
-    inputs = PathInputs(purpose_stated=False, max_intermediates=DEFAULT_DEPTH if depth is None else depth)
-    verdict = judge_case(case, inputs)
+    inputs = PathInputs(max_intermediates=DEFAULT_DEPTH if depth is None else depth)
+    verdict = judge_case(case, inputs, must_state=False)
     wanted = case["expected_peer_names"]
     missing = [name["value"] for name in wanted if verdict.good and not is_named(verdict.path[0], name)]
     return Verdict(good=False, why=(f"not named {missing}",)) if missing else verdict

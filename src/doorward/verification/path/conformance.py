@@ -63,9 +63,9 @@ class PathInputs:
     """What is asked of a path, besides the time: the inputs of RFC 5280 section 6.1.1 and ours.
 
     Args:
-        purpose: dotted extended key usage that the leaf is for; None asks for none.
-        purpose_stated: whether the leaf must name it; otherwise none named, or any, is enough.
-        max_intermediates: CAs between anchor and leaf, self-issued ones not counted.
+        purpose: dotted extended key usage that the leaf must name; none named, or any, is not enough. None asks for
+            none.
+        max_intermediates: CAs between anchor and leaf, self-issued ones not counted; an input of x509-limbo too.
         hold_profile: step 5.
         policies: see `PolicyInputs`.
         strength: which keys and hashes are strong enough.
@@ -75,7 +75,6 @@ class PathInputs:
     """
 
     purpose: str | None = CLIENT_AUTH
-    purpose_stated: bool = True
     max_intermediates: int = 8
     hold_profile: bool = True
     policies: PolicyInputs = field(default_factory=PolicyInputs)
@@ -158,9 +157,7 @@ def _check_authority(authority: PathCertificate, inputs: PathInputs) -> _Found:
 
 def _check_leaf_purpose(leaf: PathCertificate, inputs: PathInputs) -> _Found:
     """Step 4."""
-    if inputs.purpose is None or (leaf.purposes is not None and inputs.purpose in leaf.purposes):
-        return
-    if inputs.purpose_stated or (leaf.purposes is not None and _ANY_PURPOSE not in leaf.purposes):
+    if inputs.purpose is not None and inputs.purpose not in (leaf.purposes or ()):
         yield PathRule.PURPOSE_WRONG, ""
 
 

@@ -223,15 +223,11 @@ def test_an_anchor_need_not_name_who_signed_it():
     assert rules_of(judge(certify("alice", anchor, ca=False), anchors=[anchor])) == []
 
 
-def test_any_purpose_is_enough_where_the_purpose_need_not_be_stated():
-    """Root <- Issuing <- alice with anyExtendedKeyUsage, none, or another one."""
-    for purposes, rules in [
-        ((ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE,), []),
-        ((), []),
-        ((ExtendedKeyUsageOID.SERVER_AUTH,), ["purpose-wrong"]),
-    ]:
+def test_the_leaf_must_name_the_purpose():
+    """Root <- Issuing <- alice with anyExtendedKeyUsage, none, or another one; no purpose asked for is none."""
+    for purposes in ((ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE,), (), (ExtendedKeyUsageOID.SERVER_AUTH,)):
         leaf, middle = chain(leaf={"purposes": purposes})
-        assert rules_of(judge(leaf, middle, anchors=[ROOT], purpose_stated=False)) == rules
+        assert rules_of(judge(leaf, middle, anchors=[ROOT])) == ["purpose-wrong"]
     leaf, middle = chain(leaf=PURPOSE, issuing=PURPOSE)
     assert rules_of(judge(leaf, middle, anchors=[ROOT], purpose=None)) == []
 
