@@ -46,7 +46,7 @@ def examine(
     """
     with services.work.read() as stores:
         require_tenant(stores)
-        known = read_known(stores, name)
+        known = load_known(stores, name)
     return lint(terms, anchors, intermediates, known, services.clock.now())
 
 
@@ -75,7 +75,7 @@ class KnownAuthorities:
     others: Mapping[str, Sequence[PathCertificate]]
 
 
-def read_known(stores: Stores, name: str) -> KnownAuthorities:
+def load_known(stores: Stores, name: str) -> KnownAuthorities:
     """Return our own authorities, and those of every partner but the one of that name."""
     return KnownAuthorities(own=_read_own(stores), others=_read_others(stores, name))
 

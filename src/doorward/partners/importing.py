@@ -19,7 +19,7 @@ from doorward.audit.events import Event, EventType
 from doorward.core.entities import TENANT
 from doorward.core.errors import RequestRefused
 from doorward.core.names import OWN_AUTHORITY, parse_principal_name
-from doorward.partners.examining import check_names, lint, read_known, refuse_errors, require_same_own
+from doorward.partners.examining import check_names, lint, load_known, refuse_errors, require_same_own
 from doorward.partners.terms import Terms
 from doorward.partners.trust import build_partner_trust
 from doorward.stores.done import Done
@@ -111,7 +111,7 @@ def import_partner(
     with services.work.read() as stores:
         require_tenant(stores)
         _find_before(stores, name, replacing)  # is said before what is wrong with authorities
-        known = read_known(stores, name)
+        known = load_known(stores, name)
     # A slow bundle takes seconds: every decision that is to be recorded would wait for the end of a change.
     findings = lint(terms, anchors, intermediates, known, now)
     refuse_errors(findings, (*anchors, *intermediates))

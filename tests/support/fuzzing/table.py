@@ -17,9 +17,11 @@ EXCUSED = {
     "partners.trust.parse_if_sound": "gives its bytes to parse_path_certificate",
     "partners.trust.read_inputs": "gives each of its texts to parse_subtree",
     "core.addresses.parse_private_networks": "terms are the operator's own",
+    "runtime.certificate_files.read_certificate_files": "gives the bytes of each file to read_certificates",
     "runtime.pem.read_bounded": "reads a file that an operator named; its bytes go to parsers of the table",
     "runtime.reading.parse_moment": "an option of the operator's own command",
     "runtime.renewed_files.read_key_of": "a key of the operator's own; whatever the library raises is one error",
+    "runtime.settings.parse_database": "settings are the operator's own",
     "runtime.settings.parse_duration": "settings are the operator's own",
     "runtime.settings.parse_listen": "settings are the operator's own",
     "runtime.settings.read_settings_file": "settings are the operator's own",
@@ -32,6 +34,7 @@ EXCUSED = {
     "verification.revocation.signed.read_outline": _PIECE,
     "verification.revocation.signed.read_signed": _PIECE,
     "verification.revocation.sources.parse_source": "terms are the operator's own",
+    "verification.steps.read_leaf": "gives its bytes to parse_certificate or parse_partner_leaf",
     "verification.subject_text.parse_subject_text": "names in commands are the operator's own",
 }
 """Functions named like parsers that read nothing from outside."""

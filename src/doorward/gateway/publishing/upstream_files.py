@@ -29,6 +29,7 @@ from doorward.gateway.own_places import OwnPlaces
 from doorward.gateway.publishing.upstream_watch import Watched
 from doorward.gateway.publishing.xds_folder import write_whole
 from doorward.policy.model import AppPolicy, Document, HttpUpstream, UpstreamTls
+from doorward.verification.validity import has_begun, has_ended
 
 SYSTEM_STORES = (
     Path("/etc/ssl/certs/ca-certificates.crt"),  # Debian, Alpine
@@ -154,7 +155,7 @@ def _client_pair(folder: Path, now: datetime) -> tuple[bytes, bytes]:
     public = load_pem_private_key(key, password=None).public_key()
     if _spki(public) != _spki(leaf.public_key()):
         raise ValueError(f"{folder}: key.pem and chain.pem do not belong together")
-    if not leaf.not_valid_before_utc <= now <= leaf.not_valid_after_utc:
+    if not has_begun(leaf.not_valid_before_utc, now) or has_ended(leaf.not_valid_after_utc, now):
         raise ValueError(f"{folder}: the certificate is not valid now; renew it with a new link")
     try:
         purposes = leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
