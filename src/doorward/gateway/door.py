@@ -27,7 +27,6 @@ from doorward import __version__
 from doorward.access.deciding import AccessDecider
 from doorward.audit.events import Event, EventType
 from doorward.authority.gateways import (
-    confirm,
     deregister_gateway,
     find_gateway,
     register_gateway,
@@ -44,6 +43,7 @@ from doorward.gateway.authorizer.keys import load_assertion_key
 from doorward.gateway.authorizer.overfull import OverfullRecord
 from doorward.gateway.authorizer.server import AuthorizerServer
 from doorward.gateway.ballast import BALLAST
+from doorward.gateway.confirming import Confirming
 from doorward.gateway.connections.cutter import Cutter, Mechanism
 from doorward.gateway.connections.ending import Ending, EndReason
 from doorward.gateway.connections.endpoints import Endpoint
@@ -131,9 +131,6 @@ class Gateway:
         self._wait = wait
         self._stop = stop or threading.Event()
         self._threads: list[threading.Thread] = []
-        self._confirmed = -1
-        self._confirming = threading.Lock()
-        self._news = threading.Event()  # something to record or to confirm
         key = load_assertion_key(options.folder / "keys" / "assertion.pem", services.factory)
         self.connections = Connections(
             Journal(options.folder / "connections.journal", boot_id=options.boot_id),
@@ -156,6 +153,13 @@ class Gateway:
         )
         self.id = registered.id
         self._missed_since = registered.confirmed_seq
+        self._confirming = Confirming(
+            services,
+            self.id,
+            record=lambda: self._ending.record(),  # noqa: PLW0108  ending is made below
+            reached=self._reached,
+            status=self._status,
+        )
         self.supervisor = Supervisor(
             options.envoy,
             prepare=self._prepare,
@@ -169,7 +173,7 @@ class Gateway:
         )
         tally = Tally(services.clock)
         self._ending = ending = Ending(
-            services, self.id, self.connections, self.cutter, later=self._news.set, tally=tally
+            services, self.id, self.connections, self.cutter, later=self._confirming.wake, tally=tally
         )
         gate = PolicyGate()
         certificates = ServerCertificates(services, self.id, options.folder / "keys" / "server")
@@ -213,7 +217,7 @@ class Gateway:
             order_changed=self.publishing.requests.order_changed,
             regrant=self.publishing.requests.refresh,
             evidence=self._evidence,
-            confirm=self._news.set,
+            confirm=self._confirming.wake,
             max_staleness=options.max_staleness,
             lifetime=options.lifetime,
         )
@@ -228,26 +232,28 @@ class Gateway:
             on_stranger=ending.note_stranger,
             most_undecided=options.door.limits.undecided_per_source,
         )
-        ports = AuthorizerPorts(
+        authorizer = Authorizer(
+            self._authorizer_ports(tally),
+            decider,
+            connections=self.connections,
+            gate=gate,
+            signer=AssertionSigner(key, issuer=options.issuer),
+            clock=services.clock,
+        )
+        self._server = AuthorizerServer(authorizer, Path(options.door.authorizer_socket))
+
+    def _authorizer_ports(self, tally: Tally) -> AuthorizerPorts:
+        limits = self._options.door.limits
+        return AuthorizerPorts(
             find=find,
             record=self._make_durable,
             fresh=self.follower.fresh,
             epoch=lambda: self.supervisor.epoch,
             application_name=self.publishing.application_name,
             tally=tally,
-            rate=CertificateRate(services.clock, options.door.limits.openings_per_certificate),
-            note_overfull=OverfullRecord(services, self.id, self._make_durable).note,
+            rate=CertificateRate(self._services.clock, limits.openings_per_certificate),
+            note_overfull=OverfullRecord(self._services, self.id, self._make_durable).note,
         )
-        signer = AssertionSigner(key, issuer=options.issuer)
-        authorizer = Authorizer(
-            ports,
-            decider,
-            connections=self.connections,
-            gate=gate,
-            signer=signer,
-            clock=services.clock,
-        )
-        self._server = AuthorizerServer(authorizer, Path(options.door.authorizer_socket))
 
     def start(self) -> None:
         """Open the door.
@@ -272,7 +278,7 @@ class Gateway:
             ("evidence", lambda: self._evidence.run(self._stop)),
             ("reconciler", lambda: self._reconciler.run(self._stop)),
             ("ingest", lambda: self.ingest.run(self._stop)),
-            ("settling", self._settle_on_news),
+            ("confirming", lambda: self._confirming.run(self._stop)),
             ("heartbeat", self._beat),
             ("upstreams", lambda: self._upstream_watch.run(self._stop)),
         ):
@@ -292,7 +298,7 @@ class Gateway:
     def stop(self) -> None:
         """Close the door, end every connection, take the last lines of the access log."""
         self._stop.set()
-        self._news.set()
+        self._confirming.wake()
         self.publishing.requests.wake()
         self._evidence.wake()
         self._upstream_watch.wake()
@@ -349,39 +355,17 @@ class Gateway:
             self._ending.end(adopted, EndReason.AUTHORITY_CHANGED)
             self._ending.record()  # the thread that does it later runs only once the door is open
 
-    def _settle_on_news(self) -> None:
-        """Record and confirm apart from the follower: the next withdrawal must not wait for a disk."""
-        while not self._stop.is_set():
-            self._news.wait()
-            self._news.clear()
-            try:
-                self._settle()
-            except Exception:  # noqa: BLE001  the heartbeat settles too, only later
-                _log.exception("settling failed")
-
-    def _settle(self, *, beat: bool = False) -> None:
-        """Confirm what is enforced: acted on by the follower, published, and its evidence in place."""
-        with self._confirming:
-            self._ending.record()
-            # In this order: a change is asked to be published before the follower has gone past it.
-            reached = self.follower.seq
-            behind = [
-                one - 1
-                for one in (self.publishing.requests.pending(), self._evidence.pending())
-                if one is not None
-            ]
-            reached = max(self._confirmed, min([reached, *behind]))
-            if reached > self._confirmed or beat:
-                self._confirmed = reached
-                try:
-                    confirm(self._services, self.id, reached, self._status())
-                except DoorwardError as error:  # the next heartbeat repeats it
-                    _log.error("a confirmation failed", code=error.code)
+    def _reached(self) -> int:
+        """What is acted on by the follower, published, and has its evidence in place."""
+        # In this order: a change is asked to be published before the follower has gone past it.
+        reached = self.follower.seq
+        behind = (self.publishing.requests.pending(), self._evidence.pending())
+        return min([reached, *(one - 1 for one in behind if one is not None)])
 
     def _beat(self) -> None:
         while not self._stop.wait(HEARTBEAT_SECONDS):
             try:
-                self._settle(beat=self.follower.fresh())
+                self._confirming.settle(beat=self.follower.fresh())
                 self.ingest.finish(writers=bool(self.supervisor.draining))
                 self._log_watch.look()
                 BALLAST.lay(self._options.folder)
@@ -405,7 +389,7 @@ class Gateway:
         )
 
     def _note_published(self) -> None:
-        self._news.set()
+        self._confirming.wake()
         self._upstream_watch.wake()
 
     def _envoy_started(self, pid: int, epoch: int) -> None:

@@ -1,0 +1,104 @@
+"""What a gateway confirms, when, and that it never takes a confirmation back."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+from structlog.testing import capture_logs
+
+from doorward.authority.gateways import confirmations
+from doorward.core.errors import Unavailable
+from doorward.gateway.confirming import Confirming
+from tests.support.world import World, found_world
+
+
+@dataclass
+class Place:
+    """A registered gateway that confirms, and what it says of itself."""
+
+    world: World
+    confirming: Confirming = None  # type: ignore[assignment]
+    reached: int = 1
+    recorded: list[int] = field(default_factory=list)
+    defect: Callable[[], None] = lambda: None
+
+    def record(self) -> None:
+        """Make durable what was ended."""
+        self.recorded.append(self.reached)
+        self.defect()
+
+    def confirmed(self) -> tuple[int, str]:
+        """What the control plane knows of the only gateway."""
+        (one,) = confirmations(self.world.services, 0)
+        return one.gateway.confirmed_seq, one.gateway.status
+
+
+@pytest.fixture
+def place() -> Place:
+    """Nothing is confirmed yet."""
+    made = Place(found_world())
+    made.confirming = Confirming(
+        made.world.services,
+        made.world.gateway().id,
+        record=made.record,
+        reached=lambda: made.reached,
+        status=lambda: f"status {made.reached}",
+    )
+    return made
+
+
+def test_more_than_before_is_confirmed(place: Place) -> None:
+    """What was ended is recorded each time; the control plane hears of it only if there is more."""
+    place.confirming.settle()
+    assert place.confirmed() == (1, "status 1")
+    place.reached = 3
+    place.confirming.settle()
+    assert place.confirmed() == (3, "status 3")
+    place.reached = 2  # a change was asked to be published meanwhile
+    place.confirming.settle()
+    assert place.confirmed() == (3, "status 3")
+    assert place.recorded == [1, 3, 2]
+
+
+def test_a_heartbeat_repeats_it(place: Place) -> None:
+    """A heartbeat shows that the gateway lives, with its present status, and confirms nothing less."""
+    place.reached = 3
+    place.confirming.settle()
+    place.reached = 2
+    place.confirming.settle(beat=True)
+    assert place.confirmed() == (3, "status 2")
+
+
+def test_a_failure_is_repeated_by_the_next_heartbeat(place: Place) -> None:
+    """While the database is away nothing is confirmed, and the log says so."""
+    place.world.work.broken = Unavailable("store-busy", "away")
+    with capture_logs() as logs:
+        place.confirming.settle()
+    assert [line["code"] for line in logs] == ["store-busy"]
+    place.world.work.broken = None
+    place.confirming.settle(beat=True)
+    assert place.confirmed() == (1, "status 1")
+
+
+def test_news_are_settled_in_a_thread_that_lives_on(place: Place) -> None:
+    """A defect is logged; the next news are settled all the same, and the thread ends when it is told to."""
+    stop, settled = threading.Event(), threading.Event()
+
+    def once() -> None:
+        place.confirming.wake()  # the next round
+        if len(place.recorded) > 1:
+            stop.set()
+            settled.set()
+        raise RuntimeError("a defect")
+
+    place.defect = once
+    thread = threading.Thread(target=place.confirming.run, args=(stop,))
+    with capture_logs() as logs:
+        place.confirming.wake()
+        thread.start()
+        assert settled.wait(20)
+        thread.join(20)
+    assert len(logs) == len(place.recorded)
