@@ -15,7 +15,7 @@ import pytest
 from doorward.core.errors import ConfigurationError, Unavailable
 from doorward.enforcement.envoy.names import TRUST_SECRET
 from doorward.enforcement.envoy.resources import Resources, Stage
-from doorward.gateway.publishing.publisher import Publisher
+from doorward.gateway.publishing.publisher import XdsPublisher
 from doorward.gateway.publishing.validation import Validator
 from doorward.policy.model import HttpUpstream, Rule
 from doorward.runtime.world import SystemClock
@@ -28,7 +28,7 @@ class Gate:
     """A publisher and the Envoy that it feeds."""
 
     site: DoorSite
-    publisher: Publisher
+    publisher: XdsPublisher
     authorizer: ToyAuthorizer
     envoy: RunningEnvoy
 
@@ -48,7 +48,7 @@ def standing_gate(folder: Path) -> Iterator[Gate]:
     with echo_upstream() as port:
         site = DoorSite(folder, port)
         validator = Validator(Path(ENVOY), folder / "check")
-        publisher = Publisher(site.xds, validator=validator, clock=SystemClock())
+        publisher = XdsPublisher(site.xds, validator=validator, clock=SystemClock())
         bootstrap = publisher.prepare(site.resources(APPS), node="test", folder=folder)
         with (
             ToyAuthorizer(facts_of(TELLER, CLEARED)).serving(folder / "authz.sock") as authorizer,

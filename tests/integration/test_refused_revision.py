@@ -121,7 +121,7 @@ def test_a_revision_that_envoy_dies_of_shuts_no_other_door() -> None:
             assert door.get(bob, "/", app="pay").status == door.get(alice, "/").status == 200
 
 
-def _spoilt(one: publishing.Publishing, host: str) -> object:
+def _spoilt(one: publishing.PolicyPublisher, host: str) -> object:
     """Have the configuration of a document that names a host hold something that Envoy does not know."""
     compile_snapshot = one._compile
 

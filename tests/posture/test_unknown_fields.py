@@ -15,7 +15,7 @@ from doorward.core.errors import ConfigurationError
 from doorward.enforcement.envoy.bootstrap import build_bootstrap
 from doorward.enforcement.envoy.resources import Resources, Stage, render_file, static_rendering
 from doorward.enforcement.plan import Limits
-from doorward.gateway.publishing.publisher import Publisher
+from doorward.gateway.publishing.publisher import XdsPublisher
 from doorward.gateway.publishing.validation import Validator
 from doorward.runtime.world import SystemClock
 from tests.support.attacks import (
@@ -161,7 +161,7 @@ class TestFilesAtTheStart:
         """The publisher leaves every file that a listener refers to, and only then a bootstrap."""
         site = grounds.twin()
         resources = site.resources(APPS)
-        publisher = Publisher(site.xds, validator=Validator(Path(ENVOY), site.folder), clock=SystemClock())
+        publisher = XdsPublisher(site.xds, validator=Validator(Path(ENVOY), site.folder), clock=SystemClock())
         publisher.prepare(resources, node="n", folder=site.folder)
         written = {str(one.relative_to(site.xds)) for one in site.xds.rglob("*.json")}
         assert {one.name for one in resources.files()} <= written

@@ -60,7 +60,7 @@ from doorward.gateway.following.evidence_loader import EvidenceLoader
 from doorward.gateway.following.follower import Follower
 from doorward.gateway.publishing.last_published import LastPublished
 from doorward.gateway.publishing.server_certificates import ServerCertificates
-from doorward.gateway.publishing.transition import Publishing
+from doorward.gateway.publishing.transition import PolicyPublisher
 from doorward.gateway.publishing.upstream_files import UpstreamReader
 from doorward.gateway.publishing.upstream_watch import UpstreamWatch
 from doorward.gateway.publishing.validation import Validator
@@ -180,7 +180,7 @@ class Gateway:
         self._upstreams = UpstreamReader(options.folder / "keys" / "upstream", options.door.own)
         self._upstream_watch = UpstreamWatch(self._upstreams.watched)
         snapshots = PolicySnapshots()
-        self.publishing = Publishing(
+        self.publishing = PolicyPublisher(
             services,
             self.id,
             options.door,

@@ -70,7 +70,7 @@ class Published:
     seconds: float
 
 
-class Publisher:
+class XdsPublisher:
     """Publishes into one folder; every method may be called from any thread, one works at a time.
 
     Args:

@@ -49,7 +49,7 @@ from doorward.gateway.publishing.configuration import (
 )
 from doorward.gateway.publishing.envoy_deaths import EnvoyDeaths
 from doorward.gateway.publishing.last_published import Configuration, LastPublished
-from doorward.gateway.publishing.publisher import Admin, Published, Publisher
+from doorward.gateway.publishing.publisher import Admin, Published, XdsPublisher
 from doorward.gateway.publishing.report import PublicationReport
 from doorward.gateway.publishing.requests import PublicationRequests
 from doorward.gateway.publishing.server_certificates import (
@@ -89,7 +89,7 @@ CHECK_SECONDS = 60.0
 _log = structlog.get_logger("doorward.publishing")
 
 
-class Publishing:
+class PolicyPublisher:
     """Publishes for one gateway.
 
     Args:
@@ -149,7 +149,7 @@ class Publishing:
         self._working = threading.Lock()  # `prepare` and `step` come from different threads
         self._xds = Path()
         self._epoch = 0
-        self._publisher: Publisher | None = None
+        self._publisher: XdsPublisher | None = None
         self.requests = PublicationRequests()
         self._names: Mapping[str, str] = {}
         self._rule_ids: Mapping[str, frozenset[str]] = {}
@@ -233,7 +233,7 @@ class Publishing:
     def _prepare(
         self, read: Callable[[], tuple[PolicySnapshot, int]], folder: Path, stop: threading.Event
     ) -> tuple[Compiled, Path]:
-        publisher = Publisher(self._xds, validator=self._validator, clock=self._services.clock)
+        publisher = XdsPublisher(self._xds, validator=self._validator, clock=self._services.clock)
         said = False
         while (compiled := self._compile(*read())) is None:
             if not said:
@@ -302,7 +302,9 @@ class Publishing:
             )
         return RETRY_SECONDS if compiled.missing else CHECK_SECONDS
 
-    def _exchange(self, publisher: Publisher, compiled: Compiled, configuration: Configuration) -> Published:
+    def _exchange(
+        self, publisher: XdsPublisher, compiled: Compiled, configuration: Configuration
+    ) -> Published:
         """Step 5; while it lasts, and after it if it ended badly, only what stays the same is let in."""
         chains, files = publisher.count_new_watches(compiled.resources)
         room = self._room()

@@ -22,7 +22,7 @@ from doorward.gateway.publishing import transition as module
 from doorward.gateway.publishing.configuration import wanted_hosts
 from doorward.gateway.publishing.last_published import LastPublished
 from doorward.gateway.publishing.server_certificates import ServerCertificates
-from doorward.gateway.publishing.transition import Publishing
+from doorward.gateway.publishing.transition import PolicyPublisher
 from doorward.gateway.publishing.watches import Room
 from doorward.policy.decision import authority_of
 from doorward.policy.subject import Subject
@@ -48,7 +48,7 @@ class Site:
     certificates: ServerCertificates
     envoy: FakeEnvoy | None = None
     story: list[str] = field(default_factory=list)
-    publishing: Publishing = None  # type: ignore[assignment]
+    publishing: PolicyPublisher = None  # type: ignore[assignment]
     followed: int | None = None
     room: Room = field(default_factory=lambda: Room(limit=None))
 
@@ -125,7 +125,7 @@ def make_site(world: World, folder: Path) -> Site:
     )
     certificates = ServerCertificates(world.services, gateway.id, folder / "keys")
     site = Site(world, folder, connections, cutter, validator, gate, certificates)
-    site.publishing = Publishing(
+    site.publishing = PolicyPublisher(
         world.services,
         gateway.id,
         DoorSettings(

@@ -14,7 +14,7 @@ import pytest
 from doorward.core.errors import ConfigurationError, Fault, Unavailable
 from doorward.enforcement.envoy.resources import Resources, build_resources
 from doorward.enforcement.envoy.version import version_gauge
-from doorward.gateway.publishing.publisher import CONFIRM_SECONDS, Publisher
+from doorward.gateway.publishing.publisher import CONFIRM_SECONDS, XdsPublisher
 from doorward.gateway.publishing.xds_folder import XdsFolder
 from tests.support.ports import FakeClock
 from tests.unit.enforcement.plans import UPSTREAM, door, every, small_plan, term
@@ -92,7 +92,7 @@ class Bench:
         self.clock = FakeClock()
         self.waits = 0
         self.while_waiting: Callable[[], None] = lambda: None
-        self.publisher = Publisher(self.xds, validator=self.check, clock=self.clock, wait=self._wait)  # type: ignore[arg-type]
+        self.publisher = XdsPublisher(self.xds, validator=self.check, clock=self.clock, wait=self._wait)  # type: ignore[arg-type]
         self.envoy = MemoryEnvoy(self.xds)
         folder.joinpath("run").mkdir()
         self.bootstrap = self.publisher.prepare(self.resources(), node="gw", folder=folder / "run")
@@ -288,7 +288,7 @@ def test_a_full_disk_leaves_what_is_in_force(bench: Bench, monkeypatch: pytest.M
         (bench.xds / "rds" / "app_pay.json").write_bytes(b"half")
         return False
 
-    monkeypatch.setattr(Publisher, "_exchange", cut_short)
+    monkeypatch.setattr(XdsPublisher, "_exchange", cut_short)
     with pytest.raises(Unavailable, match="could not be put back"):
         bench.publisher.publish(bench.resources(doors=(EDITED, SECOND)), bench.envoy)
 
