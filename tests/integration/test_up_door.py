@@ -93,22 +93,6 @@ def _let_in(door: Doorway) -> bool:
         return False
 
 
-def test_a_confirmation_that_fails_is_repeated(door: Doorway, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The change is enforced at once, and the heartbeat confirms it when the database is back."""
-    real, failures = module.confirm, [1, 1]
-
-    def failing(*args: Any) -> None:
-        if failures:
-            failures.pop()
-            raise Unavailable("database-unavailable", "locked")
-        real(*args)
-
-    monkeypatch.setattr(module, "confirm", failing)
-    door.apply('- {allow: {groups: [staff]}, to: {paths: ["/more/**"]}}')
-    assert failures == []
-    assert door.get(door.identities["alice"], "/more/1").status == 200
-
-
 @pytest.mark.parametrize("trouble", [OSError(28, "No space left on device"), RuntimeError("a defect")])
 def test_the_heart_goes_on_beating(
     door: Doorway, trouble: Exception, monkeypatch: pytest.MonkeyPatch
