@@ -16,7 +16,7 @@ from doorward.core.certificate import CertificateState
 from doorward.core.entities import PrincipalKind
 from doorward.core.errors import RequestRefused
 from doorward.core.ports import KeyKind
-from doorward.directory.invitations import invite
+from doorward.directory.inviting import invite
 from doorward.directory.principals import add_principal
 from doorward.enrolment.invitation import redeem
 from doorward.pki.csr import build_csr

@@ -17,7 +17,7 @@ import pytest
 
 from doorward.core.entities import PrincipalKind
 from doorward.core.ports import KeyKind
-from doorward.directory.invitations import invite
+from doorward.directory.inviting import invite
 from doorward.directory.principals import add_principal
 from doorward.enforcement.plan import UNDECIDED_PER_SOURCE
 from doorward.pki.csr import build_csr

@@ -13,7 +13,7 @@ import pytest
 from doorward.authority.revocation import revoke
 from doorward.core.certificate import RevocationReason
 from doorward.core.entities import PrincipalKind
-from doorward.directory.invitations import invite
+from doorward.directory.inviting import invite
 from doorward.directory.principals import add_principal
 from tests.support.doorway import ACTOR, DOMAIN, Doorway, Identity, eventually, open_doorway
 

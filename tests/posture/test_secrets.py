@@ -24,7 +24,7 @@ import pytest
 from doorward.authority.revocation import revoke
 from doorward.core.certificate import RevocationReason
 from doorward.core.errors import DoorwardError
-from doorward.directory.invitations import invite
+from doorward.directory.inviting import invite
 from tests.posture.conftest import RULES
 from tests.support.attacks import Grounds
 from tests.support.doorway import ACTOR, Doorway, Identity, enroll_by, eventually

@@ -33,7 +33,7 @@ from doorward.authority.inventory import root_certificate
 from doorward.core.entities import PrincipalKind
 from doorward.core.ports import Clock, KeyKind
 from doorward.demo.ports import free_port
-from doorward.directory.invitations import invite
+from doorward.directory.inviting import invite
 from doorward.directory.principals import add_member, add_principal, create_group, list_groups
 from doorward.gateway.connections.cutter import Mechanism
 from doorward.gateway.door import Gateway

@@ -31,7 +31,7 @@ from doorward.authority import founding, orders
 from doorward.authority.inventory import root_certificate
 from doorward.core.entities import PrincipalKind
 from doorward.core.ports import KeyKind
-from doorward.directory.invitations import invite
+from doorward.directory.inviting import invite
 from doorward.directory.principals import add_principal
 from doorward.pki.csr import build_csr
 from doorward.web.app import build_enrolment_app

@@ -37,8 +37,10 @@ if TYPE_CHECKING:  # for mypy and import-linter; a test holds what is below to i
     from doorward.directory import certificates as certificates
     from doorward.directory import groups as groups
     from doorward.directory import invitations as invitations
+    from doorward.directory import inviting as inviting
     from doorward.directory import nesting as nesting
     from doorward.directory import principals as principals
+    from doorward.directory import removal as removal
     from doorward.partners import examining as examining
     from doorward.partners import importing as importing
     from doorward.partners import showing as showing
@@ -96,6 +98,7 @@ else:
             "importing": "doorward.partners.importing",
             "initialise": "doorward.runtime.initialise",
             "inventory": "doorward.authority.inventory",
+            "inviting": "doorward.directory.inviting",
             "invitations": "doorward.directory.invitations",
             "issuing": "doorward.authority.issuing",
             "layout": "doorward.runtime.layout",
@@ -112,6 +115,7 @@ else:
             "principals": "doorward.directory.principals",
             "private_files": "doorward.runtime.private_files",
             "reading": "doorward.runtime.reading",
+            "removal": "doorward.directory.removal",
             "renewed_files": "doorward.runtime.renewed_files",
             "revocation": "doorward.authority.revocation",
             "roles": "doorward.runtime.roles",

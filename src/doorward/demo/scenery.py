@@ -26,7 +26,7 @@ from doorward.core.errors import ConfigurationError, Fault, RequestRefused
 from doorward.demo.bank import Bank, open_bank
 from doorward.demo.clients import Door, Visitor
 from doorward.demo.ports import free_port
-from doorward.directory.invitations import invite
+from doorward.directory.inviting import invite
 from doorward.directory.principals import add_principal, create_group
 from doorward.runtime.compose import Installation
 from doorward.runtime.initialise import initialise

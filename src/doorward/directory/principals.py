@@ -10,18 +10,17 @@ Suspending and removing void the open invitations: a link that lies in a mailbox
 A group exists from its first use. A misspelt group gives nobody anything (rules name groups
 exactly), and `.notes` says that it was created, so that the slip is seen at once.
 
-Not here: what a principal may reach (policies), its certificates (issuing, revocation).
+Not here: removing and renaming (`removal`), what a principal may reach (policies), its certificates (issuing, revocation).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from doorward.audit.events import Event, EventType
-from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.entities import TENANT, Principal, PrincipalKind, PrincipalState
 from doorward.core.errors import MalformedInput, RequestRefused
 from doorward.core.names import parse_principal_name
@@ -29,9 +28,9 @@ from doorward.directory.groups import create_within, group_id, member_event, put
 from doorward.directory.invitations import VoidReason, void_open
 from doorward.stores.done import Done
 from doorward.stores.events import write_event
-from doorward.stores.freed_names import note_rules_left, refuse_freed_name
+from doorward.stores.freed_names import refuse_freed_name
 from doorward.stores.protocols import Stores
-from doorward.stores.records import CertificateFilter, ChangeKind
+from doorward.stores.records import ChangeKind
 from doorward.stores.services import Services
 from doorward.stores.standing import require_partner, require_principal, require_tenant
 
@@ -43,8 +42,6 @@ DISPLAY_NAME_LIMIT = 128
 
 GROUPS_LIMIT = 256
 """Groups that one command may name; an honest person is in a few dozen."""
-
-_PAGE = 500
 
 
 def add_principal(
@@ -91,7 +88,7 @@ def add_principal(
         if there is not None and _is_as_asked(there, kind, display_name, wanted):
             notes.append(f"{name} was there already")
             return Done(value=there, seq=stores.changes.head(), notes=tuple(notes))
-        _refuse_taken_name(stores, name)
+        refuse_taken_name(stores, name)
         if not keep_rules:
             refuse_freed_name(stores, kind, name, partner.id if partner else "")
         principal = Principal(
@@ -103,59 +100,12 @@ def add_principal(
             display_name=display_name,
             partner=partner.id if partner else "",
         )
-        _create(services, stores, principal, actor=actor, now=now)
+        create_principal(services, stores, principal, actor=actor, now=now)
         for group in wanted:
             notes += put_into_group(services, stores, group, principal, actor=actor, now=now)
         seq = stores.changes.note(ChangeKind.PRINCIPAL, principal.id, now)
         added = require_principal(stores, name)  # with the groups that its groups lie in
     return Done(value=added, seq=seq, notes=tuple(notes))
-
-
-def rename(
-    services: Services,
-    name: str,
-    new_name: str,
-    *,
-    kind: PrincipalKind | None = None,
-    keep_rules: bool = False,
-    actor: str,
-) -> Done[Principal]:
-    """Give a principal another name: it is another identity, with another id, in the same groups.
-
-    The name is what its certificates say: they are revoked and its open invitations are withdrawn, in
-    the same transaction, and rules that name the old name do not hold for the new one (docs/design/0050).
-
-    Raises:
-        NotFound: `principal-unknown`.
-        MalformedInput: `name-malformed`.
-        RequestRefused: `principal-kind`, `name-taken`, `name-in-rules`; `principal-of-a-partner`: its name
-            is what its own authority says.
-    """
-    parse_principal_name(new_name)
-    now = services.clock.now()
-    with services.work.change() as stores:
-        former = require_principal(stores, name, kind)
-        if former.partner:
-            raise RequestRefused(
-                "principal-of-a-partner",
-                f"{name} is named by its partner's certificates",
-                hint=f"add the other identity: doorward {former.kind.value} add PARTNER/IDENTITY",
-            )
-        if name == new_name:
-            return Done(value=former, seq=stores.changes.head(), notes=(f"its name was {name} already",))
-        _refuse_taken_name(stores, new_name)
-        if not keep_rules:
-            refuse_freed_name(stores, former.kind, new_name, "")
-        notes = _remove(services, stores, former, actor=actor, now=now, reason="renamed")
-        new_id = services.new_id(former.kind.prefix)
-        principal = replace(former, id=new_id, name=new_name, groups=(), inherited=())
-        _create(services, stores, principal, actor=actor, now=now)
-        for group in former.direct_groups:
-            put_into_group(services, stores, group, principal, actor=actor, now=now)
-        stores.changes.note(ChangeKind.PRINCIPAL, former.id, now)
-        seq = stores.changes.note(ChangeKind.PRINCIPAL, principal.id, now)
-        renamed = require_principal(stores, new_name)
-    return Done(value=renamed, seq=seq, notes=notes)
 
 
 def set_display_name(
@@ -210,50 +160,6 @@ def resume(
 ) -> Done[Principal]:
     """Give back what suspending took; raises as `suspend` does."""
     return _set_state(services, name, kind, PrincipalState.ACTIVE, EventType.PRINCIPAL_RESUMED, actor=actor)
-
-
-def remove(
-    services: Services, name: str, *, kind: PrincipalKind | None = None, actor: str
-) -> Done[Principal]:
-    """Remove a principal for good and revoke its certificates (cessation-of-operation), in one transaction.
-
-    Raises:
-        NotFound: `principal-unknown`.
-        RequestRefused: `principal-kind`.
-    """
-    now = services.clock.now()
-    with services.work.change() as stores:
-        principal = require_principal(stores, name, kind)
-        notes = _remove(services, stores, principal, actor=actor, now=now)
-        seq = stores.changes.note(ChangeKind.PRINCIPAL, principal.id, now)
-    return Done(value=replace(principal, state=PrincipalState.REMOVED), seq=seq, notes=notes)
-
-
-def was_removed(services: Services, name: str) -> bool:
-    """Return whether a principal of ours had this name and was removed, and no principal has it now."""
-    with services.work.read() as stores:
-        return stores.directory.by_name(name) is None and stores.directory.knows_removed(name, "")
-
-
-def _remove(
-    services: Services, stores: Stores, principal: Principal, *, actor: str, now: datetime, reason: str = ""
-) -> tuple[str, ...]:
-    """End a principal with its invitations and certificates; return what to tell."""
-    from doorward.authority.revocation import revoke_within  # noqa: PLC0415  as above
-    from doorward.authority.status.answers import signer_if_any  # noqa: PLC0415  only a removal signs (record 0049)
-
-    stores.directory.set_state(principal.id, PrincipalState.REMOVED)
-    removed = EventType.PRINCIPAL_REMOVED
-    stores.outbox.add(_state_event(services, removed, principal, actor, now, reason=reason))
-    voided = void_open(services, stores, principal, VoidReason.PRINCIPAL_REMOVED, actor=actor, now=now)
-    signer = signer_if_any(services, stores)
-    count = 0
-    for certificate_id in _list_live_certificates(stores, principal.id):
-        why = RevocationReason.CESSATION_OF_OPERATION
-        revoke_within(services, stores, signer, certificate_id, why, actor=actor, now=now)
-        count += 1
-    notes = (f"{count} certificate{'s were' if count != 1 else ' was'} revoked",) if count else ()
-    return notes + voided + note_rules_left(stores, principal.kind, principal.name)
 
 
 def create_group(services: Services, group: str, *, actor: str) -> Done[str]:
@@ -372,7 +278,10 @@ def _is_as_asked(there: Principal, kind: PrincipalKind, display_name: str, group
     )
 
 
-def _create(services: Services, stores: Stores, principal: Principal, *, actor: str, now: datetime) -> None:
+def create_principal(
+    services: Services, stores: Stores, principal: Principal, *, actor: str, now: datetime
+) -> None:
+    """Add a principal with its event, in the caller's transaction."""
     stores.directory.add(principal, now)
     event = write_event(
         services,
@@ -385,7 +294,7 @@ def _create(services: Services, stores: Stores, principal: Principal, *, actor: 
     stores.outbox.add(event)
 
 
-def _refuse_taken_name(stores: Stores, name: str) -> None:
+def refuse_taken_name(stores: Stores, name: str) -> None:
     """Say whose the name is; the store holds the same law for two who come at once."""
     other = stores.directory.by_name(name)
     if other is not None:
@@ -433,7 +342,7 @@ def _set_state(
             note = f"{name} was {state.value} already"
             return Done(value=principal, seq=stores.changes.head(), notes=(note,))
         stores.directory.set_state(principal.id, state)
-        stores.outbox.add(_state_event(services, happened, principal, actor, now))
+        stores.outbox.add(state_event(services, happened, principal, actor, now))
         notes: tuple[str, ...] = ()
         if state is PrincipalState.SUSPENDED:
             why = VoidReason.PRINCIPAL_SUSPENDED
@@ -442,17 +351,7 @@ def _set_state(
     return Done(value=replace(principal, state=state), seq=seq, notes=notes)
 
 
-def _list_live_certificates(stores: Stores, principal_id: str) -> Iterator[str]:
-    """Yield the ids of a principal's certificates that are valid or held."""
-    wanted = CertificateFilter(principal_id=principal_id, limit=_PAGE)
-    while page := stores.certificates.list(wanted):
-        for record in page:
-            if record.state in (CertificateState.VALID, CertificateState.ON_HOLD):
-                yield record.id
-        wanted = replace(wanted, after_id=page[-1].id)
-
-
-def _state_event(
+def state_event(
     services: Services,
     happened: EventType,
     principal: Principal,
@@ -461,6 +360,7 @@ def _state_event(
     *,
     reason: str = "",
 ) -> Event:
+    """Return the event of a principal the state of which changed."""
     return write_event(
         services,
         happened,

@@ -14,7 +14,8 @@ from doorward.audit.events import EventType, printable
 from doorward.authority.issuing import Issued, issue
 from doorward.core.entities import Principal
 from doorward.core.errors import RequestRefused
-from doorward.directory.invitations import InvitationClaim, find_fault, hash_token
+from doorward.directory.invitations import find_fault, hash_token
+from doorward.directory.inviting import InvitationClaim
 from doorward.stores.events import write_event
 from doorward.stores.records import InvitationRecord
 from doorward.stores.services import Services

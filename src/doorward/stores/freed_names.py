@@ -6,7 +6,7 @@ in force names it, unless the administrator says that the rules shall hold for t
 that a rule or a partner's terms name is not removed at all: a group is its name. A partner's name is part of its
 people's names, and `trust` names it: another authority does not get it as long as the document names it.
 
-Not here: certificates and invitations, which end with their bearer (`directory.remove`).
+Not here: certificates and invitations, which end with their bearer (`directory.removal`).
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from doorward.core.entities import PrincipalKind
-from doorward.directory.invitations import invite
+from doorward.directory.inviting import invite
 from doorward.directory.principals import add_principal
 from tests.integration.bad_input.conftest import bad_requests, command, csr, refused
 from tests.support.doorway import ACTOR, DOMAIN, Doorway

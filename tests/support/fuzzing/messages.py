@@ -35,7 +35,7 @@ from doorward.audit.counting import EventLimiter, Limits, parse_limiter, source_
 from doorward.authority.inventory import list_authorities
 from doorward.authority.status.crls import publish_crls
 from doorward.core.ports import KeyKind
-from doorward.directory.invitations import invite
+from doorward.directory.inviting import invite
 from doorward.web.app import build_enrolment_app, build_status_app
 from doorward.web.pool import UseCasePool
 from doorward.web.protocol import GuardedProtocol

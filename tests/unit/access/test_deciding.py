@@ -14,6 +14,7 @@ from doorward.core.certificate import RevocationReason
 from doorward.core.entities import Outcome, Reason
 from doorward.core.errors import NotFound, Unavailable
 from doorward.directory import principals as directory
+from doorward.directory import removal
 from tests.support.ports import NOON
 from tests.support.toy_ca import ToyCA
 from tests.support.world import DOCUMENT, OPERATOR, TRUST_DOMAIN, empty_world, found_world
@@ -149,7 +150,7 @@ def test_suspended_and_removed_principals_are_refused(world):
     held = world.issue("alice")
     directory.suspend(world.services, "alice", actor=OPERATOR)
     assert_refused(world.decide(held.der), Reason.PRINCIPAL_SUSPENDED)
-    directory.remove(world.services, "alice", actor=OPERATOR)
+    removal.remove(world.services, "alice", actor=OPERATOR)
     assert_refused(world.decide(held.der), Reason.PRINCIPAL_REMOVED, Reason.CERTIFICATE_REVOKED)
 
 

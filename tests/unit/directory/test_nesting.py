@@ -7,7 +7,7 @@ import pytest
 from doorward.audit.events import EventType
 from doorward.core.entities import PrincipalKind
 from doorward.core.errors import MalformedInput, NotFound, RequestRefused
-from doorward.directory import groups, nesting, principals
+from doorward.directory import groups, nesting, principals, removal
 from doorward.stores.records import ChangeKind
 from tests.support.world import OPERATOR, World, found_world
 
@@ -203,7 +203,7 @@ def test_joining_a_group_that_one_is_in_by_another_is_a_change(world: World) -> 
 def test_a_new_name_takes_the_groups_that_were_joined(world: World) -> None:
     """A renamed person is put into its own groups, and into no other: the rest follows from these."""
     nest(world, "tellers", "staff")
-    renamed = principals.rename(world.services, "alice", "alicia", actor=OPERATOR).value
+    renamed = removal.rename(world.services, "alice", "alicia", actor=OPERATOR).value
     assert (renamed.groups, renamed.inherited) == (("staff", "tellers"), ("staff",))
 
 

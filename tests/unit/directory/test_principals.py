@@ -9,6 +9,7 @@ from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.entities import PrincipalKind, PrincipalState
 from doorward.core.errors import MalformedInput, NotFound, RequestRefused
 from doorward.directory import principals as directory
+from doorward.directory import removal
 from doorward.stores.records import AuthorityKind, ChangeKind
 from tests.support.world import OPERATOR, empty_world, found_world
 
@@ -126,7 +127,7 @@ def test_repeated_suspension_changes_nothing(world):
     assert world.work.events == events
 
 
-@pytest.mark.parametrize("verb", [directory.suspend, directory.resume, directory.remove])
+@pytest.mark.parametrize("verb", [directory.suspend, directory.resume, removal.remove])
 def test_unknown_and_wrong_kind_are_refused(world, verb):
     """A name that nobody has, or that another kind has, is refused with the next step."""
     with pytest.raises(NotFound) as unknown:
@@ -147,7 +148,7 @@ def test_removal_revokes_every_live_certificate(world):
     from doorward.authority import revocation
 
     revocation.hold(world.services, second.record.id, OPERATOR)
-    done = directory.remove(world.services, "alice", actor=OPERATOR)
+    done = removal.remove(world.services, "alice", actor=OPERATOR)
     for held in (first, second):
         record = world.certificate(held)
         assert (record.state, record.reason) == (
@@ -163,9 +164,9 @@ def test_removal_revokes_every_live_certificate(world):
 
 def test_removal_goes_through_many_certificates(world, monkeypatch):
     """More certificates than one page are all revoked."""
-    monkeypatch.setattr(directory, "_PAGE", 2)
+    monkeypatch.setattr(removal, "_PAGE", 2)
     held = [world.issue("alice") for _ in range(5)]
-    assert directory.remove(world.services, "alice", actor=OPERATOR).notes == ("5 certificates were revoked",)
+    assert removal.remove(world.services, "alice", actor=OPERATOR).notes == ("5 certificates were revoked",)
     assert all(world.certificate(one).state is CertificateState.REVOKED for one in held)
 
 
@@ -175,7 +176,7 @@ def test_removal_passes_over_what_is_revoked_already(world):
 
     held = world.issue("alice")
     revocation.revoke(world.services, held.record.id, RevocationReason.KEY_COMPROMISE, OPERATOR)
-    assert directory.remove(world.services, "alice", actor=OPERATOR).notes == ()
+    assert removal.remove(world.services, "alice", actor=OPERATOR).notes == ()
     assert world.certificate(held).reason is RevocationReason.KEY_COMPROMISE
 
 
@@ -186,7 +187,7 @@ def test_removal_needs_no_signing_key(world):
         responder = stores.authorities.current(AuthorityKind.OCSP_RESPONDER)
         assert stores.status.ocsp(held.record.id, "sha1") is not None
     world.keys.remove(responder.key_name)
-    assert directory.remove(world.services, "alice", actor=OPERATOR).notes == ("1 certificate was revoked",)
+    assert removal.remove(world.services, "alice", actor=OPERATOR).notes == ("1 certificate was revoked",)
     with world.work.read() as stores:
         assert stores.status.ocsp(held.record.id, "sha1") is None
         assert stores.status.due_ocsp(world.clock.now(), 10) == [held.record.id]
@@ -195,7 +196,7 @@ def test_removal_needs_no_signing_key(world):
 def test_name_of_a_removed_principal_is_free(world):
     """The name may go to another, who is somebody else."""
     before = directory.find_principal(world.services, "alice")
-    directory.remove(world.services, "alice", actor=OPERATOR)
+    removal.remove(world.services, "alice", actor=OPERATOR)
     after = directory.add_principal(world.services, PERSON, "alice", actor=OPERATOR).value
     assert after.id != before.id
     assert after.groups == ()

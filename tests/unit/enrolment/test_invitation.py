@@ -12,7 +12,7 @@ from cryptography import x509
 from doorward.audit.events import EventType
 from doorward.core.certificate import CertificateState
 from doorward.core.errors import MalformedInput, NotFound, RequestRefused, Unavailable
-from doorward.directory import invitations
+from doorward.directory import invitations, inviting, removal
 from doorward.directory import principals as directory
 from doorward.enrolment import invitation
 from doorward.stores.records import CertificateFilter
@@ -28,7 +28,7 @@ def world():
 
 def invite(world, name="alice", **options):
     """Invite somebody."""
-    return invitations.invite(world.services, name, actor=OPERATOR, **options)
+    return inviting.invite(world.services, name, actor=OPERATOR, **options)
 
 
 def redeem(world, token, csr=None):
@@ -255,7 +255,7 @@ def test_withdrawn_between_look_and_claim(world):
 def test_removed_principal_has_no_invitation_left(world):
     """The invitation of somebody who was removed opens nothing, not even for a successor of that name."""
     invited = invite(world)
-    directory.remove(world.services, "alice", actor=OPERATOR)
+    removal.remove(world.services, "alice", actor=OPERATOR)
     from doorward.core.entities import PrincipalKind
 
     directory.add_principal(world.services, PrincipalKind.PERSON, "alice", actor=OPERATOR)

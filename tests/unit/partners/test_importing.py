@@ -14,6 +14,7 @@ from doorward.audit.events import EventType
 from doorward.core.entities import PrincipalKind
 from doorward.core.errors import ConfigurationError, DoorwardError, MalformedInput, NotFound, RequestRefused
 from doorward.directory import principals as directory
+from doorward.directory import removal
 from doorward.partners import examining, importing
 from doorward.partners.examining import examine
 from doorward.partners.importing import (
@@ -476,7 +477,7 @@ def test_who_was_removed_while_the_partner_was_trusted_stays_out() -> None:
     """An operator's removal of one person holds, also with another certificate."""
     site = partner_site(everyone=True)
     site.decide(site.leaf("bob@clinic.example"))
-    directory.remove(site.services, "clinic/bob@clinic.example", actor=OPERATOR)
+    removal.remove(site.services, "clinic/bob@clinic.example", actor=OPERATOR)
     again = site.leaf("bob@clinic.example")
     assert site.reasons(again)[-2:] == ["principal-unknown", "application-known"]
 

@@ -15,7 +15,7 @@ from doorward.authority import issuing, revocation
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.entities import TENANT, Outcome, PrincipalKind
 from doorward.core.errors import RequestRefused
-from doorward.directory import invitations
+from doorward.directory import inviting, removal
 from doorward.directory import principals as directory
 from doorward.partners.importing import remove_partner
 from doorward.stores.partner_records import EvidenceKind, EvidenceRecord
@@ -359,7 +359,7 @@ def test_none_of_our_certificates_for_a_partners_principal(site: PartnerSite) ->
     assert renewed.value.code == "certificate-not-renewable"
     assert "doorward invite" not in renewed.value.hint
     with pytest.raises(RequestRefused) as invited:
-        invitations.invite(site.services, NAME, actor=OPERATOR)
+        inviting.invite(site.services, NAME, actor=OPERATOR)
     assert invited.value.code == "principal-of-a-partner"
 
 
@@ -469,7 +469,7 @@ def test_who_was_removed_and_comes_again_costs_no_write(
 ) -> None:
     """Also where everybody is let in: each of its connections would take the lock of the stores for nothing."""
     site.decide(site.leaf(BOB))
-    directory.remove(site.services, NAME, actor=OPERATOR)
+    removal.remove(site.services, NAME, actor=OPERATOR)
     again = site.leaf(BOB)
     site.decide(again)  # the certificate is written down, and belongs to nobody
     changes = []

@@ -8,7 +8,7 @@ import pytest
 
 from doorward.audit.events import EventType
 from doorward.core.errors import Unavailable
-from doorward.directory import principals as directory
+from doorward.directory import removal
 from doorward.partners.importing import remove_partner
 from doorward.partners.judging import Newcomer, judge_for_partners
 from doorward.partners.registration import register
@@ -114,7 +114,7 @@ def test_the_terms_moved_meanwhile(site: PartnerSite) -> None:
 def test_a_removed_principal_stays_out(site: PartnerSite) -> None:
     """Its next certificate is written down, and belongs to nobody."""
     site.decide(site.leaf(BOB))
-    directory.remove(site.services, NAME, actor=OPERATOR)
+    removal.remove(site.services, NAME, actor=OPERATOR)
     again = site.leaf(BOB)
     assert write(site, newcomer(site, again)) == 1
     row = site.row(again)

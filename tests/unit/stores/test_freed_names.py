@@ -9,9 +9,9 @@ from doorward.audit.events import EventType
 from doorward.core.certificate import CertificateState
 from doorward.core.entities import PrincipalKind
 from doorward.core.errors import MalformedInput, NotFound, RequestRefused
-from doorward.directory import groups, nesting
+from doorward.directory import groups, nesting, removal
 from doorward.directory import principals as directory
-from doorward.directory.invitations import invite
+from doorward.directory.inviting import invite
 from doorward.enrolment.invitation import redeem
 from doorward.partners.importing import remove_partner
 from tests.support.partner_site import hearing, partner_site
@@ -47,7 +47,7 @@ def add(world: World, name: str = "alice", **options: bool) -> None:
 
 def test_a_removed_persons_name_is_kept_from_the_next_while_rules_name_it(world: World) -> None:
     """The removal says which rules are left; a second alice needs a word about them, or another document."""
-    done = directory.remove(world.services, "alice", actor=OPERATOR)
+    done = removal.remove(world.services, "alice", actor=OPERATOR)
     assert any("payments: alice pays" in note for note in done.notes)
     with pytest.raises(RequestRefused) as refused:
         add(world)
@@ -57,16 +57,16 @@ def test_a_removed_persons_name_is_kept_from_the_next_while_rules_name_it(world:
     directory.add_principal(
         world.services, PrincipalKind.DEVICE, "alice", actor=OPERATOR
     )  # rules say persons
-    directory.remove(world.services, "alice", actor=OPERATOR)
+    removal.remove(world.services, "alice", actor=OPERATOR)
     text = DOCUMENT.replace("persons: [alice]", "persons: [bob]")
     apply_document(world.services, text, file="f", actor=OPERATOR)
     add(world)
-    assert directory.remove(world.services, "alice", actor=OPERATOR).notes == ()
+    assert removal.remove(world.services, "alice", actor=OPERATOR).notes == ()
 
 
 def test_who_wants_the_rules_to_hold_says_so(world: World) -> None:
     """`keep_rules` gives the name with its rules; a name that nobody had needs no word."""
-    directory.remove(world.services, "alice", actor=OPERATOR)
+    removal.remove(world.services, "alice", actor=OPERATOR)
     add(world, keep_rules=True)
     assert world.principal("alice").name == "alice"
     text = DOCUMENT.replace("persons: [alice]", "persons: [newcomer]")
@@ -80,7 +80,7 @@ def test_a_renamed_person_leaves_certificates_links_and_rules_behind(world: Worl
     held = world.issue("alice")
     link = invite(world.services, "alice", actor=OPERATOR)
     before = world.principal("alice")
-    done = directory.rename(world.services, "alice", "alicia", actor=OPERATOR)
+    done = removal.rename(world.services, "alice", "alicia", actor=OPERATOR)
     assert done.value.groups == before.groups
     assert done.value.id != before.id
     assert any("alice pays" in note for note in done.notes)
@@ -101,23 +101,23 @@ def test_a_renamed_person_leaves_certificates_links_and_rules_behind(world: Worl
 
 def test_no_freed_name_is_reached_by_renaming(world: World) -> None:
     """Renaming to a name that rules name a former bearer of is adding: refused, or said."""
-    directory.remove(world.services, "alice", actor=OPERATOR)
+    removal.remove(world.services, "alice", actor=OPERATOR)
     with pytest.raises(RequestRefused) as refused:
-        directory.rename(world.services, "bob", "alice", actor=OPERATOR)
+        removal.rename(world.services, "bob", "alice", actor=OPERATOR)
     assert refused.value.code == "name-in-rules"
-    directory.rename(world.services, "bob", "alice", keep_rules=True, actor=OPERATOR)
+    removal.rename(world.services, "bob", "alice", keep_rules=True, actor=OPERATOR)
     assert world.principal("alice").name == "alice"
 
 
 def test_renaming_refuses_what_adding_refuses(world: World) -> None:
     """A taken name, a malformed one; the same name changes nothing."""
     with pytest.raises(RequestRefused) as refused:
-        directory.rename(world.services, "alice", "bob", actor=OPERATOR)
+        removal.rename(world.services, "alice", "bob", actor=OPERATOR)
     assert refused.value.code == "name-taken"
     with pytest.raises(MalformedInput):
-        directory.rename(world.services, "alice", "Not A Name", actor=OPERATOR)
+        removal.rename(world.services, "alice", "Not A Name", actor=OPERATOR)
     head = world.head()
-    assert directory.rename(world.services, "alice", "alice", actor=OPERATOR).notes
+    assert removal.rename(world.services, "alice", "alice", actor=OPERATOR).notes
     assert world.head() == head
 
 
@@ -163,9 +163,9 @@ def test_the_name_on_screens_is_changed(world: World) -> None:
     assert world.principal("alice").display_name == "Alice B."
     assert dict(world.events(EventType.PRINCIPAL_CHANGED)[-1].personal)["display_name"] == "Alice B."
     assert directory.set_display_name(world.services, "alice", "Alice B.", actor=OPERATOR).notes
-    assert not directory.was_removed(world.services, "alice")
-    directory.remove(world.services, "alice", actor=OPERATOR)
-    assert directory.was_removed(world.services, "alice")
+    assert not removal.was_removed(world.services, "alice")
+    removal.remove(world.services, "alice", actor=OPERATOR)
+    assert removal.was_removed(world.services, "alice")
 
 
 @pytest.mark.parametrize("still", ["trust", "rule"])

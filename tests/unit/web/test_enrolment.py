@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 from doorward.audit.events import EventType
 from doorward.authority.inventory import root_certificate
 from doorward.directory import principals as directory
-from doorward.directory.invitations import invite
+from doorward.directory.inviting import invite
 from doorward.web import throttle
 from doorward.web.app import build_enrolment_app
 from doorward.web.pool import UseCasePool

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 def invite(state: State, name: str, hours: int) -> None:
     """Print a one-time link with which NAME gets a certificate; an earlier one that is open is withdrawn."""
     installation = state.installation()
-    invitation = parts.invitations.invite(
+    invitation = parts.inviting.invite(
         installation.services, name, lifetime=timedelta(hours=hours), actor=actor()
     )
     link = installation.enrolment_link(invitation.token)

@@ -112,9 +112,7 @@ def rename_command(word: str) -> click.Command:
         ask(state, f"rename {word} {name}? Its certificates are revoked.", yes=yes)
         installation, notes = state.withdrawal()
         services = installation.services
-        done = parts.principals.rename(
-            services, name, new_name, kind=kind, keep_rules=keep_rules, actor=actor()
-        )
+        done = parts.removal.rename(services, name, new_name, kind=kind, keep_rules=keep_rules, actor=actor())
         value, line = confirmed(services, done.seq, (*done.notes, *notes))
         state.output.result(
             {**principal_row(done.value), "seq": done.seq, **value},
@@ -222,14 +220,14 @@ def remove_command(word: str) -> click.Command:
     @YES
     @click.pass_obj
     def command(state: State, name: str, yes: bool) -> None:
-        if parts.principals.was_removed(state.installation().services, name):
+        if parts.removal.was_removed(state.installation().services, name):
             note = f"{name} was removed already"
             state.output.result({"name": name, "state": "removed"}, notes=(note,))
             return
         ask(state, f"remove {word} {name} for good, and revoke its certificates?", yes=yes)
         # The OCSP answers of its certificates are signed again in the same transaction.
         installation, notes = state.withdrawal()
-        done = parts.principals.remove(installation.services, name, kind=kind, actor=actor())
+        done = parts.removal.remove(installation.services, name, kind=kind, actor=actor())
         _say_changed(state, installation.services, done, "removed", notes)
 
     return command

@@ -15,6 +15,7 @@ from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.errors import MalformedInput, NotFound, RequestRefused, Unavailable
 from doorward.core.ports import KeyKind
 from doorward.directory import principals as directory
+from doorward.directory import removal
 from doorward.pki.csr import build_csr
 from doorward.stores.records import AuthorityKind, CertificateFilter
 from tests.support.ports import NOON, PlainKeys
@@ -152,7 +153,7 @@ def test_death_after_the_intent_leaves_an_intent_that_is_never_valid(world):
 
 
 @pytest.mark.parametrize(
-    ("state", "code"), [(directory.suspend, "principal-suspended"), (directory.remove, "principal-removed")]
+    ("state", "code"), [(directory.suspend, "principal-suspended"), (removal.remove, "principal-removed")]
 )
 def test_inactive_principal_gets_none(world, state, code):
     """Who is suspended or removed gets no certificate, and the refusal is an event."""
@@ -181,7 +182,7 @@ def test_principal_removed_while_signing_gets_none(world):
 
     def change(**how):
         if next(count) == 1:
-            directory.remove(world.services, "alice", actor=OPERATOR)
+            removal.remove(world.services, "alice", actor=OPERATOR)
         return real(**how)
 
     world.work.change = change

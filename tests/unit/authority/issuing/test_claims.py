@@ -114,7 +114,7 @@ def test_a_right_that_shrank_meanwhile_is_refused(world):
 
 def test_a_redemption_that_fails_later_in_its_transaction_is_undone(world):
     """Claim and intent are one transaction: where the intent cannot be recorded, the invitation stays open."""
-    from doorward.directory.invitations import InvitationClaim, invite
+    from doorward.directory.inviting import InvitationClaim, invite
 
     invited = invite(world.services, "alice", actor="os:1000")
     held = world.issue("alice")

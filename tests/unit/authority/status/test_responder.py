@@ -18,7 +18,7 @@ from doorward.authority.status.answers import replace_answers
 from doorward.authority.status.responder import Refreshed
 from doorward.core.certificate import RevocationReason
 from doorward.core.errors import IntegrityError, NotFound, Unavailable
-from doorward.directory import principals as directory
+from doorward.directory import removal
 from doorward.stores.live_answers import LiveAnswers
 from doorward.stores.records import AuthorityKind
 from tests.support.ports import NOON
@@ -242,7 +242,7 @@ def test_refresh_signs_what_was_left_unsigned(world):
         responder = stores.authorities.current(AuthorityKind.OCSP_RESPONDER)
     key = world.keys.load(responder.key_name)
     world.keys.remove(responder.key_name)
-    directory.remove(world.services, "alice", actor=OPERATOR)
+    removal.remove(world.services, "alice", actor=OPERATOR)
     world.keys.store(responder.key_name, key)
     assert status.refresh_ocsp(world.services) == Refreshed(looked_at=1, signed=1, more=False)
     services = replace(world.services, keys=None)

@@ -16,6 +16,7 @@ from doorward.access.decision import AccessDecision
 from doorward.core.entities import PrincipalKind
 from doorward.core.errors import Unavailable
 from doorward.directory import principals as directory
+from doorward.directory import removal
 from doorward.gateway.connections.registry import LiveConnection
 from doorward.gateway.following import follower as module
 from doorward.partners.importing import remove_partner
@@ -380,7 +381,7 @@ def test_turning_everyone_off_ends_nobody_who_is_in_the_directory(guests: Guests
     guests.site.bring_in(replacing=True, everyone=False)
     guests.scene.follow()
     assert guests.scene.cutter.cut == []
-    directory.remove(guests.site.services, "clinic/bob@clinic.example", actor=ACTOR)
+    removal.remove(guests.site.services, "clinic/bob@clinic.example", actor=ACTOR)
     guests.scene.follow()
     assert guests.scene.cutter.cut == [1]
 

@@ -10,7 +10,7 @@ import pytest
 from doorward.authority import revocation
 from doorward.core.certificate import RevocationReason
 from doorward.core.entities import PrincipalKind
-from doorward.directory import nesting
+from doorward.directory import nesting, removal
 from doorward.directory import principals as directory
 from tests.support.world import DOCUMENT
 from tests.unit.gateway.following.conftest import ACTOR, Scene
@@ -41,7 +41,7 @@ def test_a_held_certificate_ends_its_connections(scene: Scene) -> None:
     assert scene.cutter.cut == [4]
 
 
-@pytest.mark.parametrize("change", [directory.suspend, directory.remove])
+@pytest.mark.parametrize("change", [directory.suspend, removal.remove])
 def test_a_principal_that_is_locked_out_loses_every_connection(
     scene: Scene, change: Callable[..., object]
 ) -> None:

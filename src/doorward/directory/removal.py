@@ -1,0 +1,129 @@
+"""Removing persons, devices and services, and giving them another name, which ends the identity they had.
+
+In one transaction the certificates are revoked, the open invitations are voided, and the state is changed.
+
+Not here: adding, suspending and resuming (`principals`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime
+
+from doorward.audit.events import EventType
+from doorward.authority.revocation import revoke_within
+from doorward.authority.status.answers import signer_if_any
+from doorward.core.certificate import CertificateState, RevocationReason
+from doorward.core.entities import Principal, PrincipalKind, PrincipalState
+from doorward.core.errors import RequestRefused
+from doorward.core.names import parse_principal_name
+from doorward.directory.groups import put_into_group
+from doorward.directory.invitations import VoidReason, void_open
+from doorward.directory.principals import create_principal, refuse_taken_name, state_event
+from doorward.stores.done import Done
+from doorward.stores.freed_names import note_rules_left, refuse_freed_name
+from doorward.stores.protocols import Stores
+from doorward.stores.records import CertificateFilter, ChangeKind
+from doorward.stores.services import Services
+from doorward.stores.standing import require_principal
+
+_PAGE = 500
+
+
+def rename(
+    services: Services,
+    name: str,
+    new_name: str,
+    *,
+    kind: PrincipalKind | None = None,
+    keep_rules: bool = False,
+    actor: str,
+) -> Done[Principal]:
+    """Give a principal another name: it is another identity, with another id, in the same groups.
+
+    The name is what its certificates say: they are revoked and its open invitations are withdrawn, in
+    the same transaction, and rules that name the old name do not hold for the new one (docs/design/0050).
+
+    Raises:
+        NotFound: `principal-unknown`.
+        MalformedInput: `name-malformed`.
+        RequestRefused: `principal-kind`, `name-taken`, `name-in-rules`; `principal-of-a-partner`: its name
+            is what its own authority says.
+    """
+    parse_principal_name(new_name)
+    now = services.clock.now()
+    with services.work.change() as stores:
+        former = require_principal(stores, name, kind)
+        if former.partner:
+            raise RequestRefused(
+                "principal-of-a-partner",
+                f"{name} is named by its partner's certificates",
+                hint=f"add the other identity: doorward {former.kind.value} add PARTNER/IDENTITY",
+            )
+        if name == new_name:
+            return Done(value=former, seq=stores.changes.head(), notes=(f"its name was {name} already",))
+        refuse_taken_name(stores, new_name)
+        if not keep_rules:
+            refuse_freed_name(stores, former.kind, new_name, "")
+        notes = _remove(services, stores, former, actor=actor, now=now, reason="renamed")
+        new_id = services.new_id(former.kind.prefix)
+        principal = replace(former, id=new_id, name=new_name, groups=(), inherited=())
+        create_principal(services, stores, principal, actor=actor, now=now)
+        for group in former.direct_groups:
+            put_into_group(services, stores, group, principal, actor=actor, now=now)
+        stores.changes.note(ChangeKind.PRINCIPAL, former.id, now)
+        seq = stores.changes.note(ChangeKind.PRINCIPAL, principal.id, now)
+        renamed = require_principal(stores, new_name)
+    return Done(value=renamed, seq=seq, notes=notes)
+
+
+def remove(
+    services: Services, name: str, *, kind: PrincipalKind | None = None, actor: str
+) -> Done[Principal]:
+    """Remove a principal for good and revoke its certificates (cessation-of-operation), in one transaction.
+
+    Raises:
+        NotFound: `principal-unknown`.
+        RequestRefused: `principal-kind`.
+    """
+    now = services.clock.now()
+    with services.work.change() as stores:
+        principal = require_principal(stores, name, kind)
+        notes = _remove(services, stores, principal, actor=actor, now=now)
+        seq = stores.changes.note(ChangeKind.PRINCIPAL, principal.id, now)
+    return Done(value=replace(principal, state=PrincipalState.REMOVED), seq=seq, notes=notes)
+
+
+def was_removed(services: Services, name: str) -> bool:
+    """Return whether a principal of ours had this name and was removed, and no principal has it now."""
+    with services.work.read() as stores:
+        return stores.directory.by_name(name) is None and stores.directory.knows_removed(name, "")
+
+
+def _remove(
+    services: Services, stores: Stores, principal: Principal, *, actor: str, now: datetime, reason: str = ""
+) -> tuple[str, ...]:
+    """End a principal with its invitations and certificates; return what to tell."""
+    stores.directory.set_state(principal.id, PrincipalState.REMOVED)
+    removed = EventType.PRINCIPAL_REMOVED
+    stores.outbox.add(state_event(services, removed, principal, actor, now, reason=reason))
+    voided = void_open(services, stores, principal, VoidReason.PRINCIPAL_REMOVED, actor=actor, now=now)
+    signer = signer_if_any(services, stores)
+    count = 0
+    for certificate_id in _list_live_certificates(stores, principal.id):
+        why = RevocationReason.CESSATION_OF_OPERATION
+        revoke_within(services, stores, signer, certificate_id, why, actor=actor, now=now)
+        count += 1
+    notes = (f"{count} certificate{'s were' if count != 1 else ' was'} revoked",) if count else ()
+    return notes + voided + note_rules_left(stores, principal.kind, principal.name)
+
+
+def _list_live_certificates(stores: Stores, principal_id: str) -> Iterator[str]:
+    """Yield the ids of a principal's certificates that are valid or held."""
+    wanted = CertificateFilter(principal_id=principal_id, limit=_PAGE)
+    while page := stores.certificates.list(wanted):
+        for record in page:
+            if record.state in (CertificateState.VALID, CertificateState.ON_HOLD):
+                yield record.id
+        wanted = replace(wanted, after_id=page[-1].id)
