@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import http.client
+import random
+import re
 import socket
 import ssl
 import threading
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -15,10 +18,12 @@ from typing import Any
 import psycopg
 import pytest
 
-from doorward.core.entities import PrincipalKind
+from doorward.access.explanation import explain
+from doorward.core.entities import Outcome, PrincipalKind
 from doorward.directory.principals import resume, suspend
 from doorward.runtime.evidence import Evidence
 from tests.support.doorway import ACTOR, Doorway, Identity, eventually, open_doorway
+from tests.support.equation import PEOPLE, SELECTORS
 from tests.support.mosquitto import Subscriber, publish, running_broker
 from tests.support.postgresql import running_server
 from tests.support.tcp import GREETING, Greeter, greeter, offer, read_exactly, tcp_app, tcp_document
@@ -259,6 +264,73 @@ def test_a_unix_socket(site: Site) -> None:
     assert site.speak(site.alice) == GREETING + b"hello"
     site.apply()
     listener.close()
+
+
+def test_the_door_connects_whom_the_judge_allows(site: Site) -> None:
+    """Generated policies: each caller's new connection, and the one that it kept, is as the judge decides.
+
+    A kept connection lives exactly if its holder lost nothing by any of the edits since.
+    """
+    dice = random.Random(20261129)
+    callers = {
+        name: site.door.person(f"tcp-{name}", *groups, kind=kind) for name, (kind, groups) in PEOPLE.items()
+    }
+    outcomes: Counter[Outcome] = Counter()
+    kept: dict[str, ssl.SSLSocket] = {}
+    with ExitStack() as stack:
+        for _ in range(POLICIES):
+            rules = [
+                f"{'deny' if number and dice.random() < 0.5 else 'allow'}: {renamed(dice.choice(SELECTORS))}"
+                for number in range(dice.randint(1, 5))
+            ]
+            site.apply(*rules)
+            for name, identity in callers.items():
+                expected = judged(site, f"tcp-{name}")
+                outcomes[expected] += 1
+                said = (rules, name, expected)
+                heard = b""
+                with suppress(OSError):
+                    heard = site.speak(identity)
+                assert (heard == GREETING + b"hello") is (expected is Outcome.GOOD), said
+                if name in kept:
+                    lives = echoes(kept[name])
+                    assert lives is (expected is Outcome.GOOD), ("kept", *said)
+                    if not lives:
+                        del kept[name]
+                if name not in kept and expected is Outcome.GOOD:
+                    kept[name] = stack.enter_context(site.door.connect(identity, app="bytes"))
+                    kept[name].sendall(b"x")
+                    read_exactly(kept[name], len(GREETING) + 1)
+    assert min(outcomes[Outcome.GOOD], outcomes[Outcome.BAD]) > POLICIES, outcomes
+    site.apply()
+
+
+POLICIES = 16
+
+
+def renamed(selector: str) -> str:
+    """Return a selector about the people of this file: their names begin with `tcp-`."""
+    return re.sub(r"(persons|devices|services): \[([^]]*)\]", _with_prefix, selector)
+
+
+def _with_prefix(match: re.Match[str]) -> str:
+    names = ", ".join(f"tcp-{one.strip()}" for one in match[2].split(","))
+    return f"{match[1]}: [{names}]"
+
+
+def judged(site: Site, name: str) -> Outcome:
+    """Return what the judge says of a new connection, as `policy explain` does."""
+    return explain(site.door.services, principal=name, app="bytes").decision.outcome
+
+
+def echoes(client: ssl.SSLSocket) -> bool:
+    """Whether an open connection still lives."""
+    try:
+        client.settimeout(5)
+        client.sendall(b"?")
+        return read_exactly(client, 1) == b"?"
+    except OSError:
+        return False
 
 
 @pytest.mark.needs("mosquitto", "mosquitto_pub", "mosquitto_sub")

@@ -67,4 +67,5 @@ def _figure(file: Path) -> str:
     return {
         "sds": f"sds.{name}",
         "rds": f"http.{name}.rds.{name}",
+        "ecds": f"extension_config_discovery.network_filter.{name}",
     }.get(file.parent.name, "cluster_manager.cds" if name == "cds" else "listener_manager.lds")

@@ -385,12 +385,17 @@ class PolicyPublisher:
         """Return what each connection holds, and what it deserves by this very policy.
 
         What the registry keeps may be compared with another one already: changes can follow closely.
+        Not those of TCP: Envoy asks their rules once, so that it does not matter later which ids they show.
         """
         authorities = Authorities(snapshot.policies)
-        held = [held_connection(one, authorities.of(one)) for one in self._connections.all()]
-        return held + [
-            held_connection(one, None) for one in self._connections.condemned()
-        ]  # these deserve nothing
+        tcp = {one for one, app in snapshot.policies.items() if app.is_tcp}
+        held = [
+            held_connection(one, authorities.of(one))
+            for one in self._connections.all()
+            if one.application_id not in tcp
+        ]
+        condemned = (one for one in self._connections.condemned() if one.application_id not in tcp)
+        return held + [held_connection(one, None) for one in condemned]  # these deserve nothing
 
     def _end_overreaching(self, snapshot: PolicySnapshot) -> None:
         """Step 3."""

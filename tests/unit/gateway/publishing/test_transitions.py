@@ -145,6 +145,32 @@ def test_the_overreaching_are_ended_before_anything_is_published(site: Site) -> 
     assert reasons == ["authority-withdrawn"]
 
 
+TCP = """\
+trust_domain: corp.example
+apps:
+  payments:
+    hosts: [payments.corp.example]
+    upstream: tcp://127.0.0.1:1883
+    rules:
+      - allow: {groups: [tellers]}
+      - allow: {groups: [clerks]}
+"""
+
+
+def test_of_a_tcp_connection_only_authority_counts(site: Site) -> None:
+    """Its rules are asked once: neither an id that it no longer deserves nor one that it lacks ends it."""
+    site.publish(TCP)
+    directory.create_group(site.world.services, "clerks", actor=OPERATOR)
+    directory.add_member(site.world.services, "clerks", "alice", actor=OPERATOR)
+    site.enter("alice", 1)
+    directory.remove_member(site.world.services, "clerks", "alice", actor=OPERATOR)
+    site.judge_again(1)
+    site.publish(TCP.replace("[clerks]", "[clerks, others]"))
+    site.publish(TCP.replace("[tellers]", "[tellers, others]"))
+    assert site.cutter.cut == []
+    assert site.connections.get(1) is not None
+
+
 def test_who_lost_nothing_goes_on_by_an_alias(site: Site) -> None:
     """Where only an id changed, Envoy accepts the connection's class in its place; nobody is cut."""
     site.enter("alice", 1)
