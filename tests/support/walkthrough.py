@@ -173,8 +173,8 @@ def missing_lines(expected: str, printed: str) -> list[str]:
 
 
 @contextmanager
-def open_walk() -> Iterator[Walk]:
-    """Yield a shell in an empty folder, with `doorward` on its path and data of its own."""
+def open_walk(**more: str) -> Iterator[Walk]:
+    """Yield a shell in an empty folder, with `doorward` on its path and data of its own; `more` are variables."""
     folder = Path(tempfile.mkdtemp(prefix="walk-"))
     folder.chmod(0o711)  # started by root, the running parts are an ordinary user who must pass
     (folder / "work").mkdir()
@@ -189,6 +189,7 @@ def open_walk() -> Iterator[Walk]:
         "DOORWARD_PASSPHRASE_FILE": str(folder / "passphrase"),
         "DOORWARD_STATUS_LISTEN": f"127.0.0.1:{ports['8480']}",
         "DOORWARD_GATEWAY_WORKERS": "1",
+        **more,
     }
     shell = subprocess.Popen(
         ["bash", "--norc", "--noprofile"],
