@@ -72,6 +72,20 @@ def test_the_database_of_another_installation_is_left_alone(postgresql: Server, 
         assert installation.tenant().trust_domain == "test.localhost"
 
 
+def test_a_setting_that_names_another_installation_is_refused(postgresql: Server, folder: Path) -> None:
+    """A role does not run its keys over the people and certificates of another installation."""
+    mine = settings(folder, postgresql.empty())
+    begin(mine)
+    theirs = settings(folder, postgresql.empty(), "other").model_copy(
+        update={"trust_domain": "other.localhost"}
+    )
+    begin(theirs)
+    with closing(Installation(mine.model_copy(update={"database": theirs.database}))) as installation:
+        with pytest.raises(ConfigurationError) as caught:
+            installation.tenant()
+        assert caught.value.code == "database-taken"
+
+
 def test_an_older_database_of_another_installation_is_not_migrated(postgresql: Server, folder: Path) -> None:
     """Whether it is ours is asked before its schema is touched."""
     address = postgresql.empty()

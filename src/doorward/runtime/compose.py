@@ -348,11 +348,14 @@ class Installation:
 
         Raises:
             Unavailable: `not-initialised`.
+            ConfigurationError: `database-taken` where the setting names another installation's database.
         """
         with self._work.read() as stores:
             tenant = stores.tenants.get()
         if tenant is None:
             raise self._lost()
+        if self.settings.database:
+            self._require_own(tenant)
         return tenant
 
     def _lost(self) -> DoorwardError:

@@ -13,7 +13,9 @@ Not here: judging (`access.deciding`, `policy.decision`), cutting (ending), publ
    Envoy is told of it by aliases (publishing): no connection is ended for a gain;
 5. hand a new policy to publishing, and confirm the number once it is in force.
 A follower that cannot read the sequence makes the gateway stale: `fresh` turns False and the
-authorizer refuses new connections.
+authorizer refuses new connections. So does a sequence that no longer holds the last change that was acted on: the
+database was put back to an older state (a failover to a standby that lagged), and the numbers after it are given
+out a second time.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ import structlog
 from doorward.access.deciding import AccessDecider
 from doorward.access.decision import AccessDecision
 from doorward.core.entities import Outcome
-from doorward.core.errors import DoorwardError
+from doorward.core.errors import DoorwardError, IntegrityError
 from doorward.directory.groups import group_id
 from doorward.gateway.connections.connection import LiveConnection
 from doorward.gateway.connections.ending import Ending, EndReason
@@ -50,7 +52,7 @@ JUDGED_AT_ONCE = 100
 where a partner's terms or evidence are the reason: some tens of milliseconds."""
 
 DEAF_SECONDS = 60.0
-"""How often a doorbell that stays broken is told of; it is tried at each poll."""
+"""How often a doorbell or a database that stays away is told of; it is tried at each poll."""
 
 _NAMING = frozenset(
     {
@@ -116,6 +118,7 @@ class Follower:
         self._max_staleness = max_staleness.total_seconds()
         self._lifetime = lifetime
         self._seq = connections.sequence
+        self._last: ChangeRecord | None = None  # of that number, once it was read
         self._read_at: float | None = None
         self._regrant = regrant
         self._partner_of: dict[str, str] = {}  # of adopted connections, by certificate; empty for our own
@@ -124,6 +127,9 @@ class Follower:
         self._unjudged = False  # whether the last try to judge them failed
         self._deaf = False  # whether the doorbell broke when it was last listened for
         self._deaf_told: float | None = None
+        self._lost_told: tuple[str, float] | None = (
+            None  # why the sequence could not be read, and when it was told
+        )
 
     @property
     def seq(self) -> int:
@@ -158,7 +164,7 @@ class Follower:
                 while self.step():
                     pass
             except DoorwardError as error:
-                _log.error("the change sequence cannot be followed", code=error.code, detail=error.detail)
+                self._note_lost(error)
             except Exception:  # noqa: BLE001  stay alive and turn stale: a follower that died silently would be worse
                 _log.exception("the follower failed on a change; it will be tried again")
             try:
@@ -167,6 +173,18 @@ class Follower:
             except Exception as error:  # noqa: BLE001  as above; what nobody rings for is found by polling
                 self._note_deaf(error)
                 stop.wait(POLL_SECONDS)
+
+    def _note_lost(self, error: DoorwardError) -> None:
+        """Log each reason once, and again each minute as long as it stays."""
+        told, now = self._lost_told, self._services.clock.monotonic()
+        if told is None or told[0] != error.code or now - told[1] >= DEAF_SECONDS:
+            self._lost_told = error.code, now
+            _log.error(
+                "the change sequence cannot be followed",
+                code=error.code,
+                detail=error.detail,
+                hint=error.hint,
+            )
 
     def _note_deaf(self, error: Exception) -> None:
         """Log the first in full and then one in a minute, also where it is heard now and then in between."""
@@ -219,12 +237,31 @@ class Follower:
         """Act on one batch of changes; return how many there were."""
         began = self._services.clock.monotonic()
         with self._services.work.read() as stores:
-            changes = stores.changes.since(self._seq, BATCH)
+            read = stores.changes.since(self._seq - 1, BATCH + 1)
+        changes = self._after_last(read)
         if changes:
             self._act(changes)
             self._seq = changes[-1].seq
-        self._read_at = began
+        if read:
+            self._last = read[-1]
+        self._read_at, self._lost_told = began, None
         return len(changes)
+
+    def _after_last(self, read: Sequence[ChangeRecord]) -> Sequence[ChangeRecord]:
+        """Return the changes after the last one that was acted on, which must still be there.
+
+        Raises:
+            IntegrityError: `changes-rewound`.
+        """
+        if not self._seq:
+            return read
+        if not read or read[0].seq != self._seq or self._last not in (None, read[0]):
+            raise IntegrityError(
+                "changes-rewound",
+                f"change {self._seq}, which this gateway has acted on, is not in the database any more",
+                hint="the database was put back to an older state: look for what is lost, then restart the gateway",
+            )
+        return read[1:]
 
     def _act(self, changes: Sequence[ChangeRecord]) -> None:
         # 1. from here on no judgement made before these changes is admitted

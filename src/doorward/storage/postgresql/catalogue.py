@@ -7,7 +7,7 @@ and one that is missing, altered or of nobody is named; only the order of column
 and metadata differ in it.
 
 The expected list is made by the same server, from the metadata, in a temporary schema that is rolled back:
-each version of PostgreSQL words definitions in its own way. A digest of the list, as PostgreSQL 15 words it, spares
+a version of PostgreSQL may word definitions in its own way. A digest of the list, as PostgreSQL 15 and 18 word it, spares
 that where it is equal.
 Standard: https://www.postgresql.org/docs/current/catalogs.html.
 """
@@ -27,7 +27,7 @@ from doorward.storage.connection import driver_of
 from doorward.storage.schema import tables_of
 
 SCHEMA_SHA256 = "e13fd6e0fc9633c0905e55120df588f04c9e849d1bfe21686acec4d3d1566ff5"
-"""Of this version's schema, as PostgreSQL 15 words it; a test says the new value after a migration."""
+"""Of this version's schema, as PostgreSQL 15 and 18 word it; a test says the new value after a migration."""
 
 SchemaObject = tuple[str, str]
 """Kind and name."""

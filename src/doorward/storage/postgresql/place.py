@@ -22,8 +22,10 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from doorward.storage.postgresql.faults import translated_connect
 
-IDLE_IN_TRANSACTION = timedelta(seconds=60)
+IDLE_IN_CHANGE = timedelta(seconds=60)
 """A process that was stopped within a change holds up every other one for at most so long."""
+IDLE_IN_SNAPSHOT = timedelta(hours=1)
+"""An export may stand still while somebody reads it; a snapshot that is never let go would fill the server's disk."""
 _DEFAULTS: Mapping[str, str | int] = {
     "application_name": "doorward",
     "client_encoding": "utf8",
@@ -60,9 +62,8 @@ def connect(
     with translated_connect():
         connection = psycopg.connect(make_conninfo("", **parameters(url, os.environ)), autocommit=True)
         try:
-            connection.execute(
-                _SESSION, {"patience": _milliseconds(patience), "idle": _milliseconds(IDLE_IN_TRANSACTION)}
-            )
+            idle = IDLE_IN_SNAPSHOT if read_only else IDLE_IN_CHANGE
+            connection.execute(_SESSION, {"patience": _milliseconds(patience), "idle": _milliseconds(idle)})
             level = psycopg.IsolationLevel
             connection.isolation_level = level.REPEATABLE_READ if read_only else level.READ_COMMITTED
             connection.read_only = read_only

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 from doorward.access import deciding as access
 from doorward.authority import orders
 from doorward.core.entities import Outcome
-from doorward.core.errors import Unavailable
+from doorward.core.errors import IntegrityError, Unavailable
 from doorward.core.ports import KeyKind
 from doorward.directory import principals as directory
 from doorward.gateway.following import follower as module
@@ -285,6 +285,55 @@ def test_a_doorbell_that_stays_broken_is_told_of_once_a_minute(scene: Scene) -> 
     assert troubles[1] == "the doorbell cannot be heard: changes are found by polling"
     assert scene.follower.trouble() == ""
     assert stop.waited == [POLL_SECONDS] * 123
+
+
+def put_back(scene: Scene) -> None:
+    """Take the last change out of the database, as a failover to a standby that lagged does."""
+    with scene.world.work.change() as stores:
+        stores.changes.writable().changes.popitem()
+
+
+@pytest.mark.parametrize("others", [0, 1, 2], ids=["fewer", "as many", "more"])
+def test_a_sequence_that_was_put_back_makes_the_gateway_stale(scene: Scene, others: int) -> None:
+    """Its numbers are given out a second time: who waited for higher ones would miss a withdrawal."""
+    directory.suspend(scene.world.services, "alice", actor=ACTOR)
+    scene.follow()
+    assert scene.follower.fresh()
+    put_back(scene)
+    for name in ("bob", "carol")[:others]:
+        directory.suspend(scene.world.services, name, actor=ACTOR)
+    scene.world.clock.turn(seconds=6)
+    for _ in range(2):
+        with pytest.raises(IntegrityError) as caught:
+            scene.follow()
+        assert caught.value.code == "changes-rewound"
+        assert not scene.follower.fresh()
+
+
+def test_a_database_that_is_away_is_told_of_once_a_minute(scene: Scene) -> None:
+    """The log has each reason once and then once a minute, and begins again after the database was back."""
+    stop = threading.Event()
+    rounds = 0
+
+    def wait(_seconds: float) -> bool:
+        nonlocal rounds
+        rounds += 1
+        scene.world.clock.turn(seconds=1)
+        code = "store-refused" if rounds == 70 else "store-unavailable"
+        scene.world.work.broken = None if rounds == 80 else Unavailable(code, "away")
+        if rounds == 90:
+            stop.set()
+        return False
+
+    with capture_logs() as logs:
+        scene.follower.run(wait, stop)
+    assert [line["code"] for line in logs] == [
+        "store-unavailable",
+        "store-unavailable",
+        "store-refused",
+        "store-unavailable",
+        "store-unavailable",
+    ]
 
 
 def _raise() -> None:
