@@ -14,6 +14,7 @@ from doorward.policy.model import AppPolicy
 from doorward.policy.selectors.table import BY_WORD, KEYS
 from doorward.policy.subject import Subject
 from tests.support.policies import APP_ID, TENANT, apps, subjects, word_values
+from tests.support.ports import NOON
 from tests.unit.gateway.live import live
 
 
@@ -49,10 +50,11 @@ def test_equal_keys_mean_equal_authority(app: AppPolicy, one: Subject, other: Su
 @settings(max_examples=300)
 def test_live_connections_never_share_what_is_not_theirs(app: AppPolicy, some: list[Subject]) -> None:
     """What the gateway keeps for those who are alike is what each of them would be given alone."""
-    authorities = Authorities({APP_ID: app})
+    authorities = Authorities({APP_ID: app}, NOON)
     for cookie, subject in enumerate(some):
         one = live(cookie, application_id=APP_ID, subject=subject)
-        assert authorities.of(one) == authority_of(app, TENANT, APP_ID, subject)
+        now = dataclasses.replace(subject, time=NOON)
+        assert authorities.of(one) == authority_of(app, TENANT, APP_ID, now)
 
 
 def test_who_shares_a_judgement_has_every_fact_in_common() -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from ipaddress import ip_address
 from typing import Any
 
 from hypothesis import strategies as st
 
+from doorward.core.addresses import Network
 from doorward.core.certificate import CertificateContent, VerifiedCertificate
 from doorward.core.entities import Principal, PrincipalKind, PrincipalState
 from doorward.policy.decision import Request
@@ -27,9 +29,12 @@ from doorward.policy.model import (
 from doorward.policy.opening import denying
 from doorward.policy.paths import EVERY_PATH, PathPattern
 from doorward.policy.request_headers import HeaderTerms
+from doorward.policy.selectors.sources import parse_network
 from doorward.policy.selectors.table import Selector, select
 from doorward.policy.subject import Subject
+from doorward.policy.time_windows import TimeWindow
 from doorward.policy.traffic import HEADER_KILOBYTES, HEADERS, IDLE, USUAL, Traffic
+from tests.support.ports import NOON
 
 TENANT, APP_ID = "ten_default", "app_1"
 
@@ -62,6 +67,16 @@ _principal_selectors = st.one_of(
     st.builds(_select, kinds=st.frozensets(st.sampled_from(PrincipalKind), min_size=1, max_size=2)),
 )
 
+
+def read_networks(*texts: str) -> tuple[Network, ...]:
+    """Networks as a selector has them."""
+    return tuple(
+        sorted(
+            map(parse_network, texts), key=lambda one: (one.version, int(one.network_address), one.prefixlen)
+        )
+    )
+
+
 word_values: dict[str, st.SearchStrategy[Any]] = {
     "kind": _some("person", "device", "service"),
     "persons": _some("a", "b", "clinic/a", "c"),
@@ -75,21 +90,37 @@ word_values: dict[str, st.SearchStrategy[Any]] = {
     "certificate.san-uri": _some("spiffe://x/a", "spiffe://x/**", "spiffe://x/a/**", "urn:a:b"),
     "certificate.policy-oid": _some("1.2.3", "1.2.4"),
     "certificate.key": _some("ec-p256", "rsa-2048+", "rsa-3072+", "rsa-4096+"),
+    "source": st.lists(
+        st.sampled_from(["10.0.0.0/8", "10.1.0.0/16", "10.1.2.3", "0.0.0.0/0", "::/0", "2001:db8::/32"]),
+        min_size=1,
+        max_size=2,
+        unique=True,
+    ).map(lambda texts: read_networks(*texts)),
+    "time": st.builds(
+        TimeWindow,
+        days=st.sampled_from([(0, 1, 2, 3, 4), (0,), (6,), (0, 6)]),
+        begin=st.sampled_from([0, 8 * 60, 22 * 60]),
+        end=st.sampled_from([6 * 60, 18 * 60, 24 * 60]),
+        zone=st.sampled_from(["UTC", "Europe/Berlin", "Pacific/Auckland"]),
+    ),
 }
 """Values of each word of the table: those that the facts below meet often."""
 
 
-def _with_certificate(selector: Selector | None, more: dict[str, Any]) -> Selector:
+def _with_words(selector: Selector | None, more: dict[str, Any]) -> Selector:
     return select({**dict(selector.conditions if selector else ()), **more})
 
 
-certificate_words = st.fixed_dictionaries(
-    {}, optional={word: value for word, value in word_values.items() if word.startswith("certificate.")}
+connection_words = st.fixed_dictionaries(
+    {},
+    optional={
+        word: value for word, value in word_values.items() if "." in word or word in ("source", "time")
+    },
 )
 selectors = st.one_of(
     _principal_selectors,
     _principal_selectors,
-    st.builds(_with_certificate, st.none() | _principal_selectors, certificate_words.filter(bool)),
+    st.builds(_with_words, st.none() | _principal_selectors, connection_words.filter(bool)),
 )
 
 patterns = st.sampled_from(
@@ -158,6 +189,8 @@ def _app(
     terms: HeaderTerms,
     traffic: Traffic = USUAL,
 ) -> AppPolicy:
+    if any(rule.selector.unissued for rule in some):
+        trust = trust[:1]
     if isinstance(upstream, TcpUpstream):
         return AppPolicy(
             name=name,
@@ -170,12 +203,11 @@ def _app(
         )
     public, origins = opening
     based = isinstance(upstream, HttpUpstream) and upstream.base
-    several = not any(rule.selector.unissued for rule in some)
     return AppPolicy(
         name=name,
         hosts=tuple(hosts),
         upstream=upstream,
-        trust=trust if several else trust[:1],
+        trust=trust,
         traffic=traffic,
         headers=HeaderTerms(passed=terms.passed) if based else terms,
         keeps_slashes=len(some) > 2 and not public,  # some do, and it takes no further choice
@@ -291,7 +323,15 @@ certificates = st.builds(
     profile=st.sampled_from(["person", "device", ""]),
     content=contents,
 )
-subjects = st.builds(Subject, principal=principals, certificate=st.none() | certificates | certificates)
+_addresses = st.sampled_from(["10.1.2.3", "10.2.0.1", "192.0.2.1", "2001:db8::1", "::ffff:10.1.2.3", "::1"])
+_moments = st.integers(min_value=0, max_value=8 * 24 * 4).map(lambda at: NOON + at * timedelta(minutes=15))
+subjects = st.builds(
+    Subject,
+    principal=principals,
+    certificate=st.none() | certificates | certificates,
+    source=st.none() | _addresses.map(ip_address) | _addresses.map(ip_address),
+    time=st.none() | _moments | _moments,
+)
 
 raw_paths = st.sampled_from(
     [

@@ -9,7 +9,7 @@ The steps of a decision, all on one snapshot of the database, whose number it ca
 4. where the certificate is good, the connection part of every rule is judged (policy.decision);
 5. the outcome is good only if the certificate is good, the application known and some request could
    pass; the deadline is the end of the certificate, of its path and of required evidence, or the
-   lifetime, whichever comes first.
+   lifetime, whichever comes first; a window of time may close before it (`ConnectionAuthority.loses_at`).
 6. The event is built; whoever asked makes it durable *before* it answers Envoy.
 
 Not here: the live connections (gateway) and what a single request may do: Envoy enforces the grants.
@@ -29,6 +29,7 @@ from cryptography import x509
 from doorward.access.decision import AccessDecision, ConnectionContext, Finding
 from doorward.access.decision_events import write_admitted, write_refused
 from doorward.access.inventory_rows import describe_known, describe_verified
+from doorward.core.addresses import parse_address
 from doorward.core.entities import TENANT, Outcome, Reason, Verdict
 from doorward.partners.evidence_cache import EvidenceCache
 from doorward.partners.judging import Newcomer, judge_for_partners
@@ -187,7 +188,12 @@ class AccessDecider:
         subject = authority = None
         if outcome is Outcome.GOOD and judgement.principal is not None:
             verified = describe_verified(record, judgement)
-            subject = Subject(principal=judgement.principal, certificate=verified)
+            subject = Subject(
+                principal=judgement.principal,
+                certificate=verified,
+                source=parse_address(context.source_address),
+                time=now,
+            )
         if app is None:
             outcome = Outcome.BAD
         elif subject is not None:
@@ -271,7 +277,12 @@ class AccessDecider:
         if finding.admitted:
             deadline = self._deadline(finding, context)
             event = write_admitted(
-                self._services, self._gateway_id, finding, context, at=now, deadline=deadline
+                self._services,
+                self._gateway_id,
+                finding,
+                context,
+                at=now,
+                until=self._until(finding, deadline),
             )
         else:
             if finding.anonymous and finding.policy is not None:
@@ -293,6 +304,11 @@ class AccessDecider:
             partner_id=finding.partner_id,
             evidence_index=finding.evidence_index,
         )
+
+    def _until(self, finding: Finding, deadline: datetime) -> datetime:
+        """Return when the connection ends if nothing changes but the time."""
+        loses_at = finding.authority.loses_at if finding.authority is not None else None
+        return deadline if loses_at is None else min(deadline, loses_at)
 
     def _deadline(self, finding: Finding, context: ConnectionContext) -> datetime:
         longest, ends = context.opened_at + self._lifetime, finding.judgement.ends

@@ -22,7 +22,7 @@ def write_admitted(
     context: ConnectionContext,
     *,
     at: datetime,
-    deadline: datetime,
+    until: datetime,
 ) -> Event:
     """Return `connection:admitted`."""
     record, principal = finding.record, finding.subject.principal if finding.subject else None
@@ -40,7 +40,7 @@ def write_admitted(
             "partner": finding.partner_id,
             "reasons": [reason.value for reason in finding.verdict.reasons],
             "grants": list(finding.authority.grants) if finding.authority else [],
-            "deadline": deadline,
+            "deadline": until,
             "revision": finding.snapshot.revision,
             "sha256": record.sha256 if record else "",
             "evidence": list_status_evidence(finding.verdict),

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 
 from doorward.authority.inventory import require_certificate
+from doorward.core.addresses import Address, parse_address
 from doorward.core.certificate import CertificateState, VerifiedCertificate
 from doorward.core.entities import TENANT, Principal
 from doorward.core.errors import MalformedInput, NotFound, RequestRefused
@@ -27,6 +28,7 @@ from doorward.policy.decision import (
     refuse_anonymous,
 )
 from doorward.policy.model import AppPolicy
+from doorward.policy.selectors.sources import SOURCE
 from doorward.policy.subject import Subject
 from doorward.stores.partner_records import in_partners_groups
 from doorward.stores.policy_snapshot import current_document
@@ -63,6 +65,8 @@ def explain(
     path: str | None = None,
     destination: str | None = None,
     certificate: str = "",
+    source: str | None = None,
+    at: datetime | None = None,
 ) -> Explanation:
     """Judge one request, or one TCP connection, by the revision in force, and say how every rule came out.
 
@@ -74,11 +78,13 @@ def explain(
         path: as a client would send it, a query allowed; None for an application of TCP.
         destination: of COPY and MOVE (RFC 4918), if the request has one.
         certificate: id of one of the principal's certificates; empty for its newest valid one.
+        source: the address that the connection comes from; None leaves it undetermined.
+        at: the moment of the judgement, aware; None for now.
 
     Raises:
         NotFound: `principal-unknown`, `app-unknown`, `certificate-unknown`.
         RequestRefused: `certificate-of-another`.
-        MalformedInput: `request-missing`, or `request-unwanted` where there are connections only.
+        MalformedInput: `address-malformed`; `request-missing`, or `request-unwanted` where there are connections only.
     """
     with services.work.read() as stores:
         who = None if principal is None else _principal(stores, principal)
@@ -98,8 +104,12 @@ def explain(
         now = services.clock.now()
         record = _find_certificate(stores, who, certificate, now) if certificate or _asks(policy) else None
         facts = None if record is None else _describe(stores, record, who, now)
-    subject = Subject(principal=who, certificate=facts)
+    subject = Subject(
+        principal=who, certificate=facts, source=_read_source(source), time=(at or now).astimezone(UTC)
+    )
     notes = []
+    if source is None and _asks(policy, SOURCE.word):
+        notes.append("where it comes from is not known, and is not determined: say --from ADDRESS")
     if _asks(policy) and record is None:
         notes.append(f"{who.name} has no valid certificate: what rules ask about it cannot be determined")
     elif record is not None and facts is None:
@@ -140,11 +150,19 @@ def _principal(stores: Stores, name: str) -> Principal:
     return who if partner is None else in_partners_groups(stores.directory, who, partner.groups)
 
 
-def _asks(policy: AppPolicy) -> bool:
-    """Whether a rule asks about the certificate."""
-    return any(
-        word.startswith("certificate.") for rule in policy.rules for word, _ in rule.selector.conditions
-    )
+def _asks(policy: AppPolicy, begin: str = "certificate.") -> bool:
+    """Whether a rule has a word that begins so; without one, whether it asks about the certificate."""
+    return any(word.startswith(begin) for rule in policy.rules for word, _ in rule.selector.conditions)
+
+
+def _read_source(text: str | None) -> Address | None:
+    if text is None:
+        return None
+    address = parse_address(text)
+    if address is None:
+        hint = "write one address, such as 192.0.2.7 or 2001:db8::7"
+        raise MalformedInput("address-malformed", f"this is no address: {text[:64]!a}", hint=hint)
+    return address
 
 
 def _find_certificate(

@@ -26,6 +26,7 @@ Network = IPv4Network | IPv6Network
 NETWORKS_LIMIT = 64
 """Networks that a partner may have: more than a few are a mistake."""
 
+_LONGEST_TEXT = 80
 _MAPPED = IPv6Network("::ffff:0:0/96")
 _TRANSLATED = IPv6Network("64:ff9b::/96")
 _UNICAST = IPv6Network("2000::/3")
@@ -80,6 +81,14 @@ class Reach(Enum):
 def unmap(address: Address) -> Address:
     """Return the IPv4 address that an IPv6 address maps (RFC 4291 section 2.5.5.2), or the address itself."""
     return _embedded(address) if isinstance(address, IPv6Address) and address in _MAPPED else address
+
+
+def parse_address(text: str) -> Address | None:
+    """Return the address that a text is, mapped ones as IPv4 and without a zone; None for any other text."""
+    try:
+        return unmap(ip_address(text[:_LONGEST_TEXT].partition("%")[0]))
+    except ValueError:
+        return None
 
 
 def judge_address(address: Address) -> Reach:

@@ -24,7 +24,8 @@ import base64
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from functools import lru_cache
 
 from doorward.core.entities import Outcome, Principal, PrincipalState, Reason
@@ -48,6 +49,12 @@ GRANTS_LIMIT_BYTES = 4096
 
 ID_LENGTH = 21
 
+FORESIGHT = timedelta(days=1)
+"""How far ahead it is looked for a loss; connections live for half a day."""
+
+MOST_TURNS = 16
+"""Moments that are looked at for it: a few windows open and close twice a day each."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
@@ -65,13 +72,17 @@ class Request:
 class ConnectionAuthority:
     """What one connection may do: sorted ids for Envoy, and terms to compare two authorities by.
 
-    `standing` says whether the principal may have any authority: `PRINCIPAL_ACTIVE`, or why not.
+    `standing` says whether the principal may have any authority: `PRINCIPAL_ACTIVE`, or why not. `turns_at` is the
+    first moment (UTC) at which it must be judged again though no fact changed, and `loses_at` the first at which it
+    may be less than now; None for never.
     """
 
     grants: tuple[str, ...]
     allowed: frozenset[Term]
     denied: frozenset[Term]
     standing: Reason
+    turns_at: datetime | None = None
+    loses_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +141,29 @@ def authority_of(app: AppPolicy, tenant: str, application_id: str, subject: Subj
         The authority; empty where the principal is not an active one of this tenant, or not one of an
         authority that the application trusts.
     """
+    authority = _authority_now(app, tenant, application_id, subject)
+    if authority.standing is not Reason.PRINCIPAL_ACTIVE:
+        return authority
+    turns_at = turn = _next_turn(app, subject)
+    for _ in range(MOST_TURNS):
+        if turn is None or subject.time is None:
+            return replace(authority, turns_at=turns_at)
+        later = replace(subject, time=turn)
+        if turn - subject.time > FORESIGHT:
+            break
+        if lost_authority(authority, _authority_now(app, tenant, application_id, later)):
+            break
+        turn = _next_turn(app, later)
+    # Not looked further: it is judged again before that, and then it is known better.
+    return replace(authority, turns_at=turns_at, loses_at=turn)
+
+
+def _next_turn(app: AppPolicy, subject: Subject) -> datetime | None:
+    turns = (rule.selector.next_change(subject) for rule in app.rules if rule.selector.timed)
+    return min((turn for turn in turns if turn is not None), default=None)
+
+
+def _authority_now(app: AppPolicy, tenant: str, application_id: str, subject: Subject) -> ConnectionAuthority:
     standing = _standing(app, tenant, subject.principal)
     if standing is not Reason.PRINCIPAL_ACTIVE:
         return ConnectionAuthority(grants=(), allowed=frozenset(), denied=frozenset(), standing=standing)

@@ -16,6 +16,7 @@ _PIECE = "a part of parse_crl and parse_answer, which are fuzzed"
 EXCUSED = {
     "partners.trust.parse_if_sound": "gives its bytes to parse_path_certificate",
     "partners.trust.read_inputs": "gives each of its texts to parse_subtree",
+    "core.addresses.parse_address": "reads what the kernel said, and an option of the operator's own command",
     "core.addresses.parse_private_networks": "terms are the operator's own",
     "runtime.certificate_files.read_certificate_files": "gives the bytes of each file to read_certificates",
     "runtime.pem.read_bounded": "reads a file that an operator named; its bytes go to parsers of the table",

@@ -431,6 +431,7 @@ TEXT_TARGETS = (
             "policy.selectors.alternative_names.parse_dns_pattern",
             "policy.selectors.alternative_names.parse_mailbox_pattern",
             "policy.selectors.alternative_names.parse_uri_pattern",
+            "policy.selectors.sources.parse_network",
         ),
         shape=Shape.TEXT,
         prepare=_document,

@@ -339,6 +339,23 @@ def test_a_decision_is_explained(site: Site) -> None:
     assert site.do(*words[:-1], "nothing", "GET", "/", code=1)["code"] == "app-unknown"
 
 
+def test_where_and_when_are_explained(site: Site) -> None:
+    """An address and a moment can be asked about; the fact that failed is named with its value."""
+    word = '{groups: [tellers], source: [10.0.0.0/8], time: {days: [mon-fri], from: "08:00", to: "18:00", zone: UTC}}'
+    site.do("apply", "-f", site.file("p.yaml", DOCUMENT.replace("{groups: [tellers]}", word)))
+    words = ["policy", "explain", "--principal", "alice", "--app", "payments", "GET", "/accounts/7"]
+    inside = [*words, "--from", "::ffff:10.1.2.3", "--at"]
+    assert site.do(*inside, "2026-11-23T08:00Z")["allowed"] is True
+    for more, why in (
+        (["--at", "2026-11-23T08:00"], "source: the peer's address is not known, wants 10.0.0.0/8"),
+        (["--from", "192.0.2.7"], "source: 192.0.2.7 is not in 10.0.0.0/8"),
+        (["--from", "10.0.0.1", "--at", "2026-11-22T12:00"], "time: it is sun 12:00 in UTC"),
+    ):
+        refused = site.do(*words, *more, code=1)
+        assert why in refused["rules"][0]["why"]
+    assert site.do(*words, "--from", "10.0.0.0/8", code=2)["code"] == "address-malformed"
+
+
 def test_applications(site: Site) -> None:
     """An application is added to the document; a second one of its name is refused."""
     value = site.do("app", "add", "wiki", "--host", "wiki.corp.example", "--upstream", "http://127.0.0.1:1")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -180,6 +181,12 @@ def check(state: State, path: Path) -> None:
 @click.option("--app", "app_name", required=True, shell_complete=complete_app, help="Application.")
 @click.option("--destination", help="The `Destination` header of a COPY or MOVE.")
 @click.option("--certificate", default="", help="Id of its certificate; without it, the newest valid one.")
+@click.option("--from", "source", help="The address that it comes from.")
+@click.option(
+    "--at",
+    type=click.DateTime(["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%MZ", "%Y-%m-%dT%H:%M:%SZ"]),
+    help="When, UTC; without it, now.",
+)
 @click.argument("method", required=False)
 @click.argument("path", required=False)
 @click.pass_obj
@@ -191,6 +198,8 @@ def explain(
     app_name: str,
     destination: str | None,
     certificate: str,
+    source: str | None,
+    at: datetime | None,
     method: str | None,
     path: str | None,
 ) -> None:
@@ -208,6 +217,8 @@ def explain(
         path=path,
         destination=destination,
         certificate=certificate,
+        source=source,
+        at=at.replace(tzinfo=UTC) if at else None,
     )
     decision = explained.decision
     for note in explained.notes:

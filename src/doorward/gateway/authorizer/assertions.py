@@ -41,7 +41,7 @@ class AssertionSigner:
             principal: who holds the connection.
             audience: name of the application; no other must accept the assertion.
         """
-        place = (principal.id, connection.sha256, audience, connection.deadline)
+        place = (principal.id, connection.sha256, audience, connection.ends_at)
         with self._lock:
             found = self._cache.get(place)
             if found is not None:
@@ -55,7 +55,7 @@ class AssertionSigner:
                 "sub": principal.name,
                 "aud": audience,
                 "iat": int(connection.opened_at.timestamp()),
-                "exp": int(connection.deadline.timestamp()),
+                "exp": int(connection.ends_at.timestamp()),
                 "cnf": {"x5t#S256": thumbprint},
                 "kind": principal.kind.value,
                 "principal_id": principal.id,

@@ -54,7 +54,7 @@ class LiveConnection(PendingConnection):
         grants: the ids that Envoy was told.
         authority: what the policy gave it; None for adopted ones, which cannot be compared with a
             new policy: any change that touches them ends them.
-        deadline: when it must end, UTC.
+        deadline: when it must end, UTC, whatever its rules say; see `ends_at`.
         partner_id: whose authority vouches; empty for our own, and for adopted ones.
         decision: the id of the decision that admitted it, which Envoy knows too; empty for adopted and
             anonymous ones.
@@ -112,6 +112,17 @@ class LiveConnection(PendingConnection):
         if self.partner_id:  # that of our own certificates never moves
             deadline = whole_minute(min(decision.deadline, self.opened_at + lifetime), self.opened_at)
         return replace(self, subject=decision.subject, authority=decision.authority, deadline=deadline)
+
+    @property
+    def ends_at(self) -> datetime:
+        """When it must end, UTC: at its deadline, or when its authority is less by time alone."""
+        loses_at = self.authority.loses_at if self.authority is not None else None
+        return self.deadline if loses_at is None else min(self.deadline, loses_at)
+
+    @property
+    def turns_at(self) -> datetime | None:
+        """When it must be judged again though nothing changed but the time, UTC; None for never."""
+        return self.authority.turns_at if self.authority is not None else None
 
     @property
     def anonymous(self) -> bool:

@@ -66,7 +66,8 @@ The keys are those of every version: a gateway that starts again reads the lines
 NOT_KEPT: Mapping[str, Any] = {"subject": None, "grants": (), "authority": None}
 """What an adopted connection has in the place of what a judgement said; other fields have their default."""
 
-_kept = attrgetter(*_KEPT)
+# Who adopts a connection knows no rules, and ends it at the time at which its authority is less by time alone.
+_kept = attrgetter(*("ends_at" if name == "deadline" else name for name in _KEPT))
 
 
 def is_same_entry(one: LiveConnection, other: LiveConnection) -> bool:
@@ -76,7 +77,8 @@ def is_same_entry(one: LiveConnection, other: LiveConnection) -> bool:
 
 def render_entry(connection: LiveConnection) -> bytes:
     """Return the line that tells of an admitted connection."""
-    fields = {key: write(getattr(connection, name)) for name, (key, write, _) in _KEPT.items()}
+    values = zip(_KEPT.values(), _kept(connection), strict=True)
+    fields = {key: write(value) for (key, write, _), value in values}
     return json.dumps(fields, separators=(",", ":")).encode() + b"\n"
 
 

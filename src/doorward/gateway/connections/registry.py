@@ -18,7 +18,6 @@ the reconciler cuts it again each second until the kernel no longer knows it.
 
 from __future__ import annotations
 
-import heapq
 import threading
 from collections import deque
 from collections.abc import Iterable
@@ -27,6 +26,7 @@ from datetime import datetime, timedelta
 from doorward.core.entities import Reason
 from doorward.core.errors import RequestRefused
 from doorward.enforcement.capacity import CONNECTIONS, CONNECTIONS_PER_PRINCIPAL, CONNECTIONS_PER_SOURCE
+from doorward.gateway.connections.alarms import Alarms
 from doorward.gateway.connections.connection import LiveConnection, PendingConnection
 from doorward.gateway.connections.endpoints import V4_BYTES, Endpoint
 from doorward.gateway.connections.journal import Journal, is_same_entry
@@ -79,7 +79,8 @@ class Connections:
         self._sources: dict[bytes, int] = {}
         self._by_certificate: dict[str, set[int]] = {}
         self._by_principal: dict[str, set[int]] = {}
-        self._deadlines: list[tuple[datetime, int]] = []
+        self._deadlines = Alarms()
+        self._turns = Alarms()
         for adopted in journal.adopted if journal else ():
             self._insert(adopted)
 
@@ -195,6 +196,7 @@ class Connections:
                 return False
             if is_same_entry(known, connection):  # only its authority is another: nothing to write down
                 self._live[connection.cookie] = connection
+                self._watch(connection)
                 return True
             if self._journal:
                 self._journal.add(connection)
@@ -254,20 +256,30 @@ class Connections:
         They come again a second later until they are condemned or forgotten.
         """
         with self._lock:
-            found: dict[int, LiveConnection] = {}
-            while self._deadlines and self._deadlines[0][0] <= now:
-                _, cookie = heapq.heappop(self._deadlines)
-                connection = self._live.get(cookie)
-                if connection is not None and connection.deadline <= now:
-                    found[cookie] = connection
-            for cookie in found:
-                heapq.heappush(self._deadlines, (now + _RETRY, cookie))
-            return tuple(found.values())
+            return self._take(self._deadlines, now)
 
     def next_deadline(self) -> datetime | None:
         """Return when `due` should be asked next at the latest, None where nothing has a deadline."""
         with self._lock:
-            return self._deadlines[0][0] if self._deadlines else None
+            return self._deadlines.first()
+
+    def turned(self, now: datetime) -> tuple[LiveConnection, ...]:
+        """Return the connections that must be judged again because of the time.
+
+        They come again a second later until they are replaced, condemned or forgotten.
+        """
+        with self._lock:
+            return self._take(self._turns, now)
+
+    def turning(self) -> tuple[LiveConnection, ...]:
+        """Return the connections of which a rule depends on the time."""
+        with self._lock:
+            return tuple(one for one in self._live.values() if one.turns_at is not None)
+
+    def next_turn(self) -> datetime | None:
+        """Return when `turned` should be asked next at the latest; None for never."""
+        with self._lock:
+            return self._turns.first()
 
     def __len__(self) -> int:
         """Return how many connections are held, pending ones included."""
@@ -275,6 +287,12 @@ class Connections:
             return len(self._pending) + len(self._live)
 
     # inside the lock
+
+    def _take(self, alarms: Alarms, now: datetime) -> tuple[LiveConnection, ...]:
+        cookies = alarms.take(now)
+        for cookie in cookies:
+            alarms.set(cookie, now + _RETRY)
+        return tuple(self._live[cookie] for cookie in cookies)
 
     def _outdated(self, connection: LiveConnection, judged_at: int) -> bool:
         if judged_at >= self._sequence:
@@ -311,11 +329,11 @@ class Connections:
             self._anonymous.take(source)
         for index, key in self._indexes(connection):
             index.setdefault(key, set()).add(connection.cookie)
-        heapq.heappush(self._deadlines, (connection.deadline, connection.cookie))
-        # Entries of ended connections stay in the heap until their time; bound what that can cost.
-        if len(self._deadlines) > 1024 + 4 * len(self._live):
-            self._deadlines = [(one.deadline, cookie) for cookie, one in self._live.items()]
-            heapq.heapify(self._deadlines)
+        self._watch(connection)
+
+    def _watch(self, connection: LiveConnection) -> None:
+        self._deadlines.set(connection.cookie, connection.ends_at)
+        self._turns.set(connection.cookie, connection.turns_at)
 
     def _remove(self, cookie: int) -> LiveConnection | None:
         self._condemned.pop(cookie, None)
@@ -334,6 +352,8 @@ class Connections:
         connection = self._live.pop(cookie, None)
         if connection is None:
             return None
+        self._deadlines.set(cookie, None)
+        self._turns.set(cookie, None)
         self._release(connection.remote)
         if connection.anonymous:
             self._anonymous.give_back(source_of(connection.remote))

@@ -9,6 +9,8 @@ second, and those who lose are cut in time.
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
+from dataclasses import replace
+from datetime import datetime
 
 from doorward.core.entities import TENANT
 from doorward.enforcement.transition import HeldConnection
@@ -23,9 +25,11 @@ class Authorities:
 
     Args:
         policies: application id to its policy (`PolicySnapshot.policies`).
+        now: the moment as of which it is judged, aware, UTC.
     """
 
-    def __init__(self, policies: Mapping[str, AppPolicy]) -> None:
+    def __init__(self, policies: Mapping[str, AppPolicy], now: datetime) -> None:
+        self._now = now
         self._apps = policies
         self._likeness = {one: Likeness(app) for one, app in self._apps.items()}
         self._known: dict[Hashable, ConnectionAuthority] = {}
@@ -37,6 +41,7 @@ class Authorities:
             return anonymous_authority(app) if app is not None and app.admits_anonymous else None
         if app is None or subject is None:
             return None
+        subject = replace(subject, time=self._now)
         key = one.application_id, self._likeness[one.application_id].key(subject)
         known = self._known.get(key)
         if known is None:

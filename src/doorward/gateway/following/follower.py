@@ -11,7 +11,8 @@ Not here: judging (`access.deciding`, `policy.decision`), cutting (ending), publ
    next, newer changes are acted on, and a number counts as acted on once all of them are judged;
 4. keep what the others may do now; if some gained what the grants in their filter state cannot show,
    Envoy is told of it by aliases (publishing): no connection is ended for a gain;
-5. hand a new policy to publishing, and confirm the number once it is in force.
+5. connections whose rules depend on the time are compared when that time has come (docs/design/0054);
+6. hand a new policy to publishing, and confirm the number once it is in force.
 A follower that cannot read the sequence makes the gateway stale: `fresh` turns False and the
 authorizer refuses new connections. So does a sequence that no longer holds the last change that was acted on: the
 database was put back to an older state (a failover to a standby that lagged), and the numbers after it are given
@@ -21,9 +22,9 @@ out a second time.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import structlog
 
@@ -38,11 +39,13 @@ from doorward.gateway.connections.registry import Connections
 from doorward.gateway.following.authorities import Authorities
 from doorward.gateway.following.evidence_loader import EvidenceLoader
 from doorward.policy.decision import ConnectionAuthority, lost_authority
+from doorward.policy.model import AppPolicy
 from doorward.stores.policy_snapshot import SNAPSHOT_CHANGES, PolicySnapshots
 from doorward.stores.records import ChangeKind, ChangeRecord
 from doorward.stores.services import Services
 
 POLL_SECONDS = 0.05
+SHORTEST_WAIT_SECONDS = 0.001
 BATCH = 1000
 COMPARED_AT_ONCE = 500
 """Connections compared with a new policy before those of them that lost are ended: some milliseconds."""
@@ -130,6 +133,8 @@ class Follower:
         self._lost_told: tuple[str, float] | None = (
             None  # why the sequence could not be read, and when it was told
         )
+        self._policies: Mapping[str, AppPolicy] | None = None
+        self._looked_at = datetime.min.replace(tzinfo=UTC)
 
     @property
     def seq(self) -> int:
@@ -168,7 +173,7 @@ class Follower:
             except Exception:  # noqa: BLE001  stay alive and turn stale: a follower that died silently would be worse
                 _log.exception("the follower failed on a change; it will be tried again")
             try:
-                wait(POLL_SECONDS)
+                wait(self._patience())
                 self._deaf = False
             except Exception as error:  # noqa: BLE001  as above; what nobody rings for is found by polling
                 self._note_deaf(error)
@@ -186,6 +191,14 @@ class Follower:
                 hint=error.hint,
             )
 
+    def _patience(self) -> float:
+        """Return how long to wait: to the next poll, or to the next moment at which time alone changes something."""
+        turn = self._connections.next_turn()
+        if turn is None:
+            return POLL_SECONDS
+        left = (turn - self._services.clock.now()).total_seconds()
+        return min(POLL_SECONDS, max(SHORTEST_WAIT_SECONDS, left))
+
     def _note_deaf(self, error: Exception) -> None:
         """Log the first in full and then one in a minute, also where it is heard now and then in between."""
         self._deaf = True
@@ -201,6 +214,9 @@ class Follower:
     def step(self) -> bool:
         """Act on the next batch of changes; return True where there may be more."""
         before = self.seq
+        if self._policies is None:
+            self._policies = self._read_policies()
+        self._judge_turned(self._policies)
         count = self._follow()
         try:
             self._judge_moved()
@@ -214,6 +230,21 @@ class Follower:
         ):  # after all that was read so far was acted on; who comes meanwhile reads it too
             self._decider.prepare()
         return count == BATCH or bool(self._moved)
+
+    def _judge_turned(self, policies: Mapping[str, AppPolicy]) -> None:
+        """Compare those whose rules depend on the time with what they may do now.
+
+        By rules in memory: a window closes also while the database is away. The clock on the wall decides; if it
+        was set back, every moment that has come may be to come again.
+        """
+        now = self._services.clock.now()
+        set_back, self._looked_at = now < self._looked_at, now
+        turned = self._connections.turning() if set_back else self._connections.turned(now)
+        if not turned:
+            return
+        kept = self._compare(turned, Authorities(policies, now))
+        if any(set(authority.grants) != set(one.grants) for one, authority in kept):
+            self._regrant()
 
     def _judge_moved(self) -> None:
         moved = dict(self._moved)
@@ -272,7 +303,7 @@ class Follower:
         rules = [change.seq for change in changes if change.kind in SNAPSHOT_CHANGES]
         if rules:
             self._compare_with_policy()
-        for seq in rules:  # 5. each by its own number: what is not in force is not confirmed
+        for seq in rules:  # 6. each by its own number: what is not in force is not confirmed
             self._publish(seq)
         if any(change.kind is ChangeKind.ORDER for change in changes):
             self._order_changed()
@@ -396,11 +427,19 @@ class Follower:
             [(one, one.sha256) for one in connections], self._services.clock.now()
         )
 
-    def _compare_with_policy(self) -> None:
+    def _read_policies(self) -> Mapping[str, AppPolicy]:
         with self._services.work.read() as stores:
             snapshot, _ = self._snapshots.current(stores)
-        authorities = Authorities(snapshot.policies)
-        connections = self._connections.all()
+        return snapshot.policies
+
+    def _compare_with_policy(self) -> None:
+        self._policies = self._read_policies()
+        self._compare(self._connections.all(), Authorities(self._policies, self._services.clock.now()))
+
+    def _compare(
+        self, connections: Sequence[LiveConnection], authorities: Authorities
+    ) -> list[tuple[LiveConnection, ConnectionAuthority]]:
+        """End those that lost something, and return the others with what they may do now."""
         kept: list[tuple[LiveConnection, ConnectionAuthority]] = []
         for start in range(0, len(connections), COMPARED_AT_ONCE):
             lost = []
@@ -413,6 +452,7 @@ class Follower:
             self._ending.end(lost, EndReason.AUTHORITY_WITHDRAWN)
         for one, authority in kept:
             self._connections.replace(replace(one, authority=authority))
+        return kept
 
 
 def concerned_by(changes: Sequence[ChangeRecord]) -> frozenset[str] | None:

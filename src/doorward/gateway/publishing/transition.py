@@ -387,7 +387,7 @@ class PolicyPublisher:
         What the registry keeps may be compared with another one already: changes can follow closely.
         Not those of TCP: Envoy asks their rules once, so that it does not matter later which ids they show.
         """
-        authorities = Authorities(snapshot.policies)
+        authorities = Authorities(snapshot.policies, self._services.clock.now())
         tcp = {one for one, app in snapshot.policies.items() if app.is_tcp}
         held = [
             held_connection(one, authorities.of(one))

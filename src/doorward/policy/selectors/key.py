@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Hashable
+from datetime import datetime
 from typing import Generic, TypeVar
 
 from doorward.core.entities import PrincipalKind
@@ -33,10 +34,12 @@ class SelectorKey(ABC, Generic[V]):
     Attributes:
         word: as in the document; `certificate.issuer` is `issuer` in the mapping `certificate`.
         needs_issuer: whether it says nothing without `certificate.issuer` where several authorities are trusted.
+        timed: whether its answer may change though no fact changes (`next_change`).
     """
 
     word: str
     needs_issuer: bool = False
+    timed: bool = False
 
     @abstractmethod
     def read(self, faults: FaultList, node: Node, key: str) -> V | None:
@@ -62,6 +65,10 @@ class SelectorKey(ABC, Generic[V]):
         """
         every = tuple(values)
         return lambda subject: tuple(self.judge(one, subject) for one in every)
+
+    def next_change(self, _value: V, _now: datetime) -> datetime | None:
+        """Return the first moment (UTC) after `now` at which the answer is another though no fact changed; None for never."""
+        return None
 
     def possible_kinds(self, _value: V) -> frozenset[PrincipalKind]:
         """Return the kinds of principals that may be as the value says."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from doorward.core.entities import PrincipalKind
@@ -17,10 +18,12 @@ from doorward.policy.faults import FaultList
 from doorward.policy.selectors.certificates import CERTIFICATE, ISSUER
 from doorward.policy.selectors.key import EVERY_KIND, SelectorKey
 from doorward.policy.selectors.principals import GROUPS, KIND, NAMED
+from doorward.policy.selectors.sources import SOURCE
+from doorward.policy.selectors.times import TIME
 from doorward.policy.subject import Subject, Truth
 from doorward.policy.yaml_tree import Mapping, Node
 
-KEYS: tuple[SelectorKey[Any], ...] = (KIND, *NAMED, GROUPS, *CERTIFICATE)
+KEYS: tuple[SelectorKey[Any], ...] = (KIND, *NAMED, GROUPS, *CERTIFICATE, SOURCE, TIME)
 BY_WORD: dict[str, SelectorKey[Any]] = {key.word: key for key in KEYS}
 
 
@@ -31,7 +34,7 @@ class Selector:
     Args:
         conditions: each word, once, with its value; `select` puts them into the order of the table.
 
-    `text` is the same for equal selectors and for no others.
+    `text` is the same for equal selectors and for no others; `timed` says whether a word depends on the time.
 
     Raises:
         ValueError: nothing is selected, or no principal could ever be selected.
@@ -39,6 +42,7 @@ class Selector:
 
     conditions: tuple[tuple[str, Hashable], ...]
     text: str = field(init=False, compare=False, repr=False)
+    timed: bool = field(init=False, compare=False, repr=False)
     _judges: tuple[tuple[SelectorKey[Any], Any], ...] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -50,6 +54,7 @@ class Selector:
             raise ValueError("a selector that names nobody would select everybody")
         text = ";".join(f"{key.word}={key.render(value)}" for key, value in judges)
         object.__setattr__(self, "text", text)
+        object.__setattr__(self, "timed", any(key.timed for key, _ in judges))
         object.__setattr__(self, "_judges", judges)
         if not self.possible_kinds:
             raise ValueError("nobody is a person, a device and a service at once")
@@ -73,6 +78,20 @@ class Selector:
         failed = ((key, value) for key, value in self._judges if key.judge(value, subject) is truth)
         key, value = next(failed)
         return key.explain(value, subject)
+
+    def next_change(self, subject: Subject) -> datetime | None:
+        """Return the first moment after the subject's at which it may be selected otherwise though no fact of it changed.
+
+        None if there is none: no word depends on the time, or another word is false whatever time it is.
+        """
+        if not self.timed or subject.time is None:
+            return None
+        turns = [(key, value, key.next_change(value, subject.time)) for key, value in self._judges]
+        moments = [turn for _, _, turn in turns if turn is not None]
+        fixed = ((key, value) for key, value, turn in turns if turn is None)
+        if not moments or any(key.judge(value, subject) is Truth.FALSE for key, value in fixed):
+            return None
+        return min(moments)
 
     def value(self, word: str) -> Any:
         """Return the value of a word, None where the selector does not say it."""

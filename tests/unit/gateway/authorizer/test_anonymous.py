@@ -143,7 +143,7 @@ def test_a_policy_that_closes_something_ends_them_and_no_other_does(place: Place
 
     def loses(text: str) -> bool:
         app = parse_document(text).app("payments")
-        now = Authorities({connection.application_id: app} if app else {}).of(connection)
+        now = Authorities({connection.application_id: app} if app else {}, NOON).of(connection)
         assert connection.authority is not None
         return now is None or lost_authority(connection.authority, now)
 

@@ -156,15 +156,6 @@ def test_a_moved_deadline_holds() -> None:
     assert [one.cookie for one in registry.due(NOON + timedelta(minutes=9))] == [1]
 
 
-def test_deadlines_of_the_dead_are_cleared_away() -> None:
-    """Short connections with far deadlines do not fill the memory."""
-    registry = Connections()
-    for cookie in range(1, 5000):
-        admitted(registry, cookie)
-        registry.forget(cookie)
-    assert len(registry._deadlines) < 1100
-
-
 def test_the_total_is_capped() -> None:
     """Beyond the total no connection is registered, and an ended one makes room."""
     registry = Connections(max_total=2)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from doorward.authority import revocation
 from doorward.core.certificate import RevocationReason
 from doorward.core.entities import PrincipalKind
+from doorward.core.errors import Unavailable
 from doorward.directory import nesting, removal
 from doorward.directory import principals as directory
 from tests.support.world import DOCUMENT
@@ -249,3 +251,95 @@ def test_gain_and_loss_at_once_is_a_loss(scene: Scene) -> None:
     directory.remove_member(scene.world.services, "tellers", "alice", actor=ACTOR)
     scene.follow()
     assert scene.cutter.cut == [1]
+
+
+# time
+
+
+OFFICE = 'time: {from: "08:00", to: "18:00", zone: UTC}'
+"""It is noon when a scene begins."""
+CLOSING = timedelta(hours=6)
+
+
+def by_day(scene: Scene, word: str = "allow") -> None:
+    """Alice and bob may read during the day only, by an allow or by a deny."""
+    if word == "allow":
+        text = DOCUMENT.replace("allow: {groups: [tellers]}", f"allow: {{groups: [tellers], {OFFICE}}}")
+    else:
+        night = OFFICE.replace('"08:00", to: "18:00"', '"18:00", to: "08:00"')
+        text = DOCUMENT.replace(
+            "    rules:\n", f"    rules:\n      - {{deny: {{groups: [tellers], {night}}}}}\n", 1
+        )
+    scene.apply(text)
+    scene.follow()
+    assert scene.left() == [1, 2, 3]
+
+
+@pytest.mark.parametrize("word", ["allow", "deny"])
+def test_a_window_that_closes_ends_what_rested_on_it(scene: Scene, word: str) -> None:
+    """At the moment, and not before; who has nothing to do with it goes on."""
+    by_day(scene, word)
+    scene.world.clock.turn(hours=6, seconds=-1)
+    scene.follow()
+    assert scene.cutter.cut == []
+    scene.world.clock.turn(seconds=1)
+    scene.follow()
+    assert sorted(scene.cutter.cut) == [1, 2]
+    assert scene.left() == [3]
+
+
+def test_a_window_closes_while_the_database_is_away(scene: Scene) -> None:
+    """It is judged by rules in memory: no look-up can keep a window open."""
+    by_day(scene)
+    scene.world.clock.turn(hours=6)
+    scene.world.work.broken = Unavailable("database-away", "the database is away")
+    with pytest.raises(Unavailable):
+        scene.follow()
+    assert sorted(scene.cutter.cut) == [1, 2]
+
+
+def test_a_window_that_opens_ends_nobody_and_is_told(scene: Scene) -> None:
+    """A gain ends no connection: Envoy is told of it."""
+    evening = OFFICE.replace('"08:00", to: "18:00"', '"18:00", to: "20:00"')
+    rule = f"      - {{name: evening, allow: {{groups: [tellers], {evening}}}, to: {{methods: [DELETE]}}}}\n"
+    scene.apply(DOCUMENT.replace("    rules:\n", f"    rules:\n{rule}", 1))
+    scene.follow()
+    told = len(scene.regrants)
+    scene.world.clock.turn(hours=6)
+    scene.follow()
+    assert scene.cutter.cut == []
+    assert len(scene.regrants) == told + 1
+    scene.world.clock.turn(hours=2)
+    scene.follow()
+    assert sorted(scene.cutter.cut) == [1, 2], "and what was gained is lost again"
+
+
+def test_a_clock_that_jumps_over_a_boundary_is_believed(scene: Scene) -> None:
+    """Set forward, the window is over at once."""
+    by_day(scene)
+    scene.world.clock.turn(hours=9)
+    scene.follow()
+    assert sorted(scene.cutter.cut) == [1, 2]
+
+
+def test_a_clock_that_is_set_back_into_a_denied_time_takes_away(scene: Scene) -> None:
+    """What has come may be to come again: everybody whose rules depend on the time is looked at."""
+    morning = OFFICE.replace('"08:00", to: "18:00"', '"06:00", to: "11:00"')
+    rule = f"      - {{name: m, deny: {{groups: [tellers], {morning}}}}}\n"
+    scene.apply(DOCUMENT.replace("    rules:\n", f"    rules:\n{rule}", 1))
+    scene.follow()
+    assert scene.left() == [1, 2, 3]
+    scene.world.clock.present -= timedelta(hours=2)
+    scene.follow()
+    assert sorted(scene.cutter.cut) == [1, 2]
+
+
+def test_a_connection_says_when_it_ends_by_time_alone(scene: Scene) -> None:
+    """Its end is known when it is admitted, and moves with the rules."""
+    by_day(scene)
+    closes = scene.world.clock.now() + CLOSING
+    assert (scene.live(1).ends_at, scene.live(1).turns_at) == (closes, closes)
+    scene.apply(DOCUMENT)
+    scene.follow()
+    assert scene.live(1).ends_at == scene.live(1).deadline > closes
+    assert scene.live(1).turns_at is None

@@ -1,0 +1,121 @@
+"""`source: [networks]`: where the connection comes from, as the kernel sees it.
+
+The address is the peer's of the TCP connection, never one of a header. An IPv4 address that an IPv6 address maps is
+that IPv4 address (RFC 4291 section 2.5.5.2), so `::/0` is every IPv6 address and no IPv4 one. A peer without an
+address is undetermined.
+
+Standard: RFC 4632 section 3.1, RFC 4291 section 2.3.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from ipaddress import AddressValueError, IPv4Network, IPv6Network, NetmaskValueError, ip_address, ip_network
+
+from doorward.core.addresses import Network, unmap
+from doorward.core.errors import MalformedInput
+from doorward.policy.faults import FaultList
+from doorward.policy.scalars import render_list
+from doorward.policy.selectors.key import SelectorKey, either
+from doorward.policy.subject import Subject, Truth
+from doorward.policy.yaml_tree import Node
+
+NETWORKS_LIMIT = 256
+"""Networks of one rule: each is compared at each connection."""
+
+_MAPPED = IPv6Network("::ffff:0:0/96")
+_TEXT_LIMIT = 64
+
+Networks = tuple[Network, ...]
+
+
+class SourceKey(SelectorKey[Networks]):
+    """`source`: the peer's address is in one of these networks."""
+
+    word = "source"
+
+    def read(self, faults: FaultList, node: Node, key: str) -> Networks | None:
+        """Read a list of networks, or a single one."""
+        found = set()
+        for text in faults.texts(node, key):
+            try:
+                found.add(parse_network(text.value))
+            except MalformedInput as error:
+                faults.add_malformed(text, error, key=key)
+        if len(found) > NETWORKS_LIMIT:
+            message = f"a rule names {NETWORKS_LIMIT} networks at most"
+            faults.add(node, "too-many-networks", message, key=key, hint="join networks, or make two rules")
+        return tuple(sorted(found, key=_order)) or None
+
+    def render(self, value: Networks) -> str:
+        """Write a list, sorted."""
+        return render_list(map(str, value))
+
+    def judge(self, value: Networks, subject: Subject) -> Truth:
+        """Compare the peer's address with each network."""
+        if subject.source is None:
+            return Truth.UNDETERMINED
+        source = unmap(subject.source)
+        found = any(source.version == one.version and source in one for one in value)
+        return Truth.TRUE if found else Truth.FALSE
+
+    def explain(self, value: Networks, subject: Subject) -> str:
+        """Name the address and the networks."""
+        wanted = either([str(one) for one in value])
+        if subject.source is None:
+            return f"source: the peer's address is not known, wants {wanted}"
+        return f"source: {unmap(subject.source)} is not in {wanted}"
+
+    def alternatives(self, value: Networks) -> frozenset[str]:
+        """Each network."""
+        return frozenset(map(str, value))
+
+    def wider(self, alternative: str) -> frozenset[str]:
+        """A network, and every one that it lies in."""
+        return _supernets(alternative)
+
+
+def parse_network(text: str) -> Network:
+    """Return a network such as `10.1.0.0/16`, or one address as the network of it alone.
+
+    Raises:
+        MalformedInput: `network-malformed`.
+    """
+    hint = "write a network such as 10.1.0.0/16 or 2001:db8::/32, or one address"
+    if len(text) > _TEXT_LIMIT or "%" in text:
+        raise MalformedInput("network-malformed", f"this is not a network: {text[:_TEXT_LIMIT]!a}", hint=hint)
+    try:
+        network = ip_network(text, strict=False)
+        address = ip_address(text.partition("/")[0])
+    except (ValueError, AddressValueError, NetmaskValueError) as error:
+        raise MalformedInput("network-malformed", f"this is not a network: {text!a}", hint=hint) from error
+    if address != network.network_address:
+        hint = f"write {network}, or the one address {address}"
+        raise MalformedInput("network-malformed", f"{text} has bits beyond its prefix", hint=hint)
+    if (
+        isinstance(network, IPv6Network)
+        and network.prefixlen >= _MAPPED.prefixlen
+        and network.subnet_of(_MAPPED)
+    ):
+        inner = IPv4Network(
+            (int(network.network_address) & 0xFFFFFFFF, network.prefixlen - _MAPPED.prefixlen)
+        )
+        raise MalformedInput(
+            "network-malformed",
+            f"{network} are IPv4 addresses, and are compared as such",
+            hint=f"write {inner}",
+        )
+    return network
+
+
+def _order(network: Network) -> tuple[int, int, int]:
+    return network.version, int(network.network_address), network.prefixlen
+
+
+@lru_cache(maxsize=4096)
+def _supernets(text: str) -> frozenset[str]:
+    network = ip_network(text)
+    return frozenset(str(network.supernet(new_prefix=bits)) for bits in range(network.prefixlen + 1))
+
+
+SOURCE = SourceKey()
