@@ -83,7 +83,13 @@ def _judge_partner(
     der: bytes, trust: PartnerTrust, evidence_index: EvidenceIndex, leaves: RecentLeaves | None
 ) -> None:
     found = judge_partner_certificate(
-        Presented(der=der), [trust], {trust.id: evidence_index}, known_principal, NOON, leaves=leaves
+        Presented(der=der),
+        [trust],
+        {trust.id: evidence_index},
+        known_principal,
+        NOON,
+        trust_domain="elsewhere.example",
+        leaves=leaves,
     )
     assert found.verdict.outcome is Outcome.GOOD, found.verdict.reasons
 

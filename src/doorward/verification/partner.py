@@ -67,6 +67,7 @@ from doorward.verification.steps import (
 from doorward.verification.validity import ends_at
 
 _ID_PREFIX = "ptn_"
+_NO_EVIDENCE = EvidenceIndex()
 
 
 class RevocationMode(Enum):
@@ -237,7 +238,7 @@ def judge_partner_certificate(
     findings: tuple[StatusFinding, ...] = ()
     evidence_index = ends = None
     if partner is not None:
-        evidence_index = evidence_cache.get(partner.id, EvidenceIndex())
+        evidence_index = evidence_cache.get(partner.id, _NO_EVIDENCE)
         findings = _ask_status(partner, path, evidence_index, now)
         reasons.append(_judge_status(partner.revocation, findings))
         ends = _find_end(partner.revocation, path, findings)
