@@ -1,11 +1,11 @@
-"""Putting the parts together: the one place that knows all of them, and may hold the key store.
+"""An `Installation` is one data directory, opened; the roles and the command line take from it what they need.
 
-Not here: what any part does. An `Installation` is one data directory, opened; the roles and the
-command line take from it what they need.
+Not here: what any part does.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -24,6 +24,7 @@ from doorward.core.errors import (
 from doorward.core.names import enrolment_host
 from doorward.core.ports import KeyKind, KeyStore
 from doorward.files import replace_file
+from doorward.runtime.compose import late
 from doorward.runtime.doorbell import FolderBell
 from doorward.runtime.layout import Layout
 from doorward.runtime.settings import Settings
@@ -40,9 +41,6 @@ if TYPE_CHECKING:
 
     from doorward.runtime.privileges import Account
     from doorward.storage.event_store import SqlEventLog
-
-# What only some commands need is imported where it is used: loading SQLAlchemy, the key store or the minting
-# takes longer than most commands (docs/design/0049). The roles import all of it before they begin (`preloading`).
 
 LOG_KEY = "log-1"
 Prompt = Callable[[str], str | None]
@@ -108,9 +106,7 @@ class Installation:
     @cached_property
     def event_log(self) -> SqlEventLog:
         """The evidence."""
-        from doorward.storage.event_store import SqlEventLog  # noqa: PLC0415  needs Core
-
-        return SqlEventLog(self.database)
+        return late.event_store.SqlEventLog(self.database)
 
     @property
     def services(self) -> Services:
@@ -204,19 +200,16 @@ class Installation:
         The last step is the one transaction that makes the authority: before it, nothing is founded,
         and after it nothing is missing.
         """
-        from doorward.authority.founding import found  # noqa: PLC0415  once in a lifetime
-        from doorward.storage.keystore import FileKeyStore  # noqa: PLC0415  as above
-
         passphrase = self.read_passphrase(self.settings.passphrase_file, "passphrase for the key store")
-        if not FileKeyStore.exists(self.layout.keys):
-            FileKeyStore.create(self.layout.keys, passphrase)
-        self._keys = FileKeyStore.open(self.layout.keys, passphrase)
+        if not late.keystore.FileKeyStore.exists(self.layout.keys):
+            late.keystore.FileKeyStore.create(self.layout.keys, passphrase)
+        self._keys = late.keystore.FileKeyStore.open(self.layout.keys, passphrase)
         with closing(self._open()) as database:
             migrate(database)
         if LOG_KEY not in self._keys.names():
             self._keys.store(LOG_KEY, SoftwareKeys().generate(KeyKind.ED25519))
         self._write_log_key()
-        return found(
+        return late.founding.found(
             self.services,
             trust_domain=self.settings.trust_domain,
             status_url=self.settings.public_status_url,
@@ -248,12 +241,11 @@ class Installation:
         Raises:
             ConfigurationError: `user-unknown`, `user-is-root`.
         """
-        from doorward.runtime.privileges import choose_account  # noqa: PLC0415  only roles and the founding
-        from doorward.runtime.roles import is_root  # noqa: PLC0415  as above
-
-        if not is_root():
+        if not late.roles.is_root():
             return None
-        return choose_account(self.settings.user, required="user" in self.settings.model_fields_set)
+        return late.privileges.choose_account(
+            self.settings.user, required="user" in self.settings.model_fields_set
+        )
 
     def load_database_driver(self) -> None:
         """Import what the database needs, before root is given up; raises as `places.load_driver`."""
@@ -280,13 +272,11 @@ class Installation:
             NotFound: `keystore-missing` where there was one.
             RequestRefused: `passphrase-wrong`.
         """
-        from doorward.storage.keystore import FileKeyStore  # noqa: PLC0415  only what signs
-
         if self._keys is None:
-            if not (FileKeyStore.exists(self.layout.keys) or self.layout.founded.exists()):
+            if not (late.keystore.FileKeyStore.exists(self.layout.keys) or self.layout.founded.exists()):
                 raise _not_initialised(self.settings.data)
             passphrase = self.read_passphrase(self.settings.passphrase_file, "passphrase of the key store")
-            self._keys = FileKeyStore.open(self.layout.keys, passphrase)
+            self._keys = late.keystore.FileKeyStore.open(self.layout.keys, passphrase)
 
     def unlock_if_possible(self) -> str:
         """Open the key store where that can be done; return the code of what hindered it, or nothing.
@@ -304,19 +294,15 @@ class Installation:
 
     def read_passphrase(self, file: Path | None, question: str) -> bytes:
         """Read a passphrase from a file, a systemd credential, or a person."""
-        from doorward.storage.passphrase import read_passphrase  # noqa: PLC0415  only what signs
-
         ask = self._prompt
-        return read_passphrase(file, prompt=None if ask is None else lambda: ask(question))
+        return late.passphrase.read_passphrase(file, prompt=None if ask is None else lambda: ask(question))
 
     def log_key(self) -> Ed25519PrivateKey:
         """Return the key that signs checkpoints; the key store must be unlocked."""
-        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # noqa: PLC0415  only here
-
         if self._keys is None:
             raise Unavailable("keys-locked", "the key store is locked")
         key = self._keys.load(LOG_KEY)
-        if not isinstance(key, Ed25519PrivateKey):
+        if not isinstance(key, late.ed25519.Ed25519PrivateKey):
             raise IntegrityError("log-key-foreign", f"the key {LOG_KEY} is not an Ed25519 key")
         return key
 
@@ -336,10 +322,10 @@ class Installation:
             ) from None
 
     def _write_log_key(self) -> None:
-        from doorward.audit.note import render_verifier_key, verifier_key  # noqa: PLC0415  only the founding
-
-        key = verifier_key(log_origin(self.settings.trust_domain), self.log_key().public_key())
-        replace_file(self.layout.log_key, render_verifier_key(key).encode("ascii") + b"\n", mode=0o644)
+        key = late.note.verifier_key(log_origin(self.settings.trust_domain), self.log_key().public_key())
+        replace_file(
+            self.layout.log_key, late.note.render_verifier_key(key).encode("ascii") + b"\n", mode=0o644
+        )
 
     # what people are told
 
@@ -369,21 +355,14 @@ class Installation:
 
     def enrolment_origin(self) -> str:
         """Return the address of the enrolment host as people see it."""
-        from doorward.agent.link import DEFAULT_PORT  # noqa: PLC0415  only for links
-
         host, port = self._enrolment_place()
-        return f"https://{host}" + ("" if port == DEFAULT_PORT else f":{port}")
+        return f"https://{host}" + ("" if port == late.link.DEFAULT_PORT else f":{port}")
 
     def enrolment_link(self, token: str) -> str:
         """Return the one-time link of an invitation: address, token, and the pin of the root."""
-        import hashlib  # noqa: PLC0415  only for links
-
-        from doorward.agent.link import Link, render_link  # noqa: PLC0415  as above
-        from doorward.authority.inventory import root_certificate  # noqa: PLC0415  as above
-
         host, port = self._enrolment_place()
-        pin = hashlib.sha256(root_certificate(self.services).der).hexdigest()
-        return render_link(Link(host=host, port=port, token=token, root_sha256=pin))
+        pin = hashlib.sha256(late.inventory.root_certificate(self.services).der).hexdigest()
+        return late.link.render_link(late.link.Link(host=host, port=port, token=token, root_sha256=pin))
 
     def _enrolment_place(self) -> tuple[str, int]:
         return enrolment_host(self.tenant().trust_domain), self._public_port()
@@ -395,9 +374,7 @@ class Installation:
         """
         if self.settings.gateway_public_port:
             return self.settings.gateway_public_port
-        from doorward.authority.gateways import confirmations  # noqa: PLC0415  only for links
-
-        for one in confirmations(self.services, 0):
+        for one in late.gateways.confirmations(self.services, 0):
             if one.fresh and one.gateway.name == self.settings.gateway_name:
                 for text in _listening(one.gateway.status):
                     port = text.rpartition(":")[2]
