@@ -38,7 +38,7 @@ from doorward.stores.services import Services
 from doorward.stores.standing import require_principal
 from doorward.verification.parsing import parse_certificate
 from doorward.verification.partner import RevocationMode, judge_partner_certificate
-from doorward.verification.steps import Presented
+from doorward.verification.steps import GOOD_REASONS, Presented, judge_dates
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,7 +179,8 @@ def _find_certificate(
             )
         return record
     wanted = CertificateFilter(principal_id=who.id, state=CertificateState.VALID, limit=1000)
-    valid = [one for one in stores.certificates.list(wanted) if one.not_before <= now <= one.not_after]
+    every = stores.certificates.list(wanted)
+    valid = [one for one in every if judge_dates(one.not_before, one.not_after, now) in GOOD_REASONS]
     return max(valid, key=lambda one: (one.created_at, one.id), default=None)
 
 

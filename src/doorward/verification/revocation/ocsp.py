@@ -65,14 +65,12 @@ class OcspRules:
 
     Args:
         strength: which keys and hashes are strong enough.
-        max_age: how old an answer may be, even if its next update is later; None: its next update alone counts.
         unbounded_age: how old an answer without a next update may be.
         grace: how long after its next update an answer may still be used.
         skew: how far in the future its times may lie (clocks differ).
     """
 
     strength: Strength
-    max_age: timedelta | None = None
     unbounded_age: timedelta = timedelta(days=7)
     grace: timedelta = timedelta(0)
     skew: timedelta = CLOCK_SKEW
@@ -296,8 +294,6 @@ def _read_said(single: Single, now: datetime, rules: OcspRules) -> Said:
     if begins > now + rules.skew:
         raise Unfit("it is from the future")
     fresh = usable_until(begins, rules.unbounded_age) if ends is None else usable_until(ends, rules.grace)
-    if rules.max_age is not None:
-        fresh = min(fresh, usable_until(begins, rules.max_age))
     return Said(
         status=single.status,
         reason=name_reason(single.reason),
