@@ -60,6 +60,13 @@ def test_status_is_well(door: Doorway) -> None:
     assert "✗" not in run(door, "status").output
 
 
+def test_verifying_says_what_it_cannot_check(door: Doorway) -> None:
+    """Where the pages of the database are not looked at, people are told so."""
+    result = run(door, "audit", "verify")
+    assert result.exit_code == 0, result.output
+    assert ("pg_amcheck" in result.stderr) is bool(door.installation.settings.database)
+
+
 def test_a_link_becomes_a_certificate(door: Doorway) -> None:
     """Enrolling writes key, chain and PKCS#12 file, closed to others; the password is said once and opens it."""
     out, value = enrolled(door, "ada")

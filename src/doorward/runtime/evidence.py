@@ -100,6 +100,10 @@ class Evidence:
         faults = [LogFault(code=code, message=printable(text)) for code, text in found]
         return replace(report, faults=(*report.faults, *faults))
 
+    def unchecked(self) -> str:
+        """Return what `verify` cannot look at here, as a sentence; empty if it looks at everything."""
+        return self._installation.database.catalogue.unchecked
+
     def export(
         self,
         file: BinaryIO,

@@ -30,6 +30,11 @@ class Condition(NamedTuple):
 class Catalogue(Protocol):
     """The schema of a database as the database itself lists it, compared with that of this program."""
 
+    @property
+    def unchecked(self) -> str:
+        """What `find_damage` cannot look at, as a sentence; empty if it looks at everything."""
+        ...
+
     def has_table(self, connection: Any, name: str) -> bool:
         """Return whether there is a table of that name."""
         ...

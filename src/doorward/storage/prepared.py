@@ -85,7 +85,13 @@ class Prepared:
         text = self._text(connection)
         cursor = open_cursor(connection)
         try:
-            cursor.executemany(text.sql, [text.arrange(row) for row in rows])
+            values = [text.arrange(row) for row in rows]
+            if len(values) == 1:
+                cursor.execute(
+                    text.sql, values[0]
+                )  # the way of PostgreSQL's driver for many costs more for one
+            else:
+                cursor.executemany(text.sql, values)
             return max(0, int(cursor.rowcount))  # -1 where there was nothing to run
         finally:
             cursor.close()

@@ -110,9 +110,10 @@ def verify(state: State, export_file: Path | None, checkpoint: Path | None, key_
         if export_file:
             report = parts.evidence.verify_file(export_file, checkpoint=note, key=key)
         else:
-            report = parts.evidence.Evidence(state.installation()).verify(
-                checkpoint=note, key=key, progress=progress
-            )
+            evidence = parts.evidence.Evidence(state.installation())
+            report = evidence.verify(checkpoint=note, key=key, progress=progress)
+    if not export_file and (unchecked := evidence.unchecked()):
+        state.output.note(unchecked)
     value = parts.evidence.report_value(report)
     if not report.faults:
         if key_given and not (report.size or report.signature_verified):

@@ -87,6 +87,10 @@ class PostgresqlCatalogue:
         connect: opens a connection that may make temporary tables.
     """
 
+    unchecked = (
+        "the pages of the PostgreSQL database were not checked: its own tools do that, such as pg_amcheck"
+    )
+
     def __init__(self, connect: Callable[[], psycopg.Connection]) -> None:
         self._connect = connect
         self._expected: dict[SchemaObject, str] | None = None
@@ -114,7 +118,7 @@ class PostgresqlCatalogue:
         ]
 
     def find_damage(self, connection: Any) -> list[str]:  # noqa: ARG002  part of the interface
-        """Return nothing: pages are checked by the server's own tools (pg_amcheck, data checksums)."""
+        """Return nothing: see `unchecked`."""
         return []
 
     def expected(self) -> dict[SchemaObject, str]:

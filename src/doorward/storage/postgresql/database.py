@@ -42,6 +42,8 @@ _SAFE = ("fsync", "full_page_writes")
 _FACTS = (
     "SELECT current_setting('server_version'), current_setting('fsync'), current_setting('full_page_writes')"
 )
+_REVISION = "revision"
+"""What is kept with the write connection: the revision that its transaction found."""
 _LOCK = "SELECT pg_advisory_xact_lock(%s)"
 
 
@@ -58,7 +60,7 @@ class PostgresqlDatabase:
         self.url = url
         self.busy_timeout = busy_timeout
         self.catalogue = PostgresqlCatalogue(lambda: connect(url, patience=busy_timeout))
-        self._guard = SchemaGuard(_revision)
+        self._guard = SchemaGuard(lambda connection: connection.info[_REVISION])
         self._readers = self._engine(size=readers, read_only=True)
         self._writers = self._engine(size=1, read_only=False)
         event.listen(self._writers, "begin", _take_turn)
@@ -172,7 +174,13 @@ class PostgresqlDatabase:
 
 
 def _take_turn(connection: Connection) -> None:
-    driver_of(connection).execute(_LOCK, (CHANGES_LOCK,))
+    """Take the lock, and read once for all changes of the transaction what a migration would have changed."""
+    driver = driver_of(connection)
+    driver.execute(_LOCK, (CHANGES_LOCK,))
+    if connection.info.get(_REVISION) is None and not has_table(connection, "alembic_version"):
+        connection.info[_REVISION] = None
+    else:
+        connection.info[_REVISION] = driver.execute("SELECT version_num FROM alembic_version").fetchone()
 
 
 def _refuse_dead(driver: psycopg.Connection, _record: object, _proxy: object) -> None:
@@ -183,10 +191,3 @@ def _refuse_dead(driver: psycopg.Connection, _record: object, _proxy: object) ->
     waiting.register(driver.fileno(), select.POLLIN)
     if waiting.poll(0):
         raise DisconnectionError
-
-
-def _revision(connection: Any) -> object:
-    """Return what a migration changes."""
-    if not has_table(connection, "alembic_version"):
-        return None
-    return driver_of(connection).execute("SELECT version_num FROM alembic_version").fetchone()

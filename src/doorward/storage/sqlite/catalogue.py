@@ -16,6 +16,8 @@ from doorward.storage.sqlite.schema_digest import has_this_schema
 class SqliteCatalogue:
     """Compares the schema of a file with that of this program."""
 
+    unchecked = ""
+
     def has_table(self, connection: Any, name: str) -> bool:
         """Return whether the file has a table of that name."""
         row = driver_of(connection).execute(
