@@ -6,7 +6,7 @@ Not here: settings, privileges and the database (runtime). The order of the star
 2. the authorizer listens, still refusing: nothing is known to be fresh;
 3. files are compiled, Envoy starts (or replaces the one that drains);
 4. the follower turns the authorizer fresh; publishing, reconciling and ingestion begin; only now may
-   anything be confirmed: Envoy runs, and what changed while nobody followed is enforced.
+   anything be confirmed: Envoy runs, and what changed while no gateway followed is enforced.
 The order of the stop is the reverse; Envoy ends with us when we are asked to stop, and lives on when
 we die.
 """
@@ -348,7 +348,7 @@ class Gateway:
         return self.publishing.prepare(folder, self._stop)
 
     def _end_adopted_if_missed(self) -> None:
-        """End what an earlier run admitted where something changed while nobody followed; once."""
+        """End what an earlier run admitted where something changed while no gateway followed; once."""
         if self.connections.sequence > self._missed_since:
             self._missed_since = sys.maxsize
             adopted = [one for one in self.connections.all() if one.adopted]

@@ -70,7 +70,7 @@ class Ingest:
         services: the use cases' ports.
         gateway_id: whose log it is.
         folder: where the files are.
-        reopen: tells the running Envoy to open `access.log` anew.
+        reopen: tells the running Envoy to open `access.log` again.
         tally: what is counted of refused connections, to be stored here as well.
     """
 
@@ -194,7 +194,7 @@ class Ingest:
             self._rename()
 
     def finish(self, *, writers: bool, final: bool = False) -> None:
-        """Delete renamed files to which nobody writes any more; a torn last line is put on record.
+        """Delete renamed files to which no process writes any more; a torn last line is put on record.
 
         Args:
             writers: whether a draining Envoy may still write into one of them.
@@ -373,7 +373,7 @@ class Ingest:
                 self._rename()
             due = self._reopen_due
         if due:
-            self._reopen()  # Envoy may take its time: nobody waits for it with the lock
+            self._reopen()  # Envoy may take its time: no thread waits for it with the lock
             with self._lock:
                 self._renamed_at = self._services.clock.monotonic()
                 self._reopen_due = False

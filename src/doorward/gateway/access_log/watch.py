@@ -1,7 +1,7 @@
 """Whether Envoy can write its access log: a full device stops no request, and loses every line.
 
 Not here: reading the log (ingest). Envoy says nothing of it but a counter, `filesystem.write_failed`,
-one for each process; whoever grows it loses lines, so the time is put on record as a gap, at most once
+one for each process; if it grows, lines were lost, so the time is put on record as a gap, at most once
 a minute, and `status` says it for as long.
 """
 

@@ -62,7 +62,7 @@ class PolicyGate:
             self._condition.notify_all()
 
     def refuse(self, revision: int) -> None:
-        """Note that Envoy will not enforce this revision: nobody need wait for it."""
+        """Note that Envoy will not enforce this revision: no connection need wait for it."""
         with self._condition:
             self._refused = revision
             self._condition.notify_all()

@@ -26,7 +26,7 @@ from doorward.gateway.connections.endpoints import parse_endpoint
 
 MAX_LINE_BYTES = 4096
 _DEAD_LINES = 10_000
-"""How many superseded lines are borne before the file is written anew: about 3 MB."""
+"""How many superseded lines are borne before the file is rewritten: about 3 MB."""
 
 
 def _text(value: object) -> str:

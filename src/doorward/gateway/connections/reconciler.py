@@ -17,7 +17,7 @@ Not here: judging connections, and recording the cuts of live ones (ending).
    record: who floods must not fill that as well.
 
 Envoy has no limit for each source, and one source could keep the enrolment host's connections for
-itself (docs/design/0027). Connections of the enrolment host share the port, and nobody is asked about them: they present no
+itself (docs/design/0027). Connections of the enrolment host share the port, and the authorizer is not asked about them: they present no
 certificate. They are told apart by nothing but their short life: their filter chain ends them gently
 within 8 s (`enforcement.plan.ENROL_LIFETIME`), so none is a stranger for so long unless it is stuck, and
 then the cut is right. So "unknown for too long" has one meaning for every socket on the port,
@@ -91,7 +91,7 @@ def reconcile(
         registered: cookies of the live connections. Pending ones are not among them: a judgement
             that never ends is no admission.
         pending: cookies of those that are being judged: they finished a handshake with a certificate
-            of ours, and crowd nobody out.
+            of ours, and crowd out no other connection.
         most_undecided: the share of one source.
         condemned: cookies of connections that must end.
         census: the sockets of the listeners; those registered may be skipped in it.
@@ -209,7 +209,7 @@ class Reconciler:
         Raises:
             Unavailable: the kernel cannot be asked.
         """
-        # The registry first: what is registered after this look is in no list and harms nobody.
+        # The registry first: what is registered after this look is in no list, and its absence there has no effect.
         live = {one.cookie: one for one in self._connections.all()}
         condemned = {one.cookie: one for one in self._connections.condemned()}
         census = sockdiag.dump(self._listeners(), skip=live)

@@ -117,7 +117,7 @@ def find(local: Endpoint, remote: Endpoint) -> SocketFacts | None:
         if error.errno == errno.ENOENT:
             return None
         raise _unavailable(error) from error
-    # Without an exact match the kernel answers with the listener: that is nobody's connection.
+    # Without an exact match the kernel answers with the listener, which is no connection.
     if facts.state is TcpState.LISTEN or facts.remote.port != remote.port:
         return None
     return facts if facts.remote.address == remote.address else None
@@ -157,7 +157,7 @@ def dump(listeners: Sequence[Endpoint], *, skip: Container[int] = frozenset()) -
 
 
 def dump_listeners(port: int) -> list[SocketFacts]:
-    """List the sockets that listen on a port, whoever holds them; for messages, never for cutting.
+    """List the sockets that listen on a port, of every user; for messages, never for cutting.
 
     Raises:
         Unavailable: the kernel cannot be asked (`sockdiag-unavailable`).

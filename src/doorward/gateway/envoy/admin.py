@@ -58,7 +58,7 @@ class AdminClient:
         self._timeout = timeout_seconds
 
     def is_ready(self) -> bool:
-        """Return whether Envoy is LIVE; False also while nobody answers."""
+        """Return whether Envoy is LIVE; False also while it does not answer."""
         try:
             return self._ask("GET", "/ready")[0] == http.client.OK
         except Unavailable:
@@ -85,7 +85,7 @@ class AdminClient:
         self._require("POST", "/drain_listeners?graceful&skip_exit")
 
     def reopen_logs(self) -> None:
-        """Open all log files anew, after they were renamed."""
+        """Open all log files again, after they were renamed."""
         self._require("POST", "/reopen_logs")
 
     def _require(self, method: str, target: str) -> bytes:

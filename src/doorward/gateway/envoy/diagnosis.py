@@ -24,7 +24,7 @@ _LONGEST_WORDS = 400  # of Envoy's last line; a rejected configuration may be qu
 def check_free(listeners: Sequence[Endpoint]) -> None:
     """Raise `Unavailable` when Envoy could not listen on one of these now.
 
-    Envoy itself would only log a rejected listener, and go on with a door that nobody can reach.
+    Envoy itself would only log a rejected listener, and go on with a door that no client can reach.
     """
     for listener in listeners:
         family = socket.AF_INET if len(listener.address) == V4_BYTES else socket.AF_INET6
@@ -106,7 +106,7 @@ def last_words(file: Path) -> str:
             lines = stream.read(_TAIL_BYTES).decode("utf-8", "replace").splitlines()
     except OSError:
         return ""
-    # Envoy sprinkles spaces into some messages on purpose, so that nobody parses them.
+    # Envoy sprinkles spaces into some messages on purpose, so that they cannot be parsed.
     return next((" ".join(line.split()) for line in reversed(lines) if line.strip()), "")[:_LONGEST_WORDS]
 
 

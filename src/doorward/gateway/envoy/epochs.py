@@ -18,7 +18,7 @@ from pathlib import Path
 from doorward.gateway.ballast import BALLAST
 
 KEPT = 8
-"""Folders of ended runs that are kept for whoever looks for a reason."""
+"""Folders of ended runs that are kept for a person who looks for a reason."""
 
 _NOTE = "run.json"
 

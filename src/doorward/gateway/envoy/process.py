@@ -169,7 +169,7 @@ def _is_candidate(pid: int, wanted: bytes, root: bytes) -> bool:
 
 
 def numbers_by_argument(name: str, folder: Path) -> frozenset[int]:
-    """Return the numbers of such processes of any user: a hint of whose a port is, nothing to act on."""
+    """Return the numbers of such processes of any user: a hint at the owner of a port, nothing to act on."""
     wanted, root = name.encode(), os.fsencode(folder) + b"/"
     with suppress(OSError):
         found = [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]  # noqa: PTH208 - names only

@@ -4,7 +4,7 @@ Not here: what Envoy is told (publisher writes the files), and which connections
 
 Each run of Envoy is an *epoch* with a folder of its own, `FOLDER/000007/`: admin socket, logs, and
 `run.json`, which remembers the end of a drain. Envoy is the leader of a session of its own: Ctrl-C in the terminal reaches
-only us, and our death does not end it, so connections go on without us. Whoever starts next
+only us, and our death does not end it, so connections go on without us. The next start
 
 1. finds every Envoy of this folder by its command line, holds it by pidfd (a number can be reused),
 2. makes it close its listening sockets, which frees the port, and asks its clients to leave,
@@ -168,7 +168,7 @@ class Supervisor:
             return run
 
     def replace(self) -> EnvoyRun:
-        """Start a fresh Envoy in a new epoch; the present one drains. For about 0.1 s nobody listens.
+        """Start a fresh Envoy in a new epoch; the present one drains. For about 0.1 s no socket listens.
 
         Raises:
             Unavailable: the fresh one would not start; it is tried again with growing delays.

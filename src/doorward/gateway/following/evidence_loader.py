@@ -58,7 +58,7 @@ class EvidenceLoader:
         self._wanted = {one: head for one in partners if self._load(one) is None}
 
     def changed(self, partner_id: str, seq: int) -> None:
-        """Ask for a partner's evidence cache to be filled anew because of a change; returns at once."""
+        """Ask for a partner's evidence cache to be filled again because of a change; returns at once."""
         with self._condition:
             self._wanted.setdefault(partner_id, seq)
             self._condition.notify_all()

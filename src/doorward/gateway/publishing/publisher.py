@@ -152,7 +152,7 @@ class XdsPublisher:
         with self._lock:
             began = self._clock.monotonic()
             files = resources.files()
-            # Where it is not known what Envoy enforces, everything is written and confirmed anew.
+            # Where it is not known what Envoy enforces, everything is written and confirmed again.
             changed = [one for one in files if not self._certain or self._files.get(one.name) != one]
             gone = set(self._files) - {one.name for one in files}
             if changed or gone:
@@ -195,7 +195,7 @@ class XdsPublisher:
     def repair(self, admin: Admin | None) -> tuple[str, ...]:
         """Put back every file that is not what was published; return their names.
 
-        Envoy refuses garbage, but takes a valid configuration from whoever can write the folder, and
+        Envoy refuses garbage, but takes a valid configuration from every process that can write the folder, and
         would start on whatever lies there.
 
         Raises:

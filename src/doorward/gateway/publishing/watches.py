@@ -169,7 +169,7 @@ def check_room(room: Room, chains: int, secrets: int = 0) -> None:
 
 
 def watch_limit(files: Iterable[Path] = LIMITS) -> int | None:
-    """Return how many instances this user may have, None where nobody says."""
+    """Return how many instances this user may have, None if the system does not say."""
     found = []
     for file in files:
         try:

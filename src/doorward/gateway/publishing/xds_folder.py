@@ -22,7 +22,7 @@ class XdsFolder:
         self.path = path
 
     def write(self, files: Iterable[ResourceFile]) -> None:
-        """Replace each file; whoever reads it sees the old one or the new one.
+        """Replace each file; a reader sees the old one or the new one.
 
         Raises:
             Unavailable: `xds-not-written`.
