@@ -10,10 +10,11 @@ import pytest
 
 from doorward.core.errors import ConfigurationError, IntegrityError, Unavailable
 from doorward.storage.connection import driver_of
+from doorward.storage.migrating import upgrade_to
 from doorward.storage.postgresql.catalogue import SCHEMA_SHA256, digest, read_objects
 from doorward.storage.postgresql.database import PostgresqlDatabase
 from doorward.storage.schema import tables_of
-from doorward.storage.schema_versions import HEAD, migrate, require_current, upgrade_to
+from doorward.storage.schema_versions import HEAD, migrate, require_current
 from tests.support.postgresql import Server, name_of
 
 PLANTED = [

@@ -13,8 +13,9 @@ from alembic.migration import MigrationContext
 from sqlalchemy import create_engine, text
 
 from doorward.core.addresses import PRIVATE_NETWORKS, parse_private_networks
+from doorward.storage.migrating import upgrade_to
 from doorward.storage.schema import metadata
-from doorward.storage.schema_versions import HEAD, migrate, upgrade_to
+from doorward.storage.schema_versions import HEAD, migrate
 from doorward.storage.sqlite.database import SqliteDatabase
 
 

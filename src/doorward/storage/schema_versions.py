@@ -10,18 +10,16 @@ after it is refused: see `require_current`.
 
 from __future__ import annotations
 
-import importlib
-from functools import cache, partial
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from doorward.core.errors import IntegrityError, Unavailable
+from doorward.storage import late
 from doorward.storage.backend import Catalogue, Database
 from doorward.storage.connection import driver_of
 
 if TYPE_CHECKING:
-    from alembic.script import ScriptDirectory
-    from sqlalchemy import Connection
+    pass
 
 REVISIONS = ("0001", "0002", "0003", "0004", "0005")
 """Every revision, oldest first. Here, so that a start knows an older schema without reading a file."""
@@ -49,7 +47,7 @@ def migrate(database: Database) -> str | None:
             return None
         if found is not None and found not in REVISIONS:
             raise _newer(found)
-        upgrade_to(connection, HEAD)
+        late.migrating.upgrade_to(connection, HEAD)
         database.count_migration(connection)
         return found or ""
 
@@ -83,9 +81,7 @@ def is_older(database: Database) -> bool:
 
 def load_revisions() -> None:
     """Read every revision, and alembic, now: once root is given up, their files may be out of reach."""
-    for name in ("alembic.migration", "alembic.operations"):
-        importlib.import_module(name)
-    _script()
+    late.migrating.load_script()
 
 
 def _check(catalogue: Catalogue, connection: Any) -> None:
@@ -119,33 +115,6 @@ def _revision(catalogue: Catalogue, connection: Any) -> str | None:
         return None
     row = driver_of(connection).execute("SELECT version_num FROM alembic_version").fetchone()
     return None if row is None else str(row[0])
-
-
-def upgrade_to(connection: Connection, wanted: str) -> None:
-    """Take every step from the revision that is there to the one that is wanted."""
-    # alembic takes a tenth of a second to import, and is needed once per version
-    from alembic.migration import MigrationContext  # noqa: PLC0415
-    from alembic.operations import Operations  # noqa: PLC0415
-
-    def steps(revision: Any, _context: object) -> Any:
-        return _script()._upgrade_revs(wanted, revision)  # noqa: SLF001  as alembic's own cookbook does
-
-    options = {"fn": steps, "transactional_ddl": True}  # both databases roll back CREATE TABLE
-    context = MigrationContext.configure(connection, opts=options)
-    with Operations.context(context):
-        context.run_migrations()
-
-
-@cache
-def _script() -> ScriptDirectory:
-    from alembic.config import Config  # noqa: PLC0415  as above
-    from alembic.script import ScriptDirectory  # noqa: PLC0415  as above
-
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).with_name("migrations")).replace("%", "%%"))
-    script = ScriptDirectory.from_config(config)
-    list(script.walk_revisions())  # reads them
-    return script
 
 
 def _newer(found: str) -> Unavailable:

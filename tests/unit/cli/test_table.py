@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import ast
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
-from doorward.cli import parts
 from doorward.cli.__main__ import main
 from doorward.cli.groups import Branch, Entry, walk
 from doorward.cli.table import COMMANDS
@@ -58,10 +55,8 @@ def test_the_help_of_a_group_is_the_table(words: list[str]) -> None:
 
 SCRIPT = """
 import sys
-from pathlib import Path
 from click.shell_completion import BashComplete
 from click.testing import CliRunner
-from doorward.cli import parts
 from doorward.cli.__main__ import main
 for words in (["--help"], ["cert", "--help"], ["ca", "nonsense"], ["--version"]):
     CliRunner().invoke(main, words)
@@ -83,19 +78,3 @@ def test_every_entry_is_a_command_of_its_name() -> None:
     """Each entry of the table can be loaded, and the command knows its own name."""
     for path, entry in walk(COMMANDS):
         assert entry.load().name == path[-1]
-
-
-def test_each_part_is_imported_as_it_is_typed() -> None:
-    """What mypy and import-linter see of `parts` is what a command gets."""
-    tree = ast.parse(Path(parts.__file__).read_text(encoding="utf-8"))
-    typed = {
-        f"{node.module}.{name.name}": name.asname
-        for node in ast.walk(tree)
-        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("doorward.")
-        for name in node.names
-        if name.asname
-    }
-    for module, name in typed.items():
-        assert getattr(parts, str(name)).__name__ == module
-    with pytest.raises(AttributeError):
-        _ = parts.nothing  # type: ignore[attr-defined]

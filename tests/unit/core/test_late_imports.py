@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import sys
+from pathlib import Path
 from types import ModuleType
 
 import pytest
 
+import doorward
 from doorward.core.late_imports import import_later
 
 
@@ -31,3 +35,37 @@ def test_what_is_not_named_is_not_there(parts: ModuleType) -> None:
     """As with any module."""
     with pytest.raises(AttributeError, match="'parts_of_a_test' has no attribute 'other'"):
         _ = parts.other
+
+
+SOURCE = Path(doorward.__path__[0])
+LATE = sorted(
+    ".".join(("doorward", *path.relative_to(SOURCE).with_suffix("").parts)).removesuffix(".__init__")
+    for path in SOURCE.rglob("*.py")
+    if "= import_later(" in path.read_text(encoding="utf-8") and path.stem != "late_imports"
+)
+
+
+def test_there_are_such_modules() -> None:
+    """The search finds them."""
+    assert {"doorward.cli.parts", "doorward.storage.repositories"} <= set(LATE)
+
+
+@pytest.mark.parametrize("name", LATE)
+def test_each_part_is_imported_as_it_is_typed(name: str) -> None:
+    """What mypy and import-linter see of such a module is what its users get, and nothing is missing or left over."""
+    module = importlib.import_module(name)
+    tree = ast.parse(Path(str(module.__file__)).read_text(encoding="utf-8"))
+    typed = {
+        name.asname: f"{node.module}.{name.name}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom)
+        for name in node.names
+        if name.asname
+    }
+    assert {attribute: getattr(module, attribute).__name__ for attribute in typed} == typed
+    named = [
+        one.value for one in ast.walk(tree) if isinstance(one, ast.Constant) and isinstance(one.value, str)
+    ]
+    assert set(typed) <= set(named)
+    if name != "doorward.storage.repositories":  # it makes the whole names of the short ones
+        assert {one for one in named if one.startswith(("doorward.", "cryptography."))} == set(typed.values())

@@ -13,15 +13,14 @@ import pytest
 from sqlalchemy import inspect
 
 from doorward.core.errors import Unavailable
+from doorward.storage.migrating import load_script, upgrade_to
 from doorward.storage.schema import metadata
 from doorward.storage.schema_versions import (
     HEAD,
     REVISIONS,
-    _script,
     is_older,
     migrate,
     require_current,
-    upgrade_to,
 )
 from doorward.storage.sqlite.database import SqliteDatabase
 
@@ -52,7 +51,7 @@ def test_migrating_makes_everything(database: SqliteDatabase) -> None:
 
 def test_the_revisions_are_those_of_alembic() -> None:
     """The constants that a start compares are alembic's, and there is one line of revisions."""
-    script = _script()
+    script = load_script()
     assert script.get_heads() == [HEAD]
     assert [one.revision for one in script.walk_revisions()][::-1] == list(REVISIONS)
 
@@ -88,10 +87,10 @@ def test_an_interrupted_migration_leaves_the_old_schema(
         upgrade(connection, wanted)  # type: ignore[arg-type]
         raise KeyError
 
-    from doorward.storage import schema_versions
+    from doorward.storage import migrating
 
-    upgrade = schema_versions.upgrade_to
-    monkeypatch.setattr(schema_versions, "upgrade_to", fail)
+    upgrade = migrating.upgrade_to
+    monkeypatch.setattr(migrating, "upgrade_to", fail)
     with pytest.raises(KeyError):
         migrate(database)
     database.close()

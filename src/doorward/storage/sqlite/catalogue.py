@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from doorward.storage.connection import driver_of
+from doorward.storage.sqlite import late
 from doorward.storage.sqlite.schema_digest import has_this_schema
 
 # `schema_check` says what differs: it compares with the metadata, which needs Core.
@@ -31,12 +32,8 @@ class SqliteCatalogue:
 
     def find_faults(self, connection: Any) -> list[str]:
         """Return what differs from the schema of this program, a phrase each."""
-        from doorward.storage.sqlite.schema_check import find_schema_faults  # noqa: PLC0415  needs Core
-
-        return find_schema_faults(connection)
+        return late.schema_check.find_schema_faults(connection)
 
     def find_damage(self, connection: Any) -> list[str]:
         """Return what SQLite finds wrong with the pages of the file: it reads all of them."""
-        from doorward.storage.sqlite.schema_check import find_damage  # noqa: PLC0415  needs Core
-
-        return find_damage(connection)
+        return late.schema_check.find_damage(connection)

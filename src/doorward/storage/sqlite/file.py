@@ -7,7 +7,6 @@ Standard: https://www.sqlite.org/wal.html and /pragma.html.
 
 from __future__ import annotations
 
-import importlib
 import os
 import sqlite3
 from collections.abc import Callable
@@ -25,7 +24,7 @@ from doorward.storage.sqlite.reserve import Reserve
 from doorward.storage.sqlite.turns import Turns
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
+    pass
 
 _PRAGMAS = (
     "PRAGMA journal_mode = WAL",  # readers never wait for the writer
@@ -90,26 +89,6 @@ class DatabaseFile:
         """Open the file; raises as the driver does."""
         self.reserve.drop_ballast()
         return open_connection(self.path, patience=self.patience, query_only=query_only)
-
-
-def core_over(driver: sqlite3.Connection) -> Connection:
-    """Return SQLAlchemy's connection over an open one; it neither begins nor ends a transaction."""
-    from sqlalchemy import create_engine  # noqa: PLC0415  only for statements of Core
-    from sqlalchemy.pool import QueuePool  # noqa: PLC0415  as above
-
-    importlib.import_module("doorward.storage.sqlite.functions")
-    # The first connection of an engine is asked what it can do, and is then rolled back.
-    made = iter([sqlite3.connect(":memory:", isolation_level=None)])
-    engine = create_engine(
-        "sqlite://",
-        creator=lambda: next(made, driver),
-        poolclass=QueuePool,
-        hide_parameters=True,  # an error must not carry a token or a name into a log
-        pool_reset_on_return=None,
-    )
-    engine.connect().close()
-    engine.dispose()
-    return engine.connect()
 
 
 def _migrations(connection: Any) -> int:

@@ -13,11 +13,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from doorward.storage.backend import BUSY_TIMEOUT
 from doorward.storage.connection import DriverConnection
+from doorward.storage.sqlite import late
 from doorward.storage.sqlite.faults import translated
-from doorward.storage.sqlite.file import DatabaseFile, core_over
+from doorward.storage.sqlite.file import DatabaseFile
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 
 class OneShotDatabase(DatabaseFile):
@@ -44,7 +49,7 @@ class OneShotDatabase(DatabaseFile):
         """
         with translated():
             driver = self._readers.pop() if self._readers else self.open(query_only=True)
-            connection = DriverConnection(driver, core_over)
+            connection = DriverConnection(driver, _core_over)
             try:
                 driver.execute("BEGIN")
                 yield connection
@@ -70,7 +75,7 @@ class OneShotDatabase(DatabaseFile):
             if self._writer is None:
                 self._writer = self.open(query_only=False)
             driver = self._writer
-            connection = DriverConnection(driver, core_over)
+            connection = DriverConnection(driver, _core_over)
             driver.execute("BEGIN IMMEDIATE")
             try:
                 self.guard.look(connection)
@@ -102,3 +107,7 @@ def _end(driver: sqlite3.Connection, how: str) -> None:
     if driver.in_transaction:  # SQLite ends some on its own
         with suppress(sqlite3.Error):
             driver.execute(how)
+
+
+def _core_over(driver: sqlite3.Connection) -> Connection:
+    return late.core_view.core_over(driver)

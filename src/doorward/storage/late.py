@@ -1,0 +1,12 @@
+"""What only a migration needs, imported when it is first used (docs/design/0049, 0060)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from doorward.core.late_imports import import_later
+
+if TYPE_CHECKING:
+    from doorward.storage import migrating as migrating
+else:
+    __getattr__ = import_later(__name__, {"migrating": "doorward.storage.migrating"})
