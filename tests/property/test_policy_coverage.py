@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from doorward.policy.analysis import lint_document
 from doorward.policy.coverage import Coverage, rules_in
+from doorward.policy.findings import selects
 from doorward.policy.model import AppPolicy, Document, Effect, HttpUpstream, Residual, Rule
 from doorward.policy.paths import PathPattern
 from doorward.policy.selectors.principals import KIND
 from doorward.policy.selectors.table import KEYS, Selector, select
-from tests.support.policies import rules
+from doorward.policy.subject import Subject
+from tests.support.policies import rules, subjects
 
 ANY_METHOD = "*"
 
@@ -78,6 +81,25 @@ def test_sets_and_pairs_agree(some: list[Rule]) -> None:
         assert meeting == [one.name for one in some if rules_may_meet(rule, one)]
     allowing = [one.name for one in rules_in(some, coverage.of_effect(Effect.ALLOW))]
     assert allowing == [one.name for one in some if one.effect is Effect.ALLOW]
+
+
+@given(few, subjects)
+@settings(max_examples=1000)
+def test_what_is_said_of_rules_holds_for_every_subject(some: list[Rule], subject: Subject) -> None:
+    """Who is selected by a covered rule is selected by the covering one; rules that select one subject may meet.
+
+    So nothing is called redundant, overruled or idle that matters to somebody, also where facts are undetermined.
+    """
+    some = [replace(one, residual=Residual()) for one in some]
+    coverage = Coverage(some)
+    for rule in some:
+        if not selects(rule, subject):
+            continue
+        for wide in rules_in(some, coverage.covering(rule)):
+            if wide.effect in (rule.effect, Effect.DENY):
+                assert selects(wide, subject)
+        meeting = {one.name for one in rules_in(some, coverage.meeting(rule))}
+        assert meeting >= {one.name for one in some if selects(one, subject)}
 
 
 def many(

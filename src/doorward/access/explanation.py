@@ -209,5 +209,4 @@ def _describe(
     )
     if found.content is None:
         return None
-    issuers = frozenset(trust.namesakes[trust.authority_ids[found.path[1].sha256]])
-    return VerifiedCertificate(issuers=issuers, profile="", content=found.content)
+    return VerifiedCertificate(issuers=frozenset(found.issuer_ids), profile="", content=found.content)

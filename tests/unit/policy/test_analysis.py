@@ -54,6 +54,26 @@ READ = "name: read, allow: {groups: [tellers]}, to: {methods: [GET], paths: [/a,
         (["allow: {persons: [a]}", "name: d, deny: {devices: [b]}"], [("deny-idle", "d")]),
         (["allow: {persons: [a]}", "name: d, deny: {persons: [b, a]}, to: {paths: [/x]}"], []),
         (["allow: {groups: [g]}, to: {methods: [GTE]}"], [("method-unusual", "rule 1")]),
+        (
+            [f"allow: {{certificate: {{san-dns: ['{one}']}}}}" for one in ("*.x.test", "a.x.test")],
+            [("rule-redundant", "rule 2")],
+        ),
+        (
+            [f"allow: {{certificate: {{key: {one}}}}}" for one in ("rsa-4096+", "rsa-2048+")],
+            [("rule-redundant", "rule 1")],
+        ),
+        (["allow: {certificate: {key: ec-p256}}", "allow: {kind: person}"], []),
+        (
+            ["allow: {certificate: {san-uri: urn:a:b}}", "name: d, deny: {certificate: {san-uri: urn:a:c}}"],
+            [],
+        ),
+        (
+            [
+                "allow: {kind: person, certificate: {key: ec-p256}}",
+                "name: d, deny: {certificate: {key: ec-p256}}",
+            ],
+            [("rule-overruled", "rule 1")],
+        ),
     ],
 )
 def test_lint(rules: list[str], found: list[tuple[str, str]]) -> None:
@@ -85,6 +105,17 @@ def test_unknown_names() -> None:
     ]
     unknown = check_names(document("allow: {groups: [g]}"), principals=[], groups=[])
     assert unknown[0].hint == "doorward group add g MEMBER"
+
+
+def test_issuers_of_which_no_certificate_can_come() -> None:
+    """An id that nobody has, and one of an authority that the application does not trust."""
+    text = document("allow: {certificate: {issuer: [aut_own, aut_clinic, aut_gone]}}")
+    known = {"aut_own": "own", "aut_clinic": "clinic"}
+    findings = check_names(text, principals=[], groups=[], authorities=known)
+    assert [(one.code, one.message.partition(" is of")[0].split()[-1]) for one in findings] == [
+        ("issuer-not-trusted", "aut_clinic"),
+        ("issuer-unknown", "aut_gone"),
+    ]
 
 
 def test_findings_as_text() -> None:
