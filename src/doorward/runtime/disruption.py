@@ -22,7 +22,7 @@ def tell_disruption(installation: Installation, text: str, *, file: str) -> list
         seconds = int(installation.settings.drain_time.total_seconds())
         said.append(
             f"all connections to {', '.join(drained)} end within {seconds} seconds: "
-            "clients are asked to connect again, and what is still open then is cut"
+            "clients of HTTP are asked to connect again, and what is still open then is cut"
         )
     if closed:
         said.append(

@@ -10,7 +10,7 @@ from doorward.access.policies import apply_document, check_document
 from doorward.authority.revocation import revoke
 from doorward.core.certificate import RevocationReason
 from doorward.core.entities import Outcome
-from doorward.core.errors import NotFound, RequestRefused
+from doorward.core.errors import MalformedInput, NotFound, RequestRefused
 from doorward.stores.records import AuthorityKind
 from tests.support.partner_site import PartnerSite, partner_site
 from tests.support.path_ca import certify
@@ -42,6 +42,23 @@ def ask(world: World, name: str = "alice", certificate: str = "") -> Explanation
 def world() -> World:
     """A world in which people have certificates."""
     return found_world()
+
+
+def test_a_tcp_connection_is_explained_without_a_request(world: World) -> None:
+    """There is no method and no path; each kind of application says what it needs."""
+    text = document("{allow: {groups: [tellers]}}").replace("http:", "tcp:")
+    apply_document(world.services, text, file="test.yaml", actor=OPERATOR)
+    for name, outcome in (("alice", Outcome.GOOD), ("carol", Outcome.BAD), (None, Outcome.BAD)):
+        decision = explain(world.services, principal=name, app="payments").decision
+        assert decision.outcome is outcome
+        assert len(decision.findings) == 1
+    with pytest.raises(MalformedInput) as caught:
+        ask(world)
+    assert caught.value.code == "request-unwanted"
+    put(world, "{allow: {groups: [tellers]}}")
+    with pytest.raises(MalformedInput) as caught:
+        explain(world.services, principal="alice", app="payments")
+    assert caught.value.code == "request-missing"
 
 
 def test_the_newest_valid_certificate_is_told_of(world: World) -> None:

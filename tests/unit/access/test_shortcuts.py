@@ -133,6 +133,32 @@ def test_rules_are_added_and_removed(world: World) -> None:
         shortcuts.add_rule(services, "wiki", RULE, actor=OPERATOR)
 
 
+def test_an_application_of_tcp_is_added_and_changed(world: World) -> None:
+    """With its protocols; a rule about requests is refused as it would be in the document."""
+    services, words = world.services, {"hosts": ["q.corp.example"], "upstream": "tcp://127.0.0.1:1883"}
+    for alpn, changed in (("mqtt", True), ("mqtt", False)):
+        done = shortcuts.add_app(services, "q", **words, alpn=[alpn], actor=OPERATOR)  # type: ignore[arg-type]
+        assert done.changed is changed
+    with pytest.raises(RequestRefused) as refused:
+        shortcuts.add_app(services, "q", **words, actor=OPERATOR)  # type: ignore[arg-type]
+    assert refused.value.code == "app-exists"
+    assert shortcuts.set_app(services, "q", alpn=["b", "a"], actor=OPERATOR).changed
+    assert not shortcuts.set_app(services, "q", alpn=["a", "b"], actor=OPERATOR).changed
+    assert shortcuts.add_rule(services, "q", ["allow: {groups: [x]}"], actor=OPERATOR).changed
+    with pytest.raises(ConfigurationError) as caught:
+        shortcuts.add_rule(services, "q", ["allow: {groups: [x]}", "to: {methods: [GET]}"], actor=OPERATOR)
+    assert [one.code for one in caught.value.faults] == ["http-only"]
+    for wrong in ({"upstream": "http://127.0.0.1:1"}, {"upstream": "unix:///run/a.sock"}):
+        with pytest.raises(RequestRefused) as refused:
+            shortcuts.set_app(services, "q", **wrong, actor=OPERATOR)  # type: ignore[arg-type]
+        assert refused.value.code == "app-unfit"
+    about_requests = ["allow: {groups: [x]}", "to: {methods: [GET]}"]
+    assert shortcuts.add_rule(services, "payments", about_requests, actor=OPERATOR).changed
+    with pytest.raises(RequestRefused) as refused:
+        shortcuts.set_app(services, "payments", upstream="tcp://127.0.0.1:1", actor=OPERATOR)
+    assert refused.value.code == "app-unfit"
+
+
 def test_two_at_once_both_succeed(world: World) -> None:
     """Somebody applies between the look and the change: the shortcut looks again."""
     done = []

@@ -324,6 +324,29 @@ def test_findings_are_notes(site: Site) -> None:
     assert "nobody-yet" in result.stderr
 
 
+def test_an_application_of_tcp(site: Site) -> None:
+    """It is added with a word about what cannot work; a connection is explained without a request."""
+    words = ["app", "add", "db", "--host", "db.corp.example", "--upstream"]
+    said = site.say(*words, "tcp://127.0.0.1:5432")
+    assert "server speaks first" in said
+    assert "alpn: [postgresql]" in said
+    assert site.do("app", "set", "db", "--alpn", "postgresql")["differences"] == [
+        "+ apps.db.alpn: postgresql"
+    ]
+    site.do("rule", "add", "db", "--group", "tellers")
+    value = site.do("policy", "explain", "--principal", "alice", "--app", "db")
+    assert (value["allowed"], value["path"]) == (True, "")
+    assert "allowed  a connection to db" in site.say(
+        "policy", "explain", "--principal", "alice", "--app", "db"
+    )
+    for words, code in (
+        (["--app", "db", "GET", "/"], "request-unwanted"),
+        (["--app", "payments"], "request-missing"),
+    ):
+        assert site.do("policy", "explain", "--principal", "alice", *words, code=2)["code"] == code
+    assert site.do("app", "list")[-1]["upstream"] == "tcp://127.0.0.1:5432"
+
+
 def test_a_decision_is_explained(site: Site) -> None:
     """Each rule says whether it holds and why; a refusal exits 1; odd paths and names break nothing."""
     words = ["policy", "explain", "--principal", "alice", "--app", "payments"]

@@ -38,6 +38,26 @@ def test_what_replaces_a_chain_is_told(changed: str, drained: tuple[str, ...]) -
     assert drained_applications(document(APP, OTHER), document(changed, OTHER)) == drained
 
 
+TCP = APP.replace("http:", "tcp:")
+
+
+@pytest.mark.parametrize(
+    ("changed", "drained"),
+    [
+        (TCP.replace("[staff]", "[staff, guests]"), ()),
+        (TCP.replace("      - {allow", "      - {deny: {persons: [eve]}}\n      - {allow"), ()),
+        (TCP.replace("[app.corp", "[second.corp.example, app.corp"), ()),
+        (TCP.replace("9000", "9001"), ()),
+        (TCP.replace("    rules", "    alpn: [mqtt]\n    rules"), ("app",)),
+        (TCP.replace("    rules", "    timeouts: {idle: 2h}\n    rules"), ("app",)),
+        (APP, ("app",)),
+    ],
+)
+def test_of_tcp_protocols_and_silence_are_in_the_chain(changed: str, drained: tuple[str, ...]) -> None:
+    """Rules, hosts and upstreams end nothing here either; another kind of application ends all."""
+    assert drained_applications(document(TCP, OTHER), document(changed, OTHER)) == drained
+
+
 def test_what_is_gone_is_told_apart() -> None:
     """An application that the document does not have any more is closed, and one that is new ends nothing."""
     before, after = document(APP), document(OTHER)
