@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from doorward.core.entities import Reason
 from doorward.policy.model import Effect, Rule
 from doorward.policy.normalisation import NormalisedPath
-from doorward.policy.subject import Subject, Truth
+from doorward.policy.subject import TRUE, UNDETERMINED, Subject
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +30,7 @@ def selects(rule: Rule, subject: Subject) -> bool:
     What cannot be determined gives no grant and no clearance: it selects for a deny rule and not for an allow rule.
     """
     truth = rule.selector.judge(subject)
-    return truth is Truth.TRUE or (truth is Truth.UNDETERMINED and rule.effect is Effect.DENY)
+    return truth is TRUE or (truth is UNDETERMINED and rule.effect is Effect.DENY)
 
 
 def find_unasked(rule: Rule, subject: Subject, why: str) -> RuleFinding:

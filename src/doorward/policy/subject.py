@@ -22,6 +22,10 @@ class Truth(Enum):
     UNDETERMINED = "undetermined"
 
 
+# They are compared for each rule of each new connection: looking a member up there costs as much as the comparison.
+TRUE, FALSE, UNDETERMINED = Truth.TRUE, Truth.FALSE, Truth.UNDETERMINED
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
     """Everything that the connection part of a rule may depend on.

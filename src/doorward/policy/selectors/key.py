@@ -18,7 +18,7 @@ from doorward.core.entities import PrincipalKind
 from doorward.core.errors import MalformedInput
 from doorward.policy.faults import FaultList
 from doorward.policy.scalars import render_list
-from doorward.policy.subject import Subject, Truth
+from doorward.policy.subject import FALSE, TRUE, UNDETERMINED, Subject, Truth
 from doorward.policy.yaml_tree import Node
 
 V = TypeVar("V", bound=Hashable)
@@ -127,10 +127,10 @@ class NamesKey(SelectorKey[frozenset[str]]):
         """Compare the names with the facts."""
         facts = self._facts(subject)
         if facts is None:
-            return Truth.UNDETERMINED
+            return UNDETERMINED
         if self._widen is None:
-            return Truth.FALSE if value.isdisjoint(facts) else Truth.TRUE
-        return Truth.TRUE if any(not value.isdisjoint(self._widen(one)) for one in facts) else Truth.FALSE
+            return FALSE if value.isdisjoint(facts) else TRUE
+        return TRUE if any(not value.isdisjoint(self._widen(one)) for one in facts) else FALSE
 
     def explain(self, value: frozenset[str], subject: Subject) -> str:
         """Name the fact and what is wanted."""

@@ -20,7 +20,7 @@ from doorward.policy.selectors.key import EVERY_KIND, SelectorKey
 from doorward.policy.selectors.principals import GROUPS, KIND, NAMED
 from doorward.policy.selectors.sources import SOURCE
 from doorward.policy.selectors.times import TIME
-from doorward.policy.subject import Subject, Truth
+from doorward.policy.subject import FALSE, TRUE, UNDETERMINED, Subject, Truth
 from doorward.policy.yaml_tree import Mapping, Node
 
 KEYS: tuple[SelectorKey[Any], ...] = (KIND, *NAMED, GROUPS, *CERTIFICATE, SOURCE, TIME)
@@ -61,19 +61,19 @@ class Selector:
 
     def judge(self, subject: Subject) -> Truth:
         """Say whether this subject is selected: one word that is false decides, then one that is undetermined."""
-        found = Truth.TRUE
+        found = TRUE
         for key, value in self._judges:
             truth = key.judge(value, subject)
-            if truth is Truth.FALSE:
+            if truth is FALSE:
                 return truth
-            if truth is Truth.UNDETERMINED:
+            if truth is UNDETERMINED:
                 found = truth
         return found
 
     def explain(self, subject: Subject) -> str:
         """Return in words why this subject is not selected for certain, or nothing where it is."""
         truth = self.judge(subject)
-        if truth is Truth.TRUE:
+        if truth is TRUE:
             return ""
         failed = ((key, value) for key, value in self._judges if key.judge(value, subject) is truth)
         key, value = next(failed)
