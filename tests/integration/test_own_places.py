@@ -13,7 +13,7 @@ import pytest
 from doorward.gateway.own_places import BY_NAME_ONLY, OwnListener, OwnPlaces
 from doorward.gateway.publishing.upstream_files import UpstreamReader
 from doorward.policy.document import parse_document
-from doorward.policy.model import HttpUpstream, Scheme, UnixUpstream, UpstreamTls
+from doorward.policy.model import HttpUpstream, Scheme, TcpUpstream, UnixUpstream, UpstreamTls
 from tests.support.doorway import short_folder
 from tests.support.ports import NOON
 
@@ -137,6 +137,7 @@ def test_listeners(listener: OwnListener, host: str, port: int, tmp_path: Path, 
     for upstream in (
         HttpUpstream(host=host, port=port),
         HttpUpstream(host=host, port=port, scheme=Scheme.HTTPS, tls=UpstreamTls()),
+        TcpUpstream(host=host, port=port),
     ):
         assert bool(places.objection(upstream, {"pay.corp.example"})) is own
 
@@ -166,6 +167,6 @@ def test_the_gateway_asks_again(data: Path) -> None:
     (data / "app" / "pay.sock").symlink_to(data / "data" / "run" / "authz.sock")
     grounds = reader.read(document, NOON)
     assert set(grounds.objections) == {"pay"}
-    assert grounds.parts()["shut"] == {"pay"}
+    assert grounds.for_plan()["shut"] == {"pay"}
     assert "pay leads nowhere" in reader.trouble()
     assert [one.name for one in reader.watched()] == ["other"]

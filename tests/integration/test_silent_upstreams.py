@@ -39,23 +39,36 @@ def test_status_says_which_and_why(door: Doorway) -> None:
     """Refused, a missing authority: each by its name, and the application beside them is served."""
     alive = f"http://127.0.0.1:{door.upstream.port}"
     unread = '{url: "https://127.0.0.1:1", ca_file: /nowhere/ca.pem}'
-    door.apply_document(document(alive=alive, dead=f"http://127.0.0.1:{free_port()}", unread=unread))
+    tcp, socket_of_tcp = f"tcp://127.0.0.1:{free_port()}", "tcp+unix:///nowhere/a.sock"
+    door.apply_document(
+        document(
+            alive=alive,
+            dead=f"http://127.0.0.1:{free_port()}",
+            unread=unread,
+            tcp=tcp,
+            tcp2=f"tcp://127.0.0.1:{door.upstream.port}",
+            tcp3=socket_of_tcp,
+        )
+    )
     alice = door.person("alice", "staff")
     assert door.get(alice, "/", app="alive").status == 200
     assert door.get(alice, "/", app="dead").status == 503
     assert door.get(alice, "/", app="unread").status == 503
-    assert eventually(lambda: set(silent_upstreams(door.installation) or {}) == {"dead"}, 20)
+    assert eventually(lambda: set(silent_upstreams(door.installation) or {}) == {"dead", "tcp", "tcp3"}, 20)
+    silent = silent_upstreams(door.installation) or {}
+    assert "connection refused" in silent["tcp"]
+    assert "no such socket" in silent["tcp3"]
     parts = {one.name: one for one in examine(door.installation, datetime.now(UTC))}
-    assert "dead" in parts["application"].text
-    assert "connection refused" in parts["application"].trouble[0]
+    assert "dead" in parts["application"].text or "tcp" in parts["application"].text
     assert any("unread leads nowhere" in one and "no such file" in one for one in parts["gateway"].trouble)
 
 
+@pytest.mark.parametrize("scheme", ["unix", "tcp+unix"])
 @pytest.mark.parametrize("place", ["run/authz.sock", "run/enrol.sock", "gateway/envoy"])
-def test_our_own_sockets_are_refused_before_they_are_stored(door: Doorway, place: str) -> None:
+def test_our_own_sockets_are_refused_before_they_are_stored(door: Doorway, place: str, scheme: str) -> None:
     """The fault has its place in the document."""
     check = publishable(door.installation)
-    wanted = parse_document(document(pay=f"unix://{door.installation.layout.data}/{place}"))
+    wanted = parse_document(document(pay=f"{scheme}://{door.installation.layout.data}/{place}"))
     with pytest.raises(ConfigurationError) as caught:
         check(wanted)
     assert [(one.code, one.key) for one in caught.value.faults] == [("upstream-own", "apps.pay.upstream")]
