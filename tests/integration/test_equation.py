@@ -62,7 +62,7 @@ def clear_everybody(resources: Resources) -> Resources:
 def cut_everybody(door: Doorway) -> None:
     """Have the gateway end every connection at each edit."""
     follower, connections = door.gateway.follower, door.gateway.connections
-    ending = follower._ending
+    ending = door.gateway._ending
     follower._compare_with_policy = lambda: ending.end(  # type: ignore[method-assign]
         connections.all(), EndReason.AUTHORITY_WITHDRAWN
     )

@@ -1,13 +1,13 @@
-"""The follower: reads the change sequence and ends whatever lost its authority, within milliseconds.
+"""The follower: reads the change sequence and ends every connection that lost authority, within milliseconds.
 
 Not here: judging (`access.deciding`, `policy.decision`), cutting (ending), publishing a new policy
 (publishing). The steps for each batch of changes:
-1. note the newest number in the registry, with whom it may concern, so that no older judgement of
-   theirs is admitted any more;
+1. note the newest number in the registry, with the ids that it may concern, so that no older judgement
+   about these is admitted any more;
 2. find the live connections that the changes may concern; those of a partner whose evidence changed are
    found once that evidence is in place (`evidence_loader`), for a list may take seconds to read;
-3. judge them anew; end at once those that lost anything, and those whom a defect of ours keeps from being
-   judged. A partner may have many people, who are judged after the rest: between some of them and the
+3. judge them again (`reassessing`); end at once those that lost anything, and those that a defect of ours
+   keeps from being judged. A partner may have many people, who are judged after the rest: between some of them and the
    next, newer changes are acted on, and a number counts as acted on once all of them are judged;
 4. keep what the others may do now; if some gained what the grants in their filter state cannot show,
    Envoy is told of it by aliases (publishing): no connection is ended for a gain;
@@ -22,23 +22,19 @@ out a second time.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 import structlog
 
 from doorward.access.deciding import AccessDecider
-from doorward.access.decision import AccessDecision
-from doorward.core.entities import Outcome
 from doorward.core.errors import DoorwardError, IntegrityError
-from doorward.directory.groups import group_id
-from doorward.gateway.connections.connection import LiveConnection
-from doorward.gateway.connections.ending import Ending, EndReason
+from doorward.gateway.connections.ending import Ending
 from doorward.gateway.connections.registry import Connections
+from doorward.gateway.following import reassessing
 from doorward.gateway.following.authorities import Authorities
+from doorward.gateway.following.concerned import Concerned, concerned_by
 from doorward.gateway.following.evidence_loader import EvidenceLoader
-from doorward.policy.decision import ConnectionAuthority, lost_authority
 from doorward.policy.model import AppPolicy
 from doorward.stores.policy_snapshot import SNAPSHOT_CHANGES, PolicySnapshots
 from doorward.stores.records import ChangeKind, ChangeRecord
@@ -47,30 +43,8 @@ from doorward.stores.services import Services
 POLL_SECONDS = 0.05
 SHORTEST_WAIT_SECONDS = 0.001
 BATCH = 1000
-COMPARED_AT_ONCE = 500
-"""Connections compared with a new policy before those of them that lost are ended: some milliseconds."""
-
-JUDGED_AT_ONCE = 100
-"""Connections judged anew before those of them that lost are ended, and before newer changes are looked at
-where a partner's terms or evidence are the reason: some tens of milliseconds."""
-
 DEAF_SECONDS = 60.0
 """How often a doorbell or a database that stays away is told of; it is tried at each poll."""
-
-_NAMING = frozenset(
-    {
-        ChangeKind.CERTIFICATE,
-        ChangeKind.PRINCIPAL,
-        ChangeKind.ORDER,
-        ChangeKind.PARTNER,
-        ChangeKind.EVIDENCE,
-    }
-)
-"""Changes that concern nobody but their subject."""
-
-_ANYBODYS = (DoorwardError, MemoryError, OSError)
-"""What keeps a connection from being judged and says nothing about it: the store is away, memory or files are
-short. Nobody is ended for it; it is tried again, and until then the gateway is stale."""
 
 _log = structlog.get_logger("doorward.follower")
 
@@ -113,18 +87,19 @@ class Follower:
         self._decider = decider
         self._snapshots = snapshots
         self._connections = connections
-        self._ending = ending
+        self._concerned = Concerned(services, connections)
+        self._reassessor = reassessing.Reassessor(
+            decider, connections, ending, services.clock, regrant=regrant, lifetime=lifetime
+        )
         self._publish = publish
         self._order_changed = order_changed
         self._evidence = evidence
         self._confirm = confirm
         self._max_staleness = max_staleness.total_seconds()
-        self._lifetime = lifetime
         self._seq = connections.sequence
         self._last: ChangeRecord | None = None  # of that number, once it was read
         self._read_at: float | None = None
         self._regrant = regrant
-        self._partner_of: dict[str, str] = {}  # of adopted connections, by certificate; empty for our own
         # Partners whose terms changed and whose people are not all judged by them: first and last change.
         self._moved: dict[str, tuple[int, int]] = {}
         self._unjudged = False  # whether the last try to judge them failed
@@ -143,7 +118,7 @@ class Follower:
         return min((reached, *(first - 1 for first, _ in list(self._moved.values()))))
 
     def fresh(self) -> bool:
-        """Return whether the sequence was read within `max_staleness`, and nobody failed to be judged by it."""
+        """Return whether the sequence was read within `max_staleness`, and every connection could be judged by it."""
         read_at = self._read_at
         return (
             not self._unjudged
@@ -175,7 +150,7 @@ class Follower:
             try:
                 wait(self._patience())
                 self._deaf = False
-            except Exception as error:  # noqa: BLE001  as above; what nobody rings for is found by polling
+            except Exception as error:  # noqa: BLE001  as above; a change without a ring is found by polling
                 self._note_deaf(error)
                 stop.wait(POLL_SECONDS)
 
@@ -242,7 +217,7 @@ class Follower:
         turned = self._connections.turning() if set_back else self._connections.turned(now)
         if not turned:
             return
-        kept = self._compare(turned, Authorities(policies, now))
+        kept = self._reassessor.compare(turned, Authorities(policies, now))
         if any(set(authority.grants) != set(one.grants) for one, authority in kept):
             self._regrant()
 
@@ -258,10 +233,10 @@ class Follower:
         self._moved = {one: by for one, by in self._moved.items() if moved.get(one) != by}
 
     def _judge_people(self, partners: Iterable[str]) -> None:
-        theirs = [one.cookie for partner in partners for one in self._of_partner(partner)]
-        for start in range(0, len(theirs), JUDGED_AT_ONCE):
-            found = map(self._connections.get, theirs[start : start + JUDGED_AT_ONCE])
-            self._reassess([one for one in found if one is not None])
+        theirs = [one.cookie for partner in partners for one in self._concerned.of_partner(partner)]
+        for start in range(0, len(theirs), reassessing.JUDGED_AT_ONCE):
+            found = map(self._connections.get, theirs[start : start + reassessing.JUDGED_AT_ONCE])
+            self._reassessor.judge([one for one in found if one is not None])
             self._follow()  # a withdrawal does not wait until a large partner's people are all judged
 
     def _follow(self) -> int:
@@ -297,9 +272,9 @@ class Follower:
     def _act(self, changes: Sequence[ChangeRecord]) -> None:
         # 1. from here on no judgement made before these changes is admitted
         self._connections.note_change(changes[-1].seq, concerned_by(changes))
-        # 2. and 3. whoever is concerned by name
-        self._reassess(self._concerned(changes))
-        # ... and everybody, where the rules themselves changed; judged from memory, they are many
+        # 2. and 3. those that are concerned by name
+        self._reassessor.judge(self._concerned.by(changes))
+        # ... and all, if the rules themselves changed; judged from memory, they are many
         rules = [change.seq for change in changes if change.kind in SNAPSHOT_CHANGES]
         if rules:
             self._compare_with_policy()
@@ -314,119 +289,6 @@ class Follower:
             if change.kind in (ChangeKind.EVIDENCE, ChangeKind.PARTNER):
                 self._evidence.changed(change.subject, change.seq)
 
-    def _concerned(self, changes: Sequence[ChangeRecord]) -> list[LiveConnection]:
-        found: dict[int, LiveConnection] = {}
-        groups = {change.subject for change in changes if change.kind is ChangeKind.GROUP}
-        if groups:
-            found.update((one.cookie, one) for one in self._of_groups(groups))
-        for change in changes:
-            if change.kind is ChangeKind.CERTIFICATE:
-                held = self._connections.of_certificate(change.subject)
-            elif change.kind is ChangeKind.PRINCIPAL:
-                held = self._connections.of_principal(change.subject)
-            else:
-                continue
-            found.update((one.cookie, one) for one in held)
-        return list(found.values())
-
-    def _of_groups(self, group_ids: Collection[str]) -> list[LiveConnection]:
-        """Return the connections of everybody in these groups, by what is known of each since it was last judged.
-
-        Whoever entered a group since then has a change of its own in this batch or a later one.
-        """
-        every = self._connections.all()
-        adopted = {one.principal_id for one in every if one.adopted}
-        with self._services.work.read() as stores:
-            looked_up = {one: stores.directory.get(one) for one in adopted}
-        found = []
-        for one in every:
-            who = one.subject.principal if one.subject is not None else looked_up.get(one.principal_id)
-            if who is None:
-                continue
-            # A partner's terms put its people into groups: of an adopted one only the next judgement says which.
-            doubtful = one.subject is None and who.partner
-            if doubtful or any(group_id(group) in group_ids for group in who.groups):
-                found.append(one)
-        return found
-
-    def _of_partner(self, partner_id: str) -> tuple[LiveConnection, ...]:
-        """Return a partner's connections, and adopted ones, of which only the inventory knows whose they are."""
-        every = self._connections.all()
-        self._look_up({one.certificate_id for one in every if one.adopted})
-        return tuple(
-            one
-            for one in every
-            if partner_id == (self._partner_of[one.certificate_id] if one.adopted else one.partner_id)
-        )
-
-    def _look_up(self, certificate_ids: set[str]) -> None:
-        """Find out whose authorities issued these; once, for they may be many and it never changes."""
-        unknown = certificate_ids - self._partner_of.keys()
-        if unknown:
-            with self._services.work.read() as stores:
-                for one in unknown:
-                    record = stores.certificates.get(one)
-                    issuer = stores.partners.issuer(record.authority_id) if record is not None else None
-                    self._partner_of[one] = issuer or ""
-
-    def _reassess(self, connections: Sequence[LiveConnection]) -> None:
-        # One judgement serves all connections of one certificate to one application from one address.
-        alike: dict[tuple[str, str, bytes], list[LiveConnection]] = {}
-        for one in connections:
-            alike.setdefault((one.sha256, one.application_id, one.remote.address), []).append(one)
-        groups = list(alike.values())
-        for start in range(0, len(groups), JUDGED_AT_ONCE):
-            self._judge(groups[start : start + JUDGED_AT_ONCE])
-
-    def _judge(self, alike: Sequence[Sequence[LiveConnection]]) -> None:
-        """Judge one connection of each group; end those that lost before others are looked at."""
-        # By the youngest, which may stay longest: each one's own lifetime is held below.
-        youngest = [max(same, key=lambda one: one.opened_at) for same in alike]
-        decisions = self._decide(youngest)
-        judged = [(one, now) for same, now in zip(alike, decisions, strict=True) for one in same]
-        lost = [one for one, now in judged if now is None or has_lost(one, now)]
-        self._ending.end(lost, EndReason.AUTHORITY_WITHDRAWN)
-        ended = {one.cookie for one in lost}
-        for one, now in judged:
-            if now is None or one.cookie in ended:
-                continue
-            self._connections.replace(one.judged_again(now, lifetime=self._lifetime))
-        if any(now is not None and set(now.grants) != set(one.grants) for one, now in judged):  # 4.
-            self._regrant()
-
-    def _decide(self, connections: Sequence[LiveConnection]) -> Sequence[AccessDecision | None]:
-        """Return a decision for each, in this order; None for whom a defect of ours keeps from being judged.
-
-        One of them that nobody foresaw must not keep all others from being judged, and whoever is new from
-        being let in, again and again. So those are then judged one by one, to find whose it is.
-        """
-        try:
-            return self._reassess_all(connections)
-        except _ANYBODYS:
-            raise
-        except Exception:  # noqa: BLE001  whatever it is, it is looked for one by one
-            return [self._decide_alone(one) for one in connections]
-
-    def _decide_alone(self, connection: LiveConnection) -> AccessDecision | None:
-        try:
-            (decision,) = self._reassess_all([connection])
-        except _ANYBODYS:
-            raise
-        except Exception:  # noqa: BLE001  fail closed, for this one alone
-            _log.exception(
-                "a connection cannot be judged anew and is ended",
-                connection=connection.connection_id,
-                certificate_sha256=connection.sha256,
-                application=connection.application_id,
-            )
-            return None
-        return decision
-
-    def _reassess_all(self, connections: Sequence[LiveConnection]) -> list[AccessDecision]:
-        return self._decider.reassess_all(
-            [(one, one.sha256) for one in connections], self._services.clock.now()
-        )
-
     def _read_policies(self) -> Mapping[str, AppPolicy]:
         with self._services.work.read() as stores:
             snapshot, _ = self._snapshots.current(stores)
@@ -434,42 +296,5 @@ class Follower:
 
     def _compare_with_policy(self) -> None:
         self._policies = self._read_policies()
-        self._compare(self._connections.all(), Authorities(self._policies, self._services.clock.now()))
-
-    def _compare(
-        self, connections: Sequence[LiveConnection], authorities: Authorities
-    ) -> list[tuple[LiveConnection, ConnectionAuthority]]:
-        """End those that lost something, and return the others with what they may do now."""
-        kept: list[tuple[LiveConnection, ConnectionAuthority]] = []
-        for start in range(0, len(connections), COMPARED_AT_ONCE):
-            lost = []
-            for one in connections[start : start + COMPARED_AT_ONCE]:
-                authority = authorities.of(one)
-                if one.authority is None or authority is None or lost_authority(one.authority, authority):
-                    lost.append(one)
-                else:
-                    kept.append((one, authority))
-            self._ending.end(lost, EndReason.AUTHORITY_WITHDRAWN)
-        for one, authority in kept:
-            self._connections.replace(replace(one, authority=authority))
-        return kept
-
-
-def concerned_by(changes: Sequence[ChangeRecord]) -> frozenset[str] | None:
-    """Return the ids that these changes may concern; None stands for everybody."""
-    if any(change.kind not in _NAMING for change in changes):
-        return None
-    return frozenset(change.subject for change in changes)
-
-
-def has_lost(one: LiveConnection, now: AccessDecision) -> bool:
-    """Return whether a connection may no longer do everything that it might before.
-
-    Whoever is somebody else now, as a partner's new terms read the same certificate, has lost all: the
-    application was told the former name.
-    """
-    if now.verdict.outcome is not Outcome.GOOD or one.authority is None or now.authority is None:
-        return True
-    if now.principal is None or now.principal.id != one.principal_id:
-        return True
-    return lost_authority(one.authority, now.authority)
+        now = self._services.clock.now()
+        self._reassessor.compare(self._connections.all(), Authorities(self._policies, now))

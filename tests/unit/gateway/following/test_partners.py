@@ -18,7 +18,7 @@ from doorward.core.errors import Unavailable
 from doorward.directory import principals as directory
 from doorward.directory import removal
 from doorward.gateway.connections.registry import LiveConnection
-from doorward.gateway.following import follower as module
+from doorward.gateway.following import reassessing as module
 from doorward.partners.importing import remove_partner
 from doorward.verification.identity import SanSource
 from doorward.verification.partner import RevocationMode
@@ -231,15 +231,15 @@ def test_terms_that_change_again_meanwhile_are_judged_by_again(
 ) -> None:
     """Who was looked at by terms that changed once more is looked at once more, and nothing is confirmed before."""
     monkeypatch.setattr(module, "JUDGED_AT_ONCE", 1)
-    follower, reassess = guests.scene.follower, module.Follower._reassess
+    follower, reassess = guests.scene.follower, module.Reassessor.judge
 
-    def change(self: module.Follower, connections: list[LiveConnection]) -> None:
+    def change(self: module.Reassessor, connections: list[LiveConnection]) -> None:
         reassess(self, connections)
         if any(one.cookie == 1 for one in connections):
-            monkeypatch.setattr(module.Follower, "_reassess", reassess)
+            monkeypatch.setattr(module.Reassessor, "judge", reassess)
             guests.site.bring_in(replacing=True, groups=())
 
-    monkeypatch.setattr(module.Follower, "_reassess", change)
+    monkeypatch.setattr(module.Reassessor, "judge", change)
     before = follower.seq
     guests.site.bring_in(replacing=True, refresh=timedelta(minutes=5))
     assert follower.step()

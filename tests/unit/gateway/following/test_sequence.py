@@ -15,6 +15,8 @@ from doorward.core.errors import IntegrityError, Unavailable
 from doorward.core.ports import KeyKind
 from doorward.directory import principals as directory
 from doorward.gateway.following import follower as module
+from doorward.gateway.following import reassessing
+from doorward.gateway.following.concerned import concerned_by
 from doorward.gateway.following.follower import POLL_SECONDS
 from doorward.pki.csr import build_csr
 from doorward.stores import policy_snapshot
@@ -74,7 +76,7 @@ def test_many_connections_of_one_person_all_end(scene: Scene) -> None:
 
 def test_every_connection_is_compared_with_a_policy(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever loses is ended, whichever part of the registry is compared first."""
-    monkeypatch.setattr(module, "COMPARED_AT_ONCE", 2)
+    monkeypatch.setattr(reassessing, "COMPARED_AT_ONCE", 2)
     held = scene.enter("bob", 10)
     for cookie in range(11, 15):
         enter(scene.world, scene.connections, held, cookie)
@@ -150,7 +152,7 @@ def test_kinds_of_change_concern_whom_they_name_or_everybody(kind: ChangeKind) -
     """Policy, applications, our own authority and groups concern everybody; all others only whom they name."""
     change = ChangeRecord(seq=1, tenant="ten_default", kind=kind, subject="x", at=NOON)
     narrow = kind not in {ChangeKind.AUTHORITY, ChangeKind.APPLICATION, ChangeKind.POLICY, ChangeKind.GROUP}
-    assert module.concerned_by([change]) == (frozenset({"x"}) if narrow else None)
+    assert concerned_by([change]) == (frozenset({"x"}) if narrow else None)
 
 
 # failures

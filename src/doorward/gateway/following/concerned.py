@@ -1,0 +1,102 @@
+"""Which connections changes concern: by id, for judgements that are under way, and among those that live.
+
+Not here: judging them again (reassessing), and the order in which it is done (follower).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from doorward.directory.groups import group_id
+from doorward.gateway.connections.connection import LiveConnection
+from doorward.gateway.connections.registry import Connections
+from doorward.stores.records import ChangeKind, ChangeRecord
+from doorward.stores.services import Services
+
+_NAMING = frozenset(
+    {
+        ChangeKind.CERTIFICATE,
+        ChangeKind.PRINCIPAL,
+        ChangeKind.ORDER,
+        ChangeKind.PARTNER,
+        ChangeKind.EVIDENCE,
+    }
+)
+"""Changes that concern their subject alone."""
+
+
+def concerned_by(changes: Sequence[ChangeRecord]) -> frozenset[str] | None:
+    """Return the ids that these changes may concern; None stands for all."""
+    if any(change.kind not in _NAMING for change in changes):
+        return None
+    return frozenset(change.subject for change in changes)
+
+
+class Concerned:
+    """Finds the live connections that changes concern; for one thread.
+
+    Args:
+        services: the use cases' ports.
+        connections: the registry.
+    """
+
+    def __init__(self, services: Services, connections: Connections) -> None:
+        self._services = services
+        self._connections = connections
+        self._partner_of: dict[str, str] = {}  # of adopted connections, by certificate; empty for our own
+
+    def by(self, changes: Sequence[ChangeRecord]) -> list[LiveConnection]:
+        """Return the connections that these changes concern by name: of a certificate, a principal or a group."""
+        found: dict[int, LiveConnection] = {}
+        groups = {change.subject for change in changes if change.kind is ChangeKind.GROUP}
+        if groups:
+            found.update((one.cookie, one) for one in self._of_groups(groups))
+        for change in changes:
+            if change.kind is ChangeKind.CERTIFICATE:
+                held = self._connections.of_certificate(change.subject)
+            elif change.kind is ChangeKind.PRINCIPAL:
+                held = self._connections.of_principal(change.subject)
+            else:
+                continue
+            found.update((one.cookie, one) for one in held)
+        return list(found.values())
+
+    def of_partner(self, partner_id: str) -> tuple[LiveConnection, ...]:
+        """Return a partner's connections, and adopted ones, of which only the inventory knows the issuer."""
+        every = self._connections.all()
+        self._look_up({one.certificate_id for one in every if one.adopted})
+        return tuple(
+            one
+            for one in every
+            if partner_id == (self._partner_of[one.certificate_id] if one.adopted else one.partner_id)
+        )
+
+    def _of_groups(self, group_ids: Collection[str]) -> list[LiveConnection]:
+        """Return the connections of the members of these groups, by what is known of each since it was last judged.
+
+        One that entered a group since then has a change of its own in this batch or a later one.
+        """
+        every = self._connections.all()
+        adopted = {one.principal_id for one in every if one.adopted}
+        with self._services.work.read() as stores:
+            looked_up = {one: stores.directory.get(one) for one in adopted}
+        found = []
+        for one in every:
+            who = one.subject.principal if one.subject is not None else looked_up.get(one.principal_id)
+            if who is None:
+                continue
+            # A partner's terms put its people into groups: of an adopted one only the next judgement says which.
+            doubtful = one.subject is None and who.partner
+            if doubtful or any(group_id(group) in group_ids for group in who.groups):
+                found.append(one)
+        return found
+
+    def _look_up(self, certificate_ids: set[str]) -> None:
+        """Find out which partner's authority issued each of these; once, for they may be many and it never changes."""
+        unknown = certificate_ids - self._partner_of.keys()
+        if unknown:
+            with self._services.work.read() as stores:
+                for one in unknown:
+                    record = stores.certificates.get(one)
+                    issuer = stores.partners.issuer(record.authority_id) if record is not None else None
+                    self._partner_of[one] = issuer or ""

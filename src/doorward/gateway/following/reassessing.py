@@ -1,0 +1,158 @@
+"""Live connections are judged again: those that lost are ended at once, the others keep what they may do now.
+
+Not here: which ones (concerned) and when (follower), the judgement itself (`access.deciding`), and cutting (ending).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import timedelta
+
+import structlog
+
+from doorward.access.deciding import AccessDecider
+from doorward.access.decision import AccessDecision
+from doorward.core.entities import Outcome
+from doorward.core.errors import DoorwardError
+from doorward.core.ports import Clock
+from doorward.gateway.connections.connection import LiveConnection
+from doorward.gateway.connections.ending import Ending, EndReason
+from doorward.gateway.connections.registry import Connections
+from doorward.gateway.following.authorities import Authorities
+from doorward.policy.decision import ConnectionAuthority, lost_authority
+
+COMPARED_AT_ONCE = 500
+"""Connections compared with a new policy before those of them that lost are ended: some milliseconds."""
+
+JUDGED_AT_ONCE = 100
+"""Connections judged again before those of them that lost are ended, and before newer changes are looked at
+if a partner's terms or evidence are the reason: some tens of milliseconds."""
+
+_NOT_ABOUT_IT = (DoorwardError, MemoryError, OSError)
+"""What keeps a connection from being judged and says nothing about it: the store is away, memory or files are
+short. No connection is ended for it; it is tried again, and until then the gateway is stale."""
+
+_log = structlog.get_logger("doorward.follower")
+
+
+class Reassessor:
+    """Judges live connections of one gateway again; for one thread.
+
+    Args:
+        decider: judges connections.
+        connections: the registry.
+        ending: ends connections.
+        clock: now.
+        regrant: called when live connections gained what their grants do not show.
+        lifetime: of connections.
+    """
+
+    def __init__(
+        self,
+        decider: AccessDecider,
+        connections: Connections,
+        ending: Ending,
+        clock: Clock,
+        *,
+        regrant: Callable[[], None],
+        lifetime: timedelta,
+    ) -> None:
+        self._decider = decider
+        self._connections = connections
+        self._ending = ending
+        self._clock = clock
+        self._regrant = regrant
+        self._lifetime = lifetime
+
+    def judge(self, connections: Sequence[LiveConnection]) -> None:
+        """Judge connections again, by everything that is known now; end those that lost.
+
+        Raises:
+            DoorwardError, MemoryError, OSError: what says nothing about a connection; none is ended for it.
+        """
+        # One judgement serves all connections of one certificate to one application from one address.
+        alike: dict[tuple[str, str, bytes], list[LiveConnection]] = {}
+        for one in connections:
+            alike.setdefault((one.sha256, one.application_id, one.remote.address), []).append(one)
+        groups = list(alike.values())
+        for start in range(0, len(groups), JUDGED_AT_ONCE):
+            self._judge(groups[start : start + JUDGED_AT_ONCE])
+
+    def compare(
+        self, connections: Sequence[LiveConnection], authorities: Authorities
+    ) -> list[tuple[LiveConnection, ConnectionAuthority]]:
+        """End connections that lost something by newer rules, and return the others with what they may do now."""
+        kept: list[tuple[LiveConnection, ConnectionAuthority]] = []
+        for start in range(0, len(connections), COMPARED_AT_ONCE):
+            lost = []
+            for one in connections[start : start + COMPARED_AT_ONCE]:
+                authority = authorities.of(one)
+                if one.authority is None or authority is None or lost_authority(one.authority, authority):
+                    lost.append(one)
+                else:
+                    kept.append((one, authority))
+            self._ending.end(lost, EndReason.AUTHORITY_WITHDRAWN)
+        for one, authority in kept:
+            self._connections.replace(replace(one, authority=authority))
+        return kept
+
+    def _judge(self, alike: Sequence[Sequence[LiveConnection]]) -> None:
+        """Judge one connection of each group; end those that lost before others are looked at."""
+        # By the youngest, which may stay longest: each one's own lifetime is held below.
+        youngest = [max(same, key=lambda one: one.opened_at) for same in alike]
+        decisions = self._decide(youngest)
+        judged = [(one, now) for same, now in zip(alike, decisions, strict=True) for one in same]
+        lost = [one for one, now in judged if now is None or has_lost(one, now)]
+        self._ending.end(lost, EndReason.AUTHORITY_WITHDRAWN)
+        ended = {one.cookie for one in lost}
+        for one, now in judged:
+            if now is None or one.cookie in ended:
+                continue
+            self._connections.replace(one.judged_again(now, lifetime=self._lifetime))
+        if any(now is not None and set(now.grants) != set(one.grants) for one, now in judged):  # 4.
+            self._regrant()
+
+    def _decide(self, connections: Sequence[LiveConnection]) -> Sequence[AccessDecision | None]:
+        """Return a decision for each, in this order; None for one that a defect of ours keeps from being judged.
+
+        One unforeseen defect must not keep all others from being judged, and new connections from being let
+        in, again and again. So these are then judged one by one, to find the one that has it.
+        """
+        try:
+            return self._reassess_all(connections)
+        except _NOT_ABOUT_IT:
+            raise
+        except Exception:  # noqa: BLE001  whatever it is, it is looked for one by one
+            return [self._decide_alone(one) for one in connections]
+
+    def _decide_alone(self, connection: LiveConnection) -> AccessDecision | None:
+        try:
+            (decision,) = self._reassess_all([connection])
+        except _NOT_ABOUT_IT:
+            raise
+        except Exception:  # noqa: BLE001  fail closed, for this one alone
+            _log.exception(
+                "a connection cannot be judged anew and is ended",
+                connection=connection.connection_id,
+                certificate_sha256=connection.sha256,
+                application=connection.application_id,
+            )
+            return None
+        return decision
+
+    def _reassess_all(self, connections: Sequence[LiveConnection]) -> list[AccessDecision]:
+        return self._decider.reassess_all([(one, one.sha256) for one in connections], self._clock.now())
+
+
+def has_lost(one: LiveConnection, now: AccessDecision) -> bool:
+    """Return whether a connection may no longer do everything that it might before.
+
+    One that has another name now, as a partner's new terms read the same certificate, has lost all: the
+    application was told the former name.
+    """
+    if now.verdict.outcome is not Outcome.GOOD or one.authority is None or now.authority is None:
+        return True
+    if now.principal is None or now.principal.id != one.principal_id:
+        return True
+    return lost_authority(one.authority, now.authority)
