@@ -12,6 +12,7 @@ import os
 import shutil
 import signal
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -81,6 +82,15 @@ def database_address(request: pytest.FixtureRequest) -> Iterator[str]:
     server: Server = request.getfixturevalue("postgresql")
     with server.durable():
         yield server.empty()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Path | str:
+    """Where an empty database of each kind is, for several processes: see `sql_store.database_at`."""
+    if request.param == "sqlite":
+        return tmp_path
+    server: Server = request.getfixturevalue("postgresql")
+    return server.cleared()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

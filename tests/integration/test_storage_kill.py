@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.ports import NOON
 from tests.support.records import opaque, principal
-from tests.support.sql_store import child, sql_work, sqlite_database
+from tests.support.sql_store import child, database_at, sql_work
 
 WRITER = """
 number = 0
@@ -48,12 +48,12 @@ with work.change() as stores:
 
 
 @pytest.mark.parametrize("code", [WRITER, MANY], ids=["one-by-one", "shared-commits"])
-def test_what_was_acknowledged_is_there(tmp_path: Path, code: str) -> None:
+def test_what_was_acknowledged_is_there(place: Path | str, code: str) -> None:
     """After kill -9 every acknowledged change is there whole, with its number and its event, without holes."""
-    database = sqlite_database(tmp_path)
+    database = database_at(place)
     work = sql_work(database)
     for turn in range(1, 4):
-        process = child(tmp_path, code)
+        process = child(place, code)
         assert process.stdout is not None
         told = [int(process.stdout.readline()) for _ in range(25 * turn)]
         os.kill(process.pid, signal.SIGKILL)
@@ -67,15 +67,17 @@ def test_what_was_acknowledged_is_there(tmp_path: Path, code: str) -> None:
             assert len(stores.directory.list()) == head
             assert stores.outbox.waiting() == head
     database.close()
-    with closing(sqlite3.connect(tmp_path / "doorward.db")) as raw:
+    if not isinstance(place, Path):
+        return
+    with closing(sqlite3.connect(place / "doorward.db")) as raw:
         assert raw.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
 
 
-def test_what_was_not_committed_is_not_there(tmp_path: Path) -> None:
+def test_what_was_not_committed_is_not_there(place: Path | str) -> None:
     """A process killed in the middle of a change leaves nothing of it, and the next one writes at once."""
-    database = sqlite_database(tmp_path)
+    database = database_at(place)
     work = sql_work(database)
-    process = child(tmp_path, HALF)
+    process = child(place, HALF)
     assert process.stdout is not None
     assert process.stdout.readline() == "inside\n"
     os.kill(process.pid, signal.SIGKILL)

@@ -11,7 +11,7 @@ from doorward.storage.sqlite.database import SqliteDatabase
 from doorward.stores.records import ChangeKind
 from tests.support.ports import NOON
 from tests.support.records import invitation
-from tests.support.sql_store import child, sql_work, sqlite_database
+from tests.support.sql_store import child, database_at, sql_work, sqlite_database
 
 REDEEM = """
 print("ready", flush=True)
@@ -51,13 +51,13 @@ print("done")
 """
 
 
-def test_one_of_many_processes_redeems_an_invitation(tmp_path: Path) -> None:
+def test_one_of_many_processes_redeems_an_invitation(place: Path | str, tmp_path: Path) -> None:
     """Four processes redeem the same invitation at the same time: exactly one wins."""
-    database = sqlite_database(tmp_path)
+    database = database_at(place)
     with sql_work(database).change() as stores:
         stores.invitations.add(invitation("one"))
     go = tmp_path / "go"
-    processes = [child(tmp_path, REDEEM.format(go=str(go))) for _ in range(4)]
+    processes = [child(place, REDEEM.format(go=str(go))) for _ in range(4)]
     for process in processes:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
@@ -67,19 +67,19 @@ def test_one_of_many_processes_redeems_an_invitation(tmp_path: Path) -> None:
     database.close()
 
 
-def test_numbers_have_no_holes_over_processes(tmp_path: Path) -> None:
+def test_numbers_have_no_holes_over_processes(place: Path | str) -> None:
     """Three processes take numbers of the change sequence: each number once, none left out."""
-    sqlite_database(tmp_path)
-    processes = [child(tmp_path, NUMBERS) for _ in range(3)]
+    database_at(place).close()
+    processes = [child(place, NUMBERS) for _ in range(3)]
     numbers = [int(line) for process in processes for line in process.communicate(timeout=60)[0].split()]
     assert sorted(numbers) == list(range(1, 121))
 
 
-def test_a_revocation_is_not_starved_by_decisions(tmp_path: Path) -> None:
+def test_a_revocation_is_not_starved_by_decisions(place: Path | str) -> None:
     """While another process records without a pause, every change gets its turn, long before the timeout."""
-    database = sqlite_database(tmp_path, busy_timeout=timedelta(seconds=5))
+    database = database_at(place, busy_timeout=timedelta(seconds=5))
     work = sql_work(database)
-    process = child(tmp_path, LOAD, stdin=-1)
+    process = child(place, LOAD, stdin=-1)
     assert process.stdout is not None
     assert process.stdout.readline() == "running\n"
     waits = []
@@ -90,7 +90,7 @@ def test_a_revocation_is_not_starved_by_decisions(tmp_path: Path) -> None:
         waits.append(time.monotonic() - began)
     process.communicate("stop\n", timeout=60)
     database.close()
-    assert max(waits) < 2  # SQLite's own polling alone was seen to take as long; the queue takes about 20 ms
+    assert max(waits) < 2  # SQLite's own polling alone was seen to take as long; the queues take about 20 ms
 
 
 def test_many_processes_may_start_at_once(tmp_path: Path) -> None:

@@ -70,8 +70,17 @@ def postgresql_database(
     return PostgresqlDatabase(url, busy_timeout=busy_timeout, readers=readers)
 
 
-def child(folder: Path, code: str, *arguments: str, **options: Any) -> subprocess.Popen[str]:
-    """Start a process of its own on the database in `folder`; `code` finds it as `database` and `work`."""
+def database_at(
+    place: Path | str, *, busy_timeout: timedelta = PATIENCE
+) -> SqliteDatabase | PostgresqlDatabase:
+    """Return the SQLite database in a folder, or the PostgreSQL database of an address."""
+    if isinstance(place, Path):
+        return sqlite_database(place, busy_timeout=busy_timeout)
+    return postgresql_database(place, busy_timeout=busy_timeout)
+
+
+def child(place: Path | str, code: str, *arguments: str, **options: Any) -> subprocess.Popen[str]:
+    """Start a process of its own on the database at `place`; `code` finds it as `database` and `work`."""
     script = f"""
 import sys, time
 from datetime import timedelta
@@ -81,8 +90,9 @@ from doorward.storage.schema_versions import migrate
 from tests.support.events import request_answered
 from tests.support.ports import NOON
 from tests.support.records import certificate, invitation, principal
-from tests.support.sql_store import sqlite_database, sql_work
-database = sqlite_database(Path({str(folder)!r}), busy_timeout=timedelta(seconds=20))
+from pathlib import PosixPath
+from tests.support.sql_store import database_at, sql_work
+database = database_at({place!r}, busy_timeout=timedelta(seconds=20))
 work = sql_work(database, seed=str(time.monotonic()))
 """
     root = Path(__file__).parents[2]
