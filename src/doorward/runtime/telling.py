@@ -170,6 +170,9 @@ def _what(kind: str, data: Mapping[str, Any], personal: Mapping[str, Any], names
 def _outcome(kind: str, data: Mapping[str, Any], result: str) -> str:
     if kind == "request:answered":
         return f"{result} {data.get('status', 0)}"
+    if kind == "connection:closed" and isinstance(span := data.get("duration_ms"), int):
+        taken, given = data.get("bytes_received", 0), data.get("bytes_sent", 0)
+        return f"{result} after {span / 1000:.1f} s, {taken} bytes in, {given} out"
     return result
 
 

@@ -68,6 +68,19 @@ def event(
         ),
         (
             event(
+                "connection:closed",
+                PERSON,
+                {"source": "192.0.2.7"},
+                principal=PERSON,
+                application=APP,
+                duration_ms=61_250,
+                bytes_received=12,
+                bytes_sent=3456,
+            ),
+            "person/alice from 192.0.2.7  connection:closed at pay  ok after 61.2 s, 12 bytes in, 3456 out",
+        ),
+        (
+            event(
                 "connection:refused",
                 "system",
                 {"source": "192.0.2.9", "claimed_subject": "CN=root"},
