@@ -35,7 +35,7 @@ parse, own = sys.modules["doorward.verification.parsing"], sys.modules["doorward
 judge = sys.modules["doorward.verification.partner"]
 words, people = sys.modules["doorward.verification.identity"], sys.modules["doorward.core.entities"]
 stores, inputs = sys.modules["doorward.verification.path.store"], sys.modules["doorward.verification.path.conformance"]
-lists, evidence cache = sys.modules["doorward.verification.revocation.crl"], sys.modules["doorward.verification.revocation.evidence cache"]
+lists, evidence = sys.modules["doorward.verification.revocation.crl"], sys.modules["doorward.verification.revocation.evidence_index"]
 presented = sys.modules["doorward.verification.verifier"].Presented
 errors = sys.modules["doorward.core.errors"]
 now = datetime.fromisoformat(work["now"])
@@ -55,7 +55,7 @@ for anchor in work["anchors"]:
         )
         for leaf in work["leaves"]:
             found = judge.judge_partner_certificate(
-                presented(der=from_hex(leaf)), [trust], {"ptn_x": evidence cache.EvidenceIndex(read, {})}, lambda *_: None, now, trust_domain="corp.example"
+                presented(der=from_hex(leaf)), [trust], {"ptn_x": evidence.EvidenceIndex(read, {})}, lambda *_: None, now, trust_domain="corp.example"
             )
             good += found.facts is not None
             try:
