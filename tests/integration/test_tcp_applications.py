@@ -80,7 +80,7 @@ def events_of(site: Site, kind: str) -> list[Mapping[str, Any]]:
     return [one for one in Evidence(site.door.installation).events(0) if one["type"] == kind]
 
 
-def test_bytes_pass_both_ways_and_the_record_says_whose(site: Site) -> None:
+def test_bytes_pass_both_ways_and_the_record_says_so(site: Site) -> None:
     """Allowed: every byte in order, more than any buffer holds; the end is on record with its figures."""
     site.apply()
     before = len(events_of(site, "connection:closed"))
@@ -252,7 +252,7 @@ def test_an_application_that_is_away_ends_the_connection(site: Site) -> None:
 
 
 def test_a_unix_socket(site: Site) -> None:
-    """`tcp+unix://`: nobody reaches the application past the door."""
+    """`tcp+unix://`: then there is no way to the application past the door."""
     path = site.folder / "bytes.sock"
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(path))

@@ -1,7 +1,7 @@
 """ENVOY.md section 10, "tcp_proxy connects first", and what else is particular to a TCP application at the door.
 
-Nobody reaches a byte of it but who was judged, and no web page does. There is no request that a second filter
-could still refuse. The application here greets at once, as SMTP and MySQL do.
+Only a connection that was judged reaches a byte of it, and no web page does. There is no request that a second
+filter could still refuse. The application here greets at once, as SMTP and MySQL do.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ class TestGreeting:
         assert tcp.server.accepted == before
 
     def test_connected_at_once_everybody_is_greeted(self, give: Callable[..., Tcp]) -> None:
-        """Envoy's own default: the greeting comes, and nobody was asked."""
+        """Envoy's own default: the greeting comes, and the authorizer was not asked."""
         early = give(EARLY, name="early")
         asked = len(early.door.authorizer.asked)
         assert early.hear(b"", seconds=5) == GREETING
@@ -165,7 +165,7 @@ ODD_ANSWERS = {
 
 
 class TestRules:
-    """What an answer has to hold, whoever gave it."""
+    """What an answer of the authorizer has to hold."""
 
     @pytest.mark.parametrize("answer", ODD_ANSWERS.values(), ids=ODD_ANSWERS.keys())
     def test_an_answer_that_lacks_something_opens_nothing(self, tcp: Tcp, answer: dict[str, str]) -> None:
@@ -184,12 +184,12 @@ class TestRules:
         open_door.door.authorizer.facts = answer
         assert open_door.hear() == GREETING
 
-    def test_an_application_without_rules_admits_nobody(self, give: Callable[..., Tcp]) -> None:
+    def test_an_application_without_rules_admits_no_one(self, give: Callable[..., Tcp]) -> None:
         """Whatever ids a connection shows."""
         shut = give(name="no rules at all", apps={"other": ()})
         assert shut.hear() == b""
 
-    def test_without_an_authorizer_nobody_is_admitted(self, give: Callable[..., Tcp]) -> None:
+    def test_without_an_authorizer_no_one_is_admitted(self, give: Callable[..., Tcp]) -> None:
         """No answer is a refusal."""
         before = give(name="whole").server.accepted
         alone = give(name="alone", serve=False)
@@ -197,7 +197,9 @@ class TestRules:
         assert alone.server.accepted == before
 
     @pytest.mark.parametrize("certificate", [None, "stranger", "expired"])
-    def test_without_a_good_certificate_nobody_is_asked(self, tcp: Tcp, certificate: str | None) -> None:
+    def test_without_a_good_certificate_the_authorizer_is_not_asked(
+        self, tcp: Tcp, certificate: str | None
+    ) -> None:
         """The handshake ends it."""
         before, asked = tcp.server.accepted, len(tcp.door.authorizer.asked)
         assert tcp.hear(certificate=certificate) == b""
@@ -230,7 +232,7 @@ class TestProtocols:
 
     @pytest.mark.parametrize("offered", BROWSERS)
     def test_without_the_matcher_its_bytes_arrive(self, give: Callable[..., Tcp], offered: list[str]) -> None:
-        """Envoy's own list of protocols refuses nobody."""
+        """Envoy's own list of protocols refuses no client."""
         open_door = give(ANY_PROTOCOL, name="any protocol")
         assert open_door.hear(BYTES, alpn=offered) == GREETING
 

@@ -127,7 +127,7 @@ def test_an_application_is_appended_with_its_protocols() -> None:
 
 
 def test_diff_names_the_protocols() -> None:
-    """Whoever reads it sees what clients may offer from then on."""
+    """It says what clients may offer from then on."""
     (found,) = diff_documents(parse_document(DB), parse_document(DB + "    alpn: [postgresql]\n"))
     assert str(found) == "+ apps.db.alpn: postgresql"
 

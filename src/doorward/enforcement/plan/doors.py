@@ -45,7 +45,7 @@ class ServerCertificate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleTerm:
-    """One rule as the door enforces it: whoever holds an accepted id is within it, for its residual.
+    """One rule as the door enforces it: a connection that holds an accepted id is within it, for its residual.
 
     `accepted` begins with `id`; the rest are class tokens of connections judged before a policy edit
     that count as holding it (`transition.aliases_for`).

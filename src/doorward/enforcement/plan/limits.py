@@ -70,7 +70,7 @@ class Limits:
     Envoy closes what is beyond `connections`, unfinished handshakes and the enrolment door included;
     the gateway's registry counts by the same figure what it was asked about, over all Envoys while one
     drains. By source only the gateway counts, one IPv4 address or one IPv6 /64: in the registry, and
-    among the connections that nobody has asked about yet (`undecided_per_source`).
+    among the connections about which the gateway was not asked yet (`undecided_per_source`).
     """
 
     connections: int = CONNECTIONS
@@ -138,4 +138,4 @@ class Limits:
 
 
 USUAL_LIMITS = Limits()
-"""Of a gateway whose settings say nothing."""
+"""If the settings say nothing."""

@@ -102,7 +102,7 @@ def _holds(matcher: dict[str, Any], state: dict[str, str]) -> bool:
 def test_a_grant_and_every_clearance_are_needed(
     judged: str | None, grants: str | None, *, passes: bool
 ) -> None:
-    """Only positive evidence: what a connection does not hold, or nobody said, refuses it."""
+    """Only positive evidence: an id that is not held, or a fact that is missing, refuses the connection."""
     state = {Fact.JUDGED.state_key: judged, Fact.GRANTS.state_key: grants}
     known = {key: value for key, value in state.items() if value is not None}
     (policy,) = rules_of().values()
