@@ -23,9 +23,9 @@ from doorward.core.errors import (
     Unavailable,
 )
 from doorward.core.ports import KeyKind
-from doorward.runtime import compose
 from doorward.runtime import initialise as module
 from doorward.runtime.compose import LOG_KEY, Installation
+from doorward.runtime.compose import installation as compose
 from doorward.runtime.initialise import Initialised, initialise
 from doorward.runtime.layout import Layout, only_one
 from doorward.runtime.settings import Settings, load_settings

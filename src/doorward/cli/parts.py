@@ -49,7 +49,6 @@ if TYPE_CHECKING:  # for mypy and import-linter; a test holds what is below to i
     from doorward.runtime import compose as compose
     from doorward.runtime import condition as condition
     from doorward.runtime import disruption as disruption
-    from doorward.runtime import door_port as door_port
     from doorward.runtime import evidence as evidence
     from doorward.runtime import explaining as explaining
     from doorward.runtime import gateway as gateway
@@ -64,9 +63,9 @@ if TYPE_CHECKING:  # for mypy and import-linter; a test holds what is below to i
     from doorward.runtime import roles as roles
     from doorward.runtime import serve as serve
     from doorward.runtime import settings as settings
+    from doorward.runtime import starting as starting
     from doorward.runtime import telling as telling
     from doorward.runtime import up as up
-    from doorward.runtime import updating as updating
     from doorward.runtime import world as world
     from doorward.stores import freed_names as freed_names
     from doorward.verification import identity as identity
@@ -83,7 +82,6 @@ else:
             "certificates": "doorward.directory.certificates",
             "client": "doorward.agent.client",
             "disruption": "doorward.runtime.disruption",
-            "door_port": "doorward.runtime.door_port",
             "evidence": "doorward.runtime.evidence",
             "examining": "doorward.partners.examining",
             "explaining": "doorward.runtime.explaining",
@@ -126,13 +124,13 @@ else:
             "settings": "doorward.runtime.settings",
             "shortcuts": "doorward.access.shortcuts",
             "showing": "doorward.partners.showing",
+            "starting": "doorward.runtime.starting",
             "story": "doorward.demo.story",
             "teller": "doorward.demo.teller",
             "telling": "doorward.runtime.telling",
             "terms": "doorward.partners.terms",
             "trying": "doorward.demo.trying",
             "up": "doorward.runtime.up",
-            "updating": "doorward.runtime.updating",
             "world": "doorward.runtime.world",
         },
     )

@@ -151,6 +151,16 @@ def verify_file(path: Path, *, checkpoint: str | None, key: str | None) -> Verif
         return verify_export(read_lines(file), checkpoint=checkpoint, verifier_key=key)
 
 
+def refuse_empty(report: VerificationReport) -> None:
+    """Raise `Unavailable` (`checkpoint-missing`) where there was nothing to verify: no event, and no signature."""
+    if not (report.faults or report.size or report.signature_verified):
+        raise Unavailable(
+            "checkpoint-missing",
+            "the log holds no event yet and no checkpoint: there is nothing to verify",
+            hint=SIGNED_BY_SERVE,
+        )
+
+
 def report_value(report: VerificationReport) -> dict[str, Any]:
     """Return a report for `--json`."""
     return {

@@ -17,7 +17,7 @@ from doorward.cli.completing import complete_app, complete_event, complete_princ
 from doorward.cli.output import INTEGRITY, INTERRUPTED, has_reader
 from doorward.cli.screen import escape
 from doorward.cli.state import State
-from doorward.core.errors import MalformedInput, Unavailable
+from doorward.core.errors import MalformedInput
 from doorward.core.foreign_text import escape_in_json
 from doorward.runtime.pem import read_bounded
 
@@ -114,14 +114,10 @@ def verify(state: State, export_file: Path | None, checkpoint: Path | None, key_
             report = evidence.verify(checkpoint=note, key=key, progress=progress)
     if not export_file and (unchecked := evidence.unchecked()):
         state.output.note(unchecked)
+    if key_given:
+        parts.evidence.refuse_empty(report)
     value = parts.evidence.report_value(report)
     if not report.faults:
-        if key_given and not (report.size or report.signature_verified):
-            raise Unavailable(
-                "checkpoint-missing",
-                "the log holds no event yet and no checkpoint: there is nothing to verify",
-                hint=parts.evidence.SIGNED_BY_SERVE,
-            )
         state.output.result(value, *_good(report))
         return
     lines = [f"[red]✗[/red] {escape(str(fault))}" for fault in report.faults]

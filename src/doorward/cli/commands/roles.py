@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import click
@@ -18,8 +19,7 @@ if TYPE_CHECKING:
     from doorward.runtime.compose import Installation
     from doorward.runtime.initialise import Initialised
     from doorward.runtime.settings import Settings
-
-_DEFAULT_DOMAIN = "doorward.localhost"
+    from doorward.runtime.starting import Prepared
 
 TRUST_DOMAIN = click.option(
     "--trust-domain", help="Domain of all names in certificates, such as corp.example."
@@ -50,7 +50,10 @@ def init(state: State, /, **explicit: str | None) -> None:
     if installation.layout.founded.exists():
         _update(state, installation, _given(explicit))
         return
-    done = _initialise(state, _given(explicit))
+    given = _given(explicit)
+    done = parts.initialise.initialise(
+        state.settings(**given), parts.world.SystemRandom(), actor=actor(), explicit=given
+    )
     state.output.result(
         {
             "data": str(done.settings.data),
@@ -63,12 +66,7 @@ def init(state: State, /, **explicit: str | None) -> None:
 
 
 def _update(state: State, installation: Installation, given: dict[str, str]) -> None:
-    fixed = installation.founded_with()
-    parts.initialise.check_founded(fixed, given)
-    parts.initialise.check_unchanged(
-        installation.settings, state.settings(**given), given.keys() - fixed.keys()
-    )
-    before = parts.updating.update(installation)
+    before = parts.starting.bring_up_to_date(installation, _reader(state), given)
     state.output.result(
         {"data": str(installation.settings.data), "schema_before": before},
         f"[green]✓[/green] the database in {escape(str(installation.settings.data))} has the schema of this version now",
@@ -76,10 +74,8 @@ def _update(state: State, installation: Installation, given: dict[str, str]) -> 
     )
 
 
-def _initialise(state: State, given: dict[str, str]) -> Initialised:
-    return parts.initialise.initialise(
-        state.settings(**given), parts.world.SystemRandom(), actor=actor(), explicit=given
-    )
+def _reader(state: State) -> Callable[[Mapping[str, str]], Settings]:
+    return lambda given: state.settings(**given)
 
 
 def _given(explicit: dict[str, str | None]) -> dict[str, str]:
@@ -165,29 +161,13 @@ def up(state: State, /, **explicit: str | None) -> None:
     if not installation.layout.founded.exists():
         installation.layout.create()
     with parts.layout.only_one(installation.layout, "up"):
-        founded = installation.is_founded()
-        if founded:
-            parts.initialise.check_founded(installation.founded_with(), given)
-        parts.door_port.check_door_port(state.settings(**given), installation.layout)
-        if not founded:
-            unnamed = False
-            if not installation.settings.trust_domain and "trust_domain" not in given:
-                given.setdefault("trust_domain", _DEFAULT_DOMAIN)
-                unnamed = True
-            for line in _told(_initialise(state, given)):
-                out.err.print(line)
-            if unnamed:
-                out.err.print(
-                    f"  [yellow]its trust domain is {_DEFAULT_DOMAIN} for good, for use on this machine: none was named[/yellow]"
-                )
-                out.err.print(
-                    "  [dim]for another: stop this, and begin in another directory with --trust-domain corp.example[/dim]"
-                )
-        settings = state.settings(**given)
+        ready = parts.starting.prepare_up(installation, _reader(state), given, actor=actor())
+        _say_first_start(state, ready)
+        settings = ready.settings
         installation.close()
         parts.logging.configure_logging(settings.log_level, role="up")
         parent = parts.up.Up(
-            settings, environment={f"DOORWARD_{name.upper()}": value for name, value in given.items()}
+            settings, environment={f"DOORWARD_{name.upper()}": value for name, value in ready.given.items()}
         )
         with parts.roles.stopping(at_once=parent.abandon) as stop:
             if not parent.start(stop):
@@ -198,6 +178,21 @@ def up(state: State, /, **explicit: str | None) -> None:
                 parent.watch(stop, restarted=lambda role: out.note(f"`doorward {role}` was started again"))
             finally:
                 parent.end()
+
+
+def _say_first_start(state: State, ready: Prepared) -> None:
+    """Say what was made; on standard error, as the result is that the door is open."""
+    if ready.made is None:
+        return
+    lines = _told(ready.made)
+    if ready.domain_chosen:
+        domain = ready.made.tenant.trust_domain
+        lines += [
+            f"  [yellow]its trust domain is {domain} for good, for use on this machine: none was named[/yellow]",
+            "  [dim]for another: stop this, and begin in another directory with --trust-domain corp.example[/dim]",
+        ]
+    for line in lines:
+        state.output.err.print(line)
 
 
 def say_open(state: State, settings: Settings) -> None:
