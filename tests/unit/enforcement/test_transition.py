@@ -221,3 +221,10 @@ def test_the_aliases_of_an_id_are_bounded() -> None:
         for at in range(MAX_OWN_ALIASES + 5)
     ]
     assert len(aliases_for(many, tenant=TENANT, revision=2)["g2"]) == MAX_OWN_ALIASES
+
+
+def test_an_adopted_connection_is_left_alone_when_all_ids_are_others() -> None:
+    """A restarted gateway knows neither its grants nor what it deserves: an upgrade that changes ids ends none."""
+    ids = {APP: frozenset({"gnew", "cnew"})}
+    standing = standing_of([held(1, [], [])], tenant=TENANT, ids=ids)
+    assert (standing.overreaching, standing.carried, dict(standing.lacking)) == (frozenset(), frozenset(), {})
