@@ -390,3 +390,24 @@ def test_applications(site: Site) -> None:
     assert site.do("app", "add", "x", "--host", "x.corp.example", "--upstream", "gopher://x", code=2)[
         "faults"
     ]
+
+
+def test_a_rule_about_certificates(site: Site) -> None:
+    """Options name what a certificate must have; without a valid certificate the explanation says so."""
+    issuing = next(one["id"] for one in site.do("ca", "list") if one["kind"] == "issuing")
+    wanted = ["--issuer", issuing, "--san-uri", "spiffe://corp.example/device/**", "--kind", "person"]
+    added = site.do("rule", "add", "payments", "--name", "odd", *wanted)
+    (line,) = added["differences"]
+    certificate = f'{{issuer: [{issuing}], san-uri: ["spiffe://corp.example/device/**"]}}'
+    assert line == f"+ apps.payments.rules.odd: allow: {{kind: [person], certificate: {certificate}}}"
+    assert issuing in site.say("ca", "list")
+    refused = site.run(
+        "policy", "explain", "--principal", "alice", "--app", "payments", "GET", "/nowhere", "--json"
+    )
+    told = json.loads(refused.stdout)
+    (why,) = [one["why"] for one in told["rules"] if one["rule"] == "odd"]
+    assert why == f"certificate.issuer: cannot be determined, wants {issuing}"
+    assert told["notes"] == ["alice has no valid certificate: what rules ask about it cannot be determined"]
+    assert told["certificate"] == ""
+    bad = site.do("rule", "add", "payments", "--san-dns", "a*.corp.example", code=2)
+    assert "pattern-malformed" in json.dumps(bad)
