@@ -49,6 +49,7 @@ if TYPE_CHECKING:  # for mypy and import-linter; a test holds what is below to i
     from doorward.runtime import compose as compose
     from doorward.runtime import condition as condition
     from doorward.runtime import disruption as disruption
+    from doorward.runtime import event_lines as event_lines
     from doorward.runtime import evidence as evidence
     from doorward.runtime import explaining as explaining
     from doorward.runtime import gateway as gateway
@@ -64,7 +65,6 @@ if TYPE_CHECKING:  # for mypy and import-linter; a test holds what is below to i
     from doorward.runtime import serve as serve
     from doorward.runtime import settings as settings
     from doorward.runtime import starting as starting
-    from doorward.runtime import telling as telling
     from doorward.runtime import up as up
     from doorward.runtime import world as world
     from doorward.stores import freed_names as freed_names
@@ -127,7 +127,7 @@ else:
             "starting": "doorward.runtime.starting",
             "story": "doorward.demo.story",
             "teller": "doorward.demo.teller",
-            "telling": "doorward.runtime.telling",
+            "event_lines": "doorward.runtime.event_lines",
             "terms": "doorward.partners.terms",
             "trying": "doorward.demo.trying",
             "up": "doorward.runtime.up",

@@ -14,12 +14,12 @@ from typing import Any
 from doorward.authority.inventory import require_certificate
 from doorward.core.errors import NotFound
 from doorward.runtime.compose import Installation
+from doorward.runtime.event_lines import describe_event, result_of
 from doorward.runtime.incidents import find_incident
 from doorward.runtime.reading import Reader
-from doorward.runtime.telling import result_of, tell
 
 MOST_LINES = 20
-"""Events around it that are told; the newest."""
+"""Events around it that are shown; the newest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,16 +69,16 @@ def _main(events: list[dict[str, Any]], text: str) -> dict[str, Any]:
 
 
 def _event(reader: Reader, event: dict[str, Any], around: list[dict[str, Any]]) -> Explained:
-    told = tell(event, reader)
-    facts = [("when", told.at), ("who", told.who), ("what", told.what), ("result", told.outcome)]
-    facts += [("why", told.why)] if told.why else []
+    line = describe_event(event, reader)
+    facts = [("when", line.at), ("who", line.who), ("what", line.what), ("result", line.outcome)]
+    facts += [("why", line.why)] if line.why else []
     facts += [(name, _shown(value)) for name, value in event.get("data", {}).items()]
     facts += [(f"{name} *", _shown(value)) for name, value in event.get("personal", {}).items()]
-    facts.append(("event", told.id))
+    facts.append(("event", line.id))
     return Explained(
-        title=told.what,
+        title=line.what,
         facts=tuple(facts),
-        lines=tuple(tell(one, reader).line() for one in around[-MOST_LINES:]),
+        lines=tuple(describe_event(one, reader).line() for one in around[-MOST_LINES:]),
         hints=_hints(event, reader),
         value={"event": event, "around": around[-MOST_LINES:]},
     )
@@ -102,7 +102,7 @@ def _certificate(
     return Explained(
         title=f"certificate {record.id}",
         facts=tuple((name, value) for name, value in facts if value),
-        lines=tuple(tell(one, reader).line() for one in events[-MOST_LINES:]),
+        lines=tuple(describe_event(one, reader).line() for one in events[-MOST_LINES:]),
         hints=(f"doorward cert show {record.id}", f"doorward audit tail --certificate {record.id}"),
         value={"certificate": dict(facts) | {"id": record.id}, "around": events[-MOST_LINES:]},
     )

@@ -1,6 +1,6 @@
 """Reading what happened: the newest events that are wanted, those that come, and all that mention an id.
 
-Not here: words (`telling`), verifying (`evidence`). Events are read from the log as they are; an event is in
+Not here: words (`event_lines`), verifying (`evidence`). Events are read from the log as they are; an event is in
 the log within a second of happening, if `doorward serve` runs.
 """
 
@@ -19,8 +19,8 @@ from doorward.authority.inventory import find_certificate
 from doorward.core.errors import MalformedInput, NotFound
 from doorward.directory.principals import find_principal
 from doorward.runtime.compose import Installation
+from doorward.runtime.event_lines import result_of
 from doorward.runtime.evidence import Evidence
-from doorward.runtime.telling import result_of
 
 BLOCK = 1000
 MOST_FOUND = 200

@@ -72,7 +72,7 @@ def tail(state: State, /, lines: int, *, follow: bool, **described: str | None) 
             text = json.dumps(event, ensure_ascii=False, separators=(",", ":"))
             state.output.out.write(escape_in_json(text) + "\n")
         else:
-            state.output.out.print(escape(parts.telling.tell(event, reader).line()))
+            state.output.out.print(escape(parts.event_lines.describe_event(event, reader).line()))
 
     try:
         position = reader.size()

@@ -33,7 +33,7 @@ GOOD_REASONS = frozenset(
         "public-path",
     }
 )
-"""Reasons that spoke for it; a refusal is told by the others."""
+"""Reasons that spoke for it; a refusal is described by the others."""
 
 RESULTS = ("ok", "refused", "failed")
 _REFUSED = (
@@ -69,7 +69,7 @@ class Names(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
+class EventLine:
     """One event in words; `result` is one of `RESULTS`, `outcome` the same with its number or word."""
 
     at: str
@@ -87,7 +87,7 @@ class Told:
         return "  ".join(" ".join(one.split()) for one in columns)
 
 
-def tell(event: Mapping[str, Any], names: Names) -> Told:
+def describe_event(event: Mapping[str, Any], names: Names) -> EventLine:
     """Return an event in words.
 
     Args:
@@ -97,7 +97,7 @@ def tell(event: Mapping[str, Any], names: Names) -> Told:
     data, personal = _part(event, "data"), _part(event, "personal")
     kind = str(event.get("type", ""))
     result = result_of(event)
-    return Told(
+    return EventLine(
         at=_when(str(event.get("at", ""))),
         who=_who(event, data, personal, names),
         what=_what(kind, data, personal, names),

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from doorward.runtime.telling import result_of, tell
+from doorward.runtime.event_lines import describe_event, result_of
 
 AT = "2026-11-29T10:00:00.123456Z"
 PERSON, APP = "per_" + "a" * 20, "app_" + "p" * 20
@@ -115,7 +115,7 @@ def event(
 )
 def test_lines(given: dict[str, Any], line: str) -> None:
     """When, who, what, how it came out, why, and the id."""
-    assert tell(given, Known()).line() == f"2026-11-29 10:00:00.123Z  {line}  evt_1"
+    assert describe_event(given, Known()).line() == f"2026-11-29 10:00:00.123Z  {line}  evt_1"
 
 
 @pytest.mark.parametrize(
@@ -144,14 +144,14 @@ def test_results(given: dict[str, Any], result: str) -> None:
 
 def test_a_damaged_event_is_told_too() -> None:
     """A leaf that somebody altered stops no reading."""
-    assert tell({"at": "yesterday", "data": 7}, Known()).line().startswith("yesterday  system")
+    assert describe_event({"at": "yesterday", "data": 7}, Known()).line().startswith("yesterday  system")
 
 
 def test_what_a_stranger_claims_forges_no_column() -> None:
     """A subject of one's own making reads like the columns of another line; it stays within its own."""
     claimed = "CN=x)  connection:admitted at pay  ok  evt_2"
     refused = event("handshake:failed", personal={"source": "192.0.2.9", "claimed_subject": claimed})
-    line = tell(refused, Known()).line()
+    line = describe_event(refused, Known()).line()
     assert line.split("  ") == [
         "2026-11-29 10:00:00.123Z",
         "192.0.2.9 (claims CN=x) connection:admitted at pay ok evt_2)",
