@@ -17,6 +17,7 @@ from doorward.policy.decision import (
     lost_authority,
 )
 from doorward.policy.model import AppPolicy, Effect
+from doorward.policy.paths import owner_segment
 from doorward.policy.subject import Subject
 from tests.support.policies import APP_ID, TENANT, apps, requests, subjects
 
@@ -45,7 +46,8 @@ def test_what_is_public_is_for_everybody(app: AppPolicy, subject: Subject, reque
 def test_rules_and_grants_agree(app: AppPolicy, subject: Subject, request: Request) -> None:
     """Judging by rules, and by the equation on grants and residuals, is the same for every input."""
     grants = authority_of(app, TENANT, APP_ID, subject).grants
-    by_grants = decide_by_grants(app, TENANT, APP_ID, grants, request)
+    owner = owner_segment(subject.principal.name)
+    by_grants = decide_by_grants(app, TENANT, APP_ID, grants, request, owner=owner)
     assert by_grants is decide(app, TENANT, APP_ID, subject, request).outcome
 
 

@@ -84,6 +84,7 @@ def facts_of(*ids: str, principal: str = "person/alice", **changed: str) -> dict
         Fact.GRANTS.value: "," + "".join(f"{one}," for one in ids),
         Fact.PRINCIPAL.value: principal,
         Fact.PRINCIPAL_ID.value: "per_alice",
+        Fact.OWNER.value: "alice",
         Fact.CERTIFICATE.value: "crt_alice",
         Fact.CLIENT_CERT.value: ":Y2VydA==:",
         Fact.ASSERTION.value: "aaa.bbb.ccc",

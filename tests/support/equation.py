@@ -13,7 +13,9 @@ import select
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from ipaddress import IPv4Address
 
 from doorward.core.entities import TENANT, Outcome, PrincipalKind
 from doorward.core.errors import ConfigurationError
@@ -21,6 +23,7 @@ from doorward.policy.decision import Request, admits, authority_of, decide, deci
 from doorward.policy.document import parse_document
 from doorward.policy.model import AppPolicy
 from doorward.policy.subject import Subject
+from doorward.policy.time_windows import DAYS
 from doorward.stores.policy_snapshot import current_document
 from tests.support.certified import Hospital
 from tests.support.doorway import DOMAIN, Doorway, Identity, Session
@@ -48,7 +51,13 @@ SELECTORS = (
     "{devices: [dev-1]}",
     "{kind: person, groups: [blue]}",
     "{services: [svc-1]}",
+    "{kind: person, source: [127.0.0.0/8]}",
+    "{kind: person, source: [10.0.0.0/8, '::/0']}",
+    "{groups: [red], source: [0.0.0.0/0]}",
+    "{groups: [blue, red], time: {days: [DAYS], zone: UTC}}",
+    "{kind: [person, device], time: {days: [OTHER], zone: UTC}}",
 )
+"""Connections come from 127.0.0.1, on one of `DAYS`, and not on `OTHER`."""
 PATTERNS = (
     "/**",
     "/a/**",
@@ -61,6 +70,10 @@ PATTERNS = (
     "/a/*/**",
     "/a.b/**",
     "/x%20y",
+    "/{principal}",
+    "/{principal}/**",
+    "/a/{principal}/**",
+    "/*/{principal}",
 )
 KEPT_PATTERNS = ("/a%2Fb", "/a%2Fb/**", "/%2F", "/a/x%2F", "/*/%2F/**")
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE")
@@ -117,6 +130,22 @@ PATHS = (
     "/caf%C3%A9",
     "/a+b",
     "/a,b",
+    "/ann",
+    "/ann/x",
+    "/ben/",
+    "/Ann",
+    "/%61nn",
+    "/ann/../ben",
+    "/a/ann",
+    "/a/cat/x",
+    "/a/ben/x",
+    "/a/annx",
+    "/x/ann",
+    "/x/dev-1",
+    "/dev-1/y",
+    "/{principal}",
+    "/a/%3F/x",
+    "/clinic/x",
 )
 KEPT_PATHS = (
     "/a%2fb/c",
@@ -146,6 +175,13 @@ class Caller:
     reopened: int = 0
 
 
+def _selectors() -> list[str]:
+    """Those about a day are about days that neither begin nor end while a test runs."""
+    other = DAYS[(datetime.now(UTC).weekday() + 3) % 7]
+    days = ", ".join(day for day in DAYS if day != other)
+    return [one.replace("DAYS", days).replace("OTHER", other) for one in SELECTORS]
+
+
 def _document(dice: random.Random, port: int, certified: Sequence[str], *, alone: bool, kept: bool) -> str:
     """A policy with a rule about certificates; a line more for a rule takes nothing from anybody, see `_gentle`."""
     rules = []
@@ -162,7 +198,7 @@ def _document(dice: random.Random, port: int, certified: Sequence[str], *, alone
                 "paths: [" + ", ".join(f'"{one}"' for one in dice.sample(patterns, dice.randint(1, 3))) + "]"
             )
         tail = f", to: {{{', '.join(to)}}}" if to else ""
-        some = certified if number == about_certificates or dice.random() < 0.4 else SELECTORS
+        some = certified if number == about_certificates or dice.random() < 0.4 else _selectors()
         rules.append(f"      - {{name: rule {number}, {effect}: {dice.choice(some)}{tail}}}")
     begin = (
         f"trust_domain: {DOMAIN}\napps:\n  app:\n    hosts: [app.{DOMAIN}]\n"
@@ -228,6 +264,8 @@ def closing_all(callers: list[Caller]) -> Iterator[None]:
 
 def _expect(app: AppPolicy, application_id: str, caller: Caller, method: str, path: str) -> tuple[str, str]:
     request, who = Request(method=method, raw_path=path), caller.subject
+    if who is not None:
+        who = replace(who, source=IPv4Address("127.0.0.1"), time=datetime.now(UTC))
     admitted = who is not None and admits(authority_of(app, TENANT, application_id, who)).outcome
     if who is not None and admitted is Outcome.GOOD:
         decision = decide(app, TENANT, application_id, who, request)

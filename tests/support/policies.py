@@ -124,7 +124,22 @@ selectors = st.one_of(
 )
 
 patterns = st.sampled_from(
-    ["/", "/**", "/*", "/a", "/a/**", "/a/*", "/*/b", "/a/b", "/a@b/**", "/%C3%A9", "/%2A"]
+    [
+        "/",
+        "/**",
+        "/*",
+        "/a",
+        "/a/**",
+        "/a/*",
+        "/*/b",
+        "/a/b",
+        "/a@b/**",
+        "/%C3%A9",
+        "/%2A",
+        "/{principal}",
+        "/a/{principal}/**",
+        "/*/{principal}",
+    ]
 ).map(PathPattern)
 
 methods = st.sampled_from(["GET", "HEAD", "POST", "DELETE", "COPY", "TRACE"])
@@ -202,6 +217,7 @@ def _app(
             alpn=("mqtt", "x/1")[: len(some)],
         )
     public, origins = opening
+    owned = any(pattern.owned for rule in some for pattern in rule.residual.paths)
     based = isinstance(upstream, HttpUpstream) and upstream.base
     return AppPolicy(
         name=name,
@@ -209,7 +225,7 @@ def _app(
         upstream=upstream,
         trust=trust,
         traffic=traffic,
-        headers=HeaderTerms(passed=terms.passed) if based else terms,
+        headers=HeaderTerms(passed=terms.passed) if based or owned else terms,
         keeps_slashes=len(some) > 2 and not public,  # some do, and it takes no further choice
         rules=tuple(some),
         public=tuple(
@@ -222,7 +238,7 @@ def _app(
 _rule_lists = st.lists(rules, max_size=5, unique_by=lambda rule: rule.name)
 
 opened = st.tuples(
-    st.lists(patterns, max_size=2, unique=True) | st.just([]),
+    st.lists(patterns.filter(lambda one: not one.owned), max_size=2, unique=True) | st.just([]),
     st.lists(
         st.sampled_from(["https://a.test", "http://b.test:8080", "chrome-extension://abc"]),
         max_size=2,

@@ -16,7 +16,7 @@ from typing import Any
 
 from doorward.core.entities import PrincipalKind
 from doorward.policy.model import ECHOING_METHODS, Effect, Requirement, Rule
-from doorward.policy.paths import PathPattern
+from doorward.policy.paths import OWNED, PathPattern
 from doorward.policy.selectors.key import SelectorKey
 from doorward.policy.selectors.principals import KIND, NAMED
 from doorward.policy.selectors.table import KEYS, Selector
@@ -164,10 +164,10 @@ class Coverage:
         here = [self._root]
         for segment in pattern.segments:
             yield from (node.tails for node in here)
-            if segment is None:
+            if segment in (None, OWNED):  # somebody's name may be any word
                 here = [one for node in here for one in node.next.values()]
             else:
-                here = [node.next[one] for node in here for one in (segment, None) if one in node.next]
+                here = [node.next[one] for node in here for one in (segment, None, OWNED) if one in node.next]
         for node in here:
             if pattern.tail:
                 yield from (one.tails | one.ends for one in node.below())

@@ -39,7 +39,7 @@ from doorward.policy.findings import (
 )
 from doorward.policy.model import ECHOING_METHODS, METHOD, AppPolicy, Effect, Term
 from doorward.policy.normalisation import NormalisedPath, PathRefused, normalise
-from doorward.policy.paths import pattern_of
+from doorward.policy.paths import NO_OWNER, owner_segment, pattern_of
 from doorward.policy.request_headers import parse_destination
 from doorward.policy.selectors.table import Selector
 from doorward.policy.subject import Subject
@@ -167,6 +167,7 @@ def _authority_now(app: AppPolicy, tenant: str, application_id: str, subject: Su
     standing = _standing(app, tenant, subject.principal)
     if standing is not Reason.PRINCIPAL_ACTIVE:
         return ConnectionAuthority(grants=(), allowed=frozenset(), denied=frozenset(), standing=standing)
+    owner = owner_segment(subject.principal.name)
     grants: set[str] = set()
     terms: dict[Effect, set[Term]] = {Effect.ALLOW: set(public_terms(app)), Effect.DENY: set()}
     for rule in app.rules:
@@ -174,7 +175,7 @@ def _authority_now(app: AppPolicy, tenant: str, application_id: str, subject: Su
         if selected is (rule.effect is Effect.ALLOW):
             grants.add(connection_id(tenant, application_id, rule.effect, rule.selector))
         if selected:
-            terms[rule.effect] |= rule.residual.terms
+            terms[rule.effect] |= rule.residual.terms_of(owner)
     return ConnectionAuthority(
         grants=tuple(sorted(grants)),
         allowed=frozenset(terms[Effect.ALLOW]),
@@ -338,9 +339,15 @@ def decide_anonymous(app: AppPolicy, request: Request) -> Decision:
 
 
 def decide_by_grants(
-    app: AppPolicy, tenant: str, application_id: str, grants: Iterable[str], request: Request
+    app: AppPolicy,
+    tenant: str,
+    application_id: str,
+    grants: Iterable[str],
+    request: Request,
+    *,
+    owner: str = NO_OWNER,
 ) -> Outcome:
-    """Judge one request as Envoy does: by grants and residuals alone, not knowing the principal.
+    """Judge one request as Envoy does: by grants and residuals alone, knowing no more than a name of the principal.
 
     Args:
         app: the application's part of the document.
@@ -348,6 +355,7 @@ def decide_by_grants(
         application_id: the application's id (`app_…`).
         grants: the ids that the connection holds; unknown ones do nothing.
         request: what is asked.
+        owner: the principal's segment in paths (`paths.owner_segment`).
 
     Returns:
         GOOD or BAD by the equation of DESIGN 2.1(4).
@@ -365,11 +373,13 @@ def decide_by_grants(
     ids = {rule.name: connection_id(tenant, application_id, rule.effect, rule.selector) for rule in app.rules}
     passes = all(
         any(
-            rule.effect is Effect.ALLOW and ids[rule.name] in held and rule.covers(request.method, one)
+            rule.effect is Effect.ALLOW and ids[rule.name] in held and rule.covers(request.method, one, owner)
             for rule in app.rules
         )
         and not any(
-            rule.effect is Effect.DENY and ids[rule.name] not in held and rule.covers(request.method, one)
+            rule.effect is Effect.DENY
+            and ids[rule.name] not in held
+            and rule.covers(request.method, one, owner)
             for rule in app.rules
         )
         for one in (paths[1:] if open_path else paths)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from doorward.core.entities import Reason
 from doorward.policy.model import Effect, Rule
 from doorward.policy.normalisation import NormalisedPath
+from doorward.policy.paths import owner_segment
 from doorward.policy.subject import TRUE, UNDETERMINED, Subject
 
 
@@ -70,7 +71,7 @@ def find_for_request(rule: Rule, subject: Subject, method: str, path: Normalised
     if not missed and not residual.matches_method(method, rule.effect):
         named = ", ".join(sorted(residual.methods or ()))
         missed = f"method {method} is not among {named}" if named else f"method {method} must be named"
-    if not missed and not residual.matches_path(path):
+    if not missed and not residual.matches_path(path, owner_segment(subject.principal.name)):
         missed = f"path {path.text} is not within {', '.join(one.text for one in residual.paths)}"
     missed = missed or _asks(rule)
     why = missed or f"{who}, {method} {path.text} is within the rule"

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 
 from doorward.policy.model import AppPolicy, authority_name
+from doorward.policy.paths import owner_segment
 from doorward.policy.selectors.table import BY_WORD
 from doorward.policy.subject import Subject
 
@@ -24,9 +25,11 @@ class Likeness:
         for rule in app.rules:
             for word, value in rule.selector.conditions:
                 values.setdefault(word, {})[value] = None
+        self._owned = any(pattern.owned for rule in app.rules for pattern in rule.residual.paths)
         self._viewers = tuple(BY_WORD[word].viewer(tuple(every)) for word, every in values.items())
 
     def key(self, subject: Subject) -> Hashable:
         """Return what of a subject the rules, and its standing, depend on."""
         who = subject.principal
-        return who.tenant, who.state, authority_name(who), *(view(subject) for view in self._viewers)
+        name = owner_segment(who.name) if self._owned else ""
+        return who.tenant, who.state, authority_name(who), name, *(view(subject) for view in self._viewers)

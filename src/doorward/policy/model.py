@@ -19,7 +19,7 @@ from typing import NamedTuple
 from doorward.core.entities import Principal
 from doorward.core.names import OWN_AUTHORITY
 from doorward.policy.normalisation import NormalisedPath
-from doorward.policy.paths import EVERY_PATH, PathPattern
+from doorward.policy.paths import EVERY_PATH, PathPattern, pattern_of
 from doorward.policy.request_headers import PLAIN, HeaderTerms
 from doorward.policy.selectors.table import Selector
 from doorward.policy.traffic import USUAL, Traffic
@@ -198,9 +198,16 @@ class Residual:
             return effect is Effect.DENY or method not in ECHOING_METHODS
         return method in self.methods
 
-    def matches_path(self, path: NormalisedPath) -> bool:
-        """Say whether the normalised path is within this residual."""
-        return any(pattern.matches(path) for pattern in self.paths)
+    def matches_path(self, path: NormalisedPath, owner: str) -> bool:
+        """Say whether the normalised path is within this residual; `owner` is the principal's segment."""
+        return any(pattern.matches(path, owner) for pattern in self.paths)
+
+    def terms_of(self, owner: str) -> frozenset[Term]:
+        """Return the atoms as they are for one principal."""
+        if not any(pattern.owned for pattern in self.paths):
+            return self.terms
+        owned = ((term, pattern_of(term.pattern).owned_by(owner)) for term in self.terms)
+        return frozenset(term._replace(pattern=one.text) for term, one in owned if one is not None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,10 +223,10 @@ class Rule:
         if self.effect is Effect.DENY and self.residual.requirements:
             raise ValueError("a deny rule asks for nothing")
 
-    def covers(self, method: str, path: NormalisedPath) -> bool:
-        """Say whether a request, its path normalised, is within the residual."""
+    def covers(self, method: str, path: NormalisedPath, owner: str) -> bool:
+        """Say whether a request, its path normalised, is within the residual; `owner` is the principal's segment."""
         residual = self.residual
-        within = residual.matches_method(method, self.effect) and residual.matches_path(path)
+        within = residual.matches_method(method, self.effect) and residual.matches_path(path, owner)
         return within and not residual.requirements
 
 
@@ -258,15 +265,26 @@ class AppPolicy:
             raise ValueError("the trusted authorities are sorted, each once, at least one")
         if len({rule.name for rule in self.rules}) != len(self.rules):
             raise ValueError("two rules share a name")
+        if len(self.trust) > 1 and any(rule.selector.unissued for rule in self.rules):
+            raise ValueError("several authorities may certify one name: a rule about it names the issuer")
+        self._check_paths()
+
+    def _check_paths(self) -> None:
         denied = [one for rule in self.rules if rule.effect is Effect.DENY for one in rule.residual.paths]
         if any(pattern.overlaps(one) for pattern in self.public for one in denied):
             raise ValueError("a rule denies something that is public")
-        if len(self.trust) > 1 and any(rule.selector.unissued for rule in self.rules):
-            raise ValueError("several authorities may certify one name: a rule about it names the issuer")
         if self.headers.destination and isinstance(self.upstream, HttpUpstream) and self.upstream.base:
             raise ValueError("a judged Destination would leave the base path")
+        if self._asks_for_an_owner_in_vain:
+            raise ValueError("what is public, and a judged Destination, has no principal")
         if self.keeps_slashes and self.public:
             raise ValueError("a path that is read in two ways must not be public")
+
+    @property
+    def _asks_for_an_owner_in_vain(self) -> bool:
+        judged = self.rules if self.headers.destination else ()
+        paths = [*self.public, *(one for rule in judged for one in rule.residual.paths)]
+        return any(pattern.owned for pattern in paths)
 
     @property
     def is_tcp(self) -> bool:

@@ -50,6 +50,11 @@ def read_public(
         except MalformedInput as error:
             faults.add_malformed(text, error, key=f"{key}.public")
             continue
+        if pattern.owned:
+            message = f"{pattern.text} is about a principal, and what is public is for everybody"
+            hint = "write `*`, or say it in a rule"
+            faults.add(text, "public-principal", message, key=f"{key}.public", hint=hint)
+            continue
         patterns[pattern.text] = pattern
         for rule in denying(rules, pattern):
             message = (

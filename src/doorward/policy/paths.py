@@ -13,6 +13,9 @@ one: characters that a URL may hold stand for themselves, all others (and a lite
 escaped UTF-8 with upper-case digits. Any other spelling is refused with the canonical one as the mend.
 `%2F` is an encoded slash inside a segment, for applications that keep them (`path_options`).
 
+`{principal}` is the segment that is the name of the connection's principal, as it stands in a normalised path
+(`owner_segment`). A name that has no single spelling there is in no path.
+
 Standard: RFC 3986 sections 2.2 to 2.4 and 3.3.
 """
 
@@ -28,6 +31,9 @@ from doorward.policy.normalisation import KEPT_SLASH, REFUSED_PATH_REGEXES, Norm
 
 __all__ = [
     "EVERY_PATH",
+    "NO_OWNER",
+    "OWNED",
+    "OWNER",
     "PATTERN_LIMIT",
     "REFUSED_PATH_REGEXES",
     "Exact",
@@ -35,6 +41,7 @@ __all__ = [
     "PathPattern",
     "Prefix",
     "Regex",
+    "owner_segment",
     "pattern_of",
 ]
 
@@ -43,6 +50,14 @@ PATTERN_LIMIT = 512
 
 _RAW = "!$&'()+,:=@[]"  # beside unreserved characters: what stands for itself, raw or escaped in a request
 _TAIL = "**"
+
+OWNER = "{principal}"
+"""How a pattern writes the segment of the connection's principal."""
+OWNED = "\0"
+"""The same among the segments of a pattern; no path has this character."""
+NO_OWNER = ""
+"""The segment of a principal without one, and of nobody: no path has an empty one."""
+_LONGEST_NAME = 63
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +88,7 @@ Form = Exact | Prefix | Regex
 class PathPattern:
     """One path pattern, in canonical spelling.
 
-    `segments` are decoded, None for `*`; `tail` says that `**` follows them.
+    `segments` are decoded, None for `*`, `OWNED` for `{principal}`; `tail` says that `**` follows them.
 
     Args:
         text: the pattern, at most 512 characters.
@@ -91,14 +106,26 @@ class PathPattern:
         object.__setattr__(self, "segments", segments)
         object.__setattr__(self, "tail", tail)
 
-    def matches(self, path: NormalisedPath) -> bool:
-        """Say whether a normalised path is within this pattern."""
+    def matches(self, path: NormalisedPath, owner: str = NO_OWNER) -> bool:
+        """Say whether a normalised path is within this pattern; `owner` is the principal's segment."""
         extra = len(path.segments) - len(self.segments)
         if extra < 0 or (extra and not self.tail):
             return False
         return all(
-            want is None or want == have for want, have in zip(self.segments, path.segments, strict=False)
+            want is None or (owner if want == OWNED else want) == have
+            for want, have in zip(self.segments, path.segments, strict=False)
         )
+
+    @property
+    def owned(self) -> tuple[int, ...]:
+        """The places of `{principal}` among the segments, from 0."""
+        return tuple(at for at, segment in enumerate(self.segments) if segment == OWNED)
+
+    def owned_by(self, owner: str) -> PathPattern | None:
+        """Return the pattern as it is for one principal; None if no path is within it then."""
+        if not self.owned:
+            return self
+        return None if owner == NO_OWNER else pattern_of(self.text.replace(OWNER, owner))
 
     @property
     def has_kept_slash(self) -> bool:
@@ -115,15 +142,20 @@ class PathPattern:
         )
 
     def overlaps(self, other: PathPattern) -> bool:
-        """Say whether some path is within both patterns."""
+        """Say whether some path is within both patterns, for some principal."""
         extra = len(other.segments) - len(self.segments)
         if (extra > 0 and not self.tail) or (extra < 0 and not other.tail):
             return False
         pairs = zip(self.segments, other.segments, strict=False)
-        return all(mine is None or theirs is None or mine == theirs for mine, theirs in pairs)
+        return all(
+            mine in (None, OWNED) or theirs in (None, OWNED) or mine == theirs for mine, theirs in pairs
+        )
 
     def forms(self) -> tuple[Form, ...]:
-        """Return matchers of normalised paths; a path is within this pattern where any of them matches."""
+        """Return matchers of normalised paths; a path is within this pattern where any of them matches.
+
+        In the place of `{principal}` they match every segment.
+        """
         if not self.segments:
             return (Prefix("/"),) if self.tail else (Exact("/"),)
         if all(segment is not None and _is_unreserved(segment) for segment in self.segments):
@@ -139,8 +171,17 @@ def pattern_of(text: str) -> PathPattern:
     return PathPattern(text)
 
 
+def owner_segment(name: str) -> str:
+    """Return the segment of normalised paths that is a principal's name; `NO_OWNER` if there is no single one.
+
+    Names of our own people, devices and services stand for themselves. A partner's hold a slash, and often more that a
+    path may spell in two ways, so none is in a path.
+    """
+    return name if len(name) <= _LONGEST_NAME and _is_unreserved(name) else NO_OWNER
+
+
 def _parse(text: str) -> tuple[tuple[str | None, ...], bool]:
-    if len(text) > PATTERN_LIMIT:
+    if len(text.replace(OWNER, "x" * _LONGEST_NAME)) > PATTERN_LIMIT:
         raise MalformedInput(
             "path-pattern-too-long", f"a path pattern has at most {PATTERN_LIMIT} characters"
         )
@@ -158,9 +199,11 @@ def _parse(text: str) -> tuple[tuple[str | None, ...], bool]:
 
 
 def _parse_segment(part: str, whole: str) -> str | None:
-    """Return the decoded literal, or None for `*`."""
+    """Return the decoded literal, None for `*`, `OWNED` for `{principal}`."""
     if part == "*":
         return None
+    if part == OWNER:
+        return OWNED
     problem, hint = _problem_of(part)
     if problem:
         raise MalformedInput("path-pattern", f"path pattern {whole!r}: {problem}", hint=hint)
@@ -179,6 +222,10 @@ def _problem_of(part: str) -> tuple[str, str]:
         return (
             f"* is only part of the segment {part!r}",
             "a wildcard is a whole segment; a literal star is %2A",
+        )
+    if "{" in part or "}" in part:
+        return f"braces are only part of the segment {part!r}, or hold another word", (
+            f"{OWNER} is a whole segment, and the only word; literal braces are %7B and %7D"
         )
     if "?" in part:
         return "it holds a query", "paths are matched without the query; leave out ? and what follows"
@@ -200,10 +247,10 @@ def _is_unreserved(segment: str) -> bool:
 
 def _segment_regex(segment: str | None) -> str:
     """Every spelling of a segment in normalised paths: reserved characters raw or escaped, any hex case."""
-    if segment is None:
+    if segment in (None, OWNED):
         return "[^/]+"
     return "%2[Ff]".join(
-        "".join(_character_regex(character) for character in part) for part in segment.split(KEPT_SLASH)
+        "".join(_character_regex(character) for character in part) for part in str(segment).split(KEPT_SLASH)
     )
 
 

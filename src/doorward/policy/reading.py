@@ -32,7 +32,7 @@ from doorward.policy.model import (
 )
 from doorward.policy.opening import OPENING_KEYS, read_cors, read_public
 from doorward.policy.path_options import read_path_options
-from doorward.policy.paths import EVERY_PATH, PathPattern
+from doorward.policy.paths import EVERY_PATH, OWNER, PathPattern
 from doorward.policy.request_headers import PLAIN, read_header_terms
 from doorward.policy.selectors.table import read_selector
 from doorward.policy.tcp import TCP_KEYS, check_kind, read_alpn
@@ -114,6 +114,7 @@ class DocumentReader:
         traffic = read_traffic(self.faults, found, key)
         rules = self._read_rules(found["rules"], f"{key}.rules") if "rules" in found else ()
         check_base(self.faults, name, f"{key}.upstream", upstream, judged=headers.destination)
+        self._check_owned(found, key, rules, judged=headers.destination)
         public, origins = read_public(self.faults, found, key, rules), read_cors(self.faults, found, key)
         keeps_slashes = read_path_options(self.faults, found, key, rules, public)
         alpn = read_alpn(self.faults, found, key)
@@ -222,6 +223,15 @@ class DocumentReader:
         if selector is None or residual is None:
             return None
         return Rule(name=name, effect=effects[0], selector=selector, residual=residual)
+
+    def _check_owned(
+        self, found: dict[str, Node], key: str, rules: tuple[Rule, ...], *, judged: bool
+    ) -> None:
+        """Refuse the principal in a path where `Destination` names a second path, which is not compared with it."""
+        if judged and any(pattern.owned for rule in rules for pattern in rule.residual.paths):
+            message = f"{OWNER} in a path is not built yet where `Destination` is judged"
+            hint = "take `destination` out of `headers`, or write the paths without it"
+            self.faults.add(found["rules"], "not-built-yet", message, key=f"{key}.rules", hint=hint)
 
     def _read_rule_name(self, node: Node, key: str) -> str:
         text = self.faults.text(node, key)

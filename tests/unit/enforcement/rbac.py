@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from doorward.enforcement.envoy.headers import NAMES_HEADER
-from doorward.enforcement.envoy.names import ALLOW_FILTER, DENY_FILTER, DESTINATION_FILTER
+from doorward.enforcement.envoy.names import ALLOW_FILTER, DENY_FILTER, DESTINATION_FILTER, OWNER_FILTER, Fact
 
 FORWARDED = 200
 _BESIDE_THE_PATH = {"headers", "filter_state"}
@@ -61,6 +61,23 @@ def route_of(
     return None
 
 
+def _compared(config: Mapping[str, Any], path: str, state: Mapping[str, str]) -> dict[str, str]:
+    """What the filter before the rules keeps for the request; nothing that it cannot compare."""
+    found = {}
+    for one in config.get("on_request_headers", ()):
+        text = one["format_string"]["text_format_source"]["inline_string"]
+        match = re.fullmatch(
+            r"%CEL\(request\.url_path\.split\('/'\)\[(\d+)\] == string\(filter_state\['([a-z.]+)'\]\) \? 'yes' : 'no'\)%",
+            text,
+        )
+        assert match is not None, text
+        assert match[2] == Fact.OWNER.state_key
+        parts, place = path.split("/"), int(match[1])
+        if match[2] in state and place < len(parts):
+            found[one["object_key"]] = "yes" if parts[place] == state[match[2]] else "no"
+    return found
+
+
 def _words(host: str, method: str, headers: Mapping[str, str]) -> dict[str, str]:
     return {":method": method, ":authority": host, NAMES_HEADER: "true", **headers}
 
@@ -80,6 +97,7 @@ def _answer_of_route(
     passed = ""
     whole = virtual_host.get("typed_per_filter_config", {})
     slices = {**whole, **route["typed_per_filter_config"]}
+    state = {**state, **_compared(slices.get(OWNER_FILTER, {}), path, state)}
     for name in (DESTINATION_FILTER, DENY_FILTER, ALLOW_FILTER):
         if name not in slices:
             assert name == DESTINATION_FILTER

@@ -18,7 +18,7 @@ from doorward.policy.model import (
     UnixUpstream,
 )
 from doorward.policy.normalisation import NormalisedPath
-from doorward.policy.paths import PathPattern
+from doorward.policy.paths import NO_OWNER, PathPattern
 from doorward.policy.selectors.table import Selector, select
 from doorward.policy.subject import Subject, Truth
 
@@ -88,11 +88,16 @@ def test_residual() -> None:
     one = Residual(methods=frozenset({"GET"}), paths=(PathPattern("/b"), PathPattern("/a")))
     assert one.matches_method("GET", Effect.ALLOW)
     assert not one.matches_method("get", Effect.ALLOW)
-    assert one.matches_path(here)
-    assert not one.matches_path(NormalisedPath("/c", ("c",)))
+    assert one.matches_path(here, "ann")
+    assert not one.matches_path(NormalisedPath("/c", ("c",)), "ann")
     assert Residual().matches_method("ANY", Effect.ALLOW)
     assert one.terms == {Term("GET", "/a"), Term("GET", "/b")}
     assert Residual().terms == {Term("*", "/**")}
+    mine = Residual(paths=(PathPattern("/{principal}/**"), PathPattern("/b")))
+    assert mine.matches_path(here, "a")
+    assert not mine.matches_path(here, "b")
+    assert mine.terms_of("ann") == {Term("*", "/ann/**"), Term("*", "/b")}
+    assert mine.terms_of(NO_OWNER) == {Term("*", "/b")}
 
 
 def test_impossible_residuals() -> None:

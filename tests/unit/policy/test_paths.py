@@ -5,14 +5,16 @@ from __future__ import annotations
 import pytest
 
 from doorward.core.errors import MalformedInput
-from doorward.policy.normalisation import NormalisedPath, normalise
+from doorward.policy.normalisation import NormalisedPath, PathRefused, normalise
 from doorward.policy.paths import (
     EVERY_PATH,
+    NO_OWNER,
     PATTERN_LIMIT,
     Exact,
     PathPattern,
     Prefix,
     Regex,
+    owner_segment,
     pattern_of,
 )
 
@@ -131,3 +133,81 @@ def test_patterns_are_values() -> None:
     """Patterns of the same text are equal, and the widest one is there to be shared."""
     assert PathPattern("/**") == EVERY_PATH
     assert len({PathPattern("/a"), PathPattern("/a")}) == 1
+
+
+# the principal in the path
+
+
+@pytest.mark.parametrize(
+    ("pattern", "inside", "outside"),
+    [
+        (
+            "/records/{principal}/**",
+            ("/records/ann", "/records/ann/", "/records/ann/x/y", "/records/%61nn/x", "/x/../records/ann"),
+            ("/records", "/records/ben", "/records/anna", "/records/Ann", "/records/x/ann", "/records/?/x"),
+        ),
+        ("/{principal}", ("/ann", "/ann/"), ("/", "/ann/x", "/{principal}", "/%7Bprincipal%7D")),
+        ("/*/{principal}/b", ("/x/ann/b",), ("/ann/x/b", "/x/ben/b")),
+        ("/{principal}/{principal}", ("/ann/ann",), ("/ann/ben", "/ben/ann")),
+    ],
+)
+def test_the_principals_segment(pattern: str, inside: tuple[str, ...], outside: tuple[str, ...]) -> None:
+    """`{principal}` is a whole segment, and the name of who asks, exactly; whoever has none is nowhere."""
+    one = PathPattern(pattern)
+    paths = [found for raw in outside if not isinstance(found := normalise(raw), PathRefused)]
+    assert all(one.matches(path(raw), "ann") for raw in inside)
+    assert not any(one.matches(found, "ann") for found in paths)
+    assert not any(one.matches(path(raw)) for raw in inside)
+    mine = one.owned_by("ann")
+    assert mine is not None
+    assert all(mine.matches(path(raw)) for raw in inside)
+    assert one.owned_by(NO_OWNER) is None
+    assert not any(one.matches(found) for found in paths)
+
+
+@pytest.mark.parametrize(
+    "text", ["/{principals}", "/{principal", "/x{principal}", "/{group}/**", "/{principal}s", "/a}"]
+)
+def test_braces_are_one_word_and_a_whole_segment(text: str) -> None:
+    """Any other use of them is refused with the mend."""
+    with pytest.raises(MalformedInput) as caught:
+        PathPattern(text)
+    assert "{principal}" in caught.value.hint
+
+
+def test_a_pattern_fits_with_every_name() -> None:
+    """The longest name in its place keeps within the limit."""
+    begin = "/" + "a" * (PATTERN_LIMIT - 65)
+    longest = PathPattern(begin + "/{principal}").owned_by("n" * 63)
+    assert longest is not None
+    assert len(longest.text) == PATTERN_LIMIT
+    with pytest.raises(MalformedInput):
+        PathPattern(begin + "a/{principal}")
+
+
+@pytest.mark.parametrize(
+    ("name", "segment"),
+    [
+        ("ann", "ann"),
+        ("a.b_c-d", "a.b_c-d"),
+        ("clinic/ann@clinic.example", NO_OWNER),
+        ("clinic/ann", NO_OWNER),
+        ("n" * 64, NO_OWNER),
+    ],
+)
+def test_only_names_with_one_spelling_are_segments(name: str, segment: str) -> None:
+    """A name that a path could spell in two ways, or that holds a slash, is in no path."""
+    assert owner_segment(name) == segment
+
+
+def test_patterns_with_and_without_a_principal_are_compared() -> None:
+    """A star covers every name, a name covers no other word, and each may meet the others."""
+    owned, star, literal = (PathPattern(text) for text in ("/a/{principal}", "/a/*", "/a/ann"))
+    assert star.covers(owned)
+    assert owned.covers(owned)
+    assert not owned.covers(star)
+    assert not owned.covers(literal)
+    assert not literal.covers(owned)
+    assert owned.overlaps(star)
+    assert owned.overlaps(literal)
+    assert literal.overlaps(owned)

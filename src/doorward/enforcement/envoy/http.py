@@ -13,6 +13,7 @@ from doorward.enforcement.envoy.extension import build_extension, render_duratio
 from doorward.enforcement.envoy.forwarding import build_path_memory
 from doorward.enforcement.envoy.headers import build_early_mutations, build_trailer_removal
 from doorward.enforcement.envoy.logs import build_open_log, build_request_log
+from doorward.enforcement.envoy.owners import build_owner_filter
 from doorward.enforcement.envoy.rates import build_rate_filter
 from doorward.enforcement.envoy.replies import build_local_replies
 from doorward.enforcement.envoy.rules import build_filters
@@ -58,6 +59,7 @@ def build_http(door: HttpDoor, paths: RunPaths, limits: Limits) -> dict[str, Any
         *build_path_memory(door.upstream),
         build_rate_filter(limits),
         *sites,
+        build_owner_filter(),
         *build_filters(destination=door.headers.destination),
         build_trailer_removal(),
         _router(),

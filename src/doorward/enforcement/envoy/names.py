@@ -27,6 +27,7 @@ class Fact(Enum):
     CERTIFICATE = "certificate"  # crt_…
     CLIENT_CERT = "client_cert"  # RFC 9440 section 2.2: :base64 of the DER:
     ASSERTION = "assertion"  # ES256 JWT
+    OWNER = "owner"  # the principal's segment in paths: policy.paths.owner_segment, or NOBODY
     DECISION = "decision"  # evt_… of the decision that admitted the connection
 
     @property
@@ -37,6 +38,9 @@ class Fact(Enum):
 
 JUDGED = "1"
 """The only value of `Fact.JUDGED` under which a request can pass."""
+
+NOBODY = "?"
+"""The owner of no path: no path of a request has this character, and a fact is never empty."""
 
 IDENTITY_HEADERS = MappingProxyType(
     {
@@ -72,6 +76,8 @@ LISTENER = "door"
 FOREIGN_PROTOCOL_CHAIN = "doorward_protocol"
 """Name of the filter chain that refuses clients which offer a protocol that a TCP application does not list."""
 
+OWNER_FILTER = "doorward.owner"
+"""Compares segments of the path with the principal's, where a route asks for it."""
 DENY_FILTER = "doorward.deny"
 ALLOW_FILTER = "doorward.allow"
 DESTINATION_FILTER = "doorward.destination"

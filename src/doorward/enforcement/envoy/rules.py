@@ -6,7 +6,7 @@
 Two filters enforce the two halves, both with action ALLOW: what nothing names is refused, and a
 request that makes a matcher fail is refused too. An id is never negated (DESIGN 2.1(4)): a
 connection that knows nothing of a new deny rule lacks its clearance. The only thing negated is the
-residual of a deny rule.
+residual of a deny rule, and of the principal in its path not even that (`owners`).
 """
 
 from __future__ import annotations
@@ -26,10 +26,11 @@ from doorward.enforcement.envoy.names import (
     JUDGED,
     Fact,
 )
+from doorward.enforcement.envoy.owners import build_owner_slice, is_not_owner, is_owner
 from doorward.enforcement.plan import RuleTerm
 from doorward.enforcement.transition import DECISION_PREFIX
 from doorward.policy.model import ECHOING_METHODS, Effect, echoing_methods_left
-from doorward.policy.paths import Exact, Form, Prefix, Regex
+from doorward.policy.paths import Exact, Form, PathPattern, Prefix, Regex
 from doorward.policy.request_headers import DESTINATION
 
 Matcher = dict[str, Any]
@@ -79,7 +80,9 @@ def build_slice(rules: Sequence[RuleTerm], echoing: Collection[str] = ()) -> dic
         echoing: methods that reach the rules and that a rule allows only by name.
     """
     denies, allows = _parted(rules)
+    places = (at for rule in rules for pattern in rule.residual.paths for at in pattern.owned)
     return {
+        **build_owner_slice(places),
         DENY_FILTER: _per_route(
             {CLEARED: _policy([_all_of([_judged(), *(_cleared(one, _path) for one in denies)])])}
         ),
@@ -150,10 +153,8 @@ def _granted(rule: RuleTerm, where: Where, echoing: Collection[str]) -> Matcher:
 
 
 def _cleared(rule: RuleTerm, where: Where) -> Matcher:
-    within = _within(rule, where)
-    if not within:
-        return _holds(rule.accepted)
-    return _any_of([{"not_id": _all_of(within)}, _holds(rule.accepted)])
+    outside = _outside(rule, where)
+    return _any_of([*outside, _holds(rule.accepted)])
 
 
 def _judged() -> Matcher:
@@ -180,12 +181,42 @@ def _within(rule: RuleTerm, where: Where) -> list[Matcher]:
     """Return the conditions of a residual, all of which must hold; none where every request is within."""
     residual = rule.residual
     conditions = []
-    forms = [form for pattern in residual.paths for form in pattern.forms()]
-    if Prefix("/") not in forms:
-        conditions.append(_any_of([where(form) for form in forms]))
+    if not _takes_every_path(rule):
+        plain = [form for pattern in residual.paths if not pattern.owned for form in pattern.forms()]
+        owned = [
+            _all_of([_any_of([where(form) for form in pattern.forms()]), *map(is_owner, pattern.owned)])
+            for pattern in residual.paths
+            if pattern.owned
+        ]
+        conditions.append(_any_of([*(where(form) for form in plain), *owned]))
     if residual.methods is not None:
         conditions.append(_any_of([_method(one) for one in sorted(residual.methods)]))
     return conditions
+
+
+def _outside(rule: RuleTerm, where: Where) -> list[Matcher]:
+    """Return conditions of which one holds where a request is certainly not within a residual.
+
+    Not the negation of `_within`, where the principal is in the path: a comparison that could not be made says neither.
+    """
+    if not any(pattern.owned for pattern in rule.residual.paths):
+        within = _within(rule, where)
+        return [{"not_id": _all_of(within)}] if within else []
+    outside = []
+    if not _takes_every_path(rule):
+        outside.append(_all_of([_outside_path(pattern, where) for pattern in rule.residual.paths]))
+    if rule.residual.methods is not None:
+        outside.append({"not_id": _any_of([_method(one) for one in sorted(rule.residual.methods)])})
+    return outside
+
+
+def _outside_path(pattern: PathPattern, where: Where) -> Matcher:
+    elsewhere = {"not_id": _any_of([where(form) for form in pattern.forms()])}
+    return _any_of([elsewhere, *map(is_not_owner, pattern.owned)])
+
+
+def _takes_every_path(rule: RuleTerm) -> bool:
+    return any(Prefix("/") in pattern.forms() for pattern in rule.residual.paths)
 
 
 def _method(method: str) -> Matcher:

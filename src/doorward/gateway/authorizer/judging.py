@@ -38,7 +38,7 @@ from doorward.audit.events import Event, EventType
 from doorward.core.entities import TENANT, Outcome, Reason
 from doorward.core.errors import DoorwardError, MalformedInput, RequestRefused, Unavailable
 from doorward.core.ports import Clock
-from doorward.enforcement.envoy.names import JUDGED, Asked, Fact
+from doorward.enforcement.envoy.names import JUDGED, NOBODY, Asked, Fact
 from doorward.enforcement.transition import class_token
 from doorward.gateway.access_log.counting import CertificateRate, Spoken, Tally
 from doorward.gateway.authorizer.anonymous import ANONYMOUS_FACTS
@@ -51,6 +51,7 @@ from doorward.gateway.connections.registry import Connections, source_of
 from doorward.gateway.connections.sockdiag import SocketFacts, TcpState
 from doorward.policy.decision import GRANTS_LIMIT_BYTES, authority_of, grants_fit, render_grants
 from doorward.policy.model import AppPolicy
+from doorward.policy.paths import owner_segment
 from doorward.wire.client_cert import render_client_cert
 from doorward.wire.header_text import encode_header_text
 
@@ -281,6 +282,7 @@ class Authorizer:
             Fact.CERTIFICATE: certificate.id,
             Fact.CLIENT_CERT: render_client_cert(certificate.der),
             Fact.ASSERTION: self._signer.sign(live, principal, audience),
+            Fact.OWNER: owner_segment(principal.name) or NOBODY,
             Fact.DECISION: live.decision,
         }
         return {fact.value: value for fact, value in facts.items()}

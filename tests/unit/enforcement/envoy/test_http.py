@@ -55,9 +55,10 @@ def test_every_time_and_size_is_stated(config: dict[str, Any]) -> None:
 
 
 def test_the_rules_stand_before_the_router() -> None:
-    """Rate, deny, allow, no trailers, router; only WebSocket may be upgraded to."""
+    """Rate, whose path it is, deny, allow, no trailers, router; only WebSocket may be upgraded to."""
     assert [one["name"] for one in HTTP["http_filters"]] == [
         "doorward.rate",
+        "doorward.owner",
         "doorward.deny",
         "doorward.allow",
         "doorward.trailers",

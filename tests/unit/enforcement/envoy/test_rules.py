@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 
 from doorward.core.entities import Outcome
-from doorward.enforcement.envoy.names import ALLOW_FILTER, DENY_FILTER, JUDGED, Fact
+from doorward.enforcement.envoy.names import ALLOW_FILTER, DENY_FILTER, JUDGED, NOBODY, OWNER_FILTER, Fact
 from doorward.enforcement.envoy.resources import static_rendering
 from doorward.enforcement.envoy.routes import build_door_table
 from doorward.enforcement.envoy.rules import build_filters, build_open_slice, build_slice
@@ -13,6 +13,7 @@ from doorward.enforcement.plan import build_door
 from doorward.policy.decision import Request, authority_of, decide_anonymous, decide_by_grants, render_grants
 from doorward.policy.model import AppPolicy, Effect
 from doorward.policy.normalisation import PathRefused, normalise
+from doorward.policy.paths import owner_segment
 from doorward.policy.subject import Subject
 from tests.support.policies import APP_ID, TENANT, apps, requests, subjects
 from tests.unit.enforcement.plans import CERTIFICATE, TRUST, door, every, small_plan, term
@@ -20,9 +21,13 @@ from tests.unit.enforcement.rbac import FORWARDED, answer_of
 from tests.unit.enforcement.test_resources import compiled
 
 
-def state_of(*ids: str, judged: str = JUDGED) -> dict[str, str]:
+def state_of(*ids: str, judged: str = JUDGED, owner: str = NOBODY) -> dict[str, str]:
     """Filter state of a connection with these grants."""
-    return {Fact.GRANTS.state_key: render_grants(ids), Fact.JUDGED.state_key: judged}
+    return {
+        Fact.GRANTS.state_key: render_grants(ids),
+        Fact.JUDGED.state_key: judged,
+        Fact.OWNER.state_key: owner,
+    }
 
 
 @settings(max_examples=400, deadline=None)
@@ -37,8 +42,10 @@ def test_the_compiled_table_decides_as_the_judge_does(
     if isinstance(path, PathRefused):
         return
     headers = {} if request.destination is None else {"destination": request.destination}
-    status, _ = answer_of(table, "app.test", request.method, path.text, state_of(*grants), headers=headers)
-    expected = decide_by_grants(app, TENANT, APP_ID, grants, request)
+    owner = owner_segment(subject.principal.name)
+    state = state_of(*grants, owner=owner or NOBODY)
+    status, _ = answer_of(table, "app.test", request.method, path.text, state, headers=headers)
+    expected = decide_by_grants(app, TENANT, APP_ID, grants, request, owner=owner)
     assert (status == FORWARDED) is (expected is Outcome.GOOD)
 
 
@@ -77,6 +84,56 @@ def test_the_policy_that_let_a_request_through_is_the_rules_id() -> None:
     assert answer_of(table, "pay.test", "GET", "/a/x", state_of("gread", "gsend")) == (FORWARDED, "gread")
     assert answer_of(table, "pay.test", "POST", "/b", state_of("gread", "gsend")) == (FORWARDED, "gsend")
     assert answer_of(table, "pay.test", "GET", "/b", state_of("gread", "gsend")) == (403, "")
+
+
+def test_the_principals_segment_is_compared() -> None:
+    """A grant for one's own paths is fulfilled there, and a deny of them is not cleared there."""
+    table = build_door_table(
+        door(
+            term("gown", "/r/{principal}/**"),
+            term("gall", "/s/**"),
+            term("cown", "/s/{principal}", effect=Effect.DENY),
+        )
+    )
+    state = state_of("gown", "gall", owner="ann")
+    for path, status in (
+        ("/r/ann", FORWARDED),
+        ("/r/ann/x", FORWARDED),
+        ("/r/ben/x", 403),
+        ("/r/Ann/x", 403),
+        ("/r", 403),
+        ("/s/ann", 403),
+        ("/s/ann/", 403),
+        ("/s/ann/x", FORWARDED),
+        ("/s/ben", FORWARDED),
+        ("/s", FORWARDED),
+    ):
+        assert answer_of(table, "pay.test", "GET", path, state)[0] == status, path
+    cleared = state_of("gall", "cown", owner="ann")
+    assert answer_of(table, "pay.test", "GET", "/s/ann", cleared)[0] == FORWARDED
+
+
+def test_without_a_comparison_neither_holds() -> None:
+    """A connection of which nobody is known as the principal has no paths of its own, and no deny of such is cleared."""
+    table = build_door_table(
+        door(
+            term("gown", "/r/{principal}/**"),
+            term("gall", "/s/**"),
+            term("cown", "/s/{principal}", effect=Effect.DENY),
+        )
+    )
+    state = state_of("gown", "gall")
+    del state[Fact.OWNER.state_key]
+    for path in ("/r/ann", "/r/-/x", "/s/ann", "/s/-"):
+        assert answer_of(table, "pay.test", "GET", path, state)[0] == 403, path
+    assert answer_of(table, "pay.test", "GET", "/s/ann/x", state)[0] == FORWARDED
+
+
+def test_only_what_is_asked_is_compared() -> None:
+    """Each place once, and nothing where no rule asks."""
+    assert OWNER_FILTER not in build_slice([term("g", "/a/*")])
+    built = build_slice([term("g", "/a/{principal}"), term("h", "/{principal}/{principal}")])
+    assert len(built[OWNER_FILTER]["on_request_headers"]) == 2
 
 
 def test_rules_of_one_id_are_one_policy() -> None:

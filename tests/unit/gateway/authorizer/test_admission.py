@@ -41,6 +41,7 @@ def test_who_may_gets_every_fact(place: Place) -> None:
     assert answer.facts[Fact.JUDGED.value] == "1"
     assert answer.facts[Fact.GRANTS.value] == "," + "".join(f"{one}," for one in (*connection.grants, token))
     assert answer.facts[Fact.PRINCIPAL.value] == "person/alice"
+    assert answer.facts[Fact.OWNER.value] == "alice"
     assert answer.facts[Fact.PRINCIPAL_ID.value] == place.world.principal("alice").id
     assert answer.facts[Fact.CERTIFICATE.value] == alice.record.id
     assert answer.facts[Fact.CLIENT_CERT.value] == render_client_cert(alice.der)

@@ -8,7 +8,7 @@ import urllib.parse
 import pytest
 from cryptography import x509
 
-from doorward.enforcement.envoy.names import Fact
+from doorward.enforcement.envoy.names import NOBODY, Fact
 from doorward.gateway.authorizer.gate import PolicyGate
 from doorward.gateway.authorizer.judging import ATTEMPTS
 from doorward.gateway.connections.registry import Connections
@@ -61,6 +61,7 @@ def test_the_application_is_told_the_partners_name(site: PartnerSite, place: Pla
     answer = check(place, site.leaf("bob@clinic.example"))
     assert answer.facts is not None
     assert answer.facts[Fact.PRINCIPAL.value] == "person/clinic/bob@clinic.example"
+    assert answer.facts[Fact.OWNER.value] == NOBODY
     assert claims_of(answer)["sub"] == "clinic/bob@clinic.example"
     connection = place.connections.get(COOKIE)
     assert connection is not None
