@@ -10,10 +10,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import click
+from click.shell_completion import add_completion_class
 
+from doorward.cli.bash_words import BashWords
 from doorward.cli.groups import Group
 from doorward.cli.output import DONE, INTERRUPTED, REFUSED, Output
 from doorward.core.foreign_text import show
+
+add_completion_class(BashWords, "bash")
 
 
 class Program(Group):
