@@ -18,6 +18,7 @@ from doorward.gateway.authorizer.assertions import AssertionSigner
 from doorward.wire.client_cert import render_client_cert
 from doorward.wire.jose import render_jwks
 from tests.support.walkthrough import ROOT, read_blocks
+from tests.unit.gateway.live import live
 
 PAGE = ROOT / "docs" / "how-to" / "trust-the-headers-in-your-application.md"
 CERTIFICATE = b"certificate"
@@ -47,7 +48,8 @@ def _headers(
     now = datetime.now(UTC)
     signer = AssertionSigner(key, issuer="https://corp.example/gateway-1")
     digest = hashlib.sha256(CERTIFICATE).hexdigest()
-    token = signer.sign(ALICE, digest, audience, now, now + timedelta(minutes=minutes))
+    connection = live(1, sha256=digest, opened_at=now, deadline=now + timedelta(minutes=minutes))
+    token = signer.sign(connection, ALICE, audience)
     headers = {"doorward-assertion": token, "client-cert": render_client_cert(CERTIFICATE)}
     return headers, json.dumps(render_jwks([key.public_key()]))
 
