@@ -16,7 +16,7 @@ import re
 import select
 import shlex
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, TextIO
@@ -129,7 +129,7 @@ class Output:
         return _LAST_COMMAND.sub(lambda found: found[0] + option, marked) if marked == text else marked
 
     @contextmanager
-    def progress(self, what: str) -> Iterator[Any]:
+    def progress(self, what: str) -> Iterator[Callable[[int, int], None]]:
         """Show progress of long work: yields a function (done, total); silent without a terminal or with --json."""
         if self.as_json or not self.err.is_terminal:
             yield lambda _done, _total: None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,6 +14,9 @@ from doorward.cli.command import Command
 from doorward.cli.output import UNAVAILABLE
 from doorward.cli.screen import escape
 from doorward.cli.state import State
+
+if TYPE_CHECKING:
+    from doorward.runtime.condition import Part
 
 
 @click.command("status", cls=Command)
@@ -34,7 +37,7 @@ def status(state: State) -> None:
         sys.exit(UNAVAILABLE)
 
 
-def _value(part: Any) -> dict[str, Any]:
+def _value(part: Part) -> dict[str, Any]:
     return {
         "name": part.name,
         "text": part.text,
