@@ -209,4 +209,4 @@ def _describe(
     )
     if found.content is None:
         return None
-    return VerifiedCertificate(issuers=frozenset(found.issuer_ids), profile="", content=found.content)
+    return VerifiedCertificate(issuers=found.issuers, profile="", content=found.content)

@@ -32,6 +32,6 @@ def describe_verified(
     if record is None or found.content is None:
         return None
     if isinstance(found, PartnerJudgement):
-        return VerifiedCertificate(issuers=frozenset(found.issuer_ids), profile="", content=found.content)
+        return VerifiedCertificate(issuers=found.issuers, profile="", content=found.content)
     issuers = frozenset({record.authority_id})
     return VerifiedCertificate(issuers=issuers, profile=record.profile, content=found.content)

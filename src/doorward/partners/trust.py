@@ -44,11 +44,14 @@ def load_partners(stores: Stores) -> dict[str, PartnerTrust]:
     """
     found = {}
     signers: dict[_Signer, list[str]] = {}
-    for one in stores.partners.every_authority():
+    every, records = stores.partners.every_authority(), stores.partners.list()
+    ids = {one.partner_id for one in every}
+    names = {one: partner.name for one in ids if (partner := stores.partners.get(one)) is not None}
+    for one in every:
         signer = _signer_of(one.der)
         if signer is not None:
             signers.setdefault(signer, []).append(one.id)
-    for record in stores.partners.list():
+    for record in records:
         authorities = stores.partners.authorities(record.id)
         trust = trust_of(record, authorities)
         if trust is not None:
@@ -57,7 +60,8 @@ def load_partners(stores: Stores) -> dict[str, PartnerTrust]:
                 for one in authorities
                 if (signer := _signer_of(one.der)) is not None
             }
-            found[record.name] = replace(trust, namesakes=namesakes)
+            others = frozenset(one.id for one in every if names.get(one.partner_id) != record.name)
+            found[record.name] = replace(trust, namesakes=namesakes, others=others)
     return found
 
 

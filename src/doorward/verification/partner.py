@@ -100,6 +100,7 @@ class PartnerTrust:
         authority_ids: SHA-256 of each authority's certificate -> its id in the inventory.
         namesakes: that id -> the ids of all certificates that ever had its name and key, its own included: of a
             renewed one, of a cross-certificate, of a partner that was removed.
+        others: ids of the authorities of partners of other names, former ones too.
 
     Raises:
         MalformedInput: `name-malformed`.
@@ -116,6 +117,7 @@ class PartnerTrust:
     groups: tuple[str, ...] = ()
     authority_ids: Mapping[str, str] = field(default_factory=dict, hash=False)
     namesakes: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
+    others: frozenset[str] = field(default=frozenset(), hash=False)
 
     def __post_init__(self) -> None:
         parse_principal_name(self.name)
@@ -181,6 +183,15 @@ class PartnerJudgement(CertificateJudgement):
     def issuer_ids(self) -> tuple[str, ...]:
         """The ids of all authorities that had name and key of the one that issued it."""
         return self.partner.namesakes[self.authority_id] if self.partner is not None else ()
+
+    @property
+    def issuers(self) -> frozenset[str]:
+        """The same as rules see it, without those of other partners.
+
+        If one partner's authorities change, only its own people are judged again.
+        """
+        others = self.partner.others if self.partner is not None else ()
+        return frozenset(self.issuer_ids).difference(others)
 
 
 def judge_partner_certificate(

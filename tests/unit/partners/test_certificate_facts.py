@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from cryptography import x509
 
@@ -44,3 +46,17 @@ def test_a_renewed_authority_is_the_same_issuer(site: PartnerSite) -> None:
     assert former is not None
     assert former.authority_id in subject.certificate.issuers
     assert len(subject.certificate.issuers) == 2
+
+
+def test_another_partner_with_the_same_authority_is_another_issuer(site: PartnerSite) -> None:
+    """Its rows of the authority are none of the first partner's, whose people are not judged again when they come and go."""
+    bob = site.leaf(BOB)
+    site.decide(bob)
+    row = site.row(bob)
+    ward = replace(site, name="ward")
+    ward.bring_in()
+    subject = site.decide(bob).subject
+    assert row is not None
+    assert subject is not None
+    assert subject.certificate is not None
+    assert subject.certificate.issuers == {row.authority_id}

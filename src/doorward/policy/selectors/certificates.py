@@ -4,7 +4,7 @@ They see only a certificate that was found good (`core.certificate.VerifiedCerti
 of our own or an imported authority, never a name: anybody can write a name into a certificate of his own. Two
 authorities may certify the same name, so names need an issuer where several authorities are trusted.
 
-Not here: patterns over names (`alternative_names`).
+Not here: patterns over names (`name_patterns`).
 Standard: RFC 5280 sections 4.1.2.4, 4.2.1.4 and 4.2.1.6.
 """
 
@@ -17,7 +17,8 @@ from doorward.core.certificate import VerifiedCertificate
 from doorward.core.entities import PrincipalKind
 from doorward.core.errors import MalformedInput
 from doorward.policy.faults import suggest
-from doorward.policy.selectors.alternative_names import (
+from doorward.policy.selectors.key import NamesKey
+from doorward.policy.selectors.name_patterns import (
     parse_dns_pattern,
     parse_mailbox_pattern,
     parse_uri_pattern,
@@ -25,7 +26,6 @@ from doorward.policy.selectors.alternative_names import (
     widen_mailbox,
     widen_uri,
 )
-from doorward.policy.selectors.key import NamesKey
 from doorward.policy.subject import Subject
 
 PROFILES = frozenset(kind.value for kind in PrincipalKind)

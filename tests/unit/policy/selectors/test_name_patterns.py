@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from doorward.core.errors import MalformedInput
-from doorward.policy.selectors.alternative_names import (
+from doorward.policy.selectors.name_patterns import (
     MOST_PARTS,
     parse_dns_pattern,
     parse_mailbox_pattern,
