@@ -12,18 +12,22 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
-from doorward.access.explanation import explain
-from doorward.core.entities import Outcome, PrincipalKind
+from doorward.core.entities import TENANT, Outcome, PrincipalKind
 from doorward.directory.principals import resume, suspend
+from doorward.policy.decision import decide_connection
+from doorward.policy.subject import Subject
 from doorward.runtime.evidence import Evidence
+from doorward.stores.policy_snapshot import current_document
 from tests.support.doorway import ACTOR, Doorway, Identity, eventually, open_doorway
-from tests.support.equation import PEOPLE, SELECTORS
+from tests.support.equation import PEOPLE, selectors_of_today
 from tests.support.mosquitto import Subscriber, publish, running_broker
 from tests.support.postgresql import running_server
 from tests.support.tcp import GREETING, Greeter, greeter, offer, read_exactly, tcp_app, tcp_document
@@ -271,7 +275,7 @@ def test_the_door_connects_whom_the_judge_allows(site: Site) -> None:
 
     A kept connection lives exactly if its holder lost nothing by any of the edits since.
     """
-    dice = random.Random(20261129)
+    dice, selectors = random.Random(20261129), selectors_of_today()
     callers = {
         name: site.door.person(f"tcp-{name}", *groups, kind=kind) for name, (kind, groups) in PEOPLE.items()
     }
@@ -280,7 +284,7 @@ def test_the_door_connects_whom_the_judge_allows(site: Site) -> None:
     with ExitStack() as stack:
         for _ in range(POLICIES):
             rules = [
-                f"{'deny' if number and dice.random() < 0.5 else 'allow'}: {renamed(dice.choice(SELECTORS))}"
+                f"{'deny' if number and dice.random() < 0.5 else 'allow'}: {renamed(dice.choice(selectors))}"
                 for number in range(dice.randint(1, 5))
             ]
             site.apply(*rules)
@@ -319,8 +323,16 @@ def _with_prefix(match: re.Match[str]) -> str:
 
 
 def judged(site: Site, name: str) -> Outcome:
-    """Return what the judge says of a new connection, as `policy explain` does."""
-    return explain(site.door.services, principal=name, app="bytes").decision.outcome
+    """Return what the judge says of a new connection from this machine now."""
+    with site.door.services.work.read() as stores:
+        document, _ = current_document(stores)
+        ids = {one.name: one.id for one in stores.applications.list()}
+        principal = stores.directory.by_name(name)
+    app = document.app("bytes")
+    assert app is not None
+    assert principal is not None
+    subject = Subject(principal=principal, source=IPv4Address("127.0.0.1"), time=datetime.now(UTC))
+    return decide_connection(app, TENANT, ids["bytes"], subject).outcome
 
 
 def echoes(client: ssl.SSLSocket) -> bool:

@@ -175,7 +175,7 @@ class Caller:
     reopened: int = 0
 
 
-def _selectors() -> list[str]:
+def selectors_of_today() -> list[str]:
     """Those about a day are about days that neither begin nor end while a test runs."""
     other = DAYS[(datetime.now(UTC).weekday() + 3) % 7]
     days = ", ".join(day for day in DAYS if day != other)
@@ -198,7 +198,7 @@ def _document(dice: random.Random, port: int, certified: Sequence[str], *, alone
                 "paths: [" + ", ".join(f'"{one}"' for one in dice.sample(patterns, dice.randint(1, 3))) + "]"
             )
         tail = f", to: {{{', '.join(to)}}}" if to else ""
-        some = certified if number == about_certificates or dice.random() < 0.4 else _selectors()
+        some = certified if number == about_certificates or dice.random() < 0.4 else selectors_of_today()
         rules.append(f"      - {{name: rule {number}, {effect}: {dice.choice(some)}{tail}}}")
     begin = (
         f"trust_domain: {DOMAIN}\napps:\n  app:\n    hosts: [app.{DOMAIN}]\n"
