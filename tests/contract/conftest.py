@@ -12,7 +12,13 @@ from doorward.storage.backend import Database
 from doorward.stores.protocols import UnitOfWork
 from tests.support.memory_store import MemoryUnitOfWork
 from tests.support.ports import SilentBell
-from tests.support.sql_store import one_shot_database, postgresql_database, sql_work, sqlite_database
+from tests.support.sql_store import (
+    one_shot_database,
+    one_shot_postgresql,
+    postgresql_database,
+    sql_work,
+    sqlite_database,
+)
 
 
 @pytest.fixture
@@ -21,14 +27,14 @@ def bell() -> SilentBell:
     return SilentBell()
 
 
-@pytest.fixture(params=["sqlite", "one-shot", "postgresql"])
+@pytest.fixture(params=["sqlite", "one-shot", "postgresql", "one-shot-postgresql"])
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
     """An empty database of each kind."""
     with closing(open_empty(request, tmp_path)) as database:
         yield database
 
 
-@pytest.fixture(params=["memory", "sqlite", "one-shot", "postgresql"])
+@pytest.fixture(params=["memory", "sqlite", "one-shot", "postgresql", "one-shot-postgresql"])
 def work(request: pytest.FixtureRequest, tmp_path: Path, bell: SilentBell) -> Iterator[UnitOfWork]:
     """An empty unit of work of each kind."""
     if request.param == "memory":
@@ -42,6 +48,8 @@ def open_empty(request: pytest.FixtureRequest, folder: Path) -> Database:
     """Return an empty database of the kind that the test's parameter names."""
     if request.param == "postgresql":
         return postgresql_database(request.getfixturevalue("postgresql").cleared())
+    if request.param == "one-shot-postgresql":
+        return one_shot_postgresql(request.getfixturevalue("postgresql").cleared())
     if request.param == "one-shot":
         return one_shot_database(folder)
     return sqlite_database(folder)

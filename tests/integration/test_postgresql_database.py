@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
 from datetime import timedelta
 from pathlib import Path
 
+import psycopg
 import pytest
 from sqlalchemy import text
 
 from doorward.core.errors import IntegrityError, Unavailable
-from doorward.storage.connection import driver_of
+from doorward.storage.connection import core_of, driver_of
 from doorward.storage.postgresql.database import PostgresqlDatabase
 from doorward.storage.prepared import Prepared
 from doorward.storage.schema_versions import require_current
 from tests.support.postgresql import PASSWORD, Server
-from tests.support.sql_store import postgresql_database
+from tests.support.sql_store import one_shot_postgresql, postgresql_database
 
 ADD = text("INSERT INTO change_counters (tenant, value) VALUES ('ten_one', 1)")
 COUNT = text("SELECT count(*) FROM change_counters")
@@ -33,6 +34,35 @@ def database(postgresql: Server) -> Iterator[PostgresqlDatabase]:
 def setting(connection: object, name: str) -> str:
     """What the server has for this session."""
     return str(driver_of(connection).execute(f"SHOW {name}").fetchone()[0])
+
+
+@pytest.mark.parametrize("kind", [postgresql_database, one_shot_postgresql])
+def test_connections_that_the_server_ended_are_replaced(
+    postgresql: Server, kind: Callable[[str], PostgresqlDatabase]
+) -> None:
+    """A restart of the server fails no transaction that begins after it."""
+    with closing(kind(postgresql.cleared())) as database:
+        with database.read() as one, database.read() as two, database.write() as three:
+            pids = [driver_of(each).info.backend_pid for each in (one, two, three)]
+        for pid in pids:
+            postgresql.run(f"SELECT pg_terminate_backend({pid}, 10000)")
+        for _ in range(3):
+            with database.read() as connection:
+                assert core_of(connection).execute(COUNT).scalar_one() == 0
+        with database.write() as connection:
+            core_of(connection).execute(ADD)
+
+
+def test_an_error_that_was_swallowed_commits_nothing(postgresql: Server) -> None:
+    """PostgreSQL answers the commit of a failed transaction with a rollback and no error; we do not."""
+    for kind in (postgresql_database, one_shot_postgresql):
+        with closing(kind(postgresql.cleared())) as database:
+            with pytest.raises(Unavailable), database.write() as connection:  # noqa: PT012  # the block is the point
+                core_of(connection).execute(ADD)
+                with suppress(psycopg.Error):
+                    driver_of(connection).execute("SELECT 1/0")
+            with database.read() as connection:
+                assert core_of(connection).execute(COUNT).scalar_one() == 0
 
 
 @pytest.mark.parametrize("way", ["read", "write"])
@@ -131,21 +161,6 @@ def test_a_large_result_stays_on_the_server(database: PostgresqlDatabase) -> Non
         assert driver_of(connection).execute("SELECT count(*) FROM pg_cursors").fetchone() == (1,)
         rows.close()  # type: ignore[attr-defined]  # it is a generator
         assert driver_of(connection).execute("SELECT count(*) FROM pg_cursors").fetchone() == (0,)
-
-
-def test_connections_that_the_server_ended_are_replaced(
-    postgresql: Server, database: PostgresqlDatabase
-) -> None:
-    """A restart of the server fails no transaction that begins after it."""
-    with database.read() as one, database.read() as two, database.write() as three:
-        pids = [driver_of(each).info.backend_pid for each in (one, two, three)]
-    for pid in pids:
-        postgresql.run(f"SELECT pg_terminate_backend({pid}, 10000)")
-    for _ in range(3):
-        with database.read() as connection:
-            assert connection.execute(COUNT).scalar_one() == 0
-    with database.write() as connection:
-        connection.execute(ADD)
 
 
 def test_a_server_that_is_not_there_is_unavailable(postgresql: Server) -> None:

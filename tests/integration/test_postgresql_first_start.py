@@ -157,3 +157,16 @@ def test_without_the_driver_it_says_what_to_install(folder: Path) -> None:
         "install",
         "'doorward[postgresql]'",
     ]
+
+
+def test_a_command_of_every_day_loads_no_sqlalchemy(postgresql: Server, folder: Path) -> None:
+    """A change and a look on PostgreSQL need its driver alone; loading more takes longer than the command."""
+    begin(settings(folder, postgresql.empty()))
+    for words in (["person", "add", "alice"], ["person", "list"]):
+        code = (
+            "import sys; from doorward.cli.__main__ import main\n"
+            f"main([*{words!r}, '--data', {str(folder / 'data')!r}], standalone_mode=False)\n"
+            "print([name for name in ('psycopg', 'sqlalchemy') if name in sys.modules], file=sys.stderr)\n"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert done.stderr.splitlines()[-1] == "['psycopg']"

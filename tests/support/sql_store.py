@@ -23,6 +23,7 @@ from tests.support.ports import FakeRandom, SilentBell
 
 if TYPE_CHECKING:
     from doorward.storage.postgresql.database import PostgresqlDatabase
+    from doorward.storage.postgresql.one_shot import OneShotPostgresql
 
 PATIENCE = timedelta(seconds=20)
 """How long the databases of tests wait for another writer: a slow disk must fail nobody."""
@@ -68,6 +69,13 @@ def postgresql_database(
     from doorward.storage.postgresql.database import PostgresqlDatabase  # its driver is optional
 
     return PostgresqlDatabase(url, busy_timeout=busy_timeout, readers=readers)
+
+
+def one_shot_postgresql(url: str) -> OneShotPostgresql:
+    """Return the same database as a process of one command has it."""
+    from doorward.storage.postgresql.one_shot import OneShotPostgresql  # as above
+
+    return OneShotPostgresql(url, busy_timeout=PATIENCE)
 
 
 def database_at(

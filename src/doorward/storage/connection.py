@@ -21,12 +21,16 @@ class DriverConnection:
     Args:
         driver: the driver's connection.
         core_over: makes Core's view of it, which neither begins nor ends a transaction.
+        pyformat: parameters are named as in `%(name)s`.
     """
 
-    __slots__ = ("_core", "_core_over", "driver")
+    __slots__ = ("_core", "_core_over", "driver", "pyformat")
 
-    def __init__(self, driver: Any, core_over: Callable[[Any], Connection]) -> None:
+    def __init__(
+        self, driver: Any, core_over: Callable[[Any], Connection], *, pyformat: bool = False
+    ) -> None:
         self.driver = driver
+        self.pyformat = pyformat
         self._core_over = core_over
         self._core: Connection | None = None
 
@@ -61,7 +65,9 @@ def core_of(connection: Any) -> Connection:
 
 def takes_pyformat(connection: Any) -> bool:
     """Return whether the driver's parameters are named as in `%(name)s`; otherwise it takes `:name`."""
-    return not isinstance(connection, DriverConnection) and connection.dialect.paramstyle == "pyformat"
+    if isinstance(connection, DriverConnection):
+        return connection.pyformat
+    return bool(connection.dialect.paramstyle == "pyformat")
 
 
 def open_cursor(connection: Any, *, kept: bool = False) -> Any:

@@ -19,14 +19,17 @@ def open_database(address: str, file: Path, *, one_shot: bool = False) -> Databa
     Args:
         address: of a PostgreSQL database, without a password; empty for SQLite's file.
         file: the SQLite file.
-        one_shot: for a process of one command: no pools, and no Core before a statement asks for it,
-            where this kind of database can do without.
+        one_shot: for a process of one command: no pools, and no Core before a statement asks for it.
 
     Raises:
         ConfigurationError: `driver-missing`.
     """
     if address:
-        load_driver(address)
+        _require_psycopg()
+        if one_shot:
+            from doorward.storage.postgresql.one_shot import OneShotPostgresql  # noqa: PLC0415  its driver is optional
+
+            return OneShotPostgresql(address)
         from doorward.storage.postgresql.database import PostgresqlDatabase  # noqa: PLC0415  its driver is optional
 
         return PostgresqlDatabase(address)
@@ -48,6 +51,11 @@ def load_driver(address: str) -> None:
     if not address:
         _import("doorward.storage.sqlite.database", "sqlalchemy.dialects.sqlite.pysqlite")
         return
+    _require_psycopg()
+    _import("doorward.storage.postgresql.database", "sqlalchemy.dialects.postgresql.psycopg")
+
+
+def _require_psycopg() -> None:
     try:
         _import("psycopg")
     except ImportError:
@@ -61,7 +69,6 @@ def load_driver(address: str) -> None:
                 )
             ]
         ) from None
-    _import("doorward.storage.postgresql.database", "sqlalchemy.dialects.postgresql.psycopg")
 
 
 def _import(*names: str) -> None:

@@ -7,14 +7,18 @@ Standard: https://www.postgresql.org/docs/current/errcodes-appendix.html (SQLSTA
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import psycopg
-from sqlalchemy import exc
 
 from doorward.core.errors import DoorwardError, IntegrityError, Unavailable
 from doorward.storage.faults import BUSY, CONTRADICTION, Answer
+
+if TYPE_CHECKING:
+    from sqlalchemy import exc
 
 _AWAY = Answer(
     Unavailable,
@@ -112,7 +116,7 @@ def translate(error: psycopg.Error | exc.DBAPIError | exc.TimeoutError) -> Doorw
         `Unavailable` where trying later may help, `IntegrityError` where it cannot; the SQLSTATE is in
         the context, the server's message is not.
     """
-    if isinstance(error, exc.TimeoutError):
+    if type(error).__module__ == "sqlalchemy.exc" and type(error).__name__ == "TimeoutError":
         return BUSY.error("pool-timeout")  # every connection of the pool is in use
     cause = getattr(error, "orig", error)
     state = getattr(cause, "sqlstate", None)
@@ -126,15 +130,26 @@ def translated() -> Iterator[None]:
     """Run a block in which the driver's errors leave as ours."""
     try:
         yield
-    except (psycopg.Error, exc.DBAPIError, exc.TimeoutError) as error:
-        raise translate(error) from None
+    except Exception as error:
+        if isinstance(error, _kinds()):
+            raise translate(error) from None
+        raise
+
+
+def _kinds() -> tuple[type[Any], ...]:
+    """Return the driver's errors; SQLAlchemy wraps them, if it is loaded at all."""
+    library = sys.modules.get("sqlalchemy.exc")
+    if library is None:
+        return (psycopg.Error,)
+    return (psycopg.Error, library.DBAPIError, library.TimeoutError)
 
 
 def translate_commit(error: Exception) -> Exception:
-    """Return what a failed commit means: where the connection was lost in it, the answer is not known."""
+    """Return what a failed commit means: where the connection was lost or ended in it, the answer is not known."""
     cause = getattr(error, "orig", error)
-    if isinstance(cause, psycopg.OperationalError) and getattr(cause, "sqlstate", None) is None:
-        return _UNSURE.error(type(cause).__name__)
+    state = getattr(cause, "sqlstate", None)
+    if isinstance(cause, psycopg.OperationalError) and (state is None or state.startswith(("08", "57P"))):
+        return _UNSURE.error(state or type(cause).__name__)
     return error
 
 

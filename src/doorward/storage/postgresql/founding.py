@@ -16,7 +16,6 @@ from typing import Any
 
 from doorward.core.errors import ConfigurationError, Fault
 from doorward.storage.connection import driver_of
-from doorward.storage.schema import tables_of
 
 LEAST_VERSION = 140000
 """Older ones are no longer kept by the project."""
@@ -83,6 +82,8 @@ def check_place(connection: Any) -> None:
 
 def drop_tables(connection: Any) -> None:
     """Drop every table of ours."""
+    from doorward.storage.schema import tables_of  # noqa: PLC0415  needs Core
+
     driver = driver_of(connection)
     names = ", ".join(
         f'"{name}"' for name in (*(one.name for one in tables_of("postgresql")), "alembic_version")

@@ -61,9 +61,10 @@ def test_an_empty_pool_is_busy() -> None:
 
 def test_a_connection_lost_in_a_commit_leaves_it_open() -> None:
     """The answer to a commit that never came is not "nothing was changed"; a refused commit is."""
-    lost = translate_commit(psycopg.OperationalError("server closed"))
-    assert isinstance(lost, Unavailable)
-    assert lost.code == "store-unsure"
+    for error in (psycopg.OperationalError("server closed"), errors.AdminShutdown("ended")):
+        lost = translate_commit(error)
+        assert isinstance(lost, Unavailable)
+        assert lost.code == "store-unsure"
     refused = errors.SerializationFailure("no")
     assert translate_commit(refused) is refused
 
