@@ -72,7 +72,7 @@ class OneShotPostgresql(DatabaseServer):
         """Close every connection."""
         for one in (*self._readers, *([self._writer] if self._writer else [])):
             one.close()
-        self._readers, self._writer = [], None
+        self._readers, self._writer, self._revision = [], None, None
 
     def _kept(self, driver: psycopg.Connection | None, *, read_only: bool = False) -> psycopg.Connection:
         """Return a connection that was kept, or another in its place if the server has ended it."""

@@ -54,6 +54,10 @@ class DatabaseServer:
         """Open a change."""
         raise NotImplementedError
 
+    def close(self) -> None:
+        """Close every connection."""
+        raise NotImplementedError
+
     def connect(self, *, read_only: bool = False) -> psycopg.Connection:
         """Open a connection; raises as `place.connect`."""
         return connect(self.url, patience=self.patience, read_only=read_only)
@@ -90,6 +94,7 @@ class DatabaseServer:
         """Drop every table of ours: for the demonstration, which made them."""
         with self.write() as connection:
             drop_tables(connection)
+        self.close()  # what a connection knows of the tables is over
 
     def tend(self) -> bool:
         """Do nothing: the server keeps its own room."""
