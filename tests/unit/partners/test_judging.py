@@ -15,7 +15,7 @@ from doorward.authority import issuing, revocation
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.entities import TENANT, Outcome, PrincipalKind
 from doorward.core.errors import RequestRefused
-from doorward.directory import inviting, removal
+from doorward.directory import inviting, nesting, removal
 from doorward.directory import principals as directory
 from doorward.partners.importing import remove_partner
 from doorward.stores.partner_records import EvidenceKind, EvidenceRecord
@@ -81,6 +81,15 @@ def test_groups_of_the_directory_and_of_the_partner(site: PartnerSite) -> None:
     principal = site.decide(site.leaf(BOB)).principal
     assert principal is not None
     assert principal.groups == ("clinicians", "night", "tellers")
+
+
+def test_a_partners_group_lies_in_other_groups(site: PartnerSite) -> None:
+    """Whoever the terms put into a group is in all that it lies in, as members of our own are."""
+    directory.create_group(site.services, "clinicians", actor=OPERATOR)
+    nesting.nest(site.services, "hospital", "clinicians", actor=OPERATOR)
+    principal = site.decide(site.leaf(BOB)).principal
+    assert principal is not None
+    assert (principal.groups, principal.inherited) == (("clinicians", "hospital"), ("hospital",))
 
 
 def test_only_those_who_were_added() -> None:

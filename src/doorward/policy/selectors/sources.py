@@ -17,7 +17,7 @@ from doorward.core.errors import MalformedInput
 from doorward.policy.faults import FaultList
 from doorward.policy.scalars import render_list
 from doorward.policy.selectors.key import SelectorKey, either
-from doorward.policy.subject import Subject, Truth
+from doorward.policy.subject import FALSE, TRUE, UNDETERMINED, Subject, Truth
 from doorward.policy.yaml_tree import Node
 
 NETWORKS_LIMIT = 256
@@ -54,10 +54,10 @@ class SourceKey(SelectorKey[Networks]):
     def judge(self, value: Networks, subject: Subject) -> Truth:
         """Compare the peer's address with each network."""
         if subject.source is None:
-            return Truth.UNDETERMINED
+            return UNDETERMINED
         source = unmap(subject.source)
         found = any(source.version == one.version and source in one for one in value)
-        return Truth.TRUE if found else Truth.FALSE
+        return TRUE if found else FALSE
 
     def explain(self, value: Networks, subject: Subject) -> str:
         """Name the address and the networks."""

@@ -12,7 +12,7 @@ from datetime import datetime
 from doorward.policy.faults import FaultList, suggest
 from doorward.policy.scalars import render_list, render_scalar
 from doorward.policy.selectors.key import SelectorKey
-from doorward.policy.subject import Subject, Truth
+from doorward.policy.subject import FALSE, TRUE, UNDETERMINED, Subject, Truth
 from doorward.policy.time_windows import DAY_MINUTES, DAYS, TimeWindow, find_zone, window_state
 from doorward.policy.yaml_tree import Node, Scalar
 
@@ -81,8 +81,8 @@ class TimeKey(SelectorKey[TimeWindow]):
         """Look at the clock."""
         state = None if subject.time is None else window_state(value, subject.time)
         if state is None:
-            return Truth.UNDETERMINED
-        return Truth.TRUE if state[0] else Truth.FALSE
+            return UNDETERMINED
+        return TRUE if state[0] else FALSE
 
     def viewer(self, _values: Collection[TimeWindow]) -> Callable[[Subject], Hashable]:
         """The moment itself: what is judged at two moments changes at different ones, also if it is alike now."""
