@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from doorward.access.policies import apply_document
 from doorward.authority.revocation import revoke
 from doorward.core.certificate import RevocationReason
+from doorward.directory.nesting import nest, unnest
 from doorward.directory.principals import add_member, remove_member, resume, suspend
 from tests.support.doorway import ACTOR, DOMAIN, Doorway, Identity, eventually
 from tests.support.standstill import DiskWatch, unexcused
@@ -36,7 +37,8 @@ PATIENCE_SECONDS = 5.0
 AFTERWARDS_SECONDS = 0.15
 """How long the loop of new connections goes on after everything has ended: one that slips in must be seen."""
 
-KINDS = ("revoke", "suspend", "group taken away", "deny added")
+INNER_GROUP = "inner group out"
+KINDS = ("revoke", "suspend", "group taken away", INNER_GROUP, "deny added")
 TARGETS = ("new connection", "live request", "open WebSocket", "new TCP connection", "live TCP connection")
 
 
@@ -97,6 +99,8 @@ class Scene:
 
     def try_once(self, kind: str, figures: Figures) -> None:
         """One try: the victim works in three ways, one change is committed, and the ends are awaited."""
+        if kind == INNER_GROUP:
+            self._be_in_by_another_group()
         requests = LiveRequests(self.door, self.victim)
         stream = LiveStream(self.door, self.victim)
         flow = LiveBytes(self.door, self.victim, app="bytes")
@@ -133,7 +137,16 @@ class Scene:
             return suspend(services, "victim", actor=ACTOR).seq
         if kind == "group taken away":
             return remove_member(services, "staff", "victim", actor=ACTOR).seq
+        if kind == INNER_GROUP:
+            return unnest(services, "staff", "crew", actor=ACTOR).seq
         return apply_document(services, self.document(_DENY), file="test.yaml", actor=ACTOR).seq
+
+    def _be_in_by_another_group(self) -> None:
+        """The victim is in the group only through one that lies in it."""
+        services = self.door.services
+        add_member(services, "crew", "victim", actor=ACTOR)
+        nest(services, "staff", "crew", actor=ACTOR)
+        self.door.settle(remove_member(services, "staff", "victim", actor=ACTOR).seq or 0)
 
     def _give_back(self, kind: str) -> None:
         services = self.door.services
@@ -142,7 +155,7 @@ class Scene:
             self.victim = self.door.enrol("victim")
         elif kind == "suspend":
             seq = resume(services, "victim", actor=ACTOR).seq
-        elif kind == "group taken away":
+        elif kind in ("group taken away", INNER_GROUP):
             seq = add_member(services, "staff", "victim", actor=ACTOR).seq
         elif kind == "deny added":
             seq = self._apply("")
