@@ -52,7 +52,11 @@ def load_driver(address: str) -> None:
         _import("doorward.storage.sqlite.database", "sqlalchemy.dialects.sqlite.pysqlite")
         return
     _require_psycopg()
-    _import("doorward.storage.postgresql.database", "sqlalchemy.dialects.postgresql.psycopg")
+    _import(
+        "doorward.storage.postgresql.database",
+        "doorward.storage.postgresql.core_view",
+        "sqlalchemy.dialects.postgresql.psycopg",
+    )
 
 
 def _require_psycopg() -> None:

@@ -41,11 +41,18 @@ apps:
 """
 
 
-@pytest.fixture(scope="session", autouse=True)
-def quick_keys() -> Iterator[None]:
-    """What a guess at the passphrase costs is not what is tested here."""
+@contextmanager
+def cheap_keys() -> Iterator[None]:
+    """Let a guess at the passphrase cost little: that is not what is tested here."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(keystore, "SCRYPT_N", 2**10)
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_keys() -> Iterator[None]:
+    """Do so in these modules alone: others start processes, which know the real cost only."""
+    with cheap_keys():
         yield
 
 
@@ -180,13 +187,14 @@ class Site:
 
 
 @pytest.fixture(scope="session")
-def founded(quick_keys: None) -> Iterator[Site]:
+def founded() -> Iterator[Site]:
     """A founded installation with alice, a teller, and a policy; tests take copies."""
     with short_folder() as folder:
         made = Site(folder)
-        made.do("init", "--trust-domain", "corp.example")
-        made.do("person", "add", "alice", "--group", "tellers", "--display-name", "Alice [/i] A.")
-        made.do("apply", "-f", made.file("policy.yaml", DOCUMENT))
+        with cheap_keys():
+            made.do("init", "--trust-domain", "corp.example")
+            made.do("person", "add", "alice", "--group", "tellers", "--display-name", "Alice [/i] A.")
+            made.do("apply", "-f", made.file("policy.yaml", DOCUMENT))
         yield made
 
 

@@ -6,6 +6,7 @@ server     what every use of one has in common, the lock that lets one change at
 database   pools of connections, for the roles
 one_shot   one transaction after another, for a process of one command
 founding   whether an empty database is fit to hold an installation
+core_view  what needs SQLAlchemy, for `one_shot` and for the rest by `late`
 catalogue  its schema, as the database's own catalogue shows it
 listening  LISTEN, so that a follower need not wait for its next poll
 

@@ -22,6 +22,7 @@ from typing import Any
 import psycopg
 
 from doorward.storage.connection import driver_of
+from doorward.storage.postgresql import late
 
 SCHEMA_SHA256 = "e13fd6e0fc9633c0905e55120df588f04c9e849d1bfe21686acec4d3d1566ff5"
 """Of this version's schema, as PostgreSQL 15 and 18 word it; a test says the new value after a migration."""
@@ -120,20 +121,11 @@ class PostgresqlCatalogue:
 
     def expected(self) -> dict[SchemaObject, str]:
         """Return every object that the metadata makes on this server."""
-        from sqlalchemy.dialects import postgresql  # noqa: PLC0415  only where the digest differs
-        from sqlalchemy.schema import CreateIndex, CreateTable  # noqa: PLC0415  as above
-
-        from doorward.storage.schema import tables_of  # noqa: PLC0415  as above
-
         if self._expected is None:
             with self._connect() as driver:
                 driver.execute("SET LOCAL search_path = pg_temp")
                 driver.execute(_VERSION_TABLE)
-                dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
-                for table in tables_of("postgresql"):
-                    driver.execute(str(CreateTable(table).compile(dialect=dialect)))
-                    for index in table.indexes:
-                        driver.execute(str(CreateIndex(index).compile(dialect=dialect)))
+                late.core_view.make_tables(driver)
                 self._expected = read_objects(driver, _TEMPORARY)
                 driver.rollback()
         return self._expected

@@ -80,17 +80,6 @@ def check_place(connection: Any) -> None:
         raise ConfigurationError(faults)
 
 
-def drop_tables(connection: Any) -> None:
-    """Drop every table of ours."""
-    from doorward.storage.schema import tables_of  # noqa: PLC0415  needs Core
-
-    driver = driver_of(connection)
-    names = ", ".join(
-        f'"{name}"' for name in (*(one.name for one in tables_of("postgresql")), "alembic_version")
-    )
-    driver.execute(f"DROP TABLE IF EXISTS {names}")
-
-
 def _some(names: list[str]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")  # noqa: PLR2004
 

@@ -16,6 +16,7 @@ import psycopg
 
 from doorward.storage.backend import BUSY_TIMEOUT
 from doorward.storage.connection import DriverConnection
+from doorward.storage.postgresql import late
 from doorward.storage.postgresql.faults import translate_commit, translated
 from doorward.storage.postgresql.server import DatabaseServer, is_dead, take_turn
 
@@ -83,22 +84,7 @@ class OneShotPostgresql(DatabaseServer):
         return self.connect(read_only=read_only)
 
     def _core_over(self, driver: psycopg.Connection) -> Connection:
-        from sqlalchemy import create_engine  # noqa: PLC0415  only for statements of Core
-        from sqlalchemy.pool import QueuePool  # noqa: PLC0415  as above
-
-        # The first connection of an engine is asked what it can do, and is then rolled back.
-        made = iter([self.connect()])
-        engine = create_engine(
-            "postgresql+psycopg://",
-            creator=lambda: next(made, driver),
-            poolclass=QueuePool,
-            hide_parameters=True,  # an error must not carry a token or a name into a log
-            pool_reset_on_return=None,
-            use_native_hstore=False,
-        )
-        engine.connect().close()
-        engine.dispose()
-        return engine.connect()
+        return late.core_view.core_over(driver, self.connect)
 
 
 def _commit(driver: psycopg.Connection) -> None:

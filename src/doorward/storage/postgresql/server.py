@@ -17,8 +17,9 @@ import psycopg
 
 from doorward.storage.backend import Condition, SchemaGuard
 from doorward.storage.connection import driver_of
+from doorward.storage.postgresql import late
 from doorward.storage.postgresql.catalogue import PostgresqlCatalogue, has_table
-from doorward.storage.postgresql.founding import check_place, drop_tables
+from doorward.storage.postgresql.founding import check_place
 from doorward.storage.postgresql.listening import CHANNEL, Listener
 from doorward.storage.postgresql.place import connect
 
@@ -93,7 +94,7 @@ class DatabaseServer:
     def erase(self) -> None:
         """Drop every table of ours: for the demonstration, which made them."""
         with self.write() as connection:
-            drop_tables(connection)
+            late.core_view.drop_tables(driver_of(connection))
         self.close()  # what a connection knows of the tables is over
 
     def tend(self) -> bool:

@@ -1,0 +1,12 @@
+"""What needs SQLAlchemy's Core, imported when it is first used (docs/design/0049, 0060)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from doorward.core.late_imports import import_later
+
+if TYPE_CHECKING:
+    from doorward.storage.postgresql import core_view as core_view
+else:
+    __getattr__ = import_later(__name__, {"core_view": "doorward.storage.postgresql.core_view"})
