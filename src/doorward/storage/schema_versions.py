@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     pass
 
 REVISIONS = ("0001", "0002", "0003", "0004", "0005")
-"""Every revision, oldest first. Here, so that a start knows an older schema without reading a file."""
+"""Every revision, oldest first. Here, so that a start knows an older schema without reading a file.
+
+A new one runs on every kind of database, and changes the digest of each (`sqlite.schema_digest`,
+`postgresql.catalogue`); the tests of both say the new value."""
 
 HEAD = REVISIONS[-1]
 """The revision that this version of Doorward reads and writes."""
