@@ -39,8 +39,8 @@ WORDS = (
     '{{certificate: {{issuer: [{theirs}], san-email: ["W1@clinic.example", "w2@clinic.example"]}}}}',
     '{{certificate: {{issuer: [{own}, {theirs}], san-uri: ["spiffe://{domain}/person/**", "spiffe://ns.example/web/**"]}}}}',
     '{{kind: person, certificate: {{issuer: [{own}], san-uri: ["spiffe://{domain}/person/ann"]}}}}',
-    f"{{{{certificate: {{{{policy-oid: [{OID}]}}}}}}}}",
-    f"{{{{kind: person, certificate: {{{{policy-oid: [{OTHER_OID}, {OID}]}}}}}}}}",
+    f"{{{{certificate: {{{{issuer: [{{own}}, {{theirs}}], policy-oid: [{OID}]}}}}}}}}",
+    f"{{{{kind: person, certificate: {{{{issuer: [{{theirs}}], policy-oid: [{OTHER_OID}, {OID}]}}}}}}}}",
     "{{certificate: {{key: [rsa-2048+]}}}}",
     "{{certificate: {{key: [rsa-3072+, ec-p384]}}}}",
     "{{groups: [clinicians], certificate: {{key: [ec-p256, ec-p384]}}}}",
@@ -52,8 +52,9 @@ ALONE = (
     '{{certificate: {{san-uri: ["spiffe://{domain}/device/dev-1", "spiffe://{domain}/service/**"]}}}}',
     '{{certificate: {{san-dns: ["*.ward.example"]}}}}',
     '{{kind: person, certificate: {{san-email: ["@clinic.example"]}}}}',
+    f"{{{{certificate: {{{{policy-oid: [{OID}]}}}}}}}}",
 )
-"""Those with names and without an issuer, for an application that trusts one authority."""
+"""Those with names or policies and without an issuer, for an application that trusts one authority."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

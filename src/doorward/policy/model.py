@@ -266,7 +266,9 @@ class AppPolicy:
         if len({rule.name for rule in self.rules}) != len(self.rules):
             raise ValueError("two rules share a name")
         if len(self.trust) > 1 and any(rule.selector.unissued for rule in self.rules):
-            raise ValueError("several authorities may certify one name: a rule about it names the issuer")
+            raise ValueError(
+                "several authorities may certify one name or policy: a rule about it names the issuer"
+            )
         self._check_paths()
 
     def _check_paths(self) -> None:

@@ -215,7 +215,7 @@ class DocumentReader:
         selector = read_selector(self.faults, found[word], f"{key}.{word}")
         if selector is not None and selector.unissued and len(self._trust) > 1:
             message = (
-                f"{selector.unissued[0]} without an issuer: {' and '.join(self._trust)} may certify one name"
+                f"{selector.unissued[0]} without an issuer: {' and '.join(self._trust)} may each certify it"
             )
             hint = "add `issuer: [aut_...]` to `certificate`; `doorward ca list` shows the ids"
             self.faults.add(found[word], "issuer-missing", message, key=f"{key}.{word}", hint=hint)

@@ -2,7 +2,7 @@
 
 They see only a certificate that was found good (`core.certificate.VerifiedCertificate`). `issuer` is the id of one
 of our own or an imported authority, never a name: anybody can write a name into a certificate of his own. Two
-authorities may certify the same name, so names need an issuer where several authorities are trusted.
+authorities may certify the same name or assert the same policy, so both need an issuer where several are trusted.
 
 Not here: patterns over names (`name_patterns`).
 Standard: RFC 5280 sections 4.1.2.4, 4.2.1.4 and 4.2.1.6.
@@ -114,7 +114,9 @@ CERTIFICATE = (
         widen=widen_uri,
         needs_issuer=True,
     ),
-    NamesKey("certificate.policy-oid", _parse_policy, _of(lambda one: one.content.policies)),
+    NamesKey(
+        "certificate.policy-oid", _parse_policy, _of(lambda one: one.content.policies), needs_issuer=True
+    ),
     NamesKey(
         "certificate.key",
         _parse_key,
