@@ -174,3 +174,11 @@ class RenewalClaim(_Lasting):
         """Return the principal's right; raises as `registration.require_renewable` and `right_of`."""
         record = require_renewable(stores, self.certificate.id, now)
         return right_of(stores, record.principal_id, replaces=record.id)
+
+    def settle(self, services: Services, stores: Stores, record: CertificateRecord) -> None:  # noqa: ARG002  as the claim has it
+        """Refuse if the predecessor was revoked or held, or ended, since the intent.
+
+        Its key was then not to be trusted, and a successor would carry the right on. Raises as
+        `registration.require_renewable`.
+        """
+        require_renewable(stores, self.certificate.id, services.clock.now())

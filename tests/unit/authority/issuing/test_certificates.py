@@ -248,18 +248,51 @@ def test_what_proves_nothing_is_not_renewed(world):
         issuing.issue(world.services, world.csr(), renewal(replace(revoked.record, id="crt_nothing")))
 
 
-def test_certificate_revoked_while_renewing_has_no_successor(world):
-    """A revocation between look and intent wins."""
-    old, csr = world.issue("alice"), world.csr()
-    real, count = world.work.change, iter(range(100))
+def withdraw_before(world, number, withdraw):
+    """Call `withdraw` just before the `number`-th write transaction from now on begins."""
+    real, count = world.work.change, iter(range(1, 1000))
 
     def change(**how):
-        if next(count) == 0:
-            revocation.revoke(world.services, old.record.id, RevocationReason.KEY_COMPROMISE, OPERATOR)
+        if next(count) == number:
+            withdraw()
         return real(**how)
 
     world.work.change = change
+
+
+def test_certificate_revoked_while_renewing_has_no_successor(world):
+    """A revocation between look and intent wins."""
+    old, csr = world.issue("alice"), world.csr()
+    withdraw_before(
+        world,
+        1,
+        lambda: revocation.revoke(world.services, old.record.id, RevocationReason.KEY_COMPROMISE, OPERATOR),
+    )
     with pytest.raises(RequestRefused) as refusal:
         issuing.issue(world.services, csr, renewal(old.record))
     assert refusal.value.code == "certificate-not-renewable"
     assert intents(world) == []
+
+
+@pytest.mark.parametrize(
+    "withdraw",
+    [
+        lambda world, one: revocation.revoke(
+            world.services, one.record.id, RevocationReason.KEY_COMPROMISE, OPERATOR
+        ),
+        lambda world, one: revocation.hold(world.services, one.record.id, OPERATOR),
+        lambda world, one: world.clock.turn(days=91),
+    ],
+    ids=["revoked", "held", "ended"],
+)
+def test_certificate_withdrawn_while_its_successor_is_signed_has_none(world, withdraw):
+    """A revocation, a hold or the end between intent and record wins: the successor never becomes valid."""
+    old, csr = world.issue("alice"), world.csr()
+    withdraw_before(world, 2, lambda: withdraw(world, old))
+    with pytest.raises(RequestRefused) as refusal:
+        issuing.issue(world.services, csr, renewal(old.record))
+    assert refusal.value.code == "certificate-not-renewable"
+    assert [one.replaces for one in intents(world)] == [old.record.id]
+    assert len(world.events(EventType.CERTIFICATE_ISSUED)) == 1
+    assert world.events(EventType.CERTIFICATE_RENEWED) == []
+    assert world.events(EventType.CERTIFICATE_REFUSED)[-1].data["reasons"] == ("certificate-not-renewable",)
