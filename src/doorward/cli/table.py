@@ -1,7 +1,7 @@
 """The table of all commands: the help, the completion and the reference page are made from it.
 
-A module below `cli.commands` imports at its top what its commands need, and holds the commands that need
-the same. So a command loads what it needs, and no more (docs/design/0060).
+Each line names a module below `cli.commands`, which is imported when one of its commands is called. What a
+command needs of the rooms below is imported at its first use (docs/design/0060).
 """
 
 from __future__ import annotations

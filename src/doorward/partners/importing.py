@@ -131,6 +131,7 @@ def import_partner(
             authorities = [replace(one, partner_id=before.id) for one in authorities]
             stores.partners.save(partner)
         stores.partners.set_authorities(partner.id, authorities)
+        authorities = stores.partners.authorities(partner.id)  # one that was there already keeps its id
         kind = EventType.PARTNER_IMPORTED if before is None else EventType.PARTNER_CHANGED
         stores.outbox.add(_tell(services, kind, partner, authorities, actor=actor, now=now))
         seq = stores.changes.note(ChangeKind.PARTNER, partner.id, now)

@@ -56,8 +56,10 @@ class Terms:
         if len(self.permitted) + len(self.excluded) > SUBTREES_LIMIT:
             raise MalformedInput("too-many-subtrees", f"a partner has {SUBTREES_LIMIT} subtrees at most")
         if not SHORTEST_REFRESH <= self.refresh <= LONGEST_REFRESH:
-            hint = "write from 1m to 7d"
-            raise MalformedInput("refresh-malformed", "evidence cannot be looked for so often", hint=hint)
+            message = f"evidence cannot be fetched every {self.refresh}: one minute is the shortest, 7 days the longest"
+            raise MalformedInput("refresh-malformed", message, hint="write from 1m to 7d")
         if not timedelta(0) <= self.max_staleness <= LONGEST_STALENESS:
-            hint = "write from 0s to 30d"
-            raise MalformedInput("staleness-malformed", "evidence cannot be used for so long", hint=hint)
+            message = (
+                f"evidence cannot be used for {self.max_staleness} after its end: 30 days is the longest"
+            )
+            raise MalformedInput("staleness-malformed", message, hint="write from 0s to 30d")

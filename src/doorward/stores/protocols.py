@@ -80,7 +80,7 @@ class DirectoryStore(Protocol):
     def members(self, group: str) -> Sequence[Principal]:
         """Return who is in a group or in a group in it, without those removed, sorted by name.
 
-        None for an unknown group. Whose `inherited` names the group is in it through another one.
+        Empty for an unknown group. A principal whose `inherited` has the group is a member through another group.
         """
         ...
 

@@ -23,7 +23,11 @@ class AuthorityKind(Enum):
 
 
 class ChangeKind(Enum):
-    """What a number of the change sequence is about; `subject` is an id of that kind."""
+    """What a number of the change sequence is about; `subject` is an id of that kind.
+
+    A group that is created or removed has no members to judge again: its id stands in a PRINCIPAL change that
+    fits no connection. GROUP means that the members of a group, nested ones too, are judged again.
+    """
 
     AUTHORITY = "authority"
     CERTIFICATE = "certificate"

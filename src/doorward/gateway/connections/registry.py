@@ -119,9 +119,9 @@ class Connections:
             longer wanted (it was condemned or forgotten): `is_pending` tells them apart.
 
         Raises:
-            RequestRefused: `principal-connections-exhausted`; the connection stays pending.
+            RequestRefused: `principal-connections-exhausted`, `anonymous-connections-exhausted`; the connection
+                stays pending.
             Unavailable: the journal cannot be written; the connection stays pending.
-            RequestRefused: `anonymous-connections-exhausted`, `principal-connections-exhausted`.
         """
         with self._lock:
             if connection.cookie not in self._pending or self._outdated(connection, judged_at):

@@ -1,6 +1,6 @@
 """A share of the registry's places: so many in all, so many for one source.
 
-Not here: what a source is (`connections.source_of`). Not safe between threads: the registry's lock guards it.
+Not here: what a source is (`registry.source_of`). Not safe between threads: the registry's lock guards it.
 """
 
 from __future__ import annotations

@@ -145,7 +145,8 @@ def _judge(services: Services, case: _Case, body: bytes, now: datetime) -> Taken
     if trust is None:
         raise RequestRefused("evidence-not-signed", "the partner's terms or authorities cannot be read")
     if case.kept.kind is EvidenceKind.CRL:
-        # What grows nothing is renewed also where nothing is left: or whose lists are long would end all others'.
+        # At the limit, still accept a CRL that is not larger than the one it replaces; otherwise one issuer's long
+        # lists make the others expire.
         if len(body) > len(case.kept.der) and case.others + len(body) > LISTS_BYTES:
             limit = LISTS_BYTES // (1024 * 1024)
             raise RequestRefused("evidence-too-much", f"all lists of a partner may have {limit} MiB together")

@@ -9,6 +9,7 @@ Standard: RFC 4632 section 3.1, RFC 4291 section 2.3.
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from ipaddress import AddressValueError, IPv4Network, IPv6Network, NetmaskValueError, ip_address, ip_network
 
@@ -25,6 +26,8 @@ NETWORKS_LIMIT = 256
 
 _MAPPED = IPv6Network("::ffff:0:0/96")
 _TEXT_LIMIT = 64
+_WRITTEN = re.compile(r"[0-9A-Fa-f.:]+(?:/(?:0|[1-9][0-9]{0,2}))?")
+"""A prefix is one decimal number: a mask such as 0.255.255.255 is read as its opposite by some programs."""
 
 Networks = tuple[Network, ...]
 
@@ -82,7 +85,7 @@ def parse_network(text: str) -> Network:
         MalformedInput: `network-malformed`.
     """
     hint = "write a network such as 10.1.0.0/16 or 2001:db8::/32, or one address"
-    if len(text) > _TEXT_LIMIT or "%" in text:
+    if len(text) > _TEXT_LIMIT or not _WRITTEN.fullmatch(text):
         raise MalformedInput("network-malformed", f"this is not a network: {text[:_TEXT_LIMIT]!a}", hint=hint)
     try:
         network = ip_network(text, strict=False)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
 from doorward.core.errors import Unavailable
@@ -22,9 +22,6 @@ from doorward.storage.connection import driver_of
 from doorward.storage.sqlite.catalogue import SqliteCatalogue
 from doorward.storage.sqlite.reserve import Reserve
 from doorward.storage.sqlite.turns import Turns
-
-if TYPE_CHECKING:
-    pass
 
 _PRAGMAS = (
     "PRAGMA journal_mode = WAL",  # readers never wait for the writer

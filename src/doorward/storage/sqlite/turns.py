@@ -89,7 +89,7 @@ class Turns:
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             if os.geteuid() == 0:  # as SQLite does with its own files, or the owner were shut out
-                _give(descriptor, owner)
+                _give(descriptor, owner, path)
         except OSError as error:
             raise Unavailable(
                 "store-read-only",
@@ -99,7 +99,7 @@ class Turns:
         return descriptor
 
 
-def _give(descriptor: int, owner: os.stat_result) -> None:
+def _give(descriptor: int, owner: os.stat_result, path: Path) -> None:
     """Give a file that root just made to the database's owner; nothing else is ever given away.
 
     The owner of the folder may have put another name of one of root's own files there.
@@ -111,8 +111,8 @@ def _give(descriptor: int, owner: os.stat_result) -> None:
         os.close(descriptor)
         raise Unavailable(
             "store-foreign",
-            "a lock file of the database is a file of somebody else's",
-            hint="look who put it there, and remove it: it is made anew, and is empty",
+            f"database lock file {path} belongs to another user",
+            hint="find out which program made it, then remove it; Doorward makes an empty one",
         )
     os.fchown(descriptor, owner.st_uid, owner.st_gid)
 

@@ -11,8 +11,8 @@ name implies:
 (i to k) the certificate is looked up, in the delta first;
 (l) the reasons are noted; where all are covered and no CRL lists it, the certificate is good.
 A CRL that fails a step is passed over and its fault is kept; without one that is left, the status is
-undetermined. One that is only out of date says nothing good of anybody any more; but where nothing newer is
-known, whom it lists stays revoked: or whoever keeps the next list from us would bring the revoked back.
+undetermined. A CRL that is only out of date proves no good status any more. If nothing newer is known, the
+certificates that it lists stay revoked; otherwise withholding the next CRL would un-revoke a certificate.
 
 Not here: where CRLs come from, and how old they may be beyond what they say themselves.
 Standard: RFC 5280 sections 4.2.1.13, 5.2.4, 5.2.5 and 6.3.3.
