@@ -16,7 +16,7 @@ from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 # No plugin of another package takes part in reading our settings; looking for one reads every package's metadata.
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
@@ -89,15 +89,19 @@ def parse_database(text: str) -> str:
         return text
     if not text.startswith(POSTGRESQL):
         raise ValueError("write it as postgresql://user@host/name; for SQLite leave it out")
-    try:
-        parts = urlsplit(text)
-        named = {key for key, _ in parse_qsl(parts.query, keep_blank_values=True)}
-        secret = parts.password is not None or not named.isdisjoint(_SECRETS)
-    except ValueError:
-        raise ValueError("it cannot be read: write it as postgresql://user@host/name") from None
+    rest = text.partition("://")[2]
+    # As libpq cuts it: user information ends at the first @ before any slash. For urllib it ends at ? and # as well.
+    end = re.search("[@/]", rest)
+    user, rest = (rest[: end.start()], rest[end.end() :]) if end and end.group() == "@" else ("", rest)
+    place, _, query = rest.partition("?")
+    named = {key.lower() for key, _ in parse_qsl(query, keep_blank_values=True)}
+    secret = ":" in user or "@" in rest or "#" in text or not named.isdisjoint(_SECRETS)
+    if not secret and not all(map(_HOST.fullmatch, place.partition("/")[0].split(","))):
+        raise ValueError("it cannot be read: write it as postgresql://user@host/name")
     if secret:
         raise ValueError(
-            "it holds a password: write that into a file of mode 0600 as host:port:database:user:password, "
+            "it holds a password, or one of : @ # where a password could be: write those as %3A %40 %23, and a "
+            "password into a file of mode 0600 as host:port:database:user:password, "
             "and add ?passfile=/path/of/the/file to the address"
         )
     return text
@@ -119,6 +123,7 @@ def _checked(parse: Callable[[str], object]) -> AfterValidator:
 
 POSTGRESQL = ("postgresql://", "postgres://")
 _SECRETS = frozenset({"password", "sslpassword"})
+_HOST = re.compile(r"(\[[^\]]*\]|[^:\[\]]*)(:[0-9]*)?")
 _UNTOLD = frozenset({"database"})
 """Settings whose wrong values are not repeated: somebody wrote a password there."""
 Listen = Annotated[str, AfterValidator(parse_listen)]
