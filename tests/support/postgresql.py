@@ -135,8 +135,8 @@ def require_programs() -> Path:
 
 
 @contextmanager
-def running_server() -> Iterator[Server]:
-    """Run a server as long as the block runs."""
+def running_server(*, standby: bool = False) -> Iterator[Server]:
+    """Run a server as long as the block runs; a standby has the administrator only, and follows no primary."""
     programs = require_programs()
     folder = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
     try:
@@ -157,6 +157,8 @@ def running_server() -> Iterator[Server]:
         (data / "pg_hba.conf").write_text(_HBA)
         with (data / "postgresql.conf").open("a") as file:
             file.writelines(f"{name} = {value}\n" for name, value in _SETTINGS.items())
+        if standby:
+            (data / "standby.signal").touch()
         with (folder / "log").open("wb") as log:
             process = subprocess.Popen(
                 [programs / "postgres", "-D", data, "-k", folder],
@@ -170,7 +172,8 @@ def running_server() -> Iterator[Server]:
         try:
             server = Server(folder=folder, process=process, programs=programs)
             _await(server)
-            server.prepare()
+            if not standby:
+                server.prepare()
             yield server
         finally:
             process.send_signal(signal.SIGQUIT)  # at once, without a checkpoint

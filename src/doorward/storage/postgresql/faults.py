@@ -44,6 +44,12 @@ _READ_ONLY = Answer(
     "the database cannot be written: the server is a standby, or was set to read only",
     "name the primary server in the setting `database`; target_session_attrs=read-write finds it among several",
 )
+STANDBY = Answer(
+    Unavailable,
+    "store-read-only",
+    "the server is a standby: what it shows may be older than a revocation",
+    "name the primary server in the setting `database`, or several hosts: the primary among them is used",
+)
 _FORBIDDEN = Answer(
     Unavailable,
     "store-forbidden",
@@ -102,6 +108,8 @@ _WORDS = (
     ("authentication failed", "", _REFUSED),
     ("no password supplied", "", _REFUSED),
     ("pg_hba.conf", "", _REFUSED),
+    ("session is read-only", "", STANDBY),
+    ("hot standby mode", "", STANDBY),
 )
 """At the connect libpq hands over no SQLSTATE, only the server's text."""
 

@@ -20,6 +20,8 @@ from doorward.storage.postgresql.place import connect
 CHANNEL = "doorward_changes"
 _LOOK_SECONDS = 0.5
 """How long a listener takes to see that it is to stop."""
+_LEAST_SECONDS = 0.005
+"""Between two rings: every user of the database may notify, and each ring makes the followers look."""
 _PAUSE_SECONDS = 1.0
 """Between two tries to connect again."""
 
@@ -71,5 +73,6 @@ class Listener:
 
     def _listen(self, connection: psycopg.Connection) -> None:
         while not self._stop.is_set():
-            for _ in connection.notifies(timeout=_LOOK_SECONDS, stop_after=1):
+            if list(connection.notifies(timeout=_LOOK_SECONDS, stop_after=1)):  # all that have arrived
                 self._ring()
+                self._stop.wait(_LEAST_SECONDS)

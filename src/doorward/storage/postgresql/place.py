@@ -5,7 +5,12 @@ variables (PGPASSFILE, PGSSLROOTCERT …); what follows is set where neither the
 
     1. TLS with a verified name (`sslmode=verify-full`) to every host that is not this machine
     2. an end to waiting for a peer that is gone: at the connect, for a lost packet, for a silent peer
-    3. for each session: an end to waiting for a lock, and to a transaction in which nothing happens
+    3. the primary among several servers (`target_session_attrs=read-write`)
+
+Of each session, whoever opens it for whatever:
+    1. a standby is refused: it may lag, and a reader would miss a revocation
+    2. names are looked up in the server's own catalogue first, then in our schema, and in no other
+    3. an end to waiting for a lock, and to a transaction in which nothing happens
 
 Standard: https://www.postgresql.org/docs/current/libpq-connect.html and /runtime-config-client.html.
 """
@@ -16,11 +21,12 @@ import os
 from collections.abc import Mapping
 from datetime import timedelta
 from ipaddress import ip_address
+from itertools import zip_longest
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from doorward.storage.postgresql.faults import translated_connect
+from doorward.storage.postgresql.faults import STANDBY, translated_connect
 
 IDLE_IN_CHANGE = timedelta(seconds=60)
 """A process that was stopped within a change holds up every other one for at most so long."""
@@ -35,13 +41,18 @@ _DEFAULTS: Mapping[str, str | int] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 10_000,  # ms
 }
+# No search path holds yet: each name is of pg_catalog, or another user's function of that name could run here.
+# `pg_catalog` is searched first because it is not in the path; in it, tables would be made there.
 # A server that is set to forget commits (synchronous_commit = off) would let a decision take effect that
 # a power cut takes back; `remote_apply` is more than `on`, and stays.
-_SESSION = """SELECT set_config('lock_timeout', %(patience)s, false),
-    set_config('idle_in_transaction_session_timeout', %(idle)s, false),
-    set_config('statement_timeout', '0', false),
-    set_config('synchronous_commit', CASE WHEN current_setting('synchronous_commit') = 'remote_apply'
-        THEN 'remote_apply' ELSE 'on' END, false)"""
+_SESSION = """SELECT pg_catalog.pg_is_in_recovery(),
+    pg_catalog.set_config('search_path', CASE WHEN pg_catalog.current_schema() IS NULL THEN 'pg_temp'
+        ELSE pg_catalog.format('%%I, pg_temp', pg_catalog.current_schema()) END, false),
+    pg_catalog.set_config('lock_timeout', %(patience)s, false),
+    pg_catalog.set_config('idle_in_transaction_session_timeout', %(idle)s, false),
+    pg_catalog.set_config('statement_timeout', '0', false),
+    pg_catalog.set_config('synchronous_commit', CASE WHEN pg_catalog.current_setting('synchronous_commit')
+        OPERATOR(pg_catalog.=) 'remote_apply' THEN 'remote_apply' ELSE 'on' END, false)"""
 
 
 def connect(
@@ -57,13 +68,13 @@ def connect(
         autocommit: each statement is a transaction of its own.
 
     Raises:
-        Unavailable: `store-unavailable`, `store-refused`, `store-missing`.
+        Unavailable: `store-unavailable`, `store-refused`, `store-missing`; `store-read-only` for a standby.
     """
     with translated_connect():
         connection = psycopg.connect(make_conninfo("", **parameters(url, os.environ)), autocommit=True)
         try:
             idle = IDLE_IN_SNAPSHOT if read_only else IDLE_IN_CHANGE
-            connection.execute(_SESSION, {"patience": _milliseconds(patience), "idle": _milliseconds(idle)})
+            _set_up(connection, patience=patience, idle=idle)
             level = psycopg.IsolationLevel
             connection.isolation_level = level.REPEATABLE_READ if read_only else level.READ_COMMITTED
             connection.read_only = read_only
@@ -72,6 +83,13 @@ def connect(
             connection.close()
             raise
         return connection
+
+
+def _set_up(connection: psycopg.Connection, *, patience: timedelta, idle: timedelta) -> None:
+    times = {"patience": _milliseconds(patience), "idle": _milliseconds(idle)}
+    row = connection.execute(_SESSION, times).fetchone()
+    if row is None or row[0]:  # a primary is restarted to become a standby, which ends this connection
+        raise STANDBY.error("in-recovery")
 
 
 def parameters(url: str, environ: Mapping[str, str]) -> dict[str, str | int]:
@@ -83,10 +101,21 @@ def parameters(url: str, environ: Mapping[str, str]) -> dict[str, str | int]:
     """
     named = conninfo_to_dict(url)
     found: dict[str, str | int] = {**_DEFAULTS, **{key: str(value) for key, value in named.items()}}
-    hosts = str(named.get("hostaddr") or named.get("host") or environ.get("PGHOST", ""))
-    if "sslmode" not in named and not environ.get("PGSSLMODE") and not all(map(_is_here, hosts.split(","))):
-        found["sslmode"] = "verify-full"
+    peers = _peers(named, environ)
+    unknown = "service" in named or environ.get("PGSERVICE")  # its file names the host
+    if "sslmode" not in named and not environ.get("PGSSLMODE") and (unknown or not all(map(_is_here, peers))):
+        found["sslmode"] = "verify-full"  # libpq ignores it for a unix socket
+    several = len(peers) > 1 and not environ.get("PGTARGETSESSIONATTRS")
+    if several and "target_session_attrs" not in named:
+        found["target_session_attrs"] = "read-write"
     return found
+
+
+def _peers(named: Mapping[str, object], environ: Mapping[str, str]) -> list[str]:
+    """Return what libpq connects to, one for each server: its address if one is given, else its name."""
+    hosts = str(named.get("host") or environ.get("PGHOST", "")).split(",")
+    addresses = str(named.get("hostaddr") or environ.get("PGHOSTADDR", "")).split(",")
+    return [address or host for address, host in zip_longest(addresses, hosts, fillvalue="")]
 
 
 def _is_here(host: str) -> bool:

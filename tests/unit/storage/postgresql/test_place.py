@@ -50,6 +50,35 @@ def test_a_host_of_the_environment_counts() -> None:
     assert parameters("postgresql:///d", {"PGHOST": "db.corp.example"})["sslmode"] == "verify-full"
 
 
+@pytest.mark.parametrize(
+    ("address", "environ"),
+    [
+        ("postgresql:///doorward?service=prod", {}),
+        ("postgresql:///doorward", {"PGSERVICE": "prod"}),
+        ("postgresql:///doorward", {"PGHOST": "localhost", "PGHOSTADDR": "203.0.113.7"}),
+        ("postgresql://localhost/doorward", {"PGHOSTADDR": "203.0.113.7"}),
+        ("postgresql://db.corp.example,localhost/doorward?hostaddr=,127.0.0.1", {}),
+    ],
+)
+def test_a_host_that_another_place_names_must_prove_its_name(address: str, environ: dict[str, str]) -> None:
+    """A service file and a variable name hosts too; what cannot be known here counts as another machine."""
+    assert parameters(address, environ)["sslmode"] == "verify-full"
+    assert "sslmode" not in parameters(address, {**environ, "PGSSLMODE": "require"})
+
+
+def test_the_primary_among_several_servers_is_looked_for() -> None:
+    """Unless the address or a variable says another kind of session."""
+    several = "postgresql://one.example,two.example/d"
+    assert parameters(several, {})["target_session_attrs"] == "read-write"
+    assert (
+        parameters("postgresql:///d", {"PGHOSTADDR": "192.0.2.1,192.0.2.2"})["target_session_attrs"]
+        == "read-write"
+    )
+    assert parameters(f"{several}?target_session_attrs=primary", {})["target_session_attrs"] == "primary"
+    assert "target_session_attrs" not in parameters(several, {"PGTARGETSESSIONATTRS": "primary"})
+    assert "target_session_attrs" not in parameters("postgresql://one.example/d", {})
+
+
 def test_waiting_for_a_peer_that_is_gone_ends() -> None:
     """Each way to lose a server has its limit."""
     found = parameters("postgresql:///d", {})
