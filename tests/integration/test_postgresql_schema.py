@@ -11,7 +11,7 @@ import pytest
 from doorward.core.errors import ConfigurationError, IntegrityError, Unavailable
 from doorward.storage.connection import driver_of
 from doorward.storage.migrating import upgrade_to
-from doorward.storage.postgresql.catalogue import SCHEMA_SHA256, digest, read_objects
+from doorward.storage.postgresql.catalogue import OURS, SCHEMA_SHA256, digest, read_objects
 from doorward.storage.postgresql.database import PostgresqlDatabase
 from doorward.storage.schema import tables_of
 from doorward.storage.schema_versions import HEAD, migrate, require_current
@@ -20,8 +20,8 @@ from tests.support.postgresql import Server, name_of
 PLANTED = [
     (
         (
-            "CREATE FUNCTION swallow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'; "
-            "CREATE TRIGGER hush BEFORE INSERT ON log_outbox FOR EACH ROW EXECUTE FUNCTION swallow()"
+            "CREATE TRIGGER hush BEFORE UPDATE ON log_outbox FOR EACH ROW "
+            "EXECUTE FUNCTION suppress_redundant_updates_trigger()"
         ),
         "trigger 'log_outbox.hush' does not belong there",
     ),
@@ -75,6 +75,18 @@ PLANTED = [
         "CREATE FUNCTION length(bytea, text) RETURNS int LANGUAGE sql AS 'SELECT 0'",
         "function 'length(bytea,text)' does not belong there",
     ),
+    (
+        (
+            "CREATE FUNCTION same(text, varchar) RETURNS bool LANGUAGE sql AS 'SELECT true'; "
+            "CREATE OPERATOR = (LEFTARG = text, RIGHTARG = varchar, FUNCTION = same)"
+        ),
+        "operator '=(text,character varying)' does not belong there",
+    ),
+    ("GRANT INSERT ON log_outbox TO PUBLIC", "right 'INSERT on log_outbox of PUBLIC' does not belong there"),
+    (
+        "GRANT UPDATE (state) ON certificates TO locked",
+        "right 'UPDATE on certificates of locked' does not belong there",
+    ),
 ]
 
 
@@ -93,7 +105,7 @@ def test_metadata_and_revisions_agree(postgresql: Server) -> None:
         require_current(database)
         with database.read() as connection:
             assert database.catalogue.find_faults(connection) == []
-            found = read_objects(driver_of(connection), "current_schema()::regnamespace")
+            found = read_objects(driver_of(connection), OURS)
         tables = {name for kind, name in found if kind == "relation" and found[kind, name].startswith("r")}
         assert tables == {table.name for table in tables_of("postgresql")} | {"alembic_version"}
         assert digest(found) == SCHEMA_SHA256
@@ -153,6 +165,30 @@ def test_a_foreign_key_that_was_switched_off_is_named(
         faults = database.catalogue.find_faults(connection)
     assert faults
     assert all("trigger 'group_members.RI_" in one for one in faults)
+
+
+def test_a_table_of_another_owner_is_named(postgresql: Server, database: PostgresqlDatabase) -> None:
+    """Its owner could give it a trigger at any time."""
+    postgresql.run("ALTER TABLE log_outbox OWNER TO locked", database=name_of(database.url))
+    with database.read() as connection:
+        assert "owner 'locked of log_outbox' does not belong there" in database.catalogue.find_faults(
+            connection
+        )
+    with pytest.raises(IntegrityError) as caught:
+        require_current(database)
+    assert caught.value.code == "schema-altered"
+
+
+def test_what_others_may_read_is_left_to_the_administrator(
+    postgresql: Server, database: PostgresqlDatabase
+) -> None:
+    """A user for reports, and a right of the one who makes the tables, stop nothing."""
+    grants = (
+        "GRANT SELECT ON principals TO locked",
+        "GRANT CREATE, USAGE ON SCHEMA public TO doorward, admin",
+    )
+    postgresql.run(*grants, database=name_of(database.url))
+    require_current(database)
 
 
 def test_an_extension_of_the_administrator_is_left_alone(

@@ -4,7 +4,12 @@ Not here: migrations (`schema_versions`). A trigger, a rule, a policy of rows, a
 a default, a generated column: each lets an owner of the database change what every later statement
 does, such as to swallow the events of one person. So every object in the schema is listed with its definition,
 and one that is missing, altered or of nobody is named; only the order of columns is free, because migrations
-and metadata differ in it.
+and metadata differ in it. What another user of the server has there is looked at first, in words that
+no function or operator of that user can answer (docs/design/0063):
+
+    1. the place itself: see `founding`
+    2. functions and operators, tables of another owner, and rights of others to change a table
+    3. everything else
 
 The expected list is made by the same server, from the metadata, in a temporary schema that is rolled back:
 a version of PostgreSQL may word definitions in its own way. A digest of the list, as PostgreSQL 15 and 18 word it, spares
@@ -16,13 +21,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import psycopg
 
+from doorward.core.errors import ConfigurationError
 from doorward.storage.connection import driver_of
 from doorward.storage.postgresql import late
+from doorward.storage.postgresql.founding import find_unfit
 
 SCHEMA_SHA256 = "e13fd6e0fc9633c0905e55120df588f04c9e849d1bfe21686acec4d3d1566ff5"
 """Of this version's schema, as PostgreSQL 15 and 18 word it; a test says the new value after a migration."""
@@ -34,7 +41,7 @@ _VERSION_TABLE = """CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NU
     CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))"""
 
 _OF_EXTENSION = """EXISTS (SELECT 1 FROM pg_depend AS d WHERE d.objid = {one}.oid AND d.deptype = 'e'
-    AND d.classid = '{table}'::regclass)"""
+    AND d.classid = '{table}'::regclass::oid)"""
 """The server's administrator put it there."""
 _LISTS = (
     # tables, views and sequences; a temporary table stands for one that is kept
@@ -70,12 +77,30 @@ _LISTS = (
     WHERE c.relnamespace = {schema} AND NOT {class_}""",
     """SELECT 'row policy', c.relname || '.' || p.polname, 'policy' FROM pg_policy AS p
     JOIN pg_class AS c ON c.oid = p.polrelid WHERE c.relnamespace = {schema}""",
-    """SELECT 'function', p.oid::regprocedure::text, 'function' FROM pg_proc AS p
-    WHERE p.pronamespace = {schema} AND NOT {proc}""",
-    """SELECT 'operator', o.oid::regoperator::text, 'operator' FROM pg_operator AS o
-    WHERE o.oprnamespace = {schema} AND NOT {operator}""",
 )
-_OURS, _TEMPORARY = "current_schema()::regnamespace", "pg_my_temp_schema()"
+# Each function is named with its schema, and each operator has exactly the types of its two sides: then one of
+# pg_catalog is used, whatever else there is.
+_OF_OTHERS = (
+    """SELECT 'function', p.oid::regprocedure::text FROM pg_proc AS p
+    WHERE p.pronamespace = {schema} AND NOT {proc}""",
+    """SELECT 'operator', o.oid::regoperator::text FROM pg_operator AS o
+    WHERE o.oprnamespace = {schema} AND NOT {operator}""",
+    """SELECT 'owner', pg_catalog.format('%s of %s', pg_catalog.pg_get_userbyid(c.relowner), c.relname)
+    FROM pg_class AS c
+    WHERE c.relnamespace = {schema} AND pg_catalog.pg_get_userbyid(c.relowner) <> current_user AND NOT {class_}""",
+    """SELECT 'right', pg_catalog.format('%s on %s of %s', g.privilege_type, g.relname,
+        CASE WHEN g.grantee = 0::oid THEN 'PUBLIC' ELSE pg_catalog.pg_get_userbyid(g.grantee)::text END)
+    FROM (SELECT c.relname, c.relowner, a.grantee, a.privilege_type
+            FROM pg_class AS c, pg_catalog.aclexplode(c.relacl) AS a WHERE c.relnamespace = {schema} AND NOT {class_}
+        UNION ALL SELECT c.relname, c.relowner, a.grantee, a.privilege_type
+            FROM pg_class AS c JOIN pg_attribute AS t ON t.attrelid = c.oid, pg_catalog.aclexplode(t.attacl) AS a
+            WHERE c.relnamespace = {schema} AND NOT {class_}) AS g
+    WHERE g.grantee <> g.relowner AND g.privilege_type <> 'SELECT'::text""",
+)
+"""What another user may read is the business of the database's administrator."""
+OURS = "(SELECT s.oid FROM pg_namespace AS s WHERE s.nspname = current_schema())"
+"""The schema that holds our tables, in SQL; its name may be any text."""
+_TEMPORARY = "pg_my_temp_schema()"
 
 
 class PostgresqlCatalogue:
@@ -98,13 +123,28 @@ class PostgresqlCatalogue:
         return has_table(connection, name)
 
     def is_ours(self, connection: Any) -> bool:
-        """Return whether the schema is exactly that of this program."""
-        found = read_objects(driver_of(connection), _OURS)
+        """Return whether the schema is exactly that of this program.
+
+        Raises:
+            ConfigurationError: others may make objects in it, or the database is unfit: see `founding`.
+        """
+        driver = driver_of(connection)
+        if faults := find_unfit(driver):
+            raise ConfigurationError(faults)
+        if _read_of_others(driver):
+            return False
+        found = read_objects(driver, OURS)
         return digest(found) == SCHEMA_SHA256 or found == self.expected()
 
     def find_faults(self, connection: Any) -> list[str]:
         """Return what differs from the schema of this program, a phrase each."""
-        found, expected = read_objects(driver_of(connection), _OURS), self.expected()
+        driver = driver_of(connection)
+        foreign = [fault.message for fault in find_unfit(driver)] or [
+            f"{kind} {name!r} does not belong there" for kind, name in _read_of_others(driver)
+        ]
+        if foreign:
+            return foreign
+        found, expected = read_objects(driver, OURS), self.expected()
         faults = [
             f"{kind} {name!r} does not belong there" for kind, name in sorted(found.keys() - expected.keys())
         ]
@@ -134,15 +174,29 @@ class PostgresqlCatalogue:
 def has_table(connection: Any, name: str) -> bool:
     """Return whether the schema has a table of that name."""
     row = driver_of(connection).execute(
-        "SELECT 1 FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relname = %s AND relkind = 'r'",
+        f"SELECT 1 FROM pg_class WHERE relnamespace = {OURS} AND relname = %s AND relkind = 'r'",  # noqa: S608  our own text
         (name,),
     )
     return row.fetchone() is not None
 
 
 def read_objects(driver: Any, schema: str) -> dict[SchemaObject, str]:
-    """Return every object of a schema with its definition."""
-    foreign = {
+    """Return every object of a schema with its definition.
+
+    Args:
+        driver: the connection.
+        schema: its oid, in SQL.
+    """
+    rows = driver.execute(_union(_LISTS, schema))
+    return {(str(kind), str(name)): str(definition) for kind, name, definition in rows}
+
+
+def _read_of_others(driver: Any) -> list[SchemaObject]:
+    return sorted((str(kind), str(name)) for kind, name in driver.execute(_union(_OF_OTHERS, OURS)))
+
+
+def _union(lists: Iterable[str], schema: str) -> str:
+    of_extension = {
         name: _OF_EXTENSION.format(one=one, table=table)
         for name, one, table in (
             ("class_", "c", "pg_class"),
@@ -150,8 +204,7 @@ def read_objects(driver: Any, schema: str) -> dict[SchemaObject, str]:
             ("operator", "o", "pg_operator"),
         )
     }
-    text = " UNION ALL ".join(one.format(schema=schema, **foreign) for one in _LISTS)
-    return {(str(kind), str(name)): str(definition) for kind, name, definition in driver.execute(text)}
+    return " UNION ALL ".join(one.format(schema=schema, **of_extension) for one in lists)
 
 
 def digest(objects: dict[SchemaObject, str]) -> str:

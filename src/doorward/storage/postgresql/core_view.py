@@ -6,14 +6,44 @@ Not here: pools of connections (`database`).
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import psycopg
-from sqlalchemy import Connection, create_engine
+from sqlalchemy import Connection, Engine, String, Text, create_engine
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.pool import QueuePool
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from doorward.storage.schema import tables_of
+
+
+class _SentText(Text):
+    """A parameter of text, as `::TEXT`.
+
+    SQLAlchemy sends `::VARCHAR`, and no operator compares text with that exactly: PostgreSQL would then use one
+    that another user has made in our schema (docs/design/0063).
+    """
+
+    render_bind_cast = True
+
+
+def make_engine(connect: Callable[[], psycopg.Connection], **pool: Any) -> Engine:
+    """Return an engine over connections that are set up as `place` does it.
+
+    Args:
+        connect: opens one.
+        pool: how many there are, as `create_engine` takes it.
+    """
+    engine = create_engine(
+        "postgresql+psycopg://",
+        creator=connect,
+        poolclass=QueuePool,
+        hide_parameters=True,  # an error must not carry a token or a name into a log
+        use_native_hstore=False,  # or the type would be looked up
+        **pool,
+    )
+    engine.dialect.colspecs = {**engine.dialect.colspecs, String: _SentText}
+    return engine
 
 
 def core_over(driver: psycopg.Connection, connect: Callable[[], psycopg.Connection]) -> Connection:
@@ -25,14 +55,7 @@ def core_over(driver: psycopg.Connection, connect: Callable[[], psycopg.Connecti
     """
     # The first connection of an engine is asked what it can do, and is then rolled back.
     made = iter([connect()])
-    engine = create_engine(
-        "postgresql+psycopg://",
-        creator=lambda: next(made, driver),
-        poolclass=QueuePool,
-        hide_parameters=True,  # an error must not carry a token or a name into a log
-        pool_reset_on_return=None,
-        use_native_hstore=False,
-    )
+    engine = make_engine(lambda: next(made, driver), pool_reset_on_return=None)
     engine.connect().close()
     engine.dispose()
     return engine.connect()

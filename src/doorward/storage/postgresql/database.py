@@ -4,14 +4,15 @@ Not here: the address (`place`), tables (`schema`), statements (`repositories`),
 
 Two pools over one database, which other processes and machines use too:
     readers   up to `readers` connections; each transaction is one snapshot (REPEATABLE READ, READ ONLY)
-    writer    one connection; each transaction begins with the lock of all changes of this database
+    writer    one connection; each transaction begins with the lock of all changes: the row of `alembic_version`
 
 So changes happen one after the other, as on SQLite, and the use cases may read before they write. The lock
 is taken before the transaction's first statement sees anything, and PostgreSQL lets it go after the commit
 is visible: a number of the change sequence is drawn when every lower one is committed, and the same holds
 for the order of the outbox (docs/design/0056). A transaction is READ COMMITTED: each of its statements sees
-what the holder of the lock before it has committed.
-Standard: https://www.postgresql.org/docs/current/explicit-locking.html#ADVISORY-LOCKS.
+what the holder of the lock before it has committed. The lock is one that needs a right on our tables: every user
+of the server who may connect can take an advisory lock, and would hold up every change (docs/design/0063).
+Standard: https://www.postgresql.org/docs/current/explicit-locking.html#LOCKING-ROWS.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 
 import psycopg
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import DisconnectionError
-from sqlalchemy.pool import QueuePool
 
 from doorward.storage.backend import BUSY_TIMEOUT, READERS
 from doorward.storage.connection import driver_of
+from doorward.storage.postgresql.core_view import make_engine
 from doorward.storage.postgresql.faults import translate_commit, translated
 from doorward.storage.postgresql.server import DatabaseServer, is_dead, take_turn
 from doorward.storage.writing import Writer
@@ -81,16 +82,12 @@ class PostgresqlDatabase(DatabaseServer):
         self._writers.dispose()
 
     def _engine(self, *, size: int, read_only: bool) -> Engine:
-        engine = create_engine(
-            "postgresql+psycopg://",
-            creator=lambda: self.connect(read_only=read_only),
-            poolclass=QueuePool,
+        engine = make_engine(
+            lambda: self.connect(read_only=read_only),
             pool_size=size,
             max_overflow=0,
             pool_timeout=self.patience.total_seconds(),
             pool_use_lifo=True,
-            hide_parameters=True,  # an error must not carry a token or a name into a log
-            use_native_hstore=False,  # or the type would be looked up
         )
         event.listen(engine, "checkout", _refuse_dead)
         return engine

@@ -1,18 +1,25 @@
-"""Whether an empty database is fit to hold an installation, before anything is made in it.
+"""Whether a database is fit to hold an installation: before anything is made in it, and at each start.
 
-Not here: its tables (`schema_versions`). Everything that could not be mended later is asked now:
+Not here: its tables (`schema_versions`). Asked each time:
 
     1. the server's version
     2. its encoding, and that text is compared by code point: prefix look-ups and every order rely on it
-    3. that nothing else is in it
-    4. that this user may make tables
+    3. that no other user may make objects in our schema: an operator there could run code as our user
+       (CVE-2018-1058, docs/design/0063)
 
+Before anything is made, also:
+
+    4. that nothing else is in it
+    5. that this user may make tables
+
+Each function is named with its schema, and each operator has exactly the types of its two sides, so that none of
+another user is called.
 Standard: https://www.postgresql.org/docs/current/multibyte.html, /collation.html.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from doorward.core.errors import ConfigurationError, Fault
 from doorward.storage.connection import driver_of
@@ -21,15 +28,29 @@ LEAST_VERSION = 140000
 """Older ones are no longer kept by the project."""
 _BY_CODE_POINT = frozenset({"C", "POSIX", "C.UTF-8", "C.UTF8"})
 _MAKE = "make another: createdb --template=template0 --encoding=UTF8 --locale=C --owner={user} NAME"
-_FACTS = """SELECT current_setting('server_version_num')::int, current_setting('server_version'),
-        pg_encoding_to_char(d.encoding), d.datcollate, d.datlocprovider::text, current_user,
-        coalesce(current_schema(), ''),
-        coalesce(has_schema_privilege(current_schema(), 'CREATE'), false)
-    FROM pg_database AS d WHERE d.datname = current_database()"""
+_FACTS = """SELECT pg_catalog.current_setting('server_version_num')::int, pg_catalog.current_setting('server_version'),
+        pg_catalog.pg_encoding_to_char(d.encoding), d.datcollate,
+        coalesce(pg_catalog.jsonb_extract_path_text(pg_catalog.to_jsonb(d), 'datlocprovider'), 'c'),
+        pg_catalog.quote_ident(current_user::text)
+    FROM pg_database AS d WHERE d.datname = pg_catalog.current_database()"""
+_PLACE = """SELECT pg_catalog.quote_ident(s.nspname::text), pg_catalog.has_schema_privilege(s.oid, 'CREATE')
+    FROM pg_namespace AS s WHERE s.nspname = pg_catalog.current_schema()"""
+# Its owner is a maker too: ourselves, the owner of the database, or an administrator of the server.
+_MAKERS = """SELECT m.owns, CASE WHEN m.maker = 0::oid THEN 'PUBLIC' ELSE
+        pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(m.maker)::text) END
+    FROM (SELECT true AS owns, s.nspowner AS maker FROM pg_namespace AS s
+            WHERE s.nspname = pg_catalog.current_schema()
+        UNION SELECT false, a.grantee FROM pg_namespace AS s, pg_catalog.aclexplode(s.nspacl) AS a
+            WHERE s.nspname = pg_catalog.current_schema() AND a.privilege_type = 'CREATE'::text
+            AND a.grantee <> s.nspowner) AS m
+    WHERE NOT EXISTS (SELECT 1 FROM pg_roles AS r WHERE r.oid = m.maker AND (r.rolsuper
+        OR r.rolname = current_user OR (m.owns AND (r.rolname = 'pg_database_owner'::name OR r.oid =
+            (SELECT d.datdba FROM pg_database AS d WHERE d.datname = pg_catalog.current_database())))))
+    ORDER BY 1, 2"""
 _FOREIGN = """SELECT c.relname FROM pg_class AS c
-    WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
-    AND NOT EXISTS (SELECT 1 FROM pg_depend AS d
-        WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+    JOIN pg_namespace AS s ON s.oid = c.relnamespace AND s.nspname = pg_catalog.current_schema()
+    WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT EXISTS (SELECT 1 FROM pg_depend AS d
+        WHERE d.classid = 'pg_class'::regclass::oid AND d.objid = c.oid AND d.deptype = 'e')
     ORDER BY c.relname"""
 
 
@@ -37,47 +58,85 @@ def check_place(connection: Any) -> None:
     """Return if tables can be made here, or are here already.
 
     Raises:
-        ConfigurationError: `database-too-old`, `database-encoding`, `database-collation`,
-            `database-not-empty`, `database-forbidden`; all at once.
+        ConfigurationError: as `find_unfit`, `database-not-empty`, `database-forbidden`; all at once.
     """
     driver = driver_of(connection)
-    number, version, encoding, collation, provider, user, schema, may_create = driver.execute(
-        _FACTS
-    ).fetchone()
-    make = _MAKE.format(user=user)
-    faults = []
-    if number < LEAST_VERSION:
-        faults.append(
-            _fault("database-too-old", f"the server is PostgreSQL {version}", "use version 14 or later")
-        )
-    if encoding != "UTF8":
-        faults.append(_fault("database-encoding", f"the database is encoded in {encoding}", make))
-    if provider == "i" or (provider == "c" and collation.upper() not in _BY_CODE_POINT):
-        faults.append(
-            _fault("database-collation", f"the database sorts text by {collation}, not by code point", make)
-        )
-    if not schema:
+    faults = find_unfit(driver)
+    place = driver.execute(_PLACE).fetchone()
+    if place is None:
         faults.append(
             _fault("database-forbidden", "no schema of the search path exists", "make the schema first")
         )
         raise ConfigurationError(faults)
+    user, (schema, may_create) = _facts(driver).user, place
     present = [str(name) for (name,) in driver.execute(_FOREIGN).fetchall()]
     if "alembic_version" in present and "change_counters" in present:
         present = []  # an installation: what it is like is looked at elsewhere
     if present:
-        faults.append(
-            _fault("database-not-empty", f"the schema {schema} holds {_some(present)} already", make)
-        )
+        message = f"the schema {schema} holds {_some(present)} already"
+        faults.append(_fault("database-not-empty", message, _MAKE.format(user=user)))
     elif not may_create:
         faults.append(
             _fault(
                 "database-forbidden",
                 f"{user} may not make tables in the schema {schema}",
-                f"make {user} the owner of the database, or: GRANT CREATE ON SCHEMA {schema} TO {user}",
+                f"make {user} the owner of the database, or: GRANT USAGE, CREATE ON SCHEMA {schema} TO {user}",
             )
         )
     if faults:
         raise ConfigurationError(faults)
+
+
+def find_unfit(driver: Any) -> list[Fault]:
+    """Return why no installation may run here, whatever is in the database.
+
+    Args:
+        driver: the connection.
+
+    Returns:
+        `database-too-old`, `database-encoding`, `database-collation`, `database-open`.
+    """
+    facts = _facts(driver)
+    make = _MAKE.format(user=facts.user)
+    faults = []
+    if facts.number < LEAST_VERSION:
+        message = f"the server is PostgreSQL {facts.version}"
+        faults.append(_fault("database-too-old", message, "use version 14 or later"))
+    if facts.encoding != "UTF8":
+        faults.append(_fault("database-encoding", f"the database is encoded in {facts.encoding}", make))
+    if facts.provider == "i" or (facts.provider == "c" and facts.collation.upper() not in _BY_CODE_POINT):
+        message = f"the database sorts text by {facts.collation}, not by code point"
+        faults.append(_fault("database-collation", message, make))
+    return faults + _find_open(driver, facts.user)
+
+
+def _find_open(driver: Any, user: str) -> list[Fault]:
+    """Return who else may make objects in our schema, a fault each."""
+    place = driver.execute(_PLACE).fetchone()
+    return [
+        _fault(
+            "database-open",
+            f"{maker} {'owns' if owns else 'may make objects in'} the schema {place[0]}, "
+            f"and could run code there as {user}",
+            f"as its owner: ALTER SCHEMA {place[0]} OWNER TO {user}"
+            if owns
+            else f"as its owner: REVOKE CREATE ON SCHEMA {place[0]} FROM {maker}",
+        )
+        for owns, maker in driver.execute(_MAKERS).fetchall()
+    ]
+
+
+class _Facts(NamedTuple):
+    number: int
+    version: str
+    encoding: str
+    collation: str
+    provider: str
+    user: str
+
+
+def _facts(driver: Any) -> _Facts:
+    return _Facts(*driver.execute(_FACTS).fetchone())
 
 
 def _some(names: list[str]) -> str:

@@ -2,7 +2,7 @@
 
 Not here: transactions (`database`, `one_shot`). Nothing here needs SQLAlchemy, so that a command that runs a
 few statements does not load it (docs/design/0049).
-Standard: https://www.postgresql.org/docs/current/explicit-locking.html#ADVISORY-LOCKS.
+Standard: https://www.postgresql.org/docs/current/explicit-locking.html#LOCKING-ROWS.
 """
 
 from __future__ import annotations
@@ -23,13 +23,15 @@ from doorward.storage.postgresql.founding import check_place
 from doorward.storage.postgresql.listening import CHANNEL, Listener
 from doorward.storage.postgresql.place import connect
 
-CHANGES_LOCK = 0x646F6F7277617264
-"""The advisory lock of all changes of one database: "doorward" in ASCII."""
+FOUNDING_LOCK = 0x646F6F7277617264
+"""The advisory lock of those who make the first tables: "doorward" in ASCII."""
 _SAFE = ("fsync", "full_page_writes")
 _FACTS = (
     "SELECT current_setting('server_version'), current_setting('fsync'), current_setting('full_page_writes')"
 )
-_LOCK = "SELECT pg_advisory_xact_lock(%s)"
+_FOUND = "SELECT pg_catalog.pg_advisory_xact_lock(%s)"
+_TURN = "SELECT version_num FROM alembic_version FOR UPDATE"
+"""No other user may lock this row. The statements after it see what was committed while it waited."""
 
 
 class DatabaseServer:
@@ -143,12 +145,13 @@ def take_turn(driver: psycopg.Connection, seen: object) -> object:
         driver: within no transaction yet.
         seen: what was returned the last time; None for the first time.
     """
-    driver.execute(_LOCK, (CHANGES_LOCK,))
     if seen is None and not _has_revision(driver):
-        return None
-    return driver.execute("SELECT version_num FROM alembic_version").fetchone()
+        driver.execute(_FOUND, (FOUNDING_LOCK,))
+        if not _has_revision(driver):
+            return None
+    return driver.execute(_TURN).fetchone()
 
 
 def _has_revision(driver: psycopg.Connection) -> bool:
-    found = driver.execute("SELECT to_regclass('alembic_version') IS NOT NULL").fetchone()
+    found = driver.execute("SELECT pg_catalog.to_regclass('alembic_version') IS NOT NULL").fetchone()
     return bool(found and found[0])
