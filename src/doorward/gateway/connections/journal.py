@@ -3,6 +3,9 @@
 Not here: what a connection may do. The journal names who is connected and until when, no more, so
 that a restarted gateway can still end the connections of an Envoy that went on without it.
 
+It also names the last change that was followed, so that a gateway that starts finds out if the database was put
+back to an older state meanwhile (`following.missed`).
+
 Lines are appended without fsync: the file must survive our own death, and the death of the machine
 ends the connections that it tells of. The first line carries the kernel's boot id: cookies mean
 nothing after a reboot, and a journal of another boot is dropped whole.
@@ -103,6 +106,15 @@ def parse_line(line: bytes) -> LiveConnection | int:
         raise _malformed() from None
 
 
+def parse_followed(line: bytes) -> str:
+    """Return the mark of the change that a line says was followed; empty for any other line."""
+    try:
+        fields = json.loads(line) if line.startswith(b'{"followed":') and len(line) <= MAX_LINE_BYTES else {}
+        return _text(fields.get("followed", ""))
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        return ""
+
+
 def _malformed() -> MalformedInput:
     return MalformedInput("journal-line-malformed", "not a line of the connection journal")
 
@@ -129,6 +141,10 @@ def parse_journal(lines: Iterable[bytes], boot_id: str) -> dict[int, LiveConnect
     return live
 
 
+def _followed(mark: str) -> bytes:
+    return json.dumps({"followed": mark}, separators=(",", ":")).encode() + b"\n"
+
+
 def _heading(boot_id: str) -> bytes:
     return json.dumps({"journal": 1, "boot": boot_id}, separators=(",", ":")).encode() + b"\n"
 
@@ -151,6 +167,7 @@ class Journal:
         self._dead = 0
         self._file = -1
         self.adopted: tuple[LiveConnection, ...] = ()
+        self.followed = ""  # the mark of the last change that was followed; empty where none is known
         self._torn = False
         try:
             self._read()
@@ -183,6 +200,19 @@ class Journal:
             with suppress(OSError):
                 self._append(b'{"ended":%d}\n' % cookie)
 
+    def follow(self, mark: str) -> None:
+        """Write which change was followed last.
+
+        A full disk is borne, as in `end`: the mark before stays, and the next one is written again.
+
+        Args:
+            mark: see `following.missed`; at most 1,000 characters.
+        """
+        self.followed = mark
+        self._dead += 1
+        with suppress(OSError):
+            self._append(_followed(mark))
+
     def close(self) -> None:
         """Close the file; what was written stays."""
         if self._file >= 0:
@@ -193,11 +223,16 @@ class Journal:
         try:
             with self._path.open("rb") as file:
                 lines = iter(lambda: file.readline(MAX_LINE_BYTES + 1), b"")
-                live = parse_journal(lines, self._boot_id)
+                live = parse_journal(self._note_followed(lines), self._boot_id)
         except FileNotFoundError:
             return
         self.adopted = tuple(live.values())
         self._lines = {cookie: render_entry(entry) for cookie, entry in live.items()}
+
+    def _note_followed(self, lines: Iterable[bytes]) -> Iterator[bytes]:
+        for line in lines:
+            self.followed = parse_followed(line) or self.followed
+            yield line
 
     def _append(self, line: bytes) -> None:
         if self._dead > _DEAD_LINES + len(self._lines):
@@ -217,6 +252,8 @@ class Journal:
         try:
             with open(file, "wb", closefd=False) as stream:
                 stream.write(_heading(self._boot_id))
+                if self.followed:
+                    stream.write(_followed(self.followed))
                 stream.writelines(self._lines.values())
             fresh.replace(self._path)
         except OSError:

@@ -182,6 +182,18 @@ class Connections:
             self._changes.append((sequence, touched))
             self._sequence = max(self._sequence, sequence)
 
+    def note_followed(self, mark: str) -> None:
+        """Write down which change was acted on last, for the gateway that starts after us (`following.missed`)."""
+        with self._lock:
+            if self._journal:
+                self._journal.follow(mark)
+
+    @property
+    def followed(self) -> str:
+        """The mark of the last change that was acted on, by an earlier run at first; empty where none is known."""
+        with self._lock:
+            return self._journal.followed if self._journal else ""
+
     @property
     def sequence(self) -> int:
         """The last change noted."""

@@ -10,7 +10,7 @@ import pytest
 from doorward.core.errors import MalformedInput, Unavailable
 from doorward.gateway.connections import journal as module
 from doorward.gateway.connections.endpoints import parse_endpoint
-from doorward.gateway.connections.journal import Journal, parse_line, render_entry
+from doorward.gateway.connections.journal import Journal, parse_followed, parse_line, render_entry
 from tests.support.ports import NOON
 from tests.unit.gateway.live import live
 
@@ -133,3 +133,46 @@ def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     with pytest.raises(Unavailable):
         Journal(tmp_path / "folder", boot_id="boot")
+
+
+def test_what_was_followed_last_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last one, beside the connections, also after the file was written anew; not of another boot."""
+    monkeypatch.setattr(module, "_DEAD_LINES", 10)
+    path = tmp_path / "journal"
+    journal = Journal(path, boot_id="boot")
+    assert journal.followed == ""
+    journal.add(ENTRY)
+    for seq in range(100):
+        journal.follow(f"{seq} policy x")
+    assert len(path.read_bytes().splitlines()) < 30
+    journal.close()
+    for _ in range(2):
+        again = Journal(path, boot_id="boot")
+        assert again.followed == "99 policy x"
+        assert [one.cookie for one in again.adopted] == [7]
+        again.close()
+    assert Journal(path, boot_id="next").followed == ""
+
+
+def test_a_full_disk_keeps_no_change_from_being_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ending connections never depends on a disk; the next mark is written again."""
+    path = tmp_path / "journal"
+    journal = Journal(path, boot_id="boot")
+    real = os.write
+    monkeypatch.setattr(os, "write", lambda file, data: real(file, data[:10]))
+    journal.follow("1 policy x")
+    monkeypatch.setattr(os, "write", real)
+    journal.follow("2 policy x")
+    journal.close()
+    assert Journal(path, boot_id="boot").followed == "2 policy x"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"", b'{"followed":1}', b'{"followed":', b'{"followed":"1"]', b'{"followed":"' + b"x" * 5000 + b'"}'],
+)
+def test_no_other_line_names_a_change(line: bytes) -> None:
+    """It is skipped, as other lines that do not parse."""
+    assert parse_followed(line) == ""
