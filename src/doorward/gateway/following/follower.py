@@ -16,7 +16,7 @@ Not here: judging (`access.deciding`, `policy.decision`), cutting (ending), publ
 A follower that cannot read the sequence makes the gateway stale: `fresh` turns False and the
 authorizer refuses new connections. So does a sequence that no longer holds the last change that was acted on: the
 database was put back to an older state (a failover to a standby that lagged), and the numbers after it are given
-out a second time.
+out a second time. No later withdrawal would be found by its number, so every live connection is ended then.
 """
 
 from __future__ import annotations
@@ -28,13 +28,15 @@ from datetime import UTC, datetime, timedelta
 import structlog
 
 from doorward.access.deciding import AccessDecider
-from doorward.core.errors import DoorwardError, IntegrityError
-from doorward.gateway.connections.ending import Ending
+from doorward.core.errors import IntegrityError
+from doorward.gateway.connections.ending import Ending, EndReason
 from doorward.gateway.connections.registry import Connections
 from doorward.gateway.following import reassessing
 from doorward.gateway.following.authorities import Authorities
+from doorward.gateway.following.complaints import Complaints
 from doorward.gateway.following.concerned import Concerned, concerned_by
 from doorward.gateway.following.evidence_loader import EvidenceLoader
+from doorward.gateway.following.missed import mark_of
 from doorward.policy.model import AppPolicy
 from doorward.stores.policy_snapshot import SNAPSHOT_CHANGES, PolicySnapshots
 from doorward.stores.records import ChangeKind, ChangeRecord
@@ -44,7 +46,13 @@ POLL_SECONDS = 0.05
 SHORTEST_WAIT_SECONDS = 0.001
 BATCH = 1000
 DEAF_SECONDS = 60.0
-"""How often a doorbell or a database that stays away is told of; it is tried at each poll."""
+"""How often a doorbell that stays away is told of; it is tried at each poll."""
+
+_TIME = "connections cannot be compared with what the time allows"
+_SEQUENCE = "the change sequence cannot be followed"
+_PEOPLE = "a partner's people cannot be judged anew"
+_REWOUND = "the database was put back to an older state"
+_REWOUND_HINT = "look for what is lost, then restart the gateway"
 
 _log = structlog.get_logger("doorward.follower")
 
@@ -87,6 +95,7 @@ class Follower:
         self._decider = decider
         self._snapshots = snapshots
         self._connections = connections
+        self._ending = ending
         self._concerned = Concerned(services, connections)
         self._reassessor = reassessing.Reassessor(
             decider, connections, ending, services.clock, regrant=regrant, lifetime=lifetime
@@ -102,12 +111,12 @@ class Follower:
         self._regrant = regrant
         # Partners whose terms changed and whose people are not all judged by them: first and last change.
         self._moved: dict[str, tuple[int, int]] = {}
-        self._unjudged = False  # whether the last try to judge them failed
+        self._unjudged = False  # whether the last try to judge a partner's people failed
+        self._rewound = False  # whether the sequence lacked what was acted on when it was last read
         self._deaf = False  # whether the doorbell broke when it was last listened for
         self._deaf_told: float | None = None
-        self._lost_told: tuple[str, float] | None = (
-            None  # why the sequence could not be read, and when it was told
-        )
+        self._doing = _SEQUENCE  # what has failed if it fails now
+        self._complaints = Complaints(services.clock)
         self._policies: Mapping[str, AppPolicy] | None = None
         self._looked_at = datetime.min.replace(tzinfo=UTC)
 
@@ -122,18 +131,22 @@ class Follower:
         read_at = self._read_at
         return (
             not self._unjudged
+            and not self._rewound
             and read_at is not None
             and self._services.clock.monotonic() - read_at <= self._max_staleness
         )
 
+    @property
+    def rewound(self) -> bool:
+        """Whether the database was put back to an older state, so that no number of ours says anything about it."""
+        return self._rewound
+
     def trouble(self) -> str:
         """Return what is wrong, as a sentence; empty where all is well."""
+        if self._rewound:
+            return f"{_REWOUND}: live connections were ended, new ones are refused; {_REWOUND_HINT}"
         if not self.fresh():
-            what = (
-                "a partner's people cannot be judged anew"
-                if self._unjudged
-                else "the change sequence is not readable"
-            )
+            what = _PEOPLE if self._unjudged else "the change sequence is not readable"
             return f"{what}: new connections are refused"
         return "the doorbell cannot be heard: changes are found by polling" if self._deaf else ""
 
@@ -143,28 +156,14 @@ class Follower:
             try:
                 while self.step():
                     pass
-            except DoorwardError as error:
-                self._note_lost(error)
-            except Exception:  # noqa: BLE001  stay alive and turn stale: a follower that died silently would be worse
-                _log.exception("the follower failed on a change; it will be tried again")
+            except Exception as error:  # noqa: BLE001  stay alive and turn stale: a follower that died silently would be worse
+                self._complaints.note(self._doing, error)
             try:
                 wait(self._patience())
                 self._deaf = False
             except Exception as error:  # noqa: BLE001  as above; a change without a ring is found by polling
                 self._note_deaf(error)
                 stop.wait(POLL_SECONDS)
-
-    def _note_lost(self, error: DoorwardError) -> None:
-        """Log each reason once, and again each minute as long as it stays."""
-        told, now = self._lost_told, self._services.clock.monotonic()
-        if told is None or told[0] != error.code or now - told[1] >= DEAF_SECONDS:
-            self._lost_told = error.code, now
-            _log.error(
-                "the change sequence cannot be followed",
-                code=error.code,
-                detail=error.detail,
-                hint=error.hint,
-            )
 
     def _patience(self) -> float:
         """Return how long to wait: to the next poll, or to the next moment at which time alone changes something."""
@@ -189,21 +188,22 @@ class Follower:
     def step(self) -> bool:
         """Act on the next batch of changes; return True where there may be more."""
         before = self.seq
+        self._doing = _SEQUENCE
         if self._policies is None:
             self._policies = self._read_policies()
+        self._doing = _TIME
         self._judge_turned(self._policies)
         count = self._follow()
-        try:
-            self._judge_moved()
-        finally:  # one partner's trouble keeps no other's evidence from being acted on
-            with self._evidence.taken() as partners:
-                self._judge_people(partners)
+        self._doing = _PEOPLE
+        partners = self._judge_partners()
+        self._doing = _SEQUENCE
         if partners or self.seq != before:
             self._confirm()
         if (
             self.seq != before
         ):  # after all that was read so far was acted on; who comes meanwhile reads it too
             self._decider.prepare()
+        self._complaints.end()
         return count == BATCH or bool(self._moved)
 
     def _judge_turned(self, policies: Mapping[str, AppPolicy]) -> None:
@@ -213,22 +213,34 @@ class Follower:
         was set back, every moment that has come may be to come again.
         """
         now = self._services.clock.now()
-        set_back, self._looked_at = now < self._looked_at, now
+        set_back = now < self._looked_at
         turned = self._connections.turning() if set_back else self._connections.turned(now)
-        if not turned:
-            return
-        kept = self._reassessor.compare(turned, Authorities(policies, now))
-        if any(set(authority.grants) != set(one.grants) for one, authority in kept):
-            self._regrant()
+        if turned:
+            kept = self._reassessor.compare(turned, Authorities(policies, now))
+            if any(set(authority.grants) != set(one.grants) for one, authority in kept):
+                self._regrant()
+        self._looked_at = now  # not before: a clock that was set back is noticed until it was acted on
+
+    def _judge_partners(self) -> frozenset[str]:
+        """Judge the people of partners with other terms or newer evidence; return the partners with newer evidence.
+
+        While some could not be judged the gateway is stale, though the sequence itself is read.
+        """
+        try:
+            try:
+                self._judge_moved()
+            finally:  # one partner's trouble keeps no other's evidence from being acted on
+                with self._evidence.taken() as partners:
+                    self._judge_people(partners)
+        except BaseException:
+            self._unjudged = True
+            raise
+        self._unjudged = False
+        return partners
 
     def _judge_moved(self) -> None:
         moved = dict(self._moved)
-        try:
-            self._judge_people(moved)
-        except BaseException:
-            self._unjudged = bool(moved)
-            raise
-        self._unjudged = False
+        self._judge_people(moved)
         # Who was judged before its partner's terms changed once more is judged once more.
         self._moved = {one: by for one, by in self._moved.items() if moved.get(one) != by}
 
@@ -241,6 +253,7 @@ class Follower:
 
     def _follow(self) -> int:
         """Act on one batch of changes; return how many there were."""
+        doing, self._doing = self._doing, _SEQUENCE
         began = self._services.clock.monotonic()
         with self._services.work.read() as stores:
             read = stores.changes.since(self._seq - 1, BATCH + 1)
@@ -248,9 +261,10 @@ class Follower:
         if changes:
             self._act(changes)
             self._seq = changes[-1].seq
-        if read:
+        if read and read[-1] != self._last:
             self._last = read[-1]
-        self._read_at, self._lost_told = began, None
+            self._connections.note_followed(mark_of(self._last))
+        self._read_at, self._rewound, self._doing = began, False, doing
         return len(changes)
 
     def _after_last(self, read: Sequence[ChangeRecord]) -> Sequence[ChangeRecord]:
@@ -262,12 +276,24 @@ class Follower:
         if not self._seq:
             return read
         if not read or read[0].seq != self._seq or self._last not in (None, read[0]):
+            self._end_all()
             raise IntegrityError(
                 "changes-rewound",
                 f"change {self._seq}, which this gateway has acted on, is not in the database any more",
-                hint="the database was put back to an older state: look for what is lost, then restart the gateway",
+                hint=f"{_REWOUND}: {_REWOUND_HINT}",
             )
         return read[1:]
+
+    def _end_all(self) -> None:
+        """End every live connection: what they rest on may be gone, and no withdrawal would be found any more.
+
+        At each poll, for a judgement that was under way may have been admitted meanwhile.
+        """
+        self._rewound = True
+        every = self._connections.all()
+        if every:
+            _log.error(f"{_REWOUND}: every live connection is ended", connections=len(every))
+            self._ending.end(every, EndReason.AUTHORITY_CHANGED)
 
     def _act(self, changes: Sequence[ChangeRecord]) -> None:
         # 1. from here on no judgement made before these changes is admitted

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
@@ -14,10 +15,12 @@ from doorward.core.entities import Outcome
 from doorward.core.errors import IntegrityError, Unavailable
 from doorward.core.ports import KeyKind
 from doorward.directory import principals as directory
+from doorward.gateway.connections.journal import Journal
 from doorward.gateway.following import follower as module
 from doorward.gateway.following import reassessing
 from doorward.gateway.following.concerned import concerned_by
 from doorward.gateway.following.follower import POLL_SECONDS
+from doorward.gateway.following.missed import holds_mark
 from doorward.pki.csr import build_csr
 from doorward.stores import policy_snapshot
 from doorward.stores.records import ChangeKind, ChangeRecord
@@ -312,8 +315,88 @@ def test_a_sequence_that_was_put_back_makes_the_gateway_stale(scene: Scene, othe
         assert not scene.follower.fresh()
 
 
+@pytest.mark.parametrize("others", [0, 1, 2], ids=["fewer", "as many", "more"])
+def test_a_sequence_that_was_put_back_ends_every_connection(scene: Scene, others: int) -> None:
+    """No withdrawal would be found by its number any more: all are ended at once, and nobody new is let in."""
+    directory.suspend(scene.world.services, "carol", actor=ACTOR)
+    scene.follow()
+    put_back(scene)
+    for name in ("alice", "bob")[:others]:
+        directory.suspend(scene.world.services, name, actor=ACTOR)
+    rounds = 0
+    stop = threading.Event()
+
+    def wait(_seconds: float) -> bool:
+        nonlocal rounds
+        rounds += 1
+        if rounds == 20:
+            stop.set()
+        return True
+
+    with capture_logs() as logs:
+        scene.follower.run(wait, stop)
+    assert sorted(scene.cutter.cut) == [1, 2, 3]
+    assert not scene.follower.fresh()
+    assert scene.follower.rewound
+    assert scene.follower.trouble() == (
+        "the database was put back to an older state: live connections were ended, new ones are refused; "
+        "look for what is lost, then restart the gateway"
+    )
+    assert [(line["event"], line.get("connections"), line.get("code")) for line in logs] == [
+        ("the database was put back to an older state: every live connection is ended", 3, None),
+        ("the change sequence cannot be followed", None, "changes-rewound"),
+    ]
+
+
+def test_who_was_admitted_while_the_sequence_was_put_back_is_ended(scene: Scene) -> None:
+    """A judgement that was under way then is admitted a moment later, and ends at the next poll."""
+    put_back(scene)
+    with pytest.raises(IntegrityError):
+        scene.follower.step()
+    scene.connections.begin(pending(50))
+    assert scene.connections.admit(live(50), judged_at=scene.connections.sequence)
+    with pytest.raises(IntegrityError):
+        scene.follower.step()
+    assert sorted(scene.cutter.cut) == [1, 2, 3, 50]
+
+
+def test_what_was_followed_last_is_written_down(scene: Scene, tmp_path: Path) -> None:
+    """The gateway that starts after this one finds out whether the database still holds it."""
+    path = tmp_path / "journal"
+    scene.connections._journal = Journal(path, boot_id="boot")
+    directory.suspend(scene.world.services, "alice", actor=ACTOR)
+    scene.follow()
+    mark = Journal(path, boot_id="boot").followed
+    assert mark.split()[0] == str(scene.world.head())
+    assert holds_mark(scene.world.services, mark)
+    put_back(scene)
+    assert not holds_mark(scene.world.services, mark)
+
+
+def test_a_defect_that_stays_is_told_of_once_a_minute(scene: Scene) -> None:
+    """An error that was not foreseen fills no log either."""
+    stop = threading.Event()
+    rounds = 0
+
+    def wait(_seconds: float) -> bool:
+        nonlocal rounds
+        rounds += 1
+        scene.world.clock.turn(seconds=1)
+        if rounds == 90:
+            stop.set()
+        return False
+
+    scene.world.work.broken = RuntimeError("a defect")  # type: ignore[assignment]
+    with capture_logs() as logs:
+        scene.follower.run(wait, stop)
+    assert [line["event"] for line in logs] == [
+        "the change sequence cannot be followed; it will be tried again"
+    ] * 2
+    assert all(isinstance(line["exc_info"], RuntimeError) for line in logs)
+
+
 def test_a_database_that_is_away_is_told_of_once_a_minute(scene: Scene) -> None:
-    """The log has each reason once and then once a minute, and begins again after the database was back."""
+    """The log has each reason once a minute, and begins again after the database was back."""
     stop = threading.Event()
     rounds = 0
 
@@ -333,7 +416,6 @@ def test_a_database_that_is_away_is_told_of_once_a_minute(scene: Scene) -> None:
         "store-unavailable",
         "store-unavailable",
         "store-refused",
-        "store-unavailable",
         "store-unavailable",
     ]
 

@@ -334,6 +334,26 @@ def test_a_clock_that_is_set_back_into_a_denied_time_takes_away(scene: Scene) ->
     assert sorted(scene.cutter.cut) == [1, 2]
 
 
+def test_a_clock_that_was_set_back_is_noticed_until_it_was_acted_on(scene: Scene) -> None:
+    """A failure at the first look leaves it to the next one, and is not the last word."""
+    morning = OFFICE.replace('"08:00", to: "18:00"', '"06:00", to: "11:00"')
+    rule = f"      - {{name: m, deny: {{groups: [tellers], {morning}}}}}\n"
+    scene.apply(DOCUMENT.replace("    rules:\n", f"    rules:\n{rule}", 1))
+    scene.follow()
+    scene.world.clock.present -= timedelta(hours=2)
+    compare = scene.follower._reassessor.compare
+
+    def defect(*_: object) -> list[object]:
+        raise MemoryError
+
+    scene.follower._reassessor.compare = defect  # type: ignore[assignment,method-assign]
+    with pytest.raises(MemoryError):
+        scene.follower.step()
+    scene.follower._reassessor.compare = compare  # type: ignore[method-assign]
+    scene.follow()
+    assert sorted(scene.cutter.cut) == [1, 2]
+
+
 def test_a_connection_says_when_it_ends_by_time_alone(scene: Scene) -> None:
     """Its end is known when it is admitted, and moves with the rules."""
     by_day(scene)

@@ -1,0 +1,49 @@
+"""What keeps the follower from acting is told once, and again each minute as long as it stays.
+
+It tries again at each poll, twenty times a second: without a limit the log would be full of one trouble.
+"""
+
+from __future__ import annotations
+
+import structlog
+
+from doorward.core.errors import DoorwardError
+from doorward.core.ports import Clock
+
+AGAIN_SECONDS = 60.0
+
+_log = structlog.get_logger("doorward.follower")
+
+
+class Complaints:
+    """Logs each trouble of one follower within bounds; for one thread.
+
+    Args:
+        clock: for how long a trouble has stayed.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._told: dict[tuple[str, str], float] = {}
+
+    def note(self, what: str, error: Exception) -> None:
+        """Log that something failed, unless the same was logged within a minute and nothing succeeded since.
+
+        Args:
+            what: what could not be done, a sentence.
+            error: why; of one that was not foreseen the traceback is logged too.
+        """
+        foreseen = error if isinstance(error, DoorwardError) else None
+        key = what, foreseen.code if foreseen else type(error).__name__
+        told, now = self._told.get(key), self._clock.monotonic()
+        if told is not None and now - told < AGAIN_SECONDS:
+            return
+        self._told[key] = now
+        if foreseen:
+            _log.error(what, code=foreseen.code, detail=foreseen.detail, hint=foreseen.hint)
+        else:
+            _log.error(f"{what}; it will be tried again", error=repr(error), exc_info=error)
+
+    def end(self) -> None:
+        """Note that all succeeded: what fails from now on is told at once."""
+        self._told.clear()

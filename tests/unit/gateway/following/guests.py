@@ -1,0 +1,69 @@
+"""A partner's people at a follower's door."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from doorward.gateway.connections.connection import LiveConnection
+from tests.support.partner_site import PartnerSite, partner_site
+from tests.support.path_ca import Node
+from tests.unit.gateway.following.conftest import Scene, scene_of
+from tests.unit.gateway.live import pending
+from tests.unit.gateway.standing import enter
+
+
+class Once(threading.Event):
+    """A stop that comes after one round."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.looks = 0
+
+    def is_set(self) -> bool:
+        self.looks += 1
+        return self.looks > 1
+
+
+class Guests:
+    """A partner's people at a follower's door; the follower's evidence caches are those that are judged by."""
+
+    def __init__(self, *, publish: bool = True, **terms: Any) -> None:
+        self.site: PartnerSite = partner_site(publish=publish, everyone=True, **terms)
+        self.scene: Scene = scene_of(self.site.world)
+        self.site.evidence_cache = self.scene.evidence_cache
+        self.site.decider = self.scene.follower._decider
+        self.scene.evidence.load_all()
+        self.scene.follow()
+        self.bob, self.eve = (self.site.leaf(f"{one}@clinic.example") for one in ("bob", "eve"))
+
+    def enter(self, leaf: Node, cookie: int) -> LiveConnection:
+        """Judge and admit a connection, as the authorizer does."""
+        connections, site = self.scene.connections, self.site
+        begun = pending(
+            cookie,
+            remote=f"192.0.2.7:{1000 + cookie}",
+            app=site.world.application_id("payments"),
+            opened_at=site.world.clock.now(),
+        )
+        connections.begin(begun)
+        decision = site.decide(leaf)
+        live = LiveConnection.admitted(begun, decision)
+        assert connections.admit(live, judged_at=decision.seq)
+        self.scene.follow()
+        return live
+
+    def load(self) -> None:
+        """Put in place what was asked for, in the loader's thread."""
+        self.scene.evidence.run(Once())
+
+
+def connected_guests() -> Guests:
+    """Bob and eve of the clinic are connected, and alice, who is ours."""
+    made = Guests()
+    made.enter(made.bob, 1)
+    made.enter(made.eve, 2)
+    alice = made.site.world.issue("alice")
+    made.scene.follow()
+    enter(made.site.world, made.scene.connections, alice, 3)
+    return made
