@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import time
+from contextlib import closing
 
 import pytest
 
 from doorward.audit.events import EventType
+from doorward.authority.gateways import confirmations
 from doorward.authority.revocation import revoke
 from doorward.core.certificate import RevocationReason
 from doorward.directory.principals import suspend
@@ -89,3 +92,39 @@ def test_the_gateway_is_killed() -> None:
         assert house.processes() == {}
         kinds = [one["type"] for one in house.events(EventType.GATEWAY_STARTED, EventType.GATEWAY_STOPPED)]
         assert kinds == ["gateway:started", "gateway:started", "gateway:stopped"]
+
+
+@pytest.mark.skipif(not is_root(), reason="the parts give up root, which needs root")
+def test_the_database_was_put_back_while_there_was_no_gateway() -> None:
+    """What was followed last is not in it: the next gateway ends what it adopted, though no number is missing."""
+    with open_house() as house:
+        house.apply("- {allow: {groups: [staff]}}")
+        stream = LiveStream(house, house.person("alice", "staff"))
+        with watching(stream):
+            (journal,) = house.data.rglob("connections.journal")
+            pid = house.pid("gateway")
+            os.kill(pid, signal.SIGKILL)
+            assert b'{"followed":' in journal.read_bytes()
+            with journal.open("ab") as file:
+                file.write(b'{"followed":"1 policy lost 2026-01-01T00:00:00+00:00"}\n')
+            house.wait_for_pid("gateway", other_than=pid)
+            assert eventually(lambda: bool(stream.ended), 15), house.words()
+
+
+def test_the_database_is_put_back_under_a_running_gateway() -> None:
+    """Every live connection ends at once; nothing is confirmed any more, and the control plane is told why."""
+    with open_doorway() as door:
+        door.apply("- {allow: {groups: [staff]}}")
+        alice, _ = door.person("alice", "staff"), door.person("bob", "staff")
+        stream = LiveStream(door, alice)
+        with watching(stream):
+            door.settle(suspend(door.services, "bob", actor=ACTOR).seq)
+            with closing(sqlite3.connect(door.installation.layout.database, timeout=10)) as raw, raw:
+                raw.execute("DELETE FROM changes WHERE seq = (SELECT max(seq) FROM changes)")
+            assert eventually(lambda: bool(stream.ended), 5)
+
+        def told() -> bool:
+            (one,) = confirmations(door.services, 1)
+            return not one.confirmed and one.fresh and "put back to an older state" in one.gateway.status
+
+        assert eventually(told, 10)

@@ -25,7 +25,8 @@ class Confirming:
         services: the use cases' ports.
         gateway_id: this gateway.
         record: makes durable what was ended; called before each confirmation.
-        reached: the number of the change sequence up to which everything is enforced.
+        reached: the number of the change sequence up to which everything is enforced; None if the database was
+            put back to an older state, so that a number would speak of other changes.
         status: how the gateway is, as JSON.
     """
 
@@ -35,7 +36,7 @@ class Confirming:
         gateway_id: str,
         *,
         record: Callable[[], None],
-        reached: Callable[[], int],
+        reached: Callable[[], int | None],
         status: Callable[[], str],
     ) -> None:
         self._services = services
@@ -65,10 +66,11 @@ class Confirming:
         """Record, and confirm what is enforced if that is more than before, or if the gateway shows that it lives."""
         with self._lock:
             self._record()
-            reached = max(self._confirmed, self._reached())
-            if reached > self._confirmed or beat:
-                self._confirmed = reached
+            reached = self._reached()
+            before = self._confirmed
+            self._confirmed = max(before, reached) if reached is not None else 0
+            if self._confirmed != before or beat:
                 try:
-                    confirm(self._services, self._gateway_id, reached, self._status())
+                    confirm(self._services, self._gateway_id, self._confirmed, self._status())
                 except DoorwardError as error:  # the next heartbeat repeats it
                     _log.error("a confirmation failed", code=error.code)

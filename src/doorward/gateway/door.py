@@ -14,7 +14,6 @@ we die.
 from __future__ import annotations
 
 import json
-import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -58,6 +57,7 @@ from doorward.gateway.envoy.program import EnvoyOptions
 from doorward.gateway.envoy.supervisor import Supervisor
 from doorward.gateway.following.evidence_loader import EvidenceLoader
 from doorward.gateway.following.follower import Follower
+from doorward.gateway.following.missed import holds_mark
 from doorward.gateway.publishing.last_published import LastPublished
 from doorward.gateway.publishing.server_certificates import ServerCertificates
 from doorward.gateway.publishing.transition import PolicyPublisher
@@ -153,6 +153,7 @@ class Gateway:
         )
         self.id = registered.id
         self._missed_since = registered.confirmed_seq
+        self._looked_for_missed = False
         self._confirming = Confirming(
             services,
             self.id,
@@ -348,15 +349,23 @@ class Gateway:
         return self.publishing.prepare(folder, self._stop)
 
     def _end_adopted_if_missed(self) -> None:
-        """End what an earlier run admitted where something changed while no gateway followed; once."""
-        if self.connections.sequence > self._missed_since:
-            self._missed_since = sys.maxsize
-            adopted = [one for one in self.connections.all() if one.adopted]
+        """End what an earlier run admitted if anything changed while no gateway followed; once, before anything opens.
+
+        So it is too if the database was put back to an older state, without what that run followed last.
+        """
+        if self._looked_for_missed:
+            return
+        adopted = [one for one in self.connections.all() if one.adopted]
+        missed = self.connections.sequence > self._missed_since
+        if adopted and (missed or not holds_mark(self._services, self.connections.followed)):
             self._ending.end(adopted, EndReason.AUTHORITY_CHANGED)
             self._ending.record()  # the thread that does it later runs only once the door is open
+        self._looked_for_missed = True
 
-    def _reached(self) -> int:
-        """What is acted on by the follower, published, and has its evidence in place."""
+    def _reached(self) -> int | None:
+        """What is acted on by the follower, published, and has its evidence in place; None for a database put back."""
+        if self.follower.rewound:
+            return None
         # In this order: a change is asked to be published before the follower has gone past it.
         reached = self.follower.seq
         behind = (self.publishing.requests.pending(), self._evidence.pending())
@@ -365,7 +374,8 @@ class Gateway:
     def _beat(self) -> None:
         while not self._stop.wait(HEARTBEAT_SECONDS):
             try:
-                self._confirming.settle(beat=self.follower.fresh())
+                # `status` is told why; a gateway that is stale for another reason counts as away
+                self._confirming.settle(beat=self.follower.fresh() or self.follower.rewound)
                 self.ingest.finish(writers=bool(self.supervisor.draining))
                 self._log_watch.look()
                 BALLAST.lay(self._options.folder)

@@ -21,8 +21,8 @@ class Place:
 
     world: World
     confirming: Confirming = None  # type: ignore[assignment]
-    reached: int = 1
-    recorded: list[int] = field(default_factory=list)
+    reached: int | None = 1
+    recorded: list[int | None] = field(default_factory=list)
     defect: Callable[[], None] = lambda: None
 
     def record(self) -> None:
@@ -70,6 +70,17 @@ def test_a_heartbeat_repeats_it(place: Place) -> None:
     place.reached = 2
     place.confirming.settle(beat=True)
     assert place.confirmed() == (3, "status 2")
+
+
+def test_of_a_database_that_was_put_back_nothing_is_confirmed(place: Place) -> None:
+    """Its numbers are given out a second time: a higher one would confirm a withdrawal that nobody saw."""
+    place.reached = 3
+    place.confirming.settle()
+    place.reached = None
+    place.confirming.settle()
+    assert place.confirmed() == (0, "status None")
+    place.confirming.settle(beat=True)
+    assert place.confirmed() == (0, "status None")
 
 
 def test_a_failure_is_repeated_by_the_next_heartbeat(place: Place) -> None:
