@@ -107,11 +107,6 @@ def diff_document(services: Services, text: str, *, file: str) -> tuple[Differen
     return tuple(diff_documents(current, document))
 
 
-def export_document(services: Services) -> str:
-    """Return the document in force as it was applied; before the first, the empty one."""
-    return export_revision(services)[0]
-
-
 def export_revision(services: Services) -> tuple[str, int]:
     """Return the document in force as it was applied, and its number; before the first, the empty one and 0."""
     with services.work.read() as stores:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from doorward.access.policies import export_document
+from doorward.access.policies import export_revision
 from doorward.authority.inventory import certificate_counts
 from doorward.cli.__main__ import main
 from doorward.core.ports import KeyKind
@@ -39,9 +39,9 @@ def unharmed(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
         return
     door: Doorway = request.getfixturevalue("door")
-    policy, counts = export_document(door.services), certificate_counts(door.services)
+    policy, counts = export_revision(door.services)[0], certificate_counts(door.services)
     yield
-    assert export_document(door.services) == policy
+    assert export_revision(door.services)[0] == policy
     assert certificate_counts(door.services) == counts
     assert door.get(door.identities["alice"], "/reports/1").status == 200
     assert door.gateway.trouble() == []

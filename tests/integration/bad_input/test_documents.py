@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from doorward.access.policies import export_document
+from doorward.access.policies import export_revision
 from tests.integration.bad_input.conftest import DICE, command, refused
 from tests.support.doorway import DOMAIN, Doorway
 
@@ -47,14 +47,14 @@ KINDS = list(bad_documents("trust_domain: x\n"))
 def test_bad_documents(door: Doorway, kind: str, tmp_path: Path) -> None:
     """A document with faults is refused by every command that takes one, with the exit code of faults."""
     path = tmp_path / "policy.yaml"
-    path.write_bytes(bad_documents(export_document(door.services))[kind])
+    path.write_bytes(bad_documents(export_revision(door.services)[0])[kind])
     for words in (["apply"], ["diff"], ["policy", "check"]):
         refused(door, *words, "-f", str(path), code=2)
 
 
 def test_truncated_documents(door: Doorway, tmp_path: Path) -> None:
     """A document cut off anywhere is refused, or means what it says; nothing in between comes into force."""
-    text = export_document(door.services)
+    text = export_revision(door.services)[0]
     path = tmp_path / "policy.yaml"
     for length in range(0, len(text.rstrip()), 7):
         path.write_text(text[:length])

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from click.testing import Result
 
-from doorward.access.policies import export_document
+from doorward.access.policies import export_revision
 from doorward.audit.events import EventType
 from doorward.authority.gateways import confirmations
 from doorward.runtime.evidence import Evidence
@@ -169,7 +169,7 @@ def test_a_policy_that_envoy_refuses() -> None:
             assert session.request("GET", "/reports/1").status == 200
             before = {name: path.read_bytes() for name, path in published(door).items()}
             broken[0] = True
-            text = export_document(door.services).replace("/reports/**", '/reports/**", "/more')
+            text = export_revision(door.services)[0].replace("/reports/**", '/reports/**", "/more')
             result = _apply(door, text)
             assert result.exit_code == 3
             error = json.loads(result.stdout.splitlines()[-1])["error"]

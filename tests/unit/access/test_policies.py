@@ -182,11 +182,11 @@ def test_a_partners_group_is_no_finding(world):
 
 def test_export_is_what_was_applied(world):
     """The text comes back as it was, comments and all; before the first there is an empty document."""
-    empty = policies.export_document(world.services)
+    empty = policies.export_revision(world.services)[0]
     apply(world, empty)
     text = "# ours\n" + DOCUMENT
     apply(world, text)
-    assert policies.export_document(world.services) == text
+    assert policies.export_revision(world.services)[0] == text
 
 
 def test_stored_document_that_cannot_be_read_stops_everything(world):
@@ -307,7 +307,7 @@ def test_nothing_before_the_founding():
     services = empty_world().services
     for use_case in (
         lambda: policies.apply_document(services, DOCUMENT, file="x", actor=OPERATOR),
-        lambda: policies.export_document(services),
+        lambda: policies.export_revision(services)[0],
         lambda: policies.diff_document(services, DOCUMENT, file="x"),
         lambda: policies.check_document(services, DOCUMENT, file="x"),
         lambda: shortcuts.add_app(

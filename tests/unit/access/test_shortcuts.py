@@ -68,7 +68,7 @@ def test_an_application_is_changed_and_removed(world: World) -> None:
         "http://127.0.0.1:7",
         1,
     )
-    assert "# money" in policies.export_document(services)
+    assert "# money" in policies.export_revision(services)[0]
     with pytest.raises(NotFound):
         shortcuts.set_app(services, "wiki", actor=OPERATOR)
     with pytest.raises(ConfigurationError):

@@ -124,7 +124,7 @@ def test_a_judgement_by_a_policy_that_was_passed_is_repeated(place: Place) -> No
     alice = place.world.issue("alice")
 
     def narrow() -> None:
-        narrowed = policies.export_document(place.world.services).replace(
+        narrowed = policies.export_revision(place.world.services)[0].replace(
             "groups: [tellers]", "groups: [nobody]"
         )
         policies.apply_document(place.world.services, narrowed, file="narrow.yaml", actor="os:1000")
