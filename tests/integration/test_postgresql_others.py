@@ -147,6 +147,7 @@ TRAP = """CREATE FUNCTION trap(text, varchar) RETURNS bool LANGUAGE plpgsql AS '
     CREATE FUNCTION trap(oid, regnamespace) RETURNS bool LANGUAGE plpgsql AS 'BEGIN RAISE ''trapped''; END';
     CREATE FUNCTION trap(oid, regclass) RETURNS bool LANGUAGE plpgsql AS 'BEGIN RAISE ''trapped''; END';
     CREATE FUNCTION trap(name, name) RETURNS text LANGUAGE plpgsql AS 'BEGIN RAISE ''trapped''; END';
+    CREATE FUNCTION count(text) RETURNS int8 LANGUAGE plpgsql AS 'BEGIN RAISE ''trapped''; END';
     CREATE OPERATOR = (LEFTARG = text, RIGHTARG = varchar, FUNCTION = trap);
     CREATE OPERATOR = (LEFTARG = oid, RIGHTARG = regnamespace, FUNCTION = trap);
     CREATE OPERATOR = (LEFTARG = oid, RIGHTARG = regclass, FUNCTION = trap);
@@ -166,6 +167,8 @@ def test_an_operator_in_our_schema_is_never_called(postgresql: Server) -> None:
             assert stores.certificates.by_sha256(certificate(1).sha256) is not None
             assert stores.certificates.find("crt_0") != []
             assert stores.directory.by_name("alice") is not None
+            stores.directory.add_group("staff", "grp_staff", NOON)
+            assert stores.directory.groups() == {"staff": 0}
         assert database.exists()
         with database.read() as connection:
             faults = database.catalogue.find_faults(connection)
