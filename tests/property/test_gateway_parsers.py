@@ -11,7 +11,13 @@ from hypothesis import strategies as st
 from doorward.core.errors import MalformedInput
 from doorward.gateway.connections.connection import LiveConnection
 from doorward.gateway.connections.endpoints import Endpoint, parse_endpoint, shorten
-from doorward.gateway.connections.journal import NOT_KEPT, parse_journal, parse_line, render_entry
+from doorward.gateway.connections.journal import (
+    NOT_KEPT,
+    parse_followed,
+    parse_journal,
+    parse_line,
+    render_entry,
+)
 from doorward.gateway.envoy.admin import parse_statistics
 
 endpoints = st.one_of(
@@ -72,6 +78,7 @@ def test_any_bytes_are_a_line_or_malformed(noise: bytes, entry: LiveConnection, 
     for one in (noise, bytes(line)):
         with suppress(MalformedInput):
             parse_line(one)
+        assert isinstance(parse_followed(b'{"followed":' + one), str)
         assert isinstance(parse_journal([b'{"journal":1,"boot":"b"}\n', one], "b"), dict)
 
 

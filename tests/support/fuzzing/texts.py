@@ -38,7 +38,7 @@ from doorward.gateway.access_log.lines import parse_access_line
 from doorward.gateway.authorizer.judging import decode_certificate
 from doorward.gateway.connections import sockdiag
 from doorward.gateway.connections.endpoints import parse_endpoint
-from doorward.gateway.connections.journal import parse_journal, parse_line
+from doorward.gateway.connections.journal import parse_followed, parse_journal, parse_line
 from doorward.gateway.envoy.admin import parse_statistics
 from doorward.policy.document import append_app, parse_document, render_document
 from doorward.policy.normalisation import (
@@ -278,6 +278,7 @@ def _gateway_texts() -> Harness:
                 answers.append(error.code)
         assert all(value >= 0 for value in parse_statistics(text).values())
         parse_journal(data.splitlines(keepends=True), "boot")
+        answers.append(str(bool(parse_followed(data))))
         return answers
 
     entry = {
@@ -292,7 +293,9 @@ def _gateway_texts() -> Harness:
     }
     line = json.dumps(entry).encode()
     journal = b'{"journal":1,"boot":"boot"}\n' + line + b'\n{"ended":7}\n'
-    seeds = (b"192.0.2.7:443", b"[2001:db8::1%2]:65535", line, journal, b"cluster.a.upstream_cx: 12\nb: c\n")
+    followed = b'{"followed":"7 policy a 2026-01-01T00:00:00+00:00"}\n'
+    statistics = b"cluster.a.upstream_cx: 12\nb: c\n"
+    seeds = (b"192.0.2.7:443", b"[2001:db8::1%2]:65535", line, journal, followed, statistics)
     return Harness(seeds=seeds, judge=judge)
 
 
@@ -468,6 +471,7 @@ TEXT_TARGETS = (
         "gateway.envoy.admin.parse_statistics",
         "gateway.connections.journal.parse_line",
         "gateway.connections.journal.parse_journal",
+        "gateway.connections.journal.parse_followed",
     ),
     _target("envoy-certificate", _envoy_certificate, "gateway.authorizer.judging.decode_certificate"),
     _target("audit-leaf", _audit_leaf, "audit.leaf.parse_leaf", "audit.leaf.parse_canonical"),
