@@ -45,7 +45,7 @@ def test_a_standby_is_refused_and_the_primary_is_found(postgresql: Server) -> No
 
 
 def test_a_lock_that_every_user_can_take_holds_up_no_change(postgresql: Server) -> None:
-    """The turn of the writers needs a right on our tables, which nobody else has."""
+    """The turn of the writers needs a right on our tables, and no other user has one."""
     address = postgresql.cleared()
     stranger = postgresql.url(name_of(address), role="locked_out")
     postgresql.run("CREATE ROLE locked_out LOGIN")
