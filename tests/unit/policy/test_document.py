@@ -200,6 +200,20 @@ def test_render() -> None:
             RULES + "      - {allow: {persons: a, kind: service}}\n",
             [("selector-impossible", 7, 17, "apps.pay.rules[0].allow")],
         ),
+        *(
+            (
+                RULES + f"      - {{{effect}: {{{who}}}}}\n",
+                [("selector-impossible", 7, 12 + len(effect), f"apps.pay.rules[0].{effect}")],
+            )
+            for effect in ("allow", "deny")
+            for who in (
+                "persons: a, certificate: {profile: device}",
+                "kind: device, certificate: {profile: person}",
+                "kind: [device, person], certificate: {profile: service}",
+                "services: a, certificate: {profile: [person, device]}",
+                "persons: [clinic/a, clinic/b], certificate: {profile: person}",
+            )
+        ),
         (
             RULES + "      - {allow: {groups: [A, b c]}}\n",
             [

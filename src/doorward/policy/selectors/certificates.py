@@ -90,9 +90,12 @@ def _widen_key(key: str) -> frozenset[str]:
 
 
 ISSUER = NamesKey("certificate.issuer", _parse_authority, _of(lambda one: one.issuers))
+PROFILE = NamesKey(
+    "certificate.profile", _parse_profile, _of(lambda one: (one.profile,) if one.profile else ())
+)
 CERTIFICATE = (
     ISSUER,
-    NamesKey("certificate.profile", _parse_profile, _of(lambda one: (one.profile,) if one.profile else ())),
+    PROFILE,
     NamesKey(
         "certificate.san-dns",
         parse_dns_pattern,

@@ -15,8 +15,8 @@ from typing import Any
 
 from doorward.core.entities import PrincipalKind
 from doorward.policy.faults import FaultList
-from doorward.policy.selectors.certificates import CERTIFICATE, ISSUER
-from doorward.policy.selectors.key import EVERY_KIND, SelectorKey
+from doorward.policy.selectors.certificates import CERTIFICATE, ISSUER, PROFILE
+from doorward.policy.selectors.key import EVERY_KIND, SelectorKey, either
 from doorward.policy.selectors.principals import GROUPS, KIND, NAMED
 from doorward.policy.selectors.sources import SOURCE
 from doorward.policy.selectors.times import TIME
@@ -56,8 +56,21 @@ class Selector:
         object.__setattr__(self, "text", text)
         object.__setattr__(self, "timed", any(key.timed for key, _ in judges))
         object.__setattr__(self, "_judges", judges)
-        if not self.possible_kinds:
+        self._check_possible()
+
+    def _check_possible(self) -> None:
+        kinds = {kind.value for kind in self.possible_kinds}
+        if not kinds:
             raise ValueError("nobody is a person, a device and a service at once")
+        profiles = self.value(PROFILE.word)
+        if profiles is None:
+            return
+        # Not part of `possible_kinds`: a deny rule also meets principals with a profile that is not known.
+        if kinds.isdisjoint(profiles):
+            raise ValueError(f"a certificate with the profile {either(profiles)} is of no {either(kinds)}")
+        names = frozenset[str]().union(*(names for _, names in self.named))
+        if names and all("/" in name for name in names):
+            raise ValueError("a profile is of our own certificates, and partners have others")
 
     def judge(self, subject: Subject) -> Truth:
         """Say whether this subject is selected: one word that is false decides, then one that is undetermined."""

@@ -181,6 +181,21 @@ def test_names_need_an_issuer_where_several_authorities_are_trusted(names: str, 
         replace(alone, trust=("clinic", "own"))
 
 
+@pytest.mark.parametrize(
+    "who",
+    [
+        "certificate: {profile: device}",
+        "groups: a, certificate: {profile: device}",
+        "kind: [person, device], certificate: {profile: [service, device]}",
+        "devices: a, certificate: {profile: device}",
+        "persons: [clinic/a, a], certificate: {profile: person}",
+    ],
+)
+def test_a_profile_that_somebody_may_have_is_taken(who: str) -> None:
+    """One of the kinds with one of the profiles is enough, and one name that is not a partner's."""
+    assert app(f"{{deny: {{{who}}}}}").rules
+
+
 def test_written_as_it_is_read() -> None:
     """A document with every word is rendered in the order of the table, and reads back."""
     rule = (
