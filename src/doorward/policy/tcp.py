@@ -129,6 +129,13 @@ def find_unsuitable(app: AppPolicy) -> Iterator[tuple[str, str, str]]:
             f"port {upstream.port} is usually {protocol}, where the server speaks first: here both would wait for ever",
             "put another way in front of it",
         )
+    for name in app.alpn:
+        if name != name.lower() and name.lower() not in app.alpn:
+            yield (
+                "alpn-capitals",
+                f"names of protocols are compared with case, and clients usually offer {name.lower()}, not {name}",
+                f"write {name.lower()}, unless the clients really offer {name}",
+            )
     is_postgresql = upstream.port == POSTGRESQL_PORT or POSTGRESQL_SOCKET in upstream.path
     if is_postgresql and POSTGRESQL not in app.alpn:
         yield (

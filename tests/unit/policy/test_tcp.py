@@ -165,6 +165,9 @@ def test_an_upstream_has_one_place() -> None:
         ("tcp://a:5432", "postgresql", []),
         ("tcp+unix:///run/.s.PGSQL.5433", "", ["postgresql-alpn"]),
         ("http://a:22", "", []),
+        ("tcp://a:1883", "MQTT", ["alpn-capitals"]),
+        ("tcp://a:1883", "MQTT, mqtt", []),
+        ("tcp://a:5432", "PostgreSQL", ["alpn-capitals", "postgresql-alpn"]),
     ],
 )
 def test_what_will_not_work_is_found(upstream: str, alpn: str, codes: list[str]) -> None:
