@@ -90,11 +90,19 @@ def parse_tree(text: str, *, file: str) -> Node:
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         message = f"this is not YAML: {error.problem or error.context}"
-        raise _error(file, "yaml-syntax", message, mark) from error
+        raise _error(file, "yaml-syntax", message, mark, _mend(text, mark)) from error
     # The scanner lets errors of its own building blocks through: chr() of an escape, int() of a directive.
     except (YAMLError, ValueError, OverflowError) as error:
         message = "this is not YAML: a character or an escape that no document may hold"
         raise _error(file, "yaml-syntax", message) from error
+
+
+def _mend(text: str, mark: Any) -> str:
+    """Return what to do about the likeliest slip: braces in a path are a mapping to YAML within `[...]`."""
+    lines = text.splitlines()
+    line = lines[mark.line] if mark and mark.line < len(lines) else ""
+    is_path = line.startswith("{principal}", mark.column) if line else False
+    return 'put the path in quotation marks, such as ["/records/{principal}/**"]' if is_path else ""
 
 
 def _error(file: str, code: str, message: str, mark: Any = None, hint: str = "") -> ConfigurationError:

@@ -79,3 +79,22 @@ def test_refused(text: str, code: str, line: int) -> None:
 def test_deepest() -> None:
     """Nesting up to the limit is read."""
     assert parse_tree("[" * DEPTH_LIMIT + "]" * DEPTH_LIMIT, file="")
+
+
+@pytest.mark.parametrize(
+    ("text", "hinted"),
+    [
+        ("paths: [/records/{principal}/**]\n", True),
+        ("to: {methods: GET,\n  paths: /a/{principal}}\n", True),
+        ('paths: ["/records/{principal}"], x: b: c\n', False),
+        ("a: [/b/{c}]\n", False),
+        ("a: [b\n", False),
+    ],
+)
+def test_a_path_without_quotation_marks_is_refused_with_the_mend(text: str, *, hinted: bool) -> None:
+    """Only at the braces: another fault of the line is not mended by them."""
+    with pytest.raises(ConfigurationError) as caught:
+        parse_tree(text, file="p.yaml")
+    (fault,) = caught.value.faults
+    assert fault.code == "yaml-syntax"
+    assert ("quotation marks" in fault.hint) is hinted
