@@ -17,7 +17,7 @@ from doorward.access.policies import Applied, Check, accept_any, apply_document,
 from doorward.core.errors import NotFound, RequestRefused
 from doorward.policy.document import append_app, parse_document
 from doorward.policy.editing import replace_app
-from doorward.policy.model import AppPolicy, Document, HttpUpstream, Rule, Upstream
+from doorward.policy.model import AppPolicy, Document, HttpUpstream, Rule, TcpUpstream, Upstream
 from doorward.policy.reading import generated_name
 from doorward.policy.upstreams import parse_upstream
 from doorward.stores.services import Services
@@ -68,11 +68,20 @@ def set_app(
     *,
     hosts: Sequence[str] = (),
     upstream: str = "",
-    alpn: Sequence[str] = (),
+    alpn: Sequence[str] | None = None,
     actor: str,
     check: Check = accept_any,
 ) -> Applied:
     """Give an application other hosts, another upstream or other protocols; what is not said stays.
+
+    Args:
+        services: the ports of this process.
+        name: of the application.
+        hosts: in the place of all that it has; none leaves them.
+        upstream: where it listens; empty leaves it.
+        alpn: protocols in the place of all that it has; an empty one takes them away, None leaves them.
+        actor: who acts.
+        check: what else must hold.
 
     Raises:
         NotFound: `app-unknown`.
@@ -85,10 +94,12 @@ def set_app(
         after = before
         if hosts and set(hosts) != set(before.hosts):
             after = replace(after, hosts=tuple(hosts))
+        changes: dict[str, Any] = {}
         if upstream and upstream != before.upstream.url:
-            after = _change(after, upstream=_keep_tls(parse_upstream(upstream), before.upstream))
-        if alpn and set(alpn) != set(before.alpn):
-            after = _change(after, alpn=tuple(sorted(set(alpn))))
+            changes["upstream"] = _keep_tls(parse_upstream(upstream), before.upstream)
+        if alpn is not None:
+            changes["alpn"] = tuple(sorted(set(alpn)))
+        after = _change(after, **changes)
         return text if after == before else replace_app(text, name, after)
 
     return _edit(services, edit, actor=actor, check=check)
@@ -178,6 +189,13 @@ def _read_rule(trust_domain: str, policy: AppPolicy, lines: Sequence[str]) -> Ru
 
 def _change(app: AppPolicy, **changes: Any) -> AppPolicy:
     """Return an application with changes; raises `app-unfit` if they do not go with what it says besides."""
+    alpn = changes.get("alpn", app.alpn)
+    if alpn and not isinstance(changes.get("upstream", app.upstream), TcpUpstream):
+        raise RequestRefused(
+            "app-unfit",
+            f"{app.name} would have alpn: {', '.join(alpn)}, which only applications of TCP have",
+            hint="take it away with --alpn '', or write tcp://host:port as the upstream",
+        )
     try:
         return replace(app, **changes)
     except ValueError as error:

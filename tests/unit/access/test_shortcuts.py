@@ -152,11 +152,26 @@ def test_an_application_of_tcp_is_added_and_changed(world: World) -> None:
         with pytest.raises(RequestRefused) as refused:
             shortcuts.set_app(services, "q", **wrong, actor=OPERATOR)  # type: ignore[arg-type]
         assert refused.value.code == "app-unfit"
+        assert "q would have alpn: a, b, which only applications of TCP have" in str(refused.value)
+        assert "--alpn ''" in refused.value.hint
     about_requests = ["allow: {groups: [x]}", "to: {methods: [GET]}"]
     assert shortcuts.add_rule(services, "payments", about_requests, actor=OPERATOR).changed
     with pytest.raises(RequestRefused) as refused:
         shortcuts.set_app(services, "payments", upstream="tcp://127.0.0.1:1", actor=OPERATOR)
     assert refused.value.code == "app-unfit"
+
+
+def test_protocols_are_taken_away(world: World) -> None:
+    """Alone, or together with the upstream that does not go with them; what is not said stays."""
+    services, tcp, http = world.services, "tcp://127.0.0.1:1883", "http://127.0.0.1:1"
+    words = {"hosts": ["q.corp.example"], "upstream": tcp, "alpn": ["mqtt"]}
+    shortcuts.add_app(services, "q", **words, actor=OPERATOR)  # type: ignore[arg-type]
+    assert not shortcuts.set_app(services, "q", upstream=tcp, actor=OPERATOR).changed
+    assert shortcuts.set_app(services, "q", alpn=[], actor=OPERATOR).changed
+    assert not shortcuts.set_app(services, "q", alpn=[], actor=OPERATOR).changed
+    assert shortcuts.set_app(services, "q", alpn=["mqtt"], actor=OPERATOR).changed
+    assert shortcuts.set_app(services, "q", upstream=http, alpn=[], actor=OPERATOR).changed
+    assert shortcuts.set_app(services, "q", upstream=tcp, alpn=["mqtt"], actor=OPERATOR).changed
 
 
 def test_two_at_once_both_succeed(world: World) -> None:

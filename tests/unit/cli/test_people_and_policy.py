@@ -333,6 +333,7 @@ def test_an_application_of_tcp(site: Site) -> None:
     assert site.do("app", "set", "db", "--alpn", "postgresql")["differences"] == [
         "+ apps.db.alpn: postgresql"
     ]
+    assert site.do("app", "set", "db", "--alpn", "")["differences"] == ["- apps.db.alpn: postgresql"]
     site.do("rule", "add", "db", "--group", "tellers")
     value = site.do("policy", "explain", "--principal", "alice", "--app", "db")
     assert (value["allowed"], value["path"]) == (True, "")

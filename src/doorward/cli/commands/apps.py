@@ -87,7 +87,12 @@ def _answers(name: str, silent: dict[str, str] | None) -> str:
 @click.argument("name", shell_complete=complete_app)
 @click.option("--host", "hosts", multiple=True, help="Host name, in the place of all it has; repeatable.")
 @click.option("--upstream", default="", help="Where the application listens.")
-@ALPN
+@click.option(
+    "--alpn",
+    multiple=True,
+    help="Protocol that clients of a TCP application may offer, in the place of all it has; repeatable. "
+    "An empty one ('') takes all away.",
+)
 @click.pass_obj
 def app_set(state: State, name: str, hosts: tuple[str, ...], upstream: str, alpn: tuple[str, ...]) -> None:
     """Give an application other hosts, another upstream or other protocols; its rules stay."""
@@ -102,7 +107,7 @@ def app_set(state: State, name: str, hosts: tuple[str, ...], upstream: str, alpn
             name,
             hosts=hosts,
             upstream=upstream,
-            alpn=alpn,
+            alpn=[one for one in alpn if one] if alpn else None,
             actor=actor(),
             check=parts.own_places.publishable(installation),
         ),
