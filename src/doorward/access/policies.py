@@ -87,7 +87,7 @@ def apply_document(
 
 
 def check_document(
-    services: Services, text: str, *, file: str, check: Check = accept_any
+    services: Services, text: str, *, file: str, check: Check = accept_any, expected_number: int | None = None
 ) -> tuple[Finding, ...]:
     """Return what a person should look at in a document; raise as `apply_document` does, changing nothing."""
     document = parse_document(text, file=file)
@@ -95,6 +95,7 @@ def check_document(
     check(document)
     with services.work.read() as stores:
         _check_fit(require_tenant(stores), document, file=file)
+        _check_number(current_document(stores)[1], expected_number)
         return _find(stores, document)
 
 
@@ -155,12 +156,7 @@ def _apply(
     with services.work.change() as stores:
         _check_fit(require_tenant(stores), document, file=file)
         current, number = current_document(stores)
-        if expected_number not in (None, number):
-            raise RequestRefused(
-                "revision-conflict",
-                f"revision {number} is in force, not {expected_number}",
-                hint="look at `doorward diff`, then apply again",
-            )
+        _check_number(number, expected_number)
         findings = _find(stores, document)
         latest = stores.revisions.latest()
         if latest is not None and document == current:
@@ -198,6 +194,15 @@ def _apply(
         differences=tuple(diff_documents(current, document)),
         findings=findings,
     )
+
+
+def _check_number(number: int, expected: int | None) -> None:
+    if expected not in (None, number):
+        raise RequestRefused(
+            "revision-conflict",
+            f"revision {number} is in force, not {expected}",
+            hint="look at `doorward diff`, then apply again",
+        )
 
 
 def _find(stores: Stores, document: Document) -> tuple[Finding, ...]:

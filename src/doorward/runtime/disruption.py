@@ -5,8 +5,11 @@ Not here: finding it out (enforcement.disruption).
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from doorward.enforcement.disruption import closed_applications, drained_applications
 from doorward.policy.document import parse_document
+from doorward.policy.model import Document
 from doorward.runtime.compose import Installation
 from doorward.stores.policy_snapshot import current_document
 
@@ -14,8 +17,23 @@ from doorward.stores.policy_snapshot import current_document
 def tell_disruption(installation: Installation, text: str, *, file: str) -> list[str]:
     """Return a sentence for each kind of end that applying a document brings; raises as `parse_document`."""
     after = parse_document(text, file=file)
+    return _tell(installation, _current(installation), after)
+
+
+def tell_removal(installation: Installation, app: str) -> list[str]:
+    """Return the sentences of `tell_disruption` for taking one application out of the document in force."""
+    before = _current(installation)
+    return _tell(
+        installation, before, replace(before, apps=tuple(one for one in before.apps if one.name != app))
+    )
+
+
+def _current(installation: Installation) -> Document:
     with installation.services.work.read() as stores:
-        before, _ = current_document(stores)
+        return current_document(stores)[0]
+
+
+def _tell(installation: Installation, before: Document, after: Document) -> list[str]:
     said = []
     drained, closed = drained_applications(before, after), closed_applications(before, after)
     if drained:

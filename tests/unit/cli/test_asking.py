@@ -41,6 +41,25 @@ def test_a_document_that_drops_an_application_asks(site: Site) -> None:
     assert site.ask("apply", "-f", site.file("more.yaml", DOCUMENT), answer="").exit_code == 0
 
 
+def test_what_ends_is_said_before_the_question(site: Site) -> None:
+    """Rollback and removal say which applications' connections end at once, as `apply` does."""
+    site.do("app", "add", "wiki", "--host", "wiki.corp.example", "--upstream", "http://127.0.0.1:1")
+    for words in (["policy", "rollback", "1"], ["app", "remove", "wiki"]):
+        asked = site.ask(*words, answer="n\n").output
+        assert asked.index("all connections to wiki end at once") < asked.index("[y/N]")
+        assert "payments end" not in asked
+    assert "end at once" not in site.run("app", "remove", "nothing").stderr
+    assert "all connections to wiki end at once" in site.run("app", "remove", "wiki").stderr
+
+
+def test_a_refused_document_ends_nothing(site: Site) -> None:
+    """An `apply` that another revision preceded speaks of no end: its error stands alone."""
+    empty = site.file("empty.yaml", "trust_domain: corp.example\n")
+    refused = site.run("apply", "-f", empty, "--expect", "7")
+    assert "revision-conflict" in refused.stderr
+    assert "end at once" not in refused.stderr
+
+
 def test_a_forgotten_member_does_not_cost_the_group(site: Site) -> None:
     """`group remove GROUP` of a group that has members wants a word also in a script."""
     site.do("group", "add", "few", "alice")

@@ -6,7 +6,7 @@ import click
 
 from doorward.cli import parts
 from doorward.cli.command import Command
-from doorward.cli.commands.policy import report_applied
+from doorward.cli.commands.policy import note_ending, report_applied
 from doorward.cli.completing import complete_app, complete_group, complete_principal
 from doorward.cli.confirming import YES, ask
 from doorward.cli.state import State, actor
@@ -121,6 +121,7 @@ def app_set(state: State, name: str, hosts: tuple[str, ...], upstream: str, alpn
 def app_remove(state: State, name: str, yes: bool) -> None:
     """Take an application out of the document; on a terminal it asks before."""
     installation = state.installation()
+    note_ending(state, parts.disruption.tell_removal(installation, name))
     ask(state, f"remove the application {name} with its rules? No one can reach it any more.", yes=yes)
     report_applied(
         state,

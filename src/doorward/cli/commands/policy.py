@@ -57,23 +57,29 @@ def apply(state: State, path: Path, expect: int | None, yes: bool) -> None:
     On a terminal it asks before applications are dropped.
     """
     text, name = _read(path)
+    _put_into_force(state, text, name, expect=expect, yes=yes)
+
+
+def _put_into_force(state: State, text: str, name: str, *, expect: int | None = None, yes: bool) -> None:
     installation = state.installation()
-    services = installation.services
-    for said in parts.disruption.tell_disruption(installation, text, file=name):
-        state.output.note(f"note: {said}")
+    services, check = installation.services, parts.own_places.publishable(installation)
+    # Checked first: what would end is not said of a document that is refused.
+    parts.policies.check_document(services, text, file=name, check=check, expected_number=expect)
+    note_ending(state, parts.disruption.tell_disruption(installation, text, file=name))
     _ask_about_dropped(state, services, text, name, yes=yes)
     report_applied(
         state,
         services,
         parts.policies.apply_document(
-            services,
-            text,
-            file=name,
-            actor=actor(),
-            expected_number=expect,
-            check=parts.own_places.publishable(installation),
+            services, text, file=name, actor=actor(), expected_number=expect, check=check
         ),
     )
+
+
+def note_ending(state: State, ending: list[str]) -> None:
+    """Say which applications' connections a change ends, before a person is asked about it."""
+    for said in ending:
+        state.output.note(f"note: {said}")
 
 
 def report_applied(state: State, services: Services, done: Applied, *, unchanged: str = "") -> None:
@@ -284,18 +290,5 @@ def rollback(state: State, number: int, yes: bool) -> None:
 
     Names in it mean those who have them today.
     """
-    installation = state.installation()
-    services = installation.services
-    text = parts.policies.find_revision(services, number).document
-    _ask_about_dropped(state, services, text, f"revision {number}", yes=yes)
-    report_applied(
-        state,
-        services,
-        parts.policies.apply_document(
-            services,
-            text,
-            file=f"revision {number}",
-            actor=actor(),
-            check=parts.own_places.publishable(installation),
-        ),
-    )
+    text = parts.policies.find_revision(state.installation().services, number).document
+    _put_into_force(state, text, f"revision {number}", yes=yes)
