@@ -20,6 +20,7 @@ def render_rule(
     deny: bool,
     who: Mapping[str, Sequence[str]],
     certificate: Mapping[str, Sequence[str]],
+    source: Sequence[str] = (),
     to: Mapping[str, Sequence[str]],
 ) -> list[str]:
     """Return the lines of a rule, at the left edge and without `- `; what is empty is left out.
@@ -29,6 +30,7 @@ def render_rule(
         deny: whether it forbids.
         who: names by key of `PRINCIPALS`.
         certificate: values by key of `CERTIFICATE`.
+        source: networks that the connection comes from.
         to: `methods` and `paths`.
 
     Raises:
@@ -37,11 +39,12 @@ def render_rule(
     selected = _lists(PRINCIPALS, who)
     if of_certificate := _lists(CERTIFICATE, certificate):
         selected.append(f"certificate: {{{', '.join(of_certificate)}}}")
+    selected += _lists(("source",), {"source": source})
     if not selected:
         raise MalformedInput(
             "rule-without-principals",
             "the rule names no principal",
-            hint="add --group, --person, --device, --service or --kind, or say which certificate (--issuer ...)",
+            hint="add --group, --person, --device, --service or --kind, or say which certificate (--issuer ...) or --source",
         )
     lines = [f"name: {render_scalar(name)}"] if name else []
     lines.append(f"{'deny' if deny else 'allow'}: {{{', '.join(selected)}}}")

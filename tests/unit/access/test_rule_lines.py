@@ -16,12 +16,13 @@ def test_what_is_named_stands_in_the_rule() -> None:
     assert render_rule(
         name="a rule",
         deny=False,
-        who={"groups": ("tellers",), "kind": ("person", "device"), "persons": ()},
+        who={"groups": ("tellers",), "kind": (), "persons": ()},
         certificate={"san-dns": ("*.corp.example",)},
+        source=("10.0.0.0/8", "::/0"),
         to={"methods": ("GET",), "paths": ("/a/**",)},
     ) == [
         "name: a rule",
-        'allow: {groups: [tellers], kind: [person, device], certificate: {san-dns: ["*.corp.example"]}}',
+        'allow: {groups: [tellers], certificate: {san-dns: ["*.corp.example"]}, source: ["10.0.0.0/8", "::/0"]}',
         'to: {methods: [GET], paths: ["/a/**"]}',
     ]
     assert render_rule(name="", deny=True, who={"groups": ("all",)}, certificate=NOTHING, to=NOTHING) == [

@@ -363,6 +363,15 @@ def test_a_decision_is_explained(site: Site) -> None:
     assert site.do(*words[:-1], "nothing", "GET", "/", code=1)["code"] == "app-unknown"
 
 
+def test_a_rule_about_places(site: Site) -> None:
+    """`--source` names networks; the help says where a window of time is written."""
+    places = ["--source", "10.0.0.0/8", "--source", "2001:db8::/32"]
+    (line,) = site.do("rule", "add", "payments", "--name", "inside", *places)["differences"]
+    assert line == '+ apps.payments.rules.inside: allow: {source: ["10.0.0.0/8", "2001:db8::/32"]}'
+    assert "10.0.0.0/8" in json.dumps(site.do("rule", "add", "payments", "--source", "10.1.2.3/8", code=2))
+    assert "written in the document" in site.say("rule", "add", "--help")
+
+
 def test_where_and_when_are_explained(site: Site) -> None:
     """An address and a moment can be asked about; the fact that failed is named with its value."""
     word = '{groups: [tellers], source: [10.0.0.0/8], time: {days: [mon-fri], from: "08:00", to: "18:00", zone: UTC}}'

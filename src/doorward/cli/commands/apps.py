@@ -179,16 +179,26 @@ def app_remove(state: State, name: str, yes: bool) -> None:
 @click.option(
     "--key", "key", multiple=True, help="A certificate with this kind of key, as ec-p256 or rsa-3072+."
 )
+@click.option(
+    "--source",
+    metavar="NETWORK",
+    multiple=True,
+    help="A connection from this network, as 10.0.0.0/8; repeatable.",
+)
 @click.option("--method", "methods", multiple=True, help="Only this method; repeatable.")
 @click.option("--path", "paths", multiple=True, help="Only this path pattern, as /reports/**; repeatable.")
 @click.pass_obj
 def rule_add(state: State, /, *, app: str, deny: bool, name: str, **selected: tuple[str, ...]) -> None:
-    """Add a rule to an application: who, and with which methods and paths; options of one kind mean "or"."""
+    """Add a rule to an application: who, and with which methods and paths; options of one kind mean "or".
+
+    A window of time (`time`) is written in the document: doorward export, doorward apply.
+    """
     lines = parts.rule_lines.render_rule(
         name=name,
         deny=deny,
         who={**selected, "kind": selected["kinds"]},
         certificate={option.replace("_", "-"): values for option, values in selected.items()},
+        source=selected["source"],
         to=selected,
     )
     installation = state.installation()
