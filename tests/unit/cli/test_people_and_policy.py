@@ -380,13 +380,19 @@ def test_where_and_when_are_explained(site: Site) -> None:
     inside = [*words, "--from", "::ffff:10.1.2.3", "--at"]
     assert site.do(*inside, "2026-11-23T08:00Z")["allowed"] is True
     for more, why in (
-        (["--at", "2026-11-23T08:00"], "source: the peer's address is not known, wants 10.0.0.0/8"),
+        (
+            ["--at", "2026-11-23T08:00"],
+            "source: the peer's address is not known (give --from ADDRESS), wants 10.0.0.0/8",
+        ),
         (["--from", "192.0.2.7"], "source: 192.0.2.7 is not in 10.0.0.0/8"),
         (["--from", "10.0.0.1", "--at", "2026-11-22T12:00"], "time: it is sun 12:00 in UTC"),
     ):
         refused = site.do(*words, *more, code=1)
         assert why in refused["rules"][0]["why"]
     assert site.do(*words, "--from", "10.0.0.0/8", code=2)["code"] == "address-malformed"
+    malformed = site.do(*words, "--at", "tomorrow", code=2)["detail"]
+    assert "such as 2026-11-23T08:30Z" in malformed
+    assert "%Y" not in malformed + site.say("policy", "explain", "--help")
 
 
 def test_applications(site: Site) -> None:

@@ -181,6 +181,17 @@ def check(state: State, path: Path) -> None:
     )
 
 
+class _Moment(click.DateTime):
+    """A moment, the error of which shows an example in the place of Python's formats."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the moment as click reads it."""
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter:
+            self.fail(f"{value!a} is no moment: write it such as 2026-11-23T08:30Z", param, ctx)
+
+
 @click.command("explain", cls=Command)
 @click.option("--principal", shell_complete=complete_principal(), help="Person, device or service.")
 @click.option("--anonymous", is_flag=True, help="A connection without a good certificate.")
@@ -190,8 +201,9 @@ def check(state: State, path: Path) -> None:
 @click.option("--from", "source", help="The address that it comes from.")
 @click.option(
     "--at",
-    type=click.DateTime(["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%MZ", "%Y-%m-%dT%H:%M:%SZ"]),
-    help="When, UTC; without it, now.",
+    metavar="TIME",
+    type=_Moment(["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%MZ", "%Y-%m-%dT%H:%M:%SZ"]),
+    help="When, UTC, such as 2026-11-23T08:30Z; without it, now.",
 )
 @click.argument("method", required=False)
 @click.argument("path", required=False)

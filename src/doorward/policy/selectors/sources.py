@@ -66,7 +66,7 @@ class SourceKey(SelectorKey[Networks]):
         """Name the address and the networks."""
         wanted = either([str(one) for one in value])
         if subject.source is None:
-            return f"source: the peer's address is not known, wants {wanted}"
+            return f"source: the peer's address is not known (give --from ADDRESS), wants {wanted}"
         return f"source: {unmap(subject.source)} is not in {wanted}"
 
     def alternatives(self, value: Networks) -> frozenset[str]:
