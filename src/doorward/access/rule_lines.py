@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from doorward.core.errors import MalformedInput
 from doorward.policy.scalars import render_scalar
+from doorward.policy.selectors.certificates import KEYS
 
 PRINCIPALS = ("persons", "devices", "services", "groups", "kind")
 CERTIFICATE = ("issuer", "profile", "san-dns", "san-email", "san-uri", "policy-oid", "key")
@@ -51,6 +52,11 @@ def render_rule(
     if limits := _lists(("methods", "paths"), to):
         lines.append(f"to: {{{', '.join(limits)}}}")
     return lines
+
+
+def list_key_kinds() -> list[str]:
+    """Return the kinds of public keys that a rule may name, sorted."""
+    return sorted(KEYS)
 
 
 def _lists(keys: Sequence[str], given: Mapping[str, Sequence[str]]) -> list[str]:

@@ -60,11 +60,32 @@ def _invitations(services: Services) -> Iterable[str]:
     return (record.id for record, _ in parts.invitations.list_open(services))
 
 
+def _members(services: Services) -> Iterable[str]:
+    yield from (one.name for one in parts.principals.list_principals(services))
+    yield from _groups(services)
+
+
+def _issuers(services: Services) -> Iterable[str]:
+    return parts.names.list_issuer_ids(services)
+
+
 complete_group = completer(_groups)
+complete_member = completer(_members)
+complete_issuer = completer(_issuers)
 complete_app = completer(_applications)
 complete_partner = completer(_partners)
 complete_revision = completer(_revisions)
 complete_invitation = completer(_invitations)
+
+
+def complete_profile(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001  click's
+    """Offer the profiles of our own client certificates: they are called as the kinds of principals."""
+    return [kind.value for kind in PrincipalKind if kind.value.startswith(incomplete)]
+
+
+def complete_key(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001  click's
+    """Offer the kinds of public keys that a rule may name."""
+    return [name for name in parts.rule_lines.list_key_kinds() if name.startswith(incomplete)]
 
 
 def complete_event(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001  click's

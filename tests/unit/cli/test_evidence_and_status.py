@@ -447,6 +447,14 @@ def test_names_are_completed(site: Site, monkeypatch: pytest.MonkeyPatch) -> Non
     assert completed("cert", "list", "--of", "al") == {"alice", "alan", "alarm"}
     assert completed("group", "add", "te") == {"tellers"}
     assert completed("group", "add", "tellers", "ala") == {"alan", "alarm"}
+    assert (
+        completed("group", "add", "staff", "t") == completed("group", "remove", "staff", "t") == {"tellers"}
+    )
+    issuing = {one["id"] for one in site.do("ca", "list") if one["kind"] == "issuing"}
+    assert completed("rule", "add", "payments", "--issuer", "") == issuing
+    assert completed("rule", "add", "payments", "--profile", "d") == {"device"}
+    assert completed("rule", "add", "payments", "--key", "ec-p2") == {"ec-p256"}
+    assert "rsa-3072+" in completed("rule", "add", "payments", "--key", "")
     assert completed("person", "add", "x", "--group", "t") == {"tellers"}
     assert completed("policy", "explain", "--app", "pay") == {"payments"}
     invited = site.do("invite", "alice")["id"]

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from doorward.access.deciding import AccessDecider
 from doorward.access.decision import ConnectionContext
 from doorward.authority.status.crls import publish_crls
-from doorward.cli.completing import complete_partner
+from doorward.cli.completing import complete_issuer, complete_partner
 from doorward.core.entities import Outcome
 from doorward.verification.revocation.crl import parse_crl
 from tests.support.partner_world import crl_at
@@ -257,6 +257,8 @@ def test_names_of_partners_are_completed(clinic: Site, monkeypatch: pytest.Monke
     command = click.Command("x")
     found = complete_partner(click.Context(command), click.Argument(["name"]), "cl")
     assert [one if isinstance(one, str) else one.value for one in found] == ["clinic"]
+    theirs = {one["id"] for one in clinic.do("ca", "show", "clinic")["authorities"]}
+    assert theirs < set(complete_issuer(click.Context(command), click.Argument(["name"]), "aut_"))
 
 
 def test_an_authority_that_cannot_be_read_is_named(clinic: Site) -> None:

@@ -7,7 +7,14 @@ import click
 from doorward.cli import parts
 from doorward.cli.command import Command
 from doorward.cli.commands.policy import note_ending, report_applied
-from doorward.cli.completing import complete_app, complete_group, complete_principal
+from doorward.cli.completing import (
+    complete_app,
+    complete_group,
+    complete_issuer,
+    complete_key,
+    complete_principal,
+    complete_profile,
+)
 from doorward.cli.confirming import YES, ask
 from doorward.cli.state import State, actor
 from doorward.core.entities import PrincipalKind
@@ -167,17 +174,27 @@ def app_remove(state: State, name: str, yes: bool) -> None:
     help="Everyone of this kind.",
 )
 @click.option(
-    "--issuer", multiple=True, help="A certificate of the authority with this id (`doorward ca list`)."
+    "--issuer",
+    multiple=True,
+    shell_complete=complete_issuer,
+    help="A certificate of the authority with this id (`doorward ca list`).",
 )
 @click.option(
-    "--profile", multiple=True, help="A certificate of ours with this profile: person, device, service."
+    "--profile",
+    multiple=True,
+    shell_complete=complete_profile,
+    help="A certificate of ours with this profile: person, device, service.",
 )
 @click.option("--san-dns", multiple=True, help="A certificate with this DNS name, or one below *.DOMAIN.")
 @click.option("--san-email", multiple=True, help="A certificate with this mailbox, or one at @DOMAIN.")
 @click.option("--san-uri", multiple=True, help="A certificate with this URI, or one within BEGINNING/**.")
 @click.option("--policy-oid", multiple=True, help="A certificate for which this policy is valid.")
 @click.option(
-    "--key", "key", multiple=True, help="A certificate with this kind of key, as ec-p256 or rsa-3072+."
+    "--key",
+    "key",
+    multiple=True,
+    shell_complete=complete_key,
+    help="A certificate with this kind of key, as ec-p256 or rsa-3072+.",
 )
 @click.option(
     "--source",

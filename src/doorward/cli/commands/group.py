@@ -8,7 +8,7 @@ import click
 
 from doorward.cli import parts
 from doorward.cli.command import Command
-from doorward.cli.completing import complete_group, complete_principal
+from doorward.cli.completing import complete_group, complete_member
 from doorward.cli.confirming import YES, ask, confirmed, may_ask
 from doorward.cli.rows import principal_row
 from doorward.cli.screen import escape
@@ -66,7 +66,7 @@ def list_(state: State) -> None:
 
 @click.command("add", cls=Command)
 @click.argument("group", shell_complete=complete_group)
-@click.argument("member", shell_complete=complete_principal())
+@click.argument("member", shell_complete=complete_member)
 @KIND
 @click.pass_obj
 def add(state: State, group: str, member: str, kind: str | None) -> None:
@@ -82,7 +82,7 @@ def add(state: State, group: str, member: str, kind: str | None) -> None:
 
 @click.command("remove", cls=Command)
 @click.argument("group", shell_complete=complete_group)
-@click.argument("member", required=False, shell_complete=complete_principal())
+@click.argument("member", required=False, shell_complete=complete_member)
 @KIND
 @YES
 @click.pass_obj
