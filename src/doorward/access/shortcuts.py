@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 from doorward.access.policies import Applied, Check, accept_any, apply_document, export_revision
-from doorward.core.errors import NotFound, RequestRefused
+from doorward.core.errors import ConfigurationError, NotFound, RequestRefused
 from doorward.policy.document import append_app, parse_document
 from doorward.policy.editing import replace_app
 from doorward.policy.model import AppPolicy, Document, HttpUpstream, Rule, TcpUpstream, Upstream
@@ -179,12 +179,27 @@ def _read_rule(trust_domain: str, policy: AppPolicy, lines: Sequence[str]) -> Ru
     text = f"trust_domain: {trust_domain}\napps:\n  a:\n    hosts: [a.{trust_domain}]\n"
     text += f"    upstream: {'tcp' if policy.is_tcp else 'http'}://127.0.0.1:1\n    rules:\n"
     text += "\n".join(f"      {'- ' if at == 0 else '  '}{line}" for at, line in enumerate(lines)) + "\n"
-    (rule,) = parse_document(text, file="the new rule").apps[0].rules
+    try:
+        (rule,) = parse_document(text).apps[0].rules
+    except ConfigurationError as error:
+        raise _without_place(error, within="apps.a.rules[0].") from None
     if any(line.startswith("name:") for line in lines):
         return rule
     taken = {one.name for one in policy.rules}
     free = (generated_name(at) for at in range(len(policy.rules), 2 * len(policy.rules) + 1))
     return replace(rule, name=next(name for name in free if name not in taken))
+
+
+def _without_place(error: ConfigurationError, *, within: str = "") -> ConfigurationError:
+    """Return the faults without lines of a text that the person did not write, and keys without their beginning."""
+    return ConfigurationError(
+        [
+            replace(
+                one, file="" if one.line else one.file, line=0, column=0, key=one.key.removeprefix(within)
+            )
+            for one in error.faults
+        ]
+    )
 
 
 def _change(app: AppPolicy, **changes: Any) -> AppPolicy:
@@ -220,11 +235,14 @@ def _require_app(document: Document, name: str) -> AppPolicy:
 def _edit(services: Services, edit: Edit, *, actor: str, check: Check) -> Applied:
     for last in [False] * (_TRIES - 1) + [True]:
         text, number = export_revision(services)
-        changed = edit(text, parse_document(text))
+        current = parse_document(text)
         try:
+            changed = edit(text, current)
             return apply_document(
                 services, changed, file="document", actor=actor, expected_number=number, check=check
             )
+        except ConfigurationError as error:
+            raise _without_place(error) from None
         except RequestRefused as refused:
             if last or refused.code != "revision-conflict":
                 raise

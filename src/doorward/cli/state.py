@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,10 +12,16 @@ import click
 
 from doorward.cli import parts
 from doorward.cli.output import Output
+from doorward.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from doorward.runtime.compose import Installation
     from doorward.runtime.settings import Settings
+
+
+def _option(setting: str) -> str:
+    """Return the option that gives a setting."""
+    return f"--{setting.removeprefix('gateway_').replace('_', '-')}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,12 +37,20 @@ class State:
     data: Path | None = None
 
     def settings(self, **explicit: str) -> Settings:
-        """Return the settings; raises as `load_settings`.
+        """Return the settings; raises as `load_settings`, with the option in the place of a setting that one gave.
 
         Args:
             explicit: settings that options of the command give.
         """
-        return parts.settings.load_settings(environ=os.environ, data=self.data, **explicit)
+        try:
+            return parts.settings.load_settings(environ=os.environ, data=self.data, **explicit)
+        except ConfigurationError as error:
+            raise ConfigurationError(
+                [
+                    replace(one, file=_option(one.key)) if one.file == "arguments" else one
+                    for one in error.faults
+                ]
+            ) from None
 
     def installation(self, *, keys: bool = False, one_shot: bool = True) -> Installation:
         """Open the installation; it is closed when the command ends.

@@ -272,6 +272,23 @@ def test_init_does_not_ignore_an_option(site: Site) -> None:
     assert "doorward.toml" in error["hint"]
 
 
+def test_a_setting_that_an_option_gave_is_named_by_it() -> None:
+    """The option is named, not the arguments in general; what a password is part of is not shown."""
+    words = [
+        "--trust-domain",
+        "corp.example",
+        "--database",
+        "postgresql://u:secret@h/x",
+        "--listen",
+        "nonsense",
+    ]
+    with short_folder() as folder:
+        said = Site(folder).say("init", *words, code=2)
+    assert "--database: it holds a password" in said
+    assert "--listen: " in said
+    assert "secret" not in said
+
+
 # the policy
 
 
@@ -361,6 +378,15 @@ def test_a_decision_is_explained(site: Site) -> None:
     assert "[/dim]" in site.say(*words, "GET", "/a[/dim]%2f..", code=1)
     assert site.do("policy", "explain", "--principal", "x", "--app", "payments", "GET", "/", code=1)["code"]
     assert site.do(*words[:-1], "nothing", "GET", "/", code=1)["code"] == "app-unknown"
+
+
+def test_a_fault_of_a_shortcut_has_no_line(site: Site) -> None:
+    """A person who wrote options is told of the value, and of no line of a document."""
+    words = ["app", "add", "x1", "--host", "x1.corp.example", "--upstream", "tcp://127.0.0.1:0"]
+    (fault,) = site.do(*words, code=2)["faults"]
+    assert (fault["file"], fault["line"], fault["key"]) == ("", 0, "apps.x1.upstream")
+    (fault,) = site.do("rule", "add", "payments", "--source", "10.1.2.3/8", code=2)["faults"]
+    assert (fault["line"], fault["key"]) == (0, "allow.source")
 
 
 def test_a_rule_about_places(site: Site) -> None:
