@@ -114,6 +114,8 @@ def test_impossible_documents() -> None:
         replace(APP, hosts=())
     with pytest.raises(ValueError, match="share a name"):
         replace(APP, rules=(RULE, RULE))
+    with pytest.raises(ValueError, match="has no principal"):
+        replace(APP, public=(PathPattern("/of/{principal}"),))
     with pytest.raises(ValueError, match="share a host"):
         Document(trust_domain="a.test", apps=(APP, replace(APP, name="other")))
     with pytest.raises(ValueError, match="share a name"):

@@ -87,6 +87,7 @@ def test_without_them_nobody_is_anonymous() -> None:
     [
         ("    public: []\n", [("wrong-type", 6, "apps.wiki.public")]),
         ("    public: [share]\n", [("path-pattern", 6, "apps.wiki.public")]),
+        ("    public: ['/of/{principal}']\n", [("public-principal", 6, "apps.wiki.public")]),
         ("    cors: {}\n", [("missing-key", 6, "apps.wiki.cors")]),
         (
             "    cors: {origin: [https://a.b]}\n",

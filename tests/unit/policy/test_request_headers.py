@@ -126,3 +126,12 @@ def test_another_word_is_a_fault(headers: str, hint: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         parse_document(f"{APP}    headers: {headers}\n")
     assert hint in caught.value.faults[0].hint
+
+
+def test_the_principal_in_a_path_and_a_judged_destination_do_not_go_together() -> None:
+    """The second path of a request is not compared with the principal, so such a rule is refused."""
+    rules = "    rules:\n      - {allow: {kind: person}, to: {paths: ['/home/{principal}/**']}}\n"
+    with pytest.raises(ConfigurationError) as caught:
+        parse_document(f"{APP}    headers: {{destination: judge}}\n{rules}")
+    assert [one.code for one in caught.value.faults] == ["not-built-yet"]
+    assert "destination" in caught.value.faults[0].hint

@@ -205,6 +205,17 @@ class TestJudgement:
         assert decision.determining == determining
         assert admits(authority_of(app, TENANT, APP_ID, subject)).outcome is outcome
 
+    def test_who_is_refused_whatever_the_rules_say(self) -> None:
+        """A suspended person, and one who would hold more grants than fit."""
+        subject = subject_of("alice", "dba")
+        suspended = Subject(principal=replace(subject.principal, state=PrincipalState.SUSPENDED))
+        decision = decide_connection(app_of(self.TEXT), TENANT, APP_ID, suspended)
+        assert (decision.outcome, decision.reasons[-1]) == (Outcome.BAD, Reason.PRINCIPAL_SUSPENDED)
+        denies = "".join(f"      - {{deny: {{groups: [g{at}]}}}}\n" for at in range(200))
+        large = app_of(RULES + "      - {allow: {groups: [dba]}}\n" + denies)
+        decision = decide_connection(large, TENANT, APP_ID, subject)
+        assert (decision.outcome, decision.reasons[-1]) == (Outcome.BAD, Reason.GRANTS_TOO_LARGE)
+
     def test_no_certificate(self) -> None:
         """Nothing of a TCP application is open to everybody."""
         decision = refuse_anonymous(app_of(self.TEXT))

@@ -7,8 +7,9 @@ from ipaddress import ip_address
 import pytest
 
 from doorward.core.entities import TENANT, Principal, PrincipalKind, PrincipalState
-from doorward.core.errors import MalformedInput
-from doorward.policy.selectors.sources import SOURCE, parse_network
+from doorward.core.errors import ConfigurationError, MalformedInput
+from doorward.policy.document import parse_document
+from doorward.policy.selectors.sources import NETWORKS_LIMIT, SOURCE, parse_network
 from doorward.policy.subject import Subject, Truth
 from tests.support.policies import read_networks
 
@@ -78,3 +79,15 @@ def test_a_network_lies_in_wider_ones() -> None:
     """For the analysis of rules."""
     assert SOURCE.wider("10.0.0.0/8") >= {"10.0.0.0/8", "8.0.0.0/5", "0.0.0.0/0"}
     assert "10.1.0.0/16" not in SOURCE.wider("10.0.0.0/8")
+
+
+def test_a_rule_names_a_bounded_number_of_networks() -> None:
+    """One more than the limit is refused where it stands."""
+    networks = ", ".join(f"10.{at // 256}.{at % 256}.0/24" for at in range(NETWORKS_LIMIT + 1))
+    text = (
+        "trust_domain: test\napps:\n  app:\n    hosts: [app.test]\n    upstream: http://127.0.0.1:1\n    rules:\n"
+        f"      - {{allow: {{source: [{networks}]}}}}\n"
+    )
+    with pytest.raises(ConfigurationError) as caught:
+        parse_document(text)
+    assert [one.code for one in caught.value.faults] == ["too-many-networks"]

@@ -81,6 +81,7 @@ def test_windows_are_read_and_written(text: str, read: TimeWindow) -> None:
         ("{days: [mon-fri]}", "missing-key"),
         ("{zone: Mars/Olympus, from: 08:00}", "time-zone-unknown"),
         ("{zone: right/UTC, from: 08:00}", "time-zone-unknown"),
+        ("{zone: [UTC], from: 08:00}", "wrong-type"),
         ("{zone: UTC, days: [monday]}", "unknown-value"),
         ("{zone: UTC, days: []}", "wrong-type"),
         ("{zone: UTC, from: 8:00}", "window-malformed"),
@@ -158,3 +159,11 @@ def test_time_alone_takes_away(rules: tuple[str, ...], turns: str | None, loses:
         assert found.loses_at is None or found.loses_at > at("2026-01-17 07:59")
     else:
         assert found.loses_at == (loses and at(loses))
+
+
+def test_a_loss_beyond_many_turns_is_bounded_by_the_last_one_looked_at() -> None:
+    """So many windows begin that the judge stops looking: the connection ends there at the latest."""
+    begins = [f"allow: {{time: {{from: '00:{at:02}', to: '24:00', zone: UTC}}}}" for at in range(1, 20)]
+    found = authority(ALWAYS, *begins, now="2026-01-15")
+    assert found.turns_at == at("2026-01-15 00:01")
+    assert found.loses_at == at("2026-01-15 00:17")
