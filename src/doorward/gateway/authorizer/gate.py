@@ -13,10 +13,14 @@ after counts as enforced; where it is not known how an exchange ended, that stay
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Mapping
 
 from doorward.policy.model import AppPolicy
 from doorward.stores.policy_snapshot import PolicySnapshot
+
+LATELY = 8
+"""So many former publications are remembered: a TCP connection may wait for its first byte while rules are edited."""
 
 
 class PolicyGate:
@@ -28,6 +32,7 @@ class PolicyGate:
         self._refused = -1
         self._enforced: Mapping[str, AppPolicy] = {}
         self._before: Mapping[str, AppPolicy] = {}
+        self._lately: deque[Mapping[str, AppPolicy]] = deque(maxlen=LATELY)
 
     @property
     def revision(self) -> int:
@@ -39,13 +44,22 @@ class PolicyGate:
         """Note what Envoy enforces, and let the waiting ones go on."""
         with self._condition:
             self._revision, self._refused = snapshot.revision, -1
+            self._lately.append(self._before)
             self._enforced = self._before = snapshot.policies
             self._condition.notify_all()
 
-    def enforced(self, application_id: str) -> AppPolicy | None:
-        """Return the policy that Envoy enforced for an application before any exchange that goes on now."""
+    def enforced_lately(self, application_id: str) -> tuple[AppPolicy, ...]:
+        """Return the policies that Envoy enforced for an application lately, newest first, each once.
+
+        The first is the one before any exchange that goes on now.
+        """
+        found: list[AppPolicy] = []
         with self._condition:
-            return self._before.get(application_id)
+            for policies in (self._before, *reversed(self._lately)):
+                policy = policies.get(application_id)
+                if policy is not None and policy not in found:
+                    found.append(policy)
+        return tuple(found)
 
     def move(self, snapshot: PolicySnapshot) -> None:
         """Note that Envoy is about to be told this: until `open` or `stay`, only what is equal counts."""

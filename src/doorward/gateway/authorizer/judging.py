@@ -26,7 +26,7 @@ import base64
 import re
 import time
 import urllib.parse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -177,7 +177,7 @@ class Authorizer:
     def _judge(self, pending: PendingConnection, certificate: str) -> Answer:
         presented = decode_certificate(certificate)
         patience = self._clock.monotonic() + GATE_SECONDS
-        before = self._gate.enforced(pending.application_id)
+        before = self._gate.enforced_lately(pending.application_id)
         for _ in range(ATTEMPTS):
             if not self._ports.fresh():
                 raise Unavailable(Reason.KNOWLEDGE_STALE.value, "the change sequence was not read lately")
@@ -262,9 +262,9 @@ class Authorizer:
         )
 
     def _facts(
-        self, live: LiveConnection, decision: AccessDecision, before: AppPolicy | None
+        self, live: LiveConnection, decision: AccessDecision, before: Sequence[AppPolicy]
     ) -> Mapping[str, str]:
-        """Return what Envoy is told of an admitted connection; `before` is the policy in force at its first byte."""
+        """Return what Envoy is told of an admitted connection; `before` are the policies in force lately."""
         if live.anonymous:
             return ANONYMOUS_FACTS
         subject, certificate = decision.holder()
@@ -288,19 +288,24 @@ class Authorizer:
         return {fact.value: value for fact, value in facts.items()}
 
     def _grants_of(
-        self, before: AppPolicy | None, live: LiveConnection, decision: AccessDecision
+        self, before: Sequence[AppPolicy], live: LiveConnection, decision: AccessDecision
     ) -> tuple[str, ...]:
         """Return the further ids by which a TCP connection passes the rules that it was accepted under.
 
         Envoy made its filters when it accepted it, and the policy may have changed since. Each id says something that
         is true of this subject now; the filter asks once, so that no later rule sees them (docs/design/0052).
         """
-        if decision.policy is None or not decision.policy.is_tcp or before is None:
+        if decision.policy is None or not decision.policy.is_tcp:
             return ()
         subject, _ = decision.holder()
-        earlier = authority_of(before, TENANT, live.application_id, subject).grants
-        more = tuple(one for one in earlier if one not in live.grants)
-        return more if grants_fit((*live.grants, *more)) else ()
+        ids = live.grants
+        for policy in before:
+            earlier = authority_of(policy, TENANT, live.application_id, subject).grants
+            more = (*ids, *(one for one in earlier if one not in ids))
+            if not grants_fit(more):
+                break
+            ids = more
+        return ids[len(live.grants) :]
 
     def _refuse(self, pending: PendingConnection | None, *reasons: str) -> Answer:
         if pending is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
-from doorward.gateway.authorizer.gate import PolicyGate
+from doorward.gateway.authorizer.gate import LATELY, PolicyGate
 from doorward.policy.model import AppPolicy, Document, HttpUpstream
 from doorward.stores.policy_snapshot import PolicySnapshot
 
@@ -95,3 +95,18 @@ def test_nobody_waits_for_a_revision_that_is_refused() -> None:
         mended = pool.submit(passes, gate, 3, PAY_MOVED, 30.0)
         gate.open(snapshot(3, PAY_MOVED))
         assert mended.result(10)
+
+
+def test_former_policies_are_remembered_for_some_publications() -> None:
+    """Newest first, each once, and the one before an exchange that goes on; an old one is forgotten."""
+    gate = PolicyGate()
+    gate.open(snapshot(1, PAY))
+    gate.open(snapshot(2, PAY_MOVED))
+    gate.open(snapshot(3, PAY_MOVED, WEB))
+    gate.move(snapshot(4, PAY))
+    assert gate.enforced_lately("pay") == (PAY_MOVED, PAY)
+    assert gate.enforced_lately("web") == (WEB,)
+    assert gate.enforced_lately("other") == ()
+    for revision in range(4, 4 + LATELY):
+        gate.open(snapshot(revision, PAY_MOVED))
+    assert gate.enforced_lately("pay") == (PAY_MOVED,)
