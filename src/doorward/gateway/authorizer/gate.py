@@ -13,14 +13,13 @@ after counts as enforced; where it is not known how an exchange ended, that stay
 from __future__ import annotations
 
 import threading
-from collections import deque
 from collections.abc import Mapping
 
 from doorward.policy.model import AppPolicy
 from doorward.stores.policy_snapshot import PolicySnapshot
 
 LATELY = 8
-"""So many former publications are remembered: a TCP connection may wait for its first byte while rules are edited."""
+"""Policies remembered for a TCP application: its connections may wait for their first byte while rules are edited."""
 
 
 class PolicyGate:
@@ -32,7 +31,7 @@ class PolicyGate:
         self._refused = -1
         self._enforced: Mapping[str, AppPolicy] = {}
         self._before: Mapping[str, AppPolicy] = {}
-        self._lately: deque[Mapping[str, AppPolicy]] = deque(maxlen=LATELY)
+        self._lately: Mapping[str, tuple[AppPolicy, ...]] = {}
 
     @property
     def revision(self) -> int:
@@ -44,22 +43,18 @@ class PolicyGate:
         """Note what Envoy enforces, and let the waiting ones go on."""
         with self._condition:
             self._revision, self._refused = snapshot.revision, -1
-            self._lately.append(self._before)
+            self._lately = {
+                one: (app, *(former for former in self._lately.get(one, ()) if former != app))[:LATELY]
+                for one, app in snapshot.policies.items()
+                if app.is_tcp
+            }
             self._enforced = self._before = snapshot.policies
             self._condition.notify_all()
 
     def enforced_lately(self, application_id: str) -> tuple[AppPolicy, ...]:
-        """Return the policies that Envoy enforced for an application lately, newest first, each once.
-
-        The first is the one before any exchange that goes on now.
-        """
-        found: list[AppPolicy] = []
+        """Return the policies that Envoy confirmed for a TCP application lately, newest first, each once."""
         with self._condition:
-            for policies in (self._before, *reversed(self._lately)):
-                policy = policies.get(application_id)
-                if policy is not None and policy not in found:
-                    found.append(policy)
-        return tuple(found)
+            return self._lately.get(application_id, ())
 
     def move(self, snapshot: PolicySnapshot) -> None:
         """Note that Envoy is about to be told this: until `open` or `stay`, only what is equal counts."""

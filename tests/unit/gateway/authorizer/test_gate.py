@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 from doorward.gateway.authorizer.gate import LATELY, PolicyGate
-from doorward.policy.model import AppPolicy, Document, HttpUpstream
+from doorward.policy.model import AppPolicy, Document, HttpUpstream, TcpUpstream
 from doorward.stores.policy_snapshot import PolicySnapshot
 
 UP = HttpUpstream(host="127.0.0.1", port=9000)
 PAY = AppPolicy(name="pay", hosts=("pay.test",), upstream=UP)
 PAY_MOVED = AppPolicy(name="pay", hosts=("pay.test",), upstream=HttpUpstream(host="127.0.0.1", port=9001))
 WEB = AppPolicy(name="web", hosts=("web.test",), upstream=UP)
+TCP = AppPolicy(name="mqtt", hosts=("mqtt.test",), upstream=TcpUpstream(host="127.0.0.1", port=1883))
 
 
 def snapshot(revision: int, *apps: AppPolicy) -> PolicySnapshot:
@@ -97,16 +99,16 @@ def test_nobody_waits_for_a_revision_that_is_refused() -> None:
         assert mended.result(10)
 
 
-def test_former_policies_are_remembered_for_some_publications() -> None:
-    """Newest first, each once, and the one before an exchange that goes on; an old one is forgotten."""
+def test_former_policies_of_a_tcp_application_are_remembered() -> None:
+    """Newest first, each once, so many at most; what goes on being exchanged is not among them yet."""
+    rules = [replace(TCP, hosts=(f"mqtt-{number}.test",)) for number in range(LATELY + 1)]
     gate = PolicyGate()
-    gate.open(snapshot(1, PAY))
-    gate.open(snapshot(2, PAY_MOVED))
-    gate.open(snapshot(3, PAY_MOVED, WEB))
-    gate.move(snapshot(4, PAY))
-    assert gate.enforced_lately("pay") == (PAY_MOVED, PAY)
-    assert gate.enforced_lately("web") == (WEB,)
-    assert gate.enforced_lately("other") == ()
-    for revision in range(4, 4 + LATELY):
-        gate.open(snapshot(revision, PAY_MOVED))
-    assert gate.enforced_lately("pay") == (PAY_MOVED,)
+    gate.open(snapshot(1, rules[0], PAY))
+    gate.open(snapshot(2, rules[1], PAY_MOVED))
+    gate.open(snapshot(3, rules[1], PAY_MOVED, WEB))
+    gate.move(snapshot(4, rules[2]))
+    assert gate.enforced_lately("mqtt") == (rules[1], rules[0])
+    assert gate.enforced_lately("pay") == ()
+    for number in range(2, LATELY + 1):
+        gate.open(snapshot(number + 2, rules[number]))
+    assert gate.enforced_lately("mqtt") == tuple(reversed(rules[1:]))

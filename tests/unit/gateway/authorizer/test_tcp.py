@@ -47,6 +47,15 @@ def test_the_rules_that_it_was_accepted_under_are_satisfied_too(place: Place) ->
     assert set(connection.grants) == ids_of(place, TCP + AFTER)
 
 
+def test_several_edits_may_come_before_the_first_byte(place: Place) -> None:
+    """The connection was accepted under the first rules; its first byte comes under others, its answer under newer ones."""
+    apply(place, TCP + BEFORE)
+    place.in_force()
+    between = "      - allow: {kind: person}\n      - deny: {groups: [elsewhere]}\n"
+    ids = shown(place, TCP + between, TCP + AFTER)
+    assert ids_of(place, TCP + BEFORE) < ids
+
+
 def test_only_what_is_true_of_the_subject_is_shown(place: Place) -> None:
     """Of the former policy too: a grant that she never had, and a clearance that she lacks, are not there."""
     former = "      - allow: {persons: [bob]}\n      - deny: {persons: [alice]}\n"
