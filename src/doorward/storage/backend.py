@@ -27,6 +27,26 @@ class Condition(NamedTuple):
     facts: Mapping[str, str]
 
 
+SchemaObject = tuple[str, str]
+"""Kind and name of an object in the catalogue of a database."""
+
+
+def compare_objects(
+    found: Mapping[SchemaObject, object], expected: Mapping[SchemaObject, object]
+) -> list[str]:
+    """Return what differs from the schema of this program, a phrase for each object."""
+    foreign = (
+        f"{kind} {name!r} does not belong there" for kind, name in sorted(found.keys() - expected.keys())
+    )
+    missing = (f"{kind} {name!r} is missing" for kind, name in sorted(expected.keys() - found.keys()))
+    altered = (
+        f"{kind} {name!r} was altered"
+        for kind, name in sorted(found.keys() & expected.keys())
+        if found[kind, name] != expected[kind, name]
+    )
+    return [*foreign, *missing, *altered]
+
+
 class Catalogue(Protocol):
     """The schema of a database as the database itself lists it, compared with that of this program."""
 

@@ -27,15 +27,13 @@ from typing import Any
 import psycopg
 
 from doorward.core.errors import ConfigurationError
+from doorward.storage.backend import SchemaObject, compare_objects
 from doorward.storage.connection import driver_of
 from doorward.storage.postgresql import late
 from doorward.storage.postgresql.founding import find_unfit
 
 SCHEMA_SHA256 = "e13fd6e0fc9633c0905e55120df588f04c9e849d1bfe21686acec4d3d1566ff5"
 """Of this version's schema, as PostgreSQL 15 and 18 word it; a test says the new value after a migration."""
-
-SchemaObject = tuple[str, str]
-"""Kind and name."""
 
 _VERSION_TABLE = """CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL,
     CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))"""
@@ -142,18 +140,7 @@ class PostgresqlCatalogue:
         foreign = [fault.message for fault in find_unfit(driver)] or [
             f"{kind} {name!r} does not belong there" for kind, name in _read_of_others(driver)
         ]
-        if foreign:
-            return foreign
-        found, expected = read_objects(driver, OURS), self.expected()
-        faults = [
-            f"{kind} {name!r} does not belong there" for kind, name in sorted(found.keys() - expected.keys())
-        ]
-        faults += [f"{kind} {name!r} is missing" for kind, name in sorted(expected.keys() - found.keys())]
-        return faults + [
-            f"{kind} {name!r} was altered"
-            for kind, name in sorted(found.keys() & expected.keys())
-            if found[kind, name] != expected[kind, name]
-        ]
+        return foreign or compare_objects(read_objects(driver, OURS), self.expected())
 
     def find_damage(self, connection: Any) -> list[str]:  # noqa: ARG002  part of the interface
         """Return nothing: see `unchecked`."""

@@ -8,6 +8,7 @@ Standard: https://www.postgresql.org/docs/current/explicit-locking.html#LOCKING-
 from __future__ import annotations
 
 import select
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
@@ -34,7 +35,7 @@ _TURN = "SELECT version_num FROM alembic_version FOR UPDATE"
 """No other user may lock this row. The statements after it see what was committed while it waited."""
 
 
-class DatabaseServer:
+class DatabaseServer(ABC):
     """A database of a server.
 
     Args:
@@ -49,17 +50,17 @@ class DatabaseServer:
         self.catalogue = PostgresqlCatalogue(self.connect)
         self.guard = SchemaGuard(read_version)
 
+    @abstractmethod
     def read(self) -> AbstractContextManager[Any]:
         """Open a read transaction."""
-        raise NotImplementedError
 
+    @abstractmethod
     def write(self, *, traffic: bool = False) -> AbstractContextManager[Any]:
         """Open a change."""
-        raise NotImplementedError
 
+    @abstractmethod
     def close(self) -> None:
         """Close every connection."""
-        raise NotImplementedError
 
     def connect(self, *, read_only: bool = False) -> psycopg.Connection:
         """Open a connection; raises as `place.connect`."""
@@ -125,7 +126,7 @@ class DatabaseServer:
         """Let `check` look at the schema before the first change, and before the first after a migration."""
         self.guard.use(check)
 
-    def count_migration(self, connection: Any) -> None:
+    def count_migration(self, connection: Any) -> None:  # noqa: B027  nothing is counted here
         """Do nothing: each change looks at the revision itself."""
 
 

@@ -22,9 +22,10 @@ from typing import Any
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.schema import CreateIndex, CreateTable
 
+from doorward.storage.backend import SchemaObject, compare_objects
 from doorward.storage.connection import driver_of
 from doorward.storage.schema import metadata
-from doorward.storage.sqlite.schema_digest import KEPT, Content, SchemaObject, read_objects, read_settings
+from doorward.storage.sqlite.schema_digest import KEPT, Content, read_objects, read_settings
 
 MOST_NAMED = 5
 """Damages that are named; one is enough to stop."""
@@ -37,16 +38,7 @@ _VERSION_TABLE = (
 def find_schema_faults(connection: Any) -> list[str]:
     """Return what differs from the schema of this program, a phrase each; a name is shown as SQLite quotes it."""
     driver = driver_of(connection)
-    found, expected = read_objects(driver), expected_objects()
-    faults = [
-        f"{kind} {name!r} does not belong there" for kind, name in sorted(found.keys() - expected.keys())
-    ]
-    faults += [f"{kind} {name!r} is missing" for kind, name in sorted(expected.keys() - found.keys())]
-    faults += [
-        f"{kind} {name!r} was altered"
-        for kind, name in sorted(found.keys() & expected.keys())
-        if found[kind, name] != expected[kind, name]
-    ]
+    faults = compare_objects(read_objects(driver), expected_objects())
     faults += [
         f"setting {setting!r} is {present!r} and not {KEPT[setting]!r}"
         for setting, present in read_settings(driver).items()

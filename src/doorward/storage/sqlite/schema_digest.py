@@ -14,6 +14,8 @@ import json
 import sqlite3
 from typing import Any
 
+from doorward.storage.backend import SchemaObject
+
 SCHEMA_SHA256 = "03251f2cefc36921ac0811d6072b2187fb305ea11249d9103c2090cfe4dd38da"
 """Of the schema of this version."""
 
@@ -24,9 +26,6 @@ KEPT: dict[str, Any] = {
     "default_cache_size": -2000,
 }
 """Settings that a file keeps for every program that opens it, and what a file of ours has."""
-
-SchemaObject = tuple[str, str]
-"""Kind and name."""
 
 Content = tuple[str, tuple[str, ...]]
 """The table that it belongs to, and the lines of its text in an order of their own."""
