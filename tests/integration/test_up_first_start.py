@@ -301,6 +301,7 @@ def test_links_name_the_public_port(folder: Path) -> None:
     assert "enroll.corp.example:9443" in installation.enrolment_link("t" * 32)
     public = Installation(done.settings.model_copy(update={"gateway_public_port": 443}))
     assert public.enrolment_origin() == "https://enroll.corp.example"
+    assert public.portal_origin() == "https://portal.corp.example"
     installation.close()
     public.close()
 

@@ -18,8 +18,15 @@ OWN_AUTHORITY = "own"
 """What the policy document calls our own authority; partners have names of their own."""
 
 ENROL_LABEL = "enroll"
-OWN_LABELS = (ENROL_LABEL, "portal")
+PORTAL_LABEL = "portal"
+OWN_LABELS = (ENROL_LABEL, PORTAL_LABEL)
 """Hosts of our own below the trust domain (DESIGN 2.8): an application there would catch people's links."""
+
+PORTAL_APPLICATION = "app_portal"
+"""The id under which connections to the portal are judged; no application of a document has it."""
+
+PORTAL_AUDIENCE = "portal"
+"""Whom assertions for the portal are for; no application of a document is called so."""
 
 COMMON_NAME_LIMIT = 64
 """RFC 5280 appendix A, ub-common-name; ub-organization-name is the same."""
@@ -125,6 +132,11 @@ def parse_trust_domain(text: str) -> str:
 def enrolment_host(trust_domain: str) -> str:
     """Return the host of a trust domain at which certificates are enrolled."""
     return f"{ENROL_LABEL}.{trust_domain}"
+
+
+def portal_host(trust_domain: str) -> str:
+    """Return the host of a trust domain's portal, if the settings name no other."""
+    return f"{PORTAL_LABEL}.{trust_domain}"
 
 
 def own_hosts(trust_domain: str) -> frozenset[str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 
 from doorward.enforcement.capacity import HSTS
 from doorward.enforcement.plan import Limits, SocketAddress
@@ -17,7 +18,10 @@ from doorward.gateway.own_places import OwnPlaces
 class DoorSettings:
     """What a gateway's own settings add to the policy.
 
-    `enrol_socket` is where `serve` answers the enrolment host;
+    `enrol_socket` is where `serve` answers the enrolment host, `portal_socket` where it answers the portal's, and
+    `sessions_socket` where it answers what belongs to the door on the hosts of applications;
+    `portal_host` is empty where there is no portal, and `portal_origin` is how people see it;
+    `portal_files` are the portal's server certificate (leaf first) and its key, None for one of our own authority;
     `public_ports` are those under which browsers see the door, beside the ones where it listens;
     `own` is where this installation answers itself, which no application may lead to.
     """
@@ -27,6 +31,11 @@ class DoorSettings:
     enrol_socket: str
     log_file: str
     own: OwnPlaces
+    portal_host: str = ""
+    portal_origin: str = ""
+    portal_socket: str = ""
+    sessions_socket: str = ""
+    portal_files: tuple[Path, Path] | None = None
     public_ports: tuple[int, ...] = ()
     hsts: timedelta = HSTS
     limits: Limits = field(default_factory=Limits)

@@ -13,6 +13,7 @@ from doorward.gateway.door_settings import DoorSettings
 from doorward.gateway.envoy.process import boot_id
 from doorward.gateway.envoy.program import EnvoyOptions, locate_envoy
 from doorward.runtime.compose import Installation
+from doorward.runtime.compose.installation import origin_of
 from doorward.runtime.door_port import check_door_port, door_listeners
 from doorward.runtime.doorbell import HungBell
 from doorward.runtime.memory import heap_bytes
@@ -74,6 +75,11 @@ def build_options(
             listen=(SocketAddress(host=host, port=port),),
             authorizer_socket=str(layout.authorizer_socket),
             enrol_socket=str(layout.enrol_socket),
+            portal_host=installation.portal_host(),
+            portal_origin=origin_of(installation.portal_host(), settings.public_port),
+            portal_socket=str(layout.portal_socket),
+            sessions_socket=str(layout.sessions_socket),
+            portal_files=_pair(settings.portal_certificate, settings.portal_key),
             log_file=str(layout.gateway / "log" / "access.log"),
             public_ports=(settings.public_port,),
             own=own_places(settings, layout),
@@ -99,6 +105,10 @@ def build_options(
         boot_id=boot_id(),
         mechanism=mechanism,
     )
+
+
+def _pair(certificate: Path | None, key: Path | None) -> tuple[Path, Path] | None:
+    return (certificate, key) if certificate is not None and key is not None else None
 
 
 def envoy_binary() -> Path:

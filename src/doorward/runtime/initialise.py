@@ -31,6 +31,7 @@ WRITTEN = (
     "database",
     "gateway_listen",
     "gateway_public_port",
+    "portal_host",
     "status_listen",
     "status_url",
     "gateway_name",

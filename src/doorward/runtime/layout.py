@@ -80,6 +80,16 @@ class Layout:
         return self.run / "enrol.sock"
 
     @property
+    def portal_socket(self) -> Path:
+        """Where `serve` answers what the gateway passes on from the portal's host."""
+        return self.run / "portal.sock"
+
+    @property
+    def sessions_socket(self) -> Path:
+        """Where `serve` answers what belongs to the door on the hosts of applications: sessions, and pages of refusals."""
+        return self.run / "sessions.sock"
+
+    @property
     def authorizer_socket(self) -> Path:
         """Where the gateway answers Envoy."""
         return self.run / "authz.sock"

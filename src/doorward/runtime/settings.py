@@ -21,12 +21,21 @@ from urllib.parse import parse_qsl
 # No plugin of another package takes part in reading our settings; looking for one reads every package's metadata.
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from doorward.authority.status.partitions import MOST_PARTITIONS
 from doorward.authority.status.publication import parse_status_url
 from doorward.core.errors import ConfigurationError, DoorwardError, Fault
-from doorward.core.names import parse_principal_name, parse_trust_domain
+from doorward.core.names import parse_dns_name, parse_principal_name, parse_trust_domain
 from doorward.enforcement.capacity import (
     CONNECTIONS,
     CONNECTIONS_PER_PRINCIPAL,
@@ -104,6 +113,13 @@ def parse_database(text: str) -> str:
             "password into a file of mode 0600 as host:port:database:user:password, "
             "and add ?passfile=/path/of/the/file to the address"
         )
+    return text
+
+
+def parse_host(text: str) -> str:
+    """Check a host name in lower case and return it; raises `MalformedInput`."""
+    if parse_dns_name(text) != text:
+        raise ValueError(f"hosts are lower case: write {text.lower()}")
     return text
 
 
@@ -241,9 +257,46 @@ class Settings(BaseModel):
         le=MOST_PARTITIONS,
         description="Into how many lists the CRL is divided, for certificates issued from now on; 1 is the full list alone.",
     )
+    portal_host: Annotated[str, _checked(parse_host)] = Field(
+        default="",
+        description="Host of the portal; empty is portal.TRUST_DOMAIN. If it changes, every passkey is lost: they belong to this host.",
+    )
+    portal_certificate: Path | None = Field(
+        default=None,
+        description="PEM file with the portal's server certificate and its chain, leaf first, from an authority that browsers trust; read again when it changes. Without it the portal's certificate is from our own authority.",
+    )
+    portal_key: Path | None = Field(
+        default=None,
+        validate_default=True,
+        description="PEM file with the key of portal_certificate, not encrypted; readable by the user of the running parts.",
+    )
+    root_is_deployed: bool = Field(
+        default=False,
+        description="Whether the browsers of your people trust your own root: the portal offers to join only then, or with portal_certificate.",
+    )
+    session_lifetime: Duration = Field(
+        default=timedelta(hours=8),
+        ge=timedelta(minutes=5),
+        le=timedelta(days=7),
+        description="Longest life of a second-factor session at an application; streams on routes that need a factor end with it.",
+    )
+    portal_session_idle: Duration = Field(
+        default=timedelta(minutes=15),
+        ge=timedelta(minutes=1),
+        le=timedelta(hours=12),
+        description="How long a session at the portal may be without a request before it ends.",
+    )
     log_level: str = Field(
         default="info", pattern="^(debug|info|warning|error)$", description="Detail of the log."
     )
+
+    @field_validator("portal_key")
+    @classmethod
+    def _has_certificate(cls, key: Path | None, info: ValidationInfo) -> Path | None:
+        """Check that certificate and key are named together."""
+        if "portal_certificate" in info.data and (key is None) != (info.data["portal_certificate"] is None):
+            raise ValueError("portal_certificate and portal_key are named together, or neither is")
+        return key
 
     @property
     def public_status_url(self) -> str:

@@ -59,6 +59,7 @@ def test_files_lie_where_the_folders_are(folder: Path) -> None:
     folders = layout.shared_folders()
     assert layout.database.parent in folders
     assert layout.enrol_socket.parent == layout.authorizer_socket.parent == layout.run
+    assert layout.portal_socket.parent == layout.sessions_socket.parent == layout.run
     assert layout.run in folders
     assert layout.log_key.parent == layout.settings_file.parent == folder
 

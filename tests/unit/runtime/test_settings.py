@@ -80,6 +80,12 @@ def test_every_setting_can_come_from_the_environment(tmp_path: Path) -> None:
         "crl_lifetime": "2d",
         "ocsp_lifetime": "90m",
         "crl_partitions": "16",
+        "portal_host": "me.corp.example",
+        "portal_certificate": "/etc/doorward/portal.pem",
+        "portal_key": "/etc/doorward/portal.key",
+        "root_is_deployed": "true",
+        "session_lifetime": "4h",
+        "portal_session_idle": "10m",
         "log_level": "debug",
     }
     assert set(values) == set(Settings.model_fields) - {"data"}
@@ -120,6 +126,21 @@ def test_the_usual_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
 
 
 # faults
+
+
+@pytest.mark.parametrize("named", ["portal_certificate", "portal_key"])
+def test_certificate_and_key_of_the_portal_are_named_together(tmp_path: Path, named: str) -> None:
+    """One of the two alone is a fault, and not a portal with another certificate than was meant."""
+    (fault,) = faults_of(tmp_path, {f"DOORWARD_{named.upper()}": "/etc/doorward/portal.pem"})
+    assert fault.key == "portal_key"
+    assert "together" in fault.message
+
+
+@pytest.mark.parametrize("host", ["Portal.corp.example", "portal corp", "127.0.0.1", "*.corp.example"])
+def test_the_portals_host_is_a_host_name(tmp_path: Path, host: str) -> None:
+    """Neither an address nor a name in another spelling can be the portal's host."""
+    (fault,) = faults_of(tmp_path, {"DOORWARD_PORTAL_HOST": host})
+    assert fault.key == "portal_host"
 
 
 def test_every_fault_is_listed_with_key_and_place(tmp_path: Path) -> None:

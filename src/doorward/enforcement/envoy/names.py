@@ -29,6 +29,8 @@ class Fact(Enum):
     ASSERTION = "assertion"  # ES256 JWT
     OWNER = "owner"  # the principal's segment in paths: policy.paths.owner_segment, or NOBODY
     DECISION = "decision"  # evt_… of the decision that admitted the connection
+    EPOCH = "epoch"  # of sessions of this principal at this application: stores.epochs
+    REASON = "reason"  # why a connection was not judged good (core.entities.Reason); NOT_REFUSED if it was
 
     @property
     def state_key(self) -> str:
@@ -38,6 +40,9 @@ class Fact(Enum):
 
 JUDGED = "1"
 """The only value of `Fact.JUDGED` under which a request can pass."""
+
+NOT_REFUSED = "none"
+"""`Fact.REASON` of a connection that was judged good: a fact is never empty."""
 
 NOBODY = "?"
 """The owner of no path: no path of a request has this character, and a fact is never empty."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from doorward.core.entities import Reason
 from doorward.enforcement.envoy.names import JUDGED, Fact
 from doorward.policy.decision import render_grants
 
@@ -24,7 +25,14 @@ ANONYMOUS_FACTS: Mapping[str, str] = MappingProxyType(
         Fact.GRANTS.value: render_grants(()),
     }
 )
-"""What Envoy is told of such a connection; always the same."""
+"""What Envoy is told of such a connection; always the same, but for the reason."""
+
+_WORDS = frozenset({"", *(reason.value for reason in Reason)})
+
+
+def anonymous_facts(reason: Reason | None) -> Mapping[str, str]:
+    """Return what Envoy is told of a connection that was not judged good, for this reason."""
+    return {**ANONYMOUS_FACTS, Fact.REASON.value: reason.value if reason is not None else ""}
 
 
 def is_whole(facts: Mapping[str, str]) -> bool:
@@ -34,4 +42,4 @@ def is_whole(facts: Mapping[str, str]) -> bool:
     """
     if facts.get(Fact.JUDGED.value) == JUDGED:
         return all(facts.get(fact.value) for fact in Fact)
-    return dict(facts) == ANONYMOUS_FACTS
+    return facts.get(Fact.REASON.value) in _WORDS and {**facts, Fact.REASON.value: ""} == ANONYMOUS_FACTS

@@ -38,7 +38,7 @@ from doorward.audit.events import Event, EventType
 from doorward.core.entities import TENANT, Outcome, Reason
 from doorward.core.errors import DoorwardError, MalformedInput, RequestRefused, Unavailable
 from doorward.core.ports import Clock
-from doorward.enforcement.envoy.names import JUDGED, NOBODY, Asked, Fact
+from doorward.enforcement.envoy.names import JUDGED, NOBODY, NOT_REFUSED, Asked, Fact
 from doorward.enforcement.transition import class_token
 from doorward.gateway.access_log.counting import CertificateRate, Spoken, Tally
 from doorward.gateway.authorizer.anonymous import ANONYMOUS_FACTS
@@ -60,6 +60,9 @@ ATTEMPTS = 20
 
 GATE_SECONDS = 3.0
 """Longest wait, in all, for Envoy to enforce new policies; each takes about 0.15 s. Envoy gives us 5 s."""
+
+NO_EPOCH = "0.0.0"
+"""The epoch before any session was ended."""
 
 LARGEST_CERTIFICATE = 64 * 1024
 """Of URL-encoded PEM; a leaf with a 8192-bit RSA key is under 8 KiB."""
@@ -266,7 +269,7 @@ class Authorizer:
     ) -> Mapping[str, str]:
         """Return what Envoy is told of an admitted connection; `before` are the policies in force lately."""
         if live.anonymous:
-            return ANONYMOUS_FACTS
+            return ANONYMOUS_FACTS  # the reason is told where a page explains it
         subject, certificate = decision.holder()
         principal = subject.principal
         token = class_token(TENANT, live.application_id, live.revision, live.grants)
@@ -284,6 +287,8 @@ class Authorizer:
             Fact.ASSERTION: self._signer.sign(live, principal, audience),
             Fact.OWNER: owner_segment(principal.name) or NOBODY,
             Fact.DECISION: live.decision,
+            Fact.EPOCH: NO_EPOCH,
+            Fact.REASON: NOT_REFUSED,
         }
         return {fact.value: value for fact, value in facts.items()}
 

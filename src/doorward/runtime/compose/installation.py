@@ -21,7 +21,7 @@ from doorward.core.errors import (
     NotFound,
     Unavailable,
 )
-from doorward.core.names import enrolment_host
+from doorward.core.names import enrolment_host, portal_host
 from doorward.core.ports import KeyKind, KeyStore
 from doorward.files import replace_file
 from doorward.runtime.compose import late
@@ -355,8 +355,15 @@ class Installation:
 
     def enrolment_origin(self) -> str:
         """Return the address of the enrolment host as people see it."""
-        host, port = self._enrolment_place()
-        return f"https://{host}" + ("" if port == late.link.DEFAULT_PORT else f":{port}")
+        return origin_of(*self._enrolment_place())
+
+    def portal_host(self) -> str:
+        """Return the portal's host: as it is set, else the trust domain's."""
+        return self.settings.portal_host or portal_host(self.tenant().trust_domain)
+
+    def portal_origin(self) -> str:
+        """Return the address of the portal as people see it, which is the origin of its pages (RFC 6454)."""
+        return origin_of(self.portal_host(), self._public_port())
 
     def enrolment_link(self, token: str) -> str:
         """Return the one-time link of an invitation: address, token, and the pin of the root."""
@@ -388,6 +395,11 @@ class Installation:
             self.database.close()
         for name in ("database", "event_log", "_work"):
             self.__dict__.pop(name, None)
+
+
+def origin_of(host: str, port: int) -> str:
+    """Return the origin of a host of ours as browsers write it (RFC 6454 section 6.1)."""
+    return f"https://{host}" + ("" if port == late.link.DEFAULT_PORT else f":{port}")
 
 
 def _listening(status: str) -> list[str]:
