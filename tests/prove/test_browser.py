@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 
-from tests.support.browser import Opener, chromium, firefox
+from tests.support.browser import Chromium, chromium
 from tests.support.doorway import DOMAIN, Doorway, Identity, is_root, open_doorway
+from tests.support.firefox import Firefox, firefox
 
-Browser = Callable[[Doorway, Identity], AbstractContextManager[Opener]]
+Browser = Callable[[Doorway, Identity], AbstractContextManager[Chromium | Firefox]]
 
 SECONDS = 60.0
 COOKIES = 110  # more than Envoy's default of 100 fields, each a field of its own in HTTP/2 (RFC 9113 8.2.3)
@@ -163,8 +164,8 @@ def test_a_page_calls_the_application_that_lists_it_and_no_other(browser: Browse
     """Preflights come without a certificate and are answered; the calls come with it; other sites' are refused."""
     with open_doorway() as door, three_applications(door) as site:
         alice = door.person("alice")
-        with browser(door, alice) as open_page:
-            open_page(f"https://{door.host('app')}:{door.port}/page")
+        with browser(door, alice) as running:
+            running.open(f"https://{door.host('app')}:{door.port}/page")
             assert site.told.wait(SECONDS), site.arrived
     assert site.results == [
         {

@@ -1,96 +1,198 @@
-"""Browsers without a screen, with one client certificate, for tests of what real pages may do.
+"""Real browsers without a screen, each with a certificate store of its own: Chromium by playwright.
 
-with chromium(door, alice) as open_page:
-    open_page("https://app.test.localhost:8443/page")
+with chromium(door, alice) as browser:
+    browser.open("https://app.test.localhost:8443/page")
+    browser.page.get_by_role("link", name="Continue").click()
 
-Chromium's certificate is chosen by a managed policy, which only root may write; it is removed afterwards.
+Firefox is in `tests.support.firefox`; both have `open`, `text` and `shoot`. Screenshots go to the folder of the
+environment variable DOORWARD_SCREENSHOTS; without it none are made.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Literal
 
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import (
-    BestAvailableEncryption,
-    load_pem_private_key,
-)
-from cryptography.hazmat.primitives.serialization.pkcs12 import serialize_key_and_certificates
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import BrowserContext, CDPSession, Page, sync_playwright
 
 from tests.support.doorway import DOMAIN, Doorway, Identity
+from tests.support.nss import NssStore, chosen_by_itself
 
-POLICIES = Path("/etc/chromium/policies/managed")
+MILLISECONDS = 60_000
+"""For each step: a machine under load is slow, and a step that waits for nothing takes no time."""
+
 FLAGS = (
-    "--headless=new",
     "--no-sandbox",
     "--disable-gpu",
     "--no-first-run",
-    "--remote-debugging-port=0",
     # As the Fetch standard says and Firefox does; Chromium 150 sends certificates with preflights by default.
     "--enable-features=OmitCorsClientCert",
 )
+SERIOUS = {"serious", "critical"}
+DESKTOP, PHONE = (1280, 800), (390, 844)
 
 
-Opener = Callable[[str], None]
+def screenshot_folder() -> Path | None:
+    """Return where screenshots go, or None if none are wanted."""
+    named = os.environ.get("DOORWARD_SCREENSHOTS")
+    if not named:
+        return None
+    folder = Path(named)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
-@contextmanager
-def chromium(door: Doorway, who: Identity) -> Iterator[Opener]:
-    """Yield a function that opens a page in Chromium; the browser ends with the block."""
-    with ExitStack() as stack:
-        home = Path(stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True)))
-        _fill_store(door, who, home / ".pki" / "nssdb")
-        POLICIES.mkdir(parents=True, exist_ok=True)
-        policy = POLICIES / "doorward-test.json"
-        chosen = json.dumps({"pattern": f"https://[*.]{DOMAIN}", "filter": {}})
-        policy.write_text(json.dumps({"AutoSelectCertificateForUrls": [chosen]}))
-        stack.callback(policy.unlink)
-        yield lambda url: _start(stack, home, "chromium", *FLAGS, f"--user-data-dir={home}/profile", url)
+@dataclass(slots=True, kw_only=True)
+class Authenticator:
+    """A virtual authenticator of Chromium, with keys that live in it and a user whom it verifies."""
+
+    session: CDPSession
+    id: str
+
+    def credentials(self) -> list[dict[str, Any]]:
+        """Return its keys as the DevTools protocol has them."""
+        found = self.session.send("WebAuthn.getCredentials", {"authenticatorId": self.id})
+        return list(found["credentials"])
+
+    def verify_user(self, *, succeeds: bool) -> None:
+        """Say whether it recognises its user from here on: a wrong finger, a forgotten PIN."""
+        wanted = {"authenticatorId": self.id, "isUserVerified": succeeds}
+        self.session.send("WebAuthn.setUserVerified", wanted)
+
+    def copy_to(self, other: Authenticator) -> None:
+        """Put its keys into another one, as a passkey that is synchronised between devices."""
+        for credential in self.credentials():
+            other.session.send(
+                "WebAuthn.addCredential", {"authenticatorId": other.id, "credential": credential}
+            )
+
+    def remove(self) -> None:
+        """Take it off."""
+        self.session.send("WebAuthn.removeVirtualAuthenticator", {"authenticatorId": self.id})
 
 
-@contextmanager
-def firefox(door: Doorway, who: Identity) -> Iterator[Opener]:
-    """The same with Firefox, whose store lies in its profile."""
-    with ExitStack() as stack:
-        home = Path(stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True)))
-        profile = home / "profile"
-        _fill_store(door, who, profile)
-        settings = {
-            "security.default_personal_cert": "Select Automatically",
-            "browser.aboutwelcome.enabled": False,
-            "browser.shell.checkDefaultBrowser": False,
-            "datareporting.policy.dataSubmissionEnabled": False,
+@dataclass(slots=True, kw_only=True)
+class Chromium:
+    """A running Chromium; `page` is its one open page."""
+
+    context: BrowserContext
+    page: Page
+    store: NssStore
+    faults: list[str] = field(default_factory=list)
+
+    def open(self, url: str) -> None:
+        """Open a page and wait for its load event."""
+        self.page.goto(url)
+
+    def text(self) -> str:
+        """Return what a person reads."""
+        return self.page.locator("body").inner_text()
+
+    def authenticator(
+        self, *, transport: Literal["internal", "usb", "hybrid"] = "internal", resident: bool = True
+    ) -> Authenticator:
+        """Plug a virtual authenticator in; it confirms by itself that a person is there."""
+        session = self.context.new_cdp_session(self.page)
+        session.send("WebAuthn.enable")
+        options = {
+            "protocol": "ctap2",
+            "transport": transport,
+            "hasResidentKey": resident,
+            "hasUserVerification": True,
+            "isUserVerified": True,
+            "automaticPresenceSimulation": True,
         }
-        lines = [f"user_pref({json.dumps(name)}, {json.dumps(value)});" for name, value in settings.items()]
-        (profile / "user.js").write_text("\n".join(lines))
-        options = ("--headless", "--no-remote", "--profile", str(profile))
-        yield lambda url: _start(stack, home, "firefox-esr", *options, url)
+        made = session.send("WebAuthn.addVirtualAuthenticator", {"options": options})
+        return Authenticator(session=session, id=made["authenticatorId"])
+
+    def shoot(self, name: str) -> None:
+        """Keep four pictures of the page: light and dark, desktop and phone."""
+        folder = screenshot_folder()
+        if folder is None:
+            return
+        for size, (width, height) in (("desktop", DESKTOP), ("phone", PHONE)):
+            self.page.set_viewport_size({"width": width, "height": height})
+            for scheme in ("light", "dark"):
+                self.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+                self.page.screenshot(path=folder / f"{name}-{size}-{scheme}.png", full_page=True)
+        self.page.emulate_media(color_scheme="light")
+        self.page.set_viewport_size({"width": DESKTOP[0], "height": DESKTOP[1]})
+
+    def barriers(self) -> list[str]:
+        """Return what axe-core finds serious or critical on this page, in both themes."""
+        found: list[str] = []
+        for scheme in ("light", "dark"):
+            self.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+            for one in Axe().run(self.page).response["violations"]:
+                if one["impact"] in SERIOUS:
+                    places = "; ".join(str(node["target"]) for node in one["nodes"][:5])
+                    found.append(f"{self.page.url} {scheme}: {one['id']}: {one['help']} at {places}")
+        self.page.emulate_media(color_scheme="light")
+        return found
+
+    def press_until(self, selector: str, *, most: int = 60) -> None:
+        """Press Tab until the element of that selector has the focus, as a person without a mouse."""
+        for _ in range(most):
+            self.page.keyboard.press("Tab")
+            if self.page.evaluate("wanted => document.activeElement?.matches(wanted) ?? false", selector):
+                return
+        raise AssertionError(f"{selector} cannot be reached with the Tab key on {self.page.url}")
+
+    def forget_connections(self) -> None:
+        """Close every connection, so that the next request has a new handshake."""
+        session = self.context.new_cdp_session(self.page)
+        session.send("Network.enable")
+        session.send("Network.clearBrowserCache")
+        session.send("Network.emulateNetworkConditions", _network(offline=True))
+        session.send("Network.emulateNetworkConditions", _network(offline=False))
+        session.detach()
 
 
-def _start(stack: ExitStack, home: Path, *command: str) -> None:
-    null = subprocess.DEVNULL
-    process = subprocess.Popen(command, env={**os.environ, "HOME": str(home)}, stdout=null, stderr=null)
-    stack.callback(process.wait, 10)
-    stack.callback(process.terminate)
+def _network(*, offline: bool) -> dict[str, Any]:
+    return {"offline": offline, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
 
 
-def _fill_store(door: Doorway, who: Identity, store: Path) -> None:
-    """Make an NSS store: the door's root is trusted, and the certificate is there."""
-    store.mkdir(parents=True)
-    chain = x509.load_pem_x509_certificates(who.chain.read_bytes())
-    key = load_pem_private_key(who.key.read_bytes(), None)
-    bundle = store / "client.p12"
-    secret = BestAvailableEncryption(b"pass")
-    bundle.write_bytes(serialize_key_and_certificates(b"client", key, chain[0], chain[1:], secret))  # type: ignore[arg-type]
-    for command in (
-        ["certutil", "-N", "-d", f"sql:{store}", "--empty-password"],
-        ["certutil", "-A", "-d", f"sql:{store}", "-n", "root", "-t", "C,,", "-i", str(door.root)],
-        ["pk12util", "-i", str(bundle), "-d", f"sql:{store}", "-W", "pass", "-K", ""],
-    ):
-        subprocess.run(command, check=True, capture_output=True, timeout=20)
+@contextmanager
+def chromium(door: Doorway, who: Identity | None = None) -> Iterator[Chromium]:
+    """Start Chromium; the browser and its store end with the block.
+
+    Args:
+        door: its root is trusted, and a certificate is chosen without a dialog on its hosts.
+        who: the certificate in the store; None leaves the store without one.
+    """
+    with ExitStack() as stack:
+        home = Path(stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True)))
+        store = NssStore(home / ".pki" / "nssdb", door.root)
+        if who is not None:
+            store.add(who)
+        stack.enter_context(chosen_by_itself(f"https://[*.]{DOMAIN}:{door.port}"))
+        playwright = stack.enter_context(sync_playwright())
+        context = playwright.chromium.launch_persistent_context(
+            home / "profile",
+            executable_path="/usr/bin/chromium",
+            headless=True,
+            args=FLAGS,
+            env={**os.environ, "HOME": str(home)},
+            viewport={"width": DESKTOP[0], "height": DESKTOP[1]},
+            timeout=MILLISECONDS,
+            accept_downloads=True,
+        )
+        stack.callback(context.close)
+        context.set_default_timeout(MILLISECONDS)
+        browser = Chromium(context=context, page=context.pages[0], store=store)
+        browser.page.on("pageerror", lambda error: browser.faults.append(str(error)))
+        browser.page.on(
+            "console",
+            lambda said: (
+                browser.faults.append(said.text)
+                if said.type == "error" and "Failed to load resource" not in said.text
+                else None
+            ),
+        )
+        yield browser
