@@ -25,6 +25,9 @@ few = st.lists(rules, min_size=1, max_size=8, unique_by=lambda rule: rule.name)
 
 def rule_covers(wide: Rule, narrow: Rule) -> bool:
     """Say whether everything that the narrow rule is about is within the wide one, for certain."""
+    asked, others = wide.residual.requirements, narrow.residual.requirements
+    if not all(any(one.is_met_with(other) for other in others) for one in asked):
+        return False
     return selects_all_of(wide.selector, narrow.selector) and all(
         within(method, pattern, wide)
         for method in narrow.residual.methods or (ANY_METHOD,)

@@ -13,13 +13,13 @@ from doorward.policy.decision import (
     authority_of,
     decide,
     decide_anonymous,
-    decide_by_grants,
     lost_authority,
 )
 from doorward.policy.model import AppPolicy, Effect
 from doorward.policy.paths import owner_segment
 from doorward.policy.subject import Subject
-from tests.support.policies import APP_ID, TENANT, apps, requests, subjects
+from tests.support.grants import decide_by_grants
+from tests.support.policies import APP_ID, TENANT, apps, requests, showing_requests, subjects
 
 
 def good(app: AppPolicy, subject: Subject, request: Request) -> bool:
@@ -32,7 +32,7 @@ def is_open(app: AppPolicy, request: Request) -> bool:
     return decide_anonymous(app, request).outcome is Outcome.GOOD
 
 
-@given(apps, subjects, requests)
+@given(apps, subjects, showing_requests)
 @settings(max_examples=500)
 def test_what_is_public_is_for_everybody(app: AppPolicy, subject: Subject, request: Request) -> None:
     """Nobody gets further by leaving the certificate out."""
@@ -41,17 +41,17 @@ def test_what_is_public_is_for_everybody(app: AppPolicy, subject: Subject, reque
         assert app.public
 
 
-@given(apps, subjects, requests)
+@given(apps, subjects, showing_requests)
 @settings(max_examples=1000)
 def test_rules_and_grants_agree(app: AppPolicy, subject: Subject, request: Request) -> None:
     """Judging by rules, and by the equation on grants and residuals, is the same for every input."""
     grants = authority_of(app, TENANT, APP_ID, subject).grants
     owner = owner_segment(subject.principal.name)
-    by_grants = decide_by_grants(app, TENANT, APP_ID, grants, request, owner=owner)
+    by_grants = decide_by_grants(app, TENANT, APP_ID, grants, request, owner=owner, time=subject.time)
     assert by_grants is decide(app, TENANT, APP_ID, subject, request).outcome
 
 
-@given(apps, subjects, requests)
+@given(apps, subjects, showing_requests)
 @settings(max_examples=500)
 def test_what_is_allowed_is_admitted(app: AppPolicy, subject: Subject, request: Request) -> None:
     """A connection is never refused that has a request to make; without standing only what is public is left."""
@@ -63,7 +63,7 @@ def test_what_is_allowed_is_admitted(app: AppPolicy, subject: Subject, request: 
         assert subject.principal.tenant == TENANT
 
 
-@given(apps, apps, subjects, subjects, requests)
+@given(apps, apps, subjects, subjects, showing_requests)
 @settings(max_examples=1000)
 def test_loss_is_never_missed(
     old: AppPolicy, new: AppPolicy, before: Subject, after: Subject, request: Request
@@ -78,7 +78,7 @@ def test_loss_is_never_missed(
         assert lost_authority(anonymous_authority(old), anonymous_authority(new))
 
 
-@given(apps, subjects, requests)
+@given(apps, subjects, showing_requests)
 @settings(max_examples=500)
 def test_findings_explain_the_outcome(app: AppPolicy, subject: Subject, request: Request) -> None:
     """Every rule has a finding, and the determining ones are those that hold and decide."""

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from doorward.core.addresses import Network
 from doorward.core.certificate import CertificateContent, VerifiedCertificate
 from doorward.core.entities import Principal, PrincipalKind, PrincipalState
+from doorward.core.factor_kinds import FactorKind
 from doorward.policy.decision import Request
 from doorward.policy.model import (
     AppPolicy,
@@ -30,6 +31,7 @@ from doorward.policy.model import (
 from doorward.policy.opening import denying
 from doorward.policy.paths import EVERY_PATH, PathPattern
 from doorward.policy.request_headers import HeaderTerms
+from doorward.policy.requirements import Requirement, ShownFactors
 from doorward.policy.selectors.sources import parse_network
 from doorward.policy.selectors.table import Selector, select
 from doorward.policy.subject import Subject
@@ -157,8 +159,35 @@ residuals = st.builds(
 _printable = st.characters(codec="utf-8", exclude_categories=("C", "Z"), include_characters=" ")
 rule_names = st.text(alphabet=_printable, min_size=1, max_size=12).filter(lambda text: text == text.strip())
 
+requirements = st.sampled_from(
+    [
+        Requirement(),
+        Requirement(within=timedelta(minutes=5)),
+        Requirement(level=2),
+        Requirement(level=3, within=timedelta(hours=1)),
+        Requirement(factor=FactorKind.WEBAUTHN, within=timedelta(minutes=5)),
+        Requirement(factor=FactorKind.WEBAUTHN),
+        Requirement(factor=FactorKind.TOTP, within=timedelta(seconds=90)),
+        Requirement(factor=FactorKind.PASSWORD),
+    ]
+)
+
+
+def _rule(
+    name: str, effect: Effect, selector: Selector, residual: Residual, required: frozenset[Requirement]
+) -> Rule:
+    """A rule that allows may ask for factors."""
+    asked = required if effect is Effect.ALLOW else frozenset()
+    return Rule(name=name, effect=effect, selector=selector, residual=replace(residual, requirements=asked))
+
+
 rules = st.builds(
-    Rule, name=rule_names, effect=st.sampled_from(Effect), selector=selectors, residual=residuals
+    _rule,
+    name=rule_names,
+    effect=st.sampled_from(Effect),
+    selector=selectors,
+    residual=residuals,
+    required=st.just(frozenset()) | st.frozensets(requirements, max_size=2),
 )
 
 upstreams = st.sampled_from(
@@ -395,3 +424,12 @@ destinations = st.sampled_from(
 requests = st.builds(
     Request, method=methods, raw_path=raw_paths, destination=st.none() | st.none() | destinations
 )
+
+_ages = st.sampled_from([0, 60, 90, 91, 300, 301, 3600, 9 * 24 * 3600])
+shown_factors = st.builds(
+    lambda time, ages: ShownFactors.of({kind: time - timedelta(seconds=age) for kind, age in ages.items()}),
+    _moments,
+    st.dictionaries(st.sampled_from(FactorKind), _ages, max_size=3),
+)
+showing_requests = st.builds(replace, requests, shown=shown_factors)
+"""The same with a session, in which factors were shown at about the time of some subjects."""

@@ -112,6 +112,7 @@ class Reason(Enum):
     RULE_ALLOWS = "rule-allows"
     RULE_DENIES = "rule-denies"
     NO_RULE_MATCHED = "no-rule-matched"
+    FACTOR_MISSING = "factor-missing"
     PATH_AMBIGUOUS = "path-ambiguous"
     METHOD_AMBIGUOUS = "method-ambiguous"
     METHOD_REFUSED = "method-refused"

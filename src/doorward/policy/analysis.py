@@ -24,6 +24,7 @@ from doorward.policy.opening import opening_facts
 from doorward.policy.path_options import path_facts
 from doorward.policy.rendering import render_rule
 from doorward.policy.request_headers import render_header_terms
+from doorward.policy.requirements import all_met_with
 from doorward.policy.selectors.certificates import ISSUER
 from doorward.policy.tcp import alpn_facts, find_unsuitable
 from doorward.policy.traffic import traffic_facts
@@ -214,7 +215,12 @@ def _problems(rules: tuple[Rule, ...], at: int, coverage: Coverage) -> Iterator[
     rule = rules[at]
     covering = coverage.covering(rule)
     same = _says_it_all(rules, at, covering & coverage.of_effect(rule.effect), coverage)
-    if same is not None:
+    asked = rule.residual.requirements
+    if same is not None and asked and not all_met_with(asked, same.residual.requirements):
+        words = ", ".join(sorted(map(str, asked)))
+        message = f"rule {same.name!r} allows all of it without {words}, so that is never asked for"
+        yield "requirement-idle", message, f"take what this rule is about out of {same.name!r}"
+    elif same is not None:
         yield "rule-redundant", f"rule {same.name!r} says all of it already", "remove one of them"
     if rule.effect is Effect.ALLOW:
         overruling = next(rules_in(rules, covering & coverage.of_effect(Effect.DENY)), None)

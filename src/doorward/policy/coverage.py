@@ -15,8 +15,9 @@ from functools import reduce
 from typing import Any
 
 from doorward.core.entities import PrincipalKind
-from doorward.policy.model import ECHOING_METHODS, Effect, Requirement, Rule
+from doorward.policy.model import ECHOING_METHODS, Effect, Rule
 from doorward.policy.paths import OWNED, PathPattern
+from doorward.policy.requirements import Requirement, all_met_with
 from doorward.policy.selectors.key import SelectorKey
 from doorward.policy.selectors.principals import KIND, NAMED
 from doorward.policy.selectors.table import KEYS, Selector
@@ -86,7 +87,7 @@ class Coverage:
             for kind in PrincipalKind
         }
         self._methods = _Names([rule.residual.methods for rule in rules])
-        self._requiring: dict[frozenset[Requirement], int] = {frozenset(): 0}
+        self._requiring: dict[frozenset[Requirement], int] = {}
         for at, rule in enumerate(rules):
             asked = rule.residual.requirements
             self._requiring[asked] = self._requiring.get(asked, 0) | 1 << at
@@ -108,7 +109,7 @@ class Coverage:
         for key in KEYS:
             if key is not KIND:
                 found &= self._words[key.word].with_all(_alternatives(key, selector) or (), key.wider)
-        found &= self._requiring[frozenset()] | self._requiring.get(residual.requirements, 0)
+        found &= self._asking_no_more(residual.requirements)
         for method in residual.methods or ():
             found &= self._methods.of(method) & ~self._leaving_out(method)
         if residual.methods is None:
@@ -128,6 +129,11 @@ class Coverage:
             found &= self._methods.with_any(residual.methods)
         paths = (self._ask(pattern, self._meeting, self._nodes_meeting) for pattern in residual.paths)
         return found & reduce(int.__or__, paths)
+
+    def _asking_no_more(self, requirements: frozenset[Requirement]) -> int:
+        """The rules that ask for nothing but what these requirements ask for, too."""
+        sets = (found for asked, found in self._requiring.items() if all_met_with(asked, requirements))
+        return reduce(int.__or__, sets, 0)
 
     def _leaving_out(self, method: str) -> int:
         """The rules that name no method, and do not mean this one (`Residual.matches_method`)."""

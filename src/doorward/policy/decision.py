@@ -11,11 +11,13 @@ The steps of a judgement:
    gives its *grant*, a deny rule that certainly does NOT hold gives its *clearance* (only positive evidence);
 3. the request path is normalised, or refused as ambiguous before any rule;
 4. a public path is open to everyone; no deny rule is about one (`model.AppPolicy`);
-5. `OR over allow rules (grant AND residual) AND over deny rules (clearance OR NOT residual)`;
+5. `OR over allow rules (grant AND residual) AND over deny rules (clearance OR NOT residual)`; the residual of an
+   allow rule is method, path and requirements (a second factor and its age); if no deny rule holds, and only
+   requirements keep an allow rule from holding, the reason is `factor-missing`;
 6. if the application has `Destination` judged, step 5 for the path in that header too; if it
    has not, a request with the header is refused before any rule.
 
-`decide` judges rules directly and `decide_by_grants` by the equation; they agree, by property test.
+`decide` judges rules directly, Envoy by the equation in step 5; they agree, by property test.
 """
 
 from __future__ import annotations
@@ -39,8 +41,9 @@ from doorward.policy.findings import (
 )
 from doorward.policy.model import ECHOING_METHODS, METHOD, AppPolicy, Effect, Term
 from doorward.policy.normalisation import NormalisedPath, PathRefused, normalise
-from doorward.policy.paths import NO_OWNER, owner_segment, pattern_of
-from doorward.policy.request_headers import parse_destination
+from doorward.policy.paths import owner_segment, pattern_of
+from doorward.policy.request_paths import find_open_path, name_paths
+from doorward.policy.requirements import NOTHING_SHOWN, Requirement, ShownFactors, all_met_with, effort
 from doorward.policy.selectors.table import Selector
 from doorward.policy.subject import Subject
 
@@ -58,14 +61,16 @@ MOST_TURNS = 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What a request shows the judge: method and raw path as received (query allowed), and `Destination`.
+    """What a request shows the judge: method and raw path as received (query allowed), `Destination`, and factors.
 
-    `destination` is None if the request has no such header.
+    `destination` is None if the request has no such header. `shown` are the factors of the session whose token the
+    request carries; without a good token that is bound to the connection's certificate there are none.
     """
 
     method: str
     raw_path: str
     destination: str | None = None
+    shown: ShownFactors = NOTHING_SHOWN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +102,9 @@ class Admission:
 class Decision:
     """A judged request: outcome, reasons, the rules that determined it, and how every rule came out.
 
-    `path` is the normalised path; empty where `path_refused` says why there is none.
+    `path` is the normalised path; empty where `path_refused` says why there is none. `missing` is there with
+    `factor-missing`: what one rule still asks for, of several rules the one that asks for least; each finding has
+    its own.
     """
 
     outcome: Outcome
@@ -106,6 +113,7 @@ class Decision:
     findings: tuple[RuleFinding, ...]
     path: str
     path_refused: PathRefused | None = None
+    missing: frozenset[Requirement] = frozenset()
 
 
 def connection_id(tenant: str, application_id: str, effect: Effect, selector: Selector) -> str:
@@ -250,7 +258,7 @@ def decide(app: AppPolicy, tenant: str, application_id: str, subject: Subject, r
     """
     authority = authority_of(app, tenant, application_id, subject)
     path = normalise(request.raw_path, keep_slashes=app.keeps_slashes)
-    open_path = _open_path(app, request.method, path)
+    open_path = find_open_path(app, request.method, path)
     if open_path and request.destination is None:
         return _public(app, authority.standing, open_path)
     if authority.standing is not Reason.PRINCIPAL_ACTIVE:
@@ -263,15 +271,15 @@ def decide(app: AppPolicy, tenant: str, application_id: str, subject: Subject, r
         return _refusal(app, subject, authority.standing, Reason.PATH_AMBIGUOUS, path)
     if request.method in app.methods_refused:
         return _refusal(app, subject, authority.standing, Reason.METHOD_REFUSED)
-    paths = _paths(app, path, request.destination)
+    paths = name_paths(app, path, request.destination)
     if isinstance(paths, Reason):
         return _refusal(app, subject, authority.standing, paths)
-    first, *others = paths[1:] if open_path else paths
-    decision = _judged(app, subject, authority.standing, request.method, first)
-    for other in others:
-        if decision.outcome is Outcome.GOOD:
-            decision = _judged(app, subject, authority.standing, request.method, other)
-    return decision
+    judged = [
+        _judged(app, subject, authority.standing, request, one) for one in (paths[1:] if open_path else paths)
+    ]
+    refused = [one for one in judged if one.outcome is not Outcome.GOOD]
+    # A factor would not help if the other path is refused for good.
+    return next((one for one in refused if not one.missing), refused[0] if refused else judged[-1])
 
 
 def decide_connection(app: AppPolicy, tenant: str, application_id: str, subject: Subject) -> Decision:
@@ -316,7 +324,7 @@ def refuse_anonymous(app: AppPolicy) -> Decision:
 def decide_anonymous(app: AppPolicy, request: Request) -> Decision:
     """Judge one request of a connection without a good certificate: public paths and nothing else."""
     path = normalise(request.raw_path, keep_slashes=app.keeps_slashes)
-    open_path = _open_path(app, request.method, path)
+    open_path = find_open_path(app, request.method, path)
     if open_path and request.destination is None:
         return _public(app, Reason.ANONYMOUS, open_path)
     reason, refused = Reason.NO_RULE_MATCHED, path if isinstance(path, PathRefused) else None
@@ -326,7 +334,7 @@ def decide_anonymous(app: AppPolicy, request: Request) -> Decision:
         reason = Reason.PATH_AMBIGUOUS
     elif request.method in app.methods_refused:
         reason = Reason.METHOD_REFUSED
-    elif isinstance(paths := _paths(app, path, request.destination), Reason):
+    elif isinstance(paths := name_paths(app, path, request.destination), Reason):
         reason = paths
     return Decision(
         outcome=Outcome.BAD,
@@ -336,67 +344,6 @@ def decide_anonymous(app: AppPolicy, request: Request) -> Decision:
         path="" if isinstance(path, PathRefused) else path.text,
         path_refused=refused,
     )
-
-
-def decide_by_grants(
-    app: AppPolicy,
-    tenant: str,
-    application_id: str,
-    grants: Iterable[str],
-    request: Request,
-    *,
-    owner: str = NO_OWNER,
-) -> Outcome:
-    """Judge one request as Envoy does: by grants and residuals alone, knowing no more than a name of the principal.
-
-    Args:
-        app: the application's part of the document.
-        tenant: the tenant in whose name is judged.
-        application_id: the application's id (`app_…`).
-        grants: the ids that the connection holds; unknown ones do nothing.
-        request: what is asked.
-        owner: the principal's segment in paths (`paths.owner_segment`).
-
-    Returns:
-        GOOD or BAD by the equation of DESIGN 2.1(4).
-    """
-    held = frozenset(grants)
-    path = normalise(request.raw_path, keep_slashes=app.keeps_slashes)
-    open_path = _open_path(app, request.method, path)
-    if open_path and request.destination is None:
-        return Outcome.GOOD
-    if isinstance(path, PathRefused) or not METHOD.fullmatch(request.method) or not grants_fit(held):
-        return Outcome.BAD
-    paths = _paths(app, path, request.destination)
-    if isinstance(paths, Reason) or request.method in app.methods_refused:
-        return Outcome.BAD
-    ids = {rule.name: connection_id(tenant, application_id, rule.effect, rule.selector) for rule in app.rules}
-    passes = all(
-        any(
-            rule.effect is Effect.ALLOW and ids[rule.name] in held and rule.covers(request.method, one, owner)
-            for rule in app.rules
-        )
-        and not any(
-            rule.effect is Effect.DENY
-            and ids[rule.name] not in held
-            and rule.covers(request.method, one, owner)
-            for rule in app.rules
-        )
-        for one in (paths[1:] if open_path else paths)
-    )
-    return Outcome.GOOD if passes else Outcome.BAD
-
-
-def _paths(
-    app: AppPolicy, path: NormalisedPath, destination: str | None
-) -> tuple[NormalisedPath, ...] | Reason:
-    """Return every path that a request names, or why it is refused before any rule."""
-    if destination is None:
-        return (path,)
-    if not app.headers.destination:
-        return Reason.DESTINATION_REFUSED
-    other = parse_destination(destination, app.hosts)
-    return (path, other) if other else Reason.DESTINATION_AMBIGUOUS
 
 
 def _standing(app: AppPolicy, tenant: str, principal: Principal) -> Reason:
@@ -428,13 +375,6 @@ def _refusal(
     )
 
 
-def _open_path(app: AppPolicy, method: str, path: NormalisedPath | PathRefused) -> NormalisedPath | None:
-    """Step 4: return the path if it is open to everybody."""
-    if isinstance(path, PathRefused) or not METHOD.fullmatch(method) or method in ECHOING_METHODS:
-        return None
-    return path if app.is_public(path) else None
-
-
 def _public(app: AppPolicy, standing: Reason, path: NormalisedPath) -> Decision:
     return Decision(
         outcome=Outcome.GOOD,
@@ -446,17 +386,23 @@ def _public(app: AppPolicy, standing: Reason, path: NormalisedPath) -> Decision:
 
 
 def _judged(
-    app: AppPolicy, subject: Subject, standing: Reason, method: str, path: NormalisedPath
+    app: AppPolicy, subject: Subject, standing: Reason, request: Request, path: NormalisedPath
 ) -> Decision:
     """Step 5 for one path."""
-    findings = tuple(find_for_request(rule, subject, method, path) for rule in app.rules)
+    findings = tuple(
+        find_for_request(rule, subject, request.method, path, request.shown) for rule in app.rules
+    )
     outcome, reason, determining = _combine(findings)
+    lacking = [one.missing for one in findings if one.missing]
+    if reason is Reason.NO_RULE_MATCHED and lacking:
+        reason = Reason.FACTOR_MISSING
     return Decision(
         outcome=outcome,
         reasons=(standing, reason),
         determining=determining,
         findings=findings,
         path=path.text,
+        missing=min(lacking, key=effort) if reason is Reason.FACTOR_MISSING else frozenset(),
     )
 
 
@@ -480,10 +426,10 @@ def _term_covers(wide: Term, narrow: Term) -> bool:
     every = wide.method == "*" and narrow.method not in ECHOING_METHODS
     if not (every or wide.method == narrow.method):
         return False
-    asks_more = wide.requirements != narrow.requirements and not all(
-        any(asked.is_met_with(one) for one in narrow.requirements) for asked in wide.requirements
+    asks_no_more = wide.requirements == narrow.requirements or all_met_with(
+        wide.requirements, narrow.requirements
     )
-    return not asks_more and pattern_of(wide.pattern).covers(pattern_of(narrow.pattern))
+    return asks_no_more and pattern_of(wide.pattern).covers(pattern_of(narrow.pattern))
 
 
 def _terms_meet(one: Term, other: Term) -> bool:

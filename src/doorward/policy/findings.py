@@ -11,18 +11,23 @@ from doorward.core.entities import Reason
 from doorward.policy.model import Effect, Rule
 from doorward.policy.normalisation import NormalisedPath
 from doorward.policy.paths import owner_segment
+from doorward.policy.requirements import Requirement, ShownFactors, find_missing, tell_missing
 from doorward.policy.subject import TRUE, UNDETERMINED, Subject
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleFinding:
-    """How one rule came out; `selected` is its connection part, `holds` the whole, `why` says it in words."""
+    """How one rule came out; `selected` is its connection part, `holds` the whole, `why` says it in words.
+
+    `missing` are the requirements that are not met, of an allow rule that would hold if they were.
+    """
 
     rule: str
     effect: Effect
     selected: bool
     holds: bool
     why: str
+    missing: frozenset[Requirement] = frozenset()
 
 
 def selects(rule: Rule, subject: Subject) -> bool:
@@ -44,10 +49,9 @@ def find_unasked(rule: Rule, subject: Subject, why: str) -> RuleFinding:
 
 def find_for_connection(rule: Rule, subject: Subject) -> RuleFinding:
     """The finding of a rule about a connection that has no requests."""
-    selected, asked = selects(rule, subject), _asks(rule)
-    why = asked if selected and asked else _tell_selection(rule, subject, selected=selected)
-    holds = selected and not asked
-    return RuleFinding(rule=rule.name, effect=rule.effect, selected=selected, holds=holds, why=why)
+    selected = selects(rule, subject)
+    why = _tell_selection(rule, subject, selected=selected)
+    return RuleFinding(rule=rule.name, effect=rule.effect, selected=selected, holds=selected, why=why)
 
 
 def _tell_selection(rule: Rule, subject: Subject, *, selected: bool) -> str:
@@ -57,14 +61,10 @@ def _tell_selection(rule: Rule, subject: Subject, *, selected: bool) -> str:
     return f"{doubt}, so the rule denies" if selected else doubt
 
 
-def _asks(rule: Rule) -> str:
-    """Return in words what a rule requires, which nothing can show yet; empty if it requires nothing."""
-    requirements = ", ".join(sorted(map(str, rule.residual.requirements)))
-    return f"it requires {requirements}, which nothing can show" if requirements else ""
-
-
-def find_for_request(rule: Rule, subject: Subject, method: str, path: NormalisedPath) -> RuleFinding:
-    """The finding of a rule about a request, its path normalised."""
+def find_for_request(
+    rule: Rule, subject: Subject, method: str, path: NormalisedPath, shown: ShownFactors
+) -> RuleFinding:
+    """The finding of a rule about a request, its path normalised; `shown` are the factors of the session."""
     selected, residual = selects(rule, subject), rule.residual
     who = _tell_selection(rule, subject, selected=selected)
     missed = "" if selected else who
@@ -73,9 +73,16 @@ def find_for_request(rule: Rule, subject: Subject, method: str, path: Normalised
         missed = f"method {method} is not among {named}" if named else f"method {method} must be named"
     if not missed and not residual.matches_path(path, owner_segment(subject.principal.name)):
         missed = f"path {path.text} is not within {', '.join(one.text for one in residual.paths)}"
-    missed = missed or _asks(rule)
-    why = missed or f"{who}, {method} {path.text} is within the rule"
-    return RuleFinding(rule=rule.name, effect=rule.effect, selected=selected, holds=not missed, why=why)
+    missing = frozenset() if missed else find_missing(residual.requirements, shown, subject.time)
+    missed = missed or tell_missing(missing, shown, subject.time)
+    return RuleFinding(
+        rule=rule.name,
+        effect=rule.effect,
+        selected=selected,
+        holds=not missed,
+        why=missed or f"{who}, {method} {path.text} is within the rule",
+        missing=missing,
+    )
 
 
 def find_not_asked(rule: Rule, reason: Reason) -> RuleFinding:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import timedelta
 from enum import Enum
 from typing import NamedTuple
 
@@ -21,6 +20,7 @@ from doorward.core.names import OWN_AUTHORITY
 from doorward.policy.normalisation import NormalisedPath
 from doorward.policy.paths import EVERY_PATH, PathPattern, pattern_of
 from doorward.policy.request_headers import PLAIN, HeaderTerms
+from doorward.policy.requirements import Requirement
 from doorward.policy.selectors.table import Selector
 from doorward.policy.traffic import USUAL, Traffic
 
@@ -44,26 +44,6 @@ class OnRefusal(Enum):
     """How a refused connection learns of it (DESIGN 2.3): by the TLS alert."""
 
     ALERT = "alert"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Requirement:
-    """What a rule asks for besides connection, method and path: a second factor, shown not longer ago than `within`.
-
-    `within` None asks for the factor, whenever it was shown.
-    """
-
-    factor: str
-    within: timedelta | None = None
-
-    def is_met_with(self, other: Requirement) -> bool:
-        """Say whether each request that meets the other requirement meets this one, too."""
-        fresh = self.within is None or (other.within is not None and other.within <= self.within)
-        return self.factor == other.factor and fresh
-
-    def __str__(self) -> str:
-        within = "" if self.within is None else f" within {int(self.within.total_seconds())} s"
-        return f"{self.factor}{within}"
 
 
 class Term(NamedTuple):
@@ -172,8 +152,7 @@ def place_of(upstream: Upstream) -> str | tuple[str, int]:
 class Residual:
     """The request part of a rule: `methods` (None = any, case-sensitive), `paths` (any of them), `requirements` (all).
 
-    `terms` are its atoms: each method with each pattern. No document has requirements yet: nothing can show a
-    second factor, so a rule with one holds for no request.
+    `terms` are its atoms: each method with each pattern.
     """
 
     methods: frozenset[str] | None = None
@@ -224,10 +203,9 @@ class Rule:
             raise ValueError("a deny rule asks for nothing")
 
     def covers(self, method: str, path: NormalisedPath, owner: str) -> bool:
-        """Say whether a request, its path normalised, is within the residual; `owner` is the principal's segment."""
+        """Say whether a request, its path normalised, is within method and path; `owner` is the principal's segment."""
         residual = self.residual
-        within = residual.matches_method(method, self.effect) and residual.matches_path(path, owner)
-        return within and not residual.requirements
+        return residual.matches_method(method, self.effect) and residual.matches_path(path, owner)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ ignored condition would let in whom its author keeps out.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from doorward.core.errors import MalformedInput
 from doorward.core.names import (
@@ -34,6 +35,8 @@ from doorward.policy.opening import OPENING_KEYS, read_cors, read_public
 from doorward.policy.path_options import read_path_options
 from doorward.policy.paths import EVERY_PATH, OWNER, PathPattern
 from doorward.policy.request_headers import PLAIN, read_header_terms
+from doorward.policy.requirement_text import read_requirements
+from doorward.policy.requirements import Requirement
 from doorward.policy.selectors.table import read_selector
 from doorward.policy.tcp import TCP_KEYS, check_kind, read_alpn
 from doorward.policy.traffic import TRAFFIC_KEYS, read_traffic
@@ -44,7 +47,6 @@ _APP_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _RULE_NAME_LIMIT = 128
 _UNBUILT_RULE = {
     "when": "leave it out, or say the same with groups",
-    "require": "leave it out; a second factor cannot be asked for yet",
     "mode": "leave it out; every rule is enforced",
 }
 APP_KEYS = ("hosts", "upstream", "on_refusal", "trust", "headers", "rules", "paths")
@@ -203,7 +205,7 @@ class DocumentReader:
         return () if self.faults.faults else tuple(rules)
 
     def _read_rule(self, node: Node, key: str, default_name: str) -> Rule | None:
-        found = self.faults.mapping(node, key, ("name", "allow", "deny", "to"), _UNBUILT_RULE)
+        found = self.faults.mapping(node, key, ("name", "allow", "deny", "to", "require"), _UNBUILT_RULE)
         name = self._read_rule_name(found["name"], f"{key}.name") if "name" in found else default_name
         effects = [effect for effect in Effect if effect.value in found]
         if len(effects) != 1:
@@ -220,9 +222,21 @@ class DocumentReader:
             hint = "add `issuer: [aut_...]` to `certificate`; `doorward ca list` shows the ids"
             self.faults.add(found[word], "issuer-missing", message, key=f"{key}.{word}", hint=hint)
         residual = self._read_residual(found["to"], f"{key}.to") if "to" in found else Residual()
+        asked = (
+            self._read_require(found["require"], f"{key}.require", effects[0]) if "require" in found else ()
+        )
         if selector is None or residual is None:
             return None
+        residual = replace(residual, requirements=frozenset(asked)) if asked else residual
         return Rule(name=name, effect=effects[0], selector=selector, residual=residual)
+
+    def _read_require(self, node: Node, key: str, effect: Effect) -> frozenset[Requirement]:
+        if effect is Effect.ALLOW:
+            return read_requirements(self.faults, node, key)
+        message = "a rule that denies asks for nothing: it would deny those who show a factor"
+        hint = "put `require` into the rule that allows"
+        self.faults.add(node, "requirement-unwanted", message, key=key, hint=hint)
+        return frozenset()
 
     def _check_owned(
         self, found: dict[str, Node], key: str, rules: tuple[Rule, ...], *, judged: bool

@@ -15,6 +15,7 @@ from doorward.policy.path_options import render_path_options
 from doorward.policy.paths import EVERY_PATH
 from doorward.policy.reading import generated_name
 from doorward.policy.request_headers import render_header_terms
+from doorward.policy.requirement_text import render_requirements
 from doorward.policy.scalars import render_list, render_scalar
 from doorward.policy.selectors.table import render_selector
 from doorward.policy.tcp import render_alpn
@@ -91,5 +92,5 @@ def _render_parts(rule: Rule) -> list[str]:
         to.append(f"paths: {render_list(pattern.text for pattern in residual.paths)}")
     parts = [f"{rule.effect.value}: {render_selector(rule.selector)}"]
     parts += [f"to: {{{', '.join(to)}}}"] if to else []
-    # No document may say this yet: writing it makes reading refuse it, and leaving it out would lose it.
-    return parts + [f"require: {render_scalar(str(one))}" for one in sorted(residual.requirements, key=str)]
+    required = render_requirements(residual.requirements)
+    return [*parts, f"require: {required}"] if required else parts

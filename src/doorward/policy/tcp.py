@@ -99,12 +99,13 @@ def check_kind(faults: FaultList, found: dict[str, Node], key: str, upstream: Up
     rules = found.get("rules")
     for at, rule in enumerate(rules.items if isinstance(rules, Sequence) else ()):
         for name, node in rule.entries if isinstance(rule, Mapping) else ():
-            if name.value == "to":
+            if name.value in ("to", "require"):
+                word = name.value
                 message = (
-                    "`to` is about HTTP requests; at a TCP application a rule is about whole connections"
+                    f"`{word}` is about HTTP requests; at a TCP application a rule is about whole connections"
                 )
-                hint = "leave `to` out: the rule says who may connect"
-                faults.add(node, "http-only", message, key=f"{key}.rules[{at}].to", hint=hint)
+                hint = f"leave `{word}` out: the rule says who may connect"
+                faults.add(node, "http-only", message, key=f"{key}.rules[{at}].{word}", hint=hint)
 
 
 def render_alpn(app: AppPolicy) -> list[str]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from doorward.policy.faults import FaultList
+from doorward.policy.spans import parse_span, render_span
 from doorward.policy.yaml_tree import Node
 
 IDLE = timedelta(hours=1)
@@ -28,8 +29,6 @@ HEADER_KILOBYTES = 64
 MOST_HEADERS = 2_048
 MOST_HEADER_KILOBYTES = 256
 
-_SPAN = re.compile(r"([1-9][0-9]{0,5})(s|m|h)")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours"}
 _COUNT = re.compile(r"[1-9][0-9]{0,5}")
 
 
@@ -84,7 +83,7 @@ def render_traffic(traffic: Traffic) -> list[str]:
     """Return the lines below an application; none for the defaults."""
     lines = []
     if traffic.idle != IDLE:
-        lines.append(f"    timeouts: {{idle: {_render_span(traffic.idle)}}}")
+        lines.append(f"    timeouts: {{idle: {render_span(traffic.idle)}}}")
     limits = [f"headers: {traffic.headers}"] if traffic.headers != HEADERS else []
     if traffic.header_kilobytes != HEADER_KILOBYTES:
         limits.append(f"header_kilobytes: {traffic.header_kilobytes}")
@@ -99,9 +98,8 @@ def traffic_facts(traffic: Traffic) -> dict[str, str]:
 
 def _read_span(faults: FaultList, node: Node, key: str) -> timedelta:
     text = faults.text(node, key)
-    match = _SPAN.fullmatch(text.value) if text else None
-    span = timedelta(**{_UNITS[match[2]]: int(match[1])}) if match else timedelta()
-    if text and not timedelta() < span <= LONGEST_IDLE:
+    span = parse_span(text.value) if text else None
+    if text and (span is None or span > LONGEST_IDLE):
         hint = "write a number and s, m or h, such as 90s, 10m or 2h; at most 24h"
         faults.add(
             text,
@@ -129,11 +127,3 @@ def _read_count(faults: FaultList, node: Node, key: str, most: int) -> int:
         )
         return 0
     return int(text.value)
-
-
-def _render_span(span: timedelta) -> str:
-    seconds = span // timedelta(seconds=1)
-    for unit, size in (("h", 3600), ("m", 60)):
-        if seconds % size == 0:
-            return f"{seconds // size}{unit}"
-    return f"{seconds}s"

@@ -89,7 +89,10 @@ def _document() -> Harness:
         b"{certificate: {issuer: aut_a, profile: person, san-dns: ['*.a.b', c.a.b], san-email: ['@a.b', A@b.c], "
         b"san-uri: ['spiffe://a.b/c/**', urn:a:b], policy-oid: 1.2.3, key: [rsa-3072+, ec-p256]}}",
     )
-    return Harness(seeds=(DOCUMENT.encode(), flow, opened, certified), judge=judge)
+    asking = flow.replace(
+        b"{kind: person}}", b"{kind: person}, require: [{factor: webauthn, within: 5m}, {level: 2}]}"
+    )
+    return Harness(seeds=(DOCUMENT.encode(), flow, opened, certified, asking), judge=judge)
 
 
 def _path() -> Harness:
@@ -430,6 +433,9 @@ TEXT_TARGETS = (
             "policy.traffic.read_traffic",
             "policy.path_options.read_path_options",
             "policy.tcp.read_alpn",
+            "policy.requirement_text.read_requirements",
+            "policy.requirement_text.read_factor",
+            "policy.spans.parse_span",
             "policy.selectors.table.read_selector",
             "policy.selectors.name_patterns.parse_dns_pattern",
             "policy.selectors.name_patterns.parse_mailbox_pattern",

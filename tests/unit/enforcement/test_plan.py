@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from doorward.core.factor_kinds import FactorKind
 from doorward.enforcement.open_routes import ENROLMENT_ROUTES
 from doorward.enforcement.plan import (
     GatewayPlan,
@@ -23,7 +24,8 @@ from doorward.enforcement.plan import (
     check_socket_path,
 )
 from doorward.policy.decision import connection_id
-from doorward.policy.model import AppPolicy, Document, Effect, HttpUpstream, Requirement, Residual, Rule
+from doorward.policy.model import AppPolicy, Document, Effect, HttpUpstream, Residual, Rule
+from doorward.policy.requirements import Requirement
 from doorward.policy.selectors.table import select
 from tests.unit.enforcement.plans import CERTIFICATE, PATHS, door, small_plan, term
 
@@ -84,12 +86,13 @@ def test_aliases_are_accepted_after_the_rules_own_id() -> None:
     assert deny.accepted == (deny.id,)
 
 
-def test_a_rule_with_a_requirement_allows_nothing() -> None:
-    """Envoy cannot ask for a second factor yet, so the rule is left out: as any allow rule, it opens nothing then."""
-    needing = Residual(requirements=frozenset({Requirement(factor="webauthn")}))
+def test_a_rule_with_a_requirement_is_a_term_with_it() -> None:
+    """What a rule asks for goes with its other conditions."""
+    needing = Residual(requirements=frozenset({Requirement(factor=FactorKind.WEBAUTHN)}))
     rules = (Rule(name="one", effect=Effect.ALLOW, selector=STAFF, residual=needing),)
     app = replace(DOCUMENT.apps[0], rules=rules)
-    assert build_door(app, "ten_default", "app_web", CERTIFICATE).rules == ()
+    (term,) = build_door(app, "ten_default", "app_web", CERTIFICATE).rules
+    assert term.residual == needing
 
 
 def test_an_application_without_a_certificate_waits() -> None:

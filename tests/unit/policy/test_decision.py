@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from datetime import timedelta
 
 import pytest
 
 from doorward.core.entities import Outcome, Principal, PrincipalKind, PrincipalState, Reason
-from doorward.core.errors import ConfigurationError
-from doorward.policy.analysis import lint_document
 from doorward.policy.decision import (
     GRANTS_LIMIT_BYTES,
     ConnectionAuthority,
@@ -20,18 +17,14 @@ from doorward.policy.decision import (
     connection_id,
     decide,
     decide_anonymous,
-    decide_by_grants,
     grants_fit,
     lost_authority,
     render_grants,
 )
-from doorward.policy.document import parse_document, render_document
 from doorward.policy.model import (
     AppPolicy,
-    Document,
     Effect,
     HttpUpstream,
-    Requirement,
     Residual,
     Rule,
     Term,
@@ -41,6 +34,7 @@ from doorward.policy.paths import PathPattern
 from doorward.policy.request_headers import HeaderTerms
 from doorward.policy.selectors.table import select
 from doorward.policy.subject import Subject
+from tests.support.grants import decide_by_grants
 
 TENANT, APP_ID = "ten_1", "app_1"
 
@@ -424,72 +418,3 @@ def test_nobody_asks_for_more_than_the_request_line_either(
         request = Request(method=method, raw_path=path, destination=destination)
         decision = decide_anonymous(opened, request)
         assert (decision.outcome, decision.reasons[-1]) == (Outcome.BAD, reason)
-
-
-WEBAUTHN = Requirement(factor="webauthn", within=timedelta(minutes=5))
-
-
-class TestRequirements:
-    """What a rule asks for besides connection, method and path; no document says it yet."""
-
-    def needing(self, *requirements: Requirement) -> AppPolicy:
-        """An application whose rule asks for these."""
-        return app(
-            Rule(
-                name="one",
-                effect=Effect.ALLOW,
-                selector=select({"groups": frozenset({"x"})}),
-                residual=Residual(requirements=frozenset(requirements)),
-            )
-        )
-
-    @pytest.mark.parametrize(
-        ("before", "after", "lost"),
-        [
-            ((), (WEBAUTHN,), True),
-            ((WEBAUTHN,), (), False),
-            ((WEBAUTHN,), (WEBAUTHN,), False),
-            ((WEBAUTHN,), (Requirement(factor="webauthn", within=timedelta(minutes=4)),), True),
-            ((WEBAUTHN,), (Requirement(factor="webauthn", within=timedelta(minutes=6)),), False),
-            ((WEBAUTHN,), (Requirement(factor="webauthn"),), False),
-            ((Requirement(factor="webauthn"),), (WEBAUTHN,), True),
-            ((WEBAUTHN,), (Requirement(factor="totp", within=timedelta(minutes=5)),), True),
-            ((WEBAUTHN,), (WEBAUTHN, Requirement(factor="totp")), True),
-            ((WEBAUTHN, Requirement(factor="totp")), (WEBAUTHN,), False),
-        ],
-    )
-    def test_a_raised_requirement_is_a_loss(
-        self, before: tuple[Requirement, ...], after: tuple[Requirement, ...], *, lost: bool
-    ) -> None:
-        """A factor more, another one, or a fresher one: what passed before might not pass now."""
-        old, new = (authority(self.needing(*one), "x") for one in (before, after))
-        assert lost_authority(old, new) is lost
-
-    def test_nothing_meets_one_yet(self) -> None:
-        """Until a second factor can be shown, such a rule holds for no request, by rules and by grants."""
-        policy = self.needing(WEBAUTHN)
-        request = Request(method="GET", raw_path="/")
-        decision = decide(policy, TENANT, APP_ID, person("x"), request)
-        assert decision.outcome is Outcome.BAD
-        assert decision.findings[0].why == "it requires webauthn within 300 s, which nothing can show"
-        grants = authority(policy, "x").grants
-        assert decide_by_grants(policy, TENANT, APP_ID, grants, request) is Outcome.BAD
-
-    def test_a_deny_rule_asks_for_nothing(self) -> None:
-        """It would deny those who show a factor."""
-        with pytest.raises(ValueError, match="asks for nothing"):
-            replace(self.needing(WEBAUTHN).rules[0], effect=Effect.DENY)
-
-    def test_such_a_rule_makes_no_other_one_idle(self) -> None:
-        """The same without the requirement allows more."""
-        plain, needing = self.needing().rules[0], self.needing(WEBAUTHN).rules[0]
-        both = replace(self.needing(), rules=(replace(needing, name="other"), plain))
-        found = lint_document(Document(trust_domain="test", apps=(both,)))
-        assert [(one.rule, one.code) for one in found] == [("other", "rule-redundant")]
-
-    def test_a_requirement_is_not_lost_in_text(self) -> None:
-        """What no document can say yet makes the rendered text unreadable, instead of a rule that asks for less."""
-        text = render_document(Document(trust_domain="corp.example", apps=(self.needing(WEBAUTHN),)))
-        with pytest.raises(ConfigurationError) as caught:
-            parse_document(text)
-        assert [one.code for one in caught.value.faults] == ["not-built-yet"]

@@ -189,7 +189,7 @@ def test_render() -> None:
                 RULES + f"      - {{allow: {{groups: a}}, {key}: x}}\n",
                 [("not-built-yet", 7, 30, f"apps.pay.rules[0].{key}")],
             )
-            for key in ("when", "require", "mode")
+            for key in ("when", "mode")
         ),
         (RULES + "      - {allow: {}}\n", [("selector-empty", 7, 17, "apps.pay.rules[0].allow")]),
         (

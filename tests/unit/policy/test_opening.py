@@ -14,13 +14,13 @@ from doorward.policy.decision import (
     authority_of,
     decide,
     decide_anonymous,
-    decide_by_grants,
     lost_authority,
 )
 from doorward.policy.document import parse_document, render_document
 from doorward.policy.model import AppPolicy, Document
 from doorward.policy.normalisation import NormalisedPath
 from doorward.policy.subject import Subject
+from tests.support.grants import decide_by_grants
 
 BEGIN = """\
 trust_domain: corp.example

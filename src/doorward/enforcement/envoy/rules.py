@@ -117,6 +117,8 @@ def _parted(rules: Iterable[RuleTerm]) -> tuple[list[RuleTerm], list[RuleTerm]]:
     """Return the deny rules and the allow rules."""
     parts: dict[Effect, list[RuleTerm]] = {Effect.DENY: [], Effect.ALLOW: []}
     for rule in rules:
+        if rule.residual.requirements:
+            continue  # until sessions are compiled, a rule that asks for a factor allows nothing
         parts[rule.effect].append(rule)
     return parts[Effect.DENY], parts[Effect.ALLOW]
 

@@ -119,8 +119,6 @@ def build_door(
     """
     terms = []
     for rule in app.rules:
-        if rule.residual.requirements:
-            continue  # nothing can show a second factor yet: an allow rule with one allows nothing
         one = connection_id(tenant, application_id, rule.effect, rule.selector)
         accepted = (one, *sorted(aliases.get(one, frozenset())))
         terms.append(RuleTerm(id=one, effect=rule.effect, residual=rule.residual, accepted=accepted))

@@ -10,11 +10,12 @@ from doorward.enforcement.envoy.resources import static_rendering
 from doorward.enforcement.envoy.routes import build_door_table
 from doorward.enforcement.envoy.rules import build_filters, build_open_slice, build_slice
 from doorward.enforcement.plan import build_door
-from doorward.policy.decision import Request, authority_of, decide_anonymous, decide_by_grants, render_grants
+from doorward.policy.decision import Request, authority_of, decide_anonymous, render_grants
 from doorward.policy.model import AppPolicy, Effect
 from doorward.policy.normalisation import PathRefused, normalise
 from doorward.policy.paths import owner_segment
 from doorward.policy.subject import Subject
+from tests.support.grants import decide_by_grants
 from tests.support.policies import APP_ID, TENANT, apps, requests, subjects
 from tests.unit.enforcement.plans import CERTIFICATE, TRUST, door, every, small_plan, term
 from tests.unit.enforcement.rbac import FORWARDED, answer_of

@@ -1,0 +1,171 @@
+"""What a rule asks for besides connection, method and path: a second factor, and how fresh it must be.
+
+    require: {factor: webauthn, within: 5m}
+    require: {factor: any}
+    require: {level: 2}
+
+A *level* says how sure the door is: 1 is the certificate alone, 2 is the certificate and any second factor, 3 is the
+certificate and a passkey. A recovery code is no second factor here: it opens a new enrolment, and nothing else.
+
+Not here: reading and rendering (`requirement_text`), how a factor is checked (factors), how Envoy asks (enforcement).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from types import MappingProxyType
+
+from doorward.core.factor_kinds import FactorKind
+
+SECOND_FACTORS = frozenset({FactorKind.PASSWORD, FactorKind.TOTP, FactorKind.WEBAUTHN})
+
+KINDS_OF_LEVEL: Mapping[int, frozenset[FactorKind]] = MappingProxyType(
+    {2: SECOND_FACTORS, 3: frozenset({FactorKind.WEBAUTHN})}
+)
+"""The factors of which one must have been shown for a level. Level 1 asks for none, so no rule asks for it."""
+
+LEAST_WITHIN, LONGEST_WITHIN = timedelta(seconds=30), timedelta(hours=24)
+"""A person needs some seconds to come back from the check; no session lasts longer than a day."""
+
+ANY_FACTOR = "any"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requirement:
+    """One of these factors was shown, and not longer ago than `within`.
+
+    Args:
+        factor: the kind; None is any of `SECOND_FACTORS`, or what `level` says.
+        level: 2 or 3; 0 if the rule names no level.
+        within: `LEAST_WITHIN` to `LONGEST_WITHIN`, whole seconds; None if it does not matter when.
+    """
+
+    factor: FactorKind | None = None
+    level: int = 0
+    within: timedelta | None = None
+    kinds: frozenset[FactorKind] = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.level and (self.factor is not None or self.level not in KINDS_OF_LEVEL):
+            raise ValueError("a requirement names a factor, or level 2 or 3")
+        if self.factor is not None and self.factor not in SECOND_FACTORS:
+            raise ValueError("no rule asks for a recovery code")
+        if self.within is not None and not is_good_age(self.within):
+            raise ValueError("a rule asks for a factor of the last 30 seconds to 24 hours")
+        kinds = SECOND_FACTORS if self.factor is None else frozenset({self.factor})
+        object.__setattr__(self, "kinds", KINDS_OF_LEVEL[self.level] if self.level else kinds)
+
+    @property
+    def claim(self) -> str:
+        """What the session's token calls the factors that this asks for: the kind's word, or `any`."""
+        (kind, *others) = self.kinds
+        return ANY_FACTOR if others else kind.value
+
+    def is_met_with(self, other: Requirement) -> bool:
+        """Say whether each request that meets the other requirement meets this one, too."""
+        fresh = self.within is None or (other.within is not None and other.within <= self.within)
+        return other.kinds <= self.kinds and fresh
+
+    def is_met(self, shown: ShownFactors, time: datetime | None) -> bool:
+        """Say whether what was shown is enough at a moment; an unknown moment is not, if the age matters."""
+        latest = shown.latest(self.kinds)
+        if latest is None or self.within is None:
+            return latest is not None
+        return time is not None and time - latest <= self.within
+
+    def __str__(self) -> str:
+        what = f"level {self.level}" if self.level else self.factor.value if self.factor else "any factor"
+        return what if self.within is None else f"{what} within {render_age(self.within)}"
+
+
+@dataclass(frozen=True, slots=True)
+class ShownFactors:
+    """When each kind of factor was last shown: pairs in the order of the kinds' words, moments aware, UTC."""
+
+    times: tuple[tuple[FactorKind, datetime], ...] = ()
+
+    def __post_init__(self) -> None:
+        words = [kind.value for kind, _ in self.times]
+        if words != sorted(set(words)):
+            raise ValueError("the shown factors are sorted, each once")
+        if any(at.tzinfo is None for _, at in self.times):
+            raise ValueError("the moment at which a factor was shown has a time zone")
+
+    @classmethod
+    def of(cls, times: Mapping[FactorKind, datetime]) -> ShownFactors:
+        """Return the value of a mapping."""
+        return cls(tuple(sorted(times.items(), key=lambda item: item[0].value)))
+
+    def latest(self, kinds: Collection[FactorKind]) -> datetime | None:
+        """Return when one of these kinds was last shown; None if never."""
+        return max((at for kind, at in self.times if kind in kinds), default=None)
+
+    @property
+    def level(self) -> int:
+        """The level that was reached, whatever the age: 1, 2 or 3."""
+        return max((level for level, kinds in KINDS_OF_LEVEL.items() if self.latest(kinds)), default=1)
+
+
+NOTHING_SHOWN = ShownFactors()
+
+
+def find_missing(
+    requirements: Iterable[Requirement], shown: ShownFactors, time: datetime | None
+) -> frozenset[Requirement]:
+    """Return those of a rule's requirements that are not met; a rule needs all of them."""
+    return frozenset(one for one in requirements if not one.is_met(shown, time))
+
+
+def all_met_with(asked: Collection[Requirement], others: Collection[Requirement]) -> bool:
+    """Say whether each request that meets all of the others meets all of these."""
+    return all(any(one.is_met_with(other) for other in others) for one in asked)
+
+
+def tell_missing(missing: Collection[Requirement], shown: ShownFactors, time: datetime | None) -> str:
+    """Return in words what is missing, such as `it needs webauthn within 5 min; shown 12 min ago`; empty for nothing."""
+    told = []
+    for one in sorted(missing, key=str):
+        latest = shown.latest(one.kinds)
+        if latest is None:
+            told.append(f"{one}; not shown")
+        elif time is None:
+            told.append(f"{one}; shown, and it is not known when")
+        else:
+            told.append(f"{one}; shown {_tell_ago(time - latest)} ago")
+    return f"it needs {', and '.join(told)}" if told else ""
+
+
+_STRENGTH = (FactorKind.PASSWORD, FactorKind.TOTP, FactorKind.WEBAUTHN)
+
+
+def effort(missing: Collection[Requirement]) -> tuple[int, list[tuple[int, timedelta]]]:
+    """Return how much a rule still asks for, to be compared: how many things, how strong, how fresh."""
+    strength = [
+        (min(map(_STRENGTH.index, one.kinds)) - len(one.kinds), -(one.within or LONGEST_WITHIN))
+        for one in missing
+    ]
+    return len(missing), sorted(strength)
+
+
+def is_good_age(span: timedelta) -> bool:
+    """Say whether a rule may ask for a factor not older than this."""
+    return LEAST_WITHIN <= span <= LONGEST_WITHIN and not span.microseconds
+
+
+def render_age(span: timedelta) -> str:
+    """Return a span in the largest unit that makes it a whole number, such as `5 min`."""
+    seconds = span // timedelta(seconds=1)
+    for unit, size in (("h", 3600), ("min", 60)):
+        if seconds and seconds % size == 0:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"
+
+
+def _tell_ago(span: timedelta) -> str:
+    seconds = max(0, span // timedelta(seconds=1))
+    for unit, size in (("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"
