@@ -73,7 +73,7 @@ def enrol(house: House) -> None:
         house.person(name, "staff", key=kind)
         assert house.get(house.identities[name], "/").status == 200
     with house.session(None, app="enroll") as session:
-        page, style = session.request("GET", "/join"), session.request("GET", "/static/join.css")
+        page, style = session.request("GET", "/join"), session.request("GET", "/static/look.css")
     assert (page.status, style.status) == (200, 200)
 
 

@@ -14,6 +14,7 @@ from doorward.stores.services import Services
 from doorward.web.downloads import MAX_DOWNLOADS
 from doorward.web.edge import Edge, answer_http_error
 from doorward.web.enrolment import EnrolmentSurface
+from doorward.web.look.rendering import Look
 from doorward.web.pool import UseCasePool
 from doorward.web.status import StatusSurface
 
@@ -29,9 +30,11 @@ def build_status_app(services: Services, pool: UseCasePool, *, downloads: int = 
     return _build(StatusSurface(services, pool, downloads=downloads).routes())
 
 
-def build_enrolment_app(services: Services, pool: UseCasePool, *, origin: str) -> Starlette:
+def build_enrolment_app(
+    services: Services, pool: UseCasePool, *, origin: str, look: Look | None = None
+) -> Starlette:
     """Return the application behind `enroll.<domain>`; `origin` is its public address, no slash at the end."""
-    return _build(EnrolmentSurface(services, pool, origin=origin).routes())
+    return _build(EnrolmentSurface(services, pool, origin=origin, look=look).routes())
 
 
 def _build(routes: list[Route]) -> Starlette:

@@ -16,22 +16,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
-from jinja2 import Environment, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from doorward.audit.counting import source_key
 from doorward.authority.issuing import Issued
-from doorward.core.errors import MalformedInput, NotFound, RequestRefused
+from doorward.core.errors import MalformedInput, RequestRefused
 from doorward.enforcement.open_routes import ENROLMENT_ROUTES
 from doorward.enrolment.invitation import redeem
 from doorward.stores.services import Services
 from doorward.web.edge import read_body
+from doorward.web.look.assets import answer_asset
+from doorward.web.look.languages import language_of
+from doorward.web.look.rendering import Look
 from doorward.web.pool import UseCasePool
 from doorward.web.status import root_pem
 from doorward.web.throttle import AttemptThrottle
@@ -43,12 +44,6 @@ CHAIN_TYPE = "application/pem-certificate-chain"
 _CSR_TYPES = ("application/pkcs10", "application/x-pem-file")
 _BEARER = re.compile(r"Bearer ([A-Za-z0-9_-]{22,128})", re.ASCII)
 
-_HERE = Path(__file__).parent
-# Read with the module: root imports all modules before it becomes a user who may not go here.
-_CSS = {file.name: file.read_text("utf-8") for file in (_HERE / "static").glob("*.css")}
-_JOIN_PAGE = Environment(autoescape=True, undefined=StrictUndefined).from_string(
-    (_HERE / "templates" / "join.html").read_text("utf-8")
-)
 _PAGE_POLICY = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 _NO_STORE = {"Cache-Control": "no-store"}
 
@@ -62,13 +57,17 @@ class EnrolmentSurface:
         origin: the public address, `https://enroll.corp.example:8443`; the page shows it. It is not
             taken from the Host field, which the visitor of the link does not control but somebody
             else may.
+        look: of its page.
     """
 
-    def __init__(self, services: Services, pool: UseCasePool, *, origin: str) -> None:
+    def __init__(
+        self, services: Services, pool: UseCasePool, *, origin: str, look: Look | None = None
+    ) -> None:
         self._services = services
         self._pool = pool
         self._throttle = AttemptThrottle()
-        self._page = _JOIN_PAGE.render(origin=origin)
+        self._origin = origin
+        self._look = look or Look()
 
     def routes(self) -> list[Route]:
         """Return the routes; every GET answers HEAD too."""
@@ -81,19 +80,15 @@ class EnrolmentSurface:
         }
         return [Route(one.path, answers[one.path], methods=[one.method]) for one in ENROLMENT_ROUTES]
 
-    async def page(self, _request: Request) -> Response:
+    async def page(self, request: Request) -> Response:
         """Answer with the page for a person who opened the link; it knows nothing of the link."""
-        return HTMLResponse(
-            self._page,
-            headers={"Content-Security-Policy": _PAGE_POLICY, "Cache-Control": "public, max-age=300"},
-        )
+        page = self._look.render("join.html", {"origin": self._origin}, language_of(request))
+        headers = {"Content-Security-Policy": _PAGE_POLICY, "Cache-Control": "public, max-age=300"}
+        return HTMLResponse(page, headers=headers | {"Vary": "Accept-Language, Cookie"})
 
     async def static(self, request: Request) -> Response:
-        """Answer with a style sheet; all of them were read at the start, so no path is ever opened."""
-        css = _CSS.get(request.path_params["name"])
-        if css is None:
-            raise NotFound("path-unknown", "there is no such page here")
-        return Response(css, media_type="text/css", headers={"Cache-Control": "public, max-age=3600"})
+        """Answer with a static file; all of them were read at the start, so no path is ever opened."""
+        return answer_asset(self._look.assets, request.path_params["name"])
 
     async def root(self, _request: Request) -> Response:
         """Answer with the root certificate; whoever fetches it must compare it with the link's SHA-256."""

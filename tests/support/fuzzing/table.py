@@ -5,11 +5,12 @@ from __future__ import annotations
 from tests.support.fuzzing.certificates import DER_TARGETS
 from tests.support.fuzzing.fetching import FETCHING_TARGETS
 from tests.support.fuzzing.messages import MESSAGE_TARGETS
+from tests.support.fuzzing.pages import PAGE_TARGETS
 from tests.support.fuzzing.targets import Target
 from tests.support.fuzzing.texts import TEXT_TARGETS
 
 TARGETS: dict[str, Target] = {
-    one.name: one for one in (*DER_TARGETS, *MESSAGE_TARGETS, *FETCHING_TARGETS, *TEXT_TARGETS)
+    one.name: one for one in (*DER_TARGETS, *MESSAGE_TARGETS, *FETCHING_TARGETS, *TEXT_TARGETS, *PAGE_TARGETS)
 }
 
 _PIECE = "a part of parse_crl and parse_answer, which are fuzzed"

@@ -97,10 +97,10 @@ def test_the_page_and_the_guide_have_the_same_lines(client: TestClient) -> None:
 
 def test_the_style_is_served_and_nothing_else_of_the_disk(client: TestClient) -> None:
     """One style sheet by its name; other names are not looked up."""
-    answer = client.get("/static/join.css")
+    answer = client.get("/static/look.css")
     assert answer.headers["content-type"].startswith("text/css")
     assert "prefers-color-scheme: dark" in answer.text
-    for name in ("join.html", "..%2Fapp.py", "%2e%2e%2fapp.py", "nothing.css"):
+    for name in ("base.html", "..%2Fapp.py", "%2e%2e%2fapp.py", "nothing.css"):
         assert client.get(f"/static/{name}").status_code == 404
 
 

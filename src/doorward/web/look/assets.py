@@ -1,0 +1,76 @@
+"""Static files of pages: the style, scripts, and what the brand adds. All are read at the start: no path is ever opened.
+
+Each is asked for under a name with its digest (`look.css?v=1a2b3c4d`), so that browsers keep it for long and
+see a new one at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from starlette.responses import Response
+
+from doorward.core.errors import NotFound
+from doorward.web.look.brand import Brand
+
+_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml", ".png": "image/png"}
+_WEB = Path(__file__).parent.parent
+_DIGEST_LENGTH = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asset:
+    """One static file."""
+
+    media_type: str
+    body: bytes
+
+    @property
+    def version(self) -> str:
+        """The first digits of its SHA-256."""
+        return hashlib.sha256(self.body).hexdigest()[:_DIGEST_LENGTH]
+
+
+def _read() -> dict[str, Asset]:
+    files = sorted((_WEB / "static").iterdir())
+    return {
+        file.name: Asset(media_type=_TYPES[file.suffix], body=file.read_bytes())
+        for file in files
+        if file.suffix in _TYPES
+    }
+
+
+OUR_ASSETS: Mapping[str, Asset] = _read()
+"""What every installation has. Read with the module: root imports all modules before it becomes another user."""
+
+SIGNS: Mapping[str, str] = {
+    file.stem: file.read_text("utf-8").strip() for file in (Path(__file__).parent / "signs").glob("*.svg")
+}
+"""Name of a sign to its SVG, which stands within the page and has the colour of the text."""
+
+
+def build_assets(brand: Brand) -> dict[str, Asset]:
+    """Return every static file of an installation with this brand."""
+    assets = dict(OUR_ASSETS)
+    if brand.logo is not None:
+        assets[brand.logo.file_name] = Asset(media_type=brand.logo.media_type, body=brand.logo.body)
+    return assets
+
+
+def answer_asset(assets: Mapping[str, Asset], name: str) -> Response:
+    """Return the answer with a static file.
+
+    Raises:
+        NotFound: `path-unknown`.
+    """
+    asset = assets.get(name)
+    if asset is None:
+        raise NotFound("path-unknown", "there is no such page here")
+    headers = {"Cache-Control": "public, max-age=86400", "ETag": f'"{asset.version}"'}
+    headers["Content-Security-Policy"] = (
+        "default-src 'none'; sandbox"  # of an SVG opened as a page of its own
+    )
+    return Response(asset.body, media_type=asset.media_type, headers=headers)

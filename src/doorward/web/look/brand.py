@@ -1,0 +1,44 @@
+"""Whose door it is: the name, the logo, the accent and the help address that pages show.
+
+Not here: reading it from settings (`runtime`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Logo:
+    """A picture that was checked: `image/svg+xml` or `image/png`."""
+
+    media_type: str
+    body: bytes
+
+    @property
+    def file_name(self) -> str:
+        """Its name among the static files."""
+        return "logo.svg" if self.media_type == "image/svg+xml" else "logo.png"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Brand:
+    """What an organisation may set of every page.
+
+    Args:
+        name: of the organisation, for people.
+        help_address: `mailto:`, `https:` or `tel:`; empty shows none.
+        hours: when help is there, in the organisation's own words.
+        accent: `#rrggbb`, empty is ours.
+        logo: shown beside the name.
+    """
+
+    name: str = "Doorward"
+    help_address: str = ""
+    hours: str = ""
+    accent: str = ""
+    logo: Logo | None = None
+
+
+PLAIN = Brand()
+"""If the settings say nothing."""

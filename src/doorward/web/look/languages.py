@@ -1,0 +1,60 @@
+"""Which language a page is in: what the person chose, then what the browser asks for, then English.
+
+Standard: RFC 9110 section 12.5.4 (Accept-Language), RFC 4647 section 3.4 (look-up).
+"""
+
+from __future__ import annotations
+
+import re
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from doorward.web.look.catalogues import CATALOGUES, SOURCE
+
+LANGUAGE_COOKIE = "__Host-doorward-language"
+"""Holds a language that we have, and nothing of a person; a year."""
+
+_YEAR = 365 * 24 * 3600
+_MOST_CHARACTERS, _MOST_RANGES = 400, 16
+_RANGE = re.compile(
+    r"([A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*|\*)(?:[ \t]*;[ \t]*q=([01](?:\.[0-9]{0,3})?))?", re.ASCII
+)
+
+
+def choose_language(accepted: str, *chosen: str) -> str:
+    """Return one of the languages that we have.
+
+    Args:
+        accepted: the Accept-Language field; what is malformed in it, or beyond 400 characters, is left out.
+        chosen: what the person chose, best first; empty or unknown ones are passed over.
+    """
+    for one in chosen:
+        if one in CATALOGUES:
+            return one
+    best, weight = SOURCE, 0.0
+    for part in accepted[:_MOST_CHARACTERS].split(",")[:_MOST_RANGES]:
+        found = _RANGE.fullmatch(part.strip())
+        if not found:
+            continue
+        language, q = found[1].partition("-")[0].lower(), float(found[2] or 1)
+        if language in CATALOGUES and q > weight:
+            best, weight = language, q
+    return best
+
+
+def language_of(request: Request) -> str:
+    """Return the language of the answer: `?lang=`, the cookie, Accept-Language, English."""
+    accepted = request.headers.get("accept-language", "")
+    return choose_language(
+        accepted, request.query_params.get("lang", ""), request.cookies.get(LANGUAGE_COOKIE, "")
+    )
+
+
+def remember_language(request: Request, response: Response) -> None:
+    """Keep the language that the person chose on this very page (`?lang=`), for the next ones."""
+    chosen = request.query_params.get("lang", "")
+    if chosen in CATALOGUES:
+        response.set_cookie(
+            LANGUAGE_COOKIE, chosen, max_age=_YEAR, path="/", secure=True, httponly=True, samesite="lax"
+        )

@@ -1,0 +1,127 @@
+"""One way from a template and its context to a page.
+
+Every template is read at the start. Values are escaped, a missing one is an error. In every template stand
+`brand`, `language`, `languages` (pairs of language and name, to choose from), `static(name)`, the address of a
+static file, and `sign(name)`, an SVG that the text's colour fills. Words are translated by `_()` and
+`{% trans %}`.
+
+No page may run a script or use a style that stands within it (`page_policy`).
+Standard: Content Security Policy level 3; Trusted Types (W3C).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+from jinja2 import DictLoader, Environment, StrictUndefined
+from jinja2.ext import InternationalizationExtension
+from markupsafe import Markup
+
+from doorward.web.look.assets import SIGNS, Asset, build_assets
+from doorward.web.look.brand import PLAIN, Brand
+from doorward.web.look.catalogues import CATALOGUES, LANGUAGE_NAMES, SOURCE
+
+_TEMPLATES = Path(__file__).parent.parent / "templates"
+TEMPLATES: Mapping[str, str] = {
+    file.relative_to(_TEMPLATES).as_posix(): file.read_text("utf-8") for file in _TEMPLATES.rglob("*.html")
+}
+"""Name to source, such as `portal/check.html`. Read with the module, as the static files are."""
+
+_LANGUAGE: ContextVar[str] = ContextVar("language", default=SOURCE)
+"""Of the page that is being rendered: macros of imported templates see no context."""
+
+
+def page_policy(*, form_action: str = "'self'", connect: str = "'self'") -> str:
+    """Return the Content-Security-Policy of a page: our own style, pictures and script, and nothing within it.
+
+    Args:
+        form_action: where its forms may lead.
+        connect: whom its script may ask.
+    """
+    return (
+        "default-src 'none'; style-src 'self'; img-src 'self'; script-src 'self'; "
+        f"connect-src {connect}; form-action {form_action}; base-uri 'none'; frame-ancestors 'none'; "
+        "require-trusted-types-for 'script'; trusted-types 'none'"
+    )
+
+
+class _Translating(Protocol):
+    def install_gettext_callables(self, gettext: Any, ngettext: Any, *, newstyle: bool) -> None: ...
+
+
+def build_environment() -> Environment:
+    """Return the environment of all templates."""
+    environment = Environment(
+        autoescape=True,
+        undefined=StrictUndefined,
+        loader=DictLoader(dict(TEMPLATES)),
+        extensions=[InternationalizationExtension],
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.policies["ext.i18n.trimmed"] = True
+    cast("_Translating", environment).install_gettext_callables(_gettext, _ngettext, newstyle=True)
+    return environment
+
+
+def _gettext(message: str) -> str:
+    return CATALOGUES[_LANGUAGE.get()].gettext(message)
+
+
+def _ngettext(one: str, many: str, number: int) -> str:
+    return CATALOGUES[_LANGUAGE.get()].ngettext(one, many, number)
+
+
+def mark(message: str) -> str:
+    """Return the message as it is: it is translated later (`translate`), and this names it to `tools.messages`."""
+    return message
+
+
+def translate(message: str, language: str, **values: object) -> str:
+    """Return a message in a language, with its values (`%(name)s`) put in; nothing is escaped."""
+    return CATALOGUES[language].gettext(message) % values
+
+
+class Look:
+    """The pages of one installation.
+
+    Args:
+        brand: whose they are.
+        base: the path below which the static files are, no slash at its end.
+        chooses_language: whether pages offer the other languages (`?lang=`).
+    """
+
+    def __init__(
+        self, brand: Brand = PLAIN, *, base: str = "/static", chooses_language: bool = False
+    ) -> None:
+        self.assets: Mapping[str, Asset] = build_assets(brand)
+        self.brand = brand
+        self._base = base
+        self._environment = build_environment()
+        self._environment.globals |= {
+            "brand": brand,
+            "languages": tuple(LANGUAGE_NAMES.items()) if chooses_language else (),
+            "static": self.static,
+            "sign": lambda name: Markup(SIGNS[name]),  # noqa: S704  files of ours, with nothing of a request
+        }
+
+    def static(self, name: str) -> str:
+        """Return the address of a static file."""
+        return f"{self._base}/{name}?v={self.assets[name].version}"
+
+    def render(self, name: str, context: Mapping[str, Any], language: str) -> str:
+        """Return a page.
+
+        Args:
+            name: of its template, such as `portal/check.html`.
+            context: its values.
+            language: one of `CATALOGUES`.
+        """
+        token = _LANGUAGE.set(language)
+        try:
+            return self._environment.get_template(name).render(**context, language=language)
+        finally:
+            _LANGUAGE.reset(token)
