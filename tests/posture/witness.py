@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +47,15 @@ class Witness:
 
 
 @contextmanager
-def standing_witness() -> Iterator[Witness]:
-    """Listen on a port of loopback for as long as the block runs."""
-    listener = socket.create_server(("127.0.0.1", 0), backlog=256)
-    witness = Witness(port=listener.getsockname()[1])
+def standing_witness(path: Path | None = None) -> Iterator[Witness]:
+    """Listen on a port of loopback, or on a unix socket, for as long as the block runs."""
+    if path is None:
+        listener = socket.create_server(("127.0.0.1", 0), backlog=256)
+    else:
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(str(path))
+        listener.listen(256)
+    witness = Witness(port=0 if path else listener.getsockname()[1])
 
     def accept() -> None:
         with suppress(OSError):

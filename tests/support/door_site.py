@@ -27,6 +27,7 @@ from doorward.enforcement.plan import (
     Limits,
     OpenDoor,
     OpenRoute,
+    PortalDoor,
     RunPaths,
     ServerCertificate,
     SocketAddress,
@@ -51,7 +52,7 @@ from tests.support.toy_ca import Issued, ToyCA
 
 TENANT = "ten_default"
 IDS = {"pay": "app_pay", "other": "app_other", "new": "app_new", "tls": "app_tls", "grpc": "app_grpc"}
-HOSTS = (*(f"{name}.test" for name in IDS), "enroll.test")
+HOSTS = (*(f"{name}.test" for name in IDS), "enroll.test", "portal.test")
 
 
 def allow(name: str, group: str, *paths: str, methods: Sequence[str] | None = None) -> Rule:
@@ -222,8 +223,9 @@ class DoorSite:
         keeping: Collection[str] = (),
         upstreams: Mapping[str, Upstream] | None = None,
         alpn: Mapping[str, tuple[str, ...]] | None = None,
+        portal: Path | None = None,
     ) -> GatewayPlan:
-        """Plan these applications (`<name>.test` each) and the enrolment door."""
+        """Plan these applications (`<name>.test` each), the enrolment door, and a portal if its socket is given."""
         used = certificate or self.certificate
         document = Document(
             trust_domain="corp.example",
@@ -268,6 +270,19 @@ class DoorSite:
                 )
             ],
             limits=limits or Limits(requests_per_certificate=100_000),
+            portal=None if portal is None else self.portal_door(portal, used),
+        )
+
+    def portal_door(self, socket_path: Path, certificate: ServerCertificate) -> PortalDoor:
+        """Return the portal's door, which trusts our own authority."""
+        return PortalDoor(
+            host="portal.test",
+            socket=str(socket_path),
+            certificate=certificate,
+            trust=Trust(authorities=(self.issuing.pem.decode(),)),
+            own_origins=("https://portal.test",),
+            connections=100,
+            body_bytes=65_536,
         )
 
     def resources(self, apps: Mapping[str, Sequence[Rule]], **options: Any) -> Resources:

@@ -18,7 +18,7 @@ import envoy
 import grpc
 
 from doorward.enforcement.envoy.bootstrap import build_bootstrap
-from doorward.enforcement.envoy.names import JUDGED, Fact
+from doorward.enforcement.envoy.names import JUDGED, NOT_REFUSED, Fact
 from doorward.enforcement.envoy.resources import Resources
 from doorward.gateway.authorizer import ext_authz_pb2
 from doorward.gateway.envoy.admin import AdminClient
@@ -89,6 +89,8 @@ def facts_of(*ids: str, principal: str = "person/alice", **changed: str) -> dict
         Fact.CLIENT_CERT.value: ":Y2VydA==:",
         Fact.ASSERTION.value: "aaa.bbb.ccc",
         Fact.DECISION.value: "evt_decision",
+        Fact.EPOCH.value: "0.0.0",
+        Fact.REASON.value: NOT_REFUSED,
     }
     return {**facts, **changed}
 

@@ -7,9 +7,10 @@ from typing import Any, assert_never
 from doorward.enforcement.envoy.door_compiler import DoorCompiler, Resource
 from doorward.enforcement.envoy.http_door import HttpDoorCompiler
 from doorward.enforcement.envoy.open_door import OpenDoorCompiler
+from doorward.enforcement.envoy.portal_door import PortalDoorCompiler
 from doorward.enforcement.envoy.tcp_door import TcpDoorCompiler
 from doorward.enforcement.envoy.transport_security import with_transport_security
-from doorward.enforcement.plan import Door, GatewayPlan, HttpDoor, OpenDoor, TcpDoor
+from doorward.enforcement.plan import Door, GatewayPlan, HttpDoor, OpenDoor, PortalDoor, TcpDoor
 
 
 def compiler_of(plan: GatewayPlan, door: Door) -> DoorCompiler:
@@ -19,6 +20,8 @@ def compiler_of(plan: GatewayPlan, door: Door) -> DoorCompiler:
             return HttpDoorCompiler(plan, door)
         case TcpDoor():
             return TcpDoorCompiler(plan, door)
+        case PortalDoor():
+            return PortalDoorCompiler(plan, door)
         case OpenDoor():
             return OpenDoorCompiler(plan, door)
     assert_never(door)

@@ -1,6 +1,6 @@
 """What every kind of door supplies to Envoy's configuration, and the parts of a chain that all share.
 
-Not here: the kinds themselves (`http_door`, `tcp_door`, `open_door`), and putting them together (`assembly`).
+Not here: the kinds themselves (`http_door`, `tcp_door`, `portal_door`, `open_door`), and putting them together (`assembly`).
 
 Order in a chain of an application: TLS; connection limit; the authorizer's one answer; its copy into connection
 filter state; then what the kind adds. Never QUIC: over it Envoy does not ask per connection, and there is no
@@ -76,18 +76,22 @@ def build_connection_limit(name: str, most: int) -> Resource:
     )
 
 
-def build_judgement(application_id: str, plan: GatewayPlan, facts: Iterable[Fact] = Fact) -> list[Resource]:
+def build_judgement(
+    application_id: str, plan: GatewayPlan, facts: Iterable[Fact] = Fact, *, without_authorizer: bool = False
+) -> list[Resource]:
     """Return the filters that ask the authorizer and copy its answer to where native matchers read it.
 
     Args:
         application_id: a constant of the chain, never from SNI.
         plan: of the gateway.
         facts: what is copied.
+        without_authorizer: whether a connection goes on if the authorizer is away. All its facts are unknown then,
+            and the door answers it with a fixed refusal.
     """
-    return [_authorizer(application_id, plan), _facts(facts)]
+    return [_authorizer(application_id, plan, goes_on=without_authorizer), _facts(facts)]
 
 
-def _authorizer(application_id: str, plan: GatewayPlan) -> Resource:
+def _authorizer(application_id: str, plan: GatewayPlan, *, goes_on: bool) -> Resource:
     asked = {
         Asked.APPLICATION: application_id,
         Asked.CONNECTION: "%CONNECTION_ID%",
@@ -102,7 +106,7 @@ def _authorizer(application_id: str, plan: GatewayPlan) -> Resource:
         stat_prefix="authorizer",
         transport_api_version="V3",
         include_peer_certificate=True,
-        failure_mode_allow=False,
+        failure_mode_allow=goes_on,
         send_tls_alert_on_denial=True,
         grpc_service={
             "envoy_grpc": {"cluster_name": AUTHORIZER_CLUSTER, "max_receive_message_length": ANSWER_BYTES},

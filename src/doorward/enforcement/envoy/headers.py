@@ -11,7 +11,7 @@ from collections.abc import Collection
 from typing import Any
 
 from doorward.enforcement.envoy.extension import build_extension
-from doorward.enforcement.envoy.names import IDENTITY_HEADERS
+from doorward.enforcement.envoy.names import IDENTITY_HEADERS, SURFACE_HEADERS
 from doorward.policy.request_headers import DESTINATION, OVERRIDES, PLAIN, HeaderTerms
 
 CLAIMING_HEADERS = (
@@ -152,12 +152,23 @@ def build_route_headers() -> dict[str, Any]:
     """
     return {
         "request_headers_to_remove": sorted((*IDENTITY_HEADERS, *ENVOYS_OWN_HEADERS)),
-        "request_headers_to_add": [
-            overwrite_header(name, f"%FILTER_STATE({fact.state_key}:PLAIN)%")
-            for name, fact in sorted(IDENTITY_HEADERS.items())
-        ],
+        "request_headers_to_add": build_identity(),
         **_response_headers(),
     }
+
+
+def build_identity() -> list[dict[str, Any]]:
+    """Return the headers that say who comes."""
+    return [
+        overwrite_header(name, f"%FILTER_STATE({fact.state_key}:PLAIN)%")
+        for name, fact in sorted(IDENTITY_HEADERS.items())
+    ]
+
+
+def build_portal_headers() -> dict[str, Any]:
+    """Return the header part of the portal's route table: no request says who comes, unless its route adds it."""
+    every = (*IDENTITY_HEADERS, *SURFACE_HEADERS, *ENVOYS_OWN_HEADERS)
+    return {"request_headers_to_remove": sorted(every), **_response_headers()}
 
 
 def build_open_headers() -> dict[str, Any]:
@@ -166,7 +177,7 @@ def build_open_headers() -> dict[str, Any]:
 
 
 def _response_headers() -> dict[str, Any]:
-    return {"response_headers_to_remove": sorted((*LEAKING_HEADERS, *IDENTITY_HEADERS))}
+    return {"response_headers_to_remove": sorted((*LEAKING_HEADERS, *IDENTITY_HEADERS, *SURFACE_HEADERS))}
 
 
 def overwrite_header(name: str, value: str) -> dict[str, Any]:

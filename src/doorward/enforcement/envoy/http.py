@@ -1,4 +1,4 @@
-"""The HTTP connection managers: of an application's door, and of an open door.
+"""The HTTP connection managers: of an application's door, of the portal, and of an open door.
 
 Not here: routes (`routes`), rules (`rules`), headers (`headers`), refusals in words (`replies`).
 Standard: RFC 9110, RFC 9112, RFC 9113.
@@ -12,20 +12,23 @@ from typing import Any
 from doorward.enforcement.envoy.extension import build_extension, render_duration
 from doorward.enforcement.envoy.forwarding import build_path_memory
 from doorward.enforcement.envoy.headers import build_early_mutations, build_trailer_removal
-from doorward.enforcement.envoy.logs import build_open_log, build_request_log
+from doorward.enforcement.envoy.logs import build_open_log, build_portal_log, build_request_log
 from doorward.enforcement.envoy.owners import build_owner_filter
 from doorward.enforcement.envoy.rates import build_rate_filter
 from doorward.enforcement.envoy.replies import build_local_replies
 from doorward.enforcement.envoy.rules import build_filters
 from doorward.enforcement.envoy.sites import build_cors_filter
 from doorward.enforcement.envoy.traffic import limit_requests
-from doorward.enforcement.plan import HttpDoor, Limits, OpenDoor, RunPaths
+from doorward.enforcement.plan import HttpDoor, Limits, OpenDoor, PortalDoor, RunPaths
 
 DRAIN = timedelta(seconds=1)
 """How long a client may ignore `Connection: close`; Envoy cuts one second after that."""
 
 HTTP_ALPN = ("h2", "http/1.1")
 """What a door of HTTP speaks, best first (RFC 7301)."""
+
+PORTAL_PATIENCE = timedelta(seconds=30)
+"""How long a request to the portal may take to arrive, and how long its answer may be silent."""
 
 WEBSOCKET = "websocket"
 """The one protocol that a connection may change to (RFC 6455)."""
@@ -75,16 +78,26 @@ def build_http(door: HttpDoor, paths: RunPaths, limits: Limits) -> dict[str, Any
     return _http_filter(config)
 
 
+def build_portal_http(door: PortalDoor, paths: RunPaths, limits: Limits) -> dict[str, Any]:
+    """Return the HTTP filter of the portal: small requests that arrive in time, and no upgrade."""
+    config = _manager(door.id, paths, limits)
+    config["http_filters"] = [
+        build_rate_filter(limits),
+        _body_buffer(door.body_bytes),
+        build_trailer_removal(),
+        _router(),
+    ]
+    config["access_log"] = [build_portal_log(paths.log_file, door.id)]
+    config["local_reply_config"] = build_local_replies(door.name)
+    config["request_timeout"] = config["stream_idle_timeout"] = render_duration(PORTAL_PATIENCE)
+    return _http_filter(config)
+
+
 def build_open_http(door: OpenDoor, paths: RunPaths, limits: Limits) -> dict[str, Any]:
     """Return the HTTP filter of an open door: small requests, short connections."""
     config = _manager(door.id, paths, limits)
     gentle = render_duration(door.lifetime - DRAIN - timedelta(seconds=1))
-    buffer = build_extension(
-        "doorward.body",
-        "extensions.filters.http.buffer.v3.Buffer",
-        max_request_bytes=door.body_bytes,
-    )
-    config["http_filters"] = [buffer, _router()]
+    config["http_filters"] = [_body_buffer(door.body_bytes), _router()]
     config["access_log"] = [build_open_log(paths.log_file, door.id)]
     config["local_reply_config"] = build_local_replies(door.name)
     config["request_timeout"] = gentle
@@ -153,6 +166,12 @@ def _manager(name: str, paths: RunPaths, limits: Limits) -> dict[str, Any]:
             "override_stream_error_on_invalid_http_message": False,
         },
     }
+
+
+def _body_buffer(most: int) -> dict[str, Any]:
+    return build_extension(
+        "doorward.body", "extensions.filters.http.buffer.v3.Buffer", max_request_bytes=most
+    )
 
 
 def _router() -> dict[str, Any]:

@@ -25,7 +25,7 @@ from doorward.enforcement.envoy.names import (
     LOG_KIND_REQUEST,
     Fact,
 )
-from doorward.policy.model import WebUpstream
+from doorward.policy.model import UnixUpstream, WebUpstream
 
 _HTTP_RBAC = "envoy.filters.http.rbac"
 _COMMON = {
@@ -93,6 +93,19 @@ def build_request_log(path: str, application_id: str, upstream: WebUpstream) -> 
         "application": application_id,
         "path": logged_path(upstream),
         "attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
+    }
+    return _file_log(path, fields)
+
+
+def build_portal_log(path: str, door_id: str) -> dict[str, Any]:
+    """Return the log of the portal's requests: who came, if the connection was judged good; no rule is asked there."""
+    fields = {
+        **_COMMON,
+        **_REQUEST,
+        **_states(_IDENTITY),
+        "kind": LOG_KIND_REQUEST,
+        "application": door_id,
+        "path": logged_path(UnixUpstream(path="/")),
     }
     return _file_log(path, fields)
 

@@ -41,6 +41,9 @@ class Fact(Enum):
 JUDGED = "1"
 """The only value of `Fact.JUDGED` under which a request can pass."""
 
+UNJUDGED = "0"
+"""`Fact.JUDGED` of a connection that lives without a good certificate: nothing but open paths and pages."""
+
 NOT_REFUSED = "none"
 """`Fact.REASON` of a connection that was judged good: a fact is never empty."""
 
@@ -56,6 +59,16 @@ IDENTITY_HEADERS = MappingProxyType(
     }
 )
 """The headers that an application may believe, and the fact that each carries."""
+
+
+CLAIMED_CERTIFICATE = "doorward-claimed-certificate"
+"""URL-encoded PEM of what the peer of an unjudged connection showed: for a page that explains, never believed."""
+REFUSAL = "doorward-refusal"
+"""Why such a connection is not judged good: `Fact.REASON`."""
+APPLICATION = "doorward-application"
+"""The id of the application at which our own surface is asked."""
+SURFACE_HEADERS = (APPLICATION, CLAIMED_CERTIFICATE, REFUSAL)
+"""What only our own surfaces hear of a request, and no application."""
 
 
 class Asked(Enum):
@@ -109,6 +122,7 @@ class Refusal(Enum):
     METHOD_UNNAMED = "method-refused", 405
     RESERVED = "path-reserved", 404
     MISDIRECTED = "misdirected", 421
+    AUTHORIZER_AWAY = "authorizer-away", 503
 
     def __init__(self, word: str, status: int) -> None:
         self.word = word

@@ -71,7 +71,7 @@ def build_door_table(door: HttpDoor) -> dict[str, Any]:
             else one
             for one in routes
         ]
-    table = _table(door.id, door.hosts, routes, build_route_headers(), whole)
+    table = build_table(door.id, door.hosts, routes, build_route_headers(), whole)
     return speak_for_sites(table, door)
 
 
@@ -81,11 +81,7 @@ def build_open_table(door: OpenDoor) -> dict[str, Any]:
     routes = build_protocol_refusals((door.host,))
     routes += [_forward(_open_match(route), action, {}) for route in door.routes]
     routes.append({"match": {"prefix": "/"}, "direct_response": {"status": 404}})
-    table = _table(door.id, (door.host,), routes, build_open_headers(), {})
-    for host in table["virtual_hosts"]:
-        for route in host["routes"]:
-            route.pop("typed_per_filter_config", None)  # this door has no filters that a slice could be for
-    return table
+    return build_table(door.id, (door.host,), routes, build_open_headers(), has_rules=False)
 
 
 def slice_rules(rules: Sequence[RuleTerm]) -> list[tuple[dict[str, Any], tuple[RuleTerm, ...]]]:
@@ -132,6 +128,40 @@ def _open_match(route: OpenRoute) -> dict[str, Any]:
     return {**path, "headers": [method]}
 
 
+def build_table(
+    name: str,
+    hosts: tuple[str, ...],
+    routes: list[dict[str, Any]],
+    headers: dict[str, Any],
+    whole: dict[str, Any] | None = None,
+    *,
+    has_rules: bool = True,
+) -> dict[str, Any]:
+    """Return a table for these hosts; any other host of the same connection is misdirected.
+
+    HTTP/2 coalescing and fronting must not cross from one application to another.
+
+    Args:
+        name: of the table.
+        hosts: of the door.
+        routes: for them, in the order in which they are tried.
+        headers: the table's own part about headers.
+        whole: slices of rules for every route.
+        has_rules: whether the door has filters that the slices of its routes are for.
+
+    Standard: RFC 9110 section 15.5.20.
+    """
+    table = _table(name, hosts, routes, headers, whole or {})
+    if not has_rules:
+        for host in table["virtual_hosts"]:
+            host["routes"] = [_without_slice(route) for route in host["routes"]]
+    return table
+
+
+def _without_slice(route: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in route.items() if key != "typed_per_filter_config"}
+
+
 def _table(
     name: str,
     hosts: tuple[str, ...],
@@ -139,11 +169,6 @@ def _table(
     headers: dict[str, Any],
     whole: dict[str, Any],
 ) -> dict[str, Any]:
-    """Return a table for these hosts; any other host of the same connection is misdirected.
-
-    HTTP/2 coalescing and fronting must not cross from one application to another.
-    Standard: RFC 9110 section 15.5.20.
-    """
     for_all = {"typed_per_filter_config": whole} if whole else {}
     misdirected = [*build_protocol_refusals(()), build_refusal({"prefix": "/"}, Refusal.MISDIRECTED)]
     return build_typed(

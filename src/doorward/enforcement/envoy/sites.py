@@ -28,7 +28,7 @@ from doorward.enforcement.envoy.extension import build_extension, build_typed
 from doorward.enforcement.envoy.headers import overwrite_header
 from doorward.enforcement.envoy.names import FOREIGN_ORIGIN, PREFLIGHT, PREFLIGHT_REFUSED
 from doorward.enforcement.envoy.rules import build_open_slice
-from doorward.enforcement.plan import HttpDoor
+from doorward.enforcement.plan import HttpDoor, PortalDoor
 
 CORS_FILTER = "doorward.cors"
 PREFLIGHT_SECONDS = 600
@@ -47,7 +47,7 @@ _SAFE_METHOD = "GET|HEAD|OPTIONS"
 _Match = dict[str, Any]
 
 
-def build_site_routes(door: HttpDoor) -> list[dict[str, Any]]:
+def build_site_routes(door: HttpDoor | PortalDoor) -> list[dict[str, Any]]:
     """Return the routes that answer what comes from other sites, in the order in which they are tried."""
     routes = []
     if door.origins:
@@ -68,6 +68,21 @@ def build_site_routes(door: HttpDoor) -> list[dict[str, Any]]:
         *routes,
         *(_answer(FOREIGN_ORIGIN, [what, *where], 403) for what in unsafe for where in strange),
     ]
+
+
+def build_embedding_refusals() -> list[dict[str, Any]]:
+    """Return the routes that refuse what pages of other sites load for themselves: only a person may come from there.
+
+    A person who follows a link is a navigation of a whole window. Frames, images, scripts and requests of other sites'
+    pages are not; of our own they are.
+    Standard: W3C Fetch Metadata sections 2.1 to 2.4.
+    """
+    elsewhere = _matches("sec-fetch-site", "cross-site|same-site")
+    windows = (
+        _matches("sec-fetch-mode", "navigate", inverted=True),
+        _matches("sec-fetch-dest", "document", inverted=True),
+    )
+    return [_answer(FOREIGN_ORIGIN, [elsewhere, other], 403) for other in windows]
 
 
 def build_cors_filter() -> dict[str, Any]:

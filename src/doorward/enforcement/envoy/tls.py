@@ -14,7 +14,7 @@ from typing import Any
 
 from doorward.enforcement.envoy.extension import build_typed
 from doorward.enforcement.envoy.names import TRUST_SECRET
-from doorward.enforcement.plan import ApplicationDoor, GatewayPlan, HttpDoor, RunPaths, ServerCertificate
+from doorward.enforcement.plan import ApplicationDoor, GatewayPlan, PortalDoor, RunPaths, ServerCertificate
 from doorward.enforcement.trust import Trust
 
 SIGNATURE_ALGORITHMS = (
@@ -45,15 +45,17 @@ TRUST_DEPTH = 1
 """Our issuing authorities sign end entities only, and are the anchors themselves."""
 
 
-def build_client_tls(paths: RunPaths, door: ApplicationDoor, alpn: Sequence[str]) -> dict[str, Any]:
+def build_client_tls(
+    paths: RunPaths, door: ApplicationDoor | PortalDoor, alpn: Sequence[str]
+) -> dict[str, Any]:
     """Return the transport socket of a protected door; `alpn` are the protocols that it speaks, best first.
 
-    It demands a certificate, unless anonymous connections may reach something. A door without a trust of
+    It demands a certificate, unless connections without one may live there. A door without a trust of
     its own verifies the chain; any other is an *unverified chain*, where the authorizer alone judges.
     """
     socket = build_open_tls(paths, door.certificate, alpn)
     config = socket["typed_config"]
-    config["require_client_certificate"] = not (isinstance(door, HttpDoor) and door.admits_anonymous)
+    config["require_client_certificate"] = not door.certificate_optional
     secret = TRUST_SECRET if door.trust is None else _trust_secret(door.id)
     config["common_tls_context"]["validation_context_sds_secret_config"] = _by_sds(paths, secret)
     return socket

@@ -12,6 +12,7 @@ from doorward.enforcement.plan.doors import (
     ApplicationDoor,
     HttpDoor,
     OpenDoor,
+    PortalDoor,
     RuleTerm,
     ServerCertificate,
     TcpDoor,
@@ -43,6 +44,7 @@ def build_plan(
     epoch: int = 0,
     hsts: timedelta = HSTS,
     public_ports: Sequence[int] = (),
+    portal: PortalDoor | None = None,
 ) -> GatewayPlan:
     """Compile a policy document into what a gateway enforces.
 
@@ -65,6 +67,7 @@ def build_plan(
         epoch: the run of Envoy that this is for.
         hsts: how long browsers remember to come with TLS only.
         public_ports: under which browsers see the door, beside those where it listens.
+        portal: the portal's door, None if there is none.
 
     Returns:
         The plan; equal arguments give an equal plan.
@@ -98,6 +101,7 @@ def build_plan(
         limits=limits,
         epoch=epoch,
         hsts=hsts,
+        portal=portal,
     )
 
 

@@ -1,6 +1,6 @@
-"""The kinds of doors: an HTTP application, a TCP application, and a host that asks for no certificate.
+"""The kinds of doors: an HTTP application, a TCP application, the portal, a host that asks for no certificate.
 
-Not here: how Envoy says them (`enforcement.envoy.http_door`, `tcp_door`, `open_door`).
+Not here: how Envoy says them (`enforcement.envoy.http_door`, `tcp_door`, `portal_door`, `open_door`).
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 from datetime import timedelta
 
+from doorward.core.names import PORTAL_APPLICATION, PORTAL_AUDIENCE
 from doorward.enforcement.open_routes import OpenRoute
 from doorward.enforcement.plan.limits import check_socket_path, require
 from doorward.enforcement.trust import Trust
@@ -117,6 +118,11 @@ class HttpDoor(_ApplicationDoor):
         """Whether a connection without a good certificate may live here, for what is open to everybody."""
         return bool(self.public or self.origins)
 
+    @property
+    def certificate_optional(self) -> bool:
+        """Whether a handshake without a certificate ends well."""
+        return self.admits_anonymous
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TcpDoor(_ApplicationDoor):
@@ -128,6 +134,11 @@ class TcpDoor(_ApplicationDoor):
 
     upstream: TcpUpstream
     alpn: tuple[str, ...] = ()
+
+    @property
+    def certificate_optional(self) -> bool:
+        """Whether a handshake without a certificate ends well: never."""
+        return False
 
     def __post_init__(self) -> None:
         _ApplicationDoor.__post_init__(self)
@@ -168,4 +179,45 @@ class OpenDoor:
         )
 
 
-Door = HttpDoor | TcpDoor | OpenDoor
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PortalDoor:
+    """The portal's host: a certificate is asked for and not needed, and it leads to a socket of our own only.
+
+    Its chain is unverified; the authorizer judges each connection, and a request says who comes only if the connection
+    was judged good. `own_origins` are those of its own pages.
+    """
+
+    host: str
+    socket: str
+    certificate: ServerCertificate
+    trust: Trust
+    own_origins: tuple[str, ...]
+    connections: int
+    body_bytes: int
+
+    def __post_init__(self) -> None:
+        check_socket_path(self.socket)
+        require(self.own_origins, "a portal without an origin of its own could not be used")
+
+    @property
+    def id(self) -> str:
+        """The id under which its connections are judged; names its chain, route table and cluster."""
+        return PORTAL_APPLICATION
+
+    @property
+    def name(self) -> str:
+        """Its name for people, and the audience of its assertions."""
+        return PORTAL_AUDIENCE
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """No other site may call it."""
+        return ()
+
+    @property
+    def certificate_optional(self) -> bool:
+        """Whether a handshake without a certificate ends well."""
+        return True
+
+
+Door = HttpDoor | TcpDoor | PortalDoor | OpenDoor

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from doorward.enforcement.capacity import HSTS
-from doorward.enforcement.plan.doors import ApplicationDoor, Door, OpenDoor, ServerCertificate
+from doorward.enforcement.plan.doors import ApplicationDoor, Door, OpenDoor, PortalDoor, ServerCertificate
 from doorward.enforcement.plan.limits import USUAL_LIMITS, Limits, RunPaths, SocketAddress, require
 from doorward.enforcement.trust import Trust
 
@@ -25,6 +25,7 @@ class GatewayPlan:
         limits: counts, sizes, times.
         epoch: the run of Envoy that this is for, told to the authorizer.
         hsts: how long browsers remember to come with TLS only; zero tells them nothing.
+        portal: where people check their factors and see what is theirs; None if there is none (yet).
     """
 
     listen: tuple[SocketAddress, ...]
@@ -35,6 +36,7 @@ class GatewayPlan:
     limits: Limits = USUAL_LIMITS
     epoch: int = 0
     hsts: timedelta = HSTS
+    portal: PortalDoor | None = None
 
     def __post_init__(self) -> None:
         require(self.listen, "a gateway listens somewhere")
@@ -42,18 +44,23 @@ class GatewayPlan:
         for ids in ([door.id for door in self.doors], [door.id for door in self.open_doors]):
             require(ids == sorted(set(ids)), "doors are sorted by id, each once")
         hosts = [host for door in self.doors for host in door.hosts]
-        hosts += [door.host for door in self.open_doors]
+        hosts += [door.host for door in self._portals] + [door.host for door in self.open_doors]
         require(len(hosts) == len(set(hosts)), "two doors share a host")
 
     @property
     def every_door(self) -> tuple[Door, ...]:
-        """Applications first, then open doors."""
-        return (*self.doors, *self.open_doors)
+        """Applications first, then the portal, then open doors."""
+        return (*self.doors, *self._portals, *self.open_doors)
+
+    @property
+    def _portals(self) -> tuple[PortalDoor, ...]:
+        return () if self.portal is None else (self.portal,)
 
     @property
     def trusts(self) -> dict[str, Trust]:
         """The trust of each door that has one of its own, by the door's id."""
-        return {door.id: door.trust for door in self.doors if door.trust is not None}
+        own = (*self.doors, *self._portals)
+        return {door.id: door.trust for door in own if door.trust is not None}
 
     @property
     def certificates(self) -> tuple[ServerCertificate, ...]:

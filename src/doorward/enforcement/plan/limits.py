@@ -80,6 +80,8 @@ class Limits:
     connections_per_principal: int = CONNECTIONS_PER_PRINCIPAL
     requests_per_certificate: int = REQUESTS_PER_CERTIFICATE
     enrol_connections: int = 2_000  # twenty sources with all that each may have undecided
+    portal_connections: int = 4_000  # what strangers hold of them is the anonymous share
+    portal_body_bytes: int = 65_536  # a CSR, or a browser's answer about a key
     header_kilobytes: int = 32  # of the enrolment door; an application has its own (policy.traffic)
     header_count: int = 100
     streams_per_connection: int = 64
@@ -95,6 +97,9 @@ class Limits:
     stream_idle: timedelta = timedelta(minutes=5)  # until a route is found; then `policy.traffic` counts
     connection_lifetime: timedelta = timedelta(hours=12)
     anonymous_lifetime: timedelta = timedelta(hours=1)
+    refused_lifetime: timedelta = timedelta(
+        seconds=60
+    )  # of one that gets a page: it comes back with a better certificate
     upstream_connect: timedelta = timedelta(seconds=3)
 
     def __post_init__(self) -> None:

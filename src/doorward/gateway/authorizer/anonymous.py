@@ -13,10 +13,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from doorward.core.entities import Reason
-from doorward.enforcement.envoy.names import JUDGED, Fact
+from doorward.enforcement.envoy.names import JUDGED, UNJUDGED, Fact
 from doorward.policy.decision import render_grants
-
-UNJUDGED = "0"
 
 ANONYMOUS_FACTS: Mapping[str, str] = MappingProxyType(
     {

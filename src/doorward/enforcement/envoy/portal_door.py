@@ -1,0 +1,93 @@
+"""The portal's door: a certificate is asked for and not needed; who comes is said only if the authorizer found it good.
+
+Under an unverified chain most of what Envoy knows of a peer is what the peer claims: its SAN, its principal, that TLS
+was mutual. Nothing of it is read here. A request of a connection that was judged good has the identity headers, from
+the authorizer's facts; any other has none, and what its peer showed under a name that says so, for pages that explain.
+
+Not here: what the portal answers (web).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from doorward.enforcement.envoy.clusters import build_upstream
+from doorward.enforcement.envoy.door_compiler import (
+    Resource,
+    build_chain,
+    build_connection_limit,
+    build_judgement,
+    lead_to,
+)
+from doorward.enforcement.envoy.forwarding import build_forwarding
+from doorward.enforcement.envoy.headers import build_identity, build_portal_headers
+from doorward.enforcement.envoy.http import HTTP_ALPN, build_portal_http
+from doorward.enforcement.envoy.names import JUDGED, UNJUDGED, Refusal
+from doorward.enforcement.envoy.refusals import build_message_refusals, build_protocol_refusals, build_refusal
+from doorward.enforcement.envoy.routes import build_table
+from doorward.enforcement.envoy.sites import build_embedding_refusals, build_site_routes
+from doorward.enforcement.envoy.tls import build_client_tls
+from doorward.enforcement.envoy.unjudged import build_claims, match_judged
+from doorward.enforcement.plan import GatewayPlan, PortalDoor
+from doorward.policy.model import ECHOING_METHODS, UnixUpstream
+from doorward.policy.normalisation import REFUSED_PATH_REGEXES
+
+
+@dataclass(frozen=True, slots=True)
+class PortalDoorCompiler:
+    """See `DoorCompiler`. If the authorizer is away, every request is answered with a fixed refusal."""
+
+    plan: GatewayPlan
+    door: PortalDoor
+
+    def chain(self) -> Resource:
+        """Return the filter chain."""
+        plan, door = self.plan, self.door
+        filters = [
+            build_connection_limit(door.id, door.connections),
+            *build_judgement(door.id, plan, without_authorizer=True),
+            build_portal_http(door, plan.paths, plan.limits),
+        ]
+        return build_chain(
+            door.id, build_client_tls(plan.paths, door, HTTP_ALPN), filters, plan.limits.handshake
+        )
+
+    def leads(self) -> Mapping[str, Resource]:
+        """Return that its host leads to the chain."""
+        return {self.door.host: lead_to(self.door.id)}
+
+    def cluster(self) -> Resource:
+        """Return the cluster of our own socket."""
+        return build_upstream(self.door.id, UnixUpstream(path=self.door.socket), self.plan.limits)
+
+    def table(self) -> Resource:
+        """Return the route table."""
+        return build_portal_table(self.door)
+
+    def extension(self) -> None:
+        """Return None: it has no rules."""
+
+
+def build_portal_table(door: PortalDoor) -> dict[str, Any]:
+    """Return the route table of the portal."""
+    routes = [
+        *build_protocol_refusals((door.host,)),
+        *(build_refusal({"safe_regex": {"regex": regex}}, Refusal.PATH) for regex in REFUSED_PATH_REGEXES),
+        *build_message_refusals(ECHOING_METHODS),
+        *build_site_routes(door),
+        *build_embedding_refusals(),
+        _forward(door, JUDGED, build_identity()),
+        _forward(door, UNJUDGED, build_claims()),
+        build_refusal({"prefix": "/"}, Refusal.AUTHORIZER_AWAY),
+    ]
+    return build_table(door.id, (door.host,), routes, build_portal_headers(), has_rules=False)
+
+
+def _forward(door: PortalDoor, judged: str, headers: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "match": {"prefix": "/", "filter_state": [match_judged(judged)]},
+        "route": build_forwarding(door.id, UnixUpstream(path=door.socket)),
+        "request_headers_to_add": headers,
+    }
