@@ -27,17 +27,18 @@ def build_status_app(services: Services, pool: UseCasePool, *, downloads: int = 
         pool: where use cases run.
         downloads: how many large lists are sent at once.
     """
-    return _build(StatusSurface(services, pool, downloads=downloads).routes())
+    return build_surface(StatusSurface(services, pool, downloads=downloads).routes())
 
 
 def build_enrolment_app(
     services: Services, pool: UseCasePool, *, origin: str, look: Look | None = None
 ) -> Starlette:
     """Return the application behind `enroll.<domain>`; `origin` is its public address, no slash at the end."""
-    return _build(EnrolmentSurface(services, pool, origin=origin, look=look).routes())
+    return build_surface(EnrolmentSurface(services, pool, origin=origin, look=look).routes())
 
 
-def _build(routes: list[Route]) -> Starlette:
+def build_surface(routes: list[Route]) -> Starlette:
+    """Return an application of these routes behind the edge."""
     app = Starlette(
         routes=routes,
         middleware=[Middleware(Edge)],

@@ -8,9 +8,11 @@ from tests.support.fuzzing.messages import MESSAGE_TARGETS
 from tests.support.fuzzing.pages import PAGE_TARGETS
 from tests.support.fuzzing.targets import Target
 from tests.support.fuzzing.texts import TEXT_TARGETS
+from tests.support.fuzzing.web import WEB_TARGETS
 
 TARGETS: dict[str, Target] = {
-    one.name: one for one in (*DER_TARGETS, *MESSAGE_TARGETS, *FETCHING_TARGETS, *TEXT_TARGETS, *PAGE_TARGETS)
+    one.name: one
+    for one in (*DER_TARGETS, *MESSAGE_TARGETS, *FETCHING_TARGETS, *TEXT_TARGETS, *PAGE_TARGETS, *WEB_TARGETS)
 }
 
 _PIECE = "a part of parse_crl and parse_answer, which are fuzzed"

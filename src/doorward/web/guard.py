@@ -1,0 +1,73 @@
+"""The routes of a surface for people, each behind the same two questions: who is calling, and from which page.
+
+A route is a line of a table. It is guarded unless its line says `open`, and says why: so a new route cannot be
+without a guard by mistake.
+Not here: the answers to the two questions (identity).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from doorward.directory.callers import Caller
+from doorward.web.identity import Identities, check_origin
+
+Handler = Callable[[Request, Caller], Awaitable[Response]]
+OpenHandler = Callable[[Request], Awaitable[Response]]
+Audience = Callable[[Request], Awaitable[str]]
+Origin = Callable[[Request], Awaitable[str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """One guarded route: a method and a path template, and what answers the caller who was identified."""
+
+    method: str
+    path: str
+    answer: Handler
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenWay:
+    """One route without a caller; `why` is the reason that it may be, and it takes no unsafe method."""
+
+    path: str
+    answer: OpenHandler
+    why: str
+
+
+class Guard:
+    """Makes routes of ways.
+
+    Args:
+        identities: reads the caller out of a request.
+        audience: of whom the assertion of a request must be.
+        origin: from which page an unsafe request must come.
+    """
+
+    def __init__(self, identities: Identities, *, audience: Audience, origin: Origin) -> None:
+        self._identities = identities
+        self._audience = audience
+        self._origin = origin
+
+    def routes(self, ways: Sequence[Way | OpenWay]) -> list[Route]:
+        """Return the routes in their order; every GET answers HEAD too."""
+        return [
+            Route(one.path, one.answer, methods=["GET"])
+            if isinstance(one, OpenWay)
+            else Route(one.path, self._guarded(one), methods=[one.method])
+            for one in ways
+        ]
+
+    def _guarded(self, way: Way) -> Callable[[Request], Awaitable[Response]]:
+        async def answer(request: Request) -> Response:
+            check_origin(request, await self._origin(request))
+            caller = await self._identities.identify(request, await self._audience(request))
+            return await way.answer(request, caller)
+
+        return answer
