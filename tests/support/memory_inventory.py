@@ -14,6 +14,15 @@ from doorward.audit.events import Event
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.entities import Application, Principal
 from doorward.core.errors import IntegrityError, NotFound
+from doorward.stores.factor_records import (
+    EnrolmentRight,
+    FactorRecord,
+    SessionCodeRecord,
+    SessionKeyRecord,
+    SessionRecord,
+    StepUpRecord,
+    ThrottleRecord,
+)
 from doorward.stores.partner_records import EvidenceRecord, PartnerAuthorityRecord, PartnerRecord
 from doorward.stores.records import (
     AuthorityRecord,
@@ -59,6 +68,14 @@ class State:
     )
     evidence: dict[tuple[str, str, str, str], EvidenceRecord] = field(default_factory=dict)
     seen: dict[tuple[str, str, str], SeenRevocation] = field(default_factory=dict)
+    factors: dict[str, FactorRecord] = field(default_factory=dict)
+    enrolment_rights: dict[str, EnrolmentRight] = field(default_factory=dict)
+    sessions: dict[str, SessionRecord] = field(default_factory=dict)
+    step_ups: dict[str, StepUpRecord] = field(default_factory=dict)
+    session_codes: dict[str, SessionCodeRecord] = field(default_factory=dict)
+    epochs: dict[tuple[str, str], int] = field(default_factory=dict)
+    throttles: dict[str, ThrottleRecord] = field(default_factory=dict)
+    session_keys: dict[str, SessionKeyRecord] = field(default_factory=dict)
 
     def copy(self) -> State:
         return State(**{name: dict(getattr(self, name)) for name in self.__dataclass_fields__})

@@ -35,6 +35,16 @@ from doorward.stores.records import (
     RevisionRecord,
     TenantRecord,
 )
+from tests.support.memory_factors import (
+    MemoryEnrolmentRights,
+    MemoryEpochs,
+    MemoryFactors,
+    MemorySessionCodes,
+    MemorySessionKeys,
+    MemorySessions,
+    MemoryStepUps,
+    MemoryThrottles,
+)
 from tests.support.memory_inventory import MemoryCertificates, State, Store
 from tests.support.memory_partners import MemoryEvidence, MemoryPartners
 from tests.support.ports import SilentBell
@@ -422,6 +432,14 @@ class MemoryStores:
         self.ingest = MemoryIngest(state, tenant, write=write)
         self.partners = MemoryPartners(state, tenant, write=write)
         self.evidence = MemoryEvidence(state, tenant, write=write)
+        self.factors = MemoryFactors(state, tenant, write=write)
+        self.enrolment_rights = MemoryEnrolmentRights(state, tenant, write=write)
+        self.sessions = MemorySessions(state, tenant, write=write)
+        self.step_ups = MemoryStepUps(state, tenant, write=write)
+        self.session_codes = MemorySessionCodes(state, tenant, write=write)
+        self.epochs = MemoryEpochs(state, tenant, write=write)
+        self.throttles = MemoryThrottles(state, tenant, write=write)
+        self.session_keys = MemorySessionKeys(state, tenant, write=write)
 
 
 class MemoryUnitOfWork:

@@ -1,7 +1,7 @@
 """The nouns that several rooms share: principals, applications, reasons, verdicts.
 
 Ids are opaque, prefixed and never reused: `ten_`, `per_`, `dev_`, `svc_`, `grp_`, `app_`, `crt_`,
-`aut_`, `inv_`, `evt_`, `gtw_`, `ptn_`, each followed by 20 characters of `[a-z0-9]`.
+`aut_`, `inv_`, `evt_`, `gtw_`, `ptn_`, `fct_`, `enr_`, `ses_`, `stp_`, each followed by 20 characters of `[a-z0-9]`.
 """
 
 from __future__ import annotations

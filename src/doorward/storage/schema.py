@@ -1,7 +1,8 @@
 """Every table, as SQLAlchemy Core metadata; every row carries its tenant.
 
 Not here: how a file comes to this schema (`migrations`; a test holds the two together), queries
-(`repositories`, `event_store`). Column types are explained in `types`.
+(`repositories`, `event_store`). Column types are explained in `types`. The tables of second factors and sessions
+are in `schema_factors`.
 
 A PostgreSQL database has collation "C", because prefix look-ups compare text by code point. Check constraints hold the closed lists: those that decide
 about access or trust, and the class by which values are erased. The kinds of changes grow with the
@@ -21,7 +22,6 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     Table,
     Text,
     UniqueConstraint,
@@ -31,28 +31,17 @@ from sqlalchemy import (
 from doorward.audit.events import Retention
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.entities import PrincipalKind, PrincipalState
+from doorward.storage import schema_factors as schema_factors  # noqa: PLC0414  its tables are on this metadata
+from doorward.storage.schema_metadata import metadata as metadata  # noqa: PLC0414  for the users of this module
+from doorward.storage.schema_metadata import tenant_column
 from doorward.storage.types import Moment, Serial, Span, Word, Words, only
 from doorward.stores.partner_records import EvidenceKind
 from doorward.stores.records import AuthorityKind, ChangeKind, OrderState
 from doorward.verification.identity import SanSource
 from doorward.verification.partner import RevocationMode
 
-metadata = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "ck": "ck_%(table_name)s_%(constraint_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-        "pk": "pk_%(table_name)s",
-    }
-)
-
 _COUNTED = BigInteger().with_variant(Integer, "sqlite")
 """A number that the database hands out; SQLite does so for INTEGER only, which is 64 bits wide there."""
-
-
-def _tenant() -> Column[str]:
-    return Column("tenant", Text, nullable=False)
 
 
 tenants = Table(
@@ -68,7 +57,7 @@ principals = Table(
     "principals",
     metadata,
     Column("id", Text, primary_key=True),
-    _tenant(),
+    tenant_column(),
     Column("kind", Word(PrincipalKind), nullable=False),
     Column("name", Text, nullable=False),
     Column("state", Word(PrincipalState), nullable=False),
@@ -91,7 +80,7 @@ groups = Table(
     "groups",
     metadata,
     Column("id", Text, primary_key=True),
-    _tenant(),
+    tenant_column(),
     Column("name", Text, nullable=False),
     Column("created_at", Moment, nullable=False),
     UniqueConstraint("tenant", "name"),
@@ -103,7 +92,7 @@ group_members = Table(
     # principal first: the groups of one principal are part of every look-up of the hot path
     Column("principal_id", Text, ForeignKey("principals.id"), primary_key=True),
     Column("group_id", Text, ForeignKey("groups.id"), primary_key=True, index=True),
-    _tenant(),
+    tenant_column(),
 )
 
 group_nestings = Table(
@@ -112,14 +101,14 @@ group_nestings = Table(
     # inner first: what a group lies in is part of every look-up of the hot path
     Column("inner_id", Text, ForeignKey("groups.id"), primary_key=True),
     Column("outer_id", Text, ForeignKey("groups.id"), primary_key=True, index=True),
-    _tenant(),
+    tenant_column(),
 )
 
 applications = Table(
     "applications",
     metadata,
     Column("id", Text, primary_key=True),
-    _tenant(),
+    tenant_column(),
     Column("name", Text, nullable=False),
     Column("created_at", Moment, nullable=False),
     Column("removed_at", Moment),
@@ -137,7 +126,7 @@ authorities = Table(
     "authorities",
     metadata,
     Column("id", Text, primary_key=True),
-    _tenant(),
+    tenant_column(),
     Column("kind", Word(AuthorityKind), nullable=False),
     Column("der", LargeBinary, nullable=False),
     Column("key_name", Text, nullable=False),
@@ -151,7 +140,7 @@ certificates = Table(
     "certificates",
     metadata,
     Column("id", Text, primary_key=True),
-    _tenant(),
+    tenant_column(),
     Column("authority_id", Text, nullable=False),
     Column("serial", Serial, nullable=False),
     Column("sha256", Text, unique=True),  # NULL where an intent has no digest yet
@@ -184,7 +173,7 @@ invitations = Table(
     "invitations",
     metadata,
     Column("id", Text, primary_key=True),
-    _tenant(),
+    tenant_column(),
     Column("principal_id", Text, nullable=False),
     Column("token_sha256", Text, nullable=False, unique=True),
     Column("created_at", Moment, nullable=False),
@@ -199,7 +188,7 @@ partners = Table(
     "partners",
     metadata,
     Column("id", Text, primary_key=True),
-    _tenant(),
+    tenant_column(),
     Column("name", Text, nullable=False),
     Column("revocation", Word(RevocationMode), nullable=False),
     Column("max_staleness", Span, nullable=False),
@@ -233,7 +222,7 @@ partner_authorities = Table(
     "partner_authorities",
     metadata,
     Column("id", Text, primary_key=True),
-    _tenant(),
+    tenant_column(),
     Column("partner_id", Text, nullable=False),
     Column("sha256", Text, nullable=False),
     Column("anchor", Boolean, nullable=False),
@@ -253,7 +242,7 @@ evidence = Table(
     Column("kind", Word(EvidenceKind), primary_key=True),
     Column("source", Text, primary_key=True),
     Column("about", Text, primary_key=True),  # empty for a CRL
-    _tenant(),
+    tenant_column(),
     Column("try_at", Moment, nullable=False),
     Column("sha256", Text, nullable=False),
     Column("etag", Text, nullable=False),
@@ -274,7 +263,7 @@ revocations_seen = Table(
     Column("partner_id", Text, primary_key=True),
     Column("issuer_key", Text, primary_key=True),  # SHA-256 of its bits
     Column("serial", Serial, primary_key=True),
-    _tenant(),
+    tenant_column(),
     Column("certificate", Text, nullable=False),
     Column("held", Boolean, nullable=False),
     Column("reason", Text, nullable=False),
@@ -315,7 +304,7 @@ gateways = Table(
     "gateways",
     metadata,
     Column("id", Text, primary_key=True),
-    _tenant(),
+    tenant_column(),
     Column("name", Text, nullable=False),
     Column("confirmed_seq", BigInteger, nullable=False),
     Column("seen_at", Moment, nullable=False),
@@ -327,7 +316,7 @@ orders = Table(
     "orders",
     metadata,
     Column("id", Text, primary_key=True),
-    _tenant(),
+    tenant_column(),
     Column("gateway_id", Text, nullable=False),
     Column("purpose", Text, nullable=False),
     Column("hosts", Words, nullable=False),
@@ -345,7 +334,7 @@ crls = Table(
     metadata,
     Column("authority_id", Text, primary_key=True),
     Column("partition", Text, primary_key=True),  # empty: the full list
-    _tenant(),
+    tenant_column(),
     Column("number", BigInteger, nullable=False),
     Column("this_update", Moment, nullable=False),
     Column("next_update", Moment, nullable=False),
@@ -358,7 +347,7 @@ ocsp_answers = Table(
     metadata,
     Column("certificate_id", Text, primary_key=True),
     Column("hash_name", Text, primary_key=True),  # empty: answers are still to be signed
-    _tenant(),
+    tenant_column(),
     Column("der", LargeBinary, nullable=False),
     Column("next_update", Moment, nullable=False),
 )
@@ -376,7 +365,7 @@ ingest_positions = Table(
     metadata,
     Column("gateway_id", Text, primary_key=True),
     Column("file", Text, primary_key=True),
-    _tenant(),
+    tenant_column(),
     Column("position", BigInteger, nullable=False),
     CheckConstraint("position >= 0", name="position_positive"),
 )
@@ -386,7 +375,7 @@ event_counts = Table(
     metadata,
     Column("gateway_id", Text, primary_key=True),
     Column("stream", Text, primary_key=True),
-    _tenant(),
+    tenant_column(),
     Column("state", Text, nullable=False),
 )
 
@@ -403,7 +392,7 @@ log_outbox = Table(
     "log_outbox",
     metadata,
     Column("id", _COUNTED, primary_key=True),
-    _tenant(),
+    tenant_column(),
     Column("event_id", Text, nullable=False, unique=True),
     Column("leaf", LargeBinary, nullable=False),
 )
@@ -434,7 +423,7 @@ log_openings = Table(
     metadata,
     Column("event_id", Text, primary_key=True),
     Column("field", Text, primary_key=True),
-    _tenant(),
+    tenant_column(),
     Column("subject", Text, nullable=False),
     Column("retention", Word(Retention), nullable=False),
     Column("at", Moment, nullable=False),

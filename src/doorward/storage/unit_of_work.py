@@ -18,9 +18,13 @@ from doorward.storage import repositories
 from doorward.storage.backend import Database
 from doorward.storage.event_outbox import SqlEventOutbox
 from doorward.storage.repositories.directory import SqlDirectory, SqlTenants
+from doorward.storage.repositories.factors import SqlEnrolmentRights, SqlFactors, SqlThrottles
 from doorward.storage.repositories.gateway_states import SqlGateways
 from doorward.storage.repositories.invitations import SqlInvitations
 from doorward.storage.repositories.policies import SqlApplications, SqlChanges, SqlRevisions
+from doorward.storage.repositories.session_keys import SqlSessionKeys
+from doorward.storage.repositories.sessions import SqlEpochs, SqlSessions
+from doorward.storage.repositories.step_ups import SqlSessionCodes, SqlStepUps
 from doorward.storage.transaction import Transaction
 
 if TYPE_CHECKING:
@@ -134,6 +138,46 @@ class SqlStores:
     def evidence(self) -> SqlEvidence:
         """CRLs and OCSP answers of partners."""
         return repositories.partners.SqlEvidence(self._transaction)
+
+    @property
+    def factors(self) -> SqlFactors:
+        """Second factors."""
+        return SqlFactors(self._transaction)
+
+    @property
+    def enrolment_rights(self) -> SqlEnrolmentRights:
+        """Rights to enrol a first factor."""
+        return SqlEnrolmentRights(self._transaction)
+
+    @property
+    def sessions(self) -> SqlSessions:
+        """Sessions of the portal and of applications."""
+        return SqlSessions(self._transaction)
+
+    @property
+    def step_ups(self) -> SqlStepUps:
+        """Step-ups that were begun."""
+        return SqlStepUps(self._transaction)
+
+    @property
+    def session_codes(self) -> SqlSessionCodes:
+        """One-use codes of applications' callbacks."""
+        return SqlSessionCodes(self._transaction)
+
+    @property
+    def epochs(self) -> SqlEpochs:
+        """Session epochs."""
+        return SqlEpochs(self._transaction)
+
+    @property
+    def throttles(self) -> SqlThrottles:
+        """Failed tries."""
+        return SqlThrottles(self._transaction)
+
+    @property
+    def session_keys(self) -> SqlSessionKeys:
+        """Keys that sign sessions."""
+        return SqlSessionKeys(self._transaction)
 
 
 class SqlUnitOfWork:

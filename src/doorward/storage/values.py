@@ -5,6 +5,8 @@ Not here: the same as column types of Core (`types`, which explains the forms).
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import TypeVar
@@ -24,6 +26,26 @@ def to_microseconds(moment: datetime) -> int:
 def from_microseconds(number: int) -> datetime:
     """Return the aware datetime, UTC."""
     return _EPOCH + timedelta(microseconds=number)
+
+
+def to_optional_microseconds(moment: datetime | None) -> int | None:
+    """Return the same, NULL for None."""
+    return None if moment is None else to_microseconds(moment)
+
+
+def from_optional_microseconds(number: int | None) -> datetime | None:
+    """Return the same, None for NULL."""
+    return None if number is None else from_microseconds(number)
+
+
+def to_moments(moments: Mapping[_Member, datetime]) -> str:
+    """Return a JSON object of words to microseconds, sorted by word."""
+    return json.dumps({key.value: to_microseconds(at) for key, at in moments.items()}, sort_keys=True)
+
+
+def from_moments(kind: type[_Member], text: str) -> dict[_Member, datetime]:
+    """Return what `to_moments` wrote; raises as `from_word`."""
+    return {from_word(kind, word): from_microseconds(number) for word, number in json.loads(text).items()}
 
 
 def from_word(kind: type[_Member], word: str) -> _Member:

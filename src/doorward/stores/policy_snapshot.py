@@ -19,7 +19,13 @@ from doorward.stores.records import AuthorityKind, AuthorityRecord, ChangeKind, 
 from doorward.stores.standing import require_tenant
 
 SNAPSHOT_CHANGES = frozenset(
-    {ChangeKind.AUTHORITY, ChangeKind.APPLICATION, ChangeKind.POLICY, ChangeKind.PARTNER}
+    {
+        ChangeKind.AUTHORITY,
+        ChangeKind.APPLICATION,
+        ChangeKind.POLICY,
+        ChangeKind.PARTNER,
+        ChangeKind.SESSION_KEY,
+    }
 )
 """The changes after which there is another snapshot."""
 
@@ -38,6 +44,7 @@ class PolicySnapshot:
         trust_domain: of the tenant.
         issuers: our own issuing authorities.
         partners: partner's name to the DER of its authorities.
+        session_keys: the public keys that verify sessions, as JWK JSON, newest first.
     """
 
     revision: int
@@ -46,6 +53,7 @@ class PolicySnapshot:
     trust_domain: str
     issuers: tuple[AuthorityRecord, ...]
     partners: Mapping[str, tuple[bytes, ...]]
+    session_keys: tuple[str, ...] = ()
     policies: Mapping[str, AppPolicy] = field(init=False)
     """Application id to what the document says about it."""
 
@@ -73,6 +81,7 @@ def load_snapshot(stores: Stores) -> PolicySnapshot:
             partner.name: tuple(one.der for one in stores.partners.authorities(partner.id))
             for partner in stores.partners.list()
         },
+        session_keys=tuple(one.public_jwk for one in stores.session_keys.list()),
     )
 
 

@@ -16,6 +16,8 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
+from doorward.stores.factor_protocols import FactorStores
+
 if TYPE_CHECKING:
     from doorward.audit.events import Event
     from doorward.core.certificate import CertificateState, RevocationReason
@@ -416,7 +418,7 @@ class IngestStore(Protocol):
         ...
 
 
-class Stores(Protocol):
+class Stores(FactorStores, Protocol):
     """All stores, bound to one transaction of one tenant."""
 
     @property

@@ -38,6 +38,7 @@ class ChangeKind(Enum):
     PARTNER = "partner"
     EVIDENCE = "evidence"
     GROUP = "group"  # what it lies in; everybody in it is concerned
+    SESSION_KEY = "session-key"
 
 
 class OrderState(Enum):

@@ -20,6 +20,7 @@ _NAMING = frozenset(
         ChangeKind.ORDER,
         ChangeKind.PARTNER,
         ChangeKind.EVIDENCE,
+        ChangeKind.SESSION_KEY,
     }
 )
 """Changes that concern their subject alone."""

@@ -10,7 +10,12 @@ from datetime import datetime
 from doorward.core.errors import IntegrityError
 from doorward.storage.prepared import DriverRow, Prepared
 from doorward.storage.transaction import Transaction
-from doorward.storage.values import from_microseconds, to_microseconds
+from doorward.storage.values import (
+    from_microseconds,
+    from_optional_microseconds,
+    to_microseconds,
+    to_optional_microseconds,
+)
 from doorward.stores.records import InvitationRecord
 
 _ALL = """SELECT id, tenant, principal_id, token_sha256, created_at, expires_at, used_at, certificate_id, voided_at
@@ -55,9 +60,9 @@ class SqlInvitations:
             token_sha256=invitation.token_sha256,
             created_at=to_microseconds(invitation.created_at),
             expires_at=to_microseconds(invitation.expires_at),
-            used_at=_to_number(invitation.used_at),
+            used_at=to_optional_microseconds(invitation.used_at),
             certificate_id=invitation.certificate_id,
-            voided_at=_to_number(invitation.voided_at),
+            voided_at=to_optional_microseconds(invitation.voided_at),
         )
         if not added:
             raise IntegrityError("invitation-duplicate", "this token was handed out before")
@@ -93,14 +98,6 @@ class SqlInvitations:
         return changed == 1
 
 
-def _to_number(moment: datetime | None) -> int | None:
-    return None if moment is None else to_microseconds(moment)
-
-
-def _to_moment(number: int | None) -> datetime | None:
-    return None if number is None else from_microseconds(number)
-
-
 def _invitation(row: DriverRow) -> InvitationRecord:
     id_, tenant, principal_id, token_sha256, created_at, expires_at, used_at, certificate_id, voided_at = row
     return InvitationRecord(
@@ -110,7 +107,7 @@ def _invitation(row: DriverRow) -> InvitationRecord:
         token_sha256=token_sha256,
         created_at=from_microseconds(created_at),
         expires_at=from_microseconds(expires_at),
-        used_at=_to_moment(used_at),
+        used_at=from_optional_microseconds(used_at),
         certificate_id=certificate_id,
-        voided_at=_to_moment(voided_at),
+        voided_at=from_optional_microseconds(voided_at),
     )

@@ -16,7 +16,7 @@ from typing import Any
 
 from doorward.storage.backend import SchemaObject
 
-SCHEMA_SHA256 = "03251f2cefc36921ac0811d6072b2187fb305ea11249d9103c2090cfe4dd38da"
+SCHEMA_SHA256 = "bb41d54730844cfe6db68eeec7ba91f09e7f10e134d7486bbfc18c08efed44ba"
 """Of the schema of this version."""
 
 KEPT: dict[str, Any] = {

@@ -1,0 +1,274 @@
+"""Second factors, the rights to enrol one, and the failed tries.
+
+Not here: whether a factor is right (`factors`), and who may do what with it (`directory.factors`).
+"""
+# ruff: noqa: S608 - the statements are put together from constants of this package
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime
+
+from doorward.core.errors import IntegrityError, RequestRefused
+from doorward.core.factor_kinds import FactorKind
+from doorward.storage.prepared import DriverRow, Prepared
+from doorward.storage.transaction import Transaction
+from doorward.storage.values import (
+    from_microseconds,
+    from_optional_microseconds,
+    from_word,
+    to_microseconds,
+    to_optional_microseconds,
+)
+from doorward.stores.factor_records import EnrolmentRight, FactorRecord, ThrottleRecord
+
+OF_PARTNER = (
+    "principal_id IN (SELECT id FROM principals WHERE tenant = :this_tenant AND partner_id = :partner_id)"
+)
+"""Whether a row is of a principal of that partner, removed ones too."""
+
+_FACTORS = """SELECT id, tenant, principal_id, kind, name, secret, credential_id, counter, rp_id, created_at,
+        last_used_at
+    FROM factors WHERE tenant = :this_tenant"""
+_ADD = Prepared(
+    """INSERT INTO factors (id, tenant, principal_id, kind, name, secret, credential_id, counter, rp_id, created_at,
+        last_used_at)
+    VALUES (:id, :this_tenant, :principal_id, :kind, :name, :secret, :credential_id, :counter, :rp_id, :created_at,
+        :last_used_at)
+    ON CONFLICT DO NOTHING"""
+)
+_BY_ID = Prepared(f"{_FACTORS} AND id = :of")
+_OF_PRINCIPAL = Prepared(f"{_FACTORS} AND principal_id = :principal_id ORDER BY created_at, id")
+_BY_CREDENTIAL = Prepared(f"{_FACTORS} AND credential_id = :credential_id AND credential_id <> ''")
+_USE = Prepared(
+    """UPDATE factors SET counter = :counter, last_used_at = :at
+    WHERE tenant = :this_tenant AND id = :of AND counter = :expected"""
+)
+_RENAME = Prepared("UPDATE factors SET name = :name WHERE tenant = :this_tenant AND id = :of")
+_REMOVE = Prepared("DELETE FROM factors WHERE tenant = :this_tenant AND id = :of")
+_REMOVE_ALL = Prepared("DELETE FROM factors WHERE tenant = :this_tenant AND principal_id = :principal_id")
+_REMOVE_PARTNER = Prepared(f"DELETE FROM factors WHERE tenant = :this_tenant AND {OF_PARTNER}")
+
+_RIGHTS = """SELECT id, tenant, principal_id, certificate_id, token_sha256, created_at, expires_at, used_at
+    FROM enrolment_rights WHERE tenant = :this_tenant"""
+_ADD_RIGHT = Prepared(
+    """INSERT INTO enrolment_rights (id, tenant, principal_id, certificate_id, token_sha256, created_at, expires_at,
+        used_at)
+    VALUES (:id, :this_tenant, :principal_id, :certificate_id, :token_sha256, :created_at, :expires_at, :used_at)
+    ON CONFLICT DO NOTHING"""
+)
+_IS_OPEN = "used_at IS NULL AND expires_at > :at"
+_OPEN_FOR = Prepared(f"{_RIGHTS} AND principal_id = :principal_id AND {_IS_OPEN} ORDER BY created_at, id")
+_BY_TOKEN = Prepared(f"{_RIGHTS} AND token_sha256 = :token AND token_sha256 <> ''")
+_USE_RIGHT = Prepared(
+    f"UPDATE enrolment_rights SET used_at = :at WHERE tenant = :this_tenant AND id = :of AND {_IS_OPEN}"
+)
+_VOID = f"UPDATE enrolment_rights SET expires_at = :at WHERE tenant = :this_tenant AND {_IS_OPEN}"
+_VOID_ALL = Prepared(f"{_VOID} AND principal_id = :principal_id")
+_VOID_PARTNER = Prepared(f"{_VOID} AND {OF_PARTNER}")
+_PRUNE_RIGHTS = Prepared("DELETE FROM enrolment_rights WHERE tenant = :this_tenant AND expires_at < :before")
+
+_THROTTLE = Prepared(
+    """SELECT key, tenant, failures, last_at, blocked_until FROM throttles
+    WHERE tenant = :this_tenant AND key = :key"""
+)
+_SAVE_THROTTLE = Prepared(
+    """INSERT INTO throttles (tenant, key, failures, last_at, blocked_until)
+    VALUES (:this_tenant, :key, :failures, :last_at, :blocked_until)
+    ON CONFLICT (tenant, key) DO UPDATE SET failures = excluded.failures, last_at = excluded.last_at,
+        blocked_until = excluded.blocked_until"""
+)
+_FORGET_THROTTLE = Prepared("DELETE FROM throttles WHERE tenant = :this_tenant AND key = :key")
+_PRUNE_THROTTLES = Prepared(
+    """DELETE FROM throttles WHERE tenant = :this_tenant AND last_at < :before
+    AND (blocked_until IS NULL OR blocked_until < :before)"""
+)
+
+
+class SqlFactors:
+    """`stores.factor_protocols.FactorStore`."""
+
+    def __init__(self, transaction: Transaction) -> None:
+        self._transaction = transaction
+
+    def add(self, factor: FactorRecord) -> None:
+        """Add one."""
+        self._transaction.require_writable(factor.tenant)
+        added = self._transaction.driver_change(
+            _ADD,
+            id=factor.id,
+            principal_id=factor.principal_id,
+            kind=factor.kind.value,
+            name=factor.name,
+            secret=factor.secret,
+            credential_id=factor.credential_id,
+            counter=factor.counter,
+            rp_id=factor.rp_id,
+            created_at=to_microseconds(factor.created_at),
+            last_used_at=to_optional_microseconds(factor.last_used_at),
+        )
+        if not added:
+            raise RequestRefused("factor-duplicate", "this passkey is enrolled already")
+
+    def get(self, factor_id: str) -> FactorRecord | None:
+        """Return it."""
+        row = self._transaction.driver_row(_BY_ID, of=factor_id)
+        return None if row is None else _factor(row)
+
+    def of_principal(self, principal_id: str) -> list[FactorRecord]:
+        """Return the factors of a principal, oldest first."""
+        return [
+            _factor(row) for row in self._transaction.driver_rows(_OF_PRINCIPAL, principal_id=principal_id)
+        ]
+
+    def by_credential(self, credential_id: str) -> FactorRecord | None:
+        """Return the passkey with that credential id."""
+        row = self._transaction.driver_row(_BY_CREDENTIAL, credential_id=credential_id)
+        return None if row is None else _factor(row)
+
+    def use(self, factor_id: str, *, expected: int, counter: int, at: datetime) -> bool:
+        """Move the counter and note the use: compare and set."""
+        changed = self._transaction.driver_change(
+            _USE, of=factor_id, expected=expected, counter=counter, at=to_microseconds(at)
+        )
+        return changed == 1
+
+    def rename(self, factor_id: str, name: str) -> bool:
+        """Give it another name."""
+        return self._transaction.driver_change(_RENAME, of=factor_id, name=name) == 1
+
+    def remove(self, factor_id: str) -> bool:
+        """Remove it; True for exactly one caller."""
+        return self._transaction.driver_change(_REMOVE, of=factor_id) == 1
+
+    def remove_all(self, principal_id: str) -> int:
+        """Remove every factor of a principal."""
+        return self._transaction.driver_change(_REMOVE_ALL, principal_id=principal_id)
+
+    def remove_partner(self, partner_id: str) -> int:
+        """Remove every factor of every principal of a partner."""
+        return self._transaction.driver_change(_REMOVE_PARTNER, partner_id=partner_id)
+
+
+class SqlEnrolmentRights:
+    """`stores.factor_protocols.EnrolmentRightStore`."""
+
+    def __init__(self, transaction: Transaction) -> None:
+        self._transaction = transaction
+
+    def add(self, right: EnrolmentRight) -> None:
+        """Add one."""
+        self._transaction.require_writable(right.tenant)
+        added = self._transaction.driver_change(
+            _ADD_RIGHT,
+            id=right.id,
+            principal_id=right.principal_id,
+            certificate_id=right.certificate_id,
+            token_sha256=right.token_sha256,
+            created_at=to_microseconds(right.created_at),
+            expires_at=to_microseconds(right.expires_at),
+            used_at=to_optional_microseconds(right.used_at),
+        )
+        if not added:
+            raise IntegrityError("enrolment-right-duplicate", "this token was handed out before")
+
+    def open_for(self, principal_id: str, now: datetime) -> list[EnrolmentRight]:
+        """Return the open ones of a principal, oldest first."""
+        rows = self._transaction.driver_rows(_OPEN_FOR, principal_id=principal_id, at=to_microseconds(now))
+        return [_right(row) for row in rows]
+
+    def by_token(self, token_sha256: str) -> EnrolmentRight | None:
+        """Return the right of that token."""
+        row = self._transaction.driver_row(_BY_TOKEN, token=token_sha256)
+        return None if row is None else _right(row)
+
+    def use(self, right_id: str, at: datetime) -> bool:
+        """Mark it used if it is open: compare and set."""
+        return self._transaction.driver_change(_USE_RIGHT, of=right_id, at=to_microseconds(at)) == 1
+
+    def void_all(self, principal_id: str, at: datetime) -> int:
+        """Let every open right of a principal expire now."""
+        return self._transaction.driver_change(_VOID_ALL, principal_id=principal_id, at=to_microseconds(at))
+
+    def void_partner(self, partner_id: str, at: datetime) -> int:
+        """Let every open right of every principal of a partner expire now."""
+        return self._transaction.driver_change(_VOID_PARTNER, partner_id=partner_id, at=to_microseconds(at))
+
+    def prune(self, before: datetime) -> int:
+        """Remove those that expired before."""
+        return self._transaction.driver_change(_PRUNE_RIGHTS, before=to_microseconds(before))
+
+
+class SqlThrottles:
+    """`stores.factor_protocols.ThrottleStore`."""
+
+    def __init__(self, transaction: Transaction) -> None:
+        self._transaction = transaction
+
+    def get(self, keys: Collection[str]) -> dict[str, ThrottleRecord]:
+        """Return what is kept under these keys."""
+        rows = [self._transaction.driver_row(_THROTTLE, key=key) for key in keys]
+        return {row[0]: _throttle(row) for row in rows if row is not None}
+
+    def save(self, throttle: ThrottleRecord) -> None:
+        """Insert or replace."""
+        self._transaction.require_writable(throttle.tenant)
+        self._transaction.driver_change(
+            _SAVE_THROTTLE,
+            key=throttle.key,
+            failures=throttle.failures,
+            last_at=to_microseconds(throttle.last_at),
+            blocked_until=to_optional_microseconds(throttle.blocked_until),
+        )
+
+    def forget(self, key: str) -> None:
+        """Remove what is kept under a key."""
+        self._transaction.driver_change(_FORGET_THROTTLE, key=key)
+
+    def prune(self, before: datetime) -> int:
+        """Remove those that are long past."""
+        return self._transaction.driver_change(_PRUNE_THROTTLES, before=to_microseconds(before))
+
+
+def _factor(row: DriverRow) -> FactorRecord:
+    id_, tenant, principal_id, kind, name, secret, credential_id, counter, rp_id, created_at, last_used_at = (
+        row
+    )
+    return FactorRecord(
+        id=id_,
+        tenant=tenant,
+        principal_id=principal_id,
+        kind=from_word(FactorKind, kind),
+        name=name,
+        secret=bytes(secret),
+        credential_id=credential_id,
+        counter=counter,
+        rp_id=rp_id,
+        created_at=from_microseconds(created_at),
+        last_used_at=from_optional_microseconds(last_used_at),
+    )
+
+
+def _right(row: DriverRow) -> EnrolmentRight:
+    id_, tenant, principal_id, certificate_id, token_sha256, created_at, expires_at, used_at = row
+    return EnrolmentRight(
+        id=id_,
+        tenant=tenant,
+        principal_id=principal_id,
+        certificate_id=certificate_id,
+        token_sha256=token_sha256,
+        created_at=from_microseconds(created_at),
+        expires_at=from_microseconds(expires_at),
+        used_at=from_optional_microseconds(used_at),
+    )
+
+
+def _throttle(row: DriverRow) -> ThrottleRecord:
+    key, tenant, failures, last_at, blocked_until = row
+    return ThrottleRecord(
+        key=key,
+        tenant=tenant,
+        failures=failures,
+        last_at=from_microseconds(last_at),
+        blocked_until=from_optional_microseconds(blocked_until),
+    )

@@ -1,0 +1,276 @@
+"""The store Protocols of second factors, of sessions, and of what leads to them.
+
+Not here: SQL, and the unit of work that binds these to one transaction (`stores.protocols`).
+
+Each operation that lets one caller of many win (`use`, `end`, `take`) is one statement that compares and sets.
+"""
+# ruff: noqa: D102 - the properties of FactorStores are documented by the stores they give
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from doorward.core.factor_kinds import FactorKind
+    from doorward.stores.factor_records import (
+        EnrolmentRight,
+        FactorRecord,
+        SessionCodeRecord,
+        SessionKeyRecord,
+        SessionRecord,
+        StepUpRecord,
+        ThrottleRecord,
+    )
+
+MAX_STEP_UPS = 20
+"""Step-ups that one certificate may have begun; the oldest make room."""
+
+
+class FactorStore(Protocol):
+    """Second factors of principals."""
+
+    def add(self, factor: FactorRecord) -> None:
+        """Add one; raise `RequestRefused` (`factor-duplicate`) if its credential id is enrolled already."""
+        ...
+
+    def get(self, factor_id: str) -> FactorRecord | None:
+        """Return it."""
+        ...
+
+    def of_principal(self, principal_id: str) -> list[FactorRecord]:
+        """Return the factors of a principal, recovery codes too, oldest first."""
+        ...
+
+    def by_credential(self, credential_id: str) -> FactorRecord | None:
+        """Return the passkey with that credential id; None for the empty id."""
+        ...
+
+    def use(self, factor_id: str, *, expected: int, counter: int, at: datetime) -> bool:
+        """Move the counter from `expected` to `counter` and note the use; False if another use was first."""
+        ...
+
+    def rename(self, factor_id: str, name: str) -> bool:
+        """Give it another name; False if there is no such factor."""
+        ...
+
+    def remove(self, factor_id: str) -> bool:
+        """Remove it; True for exactly one caller, so that a recovery code is used once."""
+        ...
+
+    def remove_all(self, principal_id: str) -> int:
+        """Remove every factor of a principal; return how many."""
+        ...
+
+    def remove_partner(self, partner_id: str) -> int:
+        """Remove every factor of every principal of a partner; return how many."""
+        ...
+
+
+class EnrolmentRightStore(Protocol):
+    """Rights to enrol a first factor. One is open if it was not used and has not expired."""
+
+    def add(self, right: EnrolmentRight) -> None:
+        """Add one; raise `IntegrityError` (`enrolment-right-duplicate`) if its token was handed out before."""
+        ...
+
+    def open_for(self, principal_id: str, now: datetime) -> list[EnrolmentRight]:
+        """Return the open ones of a principal, oldest first."""
+        ...
+
+    def by_token(self, token_sha256: str) -> EnrolmentRight | None:
+        """Return the right of that token; None for the empty text."""
+        ...
+
+    def use(self, right_id: str, at: datetime) -> bool:
+        """Mark it used if it is open at that time; True for exactly one caller."""
+        ...
+
+    def void_all(self, principal_id: str, at: datetime) -> int:
+        """Let every open right of a principal expire now; return how many."""
+        ...
+
+    def void_partner(self, partner_id: str, at: datetime) -> int:
+        """Let every open right of every principal of a partner expire now; return how many."""
+        ...
+
+    def prune(self, before: datetime) -> int:
+        """Remove those that expired before; return how many."""
+        ...
+
+
+class SessionStore(Protocol):
+    """Sessions of the portal and of applications. One is open if it was not ended and `ends_at` is to come."""
+
+    def add(self, session: SessionRecord) -> None:
+        """Add one; raise `IntegrityError` (`session-duplicate`) if its id or its token is there already."""
+        ...
+
+    def get(self, session_id: str) -> SessionRecord | None:
+        """Return it, ended ones too."""
+        ...
+
+    def by_token(self, token_sha256: str) -> SessionRecord | None:
+        """Return the portal's session of that token, ended ones too; None for the empty text."""
+        ...
+
+    def open_at(self, now: datetime, principal_id: str | None = None) -> list[SessionRecord]:
+        """Return the open ones of one principal or all, oldest first."""
+        ...
+
+    def touch(self, session_id: str, *, seen_at: datetime, factors: Mapping[FactorKind, datetime]) -> bool:
+        """Note that it was seen, with these factors in the place of the former; False if it was ended."""
+        ...
+
+    def end(self, session_id: str, at: datetime) -> bool:
+        """End it; True for exactly one caller, and never for one that ended by itself."""
+        ...
+
+    def end_all(self, principal_id: str, at: datetime, application_id: str | None = None) -> int:
+        """End the open sessions of a principal, of one application or all; return how many."""
+        ...
+
+    def end_partner(self, partner_id: str, at: datetime) -> int:
+        """End the open sessions of every principal of a partner; return how many."""
+        ...
+
+    def end_every(self, at: datetime) -> int:
+        """End every open session; return how many."""
+        ...
+
+    def latest_end(self, certificate_id: str, application_id: str, now: datetime) -> datetime | None:
+        """Return when the last of the open sessions of a certificate at an application ends; None without one."""
+        ...
+
+    def prune(self, before: datetime) -> int:
+        """Remove those that ended before, by themselves or not; return how many."""
+        ...
+
+
+class StepUpStore(Protocol):
+    """Step-ups that were begun."""
+
+    def add(self, step_up: StepUpRecord) -> None:
+        """Add one; of a certificate that has more than `MAX_STEP_UPS` then, the oldest are removed."""
+        ...
+
+    def get(self, step_up_id: str) -> StepUpRecord | None:
+        """Return it, expired ones too."""
+        ...
+
+    def remove(self, step_up_id: str) -> bool:
+        """Remove it; True for exactly one caller."""
+        ...
+
+    def remove_all(self, principal_id: str) -> int:
+        """Remove every one of a principal; return how many."""
+        ...
+
+    def prune(self, before: datetime) -> int:
+        """Remove those that expired before; return how many."""
+        ...
+
+
+class SessionCodeStore(Protocol):
+    """One-use codes of applications' callbacks."""
+
+    def add(self, code: SessionCodeRecord) -> None:
+        """Add one; raise `IntegrityError` (`session-code-duplicate`) if the code was handed out before."""
+        ...
+
+    def take(self, code_sha256: str) -> SessionCodeRecord | None:
+        """Remove it and return it, expired ones too; exactly one caller gets it."""
+        ...
+
+    def remove_all(self, principal_id: str) -> int:
+        """Remove every one of a principal; return how many."""
+        ...
+
+    def prune(self, before: datetime) -> int:
+        """Remove those that expired before; return how many."""
+        ...
+
+
+class EpochStore(Protocol):
+    """Session epochs: three counters that only grow, of all, of a principal, and of a principal at an application.
+
+    A session's token carries the text of its time; raising one of the counters makes the token worthless. The use
+    case notes a change for the principals that it concerns, so that gateways cut their connections.
+    """
+
+    def of(self, principal_id: str, application_id: str) -> str:
+        """Return `"{all}.{principal}.{pair}"` for this principal at this application."""
+        ...
+
+    def raise_for(self, principal_id: str = "", application_id: str = "") -> None:
+        """Raise the counter of a principal, of the pair if an application is named, or of all if neither is."""
+        ...
+
+    def raise_all(self, at: datetime) -> None:
+        """Raise the counter of all, to at least the microseconds of this moment since 1970.
+
+        For a database that was put back: a number counted on from it could have been in use before.
+        """
+        ...
+
+
+class ThrottleStore(Protocol):
+    """Failed tries, so that a restart forgets none."""
+
+    def get(self, keys: Collection[str]) -> Mapping[str, ThrottleRecord]:
+        """Return what is kept under these keys; a key with nothing is not in the answer."""
+        ...
+
+    def save(self, throttle: ThrottleRecord) -> None:
+        """Insert or replace by key."""
+        ...
+
+    def forget(self, key: str) -> None:
+        """Remove what is kept under a key."""
+        ...
+
+    def prune(self, before: datetime) -> int:
+        """Remove those with the last try, and the end of the block, before that time; return how many."""
+        ...
+
+
+class SessionKeyStore(Protocol):
+    """Keys that sign sessions."""
+
+    def list(self) -> list[SessionKeyRecord]:
+        """Return all, newest first."""
+        ...
+
+    def add(self, key: SessionKeyRecord) -> None:
+        """Add one; raise `IntegrityError` (`session-key-duplicate`) if its id is taken."""
+        ...
+
+    def retire(self, key_id: str, at: datetime) -> bool:
+        """Note that another key signs since then; True for exactly one caller."""
+        ...
+
+    def remove(self, key_id: str) -> bool:
+        """Remove it; False if there is no such key."""
+        ...
+
+
+class FactorStores(Protocol):
+    """The stores of this file, as part of `stores.protocols.Stores`."""
+
+    @property
+    def factors(self) -> FactorStore: ...
+    @property
+    def enrolment_rights(self) -> EnrolmentRightStore: ...
+    @property
+    def sessions(self) -> SessionStore: ...
+    @property
+    def step_ups(self) -> StepUpStore: ...
+    @property
+    def session_codes(self) -> SessionCodeStore: ...
+    @property
+    def epochs(self) -> EpochStore: ...
+    @property
+    def throttles(self) -> ThrottleStore: ...
+    @property
+    def session_keys(self) -> SessionKeyStore: ...

@@ -1,0 +1,170 @@
+"""The contract of `FactorStore`, `EnrolmentRightStore` and `ThrottleStore`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from doorward.core.errors import IntegrityError, RequestRefused
+from doorward.core.factor_kinds import FactorKind
+from doorward.stores.protocols import UnitOfWork
+from tests.support.factor_records import ALICE, enrolment_right, factor, throttle
+from tests.support.ports import NOON
+from tests.support.records import digest, opaque, principal
+
+SECOND = timedelta(seconds=1)
+BOB = opaque("per", "bob")
+CLINIC = opaque("ptn", "clinic")
+
+
+def test_factors_are_kept_as_they_are(work: UnitOfWork) -> None:
+    """A factor of each kind comes back with every value, oldest first, and others' are not among them."""
+    made = [
+        factor(kind.value, kind, created_at=NOON + number * SECOND, last_used_at=NOON + SECOND)
+        for number, kind in enumerate(FactorKind)
+    ]
+    with work.change() as stores:
+        for one in [*reversed(made), factor("of bob", principal_id=BOB)]:
+            stores.factors.add(one)
+    with work.read() as stores:
+        assert stores.factors.of_principal(ALICE) == made
+        assert stores.factors.get(made[0].id) == made[0]
+        assert stores.factors.get("fct_nobody") is None
+
+
+def test_a_passkey_is_found_by_its_credential_and_enrolled_once(work: UnitOfWork) -> None:
+    """A credential id is unique, also between persons; those without one are found by none."""
+    key, password = factor("key"), factor("password", FactorKind.PASSWORD)
+    with work.change() as stores:
+        stores.factors.add(key)
+        stores.factors.add(password)
+        stores.factors.add(factor("other password", FactorKind.PASSWORD, principal_id=BOB))
+        with pytest.raises(RequestRefused) as caught:
+            stores.factors.add(factor("again", principal_id=BOB, credential_id=key.credential_id))
+        assert caught.value.code == "factor-duplicate"
+        assert stores.factors.by_credential(key.credential_id) == key
+        assert stores.factors.by_credential("") is None
+        assert stores.factors.by_credential("unknown") is None
+
+
+def test_a_counter_moves_from_where_it_was(work: UnitOfWork) -> None:
+    """Two uses that saw the same counter: the first wins, the second changes nothing."""
+    key = factor("key", counter=7)
+    with work.change() as stores:
+        stores.factors.add(key)
+        assert stores.factors.use(key.id, expected=7, counter=9, at=NOON + SECOND)
+        assert not stores.factors.use(key.id, expected=7, counter=8, at=NOON + 2 * SECOND)
+        assert not stores.factors.use("fct_nobody", expected=0, counter=1, at=NOON)
+        assert stores.factors.get(key.id) == replace(key, counter=9, last_used_at=NOON + SECOND)
+
+
+def test_factors_are_renamed_and_removed(work: UnitOfWork) -> None:
+    """A factor has another name from then on; it is removed once, or with all of its person."""
+    key, code, other = factor("key"), factor("code", FactorKind.RECOVERY), factor("other", principal_id=BOB)
+    with work.change() as stores:
+        for one in (key, code, other):
+            stores.factors.add(one)
+        assert stores.factors.rename(key.id, "blue key")
+        assert stores.factors.get(key.id) == replace(key, name="blue key")
+        assert not stores.factors.rename("fct_nobody", "blue key")
+        assert stores.factors.remove(code.id)
+        assert not stores.factors.remove(code.id)
+        assert stores.factors.remove_all(ALICE) == 1
+        assert stores.factors.remove_all(ALICE) == 0
+        assert stores.factors.of_principal(BOB) == [other]
+
+
+def test_what_principals_of_a_partner_have_goes_with_the_partner(work: UnitOfWork) -> None:
+    """Factors and rights of a partner's principals go, removed principals too; those of our own stay."""
+    eve = principal("clinic/eve", partner=CLINIC)
+    theirs, ours = factor("theirs", principal_id=eve.id), factor("ours")
+    right = enrolment_right("theirs", principal_id=eve.id)
+    with work.change() as stores:
+        stores.directory.add(principal("alice"), NOON)
+        stores.directory.add(eve, NOON)
+        stores.directory.remove_partner(CLINIC)
+        for one in (theirs, ours):
+            stores.factors.add(one)
+        stores.enrolment_rights.add(right)
+        stores.enrolment_rights.add(enrolment_right("ours"))
+        assert stores.factors.remove_partner(CLINIC) == 1
+        assert stores.factors.of_principal(eve.id) == []
+        assert stores.factors.of_principal(ALICE) == [ours]
+        assert stores.enrolment_rights.void_partner(CLINIC, NOON) == 1
+        assert stores.enrolment_rights.open_for(eve.id, NOON) == []
+        assert stores.enrolment_rights.open_for(ALICE, NOON) == [enrolment_right("ours")]
+
+
+def test_a_right_is_used_once_and_in_time(work: UnitOfWork) -> None:
+    """One use wins; an expired right, a voided one and an unknown one give nothing."""
+    first = enrolment_right("first", certificate_id="crt_one")
+    late = enrolment_right("late", created_at=NOON + SECOND, expires_at=NOON + SECOND)
+    with work.change() as stores:
+        for one in (late, first, enrolment_right("of bob", principal_id=BOB)):
+            stores.enrolment_rights.add(one)
+        assert stores.enrolment_rights.open_for(ALICE, NOON) == [first, late]
+        assert stores.enrolment_rights.open_for(ALICE, NOON + SECOND) == [first]
+        assert stores.enrolment_rights.use(first.id, NOON + SECOND)
+        assert not stores.enrolment_rights.use(first.id, NOON + SECOND)
+        assert not stores.enrolment_rights.use(late.id, NOON + SECOND)
+        assert not stores.enrolment_rights.use("enr_nobody", NOON)
+        assert stores.enrolment_rights.open_for(ALICE, NOON) == [late]
+        assert stores.enrolment_rights.void_all(ALICE, NOON) == 1
+        assert stores.enrolment_rights.void_all(ALICE, NOON) == 0
+        assert not stores.enrolment_rights.use(late.id, NOON)
+
+
+def test_a_right_is_found_by_its_token(work: UnitOfWork) -> None:
+    """A token leads to its right, used or not, and is handed out once; no token leads to none."""
+    right = enrolment_right("invited", token_sha256=digest("token"))
+    with work.change() as stores:
+        stores.enrolment_rights.add(right)
+        stores.enrolment_rights.add(enrolment_right("open"))
+        stores.enrolment_rights.add(enrolment_right("open too"))
+        assert stores.enrolment_rights.use(right.id, NOON)
+        assert stores.enrolment_rights.by_token(digest("token")) == replace(right, used_at=NOON)
+        assert stores.enrolment_rights.by_token("") is None
+        with pytest.raises(IntegrityError) as caught:
+            stores.enrolment_rights.add(enrolment_right("again", token_sha256=digest("token")))
+        assert caught.value.code == "enrolment-right-duplicate"
+
+
+def test_old_rights_are_pruned(work: UnitOfWork) -> None:
+    """What expired before the named time is gone, and nothing else."""
+    with work.change() as stores:
+        stores.enrolment_rights.add(enrolment_right("old", expires_at=NOON))
+        stores.enrolment_rights.add(enrolment_right("new", expires_at=NOON + SECOND))
+        assert stores.enrolment_rights.prune(NOON + SECOND) == 1
+        assert [one.id for one in stores.enrolment_rights.open_for(ALICE, NOON - SECOND)] == [
+            enrolment_right("new").id
+        ]
+
+
+def test_throttles_are_kept_by_key(work: UnitOfWork) -> None:
+    """Several keys are read at once; saving replaces; a forgotten key has nothing."""
+    account, address = throttle("account"), throttle("address", blocked_until=NOON + SECOND)
+    with work.change() as stores:
+        stores.throttles.save(account)
+        stores.throttles.save(address)
+        assert stores.throttles.get(["address", "account", "unknown"]) == {
+            "account": account,
+            "address": address,
+        }
+        stores.throttles.save(replace(account, failures=4, last_at=NOON + SECOND))
+        assert stores.throttles.get(["account"])["account"].failures == 4
+        stores.throttles.forget("account")
+        stores.throttles.forget("account")
+        assert stores.throttles.get(["account"]) == {}
+
+
+def test_throttles_are_pruned_once_they_block_no_more(work: UnitOfWork) -> None:
+    """An old try goes, unless it blocks still."""
+    with work.change() as stores:
+        stores.throttles.save(throttle("old"))
+        stores.throttles.save(throttle("over", blocked_until=NOON + SECOND))
+        stores.throttles.save(throttle("blocks", blocked_until=NOON + 3 * SECOND))
+        stores.throttles.save(throttle("new", last_at=NOON + 2 * SECOND))
+        assert stores.throttles.prune(NOON + 2 * SECOND) == 2
+        assert sorted(stores.throttles.get(["old", "over", "blocks", "new"])) == ["blocks", "new"]
