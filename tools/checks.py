@@ -16,7 +16,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 LONGEST_FILE = 500
-PURE = ("core", "wire", "pki", "verification", "policy", "audit")
+PURE = ("core", "wire", "pki", "verification", "policy", "factors", "audit")
 REST_PERCENT = 90
 PROCESSES = "2"
 WAITING_PROCESSES = "3"

@@ -9,8 +9,6 @@ RFC 7638 (thumbprint), RFC 8725 (best practice: 3.1 algorithm, 3.9 audience, 3.1
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -27,6 +25,8 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey
 
 from doorward.core.errors import MalformedInput, RequestRefused
+from doorward.wire.base64url import parse_base64url
+from doorward.wire.json_object import parse_json_object
 
 ALGORITHM = "ES256"
 ASSERTION_TYPE = "doorward-assertion+jwt"
@@ -61,35 +61,11 @@ def _malformed(detail: str) -> NoReturn:
 
 
 def _object(text: bytes | str, what: str) -> dict[str, Any]:
-    """Return one JSON object without duplicate names; `json` alone keeps the last of two silently."""
-
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        members = dict(pairs)
-        if len(members) != len(pairs):
-            raise ValueError("duplicate member")
-        return members
-
-    def no_constant(name: str) -> NoReturn:
-        raise ValueError(name)
-
-    try:
-        value = json.loads(text, object_pairs_hook=unique, parse_constant=no_constant)
-    except (ValueError, RecursionError):
-        _malformed(f"{what} is not JSON")
-    if not isinstance(value, dict):
-        _malformed(f"{what} is not a JSON object")
-    return value
+    return parse_json_object(text, code="jose-malformed", what=what)
 
 
 def _base64url(text: str, what: str) -> bytes:
-    """Decode base64url without padding, in its one spelling (RFC 7515 section 2)."""
-    try:
-        data = base64.b64decode(text.encode("ascii") + b"=" * (-len(text) % 4), altchars=b"-_", validate=True)
-    except (binascii.Error, UnicodeEncodeError):
-        _malformed(f"{what} is not base64url")
-    if base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii") != text:
-        _malformed(f"{what} is not base64url in its one spelling")
-    return data
+    return parse_base64url(text, code="jose-malformed", what=what)
 
 
 def thumbprint(key: EllipticCurvePublicKey) -> str:
@@ -186,12 +162,18 @@ def parse_jwks(text: str) -> KeySet:
 
 
 def sign_assertion(key: EllipticCurvePrivateKey, claims: Mapping[str, object]) -> str:
-    """Return the claims as a signed assertion.
+    """Return the claims as a signed assertion: `sign_token` with its type."""
+    return sign_token(key, claims, token_type=ASSERTION_TYPE)
+
+
+def sign_token(key: EllipticCurvePrivateKey, claims: Mapping[str, object], *, token_type: str) -> str:
+    """Return the claims as a signed token of that type.
 
     Args:
         key: a P-256 key; a hardware key is a subclass whose `sign` calls the token.
         claims: JSON values; `aud` (text) and `exp` (seconds since 1970, whole) are required, because
             a token without them is valid everywhere, for ever.
+        token_type: the header's `typ`.
 
     Returns:
         A compact JWS, at most 8192 characters, with `typ` and the thumbprint as `kid`.
@@ -202,17 +184,24 @@ def sign_assertion(key: EllipticCurvePrivateKey, claims: Mapping[str, object]) -
     Standard: RFC 7515 section 7.1, RFC 8725 sections 3.9 and 3.11.
     """
     if type(claims.get("aud")) is not str or type(claims.get("exp")) is not int:
-        raise ValueError("an assertion needs aud and exp")
-    header = {"alg": ALGORITHM, "typ": ASSERTION_TYPE, "kid": thumbprint(key.public_key())}
+        raise ValueError("a token needs aud and exp")
+    header = {"alg": ALGORITHM, "typ": token_type, "kid": thumbprint(key.public_key())}
     payload = json.dumps(claims, separators=(",", ":"), allow_nan=False)
     token = jws.serialize_compact(header, payload, ECKey.import_key(key), algorithms=[ALGORITHM])
     if len(token) > MAX_TOKEN_CHARACTERS:
-        raise ValueError(f"an assertion is longer than {MAX_TOKEN_CHARACTERS}")
+        raise ValueError(f"a token is longer than {MAX_TOKEN_CHARACTERS}")
     return token
 
 
 def verify_assertion(token: str, jwks: KeySet, audience: str, now: datetime) -> dict[str, Any]:
-    """Return the claims of an assertion after every check; nothing is returned before the last.
+    """Return the claims of an assertion after every check: `verify_token` with its type."""
+    return verify_token(token, jwks, audience, now, token_type=ASSERTION_TYPE)
+
+
+def verify_token(
+    token: str, jwks: KeySet, audience: str, now: datetime, *, token_type: str
+) -> dict[str, Any]:
+    """Return the claims of a token of that type after every check; nothing is returned before the last.
 
     1. size and form; 2. header: exactly `alg`, `typ`, `kid`, with our values; 3. a key of the set has
     that thumbprint; 4. signature; 5. `aud` is this audience, alone; 6. `exp` is not past; 7. `iat`
@@ -220,9 +209,10 @@ def verify_assertion(token: str, jwks: KeySet, audience: str, now: datetime) -> 
 
     Args:
         token: compact JWS, at most 8192 characters.
-        jwks: the keys of the gateways, from `parse_jwks`.
+        jwks: the keys of those who may sign such tokens, from `parse_jwks`.
         audience: the application that asks.
         now: aware, UTC.
+        token_type: what `typ` must say: a session is never taken for an assertion, nor the other way.
 
     Returns:
         The claims.
@@ -237,21 +227,21 @@ def verify_assertion(token: str, jwks: KeySet, audience: str, now: datetime) -> 
     """
     # 1. size and form
     if len(token) > MAX_TOKEN_CHARACTERS:
-        _malformed(f"an assertion is longer than {MAX_TOKEN_CHARACTERS}")
+        _malformed(f"a token is longer than {MAX_TOKEN_CHARACTERS}")
     parts = token.split(".")
     if len(parts) != 3:  # noqa: PLR2004 - header, payload, signature
-        _malformed("an assertion has not three parts")
+        _malformed("a token has not three parts")
     payload = _base64url(parts[1], "the payload")
     _base64url(parts[2], "the signature")
     # 2. header
     header = _object(_base64url(parts[0], "the header"), "the header")
     kid = header.get("kid")
-    if not isinstance(kid, str) or header != {"alg": ALGORITHM, "typ": ASSERTION_TYPE, "kid": kid}:
-        _malformed("the header is not that of an assertion")
+    if not isinstance(kid, str) or header != {"alg": ALGORITHM, "typ": token_type, "kid": kid}:
+        _malformed(f"the header is not that of a {token_type}")
     # 3. key
     key = jwks.keys.get(kid)
     if key is None:
-        raise RequestRefused("assertion-key-unknown", "no known gateway has signed this assertion")
+        raise RequestRefused("assertion-key-unknown", "no known key has signed this token")
     # 4. signature
     try:
         jws.deserialize_compact(token, ECKey.import_key(key), algorithms=[ALGORITHM])
@@ -266,12 +256,12 @@ def _check_claims(claims: Mapping[str, Any], audience: str, seconds: float) -> N
     """Steps 5 to 7 of `verify_assertion`."""
     leeway = LEEWAY.total_seconds()
     if claims.get("aud") != audience:
-        raise RequestRefused("assertion-audience-wrong", "the assertion is for another application")
+        raise RequestRefused("assertion-audience-wrong", "the token is for another application")
     if seconds >= _moment(claims, "exp") + leeway:
-        raise RequestRefused("assertion-expired", "the assertion has expired")
+        raise RequestRefused("assertion-expired", "the token has expired")
     for name in ("iat", "nbf"):
         if name in claims and seconds + leeway < _moment(claims, name):
-            raise RequestRefused("assertion-not-yet-valid", "the assertion is from the future")
+            raise RequestRefused("assertion-not-yet-valid", "the token is from the future")
 
 
 def _moment(claims: Mapping[str, Any], name: str) -> float:

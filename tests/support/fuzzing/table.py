@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.support.fuzzing.certificates import DER_TARGETS
+from tests.support.fuzzing.factors import FACTOR_TARGETS
 from tests.support.fuzzing.fetching import FETCHING_TARGETS
 from tests.support.fuzzing.messages import MESSAGE_TARGETS
 from tests.support.fuzzing.pages import PAGE_TARGETS
@@ -12,7 +13,15 @@ from tests.support.fuzzing.web import WEB_TARGETS
 
 TARGETS: dict[str, Target] = {
     one.name: one
-    for one in (*DER_TARGETS, *MESSAGE_TARGETS, *FETCHING_TARGETS, *TEXT_TARGETS, *PAGE_TARGETS, *WEB_TARGETS)
+    for one in (
+        *DER_TARGETS,
+        *MESSAGE_TARGETS,
+        *FETCHING_TARGETS,
+        *FACTOR_TARGETS,
+        *TEXT_TARGETS,
+        *PAGE_TARGETS,
+        *WEB_TARGETS,
+    )
 }
 
 _PIECE = "a part of parse_crl and parse_answer, which are fuzzed"

@@ -1,0 +1,184 @@
+"""The session of one person at one application: a signed token in a cookie, bound to the certificate.
+
+Envoy verifies it natively: signature, audience, age, `fp` against the certificate of the connection, and `epoch`
+against the connection's. It is worth nothing beside another certificate. `assertion` is what the application gets
+instead of the connection's assertion: the same statement with the factors in it.
+
+Not here: the one-use code that leads to it (directory), the cookie's header (web), Envoy's checks (enforcement).
+Standard: RFC 7519, RFC 8705 section 3.1 (`cnf` with `x5t#S256`), RFC 8725 section 3.11 (explicit type), RFC 9470
+(`acr`, `auth_time`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, NoReturn
+
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+
+from doorward.core.errors import MalformedInput
+from doorward.core.factor_kinds import SESSION_FACTORS
+from doorward.factors.shown import ShownFactors
+from doorward.wire.base64url import render_base64url
+from doorward.wire.jose import KeySet, sign_token, verify_token
+
+SESSION_TYPE = "doorward-session+jwt"
+MAX_EPOCH_CHARACTERS = 64
+LATEST_SECONDS = 253402300799
+"""The last second of the year 9999, which is the last that a `datetime` holds."""
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionClaims:
+    """What a session says.
+
+    Args:
+        issuer: `https://TRUST_DOMAIN/portal`.
+        application_id: the audience.
+        principal_id: the person.
+        session_id: `ses_…`.
+        issued_at: aware, UTC, whole seconds count.
+        ends_at: after `issued_at`.
+        certificate_sha256: of the certificate that it is bound to, 64 characters of lower-case hex.
+        epoch: of principal and application; a session of another epoch has been ended.
+        shown: one factor at least.
+        assertion: the application's assertion, compact JWS.
+    """
+
+    issuer: str
+    application_id: str
+    principal_id: str
+    session_id: str
+    issued_at: datetime
+    ends_at: datetime
+    certificate_sha256: str
+    epoch: str
+    shown: ShownFactors
+    assertion: str = field(repr=False)
+
+    def __post_init__(self) -> None:
+        if not _SHA256.fullmatch(self.certificate_sha256):
+            raise ValueError("a session is bound to a SHA-256 in lower-case hex")
+        if self.shown.latest is None:
+            raise ValueError("a session without a factor says nothing that the certificate does not")
+        if self.ends_at <= self.issued_at:
+            raise ValueError("a session ends after it begins")
+
+
+def render_confirmation(certificate_sha256: str) -> dict[str, str]:
+    """Return the claim `cnf` of a certificate by its SHA-256 in hex.
+
+    Standard: RFC 8705 section 3.1.
+    """
+    return {"x5t#S256": render_base64url(bytes.fromhex(certificate_sha256))}
+
+
+def render_authentication(shown: ShownFactors) -> dict[str, object]:
+    """Return `acr`, `amr` and `auth_time` of the factors that were shown: for a session and for an assertion."""
+    claims: dict[str, object] = {"acr": shown.acr, "amr": list(shown.amr)}
+    if shown.latest is not None:
+        claims["auth_time"] = int(shown.latest.timestamp())
+    return claims
+
+
+def render_session(claims: SessionClaims) -> dict[str, object]:
+    """Return the claims as JSON values."""
+    return {
+        "iss": claims.issuer,
+        "aud": claims.application_id,
+        "sub": claims.principal_id,
+        "jti": claims.session_id,
+        "iat": int(claims.issued_at.timestamp()),
+        "exp": int(claims.ends_at.timestamp()),
+        "cnf": render_confirmation(claims.certificate_sha256),
+        "fp": claims.certificate_sha256,
+        "epoch": claims.epoch,
+        **render_authentication(claims.shown),
+        "level": claims.shown.level,
+        "factors": claims.shown.render_seconds(),
+        "assertion": claims.assertion,
+    }
+
+
+def sign_session(key: EllipticCurvePrivateKey, claims: SessionClaims) -> str:
+    """Return a session as compact JWS (ES256, `kid`, `typ`), at most 8192 characters.
+
+    Raises:
+        ValueError: a key of another curve, or a token that is too long.
+    """
+    return sign_token(key, render_session(claims), token_type=SESSION_TYPE)
+
+
+def verify_session(token: str, keys: KeySet, application_id: str, now: datetime) -> SessionClaims:
+    """Return what a session says after every check of `wire.jose.verify_token`.
+
+    Raises:
+        MalformedInput: `jose-malformed`, `session-malformed`.
+        RequestRefused: `assertion-key-unknown`, `assertion-signature-wrong`, `assertion-audience-wrong`,
+            `assertion-expired`, `assertion-not-yet-valid`.
+
+    Not checked: that the certificate is the connection's, and the epoch; the caller compares them.
+    """
+    return parse_session(verify_token(token, keys, application_id, now, token_type=SESSION_TYPE))
+
+
+def parse_session(claims: Mapping[str, Any]) -> SessionClaims:
+    """Return a session of its claims as JSON values, which someone of ours signed.
+
+    What is said twice must agree: `cnf` with `fp`, and `acr`, `amr`, `auth_time` and `level` with `factors`.
+
+    Raises:
+        MalformedInput: `session-malformed`.
+    """
+    epoch = _text(claims, "epoch")
+    if len(epoch) > MAX_EPOCH_CHARACTERS:
+        _malformed("the epoch is too long")
+    try:
+        found = SessionClaims(
+            issuer=_text(claims, "iss"),
+            application_id=_text(claims, "aud"),
+            principal_id=_text(claims, "sub"),
+            session_id=_text(claims, "jti"),
+            issued_at=_moment(claims, "iat"),
+            ends_at=_moment(claims, "exp"),
+            certificate_sha256=_text(claims, "fp"),
+            epoch=epoch,
+            shown=_shown(claims.get("factors")),
+            assertion=_text(claims, "assertion"),
+        )
+    except ValueError as fault:
+        _malformed(str(fault))
+    if render_session(found) != claims:
+        _malformed("the claims of a session contradict each other")
+    return found
+
+
+def _shown(value: object) -> ShownFactors:
+    if not isinstance(value, dict):
+        _malformed("the factors of a session are not an object")
+    return ShownFactors(
+        at={kind: _moment(value, kind.value) for kind in SESSION_FACTORS if kind.value in value}
+    )
+
+
+def _text(claims: Mapping[str, Any], name: str) -> str:
+    value = claims.get(name)
+    if not isinstance(value, str):
+        _malformed(f"the claim {name} is not a text")
+    return value
+
+
+def _moment(claims: Mapping[str, Any], name: str) -> datetime:
+    value = claims.get(name)
+    if type(value) is not int or not 0 <= value <= LATEST_SECONDS:
+        _malformed(f"the claim {name} is not a moment in whole seconds")
+    return datetime.fromtimestamp(value, UTC)
+
+
+def _malformed(detail: str) -> NoReturn:
+    raise MalformedInput("session-malformed", detail) from None
