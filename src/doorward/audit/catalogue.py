@@ -69,6 +69,9 @@ class EventType(Enum):
     GATEWAY_ROLLED_BACK = "gateway:rolled-back"
     ENVOY_STARTED = "envoy:started"
     ENVOY_DIED = "envoy:died"
+    SESSION_OPENED = "session:opened"
+    SESSION_ENDED = "session:ended"
+    SESSION_REFUSED = "session:refused"
     CONNECTION_ADMITTED = "connection:admitted"
     CONNECTION_REFUSED = "connection:refused"
     CONNECTION_ANONYMOUS = "connection:anonymous"
@@ -144,6 +147,7 @@ _FIELDS: Mapping[str, FieldKind] = MappingProxyType(
             "partner",
             "principal",
             "replaces",
+            "session",
         ),
         FieldKind.ID,
     )
@@ -176,7 +180,18 @@ _FIELDS: Mapping[str, FieldKind] = MappingProxyType(
         FieldKind.TOKEN,
     )
     | dict.fromkeys(
-        ("anchors", "evidence", "grants", "groups", "hosts", "intermediates", "reasons", "rules", "types"),
+        (
+            "anchors",
+            "evidence",
+            "factors",
+            "grants",
+            "groups",
+            "hosts",
+            "intermediates",
+            "reasons",
+            "rules",
+            "types",
+        ),
         FieldKind.TOKENS,
     )
     | dict.fromkeys(
@@ -208,6 +223,7 @@ _FIELDS: Mapping[str, FieldKind] = MappingProxyType(
             "epoch",
             "exit_code",
             "length",
+            "level",
             "number",
             "pid",
             "revision",
@@ -313,6 +329,18 @@ CATALOGUE: Mapping[EventType, EventSpec] = MappingProxyType(
         EventType.GATEWAY_ROLLED_BACK: _spec(_OPERATION, "gateway revision reason", "sha256 detail"),
         EventType.ENVOY_STARTED: _spec(_OPERATION, "gateway", "pid version epoch"),
         EventType.ENVOY_DIED: _spec(_OPERATION, "gateway", "pid exit_code signal epoch"),
+        EventType.SESSION_OPENED: _spec(
+            _DECISION,
+            "session principal application factors",
+            "certificate level expires_at",
+            "name",
+        ),
+        EventType.SESSION_ENDED: _spec(
+            _DECISION, "principal reason", "application session number certificate", "name"
+        ),
+        EventType.SESSION_REFUSED: _spec(
+            _DECISION, "principal application reason", "certificate session", "name"
+        ),
         EventType.CONNECTION_ADMITTED: _spec(
             _DECISION,
             "connection gateway application certificate principal",

@@ -1,0 +1,111 @@
+"""A person's session at the portal: which factors were shown there, by this certificate, and how long ago.
+
+    note_factor           a factor was checked: a new session takes over what the former had shown
+    find_portal_session   the session of a cookie, if it is this certificate's and not over
+
+The cookie is 256 random bits and is stored as its SHA-256. Each check makes a new one, so that a cookie from before
+the check is worth nothing after it (OWASP ASVS 5.0 7.2.4). A session is over 15 minutes after the last request (a
+setting), 8 hours after the first factor, when its certificate ends, or when it is signed out.
+Not here: sessions of applications (sessions), checking a factor (factors).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from datetime import datetime, timedelta
+
+from doorward.core.entities import TENANT
+from doorward.core.factor_kinds import FactorKind
+from doorward.core.names import PORTAL_APPLICATION
+from doorward.directory.callers import Caller
+from doorward.stores.factor_records import SessionRecord
+from doorward.stores.protocols import Stores
+from doorward.stores.services import Services
+from doorward.wire.base64url import render_base64url
+
+IDLE = timedelta(minutes=15)
+"""Precedent: NIST SP 800-63B-4 section 2.3.3 has 15 minutes for its highest level, section 2.2.3 one hour for the middle one."""
+
+LONGEST = timedelta(hours=8)
+"""A working day; NIST SP 800-63B-4 section 2.3.3 has 12 hours."""
+
+TOKEN_BYTES = 32
+SEEN_STEP = timedelta(seconds=30)
+"""A request writes that it was seen no more often than this."""
+
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
+
+
+def note_factor(
+    services: Services, caller: Caller, kind: FactorKind, *, former: str, idle: timedelta = IDLE
+) -> tuple[SessionRecord, str]:
+    """Begin a session that has shown this factor now, and whatever the former one had shown.
+
+    Args:
+        services: the ports of this process.
+        caller: who showed it.
+        kind: what was shown; the caller of this function checked it.
+        former: the cookie that came with the request; empty for none.
+        idle: how long a session may be without a request.
+
+    Returns:
+        The session, and its cookie.
+    """
+    token, now = render_base64url(services.random.token(TOKEN_BYTES)), services.clock.now()
+    with services.work.change(traffic=True) as stores:
+        before = _find(stores, caller, former, now=now, idle=idle)
+        session = SessionRecord(
+            id=services.new_id("ses"),
+            tenant=TENANT,
+            principal_id=caller.principal_id,
+            certificate_id=caller.certificate_id,
+            certificate_sha256=caller.certificate_sha256,
+            application_id=PORTAL_APPLICATION,
+            token_sha256=hash_token(token),
+            source=caller.source,
+            client=caller.client,
+            factors={**(before.factors if before else {}), kind: now},
+            created_at=now if before is None else before.created_at,
+            seen_at=now,
+            ends_at=min(now + LONGEST if before is None else before.ends_at, caller.not_after),
+        )
+        stores.sessions.add(session)
+        if before is not None:
+            stores.sessions.end(before.id, now)
+    return session, token
+
+
+def find_portal_session(
+    services: Services, caller: Caller, token: str, *, idle: timedelta = IDLE
+) -> SessionRecord | None:
+    """Return the session of a cookie, and note that it was seen; None if it is over, or another certificate's."""
+    now = services.clock.now()
+    with services.work.read() as stores:
+        found = _find(stores, caller, token, now=now, idle=idle)
+    if found is not None and now - found.seen_at >= SEEN_STEP:
+        with services.work.change(traffic=True) as stores:
+            stores.sessions.touch(found.id, seen_at=now, factors=found.factors)
+    return found
+
+
+def hash_token(token: str) -> str:
+    """Return the SHA-256 of a cookie, under which its session is stored."""
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _find(
+    stores: Stores, caller: Caller, token: str, *, now: datetime, idle: timedelta
+) -> SessionRecord | None:
+    if not _TOKEN.fullmatch(token):
+        return None
+    found = stores.sessions.by_token(hash_token(token))
+    good = (
+        found is not None
+        and found.ended_at is None
+        and now < found.ends_at
+        and now - found.seen_at < idle
+        and found.certificate_sha256 == caller.certificate_sha256
+        and found.principal_id == caller.principal_id
+    )
+    return found if good else None

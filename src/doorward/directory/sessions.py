@@ -1,0 +1,302 @@
+"""Sessions of applications: a one-use code becomes one, and signing out ends it.
+
+    redeem_code    1. the code is taken; 2. its bindings are compared; 3. certificate and account are still good;
+                   4. a session is opened, or the one that this browser has is gone on with; 5. what its token says
+    sign_out       of one application, or everywhere: the session epoch grows, so that every token of its time is
+                   worthless at every gateway, and connections are judged again and cut
+
+Steps 1 to 5 are one transaction: two callers with one code, or a sign-out in between, cannot both win.
+Not here: the code (step_ups), the portal's own sessions (portal_sessions), signing the token.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from doorward.audit.events import Event, EventType
+from doorward.core.certificate import CertificateState
+from doorward.core.entities import TENANT, PrincipalState
+from doorward.core.errors import NotFound, RequestRefused
+from doorward.core.factor_kinds import level_of
+from doorward.core.names import PORTAL_APPLICATION
+from doorward.directory.callers import Caller
+from doorward.directory.step_ups import find_code_fault, hash_code
+from doorward.stores.done import Done
+from doorward.stores.events import write_event
+from doorward.stores.factor_records import SessionCodeRecord, SessionRecord
+from doorward.stores.protocols import Stores
+from doorward.stores.records import ChangeKind
+from doorward.stores.services import Services
+
+LIFETIME = timedelta(hours=8)
+MAX_OPEN = 20
+"""Sessions of one principal at one application; beyond that the oldest one is gone on with."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenedSession:
+    """What a good code leads to: the session, the epoch that its token carries, and where the person was."""
+
+    session: SessionRecord
+    epoch: str
+    return_path: str
+
+
+def redeem_code(
+    services: Services,
+    caller: Caller,
+    *,
+    code: str,
+    application_id: str,
+    host: str,
+    begin: str,
+    lifetime: timedelta = LIFETIME,
+) -> OpenedSession:
+    """Trade a code for a session, once.
+
+    Args:
+        services: the ports of this process.
+        caller: who has the code, as the application's own door says.
+        code: as it came; it is used up, also if it is not good here.
+        application_id: whose door it came through.
+        host: the host that was asked, with its port if that is not 443.
+        begin: the cookie of the request that began the step-up; empty for none.
+        lifetime: of the session; the certificate's end may come first.
+
+    Raises:
+        RequestRefused: `session-code-refused`, for every reason; the event says which.
+    """
+    now = services.clock.now()
+    with services.work.change(traffic=True) as stores:
+        taken = stores.session_codes.take(hash_code(code))
+        why = find_code_fault(
+            taken, caller, application_id=application_id, host=host, begin=begin, now=now
+        ) or _find_standing_fault(stores, caller, now)
+        if taken is not None and not why:
+            opened, event = _open(services, stores, caller, taken, now=now, lifetime=lifetime)
+            stores.outbox.add(event)
+            return opened
+        stores.outbox.add(_refusal(services, caller, application_id, why))
+    raise _refused(why)
+
+
+def _find_standing_fault(stores: Stores, caller: Caller, now: datetime) -> str:
+    """Return whether something withdrew certificate or account since the request came in."""
+    certificate = stores.certificates.get(caller.certificate_id)
+    principal = stores.directory.get(caller.principal_id)
+    good = (
+        certificate is not None
+        and certificate.state is CertificateState.VALID
+        and now < certificate.not_after
+        and principal is not None
+        and principal.state is PrincipalState.ACTIVE
+    )
+    return "" if good else "standing-lost"
+
+
+def _open(
+    services: Services,
+    stores: Stores,
+    caller: Caller,
+    code: SessionCodeRecord,
+    *,
+    now: datetime,
+    lifetime: timedelta,
+) -> tuple[OpenedSession, Event]:
+    known = _find_known(stores, caller, code.application_id, now=now, lifetime=lifetime)
+    if known is not None:
+        stores.sessions.touch(known.id, seen_at=now, factors=code.factors)
+        session = known
+    else:
+        session = SessionRecord(
+            id=services.new_id("ses"),
+            tenant=TENANT,
+            principal_id=caller.principal_id,
+            certificate_id=caller.certificate_id,
+            certificate_sha256=caller.certificate_sha256,
+            application_id=code.application_id,
+            source=caller.source,
+            client=caller.client,
+            factors=code.factors,
+            created_at=now,
+            seen_at=now,
+            ends_at=min(now + lifetime, caller.not_after),
+        )
+        stores.sessions.add(session)
+    epoch = stores.epochs.of(caller.principal_id, code.application_id)
+    event = write_event(
+        services,
+        EventType.SESSION_OPENED,
+        actor=caller.principal_id,
+        data={
+            "session": session.id,
+            "principal": caller.principal_id,
+            "certificate": caller.certificate_id,
+            "application": code.application_id,
+            "level": level_of(code.factors),
+            "factors": sorted(kind.value for kind in code.factors),
+            "expires_at": session.ends_at,
+        },
+        personal={"name": caller.name, "source": caller.source},
+        at=now,
+    )
+    opened = replace(session, factors=code.factors, seen_at=now)
+    return OpenedSession(session=opened, epoch=epoch, return_path=code.return_path), event
+
+
+def _find_known(
+    stores: Stores, caller: Caller, application_id: str, *, now: datetime, lifetime: timedelta
+) -> SessionRecord | None:
+    """Return the open session to go on with: of this certificate and browser, with half of its time to come.
+
+    A rule that wants a fresh factor every five minutes then makes one line in the list of sessions, not a hundred.
+    """
+    listed = [
+        one
+        for one in stores.sessions.open_at(now, caller.principal_id)
+        if one.application_id == application_id and one.certificate_sha256 == caller.certificate_sha256
+    ]
+    for one in listed:
+        if one.client == caller.client and one.ends_at - now > lifetime / 2:
+            return one
+    return listed[0] if len(listed) >= MAX_OPEN else None
+
+
+def sign_out(
+    services: Services, principal_id: str, *, application_id: str = "", reason: str = "signed-out", actor: str
+) -> Done[int]:
+    """End the sessions of a principal at one application, or everywhere if none is named; the portal's then too.
+
+    Returns:
+        How many ended. The number of the change is what gateways confirm when every token of before is refused.
+    """
+    now = services.clock.now()
+    with services.work.change() as stores:
+        ended = end_sessions(
+            services, stores, principal_id, application_id=application_id, reason=reason, actor=actor, now=now
+        )
+        seq = stores.changes.note(ChangeKind.PRINCIPAL, principal_id, now)
+    return Done(value=ended, seq=seq)
+
+
+def end_sessions(
+    services: Services,
+    stores: Stores,
+    principal_id: str,
+    *,
+    application_id: str = "",
+    reason: str,
+    actor: str,
+    now: datetime,
+) -> int:
+    """End them within a transaction that notes the change of the principal itself; return how many were open.
+
+    The portal's sessions of the principal end as well: otherwise the next person at the same browser would be let in
+    without a factor.
+    """
+    ended = stores.sessions.end_all(principal_id, now, application_id or None)
+    if application_id:
+        stores.sessions.end_all(principal_id, now, PORTAL_APPLICATION)
+    stores.epochs.raise_for(principal_id, application_id)
+    if not application_id:
+        stores.session_codes.remove_all(principal_id)
+        stores.step_ups.remove_all(principal_id)
+    stores.outbox.add(
+        write_event(
+            services,
+            EventType.SESSION_ENDED,
+            actor=actor,
+            data={
+                "reason": reason,
+                "principal": principal_id,
+                "application": application_id,
+                "number": ended,
+            },
+            at=now,
+        )
+    )
+    return ended
+
+
+def end_session(services: Services, session_id: str, *, of: str = "", actor: str) -> Done[SessionRecord]:
+    """End one session. One at an application takes all of that principal there with it: they share an epoch.
+
+    Args:
+        services: the ports of this process.
+        session_id: which one.
+        of: id of the principal that it must be of; empty for any.
+        actor: who acts.
+
+    Raises:
+        NotFound: `session-unknown`.
+        RequestRefused: `session-over`.
+    """
+    now = services.clock.now()
+    with services.work.change() as stores:
+        found = stores.sessions.get(session_id)
+        if found is None or (of and found.principal_id != of):
+            hint = "`doorward session list` shows the open ones"
+            raise NotFound("session-unknown", "there is no such session", hint=hint)
+        if found.ended_at is not None or found.ends_at <= now:
+            raise RequestRefused("session-over", "this session is over already")
+        if found.application_id == PORTAL_APPLICATION:
+            stores.sessions.end(found.id, now)
+            stores.outbox.add(_portal_ended(services, found, actor, now))
+            return Done(value=found, seq=stores.changes.head())
+        end_sessions(
+            services,
+            stores,
+            found.principal_id,
+            application_id=found.application_id,
+            reason="signed-out",
+            actor=actor,
+            now=now,
+        )
+        seq = stores.changes.note(ChangeKind.PRINCIPAL, found.principal_id, now)
+    return Done(value=found, seq=seq)
+
+
+def list_sessions(services: Services, principal_id: str | None = None) -> list[SessionRecord]:
+    """Return the open sessions of one principal or all, oldest first."""
+    with services.work.read() as stores:
+        return stores.sessions.open_at(services.clock.now(), principal_id)
+
+
+def _portal_ended(services: Services, session: SessionRecord, actor: str, now: datetime) -> Event:
+    return write_event(
+        services,
+        EventType.SESSION_ENDED,
+        actor=actor,
+        data={
+            "reason": "signed-out",
+            "session": session.id,
+            "principal": session.principal_id,
+            "number": 1,
+        },
+        at=now,
+    )
+
+
+def _refusal(services: Services, caller: Caller, application_id: str, why: str) -> Event:
+    return write_event(
+        services,
+        EventType.SESSION_REFUSED,
+        actor=caller.principal_id,
+        data={
+            "reason": why,
+            "principal": caller.principal_id,
+            "certificate": caller.certificate_id,
+            "application": application_id,
+        },
+        personal={"name": caller.name, "source": caller.source},
+    )
+
+
+def _refused(why: str) -> RequestRefused:
+    return RequestRefused(
+        "session-code-refused",
+        "this way back to the application does not work (any more)",
+        hint="open the application again",
+        reason=why,
+    )
