@@ -1,0 +1,124 @@
+"""A one-time token and a request become a certificate: one exchange, on the enrolment host and on the portal.
+
+The token comes in `Authorization: Bearer` and only there: not in a path or query, which proxies and logs keep.
+Neither token nor CSR is ever logged. The gateway is the only peer.
+Not here: whether the token is good and what the certificate says (enrolment.invitation, authority).
+Standard: RFC 6750 section 2.1, RFC 5967 (application/pkcs10), RFC 8555 section 9.1 (PEM chain), RFC 9457.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from doorward.audit.counting import source_key
+from doorward.authority.issuing import Issued
+from doorward.core.errors import MalformedInput, RequestRefused
+from doorward.enrolment.invitation import redeem
+from doorward.stores.services import Services
+from doorward.web.edge import read_body
+from doorward.web.pool import UseCasePool
+from doorward.web.throttle import AttemptThrottle
+
+MAX_BODY_BYTES = 32 * 1024
+"""Twice what a CSR may have (pki.csr), so that the parser's own message is the one that is seen."""
+
+CHAIN_TYPE = "application/pem-certificate-chain"
+_CSR_TYPES = ("application/pkcs10", "application/x-pem-file")
+_BEARER = re.compile(r"Bearer ([A-Za-z0-9_-]{22,128})", re.ASCII)
+
+
+class TokenExchange:
+    """Answers requests for certificates by a token, and counts wrong ones.
+
+    Args:
+        services: of a process that may sign.
+        pool: where use cases run.
+    """
+
+    def __init__(self, services: Services, pool: UseCasePool) -> None:
+        self._services = services
+        self._pool = pool
+        self._throttle = AttemptThrottle()
+
+    async def answer(self, request: Request) -> Response:
+        """Turn a CSR and a one-time token into a certificate.
+
+        1. the token is there; 2. what a wrong one is answered with, which depends on how many came from
+        this address; 3. type, size and time of the body; 4. the use case; 5. the chain, leaf first.
+        """
+        # 1. the token
+        found = _BEARER.fullmatch(request.headers.get("authorization", ""))
+        if found is None:
+            hint = "send the link's token as: Authorization: Bearer TOKEN"
+            raise RequestRefused("token-missing", "this needs the token of a one-time link", hint=hint)
+        # 2. the address
+        source, now = source_of(request), self._services.clock.monotonic()
+        too_many = self._throttle.refusal(source_key(source), now)
+        # 3. the body
+        csr = await read_request(request)
+        # 4. the use case
+        try:
+            issued = await self._pool.run(
+                lambda: redeem(self._services, found[1], csr, source_address=source, if_wrong=too_many)
+            )
+        except RequestRefused as error:
+            if error.code == "invitation-invalid":
+                self._throttle.note_failure(source_key(source), now)
+            raise
+        # 5. the chain
+        return render_issued(issued, wants_json=wants_json(request))
+
+
+async def read_request(request: Request) -> bytes:
+    """Return the PKCS#10 request, PEM or DER, that is the body; raises `MalformedInput` (`media-type-wrong`) and as `read_body`."""
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() not in _CSR_TYPES:
+        raise MalformedInput("media-type-wrong", f"send the request as {_CSR_TYPES[0]}, PEM or DER")
+    return await read_body(request, MAX_BODY_BYTES)
+
+
+def render_issued(issued: Issued, *, wants_json: bool) -> Response:
+    """Return a fresh certificate with its chain: PEM, leaf first, or JSON."""
+    pem = _to_pem(issued.chain_der)
+    headers = {"Cache-Control": "no-store", "Vary": "Accept"}
+    if not wants_json:
+        return Response("".join(pem), status_code=201, media_type=CHAIN_TYPE, headers=headers)
+    record = issued.record
+    value = {
+        "id": record.id,
+        "name": record.subject_name,
+        "profile": record.profile,
+        "serial": f"{record.serial:x}",
+        "sha256": record.sha256,
+        "not_before": record.not_before.isoformat().replace("+00:00", "Z"),
+        "not_after": record.not_after.isoformat().replace("+00:00", "Z"),
+        "certificate": pem[0],
+        "chain": pem[1:],
+    }
+    return JSONResponse(value, status_code=201, headers=headers)
+
+
+def _to_pem(chain: Sequence[bytes]) -> list[str]:
+    return [x509.load_der_x509_certificate(der).public_bytes(Encoding.PEM).decode("ascii") for der in chain]
+
+
+def wants_json(request: Request) -> bool:
+    """Say whether JSON is asked for by name; anything else gets the chain, as `*/*` and no field do."""
+    accepted = [
+        part.partition(";")[0].strip().lower() for part in request.headers.get("accept", "").split(",")
+    ]
+    return "application/json" in accepted and CHAIN_TYPE not in accepted
+
+
+def source_of(request: Request) -> str:
+    """Return the visitor's address: the last entry of X-Forwarded-For.
+
+    Only the gateway reaches this socket, and it appends the address of the peer as the kernel sees
+    it; whatever stands before the last comma was sent by the visitor.
+    """
+    return request.headers.get("x-forwarded-for", "").rpartition(",")[2].strip()[:64]
