@@ -20,6 +20,7 @@ from doorward.stores.factor_records import (
     StepUpRecord,
     ThrottleRecord,
 )
+from doorward.stores.holder_notes import HolderNote
 from tests.support.memory_inventory import State, Store
 from tests.support.ports import NOON
 
@@ -296,3 +297,13 @@ class MemorySessionKeys(Store):
 
     def remove(self, key_id: str) -> bool:
         return self.writable().session_keys.pop(key_id, None) is not None
+
+
+class MemoryHolderNotes(Store):
+    """The fake of `HolderNoteStore`."""
+
+    def of(self, certificate_ids: Collection[str]) -> dict[str, HolderNote]:
+        return {one: note for one in certificate_ids if (note := self.state.holder_notes.get(one))}
+
+    def save(self, note: HolderNote) -> None:
+        self.writable(note.tenant).holder_notes[note.certificate_id] = note

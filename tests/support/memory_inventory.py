@@ -23,6 +23,7 @@ from doorward.stores.factor_records import (
     StepUpRecord,
     ThrottleRecord,
 )
+from doorward.stores.holder_notes import HolderNote
 from doorward.stores.partner_records import EvidenceRecord, PartnerAuthorityRecord, PartnerRecord
 from doorward.stores.records import (
     AuthorityRecord,
@@ -75,6 +76,7 @@ class State:
     session_codes: dict[str, SessionCodeRecord] = field(default_factory=dict)
     epochs: dict[tuple[str, str], int] = field(default_factory=dict)
     throttles: dict[str, ThrottleRecord] = field(default_factory=dict)
+    holder_notes: dict[str, HolderNote] = field(default_factory=dict)
     session_keys: dict[str, SessionKeyRecord] = field(default_factory=dict)
 
     def copy(self) -> State:

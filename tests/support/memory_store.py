@@ -39,6 +39,7 @@ from tests.support.memory_factors import (
     MemoryEnrolmentRights,
     MemoryEpochs,
     MemoryFactors,
+    MemoryHolderNotes,
     MemorySessionCodes,
     MemorySessionKeys,
     MemorySessions,
@@ -439,6 +440,7 @@ class MemoryStores:
         self.session_codes = MemorySessionCodes(state, tenant, write=write)
         self.epochs = MemoryEpochs(state, tenant, write=write)
         self.throttles = MemoryThrottles(state, tenant, write=write)
+        self.holder_notes = MemoryHolderNotes(state, tenant, write=write)
         self.session_keys = MemorySessionKeys(state, tenant, write=write)
 
 

@@ -141,6 +141,15 @@ throttles = Table(
 )
 Index("ix_throttles_last_at", throttles.c.tenant, throttles.c.last_at)
 
+holder_notes = Table(
+    "holder_notes",
+    metadata,
+    Column("certificate_id", Text, primary_key=True),
+    tenant_column(),
+    Column("name", Text, nullable=False),
+    Column("lost_at", Moment),
+)
+
 session_keys = Table(
     "session_keys",
     metadata,

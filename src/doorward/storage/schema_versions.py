@@ -21,7 +21,7 @@ from doorward.storage.connection import driver_of
 if TYPE_CHECKING:
     pass
 
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007")
 """Every revision, oldest first. Here, so that a start knows an older schema without reading a file.
 
 A new one runs on every kind of database, and changes the digest of each (`sqlite.schema_digest`,

@@ -20,6 +20,7 @@ from doorward.storage.event_outbox import SqlEventOutbox
 from doorward.storage.repositories.directory import SqlDirectory, SqlTenants
 from doorward.storage.repositories.factors import SqlEnrolmentRights, SqlFactors, SqlThrottles
 from doorward.storage.repositories.gateway_states import SqlGateways
+from doorward.storage.repositories.holder_notes import SqlHolderNotes
 from doorward.storage.repositories.invitations import SqlInvitations
 from doorward.storage.repositories.policies import SqlApplications, SqlChanges, SqlRevisions
 from doorward.storage.repositories.session_keys import SqlSessionKeys
@@ -173,6 +174,11 @@ class SqlStores:
     def throttles(self) -> SqlThrottles:
         """Failed tries."""
         return SqlThrottles(self._transaction)
+
+    @property
+    def holder_notes(self) -> SqlHolderNotes:
+        """What holders say of their certificates."""
+        return SqlHolderNotes(self._transaction)
 
     @property
     def session_keys(self) -> SqlSessionKeys:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from doorward.audit.events import Event
     from doorward.core.certificate import CertificateState, RevocationReason
     from doorward.core.entities import Application, Principal, PrincipalKind, PrincipalState
+    from doorward.stores.holder_notes import HolderNoteStore
     from doorward.stores.partner_protocols import EvidenceStore, PartnerStore
     from doorward.stores.records import (
         AuthorityKind,
@@ -451,6 +452,8 @@ class Stores(FactorStores, Protocol):
     def partners(self) -> PartnerStore: ...
     @property
     def evidence(self) -> EvidenceStore: ...
+    @property
+    def holder_notes(self) -> HolderNoteStore: ...
 
 
 class UnitOfWork(Protocol):

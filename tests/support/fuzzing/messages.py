@@ -435,7 +435,12 @@ _CREDENTIAL = ("agent.credential.parse_credential",)
 MESSAGE_TARGETS = (
     Target(
         name="enrolment-request",
-        covers=("web.enrolment.EnrolmentSurface", "web.token_exchange.read_request", "web.edge.read_body", "enrolment.invitation.redeem"),
+        covers=(
+            "web.enrolment.EnrolmentSurface",
+            "web.token_exchange.read_request",
+            "web.edge.read_body",
+            "enrolment.invitation.redeem",
+        ),
         shape=Shape.TEXT,
         prepare=_enrolment_request,
     ),

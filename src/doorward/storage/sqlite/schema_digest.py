@@ -16,7 +16,7 @@ from typing import Any
 
 from doorward.storage.backend import SchemaObject
 
-SCHEMA_SHA256 = "bb41d54730844cfe6db68eeec7ba91f09e7f10e134d7486bbfc18c08efed44ba"
+SCHEMA_SHA256 = "767c44fba5f4196a3373505ef3c824d9269a81811e886617a8864d500cda5366"
 """Of the schema of this version."""
 
 KEPT: dict[str, Any] = {
