@@ -11,6 +11,7 @@ from fido2 import cbor
 
 from doorward.core.factor_kinds import FactorKind
 from doorward.factors import session, webauthn
+from doorward.factors.password import PasswordCost, hash_password, parse_password_cost
 from doorward.factors.shown import ShownFactors
 from doorward.factors.verdict import FactorVerdict
 from doorward.factors.webauthn import answers
@@ -132,6 +133,13 @@ def _stored_passkey() -> Harness:
     return Harness(seeds=(stored,), judge=judge)
 
 
+def _stored_password() -> Harness:
+    stored = hash_password(b"x", bytes(16), PasswordCost(memory_kibibytes=8, passes=1))
+    return Harness(
+        seeds=(stored.encode(),), judge=lambda data: parse_password_cost(_text(data)).memory_kibibytes
+    )
+
+
 def _session() -> Harness:
     """The claims of a session, which someone with a session key signed."""
     claims = session.SessionClaims(
@@ -178,6 +186,7 @@ FACTOR_TARGETS = (
     ),
     _target("webauthn-client-data", _client_data, _WEBAUTHN + "parse_client_data"),
     _target("stored-passkey", _stored_passkey, "factors.webauthn.keys.parse_passkey", shape=Shape.OCTETS),
+    _target("stored-password", _stored_password, "factors.password.parse_password_cost"),
     _target(
         "session-claims",
         _session,

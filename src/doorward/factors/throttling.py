@@ -1,0 +1,168 @@
+"""How often somebody may try to show a factor: a state machine over three counts.
+
+A try is counted before it is judged, so that a thousand at once are a thousand; one that was good is taken back.
+
+  count    key                                   what it does
+  account  principal, certificate, sort of factor  5 tries are free; then the next waits 30 s, twice as long after each
+                                                 more, 15 minutes at most; after 100 without a good one between them
+                                                 no more are taken (NIST SP 800-63B-4 section 3.2.2)
+  address  source, an IPv6 network of /64        100 tries, and one more every 10 s; then accounts from there are tight
+  total    all                                   1000 tries, and five more every second; then all accounts are tight
+
+A tight account has one free try instead of five. Address and total never stop an account by themselves: an honest
+person, who has no failure behind him, is let try at once, whatever others do, and after a mistake waits for as long as
+his own count says, at most `LONGEST`. Nothing from outside locks an account: its key holds the certificate, and only
+who has the private key comes this far.
+
+The sorts: what can be guessed (password, TOTP, recovery code) is one; a passkey is another, and is never locked,
+since nothing can be guessed. A good passkey clears both.
+
+Standard: NIST SP 800-63B-4 section 3.2.2 (rate limiting); OWASP ASVS 5.0 section 6.3.1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum
+from ipaddress import IPv6Address, ip_address
+
+FREE, TIGHT_FREE = 5, 1
+FIRST = timedelta(seconds=30)
+LONGEST = timedelta(minutes=15)
+"""The stated bound: no person waits longer after the last try of their own."""
+
+LOCKED_AFTER = 100
+"""Tries without a good one. Only the certificate that they came with is locked, until an administrator resets the
+factors, or a passkey was good."""
+
+FORGOTTEN_AFTER = timedelta(days=30)
+"""Counts without a try for so long are forgotten."""
+
+_DOUBLINGS = 6
+"""30 s doubled so often is more than the longest."""
+
+
+class Sort(Enum):
+    """What is counted together."""
+
+    GUESSABLE = "guessable"
+    PASSKEY = "passkey"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bucket:
+    """Tries that are free, and how long one takes to be free again."""
+
+    tries: int
+    refill: timedelta
+
+
+ADDRESS = Bucket(tries=100, refill=timedelta(seconds=10))
+TOTAL = Bucket(tries=1000, refill=timedelta(milliseconds=200))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Count:
+    """Tries that were not good (those that are being judged among them), and when the last one was."""
+
+    tries: int
+    last_at: datetime
+
+    def __post_init__(self) -> None:
+        if self.tries < 0:
+            raise ValueError("nothing was tried less than never")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admission:
+    """Whether a try is taken now; otherwise from when on, or `locked` if not at all."""
+
+    taken: bool
+    until: datetime | None = None
+    locked: bool = False
+
+
+def account_key(principal_id: str, certificate_sha256: str, sort: Sort) -> str:
+    """Return the key of an account's count."""
+    return f"account:{principal_id}:{certificate_sha256}:{sort.value}"
+
+
+def address_key(source: str) -> str:
+    """Return the key of an address's count; a network of /64 is one customer's (RFC 6177)."""
+    try:
+        address = ip_address(source)
+    except ValueError:  # a source that is none: all of them share one count
+        return "address:unknown"
+    if isinstance(address, IPv6Address):
+        if address.ipv4_mapped is not None:
+            return f"address:{address.ipv4_mapped}"
+        network = int(address) >> 64 << 64
+        return f"address:{IPv6Address(network)}/64"
+    return f"address:{address}"
+
+
+TOTAL_KEY = "total"
+
+
+def admit(
+    *, account: Count | None, address: Count | None, total: Count | None, sort: Sort, now: datetime
+) -> Admission:
+    """Judge whether a try is taken, by what was counted before it.
+
+    Args:
+        account: of this principal, certificate and sort; None if nothing was tried.
+        address: of the source.
+        total: of all.
+        sort: of the factor.
+        now: aware, UTC.
+    """
+    if account is None or not account.tries:
+        return Admission(taken=True)
+    if sort is Sort.GUESSABLE and account.tries >= LOCKED_AFTER:
+        return Admission(taken=False, locked=True)
+    tight = is_full(address, ADDRESS, now) or is_full(total, TOTAL, now)
+    until = account.last_at + wait_after(account.tries, TIGHT_FREE if tight else FREE)
+    # If the last try lies in the future, the clock was set back; the next count has the right time.
+    if now >= until or account.last_at > now:
+        return Admission(taken=True)
+    return Admission(taken=False, until=until)
+
+
+def wait_after(tries: int, free: int = FREE) -> timedelta:
+    """Return how long the next try waits after so many: nothing below `free`, then 30 s to 15 minutes."""
+    over = tries - free
+    return timedelta(0) if over < 0 else min(FIRST * 2 ** min(over, _DOUBLINGS), LONGEST)
+
+
+def count_try(count: Count | None, now: datetime) -> Count:
+    """Return an account's count with one more try."""
+    return Count(tries=(count.tries if count else 0) + 1, last_at=now)
+
+
+def fill(count: Count | None, bucket: Bucket, now: datetime) -> Count:
+    """Return an address's or the total count with one more try, after what ran out since the last."""
+    left = tries_in(count, bucket, now)
+    if count is None or not left:
+        return Count(tries=1, last_at=now)
+    # What ran out only in part goes on running out.
+    ran_out = (count.tries - left) * bucket.refill
+    return Count(tries=min(left, 2 * bucket.tries) + 1, last_at=min(count.last_at + ran_out, now))
+
+
+def take_back(count: Count | None) -> Count | None:
+    """Return an address's or the total count without a try that was good; None if nothing is left."""
+    return None if count is None or count.tries <= 1 else Count(tries=count.tries - 1, last_at=count.last_at)
+
+
+def tries_in(count: Count | None, bucket: Bucket, now: datetime) -> int:
+    """Return how many tries still count in a bucket."""
+    if count is None:
+        return 0
+    passed = max(now - count.last_at, timedelta(0))
+    return max(0, count.tries - passed // bucket.refill)
+
+
+def is_full(count: Count | None, bucket: Bucket, now: datetime) -> bool:
+    """Return whether a bucket has no free try."""
+    return tries_in(count, bucket, now) >= bucket.tries
