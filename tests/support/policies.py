@@ -20,6 +20,7 @@ from doorward.policy.model import (
     Document,
     Effect,
     HttpUpstream,
+    OnRefusal,
     Residual,
     Rule,
     Scheme,
@@ -260,6 +261,7 @@ def _app(
         traffic=traffic,
         headers=HeaderTerms(passed=terms.passed) if based or owned else terms,
         keeps_slashes=len(some) > 2 and not public,  # some do, and it takes no further choice
+        on_refusal=OnRefusal.PAGE if traffic.headers == 1 else OnRefusal.ALERT,  # the same
         rules=tuple(some),
         public=tuple(
             sorted((one for one in public if not any(denying(some, one))), key=lambda one: one.text)

@@ -17,7 +17,7 @@ from doorward.access.policies import Applied, Check, accept_any, apply_document,
 from doorward.core.errors import ConfigurationError, NotFound, RequestRefused
 from doorward.policy.document import append_app, parse_document
 from doorward.policy.editing import replace_app
-from doorward.policy.model import AppPolicy, Document, HttpUpstream, Rule, TcpUpstream, Upstream
+from doorward.policy.model import AppPolicy, Document, HttpUpstream, OnRefusal, Rule, TcpUpstream, Upstream
 from doorward.policy.reading import generated_name
 from doorward.policy.upstreams import parse_upstream
 from doorward.stores.services import Services
@@ -36,21 +36,32 @@ def add_app(
     hosts: Sequence[str],
     upstream: str,
     alpn: Sequence[str] = (),
+    on_refusal: str = "",
     actor: str,
     check: Check = accept_any,
 ) -> Applied:
     """Add an application without rules: no one may reach it until a rule allows it.
 
+    `on_refusal` is a word of `OnRefusal`; empty is the alert for a new one, and leaves one that is there as it is.
+
     Raises:
-        RequestRefused: `app-exists` with other hosts or another upstream.
+        RequestRefused: `app-exists` with other hosts, another upstream or another way to refuse.
         ConfigurationError: faults of the name, the hosts, the upstream or the protocols.
     """
 
     def edit(text: str, document: Document) -> str:
         there = document.app(name)
         if there is None:
-            return append_app(text, name, hosts=hosts, upstream=upstream, alpn=alpn)
+            return append_app(
+                text,
+                name,
+                hosts=hosts,
+                upstream=upstream,
+                alpn=alpn,
+                on_refusal=OnRefusal(on_refusal or OnRefusal.ALERT.value),
+            )
         same = set(there.hosts) == set(hosts) and set(there.alpn) == set(alpn)
+        same = same and on_refusal in ("", there.on_refusal.value)
         if same and there.upstream.url == upstream:
             return text
         raise RequestRefused(
@@ -69,10 +80,11 @@ def set_app(
     hosts: Sequence[str] = (),
     upstream: str = "",
     alpn: Sequence[str] | None = None,
+    on_refusal: str = "",
     actor: str,
     check: Check = accept_any,
 ) -> Applied:
-    """Give an application other hosts, another upstream or other protocols; what is not said stays.
+    """Give an application other hosts, another upstream, other protocols or another way to refuse; what is not said stays.
 
     Args:
         services: the ports of this process.
@@ -80,6 +92,7 @@ def set_app(
         hosts: in the place of all that it has; none leaves them.
         upstream: where it listens; empty leaves it.
         alpn: protocols in the place of all that it has; an empty one takes them away, None leaves them.
+        on_refusal: how a connection without a good certificate learns of it, a word of `OnRefusal`; empty leaves it.
         actor: who acts.
         check: what else must hold.
 
@@ -99,6 +112,8 @@ def set_app(
             changes["upstream"] = _keep_tls(parse_upstream(upstream), before.upstream)
         if alpn is not None:
             changes["alpn"] = tuple(sorted(set(alpn)))
+        if on_refusal:
+            changes["on_refusal"] = OnRefusal(on_refusal)
         after = _change(after, **changes)
         return text if after == before else replace_app(text, name, after)
 

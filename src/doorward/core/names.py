@@ -139,6 +139,11 @@ def portal_host(trust_domain: str) -> str:
     return f"{PORTAL_LABEL}.{trust_domain}"
 
 
+def is_at_or_below(host: str, domain: str) -> bool:
+    """Say whether a host is a domain or lies below it; both in lower case."""
+    return host == domain or host.endswith(f".{domain}")
+
+
 def own_hosts(trust_domain: str) -> frozenset[str]:
     """Return the hosts of a trust domain that are Doorward's own and can be no application's."""
     return frozenset(f"{label}.{trust_domain}" for label in OWN_LABELS)

@@ -22,6 +22,7 @@ from doorward.policy.faults import suggest
 from doorward.policy.model import AppPolicy, Document, Effect, Rule
 from doorward.policy.opening import opening_facts
 from doorward.policy.path_options import path_facts
+from doorward.policy.refusing import refusal_facts
 from doorward.policy.rendering import render_rule
 from doorward.policy.request_headers import render_header_terms
 from doorward.policy.requirements import all_met_with
@@ -285,6 +286,7 @@ def _facts(app: AppPolicy) -> dict[str, str]:
         "hosts": hosts,
         "upstream": upstream,
         **trust,
+        **refusal_facts(app),
         **said,
         **alpn_facts(app),
         **path_facts(app),

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 from doorward.core.errors import ConfigurationError
-from doorward.policy.model import Document
+from doorward.policy.model import Document, OnRefusal
 from doorward.policy.reading import DocumentReader
 from doorward.policy.rendering import render_app, render_document
 from doorward.policy.yaml_tree import Mapping, parse_tree
@@ -45,7 +45,15 @@ def _parse_good(text: str) -> Document | None:
         return None
 
 
-def append_app(text: str, name: str, *, hosts: Sequence[str], upstream: str, alpn: Sequence[str] = ()) -> str:
+def append_app(
+    text: str,
+    name: str,
+    *,
+    hosts: Sequence[str],
+    upstream: str,
+    alpn: Sequence[str] = (),
+    on_refusal: OnRefusal = OnRefusal.ALERT,
+) -> str:
     """Return a document's text with one more application, comments and layout kept where possible.
 
     Args:
@@ -54,6 +62,7 @@ def append_app(text: str, name: str, *, hosts: Sequence[str], upstream: str, alp
         hosts: where it is reached.
         upstream: `http://host:port`, `unix:///path`, `tcp://host:port` and so on.
         alpn: protocols that clients of a TCP application may offer.
+        on_refusal: how a connection without a good certificate learns of it.
 
     Returns:
         Text whose last application is the new one, without rules; its values are as given, so parse it.
@@ -62,12 +71,16 @@ def append_app(text: str, name: str, *, hosts: Sequence[str], upstream: str, alp
         ConfigurationError: the text, or what is added to it, has faults.
     """
     before = parse_document(text)
-    inserted = _insert_app(text, lambda indent: render_app(name, hosts, upstream, indent, alpn=alpn))
+
+    def render(indent: int = 2) -> list[str]:
+        return render_app(name, hosts, upstream, indent, alpn=alpn, on_refusal=on_refusal)
+
+    inserted = _insert_app(text, render)
     after = _parse_good(inserted) if inserted else None
     if after and (after.trust_domain, after.apps[:-1]) == (before.trust_domain, before.apps):
         return inserted
     # An unusual layout, or bad values: the canonical one takes the addition at its end.
-    lines = [*([] if before.apps else ["apps:"]), *render_app(name, hosts, upstream, alpn=alpn)]
+    lines = [*([] if before.apps else ["apps:"]), *render()]
     canonical = render_document(before) + "\n".join(lines) + "\n"
     parse_document(canonical)
     return canonical

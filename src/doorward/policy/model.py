@@ -16,7 +16,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from doorward.core.entities import Principal
-from doorward.core.names import OWN_AUTHORITY
+from doorward.core.names import OWN_AUTHORITY, is_at_or_below, portal_host
 from doorward.policy.normalisation import NormalisedPath
 from doorward.policy.paths import EVERY_PATH, PathPattern, pattern_of
 from doorward.policy.request_headers import PLAIN, HeaderTerms
@@ -41,9 +41,10 @@ class Effect(Enum):
 
 
 class OnRefusal(Enum):
-    """How a refused connection learns of it (DESIGN 2.3): by the TLS alert."""
+    """How a connection without a good certificate learns of it: by the TLS alert, or by a page."""
 
     ALERT = "alert"
+    PAGE = "page"
 
 
 class Term(NamedTuple):
@@ -278,6 +279,7 @@ class AppPolicy:
         return bool(
             self.public
             or self.origins
+            or self.on_refusal is OnRefusal.PAGE
             or self.keeps_slashes
             or self.headers != PLAIN
             or sizes != (USUAL.headers, USUAL.header_kilobytes)
@@ -286,8 +288,8 @@ class AppPolicy:
 
     @property
     def admits_anonymous(self) -> bool:
-        """Whether a connection without a good certificate is answered: public paths, preflights."""
-        return bool(self.public or self.origins)
+        """Whether a connection without a good certificate is answered: public paths, preflights, pages."""
+        return bool(self.public or self.origins or self.on_refusal is OnRefusal.PAGE)
 
     def is_public(self, path: NormalisedPath) -> bool:
         """Say whether a normalised path is open to everybody."""
@@ -316,6 +318,8 @@ class Document:
             raise ValueError("two applications share a host")
         if len({app.name for app in self.apps}) != len(self.apps):
             raise ValueError("two applications share a name")
+        if any(is_at_or_below(host, portal_host(self.trust_domain)) for host in hosts):
+            raise ValueError("an application below the portal's host could ask for the passkeys of people")
 
     def app(self, name: str) -> AppPolicy | None:
         """Return the application of that name, or None."""

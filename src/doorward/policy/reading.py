@@ -15,10 +15,12 @@ from dataclasses import replace
 from doorward.core.errors import MalformedInput
 from doorward.core.names import (
     OWN_AUTHORITY,
+    is_at_or_below,
     own_hosts,
     parse_dns_name,
     parse_principal_name,
     parse_trust_domain,
+    portal_host,
 )
 from doorward.policy.faults import FaultList
 from doorward.policy.model import (
@@ -26,14 +28,13 @@ from doorward.policy.model import (
     AppPolicy,
     Document,
     Effect,
-    OnRefusal,
     Residual,
     Rule,
-    TcpUpstream,
 )
 from doorward.policy.opening import OPENING_KEYS, read_cors, read_public
 from doorward.policy.path_options import read_path_options
 from doorward.policy.paths import EVERY_PATH, OWNER, PathPattern
+from doorward.policy.refusing import read_on_refusal
 from doorward.policy.request_headers import PLAIN, read_header_terms
 from doorward.policy.requirement_text import read_requirements
 from doorward.policy.requirements import Requirement
@@ -104,8 +105,6 @@ class DocumentReader:
             read_upstream(self.faults, found["upstream"], f"{key}.upstream") if "upstream" in found else None
         )
         check_kind(self.faults, found, key, upstream)
-        if "on_refusal" in found and not isinstance(upstream, TcpUpstream):
-            self._check_on_refusal(found["on_refusal"], f"{key}.on_refusal")
         trust = self._read_trust(found["trust"], f"{key}.trust") if "trust" in found else (OWN_AUTHORITY,)
         headers = (
             read_header_terms(found["headers"], f"{key}.headers", self.faults)
@@ -120,12 +119,14 @@ class DocumentReader:
         public, origins = read_public(self.faults, found, key, rules), read_cors(self.faults, found, key)
         keeps_slashes = read_path_options(self.faults, found, key, rules, public)
         alpn = read_alpn(self.faults, found, key)
+        on_refusal = read_on_refusal(self.faults, found, key)
         if self.faults.faults or upstream is None:
             return None
         return AppPolicy(
             name=name.value,
             hosts=hosts,
             upstream=upstream,
+            on_refusal=on_refusal,
             trust=trust,
             headers=headers,
             traffic=traffic,
@@ -166,18 +167,10 @@ class DocumentReader:
             return "host-malformed", "hosts are lower case", f"write {name}"
         if self._trust_domain and host in own_hosts(self._trust_domain):
             return "host-reserved", "this is Doorward's own host", "choose another host for the application"
+        if self._trust_domain and is_at_or_below(name, portal := portal_host(self._trust_domain)):
+            message = f"a host below the portal's ({portal}) could ask for the passkeys of people"
+            return "host-reserved", message, "choose a host that is not below it"
         return None
-
-    def _check_on_refusal(self, node: Node, key: str) -> None:
-        text = self.faults.text(node, key)
-        if text is None or text.value == OnRefusal.ALERT.value:
-            return
-        if text.value == "page":
-            message = "`on_refusal: page` is not built yet"
-            self.faults.add(node, "not-built-yet", message, key=key, hint="write alert, or leave it out")
-        else:
-            message = f"{text.value!r} is no way to refuse"
-            self.faults.add(node, "unknown-value", message, key=key, hint="write alert, or leave it out")
 
     def _read_trust(self, node: Node, key: str) -> tuple[str, ...]:
         """Return the names of authorities, sorted; an empty list is a fault of its own."""

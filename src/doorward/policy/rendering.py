@@ -9,11 +9,12 @@ import re
 from collections.abc import Sequence
 
 from doorward.core.names import OWN_AUTHORITY
-from doorward.policy.model import AppPolicy, Document, Rule
+from doorward.policy.model import AppPolicy, Document, OnRefusal, Rule
 from doorward.policy.opening import render_opening
 from doorward.policy.path_options import render_path_options
 from doorward.policy.paths import EVERY_PATH
 from doorward.policy.reading import generated_name
+from doorward.policy.refusing import render_on_refusal
 from doorward.policy.request_headers import render_header_terms
 from doorward.policy.requirement_text import render_requirements
 from doorward.policy.scalars import render_list, render_scalar
@@ -41,6 +42,7 @@ def render_apps(trust_domain: str, apps: Sequence[AppPolicy]) -> str:
             lines[-1] = f"    upstream: {upstream}"
         if app.trust != (OWN_AUTHORITY,):
             lines.append(f"    trust: {render_list(app.trust)}")
+        lines += render_on_refusal(app.on_refusal)
         lines += render_alpn(app)
         lines += render_path_options(app)
         lines += render_opening(app)
@@ -57,7 +59,13 @@ def render_whole_app(app: AppPolicy) -> list[str]:
 
 
 def render_app(
-    name: str, hosts: Sequence[str], upstream: str, indent: int = 2, *, alpn: Sequence[str] = ()
+    name: str,
+    hosts: Sequence[str],
+    upstream: str,
+    indent: int = 2,
+    *,
+    alpn: Sequence[str] = (),
+    on_refusal: OnRefusal = OnRefusal.ALERT,
 ) -> list[str]:
     """Return the lines of an application without rules, whatever its values are worth."""
     outer, inner = " " * indent, " " * (indent + 2)
@@ -66,6 +74,7 @@ def render_app(
         f"{inner}hosts: {render_list(hosts)}",
         f"{inner}upstream: {upstream if _UPSTREAM.fullmatch(upstream) else render_scalar(upstream)}",
         *([f"{inner}alpn: {render_list(alpn)}"] if alpn else []),
+        *render_on_refusal(on_refusal, indent + 2),
     ]
 
 

@@ -1,4 +1,4 @@
-"""Which places are this installation's own, and the check of a document that no upstream is one of them.
+"""Which places are this installation's own, and the check of a document that no upstream or host is one of them.
 
 Not here: deciding it (gateway.own_places). The gateway asks again whenever it publishes: a link may be
 made, and a name changed, after a document was applied.
@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable
 
 from doorward.core.errors import ConfigurationError, Fault
-from doorward.core.names import OWN_AUTHORITY
+from doorward.core.names import OWN_AUTHORITY, is_at_or_below
 from doorward.gateway.own_places import BY_NAME_ONLY, OwnListener, OwnPlaces
 from doorward.gateway.publishing.upstream_files import known_hosts
 from doorward.gateway.publishing.watches import Room, check_watches, envoys_of_user, survey_room, watch_limit
@@ -44,6 +44,18 @@ def publishable(installation: Installation) -> Callable[[Document], None]:
             )
             for app in document.apps
             if (found := own.objection(app.upstream, known_hosts(document)))
+        ]
+        portal = installation.portal_host()
+        faults += [
+            Fault(
+                code="host-reserved",
+                message=f"{host} is the portal's host ({portal}) or below it, and could ask for the passkeys of people",
+                hint="choose a host that is not below it",
+                key=f"apps.{app.name}.hosts",
+            )
+            for app in document.apps
+            for host in app.hosts
+            if is_at_or_below(host, portal)
         ]
         if faults:
             raise ConfigurationError(faults)

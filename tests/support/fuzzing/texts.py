@@ -433,6 +433,7 @@ TEXT_TARGETS = (
             "policy.traffic.read_traffic",
             "policy.path_options.read_path_options",
             "policy.tcp.read_alpn",
+            "policy.refusing.read_on_refusal",
             "policy.requirement_text.read_requirements",
             "policy.requirement_text.read_factor",
             "policy.spans.parse_span",

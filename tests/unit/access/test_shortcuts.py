@@ -6,7 +6,7 @@ import pytest
 
 from doorward.access import policies, shortcuts
 from doorward.core.errors import ConfigurationError, NotFound, RequestRefused
-from doorward.policy.model import AppPolicy, HttpUpstream, Scheme, UpstreamTls
+from doorward.policy.model import AppPolicy, HttpUpstream, OnRefusal, Scheme, UpstreamTls
 from doorward.stores.policy_snapshot import current_document
 from tests.support.world import OPERATOR, World, found_world
 
@@ -158,6 +158,24 @@ def test_an_application_of_tcp_is_added_and_changed(world: World) -> None:
     assert shortcuts.add_rule(services, "payments", about_requests, actor=OPERATOR).changed
     with pytest.raises(RequestRefused) as refused:
         shortcuts.set_app(services, "payments", upstream="tcp://127.0.0.1:1", actor=OPERATOR)
+    assert refused.value.code == "app-unfit"
+
+
+def test_an_application_is_added_for_people(world: World) -> None:
+    """It answers with pages; what is not said leaves it so, and another way to refuse is refused."""
+    services = world.services
+    words = {"hosts": ["w.corp.example"], "upstream": "http://127.0.0.1:1"}
+    for on_refusal, changed in (("page", True), ("page", False), ("", False)):
+        done = shortcuts.add_app(services, "w", **words, on_refusal=on_refusal, actor=OPERATOR)  # type: ignore[arg-type]
+        assert done.changed is changed
+    with pytest.raises(RequestRefused) as refused:
+        shortcuts.add_app(services, "w", **words, on_refusal="alert", actor=OPERATOR)  # type: ignore[arg-type]
+    assert refused.value.code == "app-exists"
+    for on_refusal, changed in (("alert", True), ("alert", False), ("page", True), ("", False)):
+        assert shortcuts.set_app(services, "w", on_refusal=on_refusal, actor=OPERATOR).changed is changed
+    assert app(world, "w").on_refusal is OnRefusal.PAGE  # type: ignore[union-attr]
+    with pytest.raises(RequestRefused) as refused:
+        shortcuts.set_app(services, "w", upstream="tcp://127.0.0.1:1", actor=OPERATOR)
     assert refused.value.code == "app-unfit"
 
 

@@ -90,3 +90,45 @@ def test_twice_is_once(site: Site) -> None:
 def test_a_change_says_what_to_change(site: Site) -> None:
     """`app set` with a name alone is not understood: exit code 2."""
     assert "--upstream" in site.do("app", "set", "payments", code=2)["detail"]
+
+
+ADD = ("app", "add", "wiki", "--host", "wiki.corp.example", "--upstream", "http://127.0.0.1:1")
+
+
+@pytest.mark.parametrize(
+    ("words", "answer", "page"),
+    [
+        ((), "\n", True),
+        ((), "machines\n", False),
+        (("--for", "people"), "", True),
+        (("--for", "machines"), "", False),
+    ],
+)
+def test_whom_an_application_is_for_is_asked_at_a_terminal(
+    site: Site, words: tuple[str, ...], answer: str, *, page: bool
+) -> None:
+    """People get pages, machines alerts; with `--for` there is no question."""
+    asked = site.ask(*ADD, *words, answer=answer)
+    assert asked.exit_code == 0
+    assert ("people with browsers, or machines?" in asked.output) is bool(answer)
+    assert ("on_refusal: page" in site.do("export")["document"]) is page
+
+
+def test_a_script_that_does_not_say_gets_the_alert(site: Site) -> None:
+    """As before; and a port of TCP is never asked about."""
+    site.do(*ADD)
+    database = ("app", "add", "db", "--host", "db.corp.example", "--upstream", "tcp://127.0.0.1:2")
+    assert "machines?" not in site.ask(*database, answer="").output
+    assert "on_refusal" not in site.do("export")["document"]
+    assert site.do("app", "set", "wiki", "--on-refusal", "page")["changed"]
+    assert "on_refusal: page" in site.do("export")["document"]
+
+
+def test_a_host_below_a_portal_of_another_name_is_refused(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The portal's host may be a setting; what lies below it could ask for its passkeys."""
+    monkeypatch.setenv("DOORWARD_PORTAL_HOST", "login.corp.example")
+    words = ("app", "add", "wiki", "--host", "wiki.login.corp.example", "--upstream", "http://127.0.0.1:1")
+    refused = site.do(*words, code=2)
+    assert [one["code"] for one in refused["faults"]] == ["host-reserved"]

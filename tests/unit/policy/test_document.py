@@ -151,7 +151,6 @@ def test_render() -> None:
             APP + "  two: {hosts: [pay.corp.example], upstream: 'http://[::1]'}\n",
             [("host-taken", 6, 17, "apps.two.hosts")],
         ),
-        (APP + "    on_refusal: page\n", [("not-built-yet", 6, 17, "apps.pay.on_refusal")]),
         (APP + "    on_refusal: slam\n", [("unknown-value", 6, 17, "apps.pay.on_refusal")]),
         (APP + "    on_refusal: []\n", [("wrong-type", 6, 17, "apps.pay.on_refusal")]),
         (APP + "    trust: []\n", [("wrong-type", 6, 12, "apps.pay.trust")]),

@@ -15,15 +15,19 @@ from doorward.cli.completing import (
     complete_principal,
     complete_profile,
 )
-from doorward.cli.confirming import YES, ask
+from doorward.cli.confirming import YES, ask, may_ask
 from doorward.cli.state import State, actor
 from doorward.core.entities import PrincipalKind
+from doorward.core.foreign_text import show
 
 ALPN = click.option(
     "--alpn",
     multiple=True,
     help="Protocol that clients of a TCP application may offer (ALPN), such as mqtt or postgresql; repeatable.",
 )
+
+AUDIENCE = {"people": "page", "machines": "alert"}
+"""Whom an application is for, and how one without a good certificate learns of it."""
 
 SERVER_FIRST = (
     "a server of TCP hears of a client only when that client has sent a byte: protocols in which the server speaks "
@@ -41,11 +45,31 @@ SERVER_FIRST = (
     "tcp://host:port or tcp+unix:///path for any other protocol.",
 )
 @ALPN
+@click.option(
+    "--for",
+    "audience",
+    type=click.Choice(list(AUDIENCE)),
+    help="People with browsers get a page if they have no good certificate; machines get a TLS alert. "
+    "Without it, a terminal is asked, and a script gets the alert.",
+)
 @click.pass_obj
-def app_add(state: State, name: str, hosts: tuple[str, ...], upstream: str, alpn: tuple[str, ...]) -> None:
+def app_add(
+    state: State,
+    /,
+    *,
+    name: str,
+    hosts: tuple[str, ...],
+    upstream: str,
+    alpn: tuple[str, ...],
+    audience: str | None,
+) -> None:
     """Add an application; no one may reach it until a rule allows it."""
-    if upstream.startswith("tcp"):
+    is_tcp = upstream.startswith("tcp")
+    if is_tcp:
         state.output.note(f"note: {SERVER_FIRST}")
+    if audience is None and not is_tcp and may_ask(state):
+        question = f"Who uses {name}: people with browsers, or machines?"
+        audience = click.prompt(show(question), type=click.Choice(list(AUDIENCE)), default="people", err=True)
     installation = state.installation()
     report_applied(
         state,
@@ -56,6 +80,7 @@ def app_add(state: State, name: str, hosts: tuple[str, ...], upstream: str, alpn
             hosts=hosts,
             upstream=upstream,
             alpn=alpn,
+            on_refusal=AUDIENCE.get(audience or "", ""),
             actor=actor(),
             check=parts.own_places.publishable(installation),
         ),
@@ -100,11 +125,25 @@ def _answers(name: str, silent: dict[str, str] | None) -> str:
     help="Protocol that clients of a TCP application may offer, in the place of all it has; repeatable. "
     "An empty one ('') takes all away.",
 )
+@click.option(
+    "--on-refusal",
+    type=click.Choice(list(AUDIENCE.values())),
+    help="How a connection without a good certificate learns of it: page for people, alert for machines.",
+)
 @click.pass_obj
-def app_set(state: State, name: str, hosts: tuple[str, ...], upstream: str, alpn: tuple[str, ...]) -> None:
-    """Give an application other hosts, another upstream or other protocols; its rules stay."""
-    if not hosts and not upstream and not alpn:
-        raise click.UsageError("Say what to change: --host, --upstream or --alpn.")
+def app_set(
+    state: State,
+    /,
+    *,
+    name: str,
+    hosts: tuple[str, ...],
+    upstream: str,
+    alpn: tuple[str, ...],
+    on_refusal: str | None,
+) -> None:
+    """Give an application other hosts, another upstream, other protocols or another way to refuse; its rules stay."""
+    if not hosts and not upstream and not alpn and not on_refusal:
+        raise click.UsageError("Say what to change: --host, --upstream, --alpn or --on-refusal.")
     installation = state.installation()
     report_applied(
         state,
@@ -115,6 +154,7 @@ def app_set(state: State, name: str, hosts: tuple[str, ...], upstream: str, alpn
             hosts=hosts,
             upstream=upstream,
             alpn=[one for one in alpn if one] if alpn else None,
+            on_refusal=on_refusal or "",
             actor=actor(),
             check=parts.own_places.publishable(installation),
         ),

@@ -1,0 +1,48 @@
+"""The key `on_refusal` of an application: read, rendered and told apart.
+
+    on_refusal: page
+
+`alert` ends the TLS handshake of a connection without a good certificate: right for machines, and hard to understand for
+people. With `page` the connection lives without any grant, and a browser is told what happened and what to do.
+
+Not here: the pages (web), and how the door answers such a connection (enforcement).
+"""
+
+from __future__ import annotations
+
+from doorward.policy.faults import FaultList
+from doorward.policy.model import AppPolicy, OnRefusal
+from doorward.policy.yaml_tree import Node
+
+TOLD = "page: people without a good certificate get a page that says what to do, and no longer a TLS alert"
+"""What `diff` says of an application with pages."""
+
+
+def read_on_refusal(faults: FaultList, found: dict[str, Node], key: str) -> OnRefusal:
+    """Return how an application refuses; what is wrong goes to `faults`.
+
+    Args:
+        faults: the list of the document.
+        found: the entries of the application.
+        key: its path in the document.
+    """
+    text = faults.text(found["on_refusal"], f"{key}.on_refusal") if "on_refusal" in found else None
+    if text is None:
+        return OnRefusal.ALERT
+    for one in OnRefusal:
+        if text.value == one.value:
+            return one
+    message = f"{text.value[:64]!r} is no way to refuse"
+    hint = "write page (for people with browsers) or alert (for machines)"
+    faults.add(text, "unknown-value", message, key=f"{key}.on_refusal", hint=hint)
+    return OnRefusal.ALERT
+
+
+def render_on_refusal(on_refusal: OnRefusal, indent: int = 4) -> list[str]:
+    """Return the line of the key as the canonical document has it; none for the alert."""
+    return [] if on_refusal is OnRefusal.ALERT else [f"{' ' * indent}on_refusal: {on_refusal.value}"]
+
+
+def refusal_facts(app: AppPolicy) -> dict[str, str]:
+    """Return what `diff` compares."""
+    return {} if app.on_refusal is OnRefusal.ALERT else {"on_refusal": TOLD}
