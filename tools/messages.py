@@ -46,11 +46,10 @@ def _marked(tree: ast.Module) -> Iterator[Message]:
         if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name | ast.Attribute):
             continue
         name = node.func.id if isinstance(node.func, ast.Name) else node.func.attr
-        texts = [
-            one.value for one in node.args if isinstance(one, ast.Constant) and isinstance(one.value, str)
-        ]
-        if name in MARKS and texts:
-            yield texts[0], texts[1] if name == "ngettext" and len(texts) > 1 else ""
+        texts = [one.value if isinstance(one, ast.Constant) else None for one in node.args[:2]]
+        if name in MARKS and texts and isinstance(texts[0], str):
+            many = texts[1] if name == "ngettext" and isinstance(texts[1], str) else ""
+            yield texts[0], many
 
 
 def catalogue_files() -> dict[str, Path]:

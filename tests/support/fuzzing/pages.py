@@ -1,11 +1,15 @@
-"""Targets of the fuzzer in what pages are made of: catalogues, languages."""
+"""Targets of the fuzzer in what pages are made of: catalogues, languages, claimed certificates."""
 
 from __future__ import annotations
 
+import urllib.parse
+
 from doorward.web.look.catalogues import CATALOGUES, build_translations, parse_catalogue
 from doorward.web.look.languages import choose_language
+from doorward.web.pages.claimed import MAX_NAME_CHARACTERS, parse_claimed
 from tests.support.fuzzing.mutating import Shape
 from tests.support.fuzzing.targets import Harness, Target
+from tests.support.toy_ca import ToyCA
 
 _CATALOGUE = b"""# a comment
 msgid ""
@@ -45,7 +49,28 @@ def _languages() -> Harness:
     return Harness(seeds=[b"de-DE,de;q=0.9,en;q=0.5", b"fr, *;q=0.1"], judge=judge)
 
 
+def _claimed() -> Harness:
+    good = ToyCA.create().pem.decode()
+
+    def judge(data: bytes) -> object:
+        text = data.decode("latin-1")
+        claimed = parse_claimed(text)
+        if claimed is None:
+            return None
+        assert len(claimed.issuer_name) <= MAX_NAME_CHARACTERS
+        assert len(claimed.serial_end) <= 8
+        return claimed.serial_end
+
+    return Harness(seeds=[urllib.parse.quote(good).encode(), b"-", b""], judge=judge)
+
+
 PAGE_TARGETS = (
+    Target(
+        name="claimed-certificate",
+        covers=("web.pages.claimed.parse_claimed",),
+        shape=Shape.TEXT,
+        prepare=_claimed,
+    ),
     Target(
         name="catalogue",
         covers=("web.look.catalogues.parse_catalogue",),

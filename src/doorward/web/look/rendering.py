@@ -18,7 +18,7 @@ from typing import Any, Protocol, cast
 
 from jinja2 import DictLoader, Environment, StrictUndefined
 from jinja2.ext import InternationalizationExtension
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from doorward.web.look.assets import SIGNS, Asset, build_assets
 from doorward.web.look.brand import PLAIN, Brand
@@ -83,6 +83,16 @@ def mark(message: str) -> str:
 def translate(message: str, language: str, **values: object) -> str:
     """Return a message in a language, with its values (`%(name)s`) put in; nothing is escaped."""
     return CATALOGUES[language].gettext(message) % values
+
+
+def ngettext(one: str, many: str, language: str, number: int) -> str:
+    """Return a message in a language, in the form for a number, which is put in as `%(num)d`."""
+    return CATALOGUES[language].ngettext(one, many, number) % {"num": number}
+
+
+def translate_markup(message: str, language: str, **values: object) -> Markup:
+    """Return as `translate` what stands in a page: values are escaped, but for those that are markup already."""
+    return escape(CATALOGUES[language].gettext(message)) % values
 
 
 class Look:

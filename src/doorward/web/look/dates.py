@@ -1,0 +1,69 @@
+"""Moments in words: written out, with their zone and their distance from now.
+
+A page is the same for everybody who asks, so the zone is UTC; the script of the page shows the zone of the device
+instead (`static/door.js`).
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from markupsafe import Markup, escape
+
+from doorward.web.look.rendering import mark, ngettext, translate
+
+_MONTHS = (
+    mark("January"),
+    mark("February"),
+    mark("March"),
+    mark("April"),
+    mark("May"),
+    mark("June"),
+    mark("July"),
+    mark("August"),
+    mark("September"),
+    mark("October"),
+    mark("November"),
+    mark("December"),
+)
+_MINUTE, _HOUR, _DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+_FAR = 2
+
+
+def tell_moment(moment: datetime, language: str) -> Markup:
+    """Return `3 November 2026, 14:00 UTC` as a `time` element."""
+    moment = moment.astimezone(UTC)
+    words = translate(
+        mark("%(day)s %(month)s %(year)s, %(time)s UTC"),
+        language,
+        day=moment.day,
+        month=translate(_MONTHS[moment.month - 1], language),
+        year=moment.year,
+        time=f"{moment:%H:%M}",
+    )
+    return Markup('<time datetime="{}">{}</time>').format(f"{moment:%Y-%m-%dT%H:%M:%SZ}", words)
+
+
+def tell_distance(moment: datetime, now: datetime, language: str) -> str:
+    """Return how long ago a moment was, or in how long it will be: `26 days ago`, `in 4 minutes`."""
+    span = abs(moment - now)
+    past = moment <= now
+    if span < _MINUTE:
+        return translate(mark("just now") if past else mark("in a moment"), language)
+    days, hours, minutes = span // _DAY, span // _HOUR, span // _MINUTE
+    # Two days and more are told in days, two hours and more in hours.
+    if days >= _FAR:
+        ago = ngettext("%(num)d day ago", "%(num)d days ago", language, days)
+        ahead = ngettext("in %(num)d day", "in %(num)d days", language, days)
+    elif hours >= _FAR:
+        ago = ngettext("%(num)d hour ago", "%(num)d hours ago", language, hours)
+        ahead = ngettext("in %(num)d hour", "in %(num)d hours", language, hours)
+    else:
+        ago = ngettext("%(num)d minute ago", "%(num)d minutes ago", language, minutes)
+        ahead = ngettext("in %(num)d minute", "in %(num)d minutes", language, minutes)
+    return ago if past else ahead
+
+
+def tell_when(moment: datetime, now: datetime, language: str) -> Markup:
+    """Return a moment and its distance: `3 November 2026, 14:00 UTC (26 days ago)`."""
+    return tell_moment(moment, language) + escape(f" ({tell_distance(moment, now, language)})")

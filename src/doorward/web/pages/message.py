@@ -1,0 +1,145 @@
+"""One state as a page or as a problem document: the same words for people and for programs.
+
+Not here: which state it is (`states`, `surface`), and how it looks (templates).
+Standard: RFC 9457 (problem details).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any
+
+from markupsafe import Markup
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from doorward.web.look.dates import tell_moment
+from doorward.web.look.rendering import Look, mark, page_policy, translate, translate_markup
+from doorward.web.pages.states import STATES, Act, Target
+from doorward.web.problems import PROBLEM_TYPE
+
+PROBLEMS_PATH = "/_doorward/problems/"
+"""Below it, on each application's host, the name of a state is its page of explanation: the `type` of problems."""
+
+INCIDENT_DIGITS = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """What is to be told.
+
+    Args:
+        state: a name of `STATES`.
+        language: of the page; problem documents are in English.
+        values: what stands in title and reason, such as `application`.
+        why: said instead of the reason of the state; a marked text.
+        incident: as `incident_of` returns it.
+        at: when it happened.
+        facts: more pairs of name and value for the help desk, translated already.
+        targets: where buttons and links lead; what is missing is not offered.
+        until: a moment for which the page counts down.
+    """
+
+    state: str
+    language: str
+    values: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
+    why: str = ""
+    incident: str = ""
+    at: datetime | None = None
+    facts: Sequence[tuple[str, object]] = ()
+    targets: Mapping[Target, str] = field(default_factory=lambda: MappingProxyType({}))
+    until: datetime | None = None
+
+
+def incident_of(request_id: str) -> str:
+    """Return the incident id of a request: the first eight hexadecimal digits of its id, in two groups.
+
+    Args:
+        request_id: a UUID (RFC 9562) that the door gave; empty if there is none, and then there is no incident id.
+    """
+    digits = request_id[:INCIDENT_DIGITS]
+    if len(digits) < INCIDENT_DIGITS or not all(one in "0123456789abcdef" for one in digits):
+        return ""
+    return f"{digits[:4]}-{digits[4:]}"
+
+
+def wants_page(request: Request) -> bool:
+    """Say whether a person looks at the answer: a navigation, or a browser too old to say so that asks for HTML."""
+    destination = request.headers.get("sec-fetch-dest", "")
+    return "text/html" in request.headers.get("accept", "") and destination in {"", "document"}
+
+
+def answer_message(
+    look: Look, request: Request, message: Message, *, template: str = "door.html"
+) -> Response:
+    """Return the page of a state, or its problem document if a program asks."""
+    status = STATES[message.state].status
+    headers = {"Cache-Control": "no-store", "Vary": "Accept, Accept-Language, Sec-Fetch-Dest"}
+    if STATES[message.state].reloads:
+        headers["Retry-After"] = str(STATES[message.state].reloads[0])
+    if not wants_page(request):
+        return Response(
+            json.dumps(describe_problem(message), ensure_ascii=False), status, headers, PROBLEM_TYPE
+        )
+    page = look.render(template, build_context(look, message), message.language)
+    return HTMLResponse(page, status, headers | {"Content-Security-Policy": page_policy()})
+
+
+def describe_problem(message: Message) -> dict[str, Any]:
+    """Return the members of the problem document."""
+    state = STATES[message.state]
+    values = {name: _plain(value) for name, value in message.values.items()}
+    return {
+        "type": f"{PROBLEMS_PATH}{message.state}",
+        "title": translate(state.title, "en", **values),
+        "status": state.status,
+        "detail": translate(message.why or state.why, "en", **values),
+        "incident": message.incident,
+    }
+
+
+def build_context(look: Look, message: Message) -> dict[str, Any]:
+    """Return what the template of a message needs."""
+    state, language = STATES[message.state], message.language
+    targets = dict(message.targets)
+    if look.brand.help_address:
+        targets.setdefault(Target.HELP, look.brand.help_address)
+    offered = [one for one in state.button if one.to in targets]
+    button = offered[:1]
+    links = [one for one in state.links if one.to in targets and one.to not in {act.to for act in button}]
+
+    def shown(act: Act) -> tuple[str, str]:
+        return translate(act.words, language, **message.values), targets[act.to]
+
+    facts: list[tuple[str, object]] = []
+    if message.incident:
+        facts.append((translate(mark("Incident"), language), _id(message.incident)))
+    if message.at is not None:
+        facts.append((translate(mark("Time"), language), tell_moment(message.at, language)))
+    facts += message.facts
+    facts.append((translate(mark("Number"), language), state.status))
+    return {
+        "sign_name": state.sign,
+        "tone": state.tone,
+        "title": translate(state.title, language, **message.values),
+        "why": translate_markup(message.why or state.why, language, **message.values),
+        "button": shown(button[0]) if button else None,
+        "links": [shown(one) for one in links[:2]],
+        "facts": facts,
+        "reloads": ",".join(map(str, state.reloads)),
+        "until": f"{message.until:%Y-%m-%dT%H:%M:%SZ}" if message.until else "",
+        "explains_certificates": message.state == "certificate-missing",
+        "explains_another": Target.ANOTHER in targets,
+    }
+
+
+def _id(text: str) -> Markup:
+    return Markup('<span class="id" data-copyable>{}</span>').format(text)
+
+
+def _plain(value: object) -> object:
+    return value.striptags() if isinstance(value, Markup) else value

@@ -1,0 +1,397 @@
+"""Every state in which a person meets a page instead of an application: what happened, why, what to do now.
+
+One table for all places where it is said: pages of the door (`surface`), Envoy's own replies (`replies`), the portal,
+and problem documents for programs. A title has at most eight words. No page says which rule refused, whether an
+account exists, or why exactly somebody is paused.
+
+Texts are English; `%(name)s` are values, and the translations stand in `web/locale`.
+Standard: RFC 9457 (the name of a state is the last segment of `type`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from types import MappingProxyType
+
+from doorward.core.entities import Reason
+from doorward.web.look.rendering import mark
+
+
+class Target(Enum):
+    """Where a button or a link leads; what an installation does not have is not offered."""
+
+    RENEW = "renew"  # the portal's way to a new certificate
+    PORTAL = "portal"  # my applications
+    ANOTHER = "another"  # how to use another certificate, on the page itself
+    AGAIN = "again"  # this page once more
+    ROOT = "root"  # the application's first page
+    HELP = "help"  # the help address of the brand
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Act:
+    """A button or a link: its words and where it leads."""
+
+    words: str
+    to: Target
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageState:
+    """One state.
+
+    Args:
+        status: of the answer (RFC 9110).
+        sign: a name of `web.look.assets.SIGNS`.
+        tone: "" for what is in order, `soon` for what needs attention, `bad` for what was stopped.
+        title: what happened.
+        why: one or two sentences.
+        button: the one thing to do now; what may stand in its place if the installation does not have it follows.
+        links: at most two quiet ones.
+        reloads: seconds after which the page loads itself again; empty if it does not. The last one is repeated.
+    """
+
+    status: int
+    sign: str
+    tone: str
+    title: str
+    why: str
+    button: tuple[Act, ...] = ()
+    links: tuple[Act, ...] = ()
+    reloads: tuple[int, ...] = ()
+
+
+_RENEW = Act(words=mark("Get or renew a certificate"), to=Target.RENEW)
+_NEW = Act(words=mark("Get a new one"), to=Target.RENEW)
+_ANOTHER = Act(words=mark("Use another certificate"), to=Target.ANOTHER)
+_CHOOSE = Act(words=mark("Choose again"), to=Target.ANOTHER)
+_HELP = Act(words=mark("Ask the help desk"), to=Target.HELP)
+_AGAIN = Act(words=mark("Try again"), to=Target.AGAIN)
+_LOAD = Act(words=mark("Load the page again"), to=Target.AGAIN)
+_OPEN = Act(words=mark("Open %(application)s"), to=Target.ROOT)
+_PORTAL = Act(words=mark("My applications"), to=Target.PORTAL)
+_CONTINUE = Act(words=mark("Continue"), to=Target.AGAIN)
+
+STATES: Mapping[str, PageState] = MappingProxyType(
+    {
+        # The browser's certificate
+        "certificate-missing": PageState(
+            status=403,
+            sign="door",
+            tone="",
+            title=mark("This door needs your certificate"),
+            why=mark(
+                "Your browser did not send one. Either this device has none yet, or it has ended and the browser "
+                "hides it, or “Cancel” was pressed."
+            ),
+            button=(_RENEW, _HELP),
+            links=(_CHOOSE,),
+        ),
+        "certificate-ended": PageState(
+            status=403,
+            sign="clock",
+            tone="soon",
+            title=mark("Your certificate has ended"),
+            why=mark("It was valid until %(until)s. Nothing is lost: a new one takes a minute."),
+            button=(Act(words=mark("Renew now"), to=Target.RENEW), _HELP),
+            links=(_ANOTHER,),
+        ),
+        "certificate-not-yet-valid": PageState(
+            status=403,
+            sign="clock",
+            tone="soon",
+            title=mark("Your certificate is not valid yet"),
+            why=mark("It begins on %(since)s. Our clock says %(now)s."),
+            button=(_AGAIN,),
+            links=(_ANOTHER, _HELP),
+        ),
+        "certificate-withdrawn": PageState(
+            status=403,
+            sign="shield",
+            tone="bad",
+            title=mark("This certificate was withdrawn"),
+            why=mark("It opens nothing any more. If that was not you, tell the help desk now."),
+            button=(_NEW, _HELP),
+            links=(_ANOTHER, _HELP),
+        ),
+        "certificate-on-hold": PageState(
+            status=403,
+            sign="shield",
+            tone="soon",
+            title=mark("This certificate is on hold"),
+            why=mark("It can be released again. The help desk can tell you more."),
+            button=(_HELP, _AGAIN),
+            links=(_ANOTHER,),
+        ),
+        "certificate-from-elsewhere": PageState(
+            status=403,
+            sign="key",
+            tone="soon",
+            title=mark("This certificate is from somewhere else"),
+            why=mark("It was issued by “%(issuer)s”. This door accepts those of %(organisation)s."),
+            button=(_ANOTHER,),
+            links=(Act(words=mark("Get a certificate"), to=Target.RENEW), _HELP),
+        ),
+        "certificate-purpose": PageState(
+            status=403,
+            sign="key",
+            tone="soon",
+            title=mark("This certificate is not for signing in"),
+            why=mark("It was made for something else, such as a server or mail."),
+            button=(_ANOTHER,),
+            links=(Act(words=mark("Get a certificate"), to=Target.RENEW), _HELP),
+        ),
+        "certificate-unchecked": PageState(
+            status=403,
+            sign="clock",
+            tone="soon",
+            title=mark("Your certificate could not be checked"),
+            why=mark("Its issuer does not answer at the moment. The fault is not yours."),
+            button=(_AGAIN,),
+            links=(_ANOTHER, _HELP),
+            reloads=(30,),
+        ),
+        # The person
+        "access-paused": PageState(
+            status=403,
+            sign="person",
+            tone="soon",
+            title=mark("Your access is paused"),
+            why=mark("Nothing is wrong with this device. The help desk can tell you more."),
+            button=(_HELP, _AGAIN),
+            links=(_ANOTHER,),
+        ),
+        "not-allowed": PageState(
+            status=403,
+            sign="door",
+            tone="soon",
+            title=mark("You cannot open this in %(application)s"),
+            why=mark("You are known here as %(who)s, and this is not open to you."),
+            button=(_PORTAL, _OPEN),
+            links=(_ANOTHER, _HELP),
+        ),
+        "one-more-step": PageState(
+            status=401,
+            sign="safe",
+            tone="",
+            title=mark("One more step"),
+            why=mark("%(application)s asks you to confirm that it is you."),
+            button=(_CONTINUE,),
+            links=(_HELP,),
+        ),
+        "two-certificates": PageState(
+            status=403,
+            sign="person",
+            tone="soon",
+            title=mark("Two different certificates"),
+            why=mark(
+                "%(application)s knows you by another certificate than this page. Use the same one for both, then it goes on."
+            ),
+            button=(_ANOTHER,),
+            links=(_HELP,),
+        ),
+        "please-wait": PageState(
+            status=429,
+            sign="clock",
+            tone="soon",
+            title=mark("Please wait a little"),
+            why=mark("Too many requests came from you at once. This one was not passed on."),
+            button=(_AGAIN,),
+            links=(_HELP,),
+            reloads=(5, 10, 20),
+        ),
+        # The request
+        "from-another-site": PageState(
+            status=403,
+            sign="shield",
+            tone="bad",
+            title=mark("This came from another website"),
+            why=mark(
+                "Another website tried to do something in %(application)s in your name. It was stopped."
+            ),
+            button=(_OPEN,),
+            links=(_HELP,),
+        ),
+        "cookies-too-large": PageState(
+            status=431,
+            sign="plug",
+            tone="soon",
+            title=mark("Too many cookies for this site"),
+            why=mark(
+                "Your browser sent more than %(application)s takes, most often old cookies. Remove the cookies of "
+                "this site in the settings of your browser, then load the page again."
+            ),
+            button=(_LOAD,),
+            links=(_HELP,),
+        ),
+        "other-address": PageState(
+            status=421,
+            sign="plug",
+            tone="",
+            title=mark("Please load this page again"),
+            why=mark("Your browser used a connection that belongs to another application."),
+            button=(_LOAD,),
+        ),
+        "not-understood": PageState(
+            status=400,
+            sign="plug",
+            tone="soon",
+            title=mark("This address cannot be opened"),
+            why=mark("The request can be read in two ways, so it was not passed on to %(application)s."),
+            button=(_OPEN,),
+            links=(_HELP,),
+        ),
+        "nothing-here": PageState(
+            status=404,
+            sign="door",
+            tone="",
+            title=mark("There is nothing here"),
+            why=mark("The address may be misspelt, or the page was moved."),
+            button=(_OPEN,),
+        ),
+        "not-offered": PageState(
+            status=405,
+            sign="plug",
+            tone="soon",
+            title=mark("This cannot be done here"),
+            why=mark("The request asks for something that is not passed on to %(application)s."),
+            button=(_OPEN,),
+            links=(_HELP,),
+        ),
+        "too-slow": PageState(
+            status=408,
+            sign="clock",
+            tone="soon",
+            title=mark("The connection was too slow"),
+            why=mark("Your request did not arrive in time, so it was not passed on to %(application)s."),
+            button=(_AGAIN,),
+        ),
+        "too-large": PageState(
+            status=413,
+            sign="plug",
+            tone="soon",
+            title=mark("This is too large"),
+            why=mark("What you sent is larger than %(application)s takes at once."),
+            button=(_OPEN,),
+            links=(_HELP,),
+        ),
+        # The application, the door
+        "application-silent": PageState(
+            status=503,
+            sign="plug",
+            tone="soon",
+            title=mark("%(application)s does not answer"),
+            why=mark("The fault is not yours, and you need not sign in again. It may be back shortly."),
+            button=(_AGAIN,),
+            links=(_HELP,),
+            reloads=(10, 20, 40),
+        ),
+        "answer-malformed": PageState(
+            status=502,
+            sign="plug",
+            tone="soon",
+            title=mark("%(application)s gave no proper answer"),
+            why=mark("Its answer could not be read. The fault is not yours."),
+            button=(_AGAIN,),
+            links=(_HELP,),
+        ),
+        "application-slow": PageState(
+            status=504,
+            sign="clock",
+            tone="soon",
+            title=mark("%(application)s took too long"),
+            why=mark("It did not answer in time. If you sent something, look first whether it was done."),
+            button=(_AGAIN,),
+            links=(_HELP,),
+        ),
+        "door-starting": PageState(
+            status=503,
+            sign="door",
+            tone="",
+            title=mark("One moment"),
+            why=mark("The door is starting, or many people come at once. This page loads again by itself."),
+            button=(_AGAIN,),
+            reloads=(3, 5, 10),
+        ),
+        # The portal
+        "link-used": PageState(
+            status=410,
+            sign="envelope",
+            tone="soon",
+            title=mark("This link has been used"),
+            why=mark("Each link works once. If it was not you who used it, tell the help desk now."),
+            button=(_HELP, _RENEW),
+            links=(_RENEW,),
+        ),
+        "link-over": PageState(
+            status=410,
+            sign="envelope",
+            tone="soon",
+            title=mark("This link is over"),
+            why=mark("Links work for a limited time. Ask for a new one."),
+            button=(_HELP, _RENEW),
+            links=(_RENEW,),
+        ),
+        "link-unknown": PageState(
+            status=404,
+            sign="envelope",
+            tone="soon",
+            title=mark("This link does not work"),
+            why=mark("Copy the whole link from your message, with everything after the #."),
+            button=(_HELP, _RENEW),
+            links=(_RENEW,),
+        ),
+        "welcome-back": PageState(
+            status=401,
+            sign="door",
+            tone="",
+            title=mark("Welcome back"),
+            why=mark("You were away for a while, so we ask again that it is you."),
+            button=(_CONTINUE,),
+            links=(_HELP,),
+        ),
+    }
+)
+"""Name to state; the names are stable, since programs read them in `type`."""
+
+BY_REASON: Mapping[Reason, str] = MappingProxyType(
+    {
+        Reason.CERTIFICATE_MISSING: "certificate-missing",
+        Reason.ANONYMOUS: "certificate-missing",
+        Reason.CERTIFICATE_EXPIRED: "certificate-ended",
+        Reason.CERTIFICATE_NOT_YET_VALID: "certificate-not-yet-valid",
+        Reason.CERTIFICATE_REVOKED: "certificate-withdrawn",
+        Reason.CERTIFICATE_ON_HOLD: "certificate-on-hold",
+        Reason.PURPOSE_WRONG: "certificate-purpose",
+        Reason.REVOCATION_STATUS_UNDETERMINED: "certificate-unchecked",
+        Reason.PRINCIPAL_SUSPENDED: "access-paused",
+        Reason.PRINCIPAL_REMOVED: "access-paused",
+        Reason.PRINCIPAL_UNKNOWN: "access-paused",
+        Reason.NO_RULE_MATCHED: "not-allowed",
+        Reason.RULE_DENIES: "not-allowed",
+        Reason.GRANTS_TOO_LARGE: "not-allowed",
+        Reason.APPLICATION_UNKNOWN: "door-starting",
+        Reason.KNOWLEDGE_STALE: "door-starting",
+        Reason.JUDGEMENT_EXHAUSTED: "please-wait",
+        Reason.CERTIFICATE_RATE_EXCEEDED: "please-wait",
+        Reason.PRINCIPAL_CONNECTIONS_EXHAUSTED: "please-wait",
+    }
+)
+"""Why a certificate was not accepted to the state of its holder."""
+
+ELSEWHERE = "certificate-from-elsewhere"
+"""Of every other reason: the certificate is none that this door knows."""
+
+
+def state_of(refusal: str) -> str:
+    """Return the name of the state for a refusal.
+
+    Args:
+        refusal: a word of `core.entities.Reason`; if it is empty or unknown, there was no certificate.
+    """
+    try:
+        return BY_REASON.get(Reason(refusal), ELSEWHERE)
+    except ValueError:
+        return "certificate-missing"

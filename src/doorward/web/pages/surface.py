@@ -1,0 +1,213 @@
+"""The pages of the door: what a person reads whose connection was not judged good, on the application's own host.
+
+    GET  /_doorward/static/<name>     style and script of every page there, Envoy's own replies included
+    GET  /_doorward/problems/<state>  what a state means: the `type` of a problem document
+    any  anything else                the page of the refusal, if the door sent the request here
+
+It is served on the sessions socket; the door passes on what it does not let through, and says in header fields of its
+own which application it was, why, and which certificate the browser sent. None of that is believed for more than the
+words of a page: the certificate is looked up so that its holder reads when and why it was withdrawn.
+
+Not here: the states (`states`), words and form (`message`).
+Standard: RFC 9110 section 15.5 (status codes), RFC 9457.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from doorward.core.certificate import RevocationReason
+from doorward.core.errors import NotFound
+from doorward.enforcement.envoy.names import APPLICATION, CLAIMED_CERTIFICATE, REFUSAL
+from doorward.stores.records import CertificateRecord
+from doorward.stores.services import Services
+from doorward.web.look.assets import answer_asset
+from doorward.web.look.dates import tell_moment, tell_when
+from doorward.web.look.languages import language_of
+from doorward.web.look.rendering import Look, mark, page_policy, translate
+from doorward.web.pages.claimed import Claimed, parse_claimed
+from doorward.web.pages.message import (
+    PROBLEMS_PATH,
+    Message,
+    answer_message,
+    build_context,
+    incident_of,
+)
+from doorward.web.pages.states import STATES, Target, state_of
+from doorward.web.pool import UseCasePool
+
+STATIC_BASE = "/_doorward/static"
+"""Where the pages on an application's host find style and script."""
+
+RENEW_PATH = "/renew"
+"""At the portal: a new certificate by passkey, or how to ask for one."""
+
+_APPLICATION = re.compile(r"[a-z0-9_]{1,64}")
+_WITHDRAWN_BECAUSE = {
+    RevocationReason.KEY_COMPROMISE: mark(
+        "It was reported lost on %(at)s and opens nothing any more. If that was not you, tell the help desk now."
+    ),
+    RevocationReason.SUPERSEDED: mark(
+        "Another one took its place on %(at)s. If that was not you, tell the help desk now."
+    ),
+    RevocationReason.CESSATION_OF_OPERATION: mark(
+        "It was no longer needed on %(at)s. If you need one still, get a new one."
+    ),
+}
+_WITHDRAWN = mark("On %(at)s. It opens nothing any more. If that was not you, tell the help desk now.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Known:
+    """What the inventory knows: the application's name, and the certificate if it is one of ours."""
+
+    application: str
+    certificate: CertificateRecord | None
+
+
+class PagesSurface:
+    """The routes of the pages of the door.
+
+    Args:
+        services: the ports of this process.
+        pool: where use cases run.
+        look: with `STATIC_BASE`.
+        portal_origin: of the portal; empty if browsers are not led there.
+    """
+
+    def __init__(self, services: Services, pool: UseCasePool, look: Look, *, portal_origin: str = "") -> None:
+        self._services = services
+        self._pool = pool
+        self._look = look
+        self._targets = build_targets(portal_origin)
+
+    def routes(self) -> list[Route]:
+        """Return the routes; the last one takes every path and method."""
+        return [
+            Route(f"{STATIC_BASE}/{{name}}", self.static, methods=["GET"]),
+            Route(f"{PROBLEMS_PATH}{{name}}", self.problem, methods=["GET"]),
+            Route("/{path:path}", _Everything(self)),
+        ]
+
+    async def static(self, request: Request) -> Response:
+        """Answer with a static file."""
+        return answer_asset(self._look.assets, request.path_params["name"])
+
+    async def problem(self, request: Request) -> Response:
+        """Answer with what a state means."""
+        name, language = request.path_params["name"], language_of(request)
+        if name not in STATES:
+            raise NotFound("path-unknown", "there is no such page here")
+        values = {"application": translate(mark("the application"), language), "who": "…", "issuer": "…"}
+        values |= {"organisation": self._look.brand.name, "since": "…", "until": "…", "now": "…"}
+        context = build_context(self._look, Message(state=name, language=language, values=values))
+        page = self._look.render("door.html", context | {"reloads": ""}, language)
+        headers = {"Content-Security-Policy": page_policy(), "Cache-Control": "public, max-age=300"}
+        return HTMLResponse(page, headers=headers | {"Vary": "Accept-Language, Cookie"})
+
+    async def refused(self, request: Request) -> Response:
+        """Answer with the page of a refusal."""
+        claimed = parse_claimed(request.headers.get(CLAIMED_CERTIFICATE, ""))
+        application = request.headers.get(APPLICATION, "")
+        known = await self._pool.run(lambda: self._known(application, claimed))
+        refusal = request.headers.get(REFUSAL)
+        state = "nothing-here" if refusal is None else state_of(refusal)
+        return answer_message(self._look, request, self._message(request, state, claimed, known))
+
+    def _known(self, application: str, claimed: Claimed | None) -> _Known:
+        with self._services.work.read() as stores:
+            found = stores.certificates.by_sha256(claimed.sha256) if claimed else None
+            named = [one.name for one in stores.applications.list() if one.id == application]
+        return _Known(application=named[0] if named else "", certificate=found)
+
+    def _message(self, request: Request, state: str, claimed: Claimed | None, known: _Known) -> Message:
+        language, now = language_of(request), self._services.clock.now()
+        record = known.certificate
+        values: dict[str, object] = {
+            "application": known.application or translate(mark("this application"), language),
+            "organisation": self._look.brand.name,
+            "who": record.subject_name if record else "?",
+            "now": tell_moment(now, language),
+        }
+        if claimed:
+            values["issuer"] = claimed.issuer_name
+            values["since"] = tell_when(claimed.not_before, now, language)
+            values["until"] = tell_when(claimed.not_after, now, language)
+        elif state not in _WITHOUT_CERTIFICATE:
+            state = "certificate-missing"  # the words need what it says
+        why = ""
+        if state == "certificate-withdrawn" and record and record.revoked_at:
+            values["at"] = tell_when(record.revoked_at, now, language)
+            why = _WITHDRAWN_BECAUSE.get(record.reason or RevocationReason.UNSPECIFIED, _WITHDRAWN)
+        return Message(
+            state=state,
+            language=language,
+            values=values,
+            why=why,
+            incident=incident_of(request.headers.get("x-request-id", "")),
+            at=now,
+            facts=_facts(language, known, claimed),
+            targets=self._targets,
+            until=claimed.not_before if claimed and state == "certificate-not-yet-valid" else None,
+        )
+
+
+_WITHOUT_CERTIFICATE = frozenset(STATES) - {
+    "certificate-ended",
+    "certificate-not-yet-valid",
+    "certificate-from-elsewhere",
+}
+
+
+class _Everything:
+    """The route of every path and method."""
+
+    def __init__(self, surface: PagesSurface) -> None:
+        self._surface = surface
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        response = await self._surface.refused(Request(scope, receive))
+        await response(scope, receive, send)
+
+
+def build_pages_routes(
+    services: Services, pool: UseCasePool, look: Look, *, portal_origin: str = ""
+) -> list[Route]:
+    """Return the routes of the pages of the door; they come last, since they take every path.
+
+    Args:
+        services: the ports of this process.
+        pool: where use cases run.
+        look: with `STATIC_BASE`.
+        portal_origin: of the portal, empty if browsers are not led there.
+    """
+    return PagesSurface(services, pool, look, portal_origin=portal_origin).routes()
+
+
+def build_targets(portal_origin: str) -> dict[Target, str]:
+    """Return where buttons and links of a page on an application's host lead."""
+    targets = {Target.AGAIN: "", Target.ROOT: "/", Target.ANOTHER: "#another"}
+    if portal_origin:
+        targets |= {Target.RENEW: f"{portal_origin}{RENEW_PATH}", Target.PORTAL: f"{portal_origin}/"}
+    return targets
+
+
+def _facts(language: str, known: _Known, claimed: Claimed | None) -> list[tuple[str, object]]:
+    facts: list[tuple[str, object]] = []
+    if known.application:
+        facts.append((translate(mark("Application"), language), known.application))
+    if claimed:
+        facts += [
+            (translate(mark("Certificate of"), language), claimed.subject),
+            (translate(mark("Issued by"), language), claimed.issuer),
+            (translate(mark("Serial number ends in"), language), claimed.serial_end),
+            (translate(mark("Valid from"), language), tell_moment(claimed.not_before, language)),
+            (translate(mark("Valid until"), language), tell_moment(claimed.not_after, language)),
+        ]
+    return facts

@@ -1,0 +1,55 @@
+// What script adds to a page of the door and of the portal; without it each page says and does the same.
+
+const language = document.documentElement.lang;
+
+// Moments in the zone of this device.
+const written = new Intl.DateTimeFormat(language, {
+  day: "numeric", month: "long", year: "numeric", hour: "2-digit", minute: "2-digit", timeZoneName: "short",
+});
+for (const one of document.querySelectorAll("time[datetime]")) {
+  const moment = new Date(one.dateTime);
+  if (!Number.isNaN(moment.valueOf())) one.textContent = written.format(moment);
+}
+
+// A button that copies, beside what is made to be copied.
+const words = { en: ["Copy", "Copied"], de: ["Kopieren", "Kopiert"] }[language] ?? ["Copy", "Copied"];
+if (navigator.clipboard) {
+  for (const one of document.querySelectorAll("[data-copyable]")) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "link copy";
+    button.textContent = words[0];
+    button.addEventListener("click", async () => {
+      await navigator.clipboard.writeText(one.textContent.trim());
+      button.textContent = words[1];
+    });
+    one.after(" ", button);
+  }
+}
+
+// Loading again: after the seconds that the page names, longer each time; or when a moment has come.
+const message = document.querySelector("[data-reloads], [data-until]");
+if (message) {
+  const button = message.querySelector(".button");
+  const label = button?.textContent ?? "";
+  const key = `doorward-tries:${location.pathname}`;
+  let due;
+  if (message.dataset.until) {
+    due = new Date(message.dataset.until).valueOf();
+  } else {
+    const waits = message.dataset.reloads.split(",").map(Number);
+    const tries = Number(sessionStorage.getItem(key) ?? 0);
+    sessionStorage.setItem(key, String(tries + 1));
+    due = Date.now() + 1000 * waits[Math.min(tries, waits.length - 1)];
+  }
+  const longest = 10 * 60 * 1000;
+  const tick = () => {
+    const left = due - Date.now();
+    if (left <= 0) return location.replace(location.href.split("#")[0]);
+    const seconds = Math.ceil(left / 1000);
+    const clock = `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
+    if (button) button.textContent = `${label} (${clock})`;
+    setTimeout(tick, Math.min(1000, left));
+  };
+  if (due - Date.now() < longest) tick();
+}
