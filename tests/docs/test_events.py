@@ -10,7 +10,7 @@ import pytest
 from doorward.audit.catalogue import CATALOGUE, EventType
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "events.md").read_text(encoding="utf-8")
-ROWS: dict[str, str] = dict(re.findall(r"^\| `([a-z]+:[a-z-]+)` \|(.+)$", PAGE, re.MULTILINE))
+ROWS: dict[str, str] = dict(re.findall(r"^\| `([a-z-]+:[a-z-]+)` \|(.+)$", PAGE, re.MULTILINE))
 
 
 def test_no_event_is_missing_or_invented() -> None:

@@ -82,6 +82,13 @@ class EventType(Enum):
     ACCESS_GAP = "access:gap"
     ACCESS_MALFORMED = "access:malformed"
     EVENTS_COUNTED = "events:counted"
+    FACTOR_INVITED = "factor:invited"
+    FACTOR_ENROLLED = "factor:enrolled"
+    FACTOR_REMOVED = "factor:removed"
+    FACTOR_RESET = "factor:reset"
+    FACTOR_CHECKED = "factor:checked"
+    FACTOR_FAILED = "factor:failed"
+    SESSION_KEY_ROTATED = "session-key:rotated"
 
 
 class FieldKind(Enum):
@@ -140,6 +147,8 @@ _FIELDS: Mapping[str, FieldKind] = MappingProxyType(
             "authority",
             "certificate",
             "decision",
+            "enrolment",
+            "factor",
             "gateway",
             "group",
             "inner",
@@ -173,6 +182,7 @@ _FIELDS: Mapping[str, FieldKind] = MappingProxyType(
             "revocation",
             "said",
             "serial",
+            "session_key",
             "sha256",
             "tls_version",
             "version",
@@ -389,6 +399,19 @@ CATALOGUE: Mapping[EventType, EventSpec] = MappingProxyType(
         EventType.EVENTS_COUNTED: _spec(
             _ACCESS, "gateway reason number from_at to_at types", "certificate", "claimed_server_name"
         ),
+        EventType.FACTOR_INVITED: _spec(_IDENTITY, "principal enrolment", "certificate expires_at", "name"),
+        EventType.FACTOR_ENROLLED: _spec(
+            _IDENTITY, "principal factor kind", "certificate enrolment number", "name"
+        ),
+        EventType.FACTOR_REMOVED: _spec(_IDENTITY, "principal factor kind", "certificate reason", "name"),
+        EventType.FACTOR_RESET: _spec(_IDENTITY, "principal", "number reason", "name"),
+        EventType.FACTOR_CHECKED: _spec(
+            _DECISION, "principal kind", "factor certificate application session number", "name"
+        ),
+        EventType.FACTOR_FAILED: _spec(
+            _DECISION, "reason", "principal kind factor certificate application number from_at to_at", "name"
+        ),
+        EventType.SESSION_KEY_ROTATED: _spec(_OPERATION, "session_key", "reason"),
     }
 )
 """Every event type with its row; total over `EventType`, which the tests hold."""

@@ -19,6 +19,8 @@ from doorward.authority.status.crls import due_crls, publish_crls
 from doorward.authority.status.responder import refresh_ocsp
 from doorward.authority.status.root_crl import renew_root_list, root_list_due
 from doorward.core.errors import DoorwardError, MalformedInput, RequestRefused
+from doorward.directory.pruning import prune_past
+from doorward.directory.session_keys import tend_session_keys
 from doorward.runtime.compose import Installation
 from doorward.runtime.doorbell import HungBell
 from doorward.runtime.fetching.fetcher import HttpFetcher
@@ -123,6 +125,8 @@ class Serve:
             Job(name="ocsp", work=self._refresh_ocsp, seconds=60.0, wait=self._stop.wait),
             Job(name="evidence", work=self._gathering.work, seconds=1.0, wait=self._gathering.wait),
             Job(name="responder", work=self._renew_responder, seconds=600.0, wait=self._stop.wait),
+            Job(name="session-keys", work=self._tend_session_keys, seconds=30.0, wait=self._stop.wait),
+            Job(name="prune", work=self._prune, seconds=600.0, wait=self._stop.wait),
             Job(name="root-list", work=self._renew_root_list, seconds=600.0, wait=self._stop.wait),
         ]
 
@@ -177,6 +181,14 @@ class Serve:
     def _renew_root_list(self) -> bool:
         if root_list_due(self._services):
             renew_root_list(self._services, actor=SYSTEM)
+        return False
+
+    def _tend_session_keys(self) -> bool:
+        tend_session_keys(self._services, self._installation.settings.session_key_lifetime)
+        return False
+
+    def _prune(self) -> bool:
+        prune_past(self._services)
         return False
 
 

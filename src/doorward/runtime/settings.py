@@ -43,6 +43,7 @@ from doorward.enforcement.capacity import (
     HSTS,
     REQUESTS_PER_CERTIFICATE,
 )
+from doorward.stores.factor_records import LONGEST_SESSION
 
 HIGHEST_PORT = 65535
 MOST_CONNECTIONS = 1_000_000
@@ -277,8 +278,14 @@ class Settings(BaseModel):
     session_lifetime: Duration = Field(
         default=timedelta(hours=8),
         ge=timedelta(minutes=5),
-        le=timedelta(days=7),
+        le=LONGEST_SESSION,
         description="Longest life of a second-factor session at an application; streams on routes that need a factor end with it.",
+    )
+    session_key_lifetime: Duration = Field(
+        default=timedelta(days=30),
+        ge=timedelta(days=1),
+        le=timedelta(days=366),
+        description="How long one key signs the sessions of applications before another takes its place.",
     )
     portal_session_idle: Duration = Field(
         default=timedelta(minutes=15),

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from doorward.core.factor_kinds import FactorKind
+
+LONGEST_SESSION = timedelta(days=7)
+"""No session of an application lives longer, whatever the settings say."""
 
 MAX_CLIENT_CHARACTERS = 200
 """Of what a browser says about itself, kept to show a session to its person."""

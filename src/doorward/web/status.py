@@ -5,7 +5,7 @@
     GET  /ca/<authority>.cer     an authority's certificate, DER (the AIA address)
     GET  /root.pem               the root certificate, PEM
     POST /ocsp, GET /ocsp/<b64>  OCSP
-    GET  /jwks.json              the gateways' public assertion keys
+    GET  /jwks.json              the public keys of assertions: the gateways' own, and those of sessions
     GET  /healthz, /readyz       this process lives; it can do its work
 
 Public by nature and without secrets; nothing here can make anything be signed except an OCSP answer.
@@ -135,20 +135,22 @@ class StatusSurface:
         return Response(der, media_type=_OCSP_RESPONSE_TYPE, headers=headers)
 
     async def jwks(self, request: Request) -> Response:
-        """Answer with the public keys under which gateways sign assertions (RFC 7517 section 5)."""
+        """Answer with the public keys under which assertions are signed (RFC 7517 section 5)."""
         keys = await self._pool.run(self._read_keys)
         document = JSONResponse(keys, media_type="application/jwk-set+json")
         return _stable(request, bytes(document.body), "application/jwk-set+json", max_age=OCSP_MAX_AGE)
 
     def _read_keys(self) -> dict[str, list[dict[str, str]]]:
+        """Return the keys of the gateways, and those that sign the assertions within sessions."""
         with self._services.work.read() as stores:
-            gateways = stores.gateways.list()
+            told = [(gateway.id, gateway.assertion_jwk) for gateway in stores.gateways.list()]
+            told += [(key.id, key.public_jwk) for key in stores.session_keys.list()]
         keys = []
-        for gateway in gateways:
+        for whose, jwk in told:
             try:
-                keys.append(parse_jwk(gateway.assertion_jwk))
+                keys.append(parse_jwk(jwk))
             except MalformedInput:
-                _log.warning("assertion-key-malformed", gateway=gateway.id)
+                _log.warning("assertion-key-malformed", key_of=whose)
         return render_jwks(keys)
 
     async def health(self, _request: Request) -> Response:

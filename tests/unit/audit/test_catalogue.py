@@ -37,7 +37,7 @@ def test_events_are_asked_for_by_type_or_noun() -> None:
 @pytest.mark.parametrize("event", EventType)
 def test_types_are_kebab_words(event: EventType) -> None:
     """Types read `noun:past-verb`."""
-    assert re.fullmatch(r"[a-z]+:[a-z]+(-[a-z]+)*", event.value)
+    assert re.fullmatch(r"[a-z]+(-[a-z]+)*:[a-z]+(-[a-z]+)*", event.value)
 
 
 @pytest.mark.parametrize("event", EventType)

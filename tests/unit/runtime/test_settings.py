@@ -85,6 +85,7 @@ def test_every_setting_can_come_from_the_environment(tmp_path: Path) -> None:
         "portal_key": "/etc/doorward/portal.key",
         "root_is_deployed": "true",
         "session_lifetime": "4h",
+        "session_key_lifetime": "7d",
         "portal_session_idle": "10m",
         "log_level": "debug",
     }

@@ -20,6 +20,7 @@ from doorward.authority import gateways, revocation
 from doorward.authority.inventory import root_certificate
 from doorward.authority.status import crls
 from doorward.core.certificate import RevocationReason
+from doorward.directory.session_keys import current_session_key
 from doorward.stores.records import AuthorityKind
 from doorward.web.app import build_status_app
 from doorward.web.pool import UseCasePool
@@ -255,6 +256,12 @@ def test_the_keys_of_the_gateways_are_public(world: World, client: TestClient) -
     assert answer.headers["content-type"] == "application/jwk-set+json"
     assert [one.public_numbers() for one in parse_jwks(answer.text).keys.values()] == [key.public_numbers()]
     assert [entry["event"] for entry in logs] == ["assertion-key-malformed"]
+
+
+def test_keys_of_sessions_are_told(world: World, client: TestClient):
+    """/jwks.json has the keys that sign the assertions within sessions, so that applications can verify them."""
+    kid, _ = current_session_key(world.services)
+    assert list(parse_jwks(client.get("/jwks.json").text).keys) == [kid]
 
 
 def test_health_says_that_the_process_answers() -> None:

@@ -1,0 +1,33 @@
+"""What is kept of sessions and of what led to them goes after its time.
+
+Not here: session keys (`session_keys`), and the evidence, which tells of all of it for longer.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from doorward.stores.services import Services
+
+KEPT = timedelta(days=30)
+"""How long an ended session and an expired right to enrol stay to be looked at."""
+
+THROTTLES_KEPT = timedelta(days=2)
+"""Longer than any back-off: a failed try of that age slows nobody."""
+
+
+def prune_past(services: Services) -> int:
+    """Remove what is past, in one transaction; return how many rows went.
+
+    Raises:
+        Unavailable: as `UnitOfWork.change`.
+    """
+    now = services.clock.now()
+    with services.work.change() as stores:
+        return (
+            stores.session_codes.prune(now)
+            + stores.step_ups.prune(now)
+            + stores.sessions.prune(now - KEPT)
+            + stores.enrolment_rights.prune(now - KEPT)
+            + stores.throttles.prune(now - THROTTLES_KEPT)
+        )
