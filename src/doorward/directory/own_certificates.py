@@ -1,0 +1,208 @@
+"""A person's own certificates: how they stand, what their devices are called, and that one was lost.
+
+    list_own      every certificate of a principal, newest first, with its note
+    name_own      give the device of one a name
+    report_lost   the device is lost: its certificate is revoked now, and so its sessions end
+
+Each function takes the principal of whom it is: what belongs to another is unknown to it. That the person is really
+there (a fresh factor) is looked at by whoever calls `report_lost`.
+Not here: what an administrator may do (authority.revocation), and a new certificate (passkey_renewal, issuing).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import Enum
+
+from doorward.audit.events import EventType, printable
+from doorward.authority.revocation import revoke_within
+from doorward.authority.status.answers import AnswerSigner, signer_if_any
+from doorward.core.certificate import CertificateState, RevocationReason
+from doorward.core.entities import TENANT
+from doorward.core.errors import MalformedInput, NotFound
+from doorward.stores.done import Done
+from doorward.stores.events import write_event
+from doorward.stores.holder_notes import MAX_NAME_CHARACTERS, HolderNote
+from doorward.stores.protocols import Stores
+from doorward.stores.records import CertificateFilter, CertificateRecord
+from doorward.stores.services import Services
+from doorward.verification.validity import has_ended
+
+SOON = timedelta(days=14)
+"""A person should renew then; a third of the lifetime if that is less."""
+
+SHOWN_AFTER_END = timedelta(days=90)
+"""Certificates that ended longer ago are not shown: there may be hundreds."""
+
+_PAGE = 100
+
+
+class Standing(Enum):
+    """How a certificate stands, in a word for its holder."""
+
+    GOOD = "good"
+    SOON = "soon"
+    ENDED = "ended"
+    HELD = "held"
+    WITHDRAWN = "withdrawn"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnCertificate:
+    """A certificate as its holder sees it.
+
+    Args:
+        record: as in the inventory.
+        name: of the device, as the holder gave it; empty for none.
+        lost_at: when the holder reported the device lost.
+        standing: at the moment of the question.
+    """
+
+    record: CertificateRecord
+    name: str
+    lost_at: datetime | None
+    standing: Standing
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether the door lets it in."""
+        return self.standing in {Standing.GOOD, Standing.SOON}
+
+
+def find_standing(record: CertificateRecord, now: datetime) -> Standing:
+    """Return how a certificate stands."""
+    if record.state is CertificateState.REVOKED:
+        return Standing.WITHDRAWN
+    if has_ended(record.not_after, now):
+        return Standing.ENDED
+    if record.state is CertificateState.ON_HOLD:
+        return Standing.HELD
+    left, whole = record.not_after - now, record.not_after - record.not_before
+    return Standing.SOON if left < min(SOON, whole / 3) else Standing.GOOD
+
+
+def own_records(stores: Stores, principal_id: str) -> Iterator[CertificateRecord]:
+    """Yield every certificate of a principal that was ever valid, oldest first."""
+    after = ""
+    while True:
+        wanted = CertificateFilter(principal_id=principal_id, after_id=after, limit=_PAGE)
+        found = stores.certificates.list(wanted)
+        yield from (one for one in found if one.state is not CertificateState.INTENDED)
+        if len(found) < _PAGE:
+            return
+        after = found[-1].id
+
+
+def list_own(services: Services, principal_id: str) -> list[OwnCertificate]:
+    """Return the certificates of a principal, newest first, without those that ended more than 90 days ago."""
+    now = services.clock.now()
+    with services.work.read() as stores:
+        records = [one for one in own_records(stores, principal_id) if now - one.not_after < SHOWN_AFTER_END]
+        notes = stores.holder_notes.of([one.id for one in records])
+    found = [_as_own(record, notes.get(record.id), now) for record in records]
+    return sorted(found, key=lambda one: (one.record.created_at, one.record.id), reverse=True)
+
+
+def find_own(services: Services, principal_id: str, certificate_id: str) -> OwnCertificate:
+    """Return one certificate of a principal; raise `NotFound` (`certificate-unknown`), also for another's."""
+    now = services.clock.now()
+    with services.work.read() as stores:
+        record = _require_own(stores, principal_id, certificate_id)
+        return _as_own(record, stores.holder_notes.of([record.id]).get(record.id), now)
+
+
+def name_own(services: Services, principal_id: str, certificate_id: str, name: str) -> str:
+    """Give the device of a certificate a name, and return it as it is kept.
+
+    Args:
+        services: the ports of this process.
+        principal_id: whose certificate it must be.
+        certificate_id: which one.
+        name: at most 64 printable characters; white space around it is removed, an empty one takes the name away.
+
+    Raises:
+        MalformedInput: `device-name-malformed`.
+        NotFound: `certificate-unknown`.
+    """
+    kept = name.strip()
+    if len(kept) > MAX_NAME_CHARACTERS or not kept.isprintable():
+        raise MalformedInput(
+            "device-name-malformed",
+            f"the name of a device has at most {MAX_NAME_CHARACTERS} printable characters",
+            hint="choose a shorter one, on one line",
+        )
+    with services.work.change() as stores:
+        record = _require_own(stores, principal_id, certificate_id)
+        before = stores.holder_notes.of([record.id]).get(record.id) or _empty(record.id)
+        stores.holder_notes.save(replace(before, name=kept))
+        event = write_event(
+            services,
+            EventType.CERTIFICATE_NAMED,
+            actor=principal_id,
+            data={"certificate": record.id, "principal": principal_id},
+            personal={"name": printable(kept)},
+        )
+        stores.outbox.add(event)
+    return kept
+
+
+def report_lost(services: Services, principal_id: str, certificate_id: str) -> Done[CertificateRecord]:
+    """Revoke a certificate whose device its holder lost, end its sessions, and note the loss.
+
+    Raises:
+        NotFound: `certificate-unknown`, also for another's.
+        RequestRefused: `transition-refused`: it is revoked already.
+    """
+    with services.work.change() as stores:
+        record = _require_own(stores, principal_id, certificate_id)
+        seq = lose_within(services, stores, signer_if_any(services, stores), record, now=services.clock.now())
+    return Done(value=record, seq=seq)
+
+
+def lose_within(
+    services: Services,
+    stores: Stores,
+    signer: AnswerSigner | None,
+    record: CertificateRecord,
+    *,
+    now: datetime,
+) -> int:
+    """Do what `report_lost` does in the caller's transaction; return the number of the change."""
+    holder = record.principal_id
+    reason = RevocationReason.KEY_COMPROMISE
+    seq = revoke_within(services, stores, signer, record.id, reason, actor=holder, now=now)
+    before = stores.holder_notes.of([record.id]).get(record.id) or _empty(record.id)
+    stores.holder_notes.save(replace(before, lost_at=now))
+    for session in stores.sessions.open_at(now, holder):
+        if session.certificate_id == record.id:
+            stores.sessions.end(session.id, now)
+    event = write_event(
+        services,
+        EventType.CERTIFICATE_LOST,
+        actor=holder,
+        at=now,
+        data={"certificate": record.id, "principal": holder},
+        personal={"name": printable(record.subject_name)},
+    )
+    stores.outbox.add(event)
+    return seq
+
+
+def _require_own(stores: Stores, principal_id: str, certificate_id: str) -> CertificateRecord:
+    record = stores.certificates.get(certificate_id)
+    if record is None or record.principal_id != principal_id or record.state is CertificateState.INTENDED:
+        raise NotFound("certificate-unknown", "you have no such certificate", hint="load the list again")
+    return record
+
+
+def _as_own(record: CertificateRecord, note: HolderNote | None, now: datetime) -> OwnCertificate:
+    kept = note or _empty(record.id)
+    return OwnCertificate(
+        record=record, name=kept.name, lost_at=kept.lost_at, standing=find_standing(record, now)
+    )
+
+
+def _empty(certificate_id: str) -> HolderNote:
+    return HolderNote(certificate_id=certificate_id, tenant=TENANT)

@@ -1,0 +1,115 @@
+"""A person's own certificates: how they stand, names of devices, and a lost one."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from doorward.audit.events import EventType
+from doorward.authority.revocation import hold, revoke
+from doorward.core.certificate import CertificateState, RevocationReason
+from doorward.core.errors import MalformedInput, NotFound, RequestRefused
+from doorward.directory.own_certificates import (
+    SHOWN_AFTER_END,
+    Standing,
+    find_own,
+    list_own,
+    name_own,
+    report_lost,
+)
+from tests.support.factor_records import session
+from tests.support.world import OPERATOR, World, found_world
+
+
+@pytest.fixture
+def world() -> World:
+    """A founded authority."""
+    return found_world()
+
+
+def newest(world: World, name: str = "alice") -> str:
+    """Issue a certificate and return its id."""
+    return world.certificate(world.issue(name)).id
+
+
+def test_each_certificate_says_how_it_stands(world: World) -> None:
+    """Good, held, withdrawn; soon before its end, ended, and not shown any more long after."""
+    alice = world.principal("alice").id
+    good, held, withdrawn = newest(world), newest(world), newest(world)
+    hold(world.services, held, OPERATOR)
+    revoke(world.services, withdrawn, RevocationReason.SUPERSEDED, OPERATOR)
+    newest(world, "bob")
+
+    def standings() -> dict[str, Standing]:
+        return {one.record.id: one.standing for one in list_own(world.services, alice)}
+
+    assert standings() == {
+        good: Standing.GOOD,
+        held: Standing.HELD,
+        withdrawn: Standing.WITHDRAWN,
+    }
+    end = find_own(world.services, alice, good).record.not_after
+    world.clock.present = end - timedelta(days=10)
+    assert standings()[good] is Standing.SOON
+    world.clock.present = end + timedelta(seconds=1)
+    assert standings()[good] is standings()[held] is Standing.ENDED
+    assert not any(one.is_usable for one in list_own(world.services, alice))
+    world.clock.present = end + SHOWN_AFTER_END
+    assert standings() == {}
+
+
+def test_a_device_gets_a_name(world: World) -> None:
+    """The name is kept without white space around it, is personal in the record, and can be taken away."""
+    alice, certificate = world.principal("alice").id, newest(world)
+    assert name_own(world.services, alice, certificate, " Büro-Laptop ") == "Büro-Laptop"
+    assert find_own(world.services, alice, certificate).name == "Büro-Laptop"
+    (event,) = world.events(EventType.CERTIFICATE_NAMED)
+    assert "Büro-Laptop" not in repr(event.data)
+    name_own(world.services, alice, certificate, "")
+    assert find_own(world.services, alice, certificate).name == ""
+
+
+@pytest.mark.parametrize("name", ["x" * 65, "two\nlines", "\x00", "turned \u202e round"])
+def test_a_name_is_one_short_line(world: World, name: str) -> None:
+    """Nothing that would disturb a page or a list."""
+    with pytest.raises(MalformedInput) as error:
+        name_own(world.services, world.principal("alice").id, newest(world), name)
+    assert error.value.code == "device-name-malformed"
+
+
+def test_a_lost_device_is_out(world: World) -> None:
+    """The certificate is revoked, its sessions end, others stay, and the name survives beside the loss."""
+    alice = world.principal("alice").id
+    lost, other = newest(world), newest(world)
+    name_own(world.services, alice, lost, "laptop")
+    with world.services.work.change() as stores:
+        for certificate in (lost, other):
+            stores.sessions.add(session(certificate, principal_id=alice, certificate_id=certificate))
+    done = report_lost(world.services, alice, lost)
+    assert done.seq == world.head()
+    found = find_own(world.services, alice, lost)
+    assert (found.standing, found.name) == (Standing.WITHDRAWN, "laptop")
+    assert found.lost_at == world.services.clock.now()
+    assert found.record.reason is RevocationReason.KEY_COMPROMISE
+    assert find_own(world.services, alice, other).record.state is CertificateState.VALID
+    with world.services.work.read() as stores:
+        open_now = stores.sessions.open_at(world.services.clock.now(), alice)
+    assert [one.certificate_id for one in open_now] == [other]
+    assert [one.actor for one in world.events(EventType.CERTIFICATE_LOST)] == [alice]
+    with pytest.raises(RequestRefused):
+        report_lost(world.services, alice, lost)
+
+
+def test_the_certificate_of_another_is_unknown(world: World) -> None:
+    """A person names, sees and revokes no certificate but her own."""
+    alice, of_bob = world.principal("alice").id, newest(world, "bob")
+    for attempt in (
+        lambda: find_own(world.services, alice, of_bob),
+        lambda: name_own(world.services, alice, of_bob, "mine"),
+        lambda: report_lost(world.services, alice, of_bob),
+    ):
+        with pytest.raises(NotFound) as error:
+            attempt()
+        assert error.value.code == "certificate-unknown"
+    assert find_own(world.services, world.principal("bob").id, of_bob).standing is Standing.GOOD
