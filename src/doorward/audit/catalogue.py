@@ -58,8 +58,8 @@ class EventType(Enum):
     CERTIFICATE_SEEN = "certificate:seen"
     CERTIFICATE_NAMED = "certificate:named"
     CERTIFICATE_LOST = "certificate:lost"
-    PASSKEY_RENEWAL_GRANTED = "passkey-renewal:granted"
-    PASSKEY_RENEWAL_REFUSED = "passkey-renewal:refused"
+    RENEWAL_GRANTED = "renewal:granted"
+    RENEWAL_REFUSED = "renewal:refused"
     CRL_PUBLISHED = "crl:published"
     EVIDENCE_STORED = "evidence:stored"
     EVIDENCE_REFUSED = "evidence:refused"
@@ -328,8 +328,8 @@ CATALOGUE: Mapping[EventType, EventSpec] = MappingProxyType(
         ),
         EventType.CERTIFICATE_NAMED: _spec(_IDENTITY, "certificate principal", "", "name"),
         EventType.CERTIFICATE_LOST: _spec(_IDENTITY, "certificate principal", "", "name"),
-        EventType.PASSKEY_RENEWAL_GRANTED: _spec(_IDENTITY, "certificate principal factor", "", "name"),
-        EventType.PASSKEY_RENEWAL_REFUSED: _spec(_IDENTITY, "reasons", "principal factor", "name"),
+        EventType.RENEWAL_GRANTED: _spec(_IDENTITY, "certificate principal factor", "", "name"),
+        EventType.RENEWAL_REFUSED: _spec(_IDENTITY, "reasons", "principal factor", "name"),
         EventType.CRL_PUBLISHED: _spec(
             _OPERATION, "authority number entries", "partition sha256 this_update next_update"
         ),

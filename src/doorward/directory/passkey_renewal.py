@@ -86,7 +86,7 @@ class PasskeyRenewal:
         """Note by which passkey: the answer was used up before, and `settle` lets one certificate come of it."""
         event = write_event(
             services,
-            EventType.PASSKEY_RENEWAL_GRANTED,
+            EventType.RENEWAL_GRANTED,
             actor=self.holder,
             data={"certificate": record.id, "principal": self.holder, "factor": self.factor_id},
             personal={"name": printable(self.name)},
@@ -260,7 +260,7 @@ class PasskeyDoor:
         services = self._services
         event = write_event(
             services,
-            EventType.PASSKEY_RENEWAL_REFUSED,
+            EventType.RENEWAL_REFUSED,
             actor=principal.id if principal else "system",
             data={
                 "reasons": list(faults),

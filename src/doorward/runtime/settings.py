@@ -293,6 +293,12 @@ class Settings(BaseModel):
         le=timedelta(hours=12),
         description="How long a session at the portal may be without a request before it ends.",
     )
+    passkey_renewal_days: int = Field(
+        default=30,
+        ge=1,
+        le=365,
+        description="How many days after the end of their last certificate people get a new one by passkey at the portal.",
+    )
     log_level: str = Field(
         default="info", pattern="^(debug|info|warning|error)$", description="Detail of the log."
     )

@@ -74,7 +74,7 @@ class Setting:
 
     def reasons(self) -> list[str]:
         """Return the reasons of the last recorded refusal."""
-        return list(self.world.events(EventType.PASSKEY_RENEWAL_REFUSED)[-1].data["reasons"])
+        return list(self.world.events(EventType.RENEWAL_REFUSED)[-1].data["reasons"])
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ def test_an_ended_certificate_is_renewed(setting: Setting) -> None:
     assert issued.record.subject_name == "alice"
     assert issued.record.replaces
     assert setting.valid() == 1
-    (granted,) = setting.world.events(EventType.PASSKEY_RENEWAL_GRANTED)
+    (granted,) = setting.world.events(EventType.RENEWAL_GRANTED)
     assert granted.data["certificate"] == issued.record.id
 
 
@@ -261,7 +261,7 @@ def test_a_flood_of_wrong_answers_makes_no_events(setting: Setting) -> None:
     """Beyond the limit the web says so instead, and nothing is recorded singly."""
     too_many = RequestRefused("too-many-attempts", "too many")
     assert setting.refused(setting.answer(flags=PRESENT), if_wrong=too_many) == "too-many-attempts"
-    assert setting.world.events(EventType.PASSKEY_RENEWAL_REFUSED) == []
+    assert setting.world.events(EventType.RENEWAL_REFUSED) == []
 
 
 def test_used_challenges_are_remembered_within_bounds() -> None:

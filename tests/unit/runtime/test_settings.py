@@ -87,6 +87,7 @@ def test_every_setting_can_come_from_the_environment(tmp_path: Path) -> None:
         "session_lifetime": "4h",
         "session_key_lifetime": "7d",
         "portal_session_idle": "10m",
+        "passkey_renewal_days": "14",
         "log_level": "debug",
     }
     assert set(values) == set(Settings.model_fields) - {"data"}
