@@ -1,6 +1,7 @@
 """`doorward serve`: the authority's side of a running installation.
 
-It signs: the status listener (CRL, OCSP, AIA), the enrolment surface behind the gateway, and the jobs
+It signs: the status listener (CRL, OCSP, AIA), the enrolment surface, the portal and the door's own paths on
+applications' hosts behind the gateway, and the jobs
 that sequence events, sign checkpoints, fill gateways' orders, keep revocation data fresh and fetch that of
 partners.
 """
@@ -29,8 +30,10 @@ from doorward.runtime.jobs import Job, Jobs
 from doorward.runtime.own_listeners import OwnListeners, own_ports
 from doorward.runtime.roles import become_ordinary
 from doorward.runtime.settings import split_listen
-from doorward.web.app import build_enrolment_app, build_status_app
+from doorward.stores.policy_snapshot import PolicySnapshots
+from doorward.web.app import build_enrolment_app, build_portal_app, build_sessions_app, build_status_app
 from doorward.web.pool import UseCasePool
+from doorward.web.portal.place import PortalTerms
 from doorward.web.serving import SocketPath, TcpAddress, WebServer
 
 SYSTEM = "system"
@@ -61,6 +64,30 @@ class Serve:
             SocketPath(path=layout.enrol_socket),
             name="enrolment",
         )
+        terms = PortalTerms(
+            origin=installation.portal_origin,
+            idle=settings.portal_session_idle,
+            is_trusted=settings.portal_certificate is not None or settings.root_is_deployed,
+        )
+        snapshots = PolicySnapshots()
+        self._portal = WebServer(
+            build_portal_app(self._services, self._pool, terms, snapshots=snapshots),
+            SocketPath(path=layout.portal_socket),
+            name="portal",
+            wide=True,
+        )
+        self._sessions = WebServer(
+            build_sessions_app(
+                self._services,
+                self._pool,
+                terms,
+                lifetime=settings.session_lifetime,
+                snapshots=snapshots,
+            ),
+            SocketPath(path=layout.sessions_socket),
+            name="sessions",
+            wide=True,
+        )
         self._bell = HungBell(layout.run, "serve")
         self._gathering = Gathering(
             self._services, HttpFetcher(is_ours=OwnListeners(own_ports(settings)).has), self._stop
@@ -76,6 +103,8 @@ class Serve:
         try:
             self.status.start()
             self._enrolment.start()
+            self._portal.start()
+            self._sessions.start()
         except DoorwardError:
             self.stop()
             raise
@@ -86,7 +115,7 @@ class Serve:
         """Stop listening, finish the jobs, sequence and sign what is left."""
         self._stop.set()
         self._installation.bell.ring()
-        for server in (self._enrolment, self.status):
+        for server in (self._sessions, self._portal, self._enrolment, self.status):
             server.stop()
         self._jobs.join(5.0)
         self._gathering.join(1.0)

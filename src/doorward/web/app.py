@@ -5,17 +5,26 @@ Not here: sockets (serving) and routes (status, enrolment).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import timedelta
+
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.routing import Route
 
+from doorward.directory.sessions import LIFETIME
+from doorward.stores.policy_snapshot import PolicySnapshots
 from doorward.stores.services import Services
+from doorward.web.answers import Pages
 from doorward.web.downloads import MAX_DOWNLOADS
 from doorward.web.edge import Edge, answer_http_error
 from doorward.web.enrolment import EnrolmentSurface
 from doorward.web.look.rendering import Look
 from doorward.web.pool import UseCasePool
+from doorward.web.portal.place import PortalTerms
+from doorward.web.portal.surface import PortalSurface
+from doorward.web.sessions.surface import SessionSurface
 from doorward.web.status import StatusSurface
 
 
@@ -35,6 +44,49 @@ def build_enrolment_app(
 ) -> Starlette:
     """Return the application behind `enroll.<domain>`; `origin` is its public address, no slash at the end."""
     return build_surface(EnrolmentSurface(services, pool, origin=origin, look=look).routes())
+
+
+def build_portal_app(
+    services: Services,
+    pool: UseCasePool,
+    terms: PortalTerms,
+    *,
+    look: Look | None = None,
+    snapshots: PolicySnapshots | None = None,
+    more: Sequence[Route] = (),
+) -> Starlette:
+    """Return the application behind `portal.<domain>`.
+
+    Args:
+        services: of a process that may sign.
+        pool: where use cases run.
+        terms: what the settings say.
+        look: of its pages.
+        snapshots: the policy in force.
+        more: routes of other surfaces on the same host.
+    """
+    pages = Pages(look or Look(chooses_language=True))
+    surface = PortalSurface(services, pool, pages, terms, snapshots or PolicySnapshots())
+    return build_surface([*more, *surface.routes()])
+
+
+def build_sessions_app(
+    services: Services,
+    pool: UseCasePool,
+    terms: PortalTerms,
+    *,
+    lifetime: timedelta = LIFETIME,
+    look: Look | None = None,
+    snapshots: PolicySnapshots | None = None,
+    more: Sequence[Route] = (),
+) -> Starlette:
+    """Return the application of the door's own paths on the hosts of applications; arguments as of the portal.
+
+    `lifetime` is how long a session at an application may last.
+    """
+    pages = Pages(look or Look(base="/_doorward/static"))
+    surface = SessionSurface(services, pool, pages, terms, snapshots or PolicySnapshots(), lifetime=lifetime)
+    return build_surface([*more, *surface.routes()])
 
 
 def build_surface(routes: list[Route]) -> Starlette:

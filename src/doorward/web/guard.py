@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from doorward.core.errors import DoorwardError
 from doorward.directory.callers import Caller
 from doorward.web.identity import Identities, check_origin
 
@@ -21,6 +22,7 @@ Handler = Callable[[Request, Caller], Awaitable[Response]]
 OpenHandler = Callable[[Request], Awaitable[Response]]
 Audience = Callable[[Request], Awaitable[str]]
 Origin = Callable[[Request], Awaitable[str]]
+Refusal = Callable[[Request, DoorwardError], Response]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,12 +50,16 @@ class Guard:
         identities: reads the caller out of a request.
         audience: of whom the assertion of a request must be.
         origin: from which page an unsafe request must come.
+        refusal: makes a page of an error, or raises it again; None leaves it to the edge.
     """
 
-    def __init__(self, identities: Identities, *, audience: Audience, origin: Origin) -> None:
+    def __init__(
+        self, identities: Identities, *, audience: Audience, origin: Origin, refusal: Refusal | None = None
+    ) -> None:
         self._identities = identities
         self._audience = audience
         self._origin = origin
+        self._refusal = refusal
 
     def routes(self, ways: Sequence[Way | OpenWay]) -> list[Route]:
         """Return the routes in their order; every GET answers HEAD too."""
@@ -66,8 +72,13 @@ class Guard:
 
     def _guarded(self, way: Way) -> Callable[[Request], Awaitable[Response]]:
         async def answer(request: Request) -> Response:
-            check_origin(request, await self._origin(request))
-            caller = await self._identities.identify(request, await self._audience(request))
-            return await way.answer(request, caller)
+            try:
+                check_origin(request, await self._origin(request))
+                caller = await self._identities.identify(request, await self._audience(request))
+                return await way.answer(request, caller)
+            except DoorwardError as error:
+                if self._refusal is None:
+                    raise
+                return self._refusal(request, error)
 
         return answer

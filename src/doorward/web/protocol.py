@@ -27,6 +27,9 @@ between two bytes only; 7.5 MB of revocation list need 64 KB a second."""
 MAX_HEAD_BYTES = 16 * 1024
 """Precedent: nginx takes 4 lines of 8 KiB, Apache lines of 8 KiB."""
 
+WIDE_HEAD_BYTES = 64 * 1024
+"""Behind the door, which takes no more itself: a return path of 20,000 characters, assertion and cookies."""
+
 MAX_PIPELINED = 8
 """Requests that may wait behind one that is being answered (RFC 9112 section 9.3.2). The parser makes a
 task of each as fast as bytes come: 256 KiB hold fourteen thousand of them."""
@@ -40,6 +43,8 @@ class _TooManyPipelined(Exception):
 
 class GuardedProtocol(HttpToolsProtocol):
     """HTTP/1.1 with limits: time and size of a request head, requests in waiting, time of an answer."""
+
+    max_head_bytes = MAX_HEAD_BYTES
 
     _head_timer: asyncio.TimerHandle | None = None
     _stall_timer: asyncio.TimerHandle | None = None
@@ -58,10 +63,10 @@ class GuardedProtocol(HttpToolsProtocol):
         One read brings up to 256 KiB, and a head that is whole within it would never be measured. Now
         one that ends in its second piece passes, and nothing longer.
         """
-        for start in range(0, len(data), MAX_HEAD_BYTES):
+        for start in range(0, len(data), self.max_head_bytes):
             if self.transport.is_closing():
                 return
-            self._take(data[start : start + MAX_HEAD_BYTES])
+            self._take(data[start : start + self.max_head_bytes])
 
     def _take(self, data: bytes) -> None:
         super().data_received(data)
@@ -71,7 +76,7 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._in_head or self.cycle is None or self.cycle.response_complete:
             self._await_head()
         self._head_bytes += len(data) if self._in_head else 0
-        if self._head_bytes > MAX_HEAD_BYTES:
+        if self._head_bytes > self.max_head_bytes:
             self.transport.write(_TOO_LARGE)
             self.transport.close()
 
@@ -133,6 +138,12 @@ class GuardedProtocol(HttpToolsProtocol):
     def _too_slow(self) -> None:
         self._head_timer = None
         self.transport.abort()
+
+
+class WideProtocol(GuardedProtocol):
+    """The same with room for long heads: for sockets that only the door reaches."""
+
+    max_head_bytes = WIDE_HEAD_BYTES
 
 
 def _cancel(timer: asyncio.TimerHandle | None) -> None:

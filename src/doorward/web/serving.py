@@ -18,7 +18,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from doorward.core.errors import ConfigurationError, Fault, Unavailable
-from doorward.web.protocol import GuardedProtocol
+from doorward.web.protocol import GuardedProtocol, WideProtocol
 
 MAX_CONNECTIONS = 1024
 """Precedent: nginx's worker_connections is 512 or 768 in packages."""
@@ -54,15 +54,18 @@ class WebServer:
     """One application on one address, in a thread of its own.
 
     `start()` returns when connections are taken; `stop()` when the last answer is out or the grace
-    is over. The address is bound by `start()`, so that a port in use is an error and not a log line.
+    is over. The address is bound by `start()`, so that a port in use is an error and not a log line. A `wide` one takes
+    heads of requests of up to 64 KiB.
     """
 
-    def __init__(self, app: ASGIApp, address: TcpAddress | SocketPath, *, name: str) -> None:
+    def __init__(
+        self, app: ASGIApp, address: TcpAddress | SocketPath, *, name: str, wide: bool = False
+    ) -> None:
         self.name = name
         self.address = address
         self._socket: socket.socket | None = None
         self._inode = 0
-        self._uvicorn = uvicorn.Server(_config(app))
+        self._uvicorn = uvicorn.Server(_config(app, WideProtocol if wide else GuardedProtocol))
         self._thread = threading.Thread(target=self._run, name=f"web-{name}", daemon=True)
 
     def start(self) -> None:
@@ -138,10 +141,10 @@ class WebServer:
         return listener
 
 
-def _config(app: ASGIApp) -> uvicorn.Config:
+def _config(app: ASGIApp, protocol: type[GuardedProtocol]) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http=GuardedProtocol,
+        http=protocol,
         loop="asyncio",
         ws="none",
         lifespan="off",

@@ -1,0 +1,143 @@
+"""Pages as answers: rendered in the reader's language, never stored, with a strict content security policy.
+
+Not here: the look of pages (look), and which page is shown.
+Standard: RFC 9111 section 5.2.2.5 (no-store); Content Security Policy level 3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from doorward.core.errors import AccessDenied, DoorwardError, MalformedInput, RequestRefused, Unavailable
+from doorward.web.edge import read_body
+from doorward.web.look.languages import language_of, remember_language
+from doorward.web.look.rendering import Look, page_policy, translate
+from doorward.web.problems import choose_status
+from doorward.wire.cookies import parse_cookie
+from doorward.wire.forms import FORM_TYPE, MAX_FORM_BYTES, parse_form
+
+MESSAGE = "portal/message.html"
+PAGE_KINDS = (MalformedInput, RequestRefused, AccessDenied, Unavailable)
+"""Errors that a person is told on a page; any other is an incident."""
+
+
+class Pages:
+    """Makes pages of templates.
+
+    Args:
+        look: of this installation.
+    """
+
+    def __init__(self, look: Look) -> None:
+        self.look = look
+
+    def page(
+        self,
+        request: Request,
+        template: str,
+        context: Mapping[str, Any],
+        *,
+        status: int = 200,
+        cookies: Sequence[str] = (),
+    ) -> Response:
+        """Return a page.
+
+        Args:
+            request: that it answers.
+            template: its name.
+            context: its values.
+            status: of HTTP.
+            cookies: Set-Cookie fields.
+        """
+        text = self.look.render(template, context, language_of(request))
+        answer = HTMLResponse(
+            text,
+            status_code=status,
+            headers={
+                "Content-Security-Policy": page_policy(),
+                "Cache-Control": "no-store",
+                "Vary": "Accept-Language, Cookie",
+            },
+        )
+        remember_language(request, answer)
+        return with_cookies(answer, cookies)
+
+    def message(
+        self,
+        request: Request,
+        *,
+        title: str,
+        text: str,
+        hint: str = "",
+        action: tuple[str, str] | None = None,
+        status: int = 200,
+        cookies: Sequence[str] = (),
+        **values: object,
+    ) -> Response:
+        """Return a page with one message and at most one thing to do.
+
+        Args:
+            request: that it answers.
+            title: what happened; marked for translation, as all texts here.
+            text: why.
+            hint: what to do.
+            action: an address of ours and the words of its link.
+            status: of HTTP.
+            cookies: Set-Cookie fields.
+            values: of the texts.
+        """
+        language = language_of(request)
+        context = {
+            "title": translate(title, language, **values),
+            "text": translate(text, language, **values) if text else "",
+            "hint": translate(hint, language, **values) if hint else "",
+            "action": (action[0], translate(action[1], language, **values)) if action else None,
+        }
+        return self.page(request, MESSAGE, context, status=status, cookies=cookies)
+
+    def refusal(self, request: Request, error: DoorwardError) -> Response:
+        """Return the page of an error; raise it again if this is not for people, or an incident."""
+        if not isinstance(error, PAGE_KINDS) or not wants_page(request):
+            raise error
+        title = error.detail[:1].upper() + error.detail[1:]
+        context = {"title": title, "text": "", "hint": error.hint, "action": None}
+        return self.page(request, MESSAGE, context, status=choose_status(error))
+
+
+def wants_page(request: Request) -> bool:
+    """Say whether a person reads the answer: a browser asks for HTML by name, a program does not."""
+    return "text/html" in request.headers.get("accept", "")
+
+
+def redirect(path: str, cookies: Sequence[str] = ()) -> Response:
+    """Return a redirect to be followed with GET (RFC 9110 section 15.4.4)."""
+    answer = RedirectResponse(path, status_code=303, headers={"Cache-Control": "no-store"})
+    return with_cookies(answer, cookies)
+
+
+def with_cookies(answer: Response, cookies: Sequence[str]) -> Response:
+    """Return an answer with these Set-Cookie fields."""
+    for one in cookies:
+        answer.headers.append("Set-Cookie", one)
+    return answer
+
+
+def cookie_of(request: Request, name: str) -> str:
+    """Return the request's cookie of that name, empty for none; raises as `parse_cookie`."""
+    return parse_cookie(request.headers.getlist("cookie"), name)
+
+
+async def form_of(request: Request) -> Mapping[str, str]:
+    """Return the fields of a form.
+
+    Raises:
+        MalformedInput: `media-type-wrong`, `body-too-large`, `form-malformed`.
+        Unavailable: `request-too-slow`.
+    """
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM_TYPE:
+        raise MalformedInput("media-type-wrong", f"send a form, as {FORM_TYPE}")
+    return parse_form(await read_body(request, MAX_FORM_BYTES))

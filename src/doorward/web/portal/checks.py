@@ -1,0 +1,133 @@
+"""Checking a second factor on the portal's own origin.
+
+    GET  /check/{id}          the ways that this person has, strongest first
+    POST /check/{id}/{kind}   one of them: webauthn, totp, password
+
+`id` is a step-up of this very certificate. A good factor is noted in the portal's session, under a new cookie, and the
+person goes on to where they came from, once all that the rule asks for was shown.
+Not here: where a step-up comes from (step_up), judging a factor (directory.factors, factors).
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from doorward.core.errors import NotFound, RequestRefused, Unavailable
+from doorward.core.factor_kinds import SESSION_FACTORS, FactorKind
+from doorward.core.names import PORTAL_APPLICATION
+from doorward.directory.callers import Caller
+from doorward.directory.portal_sessions import note_factor
+from doorward.directory.step_ups import end_own_check, find_step_up
+from doorward.policy.requirements import Requirement, ShownFactors, find_missing
+from doorward.stores.factor_records import SessionRecord, StepUpRecord
+from doorward.web.answers import cookie_of, form_of, redirect
+from doorward.web.look.languages import language_of
+from doorward.web.look.rendering import mark, translate
+from doorward.web.portal.desk import FactorDesk
+from doorward.web.portal.needs import find_needs
+from doorward.web.portal.place import PORTAL_COOKIE, PortalPlace, portal_cookie
+from doorward.web.portal.step_up import send_back
+
+_KINDS = {kind.value: kind for kind in SESSION_FACTORS}
+
+
+class Checks:
+    """The routes of checking.
+
+    Args:
+        place: the portal.
+        desk: judges factors.
+    """
+
+    def __init__(self, place: PortalPlace, desk: FactorDesk) -> None:
+        self._place = place
+        self._desk = desk
+
+    async def ask(self, request: Request, caller: Caller) -> Response:
+        """Show the ways that this person has."""
+        place, step_up_id = self._place, request.path_params["id"]
+        step_up = await place.run(lambda: find_step_up(place.services, caller, step_up_id))
+        return await self._form(request, caller, step_up)
+
+    async def check(self, request: Request, caller: Caller) -> Response:
+        """Judge what was shown, and go on."""
+        place, step_up_id = self._place, request.path_params["id"]
+        kind = _KINDS.get(request.path_params["kind"])
+        if kind is None:
+            raise NotFound("path-unknown", "there is no such page here")
+        step_up = await place.run(lambda: find_step_up(place.services, caller, step_up_id))
+        fields = await form_of(request)
+        try:
+            await self._desk.check(request, caller, kind, fields, purpose=step_up.id)
+        except RequestRefused as refusal:
+            fault = translate(mark("That was not right. Try again."), language_of(request))
+            told = fault if refusal.code == "factor-refused" else refusal.detail
+            return await self._form(request, caller, step_up, fault=told, status=403)
+        except Unavailable as away:
+            if away.code != "factor-throttled":
+                raise
+            return await self._form(request, caller, step_up, fault=away.detail, status=429)
+        former = cookie_of(request, PORTAL_COOKIE)
+        session, token = await place.run(
+            lambda: note_factor(place.services, caller, kind, former=former, idle=place.terms.idle)
+        )
+        return await self._go_on(request, caller, step_up, session, portal_cookie(token))
+
+    async def _go_on(
+        self, request: Request, caller: Caller, step_up: StepUpRecord, session: SessionRecord, cookie: str
+    ) -> Response:
+        """Lead to where the check was begun, or back to the check if more is asked for."""
+        place = self._place
+        if step_up.application_id == PORTAL_APPLICATION:
+            done = await place.run(lambda: end_own_check(place.services, caller, step_up.id))
+            return redirect(done.return_path, (cookie,))
+        needs = await place.run(lambda: find_needs(place.services, place.snapshots, caller, step_up))
+        if find_missing(needs, ShownFactors.of(session.factors), place.services.clock.now()):
+            return redirect(f"/check/{step_up.id}", (cookie,))
+        return await send_back(place, request, caller, step_up, session, cookies=(cookie,))
+
+    async def _form(
+        self, request: Request, caller: Caller, step_up: StepUpRecord, *, fault: str = "", status: int = 200
+    ) -> Response:
+        place = self._place
+        session = await place.session(request, caller)
+        needs = await place.run(lambda: find_needs(place.services, place.snapshots, caller, step_up))
+        shown = ShownFactors.of(session.factors if session else {})
+        missing = find_missing(needs, shown, place.services.clock.now())
+        kinds = await self._desk.kinds(caller)
+        ways = [await self._way(caller, kind, step_up) for kind in _useful(kinds, missing)]
+        context = {
+            "id": step_up.id,
+            "application": await self._name(step_up),
+            "ways": ways,
+            "fault": fault,
+            "usable": place.terms.is_trusted,
+            "can_enrol": await self._desk.can_enrol_first(caller),
+        }
+        return place.page(request, caller, "check", context, status=status)
+
+    async def _way(self, caller: Caller, kind: FactorKind, step_up: StepUpRecord) -> dict[str, Any]:
+        if kind is not FactorKind.WEBAUTHN:
+            return {"kind": kind.value, "options": ""}
+        options = await self._desk.ask_passkey(caller, purpose=step_up.id)
+        return {"kind": kind.value, "options": json.dumps(options)}
+
+    async def _name(self, step_up: StepUpRecord) -> str:
+        """Return the name of the application; empty for the portal itself."""
+        place = self._place
+
+        def find() -> str:
+            with place.services.work.read() as stores:
+                return place.snapshots.current(stores)[0].names.get(step_up.application_id, "")
+
+        return await place.run(find)
+
+
+def _useful(kinds: frozenset[FactorKind], missing: frozenset[Requirement]) -> list[FactorKind]:
+    """Return the kinds that a person has, strongest first; of those only what a requirement takes, if one is missing."""
+    taken = [kind for kind in SESSION_FACTORS if kind in kinds]
+    return [kind for kind in taken if not missing or any(kind in one.kinds for one in missing)]

@@ -1,0 +1,124 @@
+"""The portal of one installation: what its routes have in common.
+
+Not here: the routes (step_up, checks, enrolling, overview).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from doorward.directory.callers import Caller
+from doorward.directory.portal_sessions import IDLE, find_portal_session
+from doorward.directory.step_ups import HTTPS_PORT
+from doorward.stores.factor_records import SessionRecord
+from doorward.stores.policy_snapshot import PolicySnapshots
+from doorward.stores.services import Services
+from doorward.web.answers import Pages, cookie_of
+from doorward.web.pool import UseCasePool
+from doorward.wire.cookies import render_cookie
+
+PORTAL_COOKIE = "__Host-doorward-portal"
+ORIGIN_KEPT_SECONDS = 5.0
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PortalTerms:
+    """What the settings say of the portal.
+
+    Args:
+        origin: returns its origin, `https://portal.corp.example[:port]`; the port may become known later.
+        idle: how long a session may be without a request.
+        is_trusted: whether browsers trust its server certificate; they use no passkey on any other page.
+    """
+
+    origin: Callable[[], str]
+    idle: timedelta = IDLE
+    is_trusted: bool = False
+
+
+class PortalPlace:
+    """What the routes of the portal share.
+
+    Args:
+        services: the ports of this process.
+        pool: where use cases run.
+        pages: how they look.
+        terms: what the settings say.
+        snapshots: the policy in force.
+    """
+
+    def __init__(
+        self,
+        services: Services,
+        pool: UseCasePool,
+        pages: Pages,
+        terms: PortalTerms,
+        snapshots: PolicySnapshots,
+    ) -> None:
+        self.services = services
+        self.pages = pages
+        self.terms = terms
+        self.snapshots = snapshots
+        self._pool = pool
+        self._origin, self._asked_at = "", float("-inf")
+
+    async def run(self, call: Callable[[], T]) -> T:
+        """Run a use case in the pool."""
+        return await self._pool.run(call)
+
+    async def origin(self, _request: Request | None = None) -> str:
+        """Return the portal's origin; asked for every five seconds, since the door's port may change."""
+        now = self.services.clock.monotonic()
+        if now - self._asked_at >= ORIGIN_KEPT_SECONDS:
+            self._origin, self._asked_at = await self.run(self.terms.origin), now
+        return self._origin
+
+    async def port(self) -> int:
+        """Return the door's port as people see it."""
+        return port_of(await self.origin())
+
+    async def session(self, request: Request, caller: Caller) -> SessionRecord | None:
+        """Return the caller's session at the portal, None if there is none."""
+        token = cookie_of(request, PORTAL_COOKIE)
+        if not token:
+            return None
+        return await self.run(lambda: find_portal_session(self.services, caller, token, idle=self.terms.idle))
+
+    def page(
+        self,
+        request: Request,
+        caller: Caller,
+        name: str,
+        context: Mapping[str, Any],
+        *,
+        status: int = 200,
+        cookies: Sequence[str] = (),
+    ) -> Response:
+        """Return a page of the portal; `who` is the caller's name."""
+        return self.pages.page(
+            request, f"portal/{name}.html", {"who": caller.name, **context}, status=status, cookies=cookies
+        )
+
+
+def port_of(origin: str) -> int:
+    """Return the port of an origin of ours."""
+    port = origin.removeprefix("https://").partition(":")[2]
+    return int(port) if port else HTTPS_PORT
+
+
+def portal_cookie(token: str) -> str:
+    """Return the Set-Cookie field of a portal session; it ends with the browser, and in the database before that."""
+    return render_cookie(PORTAL_COOKIE, token)
+
+
+def no_portal_cookie() -> str:
+    """Return the Set-Cookie field that takes it away."""
+    return render_cookie(PORTAL_COOKIE, "", max_age_seconds=0)

@@ -1,0 +1,111 @@
+"""From an application to the portal and on: a factor that is fresh enough sends the person straight back.
+
+    GET /step-up/{application}/{authority}/{request}?PATH   the door of an application sends a person here
+
+The whole query, as it is, is the path to which the person returns. It is kept in the database, stands in no link, and
+is never logged. Coming here costs a record of which a certificate has twenty at most.
+Not here: checking a factor (checks).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from doorward.directory.callers import Caller
+from doorward.directory.step_ups import begin_step_up, make_code
+from doorward.policy.requirements import ShownFactors, find_missing
+from doorward.stores.factor_records import SessionRecord, StepUpRecord
+from doorward.web.answers import redirect
+from doorward.web.look.rendering import mark
+from doorward.web.portal.needs import find_needs
+from doorward.web.portal.place import PortalPlace
+
+CALLBACK = "/_doorward/callback"
+
+LOOPS_SECONDS = 30.0
+LOOPS_MOST = 3
+"""Times that a person is sent straight back within half a minute: a browser that keeps no cookies would go on for ever."""
+
+_KEPT = 10_000
+
+
+class StepUp:
+    """The route to which applications send people.
+
+    Args:
+        place: the portal.
+    """
+
+    def __init__(self, place: PortalPlace) -> None:
+        self._place = place
+        self._sent: OrderedDict[tuple[str, str], list[float]] = OrderedDict()
+
+    async def arrive(self, request: Request, caller: Caller) -> Response:
+        """Keep where the person came from; ask for a factor, or send the person straight back."""
+        place, path = self._place, request.scope["query_string"].decode("latin-1")
+        names, port = request.path_params, await self._place.port()
+        step_up = await place.run(
+            lambda: begin_step_up(
+                place.services,
+                place.snapshots,
+                caller,
+                application_id=names["application"],
+                authority=names["authority"],
+                request=names["request"],
+                return_path=path,
+                port=port,
+            )
+        )
+        session = await place.session(request, caller)
+        if session is None or not await self._is_enough(step_up, caller, session):
+            return redirect(f"/check/{step_up.id}")
+        if self._is_loop(caller, step_up):
+            return place.pages.message(
+                request,
+                title=mark("This does not come to an end"),
+                text=mark("You have shown what the application asks for, and it asks again."),
+                hint=mark(
+                    "Your browser may be set to keep no cookies. If it keeps them, tell the help desk."
+                ),
+                action=(f"/check/{step_up.id}", mark("Try once more")),
+                status=409,
+            )
+        return await send_back(place, request, caller, step_up, session)
+
+    async def _is_enough(self, step_up: StepUpRecord, caller: Caller, session: SessionRecord) -> bool:
+        place = self._place
+        needs = await place.run(lambda: find_needs(place.services, place.snapshots, caller, step_up))
+        shown = ShownFactors.of(session.factors)
+        return bool(needs) and not find_missing(needs, shown, place.services.clock.now())
+
+    def _is_loop(self, caller: Caller, step_up: StepUpRecord) -> bool:
+        """Note that the person is sent straight back; say whether that has happened too often just now."""
+        key, now = (caller.certificate_sha256, step_up.application_id), self._place.services.clock.monotonic()
+        recent = [at for at in self._sent.get(key, []) if now - at < LOOPS_SECONDS]
+        self._sent[key] = [*recent, now][-LOOPS_MOST:]
+        self._sent.move_to_end(key)
+        if len(self._sent) > _KEPT:
+            self._sent.popitem(last=False)
+        return len(recent) >= LOOPS_MOST
+
+
+async def send_back(
+    place: PortalPlace,
+    request: Request,
+    caller: Caller,
+    step_up: StepUpRecord,
+    session: SessionRecord,
+    *,
+    cookies: tuple[str, ...] = (),
+) -> Response:
+    """Return the page that goes on to the application with a one-use code.
+
+    It is a page and no redirect: a form may only lead where the page's policy (`form-action`) lets it, and that is
+    our own origin. Its address is followed without a referrer (RFC 9110 section 10.1.3).
+    """
+    _, code = await place.run(lambda: make_code(place.services, caller, step_up.id, session))
+    to = f"https://{step_up.host}{CALLBACK}?code={code}"
+    return place.page(request, caller, "continue", {"to": to, "host": step_up.host}, cookies=cookies)

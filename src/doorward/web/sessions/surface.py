@@ -1,0 +1,228 @@
+"""The door's own pages on the hosts of applications: back from the portal, and out.
+
+    GET  /_doorward/callback      a one-use code becomes the application's session cookie
+    POST /_doorward/sign-out      the sessions of this person at this application end; `everywhere` ends all
+    GET  /_doorward/signed-out    whether that has taken effect
+
+The door passes on only what comes on a connection with a good certificate, and says in `Doorward-Application` which
+application's door it is. That header is believed no further than the assertion: it must be for the same application.
+Signing out answers first and acts then: it cuts the connections of the person, this one too, and the answer would be
+lost. The page that the browser is sent to looks whether it has taken effect.
+Not here: opening and ending sessions (directory.sessions), pages for connections without a good certificate.
+Standard: RFC 6265 (cookies), RFC 9110 section 15.4.4 (303).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+
+from starlette.background import BackgroundTask
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from doorward.core.errors import NotFound, RequestRefused
+from doorward.directory.callers import Caller
+from doorward.directory.session_tokens import sign_session_token
+from doorward.directory.sessions import LIFETIME, list_sessions, redeem_code, sign_out
+from doorward.directory.step_ups import with_port
+from doorward.policy.model import AppPolicy
+from doorward.stores.policy_snapshot import PolicySnapshots
+from doorward.stores.services import Services
+from doorward.web.answers import Pages, cookie_of, form_of, redirect, wants_page
+from doorward.web.guard import Guard, OpenWay, Way
+from doorward.web.identity import Identities
+from doorward.web.look.rendering import mark
+from doorward.web.pool import UseCasePool
+from doorward.web.portal.place import PortalTerms, port_of
+from doorward.wire.cookies import render_cookie
+
+SESSION_COOKIE = "__Host-doorward-session"
+BEGIN_COOKIE = "__Host-doorward-begin"
+APPLICATION = "doorward-application"
+
+WAYS_OUT_TRIES, WAYS_OUT_SECONDS = 40, 0.05
+"""How often, and how far apart, the page after signing out looks whether it has taken effect: for two seconds."""
+
+
+class SessionSurface:
+    """The routes of the door on the hosts of applications.
+
+    Args:
+        services: of a process that may sign.
+        pool: where use cases run.
+        pages: how they look.
+        terms: what the settings say of the portal, for the door's port.
+        snapshots: the policy in force.
+        lifetime: of sessions.
+    """
+
+    def __init__(
+        self,
+        services: Services,
+        pool: UseCasePool,
+        pages: Pages,
+        terms: PortalTerms,
+        snapshots: PolicySnapshots,
+        *,
+        lifetime: timedelta = LIFETIME,
+    ) -> None:
+        self._services = services
+        self._pool = pool
+        self._pages = pages
+        self._terms = terms
+        self._snapshots = snapshots
+        self._lifetime = lifetime
+        self._guard = Guard(
+            Identities(services, pool), audience=self._audience, origin=self._origin, refusal=pages.refusal
+        )
+
+    def ways(self) -> Sequence[Way | OpenWay]:
+        """Return what there is."""
+        return (
+            Way(method="GET", path="/_doorward/callback", answer=self.callback),
+            Way(method="POST", path="/_doorward/sign-out", answer=self.sign_out),
+            Way(method="GET", path="/_doorward/signed-out", answer=self.signed_out),
+        )
+
+    def routes(self) -> list[Route]:
+        """Return the routes."""
+        return self._guard.routes(self.ways())
+
+    async def callback(self, request: Request, caller: Caller) -> Response:
+        """Trade the code for a cookie, and send the person back to where they were."""
+        app, application_id = await self._application(request)
+        host, codes = await self._host(request, app), request.query_params.getlist("code")
+        begin = cookie_of(request, BEGIN_COOKIE)
+
+        def open_session() -> tuple[str, str]:
+            opened = redeem_code(
+                self._services,
+                caller,
+                code=codes[0] if len(codes) == 1 else "",
+                application_id=application_id,
+                host=host,
+                begin=begin,
+                lifetime=self._lifetime,
+            )
+            with self._services.work.read() as stores:
+                domain = self._snapshots.current(stores)[0].trust_domain
+            token = sign_session_token(
+                self._services, caller, opened, trust_domain=domain, application=app.name
+            )
+            return token, opened.return_path
+
+        try:
+            token, path = await self._pool.run(open_session)
+        except RequestRefused as refusal:
+            if refusal.code != "session-code-refused" or not wants_page(request):
+                raise
+            return self._no_way_back(request, str(refusal.context.get("reason", "")))
+        cookies = (render_cookie(SESSION_COOKIE, token), render_cookie(BEGIN_COOKIE, "", max_age_seconds=0))
+        return redirect(f"https://{host}{path}", cookies)
+
+    def _no_way_back(self, request: Request, why: str) -> Response:
+        """Say what went wrong on the way back, and how to begin again."""
+        if why == "code-of-other-certificate":
+            return self._pages.message(
+                request,
+                title=mark("Two different certificates"),
+                text=mark("This application knows you by one certificate, and the portal by another."),
+                hint=mark(
+                    "Close all windows of the browser. Then open the application again, and choose the same one twice."
+                ),
+                status=403,
+            )
+        return self._pages.message(
+            request,
+            title=mark("This way back is over"),
+            text=mark("It can be used once, within 30 seconds, and in the window that you came from."),
+            hint=mark("Nothing is lost. Open the application again."),
+            action=("/", mark("Open again")),
+            status=403,
+        )
+
+    async def sign_out(self, request: Request, caller: Caller) -> Response:
+        """Answer, and then end the sessions of the person at this application, or everywhere."""
+        _, application_id = await self._application(request)
+        everywhere = "everywhere" in (await form_of(request))
+
+        async def end() -> None:
+            await self._pool.run(
+                lambda: sign_out(
+                    self._services,
+                    caller.principal_id,
+                    application_id="" if everywhere else application_id,
+                    actor=caller.principal_id,
+                )
+            )
+
+        answer = redirect("/_doorward/signed-out", (render_cookie(SESSION_COOKIE, "", max_age_seconds=0),))
+        answer.background = BackgroundTask(end)
+        return answer
+
+    async def signed_out(self, request: Request, caller: Caller) -> Response:
+        """Say whether no session of the person is open at this application."""
+        _, application_id = await self._application(request)
+
+        def open_here() -> bool:
+            listed = list_sessions(self._services, caller.principal_id)
+            return any(one.application_id == application_id for one in listed)
+
+        for _ in range(WAYS_OUT_TRIES):
+            if not await self._pool.run(open_here):
+                return self._pages.message(
+                    request,
+                    title=mark("You are signed out"),
+                    text=mark(
+                        "This application asks for your second factor again. Your certificate still opens the door."
+                    ),
+                    action=("/", mark("Open again")),
+                )
+            await asyncio.sleep(WAYS_OUT_SECONDS)
+        return self._pages.message(
+            request,
+            title=mark("You are not signed out yet"),
+            text=mark("A session of yours is still open at this application."),
+            hint=mark("Sign out once more. If it stays, tell the help desk."),
+            status=503,
+        )
+
+    async def _application(self, request: Request) -> tuple[AppPolicy, str]:
+        """Return the application at whose door the request came, and its id.
+
+        Raises:
+            NotFound: `application-unknown`.
+        """
+        ids = request.headers.getlist(APPLICATION)
+
+        def find() -> AppPolicy | None:
+            with self._services.work.read() as stores:
+                return self._snapshots.current(stores)[0].policies.get(ids[0])
+
+        app = await self._pool.run(find) if len(ids) == 1 else None
+        if app is None:
+            raise NotFound("application-unknown", "there is no such application here")
+        return app, ids[0]
+
+    async def _audience(self, request: Request) -> str:
+        return (await self._application(request))[0].name
+
+    async def _host(self, request: Request, app: AppPolicy) -> str:
+        """Return the host that was asked, with its port, as browsers write it; it must be the application's.
+
+        Raises:
+            RequestRefused: `host-wrong`.
+        """
+        port = port_of(await self._pool.run(self._terms.origin))
+        named = request.headers.get("host", "").lower()
+        for host in app.hosts:
+            if named in (with_port(host, port), f"{host}:{port}"):
+                return with_port(host, port)
+        raise RequestRefused("host-wrong", "this is not a host of this application")
+
+    async def _origin(self, request: Request) -> str:
+        app, _ = await self._application(request)
+        return f"https://{await self._host(request, app)}"
