@@ -71,7 +71,8 @@ class AccessDecider:
         snapshots: the policy snapshot that this process shares; None: one of its own.
         gateway_id: who asks (`gtw_…`).
         lifetime: how long a connection may last at most.
-        anonymous_lifetime: the same for one without a good certificate.
+        anonymous_lifetime: the same for one without a good certificate, where something is public.
+        refused_lifetime: the same where it only gets a page: its peer comes back with a better certificate.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class AccessDecider:
         gateway_id: str,
         lifetime: timedelta,
         anonymous_lifetime: timedelta,
+        refused_lifetime: timedelta = timedelta(seconds=60),
     ) -> None:
         self._services = services
         self._evidence_cache = evidence_cache or EvidenceCache(services.work)
@@ -91,6 +93,7 @@ class AccessDecider:
         self._gateway_id = gateway_id
         self._lifetime = lifetime
         self._anonymous_lifetime = anonymous_lifetime
+        self._refused_lifetime = refused_lifetime
         self._leaves = RecentLeaves()
 
     def decide(self, context: ConnectionContext, presented: bytes | None) -> AccessDecision:
@@ -286,7 +289,10 @@ class AccessDecider:
             )
         else:
             if finding.anonymous and finding.policy is not None:
-                deadline = context.opened_at + min(self._lifetime, self._anonymous_lifetime)
+                longest = (
+                    self._anonymous_lifetime if finding.policy.opens_something else self._refused_lifetime
+                )
+                deadline = context.opened_at + min(self._lifetime, longest)
                 authority = anonymous_authority(finding.policy)
             event = write_refused(self._services, self._gateway_id, finding, context, presented, at=now)
         return AccessDecision(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from doorward.audit.events import Event
-from doorward.core.entities import Outcome, Principal, Verdict
+from doorward.core.entities import Outcome, Principal, Reason, Verdict
 from doorward.core.errors import MalformedInput
 from doorward.partners.judging import Newcomer
 from doorward.policy.decision import ConnectionAuthority
@@ -19,7 +19,10 @@ from doorward.stores.policy_snapshot import PolicySnapshot
 from doorward.stores.records import CertificateRecord
 from doorward.verification.partner import PartnerJudgement
 from doorward.verification.revocation.evidence_index import EvidenceIndex
-from doorward.verification.steps import CertificateJudgement
+from doorward.verification.steps import GOOD_REASONS, CertificateJudgement
+
+_FOR_IT = GOOD_REASONS | {Reason.APPLICATION_KNOWN, Reason.RULE_ALLOWS}
+"""Reasons that stand against no connection."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +87,7 @@ class Finding:
 
     @property
     def anonymous(self) -> bool:
-        """Whether the connection may live without a good certificate."""
+        """Whether the connection may live without a good certificate: for what is public, or for a page."""
         return not self.admitted and self.policy is not None and self.policy.admits_anonymous
 
 
@@ -136,6 +139,13 @@ class AccessDecision:
         if self.verdict.outcome is not Outcome.GOOD or self.subject is None or self.certificate is None:
             raise MalformedInput("decision-incomplete", "an admitting decision lacks its subject")
         return self.subject, self.certificate
+
+    @property
+    def refusal(self) -> Reason | None:
+        """The first reason that stands against the connection, in the order of the steps; None if it was judged good."""
+        if self.verdict.outcome is Outcome.GOOD:
+            return None
+        return next((reason for reason in self.verdict.reasons if reason not in _FOR_IT), None)
 
     def accounted_to(self, source: str) -> str:
         """Return under which key the decision is counted: its certificate's id, or `source`.

@@ -61,7 +61,7 @@ def write_refused(
     *,
     at: datetime,
 ) -> Event:
-    """Return `connection:refused`, or `connection:anonymous` if the application lets it in all the same.
+    """Return `connection:refused`, or `connection:anonymous` if something of the application is public.
 
     What the peer claimed goes under `claimed_*`: it is not proved.
     """
@@ -86,7 +86,8 @@ def write_refused(
         personal["claimed_subject"] = printable(facts.subject)
         personal["claimed_issuer"] = printable(facts.issuer)
         personal["claimed_san"] = printable(", ".join(facts.san))
-    kind = EventType.CONNECTION_ANONYMOUS if finding.anonymous else EventType.CONNECTION_REFUSED
+    admitted = finding.policy is not None and finding.policy.opens_something
+    kind = EventType.CONNECTION_ANONYMOUS if admitted else EventType.CONNECTION_REFUSED
     actor = record.principal_id if record and record.principal_id else "system"
     return write_event(services, kind, actor=actor, at=at, data=data, personal=personal)
 

@@ -18,6 +18,7 @@ from doorward.core.addresses import Address, parse_address
 from doorward.core.certificate import CertificateState, VerifiedCertificate
 from doorward.core.entities import TENANT, Principal
 from doorward.core.errors import MalformedInput, NotFound, RequestRefused
+from doorward.core.names import PORTAL_APPLICATION, PORTAL_AUDIENCE
 from doorward.partners.trust import load_partners
 from doorward.policy.decision import (
     Decision,
@@ -28,6 +29,7 @@ from doorward.policy.decision import (
     refuse_anonymous,
 )
 from doorward.policy.model import AppPolicy
+from doorward.policy.portal import build_portal_policy
 from doorward.policy.selectors.sources import SOURCE
 from doorward.policy.subject import Subject
 from doorward.stores.partner_records import in_partners_groups
@@ -91,6 +93,8 @@ def explain(
         document, _ = current_document(stores)
         policy = document.app(app)
         ids = {one.name: one.id for one in stores.applications.list()}
+        if app == PORTAL_AUDIENCE and policy is None:
+            policy, ids = build_portal_policy(document), {**ids, app: PORTAL_APPLICATION}
         if policy is None or app not in ids:
             raise NotFound(
                 "app-unknown",

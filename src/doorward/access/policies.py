@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from doorward.audit.events import EventType
 from doorward.core.entities import TENANT, Application
 from doorward.core.errors import ConfigurationError, Fault, NotFound, RequestRefused
-from doorward.core.names import OWN_AUTHORITY
+from doorward.core.names import OWN_AUTHORITY, PORTAL_AUDIENCE
 from doorward.partners.told_names import check_told_names
 from doorward.policy.analysis import Difference, Finding, check_names, diff_documents
 from doorward.policy.capacity import check_capacity
@@ -234,7 +234,19 @@ def _list_issuers(stores: Stores) -> dict[str, str]:
 
 
 def _check_fit(tenant: TenantRecord, document: Document, *, file: str) -> None:
-    """Refuse another authority's document; within its own trust domain, reading it has checked the hosts."""
+    """Refuse another authority's document, and an application that takes the portal's name.
+
+    Within its own trust domain, reading the document has checked the hosts.
+    """
+    if document.app(PORTAL_AUDIENCE) is not None:
+        fault = Fault(
+            code="name-reserved",
+            message=f"{PORTAL_AUDIENCE} is what Doorward's own portal is called",
+            hint="choose another name for the application",
+            file=file,
+            key=f"apps.{PORTAL_AUDIENCE}",
+        )
+        raise ConfigurationError([fault])
     if document.trust_domain != tenant.trust_domain:
         fault = Fault(
             code="trust-domain-other",

@@ -50,10 +50,12 @@ class OrderClaim:
     Args:
         actor: who fills it.
         order: as it was read; it is read again in each transaction.
+        own: hosts of this installation beside those of the trust domain: a portal with a host of its own.
     """
 
     actor: str
     order: OrderRecord
+    own: frozenset[str] = frozenset()
 
     @property
     def holder(self) -> str:
@@ -75,7 +77,7 @@ class OrderClaim:
         """
         trust_domain = require_tenant(stores).trust_domain
         order = _require_open(stores, self.order.id)
-        _require_hosts(stores, trust_domain, order.hosts)
+        _require_hosts(stores, trust_domain, order.hosts, self.own)
         # The common name is for people; clients look at the SAN alone (RFC 9525), so a long host may be cut.
         return Right(
             profile=SERVER,
@@ -146,8 +148,8 @@ def place_order(
     return order
 
 
-def fill_order(services: Services, order_id: str, *, actor: str) -> Issued:
-    """Fill an order with a server certificate.
+def fill_order(services: Services, order_id: str, *, actor: str, own: frozenset[str] = frozenset()) -> Issued:
+    """Fill an order with a server certificate; `own` as in `OrderClaim`.
 
     Raises:
         NotFound: `order-unknown`, `not-founded`.
@@ -158,7 +160,7 @@ def fill_order(services: Services, order_id: str, *, actor: str) -> Issued:
     with services.work.read() as stores:
         order = _require_open(stores, order_id)
     try:
-        return issue(services, order.csr, OrderClaim(actor=actor, order=order))
+        return issue(services, order.csr, OrderClaim(actor=actor, order=order, own=own))
     except (MalformedInput, RequestRefused) as refusal:
         with services.work.change() as stores:
             if stores.orders.refuse(order_id, refusal.detail):
@@ -196,10 +198,10 @@ def _require_open(stores: Stores, order_id: str) -> OrderRecord:
     return order
 
 
-def _require_hosts(stores: Stores, trust_domain: str, hosts: Sequence[str]) -> None:
+def _require_hosts(stores: Stores, trust_domain: str, hosts: Sequence[str], own: frozenset[str]) -> None:
     """Refuse a host that no application of the document has and that is not our own."""
     document, _ = current_document(stores)
-    ours = {*own_hosts(trust_domain), *(host for app in document.apps for host in app.hosts)}
+    ours = {*own, *own_hosts(trust_domain), *(host for app in document.apps for host in app.hosts)}
     for host in hosts:
         if host not in ours:
             raise RequestRefused(

@@ -59,6 +59,7 @@ from doorward.gateway.following.evidence_loader import EvidenceLoader
 from doorward.gateway.following.follower import Follower
 from doorward.gateway.following.missed import holds_mark
 from doorward.gateway.publishing.last_published import LastPublished
+from doorward.gateway.publishing.portal_certificate import PortalCertificate
 from doorward.gateway.publishing.server_certificates import ServerCertificates
 from doorward.gateway.publishing.transition import PolicyPublisher
 from doorward.gateway.publishing.upstream_files import UpstreamReader
@@ -179,6 +180,9 @@ class Gateway:
         gate = PolicyGate()
         certificates = ServerCertificates(services, self.id, options.folder / "keys" / "server")
         self._upstreams = UpstreamReader(options.folder / "keys" / "upstream", options.door.own)
+        self._portal = PortalCertificate(
+            options.door.portal_files, options.door.portal_host, options.folder / "keys" / "portal"
+        )
         self._upstream_watch = UpstreamWatch(self._upstreams.watched)
         snapshots = PolicySnapshots()
         self.publishing = PolicyPublisher(
@@ -197,6 +201,7 @@ class Gateway:
             followed=lambda: self.follower.seq,
             room=lambda: survey_room(self.supervisor.envoy_pids()),
             upstreams=self._upstreams.read,
+            portal=self._portal,
         )
         evidence_cache = EvidenceCache(services.work)
         self._evidence = EvidenceLoader(services, evidence_cache)
@@ -207,6 +212,7 @@ class Gateway:
             gateway_id=self.id,
             lifetime=options.lifetime,
             anonymous_lifetime=options.door.limits.anonymous_lifetime,
+            refused_lifetime=options.door.limits.refused_lifetime,
         )
         self.follower = Follower(
             services,
@@ -332,6 +338,7 @@ class Gateway:
             self.supervisor.trouble(),
             self.publishing.trouble(),
             self._upstreams.trouble(),
+            self._portal.trouble(),
             self.cutter.trouble(),
             self._reconciler.trouble(),
             self.ingest.trouble(),
@@ -378,6 +385,8 @@ class Gateway:
                 self._confirming.settle(beat=self.follower.fresh() or self.follower.rewound)
                 self.ingest.finish(writers=bool(self.supervisor.draining))
                 self._log_watch.look()
+                if self._portal.changed():
+                    self.publishing.requests.refresh()
                 BALLAST.lay(self._options.folder)
             except (DoorwardError, OSError) as error:
                 _log.error("the heartbeat failed", why=str(error))

@@ -51,11 +51,13 @@ class OwnPlaces:
     Args:
         folder: the data directory: every socket below it is ours.
         listeners: the door, and the status listener.
+        names: further names that lead to the door, whatever the document says.
         hosts_file: names of this machine and others, hosts(5).
     """
 
     folder: Path
     listeners: tuple[OwnListener, ...] = ()
+    names: frozenset[str] = frozenset()
     hosts_file: Path = Path("/etc/hosts")
 
     def objection(self, upstream: Upstream, hosts: Collection[str] = ()) -> str:
@@ -70,7 +72,7 @@ class OwnPlaces:
             return "a socket of Doorward itself" if self._is_own_socket(place) else ""
         host, port = place
         for one in self.listeners:
-            if port == one.port and self._reaches(host, one.host, hosts):
+            if port == one.port and self._reaches(host, one.host, self.names.union(hosts)):
                 return f"{one.name} of Doorward itself"
         return ""
 

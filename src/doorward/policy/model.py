@@ -291,6 +291,16 @@ class AppPolicy:
         """Whether a connection without a good certificate is answered: public paths, preflights, pages."""
         return bool(self.public or self.origins or self.on_refusal is OnRefusal.PAGE)
 
+    @property
+    def explains_refusal(self) -> bool:
+        """Whether a refused connection lives on for a page that says why."""
+        return self.on_refusal is OnRefusal.PAGE
+
+    @property
+    def opens_something(self) -> bool:
+        """Whether anything here is for everybody: public paths, preflights."""
+        return bool(self.public or self.origins)
+
     def is_public(self, path: NormalisedPath) -> bool:
         """Say whether a normalised path is open to everybody."""
         return any(pattern.matches(path) for pattern in self.public)

@@ -26,7 +26,8 @@ def own_places(settings: Settings, layout: Layout) -> OwnPlaces:
     listeners = [OwnListener("the door", *door), OwnListener("the status listener", *status)]
     if settings.gateway_public_port:
         listeners.append(OwnListener("the door", BY_NAME_ONLY, settings.gateway_public_port))
-    return OwnPlaces(folder=layout.data, listeners=tuple(listeners))
+    names = frozenset({settings.portal_host} - {""})
+    return OwnPlaces(folder=layout.data, listeners=tuple(listeners), names=names)
 
 
 def publishable(installation: Installation) -> Callable[[Document], None]:
@@ -71,4 +72,4 @@ def _check_watches(document: Document) -> None:
     trusts = sum(app.trust != (OWN_AUTHORITY,) or app.admits_anonymous for app in document.apps)
     # Root gives itself up: the gateway counts what its own user holds.
     room = survey_room(envoys_of_user()) if os.geteuid() else Room(limit=watch_limit())
-    check_watches(len(document.apps) + 1, room, trusts=trusts)
+    check_watches(len(document.apps) + 2, room, trusts=trusts + 1)  # with enrolment and the portal

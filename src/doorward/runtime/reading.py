@@ -17,6 +17,7 @@ from typing import Any
 from doorward.audit.catalogue import list_event_names
 from doorward.authority.inventory import find_certificate
 from doorward.core.errors import MalformedInput, NotFound
+from doorward.core.names import PORTAL_APPLICATION, PORTAL_AUDIENCE
 from doorward.directory.principals import find_principal
 from doorward.runtime.compose import Installation
 from doorward.runtime.event_lines import result_of
@@ -93,7 +94,8 @@ class Reader:
     @cached_property
     def _applications(self) -> dict[str, str]:
         with self._installation.services.work.read() as stores:
-            return {one.id: one.name for one in stores.applications.list()}
+            names = {one.id: one.name for one in stores.applications.list()}
+        return {**names, PORTAL_APPLICATION: PORTAL_AUDIENCE}
 
     def wanted(
         self,

@@ -182,9 +182,10 @@ class Serve:
 
     def _fill_orders(self) -> bool:
         fault: DoorwardError | None = None
+        own = frozenset({self._installation.settings.portal_host} - {""})
         for order in open_orders(self._services):
             try:
-                fill_order(self._services, order.id, actor=SYSTEM)
+                fill_order(self._services, order.id, actor=SYSTEM, own=own)
             except (MalformedInput, RequestRefused) as refusal:
                 _log.warning("an order was refused", order=order.id, code=refusal.code, detail=refusal.detail)
             except DoorwardError as error:  # the order stays open, and the others do not wait for it

@@ -12,8 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from doorward.core.errors import ConfigurationError, IntegrityError
+from doorward.core.names import PORTAL_APPLICATION, PORTAL_AUDIENCE
 from doorward.policy.document import parse_document
 from doorward.policy.model import AppPolicy, Document
+from doorward.policy.portal import build_portal_policy
 from doorward.stores.protocols import Stores
 from doorward.stores.records import AuthorityKind, AuthorityRecord, ChangeKind, RevisionRecord, TenantRecord
 from doorward.stores.standing import require_tenant
@@ -55,17 +57,18 @@ class PolicySnapshot:
     partners: Mapping[str, tuple[bytes, ...]]
     session_keys: tuple[str, ...] = ()
     policies: Mapping[str, AppPolicy] = field(init=False)
-    """Application id to what the document says about it."""
+    """Application id to what the document says about it; the portal's is always there."""
 
     def __post_init__(self) -> None:
         """Find the id of each application once: every connection asks for one."""
         policies = {self.ids[app.name]: app for app in self.document.apps if app.name in self.ids}
+        policies[PORTAL_APPLICATION] = build_portal_policy(self.document)
         object.__setattr__(self, "policies", policies)
 
     @property
     def names(self) -> dict[str, str]:
-        """Names of applications by id."""
-        return {one: name for name, one in self.ids.items()}
+        """Names of applications by id, the portal's too."""
+        return {**{one: name for name, one in self.ids.items()}, PORTAL_APPLICATION: PORTAL_AUDIENCE}
 
 
 def load_snapshot(stores: Stores) -> PolicySnapshot:

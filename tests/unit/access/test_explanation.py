@@ -147,3 +147,10 @@ def test_issuers_that_no_certificate_can_come_from(site: PartnerSite) -> None:
             ("issuer-unknown", f"{unknown} aut_nobody"),
         ]
     )
+
+
+def test_the_portal_is_explained_like_an_application() -> None:
+    """By its own policy, which no document has."""
+    world = found_world()
+    found = explain(world.services, principal="carol", app="portal", method="GET", path="/")
+    assert found.decision.outcome is Outcome.GOOD

@@ -134,9 +134,15 @@ FOREIGN = DOCUMENT.replace("trust_domain: corp.example", "trust_domain: other.ex
 OWN_HOST = DOCUMENT.replace("payments.corp.example", "enroll.corp.example")
 
 
-@pytest.mark.parametrize(("text", "code"), [(FOREIGN, "trust-domain-other"), (OWN_HOST, "host-reserved")])
+OWN_NAME = DOCUMENT.replace("  payments:", "  portal:")
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [(FOREIGN, "trust-domain-other"), (OWN_HOST, "host-reserved"), (OWN_NAME, "name-reserved")],
+)
 def test_foreign_trust_domain_and_own_hosts_are_faults(world, text, code):
-    """Another authority's document is refused, and a host that is Doorward's own, whoever asks."""
+    """Another authority's document is refused, and a host or a name that is Doorward's own, whoever asks."""
     for use_case in (apply, lambda w, t: policies.check_document(w.services, t, file="apps.yaml"),
                      lambda w, t: policies.diff_document(w.services, t, file="apps.yaml")):  # fmt: skip
         with pytest.raises(ConfigurationError) as refusal:

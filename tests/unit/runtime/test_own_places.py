@@ -11,8 +11,8 @@ from doorward.runtime import own_places
 
 
 def test_more_doors_than_envoy_can_watch_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The applications and the enrolment door have room, or the document is not stored."""
-    monkeypatch.setattr(own_places, "watch_limit", lambda: 2 * watches_needed(3) + SPARE)
+    """The applications, the portal and the enrolment door have room, or the document is not stored."""
+    monkeypatch.setattr(own_places, "watch_limit", lambda: 2 * watches_needed(4, 1) + SPARE)
     apps = [
         AppPolicy(name=f"a{n}", hosts=(f"a{n}.test",), upstream=HttpUpstream(host="127.0.0.1", port=1))
         for n in range(3)

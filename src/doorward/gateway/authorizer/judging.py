@@ -16,7 +16,7 @@ The steps:
 7. make the decision durable, before it takes effect;
 8. answer, unless a change ended the connection meanwhile.
 Without a good certificate the connection is refused, except at an application that answers anonymous
-connections: there the steps go on, and the answer is the anonymous one (`anonymous`).
+connections or explains refusals: there the steps go on, and the answer is the anonymous one (`anonymous`).
 Every way out that is not step 8 is a refusal, also an exception.
 """
 
@@ -41,7 +41,7 @@ from doorward.core.ports import Clock
 from doorward.enforcement.envoy.names import JUDGED, NOBODY, NOT_REFUSED, Asked, Fact
 from doorward.enforcement.transition import class_token
 from doorward.gateway.access_log.counting import CertificateRate, Spoken, Tally
-from doorward.gateway.authorizer.anonymous import ANONYMOUS_FACTS
+from doorward.gateway.authorizer.anonymous import anonymous_facts
 from doorward.gateway.authorizer.assertions import AssertionSigner
 from doorward.gateway.authorizer.gate import PolicyGate
 from doorward.gateway.authorizer.judgement_budget import JudgementBudget
@@ -220,7 +220,7 @@ class Authorizer:
                 if not good:
                     self._ports.tally.count(decision.event.type, key, error.code)
                 raise
-            if not good and not decision.anonymous:
+            if decision.event.type is EventType.CONNECTION_REFUSED:
                 _log.warning(
                     "refused: connection",
                     decision=decision.event.id,
@@ -269,7 +269,8 @@ class Authorizer:
     ) -> Mapping[str, str]:
         """Return what Envoy is told of an admitted connection; `before` are the policies in force lately."""
         if live.anonymous:
-            return ANONYMOUS_FACTS  # the reason is told where a page explains it
+            explains = decision.policy is not None and decision.policy.explains_refusal
+            return anonymous_facts(decision.refusal if explains else None)
         subject, certificate = decision.holder()
         principal = subject.principal
         token = class_token(TENANT, live.application_id, live.revision, live.grants)

@@ -47,7 +47,7 @@ class LiveConnection(PendingConnection):
 
     Args:
         certificate_id: `crt_…`; empty for an anonymous connection, which holds no grants.
-        sha256: hex digest of the leaf.
+        sha256: hex digest of the leaf; of an anonymous one only if the leaf is in the inventory.
         principal_id: whom the certificate is for.
         subject: the same in full, and what else rules ask of it; None for connections adopted from the journal.
         revision: number of the document that it was judged by.
@@ -59,6 +59,8 @@ class LiveConnection(PendingConnection):
         decision: the id of the decision that admitted it, which Envoy knows too; empty for adopted and
             anonymous ones.
         adopted: whether an earlier process admitted it.
+        shown: of an anonymous connection, the ids of the certificate that it showed and of its principal, if the
+            inventory has them: it ends once they are good enough for more.
     """
 
     certificate_id: str
@@ -72,6 +74,7 @@ class LiveConnection(PendingConnection):
     partner_id: str = ""
     decision: str = ""
     adopted: bool = False
+    shown: frozenset[str] = frozenset()
 
     @classmethod
     def admitted(cls, pending: PendingConnection, decision: AccessDecision) -> LiveConnection:
@@ -84,13 +87,16 @@ class LiveConnection(PendingConnection):
             one.name: getattr(pending, one.name) for one in fields(PendingConnection) if one.init
         }
         subject, certificate = (None, None) if decision.anonymous else decision.holder()
+        record = decision.certificate
+        shown = {record.id, record.principal_id} - {""} if record and subject is None else ()
         deadline = decision.deadline
         if subject is not None:
             deadline = whole_minute(deadline, pending.opened_at)
         return cls(
             **context,
             certificate_id=certificate.id if certificate else "",
-            sha256=certificate.sha256 if certificate else "",
+            sha256=record.sha256 if record else "",
+            shown=frozenset(shown),
             principal_id=subject.principal.id if subject else "",
             subject=subject,
             revision=decision.revision,

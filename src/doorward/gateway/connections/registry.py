@@ -79,6 +79,7 @@ class Connections:
         self._sources: dict[bytes, int] = {}
         self._by_certificate: dict[str, set[int]] = {}
         self._by_principal: dict[str, set[int]] = {}
+        self._by_shown: dict[str, set[int]] = {}  # anonymous ones take no place of the principal's
         self._deadlines = Alarms()
         self._turns = Alarms()
         for adopted in journal.adopted if journal else ():
@@ -262,6 +263,15 @@ class Connections:
         """Return the live connections of one person, device or service."""
         return self._of(self._by_principal, principal_id)
 
+    def showing(self, shown: str) -> tuple[LiveConnection, ...]:
+        """Return the anonymous connections that showed this certificate, or one of this principal."""
+        return self._of(self._by_shown, shown)
+
+    def refused(self) -> tuple[LiveConnection, ...]:
+        """Return the anonymous connections that showed a certificate of the inventory."""
+        with self._lock:
+            return tuple(self._live[one] for one in frozenset().union(*self._by_shown.values()))
+
     def due(self, now: datetime) -> tuple[LiveConnection, ...]:
         """Return the connections whose deadline has come, earliest first.
 
@@ -316,6 +326,7 @@ class Connections:
             connection.principal_id,
             connection.application_id,
             connection.partner_id,
+            *connection.shown,
         }
         return any(
             touched is None or not ids.isdisjoint(touched)
@@ -331,6 +342,7 @@ class Connections:
         return (
             (self._by_certificate, connection.certificate_id),
             (self._by_principal, connection.principal_id),
+            *((self._by_shown, one) for one in connection.shown),
         )
 
     def _insert(self, connection: LiveConnection) -> None:

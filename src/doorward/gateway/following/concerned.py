@@ -62,6 +62,12 @@ class Concerned:
             found.update((one.cookie, one) for one in held)
         return list(found.values())
 
+    def shown(self, changes: Sequence[ChangeRecord]) -> list[LiveConnection]:
+        """Return the anonymous connections that these changes concern: of a certificate, or of its principal."""
+        kinds = (ChangeKind.CERTIFICATE, ChangeKind.PRINCIPAL)
+        found = (self._connections.showing(one.subject) for one in changes if one.kind in kinds)
+        return list({one.cookie: one for some in found for one in some}.values())
+
     def of_partner(self, partner_id: str) -> tuple[LiveConnection, ...]:
         """Return a partner's connections, and adopted ones, of which only the inventory knows the issuer."""
         every = self._connections.all()

@@ -300,6 +300,7 @@ class Follower:
         self._connections.note_change(changes[-1].seq, concerned_by(changes))
         # 2. and 3. those that are concerned by name
         self._reassessor.judge(self._concerned.by(changes))
+        self._reassessor.release(self._concerned.shown(changes))
         # ... and all, if the rules themselves changed; judged from memory, they are many
         rules = [change.seq for change in changes if change.kind in SNAPSHOT_CHANGES]
         if rules:
@@ -324,3 +325,4 @@ class Follower:
         self._policies = self._read_policies()
         now = self._services.clock.now()
         self._reassessor.compare(self._connections.all(), Authorities(self._policies, now))
+        self._reassessor.release(self._connections.refused())

@@ -79,6 +79,24 @@ class Reassessor:
         for start in range(0, len(groups), JUDGED_AT_ONCE):
             self._judge(groups[start : start + JUDGED_AT_ONCE])
 
+    def release(self, connections: Sequence[LiveConnection]) -> None:
+        """End anonymous connections that showed a certificate which is good enough for more by now.
+
+        Their peers come back and are judged anew. Those that are not are left: they hold nothing that could be lost.
+
+        Raises:
+            DoorwardError, MemoryError, OSError: as `judge`.
+        """
+        for start in range(0, len(connections), JUDGED_AT_ONCE):
+            some = connections[start : start + JUDGED_AT_ONCE]
+            decisions = self._decide(some)
+            good = [
+                one
+                for one, now in zip(some, decisions, strict=True)
+                if now is not None and now.verdict.outcome is Outcome.GOOD
+            ]
+            self._ending.end(good, EndReason.AUTHORITY_CHANGED)
+
     def compare(
         self, connections: Sequence[LiveConnection], authorities: Authorities
     ) -> list[tuple[LiveConnection, ConnectionAuthority]]:

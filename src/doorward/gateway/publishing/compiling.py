@@ -10,19 +10,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from doorward.core.entities import TENANT
+from doorward.core.names import PORTAL_APPLICATION, enrolment_host
 from doorward.enforcement.envoy.names import ENROL_CHAIN
 from doorward.enforcement.envoy.resources import Resources, build_resources
 from doorward.enforcement.open_routes import ENROLMENT_ROUTES
-from doorward.enforcement.plan import OpenDoor, RunPaths, ServerCertificate, build_plan
+from doorward.enforcement.plan import OpenDoor, PortalDoor, RunPaths, ServerCertificate, build_plan
 from doorward.gateway.door_settings import DoorSettings
 from doorward.gateway.publishing.configuration import (
     ENROL_PURPOSE,
     own_trust,
     partner_trusts,
+    portal_trust,
     wanted_hosts,
 )
 from doorward.gateway.publishing.server_certificates import missing_hosts
 from doorward.gateway.publishing.upstream_files import UpstreamParts
+from doorward.policy.origins import own_origins
 from doorward.stores.policy_snapshot import PolicySnapshot
 
 
@@ -76,7 +79,7 @@ def compile_snapshot(
         xds: the folder that this Envoy watches.
         epoch: the number of this run of Envoy.
     """
-    wanted, limits, names = wanted_hosts(snapshot), settings.limits, snapshot.names
+    wanted, limits, names = settings_hosts(snapshot, settings), settings.limits, snapshot.names
     enrol = [
         OpenDoor(
             id=ENROL_CHAIN,
@@ -95,7 +98,7 @@ def compile_snapshot(
         snapshot.document,
         tenant=TENANT,
         application_ids=snapshot.ids,
-        certificates={names[one]: found for one, found in ready.items() if one in names},
+        certificates={names[one]: ready[one] for one in ready.keys() & names.keys() - {PORTAL_APPLICATION}},
         aliases=aliases,
         listen=settings.listen,
         partners=partner_trusts(snapshot),
@@ -108,6 +111,7 @@ def compile_snapshot(
         epoch=epoch,
         hsts=settings.hsts,
         public_ports=settings.public_ports,
+        portal=_portal(snapshot, settings, ready.get(PORTAL_APPLICATION)),
         **upstreams.for_plan(),
     )
     return Compiled(
@@ -120,4 +124,32 @@ def compile_snapshot(
         certificates=tuple(ready.values()),
         purposes=frozenset(wanted),
         missing=missing_hosts(wanted, ready),
+    )
+
+
+def settings_hosts(snapshot: PolicySnapshot, settings: DoorSettings) -> dict[str, tuple[str, ...]]:
+    """Return the hosts that each purpose needs a certificate of our own authority for, by a gateway's settings."""
+    return wanted_hosts(snapshot, "" if settings.portal_files else settings.portal_host)
+
+
+def _portal(
+    snapshot: PolicySnapshot, settings: DoorSettings, certificate: ServerCertificate | None
+) -> PortalDoor | None:
+    """Return the portal's door; None if there is no certificate for it, or if an application has its host."""
+    host = settings.portal_host
+    taken = {
+        enrolment_host(snapshot.trust_domain),
+        *(one for app in snapshot.document.apps for one in app.hosts),
+    }
+    if certificate is None or not host or host in taken:
+        return None
+    ports = {*settings.public_ports, *(one.port for one in settings.listen)}
+    return PortalDoor(
+        host=host,
+        socket=settings.portal_socket,
+        certificate=certificate,
+        trust=portal_trust(snapshot),
+        own_origins=own_origins((host,), ports),
+        connections=settings.limits.portal_connections,
+        body_bytes=settings.limits.portal_body_bytes,
     )

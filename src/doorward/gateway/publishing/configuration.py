@@ -14,7 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from doorward.core.entities import TENANT
-from doorward.core.names import OWN_AUTHORITY, enrolment_host
+from doorward.core.names import OWN_AUTHORITY, PORTAL_APPLICATION, enrolment_host
 from doorward.enforcement.transition import rule_ids
 from doorward.enforcement.trust import Trust, build_trust
 from doorward.gateway.publishing.last_published import Configuration
@@ -55,7 +55,7 @@ def former_snapshot(stores: Stores, newest: PolicySnapshot, former: Configuratio
     same = tuple(
         app
         for one, app in found.policies.items()
-        if not _has_partners(app) or now[one] == former.trusts.get(one)
+        if one != PORTAL_APPLICATION and (not _has_partners(app) or now[one] == former.trusts.get(one))
     )
     return replace(found, document=replace(document, apps=same))
 
@@ -92,10 +92,25 @@ def ids_of_rules(snapshot: PolicySnapshot) -> dict[str, frozenset[str]]:
     return {one: rule_ids(app, TENANT, one) for one, app in snapshot.policies.items()}
 
 
-def wanted_hosts(snapshot: PolicySnapshot) -> dict[str, tuple[str, ...]]:
-    """Return the hosts that each purpose needs a server certificate for."""
+def portal_trust(snapshot: PolicySnapshot) -> Trust:
+    """Return the trust of the portal: our own authority, and each partner that an application trusts."""
+    authorities = _authorities(snapshot)
+    trusted = snapshot.policies[PORTAL_APPLICATION].trust
+    theirs = [der for name in trusted if name != OWN_AUTHORITY for der in authorities.get(name, ())]
+    return build_trust(authorities[OWN_AUTHORITY], theirs)
+
+
+def wanted_hosts(snapshot: PolicySnapshot, portal_host: str = "") -> dict[str, tuple[str, ...]]:
+    """Return the hosts that each purpose needs a server certificate of our own authority for.
+
+    Args:
+        snapshot: the policy.
+        portal_host: the portal's; empty if there is none, or if it has a certificate of another authority.
+    """
     hosts = {ENROL_PURPOSE: (enrolment_host(snapshot.trust_domain),)}
-    return hosts | {one: app.hosts for one, app in snapshot.policies.items()}
+    if portal_host:
+        hosts[PORTAL_APPLICATION] = (portal_host,)
+    return hosts | {one: app.hosts for one, app in snapshot.policies.items() if one != PORTAL_APPLICATION}
 
 
 def _authorities(snapshot: PolicySnapshot) -> Mapping[str, tuple[bytes, ...]]:

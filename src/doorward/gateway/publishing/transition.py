@@ -32,6 +32,7 @@ import structlog
 from doorward.audit.events import EventType
 from doorward.core.entities import TENANT
 from doorward.core.errors import ConfigurationError, DoorwardError, Unavailable
+from doorward.core.names import PORTAL_APPLICATION
 from doorward.enforcement.plan import ServerCertificate
 from doorward.enforcement.transition import HeldConnection, aliases_for, standing_of
 from doorward.gateway.authorizer.gate import PolicyGate
@@ -40,15 +41,15 @@ from doorward.gateway.connections.registry import Connections
 from doorward.gateway.door_settings import DoorSettings
 from doorward.gateway.envoy.epochs import epoch_of
 from doorward.gateway.following.authorities import Authorities, held_connection
-from doorward.gateway.publishing.compiling import Compiled, compile_snapshot
+from doorward.gateway.publishing.compiling import Compiled, compile_snapshot, settings_hosts
 from doorward.gateway.publishing.configuration import (
     configuration_of,
     former_snapshot,
     ids_of_rules,
-    wanted_hosts,
 )
 from doorward.gateway.publishing.envoy_deaths import EnvoyDeaths
 from doorward.gateway.publishing.last_published import Configuration, LastPublished
+from doorward.gateway.publishing.portal_certificate import PortalCertificate
 from doorward.gateway.publishing.publisher import Admin, Published, XdsPublisher
 from doorward.gateway.publishing.report import PublicationReport
 from doorward.gateway.publishing.requests import PublicationRequests
@@ -108,6 +109,7 @@ class PolicyPublisher:
         followed: the number of the change sequence that the follower has acted on.
         room: how many inotify instances there are and who holds them.
         upstreams: reads what the upstreams of a document need.
+        portal: reads the portal's certificate, if the settings name its files.
     """
 
     def __init__(
@@ -128,6 +130,7 @@ class PolicyPublisher:
         followed: Callable[[], int],
         room: Callable[[], Room] = survey_room,
         upstreams: Callable[[Document, datetime], UpstreamParts] = lambda *_: UpstreamParts(),
+        portal: PortalCertificate | None = None,
     ) -> None:
         self._services = services
         self._gateway_id = gateway_id
@@ -144,6 +147,7 @@ class PolicyPublisher:
         self._followed = followed
         self._room = room
         self._upstreams = upstreams
+        self._portal = portal or PortalCertificate(None, settings.portal_host, Path())
         self._deaths = EnvoyDeaths(services.clock)
         self._report = PublicationReport(services, gateway_id, gate)
         self._working = threading.Lock()  # `prepare` and `step` come from different threads
@@ -357,7 +361,10 @@ class PolicyPublisher:
 
     def _compile(self, snapshot: PolicySnapshot, seq: int) -> Compiled | None:
         """Steps 2 and 4; None while there is not a single certificate."""
-        ready = self._await_certificates(wanted_hosts(snapshot))
+        ready = self._await_certificates(settings_hosts(snapshot, self._settings))
+        shown = self._portal.read(self._services.clock.now())
+        if shown is not None:
+            ready[PORTAL_APPLICATION] = shown
         if not ready:
             return None
         return compile_snapshot(

@@ -22,7 +22,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from doorward.core.names import enrolment_host
+from doorward.core.names import own_hosts
 from doorward.enforcement.upstream_files import UpstreamFiles
 from doorward.files import read_limited
 from doorward.gateway.own_places import OwnPlaces
@@ -130,9 +130,7 @@ class UpstreamReader:
 
 def known_hosts(document: Document) -> frozenset[str]:
     """Return the names that lead to the door, as the document says."""
-    return frozenset(host for app in document.apps for host in app.hosts) | {
-        enrolment_host(document.trust_domain)
-    }
+    return frozenset(host for app in document.apps for host in app.hosts) | own_hosts(document.trust_domain)
 
 
 def _system_store() -> Path:

@@ -108,8 +108,7 @@ class Place:
         self.gate.open(self.world.snapshot())
 
     def name_of(self, application_id: str) -> str:
-        with self.world.work.read() as stores:
-            return next(one.name for one in stores.applications.list() if one.id == application_id)
+        return self.world.snapshot().names[application_id]
 
     def metadata(self, **changed: str) -> dict[str, str]:
         values = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,6 +22,7 @@ from doorward.gateway.own_places import OwnPlaces
 from doorward.gateway.publishing import transition as module
 from doorward.gateway.publishing.configuration import wanted_hosts
 from doorward.gateway.publishing.last_published import LastPublished
+from doorward.gateway.publishing.portal_certificate import PortalCertificate
 from doorward.gateway.publishing.server_certificates import ServerCertificates
 from doorward.gateway.publishing.transition import PolicyPublisher
 from doorward.gateway.publishing.watches import Room
@@ -51,12 +53,13 @@ class Site:
     publishing: PolicyPublisher = None  # type: ignore[assignment]
     followed: int | None = None
     room: Room = field(default_factory=lambda: Room(limit=None))
+    ordered_portal: str = ""  # the portal's host, if our own authority certifies it
 
     def apply(self, text: str) -> int:
         return policies.apply_document(self.world.services, text, file="test.yaml", actor=OPERATOR).seq
 
     def wanted(self) -> dict[str, tuple[str, ...]]:
-        return wanted_hosts(self.world.snapshot())
+        return wanted_hosts(self.world.snapshot(), self.ordered_portal)
 
     def stock(self, *leaving_out: str) -> None:
         """Have every certificate that the policy needs, except for some applications."""
@@ -114,8 +117,8 @@ class Site:
         return [dict(event.data) for event in self.world.events(kind)]
 
 
-def make_site(world: World, folder: Path) -> Site:
-    """A publishing side over a world, with nothing published."""
+def make_site(world: World, folder: Path, **settings: Any) -> Site:
+    """A publishing side over a world, with nothing published; `settings` are further ones of the door."""
     gateway = world.gateway()
     connections, cutter, validator, gate = (
         Connections(sequence=world.head()),
@@ -125,6 +128,7 @@ def make_site(world: World, folder: Path) -> Site:
     )
     certificates = ServerCertificates(world.services, gateway.id, folder / "keys")
     site = Site(world, folder, connections, cutter, validator, gate, certificates)
+    site.ordered_portal = "" if settings.get("portal_files") else settings.get("portal_host", "")
     site.publishing = PolicyPublisher(
         world.services,
         gateway.id,
@@ -134,6 +138,7 @@ def make_site(world: World, folder: Path) -> Site:
             authorizer_socket="/run/authz.sock",
             enrol_socket="/run/enrol.sock",
             log_file=str(folder / "access.log"),
+            **settings,
         ),
         snapshots=PolicySnapshots(),
         connections=connections,
@@ -145,6 +150,9 @@ def make_site(world: World, folder: Path) -> Site:
         admin=lambda: site.envoy,
         published=lambda: site.story.append(f"published {gate.revision}"),
         room=lambda: site.room,
+        portal=PortalCertificate(
+            settings.get("portal_files"), settings.get("portal_host", ""), folder / "portal"
+        ),
         followed=lambda: site.world.head() if site.followed is None else site.followed,
     )
     cutter.before = lambda: site.story.append("cut")

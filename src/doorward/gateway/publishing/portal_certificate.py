@@ -1,0 +1,163 @@
+"""The portal's server certificate from PEM files that the settings name, as an ACME client or an operator puts them there.
+
+Browsers refuse passkeys on a page whose certificate they do not trust, so a portal for people needs one of an authority
+that browsers know. The files are copied under the digest of their content before Envoy hears of them: a pair that
+changes under one path could be read half old, half new. A pair that cannot be used does not replace the one before,
+for as long as that is valid. If there is none the portal is shut, and the status says why: our own authority's
+certificate in its place would teach people to ignore warnings.
+
+Not here: certificates of our own authority (server_certificates).
+Standard: RFC 7468 (PEM), RFC 9525 section 6.3 (which hosts a certificate covers), RFC 5280 section 4.2.1.12 (serverAuth).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+
+import structlog
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from doorward.core.names import PORTAL_APPLICATION
+from doorward.enforcement.plan import ServerCertificate
+from doorward.files import read_limited
+from doorward.gateway.publishing.xds_folder import write_whole
+from doorward.verification.validity import has_begun, has_ended
+
+MOST_BYTES = 1 << 20
+"""A chain of three with 4096-bit keys has 6 KiB."""
+
+Stamp = tuple[int, int, int] | None
+
+_log = structlog.get_logger("doorward.certificates")
+
+
+class PortalCertificate:
+    """Reads the two files again and again; for one thread, but for `changed` and `trouble`.
+
+    Args:
+        files: chain (leaf first) and key; None if our own authority certifies the portal.
+        host: the portal's.
+        folder: where copies are kept; made if it is missing, mode 0700.
+    """
+
+    def __init__(self, files: tuple[Path, Path] | None, host: str, folder: Path) -> None:
+        self._files = files
+        self._host = host
+        self._folder = folder
+        self._seen: tuple[Stamp, ...] = ()
+        self._last: tuple[ServerCertificate, datetime] | None = None
+        self._said = ""
+
+    @property
+    def is_named(self) -> bool:
+        """Whether the settings name files."""
+        return self._files is not None
+
+    def changed(self) -> bool:
+        """Return whether the files are others than when they were read last."""
+        return self._files is not None and self._stamps() != self._seen
+
+    def trouble(self) -> str:
+        """Return what was wrong with the files when they were read last, in a sentence; empty if nothing was."""
+        return self._said
+
+    def read(self, now: datetime) -> ServerCertificate | None:
+        """Return the certificate to be shown from now on, None if there is none that can be."""
+        if self._files is None:
+            return None
+        self._seen = self._stamps()
+        try:
+            self._last = self._take(*self._files, now)
+            self._said = ""
+        except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
+            kept = self._last
+            if kept is not None and has_ended(kept[1], now):
+                kept = self._last = None
+            outcome = "the one before is shown" if kept else "the portal is shut"
+            said = f"the portal's certificate cannot be used, and {outcome}: {_why(error)}"
+            if said != self._said:
+                _log.error("the portal's certificate cannot be used", why=_why(error), outcome=outcome)
+            self._said = said
+        return self._last[0] if self._last is not None else None
+
+    def _take(self, chain_file: Path, key_file: Path, now: datetime) -> tuple[ServerCertificate, datetime]:
+        chain, key = (read_limited(one, MOST_BYTES) for one in (chain_file, key_file))
+        certificates = x509.load_pem_x509_certificates(chain)
+        leaf = certificates[0]
+        hosts = _check(leaf, key, self._host, now, chain_file)
+        # Only certificates: whatever else stands in the file is not for Envoy.
+        pem = b"".join(one.public_bytes(Encoding.PEM) for one in certificates)
+        digest = hashlib.sha256(len(pem).to_bytes(8) + pem + key).hexdigest()[:32]
+        place = self._folder / digest
+        if not (place / "key.pem").exists():
+            place.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_whole(place / "chain.pem", pem)
+            write_whole(place / "key.pem", key)
+        self._forget_all_but(digest)
+        found = ServerCertificate(
+            name=PORTAL_APPLICATION,
+            chain_path=str(place / "chain.pem"),
+            key_path=str(place / "key.pem"),
+            hosts=hosts,
+        )
+        return found, leaf.not_valid_after_utc
+
+    def _forget_all_but(self, digest: str) -> None:
+        """Keep the pair before this one: an Envoy that starts now may still be told of it."""
+        before = Path(self._last[0].key_path).parent.name if self._last is not None else ""
+        for one in self._folder.iterdir():
+            if one.name not in {digest, before}:
+                shutil.rmtree(one, ignore_errors=True)
+
+    def _stamps(self) -> tuple[Stamp, ...]:
+        return tuple(_stamp(one) for one in self._files or ())
+
+
+def _check(leaf: x509.Certificate, key: bytes, host: str, now: datetime, file: Path) -> tuple[str, ...]:
+    """Return the DNS names of a certificate that may be shown for a host; raise ValueError with what is wrong."""
+    public = load_pem_private_key(key, password=None).public_key()
+    spki = Encoding.DER, PublicFormat.SubjectPublicKeyInfo
+    if public.public_bytes(*spki) != leaf.public_key().public_bytes(*spki):
+        raise ValueError("portal_key is not the key of portal_certificate")
+    if not has_begun(leaf.not_valid_before_utc, now):
+        raise ValueError(f"{file} is not valid before {leaf.not_valid_before_utc:%Y-%m-%d %H:%M} UTC")
+    if has_ended(leaf.not_valid_after_utc, now):
+        raise ValueError(f"{file} ended on {leaf.not_valid_after_utc:%Y-%m-%d %H:%M} UTC; renew it")
+    names: tuple[str, ...] = ()
+    with suppress(x509.ExtensionNotFound):
+        found = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        names = tuple(sorted(one.lower() for one in found.get_values_for_type(x509.DNSName)))
+    if not any(_covers(one, host) for one in names):
+        raise ValueError(f"{file} does not name {host}")
+    with suppress(x509.ExtensionNotFound):
+        purposes = leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+        if ExtendedKeyUsageOID.SERVER_AUTH not in purposes:
+            raise ValueError(f"{file} is not for servers")
+    return names
+
+
+def _covers(name: str, host: str) -> bool:
+    """RFC 9525 section 6.3: a wildcard stands for the whole leftmost label, and for no more."""
+    return name == host or (name.startswith("*.") and name[2:] == host.partition(".")[2])
+
+
+def _stamp(path: Path) -> Stamp:
+    try:
+        facts = path.stat()
+    except OSError:
+        return None
+    return facts.st_ino, facts.st_mtime_ns, facts.st_size
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return f"{error.filename} cannot be read by this user: {os.strerror(error.errno or 0).lower()}"
+    return str(error)[:300] or type(error).__name__
