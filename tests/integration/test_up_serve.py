@@ -131,9 +131,9 @@ def test_an_order_that_cannot_be_filled_now_stays_open(
     ]
     signing = installation.services.keys
 
-    def fill(services: Services, order_id: str, *, actor: str) -> Issued:
+    def fill(services: Services, order_id: str, *, actor: str, own: frozenset[str]) -> Issued:
         away = order_id == orders[0].id
-        return fill_order(replace(services, keys=None if away else signing), order_id, actor=actor)
+        return fill_order(replace(services, keys=None if away else signing), order_id, actor=actor, own=own)
 
     monkeypatch.setattr(module, "fill_order", fill)
     serve = Serve(installation)
