@@ -30,6 +30,7 @@ from doorward.enforcement.plan.limits import (
     SocketAddress,
     check_socket_path,
 )
+from doorward.enforcement.plan.pages import ReplyPages, Token
 
 __all__ = [
     "ANONYMOUS_CONNECTIONS",
@@ -45,11 +46,13 @@ __all__ = [
     "OpenDoor",
     "OpenRoute",
     "PortalDoor",
+    "ReplyPages",
     "RuleTerm",
     "RunPaths",
     "ServerCertificate",
     "SocketAddress",
     "TcpDoor",
+    "Token",
     "build_door",
     "build_plan",
     "check_socket_path",
