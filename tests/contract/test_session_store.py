@@ -94,6 +94,16 @@ def test_all_sessions_of_a_principal_are_ended(work: UnitOfWork) -> None:
         assert stores.sessions.open_at(NOON) == []
 
 
+def test_sessions_of_a_certificate_are_ended(work: UnitOfWork) -> None:
+    """Those at every application; those of another certificate stay."""
+    other = session("other", certificate_id="crt_other")
+    with work.change() as stores:
+        for one in (session("bank"), session("mail", application_id="app_mail"), other):
+            stores.sessions.add(one)
+        assert stores.sessions.end_certificate(LAPTOP, NOON) == 2
+        assert stores.sessions.open_at(NOON) == [other]
+
+
 def test_sessions_of_a_partner_are_ended(work: UnitOfWork) -> None:
     """The sessions of a partner's principals end; those of our own stay."""
     eve = principal("clinic/eve", partner=CLINIC)

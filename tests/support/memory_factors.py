@@ -172,6 +172,9 @@ class MemorySessions(Store):
             lambda one: one.principal_id == principal_id and application_id in (None, one.application_id),
         )
 
+    def end_certificate(self, certificate_id: str, at: datetime) -> int:
+        return self._end(at, lambda one: one.certificate_id == certificate_id)
+
     def end_partner(self, partner_id: str, at: datetime) -> int:
         return self._end(at, lambda one: _of_partner(self.state, one.principal_id, partner_id))
 

@@ -151,6 +151,8 @@ def _take_step(
     stores.certificates.set_state(
         certificate_id, after.state, reason=after.reason, revoked_at=after.revoked_at
     )
+    if after.state is CertificateState.REVOKED:
+        stores.sessions.end_certificate(certificate_id, now)  # for good: none can be gone on with
     if before.profile != PARTNER_PROFILE:  # of a partner's its own authority answers
         replace_answers(stores, certificate_id, signer.sign(after, now) if signer else (), now)
     event = write_event(

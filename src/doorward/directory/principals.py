@@ -5,7 +5,8 @@ and its name may be given to another, which is another principal with another id
 
     ACTIVE --suspend--> SUSPENDED --resume--> ACTIVE
     ACTIVE, SUSPENDED --remove--> REMOVED (for good; its certificates are revoked)
-Suspending and removing void the open invitations: a link that lies in a mailbox outlives neither.
+Suspending and removing void the open invitations: a link that lies in a mailbox outlives neither. They end the sessions
+as well: a token of before is worthless afterwards, also once the principal was resumed.
 
 A group exists from its first use. A misspelt group gives nobody anything (rules name groups
 exactly), and `.notes` says that it was created, so that the slip is seen at once.
@@ -26,6 +27,7 @@ from doorward.core.errors import MalformedInput, RequestRefused
 from doorward.core.names import parse_principal_name
 from doorward.directory.groups import create_within, group_id, member_event, put_into_group
 from doorward.directory.invitations import VoidReason, void_open
+from doorward.directory.session_ending import end_sessions
 from doorward.stores.done import Done
 from doorward.stores.events import write_event
 from doorward.stores.freed_names import refuse_freed_name
@@ -144,7 +146,7 @@ def suspend(
 ) -> Done[Principal]:
     """Take away everything a principal may do, until it is resumed; its certificates stay as they are.
 
-    Its open invitations are voided for good, in the same transaction.
+    Its open invitations are voided and its sessions are ended for good, in the same transaction.
 
     Raises:
         NotFound: `principal-unknown`.
@@ -347,6 +349,7 @@ def _set_state(
         if state is PrincipalState.SUSPENDED:
             why = VoidReason.PRINCIPAL_SUSPENDED
             notes = void_open(services, stores, principal, why, actor=actor, now=now)
+            end_sessions(services, stores, principal.id, reason=why.value, actor=actor, now=now)
         seq = stores.changes.note(ChangeKind.PRINCIPAL, principal.id, now)
     return Done(value=replace(principal, state=state), seq=seq, notes=notes)
 

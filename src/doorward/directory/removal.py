@@ -1,6 +1,7 @@
 """Removing persons, devices and services, and giving them another name, which ends the identity they had.
 
-In one transaction the certificates are revoked, the open invitations are voided, and the state is changed.
+In one transaction the certificates are revoked, the open invitations are voided, the second factors are removed, the
+sessions are ended, and the state is changed.
 
 Not here: adding, suspending and resuming (`principals`).
 """
@@ -21,6 +22,7 @@ from doorward.core.names import parse_principal_name
 from doorward.directory.groups import put_into_group
 from doorward.directory.invitations import VoidReason, void_open
 from doorward.directory.principals import create_principal, refuse_taken_name, state_event
+from doorward.directory.session_ending import end_sessions, remove_factors
 from doorward.stores.done import Done
 from doorward.stores.freed_names import note_rules_left, refuse_freed_name
 from doorward.stores.protocols import Stores
@@ -104,7 +106,7 @@ def was_removed(services: Services, name: str) -> bool:
 def _remove(
     services: Services, stores: Stores, principal: Principal, *, actor: str, now: datetime, reason: str = ""
 ) -> tuple[str, ...]:
-    """End a principal with its invitations and certificates; return what to tell."""
+    """End a principal with its invitations, certificates, factors and sessions; return what to tell."""
     stores.directory.set_state(principal.id, PrincipalState.REMOVED)
     removed = EventType.PRINCIPAL_REMOVED
     stores.outbox.add(state_event(services, removed, principal, actor, now, reason=reason))
@@ -112,11 +114,16 @@ def _remove(
     signer = signer_if_any(services, stores)
     count = 0
     for certificate_id in _list_live_certificates(stores, principal.id):
-        why = RevocationReason.CESSATION_OF_OPERATION
-        revoke_within(services, stores, signer, certificate_id, why, actor=actor, now=now)
+        cause = RevocationReason.CESSATION_OF_OPERATION
+        revoke_within(services, stores, signer, certificate_id, cause, actor=actor, now=now)
         count += 1
-    notes = (f"{count} certificate{'s were' if count != 1 else ' was'} revoked",) if count else ()
-    return notes + voided + note_rules_left(stores, principal.kind, principal.name)
+    notes = [f"{count} certificate{'s were' if count != 1 else ' was'} revoked"] if count else []
+    why = VoidReason.PRINCIPAL_REMOVED.value
+    factors = remove_factors(services, stores, principal, reason=why, actor=actor, now=now)
+    end_sessions(services, stores, principal.id, reason=why, actor=actor, now=now)
+    if factors:
+        notes.append(f"{factors} second factor{'s were' if factors != 1 else ' was'} removed")
+    return (*notes, *voided, *note_rules_left(stores, principal.kind, principal.name))
 
 
 def _list_live_certificates(stores: Stores, principal_id: str) -> Iterator[str]:

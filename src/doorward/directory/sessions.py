@@ -21,6 +21,7 @@ from doorward.core.errors import NotFound, RequestRefused
 from doorward.core.factor_kinds import level_of
 from doorward.core.names import PORTAL_APPLICATION
 from doorward.directory.callers import Caller
+from doorward.directory.session_ending import end_sessions
 from doorward.directory.step_ups import find_code_fault, hash_code
 from doorward.stores.done import Done
 from doorward.stores.events import write_event
@@ -178,45 +179,6 @@ def sign_out(
         )
         seq = stores.changes.note(ChangeKind.PRINCIPAL, principal_id, now)
     return Done(value=ended, seq=seq)
-
-
-def end_sessions(
-    services: Services,
-    stores: Stores,
-    principal_id: str,
-    *,
-    application_id: str = "",
-    reason: str,
-    actor: str,
-    now: datetime,
-) -> int:
-    """End them within a transaction that notes the change of the principal itself; return how many were open.
-
-    The portal's sessions of the principal end as well: otherwise the next person at the same browser would be let in
-    without a factor.
-    """
-    ended = stores.sessions.end_all(principal_id, now, application_id or None)
-    if application_id:
-        stores.sessions.end_all(principal_id, now, PORTAL_APPLICATION)
-    stores.epochs.raise_for(principal_id, application_id)
-    if not application_id:
-        stores.session_codes.remove_all(principal_id)
-        stores.step_ups.remove_all(principal_id)
-    stores.outbox.add(
-        write_event(
-            services,
-            EventType.SESSION_ENDED,
-            actor=actor,
-            data={
-                "reason": reason,
-                "principal": principal_id,
-                "application": application_id,
-                "number": ended,
-            },
-            at=now,
-        )
-    )
-    return ended
 
 
 def end_session(services: Services, session_id: str, *, of: str = "", actor: str) -> Done[SessionRecord]:

@@ -144,7 +144,7 @@ def import_partner(
 
 
 def remove_partner(services: Services, name: str, *, actor: str) -> Done[PartnerRecord]:
-    """Trust a partner no more: its principals are removed and lose everything at once.
+    """Trust a partner no more: its principals are removed and lose everything at once, factors and sessions too.
 
     Raises:
         NotFound: `partner-unknown`, `not-founded`.
@@ -154,6 +154,9 @@ def remove_partner(services: Services, name: str, *, actor: str) -> Done[Partner
         partner = require_partner(stores, name)
         stores.partners.remove(partner.id, now)
         removed = stores.directory.remove_partner(partner.id)
+        stores.factors.remove_partner(partner.id)
+        stores.enrolment_rights.void_partner(partner.id, now)
+        stores.sessions.end_partner(partner.id, now)
         for one in stores.evidence.list(partner.id):
             stores.evidence.forget(partner.id, one.kind, one.source, one.about)
         for seen in stores.evidence.seen(partner.id):

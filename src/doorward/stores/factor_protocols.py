@@ -131,6 +131,10 @@ class SessionStore(Protocol):
         """End the open sessions of a principal, of one application or all; return how many."""
         ...
 
+    def end_certificate(self, certificate_id: str, at: datetime) -> int:
+        """End the open sessions of a certificate; return how many."""
+        ...
+
     def end_partner(self, partner_id: str, at: datetime) -> int:
         """End the open sessions of every principal of a partner; return how many."""
         ...

@@ -268,7 +268,7 @@ class TestRedeeming:
         directory.suspend(world.services, "bob", actor=OPERATOR)
         with pytest.raises(RequestRefused):
             redeem(world, bob, code)
-        assert refusals(world) == ["standing-lost"] * 2
+        assert refusals(world) == ["standing-lost", "code-unknown"]  # suspending takes the code away
 
     def test_a_fresh_factor_goes_on_with_the_session(self, world: World, alice: Caller) -> None:
         """One browser has one session at an application, however often it shows a factor."""

@@ -46,6 +46,7 @@ _END = f"UPDATE sessions SET ended_at = :at WHERE tenant = :this_tenant AND {_IS
 _END_ONE = Prepared(f"{_END} AND id = :of")
 _END_ALL = Prepared(f"{_END} AND principal_id = :principal_id")
 _END_PAIR = Prepared(f"{_END} AND principal_id = :principal_id AND application_id = :application_id")
+_END_CERTIFICATE = Prepared(f"{_END} AND certificate_id = :certificate_id")
 _END_PARTNER = Prepared(f"{_END} AND {OF_PARTNER}")
 _END_EVERY = Prepared(_END)
 _LATEST_END = Prepared(
@@ -137,6 +138,12 @@ class SqlSessions:
         if application_id is None:
             return self._transaction.driver_change(_END_ALL, **values)
         return self._transaction.driver_change(_END_PAIR, application_id=application_id, **values)
+
+    def end_certificate(self, certificate_id: str, at: datetime) -> int:
+        """End the open sessions of a certificate."""
+        return self._transaction.driver_change(
+            _END_CERTIFICATE, certificate_id=certificate_id, at=to_microseconds(at)
+        )
 
     def end_partner(self, partner_id: str, at: datetime) -> int:
         """End the open sessions of every principal of a partner."""

@@ -1,0 +1,27 @@
+"""What second factors opened goes with the partner of the people who had them."""
+
+from __future__ import annotations
+
+from doorward.partners.importing import remove_partner
+from tests.support.factor_records import enrolment_right, factor, session
+from tests.support.partner_site import partner_site
+from tests.support.ports import NOON
+from tests.support.world import OPERATOR
+
+
+def test_second_factors_go_with_the_partner() -> None:
+    """Factors, rights to enrol and sessions of its principals go in the same transaction; those of our own stay."""
+    site = partner_site(everyone=True)
+    bob = site.decide(site.leaf("bob@clinic.example")).principal
+    assert bob is not None
+    own = site.world.principal("alice").id
+    with site.world.work.change() as stores:
+        for number, person in enumerate((bob.id, own)):
+            stores.factors.add(factor(str(number), principal_id=person))
+            stores.enrolment_rights.add(enrolment_right(str(number), principal_id=person))
+            stores.sessions.add(session(str(number), principal_id=person))
+    remove_partner(site.services, "clinic", actor=OPERATOR)
+    with site.world.work.read() as stores:
+        assert stores.factors.of_principal(bob.id) == stores.enrolment_rights.open_for(bob.id, NOON) == []
+        assert [one.principal_id for one in stores.sessions.open_at(NOON)] == [own]
+        assert len(stores.factors.of_principal(own)) == len(stores.enrolment_rights.open_for(own, NOON)) == 1
