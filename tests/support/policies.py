@@ -15,6 +15,7 @@ from doorward.core.certificate import CertificateContent, VerifiedCertificate
 from doorward.core.entities import Principal, PrincipalKind, PrincipalState
 from doorward.core.factor_kinds import FactorKind
 from doorward.policy.decision import Request
+from doorward.policy.group_factors import GroupFactors, RequiredFactors
 from doorward.policy.model import (
     AppPolicy,
     Document,
@@ -32,7 +33,7 @@ from doorward.policy.model import (
 from doorward.policy.opening import denying
 from doorward.policy.paths import EVERY_PATH, PathPattern
 from doorward.policy.request_headers import HeaderTerms
-from doorward.policy.requirements import Requirement, ShownFactors
+from doorward.policy.requirements import SECOND_FACTORS, Requirement, ShownFactors
 from doorward.policy.selectors.sources import parse_network
 from doorward.policy.selectors.table import Selector, select
 from doorward.policy.subject import Subject
@@ -303,6 +304,7 @@ def _document(
     opening: list[tuple[list[PathPattern], list[str]]],
     terms: HeaderTerms,
     traffic: Traffic,
+    factors: GroupFactors,
 ) -> Document:
     made = [
         _app(
@@ -317,11 +319,18 @@ def _document(
         )
         for name, rule_list, trusted, one in zip(names, some, trust, opening, strict=False)
     ]
-    return Document(trust_domain="corp.example", apps=tuple(made))
+    return Document(trust_domain="corp.example", apps=tuple(made), factors=factors)
 
 
 tcp_upstreams = st.sampled_from(
     [TcpUpstream(host="::1", port=1883), TcpUpstream(host="db.internal", port=1), TcpUpstream(path="/run/a")]
+)
+
+required = st.one_of(
+    st.just(RequiredFactors(any_kind=True)),
+    st.frozensets(st.sampled_from(sorted(SECOND_FACTORS, key=str)), min_size=1).map(
+        lambda kinds: RequiredFactors(kinds=kinds)
+    ),
 )
 
 documents = st.builds(
@@ -333,6 +342,9 @@ documents = st.builds(
     opening=st.lists(opened, min_size=3, max_size=3),
     terms=header_terms,
     traffic=traffics,
+    factors=st.dictionaries(st.sampled_from(["a", "no", "0", "b.c"]), required, max_size=3).map(
+        lambda found: tuple(sorted(found.items(), key=lambda item: item[0]))
+    ),
 )
 
 

@@ -19,6 +19,7 @@ from doorward.core.names import OWN_AUTHORITY
 from doorward.policy.capacity import MEND, MOST_GRANTS, count_grants
 from doorward.policy.coverage import Coverage, rules_in
 from doorward.policy.faults import suggest
+from doorward.policy.group_factors import group_facts
 from doorward.policy.model import AppPolicy, Document, Effect, Rule
 from doorward.policy.opening import opening_facts
 from doorward.policy.path_options import path_facts
@@ -41,7 +42,11 @@ MOST_SUGGESTIONS = 50
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """Something legal that is probably not meant; `rule` is empty where it is about the application."""
+    """Something legal that is probably not meant.
+
+    `rule` is empty if it is about the application; `app` is empty if it is about the whole document, and `rule` is
+    then the key there.
+    """
 
     code: str
     app: str
@@ -50,7 +55,7 @@ class Finding:
     hint: str = ""
 
     def __str__(self) -> str:
-        place = f"{self.app}, {self.rule!r}" if self.rule else self.app
+        place = f"{self.app}, {self.rule!r}" if self.app and self.rule else self.app or self.rule
         return f"{place}: {self.message}" + (f" ({self.hint})" if self.hint else "")
 
 
@@ -100,6 +105,17 @@ def check_names(
         known[principal.kind].add(principal.name)
     findings = lint_document(document)
     known_groups, nearest = frozenset(groups), _Nearest()
+    findings += [
+        Finding(
+            code="group-unknown",
+            app="",
+            rule=f"factors.{name}",
+            message=f"the directory has no group {name}",
+            hint=nearest.of("group", name, known_groups) or f"doorward group add {name} MEMBER",
+        )
+        for name, _ in document.factors
+        if name not in known_groups
+    ]
     for app in document.apps:
         findings += [
             Finding(
@@ -165,7 +181,8 @@ def diff_documents(old: Document | None, new: Document) -> list[Difference]:
     """
     if old == new:
         return []
-    found = list(_diff_apps(old, new))
+    found = list(_diff_facts("", group_facts(old.factors) if old else {}, group_facts(new.factors)))
+    found += _diff_apps(old, new)
     if old is None or old.trust_domain != new.trust_domain:
         found.insert(0, _changed("trust_domain", old.trust_domain if old else "", new.trust_domain))
     return found or [Difference(change=Change.CHANGED, key="document", after="the order of its entries")]
@@ -267,11 +284,13 @@ def _diff_app(key: str, old: AppPolicy | None, new: AppPolicy | None) -> Iterato
         return
     if old is None:
         yield Difference(change=Change.ADDED, key=key)
-    before = _facts(old) if old else {}
-    after = _facts(new)
+    yield from _diff_facts(f"{key}.", _facts(old) if old else {}, _facts(new))
+
+
+def _diff_facts(key: str, before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[Difference]:
     for part in [*before, *(part for part in after if part not in before)]:
         if before.get(part) != after.get(part):
-            yield _changed(f"{key}.{part}", before.get(part, ""), after.get(part, ""))
+            yield _changed(f"{key}{part}", before.get(part, ""), after.get(part, ""))
 
 
 def _facts(app: AppPolicy) -> dict[str, str]:

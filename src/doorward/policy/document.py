@@ -7,6 +7,7 @@ directory.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import lru_cache
 
 from doorward.core.errors import ConfigurationError
@@ -77,7 +78,7 @@ def append_app(
 
     inserted = _insert_app(text, render)
     after = _parse_good(inserted) if inserted else None
-    if after and (after.trust_domain, after.apps[:-1]) == (before.trust_domain, before.apps):
+    if after and replace(after, apps=after.apps[:-1]) == before:
         return inserted
     # An unusual layout, or bad values: the canonical one takes the addition at its end.
     lines = [*([] if before.apps else ["apps:"]), *render()]

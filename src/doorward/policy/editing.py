@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from doorward.core.errors import ConfigurationError
 from doorward.policy.document import parse_document
-from doorward.policy.model import AppPolicy
-from doorward.policy.rendering import render_apps, render_whole_app
+from doorward.policy.model import AppPolicy, Document
+from doorward.policy.rendering import render_parts, render_whole_app
 from doorward.policy.yaml_tree import Mapping, parse_tree
 
 
@@ -31,18 +31,19 @@ def replace_app(text: str, name: str, app: AppPolicy | None) -> str:
     wanted = (app if one.name == name else one for one in before.apps)
     apps = tuple(one for one in wanted if one is not None)
     edited = _replace_lines(text, name, app)
-    if edited and _has(edited, apps):
+    if edited and _has(edited, before, apps):
         return edited
-    canonical = render_apps(before.trust_domain, apps)
+    canonical = render_parts(before.trust_domain, apps, before.factors)
     parse_document(canonical)
     return canonical
 
 
-def _has(text: str, apps: tuple[AppPolicy, ...]) -> bool:
+def _has(text: str, before: Document, apps: tuple[AppPolicy, ...]) -> bool:
     try:
-        return parse_document(text).apps == apps
+        after = parse_document(text)
     except ConfigurationError:
         return False
+    return (after.apps, after.factors) == (apps, before.factors)
 
 
 def _replace_lines(text: str, name: str, app: AppPolicy | None) -> str:

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from doorward.core.entities import Principal
 from doorward.core.names import OWN_AUTHORITY, is_at_or_below, portal_host
+from doorward.policy.group_factors import GroupFactors, check_group_factors
 from doorward.policy.normalisation import NormalisedPath
 from doorward.policy.paths import EVERY_PATH, PathPattern, pattern_of
 from doorward.policy.request_headers import PLAIN, HeaderTerms
@@ -317,12 +318,14 @@ class AppPolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
-    """One whole policy document."""
+    """One whole policy document: applications, and which factors the members of groups must have."""
 
     trust_domain: str
     apps: tuple[AppPolicy, ...] = ()
+    factors: GroupFactors = ()
 
     def __post_init__(self) -> None:
+        check_group_factors(self.factors)
         hosts = [host for app in self.apps for host in app.hosts]
         if len(set(hosts)) != len(hosts):
             raise ValueError("two applications share a host")

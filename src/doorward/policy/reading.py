@@ -23,6 +23,7 @@ from doorward.core.names import (
     portal_host,
 )
 from doorward.policy.faults import FaultList
+from doorward.policy.group_factors import read_group_factors
 from doorward.policy.model import (
     METHOD,
     AppPolicy,
@@ -64,14 +65,17 @@ class DocumentReader:
 
     def read(self, root: Node) -> Document | None:
         """Return the document; None where it has faults."""
-        top = self.faults.mapping(root, "", ("trust_domain", "apps"))
+        top = self.faults.mapping(root, "", ("trust_domain", "factors", "apps"))
         self._trust_domain = self._read_trust_domain(root, top.get("trust_domain"))
         apps = [
             app
             for name, node in (self._optional_entries(top["apps"], "apps") if "apps" in top else [])
             if (app := self._read_app(name, node))
         ]
-        return None if self.faults.faults else Document(trust_domain=self._trust_domain, apps=tuple(apps))
+        factors = read_group_factors(self.faults, top["factors"]) if "factors" in top else ()
+        if self.faults.faults:
+            return None
+        return Document(trust_domain=self._trust_domain, apps=tuple(apps), factors=factors)
 
     def _optional_entries(self, node: Node, key: str) -> list[tuple[Scalar, Node]]:
         absent = isinstance(node, Scalar) and not node.given

@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 
 from doorward.core.names import OWN_AUTHORITY
+from doorward.policy.group_factors import GroupFactors, render_group_factors
 from doorward.policy.model import AppPolicy, Document, OnRefusal, Rule
 from doorward.policy.opening import render_opening
 from doorward.policy.path_options import render_path_options
@@ -28,12 +29,12 @@ _UPSTREAM = re.compile(r"(?:http|https|h2c|unix|tcp|tcp\+unix)://[A-Za-z0-9._:/-
 
 def render_document(document: Document) -> str:
     """Return the canonical YAML of a document, ending in a newline."""
-    return render_apps(document.trust_domain, document.apps)
+    return render_parts(document.trust_domain, document.apps, document.factors)
 
 
-def render_apps(trust_domain: str, apps: Sequence[AppPolicy]) -> str:
-    """Return the same of applications that need not make a document, such as two that share a host."""
-    lines = [f"trust_domain: {render_scalar(trust_domain)}"]
+def render_parts(trust_domain: str, apps: Sequence[AppPolicy], factors: GroupFactors = ()) -> str:
+    """Return the same of parts that need not make a document, such as two applications that share a host."""
+    lines = [f"trust_domain: {render_scalar(trust_domain)}", *render_group_factors(factors)]
     if apps:
         lines.append("apps:")
     for app in apps:
@@ -54,7 +55,7 @@ def render_apps(trust_domain: str, apps: Sequence[AppPolicy]) -> str:
 
 def render_whole_app(app: AppPolicy) -> list[str]:
     """Return the lines of an application with its rules, its name at the left edge."""
-    _, _, *lines, _ = render_apps("", [app]).split("\n")  # the trust domain and `apps:` come first
+    _, _, *lines, _ = render_parts("", [app]).split("\n")  # the trust domain and `apps:` come first
     return [line.removeprefix("  ") for line in lines]
 
 

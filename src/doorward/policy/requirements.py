@@ -17,12 +17,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from types import MappingProxyType
 
-from doorward.core.factor_kinds import FactorKind
+from doorward.core.factor_kinds import SESSION_FACTORS, FactorKind, level_of
 
-SECOND_FACTORS = frozenset({FactorKind.PASSWORD, FactorKind.TOTP, FactorKind.WEBAUTHN})
+SECOND_FACTORS = frozenset(SESSION_FACTORS)
 
 KINDS_OF_LEVEL: Mapping[int, frozenset[FactorKind]] = MappingProxyType(
-    {2: SECOND_FACTORS, 3: frozenset({FactorKind.WEBAUTHN})}
+    {level: frozenset(kind for kind in SESSION_FACTORS if kind.level >= level) for level in (2, 3)}
 )
 """The factors of which one must have been shown for a level. Level 1 asks for none, so no rule asks for it."""
 
@@ -105,7 +105,7 @@ class ShownFactors:
     @property
     def level(self) -> int:
         """The level that was reached, whatever the age: 1, 2 or 3."""
-        return max((level for level, kinds in KINDS_OF_LEVEL.items() if self.latest(kinds)), default=1)
+        return level_of(kind for kind, _ in self.times)
 
 
 NOTHING_SHOWN = ShownFactors()
@@ -137,13 +137,10 @@ def tell_missing(missing: Collection[Requirement], shown: ShownFactors, time: da
     return f"it needs {', and '.join(told)}" if told else ""
 
 
-_STRENGTH = (FactorKind.PASSWORD, FactorKind.TOTP, FactorKind.WEBAUTHN)
-
-
 def effort(missing: Collection[Requirement]) -> tuple[int, list[tuple[int, timedelta]]]:
     """Return how much a rule still asks for, to be compared: how many things, how strong, how fresh."""
     strength = [
-        (min(map(_STRENGTH.index, one.kinds)) - len(one.kinds), -(one.within or LONGEST_WITHIN))
+        (min(kind.strength for kind in one.kinds) - len(one.kinds), -(one.within or LONGEST_WITHIN))
         for one in missing
     ]
     return len(missing), sorted(strength)

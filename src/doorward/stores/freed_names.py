@@ -20,7 +20,7 @@ from doorward.stores.protocols import Stores
 from doorward.stores.services import Services
 
 if TYPE_CHECKING:
-    from doorward.policy.model import AppPolicy
+    from doorward.policy.model import AppPolicy, Document
 
 MOST_NAMED = 5
 """Rules that a message names."""
@@ -102,17 +102,19 @@ def refuse_freed_partner(stores: Stores, name: str, anchors: Iterable[str]) -> N
 
 
 def refuse_group_in_use(stores: Stores, group: str) -> None:
-    """Refuse to remove a group that rules in force or the terms of a partner name.
+    """Refuse to remove a group that the document in force or the terms of a partner name.
 
     Raises:
         RequestRefused: `group-in-use`.
     """
+    document = _document(stores)
     found = [
         f"{app.name}: {rule.name}"
-        for app in _apps(stores)
+        for app in document.apps
         for rule in app.rules
         if group in rule.selector.groups
     ]
+    found += [f"`factors` of {name}" for name, _ in document.factors if name == group]
     found += [f"partner {partner.name}" for partner in stores.partners.list() if group in partner.groups]
     if found:
         raise RequestRefused(
@@ -123,10 +125,14 @@ def refuse_group_in_use(stores: Stores, group: str) -> None:
 
 
 def _apps(stores: Stores) -> tuple[AppPolicy, ...]:
-    """Return the applications in force; most commands read no document (docs/design/0049)."""
+    return _document(stores).apps
+
+
+def _document(stores: Stores) -> Document:
+    """Return the document in force; most commands read none (docs/design/0049)."""
     from doorward.stores.policy_snapshot import current_document  # noqa: PLC0415  see above
 
-    return current_document(stores)[0].apps
+    return current_document(stores)[0]
 
 
 def _list(found: list[str]) -> str:

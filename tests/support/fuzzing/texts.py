@@ -92,7 +92,8 @@ def _document() -> Harness:
     asking = flow.replace(
         b"{kind: person}}", b"{kind: person}, require: [{factor: webauthn, within: 5m}, {level: 2}]}"
     )
-    return Harness(seeds=(DOCUMENT.encode(), flow, opened, certified, asking), judge=judge)
+    enrolled = flow.replace(b"{trust", b"{factors: {tellers: [webauthn, totp], staff: any}, trust")
+    return Harness(seeds=(DOCUMENT.encode(), flow, opened, certified, asking, enrolled), judge=judge)
 
 
 def _path() -> Harness:
@@ -433,6 +434,7 @@ TEXT_TARGETS = (
             "policy.traffic.read_traffic",
             "policy.path_options.read_path_options",
             "policy.tcp.read_alpn",
+            "policy.group_factors.read_group_factors",
             "policy.refusing.read_on_refusal",
             "policy.requirement_text.read_requirements",
             "policy.requirement_text.read_factor",

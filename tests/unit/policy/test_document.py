@@ -255,7 +255,7 @@ def test_faults(text: str, faults: list[tuple[str, int, int, str]]) -> None:
     ("text", "hint"),
     [
         ("trust_domian: a.b\n", "did you mean trust_domain?"),
-        ("zzz: a.b\n", "known here: apps, trust_domain"),
+        ("zzz: a.b\n", "known here: apps, factors, trust_domain"),
         (APP.replace("pay.corp.example", "Pay.corp.example"), "write pay.corp.example"),
         (APP.replace("pay.corp.example", '"*.corp.example"'), "list each host"),
         (APP.replace("pay.corp.example", '"a.b:8443"'), "leave it out"),

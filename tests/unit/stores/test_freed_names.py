@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from doorward.access.policies import apply_document
+from doorward.access.policies import apply_document, export_revision
 from doorward.audit.events import EventType
 from doorward.core.certificate import CertificateState
 from doorward.core.entities import PrincipalKind
@@ -127,6 +127,16 @@ def test_a_group_that_is_named_is_not_removed(world: World) -> None:
         groups.remove_group(world.services, "tellers", actor=OPERATOR)
     assert refused.value.code == "group-in-use"
     assert "payments: tellers" in refused.value.detail
+
+
+def test_a_group_that_must_have_factors_is_not_removed(world: World) -> None:
+    """Else its members would need none any more, and no revision would say so."""
+    directory.add_member(world.services, "reviewers", "alice", actor=OPERATOR)
+    text, _ = export_revision(world.services)
+    apply_document(world.services, f"{text}factors: {{reviewers: [webauthn]}}\n", file="f", actor=OPERATOR)
+    with pytest.raises(RequestRefused) as refused:
+        groups.remove_group(world.services, "reviewers", actor=OPERATOR)
+    assert "`factors` of reviewers" in refused.value.detail
 
 
 def test_a_group_that_nothing_names_goes_with_its_memberships(world: World) -> None:

@@ -1,0 +1,119 @@
+"""The key `factors` of a document: which second factors the members of a group must have enrolled.
+
+    factors: {tellers: [webauthn], staff: [any]}
+
+Not here: what a rule asks for (`requirements`), enrolling a factor (directory), who is told to enrol one (web).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from doorward.core.entities import Principal, PrincipalKind
+from doorward.core.errors import MalformedInput
+from doorward.core.factor_kinds import FactorKind
+from doorward.core.names import parse_principal_name
+from doorward.policy.faults import FaultList
+from doorward.policy.requirement_text import read_factor
+from doorward.policy.requirements import ANY_FACTOR, SECOND_FACTORS
+from doorward.policy.scalars import render_list, render_scalar
+from doorward.policy.yaml_tree import Node, Scalar
+
+if TYPE_CHECKING:
+    from doorward.policy.model import Document
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequiredFactors:
+    """Which factors a person must have.
+
+    Args:
+        kinds: all of these.
+        any_kind: at least one of any kind; False if `kinds` says more.
+    """
+
+    kinds: frozenset[FactorKind] = frozenset()
+    any_kind: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.kinds <= SECOND_FACTORS or (self.any_kind and self.kinds):
+            raise ValueError("the required factors are kinds of second factors, or one of any kind")
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What a document says: the kinds, sorted, or `any`."""
+        return (ANY_FACTOR,) if self.any_kind else tuple(sorted(kind.value for kind in self.kinds))
+
+    def find_missing(self, enrolled: Collection[FactorKind]) -> RequiredFactors:
+        """Return what is required and not among these kinds."""
+        has_any = not SECOND_FACTORS.isdisjoint(enrolled)
+        return RequiredFactors(kinds=self.kinds.difference(enrolled), any_kind=self.any_kind and not has_any)
+
+    def __or__(self, other: RequiredFactors) -> RequiredFactors:
+        kinds = self.kinds | other.kinds
+        return RequiredFactors(kinds=kinds, any_kind=not kinds and (self.any_kind or other.any_kind))
+
+    def __bool__(self) -> bool:
+        return bool(self.words)
+
+
+NO_FACTORS = RequiredFactors()
+
+GroupFactors = tuple[tuple[str, RequiredFactors], ...]
+"""Groups and what their members must have, sorted by group, each once; none without a factor."""
+
+
+def required_factors(document: Document, principal: Principal) -> RequiredFactors:
+    """Return what a principal must have: all that its groups require. Devices and services have no second factor.
+
+    `principal` has its groups as of now, those of its partner too.
+    """
+    if principal.kind is not PrincipalKind.PERSON:
+        return NO_FACTORS
+    return _join(factors for group, factors in document.factors if group in principal.groups)
+
+
+def _join(every: Iterable[RequiredFactors]) -> RequiredFactors:
+    joined = NO_FACTORS
+    for one in every:
+        joined |= one
+    return joined
+
+
+def read_group_factors(faults: FaultList, node: Node) -> GroupFactors:
+    """Return what the key says; what is wrong goes to `faults`."""
+    if isinstance(node, Scalar) and not node.given:
+        return ()
+    found = {}
+    for group, value in faults.entries(node, "factors"):
+        key = f"factors.{group.value}"
+        try:
+            name = parse_principal_name(group.value)
+        except MalformedInput as error:
+            faults.add_malformed(group, error, key=key)
+            continue
+        found[name] = _join(
+            RequiredFactors(kinds=frozenset() if kind is None else frozenset({kind}), any_kind=kind is None)
+            for kind in [read_factor(faults, text, key) for text in faults.texts(value, key)]
+        )
+    return tuple(sorted(found.items()))
+
+
+def check_group_factors(factors: GroupFactors) -> None:
+    """Raise `ValueError` unless the groups are sorted, each once, and each requires something."""
+    groups = [group for group, _ in factors]
+    if groups != sorted(set(groups)) or not all(required for _, required in factors):
+        raise ValueError("groups with required factors are sorted, each once, each with a factor")
+
+
+def render_group_factors(factors: GroupFactors) -> list[str]:
+    """Return the lines of the key as the canonical document has them; none if nothing is required."""
+    lines = [f"  {render_scalar(group)}: {render_list(required.words)}" for group, required in factors]
+    return ["factors:", *lines] if lines else []
+
+
+def group_facts(factors: GroupFactors) -> dict[str, str]:
+    """Return what `diff` compares."""
+    return {f"factors.{group}": ", ".join(required.words) for group, required in factors}
