@@ -30,6 +30,7 @@ from doorward.policy.decision import (
 )
 from doorward.policy.model import AppPolicy
 from doorward.policy.portal import build_portal_policy
+from doorward.policy.requirement_text import parse_shown
 from doorward.policy.selectors.sources import SOURCE
 from doorward.policy.subject import Subject
 from doorward.stores.partner_records import in_partners_groups
@@ -69,6 +70,7 @@ def explain(
     certificate: str = "",
     source: str | None = None,
     at: datetime | None = None,
+    shown: str = "",
 ) -> Explanation:
     """Judge one request, or one TCP connection, by the revision in force, and say how every rule came out.
 
@@ -82,11 +84,13 @@ def explain(
         certificate: id of one of the principal's certificates; empty for its newest valid one.
         source: the address that the connection comes from; None leaves it undetermined.
         at: the moment of the judgement, aware; None for now.
+        shown: the second factors of the session with their ages at that moment, such as `webauthn=2m,totp=1h`.
 
     Raises:
         NotFound: `principal-unknown`, `app-unknown`, `certificate-unknown`.
         RequestRefused: `certificate-of-another`.
-        MalformedInput: `address-malformed`; `request-missing`, or `request-unwanted` where there are connections only.
+        MalformedInput: `address-malformed`, `shown-malformed`; `request-missing`, or `request-unwanted` where there
+            are connections only.
     """
     with services.work.read() as stores:
         who = None if principal is None else _principal(stores, principal)
@@ -101,16 +105,18 @@ def explain(
                 f"there is no application named {app[:64]}",
                 hint="`doorward app list` shows them, `doorward app add` adds one",
             )
-        request = _read_request(policy, method, path, destination)
+        now = services.clock.now()
+        time = (at or now).astimezone(UTC)
+        request = _read_request(policy, method, path, destination, shown)
+        if request is not None and shown and who is not None:
+            request = replace(request, shown=parse_shown(shown, time))
         if who is None:
             anonymous = refuse_anonymous(policy) if request is None else decide_anonymous(policy, request)
             return Explanation(decision=anonymous)
-        now = services.clock.now()
         record = _find_certificate(stores, who, certificate, now) if certificate or _asks(policy) else None
         facts = None if record is None else _describe(stores, record, who, now)
-    subject = Subject(
-        principal=who, certificate=facts, source=_read_source(source), time=(at or now).astimezone(UTC)
-    )
+        enrolled = {factor.kind for factor in stores.factors.of_principal(who.id)}
+    subject = Subject(principal=who, certificate=facts, source=_read_source(source), time=time)
     notes = []
     if source is None and _asks(policy, SOURCE.word):
         notes.append("where it comes from is not known, and is not determined: say --from ADDRESS")
@@ -119,23 +125,30 @@ def explain(
     elif record is not None and facts is None:
         notes.append(f"{record.id} has no good path now: what rules ask about it cannot be determined")
     judged = policy, TENANT, ids[app], subject
+    decision = decide_connection(*judged) if request is None else decide(*judged, request)
+    lacking = [str(one) for one in decision.missing if one.kinds.isdisjoint(enrolled)]
+    if lacking:
+        notes.append(
+            f"{who.name} has enrolled nothing that meets {' and '.join(sorted(lacking))}: "
+            f"doorward factor invite {who.name}"
+        )
     return Explanation(
-        decision=decide_connection(*judged) if request is None else decide(*judged, request),
+        decision=decision,
         certificate=record.id if record is not None else "",
         notes=tuple(notes),
     )
 
 
 def _read_request(
-    policy: AppPolicy, method: str | None, path: str | None, destination: str | None
+    policy: AppPolicy, method: str | None, path: str | None, destination: str | None, shown: str
 ) -> Request | None:
     """Return what is asked; None of an application of TCP."""
     if policy.is_tcp:
-        if (method, path, destination) != (None, None, None):
+        if (method, path, destination) != (None, None, None) or shown:
             raise MalformedInput(
                 "request-unwanted",
                 f"{policy.name} is an application of TCP: it has connections, and no requests",
-                hint="leave out method, path and --destination",
+                hint="leave out method, path, --destination and --shown",
             )
         return None
     if method is None or path is None:

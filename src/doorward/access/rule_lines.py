@@ -6,6 +6,7 @@ Not here: reading it (`policy.document`) and adding it (`shortcuts`).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from doorward.core.errors import MalformedInput
 from doorward.policy.scalars import render_scalar
@@ -23,6 +24,7 @@ def render_rule(
     certificate: Mapping[str, Sequence[str]],
     source: Sequence[str] = (),
     to: Mapping[str, Sequence[str]],
+    require: Mapping[str, str] = MappingProxyType({}),
 ) -> list[str]:
     """Return the lines of a rule, at the left edge and without `- `; what is empty is left out.
 
@@ -33,6 +35,7 @@ def render_rule(
         certificate: values by key of `CERTIFICATE`.
         source: networks that the connection comes from.
         to: `methods` and `paths`.
+        require: `factor` or `level`, and `within`; what is empty is left out.
 
     Raises:
         MalformedInput: `rule-without-principals`.
@@ -51,6 +54,8 @@ def render_rule(
     lines.append(f"{'deny' if deny else 'allow'}: {{{', '.join(selected)}}}")
     if limits := _lists(("methods", "paths"), to):
         lines.append(f"to: {{{', '.join(limits)}}}")
+    if asked := [f"{key}: {render_scalar(value)}" for key, value in require.items() if value]:
+        lines.append(f"require: {{{', '.join(asked)}}}")
     return lines
 
 

@@ -1,4 +1,4 @@
-"""The key `require` of a rule: read and rendered.
+"""The key `require` of a rule, read and rendered; and the factors that a command says were shown.
 
     require: {factor: webauthn, within: 5m}
     require: {level: 2}
@@ -10,8 +10,9 @@ Not here: what it means (`requirements`).
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
+from doorward.core.errors import MalformedInput
 from doorward.core.factor_kinds import FactorKind
 from doorward.policy.faults import FaultList, suggest
 from doorward.policy.requirements import (
@@ -19,6 +20,7 @@ from doorward.policy.requirements import (
     KINDS_OF_LEVEL,
     SECOND_FACTORS,
     Requirement,
+    ShownFactors,
     is_good_age,
 )
 from doorward.policy.spans import parse_span, render_span
@@ -26,6 +28,8 @@ from doorward.policy.yaml_tree import Node, Sequence
 
 MOST_REQUIREMENTS = 4
 """Of one rule: each factor that there is, and one more."""
+
+_EARLIEST = datetime.min.replace(tzinfo=UTC)
 
 FACTOR_WORDS = (ANY_FACTOR, *sorted(kind.value for kind in SECOND_FACTORS))
 
@@ -105,6 +109,33 @@ def _read_within(faults: FaultList, node: Node, key: str) -> timedelta | None:
         hint = "write a number and s, m or h, such as 5m; 30s to 24h"
         faults.add(text, "requirement-malformed", message, key=key, hint=hint)
     return span
+
+
+def parse_shown(text: str, time: datetime) -> ShownFactors:
+    """Return the factors that a text says were shown, such as `webauthn=2m,totp=1h`: each with its age.
+
+    A factor without an age was shown just now.
+
+    Args:
+        text: words of factors, each once, joined by commas.
+        time: the moment as of which the ages are, aware, UTC.
+
+    Raises:
+        MalformedInput: `shown-malformed`.
+    """
+    kinds = {kind.value: kind for kind in SECOND_FACTORS}
+    times: dict[FactorKind, datetime] = {}
+    for part in text.split(","):
+        word, has_age, age = part.strip().partition("=")
+        span = parse_span(age) if has_age else timedelta()
+        kind = kinds.get(word)
+        if kind is None or kind in times or span is None or time - _EARLIEST < span:
+            hint = f"write such as webauthn=2m,totp=1h; factors: {', '.join(sorted(kinds))}, each once"
+            raise MalformedInput(
+                "shown-malformed", f"this is no factor with its age: {part.strip()[:64]!a}", hint=hint
+            )
+        times[kind] = time - span
+    return ShownFactors.of(times)
 
 
 def render_requirement(one: Requirement) -> str:

@@ -7,6 +7,7 @@ from tests.support.fuzzing.factors import FACTOR_TARGETS
 from tests.support.fuzzing.fetching import FETCHING_TARGETS
 from tests.support.fuzzing.messages import MESSAGE_TARGETS
 from tests.support.fuzzing.pages import PAGE_TARGETS
+from tests.support.fuzzing.policy import POLICY_TARGETS
 from tests.support.fuzzing.targets import Target
 from tests.support.fuzzing.texts import TEXT_TARGETS
 from tests.support.fuzzing.web import WEB_TARGETS
@@ -19,6 +20,7 @@ TARGETS: dict[str, Target] = {
         *FETCHING_TARGETS,
         *FACTOR_TARGETS,
         *TEXT_TARGETS,
+        *POLICY_TARGETS,
         *PAGE_TARGETS,
         *WEB_TARGETS,
     )

@@ -9,9 +9,11 @@ from doorward.access.explanation import Explanation, explain
 from doorward.access.policies import apply_document, check_document
 from doorward.authority.revocation import revoke
 from doorward.core.certificate import RevocationReason
-from doorward.core.entities import Outcome
+from doorward.core.entities import Outcome, Reason
 from doorward.core.errors import MalformedInput, NotFound, RequestRefused
+from doorward.core.factor_kinds import FactorKind
 from doorward.stores.records import AuthorityKind
+from tests.support import factor_records
 from tests.support.partner_site import PartnerSite, partner_site
 from tests.support.path_ca import certify
 from tests.support.world import OPERATOR, TRUST_DOMAIN, World, found_world
@@ -59,6 +61,46 @@ def test_a_tcp_connection_is_explained_without_a_request(world: World) -> None:
     with pytest.raises(MalformedInput) as caught:
         explain(world.services, principal="alice", app="payments")
     assert caught.value.code == "request-missing"
+
+
+TRANSFER = "{allow: {groups: [tellers]}, require: {factor: webauthn, within: 5m}}"
+
+
+@pytest.mark.parametrize(
+    ("shown", "why"),
+    [
+        ("", "it needs webauthn within 5 min; not shown"),
+        ("webauthn=12m,totp=1h", "it needs webauthn within 5 min; shown 12 min ago"),
+        ("webauthn=2m", "alice is selected, GET / is within the rule"),
+    ],
+)
+def test_a_missing_factor_is_explained(world: World, shown: str, why: str) -> None:
+    """With its age; and whether the person has such a factor at all."""
+    put(world, TRANSFER)
+    request = {"principal": "alice", "app": "payments", "method": "GET", "path": "/", "shown": shown}
+    found = explain(world.services, **request)  # type: ignore[arg-type]  # texts
+    assert [one.why for one in found.decision.findings] == [why]
+    is_missing = why.startswith("it needs")
+    assert (Reason.FACTOR_MISSING in found.decision.reasons) is is_missing
+    note = "alice has enrolled nothing that meets webauthn within 5 min: doorward factor invite alice"
+    assert found.notes == ((note,) if is_missing else ())
+    enrol(world, "alice", FactorKind.WEBAUTHN)
+    assert explain(world.services, **request).notes == ()  # type: ignore[arg-type]  # texts
+
+
+def enrol(world: World, name: str, kind: FactorKind) -> None:
+    """Give somebody a factor."""
+    with world.work.change() as stores:
+        stores.factors.add(factor_records.factor("one", principal_id=world.principal(name).id, kind=kind))
+
+
+def test_a_connection_of_tcp_shows_no_factor(world: World) -> None:
+    """It has no session."""
+    text = document("{allow: {groups: [tellers]}}").replace("http:", "tcp:")
+    apply_document(world.services, text, file="test.yaml", actor=OPERATOR)
+    with pytest.raises(MalformedInput) as caught:
+        explain(world.services, principal="alice", app="payments", shown="totp=1h")
+    assert caught.value.code == "request-unwanted"
 
 
 def test_the_newest_valid_certificate_is_told_of(world: World) -> None:

@@ -126,7 +126,7 @@ SUCCESSES: dict[str, Success] = {
     "policy explain": Success(
         words="--principal alice --app payments GET /accounts/7",
         says=("allowed  GET /accounts/7", "● allow tellers [/b] read", "because:"),
-        members="allowed reasons determining path rules certificate notes",
+        members="allowed reasons determining path missing rules certificate notes",
     ),
     "group create": Success(words="more", says=("created group more",), members="group seq notes"),
     "group add": Success(

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from doorward.core.errors import ConfigurationError
+from doorward.core.errors import ConfigurationError, MalformedInput
 from doorward.core.factor_kinds import FactorKind
 from doorward.policy.document import parse_document, render_document
+from doorward.policy.requirement_text import parse_shown
 from doorward.policy.requirements import (
     NOTHING_SHOWN,
     SECOND_FACTORS,
@@ -188,3 +189,36 @@ def test_a_factor_shown_ahead_of_the_clock_counts() -> None:
     shown = ShownFactors.of({WEBAUTHN: NOON + timedelta(seconds=3)})
     asked = [Requirement(factor=FactorKind.TOTP), Requirement(within=timedelta(minutes=5))]
     assert find_missing(asked, shown, NOON) == {asked[0]}
+
+
+@pytest.mark.parametrize(
+    ("text", "ages"),
+    [
+        ("webauthn=2m,totp=1h", {WEBAUTHN: 120, FactorKind.TOTP: 3600}),
+        ("password", {FactorKind.PASSWORD: 0}),
+        (" totp = 1h", None),
+        ("webauthn=2m, totp=9s", {WEBAUTHN: 120, FactorKind.TOTP: 9}),
+        ("webauthn=", None),
+        ("webauthn=5", None),
+        ("webauthn,webauthn=2m", None),
+        ("recovery-code=2m", None),
+        ("any=2m", None),
+        ("", None),
+    ],
+)
+def test_a_command_says_what_was_shown(text: str, ages: dict[FactorKind, int] | None) -> None:
+    """Each factor once, with its age; anything else is refused with an example."""
+    if ages is not None:
+        times = {kind: NOON - timedelta(seconds=age) for kind, age in ages.items()}
+        assert parse_shown(text, NOON) == ShownFactors.of(times)
+        return
+    with pytest.raises(MalformedInput) as caught:
+        parse_shown(text, NOON)
+    assert caught.value.code == "shown-malformed"
+    assert "webauthn=2m,totp=1h" in caught.value.hint
+
+
+def test_an_age_before_the_first_year_is_refused() -> None:
+    """A calendar has a first day."""
+    with pytest.raises(MalformedInput):
+        parse_shown("totp=1h", datetime.min.replace(tzinfo=UTC))

@@ -18,6 +18,7 @@ from doorward.cli.completing import (
 from doorward.cli.confirming import YES, ask, may_ask
 from doorward.cli.state import State, actor
 from doorward.core.entities import PrincipalKind
+from doorward.core.factor_kinds import SESSION_FACTORS
 from doorward.core.foreign_text import show
 
 ALPN = click.option(
@@ -28,6 +29,8 @@ ALPN = click.option(
 
 AUDIENCE = {"people": "page", "machines": "alert"}
 """Whom an application is for, and how one without a good certificate learns of it."""
+
+FACTORS = ["any", *(kind.value for kind in SESSION_FACTORS)]
 
 SERVER_FIRST = (
     "a server of TCP hears of a client only when that client has sent a byte: protocols in which the server speaks "
@@ -244,12 +247,41 @@ def app_remove(state: State, name: str, yes: bool) -> None:
 )
 @click.option("--method", "methods", multiple=True, help="Only this method; repeatable.")
 @click.option("--path", "paths", multiple=True, help="Only this path pattern, as /reports/**; repeatable.")
+@click.option(
+    "--require",
+    "factor",
+    type=click.Choice(FACTORS),
+    help="Only if this second factor was shown in the session; any is one of the others.",
+)
+@click.option(
+    "--level",
+    type=click.Choice(["2", "3"]),
+    help="Only with this level: 2 is the certificate and any second factor, 3 the certificate and a passkey.",
+)
+@click.option(
+    "--within", default="", metavar="TIME", help="And the factor not longer ago than this, such as 5m or 1h."
+)
 @click.pass_obj
-def rule_add(state: State, /, *, app: str, deny: bool, name: str, **selected: tuple[str, ...]) -> None:
+def rule_add(
+    state: State,
+    /,
+    *,
+    app: str,
+    deny: bool,
+    name: str,
+    factor: str | None,
+    level: str | None,
+    within: str,
+    **selected: tuple[str, ...],
+) -> None:
     """Add a rule to an application: who, and with which methods and paths; options of one kind mean "or".
 
     A window of time (`time`) is written in the document: doorward export, doorward apply.
     """
+    if factor and level:
+        raise click.UsageError("Say what the rule requires by --require or by --level, not by both.")
+    if within and not (factor or level):
+        raise click.UsageError("Say with --require or --level what must have been shown within that time.")
     lines = parts.rule_lines.render_rule(
         name=name,
         deny=deny,
@@ -257,6 +289,7 @@ def rule_add(state: State, /, *, app: str, deny: bool, name: str, **selected: tu
         certificate={option.replace("_", "-"): values for option, values in selected.items()},
         source=selected["source"],
         to=selected,
+        require={"factor": factor or "", "level": level or "", "within": within},
     )
     installation = state.installation()
     report_applied(

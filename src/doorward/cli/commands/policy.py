@@ -205,6 +205,12 @@ class _Moment(click.DateTime):
     type=_Moment(["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%MZ", "%Y-%m-%dT%H:%M:%SZ"]),
     help="When, UTC, such as 2026-11-23T08:30Z; without it, now.",
 )
+@click.option(
+    "--shown",
+    metavar="FACTORS",
+    default="",
+    help="Second factors of the session, each with its age, such as webauthn=2m,totp=1h; without it, none.",
+)
 @click.argument("method", required=False)
 @click.argument("path", required=False)
 @click.pass_obj
@@ -218,6 +224,7 @@ def explain(
     certificate: str,
     source: str | None,
     at: datetime | None,
+    shown: str,
     method: str | None,
     path: str | None,
 ) -> None:
@@ -227,6 +234,8 @@ def explain(
     """
     if anonymous is (principal is not None):
         raise click.UsageError("Say who asks: either --principal NAME or --anonymous.")
+    if anonymous and shown:
+        raise click.UsageError("Without a good certificate there is no session: leave --shown out.")
     explained = parts.explanation.explain(
         state.installation().services,
         principal=principal,
@@ -237,6 +246,7 @@ def explain(
         certificate=certificate,
         source=source,
         at=at.replace(tzinfo=UTC) if at else None,
+        shown=shown,
     )
     decision = explained.decision
     for note in explained.notes:
@@ -258,6 +268,7 @@ def explain(
         "reasons": reasons,
         "determining": list(decision.determining),
         "path": decision.path,
+        "missing": sorted(map(str, decision.missing)),
         "certificate": explained.certificate,
         "notes": list(explained.notes),
     }
