@@ -26,7 +26,13 @@ from datetime import datetime, timedelta
 
 from cryptography import x509
 
-from doorward.access.decision import AccessDecision, ConnectionContext, Finding
+from doorward.access.decision import (
+    NO_SESSIONS,
+    AccessDecision,
+    ConnectionContext,
+    Finding,
+    SessionStanding,
+)
 from doorward.access.decision_events import write_admitted, write_refused
 from doorward.access.inventory_rows import describe_known, describe_verified
 from doorward.core.addresses import parse_address
@@ -204,6 +210,9 @@ class AccessDecider:
             admission = admits(authority)
             outcome = admission.outcome
             reasons += admission.reasons
+        sessions = NO_SESSIONS
+        if outcome is Outcome.GOOD and subject is not None and record is not None and app is not None:
+            sessions = _find_sessions(stores, subject, record, app, context.application_id)
         verdict = Verdict(
             outcome=outcome,
             reasons=tuple(dict.fromkeys(reasons)),
@@ -220,6 +229,7 @@ class AccessDecider:
             snapshot=snapshot,
             policy=app,
             seq=seq,
+            sessions=sessions,
         )
 
     def _judge_own(
@@ -309,6 +319,7 @@ class AccessDecider:
             event=event,
             partner_id=finding.partner_id,
             evidence_index=finding.evidence_index,
+            sessions=finding.sessions,
         )
 
     def _until(self, finding: Finding, deadline: datetime) -> datetime:
@@ -325,6 +336,23 @@ class AccessDecider:
         if kept is None or kept.snapshot is not snapshot:
             kept = self._issuers = _load_issuers(stores, snapshot)
         return kept
+
+
+def _find_sessions(
+    stores: Stores,
+    subject: Subject,
+    record: CertificateRecord,
+    app: AppPolicy,
+    application_id: str,
+) -> SessionStanding:
+    """Return the epoch, which every connection is told; and the end, where a rule asks for a factor."""
+    asks = any(rule.residual.requirements for rule in app.rules)
+    return SessionStanding(
+        epoch=stores.epochs.of(subject.principal.id, application_id),
+        last_end=stores.sessions.latest_end(record.id, application_id, subject.time)
+        if asks and subject.time
+        else None,
+    )
 
 
 def _load_issuers(stores: Stores, snapshot: PolicySnapshot) -> _Issuers:

@@ -43,6 +43,23 @@ class ConnectionContext:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SessionStanding:
+    """Second-factor sessions of one principal at one application.
+
+    Args:
+        epoch: only tokens of this epoch count (stores.epochs).
+        last_end: when the last of the certificate's open sessions there ends; None if there is none, or if no rule
+            asks for a factor.
+    """
+
+    epoch: str = "0.0.0"
+    last_end: datetime | None = None
+
+
+NO_SESSIONS = SessionStanding()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """What one transaction says about one connection.
 
@@ -56,6 +73,7 @@ class Finding:
         snapshot: the policy that was judged by.
         policy: what it says about the application; None if it says nothing.
         seq: the number of the transaction in the change sequence.
+        sessions: where the sessions of the holder at this application stand.
     """
 
     verdict: Verdict
@@ -67,6 +85,7 @@ class Finding:
     snapshot: PolicySnapshot
     policy: AppPolicy | None
     seq: int
+    sessions: SessionStanding = NO_SESSIONS
 
     @property
     def partner_id(self) -> str:
@@ -109,6 +128,7 @@ class AccessDecision:
         event: `connection:admitted`, `connection:refused` or `connection:anonymous`.
         partner_id: whose authority vouched, empty for our own.
         evidence_index: the evidence that was asked (`AccessDecider.is_current`).
+        sessions: where the sessions of the holder at this application stand.
     """
 
     verdict: Verdict
@@ -124,6 +144,7 @@ class AccessDecision:
     event: Event
     partner_id: str = ""
     evidence_index: EvidenceIndex | None = None
+    sessions: SessionStanding = NO_SESSIONS
 
     @property
     def principal(self) -> Principal | None:

@@ -77,6 +77,8 @@ def redeem_code(
         if taken is not None and not why:
             opened, event = _open(services, stores, caller, taken, now=now, lifetime=lifetime)
             stores.outbox.add(event)
+            # Gateways learn when the connections of this certificate end: with its last session.
+            stores.changes.note(ChangeKind.PRINCIPAL, caller.principal_id, now)
             return opened
         stores.outbox.add(_refusal(services, caller, application_id, why))
     raise _refused(why)

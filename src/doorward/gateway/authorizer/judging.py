@@ -61,9 +61,6 @@ ATTEMPTS = 20
 GATE_SECONDS = 3.0
 """Longest wait, in all, for Envoy to enforce new policies; each takes about 0.15 s. Envoy gives us 5 s."""
 
-NO_EPOCH = "0.0.0"
-"""The epoch before any session was ended."""
-
 LARGEST_CERTIFICATE = 64 * 1024
 """Of URL-encoded PEM; a leaf with a 8192-bit RSA key is under 8 KiB."""
 
@@ -288,7 +285,7 @@ class Authorizer:
             Fact.ASSERTION: self._signer.sign(live, principal, audience),
             Fact.OWNER: owner_segment(principal.name) or NOBODY,
             Fact.DECISION: live.decision,
-            Fact.EPOCH: NO_EPOCH,
+            Fact.EPOCH: live.sessions.epoch,
             Fact.REASON: NOT_REFUSED,
         }
         return {fact.value: value for fact, value in facts.items()}

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from doorward.access.decision import AccessDecision, ConnectionContext
+from doorward.access.decision import NO_SESSIONS, AccessDecision, ConnectionContext, SessionStanding
 from doorward.gateway.connections.endpoints import Endpoint
 from doorward.policy.decision import ConnectionAuthority
 from doorward.policy.subject import Subject
@@ -61,6 +61,8 @@ class LiveConnection(PendingConnection):
         adopted: whether an earlier process admitted it.
         shown: of an anonymous connection, the ids of the certificate that it showed and of its principal, if the
             inventory has them: it ends once they are good enough for more.
+        sessions: where the sessions of the holder at this application stand: it ends with the last of them, so that
+            what still streams does not outlive the factor.
     """
 
     certificate_id: str
@@ -75,6 +77,7 @@ class LiveConnection(PendingConnection):
     decision: str = ""
     adopted: bool = False
     shown: frozenset[str] = frozenset()
+    sessions: SessionStanding = NO_SESSIONS
 
     @classmethod
     def admitted(cls, pending: PendingConnection, decision: AccessDecision) -> LiveConnection:
@@ -97,6 +100,7 @@ class LiveConnection(PendingConnection):
             certificate_id=certificate.id if certificate else "",
             sha256=record.sha256 if record else "",
             shown=frozenset(shown),
+            sessions=decision.sessions,
             principal_id=subject.principal.id if subject else "",
             subject=subject,
             revision=decision.revision,
@@ -117,13 +121,19 @@ class LiveConnection(PendingConnection):
         deadline = self.deadline
         if self.partner_id:  # that of our own certificates never moves
             deadline = whole_minute(min(decision.deadline, self.opened_at + lifetime), self.opened_at)
-        return replace(self, subject=decision.subject, authority=decision.authority, deadline=deadline)
+        return replace(
+            self,
+            subject=decision.subject,
+            authority=decision.authority,
+            deadline=deadline,
+            sessions=decision.sessions,
+        )
 
     @property
     def ends_at(self) -> datetime:
-        """When it must end, UTC: at its deadline, or when its authority is less by time alone."""
+        """When it must end, UTC: at its deadline, with its last session, or when its authority is less by time alone."""
         loses_at = self.authority.loses_at if self.authority is not None else None
-        return self.deadline if loses_at is None else min(self.deadline, loses_at)
+        return min(one for one in (self.deadline, loses_at, self.sessions.last_end) if one is not None)
 
     @property
     def turns_at(self) -> datetime | None:

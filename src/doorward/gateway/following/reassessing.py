@@ -15,6 +15,7 @@ from doorward.access.deciding import AccessDecider
 from doorward.access.decision import AccessDecision
 from doorward.core.entities import Outcome
 from doorward.core.errors import DoorwardError
+from doorward.core.names import PORTAL_APPLICATION
 from doorward.core.ports import Clock
 from doorward.gateway.connections.connection import LiveConnection
 from doorward.gateway.connections.ending import Ending, EndReason
@@ -167,10 +168,14 @@ def has_lost(one: LiveConnection, now: AccessDecision) -> bool:
     """Return whether a connection may no longer do everything that it might before.
 
     One that has another name now, as a partner's new terms read the same certificate, has lost all: the
-    application was told the former name.
+    application was told the former name. One with another session epoch has lost its sessions: Envoy compares tokens
+    with the epoch that it was told.
     """
     if now.verdict.outcome is not Outcome.GOOD or one.authority is None or now.authority is None:
         return True
     if now.principal is None or now.principal.id != one.principal_id:
+        return True
+    # The portal looks every session up; its answer to a sign-out has to arrive.
+    if one.sessions.epoch != now.sessions.epoch and one.application_id != PORTAL_APPLICATION:
         return True
     return lost_authority(one.authority, now.authority)

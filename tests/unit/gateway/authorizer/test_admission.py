@@ -40,6 +40,7 @@ def test_who_may_gets_every_fact(place: Place) -> None:
     token = class_token("ten_default", connection.application_id, 1, connection.grants)
     assert answer.facts[Fact.JUDGED.value] == "1"
     assert answer.facts[Fact.GRANTS.value] == "," + "".join(f"{one}," for one in (*connection.grants, token))
+    assert answer.facts[Fact.EPOCH.value] == "0.0.0"
     assert answer.facts[Fact.PRINCIPAL.value] == "person/alice"
     assert answer.facts[Fact.OWNER.value] == "alice"
     assert answer.facts[Fact.PRINCIPAL_ID.value] == place.world.principal("alice").id
