@@ -12,7 +12,7 @@ import ssl
 import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -30,6 +30,7 @@ from doorward.enforcement.plan import (
     PortalDoor,
     RunPaths,
     ServerCertificate,
+    SessionPlan,
     SocketAddress,
     build_plan,
 )
@@ -46,6 +47,7 @@ from doorward.policy.model import (
     Upstream,
 )
 from doorward.policy.paths import PathPattern
+from doorward.policy.requirements import Requirement
 from doorward.policy.selectors.table import select
 from tests.support.envoy_process import RunningEnvoy, ToyAuthorizer, running_envoy, write_resources
 from tests.support.toy_ca import Issued, ToyCA
@@ -55,9 +57,16 @@ IDS = {"pay": "app_pay", "other": "app_other", "new": "app_new", "tls": "app_tls
 HOSTS = (*(f"{name}.test" for name in IDS), "enroll.test", "portal.test")
 
 
-def allow(name: str, group: str, *paths: str, methods: Sequence[str] | None = None) -> Rule:
+def allow(
+    name: str,
+    group: str,
+    *paths: str,
+    methods: Sequence[str] | None = None,
+    require: Sequence[Requirement] = (),
+) -> Rule:
     """An allow rule for a group."""
-    return _rule(name, Effect.ALLOW, group, paths, methods)
+    rule = _rule(name, Effect.ALLOW, group, paths, methods)
+    return replace(rule, residual=replace(rule.residual, requirements=frozenset(require)))
 
 
 def deny(name: str, group: str, *paths: str, methods: Sequence[str] | None = None) -> Rule:
@@ -223,6 +232,7 @@ class DoorSite:
         keeping: Collection[str] = (),
         upstreams: Mapping[str, Upstream] | None = None,
         alpn: Mapping[str, tuple[str, ...]] | None = None,
+        sessions: SessionPlan | None = None,
         portal: Path | None = None,
     ) -> GatewayPlan:
         """Plan these applications (`<name>.test` each), the enrolment door, and a portal if its socket is given."""
@@ -270,6 +280,7 @@ class DoorSite:
                 )
             ],
             limits=limits or Limits(requests_per_certificate=100_000),
+            sessions=sessions,
             portal=None if portal is None else self.portal_door(portal, used),
         )
 

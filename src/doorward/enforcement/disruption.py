@@ -13,11 +13,12 @@ from dataclasses import replace
 from doorward.core.entities import TENANT
 from doorward.core.names import OWN_AUTHORITY
 from doorward.enforcement.envoy.listener import build_listener
-from doorward.enforcement.plan import RunPaths, ServerCertificate, SocketAddress, build_plan
+from doorward.enforcement.plan import RunPaths, ServerCertificate, SessionPlan, SocketAddress, build_plan
 from doorward.enforcement.trust import Trust
 from doorward.policy.model import Document
 
 _PLACES = RunPaths(authorizer_socket="/a", log_file="/l", xds="/x")
+_SESSIONS = SessionPlan(issuer="https://x/portal", jwks=(), portal_origin="https://x", sessions_socket="/s")
 _LISTEN = (SocketAddress(host="127.0.0.1", port=443),)
 
 
@@ -51,5 +52,6 @@ def _chains(document: Document, ids: dict[str, str]) -> dict[str, object]:
         listen=_LISTEN,
         trust=("",),
         paths=_PLACES,
+        sessions=_SESSIONS,
     )
     return {chain["name"]: chain for chain in build_listener(plan)["filter_chains"]}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from typing import Any
 
+from doorward.core.factor_kinds import FactorKind
 from doorward.enforcement.plan import (
     GatewayPlan,
     HttpDoor,
@@ -13,13 +15,16 @@ from doorward.enforcement.plan import (
     RuleTerm,
     RunPaths,
     ServerCertificate,
+    SessionPlan,
     SocketAddress,
     TcpDoor,
 )
 from doorward.enforcement.trust import Trust
 from doorward.policy.model import Effect, HttpUpstream, Residual, TcpUpstream, UnixUpstream, WebUpstream
 from doorward.policy.paths import PathPattern
+from doorward.policy.requirements import Requirement
 
+PASSKEY = Requirement(factor=FactorKind.WEBAUTHN, within=timedelta(minutes=5))
 UPSTREAM = HttpUpstream(host="127.0.0.1", port=9000)
 PATHS = RunPaths(authorizer_socket="/run/dw/authz.sock", log_file="/run/dw/access.log", xds="/run/dw/xds")
 TRUST = Trust(authorities=("A",))
@@ -37,11 +42,13 @@ def term(
     effect: Effect = Effect.ALLOW,
     methods: Sequence[str] | None = None,
     aliases: Sequence[str] = (),
+    require: Sequence[Requirement] = (),
 ) -> RuleTerm:
     """One rule term; no paths are every path."""
     residual = Residual(
         methods=frozenset(methods) if methods else None,
         paths=tuple(PathPattern(one) for one in paths or ("/**",)),
+        requirements=frozenset(require),
     )
     return RuleTerm(id=id_, effect=effect, residual=residual, accepted=(id_, *aliases))
 
@@ -90,6 +97,18 @@ OPEN_DOOR = OpenDoor(
     routes=(OpenRoute(method="POST", path="/enrol"), OpenRoute(method="GET", path="/i/{name}")),
     connections=2_000,
     body_bytes=32_768,
+)
+
+
+SESSION_KEY = (  # RFC 7515 appendix A.3
+    '{"kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",'
+    '"y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0","kid":"k1"}'
+)
+SESSIONS = SessionPlan(
+    issuer="https://corp.example/portal",
+    jwks=(SESSION_KEY,),
+    portal_origin="https://portal.test:8443",
+    sessions_socket="/run/dw/sessions.sock",
 )
 
 

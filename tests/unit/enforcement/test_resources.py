@@ -14,7 +14,7 @@ from doorward.enforcement.envoy.resources import Resources, Stage, build_resourc
 from doorward.enforcement.envoy.version import version_gauge, version_of
 from doorward.enforcement.plan import GatewayPlan
 from doorward.policy.model import Effect
-from tests.unit.enforcement.plans import door, every, small_plan, tcp_door, term
+from tests.unit.enforcement.plans import PASSKEY, SESSIONS, door, every, small_plan, tcp_door, term
 
 GOLDEN = Path(__file__).parent / "golden" / "small_plan.json"
 
@@ -29,7 +29,8 @@ def test_the_rendering_is_the_golden_one() -> None:
 
     Write it anew with DOORWARD_WRITE_GOLDEN=1.
     """
-    plan = small_plan(doors=(tcp_door(), small_plan().doors[0]))
+    asking = door(*small_plan().doors[0].rules, term("gvault", "/vault/**", require=(PASSKEY,)))
+    plan = small_plan(doors=(tcp_door(), asking), sessions=SESSIONS)
     rendering = json.dumps(static_rendering(compiled(plan)), indent=1, sort_keys=True) + "\n"
     if os.environ.get("DOORWARD_WRITE_GOLDEN"):
         GOLDEN.parent.mkdir(exist_ok=True)

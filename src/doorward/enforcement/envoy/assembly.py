@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import Any, assert_never
 
+from doorward.enforcement.envoy.clusters import build_upstream
 from doorward.enforcement.envoy.door_compiler import DoorCompiler, Resource
 from doorward.enforcement.envoy.http_door import HttpDoorCompiler
+from doorward.enforcement.envoy.names import SESSIONS_CLUSTER
 from doorward.enforcement.envoy.open_door import OpenDoorCompiler
 from doorward.enforcement.envoy.portal_door import PortalDoorCompiler
+from doorward.enforcement.envoy.sessions import build_session_extension
 from doorward.enforcement.envoy.tcp_door import TcpDoorCompiler
 from doorward.enforcement.envoy.transport_security import with_transport_security
 from doorward.enforcement.plan import Door, GatewayPlan, HttpDoor, OpenDoor, PortalDoor, TcpDoor
+from doorward.policy.model import UnixUpstream
 
 
 def compiler_of(plan: GatewayPlan, door: Door) -> DoorCompiler:
@@ -34,7 +38,10 @@ def every_compiler(plan: GatewayPlan) -> tuple[DoorCompiler, ...]:
 
 def build_clusters(plan: GatewayPlan) -> tuple[Resource, ...]:
     """Return the clusters of a plan, sorted by name."""
-    clusters = (one.cluster() for one in every_compiler(plan))
+    clusters = [one.cluster() for one in every_compiler(plan)]
+    if plan.sessions is not None:
+        socket = UnixUpstream(path=plan.sessions.sessions_socket)
+        clusters.append(build_upstream(SESSIONS_CLUSTER, socket, plan.limits))
     typed = ({"@type": "type.googleapis.com/envoy.config.cluster.v3.Cluster", **one} for one in clusters)
     return tuple(sorted(typed, key=lambda one: str(one["name"])))
 
@@ -46,8 +53,8 @@ def build_route_tables(plan: GatewayPlan) -> dict[str, Resource]:
 
 
 def build_extensions(plan: GatewayPlan) -> dict[str, Resource]:
-    """Return every network filter that is published by itself, by name, which is its door's id."""
-    return _named(one.extension() for one in every_compiler(plan))
+    """Return every filter that is published by itself, by name: a TCP door's rules by its id, and the sessions' filter."""
+    return _named((*(one.extension() for one in every_compiler(plan)), build_session_extension(plan)))
 
 
 def _named(found: Any) -> dict[str, Resource]:

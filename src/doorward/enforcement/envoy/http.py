@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from doorward.enforcement.envoy.cookies import build_cookie_filter
 from doorward.enforcement.envoy.extension import build_extension, render_duration
 from doorward.enforcement.envoy.forwarding import build_path_memory
 from doorward.enforcement.envoy.headers import build_early_mutations, build_trailer_removal
@@ -17,9 +18,11 @@ from doorward.enforcement.envoy.owners import build_owner_filter
 from doorward.enforcement.envoy.rates import build_rate_filter
 from doorward.enforcement.envoy.replies import build_local_replies
 from doorward.enforcement.envoy.rules import build_filters
+from doorward.enforcement.envoy.sessions import build_session_filters
 from doorward.enforcement.envoy.sites import build_cors_filter
+from doorward.enforcement.envoy.step_up import build_challenges, build_step_up_filter
 from doorward.enforcement.envoy.traffic import limit_requests
-from doorward.enforcement.plan import HttpDoor, Limits, OpenDoor, PortalDoor, RunPaths
+from doorward.enforcement.plan import HttpDoor, Limits, OpenDoor, PortalDoor, RunPaths, SessionPlan
 
 DRAIN = timedelta(seconds=1)
 """How long a client may ignore `Connection: close`; Envoy cuts one second after that."""
@@ -48,7 +51,9 @@ CONNECTION_WINDOW_BYTES = 6 << 20
 """Three streams at full speed; a single one is slower if both windows are equal (measured)."""
 
 
-def build_http(door: HttpDoor, paths: RunPaths, limits: Limits) -> dict[str, Any]:
+def build_http(
+    door: HttpDoor, paths: RunPaths, limits: Limits, sessions: SessionPlan | None = None
+) -> dict[str, Any]:
     """Return the HTTP filter of a protected door."""
     config = _manager(door.id, paths, limits)
     sites = [build_cors_filter()] if door.origins else []
@@ -63,14 +68,17 @@ def build_http(door: HttpDoor, paths: RunPaths, limits: Limits) -> dict[str, Any
         build_rate_filter(limits),
         *sites,
         build_owner_filter(),
+        *([] if sessions is None else [*build_session_filters(paths.xds), build_step_up_filter()]),
         *build_filters(destination=door.headers.destination),
+        build_cookie_filter(),
         build_trailer_removal(),
         _router(),
     ]
     config["access_log"] = [build_request_log(paths.log_file, door.id, door.upstream)]
     if door.keeps_slashes:
         config["path_with_escaped_slashes_action"] = "KEEP_UNCHANGED"
-    config["local_reply_config"] = build_local_replies(door.name)
+    challenges = [] if sessions is None else build_challenges(door, sessions)
+    config["local_reply_config"] = build_local_replies(door.name, challenges)
     config["upgrade_configs"] = [{"upgrade_type": WEBSOCKET}]
     # `Expect: 100-continue` and 103 are between client and application; Envoy itself would send 100
     # before any rule is asked, and drop 103 (RFC 9110 section 10.1.1, RFC 8297).

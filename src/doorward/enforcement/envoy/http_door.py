@@ -33,7 +33,7 @@ class HttpDoorCompiler:
         filters = [
             build_connection_limit(door.id, plan.limits.connections_per_door),
             *build_judgement(door.id, plan),
-            build_http(door, plan.paths, plan.limits),
+            build_http(door, plan.paths, plan.limits, plan.sessions),
         ]
         socket = build_client_tls(plan.paths, door, HTTP_ALPN)
         return build_chain(door.id, socket, filters, plan.limits.handshake)
@@ -53,7 +53,7 @@ class HttpDoorCompiler:
 
     def table(self) -> Resource:
         """Return the route table."""
-        return build_door_table(self.door)
+        return build_door_table(self.door, self.plan.sessions)
 
     def extension(self) -> None:
         """Return None: the rules are in the route table."""

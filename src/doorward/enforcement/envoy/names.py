@@ -85,6 +85,8 @@ class Asked(Enum):
 
 
 AUTHORIZER_CLUSTER = "doorward_authorizer"
+SESSIONS_CLUSTER = "doorward_sessions"
+"""Leads to what the door answers itself on the hosts of applications."""
 ENROL_CHAIN = "doorward_enrol"
 """Name of the filter chain, route table and cluster of the open enrolment door."""
 
@@ -96,9 +98,18 @@ FOREIGN_PROTOCOL_CHAIN = "doorward_protocol"
 
 OWNER_FILTER = "doorward.owner"
 """Compares segments of the path with the principal's, where a route asks for it."""
+SESSION_FILTER = "doorward.session"
+"""Verifies the token of a session, where a route asks for it; its configuration is shared by all chains."""
+BOUND_FILTER = "doorward.bound"
+"""Says whether a session is the connection's, and which of the route's requirements it meets."""
+STEP_UP_FILTER = "doorward.step-up"
+"""Notes whether a request would be allowed with a second factor; refuses nothing."""
+COOKIE_FILTER = "doorward.cookies"
+"""Takes our own cookies out of requests."""
 DENY_FILTER = "doorward.deny"
 ALLOW_FILTER = "doorward.allow"
 DESTINATION_FILTER = "doorward.destination"
+STEP_UP_STATISTICS = "step_up_"
 DENY_STATISTICS = "deny_"
 ALLOW_STATISTICS = "allow_"
 DESTINATION_STATISTICS = "destination_"
@@ -106,7 +117,18 @@ DESTINATION_STATISTICS = "destination_"
 
 FOREIGN_ORIGIN, PREFLIGHT, PREFLIGHT_REFUSED = "foreign-origin", "preflight", "preflight-refused"
 PUBLIC = "public"
+OWN_SURFACE = "own-surface"
 """Names of routes: the log tells by them what answered, if no rule did."""
+
+
+COOKIE_PREFIX = "__Host-doorward-"
+SESSION_COOKIE = f"{COOKIE_PREFIX}session"
+"""The token of a session, on an application's host."""
+BEGIN_COOKIE = f"{COOKIE_PREFIX}begin"
+"""The id of the request with which a step-up began: its answer is taken only together with it."""
+
+RESERVED_PREFIX = "/_doorward"
+"""Paths of every application that belong to the door; nothing of them reaches an upstream."""
 
 
 class Refusal(Enum):
@@ -117,6 +139,7 @@ class Refusal(Enum):
     PATH = "path-ambiguous", 400
     METHOD = "method-ambiguous", 400
     CONNECTION_FIELD = "connection-field-refused", 400
+    COOKIE_DOUBLED = "cookie-doubled", 400
     DESTINATION_AMBIGUOUS = "destination-ambiguous", 400
     DESTINATION = "destination-refused", 403
     METHOD_UNNAMED = "method-refused", 405

@@ -29,8 +29,8 @@ class Stage(IntEnum):
 
     SDS = 1
     CDS = 2
-    RDS = 3
-    ECDS = 4
+    ECDS = 3
+    RDS = 4
     LDS = 5
 
 
@@ -65,8 +65,8 @@ class Resources:
         return (
             *(render_file(f"sds/{name}.json", Stage.SDS, (one,)) for name, one in self.secrets.items()),
             render_file("cds.json", Stage.CDS, self.clusters),
-            *(render_file(f"rds/{name}.json", Stage.RDS, (one,)) for name, one in self.routes.items()),
             *(render_file(f"ecds/{name}.json", Stage.ECDS, (one,)) for name, one in self.extensions.items()),
+            *(render_file(f"rds/{name}.json", Stage.RDS, (one,)) for name, one in self.routes.items()),
             render_file("lds.json", Stage.LDS, self.listeners),
         )
 

@@ -14,9 +14,11 @@ from typing import Any
 from doorward.enforcement.envoy.extension import build_typed
 from doorward.enforcement.envoy.forwarding import build_forwarding, build_second_try
 from doorward.enforcement.envoy.headers import build_open_headers, build_route_headers
-from doorward.enforcement.envoy.names import Refusal
+from doorward.enforcement.envoy.names import RESERVED_PREFIX, Refusal
 from doorward.enforcement.envoy.opening import build_public_routes
+from doorward.enforcement.envoy.own_routes import build_own_routes
 from doorward.enforcement.envoy.refusals import (
+    build_cookie_refusal,
     build_destination_refusals,
     build_message_refusals,
     build_protocol_refusals,
@@ -26,17 +28,21 @@ from doorward.enforcement.envoy.rules import (
     build_destination_slice,
     build_open_destination,
     build_slice,
+    build_step_up_slice,
     methods_left,
+)
+from doorward.enforcement.envoy.sessions import (
+    build_session_headers,
+    build_session_slice,
+    requirements_of,
+    stream_limit,
 )
 from doorward.enforcement.envoy.sites import build_site_routes, speak_for_sites
 from doorward.enforcement.envoy.traffic import build_patience
-from doorward.enforcement.plan import HttpDoor, OpenDoor, OpenRoute, RuleTerm
+from doorward.enforcement.plan import HttpDoor, OpenDoor, OpenRoute, RuleTerm, SessionPlan
 from doorward.policy.model import ECHOING_METHODS, UnixUpstream
 from doorward.policy.normalisation import KEPT_SLASH_REGEXES, REFUSED_PATH_REGEXES
 from doorward.policy.paths import PathPattern
-
-RESERVED_PREFIX = "/_doorward"
-"""Paths of every application that belong to the door; nothing of them reaches an upstream."""
 
 MAX_SLICES = 64
 """Routes are tried in order, and a rule for every path is repeated in each: both grow with this."""
@@ -44,22 +50,24 @@ MAX_SLICES = 64
 _ONE_SPELLING = re.compile("[A-Za-z0-9._~-]+")
 
 
-def build_door_table(door: HttpDoor) -> dict[str, Any]:
-    """Return the route table of one application."""
+def build_door_table(door: HttpDoor, sessions: SessionPlan | None = None) -> dict[str, Any]:
+    """Return the route table of one application; without sessions, rules that ask for a factor allow nothing."""
     refused = KEPT_SLASH_REGEXES if door.keeps_slashes else REFUSED_PATH_REGEXES
     left = methods_left(door.rules)
     routes = [
         *build_protocol_refusals(door.hosts),
         *(build_refusal({"safe_regex": {"regex": regex}}, Refusal.PATH) for regex in refused),
         *build_message_refusals(left),
+        build_cookie_refusal(),
         *build_destination_refusals(door.headers, door.hosts),
+        *build_site_routes(door),
+        *build_own_routes(door, sessions),
         build_refusal({"path_separated_prefix": RESERVED_PREFIX}, Refusal.RESERVED),
+        *build_public_routes(door),
     ]
-    routes += [*build_site_routes(door), *build_public_routes(door)]
     action = {**build_forwarding(door.id, door.upstream), **build_patience(door.traffic)}
-    echoing = ECHOING_METHODS - left
     routes += [
-        _forward(match, action, build_slice(rules, echoing)) for match, rules in slice_rules(door.rules)
+        _judge(door, match, action, rules, sessions=sessions) for match, rules in slice_rules(door.rules)
     ]
     whole: dict[str, Any] = {}
     if door.headers.destination:
@@ -116,6 +124,25 @@ def _first_segment(pattern: PathPattern) -> str | None:
     segment = pattern.segments[0]
     # A character with two spellings (`@` and `%40`) would need two routes: it gets the general one.
     return segment if segment and _ONE_SPELLING.fullmatch(segment) else None
+
+
+def _judge(
+    door: HttpDoor,
+    match: dict[str, Any],
+    action: dict[str, Any],
+    rules: tuple[RuleTerm, ...],
+    *,
+    sessions: SessionPlan | None,
+) -> dict[str, Any]:
+    """Return a route with its slice of the rules; if one of them asks for a factor, with the session's part."""
+    echoing = ECHOING_METHODS - methods_left(door.rules)
+    slices = build_slice(rules, echoing)
+    if sessions is None or not requirements_of(rules):
+        return _forward(match, action, slices)
+    slices |= build_session_slice(door.id, rules)
+    slices |= build_step_up_slice(rules, echoing, destination=door.headers.destination)
+    route = _forward(match, {**action, **stream_limit(sessions, rules)}, slices)
+    return {**route, "request_headers_to_add": build_session_headers()}
 
 
 def _forward(match: dict[str, Any], action: dict[str, Any], rules: dict[str, Any]) -> dict[str, Any]:

@@ -24,9 +24,12 @@ from doorward.enforcement.envoy.names import (
     DESTINATION_FILTER,
     DESTINATION_STATISTICS,
     JUDGED,
+    STEP_UP_FILTER,
     Fact,
 )
 from doorward.enforcement.envoy.owners import build_owner_slice, is_not_owner, is_owner
+from doorward.enforcement.envoy.sessions import is_met
+from doorward.enforcement.envoy.step_up import name_challenges
 from doorward.enforcement.plan import RuleTerm
 from doorward.enforcement.transition import DECISION_PREFIX
 from doorward.policy.model import ECHOING_METHODS, Effect, echoing_methods_left
@@ -102,7 +105,7 @@ def build_destination_slice(rules: Sequence[RuleTerm]) -> dict[str, Any]:
     """
     denies, allows = _parted(rules)
     echoing = ECHOING_METHODS - methods_left(rules)
-    absent = {"not_id": {"header": {"name": DESTINATION, "present_match": True}}}
+    absent = _no_destination()
     granted = [_granted(rule, _destination, echoing) for rule in allows]
     passes = [
         _judged(),
@@ -113,12 +116,40 @@ def build_destination_slice(rules: Sequence[RuleTerm]) -> dict[str, Any]:
     return {DESTINATION_FILTER: _per_route({DESTINATION: _policy(judged)})}
 
 
+def build_step_up_slice(
+    rules: Sequence[RuleTerm], echoing: Collection[str] = (), *, destination: bool = False
+) -> dict[str, Any]:
+    """Return the shadow rules of one route: what it would allow if only the factors were shown.
+
+    Args:
+        rules: those of the route.
+        echoing: as for `build_slice`.
+        destination: whether the path in that header is judged too. A request with it is left out: its second path may be
+            refused for good, and then no factor helps.
+    """
+    denies, allows = _parted(rules)
+    asking = [rule for rule in allows if rule.residual.requirements]
+    names = name_challenges([rule.residual.requirements for rule in asking])
+    first = [_judged(), *(_cleared(one, _path) for one in denies)]
+    first += [_no_destination()] if destination else []
+    policies = {
+        name: _policy(
+            [
+                _all_of([*first, _granted(rule, _path, echoing, met=True)])
+                for rule in asking
+                if rule.residual.requirements == asked
+            ]
+        )
+        for asked, name in names.items()
+    }
+    shadow = {"shadow_rules": _rules(policies)}
+    return {STEP_UP_FILTER: build_typed("extensions.filters.http.rbac.v3.RBACPerRoute", rbac=shadow)}
+
+
 def _parted(rules: Iterable[RuleTerm]) -> tuple[list[RuleTerm], list[RuleTerm]]:
     """Return the deny rules and the allow rules."""
     parts: dict[Effect, list[RuleTerm]] = {Effect.DENY: [], Effect.ALLOW: []}
     for rule in rules:
-        if rule.residual.requirements:
-            continue  # until sessions are compiled, a rule that asks for a factor allows nothing
         parts[rule.effect].append(rule)
     return parts[Effect.DENY], parts[Effect.ALLOW]
 
@@ -146,17 +177,25 @@ def build_open_destination() -> dict[str, Any]:
     return {DESTINATION_FILTER: _per_route({NO_RULE: _policy([_ANY])})}
 
 
-def _granted(rule: RuleTerm, where: Where, echoing: Collection[str]) -> Matcher:
-    """Rules with one id differ in what they allow, not in whom: one policy, several principals."""
+def _granted(rule: RuleTerm, where: Where, echoing: Collection[str], *, met: bool = False) -> Matcher:
+    """Rules with one id differ in what they allow, not in whom: one policy, several principals.
+
+    `met` takes the rule's requirements for met.
+    """
     within = _within(rule, where)
     if rule.residual.methods is None and echoing:
         within.append({"not_id": _any_of([_method(one) for one in sorted(echoing)])})
-    return _all_of([*within, _holds(rule.accepted)])
+    factors = [] if met else [is_met(one) for one in sorted(rule.residual.requirements, key=str)]
+    return _all_of([*within, _holds(rule.accepted), *factors])
 
 
 def _cleared(rule: RuleTerm, where: Where) -> Matcher:
     outside = _outside(rule, where)
     return _any_of([*outside, _holds(rule.accepted)])
+
+
+def _no_destination() -> Matcher:
+    return {"not_id": {"header": {"name": DESTINATION, "present_match": True}}}
 
 
 def _judged() -> Matcher:

@@ -30,13 +30,14 @@ from doorward.enforcement.plan.limits import (
     SocketAddress,
     check_socket_path,
 )
-from doorward.enforcement.plan.pages import ReplyPages, Token
+from doorward.enforcement.plan.sessions import SESSION_LIFETIME, SessionPlan
 
 __all__ = [
     "ANONYMOUS_CONNECTIONS",
     "ANONYMOUS_PER_SOURCE",
     "LEAST_SHARE",
     "OPEN_LIFETIME",
+    "SESSION_LIFETIME",
     "UNDECIDED_PER_SOURCE",
     "ApplicationDoor",
     "Door",
@@ -46,13 +47,12 @@ __all__ = [
     "OpenDoor",
     "OpenRoute",
     "PortalDoor",
-    "ReplyPages",
     "RuleTerm",
     "RunPaths",
     "ServerCertificate",
+    "SessionPlan",
     "SocketAddress",
     "TcpDoor",
-    "Token",
     "build_door",
     "build_plan",
     "check_socket_path",

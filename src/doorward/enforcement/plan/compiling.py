@@ -19,6 +19,7 @@ from doorward.enforcement.plan.doors import (
 )
 from doorward.enforcement.plan.gateway import GatewayPlan
 from doorward.enforcement.plan.limits import USUAL_LIMITS, Limits, RunPaths, SocketAddress
+from doorward.enforcement.plan.sessions import SessionPlan
 from doorward.enforcement.trust import Trust
 from doorward.enforcement.upstream_files import UpstreamFiles
 from doorward.policy.decision import connection_id
@@ -45,6 +46,7 @@ def build_plan(
     hsts: timedelta = HSTS,
     public_ports: Sequence[int] = (),
     portal: PortalDoor | None = None,
+    sessions: SessionPlan | None = None,
 ) -> GatewayPlan:
     """Compile a policy document into what a gateway enforces.
 
@@ -68,6 +70,7 @@ def build_plan(
         hsts: how long browsers remember to come with TLS only.
         public_ports: under which browsers see the door, beside those where it listens.
         portal: the portal's door, None if there is none.
+        sessions: what is known of sessions; None leaves rules that ask for a second factor closed.
 
     Returns:
         The plan; equal arguments give an equal plan.
@@ -102,6 +105,7 @@ def build_plan(
         epoch=epoch,
         hsts=hsts,
         portal=portal,
+        sessions=sessions,
     )
 
 

@@ -8,6 +8,7 @@ from datetime import timedelta
 from doorward.enforcement.capacity import HSTS
 from doorward.enforcement.plan.doors import ApplicationDoor, Door, OpenDoor, PortalDoor, ServerCertificate
 from doorward.enforcement.plan.limits import USUAL_LIMITS, Limits, RunPaths, SocketAddress, require
+from doorward.enforcement.plan.sessions import SessionPlan
 from doorward.enforcement.trust import Trust
 
 
@@ -26,6 +27,7 @@ class GatewayPlan:
         epoch: the run of Envoy that this is for, told to the authorizer.
         hsts: how long browsers remember to come with TLS only; zero tells them nothing.
         portal: where people check their factors and see what is theirs; None if there is none (yet).
+        sessions: what is known of sessions; None leaves rules that ask for a second factor closed.
     """
 
     listen: tuple[SocketAddress, ...]
@@ -37,6 +39,7 @@ class GatewayPlan:
     epoch: int = 0
     hsts: timedelta = HSTS
     portal: PortalDoor | None = None
+    sessions: SessionPlan | None = None
 
     def __post_init__(self) -> None:
         require(self.listen, "a gateway listens somewhere")

@@ -14,7 +14,14 @@ from doorward.core.names import PORTAL_APPLICATION, enrolment_host
 from doorward.enforcement.envoy.names import ENROL_CHAIN
 from doorward.enforcement.envoy.resources import Resources, build_resources
 from doorward.enforcement.open_routes import ENROLMENT_ROUTES
-from doorward.enforcement.plan import OpenDoor, PortalDoor, RunPaths, ServerCertificate, build_plan
+from doorward.enforcement.plan import (
+    OpenDoor,
+    PortalDoor,
+    RunPaths,
+    ServerCertificate,
+    SessionPlan,
+    build_plan,
+)
 from doorward.gateway.door_settings import DoorSettings
 from doorward.gateway.publishing.configuration import (
     ENROL_PURPOSE,
@@ -112,6 +119,7 @@ def compile_snapshot(
         hsts=settings.hsts,
         public_ports=settings.public_ports,
         portal=_portal(snapshot, settings, ready.get(PORTAL_APPLICATION)),
+        sessions=_sessions(snapshot, settings),
         **upstreams.for_plan(),
     )
     return Compiled(
@@ -152,4 +160,16 @@ def _portal(
         own_origins=own_origins((host,), ports),
         connections=settings.limits.portal_connections,
         body_bytes=settings.limits.portal_body_bytes,
+    )
+
+
+def _sessions(snapshot: PolicySnapshot, settings: DoorSettings) -> SessionPlan | None:
+    """Return what is known of sessions; None where there is no portal that could show a factor."""
+    if not (settings.portal_origin and settings.sessions_socket):
+        return None
+    return SessionPlan(
+        issuer=f"https://{snapshot.trust_domain}/portal",
+        jwks=snapshot.session_keys,
+        portal_origin=settings.portal_origin,
+        sessions_socket=settings.sessions_socket,
     )

@@ -4,7 +4,7 @@ Not here: what to publish (enforcement) and when (publishing). The steps:
 1. `envoy --mode validate` on the static rendering; a refusal changes nothing;
 2. write the files whose content changed, each by temporary file, fsync and rename (Envoy watches
    for renames; a file written in place would be read half), what is referred to before what refers
-   to it: secrets, clusters, routes, listeners; clusters that go away stay until nothing names them;
+   to it: secrets, clusters, filters, routes, listeners; clusters that go away stay until nothing names them;
 3. wait, stage by stage, until Envoy's own figures show each file in force;
 4. remove what nothing names any more;
 5. on a rejection or when time is over, put the former files back in reverse order.
@@ -27,6 +27,7 @@ from typing import Protocol
 from doorward.core.errors import ConfigurationError, Fault, Unavailable
 from doorward.core.ports import Clock
 from doorward.enforcement.envoy.bootstrap import build_bootstrap
+from doorward.enforcement.envoy.names import SESSION_FILTER
 from doorward.enforcement.envoy.resources import (
     Resource,
     ResourceFile,
@@ -339,9 +340,14 @@ def _prefix(file: ResourceFile) -> str:
         Stage.SDS: f"sds.{name}",
         Stage.CDS: "cluster_manager.cds",
         Stage.RDS: f"http.{name}.rds.{name}",
-        Stage.ECDS: f"extension_config_discovery.network_filter.{name}",
+        Stage.ECDS: f"extension_config_discovery.{_filter_kind(name)}.{name}",
         Stage.LDS: "listener_manager.lds",
     }[file.stage]
+
+
+def _filter_kind(name: str) -> str:
+    """Return what Envoy's figures call the kind of a filter: the sessions' is the one that is about requests."""
+    return "http_filter" if name == SESSION_FILTER else "network_filter"
 
 
 def _in_force(file: ResourceFile, now: Mapping[str, int]) -> bool:

@@ -33,11 +33,11 @@ MOST_PER_CHAIN = 4
 PER_CHAIN = 3
 """The route table, the secret, and the files that the secret names."""
 
-BASE = 3
-"""Listeners, clusters, and the secret with the issuing authorities."""
+BASE = 4
+"""Listeners, clusters, the secret with the issuing authorities, and the filter that verifies sessions."""
 
 SPARE = 8
-"""Left for what this user starts later; with it the usual 128 instances are room for 18 applications."""
+"""Left for what this user starts later; with it the usual 128 instances are room for 16 applications and the portal."""
 
 LIMITS = (Path("/proc/sys/fs/inotify/max_user_instances"), Path("/proc/sys/user/max_inotify_instances"))
 

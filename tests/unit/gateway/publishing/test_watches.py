@@ -46,13 +46,13 @@ def test_one_door_too_many_is_refused() -> None:
     assert "max_user_instances" in caught.value.hint
 
 
-def test_the_usual_limit_is_room_for_eighteen_applications() -> None:
-    """With 128 instances eighteen applications and the enrolment door fit, one more does not."""
-    check_watches(18 + 1, Room(limit=128))
+def test_the_usual_limit_is_room_for_sixteen_applications() -> None:
+    """With 128 instances sixteen applications, the portal and the enrolment door fit, one more does not."""
+    check_watches(16 + 2, Room(limit=128))
     with pytest.raises(ConfigurationError):
-        check_watches(18 + 1, Room(limit=128), trusts=5)
+        check_watches(16 + 2, Room(limit=128), trusts=5)
     with pytest.raises(ConfigurationError):
-        check_watches(19 + 1, Room(limit=128))
+        check_watches(17 + 2, Room(limit=128))
 
 
 def test_where_nobody_limits_nothing_is_refused() -> None:

@@ -1,0 +1,189 @@
+"""Sessions, verified natively for each request of a route where a rule asks for a second factor.
+
+1. `jwt_authn` takes the token from our cookie and verifies signature, issuer, audience (the application's id) and end.
+   A request without a good token goes on; it only has no claims. Verified tokens are cached.
+2. One `set_filter_state` filter says `yes` if the session is *bound*: its certificate is the connection's, and its epoch
+   is the connection's. Then, for each distinct requirement of the route's rules, `yes` if the session is bound and the factor
+   was shown, not too long ago; and which assertion the application gets.
+3. Rules match that word (`rules`). A claim that is missing, and a token that is not good, are never `yes`.
+
+Both filters are in every chain and do nothing without a route's own configuration, so that a rule of the first such kind changes
+routes only, and ends no connection. The keys are in none of the chains: the first filter comes by extension discovery, from
+one file that all chains share, so that a rotation ends no connection either (docs/design/0068).
+
+Not here: tokens (directory.sessions), what happens if a factor is missing (`step_up`), the cookie's removal (`cookies`).
+Standard: RFC 7519; RFC 8705 section 3 (binding, in the form that Envoy compares: hexadecimal).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+from typing import Any
+
+from doorward.enforcement.envoy.extension import build_extension, build_typed, render_duration
+from doorward.enforcement.envoy.headers import overwrite_header
+from doorward.enforcement.envoy.names import BOUND_FILTER, SESSION_COOKIE, SESSION_FILTER, Fact
+from doorward.enforcement.plan import GatewayPlan, HttpDoor, RuleTerm, SessionPlan
+from doorward.policy.requirements import Requirement
+
+CLOCK_SKEW_SECONDS = 1
+"""After its end a token is good for so long; 0 would mean Envoy's default of 60 s."""
+
+CACHED_TOKENS = 1_000
+"""Verified tokens that each worker keeps for one application; a verification takes three times as long as all else."""
+
+YES = "yes"
+
+_JWT = "extensions.filters.http.jwt_authn.v3.JwtAuthentication"
+_STATE = "extensions.filters.http.set_filter_state.v3.Config"
+_CLAIMS_KEY = "session"
+_CLAIMS = f"metadata.filter_metadata['envoy.filters.http.jwt_authn'].{_CLAIMS_KEY}"
+_BOUND = "doorward.session"
+_ASSERTION = "doorward.session.assertion"
+_CEL = build_extension(
+    "envoy.formatter.cel",
+    "extensions.formatter.cel.v3.Cel",
+    cel_config={"enable_string_conversion": True},
+)
+
+
+def build_session_filters(xds: str) -> list[dict[str, Any]]:
+    """Return the filters as a connection manager has them; `xds` is the watched folder."""
+    source = {"path_config_source": {"path": f"{xds}/ecds/{SESSION_FILTER}.json"}}
+    discovered = {
+        "name": SESSION_FILTER,
+        "config_discovery": {
+            "config_source": {**source, "resource_api_version": "V3"},
+            "type_urls": [f"type.googleapis.com/envoy.{_JWT}"],
+        },
+    }
+    return [discovered, build_extension(BOUND_FILTER, _STATE)]
+
+
+def build_session_extension(plan: GatewayPlan) -> dict[str, Any] | None:
+    """Return the verifying filter that all chains of a plan share; None if no chain has it.
+
+    Every application of HTTP has an entry, whether its rules ask for a factor or not: a route table may refer to it before
+    this filter is replaced, or after.
+    """
+    ids = [door.id for door in plan.doors if isinstance(door, HttpDoor)]
+    if plan.sessions is None or not ids:
+        return None
+    config = build_typed(_JWT, **_verification(plan.sessions, ids))
+    return build_typed("config.core.v3.TypedExtensionConfig", name=SESSION_FILTER, typed_config=config)
+
+
+def _verification(sessions: SessionPlan, ids: Sequence[str]) -> dict[str, Any]:
+    keys = sessions.good_jwks
+    if not keys:
+        # Envoy refuses an empty set and would keep the former keys. Without a provider nobody has a session.
+        return {"requirement_map": {one: {"allow_missing_or_failed": {}} for one in ids}}
+    key_set = f'{{"keys":[{",".join(keys)}]}}'
+    return {
+        "providers": {one: _provider(sessions.issuer, one, key_set) for one in ids},
+        "requirement_map": {
+            one: {"requires_any": {"requirements": [{"provider_name": one}, {"allow_missing_or_failed": {}}]}}
+            for one in ids
+        },
+    }
+
+
+def _provider(issuer: str, application_id: str, key_set: str) -> dict[str, Any]:
+    return {
+        "issuer": issuer,
+        "audiences": [application_id],
+        "from_cookies": [SESSION_COOKIE],
+        # `forward: false` would not remove a cookie (measured); `cookies` does.
+        "forward": True,
+        "clock_skew_seconds": CLOCK_SKEW_SECONDS,
+        "payload_in_metadata": _CLAIMS_KEY,
+        "jwt_cache_config": {"jwt_cache_size": CACHED_TOKENS},
+        "local_jwks": {"inline_string": key_set},
+    }
+
+
+def build_session_slice(application_id: str, rules: Iterable[RuleTerm]) -> dict[str, Any]:
+    """Return what one route verifies and compares, as its `typed_per_filter_config`; nothing if no rule asks for a factor."""
+    asked = requirements_of(rules)
+    if not asked:
+        return {}
+    return {
+        SESSION_FILTER: build_typed(
+            "extensions.filters.http.jwt_authn.v3.PerRouteConfig", requirement_name=application_id
+        ),
+        BOUND_FILTER: build_typed(
+            _STATE,
+            on_request_headers=[
+                _told(_BOUND, f"{_binding()} ? '{YES}' : 'no'"),
+                *(_told(_key(one), f"{_is_bound()} && {_is_shown(one)} ? '{YES}' : 'no'") for one in asked),
+                _told(
+                    _ASSERTION,
+                    f"{_is_bound()} ? {_CLAIMS}.assertion : string(filter_state['{Fact.ASSERTION.state_key}'])",
+                ),
+            ],
+        ),
+    }
+
+
+def build_session_headers() -> list[dict[str, Any]]:
+    """Return the header of a route that asks for a factor: the session's assertion, or the connection's."""
+    return [overwrite_header("doorward-assertion", f"%FILTER_STATE({_ASSERTION}:PLAIN)%")]
+
+
+def stream_limit(sessions: SessionPlan, rules: Iterable[RuleTerm]) -> dict[str, Any]:
+    """Return how long a stream of a route lasts: the shortest age that its rules accept, at most a session.
+
+    Nothing if no rule asks for a factor. A stream that began with a fresh factor must not outlive it.
+    """
+    asked = requirements_of(rules)
+    if not asked:
+        return {}
+    ages = [one.within for one in asked if one.within is not None]
+    longest = min([sessions.lifetime, *ages])
+    return {"max_stream_duration": {"max_stream_duration": render_duration(longest)}}
+
+
+def is_met(requirement: Requirement) -> dict[str, Any]:
+    """Match requests whose session is bound and shows the factor."""
+    return {"filter_state": {"key": _key(requirement), "string_match": {"exact": YES}}}
+
+
+def requirements_of(rules: Iterable[RuleTerm]) -> list[Requirement]:
+    """Return what the rules ask for, each question once, in one order."""
+    by_key = {_key(one): one for rule in rules for one in rule.residual.requirements}
+    return [by_key[key] for key in sorted(by_key)]
+
+
+def _binding() -> str:
+    """A token without an assertion is not ours: the application must not be told of a principal named `-`."""
+    return (
+        f"{_CLAIMS}.fp == connection.sha256_peer_certificate_digest"
+        f" && bytes({_CLAIMS}.epoch) == filter_state['{Fact.EPOCH.state_key}']"
+        f" && size({_CLAIMS}.assertion) > 0"
+    )
+
+
+def _is_bound() -> str:
+    return f"filter_state['{_BOUND}'] == b'{YES}'"
+
+
+def _is_shown(requirement: Requirement) -> str:
+    shown = f"int({_CLAIMS}.factors.{requirement.claim})"
+    if requirement.within is None:
+        return f"{shown} > 0"
+    return f"request.time - timestamp({shown}) <= duration('{_seconds(requirement.within)}s')"
+
+
+def _key(requirement: Requirement) -> str:
+    age = "" if requirement.within is None else f".{_seconds(requirement.within)}"
+    return f"{_BOUND}.{requirement.claim}{age}"
+
+
+def _seconds(span: timedelta) -> int:
+    return span // timedelta(seconds=1)
+
+
+def _told(key: str, expression: str) -> dict[str, Any]:
+    source = {"text_format_source": {"inline_string": f"%CEL({expression})%"}, "formatters": [_CEL]}
+    return {"object_key": key, "factory_key": "envoy.string", "format_string": source}

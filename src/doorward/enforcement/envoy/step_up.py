@@ -1,0 +1,118 @@
+"""What is answered if only a second factor is missing: a browser is sent to the portal, a program is told.
+
+1. A filter before the rules judges the same rules without their requirements, as *shadow rules*: it refuses nothing, and notes
+   whether a request would be allowed with a factor, and with which.
+2. If the rules then refuse, the local reply reads that note. A GET navigation (`Sec-Fetch-Dest: document`) gets 302 to the portal,
+   everything else 401 with the challenge of RFC 9470. A refusal for any other reason stays what it is: no factor would help.
+
+The redirect leads to a constant origin, and the whole raw query of its address is the path to come back to. So nothing in
+that path can end it or add a parameter, and no other host can be meant. The request's id goes into a cookie; the portal's
+answer is taken only together with it.
+
+Not here: the rules (`rules`), the portal, and the way back (`own_routes`).
+Standard: RFC 6750 section 3, RFC 9457, RFC 9470 section 3; W3C Fetch Metadata section 2.1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from doorward.core.factor_kinds import FactorKind
+from doorward.enforcement.envoy.extension import build_extension
+from doorward.enforcement.envoy.headers import overwrite_header
+from doorward.enforcement.envoy.names import BEGIN_COOKIE, STEP_UP_FILTER, STEP_UP_STATISTICS
+from doorward.enforcement.envoy.sentences import build_filter
+from doorward.enforcement.plan import HttpDoor, SessionPlan
+from doorward.policy.requirements import LONGEST_WITHIN, Requirement
+
+BEGIN_SECONDS = 300
+"""How long a person may take at the portal."""
+
+_RBAC = "metadata.filter_metadata['envoy.filters.http.rbac']"
+_MISSING = (
+    "response.code == 403 && response.code_details.startsWith('rbac_access_denied')"
+    f" && {_RBAC}.{STEP_UP_STATISTICS}shadow_engine_result == 'allowed'"
+)
+_NAVIGATION = "request.method == 'GET' && request.headers['sec-fetch-dest'] == 'document'"
+_RANK = 2
+_ANY_FACTOR, _PASSKEY = 2, 3
+_CHALLENGE = (
+    # The name of the shadow policy, without the number that puts the weakest first.
+    f"%CEL(re.extract({_RBAC}.{STEP_UP_STATISTICS}shadow_effective_policy_id, '^[0-9]+ (.*)$', r'\\1'))%"
+)
+_REQUEST_ID = "%REQ(X-REQUEST-ID):64%"
+
+
+def build_step_up_filter() -> dict[str, Any]:
+    """Return the filter as a connection manager has it: without a route's own rules it notes nothing."""
+    return build_extension(
+        STEP_UP_FILTER,
+        "extensions.filters.http.rbac.v3.RBAC",
+        shadow_rules_stat_prefix=STEP_UP_STATISTICS,
+    )
+
+
+def name_challenges(asked: Sequence[frozenset[Requirement]]) -> dict[frozenset[Requirement], str]:
+    """Return a name for each set of requirements: it sorts the weakest first, and says the parameters of the challenge."""
+    ranked = sorted(set(asked), key=_weakest_first)
+    return {one: f"{rank:0{_RANK}d} {_parameters(one)}" for rank, one in enumerate(ranked)}
+
+
+def _weakest_first(asked: frozenset[Requirement]) -> tuple[int, timedelta, str]:
+    age = min((one.within for one in asked if one.within is not None), default=LONGEST_WITHIN)
+    return _level(asked), -age, _parameters(asked)
+
+
+def _level(asked: frozenset[Requirement]) -> int:
+    return max(_PASSKEY if one.claim == FactorKind.WEBAUTHN.value else _ANY_FACTOR for one in asked)
+
+
+def _parameters(asked: frozenset[Requirement]) -> str:
+    ages = [one.within for one in asked if one.within is not None]
+    age = f', max_age="{min(ages) // timedelta(seconds=1)}"' if ages else ""
+    return f'acr_values="urn:doorward:level:{_level(asked)}"{age}'
+
+
+def build_challenges(door: HttpDoor, sessions: SessionPlan) -> list[dict[str, Any]]:
+    """Return the local replies for a missing factor; they stand before those by status."""
+    place = f"{sessions.portal_origin}/step-up/{door.id}/%REQ(:AUTHORITY)%/%REQ(X-REQUEST-ID)%?%REQ(:PATH)%"
+    begin = (
+        f"{BEGIN_COOKIE}=%REQ(X-REQUEST-ID)%; Secure; HttpOnly; SameSite=Lax; Path=/; Max-Age={BEGIN_SECONDS}"
+    )
+    no_store = overwrite_header("cache-control", "no-store")
+    challenge = f'Bearer error="insufficient_user_authentication", {_CHALLENGE}'
+    sentence = f"{_plain(door.name)} asks for a second factor here."
+    return [
+        {
+            "filter": build_filter(f"{_MISSING} && {_NAVIGATION}"),
+            "status_code": 302,
+            "headers_to_add": [
+                overwrite_header("location", place),
+                no_store,
+                overwrite_header("set-cookie", begin),
+            ],
+            "body_format_override": _text(sentence),
+        },
+        {
+            "filter": build_filter(_MISSING),
+            "status_code": 401,
+            "headers_to_add": [overwrite_header("www-authenticate", challenge), no_store],
+            "body_format_override": _problem(sentence),
+        },
+    ]
+
+
+def _problem(sentence: str) -> dict[str, Any]:
+    fields = {"type": "about:blank", "status": 401, "detail": sentence, "request": _REQUEST_ID}
+    return {"json_format": fields, "content_type": "application/problem+json"}
+
+
+def _text(sentence: str) -> dict[str, Any]:
+    body = f"{sentence}\n\nStatus %RESPONSE_CODE%, request {_REQUEST_ID}\n"
+    return {"text_format_source": {"inline_string": body}, "content_type": "text/plain; charset=utf-8"}
+
+
+def _plain(name: str) -> str:
+    return name.replace("%", "%%")
