@@ -1,0 +1,70 @@
+"""A requirement that is raised ends the connections that it takes something from, and no others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+
+import pytest
+
+from tests.support.doorway import Doorway, Session, open_doorway
+
+PASSKEY = ", require: {factor: webauthn, within: 5m}"
+
+
+def put(door: Doorway, require: str) -> None:
+    """Put a document into force in which alice may transfer, with this requirement, and bob may read without one."""
+    door.apply(
+        f"- {{name: transfers, allow: {{persons: [alice]}}{require}}}\n- {{name: reading, allow: {{persons: [bob]}}}}"
+    )
+
+
+@pytest.fixture(scope="module")
+def door() -> Iterator[Doorway]:
+    """One door for the file, with alice and bob."""
+    with open_doorway() as opened:
+        opened.person("alice")
+        opened.person("bob")
+        yield opened
+
+
+def ended(session: Session) -> bool:
+    """Wait for the door to end a connection that is silent; False if it lives."""
+    session.socket.settimeout(5)
+    with suppress(ConnectionError):
+        try:
+            return session.socket.recv(1) == b""
+        except TimeoutError:
+            return False
+    return True
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("", PASSKEY),
+        (", require: {factor: any}", PASSKEY),
+        (", require: {factor: webauthn, within: 1h}", PASSKEY),
+        (PASSKEY, ", require: [{factor: webauthn, within: 5m}, {factor: password}]"),
+    ],
+)
+def test_a_raised_requirement_ends_who_may_not_meet_it(door: Doorway, before: str, after: str) -> None:
+    """Another factor, a fresher one, or one more: alice's connection ends, and bob's goes on."""
+    put(door, before)
+    with door.session(door.identities["alice"]) as alice, door.session(door.identities["bob"]) as bob:
+        assert (alice.request("GET", "/").status == 200) is (not before)
+        assert bob.request("GET", "/").status == 200
+        put(door, after)
+        assert ended(alice)
+        assert bob.request("GET", "/").status == 200
+    with door.session(door.identities["alice"]) as alice:
+        assert alice.request("GET", "/").status in (401, 403)
+
+
+def test_a_lowered_requirement_ends_nobody(door: Doorway) -> None:
+    """The same connection that lacked the factor is let in."""
+    put(door, PASSKEY)
+    with door.session(door.identities["alice"]) as alice:
+        assert alice.request("GET", "/").status in (401, 403)
+        put(door, "")
+        assert alice.request("GET", "/").status == 200
