@@ -23,7 +23,6 @@ os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
@@ -43,6 +42,7 @@ from doorward.enforcement.capacity import (
     HSTS,
     REQUESTS_PER_CERTIFICATE,
 )
+from doorward.runtime.brand_settings import BrandSettings
 from doorward.stores.factor_records import LONGEST_SESSION
 
 HIGHEST_PORT = 65535
@@ -147,7 +147,7 @@ Listen = Annotated[str, AfterValidator(parse_listen)]
 Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
 
 
-class Settings(BaseModel):
+class Settings(BrandSettings):
     """Everything that can be set; the description of each field is its documentation."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")

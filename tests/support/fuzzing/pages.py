@@ -1,4 +1,4 @@
-"""Targets of the fuzzer in what pages are made of: catalogues, languages, claimed certificates."""
+"""Targets of the fuzzer in what pages are made of: catalogues, languages, logos, claimed certificates."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import urllib.parse
 
 from doorward.web.look.catalogues import CATALOGUES, build_translations, parse_catalogue
 from doorward.web.look.languages import choose_language
+from doorward.web.look.logo import parse_logo
 from doorward.web.pages.claimed import MAX_NAME_CHARACTERS, parse_claimed
 from tests.support.fuzzing.mutating import Shape
 from tests.support.fuzzing.targets import Harness, Target
@@ -64,7 +65,21 @@ def _claimed() -> Harness:
     return Harness(seeds=[urllib.parse.quote(good).encode(), b"-", b""], judge=judge)
 
 
+_SVG = b"""<?xml version="1.0"?>
+<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="0 0 8 8"><defs><path id="a"
+d="M0 0h8"/></defs><use xlink:href="#a" style="fill:url(#b)"/><text onclick="x()">a</text></svg>"""
+
+
+def _logo() -> Harness:
+    def judge(data: bytes) -> object:
+        return parse_logo(data).media_type
+
+    png = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x10\x00\x00\x00\x10\x08\x06\x00\x00\x00"
+    return Harness(seeds=[_SVG, _SVG.replace(b' onclick="x()"', b""), png], judge=judge)
+
+
 PAGE_TARGETS = (
+    Target(name="logo", covers=("web.look.logo.parse_logo",), shape=Shape.TEXT, prepare=_logo),
     Target(
         name="claimed-certificate",
         covers=("web.pages.claimed.parse_claimed",),

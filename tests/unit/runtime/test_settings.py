@@ -89,6 +89,11 @@ def test_every_setting_can_come_from_the_environment(tmp_path: Path) -> None:
         "portal_session_idle": "10m",
         "passkey_renewal_days": "14",
         "log_level": "debug",
+        "brand_name": "Meridian Bank",
+        "brand_logo": "/etc/doorward/logo.svg",
+        "brand_accent": "#7a0010",
+        "brand_help": "mailto:help@corp.example",
+        "brand_hours": "Mon-Fri 8-18",
     }
     assert set(values) == set(Settings.model_fields) - {"data"}
     environ = {f"DOORWARD_{key.upper()}": value for key, value in values.items()}

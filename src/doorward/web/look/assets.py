@@ -13,6 +13,7 @@ from pathlib import Path
 
 from starlette.responses import Response
 
+from doorward.core.contrast import Shades, build_shades
 from doorward.core.errors import NotFound
 from doorward.web.look.brand import Brand
 
@@ -55,9 +56,26 @@ SIGNS: Mapping[str, str] = {
 def build_assets(brand: Brand) -> dict[str, Asset]:
     """Return every static file of an installation with this brand."""
     assets = dict(OUR_ASSETS)
+    if brand.accent:
+        assets["brand.css"] = Asset(media_type=_TYPES[".css"], body=_render_accent(brand.accent).encode())
     if brand.logo is not None:
         assets[brand.logo.file_name] = Asset(media_type=brand.logo.media_type, body=brand.logo.body)
     return assets
+
+
+def _render_accent(accent: str) -> str:
+    light, dark = (_render_shades(build_shades(accent, dark=dark)) for dark in (False, True))
+    return f":root {{{light}}}\n@media (prefers-color-scheme: dark) {{ :root {{{dark}}} }}\n"
+
+
+def _render_shades(shades: Shades) -> str:
+    values = {
+        "accent": shades.accent,
+        "on-accent": shades.on_accent,
+        "accent-deep": shades.deep,
+        "accent-soft": shades.soft,
+    }
+    return " ".join(f"--{name}: {value};" for name, value in values.items())
 
 
 def answer_asset(assets: Mapping[str, Asset], name: str) -> Response:
