@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
+from doorward.core.factor_kinds import FactorKind
 from doorward.factors.throttling import (
     ADDRESS,
     FREE,
@@ -15,7 +16,6 @@ from doorward.factors.throttling import (
     TOTAL,
     Bucket,
     Count,
-    Sort,
     admit,
     count_try,
     fill,
@@ -27,23 +27,23 @@ from tests.support.ports import NOON
 
 MOMENTS = st.integers(-(10**6), 10**6).map(lambda seconds: NOON + timedelta(seconds=seconds))
 COUNTS = st.none() | st.builds(Count, tries=st.integers(0, 5000), last_at=MOMENTS)
-SORTS = st.sampled_from(Sort)
+KINDS = st.sampled_from(FactorKind)
 
 
-@given(account=COUNTS, address=COUNTS, total=COUNTS, sort=SORTS, now=MOMENTS)
+@given(account=COUNTS, address=COUNTS, total=COUNTS, kind=KINDS, now=MOMENTS)
 def test_no_wait_is_longer_than_the_bound(
-    account: Count | None, address: Count | None, total: Count | None, sort: Sort, now: datetime
+    account: Count | None, address: Count | None, total: Count | None, kind: FactorKind, now: datetime
 ) -> None:
     """Unless what can be guessed was tried a hundred times with this certificate, the next try is near."""
-    found = admit(account=account, address=address, total=total, sort=sort, now=now)
+    found = admit(account=account, address=address, total=total, kind=kind, now=now)
     if found.locked:
-        assert sort is Sort.GUESSABLE
+        assert kind is not FactorKind.WEBAUTHN
         assert account is not None
         assert account.tries >= LOCKED_AFTER
     elif not found.taken:
         assert found.until is not None
         assert now < found.until <= now + LONGEST
-        later = admit(account=account, address=address, total=total, sort=sort, now=found.until)
+        later = admit(account=account, address=address, total=total, kind=kind, now=found.until)
         assert later.taken
 
 

@@ -48,7 +48,6 @@ class SoftAuthenticator:
     origin: str
     counting: bool = True
     keys: list[SoftKey] = field(default_factory=list)
-    made: int = 0
 
     def create(
         self,
@@ -65,12 +64,11 @@ class SoftAuthenticator:
 
         `call` changes members of the client data; None takes one away.
         """
-        self.made += 1
         chosen = key or ec.generate_private_key(ec.SECP256R1())
         made = SoftKey(
             rp_id=options["rp"]["id"],
             key=chosen,
-            credential_id=hashlib.sha256(f"{self.origin} {self.made}".encode()).digest(),
+            credential_id=hashlib.sha256(cbor.encode(cose_key(chosen))).digest(),
             user_handle=parse_base64url(options["user"]["id"], code="x-y", what="id"),
         )
         self.keys.append(made)

@@ -13,6 +13,7 @@ from doorward.audit.events import EventType
 from doorward.authority.issuing import Right, right_of
 from doorward.core.entities import TENANT, Principal, PrincipalState
 from doorward.core.errors import RequestRefused
+from doorward.directory.factors.rights import open_first_enrolment
 from doorward.directory.invitations import VoidReason, hash_token, void_open
 from doorward.pki.profiles import profile_for
 from doorward.stores.events import write_event
@@ -82,7 +83,8 @@ class InvitationClaim:
         stores.outbox.add(event)
 
     def settle(self, services: Services, stores: Stores, record: CertificateRecord) -> None:
-        """Do nothing: the invitation was used up before the signature."""
+        """Let a person's new certificate enrol a first second factor; the invitation was used up before."""
+        open_first_enrolment(services, stores, self.holder, record.id, actor=self.actor)
 
 
 def invite(

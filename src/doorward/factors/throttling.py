@@ -3,7 +3,7 @@
 A try is counted before it is judged, so that a thousand at once are a thousand; one that was good is taken back.
 
   count    key                                   what it does
-  account  principal, certificate, sort of factor  5 tries are free; then the next waits 30 s, twice as long after each
+  account  principal, certificate, kind of factor  5 tries are free; then the next waits 30 s, twice as long after each
                                                  more, 15 minutes at most; after 100 without a good one between them
                                                  no more are taken (NIST SP 800-63B-4 section 3.2.2)
   address  source, an IPv6 network of /64        100 tries, and one more every 10 s; then accounts from there are tight
@@ -14,8 +14,8 @@ person, who has no failure behind him, is let try at once, whatever others do, a
 his own count says, at most `LONGEST`. Nothing from outside locks an account: its key holds the certificate, and only
 who has the private key comes this far.
 
-The sorts: what can be guessed (password, TOTP, recovery code) is one; a passkey is another, and is never locked,
-since nothing can be guessed. A good passkey clears both.
+Kinds are counted apart: otherwise one that a thief can show would clear the count of one that he guesses. A passkey is
+never locked, since nothing of it can be guessed, and a good one clears the counts of all kinds.
 
 Standard: NIST SP 800-63B-4 section 3.2.2 (rate limiting); OWASP ASVS 5.0 section 6.3.1.
 """
@@ -24,8 +24,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import Enum
 from ipaddress import IPv6Address, ip_address
+
+from doorward.core.factor_kinds import FactorKind
 
 FREE, TIGHT_FREE = 5, 1
 FIRST = timedelta(seconds=30)
@@ -41,13 +42,6 @@ FORGOTTEN_AFTER = timedelta(days=30)
 
 _DOUBLINGS = 6
 """30 s doubled so often is more than the longest."""
-
-
-class Sort(Enum):
-    """What is counted together."""
-
-    GUESSABLE = "guessable"
-    PASSKEY = "passkey"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,9 +77,9 @@ class Admission:
     locked: bool = False
 
 
-def account_key(principal_id: str, certificate_sha256: str, sort: Sort) -> str:
+def account_key(principal_id: str, certificate_sha256: str, kind: FactorKind) -> str:
     """Return the key of an account's count."""
-    return f"account:{principal_id}:{certificate_sha256}:{sort.value}"
+    return f"account:{principal_id}:{certificate_sha256}:{kind.value}"
 
 
 def address_key(source: str) -> str:
@@ -106,20 +100,20 @@ TOTAL_KEY = "total"
 
 
 def admit(
-    *, account: Count | None, address: Count | None, total: Count | None, sort: Sort, now: datetime
+    *, account: Count | None, address: Count | None, total: Count | None, kind: FactorKind, now: datetime
 ) -> Admission:
     """Judge whether a try is taken, by what was counted before it.
 
     Args:
-        account: of this principal, certificate and sort; None if nothing was tried.
+        account: of this principal, certificate and kind; None if nothing was tried.
         address: of the source.
         total: of all.
-        sort: of the factor.
+        kind: of the factor.
         now: aware, UTC.
     """
     if account is None or not account.tries:
         return Admission(taken=True)
-    if sort is Sort.GUESSABLE and account.tries >= LOCKED_AFTER:
+    if kind is not FactorKind.WEBAUTHN and account.tries >= LOCKED_AFTER:
         return Admission(taken=False, locked=True)
     tight = is_full(address, ADDRESS, now) or is_full(total, TOTAL, now)
     until = account.last_at + wait_after(account.tries, TIGHT_FREE if tight else FREE)

@@ -24,6 +24,15 @@ class FactorFault(Enum):
     REPLAYED = "factor-replayed"
     """A code of TOTP of that step, or of a later one, was used before."""
 
+    NOT_ENROLLED = "factor-not-enrolled"
+    """The person has no factor of this kind."""
+
+    THROTTLED = "factor-throttled"
+    """Not judged: too many tries came before it; a later one will be."""
+
+    LOCKED = "factor-locked"
+    """Not judged: a hundred tries in a row failed with this certificate."""
+
     TYPE = "client-data-type-wrong"
     CHALLENGE = "challenge-wrong"
     ORIGIN = "origin-wrong"

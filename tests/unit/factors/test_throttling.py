@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from doorward.core.factor_kinds import FactorKind
 from doorward.factors.throttling import (
     ADDRESS,
     FIRST,
@@ -15,7 +16,6 @@ from doorward.factors.throttling import (
     Admission,
     Bucket,
     Count,
-    Sort,
     account_key,
     address_key,
     admit,
@@ -37,13 +37,13 @@ def ask(
     tries: int,
     *,
     after: timedelta = timedelta(0),
-    sort: Sort = Sort.GUESSABLE,
+    kind: FactorKind = FactorKind.TOTP,
     address: Count | None = None,
     total: Count | None = None,
 ) -> Admission:
     """Ask for a try after so many, the last of them at noon."""
     account = Count(tries=tries, last_at=NOON)
-    return admit(account=account, address=address, total=total, sort=sort, now=NOON + after)
+    return admit(account=account, address=address, total=total, kind=kind, now=NOON + after)
 
 
 def test_the_wait_doubles_after_five_free_tries() -> None:
@@ -55,7 +55,7 @@ def test_the_wait_doubles_after_five_free_tries() -> None:
 def test_an_account_without_a_failure_is_always_let_try() -> None:
     """Whatever others do at its address or everywhere."""
     for account in (None, Count(tries=0, last_at=NOON)):
-        found = admit(account=account, address=FULL_ADDRESS, total=FULL_TOTAL, sort=Sort.GUESSABLE, now=NOON)
+        found = admit(account=account, address=FULL_ADDRESS, total=FULL_TOTAL, kind=FactorKind.TOTP, now=NOON)
         assert found == Admission(taken=True)
 
 
@@ -78,7 +78,7 @@ def test_under_attack_the_second_try_waits(others: dict[str, Count]) -> None:
 def test_a_hundred_failures_lock_what_can_be_guessed() -> None:
     """However long it waits; a passkey cannot be guessed, and is not locked."""
     assert ask(LOCKED_AFTER, after=timedelta(days=9)) == Admission(taken=False, locked=True)
-    assert ask(LOCKED_AFTER, after=LONGEST, sort=Sort.PASSKEY).taken
+    assert ask(LOCKED_AFTER, after=LONGEST, kind=FactorKind.WEBAUTHN).taken
 
 
 def test_a_clock_that_was_set_back_does_not_lengthen_the_wait() -> None:
@@ -116,9 +116,9 @@ def test_a_bucket_never_holds_more_than_twice_its_tries() -> None:
     assert fill(count, ADDRESS, NOON).tries == 2 * ADDRESS.tries + 1
 
 
-def test_keys_name_certificate_network_and_sort() -> None:
+def test_keys_name_certificate_network_and_kind() -> None:
     """Another certificate of the same person has a count of its own; a /64 has one."""
-    assert account_key("per_a", "ab", Sort.PASSKEY) == "account:per_a:ab:passkey"
+    assert account_key("per_a", "ab", FactorKind.WEBAUTHN) == "account:per_a:ab:webauthn"
     assert address_key("192.0.2.7") == address_key("::ffff:192.0.2.7") == "address:192.0.2.7"
     assert address_key("2001:db8::1") == address_key("2001:db8::ffff:2") == "address:2001:db8::/64"
     assert address_key("2001:db8:0:1::1") != address_key("2001:db8::1")

@@ -1,0 +1,115 @@
+"""Tries in the store: counted before they are judged, taken back if they were good.
+
+    begin_attempt    one transaction: is a try admitted? Then it is counted, for account, address and in total
+    end_attempt      within the transaction of the result: a good one clears the account's count
+
+The rules are `factors.throttling`. A try that could not be judged (`too-busy`) is taken back as well.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from doorward.core.entities import TENANT
+from doorward.core.factor_kinds import FactorKind
+from doorward.directory.callers import Caller
+from doorward.factors.throttling import (
+    ADDRESS,
+    LOCKED_AFTER,
+    TOTAL,
+    TOTAL_KEY,
+    Admission,
+    Count,
+    account_key,
+    address_key,
+    admit,
+    count_try,
+    fill,
+    take_back,
+    wait_after,
+)
+from doorward.stores.factor_records import ThrottleRecord
+from doorward.stores.protocols import Stores
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptKeys:
+    """Under which keys a try is counted; `account` is empty for a try without a known person."""
+
+    account: str
+    address: str
+    kind: FactorKind
+
+
+def keys_of(caller: Caller, kind: FactorKind) -> AttemptKeys:
+    """Return the keys of a try of this caller."""
+    return AttemptKeys(
+        account=account_key(caller.principal_id, caller.certificate_sha256, kind),
+        address=address_key(caller.source),
+        kind=kind,
+    )
+
+
+def begin_attempt(stores: Stores, keys: AttemptKeys, now: datetime) -> Admission:
+    """Admit a try and count it, in a transaction that changes; what is not admitted is not counted."""
+    account, address, total = _load(stores, keys)
+    admission = admit(account=account, address=address, total=total, kind=keys.kind, now=now)
+    if admission.taken:
+        _save(stores, keys.account, count_try(account, now), now)
+        _save(stores, keys.address, fill(address, ADDRESS, now), now)
+        _save(stores, TOTAL_KEY, fill(total, TOTAL, now), now)
+    return admission
+
+
+def end_attempt(stores: Stores, keys: AttemptKeys, now: datetime) -> None:
+    """Take back a try that was good: the account's count is cleared, the others lose this try."""
+    _, address, total = _load(stores, keys)
+    stores.throttles.forget(keys.account)
+    _put_back(stores, keys.address, address, now)
+    _put_back(stores, TOTAL_KEY, total, now)
+
+
+def undo_attempt(stores: Stores, keys: AttemptKeys, now: datetime) -> None:
+    """Take back a try that was not judged."""
+    account, address, total = _load(stores, keys)
+    _put_back(stores, keys.account, account, now)
+    _put_back(stores, keys.address, address, now)
+    _put_back(stores, TOTAL_KEY, total, now)
+
+
+def clear_account(stores: Stores, principal_id: str, certificate_sha256: str) -> None:
+    """Forget what was counted of a person with one certificate."""
+    for kind in FactorKind:
+        stores.throttles.forget(account_key(principal_id, certificate_sha256, kind))
+
+
+def _load(stores: Stores, keys: AttemptKeys) -> tuple[Count | None, Count | None, Count | None]:
+    found = stores.throttles.get((keys.account, keys.address, TOTAL_KEY))
+    account, address, total = (
+        Count(tries=found[key].failures, last_at=found[key].last_at) if key in found else None
+        for key in (keys.account, keys.address, TOTAL_KEY)
+    )
+    return account, address, total
+
+
+def _save(stores: Stores, key: str, count: Count, now: datetime) -> None:
+    """Store a count; `blocked_until` is for people who look at the table."""
+    wait = wait_after(count.tries) if key.startswith("account:") and count.tries < LOCKED_AFTER else None
+    stores.throttles.save(
+        ThrottleRecord(
+            key=key,
+            tenant=TENANT,
+            failures=count.tries,
+            last_at=count.last_at,
+            blocked_until=now + wait if wait else None,
+        )
+    )
+
+
+def _put_back(stores: Stores, key: str, count: Count | None, now: datetime) -> None:
+    left = take_back(count)
+    if left is None:
+        stores.throttles.forget(key)
+    else:
+        _save(stores, key, left, now)

@@ -1,0 +1,41 @@
+"""What the use cases of factors need beside the services: one value that `runtime.compose` fills once.
+
+Not here: the parts of it (`pending`, `budget`, `attempts`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from doorward.audit.counting import EventLimiter
+from doorward.directory.factors.budget import HashBudget
+from doorward.directory.factors.pending import PendingTable
+from doorward.directory.factors.tally import FailureTally
+from doorward.factors.password import BreachedPasswords, NoBreachedPasswords, PasswordCost
+from doorward.factors.webauthn import RelyingParty
+from doorward.stores.services import Services
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FactorContext:
+    """The ports and figures of second factors in one process.
+
+    Args:
+        services: with keys, which seal the secrets of TOTP.
+        party: the portal: host, origin and name.
+        cost: of one password hash.
+        breached: the operator's list of passwords that were stolen elsewhere.
+        known_words: what everybody guesses here: names of applications and of the organisation.
+        budget: how many hashes at once.
+        pending: what browsers were asked.
+        tally: which failures are recorded singly, and which only counted.
+    """
+
+    services: Services
+    party: RelyingParty
+    cost: PasswordCost = field(default_factory=PasswordCost)
+    breached: BreachedPasswords = field(default_factory=NoBreachedPasswords)
+    known_words: tuple[str, ...] = ()
+    budget: HashBudget = field(default_factory=HashBudget)
+    pending: PendingTable = field(default_factory=PendingTable)
+    tally: FailureTally = field(default_factory=lambda: FailureTally(EventLimiter()))

@@ -1,0 +1,59 @@
+"""A recovery code was good: its person has lost the other factors.
+
+Not here: judging the code (`checking`), enrolling again (`enrolling`).
+Standard: NIST SP 800-63B-4 section 4.2 (account recovery).
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from doorward.audit.events import EventType
+from doorward.core.factor_kinds import FactorKind
+from doorward.directory.callers import Caller
+from doorward.directory.factors.rights import FIRST_LIFETIME, add_right, describe_right
+from doorward.directory.session_ending import end_sessions
+from doorward.stores.events import write_event
+from doorward.stores.factor_records import EnrolmentRight
+from doorward.stores.protocols import Stores
+from doorward.stores.records import ChangeKind
+from doorward.stores.services import Services
+
+
+def open_after_recovery(services: Services, stores: Stores, caller: Caller, now: datetime) -> EnrolmentRight:
+    """Remove a person's other factors, end all sessions, and let this certificate enrol one; within the transaction.
+
+    The codes that are left stay.
+    """
+    for factor in stores.factors.of_principal(caller.principal_id):
+        if factor.kind is not FactorKind.RECOVERY and stores.factors.remove(factor.id):
+            event = write_event(
+                services,
+                EventType.FACTOR_REMOVED,
+                actor=caller.principal_id,
+                data={
+                    "principal": caller.principal_id,
+                    "factor": factor.id,
+                    "kind": factor.kind.value,
+                    "certificate": caller.certificate_id,
+                    "reason": "recovery-code-used",
+                },
+                personal={"name": caller.name, "source": caller.source},
+                at=now,
+            )
+            stores.outbox.add(event)
+    end_sessions(
+        services, stores, caller.principal_id, reason="factor-lost", actor=caller.principal_id, now=now
+    )
+    stores.changes.note(ChangeKind.PRINCIPAL, caller.principal_id, now)
+    stores.enrolment_rights.void_all(caller.principal_id, now)
+    right = add_right(
+        services,
+        stores,
+        caller.principal_id,
+        now=now,
+        lifetime=FIRST_LIFETIME,
+        certificate_id=caller.certificate_id,
+    )
+    stores.outbox.add(describe_right(services, right, caller.name, caller.principal_id))
+    return right

@@ -1,0 +1,229 @@
+"""What factors a person has; renaming and removing one; an administrator resets all.
+
+Losing a factor ends the person's sessions everywhere (the session epoch grows), so a session that was opened with it
+is worth nothing. Nothing here shows a secret: an administrator resets, and never reads.
+
+Not here: adding (`enrolling`), the rights that open enrolment again (`rights`).
+Standard: OWASP ASVS 5.0 section 7.4.3; NIST SP 800-63B-4 section 4.2 (loss) and 4.4 (invalidation).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from doorward.audit.events import EventType
+from doorward.core.entities import Principal
+from doorward.core.errors import NotFound, RequestRefused
+from doorward.core.factor_kinds import FactorKind
+from doorward.directory.callers import Caller
+from doorward.directory.factors.attempts import clear_account
+from doorward.directory.factors.grounds import require_fresh, require_owner
+from doorward.directory.session_ending import end_sessions
+from doorward.factors.shown import ShownFactors
+from doorward.stores.done import Done
+from doorward.stores.events import write_event
+from doorward.stores.factor_records import FactorRecord
+from doorward.stores.protocols import Stores
+from doorward.stores.records import CertificateFilter, ChangeKind
+from doorward.stores.services import Services
+from doorward.stores.standing import require_principal
+
+MAX_NAME_CHARACTERS = 64
+_CERTIFICATES = 500
+"""Newest are not first: counts of failed tries of more certificates than these end by themselves."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FactorView:
+    """A factor as people see it.
+
+    Args:
+        id: `fct_…`; the first one's for recovery codes.
+        kind: what it is.
+        name: what the person calls it.
+        created_at: when it was enrolled.
+        last_used_at: when it was shown last; None for never.
+        number: 1; how many are left for recovery codes.
+        lost: a passkey that was made for another host of the portal: browsers do not offer it any more.
+    """
+
+    id: str
+    kind: FactorKind
+    name: str
+    created_at: datetime
+    last_used_at: datetime | None
+    number: int = 1
+    lost: bool = False
+
+
+def list_factors(services: Services, name: str, *, rp_id: str = "") -> tuple[Principal, list[FactorView]]:
+    """Return a principal and its factors, oldest first; the recovery codes are one row.
+
+    Args:
+        services: the ports of this process.
+        name: the principal's.
+        rp_id: the portal's host, to tell which passkeys are lost; empty if that is not asked.
+
+    Raises:
+        NotFound: `principal-unknown`.
+    """
+    with services.work.read() as stores:
+        principal = require_principal(stores, name)
+        return principal, _views(stores, principal.id, rp_id)
+
+
+def list_own(services: Services, caller: Caller, *, rp_id: str = "") -> list[FactorView]:
+    """Return the caller's factors, oldest first; see `list_factors`."""
+    with services.work.read() as stores:
+        return _views(stores, caller.principal_id, rp_id)
+
+
+def rename_factor(services: Services, caller: Caller, factor_id: str, name: str) -> FactorView:
+    """Give a factor of the caller another name.
+
+    Raises:
+        NotFound: `factor-unknown`.
+    """
+    fitted = fit_name(name)
+    with services.work.change() as stores:
+        found = _require(stores, caller, factor_id)
+        stores.factors.rename(found.id, fitted)
+        return next(one for one in _views(stores, caller.principal_id, "") if one.id == found.id)
+
+
+def fit_name(name: str) -> str:
+    """Return what a person calls a factor: printable, one line, at most 64 characters."""
+    return "".join(one for one in name if one.isprintable()).strip()[:MAX_NAME_CHARACTERS]
+
+
+def remove_factor(
+    services: Services, caller: Caller, factor_id: str, *, shown: ShownFactors
+) -> Done[FactorKind]:
+    """Remove a factor of the caller; all sessions end, the portal's too. The id of any recovery code removes all.
+
+    Raises:
+        NotFound: `factor-unknown`.
+        RequestRefused: `factor-check-needed`; `factor-last`: another has to be enrolled first.
+    """
+    now = services.clock.now()
+    with services.work.change() as stores:
+        found = _require(stores, caller, factor_id)
+        kept = [
+            one
+            for one in stores.factors.of_principal(caller.principal_id)
+            if one.kind is not FactorKind.RECOVERY
+        ]
+        require_owner(stores, caller)
+        require_fresh({one.kind for one in kept}, shown, now)
+        if kept == [found]:
+            raise RequestRefused(
+                "factor-last",
+                "this is your only factor, and without one you could not come back here",
+                hint="add another one first",
+            )
+        gone = [found]
+        if found.kind is FactorKind.RECOVERY:
+            gone = [
+                one
+                for one in stores.factors.of_principal(caller.principal_id)
+                if one.kind is FactorKind.RECOVERY
+            ]
+        for one in gone:
+            stores.factors.remove(one.id)
+        event = write_event(
+            services,
+            EventType.FACTOR_REMOVED,
+            actor=caller.principal_id,
+            data={
+                "principal": caller.principal_id,
+                "factor": found.id,
+                "kind": found.kind.value,
+                "certificate": caller.certificate_id,
+                "reason": "removed-by-its-person",
+            },
+            personal={"name": caller.name, "source": caller.source},
+            at=now,
+        )
+        stores.outbox.add(event)
+        end_sessions(
+            services,
+            stores,
+            caller.principal_id,
+            reason="factor-removed",
+            actor=caller.principal_id,
+            now=now,
+        )
+        seq = stores.changes.note(ChangeKind.PRINCIPAL, caller.principal_id, now)
+    return Done(value=found.kind, seq=seq)
+
+
+def reset_factors(services: Services, name: str, *, actor: str) -> Done[int]:
+    """Remove every factor of a principal, end all its sessions and forget its failed tries.
+
+    Rights to enrol that were open are void; `rights.invite_to_enrol` opens a new one.
+
+    Returns:
+        How many factors were removed, recovery codes counted singly; gateways confirm the number of the change.
+
+    Raises:
+        NotFound: `principal-unknown`.
+    """
+    now = services.clock.now()
+    with services.work.change() as stores:
+        principal = require_principal(stores, name)
+        removed = forget_factors(services, stores, principal, reason="reset", actor=actor, now=now)
+        wanted = CertificateFilter(principal_id=principal.id, limit=_CERTIFICATES)
+        for record in stores.certificates.list(wanted):
+            clear_account(stores, principal.id, record.sha256)
+        seq = stores.changes.note(ChangeKind.PRINCIPAL, principal.id, now)
+    notes = () if removed else (f"{principal.name} had no factor",)
+    return Done(value=removed, seq=seq, notes=notes)
+
+
+def forget_factors(
+    services: Services, stores: Stores, principal: Principal, *, reason: str, actor: str, now: datetime
+) -> int:
+    """Remove every factor and right of a principal and end its sessions, in a transaction that notes the change.
+
+    Returns:
+        How many factors were removed.
+    """
+    removed = stores.factors.remove_all(principal.id)
+    stores.enrolment_rights.void_all(principal.id, now)
+    end_sessions(services, stores, principal.id, reason="factor-reset", actor=actor, now=now)
+    event = write_event(
+        services,
+        EventType.FACTOR_RESET,
+        actor=actor,
+        data={"principal": principal.id, "number": removed, "reason": reason},
+        personal={"name": principal.name},
+        at=now,
+    )
+    stores.outbox.add(event)
+    return removed
+
+
+def _require(stores: Stores, caller: Caller, factor_id: str) -> FactorRecord:
+    found = stores.factors.get(factor_id)
+    if found is None or found.principal_id != caller.principal_id:
+        raise NotFound("factor-unknown", "you have no such factor", hint="load the page again")
+    return found
+
+
+def _views(stores: Stores, principal_id: str, rp_id: str) -> list[FactorView]:
+    kept = stores.factors.of_principal(principal_id)
+    codes = [one for one in kept if one.kind is FactorKind.RECOVERY]
+    shown = [one for one in kept if one.kind is not FactorKind.RECOVERY] + codes[:1]
+    return [
+        FactorView(
+            id=one.id,
+            kind=one.kind,
+            name=one.name,
+            created_at=one.created_at,
+            last_used_at=one.last_used_at,
+            number=len(codes) if one.kind is FactorKind.RECOVERY else 1,
+            lost=bool(rp_id) and one.kind is FactorKind.WEBAUTHN and one.rp_id != rp_id,
+        )
+        for one in shown
+    ]

@@ -1,0 +1,71 @@
+"""Failed checks under a flood: the first of a certificate in a minute are events, the rest is counted.
+
+The limits are those of `audit.counting`. What was counted is told by one event a certificate (`factor:failed` with
+`number`) when the minute is over: at the next failure, or by `write_counts`, which `serve` calls once a minute.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from datetime import datetime
+
+from doorward.audit.counting import OTHERS, Count, EventLimiter
+from doorward.audit.events import Event, EventType
+from doorward.stores.events import write_event
+from doorward.stores.services import Services
+
+COUNTED = "too-many-attempts"
+"""The reason of an event that tells of many."""
+
+
+class FailureTally:
+    """The failures of this process; safe between threads. A crash loses the counts of a minute, and no event."""
+
+    def __init__(self, limiter: EventLimiter) -> None:
+        self._lock = threading.Lock()
+        self._limiter = limiter
+
+    def admit(self, kind: str, key: str, now: datetime) -> tuple[bool, tuple[Count, ...]]:
+        """Return whether this failure is an event of its own, and the counts of a minute that is over.
+
+        Args:
+            kind: why it failed.
+            key: the id of the certificate.
+            now: aware, UTC.
+        """
+        with self._lock:
+            over = self._limiter.close() if self._limiter.is_over(now) else ()
+            return self._limiter.admit(kind, key, now), over
+
+    def close(self, now: datetime, *, whole: bool = False) -> tuple[Count, ...]:
+        """Return the counts of the minute that is over, or of the present one too if `whole`."""
+        with self._lock:
+            return self._limiter.close() if whole or self._limiter.is_over(now) else ()
+
+
+def describe_counts(services: Services, counts: Sequence[Count]) -> list[Event]:
+    """Return the events that tell of counted failures."""
+    return [
+        write_event(
+            services,
+            EventType.FACTOR_FAILED,
+            actor="system",
+            data={
+                "reason": COUNTED,
+                "certificate": "" if count.key == OTHERS else count.key,
+                "number": count.number,
+                "from_at": count.first,
+                "to_at": count.last,
+            },
+        )
+        for count in counts
+    ]
+
+
+def write_counts(services: Services, tally: FailureTally, *, whole: bool = False) -> int:
+    """Record what was counted in the minute before, and at the end (`whole`) in the present one; return how many events."""
+    events = describe_counts(services, tally.close(services.clock.now(), whole=whole))
+    if events:
+        services.work.record(events)
+    return len(events)

@@ -1,0 +1,139 @@
+"""Listing, renaming, removing and resetting factors."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from doorward.audit.events import EventType
+from doorward.core.errors import NotFound, RequestRefused
+from doorward.core.factor_kinds import FactorKind
+from doorward.core.names import PORTAL_APPLICATION
+from doorward.directory.callers import Caller
+from doorward.directory.factors import enrolling, removing
+from doorward.directory.factors.rights import invite_to_enrol
+from doorward.directory.portal_sessions import note_factor
+from doorward.directory.sessions import list_sessions
+from doorward.factors.throttling import LOCKED_AFTER, LONGEST
+from tests.support.factor_world import NOTHING, FactorWorld, factor_world
+from tests.support.world import OPERATOR
+
+PASSWORD, WEBAUTHN, RECOVERY = FactorKind.PASSWORD, FactorKind.WEBAUTHN, FactorKind.RECOVERY
+
+
+@pytest.fixture
+def people() -> FactorWorld:
+    """A founded authority whose persons may have second factors."""
+    return factor_world()
+
+
+@pytest.fixture
+def alice(people: FactorWorld) -> Caller:
+    """Alice with a passkey, a password and recovery codes."""
+    found = people.comes("alice")
+    people.passkey(found, name="laptop")
+    people.clock.turn(seconds=1)
+    people.set_password(found, shown=people.shown(WEBAUTHN))
+    enrolling.make_recovery_codes(people.context, found, shown=people.shown(WEBAUTHN))
+    return found
+
+
+def test_factors_are_listed_without_their_secrets(people: FactorWorld, alice: Caller) -> None:
+    """Recovery codes are one row with their number; a passkey of another host of the portal is lost."""
+    principal, views = removing.list_factors(people.world.services, "alice", rp_id="portal.corp.example")
+    assert principal.id == alice.principal_id
+    assert [(one.kind, one.name, one.number, one.lost) for one in views] == [
+        (WEBAUTHN, "laptop", 1, False),
+        (PASSWORD, "", 1, False),
+        (RECOVERY, "", 10, False),
+    ]
+    assert not any(hasattr(one, "secret") for one in views)
+    moved = removing.list_own(people.world.services, alice, rp_id="elsewhere.corp.example")
+    assert [one.lost for one in moved] == [True, False, False]
+
+
+def test_a_factor_is_renamed_by_its_person_only(people: FactorWorld, alice: Caller) -> None:
+    """The name is fitted to a line; Bob does not find Alice's factor."""
+    services = people.world.services
+    key = removing.list_own(services, alice)[0]
+    assert removing.rename_factor(services, alice, key.id, "\tphone\n" + "x" * 99).name == "phone" + "x" * 59
+    bob = people.comes("bob")
+    with pytest.raises(NotFound):
+        removing.rename_factor(services, bob, key.id, "mine")
+    with pytest.raises(NotFound):
+        removing.remove_factor(services, bob, key.id, shown=people.shown(WEBAUTHN))
+
+
+def test_removing_needs_the_strongest_factor_just_now(people: FactorWorld, alice: Caller) -> None:
+    """A password removes neither the passkey nor itself."""
+    services = people.world.services
+    for view in removing.list_own(services, alice):
+        with pytest.raises(RequestRefused) as refused:
+            removing.remove_factor(services, alice, view.id, shown=people.shown(PASSWORD))
+        assert refused.value.code == "factor-check-needed"
+
+
+def test_a_removed_factor_ends_all_sessions_and_is_told(people: FactorWorld, alice: Caller) -> None:
+    """The portal's own too; the epoch grows, and the change has a number for gateways."""
+    services = people.world.services
+    note_factor(services, alice, WEBAUTHN, former="")
+    before = people.epoch(alice)
+    password = removing.list_own(services, alice)[1]
+    done = removing.remove_factor(services, alice, password.id, shown=people.shown(WEBAUTHN))
+    assert done.value is PASSWORD
+    assert done.seq == people.world.head()
+    assert people.epoch(alice) != before
+    assert [one for one in list_sessions(services) if one.application_id == PORTAL_APPLICATION] == []
+    (event,) = people.world.events(EventType.FACTOR_REMOVED)
+    assert (event.data["kind"], event.data["reason"]) == ("password", "removed-by-its-person")
+    assert not people.use_password(alice).good
+
+
+def test_the_last_factor_is_not_removed(people: FactorWorld, alice: Caller) -> None:
+    """Without one its person could not come back; recovery codes do not count, and go together."""
+    services, shown = people.world.services, people.shown(WEBAUTHN)
+    key, password, codes = removing.list_own(services, alice)
+    removing.remove_factor(services, alice, password.id, shown=shown)
+    with pytest.raises(RequestRefused) as refused:
+        removing.remove_factor(services, alice, key.id, shown=shown)
+    assert refused.value.code == "factor-last"
+    removing.remove_factor(services, alice, codes.id, shown=shown)
+    assert people.kinds(alice) == [WEBAUTHN]
+
+
+def test_an_administrator_resets_all_factors(people: FactorWorld, alice: Caller) -> None:
+    """They are gone, sessions are ended, open rights are void, and a new link lets the person begin again."""
+    services, before = people.world.services, people.epoch(alice)
+    link = invite_to_enrol(services, "alice", actor=OPERATOR)
+    done = removing.reset_factors(services, "alice", actor=OPERATOR)
+    assert (done.value, done.seq, done.notes) == (12, people.world.head(), ())
+    assert people.kinds(alice) == []
+    assert people.epoch(alice) != before
+    (event,) = people.world.events(EventType.FACTOR_RESET)
+    assert (event.actor, event.data["number"]) == (OPERATOR, 12)
+    for token in ("", link.token):
+        with pytest.raises(RequestRefused):
+            people.set_password(alice, token=token)
+    people.set_password(alice, token=invite_to_enrol(services, "alice", actor=OPERATOR).token)
+    assert removing.reset_factors(services, "bob", actor=OPERATOR).notes == ("bob had no factor",)
+
+
+def test_a_reset_unlocks(people: FactorWorld, alice: Caller) -> None:
+    """What was locked by a hundred wrong tries is open again for the new factor."""
+    for _ in range(LOCKED_AFTER):
+        people.use_password(alice, "wrong horse battery staple")
+        people.clock.turn(seconds=LONGEST.total_seconds())
+    services = people.world.services
+    assert people.use_password(alice).locked
+    removing.reset_factors(services, "alice", actor=OPERATOR)
+    people.set_password(alice, token=invite_to_enrol(services, "alice", actor=OPERATOR).token)
+    assert people.use_password(alice).good
+
+
+def test_who_is_not_in_the_directory_changes_nothing(people: FactorWorld, alice: Caller) -> None:
+    """A caller that the directory does not know has no right."""
+    ghost = replace(alice, principal_id="per_" + "z" * 20)
+    with pytest.raises(RequestRefused) as refused:
+        enrolling.begin_passkey(people.context, ghost, shown=NOTHING)
+    assert refused.value.code == "enrolment-closed"
