@@ -93,7 +93,7 @@ def explain(
             are connections only.
     """
     with services.work.read() as stores:
-        who = None if principal is None else _principal(stores, principal)
+        who = None if principal is None else find_judged(stores, principal)
         document, _ = current_document(stores)
         policy = document.app(app)
         ids = {one.name: one.id for one in stores.applications.list()}
@@ -114,7 +114,7 @@ def explain(
             anonymous = refuse_anonymous(policy) if request is None else decide_anonymous(policy, request)
             return Explanation(decision=anonymous)
         record = _find_certificate(stores, who, certificate, now) if certificate or _asks(policy) else None
-        facts = None if record is None else _describe(stores, record, who, now)
+        facts = None if record is None else describe_certificate(stores, record, who, now)
         enrolled = {factor.kind for factor in stores.factors.of_principal(who.id)}
     subject = Subject(principal=who, certificate=facts, source=_read_source(source), time=time)
     notes = []
@@ -160,7 +160,7 @@ def _read_request(
     return Request(method=method, raw_path=path, destination=destination)
 
 
-def _principal(stores: Stores, name: str) -> Principal:
+def find_judged(stores: Stores, name: str) -> Principal:
     """Return a principal with the groups of its partner; raises `principal-unknown`."""
     who = require_principal(stores, name)
     partner = stores.partners.get(who.partner) if who.partner else None
@@ -201,7 +201,7 @@ def _find_certificate(
     return max(valid, key=lambda one: (one.created_at, one.id), default=None)
 
 
-def _describe(
+def describe_certificate(
     stores: Stores, record: CertificateRecord, who: Principal, now: datetime
 ) -> VerifiedCertificate | None:
     """Return what rules see of a certificate of the inventory; None for a partner's without a good path."""

@@ -2,6 +2,7 @@
 
     list_own      every certificate of a principal, newest first, with its note
     name_own      give the device of one a name
+    renew_own     a successor of the certificate with which its holder comes
     report_lost   the device is lost: its certificate is revoked now, and so its sessions end
 
 Each function takes the principal of whom it is: what belongs to another is unknown to it. That the person is really
@@ -17,11 +18,13 @@ from datetime import datetime, timedelta
 from enum import Enum
 
 from doorward.audit.events import EventType, printable
+from doorward.authority.inventory import require_certificate
+from doorward.authority.issuing import Issued, RenewalClaim, issue
 from doorward.authority.revocation import revoke_within
 from doorward.authority.status.answers import AnswerSigner, signer_if_any
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.entities import TENANT
-from doorward.core.errors import MalformedInput, NotFound
+from doorward.core.errors import MalformedInput, NotFound, RequestRefused
 from doorward.stores.done import Done
 from doorward.stores.events import write_event
 from doorward.stores.holder_notes import MAX_NAME_CHARACTERS, HolderNote
@@ -35,6 +38,10 @@ SOON = timedelta(days=14)
 
 SHOWN_AFTER_END = timedelta(days=90)
 """Certificates that ended longer ago are not shown: there may be hundreds."""
+
+MOST_USABLE = 20
+"""Certificates of one holder that are valid at once, counted when one is renewed in the browser: a script there may not
+fill the inventory. An operator may still issue more."""
 
 _PAGE = 100
 
@@ -146,6 +153,36 @@ def name_own(services: Services, principal_id: str, certificate_id: str, name: s
         )
         stores.outbox.add(event)
     return kept
+
+
+def renew_own(services: Services, certificate_id: str, request: bytes, *, actor: str) -> Issued:
+    """Issue a successor of the certificate with which its holder comes; the old one stays valid beside it.
+
+    Args:
+        services: of a process that may sign.
+        certificate_id: the certificate of the connection.
+        request: PKCS#10, PEM or DER; only its key counts.
+        actor: the holder.
+
+    Raises:
+        RequestRefused: `certificates-too-many`; as `authority.issuing.RenewalClaim`.
+        MalformedInput: as `pki.csr.parse_csr`.
+        NotFound: `certificate-unknown`.
+    """
+    now = services.clock.now()
+    with services.work.read() as stores:
+        record = require_certificate(stores, certificate_id)
+        usable = sum(
+            one.state is CertificateState.VALID and not has_ended(one.not_after, now)
+            for one in own_records(stores, record.principal_id)
+        )
+    if usable >= MOST_USABLE:
+        raise RequestRefused(
+            "certificates-too-many",
+            f"you have {usable} certificates that are valid, and may have {MOST_USABLE}",
+            hint="report those lost that you do not use any more",
+        )
+    return issue(services, request, RenewalClaim(actor=actor, certificate=record))
 
 
 def report_lost(services: Services, principal_id: str, certificate_id: str) -> Done[CertificateRecord]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from datetime import timedelta
 
 import structlog
 
@@ -68,6 +69,7 @@ class Serve:
             origin=installation.portal_origin,
             idle=settings.portal_session_idle,
             is_trusted=settings.portal_certificate is not None or settings.root_is_deployed,
+            renewal=timedelta(days=settings.passkey_renewal_days),
         )
         snapshots = PolicySnapshots()
         self._portal = WebServer(

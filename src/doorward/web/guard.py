@@ -16,7 +16,7 @@ from starlette.routing import Route
 
 from doorward.core.errors import DoorwardError
 from doorward.directory.callers import Caller
-from doorward.web.identity import Identities, check_origin
+from doorward.web.identity import SAFE_METHODS, Identities, check_origin
 
 Handler = Callable[[Request, Caller], Awaitable[Response]]
 OpenHandler = Callable[[Request], Awaitable[Response]]
@@ -36,11 +36,12 @@ class Way:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenWay:
-    """One route without a caller; `why` is the reason that it may be, and it takes no unsafe method."""
+    """One route without a caller; `why` is the reason that it may be. An unsafe method comes from our own pages only."""
 
     path: str
     answer: OpenHandler
     why: str
+    method: str = "GET"
 
 
 class Guard:
@@ -64,11 +65,23 @@ class Guard:
     def routes(self, ways: Sequence[Way | OpenWay]) -> list[Route]:
         """Return the routes in their order; every GET answers HEAD too."""
         return [
-            Route(one.path, one.answer, methods=["GET"])
-            if isinstance(one, OpenWay)
-            else Route(one.path, self._guarded(one), methods=[one.method])
+            Route(
+                one.path,
+                self._open(one) if isinstance(one, OpenWay) else self._guarded(one),
+                methods=[one.method],
+            )
             for one in ways
         ]
+
+    def _open(self, way: OpenWay) -> OpenHandler:
+        if way.method in SAFE_METHODS:
+            return way.answer
+
+        async def answer(request: Request) -> Response:
+            check_origin(request, await self._origin(request))
+            return await way.answer(request)
+
+        return answer
 
     def _guarded(self, way: Way) -> Callable[[Request], Awaitable[Response]]:
         async def answer(request: Request) -> Response:

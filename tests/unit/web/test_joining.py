@@ -5,21 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from starlette.applications import Starlette
-from starlette.middleware import Middleware
 from starlette.testclient import TestClient
 
 from doorward.core.ports import KeyKind
 from doorward.directory.inviting import invite
 from doorward.pki.csr import build_csr
-from doorward.web.edge import Edge
-from doorward.web.look.rendering import Look
 from doorward.web.pool import UseCasePool
-from doorward.web.portal.joining import joining_routes
+from tests.support.portal_visit import ORIGIN, Portal
 from tests.support.ports import PlainKeys
 from tests.support.world import OPERATOR, World, found_world
-
-ORIGIN = "https://portal.corp.example"
 
 
 @pytest.fixture
@@ -38,8 +32,7 @@ def pool() -> Iterator[UseCasePool]:
 
 def client(world: World, pool: UseCasePool, *, offered: bool = True) -> TestClient:
     """A client of the portal's routes for joining."""
-    routes = joining_routes(world.services, pool, origin=ORIGIN, look=Look(), offered=offered)
-    return TestClient(Starlette(routes=routes, middleware=[Middleware(Edge)]), base_url=ORIGIN)
+    return Portal(world=world, pool=pool, trusted=offered).client
 
 
 def headers(token: str, **more: str) -> dict[str, str]:
@@ -80,7 +73,7 @@ def test_a_token_becomes_a_certificate(world: World, pool: UseCasePool) -> None:
 
 
 @pytest.mark.parametrize(
-    "origin", [None, "null", "https://portal.corp.example:8443", "https://app.corp.example"]
+    "origin", [None, "null", "https://portal.corp.example", "https://app.corp.example:8443"]
 )
 def test_another_page_cannot_use_a_token(world: World, pool: UseCasePool, origin: str | None) -> None:
     """A request that comes from no page of ours is refused, and the token is as good as before."""

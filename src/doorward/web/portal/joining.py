@@ -11,55 +11,45 @@ Not here: the exchange (web.token_exchange), the key (static/keys.js).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
-from starlette.routing import Route
+from starlette.responses import Response
 
 from doorward.core.errors import NotFound
-from doorward.stores.services import Services
-from doorward.web.identity import check_origin
-from doorward.web.look.languages import language_of, remember_language
-from doorward.web.look.rendering import Look, page_policy
+from doorward.web.guard import OpenWay
+from doorward.web.look.languages import language_of
 from doorward.web.pool import UseCasePool
 from doorward.web.portal.devices import list_devices
+from doorward.web.portal.place import PortalPlace
 from doorward.web.token_exchange import TokenExchange
 
 
-def joining_routes(
-    services: Services, pool: UseCasePool, *, origin: str, look: Look, offered: bool
-) -> list[Route]:
-    """Return the routes of joining.
+class Joining:
+    """The routes of joining.
 
     Args:
-        services: of a process that may sign.
-        pool: where use cases run.
-        origin: the portal's own, as browsers write it; requests from other pages are refused.
-        look: of the page.
-        offered: whether browsers trust the portal's server certificate.
+        place: the portal.
+        pool: where the exchange runs.
     """
-    exchange = TokenExchange(services, pool)
 
-    async def page(request: Request) -> Response:
-        language = language_of(request)
-        context = {"offered": offered, "devices": list_devices(language)}
-        answer = HTMLResponse(
-            look.render("portal/join.html", context, language),
-            headers={
-                "Content-Security-Policy": page_policy(form_action="'none'"),
-                "Cache-Control": "no-cache",
-                "Vary": "Accept-Language, Cookie",
-            },
+    def __init__(self, place: PortalPlace, pool: UseCasePool) -> None:
+        self._place = place
+        self._exchange = TokenExchange(place.services, pool)
+
+    def ways(self) -> Sequence[OpenWay]:
+        """Return the routes."""
+        why = "who joins has no certificate yet: the link's token is the right"
+        return (
+            OpenWay(path="/join", answer=self._page, why=why),
+            OpenWay(method="POST", path="/join/certificates", answer=self._certificates, why=why),
         )
-        remember_language(request, answer)
-        return answer
 
-    async def certificates(request: Request) -> Response:
-        check_origin(request, origin)
-        if not offered:
+    async def _page(self, request: Request) -> Response:
+        context = {"offered": self._place.terms.is_trusted, "devices": list_devices(language_of(request))}
+        return self._place.pages.page(request, "portal/join.html", context)
+
+    async def _certificates(self, request: Request) -> Response:
+        if not self._place.terms.is_trusted:
             raise NotFound("path-unknown", "joining in the browser is not offered here")
-        return await exchange.answer(request)
-
-    return [
-        Route("/join", page, methods=["GET"]),
-        Route("/join/certificates", certificates, methods=["POST"]),
-    ]
+        return await self._exchange.answer(request)

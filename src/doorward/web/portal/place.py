@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from doorward.directory.callers import Caller
+from doorward.directory.passkey_renewal import WITHIN
 from doorward.directory.portal_sessions import IDLE, find_portal_session
 from doorward.directory.step_ups import HTTPS_PORT
 from doorward.stores.factor_records import SessionRecord
@@ -37,11 +38,13 @@ class PortalTerms:
         origin: returns its origin, `https://portal.corp.example[:port]`; the port may become known later.
         idle: how long a session may be without a request.
         is_trusted: whether browsers trust its server certificate; they use no passkey on any other page.
+        renewal: how long after the end of their last certificate people get a new one by passkey.
     """
 
     origin: Callable[[], str]
     idle: timedelta = IDLE
     is_trusted: bool = False
+    renewal: timedelta = WITHIN
 
 
 class PortalPlace:

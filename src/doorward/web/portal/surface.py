@@ -21,8 +21,12 @@ from doorward.web.look.assets import answer_asset
 from doorward.web.pool import UseCasePool
 from doorward.web.portal.checks import Checks
 from doorward.web.portal.desk import FactorDesk
+from doorward.web.portal.joining import Joining
+from doorward.web.portal.mine import Mine
 from doorward.web.portal.place import PortalPlace, PortalTerms
+from doorward.web.portal.renewing import Renewing
 from doorward.web.portal.step_up import StepUp
+from doorward.web.portal.welcome import Welcome
 
 
 class PortalSurface:
@@ -46,11 +50,15 @@ class PortalSurface:
     ) -> None:
         self._pages = pages
         self._place = PortalPlace(services, pool, pages, terms, snapshots)
-        desk = FactorDesk(self._place)
+        desk, identities = FactorDesk(self._place), Identities(services, pool)
         self._step_up = StepUp(self._place)
         self._checks = Checks(self._place, desk)
+        self._joining = Joining(self._place, pool)
+        self._renewing = Renewing(self._place, desk)
+        self._welcome = Welcome(self._place, desk, identities)
+        self._mine = Mine(self._place, desk)
         self._guard = Guard(
-            Identities(services, pool),
+            identities,
             audience=_audience,
             origin=self._place.origin,
             refusal=pages.refusal,
@@ -69,6 +77,10 @@ class PortalSurface:
             ),
             Way(method="GET", path="/check/{id}", answer=self._checks.ask),
             Way(method="POST", path="/check/{id}/{kind}", answer=self._checks.check),
+            *self._joining.ways(),
+            *self._renewing.ways(),
+            *self._welcome.ways(),
+            *self._mine.ways(),
         )
 
     def routes(self) -> list[Route]:

@@ -19,12 +19,13 @@ export async function showPasskey(asked) {
   const { authenticatorData, clientDataJSON, signature, userHandle } = shown.response;
   return {
     id: shown.id,
+    rawId: toBase64Url(shown.rawId),
     type: shown.type,
     response: {
       authenticatorData: toBase64Url(authenticatorData),
       clientDataJSON: toBase64Url(clientDataJSON),
       signature: toBase64Url(signature),
-      userHandle: userHandle ? toBase64Url(userHandle) : "",
+      userHandle: userHandle ? toBase64Url(userHandle) : null,
     },
   };
 }

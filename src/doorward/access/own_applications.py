@@ -1,0 +1,58 @@
+"""Which applications a principal may open: those where a rule gives the connection something.
+
+A list for people, which decides nothing: each request is judged at the door. What a rule says of paths, methods and
+second factors is left out here.
+Not here: the judge (policy.decision), one request in all its parts (explanation).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from doorward.access.explanation import describe_certificate, find_judged
+from doorward.core.addresses import parse_address
+from doorward.core.entities import TENANT, Outcome
+from doorward.policy.decision import admits, authority_of
+from doorward.policy.subject import Subject
+from doorward.stores.policy_snapshot import PolicySnapshots
+from doorward.stores.services import Services
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnApplication:
+    """An application with web pages that a principal may open, at its first host."""
+
+    id: str
+    name: str
+    host: str
+
+
+def list_own_applications(
+    services: Services, snapshots: PolicySnapshots, *, principal: str, certificate_id: str, source: str = ""
+) -> list[OwnApplication]:
+    """Return the applications that let a principal in with that certificate from that address now, sorted by name.
+
+    Args:
+        services: the ports of this process.
+        snapshots: the policy in force.
+        principal: its name.
+        certificate_id: the certificate that it comes with.
+        source: the address that it comes from; empty leaves it undetermined.
+
+    Raises:
+        NotFound: `principal-unknown`.
+    """
+    now = services.clock.now()
+    with services.work.read() as stores:
+        snapshot, _ = snapshots.current(stores)
+        who = find_judged(stores, principal)
+        record = stores.certificates.get(certificate_id)
+        facts = None if record is None else describe_certificate(stores, record, who, now)
+    subject = Subject(
+        principal=who, certificate=facts, source=parse_address(source) if source else None, time=now
+    )
+    return [
+        OwnApplication(id=id_, name=policy.name, host=policy.hosts[0])
+        for id_, policy in sorted(snapshot.policies.items(), key=lambda pair: pair[1].name)
+        if not policy.is_tcp and admits(authority_of(policy, TENANT, id_, subject)).outcome is Outcome.GOOD
+    ]

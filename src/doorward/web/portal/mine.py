@@ -1,0 +1,261 @@
+"""My portal: what needs me today, my applications, my certificates, my ways to sign in, and where I am signed in.
+
+    GET  /                           all of it on one page
+    POST /certificates/{id}/name     the name of a device
+    GET  /certificates/renew         a page that makes a key and renews the certificate of this connection
+    POST /certificates/renew         a CSR becomes its successor
+    GET  /certificates/{id}/lost     the question, with what follows from it
+    POST /certificates/{id}/lost     the certificate is revoked now
+    POST /sessions/{id}/end          sign out of one application, or of the portal
+    POST /sign-out                   sign out everywhere
+
+Each is about the caller alone. To report a loss, a person who has a second factor shows it first.
+Not here: what a certificate is allowed (access), the use cases (directory.own_certificates, directory.sessions).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from doorward.access.own_applications import OwnApplication, list_own_applications
+from doorward.core.factor_kinds import SESSION_FACTORS
+from doorward.core.names import PORTAL_APPLICATION
+from doorward.directory.callers import Caller
+from doorward.directory.own_certificates import (
+    OwnCertificate,
+    Standing,
+    find_own,
+    list_own,
+    name_own,
+    renew_own,
+    report_lost,
+)
+from doorward.directory.sessions import end_session, list_sessions, sign_out
+from doorward.directory.step_ups import begin_own_check, with_port
+from doorward.stores.factor_records import FactorRecord, SessionRecord
+from doorward.web.answers import form_of, redirect
+from doorward.web.guard import Way
+from doorward.web.look.dates import tell_when
+from doorward.web.look.languages import language_of
+from doorward.web.look.rendering import mark, translate
+from doorward.web.portal.clients import name_client
+from doorward.web.portal.desk import FactorDesk
+from doorward.web.portal.devices import list_devices
+from doorward.web.portal.place import PortalPlace
+from doorward.web.token_exchange import read_request, render_issued
+
+FRESH = timedelta(minutes=5)
+"""How long ago a factor may have been shown for an act that takes something away."""
+
+_STANDINGS = {
+    Standing.GOOD: ("good", mark("good")),
+    Standing.SOON: ("soon", mark("ends soon")),
+    Standing.ENDED: ("ended", mark("ended")),
+    Standing.HELD: ("bad", mark("on hold")),
+    Standing.WITHDRAWN: ("bad", mark("withdrawn")),
+}
+
+
+class Mine:
+    """The routes of a person's own portal.
+
+    Args:
+        place: the portal.
+        desk: knows the factors of a caller.
+    """
+
+    def __init__(self, place: PortalPlace, desk: FactorDesk) -> None:
+        self._place = place
+        self._desk = desk
+
+    def ways(self) -> Sequence[Way]:
+        """Return the routes."""
+        return (
+            Way(method="GET", path="/", answer=self._overview),
+            Way(method="GET", path="/certificates/renew", answer=self._renewal),
+            Way(method="POST", path="/certificates/renew", answer=self._renew),
+            Way(method="POST", path="/certificates/{id}/name", answer=self._name),
+            Way(method="GET", path="/certificates/{id}/lost", answer=self._ask_lost),
+            Way(method="POST", path="/certificates/{id}/lost", answer=self._lose),
+            Way(method="POST", path="/sessions/{id}/end", answer=self._end_session),
+            Way(method="POST", path="/sign-out", answer=self._sign_out),
+        )
+
+    async def _overview(self, request: Request, caller: Caller) -> Response:
+        place, language = self._place, language_of(request)
+        services, now = place.services, place.services.clock.now()
+        applications = await place.run(
+            lambda: list_own_applications(
+                services,
+                place.snapshots,
+                principal=caller.name,
+                certificate_id=caller.certificate_id,
+                source=caller.source,
+            )
+        )
+        certificates = await place.run(lambda: list_own(services, caller.principal_id))
+        sessions = await place.run(lambda: list_sessions(services, caller.principal_id))
+        factors = await self._desk.factors(caller)
+        here = await place.session(request, caller)
+        names = {one.id: one.name for one in applications}
+        port = await place.port()
+        context = {
+            "today": _today(certificates, factors, caller, now, language),
+            "applications": [_show_application(one, port) for one in applications],
+            "certificates": [_show_certificate(one, caller, now, language) for one in certificates],
+            "factors": len(factors),
+            "sessions": [_show_session(one, names, here, now, language) for one in reversed(sessions)],
+            "renewable": place.terms.is_trusted,
+        }
+        return place.page(request, caller, "mine", context)
+
+    async def _name(self, request: Request, caller: Caller) -> Response:
+        fields, certificate = await form_of(request), request.path_params["id"]
+        name = fields.get("name", "")
+        services = self._place.services
+        await self._place.run(lambda: name_own(services, caller.principal_id, certificate, name))
+        return redirect("/#certificates")
+
+    async def _renewal(self, request: Request, caller: Caller) -> Response:
+        context = {
+            "offered": self._place.terms.is_trusted,
+            "devices": list_devices(language_of(request)),
+        }
+        return self._place.page(request, caller, "renew_here", context)
+
+    async def _renew(self, request: Request, caller: Caller) -> Response:
+        csr, services = await read_request(request), self._place.services
+        issued = await self._place.run(
+            lambda: renew_own(services, caller.certificate_id, csr, actor=caller.principal_id)
+        )
+        return render_issued(issued, wants_json=True)
+
+    async def _ask_lost(self, request: Request, caller: Caller) -> Response:
+        place, language = self._place, language_of(request)
+        services, certificate = place.services, request.path_params["id"]
+        found = await place.run(lambda: find_own(services, caller.principal_id, certificate))
+        if not await self._has_shown(request, caller):
+            return await self._to_check(caller, f"/certificates/{found.record.id}/lost")
+        context = {"certificate": _show_certificate(found, caller, services.clock.now(), language)}
+        return place.page(request, caller, "lost", context)
+
+    async def _lose(self, request: Request, caller: Caller) -> Response:
+        place, services = self._place, self._place.services
+        found = await place.run(lambda: find_own(services, caller.principal_id, request.path_params["id"]))
+        if not await self._has_shown(request, caller):
+            return await self._to_check(caller, f"/certificates/{found.record.id}/lost")
+        await place.run(lambda: report_lost(services, caller.principal_id, found.record.id))
+        return redirect("/#certificates")
+
+    async def _end_session(self, request: Request, caller: Caller) -> Response:
+        services, session = self._place.services, request.path_params["id"]
+        await self._place.run(
+            lambda: end_session(services, session, of=caller.principal_id, actor=caller.principal_id)
+        )
+        return redirect("/#sessions")
+
+    async def _sign_out(self, _request: Request, caller: Caller) -> Response:
+        services = self._place.services
+        await self._place.run(lambda: sign_out(services, caller.principal_id, actor=caller.principal_id))
+        return redirect("/#sessions")
+
+    async def _has_shown(self, request: Request, caller: Caller) -> bool:
+        """Say whether the caller showed a second factor just now, or has none to show."""
+        kinds = await self._desk.kinds(caller)
+        useful = [kind for kind in SESSION_FACTORS if kind in kinds]
+        if not useful:
+            return True
+        session = await self._place.session(request, caller)
+        now = self._place.services.clock.now()
+        # The strongest one: it is what a thief of the unlocked device has not got.
+        shown = session.factors.get(useful[0]) if session is not None else None
+        return shown is not None and now - shown <= FRESH
+
+    async def _to_check(self, caller: Caller, path: str) -> Response:
+        services = self._place.services
+        step_up = await self._place.run(lambda: begin_own_check(services, caller, return_path=path))
+        return redirect(f"/check/{step_up.id}")
+
+
+def _today(
+    certificates: Sequence[OwnCertificate],
+    factors: Sequence[FactorRecord],
+    caller: Caller,
+    now: datetime,
+    language: str,
+) -> list[dict[str, Any]]:
+    """Return what needs the person today: each with a kind, words, and an address of ours with its words."""
+    found = []
+    present = next((one for one in certificates if one.record.id == caller.certificate_id), None)
+    others = [one for one in certificates if one.standing is Standing.GOOD and one is not present]
+    if present is not None and present.standing is Standing.SOON and not others:
+        found.append(
+            {
+                "kind": "soon",
+                "text": translate(mark("The certificate of this device ends soon:"), language),
+                "when": tell_when(present.record.not_after, now, language),
+                "href": "/certificates/renew",
+                "act": translate(mark("Renew it now"), language),
+            }
+        )
+    if not factors:
+        found.append(
+            {
+                "kind": "soon",
+                "text": translate(
+                    mark("You have no second factor. Some applications ask for one, and it brings you back."),
+                    language,
+                ),
+                "when": "",
+                "href": "/factors",
+                "act": translate(mark("Add one"), language),
+            }
+        )
+    return found
+
+
+def _show_application(one: OwnApplication, port: int) -> dict[str, str]:
+    return {"name": one.name, "href": f"https://{with_port(one.host, port)}/", "host": one.host}
+
+
+def _show_certificate(one: OwnCertificate, caller: Caller, now: datetime, language: str) -> Mapping[str, Any]:
+    kind, word = _STANDINGS[one.standing]
+    ended = one.record.revoked_at or one.record.not_after
+    return {
+        "id": one.record.id,
+        "name": one.name,
+        "title": one.name or translate(mark("A device without a name"), language),
+        "here": one.record.id == caller.certificate_id,
+        "kind": kind,
+        "word": translate(word, language),
+        "usable": one.is_usable,
+        "lost": one.lost_at is not None,
+        "when": tell_when(ended if not one.is_usable else one.record.not_after, now, language),
+        "since": tell_when(one.record.not_before, now, language),
+        "serial": f"{one.record.serial:x}"[-8:],
+    }
+
+
+def _show_session(
+    one: SessionRecord,
+    names: Mapping[str, str],
+    here: SessionRecord | None,
+    now: datetime,
+    language: str,
+) -> dict[str, Any]:
+    portal = one.application_id == PORTAL_APPLICATION
+    return {
+        "id": one.id,
+        "application": translate(mark("This portal"), language)
+        if portal
+        else names.get(one.application_id, one.application_id),
+        "client": name_client(one.client, language),
+        "source": one.source,
+        "since": tell_when(one.created_at, now, language),
+        "here": here is not None and one.id == here.id,
+    }

@@ -1,0 +1,131 @@
+"""A new certificate by passkey: for a person whose certificate has ended, or whose device is lost.
+
+    GET  /renew                a page that shows a passkey and makes a key
+    POST /renew/challenge      what the authenticator is asked
+    POST /renew/certificates   its answer and a CSR become a certificate
+
+No caller is known here: the passkey says who it is, and nothing else does. Offered only if browsers trust the portal's
+server certificate, since they use passkeys on no other page. Wrong answers are counted by address; a right one is never
+refused for the wrong ones.
+Not here: the checks, and for whom (directory.passkey_renewal).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from doorward.audit.counting import source_key
+from doorward.core.errors import MalformedInput, NotFound, RequestRefused
+from doorward.directory.passkey_renewal import PasskeyDoor
+from doorward.web.edge import read_body
+from doorward.web.guard import OpenWay
+from doorward.web.look.languages import language_of
+from doorward.web.portal.desk import FactorDesk
+from doorward.web.portal.devices import list_devices
+from doorward.web.portal.place import PortalPlace
+from doorward.web.throttle import AttemptThrottle
+from doorward.web.token_exchange import render_issued, source_of
+from doorward.wire.json_object import parse_json_object
+
+MAX_BODY_BYTES = 64 * 1024
+"""An answer of WebAuthn may have 32 KiB, a request 16 KiB, and base64 takes a third more."""
+
+_CODE = "renewal-malformed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenewalBody:
+    """What the page sends: the answer as JSON, the PKCS#10 request, and whether the old device is lost."""
+
+    answer: str
+    request: bytes
+    lost: bool
+
+
+class Renewing:
+    """The routes of coming back.
+
+    Args:
+        place: the portal.
+        desk: knows the portal as WebAuthn names it.
+    """
+
+    def __init__(self, place: PortalPlace, desk: FactorDesk) -> None:
+        self._place = place
+        self._desk = desk
+        self._door = PasskeyDoor(place.services, within=place.terms.renewal)
+        self._throttle = AttemptThrottle()
+
+    def ways(self) -> Sequence[OpenWay]:
+        """Return the routes."""
+        why = "who comes back has no certificate: the passkey says who it is"
+        return (
+            OpenWay(path="/renew", answer=self._page, why=why),
+            OpenWay(method="POST", path="/renew/challenge", answer=self._challenge, why=why),
+            OpenWay(method="POST", path="/renew/certificates", answer=self._certificates, why=why),
+        )
+
+    async def _page(self, request: Request) -> Response:
+        context = {
+            "offered": self._place.terms.is_trusted,
+            "devices": list_devices(language_of(request)),
+            "days": self._place.terms.renewal.days,
+        }
+        return self._place.pages.page(request, "portal/renew.html", context)
+
+    async def _challenge(self, request: Request) -> Response:
+        self._require_offered()
+        await read_body(request, MAX_BODY_BYTES)
+        party = await self._desk.party()
+        return JSONResponse(self._door.ask(party), headers={"Cache-Control": "no-store"})
+
+    async def _certificates(self, request: Request) -> Response:
+        self._require_offered()
+        source, now = source_of(request), self._place.services.clock.monotonic()
+        too_many = self._throttle.refusal(source_key(source), now)
+        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+            raise MalformedInput("media-type-wrong", "send the request as application/json")
+        body = parse_renewal(await read_body(request, MAX_BODY_BYTES))
+        party = await self._desk.party()
+        try:
+            issued = await self._place.run(
+                lambda: self._door.renew(
+                    body.answer, body.request, party=party, lost=body.lost, source=source, if_wrong=too_many
+                )
+            )
+        except RequestRefused as error:
+            if error.code in {"passkey-refused", "too-many-attempts"}:
+                self._throttle.note_failure(source_key(source), now)
+            raise
+        return render_issued(issued, wants_json=True)
+
+    def _require_offered(self) -> None:
+        if not self._place.terms.is_trusted:
+            raise NotFound("path-unknown", "passkeys cannot be used here")
+
+
+def parse_renewal(body: bytes) -> RenewalBody:
+    """Return what the page sent.
+
+    Args:
+        body: JSON with `credential` (an object), `request` (base64) and perhaps `lost` (true or false).
+
+    Raises:
+        MalformedInput: `renewal-malformed`.
+    """
+    members = parse_json_object(body, code=_CODE, what="the renewal")
+    credential, request, lost = members.get("credential"), members.get("request"), members.get("lost", False)
+    if not isinstance(credential, dict) or not isinstance(request, str) or not isinstance(lost, bool):
+        raise MalformedInput(_CODE, "the renewal has not the members credential, request and lost")
+    try:
+        decoded = base64.b64decode(request.encode("ascii"), validate=True)
+    except (UnicodeEncodeError, binascii.Error):
+        raise MalformedInput(_CODE, "the request is not base64") from None
+    return RenewalBody(answer=json.dumps(credential), request=decoded, lost=lost)

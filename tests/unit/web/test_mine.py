@@ -1,0 +1,237 @@
+"""A person's own portal: one page, and what can be done from it."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+
+from doorward.directory.own_certificates import Standing, list_own
+from doorward.stores.factor_records import SessionRecord
+from doorward.web.look.rendering import Look
+from doorward.web.pool import UseCasePool
+from doorward.web.portal.clients import name_client
+from tests.support.factor_records import session
+from tests.support.passkeys import SoftAuthenticator
+from tests.support.portal_visit import Portal, enrol_passkey
+from tests.support.world import Held, World, found_world
+
+CSR = {"Content-Type": "application/pkcs10"}
+
+
+@pytest.fixture
+def world() -> World:
+    """A founded authority, whose payments let tellers in."""
+    return found_world()
+
+
+@pytest.fixture
+def pool() -> Iterator[UseCasePool]:
+    """A small pool."""
+    small = UseCasePool(workers=2)
+    yield small
+    small.close()
+
+
+@pytest.fixture
+def portal(world: World, pool: UseCasePool) -> Portal:
+    """The portal."""
+    return Portal(world=world, pool=pool)
+
+
+@pytest.fixture
+def alice(world: World) -> Held:
+    """Alice's certificate."""
+    return world.issue("alice")
+
+
+def open_session(world: World, held: Held, name: str) -> SessionRecord:
+    """Sign Alice in at payments."""
+    made = session(
+        name,
+        principal_id=held.record.principal_id,
+        certificate_id=held.record.id,
+        certificate_sha256=held.record.sha256,
+        application_id=world.application_id("payments"),
+        client="Mozilla/5.0 (X11; Linux x86_64; rv:153.0) Gecko/20100101 Firefox/153.0",
+        source="192.0.2.7",
+    )
+    with world.services.work.change() as stores:
+        stores.sessions.add(made)
+    return made
+
+
+def test_the_page_shows_what_is_alices(portal: Portal, alice: Held) -> None:
+    """Her application with its address, her certificate as good and as this device, and that a factor is missing."""
+    open_session(portal.world, alice, "one")
+    page = portal.ask("GET", "/", alice).text
+    assert "Welcome, alice" in page
+    assert 'href="https://payments.corp.example:8443/"' in page
+    assert "sensors" not in page
+    assert "(this device)" in page
+    assert "You have no second factor" in page
+    assert "Firefox on Linux, 192.0.2.7" in page
+
+
+def test_others_are_not_on_the_page(portal: Portal, alice: Held) -> None:
+    """Neither certificates nor sessions of another person."""
+    bob = portal.world.issue("bob")
+    made = open_session(portal.world, bob, "bob's")
+    page = portal.ask("GET", "/", alice).text
+    assert bob.record.id not in page
+    assert made.id not in page
+
+
+def test_a_certificate_that_ends_soon_needs_alice_today(portal: Portal, alice: Held) -> None:
+    """The page says when, and leads to the renewal."""
+    portal.world.clock.present = alice.record.not_after - timedelta(days=3)
+    page = portal.ask("GET", "/", alice).text
+    assert "ends soon" in page
+    assert "in 3 days" in page
+    assert 'href="/certificates/renew"' in page
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/"),
+        ("GET", "/certificates/renew"),
+        ("POST", "/certificates/renew"),
+        ("POST", "/certificates/{id}/name"),
+        ("GET", "/certificates/{id}/lost"),
+        ("POST", "/certificates/{id}/lost"),
+        ("POST", "/sessions/{id}/end"),
+        ("POST", "/sign-out"),
+    ],
+)
+class TestGuards:
+    """Every route asks for a certificate, and takes unsafe requests from our own pages only."""
+
+    def test_without_a_certificate(self, portal: Portal, alice: Held, method: str, path: str) -> None:
+        """No assertion, no answer."""
+        answer = portal.ask(method, path.format(id=alice.record.id), headers={"Accept": "*/*"})
+        assert (answer.status_code, answer.json()["code"]) == (403, "certificate-needed")
+
+    def test_from_another_page(self, portal: Portal, alice: Held, method: str, path: str) -> None:
+        """A page of another site stops at its origin, and changes nothing."""
+        if method == "GET":
+            return
+        headers = {"Accept": "*/*", "Origin": "https://app.corp.example:8443"}
+        answer = portal.ask(method, path.format(id=alice.record.id), alice, headers=headers)
+        assert (answer.status_code, answer.json()["code"]) == (403, "origin-wrong")
+
+
+def test_a_device_is_named(portal: Portal, alice: Held) -> None:
+    """The name is on the page, as text."""
+    answer = portal.ask("POST", f"/certificates/{alice.record.id}/name", alice, data={"name": "<b>laptop"})
+    assert (answer.status_code, answer.headers["location"]) == (303, "/#certificates")
+    assert "&lt;b&gt;laptop" in portal.ask("GET", "/", alice).text
+
+
+def test_a_certificate_is_renewed_by_itself(portal: Portal, alice: Held) -> None:
+    """The page makes a key; the request becomes a successor beside the present one."""
+    assert 'data-right="caller"' in portal.ask("GET", "/certificates/renew", alice).text
+    answer = portal.ask("POST", "/certificates/renew", alice, content=portal.world.csr(), headers=CSR)
+    assert answer.status_code == 201
+    standings = [one.standing for one in list_own(portal.world.services, alice.record.principal_id)]
+    assert standings == [Standing.GOOD, Standing.GOOD]
+
+
+def test_renewals_have_an_end(portal: Portal, alice: Held) -> None:
+    """A script on a forgotten page cannot fill the inventory."""
+    for _ in range(19):
+        portal.world.issue("alice")
+    answer = portal.ask(
+        "POST", "/certificates/renew", alice, content=portal.world.csr(), headers=CSR | {"Accept": "*/*"}
+    )
+    assert (answer.status_code, answer.json()["code"]) == (403, "certificates-too-many")
+
+
+def test_a_lost_device_is_withdrawn_after_a_question(portal: Portal, alice: Held) -> None:
+    """The question names what follows; the answer takes effect, and the page says since when."""
+    portal.world.issue("alice")
+    (lost,) = (
+        one
+        for one in list_own(portal.world.services, alice.record.principal_id)
+        if one.record.id != alice.record.id
+    )
+    path = f"/certificates/{lost.record.id}/lost"
+    assert "out of all applications within a second" in portal.ask("GET", path, alice).text
+    assert portal.ask("POST", path, alice).status_code == 303
+    page = portal.ask("GET", "/", alice).text
+    assert "Reported lost" in page
+    assert "Nothing is left to do" in portal.ask("GET", path, alice).text
+
+
+def show_passkey(portal: Portal, alice: Held, key: SoftAuthenticator, check: str) -> str:
+    """Use the passkey where the portal asks for it; return where it leads."""
+    page = portal.ask("GET", check, alice).text
+    options = json.loads(html.unescape(re.findall(r'data-options="([^"]*)"', page)[0]))
+    answer = portal.ask("POST", f"{check}/webauthn", alice, data={"credential": key.get(options)})
+    return str(answer.headers["location"])
+
+
+def test_a_loss_is_confirmed_by_the_passkey(portal: Portal, alice: Held) -> None:
+    """Who has one shows it first, within five minutes; a thief of the unlocked device cannot lock its owner out."""
+    key, path = enrol_passkey(portal.world, "alice"), f"/certificates/{alice.record.id}/lost"
+    for method in ("GET", "POST"):
+        asked = portal.ask(method, path, alice)
+        assert asked.status_code == 303
+        assert asked.headers["location"].startswith("/check/")
+    assert show_passkey(portal, alice, key, asked.headers["location"]) == path
+    assert portal.ask("GET", path, alice).status_code == 200
+    portal.world.clock.present += timedelta(minutes=5, seconds=1)
+    assert portal.ask("POST", path, alice).headers["location"].startswith("/check/")
+    assert list_own(portal.world.services, alice.record.principal_id)[0].is_usable
+
+
+def test_alice_signs_out_of_one_and_of_all(portal: Portal, alice: Held) -> None:
+    """One session ends with its button, all of them with the other; another's is not found."""
+    first = open_session(portal.world, alice, "first")
+    answer = portal.ask("POST", f"/sessions/{first.id}/end", alice)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/#sessions")
+    open_session(portal.world, alice, "second")
+    assert portal.ask("POST", "/sign-out", alice).status_code == 303
+    of_bob = open_session(portal.world, portal.world.issue("bob"), "third")
+    portal.ask("POST", f"/sessions/{of_bob.id}/end", alice)
+    with portal.world.services.work.read() as stores:
+        open_now = stores.sessions.open_at(portal.world.clock.now(), None)
+    assert [one.id for one in open_now] == [of_bob.id]
+
+
+def test_welcome_says_whether_the_certificate_came(portal: Portal, alice: Held) -> None:
+    """With one it says who came; without one it says what to do."""
+    assert "You came in as alice" in portal.ask("GET", "/welcome", alice).text
+    assert "has not come yet" in portal.ask("GET", "/welcome").text
+
+
+def test_every_page_is_there_in_german(portal: Portal, alice: Held) -> None:
+    """No word of the person's own pages is left in English."""
+    german = {"Accept-Language": "de"}
+    assert "Willkommen, alice" in portal.ask("GET", "/", alice, headers=german).text
+
+
+@pytest.mark.parametrize(
+    ("said", "name"),
+    [
+        (
+            "Mozilla/5.0 (Windows NT 10.0) AppleWebKit/537.36 Chrome/156 Safari/537.36 Edg/156",
+            "Edge on Windows",
+        ),
+        ("Mozilla/5.0 (iPhone) AppleWebKit/605 Version/19 Mobile Safari/604", "Safari on iPhone"),
+        ("curl/8.5", "curl"),
+        ("", "An unknown browser"),
+    ],
+)
+def test_browsers_have_names(said: str, name: str) -> None:
+    """Most name others as well; the first sign counts."""
+    assert name_client(said, "en") == name
+
+
+def test_no_page_is_larger_than_a_phone_should_load() -> None:
+    """The script, the style and the pages together stay below 150 kB."""
+    assert sum(len(one.body) for one in Look().assets.values()) < 110_000

@@ -1,0 +1,135 @@
+"""Coming back by passkey over HTTP: the page, the challenge, a certificate, and what is refused."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from httpx2 import Response
+
+from doorward.directory.own_certificates import list_own
+from doorward.web.pool import UseCasePool
+from tests.support.passkeys import PRESENT, SoftAuthenticator
+from tests.support.portal_visit import Portal, enrol_passkey
+from tests.support.world import World, found_world
+
+
+@pytest.fixture
+def world() -> World:
+    """Alice's only certificate has just ended."""
+    made = found_world()
+    made.clock.present = made.issue("alice").record.not_after + timedelta(seconds=1)
+    return made
+
+
+@pytest.fixture
+def pool() -> Iterator[UseCasePool]:
+    """A small pool."""
+    small = UseCasePool(workers=2)
+    yield small
+    small.close()
+
+
+@pytest.fixture
+def portal(world: World, pool: UseCasePool) -> Portal:
+    """The portal."""
+    return Portal(world=world, pool=pool)
+
+
+@pytest.fixture
+def key(world: World) -> SoftAuthenticator:
+    """Alice's passkey."""
+    return enrol_passkey(world, "alice")
+
+
+def send(
+    portal: Portal, key: SoftAuthenticator, *, wrong: dict[str, Any] | None = None, **more: Any
+) -> Response:
+    """Ask for a challenge and send the answer with a request, as the page does."""
+    asked = portal.ask("POST", "/renew/challenge", json={})
+    assert asked.status_code == 200
+    body = {
+        "credential": json.loads(key.get(asked.json(), **(wrong or {}))),
+        "request": base64.b64encode(portal.world.csr()).decode(),
+    }
+    return portal.ask("POST", "/renew/certificates", json=body | more.pop("body", {}), **more)
+
+
+def test_a_passkey_brings_a_certificate(portal: Portal, key: SoftAuthenticator) -> None:
+    """Three requests: the page, the challenge, and the certificate as JSON for the script."""
+    page = portal.ask("GET", "/renew")
+    assert page.status_code == 200
+    assert 'data-right="passkey"' in page.text
+    answer = send(portal, key)
+    assert answer.status_code == 201
+    assert answer.json()["name"] == "alice"
+
+
+def test_a_wrong_passkey_brings_none(portal: Portal, key: SoftAuthenticator) -> None:
+    """Without its user verified, as with any other fault, the answer is one word."""
+    answer = send(portal, key, wrong={"flags": PRESENT})
+    assert (answer.status_code, answer.json()["code"]) == (403, "passkey-refused")
+    assert not any(
+        one.is_usable for one in list_own(portal.world.services, portal.world.principal("alice").id)
+    )
+
+
+@pytest.mark.parametrize("path", ["/renew/challenge", "/renew/certificates"])
+@pytest.mark.parametrize("origin", [None, "null", "https://app.corp.example:8443"])
+def test_another_page_cannot_ask(portal: Portal, path: str, origin: str | None) -> None:
+    """Requests come from our own pages, or are refused."""
+    answer = portal.ask("POST", path, json={}, headers={"Origin": origin})
+    assert (answer.status_code, answer.json()["code"]) == (403, "origin-wrong")
+
+
+def test_wrong_answers_are_counted_and_a_right_one_still_works(
+    portal: Portal, key: SoftAuthenticator
+) -> None:
+    """Ten are told and recorded, more hear that it is too many, and Alice still comes back from that address."""
+    codes = [send(portal, key, wrong={"flags": PRESENT}).json()["code"] for _ in range(12)]
+    assert codes == ["passkey-refused"] * 10 + ["too-many-attempts"] * 2
+    assert send(portal, key).status_code == 201
+
+
+def test_without_a_trusted_certificate_nothing_is_offered(world: World, pool: UseCasePool) -> None:
+    """Browsers use passkeys on no page with a certificate error."""
+    portal = Portal(world=world, pool=pool, trusted=False)
+    assert "<script" not in portal.ask("GET", "/renew").text
+    assert portal.ask("POST", "/renew/challenge", json={}).status_code == 404
+    assert portal.ask("POST", "/renew/certificates", json={}).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"[]",
+        b'{"credential": {}, "request": 7}',
+        b'{"credential": [], "request": ""}',
+        b'{"credential": {}, "request": "%%%"}',
+        '{"credential": {}, "request": "ä"}'.encode(),
+        b'{"credential": {}, "request": "", "lost": "yes"}',
+    ],
+)
+def test_a_malformed_body_is_said_to_be_so(portal: Portal, body: bytes) -> None:
+    """Nothing is guessed."""
+    headers = {"Content-Type": "application/json"}
+    answer = portal.ask("POST", "/renew/certificates", content=body, headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (400, "renewal-malformed")
+
+
+def test_a_body_is_json_and_not_a_form(portal: Portal) -> None:
+    """A form of another site could not send JSON without asking first."""
+    answer = portal.ask("POST", "/renew/certificates", data={"credential": "x"})
+    assert answer.json()["code"] == "media-type-wrong"
+
+
+def test_a_body_is_bounded(portal: Portal) -> None:
+    """At 64 KiB."""
+    headers = {"Content-Type": "application/json"}
+    answer = portal.ask("POST", "/renew/certificates", content=b"x" * 65537, headers=headers)
+    assert answer.status_code == 413
