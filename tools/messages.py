@@ -33,8 +33,9 @@ def find_messages() -> dict[Message, str]:
     extract: Any = build_environment()
     for name in sorted(TEMPLATES):
         for _, _, text in extract.extract_translations(TEMPLATES[name]):
-            one, many = text if isinstance(text, tuple) else (text, "")
-            found.setdefault((one, many or ""), f"templates/{name}")
+            # A tuple also has a None for each value that is put in.
+            texts = [part for part in text if part] if isinstance(text, tuple) else [text]
+            found.setdefault((texts[0], texts[1] if len(texts) > 1 else ""), f"templates/{name}")
     for file in sorted(WEB.rglob("*.py")):
         for message in _marked(ast.parse(file.read_text("utf-8"))):
             found.setdefault(message, f"{file.relative_to(WEB)}")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import urllib.parse
 
 from doorward.web.look.catalogues import CATALOGUES, build_translations, parse_catalogue
 from doorward.web.look.languages import choose_language
 from doorward.web.look.logo import parse_logo
 from doorward.web.pages.claimed import MAX_NAME_CHARACTERS, parse_claimed
+from doorward.web.portal.renewing import parse_renewal
 from tests.support.fuzzing.mutating import Shape
 from tests.support.fuzzing.targets import Harness, Target
 from tests.support.toy_ca import ToyCA
@@ -78,8 +80,26 @@ def _logo() -> Harness:
     return Harness(seeds=[_SVG, _SVG.replace(b' onclick="x()"', b""), png], judge=judge)
 
 
+def _renewal() -> Harness:
+    good = b'{"credential": {"id": "AA", "type": "public-key"}, "request": "MIIB", "lost": true}'
+
+    def judge(data: bytes) -> object:
+        body = parse_renewal(data)
+        assert len(body.request) <= len(data)
+        assert isinstance(json.loads(body.answer), dict)
+        return body.lost
+
+    return Harness(seeds=[good, b'{"credential": {}, "request": ""}'], judge=judge)
+
+
 PAGE_TARGETS = (
     Target(name="logo", covers=("web.look.logo.parse_logo",), shape=Shape.TEXT, prepare=_logo),
+    Target(
+        name="renewal",
+        covers=("web.portal.renewing.parse_renewal",),
+        shape=Shape.TEXT,
+        prepare=_renewal,
+    ),
     Target(
         name="claimed-certificate",
         covers=("web.pages.claimed.parse_claimed",),

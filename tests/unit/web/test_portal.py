@@ -420,7 +420,9 @@ OPEN = {
 """Routes without a caller; each is a line of the table that says why."""
 
 
-def guarded(browser: Browser, *, also: frozenset[str] = frozenset()) -> list[tuple[TestClient, str, str, str]]:
+def guarded(
+    browser: Browser, *, also: frozenset[str] = frozenset()
+) -> list[tuple[TestClient, str, str, str]]:
     """Return client, method, path and audience of every route that must be guarded; `also` those open paths."""
     found = []
     for client, audience in ((browser.portal, PORTAL_AUDIENCE), (browser.app, "payments")):

@@ -37,8 +37,6 @@ from doorward.wire.json_object import parse_json_object
 MAX_BODY_BYTES = 64 * 1024
 """An answer of WebAuthn may have 32 KiB, a request 16 KiB, and base64 takes a third more."""
 
-_CODE = "renewal-malformed"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenewalBody:
@@ -120,12 +118,14 @@ def parse_renewal(body: bytes) -> RenewalBody:
     Raises:
         MalformedInput: `renewal-malformed`.
     """
-    members = parse_json_object(body, code=_CODE, what="the renewal")
+    members = parse_json_object(body, code="renewal-malformed", what="the renewal")
     credential, request, lost = members.get("credential"), members.get("request"), members.get("lost", False)
     if not isinstance(credential, dict) or not isinstance(request, str) or not isinstance(lost, bool):
-        raise MalformedInput(_CODE, "the renewal has not the members credential, request and lost")
+        raise MalformedInput(
+            "renewal-malformed", "the renewal has not the members credential, request and lost"
+        )
     try:
         decoded = base64.b64decode(request.encode("ascii"), validate=True)
     except (UnicodeEncodeError, binascii.Error):
-        raise MalformedInput(_CODE, "the request is not base64") from None
+        raise MalformedInput("renewal-malformed", "the request is not base64") from None
     return RenewalBody(answer=json.dumps(credential), request=decoded, lost=lost)
