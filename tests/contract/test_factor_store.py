@@ -114,6 +114,8 @@ def test_a_right_is_used_once_and_in_time(work: UnitOfWork) -> None:
         assert stores.enrolment_rights.void_all(ALICE, NOON) == 1
         assert stores.enrolment_rights.void_all(ALICE, NOON) == 0
         assert not stores.enrolment_rights.use(late.id, NOON)
+        assert stores.enrolment_rights.void_every(NOON) == 1
+        assert stores.enrolment_rights.open_for(BOB, NOON) == []
 
 
 def test_a_right_is_found_by_its_token(work: UnitOfWork) -> None:

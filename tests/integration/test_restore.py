@@ -11,13 +11,17 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from doorward.runtime.compose import Installation
 from doorward.runtime.layout import Layout
+from doorward.stores.factor_records import SessionRecord
 from tests.support.doorway import eventually
+from tests.support.factor_records import BANK, session
 from tests.support.house import ROOT, House, open_house
 
 PAGE = ROOT / "docs" / "how-to" / "back-up.md"
@@ -123,12 +127,36 @@ def lets_alice_in(house: House) -> bool:
     return False
 
 
+def open_session(house: House) -> tuple[SessionRecord, str]:
+    """Open a session for alice; return it with the epoch that its token would carry."""
+    services = house.installation.services
+    now = services.clock.now()
+    with services.work.change() as stores:
+        alice = stores.directory.by_name("alice")
+        assert alice is not None
+        made = session(
+            "bank", principal_id=alice.id, created_at=now, seen_at=now, ends_at=now + timedelta(days=1)
+        )
+        stores.sessions.add(made)
+        return made, stores.epochs.of(alice.id, BANK)
+
+
+def check_session_ended(house: House, opened: SessionRecord, epoch: str) -> None:
+    """A session of the copy is over, and a token of its time is worthless."""
+    with closing(Installation(house.installation.settings)) as again, again.services.work.read() as stores:
+        found = stores.sessions.get(opened.id)
+        assert found is not None
+        assert found.ended_at is not None
+        assert stores.epochs.of(opened.principal_id, BANK) != epoch
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("ordinary", [pytest.param(False, marks=as_root), True], ids=["root", "ordinary"])
 def test_a_copy_made_while_stopped(*, ordinary: bool) -> None:
     """Copied and put back by the page's own commands, the door opens, and the log continues what was kept."""
     with founded(ordinary=ordinary) as house:
         assert lets_alice_in(house)
+        opened, epoch = open_session(house)
         keep_evidence(house)
         play(house, block("tar --create"))
         assert eventually(lambda: lets_alice_in(house), 15), house.words()
@@ -140,6 +168,7 @@ def test_a_copy_made_while_stopped(*, ordinary: bool) -> None:
         assert eventually(lambda: lets_alice_in(house), 15), house.words()
         assert verified(house)
         _check_folders(house)
+        check_session_ended(house, opened, epoch)
 
 
 @as_root
@@ -147,6 +176,7 @@ def test_a_copy_made_while_running() -> None:
     """The same with the database copied from under the running door, and owners set as the page says."""
     with founded(ordinary=False) as house:
         assert lets_alice_in(house)
+        opened, epoch = open_session(house)
         keep_evidence(house)
         play(house, block("source.backup(copy)"))
         for name in ("keys", "doorward.toml", "log.key", "founded"):
@@ -166,6 +196,7 @@ def test_a_copy_made_while_running() -> None:
         assert eventually(lambda: lets_alice_in(house), 15), house.words()
         assert verified(house)
         _check_folders(house)
+        check_session_ended(house, opened, epoch)
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -119,6 +119,9 @@ class MemoryEnrolmentRights(Store):
             [one for one in self._open(at) if _of_partner(state, one.principal_id, partner_id)], at
         )
 
+    def void_every(self, at: datetime) -> int:
+        return self._void(self._open(at), at)
+
     def prune(self, before: datetime) -> int:
         return _drop(self.writable().enrolment_rights, lambda one: one.expires_at < before)
 

@@ -10,8 +10,9 @@ from datetime import datetime
 from doorward.audit.events import EventType
 from doorward.core.entities import Principal
 from doorward.core.names import PORTAL_APPLICATION
-from doorward.stores.events import write_event
+from doorward.stores.events import Public, write_event
 from doorward.stores.protocols import Stores
+from doorward.stores.records import ChangeKind
 from doorward.stores.services import Services
 
 
@@ -52,6 +53,40 @@ def end_sessions(
         )
         stores.outbox.add(event)
     return ended
+
+
+def end_every_session(
+    services: Services, stores: Stores, *, reason: str, actor: str, now: datetime
+) -> dict[str, int]:
+    """End all sessions of all principals; return how many were open, by principal.
+
+    The change of each of them is noted. The new epoch is a number that was never in use, also if the database is an
+    older one that was put back.
+    """
+    ended: dict[str, int] = {}
+    for one in stores.sessions.open_at(now):
+        ended[one.principal_id] = ended.get(one.principal_id, 0) + 1
+    stores.sessions.end_every(now)
+    stores.epochs.raise_all(now)
+    for principal_id, number in ended.items():
+        stores.session_codes.remove_all(principal_id)
+        stores.step_ups.remove_all(principal_id)
+        data: Public = {"principal": principal_id, "reason": reason, "number": number}
+        stores.outbox.add(write_event(services, EventType.SESSION_ENDED, actor=actor, data=data, at=now))
+        stores.changes.note(ChangeKind.PRINCIPAL, principal_id, now)
+    return ended
+
+
+def withdraw_after_restore(services: Services, *, actor: str) -> int:
+    """End all sessions and void all rights to enrol a factor, because the database is an older one; return how many ended.
+
+    What was signed out, used or reset after the copy was made is open again in it.
+    """
+    now = services.clock.now()
+    with services.work.change() as stores:
+        ended = end_every_session(services, stores, reason="database-restored", actor=actor, now=now)
+        stores.enrolment_rights.void_every(now)
+    return sum(ended.values())
 
 
 def remove_factors(

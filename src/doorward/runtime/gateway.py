@@ -14,6 +14,7 @@ from doorward.gateway.envoy.process import boot_id
 from doorward.gateway.envoy.program import EnvoyOptions, locate_envoy
 from doorward.runtime.compose import Installation
 from doorward.runtime.compose.installation import origin_of
+from doorward.runtime.continuity import Continuity
 from doorward.runtime.door_port import check_door_port, door_listeners
 from doorward.runtime.doorbell import HungBell
 from doorward.runtime.memory import heap_bytes
@@ -39,6 +40,7 @@ def run_gateway(
     raise_file_limit()
     bell = HungBell(layout.run, "gateway")
     services = installation.services
+    Continuity(services, layout.continuity, layout.founded).look()
     gateway = Gateway(
         services,
         build_options(installation, binary),

@@ -100,6 +100,11 @@ class Layout:
         return self.run / "incidents.jsonl"
 
     @property
+    def continuity(self) -> Path:
+        """How far the database had come when it was last looked at."""
+        return self.run / "continuity.json"
+
+    @property
     def gateway(self) -> Path:
         """The gateway's own folder."""
         return self.data / "gateway"

@@ -24,6 +24,7 @@ from doorward.core.errors import DoorwardError, MalformedInput, RequestRefused
 from doorward.directory.pruning import prune_past
 from doorward.directory.session_keys import tend_session_keys
 from doorward.runtime.compose import Installation
+from doorward.runtime.continuity import Continuity
 from doorward.runtime.doorbell import HungBell
 from doorward.runtime.fetching.fetcher import HttpFetcher
 from doorward.runtime.fetching.gathering import Gathering
@@ -94,14 +95,16 @@ class Serve:
         self._gathering = Gathering(
             self._services, HttpFetcher(is_ours=OwnListeners(own_ports(settings)).has), self._stop
         )
+        self._continuity = Continuity(self._services, layout.continuity, layout.founded)
         self._jobs = Jobs(self._list_jobs(), self._stop)
 
     def start(self) -> None:
         """Listen, and begin the jobs.
 
         Raises:
-            Unavailable: an address is in use; nothing is left running.
+            Unavailable: an address is in use, or the database cannot be written; nothing is left running.
         """
+        self._continuity.look()
         try:
             self.status.start()
             self._enrolment.start()
@@ -156,6 +159,7 @@ class Serve:
             Job(name="ocsp", work=self._refresh_ocsp, seconds=60.0, wait=self._stop.wait),
             Job(name="evidence", work=self._gathering.work, seconds=1.0, wait=self._gathering.wait),
             Job(name="responder", work=self._renew_responder, seconds=600.0, wait=self._stop.wait),
+            Job(name="continuity", work=self._look_back, seconds=5.0, wait=self._stop.wait),
             Job(name="session-keys", work=self._tend_session_keys, seconds=30.0, wait=self._stop.wait),
             Job(name="prune", work=self._prune, seconds=600.0, wait=self._stop.wait),
             Job(name="root-list", work=self._renew_root_list, seconds=600.0, wait=self._stop.wait),
@@ -213,6 +217,10 @@ class Serve:
     def _renew_root_list(self) -> bool:
         if root_list_due(self._services):
             renew_root_list(self._services, actor=SYSTEM)
+        return False
+
+    def _look_back(self) -> bool:
+        self._continuity.look()
         return False
 
     def _tend_session_keys(self) -> bool:

@@ -95,6 +95,10 @@ class EnrolmentRightStore(Protocol):
         """Let every open right of every principal of a partner expire now; return how many."""
         ...
 
+    def void_every(self, at: datetime) -> int:
+        """Let every open right expire now; return how many."""
+        ...
+
     def prune(self, before: datetime) -> int:
         """Remove those that expired before; return how many."""
         ...

@@ -66,6 +66,7 @@ _USE_RIGHT = Prepared(
 _VOID = f"UPDATE enrolment_rights SET expires_at = :at WHERE tenant = :this_tenant AND {_IS_OPEN}"
 _VOID_ALL = Prepared(f"{_VOID} AND principal_id = :principal_id")
 _VOID_PARTNER = Prepared(f"{_VOID} AND {OF_PARTNER}")
+_VOID_EVERY = Prepared(_VOID)
 _PRUNE_RIGHTS = Prepared("DELETE FROM enrolment_rights WHERE tenant = :this_tenant AND expires_at < :before")
 
 _THROTTLE = Prepared(
@@ -193,6 +194,10 @@ class SqlEnrolmentRights:
     def void_partner(self, partner_id: str, at: datetime) -> int:
         """Let every open right of every principal of a partner expire now."""
         return self._transaction.driver_change(_VOID_PARTNER, partner_id=partner_id, at=to_microseconds(at))
+
+    def void_every(self, at: datetime) -> int:
+        """Let every open right expire now."""
+        return self._transaction.driver_change(_VOID_EVERY, at=to_microseconds(at))
 
     def prune(self, before: datetime) -> int:
         """Remove those that expired before."""

@@ -1,0 +1,87 @@
+"""Whether the database is the one that ran here before, or an older one that was put back.
+
+In an older one, sessions are open that were ended since, and rights to enrol a factor that were used. So both roles look
+before they serve anything, and `serve` looks again and again; if the database was put back, every session is ended under
+an epoch that was never in use, and every right is voided (docs/design/0065).
+
+    1. the mark lies in `run/`, which no backup has: without it, all was put back
+    2. it names the time of change (ctime) of the file `founded`: no program can set that, so a copy of the whole data
+       directory has another
+    3. it names how far the sequence of changes had come: a database that has not come so far is an older one
+
+Not here: revocations that the copy lacks, which an operator replays (docs/how-to/back-up.md); the gateway's own watch over
+the sequence of changes (gateway.following).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from pathlib import Path
+
+import structlog
+
+from doorward.directory.session_ending import withdraw_after_restore
+from doorward.stores.services import Services
+
+MAX_MARK_BYTES = 1024
+SYSTEM = "system"
+
+_log = structlog.get_logger("doorward.continuity")
+
+
+class Continuity:
+    """The watch of one process.
+
+    Args:
+        services: the use cases' ports.
+        mark: the file of the mark, shared by the processes of one data directory.
+        founded: a file that is written once.
+    """
+
+    def __init__(self, services: Services, mark: Path, founded: Path) -> None:
+        self._services = services
+        self._mark = mark
+        self._founded = founded
+
+    def look(self) -> bool:
+        """Withdraw what an older database has open, if it is one; note how far it has come.
+
+        Returns:
+            Whether it was put back, or is looked at for the first time.
+
+        Raises:
+            Unavailable: as `UnitOfWork.change`; the next look tries again.
+            OSError: the mark cannot be written, or `founded` cannot be found.
+        """
+        descriptor = os.open(self._mark, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)  # both roles may start at once
+            text = os.pread(descriptor, MAX_MARK_BYTES, 0)
+            changed_at = self._founded.stat().st_ctime_ns
+            put_back = not _is_ahead(text, changed_at, self._head())
+            if put_back:
+                ended = withdraw_after_restore(self._services, actor=SYSTEM)
+                say = _log.warning if ended else _log.info
+                say("this database is new here: no session of before is open in it", ended=ended)
+            mark = json.dumps({"founded": changed_at, "head": self._head()}).encode()
+            if mark != text:
+                os.ftruncate(descriptor, 0)
+                os.pwrite(descriptor, mark, 0)
+        finally:
+            os.close(descriptor)
+        return put_back
+
+    def _head(self) -> int:
+        with self._services.work.read() as stores:
+            return stores.changes.head()
+
+
+def _is_ahead(text: bytes, changed_at: int, head: int) -> bool:
+    """Return whether a database that has come to `head` continues what a mark says; False for what is no mark."""
+    try:
+        mark = json.loads(text)
+        return bool(mark["founded"] == changed_at and mark["head"] <= head)
+    except (ValueError, KeyError, TypeError):
+        return False
