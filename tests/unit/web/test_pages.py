@@ -18,12 +18,16 @@ from starlette.testclient import TestClient
 from doorward.authority.revocation import revoke
 from doorward.core.certificate import RevocationReason
 from doorward.core.entities import Reason
+from doorward.enforcement.envoy.sentences import PAGE_STATES, STATUS_CASES
+from doorward.enforcement.plan import Token
 from doorward.web.edge import Edge
 from doorward.web.look.assets import OUR_ASSETS, SIGNS
+from doorward.web.look.brand import Brand
 from doorward.web.look.catalogues import CATALOGUES
 from doorward.web.look.dates import tell_distance, tell_when
 from doorward.web.look.rendering import Look, translate
 from doorward.web.pages.message import Message, build_context, describe_problem, incident_of
+from doorward.web.pages.replies import FACTOR_STATE, build_reply_pages
 from doorward.web.pages.states import BY_REASON, STATES, Target, state_of
 from doorward.web.pages.surface import STATIC_BASE, build_pages_routes, build_targets
 from doorward.web.pool import UseCasePool
@@ -235,3 +239,23 @@ def test_every_state_is_translated() -> None:
     for state in STATES.values():
         for text in (state.title, state.why):
             assert translate(text, "de", **EVERY) != translate(text, "en", **EVERY)
+
+
+def test_envoys_own_replies_are_made_of_the_same_table() -> None:
+    """A short page for each state and language, with tokens for what is known later, and the words of the problem."""
+    brand = Brand(name="Meridian Bank 100 %", help_address="mailto:help@bank.example", hours="8-18")
+    pages = build_reply_pages(Look(brand, base=STATIC_BASE), portal_origin=PORTAL)
+    assert {state for state, _ in pages.html} == {*PAGE_STATES, FACTOR_STATE} <= set(STATES)
+    assert max(len(page.encode()) for page in pages.html.values()) < 2_000
+    page = pages.html["not-allowed", "de"]
+    assert f"Das dürfen Sie in {Token.APPLICATION.value} nicht öffnen" in page
+    assert Token.INCIDENT.value in page
+    assert Token.MOMENT.value in page
+    assert f'href="{PORTAL}/"' in page
+    assert pages.words["other-address"][0] == "Please load this page again"
+
+
+def test_the_statuses_of_envoys_replies_are_those_of_the_table() -> None:
+    """A page says the number that the answer has."""
+    for case in STATUS_CASES:
+        assert not case.state or STATES[case.state].status == case.status

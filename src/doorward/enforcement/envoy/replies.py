@@ -1,59 +1,133 @@
-"""What a refused person or program reads: short, in plain words, naming the application and no rule.
+"""What a refused person or program reads if Envoy itself answers: in plain words, naming the application and no rule.
 
-Standard: RFC 9457 (problem details, for whoever asks for JSON).
+A browser gets a page in its language if the plan has pages; whoever asks for JSON a problem document; any other a
+sentence. All have the incident id, by which `doorward explain` finds the request.
+
+Not here: which sentence or state (`sentences`), and how pages are made (the plan has them).
+Standard: RFC 9457 (problem details), RFC 9110 section 12.5.4 (Accept-Language), W3C Fetch Metadata section 2.1.
 """
 
 from __future__ import annotations
 
+import html
+import re
 from collections.abc import Sequence
-from types import MappingProxyType
 from typing import Any
 
-from doorward.enforcement.envoy.sentences import SENTENCES, build_filter
+from doorward.enforcement.envoy.names import Fact
+from doorward.enforcement.envoy.sentences import CASES, OTHERWISE, STATUS_CASES, Case, build_filter
+from doorward.enforcement.plan.pages import ReplyPages, Token
 
-WORDS = MappingProxyType(
-    {
-        400: "This request is malformed or has two meanings, so it was not passed on to {name}.",
-        403: "You are known here, but you may not do this in {name}.",
-        404: "There is nothing here.",
-        405: "This method repeats the request in its answer; it was not passed on to {name}.",
-        408: "This request did not arrive in time, so it was not passed on to {name}.",
-        413: "This request is too large for {name}.",
-        421: "This connection was made for {name}; open another one for this host.",
-        426: "The door of {name} speaks HTTP/1.1 and HTTP/2, and no older version.",
-        429: "Too many requests came from you at once. Wait a second, then try again: {name} did not get this one.",
-        431: "The header fields of this request are too large or too many for {name}.",
-        502: "The answer of {name} is malformed or its header fields are too large.",
-        503: "{name} does not answer. It may be back shortly.",
-        504: "{name} took too long to answer.",
-    }
-)
-"""Status code to sentence; `{name}` is the application's name."""
-
-OTHERWISE = "The door of {name} could not pass this request on."
+INCIDENT = r"%CEL(re.extract(request.id, '^(.{4})(.{4}).*$', r'\1-\2'))%"
+"""The first eight hexadecimal digits of the request's id in two groups; `-` if there is no id (a head that was not read)."""
 
 _REQUEST_ID = "%REQ(X-REQUEST-ID):64%"
+_VALUES = {
+    Token.INCIDENT: INCIDENT,
+    Token.MOMENT: "%START_TIME(%Y-%m-%dT%H:%M:%SZ)%",
+    # Percent-encoded (wire.header_text): no `<`, no quotation mark.
+    Token.WHO: f"%FILTER_STATE({Fact.PRINCIPAL.state_key}:PLAIN)%",
+}
+_HEADERS_TOO_LARGE = 431
+_DOCUMENT = {"name": "sec-fetch-dest", "string_match": {"exact": "document"}}
+_NO_DESTINATION = {"name": "sec-fetch-dest", "present_match": False}
+_HTML = {"name": "accept", "string_match": {"contains": "text/html"}}
+_NO_ACCEPT = {"name": "accept", "present_match": False}
 
 
-def build_local_replies(name: str, first: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
+def build_local_replies(
+    name: str, first: Sequence[dict[str, Any]] = (), pages: ReplyPages | None = None
+) -> dict[str, Any]:
     """Return the replies of one door that Envoy gives itself; an application's own pass unchanged.
 
-    `first` are mappers that stand before all others.
+    Args:
+        name: of the application.
+        first: mappers that stand before all others.
+        pages: for browsers; without them there are sentences only.
     """
     # RFC 9110 section 15.3.5: an answer with status 204 (a preflight's) has no content.
     mappers = [*first, _mapper([_status_is(204)], {"text_format_source": {"inline_string": ""}})]
-    cases = [(build_filter(expression), words) for expression, words in SENTENCES]
-    cases += [(_status_is(status), words) for status, words in WORDS.items()]
-    for holds, words in cases:
-        sentence = words.format(name=name)
-        mappers.append(_mapper([holds, _asks_for_json()], _problem(sentence)))
-        mappers.append(_mapper([holds], _text(sentence)))
+    for case in (*CASES, *STATUS_CASES):
+        holds = build_filter(case.holds) if case.holds else _status_is(case.status)
+        mappers += build_case(holds, case, name, pages)
     return {"mappers": mappers, "body_format": _text(OTHERWISE.format(name=name))}
+
+
+def build_case(
+    holds: dict[str, Any], case: Case, name: str, pages: ReplyPages | None
+) -> list[dict[str, Any]]:
+    """Return the replies of one case: pages for browsers, then the problem document, then the sentence.
+
+    Args:
+        holds: the filter of the case.
+        case: its words.
+        name: of the application.
+        pages: as in `build_local_replies`.
+    """
+    sentence = case.sentence.format(name=name)
+    mappers = []
+    if pages is not None and case.state:
+        mappers += _pages(holds, case, name, pages)
+    mappers.append(_mapper([holds, _header(_asks_for_json())], _problem(sentence, case.state, name, pages)))
+    mappers.append(_mapper([holds], _text(sentence)))
+    return mappers
+
+
+def _pages(holds: dict[str, Any], case: Case, name: str, pages: ReplyPages) -> list[dict[str, Any]]:
+    default, *others = pages.languages
+    looks = _any(_header(_DOCUMENT), _header(_NO_DESTINATION))
+    asks = [holds, _header(_HTML), looks]
+    mappers = [
+        _page([*asks, _header(_prefers(language))], pages.html[case.state, language], name, pages)
+        for language in others
+    ]
+    mappers.append(_page(asks, pages.html[case.state, default], name, pages))
+    if case.status == _HEADERS_TOO_LARGE:
+        # Of a head that is too large no field is known, not even Accept: it is a browser's, with its cookies.
+        mappers.append(_page([holds, _header(_NO_ACCEPT)], pages.html[case.state, default], name, pages))
+    return mappers
+
+
+def _page(filters: list[dict[str, Any]], page: str, name: str, pages: ReplyPages) -> dict[str, Any]:
+    body = {
+        "text_format_source": {"inline_string": _filled(page, html.escape(name))},
+        "content_type": "text/html; charset=utf-8",
+    }
+    fields = {"cache-control": "no-store", "content-security-policy": pages.policy}
+    added = [
+        {
+            "header": {"key": key, "value": _escaped(value)},
+            "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+        }
+        for key, value in fields.items()
+    ]
+    return {**_mapper(filters, body), "headers_to_add": added}
+
+
+def _filled(text: str, name: str) -> str:
+    """Return a text with tokens as Envoy's format: what is no formatter of ours is literal."""
+    text = _escaped(text).replace(Token.APPLICATION.value, _escaped(name))
+    for token, value in _VALUES.items():
+        text = text.replace(token.value, value)
+    return text
+
+
+def _prefers(language: str) -> dict[str, Any]:
+    regex = rf"(?i)[ \t]*{re.escape(language)}(?:[-,; \t].*)?"
+    return {"name": "accept-language", "string_match": {"safe_regex": {"regex": regex}}}
 
 
 def _mapper(filters: list[dict[str, Any]], body: dict[str, Any]) -> dict[str, Any]:
     one = filters[0] if len(filters) == 1 else {"and_filter": {"filters": filters}}
     return {"filter": one, "body_format_override": body}
+
+
+def _any(*filters: dict[str, Any]) -> dict[str, Any]:
+    return {"or_filter": {"filters": list(filters)}}
+
+
+def _header(matcher: dict[str, Any]) -> dict[str, Any]:
+    return {"header_filter": {"header": matcher}}
 
 
 def _status_is(status: int) -> dict[str, Any]:
@@ -62,21 +136,20 @@ def _status_is(status: int) -> dict[str, Any]:
 
 
 def _asks_for_json() -> dict[str, Any]:
-    return {"header_filter": {"header": {"name": "accept", "string_match": {"contains": "json"}}}}
+    return {"name": "accept", "string_match": {"contains": "json"}}
 
 
-def _problem(sentence: str) -> dict[str, Any]:
-    fields = {
-        "type": "about:blank",
-        "status": "%RESPONSE_CODE%",
-        "detail": _escaped(sentence),
-        "request": _REQUEST_ID,
-    }
+def _problem(sentence: str, state: str, name: str, pages: ReplyPages | None) -> dict[str, Any]:
+    fields = {"type": "about:blank", "status": "%RESPONSE_CODE%", "detail": _escaped(sentence)}
+    if pages is not None and state in pages.words:
+        title, detail = (_filled(one, name) for one in pages.words[state])
+        fields |= {"type": _escaped(f"{pages.problems}{state}"), "title": title, "detail": detail}
+    fields |= {"incident": INCIDENT, "request": _REQUEST_ID}
     return {"json_format": fields, "content_type": "application/problem+json"}
 
 
 def _text(sentence: str) -> dict[str, Any]:
-    body = f"{_escaped(sentence)}\n\nStatus %RESPONSE_CODE%, request {_REQUEST_ID}\n"
+    body = f"{_escaped(sentence)}\n\nStatus %RESPONSE_CODE%, incident {INCIDENT}\n"
     return {"text_format_source": {"inline_string": body}, "content_type": "text/plain; charset=utf-8"}
 
 

@@ -1,31 +1,107 @@
-"""Sentences for refusals that no rule made: a page of another site asked, or there is no good certificate.
+"""When Envoy itself answers, and with which sentence and state: first what is more than a status, then by status.
 
-Not here: the sentences by status (`replies`). These stand before them; Envoy takes the first that fits.
+Not here: the form of the answer (`replies`), and pages (the plan has them under the names of states).
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from doorward.enforcement.envoy.extension import build_extension
-from doorward.enforcement.envoy.names import FOREIGN_ORIGIN, JUDGED, PREFLIGHT_REFUSED, Fact
+from doorward.enforcement.envoy.names import FOREIGN_ORIGIN, JUDGED, PREFLIGHT_REFUSED, Fact, Refusal
 
-SENTENCES = (
-    (
-        # Envoy keeps status and header fields of such an answer and drops its body; the status is any.
-        "response.code_details == 'websocket_handshake_unsuccessful'",
-        "{name} did not open a WebSocket. Of its answer, the status and the header fields are passed on.",
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One case: a CEL expression or a status, the sentence, and the name of the state; empty if it has no page.
+
+    `{name}` in a sentence is the application's name.
+    """
+
+    sentence: str
+    state: str = ""
+    holds: str = ""
+    status: int = 0
+
+
+CASES = (
+    # Envoy keeps status and header fields of such an answer and drops its body; the status is any.
+    Case(
+        holds="response.code_details == 'websocket_handshake_unsuccessful'",
+        sentence="{name} did not open a WebSocket. Of its answer, the status and the header fields are passed on.",
     ),
-    (
-        f"response.code == 403 && xds.route_name in ['{FOREIGN_ORIGIN}', '{PREFLIGHT_REFUSED}']",
-        "A page of another site asked for this, and {name} does not list that site.",
+    Case(
+        holds=f"response.code == 403 && xds.route_name in ['{FOREIGN_ORIGIN}', '{PREFLIGHT_REFUSED}']",
+        sentence="A page of another site asked for this, and {name} does not list that site.",
+        state="from-another-site",
     ),
-    (
-        f"response.code == 403 && filter_state['{Fact.JUDGED.state_key}'] != b'{JUDGED}'",
-        "This part of {name} needs a certificate, and this connection showed none that is good.",
+    Case(
+        holds=f"response.code == 403 && filter_state['{Fact.JUDGED.state_key}'] != b'{JUDGED}'",
+        sentence="This part of {name} needs a certificate, and this connection showed none that is good.",
+        state="certificate-missing",
+    ),
+    Case(
+        holds=f"response.code == 503 && xds.route_name == '{Refusal.AUTHORIZER_AWAY.word}'",
+        sentence="The door of {name} is starting, or very busy. Try again in a few seconds.",
+        state="door-starting",
     ),
 )
-"""When (CEL) and what; `{name}` is the application's name."""
+"""Cases that a status does not tell; they stand first, and Envoy takes the first that fits."""
+
+STATUS_CASES = (
+    Case(
+        status=400,
+        sentence="This request is malformed or has two meanings, so it was not passed on to {name}.",
+        state="not-understood",
+    ),
+    Case(
+        status=403,
+        sentence="You are known here, but you may not do this in {name}.",
+        state="not-allowed",
+    ),
+    Case(status=404, sentence="There is nothing here.", state="nothing-here"),
+    Case(
+        status=405,
+        sentence="This method repeats the request in its answer; it was not passed on to {name}.",
+        state="not-offered",
+    ),
+    Case(
+        status=408,
+        sentence="This request did not arrive in time, so it was not passed on to {name}.",
+        state="too-slow",
+    ),
+    Case(status=413, sentence="This request is too large for {name}.", state="too-large"),
+    Case(
+        status=421,
+        sentence="This connection was made for {name}; open another one for this host.",
+        state="other-address",
+    ),
+    Case(status=426, sentence="The door of {name} speaks HTTP/1.1 and HTTP/2, and no older version."),
+    Case(
+        status=429,
+        sentence="Too many requests came from you at once. Wait a second, then try again: {name} did not get this one.",
+        state="please-wait",
+    ),
+    Case(
+        status=431,
+        sentence="The header fields of this request are too large or too many for {name}.",
+        state="cookies-too-large",
+    ),
+    Case(
+        status=502,
+        sentence="The answer of {name} is malformed or its header fields are too large.",
+        state="answer-malformed",
+    ),
+    Case(status=503, sentence="{name} does not answer. It may be back shortly.", state="application-silent"),
+    Case(status=504, sentence="{name} took too long to answer.", state="application-slow"),
+)
+"""One for each status that Envoy answers with."""
+
+OTHERWISE = "The door of {name} could not pass this request on."
+
+PAGE_STATES = tuple(dict.fromkeys(case.state for case in (*CASES, *STATUS_CASES) if case.state))
+"""Names of the states that need a page."""
 
 
 def build_filter(expression: str) -> dict[str, Any]:

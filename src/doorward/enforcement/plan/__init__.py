@@ -30,6 +30,7 @@ from doorward.enforcement.plan.limits import (
     SocketAddress,
     check_socket_path,
 )
+from doorward.enforcement.plan.pages import ReplyPages, Token
 from doorward.enforcement.plan.sessions import SESSION_LIFETIME, SessionPlan
 
 __all__ = [
@@ -47,12 +48,14 @@ __all__ = [
     "OpenDoor",
     "OpenRoute",
     "PortalDoor",
+    "ReplyPages",
     "RuleTerm",
     "RunPaths",
     "ServerCertificate",
     "SessionPlan",
     "SocketAddress",
     "TcpDoor",
+    "Token",
     "build_door",
     "build_plan",
     "check_socket_path",

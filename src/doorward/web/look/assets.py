@@ -35,22 +35,27 @@ class Asset:
         return hashlib.sha256(self.body).hexdigest()[:_DIGEST_LENGTH]
 
 
-def _read() -> dict[str, Asset]:
-    files = sorted((_WEB / "static").iterdir())
-    return {
-        file.name: Asset(media_type=_TYPES[file.suffix], body=file.read_bytes())
-        for file in files
-        if file.suffix in _TYPES
-    }
-
-
-OUR_ASSETS: Mapping[str, Asset] = _read()
-"""What every installation has. Read with the module: root imports all modules before it becomes another user."""
-
 SIGNS: Mapping[str, str] = {
     file.stem: file.read_text("utf-8").strip() for file in (Path(__file__).parent / "signs").glob("*.svg")
 }
 """Name of a sign to its SVG, which stands within the page and has the colour of the text."""
+
+
+def _read() -> dict[str, Asset]:
+    files = sorted((_WEB / "static").iterdir())
+    assets = {
+        file.name: Asset(media_type=_TYPES[file.suffix], body=file.read_bytes())
+        for file in files
+        if file.suffix in _TYPES
+    }
+    for name, sign in SIGNS.items():
+        body = sign.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1).encode()
+        assets[f"sign-{name}.svg"] = Asset(media_type=_TYPES[".svg"], body=body)
+    return assets
+
+
+OUR_ASSETS: Mapping[str, Asset] = _read()
+"""What every installation has. Read with the module: root imports all modules before it becomes another user."""
 
 
 def build_assets(brand: Brand) -> dict[str, Asset]:

@@ -11,8 +11,8 @@ from doorward.enforcement.envoy.headers import build_early_mutations, build_rout
 from doorward.enforcement.envoy.http import build_http, build_open_http
 from doorward.enforcement.envoy.logs import build_handshake_log, build_open_log, build_request_log
 from doorward.enforcement.envoy.names import IDENTITY_HEADERS, Fact
-from doorward.enforcement.envoy.replies import WORDS, build_local_replies
-from doorward.enforcement.envoy.sentences import SENTENCES
+from doorward.enforcement.envoy.replies import build_local_replies
+from doorward.enforcement.envoy.sentences import CASES, STATUS_CASES
 from doorward.enforcement.plan import Limits
 from tests.unit.enforcement.plans import OPEN_DOOR, PATHS, UPSTREAM, door
 
@@ -120,7 +120,7 @@ def test_identity_headers_come_from_facts_and_are_removed_first() -> None:
 def test_refusals_are_short_plain_and_name_no_rule() -> None:
     """One text and one JSON form for each status, and a fallback."""
     replies = build_local_replies("pay")
-    assert len(replies["mappers"]) == 2 * (len(WORDS) + len(SENTENCES)) + 1
+    assert len(replies["mappers"]) == 2 * (len(CASES) + len(STATUS_CASES)) + 1
     text = str([one["body_format_override"] for one in replies["mappers"]])
     assert "pay" in text
     first = replies["mappers"][0]  # RFC 9110 section 15.3.5: 204 has no content

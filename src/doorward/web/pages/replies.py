@@ -1,0 +1,58 @@
+"""The pages of Envoy's own replies, made from the table of states when a gateway starts.
+
+Not here: into which answers they go (`enforcement.envoy.replies`).
+"""
+
+from __future__ import annotations
+
+from markupsafe import Markup
+
+from doorward.enforcement.envoy.sentences import PAGE_STATES
+from doorward.enforcement.plan import ReplyPages, Token
+from doorward.web.look.catalogues import CATALOGUES, SOURCE
+from doorward.web.look.rendering import Look, page_policy, translate
+from doorward.web.pages.message import PROBLEMS_PATH, Message, build_context, describe_problem
+from doorward.web.pages.states import Target
+from doorward.web.pages.surface import build_targets
+
+FACTOR_STATE = "one-more-step"
+"""Of a request that only a second factor is missing for, and that cannot be led to the portal."""
+
+_VALUES = {
+    "application": Token.APPLICATION.value,
+    "who": Token.WHO.value,
+    "organisation": "",
+    "issuer": "",
+}
+
+
+def build_reply_pages(look: Look, *, portal_origin: str = "") -> ReplyPages:
+    """Return the pages and words of every state that Envoy answers with, in every language.
+
+    Args:
+        look: with the address of static files on an application's host.
+        portal_origin: of the portal, empty if browsers are not led there.
+    """
+    states = (*PAGE_STATES, FACTOR_STATE)
+    languages = (SOURCE, *(one for one in sorted(CATALOGUES) if one != SOURCE))
+    targets = build_targets(portal_origin)
+    del targets[Target.ANOTHER]  # there is no room to say how
+    html, words = {}, {}
+    for state in states:
+        problem = describe_problem(Message(state=state, language=SOURCE, values=_VALUES))
+        words[state] = str(problem["title"]), str(problem["detail"])
+        for language in languages:
+            message = Message(
+                state=state,
+                language=language,
+                values=_VALUES,
+                incident=Token.INCIDENT.value,
+                targets=targets,
+            )
+            context = build_context(look, message)
+            moment = Markup('<time datetime="{0}">{0}</time>').format(Token.MOMENT.value)
+            context["facts"].insert(1, (translate("Time", language), moment))
+            html[state, language] = look.render("reply.html", context, language)
+    return ReplyPages(
+        languages=languages, html=html, words=words, policy=page_policy(), problems=PROBLEMS_PATH
+    )
