@@ -60,6 +60,9 @@ class Pages:
             headers={
                 "Content-Security-Policy": page_policy(),
                 "Cache-Control": "no-store",
+                # With `no-referrer` browsers send `Origin: null` with a form (Fetch section 3.2, "serialize a request
+                # origin"). Other origins still learn no address.
+                "Referrer-Policy": "same-origin",
                 "Vary": "Accept-Language, Cookie",
             },
         )

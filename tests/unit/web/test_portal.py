@@ -174,6 +174,7 @@ def test_alice_is_asked_and_comes_back(alice: Browser) -> None:
     page = alice.show_passkey(asked.headers["location"])
     assert page.status_code == 200
     assert "__Host-doorward-portal=" in page.headers["set-cookie"]
+    assert page.headers["referrer-policy"] == "no-referrer"
     back = alice.at_app("GET", alice.code_of(page))
     assert back.status_code == 303
     assert back.headers["location"] == f"https://{HOST}/accounts/7?a=%2F&b"
@@ -335,7 +336,7 @@ class TestChecking:
             assert part in policy
         assert "unsafe" not in policy
         assert page.headers["cache-control"] == "no-store"
-        assert page.headers["referrer-policy"] == "no-referrer"
+        assert page.headers["referrer-policy"] == "same-origin"
 
     def test_a_way_that_is_none(self, alice: Browser) -> None:
         """A kind that nobody checks."""

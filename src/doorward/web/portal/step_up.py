@@ -108,4 +108,6 @@ async def send_back(
     """
     _, code = await place.run(lambda: make_code(place.services, caller, step_up.id, session))
     to = f"https://{step_up.host}{CALLBACK}?code={code}"
-    return place.page(request, caller, "continue", {"to": to, "host": step_up.host}, cookies=cookies)
+    answer = place.page(request, caller, "continue", {"to": to, "host": step_up.host}, cookies=cookies)
+    answer.headers["Referrer-Policy"] = "no-referrer"
+    return answer
