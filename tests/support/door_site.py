@@ -42,6 +42,7 @@ from doorward.policy.model import (
     Document,
     Effect,
     HttpUpstream,
+    OnRefusal,
     Residual,
     Rule,
     Upstream,
@@ -234,6 +235,7 @@ class DoorSite:
         alpn: Mapping[str, tuple[str, ...]] | None = None,
         sessions: SessionPlan | None = None,
         portal: Path | None = None,
+        explaining: Collection[str] = (),
     ) -> GatewayPlan:
         """Plan these applications (`<name>.test` each), the enrolment door, and a portal if its socket is given."""
         used = certificate or self.certificate
@@ -247,6 +249,7 @@ class DoorSite:
                     alpn=(alpn or {}).get(name, ()),
                     rules=tuple(rules),
                     keeps_slashes=name in keeping,
+                    on_refusal=OnRefusal.PAGE if name in explaining else OnRefusal.ALERT,
                     public=tuple(PathPattern(one) for one in (public or {}).get(name, ())),
                     origins=tuple((origins or {}).get(name, ())),
                 )

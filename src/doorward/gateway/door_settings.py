@@ -10,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from doorward.enforcement.capacity import HSTS
-from doorward.enforcement.plan import Limits, SocketAddress
+from doorward.enforcement.plan import SESSION_LIFETIME, Limits, SocketAddress
 from doorward.gateway.own_places import OwnPlaces
 
 
@@ -35,6 +35,7 @@ class DoorSettings:
     portal_origin: str = ""
     portal_socket: str = ""
     sessions_socket: str = ""
+    session_lifetime: timedelta = SESSION_LIFETIME
     portal_files: tuple[Path, Path] | None = None
     public_ports: tuple[int, ...] = ()
     hsts: timedelta = HSTS

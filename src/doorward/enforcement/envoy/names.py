@@ -118,6 +118,7 @@ DESTINATION_STATISTICS = "destination_"
 FOREIGN_ORIGIN, PREFLIGHT, PREFLIGHT_REFUSED = "foreign-origin", "preflight", "preflight-refused"
 PUBLIC = "public"
 OWN_SURFACE = "own-surface"
+PAGE = "page"
 """Names of routes: the log tells by them what answered, if no rule did."""
 
 

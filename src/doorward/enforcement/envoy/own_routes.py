@@ -26,7 +26,11 @@ from doorward.enforcement.envoy.unjudged import match_judged
 from doorward.enforcement.plan import HttpDoor, SessionPlan
 from doorward.policy.model import UnixUpstream
 
-OWN_PATHS = (("GET", f"{RESERVED_PREFIX}/callback"), ("POST", f"{RESERVED_PREFIX}/sign-out"))
+OWN_PATHS = (
+    ("GET", f"{RESERVED_PREFIX}/callback"),
+    ("POST", f"{RESERVED_PREFIX}/sign-out"),
+    ("GET", f"{RESERVED_PREFIX}/signed-out"),
+)
 """Method and exact path of each."""
 
 PATIENCE = "10s"

@@ -17,6 +17,7 @@ from doorward.enforcement.envoy.headers import build_open_headers, build_route_h
 from doorward.enforcement.envoy.names import RESERVED_PREFIX, Refusal
 from doorward.enforcement.envoy.opening import build_public_routes
 from doorward.enforcement.envoy.own_routes import build_own_routes
+from doorward.enforcement.envoy.page_routes import build_away_refusal, build_page_parts, build_pages
 from doorward.enforcement.envoy.refusals import (
     build_cookie_refusal,
     build_destination_refusals,
@@ -60,10 +61,13 @@ def build_door_table(door: HttpDoor, sessions: SessionPlan | None = None) -> dic
         *build_message_refusals(left),
         build_cookie_refusal(),
         *build_destination_refusals(door.headers, door.hosts),
+        *build_away_refusal(door),
         *build_site_routes(door),
         *build_own_routes(door, sessions),
+        *build_page_parts(door, sessions),
         build_refusal({"path_separated_prefix": RESERVED_PREFIX}, Refusal.RESERVED),
         *build_public_routes(door),
+        *build_pages(door, sessions),
     ]
     action = {**build_forwarding(door.id, door.upstream), **build_patience(door.traffic)}
     routes += [

@@ -150,5 +150,6 @@ def build_door(
         headers=app.headers,
         upstream_files=upstream_files,
         keeps_slashes=app.keeps_slashes,
+        explains_refusal=app.explains_refusal,
         **common,
     )

@@ -89,7 +89,8 @@ class HttpDoor(_ApplicationDoor):
     """One application of HTTP; its rules are in a route table.
 
     `upstream_files` are what an upstream that speaks TLS is verified by. `public` are paths open to everybody;
-    `own_origins` are those of its own pages, `origins` those of other sites that may call it.
+    `own_origins` are those of its own pages, `origins` those of other sites that may call it. `explains_refusal` says whether
+    a refused connection lives on for a page.
     """
 
     upstream: WebUpstream
@@ -99,11 +100,12 @@ class HttpDoor(_ApplicationDoor):
     headers: HeaderTerms = PLAIN
     upstream_files: UpstreamFiles | None = None
     keeps_slashes: bool = False
+    explains_refusal: bool = False
 
     def __post_init__(self) -> None:
         _ApplicationDoor.__post_init__(self)
         require(
-            self.trust is not None or not self.admits_anonymous,
+            self.trust is not None or not self.certificate_optional,
             "a door that verifies chains ends anonymous connections in the handshake",
         )
 
@@ -121,7 +123,7 @@ class HttpDoor(_ApplicationDoor):
     @property
     def certificate_optional(self) -> bool:
         """Whether a handshake without a certificate ends well."""
-        return self.admits_anonymous
+        return self.admits_anonymous or self.explains_refusal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

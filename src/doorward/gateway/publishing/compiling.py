@@ -172,4 +172,5 @@ def _sessions(snapshot: PolicySnapshot, settings: DoorSettings) -> SessionPlan |
         jwks=snapshot.session_keys,
         portal_origin=settings.portal_origin,
         sessions_socket=settings.sessions_socket,
+        lifetime=settings.session_lifetime,
     )

@@ -199,7 +199,11 @@ class TestOwnSurface:
         own = [
             one for one in routes_of(build_door_table(ASKING, SESSIONS)) if one.get("name") == "own-surface"
         ]
-        assert [one["match"]["path"] for one in own] == ["/_doorward/callback", "/_doorward/sign-out"]
+        assert [one["match"]["path"] for one in own] == [
+            "/_doorward/callback",
+            "/_doorward/sign-out",
+            "/_doorward/signed-out",
+        ]
         for route in own:
             assert route["match"]["filter_state"]
             assert route["request_headers_to_add"][0]["header"] == {

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from doorward.access.policies import apply_document
 from doorward.audit.events import EventType
 from doorward.authority import revocation
 from doorward.core.certificate import RevocationReason
@@ -93,6 +94,20 @@ def test_its_places_are_those_of_strangers(place: Place) -> None:
     assert [one.cookie for one in place.connections.showing(held.record.id)] == [COOKIE]
     place.connections.forget(COOKIE)
     assert place.connections.showing(alice) == place.connections.refused() == ()
+
+
+def test_a_good_certificate_without_a_rule_gets_the_reason(place: Place) -> None:
+    """Known and not allowed is a refusal too, with the word for it."""
+    apply_document(
+        place.world.services,
+        "trust_domain: corp.example\napps:\n  payments:\n    hosts: [payments.corp.example]\n"
+        "    upstream: http://127.0.0.1:9000\n    on_refusal: page\n    rules: [{allow: {groups: [tellers]}}]\n",
+        file="x.yaml",
+        actor=OPERATOR,
+    )
+    place.in_force()
+    answer = place.check(place.world.issue("carol"))
+    assert answer.facts == anonymous_facts(Reason.NO_RULE_MATCHED)
 
 
 @pytest.mark.parametrize("word", ["nonsense", "1", "certificate-missing "])

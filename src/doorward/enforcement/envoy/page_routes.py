@@ -1,0 +1,115 @@
+"""Pages of our own on an application's host: what a refused connection reads, and what every page there is made of.
+
+Style, script and the meaning of problems are for everybody who gets through the handshake. The page itself is for connections
+that the authorizer found not good, where `on_refusal` is `page`: it hears the application, the reason, and what the peer
+showed. No other request of theirs is passed on, and none of them reaches the application. If the authorizer was away, so
+that nobody knows who comes, the door answers by itself.
+
+Another certificate is chosen by a request of the page's own: `POST /_doorward/choose`, of a judged connection or another.
+
+Not here: what is answered (web.pages), and public paths, which go before (`opening`).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from doorward.enforcement.envoy.cookies import build_kept_cookies
+from doorward.enforcement.envoy.forwarding import build_forwarding
+from doorward.enforcement.envoy.headers import overwrite_header
+from doorward.enforcement.envoy.names import (
+    APPLICATION,
+    IDENTITY_HEADERS,
+    JUDGED,
+    PAGE,
+    RESERVED_PREFIX,
+    SESSIONS_CLUSTER,
+    UNJUDGED,
+    Fact,
+    Refusal,
+)
+from doorward.enforcement.envoy.refusals import build_refusal
+from doorward.enforcement.envoy.rules import build_open_destination, build_open_slice
+from doorward.enforcement.envoy.unjudged import build_claims, match_judged
+from doorward.enforcement.plan import HttpDoor, SessionPlan
+from doorward.policy.model import UnixUpstream
+
+STATIC_PREFIXES = (f"{RESERVED_PREFIX}/static/", f"{RESERVED_PREFIX}/problems/")
+CHOOSE_PATH = f"{RESERVED_PREFIX}/choose"
+
+PATIENCE = "10s"
+"""How long our own answer may take."""
+
+_NEITHER = f"[^{JUDGED}{UNJUDGED}].*|[{JUDGED}{UNJUDGED}].+|"
+"""Every text but the two words."""
+
+
+def build_away_refusal(door: HttpDoor) -> list[dict[str, Any]]:
+    """Return the route that answers where the authorizer was away; elsewhere such connections have ended."""
+    if not door.explains_refusal:
+        return []
+    unknown = {"key": Fact.JUDGED.state_key, "string_match": {"safe_regex": {"regex": _NEITHER}}}
+    return [build_refusal({"prefix": "/", "filter_state": [unknown]}, Refusal.AUTHORIZER_AWAY)]
+
+
+def build_page_parts(door: HttpDoor, sessions: SessionPlan | None) -> list[dict[str, Any]]:
+    """Return the routes of style, script and explanations; and where people come, of choosing another certificate."""
+    if sessions is None:
+        return []
+    parts = [
+        _bare(_to_surface(door, sessions, PAGE, {"prefix": prefix, "headers": [_method("GET|HEAD")]}))
+        for prefix in STATIC_PREFIXES
+    ]
+    if not (door.explains_refusal or any(rule.residual.requirements for rule in door.rules)):
+        return parts
+    choose = {"path": CHOOSE_PATH, "headers": [_method("POST")]}
+    judged = {**choose, "filter_state": [match_judged(JUDGED)]}
+    parts.append(
+        {
+            **_to_surface(door, sessions, PAGE, judged),
+            "request_headers_to_add": [overwrite_header(APPLICATION, door.id)],
+        }
+    )
+    if door.certificate_optional:
+        unjudged = {**choose, "filter_state": [match_judged(UNJUDGED)]}
+        parts.append(_explaining(door, sessions, PAGE, unjudged))
+    return parts
+
+
+def build_pages(door: HttpDoor, sessions: SessionPlan | None) -> list[dict[str, Any]]:
+    """Return the route of the page that a refused connection gets for whatever it asks for."""
+    if sessions is None or not door.explains_refusal:
+        return []
+    match = {"prefix": "/", "headers": [_method("GET|HEAD")], "filter_state": [match_judged(UNJUDGED)]}
+    return [_explaining(door, sessions, PAGE, match)]
+
+
+def _explaining(door: HttpDoor, sessions: SessionPlan, name: str, match: dict[str, Any]) -> dict[str, Any]:
+    route = _bare(_to_surface(door, sessions, name, match))
+    return {**route, "request_headers_to_add": [overwrite_header(APPLICATION, door.id), *build_claims()]}
+
+
+def _bare(route: dict[str, Any]) -> dict[str, Any]:
+    """Take back what the table tells of an identity, also if the connection's state holds one."""
+    return {**route, "request_headers_to_remove": sorted(IDENTITY_HEADERS)}
+
+
+def _to_surface(door: HttpDoor, sessions: SessionPlan, name: str, match: dict[str, Any]) -> dict[str, Any]:
+    action = build_forwarding(SESSIONS_CLUSTER, UnixUpstream(path=sessions.sessions_socket))
+    slices = {**build_open_slice(), **build_kept_cookies()}
+    if door.headers.destination:
+        slices |= build_open_destination()
+    return {
+        "name": name,
+        "match": match,
+        "route": {
+            **action,
+            "timeout": PATIENCE,
+            "upgrade_configs": [{"upgrade_type": "websocket", "enabled": False}],
+        },
+        "typed_per_filter_config": slices,
+    }
+
+
+def _method(regex: str) -> dict[str, Any]:
+    return {"name": ":method", "string_match": {"safe_regex": {"regex": regex}}}
