@@ -19,7 +19,7 @@ from doorward.core.factor_kinds import FactorKind
 from doorward.directory.callers import Caller
 from doorward.directory.factors.attempts import clear_account
 from doorward.directory.factors.grounds import require_fresh, require_owner
-from doorward.directory.session_ending import end_sessions
+from doorward.directory.session_ending import end_sessions, remove_factors
 from doorward.factors.shown import ShownFactors
 from doorward.stores.done import Done
 from doorward.stores.events import write_event
@@ -172,36 +172,14 @@ def reset_factors(services: Services, name: str, *, actor: str) -> Done[int]:
     now = services.clock.now()
     with services.work.change() as stores:
         principal = require_principal(stores, name)
-        removed = forget_factors(services, stores, principal, reason="reset", actor=actor, now=now)
+        removed = remove_factors(services, stores, principal, reason="reset", actor=actor, now=now)
+        end_sessions(services, stores, principal.id, reason="factor-reset", actor=actor, now=now)
         wanted = CertificateFilter(principal_id=principal.id, limit=_CERTIFICATES)
         for record in stores.certificates.list(wanted):
             clear_account(stores, principal.id, record.sha256)
         seq = stores.changes.note(ChangeKind.PRINCIPAL, principal.id, now)
     notes = () if removed else (f"{principal.name} had no factor",)
     return Done(value=removed, seq=seq, notes=notes)
-
-
-def forget_factors(
-    services: Services, stores: Stores, principal: Principal, *, reason: str, actor: str, now: datetime
-) -> int:
-    """Remove every factor and right of a principal and end its sessions, in a transaction that notes the change.
-
-    Returns:
-        How many factors were removed.
-    """
-    removed = stores.factors.remove_all(principal.id)
-    stores.enrolment_rights.void_all(principal.id, now)
-    end_sessions(services, stores, principal.id, reason="factor-reset", actor=actor, now=now)
-    event = write_event(
-        services,
-        EventType.FACTOR_RESET,
-        actor=actor,
-        data={"principal": principal.id, "number": removed, "reason": reason},
-        personal={"name": principal.name},
-        at=now,
-    )
-    stores.outbox.add(event)
-    return removed
 
 
 def _require(stores: Stores, caller: Caller, factor_id: str) -> FactorRecord:
