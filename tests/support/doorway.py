@@ -17,7 +17,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -178,11 +178,12 @@ class Doorway:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """An answer: status, headers in lower case, body bytes."""
+    """An answer: status, headers in lower case, body bytes, and name and value of each cookie that it sets."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+    cookies: Sequence[tuple[str, str]] = ()
 
     def json(self) -> Any:
         """Return the body as JSON."""
@@ -219,6 +220,10 @@ class Session:
                 status=response.status,
                 headers={name.lower(): value for name, value in response.getheaders()},
                 body=response.read(),
+                cookies=[
+                    (one.partition("=")[0], one.partition(";")[0].partition("=")[2])
+                    for one in response.headers.get_all("set-cookie", [])
+                ],
             )
 
 

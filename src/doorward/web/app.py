@@ -5,7 +5,6 @@ Not here: sockets (serving) and routes (status, enrolment).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import timedelta
 
 from starlette.applications import Starlette
@@ -13,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.routing import Route
 
+from doorward.directory.factors.context import FactorContext
 from doorward.directory.sessions import LIFETIME
 from doorward.stores.policy_snapshot import PolicySnapshots
 from doorward.stores.services import Services
@@ -21,6 +21,7 @@ from doorward.web.downloads import MAX_DOWNLOADS
 from doorward.web.edge import Edge, answer_http_error
 from doorward.web.enrolment import EnrolmentSurface
 from doorward.web.look.rendering import Look
+from doorward.web.pages.surface import STATIC_BASE, PagesSurface
 from doorward.web.pool import UseCasePool
 from doorward.web.portal.place import PortalTerms
 from doorward.web.portal.surface import PortalSurface
@@ -53,7 +54,7 @@ def build_portal_app(
     *,
     look: Look | None = None,
     snapshots: PolicySnapshots | None = None,
-    more: Sequence[Route] = (),
+    factors: FactorContext | None = None,
 ) -> Starlette:
     """Return the application behind `portal.<domain>`.
 
@@ -63,11 +64,11 @@ def build_portal_app(
         terms: what the settings say.
         look: of its pages.
         snapshots: the policy in force.
-        more: routes of other surfaces on the same host.
+        factors: figures of second factors; None takes the usual ones.
     """
     pages = Pages(look or Look(chooses_language=True))
-    surface = PortalSurface(services, pool, pages, terms, snapshots or PolicySnapshots())
-    return build_surface([*more, *surface.routes()])
+    surface = PortalSurface(services, pool, pages, terms, snapshots or PolicySnapshots(), factors=factors)
+    return build_surface(surface.routes())
 
 
 def build_sessions_app(
@@ -78,15 +79,21 @@ def build_sessions_app(
     lifetime: timedelta = LIFETIME,
     look: Look | None = None,
     snapshots: PolicySnapshots | None = None,
-    more: Sequence[Route] = (),
 ) -> Starlette:
-    """Return the application of the door's own paths on the hosts of applications; arguments as of the portal.
+    """Return the application of the door's own paths on the hosts of applications, and of its pages there.
 
-    `lifetime` is how long a session at an application may last.
+    Args:
+        services: of a process that may sign.
+        pool: where use cases run.
+        terms: what the settings say of the portal.
+        lifetime: of a session at an application.
+        look: of its pages.
+        snapshots: the policy in force.
     """
-    pages = Pages(look or Look(base="/_doorward/static"))
+    pages = Pages(look or Look(base=STATIC_BASE))
     surface = SessionSurface(services, pool, pages, terms, snapshots or PolicySnapshots(), lifetime=lifetime)
-    return build_surface([*more, *surface.routes()])
+    refusals = PagesSurface(services, pool, pages.look, portal_origin=terms.origin())
+    return build_surface([*surface.routes(), *refusals.routes()])
 
 
 def build_surface(routes: list[Route]) -> Starlette:

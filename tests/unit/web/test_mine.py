@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import html
-import json
-import re
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -16,6 +13,7 @@ from doorward.web.look.rendering import Look
 from doorward.web.pool import UseCasePool
 from doorward.web.portal.clients import name_client
 from tests.support.factor_records import session
+from tests.support.page_forms import hidden_fields, passkey_question
 from tests.support.passkeys import SoftAuthenticator
 from tests.support.portal_visit import Portal, enrol_passkey
 from tests.support.world import Held, World, found_world
@@ -170,8 +168,8 @@ def test_a_lost_device_is_withdrawn_after_a_question(portal: Portal, alice: Held
 def show_passkey(portal: Portal, alice: Held, key: SoftAuthenticator, check: str) -> str:
     """Use the passkey where the portal asks for it; return where it leads."""
     page = portal.ask("GET", check, alice).text
-    options = json.loads(html.unescape(re.findall(r'data-options="([^"]*)"', page)[0]))
-    answer = portal.ask("POST", f"{check}/webauthn", alice, data={"credential": key.get(options)})
+    sent = hidden_fields(page, f"{check}/webauthn") | {"credential": key.get(passkey_question(page))}
+    answer = portal.ask("POST", f"{check}/webauthn", alice, data=sent)
     return str(answer.headers["location"])
 
 

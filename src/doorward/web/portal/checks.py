@@ -62,7 +62,7 @@ class Checks:
         step_up = await place.run(lambda: find_step_up(place.services, caller, step_up_id))
         fields = await form_of(request)
         try:
-            await self._desk.check(request, caller, kind, fields, purpose=step_up.id)
+            await self._desk.check(caller, kind, fields)
         except RequestRefused as refusal:
             fault = translate(mark("That was not right. Try again."), language_of(request))
             told = fault if refusal.code == "factor-refused" else refusal.detail
@@ -99,22 +99,22 @@ class Checks:
         shown = ShownFactors.of(session.factors if session else {})
         missing = find_missing(needs, shown, place.services.clock.now())
         kinds = await self._desk.kinds(caller)
-        ways = [await self._way(caller, kind, step_up) for kind in _useful(kinds, missing)]
+        ways = [await self._way(caller, kind) for kind in _useful(kinds, missing)]
         context = {
             "id": step_up.id,
             "application": await self._name(step_up),
             "ways": ways,
             "fault": fault,
             "usable": place.terms.is_trusted,
-            "can_enrol": await self._desk.can_enrol_first(caller),
+            "can_enrol": await self._desk.has_right(caller),
         }
         return place.page(request, caller, "check", context, status=status)
 
-    async def _way(self, caller: Caller, kind: FactorKind, step_up: StepUpRecord) -> dict[str, Any]:
+    async def _way(self, caller: Caller, kind: FactorKind) -> dict[str, Any]:
         if kind is not FactorKind.WEBAUTHN:
-            return {"kind": kind.value, "options": ""}
-        options = await self._desk.ask_passkey(caller, purpose=step_up.id)
-        return {"kind": kind.value, "options": json.dumps(options)}
+            return {"kind": kind.value}
+        question = await self._desk.ask_passkey(caller)
+        return {"kind": kind.value, "options": json.dumps(question.options), "question": question.id}
 
     async def _name(self, step_up: StepUpRecord) -> str:
         """Return the name of the application; empty for the portal itself."""

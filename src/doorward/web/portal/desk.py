@@ -1,30 +1,26 @@
-"""Where the portal has factors judged.
+"""Where the portal has factors judged: what its routes share of second factors.
 
-Not here: the judging (factors), the accounts (directory).
+Not here: the judging (directory.factors), pages (checks, enrolling).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import replace
+from datetime import datetime
 
-from starlette.requests import Request
-
-from doorward.core.errors import MalformedInput, RequestRefused
+from doorward.core.errors import MalformedInput, RequestRefused, Unavailable
 from doorward.core.factor_kinds import FactorKind
 from doorward.directory.callers import Caller
-from doorward.factors.webauthn import (
-    CHALLENGE_BYTES,
-    RelyingParty,
-    build_authentication_options,
-    check_authentication,
-    parse_authentication,
-    parse_passkey,
-)
-from doorward.stores.factor_records import FactorRecord
-from doorward.web.portal.challenges import Challenges
+from doorward.directory.factors.checking import CheckedFactor, check_password, check_recovery, check_totp
+from doorward.directory.factors.context import FactorContext
+from doorward.directory.factors.passkeys import Question, begin_check, check_passkey
+from doorward.directory.factors.removing import FactorView, list_own
+from doorward.directory.factors.rights import find_right
+from doorward.factors.webauthn import RelyingParty
 from doorward.web.portal.place import PortalPlace
-from doorward.wire.base64url import parse_base64url, render_base64url
+
+Fields = Mapping[str, str]
 
 
 class FactorDesk:
@@ -32,83 +28,101 @@ class FactorDesk:
 
     Args:
         place: the portal.
+        context: figures of factors in this process; its `party` is taken from the portal's origin at each request.
     """
 
-    def __init__(self, place: PortalPlace) -> None:
+    def __init__(self, place: PortalPlace, context: FactorContext | None) -> None:
         self._place = place
-        self._challenges = Challenges(place.services.clock, place.services.random)
+        self._context = context
 
     async def party(self) -> RelyingParty:
-        """Return the portal as WebAuthn names it."""
+        """Return the portal as WebAuthn names it now."""
         origin = await self._place.origin()
         host = origin.removeprefix("https://").partition(":")[0]
         return RelyingParty(id=host, origin=origin, name=self._place.pages.look.brand.name)
 
-    async def factors(self, caller: Caller) -> list[FactorRecord]:
+    async def context(self) -> FactorContext:
+        """Return the context with the portal as it is named now."""
+        party = await self.party()
+        if self._context is None or self._context.party != party:
+            kept = self._context
+            self._context = (
+                FactorContext(services=self._place.services, party=party)
+                if kept is None
+                else replace(kept, party=party)
+            )
+        return self._context
+
+    async def factors(self, caller: Caller) -> list[FactorView]:
         """Return the caller's factors."""
-
-        def find() -> list[FactorRecord]:
-            with self._place.services.work.read() as stores:
-                return stores.factors.of_principal(caller.principal_id)
-
-        return await self._place.run(find)
+        rp_id = (await self.context()).party.id
+        return await self._place.run(lambda: list_own(self._place.services, caller, rp_id=rp_id))
 
     async def kinds(self, caller: Caller) -> frozenset[FactorKind]:
-        """Return the kinds of factors that the caller has."""
-        return frozenset(one.kind for one in await self.factors(caller))
+        """Return the kinds of factors that the caller has and can use."""
+        return frozenset(one.kind for one in await self.factors(caller) if not one.lost)
 
-    async def can_enrol_first(self, caller: Caller) -> bool:
-        """Say whether the caller has the right to enrol a first factor now."""
-        services, now = self._place.services, self._place.services.clock.now()
+    async def has_right(self, caller: Caller, token: str = "") -> bool:
+        """Say whether the caller may add a factor without showing one."""
+        services = self._place.services
 
         def find() -> bool:
             with services.work.read() as stores:
-                rights = stores.enrolment_rights.open_for(caller.principal_id, now)
-            return any(
-                one.certificate_id in ("", caller.certificate_id) and not one.token_sha256 for one in rights
-            )
+                return find_right(stores, caller, token, services.clock.now()) is not None
 
         return await self._place.run(find)
 
-    async def ask_passkey(self, caller: Caller, *, purpose: str) -> dict[str, Any]:
+    async def ask_passkey(self, caller: Caller) -> Question:
         """Return what the browser is asked to use a passkey."""
-        challenge = self._challenges.make(caller.certificate_sha256, purpose, CHALLENGE_BYTES)
-        allow = [
-            parse_base64url(one.credential_id, code="webauthn-malformed", what="a credential id")
-            for one in await self.factors(caller)
-            if one.kind is FactorKind.WEBAUTHN
-        ]
-        return build_authentication_options(await self.party(), challenge=challenge, allow=allow)
+        context = await self.context()
+        return await self._place.run(lambda: begin_check(context, caller))
 
-    async def check(
-        self, _request: Request, caller: Caller, kind: FactorKind, fields: Mapping[str, str], *, purpose: str
-    ) -> None:
-        """Return if the factor was shown."""
-        if kind is not FactorKind.WEBAUTHN:
-            raise RequestRefused("factor-refused", "not yet")
-        challenge = self._challenges.take(caller.certificate_sha256, purpose)
+    async def check(self, caller: Caller, kind: FactorKind, fields: Fields) -> datetime:
+        """Return when the factor was shown: now.
+
+        Raises:
+            RequestRefused: `factor-refused`, with the same words for every fault; `factor-locked`.
+            Unavailable: `factor-throttled`, with `retry_after_seconds`; `too-busy`.
+        """
+        context = await self.context()
+
+        def judge() -> CheckedFactor:
+            match kind:
+                case FactorKind.WEBAUTHN:
+                    question, answer = fields.get("question", ""), fields.get("credential", "")
+                    return check_passkey(context, caller, question, answer)
+                case FactorKind.TOTP:
+                    return check_totp(context, caller, fields.get("code", ""))
+                case FactorKind.PASSWORD:
+                    return check_password(context, caller, fields.get("password", ""))
+                case FactorKind.RECOVERY:
+                    return check_recovery(context, caller, fields.get("code", ""))
+
         try:
-            answer = parse_authentication(fields.get("credential", ""))
+            checked = await self._place.run(judge)
         except MalformedInput:
-            raise RequestRefused("factor-refused", "that was not right") from None
-        party, services = await self.party(), self._place.services
+            raise _refused() from None
+        if checked.good:
+            return checked.at
+        if checked.locked:
+            raise RequestRefused(
+                "factor-locked",
+                "this way is locked for your certificate after too many wrong tries",
+                hint="take a passkey, or ask your administrator",
+            )
+        if checked.until is not None:
+            seconds = max(1, round((checked.until - checked.at).total_seconds()))
+            raise Unavailable(
+                "factor-throttled",
+                f"please wait: the next try is taken in {_in_words(seconds)}",
+                retry_after_seconds=seconds,
+            )
+        raise _refused()
 
-        def judge() -> bool:
-            with services.work.change(traffic=True) as stores:
-                record = stores.factors.by_credential(render_base64url(answer.credential_id))
-                if record is None or record.principal_id != caller.principal_id or challenge is None:
-                    return False
-                verdict = check_authentication(
-                    answer,
-                    party,
-                    challenge,
-                    passkey=parse_passkey(record.secret),
-                    counter=record.counter,
-                    user_handle=caller.principal_id.encode(),
-                )
-                return verdict.good and stores.factors.use(
-                    record.id, expected=record.counter, counter=verdict.require(), at=services.clock.now()
-                )
 
-        if not await self._place.run(judge):
-            raise RequestRefused("factor-refused", "that was not right")
+def _refused() -> RequestRefused:
+    return RequestRefused("factor-refused", "that was not right", hint="try again")
+
+
+def _in_words(seconds: int) -> str:
+    return f"{seconds} seconds" if seconds < 120 else f"{seconds // 60} minutes"  # noqa: PLR2004

@@ -26,6 +26,7 @@ from doorward.access.own_applications import OwnApplication, list_own_applicatio
 from doorward.core.factor_kinds import SESSION_FACTORS
 from doorward.core.names import PORTAL_APPLICATION
 from doorward.directory.callers import Caller
+from doorward.directory.factors.removing import FactorView
 from doorward.directory.own_certificates import (
     OwnCertificate,
     Standing,
@@ -37,7 +38,7 @@ from doorward.directory.own_certificates import (
 )
 from doorward.directory.sessions import end_session, list_sessions, sign_out
 from doorward.directory.step_ups import begin_own_check, with_port
-from doorward.stores.factor_records import FactorRecord, SessionRecord
+from doorward.stores.factor_records import SessionRecord
 from doorward.web.answers import form_of, redirect
 from doorward.web.guard import Way
 from doorward.web.look.dates import tell_when
@@ -184,7 +185,7 @@ class Mine:
 
 def _today(
     certificates: Sequence[OwnCertificate],
-    factors: Sequence[FactorRecord],
+    factors: Sequence[FactorView],
     caller: Caller,
     now: datetime,
     language: str,

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from doorward.core.names import PORTAL_AUDIENCE
+from doorward.directory.factors.context import FactorContext
 from doorward.stores.policy_snapshot import PolicySnapshots
 from doorward.stores.services import Services
 from doorward.web.answers import Pages
@@ -21,9 +22,11 @@ from doorward.web.look.assets import answer_asset
 from doorward.web.pool import UseCasePool
 from doorward.web.portal.checks import Checks
 from doorward.web.portal.desk import FactorDesk
+from doorward.web.portal.enrolling import Enrolling
 from doorward.web.portal.joining import Joining
 from doorward.web.portal.mine import Mine
 from doorward.web.portal.place import PortalPlace, PortalTerms
+from doorward.web.portal.recovering import Recovering
 from doorward.web.portal.renewing import Renewing
 from doorward.web.portal.step_up import StepUp
 from doorward.web.portal.welcome import Welcome
@@ -38,6 +41,7 @@ class PortalSurface:
         pages: how they look.
         terms: what the settings say.
         snapshots: the policy in force.
+        factors: figures of second factors in this process; None takes the usual ones.
     """
 
     def __init__(
@@ -47,12 +51,16 @@ class PortalSurface:
         pages: Pages,
         terms: PortalTerms,
         snapshots: PolicySnapshots,
+        *,
+        factors: FactorContext | None = None,
     ) -> None:
         self._pages = pages
         self._place = PortalPlace(services, pool, pages, terms, snapshots)
-        desk, identities = FactorDesk(self._place), Identities(services, pool)
+        desk, identities = FactorDesk(self._place, factors), Identities(services, pool)
         self._step_up = StepUp(self._place)
         self._checks = Checks(self._place, desk)
+        self._enrolling = Enrolling(self._place, desk)
+        self._recovering = Recovering(self._place, desk)
         self._joining = Joining(self._place, pool)
         self._renewing = Renewing(self._place, desk)
         self._welcome = Welcome(self._place, desk, identities)
@@ -77,6 +85,15 @@ class PortalSurface:
             ),
             Way(method="GET", path="/check/{id}", answer=self._checks.ask),
             Way(method="POST", path="/check/{id}/{kind}", answer=self._checks.check),
+            Way(method="GET", path="/factors", answer=self._enrolling.overview),
+            Way(method="GET", path="/factors/{kind}", answer=self._enrolling.form),
+            Way(method="POST", path="/factors/{kind}", answer=self._enrolling.add),
+            Way(method="POST", path="/factors/{kind}/begin", answer=self._enrolling.begin),
+            Way(method="POST", path="/factors/{id}/rename", answer=self._enrolling.rename),
+            Way(method="POST", path="/factors/{id}/remove", answer=self._enrolling.remove),
+            Way(method="GET", path="/enrol", answer=self._enrolling.link),
+            Way(method="GET", path="/recover", answer=self._recovering.form),
+            Way(method="POST", path="/recover", answer=self._recovering.recover),
             *self._joining.ways(),
             *self._renewing.ways(),
             *self._welcome.ways(),

@@ -46,7 +46,7 @@ class Welcome:
         caller = await self._caller(request)
         if caller is None:
             return self._place.pages.page(request, "portal/welcome.html", {"who": "", "first": False})
-        first = await self._desk.can_enrol_first(caller) and not await self._desk.factors(caller)
+        first = await self._desk.has_right(caller) and not await self._desk.factors(caller)
         return self._place.page(request, caller, "welcome", {"first": first})
 
     async def _caller(self, request: Request) -> Caller | None:

@@ -7,7 +7,7 @@
 The door passes on only what comes on a connection with a good certificate, and says in `Doorward-Application` which
 application's door it is. That header is believed no further than the assertion: it must be for the same application.
 Signing out answers first and acts then: it cuts the connections of the person, this one too, and the answer would be
-lost. The page that the browser is sent to looks whether it has taken effect.
+lost. The page goes on by itself a second later, on a new connection, to one that looks whether it has taken effect.
 Not here: opening and ending sessions (directory.sessions), pages for connections without a good certificate.
 Standard: RFC 6265 (cookies), RFC 9110 section 15.4.4 (303).
 """
@@ -42,6 +42,7 @@ from doorward.wire.cookies import render_cookie
 SESSION_COOKIE = "__Host-doorward-session"
 BEGIN_COOKIE = "__Host-doorward-begin"
 APPLICATION = "doorward-application"
+SIGNED_OUT = "/_doorward/signed-out"
 
 WAYS_OUT_TRIES, WAYS_OUT_SECONDS = 40, 0.05
 """How often, and how far apart, the page after signing out looks whether it has taken effect: for two seconds."""
@@ -84,7 +85,7 @@ class SessionSurface:
         return (
             Way(method="GET", path="/_doorward/callback", answer=self.callback),
             Way(method="POST", path="/_doorward/sign-out", answer=self.sign_out),
-            Way(method="GET", path="/_doorward/signed-out", answer=self.signed_out),
+            Way(method="GET", path=SIGNED_OUT, answer=self.signed_out),
         )
 
     def routes(self) -> list[Route]:
@@ -159,7 +160,12 @@ class SessionSurface:
                 )
             )
 
-        answer = redirect("/_doorward/signed-out", (render_cookie(SESSION_COOKIE, "", max_age_seconds=0),))
+        answer = self._pages.page(
+            request,
+            "portal/signing_out.html",
+            {"to": SIGNED_OUT},
+            cookies=(render_cookie(SESSION_COOKIE, "", max_age_seconds=0),),
+        )
         answer.background = BackgroundTask(end)
         return answer
 

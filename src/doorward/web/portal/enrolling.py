@@ -1,0 +1,252 @@
+"""A person's second factors: what there is, adding, renaming, removing.
+
+    GET  /factors                what the person has, and what can be added
+    GET  /factors/{kind}         the page that adds one: webauthn, totp, password, recovery-code
+    GET  /enrol                  an administrator's link, with its token behind the `#`
+    POST /factors/{kind}/begin   the page that adds one, for that token
+    POST /factors/{kind}         adds it
+    POST /factors/{id}/rename    another name
+    POST /factors/{id}/remove    takes it away; everything that was opened with it ends
+
+What needs a fresh check leads to the check and comes back to the page. A token of an administrator's link is kept in
+the form and never in an address.
+Not here: on what ground a factor may be changed, and changing it (directory.factors).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import segno
+from markupsafe import Markup
+from starlette.requests import Request
+from starlette.responses import Response
+
+from doorward.core.errors import NotFound, RequestRefused
+from doorward.core.factor_kinds import FactorKind
+from doorward.directory.callers import Caller
+from doorward.directory.factors.enrolling import (
+    begin_passkey,
+    begin_totp,
+    finish_passkey,
+    finish_totp,
+    make_recovery_codes,
+    set_password,
+)
+from doorward.directory.factors.grounds import find_ground
+from doorward.directory.factors.removing import FactorView, remove_factor, rename_factor
+from doorward.directory.portal_sessions import note_factor
+from doorward.directory.step_ups import begin_own_check
+from doorward.factors.shown import ShownFactors
+from doorward.stores.services import Services
+from doorward.web.answers import cookie_of, form_of, redirect
+from doorward.web.look.dates import tell_moment
+from doorward.web.look.languages import language_of
+from doorward.web.portal.desk import FactorDesk, Fields
+from doorward.web.portal.place import PORTAL_COOKIE, PortalPlace, no_portal_cookie, portal_cookie
+
+T = TypeVar("T")
+
+_KINDS = {kind.value: kind for kind in FactorKind}
+_PAGES = {
+    FactorKind.WEBAUTHN: "enrol_webauthn",
+    FactorKind.TOTP: "enrol_totp",
+    FactorKind.PASSWORD: "enrol_password",
+    FactorKind.RECOVERY: "enrol_recovery",
+}
+SAID_ON_THE_PAGE = frozenset(
+    {
+        "password-short",
+        "password-long",
+        "password-guessable",
+        "password-breached",
+        "totp-code-wrong",
+        "passkey-refused",
+        "factor-duplicate",
+        "factors-full",
+        "question-over",
+    }
+)
+"""Refusals after which the person tries again on the same page."""
+
+
+class Enrolling:
+    """The routes of a person's factors.
+
+    Args:
+        place: the portal.
+        desk: what is shared of factors.
+    """
+
+    def __init__(self, place: PortalPlace, desk: FactorDesk) -> None:
+        self._place = place
+        self._desk = desk
+
+    async def overview(self, request: Request, caller: Caller) -> Response:
+        """Show what the person has."""
+        kept, language = await self._desk.factors(caller), language_of(request)
+        has_right = await self._desk.has_right(caller)
+        has_factor = any(one.kind is not FactorKind.RECOVERY for one in kept)
+        context = {
+            "factors": [_row(one, language) for one in kept],
+            "has_right": has_right,
+            "has_factor": has_factor,
+            "codes": sum(one.number for one in kept if one.kind is FactorKind.RECOVERY),
+            "usable": self._place.terms.is_trusted,
+        }
+        return self._place.page(request, caller, "factors", context)
+
+    async def form(self, request: Request, caller: Caller) -> Response:
+        """Show the page that adds a factor of that kind."""
+        return await self._form(request, caller, _kind_of(request), token="", fault="")
+
+    async def begin(self, request: Request, caller: Caller) -> Response:
+        """Show the same page with the token of an administrator's link."""
+        fields = await form_of(request)
+        return await self._form(request, caller, _kind_of(request), token=fields.get("token", ""), fault="")
+
+    async def link(self, request: Request, caller: Caller) -> Response:
+        """Show where an administrator's link leads: its token stands behind the `#`, which no browser sends."""
+        context = {"usable": self._place.terms.is_trusted}
+        return self._place.page(request, caller, "enrol_link", context)
+
+    async def add(self, request: Request, caller: Caller) -> Response:
+        """Add a factor."""
+        kind, fields = _kind_of(request), await form_of(request)
+        token = fields.get("token", "")
+        shown = await self._shown(request, caller)
+        try:
+            if kind is FactorKind.RECOVERY:
+                return await self._show_codes(request, caller, shown)
+            await self._add(caller, kind, fields, shown, token)
+        except RequestRefused as refusal:
+            if refusal.code in SAID_ON_THE_PAGE:
+                told = f"{refusal.detail[:1].upper()}{refusal.detail[1:]}. {refusal.hint}"
+                return await self._form(request, caller, kind, token=token, fault=told)
+            return await self._check_first(caller, refusal, f"/factors/{kind.value}")
+        # What was added was shown by that.
+        former, place = cookie_of(request, PORTAL_COOKIE), self._place
+        _, cookie = await place.run(
+            lambda: note_factor(place.services, caller, kind, former=former, idle=place.terms.idle)
+        )
+        return redirect("/factors", (portal_cookie(cookie),))
+
+    async def rename(self, request: Request, caller: Caller) -> Response:
+        """Give a factor another name."""
+        services, factor_id = self._place.services, request.path_params["id"]
+        name = (await form_of(request)).get("name", "")
+        await self._place.run(lambda: rename_factor(services, caller, factor_id, name))
+        return redirect("/factors")
+
+    async def remove(self, request: Request, caller: Caller) -> Response:
+        """Take a factor away."""
+        services, factor_id = self._place.services, request.path_params["id"]
+        await form_of(request)
+        shown = await self._shown(request, caller)
+        try:
+            await self._place.run(lambda: remove_factor(services, caller, factor_id, shown=shown))
+        except RequestRefused as refusal:
+            return await self._check_first(caller, refusal, "/factors")
+        return redirect("/factors", (no_portal_cookie(),))
+
+    async def _form(
+        self, request: Request, caller: Caller, kind: FactorKind, *, token: str, fault: str
+    ) -> Response:
+        shown = await self._shown(request, caller)
+        try:
+            more = await self._begin(caller, kind, shown, token)
+        except RequestRefused as refusal:
+            return await self._check_first(caller, refusal, f"/factors/{kind.value}")
+        context = {"fault": fault, "token": token, "usable": self._place.terms.is_trusted, **more}
+        return self._place.page(request, caller, _PAGES[kind], context, status=403 if fault else 200)
+
+    async def _begin(
+        self, caller: Caller, kind: FactorKind, shown: ShownFactors, token: str
+    ) -> dict[str, Any]:
+        """Return what the page of that kind needs."""
+        context = await self._desk.context()
+        if kind is FactorKind.WEBAUTHN:
+            asked = await self._run(lambda: begin_passkey(context, caller, shown=shown, token=token))
+            return {"question": asked.id, "options": json.dumps(asked.options)}
+        if kind is FactorKind.TOTP:
+            offer = await self._run(lambda: begin_totp(context, caller, shown=shown, token=token))
+            return {"offer": offer.id, "secret": offer.secret, "qr": draw(offer.uri)}
+        if kind is FactorKind.PASSWORD:
+            await self._run(lambda: require_ground(context.services, caller, kind, shown=shown, token=token))
+        return {}
+
+    async def _add(
+        self, caller: Caller, kind: FactorKind, fields: Fields, shown: ShownFactors, token: str
+    ) -> None:
+        context, name = await self._desk.context(), fields.get("name", "")
+        if kind is FactorKind.WEBAUTHN:
+            question, answer = fields.get("question", ""), fields.get("credential", "")
+            await self._run(
+                lambda: finish_passkey(context, caller, question, answer, name=name, shown=shown, token=token)
+            )
+        elif kind is FactorKind.TOTP:
+            offer, code = fields.get("offer", ""), fields.get("code", "")
+            await self._run(
+                lambda: finish_totp(context, caller, offer, code, name=name, shown=shown, token=token)
+            )
+        else:
+            text = fields.get("password", "")
+            await self._run(lambda: set_password(context, caller, text, shown=shown, token=token))
+
+    async def _show_codes(self, request: Request, caller: Caller, shown: ShownFactors) -> Response:
+        context = await self._desk.context()
+        codes = await self._run(lambda: make_recovery_codes(context, caller, shown=shown))
+        return self._place.page(request, caller, "enrol_recovery", {"codes": codes, "fault": "", "token": ""})
+
+    async def _check_first(self, caller: Caller, refusal: RequestRefused, back: str) -> Response:
+        """Lead to the check that a change asks for, and from there back; any other refusal is a page."""
+        if refusal.code != "factor-check-needed":
+            raise refusal
+        services = self._place.services
+        step_up = await self._run(lambda: begin_own_check(services, caller, return_path=back))
+        return redirect(f"/check/{step_up.id}")
+
+    async def _shown(self, request: Request, caller: Caller) -> ShownFactors:
+        session = await self._place.session(request, caller)
+        return ShownFactors(at=session.factors if session else {})
+
+    async def _run(self, call: Callable[[], T]) -> T:
+        return await self._place.run(call)
+
+
+def require_ground(
+    services: Services, caller: Caller, kind: FactorKind, *, shown: ShownFactors, token: str
+) -> None:
+    """Return if the caller may add a factor of that kind now; raises as `find_ground`."""
+    with services.work.read() as stores:
+        find_ground(stores, caller, kind, shown=shown, token=token, now=services.clock.now())
+
+
+def draw(uri: str) -> Markup:
+    """Return a QR code as an SVG element with no style of its own."""
+    svg = segno.make(uri, error="m").svg_inline(
+        scale=4, border=2, omitsize=True, svgclass=None, lineclass=None
+    )
+    return Markup(svg)  # noqa: S704  made of squares by segno; the text is encoded in them
+
+
+def _row(one: FactorView, language: str) -> dict[str, Any]:
+    """Return what the page shows of a factor."""
+    return {
+        "id": one.id,
+        "kind": one.kind.value,
+        "name": one.name,
+        "number": one.number,
+        "lost": one.lost,
+        "created": tell_moment(one.created_at, language),
+        "used": tell_moment(one.last_used_at, language) if one.last_used_at else "",
+    }
+
+
+def _kind_of(request: Request) -> FactorKind:
+    kind = _KINDS.get(request.path_params["kind"])
+    if kind is None:
+        raise NotFound("path-unknown", "there is no such page here")
+    return kind

@@ -1,0 +1,49 @@
+"""A recovery code instead of factors that were lost: it lets a person add a new one, and nothing else.
+
+    GET  /recover    the form
+    POST /recover    a code; then /factors, with the right to add one
+
+Not here: what a code does (directory.factors).
+"""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from doorward.core.errors import RequestRefused, Unavailable
+from doorward.core.factor_kinds import FactorKind
+from doorward.directory.callers import Caller
+from doorward.web.answers import form_of, redirect
+from doorward.web.portal.desk import FactorDesk
+from doorward.web.portal.place import PortalPlace, no_portal_cookie
+
+
+class Recovering:
+    """The routes of recovery codes.
+
+    Args:
+        place: the portal.
+        desk: judges them.
+    """
+
+    def __init__(self, place: PortalPlace, desk: FactorDesk) -> None:
+        self._place = place
+        self._desk = desk
+
+    async def form(self, request: Request, caller: Caller) -> Response:
+        """Ask for a code."""
+        return self._place.page(request, caller, "recover", {"fault": ""})
+
+    async def recover(self, request: Request, caller: Caller) -> Response:
+        """Judge a code."""
+        fields = await form_of(request)
+        try:
+            await self._desk.check(caller, FactorKind.RECOVERY, fields)
+        except (RequestRefused, Unavailable) as error:
+            known = {"factor-refused": 403, "factor-locked": 403, "factor-throttled": 429}
+            if error.code not in known:
+                raise
+            told = error.detail[:1].upper() + error.detail[1:]
+            return self._place.page(request, caller, "recover", {"fault": told}, status=known[error.code])
+        return redirect("/factors", (no_portal_cookie(),))

@@ -1,0 +1,11 @@
+/* The token of an administrator's link: from behind the `#`, which is never sent, into the forms of the page. */
+
+const token = new URLSearchParams(location.hash.slice(1)).get("token") ?? "";
+if (/^[A-Za-z0-9_-]{43}$/.test(token)) {
+  for (const field of document.querySelectorAll('input[name="token"]')) {
+    field.value = token;
+  }
+  document.querySelector("[data-right]").hidden = false;
+  document.querySelector("[data-no-right]").hidden = true;
+  history.replaceState(null, "", location.pathname);
+}
