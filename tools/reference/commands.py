@@ -106,6 +106,7 @@ def _argument_meaning(argument: click.Argument) -> str:
         "rule_name": "Name of a rule, as `doorward policy explain` shows it.",
         "number": "Number of a revision, as `doorward policy history` shows it.",
         "certificate": "Id, serial number or SHA-256, or how one of them begins (6 characters or more).",
+        "session_id": "Id of a session, as `doorward session list` shows it.",
         "invitation_id": "Id of an invitation, as `doorward invitation list` shows it.",
         "link": "The one-time link, in single quotes.",
         "method": "HTTP method, such as `GET`.",

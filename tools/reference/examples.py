@@ -56,6 +56,11 @@ EXAMPLES = {
     "group list": "doorward group list",
     "group show": "doorward group show tellers",
     "invite": "doorward invite alice --hours 2",
+    "factor list": "doorward factor list alice",
+    "factor invite": "doorward factor invite alice --hours 2",
+    "factor reset": "doorward factor reset alice --yes",
+    "session list": "doorward session list alice",
+    "session end": "doorward session end --all alice",
     "invitation list": "doorward invitation list --of alice",
     "invitation revoke": "doorward invitation revoke inv_7tatuj2mxq4k5wd3ohzv",
     "enroll": "doorward enroll 'https://enroll.corp.example:8443/join#token=…&sha256=…' --out alice",
@@ -90,6 +95,8 @@ EXITS = {
     "apply": "2 where the document has faults (nothing changes); 3 where a gateway that is alive does not confirm.",
     "ca import": "1 where nobody said yes; 2 where the report holds an error (nothing changes).",
     "ca remove": "3 where a gateway that is alive does not confirm. The partner is removed all the same.",
+    "factor reset": "3 where a gateway that is alive does not confirm. The factors are removed all the same.",
+    "session end": "3 where a gateway that is alive does not confirm. The sessions are ended all the same.",
     "cert revoke": "3 where a gateway that is alive does not confirm. The revocation is stored all the same.",
 }
 """Exit codes that mean something particular, by command."""
@@ -99,6 +106,7 @@ SECTIONS = {
     "apply": "The document: who may reach what",
     "person": "People, devices, services, groups",
     "invite": "Enrolment",
+    "factor": "Second factors and sessions",
     "cert": "Certificates",
     "ca": "The authority",
     "audit": "Evidence",

@@ -60,6 +60,10 @@ def _invitations(services: Services) -> Iterable[str]:
     return (record.id for record, _ in parts.invitations.list_open(services))
 
 
+def _sessions(services: Services) -> Iterable[str]:
+    return (one.session.id for one in parts.session_views.list_session_views(services))
+
+
 def _members(services: Services) -> Iterable[str]:
     yield from (one.name for one in parts.principals.list_principals(services))
     yield from _groups(services)
@@ -76,6 +80,7 @@ complete_app = completer(_applications)
 complete_partner = completer(_partners)
 complete_revision = completer(_revisions)
 complete_invitation = completer(_invitations)
+complete_session = completer(_sessions)
 
 
 def complete_profile(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001  click's

@@ -41,6 +41,11 @@ if TYPE_CHECKING:  # for mypy and import-linter; a test holds what is below to i
     from doorward.directory import nesting as nesting
     from doorward.directory import principals as principals
     from doorward.directory import removal as removal
+    from doorward.directory import session_ending as session_ending
+    from doorward.directory import session_views as session_views
+    from doorward.directory import sessions as sessions
+    from doorward.directory.factors import removing as removing
+    from doorward.directory.factors import rights as rights
     from doorward.partners import examining as examining
     from doorward.partners import importing as importing
     from doorward.partners import showing as showing
@@ -117,6 +122,11 @@ else:
             "renewed_files": "doorward.runtime.renewed_files",
             "revocation": "doorward.authority.revocation",
             "roles": "doorward.runtime.roles",
+            "removing": "doorward.directory.factors.removing",
+            "rights": "doorward.directory.factors.rights",
+            "session_ending": "doorward.directory.session_ending",
+            "session_views": "doorward.directory.session_views",
+            "sessions": "doorward.directory.sessions",
             "root_crl": "doorward.authority.status.root_crl",
             "scenery": "doorward.demo.scenery",
             "rule_lines": "doorward.access.rule_lines",

@@ -92,6 +92,21 @@ COMMANDS: dict[str, Entry | Branch] = {
         },
     ),
     "enroll": _entry("enrolment:enroll", "Make a key here, and get its certificate with a one-time link."),
+    "factor": Branch(
+        summary="Second factors of persons.",
+        entries={
+            "list": _entry("factors:list_", "List the second factors of a person."),
+            "invite": _entry("factors:invite", "Print a one-time link to enrol a second factor."),
+            "reset": _entry("factors:reset", "Remove every second factor of a person."),
+        },
+    ),
+    "session": Branch(
+        summary="List and end sessions that a second factor opened.",
+        entries={
+            "list": _entry("sessions:list_", "List the open sessions."),
+            "end": _entry("sessions:end", "End a session, or those of a person or of all."),
+        },
+    ),
     "cert": Branch(
         summary="List, show, revoke, hold, release and renew certificates.",
         entries={

@@ -10,6 +10,7 @@ from datetime import datetime
 from doorward.audit.events import EventType
 from doorward.core.entities import Principal
 from doorward.core.names import PORTAL_APPLICATION
+from doorward.stores.done import Done
 from doorward.stores.events import Public, write_event
 from doorward.stores.protocols import Stores
 from doorward.stores.records import ChangeKind
@@ -75,6 +76,15 @@ def end_every_session(
         stores.outbox.add(write_event(services, EventType.SESSION_ENDED, actor=actor, data=data, at=now))
         stores.changes.note(ChangeKind.PRINCIPAL, principal_id, now)
     return ended
+
+
+def end_everyone(services: Services, *, reason: str, actor: str) -> Done[int]:
+    """End all sessions of all principals; return how many were open."""
+    now = services.clock.now()
+    with services.work.change() as stores:
+        ended = end_every_session(services, stores, reason=reason, actor=actor, now=now)
+        seq = stores.changes.head()
+    return Done(value=sum(ended.values()), seq=seq)
 
 
 def withdraw_after_restore(services: Services, *, actor: str) -> int:

@@ -157,6 +157,34 @@ SUCCESSES: dict[str, Success] = {
     "invitation revoke": Success(
         words="{invited}", says=("the link {invited} works no longer",), members="id voided_at"
     ),
+    "factor list": Success(
+        words="alice",
+        says=("kind", "webauthn", "blue key", "recovery-code", "2"),
+        members="id kind name number created_at last_used_at lost",
+    ),
+    "factor invite": Success(
+        words="alice",
+        says=(
+            "A one-time link for alice",
+            "https://portal.corp.example",
+            "/enrol#",
+            "doorward factor invite alice",
+        ),
+        members="id name link expires_at",
+    ),
+    "session list": Success(
+        words="alice",
+        says=("id", "application", "{session}", "alice", "payments", "password, webauthn", "192.0.2.7"),
+        members="id name application factors source client certificate created_at seen_at ends_at",
+    ),
+    "session end": Success(
+        words="{session}", says=("ended the session {session}", "no gateway runs"), members=f"id {CONFIRMED}"
+    ),
+    "factor reset": Success(
+        words="alice --yes",
+        says=("removed 3 second factors of alice", "no gateway runs", "next: doorward factor invite alice"),
+        members=f"name removed notes {CONFIRMED}",
+    ),
     "cert list": Success(says=("subject", "{first}", "{second}", "{third}"), members=CERTIFICATE),
     "cert show": Success(
         words="{first}",
@@ -284,6 +312,11 @@ FAILURES: dict[str, Failure] = {
     "invite": Failure(words="nobody-here", error="principal-unknown"),
     "invitation list": Failure(words="--of nobody-here", error="principal-unknown"),
     "invitation revoke": Failure(words="inv_nothing", error="invitation-unknown"),
+    "factor list": Failure(words="nobody-here", error="principal-unknown"),
+    "factor invite": Failure(words="nobody-here", error="principal-unknown"),
+    "factor reset": Failure(words="nobody-here --yes", error="principal-unknown"),
+    "session list": Failure(words="nobody-here", error="principal-unknown"),
+    "session end": Failure(words="ses_nothing", error="session-unknown"),
     "enroll": Failure(words="https://nonsense", error="link-malformed", code=2),
     "cert list": Failure(words="--of nobody-here", error="principal-unknown"),
     "cert show": Failure(words="crt_nothing", error="certificate-unknown"),

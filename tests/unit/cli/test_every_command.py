@@ -15,8 +15,11 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from doorward.cli.groups import walk
 from doorward.cli.table import COMMANDS
+from doorward.core.factor_kinds import FactorKind
+from doorward.runtime.compose import Installation
 from doorward.runtime.serve import Serve
 from tests.support.doorway import short_folder
+from tests.support.factor_records import factor, session
 from tests.support.path_ca import certify
 from tests.unit.cli.cases import FAILURES, SUCCESSES
 from tests.unit.cli.conftest import DOCUMENT, Site
@@ -52,9 +55,29 @@ def things(site: Site) -> dict[str, str]:
     for name in ("secret", "empty"):
         os.chmod(made[name], 0o600)  # noqa: PTH101
     installation = site.opened()
+    made["session"] = furnish_with_factors(installation, "alice")
     Serve(installation).stop()  # places the events of all this in the log
     installation.close()
     return made
+
+
+def furnish_with_factors(installation: Installation, name: str) -> str:
+    """Give somebody a passkey, two recovery codes and a session at an application; return the session's id."""
+    now = datetime.now(UTC).replace(microsecond=0)
+    with installation.services.work.change() as stores:
+        principal = stores.directory.by_name(name)
+        assert principal is not None
+        of = {"principal_id": principal.id, "created_at": now}
+        stores.factors.add(factor("blue key", **of))
+        for number in range(2):
+            stores.factors.add(factor(f"code {number}", FactorKind.RECOVERY, **of))
+        (application,) = stores.applications.list()
+        shown = {FactorKind.PASSWORD: now, FactorKind.WEBAUTHN: now}
+        opened = session(
+            "bank", ends_at=now + timedelta(hours=1), application_id=application.id, factors=shown, **of
+        )
+        stores.sessions.add(opened)
+    return opened.id
 
 
 def words_of(command: str, words: str, made: dict[str, str]) -> list[str]:
@@ -167,6 +190,7 @@ def test_every_command_without_an_installation() -> None:
                 "policy rollback": ["1"],
                 **{f"{kind} rename": ["a", "b"] for kind in ("person", "device", "service")},
                 **{f"{kind} set": ["a", "--display-name", "b"] for kind in ("person", "device", "service")},
+                "session end": ["x"],
                 "ca remove-root-key": ["--exported", there, "--passphrase-file", there],
                 "ca renew-root-list": ["--exported", there, "--passphrase-file", there],
             }.get(command)

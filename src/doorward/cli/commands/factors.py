@@ -1,0 +1,95 @@
+"""`doorward factor`: second factors of persons. An administrator invites and resets, and never reads a secret."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import click
+
+from doorward.cli import parts
+from doorward.cli.command import Command
+from doorward.cli.completing import complete_principal
+from doorward.cli.confirming import YES, ask, confirmed
+from doorward.cli.screen import escape
+from doorward.cli.state import State, actor
+from doorward.core.entities import PrincipalKind
+
+_PERSON = complete_principal(PrincipalKind.PERSON)
+
+
+@click.command("list", cls=Command)
+@click.argument("name", shell_complete=_PERSON)
+@click.pass_obj
+def list_(state: State, name: str) -> None:
+    """List the second factors of NAME, oldest first. The recovery codes are one line; `lost` is a passkey of another host."""
+    installation = state.installation()
+    person, factors = parts.removing.list_factors(
+        installation.services, name, rp_id=installation.portal_host()
+    )
+    rows = [
+        {
+            "id": one.id,
+            "kind": one.kind.value,
+            "name": one.name,
+            "number": one.number,
+            "created_at": one.created_at,
+            "last_used_at": one.last_used_at,
+            "lost": one.lost,
+        }
+        for one in factors
+    ]
+    columns = ["kind", "name", "number", "created_at", "last_used_at", "id"]
+    if any(one.lost for one in factors):
+        columns.append("lost")
+    empty = (
+        f"{person.name} has no second factor; to let one be enrolled: doorward factor invite {person.name}"
+    )
+    state.output.table(rows, columns, empty=empty)
+
+
+@click.command("invite", cls=Command)
+@click.argument("name", shell_complete=_PERSON)
+@click.option(
+    "--hours", type=click.IntRange(1, 168), default=24, show_default=True, help="How long the link works."
+)
+@click.pass_obj
+def invite(state: State, name: str, hours: int) -> None:
+    """Print a one-time link with which NAME enrols a second factor on the portal, with the certificate that NAME has."""
+    installation = state.installation()
+    invitation = parts.rights.invite_to_enrol(
+        installation.services, name, lifetime=timedelta(hours=hours), actor=actor()
+    )
+    # Behind the #: no browser sends it, so no log on the way has it (docs/design/0003).
+    link = f"{installation.portal_origin()}/enrol#{invitation.token}"
+    until = invitation.right.expires_at
+    state.output.result(
+        {"id": invitation.right.id, "name": name, "link": link, "expires_at": until},
+        f"A one-time link for [bold]{escape(name)}[/bold], good until {until:%Y-%m-%d %H:%M}Z:",
+        "",
+        f"  {escape(link)}",
+        "",
+        "[dim]It works with a certificate of theirs only. To take it back: "
+        f"doorward factor invite {escape(name)} (a new link voids it).[/dim]",
+    )
+
+
+@click.command("reset", cls=Command)
+@click.argument("name", shell_complete=_PERSON)
+@YES
+@click.pass_obj
+def reset(state: State, name: str, yes: bool) -> None:
+    """Remove every second factor of NAME and end all sessions; NAME cannot pass a rule that requires one until it enrols again."""
+    services = state.installation().services
+    person, factors = parts.removing.list_factors(services, name)
+    what = ", ".join(one.kind.value for one in factors) or "none"
+    ask(state, f"remove every second factor of {person.name} ({what}) and end all of its sessions?", yes=yes)
+    done = parts.removing.reset_factors(services, name, actor=actor())
+    value, line = confirmed(services, done.seq, done.notes)
+    count = f"{done.value} second factor{'s' if done.value != 1 else ''}"
+    state.output.result(
+        {"name": person.name, "removed": done.value, "seq": done.seq, **value},
+        f"removed {count} of [bold]{escape(person.name)}[/bold] and ended all sessions",
+        line,
+        f"next: doorward factor invite {escape(person.name)}",
+        notes=done.notes,
+    )
