@@ -1,0 +1,199 @@
+"""A whole Doorward with its portal: who has no good certificate is answered, and who has one is somebody there.
+
+Not here: what the portal can do (tests of web), and the same door with a field taken out (posture).
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from doorward.audit.events import EventType
+from doorward.authority.revocation import hold, release
+from doorward.core.names import PORTAL_APPLICATION
+from doorward.directory.principals import resume, suspend
+from doorward.runtime.evidence import Evidence
+from tests.support.doorway import ACTOR, DOMAIN, Doorway, eventually, open_doorway
+from tests.support.toy_ca import ToyCA
+
+pytestmark = pytest.mark.xdist_group("portal-door")
+
+RULES = "- allow: {groups: [staff]}"
+
+
+@pytest.fixture(scope="module")
+def doorway() -> Iterator[Doorway]:
+    """An application for people, which explains refusals, and one for machines, which does not."""
+    with open_doorway() as one:
+        one.apply_document(document(one))
+        for name in ("alice", "bob"):
+            one.person(name, "staff")
+        yield one
+
+
+def document(doorway: Doorway) -> str:
+    """Two applications in front of the same upstream."""
+    apps = "".join(
+        f"  {name}:\n    hosts: [{name}.{DOMAIN}]\n    upstream: http://127.0.0.1:{doorway.upstream.port}\n"
+        f"    on_refusal: {how}\n    rules:\n      {RULES}\n"
+        for name, how in (("app", "page"), ("machines", "alert"))
+    )
+    return f"trust_domain: {DOMAIN}\napps:\n{apps}"
+
+
+def reasons_of(doorway: Doorway, name: str) -> list[str]:
+    """The reasons of the last refused connection of an application."""
+    with doorway.services.work.read() as stores:
+        (application,) = [one.id for one in stores.applications.list() if one.name == name]
+    found: list[list[str]] = []
+
+    def look() -> bool:
+        found[:] = [
+            list(one["data"]["reasons"])
+            for one in Evidence(doorway.installation).events(0)
+            if one["type"] == EventType.CONNECTION_REFUSED.value
+            and one["data"].get("application") == application
+        ]
+        return bool(found)
+
+    assert eventually(look)
+    return found[-1]
+
+
+class TestPortal:
+    """The portal's host asks for a certificate and goes on without one."""
+
+    def test_without_a_certificate_it_answers(self, doorway: Doorway) -> None:
+        """The handshake ends well, and the answer is the portal's own, for nobody."""
+        reply = doorway.get(None, "/", app="portal", headers={"Accept": "text/html"})
+        assert reply.status in {401, 403}
+        assert b"alice" not in reply.body
+
+    def test_with_one_it_knows_who_comes(self, doorway: Doorway) -> None:
+        """Alice reads her own page; her assertion is for the portal."""
+        reply = doorway.get(doorway.identities["alice"], "/", app="portal", headers={"Accept": "text/html"})
+        assert reply.status == 200
+        assert b"alice" in reply.body
+
+    def test_a_header_of_the_clients_makes_nobody_somebody(self, doorway: Doorway) -> None:
+        """Whatever it writes under our names is gone before the portal reads it."""
+        told = doorway.get(doorway.identities["alice"], "/x", app="app").upstream_headers()
+        spoofed = {name: told[name] for name in ("doorward-assertion", "doorward-principal", "client-cert")}
+        reply = doorway.get(None, "/", app="portal", headers={"Accept": "text/html", **spoofed})
+        assert reply.status in {401, 403}
+        assert b"alice" not in reply.body
+
+    def test_an_application_s_assertion_is_not_for_the_portal(self, doorway: Doorway) -> None:
+        """Audiences differ, so that what an application is told opens nothing here."""
+        assert doorway.gateway.publishing.application_name(PORTAL_APPLICATION) == "portal"
+
+
+class TestPage:
+    """An application for people: a refused connection is answered by a page of ours."""
+
+    def test_without_a_certificate_the_application_hears_nothing(self, doorway: Doorway) -> None:
+        """The answer is ours; the record says refused, and why."""
+        calls = doorway.upstream.calls
+        reply = doorway.get(None, "/accounts", headers={"Accept": "text/html"})
+        assert reply.status >= 400
+        assert doorway.upstream.calls == calls
+        assert "certificate-missing" in reasons_of(doorway, "app")
+
+    def test_machines_are_told_by_the_handshake(self, doorway: Doorway) -> None:
+        """No answer at all."""
+        with pytest.raises((ssl.SSLError, OSError)):
+            doorway.get(None, "/", app="machines")
+
+    def test_a_certificate_on_hold_reads_why_and_comes_back_when_it_is_released(
+        self, doorway: Doorway
+    ) -> None:
+        """The very connection ends, so that the browser's next one is judged anew."""
+        bob = doorway.identities["bob"]
+        certificate = doorway.certificate_of("bob")
+        doorway.settle(hold(doorway.services, certificate, actor=ACTOR))
+        with doorway.session(bob) as session:
+            assert session.request("GET", "/accounts", headers={"Accept": "text/html"}).status >= 400
+            assert doorway.gateway.connections.showing(certificate)
+            doorway.settle(release(doorway.services, certificate, actor=ACTOR))
+            assert eventually(lambda: not doorway.gateway.connections.showing(certificate))
+            assert is_closed(session.socket)
+        assert doorway.get(bob, "/accounts").status == 200
+
+    def test_a_suspended_person_comes_back_when_resumed(self, doorway: Doorway) -> None:
+        """By the principal, whatever the certificate."""
+        bob = doorway.identities["bob"]
+        doorway.settle(suspend(doorway.services, "bob", actor=ACTOR).seq)
+        with doorway.session(bob) as session:
+            assert session.request("GET", "/accounts", headers={"Accept": "text/html"}).status >= 400
+            doorway.settle(resume(doorway.services, "bob", actor=ACTOR).seq)
+            assert is_closed(session.socket)
+        assert doorway.get(bob, "/accounts").status == 200
+
+
+def is_closed(connection: ssl.SSLSocket) -> bool:
+    """Return whether the peer ended the connection, within the time of a test."""
+    connection.settimeout(5)
+    try:
+        return connection.recv(1) == b""
+    except TimeoutError:
+        return False
+    except OSError:
+        return True
+
+
+def shown(doorway: Doorway, context: ssl.SSLContext) -> bytes:
+    """The certificate that the portal shows."""
+    host = f"portal.{DOMAIN}"
+    with (
+        socket.create_connection(("127.0.0.1", doorway.port), 5) as plain,
+        context.wrap_socket(plain, server_hostname=host) as secure,
+    ):
+        der = secure.getpeercert(binary_form=True)
+        assert der is not None
+        return der
+
+
+def test_its_certificate_comes_from_files_and_is_read_again(tmp_path: Path) -> None:
+    """A renewed pair is shown within seconds, a live connection goes on; a bad pair is told and changes nothing."""
+    ca = ToyCA.create(**lasting())
+    files = tmp_path / "portal.pem", tmp_path / "portal.key"
+
+    def renew() -> bytes:
+        issued = ca.server(f"portal.{DOMAIN}", **lasting())
+        for path, data in zip(files, (issued.pem, issued.key_pem), strict=True):
+            fresh = path.with_suffix(".new")
+            fresh.write_bytes(data)
+            fresh.replace(path)
+        return x509.load_pem_x509_certificate(issued.pem).public_bytes(Encoding.DER)
+
+    first = renew()
+    settings = {"portal_certificate": files[0], "portal_key": files[1]}
+    with open_doorway(settings=settings) as doorway:
+        context = ssl.create_default_context(cadata=ca.pem.decode())
+        assert shown(doorway, context) == first
+        doorway.apply_document(document(doorway))
+        alice = doorway.person("alice", "staff")
+        with doorway.session(alice) as session:
+            assert session.request("GET", "/").status == 200
+            second = renew()
+            assert eventually(lambda: shown(doorway, context) == second, 20)
+            assert session.request("GET", "/").status == 200
+            files[0].write_text("garbage")
+            assert eventually(
+                lambda: any("portal's certificate" in one for one in doorway.gateway.trouble()), 20
+            )
+            assert shown(doorway, context) == second
+            assert session.request("GET", "/").status == 200
+
+
+def lasting() -> dict[str, object]:
+    """Dates around now."""
+    now = datetime.now(UTC).replace(microsecond=0)
+    return {"not_before": now - timedelta(hours=1), "not_after": now + timedelta(days=1)}
