@@ -28,6 +28,7 @@ from doorward.enforcement.plan import (
     OpenDoor,
     OpenRoute,
     PortalDoor,
+    ReplyPages,
     RunPaths,
     ServerCertificate,
     SessionPlan,
@@ -234,6 +235,7 @@ class DoorSite:
         upstreams: Mapping[str, Upstream] | None = None,
         alpn: Mapping[str, tuple[str, ...]] | None = None,
         sessions: SessionPlan | None = None,
+        pages: ReplyPages | None = None,
         portal: Path | None = None,
         explaining: Collection[str] = (),
     ) -> GatewayPlan:
@@ -284,6 +286,7 @@ class DoorSite:
             ],
             limits=limits or Limits(requests_per_certificate=100_000),
             sessions=sessions,
+            pages=pages,
             portal=None if portal is None else self.portal_door(portal, used),
         )
 

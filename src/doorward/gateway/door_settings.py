@@ -10,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from doorward.enforcement.capacity import HSTS
-from doorward.enforcement.plan import SESSION_LIFETIME, Limits, SocketAddress
+from doorward.enforcement.plan import SESSION_LIFETIME, Limits, ReplyPages, SocketAddress
 from doorward.gateway.own_places import OwnPlaces
 
 
@@ -23,6 +23,7 @@ class DoorSettings:
     `portal_host` is empty where there is no portal, and `portal_origin` is how people see it;
     `portal_files` are the portal's server certificate (leaf first) and its key, None for one of our own authority;
     `public_ports` are those under which browsers see the door, beside the ones where it listens;
+    `pages` are those with which Envoy itself answers browsers;
     `own` is where this installation answers itself, which no application may lead to.
     """
 
@@ -39,4 +40,5 @@ class DoorSettings:
     portal_files: tuple[Path, Path] | None = None
     public_ports: tuple[int, ...] = ()
     hsts: timedelta = HSTS
+    pages: ReplyPages | None = None
     limits: Limits = field(default_factory=Limits)

@@ -12,6 +12,7 @@ from doorward.gateway.door import Gateway, GatewayOptions
 from doorward.gateway.door_settings import DoorSettings
 from doorward.gateway.envoy.process import boot_id
 from doorward.gateway.envoy.program import EnvoyOptions, locate_envoy
+from doorward.runtime.brand_settings import build_brand
 from doorward.runtime.compose import Installation
 from doorward.runtime.compose.installation import origin_of
 from doorward.runtime.continuity import Continuity
@@ -22,6 +23,9 @@ from doorward.runtime.own_places import own_places
 from doorward.runtime.privileges import Capability, needs_bind_service, open_program, raise_file_limit
 from doorward.runtime.roles import become_ordinary, is_root
 from doorward.runtime.settings import split_listen
+from doorward.web.look.rendering import Look
+from doorward.web.pages.replies import build_reply_pages
+from doorward.web.pages.surface import STATIC_BASE
 
 
 def run_gateway(
@@ -69,6 +73,7 @@ def build_options(
     """
     settings, layout = installation.settings, installation.layout
     host, port = split_listen(settings.gateway_listen)
+    portal_origin = origin_of(installation.portal_host(), settings.public_port)
     return GatewayOptions(
         name=settings.gateway_name,
         issuer=f"https://{installation.tenant().trust_domain}/{settings.gateway_name}",
@@ -78,7 +83,7 @@ def build_options(
             authorizer_socket=str(layout.authorizer_socket),
             enrol_socket=str(layout.enrol_socket),
             portal_host=installation.portal_host(),
-            portal_origin=origin_of(installation.portal_host(), settings.public_port),
+            portal_origin=portal_origin,
             portal_socket=str(layout.portal_socket),
             sessions_socket=str(layout.sessions_socket),
             session_lifetime=settings.session_lifetime,
@@ -87,6 +92,9 @@ def build_options(
             public_ports=(settings.public_port,),
             own=own_places(settings, layout),
             hsts=settings.hsts,
+            pages=build_reply_pages(
+                Look(build_brand(settings), base=STATIC_BASE), portal_origin=portal_origin
+            ),
             limits=Limits(
                 connections=settings.max_connections,
                 heap_bytes=heap_bytes(settings.max_memory_mib),

@@ -27,7 +27,7 @@ from doorward.web.look.catalogues import CATALOGUES
 from doorward.web.look.dates import tell_distance, tell_when
 from doorward.web.look.rendering import Look, translate
 from doorward.web.pages.message import Message, build_context, describe_problem, incident_of
-from doorward.web.pages.replies import FACTOR_STATE, build_reply_pages
+from doorward.web.pages.replies import build_reply_pages
 from doorward.web.pages.states import BY_REASON, STATES, Target, state_of
 from doorward.web.pages.surface import STATIC_BASE, build_pages_routes, build_targets
 from doorward.web.pool import UseCasePool
@@ -245,7 +245,7 @@ def test_envoys_own_replies_are_made_of_the_same_table() -> None:
     """A short page for each state and language, with tokens for what is known later, and the words of the problem."""
     brand = Brand(name="Meridian Bank 100 %", help_address="mailto:help@bank.example", hours="8-18")
     pages = build_reply_pages(Look(brand, base=STATIC_BASE), portal_origin=PORTAL)
-    assert {state for state, _ in pages.html} == {*PAGE_STATES, FACTOR_STATE} <= set(STATES)
+    assert {state for state, _ in pages.html} == set(PAGE_STATES) <= set(STATES)
     assert max(len(page.encode()) for page in pages.html.values()) < 2_000
     page = pages.html["not-allowed", "de"]
     assert f"Das dürfen Sie in {Token.APPLICATION.value} nicht öffnen" in page

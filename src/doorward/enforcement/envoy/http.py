@@ -22,7 +22,15 @@ from doorward.enforcement.envoy.sessions import build_session_filters
 from doorward.enforcement.envoy.sites import build_cors_filter
 from doorward.enforcement.envoy.step_up import build_challenges, build_step_up_filter
 from doorward.enforcement.envoy.traffic import limit_requests
-from doorward.enforcement.plan import HttpDoor, Limits, OpenDoor, PortalDoor, RunPaths, SessionPlan
+from doorward.enforcement.plan import (
+    HttpDoor,
+    Limits,
+    OpenDoor,
+    PortalDoor,
+    ReplyPages,
+    RunPaths,
+    SessionPlan,
+)
 
 DRAIN = timedelta(seconds=1)
 """How long a client may ignore `Connection: close`; Envoy cuts one second after that."""
@@ -52,7 +60,11 @@ CONNECTION_WINDOW_BYTES = 6 << 20
 
 
 def build_http(
-    door: HttpDoor, paths: RunPaths, limits: Limits, sessions: SessionPlan | None = None
+    door: HttpDoor,
+    paths: RunPaths,
+    limits: Limits,
+    sessions: SessionPlan | None = None,
+    pages: ReplyPages | None = None,
 ) -> dict[str, Any]:
     """Return the HTTP filter of a protected door."""
     config = _manager(door.id, paths, limits)
@@ -77,8 +89,8 @@ def build_http(
     config["access_log"] = [build_request_log(paths.log_file, door.id, door.upstream)]
     if door.keeps_slashes:
         config["path_with_escaped_slashes_action"] = "KEEP_UNCHANGED"
-    challenges = [] if sessions is None else build_challenges(door, sessions)
-    config["local_reply_config"] = build_local_replies(door.name, challenges)
+    challenges = [] if sessions is None else build_challenges(door, sessions, pages)
+    config["local_reply_config"] = build_local_replies(door.name, challenges, pages)
     config["upgrade_configs"] = [{"upgrade_type": WEBSOCKET}]
     # `Expect: 100-continue` and 103 are between client and application; Envoy itself would send 100
     # before any rule is asked, and drop 103 (RFC 9110 section 10.1.1, RFC 8297).
@@ -86,7 +98,9 @@ def build_http(
     return _http_filter(config)
 
 
-def build_portal_http(door: PortalDoor, paths: RunPaths, limits: Limits) -> dict[str, Any]:
+def build_portal_http(
+    door: PortalDoor, paths: RunPaths, limits: Limits, pages: ReplyPages | None = None
+) -> dict[str, Any]:
     """Return the HTTP filter of the portal: small requests that arrive in time, and no upgrade."""
     config = _manager(door.id, paths, limits)
     config["http_filters"] = [
@@ -96,7 +110,7 @@ def build_portal_http(door: PortalDoor, paths: RunPaths, limits: Limits) -> dict
         _router(),
     ]
     config["access_log"] = [build_portal_log(paths.log_file, door.id)]
-    config["local_reply_config"] = build_local_replies(door.name)
+    config["local_reply_config"] = build_local_replies(door.name, (), pages)
     config["request_timeout"] = config["stream_idle_timeout"] = render_duration(PORTAL_PATIENCE)
     return _http_filter(config)
 

@@ -33,7 +33,7 @@ class HttpDoorCompiler:
         filters = [
             build_connection_limit(door.id, plan.limits.connections_per_door),
             *build_judgement(door.id, plan, without_authorizer=door.explains_refusal),
-            build_http(door, plan.paths, plan.limits, plan.sessions),
+            build_http(door, plan.paths, plan.limits, plan.sessions, plan.pages),
         ]
         socket = build_client_tls(plan.paths, door, HTTP_ALPN)
         return build_chain(door.id, socket, filters, plan.limits.handshake)

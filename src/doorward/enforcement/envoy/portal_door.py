@@ -48,7 +48,7 @@ class PortalDoorCompiler:
         filters = [
             build_connection_limit(door.id, door.connections),
             *build_judgement(door.id, plan, without_authorizer=True),
-            build_portal_http(door, plan.paths, plan.limits),
+            build_portal_http(door, plan.paths, plan.limits, plan.pages),
         ]
         return build_chain(
             door.id, build_client_tls(plan.paths, door, HTTP_ALPN), filters, plan.limits.handshake

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from doorward.enforcement.envoy.names import Fact
@@ -54,7 +55,13 @@ def build_local_replies(
 
 
 def build_case(
-    holds: dict[str, Any], case: Case, name: str, pages: ReplyPages | None
+    holds: dict[str, Any],
+    case: Case,
+    name: str,
+    pages: ReplyPages | None,
+    changes: Mapping[str, Any] = MappingProxyType({}),
+    *,
+    has_text: bool = True,
 ) -> list[dict[str, Any]]:
     """Return the replies of one case: pages for browsers, then the problem document, then the sentence.
 
@@ -63,14 +70,21 @@ def build_case(
         case: its words.
         name: of the application.
         pages: as in `build_local_replies`.
+        changes: status and header fields that the answers have besides.
+        has_text: whether there is a sentence; otherwise whoever gets no page gets the problem document.
     """
     sentence = case.sentence.format(name=name)
     mappers = []
     if pages is not None and case.state:
         mappers += _pages(holds, case, name, pages)
-    mappers.append(_mapper([holds, _header(_asks_for_json())], _problem(sentence, case.state, name, pages)))
-    mappers.append(_mapper([holds], _text(sentence)))
-    return mappers
+    asks = [holds, _header(_asks_for_json())] if has_text else [holds]
+    mappers.append(_mapper(asks, _problem(sentence, case.state, name, pages)))
+    mappers += [_mapper([holds], _text(sentence))] if has_text else []
+    added = changes.get("headers_to_add", [])
+    return [
+        {**one, **changes, "headers_to_add": [*one.get("headers_to_add", []), *added]} if changes else one
+        for one in mappers
+    ]
 
 
 def _pages(holds: dict[str, Any], case: Case, name: str, pages: ReplyPages) -> list[dict[str, Any]]:

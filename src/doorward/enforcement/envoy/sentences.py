@@ -98,9 +98,14 @@ STATUS_CASES = (
 )
 """One for each status that Envoy answers with."""
 
+FACTOR_MISSING = Case(status=401, sentence="{name} asks for a second factor here.", state="one-more-step")
+"""Of a request that only a second factor is missing for; `step_up` says when."""
+
 OTHERWISE = "The door of {name} could not pass this request on."
 
-PAGE_STATES = tuple(dict.fromkeys(case.state for case in (*CASES, *STATUS_CASES) if case.state))
+PAGE_STATES = tuple(
+    dict.fromkeys(case.state for case in (*CASES, *STATUS_CASES, FACTOR_MISSING) if case.state)
+)
 """Names of the states that need a page."""
 
 

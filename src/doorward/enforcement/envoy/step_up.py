@@ -23,8 +23,9 @@ from doorward.core.factor_kinds import FactorKind
 from doorward.enforcement.envoy.extension import build_extension
 from doorward.enforcement.envoy.headers import overwrite_header
 from doorward.enforcement.envoy.names import BEGIN_COOKIE, STEP_UP_FILTER, STEP_UP_STATISTICS
-from doorward.enforcement.envoy.sentences import build_filter
-from doorward.enforcement.plan import HttpDoor, SessionPlan
+from doorward.enforcement.envoy.replies import build_case
+from doorward.enforcement.envoy.sentences import FACTOR_MISSING, build_filter
+from doorward.enforcement.plan import HttpDoor, ReplyPages, SessionPlan
 from doorward.policy.requirements import LONGEST_WITHIN, Requirement
 
 BEGIN_SECONDS = 300
@@ -42,7 +43,6 @@ _CHALLENGE = (
     # The name of the shadow policy, without the number that puts the weakest first.
     f"%CEL(re.extract({_RBAC}.{STEP_UP_STATISTICS}shadow_effective_policy_id, '^[0-9]+ (.*)$', r'\\1'))%"
 )
-_REQUEST_ID = "%REQ(X-REQUEST-ID):64%"
 
 
 def build_step_up_filter() -> dict[str, Any]:
@@ -75,7 +75,9 @@ def _parameters(asked: frozenset[Requirement]) -> str:
     return f'acr_values="urn:doorward:level:{_level(asked)}"{age}'
 
 
-def build_challenges(door: HttpDoor, sessions: SessionPlan) -> list[dict[str, Any]]:
+def build_challenges(
+    door: HttpDoor, sessions: SessionPlan, pages: ReplyPages | None = None
+) -> list[dict[str, Any]]:
     """Return the local replies for a missing factor; they stand before those by status."""
     place = f"{sessions.portal_origin}/step-up/{door.id}/%REQ(:AUTHORITY)%/%REQ(X-REQUEST-ID)%?%REQ(:PATH)%"
     begin = (
@@ -83,36 +85,20 @@ def build_challenges(door: HttpDoor, sessions: SessionPlan) -> list[dict[str, An
     )
     no_store = overwrite_header("cache-control", "no-store")
     challenge = f'Bearer error="insufficient_user_authentication", {_CHALLENGE}'
-    sentence = f"{_plain(door.name)} asks for a second factor here."
+    led = {
+        "status_code": 302,
+        "headers_to_add": [
+            overwrite_header("location", place),
+            no_store,
+            overwrite_header("set-cookie", begin),
+        ],
+    }
+    told = {
+        "status_code": 401,
+        "headers_to_add": [overwrite_header("www-authenticate", challenge), no_store],
+    }
+    leads, tells = build_filter(f"{_MISSING} && {_NAVIGATION}"), build_filter(_MISSING)
     return [
-        {
-            "filter": build_filter(f"{_MISSING} && {_NAVIGATION}"),
-            "status_code": 302,
-            "headers_to_add": [
-                overwrite_header("location", place),
-                no_store,
-                overwrite_header("set-cookie", begin),
-            ],
-            "body_format_override": _text(sentence),
-        },
-        {
-            "filter": build_filter(_MISSING),
-            "status_code": 401,
-            "headers_to_add": [overwrite_header("www-authenticate", challenge), no_store],
-            "body_format_override": _problem(sentence),
-        },
+        *build_case(leads, FACTOR_MISSING, door.name, None, led, has_text=False),
+        *build_case(tells, FACTOR_MISSING, door.name, pages, told, has_text=False),
     ]
-
-
-def _problem(sentence: str) -> dict[str, Any]:
-    fields = {"type": "about:blank", "status": 401, "detail": sentence, "request": _REQUEST_ID}
-    return {"json_format": fields, "content_type": "application/problem+json"}
-
-
-def _text(sentence: str) -> dict[str, Any]:
-    body = f"{sentence}\n\nStatus %RESPONSE_CODE%, request {_REQUEST_ID}\n"
-    return {"text_format_source": {"inline_string": body}, "content_type": "text/plain; charset=utf-8"}
-
-
-def _plain(name: str) -> str:
-    return name.replace("%", "%%")

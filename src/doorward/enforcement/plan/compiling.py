@@ -19,6 +19,7 @@ from doorward.enforcement.plan.doors import (
 )
 from doorward.enforcement.plan.gateway import GatewayPlan
 from doorward.enforcement.plan.limits import USUAL_LIMITS, Limits, RunPaths, SocketAddress
+from doorward.enforcement.plan.pages import ReplyPages
 from doorward.enforcement.plan.sessions import SessionPlan
 from doorward.enforcement.trust import Trust
 from doorward.enforcement.upstream_files import UpstreamFiles
@@ -47,6 +48,7 @@ def build_plan(
     public_ports: Sequence[int] = (),
     portal: PortalDoor | None = None,
     sessions: SessionPlan | None = None,
+    pages: ReplyPages | None = None,
 ) -> GatewayPlan:
     """Compile a policy document into what a gateway enforces.
 
@@ -71,6 +73,7 @@ def build_plan(
         public_ports: under which browsers see the door, beside those where it listens.
         portal: the portal's door, None if there is none.
         sessions: what is known of sessions; None leaves rules that ask for a second factor closed.
+        pages: with which Envoy itself answers browsers; None leaves sentences.
 
     Returns:
         The plan; equal arguments give an equal plan.
@@ -106,6 +109,7 @@ def build_plan(
         hsts=hsts,
         portal=portal,
         sessions=sessions,
+        pages=pages,
     )
 
 

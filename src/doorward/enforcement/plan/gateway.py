@@ -8,6 +8,7 @@ from datetime import timedelta
 from doorward.enforcement.capacity import HSTS
 from doorward.enforcement.plan.doors import ApplicationDoor, Door, OpenDoor, PortalDoor, ServerCertificate
 from doorward.enforcement.plan.limits import USUAL_LIMITS, Limits, RunPaths, SocketAddress, require
+from doorward.enforcement.plan.pages import ReplyPages
 from doorward.enforcement.plan.sessions import SessionPlan
 from doorward.enforcement.trust import Trust
 
@@ -28,6 +29,7 @@ class GatewayPlan:
         hsts: how long browsers remember to come with TLS only; zero tells them nothing.
         portal: where people check their factors and see what is theirs; None if there is none (yet).
         sessions: what is known of sessions; None leaves rules that ask for a second factor closed.
+        pages: with which Envoy itself answers browsers; None leaves sentences.
     """
 
     listen: tuple[SocketAddress, ...]
@@ -40,6 +42,7 @@ class GatewayPlan:
     hsts: timedelta = HSTS
     portal: PortalDoor | None = None
     sessions: SessionPlan | None = None
+    pages: ReplyPages | None = None
 
     def __post_init__(self) -> None:
         require(self.listen, "a gateway listens somewhere")

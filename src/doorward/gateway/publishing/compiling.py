@@ -120,6 +120,7 @@ def compile_snapshot(
         public_ports=settings.public_ports,
         portal=_portal(snapshot, settings, ready.get(PORTAL_APPLICATION)),
         sessions=_sessions(snapshot, settings),
+        pages=settings.pages,
         **upstreams.for_plan(),
     )
     return Compiled(

@@ -15,9 +15,6 @@ from doorward.web.pages.message import PROBLEMS_PATH, Message, build_context, de
 from doorward.web.pages.states import Target
 from doorward.web.pages.surface import build_targets
 
-FACTOR_STATE = "one-more-step"
-"""Of a request that only a second factor is missing for, and that cannot be led to the portal."""
-
 _VALUES = {
     "application": Token.APPLICATION.value,
     "who": Token.WHO.value,
@@ -33,12 +30,11 @@ def build_reply_pages(look: Look, *, portal_origin: str = "") -> ReplyPages:
         look: with the address of static files on an application's host.
         portal_origin: of the portal, empty if browsers are not led there.
     """
-    states = (*PAGE_STATES, FACTOR_STATE)
     languages = (SOURCE, *(one for one in sorted(CATALOGUES) if one != SOURCE))
     targets = build_targets(portal_origin)
     del targets[Target.ANOTHER]  # there is no room to say how
     html, words = {}, {}
-    for state in states:
+    for state in PAGE_STATES:
         problem = describe_problem(Message(state=state, language=SOURCE, values=_VALUES))
         words[state] = str(problem["title"]), str(problem["detail"])
         for language in languages:
