@@ -12,14 +12,15 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import BrowserContext, CDPSession, Page, sync_playwright
+from playwright.sync_api import BrowserContext, CDPSession, Page, expect, sync_playwright
 
 from tests.support.doorway import DOMAIN, Doorway, Identity
 from tests.support.nss import NssStore, chosen_by_itself
@@ -81,10 +82,35 @@ class Authenticator:
 class Chromium:
     """A running Chromium; `page` is its one open page."""
 
-    context: BrowserContext
-    page: Page
+    launch: Callable[[], BrowserContext]
     store: NssStore
+    context: BrowserContext = field(init=False)
+    page: Page = field(init=False)
     faults: list[str] = field(default_factory=list)
+
+    def start(self) -> None:
+        """Start it; `faults` gathers what scripts of its pages complain about."""
+        self.context = self.launch()
+        self.context.set_default_timeout(MILLISECONDS)
+        self.page = self.context.pages[0]
+        self.page.on("pageerror", lambda error: self.faults.append(str(error)))
+        self.page.on(
+            "console",
+            lambda said: (
+                self.faults.append(said.text)
+                if said.type == "error" and "Failed to load resource" not in said.text
+                else None
+            ),
+        )
+
+    def stop(self) -> None:
+        """End it."""
+        self.context.close()
+
+    def restart(self) -> None:
+        """End it and start it again with the same profile: it reads its store of certificates when it starts."""
+        self.stop()
+        self.start()
 
     def open(self, url: str) -> None:
         """Open a page and wait for its load event."""
@@ -173,7 +199,8 @@ def chromium(door: Doorway, who: Identity | None = None) -> Iterator[Chromium]:
             store.add(who)
         stack.enter_context(chosen_by_itself(f"https://[*.]{DOMAIN}:{door.port}"))
         playwright = stack.enter_context(sync_playwright())
-        context = playwright.chromium.launch_persistent_context(
+        launch = partial(
+            playwright.chromium.launch_persistent_context,
             home / "profile",
             executable_path="/usr/bin/chromium",
             headless=True,
@@ -183,16 +210,8 @@ def chromium(door: Doorway, who: Identity | None = None) -> Iterator[Chromium]:
             timeout=MILLISECONDS,
             accept_downloads=True,
         )
-        stack.callback(context.close)
-        context.set_default_timeout(MILLISECONDS)
-        browser = Chromium(context=context, page=context.pages[0], store=store)
-        browser.page.on("pageerror", lambda error: browser.faults.append(str(error)))
-        browser.page.on(
-            "console",
-            lambda said: (
-                browser.faults.append(said.text)
-                if said.type == "error" and "Failed to load resource" not in said.text
-                else None
-            ),
-        )
+        browser = Chromium(launch=launch, store=store)
+        browser.start()
+        stack.callback(browser.stop)
+        expect.set_options(timeout=MILLISECONDS)
         yield browser

@@ -14,6 +14,7 @@ from doorward.cli.command import Command
 from doorward.cli.completing import complete_invitation, complete_principal
 from doorward.cli.screen import escape
 from doorward.cli.state import State, actor
+from doorward.core.entities import PrincipalKind
 from doorward.core.ports import KeyKind
 
 if TYPE_CHECKING:
@@ -33,20 +34,26 @@ def invite(state: State, name: str, hours: int) -> None:
         installation.services, name, lifetime=timedelta(hours=hours), actor=actor()
     )
     link = installation.enrolment_link(invitation.token)
+    person = parts.principals.find_principal(installation.services, name).kind is PrincipalKind.PERSON
+    browser = installation.joining_link(invitation.token) if person else ""
+    in_browser = (
+        f"  {browser}",
+        "",
+        "Opened on the device that shall hold the key. Or, on its command line:",
+        "",
+    )
     state.output.result(
         {
             "id": invitation.record.id,
             "name": name,
             "link": link,
+            "browser_link": browser,
             "command": f"doorward enroll '{link}'",
             "expires_at": invitation.record.expires_at,
         },
         f"A one-time link for [bold]{name}[/bold], good until {invitation.record.expires_at:%Y-%m-%d %H:%M}Z:",
         "",
-        f"  {link}",
-        "",
-        "On the machine that shall hold the key:",
-        "",
+        *(in_browser if browser else (f"  {link}", "", "On the machine that shall hold the key:", "")),
         f"  doorward enroll '{link}'",
         "",
         "[dim]Whoever has the link first gets the certificate: send it on a way that only they read.[/dim]",

@@ -365,6 +365,15 @@ class Installation:
         """Return the address of the portal as people see it, which is the origin of its pages (RFC 6454)."""
         return origin_of(self.portal_host(), self._public_port())
 
+    def joining_link(self, token: str) -> str:
+        """Return the one-time link of an invitation for a browser; empty if browsers do not trust the portal.
+
+        The token stands behind the `#`, which no browser sends (docs/design/0003); no pin helps a browser.
+        """
+        if self.settings.portal_certificate is None and not self.settings.root_is_deployed:
+            return ""
+        return f"{self.portal_origin()}{late.link.JOIN_PATH}#{token}"
+
     def enrolment_link(self, token: str) -> str:
         """Return the one-time link of an invitation: address, token, and the pin of the root."""
         host, port = self._enrolment_place()

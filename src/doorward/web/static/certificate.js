@@ -135,6 +135,7 @@ async function makeCertificate() {
   // The link is used up: it need not lie in the history of the browser.
   history.replaceState(null, "", location.pathname);
   openStep("put-in");
+  for (const part of document.querySelectorAll("[data-before]")) part.hidden = true; // other ways, which are over
   save(file, "application/x-pkcs12", `${issued.name}.p12`);
   one("[data-done]").focus();
 }
