@@ -149,7 +149,7 @@ SUCCESSES: dict[str, Success] = {
             "doorward enroll '",
             "doorward invitation revoke inv_",
         ),
-        members="id name link command expires_at notes",
+        members="id name link browser_link command expires_at notes",
     ),
     "invitation list": Success(
         says=("id", "inv_", "invited", "alice"), members="id name created_at expires_at"
