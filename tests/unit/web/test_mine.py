@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from doorward.access.policies import apply_document, export_revision
 from doorward.directory.own_certificates import Standing, list_own
 from doorward.stores.factor_records import SessionRecord
 from doorward.web.look.rendering import Look
@@ -16,7 +17,7 @@ from tests.support.factor_records import session
 from tests.support.page_forms import hidden_fields, passkey_question
 from tests.support.passkeys import SoftAuthenticator
 from tests.support.portal_visit import Portal, enrol_passkey
-from tests.support.world import Held, World, found_world
+from tests.support.world import OPERATOR, Held, World, found_world
 
 CSR = {"Content-Type": "application/pkcs10"}
 
@@ -73,6 +74,29 @@ def test_the_page_shows_what_is_alices(portal: Portal, alice: Held) -> None:
     assert "(this device)" in page
     assert "You have no second factor" in page
     assert "Firefox on Linux, 192.0.2.7" in page
+
+
+@pytest.mark.parametrize(
+    ("factors", "told", "href"),
+    [
+        ("{tellers: [webauthn]}", "requires a passkey", "/factors/webauthn"),
+        ("{tellers: [totp]}", "requires codes from an app", "/factors/totp"),
+        ("{tellers: [any]}", "requires a second factor", "/factors"),
+    ],
+)
+def test_a_required_factor_that_is_missing_is_told(
+    portal: Portal, alice: Held, factors: str, told: str, href: str
+) -> None:
+    """On the first page with the way to add it, and where factors are listed; no more once it is there."""
+    text, _ = export_revision(portal.world.services)
+    apply_document(portal.world.services, f"{text}factors: {factors}\n", file="f", actor=OPERATOR)
+    page = portal.ask("GET", "/", alice).text
+    assert told in page
+    assert f'href="{href}"' in page
+    assert "You have no second factor" not in page
+    assert told in portal.ask("GET", "/factors", alice).text
+    enrol_passkey(portal.world, "alice")
+    assert (told in portal.ask("GET", "/", alice).text) is ("totp" in factors)
 
 
 def test_others_are_not_on_the_page(portal: Portal, alice: Held) -> None:

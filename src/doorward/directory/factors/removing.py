@@ -18,6 +18,7 @@ from doorward.core.errors import NotFound, RequestRefused
 from doorward.core.factor_kinds import FactorKind
 from doorward.directory.callers import Caller
 from doorward.directory.factors.attempts import clear_account
+from doorward.directory.factors.duties import refuse_owed
 from doorward.directory.factors.grounds import require_fresh, require_owner
 from doorward.directory.session_ending import end_sessions, remove_factors
 from doorward.factors.shown import ShownFactors
@@ -104,7 +105,7 @@ def remove_factor(
 
     Raises:
         NotFound: `factor-unknown`.
-        RequestRefused: `factor-check-needed`; `factor-last`: another has to be enrolled first.
+        RequestRefused: `factor-check-needed`; `factor-last`, `factor-required`: another has to be enrolled first.
     """
     now = services.clock.now()
     with services.work.change() as stores:
@@ -122,6 +123,7 @@ def remove_factor(
                 "this is your only factor, and without one you could not come back here",
                 hint="add another one first",
             )
+        refuse_owed(stores, caller, [one for one in kept if one != found], found.kind)
         gone = [found]
         if found.kind is FactorKind.RECOVERY:
             gone = [

@@ -5,7 +5,7 @@ Not here: the judging (directory.factors), pages (checks, enrolling).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -14,10 +14,12 @@ from doorward.core.factor_kinds import FactorKind
 from doorward.directory.callers import Caller
 from doorward.directory.factors.checking import CheckedFactor, check_password, check_recovery, check_totp
 from doorward.directory.factors.context import FactorContext
+from doorward.directory.factors.duties import find_owed
 from doorward.directory.factors.passkeys import Question, begin_check, check_passkey
 from doorward.directory.factors.removing import FactorView, list_own
 from doorward.directory.factors.rights import find_right
 from doorward.factors.webauthn import RelyingParty
+from doorward.policy.group_factors import RequiredFactors
 from doorward.web.portal.place import PortalPlace
 
 Fields = Mapping[str, str]
@@ -61,6 +63,11 @@ class FactorDesk:
     async def kinds(self, caller: Caller) -> frozenset[FactorKind]:
         """Return the kinds of factors that the caller has and can use."""
         return frozenset(one.kind for one in await self.factors(caller) if not one.lost)
+
+    async def owed(self, caller: Caller, kept: Sequence[FactorView]) -> RequiredFactors:
+        """Return what the policy requires the caller to have besides these factors."""
+        kinds = {one.kind for one in kept if not one.lost}
+        return await self._place.run(lambda: find_owed(self._place.services, caller, kinds))
 
     async def has_right(self, caller: Caller, token: str = "") -> bool:
         """Say whether the caller may add a factor without showing one."""

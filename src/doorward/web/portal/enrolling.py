@@ -45,6 +45,7 @@ from doorward.web.answers import cookie_of, form_of, redirect
 from doorward.web.look.dates import tell_moment
 from doorward.web.look.languages import language_of
 from doorward.web.portal.desk import FactorDesk, Fields
+from doorward.web.portal.duties import tell_owed
 from doorward.web.portal.place import PORTAL_COOKIE, PortalPlace, no_portal_cookie, portal_cookie
 
 T = TypeVar("T")
@@ -95,6 +96,7 @@ class Enrolling:
             "has_factor": has_factor,
             "codes": sum(one.number for one in kept if one.kind is FactorKind.RECOVERY),
             "usable": self._place.terms.is_trusted,
+            "owed": tell_owed(await self._desk.owed(caller, kept), language),
         }
         return self._place.page(request, caller, "factors", context)
 

@@ -26,7 +26,6 @@ from doorward.access.own_applications import OwnApplication, list_own_applicatio
 from doorward.core.factor_kinds import SESSION_FACTORS
 from doorward.core.names import PORTAL_APPLICATION
 from doorward.directory.callers import Caller
-from doorward.directory.factors.removing import FactorView
 from doorward.directory.own_certificates import (
     OwnCertificate,
     Standing,
@@ -47,6 +46,7 @@ from doorward.web.look.rendering import mark, translate
 from doorward.web.portal.clients import name_client
 from doorward.web.portal.desk import FactorDesk
 from doorward.web.portal.devices import list_devices
+from doorward.web.portal.duties import tell_owed
 from doorward.web.portal.place import PortalPlace
 from doorward.web.token_exchange import read_request, render_issued
 
@@ -105,8 +105,12 @@ class Mine:
         here = await place.session(request, caller)
         names = {one.id: one.name for one in applications}
         port = await place.port()
+        owed = tell_owed(await self._desk.owed(caller, factors), language)
         context = {
-            "today": _today(certificates, factors, caller, now, language),
+            "today": [
+                *owed,
+                *_today(certificates, caller, now, language, has_factors=bool(factors or owed)),
+            ],
             "applications": [_show_application(one, port) for one in applications],
             "certificates": [_show_certificate(one, caller, now, language) for one in certificates],
             "factors": len(factors),
@@ -185,12 +189,16 @@ class Mine:
 
 def _today(
     certificates: Sequence[OwnCertificate],
-    factors: Sequence[FactorView],
     caller: Caller,
     now: datetime,
     language: str,
+    *,
+    has_factors: bool,
 ) -> list[dict[str, Any]]:
-    """Return what needs the person today: each with a kind, words, and an address of ours with its words."""
+    """Return what needs the person today: each with a kind, words, and an address of ours with its words.
+
+    `has_factors` says that a second factor is there, or that its lack is told already.
+    """
     found = []
     present = next((one for one in certificates if one.record.id == caller.certificate_id), None)
     others = [one for one in certificates if one.standing is Standing.GOOD and one is not present]
@@ -204,7 +212,7 @@ def _today(
                 "act": translate(mark("Renew it now"), language),
             }
         )
-    if not factors:
+    if not has_factors:
         found.append(
             {
                 "kind": "soon",

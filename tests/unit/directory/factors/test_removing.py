@@ -6,17 +6,21 @@ from dataclasses import replace
 
 import pytest
 
+from doorward.access.policies import apply_document, export_revision
 from doorward.audit.events import EventType
 from doorward.core.errors import NotFound, RequestRefused
 from doorward.core.factor_kinds import FactorKind
 from doorward.core.names import PORTAL_APPLICATION
 from doorward.directory.callers import Caller
 from doorward.directory.factors import enrolling, removing
+from doorward.directory.factors.duties import find_owed
 from doorward.directory.factors.rights import invite_to_enrol
 from doorward.directory.portal_sessions import note_factor
 from doorward.directory.sessions import list_sessions
 from doorward.factors.throttling import LOCKED_AFTER, LONGEST
+from tests.support import records
 from tests.support.factor_world import NOTHING, FactorWorld, factor_world
+from tests.support.ports import NOON
 from tests.support.world import OPERATOR
 
 PASSWORD, WEBAUTHN, RECOVERY = FactorKind.PASSWORD, FactorKind.WEBAUTHN, FactorKind.RECOVERY
@@ -37,6 +41,12 @@ def alice(people: FactorWorld) -> Caller:
     people.set_password(found, shown=people.shown(WEBAUTHN))
     enrolling.make_recovery_codes(people.context, found, shown=people.shown(WEBAUTHN))
     return found
+
+
+def require(people: FactorWorld, factors: str) -> None:
+    """Put a document into force that requires these factors of groups."""
+    text, _ = export_revision(people.world.services)
+    apply_document(people.world.services, f"{text}factors: {factors}\n", file="f", actor=OPERATOR)
 
 
 def test_factors_are_listed_without_their_secrets(people: FactorWorld, alice: Caller) -> None:
@@ -100,6 +110,36 @@ def test_the_last_factor_is_not_removed(people: FactorWorld, alice: Caller) -> N
     assert refused.value.code == "factor-last"
     removing.remove_factor(services, alice, codes.id, shown=shown)
     assert people.kinds(alice) == [WEBAUTHN]
+
+
+def test_a_required_factor_is_removed_only_if_there_is_another(people: FactorWorld, alice: Caller) -> None:
+    """Of its kind: a group of Alice's must have passkeys; what is not required goes as before."""
+    services, shown = people.world.services, people.shown(WEBAUTHN)
+    require(people, "{tellers: [webauthn]}")
+    assert find_owed(services, alice, {PASSWORD}).words == ("webauthn",)
+    key, password, _ = removing.list_own(services, alice)
+    with pytest.raises(RequestRefused) as refused:
+        removing.remove_factor(services, alice, key.id, shown=shown)
+    assert refused.value.code == "factor-required"
+    people.passkey(alice, name="phone", shown=shown)
+    removing.remove_factor(services, alice, key.id, shown=shown)
+    removing.remove_factor(services, alice, password.id, shown=shown)
+    assert people.kinds(alice)[0] is WEBAUTHN
+
+
+def test_what_a_partners_groups_require_holds_for_its_people(people: FactorWorld, alice: Caller) -> None:
+    """And nothing is required of who is not there."""
+    services = people.world.services
+    require(people, "{staff: [any]}")
+    assert not find_owed(services, alice, set())
+    nobody = replace(alice, principal_id="per_" + "z" * 20)
+    assert not find_owed(services, nobody, set())
+    with people.world.services.work.change() as stores:
+        clinic = records.partner("clinic", groups=("staff",))
+        stores.partners.add(clinic)
+        bob = records.principal("clinic/bob@clinic.example", partner=clinic.id)
+        stores.directory.add(bob, NOON)
+    assert find_owed(services, replace(alice, principal_id=bob.id), set()).words == ("any",)
 
 
 def test_an_administrator_resets_all_factors(people: FactorWorld, alice: Caller) -> None:

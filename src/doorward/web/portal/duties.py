@@ -1,0 +1,30 @@
+"""What a person is told of second factors that the policy requires and that are not there yet."""
+
+from __future__ import annotations
+
+from doorward.core.factor_kinds import FactorKind
+from doorward.policy.group_factors import RequiredFactors
+from doorward.web.look.rendering import mark, translate
+
+_TOLD = {
+    FactorKind.WEBAUTHN: mark("A group that you are in requires a passkey, and you have none yet."),
+    FactorKind.TOTP: mark("A group that you are in requires codes from an app, and you have none yet."),
+    FactorKind.PASSWORD: mark("A group that you are in requires a password, and you have none yet."),
+}
+_ANY = mark("A group that you are in requires a second factor, and you have none yet.")
+
+
+def tell_owed(owed: RequiredFactors, language: str) -> list[dict[str, str]]:
+    """Return a note for each factor that is required and missing: a kind, words, and an address of ours with its words."""
+    told = [(_TOLD[kind], f"/factors/{kind.value}") for kind in _TOLD if kind in owed.kinds]
+    told += [(_ANY, "/factors")] if owed.any_kind else []
+    return [
+        {
+            "kind": "soon",
+            "text": translate(text, language),
+            "when": "",
+            "href": href,
+            "act": translate(mark("Add one"), language),
+        }
+        for text, href in told
+    ]
