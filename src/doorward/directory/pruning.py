@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from doorward.factors.throttling import FORGOTTEN_AFTER
 from doorward.stores.services import Services
 
 KEPT = timedelta(days=30)
 """How long an ended session and an expired right to enrol stay to be looked at."""
 
-THROTTLES_KEPT = timedelta(days=2)
-"""Longer than any back-off: a failed try of that age slows nobody."""
+
+THROTTLES_KEPT = FORGOTTEN_AFTER
+"""As long as a count of failed tries says something: a locked certificate stays locked for so long."""
 
 
 def prune_past(services: Services) -> int:

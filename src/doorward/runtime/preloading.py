@@ -51,6 +51,9 @@ LATER = (
     "uvicorn.lifespan.off",
     "uvicorn.loops.asyncio",
     "uvicorn.protocols.http.h11_impl",
+    "zxcvbn.matching",
+    "zxcvbn.scoring",
+    "zxcvbn.time_estimates",
 )
 """Modules that libraries import when they are first used."""
 

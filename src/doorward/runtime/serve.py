@@ -21,8 +21,13 @@ from doorward.authority.status.crls import due_crls, publish_crls
 from doorward.authority.status.responder import refresh_ocsp
 from doorward.authority.status.root_crl import renew_root_list, root_list_due
 from doorward.core.errors import DoorwardError, MalformedInput, RequestRefused
+from doorward.directory.factors.context import FactorContext
+from doorward.directory.factors.tally import write_counts
 from doorward.directory.pruning import prune_past
 from doorward.directory.session_keys import tend_session_keys
+from doorward.factors.password import NoBreachedPasswords
+from doorward.factors.webauthn import RelyingParty
+from doorward.runtime.breached_passwords import open_breached
 from doorward.runtime.compose import Installation
 from doorward.runtime.continuity import Continuity
 from doorward.runtime.doorbell import HungBell
@@ -73,8 +78,9 @@ class Serve:
             renewal=timedelta(days=settings.passkey_renewal_days),
         )
         snapshots = PolicySnapshots()
+        self._factors = build_factor_context(installation)
         self._portal = WebServer(
-            build_portal_app(self._services, self._pool, terms, snapshots=snapshots),
+            build_portal_app(self._services, self._pool, terms, snapshots=snapshots, factors=self._factors),
             SocketPath(path=layout.portal_socket),
             name="portal",
             wide=True,
@@ -127,6 +133,7 @@ class Serve:
         self._pool.close()
         self._bell.close()
         try:
+            write_counts(self._services, self._factors.tally, whole=True)
             while self._sequence():
                 pass
             self._sign_checkpoint()
@@ -161,6 +168,7 @@ class Serve:
             Job(name="responder", work=self._renew_responder, seconds=600.0, wait=self._stop.wait),
             Job(name="continuity", work=self._look_back, seconds=5.0, wait=self._stop.wait),
             Job(name="session-keys", work=self._tend_session_keys, seconds=30.0, wait=self._stop.wait),
+            Job(name="failed-checks", work=self._write_counts, seconds=10.0, wait=self._stop.wait),
             Job(name="prune", work=self._prune, seconds=600.0, wait=self._stop.wait),
             Job(name="root-list", work=self._renew_root_list, seconds=600.0, wait=self._stop.wait),
         ]
@@ -227,9 +235,30 @@ class Serve:
         tend_session_keys(self._services, self._installation.settings.session_key_lifetime)
         return False
 
+    def _write_counts(self) -> bool:
+        write_counts(self._services, self._factors.tally)
+        return False
+
     def _prune(self) -> bool:
         prune_past(self._services)
         return False
+
+
+def build_factor_context(installation: Installation) -> FactorContext:
+    """Return what second factors need in this process.
+
+    Raises:
+        ConfigurationError: `breached-passwords-unusable`.
+    """
+    settings = installation.settings
+    host = installation.portal_host()
+    breached = open_breached(settings.breached_passwords) if settings.breached_passwords else None
+    return FactorContext(
+        services=installation.services,
+        party=RelyingParty(id=host, origin=installation.portal_origin(), name=settings.brand_name or host),
+        breached=breached or NoBreachedPasswords(),
+        known_words=tuple(word for word in (*host.split("."), *settings.brand_name.split()) if word),
+    )
 
 
 def run_serve(installation: Installation, stop: threading.Event, *, started: Callable[[], None]) -> None:

@@ -299,6 +299,10 @@ class Settings(BrandSettings):
         le=365,
         description="How many days after the end of their last certificate people get a new one by passkey at the portal.",
     )
+    breached_passwords: Path | None = Field(
+        default=None,
+        description="File with passwords that nobody may choose: SHA-1 in hex, sorted, a line each (as Have I Been Pwned has it), or at most 64 MiB of plain passwords.",
+    )
     log_level: str = Field(
         default="info", pattern="^(debug|info|warning|error)$", description="Detail of the log."
     )

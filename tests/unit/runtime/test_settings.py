@@ -88,6 +88,7 @@ def test_every_setting_can_come_from_the_environment(tmp_path: Path) -> None:
         "session_key_lifetime": "7d",
         "portal_session_idle": "10m",
         "passkey_renewal_days": "14",
+        "breached_passwords": "/etc/doorward/pwned.txt",
         "log_level": "debug",
         "brand_name": "Meridian Bank",
         "brand_logo": "/etc/doorward/logo.svg",
