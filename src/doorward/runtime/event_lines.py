@@ -42,6 +42,8 @@ _REFUSED = (
     "certificate:refused",
     "evidence:refused",
     "handshake:failed",
+    "factor:failed",
+    "session:refused",
 )
 _FAILED = (
     "evidence:unavailable",

@@ -1,4 +1,4 @@
-"""What is known of an id that a person was shown: a request, a decision, a certificate, an event, an incident.
+"""What is known of an id that a person was shown: a request, decision, certificate, session, factor, event or incident.
 
 Not here: judging again (`doorward policy explain` says what a rule would do now). The record says what was
 decided then, and why.
@@ -15,6 +15,7 @@ from doorward.authority.inventory import require_certificate
 from doorward.core.errors import NotFound
 from doorward.runtime.compose import Installation
 from doorward.runtime.event_lines import describe_event, result_of
+from doorward.runtime.explaining_sessions import find_facts
 from doorward.runtime.incidents import find_incident
 from doorward.runtime.reading import Reader
 
@@ -47,6 +48,9 @@ def explain_id(installation: Installation, text: str) -> Explained:
     events = reader.mentioning(text)
     if text.startswith("crt_"):
         return _certificate(installation, reader, text, events)
+    kept = _kept(installation, reader, text, events)
+    if kept is not None:
+        return kept
     if not events:
         raise NotFound(
             "id-unknown",
@@ -105,6 +109,27 @@ def _certificate(
         lines=tuple(describe_event(one, reader).line() for one in events[-MOST_LINES:]),
         hints=(f"doorward cert show {record.id}", f"doorward audit tail --certificate {record.id}"),
         value={"certificate": dict(facts) | {"id": record.id}, "around": events[-MOST_LINES:]},
+    )
+
+
+def _kept(
+    installation: Installation, reader: Reader, text: str, events: list[dict[str, Any]]
+) -> Explained | None:
+    """What is kept of a session or a second factor, besides its events."""
+    services = installation.services
+    with services.work.read() as stores:
+        found = find_facts(stores, reader, text, services.clock.now())
+    if found is None:
+        return None
+    title, facts = found
+    name = dict(facts)["holder"].partition("/")[2]
+    what = "session" if text.startswith("ses_") else "factor"
+    return Explained(
+        title=title,
+        facts=tuple((word, value) for word, value in facts if value),
+        lines=tuple(describe_event(one, reader).line() for one in events[-MOST_LINES:]),
+        hints=(f"doorward {what} list {shlex.quote(name)}",),
+        value={what: dict(facts) | {"id": text}, "around": events[-MOST_LINES:]},
     )
 
 

@@ -167,7 +167,7 @@ SUCCESSES: dict[str, Success] = {
         says=(
             "A one-time link for alice",
             "https://portal.corp.example",
-            "/enrol#",
+            "/enrol#token=",
             "doorward factor invite alice",
         ),
         members="id name link expires_at",

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 
 import pytest
 
 from doorward.audit.events import EventType
+from doorward.core.names import PORTAL_APPLICATION
 from doorward.runtime.incidents import IncidentFile
 from doorward.runtime.serve import Serve
 from doorward.stores.events import write_event
+from tests.support.factor_records import factor, session
 from tests.unit.cli.conftest import Site
 
 GATEWAY = "gtw_" + "a" * 20
@@ -98,6 +101,60 @@ def test_a_certificate_is_explained(told: Site) -> None:
     assert "person/alice" in text
     assert "certificate:issued" in text
     assert "no-allow-rule" in text
+
+
+@pytest.mark.parametrize(
+    ("end", "state"), [(None, "open until"), ("ended", "ended at"), ("over", "over by itself")]
+)
+def test_a_session_is_explained(told: Site, end: str | None, state: str) -> None:
+    """Whose it is, where, by which factors, whether it goes on, and what happened to it."""
+    installation = told.opened()
+    services = installation.services
+    now = services.clock.now()
+    with services.work.change() as stores:
+        alice = stores.directory.by_name("alice")
+        assert alice is not None
+        made = session(
+            "bank",
+            principal_id=alice.id,
+            application_id=PORTAL_APPLICATION,
+            ends_at=now + timedelta(hours=-1 if end == "over" else 1),
+            ended_at=now if end == "ended" else None,
+        )
+        stores.sessions.add(made)
+        data = {"session": made.id, "principal": alice.id, "reason": "signed-out"}
+        stores.outbox.add(write_event(services, EventType.SESSION_ENDED, actor=alice.id, data=data))
+    Serve(installation).stop()
+    installation.close()
+    text = told.say("explain", made.id)
+    for word in (
+        "person/alice",
+        "portal",
+        state,
+        "webauthn at",
+        "192.0.2.7",
+        "session:ended",
+        "doorward session list alice",
+    ):
+        assert word in text
+    assert told.do("explain", made.id)["session"]["id"] == made.id
+
+
+def test_a_factor_is_explained(told: Site) -> None:
+    """Whose it is, what kind, when it was used; nothing of its secret."""
+    installation = told.opened()
+    with installation.services.work.change() as stores:
+        alice = stores.directory.by_name("alice")
+        assert alice is not None
+        made = factor("blue key", principal_id=alice.id)
+        stores.factors.add(made)
+    installation.close()
+    text = told.say("explain", made.id)
+    for word in ("person/alice", "webauthn", "blue key", "never", "portal.corp.example"):
+        assert word in text
+    assert "secret" not in text
+    assert "secret" not in json.dumps(told.do("explain", made.id))
+    assert told.do("explain", "fct_" + "q" * 20, code=1)["code"] == "id-unknown"
 
 
 def test_an_incident_is_explained(told: Site) -> None:

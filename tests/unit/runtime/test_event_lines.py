@@ -35,6 +35,10 @@ def event(
     ("given", "line"),
     [
         (
+            event("factor:failed", PERSON, principal=PERSON, application=APP, reason="factor-wrong"),
+            "person/alice  factor:failed person/alice at pay  refused because factor-wrong",
+        ),
+        (
             event(
                 "request:answered",
                 PERSON,

@@ -14,7 +14,7 @@ from doorward.cli.state import State
 @click.argument("what", metavar="ID")
 @click.pass_obj
 def explain(state: State, what: str) -> None:
-    """Tell what happened to one request, connection, decision, certificate or event, or what an incident was.
+    """Tell what happened to one request, connection, decision, certificate, session, factor or event, or what an incident was.
 
     The id of a request is on the page of a refusal, the number of an incident on that of an internal error.
     """

@@ -60,7 +60,7 @@ def invite(state: State, name: str, hours: int) -> None:
         installation.services, name, lifetime=timedelta(hours=hours), actor=actor()
     )
     # Behind the #: no browser sends it, so no log on the way has it (docs/design/0003).
-    link = f"{installation.portal_origin()}/enrol#{invitation.token}"
+    link = f"{installation.portal_origin()}/enrol#token={invitation.token}"
     until = invitation.right.expires_at
     state.output.result(
         {"id": invitation.right.id, "name": name, "link": link, "expires_at": until},
