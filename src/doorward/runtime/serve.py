@@ -27,6 +27,7 @@ from doorward.directory.pruning import prune_past
 from doorward.directory.session_keys import tend_session_keys
 from doorward.factors.password import NoBreachedPasswords
 from doorward.factors.webauthn import RelyingParty
+from doorward.runtime.brand_settings import build_brand
 from doorward.runtime.breached_passwords import open_breached
 from doorward.runtime.compose import Installation
 from doorward.runtime.continuity import Continuity
@@ -39,6 +40,8 @@ from doorward.runtime.roles import become_ordinary
 from doorward.runtime.settings import split_listen
 from doorward.stores.policy_snapshot import PolicySnapshots
 from doorward.web.app import build_enrolment_app, build_portal_app, build_sessions_app, build_status_app
+from doorward.web.look.rendering import Look
+from doorward.web.pages.surface import STATIC_BASE
 from doorward.web.pool import UseCasePool
 from doorward.web.portal.place import PortalTerms
 from doorward.web.serving import SocketPath, TcpAddress, WebServer
@@ -63,11 +66,17 @@ class Serve:
         self._pool = UseCasePool()
         settings, layout = installation.settings, installation.layout
         host, port = split_listen(settings.status_listen)
+        brand = build_brand(settings)
         self.status = WebServer(
             build_status_app(self._services, self._pool), TcpAddress(host=host, port=port), name="status"
         )
         self._enrolment = WebServer(
-            build_enrolment_app(self._services, self._pool, origin=installation.enrolment_origin()),
+            build_enrolment_app(
+                self._services,
+                self._pool,
+                origin=installation.enrolment_origin(),
+                look=Look(brand),
+            ),
             SocketPath(path=layout.enrol_socket),
             name="enrolment",
         )
@@ -80,7 +89,14 @@ class Serve:
         snapshots = PolicySnapshots()
         self._factors = build_factor_context(installation)
         self._portal = WebServer(
-            build_portal_app(self._services, self._pool, terms, snapshots=snapshots, factors=self._factors),
+            build_portal_app(
+                self._services,
+                self._pool,
+                terms,
+                look=Look(brand, chooses_language=True),
+                snapshots=snapshots,
+                factors=self._factors,
+            ),
             SocketPath(path=layout.portal_socket),
             name="portal",
             wide=True,
@@ -91,6 +107,7 @@ class Serve:
                 self._pool,
                 terms,
                 lifetime=settings.session_lifetime,
+                look=Look(brand, base=STATIC_BASE),
                 snapshots=snapshots,
             ),
             SocketPath(path=layout.sessions_socket),

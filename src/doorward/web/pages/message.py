@@ -133,7 +133,7 @@ def build_context(look: Look, message: Message) -> dict[str, Any]:
         "reloads": ",".join(map(str, state.reloads)),
         "until": f"{message.until:%Y-%m-%dT%H:%M:%SZ}" if message.until else "",
         "explains_certificates": message.state == "certificate-missing",
-        "explains_another": Target.ANOTHER in targets,
+        "explains_another": any(one.to is Target.ANOTHER for one in (*button, *links[:2])),
     }
 
 
