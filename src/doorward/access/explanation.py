@@ -30,7 +30,7 @@ from doorward.policy.decision import (
 )
 from doorward.policy.model import AppPolicy
 from doorward.policy.portal import build_portal_policy
-from doorward.policy.requirement_text import parse_shown
+from doorward.policy.requirements import NOTHING_SHOWN, Requirement, ShownFactors
 from doorward.policy.selectors.sources import SOURCE
 from doorward.policy.subject import Subject
 from doorward.stores.partner_records import in_partners_groups
@@ -50,11 +50,13 @@ class Explanation:
 
     Args:
         decision: with a finding for each rule.
+        wanted: what the principal has to show yet, by a rule for which it has the factors if there is one.
         certificate: id of the certificate that rules were told of; empty where no rule asks, or where there is none.
         notes: what a person should know of it.
     """
 
     decision: Decision
+    wanted: frozenset[Requirement] = frozenset()
     certificate: str = ""
     notes: tuple[str, ...] = ()
 
@@ -70,7 +72,7 @@ def explain(
     certificate: str = "",
     source: str | None = None,
     at: datetime | None = None,
-    shown: str = "",
+    shown: ShownFactors = NOTHING_SHOWN,
 ) -> Explanation:
     """Judge one request, or one TCP connection, by the revision in force, and say how every rule came out.
 
@@ -84,13 +86,12 @@ def explain(
         certificate: id of one of the principal's certificates; empty for its newest valid one.
         source: the address that the connection comes from; None leaves it undetermined.
         at: the moment of the judgement, aware; None for now.
-        shown: the second factors of the session with their ages at that moment, such as `webauthn=2m,totp=1h`.
+        shown: the second factors of the session.
 
     Raises:
         NotFound: `principal-unknown`, `app-unknown`, `certificate-unknown`.
         RequestRefused: `certificate-of-another`.
-        MalformedInput: `address-malformed`, `shown-malformed`; `request-missing`, or `request-unwanted` where there
-            are connections only.
+        MalformedInput: `address-malformed`; `request-missing`, or `request-unwanted` where there are connections only.
     """
     with services.work.read() as stores:
         who = None if principal is None else find_judged(stores, principal)
@@ -108,8 +109,6 @@ def explain(
         now = services.clock.now()
         time = (at or now).astimezone(UTC)
         request = _read_request(policy, method, path, destination, shown)
-        if request is not None and shown and who is not None:
-            request = replace(request, shown=parse_shown(shown, time))
         if who is None:
             anonymous = refuse_anonymous(policy) if request is None else decide_anonymous(policy, request)
             return Explanation(decision=anonymous)
@@ -126,7 +125,8 @@ def explain(
         notes.append(f"{record.id} has no good path now: what rules ask about it cannot be determined")
     judged = policy, TENANT, ids[app], subject
     decision = decide_connection(*judged) if request is None else decide(*judged, request)
-    lacking = [str(one) for one in decision.missing if one.kinds.isdisjoint(enrolled)]
+    wanted = decision.missing_for(enrolled)
+    lacking = [str(one) for one in wanted if one.kinds.isdisjoint(enrolled)]
     if lacking:
         notes.append(
             f"{who.name} has enrolled nothing that meets {' and '.join(sorted(lacking))}: "
@@ -134,17 +134,18 @@ def explain(
         )
     return Explanation(
         decision=decision,
+        wanted=wanted,
         certificate=record.id if record is not None else "",
         notes=tuple(notes),
     )
 
 
 def _read_request(
-    policy: AppPolicy, method: str | None, path: str | None, destination: str | None, shown: str
+    policy: AppPolicy, method: str | None, path: str | None, destination: str | None, shown: ShownFactors
 ) -> Request | None:
     """Return what is asked; None of an application of TCP."""
     if policy.is_tcp:
-        if (method, path, destination) != (None, None, None) or shown:
+        if (method, path, destination) != (None, None, None) or shown != NOTHING_SHOWN:
             raise MalformedInput(
                 "request-unwanted",
                 f"{policy.name} is an application of TCP: it has connections, and no requests",
@@ -157,7 +158,7 @@ def _read_request(
             f"{policy.name} is an application of HTTP",
             hint="add a method and a path: GET /",
         )
-    return Request(method=method, raw_path=path, destination=destination)
+    return Request(method=method, raw_path=path, destination=destination, shown=shown)
 
 
 def find_judged(stores: Stores, name: str) -> Principal:

@@ -25,12 +25,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 
 from doorward.core.entities import Outcome, Principal, PrincipalState, Reason
+from doorward.core.factor_kinds import FactorKind
 from doorward.policy.findings import (
     RuleFinding,
     find_for_connection,
@@ -114,6 +115,12 @@ class Decision:
     path: str
     path_refused: PathRefused | None = None
     missing: frozenset[Requirement] = frozenset()
+
+    def missing_for(self, enrolled: Collection[FactorKind]) -> frozenset[Requirement]:
+        """Return what a person with these kinds of factors can show to be let in; `missing` if it is none of the ways."""
+        ways = [one.missing for one in self.findings if self.missing and one.missing]
+        open_ways = [way for way in ways if not any(one.kinds.isdisjoint(enrolled) for one in way)]
+        return min(open_ways, key=effort, default=self.missing)
 
 
 def connection_id(tenant: str, application_id: str, effect: Effect, selector: Selector) -> str:

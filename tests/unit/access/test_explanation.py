@@ -12,6 +12,8 @@ from doorward.core.certificate import RevocationReason
 from doorward.core.entities import Outcome, Reason
 from doorward.core.errors import MalformedInput, NotFound, RequestRefused
 from doorward.core.factor_kinds import FactorKind
+from doorward.policy.requirement_text import parse_shown
+from doorward.policy.requirements import NOTHING_SHOWN
 from doorward.stores.records import AuthorityKind
 from tests.support import factor_records
 from tests.support.partner_site import PartnerSite, partner_site
@@ -77,7 +79,8 @@ TRANSFER = "{allow: {groups: [tellers]}, require: {factor: webauthn, within: 5m}
 def test_a_missing_factor_is_explained(world: World, shown: str, why: str) -> None:
     """With its age; and whether the person has such a factor at all."""
     put(world, TRANSFER)
-    request = {"principal": "alice", "app": "payments", "method": "GET", "path": "/", "shown": shown}
+    factors = parse_shown(shown, world.clock.now()) if shown else NOTHING_SHOWN
+    request = {"principal": "alice", "app": "payments", "method": "GET", "path": "/", "shown": factors}
     found = explain(world.services, **request)  # type: ignore[arg-type]  # texts
     assert [one.why for one in found.decision.findings] == [why]
     is_missing = why.startswith("it needs")
@@ -99,7 +102,9 @@ def test_a_connection_of_tcp_shows_no_factor(world: World) -> None:
     text = document("{allow: {groups: [tellers]}}").replace("http:", "tcp:")
     apply_document(world.services, text, file="test.yaml", actor=OPERATOR)
     with pytest.raises(MalformedInput) as caught:
-        explain(world.services, principal="alice", app="payments", shown="totp=1h")
+        explain(
+            world.services, principal="alice", app="payments", shown=parse_shown("totp=1h", world.clock.now())
+        )
     assert caught.value.code == "request-unwanted"
 
 

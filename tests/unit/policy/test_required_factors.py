@@ -144,6 +144,28 @@ class TestRequirements:
             decision = decide(policy, TENANT, APP_ID, person("x"), Request(method="GET", raw_path="/"))
             assert decision.missing == set(asked.pop())
 
+    @pytest.mark.parametrize(
+        ("enrolled", "way"),
+        [
+            ({FactorKind.TOTP}, {TOTP}),
+            ({FactorKind.WEBAUTHN}, {WEBAUTHN}),
+            ({FactorKind.WEBAUTHN, FactorKind.TOTP}, {TOTP}),
+            ({FactorKind.PASSWORD}, {TOTP}),
+            (set(), {TOTP}),
+        ],
+    )
+    def test_a_person_is_asked_for_what_they_have(
+        self, enrolled: set[FactorKind], way: set[Requirement]
+    ) -> None:
+        """Of several rules one that they can meet; if there is none, the one that asks for least."""
+        rules = tuple(
+            replace(needing(*one).rules[0], name=str(at)) for at, one in enumerate([(WEBAUTHN,), (TOTP,)])
+        )
+        request = Request(method="GET", raw_path="/")
+        decision = decide(replace(needing(), rules=rules), TENANT, APP_ID, person("x"), request)
+        assert decision.missing_for(enrolled) == way
+        assert decide(needing(), TENANT, APP_ID, person("x"), request).missing_for(enrolled) == set()
+
     def test_a_factor_does_not_help_where_the_destination_is_refused(self) -> None:
         """Both paths are judged before anything is asked for."""
         residual = Residual(paths=(PathPattern("/a"),), requirements=frozenset({ANY}))

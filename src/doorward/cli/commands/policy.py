@@ -236,8 +236,10 @@ def explain(
         raise click.UsageError("Say who asks: either --principal NAME or --anonymous.")
     if anonymous and shown:
         raise click.UsageError("Without a good certificate there is no session: leave --shown out.")
+    services = state.installation().services
+    moment = at.replace(tzinfo=UTC) if at else services.clock.now()
     explained = parts.explanation.explain(
-        state.installation().services,
+        services,
         principal=principal,
         app=app_name,
         method=method,
@@ -245,8 +247,10 @@ def explain(
         destination=destination,
         certificate=certificate,
         source=source,
-        at=at.replace(tzinfo=UTC) if at else None,
-        shown=shown,
+        at=moment,
+        shown=parts.requirement_text.parse_shown(shown, moment)
+        if shown
+        else parts.requirements.NOTHING_SHOWN,
     )
     decision = explained.decision
     for note in explained.notes:
@@ -268,7 +272,7 @@ def explain(
         "reasons": reasons,
         "determining": list(decision.determining),
         "path": decision.path,
-        "missing": sorted(map(str, decision.missing)),
+        "missing": sorted(map(str, explained.wanted)),
         "certificate": explained.certificate,
         "notes": list(explained.notes),
     }

@@ -22,7 +22,7 @@ from doorward.core.names import PORTAL_APPLICATION
 from doorward.directory.callers import Caller
 from doorward.directory.portal_sessions import note_factor
 from doorward.directory.step_ups import end_own_check, find_step_up
-from doorward.policy.requirements import Requirement, ShownFactors, find_missing
+from doorward.policy.requirements import Requirement, ShownFactors
 from doorward.stores.factor_records import SessionRecord, StepUpRecord
 from doorward.web.answers import cookie_of, form_of, redirect
 from doorward.web.look.languages import language_of
@@ -85,8 +85,8 @@ class Checks:
         if step_up.application_id == PORTAL_APPLICATION:
             done = await place.run(lambda: end_own_check(place.services, caller, step_up.id))
             return redirect(done.return_path, (cookie,))
-        needs = await place.run(lambda: find_needs(place.services, place.snapshots, caller, step_up))
-        if find_missing(needs, ShownFactors.of(session.factors), place.services.clock.now()):
+        shown = ShownFactors.of(session.factors)
+        if await place.run(lambda: find_needs(place.services, place.snapshots, caller, step_up, shown)):
             return redirect(f"/check/{step_up.id}", (cookie,))
         return await send_back(place, request, caller, step_up, session, cookies=(cookie,))
 
@@ -95,11 +95,10 @@ class Checks:
     ) -> Response:
         place = self._place
         session = await place.session(request, caller)
-        needs = await place.run(lambda: find_needs(place.services, place.snapshots, caller, step_up))
         shown = ShownFactors.of(session.factors if session else {})
-        missing = find_missing(needs, shown, place.services.clock.now())
+        missing = await place.run(lambda: find_needs(place.services, place.snapshots, caller, step_up, shown))
         kinds = await self._desk.kinds(caller)
-        ways = [await self._way(caller, kind) for kind in _useful(kinds, missing)]
+        ways = [await self._way(caller, kind) for kind in _useful(kinds, missing or frozenset())]
         context = {
             "id": step_up.id,
             "application": await self._name(step_up),

@@ -6,25 +6,41 @@ Not here: the judge (policy.decision), and enforcing it (Envoy): this only choos
 from __future__ import annotations
 
 from doorward.access.explanation import explain
+from doorward.core.entities import Outcome
 from doorward.core.errors import DoorwardError
 from doorward.core.names import PORTAL_APPLICATION
 from doorward.directory.callers import Caller
-from doorward.policy.requirements import Requirement
+from doorward.policy.requirements import Requirement, ShownFactors
 from doorward.stores.factor_records import StepUpRecord
 from doorward.stores.policy_snapshot import PolicySnapshots
 from doorward.stores.services import Services
 
 
 def find_needs(
-    services: Services, snapshots: PolicySnapshots, caller: Caller, step_up: StepUpRecord
-) -> frozenset[Requirement]:
-    """Return what the rule with the least demands asks for; empty if no factor would help, or it is not known."""
+    services: Services,
+    snapshots: PolicySnapshots,
+    caller: Caller,
+    step_up: StepUpRecord,
+    shown: ShownFactors,
+) -> frozenset[Requirement] | None:
+    """Return what the person has to show yet, by a rule for which they have the factors if there is one.
+
+    Args:
+        services: the ports of this process.
+        snapshots: the policy in force.
+        caller: who was sent here.
+        step_up: from where.
+        shown: what was shown in the session at the portal.
+
+    Returns:
+        Nothing if it is enough; None if no factor would help, or it is not known.
+    """
     if step_up.application_id == PORTAL_APPLICATION:
-        return frozenset()
+        return None
     with services.work.read() as stores:
         names = snapshots.current(stores)[0].names
     try:
-        return explain(
+        explained = explain(
             services,
             principal=caller.name,
             app=names.get(step_up.application_id, ""),
@@ -32,6 +48,9 @@ def find_needs(
             path=step_up.return_path,
             certificate=caller.certificate_id,
             source=caller.source or None,
-        ).decision.missing
+            shown=shown,
+        )
     except DoorwardError:
-        return frozenset()  # the door judges the person again in any case
+        return None  # the door judges the person again in any case
+    is_enough = explained.decision.outcome is Outcome.GOOD
+    return explained.wanted if explained.wanted or is_enough else None

@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 from doorward.directory.callers import Caller
 from doorward.directory.step_ups import begin_step_up, make_code
-from doorward.policy.requirements import ShownFactors, find_missing
+from doorward.policy.requirements import ShownFactors
 from doorward.stores.factor_records import SessionRecord, StepUpRecord
 from doorward.web.answers import redirect
 from doorward.web.look.rendering import mark
@@ -77,9 +77,9 @@ class StepUp:
 
     async def _is_enough(self, step_up: StepUpRecord, caller: Caller, session: SessionRecord) -> bool:
         place = self._place
-        needs = await place.run(lambda: find_needs(place.services, place.snapshots, caller, step_up))
         shown = ShownFactors.of(session.factors)
-        return bool(needs) and not find_missing(needs, shown, place.services.clock.now())
+        needs = await place.run(lambda: find_needs(place.services, place.snapshots, caller, step_up, shown))
+        return needs is not None and not needs
 
     def _is_loop(self, caller: Caller, step_up: StepUpRecord) -> bool:
         """Note that the person is sent straight back; say whether that has happened too often just now."""
