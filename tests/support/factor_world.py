@@ -137,5 +137,5 @@ class FactorWorld:
 def factor_world(world: World | None = None) -> FactorWorld:
     """A founded authority whose persons may have second factors."""
     found = world or found_world()
-    context = FactorContext(services=found.services, party=PARTY, cost=CHEAP, known_words=("payments",))
+    context = FactorContext(services=found.services, party=PARTY, cost=CHEAP, known_words=("meridian",))
     return FactorWorld(world=found, context=context)

@@ -70,7 +70,8 @@ def set_password(
     with services.work.read() as stores:
         find_ground(stores, caller, FactorKind.PASSWORD, shown=shown, token=token, now=now)
         person = require_owner(stores, caller)
-    known = (person.name, *person.display_name.split(), *context.known_words)
+        applications = [one.name for one in stores.applications.list()]
+    known = (person.name, *person.display_name.split(), *context.known_words, *applications)
     secret = password.require_choosable(text, known=known, breached=context.breached)
     salt = services.random.token(password.SALT_BYTES)
     hashed = context.budget.run(caller.source, lambda: password.hash_password(secret, salt, context.cost))

@@ -205,10 +205,13 @@ def test_a_new_password_ends_the_sessions_of_the_old_one(people: FactorWorld, al
     assert people.use_password(alice, "another otter lantern quilt").good
 
 
-def test_names_of_the_person_and_the_applications_are_no_password(people: FactorWorld, alice: Caller) -> None:
+@pytest.mark.parametrize("text", ["alicepayments", "meridianalice", "sensorsmeridian"])
+def test_names_of_the_person_the_organisation_and_the_applications_are_no_password(
+    people: FactorWorld, alice: Caller, text: str
+) -> None:
     """They are guessed first."""
     with pytest.raises(RequestRefused) as refused:
-        people.set_password(alice, "alicepayments")
+        people.set_password(alice, text)
     assert code_of(refused) == "password-guessable"
 
 
