@@ -240,6 +240,9 @@ def _problems(rules: tuple[Rule, ...], at: int, coverage: Coverage) -> Iterator[
         yield "requirement-idle", message, f"take what this rule is about out of {same.name!r}"
     elif same is not None:
         yield "rule-redundant", f"rule {same.name!r} says all of it already", "remove one of them"
+    if asked and PrincipalKind.PERSON not in rule.selector.possible_kinds:
+        message = "it selects devices or services, and they have no second factor: nothing passes"
+        yield "requirement-of-machines", message, "take `require` out, or select people"
     if rule.effect is Effect.ALLOW:
         overruling = next(rules_in(rules, covering & coverage.of_effect(Effect.DENY)), None)
         if overruling is not None:

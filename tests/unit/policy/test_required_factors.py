@@ -16,6 +16,7 @@ from doorward.policy.model import AppPolicy, Document, Effect, Residual
 from doorward.policy.paths import PathPattern
 from doorward.policy.request_headers import HeaderTerms
 from doorward.policy.requirements import Requirement, ShownFactors
+from doorward.policy.selectors.table import select
 from tests.support.grants import decide_by_grants
 from tests.support.ports import NOON
 from tests.unit.policy.test_decision import APP_ID, TENANT, app, authority, person, rule
@@ -198,3 +199,12 @@ class TestRequirements:
         both = replace(needing(), rules=(plain, replace(asking, name="other")))
         found = lint_document(Document(trust_domain="test", apps=(both,)))
         assert [(one.rule, one.code) for one in found] == [("other", code)]
+
+    @pytest.mark.parametrize(
+        ("kinds", "codes"), [(("device", "service"), ["requirement-of-machines"]), (("device", "person"), [])]
+    )
+    def test_machines_cannot_meet_a_requirement(self, kinds: tuple[str, ...], codes: list[str]) -> None:
+        """A rule that selects nobody else is told."""
+        one = replace(needing(ANY).rules[0], selector=select({"kind": frozenset(kinds)}))
+        found = lint_document(Document(trust_domain="test", apps=(replace(needing(), rules=(one,)),)))
+        assert [one.code for one in found] == codes
