@@ -1,16 +1,14 @@
 """`doorward serve`: the authority's side of a running installation.
 
-It signs: the status listener (CRL, OCSP, AIA), the enrolment surface, the portal and the door's own paths on
-applications' hosts behind the gateway, and the jobs
-that sequence events, sign checkpoints, fill gateways' orders, keep revocation data fresh and fetch that of
-partners.
+It signs: the status listener (CRL, OCSP, AIA), the surfaces behind the gateway (enrolment, portal, the door's own paths
+on hosts of applications), and the jobs that sequence events, sign checkpoints, fill gateways' orders, keep revocation
+data fresh and fetch that of partners.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from datetime import timedelta
 
 import structlog
 
@@ -27,7 +25,6 @@ from doorward.directory.pruning import prune_past
 from doorward.directory.session_keys import tend_session_keys
 from doorward.factors.password import NoBreachedPasswords
 from doorward.factors.webauthn import RelyingParty
-from doorward.runtime.brand_settings import build_brand
 from doorward.runtime.breached_passwords import open_breached
 from doorward.runtime.compose import Installation
 from doorward.runtime.continuity import Continuity
@@ -36,14 +33,11 @@ from doorward.runtime.fetching.fetcher import HttpFetcher
 from doorward.runtime.fetching.gathering import Gathering
 from doorward.runtime.jobs import Job, Jobs
 from doorward.runtime.own_listeners import OwnListeners, own_ports
+from doorward.runtime.people_surfaces import PeopleSurfaces
 from doorward.runtime.roles import become_ordinary
 from doorward.runtime.settings import split_listen
-from doorward.stores.policy_snapshot import PolicySnapshots
-from doorward.web.app import build_enrolment_app, build_portal_app, build_sessions_app, build_status_app
-from doorward.web.look.rendering import Look
-from doorward.web.pages.surface import STATIC_BASE
+from doorward.web.app import build_status_app
 from doorward.web.pool import UseCasePool
-from doorward.web.portal.place import PortalTerms
 from doorward.web.serving import SocketPath, TcpAddress, WebServer
 
 SYSTEM = "system"
@@ -66,54 +60,18 @@ class Serve:
         self._pool = UseCasePool()
         settings, layout = installation.settings, installation.layout
         host, port = split_listen(settings.status_listen)
-        brand = build_brand(settings)
         self.status = WebServer(
             build_status_app(self._services, self._pool), TcpAddress(host=host, port=port), name="status"
         )
-        self._enrolment = WebServer(
-            build_enrolment_app(
-                self._services,
-                self._pool,
-                origin=installation.enrolment_origin(),
-                look=Look(brand),
-            ),
-            SocketPath(path=layout.enrol_socket),
-            name="enrolment",
-        )
-        terms = PortalTerms(
-            origin=installation.portal_origin,
-            idle=settings.portal_session_idle,
-            is_trusted=settings.portal_certificate is not None or settings.root_is_deployed,
-            renewal=timedelta(days=settings.passkey_renewal_days),
-        )
-        snapshots = PolicySnapshots()
         self._factors = build_factor_context(installation)
-        self._portal = WebServer(
-            build_portal_app(
-                self._services,
-                self._pool,
-                terms,
-                look=Look(brand, chooses_language=True),
-                snapshots=snapshots,
-                factors=self._factors,
+        surfaces = PeopleSurfaces(installation, self._services, self._pool, self._factors)
+        self._behind_the_door = [
+            WebServer(surfaces.enrolment(), SocketPath(path=layout.enrol_socket), name="enrolment"),
+            WebServer(surfaces.portal(), SocketPath(path=layout.portal_socket), name="portal", wide=True),
+            WebServer(
+                surfaces.sessions(), SocketPath(path=layout.sessions_socket), name="sessions", wide=True
             ),
-            SocketPath(path=layout.portal_socket),
-            name="portal",
-            wide=True,
-        )
-        self._sessions = WebServer(
-            build_sessions_app(
-                self._services,
-                self._pool,
-                terms,
-                lifetime=settings.session_lifetime,
-                look=Look(brand, base=STATIC_BASE),
-                snapshots=snapshots,
-            ),
-            SocketPath(path=layout.sessions_socket),
-            name="sessions",
-            wide=True,
-        )
+        ]
         self._bell = HungBell(layout.run, "serve")
         self._gathering = Gathering(
             self._services, HttpFetcher(is_ours=OwnListeners(own_ports(settings)).has), self._stop
@@ -130,9 +88,8 @@ class Serve:
         self._continuity.look()
         try:
             self.status.start()
-            self._enrolment.start()
-            self._portal.start()
-            self._sessions.start()
+            for server in self._behind_the_door:
+                server.start()
         except DoorwardError:
             self.stop()
             raise
@@ -143,7 +100,7 @@ class Serve:
         """Stop listening, finish the jobs, sequence and sign what is left."""
         self._stop.set()
         self._installation.bell.ring()
-        for server in (self._sessions, self._portal, self._enrolment, self.status):
+        for server in (*self._behind_the_door, self.status):
             server.stop()
         self._jobs.join(5.0)
         self._gathering.join(1.0)

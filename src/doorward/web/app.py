@@ -91,8 +91,16 @@ def build_sessions_app(
         snapshots: the policy in force.
     """
     pages = Pages(look or Look(base=STATIC_BASE))
-    surface = SessionSurface(services, pool, pages, terms, snapshots or PolicySnapshots(), lifetime=lifetime)
     refusals = PagesSurface(services, pool, pages.look, portal_origin=terms.origin())
+    surface = SessionSurface(
+        services,
+        pool,
+        pages,
+        terms,
+        snapshots or PolicySnapshots(),
+        lifetime=lifetime,
+        stranger=refusals.refused,
+    )
     return build_surface([*surface.routes(), *refusals.routes()])
 
 

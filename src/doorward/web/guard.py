@@ -16,6 +16,7 @@ from starlette.routing import Route
 
 from doorward.core.errors import DoorwardError
 from doorward.directory.callers import Caller
+from doorward.web.answers import wants_page
 from doorward.web.identity import SAFE_METHODS, Identities, check_origin
 
 Handler = Callable[[Request, Caller], Awaitable[Response]]
@@ -52,15 +53,23 @@ class Guard:
         audience: of whom the assertion of a request must be.
         origin: from which page an unsafe request must come.
         refusal: makes a page of an error, or raises it again; None leaves it to the edge.
+        stranger: answers a person's request that comes without an assertion; None refuses it as any other.
     """
 
     def __init__(
-        self, identities: Identities, *, audience: Audience, origin: Origin, refusal: Refusal | None = None
+        self,
+        identities: Identities,
+        *,
+        audience: Audience,
+        origin: Origin,
+        refusal: Refusal | None = None,
+        stranger: OpenHandler | None = None,
     ) -> None:
         self._identities = identities
         self._audience = audience
         self._origin = origin
         self._refusal = refusal
+        self._stranger = stranger
 
     def routes(self, ways: Sequence[Way | OpenWay]) -> list[Route]:
         """Return the routes in their order; every GET answers HEAD too."""
@@ -90,6 +99,8 @@ class Guard:
                 caller = await self._identities.identify(request, await self._audience(request))
                 return await way.answer(request, caller)
             except DoorwardError as error:
+                if error.code == "certificate-needed" and self._stranger is not None and wants_page(request):
+                    return await self._stranger(request)
                 if self._refusal is None:
                     raise
                 return self._refusal(request, error)

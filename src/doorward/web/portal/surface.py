@@ -19,6 +19,7 @@ from doorward.web.answers import Pages
 from doorward.web.guard import Guard, OpenWay, Way
 from doorward.web.identity import Identities
 from doorward.web.look.assets import answer_asset
+from doorward.web.pages.surface import PagesSurface
 from doorward.web.pool import UseCasePool
 from doorward.web.portal.checks import Checks
 from doorward.web.portal.desk import FactorDesk
@@ -70,6 +71,7 @@ class PortalSurface:
             audience=_audience,
             origin=self._place.origin,
             refusal=pages.refusal,
+            stranger=PagesSurface(services, pool, pages.look, portal_origin="").refused,
         )
 
     def ways(self) -> Sequence[Way | OpenWay]:

@@ -32,7 +32,7 @@ from doorward.policy.model import AppPolicy
 from doorward.stores.policy_snapshot import PolicySnapshots
 from doorward.stores.services import Services
 from doorward.web.answers import Pages, cookie_of, form_of, redirect, wants_page
-from doorward.web.guard import Guard, OpenWay, Way
+from doorward.web.guard import Guard, OpenHandler, OpenWay, Way
 from doorward.web.identity import Identities
 from doorward.web.look.rendering import mark
 from doorward.web.pool import UseCasePool
@@ -58,6 +58,7 @@ class SessionSurface:
         terms: what the settings say of the portal, for the door's port.
         snapshots: the policy in force.
         lifetime: of sessions.
+        stranger: answers a person who comes without a good certificate.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class SessionSurface:
         snapshots: PolicySnapshots,
         *,
         lifetime: timedelta = LIFETIME,
+        stranger: OpenHandler | None = None,
     ) -> None:
         self._services = services
         self._pool = pool
@@ -77,7 +79,11 @@ class SessionSurface:
         self._snapshots = snapshots
         self._lifetime = lifetime
         self._guard = Guard(
-            Identities(services, pool), audience=self._audience, origin=self._origin, refusal=pages.refusal
+            Identities(services, pool),
+            audience=self._audience,
+            origin=self._origin,
+            refusal=pages.refusal,
+            stranger=stranger,
         )
 
     def ways(self) -> Sequence[Way | OpenWay]:

@@ -1,0 +1,77 @@
+"""The surfaces for people, put together for one installation: enrolment, portal, the door's own paths and pages.
+
+Not here: sockets and jobs (serve), the surfaces themselves (web).
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from starlette.applications import Starlette
+
+from doorward.directory.factors.context import FactorContext
+from doorward.runtime.brand_settings import build_brand
+from doorward.runtime.compose import Installation
+from doorward.stores.policy_snapshot import PolicySnapshots
+from doorward.stores.services import Services
+from doorward.web.app import build_enrolment_app, build_portal_app, build_sessions_app
+from doorward.web.look.rendering import Look
+from doorward.web.pages.surface import STATIC_BASE
+from doorward.web.pool import UseCasePool
+from doorward.web.portal.place import PortalTerms
+
+
+class PeopleSurfaces:
+    """Builds them; they share the policy in force, the brand, and what the settings say of the portal.
+
+    Args:
+        installation: with a founded authority.
+        services: of this process, with keys.
+        pool: where use cases run.
+        factors: figures of second factors in this process.
+    """
+
+    def __init__(
+        self, installation: Installation, services: Services, pool: UseCasePool, factors: FactorContext
+    ) -> None:
+        settings = installation.settings
+        self._installation = installation
+        self._services = services
+        self._pool = pool
+        self._factors = factors
+        self._brand = build_brand(settings)
+        self._snapshots = PolicySnapshots()
+        self._terms = PortalTerms(
+            origin=installation.portal_origin,
+            idle=settings.portal_session_idle,
+            is_trusted=settings.portal_certificate is not None or settings.root_is_deployed,
+            renewal=timedelta(days=settings.passkey_renewal_days),
+        )
+
+    def enrolment(self) -> Starlette:
+        """Return the application behind the enrolment host."""
+        origin = self._installation.enrolment_origin()
+        return build_enrolment_app(self._services, self._pool, origin=origin, look=Look(self._brand))
+
+    def portal(self) -> Starlette:
+        """Return the application behind the portal's host."""
+        look = Look(self._brand, chooses_language=True)
+        return build_portal_app(
+            self._services,
+            self._pool,
+            self._terms,
+            look=look,
+            snapshots=self._snapshots,
+            factors=self._factors,
+        )
+
+    def sessions(self) -> Starlette:
+        """Return the application of the door's own paths on hosts of applications."""
+        return build_sessions_app(
+            self._services,
+            self._pool,
+            self._terms,
+            lifetime=self._installation.settings.session_lifetime,
+            look=Look(self._brand, base=STATIC_BASE),
+            snapshots=self._snapshots,
+        )
