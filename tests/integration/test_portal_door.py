@@ -18,8 +18,11 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from doorward.audit.events import EventType
 from doorward.authority.revocation import hold, release
 from doorward.core.names import PORTAL_APPLICATION
+from doorward.directory.choosing import Choosing
 from doorward.directory.principals import resume, suspend
+from doorward.gateway.connections.connection import LiveConnection
 from doorward.runtime.evidence import Evidence
+from doorward.stores.choices import Choice
 from tests.support.doorway import ACTOR, DOMAIN, Doorway, eventually, open_doorway
 from tests.support.toy_ca import ToyCA
 
@@ -135,6 +138,44 @@ class TestPage:
             doorway.settle(resume(doorway.services, "bob", actor=ACTOR).seq)
             assert is_closed(session.socket)
         assert doorway.get(bob, "/accounts").status == 200
+
+
+def newest(doorway: Doorway, certificate: str = "") -> LiveConnection:
+    """The connection of a certificate, or of none, that was opened last."""
+    every = [one for one in doorway.gateway.connections.all() if one.certificate_id == certificate]
+    return max(every, key=lambda one: one.opened_at)
+
+
+class TestAnotherCertificate:
+    """A person asks to show another certificate: cut, refused once by an alert, and let in again."""
+
+    @pytest.mark.parametrize("app", ["app", "portal", "machines"])
+    def test_exactly_the_next_connection_is_refused(self, doorway: Doorway, app: str) -> None:
+        """Of this certificate at this host; others are not touched."""
+        alice, bob = doorway.identities["alice"], doorway.identities["bob"]
+        with doorway.session(alice, app=app) as mine, doorway.session(bob, app=app) as other:
+            assert mine.request("GET", "/", headers={"Accept": "text/html"}).status == 200
+            assert other.request("GET", "/", headers={"Accept": "text/html"}).status == 200
+            live = newest(doorway, doorway.certificate_of("alice"))
+            choice = Choice.of(live.application_id, live.sha256, live.source_address)
+            doorway.settle(Choosing(doorway.services).choose(choice, good=True).seq)
+            assert is_closed(mine.socket)
+            assert other.request("GET", "/", headers={"Accept": "text/html"}).status == 200
+        with pytest.raises(OSError):
+            doorway.get(alice, "/", app=app)
+        assert doorway.get(alice, "/", app=app, headers={"Accept": "text/html"}).status == 200
+
+    def test_without_a_certificate_the_source_is_asked_again(self, doorway: Doorway) -> None:
+        """Who pressed “Cancel” may want to choose after all."""
+        with doorway.session(None) as session:
+            session.request("GET", "/", headers={"Accept": "text/html"})
+            live = newest(doorway)
+            choice = Choice.of(live.application_id, "", live.source_address)
+            doorway.settle(Choosing(doorway.services).choose(choice, good=False).seq)
+            assert is_closed(session.socket)
+        with pytest.raises(OSError):
+            doorway.get(None, "/")
+        assert doorway.get(None, "/", headers={"Accept": "text/html"}).status >= 400
 
 
 def is_closed(connection: ssl.SSLSocket) -> bool:

@@ -43,6 +43,7 @@ from doorward.gateway.authorizer.overfull import OverfullRecord
 from doorward.gateway.authorizer.server import AuthorizerServer
 from doorward.gateway.ballast import BALLAST
 from doorward.gateway.confirming import Confirming
+from doorward.gateway.connections.choices import Choices
 from doorward.gateway.connections.cutter import Cutter, Mechanism
 from doorward.gateway.connections.ending import Ending, EndReason
 from doorward.gateway.connections.endpoints import Endpoint
@@ -177,6 +178,7 @@ class Gateway:
         self._ending = ending = Ending(
             services, self.id, self.connections, self.cutter, later=self._confirming.wake, tally=tally
         )
+        self._choices = Choices(services.clock)
         gate = PolicyGate()
         certificates = ServerCertificates(services, self.id, options.folder / "keys" / "server")
         self._upstreams = UpstreamReader(options.folder / "keys" / "upstream", options.door.own)
@@ -227,6 +229,7 @@ class Gateway:
             confirm=self._confirming.wake,
             max_staleness=options.max_staleness,
             lifetime=options.lifetime,
+            choices=self._choices,
         )
         self.ingest = Ingest(services, self.id, options.folder / "log", self._reopen_logs, tally)
         self._log_watch = LogWatch(self._counting, self.ingest.note_gap, services.clock)
@@ -259,6 +262,7 @@ class Gateway:
             application_name=self.publishing.application_name,
             tally=tally,
             rate=CertificateRate(self._services.clock, limits.openings_per_certificate),
+            chosen=self._choices.take,
             note_overfull=OverfullRecord(self._services, self.id, self._make_durable).note,
         )
 

@@ -23,6 +23,7 @@ Every way out that is not step 8 is a refusal, also an exception.
 from __future__ import annotations
 
 import base64
+import hashlib
 import re
 import time
 import urllib.parse
@@ -52,6 +53,7 @@ from doorward.gateway.connections.sockdiag import SocketFacts, TcpState
 from doorward.policy.decision import GRANTS_LIMIT_BYTES, authority_of, grants_fit, render_grants
 from doorward.policy.model import AppPolicy
 from doorward.policy.paths import owner_segment
+from doorward.stores.choices import Choice
 from doorward.wire.client_cert import render_client_cert
 from doorward.wire.header_text import encode_header_text
 
@@ -87,7 +89,8 @@ class AuthorizerPorts:
     whether the change sequence was confirmed lately; `epoch` is the present run of Envoy;
     `application_name` gives the audience of assertions; `tally` says which refusals are recorded singly;
     `rate` says how many connections a certificate may still open; `note_overfull` is called if one was
-    refused because of the number of connections of its holder, with the reason.
+    refused because of the number of connections of its holder, with the reason; `chosen` says whether what a
+    connection shows is to be refused once, because the person wants to show something else.
     """
 
     find: Callable[[Endpoint, Endpoint], SocketFacts | None]
@@ -98,6 +101,7 @@ class AuthorizerPorts:
     tally: Tally
     rate: CertificateRate
     note_overfull: Callable[[AccessDecision, ConnectionContext, Reason], None] = lambda *_: None
+    chosen: Callable[[Choice], bool] = lambda _: False
 
 
 class Authorizer:
@@ -176,6 +180,7 @@ class Authorizer:
 
     def _judge(self, pending: PendingConnection, certificate: str) -> Answer:
         presented = decode_certificate(certificate)
+        self._check_choice(pending, presented)
         patience = self._clock.monotonic() + GATE_SECONDS
         before = self._gate.enforced_lately(pending.application_id)
         for _ in range(ATTEMPTS):
@@ -205,6 +210,15 @@ class Authorizer:
             Reason.KNOWLEDGE_STALE.value,
             "Envoy did not come to enforce the newest policy while there was time",
         )
+
+    def _check_choice(self, pending: PendingConnection, presented: bytes | None) -> None:
+        """Refuse once what the person wants to show no more: the alert makes the browser ask again."""
+        digest = hashlib.sha256(presented).hexdigest() if presented is not None else ""
+        if self._ports.chosen(Choice.of(pending.application_id, digest, pending.source_address)):
+            raise RequestRefused(
+                "another-certificate-wanted",
+                "the person wants to show another certificate, and is asked again",
+            )
 
     def _record(self, pending: PendingConnection, decision: AccessDecision) -> None:
         """What no good certificate stands behind is counted beyond a limit (docs/design/0045)."""

@@ -47,7 +47,7 @@ class LiveConnection(PendingConnection):
 
     Args:
         certificate_id: `crt_…`; empty for an anonymous connection, which holds no grants.
-        sha256: hex digest of the leaf; of an anonymous one only if the leaf is in the inventory.
+        sha256: hex digest of the leaf; of an anonymous one of what it showed, empty for nothing.
         principal_id: whom the certificate is for.
         subject: the same in full, and what else rules ask of it; None for connections adopted from the journal.
         revision: number of the document that it was judged by.
@@ -98,7 +98,7 @@ class LiveConnection(PendingConnection):
         return cls(
             **context,
             certificate_id=certificate.id if certificate else "",
-            sha256=record.sha256 if record else "",
+            sha256=record.sha256 if record else str(decision.event.data.get("claimed_sha256", "")),
             shown=frozenset(shown),
             sessions=decision.sessions,
             principal_id=subject.principal.id if subject else "",

@@ -35,6 +35,7 @@ class EndReason(Enum):
     AUTHORITY_CHANGED = "authority-changed"
     DEADLINE = "deadline"
     UNKNOWN = "unknown-connection"
+    ANOTHER_CERTIFICATE = "another-certificate"
 
 
 MOST_UNRECORDED = 20_000

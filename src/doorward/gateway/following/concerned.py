@@ -10,6 +10,7 @@ from collections.abc import Collection, Sequence
 from doorward.directory.groups import group_id
 from doorward.gateway.connections.connection import LiveConnection
 from doorward.gateway.connections.registry import Connections
+from doorward.stores.choices import Choice
 from doorward.stores.records import ChangeKind, ChangeRecord
 from doorward.stores.services import Services
 
@@ -21,6 +22,7 @@ _NAMING = frozenset(
         ChangeKind.PARTNER,
         ChangeKind.EVIDENCE,
         ChangeKind.SESSION_KEY,
+        ChangeKind.CHOICE,
     }
 )
 """Changes that concern their subject alone."""
@@ -67,6 +69,14 @@ class Concerned:
         kinds = (ChangeKind.CERTIFICATE, ChangeKind.PRINCIPAL)
         found = (self._connections.showing(one.subject) for one in changes if one.kind in kinds)
         return list({one.cookie: one for some in found for one in some}.values())
+
+    def choosing(self, subjects: Collection[str]) -> list[LiveConnection]:
+        """Return the connections of which the peers want to show another certificate (`stores.choices`)."""
+        return [
+            one
+            for one in self._connections.all()
+            if Choice.of(one.application_id, one.sha256, one.source_address).subject in subjects
+        ]
 
     def of_partner(self, partner_id: str) -> tuple[LiveConnection, ...]:
         """Return a partner's connections, and adopted ones, of which only the inventory knows the issuer."""

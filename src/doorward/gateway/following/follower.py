@@ -29,6 +29,7 @@ import structlog
 
 from doorward.access.deciding import AccessDecider
 from doorward.core.errors import IntegrityError
+from doorward.gateway.connections.choices import Choices
 from doorward.gateway.connections.ending import Ending, EndReason
 from doorward.gateway.connections.registry import Connections
 from doorward.gateway.following import reassessing
@@ -73,6 +74,7 @@ class Follower:
         confirm: called after each batch, to tell the control plane how far we are.
         max_staleness: how long the sequence may go unread.
         lifetime: of connections, for judging them again.
+        choices: which connections are refused next, because their peers want to show another certificate.
     """
 
     def __init__(
@@ -90,6 +92,7 @@ class Follower:
         confirm: Callable[[], None],
         max_staleness: timedelta,
         lifetime: timedelta,
+        choices: Choices | None = None,
     ) -> None:
         self._services = services
         self._decider = decider
@@ -109,6 +112,7 @@ class Follower:
         self._last: ChangeRecord | None = None  # of that number, once it was read
         self._read_at: float | None = None
         self._regrant = regrant
+        self._choices = choices or Choices(services.clock)
         # Partners whose terms changed and whose people are not all judged by them: first and last change.
         self._moved: dict[str, tuple[int, int]] = {}
         self._unjudged = False  # whether the last try to judge a partner's people failed
@@ -301,6 +305,7 @@ class Follower:
         # 2. and 3. those that are concerned by name
         self._reassessor.judge(self._concerned.by(changes))
         self._reassessor.release(self._concerned.shown(changes))
+        self._end_chosen(changes)
         # ... and all, if the rules themselves changed; judged from memory, they are many
         rules = [change.seq for change in changes if change.kind in SNAPSHOT_CHANGES]
         if rules:
@@ -315,6 +320,16 @@ class Follower:
                 self._moved[change.subject] = first, change.seq
             if change.kind in (ChangeKind.EVIDENCE, ChangeKind.PARTNER):
                 self._evidence.changed(change.subject, change.seq)
+
+    def _end_chosen(self, changes: Sequence[ChangeRecord]) -> None:
+        """Have the next connection refused, then end those that are there: their peers want to show something else."""
+        chosen = {
+            one.subject
+            for one in changes
+            if one.kind is ChangeKind.CHOICE and self._choices.note(one.subject, one.at)
+        }
+        if chosen:
+            self._ending.end(self._concerned.choosing(chosen), EndReason.ANOTHER_CERTIFICATE)
 
     def _read_policies(self) -> Mapping[str, AppPolicy]:
         with self._services.work.read() as stores:

@@ -28,6 +28,7 @@ from doorward.gateway.authorizer.judging import (
 from doorward.gateway.connections.endpoints import Endpoint, parse_endpoint
 from doorward.gateway.connections.registry import Connections
 from doorward.gateway.connections.sockdiag import SocketFacts, TcpState
+from doorward.stores.choices import Choice
 from tests.support.ports import FakeClock, PlainKeys
 from tests.support.world import Held, World, found_world
 from tests.unit.gateway.live import LOCAL
@@ -75,6 +76,7 @@ class Place:
     tally: Tally = field(default_factory=lambda: Tally(FakeClock()))
     rate: CertificateRate = field(default_factory=lambda: CertificateRate(FakeClock(), 1000))
     overfull: list[AccessDecision] = field(default_factory=list)
+    chosen: set[Choice] = field(default_factory=set)
 
     def authorizer(self) -> Authorizer:
         ports = AuthorizerPorts(
@@ -85,6 +87,7 @@ class Place:
             application_name=self.name_of,
             tally=self.tally,
             rate=self.rate,
+            chosen=self.chosen.__contains__,
             note_overfull=lambda decision, _context, reason: self.overfull.append(decision),
         )
         signer = AssertionSigner(KEY, issuer="https://corp.example/gateway-1")

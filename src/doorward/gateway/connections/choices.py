@@ -1,0 +1,47 @@
+"""Certificates that are to be shown no more, for a moment: exactly the next connection of each is refused with an alert.
+
+In Chromium one alert is enough for the person to be asked again; a connection that is only cut is opened again with the same
+certificate. A note ends with the first refusal, or after some seconds, so that it keeps no one out.
+
+Not here: who asked for it (directory.choosing).
+"""
+
+from __future__ import annotations
+
+import threading
+from datetime import datetime
+
+from doorward.core.ports import Clock
+from doorward.stores.choices import CHOICE_LIFETIME, Choice
+
+MOST_CHOICES = 1_000
+"""The oldest make room: then somebody presses the button once more."""
+
+
+class Choices:
+    """The notes of one gateway; safe between threads."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._until: dict[str, datetime] = {}
+
+    def note(self, subject: str, at: datetime) -> bool:
+        """Note a choice that was made at that moment; return False if that was too long ago."""
+        until = at + CHOICE_LIFETIME
+        if until <= self._clock.now():
+            return False
+        with self._lock:
+            self._until.pop(subject, None)
+            while len(self._until) >= MOST_CHOICES:
+                del self._until[next(iter(self._until))]
+            self._until[subject] = until
+        return True
+
+    def take(self, choice: Choice) -> bool:
+        """Return whether a connection that shows this is to be refused; True once for each note."""
+        if not self._until:
+            return False
+        with self._lock:
+            until = self._until.pop(choice.subject, None)
+        return until is not None and self._clock.now() < until

@@ -1,0 +1,75 @@
+"""`POST /_doorward/choose`: a person wants to show another certificate, on an application's host or at the portal.
+
+The answer goes out first: what follows cuts the connection that it goes over. Nothing is told and nothing is changed but which
+certificate the browser is asked for next. A judged connection is known by its assertion; any other by what the door says that
+it showed, which is good enough to be asked again.
+
+Not here: what gateways do about it (gateway.connections.choices), and the script of the page (static/door.js).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+from starlette.background import BackgroundTask
+from starlette.requests import Request
+from starlette.responses import Response
+
+from doorward.core.errors import RequestRefused
+from doorward.core.names import PORTAL_APPLICATION
+from doorward.directory.choosing import Choosing
+from doorward.enforcement.envoy.names import APPLICATION, CLAIMED_CERTIFICATE
+from doorward.stores.choices import Choice
+from doorward.web.guard import OpenWay
+from doorward.web.identity import ASSERTION, Identities, source_of
+from doorward.web.pages.claimed import parse_claimed
+from doorward.web.pool import UseCasePool
+
+CHOOSE_PATH = "/_doorward/choose"
+
+
+class ChoosingSurface:
+    """The one route.
+
+    Args:
+        choosing: notes choices; both sockets of a process share one.
+        pool: where use cases run.
+        identities: reads who is calling.
+        audience: of whom an assertion must be here.
+    """
+
+    def __init__(
+        self,
+        choosing: Choosing,
+        pool: UseCasePool,
+        identities: Identities,
+        audience: Callable[[Request], Awaitable[str]],
+    ) -> None:
+        self._choosing = choosing
+        self._pool = pool
+        self._identities = identities
+        self._audience = audience
+
+    def way(self) -> OpenWay:
+        """Return the route; it comes from our own pages only."""
+        why = "who has no good certificate may choose another one too"
+        return OpenWay(method="POST", path=CHOOSE_PATH, answer=self.choose, why=why)
+
+    async def choose(self, request: Request) -> Response:
+        """Answer, and then have the browser ask again."""
+        application = request.headers.get(APPLICATION, PORTAL_APPLICATION)
+        good = ASSERTION in request.headers
+        if good:
+            caller = await self._identities.identify(request, await self._audience(request))
+            sha256 = caller.certificate_sha256
+        else:
+            claimed = parse_claimed(request.headers.get(CLAIMED_CERTIFICATE, ""))
+            sha256 = claimed.sha256 if claimed else ""
+        choice = Choice.of(application, sha256, source_of(request))
+
+        async def note() -> None:
+            with suppress(RequestRefused):  # too many: the person presses once more, or closes the browser
+                await self._pool.run(lambda: self._choosing.choose(choice, good=good))
+
+        return Response(status_code=204, background=BackgroundTask(note))

@@ -1,0 +1,52 @@
+"""Notes of choices are bounded, and strangers take no share of those who have a good certificate."""
+
+from __future__ import annotations
+
+import pytest
+
+from doorward.core.errors import RequestRefused
+from doorward.directory.choosing import MOST_OF_STRANGERS, Choosing
+from doorward.stores.choices import Choice
+from doorward.stores.records import ChangeKind
+from tests.support.world import World, found_world
+
+
+@pytest.fixture
+def world() -> World:
+    """A founded one."""
+    return found_world()
+
+
+def choice(number: int = 0) -> Choice:
+    """One of many."""
+    return Choice.of("app_pay", f"{number:064x}", "192.0.2.7")
+
+
+def noted(world: World) -> list[str]:
+    """The subjects in the sequence."""
+    with world.work.read() as stores:
+        return [one.subject for one in stores.changes.since(0) if one.kind is ChangeKind.CHOICE]
+
+
+def test_the_same_choice_is_noted_once_in_ten_seconds(world: World) -> None:
+    """A second press does not cut the dialog's connection."""
+    choosing = Choosing(world.services)
+    first = choosing.choose(choice(), good=True)
+    assert choosing.choose(choice(), good=True).seq == first.seq
+    world.clock.turn(seconds=10)
+    assert choosing.choose(choice(), good=True).seq > first.seq
+    assert noted(world) == [choice().subject] * 2
+
+
+def test_a_flood_of_strangers_is_bounded_and_keeps_nobody_out(world: World) -> None:
+    """Beyond so many in a minute they are told to wait; holders are not, and neither are strangers later."""
+    choosing = Choosing(world.services)
+    for number in range(MOST_OF_STRANGERS):
+        choosing.choose(choice(number), good=False)
+    with pytest.raises(RequestRefused) as refusal:
+        choosing.choose(choice(9999), good=False)
+    assert refusal.value.code == "too-many-choices"
+    choosing.choose(choice(9999), good=True)
+    world.clock.turn(minutes=1)
+    choosing.choose(choice(10_000), good=False)
+    assert len(noted(world)) == MOST_OF_STRANGERS + 2

@@ -1,0 +1,53 @@
+"""What is to be shown no more is refused once, for some seconds."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from doorward.gateway.connections.choices import MOST_CHOICES, Choices
+from doorward.stores.choices import CHOICE_LIFETIME, Choice
+from tests.support.ports import NOON, FakeClock
+
+SHOWN = Choice.of("app_pay", "ab" * 32, "192.0.2.7")
+
+
+def test_the_next_one_is_refused_and_no_other() -> None:
+    """Exactly one, of this certificate at this application."""
+    choices = Choices(FakeClock())
+    assert not choices.take(SHOWN)
+    assert choices.note(SHOWN.subject, NOON)
+    assert not choices.take(Choice.of("app_other", "ab" * 32, "192.0.2.7"))
+    assert not choices.take(Choice.of("app_pay", "cd" * 32, "192.0.2.7"))
+    assert choices.take(SHOWN)
+    assert not choices.take(SHOWN)
+
+
+def test_it_ends_by_itself() -> None:
+    """The person pressed the button and closed the window: tomorrow they are let in at once."""
+    clock = FakeClock()
+    choices = Choices(clock)
+    choices.note(SHOWN.subject, NOON)
+    clock.turn(seconds=CHOICE_LIFETIME.total_seconds())
+    assert not choices.take(SHOWN)
+    assert not choices.note(SHOWN.subject, NOON)  # a gateway that follows late
+    assert not choices.take(SHOWN)
+    assert choices.note(SHOWN.subject, clock.now() - timedelta(seconds=1))
+    assert choices.take(SHOWN)
+
+
+def test_without_a_certificate_the_source_is_meant() -> None:
+    """By a digest, an IPv6 /64 as one; the sequence holds no address."""
+    here = Choice.of("app_pay", "", "2001:db8::1")
+    assert here == Choice.of("app_pay", "", "2001:db8::2")
+    assert here != Choice.of("app_pay", "", "2001:db8:1::1")
+    assert "2001" not in here.subject
+    assert here.subject != Choice.of("app_web", "", "2001:db8::1").subject
+
+
+def test_notes_are_few() -> None:
+    """The oldest make room."""
+    choices = Choices(FakeClock())
+    for number in range(MOST_CHOICES + 1):
+        choices.note(f"app_pay/{number}", NOON)
+    assert not choices.take(Choice(application_id="app_pay", shown="0"))
+    assert choices.take(Choice(application_id="app_pay", shown="1"))
