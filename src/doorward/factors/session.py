@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
 from doorward.core.errors import MalformedInput
 from doorward.core.factor_kinds import SESSION_FACTORS
-from doorward.factors.shown import ShownFactors
+from doorward.factors.shown import SessionFactors
 from doorward.wire.base64url import render_base64url
 from doorward.wire.jose import KeySet, sign_token, verify_token
 
@@ -58,7 +58,7 @@ class SessionClaims:
     ends_at: datetime
     certificate_sha256: str
     epoch: str
-    shown: ShownFactors
+    shown: SessionFactors
     assertion: str = field(repr=False)
 
     def __post_init__(self) -> None:
@@ -78,7 +78,7 @@ def render_confirmation(certificate_sha256: str) -> dict[str, str]:
     return {"x5t#S256": render_base64url(bytes.fromhex(certificate_sha256))}
 
 
-def render_authentication(shown: ShownFactors) -> dict[str, object]:
+def render_authentication(shown: SessionFactors) -> dict[str, object]:
     """Return `acr`, `amr` and `auth_time` of the factors that were shown: for a session and for an assertion."""
     claims: dict[str, object] = {"acr": shown.acr, "amr": list(shown.amr)}
     if shown.latest is not None:
@@ -158,10 +158,10 @@ def parse_session(claims: Mapping[str, Any]) -> SessionClaims:
     return found
 
 
-def _shown(value: object) -> ShownFactors:
+def _shown(value: object) -> SessionFactors:
     if not isinstance(value, dict):
         _malformed("the factors of a session are not an object")
-    return ShownFactors(
+    return SessionFactors(
         at={kind: _moment(value, kind.value) for kind in SESSION_FACTORS if kind.value in value}
     )
 

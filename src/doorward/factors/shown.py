@@ -13,7 +13,7 @@ from doorward.core.factor_kinds import SESSION_FACTORS, FactorKind, acr_of, amr_
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ShownFactors:
+class SessionFactors:
     """The moment of the last good check of each kind; kinds that were never checked are absent.
 
     A recovery code is no factor of a session (it only opens enrolment), and is refused here.
@@ -45,10 +45,10 @@ class ShownFactors:
         """When the last factor was shown; None where none was."""
         return max(self.at.values(), default=None)
 
-    def with_shown(self, kind: FactorKind, at: datetime) -> ShownFactors:
+    def with_shown(self, kind: FactorKind, at: datetime) -> SessionFactors:
         """Return these with one more; a moment never goes back."""
         before = self.at.get(kind, at)
-        return ShownFactors(at={**self.at, kind: max(before, at)})
+        return SessionFactors(at={**self.at, kind: max(before, at)})
 
     def is_fresh(self, kinds: tuple[FactorKind, ...], within: timedelta | None, now: datetime) -> bool:
         """Return whether one of these kinds was shown within that time, or at all if it is None."""

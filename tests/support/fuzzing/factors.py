@@ -12,7 +12,7 @@ from fido2 import cbor
 from doorward.core.factor_kinds import FactorKind
 from doorward.factors import session, webauthn
 from doorward.factors.password import PasswordCost, hash_password, parse_password_cost
-from doorward.factors.shown import ShownFactors
+from doorward.factors.shown import SessionFactors
 from doorward.factors.verdict import FactorVerdict
 from doorward.factors.webauthn import answers
 from doorward.wire.base64url import parse_base64url, render_base64url
@@ -151,7 +151,7 @@ def _session() -> Harness:
         ends_at=NOON + timedelta(hours=1),
         certificate_sha256=hashlib.sha256(b"a").hexdigest(),
         epoch="0.0.0",
-        shown=ShownFactors(at={FactorKind.WEBAUTHN: NOON, FactorKind.TOTP: NOON}),
+        shown=SessionFactors(at={FactorKind.WEBAUTHN: NOON, FactorKind.TOTP: NOON}),
         assertion="a.b.c",
     )
 

@@ -20,7 +20,7 @@ from doorward.factors.session import (
     sign_session,
     verify_session,
 )
-from doorward.factors.shown import ShownFactors
+from doorward.factors.shown import SessionFactors
 from doorward.wire import jose
 from tests.support.ports import NOON
 
@@ -28,7 +28,7 @@ KEY = ec.generate_private_key(ec.SECP256R1())
 KEYS = jose.parse_jwks(json.dumps(jose.render_jwks([KEY.public_key()])))
 MINUTE = timedelta(minutes=1)
 SECONDS = int(NOON.timestamp())
-SHOWN = ShownFactors(at={FactorKind.PASSWORD: NOON - MINUTE, FactorKind.WEBAUTHN: NOON})
+SHOWN = SessionFactors(at={FactorKind.PASSWORD: NOON - MINUTE, FactorKind.WEBAUTHN: NOON})
 DIGEST = "ab" * 32
 
 
@@ -102,7 +102,7 @@ def test_a_session_of_another_application_or_time_is_refused() -> None:
     "change",
     [
         {"certificate_sha256": DIGEST.upper()},
-        {"shown": ShownFactors()},
+        {"shown": SessionFactors()},
         {"ends_at": NOON},
     ],
 )
@@ -137,7 +137,7 @@ def test_claims_that_are_no_session_are_malformed(change: dict[str, Any]) -> Non
 
 def test_levels_and_words_of_the_factors() -> None:
     """Nothing is level 1, a password or a code level 2, a passkey level 3."""
-    nothing = ShownFactors()
+    nothing = SessionFactors()
     assert (nothing.level, nothing.amr, nothing.latest, nothing.render_seconds()) == (1, (), None, {})
     assert render_authentication(nothing) == {"acr": "urn:doorward:level:1", "amr": []}
     code = nothing.with_shown(FactorKind.TOTP, NOON)
@@ -163,4 +163,4 @@ def test_a_factor_is_fresh_within_its_time() -> None:
 def test_a_recovery_code_is_no_factor_of_a_session() -> None:
     """It opens enrolment and nothing else."""
     with pytest.raises(ValueError, match="recovery"):
-        ShownFactors(at={FactorKind.RECOVERY: NOON})
+        SessionFactors(at={FactorKind.RECOVERY: NOON})

@@ -30,7 +30,7 @@ from doorward.directory.factors.rights import refuse_closed, use_right
 from doorward.directory.sealing import seal
 from doorward.directory.session_ending import end_sessions
 from doorward.factors import password, recovery, totp, webauthn
-from doorward.factors.shown import ShownFactors
+from doorward.factors.shown import SessionFactors
 from doorward.stores.events import write_event
 from doorward.stores.factor_records import EnrolmentRight, FactorRecord
 from doorward.stores.protocols import Stores
@@ -50,7 +50,7 @@ class TotpOffer:
 
 
 def set_password(
-    context: FactorContext, caller: Caller, text: str, *, shown: ShownFactors, token: str = ""
+    context: FactorContext, caller: Caller, text: str, *, shown: SessionFactors, token: str = ""
 ) -> FactorRecord:
     """Enrol a password, or put it in the place of the one that there is.
 
@@ -91,7 +91,9 @@ def set_password(
     return record
 
 
-def begin_totp(context: FactorContext, caller: Caller, *, shown: ShownFactors, token: str = "") -> TotpOffer:
+def begin_totp(
+    context: FactorContext, caller: Caller, *, shown: SessionFactors, token: str = ""
+) -> TotpOffer:
     """Offer a secret for an authenticator app; it is enrolled by `finish_totp`.
 
     Raises:
@@ -115,7 +117,7 @@ def finish_totp(
     code: str,
     *,
     name: str,
-    shown: ShownFactors,
+    shown: SessionFactors,
     token: str = "",
 ) -> FactorRecord:
     """Enrol the app of an offer, if its code is right; a wrong one may be followed by another within five minutes.
@@ -148,7 +150,7 @@ def finish_totp(
 
 
 def begin_passkey(
-    context: FactorContext, caller: Caller, *, shown: ShownFactors, token: str = ""
+    context: FactorContext, caller: Caller, *, shown: SessionFactors, token: str = ""
 ) -> Question:
     """Ask the browser to make a passkey; it is enrolled by `finish_passkey`.
 
@@ -182,7 +184,7 @@ def finish_passkey(
     answer: str,
     *,
     name: str,
-    shown: ShownFactors,
+    shown: SessionFactors,
     token: str = "",
 ) -> FactorRecord:
     """Enrol the passkey that the browser made.
@@ -222,7 +224,7 @@ def finish_passkey(
     return record
 
 
-def make_recovery_codes(context: FactorContext, caller: Caller, *, shown: ShownFactors) -> tuple[str, ...]:
+def make_recovery_codes(context: FactorContext, caller: Caller, *, shown: SessionFactors) -> tuple[str, ...]:
     """Return ten new recovery codes, to be shown once; the former ones are void.
 
     A right is no ground for them: they come after the first factor.

@@ -16,7 +16,7 @@ from doorward.core.errors import RequestRefused
 from doorward.core.factor_kinds import SESSION_FACTORS, FactorKind, is_as_strong, strongest_of
 from doorward.directory.callers import Caller
 from doorward.directory.factors.rights import find_right, refuse_closed, require_person
-from doorward.factors.shown import ShownFactors
+from doorward.factors.shown import SessionFactors
 from doorward.stores.factor_records import EnrolmentRight
 from doorward.stores.protocols import Stores
 
@@ -24,7 +24,7 @@ FRESH = timedelta(minutes=5)
 
 
 def find_ground(
-    stores: Stores, caller: Caller, kind: FactorKind, *, shown: ShownFactors, token: str, now: datetime
+    stores: Stores, caller: Caller, kind: FactorKind, *, shown: SessionFactors, token: str, now: datetime
 ) -> EnrolmentRight | None:
     """Return the right by which a factor of that kind may be added; None if a fresh check is the ground.
 
@@ -66,7 +66,7 @@ def kinds_of(stores: Stores, principal_id: str) -> set[FactorKind]:
 
 def require_fresh(
     enrolled: Collection[FactorKind],
-    shown: ShownFactors,
+    shown: SessionFactors,
     now: datetime,
     *,
     added: FactorKind = FactorKind.RECOVERY,

@@ -21,7 +21,7 @@ from doorward.directory.factors.attempts import clear_account
 from doorward.directory.factors.duties import refuse_owed
 from doorward.directory.factors.grounds import require_fresh, require_owner
 from doorward.directory.session_ending import end_sessions, remove_factors
-from doorward.factors.shown import ShownFactors
+from doorward.factors.shown import SessionFactors
 from doorward.stores.done import Done
 from doorward.stores.events import write_event
 from doorward.stores.factor_records import FactorRecord
@@ -99,7 +99,7 @@ def fit_name(name: str) -> str:
 
 
 def remove_factor(
-    services: Services, caller: Caller, factor_id: str, *, shown: ShownFactors
+    services: Services, caller: Caller, factor_id: str, *, shown: SessionFactors
 ) -> Done[FactorKind]:
     """Remove a factor of the caller; all sessions end, the portal's too. The id of any recovery code removes all.
 

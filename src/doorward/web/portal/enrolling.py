@@ -39,7 +39,7 @@ from doorward.directory.factors.grounds import find_ground
 from doorward.directory.factors.removing import FactorView, remove_factor, rename_factor
 from doorward.directory.portal_sessions import note_factor
 from doorward.directory.step_ups import begin_own_check
-from doorward.factors.shown import ShownFactors
+from doorward.factors.shown import SessionFactors
 from doorward.stores.services import Services
 from doorward.web.answers import cookie_of, form_of, redirect
 from doorward.web.look.dates import tell_moment
@@ -64,7 +64,7 @@ SAID_ON_THE_PAGE = frozenset(
         "password-guessable",
         "password-breached",
         "totp-code-wrong",
-        "passkey-refused",
+        "passkey-unusable",
         "factor-duplicate",
         "factors-full",
         "question-over",
@@ -165,7 +165,7 @@ class Enrolling:
         return self._place.page(request, caller, _PAGES[kind], context, status=403 if fault else 200)
 
     async def _begin(
-        self, caller: Caller, kind: FactorKind, shown: ShownFactors, token: str
+        self, caller: Caller, kind: FactorKind, shown: SessionFactors, token: str
     ) -> dict[str, Any]:
         """Return what the page of that kind needs."""
         context = await self._desk.context()
@@ -180,7 +180,7 @@ class Enrolling:
         return {}
 
     async def _add(
-        self, caller: Caller, kind: FactorKind, fields: Fields, shown: ShownFactors, token: str
+        self, caller: Caller, kind: FactorKind, fields: Fields, shown: SessionFactors, token: str
     ) -> None:
         context, name = await self._desk.context(), fields.get("name", "")
         if kind is FactorKind.WEBAUTHN:
@@ -197,7 +197,7 @@ class Enrolling:
             text = fields.get("password", "")
             await self._run(lambda: set_password(context, caller, text, shown=shown, token=token))
 
-    async def _show_codes(self, request: Request, caller: Caller, shown: ShownFactors) -> Response:
+    async def _show_codes(self, request: Request, caller: Caller, shown: SessionFactors) -> Response:
         context = await self._desk.context()
         codes = await self._run(lambda: make_recovery_codes(context, caller, shown=shown))
         return self._place.page(request, caller, "enrol_recovery", {"codes": codes, "fault": "", "token": ""})
@@ -210,16 +210,16 @@ class Enrolling:
         step_up = await self._run(lambda: begin_own_check(services, caller, return_path=back))
         return redirect(f"/check/{step_up.id}")
 
-    async def _shown(self, request: Request, caller: Caller) -> ShownFactors:
+    async def _shown(self, request: Request, caller: Caller) -> SessionFactors:
         session = await self._place.session(request, caller)
-        return ShownFactors(at=session.factors if session else {})
+        return SessionFactors(at=session.factors if session else {})
 
     async def _run(self, call: Callable[[], T]) -> T:
         return await self._place.run(call)
 
 
 def require_ground(
-    services: Services, caller: Caller, kind: FactorKind, *, shown: ShownFactors, token: str
+    services: Services, caller: Caller, kind: FactorKind, *, shown: SessionFactors, token: str
 ) -> None:
     """Return if the caller may add a factor of that kind now; raises as `find_ground`."""
     with services.work.read() as stores:
