@@ -1,12 +1,14 @@
 """Our own cookies: refused if doubled, and taken out before a request reaches an application.
 
 1. Two session cookies, or two that bind a step-up to its beginning, are no browser's: the request is refused. Envoy joins the
-   crumbs of HTTP/2 before (RFC 9113 section 8.2.3), and lines of HTTP/1.1 are held against the expression as one text.
-2. After the rules a filter removes our cookies. It is left out for a request without one. `jwt_authn` cannot do it: its
+   crumbs of HTTP/2 before (RFC 9113 section 8.2.3). Lines of HTTP/1.1 are held against the expression as one text, joined by
+   commas; one of ours in such a field is refused too, because no client may send several (RFC 6265 section 5.4).
+2. Behind the rules two filters remove our cookies. They are skipped for a request without one. `jwt_authn` cannot do it: its
    `forward: false` removes headers and no cookies (measured).
 
-Envoy has no filter for single cookies. The text of the field is rewritten by an expression; the rest goes by way of another
-field, because a field with an empty value would be left as it was.
+Envoy has no filter for single cookies. The first writes what is left of the field into filter state, by an expression: each cookie
+gets a line of its own, ours is cut out up to the end of its line, and lines become a field again. The second puts that in the
+place of the field; if nothing is left, there is none. Expressions with `re.extract` cost 60 microseconds, these cost 3.
 
 Standard: RFC 6265 sections 4.2 and 5.4; RFC 6265bis section 4.1.3 (the prefix).
 """
@@ -16,47 +18,71 @@ from __future__ import annotations
 from typing import Any
 
 from doorward.enforcement.envoy.extension import build_extension, build_typed
-from doorward.enforcement.envoy.headers import overwrite_header
-from doorward.enforcement.envoy.names import BEGIN_COOKIE, COOKIE_FILTER, COOKIE_PREFIX, SESSION_COOKIE
+from doorward.enforcement.envoy.names import BEGIN_COOKIE, COOKIE_FILTERS, COOKIE_PREFIX, SESSION_COOKIE
 
-_REST = "doorward-cookie"
-"""Holds what is left of the field, from one mutation to the next."""
+_REST = "doorward.cookies"
+"""Holds what is left of the field."""
 
-_ONE = rf"{COOKIE_PREFIX}[a-z]+=[^;,]*(?:[;,][ \t]*|$)"
-_BOTH = r"\1\2"
-_FIRST = rf"(?s)^(|.*?[;,][ \t]*){_ONE}(.*)$"
-_TRAILING = r"(?s)^(.*?)[;, \t]*$"
-
-DOUBLED = (
-    "|".join(f"(?s).*{one}=.*{one}=.*" for one in (SESSION_COOKIE, BEGIN_COOKIE))
-    + f"|(?s).*{COOKIE_PREFIX}.*{COOKIE_PREFIX}.*{COOKIE_PREFIX}.*"
-)
-"""A field with one of our cookies twice, or with more of them than we set."""
-
-
-def build_cookie_filter() -> dict[str, Any]:
-    """Return the filter that removes our cookies; it stands behind the rules."""
-    cookie = "request.headers['cookie']"
-    once = _extract(cookie, _FIRST, _BOTH)
-    twice = f"{once}.contains('{COOKIE_PREFIX}') ? {_extract(once, _FIRST, _BOTH)} : {once}"
-    rest = _extract(f"({twice})", _TRAILING, r"\1")
-    removal = build_extension(
-        COOKIE_FILTER,
-        "extensions.filters.http.header_mutation.v3.HeaderMutation",
-        mutations={
-            "request_mutations": [
-                {"append": overwrite_header(_REST, f"%CEL({rest})%")},
-                {"remove": "cookie"},
-                {
-                    "append": {
-                        **overwrite_header("cookie", f"%REQ({_REST})%"),
-                        "append_action": "ADD_IF_ABSENT",
-                    }
-                },
-                {"remove": _REST},
-            ]
-        },
+REFUSED = "|".join(
+    (
+        *(f"(?s).*{one}=.*{one}=.*" for one in (SESSION_COOKIE, BEGIN_COOKIE)),
+        f"(?s).*{COOKIE_PREFIX}.*{COOKIE_PREFIX}.*{COOKIE_PREFIX}.*",
+        rf"(?s).*,[ \t]*{COOKIE_PREFIX}.*",
+        f"(?s).*{COOKIE_PREFIX}[a-z]+=[^;]*,.*",
     )
+)
+"""A field with one of our cookies twice, with more of them than we set, or with one in a line of its own."""
+
+_CEL = build_extension(
+    "envoy.formatter.cel",
+    "extensions.formatter.cel.v3.Cel",
+    cel_config={"enable_string_conversion": True, "enable_string_functions": True},
+)
+
+
+def build_cookie_filters() -> list[dict[str, Any]]:
+    """Return the filters that remove our cookies; they stand behind the rules."""
+    source = {"text_format_source": {"inline_string": f"%CEL({_rest_of_field()})%"}, "formatters": [_CEL]}
+    kept = {"object_key": _REST, "factory_key": "envoy.string", "format_string": source}
+    put = {
+        "header": {"key": "cookie", "value": f"%FILTER_STATE({_REST}:PLAIN)%"},
+        "append_action": "ADD_IF_ABSENT",
+    }
+    first, second = COOKIE_FILTERS
+    return [
+        _if_ours(
+            build_extension(
+                first, "extensions.filters.http.set_filter_state.v3.Config", on_request_headers=[kept]
+            )
+        ),
+        _if_ours(
+            build_extension(
+                second,
+                "extensions.filters.http.header_mutation.v3.HeaderMutation",
+                mutations={"request_mutations": [{"remove": "cookie"}, {"append": put}]},
+            )
+        ),
+    ]
+
+
+def _rest_of_field() -> str:
+    """Return the expression; a field has one of our cookies or two, more are refused before."""
+    lines = r"['\n', request.headers['cookie'].replace('; ', '\n').replace(';', '\n'), '\n'].join('')"
+    parts = rf"{lines}.split('\n{COOKIE_PREFIX}')"
+
+    def after(part: int) -> str:
+        return rf"[{parts}[{part}], '\n'].join('').split('\n', 2)[1]"
+
+    def whole(*pieces: str) -> str:
+        return rf"[{', '.join(pieces)}].join('\n').trim().replace('\n\n', '\n').replace('\n', '; ')"
+
+    one, two = whole(f"{parts}[0]", after(1)), whole(f"{parts}[0]", after(1), after(2))
+    # A name that only ends like ours makes no part.
+    return f"size({parts}) == 2 ? {one} : size({parts}) == 3 ? {two} : request.headers['cookie']"
+
+
+def _if_ours(extension: dict[str, Any]) -> dict[str, Any]:
+    """Return a filter that is skipped for a request without a cookie of ours."""
     ours = {
         "input": build_extension(
             "doorward.cookie", "type.matcher.v3.HttpRequestHeaderMatchInput", header_name="cookie"
@@ -64,27 +90,15 @@ def build_cookie_filter() -> dict[str, Any]:
         "value_match": {"contains": COOKIE_PREFIX},
     }
     skip = build_extension("skip", "extensions.filters.common.matcher.action.v3.SkipFilter")
+    skipped = {"predicate": {"not_matcher": {"single_predicate": ours}}, "on_match": {"action": skip}}
     return build_extension(
-        COOKIE_FILTER,
+        extension["name"],
         "extensions.common.matching.v3.ExtensionWithMatcher",
-        extension_config=removal,
-        xds_matcher={
-            "matcher_list": {
-                "matchers": [
-                    {
-                        "predicate": {"not_matcher": {"single_predicate": ours}},
-                        "on_match": {"action": skip},
-                    }
-                ]
-            }
-        },
+        extension_config=extension,
+        xds_matcher={"matcher_list": {"matchers": [skipped]}},
     )
-
-
-def _extract(text: str, pattern: str, rewrite: str) -> str:
-    return f"re.extract({text}, r'{pattern}', r'{rewrite}')"
 
 
 def build_kept_cookies() -> dict[str, Any]:
     """Return the slice of a route that leads to our own surface: it reads our cookies."""
-    return {COOKIE_FILTER: build_typed("config.route.v3.FilterConfig", disabled=True)}
+    return {one: build_typed("config.route.v3.FilterConfig", disabled=True) for one in COOKIE_FILTERS}

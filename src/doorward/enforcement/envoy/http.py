@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from doorward.enforcement.envoy.cookies import build_cookie_filter
+from doorward.enforcement.envoy.cookies import build_cookie_filters
 from doorward.enforcement.envoy.extension import build_extension, render_duration
 from doorward.enforcement.envoy.forwarding import build_path_memory
 from doorward.enforcement.envoy.headers import build_early_mutations, build_trailer_removal
@@ -82,7 +82,7 @@ def build_http(
         build_owner_filter(),
         *([] if sessions is None else [*build_session_filters(paths.xds), build_step_up_filter()]),
         *build_filters(destination=door.headers.destination),
-        build_cookie_filter(),
+        *build_cookie_filters(),
         build_trailer_removal(),
         _router(),
     ]

@@ -104,8 +104,8 @@ BOUND_FILTER = "doorward.bound"
 """Says whether a session is the connection's, and which of the route's requirements it meets."""
 STEP_UP_FILTER = "doorward.step-up"
 """Notes whether a request would be allowed with a second factor; refuses nothing."""
-COOKIE_FILTER = "doorward.cookies"
-"""Takes our own cookies out of requests."""
+COOKIE_FILTERS = ("doorward.cookies", "doorward.cookie-field")
+"""Take our own cookies out of requests."""
 DENY_FILTER = "doorward.deny"
 ALLOW_FILTER = "doorward.allow"
 DESTINATION_FILTER = "doorward.destination"
@@ -140,7 +140,7 @@ class Refusal(Enum):
     PATH = "path-ambiguous", 400
     METHOD = "method-ambiguous", 400
     CONNECTION_FIELD = "connection-field-refused", 400
-    COOKIE_DOUBLED = "cookie-doubled", 400
+    COOKIE = "cookie-refused", 400
     DESTINATION_AMBIGUOUS = "destination-ambiguous", 400
     DESTINATION = "destination-refused", 403
     METHOD_UNNAMED = "method-refused", 405

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from doorward.enforcement.envoy.cookies import DOUBLED
+from doorward.enforcement.envoy.cookies import REFUSED
 from doorward.enforcement.envoy.headers import NAMES_HEADER
 from doorward.enforcement.envoy.names import Refusal
 from doorward.enforcement.envoy.rules import build_open_slice
@@ -73,9 +73,7 @@ def build_message_refusals(unnamed: Iterable[str]) -> list[dict[str, Any]]:
 
 def build_cookie_refusal() -> dict[str, Any]:
     """Return what is refused of cookies: two of our own with one name."""
-    return _by_header(
-        {"name": "cookie", "string_match": {"safe_regex": {"regex": DOUBLED}}}, Refusal.COOKIE_DOUBLED
-    )
+    return _by_header({"name": "cookie", "string_match": {"safe_regex": {"regex": REFUSED}}}, Refusal.COOKIE)
 
 
 def build_destination_refusals(terms: HeaderTerms, hosts: Sequence[str]) -> list[dict[str, Any]]:

@@ -62,6 +62,7 @@ def test_the_rules_stand_before_the_router() -> None:
         "doorward.deny",
         "doorward.allow",
         "doorward.cookies",
+        "doorward.cookie-field",
         "doorward.trailers",
         "envoy.filters.http.router",
     ]
