@@ -6,6 +6,7 @@ Tokens are signed by hand, with the keys that the door trusts and with others.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
@@ -21,7 +22,7 @@ from tests.posture.witness import Witness
 from tests.support.attacks import HOSTS, Edit, Grounds, H2Client, OpenDoor, changed, without
 from tests.support.door_site import APPS, CLEARED, READ, TELLER, allow, id_of
 from tests.support.envoy_process import facts_of
-from tests.support.session_tokens import ASSERTION, PORTAL, Mint, cookie, fingerprint
+from tests.support.session_tokens import ASSERTION, EPOCH, PORTAL, Mint, cookie, fingerprint
 
 pytestmark = pytest.mark.xdist_group("posture-sessions")
 
@@ -55,17 +56,16 @@ def not_asking(part: str) -> Edit:
     """Take one comparison out of what makes a session the connection's."""
 
     def cut(text: str) -> str:
-        terms = text.split(" && ")
-        assert any(part in one for one in terms), text
-        head, last = ("%CEL(", " ? 'yes' : 'no')%")
-        left = [one.removeprefix(head).removesuffix(last) for one in terms if part not in one]
-        return head + " && ".join(left) + last
+        binding, ask, rest = text.removeprefix("%CEL(").partition(" ? ")
+        left = [one for one in binding.split(" && ") if part not in one]
+        assert len(left) < len(binding.split(" && ")), text
+        return f"%CEL({' && '.join(left)}{ask}{rest}"
 
     return changed(*EXPRESSION, to=cut)
 
 
-NO_CERTIFICATE = not_asking(".fp ==")
-NO_EPOCH = not_asking(".epoch)")
+NO_CERTIFICATE = not_asking("session-fp")
+NO_EPOCH = not_asking("session-epoch")
 LENIENT = changed(*PROVIDER, "clock_skew_seconds", to=0)
 ANY_AUDIENCE = without(*PROVIDER, "audiences")
 
@@ -130,6 +130,7 @@ class TestBinding:
         seen = witness.requests[-1]
         assert seen.all_of("doorward-assertion") == [ASSERTION]
         assert seen.all_of("cookie") == []
+        assert not [name for name, _ in seen.headers if name.startswith("doorward-session")]
 
     def test_without_a_session_the_connection_s_assertion_goes_on(
         self, door: OpenDoor, witness: Witness, own: str
@@ -196,6 +197,28 @@ class TestBinding:
         token = MINT.token(own, webauthn=10)
         assert ask(give(trusting(newer, MINT.keys[0]), name="both"), token) == 200
         assert ask(give(trusting(newer), name="newer"), token) == 401
+
+    def test_claims_as_headers_are_nothing(self, door: OpenDoor, own: str, witness: Witness) -> None:
+        """What the first filter says to the second is no client's to say, with a token or without."""
+        now = int(time.time())
+        claims = {"fp": own, "epoch": EPOCH, "assertion": "x", "webauthn": now, "any": now}
+        said = [(f"Doorward-Session-{name}", str(value)) for name, value in claims.items()]
+        for token in ((), (cookie(MINT.token("0" * 64, webauthn=10)),), (cookie(MINT.token(own, totp=10)),)):
+            assert door.site.ask("GET", PATH, headers=[*said, *token]).status == 401
+        assert door.site.ask("GET", "/accounts/7", headers=said).status == 200
+        assert not [name for name, _ in witness.requests[-1].headers if name.startswith("doorward-session")]
+
+    def test_two_protections_keep_claims_from_clients(self, give: Kept, grounds: Grounds, own: str) -> None:
+        """Without the early removal the first filter still drops what it is to say; without both, a claim is believed."""
+        removal = (*MANAGER, "early_header_mutation_extensions", 0, "typed_config", "mutations", 0)
+        regex = (*removal, "remove_on_match", "key_matcher", "safe_regex", "regex")
+        late = changed(*regex, to=lambda text: text.replace(r"doorward\-|", ""))
+        claims = {"fp": own, "epoch": EPOCH, "assertion": "x", "webauthn": int(time.time())}
+        said = [(f"Doorward-Session-{name}", str(value)) for name, value in claims.items()]
+        assert give(late, name="claims").site.ask("GET", PATH, headers=said).status == 401
+        keyless = {"sessions": MINT.plan(grounds.folder, jwks=())}
+        assert give(name="keyless", **keyless).site.ask("GET", PATH, headers=said).status == 401
+        assert give(late, name="neither", **keyless).site.ask("GET", PATH, headers=said).status == 200
 
     def test_unsigned_and_malformed_tokens_are_refused(self, door: OpenDoor, own: str) -> None:
         """No signature, `alg: none`, no token at all: nobody has a session, and nothing breaks."""

@@ -77,8 +77,12 @@ def _rest_of_field() -> str:
         return rf"[{', '.join(pieces)}].join('\n').trim().replace('\n\n', '\n').replace('\n', '; ')"
 
     one, two = whole(f"{parts}[0]", after(1)), whole(f"{parts}[0]", after(1), after(2))
-    # A name that only ends like ours makes no part.
-    return f"size({parts}) == 2 ? {one} : size({parts}) == 3 ? {two} : request.headers['cookie']"
+    # Each use of the parts makes them again: the usual case, a session's cookie alone, asks first without them. A name
+    # that only ends like ours makes no part.
+    usual = f"request.headers['cookie'].startsWith('{SESSION_COOKIE}') || request.headers['cookie'].contains('; {SESSION_COOKIE}')"
+    alone = f"({usual}) && !request.headers['cookie'].contains('{BEGIN_COOKIE}')"
+    other = f"size({parts}) == 2 ? {one} : size({parts}) == 3 ? {two} : request.headers['cookie']"
+    return f"{alone} ? {one} : {other}"
 
 
 def _if_ours(extension: dict[str, Any]) -> dict[str, Any]:

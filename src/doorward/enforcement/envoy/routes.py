@@ -146,7 +146,7 @@ def _judge(
     slices |= build_session_slice(door.id, rules)
     slices |= build_step_up_slice(rules, echoing, destination=door.headers.destination)
     route = _forward(match, {**action, **stream_limit(sessions, rules)}, slices)
-    return {**route, "request_headers_to_add": build_session_headers()}
+    return {**route, **build_session_headers()}
 
 
 def _forward(match: dict[str, Any], action: dict[str, Any], rules: dict[str, Any]) -> dict[str, Any]:
