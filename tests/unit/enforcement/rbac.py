@@ -8,13 +8,33 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
 from doorward.enforcement.envoy.headers import NAMES_HEADER
-from doorward.enforcement.envoy.names import ALLOW_FILTER, DENY_FILTER, DESTINATION_FILTER, OWNER_FILTER, Fact
+from doorward.enforcement.envoy.names import (
+    ALLOW_FILTER,
+    BOUND_FILTER,
+    DENY_FILTER,
+    DESTINATION_FILTER,
+    OWNER_FILTER,
+    STEP_UP_FILTER,
+    Fact,
+)
 
 FORWARDED = 200
+
+
+@dataclass(frozen=True, slots=True)
+class BoundSession:
+    """A session of this certificate and epoch: claim to the second at which a factor was shown, and what time it is."""
+
+    claims: Mapping[str, int]
+    time: datetime
+
+
 _BESIDE_THE_PATH = {"headers", "filter_state"}
 
 
@@ -26,6 +46,7 @@ def answer_of(
     state: Mapping[str, str],
     *,
     headers: Mapping[str, str] = MappingProxyType({}),
+    session: BoundSession | None = None,
 ) -> tuple[int, str]:
     """Return the status that a request gets, and the policy that let it through.
 
@@ -36,12 +57,31 @@ def answer_of(
         path: of the request, normalised, without query.
         state: connection filter state.
         headers: more headers of the request, lower case; their names were found good.
+        session: None if there is none, or if it is not the connection's.
     """
     route = route_of(table, host, method, path, state, headers=headers)
     if route is None:
         return 403, ""
     words = _words(host, method, headers)
-    return _answer_of_route(_host_of(table, host), route, words, path, state)
+    slices = {
+        **_host_of(table, host).get("typed_per_filter_config", {}),
+        **route["typed_per_filter_config"],
+    }
+    state = {**state, **_compared(slices.get(OWNER_FILTER, {}), path, state), **_met(slices, session)}
+    return _answer_of_route(slices, route, words, path, state)
+
+
+def challenge_of(
+    table: Mapping[str, Any], host: str, method: str, path: str, state: Mapping[str, str]
+) -> str:
+    """Return the shadow policy that a refused request without a session fits; empty if no factor would help."""
+    route = route_of(table, host, method, path, state)
+    slices = {} if route is None else route["typed_per_filter_config"]
+    if STEP_UP_FILTER not in slices:
+        return ""
+    state = {**state, **_compared(slices.get(OWNER_FILTER, {}), path, state)}
+    shadow = slices[STEP_UP_FILTER]["rbac"]["shadow_rules"]
+    return _fitting(shadow, _words(host, method, {}), path, state)
 
 
 def route_of(
@@ -88,33 +128,66 @@ def _host_of(table: Mapping[str, Any], host: str) -> Mapping[str, Any]:
 
 
 def _answer_of_route(
-    virtual_host: Mapping[str, Any],
+    slices: Mapping[str, Any],
     route: Mapping[str, Any],
     words: Mapping[str, str],
     path: str,
     state: Mapping[str, str],
 ) -> tuple[int, str]:
     passed = ""
-    whole = virtual_host.get("typed_per_filter_config", {})
-    slices = {**whole, **route["typed_per_filter_config"]}
-    state = {**state, **_compared(slices.get(OWNER_FILTER, {}), path, state)}
     for name in (DESTINATION_FILTER, DENY_FILTER, ALLOW_FILTER):
         if name not in slices:
             assert name == DESTINATION_FILTER
             continue
-        rules = slices[name]["rbac"]["rules"]
-        assert rules["action"] == "ALLOW"
-        passed = next(
-            (
-                policy
-                for policy, content in sorted(rules["policies"].items())
-                if any(_holds(one, words, path, state) for one in content["principals"])
-            ),
-            "",
-        )
+        passed = _fitting(slices[name]["rbac"]["rules"], words, path, state)
         if not passed:
             return 403, ""
     return route.get("direct_response", {}).get("status", FORWARDED), passed
+
+
+def _fitting(rules: Mapping[str, Any], words: Mapping[str, str], path: str, state: Mapping[str, str]) -> str:
+    assert rules["action"] == "ALLOW"
+    return next(
+        (
+            policy
+            for policy, content in sorted(rules["policies"].items())
+            if any(_holds(one, words, path, state) for one in content["principals"])
+        ),
+        "",
+    )
+
+
+_SHOWN = (
+    r"'doorward-session-([a-z]+)' in request\.headers"
+    r"(?: && request\.time - timestamp\(int\(request\.headers\['doorward-session-\1'\]\)\) <= duration\('(\d+)s'\))?"
+)
+_WORD = re.compile(
+    r"%CEL\(request\.headers\['doorward-session-fp'\] == connection\.sha256_peer_certificate_digest"
+    r" && bytes\(request\.headers\['doorward-session-epoch'\]\) == filter_state\['doorward\.epoch'\]"
+    r" && 'doorward-session-assertion' in request\.headers"
+    r" \? \((?P<all>.*?) \? '(?P<every>[a-z0-9.,]+)' : (?P<some>.*)\) : 'no'\)%"
+)
+
+
+def _met(slices: Mapping[str, Any], session: BoundSession | None) -> dict[str, str]:
+    """The one word of the request: what the session meets of that which the route asks for."""
+    if BOUND_FILTER not in slices:
+        return {}
+    word, _ = slices[BOUND_FILTER]["on_request_headers"]
+    text = word["format_string"]["text_format_source"]["inline_string"]
+    match = _WORD.fullmatch(text)
+    assert match is not None, text
+    if session is None:
+        return {word["object_key"]: "no"}
+    if all(_is_shown(one, session) for one in re.finditer(_SHOWN, match["all"])):
+        return {word["object_key"]: match["every"]}
+    each = re.finditer(rf"{_SHOWN} \? '([a-z0-9.]+,)' : \'\'", match["some"])
+    return {word["object_key"]: "," + "".join(one[3] for one in each if _is_shown(one, session))}
+
+
+def _is_shown(match: re.Match[str], session: BoundSession) -> bool:
+    at = session.claims.get(match[1])
+    return at is not None and (match[2] is None or session.time.timestamp() - at <= int(match[2]))
 
 
 def _route_matches(

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import datetime
+
 from hypothesis import given, settings
 
-from doorward.core.entities import Outcome
+from doorward.core.entities import Outcome, Reason
 from doorward.enforcement.envoy.names import ALLOW_FILTER, DENY_FILTER, JUDGED, NOBODY, OWNER_FILTER, Fact
 from doorward.enforcement.envoy.resources import static_rendering
 from doorward.enforcement.envoy.routes import build_door_table
 from doorward.enforcement.envoy.rules import build_filters, build_open_slice, build_slice
 from doorward.enforcement.plan import build_door
-from doorward.policy.decision import Request, authority_of, decide_anonymous, render_grants
+from doorward.policy.decision import Request, authority_of, decide, decide_anonymous, render_grants
 from doorward.policy.model import AppPolicy, Effect
 from doorward.policy.normalisation import PathRefused, normalise
 from doorward.policy.paths import owner_segment
+from doorward.policy.requirements import ANY_FACTOR, NOTHING_SHOWN, SECOND_FACTORS, ShownFactors
 from doorward.policy.subject import Subject
 from tests.support.grants import decide_by_grants
-from tests.support.policies import APP_ID, TENANT, apps, requests, subjects
-from tests.unit.enforcement.plans import CERTIFICATE, TRUST, door, every, small_plan, term
-from tests.unit.enforcement.rbac import FORWARDED, answer_of
+from tests.support.policies import APP_ID, TENANT, apps, requests, showing_requests, subjects
+from tests.support.ports import NOON
+from tests.unit.enforcement.plans import CERTIFICATE, SESSIONS, TRUST, door, every, small_plan, term
+from tests.unit.enforcement.rbac import FORWARDED, BoundSession, answer_of, challenge_of
 from tests.unit.enforcement.test_resources import compiled
 
 
@@ -48,6 +53,44 @@ def test_the_compiled_table_decides_as_the_judge_does(
     status, _ = answer_of(table, "app.test", request.method, path.text, state, headers=headers)
     expected = decide_by_grants(app, TENANT, APP_ID, grants, request, owner=owner)
     assert (status == FORWARDED) is (expected is Outcome.GOOD)
+
+
+def session_of(request: Request, time: datetime) -> BoundSession | None:
+    """The bound session in which the factors of a request were shown; none if there were none."""
+    times = {kind.value: int(at.timestamp()) for kind, at in request.shown.times}
+    latest = request.shown.latest(SECOND_FACTORS)
+    if latest is not None:
+        times[ANY_FACTOR] = int(latest.timestamp())
+    return BoundSession(times, time) if times else None
+
+
+@settings(max_examples=400, deadline=None)
+@given(apps, subjects, showing_requests)
+def test_sessions_decide_as_the_judge_does(app: AppPolicy, subject: Subject, request: Request) -> None:
+    """Factors of a bound session, none without one; and a factor would help exactly if the judge says so."""
+    path = normalise(request.raw_path)
+    if isinstance(path, PathRefused) or request.destination is not None:
+        return
+    time = (subject.time or NOON).replace(microsecond=0)
+    request = replace(
+        request,
+        shown=ShownFactors(tuple((kind, at.replace(microsecond=0)) for kind, at in request.shown.times)),
+    )
+    grants = authority_of(app, TENANT, APP_ID, subject).grants
+    table = build_door_table(build_door(app, TENANT, APP_ID, CERTIFICATE, trust=TRUST), SESSIONS)
+    owner = owner_segment(subject.principal.name)
+    state = state_of(*grants, owner=owner or NOBODY)
+    for session, shown in ((session_of(request, time), request.shown), (None, NOTHING_SHOWN)):
+        status, _ = answer_of(table, "app.test", request.method, path.text, state, session=session)
+        asked = replace(request, shown=shown)
+        expected = decide_by_grants(app, TENANT, APP_ID, grants, asked, owner=owner, time=time)
+        assert (status == FORWARDED) is (expected is Outcome.GOOD)
+        if status == FORWARDED:
+            continue
+        decision = decide(app, TENANT, APP_ID, replace(subject, time=time), asked)
+        helps = bool(challenge_of(table, "app.test", request.method, path.text, state))
+        if authority_of(app, TENANT, APP_ID, replace(subject, time=time)).grants == grants:
+            assert helps is (Reason.FACTOR_MISSING in decision.reasons)
 
 
 @settings(max_examples=100, deadline=None)

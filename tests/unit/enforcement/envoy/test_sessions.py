@@ -110,7 +110,7 @@ def test_without_sessions_a_rule_that_asks_allows_nothing() -> None:
     for route in forwarding(build_door_table(ASKING)):
         assert {BOUND_FILTER, SESSION_FILTER, STEP_UP_FILTER}.isdisjoint(route["typed_per_filter_config"])
         assert "max_stream_duration" not in route["route"]
-    assert "doorward.session.webauthn.300" in json.dumps(build_door_table(ASKING))
+    assert ",webauthn.300," in json.dumps(build_door_table(ASKING))
 
 
 def test_only_routes_with_such_a_rule_verify() -> None:
@@ -122,20 +122,21 @@ def test_only_routes_with_such_a_rule_verify() -> None:
     (header,) = vault["request_headers_to_add"]
     assert header["header"]["key"] == "doorward-assertion"
     keys = [one["object_key"] for one in vault["typed_per_filter_config"][BOUND_FILTER]["on_request_headers"]]
-    assert keys == [
-        "doorward.session",
-        "doorward.session.any",
-        "doorward.session.webauthn.300",
-        "doorward.session.assertion",
-    ]
+    assert keys == ["doorward.session", "doorward.session.assertion"]
+    assert "',any,webauthn.300,'" in json.dumps(vault["typed_per_filter_config"][BOUND_FILTER])
+    assert "doorward-session-fp" in vault["request_headers_to_remove"]
 
 
 def test_a_rule_needs_all_that_it_asks_for() -> None:
     """Each requirement is one more matcher beside the grant."""
     vault, _ = forwarding(build_door_table(ASKING, SESSIONS))
     allowed = vault["typed_per_filter_config"][ALLOW_FILTER]["rbac"]["rules"]["policies"]["gvault"]
-    asked = {one["key"] for one in every(allowed, "filter_state")}
-    assert asked == {"doorward.grants", "doorward.session.any", "doorward.session.webauthn.300"}
+    asked = {(one["key"], one["string_match"]["contains"]) for one in every(allowed, "filter_state")}
+    assert asked == {
+        ("doorward.grants", ",gvault,"),
+        ("doorward.session", ",any,"),
+        ("doorward.session", ",webauthn.300,"),
+    }
 
 
 @pytest.mark.parametrize(
