@@ -13,6 +13,7 @@ from doorward.stores.factor_records import SessionRecord
 from doorward.web.look.rendering import Look
 from doorward.web.pool import UseCasePool
 from doorward.web.portal.clients import name_client
+from tests.support.doorway import eventually
 from tests.support.factor_records import session
 from tests.support.page_forms import hidden_fields, passkey_question
 from tests.support.passkeys import SoftAuthenticator
@@ -37,9 +38,11 @@ def pool() -> Iterator[UseCasePool]:
 
 
 @pytest.fixture
-def portal(world: World, pool: UseCasePool) -> Portal:
-    """The portal."""
-    return Portal(world=world, pool=pool)
+def portal(world: World, pool: UseCasePool) -> Iterator[Portal]:
+    """The portal, on one event loop."""
+    made = Portal(world=world, pool=pool)
+    with made.client:
+        yield made
 
 
 @pytest.fixture
@@ -62,6 +65,12 @@ def open_session(world: World, held: Held, name: str) -> SessionRecord:
     with world.services.work.change() as stores:
         stores.sessions.add(made)
     return made
+
+
+def open_now(world: World) -> list[str]:
+    """Return the ids of the open sessions."""
+    with world.services.work.read() as stores:
+        return [one.id for one in stores.sessions.open_at(world.clock.now(), None)]
 
 
 def test_the_page_shows_what_is_alices(portal: Portal, alice: Held) -> None:
@@ -217,12 +226,18 @@ def test_alice_signs_out_of_one_and_of_all(portal: Portal, alice: Held) -> None:
     answer = portal.ask("POST", f"/sessions/{first.id}/end", alice)
     assert (answer.status_code, answer.headers["location"]) == (303, "/#sessions")
     open_session(portal.world, alice, "second")
-    assert portal.ask("POST", "/sign-out", alice).status_code == 303
+    assert "Signing you out" in portal.ask("POST", "/sign-out", alice).text
+    assert eventually(lambda: not open_now(portal.world))
     of_bob = open_session(portal.world, portal.world.issue("bob"), "third")
     portal.ask("POST", f"/sessions/{of_bob.id}/end", alice)
-    with portal.world.services.work.read() as stores:
-        open_now = stores.sessions.open_at(portal.world.clock.now(), None)
-    assert [one.id for one in open_now] == [of_bob.id]
+    assert open_now(portal.world) == [of_bob.id]
+
+
+def test_the_device_in_use_is_withdrawn_after_its_answer(portal: Portal, alice: Held) -> None:
+    """The answer would not arrive on a connection that is cut; the certificate is out all the same."""
+    answer = portal.ask("POST", f"/certificates/{alice.record.id}/lost", alice)
+    assert "This device is out" in answer.text
+    assert eventually(lambda: not list_own(portal.world.services, alice.record.principal_id)[0].is_usable)
 
 
 def test_welcome_says_whether_the_certificate_came(portal: Portal, alice: Held) -> None:

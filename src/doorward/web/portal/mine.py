@@ -15,7 +15,8 @@ Not here: what a certificate is allowed (access), the use cases (directory.own_c
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -47,11 +48,14 @@ from doorward.web.portal.clients import name_client
 from doorward.web.portal.desk import FactorDesk
 from doorward.web.portal.devices import list_devices
 from doorward.web.portal.duties import tell_owed
-from doorward.web.portal.place import PortalPlace
+from doorward.web.portal.place import PortalPlace, no_portal_cookie
 from doorward.web.token_exchange import read_request, render_issued
 
 FRESH = timedelta(minutes=5)
 """How long ago a factor may have been shown for an act that takes something away."""
+
+ANSWER_FIRST_SECONDS = 0.2
+"""Between an answer and what cuts its connection; a device is out within a second all the same."""
 
 _STANDINGS = {
     Standing.GOOD: ("good", mark("good")),
@@ -73,6 +77,7 @@ class Mine:
     def __init__(self, place: PortalPlace, desk: FactorDesk) -> None:
         self._place = place
         self._desk = desk
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def ways(self) -> Sequence[Way]:
         """Return the routes."""
@@ -154,8 +159,21 @@ class Mine:
         found = await place.run(lambda: find_own(services, caller.principal_id, request.path_params["id"]))
         if not await self._has_shown(request, caller):
             return await self._to_check(caller, f"/certificates/{found.record.id}/lost")
-        await place.run(lambda: report_lost(services, caller.principal_id, found.record.id))
-        return redirect("/#certificates")
+
+        def lose() -> object:
+            return report_lost(services, caller.principal_id, found.record.id)
+
+        if found.record.id != caller.certificate_id:
+            await place.run(lose)
+            return redirect("/#certificates")
+        self._soon(lose)
+        return place.pages.message(
+            request,
+            title=mark("This device is out"),
+            text=mark("Its certificate is withdrawn, and its connections are being closed."),
+            hint=mark("With your passkey you get a new certificate, here or on another device."),
+            action=("/renew", mark("Get a new one")),
+        )
 
     async def _end_session(self, request: Request, caller: Caller) -> Response:
         services, session = self._place.services, request.path_params["id"]
@@ -164,10 +182,21 @@ class Mine:
         )
         return redirect("/#sessions")
 
-    async def _sign_out(self, _request: Request, caller: Caller) -> Response:
+    async def _sign_out(self, request: Request, caller: Caller) -> Response:
         services = self._place.services
-        await self._place.run(lambda: sign_out(services, caller.principal_id, actor=caller.principal_id))
-        return redirect("/#sessions")
+        self._soon(lambda: sign_out(services, caller.principal_id, actor=caller.principal_id))
+        return self._place.page(request, caller, "signing_out", {"to": "/"}, cookies=(no_portal_cookie(),))
+
+    def _soon(self, work: Callable[[], object]) -> None:
+        """Do what cuts this very connection a moment after the answer; also if the person does not wait for it."""
+
+        async def do() -> None:
+            await asyncio.sleep(ANSWER_FIRST_SECONDS)
+            await self._place.run(work)
+
+        task = asyncio.create_task(do())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _has_shown(self, request: Request, caller: Caller) -> bool:
         """Say whether the caller showed a second factor just now, or has none to show."""
