@@ -295,6 +295,7 @@ OPEN = {
     "/welcome": "says what to do if no certificate came",
     "/_doorward/static/{name}": "style, scripts and signs",
     "/_doorward/problems/{name}": "says what a state means",
+    "/_doorward/choose": "who has no good certificate may choose another one too",
     "/{path:path}": "says why a connection was refused",
 }
 """Routes without a caller, and why they may be."""

@@ -12,10 +12,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from doorward.core.names import PORTAL_AUDIENCE
+from doorward.directory.choosing import Choosing
 from doorward.directory.factors.context import FactorContext
 from doorward.stores.policy_snapshot import PolicySnapshots
 from doorward.stores.services import Services
 from doorward.web.answers import Pages
+from doorward.web.choosing import ChoosingSurface
 from doorward.web.guard import Guard, OpenWay, Way
 from doorward.web.identity import Identities
 from doorward.web.look.assets import answer_asset
@@ -66,6 +68,7 @@ class PortalSurface:
         self._renewing = Renewing(self._place, desk)
         self._welcome = Welcome(self._place, desk, identities)
         self._mine = Mine(self._place, desk)
+        self._choosing = ChoosingSurface(Choosing(services), pool, identities, _audience)
         self._guard = Guard(
             identities,
             audience=_audience,
@@ -100,6 +103,7 @@ class PortalSurface:
             *self._renewing.ways(),
             *self._welcome.ways(),
             *self._mine.ways(),
+            self._choosing.way(),
         )
 
     def routes(self) -> list[Route]:

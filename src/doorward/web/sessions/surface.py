@@ -3,6 +3,7 @@
     GET  /_doorward/callback      a one-use code becomes the application's session cookie
     POST /_doorward/sign-out      the sessions of this person at this application end; `everywhere` ends all
     GET  /_doorward/signed-out    whether that has taken effect
+    POST /_doorward/choose        another certificate, also for who has no good one (web.choosing)
 
 The door passes on only what comes on a connection with a good certificate, and says in `Doorward-Application` which
 application's door it is. That header is believed no further than the assertion: it must be for the same application.
@@ -25,6 +26,7 @@ from starlette.routing import Route
 
 from doorward.core.errors import NotFound, RequestRefused
 from doorward.directory.callers import Caller
+from doorward.directory.choosing import Choosing
 from doorward.directory.session_tokens import sign_session_token
 from doorward.directory.sessions import LIFETIME, list_sessions, redeem_code, sign_out
 from doorward.directory.step_ups import with_port
@@ -32,6 +34,7 @@ from doorward.policy.model import AppPolicy
 from doorward.stores.policy_snapshot import PolicySnapshots
 from doorward.stores.services import Services
 from doorward.web.answers import Pages, cookie_of, form_of, redirect, wants_page
+from doorward.web.choosing import ChoosingSurface
 from doorward.web.guard import Guard, OpenHandler, OpenWay, Way
 from doorward.web.identity import Identities
 from doorward.web.look.rendering import mark
@@ -78,8 +81,10 @@ class SessionSurface:
         self._terms = terms
         self._snapshots = snapshots
         self._lifetime = lifetime
+        identities = Identities(services, pool)
+        self._choosing = ChoosingSurface(Choosing(services), pool, identities, self._audience)
         self._guard = Guard(
-            Identities(services, pool),
+            identities,
             audience=self._audience,
             origin=self._origin,
             refusal=pages.refusal,
@@ -92,6 +97,7 @@ class SessionSurface:
             Way(method="GET", path="/_doorward/callback", answer=self.callback),
             Way(method="POST", path="/_doorward/sign-out", answer=self.sign_out),
             Way(method="GET", path=SIGNED_OUT, answer=self.signed_out),
+            self._choosing.way(),
         )
 
     def routes(self) -> list[Route]:

@@ -53,3 +53,23 @@ if (message) {
   };
   if (due - Date.now() < longest) tick();
 }
+
+// Another certificate. Chromium forgets which one it showed once a handshake is refused: the door cuts this connection and
+// refuses the next one, which is met here and not by the person. Other browsers need the person's hand: the page says how.
+if (navigator.userAgentData) {
+  const choose = async (event) => {
+    event.preventDefault();
+    const page = location.href.split("#")[0];
+    try {
+      const answer = await fetch("/_doorward/choose", { method: "POST", cache: "no-store" });
+      for (let tries = 0; answer.ok && tries < 50; tries += 1) {
+        await new Promise((done) => setTimeout(done, 100));
+        await fetch(page, { method: "HEAD", cache: "no-store" });
+      }
+    } catch {
+      return location.replace(page); // refused: now the browser asks
+    }
+    location.hash = "#another";
+  };
+  for (const one of document.querySelectorAll('a[href="#another"]')) one.addEventListener("click", choose);
+}

@@ -1,0 +1,79 @@
+"""Another certificate: what is noted is what the door says that this connection showed, and nothing that a client writes."""
+
+from __future__ import annotations
+
+import urllib.parse
+from collections.abc import Iterator
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from doorward.core.names import PORTAL_APPLICATION
+from doorward.enforcement.envoy.names import APPLICATION, CLAIMED_CERTIFICATE
+from doorward.stores.choices import Choice
+from doorward.stores.records import ChangeKind
+from doorward.web.pool import UseCasePool
+from tests.support.assertions import AssertedDoor
+from tests.support.path_ca import certify
+from tests.support.portal import DOCUMENT, HOST, ORIGIN, PortalBrowser
+from tests.support.world import found_world
+
+PATH = "/_doorward/choose"
+SOURCE = "192.0.2.7"
+
+
+@pytest.fixture
+def alice() -> Iterator[PortalBrowser]:
+    """Alice with a certificate."""
+    world, pool = found_world(document=DOCUMENT), UseCasePool(workers=2)
+    yield PortalBrowser(world, pool, AssertedDoor(world=world), world.issue("alice"))
+    pool.close()
+
+
+def noted(browser: PortalBrowser) -> list[str]:
+    """The choices in the change sequence."""
+    with browser.world.work.read() as stores:
+        return [one.subject for one in stores.changes.since(0) if one.kind is ChangeKind.CHOICE]
+
+
+def test_a_good_certificate_is_known_by_its_assertion(alice: PortalBrowser) -> None:
+    """At the application's door and at the portal's, each for itself; a claim beside it is not looked at."""
+    payments = alice.world.application_id("payments")
+    claim = {CLAIMED_CERTIFICATE: pem(certify("bob", ca=False).certificate)}
+    assert alice.at_app("POST", PATH, headers=claim).status_code == 204
+    assert alice.at_portal("POST", PATH).status_code == 204
+    sha256 = alice.held.record.sha256
+    assert noted(alice) == [Choice.of(one, sha256, "").subject for one in (payments, PORTAL_APPLICATION)]
+
+
+def test_any_other_is_known_by_what_it_showed(alice: PortalBrowser) -> None:
+    """A certificate of somewhere else, or none: then by the source."""
+    payments, shown = alice.world.application_id("payments"), certify("alice", ca=False)
+    base = {"Origin": f"https://{HOST}", APPLICATION: payments, "X-Forwarded-For": f"10.0.0.1,{SOURCE}"}
+    for claim in ({CLAIMED_CERTIFICATE: pem(shown.certificate)}, {CLAIMED_CERTIFICATE: "-"}, {}):
+        assert alice.app.post(PATH, headers=base | claim).status_code == 204
+    sha256 = shown.certificate.fingerprint(shown.certificate.signature_hash_algorithm)  # type: ignore[arg-type]
+    assert noted(alice) == [
+        Choice.of(payments, sha256.hex(), "").subject,
+        Choice.of(payments, "", SOURCE).subject,
+    ]
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", ""])
+def test_another_site_cannot_ask_for_it(alice: PortalBrowser, origin: str) -> None:
+    """It could have people choose again and again."""
+    assert alice.at_portal("POST", PATH, headers={"Origin": origin}).status_code == 403
+    assert noted(alice) == []
+
+
+def test_an_assertion_of_another_door_is_refused(alice: PortalBrowser) -> None:
+    """It says nothing about a connection here."""
+    answer = alice.portal.post(PATH, headers=alice.door.headers(alice.held, "payments") | {"Origin": ORIGIN})
+    assert answer.status_code in {401, 403}
+    assert noted(alice) == []
+
+
+def pem(certificate: x509.Certificate) -> str:
+    """A certificate as the door passes it on."""
+    return urllib.parse.quote(certificate.public_bytes(Encoding.PEM).decode(), safe="")
