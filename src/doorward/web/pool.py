@@ -21,16 +21,27 @@ DEFAULT_WORKERS = 8
 DEFAULT_WAITING = 256
 """Precedent: at 300 issuances a second (DESIGN section 6) this queue is worked off within a second."""
 
+SLOW_WORKERS = 34
+"""As many as work and wait in `directory.factors.budget`: it says who is next, and nothing queues before it."""
+
 
 class UseCasePool:
     """Runs synchronous calls in at most `workers` threads, with at most `waiting` calls behind them.
 
+    Calls that take long, or wait for memory (password hashes), have `slow` threads of their own: a flood of them
+    must not hold up certificates and revocation.
     Safe to share between servers in several threads.
     """
 
-    def __init__(self, *, workers: int = DEFAULT_WORKERS, waiting: int = DEFAULT_WAITING) -> None:
-        self._places = threading.BoundedSemaphore(workers + waiting)
-        self._threads = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="use-case")
+    def __init__(
+        self,
+        *,
+        workers: int = DEFAULT_WORKERS,
+        waiting: int = DEFAULT_WAITING,
+        slow: int = SLOW_WORKERS,
+    ) -> None:
+        self._quick = _Lane("use-case", workers, waiting)
+        self._slow = _Lane("slow-case", slow, 0)
 
     async def run(self, call: Callable[[], T]) -> T:
         """Return what the call returns, or raise what it raises.
@@ -41,6 +52,26 @@ class UseCasePool:
         Raises:
             Unavailable: `server-busy` where all places are taken.
         """
+        return await self._quick.run(call)
+
+    async def run_slow(self, call: Callable[[], T]) -> T:
+        """Do the same for a call that takes long."""
+        return await self._slow.run(call)
+
+    def close(self) -> None:
+        """Finish what has begun, drop what waits, and take nothing more."""
+        self._quick.close()
+        self._slow.close()
+
+
+class _Lane:
+    """Threads, and the places in front of them."""
+
+    def __init__(self, name: str, workers: int, waiting: int) -> None:
+        self._places = threading.BoundedSemaphore(workers + waiting)
+        self._threads = ThreadPoolExecutor(max_workers=workers, thread_name_prefix=name)
+
+    async def run(self, call: Callable[[], T]) -> T:
         if not self._places.acquire(blocking=False):
             raise Unavailable(
                 "server-busy", "too many requests are waiting", hint="try again in a few seconds"
@@ -56,5 +87,4 @@ class UseCasePool:
         return await asyncio.wrap_future(future)
 
     def close(self) -> None:
-        """Finish what has begun, drop what waits, and take nothing more."""
         self._threads.shutdown(wait=True, cancel_futures=True)

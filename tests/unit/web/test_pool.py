@@ -53,6 +53,23 @@ def test_more_calls_than_places_are_told_to_come_back(pool: UseCasePool) -> None
     asyncio.run(story())
 
 
+def test_slow_calls_hold_up_no_others(pool: UseCasePool) -> None:
+    """While every thread for them is taken, a quick call is answered, and one more slow one is told to come back."""
+    narrow, release = UseCasePool(workers=1, waiting=0, slow=1), threading.Event()
+
+    async def story() -> None:
+        slow = asyncio.create_task(narrow.run_slow(release.wait))
+        await asyncio.sleep(0)
+        with pytest.raises(Unavailable):
+            await narrow.run_slow(release.wait)
+        assert await narrow.run(lambda: "quick") == "quick"
+        release.set()
+        assert await slow
+
+    asyncio.run(story())
+    narrow.close()
+
+
 def test_a_call_goes_on_when_nobody_waits_for_it(pool: UseCasePool) -> None:
     """A peer that hangs up does not stop what has begun, and gives its place back in the end."""
     began, release, ended = threading.Event(), threading.Event(), threading.Event()

@@ -1,5 +1,6 @@
 """Tries in the store: counted before they are judged, taken back if they were good.
 
+    ask_admission    a look before that: most tries of a flood end here
     begin_attempt    one transaction: is a try admitted? Then it is counted, for account, address and in total
     end_attempt      within the transaction of the result: a good one clears the account's count
 
@@ -49,6 +50,12 @@ def keys_of(caller: Caller, kind: FactorKind) -> AttemptKeys:
         address=address_key(caller.source),
         kind=kind,
     )
+
+
+def ask_admission(stores: Stores, keys: AttemptKeys, now: datetime) -> Admission:
+    """Judge whether a try would be admitted, and count nothing: a flood of tries that are not waits for no writer."""
+    account, address, total = _load(stores, keys)
+    return admit(account=account, address=address, total=total, kind=keys.kind, now=now)
 
 
 def begin_attempt(stores: Stores, keys: AttemptKeys, now: datetime) -> Admission:

@@ -1,7 +1,7 @@
 """A person shows a factor: what is judged, in which order, and what is kept of it.
 
-1. One transaction: is a try admitted? It is counted at once, before it is judged: a thousand at the same time are a
-   thousand. The person's factors are read.
+1. A look, and one transaction: is a try admitted? It is counted at once, before it is judged: a thousand at the same
+   time are a thousand. The person's factors are read.
 2. Outside of any transaction: the factor is judged. One password hash is made, also where there is no password.
 3. One transaction: a good try clears its count, and the factor's counter moves (compare and set: of two uses of one
    code, one wins); the event. A wrong one stays counted; the event, or the count of many.
@@ -180,10 +180,14 @@ def check(
     now = services.clock.now()
     keys = attempts.keys_of(caller, kind)
     # 1. is a try admitted?
+    with services.work.read() as stores:
+        admission = attempts.ask_admission(stores, keys, now)
+    if not admission.taken:
+        return _refuse(context, caller, kind, admission, now)
     with services.work.change(traffic=True) as stores:
         admission = attempts.begin_attempt(stores, keys, now)
         kept = [one for one in stores.factors.of_principal(caller.principal_id) if one.kind is kind]
-    if not admission.taken:
+    if not admission.taken:  # another try came in between
         return _refuse(context, caller, kind, admission, now)
     # 2. the factor
     try:

@@ -72,9 +72,14 @@ def set_password(
         person = require_owner(stores, caller)
         applications = [one.name for one in stores.applications.list()]
     known = (person.name, *person.display_name.split(), *context.known_words, *applications)
-    secret = password.require_choosable(text, known=known, breached=context.breached)
     salt = services.random.token(password.SALT_BYTES)
-    hashed = context.budget.run(caller.source, lambda: password.hash_password(secret, salt, context.cost))
+
+    def choose() -> str:
+        secret = password.require_choosable(text, known=known, breached=context.breached)
+        return password.hash_password(secret, salt, context.cost)
+
+    # Within the budget: how hard a password is to guess takes long too, if it was made to.
+    hashed = context.budget.run(caller.source, choose)
     record = _new(context, caller, FactorKind.PASSWORD, hashed.encode("ascii"), now)
     with services.work.change() as stores:
         right = find_ground(stores, caller, FactorKind.PASSWORD, shown=shown, token=token, now=now)

@@ -105,8 +105,9 @@ class FactorDesk:
                 case FactorKind.RECOVERY:
                     return check_recovery(context, caller, fields.get("code", ""))
 
+        run = self._place.run_slow if kind is FactorKind.PASSWORD else self._place.run
         try:
-            checked = await self._place.run(judge)
+            checked = await run(judge)
         except MalformedInput:
             raise _refused() from None
         if checked.good:

@@ -195,7 +195,7 @@ class Enrolling:
             )
         else:
             text = fields.get("password", "")
-            await self._run(lambda: set_password(context, caller, text, shown=shown, token=token))
+            await self._place.run_slow(lambda: set_password(context, caller, text, shown=shown, token=token))
 
     async def _show_codes(self, request: Request, caller: Caller, shown: SessionFactors) -> Response:
         context = await self._desk.context()

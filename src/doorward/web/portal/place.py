@@ -77,6 +77,10 @@ class PortalPlace:
         """Run a use case in the pool."""
         return await self._pool.run(call)
 
+    async def run_slow(self, call: Callable[[], T]) -> T:
+        """Run a use case that makes a password hash."""
+        return await self._pool.run_slow(call)
+
     async def origin(self, _request: Request | None = None) -> str:
         """Return the portal's origin; asked for every five seconds, since the door's port may change."""
         now = self.services.clock.monotonic()

@@ -159,6 +159,18 @@ def test_after_five_wrong_passwords_the_next_is_not_judged(people: FactorWorld, 
     assert people.use_password(alice).good
 
 
+def test_a_try_counts_while_it_is_being_judged(people: FactorWorld, alice: Caller) -> None:
+    """Of many at the same time no more are judged than one after the other."""
+    inner: list[tuple[FactorFault, ...]] = []
+
+    def judge_slowly(_kept: object) -> checking.Judged:
+        inner.extend(people.use_password(alice, "wrong horse battery staple").faults for _ in range(5))
+        return checking.Judged(faults=(FactorFault.WRONG,))
+
+    checking.check(people.context, alice, PASSWORD, judge_slowly)
+    assert inner == [(FactorFault.WRONG,)] * 4 + [(FactorFault.THROTTLED,)]
+
+
 def test_the_counts_survive_a_restart(people: FactorWorld, alice: Caller) -> None:
     """They lie in the store: a new process refuses as the old one did."""
     for _ in range(5):
