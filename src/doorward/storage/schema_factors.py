@@ -49,7 +49,12 @@ enrolment_rights = Table(
     Column("expires_at", Moment, nullable=False),
     Column("used_at", Moment),
 )
-Index("ix_enrolment_rights_principal", enrolment_rights.c.tenant, enrolment_rights.c.principal_id)
+Index(
+    "ix_enrolment_rights_principal",
+    enrolment_rights.c.tenant,
+    enrolment_rights.c.principal_id,
+    enrolment_rights.c.expires_at,  # else SQLite looks through all that are open
+)
 Index("ix_enrolment_rights_expires_at", enrolment_rights.c.tenant, enrolment_rights.c.expires_at)
 _index_where(
     "uq_enrolment_rights_token_in_use", enrolment_rights, "tenant", "token_sha256", where="token_sha256 <> ''"
@@ -74,13 +79,7 @@ sessions = Table(
     Column("ended_at", Moment),
 )
 Index("ix_sessions_principal", sessions.c.tenant, sessions.c.principal_id, sessions.c.ends_at)
-Index(
-    "ix_sessions_certificate",
-    sessions.c.tenant,
-    sessions.c.certificate_id,
-    sessions.c.application_id,
-    sessions.c.ends_at,
-)
+Index("ix_sessions_certificate", sessions.c.tenant, sessions.c.certificate_id, sessions.c.ends_at)
 Index("ix_sessions_ends_at", sessions.c.tenant, sessions.c.ends_at)
 _index_where("uq_sessions_token_in_use", sessions, "tenant", "token_sha256", where="token_sha256 <> ''")
 

@@ -26,9 +26,13 @@ MODULES = [
 AS_TEXT = [
     "event_outbox",
     "repositories.directory",
+    "repositories.factors",
     "repositories.gateway_states",
     "repositories.invitations",
     "repositories.policies",
+    "repositories.session_keys",
+    "repositories.sessions",
+    "repositories.step_ups",
 ]
 
 

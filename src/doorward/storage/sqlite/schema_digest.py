@@ -16,7 +16,7 @@ from typing import Any
 
 from doorward.storage.backend import SchemaObject
 
-SCHEMA_SHA256 = "767c44fba5f4196a3373505ef3c824d9269a81811e886617a8864d500cda5366"
+SCHEMA_SHA256 = "c370d98a93a03900dc3aaa5b20fd5452fdaabe3f3e879831a8cfd3032f22ec77"
 """Of the schema of this version."""
 
 KEPT: dict[str, Any] = {

@@ -66,7 +66,9 @@ def _create_enrolment_rights() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_enrolment_rights")),
     )
     op.create_index(op.f("ix_enrolment_rights_expires_at"), "enrolment_rights", ["tenant", "expires_at"])
-    op.create_index(op.f("ix_enrolment_rights_principal"), "enrolment_rights", ["tenant", "principal_id"])
+    op.create_index(
+        op.f("ix_enrolment_rights_principal"), "enrolment_rights", ["tenant", "principal_id", "expires_at"]
+    )
     _create_unique("uq_enrolment_rights_token_in_use", "enrolment_rights", "token_sha256")
 
 
@@ -89,9 +91,7 @@ def _create_sessions() -> None:
         sa.Column("ended_at", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_sessions")),
     )
-    op.create_index(
-        op.f("ix_sessions_certificate"), "sessions", ["tenant", "certificate_id", "application_id", "ends_at"]
-    )
+    op.create_index(op.f("ix_sessions_certificate"), "sessions", ["tenant", "certificate_id", "ends_at"])
     op.create_index(op.f("ix_sessions_ends_at"), "sessions", ["tenant", "ends_at"])
     op.create_index(op.f("ix_sessions_principal"), "sessions", ["tenant", "principal_id", "ends_at"])
     _create_unique("uq_sessions_token_in_use", "sessions", "token_sha256")
