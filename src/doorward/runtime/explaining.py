@@ -9,18 +9,26 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 
 from doorward.authority.inventory import require_certificate
 from doorward.core.errors import NotFound
+from doorward.runtime.advice import advise
 from doorward.runtime.compose import Installation
 from doorward.runtime.event_lines import describe_event, result_of
 from doorward.runtime.explaining_sessions import find_facts
-from doorward.runtime.incidents import find_incident
-from doorward.runtime.reading import Reader
+from doorward.runtime.incidents import find_incident, incident_of, parse_incident
+from doorward.runtime.reading import Reader, Wanted
 
 MOST_LINES = 20
 """Events around it that are shown; the newest."""
+
+MOST_DECISIONS = 2000
+LONGEST_CONNECTION = timedelta(hours=12)
+"""How far back the decision about a request's connection is looked for, if the request does not name it."""
+
+_CONNECTION = ("gateway", "connection", "application")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +53,8 @@ def explain_id(installation: Installation, text: str) -> Explained:
     incident = find_incident(installation.layout.incidents, text)
     if incident is not None:
         return _incident(text, incident)
-    events = reader.mentioning(text)
+    digits = parse_incident(text)
+    events = reader.of_incident(digits) if digits else reader.mentioning(text)
     if text.startswith("crt_"):
         return _certificate(installation, reader, text, events)
     kept = _kept(installation, reader, text, events)
@@ -56,14 +65,52 @@ def explain_id(installation: Installation, text: str) -> Explained:
             "id-unknown",
             f"nothing in the record mentions {text[:64]}",
             hint="is it whole? An event is in the record a second after it happened, while `doorward serve` runs; "
-            "what was only counted (events:counted) has no id",
+            "of many refusals of one source only some have their own event (events:counted), and what was older "
+            "than the kept record is gone: look by time with `doorward audit tail --result refused --since 1h`",
         )
-    main = _main(events, text)
+    requests = {str(one["data"]["request"]) for one in events} if digits else set()
+    if len(requests) > 1:
+        return _several(reader, digits, events)
+    main = _main(events, requests.pop() if requests else text)
     around = [one for one in events if one is not main]
-    decision = main.get("data", {}).get("decision")
-    if decision:
-        around += [one for one in reader.mentioning(str(decision)) if one["id"] == decision]
-    return _event(reader, main, around)
+    decision = _decision_of(reader, main)
+    around += (
+        [decision] if decision is not None and decision["id"] not in {one["id"] for one in around} else []
+    )
+    return _event(reader, main, around, decision)
+
+
+def _decision_of(reader: Reader, event: dict[str, Any]) -> dict[str, Any] | None:
+    """The decision about the connection of a request: by its id, or, of one that was refused, by its connection."""
+    data = event.get("data", {})
+    if named := data.get("decision"):
+        return next((one for one in reader.mentioning(str(named)) if one["id"] == named), None)
+    if "request" not in data or "connection" not in data:
+        return None
+    refused = reader.newest(
+        Wanted(
+            application_id=str(data.get("application", "")),
+            event="connection",
+            since=datetime.fromisoformat(event["at"]) - LONGEST_CONNECTION,
+            until=datetime.fromisoformat(event["at"]),
+        ),
+        MOST_DECISIONS,
+        end=reader.size(),
+    )
+    same = [one for one in refused if all(one["data"].get(key) == data.get(key) for key in _CONNECTION)]
+    return same[-1] if same else None
+
+
+def _several(reader: Reader, digits: str, events: list[dict[str, Any]]) -> Explained:
+    """Two requests may share eight digits: a person knows which one by its time."""
+    shown = events[-MOST_LINES:]
+    return Explained(
+        title=f"{len(events)} requests have the incident id {digits[:4]}-{digits[4:]}",
+        facts=(),
+        lines=tuple(describe_event(one, reader).line() for one in shown),
+        hints=("explain the one of that time by its event id, at the end of its line",),
+        value={"events": shown},
+    )
 
 
 def _main(events: list[dict[str, Any]], text: str) -> dict[str, Any]:
@@ -72,19 +119,27 @@ def _main(events: list[dict[str, Any]], text: str) -> dict[str, Any]:
     return (own or events)[0]
 
 
-def _event(reader: Reader, event: dict[str, Any], around: list[dict[str, Any]]) -> Explained:
-    line = describe_event(event, reader)
-    facts = [("when", line.at), ("who", line.who), ("what", line.what), ("result", line.outcome)]
+def _event(
+    reader: Reader,
+    event: dict[str, Any],
+    around: list[dict[str, Any]],
+    decision: dict[str, Any] | None = None,
+) -> Explained:
+    line, data = describe_event(event, reader), event.get("data", {})
+    facts = [("incident", incident_of(str(data["request"])))] if "request" in data else []
+    facts += [("when", line.at), ("who", line.who), ("what", line.what), ("result", line.outcome)]
     facts += [("why", line.why)] if line.why else []
-    facts += [(name, _shown(value)) for name, value in event.get("data", {}).items()]
+    if decision is not None and (decided := describe_event(decision, reader)).why:
+        facts.append(("decided", f"{decided.outcome} because {decided.why}"))
+    facts += [(name, _shown(value)) for name, value in data.items()]
     facts += [(f"{name} *", _shown(value)) for name, value in event.get("personal", {}).items()]
     facts.append(("event", line.id))
     return Explained(
         title=line.what,
         facts=tuple(facts),
         lines=tuple(describe_event(one, reader).line() for one in around[-MOST_LINES:]),
-        hints=_hints(event, reader),
-        value={"event": event, "around": around[-MOST_LINES:]},
+        hints=_hints(event, decision, reader),
+        value={"event": event, "decision": decision, "around": around[-MOST_LINES:]},
     )
 
 
@@ -145,17 +200,28 @@ def _incident(text: str, line: dict[str, Any]) -> Explained:
     )
 
 
-def _hints(event: Mapping[str, Any], reader: Reader) -> tuple[str, ...]:
+def _hints(event: Mapping[str, Any], decision: Mapping[str, Any] | None, reader: Reader) -> tuple[str, ...]:
     data = event.get("data", {})
-    hints = []
-    if result_of(event) == "refused" and (principal := data.get("principal")) and data.get("application"):
-        who = reader.principal(str(principal)).partition("/")[2] or str(principal)
-        asked = [str(data.get("method", "GET")), str(event.get("personal", {}).get("path", "/"))]
-        words = ["--principal", who, "--app", reader.application(str(data["application"])), *asked]
-        hints.append(f"what the rules say now: doorward policy explain {shlex.join(words)}")
+    hints: tuple[str, ...] = ()
+    if result_of(event) == "refused":
+        known = {**(decision or {}).get("data", {}), **data}
+        who = reader.principal(str(known["principal"])).partition("/")[2] if "principal" in known else ""
+        explained = ""
+        if who and "application" in data:
+            asked = [str(data.get("method", "GET")), str(event.get("personal", {}).get("path", "/"))]
+            words = ["--principal", who, "--app", reader.application(str(data["application"])), *asked]
+            explained = f"doorward policy explain {shlex.join(words)}"
+        status = data.get("status")
+        hints = advise(
+            [*known.get("reasons", ()), str(data.get("reason", ""))],
+            status=status if isinstance(status, int) else 0,
+            name=who,
+            certificate=str(known.get("certificate", "")),
+            explained=explained,
+        )
     if certificate := data.get("certificate"):
-        hints.append(f"doorward explain {certificate}")
-    return tuple(hints)
+        hints = (*hints, f"doorward explain {certificate}")
+    return hints
 
 
 def _shown(value: object) -> str:

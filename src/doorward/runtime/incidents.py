@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import MutableMapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+_DIGITS = re.compile("[0-9a-f]{8}")
+_SIGNS = str.maketrans("", "", "- \u2010\u2011\u2013")
 
 MOST_BYTES = 256 * 1024
 """Some hundred incidents; there are two files of this size at most."""
@@ -48,16 +52,37 @@ class IncidentFile:
             self._path.replace(_former(self._path))
 
 
+def parse_incident(text: str) -> str:
+    """Return the eight hexadecimal digits of an incident id; empty if it is none.
+
+    Args:
+        text: as a person types or dictates it: `3f2a-9c1b`, in capitals, with spaces or without a sign.
+    """
+    digits = text.translate(_SIGNS).lower()
+    return digits if _DIGITS.fullmatch(digits) else ""
+
+
+def incident_of(request: str) -> str:
+    """Return the incident id that a page showed for a request; empty if there is none for such an id."""
+    digits = parse_incident(request[:8])
+    return f"{digits[:4]}-{digits[4:]}" if digits else ""
+
+
 def find_incident(path: Path, incident: str) -> dict[str, Any] | None:
     """Return what was logged of an incident, None if nothing is known any more."""
+    wanted = parse_incident(incident) or incident
     for file in (path, _former(path)):
         with suppress(OSError):
             for line in file.read_bytes().splitlines():
                 with suppress(ValueError):
                     value = json.loads(line)
-                    if isinstance(value, dict) and value.get("incident") == incident:
+                    if isinstance(value, dict) and _is(value.get("incident"), wanted):
                         return value
     return None
+
+
+def _is(found: object, wanted: str) -> bool:
+    return isinstance(found, str) and (parse_incident(found) or found) == wanted
 
 
 def _former(path: Path) -> Path:

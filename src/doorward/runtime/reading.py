@@ -171,6 +171,12 @@ class Reader:
             numbers = store.find_mentions(text, MOST_FOUND)
         return [one for number in sorted(numbers) for one in self._between(number, number + 1)]
 
+    def of_incident(self, digits: str) -> list[dict[str, Any]]:
+        """Return the newest events of requests with an id that begins with these eight digits, oldest first."""
+        with self._log.read() as store:
+            numbers = store.find_beginning("request", f"{digits}-", MOST_FOUND)
+        return [one for number in sorted(numbers) for one in self._between(number, number + 1)]
+
     def _between(self, start: int, end: int) -> Iterator[dict[str, Any]]:
         return self._evidence.events(start, end)
 

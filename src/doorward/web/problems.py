@@ -100,7 +100,8 @@ def render_internal(error: BaseException) -> Response:
 
 def note_incident(error: BaseException) -> str:
     """Log what is safe to log of an unexpected error; return its incident id."""
-    incident = secrets.token_hex(6)
+    digits = secrets.token_hex(4)
+    incident = f"{digits[:4]}-{digits[4:]}"
     frames = traceback.extract_tb(error.__traceback__)[-8:]
     _log.error(
         "internal-error",

@@ -94,6 +94,71 @@ def test_a_request_is_explained(told: Site) -> None:
     assert told.say("explain", value["event"]["id"]) == text
 
 
+@pytest.mark.parametrize("typed", ["0f9c-2f6e", "0F9C 2F6E", "0f9c2f6e"])
+def test_an_incident_id_leads_to_its_request(told: Site, typed: str) -> None:
+    """As a person reads it out: in capitals, with a space, without the sign."""
+    text = told.say("explain", typed)
+    for word in ("0f9c-2f6e", "person/alice", "refused 403", "no-allow-rule", REQUEST):
+        assert word in text
+    assert told.do("explain", typed)["event"]["data"]["request"] == REQUEST
+
+
+def record_request(site: Site, *events: tuple[EventType, dict[str, object], dict[str, object]]) -> None:
+    """Put more events on record."""
+    installation = site.opened()
+    made = [
+        write_event(
+            installation.services, kind, actor="system", data={"gateway": GATEWAY, **data}, personal=said
+        )
+        for kind, data, said in events
+    ]
+    installation.services.work.record(made)
+    Serve(installation).stop()
+    installation.close()
+
+
+def test_requests_that_share_an_incident_id_are_listed(told: Site) -> None:
+    """Eight digits may come twice; each line ends with an id that is unique."""
+    again = {"method": "GET", "status": 403, "request": REQUEST[:9] + "1" * 27}
+    record_request(told, (EventType.REQUEST_ANSWERED, again, {"path": "/other"}))
+    text = told.say("explain", "0f9c-2f6e")
+    assert "2 requests have the incident id 0f9c-2f6e" in text
+    assert "/secret" in text
+    assert "/other" in text
+    assert len(told.do("explain", "0f9c-2f6e")["events"]) == 2
+
+
+def test_a_refused_connection_is_explained_by_its_decision(told: Site) -> None:
+    """The request names no decision; that of its connection says why, and what to do."""
+    application = "app_" + "z" * 20
+    common = {"connection": "17", "application": application}
+    reasons = ["certificate-well-formed", "certificate-expired"]
+    asked = {
+        "method": "GET",
+        "status": 403,
+        "reason": "connection-refused",
+        "request": "abcd1234" + REQUEST[8:],
+    }
+    record_request(
+        told,
+        (EventType.CONNECTION_REFUSED, {**common, "reasons": reasons}, {}),
+        (EventType.CONNECTION_REFUSED, {**common, "connection": "18", "reasons": ["issuer-unknown"]}, {}),
+        (EventType.REQUEST_ANSWERED, {**common, **asked}, {"path": "/"}),
+    )
+    text = told.say("explain", "abcd-1234")
+    assert "refused because certificate-expired" in text
+    assert "issuer-unknown" not in text
+    assert "doorward invite" in text
+
+
+def test_an_unknown_incident_id_says_what_could_be_the_reason(told: Site) -> None:
+    """Not recorded yet, only counted, or too old."""
+    refused = told.do("explain", "ffff-ffff", code=1)
+    assert refused["code"] == "id-unknown"
+    for word in ("a second after", "events:counted", "audit tail"):
+        assert word in refused["hint"]
+
+
 def test_a_certificate_is_explained(told: Site) -> None:
     """Its holder, its state, and the newest events about it."""
     certificate = told.do("explain", REQUEST)["event"]["data"]["certificate"]

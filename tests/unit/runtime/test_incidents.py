@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from doorward.runtime import incidents
-from doorward.runtime.incidents import IncidentFile, find_incident
+from doorward.runtime.incidents import IncidentFile, find_incident, incident_of
 
 
 def test_a_line_with_an_incident_is_found(tmp_path: Path) -> None:
@@ -19,6 +19,16 @@ def test_a_line_with_an_incident_is_found(tmp_path: Path) -> None:
     assert find_incident(file, "abc") == line
     assert find_incident(file, "abd") is None
     assert find_incident(tmp_path / "none", "abc") is None
+
+
+def test_an_incident_is_found_as_it_is_read_out(tmp_path: Path) -> None:
+    """Capitals, spaces and a missing sign do not matter."""
+    file = tmp_path / "incidents.jsonl"
+    IncidentFile(file)(None, "error", {"incident": "3f2a-9c1b"})
+    for typed in ("3f2a-9c1b", "3F2A 9C1B", "3f2a9c1b", "3f2a\u20119c1b"):
+        assert find_incident(file, typed) == {"incident": "3f2a-9c1b"}
+    assert incident_of("3f2a9c1b-0000-4000-8000-000000000000") == "3f2a-9c1b"
+    assert incident_of("-") == ""
 
 
 def test_files_are_bounded(tmp_path: Path, monkeypatch) -> None:

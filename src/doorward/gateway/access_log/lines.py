@@ -22,6 +22,7 @@ from doorward.enforcement.envoy.names import (
     LOG_KIND_CONNECTION,
     LOG_KIND_HANDSHAKE,
     LOG_KIND_REQUEST,
+    PAGE,
     PREFLIGHT_REFUSED,
     Refusal,
 )
@@ -30,6 +31,7 @@ LONGEST_LINE = 64 * 1024
 """Bytes; Envoy's line with every field at its limit is under 16 KiB."""
 
 SHOWN_OF_MALFORMED = 1024
+_REFUSED_STATUS = 400
 """Characters of an unreadable line that are kept (as personal data)."""
 
 RATE_LIMITED = "RL"
@@ -203,6 +205,8 @@ def _refused_by(value: dict[str, Any]) -> str | None:
     """Tell the door's refusal from the application's own, and which half of the rules it came from."""
     if value.get("route") in (FOREIGN_ORIGIN, PREFLIGHT_REFUSED):
         return str(value["route"])
+    if value.get("route") == PAGE and (_number(value.get("status")) or 0) >= _REFUSED_STATUS:
+        return "connection-refused"  # the decision about the connection says why
     if value.get("cleared") == "denied":
         return "deny-rule"
     if value.get("moved") == "denied":
